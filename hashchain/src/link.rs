@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The links of the chain: what anybody, the runtime too, computes and checks without a secret.
+
+use core::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::encoding::{length_prefix, Frame, Sha256};
+use crate::ratchet::Secret;
+
+/// Bytes of the message that a device signs, see [`head_message`].
+pub const HEAD_MESSAGE_LENGTH: usize = 67;
+
+const GENESIS: Frame<222, 6> = Frame::new("genesis", [32, 4, 32, 32, 32, 32]);
+const LINK: Frame<151, 4> = Frame::new("link", [8, 32, 32, 32]);
+const HEAD: Frame<HEAD_MESSAGE_LENGTH, 1> = Frame::new("head", [32]);
+const SECRET: Frame<69, 1> = Frame::new("secret", [32]);
+const DATA: Frame<31, 0> = Frame::new("data", []);
+const ESCROW: Frame<33, 0> = Frame::new("escrow", []);
+
+macro_rules! hash_type {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub [u8; 32]);
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), Hex(&self.0))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                Hex(&self.0).fmt(f)
+            }
+        }
+
+        impl AsRef<[u8]> for $name {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+
+        impl From<[u8; 32]> for $name {
+            fn from(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+        }
+    };
+}
+
+hash_type! {
+    /// `h_i`, the hash of entry *i*, or `h_0`, the hash that a chain starts from. The newest one is the **head**.
+    LinkHash
+}
+hash_type! {
+    /// `d_i`, the digest of an entry's envelope: all that the chain keeps of the data.
+    DataDigest
+}
+hash_type! {
+    /// `t_i`, the tag of an entry. Only a holder of the secret can make or check it. Public once made; compare it
+    /// with what it should be by [`Tag::is`], whose time tells nothing about the right one.
+    Tag
+}
+
+impl Tag {
+    /// Whether the two tags are equal, in constant time.
+    pub fn is(&self, other: &Self) -> bool {
+        subtle::ConstantTimeEq::ct_eq(&self.0[..], &other.0[..]).into()
+    }
+}
+
+/// Lower-case hexadecimal digits.
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// What a device's chain starts from. All of it stands on chain, so nobody can give a device another past, secret
+/// or escrow later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Enrolment<'a> {
+    /// Hash of the blockchain's genesis block: an entry made for one network is worth nothing on another.
+    pub chain: &'a [u8; 32],
+    /// The study's id on that blockchain.
+    pub study: u32,
+    /// The device's public Ed25519 key.
+    pub device_key: &'a [u8; 32],
+    /// Last trusted head of the device that this one replaces; `None` (32 zero bytes) for a first enrolment.
+    pub predecessor: Option<LinkHash>,
+    /// See [`secret_commitment`].
+    pub secret_commitment: &'a [u8; 32],
+    /// See [`escrow_commitment`].
+    pub escrow_commitment: &'a [u8; 32],
+}
+
+/// `h_0`, the hash that the chain of an enrolled device starts from.
+pub fn genesis<H: Sha256>(enrolment: &Enrolment<'_>) -> LinkHash {
+    let predecessor = enrolment.predecessor.map_or([0; 32], |head| head.0);
+    LinkHash(H::sha256(&GENESIS.fill([
+        enrolment.chain,
+        &enrolment.study.to_be_bytes(),
+        enrolment.device_key,
+        &predecessor,
+        enrolment.secret_commitment,
+        enrolment.escrow_commitment,
+    ])))
+}
+
+/// `h_i = H("link", u64 i, h_(i-1), d_i, t_i)`, the hash of entry `sequence`.
+#[inline]
+pub fn link<H: Sha256>(
+    sequence: u64,
+    previous: &LinkHash,
+    digest: &DataDigest,
+    tag: &Tag,
+) -> LinkHash {
+    LinkHash(H::sha256(&LINK.fill([
+        &sequence.to_be_bytes(),
+        &previous.0,
+        &digest.0,
+        &tag.0,
+    ])))
+}
+
+/// `enc("head", h_j)`: what the device signs, once a run, over the run's last link.
+pub fn head_message(head: &LinkHash) -> [u8; HEAD_MESSAGE_LENGTH] {
+    HEAD.fill([&head.0])
+}
+
+/// `d = H("data", envelope)`, the digest of an envelope's bytes, whatever is in them.
+///
+/// # Panics
+///
+/// If the envelope is 4 GiB or longer.
+pub fn data_digest<H: Sha256>(envelope: &[u8]) -> DataDigest {
+    let data = DATA.fill([]);
+    DataDigest(H::sha256_of_parts(&[
+        &data,
+        &length_prefix(envelope),
+        envelope,
+    ]))
+}
+
+/// `H("secret", S)`: binds a device to its secret and tells nothing about it.
+pub fn secret_commitment<H: Sha256>(secret: &Secret) -> [u8; 32] {
+    H::sha256(&*Zeroizing::new(SECRET.fill([secret.expose()])))
+}
+
+/// `H("escrow", escrow)`, for the bytes of the escrow as they stand on chain.
+///
+/// # Panics
+///
+/// If the escrow is 4 GiB or longer.
+pub fn escrow_commitment<H: Sha256>(escrow: &[u8]) -> [u8; 32] {
+    let label = ESCROW.fill([]);
+    H::sha256_of_parts(&[&label, &length_prefix(escrow), escrow])
+}
+
+/// One entry of a device's chain, as a device makes it and as others claim it to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Position in the chain; the first entry is 1.
+    pub sequence: u64,
+    /// Hash of the entry before, or the chain's `h_0`.
+    pub previous: LinkHash,
+    /// Digest of the envelope.
+    pub digest: DataDigest,
+    /// What only the holder of the secret can make.
+    pub tag: Tag,
+    /// Hash of this entry.
+    pub hash: LinkHash,
+}
