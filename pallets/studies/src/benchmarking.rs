@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Benchmarks of the calls, each in its dearest case that succeeds: every account is new to the
+//! chain when a role is given, and the title is as long as it may be.
+
+use alloc::vec;
+use frame_benchmarking::v2::*;
+use frame_support::{
+    assert_ok,
+    traits::{EnsureOrigin, Get},
+    BoundedVec,
+};
+use frame_system::RawOrigin;
+
+use crate::{Config, Pallet, StudyId, StudyPolicy, StudyStatus};
+
+fn longest_title<T: Config>() -> BoundedVec<u8, T::MaxTitleLength> {
+    let length = T::MaxTitleLength::get() as usize;
+    BoundedVec::truncate_from(vec![b't'; length])
+}
+
+fn create_study<T: Config>(sponsor: &T::AccountId) -> StudyId {
+    Pallet::<T>::do_create_study(
+        sponsor.clone(),
+        StudyPolicy::DeviceSigned,
+        [1; 32],
+        longest_title::<T>(),
+    )
+    .expect("the benchmark's study is well-formed")
+}
+
+#[benchmarks]
+mod benchmarks {
+    use super::*;
+
+    #[benchmark]
+    fn create_study() -> Result<(), BenchmarkError> {
+        let origin = T::CreateStudyOrigin::try_successful_origin()
+            .map_err(|()| BenchmarkError::Weightless)?;
+        let sponsor: T::AccountId = account("sponsor", 0, 0);
+        let study = crate::NextStudyId::<T>::get();
+
+        #[extrinsic_call]
+        _(
+            origin as T::RuntimeOrigin,
+            sponsor.clone(),
+            StudyPolicy::DeviceSigned,
+            [1; 32],
+            longest_title::<T>(),
+        );
+
+        assert!(Pallet::<T>::is_sponsor(study, &sponsor));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn close_study() {
+        let sponsor: T::AccountId = whitelisted_caller();
+        let study = super::create_study::<T>(&sponsor);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(sponsor), study);
+
+        assert!(Pallet::<T>::study(study).is_some_and(|s| s.status == StudyStatus::Closed));
+    }
+
+    #[benchmark]
+    fn reopen_study() {
+        let sponsor: T::AccountId = whitelisted_caller();
+        let study = super::create_study::<T>(&sponsor);
+        assert_ok!(Pallet::<T>::do_close_study(study));
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(sponsor), study);
+
+        assert!(Pallet::<T>::study(study).is_some_and(|s| s.status == StudyStatus::Open));
+    }
+
+    #[benchmark]
+    fn add_authentication_server() {
+        let sponsor: T::AccountId = whitelisted_caller();
+        let study = super::create_study::<T>(&sponsor);
+        let server: T::AccountId = account("authentication-server", 0, 0);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(sponsor), study, server.clone());
+
+        assert!(Pallet::<T>::is_authentication_server(study, &server));
+    }
+
+    #[benchmark]
+    fn remove_authentication_server() {
+        let sponsor: T::AccountId = whitelisted_caller();
+        let study = super::create_study::<T>(&sponsor);
+        let server: T::AccountId = account("authentication-server", 0, 0);
+        assert_ok!(Pallet::<T>::do_add_authentication_server(
+            study,
+            server.clone()
+        ));
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(sponsor), study, server.clone());
+
+        assert!(!Pallet::<T>::is_authentication_server(study, &server));
+    }
+
+    #[benchmark]
+    fn add_relay() {
+        let sponsor: T::AccountId = whitelisted_caller();
+        let study = super::create_study::<T>(&sponsor);
+        let relay: T::AccountId = account("relay", 0, 0);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(sponsor), study, relay.clone());
+
+        assert!(Pallet::<T>::is_relay(study, &relay));
+    }
+
+    #[benchmark]
+    fn remove_relay() {
+        let sponsor: T::AccountId = whitelisted_caller();
+        let study = super::create_study::<T>(&sponsor);
+        let relay: T::AccountId = account("relay", 0, 0);
+        assert_ok!(Pallet::<T>::do_add_relay(study, relay.clone()));
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(sponsor), study, relay.clone());
+
+        assert!(!Pallet::<T>::is_relay(study, &relay));
+    }
+
+    #[benchmark]
+    fn replace_sponsor() -> Result<(), BenchmarkError> {
+        let origin = T::CreateStudyOrigin::try_successful_origin()
+            .map_err(|()| BenchmarkError::Weightless)?;
+        let study = super::create_study::<T>(&account("sponsor", 0, 0));
+        let sponsor: T::AccountId = account("sponsor", 1, 0);
+
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, study, sponsor.clone());
+
+        assert!(Pallet::<T>::is_sponsor(study, &sponsor));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn has_role() {
+        let sponsor: T::AccountId = account("sponsor", 0, 0);
+        super::create_study::<T>(&sponsor);
+        let found;
+
+        #[block]
+        {
+            found = Pallet::<T>::has_role(&sponsor);
+        }
+
+        assert!(found);
+    }
+
+    impl_benchmark_test_suite! {
+        Pallet,
+        crate::mock::ExtBuilder::default().build(),
+        crate::mock::Test,
+    }
+}

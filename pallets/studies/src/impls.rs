@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the pallet decides. The calls in `lib.rs` say who may ask; the functions here do not.
+
+use alloc::{collections::BTreeMap, vec::Vec};
+use frame_support::{ensure, pallet_prelude::*};
+use frame_system::{ensure_signed, pallet_prelude::OriginFor};
+use sp_runtime::{Saturating, TryRuntimeError};
+
+use crate::{
+    AuthenticationServers, Config, Error, Event, GenesisStudy, NextStudyId, Pallet, Relays,
+    RoleCount, ServerCounts, Studies, Study, StudyId, StudyOf, StudyPolicy, StudyStatus,
+};
+
+/// What other pallets and the runtime ask. Reading only, but for [`Pallet::admit`].
+impl<T: Config> Pallet<T> {
+    /// The study of this number; `None` if there is none.
+    pub fn study(study: StudyId) -> Option<StudyOf<T>> {
+        Studies::<T>::get(study)
+    }
+
+    /// Whether `who` is a relay of `study`. One storage read.
+    pub fn is_relay(study: StudyId, who: &T::AccountId) -> bool {
+        Relays::<T>::contains_key(study, who)
+    }
+
+    /// Whether `who` is an authentication server of `study`. One storage read.
+    pub fn is_authentication_server(study: StudyId, who: &T::AccountId) -> bool {
+        AuthenticationServers::<T>::contains_key(study, who)
+    }
+
+    /// Whether `who` is the sponsor of `study`. One storage read.
+    pub fn is_sponsor(study: StudyId, who: &T::AccountId) -> bool {
+        Studies::<T>::get(study).is_some_and(|study| study.sponsor == *who)
+    }
+
+    /// Whether `who` holds any role of this pallet in any study. One storage read, whose weight is
+    /// [`WeightInfo::has_role`](crate::WeightInfo::has_role).
+    pub fn has_role(who: &T::AccountId) -> bool {
+        RoleCount::<T>::contains_key(who)
+    }
+
+    /// The authentication servers of `study`, in no particular order. At most `MaxServers` reads.
+    pub fn authentication_servers(study: StudyId) -> Vec<T::AccountId> {
+        AuthenticationServers::<T>::iter_key_prefix(study).collect()
+    }
+
+    /// The relays of `study`, in no particular order. At most `MaxServers` reads.
+    pub fn relays(study: StudyId) -> Vec<T::AccountId> {
+        Relays::<T>::iter_key_prefix(study).collect()
+    }
+
+    /// Gives `who` a place on the chain: a provider reference, if it has none.
+    ///
+    /// Without currency this reference is all that keeps an account and its nonce in the state,
+    /// and it is never taken back, not when the last role goes either. Otherwise the account would
+    /// be forgotten and start again at nonce 0 when it is given a role anew, and old transactions
+    /// of it that never expire could be executed a second time by whoever kept them. An account
+    /// that lost its roles is turned away by the runtime's transaction extension, not by its
+    /// absence.
+    pub fn admit(who: &T::AccountId) {
+        if frame_system::Pallet::<T>::providers(who) == 0 {
+            frame_system::Pallet::<T>::inc_providers(who);
+        }
+    }
+}
+
+/// What the calls do once the origin is checked. Public for genesis, mocks and benchmarks of
+/// pallets that build on this one.
+impl<T: Config> Pallet<T> {
+    /// Creates an open study and returns its number.
+    pub fn do_create_study(
+        sponsor: T::AccountId,
+        policy: StudyPolicy,
+        auditor_key: [u8; 32],
+        title: BoundedVec<u8, T::MaxTitleLength>,
+    ) -> Result<StudyId, DispatchError> {
+        ensure!(
+            !title.is_empty() && core::str::from_utf8(&title).is_ok(),
+            Error::<T>::IllegibleTitle
+        );
+        ensure!(auditor_key != [0; 32], Error::<T>::MissingAuditorKey);
+        let study = NextStudyId::<T>::get();
+        let next = study.checked_add(1).ok_or(Error::<T>::NoStudyIdLeft)?;
+
+        NextStudyId::<T>::put(next);
+        Studies::<T>::insert(
+            study,
+            Study {
+                sponsor: sponsor.clone(),
+                policy,
+                status: StudyStatus::Open,
+                auditor_key,
+                title,
+            },
+        );
+        Self::grant(&sponsor);
+        Self::deposit_event(Event::StudyCreated {
+            study,
+            sponsor,
+            policy,
+        });
+        Ok(study)
+    }
+
+    /// Closes an open study.
+    pub fn do_close_study(study: StudyId) -> DispatchResult {
+        Self::change_status(study, StudyStatus::Closed, Error::<T>::AlreadyClosed)?;
+        Self::deposit_event(Event::StudyClosed { study });
+        Ok(())
+    }
+
+    /// Opens a closed study.
+    pub fn do_reopen_study(study: StudyId) -> DispatchResult {
+        Self::change_status(study, StudyStatus::Open, Error::<T>::AlreadyOpen)?;
+        Self::deposit_event(Event::StudyReopened { study });
+        Ok(())
+    }
+
+    /// Makes `account` an authentication server of an open study.
+    pub fn do_add_authentication_server(study: StudyId, account: T::AccountId) -> DispatchResult {
+        Self::ensure_open(study)?;
+        ensure!(
+            !Self::is_authentication_server(study, &account),
+            Error::<T>::AlreadyAuthenticationServer
+        );
+        let mut count = ServerCounts::<T>::get(study);
+        ensure!(
+            count.authentication_servers < T::MaxServers::get(),
+            Error::<T>::TooManyAuthenticationServers
+        );
+
+        count.authentication_servers.saturating_inc();
+        ServerCounts::<T>::insert(study, count);
+        AuthenticationServers::<T>::insert(study, &account, ());
+        Self::grant(&account);
+        Self::deposit_event(Event::AuthenticationServerAdded { study, account });
+        Ok(())
+    }
+
+    /// Takes the role of an authentication server from `account`.
+    pub fn do_remove_authentication_server(
+        study: StudyId,
+        account: T::AccountId,
+    ) -> DispatchResult {
+        ensure!(
+            Self::is_authentication_server(study, &account),
+            Error::<T>::NotAnAuthenticationServer
+        );
+
+        ServerCounts::<T>::mutate(study, |count| count.authentication_servers.saturating_dec());
+        AuthenticationServers::<T>::remove(study, &account);
+        Self::revoke(&account);
+        Self::deposit_event(Event::AuthenticationServerRemoved { study, account });
+        Ok(())
+    }
+
+    /// Makes `account` a relay of an open study.
+    pub fn do_add_relay(study: StudyId, account: T::AccountId) -> DispatchResult {
+        Self::ensure_open(study)?;
+        ensure!(!Self::is_relay(study, &account), Error::<T>::AlreadyRelay);
+        let mut count = ServerCounts::<T>::get(study);
+        ensure!(
+            count.relays < T::MaxServers::get(),
+            Error::<T>::TooManyRelays
+        );
+
+        count.relays.saturating_inc();
+        ServerCounts::<T>::insert(study, count);
+        Relays::<T>::insert(study, &account, ());
+        Self::grant(&account);
+        Self::deposit_event(Event::RelayAdded { study, account });
+        Ok(())
+    }
+
+    /// Takes the role of a relay from `account`.
+    pub fn do_remove_relay(study: StudyId, account: T::AccountId) -> DispatchResult {
+        ensure!(Self::is_relay(study, &account), Error::<T>::NotARelay);
+
+        ServerCounts::<T>::mutate(study, |count| count.relays.saturating_dec());
+        Relays::<T>::remove(study, &account);
+        Self::revoke(&account);
+        Self::deposit_event(Event::RelayRemoved { study, account });
+        Ok(())
+    }
+
+    /// Makes `sponsor` the sponsor of `study`.
+    pub fn do_replace_sponsor(study: StudyId, sponsor: T::AccountId) -> DispatchResult {
+        let mut record = Studies::<T>::get(study).ok_or(Error::<T>::UnknownStudy)?;
+        ensure!(record.sponsor != sponsor, Error::<T>::AlreadySponsor);
+
+        let former = core::mem::replace(&mut record.sponsor, sponsor.clone());
+        Studies::<T>::insert(study, record);
+        Self::revoke(&former);
+        Self::grant(&sponsor);
+        Self::deposit_event(Event::SponsorReplaced {
+            study,
+            former,
+            sponsor,
+        });
+        Ok(())
+    }
+
+    /// Creates a study of the genesis with its servers.
+    pub(crate) fn create_genesis_study(study: &GenesisStudy<T::AccountId>) -> DispatchResult {
+        let title = study.title.as_bytes().to_vec();
+        let id = Self::do_create_study(
+            study.sponsor.clone(),
+            study.policy,
+            study.auditor_key.0,
+            title.try_into().map_err(|_| "the title is too long")?,
+        )?;
+        for account in &study.authentication_servers {
+            Self::do_add_authentication_server(id, account.clone())?;
+        }
+        for account in &study.relays {
+            Self::do_add_relay(id, account.clone())?;
+        }
+        Ok(())
+    }
+}
+
+/// Steps that several calls share.
+impl<T: Config> Pallet<T> {
+    /// Passes if `origin` is signed by the sponsor of `study`.
+    pub(crate) fn ensure_sponsor(origin: OriginFor<T>, study: StudyId) -> DispatchResult {
+        let who = ensure_signed(origin)?;
+        let study = Studies::<T>::get(study).ok_or(Error::<T>::UnknownStudy)?;
+        ensure!(study.sponsor == who, Error::<T>::NotTheSponsor);
+        Ok(())
+    }
+
+    fn ensure_open(study: StudyId) -> DispatchResult {
+        let study = Studies::<T>::get(study).ok_or(Error::<T>::UnknownStudy)?;
+        ensure!(study.status == StudyStatus::Open, Error::<T>::StudyIsClosed);
+        Ok(())
+    }
+
+    fn change_status(study: StudyId, status: StudyStatus, already: Error<T>) -> DispatchResult {
+        Studies::<T>::try_mutate(study, |record| {
+            let record = record.as_mut().ok_or(Error::<T>::UnknownStudy)?;
+            ensure!(record.status != status, already);
+            record.status = status;
+            Ok(())
+        })
+    }
+
+    /// Counts one role more for `who` and admits it to the chain.
+    fn grant(who: &T::AccountId) {
+        RoleCount::<T>::mutate(who, |count| {
+            *count = Some(count.unwrap_or(0).saturating_add(1));
+        });
+        Self::admit(who);
+    }
+
+    /// Counts one role less for `who`. Its place on the chain stays; see [`Pallet::admit`].
+    fn revoke(who: &T::AccountId) {
+        RoleCount::<T>::mutate_exists(who, |count| {
+            *count = count
+                .and_then(|count| count.checked_sub(1))
+                .filter(|count| *count > 0);
+        });
+    }
+}
+
+/// What must hold between any two blocks.
+impl<T: Config> Pallet<T> {
+    /// Checks the pallet's invariants:
+    ///
+    /// 1. Studies are numbered densely from 0 to `NextStudyId`, and their titles can be read.
+    /// 2. Servers belong to existing studies, and `ServerCounts` counts them, within `MaxServers`.
+    /// 3. `RoleCount` is the sum of all roles of an account, and no account without role is in it.
+    /// 4. Every account with a role has a place on the chain.
+    pub fn do_try_state() -> Result<(), TryRuntimeError> {
+        let mut roles = BTreeMap::<T::AccountId, u32>::new();
+        let next = NextStudyId::<T>::get();
+
+        let mut studies = 0u32;
+        for (id, study) in Studies::<T>::iter() {
+            ensure!(id < next, "a study has a number that was not given yet");
+            ensure!(!study.title.is_empty(), "a study has no title");
+            ensure!(study.auditor_key != [0; 32], "a study has no auditor key");
+            studies.saturating_inc();
+            roles.entry(study.sponsor).or_default().saturating_inc();
+        }
+        ensure!(studies == next, "a study is missing");
+
+        let mut counts = BTreeMap::<StudyId, crate::ServerCount>::new();
+        for (study, account, ()) in AuthenticationServers::<T>::iter() {
+            let count = counts.entry(study).or_default();
+            count.authentication_servers.saturating_inc();
+            roles.entry(account).or_default().saturating_inc();
+        }
+        for (study, account, ()) in Relays::<T>::iter() {
+            counts.entry(study).or_default().relays.saturating_inc();
+            roles.entry(account).or_default().saturating_inc();
+        }
+        for (study, count) in &counts {
+            ensure!(*study < next, "a server belongs to no study");
+            ensure!(
+                count.authentication_servers <= T::MaxServers::get()
+                    && count.relays <= T::MaxServers::get(),
+                "a study has too many servers"
+            );
+        }
+        for (study, count) in ServerCounts::<T>::iter() {
+            ensure!(
+                counts.remove(&study).unwrap_or_default() == count,
+                "servers are miscounted"
+            );
+        }
+        ensure!(counts.is_empty(), "servers are not counted");
+
+        for (account, count) in RoleCount::<T>::iter() {
+            ensure!(
+                roles.remove(&account) == Some(count),
+                "the roles of an account are miscounted"
+            );
+            ensure!(
+                frame_system::Pallet::<T>::providers(&account) > 0,
+                "an account with a role has no place on the chain"
+            );
+        }
+        ensure!(roles.is_empty(), "an account holds an uncounted role");
+        Ok(())
+    }
+}

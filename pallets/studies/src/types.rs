@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the pallet keeps of a study.
+
+use alloc::{string::String, vec::Vec};
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::BoundedVec;
+use scale_info::TypeInfo;
+use serde::{Deserialize, Serialize};
+use sp_core::H256;
+
+use crate::Config;
+
+/// Number of a study: dense, given by the chain from 0 upwards, never used twice.
+pub type StudyId = u32;
+
+/// A [`Study`] as the pallet stores it.
+pub type StudyOf<T> =
+    Study<<T as frame_system::Config>::AccountId, BoundedVec<u8, <T as Config>::MaxTitleLength>>;
+
+/// A clinical study: who answers for it and by which rule its devices write.
+#[derive(
+    Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Study<AccountId, Title> {
+    /// The account that appoints the study's servers, opens it and closes it.
+    pub sponsor: AccountId,
+    /// What the chain demands of a run before it records it. Fixed when the study is created.
+    pub policy: StudyPolicy,
+    /// Whether the study takes entries.
+    pub status: StudyStatus,
+    /// X25519 public key of the study's auditor; every device seals its secret to it when it enrols.
+    pub auditor_key: [u8; 32],
+    /// The study's name for people, in UTF-8. Never empty.
+    pub title: Title,
+}
+
+/// What the chain demands of a run of entries before it records it.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Debug,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Serialize,
+    Deserialize,
+)]
+pub enum StudyPolicy {
+    /// Entries must follow the device's head. Whether the device itself made them shows in the
+    /// audit only: forged entries are detected, not prevented.
+    HashchainOnly,
+    /// Entries must follow the device's head and carry the device's signature over it: forged
+    /// entries are refused, and a signed fork is proof that suspends the device.
+    #[default]
+    DeviceSigned,
+}
+
+/// Whether a study takes entries.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Debug,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+pub enum StudyStatus {
+    /// Devices may enrol and write.
+    Open,
+    /// Nothing is enrolled or written; what is recorded stays.
+    Closed,
+}
+
+/// How many accounts hold the appointed roles of a study.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Debug,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+pub struct ServerCount {
+    /// Number of authentication servers.
+    pub authentication_servers: u32,
+    /// Number of relays.
+    pub relays: u32,
+}
+
+/// A study that exists from the first block on.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GenesisStudy<AccountId> {
+    /// The study's name for people. Neither empty nor longer than `MaxTitleLength` bytes.
+    pub title: String,
+    /// The account that answers for the study.
+    pub sponsor: AccountId,
+    /// What the chain demands of a run before it records it.
+    #[serde(default)]
+    pub policy: StudyPolicy,
+    /// X25519 public key of the study's auditor, in hexadecimal. Not zero.
+    pub auditor_key: H256,
+    /// The accounts that may enrol devices.
+    #[serde(default = "Vec::new")]
+    pub authentication_servers: Vec<AccountId>,
+    /// The accounts that may submit on behalf of devices.
+    #[serde(default = "Vec::new")]
+    pub relays: Vec<AccountId>,
+}
