@@ -1,1 +1,454 @@
-//! placeholder
+// SPDX-License-Identifier: Apache-2.0
+
+//! # Client hashchain pallet
+//!
+//! Registers what phones measured, and refuses whatever does not follow a phone's own hashchain.
+//!
+//! ## For those who do not program
+//!
+//! A phone in a trial numbers its entries and binds each one to the entry before it, with a secret that never leaves the
+//! phone. This pallet remembers, for every phone, how far its chain has come: its *head*. An entry that names another
+//! predecessor than the head is turned away, whoever brings it: a relay server that altered an entry on the way, or a
+//! stranger who writes in a patient's name. What is registered can neither be changed nor taken back. The data itself
+//! never comes here: only its digest does.
+//!
+//! ## Overview
+//!
+//! * An authentication server of a study enrols devices ([`Pallet::enrol`]); the chain computes link 0.
+//! * A relay of the study, or the device itself, submits runs of entries: [`Pallet::submit`] for one run, which fails as
+//!   a whole when the run is refused, and [`Pallet::submit_batch`], in which every run stands or falls alone and the
+//!   evidence of a fork is kept.
+//! * The study's sponsor or authentication server suspends, resumes and retires devices.
+//!
+//! ## Goals
+//!
+//! 1. A run whose `previous` is not the stored head is refused, and nothing changes:
+#![doc = docify::embed!("src/tests/submit.rs", a_run_that_does_not_follow_the_head_is_refused)]
+//! 2. A retry is harmless: a run that is registered already succeeds without a change:
+#![doc = docify::embed!("src/tests/submit.rs", a_run_that_is_registered_already_succeeds_without_a_change)]
+//! 3. In a study with the policy `DeviceSigned`, nobody but the device can register anything, and a signed fork suspends
+//!    the device:
+#![doc = docify::embed!("src/tests/batch.rs", a_signed_fork_is_kept_as_evidence_and_suspends_the_device)]
+//! 4. What an entry costs does not grow with the number of devices or entries: heads are paged, the journal is written
+//!    once, and a fork is located within a fixed budget of steps.
+//! 5. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
+//!    provable from the blocks.
+//!
+//! Source: Motohashi et al., J Med Internet Res 2019;21(5):e13385, Figures 1 to 6.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+mod batch;
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
+mod compare;
+mod devices;
+mod hashing;
+mod journal;
+#[cfg(test)]
+mod mock;
+mod queries;
+mod refusal;
+mod size;
+#[cfg(test)]
+mod tests;
+#[cfg(any(feature = "try-runtime", test))]
+mod try_state;
+mod types;
+pub mod weights;
+
+pub use hashing::HostSha256;
+pub use pallet::*;
+use size::BatchSize;
+pub use types::*;
+pub use weights::WeightInfo;
+
+#[frame_support::pallet]
+pub mod pallet {
+    use super::*;
+    use frame_support::{dispatch::DispatchResultWithPostInfo, pallet_prelude::*};
+    use frame_system::pallet_prelude::*;
+    use pallet_studies::StudyId;
+    use sp_core::H256;
+    use sp_runtime::AccountId32;
+
+    /// A [`DeviceRecord`] with this chain's types.
+    pub type DeviceRecordOf<T> = DeviceRecord<BlockNumberFor<T>, <T as Config>::MaxEscrowLength>;
+
+    /// A [`HashchainConflict`] with this chain's types.
+    pub type ConflictOf<T> =
+        HashchainConflict<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
+
+    const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
+    #[pallet::pallet]
+    #[pallet::storage_version(STORAGE_VERSION)]
+    pub struct Pallet<T>(_);
+
+    /// What the pallet needs of the runtime.
+    ///
+    /// A device's account is its Ed25519 key, so accounts must be 32 bytes.
+    #[pallet::config]
+    pub trait Config:
+        frame_system::Config<AccountId = AccountId32, RuntimeEvent: From<Event<Self>>>
+        + pallet_studies::Config
+    {
+        /// Most bytes of an escrow. An HPKE sealing of 32 bytes with X25519 takes 81; too small a value keeps every
+        /// device from enrolling.
+        #[pallet::constant]
+        type MaxEscrowLength: Get<u32>;
+
+        /// Most conflicts stored for one device. More are refused all the same, but leave only an event.
+        #[pallet::constant]
+        type MaxConflicts: Get<u32>;
+
+        /// How many journal entries one call may walk back to compare old runs or to locate a fork. Each step may read
+        /// a page of the journal, so the whole budget is part of every call's weight and what is unused is given back.
+        #[pallet::constant]
+        type WalkBudget: Get<u32>;
+
+        /// How many journal entries stay in state, rounded up to whole pages; none keeps them for ever. Older ones stay
+        /// provable from the blocks.
+        #[pallet::constant]
+        type JournalRetention: Get<Option<u64>>;
+
+        /// Measured weights.
+        type WeightInfo: WeightInfo;
+    }
+
+    #[pallet::extra_constants]
+    impl<T: Config> Pallet<T> {
+        /// Most entries in one run.
+        #[pallet::constant_name(MaxRunLength)]
+        fn max_run_length() -> u32 {
+            MAX_RUN_LENGTH
+        }
+
+        /// Most runs in one batch.
+        #[pallet::constant_name(MaxBatchLength)]
+        fn max_batch_length() -> u32 {
+            MAX_BATCH_LENGTH
+        }
+
+        /// Heads that share one storage value.
+        #[pallet::constant_name(HeadsPerPage)]
+        fn heads_per_page() -> u32 {
+            HEADS_PER_PAGE
+        }
+
+        /// Journal entries that share one storage value.
+        #[pallet::constant_name(EntriesPerPage)]
+        fn entries_per_page() -> u32 {
+            ENTRIES_PER_PAGE
+        }
+    }
+
+    /// The number that the next device will get; also how many devices there are.
+    #[pallet::storage]
+    pub type NextDeviceId<T: Config> = StorageValue<_, DeviceId, ValueQuery>;
+
+    /// What stands on chain about a device beside its head. Absent: the number was never given out.
+    #[pallet::storage]
+    pub type Devices<T: Config> =
+        StorageMap<_, Twox64Concat, DeviceId, DeviceRecordOf<T>, OptionQuery>;
+
+    /// The device that enrolled with an Ed25519 key. Absent: no device ever did. A key serves for one enrolment only.
+    #[pallet::storage]
+    pub type DeviceByKey<T: Config> =
+        StorageMap<_, Blake2_128Concat, [u8; 32], DeviceId, OptionQuery>;
+
+    /// Heads of 32 devices with neighbouring numbers: page `n` holds the devices from `32 n` on. Absent: none of those
+    /// numbers was given out.
+    #[pallet::storage]
+    pub type HeadPages<T: Config> = StorageMap<_, Identity, u32, HeadPage, OptionQuery>;
+
+    /// 64 neighbouring entries of the journal: page `n` holds those from index `64 n` on. Absent: not reached yet, or
+    /// older than `JournalRetention`.
+    #[pallet::storage]
+    pub type JournalPages<T: Config> = StorageMap<_, Identity, u64, JournalPage, OptionQuery>;
+
+    /// Number of entries ever registered, which is the index of the next.
+    #[pallet::storage]
+    pub type JournalLength<T: Config> = StorageValue<_, EntryIndex, ValueQuery>;
+
+    /// First page of the journal that is still in state.
+    #[pallet::storage]
+    pub type FirstJournalPage<T: Config> = StorageValue<_, u64, ValueQuery>;
+
+    /// Rival histories brought for a device, oldest first. Empty: nobody ever contradicted the device's history.
+    #[pallet::storage]
+    pub type Conflicts<T: Config> = StorageMap<
+        _,
+        Twox64Concat,
+        DeviceId,
+        BoundedVec<ConflictOf<T>, T::MaxConflicts>,
+        ValueQuery,
+    >;
+
+    /// What has happened to a device or to its entries.
+    #[pallet::event]
+    #[pallet::generate_deposit(pub(super) fn deposit_event)]
+    pub enum Event<T: Config> {
+        /// A device was enrolled; its hashchain begins at `genesis`.
+        DeviceEnrolled {
+            /// The number that it got.
+            device: DeviceId,
+            /// The study that it belongs to.
+            study: StudyId,
+            /// Its Ed25519 public key.
+            key: [u8; 32],
+            /// Link 0 of its hashchain.
+            genesis: H256,
+            /// The retired device that it goes on from.
+            predecessor: Option<DeviceId>,
+        },
+        /// A run was registered by `submit`.
+        RunRecorded {
+            /// The device whose entries these are.
+            device: DeviceId,
+            /// Number of entries that the device now has.
+            length: u64,
+            /// Its new head.
+            head: H256,
+            /// Place of the first new entry in the journal.
+            first_index: EntryIndex,
+            /// How many entries were new.
+            entries: u32,
+        },
+        /// A run was registered before; nothing changed. Retries and second relays see this, and it is a success.
+        RunAlreadyRecorded {
+            /// The device whose entries these are.
+            device: DeviceId,
+            /// Sequence of the run's first entry.
+            sequence: u64,
+            /// How many entries the run has.
+            entries: u32,
+        },
+        /// A batch was worked off. Runs that no other event of this call names were registered.
+        BatchProcessed {
+            /// The account that submitted it.
+            submitter: T::AccountId,
+            /// Runs that were registered, wholly or from their first new entry on.
+            recorded: u32,
+            /// Runs that were registered before.
+            already_recorded: u32,
+            /// Runs that were refused.
+            refused: u32,
+            /// Place of the batch's first new entry in the journal.
+            first_index: EntryIndex,
+            /// How many entries were new.
+            entries: u32,
+        },
+        /// A run of a batch was refused; the others were not affected.
+        RunRefused {
+            /// Place of the run in the batch, from 0.
+            position: u32,
+            /// The device that the run named.
+            device: DeviceId,
+            /// Sequence of the run's first entry.
+            sequence: u64,
+            /// Why it was refused.
+            reason: RefusalReason,
+        },
+        /// Somebody brought a rival history of a device; the evidence is stored unless the device's list is full.
+        ConflictRecorded {
+            /// The device that has two histories.
+            device: DeviceId,
+            /// First sequence at which they were seen to differ.
+            sequence: u64,
+            /// The link that stands registered there.
+            recorded: H256,
+            /// The rival's link.
+            rival: H256,
+            /// Whether the device's own key signed the rival.
+            signed: bool,
+            /// Whether the evidence was stored, too. It is not when it stands there already or the list is full.
+            stored: bool,
+        },
+        /// A device may not register entries for now.
+        DeviceSuspended {
+            /// The device.
+            device: DeviceId,
+            /// Why.
+            reason: SuspensionReason,
+        },
+        /// A device may register entries again.
+        DeviceResumed {
+            /// The device.
+            device: DeviceId,
+        },
+        /// A device's hashchain has ended.
+        DeviceRetired {
+            /// The device.
+            device: DeviceId,
+            /// How many of its entries the study trusts.
+            trusted_length: u64,
+            /// Link of the last trusted entry, to which a successor commits.
+            trusted_head: H256,
+        },
+    }
+
+    /// Why a call was refused.
+    #[pallet::error]
+    pub enum Error<T> {
+        /// The run has no entry. Send at least one.
+        EmptyRun,
+        /// Sequences start at 1 and end at 2⁶⁴ − 1. Correct the run's sequence.
+        InvalidSequence,
+        /// No device has this number. Enrol the device first, or check that this is the right chain.
+        UnknownDevice,
+        /// The account is neither a relay of the device's study nor the device itself. The sponsor can add relays.
+        NotARelayOfThisStudy,
+        /// The study takes no entries any more. Its sponsor can reopen it.
+        StudyClosed,
+        /// The device is suspended. The study's sponsor or authentication server can resume it.
+        DeviceSuspended,
+        /// The device is retired. Enrol its successor.
+        DeviceRetired,
+        /// Entries before this run are missing. Send them first.
+        Gap,
+        /// The run names a previous link that is not the stored head. Read the device's head: something between the
+        /// device and the chain altered or invented entries, or the device was restored from a backup.
+        PreviousIsNotHead,
+        /// The run differs from what stands registered at the same sequence. Submit it in a batch to keep the evidence.
+        Fork,
+        /// The study asks for the device's signature over the last link of every run.
+        SignatureMissing,
+        /// The signature is not the device's over this run's last link. The run was altered on its way or comes from
+        /// another device.
+        BadSignature,
+        /// The run ends too far behind the head to be compared within this call. If it should be registered already,
+        /// look its entries up instead; otherwise submit fewer old runs at a time.
+        BeyondReach,
+        /// No study has this number.
+        UnknownStudy,
+        /// Only an authentication server of the study enrols devices. The sponsor can add one.
+        NotAnAuthenticationServer,
+        /// Only the study's sponsor or one of its authentication servers may do this.
+        NotTheStudysOffice,
+        /// A device was enrolled with this key before. Every enrolment takes a new key pair.
+        KeyInUse,
+        /// A device without escrow could never be audited. Seal the secure string to the study's auditor key.
+        EscrowMissing,
+        /// The predecessor must be a retired device of the same study. Retire it first.
+        PredecessorNotRetired,
+        /// The predecessor has a successor already.
+        PredecessorHasSuccessor,
+        /// The chain has given out all 2³² device numbers.
+        TooManyDevices,
+        /// The device is not active, so it cannot be suspended.
+        NotActive,
+        /// The device is not suspended, so it cannot be resumed.
+        NotSuspended,
+        /// The device's key signed two histories; nobody can say which the next entry would follow. Retire it and enrol
+        /// a successor.
+        ForkedDeviceCannotResume,
+        /// Only the chain itself suspends for a fork, on proof. Give another reason.
+        ForkNeedsProof,
+        /// The journal entry is not this device's, or has left the state.
+        NotAnEntryOfThisDevice,
+    }
+
+    #[pallet::hooks]
+    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn integrity_test() {
+            assert!(
+                T::MaxEscrowLength::get() >= 81,
+                "an HPKE escrow of 32 bytes takes 81 bytes"
+            );
+            assert!(
+                T::MaxConflicts::get() > 0,
+                "without conflicts in state there is no evidence"
+            );
+            assert!(
+                T::WalkBudget::get() >= MAX_RUN_LENGTH,
+                "the longest run must be comparable within one call"
+            );
+        }
+
+        #[cfg(feature = "try-runtime")]
+        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+            Self::do_try_state()
+        }
+    }
+
+    #[pallet::call]
+    impl<T: Config> Pallet<T> {
+        /// Enrols a device: gives it a number and computes link 0 of its hashchain.
+        ///
+        /// Called by an authentication server of the study, which has checked that the device holds the private key.
+        #[pallet::call_index(0)]
+        #[pallet::weight(<T as Config>::WeightInfo::enrol())]
+        pub fn enrol(
+            origin: OriginFor<T>,
+            study: StudyId,
+            key: [u8; 32],
+            secret_commitment: H256,
+            escrow: BoundedVec<u8, T::MaxEscrowLength>,
+            predecessor: Option<DeviceId>,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_enrol(&who, study, key, secret_commitment, escrow, predecessor)
+        }
+
+        /// Registers one run, or fails with the reason why not.
+        ///
+        /// A run that is registered already succeeds without a change; one that overlaps the head is registered from
+        /// its first new entry on. Because a failed call leaves no trace, relays use `submit_batch`, which keeps
+        /// the evidence of a fork.
+        #[pallet::call_index(1)]
+        #[pallet::weight(BatchSize::of(core::slice::from_ref(run)).declared::<T>())]
+        pub fn submit(origin: OriginFor<T>, run: Run) -> DispatchResultWithPostInfo {
+            let who = ensure_signed(origin)?;
+            Self::do_submit(who, run)
+        }
+
+        /// Registers many runs, each of which stands or falls alone.
+        ///
+        /// The call itself succeeds. A refused run leaves an event with its place in the batch and its reason, and the
+        /// evidence of a fork is stored.
+        #[pallet::call_index(2)]
+        #[pallet::weight(BatchSize::of(runs).declared::<T>())]
+        pub fn submit_batch(origin: OriginFor<T>, runs: Runs) -> DispatchResultWithPostInfo {
+            let who = ensure_signed(origin)?;
+            Ok(Self::do_submit_batch(who, runs))
+        }
+
+        /// Keeps a device from registering entries until it is resumed. Called by the study's sponsor or one of its
+        /// authentication servers.
+        #[pallet::call_index(3)]
+        #[pallet::weight(<T as Config>::WeightInfo::suspend())]
+        pub fn suspend(
+            origin: OriginFor<T>,
+            device: DeviceId,
+            reason: SuspensionReason,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_suspend(&who, device, reason)
+        }
+
+        /// Lets a suspended device register entries again. Called by the study's sponsor or one of its authentication
+        /// servers. A device that signed a fork cannot be resumed.
+        #[pallet::call_index(4)]
+        #[pallet::weight(<T as Config>::WeightInfo::resume())]
+        pub fn resume(origin: OriginFor<T>, device: DeviceId) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_resume(&who, device)
+        }
+
+        /// Ends a device's hashchain and names the last entry that the study trusts; a successor commits to it. Called
+        /// by the study's sponsor or one of its authentication servers. Cannot be undone.
+        #[pallet::call_index(5)]
+        #[pallet::weight(<T as Config>::WeightInfo::retire())]
+        pub fn retire(
+            origin: OriginFor<T>,
+            device: DeviceId,
+            last_trusted: LastTrusted,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_retire(&who, device, last_trusted)
+        }
+    }
+}

@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How runs are judged and registered.
+//!
+//! A batch works on copies of the head pages that it touches and on a buffer of new journal entries, and writes each
+//! page once at its end.
+
+use crate::{
+    compare::{Divergence, Relation},
+    devices::position,
+    BatchSize, Config, ConflictOf, Conflicts, DeviceByKey, DeviceHead, DeviceId, DeviceStatus,
+    Devices, EntryIndex, Error, Event, HashchainConflict, HeadPage, HeadPages, HostSha256,
+    JournalEntry, JournalLength, JournalPage, Pallet, RefusalReason, Run, Runs, SuspensionReason,
+};
+use alloc::{collections::BTreeMap, vec::Vec};
+use frame_support::{
+    dispatch::{DispatchErrorWithPostInfo, DispatchResultWithPostInfo, PostDispatchInfo},
+    traits::Get,
+};
+use hashchain::{DataDigest, LinkHash, Tag};
+use pallet_studies::{StudyId, StudyPolicy, StudyStatus};
+use sp_core::{ed25519, H256};
+use sp_runtime::AccountId32;
+
+type Studies<T> = pallet_studies::Pallet<T>;
+
+/// What became of a run that was not refused.
+enum Outcome {
+    /// Entries from `first_index` on were registered.
+    Recorded {
+        head: DeviceHead,
+        first_index: EntryIndex,
+        entries: u32,
+    },
+    /// Every entry stands registered already.
+    AlreadyRecorded,
+}
+
+/// What the submitter may do in a study, and what the study asks for.
+#[derive(Clone, Copy)]
+struct Rules {
+    is_relay: bool,
+    open: bool,
+    device_signed: bool,
+}
+
+/// A copy of a head page, and whether it must be written back.
+struct WorkingPage {
+    heads: HeadPage,
+    changed: bool,
+}
+
+/// The runs of one call while they are being worked off.
+pub(crate) struct Batch<T: Config> {
+    submitter: AccountId32,
+    pages: BTreeMap<u32, WorkingPage>,
+    rules: BTreeMap<StudyId, Option<Rules>>,
+    first_index: EntryIndex,
+    pub(crate) new_entries: Vec<JournalEntry>,
+    /// Links of the run at hand; kept to spare an allocation a run.
+    links: Vec<LinkHash>,
+    pub(crate) steps_left: u32,
+    pub(crate) page_read: Option<(u64, JournalPage)>,
+    /// Forks whose evidence was looked at, for the weight.
+    forks: u32,
+    _runtime: core::marker::PhantomData<T>,
+}
+
+impl<T: Config> Batch<T> {
+    fn new(submitter: AccountId32) -> Self {
+        Self {
+            submitter,
+            pages: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            first_index: JournalLength::<T>::get(),
+            new_entries: Vec::new(),
+            links: Vec::new(),
+            steps_left: T::WalkBudget::get(),
+            page_read: None,
+            forks: 0,
+            _runtime: core::marker::PhantomData,
+        }
+    }
+
+    /// Index of the first entry that this batch adds to the journal.
+    pub(crate) fn first_index(&self) -> EntryIndex {
+        self.first_index
+    }
+
+    /// Judges a run and, if it stands, registers it in the working copies.
+    ///
+    /// What is registered already is a success before anything else is asked: a retry must not be told that it was
+    /// refused because the device has been suspended since.
+    fn register(&mut self, run: &Run) -> Result<Outcome, RefusalReason> {
+        let last = run
+            .sequence
+            .checked_sub(1)
+            .and_then(|before| before.checked_add(run.entries.len() as u64))
+            .ok_or(RefusalReason::InvalidSequence)?;
+        if run.entries.is_empty() {
+            return Err(RefusalReason::EmptyRun);
+        }
+        let head = self
+            .head_mut(run.device)
+            .map(|(head, _)| *head)
+            .ok_or(RefusalReason::UnknownDevice)?;
+        let rules = self
+            .rules(head.study)
+            .filter(|rules| rules.is_relay || self.submits_for_itself(run.device))
+            .ok_or(RefusalReason::NotARelayOfThisStudy)?;
+
+        let links = self.links_of(run);
+        let last_link = *links.last().expect("the run has an entry; qed");
+        let relation = self.compare(run, last, &head, &links);
+        let result = match relation {
+            Relation::Recorded => Ok(Outcome::AlreadyRecorded),
+            _ if !rules.open => Err(RefusalReason::StudyClosed),
+            _ if head.status == DeviceStatus::Retired => Err(RefusalReason::DeviceRetired),
+            _ if head.status != DeviceStatus::Active => Err(RefusalReason::DeviceSuspended),
+            Relation::Gap => Err(RefusalReason::Gap),
+            Relation::BeyondReach => Err(RefusalReason::BeyondReach),
+            Relation::Follows { known } => check_signature::<T>(run, last_link, rules)
+                .map(|()| self.append(run, &links, known)),
+            Relation::Diverges(divergence) => {
+                Err(self.refuse_rival(run, last_link, rules, divergence))
+            }
+        };
+        self.links = links;
+        result
+    }
+
+    /// Registers the entries of a run from the first unknown one on.
+    fn append(&mut self, run: &Run, links: &[LinkHash], known: usize) -> Outcome {
+        let first_index = self.first_index + self.new_entries.len() as u64;
+        let (head, changed) = self
+            .head_mut(run.device)
+            .expect("the head was read when the run was judged; qed");
+        let mut now = *head;
+        let mut added = Vec::with_capacity(run.entries.len() - known);
+        for (entry, link) in run.entries.iter().zip(links).skip(known) {
+            now.length += 1;
+            now.hash = H256(link.0);
+            added.push(JournalEntry {
+                device: run.device,
+                sequence: now.length,
+                digest: entry.digest,
+                hash: now.hash,
+                previous: now.latest,
+            });
+            now.latest = Some(first_index + added.len() as u64 - 1);
+        }
+        *head = now;
+        *changed = true;
+        let entries = added.len() as u32;
+        self.new_entries.append(&mut added);
+        Outcome::Recorded {
+            head: now,
+            first_index,
+            entries,
+        }
+    }
+
+    /// Keeps the evidence of a rival history and says why the run is refused.
+    ///
+    /// Where the policy asks for signatures, an unsigned rival proves nothing and is not kept: a relay could otherwise
+    /// fill a device's list at will.
+    fn refuse_rival(
+        &mut self,
+        run: &Run,
+        last_link: LinkHash,
+        rules: Rules,
+        divergence: Divergence,
+    ) -> RefusalReason {
+        if let Err(reason) = check_signature::<T>(run, last_link, rules) {
+            return reason;
+        }
+        let Divergence {
+            sequence,
+            recorded,
+            rival,
+            rival_digest,
+            reason,
+        } = divergence;
+        if sequence == 0 {
+            // A foreign link 0 with nothing registered behind it: no second history, only a run of another chain.
+            return reason;
+        }
+        let signed = rules.device_signed || is_signed::<T>(run, last_link);
+        self.forks += 1;
+        let stored = store_conflict::<T>(
+            run.device,
+            HashchainConflict {
+                sequence,
+                recorded,
+                rival,
+                rival_digest,
+                signed,
+                submitter: self.submitter.clone(),
+                block: frame_system::Pallet::<T>::block_number(),
+            },
+        );
+        Pallet::<T>::deposit_event(Event::ConflictRecorded {
+            device: run.device,
+            sequence,
+            recorded,
+            rival,
+            signed,
+            stored,
+        });
+        if rules.device_signed {
+            if let Some((head, changed)) = self.head_mut(run.device) {
+                head.status = DeviceStatus::Suspended(SuspensionReason::Fork);
+                *changed = true;
+                Pallet::<T>::deposit_event(Event::DeviceSuspended {
+                    device: run.device,
+                    reason: SuspensionReason::Fork,
+                });
+            }
+        }
+        reason
+    }
+
+    /// The links that the run's entries have if its `previous` is taken at its word.
+    fn links_of(&mut self, run: &Run) -> Vec<LinkHash> {
+        let mut links = core::mem::take(&mut self.links);
+        links.clear();
+        let mut previous = LinkHash(run.previous.0);
+        for (entry, sequence) in run.entries.iter().zip(run.sequence..) {
+            previous = hashchain::link::<HostSha256>(
+                sequence,
+                &previous,
+                &DataDigest(entry.digest.0),
+                &Tag(entry.tag.0),
+            );
+            links.push(previous);
+        }
+        links
+    }
+
+    fn submits_for_itself(&self, device: DeviceId) -> bool {
+        DeviceByKey::<T>::get(AsRef::<[u8; 32]>::as_ref(&self.submitter)) == Some(device)
+    }
+
+    fn rules(&mut self, study: StudyId) -> Option<Rules> {
+        let submitter = &self.submitter;
+        *self.rules.entry(study).or_insert_with(|| {
+            Studies::<T>::study(study).map(|rules| Rules {
+                is_relay: Studies::<T>::is_relay(study, submitter),
+                open: rules.status == StudyStatus::Open,
+                device_signed: rules.policy == StudyPolicy::DeviceSigned,
+            })
+        })
+    }
+
+    /// The working copy of a device's head, and the mark that has it written back.
+    fn head_mut(&mut self, device: DeviceId) -> Option<(&mut DeviceHead, &mut bool)> {
+        let (number, slot) = position(device);
+        let page = self.pages.entry(number).or_insert_with(|| WorkingPage {
+            heads: HeadPages::<T>::get(number).unwrap_or_default(),
+            changed: false,
+        });
+        Some((page.heads.get_mut(slot)?, &mut page.changed))
+    }
+
+    /// Writes what has changed.
+    fn write(self) {
+        for (number, page) in self.pages {
+            if page.changed {
+                HeadPages::<T>::insert(number, page.heads);
+            }
+        }
+        if !self.new_entries.is_empty() {
+            Pallet::<T>::append_to_journal(&self.new_entries);
+        }
+    }
+
+    /// What the call has cost: what it declared less the steps and forks that did not happen.
+    fn weight(&self, size: BatchSize) -> PostDispatchInfo {
+        let steps = T::WalkBudget::get() - self.steps_left;
+        Some(size.weight::<T>(self.forks, steps)).into()
+    }
+}
+
+/// Demands the device's signature where the study does.
+fn check_signature<T: Config>(
+    run: &Run,
+    last_link: LinkHash,
+    rules: Rules,
+) -> Result<(), RefusalReason> {
+    if !rules.device_signed {
+        Ok(())
+    } else if run.signature.is_none() {
+        Err(RefusalReason::SignatureMissing)
+    } else if is_signed::<T>(run, last_link) {
+        Ok(())
+    } else {
+        Err(RefusalReason::BadSignature)
+    }
+}
+
+/// Whether the run carries its device's signature over its last link.
+pub(crate) fn is_signed<T: Config>(run: &Run, last_link: LinkHash) -> bool {
+    let (Some(signature), Some(record)) = (run.signature, Devices::<T>::get(run.device)) else {
+        return false;
+    };
+    sp_io::crypto::ed25519_verify(
+        &ed25519::Signature::from_raw(signature),
+        &hashchain::head_message(&last_link),
+        &ed25519::Public::from_raw(record.key),
+    )
+}
+
+/// Keeps evidence once, and within the bound. Says whether it was kept.
+fn store_conflict<T: Config>(device: DeviceId, conflict: ConflictOf<T>) -> bool {
+    Conflicts::<T>::mutate(device, |conflicts| {
+        let known = conflicts
+            .iter()
+            .any(|known| known.sequence == conflict.sequence && known.rival == conflict.rival);
+        !known && conflicts.try_push(conflict).is_ok()
+    })
+}
+
+impl<T: Config> Pallet<T> {
+    pub(crate) fn do_submit(who: AccountId32, run: Run) -> DispatchResultWithPostInfo {
+        let size = BatchSize::of(core::slice::from_ref(&run));
+        let mut batch = Batch::<T>::new(who);
+        let outcome = batch.register(&run);
+        let post_info = batch.weight(size);
+        let event = match outcome {
+            Ok(Outcome::Recorded {
+                head,
+                first_index,
+                entries,
+            }) => Event::RunRecorded {
+                device: run.device,
+                length: head.length,
+                head: head.hash,
+                first_index,
+                entries,
+            },
+            Ok(Outcome::AlreadyRecorded) => already_recorded(&run),
+            Err(reason) => {
+                return Err(DispatchErrorWithPostInfo {
+                    post_info,
+                    error: Error::<T>::from(reason).into(),
+                })
+            }
+        };
+        batch.write();
+        Self::deposit_event(event);
+        Ok(post_info)
+    }
+
+    pub(crate) fn do_submit_batch(who: AccountId32, runs: Runs) -> PostDispatchInfo {
+        let size = BatchSize::of(&runs);
+        let mut batch = Batch::<T>::new(who);
+        let (mut recorded, mut known, mut refused) = (0, 0, 0);
+        for (position, run) in (0..).zip(&runs) {
+            match batch.register(run) {
+                Ok(Outcome::Recorded { .. }) => recorded += 1,
+                Ok(Outcome::AlreadyRecorded) => {
+                    known += 1;
+                    Self::deposit_event(already_recorded(run));
+                }
+                Err(reason) => {
+                    refused += 1;
+                    Self::deposit_event(Event::RunRefused {
+                        position,
+                        device: run.device,
+                        sequence: run.sequence,
+                        reason,
+                    });
+                }
+            }
+        }
+        let event = Event::BatchProcessed {
+            submitter: batch.submitter.clone(),
+            recorded,
+            already_recorded: known,
+            refused,
+            first_index: batch.first_index,
+            entries: batch.new_entries.len() as u32,
+        };
+        let post_info = batch.weight(size);
+        batch.write();
+        Self::deposit_event(event);
+        post_info
+    }
+}
+
+fn already_recorded<T: Config>(run: &Run) -> Event<T> {
+    Event::RunAlreadyRecorded {
+        device: run.device,
+        sequence: run.sequence,
+        entries: run.entries.len() as u32,
+    }
+}

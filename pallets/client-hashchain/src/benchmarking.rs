@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Benchmarks of the calls at their most expensive.
+
+use crate::{types::*, *};
+use alloc::{vec, vec::Vec};
+use codec::Encode;
+use frame_benchmarking::v2::*;
+use frame_support::{traits::Get, BoundedVec};
+use frame_system::RawOrigin;
+use hashchain::{DataDigest, LinkHash, Tag};
+use pallet_studies::{Study, StudyId, StudyPolicy, StudyStatus};
+use sp_core::H256;
+use sp_runtime::AccountId32;
+
+const STUDY: StudyId = 0;
+const SPONSOR: AccountId32 = AccountId32::new([1; 32]);
+const SERVER: AccountId32 = AccountId32::new([2; 32]);
+const RELAY: AccountId32 = AccountId32::new([3; 32]);
+
+fn set_up_study<T: Config>(policy: StudyPolicy) {
+    pallet_studies::Studies::<T>::insert(
+        STUDY,
+        Study {
+            sponsor: SPONSOR,
+            policy,
+            status: StudyStatus::Open,
+            auditor_key: [7; 32],
+            title: Default::default(),
+        },
+    );
+    pallet_studies::AuthenticationServers::<T>::insert(STUDY, SERVER, ());
+    pallet_studies::Relays::<T>::insert(STUDY, RELAY, ());
+}
+
+fn escrow<T: Config>() -> BoundedVec<u8, T::MaxEscrowLength> {
+    vec![9; T::MaxEscrowLength::get() as usize]
+        .try_into()
+        .expect("as long as allowed; qed")
+}
+
+fn enrol<T: Config>(key: [u8; 32], predecessor: Option<DeviceId>) -> DeviceId {
+    Pallet::<T>::do_enrol(
+        &SERVER,
+        STUDY,
+        key,
+        H256([8; 32]),
+        escrow::<T>(),
+        predecessor,
+    )
+    .expect("the study takes devices; qed");
+    NextDeviceId::<T>::get() - 1
+}
+
+/// A key pair in the node's keystore; its public half.
+fn new_key() -> sp_core::ed25519::Public {
+    sp_io::crypto::ed25519_generate(sp_core::testing::ED25519, None)
+}
+
+fn sign(key: &sp_core::ed25519::Public, head: H256) -> [u8; 64] {
+    sp_io::crypto::ed25519_sign(
+        sp_core::testing::ED25519,
+        key,
+        &hashchain::head_message(&LinkHash(head.0)),
+    )
+    .expect("the key was generated there; qed")
+    .0
+}
+
+/// A run of `entries` entries behind `previous`; its last link.
+fn run_behind(
+    device: DeviceId,
+    sequence: u64,
+    previous: H256,
+    entries: u32,
+    salt: u8,
+) -> (Run, H256) {
+    let mut head = previous;
+    let entries = (sequence..sequence + u64::from(entries))
+        .map(|sequence| {
+            let hash = |what: u8| {
+                H256(sp_io::hashing::sha2_256(
+                    &(device, sequence, salt, what).encode(),
+                ))
+            };
+            let entry = RunEntry {
+                digest: hash(0),
+                tag: hash(1),
+            };
+            head = H256(
+                hashchain::link::<HostSha256>(
+                    sequence,
+                    &LinkHash(head.0),
+                    &DataDigest(entry.digest.0),
+                    &Tag(entry.tag.0),
+                )
+                .0,
+            );
+            entry
+        })
+        .collect::<Vec<_>>()
+        .try_into()
+        .expect("benchmarked runs are short; qed");
+    let run = Run {
+        device,
+        sequence,
+        previous,
+        entries,
+        signature: None,
+    };
+    (run, head)
+}
+
+/// Devices whose heads all stand on different, full pages: `(number, head)`.
+///
+/// The pages are written directly: enrolling 32 devices for each of a thousand would take the benchmark's whole time.
+fn spread_devices<T: Config>(count: u32, key: impl Fn(u32) -> [u8; 32]) -> Vec<(DeviceId, H256)> {
+    let template = enrol::<T>(new_key().0, None);
+    let record = Devices::<T>::get(template).expect("just enrolled; qed");
+    let head = Pallet::<T>::head_of(template).expect("just enrolled; qed");
+    let page: HeadPage = vec![head; HEADS_PER_PAGE as usize]
+        .try_into()
+        .expect("as long as a page; qed");
+    (1..=count)
+        .map(|number| {
+            let device = number * HEADS_PER_PAGE;
+            HeadPages::<T>::insert(number, page.clone());
+            let record = DeviceRecordOf::<T> {
+                key: key(number),
+                ..record.clone()
+            };
+            Devices::<T>::insert(device, record);
+            (device, head.hash)
+        })
+        .collect()
+}
+
+#[benchmarks]
+mod benchmarks {
+    use super::*;
+
+    #[benchmark]
+    fn enrol() {
+        set_up_study::<T>(StudyPolicy::DeviceSigned);
+        let old = super::enrol::<T>([10; 32], None);
+        Pallet::<T>::do_retire(&SPONSOR, old, LastTrusted::Latest).expect("active; qed");
+        // The page that is changed is full but for one place.
+        for seed in 11..HEADS_PER_PAGE as u8 + 9 {
+            super::enrol::<T>([seed; 32], None);
+        }
+
+        #[extrinsic_call]
+        _(
+            RawOrigin::Signed(SERVER),
+            STUDY,
+            [99; 32],
+            H256([8; 32]),
+            escrow::<T>(),
+            Some(old),
+        );
+
+        assert_eq!(DeviceByKey::<T>::get([99; 32]), Some(HEADS_PER_PAGE - 1));
+    }
+
+    /// `r` runs of one entry, `x` further entries in as few of them as take them.
+    #[benchmark]
+    fn submit_batch(r: Linear<5, 256>, x: Linear<0, 1024>) {
+        set_up_study::<T>(StudyPolicy::HashchainOnly);
+        let mut spare = x;
+        let runs: Runs = spread_devices::<T>(r, |_| [10; 32])
+            .into_iter()
+            .map(|(device, head)| {
+                let more = spare.min(MAX_RUN_LENGTH - 1);
+                spare -= more;
+                run_behind(device, 1, head, 1 + more, 0).0
+            })
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("within the bound; qed");
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(RELAY), runs);
+
+        assert_eq!(JournalLength::<T>::get(), u64::from(r + x));
+    }
+
+    /// `s` signatures of as many devices.
+    #[benchmark]
+    fn signatures(s: Linear<0, 256>) {
+        set_up_study::<T>(StudyPolicy::DeviceSigned);
+        let key = new_key();
+        let runs: Vec<_> = spread_devices::<T>(s, |_| key.0)
+            .into_iter()
+            .map(|(device, head)| {
+                let (run, head) = run_behind(device, 1, head, 1, 0);
+                let signature = Some(sign(&key, head));
+                (Run { signature, ..run }, LinkHash(head.0))
+            })
+            .collect();
+        let valid;
+
+        #[block]
+        {
+            valid = runs
+                .iter()
+                .filter(|(run, last)| crate::batch::is_signed::<T>(run, *last))
+                .count();
+        }
+
+        assert_eq!(valid, s as usize);
+    }
+
+    /// Every run contradicts a signed history: evidence is stored and the device suspended.
+    #[benchmark]
+    fn forks(f: Linear<0, 128>) -> Result<(), BenchmarkError> {
+        set_up_study::<T>(StudyPolicy::DeviceSigned);
+        let key = new_key();
+        let devices = spread_devices::<T>(f, |_| key.0);
+        let signed = |salt| {
+            devices
+                .iter()
+                .map(|(device, head)| {
+                    let (run, head) = run_behind(*device, 1, *head, 1, salt);
+                    Run {
+                        signature: Some(sign(&key, head)),
+                        ..run
+                    }
+                })
+                .collect::<Vec<_>>()
+                .try_into()
+                .expect("within the bound; qed")
+        };
+        Pallet::<T>::do_submit_batch(RELAY, signed(0));
+        let rivals: Runs = signed(1);
+
+        #[block]
+        {
+            Pallet::<T>::do_submit_batch(RELAY, rivals);
+        }
+
+        assert_eq!(Conflicts::<T>::iter_keys().count(), f as usize);
+        Ok(())
+    }
+
+    /// An old run is looked for `w` entries behind the head, each on a page of its own.
+    #[benchmark]
+    fn walk(w: Linear<1, 256>) -> Result<(), BenchmarkError> {
+        set_up_study::<T>(StudyPolicy::HashchainOnly);
+        let device = super::enrol::<T>([10; 32], None);
+        let head = Pallet::<T>::head_of(device).expect("just enrolled; qed");
+        let (old, first) = run_behind(device, 1, head.hash, 1, 0);
+        let entry = |page: u64| JournalEntry {
+            device,
+            sequence: page + 1,
+            digest: H256::zero(),
+            hash: first,
+            previous: page
+                .checked_sub(1)
+                .map(|before| before * u64::from(ENTRIES_PER_PAGE)),
+        };
+        for page in 0..u64::from(w) {
+            let content: JournalPage = vec![entry(page); ENTRIES_PER_PAGE as usize]
+                .try_into()
+                .expect("as long as a page; qed");
+            JournalPages::<T>::insert(page, content);
+        }
+        JournalLength::<T>::put(u64::from(w * ENTRIES_PER_PAGE));
+        HeadPages::<T>::mutate(0, |page| {
+            if let Some(head) = page.as_mut().and_then(|page| page.get_mut(0)) {
+                head.length = w.into();
+                head.latest = Some(u64::from((w - 1) * ENTRIES_PER_PAGE));
+                head.hash = first;
+            }
+        });
+        let result;
+
+        #[block]
+        {
+            result = Pallet::<T>::do_submit(RELAY, old);
+        }
+
+        assert!(result.is_ok());
+        Ok(())
+    }
+
+    #[benchmark]
+    fn suspend() {
+        set_up_study::<T>(StudyPolicy::DeviceSigned);
+        let device = spread_devices::<T>(1, |_| [10; 32])[0].0;
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(SERVER), device, SuspensionReason::Lost);
+
+        assert_eq!(
+            Pallet::<T>::head_of(device).map(|head| head.status),
+            Some(DeviceStatus::Suspended(SuspensionReason::Lost))
+        );
+    }
+
+    #[benchmark]
+    fn resume() {
+        set_up_study::<T>(StudyPolicy::DeviceSigned);
+        let device = spread_devices::<T>(1, |_| [10; 32])[0].0;
+        Pallet::<T>::do_suspend(&SERVER, device, SuspensionReason::Lost).expect("active; qed");
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(SERVER), device);
+
+        assert_eq!(
+            Pallet::<T>::head_of(device).map(|head| head.status),
+            Some(DeviceStatus::Active)
+        );
+    }
+
+    #[benchmark]
+    fn retire() {
+        set_up_study::<T>(StudyPolicy::HashchainOnly);
+        let (device, head) = spread_devices::<T>(1, |_| [10; 32])[0];
+        let (run, _) = run_behind(device, 1, head, ENTRIES_PER_PAGE, 0);
+        Pallet::<T>::do_submit(RELAY, run).expect("follows the head; qed");
+
+        #[extrinsic_call]
+        _(
+            RawOrigin::Signed(SERVER),
+            device,
+            LastTrusted::Entry(u64::from(ENTRIES_PER_PAGE) - 1),
+        );
+
+        assert_eq!(
+            Pallet::<T>::head_of(device).map(|head| head.status),
+            Some(DeviceStatus::Retired)
+        );
+    }
+
+    impl_benchmark_test_suite!(Pallet, crate::mock::with_keystore(), crate::mock::Test);
+}

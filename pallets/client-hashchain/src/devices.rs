@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Enrolment, suspension and retirement of devices.
+
+use crate::{
+    Config, DeviceByKey, DeviceHead, DeviceId, DeviceRecord, DeviceStatus, Devices, Error, Event,
+    HeadPages, HostSha256, LastTrusted, NextDeviceId, Pallet, SuspensionReason, TrustedHead,
+    HEADS_PER_PAGE,
+};
+use frame_support::{ensure, BoundedVec};
+use frame_system::pallet_prelude::BlockNumberFor;
+use hashchain::LinkHash;
+use pallet_studies::{StudyId, StudyStatus};
+use sp_core::H256;
+use sp_runtime::{traits::Zero, AccountId32, DispatchError, DispatchResult};
+
+type Studies<T> = pallet_studies::Pallet<T>;
+
+/// The page and the place in it where the head of a device stands.
+pub(crate) fn position(device: DeviceId) -> (u32, usize) {
+    (device / HEADS_PER_PAGE, (device % HEADS_PER_PAGE) as usize)
+}
+
+impl<T: Config> Pallet<T> {
+    /// The head of a device; none if the number was never given out.
+    pub fn head_of(device: DeviceId) -> Option<DeviceHead> {
+        let (page, slot) = position(device);
+        HeadPages::<T>::get(page)?.get(slot).copied()
+    }
+
+    /// Whether the account is that of an active device.
+    pub fn has_role(who: &AccountId32) -> bool {
+        DeviceByKey::<T>::get(AsRef::<[u8; 32]>::as_ref(who))
+            .and_then(Self::head_of)
+            .is_some_and(|head| head.status == DeviceStatus::Active)
+    }
+
+    pub(crate) fn do_enrol(
+        who: &AccountId32,
+        study: StudyId,
+        key: [u8; 32],
+        secret_commitment: H256,
+        escrow: BoundedVec<u8, T::MaxEscrowLength>,
+        predecessor: Option<DeviceId>,
+    ) -> DispatchResult {
+        let rules = Studies::<T>::study(study).ok_or(Error::<T>::UnknownStudy)?;
+        ensure!(
+            Studies::<T>::is_authentication_server(study, who),
+            Error::<T>::NotAnAuthenticationServer
+        );
+        ensure!(rules.status == StudyStatus::Open, Error::<T>::StudyClosed);
+        ensure!(!escrow.is_empty(), Error::<T>::EscrowMissing);
+        ensure!(!DeviceByKey::<T>::contains_key(key), Error::<T>::KeyInUse);
+        let trusted = predecessor
+            .map(|predecessor| Self::trusted_head_to_follow(study, predecessor))
+            .transpose()?;
+        let device = NextDeviceId::<T>::get();
+        let next = device.checked_add(1).ok_or(Error::<T>::TooManyDevices)?;
+
+        let chain = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
+        let genesis = H256(
+            hashchain::genesis::<HostSha256>(&hashchain::Enrolment {
+                chain: &as_hash(chain.as_ref()),
+                study,
+                device_key: &key,
+                predecessor: trusted.map(|trusted| LinkHash(trusted.hash.0)),
+                secret_commitment: &secret_commitment.0,
+                escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&escrow),
+            })
+            .0,
+        );
+
+        NextDeviceId::<T>::put(next);
+        DeviceByKey::<T>::insert(key, device);
+        Devices::<T>::insert(
+            device,
+            DeviceRecord {
+                key,
+                secret_commitment,
+                escrow,
+                genesis,
+                predecessor,
+                successor: None,
+                trusted: None,
+                enrolled_at: frame_system::Pallet::<T>::block_number(),
+            },
+        );
+        let (page, _) = position(device);
+        HeadPages::<T>::mutate(page, |heads| {
+            heads
+                .get_or_insert_default()
+                .try_push(DeviceHead {
+                    study,
+                    status: DeviceStatus::Active,
+                    length: 0,
+                    latest: None,
+                    hash: genesis,
+                })
+                .expect("numbers are dense, so a page takes exactly its own devices; qed");
+        });
+        if let Some(predecessor) = predecessor {
+            Devices::<T>::mutate(predecessor, |record| {
+                if let Some(record) = record {
+                    record.successor = Some(device);
+                }
+            });
+        }
+        // The device's own account may submit for itself (Figure 1a).
+        Studies::<T>::admit(&AccountId32::new(key));
+        Self::deposit_event(Event::DeviceEnrolled {
+            device,
+            study,
+            key,
+            genesis,
+            predecessor,
+        });
+        Ok(())
+    }
+
+    pub(crate) fn do_suspend(
+        who: &AccountId32,
+        device: DeviceId,
+        reason: SuspensionReason,
+    ) -> DispatchResult {
+        ensure!(reason != SuspensionReason::Fork, Error::<T>::ForkNeedsProof);
+        Self::change_status(who, device, |status| match status {
+            DeviceStatus::Active => Ok(DeviceStatus::Suspended(reason)),
+            _ => Err(Error::<T>::NotActive),
+        })?;
+        Self::deposit_event(Event::DeviceSuspended { device, reason });
+        Ok(())
+    }
+
+    pub(crate) fn do_resume(who: &AccountId32, device: DeviceId) -> DispatchResult {
+        Self::change_status(who, device, |status| match status {
+            DeviceStatus::Suspended(SuspensionReason::Fork) => {
+                Err(Error::<T>::ForkedDeviceCannotResume)
+            }
+            DeviceStatus::Suspended(_) => Ok(DeviceStatus::Active),
+            _ => Err(Error::<T>::NotSuspended),
+        })?;
+        Self::deposit_event(Event::DeviceResumed { device });
+        Ok(())
+    }
+
+    pub(crate) fn do_retire(
+        who: &AccountId32,
+        device: DeviceId,
+        last_trusted: LastTrusted,
+    ) -> DispatchResult {
+        let head = Self::change_status(who, device, |status| match status {
+            DeviceStatus::Retired => Err(Error::<T>::DeviceRetired),
+            _ => Ok(DeviceStatus::Retired),
+        })?;
+        let trusted = Devices::<T>::try_mutate(device, |record| {
+            let record = record.as_mut().ok_or(Error::<T>::UnknownDevice)?;
+            let trusted = match last_trusted {
+                LastTrusted::Latest => TrustedHead {
+                    length: head.length,
+                    hash: head.hash,
+                },
+                LastTrusted::Nothing => TrustedHead {
+                    length: 0,
+                    hash: record.genesis,
+                },
+                LastTrusted::Entry(index) => Self::journal_entry(index)
+                    .filter(|entry| entry.device == device)
+                    .map(|entry| TrustedHead {
+                        length: entry.sequence,
+                        hash: entry.hash,
+                    })
+                    .ok_or(Error::<T>::NotAnEntryOfThisDevice)?,
+            };
+            record.trusted = Some(trusted);
+            Ok::<_, DispatchError>(trusted)
+        })?;
+        Self::deposit_event(Event::DeviceRetired {
+            device,
+            trusted_length: trusted.length,
+            trusted_head: trusted.hash,
+        });
+        Ok(())
+    }
+
+    /// The head that a successor of `predecessor` commits to.
+    fn trusted_head_to_follow(
+        study: StudyId,
+        predecessor: DeviceId,
+    ) -> Result<TrustedHead, Error<T>> {
+        let head = Self::head_of(predecessor).ok_or(Error::<T>::UnknownDevice)?;
+        let record = Devices::<T>::get(predecessor).ok_or(Error::<T>::UnknownDevice)?;
+        ensure!(head.study == study, Error::<T>::PredecessorNotRetired);
+        let trusted = record.trusted.ok_or(Error::<T>::PredecessorNotRetired)?;
+        ensure!(
+            record.successor.is_none(),
+            Error::<T>::PredecessorHasSuccessor
+        );
+        Ok(trusted)
+    }
+
+    /// Lets the study's office change the status of a device, and returns its head.
+    fn change_status(
+        who: &AccountId32,
+        device: DeviceId,
+        change: impl FnOnce(DeviceStatus) -> Result<DeviceStatus, Error<T>>,
+    ) -> Result<DeviceHead, DispatchError> {
+        let (page, slot) = position(device);
+        HeadPages::<T>::try_mutate(page, |heads| {
+            let head = heads
+                .as_mut()
+                .and_then(|heads| heads.get_mut(slot))
+                .ok_or(Error::<T>::UnknownDevice)?;
+            ensure!(
+                Studies::<T>::is_sponsor(head.study, who)
+                    || Studies::<T>::is_authentication_server(head.study, who),
+                Error::<T>::NotTheStudysOffice
+            );
+            head.status = change(head.status)?;
+            Ok(*head)
+        })
+    }
+}
+
+/// A block hash as 32 bytes. This chain's hashes have that length.
+fn as_hash(hash: &[u8]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(hash);
+    bytes
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A chain of three pallets on which the tests run, and phones that make real entries for it.
+
+use crate::{self as pallet_client_hashchain, types::*, Event, HostSha256, LastTrusted, Pallet};
+use codec::Encode;
+use frame_support::{assert_ok, derive_impl, parameter_types, traits::ConstU32};
+use frame_system::EnsureRoot;
+use hashchain::{DataDigest, LinkHash, Tag};
+use pallet_studies::{GenesisStudy, StudyId, StudyPolicy};
+use sp_core::{ed25519, Pair, H256};
+use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage};
+
+pub(crate) type HashchainPallet = Pallet<Test>;
+
+/// Study 0: `HashchainOnly`.
+pub(crate) const PAPER: StudyId = 0;
+/// Study 1: `DeviceSigned`.
+pub(crate) const SIGNED: StudyId = 1;
+
+pub(crate) const SPONSOR: AccountId32 = AccountId32::new([1; 32]);
+pub(crate) const AUTHENTICATION_SERVER: AccountId32 = AccountId32::new([2; 32]);
+pub(crate) const RELAY: AccountId32 = AccountId32::new([3; 32]);
+pub(crate) const SECOND_RELAY: AccountId32 = AccountId32::new([4; 32]);
+/// Relay of a third study, which has no devices.
+pub(crate) const FOREIGN_RELAY: AccountId32 = AccountId32::new([5; 32]);
+
+frame_support::construct_runtime!(
+    pub enum Test {
+        System: frame_system,
+        Studies: pallet_studies,
+        ClientHashchain: pallet_client_hashchain,
+    }
+);
+
+#[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
+impl frame_system::Config for Test {
+    type AccountId = AccountId32;
+    type Block = frame_system::mocking::MockBlock<Test>;
+    type Lookup = IdentityLookup<AccountId32>;
+}
+
+impl pallet_studies::Config for Test {
+    type CreateStudyOrigin = EnsureRoot<AccountId32>;
+    type MaxTitleLength = ConstU32<32>;
+    type MaxServers = ConstU32<4>;
+    type WeightInfo = ();
+}
+
+parameter_types! {
+    pub static JournalRetention: Option<u64> = None;
+    pub static WalkBudget: u32 = 256;
+}
+
+impl pallet_client_hashchain::Config for Test {
+    type MaxEscrowLength = ConstU32<128>;
+    type MaxConflicts = ConstU32<2>;
+    type WalkBudget = WalkBudget;
+    type JournalRetention = JournalRetention;
+    type WeightInfo = ();
+}
+
+/// A fresh chain with three studies.
+fn new_test_ext() -> sp_io::TestExternalities {
+    let study = |policy, relays| GenesisStudy {
+        title: "Insomnia".into(),
+        sponsor: SPONSOR,
+        policy,
+        auditor_key: H256([7; 32]),
+        authentication_servers: vec![AUTHENTICATION_SERVER],
+        relays,
+    };
+    RuntimeGenesisConfig {
+        studies: pallet_studies::GenesisConfig {
+            studies: vec![
+                study(StudyPolicy::HashchainOnly, vec![RELAY, SECOND_RELAY]),
+                study(StudyPolicy::DeviceSigned, vec![RELAY, SECOND_RELAY]),
+                study(StudyPolicy::DeviceSigned, vec![FOREIGN_RELAY]),
+            ],
+        },
+        ..Default::default()
+    }
+    .build_storage()
+    .expect("the genesis of the tests is sound")
+    .into()
+}
+
+/// A fresh chain whose node keeps keys, for the benchmarks.
+#[cfg(feature = "runtime-benchmarks")]
+pub(crate) fn with_keystore() -> sp_io::TestExternalities {
+    use sp_keystore::{testing::MemoryKeystore, KeystoreExt};
+    let mut ext = new_test_ext();
+    ext.register_extension(KeystoreExt::new(MemoryKeystore::new()));
+    ext
+}
+
+/// Runs a test on a fresh chain and checks the pallet's invariants after it.
+pub(crate) fn run(test: impl FnOnce()) {
+    new_test_ext().execute_with(|| {
+        System::set_block_number(1);
+        test();
+        assert_ok!(HashchainPallet::do_try_state());
+    });
+}
+
+/// A phone that keeps its own hashchain. Tags are not checked by the chain, so a hash of the sequence stands for them.
+#[derive(Clone)]
+pub(crate) struct Phone {
+    pub(crate) pair: ed25519::Pair,
+    pub(crate) id: DeviceId,
+    pub(crate) length: u64,
+    pub(crate) head: H256,
+}
+
+impl Phone {
+    /// A phone that is enrolled in `study`; `seed` makes its key.
+    pub(crate) fn enrolled(study: StudyId, seed: u8) -> Self {
+        Self::succeeding(study, seed, None)
+    }
+
+    /// A phone that goes on from a retired one.
+    pub(crate) fn succeeding(study: StudyId, seed: u8, predecessor: Option<DeviceId>) -> Self {
+        let pair = ed25519::Pair::from_seed(&[seed; 32]);
+        assert_ok!(enrol(study, pair.public().0, predecessor));
+        let id = crate::NextDeviceId::<Test>::get() - 1;
+        let head = HashchainPallet::head_of(id).expect("just enrolled").hash;
+        Self {
+            pair,
+            id,
+            length: 0,
+            head,
+        }
+    }
+
+    pub(crate) fn pair_key(&self) -> [u8; 32] {
+        self.pair.public().0
+    }
+
+    pub(crate) fn account(&self) -> AccountId32 {
+        AccountId32::new(self.pair.public().0)
+    }
+
+    /// The next `entries` entries, signed. `salt` tells different data apart.
+    pub(crate) fn run(&mut self, entries: u32, salt: u8) -> Run {
+        let (sequence, previous) = (self.length + 1, self.head);
+        let entries = (sequence..)
+            .take(entries as usize)
+            .map(|sequence| {
+                let entry = RunEntry {
+                    digest: hash((sequence, salt, "digest")),
+                    tag: hash((sequence, salt, "tag")),
+                };
+                self.head = H256(
+                    hashchain::link::<HostSha256>(
+                        sequence,
+                        &LinkHash(self.head.0),
+                        &DataDigest(entry.digest.0),
+                        &Tag(entry.tag.0),
+                    )
+                    .0,
+                );
+                self.length = sequence;
+                entry
+            })
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("runs of the tests are short");
+        Run {
+            device: self.id,
+            sequence,
+            previous,
+            entries,
+            signature: Some(self.sign()),
+        }
+    }
+
+    pub(crate) fn sign(&self) -> [u8; 64] {
+        self.pair
+            .sign(&hashchain::head_message(&LinkHash(self.head.0)))
+            .0
+    }
+
+    /// Makes `entries` entries and has them registered.
+    pub(crate) fn registered(&mut self, entries: u32) -> Run {
+        let run = self.run(entries, 0);
+        assert_ok!(submit(RELAY, run.clone()));
+        run
+    }
+}
+
+fn hash(of: impl Encode) -> H256 {
+    H256(sp_io::hashing::sha2_256(&of.encode()))
+}
+
+pub(crate) fn enrol(
+    study: StudyId,
+    key: [u8; 32],
+    predecessor: Option<DeviceId>,
+) -> sp_runtime::DispatchResult {
+    ClientHashchain::enrol(
+        RuntimeOrigin::signed(AUTHENTICATION_SERVER),
+        study,
+        key,
+        H256([8; 32]),
+        vec![9; 81].try_into().expect("fits"),
+        predecessor,
+    )
+}
+
+pub(crate) fn submit(
+    who: AccountId32,
+    run: Run,
+) -> frame_support::dispatch::DispatchResultWithPostInfo {
+    ClientHashchain::submit(RuntimeOrigin::signed(who), run)
+}
+
+/// Submits a batch and returns what the pallet reported.
+pub(crate) fn submit_batch(who: AccountId32, runs: Vec<Run>) -> Vec<Event<Test>> {
+    System::reset_events();
+    assert_ok!(ClientHashchain::submit_batch(
+        RuntimeOrigin::signed(who),
+        runs.try_into().expect("batches of the tests are short"),
+    ));
+    events()
+}
+
+pub(crate) fn retire(device: DeviceId, last_trusted: LastTrusted) -> sp_runtime::DispatchResult {
+    ClientHashchain::retire(RuntimeOrigin::signed(SPONSOR), device, last_trusted)
+}
+
+pub(crate) fn suspend(device: DeviceId) -> sp_runtime::DispatchResult {
+    ClientHashchain::suspend(
+        RuntimeOrigin::signed(SPONSOR),
+        device,
+        SuspensionReason::Lost,
+    )
+}
+
+/// What the pallet has reported since the last reset.
+pub(crate) fn events() -> Vec<Event<Test>> {
+    System::events()
+        .into_iter()
+        .filter_map(|record| match record.event {
+            RuntimeEvent::ClientHashchain(event) => Some(event),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The reasons of the runs that a batch refused.
+pub(crate) fn refusals(events: &[Event<Test>]) -> Vec<(u32, RefusalReason)> {
+    events
+        .iter()
+        .filter_map(|event| match event {
+            Event::RunRefused {
+                position, reason, ..
+            } => Some((*position, *reason)),
+            _ => None,
+        })
+        .collect()
+}

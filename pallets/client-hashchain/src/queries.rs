@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Answers of the runtime API, in the words of the protocol instead of the storage layout.
+
+use crate::{
+    Config, Conflicts, DeviceByKey, DeviceId, DeviceStatus, Devices, EntryIndex, HeadPages,
+    JournalEntry, JournalLength, JournalPages, Pallet, ENTRIES_PER_PAGE,
+};
+use alloc::{vec, vec::Vec};
+use pallet_client_hashchain_runtime_api::{
+    ConflictView, DeviceState, DeviceView, EntryView, HeadView, StudyView,
+};
+use pallet_studies::{StudyId, StudyPolicy, StudyStatus};
+use sp_runtime::{traits::UniqueSaturatedInto, AccountId32};
+
+/// Most entries in one answer.
+const MAX_ANSWER: u32 = 1_024;
+
+impl<T: Config> Pallet<T> {
+    /// All that stands on chain about a device.
+    pub fn device_view(device: DeviceId) -> Option<DeviceView> {
+        let head = Self::head_of(device)?;
+        let record = Devices::<T>::get(device)?;
+        Some(DeviceView {
+            device,
+            study: head.study,
+            key: record.key,
+            secret_commitment: record.secret_commitment,
+            escrow: record.escrow.into_inner(),
+            genesis: record.genesis,
+            state: match head.status {
+                DeviceStatus::Active => DeviceState::Active,
+                DeviceStatus::Suspended(_) => DeviceState::Suspended,
+                DeviceStatus::Retired => DeviceState::Retired,
+            },
+            length: head.length,
+            head: head.hash,
+            predecessor: record.predecessor,
+            successor: record.successor,
+            trusted_length: record.trusted.map(|trusted| trusted.length),
+            enrolled_at: record.enrolled_at.unique_saturated_into(),
+        })
+    }
+
+    /// The device that enrolled with this key.
+    pub fn device_by_key(key: [u8; 32]) -> Option<DeviceId> {
+        DeviceByKey::<T>::get(key)
+    }
+
+    /// The head that the device's next run must follow.
+    pub fn head_view(device: DeviceId) -> Option<HeadView> {
+        Self::head_of(device).map(|head| HeadView {
+            hash: head.hash,
+            length: head.length,
+            latest: head.latest,
+        })
+    }
+
+    /// Up to `count` entries of a device from sequence `from` on, oldest first.
+    pub fn entries_view(device: DeviceId, from: u64, count: u32) -> Vec<EntryView> {
+        let Some(head) = Self::head_of(device) else {
+            return Vec::new();
+        };
+        let from = from.max(1);
+        let until = from.saturating_add(u64::from(count.min(MAX_ANSWER)));
+        let mut entries = Vec::new();
+        let mut next = head.latest;
+        while let Some((index, entry)) =
+            next.and_then(|index| Some((index, Self::journal_entry(index)?)))
+        {
+            if entry.sequence < from {
+                break;
+            }
+            if entry.sequence < until {
+                entries.push(view(index, entry));
+            }
+            next = entry.previous;
+        }
+        entries.reverse();
+        entries
+    }
+
+    /// Up to `count` entries of the whole chain from journal index `from` on.
+    pub fn journal_view(from: EntryIndex, count: u32) -> Vec<EntryView> {
+        let until =
+            JournalLength::<T>::get().min(from.saturating_add(count.min(MAX_ANSWER).into()));
+        let per_page = u64::from(ENTRIES_PER_PAGE);
+        (from / per_page..until.div_ceil(per_page))
+            .flat_map(|page| {
+                let entries = JournalPages::<T>::get(page).unwrap_or_default();
+                (page * per_page..).zip(entries)
+            })
+            .filter(|(index, _)| (from..until).contains(index))
+            .map(|(index, entry)| view(index, entry))
+            .collect()
+    }
+
+    /// Number of entries ever registered.
+    pub fn journal_length() -> EntryIndex {
+        JournalLength::<T>::get()
+    }
+
+    /// The rival histories that were brought for a device.
+    pub fn conflicts_view(device: DeviceId) -> Vec<ConflictView<AccountId32>> {
+        Conflicts::<T>::get(device)
+            .into_iter()
+            .map(|conflict| ConflictView {
+                sequence: conflict.sequence,
+                recorded: conflict.recorded,
+                rival: conflict.rival,
+                rival_digest: conflict.rival_digest,
+                signed: conflict.signed,
+                submitter: conflict.submitter,
+                block: conflict.block.unique_saturated_into(),
+            })
+            .collect()
+    }
+
+    /// A study and its rules.
+    pub fn study_view(study: StudyId) -> Option<StudyView<AccountId32>> {
+        pallet_studies::Pallet::<T>::study(study).map(|study| StudyView {
+            sponsor: study.sponsor,
+            device_signed: study.policy == StudyPolicy::DeviceSigned,
+            open: study.status == StudyStatus::Open,
+            auditor_key: study.auditor_key,
+            title: study.title.into_inner(),
+        })
+    }
+
+    /// The storage keys whose values prove the head of a device against a state root.
+    pub fn head_proof_keys(device: DeviceId) -> Vec<Vec<u8>> {
+        let (page, _) = crate::devices::position(device);
+        vec![
+            HeadPages::<T>::hashed_key_for(page),
+            Devices::<T>::hashed_key_for(device),
+        ]
+    }
+}
+
+fn view(index: EntryIndex, entry: JournalEntry) -> EntryView {
+    EntryView {
+        index,
+        device: entry.device,
+        sequence: entry.sequence,
+        digest: entry.digest,
+        hash: entry.hash,
+        previous: entry.previous,
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! One file per call; every test ends with a check of the pallet's invariants.
+
+mod batch;
+mod enrol;
+mod journal;
+mod laws;
+mod status;
+mod submit;

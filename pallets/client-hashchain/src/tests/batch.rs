@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use crate::{mock::*, Conflicts, DeviceStatus, Event, RefusalReason, SuspensionReason};
+use frame_support::assert_ok;
+use sp_core::H256;
+
+fn status(device: u32) -> DeviceStatus {
+    HashchainPallet::head_of(device).expect("enrolled").status
+}
+
+#[test]
+fn each_run_of_a_batch_stands_or_falls_alone() {
+    run(|| {
+        let mut phones: Vec<_> = (0..40).map(|seed| Phone::enrolled(SIGNED, seed)).collect();
+        let mut runs: Vec<_> = phones.iter_mut().map(|phone| phone.run(2, 0)).collect();
+        runs[7].sequence = 9;
+        runs[33].signature = None;
+        let events = submit_batch(RELAY, runs);
+        assert_eq!(
+            refusals(&events),
+            [
+                (7, RefusalReason::Gap),
+                (33, RefusalReason::SignatureMissing)
+            ]
+        );
+        assert_eq!(
+            events.last(),
+            Some(&Event::BatchProcessed {
+                submitter: RELAY,
+                recorded: 38,
+                already_recorded: 0,
+                refused: 2,
+                first_index: 0,
+                entries: 76,
+            })
+        );
+        for phone in &phones {
+            let head = HashchainPallet::head_of(phone.id).expect("enrolled");
+            let registered = ![7, 33].contains(&phone.id);
+            assert_eq!(head.hash == phone.head, registered);
+        }
+    });
+}
+
+#[test]
+fn runs_of_one_device_may_follow_each_other_in_one_batch() {
+    run(|| {
+        let mut phone = Phone::enrolled(SIGNED, 1);
+        let runs = vec![phone.run(2, 0), phone.run(3, 0), phone.run(1, 0)];
+        let retry = runs[0].clone();
+        let events = submit_batch(RELAY, [runs, vec![retry]].concat());
+        assert_eq!(refusals(&events), []);
+        let head = HashchainPallet::head_of(phone.id).expect("enrolled");
+        assert_eq!((head.hash, head.length), (phone.head, 6));
+        assert!(events.contains(&Event::RunAlreadyRecorded {
+            device: phone.id,
+            sequence: 1,
+            entries: 2,
+        }));
+    });
+}
+
+#[test]
+fn the_second_relay_confirms_what_the_first_has_registered() {
+    run(|| {
+        let mut phone = Phone::enrolled(SIGNED, 1);
+        let run = phone.registered(4);
+        let events = submit_batch(SECOND_RELAY, vec![run]);
+        assert!(matches!(
+            events[..],
+            [
+                Event::RunAlreadyRecorded { .. },
+                Event::BatchProcessed {
+                    already_recorded: 1,
+                    recorded: 0,
+                    refused: 0,
+                    entries: 0,
+                    ..
+                }
+            ]
+        ));
+    });
+}
+
+#[docify::export]
+#[test]
+fn a_signed_fork_is_kept_as_evidence_and_suspends_the_device() {
+    run(|| {
+        let mut phone = Phone::enrolled(SIGNED, 1);
+        phone.registered(2);
+        // Malware copied key and secret; both write from here on (Figure 6).
+        let mut thief = phone.clone();
+        phone.registered(3);
+        let rival = thief.run(2, 66);
+        let events = submit_batch(RELAY, vec![rival.clone()]);
+
+        assert_eq!(refusals(&events), [(0, RefusalReason::Fork)]);
+        let conflicts = Conflicts::<Test>::get(phone.id);
+        assert_eq!(conflicts.len(), 1);
+        assert_eq!(conflicts[0].sequence, 3, "the first entry that differs");
+        assert_eq!(conflicts[0].rival_digest, Some(rival.entries[0].digest));
+        assert!(conflicts[0].signed);
+        assert_eq!(
+            status(phone.id),
+            DeviceStatus::Suspended(SuspensionReason::Fork)
+        );
+    });
+}
+
+#[test]
+fn an_unsigned_rival_proves_nothing_where_signatures_are_asked_for() {
+    run(|| {
+        let mut phone = Phone::enrolled(SIGNED, 1);
+        let mut forged = phone.clone().run(2, 66);
+        phone.registered(2);
+        forged.signature = Some([0; 64]);
+        let events = submit_batch(RELAY, vec![forged]);
+        assert_eq!(refusals(&events), [(0, RefusalReason::BadSignature)]);
+        assert!(Conflicts::<Test>::get(phone.id).is_empty());
+        assert_eq!(status(phone.id), DeviceStatus::Active);
+    });
+}
+
+#[test]
+fn under_the_papers_policy_a_rival_is_recorded_and_the_device_goes_on() {
+    run(|| {
+        let mut phone = Phone::enrolled(PAPER, 1);
+        let mut thief = phone.clone();
+        // The thief takes the head first (Figure 5); the phone's own run is the conflict.
+        thief.registered(1);
+        let mut own = phone.run(1, 5);
+        own.signature = None;
+        let events = submit_batch(RELAY, vec![own.clone()]);
+        assert_eq!(refusals(&events), [(0, RefusalReason::Fork)]);
+        let conflict = &Conflicts::<Test>::get(phone.id)[0];
+        assert_eq!(
+            (conflict.sequence, conflict.recorded, conflict.rival),
+            (1, thief.head, phone.head)
+        );
+        assert_eq!(conflict.rival_digest, Some(own.entries[0].digest));
+        assert!(!conflict.signed);
+        assert_eq!(status(phone.id), DeviceStatus::Active);
+    });
+}
+
+#[test]
+fn a_run_on_top_of_another_history_is_a_conflict_at_the_head() {
+    run(|| {
+        let mut phone = Phone::enrolled(SIGNED, 1);
+        let mut rival = phone.clone();
+        phone.registered(2);
+        rival.run(2, 66);
+        let believed = rival.head;
+        let events = submit_batch(RELAY, vec![rival.run(1, 66)]);
+        assert_eq!(refusals(&events), [(0, RefusalReason::PreviousIsNotHead)]);
+        let conflict = &Conflicts::<Test>::get(phone.id)[0];
+        assert_eq!(
+            (conflict.sequence, conflict.rival, conflict.rival_digest),
+            (2, believed, None)
+        );
+    });
+}
+
+#[test]
+fn a_run_from_a_foreign_link_zero_is_no_second_history() {
+    run(|| {
+        let phone = Phone::enrolled(SIGNED, 1);
+        let mut lost = phone.clone();
+        lost.head = H256::zero();
+        let events = submit_batch(RELAY, vec![lost.run(1, 0)]);
+        assert_eq!(refusals(&events), [(0, RefusalReason::PreviousIsNotHead)]);
+        assert!(Conflicts::<Test>::get(phone.id).is_empty());
+        assert_eq!(status(phone.id), DeviceStatus::Active);
+    });
+}
+
+#[test]
+fn a_fork_is_located_at_its_first_differing_entry() {
+    run(|| {
+        let mut phone = Phone::enrolled(PAPER, 1);
+        let mut twin = phone.clone();
+        for _ in 0..6 {
+            phone.registered(1);
+        }
+        let shared = twin.run(2, 0);
+        let mut rival = twin.run(3, 9);
+        rival.entries = [shared.entries.to_vec(), rival.entries.to_vec()]
+            .concat()
+            .try_into()
+            .expect("short");
+        (rival.sequence, rival.previous) = (shared.sequence, shared.previous);
+        submit_batch(RELAY, vec![rival.clone()]);
+        let conflict = &Conflicts::<Test>::get(phone.id)[0];
+        assert_eq!(conflict.sequence, 3);
+        assert_eq!(conflict.rival_digest, Some(rival.entries[2].digest));
+    });
+}
+
+#[test]
+fn evidence_is_kept_once_and_within_its_bound() {
+    run(|| {
+        let mut phone = Phone::enrolled(PAPER, 1);
+        let twin = phone.clone();
+        phone.registered(2);
+        let rival = |salt| twin.clone().run(1, salt);
+        let stored = |events: Vec<Event<Test>>| {
+            events
+                .iter()
+                .filter(|event| matches!(event, Event::ConflictRecorded { stored: true, .. }))
+                .count()
+        };
+        assert_eq!(stored(submit_batch(RELAY, vec![rival(1), rival(1)])), 1);
+        assert_eq!(stored(submit_batch(RELAY, vec![rival(2), rival(3)])), 1);
+        assert_eq!(Conflicts::<Test>::get(phone.id).len(), 2);
+    });
+}
+
+#[test]
+fn a_batch_returns_the_weight_of_forks_and_steps_that_did_not_happen() {
+    run(|| {
+        let mut phone = Phone::enrolled(SIGNED, 1);
+        let runs: crate::Runs = vec![phone.run(1, 0)].try_into().expect("short");
+        let declared = crate::BatchSize::of(&runs).declared::<Test>();
+        let used = ClientHashchain::submit_batch(RuntimeOrigin::signed(RELAY), runs)
+            .expect("a batch succeeds")
+            .actual_weight
+            .expect("the weight is measured");
+        assert!(used.ref_time() < declared.ref_time());
+    });
+}
+
+#[test]
+fn an_empty_batch_changes_nothing() {
+    run(|| {
+        let events = submit_batch(RELAY, vec![]);
+        assert!(matches!(
+            events[..],
+            [Event::BatchProcessed {
+                recorded: 0,
+                refused: 0,
+                entries: 0,
+                ..
+            }]
+        ));
+        assert_ok!(HashchainPallet::do_try_state());
+    });
+}

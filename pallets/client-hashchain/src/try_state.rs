@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What must hold between any two calls.
+
+use crate::{
+    Config, Conflicts, DeviceByKey, DeviceId, DeviceStatus, Devices, FirstJournalPage, HeadPages,
+    JournalLength, JournalPages, NextDeviceId, Pallet, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
+};
+use frame_support::ensure;
+use sp_runtime::TryRuntimeError;
+
+impl<T: Config> Pallet<T> {
+    /// Checks every invariant of the pallet's state.
+    pub fn do_try_state() -> Result<(), TryRuntimeError> {
+        let devices = NextDeviceId::<T>::get();
+        Self::check_pages(devices)?;
+        for device in 0..devices {
+            Self::check_device(device)?;
+            Self::check_entries(device)?;
+        }
+        ensure!(
+            Devices::<T>::iter_keys().count() == devices as usize
+                && DeviceByKey::<T>::iter_keys().count() == devices as usize,
+            "there is a record or a key for a number that was never given out"
+        );
+        ensure!(
+            Conflicts::<T>::iter_keys().all(|device| device < devices),
+            "there is a conflict of a device that does not exist"
+        );
+        Ok(())
+    }
+
+    /// Pages are dense: every page but the last is full.
+    fn check_pages(devices: DeviceId) -> Result<(), TryRuntimeError> {
+        for (page, heads) in HeadPages::<T>::iter() {
+            let expected = devices
+                .saturating_sub(page * HEADS_PER_PAGE)
+                .min(HEADS_PER_PAGE);
+            ensure!(
+                heads.len() == expected as usize,
+                "a head page does not hold exactly its own devices"
+            );
+        }
+        let length = JournalLength::<T>::get();
+        let per_page = u64::from(ENTRIES_PER_PAGE);
+        for (page, entries) in JournalPages::<T>::iter() {
+            let expected = length.saturating_sub(page * per_page).min(per_page);
+            ensure!(
+                page >= FirstJournalPage::<T>::get() && entries.len() as u64 == expected,
+                "a journal page does not hold exactly its own entries"
+            );
+        }
+        Ok(())
+    }
+
+    fn check_device(device: DeviceId) -> Result<(), TryRuntimeError> {
+        let head = Self::head_of(device).ok_or("a device has no head")?;
+        let record = Devices::<T>::get(device).ok_or("a device has no record")?;
+        ensure!(
+            DeviceByKey::<T>::get(record.key) == Some(device),
+            "a device's key does not lead to it"
+        );
+        ensure!(
+            (head.length == 0) == head.latest.is_none(),
+            "a device has entries but no latest one, or the other way round"
+        );
+        ensure!(
+            head.length > 0 || head.hash == record.genesis,
+            "a device without entries is not at its link 0"
+        );
+        ensure!(
+            record.trusted.is_some() == (head.status == DeviceStatus::Retired),
+            "exactly the retired devices have a trusted head"
+        );
+        ensure!(
+            record
+                .trusted
+                .is_none_or(|trusted| trusted.length <= head.length),
+            "more entries are trusted than there are"
+        );
+        let is_link_back = |other: Option<DeviceId>| other == Some(device);
+        ensure!(
+            record.predecessor.is_none_or(|predecessor| is_link_back(
+                Devices::<T>::get(predecessor).and_then(|record| record.successor)
+            )) && record.successor.is_none_or(|successor| is_link_back(
+                Devices::<T>::get(successor).and_then(|record| record.predecessor)
+            )),
+            "predecessor and successor do not name each other"
+        );
+        Ok(())
+    }
+
+    /// Walks back from the head: sequences are dense, and the walk ends at the first entry or at what left the state.
+    fn check_entries(device: DeviceId) -> Result<(), TryRuntimeError> {
+        let head = Self::head_of(device).ok_or("a device has no head")?;
+        let first_kept = FirstJournalPage::<T>::get() * u64::from(ENTRIES_PER_PAGE);
+        let (mut sequence, mut next) = (head.length, head.latest);
+        while let Some(index) = next {
+            if index < first_kept {
+                return Ok(());
+            }
+            let entry = Self::journal_entry(index).ok_or("the journal has a hole")?;
+            ensure!(
+                entry.device == device && entry.sequence == sequence,
+                "the journal does not lead from a device's head to its own entries"
+            );
+            ensure!(
+                sequence != head.length || entry.hash == head.hash,
+                "the latest entry is not the head"
+            );
+            sequence -= 1;
+            next = entry.previous;
+        }
+        ensure!(
+            sequence == 0,
+            "a device's entries do not reach back to its first"
+        );
+        Ok(())
+    }
+}

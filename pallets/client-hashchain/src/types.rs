@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the pallet stores, and what is submitted to it.
+
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{traits::ConstU32, BoundedVec};
+use scale_info::TypeInfo;
+use sp_core::H256;
+
+use pallet_studies::StudyId;
+
+/// Number of a device, given by the chain at enrolment: dense, from 0.
+pub type DeviceId = u32;
+
+/// Place of an entry in the journal of the whole chain: dense, from 0.
+pub type EntryIndex = u64;
+
+/// Heads in one storage value.
+///
+/// A changed trie key costs about three times as much as everything else that an entry needs, so neighbours share one.
+pub const HEADS_PER_PAGE: u32 = 32;
+
+/// Journal entries in one storage value.
+pub const ENTRIES_PER_PAGE: u32 = 64;
+
+/// Most entries in one run.
+pub const MAX_RUN_LENGTH: u32 = 256;
+
+/// Most runs in one batch.
+pub const MAX_BATCH_LENGTH: u32 = 1_024;
+
+/// One entry as a device uploads it: everything but its data.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Debug,
+)]
+pub struct RunEntry {
+    /// `H("data", envelope)`: binds the data without showing it.
+    pub digest: H256,
+    /// The tag that only a holder of the device's secret can make or check.
+    pub tag: H256,
+}
+
+/// Consecutive entries of one device, as it uploads them.
+#[derive(
+    Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug,
+)]
+pub struct Run {
+    /// The device whose entries these are.
+    pub device: DeviceId,
+    /// Sequence of the first entry, from 1.
+    pub sequence: u64,
+    /// Link of the entry before the first, or link 0.
+    pub previous: H256,
+    /// The entries, oldest first.
+    pub entries: BoundedVec<RunEntry, ConstU32<MAX_RUN_LENGTH>>,
+    /// The device's Ed25519 signature over `enc("head", link of the last entry)`. Studies with the policy
+    /// `DeviceSigned` ask for it.
+    pub signature: Option<[u8; 64]>,
+}
+
+/// Runs that one account submits together; each stands or falls alone.
+pub type Runs = BoundedVec<Run, ConstU32<MAX_BATCH_LENGTH>>;
+
+/// Why a device may not register entries at present.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Debug,
+)]
+pub enum SuspensionReason {
+    /// The device was lost.
+    Lost,
+    /// Key or secret may be in other hands.
+    Compromised,
+    /// The participant has left the study or paused.
+    Withdrawn,
+    /// Another reason, which the study keeps on file.
+    Administrative,
+    /// The device's key signed two different histories. Set by the chain itself; only a re-enrolment leads out of it.
+    Fork,
+}
+
+/// Whether a device may register entries.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Debug,
+)]
+pub enum DeviceStatus {
+    /// Its runs are accepted.
+    Active,
+    /// Its runs are refused until the study lifts the suspension.
+    Suspended(SuspensionReason),
+    /// Its hashchain has ended.
+    Retired,
+}
+
+/// What the check of a run needs of a device: the hot part, kept apart from [`DeviceRecord`] and paged.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Debug,
+)]
+pub struct DeviceHead {
+    /// The study that the device belongs to.
+    pub study: StudyId,
+    /// Whether its runs are accepted.
+    pub status: DeviceStatus,
+    /// Number of registered entries, which is also the sequence of the latest.
+    pub length: u64,
+    /// Where in the journal the latest entry stands; none while there is no entry.
+    pub latest: Option<EntryIndex>,
+    /// Link of the latest entry; link 0 while there is no entry.
+    pub hash: H256,
+}
+
+/// The heads of [`HEADS_PER_PAGE`] devices with neighbouring numbers.
+pub type HeadPage = BoundedVec<DeviceHead, ConstU32<HEADS_PER_PAGE>>;
+
+/// The last head of a retired device that the study trusts.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Debug,
+)]
+pub struct TrustedHead {
+    /// How many entries are trusted.
+    pub length: u64,
+    /// Link of the last trusted entry; link 0 when none is.
+    pub hash: H256,
+}
+
+/// How the study names the last entry that it trusts of a device it retires.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Debug,
+)]
+pub enum LastTrusted {
+    /// The latest entry: nothing is held against the device.
+    Latest,
+    /// The entry at this place of the journal, which must be the device's and still be in state.
+    Entry(EntryIndex),
+    /// Not one entry is trusted.
+    Nothing,
+}
+
+/// What stands on chain about a device beside its head.
+#[derive(
+    Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug,
+)]
+#[scale_info(skip_type_params(MaxEscrowLength))]
+pub struct DeviceRecord<BlockNumber, MaxEscrowLength: frame_support::traits::Get<u32>> {
+    /// Its Ed25519 public key, which is also its account.
+    pub key: [u8; 32],
+    /// `H("secret", S)`: binds the device to its secure string without showing it.
+    pub secret_commitment: H256,
+    /// The secure string, sealed to the study's auditor key.
+    pub escrow: BoundedVec<u8, MaxEscrowLength>,
+    /// Link 0 of its hashchain.
+    pub genesis: H256,
+    /// The device that it goes on from, if it was enrolled again.
+    pub predecessor: Option<DeviceId>,
+    /// The device that goes on from it.
+    pub successor: Option<DeviceId>,
+    /// The last head that the study trusts; none while the device is not retired.
+    pub trusted: Option<TrustedHead>,
+    /// Block in which it was enrolled.
+    pub enrolled_at: BlockNumber,
+}
+
+/// One entry of the journal. Written once.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Debug,
+)]
+pub struct JournalEntry {
+    /// The device that it belongs to.
+    pub device: DeviceId,
+    /// Its place in the device's hashchain, from 1.
+    pub sequence: u64,
+    /// `H("data", envelope)`.
+    pub digest: H256,
+    /// Its link.
+    pub hash: H256,
+    /// Where the device's entry before it stands; none for its first.
+    pub previous: Option<EntryIndex>,
+}
+
+/// [`ENTRIES_PER_PAGE`] neighbouring entries of the journal.
+pub type JournalPage = BoundedVec<JournalEntry, ConstU32<ENTRIES_PER_PAGE>>;
+
+/// Evidence of a rival history: somebody brought a run that does not follow what stands registered.
+#[derive(
+    Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug,
+)]
+pub struct HashchainConflict<AccountId, BlockNumber> {
+    /// First sequence at which the rival was seen to differ.
+    pub sequence: u64,
+    /// The link that stands registered there.
+    pub recorded: H256,
+    /// The rival's link.
+    pub rival: H256,
+    /// The rival's data digest; none when its run began only after this entry.
+    pub rival_digest: Option<H256>,
+    /// Whether the device's own key signed the rival: proof of two histories by one key.
+    pub signed: bool,
+    /// The account that brought the rival.
+    pub submitter: AccountId,
+    /// The block in which it came; its extrinsics hold the whole run.
+    pub block: BlockNumber,
+}
+
+/// Why a run was refused. Each reason is an error of the same name, too.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Debug,
+)]
+pub enum RefusalReason {
+    /// The run has no entry.
+    EmptyRun,
+    /// Sequences start at 1 and end at 2⁶⁴ − 1.
+    InvalidSequence,
+    /// No device has this number.
+    UnknownDevice,
+    /// The account is neither a relay of the device's study nor the device itself.
+    NotARelayOfThisStudy,
+    /// The study takes no entries any more.
+    StudyClosed,
+    /// The device is suspended.
+    DeviceSuspended,
+    /// The device is retired.
+    DeviceRetired,
+    /// Entries before this run are missing.
+    Gap,
+    /// The run names a previous link that is not the stored head.
+    PreviousIsNotHead,
+    /// The run differs from what stands registered at the same sequence.
+    Fork,
+    /// The study asks for the device's signature.
+    SignatureMissing,
+    /// The signature is not the device's over this run's last link.
+    BadSignature,
+    /// The run ends too far behind the head to be compared within this call.
+    BeyondReach,
+}
