@@ -1,1 +1,253 @@
-//! placeholder
+// SPDX-License-Identifier: Apache-2.0
+
+//! # Consortium
+//!
+//! Who runs the chain: its validators, and what two thirds of its members decide.
+//!
+//! ## Overview
+//!
+//! The chain belongs to no company. Several organisations, such as hospitals, universities and
+//! regulators, run it together as a **consortium**. Each of them is a **member** with one vote, and
+//! some or all of them run a **validator**, a computer that makes blocks and confirms the blocks of
+//! the others. This pallet keeps the list of validators and gives the consortium the one power that
+//! a chain cannot do without: to do, when two thirds of its members agree, anything at all, for
+//! example to install a new version of the chain's rules or to help its voting on blocks over a
+//! long failure.
+//!
+//! Nobody else has such a power. There is no administrator's key that could be stolen, and no
+//! currency by which votes could be bought.
+//!
+//! Members discuss and vote by the collective pallet of FRAME, and come and go by its membership
+//! pallet. A change of the validators takes effect at the session after next, so that whoever
+//! follows the chain hears of it before it happens.
+//!
+//! ## Interface
+//!
+//! - Two thirds of the members call [`add_validator`](Pallet::add_validator),
+//!   [`remove_validator`](Pallet::remove_validator) and
+//!   [`dispatch_as_root`](Pallet::dispatch_as_root).
+//! - An organisation that is to validate becomes a member first, registers the keys of its computer
+//!   by `session.set_keys`, and is then added as a validator under its member's account.
+//! - The runtime asks [`Pallet::has_role`], [`Pallet::is_member`] and [`Pallet::is_validator`].
+//!
+//! What the runtime puts where:
+//!
+//! - `pallet_session::Config::SessionManager = Consortium`, `Currency =` [`NoCurrency`] and
+//!   `ValidatorIdOf = sp_runtime::traits::ConvertInto`; the first validators are the accounts of
+//!   the `keys` in the session pallet's genesis, which therefore stands before this pallet.
+//! - `pallet_membership::Config::MembershipInitialized` and `MembershipChanged =`
+//!   [`AdmitMembers`]`<Runtime, Collective>`. `ResetOrigin` and `PrimeOrigin` had better be
+//!   `NeverEnsureOrigin`: `reset_members` takes an account several times over, and a prime member
+//!   would vote for those who are silent.
+//! - `pallet_collective::Config::DefaultVote =` [`AbstentionsAreNays`], because the other default
+//!   votes of that pallet count the silent as ayes and so make two thirds out of less.
+//!
+//! ## Goals
+//!
+//! 1. Nothing but the decision of two thirds of the members changes who runs the chain.
+//! 2. The chain never decides itself to death: the last validator that has keys stays.
+//! 3. A validator without keys is never appointed, because the others would wait for it.
+//! 4. As long as the validators do not change, neither does the set of authorities, so that whoever
+//!    checks finality offline need not follow a change in every session.
+//! 5. A decision that fails says so: the error of the root call is the error of the decision.
+//!
+//! ## Example
+//!
+//! Three of four members write a value into the state, which only root may do:
+#![doc = docify::embed!("src/tests.rs", two_thirds_of_the_members_act_as_root)]
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarking;
+mod impls;
+mod membership;
+#[cfg(test)]
+mod mock;
+mod no_currency;
+mod session;
+#[cfg(test)]
+mod tests;
+pub mod weights;
+
+pub use membership::{AbstentionsAreNays, AdmitMembers};
+pub use no_currency::NoCurrency;
+pub use pallet::*;
+pub use weights::WeightInfo;
+
+/// The pallet itself: what its users configure, read and call.
+#[frame_support::pallet]
+pub mod pallet {
+    use alloc::{boxed::Box, string::String};
+    use core::marker::PhantomData;
+    use frame_support::{
+        dispatch::GetDispatchInfo,
+        pallet_prelude::*,
+        traits::{GetCallMetadata, SortedMembers, UnfilteredDispatchable},
+    };
+    use frame_system::pallet_prelude::*;
+
+    use super::WeightInfo;
+
+    /// The in-code storage version.
+    pub(crate) const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
+    /// The validators and the power of two thirds of the members.
+    #[pallet::pallet]
+    #[pallet::storage_version(STORAGE_VERSION)]
+    pub struct Pallet<T>(_);
+
+    /// What a runtime decides about its consortium.
+    #[pallet::config]
+    pub trait Config:
+        frame_system::Config
+        + pallet_session::Config<ValidatorId = <Self as frame_system::Config>::AccountId>
+    {
+        /// The calls that can be dispatched as root: those of the whole runtime.
+        type RuntimeCall: Parameter
+            + UnfilteredDispatchable<RuntimeOrigin = Self::RuntimeOrigin>
+            + GetCallMetadata
+            + GetDispatchInfo;
+
+        /// Who decides: two thirds of the members. Whoever passes it is master of the chain.
+        type DecisionOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+
+        /// The member organisations. They may send transactions even if they do not validate; if
+        /// this names other accounts than those that vote, members cannot reach the chain.
+        type Members: SortedMembers<Self::AccountId>;
+
+        /// How many validators there may be. Not above what the consensus pallets take, or the
+        /// validators beyond their limit are ignored. Not zero.
+        #[pallet::constant]
+        type MaxValidators: Get<u32>;
+
+        /// Measured weights of the calls.
+        type WeightInfo: WeightInfo;
+    }
+
+    /// The validators that the consortium wants, in the order of their appointment. A change takes
+    /// effect at the session after next; who makes blocks now stands in `session.validators`.
+    #[pallet::storage]
+    pub type Validators<T: Config> =
+        StorageValue<_, BoundedVec<T::AccountId, T::MaxValidators>, ValueQuery>;
+
+    /// Nothing to choose: the first validators are those of the session pallet's genesis.
+    #[pallet::genesis_config]
+    #[derive(frame_support::DefaultNoBound)]
+    pub struct GenesisConfig<T: Config> {
+        /// Names the runtime.
+        #[serde(skip)]
+        pub runtime: PhantomData<T>,
+    }
+
+    #[pallet::genesis_build]
+    impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+        fn build(&self) {
+            let validators = pallet_session::Pallet::<T>::validators();
+            validators.iter().for_each(Pallet::<T>::admit);
+            let validators = BoundedVec::try_from(validators)
+                .expect("the genesis has no more validators than MaxValidators");
+            Validators::<T>::put(validators);
+        }
+    }
+
+    /// What the consortium decided.
+    #[pallet::event]
+    #[pallet::generate_deposit(pub(super) fn deposit_event)]
+    pub enum Event<T: Config> {
+        /// The consortium appointed a validator; it makes blocks from the session after next on.
+        ValidatorAdded {
+            /// The validator's account.
+            validator: T::AccountId,
+        },
+        /// The consortium dismissed a validator; it makes blocks until the session after next.
+        ValidatorRemoved {
+            /// The former validator's account.
+            validator: T::AccountId,
+        },
+        /// The consortium dispatched a call as root, and the call succeeded.
+        DispatchedAsRoot {
+            /// The name of the pallet whose call it was, as the runtime names it.
+            pallet: String,
+            /// The name of the call.
+            call: String,
+        },
+    }
+
+    /// Why a call was refused, and what its caller can do.
+    #[pallet::error]
+    pub enum Error<T> {
+        /// The account has registered no session keys, so it could not make blocks; let it call
+        /// `session.setKeys` first, for which it must be a member or hold another role.
+        NoSessionKeys,
+        /// The account is a validator already, so there is nothing left to do.
+        AlreadyValidator,
+        /// The account is no validator; look the validators up in `consortium.validators`.
+        NotAValidator,
+        /// No other validator has session keys, so nobody would make blocks; appoint another
+        /// validator first.
+        LastValidator,
+        /// There are as many validators as `maxValidators` allows; remove one first.
+        TooManyValidators,
+    }
+
+    #[pallet::call]
+    impl<T: Config> Pallet<T> {
+        /// Appoints a validator. It makes blocks from the session after next on. For two thirds of
+        /// the members only.
+        ///
+        /// - `validator`: its account, which must have registered its session keys.
+        #[pallet::call_index(0)]
+        #[pallet::weight(<T as Config>::WeightInfo::add_validator())]
+        pub fn add_validator(origin: OriginFor<T>, validator: T::AccountId) -> DispatchResult {
+            T::DecisionOrigin::ensure_origin(origin)?;
+            Self::do_add_validator(validator)
+        }
+
+        /// Dismisses a validator. It makes blocks until the session after next. For two thirds of
+        /// the members only, and not for the last validator.
+        ///
+        /// - `validator`: its account.
+        #[pallet::call_index(1)]
+        #[pallet::weight(<T as Config>::WeightInfo::remove_validator())]
+        pub fn remove_validator(origin: OriginFor<T>, validator: T::AccountId) -> DispatchResult {
+            T::DecisionOrigin::ensure_origin(origin)?;
+            Self::do_remove_validator(&validator)
+        }
+
+        /// Dispatches a call as root, past every filter. It fails if the call fails, and with the
+        /// call's own error. For two thirds of the members only.
+        ///
+        /// - `call`: the call, for example `system.authorizeUpgrade` or `grandpa.noteStalled`.
+        #[pallet::call_index(2)]
+        #[pallet::weight({
+            let inner = call.get_dispatch_info();
+            let weight = <T as Config>::WeightInfo::dispatch_as_root()
+                .saturating_add(inner.call_weight);
+            (weight, inner.class)
+        })]
+        pub fn dispatch_as_root(
+            origin: OriginFor<T>,
+            call: Box<<T as Config>::RuntimeCall>,
+        ) -> DispatchResultWithPostInfo {
+            T::DecisionOrigin::ensure_origin(origin)?;
+            Self::do_dispatch_as_root(*call)
+        }
+    }
+
+    #[pallet::hooks]
+    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn integrity_test() {
+            assert!(
+                T::MaxValidators::get() > 0,
+                "MaxValidators must not be zero"
+            );
+        }
+
+        #[cfg(feature = "try-runtime")]
+        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+            Self::do_try_state()
+        }
+    }
+}

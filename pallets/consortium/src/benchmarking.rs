@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Benchmarks of the calls, each in its dearest case that succeeds: the list of validators is as
+//! long as it may be.
+
+use alloc::boxed::Box;
+use codec::Decode;
+use frame_benchmarking::v2::*;
+use frame_support::traits::{EnsureOrigin, Get};
+use sp_runtime::traits::TrailingZeroInput;
+
+use crate::{Config, Pallet, Validators};
+
+/// Registers session keys for an account, past the proof of their possession.
+fn register_keys<T: Config>(who: &T::AccountId) {
+    let keys = <T as pallet_session::Config>::Keys::decode(&mut TrailingZeroInput::zeroes())
+        .expect("public keys of zeros can be decoded");
+    pallet_session::NextKeys::<T>::insert(who, keys);
+}
+
+/// Replaces the validators by `count` others, without session keys, and returns the last of them.
+fn list_validators<T: Config>(count: u32) -> T::AccountId {
+    let mut validators = Validators::<T>::get();
+    validators.clear();
+    for index in 0..count {
+        validators.force_push(account("validator", index, 0));
+    }
+    Validators::<T>::put(validators);
+    account("validator", count.saturating_sub(1), 0)
+}
+
+#[benchmarks(where <T as Config>::RuntimeCall: From<frame_system::Call<T>>)]
+mod benchmarks {
+    use super::*;
+
+    #[benchmark]
+    fn add_validator() -> Result<(), BenchmarkError> {
+        let origin =
+            T::DecisionOrigin::try_successful_origin().map_err(|()| BenchmarkError::Weightless)?;
+        list_validators::<T>(T::MaxValidators::get().saturating_sub(1));
+        let validator: T::AccountId = account("new", 0, 0);
+        register_keys::<T>(&validator);
+
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, validator.clone());
+
+        assert!(Pallet::<T>::is_validator(&validator));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn remove_validator() -> Result<(), BenchmarkError> {
+        let origin =
+            T::DecisionOrigin::try_successful_origin().map_err(|()| BenchmarkError::Weightless)?;
+        // The keys of all that stay are looked for, and found with the last.
+        let last = list_validators::<T>(T::MaxValidators::get());
+        register_keys::<T>(&last);
+        let first: T::AccountId = account("validator", 0, 0);
+
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, first.clone());
+
+        assert!(!Pallet::<T>::is_validator(&first));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn dispatch_as_root() -> Result<(), BenchmarkError> {
+        let origin =
+            T::DecisionOrigin::try_successful_origin().map_err(|()| BenchmarkError::Weightless)?;
+        let call = frame_system::Call::remark {
+            remark: Default::default(),
+        };
+
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, Box::new(call.into()));
+
+        Ok(())
+    }
+
+    #[benchmark]
+    fn has_role() {
+        let last = list_validators::<T>(T::MaxValidators::get());
+        let found;
+
+        #[block]
+        {
+            found = Pallet::<T>::has_role(&last);
+        }
+
+        assert!(found);
+    }
+
+    impl_benchmark_test_suite! {
+        Pallet,
+        crate::mock::ExtBuilder::default().build(),
+        crate::mock::Test,
+    }
+}
