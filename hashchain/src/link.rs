@@ -60,13 +60,13 @@ hash_type! {
 }
 hash_type! {
     /// `t_i`, the tag of an entry. Only a holder of the secret can make or check it. Public once made; compare it
-    /// with what it should be by [`Tag::is`], whose time tells nothing about the right one.
+    /// with what it should be by [`Tag::matches`], whose time tells nothing about the right one.
     Tag
 }
 
 impl Tag {
     /// Whether the two tags are equal, in constant time.
-    pub fn is(&self, other: &Self) -> bool {
+    pub fn matches(&self, other: &Self) -> bool {
         subtle::ConstantTimeEq::ct_eq(&self.0[..], &other.0[..]).into()
     }
 }

@@ -9,6 +9,7 @@ use crate::ratchet::{RatchetKey, Secret};
 ///
 /// For a device that must survive being killed, [`Sealer::draft`] is the one to use: store the entry
 /// and the state after it in one transaction, and only then put the new state in the old one's place.
+/// The secret itself is the first entry's key: no copy of it may outlive that entry.
 ///
 /// ```
 /// # use hashchain::{data_digest, LinkHash, Native, RatchetKey, Sealer, Secret};

@@ -291,7 +291,7 @@ mod whole {
                 self.coverage.envelopes += 1;
             }
             if let Some(tag) = tag {
-                if !tag.is(&entry.tag) {
+                if !tag.matches(&entry.tag) {
                     return Err(refusal(Fault::Tag));
                 }
                 self.coverage.tags += 1;

@@ -71,7 +71,7 @@ fn the_vectors_catch_every_planted_mistake() {
 
 /// The tests that a verifier with this mistake judges wrongly.
 fn misjudged(mistake: Mistake) -> Vec<u32> {
-    let file = VectorFile::open();
+    let file = VectorFile::shipped();
     let encodings = file
         .encodings()
         .filter(|test| encodes(mistake, test) != (test.result == Expected::Valid))

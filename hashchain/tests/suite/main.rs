@@ -7,6 +7,7 @@ mod hashing;
 mod known_bad;
 mod laws;
 mod making;
+mod specification;
 mod streaming;
 mod vector_file;
 mod vectors;

@@ -42,11 +42,20 @@ pub(crate) struct VectorFile {
 }
 
 impl VectorFile {
+    /// The file that the user names, or the shipped one.
     pub(crate) fn open() -> Self {
-        let path = std::env::var_os("HASHCHAIN_VECTORS").map_or_else(
-            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/hashchain-v1.json"),
-            PathBuf::from,
-        );
+        std::env::var_os("HASHCHAIN_VECTORS")
+            .map_or_else(Self::shipped, |path| Self::read(path.into()))
+    }
+
+    /// The copy that the project ships.
+    pub(crate) fn shipped() -> Self {
+        Self::read(
+            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/hashchain-v1.json"),
+        )
+    }
+
+    fn read(path: PathBuf) -> Self {
         let text = std::fs::read_to_string(&path)
             .unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
         let file: Self = serde_json::from_str(&text)
