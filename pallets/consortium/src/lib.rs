@@ -144,8 +144,16 @@ pub mod pallet {
     #[pallet::genesis_build]
     impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
         fn build(&self) {
+            // The session pallet registers the keys of the genesis before anybody has a place on the
+            // chain, and then leaves out the reference that it takes back when keys are purged.
+            for who in pallet_session::NextKeys::<T>::iter_keys() {
+                Pallet::<T>::admit(&who);
+                if frame_system::Pallet::<T>::consumers(&who) == 0 {
+                    frame_system::Pallet::<T>::inc_consumers_without_limit(&who)
+                        .expect("the account was just admitted; qed");
+                }
+            }
             let validators = pallet_session::Pallet::<T>::validators();
-            validators.iter().for_each(Pallet::<T>::admit);
             let validators = BoundedVec::try_from(validators)
                 .expect("the genesis has no more validators than MaxValidators");
             Validators::<T>::put(validators);

@@ -104,8 +104,8 @@ fn decided() -> RuntimeOrigin {
 /// Registers the session keys of an account, with a proof that it has them.
 fn set_keys(who: u64) -> DispatchResult {
     let keys = keys(who);
-    let proof = keys.dummy.sign(&who.encode()).encode();
-    Session::set_keys(RuntimeOrigin::signed(who), keys, proof)
+    let proof = keys.dummy.sign(&who.encode()).expect("the key is there");
+    Session::set_keys(RuntimeOrigin::signed(who), keys, proof.encode())
 }
 
 /// The pallet's last event.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use frame_support::traits::{GetStorageVersion, StorageVersion};
+use frame_support::{
+    assert_ok,
+    traits::{GetStorageVersion, StorageVersion},
+};
 
 use crate::{mock::*, Pallet, Validators};
 
@@ -12,6 +15,18 @@ fn the_first_validators_are_those_whose_keys_stand_in_the_genesis_of_sessions() 
         assert!(!Consortium::is_validator(&CANDIDATE));
         for validator in VALIDATORS {
             assert_eq!(System::providers(&validator), 1);
+        }
+    });
+}
+
+#[test]
+fn keys_of_the_genesis_are_purged_like_any_other() {
+    ExtBuilder.build_and_execute(|| {
+        for who in [1, CANDIDATE] {
+            assert_eq!(System::consumers(&who), 1);
+            assert_ok!(Session::purge_keys(RuntimeOrigin::signed(who)));
+            assert_eq!(System::consumers(&who), 0);
+            assert_eq!(System::providers(&who), 1);
         }
     });
 }
