@@ -24,7 +24,7 @@ fn damage_to_studies_is_seen() {
         Err("a study is missing".into())
     );
     assert_eq!(
-        complaint_after(|| NextStudyId::<Test>::kill()),
+        complaint_after(NextStudyId::<Test>::kill),
         Err("a study has a number that was not given yet".into())
     );
     assert_eq!(
