@@ -50,6 +50,8 @@ impl<T: Config> Pallet<T> {
         );
         ensure!(rules.status == StudyStatus::Open, Error::<T>::StudyClosed);
         ensure!(!escrow.is_empty(), Error::<T>::EscrowMissing);
+        // Anybody could sign for such a key, and a signed fork would prove nothing.
+        ensure!(!hashchain::is_weak_device_key(&key), Error::<T>::WeakKey);
         ensure!(!DeviceByKey::<T>::contains_key(key), Error::<T>::KeyInUse);
         let trusted = predecessor
             .map(|predecessor| Self::trusted_head_to_follow(study, predecessor))

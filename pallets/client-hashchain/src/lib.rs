@@ -330,6 +330,8 @@ pub mod pallet {
         NotTheStudysOffice,
         /// A device was enrolled with this key before. Every enrolment takes a new key pair.
         KeyInUse,
+        /// The key is one of the few for which anybody can make signatures. Generate a new key pair.
+        WeakKey,
         /// A device without escrow could never be audited. Seal the secure string to the study's auditor key.
         EscrowMissing,
         /// The predecessor must be a retired device of the same study. Retire it first.

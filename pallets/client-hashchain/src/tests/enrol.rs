@@ -108,6 +108,10 @@ fn every_bad_enrolment_is_refused_for_its_own_reason() {
             Error::<Test>::EscrowMissing
         );
         assert_noop!(
+            by(AUTHENTICATION_SERVER, SIGNED, [0; 32], vec![1], None),
+            Error::<Test>::WeakKey
+        );
+        assert_noop!(
             by(AUTHENTICATION_SERVER, SIGNED, taken, vec![1], None),
             Error::<Test>::KeyInUse
         );
