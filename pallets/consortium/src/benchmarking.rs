@@ -9,7 +9,7 @@ use frame_benchmarking::v2::*;
 use frame_support::traits::{EnsureOrigin, Get};
 use sp_runtime::traits::TrailingZeroInput;
 
-use crate::{Config, Pallet, Validators};
+use crate::{Call, Config, Pallet, Validators};
 
 /// Registers session keys for an account, past the proof of their possession.
 fn register_keys<T: Config>(who: &T::AccountId) {

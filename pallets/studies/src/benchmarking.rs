@@ -12,7 +12,7 @@ use frame_support::{
 };
 use frame_system::RawOrigin;
 
-use crate::{Config, Pallet, StudyId, StudyPolicy, StudyStatus};
+use crate::{Call, Config, Pallet, StudyId, StudyPolicy, StudyStatus};
 
 fn longest_title<T: Config>() -> BoundedVec<u8, T::MaxTitleLength> {
     let length = T::MaxTitleLength::get() as usize;
