@@ -1,1 +1,70 @@
-//! placeholder
+// SPDX-License-Identifier: Apache-2.0
+
+//! How a program talks to mHealth Chain.
+//!
+//! - [`ChainClient`] is the connection to one node: it checks that the node follows the right chain, reads devices,
+//!   heads, entries and studies as they stand at a finalised block, and connects again when the node was away.
+//! - [`Submitter`] writes: one per [`Account`], with the calls of [`calls`]. It keeps the account's nonces in order,
+//!   signs with a mortal era, sends the same bytes again when needed, and tells what became of each transaction
+//!   ([`Submission::finalised`]).
+//! - [`Follower`] delivers every finalised block in order, with what happened in it, and misses none over a reconnect.
+//! - [`Error`] says what went wrong, as a sentence for people and as a code for programs.
+//!
+//! Programs off chain know the chain by its metadata and not by the runtime's Rust types; this crate is the only one
+//! that sees the metadata. Its types are its own, so a change of the runtime that matters shows here, at compile time.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), mhealth_chain_client::Error> {
+//! use mhealth_chain_client::{calls, Account, ChainClient, H256};
+//!
+//! let chain = ChainClient::connect("ws://127.0.0.1:9944").await?;
+//! let office = chain.submitter(Account::from_secret_uri("//Charlie")?);
+//! let phone = Account::device(&[7; 32]);
+//! let enrolment = calls::enrol(0, phone.public_key(), H256::zero(), vec![0; 81], None);
+//! let outcome = office.submit(enrolment).await?.finalised().await?;
+//! println!("block {}: {:?}", outcome.block_number, outcome.events);
+//! # Ok(())
+//! # }
+//! ```
+
+mod account;
+mod block;
+mod call;
+pub mod calls;
+mod client;
+mod error;
+mod event;
+#[cfg(test)]
+mod fake;
+mod flights;
+mod follower;
+mod nonce;
+mod pool;
+mod rpc;
+mod runtime;
+mod submission;
+mod submitter;
+#[cfg(test)]
+mod tests;
+mod tracker;
+mod transport;
+mod types;
+mod view;
+
+pub use account::Account;
+pub use block::{Effect, FinalisedBlock, FinalisedExtrinsic};
+pub use call::Call;
+pub use client::{ChainClient, ConnectOptions};
+pub use error::{DispatchRefusal, Error};
+pub use event::ChainEvent;
+pub use follower::Follower;
+pub use pool::PoolRefusal;
+pub use submission::{Outcome, Submission};
+pub use submitter::{Submitter, SubmitterOptions};
+pub use subxt::utils::{AccountId32, H256};
+pub use transport::Patience;
+pub use types::{
+    BlockId, ConflictView, DeviceState, DeviceView, EntryView, HeadView, LastTrusted,
+    RefusalReason, Run, RunEntry, StudyPolicy, StudyView, SuspensionReason,
+};
+pub use view::ChainView;

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the chain reports to have happened, in plain types of our own.
+
+use subxt::utils::{AccountId32, H256};
+
+use crate::rpc::Config;
+use crate::runtime::api;
+use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Event as HashchainEvent;
+use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
+use crate::runtime::api::runtime_types::pallet_studies::pallet::Event as StudiesEvent;
+use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
+use crate::types::{RefusalReason, StudyPolicy, SuspensionReason};
+use crate::Error;
+
+/// An event of the chain's own pallets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChainEvent {
+    /// A device was enrolled; its hashchain begins at `genesis`.
+    DeviceEnrolled {
+        /// The number that it got.
+        device: u32,
+        /// The study that it belongs to.
+        study: u32,
+        /// Its Ed25519 public key.
+        key: [u8; 32],
+        /// Link 0 of its hashchain.
+        genesis: H256,
+        /// The retired device that it goes on from.
+        predecessor: Option<u32>,
+    },
+    /// A run was registered by `submit`.
+    RunRecorded {
+        /// The device whose entries these are.
+        device: u32,
+        /// Number of entries that the device now has.
+        length: u64,
+        /// Its new head.
+        head: H256,
+        /// Place of the first new entry in the journal.
+        first_index: u64,
+        /// How many entries were new.
+        entries: u32,
+    },
+    /// A run was registered before; nothing changed, and that is a success.
+    RunAlreadyRecorded {
+        /// The device whose entries these are.
+        device: u32,
+        /// Sequence of the run's first entry.
+        sequence: u64,
+        /// How many entries the run has.
+        entries: u32,
+    },
+    /// A batch was worked off. Runs that no other event of the call names were registered.
+    BatchProcessed {
+        /// The account that submitted it.
+        submitter: AccountId32,
+        /// Runs that were registered, wholly or from their first new entry on.
+        recorded: u32,
+        /// Runs that were registered before.
+        already_recorded: u32,
+        /// Runs that were refused.
+        refused: u32,
+        /// Place of the batch's first new entry in the journal.
+        first_index: u64,
+        /// How many entries were new.
+        entries: u32,
+    },
+    /// A run of a batch was refused; the others were not affected.
+    RunRefused {
+        /// Place of the run in the batch, from 0.
+        position: u32,
+        /// The device that the run named.
+        device: u32,
+        /// Sequence of the run's first entry.
+        sequence: u64,
+        /// Why it was refused.
+        reason: RefusalReason,
+    },
+    /// Somebody brought a rival history of a device.
+    ConflictRecorded {
+        /// The device that has two histories.
+        device: u32,
+        /// First sequence at which they were seen to differ.
+        sequence: u64,
+        /// The link that stands registered there.
+        recorded: H256,
+        /// The rival's link.
+        rival: H256,
+        /// Whether the device's own key signed the rival.
+        signed: bool,
+        /// Whether the evidence was stored, too.
+        stored: bool,
+    },
+    /// A device may not register entries for now.
+    DeviceSuspended {
+        /// The device.
+        device: u32,
+        /// Why.
+        reason: SuspensionReason,
+    },
+    /// A device may register entries again.
+    DeviceResumed {
+        /// The device.
+        device: u32,
+    },
+    /// A device's hashchain has ended.
+    DeviceRetired {
+        /// The device.
+        device: u32,
+        /// How many of its entries the study trusts.
+        trusted_length: u64,
+        /// Link of the last trusted entry.
+        trusted_head: H256,
+    },
+    /// The consortium created a study.
+    StudyCreated {
+        /// The number it got.
+        study: u32,
+        /// The account that answers for it.
+        sponsor: AccountId32,
+        /// What the chain demands of its devices' runs.
+        policy: StudyPolicy,
+    },
+    /// The sponsor closed a study.
+    StudyClosed {
+        /// The study.
+        study: u32,
+    },
+    /// The sponsor opened a closed study again.
+    StudyReopened {
+        /// The study.
+        study: u32,
+    },
+    /// An account may now enrol devices in a study.
+    AuthenticationServerAdded {
+        /// The study.
+        study: u32,
+        /// The server's account.
+        account: AccountId32,
+    },
+    /// An account may no longer enrol devices in a study.
+    AuthenticationServerRemoved {
+        /// The study.
+        study: u32,
+        /// The former server's account.
+        account: AccountId32,
+    },
+    /// An account may now submit runs of a study's devices.
+    RelayAdded {
+        /// The study.
+        study: u32,
+        /// The relay's account.
+        account: AccountId32,
+    },
+    /// An account may no longer submit runs of a study's devices.
+    RelayRemoved {
+        /// The study.
+        study: u32,
+        /// The former relay's account.
+        account: AccountId32,
+    },
+    /// The consortium named another sponsor for a study.
+    SponsorReplaced {
+        /// The study.
+        study: u32,
+        /// The account that answered for it until now.
+        former: AccountId32,
+        /// The account that answers for it from now on.
+        sponsor: AccountId32,
+    },
+    /// An event of another pallet, such as `Consortium.ValidatorAdded`, by its name alone.
+    Other {
+        /// Pallet and event.
+        name: String,
+    },
+}
+
+/// Reads one event; none for those of the system itself, which every extrinsic has.
+pub(crate) fn decode(
+    event: &subxt::events::Event<'_, Config>,
+) -> Result<Option<ChainEvent>, Error> {
+    let pallet = event.pallet_name();
+    let name = || format!("{pallet}.{}", event.event_name());
+    match pallet {
+        "System" => Ok(None),
+        "ClientHashchain" | "Studies" => match event.decode_as::<api::Event>() {
+            Ok(api::Event::ClientHashchain(event)) => Ok(Some(event.into())),
+            Ok(api::Event::Studies(event)) => Ok(Some(event.into())),
+            Ok(_) => Err(Error::protocol(
+                name(),
+                "the event belongs to another pallet",
+            )),
+            Err(error) => Err(Error::IncompatibleRuntime {
+                what: crate::error::without_full_stop(format!("event {}: {error}", name())),
+            }),
+        },
+        _ => Ok(Some(ChainEvent::Other { name: name() })),
+    }
+}
+
+impl From<HashchainEvent> for ChainEvent {
+    fn from(event: HashchainEvent) -> Self {
+        use HashchainEvent as E;
+        match event {
+            E::DeviceEnrolled {
+                device,
+                study,
+                key,
+                genesis,
+                predecessor,
+            } => ChainEvent::DeviceEnrolled {
+                device,
+                study,
+                key,
+                genesis,
+                predecessor,
+            },
+            E::RunRecorded {
+                device,
+                length,
+                head,
+                first_index,
+                entries,
+            } => ChainEvent::RunRecorded {
+                device,
+                length,
+                head,
+                first_index,
+                entries,
+            },
+            E::RunAlreadyRecorded {
+                device,
+                sequence,
+                entries,
+            } => ChainEvent::RunAlreadyRecorded {
+                device,
+                sequence,
+                entries,
+            },
+            E::BatchProcessed {
+                submitter,
+                recorded,
+                already_recorded,
+                refused,
+                first_index,
+                entries,
+            } => ChainEvent::BatchProcessed {
+                submitter,
+                recorded,
+                already_recorded,
+                refused,
+                first_index,
+                entries,
+            },
+            E::RunRefused {
+                position,
+                device,
+                sequence,
+                reason,
+            } => ChainEvent::RunRefused {
+                position,
+                device,
+                sequence,
+                reason: reason.into(),
+            },
+            E::ConflictRecorded {
+                device,
+                sequence,
+                recorded,
+                rival,
+                signed,
+                stored,
+            } => ChainEvent::ConflictRecorded {
+                device,
+                sequence,
+                recorded,
+                rival,
+                signed,
+                stored,
+            },
+            E::DeviceSuspended { device, reason } => ChainEvent::DeviceSuspended {
+                device,
+                reason: reason.into(),
+            },
+            E::DeviceResumed { device } => ChainEvent::DeviceResumed { device },
+            E::DeviceRetired {
+                device,
+                trusted_length,
+                trusted_head,
+            } => ChainEvent::DeviceRetired {
+                device,
+                trusted_length,
+                trusted_head,
+            },
+        }
+    }
+}
+
+impl From<StudiesEvent> for ChainEvent {
+    fn from(event: StudiesEvent) -> Self {
+        use StudiesEvent as E;
+        match event {
+            E::StudyCreated {
+                study,
+                sponsor,
+                policy,
+            } => ChainEvent::StudyCreated {
+                study,
+                sponsor,
+                policy: match policy {
+                    WirePolicy::HashchainOnly => StudyPolicy::HashchainOnly,
+                    WirePolicy::DeviceSigned => StudyPolicy::DeviceSigned,
+                },
+            },
+            E::StudyClosed { study } => ChainEvent::StudyClosed { study },
+            E::StudyReopened { study } => ChainEvent::StudyReopened { study },
+            E::AuthenticationServerAdded { study, account } => {
+                ChainEvent::AuthenticationServerAdded { study, account }
+            }
+            E::AuthenticationServerRemoved { study, account } => {
+                ChainEvent::AuthenticationServerRemoved { study, account }
+            }
+            E::RelayAdded { study, account } => ChainEvent::RelayAdded { study, account },
+            E::RelayRemoved { study, account } => ChainEvent::RelayRemoved { study, account },
+            E::SponsorReplaced {
+                study,
+                former,
+                sponsor,
+            } => ChainEvent::SponsorReplaced {
+                study,
+                former,
+                sponsor,
+            },
+        }
+    }
+}
+
+impl From<wire::RefusalReason> for RefusalReason {
+    fn from(reason: wire::RefusalReason) -> Self {
+        use wire::RefusalReason as R;
+        match reason {
+            R::EmptyRun => RefusalReason::EmptyRun,
+            R::InvalidSequence => RefusalReason::InvalidSequence,
+            R::UnknownDevice => RefusalReason::UnknownDevice,
+            R::NotARelayOfThisStudy => RefusalReason::NotARelayOfThisStudy,
+            R::StudyClosed => RefusalReason::StudyClosed,
+            R::DeviceSuspended => RefusalReason::DeviceSuspended,
+            R::DeviceRetired => RefusalReason::DeviceRetired,
+            R::Gap => RefusalReason::Gap,
+            R::PreviousIsNotHead => RefusalReason::PreviousIsNotHead,
+            R::Fork => RefusalReason::Fork,
+            R::SignatureMissing => RefusalReason::SignatureMissing,
+            R::BadSignature => RefusalReason::BadSignature,
+            R::BeyondReach => RefusalReason::BeyondReach,
+        }
+    }
+}
+
+impl From<wire::SuspensionReason> for SuspensionReason {
+    fn from(reason: wire::SuspensionReason) -> Self {
+        use wire::SuspensionReason as R;
+        match reason {
+            R::Lost => SuspensionReason::Lost,
+            R::Compromised => SuspensionReason::Compromised,
+            R::Withdrawn => SuspensionReason::Withdrawn,
+            R::Administrative => SuspensionReason::Administrative,
+            R::Fork => SuspensionReason::Fork,
+        }
+    }
+}

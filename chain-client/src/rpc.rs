@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The node's JSON-RPC methods that this client uses, and the one place where their errors get a meaning.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use subxt::config::substrate::{SubstrateConfig, SubstrateHeader};
+use subxt::config::RpcConfigFor;
+use subxt::rpcs::client::{RpcClient, RpcParams, RpcSubscription};
+use subxt::rpcs::methods::LegacyRpcMethods;
+use subxt::rpcs::Error as RpcError;
+use subxt::utils::{AccountId32, H256};
+
+use crate::transport::NoConnection;
+use crate::{Error, PoolRefusal};
+
+/// The chain uses Substrate's standard accounts, addresses, signatures and headers.
+pub(crate) type Config = SubstrateConfig;
+
+pub(crate) type Header = SubstrateHeader<H256>;
+
+/// What became of the attempt to hand a transaction to the node.
+#[derive(Debug)]
+pub(crate) enum Handed {
+    /// The node's pool holds it.
+    Taken,
+    /// The pool turned it away.
+    Refused(PoolRefusal),
+    /// The connection broke, so it may have arrived or not.
+    Unknown,
+}
+
+/// A block as the node stores it.
+pub(crate) struct RawBlock {
+    pub(crate) number: u64,
+    pub(crate) hash: H256,
+    pub(crate) parent_hash: H256,
+    pub(crate) extrinsics: Vec<Vec<u8>>,
+}
+
+/// The version of the runtime at some block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Version {
+    pub(crate) spec: u32,
+    pub(crate) transaction: u32,
+}
+
+#[derive(Clone)]
+pub(crate) struct Rpc {
+    url: Arc<str>,
+    client: RpcClient,
+    methods: LegacyRpcMethods<RpcConfigFor<Config>>,
+}
+
+impl Rpc {
+    pub(crate) fn new(url: &str, client: RpcClient) -> Self {
+        Rpc {
+            url: url.into(),
+            methods: LegacyRpcMethods::new(client.clone()),
+            client,
+        }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) async fn genesis_hash(&self) -> Result<H256, Error> {
+        self.block_hash(0)
+            .await?
+            .ok_or_else(|| Error::protocol("chain_getBlockHash", "there is no genesis block"))
+    }
+
+    /// The hash of the node's best block of that number.
+    pub(crate) async fn block_hash(&self, number: u64) -> Result<Option<H256>, Error> {
+        let answer = self.methods.chain_get_block_hash(Some(number.into())).await;
+        answer.map_err(|error| self.error("chain_getBlockHash", &number, error))
+    }
+
+    pub(crate) async fn finalised_head(&self) -> Result<H256, Error> {
+        let answer = self.methods.chain_get_finalized_head().await;
+        answer.map_err(|error| self.error("chain_getFinalizedHead", &"", error))
+    }
+
+    pub(crate) async fn header(&self, hash: H256) -> Result<Header, Error> {
+        let answer = self.methods.chain_get_header(Some(hash)).await;
+        answer
+            .map_err(|error| self.error("chain_getHeader", &hash, error))?
+            .ok_or_else(|| unknown_block(&hash))
+    }
+
+    pub(crate) async fn best_hash(&self) -> Result<H256, Error> {
+        let answer = self.methods.chain_get_block_hash(None).await;
+        answer
+            .map_err(|error| self.error("chain_getBlockHash", &"", error))?
+            .ok_or_else(|| Error::protocol("chain_getBlockHash", "there is no best block"))
+    }
+
+    pub(crate) async fn best_number(&self) -> Result<u64, Error> {
+        let answer = self.methods.chain_get_header(None).await;
+        let header = answer.map_err(|error| self.error("chain_getHeader", &"", error))?;
+        header
+            .map(|header| header.number)
+            .ok_or_else(|| Error::protocol("chain_getHeader", "there is no best block"))
+    }
+
+    pub(crate) async fn block(&self, hash: H256) -> Result<RawBlock, Error> {
+        let answer = self.methods.chain_get_block(Some(hash)).await;
+        let block = answer
+            .map_err(|error| self.error("chain_getBlock", &hash, error))?
+            .ok_or_else(|| unknown_block(&hash))?
+            .block;
+        Ok(RawBlock {
+            number: block.header.number,
+            hash,
+            parent_hash: block.header.parent_hash,
+            extrinsics: block.extrinsics.into_iter().map(|bytes| bytes.0).collect(),
+        })
+    }
+
+    pub(crate) async fn storage(&self, key: &[u8], at: H256) -> Result<Option<Vec<u8>>, Error> {
+        let answer = self.methods.state_get_storage(key, Some(at)).await;
+        answer.map_err(|error| self.error("state_getStorage", &at, error))
+    }
+
+    pub(crate) async fn call(
+        &self,
+        function: &str,
+        arguments: &[u8],
+        at: H256,
+    ) -> Result<Vec<u8>, Error> {
+        let answer = self
+            .methods
+            .state_call(function, Some(arguments), Some(at))
+            .await;
+        answer.map_err(|error| self.error(function, &at, error))
+    }
+
+    pub(crate) async fn version(&self, at: H256) -> Result<Version, Error> {
+        let answer = self.methods.state_get_runtime_version(Some(at)).await;
+        let version = answer.map_err(|error| self.error("state_getRuntimeVersion", &at, error))?;
+        Ok(Version {
+            spec: version.spec_version,
+            transaction: version.transaction_version,
+        })
+    }
+
+    /// The account's next nonce, transactions in the pool counted in.
+    pub(crate) async fn next_index(&self, account: &AccountId32) -> Result<u64, Error> {
+        let answer = self.methods.system_account_next_index(account).await;
+        answer.map_err(|error| self.error("system_accountNextIndex", &"", error))
+    }
+
+    /// Hands a signed transaction to the pool, once.
+    pub(crate) async fn submit(&self, transaction: &[u8]) -> Result<Handed, Error> {
+        match self.methods.author_submit_extrinsic(transaction).await {
+            Ok(_) => Ok(Handed::Taken),
+            Err(RpcError::User(answer)) => match PoolRefusal::from_answer(&answer) {
+                PoolRefusal::AlreadyThere => Ok(Handed::Taken),
+                refusal => Ok(Handed::Refused(refusal)),
+            },
+            Err(RpcError::DisconnectedWillReconnect(_)) => Ok(Handed::Unknown),
+            Err(error) => Err(self.error("author_submitExtrinsic", &"", error)),
+        }
+    }
+
+    /// Heads as they become finalised. Not every one: several may be finalised at once.
+    pub(crate) async fn finalised_heads(&self) -> Result<RpcSubscription<Header>, Error> {
+        let answer = self.methods.chain_subscribe_finalized_heads().await;
+        answer.map_err(|error| self.error("chain_subscribeFinalizedHeads", &"", error))
+    }
+
+    pub(crate) async fn request<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &[Value],
+    ) -> Result<T, Error> {
+        let mut list = RpcParams::new();
+        for param in params {
+            list.push(param)
+                .map_err(|error| self.error(method, &"", error))?;
+        }
+        let answer = self.client.request(method, list).await;
+        answer.map_err(|error| self.error(method, &"", error))
+    }
+
+    fn error(&self, method: &str, block: &dyn BlockName, error: RpcError) -> Error {
+        let unreachable = |reason: String| Error::Unreachable {
+            url: self.url.to_string(),
+            reason,
+        };
+        match error {
+            RpcError::Client(error) => match error.downcast_ref::<NoConnection>() {
+                Some(NoConnection(reason)) => unreachable(reason.clone()),
+                None => unreachable(crate::error::without_full_stop(error)),
+            },
+            RpcError::DisconnectedWillReconnect(reason) => {
+                unreachable(crate::error::without_full_stop(reason))
+            }
+            RpcError::User(answer) => {
+                let text = match &answer.data {
+                    Some(data) => format!("{} {}", answer.message, data.get()),
+                    None => answer.message.clone(),
+                };
+                if text.contains("State already discarded") {
+                    Error::StatePruned {
+                        block: block.name(),
+                    }
+                } else if text.contains("UnknownBlock") {
+                    unknown_block(block)
+                } else {
+                    Error::protocol(method, format!("error {}, {text}", answer.code))
+                }
+            }
+            error => Error::protocol(method, error),
+        }
+    }
+}
+
+/// Blocks go by number or by hash; messages name whichever was asked for.
+trait BlockName {
+    fn name(&self) -> String;
+}
+
+impl BlockName for u64 {
+    fn name(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl BlockName for H256 {
+    fn name(&self) -> String {
+        format!("{self:#x}")
+    }
+}
+
+impl BlockName for &str {
+    fn name(&self) -> String {
+        (*self).to_string()
+    }
+}
+
+fn unknown_block(block: &dyn BlockName) -> Error {
+    Error::UnknownBlock {
+        block: block.name(),
+    }
+}

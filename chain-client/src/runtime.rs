@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The chain's runtime as this program knows it: by its metadata, and typed by the file that is checked in.
+
+use std::sync::Arc;
+
+use subxt::config::substrate::{SpecVersionForRange, SubstrateConfig};
+use subxt::error::DispatchError;
+use subxt::ext::codec::{Decode, Encode};
+use subxt::ext::frame_decode::runtime_apis::decode_runtime_api_response;
+use subxt::ext::scale_decode::IntoVisitor;
+use subxt::runtime_apis::Payload;
+use subxt::utils::H256;
+use subxt::{ArcMetadata, Metadata, OfflineClient, OfflineClientAtBlock};
+
+use crate::rpc::{Config, Rpc, Version};
+use crate::{DispatchRefusal, Error};
+
+/// Types of the runtime, generated from `metadata/mhealth.scale`. A test of the workspace keeps the file equal to the
+/// runtime.
+#[subxt::subxt(runtime_metadata_path = "metadata/mhealth.scale")]
+pub(crate) mod api {}
+
+/// Metadata versions that this program reads, best first.
+const METADATA_VERSIONS: [u32; 2] = [16, 15];
+
+/// One version of the runtime: its metadata, and what is encoded and decoded by it.
+#[derive(Clone)]
+pub(crate) struct Runtime {
+    at: OfflineClientAtBlock<Config>,
+}
+
+impl Runtime {
+    pub(crate) fn new(
+        metadata: ArcMetadata,
+        version: Version,
+        genesis: H256,
+    ) -> Result<Self, Error> {
+        let config = SubstrateConfig::builder()
+            .set_genesis_hash(genesis)
+            .set_metadata_for_spec_versions([(version.spec, metadata)])
+            .set_spec_version_for_block_ranges([SpecVersionForRange {
+                block_range: 0..u64::MAX,
+                spec_version: version.spec,
+                transaction_version: version.transaction,
+            }])
+            .build();
+        let at = OfflineClient::new_with_config(config)
+            .at_block(0u64)
+            .map_err(|error| Error::protocol("metadata", error))?;
+        Ok(Runtime { at })
+    }
+
+    /// Asks the node for the metadata of the runtime that is in force at a block.
+    pub(crate) async fn fetch(
+        rpc: &Rpc,
+        at: H256,
+        version: Version,
+        genesis: H256,
+    ) -> Result<Self, Error> {
+        for metadata_version in METADATA_VERSIONS {
+            let function = "Metadata_metadata_at_version";
+            let answer = rpc.call(function, &metadata_version.encode(), at).await?;
+            let bytes = Option::<Vec<u8>>::decode(&mut &answer[..])
+                .map_err(|error| Error::protocol(function, error))?;
+            if let Some(bytes) = bytes {
+                let metadata = Metadata::decode_from(&bytes)
+                    .map_err(|error| Error::protocol(function, error))?;
+                return Runtime::new(Arc::new(metadata), version, genesis);
+            }
+        }
+        Err(Error::IncompatibleRuntime {
+            what: "it offers metadata in no version from 15 to 16".to_string(),
+        })
+    }
+
+    /// For building transactions and reading events.
+    pub(crate) fn at(&self) -> &OfflineClientAtBlock<Config> {
+        &self.at
+    }
+
+    /// The function's name and encoded arguments for `state_call`, once the chain's function is seen to be the one that
+    /// this program was built for.
+    pub(crate) fn encode_call<P: Payload>(&self, payload: &P) -> Result<(String, Vec<u8>), Error> {
+        let client = self.at.runtime_apis();
+        let name = client.encode_name(payload);
+        let arguments = client
+            .validate(payload)
+            .and_then(|()| client.encode_args(payload))
+            .map_err(|error| Error::IncompatibleRuntime {
+                what: crate::error::without_full_stop(format!("{name}: {error}")),
+            })?;
+        Ok((name, arguments))
+    }
+
+    pub(crate) fn decode_answer<P: Payload>(
+        &self,
+        payload: &P,
+        answer: &[u8],
+    ) -> Result<P::ReturnType, Error> {
+        let metadata = self.at.metadata_ref();
+        decode_runtime_api_response(
+            payload.trait_name(),
+            payload.method_name(),
+            &mut &answer[..],
+            metadata,
+            metadata.types(),
+            P::ReturnType::into_visitor(),
+        )
+        .map_err(|error| Error::protocol(payload.method_name(), error))
+    }
+
+    /// Names a dispatch error and gives it the chain's own documentation.
+    pub(crate) fn refusal(&self, dispatch_error: &[u8]) -> DispatchRefusal {
+        match DispatchError::decode_from(dispatch_error, self.at.metadata()) {
+            Ok(DispatchError::Module(error)) => match error.details() {
+                Ok(details) => DispatchRefusal::new(
+                    format!("{}.{}", details.pallet.name(), details.variant.name),
+                    sentence(&details.variant.docs),
+                ),
+                Err(_) => DispatchRefusal::new(error.details_string(), ""),
+            },
+            Ok(error) => {
+                let name = format!("{error:?}");
+                DispatchRefusal::new(name, error.to_string())
+            }
+            Err(_) => DispatchRefusal::new(format!("0x{}", hex::encode(dispatch_error)), ""),
+        }
+    }
+}
+
+/// Documentation comes in lines; a message is one line.
+fn sentence(docs: &[String]) -> String {
+    let lines = docs.iter().map(|line| line.trim());
+    lines.collect::<Vec<_>>().join(" ").trim().to_string()
+}

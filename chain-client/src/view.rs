@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The chain as it stood at one block.
+
+use subxt::runtime_apis::Payload;
+use subxt::utils::{AccountId32, H256};
+
+use crate::rpc::Rpc;
+use crate::runtime::api::runtime_types::pallet_client_hashchain_runtime_api as wire;
+use crate::runtime::{api, Runtime};
+use crate::types::{ConflictView, DeviceState, DeviceView, EntryView, HeadView, StudyView};
+use crate::Error;
+
+/// Reads the chain at one block, so that several answers fit together.
+#[derive(Clone)]
+pub struct ChainView {
+    rpc: Rpc,
+    runtime: Runtime,
+    block: H256,
+}
+
+impl ChainView {
+    pub(crate) fn new(rpc: Rpc, runtime: Runtime, block: H256) -> Self {
+        ChainView {
+            rpc,
+            runtime,
+            block,
+        }
+    }
+
+    /// Hash of the block.
+    pub fn block(&self) -> H256 {
+        self.block
+    }
+
+    /// All that stands on chain about a device; none if the number was never given out.
+    pub async fn device(&self, device: u32) -> Result<Option<DeviceView>, Error> {
+        let answer = self.ask(hashchain().device(device)).await?;
+        Ok(answer.map(DeviceView::from))
+    }
+
+    /// The device that enrolled with this Ed25519 key.
+    pub async fn device_by_key(&self, key: [u8; 32]) -> Result<Option<u32>, Error> {
+        self.ask(hashchain().device_by_key(key)).await
+    }
+
+    /// The head that the device's next run must follow.
+    pub async fn head(&self, device: u32) -> Result<Option<HeadView>, Error> {
+        let answer = self.ask(hashchain().head(device)).await?;
+        Ok(answer.map(HeadView::from))
+    }
+
+    /// Up to `count` entries of a device from sequence `from` on, oldest first, at most 1,024 at a time. The chain walks
+    /// back from the head, so the call costs as much as there are entries after `from`.
+    pub async fn entries(
+        &self,
+        device: u32,
+        from: u64,
+        count: u32,
+    ) -> Result<Vec<EntryView>, Error> {
+        let answer = self.ask(hashchain().entries(device, from, count)).await?;
+        Ok(answer.into_iter().map(EntryView::from).collect())
+    }
+
+    /// Up to `count` entries of the whole chain from journal index `from` on, at most 1,024 at a time.
+    pub async fn journal(&self, from: u64, count: u32) -> Result<Vec<EntryView>, Error> {
+        let answer = self.ask(hashchain().journal(from, count)).await?;
+        Ok(answer.into_iter().map(EntryView::from).collect())
+    }
+
+    /// Number of entries ever registered on this chain.
+    pub async fn journal_length(&self) -> Result<u64, Error> {
+        self.ask(hashchain().journal_length()).await
+    }
+
+    /// The rival histories that were brought for a device, oldest first.
+    pub async fn conflicts(&self, device: u32) -> Result<Vec<ConflictView>, Error> {
+        let answer = self.ask(hashchain().conflicts(device)).await?;
+        Ok(answer.into_iter().map(ConflictView::from).collect())
+    }
+
+    /// A study and its rules.
+    pub async fn study(&self, study: u32) -> Result<Option<StudyView>, Error> {
+        let answer = self.ask(hashchain().study(study)).await?;
+        Ok(answer.map(StudyView::from))
+    }
+
+    /// Whether the account may send transactions to this chain at all.
+    pub async fn has_role(&self, account: &AccountId32) -> Result<bool, Error> {
+        self.ask(hashchain().has_role(account.clone())).await
+    }
+
+    /// The storage keys whose values prove the head of a device against the state root of this block.
+    pub async fn head_proof_keys(&self, device: u32) -> Result<Vec<Vec<u8>>, Error> {
+        self.ask(hashchain().head_proof_keys(device)).await
+    }
+
+    async fn ask<P: Payload>(&self, payload: P) -> Result<P::ReturnType, Error> {
+        let (function, arguments) = self.runtime.encode_call(&payload)?;
+        let answer = self.rpc.call(&function, &arguments, self.block).await?;
+        self.runtime.decode_answer(&payload, &answer)
+    }
+}
+
+fn hashchain() -> api::runtime_apis::hashchain_api::HashchainApi {
+    api::runtime_apis().hashchain_api()
+}
+
+impl From<wire::DeviceState> for DeviceState {
+    fn from(state: wire::DeviceState) -> Self {
+        match state {
+            wire::DeviceState::Active => DeviceState::Active,
+            wire::DeviceState::Suspended => DeviceState::Suspended,
+            wire::DeviceState::Retired => DeviceState::Retired,
+        }
+    }
+}
+
+impl From<wire::DeviceView> for DeviceView {
+    fn from(view: wire::DeviceView) -> Self {
+        DeviceView {
+            device: view.device,
+            study: view.study,
+            key: view.key,
+            secret_commitment: view.secret_commitment,
+            escrow: view.escrow,
+            genesis: view.genesis,
+            state: view.state.into(),
+            length: view.length,
+            head: view.head,
+            predecessor: view.predecessor,
+            successor: view.successor,
+            trusted_length: view.trusted_length,
+            enrolled_at: view.enrolled_at,
+        }
+    }
+}
+
+impl From<wire::HeadView> for HeadView {
+    fn from(view: wire::HeadView) -> Self {
+        HeadView {
+            hash: view.hash,
+            length: view.length,
+            latest: view.latest,
+        }
+    }
+}
+
+impl From<wire::EntryView> for EntryView {
+    fn from(view: wire::EntryView) -> Self {
+        EntryView {
+            index: view.index,
+            device: view.device,
+            sequence: view.sequence,
+            digest: view.digest,
+            hash: view.hash,
+            previous: view.previous,
+        }
+    }
+}
+
+impl From<wire::ConflictView<AccountId32>> for ConflictView {
+    fn from(view: wire::ConflictView<AccountId32>) -> Self {
+        ConflictView {
+            sequence: view.sequence,
+            recorded: view.recorded,
+            rival: view.rival,
+            rival_digest: view.rival_digest,
+            signed: view.signed,
+            submitter: view.submitter,
+            block: view.block,
+        }
+    }
+}
+
+impl From<wire::StudyView<AccountId32>> for StudyView {
+    fn from(view: wire::StudyView<AccountId32>) -> Self {
+        StudyView {
+            sponsor: view.sponsor,
+            device_signed: view.device_signed,
+            open: view.open,
+            auditor_key: view.auditor_key,
+            title: String::from_utf8_lossy(&view.title).into_owned(),
+        }
+    }
+}
