@@ -107,7 +107,6 @@ impl pallet_consortium::Config for Test {
 }
 
 /// Builds the chain of a test.
-#[derive(Default)]
 pub(crate) struct ExtBuilder;
 
 impl ExtBuilder {
