@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What can go wrong on the device itself.
+
+use std::path::PathBuf;
+
+use hashchain::LinkHash;
+
+use crate::{key::PublicKey, store::FreezeReason};
+
+/// Why the device's own state could not be read or written, or would not go on.
+///
+/// The message is for the person in front of the program; [`code`](Self::code) is for scripts and stays the same
+/// between versions. Neither contains patient data or secrets.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be opened, created, read or written.
+    #[error("The state file {path} cannot be used: {reason}.")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+    /// There is no such file, and the caller did not ask to make one.
+    #[error("There is no state file {0}.")]
+    Missing(PathBuf),
+    /// There is nothing in the file: the program that made it was ended before it had finished.
+    #[error("The state file {0} is empty.")]
+    Unfinished(PathBuf),
+    /// The file is damaged, or something in it does not fit the rest.
+    #[error(
+        "The state file {path} is damaged: {what}. Nothing was changed. Keep the file; restore a copy only to read \
+         it, and enrol anew rather than sealing with a restored copy."
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
+    /// The file is a database of some other program.
+    #[error("The file {0} is not a state file of this program.")]
+    NotOurs(PathBuf),
+    /// The file was written by a newer version of this program.
+    #[error(
+        "The state file {path} has version {found}; this program knows versions up to {known}. Update the program."
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest version that this program knows.
+        known: i64,
+    },
+    /// The devices of the file are enrolled on another chain.
+    #[error(
+        "The state file belongs to another chain: it was made for genesis {found}, the present chain has {expected}."
+    )]
+    OtherChain {
+        /// Genesis hash of the present chain.
+        expected: String,
+        /// Genesis hash that the file was made for.
+        found: String,
+    },
+    /// The devices of the file belong to another study.
+    #[error("The state file belongs to study {found}, not to study {expected}.")]
+    OtherStudy {
+        /// The study asked for.
+        expected: u32,
+        /// The study of the file.
+        found: u32,
+    },
+    /// The study's auditor key is not the one that the escrows of the file are sealed to.
+    #[error(
+        "The study's auditor key is not the one that the devices of this state file were made for. Use a new file."
+    )]
+    OtherAuditor,
+    /// The file does not hold the device that the caller expects in it.
+    #[error("The state file belongs to another device: it does not hold the key {0}.")]
+    OtherDevice(PublicKey),
+    /// Another program has the file open and does not let go of it.
+    #[error("The state file {0} is in use by another program. Try again when that has ended.")]
+    InUse(PathBuf),
+    /// The disk is full.
+    #[error("The disk of the state file {0} is full. Nothing that was sealed is lost; make room and run again.")]
+    DiskFull(PathBuf),
+    /// The device has been stopped, see [`FreezeReason`].
+    #[error("The device {key} seals nothing more: {reason}")]
+    Frozen {
+        /// The device.
+        key: PublicKey,
+        /// Why.
+        reason: FreezeReason,
+    },
+    /// A payload cannot be sealed, because it is too long or its recipient's key is no key.
+    #[error("The payload cannot be sealed: {0}.")]
+    Unsealable(String),
+}
+
+impl Error {
+    /// Stable name of the kind of error, for scripts.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "state_unreadable",
+            Self::Missing(_) => "state_missing",
+            Self::Unfinished(_) => "state_unfinished",
+            Self::Corrupt { .. } => "state_corrupt",
+            Self::NotOurs(_) => "state_not_ours",
+            Self::Newer { .. } => "state_newer",
+            Self::OtherChain { .. } => "state_of_another_chain",
+            Self::OtherStudy { .. } => "state_of_another_study",
+            Self::OtherAuditor => "state_of_another_auditor",
+            Self::OtherDevice(_) => "state_of_another_device",
+            Self::InUse(_) => "state_in_use",
+            Self::DiskFull(_) => "state_disk_full",
+            Self::Frozen { .. } => "device_frozen",
+            Self::Unsealable(_) => "payload_unsealable",
+        }
+    }
+}
+
+/// A hash for people to read.
+pub(crate) fn readable(hash: &[u8; 32]) -> String {
+    format!("0x{}", LinkHash(*hash))
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From a payload to an envelope, and from a secret to its escrow.
+
+use hashchain::{plain_envelope, seal_envelope, seal_escrow, Content, SealingKey, Secret};
+use rand::{CryptoRng, RngCore};
+
+use crate::{key::PublicKey, store::Record, Error};
+
+/// Longest payload, in bytes. A night takes about one and a half thousand; a relay refuses bodies far below this.
+pub const MAX_PAYLOAD_LENGTH: usize = 1 << 20;
+
+/// Who shall be able to read an envelope.
+#[derive(Clone, Copy, Debug)]
+pub enum Recipient<'a> {
+    /// Whoever gets hold of it: the plain form, for studies that want no encryption.
+    Anybody,
+    /// The holder of the participant's private key: HPKE to this public key. When the private key is destroyed, what
+    /// was sealed to it is erased everywhere, and its digests and tags stay checkable.
+    Participant(&'a SealingKey),
+}
+
+/// The envelope of a device's entry `sequence`.
+pub(crate) fn envelope<R: CryptoRng + RngCore>(
+    record: &Record<'_>,
+    recipient: Recipient<'_>,
+    device: &PublicKey,
+    sequence: u64,
+    rng: &mut R,
+) -> Result<Vec<u8>, Error> {
+    if record.payload.len() > MAX_PAYLOAD_LENGTH {
+        return Err(Error::Unsealable(format!(
+            "it has {} bytes, more than {MAX_PAYLOAD_LENGTH}",
+            record.payload.len()
+        )));
+    }
+    let content = Content::new(record.media_type, record.payload)
+        .map_err(|error| Error::Unsealable(error.to_string()))?;
+    match recipient {
+        Recipient::Anybody => {
+            let mut random = [0; 32];
+            rng.fill_bytes(&mut random);
+            Ok(plain_envelope(&random, &content))
+        }
+        Recipient::Participant(key) => seal_envelope(key, &device.0, sequence, &content, rng)
+            .map_err(|error| Error::Unsealable(error.to_string())),
+    }
+}
+
+/// The device's secret, sealed to the study's auditor. It stands on chain, so a lost or hacked server cannot take it
+/// away.
+pub(crate) fn escrow<R: CryptoRng + RngCore>(
+    secret: &Secret,
+    auditor_key: &[u8; 32],
+    device: &PublicKey,
+    rng: &mut R,
+) -> Result<Vec<u8>, Error> {
+    seal_escrow(&SealingKey(*auditor_key), &device.0, secret, rng)
+        .map_err(|error| Error::Unsealable(error.to_string()))
+}

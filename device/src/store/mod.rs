@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The device's durable state: one SQLite file, written ahead, synced at every commit.
+//!
+//! What a seal writes — the entry with its envelope, the next ratchet key, the new head — is one transaction, and
+//! nothing is sent before it is durable. So a device that is killed at any point comes back with all of an entry
+//! or nothing of it, and a retry sends the bytes that were stored.
+//!
+//! **The spent key.** `K_(i-1)` is overwritten by `K_i` in that transaction. SQLite would still hold the old page
+//! in its write-ahead log, so the log is folded into the file and truncated after every seal, before the caller
+//! gets the entry; `secure_delete` zeroes what is freed. What the storage hardware keeps of overwritten blocks is
+//! beyond a file format: a phone app puts the file where the platform encrypts it.
+//!
+//! A phone's file holds one device, that of a simulated cohort one a participant; all of one chain and one study.
+
+mod audit;
+mod entries;
+mod open;
+mod records;
+mod schema;
+
+use std::{path::PathBuf, sync::Arc};
+
+use hashchain::{LinkHash, Sealer};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+pub use entries::{Record, Sealed};
+pub use records::{DeviceRecord, FreezeReason, LocalId, Predecessor, QueuedRun, Totals};
+pub use schema::VERSION;
+
+use crate::{clock::Clock, Error};
+
+/// What the devices of one file are enrolled under; fixed when the file is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Hash of the chain's genesis block.
+    pub chain: [u8; 32],
+    /// The study on that chain.
+    pub study: u32,
+    /// The study's X25519 key, to which the secrets are escrowed.
+    pub auditor_key: [u8; 32],
+}
+
+/// An open state file.
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+    terms: Terms,
+    /// Makes pseudonyms of this file, see [`Store::pseudonym`].
+    salt: [u8; 32],
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("path", &self.path)
+            .field("terms", &self.terms)
+            .finish()
+    }
+}
+
+impl Store {
+    /// What the devices of this file are enrolled under.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// The file.
+    pub fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
+    /// A pseudonym for somebody whom the source of the data knows by `id`: the same for the same file, another in
+    /// every other file, and not to be traced back without this file.
+    pub fn pseudonym(&self, id: &str) -> crate::payload::Participant {
+        use hashchain::Sha256;
+        let parts: [&[u8]; 3] = [b"mhealth-device/pseudonym", &self.salt, id.as_bytes()];
+        let digest = hashchain::Native::sha256_of_parts(&parts);
+        crate::payload::Participant(format!("P-{}", hex::encode(&digest[..8])))
+    }
+
+    /// Several seals in one transaction, all or none of them durable: what a simulator does to seal a hundred
+    /// thousand nights in minutes. A phone seals one entry at a time.
+    pub fn group(&self) -> Result<Group<'_>, Error> {
+        let transaction =
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate);
+        Ok(Group {
+            store: self,
+            transaction: transaction.map_err(|e| self.failed(e))?,
+        })
+    }
+
+    /// Folds the write-ahead log into the file and truncates it, so that no spent key is left in it. When another
+    /// program is reading at the moment this does nothing; the next seal, or the next start, does it then.
+    pub fn erase_spent_keys(&self) -> Result<(), Error> {
+        let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
+        match self
+            .connection
+            .query_row(truncate, [], |row| row.get::<_, i64>(0))
+        {
+            Ok(0) => Ok(()),
+            Ok(_) => {
+                tracing::debug!(
+                    "another program reads the state file; spent keys are erased later"
+                );
+                Ok(())
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// What SQLite said, as an error of ours.
+    fn failed(&self, error: rusqlite::Error) -> Error {
+        open::failed(&self.path, error)
+    }
+
+    fn corrupt(&self, what: impl Into<String>) -> Error {
+        Error::Corrupt {
+            path: self.path.clone(),
+            what: what.into(),
+        }
+    }
+}
+
+/// Seals that become durable together, see [`Store::group`]. Dropped without [`commit`](Self::commit), none does.
+pub struct Group<'s> {
+    store: &'s Store,
+    transaction: Transaction<'s>,
+}
+
+impl Group<'_> {
+    /// Makes the seals of this group durable and erases the keys that they spent.
+    pub fn commit(self) -> Result<(), Error> {
+        let store = self.store;
+        self.transaction.commit().map_err(|e| store.failed(e))?;
+        store.erase_spent_keys()
+    }
+}
+
+/// Where a device's hashchain stands. Two of the same values are the same state; a third value vouches for both.
+struct Position {
+    sealer: Sealer,
+}
+
+impl Position {
+    /// Sixteen bytes that say whether length, head and ratchet key are the ones that were written together: a
+    /// damaged key would otherwise show only when an auditor finds every later tag wrong.
+    fn checksum(&self) -> [u8; 16] {
+        use hashchain::Sha256;
+        let (length, LinkHash(head)) = (self.sealer.sequence().to_be_bytes(), self.sealer.head());
+        let parts: [&[u8]; 4] = [
+            b"mhealth-device/position",
+            &length,
+            &head,
+            self.sealer.key().expose(),
+        ];
+        let digest = hashchain::Native::sha256_of_parts(&parts);
+        let mut checksum = [0; 16];
+        checksum.copy_from_slice(&digest[..16]);
+        checksum
+    }
+}

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Opening and making state files, and saying clearly why one cannot be opened.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rand::{CryptoRng, RngCore};
+use rusqlite::{Connection, OpenFlags};
+
+use super::{schema, Store, Terms};
+use crate::{clock::Clock, error::readable, key::PublicKey, Error};
+
+/// How long to wait for another program that holds the file, in milliseconds.
+const PATIENCE: u32 = 5_000;
+
+impl Store {
+    /// Opens a state file that must be there, and checks all of it: SQLite's own structure, every device's
+    /// enrolment, every link and envelope.
+    pub fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        match std::fs::metadata(path) {
+            Ok(file) if file.is_file() => {}
+            Ok(_) => return Err(unreadable(path, "it is not a file")),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(Error::Missing(path.to_owned()));
+            }
+            Err(error) => return Err(unreadable(path, error)),
+        }
+        let connection = connect(path)?;
+        check_kind(&connection, path)?;
+        prepare(&connection, path)?;
+        Self::with(connection, path.to_owned(), clock)
+    }
+
+    /// Makes a new state file, which must not be there yet, readable for its owner only.
+    pub fn create<R: CryptoRng + RngCore>(
+        path: &Path,
+        terms: &Terms,
+        clock: Arc<dyn Clock>,
+        rng: &mut R,
+    ) -> Result<Self, Error> {
+        create_private(path).map_err(|e| unreadable(path, e))?;
+        let connection = connect(path)?;
+        fill(&connection, path, terms, rng)?;
+        Self::with(connection, path.to_owned(), clock)
+    }
+
+    /// Opens the file if it is there and makes it otherwise. A file that is there must have been made for the
+    /// same terms. A file that was left behind by a program that was killed while it made it is finished.
+    pub fn open_or_create<R: CryptoRng + RngCore>(
+        path: &Path,
+        terms: &Terms,
+        clock: Arc<dyn Clock>,
+        rng: &mut R,
+    ) -> Result<Self, Error> {
+        let store = match Self::open(path, clock.clone()) {
+            Err(Error::Missing(_)) => Self::create(path, terms, clock, rng)?,
+            Err(Error::Unfinished(_)) => {
+                let connection = connect(path)?;
+                fill(&connection, path, terms, rng)?;
+                Self::with(connection, path.to_owned(), clock)?
+            }
+            opened => opened?,
+        };
+        store.expect(terms)?;
+        Ok(store)
+    }
+
+    /// A store that vanishes when dropped, for tests and for measuring what the disk costs.
+    pub fn in_memory<R: CryptoRng + RngCore>(
+        terms: &Terms,
+        clock: Arc<dyn Clock>,
+        rng: &mut R,
+    ) -> Result<Self, Error> {
+        let path = PathBuf::from(":memory:");
+        let connection = Connection::open_in_memory().map_err(|e| failed(&path, e))?;
+        fill(&connection, &path, terms, rng)?;
+        Self::with(connection, path, clock)
+    }
+
+    /// Checks that the file was made for these terms.
+    pub fn expect(&self, terms: &Terms) -> Result<(), Error> {
+        self.expect_chain(&terms.chain)?;
+        let found = self.terms.study;
+        if found != terms.study {
+            return Err(Error::OtherStudy {
+                expected: terms.study,
+                found,
+            });
+        }
+        if self.terms.auditor_key != terms.auditor_key {
+            return Err(Error::OtherAuditor);
+        }
+        Ok(())
+    }
+
+    /// Checks that the file was made for this chain.
+    pub fn expect_chain(&self, genesis: &[u8; 32]) -> Result<(), Error> {
+        if self.terms.chain == *genesis {
+            return Ok(());
+        }
+        Err(Error::OtherChain {
+            expected: readable(genesis),
+            found: readable(&self.terms.chain),
+        })
+    }
+
+    /// Checks that the file holds this device.
+    pub fn expect_device(&self, key: &PublicKey) -> Result<(), Error> {
+        let found = "SELECT EXISTS (SELECT 1 FROM device WHERE key = ?1)";
+        match self.connection.query_row(found, [key.0], |row| row.get(0)) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Error::OtherDevice(*key)),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn with(connection: Connection, path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let (terms, salt) = connection
+            .query_row(
+                "SELECT chain, study, auditor_key, salt FROM terms",
+                [],
+                |row| {
+                    let terms = Terms {
+                        chain: row.get(0)?,
+                        study: row.get(1)?,
+                        auditor_key: row.get(2)?,
+                    };
+                    Ok((terms, row.get(3)?))
+                },
+            )
+            .map_err(|e| match e {
+                rusqlite::Error::QueryReturnedNoRows => Error::Corrupt {
+                    path: path.clone(),
+                    what: "it does not say its chain".into(),
+                },
+                other => failed(&path, other),
+            })?;
+        let store = Self {
+            connection,
+            path,
+            terms,
+            salt,
+            clock,
+        };
+        store.audit()?;
+        store.erase_spent_keys()?;
+        Ok(store)
+    }
+}
+
+/// Makes an empty file that only its owner can read, and makes its name durable.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.sync_all()?;
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
+        _ => File::open(".")?.sync_all(),
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|e| failed(path, e))?;
+    let patience = std::time::Duration::from_millis(PATIENCE.into());
+    connection
+        .busy_timeout(patience)
+        .map_err(|e| failed(path, e))?;
+    Ok(connection)
+}
+
+fn check_kind(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let application = number(connection, path, "application_id")?;
+    if application != schema::APPLICATION_ID {
+        let tables = connection
+            .query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| {
+                row.get::<_, i64>(0)
+            })
+            .map_err(|e| failed(path, e))?;
+        return Err(match (application, tables) {
+            (0, 0) => Error::Unfinished(path.to_owned()),
+            _ => Error::NotOurs(path.to_owned()),
+        });
+    }
+    let found = number(connection, path, "user_version")?;
+    if found > schema::VERSION {
+        return Err(Error::Newer {
+            path: path.to_owned(),
+            found,
+            known: schema::VERSION,
+        });
+    }
+    if found < schema::VERSION {
+        return Err(Error::Corrupt {
+            path: path.to_owned(),
+            what: "its version is none".into(),
+        });
+    }
+    Ok(())
+}
+
+/// Settings that do not stay in the file, and the one that does.
+fn prepare(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let set = |name, value: &dyn rusqlite::ToSql| {
+        connection
+            .pragma_update(None, name, value)
+            .map_err(|e| failed(path, e))
+    };
+    set("journal_mode", &"WAL")?;
+    set("synchronous", &"FULL")?;
+    set("secure_delete", &"ON")?;
+    set("foreign_keys", &"ON")?;
+    // Temporary tables would otherwise be able to leave secrets in other files.
+    set("temp_store", &"MEMORY")
+}
+
+fn fill<R: CryptoRng + RngCore>(
+    connection: &Connection,
+    path: &Path,
+    terms: &Terms,
+    rng: &mut R,
+) -> Result<(), Error> {
+    prepare(connection, path)?;
+    let mut salt = [0; 32];
+    rng.fill_bytes(&mut salt);
+    let fill = || -> rusqlite::Result<()> {
+        let transaction = connection.unchecked_transaction()?;
+        transaction.execute_batch(schema::TABLES)?;
+        transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", schema::VERSION)?;
+        transaction.execute(
+            "INSERT INTO terms (only_one, chain, study, auditor_key, salt) VALUES (1, ?1, ?2, ?3, ?4)",
+            (terms.chain, terms.study, terms.auditor_key, salt),
+        )?;
+        transaction.commit()
+    };
+    fill().map_err(|e| failed(path, e))
+}
+
+fn number(connection: &Connection, path: &Path, pragma: &str) -> Result<i64, Error> {
+    connection
+        .pragma_query_value(None, pragma, |row| row.get(0))
+        .map_err(|e| failed(path, e))
+}
+
+fn unreadable(path: &Path, reason: impl ToString) -> Error {
+    Error::Unreadable {
+        path: path.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
+/// What SQLite said, as an error of ours.
+pub(super) fn failed(path: &Path, error: rusqlite::Error) -> Error {
+    use rusqlite::ffi::ErrorCode;
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Error::Corrupt {
+            path,
+            what: "SQLite cannot read it".into(),
+        },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::InUse(path),
+        Some(ErrorCode::DiskFull) => Error::DiskFull(path),
+        Some(ErrorCode::ConstraintViolation) => Error::Corrupt {
+            path,
+            what: "what was to be written contradicts it".into(),
+        },
+        Some(_) => Error::Unreadable {
+            path,
+            reason: error.to_string(),
+        },
+        // Not SQLite but a value of another type or length than was written.
+        None => Error::Corrupt {
+            path,
+            what: "a value has the wrong shape".into(),
+        },
+    }
+}

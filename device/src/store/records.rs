@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Devices and runs as the store keeps them.
+
+use std::fmt;
+
+use hashchain::{DataDigest, Enrolment, Entry, LinkHash, Native, RatchetKey, Sealer, Secret, Tag};
+use rand::{CryptoRng, RngCore};
+use rusqlite::{OptionalExtension, Row};
+use zeroize::Zeroizing;
+
+use super::{Position, Store};
+use crate::{
+    key::{DeviceKey, PublicKey, Signature},
+    payload::Participant,
+    seal, Error,
+};
+
+/// A device's row in its file. Means nothing elsewhere; the chain's number is [`DeviceRecord::chain_id`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LocalId(pub(crate) i64);
+
+/// The compromised device that a new one replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Its number on the chain.
+    pub device: u32,
+    /// Its last trusted head, at which it was retired.
+    pub head: LinkHash,
+}
+
+/// Why a device was stopped. It seals and sends nothing more; re-enrolment gives its participant a new device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FreezeReason {
+    /// The chain's entries in the device's name are not the device's.
+    ForeignHead,
+    /// The chain goes on from the device's state with entries made with its own secret.
+    RestoredBackup,
+    /// The chain has the device's key enrolled with another secret, escrow, predecessor or study.
+    OtherEnrolment,
+}
+
+impl FreezeReason {
+    /// Stable name, for scripts and for the store.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ForeignHead => "foreign_head",
+            Self::RestoredBackup => "restored_backup",
+            Self::OtherEnrolment => "other_enrolment",
+        }
+    }
+
+    fn from_code(code: &str) -> Option<Self> {
+        [
+            Self::ForeignHead,
+            Self::RestoredBackup,
+            Self::OtherEnrolment,
+        ]
+        .into_iter()
+        .find(|reason| reason.code() == code)
+    }
+}
+
+impl fmt::Display for FreezeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ForeignHead => {
+                "the chain holds entries in its name that it did not make. Somebody else wrote for it, or a relay \
+                 altered what it sent. Report this to the study; the auditor can tell from the escrowed secret which \
+                 entries are whose, and a new enrolment goes on from the last trusted one."
+            }
+            Self::RestoredBackup => {
+                "the chain goes on from this state with entries made with its own secret. The state file is an old \
+                 copy, most likely restored from a backup, or somebody else holds a copy of it. Enrol the device \
+                 anew; nothing that the chain holds is lost."
+            }
+            Self::OtherEnrolment => {
+                "the chain has its key enrolled under other terms than this state file. The state file is not the one \
+                 that was enrolled."
+            }
+        })
+    }
+}
+
+/// What is known of a device, without its secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRecord {
+    /// Its row in the file.
+    pub id: LocalId,
+    /// Whose device it is.
+    pub participant: Participant,
+    /// Its key and account.
+    pub key: PublicKey,
+    /// `H("secret", S)`.
+    pub secret_commitment: [u8; 32],
+    /// `S` sealed to the study's auditor.
+    pub escrow: Vec<u8>,
+    /// The device that this one replaces.
+    pub predecessor: Option<Predecessor>,
+    /// `h_0`.
+    pub genesis: LinkHash,
+    /// The number that the chain gave it; `None` before it is enrolled.
+    pub chain_id: Option<u32>,
+    /// How many entries it sealed.
+    pub length: u64,
+    /// The hash of the last of them, or `h_0`.
+    pub head: LinkHash,
+    /// How many of them the chain has finalised.
+    pub confirmed: u64,
+    /// Why it was stopped, if it was.
+    pub frozen: Option<FreezeReason>,
+}
+
+impl DeviceRecord {
+    /// Entries that are sealed and not finalised.
+    pub fn queued(&self) -> u64 {
+        self.length - self.confirmed
+    }
+}
+
+/// A run that was formed and is not confirmed, with the last refusal it met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedRun {
+    /// Its entries, in order; the first one's `previous` is the run's.
+    pub entries: Vec<Entry>,
+    /// Over the last entry's hash.
+    pub signature: Signature,
+    /// Stable name of why the chain refused it last; `None` when it was never refused.
+    pub refusal: Option<String>,
+}
+
+/// Counts over all devices of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Devices.
+    pub devices: u64,
+    /// Devices that the chain has given a number.
+    pub enrolled: u64,
+    /// Devices that were stopped.
+    pub frozen: u64,
+    /// Entries sealed.
+    pub entries: u64,
+    /// Entries that the chain has finalised.
+    pub finalised: u64,
+    /// Entries that are in refused runs, or queued by stopped devices.
+    pub refused: u64,
+}
+
+const COLUMNS: &str =
+    "id, participant, key, secret_commitment, escrow, predecessor, predecessor_head, genesis, \
+                       chain_id, length, head, confirmed, frozen";
+
+impl Store {
+    /// Makes a device for a participant: a key, a secret, the escrow of it, and the hash that its chain starts
+    /// from. It can seal at once; the chain gets to know it later.
+    pub fn add_device<R: CryptoRng + RngCore>(
+        &self,
+        participant: &Participant,
+        predecessor: Option<Predecessor>,
+        rng: &mut R,
+    ) -> Result<LocalId, Error> {
+        let key = DeviceKey::generate(rng);
+        let mut bytes = Zeroizing::new([0; 32]);
+        rng.fill_bytes(&mut *bytes);
+        let secret = Secret::from_bytes(&bytes);
+
+        let public = key.public();
+        let escrow = seal::escrow(&secret, &self.terms.auditor_key, &public, rng)?;
+        let secret_commitment = hashchain::secret_commitment::<Native>(&secret);
+        let genesis = hashchain::genesis::<Native>(&Enrolment {
+            chain: &self.terms.chain,
+            study: self.terms.study,
+            device_key: &public.0,
+            predecessor: predecessor.map(|p| p.head),
+            secret_commitment: &secret_commitment,
+            escrow_commitment: &hashchain::escrow_commitment::<Native>(&escrow),
+        });
+        let position = Position {
+            sealer: Sealer::begin(genesis, &secret),
+        };
+        self.connection
+            .prepare_cached(
+                "INSERT INTO device (participant, key, seed, secret_commitment, escrow, predecessor, \
+                 predecessor_head, genesis, length, head, ratchet, checksum, created) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?8, ?9, ?10, ?11)",
+            )
+            .and_then(|mut insert| {
+                insert.insert((
+                    &participant.0,
+                    public.0,
+                    *key.expose_seed(),
+                    secret_commitment,
+                    &escrow,
+                    predecessor.map(|p| p.device),
+                    predecessor.map(|p| p.head.0),
+                    genesis.0,
+                    position.sealer.key().expose(),
+                    position.checksum(),
+                    self.clock.now().unix_timestamp(),
+                ))
+            })
+            .map(LocalId)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// The device of a participant, if there is one.
+    pub fn device_of(&self, participant: &Participant) -> Result<Option<LocalId>, Error> {
+        self.connection
+            .prepare_cached("SELECT id FROM device WHERE participant = ?1")
+            .and_then(|mut find| {
+                find.query_row([&participant.0], |row| row.get(0))
+                    .optional()
+            })
+            .map(|id| id.map(LocalId))
+            .map_err(|e| self.failed(e))
+    }
+
+    /// What is known of a device.
+    pub fn device(&self, id: LocalId) -> Result<DeviceRecord, Error> {
+        self.connection
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM device WHERE id = ?1"))
+            .and_then(|mut find| find.query_row([id.0], device_from))
+            .map_err(|e| self.failed(e))
+    }
+
+    /// All devices, in the order in which they were made.
+    pub fn devices(&self) -> Result<Vec<DeviceRecord>, Error> {
+        self.connection
+            .prepare(&format!("SELECT {COLUMNS} FROM device ORDER BY id"))
+            .and_then(|mut all| all.query_map([], device_from)?.collect())
+            .map_err(|e| self.failed(e))
+    }
+
+    /// A device's private key.
+    pub fn device_key(&self, id: LocalId) -> Result<DeviceKey, Error> {
+        self.connection
+            .prepare_cached("SELECT seed FROM device WHERE id = ?1")
+            .and_then(|mut find| find.query_row([id.0], |row| row.get(0).map(Zeroizing::new)))
+            .map(|seed: Zeroizing<[u8; 32]>| DeviceKey::from_seed(&seed))
+            .map_err(|e| self.failed(e))
+    }
+
+    /// Remembers the number that the chain gave a device.
+    pub fn set_chain_id(&self, id: LocalId, chain_id: u32) -> Result<(), Error> {
+        let update = "UPDATE device SET chain_id = ?2 WHERE id = ?1";
+        self.connection
+            .execute(update, (id.0, chain_id))
+            .map(drop)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// Stops a device for good.
+    pub fn freeze(&self, id: LocalId, reason: FreezeReason) -> Result<(), Error> {
+        let update = "UPDATE device SET frozen = ?2 WHERE id = ?1";
+        self.connection
+            .execute(update, (id.0, reason.code()))
+            .map(drop)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// Counts over all devices.
+    pub fn totals(&self) -> Result<Totals, Error> {
+        self.connection
+            .query_row(
+                "SELECT COUNT(*), COUNT(chain_id), COUNT(frozen), COALESCE(SUM(length), 0), \
+                 COALESCE(SUM(confirmed), 0), COALESCE(SUM(CASE WHEN frozen IS NULL THEN (SELECT \
+                 COALESCE(SUM(MIN(last - first + 1, last - confirmed)), 0) FROM run WHERE device = id AND \
+                 refusal IS NOT NULL AND last > confirmed) ELSE length - confirmed END), 0) FROM device",
+                [],
+                |row| {
+                    Ok(Totals {
+                        devices: row.get(0)?,
+                        enrolled: row.get(1)?,
+                        frozen: row.get(2)?,
+                        entries: row.get(3)?,
+                        finalised: row.get(4)?,
+                        refused: row.get(5)?,
+                    })
+                },
+            )
+            .map_err(|e| self.failed(e))
+    }
+
+    /// The device's end of the chain, for making out whether entries of the chain are its own.
+    pub(crate) fn sealer(&self, id: LocalId) -> Result<Sealer, Error> {
+        self.position(id).map(|position| position.sealer)
+    }
+
+    /// Where a device's hashchain stands, from its row; refuses a row that does not fit together.
+    pub(super) fn position(&self, id: LocalId) -> Result<Position, Error> {
+        let stored = self
+            .connection
+            .prepare_cached("SELECT length, head, ratchet, checksum FROM device WHERE id = ?1")
+            .and_then(|mut find| {
+                find.query_row([id.0], |row| {
+                    let ratchet = Zeroizing::new(row.get::<_, [u8; 32]>(2)?);
+                    Ok((
+                        row.get(0)?,
+                        LinkHash(row.get(1)?),
+                        ratchet,
+                        row.get::<_, [u8; 16]>(3)?,
+                    ))
+                })
+            });
+        let (length, head, ratchet, checksum) = stored.map_err(|e| self.failed(e))?;
+        let key = RatchetKey::restore(length, &ratchet)
+            .map_err(|e| self.corrupt(format!("of a device {e}")))?;
+        let position = Position {
+            sealer: Sealer::resume(head, key),
+        };
+        if position.checksum() != checksum {
+            return Err(self.corrupt("a device's position and ratchet key do not fit together"));
+        }
+        Ok(position)
+    }
+}
+
+/// A device from a row of [`COLUMNS`].
+fn device_from(row: &Row<'_>) -> rusqlite::Result<DeviceRecord> {
+    let predecessor: (Option<u32>, Option<[u8; 32]>) = (row.get(5)?, row.get(6)?);
+    let frozen: Option<String> = row.get(12)?;
+    Ok(DeviceRecord {
+        id: LocalId(row.get(0)?),
+        participant: Participant(row.get(1)?),
+        key: PublicKey(row.get(2)?),
+        secret_commitment: row.get(3)?,
+        escrow: row.get(4)?,
+        predecessor: match predecessor {
+            (Some(device), Some(head)) => Some(Predecessor {
+                device,
+                head: LinkHash(head),
+            }),
+            _ => None,
+        },
+        genesis: LinkHash(row.get(7)?),
+        chain_id: row.get(8)?,
+        length: row.get(9)?,
+        head: LinkHash(row.get(10)?),
+        confirmed: row.get(11)?,
+        // An unknown reason was written by somebody else; the device stays stopped.
+        frozen: frozen
+            .map(|code| FreezeReason::from_code(&code).unwrap_or(FreezeReason::ForeignHead)),
+    })
+}
+
+/// An entry from a row of `sequence, digest, tag, hash`; the hash before it comes from the row before it.
+pub(super) fn entry_from(row: &Row<'_>, previous: LinkHash) -> rusqlite::Result<Entry> {
+    Ok(Entry {
+        sequence: row.get(0)?,
+        previous,
+        digest: DataDigest(row.get(1)?),
+        tag: Tag(row.get(2)?),
+        hash: LinkHash(row.get(3)?),
+    })
+}

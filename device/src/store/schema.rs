@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tables of the state file.
+
+/// Version of the tables; stands in the file as SQLite's `user_version`. A program refuses newer files than it
+/// knows.
+pub const VERSION: i64 = 1;
+
+/// Says whose file this is; stands in the file as SQLite's `application_id` ("mHdv").
+pub(super) const APPLICATION_ID: i64 = 0x6d48_6476;
+
+/// Made in one transaction together with the two numbers above: a file is either empty or complete.
+pub(super) const TABLES: &str = "
+CREATE TABLE terms (
+    only_one     INTEGER PRIMARY KEY CHECK (only_one = 1),
+    chain        BLOB NOT NULL CHECK (length(chain) = 32),
+    study        INTEGER NOT NULL,
+    auditor_key  BLOB NOT NULL CHECK (length(auditor_key) = 32),
+    salt         BLOB NOT NULL CHECK (length(salt) = 32)
+) STRICT;
+
+-- One row a device. `seed` and `ratchet` are secret.
+CREATE TABLE device (
+    id                 INTEGER PRIMARY KEY,
+    participant        TEXT NOT NULL UNIQUE,
+    key                BLOB NOT NULL UNIQUE CHECK (length(key) = 32),
+    seed               BLOB NOT NULL CHECK (length(seed) = 32),
+    secret_commitment  BLOB NOT NULL CHECK (length(secret_commitment) = 32),
+    escrow             BLOB NOT NULL,
+    predecessor        INTEGER,
+    predecessor_head   BLOB CHECK (length(predecessor_head) = 32),
+    genesis            BLOB NOT NULL CHECK (length(genesis) = 32),
+    chain_id           INTEGER UNIQUE,
+    length             INTEGER NOT NULL CHECK (length >= 0),
+    head               BLOB NOT NULL CHECK (length(head) = 32),
+    ratchet            BLOB NOT NULL CHECK (length(ratchet) = 32),
+    checksum           BLOB NOT NULL CHECK (length(checksum) = 16),
+    confirmed          INTEGER NOT NULL DEFAULT 0 CHECK (confirmed BETWEEN 0 AND length),
+    frozen             TEXT,
+    created            INTEGER NOT NULL
+) STRICT;
+
+-- One row an entry. `source` is the caller's name for what was sealed, for example the day of the night.
+CREATE TABLE entry (
+    device    INTEGER NOT NULL REFERENCES device (id),
+    sequence  INTEGER NOT NULL CHECK (sequence > 0),
+    source    TEXT NOT NULL,
+    digest    BLOB NOT NULL CHECK (length(digest) = 32),
+    tag       BLOB NOT NULL CHECK (length(tag) = 32),
+    hash      BLOB NOT NULL CHECK (length(hash) = 32),
+    sealed    INTEGER NOT NULL,
+    envelope  BLOB NOT NULL,
+    UNIQUE (device, sequence),
+    UNIQUE (device, source)
+) STRICT;
+
+-- One row a run that was formed and is not confirmed yet. Its bytes never change: a retry sends the same ones.
+CREATE TABLE run (
+    device     INTEGER NOT NULL REFERENCES device (id),
+    first      INTEGER NOT NULL CHECK (first > 0),
+    last       INTEGER NOT NULL CHECK (last >= first),
+    signature  BLOB NOT NULL CHECK (length(signature) = 64),
+    refusal    TEXT,
+    PRIMARY KEY (device, first)
+) STRICT;
+";

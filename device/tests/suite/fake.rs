@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A chain in memory that decides as the pallet does, loses connections when told to, and keeps what it was sent.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard},
+};
+
+use hashchain::{link, Enrolment, Entry, LinkHash, Native};
+use mhealth_device::{
+    chain::{
+        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal, StudyTerms, Upload,
+        Verdict,
+    },
+    store::{DeviceRecord, QueuedRun},
+    PublicKey,
+};
+
+/// What happens to the next enrolment or upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It arrives and is answered.
+    None,
+    /// It never arrives.
+    LostRequest,
+    /// It arrives, and the answer is lost.
+    LostAnswer,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    devices: Vec<Enrolled>,
+    pub(crate) troubles: VecDeque<Trouble>,
+    /// Every run that arrived, in order.
+    pub(crate) received: Vec<QueuedRun>,
+    /// Keys that the chain enrols under no circumstances.
+    pub(crate) unwelcome: Vec<PublicKey>,
+    /// Devices whose runs are refused with this code.
+    pub(crate) shut_out: Option<(PublicKey, String)>,
+}
+
+struct Enrolled {
+    key: PublicKey,
+    genesis: LinkHash,
+    entries: Vec<ChainEntry>,
+}
+
+impl Enrolled {
+    fn hash_at(&self, length: u64) -> Option<LinkHash> {
+        match length.checked_sub(1) {
+            None => Some(self.genesis),
+            Some(last) => self.entries.get(last as usize).map(|entry| entry.hash),
+        }
+    }
+
+    fn head(&self) -> ChainHead {
+        let hash = self.entries.last().map_or(self.genesis, |entry| entry.hash);
+        ChainHead {
+            hash,
+            length: self.entries.len() as u64,
+        }
+    }
+
+    fn record(&mut self, run: &QueuedRun) -> Verdict {
+        let refuse = |name: &str| {
+            Err(ChainRefusal {
+                code: format!("ClientHashchain.{name}"),
+                message: name.into(),
+            })
+        };
+        let before = run.first().sequence - 1;
+        if before > self.head().length {
+            return refuse("Gap");
+        }
+        if self.hash_at(before) != Some(run.first().previous) {
+            return refuse("PreviousIsNotHead");
+        }
+        let mut hash = run.first().previous;
+        let mut made = Vec::new();
+        for Entry {
+            sequence,
+            digest,
+            tag,
+            ..
+        } in &run.entries
+        {
+            hash = link::<Native>(*sequence, &hash, digest, tag);
+            made.push(ChainEntry {
+                sequence: *sequence,
+                digest: *digest,
+                hash,
+            });
+        }
+        if !hashchain::is_signed(&self.key.0, &hash, &run.signature.0) {
+            return refuse("BadSignature");
+        }
+        for entry in made {
+            match self.entries.get(entry.sequence as usize - 1) {
+                None => self.entries.push(entry),
+                Some(recorded) if recorded.hash == entry.hash => {}
+                Some(_) => return refuse("Fork"),
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) struct FakeChain {
+    genesis: [u8; 32],
+    auditor_key: [u8; 32],
+    state: Mutex<State>,
+}
+
+impl FakeChain {
+    pub(crate) fn new() -> Self {
+        let terms = crate::terms();
+        Self {
+            genesis: terms.chain,
+            auditor_key: terms.auditor_key,
+            state: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn other() -> Self {
+        Self {
+            genesis: [0xee; 32],
+            ..Self::new()
+        }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panics with the lock")
+    }
+
+    pub(crate) fn head_of(&self, key: PublicKey) -> ChainHead {
+        self.state()
+            .devices
+            .iter()
+            .find(|d| d.key == key)
+            .expect("it is enrolled")
+            .head()
+    }
+
+    pub(crate) fn entries_of(&self, key: PublicKey) -> Vec<ChainEntry> {
+        let state = self.state();
+        state
+            .devices
+            .iter()
+            .find(|d| d.key == key)
+            .expect("it is enrolled")
+            .entries
+            .clone()
+    }
+
+    /// Puts an entry into a device's chain that the device did not make.
+    pub(crate) fn forge(&self, key: PublicKey, hash: LinkHash) {
+        let mut state = self.state();
+        let device = state
+            .devices
+            .iter_mut()
+            .find(|d| d.key == key)
+            .expect("it is enrolled");
+        let sequence = device.entries.len() as u64 + 1;
+        let digest = hashchain::DataDigest([0xfa; 32]);
+        device.entries.push(ChainEntry {
+            sequence,
+            digest,
+            hash,
+        });
+    }
+
+    /// Enrols a key under other terms than the device's own.
+    pub(crate) fn enrol_otherwise(&self, key: PublicKey) {
+        let genesis = LinkHash([0x0d; 32]);
+        self.state().devices.push(Enrolled {
+            key,
+            genesis,
+            entries: Vec::new(),
+        });
+    }
+
+    fn trouble(&self) -> Trouble {
+        self.state().troubles.pop_front().unwrap_or(Trouble::None)
+    }
+}
+
+fn lost() -> ChainFault {
+    ChainFault {
+        code: "node_unreachable".into(),
+        message: "lost".into(),
+        passing: true,
+    }
+}
+
+impl Chain for FakeChain {
+    fn genesis(&self) -> [u8; 32] {
+        self.genesis
+    }
+
+    async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
+        Ok((study == 0).then_some(StudyTerms {
+            auditor_key: self.auditor_key,
+            open: true,
+        }))
+    }
+
+    async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
+        let state = self.state();
+        let find = |key: &PublicKey| {
+            let id = state.devices.iter().position(|device| device.key == *key)?;
+            let device = &state.devices[id];
+            Some(ChainDevice {
+                id: id as u32,
+                genesis: device.genesis,
+                head: device.head(),
+            })
+        };
+        Ok(keys.iter().map(find).collect())
+    }
+
+    async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
+        let state = self.state();
+        Ok(devices
+            .iter()
+            .map(|id| Some(state.devices.get(*id as usize)?.head()))
+            .collect())
+    }
+
+    async fn entries(
+        &self,
+        device: u32,
+        from: u64,
+        count: u32,
+    ) -> Result<Vec<ChainEntry>, ChainFault> {
+        let state = self.state();
+        let entries = &state.devices[device as usize].entries;
+        Ok(entries
+            .iter()
+            .skip(from as usize - 1)
+            .take(count as usize)
+            .copied()
+            .collect())
+    }
+
+    async fn enrol(
+        &self,
+        study: u32,
+        devices: &[DeviceRecord],
+    ) -> Result<Vec<Verdict>, ChainFault> {
+        let trouble = self.trouble();
+        if trouble == Trouble::LostRequest {
+            return Err(lost());
+        }
+        let mut state = self.state();
+        let mut verdicts = Vec::new();
+        for device in devices {
+            let taken = state.devices.iter().any(|known| known.key == device.key);
+            if taken || state.unwelcome.contains(&device.key) {
+                let code = "ClientHashchain.KeyTaken".to_owned();
+                verdicts.push(Err(ChainRefusal {
+                    message: code.clone(),
+                    code,
+                }));
+                continue;
+            }
+            let escrow_commitment = hashchain::escrow_commitment::<Native>(&device.escrow);
+            let genesis = hashchain::genesis::<Native>(&Enrolment {
+                chain: &self.genesis,
+                study,
+                device_key: &device.key.0,
+                predecessor: device.predecessor.map(|predecessor| predecessor.head),
+                secret_commitment: &device.secret_commitment,
+                escrow_commitment: &escrow_commitment,
+            });
+            state.devices.push(Enrolled {
+                key: device.key,
+                genesis,
+                entries: Vec::new(),
+            });
+            verdicts.push(Ok(()));
+        }
+        match trouble {
+            Trouble::LostAnswer => Err(lost()),
+            _ => Ok(verdicts),
+        }
+    }
+
+    async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict>>, ChainFault> {
+        let trouble = self.trouble();
+        if trouble == Trouble::LostRequest {
+            return Err(lost());
+        }
+        let mut state = self.state();
+        let mut verdicts = Vec::new();
+        for upload in uploads {
+            assert_eq!(
+                state.devices[upload.device as usize].key,
+                upload.key.public()
+            );
+            let mut of_device = Vec::new();
+            for run in upload.runs {
+                let shut_out = state
+                    .shut_out
+                    .clone()
+                    .filter(|(key, _)| *key == upload.key.public());
+                of_device.push(match shut_out {
+                    Some((_, code)) => Err(ChainRefusal {
+                        message: code.clone(),
+                        code,
+                    }),
+                    None => state.devices[upload.device as usize].record(&run),
+                });
+                state.received.push(run);
+            }
+            verdicts.push(of_device);
+        }
+        match trouble {
+            Trouble::LostAnswer => Err(lost()),
+            _ => Ok(verdicts),
+        }
+    }
+}
