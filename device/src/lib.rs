@@ -7,7 +7,7 @@
 //!
 //! A [`Device`] seals a record into an envelope, chains the envelope's digest, turns its ratchet, makes all of that
 //! durable in one transaction of its [`Store`], and queues the entry. [`upload`] sends what is queued by any
-//! [`chain::Chain`]. [`sync`]
+//! [`chain::Chain`]: the direct form of the paper's Figure 1a is `direct`, of the feature of that name. [`sync`]
 //! compares the device's head with the chain's, and stops the device when somebody else wrote in its name.
 //!
 //! Time and randomness are parameters. Errors have stable codes; neither they nor the logs contain patient data or
@@ -43,6 +43,8 @@ pub mod chain;
 mod clock;
 pub mod cohort;
 mod device;
+#[cfg(feature = "direct")]
+pub mod direct;
 mod error;
 mod key;
 pub mod payload;

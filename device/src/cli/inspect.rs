@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `status` and `check`.
+
+use std::{path::Path, process::ExitCode, sync::Arc};
+
+use mhealth_device::{
+    direct::Direct,
+    store::DeviceRecord,
+    sync::{sync_all, Standing},
+    PublicKey, Store, SystemClock,
+};
+
+use super::{failure::REFUSED, Check, Failure, Status};
+
+pub(super) fn status(options: &Status) -> Result<ExitCode, Failure> {
+    let store = open(&options.state, options.device.as_ref())?;
+    let terms = store.terms();
+    println!("chain 0x{} study {}", hex::encode(terms.chain), terms.study);
+    for device in store.devices()? {
+        println!("{}", line(&device));
+    }
+    let totals = store.totals()?;
+    println!(
+        "devices={} enrolled={} entries={} queued={} finalised={} stopped={}",
+        totals.devices,
+        totals.enrolled,
+        totals.entries,
+        totals.entries - totals.finalised,
+        totals.finalised,
+        totals.frozen,
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(device: &DeviceRecord) -> String {
+    let number = device
+        .chain_id
+        .map_or("-".into(), |number| number.to_string());
+    let frozen = device
+        .frozen
+        .map(|reason| format!(" stopped={}", reason.code()));
+    format!(
+        "{} key={} device={number} sequence={} confirmed={} queued={} head=0x{}{}",
+        device.participant,
+        device.key,
+        device.length,
+        device.confirmed,
+        device.queued(),
+        device.head,
+        frozen.unwrap_or_default(),
+    )
+}
+
+pub(super) async fn check(options: &Check) -> Result<ExitCode, Failure> {
+    let store = open(&options.state, options.device.as_ref())?;
+    if let Some(genesis) = options.node.genesis {
+        store.expect_chain(&genesis)?;
+    }
+    let genesis = Some(store.terms().chain);
+    let chain = Direct::connect(&options.node.url, genesis, options.node.patience()).await?;
+    let (mut level, mut behind, mut unenrolled, mut stopped) = (0, 0, 0, 0);
+    let standings = sync_all(&store, &chain).await?;
+    for (device, standing) in &standings {
+        match standing {
+            Standing::Level => level += 1,
+            Standing::Behind(entries) => {
+                behind += 1;
+                println!("{}: the chain lacks its last {entries} entries", device.key);
+            }
+            Standing::Unenrolled => {
+                unenrolled += 1;
+                println!("{}: the chain does not know it", device.key);
+            }
+            Standing::Frozen(reason) => {
+                stopped += 1;
+                println!("{}: stopped[{}]: {reason}", device.key, reason.code());
+            }
+        }
+    }
+    let devices = standings.len();
+    println!(
+        "devices={devices} level={level} behind={behind} unenrolled={unenrolled} stopped={stopped}"
+    );
+    Ok(if level == devices {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(REFUSED)
+    })
+}
+
+fn open(state: &Path, device: Option<&PublicKey>) -> Result<Store, Failure> {
+    let store = Store::open(state, Arc::new(SystemClock))?;
+    if let Some(device) = device {
+        store.expect_device(device)?;
+    }
+    Ok(store)
+}

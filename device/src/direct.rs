@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The paper's Figure 1a: the device talks to a node of the chain itself, without a relay.
+//!
+//! A device signs its own transactions with its device key, whose account the chain admitted at enrolment. Enrolments are
+//! signed by an authentication server of the study, here by an account that the caller holds.
+
+use futures::{stream, StreamExt};
+use hashchain::{DataDigest, LinkHash};
+use mhealth_chain_client::{
+    calls, Account, Call, ChainClient, ConnectOptions, Error, Patience, Run, RunEntry, Submission,
+    Submitter, H256,
+};
+
+use crate::{
+    chain::{
+        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal, StudyTerms, Upload,
+        Verdict,
+    },
+    key::PublicKey,
+    store::{DeviceRecord, QueuedRun},
+};
+
+/// Requests that are under way at a time.
+const AT_A_TIME: usize = 32;
+
+/// A node, and who enrols devices.
+#[derive(Debug)]
+pub struct Direct {
+    client: ChainClient,
+    enroller: Option<Account>,
+}
+
+impl Direct {
+    /// Connects to the node at a WebSocket address. With `genesis`, the node must follow that chain.
+    pub async fn connect(
+        url: &str,
+        genesis: Option<[u8; 32]>,
+        patience: Patience,
+    ) -> Result<Self, ChainFault> {
+        let options = ConnectOptions {
+            genesis: genesis.map(H256),
+            patience,
+        };
+        let client = ChainClient::connect_with(url, options).await?;
+        Ok(Self {
+            client,
+            enroller: None,
+        })
+    }
+
+    /// Enrols devices as this account, which must be an authentication server of their study.
+    pub fn enrolling_as(mut self, enroller: Account) -> Self {
+        self.enroller = Some(enroller);
+        self
+    }
+
+    /// The connection, for what this type does not offer.
+    pub fn client(&self) -> &ChainClient {
+        &self.client
+    }
+}
+
+impl Chain for Direct {
+    fn genesis(&self) -> [u8; 32] {
+        self.client.genesis_hash().0
+    }
+
+    async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
+        let study = self.client.study(study).await?;
+        Ok(study.map(|study| StudyTerms {
+            auditor_key: study.auditor_key,
+            open: study.open,
+        }))
+    }
+
+    async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
+        let view = self.client.at_finalised().await?;
+        let look_up = |key: PublicKey| {
+            let view = view.clone();
+            async move {
+                let Some(number) = view.device_by_key(key.0).await? else {
+                    return Ok(None);
+                };
+                let device = view.device(number).await?;
+                Ok(device.map(|device| ChainDevice {
+                    id: device.device,
+                    genesis: LinkHash(device.genesis.0),
+                    head: ChainHead {
+                        hash: LinkHash(device.head.0),
+                        length: device.length,
+                    },
+                }))
+            }
+        };
+        let found: Vec<Result<_, Error>> = stream::iter(keys.to_vec())
+            .map(look_up)
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        found
+            .into_iter()
+            .map(|found| found.map_err(ChainFault::from))
+            .collect()
+    }
+
+    async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
+        let view = self.client.at_finalised().await?;
+        let read = |device: u32| {
+            let view = view.clone();
+            async move { view.head(device).await }
+        };
+        let heads: Vec<Result<_, Error>> = stream::iter(devices.to_vec())
+            .map(read)
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        let plain = |head: mhealth_chain_client::HeadView| ChainHead {
+            hash: LinkHash(head.hash.0),
+            length: head.length,
+        };
+        heads.into_iter().map(|head| Ok(head?.map(plain))).collect()
+    }
+
+    async fn entries(
+        &self,
+        device: u32,
+        from: u64,
+        count: u32,
+    ) -> Result<Vec<ChainEntry>, ChainFault> {
+        let entries = self.client.entries(device, from, count).await?;
+        let plain = |entry: mhealth_chain_client::EntryView| ChainEntry {
+            sequence: entry.sequence,
+            digest: DataDigest(entry.digest.0),
+            hash: LinkHash(entry.hash.0),
+        };
+        Ok(entries.into_iter().map(plain).collect())
+    }
+
+    async fn enrol(
+        &self,
+        study: u32,
+        devices: &[DeviceRecord],
+    ) -> Result<Vec<Verdict>, ChainFault> {
+        let Some(enroller) = self.enroller.clone() else {
+            return Err(ChainFault {
+                code: "no_enroller".into(),
+                message: "The chain does not know these devices, and no account was given that enrols them.".into(),
+                passing: false,
+            });
+        };
+        let office = self.client.submitter(enroller);
+        let enrol = |device: &DeviceRecord| {
+            let call = calls::enrol(
+                study,
+                device.key.0,
+                H256(device.secret_commitment),
+                device.escrow.clone(),
+                device.predecessor.map(|predecessor| predecessor.device),
+            );
+            let office = office.clone();
+            async move { verdict(office.submit(call).await).await }
+        };
+        let enrolments: Vec<_> = devices.iter().map(enrol).collect();
+        let verdicts: Vec<_> = stream::iter(enrolments).buffered(AT_A_TIME).collect().await;
+        verdicts.into_iter().collect()
+    }
+
+    async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict>>, ChainFault> {
+        let send = |upload: Upload| {
+            let account = Account::device(&upload.key.expose_seed());
+            let submitter = self.client.submitter(account);
+            async move { send_runs(&submitter, upload.device, upload.runs).await }
+        };
+        let verdicts: Vec<_> = stream::iter(uploads)
+            .map(send)
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        verdicts.into_iter().collect()
+    }
+}
+
+/// Hands all runs of a device to the node, one after the other, then waits for each.
+async fn send_runs(
+    submitter: &Submitter,
+    device: u32,
+    runs: Vec<QueuedRun>,
+) -> Result<Vec<Verdict>, ChainFault> {
+    let mut under_way = Vec::with_capacity(runs.len());
+    for run in &runs {
+        let submission = submitter.submit(submit(device, run)).await;
+        let refused = submission.is_err();
+        under_way.push(submission);
+        if refused {
+            break; // What follows cannot be recorded.
+        }
+    }
+    let mut verdicts = Vec::with_capacity(runs.len());
+    for submission in under_way {
+        verdicts.push(verdict(submission).await?);
+    }
+    let last = verdicts.last().cloned().unwrap_or(Ok(()));
+    verdicts.resize(runs.len(), last);
+    Ok(verdicts)
+}
+
+/// The same run always makes the same call.
+fn submit(device: u32, run: &QueuedRun) -> Call {
+    calls::submit(Run {
+        device,
+        sequence: run.first().sequence,
+        previous: H256(run.first().previous.0),
+        entries: run
+            .entries
+            .iter()
+            .map(|entry| RunEntry {
+                digest: H256(entry.digest.0),
+                tag: H256(entry.tag.0),
+            })
+            .collect(),
+        signature: Some(run.signature.0),
+    })
+}
+
+/// Waits for a transaction and tells a refusal from a fault.
+async fn verdict(submission: Result<Submission, Error>) -> Result<Verdict, ChainFault> {
+    let outcome = match submission {
+        Ok(submission) => submission.finalised().await,
+        Err(error) => Err(error),
+    };
+    match outcome.and_then(mhealth_chain_client::Outcome::succeeded) {
+        Ok(_) => Ok(Ok(())),
+        Err(Error::Dispatch(refusal)) => Ok(Err(ChainRefusal {
+            code: refusal.name().to_owned(),
+            message: refusal.to_string(),
+        })),
+        Err(error) if error.is_pool_refusal() && !error.is_safe_to_submit_anew() => {
+            Ok(Err(ChainRefusal {
+                code: error.code().to_owned(),
+                message: error.to_string(),
+            }))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl From<Error> for ChainFault {
+    fn from(error: Error) -> Self {
+        Self {
+            code: error.code().to_owned(),
+            message: error.to_string(),
+            passing: error.is_unreachable()
+                || error.is_safe_to_submit_anew()
+                || matches!(error, Error::StatePruned { .. }),
+        }
+    }
+}
