@@ -1,1 +1,172 @@
-//! placeholder
+// SPDX-License-Identifier: Apache-2.0
+
+//! The runtime of mHealth Chain: what a block may change, and who may change it.
+//!
+//! | pallets | what they answer |
+//! |---|---|
+//! | Studies | who may write: studies, their sponsors, authentication servers and relays |
+//! | ClientHashchain | what is written: devices, the head of each device's hashchain, the journal of entries, conflicts |
+//! | Council, Members, Consortium | who runs the chain: the member organisations, their decisions, the validators |
+//! | Session, Aura, Grandpa, Timestamp | how blocks are made and become final |
+//! | System, Utility | accounts, runtime upgrades, several calls in one transaction |
+//!
+//! There is no currency, there are no fees, and nobody has sudo rights. What a currency does elsewhere, keeping
+//! strangers from filling the chain, [`CheckRole`] does here: an account without a role is turned away in the transaction
+//! pool. What sudo does elsewhere, two thirds of the consortium do by `Consortium::dispatch_as_root`.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+#![allow(
+    missing_docs,
+    reason = "the macros that make the runtime and its APIs generate public items without a word; \
+              modules written by hand ask for documentation again"
+)]
+
+extern crate alloc;
+
+mod apis;
+#[cfg(feature = "runtime-benchmarks")]
+mod benchmarks;
+mod check_role;
+mod configs;
+pub mod genesis;
+pub mod limits;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use alloc::{borrow::Cow, vec::Vec};
+use sp_runtime::{
+    generic, impl_opaque_keys,
+    traits::{BlakeTwo256, IdentifyAccount, Verify},
+    MultiAddress, MultiSignature,
+};
+use sp_version::RuntimeVersion;
+
+pub use apis::{RuntimeApi, RUNTIME_API_VERSIONS};
+pub use check_role::{CheckRole, ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE};
+
+// The Wasm form of this crate: `WASM_BINARY` and `WASM_BINARY_BLOATY`.
+#[cfg(feature = "std")]
+include!(concat!(env!("OUT_DIR"), "/wasm_binary.rs"));
+
+/// Number of a block: one every two seconds lasts 272 years.
+pub type BlockNumber = u32;
+
+/// A signature under an extrinsic: sr25519, Ed25519 (the devices' own) or ECDSA.
+pub type Signature = MultiSignature;
+
+/// An account: for Ed25519 and sr25519 the public key itself.
+pub type AccountId = <<Signature as Verify>::Signer as IdentifyAccount>::AccountId;
+
+/// How an extrinsic names an account.
+pub type Address = MultiAddress<AccountId, ()>;
+
+/// How many extrinsics an account has signed.
+pub type Nonce = u32;
+
+/// A hash of the chain's own: BLAKE2b-256.
+pub type Hash = sp_core::H256;
+
+/// A block's header.
+pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
+
+/// A block.
+pub type Block = generic::Block<Header, UncheckedExtrinsic>;
+
+/// An extrinsic as it comes over the network.
+pub type UncheckedExtrinsic =
+    generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TxExtension>;
+
+/// What is checked of every transaction beside its signature, in this order.
+///
+/// [`CheckRole`] comes first, so that a stranger reads that the account has no role, rather than [`CheckNonce`]'s
+/// complaint about a payment on a chain that has none.
+///
+/// [`CheckNonce`]: frame_system::CheckNonce
+pub type TxExtension = (
+    CheckRole,
+    frame_system::CheckNonZeroSender<Runtime>,
+    frame_system::CheckSpecVersion<Runtime>,
+    frame_system::CheckTxVersion<Runtime>,
+    frame_system::CheckGenesis<Runtime>,
+    frame_system::CheckMortality<Runtime>,
+    frame_system::CheckNonce<Runtime>,
+    frame_system::CheckWeight<Runtime>,
+);
+
+/// Executes blocks.
+pub type Executive = frame_executive::Executive<
+    Runtime,
+    Block,
+    frame_system::ChainContext<Runtime>,
+    Runtime,
+    AllPalletsWithSystem,
+>;
+
+impl_opaque_keys! {
+    /// The keys with which a validator makes blocks and votes on them.
+    pub struct SessionKeys {
+        /// Makes blocks: sr25519.
+        pub aura: Aura,
+        /// Votes for their finality: Ed25519.
+        pub grandpa: Grandpa,
+    }
+}
+
+/// The version of this runtime.
+///
+/// `spec_version` rises with every change of behaviour, `transaction_version` with every change of how a transaction is
+/// encoded.
+#[sp_version::runtime_version]
+pub const VERSION: RuntimeVersion = RuntimeVersion {
+    spec_name: Cow::Borrowed("mhealth"),
+    impl_name: Cow::Borrowed("mhealth"),
+    authoring_version: 1,
+    spec_version: 100,
+    impl_version: 1,
+    apis: RUNTIME_API_VERSIONS,
+    transaction_version: 1,
+    system_version: 1,
+};
+
+#[frame_support::runtime]
+mod runtime {
+    #[runtime::runtime]
+    #[runtime::derive(
+        RuntimeCall,
+        RuntimeEvent,
+        RuntimeError,
+        RuntimeOrigin,
+        RuntimeFreezeReason,
+        RuntimeHoldReason,
+        RuntimeSlashReason,
+        RuntimeLockId,
+        RuntimeTask,
+        RuntimeViewFunction
+    )]
+    pub struct Runtime;
+
+    #[runtime::pallet_index(0)]
+    pub type System = frame_system;
+    #[runtime::pallet_index(1)]
+    pub type Timestamp = pallet_timestamp;
+    #[runtime::pallet_index(2)]
+    pub type Aura = pallet_aura;
+    #[runtime::pallet_index(3)]
+    pub type Grandpa = pallet_grandpa;
+    #[runtime::pallet_index(4)]
+    pub type Session = pallet_session;
+    #[runtime::pallet_index(5)]
+    pub type Council = pallet_collective<Instance1>;
+    #[runtime::pallet_index(6)]
+    pub type Members = pallet_membership<Instance1>;
+    #[runtime::pallet_index(7)]
+    pub type Consortium = pallet_consortium;
+    #[runtime::pallet_index(8)]
+    pub type Utility = pallet_utility;
+    #[runtime::pallet_index(9)]
+    pub type Studies = pallet_studies;
+    #[runtime::pallet_index(10)]
+    pub type ClientHashchain = pallet_client_hashchain;
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Which chain a node belongs to.
+
+use mhealth_runtime::WASM_BINARY;
+use sc_service::{ChainType, Properties};
+use serde_json::json;
+use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
+
+use crate::well_known_keys;
+
+/// A specification without extensions.
+type GenericChainSpec = sc_service::GenericChainSpec;
+
+/// Chains with different identifiers never exchange a message.
+const PROTOCOL_ID: &str = "mhealth";
+
+/// The chain that `--chain` names: `dev`, `local` (also when nothing is said), or the path of a specification.
+///
+/// # Errors
+///
+/// A sentence for the operator: the file cannot be read, or it specifies a live chain whose genesis contains a key that
+/// everybody knows the secret of.
+pub(crate) fn load(id: &str) -> Result<Box<dyn sc_service::ChainSpec>, String> {
+    let spec: Box<dyn sc_service::ChainSpec> = match id {
+        "dev" => Box::new(development()?),
+        "" | "local" => Box::new(local()?),
+        path => Box::new(GenericChainSpec::from_json_file(path.into())?),
+    };
+    if spec.chain_type() == ChainType::Live {
+        well_known_keys::refuse(spec.as_ref())?;
+    }
+    Ok(spec)
+}
+
+/// One validator, a ready study: for researchers and tests on one machine.
+fn development() -> Result<GenericChainSpec, String> {
+    spec(
+        "mHealth Chain Development",
+        "mhealth_dev",
+        ChainType::Development,
+        DEV_RUNTIME_PRESET,
+    )
+}
+
+/// Four validators, a ready study: for a network on one machine.
+fn local() -> Result<GenericChainSpec, String> {
+    spec(
+        "mHealth Chain Local",
+        "mhealth_local",
+        ChainType::Local,
+        LOCAL_TESTNET_RUNTIME_PRESET,
+    )
+}
+
+fn spec(
+    name: &str,
+    id: &str,
+    chain_type: ChainType,
+    preset: &str,
+) -> Result<GenericChainSpec, String> {
+    let code = WASM_BINARY
+        .ok_or("this node was built without a Wasm runtime (SKIP_WASM_BUILD); build it again")?;
+    Ok(GenericChainSpec::builder(code, None)
+        .with_name(name)
+        .with_id(id)
+        .with_chain_type(chain_type)
+        .with_protocol_id(PROTOCOL_ID)
+        .with_properties(properties())
+        .with_genesis_config_preset_name(preset)
+        .build())
+}
+
+/// What wallets and polkadot-js Apps want to know. There is no token to name.
+fn properties() -> Properties {
+    let mut properties = Properties::new();
+    properties.insert("ss58Format".into(), json!(42));
+    properties.insert("isEthereum".into(), json!(false));
+    properties
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::PathBuf};
+
+    use sp_keyring::Sr25519Keyring;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A raw specification of this type, whose genesis has one value.
+    fn file(directory: &TempDir, chain_type: &str, value: &[u8]) -> PathBuf {
+        let value = sp_core::bytes::to_hex(value, false);
+        let spec = json!({
+            "name": "A trial",
+            "id": "a_trial",
+            "chainType": chain_type,
+            "bootNodes": [],
+            "telemetryEndpoints": null,
+            "protocolId": PROTOCOL_ID,
+            "properties": null,
+            "codeSubstitutes": {},
+            "genesis": { "raw": { "top": { "0x01": value }, "childrenDefault": {} } },
+        });
+        let path = directory.path().join("spec.json");
+        fs::write(&path, spec.to_string()).expect("the directory is ours");
+        path
+    }
+
+    fn load_file(chain_type: &str, value: &[u8]) -> Result<String, String> {
+        let directory = TempDir::new().expect("there is room for a directory");
+        let path = file(&directory, chain_type, value);
+        let spec = load(path.to_str().expect("its name is ASCII"))?;
+        Ok(spec.name().to_string())
+    }
+
+    #[test]
+    fn a_live_chain_with_a_well_known_key_is_refused_by_name() {
+        let key = Sr25519Keyring::Eve.to_raw_public();
+        let refusal = load_file("Live", &key).expect_err("everybody can sign as Eve");
+        assert!(refusal.contains("A trial"), "{refusal}");
+        assert!(refusal.contains("//Eve (sr25519)"), "{refusal}");
+    }
+
+    #[test]
+    fn a_live_chain_with_keys_of_its_own_is_loaded() {
+        assert_eq!(load_file("Live", &[7; 32]), Ok("A trial".into()));
+    }
+
+    #[test]
+    fn a_local_chain_may_have_well_known_keys() {
+        let key = Sr25519Keyring::Eve.to_raw_public();
+        assert_eq!(load_file("Local", &key), Ok("A trial".into()));
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let refusal = load("nowhere/spec.json").expect_err("there is no such file");
+        assert!(refusal.contains("nowhere/spec.json"), "{refusal}");
+    }
+
+    #[test]
+    fn wallets_learn_the_address_format_and_that_there_is_no_token() {
+        let properties = properties();
+        assert_eq!(properties["ss58Format"], json!(42));
+        assert_eq!(properties["isEthereum"], json!(false));
+        assert!(!properties.contains_key("tokenSymbol"));
+    }
+}

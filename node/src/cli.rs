@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The command line.
+
+use crate::service::Sealing;
+
+/// Everything that can stand on the command line.
+#[derive(Debug, clap::Parser)]
+pub(crate) struct Cli {
+    /// What to do instead of running a node.
+    #[command(subcommand)]
+    pub(crate) subcommand: Option<Subcommand>,
+
+    /// Make blocks without consensus, on a development chain: `instant` (when a transaction arrives), `manual` (when the
+    /// RPC method engine_createBlock is called), or every so many milliseconds.
+    ///
+    /// Such blocks are final at once, and the chain's clock moves on by at least one slot (two seconds) with each. There
+    /// is no GRANDPA then, so the chain offers no proofs of finality.
+    #[arg(long, value_name = "instant|manual|MILLISECONDS")]
+    pub(crate) sealing: Option<Sealing>,
+
+    #[command(flatten)]
+    pub(crate) run: sc_cli::RunCmd,
+}
+
+/// What the program can do beside running a node.
+#[derive(Debug, clap::Subcommand)]
+#[allow(clippy::large_enum_variant)]
+pub(crate) enum Subcommand {
+    /// Generate, inspect and insert keys.
+    #[command(subcommand)]
+    Key(sc_cli::KeySubcommand),
+
+    /// Write the specification of a chain as JSON.
+    ExportChainSpec(sc_cli::ExportChainSpecCmd),
+
+    /// Execute a block again and check it.
+    CheckBlock(sc_cli::CheckBlockCmd),
+
+    /// Write blocks to a file.
+    ExportBlocks(sc_cli::ExportBlocksCmd),
+
+    /// Write the state of a block as the specification of a new chain.
+    ExportState(sc_cli::ExportStateCmd),
+
+    /// Read blocks from a file, execute and keep them.
+    ImportBlocks(sc_cli::ImportBlocksCmd),
+
+    /// Delete the whole chain from this node.
+    PurgeChain(sc_cli::PurgeChainCmd),
+
+    /// Go back by so many blocks, at most to the last finalised one.
+    Revert(sc_cli::RevertCmd),
+
+    /// Print the best and the finalised block of the database.
+    ChainInfo(sc_cli::ChainInfoCmd),
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Does what the command line says.
+
+use mhealth_runtime::Block;
+use sc_cli::SubstrateCli;
+use sc_service::{Configuration, TaskManager};
+
+use crate::{
+    chain_spec,
+    cli::{Cli, Subcommand},
+    service::{self, Components, Consensus},
+};
+
+impl SubstrateCli for Cli {
+    fn impl_name() -> String {
+        "mHealth Chain Node".into()
+    }
+
+    fn impl_version() -> String {
+        env!("CARGO_PKG_VERSION").into()
+    }
+
+    fn description() -> String {
+        env!("CARGO_PKG_DESCRIPTION").into()
+    }
+
+    fn author() -> String {
+        "the mHealth Chain developers".into()
+    }
+
+    fn support_url() -> String {
+        concat!(env!("CARGO_PKG_REPOSITORY"), "/issues").into()
+    }
+
+    fn copyright_start_year() -> i32 {
+        2026
+    }
+
+    fn load_spec(&self, id: &str) -> Result<Box<dyn sc_service::ChainSpec>, String> {
+        chain_spec::load(id)
+    }
+}
+
+/// Reads the command line, does what it says, and returns when that is done or a signal asks to stop.
+pub fn run() -> sc_cli::Result<()> {
+    let cli = Cli::from_args();
+    match &cli.subcommand {
+        None => run_node(&cli),
+        Some(Subcommand::Key(command)) => command.run(&cli),
+        Some(Subcommand::ExportChainSpec(command)) => command.run(cli.load_spec(&command.chain)?),
+        Some(Subcommand::CheckBlock(command)) => cli.create_runner(command)?.async_run(|config| {
+            let parts = components(&config)?;
+            Ok((
+                command.run(parts.client, parts.import_queue),
+                parts.task_manager,
+            ))
+        }),
+        Some(Subcommand::ExportBlocks(command)) => {
+            cli.create_runner(command)?.async_run(|config| {
+                let parts = components(&config)?;
+                Ok((
+                    command.run(parts.client, config.database),
+                    parts.task_manager,
+                ))
+            })
+        }
+        Some(Subcommand::ExportState(command)) => cli.create_runner(command)?.async_run(|config| {
+            let parts = components(&config)?;
+            Ok((
+                command.run(parts.client, config.chain_spec),
+                parts.task_manager,
+            ))
+        }),
+        Some(Subcommand::ImportBlocks(command)) => {
+            cli.create_runner(command)?.async_run(|config| {
+                let parts = components(&config)?;
+                Ok((
+                    command.run(parts.client, parts.import_queue),
+                    parts.task_manager,
+                ))
+            })
+        }
+        Some(Subcommand::PurgeChain(command)) => cli
+            .create_runner(command)?
+            .sync_run(|config| command.run(config.database)),
+        Some(Subcommand::Revert(command)) => cli.create_runner(command)?.async_run(|config| {
+            let parts = components(&config)?;
+            let revert_votes = Box::new(|client, _, blocks| {
+                sc_consensus_grandpa::revert(client, blocks)?;
+                Ok(())
+            });
+            Ok((
+                command.run(parts.client, parts.backend, Some(revert_votes)),
+                parts.task_manager,
+            ))
+        }),
+        Some(Subcommand::ChainInfo(command)) => cli
+            .create_runner(command)?
+            .sync_run(|config| command.run::<Block>(&config)),
+    }
+}
+
+fn run_node(cli: &Cli) -> sc_cli::Result<()> {
+    let consensus = match cli.sealing {
+        Some(sealing) => Consensus::Sealing(sealing),
+        None => Consensus::AuraGrandpa,
+    };
+    cli.create_runner(&cli.run)?
+        .run_node_until_exit(|config| async move { start(config, consensus) })
+}
+
+fn start(config: Configuration, consensus: Consensus) -> sc_cli::Result<TaskManager> {
+    service::start(config, consensus).map_err(sc_cli::Error::Service)
+}
+
+fn components(config: &Configuration) -> sc_cli::Result<Components> {
+    service::components(config, Consensus::AuraGrandpa).map_err(sc_cli::Error::Service)
+}

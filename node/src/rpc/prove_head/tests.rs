@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use std::collections::HashMap;
+
+use codec::{Decode, Encode};
+use jsonrpsee::types::ErrorObjectOwned;
+use mhealth_runtime::{BlockNumber, Hash, Header};
+use sc_consensus_grandpa::FinalityProof;
+use sp_runtime::{
+    traits::{BlakeTwo256, Header as _},
+    StateVersion,
+};
+use sp_state_machine::{new_in_mem, prove_read, read_proof_check, InMemoryBackend};
+use sp_trie::StorageProof;
+
+use super::{prove_head, HeadProof, ProofSource, ProveHeadError, MOST_HEADERS};
+
+/// The only device of the tests' chain, and where its head stands.
+const DEVICE: u32 = 3;
+const KEY: &[u8] = b"page with the head of device 3";
+const HEAD: &[u8] = b"head of device 3";
+
+/// A chain whose every block has the same state.
+struct Chain {
+    headers: Vec<Header>,
+    fork: Header,
+    finalised: BlockNumber,
+    kept: HashMap<Hash, Vec<u8>>,
+    latest: Option<(Hash, Vec<u8>)>,
+    oldest_state: BlockNumber,
+    state: InMemoryBackend<BlakeTwo256>,
+}
+
+impl Chain {
+    /// A chain of so many blocks, all finalised, of which the last has a justification.
+    fn of(blocks: BlockNumber) -> Self {
+        let mut state = new_in_mem::<BlakeTwo256>();
+        let others = (0u32..100).map(|number| (number.encode(), Some(vec![1; 40])));
+        let values = others
+            .chain([(KEY.to_vec(), Some(HEAD.to_vec()))])
+            .collect();
+        state.insert([(None, values)], StateVersion::V1);
+        let header = |number, parent: Hash, extrinsics_root| {
+            Header::new(
+                number,
+                extrinsics_root,
+                *state.root(),
+                parent,
+                Default::default(),
+            )
+        };
+        let mut headers: Vec<Header> = vec![header(0, Hash::zero(), Hash::zero())];
+        for number in 1..=blocks {
+            let parent = headers[number as usize - 1].hash();
+            headers.push(header(number, parent, Hash::zero()));
+        }
+        let fork = header(1, headers[0].hash(), Hash::repeat_byte(1));
+        let latest = headers
+            .last()
+            .map(|header| (header.hash(), justification(blocks)));
+        Self {
+            headers,
+            fork,
+            finalised: blocks,
+            kept: HashMap::new(),
+            latest,
+            oldest_state: 0,
+            state,
+        }
+    }
+
+    fn block(&self, number: BlockNumber) -> Hash {
+        self.headers[number as usize].hash()
+    }
+
+    fn keep_justification(mut self, number: BlockNumber) -> Self {
+        self.kept.insert(self.block(number), justification(number));
+        self
+    }
+
+    fn prove(&self, device: u32, at: Option<Hash>) -> Result<HeadProof, i32> {
+        prove_head(self, device, at).map_err(|error| ErrorObjectOwned::from(error).code())
+    }
+}
+
+fn justification(number: BlockNumber) -> Vec<u8> {
+    (b"votes for block", number).encode()
+}
+
+fn finality(proof: &HeadProof) -> FinalityProof<Header> {
+    FinalityProof::decode(&mut &proof.finality_proof[..]).expect("a finality proof")
+}
+
+impl ProofSource for Chain {
+    fn finalised(&self) -> BlockNumber {
+        self.finalised
+    }
+
+    fn latest_justified(&self) -> Result<Option<(Hash, Vec<u8>)>, sp_blockchain::Error> {
+        Ok(self.latest.clone())
+    }
+
+    fn kept_justification(&self, block: Hash) -> Result<Option<Vec<u8>>, sp_blockchain::Error> {
+        Ok(self.kept.get(&block).cloned())
+    }
+
+    fn header(&self, block: Hash) -> Result<Option<Header>, sp_blockchain::Error> {
+        let mut known = self.headers.iter().chain([&self.fork]);
+        Ok(known.find(|header| header.hash() == block).cloned())
+    }
+
+    fn canonical(&self, number: BlockNumber) -> Result<Option<Hash>, sp_blockchain::Error> {
+        Ok(self.headers.get(number as usize).map(Header::hash))
+    }
+
+    fn has_state(&self, _: Hash, number: BlockNumber) -> bool {
+        number >= self.oldest_state
+    }
+
+    fn keys(&self, _: Hash, device: u32) -> Result<Option<Vec<Vec<u8>>>, sp_blockchain::Error> {
+        Ok((device == DEVICE).then(|| vec![KEY.to_vec()]))
+    }
+
+    fn storage_proof(
+        &self,
+        _: Hash,
+        keys: &[Vec<u8>],
+    ) -> Result<Vec<Vec<u8>>, sp_blockchain::Error> {
+        let proof = prove_read(self.state.clone(), keys).expect("the state is in memory");
+        Ok(proof.into_iter_nodes().collect())
+    }
+}
+
+#[test]
+fn the_latest_head_is_proved_by_the_latest_votes() {
+    let chain = Chain::of(20);
+    let proof = chain.prove(DEVICE, None).expect("everything is there");
+    assert_eq!(proof.device, DEVICE);
+    assert_eq!(proof.block_number, 20);
+    assert_eq!(proof.block_hash, chain.block(20));
+    let finality = finality(&proof);
+    assert_eq!(finality.block, chain.block(20));
+    assert_eq!(finality.justification, justification(20));
+    assert!(finality.unknown_headers.is_empty());
+}
+
+#[test]
+fn the_values_under_the_keys_follow_from_the_header() {
+    let chain = Chain::of(20);
+    let proof = chain.prove(DEVICE, None).expect("everything is there");
+    let header = Header::decode(&mut &proof.header[..]).expect("a header");
+    assert_eq!(header.hash(), proof.block_hash);
+
+    let nodes = StorageProof::new(proof.proof.iter().map(|node| node.to_vec()));
+    let keys: Vec<_> = proof.keys.iter().map(|key| key.to_vec()).collect();
+    let values = read_proof_check::<BlakeTwo256, _>(*header.state_root(), nodes, &keys)
+        .expect("the nodes lead from the root to the keys");
+    assert_eq!(values[KEY], Some(HEAD.to_vec()));
+}
+
+#[test]
+fn an_older_block_is_proved_by_the_next_kept_votes_and_the_headers_up_to_them() {
+    let chain = Chain::of(40).keep_justification(8).keep_justification(24);
+    let proof = chain
+        .prove(DEVICE, Some(chain.block(20)))
+        .expect("everything is there");
+    assert_eq!(proof.block_number, 20);
+    let finality = finality(&proof);
+    assert_eq!(finality.block, chain.block(24));
+    assert_eq!(finality.justification, justification(24));
+    let headers: Vec<_> = finality.unknown_headers.iter().map(Header::hash).collect();
+    let expected: Vec<_> = (21..=24).map(|number| chain.block(number)).collect();
+    assert_eq!(headers, expected);
+}
+
+#[test]
+fn a_block_after_the_last_kept_votes_is_proved_by_the_latest() {
+    let chain = Chain::of(40).keep_justification(24);
+    let proof = chain
+        .prove(DEVICE, Some(chain.block(39)))
+        .expect("everything is there");
+    assert_eq!(finality(&proof).block, chain.block(40));
+}
+
+#[test]
+fn an_unknown_device_is_said_to_be_unknown() {
+    assert_eq!(Chain::of(20).prove(DEVICE + 1, None), Err(9_101));
+}
+
+#[test]
+fn an_unknown_block_is_said_to_be_unknown() {
+    let chain = Chain::of(20);
+    let nowhere = Some(Hash::repeat_byte(9));
+    assert_eq!(chain.prove(DEVICE, nowhere), Err(9_102));
+}
+
+#[test]
+fn a_block_that_is_not_finalised_is_refused() {
+    let mut chain = Chain::of(20);
+    chain.finalised = 15;
+    let block = Some(chain.block(16));
+    assert_eq!(chain.prove(DEVICE, block), Err(9_103));
+}
+
+#[test]
+fn a_block_of_an_abandoned_fork_is_refused() {
+    let chain = Chain::of(20);
+    let block = Some(chain.fork.hash());
+    assert_eq!(chain.prove(DEVICE, block), Err(9_103));
+}
+
+#[test]
+fn without_votes_there_is_no_proof() {
+    let mut chain = Chain::of(20);
+    chain.latest = None;
+    assert_eq!(chain.prove(DEVICE, None), Err(9_104));
+    let block = Some(chain.block(20));
+    assert_eq!(chain.prove(DEVICE, block), Err(9_104));
+}
+
+#[test]
+fn votes_too_far_away_are_no_proof() {
+    let chain = Chain::of(MOST_HEADERS + 2);
+    let block = |number| Some(chain.block(number));
+    assert_eq!(chain.prove(DEVICE, block(1)), Err(9_104));
+    assert!(chain.prove(DEVICE, block(2)).is_ok());
+}
+
+#[test]
+fn a_dropped_state_is_said_to_be_dropped() {
+    let mut chain = Chain::of(20);
+    chain.oldest_state = 10;
+    let block = Some(chain.block(9));
+    assert_eq!(chain.prove(DEVICE, block), Err(9_105));
+}
+
+#[test]
+fn what_goes_wrong_inside_stays_inside() {
+    let inside = sp_blockchain::Error::Backend("secret path".into());
+    let shown = ErrorObjectOwned::from(ProveHeadError::from(inside));
+    assert_eq!(shown.code(), 9_199);
+    assert!(!shown.message().contains("secret path"));
+}
+
+#[test]
+fn the_answer_has_the_names_that_clients_read() {
+    let proof = Chain::of(1)
+        .prove(DEVICE, None)
+        .expect("everything is there");
+    let json = serde_json::to_value(proof).expect("the answer is JSON");
+    for name in [
+        "device",
+        "blockNumber",
+        "blockHash",
+        "header",
+        "keys",
+        "proof",
+        "finalityProof",
+    ] {
+        assert!(json.get(name).is_some(), "{name} is missing");
+    }
+    let header = json["header"].as_str().expect("a string");
+    assert!(header.starts_with("0x"));
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Makes blocks in turn with the other validators, and votes for their finality.
+
+use std::{sync::Arc, time::Duration};
+
+use mhealth_runtime::{limits::BLOCK_BYTES, Block};
+use sc_basic_authorship::ProposerFactory;
+use sc_consensus_aura::{SlotProportion, StartAuraParams};
+use sc_consensus_grandpa::{
+    run_grandpa_voter, Config, GrandpaParams, SharedVoterState, VotingRulesBuilder,
+};
+use sc_consensus_slots::BackoffAuthoringOnFinalizedHeadLagging;
+use sc_network::{service::traits::NetworkService, NotificationService, ProtocolName};
+use sc_network_sync::SyncingService;
+use sc_service::{Role, TaskManager};
+use sc_transaction_pool_api::OffchainTransactionPoolFactory;
+use sp_consensus_aura::sr25519::AuthorityPair;
+use sp_keystore::KeystorePtr;
+use substrate_prometheus_endpoint::Registry;
+
+use super::{
+    components::inherent_data, FullClient, FullPool, FullSelectChain, GrandpaBlockImport,
+    GrandpaLink, JUSTIFICATION_PERIOD,
+};
+
+/// The share of a slot in which the author puts transactions into a block. The rest is for the others to fetch and
+/// execute it.
+const PROPOSAL_SHARE: f32 = 2f32 / 3f32;
+
+/// How long a vote is expected to take to everybody.
+const GOSSIP: Duration = Duration::from_millis(333);
+
+/// What the author of blocks works with.
+pub(super) struct AuraParts {
+    pub(super) client: Arc<FullClient>,
+    pub(super) pool: Arc<FullPool>,
+    pub(super) select_chain: FullSelectChain,
+    pub(super) block_import: GrandpaBlockImport,
+    pub(super) sync_service: Arc<SyncingService<Block>>,
+    pub(super) keystore: KeystorePtr,
+    pub(super) force_authoring: bool,
+    pub(super) prometheus_registry: Option<Registry>,
+}
+
+/// Makes a block in every slot that is ours.
+///
+/// While finality lags far behind, for instance because a third of the validators is down, fewer and fewer blocks are made,
+/// so that what has to be finalised later stays bounded.
+pub(super) fn spawn_aura(
+    parts: AuraParts,
+    task_manager: &TaskManager,
+) -> Result<(), sc_service::Error> {
+    let slot_duration = sc_consensus_aura::slot_duration(&*parts.client)?;
+    let proposer_factory = proposer_factory(
+        parts.client.clone(),
+        parts.pool,
+        parts.prometheus_registry.as_ref(),
+        task_manager,
+    );
+    let aura = sc_consensus_aura::start_aura::<AuthorityPair, _, _, _, _, _, _, _, _, _, _>(
+        StartAuraParams {
+            slot_duration,
+            client: parts.client,
+            select_chain: parts.select_chain,
+            block_import: parts.block_import,
+            proposer_factory,
+            sync_oracle: parts.sync_service.clone(),
+            justification_sync_link: parts.sync_service,
+            create_inherent_data_providers: move |_, ()| async move { Ok(inherent_data(slot_duration)) },
+            force_authoring: parts.force_authoring,
+            backoff_authoring_blocks: Some(BackoffAuthoringOnFinalizedHeadLagging::default()),
+            keystore: parts.keystore,
+            block_proposal_slot_portion: SlotProportion::new(PROPOSAL_SHARE),
+            max_block_proposal_slot_portion: None,
+            telemetry: None,
+            compatibility_mode: Default::default(),
+        },
+    )?;
+    task_manager
+        .spawn_essential_handle()
+        .spawn_blocking("aura", Some("block-authoring"), aura);
+    Ok(())
+}
+
+/// Puts transactions into blocks, as many bytes of them as the runtime allows.
+pub(super) fn proposer_factory(
+    client: Arc<FullClient>,
+    pool: Arc<FullPool>,
+    prometheus_registry: Option<&Registry>,
+    task_manager: &TaskManager,
+) -> ProposerFactory<FullPool, FullClient> {
+    let mut factory = ProposerFactory::new(
+        task_manager.spawn_handle(),
+        client,
+        pool,
+        prometheus_registry,
+        None,
+    );
+    factory.set_default_block_size_limit(BLOCK_BYTES as usize);
+    factory
+}
+
+/// What the GRANDPA voter works with.
+pub(super) struct GrandpaParts {
+    pub(super) link: GrandpaLink,
+    pub(super) network: Arc<dyn NetworkService>,
+    pub(super) sync_service: Arc<SyncingService<Block>>,
+    pub(super) notifications: Box<dyn NotificationService>,
+    pub(super) protocol: ProtocolName,
+    pub(super) role: Role,
+    pub(super) name: String,
+    pub(super) keystore: KeystorePtr,
+    pub(super) voter_state: SharedVoterState,
+    pub(super) pool: Arc<FullPool>,
+    pub(super) prometheus_registry: Option<Registry>,
+}
+
+/// Votes for blocks, with the keys of a validator, and otherwise follows the votes of the others.
+pub(super) fn spawn_grandpa(
+    parts: GrandpaParts,
+    task_manager: &TaskManager,
+) -> Result<(), sc_service::Error> {
+    let config = Config {
+        gossip_duration: GOSSIP,
+        justification_generation_period: JUSTIFICATION_PERIOD,
+        name: Some(parts.name),
+        observer_enabled: false,
+        keystore: parts.role.is_authority().then_some(parts.keystore),
+        local_role: parts.role,
+        telemetry: None,
+        protocol_name: parts.protocol,
+    };
+    let voter = run_grandpa_voter(GrandpaParams {
+        config,
+        link: parts.link,
+        network: parts.network,
+        sync: parts.sync_service,
+        notification_service: parts.notifications,
+        voting_rule: VotingRulesBuilder::default().build(),
+        prometheus_registry: parts.prometheus_registry,
+        shared_voter_state: parts.voter_state,
+        telemetry: None,
+        offchain_tx_pool_factory: OffchainTransactionPoolFactory::new(parts.pool),
+    })?;
+    task_manager
+        .spawn_essential_handle()
+        .spawn_blocking("grandpa-voter", None, voter);
+    Ok(())
+}

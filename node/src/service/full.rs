@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Connects the parts of a node and starts it.
+
+use std::sync::Arc;
+
+use futures::channel::mpsc;
+use mhealth_runtime::{Block, Hash};
+use sc_client_api::HeaderBackend;
+use sc_consensus_grandpa::{warp_proof::NetworkProvider, FinalityProofProvider, SharedVoterState};
+use sc_network::{
+    config::{FullNetworkConfiguration, NetworkBackendType},
+    Litep2pNetworkBackend, NetworkBackend,
+};
+use sc_service::{
+    BuildNetworkParams, ChainType, Configuration, SpawnTasksParams, TaskManager, WarpSyncConfig,
+};
+
+use super::{authoring, components, sealing, Consensus, Sealing};
+use crate::rpc;
+
+/// Starts a node. It runs until the returned task manager is dropped.
+pub(crate) fn start(
+    config: Configuration,
+    consensus: Consensus,
+) -> Result<TaskManager, sc_service::Error> {
+    refuse_what_is_not_built_in(&config, consensus)?;
+    let parts = components(&config, consensus)?;
+    let mut task_manager = parts.task_manager;
+    let (client, backend, pool) = (parts.client, parts.backend, parts.pool);
+
+    // The network, with GRANDPA's own protocol on it.
+    let mut net_config = FullNetworkConfiguration::<Block, Hash, Litep2pNetworkBackend>::new(
+        &config.network,
+        config.prometheus_registry().cloned(),
+    );
+    let metrics =
+        <Litep2pNetworkBackend as NetworkBackend<Block, Hash>>::register_notification_metrics(
+            config.prometheus_registry(),
+        );
+    let grandpa_protocol = sc_consensus_grandpa::protocol_standard_name(
+        &client.info().genesis_hash,
+        &config.chain_spec,
+    );
+    let (grandpa_config, grandpa_notifications) =
+        sc_consensus_grandpa::grandpa_peers_set_config::<Block, Litep2pNetworkBackend>(
+            grandpa_protocol.clone(),
+            metrics.clone(),
+            net_config.peer_store_handle(),
+        );
+    net_config.add_notification_protocol(grandpa_config);
+    let authority_set = parts.grandpa_link.shared_authority_set().clone();
+    let warp_sync = Arc::new(NetworkProvider::new(
+        backend.clone(),
+        authority_set.clone(),
+        Vec::new(),
+    ));
+    let (network, system_rpc_tx, tx_handler_controller, sync_service, _) =
+        sc_service::build_network(BuildNetworkParams {
+            config: &config,
+            net_config,
+            client: client.clone(),
+            transaction_pool: pool.clone(),
+            spawn_handle: task_manager.spawn_handle(),
+            spawn_essential_handle: task_manager.spawn_essential_handle(),
+            import_queue: parts.import_queue,
+            block_announce_validator_builder: None,
+            warp_sync_config: Some(WarpSyncConfig::WithProvider(warp_sync)),
+            block_relay: None,
+            metrics,
+            gap_sync_body_policy: None,
+        })?;
+
+    // JSON-RPC.
+    let voter_state = SharedVoterState::empty();
+    let (seal_commands, seal_requests) = mpsc::channel(64);
+    let rpc_parts = rpc::Parts {
+        client: client.clone(),
+        backend: backend.clone(),
+        pool: pool.clone(),
+        authority_set: authority_set.clone(),
+        voter_state: voter_state.clone(),
+        justifications: parts.grandpa_link.justification_stream(),
+        finality_proofs: FinalityProofProvider::new_for_service(
+            backend.clone(),
+            Some(authority_set),
+        ),
+        seal_commands: (consensus == Consensus::Sealing(Sealing::Manual)).then_some(seal_commands),
+    };
+    let role = config.role;
+    let force_authoring = config.force_authoring;
+    let name = config.network.node_name.clone();
+    let prometheus_registry = config.prometheus_registry().cloned();
+    let with_grandpa = !config.disable_grandpa;
+    sc_service::spawn_tasks(SpawnTasksParams {
+        config,
+        client: client.clone(),
+        backend,
+        task_manager: &mut task_manager,
+        keystore: parts.keystore.keystore(),
+        transaction_pool: pool.clone(),
+        rpc_builder: Box::new(move |executor| rpc::extensions(&rpc_parts, executor)),
+        network: network.clone(),
+        system_rpc_tx,
+        tx_handler_controller,
+        sync_service: sync_service.clone(),
+        telemetry: None,
+        tracing_execute_block: None,
+    })?;
+
+    // Making blocks.
+    match consensus {
+        Consensus::Sealing(sealing) => sealing::spawn(
+            sealing,
+            sealing::Parts {
+                client,
+                pool,
+                select_chain: parts.select_chain,
+                seal_requests,
+                prometheus_registry,
+            },
+            &task_manager,
+        ),
+        Consensus::AuraGrandpa => {
+            if role.is_authority() {
+                authoring::spawn_aura(
+                    authoring::AuraParts {
+                        client: client.clone(),
+                        pool: pool.clone(),
+                        select_chain: parts.select_chain,
+                        block_import: parts.grandpa_block_import,
+                        sync_service: sync_service.clone(),
+                        keystore: parts.keystore.keystore(),
+                        force_authoring,
+                        prometheus_registry: prometheus_registry.clone(),
+                    },
+                    &task_manager,
+                )?;
+            }
+            if with_grandpa {
+                authoring::spawn_grandpa(
+                    authoring::GrandpaParts {
+                        link: parts.grandpa_link,
+                        network,
+                        sync_service,
+                        notifications: grandpa_notifications,
+                        protocol: grandpa_protocol,
+                        role,
+                        name,
+                        keystore: parts.keystore.keystore(),
+                        voter_state,
+                        pool,
+                        prometheus_registry,
+                    },
+                    &task_manager,
+                )?;
+            }
+        }
+    }
+    Ok(task_manager)
+}
+
+/// Says so when the operator asks for something that this node cannot do, instead of doing something else.
+fn refuse_what_is_not_built_in(
+    config: &Configuration,
+    consensus: Consensus,
+) -> Result<(), sc_service::Error> {
+    let refused = if config.telemetry_endpoints.is_some() {
+        "this node reports to no telemetry server; leave out --telemetry-url and the specification's telemetryEndpoints"
+    } else if matches!(config.network.network_backend, NetworkBackendType::Libp2p) {
+        "this node is built with litep2p alone; leave out --network-backend"
+    } else if consensus != Consensus::AuraGrandpa
+        && config.chain_spec.chain_type() != ChainType::Development
+    {
+        "--sealing makes blocks that no other validator accepts, so it is for development chains only (--dev)"
+    } else {
+        return Ok(());
+    };
+    Err(sc_service::Error::Other(refused.into()))
+}

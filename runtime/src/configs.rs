@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How the pallets of this runtime are set up.
+
+use frame_support::{
+    derive_impl,
+    traits::{ConstBool, ConstU32, ConstU64, EitherOfDiverse, NeverEnsureOrigin},
+    weights::constants::ParityDbWeight,
+};
+use frame_system::EnsureRoot;
+use pallet_collective::EnsureProportionAtLeast;
+use sp_consensus_aura::sr25519::AuthorityId as AuraId;
+use sp_runtime::traits::{ConvertInto, OpaqueKeys};
+
+use crate::{
+    limits::{
+        MaxProposalWeight, RuntimeBlockLength, RuntimeBlockWeights, MAX_AUTHORITIES, MOTION,
+        SESSION, SLOT_MILLISECONDS,
+    },
+    AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Members, Nonce, OriginCaller,
+    PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session,
+    SessionKeys, VERSION,
+};
+
+frame_support::parameter_types! {
+    /// The version, as a constant of the metadata.
+    pub const Version: sp_version::RuntimeVersion = VERSION;
+}
+
+/// For how many blocks the chain remembers block hashes: 80 minutes, and thereby how long a mortal transaction may live.
+const BLOCK_HASHES: BlockNumber = 2_400;
+
+#[derive_impl(frame_system::config_preludes::SolochainDefaultConfig)]
+impl frame_system::Config for Runtime {
+    type AccountId = AccountId;
+    type Block = Block;
+    type BlockHashCount = ConstU32<BLOCK_HASHES>;
+    type BlockLength = RuntimeBlockLength;
+    type BlockWeights = RuntimeBlockWeights;
+    type DbWeight = ParityDbWeight;
+    type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
+    type Hash = Hash;
+    type Nonce = Nonce;
+    type SS58Prefix = frame_support::traits::ConstU16<42>;
+    type SystemWeightInfo = frame_system::weights::SubstrateWeight<Runtime>;
+    type Version = Version;
+}
+
+impl pallet_timestamp::Config for Runtime {
+    type MinimumPeriod = ConstU64<{ SLOT_MILLISECONDS / 2 }>;
+    type Moment = u64;
+    type OnTimestampSet = Aura;
+    type WeightInfo = pallet_timestamp::weights::SubstrateWeight<Runtime>;
+}
+
+impl pallet_aura::Config for Runtime {
+    type AllowMultipleBlocksPerSlot = ConstBool<false>;
+    type AuthorityId = AuraId;
+    type DisabledValidators = Session;
+    type MaxAuthorities = ConstU32<MAX_AUTHORITIES>;
+    type SlotDuration = ConstU64<SLOT_MILLISECONDS>;
+}
+
+/// Nobody is punished by the chain for voting twice: the consortium knows its members by contract, and removes one by
+/// decision. So there are no proofs of key ownership to keep, and no reports.
+impl pallet_grandpa::Config for Runtime {
+    type EquivocationReportSystem = ();
+    type KeyOwnerProof = sp_core::Void;
+    type MaxAuthorities = ConstU32<MAX_AUTHORITIES>;
+    type MaxNominators = ConstU32<0>;
+    type MaxSetIdSessionEntries = ConstU64<0>;
+    type RuntimeEvent = RuntimeEvent;
+    type WeightInfo = ();
+}
+
+/// Sessions of a fixed length from the first block on.
+type Sessions = pallet_session::PeriodicSessions<ConstU32<SESSION>, ConstU32<0>>;
+
+impl pallet_session::Config for Runtime {
+    type Currency = pallet_consortium::NoCurrency;
+    type DisablingStrategy = ();
+    type KeyDeposit = ConstU32<0>;
+    type Keys = SessionKeys;
+    type NextSessionRotation = Sessions;
+    type RuntimeEvent = RuntimeEvent;
+    type SessionHandler = <SessionKeys as OpaqueKeys>::KeyTypeIdProviders;
+    type SessionManager = Consortium;
+    type ShouldEndSession = Sessions;
+    type ValidatorId = AccountId;
+    type ValidatorIdOf = ConvertInto;
+    type WeightInfo = pallet_session::weights::SubstrateWeight<Runtime>;
+}
+
+/// The instance of pallet-collective, and of the membership beside it, that is the consortium.
+type Collective = pallet_collective::Instance1;
+
+/// Two thirds of the member organisations, or Root, as which nobody but two thirds of them can act.
+type TwoThirds =
+    EitherOfDiverse<EnsureRoot<AccountId>, EnsureProportionAtLeast<AccountId, Collective, 2, 3>>;
+
+impl pallet_collective::Config<Collective> for Runtime {
+    type Consideration = ();
+    type DefaultVote = pallet_consortium::AbstentionsAreNays;
+    type DisapproveOrigin = EnsureRoot<AccountId>;
+    type KillOrigin = EnsureRoot<AccountId>;
+    type MaxMembers = ConstU32<MAX_AUTHORITIES>;
+    type MaxProposals = ConstU32<32>;
+    type MaxProposalWeight = MaxProposalWeight;
+    type MotionDuration = ConstU32<MOTION>;
+    type Proposal = RuntimeCall;
+    type RuntimeEvent = RuntimeEvent;
+    type RuntimeOrigin = RuntimeOrigin;
+    // The members come from pallet-membership alone.
+    type SetMembersOrigin = NeverEnsureOrigin<()>;
+    type WeightInfo = pallet_collective::weights::SubstrateWeight<Runtime>;
+}
+
+impl pallet_membership::Config<Collective> for Runtime {
+    type AddOrigin = TwoThirds;
+    type MaxMembers = ConstU32<MAX_AUTHORITIES>;
+    type MembershipChanged = pallet_consortium::AdmitMembers<Runtime, Council>;
+    type MembershipInitialized = pallet_consortium::AdmitMembers<Runtime, Council>;
+    // There is no member whose voice counts for those who are silent, ...
+    type PrimeOrigin = NeverEnsureOrigin<()>;
+    type RemoveOrigin = TwoThirds;
+    // ... and members come and go one by one.
+    type ResetOrigin = NeverEnsureOrigin<()>;
+    type RuntimeEvent = RuntimeEvent;
+    type SwapOrigin = TwoThirds;
+    type WeightInfo = pallet_membership::weights::SubstrateWeight<Runtime>;
+}
+
+impl pallet_consortium::Config for Runtime {
+    type DecisionOrigin = TwoThirds;
+    type MaxValidators = ConstU32<MAX_AUTHORITIES>;
+    type Members = Members;
+    type RuntimeCall = RuntimeCall;
+    type WeightInfo = pallet_consortium::weights::SubstrateWeight<Runtime>;
+}
+
+impl pallet_studies::Config for Runtime {
+    type CreateStudyOrigin = TwoThirds;
+    type MaxServers = ConstU32<64>;
+    type MaxTitleLength = ConstU32<128>;
+    type WeightInfo = pallet_studies::weights::SubstrateWeight<Runtime>;
+}
+
+frame_support::parameter_types! {
+    /// For ever.
+    pub const JournalRetention: Option<u64> = None;
+}
+
+impl pallet_client_hashchain::Config for Runtime {
+    type JournalRetention = JournalRetention;
+    type MaxConflicts = ConstU32<16>;
+    type MaxEscrowLength = ConstU32<128>;
+    type WalkBudget = ConstU32<512>;
+    type WeightInfo = pallet_client_hashchain::weights::SubstrateWeight<Runtime>;
+}
+
+impl pallet_utility::Config for Runtime {
+    type PalletsOrigin = OriginCaller;
+    type RuntimeCall = RuntimeCall;
+    type RuntimeEvent = RuntimeEvent;
+    type WeightInfo = pallet_utility::weights::SubstrateWeight<Runtime>;
+}

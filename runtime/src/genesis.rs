@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Ready-made beginnings of a chain.
+//!
+//! Both presets give every role to a key whose secret everybody knows, so that a researcher can play any part at once. They
+//! are for development and tests; `docs/running.md` says how to make a beginning with keys of one's own.
+//!
+//! | key | development | local |
+//! |---|---|---|
+//! | `//Alice` | validator, only member of the consortium | validator, member |
+//! | `//Bob` | sponsor of study 0 | validator, member, sponsor of study 0 |
+//! | `//Charlie` | authentication server of study 0 | validator, member, authentication server of study 0 |
+//! | `//Dave` | relay of study 0 | validator, member, relay of study 0 |
+//! | `//Eve` | relay of study 0 | relay of study 0 |
+//! | `//Ferdie` | none | none |
+
+#![warn(missing_docs)]
+
+use alloc::{string::ToString, vec, vec::Vec};
+use frame_support::build_struct_json_patch;
+use pallet_studies::{GenesisStudy, StudyPolicy};
+use serde_json::Value;
+use sp_core::H256;
+use sp_genesis_builder::{PresetId, DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
+use sp_keyring::{
+    Ed25519Keyring as Voter,
+    Sr25519Keyring::{self, Alice, Bob, Charlie, Dave, Eve},
+};
+
+use crate::{
+    AccountId, MembersConfig, RuntimeGenesisConfig, SessionConfig, SessionKeys, StudiesConfig,
+};
+
+/// The auditor's X25519 public key in study 0 of the presets.
+///
+/// Its private key is the SHA-256 of the 33 ASCII bytes `mHealth Chain development auditor`, so it protects nothing.
+pub const DEVELOPMENT_AUDITOR_KEY: [u8; 32] = [
+    0x3b, 0x78, 0xcd, 0x07, 0x44, 0x75, 0x9f, 0x34, 0x6d, 0x3d, 0x0f, 0xbd, 0x72, 0xcb, 0xaf, 0xf8,
+    0x65, 0x10, 0x9c, 0x1a, 0xa5, 0xe7, 0xf4, 0x3e, 0x51, 0x4c, 0x47, 0x56, 0x3f, 0xab, 0xb2, 0x3e,
+];
+
+/// The preset of this name, as a JSON patch of the default genesis.
+pub fn preset(id: &PresetId) -> Option<Vec<u8>> {
+    let patch = match id.as_ref() {
+        DEV_RUNTIME_PRESET => genesis(&[(Alice, Voter::Alice)]),
+        LOCAL_TESTNET_RUNTIME_PRESET => genesis(&[
+            (Alice, Voter::Alice),
+            (Bob, Voter::Bob),
+            (Charlie, Voter::Charlie),
+            (Dave, Voter::Dave),
+        ]),
+        _ => return None,
+    };
+    Some(serde_json::to_vec(&patch).expect("a JSON value can be written as JSON; qed"))
+}
+
+/// The names of the presets.
+pub fn preset_names() -> Vec<PresetId> {
+    vec![
+        DEV_RUNTIME_PRESET.into(),
+        LOCAL_TESTNET_RUNTIME_PRESET.into(),
+    ]
+}
+
+/// A chain whose `organisations`, each an account and a GRANDPA key, are validators and members of the consortium, with a study that is ready to use.
+fn genesis(organisations: &[(Sr25519Keyring, Voter)]) -> Value {
+    let members: Vec<AccountId> = organisations
+        .iter()
+        .map(|(organisation, _)| organisation.to_account_id())
+        .collect();
+    build_struct_json_patch!(RuntimeGenesisConfig {
+        session: SessionConfig {
+            keys: organisations.iter().map(validator).collect(),
+        },
+        members: MembersConfig {
+            members: members
+                .try_into()
+                .expect("a preset has fewer members than there may be; qed"),
+        },
+        studies: StudiesConfig {
+            studies: vec![study()],
+        },
+    })
+}
+
+/// A validator, as the session pallet wants it: its account twice, and its session keys.
+fn validator(
+    (organisation, voter): &(Sr25519Keyring, Voter),
+) -> (AccountId, AccountId, SessionKeys) {
+    let account = organisation.to_account_id();
+    let keys = SessionKeys {
+        aura: organisation.public().into(),
+        grandpa: voter.public().into(),
+    };
+    (account.clone(), account, keys)
+}
+
+/// Study 0: whoever sponsors, enrols and relays in it, is known by name.
+fn study() -> GenesisStudy<AccountId> {
+    GenesisStudy {
+        title: "Sleep in insomnia: a study for development".to_string(),
+        sponsor: Bob.to_account_id(),
+        policy: StudyPolicy::DeviceSigned,
+        auditor_key: H256(DEVELOPMENT_AUDITOR_KEY),
+        authentication_servers: vec![Charlie.to_account_id()],
+        relays: vec![Dave.to_account_id(), Eve.to_account_id()],
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How much fits into a block, and how long things take.
+//!
+//! A slot of two seconds has to hold three executions in a row: the author builds the block, its storage root is
+//! computed, and the other validators execute it before the next author can build on it. So a block holds
+//! [`BLOCK_REF_TIME`], half a slot, of measured work; the other half is for the root, the network and slower machines.
+
+#![warn(missing_docs)]
+
+use frame_support::{
+    dispatch::DispatchClass,
+    parameter_types,
+    weights::{
+        constants::{BlockExecutionWeight, ExtrinsicBaseWeight, WEIGHT_REF_TIME_PER_SECOND},
+        Weight,
+    },
+};
+use frame_system::limits::{BlockLength, BlockWeights};
+use sp_runtime::Perbill;
+
+use crate::BlockNumber;
+
+/// Length of a slot, in milliseconds: every slot one validator may make one block.
+pub const SLOT_MILLISECONDS: u64 = 2_000;
+
+/// Blocks in a minute when no slot stays empty.
+pub const MINUTES: BlockNumber = (60_000 / SLOT_MILLISECONDS) as BlockNumber;
+
+/// Blocks in an hour when no slot stays empty.
+pub const HOURS: BlockNumber = 60 * MINUTES;
+
+/// Blocks in a day when no slot stays empty.
+pub const DAYS: BlockNumber = 24 * HOURS;
+
+/// Length of a session, in blocks: five minutes.
+///
+/// A changed list of validators takes effect one to two sessions after the consortium has decided it. A session in which
+/// nothing changes costs a few storage reads, so it is short: an organisation that must go is gone in ten minutes.
+pub const SESSION: BlockNumber = 5 * MINUTES;
+
+/// Most validators and most member organisations.
+pub const MAX_AUTHORITIES: u32 = 64;
+
+/// How long the consortium may vote on a motion, in blocks: three days, so that a weekend does not end one.
+pub const MOTION: BlockNumber = 3 * DAYS;
+
+/// Execution time that a block may take, in picoseconds: one second.
+pub const BLOCK_REF_TIME: u64 = WEIGHT_REF_TIME_PER_SECOND;
+
+/// The share of a block that ordinary transactions may fill. The rest stays free for the consortium's decisions and for
+/// runtime upgrades, however busy the relays are.
+pub const NORMAL_RATIO: Perbill = Perbill::from_percent(75);
+
+/// Most bytes of extrinsics in a block: 8 MiB, of which ordinary transactions may take 6 MiB.
+///
+/// An entry that comes alone in a signed run is about 175 bytes, so 6 MiB hold about 36,000 of them. The network carries
+/// blocks of up to 16 MiB.
+pub const BLOCK_BYTES: u32 = 8 * 1024 * 1024;
+
+/// What hooks may take of a block before the first transaction.
+const BLOCK_INITIALISATION: Perbill = Perbill::from_percent(5);
+
+parameter_types! {
+    /// How much work a block holds, by class of call.
+    ///
+    /// There is no proof size to limit: every validator keeps the whole state.
+    pub RuntimeBlockWeights: BlockWeights = {
+        let block = Weight::from_parts(BLOCK_REF_TIME, u64::MAX);
+        BlockWeights::builder()
+            .base_block(BlockExecutionWeight::get())
+            .for_class(DispatchClass::all(), |weights| {
+                weights.base_extrinsic = ExtrinsicBaseWeight::get();
+            })
+            .for_class(DispatchClass::Normal, |weights| {
+                weights.max_total = Some(NORMAL_RATIO * block);
+            })
+            .for_class(DispatchClass::Operational, |weights| {
+                weights.max_total = Some(block);
+                weights.reserved = Some(block - NORMAL_RATIO * block);
+            })
+            .avg_block_initialization(BLOCK_INITIALISATION)
+            .build_or_panic()
+    };
+
+    /// How many bytes a block holds, by class of call.
+    pub RuntimeBlockLength: BlockLength = BlockLength::builder()
+        .max_length(BLOCK_BYTES)
+        .modify_max_length_for_class(DispatchClass::Normal, |length| *length = NORMAL_RATIO * *length)
+        .build();
+
+    /// Most weight that a decision of the consortium may have.
+    pub MaxProposalWeight: Weight = Perbill::from_percent(50) * RuntimeBlockWeights::get().max_block;
+}
