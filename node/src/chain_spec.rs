@@ -2,10 +2,13 @@
 
 //! Which chain a node belongs to.
 
-use mhealth_runtime::WASM_BINARY;
-use sc_service::{ChainType, Properties};
+use mhealth_runtime::{genesis, RuntimeGenesisConfig, WASM_BINARY};
+use sc_chain_spec::json_patch;
+use sc_service::{ChainSpec as _, ChainType, Properties};
 use serde_json::json;
+use sp_core::storage::{well_known_keys::CODE, Storage};
 use sp_genesis_builder::{DEV_RUNTIME_PRESET, LOCAL_TESTNET_RUNTIME_PRESET};
+use sp_runtime::BuildStorage;
 
 use crate::well_known_keys;
 
@@ -15,16 +18,25 @@ type GenericChainSpec = sc_service::GenericChainSpec;
 /// Chains with different identifiers never exchange a message.
 const PROTOCOL_ID: &str = "mhealth";
 
+/// What a specification is loaded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To be read and edited by people: the genesis as a patch, in words.
+    Export,
+    /// To run a node: the genesis as storage, at once.
+    Run,
+}
+
 /// The chain that `--chain` names: `dev`, `local` (also when nothing is said), or the path of a specification.
 ///
 /// # Errors
 ///
 /// A sentence for the operator: the file cannot be read, or it specifies a live chain whose genesis contains a key that
 /// everybody knows the secret of.
-pub(crate) fn load(id: &str) -> Result<Box<dyn sc_service::ChainSpec>, String> {
+pub(crate) fn load(id: &str, purpose: Purpose) -> Result<Box<dyn sc_service::ChainSpec>, String> {
     let spec: Box<dyn sc_service::ChainSpec> = match id {
-        "dev" => Box::new(development()?),
-        "" | "local" => Box::new(local()?),
+        "dev" => Box::new(DEVELOPMENT.spec(purpose)?),
+        "" | "local" => Box::new(LOCAL.spec(purpose)?),
         path => Box::new(GenericChainSpec::from_json_file(path.into())?),
     };
     if spec.chain_type() == ChainType::Live {
@@ -33,42 +45,65 @@ pub(crate) fn load(id: &str) -> Result<Box<dyn sc_service::ChainSpec>, String> {
     Ok(spec)
 }
 
-/// One validator, a ready study: for researchers and tests on one machine.
-fn development() -> Result<GenericChainSpec, String> {
-    spec(
-        "mHealth Chain Development",
-        "mhealth_dev",
-        ChainType::Development,
-        DEV_RUNTIME_PRESET,
-    )
+/// A chain that begins with a preset of the runtime.
+struct Preset {
+    name: &'static str,
+    id: &'static str,
+    chain_type: ChainType,
+    preset: &'static str,
 }
+
+/// One validator, a ready study: for researchers and tests on one machine.
+const DEVELOPMENT: Preset = Preset {
+    name: "mHealth Chain Development",
+    id: "mhealth_dev",
+    chain_type: ChainType::Development,
+    preset: DEV_RUNTIME_PRESET,
+};
 
 /// Four validators, a ready study: for a network on one machine.
-fn local() -> Result<GenericChainSpec, String> {
-    spec(
-        "mHealth Chain Local",
-        "mhealth_local",
-        ChainType::Local,
-        LOCAL_TESTNET_RUNTIME_PRESET,
-    )
-}
+const LOCAL: Preset = Preset {
+    name: "mHealth Chain Local",
+    id: "mhealth_local",
+    chain_type: ChainType::Local,
+    preset: LOCAL_TESTNET_RUNTIME_PRESET,
+};
 
-fn spec(
-    name: &str,
-    id: &str,
-    chain_type: ChainType,
-    preset: &str,
-) -> Result<GenericChainSpec, String> {
-    let code = WASM_BINARY
-        .ok_or("this node was built without a Wasm runtime (SKIP_WASM_BUILD); build it again")?;
-    Ok(GenericChainSpec::builder(code, None)
-        .with_name(name)
-        .with_id(id)
-        .with_chain_type(chain_type)
-        .with_protocol_id(PROTOCOL_ID)
-        .with_properties(properties())
-        .with_genesis_config_preset_name(preset)
-        .build())
+impl Preset {
+    fn spec(&self, purpose: Purpose) -> Result<GenericChainSpec, String> {
+        let code = WASM_BINARY.ok_or(
+            "this node was built without a Wasm runtime (SKIP_WASM_BUILD); build it again",
+        )?;
+        let mut spec = GenericChainSpec::builder(code, None)
+            .with_name(self.name)
+            .with_id(self.id)
+            .with_chain_type(self.chain_type.clone())
+            .with_protocol_id(PROTOCOL_ID)
+            .with_properties(properties())
+            .with_genesis_config_preset_name(self.preset)
+            .build();
+        if purpose == Purpose::Run {
+            spec.set_storage(self.storage(code)?);
+        }
+        Ok(spec)
+    }
+
+    /// The genesis, built by the runtime as it is compiled into this program.
+    ///
+    /// The Wasm runtime builds the same, but has to be compiled for it twice, which takes seconds.
+    fn storage(&self, code: &[u8]) -> Result<Storage, String> {
+        let unreadable = |error: serde_json::Error| format!("preset {}: {error}", self.preset);
+        let patch = genesis::preset(&self.preset.into())
+            .ok_or_else(|| format!("the runtime has no preset {}", self.preset))?;
+        let patch = serde_json::from_slice(&patch).map_err(unreadable)?;
+        let mut config =
+            serde_json::to_value(RuntimeGenesisConfig::default()).map_err(unreadable)?;
+        json_patch::merge(&mut config, patch);
+        let config: RuntimeGenesisConfig = serde_json::from_value(config).map_err(unreadable)?;
+        let mut storage = config.build_storage()?;
+        storage.top.insert(CODE.to_vec(), code.to_vec());
+        Ok(storage)
+    }
 }
 
 /// What wallets and polkadot-js Apps want to know. There is no token to name.
@@ -110,7 +145,7 @@ mod tests {
     fn load_file(chain_type: &str, value: &[u8]) -> Result<String, String> {
         let directory = TempDir::new().expect("there is room for a directory");
         let path = file(&directory, chain_type, value);
-        let spec = load(path.to_str().expect("its name is ASCII"))?;
+        let spec = load(path.to_str().expect("its name is ASCII"), Purpose::Run)?;
         Ok(spec.name().to_string())
     }
 
@@ -135,8 +170,19 @@ mod tests {
 
     #[test]
     fn a_file_that_is_not_there_is_named() {
-        let refusal = load("nowhere/spec.json").expect_err("there is no such file");
+        let refusal = load("nowhere/spec.json", Purpose::Run).expect_err("there is no such file");
         assert!(refusal.contains("nowhere/spec.json"), "{refusal}");
+    }
+
+    #[test]
+    fn the_genesis_is_the_one_that_the_wasm_runtime_builds() {
+        for preset in [DEVELOPMENT, LOCAL] {
+            let [native, wasm] = [Purpose::Run, Purpose::Export].map(|purpose| {
+                let spec = preset.spec(purpose).expect("the presets are ours");
+                spec.build_storage().expect("the presets are valid").top
+            });
+            assert_eq!(native, wasm, "{}", preset.name);
+        }
     }
 
     #[test]

@@ -6,6 +6,15 @@ use crate::service::Sealing;
 
 /// Everything that can stand on the command line.
 #[derive(Debug, clap::Parser)]
+// Options of sc-cli for what this node does not have are not shown: telemetry, offchain workers, a choice of network
+// libraries.
+#[command(
+    mut_arg("no_telemetry", |option| option.hide(true)),
+    mut_arg("telemetry_endpoints", |option| option.hide(true)),
+    mut_arg("enabled", |option| option.hide(true)),
+    mut_arg("indexing_enabled", |option| option.hide(true)),
+    mut_arg("network_backend", |option| option.hide(true))
+)]
 pub(crate) struct Cli {
     /// What to do instead of running a node.
     #[command(subcommand)]

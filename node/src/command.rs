@@ -2,12 +2,12 @@
 
 //! Does what the command line says.
 
-use mhealth_runtime::Block;
+use mhealth_runtime::opaque::Block;
 use sc_cli::SubstrateCli;
 use sc_service::{Configuration, TaskManager};
 
 use crate::{
-    chain_spec,
+    chain_spec::{self, Purpose},
     cli::{Cli, Subcommand},
     service::{self, Components, Consensus},
 };
@@ -38,7 +38,11 @@ impl SubstrateCli for Cli {
     }
 
     fn load_spec(&self, id: &str) -> Result<Box<dyn sc_service::ChainSpec>, String> {
-        chain_spec::load(id)
+        let purpose = match self.subcommand {
+            Some(Subcommand::ExportChainSpec(_)) => Purpose::Export,
+            _ => Purpose::Run,
+        };
+        chain_spec::load(id, purpose)
     }
 }
 
@@ -106,8 +110,11 @@ fn run_node(cli: &Cli) -> sc_cli::Result<()> {
         Some(sealing) => Consensus::Sealing(sealing),
         None => Consensus::AuraGrandpa,
     };
-    cli.create_runner(&cli.run)?
-        .run_node_until_exit(|config| async move { start(config, consensus) })
+    let runner = cli.create_runner(&cli.run)?;
+    // Before the first line of the log, so that the operator does not have to look for it.
+    service::refuse_what_is_not_built_in(runner.config(), consensus)
+        .map_err(sc_cli::Error::Service)?;
+    runner.run_node_until_exit(|config| async move { start(config, consensus) })
 }
 
 fn start(config: Configuration, consensus: Consensus) -> sc_cli::Result<TaskManager> {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use futures::channel::mpsc;
 use jsonrpsee::RpcModule;
-use mhealth_runtime::{Block, BlockNumber, Hash};
+use mhealth_runtime::{opaque::Block, BlockNumber, Hash};
 use sc_consensus_grandpa::{
     FinalityProofProvider, GrandpaJustificationStream, SharedAuthoritySet, SharedVoterState,
 };

@@ -10,12 +10,12 @@ mod components;
 mod full;
 mod sealing;
 
-use mhealth_runtime::{Block, RuntimeApi};
+use mhealth_runtime::{opaque::Block, RuntimeApi};
 use sc_executor::WasmExecutor;
 
 pub(crate) use self::{
     components::{components, Components},
-    full::start,
+    full::{refuse_what_is_not_built_in, start},
     sealing::Sealing,
 };
 

@@ -8,7 +8,7 @@ use frame_support::{
     weights::constants::ParityDbWeight,
 };
 use frame_system::EnsureRoot;
-use pallet_collective::EnsureProportionAtLeast;
+use pallet_collective::{EnsureProportionAtLeast, EnsureProportionMoreThan};
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;
 use sp_runtime::traits::{ConvertInto, OpaqueKeys};
 
@@ -138,8 +138,12 @@ impl pallet_consortium::Config for Runtime {
     type WeightInfo = pallet_consortium::weights::SubstrateWeight<Runtime>;
 }
 
+/// More than half of the member organisations: what a study needs, which binds nobody but its sponsor.
+type MoreThanHalf =
+    EitherOfDiverse<EnsureRoot<AccountId>, EnsureProportionMoreThan<AccountId, Collective, 1, 2>>;
+
 impl pallet_studies::Config for Runtime {
-    type CreateStudyOrigin = TwoThirds;
+    type CreateStudyOrigin = MoreThanHalf;
     type MaxServers = ConstU32<64>;
     type MaxTitleLength = ConstU32<128>;
     type WeightInfo = pallet_studies::weights::SubstrateWeight<Runtime>;

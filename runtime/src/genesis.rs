@@ -3,7 +3,7 @@
 //! Ready-made beginnings of a chain.
 //!
 //! Both presets give every role to a key whose secret everybody knows, so that a researcher can play any part at once. They
-//! are for development and tests; `docs/running.md` says how to make a beginning with keys of one's own.
+//! are for development and tests; `docs/running-a-node.md` says how to make a beginning with keys of one's own.
 //!
 //! | key | development | local |
 //! |---|---|---|

@@ -74,6 +74,12 @@ pub type Header = generic::Header<BlockNumber, BlakeTwo256>;
 /// A block.
 pub type Block = generic::Block<Header, UncheckedExtrinsic>;
 
+/// What a node needs to know of a block, so that a new runtime with other calls needs no new node.
+pub mod opaque {
+    /// A block whose extrinsics are bytes; JSON-RPC shows them in hexadecimal.
+    pub type Block = sp_runtime::generic::Block<super::Header, sp_runtime::OpaqueExtrinsic>;
+}
+
 /// An extrinsic as it comes over the network.
 pub type UncheckedExtrinsic =
     generic::UncheckedExtrinsic<Address, RuntimeCall, Signature, TxExtension>;

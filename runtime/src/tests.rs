@@ -4,10 +4,11 @@ use codec::Encode;
 use frame_support::{
     assert_noop, assert_ok,
     dispatch::{DispatchClass, GetDispatchInfo},
-    traits::Get,
     weights::Weight,
 };
 use pallet_client_hashchain::{Run, RunEntry, MAX_BATCH_LENGTH};
+use pallet_collective::RawOrigin;
+use pallet_studies::StudyPolicy;
 use sp_core::{storage::well_known_keys::CODE, H256};
 use sp_keyring::{
     Ed25519Keyring,
@@ -188,7 +189,25 @@ fn half_of_the_consortium_decides_nothing() {
             decide(&[Alice, Bob], replace),
             Err(DispatchError::BadOrigin)
         );
-        assert_eq!(sp_io::storage::get(CODE), None);
+        assert_ne!(sp_io::storage::get(CODE).map(Vec::from), Some(vec![1]));
+    });
+}
+
+#[test]
+fn more_than_half_of_the_consortium_creates_a_study() {
+    local().execute_with(|| {
+        let create = |ayes| {
+            Studies::create_study(
+                RawOrigin::Members(ayes, 4).into(),
+                Ferdie.to_account_id(),
+                StudyPolicy::DeviceSigned,
+                [7; 32],
+                b"Another study".to_vec().try_into().expect("it is short"),
+            )
+        };
+        assert_noop!(create(2), DispatchError::BadOrigin);
+        assert_ok!(create(3));
+        assert!(Studies::has_role(&Ferdie.to_account_id()));
     });
 }
 

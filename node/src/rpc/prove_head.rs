@@ -18,7 +18,7 @@ use jsonrpsee::{
     proc_macros::rpc,
     types::{ErrorObject, ErrorObjectOwned},
 };
-use mhealth_runtime::{Block, BlockNumber, Hash, Header};
+use mhealth_runtime::{opaque::Block, BlockNumber, Hash, Header};
 use pallet_client_hashchain_runtime_api::HashchainApi as _;
 use sc_client_api::{Backend, HeaderBackend, ProofProvider};
 use sc_consensus_grandpa::{best_justification, FinalityProof, GRANDPA_ENGINE_ID};

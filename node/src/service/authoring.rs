@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mhealth_runtime::{limits::BLOCK_BYTES, Block};
+use mhealth_runtime::{limits::BLOCK_BYTES, opaque::Block};
 use sc_basic_authorship::ProposerFactory;
 use sc_consensus_aura::{SlotProportion, StartAuraParams};
 use sc_consensus_grandpa::{

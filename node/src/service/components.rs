@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use mhealth_runtime::{Block, RuntimeApi};
+use mhealth_runtime::{opaque::Block, RuntimeApi};
 use sc_consensus::{BasicQueue, BoxBlockImport};
 use sc_consensus_aura::ImportQueueParams;
 use sc_consensus_grandpa::GrandpaPruningFilter;
@@ -12,7 +12,7 @@ use sc_service::{Configuration, KeystoreContainer, TaskManager};
 use sp_consensus_aura::{sr25519::AuthorityPair, SlotDuration};
 
 use super::{
-    Consensus, FullBackend, FullClient, FullPool, FullSelectChain, GrandpaBlockImport, GrandpaLink,
+    Consensus, FullBackend, FullClient, FullSelectChain, GrandpaBlockImport, GrandpaLink,
     JUSTIFICATION_PERIOD,
 };
 
@@ -28,7 +28,6 @@ pub(crate) struct Components {
     pub(crate) import_queue: BasicQueue<Block>,
     pub(super) keystore: KeystoreContainer,
     pub(super) select_chain: FullSelectChain,
-    pub(super) pool: Arc<FullPool>,
     pub(super) grandpa_block_import: GrandpaBlockImport,
     pub(super) grandpa_link: GrandpaLink,
 }
@@ -48,17 +47,6 @@ pub(crate) fn components(
         )?;
     let client = Arc::new(client);
     let select_chain = sc_consensus::LongestChain::new(backend.clone());
-
-    let pool = Arc::new(
-        sc_transaction_pool::Builder::new(
-            task_manager.spawn_essential_handle(),
-            client.clone(),
-            config.role.is_authority().into(),
-        )
-        .with_options(config.transaction_pool.clone())
-        .with_prometheus(config.prometheus_registry())
-        .build(),
-    );
 
     let (grandpa_block_import, grandpa_link) = sc_consensus_grandpa::block_import(
         client.clone(),
@@ -86,7 +74,6 @@ pub(crate) fn components(
         import_queue,
         keystore,
         select_chain,
-        pool,
         grandpa_block_import,
         grandpa_link,
     })

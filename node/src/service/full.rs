@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use futures::channel::mpsc;
-use mhealth_runtime::{Block, Hash};
+use mhealth_runtime::{opaque::Block, Hash};
 use sc_client_api::HeaderBackend;
 use sc_consensus_grandpa::{warp_proof::NetworkProvider, FinalityProofProvider, SharedVoterState};
 use sc_network::{
@@ -24,10 +24,19 @@ pub(crate) fn start(
     config: Configuration,
     consensus: Consensus,
 ) -> Result<TaskManager, sc_service::Error> {
-    refuse_what_is_not_built_in(&config, consensus)?;
     let parts = components(&config, consensus)?;
     let mut task_manager = parts.task_manager;
-    let (client, backend, pool) = (parts.client, parts.backend, parts.pool);
+    let (client, backend) = (parts.client, parts.backend);
+    let pool = Arc::new(
+        sc_transaction_pool::Builder::new(
+            task_manager.spawn_essential_handle(),
+            client.clone(),
+            config.role.is_authority().into(),
+        )
+        .with_options(config.transaction_pool.clone())
+        .with_prometheus(config.prometheus_registry())
+        .build(),
+    );
 
     // The network, with GRANDPA's own protocol on it.
     let mut net_config = FullNetworkConfiguration::<Block, Hash, Litep2pNetworkBackend>::new(
@@ -161,7 +170,7 @@ pub(crate) fn start(
 }
 
 /// Says so when the operator asks for something that this node cannot do, instead of doing something else.
-fn refuse_what_is_not_built_in(
+pub(crate) fn refuse_what_is_not_built_in(
     config: &Configuration,
     consensus: Consensus,
 ) -> Result<(), sc_service::Error> {

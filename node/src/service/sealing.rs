@@ -5,7 +5,7 @@
 use std::{num::NonZeroU64, pin::Pin, str::FromStr, sync::Arc, time::Duration};
 
 use futures::{channel::mpsc, stream, Stream, StreamExt};
-use mhealth_runtime::{Block, Hash};
+use mhealth_runtime::{opaque::Block, Hash};
 use sc_consensus_manual_seal::{
     consensus::aura::AuraConsensusDataProvider, run_manual_seal, EngineCommand, ManualSealParams,
 };

@@ -68,7 +68,9 @@ fn pool(who: Sr25519Keyring, nonce: Nonce) -> Result<ValidTransaction, Transacti
 
 /// What the whole pipeline says when a block contains the transaction.
 fn block(who: Sr25519Keyring, nonce: Nonce) -> Result<(), TransactionValidityError> {
-    Executive::apply_extrinsic(signed(who, nonce, remark())).map(|outcome| assert_ok!(outcome))
+    let outcome = Executive::apply_extrinsic(signed(who, nonce, remark()))?;
+    assert_ok!(outcome);
+    Ok(())
 }
 
 /// Enrols the device of this seed in study 0; it gets number 0.
