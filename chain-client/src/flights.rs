@@ -165,7 +165,7 @@ impl Flights {
             (doubt.best <= finalised).then(|| Doubtful {
                 hash: aboard.flight.hash,
                 nonce: aboard.flight.nonce,
-                account: aboard.flight.line.account().clone(),
+                account: *aboard.flight.line.account(),
                 refusal: doubt.refusal.clone(),
             })
         });

@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
+use serde::{de::DeserializeOwned, Deserialize};
 use serde_json::Value;
 use subxt::config::substrate::{SubstrateConfig, SubstrateHeader};
 use subxt::config::RpcConfigFor;
 use subxt::rpcs::client::{RpcClient, RpcParams, RpcSubscription};
+use subxt::rpcs::methods::legacy::Bytes;
 use subxt::rpcs::methods::LegacyRpcMethods;
 use subxt::rpcs::Error as RpcError;
 use subxt::utils::{AccountId32, H256};
@@ -106,12 +107,25 @@ impl Rpc {
             .ok_or_else(|| Error::protocol("chain_getHeader", "there is no best block"))
     }
 
+    /// A block. Its justification is not read: the node's answer has it in another form than subxt's type for it.
     pub(crate) async fn block(&self, hash: H256) -> Result<RawBlock, Error> {
-        let answer = self.methods.chain_get_block(Some(hash)).await;
-        let block = answer
-            .map_err(|error| self.error("chain_getBlock", &hash, error))?
-            .ok_or_else(|| unknown_block(&hash))?
-            .block;
+        #[derive(Deserialize)]
+        struct Signed {
+            block: Block,
+        }
+        #[derive(Deserialize)]
+        struct Block {
+            header: Header,
+            extrinsics: Vec<Bytes>,
+        }
+        let mut params = RpcParams::new();
+        params
+            .push(hash)
+            .map_err(|error| self.error("chain_getBlock", &hash, error))?;
+        let answer = self.client.request("chain_getBlock", params).await;
+        let Signed { block } = answer
+            .map_err(|error| self.error("chain_getBlock", &hash, error))
+            .and_then(|answer: Option<Signed>| answer.ok_or_else(|| unknown_block(&hash)))?;
         Ok(RawBlock {
             number: block.header.number,
             hash,

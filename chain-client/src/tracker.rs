@@ -153,11 +153,12 @@ async fn voyage(client: &ChainClient, flights: &Flights, seen: &AtomicU64) -> Re
                     seen.store(block.number, Ordering::Release);
                     last = Some(BlockId { number: block.number, hash: block.hash });
                 }
-                Some(Err(error)) if is_hopeless(&error) => return Err(error),
-                Some(Err(error)) => {
-                    tracing::warn!(%error, "could not read a finalised block; trying again");
+                // A node that lost its last blocks when it was killed makes others in their place.
+                Some(Err(error @ Error::UnknownBlock { .. })) => {
+                    tracing::warn!(%error, "the node has gone back; waiting for it");
                     sleep(TICK).await;
                 }
+                Some(Err(error)) => return Err(error),
                 None => return Err(Error::Closed),
             },
             _ = tick.tick() => send_again(client, flights).await?,
@@ -172,13 +173,6 @@ async fn voyage(client: &ChainClient, flights: &Flights, seen: &AtomicU64) -> Re
         }
     }
     Ok(())
-}
-
-fn is_hopeless(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Unreachable { .. } | Error::WrongChain { .. } | Error::Diverged { .. }
-    )
 }
 
 /// Hands over again, byte for byte, what has not been seen in a block for a while.

@@ -87,7 +87,7 @@ impl ChainView {
 
     /// Whether the account may send transactions to this chain at all.
     pub async fn has_role(&self, account: &AccountId32) -> Result<bool, Error> {
-        self.ask(hashchain().has_role(account.clone())).await
+        self.ask(hashchain().has_role(*account)).await
     }
 
     /// The storage keys whose values prove the head of a device against the state root of this block.
