@@ -113,7 +113,7 @@ fn run_node(cli: &Cli) -> sc_cli::Result<()> {
     let runner = cli.create_runner(&cli.run)?;
     // Before the first line of the log, so that the operator does not have to look for it.
     service::refuse_what_is_not_built_in(runner.config(), consensus)
-        .map_err(sc_cli::Error::Service)?;
+        .map_err(|refusal| sc_cli::Error::Input(refusal.into()))?;
     runner.run_node_until_exit(|config| async move { start(config, consensus) })
 }
 

@@ -173,17 +173,19 @@ pub(crate) fn start(
 pub(crate) fn refuse_what_is_not_built_in(
     config: &Configuration,
     consensus: Consensus,
-) -> Result<(), sc_service::Error> {
-    let refused = if config.telemetry_endpoints.is_some() {
-        "this node reports to no telemetry server; leave out --telemetry-url and the specification's telemetryEndpoints"
-    } else if matches!(config.network.network_backend, NetworkBackendType::Libp2p) {
-        "this node is built with litep2p alone; leave out --network-backend"
-    } else if consensus != Consensus::AuraGrandpa
+) -> Result<(), &'static str> {
+    if config.telemetry_endpoints.is_some() {
+        return Err("this node reports to no telemetry server; leave out --telemetry-url and the specification's \
+                    telemetryEndpoints");
+    }
+    if matches!(config.network.network_backend, NetworkBackendType::Libp2p) {
+        return Err("this node is built with litep2p alone; leave out --network-backend");
+    }
+    if consensus != Consensus::AuraGrandpa
         && config.chain_spec.chain_type() != ChainType::Development
     {
-        "--sealing makes blocks that no other validator accepts, so it is for development chains only (--dev)"
-    } else {
-        return Ok(());
-    };
-    Err(sc_service::Error::Other(refused.into()))
+        return Err("--sealing makes blocks that no other validator accepts, so it is for development chains only \
+                    (--dev)");
+    }
+    Ok(())
 }
