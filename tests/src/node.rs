@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Runs the real `mhealth-node`: on a free port, in a directory of its own, and gone when it is dropped.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{anyhow, bail, Context, Result};
+use tempfile::TempDir;
+
+/// Names the node's binary when it is not where cargo puts it.
+pub const NODE_VARIABLE: &str = "MHEALTH_NODE";
+
+/// Until then a node must serve JSON-RPC, and until then it must have stopped when asked to.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Lines of a node's log that are kept to be shown when something fails.
+const LOG_LINES: usize = 2_000;
+
+/// How to start a node.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    arguments: Vec<OsString>,
+    base: Option<PathBuf>,
+}
+
+impl Launch {
+    /// A development chain whose blocks are made when a transaction arrives and are final at once.
+    pub fn instant() -> Self {
+        Launch::consensus().arg("--sealing").arg("instant")
+    }
+
+    /// A development chain with one validator, Alice, and real Aura and GRANDPA: a block every two seconds.
+    pub fn consensus() -> Self {
+        Launch::bare().arg("--dev")
+    }
+
+    /// One validator of the local chain, with the keys of the well-known name: `alice`, `bob`, `charlie` or `dave`.
+    pub fn local(validator: &str) -> Self {
+        Launch::bare()
+            .arg("--chain=local")
+            .arg(format!("--{validator}"))
+            .arg("--validator")
+    }
+
+    /// Nothing but free ports and quiet.
+    pub fn bare() -> Self {
+        let arguments = [
+            "--listen-addr=/ip4/127.0.0.1/tcp/0",
+            "--no-prometheus",
+            "--no-telemetry",
+            "--no-mdns",
+        ];
+        Launch {
+            arguments: arguments.map(OsString::from).to_vec(),
+            base: None,
+        }
+    }
+
+    /// Adds an argument of the node's command line.
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.arguments.push(argument.as_ref().to_os_string());
+        self
+    }
+
+    /// Keeps the chain in this directory, which stays when the node is dropped. Otherwise it gets one that does not.
+    pub fn base_path(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.base = Some(directory.into());
+        self
+    }
+
+    /// Starts the node and waits until it serves JSON-RPC.
+    pub fn start(self) -> Result<Node> {
+        let binary = node_binary()?;
+        let (base, kept) = match &self.base {
+            Some(directory) => (directory.clone(), None),
+            None => {
+                let directory = tempfile::Builder::new().prefix("mhealth-node-").tempdir()?;
+                (directory.path().to_path_buf(), Some(directory))
+            }
+        };
+        let mut node = Node {
+            binary,
+            arguments: self.arguments,
+            base,
+            rpc_port: 0,
+            log: Log::default(),
+            child: None,
+            _directory: kept,
+        };
+        node.spawn()?;
+        Ok(node)
+    }
+}
+
+/// A running node. Dropping it kills it.
+pub struct Node {
+    binary: PathBuf,
+    arguments: Vec<OsString>,
+    base: PathBuf,
+    rpc_port: u16,
+    log: Log,
+    child: Option<Child>,
+    _directory: Option<TempDir>,
+}
+
+impl Node {
+    /// Where it serves JSON-RPC over WebSocket. The same after a restart.
+    pub fn url(&self) -> String {
+        format!("ws://127.0.0.1:{}", self.rpc_port)
+    }
+
+    /// Port of its JSON-RPC server, for WebSocket and HTTP.
+    pub fn rpc_port(&self) -> u16 {
+        self.rpc_port
+    }
+
+    /// The directory that holds its database.
+    pub fn base_path(&self) -> &Path {
+        &self.base
+    }
+
+    /// Number of its process; none while it is down.
+    pub fn process_id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
+    /// The last lines that it logged.
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Waits until it has logged a line that contains this text, since it was started last, and returns the line.
+    pub fn wait_for_log(&self, text: &str) -> Result<String> {
+        self.log.wait_for(text, PATIENCE)
+    }
+
+    /// Kills it, as a power cut would (`kill -9`), and waits until it is gone.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut child) = self.child.take() {
+            child.kill().context("the node could not be killed")?;
+            child.wait().context("the node did not end")?;
+        }
+        Ok(())
+    }
+
+    /// Asks it to stop, as an operator would, and waits until it has.
+    pub fn stop(&mut self) -> Result<()> {
+        let Some(mut child) = self.child.take() else {
+            return Ok(());
+        };
+        // The standard library sends no other signal than KILL.
+        let signalled = Command::new("sh")
+            .arg("-c")
+            .arg(format!("kill -TERM {}", child.id()))
+            .status()?;
+        if !signalled.success() {
+            bail!("the node could not be asked to stop");
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                child.kill()?;
+                child.wait()?;
+                bail!("the node did not stop within {PATIENCE:?}:\n{}", self.log());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Starts it again after [`Node::kill`] or [`Node::stop`]: same database, same address.
+    pub fn start_again(&mut self) -> Result<()> {
+        self.kill()?;
+        self.spawn()
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        self.log = Log::default();
+        let mut child = Command::new(&self.binary)
+            .args(&self.arguments)
+            .arg("--base-path")
+            .arg(&self.base)
+            .arg(format!("--rpc-port={}", self.rpc_port))
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{} could not be started", self.binary.display()))?;
+        let stderr = child
+            .stderr
+            .take()
+            .ok_or_else(|| anyhow!("the node has no log"))?;
+        self.child = Some(child);
+        let log = self.log.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                log.push(line);
+            }
+            log.end();
+        });
+        let line = self
+            .log
+            .wait_for("Running JSON-RPC server: addr=", PATIENCE)?;
+        self.rpc_port = port_in(&line).ok_or_else(|| anyhow!("no port in {line:?}"))?;
+        Ok(())
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // It is being thrown away; there is nobody left to tell that it could not be killed.
+        let _ = self.kill();
+    }
+}
+
+/// The node's binary: the one that [`NODE_VARIABLE`] names, or the one beside this program in cargo's target directory.
+pub fn node_binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(NODE_VARIABLE) {
+        let path = PathBuf::from(path);
+        if path.is_file() {
+            return Ok(path);
+        }
+        bail!("{NODE_VARIABLE} names {}, which is no file", path.display());
+    }
+    let program = std::env::current_exe()?;
+    // Tests are in target/<profile>/deps, programs in target/<profile>.
+    let candidates = program.ancestors().skip(1).take(2);
+    let found = candidates
+        .map(|directory| directory.join("mhealth-node"))
+        .find(|candidate| candidate.is_file());
+    found.ok_or_else(|| {
+        anyhow!("the node is not built yet: run cargo build --release -p mhealth-node")
+    })
+}
+
+fn port_in(line: &str) -> Option<u16> {
+    let addresses = line.split("addr=").nth(1)?;
+    let first = addresses.split(',').next()?;
+    first.trim().rsplit(':').next()?.parse().ok()
+}
+
+/// What a node logs, to be waited for.
+#[derive(Clone, Default)]
+struct Log(Arc<(Mutex<Lines>, Condvar)>);
+
+#[derive(Default)]
+struct Lines {
+    lines: VecDeque<String>,
+    ended: bool,
+}
+
+impl Log {
+    fn push(&self, line: String) {
+        let mut log = self.lock();
+        if log.lines.len() == LOG_LINES {
+            log.lines.pop_front();
+        }
+        log.lines.push_back(line);
+        self.0 .1.notify_all();
+    }
+
+    fn end(&self) {
+        self.lock().ended = true;
+        self.0 .1.notify_all();
+    }
+
+    fn text(&self) -> String {
+        let log = self.lock();
+        log.lines
+            .iter()
+            .fold(String::new(), |text, line| text + line + "\n")
+    }
+
+    fn wait_for(&self, text: &str, patience: Duration) -> Result<String> {
+        let deadline = Instant::now() + patience;
+        let mut log = self.lock();
+        loop {
+            if let Some(line) = log.lines.iter().find(|line| line.contains(text)) {
+                return Ok(line.clone());
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if log.ended || left.is_zero() {
+                let why = if log.ended { "ended" } else { "went on" };
+                drop(log);
+                bail!("the node {why} without logging {text:?}:\n{}", self.text());
+            }
+            let waited = self.0 .1.wait_timeout(log, left);
+            log = waited.map_err(|_| anyhow!("the log's reader panicked"))?.0;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Lines> {
+        self.0
+             .0
+            .lock()
+            .expect("no holder of this lock panics; qed")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_read_from_the_first_address() {
+        let line = "2026-11-20 19:30:00 Running JSON-RPC server: addr=127.0.0.1:40217,[::1]:40217";
+        assert_eq!(port_in(line), Some(40217));
+        assert_eq!(
+            port_in("Running JSON-RPC server: addr=127.0.0.1:9944,"),
+            Some(9944)
+        );
+        assert_eq!(port_in("something else"), None);
+    }
+
+    #[test]
+    fn waiting_for_a_line_ends_when_the_log_does() {
+        let log = Log::default();
+        log.push("one line".into());
+        log.end();
+        assert_eq!(
+            log.wait_for("one", PATIENCE).expect("it is there"),
+            "one line"
+        );
+        let error = log.wait_for("two", PATIENCE).expect_err("it never comes");
+        assert!(error.to_string().contains("one line"), "{error}");
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A phone as the chain sees one: it chains entries and signs runs.
+
+use anyhow::{anyhow, Result};
+use ed25519_dalek::SigningKey;
+use hashchain::{data_digest, sign_head, DataDigest, Entry, LinkHash, Native, Sealer, Secret, Tag};
+use mhealth_chain_client::{
+    calls, Account, Call, ChainClient, ChainEvent, Run, RunEntry, Submitter, H256,
+};
+
+/// Length of an HPKE sealing of 32 bytes. The chain does not look into it, so tests send as many zeros.
+const ESCROW: [u8; 81] = [0; 81];
+
+/// A device with its key, its secret and its hashchain.
+pub struct Phone {
+    key: SigningKey,
+    secret: Secret,
+    device: u32,
+    sealer: Sealer,
+}
+
+impl Phone {
+    /// Enrols a phone in a study through one of the study's authentication servers. The seed makes its key and secret.
+    pub async fn enrol(office: &Submitter, study: u32, seed: u8) -> Result<Self> {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let secret = Secret::from_bytes(&[seed ^ 0xff; 32]);
+        let call = Self::enrolment(study, seed);
+        let outcome = office.submit_and_wait(call).await?;
+        let enrolled = outcome.events.iter().find_map(|event| match event {
+            ChainEvent::DeviceEnrolled {
+                device, genesis, ..
+            } => Some((*device, *genesis)),
+            _ => None,
+        });
+        let (device, genesis) =
+            enrolled.ok_or_else(|| anyhow!("no enrolment in {:?}", outcome.events))?;
+        let sealer = Sealer::begin(LinkHash(genesis.0), &secret);
+        Ok(Phone {
+            key,
+            secret,
+            device,
+            sealer,
+        })
+    }
+
+    /// The call that enrols the phone with this seed.
+    pub fn enrolment(study: u32, seed: u8) -> Call {
+        let key = SigningKey::from_bytes(&[seed; 32])
+            .verifying_key()
+            .to_bytes();
+        let secret = Secret::from_bytes(&[seed ^ 0xff; 32]);
+        let commitment = hashchain::secret_commitment::<Native>(&secret);
+        calls::enrol(study, key, H256(commitment), ESCROW.to_vec(), None)
+    }
+
+    /// The number that the chain gave it.
+    pub fn device(&self) -> u32 {
+        self.device
+    }
+
+    /// Its account, with which it can submit for itself.
+    pub fn account(&self) -> Account {
+        Account::device(self.key.as_bytes())
+    }
+
+    /// A submitter for itself.
+    pub fn submitter(&self, chain: &ChainClient) -> Submitter {
+        chain.submitter(self.account())
+    }
+
+    /// Its secret, which an auditor would read from the escrow.
+    pub fn secret(&self) -> &Secret {
+        &self.secret
+    }
+
+    /// The head as the phone itself knows it.
+    pub fn head(&self) -> H256 {
+        H256(self.sealer.head().0)
+    }
+
+    /// Number of entries that the phone has made.
+    pub fn length(&self) -> u64 {
+        self.sealer.sequence()
+    }
+
+    /// The same phone, restored from a backup that was made before its first entry: what it makes now is a fork.
+    pub fn from_backup(&self, genesis: H256) -> Self {
+        Phone {
+            key: self.key.clone(),
+            secret: Secret::from_bytes(self.secret.expose()),
+            device: self.device,
+            sealer: Sealer::begin(LinkHash(genesis.0), &self.secret),
+        }
+    }
+
+    /// Makes so many entries and signs them as one run.
+    pub fn run(&mut self, entries: usize) -> Run {
+        self.run_of(entries, "a night")
+    }
+
+    /// The same with data of the caller's choice, which go into every entry.
+    pub fn run_of(&mut self, entries: usize, data: &str) -> Run {
+        let previous = self.head();
+        let sequence = self.length() + 1;
+        let digest = data_digest::<Native>(data.as_bytes());
+        let entries: Vec<Entry> = (0..entries).map(|_| self.sealer.append(&digest)).collect();
+        Run {
+            device: self.device,
+            sequence,
+            previous,
+            entries: entries
+                .iter()
+                .map(|entry| RunEntry {
+                    digest: H256(entry.digest.0),
+                    tag: H256(entry.tag.0),
+                })
+                .collect(),
+            signature: Some(sign_head(&self.key, &self.sealer.head())),
+        }
+    }
+
+    /// Signs a run as it now stands: over the last link that follows from its own `previous`.
+    pub fn sign_again(&self, mut run: Run) -> Run {
+        let last = run.entries.iter().zip(run.sequence..).fold(
+            LinkHash(run.previous.0),
+            |previous, (entry, sequence)| {
+                hashchain::link::<Native>(
+                    sequence,
+                    &previous,
+                    &DataDigest(entry.digest.0),
+                    &Tag(entry.tag.0),
+                )
+            },
+        );
+        run.signature = Some(sign_head(&self.key, &last));
+        run
+    }
+}

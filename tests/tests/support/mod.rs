@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A node with a client, and a second way to talk to it that shares no code with the client.
+
+use std::collections::BTreeMap;
+
+use jsonrpsee::core::client::{ClientT, Error as WireError};
+use jsonrpsee::rpc_params;
+use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
+use mhealth_chain_client::{Account, ChainClient, Submitter, H256};
+use mhealth_tests::node::{Launch, Node};
+
+/// The study that a development chain begins with.
+pub const STUDY: u32 = 0;
+
+/// A running node and a client of it.
+pub struct Setting {
+    pub node: Node,
+    pub chain: ChainClient,
+}
+
+impl Setting {
+    /// On a chain that makes a block for every transaction.
+    pub async fn instant() -> Self {
+        Setting::start(Launch::instant()).await
+    }
+
+    pub async fn start(launch: Launch) -> Self {
+        let node = launch.start().expect("the node starts");
+        let chain = ChainClient::connect(&node.url())
+            .await
+            .expect("the node answers");
+        Setting { node, chain }
+    }
+
+    pub fn submitter(&self, well_known: &str) -> Submitter {
+        let account = Account::from_secret_uri(well_known).expect("it is well known");
+        self.chain.submitter(account)
+    }
+
+    /// The study's authentication server.
+    pub fn office(&self) -> Submitter {
+        self.submitter("//Charlie")
+    }
+
+    pub fn relay_account(&self) -> Account {
+        Account::from_secret_uri("//Dave").expect("it is well known")
+    }
+
+    /// One of the study's relays.
+    pub fn relay(&self) -> Submitter {
+        self.chain.submitter(self.relay_account())
+    }
+
+    pub async fn plain_json_rpc(&self) -> PlainJsonRpc {
+        let client = WsClientBuilder::new().build(self.node.url()).await;
+        PlainJsonRpc(client.expect("the node answers"))
+    }
+}
+
+/// JSON-RPC without the chain client.
+pub struct PlainJsonRpc(WsClient);
+
+impl PlainJsonRpc {
+    /// Hands a transaction to the pool; on refusal, the node's answer as it stands on the wire.
+    pub async fn submit(&self, transaction: &[u8]) -> Result<String, String> {
+        let transaction = format!("0x{}", hex::encode(transaction));
+        let answer = self
+            .0
+            .request("author_submitExtrinsic", rpc_params![transaction])
+            .await;
+        answer.map_err(|error| match error {
+            WireError::Call(error) => serde_json::to_string(&error).expect("it is JSON"),
+            error => error.to_string(),
+        })
+    }
+
+    /// All that these pallets store at the best block, by key.
+    pub async fn storage_of(&self, pallets: &[&str]) -> BTreeMap<String, String> {
+        let mut storage = BTreeMap::new();
+        for pallet in pallets {
+            let prefix = format!(
+                "0x{}",
+                hex::encode(sp_io::hashing::twox_128(pallet.as_bytes()))
+            );
+            let keys = self
+                .0
+                .request("state_getKeysPaged", rpc_params![prefix, 1000])
+                .await;
+            let keys: Vec<String> = keys.expect("the node answers");
+            for key in keys {
+                let value = self.0.request("state_getStorage", rpc_params![&key]).await;
+                storage.insert(key, value.expect("the node answers"));
+            }
+        }
+        storage
+    }
+}
+
+/// The block of this number is this one.
+pub async fn finalised_within(chain: &ChainClient, number: u64, hash: H256) {
+    let block = chain
+        .follow_from(number)
+        .next()
+        .await
+        .expect("it is finalised");
+    assert_eq!(block.hash, hash);
+}
