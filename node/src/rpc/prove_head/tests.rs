@@ -58,6 +58,10 @@ impl Chain {
             headers.push(header(number, parent, Hash::zero()));
         }
         let fork = header(1, headers[0].hash(), Hash::repeat_byte(1));
+        let known = headers.iter().chain([&fork]);
+        let known = known
+            .map(|header| (header.hash(), header.clone()))
+            .collect();
         let latest = headers
             .last()
             .map(|header| (header.hash(), justification(blocks)));
