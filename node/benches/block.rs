@@ -5,6 +5,8 @@
 //! The state lives in memory, so nothing of the database is in the figure. Run it with
 //! `cargo bench --workspace --bench block`.
 
+#![allow(missing_docs)] // criterion_group! makes a function without.
+
 use std::time::{Duration, Instant};
 
 use codec::{Decode, Encode};
@@ -61,7 +63,7 @@ impl Chain {
         let storage = builder
             .get_storage_for_patch(patch)
             .expect("a sound genesis");
-        let mut state = TestExternalities::new_with_code(code, storage);
+        let mut state = TestExternalities::<BlakeTwo256>::new_with_code(code, storage);
         let root = H256::from_slice(&state.backend.root().encode());
         state.commit_all().expect("nothing to commit");
         let parent = Header::new(0, Default::default(), root, H256::zero(), Digest::default());

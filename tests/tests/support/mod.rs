@@ -2,6 +2,9 @@
 
 //! A node with a client, and a second way to talk to it that shares no code with the client.
 
+// Every test program compiles this and uses its part of it.
+#![allow(dead_code, unreachable_pub)]
+
 use std::collections::BTreeMap;
 
 use jsonrpsee::core::client::{ClientT, Error as WireError};
