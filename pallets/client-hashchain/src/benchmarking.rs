@@ -116,7 +116,7 @@ fn run_behind(
 /// The pages are written directly: enrolling 32 devices for each of a thousand would take the benchmark's whole time.
 fn spread_devices<T: Config>(count: u32, key: impl Fn(u32) -> [u8; 32]) -> Vec<(DeviceId, H256)> {
     let template = enrol::<T>(new_key().0, None);
-    let record = Devices::<T>::get(template).expect("just enrolled; qed");
+    let mut record = Devices::<T>::get(template).expect("just enrolled; qed");
     let head = Pallet::<T>::head_of(template).expect("just enrolled; qed");
     let page: HeadPage = vec![head; HEADS_PER_PAGE as usize]
         .try_into()
@@ -125,11 +125,8 @@ fn spread_devices<T: Config>(count: u32, key: impl Fn(u32) -> [u8; 32]) -> Vec<(
         .map(|number| {
             let device = number * HEADS_PER_PAGE;
             HeadPages::<T>::insert(number, page.clone());
-            let record = DeviceRecordOf::<T> {
-                key: key(number),
-                ..record.clone()
-            };
-            Devices::<T>::insert(device, record);
+            record.key = key(number);
+            Devices::<T>::insert(device, &record);
             (device, head.hash)
         })
         .collect()
