@@ -162,8 +162,8 @@ impl<T: Config> Batch<T> {
 
     /// Keeps the evidence of a rival history and says why the run is refused.
     ///
-    /// Where the policy asks for signatures, an unsigned rival proves nothing and is not kept: a relay could otherwise
-    /// fill a device's list at will.
+    /// Where the policy asks for signatures, an unsigned rival is refused for the same reason, but proves nothing and is
+    /// not kept: a relay could otherwise fill a device's list at will.
     fn refuse_rival(
         &mut self,
         run: &Run,
@@ -171,9 +171,6 @@ impl<T: Config> Batch<T> {
         rules: Rules,
         divergence: Divergence,
     ) -> RefusalReason {
-        if let Err(reason) = check_signature::<T>(run, last_link, rules) {
-            return reason;
-        }
         let Divergence {
             sequence,
             recorded,
@@ -181,8 +178,8 @@ impl<T: Config> Batch<T> {
             rival_digest,
             reason,
         } = divergence;
-        if sequence == 0 {
-            // A foreign link 0 with nothing registered behind it: no second history, only a run of another chain.
+        // A foreign link 0 with nothing registered behind it is no second history, only a run of another chain.
+        if sequence == 0 || check_signature::<T>(run, last_link, rules).is_err() {
             return reason;
         }
         let signed = rules.device_signed || is_signed::<T>(run, last_link);

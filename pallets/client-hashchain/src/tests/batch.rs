@@ -115,7 +115,7 @@ fn an_unsigned_rival_proves_nothing_where_signatures_are_asked_for() {
         phone.registered(2);
         forged.signature = Some([0; 64]);
         let events = submit_batch(RELAY, vec![forged]);
-        assert_eq!(refusals(&events), [(0, RefusalReason::BadSignature)]);
+        assert_eq!(refusals(&events), [(0, RefusalReason::Fork)]);
         assert!(Conflicts::<Test>::get(phone.id).is_empty());
         assert_eq!(status(phone.id), DeviceStatus::Active);
     });
