@@ -43,6 +43,9 @@ impl FromStr for Sealing {
     }
 }
 
+/// How long a transaction may wait at most for a block under [`Sealing::Instant`] when its arrival went unnoticed.
+const SECOND_LOOK: Duration = Duration::from_millis(100);
+
 type Commands = Pin<Box<dyn Stream<Item = EngineCommand<Hash>> + Send>>;
 
 /// What sealing works with.
@@ -92,25 +95,31 @@ fn commands(
 ) -> Commands {
     match sealing {
         Sealing::Manual => requests.boxed(),
-        Sealing::Instant => pool
-            .import_notification_stream()
-            // What arrives while a block is made goes into the next one together.
-            .ready_chunks(1_024)
-            .filter(move |_| {
-                let waiting = pool.status().ready > 0;
-                async move { waiting }
-            })
-            .map(|_| seal(false))
-            .boxed(),
-        Sealing::Interval(milliseconds) => {
-            let period = Duration::from_millis(milliseconds.get());
-            stream::unfold((), move |()| async move {
-                futures_timer::Delay::new(period).await;
-                Some((seal(true), ()))
-            })
-            .boxed()
+        Sealing::Instant => {
+            // The pool may tell of a transaction before its view of the newest block has it; the clock finds that one.
+            let arrivals = pool.import_notification_stream().map(|_| ());
+            stream::select(arrivals, every(SECOND_LOOK))
+                // What arrives while a block is made goes into the next one together.
+                .ready_chunks(1_024)
+                .filter(move |_| {
+                    let waiting = pool.status().ready > 0;
+                    async move { waiting }
+                })
+                .map(|_| seal(false))
+                .boxed()
         }
+        Sealing::Interval(milliseconds) => every(Duration::from_millis(milliseconds.get()))
+            .map(|()| seal(true))
+            .boxed(),
     }
+}
+
+/// A tick every so often.
+fn every(period: Duration) -> impl Stream<Item = ()> + Send {
+    stream::unfold((), move |()| async move {
+        futures_timer::Delay::new(period).await;
+        Some(((), ()))
+    })
 }
 
 fn seal(create_empty: bool) -> EngineCommand<Hash> {
