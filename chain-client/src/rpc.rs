@@ -222,7 +222,7 @@ impl Rpc {
                     Error::StatePruned {
                         block: block.name(),
                     }
-                } else if text.contains("UnknownBlock") {
+                } else if text.contains("UnknownBlock") || text.contains("unknown Block") {
                     unknown_block(block)
                 } else {
                     Error::protocol(method, format!("error {}, {text}", answer.code))
