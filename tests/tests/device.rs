@@ -306,8 +306,8 @@ fn without_node_and_state_there_is_nothing_to_do() {
     cohort
         .simulate(&["--patience", "0"])
         .assert_failed(3, "node_unreachable");
-    cohort
-        .simulate(&["--node", "http://nowhere"])
+    Cohort::at("http://nowhere")
+        .simulate(&[])
         .assert_failed(2, "bad_url");
     cohort.run("check", &[]).assert_failed(5, "state_missing");
     assert!(!cohort.state().exists());
@@ -333,7 +333,10 @@ async fn another_chain_is_refused_and_nothing_is_written() {
         .assert_failed(4, "state_of_another_study");
     let before = std::fs::read(cohort.state()).expect("it is there");
 
-    let local = Launch::local("alice").start().expect("the node starts");
+    let local = Launch::local("alice")
+        .arg("--unsafe-force-node-key-generation")
+        .start()
+        .expect("the node starts");
     let moved = Cohort {
         url: local.url(),
         ..cohort
