@@ -186,7 +186,7 @@ impl FakeNode {
                 let extrinsics: Vec<_> = extrinsics.map(hex_of).collect();
                 json!({
                     "block": { "header": state.header(number), "extrinsics": extrinsics },
-                    "justifications": null,
+                    "justifications": [[[70, 82, 78, 75], [1, 2, 3]]],
                 })
             }
             "state_getRuntimeVersion" => json!({ "specVersion": 100, "transactionVersion": 1 }),

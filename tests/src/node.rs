@@ -32,7 +32,10 @@ pub struct Launch {
 impl Launch {
     /// A development chain whose blocks are made when a transaction arrives and are final at once.
     pub fn instant() -> Self {
-        Launch::consensus().arg("--sealing").arg("instant")
+        // The fork-aware pool may hold a transaction back until the next block, which on such a chain never comes.
+        Launch::consensus()
+            .arg("--sealing=instant")
+            .arg("--pool-type=single-state")
     }
 
     /// A development chain with one validator, Alice, and real Aura and GRANDPA: a block every two seconds.

@@ -2,9 +2,11 @@
 
 //! A phone as the chain sees one: it chains entries and signs runs.
 
-use anyhow::{anyhow, Result};
+use anyhow::{anyhow, Context, Result};
 use ed25519_dalek::SigningKey;
-use hashchain::{data_digest, sign_head, DataDigest, Entry, LinkHash, Native, Sealer, Secret, Tag};
+use hashchain::{
+    data_digest, sign_head, DataDigest, Entry, LinkHash, Native, RatchetKey, Sealer, Secret, Tag,
+};
 use mhealth_chain_client::{
     calls, Account, Call, ChainClient, ChainEvent, Run, RunEntry, Submitter, H256,
 };
@@ -92,6 +94,19 @@ impl Phone {
             device: self.device,
             sealer: Sealer::begin(LinkHash(genesis.0), &self.secret),
         }
+    }
+
+    /// The same phone, which believes that its latest entry has another link: what it makes now follows no entry that was
+    /// ever registered.
+    pub fn astray(&self, head: H256) -> Result<Self> {
+        let key =
+            RatchetKey::at(&self.secret, self.length()).context("no phone lives that long")?;
+        Ok(Phone {
+            key: self.key.clone(),
+            secret: Secret::from_bytes(self.secret.expose()),
+            device: self.device,
+            sealer: Sealer::resume(LinkHash(head.0), key),
+        })
     }
 
     /// Makes so many entries and signs them as one run.

@@ -213,8 +213,9 @@ async fn a_run_with_another_previous_is_refused_over_plain_json_rpc_and_changes_
         .await
         .expect("registered");
 
-    let mut forged = phone.run(1);
-    forged.previous = H256::repeat_byte(0x66);
+    let elsewhere = H256::repeat_byte(0x66);
+    let forged = phone.astray(elsewhere).expect("early").run(1);
+    assert_eq!((forged.sequence, forged.previous), (3, elsewhere));
     let relay = setting.relay_account();
     let nonce = setting.chain.next_nonce(&relay.id()).await.expect("read");
     let signed = setting
