@@ -4,7 +4,16 @@
 //! A device signs its own transactions with its device key, whose account the chain admitted at enrolment. Enrolments are
 //! signed by an authentication server of the study, here by an account that the caller holds.
 
-use futures::{stream, StreamExt};
+use std::{
+    future::Future,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use futures::{
+    future::{self, Either},
+    stream, StreamExt,
+};
 use hashchain::{DataDigest, LinkHash};
 use mhealth_chain_client::{
     calls, Account, Call, ChainClient, ConnectOptions, Error, Patience, Run, RunEntry, Submission,
@@ -23,15 +32,24 @@ use crate::{
 /// Requests that are under way at a time.
 const AT_A_TIME: usize = 32;
 
+/// How often to look whether the chain still finalises blocks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Blocks take seconds; less patience than this would give up a chain that works.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(15);
+
 /// A node, and who enrols devices.
 #[derive(Debug)]
 pub struct Direct {
     client: ChainClient,
     enroller: Option<Account>,
+    /// How long to wait for the next finalised block.
+    patience: Duration,
 }
 
 impl Direct {
-    /// Connects to the node at a WebSocket address. With `genesis`, the node must follow that chain.
+    /// Connects to the node at a WebSocket address. With `genesis`, the node must follow that chain. What waits for
+    /// transactions gives up when no block was finalised for as long as `patience` allows a connection to be lost.
     pub async fn connect(
         url: &str,
         genesis: Option<[u8; 32]>,
@@ -45,6 +63,7 @@ impl Direct {
         Ok(Self {
             client,
             enroller: None,
+            patience: patience.reconnect.max(SHORTEST_PATIENCE),
         })
     }
 
@@ -161,8 +180,10 @@ impl Chain for Direct {
             async move { verdict(office.submit(call).await).await }
         };
         let enrolments: Vec<_> = devices.iter().map(enrol).collect();
-        let verdicts: Vec<_> = stream::iter(enrolments).buffered(AT_A_TIME).collect().await;
-        verdicts.into_iter().collect()
+        let verdicts = stream::iter(enrolments)
+            .buffered(AT_A_TIME)
+            .collect::<Vec<_>>();
+        self.watched(verdicts).await?.into_iter().collect()
     }
 
     async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict>>, ChainFault> {
@@ -171,12 +192,45 @@ impl Chain for Direct {
             let submitter = self.client.submitter(account);
             async move { send_runs(&submitter, upload.device, upload.runs).await }
         };
-        let verdicts: Vec<_> = stream::iter(uploads)
+        let verdicts = stream::iter(uploads)
             .map(send)
             .buffered(AT_A_TIME)
-            .collect()
-            .await;
-        verdicts.into_iter().collect()
+            .collect::<Vec<_>>();
+        self.watched(verdicts).await?.into_iter().collect()
+    }
+}
+
+impl Direct {
+    /// Does some work that waits for finalised blocks, and gives it up when there are none.
+    async fn watched<T>(&self, work: impl Future<Output = T>) -> Result<T, ChainFault> {
+        let work = pin!(work);
+        let stall = pin!(self.stall());
+        match future::select(work, stall).await {
+            Either::Left((done, _)) => Ok(done),
+            Either::Right(((), _)) => Err(ChainFault {
+                code: "chain_stalled".into(),
+                message: format!(
+                    "The chain has finalised no block for {} seconds, although transactions wait. Whether they will be \
+                     recorded is open.",
+                    self.patience.as_secs()
+                ),
+                passing: true,
+            }),
+        }
+    }
+
+    /// Ends when no block was finalised for as long as `patience` says. A node that cannot be reached is no stall: the
+    /// client has its own patience with it.
+    async fn stall(&self) {
+        let mut last = None;
+        let mut since = Instant::now();
+        while since.elapsed() < self.patience {
+            tokio::time::sleep(LOOK).await;
+            let block = self.client.finalised().await.ok();
+            if block.is_none() || block != last {
+                (last, since) = (block, Instant::now());
+            }
+        }
     }
 }
 

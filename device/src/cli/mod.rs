@@ -146,7 +146,7 @@ struct Node {
     /// Hash of the chain's genesis block; any other chain is refused. A state file remembers its own.
     #[arg(long, value_name = "HASH", value_parser = hash)]
     genesis: Option<[u8; 32]>,
-    /// Wait this long for a node that is not there, or went away, before giving up.
+    /// Wait this long for a node that is not there or went away, and for the next finalised block, before giving up.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
 }

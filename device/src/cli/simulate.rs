@@ -257,7 +257,7 @@ async fn register_once(
 
 /// Faults that the client does not sit out itself.
 fn may_pass(fault: &ChainFault) -> bool {
-    fault.passing && fault.code != "node_unreachable"
+    fault.passing && !["node_unreachable", "chain_stalled"].contains(&fault.code.as_str())
 }
 
 async fn enroller(options: &Simulate, chain: &Direct) -> Result<Option<Account>, Failure> {
