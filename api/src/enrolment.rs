@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Enrolment with an authentication server.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Base64, BlockRef, Hash, Key, Policy, SignatureBytes};
+
+/// `POST /v1/code`: asks what an enrolment code is for, without using it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CodeTermsRequest {
+    /// The code, as staff handed it out.
+    pub code: String,
+}
+
+/// What a device must know before it can make the link 0 of its hashchain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CodeTerms {
+    /// Hash of the chain's genesis block.
+    pub chain: Hash,
+    /// The study that the code is for.
+    pub study: u32,
+    /// What the chain demands of the study's runs.
+    pub policy: Policy,
+    /// X25519 key to which the device escrows its secret.
+    pub auditor_key: Key,
+    /// X25519 key of the participant, to which payloads are sealed; none in studies with plain envelopes.
+    pub participant_key: Option<Key>,
+    /// The retired device whose hashchain this one goes on from.
+    pub predecessor: Option<Predecessor>,
+    /// When the code expires, in seconds since 1970.
+    pub expires_at: u64,
+}
+
+/// A retired device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Predecessor {
+    /// Its number on the chain.
+    pub device: u32,
+    /// Link of its last trusted entry.
+    pub head: Hash,
+}
+
+/// `POST /v1/enrol`: a new device redeems its code. Asking again with the same key and content gives the same answer.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EnrolRequest {
+    /// The code, as staff handed it out.
+    pub code: String,
+    /// The device's Ed25519 public key.
+    pub device_key: Key,
+    /// `H("secret", S)`.
+    pub secret_commitment: Hash,
+    /// S, sealed to the study's auditor.
+    pub escrow: Base64,
+    /// The device's signature over [`enrolment_message`]: it possesses the key.
+    pub proof: SignatureBytes,
+}
+
+/// The device stands on the chain, finalised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Enrolled {
+    /// Its number on the chain.
+    pub device: u32,
+    /// The study that it belongs to.
+    pub study: u32,
+    /// Link 0 of its hashchain, computed by the chain. The device compares it with its own.
+    pub genesis: Hash,
+    /// A finalised block that has it.
+    pub block: BlockRef,
+}
+
+/// What a device signs to enrol: `enc("enrol", chain, u32 study, code, key, commitment, H("escrow", escrow))`.
+///
+/// The label sets it apart from the head of a run, so neither signature passes for the other.
+pub fn enrolment_message(chain: &Hash, study: u32, request: &EnrolRequest) -> Vec<u8> {
+    let escrow = hashchain::escrow_commitment::<hashchain::Native>(&request.escrow.0);
+    hashchain::encoding::encode(
+        "enrol",
+        &[
+            &chain.0,
+            &study.to_be_bytes(),
+            request.code.as_bytes(),
+            &request.device_key.0,
+            &request.secret_commitment.0,
+            &escrow,
+        ],
+    )
+}

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What devices, authentication servers and relays say to each other over HTTP: messages, proofs, tokens, error codes.
+//!
+//! `docs/device-api.md` is the normative text for those who write clients. Servers and the device library share these
+//! types, so neither can drift from the other.
+//!
+//! Keys, hashes, tags and signatures are hexadecimal with `0x`, as everywhere on this chain. Envelopes and escrows are
+//! standard base64 with padding (RFC 4648, section 4). Times are seconds since 1970-01-01T00:00:00Z. Members that a
+//! message does not know are refused.
+
+mod bytes;
+mod enrolment;
+mod problem;
+mod runs;
+mod study;
+mod token;
+
+pub use bytes::{Base64, Hash, InvalidBytes, Key, Nonce, SignatureBytes};
+pub use enrolment::{
+    enrolment_message, CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled, Predecessor,
+};
+pub use problem::{Code, Problem, PROBLEM_MEDIA_TYPE};
+pub use runs::{
+    run_id, BareRecord, BlockRef, ChainHead, DeviceHeads, DeviceOnChain, ExportedEntry,
+    ExportedRun, Head, RegisteredEntry, RunEntry, RunState, RunStatus, RunUpload,
+};
+pub use study::{Policy, StudyTerms};
+pub use token::{
+    token_message, Claims, Confirmation, Jwk, JwkSet, TokenAnswer, TokenRequest, RELAY_AUDIENCE,
+};

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Errors as `application/problem+json` (RFC 9457), each with a stable code.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Head;
+
+/// The media type of a [`Problem`].
+pub const PROBLEM_MEDIA_TYPE: &str = "application/problem+json";
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal, $title:literal;)*) => {
+        /// What went wrong. The texts are part of the interface and never change.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The stable text.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The HTTP status that goes with it.
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$name => $status,)* }
+            }
+
+            /// One sentence for people.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The body is not JSON.
+    MalformedJson = "malformed_json", 400, "The body is not JSON.";
+    /// The JSON is not the message that this address takes.
+    InvalidMessage = "invalid_message", 422, "A member of the message is missing, unknown or of the wrong form.";
+    /// A parameter of the address is not what it should be.
+    InvalidParameter = "invalid_parameter", 400, "A parameter of the address has the wrong form.";
+    /// Not `application/json`.
+    UnsupportedMediaType = "unsupported_media_type", 415, "The body must be application/json.";
+    /// The body exceeds the limit.
+    BodyTooLarge = "body_too_large", 413, "The body is larger than this server takes.";
+    /// Nothing is at this address.
+    NotFound = "not_found", 404, "Nothing is at this address.";
+    /// The address takes another method.
+    MethodNotAllowed = "method_not_allowed", 405, "This address takes another method.";
+    /// The request did not arrive in time.
+    RequestTimeout = "request_timeout", 408, "The request did not arrive in time.";
+    /// More requests than this caller may send.
+    TooManyRequests = "too_many_requests", 429, "Too many requests; wait as long as Retry-After says.";
+    /// A queue is full.
+    Overloaded = "overloaded", 503, "The server has as much to do as it can keep; wait as long as Retry-After says.";
+    /// The chain cannot be reached.
+    ChainUnavailable = "chain_unavailable", 503, "The chain cannot be reached at present.";
+    /// The database does not answer.
+    StorageUnavailable = "storage_unavailable", 503, "The database does not take anything at present.";
+    /// The server stops.
+    ShuttingDown = "shutting_down", 503, "The server is stopping.";
+    /// A fault of the server.
+    Internal = "internal", 500, "The server failed; what it acknowledged before is not affected.";
+
+    /// No credentials.
+    MissingCredentials = "missing_credentials", 401, "Credentials are missing.";
+    /// Credentials that nobody has.
+    InvalidCredentials = "invalid_credentials", 401, "The credentials are not valid.";
+    /// Credentials of another role.
+    Forbidden = "forbidden", 403, "These credentials do not allow this.";
+    /// Not a token that this server's authentication servers signed.
+    InvalidToken = "invalid_token", 401, "The token is not valid.";
+    /// Its time is over.
+    TokenExpired = "token_expired", 401, "The token has expired; get a new one.";
+    /// Its time has not come.
+    TokenNotYetValid = "token_not_yet_valid", 401, "The token is not valid yet; compare the clocks.";
+    /// Issued by a server that this relay does not trust.
+    UnknownIssuer = "unknown_issuer", 401, "The token's issuer is not one that this relay trusts.";
+    /// Issued for another audience.
+    WrongAudience = "wrong_audience", 401, "The token is for another audience.";
+    /// Issued for another chain.
+    WrongChain = "wrong_chain", 409, "This is for another chain.";
+    /// Issued for another device.
+    WrongDevice = "wrong_device", 403, "The token is another device's.";
+    /// Issued for another study.
+    WrongStudy = "wrong_study", 403, "The device belongs to another study.";
+
+    /// Nobody issued this code.
+    UnknownCode = "unknown_code", 404, "No such enrolment code was issued.";
+    /// The code's time is over.
+    CodeExpired = "code_expired", 410, "The enrolment code has expired.";
+    /// The code was used by another device, or with another content.
+    CodeUsed = "code_used", 409, "The enrolment code was used before.";
+    /// Staff took the code back.
+    CodeRevoked = "code_revoked", 410, "The enrolment code was revoked.";
+    /// The key is enrolled already.
+    KeyInUse = "key_in_use", 409, "A device with this key is enrolled already.";
+    /// A key that nobody can prove anything with.
+    WeakKey = "weak_key", 422, "The device key is weak and proves nothing.";
+    /// The signature is not the device's.
+    InvalidProof = "invalid_proof", 401, "The proof of possession is not a signature by the device's key.";
+    /// The proof was seen before.
+    ReplayedProof = "replayed_proof", 409, "This proof was used before; make a new one.";
+    /// The device's clock is off.
+    ClockSkew = "clock_skew", 401, "The device's clock and the server's are too far apart.";
+    /// The escrow has the wrong length.
+    InvalidEscrow = "invalid_escrow", 422, "The escrow does not have the length of an escrowed secret.";
+
+    /// No such device.
+    UnknownDevice = "unknown_device", 404, "No device has this number.";
+    /// No such study.
+    UnknownStudy = "unknown_study", 404, "No study has this number.";
+    /// No such run.
+    UnknownRun = "unknown_run", 404, "This server has no such run.";
+    /// The device is suspended.
+    DeviceSuspended = "device_suspended", 403, "The device is suspended.";
+    /// The device is retired.
+    DeviceRetired = "device_retired", 403, "The device is retired.";
+    /// The study takes no entries.
+    StudyClosed = "study_closed", 403, "The study is closed.";
+    /// What was asked does not fit the device's state.
+    InvalidState = "invalid_state", 409, "The device's state does not allow this.";
+    /// The chain refused what the server submitted.
+    RefusedByChain = "refused_by_chain", 409, "The chain refused this.";
+
+    /// A run without entries.
+    EmptyRun = "empty_run", 422, "The run has no entry.";
+    /// A run with too many entries.
+    RunTooLong = "run_too_long", 422, "The run has more entries than a run may have.";
+    /// Sequences start at 1.
+    InvalidSequence = "invalid_sequence", 422, "Sequences start at 1 and end at 2^63 - 1.";
+    /// The envelope is not what its digest says.
+    DigestMismatch = "digest_mismatch", 422, "An envelope does not have the digest that its entry says.";
+    /// The study asks for a signature.
+    MissingSignature = "missing_signature", 422, "Runs of this study carry the device's signature.";
+    /// The signature is not the device's over the last link.
+    BadSignature = "bad_signature", 422, "The signature is not the device's over the run's last link.";
+    /// Entries before the run are missing.
+    Gap = "gap", 409, "Entries before this run are missing; send from the head on.";
+    /// The device has too many rivals of its own history stored.
+    TooManyConflicts = "too_many_conflicts", 409, "This device has as many conflicting runs as the relay keeps.";
+    /// The relay does not chain on behalf of devices.
+    NotChainedHere = "not_chained_here", 403, "This relay takes chained runs only.";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Code {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|code| code.as_str() == text)
+            .ok_or(())
+    }
+}
+
+/// An error as a client sees it. Inner details stay with the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail} ({code})")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// `urn:mhealth-chain:problem:` and the code.
+    #[serde(rename = "type")]
+    pub type_uri: String,
+    /// The code's sentence.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong with this very request.
+    pub detail: String,
+    /// The stable code, listed in `docs/device-api.md`.
+    pub code: String,
+    /// With `gap`: the relay's head of the device, from which to send.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
+    /// With `clock_skew`: the server's clock, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_time: Option<u64>,
+}
+
+impl Problem {
+    /// A problem that its code explains.
+    pub fn new(code: Code) -> Self {
+        Self::with_detail(code, code.title())
+    }
+
+    /// A problem with a sentence on this very request. It must not contain patient data, secrets or inner errors.
+    pub fn with_detail(code: Code, detail: impl Into<String>) -> Self {
+        Self {
+            type_uri: format!("urn:mhealth-chain:problem:{code}"),
+            title: code.title().into(),
+            status: code.status(),
+            detail: detail.into(),
+            code: code.as_str().into(),
+            head: None,
+            server_time: None,
+        }
+    }
+
+    /// The code; none if this library does not know it.
+    pub fn known_code(&self) -> Option<Code> {
+        self.code.parse().ok()
+    }
+}
+
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Self::new(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_read_back_from_its_text() {
+        for code in Code::ALL {
+            assert_eq!(code.as_str().parse(), Ok(*code));
+            assert!((400..600).contains(&code.status()), "{code}");
+        }
+        assert_eq!("no_such_code".parse::<Code>(), Err(()));
+    }
+
+    #[test]
+    fn a_problem_is_read_back_as_it_was_written() {
+        for code in Code::ALL {
+            let problem = Problem::new(*code);
+            let json = serde_json::to_string(&problem).unwrap();
+            assert_eq!(serde_json::from_str::<Problem>(&json).unwrap(), problem);
+            assert_eq!(problem.known_code(), Some(*code));
+        }
+    }
+}

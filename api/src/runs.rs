@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Runs on their way through a relay, and what a relay tells of the chain.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Base64, Hash, Key, SignatureBytes};
+
+/// `POST /v1/runs`: consecutive entries of one device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunUpload {
+    /// The device's number on the chain.
+    pub device: u32,
+    /// Sequence of the first entry, from 1.
+    pub sequence: u64,
+    /// Link of the entry before the first, or link 0.
+    pub previous: Hash,
+    /// The entries, oldest first; at most 256.
+    pub entries: Vec<RunEntry>,
+    /// The device's signature over `enc("head", link of the last entry)`; may be absent in studies that do not ask for
+    /// it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureBytes>,
+}
+
+/// One entry with its data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunEntry {
+    /// `H("data", envelope)`.
+    pub digest: Hash,
+    /// The tag that only a holder of the device's secret can make.
+    pub tag: Hash,
+    /// The sealed data.
+    pub envelope: Base64,
+}
+
+/// `POST /v1/records`: data that the relay is to chain on the device's behalf, in the topologies of Figures 2a and 2b
+/// only. Nothing protects such data on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BareRecord {
+    /// The device's number on the chain.
+    pub device: u32,
+    /// The device's own count, from 1: the same record sent again is stored once.
+    pub sequence: u64,
+    /// The data.
+    pub envelope: Base64,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum RunState {
+    /// Stored durably; not yet sent to the chain.
+    Pending,
+    /// In an extrinsic that is on its way into a block.
+    Submitted,
+    /// Registered in a finalised block, by this extrinsic or before.
+    Finalised,
+    /// Refused by the chain. The run and its envelopes are kept.
+    Refused,
+    /// Refused because it contradicts what stands registered. The run and its envelopes are kept as evidence.
+    Conflicting,
+}
+
+/// A run's state and receipt: the answer to an upload and to `GET /v1/runs/{run}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RunStatus {
+    /// Names the run by its content: [`run_id`].
+    pub run: Hash,
+    /// The device whose entries these are.
+    pub device: u32,
+    /// Sequence of the first entry.
+    pub sequence: u64,
+    /// How many entries.
+    pub entries: u32,
+    /// Link of the last entry.
+    pub head: Hash,
+    /// Where it stands.
+    pub state: RunState,
+    /// The finalised block that settled it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub block: Option<BlockRef>,
+    /// The extrinsic of that block that brought it. None when somebody else's had registered it before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extrinsic_index: Option<u32>,
+    /// Why the chain refused it: a name of the chain's metadata, such as `PreviousIsNotHead`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BlockRef {
+    /// Its number.
+    pub number: u64,
+    /// Its hash.
+    pub hash: Hash,
+}
+
+/// The end of a device's hashchain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Head {
+    /// Number of entries.
+    pub length: u64,
+    /// Link of the latest entry, or link 0.
+    pub hash: Hash,
+}
+
+/// A head as it stands in a finalised block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ChainHead {
+    /// The head.
+    pub head: Head,
+    /// The finalised block.
+    pub block: BlockRef,
+}
+
+/// `GET /v1/devices/{device}/head`: a device's head as the relay and as the chain see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeviceHeads {
+    /// The device.
+    pub device: u32,
+    /// With everything that the relay has accepted.
+    pub relay: Head,
+    /// Finalised.
+    pub chain: ChainHead,
+}
+
+/// `GET /v1/keys/{key}` and `GET /v1/devices/{device}`: a device as it stands finalised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DeviceOnChain {
+    /// Its number.
+    pub device: u32,
+    /// The study that it belongs to.
+    pub study: u32,
+    /// Its Ed25519 public key.
+    pub key: Key,
+    /// Link 0 of its hashchain.
+    pub genesis: Hash,
+    /// `active`, `suspended` or `retired`.
+    pub status: String,
+    /// Its head and the block that has it.
+    pub chain: ChainHead,
+}
+
+/// A registered entry: an element of the answer to `GET /v1/devices/{device}/entries?from=&count=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RegisteredEntry {
+    /// Its place in the device's hashchain, from 1.
+    pub sequence: u64,
+    /// `H("data", envelope)`.
+    pub digest: Hash,
+    /// Its link.
+    pub hash: Hash,
+}
+
+/// A line of `GET /v1/export`: a run as the relay keeps it, whatever became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ExportedRun {
+    /// To go on from here, ask for `after=` this.
+    pub cursor: u64,
+    /// Its state and receipt.
+    pub status: RunStatus,
+    /// The device's study.
+    pub study: u32,
+    /// Link of the entry before the first.
+    pub previous: Hash,
+    /// The entries with their envelopes.
+    pub entries: Vec<ExportedEntry>,
+    /// The device's signature, when the run carries one.
+    pub signature: Option<SignatureBytes>,
+    /// When the relay stored it, in seconds since 1970.
+    pub received_at: u64,
+}
+
+/// An entry of an exported run.
+pub type ExportedEntry = RunEntry;
+
+/// Names a run by its content: `H("run", u32 device, u64 sequence, previous, link of the last entry)`. The last link
+/// binds every entry, and a digest binds each envelope.
+pub fn run_id(device: u32, sequence: u64, previous: &Hash, head: &Hash) -> Hash {
+    Hash(hashchain::encoding::hash::<hashchain::Native>(
+        "run",
+        &[
+            &device.to_be_bytes(),
+            &sequence.to_be_bytes(),
+            &previous.0,
+            &head.0,
+        ],
+    ))
+}

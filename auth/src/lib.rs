@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The authentication server: enrols devices and issues their authentication keys.

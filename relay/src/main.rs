@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The binary `mhealth-relay`.
+
+fn main() {}
