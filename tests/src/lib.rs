@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What the tests of the whole system share: real nodes, and phones that write to them.
+//! What the tests of the whole system share: real nodes, servers and databases, and phones that write to them.
 
+mod log;
 pub mod node;
 pub mod phone;
+pub mod postgres;
+pub mod process;

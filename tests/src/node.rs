@@ -2,25 +2,22 @@
 
 //! Runs the real `mhealth-node`: on a free port, in a directory of its own, and gone when it is dropped.
 
-use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{anyhow, bail, Context, Result};
 use tempfile::TempDir;
+
+use crate::log::Log;
+use crate::process;
 
 /// Names the node's binary when it is not where cargo puts it.
 pub const NODE_VARIABLE: &str = "MHEALTH_NODE";
 
 /// Until then a node must serve JSON-RPC, and until then it must have stopped when asked to.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Lines of a node's log that are kept to be shown when something fails.
-const LOG_LINES: usize = 2_000;
 
 /// How to start a node.
 #[derive(Clone, Debug)]
@@ -140,7 +137,7 @@ impl Node {
 
     /// Waits until it has logged a line that contains this text, since it was started last, and returns the line.
     pub fn wait_for_log(&self, text: &str) -> Result<String> {
-        self.log.wait_for(text, PATIENCE)
+        self.log.wait_for("the node", text, PATIENCE)
     }
 
     /// Kills it, as a power cut would (`kill -9`), and waits until it is gone.
@@ -157,24 +154,8 @@ impl Node {
         let Some(mut child) = self.child.take() else {
             return Ok(());
         };
-        // The standard library sends no other signal than KILL.
-        let signalled = Command::new("sh")
-            .arg("-c")
-            .arg(format!("kill -TERM {}", child.id()))
-            .status()?;
-        if !signalled.success() {
-            bail!("the node could not be asked to stop");
-        }
-        let deadline = Instant::now() + PATIENCE;
-        while child.try_wait()?.is_none() {
-            if Instant::now() > deadline {
-                child.kill()?;
-                child.wait()?;
-                bail!("the node did not stop within {PATIENCE:?}:\n{}", self.log());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        process::end(&mut child, "TERM", PATIENCE)
+            .with_context(|| format!("the node did not stop:\n{}", self.log()))
     }
 
     /// Starts it again after [`Node::kill`] or [`Node::stop`]: same database, same address.
@@ -201,16 +182,8 @@ impl Node {
             .take()
             .ok_or_else(|| anyhow!("the node has no log"))?;
         self.child = Some(child);
-        let log = self.log.clone();
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                log.push(line);
-            }
-            log.end();
-        });
-        let line = self
-            .log
-            .wait_for("Running JSON-RPC server: addr=", PATIENCE)?;
+        self.log.read(stderr);
+        let line = self.wait_for_log("Running JSON-RPC server: addr=")?;
         self.rpc_port = port_in(&line).ok_or_else(|| anyhow!("no port in {line:?}"))?;
         Ok(())
     }
@@ -249,64 +222,6 @@ fn port_in(line: &str) -> Option<u16> {
     first.trim().rsplit(':').next()?.parse().ok()
 }
 
-/// What a node logs, to be waited for.
-#[derive(Clone, Default)]
-struct Log(Arc<(Mutex<Lines>, Condvar)>);
-
-#[derive(Default)]
-struct Lines {
-    lines: VecDeque<String>,
-    ended: bool,
-}
-
-impl Log {
-    fn push(&self, line: String) {
-        let mut log = self.lock();
-        if log.lines.len() == LOG_LINES {
-            log.lines.pop_front();
-        }
-        log.lines.push_back(line);
-        self.0 .1.notify_all();
-    }
-
-    fn end(&self) {
-        self.lock().ended = true;
-        self.0 .1.notify_all();
-    }
-
-    fn text(&self) -> String {
-        let log = self.lock();
-        log.lines
-            .iter()
-            .fold(String::new(), |text, line| text + line + "\n")
-    }
-
-    fn wait_for(&self, text: &str, patience: Duration) -> Result<String> {
-        let deadline = Instant::now() + patience;
-        let mut log = self.lock();
-        loop {
-            if let Some(line) = log.lines.iter().find(|line| line.contains(text)) {
-                return Ok(line.clone());
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if log.ended || left.is_zero() {
-                let why = if log.ended { "ended" } else { "went on" };
-                drop(log);
-                bail!("the node {why} without logging {text:?}:\n{}", self.text());
-            }
-            let waited = self.0 .1.wait_timeout(log, left);
-            log = waited.map_err(|_| anyhow!("the log's reader panicked"))?.0;
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Lines> {
-        self.0
-             .0
-            .lock()
-            .expect("no holder of this lock panics; qed")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,18 +235,5 @@ mod tests {
             Some(9944)
         );
         assert_eq!(port_in("something else"), None);
-    }
-
-    #[test]
-    fn waiting_for_a_line_ends_when_the_log_does() {
-        let log = Log::default();
-        log.push("one line".into());
-        log.end();
-        assert_eq!(
-            log.wait_for("one", PATIENCE).expect("it is there"),
-            "one line"
-        );
-        let error = log.wait_for("two", PATIENCE).expect_err("it never comes");
-        assert!(error.to_string().contains("one line"), "{error}");
     }
 }
