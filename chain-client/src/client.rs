@@ -11,14 +11,14 @@ use subxt::rpcs::client::RpcClient;
 use subxt::utils::{AccountId32, H256};
 
 use crate::nonce::Line;
-use crate::rpc::{Rpc, Version};
+use crate::rpc::{Handed, Rpc, Version};
 use crate::runtime::Runtime;
 use crate::submitter::sign;
 use crate::tracker::{Checkpoint, Tracker};
 use crate::transport::{Generation, Patience, Transport};
 use crate::types::{BlockId, ConflictView, DeviceView, EntryView, HeadView, StudyView};
 use crate::view::ChainView;
-use crate::{Account, Call, Error, Follower, Submitter, SubmitterOptions};
+use crate::{Account, Call, Error, Follower, SignedTransaction, Submitter, SubmitterOptions};
 
 /// How to connect.
 #[derive(Clone, Copy, Debug, Default)]
@@ -209,9 +209,32 @@ impl ChainClient {
         call: &Call,
         nonce: u64,
     ) -> Result<Vec<u8>, Error> {
-        let checkpoint = Checkpoint::fetch(self).await?;
         let era = SubmitterOptions::default().era;
-        Ok(sign(call, account, nonce, era, &checkpoint)?.bytes.to_vec())
+        Ok(self.sign(account, call, nonce, era).await?.bytes.to_vec())
+    }
+
+    /// Signs a transaction that is valid for so many blocks, a power of two from 4 to 4,096, and tells when it expires.
+    ///
+    /// For programs that store a transaction before they send it, and look after it by themselves.
+    pub async fn sign(
+        &self,
+        account: &Account,
+        call: &Call,
+        nonce: u64,
+        era: u64,
+    ) -> Result<SignedTransaction, Error> {
+        let checkpoint = Checkpoint::fetch(self).await?;
+        sign(call, account, nonce, era, &checkpoint)
+    }
+
+    /// Hands the bytes of a signed transaction to the node, once. The same bytes may be handed over as often as need be.
+    pub async fn send(&self, transaction: &[u8]) -> Result<Handed, Error> {
+        self.inner.rpc.submit(transaction).await
+    }
+
+    /// Hash of the node's best block of that number; none if the node has no such block.
+    pub async fn block_hash(&self, number: u64) -> Result<Option<H256>, Error> {
+        self.inner.rpc.block_hash(number).await
     }
 
     /// Any other JSON-RPC method of the node.

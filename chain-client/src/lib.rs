@@ -59,8 +59,9 @@ pub use error::{DispatchRefusal, Error};
 pub use event::ChainEvent;
 pub use follower::Follower;
 pub use pool::PoolRefusal;
+pub use rpc::Handed;
 pub use submission::{Outcome, Submission};
-pub use submitter::{Submitter, SubmitterOptions};
+pub use submitter::{SignedTransaction, Submitter, SubmitterOptions};
 pub use subxt::utils::{AccountId32, H256};
 pub use transport::Patience;
 pub use types::{

@@ -11,6 +11,8 @@ use subxt::tx::TransactionInvalid;
 const NO_ROLE: u8 = 101;
 /// Custom code of the chain for a device that is suspended or retired and holds no other role.
 const DEVICE_SHUT_OUT: u8 = 102;
+/// Custom code of the chain for a device that holds no other role and sends anything but runs of its own.
+const NOT_OWN_RUNS: u8 = 103;
 
 /// Why a node's pool did not take a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,8 @@ pub enum PoolRefusal {
     NoRole,
     /// The account is a device's, which is suspended or retired, and it holds no other role.
     DeviceShutOut,
+    /// The account is a device's and holds no other role: it may send runs of its own entries and nothing else.
+    NotOwnRuns,
     /// The nonce was used before.
     Stale,
     /// The nonce is ahead of the account's, and the pool keeps no such transactions.
@@ -74,6 +78,7 @@ impl PoolRefusal {
                 custom => match custom.strip_prefix("Custom error: ").map(str::parse::<u8>) {
                     Some(Ok(NO_ROLE)) => PoolRefusal::NoRole,
                     Some(Ok(DEVICE_SHUT_OUT)) => PoolRefusal::DeviceShutOut,
+                    Some(Ok(NOT_OWN_RUNS)) => PoolRefusal::NotOwnRuns,
                     _ => other(),
                 },
             },
@@ -96,6 +101,7 @@ impl PoolRefusal {
             TransactionInvalid::ExhaustsResources => PoolRefusal::TooHeavy,
             TransactionInvalid::Custom(NO_ROLE) => PoolRefusal::NoRole,
             TransactionInvalid::Custom(DEVICE_SHUT_OUT) => PoolRefusal::DeviceShutOut,
+            TransactionInvalid::Custom(NOT_OWN_RUNS) => PoolRefusal::NotOwnRuns,
             other => PoolRefusal::Other {
                 code: 1010,
                 message: format!("{other:?}"),
@@ -108,6 +114,7 @@ impl PoolRefusal {
         match self {
             PoolRefusal::NoRole => "no_role",
             PoolRefusal::DeviceShutOut => "device_shut_out",
+            PoolRefusal::NotOwnRuns => "not_own_runs",
             PoolRefusal::Stale => "nonce_stale",
             PoolRefusal::Future => "nonce_ahead",
             PoolRefusal::BadSignature => "bad_transaction_signature",
@@ -154,6 +161,10 @@ impl fmt::Display for PoolRefusal {
                 f,
                 "The device is suspended or retired, so its transactions are turned away. The study's sponsor or \
                  authentication server can resume a suspended device."
+            ),
+            PoolRefusal::NotOwnRuns => write!(
+                f,
+                "The account is a device's and holds no other role: it may send runs of its own entries only."
             ),
             PoolRefusal::Stale => write!(f, "The nonce of the transaction was used before."),
             PoolRefusal::Future => write!(
@@ -218,6 +229,8 @@ mod tests {
             PoolRefusal::from_answer(&shut_out),
             PoolRefusal::DeviceShutOut
         );
+        let foreign = answer(1010, "Invalid Transaction", Some("Custom error: 103"));
+        assert_eq!(PoolRefusal::from_answer(&foreign), PoolRefusal::NotOwnRuns);
     }
 
     #[test]

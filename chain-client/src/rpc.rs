@@ -23,8 +23,8 @@ pub(crate) type Config = SubstrateConfig;
 pub(crate) type Header = SubstrateHeader<H256>;
 
 /// What became of the attempt to hand a transaction to the node.
-#[derive(Debug)]
-pub(crate) enum Handed {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handed {
     /// The node's pool holds it.
     Taken,
     /// The pool turned it away.

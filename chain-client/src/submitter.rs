@@ -60,11 +60,17 @@ pub struct Submitter {
 }
 
 /// A transaction that is ready to be sent.
-pub(crate) struct Signed {
-    pub(crate) bytes: Arc<[u8]>,
-    hash: H256,
-    birth: u64,
-    death: u64,
+#[derive(Clone, Debug)]
+pub struct SignedTransaction {
+    /// Its bytes, which are all that ever goes to a node.
+    pub bytes: Arc<[u8]>,
+    /// Its hash, by which it is known again in a block.
+    pub hash: H256,
+    /// Number of the block from which it counts its era. It can be in no block up to this one.
+    pub birth: u64,
+    /// Number of the first block in which it is not valid any more. Once this block is finalised without it, it never
+    /// will be included.
+    pub death: u64,
 }
 
 /// Signs a call for a nonce, with an era that counts from a checkpoint.
@@ -74,7 +80,7 @@ pub(crate) fn sign(
     nonce: u64,
     era: u64,
     checkpoint: &Checkpoint,
-) -> Result<Signed, Error> {
+) -> Result<SignedTransaction, Error> {
     let era = era.clamp(4, 4096).next_power_of_two();
     let birth = checkpoint.block.number;
     let params = SubstrateExtrinsicParamsBuilder::<Config>::new()
@@ -82,7 +88,7 @@ pub(crate) fn sign(
         .mortal_from_unchecked(era, birth, checkpoint.block.hash)
         .build();
     let bytes = call.sign(&checkpoint.runtime, account, params)?;
-    Ok(Signed {
+    Ok(SignedTransaction {
         hash: extrinsic_hash(&bytes),
         bytes: bytes.into(),
         birth,

@@ -90,6 +90,14 @@ impl ChainView {
         self.ask(hashchain().has_role(*account)).await
     }
 
+    /// The nonce of the account's next transaction: how many of its transactions are in this block and those before.
+    pub async fn nonce(&self, account: &AccountId32) -> Result<u64, Error> {
+        let payload = api::runtime_apis()
+            .account_nonce_api()
+            .account_nonce(*account);
+        Ok(self.ask(payload).await?.into())
+    }
+
     /// The storage keys whose values prove the head of a device against the state root of this block.
     pub async fn head_proof_keys(&self, device: u32) -> Result<Vec<Vec<u8>>, Error> {
         self.ask(hashchain().head_proof_keys(device)).await

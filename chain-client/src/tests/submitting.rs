@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use super::{soon, until};
 use crate::fake::{signer_of, FakeNode, Trick};
-use crate::{calls, Account, ChainClient, Error, PoolRefusal, Submitter, SubmitterOptions};
+use crate::{calls, Account, ChainClient, Error, Handed, PoolRefusal, Submitter, SubmitterOptions};
 
 fn account() -> Account {
     Account::from_secret_uri("//Bob").expect("it is well known")
@@ -312,4 +312,43 @@ async fn a_submission_can_be_awaited_after_everything_else_is_gone() {
     soon(submission.expect("taken").finalised())
         .await
         .expect("it is in the block");
+}
+
+#[tokio::test]
+async fn a_stored_transaction_is_handed_over_twice_and_included_once() {
+    let node = FakeNode::new();
+    let client = node.client().await;
+    node.make_empty_block();
+    let call = calls::close_study(1);
+    let signed = client.sign(&account(), &call, 0, 64).await.expect("signed");
+    assert_eq!((signed.birth, signed.death), (1, 65));
+    for _ in 0..2 {
+        let handed = client.send(&signed.bytes).await.expect("it answers");
+        assert_eq!(handed, Handed::Taken);
+    }
+    let before = client.at_finalised().await.expect("it answers");
+    assert_eq!(before.nonce(&account().id()).await, Ok(0));
+    node.make_block();
+    let mut follower = client.follow_from(2);
+    let block = soon(follower.next()).await.expect("it is finalised");
+    let hashes: Vec<_> = block.extrinsics.iter().map(|found| found.hash).collect();
+    assert_eq!(hashes, [signed.hash]);
+    let after = client.at_finalised().await.expect("it answers");
+    assert_eq!(after.nonce(&account().id()).await, Ok(1));
+    assert_eq!(
+        client.send(&signed.bytes).await,
+        Ok(Handed::Refused(PoolRefusal::Stale))
+    );
+    assert_eq!(client.block_hash(2).await, Ok(Some(block.hash)));
+    assert_eq!(client.block_hash(3).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_broken_connection_leaves_open_whether_a_transaction_arrived() {
+    let node = FakeNode::new();
+    let client = node.client().await;
+    let call = calls::close_study(1);
+    let signed = client.sign(&account(), &call, 0, 64).await.expect("signed");
+    node.play(Trick::Break);
+    assert_eq!(client.send(&signed.bytes).await, Ok(Handed::Unknown));
 }
