@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a device asks of the chain, whichever way it gets there.
 //!
-//! [`Direct`](crate::direct::Direct) is the paper's Figure 1a: the device talks to a node itself. Tests use a chain in
-//! memory. Everything read is **finalised**: what a device sees here is never taken back.
+//! [`Direct`](crate::direct::Direct) is the paper's Figure 1a: the device talks to a node itself.
+//! [`Servers`](crate::servers::Servers) is Figures 1b and 1c: it goes through an authentication server and relays. Tests
+//! use a chain in memory. Everything read is **finalised**: what a device sees here is never taken back.
 
 use std::future::Future;
 
@@ -10,7 +11,7 @@ use hashchain::{DataDigest, LinkHash};
 
 use crate::{
     key::{DeviceKey, PublicKey},
-    store::{DeviceRecord, QueuedRun},
+    store::{DeviceRecord, EnrolmentCode, QueuedRun},
 };
 
 /// The chain did not do what was asked. Nothing is lost by it: whatever was sent can be sent again, byte for byte.
@@ -83,23 +84,89 @@ impl ChainRefusal {
 }
 
 /// What came of an enrolment or a run: finalised, or refused.
-pub type Verdict = Result<(), ChainRefusal>;
+pub type Verdict<T> = Result<T, ChainRefusal>;
+
+/// A device that is to be enrolled.
+#[derive(Debug)]
+pub struct Enrolment {
+    /// What the chain is to know of it.
+    pub device: DeviceRecord,
+    /// Its key, with which it proves that it possesses it.
+    pub key: DeviceKey,
+    /// The code that staff handed out for it. The direct form needs none.
+    pub code: Option<EnrolmentCode>,
+}
 
 /// A device and its runs that are to be sent, in order.
 #[derive(Debug)]
 pub struct Upload {
     /// The number that the chain gave the device.
     pub device: u32,
-    /// Its key: in the direct form it signs the transactions, too.
+    /// Its key: in the direct form it signs the transactions, through servers it gets the device its tokens.
     pub key: DeviceKey,
     /// The runs, each following the one before.
-    pub runs: Vec<QueuedRun>,
+    pub runs: Vec<OutgoingRun>,
+}
+
+/// A run with its data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutgoingRun {
+    /// The run.
+    pub run: QueuedRun,
+    /// The envelopes of its entries, in order; none where [`Manner::carries_data`] says so.
+    pub envelopes: Vec<Vec<u8>>,
+}
+
+/// That a run is finalised.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// Base addresses of the relays that hold the run with its data; none in the direct form.
+    pub holders: Vec<String>,
+    /// The finalised head that the receipt vouches for. Without it the device asks for its head.
+    pub head: Option<ChainHead>,
+}
+
+/// How a way to the chain is to be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manner {
+    /// Whether runs go with their data. The chain itself takes digests only.
+    pub carries_data: bool,
+    /// Whether what the chain holds of a device is the hashchain that the device made. In the topologies of Figures 2a
+    /// and 2b a relay chains on the devices' behalf; then only numbers of entries can be compared, and nothing shows
+    /// that an entry is foreign.
+    pub keeps_hashchain: bool,
+    /// How many relays are to hold each run.
+    pub copies: u32,
+    /// Devices of one enrolment.
+    pub enrolments_at_a_time: usize,
+    /// Devices of one upload.
+    pub devices_at_a_time: usize,
+    /// Uploads that are under way at a time.
+    pub uploads_at_a_time: usize,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            carries_data: false,
+            keeps_hashchain: true,
+            copies: 1,
+            enrolments_at_a_time: 128,
+            devices_at_a_time: 128,
+            uploads_at_a_time: 1,
+        }
+    }
 }
 
 /// The way to the chain.
 pub trait Chain {
     /// Hash of the chain's genesis block.
     fn genesis(&self) -> [u8; 32];
+
+    /// How it is to be used.
+    fn manner(&self) -> Manner {
+        Manner::default()
+    }
 
     /// A study; `None` if there is none of this number.
     fn study(
@@ -113,7 +180,7 @@ pub trait Chain {
         keys: &[PublicKey],
     ) -> impl Future<Output = Result<Vec<Option<ChainDevice>>, ChainFault>> + Send;
 
-    /// Heads of devices by the chain's numbers, in their order, all as of the same block.
+    /// Heads of devices by the chain's numbers, in their order.
     fn heads(
         &self,
         devices: &[u32],
@@ -127,17 +194,18 @@ pub trait Chain {
         count: u32,
     ) -> impl Future<Output = Result<Vec<ChainEntry>, ChainFault>> + Send;
 
-    /// Enrols devices in a study and waits until each is finalised or refused. One verdict a device, in order.
+    /// Enrols devices in a study and waits until each is finalised or refused. One verdict a device, in order: the
+    /// device as the chain has it. A device that is enrolled already is found, not enrolled twice.
     fn enrol(
         &self,
         study: u32,
-        devices: &[DeviceRecord],
-    ) -> impl Future<Output = Result<Vec<Verdict>, ChainFault>> + Send;
+        enrolments: Vec<Enrolment>,
+    ) -> impl Future<Output = Result<Vec<Verdict<ChainDevice>>, ChainFault>> + Send;
 
     /// Sends the runs of several devices and waits until each is finalised or refused. One list of verdicts a device,
     /// one verdict a run, in order. That the entries of a run are recorded already is no refusal.
     fn upload(
         &self,
         uploads: Vec<Upload>,
-    ) -> impl Future<Output = Result<Vec<Vec<Verdict>>, ChainFault>> + Send;
+    ) -> impl Future<Output = Result<Vec<Vec<Verdict<Receipt>>>, ChainFault>> + Send;
 }

@@ -22,8 +22,8 @@ use mhealth_chain_client::{
 
 use crate::{
     chain::{
-        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal, StudyTerms, Upload,
-        Verdict,
+        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal, Enrolment,
+        OutgoingRun, Receipt, StudyTerms, Upload, Verdict,
     },
     key::PublicKey,
     store::{DeviceRecord, QueuedRun},
@@ -158,8 +158,58 @@ impl Chain for Direct {
     async fn enrol(
         &self,
         study: u32,
-        devices: &[DeviceRecord],
-    ) -> Result<Vec<Verdict>, ChainFault> {
+        enrolments: Vec<Enrolment>,
+    ) -> Result<Vec<Verdict<ChainDevice>>, ChainFault> {
+        let keys: Vec<PublicKey> = enrolments.iter().map(|one| one.device.key).collect();
+        let known = self.devices(&keys).await?;
+        let unknown: Vec<&DeviceRecord> = enrolments
+            .iter()
+            .zip(&known)
+            .filter(|(_, known)| known.is_none())
+            .map(|(one, _)| &one.device)
+            .collect();
+        if unknown.is_empty() {
+            return Ok(known.into_iter().flatten().map(Ok).collect());
+        }
+        let mut verdicts = self.submit_enrolments(study, &unknown).await?.into_iter();
+        // Whatever the verdicts say, what counts is what the chain has now.
+        let found = self.devices(&keys).await?;
+        let verdict = |(known, found): (Option<ChainDevice>, Option<ChainDevice>)| {
+            let verdict = match known {
+                Some(_) => None,
+                None => verdicts.next(),
+            };
+            found.ok_or_else(|| match verdict {
+                Some(Err(refusal)) => refusal,
+                _ => ChainRefusal {
+                    code: "not_enrolled".into(),
+                    message: "The chain took the enrolment and does not know the device.".into(),
+                },
+            })
+        };
+        Ok(known.into_iter().zip(found).map(verdict).collect())
+    }
+
+    async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict<Receipt>>>, ChainFault> {
+        let send = |upload: Upload| {
+            let account = Account::device(&upload.key.expose_seed());
+            let submitter = self.client.submitter(account);
+            async move { send_runs(&submitter, upload.device, upload.runs).await }
+        };
+        let verdicts = stream::iter(uploads)
+            .map(send)
+            .buffered(AT_A_TIME)
+            .collect::<Vec<_>>();
+        self.watched(verdicts).await?.into_iter().collect()
+    }
+}
+
+impl Direct {
+    async fn submit_enrolments(
+        &self,
+        study: u32,
+        devices: &[&DeviceRecord],
+    ) -> Result<Vec<Verdict<()>>, ChainFault> {
         let Some(enroller) = self.enroller.clone() else {
             return Err(ChainFault {
                 code: "no_enroller".into(),
@@ -168,7 +218,7 @@ impl Chain for Direct {
             });
         };
         let office = self.client.submitter(enroller);
-        let enrol = |device: &DeviceRecord| {
+        let enrol = |device: &&DeviceRecord| {
             let call = calls::enrol(
                 study,
                 device.key.0,
@@ -186,21 +236,6 @@ impl Chain for Direct {
         self.watched(verdicts).await?.into_iter().collect()
     }
 
-    async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict>>, ChainFault> {
-        let send = |upload: Upload| {
-            let account = Account::device(&upload.key.expose_seed());
-            let submitter = self.client.submitter(account);
-            async move { send_runs(&submitter, upload.device, upload.runs).await }
-        };
-        let verdicts = stream::iter(uploads)
-            .map(send)
-            .buffered(AT_A_TIME)
-            .collect::<Vec<_>>();
-        self.watched(verdicts).await?.into_iter().collect()
-    }
-}
-
-impl Direct {
     /// Does some work that waits for finalised blocks, and gives it up when there are none.
     async fn watched<T>(&self, work: impl Future<Output = T>) -> Result<T, ChainFault> {
         let work = pin!(work);
@@ -238,10 +273,10 @@ impl Direct {
 async fn send_runs(
     submitter: &Submitter,
     device: u32,
-    runs: Vec<QueuedRun>,
-) -> Result<Vec<Verdict>, ChainFault> {
+    runs: Vec<OutgoingRun>,
+) -> Result<Vec<Verdict<Receipt>>, ChainFault> {
     let mut under_way = Vec::with_capacity(runs.len());
-    for run in &runs {
+    for OutgoingRun { run, .. } in &runs {
         let submission = submitter.submit(submit(device, run)).await;
         let refused = submission.is_err();
         under_way.push(submission);
@@ -251,9 +286,9 @@ async fn send_runs(
     }
     let mut verdicts = Vec::with_capacity(runs.len());
     for submission in under_way {
-        verdicts.push(verdict(submission).await?);
+        verdicts.push(verdict(submission).await?.map(|()| Receipt::default()));
     }
-    let last = verdicts.last().cloned().unwrap_or(Ok(()));
+    let last = verdicts.last().cloned().unwrap_or(Ok(Receipt::default()));
     verdicts.resize(runs.len(), last);
     Ok(verdicts)
 }
@@ -277,7 +312,7 @@ fn submit(device: u32, run: &QueuedRun) -> Call {
 }
 
 /// Waits for a transaction and tells a refusal from a fault.
-async fn verdict(submission: Result<Submission, Error>) -> Result<Verdict, ChainFault> {
+async fn verdict(submission: Result<Submission, Error>) -> Result<Verdict<()>, ChainFault> {
     let outcome = match submission {
         Ok(submission) => submission.finalised().await,
         Err(error) => Err(error),

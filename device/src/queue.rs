@@ -14,30 +14,68 @@ use crate::{
 /// Most entries of a run that the chain takes.
 pub const MAX_RUN_LENGTH: u32 = 256;
 
+/// Most bytes of data in a run of several entries. A single entry may have more, up to
+/// [`MAX_PAYLOAD_LENGTH`](crate::seal::MAX_PAYLOAD_LENGTH). Relays take bodies that this fits into, in base64.
+pub const MAX_RUN_BYTES: u64 = 512 * 1024;
+
+/// Devices whose runs are formed in one transaction.
+const DEVICES_AT_A_TIME: usize = 512;
+
 /// Forms runs of at most `run_length` entries from what is sealed and in no run yet, and gives all runs of the
-/// device that are not confirmed, oldest first. A stopped device has none.
+/// device that are not delivered, oldest first. A stopped device has none.
 pub fn runs(store: &Store, id: LocalId, run_length: u32) -> Result<Vec<QueuedRun>, Error> {
-    let device = store.device(id)?;
-    if device.frozen.is_some() {
+    if store.device(id)?.frozen.is_some() {
         return Ok(Vec::new());
     }
-    let covered = store.covered(id)?;
-    if covered < device.length {
-        let key = store.device_key(id)?;
-        let fresh = store.entries(id, covered + 1, device.length)?;
-        for run in fresh.chunks(run_length.clamp(1, MAX_RUN_LENGTH) as usize) {
-            let (Some(first), Some(last)) = (run.first(), run.last()) else {
-                continue;
-            };
-            store.add_run(
-                id,
-                first.sequence,
-                last.sequence,
-                &key.sign_head(&last.hash),
-            )?;
-        }
-    }
+    form(store, id, run_length)?;
     store.runs(id)
+}
+
+/// Forms runs for all devices of a file, with few syncs of the disk.
+pub(crate) fn form_all(store: &Store, run_length: u32) -> Result<(), Error> {
+    for devices in store
+        .devices_with_loose_entries()?
+        .chunks(DEVICES_AT_A_TIME)
+    {
+        let group = store.group()?;
+        devices
+            .iter()
+            .try_for_each(|id| form(store, *id, run_length))?;
+        group.commit()?;
+    }
+    Ok(())
+}
+
+/// Puts what is sealed and in no run yet into runs. They are durable when this returns, or with the group that it
+/// happens in.
+pub(crate) fn form(store: &Store, id: LocalId, run_length: u32) -> Result<(), Error> {
+    let device = store.device(id)?;
+    let covered = store.covered(id)?;
+    if covered >= device.length {
+        return Ok(());
+    }
+    let key = store.device_key(id)?;
+    let fresh = store.entries(id, covered + 1, device.length)?;
+    let bytes = store.envelope_lengths(id, covered + 1, device.length)?;
+    let longest = run_length.clamp(1, MAX_RUN_LENGTH) as usize;
+    let mut begin = 0;
+    while begin < fresh.len() {
+        let mut total = 0;
+        let fitting = bytes[begin..].iter().take(longest).take_while(|bytes| {
+            total += **bytes;
+            total <= MAX_RUN_BYTES
+        });
+        let end = begin + fitting.count().max(1);
+        let (first, last) = (&fresh[begin], &fresh[end - 1]);
+        store.add_run(
+            id,
+            first.sequence,
+            last.sequence,
+            &key.sign_head(&last.hash),
+        )?;
+        begin = end;
+    }
+    Ok(())
 }
 
 impl QueuedRun {

@@ -15,6 +15,9 @@
 //! after the backup was taken, or by a thief of its secret; the device cannot tell these two apart. A restored device
 //! that has *sealed again* before it compared has spent that key, and must take its own entries for foreign ones; the
 //! auditor, who has the escrow, still can tell.
+//!
+//! Where a relay chains on the devices' behalf (Figures 2a and 2b) only the numbers of entries can be compared, and no
+//! foreign entry shows. That is what those topologies lack.
 
 use hashchain::{LinkHash, Sealer};
 
@@ -150,13 +153,18 @@ pub(crate) async fn compare<C: Chain>(
     if let Some(reason) = device.frozen {
         return Ok(Standing::Frozen(reason));
     }
-    let own = store.hash_at(device.id, head.length)?;
-    if own == Some(head.hash) {
-        if head.length < device.confirmed {
+    let manner = chain.manner();
+    let length = match manner.keeps_hashchain {
+        true => head.length,
+        false => head.length.min(device.length),
+    };
+    let own = store.hash_at(device.id, length)?;
+    if own == Some(head.hash) || !manner.keeps_hashchain {
+        if length < device.confirmed {
             return Err(went_back());
         }
-        store.confirm(device.id, head.length)?;
-        return Ok(match device.length - head.length {
+        store.confirm(device.id, length, manner.copies)?;
+        return Ok(match device.length - length {
             0 => Standing::Level,
             behind => Standing::Behind(behind),
         });

@@ -5,21 +5,26 @@
 //! written a second time. A refusal stops the device that met it, for this call only, and never the others; the queue
 //! keeps the refused entries.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use futures::{stream::FuturesUnordered, StreamExt};
 
 use crate::{
-    chain::{Chain, ChainRefusal, Upload},
+    chain::{
+        Chain, ChainFault, ChainHead, ChainRefusal, Enrolment, OutgoingRun, Receipt, Upload,
+        Verdict,
+    },
     key::PublicKey,
     queue,
-    store::{DeviceRecord, LocalId, Store},
-    sync::{compare, identify, sync_all, went_back, Identity, Standing, SyncError},
+    store::{DeviceRecord, LocalId, QueuedRun, Store},
+    sync::{compare, identify, sync_all, went_back, Standing, SyncError},
 };
 
-/// Devices that are enrolled, or whose runs are sent, at a time.
-const DEVICES_AT_A_TIME: usize = 128;
-
 /// Runs of one device that are under way at a time.
-const RUNS_AT_A_TIME: usize = 16;
+const RUNS_AT_A_TIME: u32 = 16;
+
+/// Entries of one device whose data are in memory at a time; at least one run.
+const ENTRIES_WITH_DATA: usize = 64;
 
 /// An enrolment or a run that the chain refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,84 +51,90 @@ pub async fn enrol_all<C: Chain>(
         .filter(|device| device.chain_id.is_none() && device.frozen.is_none())
         .collect();
     let mut refused = Vec::new();
-    for devices in strangers.chunks(DEVICES_AT_A_TIME) {
-        let unknown = look_up(store, chain, devices).await?;
-        let verdicts = match unknown.is_empty() {
-            true => Vec::new(),
-            false => chain.enrol(store.terms().study, &unknown).await?,
-        };
-        // Whatever the verdicts say, what counts is what the chain has now.
-        let still_unknown = look_up(store, chain, &unknown).await?;
-        for device in still_unknown {
-            let place = unknown.iter().position(|known| known.id == device.id);
-            let verdict = place.and_then(|place| verdicts.get(place)).cloned();
-            let refusal = verdict
-                .and_then(Result::err)
-                .unwrap_or_else(|| ChainRefusal {
-                    code: "not_enrolled".into(),
-                    message: "The chain took the enrolment and does not know the device.".into(),
-                });
-            refused.push(Refused {
-                device: device.key,
-                sequence: 0,
-                refusal,
-            });
+    for devices in strangers.chunks(chain.manner().enrolments_at_a_time.max(1)) {
+        let enrolments = devices
+            .iter()
+            .map(|device| enrolment(store, device))
+            .collect::<Result<Vec<_>, _>>()?;
+        let verdicts = chain.enrol(store.terms().study, enrolments).await?;
+        for (device, verdict) in devices.iter().zip(verdicts) {
+            match verdict {
+                // Stops the device when the chain has other terms than this file.
+                Ok(found) => drop(identify(store, device, Some(found))?),
+                Err(refusal) => refused.push(Refused {
+                    device: device.key,
+                    sequence: 0,
+                    refusal,
+                }),
+            }
         }
         enrolled(devices.len());
     }
     Ok(refused)
 }
 
-/// Finds devices on the chain by their keys, remembers their numbers, and gives back those it does not know.
-async fn look_up<C: Chain>(
-    store: &Store,
-    chain: &C,
-    devices: &[DeviceRecord],
-) -> Result<Vec<DeviceRecord>, SyncError> {
-    if devices.is_empty() {
-        return Ok(Vec::new());
-    }
-    let keys: Vec<PublicKey> = devices.iter().map(|device| device.key).collect();
-    let found = chain.devices(&keys).await?;
-    let mut unknown = Vec::new();
-    for (device, found) in devices.iter().zip(found) {
-        if let Identity::Unknown = identify(store, device, found)? {
-            unknown.push(device.clone());
-        }
-    }
-    Ok(unknown)
+fn enrolment(store: &Store, device: &DeviceRecord) -> Result<Enrolment, SyncError> {
+    Ok(Enrolment {
+        device: device.clone(),
+        key: store.device_key(device.id)?,
+        code: store.code(device.id)?,
+    })
 }
 
 /// Sends everything that is queued until the chain has finalised it or refused it. Compares every enrolled device with
 /// the chain first and after each upload; `confirmed` is told how many entries have become finalised since.
+///
+/// Finalised runs that too few relays hold are sent to further ones. When that does not succeed they stay in the queue,
+/// see [`Store::runs_short_of_copies`], and nothing else waits for them.
 pub async fn upload_all<C: Chain>(
     store: &Store,
     chain: &C,
     run_length: u32,
     mut confirmed: impl FnMut(u64),
 ) -> Result<Vec<Refused>, SyncError> {
-    let mut finalised = store.totals()?.finalised;
-    let mut waiting: Vec<LocalId> = Vec::new();
+    let before = store.totals()?.finalised;
+    let mut waiting: VecDeque<LocalId> = VecDeque::new();
     for (device, standing) in sync_all(store, chain).await? {
         if let Standing::Behind(_) = standing {
-            waiting.push(device.id);
+            waiting.push_back(device.id);
         }
     }
-    let mut session = Session::default();
-    while !waiting.is_empty() {
-        let now = store.totals()?.finalised;
-        confirmed(now - finalised);
-        finalised = now;
+    confirmed(store.totals()?.finalised - before);
+    queue::form_all(store, run_length)?;
+    let behind: HashSet<LocalId> = waiting.iter().copied().collect();
+    let short = store.devices_short_of_copies()?;
+    waiting.extend(short.into_iter().filter(|id| !behind.contains(id)));
 
-        let batch: Vec<LocalId> = waiting
-            .drain(..waiting.len().min(DEVICES_AT_A_TIME))
-            .collect();
-        send(store, chain, run_length, &batch, &mut session).await?;
-        // Devices that have more to send go to the end of the line.
-        waiting.extend(confirm(store, chain, &batch, &session).await?);
+    let manner = chain.manner();
+    let mut session = Session::default();
+    let mut under_way = FuturesUnordered::new();
+    let mut fault: Option<ChainFault> = None;
+    loop {
+        // After a fault what is under way is brought to its end and nothing new begins.
+        while fault.is_none() && under_way.len() < manner.uploads_at_a_time && !waiting.is_empty() {
+            let size = waiting.len().min(manner.devices_at_a_time);
+            let devices: Vec<LocalId> = waiting.drain(..size).collect();
+            let (senders, uploads) = form(store, run_length, &devices, manner.carries_data)?;
+            if !uploads.is_empty() {
+                under_way.push(async move { (senders, chain.upload(uploads).await) });
+            }
+        }
+        match under_way.next().await {
+            None => break,
+            Some((_, Err(found))) => fault = fault.or(Some(found)),
+            Some((senders, Ok(verdicts))) => {
+                let settled = note(store, senders, verdicts, &mut session)?;
+                let (finalised, left) = confirm(store, chain, settled, &session).await?;
+                confirmed(finalised);
+                // Devices that have more to send go to the end of the line.
+                waiting.extend(left);
+            }
+        }
     }
-    confirmed(store.totals()?.finalised - finalised);
-    Ok(session.refused)
+    match fault {
+        Some(fault) => Err(fault.into()),
+        None => Ok(session.refused),
+    }
 }
 
 /// What happened since [`upload_all`] was called.
@@ -136,80 +147,160 @@ struct Session {
     misfits: HashMap<LocalId, u64>,
 }
 
-async fn send<C: Chain>(
-    store: &Store,
-    chain: &C,
-    run_length: u32,
-    batch: &[LocalId],
-    session: &mut Session,
-) -> Result<(), SyncError> {
-    let mut uploads = Vec::new();
-    let mut senders = Vec::new();
-    for &id in batch {
-        let device = store.device(id)?;
-        let Some(number) = device.chain_id else {
-            continue;
-        };
-        let mut runs = queue::runs(store, id, run_length)?;
-        runs.truncate(RUNS_AT_A_TIME);
-        if !runs.is_empty() {
-            let firsts: Vec<u64> = runs.iter().map(|run| run.first().sequence).collect();
-            senders.push((device, firsts));
-            uploads.push(Upload {
-                device: number,
-                key: store.device_key(id)?,
-                runs,
-            });
-        }
-    }
-    if uploads.is_empty() {
-        return Ok(());
-    }
-    let verdicts = chain.upload(uploads).await?;
-    for ((device, firsts), verdicts) in senders.into_iter().zip(verdicts) {
-        // Only the first refusal tells something: the runs after it cannot follow.
-        let refusal = firsts
-            .into_iter()
-            .zip(verdicts)
-            .find_map(|(first, verdict)| verdict.err().map(|refusal| (first, refusal)));
-        let Some((sequence, refusal)) = refusal else {
-            continue;
-        };
-        store.set_refusal(device.id, sequence, Some(&refusal.code))?;
-        let again = session.misfits.insert(device.id, device.confirmed) == Some(device.confirmed);
-        if !refusal.is_about_the_head() || again {
-            session.stopped.insert(device.id);
-            session.refused.push(Refused {
-                device: device.key,
-                sequence,
-                refusal,
-            });
-        }
-    }
-    Ok(())
+/// A device whose runs are under way.
+struct Sender {
+    device: DeviceRecord,
+    number: u32,
+    /// First entries of the runs, in their order.
+    firsts: Vec<u64>,
 }
 
-/// Marks what the chain has finalised, and gives the devices that have something left to send.
+/// A device whose runs were answered.
+struct Settled {
+    device: DeviceRecord,
+    number: u32,
+    /// The finalised head, if the receipts vouch for one and nothing was refused.
+    head: Option<ChainHead>,
+}
+
+fn form(
+    store: &Store,
+    run_length: u32,
+    devices: &[LocalId],
+    with_data: bool,
+) -> Result<(Vec<Sender>, Vec<Upload>), SyncError> {
+    let (mut senders, mut uploads) = (Vec::new(), Vec::new());
+    for &id in devices {
+        let device = store.device(id)?;
+        let Some(number) = device.chain_id.filter(|_| device.frozen.is_none()) else {
+            continue;
+        };
+        queue::form(store, id, run_length)?;
+        let mut runs = Vec::new();
+        let mut entries = 0;
+        for run in store.runs_to_send(id, RUNS_AT_A_TIME)? {
+            entries += run.entries.len();
+            if with_data && !runs.is_empty() && entries > ENTRIES_WITH_DATA {
+                break;
+            }
+            runs.push(outgoing(store, id, run, with_data)?);
+        }
+        if runs.is_empty() {
+            continue;
+        }
+        senders.push(Sender {
+            device,
+            number,
+            firsts: runs.iter().map(|out| out.run.first().sequence).collect(),
+        });
+        uploads.push(Upload {
+            device: number,
+            key: store.device_key(id)?,
+            runs,
+        });
+    }
+    Ok((senders, uploads))
+}
+
+fn outgoing(
+    store: &Store,
+    id: LocalId,
+    run: QueuedRun,
+    with_data: bool,
+) -> Result<OutgoingRun, SyncError> {
+    let mut envelopes = Vec::new();
+    if with_data {
+        for entry in &run.entries {
+            let envelope = store.envelope(id, entry.sequence)?;
+            envelopes.push(envelope.ok_or_else(|| store.lacks_envelope())?);
+        }
+    }
+    Ok(OutgoingRun { run, envelopes })
+}
+
+/// Remembers refusals, and which relays hold what.
+fn note(
+    store: &Store,
+    senders: Vec<Sender>,
+    answers: Vec<Vec<Verdict<Receipt>>>,
+    session: &mut Session,
+) -> Result<Vec<Settled>, SyncError> {
+    let mut settled = Vec::with_capacity(senders.len());
+    for (sender, verdicts) in senders.into_iter().zip(answers) {
+        let (device, number) = (sender.device, sender.number);
+        let mut head: Option<ChainHead> = None;
+        let mut refusal = None;
+        for (first, verdict) in sender.firsts.into_iter().zip(verdicts) {
+            match verdict {
+                Ok(receipt) => {
+                    for relay in &receipt.holders {
+                        store.add_holder(device.id, first, relay)?;
+                    }
+                    head = head
+                        .into_iter()
+                        .chain(receipt.head)
+                        .max_by_key(|h| h.length);
+                }
+                // Only the first refusal tells something: the runs after it cannot follow.
+                Err(found) => {
+                    refusal = refusal.or(Some((first, found)));
+                }
+            }
+        }
+        if let Some((sequence, refusal)) = refusal {
+            head = None;
+            store.set_refusal(device.id, sequence, Some(&refusal.code))?;
+            let before = session.misfits.insert(device.id, device.confirmed);
+            let again = before == Some(device.confirmed);
+            if !refusal.is_about_the_head() || again {
+                session.stopped.insert(device.id);
+                session.refused.push(Refused {
+                    device: device.key,
+                    sequence,
+                    refusal,
+                });
+            }
+        }
+        settled.push(Settled {
+            device,
+            number,
+            head,
+        });
+    }
+    Ok(settled)
+}
+
+/// Marks what the chain has finalised. Gives the number of entries that are finalised now and were not before, and the
+/// devices that have something left to send.
 async fn confirm<C: Chain>(
     store: &Store,
     chain: &C,
-    batch: &[LocalId],
+    settled: Vec<Settled>,
     session: &Session,
-) -> Result<Vec<LocalId>, SyncError> {
-    let mut devices = Vec::new();
-    for &id in batch {
-        let device = store.device(id)?;
-        devices.extend(device.chain_id.map(|number| (number, device)));
+) -> Result<(u64, Vec<LocalId>), SyncError> {
+    let open = settled.iter().filter(|device| device.head.is_none());
+    let numbers: Vec<u32> = open.map(|device| device.number).collect();
+    let mut asked = match numbers.is_empty() {
+        true => Vec::new(),
+        false => chain.heads(&numbers).await?,
     }
-    let numbers: Vec<u32> = devices.iter().map(|(number, _)| *number).collect();
-    let heads = chain.heads(&numbers).await?;
-    let mut left = Vec::new();
-    for ((number, device), head) in devices.into_iter().zip(heads) {
-        let head = head.ok_or_else(went_back)?;
+    .into_iter();
+    let (mut finalised, mut left) = (0, Vec::new());
+    for Settled {
+        device,
+        number,
+        head,
+    } in settled
+    {
+        let head = match head {
+            Some(head) => head,
+            None => asked.next().flatten().ok_or_else(went_back)?,
+        };
         let standing = compare(store, chain, &device, number, head).await?;
+        finalised += store.device(device.id)?.confirmed - device.confirmed;
         if matches!(standing, Standing::Behind(_)) && !session.stopped.contains(&device.id) {
             left.push(device.id);
         }
     }
-    Ok(left)
+    Ok((finalised, left))
 }

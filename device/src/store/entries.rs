@@ -5,9 +5,8 @@ use hashchain::{Entry, LinkHash, Native, Sealer};
 use rand::{CryptoRng, RngCore};
 use rusqlite::OptionalExtension;
 
-use super::{records::entry_from, Group, LocalId, Position, QueuedRun, Store};
+use super::{records::entry_from, Group, LocalId, Position, Store};
 use crate::{
-    key::Signature,
     seal::{self, Recipient},
     Error,
 };
@@ -156,83 +155,8 @@ impl Store {
             .map_err(|e| self.failed(e))
     }
 
-    /// Where runs end that were formed and not confirmed, and the number of entries that are in one or confirmed.
-    pub(crate) fn covered(&self, id: LocalId) -> Result<u64, Error> {
-        self.connection
-            .prepare_cached(
-                "SELECT MAX(confirmed, COALESCE((SELECT MAX(last) FROM run WHERE device = ?1), 0)) \
-                 FROM device WHERE id = ?1",
-            )
-            .and_then(|mut find| find.query_row([id.0], |row| row.get(0)))
-            .map_err(|e| self.failed(e))
-    }
-
-    /// Makes a run's limits and signature durable.
-    pub(crate) fn add_run(
-        &self,
-        id: LocalId,
-        first: u64,
-        last: u64,
-        signature: &Signature,
-    ) -> Result<(), Error> {
-        let insert = "INSERT INTO run (device, first, last, signature) VALUES (?1, ?2, ?3, ?4)";
-        self.connection
-            .prepare_cached(insert)
-            .and_then(|mut insert| insert.execute((id.0, first, last, signature.0)))
-            .map(drop)
-            .map_err(|e| self.failed(e))
-    }
-
-    /// The device's runs that were formed and are not confirmed, in order.
-    pub fn runs(&self, id: LocalId) -> Result<Vec<QueuedRun>, Error> {
-        let rows: Vec<(u64, u64, [u8; 64], Option<String>)> = self
-            .connection
-            .prepare_cached(
-                "SELECT first, last, signature, refusal FROM run WHERE device = ?1 ORDER BY first",
-            )
-            .and_then(|mut runs| {
-                let read = |row: &rusqlite::Row<'_>| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-                };
-                runs.query_map([id.0], read)?.collect()
-            })
-            .map_err(|e| self.failed(e))?;
-        rows.into_iter()
-            .map(|(first, last, signature, refusal)| {
-                let entries = self.entries(id, first, last)?;
-                if entries.last().map(|entry| entry.sequence) != Some(last) {
-                    return Err(self.corrupt("a run names entries that are not there"));
-                }
-                Ok(QueuedRun {
-                    entries,
-                    signature: Signature(signature),
-                    refusal,
-                })
-            })
-            .collect()
-    }
-
-    /// The chain has finalised the device's entries up to `sequence`, which never goes back.
-    pub fn confirm(&self, id: LocalId, sequence: u64) -> Result<(), Error> {
-        let confirm = || -> rusqlite::Result<()> {
-            let transaction = self.connection.unchecked_transaction()?;
-            transaction
-                .prepare_cached("UPDATE device SET confirmed = MAX(confirmed, ?2) WHERE id = ?1")?
-                .execute((id.0, sequence))?;
-            transaction
-                .prepare_cached("DELETE FROM run WHERE device = ?1 AND last <= ?2")?
-                .execute((id.0, sequence))?;
-            transaction.commit()
-        };
-        confirm().map_err(|e| self.failed(e))
-    }
-
-    /// The chain refused the run that starts at `first`, or (`None`) it is to be tried afresh.
-    pub fn set_refusal(&self, id: LocalId, first: u64, refusal: Option<&str>) -> Result<(), Error> {
-        self.connection
-            .prepare_cached("UPDATE run SET refusal = ?3 WHERE device = ?1 AND first = ?2")
-            .and_then(|mut update| update.execute((id.0, first, refusal)))
-            .map(drop)
-            .map_err(|e| self.failed(e))
+    /// An entry without its data.
+    pub(crate) fn lacks_envelope(&self) -> Error {
+        self.corrupt("an entry has no envelope")
     }
 }

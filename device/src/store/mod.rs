@@ -13,6 +13,8 @@
 //! A phone's file holds one device, that of a simulated cohort one a participant; all of one chain and one study.
 
 mod audit;
+mod deliveries;
+mod enrolments;
 mod entries;
 mod open;
 mod records;
@@ -23,6 +25,7 @@ use std::{path::PathBuf, sync::Arc};
 use hashchain::{LinkHash, Sealer};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+pub use enrolments::{EnrolmentCode, Servers};
 pub use entries::{Record, Sealed};
 pub use records::{DeviceRecord, FreezeReason, LocalId, Predecessor, QueuedRun, Totals};
 pub use schema::VERSION;

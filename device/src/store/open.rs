@@ -9,7 +9,7 @@ use std::{
 };
 
 use rand::{CryptoRng, RngCore};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::{schema, Store, Terms};
 use crate::{clock::Clock, error::readable, key::PublicKey, Error};
@@ -32,6 +32,7 @@ impl Store {
         let connection = connect(path)?;
         check_kind(&connection, path)?;
         prepare(&connection, path)?;
+        upgrade(&connection, path)?;
         Self::with(connection, path.to_owned(), clock)
     }
 
@@ -196,7 +197,7 @@ fn check_kind(connection: &Connection, path: &Path) -> Result<(), Error> {
             known: schema::VERSION,
         });
     }
-    if found < schema::VERSION {
+    if found < 1 {
         return Err(Error::Corrupt {
             path: path.to_owned(),
             what: "its version is none".into(),
@@ -220,6 +221,23 @@ fn prepare(connection: &Connection, path: &Path) -> Result<(), Error> {
     set("temp_store", &"MEMORY")
 }
 
+/// Brings a file of an earlier version to the present one, in one transaction.
+fn upgrade(connection: &Connection, path: &Path) -> Result<(), Error> {
+    let upgrade = || -> rusqlite::Result<()> {
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        if found == 1 {
+            transaction.execute_batch(schema::SINCE_1)?;
+            transaction.pragma_update(None, "user_version", schema::VERSION)?;
+        }
+        transaction.commit()
+    };
+    match number(connection, path, "user_version")? {
+        schema::VERSION => Ok(()),
+        _ => upgrade().map_err(|e| failed(path, e)),
+    }
+}
+
 fn fill<R: CryptoRng + RngCore>(
     connection: &Connection,
     path: &Path,
@@ -232,6 +250,7 @@ fn fill<R: CryptoRng + RngCore>(
     let fill = || -> rusqlite::Result<()> {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute_batch(schema::TABLES)?;
+        transaction.execute_batch(schema::SINCE_1)?;
         transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", schema::VERSION)?;
         transaction.execute(

@@ -126,6 +126,8 @@ pub struct QueuedRun {
     pub signature: Signature,
     /// Stable name of why the chain refused it last; `None` when it was never refused.
     pub refusal: Option<String>,
+    /// Base addresses of the relays that acknowledged it; kept only while several have to.
+    pub holders: Vec<String>,
 }
 
 /// Counts over all devices of a file.
@@ -239,9 +241,9 @@ impl Store {
             .map_err(|e| self.failed(e))
     }
 
-    /// Remembers the number that the chain gave a device.
+    /// Remembers the number that the chain gave a device, and erases the code that the device redeemed for it.
     pub fn set_chain_id(&self, id: LocalId, chain_id: u32) -> Result<(), Error> {
-        let update = "UPDATE device SET chain_id = ?2 WHERE id = ?1";
+        let update = "UPDATE device SET chain_id = ?2, code = NULL WHERE id = ?1";
         self.connection
             .execute(update, (id.0, chain_id))
             .map(drop)

@@ -3,7 +3,7 @@
 
 /// Version of the tables; stands in the file as SQLite's `user_version`. A program refuses newer files than it
 /// knows.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// Says whose file this is; stands in the file as SQLite's `application_id` ("mHdv").
 pub(super) const APPLICATION_ID: i64 = 0x6d48_6476;
@@ -61,5 +61,27 @@ CREATE TABLE run (
     signature  BLOB NOT NULL CHECK (length(signature) = 64),
     refusal    TEXT,
     PRIMARY KEY (device, first)
+) STRICT;
+";
+
+/// What version 2 added to version 1: how devices enrol and upload through servers.
+pub(super) const SINCE_1: &str = "
+-- `code` is secret: whoever has it can enrol in the participant's name. It is erased once it is redeemed.
+ALTER TABLE device ADD COLUMN code TEXT;
+-- X25519 key of the participant, to which payloads are sealed, when an enrolment code named one.
+ALTER TABLE device ADD COLUMN recipient BLOB CHECK (length(recipient) = 32);
+
+-- Relays that acknowledged a run which has to be held by several.
+CREATE TABLE copy (
+    device  INTEGER NOT NULL REFERENCES device (id),
+    first   INTEGER NOT NULL,
+    relay   TEXT NOT NULL,
+    PRIMARY KEY (device, first, relay)
+) STRICT;
+
+-- Base addresses of the servers: at most one authentication server, any number of relays.
+CREATE TABLE server (
+    address  TEXT PRIMARY KEY,
+    role     TEXT NOT NULL CHECK (role IN ('authentication', 'relay'))
 ) STRICT;
 ";

@@ -9,10 +9,10 @@ use std::{
 use hashchain::{link, Enrolment, Entry, LinkHash, Native};
 use mhealth_device::{
     chain::{
-        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal, StudyTerms, Upload,
-        Verdict,
+        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal,
+        Enrolment as Enrolling, OutgoingRun, Receipt, StudyTerms, Upload, Verdict,
     },
-    store::{DeviceRecord, QueuedRun},
+    store::QueuedRun,
     PublicKey,
 };
 
@@ -53,6 +53,14 @@ impl Enrolled {
         }
     }
 
+    fn as_found(&self, id: usize) -> ChainDevice {
+        ChainDevice {
+            id: id as u32,
+            genesis: self.genesis,
+            head: self.head(),
+        }
+    }
+
     fn head(&self) -> ChainHead {
         let hash = self.entries.last().map_or(self.genesis, |entry| entry.hash);
         ChainHead {
@@ -61,7 +69,7 @@ impl Enrolled {
         }
     }
 
-    fn record(&mut self, run: &QueuedRun) -> Verdict {
+    fn record(&mut self, run: &QueuedRun) -> Verdict<Receipt> {
         let refuse = |name: &str| {
             Err(ChainRefusal {
                 code: format!("ClientHashchain.{name}"),
@@ -101,7 +109,7 @@ impl Enrolled {
                 Some(_) => return refuse("Fork"),
             }
         }
-        Ok(())
+        Ok(Receipt::default())
     }
 }
 
@@ -208,12 +216,7 @@ impl Chain for FakeChain {
         let state = self.state();
         let find = |key: &PublicKey| {
             let id = state.devices.iter().position(|device| device.key == *key)?;
-            let device = &state.devices[id];
-            Some(ChainDevice {
-                id: id as u32,
-                genesis: device.genesis,
-                head: device.head(),
-            })
+            Some(state.devices[id].as_found(id))
         };
         Ok(keys.iter().map(find).collect())
     }
@@ -245,17 +248,24 @@ impl Chain for FakeChain {
     async fn enrol(
         &self,
         study: u32,
-        devices: &[DeviceRecord],
-    ) -> Result<Vec<Verdict>, ChainFault> {
+        enrolments: Vec<Enrolling>,
+    ) -> Result<Vec<Verdict<ChainDevice>>, ChainFault> {
         let trouble = self.trouble();
         if trouble == Trouble::LostRequest {
             return Err(lost());
         }
         let mut state = self.state();
         let mut verdicts = Vec::new();
-        for device in devices {
-            let taken = state.devices.iter().any(|known| known.key == device.key);
-            if taken || state.unwelcome.contains(&device.key) {
+        for Enrolling { device, .. } in enrolments {
+            let known = state
+                .devices
+                .iter()
+                .position(|known| known.key == device.key);
+            if let Some(known) = known {
+                verdicts.push(Ok(state.devices[known].as_found(known)));
+                continue;
+            }
+            if state.unwelcome.contains(&device.key) {
                 let code = "ClientHashchain.KeyTaken".to_owned();
                 verdicts.push(Err(ChainRefusal {
                     message: code.clone(),
@@ -277,7 +287,8 @@ impl Chain for FakeChain {
                 genesis,
                 entries: Vec::new(),
             });
-            verdicts.push(Ok(()));
+            let id = state.devices.len() - 1;
+            verdicts.push(Ok(state.devices[id].as_found(id)));
         }
         match trouble {
             Trouble::LostAnswer => Err(lost()),
@@ -285,7 +296,7 @@ impl Chain for FakeChain {
         }
     }
 
-    async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict>>, ChainFault> {
+    async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict<Receipt>>>, ChainFault> {
         let trouble = self.trouble();
         if trouble == Trouble::LostRequest {
             return Err(lost());
@@ -298,7 +309,7 @@ impl Chain for FakeChain {
                 upload.key.public()
             );
             let mut of_device = Vec::new();
-            for run in upload.runs {
+            for OutgoingRun { run, .. } in upload.runs {
                 let shut_out = state
                     .shut_out
                     .clone()

@@ -60,12 +60,12 @@ fn confirming_inside_a_run_keeps_the_run_and_confirming_all_empties_the_queue() 
         seal(&phone, &format!("night {night}"));
     }
     let formed = phone.runs(3).expect("runs");
-    store.confirm(phone.id(), 4).expect("confirmed");
+    store.confirm(phone.id(), 4, 1).expect("confirmed");
     assert_eq!(phone.runs(3).expect("runs"), formed[1..]);
     assert_eq!(phone.record().expect("a record").queued(), 2);
-    store.confirm(phone.id(), 2).expect("it never goes back");
+    store.confirm(phone.id(), 2, 1).expect("it never goes back");
     assert_eq!(phone.record().expect("a record").confirmed, 4);
-    store.confirm(phone.id(), 6).expect("confirmed");
+    store.confirm(phone.id(), 6, 1).expect("confirmed");
     assert!(phone.runs(3).expect("runs").is_empty());
 }
 
@@ -84,7 +84,7 @@ fn totals_count_refused_and_stopped_entries_as_refused() {
         phone.runs(2).expect("runs");
     }
     store.set_chain_id(a.id(), 0).expect("numbered");
-    store.confirm(a.id(), 3).expect("confirmed");
+    store.confirm(a.id(), 3, 1).expect("confirmed");
     store
         .set_refusal(a.id(), 3, Some("ClientHashchain.Gap"))
         .expect("refused");

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a device needs until it is enrolled, and where its servers are.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+use super::{LocalId, Store};
+use crate::Error;
+
+/// A one-time code with which staff let a device enrol. Whoever has it can enrol in the participant's name, so it is
+/// never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EnrolmentCode(Zeroizing<String>);
+
+impl EnrolmentCode {
+    /// The code as staff handed it out, without the blanks around it.
+    pub fn new(code: &str) -> Self {
+        Self(Zeroizing::new(code.trim().to_owned()))
+    }
+
+    /// The code. Never log it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for EnrolmentCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EnrolmentCode(redacted)")
+    }
+}
+
+/// Where the servers of a file's devices are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Servers {
+    /// Base address of the authentication server; `None` in the direct form.
+    pub authentication: Option<String>,
+    /// Base addresses of the relays, as configured; none when the authentication server is to name them.
+    pub relays: Vec<String>,
+}
+
+impl Store {
+    /// Keeps the code that a device will redeem, so that a device that is killed can ask again.
+    pub fn set_code(&self, id: LocalId, code: &EnrolmentCode) -> Result<(), Error> {
+        self.connection
+            .prepare_cached("UPDATE device SET code = ?2 WHERE id = ?1")
+            .and_then(|mut update| update.execute((id.0, code.expose())))
+            .map(drop)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// The code that a device has not redeemed yet.
+    pub fn code(&self, id: LocalId) -> Result<Option<EnrolmentCode>, Error> {
+        self.connection
+            .prepare_cached("SELECT code FROM device WHERE id = ?1")
+            .and_then(|mut find| find.query_row([id.0], |row| row.get::<_, Option<String>>(0)))
+            .map(|code| code.map(Zeroizing::new).map(EnrolmentCode))
+            .map_err(|e| self.failed(e))
+    }
+
+    /// Keeps the public key of a device's participant, to which payloads are sealed.
+    pub fn set_recipient(&self, id: LocalId, key: Option<[u8; 32]>) -> Result<(), Error> {
+        self.connection
+            .prepare_cached("UPDATE device SET recipient = ?2 WHERE id = ?1")
+            .and_then(|mut update| update.execute((id.0, key)))
+            .map(drop)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// The public key of a device's participant; `None` in studies with plain envelopes.
+    pub fn recipient(&self, id: LocalId) -> Result<Option<[u8; 32]>, Error> {
+        self.connection
+            .prepare_cached("SELECT recipient FROM device WHERE id = ?1")
+            .and_then(|mut find| find.query_row([id.0], |row| row.get(0)))
+            .map_err(|e| self.failed(e))
+    }
+
+    /// The servers that this file remembers.
+    pub fn servers(&self) -> Result<Servers, Error> {
+        let rows: Vec<(String, String)> = self
+            .connection
+            .prepare_cached("SELECT role, address FROM server ORDER BY rowid")
+            .and_then(|mut rows| {
+                rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .map_err(|e| self.failed(e))?;
+        let mut servers = Servers::default();
+        for (role, address) in rows {
+            match role.as_str() {
+                "authentication" => servers.authentication = Some(address),
+                _ => servers.relays.push(address),
+            }
+        }
+        Ok(servers)
+    }
+
+    /// Remembers these servers instead of those before.
+    pub fn set_servers(&self, servers: &Servers) -> Result<(), Error> {
+        let write = || -> rusqlite::Result<()> {
+            let transaction = self.connection.unchecked_transaction()?;
+            transaction.execute("DELETE FROM server", [])?;
+            let authentication = servers.authentication.iter().map(|a| (a, "authentication"));
+            let relays = servers.relays.iter().map(|relay| (relay, "relay"));
+            for row in authentication.chain(relays) {
+                transaction.execute(
+                    "INSERT OR IGNORE INTO server (address, role) VALUES (?1, ?2)",
+                    row,
+                )?;
+            }
+            transaction.commit()
+        };
+        write().map_err(|e| self.failed(e))
+    }
+}
