@@ -29,6 +29,7 @@
 
 mod account;
 mod block;
+mod brought;
 mod call;
 pub mod calls;
 mod client;
@@ -53,6 +54,7 @@ mod view;
 
 pub use account::Account;
 pub use block::{Effect, FinalisedBlock, FinalisedExtrinsic};
+pub use brought::BroughtRun;
 pub use call::Call;
 pub use client::{ChainClient, ConnectOptions};
 pub use error::{DispatchRefusal, Error};
