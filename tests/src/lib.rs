@@ -7,3 +7,4 @@ pub mod node;
 pub mod phone;
 pub mod postgres;
 pub mod process;
+pub mod servers;

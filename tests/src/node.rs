@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{anyhow, bail, Context, Result};
+use anyhow::{anyhow, Context, Result};
 use tempfile::TempDir;
 
 use crate::log::Log;
@@ -198,22 +198,7 @@ impl Drop for Node {
 
 /// The node's binary: the one that [`NODE_VARIABLE`] names, or the one beside this program in cargo's target directory.
 pub fn node_binary() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os(NODE_VARIABLE) {
-        let path = PathBuf::from(path);
-        if path.is_file() {
-            return Ok(path);
-        }
-        bail!("{NODE_VARIABLE} names {}, which is no file", path.display());
-    }
-    let program = std::env::current_exe()?;
-    // Tests are in target/<profile>/deps, programs in target/<profile>.
-    let candidates = program.ancestors().skip(1).take(2);
-    let found = candidates
-        .map(|directory| directory.join("mhealth-node"))
-        .find(|candidate| candidate.is_file());
-    found.ok_or_else(|| {
-        anyhow!("the node is not built yet: run cargo build --release -p mhealth-node")
-    })
+    process::binary("mhealth-node", NODE_VARIABLE)
 }
 
 fn port_in(line: &str) -> Option<u16> {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Ending programs that tests started.
+//! Finding programs to start, and ending them.
 
+use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -40,4 +41,23 @@ pub fn kill(child: &mut Child) -> Result<()> {
     child.kill().context("it could not be killed")?;
     child.wait().context("it did not end")?;
     Ok(())
+}
+
+/// A program of this workspace: the one that the variable names, or the one beside this program in cargo's target
+/// directory.
+pub fn binary(name: &str, variable: &str) -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os(variable) {
+        let path = PathBuf::from(path);
+        if path.is_file() {
+            return Ok(path);
+        }
+        bail!("{variable} names {}, which is no file", path.display());
+    }
+    let program = std::env::current_exe()?;
+    // Tests are in target/<profile>/deps, programs in target/<profile>.
+    let candidates = program.ancestors().skip(1).take(2);
+    let found = candidates
+        .map(|directory| directory.join(name))
+        .find(|candidate| candidate.is_file());
+    found.with_context(|| format!("{name} is not built yet: run cargo build --release --workspace"))
 }
