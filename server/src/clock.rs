@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What time it is: a parameter, so that tests need not wait.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Tells the time.
+pub trait Clock: Send + Sync + 'static {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    fn now_millis(&self) -> u64;
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    fn now(&self) -> u64 {
+        self.now_millis() / 1_000
+    }
+}
+
+/// A clock that the parts of a server share.
+pub type SharedClock = Arc<dyn Clock>;
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_millis(&self) -> u64 {
+        let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
+        // A machine whose clock stands before 1970 has no time to speak of.
+        elapsed.map_or(0, |elapsed| elapsed.as_millis() as u64)
+    }
+}
+
+/// A clock that only moves when told to, for tests.
+#[derive(Debug, Default)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// Stands at so many seconds since 1970.
+    pub fn at(seconds: u64) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(seconds * 1_000)))
+    }
+
+    /// Moves on.
+    pub fn advance(&self, seconds: u64) {
+        self.0.fetch_add(seconds * 1_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_millis(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}

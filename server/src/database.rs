@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! One SQL layer for SQLite and PostgreSQL.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::any::{install_default_drivers, AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::{MigrationType, Migrator};
+use sqlx::{Any, AnyPool, ConnectOptions, Executor, SqlStr, Transaction};
+use zeroize::Zeroizing;
+
+use crate::ApiError;
+
+const CONNECTIONS: u32 = 16;
+/// How long a request waits for a free connection, or for a database that is away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Durable before it is acknowledged: with `synchronous = FULL`, SQLite syncs the write-ahead log at every commit. Writers
+/// wait for each other up to `busy_timeout`.
+const SQLITE_SETTINGS: &str =
+    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 10000; \
+                               PRAGMA foreign_keys = ON;";
+/// A commit that is answered is on disk, whatever the server's own configuration says; and a statement that hangs on a
+/// lock ends.
+const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';";
+
+/// `sqlite:PATH` or `postgres://…`. `Debug` and `Display` show no password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct DatabaseUrl {
+    kind: Kind,
+    url: Zeroizing<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let scheme = text.split(':').next().unwrap_or_default();
+        let kind = match scheme {
+            "sqlite" => Kind::Sqlite,
+            "postgres" | "postgresql" => Kind::Postgres,
+            _ => {
+                return Err("give sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE".to_owned())
+            }
+        };
+        let mut url = Zeroizing::new(text.to_owned());
+        if kind == Kind::Sqlite && !text.contains('?') {
+            url.push_str("?mode=rwc");
+        }
+        match AnyConnectOptions::from_str(&url) {
+            Ok(_) => Ok(Self { kind, url }),
+            Err(_) => Err("this is not the address of a database".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind {
+            Kind::Sqlite => f.write_str(&self.url),
+            Kind::Postgres => {
+                let place = self.url.rsplit('@').next().unwrap_or_default();
+                let place = place.split('?').next().unwrap_or_default();
+                write!(
+                    f,
+                    "postgres://{}",
+                    place
+                        .trim_start_matches("postgres://")
+                        .trim_start_matches("postgresql://")
+                )
+            }
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A step of a schema, in the words of either database. Steps that have been released never change.
+#[derive(Clone, Copy, Debug)]
+pub struct Migration {
+    /// From 1, without gaps.
+    pub version: i64,
+    /// What it does.
+    pub name: &'static str,
+    /// For SQLite.
+    pub sqlite: &'static str,
+    /// For PostgreSQL.
+    pub postgres: &'static str,
+}
+
+/// A transaction that may write. See [`Database::begin`].
+pub type WriteTransaction = Transaction<'static, Any>;
+
+/// A database of either kind. Cheap to clone; clones share one pool of connections.
+#[derive(Clone, Debug)]
+pub struct Database {
+    kind: Kind,
+    pool: AnyPool,
+}
+
+impl Database {
+    /// Opens it; an SQLite file is created when it is not there.
+    pub async fn open(url: &DatabaseUrl) -> anyhow::Result<Self> {
+        Self::open_with(url, CONNECTIONS).await
+    }
+
+    /// Opens it with at most so many connections.
+    pub async fn open_with(url: &DatabaseUrl, connections: u32) -> anyhow::Result<Self> {
+        install_default_drivers();
+        let settings = match url.kind {
+            Kind::Sqlite => SQLITE_SETTINGS,
+            Kind::Postgres => POSTGRES_SETTINGS,
+        };
+        let options = AnyConnectOptions::from_str(&url.url)?.disable_statement_logging();
+        let pool = AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(move |connection, _| {
+                Box::pin(async move { connection.execute(settings).await.map(drop) })
+            })
+            .connect_with(options)
+            .await
+            .with_context(|| format!("cannot open the database {url}"))?;
+        Ok(Self {
+            kind: url.kind,
+            pool,
+        })
+    }
+
+    /// Brings the schema up to date, and fails when the database was written by a newer version of the program or its
+    /// migrations differ from this program's. Several processes may do so at the same time.
+    pub async fn migrate(&self, migrations: &[Migration]) -> anyhow::Result<()> {
+        let steps = migrations.iter().map(|step| {
+            let sql = match self.kind {
+                Kind::Sqlite => step.sqlite,
+                Kind::Postgres => step.postgres,
+            };
+            sqlx::migrate::Migration::new(
+                step.version,
+                step.name.into(),
+                MigrationType::Simple,
+                SqlStr::from_static(sql),
+                false,
+            )
+        });
+        let migrator = Migrator::with_migrations(steps.collect());
+        migrator
+            .run(&self.pool)
+            .await
+            .context("the database's schema does not fit this program")
+    }
+
+    /// For reading, and for single statements that write.
+    pub fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Begins a transaction that may write. On SQLite it takes the write lock at once, because a transaction that reads
+    /// first and wants to write then fails when another has written in between.
+    pub async fn begin(&self) -> Result<WriteTransaction, sqlx::Error> {
+        match self.kind {
+            Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
+            Kind::Postgres => self.pool.begin().await,
+        }
+    }
+
+    /// Whether it is PostgreSQL, where several processes can share one database.
+    pub fn is_postgres(&self) -> bool {
+        self.kind == Kind::Postgres
+    }
+
+    /// Whether it answers.
+    pub async fn check(&self) -> Result<(), ApiError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Closes all connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEPS: &[Migration] = &[
+        Migration {
+            version: 1,
+            name: "notes",
+            sqlite: "CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT NOT NULL)",
+            postgres: "CREATE TABLE note (id BIGINT PRIMARY KEY, text TEXT NOT NULL)",
+        },
+        Migration {
+            version: 2,
+            name: "more notes",
+            sqlite: "CREATE TABLE more (id INTEGER PRIMARY KEY)",
+            postgres: "CREATE TABLE more (id BIGINT PRIMARY KEY)",
+        },
+    ];
+
+    #[test]
+    fn a_password_is_not_shown() {
+        for url in [
+            "postgres://mhealth:hunter2@db.example/mhealth?password=hunter2",
+            "postgresql://a:hunter2@h/d",
+        ] {
+            let url: DatabaseUrl = url.parse().unwrap();
+            assert!(!format!("{url} {url:?}").contains("hunter2"), "{url}");
+        }
+        let url: DatabaseUrl = "postgres://mhealth:hunter2@db.example/mhealth"
+            .parse()
+            .unwrap();
+        assert_eq!(url.to_string(), "postgres://db.example/mhealth");
+        for bad in ["mysql://a/b", "hunter2", "", "postgres:// /"] {
+            let error = bad.parse::<DatabaseUrl>().unwrap_err();
+            assert!(!error.contains("hunter2"));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_sqlite_file_is_created_and_syncs_every_commit() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("new.db").display());
+        let database = Database::open(&url.parse().unwrap()).await.unwrap();
+        let (mode,): (String,) = sqlx::query_as("PRAGMA journal_mode")
+            .fetch_one(database.pool())
+            .await
+            .unwrap();
+        let (full,): (i64,) = sqlx::query_as("PRAGMA synchronous")
+            .fetch_one(database.pool())
+            .await
+            .unwrap();
+        assert_eq!((mode.as_str(), full), ("wal", 2));
+        assert_eq!(database.check().await, Ok(()));
+        database.close().await;
+        assert!(database.check().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_database_of_a_newer_program_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("new.db").display());
+        let database = Database::open(&url.parse().unwrap()).await.unwrap();
+        database.migrate(&STEPS[..1]).await.unwrap();
+        database.migrate(STEPS).await.unwrap();
+        database.migrate(STEPS).await.unwrap();
+        let error = database.migrate(&STEPS[..1]).await.unwrap_err();
+        assert!(format!("{error:#}").contains("migration"), "{error:#}");
+        let changed = [
+            Migration {
+                sqlite: "CREATE TABLE other (id INTEGER)",
+                ..STEPS[0]
+            },
+            STEPS[1],
+        ];
+        assert!(database.migrate(&changed).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn writers_wait_for_each_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("new.db").display());
+        let database = Database::open(&url.parse().unwrap()).await.unwrap();
+        database.migrate(STEPS).await.unwrap();
+        let writers = (0..8i64).map(|id| {
+            let database = database.clone();
+            tokio::spawn(async move {
+                let mut transaction = database.begin().await?;
+                let (_,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM note")
+                    .fetch_one(&mut *transaction)
+                    .await?;
+                sqlx::query("INSERT INTO note (id, text) VALUES ($1, 'x')")
+                    .bind(id)
+                    .execute(&mut *transaction)
+                    .await?;
+                transaction.commit().await
+            })
+        });
+        for writer in writers.collect::<Vec<_>>() {
+            writer.await.unwrap().unwrap();
+        }
+    }
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A bound address, and connections that are counted.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use anyhow::{bail, Context as _};
+use axum_server::{AddrListener, Address};
+use prometheus::IntGauge;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{tls, ServerOptions};
+
+/// An address that is bound, and on which nothing is answered yet.
+pub struct Bound {
+    pub(crate) listener: TcpListener,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) behind_proxy: bool,
+    address: SocketAddr,
+}
+
+impl ServerOptions {
+    /// Binds the address. Fails when it would speak plain HTTP to a network.
+    pub async fn bind(&self) -> anyhow::Result<Bound> {
+        let tls = match (&self.tls_certificate, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some(tls::server_config(certificate, key)?),
+            (None, None) => None,
+            _ => bail!("--tls-certificate and --tls-key go together"),
+        };
+        if tls.is_none() && !self.behind_tls_proxy && !self.listen.ip().is_loopback() {
+            bail!(
+                "{} faces a network, and plain HTTP is for the loopback interface only: give --tls-certificate and \
+                 --tls-key, or --behind-tls-proxy when a proxy speaks TLS",
+                self.listen
+            );
+        }
+        let listener = TcpListener::bind(self.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}", self.listen))?;
+        let address = listener.local_addr()?;
+        Ok(Bound {
+            listener,
+            tls,
+            behind_proxy: self.behind_tls_proxy,
+            address,
+        })
+    }
+}
+
+impl Bound {
+    /// The address, with the port that was taken.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The server's base address as this machine reaches it, without a slash at the end.
+    pub fn base_url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+}
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin(pub(crate) SocketAddr);
+
+impl Address for Origin {
+    type Stream = Counted;
+    type Listener = Gate;
+}
+
+/// Accepts a connection only when there is room for one more.
+pub(crate) struct Gate {
+    listener: TcpListener,
+    room: Arc<Semaphore>,
+    open: IntGauge,
+}
+
+impl Gate {
+    pub(crate) fn new(listener: TcpListener, connections: usize, open: IntGauge) -> Self {
+        let room = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+        Self {
+            listener,
+            room,
+            open,
+        }
+    }
+}
+
+impl AddrListener<Counted, Origin> for Gate {
+    async fn bind_to(_: Origin) -> io::Result<Self> {
+        Err(io::Error::other("a gate is made of a bound listener"))
+    }
+
+    async fn accept_stream(&self) -> io::Result<(Counted, Origin)> {
+        let permit = self
+            .room
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
+        let (stream, address) = self.listener.accept().await?;
+        // Answers are small and complete; waiting to fill a packet only delays them.
+        let _ = stream.set_nodelay(true);
+        self.open.inc();
+        let counted = Counted {
+            stream,
+            open: self.open.clone(),
+            _permit: permit,
+        };
+        Ok((counted, Origin(address)))
+    }
+
+    fn get_local_addr(&self) -> io::Result<Origin> {
+        self.listener.local_addr().map(Origin)
+    }
+}
+
+/// A connection that gives its room back when it ends.
+pub(crate) struct Counted {
+    stream: TcpStream,
+    open: IntGauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.open.dec();
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What operators and their machines ask of every server.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::Response;
+use mhealth_api::{Code, Problem};
+use prometheus::Registry;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::serve::ReadinessCheck;
+use crate::{metrics, ApiError, Json};
+
+/// What the probes look at.
+#[derive(Clone)]
+pub(crate) struct Probes {
+    pub(crate) registry: Registry,
+    pub(crate) ready: Option<ReadinessCheck>,
+    pub(crate) document: Arc<std::sync::OnceLock<OpenApi>>,
+}
+
+/// The answer of a probe.
+#[derive(serde::Serialize, utoipa::ToSchema)]
+pub(crate) struct Health {
+    /// `ok`.
+    status: &'static str,
+}
+
+const OK: Json<Health> = Json(Health { status: "ok" });
+
+pub(crate) fn router() -> OpenApiRouter<Probes> {
+    OpenApiRouter::new()
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
+        .routes(routes!(metrics_text))
+        .routes(routes!(openapi))
+}
+
+/// Whether the process answers at all.
+#[utoipa::path(get, path = "/healthz", tag = "operation", responses(
+    (status = 200, description = "It does.", body = Health),
+))]
+async fn healthz() -> Json<Health> {
+    OK
+}
+
+/// Whether the server can do its work: database and chain are there.
+#[utoipa::path(get, path = "/readyz", tag = "operation", responses(
+    (status = 200, description = "It can.", body = Health),
+    (status = 503, description = "It cannot; the detail says what is missing.", body = Problem),
+))]
+async fn readyz(State(probes): State<Probes>) -> Result<Json<Health>, ApiError> {
+    if let Some(ready) = &probes.ready {
+        ready().await?;
+    }
+    Ok(OK)
+}
+
+/// Counters and timings in the text format of Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "operation", responses(
+    (status = 200, description = "Metrics.", body = String, content_type = "text/plain"),
+))]
+async fn metrics_text(State(probes): State<Probes>) -> Result<Response, ApiError> {
+    metrics::text(&probes.registry)
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "operation", responses(
+    (status = 200, description = "The OpenAPI document of this server.", body = serde_json::Value),
+))]
+async fn openapi(State(probes): State<Probes>) -> Result<Json<OpenApi>, ApiError> {
+    let document = probes.document.get().ok_or(Code::Internal)?;
+    Ok(Json(document.clone()))
+}

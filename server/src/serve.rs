@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! From routes to a server that listens, and stops in good order.
+
+use std::any::Any;
+use std::future::Future;
+use std::io::Write;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::Handle;
+use hyper_util::rt::TokioTimer;
+use mhealth_api::Code;
+use prometheus::Registry;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::body::BodyBudget;
+use crate::extract::Peer;
+use crate::listener::{Gate, Origin};
+use crate::metrics::{measure, HttpMetrics};
+use crate::probes::{self, Probes};
+use crate::{ApiError, Bound, Limits};
+
+/// Says whether a server can do its work, and if not, what is missing.
+pub type ReadinessCheck =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>> + Send + Sync>;
+
+/// A server that is about to listen.
+pub struct Server {
+    name: &'static str,
+    description: &'static str,
+    bound: Bound,
+    routes: OpenApiRouter,
+    registry: Registry,
+    ready: Option<ReadinessCheck>,
+    limits: Limits,
+}
+
+impl Server {
+    /// A server without routes of its own.
+    pub fn new(name: &'static str, description: &'static str, bound: Bound) -> Self {
+        Self {
+            name,
+            description,
+            bound,
+            routes: OpenApiRouter::default(),
+            registry: Registry::new(),
+            ready: None,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Adds routes, which also make the OpenAPI document.
+    pub fn routes(mut self, routes: OpenApiRouter) -> Self {
+        self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// Serves these metrics beside those of every server.
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.registry = registry;
+        self
+    }
+
+    /// What `/readyz` asks.
+    pub fn ready<C, F>(mut self, check: C) -> Self
+    where
+        C: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), ApiError>> + Send + 'static,
+    {
+        self.ready = Some(Arc::new(move || Box::pin(check())));
+        self
+    }
+
+    /// Other limits than the usual ones.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Serves until it is told to stop; then takes no new connection, finishes what is under way, and returns.
+    ///
+    /// When it is ready, prints one line to standard output: `listening on http://127.0.0.1:PORT`.
+    pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let limits = self.limits.within_open_files();
+        let metrics = HttpMetrics::register(&self.registry)?;
+        let base_url = self.bound.base_url();
+        let probes = Probes {
+            registry: self.registry,
+            ready: self.ready,
+            document: Arc::new(OnceLock::new()),
+        };
+        let document = probes.document.clone();
+        let routes = self.routes.merge(probes::router().with_state(probes));
+        let (router, mut openapi) = routes.split_for_parts();
+        describe(&mut openapi, self.name, self.description);
+        document
+            .set(openapi)
+            .ok()
+            .expect("it was made empty above; qed");
+        let service = layered(router, limits, metrics.clone(), self.bound.behind_proxy)
+            .into_make_service_with_connect_info::<Origin>();
+
+        let listener = Gate::new(self.bound.listener, limits.connections, metrics.connections);
+        let handle = Handle::new();
+        let mut server = axum_server::Server::<Origin>::from_listener(listener)
+            .handle(handle.clone())
+            .http1_only();
+        server
+            .http_builder()
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_buf_size(limits.header_bytes);
+        let stopping = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                stop.cancelled().await;
+                handle.graceful_shutdown(Some(limits.stop_timeout));
+            }
+        });
+        announce(&base_url)?;
+        tracing::info!(server = self.name, version = env!("CARGO_PKG_VERSION"), %base_url, "listening");
+        let served = match self.bound.tls {
+            Some(config) => {
+                let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(config));
+                server.acceptor(acceptor).http1_only().serve(service).await
+            }
+            None => server.serve(service).await,
+        };
+        stopping.abort();
+        tracing::info!(server = self.name, "stopped");
+        Ok(served?)
+    }
+}
+
+/// Programs that start a server wait for this line.
+fn announce(base_url: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "listening on {base_url}")?;
+    out.flush()
+}
+
+fn describe(openapi: &mut OpenApi, name: &str, description: &str) {
+    openapi.info = InfoBuilder::new()
+        .title(name)
+        .description(Some(description))
+        .version(env!("CARGO_PKG_VERSION"))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0").build()))
+        .build();
+}
+
+/// What lies around all routes, innermost first.
+fn layered(router: Router, limits: Limits, metrics: HttpMetrics, behind_proxy: bool) -> Router {
+    router
+        .fallback(async || ApiError::from(Code::NotFound))
+        .method_not_allowed_fallback(async || ApiError::from(Code::MethodNotAllowed))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| {
+            let message = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+            let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+            ApiError::internal(message.unwrap_or_else(|| "a panic".to_owned())).into_response()
+        }))
+        .layer(middleware::from_fn_with_state(metrics, measure))
+        .layer(Extension(BodyBudget::of(limits.all_bodies_bytes)))
+        .layer(Extension(limits))
+        .layer(middleware::from_fn_with_state(behind_proxy, name_peer))
+}
+
+async fn name_peer(State(behind_proxy): State<bool>, mut request: Request, next: Next) -> Response {
+    let connected = request
+        .extensions()
+        .get::<axum::extract::ConnectInfo<Origin>>()
+        .map(|info| info.0 .0.ip());
+    let forwarded = behind_proxy
+        .then(|| forwarded_for(request.headers()))
+        .flatten();
+    if let Some(address) = forwarded.or(connected) {
+        request.extensions_mut().insert(Peer(address));
+    }
+    next.run(request).await
+}
+
+/// The last address is the one that our proxy wrote; those before it are hearsay.
+fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
+    let last = headers.get_all("x-forwarded-for").iter().next_back()?;
+    last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
+}
+
+impl axum::extract::connect_info::Connected<Origin> for Origin {
+    fn connect_info(origin: Origin) -> Self {
+        origin
+    }
+}
