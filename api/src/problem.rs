@@ -87,6 +87,8 @@ codes! {
     TokenNotYetValid = "token_not_yet_valid", 401, "The token is not valid yet; compare the clocks.";
     /// Issued by a server that this relay does not trust.
     UnknownIssuer = "unknown_issuer", 401, "The token's issuer is not one that this relay trusts.";
+    /// The keys of a trusted issuer cannot be read.
+    IssuerUnavailable = "issuer_unavailable", 503, "The keys of the token's issuer cannot be read at present.";
     /// Issued for another audience.
     WrongAudience = "wrong_audience", 401, "The token is for another audience.";
     /// Issued for another chain.
