@@ -176,7 +176,7 @@ impl_runtime_apis! {
         }
 
         fn has_role(account: AccountId) -> bool {
-            CheckRole::check(&account).is_ok()
+            CheckRole::check_account(&account).is_ok()
         }
 
         fn head_proof_keys(device: u32) -> Vec<Vec<u8>> {

@@ -18,7 +18,7 @@ use sp_runtime::{
     },
 };
 
-use pallet_client_hashchain::Call as HashchainCall;
+use pallet_client_hashchain::{Call as HashchainCall, DeviceId};
 
 use crate::{
     AccountId, ClientHashchain, Consortium, Runtime, RuntimeCall, RuntimeOrigin, Studies, System,
@@ -35,6 +35,9 @@ pub const ACCOUNT_HAS_NO_ROLE: u8 = 101;
 /// The custom error of a transaction by a suspended or retired device that holds no other role.
 pub const DEVICE_MAY_NOT_WRITE: u8 = 102;
 
+/// The custom error of a device that holds no other role and sends anything but runs of its own entries.
+pub const DEVICE_MAY_ONLY_SUBMIT: u8 = 103;
+
 /// For how many blocks the pool keeps a transaction: as long as the default mortal era of the usual clients lasts.
 const LONGEVITY: TransactionLongevity = 64;
 
@@ -46,9 +49,11 @@ const READS: u64 = 5;
 ///
 /// # Who passes
 ///
-/// Sponsors, authentication servers and relays of a study, devices, members of the consortium and validators. Everybody
-/// else is refused with [`ACCOUNT_HAS_NO_ROLE`], before the transaction costs the chain anything; so there is no need
-/// for fees. An account that lost its last role keeps its nonce but is refused, too.
+/// Sponsors, authentication servers and relays of a study, members of the consortium and validators, with whatever call.
+/// Devices, with runs of their own and nothing else ([`DEVICE_MAY_ONLY_SUBMIT`]): there are a million of them, in
+/// strangers' hands, and a call is free. Everybody else is refused with [`ACCOUNT_HAS_NO_ROLE`], before the transaction
+/// costs the chain anything; so there is no need for fees. An account that lost its last role keeps its nonce but is
+/// refused, too.
 ///
 /// # Priority
 ///
@@ -109,16 +114,48 @@ impl Lane {
 }
 
 impl CheckRole {
-    /// Refuses an account that may not send transactions at present.
-    pub(crate) fn check(who: &AccountId) -> Result<(), InvalidTransaction> {
-        if Studies::has_role(who) || ClientHashchain::has_role(who) || Consortium::has_role(who) {
-            return Ok(());
+    /// Refuses an account that may send no transaction at present, whatever it calls.
+    pub(crate) fn check_account(who: &AccountId) -> Result<(), InvalidTransaction> {
+        Sender::of(who).map(|_| ())
+    }
+
+    fn check(who: &AccountId, call: &RuntimeCall) -> Result<(), InvalidTransaction> {
+        match Sender::of(who)? {
+            Sender::Office => Ok(()),
+            Sender::Device(device) if submits_own_runs(device, call) => Ok(()),
+            Sender::Device(_) => Err(InvalidTransaction::Custom(DEVICE_MAY_ONLY_SUBMIT)),
         }
-        let reason = match ClientHashchain::device_by_key(*who.as_ref()) {
-            Some(_) => DEVICE_MAY_NOT_WRITE,
-            None => ACCOUNT_HAS_NO_ROLE,
-        };
-        Err(InvalidTransaction::Custom(reason))
+    }
+}
+
+/// Who may send transactions.
+enum Sender {
+    /// Whoever answers for more than one device.
+    Office,
+    /// An active device that holds no other role.
+    Device(DeviceId),
+}
+
+impl Sender {
+    fn of(who: &AccountId) -> Result<Self, InvalidTransaction> {
+        if Studies::has_role(who) || Consortium::has_role(who) {
+            return Ok(Self::Office);
+        }
+        match ClientHashchain::device_by_key(*who.as_ref()) {
+            Some(device) if ClientHashchain::has_role(who) => Ok(Self::Device(device)),
+            Some(_) => Err(InvalidTransaction::Custom(DEVICE_MAY_NOT_WRITE)),
+            None => Err(InvalidTransaction::Custom(ACCOUNT_HAS_NO_ROLE)),
+        }
+    }
+}
+
+fn submits_own_runs(device: DeviceId, call: &RuntimeCall) -> bool {
+    match call {
+        RuntimeCall::ClientHashchain(HashchainCall::submit { run }) => run.device == device,
+        RuntimeCall::ClientHashchain(HashchainCall::submit_batch { runs }) => {
+            runs.iter().all(|run| run.device == device)
+        }
+        _ => false,
     }
 }
 
@@ -147,7 +184,7 @@ impl TransactionExtension<RuntimeCall> for CheckRole {
         let Some(who) = origin.as_system_origin_signer() else {
             return Ok((ValidTransaction::default(), (), origin));
         };
-        Self::check(who)?;
+        Self::check(who, call)?;
         let validity = ValidTransaction {
             priority: Lane::of(call).priority(),
             longevity: LONGEVITY,
@@ -160,12 +197,12 @@ impl TransactionExtension<RuntimeCall> for CheckRole {
         self,
         _: (),
         origin: &DispatchOriginOf<RuntimeCall>,
-        _: &RuntimeCall,
+        call: &RuntimeCall,
         _: &DispatchInfoOf<RuntimeCall>,
         _: usize,
     ) -> Result<Self::Pre, TransactionValidityError> {
         match origin.as_system_origin_signer() {
-            Some(who) => Self::check(who).map_err(Into::into),
+            Some(who) => Self::check(who, call).map_err(Into::into),
             None => Ok(()),
         }
     }

@@ -44,7 +44,9 @@ use sp_runtime::{
 use sp_version::RuntimeVersion;
 
 pub use apis::{RuntimeApi, RUNTIME_API_VERSIONS};
-pub use check_role::{CheckRole, ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE};
+pub use check_role::{
+    CheckRole, ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE, DEVICE_MAY_ONLY_SUBMIT,
+};
 
 // The Wasm form of this crate: `WASM_BINARY` and `WASM_BINARY_BLOATY`.
 #[cfg(feature = "std")]

@@ -2,7 +2,7 @@
 
 use codec::Encode;
 use frame_support::{assert_ok, dispatch::GetDispatchInfo, pallet_prelude::TransactionSource};
-use pallet_client_hashchain::{LastTrusted, SuspensionReason};
+use pallet_client_hashchain::{DeviceId, LastTrusted, Run, SuspensionReason};
 use sp_core::{ed25519, Pair, H256};
 use sp_keyring::Sr25519Keyring::{self, Alice, Bob, Charlie, Dave, Eve, Ferdie};
 use sp_runtime::{
@@ -13,7 +13,7 @@ use sp_runtime::{
     },
 };
 
-use super::{CheckRole, ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE};
+use super::{CheckRole, ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE, DEVICE_MAY_ONLY_SUBMIT};
 use crate::{
     testing::{development, signed, DAY_ONE},
     AccountId, ClientHashchain, Executive, Nonce, RuntimeCall, RuntimeOrigin, Studies, System,
@@ -25,10 +25,26 @@ fn remark() -> RuntimeCall {
 }
 
 fn batch() -> RuntimeCall {
+    batch_of(&[])
+}
+
+/// One empty run of each of these devices.
+fn batch_of(devices: &[DeviceId]) -> RuntimeCall {
+    let runs: Vec<_> = devices.iter().map(|device| run_of(*device)).collect();
     pallet_client_hashchain::Call::submit_batch {
-        runs: Default::default(),
+        runs: runs.try_into().expect("they are few"),
     }
     .into()
+}
+
+fn run_of(device: DeviceId) -> Run {
+    Run {
+        device,
+        sequence: 1,
+        previous: H256::zero(),
+        entries: Default::default(),
+        signature: None,
+    }
 }
 
 fn validate(
@@ -146,6 +162,34 @@ fn a_device_passes_as_long_as_it_may_write() {
 }
 
 #[test]
+fn a_device_sends_runs_of_its_own_and_nothing_else() {
+    development().execute_with(|| {
+        let first = enrol(1);
+        enrol(2);
+        let submit = |device| pallet_client_hashchain::Call::submit {
+            run: run_of(device),
+        };
+        let wrapped = pallet_utility::Call::batch {
+            calls: vec![submit(0).into()],
+        };
+        let foreign = Err(refused(DEVICE_MAY_ONLY_SUBMIT));
+
+        assert_ok!(validate(&first, &submit(0).into()));
+        assert_ok!(validate(&first, &batch_of(&[0, 0])));
+        assert_eq!(validate(&first, &submit(1).into()), foreign);
+        assert_eq!(validate(&first, &batch_of(&[0, 1])), foreign);
+        assert_eq!(validate(&first, &remark()), foreign);
+        assert_eq!(validate(&first, &wrapped.into()), foreign);
+        assert_eq!(prepare(&first), Err(refused(DEVICE_MAY_ONLY_SUBMIT)));
+
+        // With another role, its account may do whatever that role may.
+        let sponsor = RuntimeOrigin::signed(Bob.to_account_id());
+        assert_ok!(Studies::add_relay(sponsor, 0, first.clone()));
+        assert_ok!(validate(&first, &batch_of(&[0, 1])));
+    });
+}
+
+#[test]
 fn a_suspended_device_with_another_role_passes() {
     development().execute_with(|| {
         let device = enrol(1);
@@ -163,11 +207,13 @@ fn an_account_that_lost_its_role_is_refused_and_keeps_its_nonce_for_the_next() {
         let sponsor = RuntimeOrigin::signed(Bob.to_account_id());
         assert_ok!(block(Dave, 0));
 
-        assert_ok!(Studies::remove_relay(
-            sponsor.clone(),
-            0,
-            Dave.to_account_id()
-        ));
+        for study in [0, 1] {
+            assert_ok!(Studies::remove_relay(
+                sponsor.clone(),
+                study,
+                Dave.to_account_id()
+            ));
+        }
         assert_eq!(pool(Dave, 1), Err(refused(ACCOUNT_HAS_NO_ROLE)));
         assert_eq!(block(Dave, 1), Err(refused(ACCOUNT_HAS_NO_ROLE)));
 
