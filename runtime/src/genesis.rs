@@ -5,13 +5,16 @@
 //! Both presets give every role to a key whose secret everybody knows, so that a researcher can play any part at once. They
 //! are for development and tests; `docs/running-a-node.md` says how to make a beginning with keys of one's own.
 //!
+//! There are two studies with the same people: study 0 demands the device's signature over every run (`DeviceSigned`),
+//! study 1 is as in the paper (`HashchainOnly`), so that the two can be compared.
+//!
 //! | key | development | local |
 //! |---|---|---|
 //! | `//Alice` | validator, only member of the consortium | validator, member |
-//! | `//Bob` | sponsor of study 0 | validator, member, sponsor of study 0 |
-//! | `//Charlie` | authentication server of study 0 | validator, member, authentication server of study 0 |
-//! | `//Dave` | relay of study 0 | validator, member, relay of study 0 |
-//! | `//Eve` | relay of study 0 | relay of study 0 |
+//! | `//Bob` | sponsor of the studies | validator, member, sponsor of the studies |
+//! | `//Charlie` | authentication server of the studies | validator, member, authentication server of the studies |
+//! | `//Dave` | relay of the studies | validator, member, relay of the studies |
+//! | `//Eve` | relay of the studies | relay of the studies |
 //! | `//Ferdie` | none | none |
 
 #![warn(missing_docs)]
@@ -31,7 +34,7 @@ use crate::{
     AccountId, MembersConfig, RuntimeGenesisConfig, SessionConfig, SessionKeys, StudiesConfig,
 };
 
-/// The auditor's X25519 public key in study 0 of the presets.
+/// The auditor's X25519 public key in the studies of the presets.
 ///
 /// Its private key is the SHA-256 of the 33 ASCII bytes `mHealth Chain development auditor`, so it protects nothing.
 pub const DEVELOPMENT_AUDITOR_KEY: [u8; 32] = [
@@ -62,7 +65,8 @@ pub fn preset_names() -> Vec<PresetId> {
     ]
 }
 
-/// A chain whose `organisations`, each an account and a GRANDPA key, are validators and members of the consortium, with a study that is ready to use.
+/// A chain whose `organisations`, each an account and a GRANDPA key, are validators and members of the consortium, with
+/// two studies that are ready to use.
 fn genesis(organisations: &[(Sr25519Keyring, Voter)]) -> Value {
     let members: Vec<AccountId> = organisations
         .iter()
@@ -78,7 +82,16 @@ fn genesis(organisations: &[(Sr25519Keyring, Voter)]) -> Value {
                 .expect("a preset has fewer members than there may be; qed"),
         },
         studies: StudiesConfig {
-            studies: vec![study()],
+            studies: vec![
+                study(
+                    "Sleep in insomnia: a study for development",
+                    StudyPolicy::DeviceSigned
+                ),
+                study(
+                    "Sleep in insomnia, without device signatures",
+                    StudyPolicy::HashchainOnly
+                ),
+            ],
         },
     })
 }
@@ -95,12 +108,12 @@ fn validator(
     (account.clone(), account, keys)
 }
 
-/// Study 0: whoever sponsors, enrols and relays in it, is known by name.
-fn study() -> GenesisStudy<AccountId> {
+/// A study whose sponsor, authentication server and relays are known by name.
+fn study(title: &str, policy: StudyPolicy) -> GenesisStudy<AccountId> {
     GenesisStudy {
-        title: "Sleep in insomnia: a study for development".to_string(),
+        title: title.to_string(),
         sponsor: Bob.to_account_id(),
-        policy: StudyPolicy::DeviceSigned,
+        policy,
         auditor_key: H256(DEVELOPMENT_AUDITOR_KEY),
         authentication_servers: vec![Charlie.to_account_id()],
         relays: vec![Dave.to_account_id(), Eve.to_account_id()],
