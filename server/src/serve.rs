@@ -113,15 +113,7 @@ impl Server {
 
         let listener = Gate::new(self.bound.listener, limits.connections, metrics.connections);
         let handle = Handle::new();
-        let mut server = axum_server::Server::<Origin>::from_listener(listener)
-            .handle(handle.clone())
-            .http1_only();
-        server
-            .http_builder()
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout)
-            .max_buf_size(limits.header_bytes);
+        let server = axum_server::Server::<Origin>::from_listener(listener).handle(handle.clone());
         let stopping = tokio::spawn({
             let stop = stop.clone();
             async move {
@@ -134,14 +126,30 @@ impl Server {
         let served = match self.bound.tls {
             Some(config) => {
                 let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(config));
-                server.acceptor(acceptor).http1_only().serve(service).await
+                let server = tuned(server.acceptor(acceptor), &limits);
+                server.serve(service).await
             }
-            None => server.serve(service).await,
+            None => tuned(server, &limits).serve(service).await,
         };
         stopping.abort();
         tracing::info!(server = self.name, "stopped");
         Ok(served?)
     }
+}
+
+/// HTTP/1.1 alone: a client keeps one connection and sends one request at a time over it.
+fn tuned<A>(
+    server: axum_server::Server<Origin, A>,
+    limits: &Limits,
+) -> axum_server::Server<Origin, A> {
+    let mut server = server.http1_only();
+    server
+        .http_builder()
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.header_bytes);
+    server
 }
 
 /// Programs that start a server wait for this line.

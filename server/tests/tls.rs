@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! HTTPS with a certificate of our own.
+
+mod support;
+
+use std::path::PathBuf;
+
+use mhealth_server::Limits;
+use support::{options, Running};
+use tempfile::TempDir;
+
+struct Identity {
+    certificate: PathBuf,
+    key: PathBuf,
+    pem: String,
+    _directory: TempDir,
+}
+
+fn identity() -> Identity {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()])
+        .unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = (
+        directory.path().join("certificate.pem"),
+        directory.path().join("key.pem"),
+    );
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    Identity {
+        certificate,
+        key,
+        pem: made.cert.pem(),
+        _directory: directory,
+    }
+}
+
+fn text(path: &std::path::Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_trusts_the_certificate_is_served_and_another_is_not() {
+    let identity = identity();
+    let arguments = [
+        "--tls-certificate",
+        text(&identity.certificate),
+        "--tls-key",
+        text(&identity.key),
+    ];
+    let server = Running::with(Limits::default(), &arguments, true).await;
+    assert!(
+        server.base_url.starts_with("https://127.0.0.1:"),
+        "{}",
+        server.base_url
+    );
+    let trusted = reqwest::Certificate::from_pem(identity.pem.as_bytes()).unwrap();
+    let client = reqwest::Client::builder()
+        .tls_certs_only([trusted])
+        .build()
+        .unwrap();
+    assert_eq!(
+        client
+            .get(server.url("/healthz"))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    let stranger = reqwest::Certificate::from_pem(self::identity().pem.as_bytes()).unwrap();
+    let client = reqwest::Client::builder()
+        .tls_certs_only([stranger])
+        .build()
+        .unwrap();
+    assert!(client.get(server.url("/healthz")).send().await.is_err());
+    let plain = server.url("/healthz").replace("https", "http");
+    assert!(reqwest::get(plain).await.is_err());
+}
+
+#[tokio::test]
+async fn what_is_no_certificate_and_a_key_of_another_are_refused_at_start() {
+    let (one, other) = (identity(), identity());
+    for (certificate, key) in [
+        (&one.certificate, &other.key),
+        (&one.key, &one.key),
+        (&one.certificate, &one.certificate),
+    ] {
+        let arguments = [
+            "--tls-certificate",
+            text(certificate),
+            "--tls-key",
+            text(key),
+        ];
+        let error = options(&arguments)
+            .bind()
+            .await
+            .err()
+            .expect("it does not fit");
+        assert!(!format!("{error:#}").contains("PRIVATE"), "{error:#}");
+    }
+}
