@@ -204,7 +204,7 @@ impl Postgres {
             .arg(&self.data)
             .arg(format!("-p{}", self.port))
             .args(["-clisten_addresses=127.0.0.1", "-cunix_socket_directories="])
-            .args(["-cmax_connections=300"])
+            .args(["-cmax_connections=300", "-cmax_wal_size=128MB"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

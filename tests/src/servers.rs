@@ -203,6 +203,20 @@ impl Server {
         }
     }
 
+    /// Makes it stand still, with everything that it holds, until [`Server::resume`].
+    pub fn pause(&self) -> Result<()> {
+        self.child
+            .as_ref()
+            .map_or(Ok(()), |child| process::signal(child, "STOP"))
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) -> Result<()> {
+        self.child
+            .as_ref()
+            .map_or(Ok(()), |child| process::signal(child, "CONT"))
+    }
+
     /// Kills it, as a power cut would (`kill -9`), and waits until it is gone.
     pub fn kill(&mut self) -> Result<()> {
         match self.child.take() {
@@ -279,6 +293,66 @@ fn address_in(line: &str) -> Option<(&str, u16)> {
     let address = line.split("listening on ").nth(1)?.trim();
     let (scheme, authority) = address.split_once("://")?;
     Some((scheme, authority.rsplit(':').next()?.parse().ok()?))
+}
+
+/// What an authentication server of one study is told.
+#[derive(Clone, Debug)]
+pub struct AuthOptions {
+    /// The study.
+    pub study: u32,
+    /// Address of a node.
+    pub chain: String,
+    /// Secret URI of its account, such as `//Charlie`.
+    pub account: &'static str,
+    /// Its database, as the servers' option names it.
+    pub database: String,
+    /// Its base address as devices and relays know it, when that is not the one it listens on.
+    pub issuer: Option<String>,
+    /// Base addresses of the study's relays.
+    pub relays: Vec<String>,
+}
+
+/// An authentication server, ready to be started.
+pub fn auth(options: &AuthOptions) -> Launch {
+    let mut launch = Launch::of(Program::Auth)
+        .env("MHEALTH_ACCOUNT", options.account)
+        .env("MHEALTH_DATABASE", &options.database)
+        .arg(format!("--chain={}", options.chain))
+        .arg(format!("--study={}", options.study));
+    if let Some(issuer) = &options.issuer {
+        launch = launch.arg(format!("--issuer={issuer}"));
+    }
+    let relays = options.relays.iter();
+    relays.fold(launch, |launch, relay| {
+        launch.arg(format!("--relay={relay}"))
+    })
+}
+
+/// What a relay server of one study is told.
+#[derive(Clone, Debug)]
+pub struct RelayOptions {
+    /// The study.
+    pub study: u32,
+    /// Address of a node.
+    pub chain: String,
+    /// Secret URI of its account, such as `//Dave`.
+    pub account: &'static str,
+    /// Its database, as the servers' option names it.
+    pub database: String,
+    /// The authentication server whose tokens it trusts.
+    pub issuer: String,
+}
+
+/// A relay server, ready to be started.
+pub fn relay(options: &RelayOptions) -> Launch {
+    Launch::of(Program::Relay)
+        .env("MHEALTH_ACCOUNT", options.account)
+        .env("MHEALTH_DATABASE", &options.database)
+        .arg(format!("--chain={}", options.chain))
+        .arg(format!(
+            "--issuer=issuer={},study={}",
+            options.issuer, options.study
+        ))
 }
 
 /// Status and body of a GET over plain HTTP on this machine.

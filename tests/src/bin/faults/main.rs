@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Kills, cuts and fills up everything under load, and then counts on the chain what the servers had acknowledged.
+
+// What it finds out is for the person in front of it.
+#![allow(clippy::print_stdout)]
+
+mod answers;
+mod judge;
+mod load;
+mod plan;
+mod proxy;
+mod record;
+mod run;
+mod site;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{bail, Context, Result};
+use clap::Parser;
+
+/// The fault run: kills devices, relays, the authentication server, the node and PostgreSQL at random points under load,
+/// fills disks, cuts connections. Afterwards every acknowledged entry must be on the chain exactly once, and every device
+/// must be able to go on.
+///
+/// The last line reads `acknowledged= lost= doubled= kills=`, in entries; the exit status is 0 when nothing was lost or
+/// doubled, every device went on, and the kills and entries asked for were reached.
+#[derive(Parser)]
+#[command(name = "faults", version)]
+struct Options {
+    /// The same seed makes the same faults in the same order.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How often to kill something. Two other faults are added for three kills.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    kills: u32,
+    /// Go on until relays have acknowledged so many entries. [default: 50 for each kill]
+    #[arg(long, value_name = "N")]
+    entries: Option<u64>,
+    /// Processes that play devices at a time.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=64))]
+    lanes: u32,
+    /// Devices that each of them plays.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    devices: u32,
+    /// Folder in which two small file systems are mounted, as `relay` and `postgres`, for databases whose disk is to fill
+    /// up. scripts/faults mounts them where it may. Without it no disk fills up, which is said.
+    #[arg(long, value_name = "FOLDER")]
+    disks: Option<PathBuf>,
+    /// Folder for the chain, the databases, the devices and the record of all acknowledgements. What an earlier fault run
+    /// left there is replaced.
+    #[arg(long, value_name = "FOLDER", default_value = "output/faults")]
+    output: PathBuf,
+}
+
+/// Written into the folder, so that only a folder of this program's own is ever replaced.
+const MARK: &str = "made-by-faults";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    match prepare(&options.output) {
+        Ok(output) => match run::run(&options, &output).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => failed(&error),
+        },
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("faults: {error:#}");
+    ExitCode::FAILURE
+}
+
+/// Empties the output folder if it is one of this program's own. Programs that run elsewhere are told its full path.
+fn prepare(output: &Path) -> Result<PathBuf> {
+    if output.exists() {
+        if !output.join(MARK).exists() {
+            bail!(
+                "the folder {} is not one of the fault run's own; name another by --output",
+                output.display()
+            );
+        }
+        std::fs::remove_dir_all(output)?;
+    }
+    std::fs::create_dir_all(output)
+        .with_context(|| format!("cannot make the folder {}", output.display()))?;
+    std::fs::write(output.join(MARK), "")?;
+    Ok(output.canonicalize()?)
+}
