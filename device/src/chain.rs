@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a device asks of the chain, whichever way it gets there.
 //!
-//! [`Direct`](crate::direct::Direct) is the paper's Figure 1a: the device talks to a node itself.
-//! [`Servers`](crate::servers::Servers) is Figures 1b and 1c: it goes through an authentication server and relays. Tests
-//! use a chain in memory. Everything read is **finalised**: what a device sees here is never taken back.
+//! `direct::Direct` is the paper's Figure 1a: the device talks to a node itself. `servers::Servers` is Figures 1b and
+//! 1c: it goes through an authentication server and relays. Tests use a chain in memory. Everything read is **finalised**: what a device sees here is never taken back.
 
 use std::future::Future;
 

@@ -63,7 +63,13 @@ impl DeviceKey {
     /// `σ = Ed25519(device key, enc("head", head))`, the signature of a run that ends in `head`. The same head
     /// always gets the same signature, so that a retry sends the same bytes.
     pub fn sign_head(&self, head: &LinkHash) -> Signature {
-        Signature(self.0.sign(&hashchain::head_message(head)).to_bytes())
+        self.sign(&hashchain::head_message(head))
+    }
+
+    /// Signs a proof of possession. Every such message begins with a label of its own, so that none passes for another or
+    /// for the head of a run.
+    pub(crate) fn sign(&self, message: &[u8]) -> Signature {
+        Signature(self.0.sign(message).to_bytes())
     }
 }
 

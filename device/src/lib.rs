@@ -7,8 +7,9 @@
 //!
 //! A [`Device`] seals a record into an envelope, chains the envelope's digest, turns its ratchet, makes all of that
 //! durable in one transaction of its [`Store`], and queues the entry. [`upload`] sends what is queued by any
-//! [`chain::Chain`]: the direct form of the paper's Figure 1a is `direct`, of the feature of that name. [`sync`]
-//! compares the device's head with the chain's, and stops the device when somebody else wrote in its name.
+//! [`chain::Chain`]: the direct form of the paper's Figure 1a is `direct`, the way through an authentication server and
+//! relays of Figures 1b and 1c is `servers`, each of the feature of that name. [`sync`] compares the device's head with
+//! the chain's, and stops the device when somebody else wrote in its name.
 //!
 //! Time and randomness are parameters. Errors have stable codes; neither they nor the logs contain patient data or
 //! secrets.
@@ -50,6 +51,8 @@ mod key;
 pub mod payload;
 pub mod queue;
 pub mod seal;
+#[cfg(feature = "servers")]
+pub mod servers;
 pub mod store;
 pub mod sync;
 pub mod upload;

@@ -247,6 +247,15 @@ fn note(
                 }
             }
         }
+        // Receipts for copies of what was finalised long ago are behind what is known.
+        if head.is_some_and(|head| head.length < device.confirmed) {
+            head = store
+                .hash_at(device.id, device.confirmed)?
+                .map(|hash| ChainHead {
+                    hash,
+                    length: device.confirmed,
+                });
+        }
         if let Some((sequence, refusal)) = refusal {
             head = None;
             store.set_refusal(device.id, sequence, Some(&refusal.code))?;

@@ -14,14 +14,17 @@ use crate::Error;
 pub struct EnrolmentCode(Zeroizing<String>);
 
 impl EnrolmentCode {
-    /// The code as staff handed it out, without the blanks around it.
-    pub fn new(code: &str) -> Self {
-        Self(Zeroizing::new(code.trim().to_owned()))
-    }
-
     /// The code. Never log it.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+/// The code as staff handed it out; blanks around it are dropped.
+impl From<String> for EnrolmentCode {
+    fn from(code: String) -> Self {
+        let code = Zeroizing::new(code);
+        Self(Zeroizing::new(code.trim().to_owned()))
     }
 }
 
@@ -33,7 +36,7 @@ impl fmt::Debug for EnrolmentCode {
 
 /// Where the servers of a file's devices are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Servers {
+pub struct ServerAddresses {
     /// Base address of the authentication server; `None` in the direct form.
     pub authentication: Option<String>,
     /// Base addresses of the relays, as configured; none when the authentication server is to name them.
@@ -77,7 +80,7 @@ impl Store {
     }
 
     /// The servers that this file remembers.
-    pub fn servers(&self) -> Result<Servers, Error> {
+    pub fn servers(&self) -> Result<ServerAddresses, Error> {
         let rows: Vec<(String, String)> = self
             .connection
             .prepare_cached("SELECT role, address FROM server ORDER BY rowid")
@@ -86,7 +89,7 @@ impl Store {
                     .collect()
             })
             .map_err(|e| self.failed(e))?;
-        let mut servers = Servers::default();
+        let mut servers = ServerAddresses::default();
         for (role, address) in rows {
             match role.as_str() {
                 "authentication" => servers.authentication = Some(address),
@@ -97,7 +100,7 @@ impl Store {
     }
 
     /// Remembers these servers instead of those before.
-    pub fn set_servers(&self, servers: &Servers) -> Result<(), Error> {
+    pub fn set_servers(&self, servers: &ServerAddresses) -> Result<(), Error> {
         let write = || -> rusqlite::Result<()> {
             let transaction = self.connection.unchecked_transaction()?;
             transaction.execute("DELETE FROM server", [])?;

@@ -25,7 +25,7 @@ use std::{path::PathBuf, sync::Arc};
 use hashchain::{LinkHash, Sealer};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use enrolments::{EnrolmentCode, Servers};
+pub use enrolments::{EnrolmentCode, ServerAddresses};
 pub use entries::{Record, Sealed};
 pub use records::{DeviceRecord, FreezeReason, LocalId, Predecessor, QueuedRun, Totals};
 pub use schema::VERSION;

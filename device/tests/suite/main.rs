@@ -7,6 +7,8 @@ mod files;
 mod intake;
 mod queue;
 mod sealing;
+#[cfg(feature = "servers")]
+mod servers;
 mod standing;
 mod uploading;
 

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Base addresses of servers.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use reqwest::Url;
+
+/// Why an address is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// Not an http or https address of a server.
+    #[error("{0} is not the base address of a server, such as https://relay.example.org")]
+    NotAnAddress(String),
+    /// Plain HTTP over a network, where everybody on the way reads tokens and codes.
+    #[error("{0} is plain HTTP to another machine; tokens and codes go by https only")]
+    PlainHttp(String),
+}
+
+/// Base address of a server, without a slash at the end: `https://relay.example.org`. Plain HTTP is for this machine
+/// only.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Address(String);
+
+impl Address {
+    /// The address as text. An authentication server's is what its tokens name as their issuer.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// An address below this one.
+    pub(super) fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+}
+
+impl FromStr for Address {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        let invalid = || AddressError::NotAnAddress(text.to_owned());
+        let base = text.trim().trim_end_matches('/');
+        let url = Url::parse(base).map_err(|_| invalid())?;
+        let bare = url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty()
+            && url.password().is_none();
+        let host = url.host_str().filter(|_| bare).ok_or_else(invalid)?;
+        match url.scheme() {
+            "https" => Ok(Self(base.to_owned())),
+            "http" if is_loopback(host) => Ok(Self(base.to_owned())),
+            "http" => Err(AddressError::PlainHttp(text.to_owned())),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    let ip: Result<IpAddr, _> = address.parse();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slashes_at_the_end_are_dropped_and_the_rest_stays() {
+        let address: Address = "https://relay.example.org:8443/mhealth/".parse().unwrap();
+        assert_eq!(address.as_str(), "https://relay.example.org:8443/mhealth");
+        assert_eq!(
+            address.at("/v1/runs"),
+            "https://relay.example.org:8443/mhealth/v1/runs"
+        );
+    }
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        for good in ["http://127.0.0.1:80", "http://[::1]:80", "http://localhost"] {
+            assert!(good.parse::<Address>().is_ok(), "{good}");
+        }
+        for bad in [
+            "http://relay.example.org",
+            "http://10.0.0.1",
+            "http://127.0.0.1.example.org",
+        ] {
+            let plain = AddressError::PlainHttp(bad.into());
+            assert_eq!(bad.parse::<Address>(), Err(plain), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_base_address_is_refused() {
+        for bad in [
+            "",
+            "relay",
+            "ws://127.0.0.1",
+            "https://a.org?b",
+            "https://a.org#b",
+            "https://me:pw@a.org",
+        ] {
+            let invalid = AddressError::NotAnAddress(bad.into());
+            assert_eq!(bad.parse::<Address>(), Err(invalid), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Requests and their answers, and what can go wrong with them.
+
+use std::{fmt, sync::Once, time::Duration};
+
+use mhealth_api::{Code, Problem};
+use reqwest::{
+    header::{CONTENT_TYPE, RETRY_AFTER},
+    redirect, Certificate, Client, Method, RequestBuilder, Response, StatusCode,
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use zeroize::Zeroizing;
+
+use super::{Address, Patience};
+use crate::chain::{ChainFault, ChainRefusal};
+
+/// Longest answer that is read. The longest that a server has reason to give is a page of entries.
+const LONGEST_ANSWER: usize = 4 << 20;
+
+/// Longest text of a stranger that goes into a message.
+const LONGEST_QUOTE: usize = 200;
+
+/// Certificates to trust besides those of the system.
+#[derive(Clone, Default)]
+pub struct Certificates(Vec<Certificate>);
+
+impl Certificates {
+    /// All certificates of a PEM file; `None` if it holds none.
+    pub fn from_pem(pem: &[u8]) -> Option<Self> {
+        let certificates = Certificate::from_pem_bundle(pem).ok()?;
+        (!certificates.is_empty()).then_some(Self(certificates))
+    }
+}
+
+impl fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} certificates", self.0.len())
+    }
+}
+
+/// Why a request brought nothing.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There was no whole answer. Whether the server did what was asked is open.
+    Unreachable(String),
+    /// The server cannot at present. Nothing was done, or it can be asked for again.
+    Busy {
+        code: String,
+        message: String,
+        wait: Option<Duration>,
+    },
+    /// The server refuses this request.
+    Refused(Problem),
+    /// The answer is none that such a server gives.
+    Nonsense(String),
+}
+
+impl Failure {
+    /// Whether asking again, or asking another server, may help.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Busy { .. })
+    }
+
+    /// How long the server wants to be left alone.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { wait, .. } => *wait,
+            _ => None,
+        }
+    }
+
+    /// The code of a refusal.
+    pub(super) fn refusal(&self) -> Option<Code> {
+        match self {
+            Self::Refused(problem) => problem.known_code(),
+            _ => None,
+        }
+    }
+
+    /// What a device says of it, with the server that it met it at.
+    pub(super) fn at(self, server: &Address) -> ChainFault {
+        let passing = self.may_pass();
+        let (code, message) = match self {
+            Self::Unreachable(reason) => ("server_unreachable".into(), reason),
+            Self::Busy { code, message, .. } => (code, message),
+            Self::Refused(problem) => (quote(&problem.code), quote(&problem.detail)),
+            Self::Nonsense(reason) => ("nonsense_answer".into(), reason),
+        };
+        ChainFault {
+            code,
+            message: format!("{server}: {message}"),
+            passing,
+        }
+    }
+}
+
+/// A refusal as what it is to the device.
+pub(super) fn refusal(problem: &Problem) -> ChainRefusal {
+    ChainRefusal {
+        code: quote(&problem.code),
+        message: quote(&problem.detail),
+    }
+}
+
+/// A stranger's text, short and in one line.
+pub(super) fn quote(text: &str) -> String {
+    text.chars()
+        .filter(|character| !character.is_control())
+        .take(LONGEST_QUOTE)
+        .collect()
+}
+
+/// A client that keeps its connections.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client,
+    answer: Duration,
+    /// As many requests as there may be connections.
+    seats: Semaphore,
+}
+
+impl Http {
+    pub(super) fn new(
+        patience: &Patience,
+        certificates: &Certificates,
+        connections: usize,
+    ) -> Result<Self, ChainFault> {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            // It fails when the program that uses this library chose one before, which is as good.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let client = Client::builder()
+            .user_agent(concat!("mhealth-device/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(patience.connect)
+            .tcp_nodelay(true)
+            .pool_max_idle_per_host(connections)
+            // A redirect would carry tokens and data to wherever a server points.
+            .redirect(redirect::Policy::none())
+            .tls_certs_merge(certificates.0.clone())
+            .build()
+            .map_err(|error| ChainFault {
+                code: "no_client".into(),
+                message: format!("No HTTPS client can be made: {error}."),
+                passing: false,
+            })?;
+        Ok(Self {
+            client,
+            answer: patience.answer,
+            seats: Semaphore::new(connections.max(1)),
+        })
+    }
+
+    pub(super) fn get(&self, address: String) -> RequestBuilder {
+        self.client.request(Method::GET, address)
+    }
+
+    /// A request with a JSON body that is sent as it is, again and again if need be.
+    pub(super) fn post(&self, address: String, body: Vec<u8>) -> RequestBuilder {
+        self.client
+            .request(Method::POST, address)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body)
+    }
+
+    /// Sends a request when there is a connection for it, and reads its answer.
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<T, Failure> {
+        let _seat = self.seat().await;
+        self.send_for(request, self.answer).await
+    }
+
+    /// Waits until there is a connection for a request.
+    pub(super) async fn seat(&self) -> SemaphorePermit<'_> {
+        let seat = self.seats.acquire().await;
+        seat.expect("nobody closes the semaphore; qed")
+    }
+
+    /// Sends a request that may take long, besides all others.
+    pub(super) async fn send_for<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        patience: Duration,
+    ) -> Result<T, Failure> {
+        let answer = request.timeout(patience).send().await;
+        let answer = answer.map_err(|error| unreachable(&error))?;
+        let status = answer.status();
+        let wait = retry_after(&answer);
+        let body = read(answer).await?;
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|_| {
+                Failure::Nonsense("it gave an answer that is not of this interface".into())
+            });
+        }
+        Err(failure(status, &body, wait))
+    }
+}
+
+async fn read(mut answer: Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut body = Zeroizing::new(Vec::new());
+    while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(&error))? {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            return Err(Failure::Nonsense("its answer has no end".into()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn failure(status: StatusCode, body: &[u8], wait: Option<Duration>) -> Failure {
+    let problem: Option<Problem> = serde_json::from_slice(body).ok();
+    let passing = status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT;
+    match problem {
+        Some(problem) if passing => Failure::Busy {
+            code: quote(&problem.code),
+            message: quote(&problem.detail),
+            wait,
+        },
+        Some(problem) => Failure::Refused(problem),
+        // A proxy before the server, for example.
+        None if passing => Failure::Busy {
+            code: "server_unavailable".into(),
+            message: format!("it answered {status}"),
+            wait,
+        },
+        None => Failure::Nonsense(format!("it answered {status} without saying why")),
+    }
+}
+
+/// Seconds only; the other form of the header is a date.
+fn retry_after(answer: &Response) -> Option<Duration> {
+    let value = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    value.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// What the connection said, without the address, which may be in logs of its own.
+fn unreachable(error: &reqwest::Error) -> Failure {
+    let reason = if error.is_timeout() {
+        "it did not answer in time"
+    } else if error.is_connect() {
+        "it cannot be reached"
+    } else {
+        "the connection was lost"
+    };
+    tracing::debug!(%error, "no answer");
+    Failure::Unreachable(reason.into())
+}

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The paper's Figures 1b and 1c: the device goes through an authentication server and relays.
+//!
+//! An [`AuthenticationServer`] enrols a device with a code that staff handed out, and gives it short-lived tokens.
+//! Relays take its runs with their data, keep them, and bring them to the chain. `docs/device-api.md` is the text of the
+//! protocol.
+//!
+//! The device trusts none of them further than it must. What it sends is chained before, so a relay can withhold it and
+//! nothing else; what a relay says is compared with the device's own hashchain, and with what other relays say when a
+//! run goes to several. Whatever happens on the way, the queue in the device's file is kept until the chain has
+//! finalised it, and an attempt that is repeated sends identical bytes.
+
+mod address;
+mod carrying;
+mod delivery;
+mod http;
+mod office;
+mod parcel;
+mod records;
+mod relay;
+mod settings;
+mod tally;
+mod tokens;
+mod views;
+mod witness;
+
+use std::{
+    future::Future,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use futures::{stream, StreamExt};
+use hashchain::{DataDigest, LinkHash};
+use mhealth_api::{DeviceHeads, DeviceOnChain, RegisteredEntry};
+use tokio::task::JoinSet;
+
+pub use address::{Address, AddressError};
+pub use http::Certificates;
+pub use office::AuthenticationServer;
+pub use settings::{Patience, Settings};
+pub use tally::Figures;
+
+use crate::{
+    chain::{
+        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, Enrolment, Manner, Receipt,
+        StudyTerms, Upload, Verdict,
+    },
+    key::PublicKey,
+    DeviceKey,
+};
+use http::Http;
+use relay::Relay;
+use tally::{Expectation, Pace, Tally};
+use tokens::{Token, Tokens};
+use witness::Witness;
+
+/// Questions about the chain that are under way at a time.
+const AT_A_TIME: usize = 32;
+
+/// Enrolments that are under way at a time. Each waits for finality, on a connection of its own.
+const ENROLMENTS_AT_A_TIME: usize = 512;
+
+/// An authentication server and relays.
+#[derive(Clone)]
+pub struct Servers(Arc<Inner>);
+
+/// What all requests of a program share.
+struct Inner {
+    settings: Settings,
+    http: Arc<Http>,
+    office: AuthenticationServer,
+    relays: RwLock<Vec<Arc<Relay>>>,
+    tokens: Tokens,
+    witness: Witness,
+    tally: Tally,
+    pace: Option<Pace>,
+    expectation: Expectation,
+}
+
+impl std::fmt::Debug for Servers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Servers")
+            .field("authentication", &self.0.settings.authentication)
+            .field("relays", &self.0.settings.relays)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Servers {
+    /// Goes through these servers. Nothing is asked before something is wanted.
+    pub fn new(settings: Settings) -> Result<Self, ChainFault> {
+        let http = Arc::new(Http::new(
+            &settings.patience,
+            &settings.certificates,
+            settings.connections,
+        )?);
+        let office = AuthenticationServer::with(
+            settings.authentication.clone(),
+            http.clone(),
+            settings.patience,
+            settings.clock.clone(),
+        );
+        let relays = settings.relays.iter().cloned();
+        Ok(Self(Arc::new(Inner {
+            relays: RwLock::new(relays.map(|relay| Arc::new(Relay::new(relay))).collect()),
+            pace: settings.rate.map(Pace::of),
+            http,
+            office,
+            tokens: Tokens::default(),
+            witness: Witness::default(),
+            tally: Tally::default(),
+            expectation: Expectation::new(),
+            settings,
+        })))
+    }
+
+    /// The authentication server.
+    pub fn authentication(&self) -> &AuthenticationServer {
+        &self.0.office
+    }
+
+    /// The relays, as configured or as the authentication server has named them.
+    pub fn relays(&self) -> Vec<Address> {
+        let relays = self.0.known_relays();
+        relays.iter().map(|relay| relay.address.clone()).collect()
+    }
+
+    /// Gets a device's first token, with which the authentication server names the relays. Needed before anything is
+    /// asked of relays that were not configured.
+    pub async fn introduce(&self, device: u32, key: &DeviceKey) -> Result<Verdict<()>, ChainFault> {
+        Ok(self.0.token(device, key).await?.map(drop))
+    }
+
+    /// How long uploads took.
+    pub fn figures(&self) -> Figures {
+        self.0.tally.figures()
+    }
+
+    /// Does something for each upload, all at the same time, independently of whoever waits for it.
+    async fn for_each<F>(
+        &self,
+        uploads: Vec<Upload>,
+        deliver: impl Fn(Arc<Inner>, Upload) -> F,
+    ) -> Result<Vec<Vec<Verdict<Receipt>>>, ChainFault>
+    where
+        F: Future<Output = Result<Vec<Verdict<Receipt>>, ChainFault>> + Send + 'static,
+    {
+        let mut verdicts = vec![Vec::new(); uploads.len()];
+        // Tasks of their own, so that they go on while the caller writes to its file. Dropped, they end.
+        let mut tasks = JoinSet::new();
+        for (place, upload) in uploads.into_iter().enumerate() {
+            let delivery = deliver(self.0.clone(), upload);
+            tasks.spawn(async move { (place, delivery.await) });
+        }
+        while let Some(done) = tasks.join_next().await {
+            let (place, answer) = done.map_err(|error| ChainFault {
+                code: "internal".into(),
+                message: format!("An upload ended early: {error}."),
+                passing: true,
+            })?;
+            verdicts[place] = answer?;
+        }
+        Ok(verdicts)
+    }
+}
+
+impl Inner {
+    fn known_relays(&self) -> Vec<Arc<Relay>> {
+        let relays = self.relays.read().unwrap_or_else(PoisonError::into_inner);
+        relays.clone()
+    }
+
+    /// The relays, if there are as many as are to hold each run.
+    fn relays(&self) -> Result<Vec<Arc<Relay>>, ChainFault> {
+        let relays = self.known_relays();
+        let wanted = self.settings.copies.max(1) as usize;
+        if relays.len() >= wanted {
+            return Ok(relays);
+        }
+        Err(ChainFault {
+            code: "too_few_relays".into(),
+            message: format!(
+                "Each run is to be held by {wanted} relays, and {} are known.",
+                relays.len()
+            ),
+            passing: false,
+        })
+    }
+
+    /// A device's token, from the cache or from the authentication server.
+    async fn token(&self, device: u32, key: &DeviceKey) -> Result<Verdict<Token>, ChainFault> {
+        if let Some(token) = self.tokens.of(device) {
+            return Ok(Ok(token));
+        }
+        let answer = self
+            .office
+            .token(&self.settings.terms.chain, device, key)
+            .await?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        self.learn(&answer.relays);
+        let token = Token::new(answer.token);
+        self.tokens
+            .keep(device, &token, Duration::from_secs(answer.expires_in));
+        Ok(Ok(token))
+    }
+
+    /// Takes over the relays that the authentication server names, unless some were configured.
+    fn learn(&self, named: &[String]) {
+        let mut relays = self.relays.write().unwrap_or_else(PoisonError::into_inner);
+        if !relays.is_empty() {
+            return;
+        }
+        for name in named {
+            match name.parse() {
+                Ok(address) => relays.push(Arc::new(Relay::new(address))),
+                Err(error) => tracing::warn!(%error, "a relay that cannot be turned to"),
+            }
+        }
+    }
+}
+
+impl Chain for Servers {
+    fn genesis(&self) -> [u8; 32] {
+        self.0.settings.terms.chain
+    }
+
+    fn manner(&self) -> Manner {
+        let settings = &self.0.settings;
+        Manner {
+            carries_data: true,
+            keeps_hashchain: !settings.bare_records,
+            copies: settings.copies.max(1),
+            enrolments_at_a_time: ENROLMENTS_AT_A_TIME,
+            devices_at_a_time: 1,
+            uploads_at_a_time: settings.window.max(1),
+        }
+    }
+
+    async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
+        let terms = self.0.office.study(study).await?;
+        Ok(terms.map(|terms| StudyTerms {
+            auditor_key: terms.auditor_key.0,
+            open: terms.open,
+        }))
+    }
+
+    async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
+        let ask = |key: PublicKey| async move {
+            let path = format!("/v1/keys/{key}");
+            // The order in which relays are asked differs from device to device, here by its key.
+            let first = u32::from_be_bytes([key.0[0], key.0[1], key.0[2], key.0[3]]);
+            let told: Option<DeviceOnChain> = self.0.ask(first, &path).await?;
+            match told {
+                Some(told) if told.key.0 != key.0 => Err(other_device(&path)),
+                told => Ok(told.map(|told| views::device(&told))),
+            }
+        };
+        let found: Vec<_> = stream::iter(keys.to_vec())
+            .map(ask)
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        found.into_iter().collect()
+    }
+
+    async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
+        let ask = |device: u32| async move {
+            let path = format!("/v1/devices/{device}/head");
+            let told: Option<DeviceHeads> = self.0.ask(device, &path).await?;
+            match told {
+                Some(told) if told.device != device => Err(other_device(&path)),
+                told => Ok(told.map(|told| views::plain(&told.chain))),
+            }
+        };
+        let heads: Vec<_> = stream::iter(devices.to_vec())
+            .map(ask)
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        heads.into_iter().collect()
+    }
+
+    async fn entries(
+        &self,
+        device: u32,
+        from: u64,
+        count: u32,
+    ) -> Result<Vec<ChainEntry>, ChainFault> {
+        let path = format!("/v1/devices/{device}/entries?from={from}&count={count}");
+        let mut fault = None;
+        for relay in relay::preference(&self.0.relays()?, device) {
+            let request = self.0.http.get(relay.address.at(&path));
+            match self.0.http.send::<Vec<RegisteredEntry>>(request).await {
+                Ok(entries) => {
+                    let plain = |entry: RegisteredEntry| ChainEntry {
+                        sequence: entry.sequence,
+                        digest: DataDigest(entry.digest.0),
+                        hash: LinkHash(entry.hash.0),
+                    };
+                    return Ok(entries.into_iter().map(plain).collect());
+                }
+                Err(failure) => fault = Some(failure.at(&relay.address)),
+            }
+        }
+        Err(fault.unwrap_or_else(|| other_device(&path)))
+    }
+
+    async fn enrol(
+        &self,
+        _study: u32,
+        enrolments: Vec<Enrolment>,
+    ) -> Result<Vec<Verdict<ChainDevice>>, ChainFault> {
+        let terms = &self.0.settings.terms;
+        let enrol =
+            |enrolment: Enrolment| async move { self.0.office.enrol(terms, &enrolment).await };
+        let verdicts: Vec<_> = stream::iter(enrolments)
+            .map(enrol)
+            .buffered(ENROLMENTS_AT_A_TIME)
+            .collect()
+            .await;
+        verdicts.into_iter().collect()
+    }
+
+    async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict<Receipt>>>, ChainFault> {
+        match self.0.settings.bare_records {
+            false => self.for_each(uploads, delivery::deliver).await,
+            true => self.for_each(uploads, records::deliver_bare).await,
+        }
+    }
+}
+
+fn other_device(path: &str) -> ChainFault {
+    ChainFault {
+        code: "nonsense_answer".into(),
+        message: format!("A relay answered {path} with something else."),
+        passing: false,
+    }
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Codes and tokens.
+
+use std::time::Duration;
+
+use hashchain::LinkHash;
+use mhealth_api::{Code, Hash, Key, Predecessor as Before};
+use mhealth_device::{
+    payload::Participant,
+    servers::{AuthenticationServer, Certificates, Servers},
+    store::{FreezeReason, Predecessor},
+    upload::{enrol_all, upload_all},
+    Device, Store,
+};
+
+use super::{
+    address, code,
+    fakes::{Fake, Trouble},
+    impatience, patience, settings, through,
+    world::World,
+    Trial,
+};
+use crate::{clock, device, rng, seal, store_in_memory};
+
+async fn enrol(store: &Store, servers: &Servers) -> Vec<String> {
+    let refused = enrol_all(store, servers, |_| ()).await.expect("answered");
+    refused
+        .into_iter()
+        .map(|refused| refused.refusal.code)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_device_enrols_with_its_code_which_is_erased_then() {
+    let world = World::with_codes(&["ABCD-EFGH"]);
+    let office = Fake::office(&world).await;
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    store
+        .set_code(phone.id(), &code(" ABCD-EFGH\n"))
+        .expect("kept");
+    assert_eq!(
+        enrol(&store, &through(settings(&office, &[], 1))).await,
+        [""; 0]
+    );
+    assert_eq!(phone.record().expect("a record").chain_id, Some(0));
+    assert_eq!(store.code(phone.id()).expect("read"), None);
+    let state = world.state();
+    assert_eq!(
+        state.devices[0].genesis.0,
+        phone.record().expect("a record").genesis.0
+    );
+}
+
+#[tokio::test]
+async fn an_enrolment_whose_answer_was_lost_is_asked_for_again_with_identical_bytes() {
+    let world = World::with_codes(&["CODE"]);
+    let office = Fake::office(&world).await;
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    store.set_code(phone.id(), &code("CODE")).expect("kept");
+    let busy = Trouble::Refused(Code::ChainUnavailable, Some(0));
+    office.trouble([
+        Trouble::LostRequest,
+        Trouble::None,
+        busy,
+        Trouble::LostAnswer,
+    ]);
+    assert_eq!(
+        enrol(&store, &through(settings(&office, &[], 1))).await,
+        [""; 0]
+    );
+    let bodies = office.received("/v1/enrol");
+    assert_eq!(bodies.len(), 3);
+    assert!(bodies.iter().all(|body| *body == bodies[0]));
+    assert_eq!(world.state().devices.len(), 1);
+}
+
+#[tokio::test]
+async fn a_phone_that_was_killed_before_the_answer_enrols_with_the_code_that_it_kept() {
+    let world = World::with_codes(&["CODE"]);
+    let office = Fake::office(&world).await;
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    store.set_code(phone.id(), &code("CODE")).expect("kept");
+    let mut hasty = settings(&office, &[], 1);
+    hasty.patience.give_up = Duration::ZERO;
+    office.trouble([Trouble::None, Trouble::LostAnswer]);
+    let fault = enrol_all(&store, &through(hasty), |_| ())
+        .await
+        .expect_err("lost");
+    assert_eq!(fault.code(), "server_unreachable");
+    assert_eq!(phone.record().expect("a record").chain_id, None);
+    // The code counts as used now; the next program finds that it was used for this device.
+    assert_eq!(
+        enrol(&store, &through(settings(&office, &[], 1))).await,
+        [""; 0]
+    );
+    assert_eq!(phone.record().expect("a record").chain_id, Some(0));
+    assert_eq!(world.state().devices.len(), 1);
+}
+
+#[tokio::test]
+async fn without_code_or_with_a_bad_one_a_device_is_refused_by_name() {
+    let world = World::with_codes(&["CODE"]);
+    let office = Fake::office(&world).await;
+    let store = store_in_memory();
+    let servers = through(settings(&office, &[], 1));
+    let (first, second) = (device(&store, "P-1"), device(&store, "P-2"));
+    assert_eq!(enrol(&store, &servers).await, ["no_code", "no_code"]);
+    store.set_code(first.id(), &code("ANOTHER")).expect("kept");
+    store.set_code(second.id(), &code("CODE")).expect("kept");
+    assert_eq!(enrol(&store, &servers).await, ["unknown_code"]);
+    store.set_code(first.id(), &code("CODE")).expect("kept");
+    assert_eq!(enrol(&store, &servers).await, ["code_used"]);
+}
+
+#[tokio::test]
+async fn a_code_for_another_predecessor_is_not_used_up() {
+    let world = World::with_codes(&["CODE"]);
+    let before = Before {
+        device: 7,
+        head: Hash([7; 32]),
+    };
+    world
+        .state()
+        .codes
+        .get_mut("CODE")
+        .expect("issued")
+        .predecessor = Some(before);
+    let office = Fake::office(&world).await;
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    store.set_code(phone.id(), &code("CODE")).expect("kept");
+    assert_eq!(
+        enrol(&store, &through(settings(&office, &[], 1))).await,
+        ["other_terms"]
+    );
+    assert!(office.received("/v1/enrol").is_empty());
+
+    // The device that was made for it starts from the last trusted head.
+    let store = store_in_memory();
+    let before = Predecessor {
+        device: 7,
+        head: LinkHash([7; 32]),
+    };
+    let participant = Participant("P-1".into());
+    let phone = Device::succeeding(&store, &participant, before, &mut rng(5)).expect("made");
+    store.set_code(phone.id(), &code("CODE")).expect("kept");
+    assert_eq!(
+        enrol(&store, &through(settings(&office, &[], 1))).await,
+        [""; 0]
+    );
+    assert_eq!(phone.record().expect("a record").chain_id, Some(0));
+}
+
+#[tokio::test]
+async fn a_code_for_another_chain_study_or_auditor_is_not_used_up() {
+    let world = World::with_codes(&["CODE"]);
+    let office = Fake::office(&world).await;
+    let mut others = vec![crate::terms(); 3];
+    others[0].chain = [1; 32];
+    others[1].study = 5;
+    others[2].auditor_key = [1; 32];
+    for terms in others {
+        let store = Store::in_memory(&terms, clock(), &mut rng(1)).expect("a store");
+        let phone = device(&store, "P-1");
+        store.set_code(phone.id(), &code("CODE")).expect("kept");
+        let mut settings = settings(&office, &[], 1);
+        settings.terms = terms;
+        assert_eq!(enrol(&store, &through(settings)).await, ["other_terms"]);
+    }
+    assert!(office.received("/v1/enrol").is_empty());
+}
+
+#[tokio::test]
+async fn a_genesis_that_is_not_the_devices_own_stops_the_device() {
+    let trial = Trial::with_relays(1).await;
+    let store = store_in_memory();
+    let phone = device(&store, "P-2");
+    seal(&phone, "monday");
+    let own = phone.record().expect("a record").key;
+    trial.world.state().devices[0].key = Key(own.0);
+    trial.world.state().devices[0].genesis = Hash([0x0d; 32]);
+    upload_all(&store, &trial.servers(1), 2, |_| ())
+        .await
+        .expect("compared");
+    let frozen = phone.record().expect("a record").frozen;
+    assert_eq!(frozen, Some(FreezeReason::OtherEnrolment));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_corrected_by_what_the_server_says() {
+    let trial = Trial::with_relays(1).await;
+    trial.seal(0..3);
+    trial.office.set().ahead = 86_400;
+    assert_eq!(trial.upload(1).await, Ok(vec![]));
+    trial.assert_level();
+    assert_eq!(trial.office.received("/v1/token").len(), 2);
+}
+
+#[tokio::test]
+async fn a_proof_that_was_seen_is_replaced_by_a_new_one() {
+    let trial = Trial::with_relays(1).await;
+    trial.seal(0..1);
+    trial.office.trouble([
+        Trouble::Refused(Code::ReplayedProof, None),
+        Trouble::LostAnswer,
+    ]);
+    assert_eq!(trial.upload(1).await, Ok(vec![]));
+    let bodies = trial.office.received("/v1/token");
+    assert!(bodies.len() == 3 && bodies[0] != bodies[1] && bodies[1] != bodies[2]);
+    trial.assert_level();
+}
+
+#[tokio::test]
+async fn one_token_serves_many_uploads_and_an_expired_one_is_replaced() {
+    let trial = Trial::with_relays(1).await;
+    let servers = trial.servers(1);
+    trial.seal(0..6);
+    assert_eq!(trial.upload_through(&servers).await, Ok(vec![]));
+    assert_eq!(trial.office.received("/v1/token").len(), 1);
+    trial.seal(6..8);
+    trial.relays[0].trouble([Trouble::Refused(Code::TokenExpired, None)]);
+    assert_eq!(trial.upload_through(&servers).await, Ok(vec![]));
+    assert_eq!(trial.office.received("/v1/token").len(), 2);
+    trial.assert_level();
+}
+
+#[tokio::test]
+async fn a_device_that_gets_no_token_is_refused_and_its_entries_wait() {
+    let trial = Trial::with_relays(1).await;
+    trial.seal(0..3);
+    trial.world.state().devices[0].status = "suspended";
+    let refused = trial.upload(1).await.expect("answered");
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].refusal.code, "device_suspended");
+    assert_eq!(trial.phone().record().expect("a record").queued(), 3);
+    trial.world.state().devices[0].status = "active";
+    assert_eq!(trial.upload(1).await, Ok(vec![]));
+    trial.assert_level();
+}
+
+#[tokio::test]
+async fn relays_that_were_not_configured_are_those_that_the_authentication_server_names() {
+    let trial = Trial::with_relays(2).await;
+    trial.seal(0..3);
+    trial.office.set().relays = trial.relays.iter().map(|r| r.address.clone()).collect();
+    let mut settings = trial.settings(2);
+    settings.relays.clear();
+    let servers = through(settings);
+    let key = trial.store.device_key(trial.phone().id()).expect("a key");
+    servers
+        .introduce(0, &key)
+        .await
+        .expect("answered")
+        .expect("welcome");
+    assert_eq!(servers.relays().len(), 2);
+    assert_eq!(trial.upload_through(&servers).await, Ok(vec![]));
+    trial.assert_held_by(&[0, 1]);
+}
+
+#[tokio::test]
+async fn staff_gets_codes_for_a_cohort_and_a_wrong_credential_gets_none() {
+    let world = World::default();
+    let office = Fake::office(&world).await;
+    let server = AuthenticationServer::at(
+        address(&office),
+        patience(),
+        &Certificates::default(),
+        clock(),
+    );
+    let server = server.expect("a client");
+    let day = Duration::from_secs(86_400);
+    let refused = server
+        .issue_code("hunter2", "P-1", None, day)
+        .await
+        .expect("answered");
+    let refusal = refused.expect_err("refused");
+    assert!(refusal.code == "invalid_credentials" && !refusal.message.contains("hunter2"));
+    let issued = server
+        .issue_code("let me in", "P-1", Some([3; 32]), day)
+        .await
+        .expect("answered");
+    assert_eq!(issued.expect("issued"), code("CODE-OF-P-1"));
+    assert_eq!(
+        server
+            .study(0)
+            .await
+            .expect("answered")
+            .expect("there")
+            .study,
+        0
+    );
+    assert_eq!(server.study(1).await.expect("answered"), None);
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_named_when_patience_is_over() {
+    let world = World::default();
+    let office = Fake::office(&world).await;
+    let server = AuthenticationServer::at(
+        address(&office),
+        impatience(),
+        &Certificates::default(),
+        clock(),
+    );
+    let server = server.expect("a client");
+    office.set().down = true;
+    let fault = server.study(0).await.expect_err("away");
+    assert!(
+        fault.passing && fault.code == "server_unreachable",
+        "{fault:?}"
+    );
+    assert!(fault.message.contains(&office.address), "{fault:?}");
+    assert!(office.set().requests > 1);
+}
