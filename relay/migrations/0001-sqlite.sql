@@ -1,0 +1,93 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- One row: which chain and account this database is for, and the id of the next run. Whoever stores runs updates the row
+-- first, so ids are committed in their order, and an export never jumps over one that is committed later.
+CREATE TABLE relay (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    genesis BLOB,
+    account BLOB,
+    next_run BIGINT NOT NULL
+);
+INSERT INTO relay (id, next_run) VALUES (1, 1);
+
+-- One row: which process submits. The fence grows with every change of hands.
+CREATE TABLE lease (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    holder TEXT NOT NULL,
+    fence BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+INSERT INTO lease (id, holder, fence, expires_at) VALUES (1, '', 0, 0);
+
+-- State: 0 pending, 1 submitted, 2 finalised, 3 refused, 4 conflicting. Links: 64 bytes an entry, digest and tag.
+CREATE TABLE runs (
+    id INTEGER PRIMARY KEY,
+    run BLOB NOT NULL UNIQUE,
+    device BIGINT NOT NULL,
+    study BIGINT NOT NULL,
+    sequence BIGINT NOT NULL,
+    entries BIGINT NOT NULL,
+    previous BLOB NOT NULL,
+    head BLOB NOT NULL,
+    signature BLOB,
+    rival BIGINT NOT NULL,
+    received_at BIGINT NOT NULL,
+    state BIGINT NOT NULL,
+    batch BIGINT,
+    block_number BIGINT,
+    block_hash BLOB,
+    extrinsic_index BIGINT,
+    reason TEXT,
+    links BLOB NOT NULL
+);
+CREATE INDEX runs_pending ON runs (id) WHERE state = 0;
+CREATE INDEX runs_open ON runs (state, entries, received_at) WHERE state < 2;
+CREATE INDEX runs_of_batch ON runs (batch) WHERE batch IS NOT NULL;
+CREATE INDEX runs_of_device ON runs (device, sequence);
+
+-- Apart from the runs, whose rows change with their state: each envelope with its length before it.
+CREATE TABLE payloads (
+    id INTEGER PRIMARY KEY,
+    envelopes BLOB NOT NULL
+);
+
+-- The end of each device's hashchain with everything that was accepted here.
+CREATE TABLE heads (
+    device INTEGER PRIMARY KEY,
+    length BIGINT NOT NULL,
+    hash BLOB NOT NULL
+);
+
+-- Signed transactions, stored before they are sent. State: 0 live, 1 settled, 2 dead. Runs: their ids, 8 bytes each.
+CREATE TABLE batches (
+    id INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,
+    nonce BIGINT NOT NULL,
+    death BIGINT NOT NULL,
+    bytes BLOB NOT NULL,
+    runs BLOB NOT NULL,
+    created_at BIGINT NOT NULL,
+    state BIGINT NOT NULL,
+    block_number BIGINT
+);
+CREATE UNIQUE INDEX batches_live ON batches (nonce) WHERE state = 0;
+
+-- Finalised blocks that were worked off, the latest few hundred.
+CREATE TABLE followed (
+    number INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL
+);
+
+-- Records that were chained here on a device's behalf, by the device's own count.
+CREATE TABLE records (
+    device BIGINT NOT NULL,
+    sequence BIGINT NOT NULL,
+    digest BLOB NOT NULL,
+    run BLOB NOT NULL,
+    PRIMARY KEY (device, sequence)
+);
+
+CREATE TABLE auditors (
+    name TEXT PRIMARY KEY NOT NULL,
+    credential BLOB NOT NULL UNIQUE,
+    created_at BIGINT NOT NULL
+);

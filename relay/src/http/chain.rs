@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What stands finalised on the chain, for those who have no node of their own.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use mhealth_api::{
+    BlockRef, ChainHead, Code, DeviceHeads, DeviceOnChain, Hash, Head, Key, Problem,
+    RegisteredEntry, StudyTerms,
+};
+use mhealth_chain_client::{DeviceState, DeviceView};
+use mhealth_server::{ApiError, Json, Path, Query};
+
+use super::App;
+use crate::directory::policy;
+
+/// Entries of an answer when the question does not say how many, and at most.
+const ENTRIES: u32 = 256;
+const MOST_ENTRIES: u32 = 1_024;
+
+/// A device as it stands finalised.
+#[utoipa::path(get, path = "/v1/devices/{device}", tag = "chain",
+    params(("device" = u32, Path, description = "The device's number.")), responses(
+    (status = 200, description = "The device.", body = DeviceOnChain),
+    (status = 404, description = "`unknown_device`", body = Problem),
+    (status = 503, description = "`chain_unavailable`", body = Problem),
+))]
+pub(super) async fn device(
+    State(app): State<Arc<App>>,
+    Path(device): Path<u32>,
+) -> Result<Json<DeviceOnChain>, ApiError> {
+    let (view, block) = app.ledger.device(device).await?.ok_or(Code::UnknownDevice)?;
+    Ok(Json(on_chain(&view, block)))
+}
+
+/// The device that was enrolled with an Ed25519 key.
+#[utoipa::path(get, path = "/v1/keys/{key}", tag = "chain",
+    params(("key" = String, Path, description = "The key: 0x and 64 hexadecimal digits.")), responses(
+    (status = 200, description = "The device.", body = DeviceOnChain),
+    (status = 404, description = "`unknown_device`", body = Problem),
+    (status = 503, description = "`chain_unavailable`", body = Problem),
+))]
+pub(super) async fn key(
+    State(app): State<Arc<App>>,
+    Path(key): Path<Key>,
+) -> Result<Json<DeviceOnChain>, ApiError> {
+    let device = app.ledger.device_by_key(key.0).await?.ok_or(Code::UnknownDevice)?;
+    let (view, block) = app.ledger.device(device).await?.ok_or(Code::UnknownDevice)?;
+    Ok(Json(on_chain(&view, block)))
+}
+
+/// A device's head with everything that this relay has accepted, and as the chain has it finalised.
+#[utoipa::path(get, path = "/v1/devices/{device}/head", tag = "chain",
+    params(("device" = u32, Path, description = "The device's number.")), responses(
+    (status = 200, description = "Both heads.", body = DeviceHeads),
+    (status = 404, description = "`unknown_device`", body = Problem),
+    (status = 503, description = "`chain_unavailable`", body = Problem),
+))]
+pub(super) async fn heads(
+    State(app): State<Arc<App>>,
+    Path(device): Path<u32>,
+) -> Result<Json<DeviceHeads>, ApiError> {
+    let (head, block) = app.intake.chain_head(device).await?;
+    let relay = match app.store.head(device).await? {
+        Some(own) if own.length > head.length => own,
+        _ => head,
+    };
+    Ok(Json(DeviceHeads { device, relay, chain: ChainHead { head, block } }))
+}
+
+/// Which entries.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Range {
+    #[serde(default = "first")]
+    from: u64,
+    #[serde(default = "usual")]
+    count: u32,
+}
+
+fn first() -> u64 {
+    1
+}
+
+fn usual() -> u32 {
+    ENTRIES
+}
+
+/// Registered entries of a device, oldest first. None behind its head.
+#[utoipa::path(get, path = "/v1/devices/{device}/entries", tag = "chain", params(
+    ("device" = u32, Path, description = "The device's number."),
+    ("from" = Option<u64>, Query, description = "Sequence of the first entry, 1 unless told."),
+    ("count" = Option<u32>, Query, description = "How many at most, 256 unless told, up to 1,024."),
+), responses(
+    (status = 200, description = "The entries.", body = Vec<RegisteredEntry>),
+    (status = 400, description = "`invalid_parameter`", body = Problem),
+    (status = 503, description = "`chain_unavailable`", body = Problem),
+))]
+pub(super) async fn entries(
+    State(app): State<Arc<App>>,
+    Path(device): Path<u32>,
+    Query(range): Query<Range>,
+) -> Result<Json<Vec<RegisteredEntry>>, ApiError> {
+    if range.from == 0 || range.count > MOST_ENTRIES {
+        return Err(Code::InvalidParameter.into());
+    }
+    let entries = app.ledger.entries(device, range.from, range.count).await?;
+    let entries = entries.into_iter().map(|entry| RegisteredEntry {
+        sequence: entry.sequence,
+        digest: Hash(entry.digest.0),
+        hash: Hash(entry.hash.0),
+    });
+    Ok(Json(entries.collect()))
+}
+
+/// A study as it stands finalised.
+#[utoipa::path(get, path = "/v1/studies/{study}", tag = "chain",
+    params(("study" = u32, Path, description = "The study's number.")), responses(
+    (status = 200, description = "The study.", body = StudyTerms),
+    (status = 404, description = "`unknown_study`", body = Problem),
+    (status = 503, description = "`chain_unavailable`", body = Problem),
+))]
+pub(super) async fn study(
+    State(app): State<Arc<App>>,
+    Path(study): Path<u32>,
+) -> Result<Json<StudyTerms>, ApiError> {
+    let view = app.ledger.study(study).await?.ok_or(Code::UnknownStudy)?;
+    Ok(Json(StudyTerms {
+        chain: app.ledger.genesis(),
+        study,
+        title: view.title,
+        policy: policy(view.device_signed),
+        auditor_key: Key(view.auditor_key),
+        open: view.open,
+    }))
+}
+
+fn on_chain(view: &DeviceView, block: BlockRef) -> DeviceOnChain {
+    let status = match view.state {
+        DeviceState::Active => "active",
+        DeviceState::Suspended => "suspended",
+        DeviceState::Retired => "retired",
+    };
+    DeviceOnChain {
+        device: view.device,
+        study: view.study,
+        key: Key(view.key),
+        genesis: Hash(view.genesis.0),
+        status: status.to_owned(),
+        chain: ChainHead {
+            head: Head { length: view.length, hash: Hash(view.head.0) },
+            block,
+        },
+    }
+}

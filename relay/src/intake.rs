@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! An upload from the token's holder to the answer.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use hashchain::{data_digest, Native};
+use mhealth_api::{
+    BareRecord, BlockRef, Code, Hash, Head, Key, Policy, Problem, RunEntry, RunStatus, RunUpload,
+};
+use mhealth_chain_client::DeviceState;
+use mhealth_server::ApiError;
+use tokio::sync::Mutex;
+
+use crate::directory::{Device, Directory};
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::run::{CheckedRun, Rules};
+use crate::store::{Candidate, Sight, Store, Verdict};
+use crate::token::Holder;
+use crate::writer::Writer;
+
+/// From this size on, an upload is checked beside the threads that answer others.
+const LARGE: usize = 64 * 1024;
+/// How often an upload may ask the chain for what the store needs to know: the head, a link, and once more because the
+/// store has changed in between.
+const QUESTIONS: u32 = 4;
+/// Devices whose bare records are chained at the same time.
+const LINES: usize = 64;
+/// Tag of an entry that was chained on a device's behalf: nobody's secret went into it, and everybody can see that.
+const NO_TAG: Hash = Hash([0; 32]);
+
+/// Bounds on what a device may send.
+#[derive(Clone, Copy, Debug)]
+pub struct IntakeLimits {
+    /// Most bytes of one envelope.
+    pub max_envelope: usize,
+    /// Most entries that wait to be settled before uploads are answered with `overloaded`.
+    pub max_queued_entries: u64,
+    /// Uploads a second that one device may send for long.
+    pub uploads_per_second: NonZeroU32,
+    /// Uploads that one device may send at once.
+    pub burst: NonZeroU32,
+}
+
+/// An answered upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Where the run stands.
+    pub status: RunStatus,
+    /// Whether it was stored just now.
+    pub new: bool,
+}
+
+/// Takes uploads.
+pub struct Intake {
+    store: Store,
+    ledger: Arc<dyn Ledger>,
+    directory: Directory,
+    writer: Writer,
+    metrics: Metrics,
+    limits: IntakeLimits,
+    rates: DefaultKeyedRateLimiter<u32>,
+    lines: Vec<Mutex<()>>,
+}
+
+impl Intake {
+    /// Takes uploads for a store.
+    pub fn new(
+        store: Store,
+        ledger: Arc<dyn Ledger>,
+        directory: Directory,
+        writer: Writer,
+        metrics: Metrics,
+        limits: IntakeLimits,
+    ) -> Self {
+        let quota = Quota::per_second(limits.uploads_per_second).allow_burst(limits.burst);
+        Self {
+            store,
+            ledger,
+            directory,
+            writer,
+            metrics,
+            limits,
+            rates: RateLimiter::keyed(quota),
+            lines: (0..LINES).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    /// Checks a run and stores it. Returns after the commit.
+    pub async fn upload(&self, holder: &Holder, upload: RunUpload) -> Result<Answered, ApiError> {
+        let device = self.admit(holder, upload.device).await?;
+        let study = self.directory.study(device.study).await?;
+        let rules = Rules {
+            study: device.study,
+            key: device.key,
+            policy: study.policy,
+            max_envelope: self.limits.max_envelope,
+        };
+        let size: usize = upload.entries.iter().map(|entry| entry.envelope.0.len()).sum();
+        let run = match size {
+            0..LARGE => CheckedRun::check(upload, &rules),
+            _ => tokio::task::spawn_blocking(move || CheckedRun::check(upload, &rules))
+                .await
+                .map_err(ApiError::internal)?,
+        }?;
+        self.store_run(run, &device, study.open, None).await
+    }
+
+    /// Chains a bare record on a device's behalf and stores it.
+    pub async fn record(&self, holder: &Holder, record: BareRecord) -> Result<Answered, ApiError> {
+        let device = self.admit(holder, record.device).await?;
+        if record.sequence == 0 || record.sequence > i64::MAX as u64 {
+            return Err(Code::InvalidSequence.into());
+        }
+        if record.envelope.0.len() > self.limits.max_envelope {
+            return Err(Code::BodyTooLarge.into());
+        }
+        let study = self.directory.study(device.study).await?;
+        if study.policy == Policy::DeviceSigned {
+            return Err(Code::MissingSignature.into());
+        }
+        let digest = Hash(data_digest::<Native>(&record.envelope.0).0);
+        // One record after the other, so that each follows the one before.
+        let _turn = self.lines[record.device as usize % LINES].lock().await;
+        if let Some((known, run)) = self.store.record(record.device, record.sequence).await? {
+            if known != digest {
+                let detail = "Another record was stored under this sequence.";
+                return Err(ApiError::new(Code::InvalidState, detail));
+            }
+            let status = self.store.status(&run).await?.ok_or(Code::Internal)?;
+            return Ok(Answered { status, new: false });
+        }
+        let head = self.head(record.device).await?;
+        let count = record.sequence;
+        let run = chained(record, digest, head, device.study)?;
+        self.store_run(run, &device, study.open, Some((count, digest))).await
+    }
+
+    /// The relay's head of a device: with everything that was accepted here, or the chain's if that is ahead.
+    pub async fn head(&self, device: u32) -> Result<Head, ApiError> {
+        let (chain, _) = self.chain_head(device).await?;
+        Ok(match self.store.head(device).await? {
+            Some(own) if own.length > chain.length => own,
+            _ => chain,
+        })
+    }
+
+    /// The chain's finalised head of a device.
+    pub async fn chain_head(
+        &self,
+        device: u32,
+    ) -> Result<(Head, BlockRef), ApiError> {
+        let view = self.ledger.device(device).await?;
+        let (view, block) = view.ok_or_else(|| Problem::new(Code::UnknownDevice))?;
+        Ok((Head { length: view.length, hash: Hash(view.head.0) }, block))
+    }
+
+    /// Forgets devices that have not sent anything for a while.
+    pub fn forget_idle(&self) {
+        self.rates.retain_recent();
+        self.rates.shrink_to_fit();
+    }
+
+    /// Whether the holder of a token may speak for a device, and often enough.
+    async fn admit(&self, holder: &Holder, device: u32) -> Result<Device, ApiError> {
+        if holder.device != device {
+            return Err(Code::WrongDevice.into());
+        }
+        if let Err(early) = self.rates.check_key(&device) {
+            let wait: Duration = early.wait_time_from(DefaultClock::default().now());
+            return Err(ApiError::from(Code::TooManyRequests).retry_after(wait));
+        }
+        let known = self.directory.device(device).await?;
+        if known.study != holder.study {
+            return Err(Code::WrongStudy.into());
+        }
+        if known.key != holder.key {
+            return Err(Code::WrongDevice.into());
+        }
+        Ok(known)
+    }
+
+    async fn store_run(
+        &self,
+        run: CheckedRun,
+        device: &Device,
+        open: bool,
+        record: Option<(u64, Hash)>,
+    ) -> Result<Answered, ApiError> {
+        let taken = match device.state {
+            _ if !open => Err(Code::StudyClosed),
+            DeviceState::Suspended => Err(Code::DeviceSuspended),
+            DeviceState::Retired => Err(Code::DeviceRetired),
+            DeviceState::Active => {
+                let full = self.writer.level().entries() >= self.limits.max_queued_entries;
+                if full { Err(Code::Overloaded) } else { Ok(()) }
+            }
+        };
+        let sight = Sight { head: device.head, link: None };
+        let mut candidate = Candidate { run: Arc::new(run), sight, taken, record };
+        for _ in 0..QUESTIONS {
+            let number = candidate.run.device;
+            match self.writer.accept(candidate.clone()).await? {
+                Verdict::Accepted(status) => {
+                    self.metrics.uploaded("accepted", status.entries);
+                    return Ok(Answered { status, new: true });
+                }
+                Verdict::Known(status) => {
+                    self.metrics.uploaded("known", status.entries);
+                    return Ok(Answered { status, new: false });
+                }
+                Verdict::Refused(problem) => return Err(problem.into()),
+                Verdict::NeedHead => {
+                    candidate.sight.head = Some(self.chain_head(number).await?.0);
+                }
+                Verdict::NeedLink(sequence) => {
+                    let entries = self.ledger.entries(number, sequence, 1).await?;
+                    let entry = entries.first().filter(|entry| entry.sequence == sequence);
+                    candidate.sight.link = Some((sequence, entry.map(|entry| Hash(entry.hash.0))));
+                }
+            }
+        }
+        // The device's history changes faster than it can be looked at.
+        Err(Code::Overloaded.into())
+    }
+}
+
+/// The run of one entry that a bare record becomes.
+fn chained(record: BareRecord, digest: Hash, head: Head, study: u32) -> Result<CheckedRun, Problem> {
+    let rules = Rules {
+        study,
+        // No signature is checked under this policy.
+        key: Key([0; 32]),
+        policy: Policy::HashchainOnly,
+        max_envelope: usize::MAX,
+    };
+    let entry = RunEntry { digest, tag: NO_TAG, envelope: record.envelope };
+    let upload = RunUpload {
+        device: record.device,
+        sequence: head.length + 1,
+        previous: head.hash,
+        entries: vec![entry],
+        signature: None,
+    };
+    CheckedRun::check(upload, &rules)
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Authentication servers that this relay trusts, and the keys with which they sign.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use anyhow::{bail, Context};
+use futures::future::join_all;
+use mhealth_api::{JwkSet, Key};
+use mhealth_server::SharedClock;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+/// How often key sets are read anew. A key that its server took back is refused after this time at the latest.
+const REFRESH: Duration = Duration::from_secs(60);
+/// How long keys are good whose server cannot be reached: relays verify tokens by themselves, but not for ever.
+const STALE: Duration = Duration::from_secs(24 * 3_600);
+/// A token with an unknown key makes the relay read the key set again, but not more often than this.
+const BETWEEN_READS: Duration = Duration::from_secs(2);
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most bytes of a key set.
+const MAX_KEY_SET: usize = 64 * 1024;
+
+/// `issuer=URL,study=NUMBER[,jwks=URL]`: an authentication server whose tokens for one study are good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustedIssuer {
+    /// As it stands in the tokens.
+    pub issuer: String,
+    /// The study that it speaks for.
+    pub study: u32,
+    /// Where its keys are.
+    pub jwks: String,
+}
+
+impl FromStr for TrustedIssuer {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (mut issuer, mut study, mut jwks) = (None, None, None);
+        for member in text.split(',') {
+            let (key, value) = member.split_once('=').context("expected key=value,…")?;
+            match key.trim() {
+                "issuer" => issuer = Some(value.trim().to_owned()),
+                "study" => study = Some(value.trim().parse().context("study must be a number")?),
+                "jwks" => jwks = Some(value.trim().to_owned()),
+                other => bail!("{other} is none of issuer, study and jwks"),
+            }
+        }
+        let issuer: String = issuer.context("issuer is missing")?;
+        let jwks = jwks
+            .unwrap_or_else(|| format!("{}/.well-known/jwks.json", issuer.trim_end_matches('/')));
+        let url = reqwest::Url::parse(&jwks).context("the address of the keys is none")?;
+        let is_local = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
+            bail!("keys come by https, or by http from this machine");
+        }
+        Ok(Self { issuer, study: study.context("study is missing")?, jwks })
+    }
+}
+
+/// What is known of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// The key.
+    Key(Key),
+    /// The server does not sign with such a key.
+    NoSuchKey,
+    /// The server's keys could not be read so far.
+    Unreachable,
+}
+
+/// The keys of all trusted issuers. Cheap to clone.
+#[derive(Clone)]
+pub struct Issuers(Arc<Vec<Issuer>>);
+
+struct Issuer {
+    trusted: TrustedIssuer,
+    http: reqwest::Client,
+    clock: SharedClock,
+    keys: RwLock<Option<KeySet>>,
+    /// When the keys were asked for last, in milliseconds since 1970.
+    asked_at: Mutex<Option<u64>>,
+}
+
+struct KeySet {
+    by_id: HashMap<String, Key>,
+    read_at: u64,
+}
+
+impl Issuers {
+    /// Nothing is read yet. TLS certificates of the servers are checked by `http`.
+    pub fn new(trusted: Vec<TrustedIssuer>, http: reqwest::Client, clock: SharedClock) -> Self {
+        let issuers = trusted.into_iter().map(|trusted| Issuer {
+            trusted,
+            http: http.clone(),
+            clock: clock.clone(),
+            keys: RwLock::default(),
+            asked_at: Mutex::default(),
+        });
+        Self(Arc::new(issuers.collect()))
+    }
+
+    /// Whether an issuer is trusted at all.
+    pub fn knows(&self, issuer: &str) -> bool {
+        self.0.iter().any(|known| known.trusted.issuer == issuer)
+    }
+
+    /// Whether an issuer's tokens are good for a study.
+    pub fn speaks_for(&self, issuer: &str, study: u32) -> bool {
+        self.0.iter().any(|known| known.trusted.issuer == issuer && known.trusted.study == study)
+    }
+
+    /// A key of an issuer, read from it if need be.
+    pub async fn key(&self, issuer: &str, kid: &str) -> Lookup {
+        let Some(issuer) = self.0.iter().find(|known| known.trusted.issuer == issuer) else {
+            return Lookup::NoSuchKey;
+        };
+        match issuer.known_key(kid) {
+            Lookup::Key(key) => Lookup::Key(key),
+            _ => {
+                issuer.read_again().await;
+                issuer.known_key(kid)
+            }
+        }
+    }
+
+    /// Keeps the keys fresh until the server stops.
+    pub async fn keep_fresh(self, stop: CancellationToken) {
+        loop {
+            join_all(self.0.iter().map(Issuer::read_again)).await;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(REFRESH) => {}
+            }
+        }
+    }
+}
+
+impl Issuer {
+    fn known_key(&self, kid: &str) -> Lookup {
+        let keys = self.keys.read().expect("no holder of this lock panics; qed");
+        let now = self.clock.now_millis();
+        match keys.as_ref() {
+            Some(keys) if now < keys.read_at + STALE.as_millis() as u64 => {
+                keys.by_id.get(kid).map_or(Lookup::NoSuchKey, |key| Lookup::Key(*key))
+            }
+            _ => Lookup::Unreachable,
+        }
+    }
+
+    /// Reads the keys, unless somebody has just done so. What cannot be read leaves the keys as they are.
+    async fn read_again(&self) {
+        let mut asked_at = self.asked_at.lock().await;
+        let now = self.clock.now_millis();
+        if asked_at.is_some_and(|at| now < at + BETWEEN_READS.as_millis() as u64) {
+            return;
+        }
+        *asked_at = Some(now);
+        match tokio::time::timeout(PATIENCE, self.read()).await {
+            Ok(Ok(by_id)) => {
+                let mut keys = self.keys.write().expect("no holder of this lock panics; qed");
+                *keys = Some(KeySet { by_id, read_at: now });
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(issuer = self.trusted.issuer, %error, "an issuer's keys cannot be read");
+            }
+            Err(_) => {
+                tracing::warn!(issuer = self.trusted.issuer, "an issuer does not tell its keys in time");
+            }
+        }
+    }
+
+    async fn read(&self) -> anyhow::Result<HashMap<String, Key>> {
+        let mut answer = self.http.get(&self.trusted.jwks).send().await?.error_for_status()?;
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_KEY_SET {
+                bail!("the key set is larger than {MAX_KEY_SET} bytes");
+            }
+        }
+        let set: JwkSet = serde_json::from_slice(&body)?;
+        let keys = set.keys.into_iter().filter_map(|jwk| {
+            let signs = jwk.alg.as_deref().is_none_or(|alg| alg == "EdDSA")
+                && jwk.usage.as_deref().is_none_or(|usage| usage == "sig");
+            let key = jwk.key().filter(|_| signs)?;
+            Some((jwk.kid?, key))
+        });
+        Ok(keys.collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_issuer_is_read_from_one_text() {
+        let issuer: TrustedIssuer = "issuer=https://auth.example,study=3".parse().unwrap();
+        assert_eq!(issuer.jwks, "https://auth.example/.well-known/jwks.json");
+        assert_eq!((issuer.issuer.as_str(), issuer.study), ("https://auth.example", 3));
+        let other: TrustedIssuer =
+            "issuer=site-a,study=0,jwks=http://127.0.0.1:5/keys".parse().unwrap();
+        assert_eq!(other.jwks, "http://127.0.0.1:5/keys");
+        for bad in [
+            "",
+            "issuer=https://a.example",
+            "study=1",
+            "issuer=a,study=1",
+            "issuer=http://auth.example,study=1",
+            "issuer=https://a.example,study=x",
+            "issuer=https://a.example,study=1,colour=red",
+        ] {
+            assert!(bad.parse::<TrustedIssuer>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the relay tells Prometheus beside what every server does.
+
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+
+use crate::store::{Fate, Queue, RunRef};
+
+/// From a tenth of a second to an hour.
+const SECONDS: [f64; 14] =
+    [0.1, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 60.0, 180.0, 600.0, 3600.0];
+
+/// Counters and timings. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    runs: IntCounterVec,
+    entries: IntCounterVec,
+    queued_runs: IntGauge,
+    queued_entries: IntGauge,
+    oldest: IntGauge,
+    batches: IntGauge,
+    leading: IntGauge,
+    followed: IntGauge,
+    settled_after: Histogram,
+    group: Histogram,
+}
+
+impl Metrics {
+    /// Registers everything.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let by_outcome = |name: &str, help: &str| {
+            let counter = IntCounterVec::new(Opts::new(name, help), &["outcome"])?;
+            registry.register(Box::new(counter.clone()))?;
+            prometheus::Result::Ok(counter)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            prometheus::Result::Ok(gauge)
+        };
+        let histogram = |name: &str, help: &str, buckets: Vec<f64>| {
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+            registry.register(Box::new(histogram.clone()))?;
+            prometheus::Result::Ok(histogram)
+        };
+        Ok(Self {
+            runs: by_outcome(
+                "mhealth_relay_runs_total",
+                "Runs, by outcome: accepted, known, finalised, refused, conflicting.",
+            )?,
+            entries: by_outcome(
+                "mhealth_relay_entries_total",
+                "Entries of these runs, by outcome.",
+            )?,
+            queued_runs: gauge(
+                "mhealth_relay_queued_runs",
+                "Runs that were accepted and are not settled yet.",
+            )?,
+            queued_entries: gauge("mhealth_relay_queued_entries", "Entries of these runs.")?,
+            oldest: gauge(
+                "mhealth_relay_oldest_queued_seconds",
+                "Age of the oldest run that is not settled yet.",
+            )?,
+            batches: gauge(
+                "mhealth_relay_batches_in_flight",
+                "Transactions that may still get into a block.",
+            )?,
+            leading: gauge(
+                "mhealth_relay_leading",
+                "1 if this process submits, 0 if another process on the same database does.",
+            )?,
+            followed: gauge(
+                "mhealth_relay_followed_block",
+                "Number of the latest finalised block whose outcomes are written down.",
+            )?,
+            settled_after: histogram(
+                "mhealth_relay_finalised_after_seconds",
+                "From the acknowledgement of a run to its registration in a finalised block.",
+                SECONDS.to_vec(),
+            )?,
+            group: histogram(
+                "mhealth_relay_group_runs",
+                "Uploads that were stored by one commit.",
+                vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0],
+            )?,
+        })
+    }
+
+    /// An upload was answered.
+    pub fn uploaded(&self, outcome: &str, entries: u32) {
+        self.runs.with_label_values(&[outcome]).inc();
+        self.entries.with_label_values(&[outcome]).inc_by(entries.into());
+    }
+
+    /// So many uploads went into one commit.
+    pub fn grouped(&self, runs: usize) {
+        self.group.observe(runs as f64);
+    }
+
+    /// A block settled a run.
+    pub fn settled(&self, run: &RunRef, fate: &Fate, now: u64) {
+        let outcome = match fate {
+            Fate::Registered | Fate::RegisteredBefore => "finalised",
+            Fate::Refused(_) => "refused",
+            Fate::Conflicting(_) => "conflicting",
+            Fate::Again => return,
+        };
+        self.uploaded(outcome, run.entries);
+        if outcome == "finalised" {
+            let millis = now.saturating_sub(run.received_at);
+            self.settled_after.observe(millis as f64 / 1_000.0);
+        }
+    }
+
+    /// The queue was counted.
+    pub fn queue(&self, queue: &Queue, now: u64) {
+        let age = queue.oldest.map_or(0, |since| now.saturating_sub(since) / 1_000);
+        self.queued_runs.set(queue.runs as i64);
+        self.queued_entries.set(queue.entries as i64);
+        self.oldest.set(age as i64);
+        self.batches.set(queue.batches as i64);
+    }
+
+    /// This process began or ceased to submit.
+    pub fn leading(&self, leading: bool) {
+        self.leading.set(leading.into());
+    }
+
+    /// A block was worked off.
+    pub fn followed(&self, number: u64) {
+        self.followed.set(number as i64);
+    }
+}

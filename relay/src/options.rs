@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The relay's command line.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use mhealth_server::{ChainOptions, ServerOptions};
+
+use crate::intake::IntakeLimits;
+use crate::issuers::TrustedIssuer;
+use crate::outbox::{OutboxOptions, MAX_BATCH_RUNS};
+
+/// The relay server of mHealth Chain: authenticates devices, keeps their envelopes and brings their runs to the chain.
+///
+/// Without a command it serves.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "mhealth-relay", version)]
+pub struct Options {
+    /// What to do instead of serving.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// As every server.
+    #[command(flatten)]
+    pub server: ServerOptions,
+
+    /// The chain.
+    #[command(flatten)]
+    pub chain: ChainOptions,
+
+    /// The relay.
+    #[command(flatten)]
+    pub relay: RelayOptions,
+}
+
+/// What the relay does beside serving.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Takes uploads and brings them to the chain; the same as no command.
+    Serve,
+    /// Credentials of auditors, who may export runs with their envelopes.
+    #[command(subcommand)]
+    Auditor(AuditorCommand),
+}
+
+/// Credentials of auditors.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditorCommand {
+    /// Makes a credential and prints it, this once: only its hash is kept.
+    Add {
+        /// Whose it is.
+        name: String,
+    },
+    /// Takes a credential back.
+    Remove {
+        /// Whose it is.
+        name: String,
+    },
+    /// Lists those who have a credential.
+    List,
+}
+
+/// Options of the relay alone.
+#[derive(Clone, Debug, Args)]
+pub struct RelayOptions {
+    /// An authentication server whose tokens are good for one study: issuer=URL,study=NUMBER, and jwks=URL if its keys are
+    /// not at /.well-known/jwks.json below. May be given several times.
+    #[arg(long = "issuer", value_name = "ISSUER", env = "MHEALTH_ISSUER", value_delimiter = ' ')]
+    pub issuers: Vec<TrustedIssuer>,
+
+    /// Seconds that the clocks of the relay and an authentication server may differ.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub clock_skew: u64,
+
+    /// Take bare records and chain them on behalf of devices, as in Figures 2a and 2b of the paper. Nothing protects such
+    /// data on its way; for comparison only.
+    #[arg(long)]
+    pub chain_for_devices: bool,
+
+    /// Most bytes of an upload.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 * 1024 * 1024)]
+    pub max_body: usize,
+
+    /// Most bytes of an envelope.
+    #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024)]
+    pub max_envelope: usize,
+
+    /// Most entries that wait to be settled by the chain. More uploads are answered with `overloaded`.
+    #[arg(long, value_name = "ENTRIES", default_value_t = 1_000_000)]
+    pub max_queued_entries: u64,
+
+    /// Most runs that are kept of a device although they contradict its history.
+    #[arg(long, value_name = "RUNS", default_value_t = 16)]
+    pub max_conflicts: u32,
+
+    /// Uploads a second that one device may send for long.
+    #[arg(long, value_name = "UPLOADS", default_value = "10")]
+    pub device_rate: NonZeroU32,
+
+    /// Uploads that one device may send at once.
+    #[arg(long, value_name = "UPLOADS", default_value = "100")]
+    pub device_burst: NonZeroU32,
+
+    /// Most runs of one transaction, up to 1,024.
+    #[arg(long, value_name = "RUNS", default_value_t = MAX_BATCH_RUNS,
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BATCH_RUNS)))]
+    pub batch_runs: u32,
+
+    /// Most entries of one transaction, unless a single run has more.
+    #[arg(long, value_name = "ENTRIES", default_value_t = 4_096,
+        value_parser = clap::value_parser!(u32).range(1..=16_384))]
+    pub batch_entries: u32,
+
+    /// How long a transaction may wait to be filled, in milliseconds.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 250)]
+    pub batch_delay: u64,
+
+    /// Most transactions that are on their way at a time.
+    #[arg(long, value_name = "TRANSACTIONS", default_value_t = 32,
+        value_parser = clap::value_parser!(u16).range(1..=1_024))]
+    pub in_flight: u16,
+
+    /// Seconds after which another process on the same database takes over from one that does not answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 6,
+        value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub lease: u64,
+}
+
+impl RelayOptions {
+    /// What a device may send.
+    pub fn intake(&self) -> IntakeLimits {
+        IntakeLimits {
+            max_envelope: self.max_envelope.min(self.max_body),
+            max_queued_entries: self.max_queued_entries,
+            uploads_per_second: self.device_rate,
+            burst: self.device_burst,
+        }
+    }
+
+    /// How the outbox behaves.
+    pub fn outbox(&self) -> OutboxOptions {
+        OutboxOptions {
+            max_batch_entries: self.batch_entries,
+            max_batch_runs: self.batch_runs,
+            gather: Duration::from_millis(self.batch_delay),
+            in_flight: self.in_flight.into(),
+            lease: Duration::from_secs(self.lease),
+            ..OutboxOptions::default()
+        }
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The process that holds the lease.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::stream::{BoxStream, StreamExt};
+use mhealth_chain_client::{Error, FinalisedBlock};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::{Outbox, Trouble};
+use crate::store::{Lease, LiveBatch, StoreError};
+
+/// How often the leader looks for work without being told to.
+const TICK: Duration = Duration::from_millis(100);
+/// How long it leaves a node alone that does not answer.
+const PAUSE: Duration = Duration::from_millis(500);
+
+pub(super) type Blocks = BoxStream<'static, Result<FinalisedBlock, Error>>;
+
+/// A transaction that may still get into a block.
+pub(super) struct Flight {
+    pub(super) batch: LiveBatch,
+    /// When it was handed to the node last; none if it was not since this process leads, or the node has not answered.
+    pub(super) sent_at: Option<Instant>,
+}
+
+pub(super) struct Leader<'a> {
+    pub(super) outbox: &'a Outbox,
+    pub(super) lease: Lease,
+    /// By nonce.
+    pub(super) flights: BTreeMap<u64, Flight>,
+    /// The account's next nonce, finalised.
+    pub(super) nonce: u64,
+    /// The latest block that was worked off.
+    pub(super) followed: mhealth_api::BlockRef,
+    /// When the latest batch was made.
+    pub(super) made_at: Option<Instant>,
+    /// Entries of a batch that the node has room for; less than configured after it said that one was too heavy.
+    pub(super) room: u32,
+}
+
+impl<'a> Leader<'a> {
+    pub(super) fn new(outbox: &'a Outbox, lease: Lease) -> Self {
+        Self {
+            outbox,
+            lease,
+            flights: BTreeMap::new(),
+            nonce: 0,
+            followed: mhealth_api::BlockRef { number: 0, hash: outbox.ledger.genesis() },
+            made_at: None,
+            room: outbox.options.max_batch_entries,
+        }
+    }
+
+    /// Leads until it is told to stop, or the store says that another process does.
+    pub(super) async fn lead(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+        while !stop.is_cancelled() {
+            let trouble = match self.begin().await {
+                Ok(blocks) => match self.work(blocks, stop).await {
+                    Ok(()) => return Ok(()),
+                    Err(trouble) => trouble,
+                },
+                Err(trouble) => trouble,
+            };
+            match trouble {
+                Trouble::Store(error) => return Err(error),
+                Trouble::Diverged => tracing::warn!("{trouble}"),
+                Trouble::Chain(error) => {
+                    tracing::warn!(%error, code = error.code(), "the chain does not answer");
+                    self.outbox.store.renew_lease(self.lease).await?;
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        () = tokio::time::sleep(PAUSE) => {}
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes up what the store says is on its way.
+    async fn begin(&mut self) -> Result<Blocks, Trouble> {
+        self.followed = self.common_history().await?;
+        let live = self.outbox.store.live_batches().await?;
+        self.flights = live
+            .into_iter()
+            .map(|batch| (batch.transaction.nonce, Flight { batch, sent_at: None }))
+            .collect();
+        let finalised = self.outbox.ledger.finalised().await?;
+        self.nonce = self.outbox.ledger.nonce_after(finalised.hash).await?;
+        Ok(self.outbox.ledger.follow(self.followed.number + 1))
+    }
+
+    async fn work(&mut self, mut blocks: Blocks, stop: &CancellationToken) -> Result<(), Trouble> {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renewed_at = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                block = blocks.next() => match block {
+                    Some(Ok(block)) => self.work_off(block).await?,
+                    Some(Err(Error::Diverged { .. })) => return Err(Trouble::Diverged),
+                    Some(Err(error)) => return Err(error.into()),
+                    None => return Err(Error::Closed.into()),
+                },
+                _ = tick.tick() => {
+                    if renewed_at.elapsed() > self.outbox.options.lease / 3 {
+                        self.outbox.store.renew_lease(self.lease).await?;
+                        renewed_at = Instant::now();
+                    }
+                    self.send_again().await?;
+                    self.submit().await?;
+                }
+                () = self.outbox.stored.notified() => if !self.is_early() {
+                    self.submit().await?;
+                },
+            }
+        }
+    }
+}

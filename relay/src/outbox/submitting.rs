@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Batches on their way to the node.
+
+use mhealth_api::Hash;
+use mhealth_chain_client::{Error, Handed, PoolRefusal};
+use tokio::time::Instant;
+
+use super::leader::{Flight, Leader};
+use super::Trouble;
+use crate::run::for_chain;
+use crate::store::{NewBatch, PendingRun, Stored};
+
+impl Leader<'_> {
+    /// Makes batches of what waits, stores each and then sends it.
+    pub(super) async fn submit(&mut self) -> Result<(), Trouble> {
+        while self.flights.len() < self.outbox.options.in_flight {
+            let limit = self.outbox.options.max_batch_runs;
+            let mut runs = self.outbox.store.pending_runs(limit).await?;
+            let waiting = runs.len();
+            runs.truncate(self.fitting(&runs));
+            let is_full = runs.len() < waiting || waiting == limit as usize;
+            if runs.is_empty() || (self.is_early() && !is_full) {
+                return Ok(());
+            }
+            let nonce = self.free_nonce();
+            let call = runs.iter().map(|pending| {
+                let run = &pending.run;
+                let entries = &pending.digests_and_tags;
+                for_chain(run.device, run.sequence, pending.previous, entries, pending.signature)
+            });
+            let signed = self.outbox.ledger.sign(call.collect(), nonce).await?;
+            let batch = NewBatch {
+                hash: Hash(signed.hash.0),
+                nonce,
+                death: signed.death,
+                bytes: signed.bytes,
+            };
+            let runs = runs.into_iter().map(|pending| pending.run).collect();
+            match self.outbox.store.store_batch(self.lease, batch, runs).await? {
+                Stored::Yes(batch) => {
+                    tracing::debug!(nonce, runs = batch.runs.len(), "a batch is on its way");
+                    self.made_at = Some(Instant::now());
+                    self.flights.insert(nonce, Flight { batch, sent_at: None });
+                    self.send(nonce).await?;
+                }
+                Stored::RunsChanged => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands transactions over again that are in no block after a while. One that is in a block already, even if that is
+    /// not final, is left alone: the node would call it outdated and turn it away for half an hour.
+    pub(super) async fn send_again(&mut self) -> Result<(), Trouble> {
+        let patience = self.outbox.options.resend_after;
+        let is_due = |flight: &Flight| flight.sent_at.is_none_or(|at| at.elapsed() >= patience);
+        let mut due: Vec<_> =
+            self.flights.iter().filter(|(_, flight)| is_due(flight)).map(|(nonce, _)| *nonce).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let best = self.outbox.ledger.best_nonce().await?;
+        due.retain(|nonce| *nonce >= best);
+        for nonce in due {
+            self.send(nonce).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, nonce: u64) -> Result<(), Trouble> {
+        let Some(flight) = self.flights.get_mut(&nonce) else { return Ok(()) };
+        flight.sent_at = None;
+        match self.outbox.ledger.send(&flight.batch.transaction.bytes).await {
+            Ok(Handed::Taken) => flight.sent_at = Some(Instant::now()),
+            Ok(Handed::Refused(refusal)) => {
+                // Whatever the pool thinks of it, the bytes are valid until they expire, so nothing is given up here.
+                flight.sent_at = Some(Instant::now());
+                if refusal == PoolRefusal::TooHeavy {
+                    self.room = (self.room / 2).max(1);
+                }
+                tracing::warn!(nonce, %refusal, "the node did not take a batch");
+            }
+            Ok(Handed::Unknown) => {
+                let reason = "the connection broke".to_owned();
+                let url = String::new();
+                return Err(Error::Unreachable { url, reason }.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Whether a batch was made so shortly before that the next one should wait to be filled.
+    pub(super) fn is_early(&self) -> bool {
+        let gather = self.outbox.options.gather;
+        self.made_at.is_some_and(|made_at| made_at.elapsed() < gather)
+    }
+
+    /// How many of the runs go into one batch: at least one.
+    fn fitting(&self, runs: &[PendingRun]) -> usize {
+        let mut entries = 0;
+        let fits = runs.iter().take_while(|pending| {
+            entries += pending.run.entries;
+            entries <= self.room
+        });
+        fits.count().max(1).min(runs.len())
+    }
+
+    /// The first nonce that neither the chain nor a transaction on its way has used.
+    fn free_nonce(&self) -> u64 {
+        let mut nonce = self.nonce;
+        while self.flights.contains_key(&nonce) {
+            nonce += 1;
+        }
+        nonce
+    }
+}

@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A chain in memory. Its transactions are the runs themselves, and every block is final.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use futures::stream::{self, BoxStream, StreamExt};
+use mhealth_api::{run_id, BlockRef, Hash, Head};
+use mhealth_chain_client::{
+    AccountId32, ChainEvent, DeviceState, DeviceView, Effect, EntryView, Error, FinalisedBlock,
+    FinalisedExtrinsic, Handed, PoolRefusal, RefusalReason, Run, SignedTransaction, StudyView,
+    H256,
+};
+use tokio::sync::watch;
+
+use crate::ledger::{Answer, Ledger};
+
+const ERA: u64 = 64;
+
+#[derive(Clone)]
+pub(super) struct FakeChain {
+    state: Arc<Mutex<State>>,
+    finalised: Arc<watch::Sender<u64>>,
+}
+
+#[derive(Clone)]
+struct Registered {
+    genesis: Hash,
+    links: Vec<Hash>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Block 0 first.
+    blocks: Vec<FinalisedBlock>,
+    history: u8,
+    signed: HashMap<Vec<u8>, (u64, u64, Vec<Run>)>,
+    pool: BTreeMap<u64, Vec<u8>>,
+    handed: Vec<Vec<u8>>,
+    devices: HashMap<u32, Registered>,
+    refusals: HashMap<Hash, RefusalReason>,
+    included: Vec<Hash>,
+    nonce: u64,
+    swallow: bool,
+    drop_events: bool,
+    away: bool,
+    /// What stood before each block.
+    before: Vec<(u64, HashMap<u32, Registered>, usize)>,
+}
+
+impl FakeChain {
+    pub(super) fn new() -> Self {
+        let mut state = State::default();
+        state.blocks.push(block(0, 0, Hash([0; 32]), Vec::new()));
+        state.before.push(Default::default());
+        Self { state: Arc::new(Mutex::new(state)), finalised: Arc::new(watch::Sender::new(0)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn present(&self) -> Result<MutexGuard<'_, State>, Error> {
+        let state = self.state();
+        match state.away {
+            true => Err(Error::Unreachable { url: String::new(), reason: "away".into() }),
+            false => Ok(state),
+        }
+    }
+
+    pub(super) fn enrol(&self, device: u32, genesis: Head) {
+        let registered = Registered { genesis: genesis.hash, links: Vec::new() };
+        self.state().devices.entry(device).or_insert(registered);
+    }
+
+    /// Another relay has brought entries; only the last link is known.
+    pub(super) fn set_head(&self, device: u32, head: Head) {
+        let mut state = self.state();
+        let registered = state.devices.get_mut(&device).unwrap();
+        registered.links.resize(head.length as usize, head.hash);
+    }
+
+    pub(super) fn head(&self, device: u32) -> Head {
+        let state = self.state();
+        let registered = &state.devices[&device];
+        let hash = registered.links.last().copied().unwrap_or(registered.genesis);
+        Head { length: registered.links.len() as u64, hash }
+    }
+
+    pub(super) fn refuse(&self, run: Hash, reason: RefusalReason) {
+        self.state().refusals.insert(run, reason);
+    }
+
+    /// Takes transactions and forgets them.
+    pub(super) fn swallow(&self, swallow: bool) {
+        self.state().swallow = swallow;
+    }
+
+    pub(super) fn drop_events(&self, drop_events: bool) {
+        self.state().drop_events = drop_events;
+    }
+
+    pub(super) fn go_away(&self, away: bool) {
+        self.state().away = away;
+    }
+
+    pub(super) fn use_nonce_elsewhere(&self) {
+        self.state().nonce += 1;
+    }
+
+    pub(super) fn nonce(&self) -> u64 {
+        self.state().nonce
+    }
+
+    pub(super) fn handed(&self) -> Vec<Vec<u8>> {
+        self.state().handed.clone()
+    }
+
+    pub(super) fn distinct(&self) -> usize {
+        self.state().handed.iter().collect::<BTreeSet<_>>().len()
+    }
+
+    pub(super) fn pool_size(&self) -> usize {
+        self.state().pool.len()
+    }
+
+    /// How often a run stands in a block.
+    pub(super) fn submissions(&self, run: Hash) -> usize {
+        self.state().included.iter().filter(|included| **included == run).count()
+    }
+
+    /// Makes a block of what is in the pool, and finalises it.
+    pub(super) fn make_block(&self) {
+        let mut state = self.state();
+        let before = (state.nonce, state.devices.clone(), state.included.len());
+        state.before.push(before);
+        let number = state.blocks.len() as u64;
+        let mut extrinsics = Vec::new();
+        while let Some(bytes) = { let nonce = state.nonce; state.pool.remove(&nonce) } {
+            state.nonce += 1;
+            let index = extrinsics.len() as u32 + 1;
+            let events = state.apply(&bytes);
+            let effect = (!state.drop_events).then_some(Effect { result: Ok(()), events });
+            extrinsics.push(FinalisedExtrinsic { index, hash: H256(hash_of(&bytes)), effect });
+        }
+        let nonce = state.nonce;
+        state.pool.retain(|other, _| *other >= nonce);
+        let parent = Hash(state.blocks.last().unwrap().hash.0);
+        let history = state.history;
+        state.blocks.push(block(number, history, parent, extrinsics));
+        drop(state);
+        self.finalised.send_replace(number);
+    }
+
+    /// Loses its latest blocks and its pool, and makes others from now on.
+    pub(super) fn lose_blocks_after(&self, number: u64) {
+        let mut state = self.state();
+        state.history += 1;
+        let kept = number as usize + 1;
+        let (nonce, devices, included) = state.before[kept].clone();
+        state.blocks.truncate(kept);
+        state.before.truncate(kept);
+        state.nonce = nonce;
+        state.devices = devices;
+        state.included.truncate(included);
+        state.pool.clear();
+        drop(state);
+        self.finalised.send_replace(number);
+    }
+}
+
+impl State {
+    fn apply(&mut self, bytes: &[u8]) -> Vec<ChainEvent> {
+        let (_, _, runs) = self.signed[bytes].clone();
+        let mut events = Vec::new();
+        for (run, position) in runs.iter().zip(0..) {
+            let links = links(run);
+            let previous = Hash(run.previous.0);
+            let id = run_id(run.device, run.sequence, &previous, links.last().unwrap());
+            self.included.push(id);
+            let registered = self.devices.get_mut(&run.device).unwrap();
+            let length = registered.links.len() as u64;
+            let reason = match self.refusals.get(&id) {
+                Some(reason) => Some(*reason),
+                None if run.sequence > length + 1 => Some(RefusalReason::Gap),
+                None => None,
+            };
+            if let Some(reason) = reason {
+                let (device, sequence) = (run.device, run.sequence);
+                events.push(ChainEvent::RunRefused { position, device, sequence, reason });
+            } else if run.sequence + links.len() as u64 - 1 <= length {
+                events.push(ChainEvent::RunAlreadyRecorded {
+                    device: run.device,
+                    sequence: run.sequence,
+                    entries: links.len() as u32,
+                });
+            } else {
+                let known = (length + 1 - run.sequence) as usize;
+                registered.links.extend(&links[known..]);
+            }
+        }
+        events.push(ChainEvent::BatchProcessed {
+            submitter: AccountId32([9; 32]),
+            recorded: 0,
+            already_recorded: 0,
+            refused: 0,
+            first_index: 0,
+            entries: 0,
+        });
+        events
+    }
+}
+
+impl Ledger for FakeChain {
+    fn genesis(&self) -> Hash {
+        Hash(self.state().blocks[0].hash.0)
+    }
+
+    fn account(&self) -> [u8; 32] {
+        [9; 32]
+    }
+
+    fn device(&self, device: u32) -> Answer<'_, Option<(DeviceView, BlockRef)>> {
+        Box::pin(async move {
+            drop(self.present()?);
+            if !self.state().devices.contains_key(&device) {
+                return Ok(None);
+            }
+            let head = self.head(device);
+            let view = DeviceView {
+                device,
+                study: 0,
+                key: [0; 32],
+                secret_commitment: H256::zero(),
+                escrow: Vec::new(),
+                genesis: H256::zero(),
+                state: DeviceState::Active,
+                length: head.length,
+                head: H256(head.hash.0),
+                predecessor: None,
+                successor: None,
+                trusted_length: None,
+                enrolled_at: 0,
+            };
+            Ok(Some((view, self.finalised().await?)))
+        })
+    }
+
+    fn device_by_key(&self, _: [u8; 32]) -> Answer<'_, Option<u32>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn entries(&self, device: u32, from: u64, _: u32) -> Answer<'_, Vec<EntryView>> {
+        Box::pin(async move {
+            let state = self.present()?;
+            let link = state.devices[&device].links.get(from as usize - 1);
+            let entry = link.map(|link| EntryView {
+                index: 0,
+                device,
+                sequence: from,
+                digest: H256::zero(),
+                hash: H256(link.0),
+                previous: None,
+            });
+            Ok(entry.into_iter().collect())
+        })
+    }
+
+    fn study(&self, _: u32) -> Answer<'_, Option<StudyView>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn finalised(&self) -> Answer<'_, BlockRef> {
+        Box::pin(async move {
+            let state = self.present()?;
+            let block = state.blocks.last().unwrap();
+            Ok(BlockRef { number: block.number, hash: Hash(block.hash.0) })
+        })
+    }
+
+    fn block_hash(&self, number: u64) -> Answer<'_, Option<Hash>> {
+        Box::pin(async move {
+            let state = self.present()?;
+            Ok(state.blocks.get(number as usize).map(|block| Hash(block.hash.0)))
+        })
+    }
+
+    fn nonce_after(&self, hash: Hash) -> Answer<'_, u64> {
+        Box::pin(async move {
+            let state = self.present()?;
+            let number = state.blocks.iter().position(|block| block.hash.0 == hash.0);
+            let number = number.ok_or(Error::UnknownBlock { block: hash.to_string() })?;
+            // What stands before the next block stands after this one.
+            Ok(state.before.get(number + 1).map_or(state.nonce, |before| before.0))
+        })
+    }
+
+    fn best_nonce(&self) -> Answer<'_, u64> {
+        Box::pin(async move { Ok(self.present()?.nonce) })
+    }
+
+    fn sign(&self, runs: Vec<Run>, nonce: u64) -> Answer<'_, SignedTransaction> {
+        Box::pin(async move {
+            let mut state = self.present()?;
+            let birth = state.blocks.len() as u64 - 1;
+            let bytes = rand::random::<[u8; 16]>().to_vec();
+            state.signed.insert(bytes.clone(), (nonce, birth + ERA, runs));
+            let hash = H256(hash_of(&bytes));
+            Ok(SignedTransaction { bytes: bytes.into(), hash, birth, death: birth + ERA })
+        })
+    }
+
+    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, Handed> {
+        Box::pin(async move {
+            let mut state = self.present()?;
+            state.handed.push(transaction.to_vec());
+            let (nonce, death, _) = state.signed[transaction].clone();
+            if nonce < state.nonce {
+                return Ok(Handed::Refused(PoolRefusal::Stale));
+            }
+            assert!((state.blocks.len() as u64) < death, "expired bytes were sent");
+            if !state.swallow {
+                let before = state.pool.insert(nonce, transaction.to_vec());
+                assert!(before.is_none_or(|before| before == transaction), "two for one nonce");
+            }
+            Ok(Handed::Taken)
+        })
+    }
+
+    fn follow(&self, from: u64) -> BoxStream<'static, Result<FinalisedBlock, Error>> {
+        let following = (self.clone(), self.finalised.subscribe(), from);
+        stream::unfold(following, |(chain, mut finalised, next)| async move {
+            let reached = finalised.wait_for(|number| *number >= next).await.map(drop);
+            reached.ok()?;
+            let block = match chain.present() {
+                Ok(state) => state.blocks.get(next as usize).cloned(),
+                Err(error) => return Some((Err(error), (chain.clone(), finalised, next))),
+            };
+            let block = block.ok_or(Error::UnknownBlock { block: next.to_string() });
+            let after = if block.is_ok() { next + 1 } else { next };
+            Some((block, (chain, finalised, after)))
+        })
+        .boxed()
+    }
+}
+
+fn block(number: u64, history: u8, parent: Hash, extrinsics: Vec<FinalisedExtrinsic>) -> FinalisedBlock {
+    let mut hash = [history; 32];
+    hash[..8].copy_from_slice(&number.to_be_bytes());
+    FinalisedBlock {
+        number,
+        hash: H256(hash),
+        parent_hash: H256(parent.0),
+        extrinsics,
+        events: Vec::new(),
+    }
+}
+
+fn hash_of(bytes: &[u8]) -> [u8; 32] {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).into()
+}
+
+fn links(run: &Run) -> Vec<Hash> {
+    let mut previous = hashchain::LinkHash(run.previous.0);
+    let links = run.entries.iter().zip(run.sequence..).map(|(entry, sequence)| {
+        let (digest, tag) = (entry.digest.0.into(), entry.tag.0.into());
+        previous = hashchain::link::<hashchain::Native>(sequence, &previous, &digest, &tag);
+        Hash(previous.0)
+    });
+    links.collect()
+}

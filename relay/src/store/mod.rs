@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Everything that the relay keeps: runs with their envelopes, what became of them, and the transactions on their way.
+//!
+//! Three kinds of transactions write. [`Store::accept`] stores a group of uploads and is over before one of them is
+//! acknowledged. [`Store::store_batch`] puts pending runs into a signed transaction, before it is sent. And
+//! [`Store::settle`] writes down what a finalised block did, together with the number of that block. The latter two begin
+//! with the lease, so a process that lost it can no longer write, and every change of a run's state names the state and
+//! the batch that it starts from.
+
+mod accept;
+mod audit;
+mod lease;
+mod outbox;
+mod position;
+mod queue;
+mod rows;
+mod settle;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use accept::{Candidate, Sight, Verdict};
+pub use audit::ExportQuery;
+pub use lease::Lease;
+pub use outbox::{LiveBatch, NewBatch, PendingRun, RunRef, Stored};
+pub use queue::Queue;
+pub use settle::{Fate, Settlement};
+
+use mhealth_api::{Hash, RunStatus};
+use mhealth_server::{Database, Migration, SharedClock};
+
+use rows::{hash, STATUS_COLUMNS};
+
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    name: "runs, batches, heads",
+    sqlite: include_str!("../../migrations/0001-sqlite.sql"),
+    postgres: include_str!("../../migrations/0001-postgres.sql"),
+}];
+
+/// Why the store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// Another process submits by now.
+    #[error("another process has taken over the submission")]
+    Fenced,
+    /// The database belongs to another chain or account.
+    #[error("the database holds the runs of another {0}")]
+    Foreign(&'static str),
+    /// A row is not what this program wrote.
+    #[error("the database holds {0} that this program did not write")]
+    Corrupt(&'static str),
+}
+
+impl From<StoreError> for mhealth_server::ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Database(error) => error.into(),
+            error => mhealth_server::ApiError::internal(error),
+        }
+    }
+}
+
+/// The relay's database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    database: Database,
+    clock: SharedClock,
+}
+
+impl Store {
+    /// Brings the schema up to date.
+    pub async fn open(database: Database, clock: SharedClock) -> anyhow::Result<Self> {
+        database.migrate(MIGRATIONS).await?;
+        Ok(Self { database, clock })
+    }
+
+    /// The database itself.
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Binds the database to a chain and an account, once and for all: runs of one chain mean nothing on another, and
+    /// the nonces in it are those of one account.
+    pub async fn bind_to(&self, genesis: &Hash, account: &[u8; 32]) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        sqlx::query("UPDATE relay SET genesis = $1, account = $2 WHERE id = 1 AND genesis IS NULL")
+            .bind(genesis.0.to_vec())
+            .bind(account.to_vec())
+            .execute(&mut *transaction)
+            .await?;
+        let (known_genesis, known_account): (Vec<u8>, Vec<u8>) =
+            sqlx::query_as("SELECT genesis, account FROM relay WHERE id = 1")
+                .fetch_one(&mut *transaction)
+                .await?;
+        transaction.commit().await?;
+        if known_genesis != genesis.0 {
+            return Err(StoreError::Foreign("chain"));
+        }
+        if known_account != account {
+            return Err(StoreError::Foreign("account"));
+        }
+        Ok(())
+    }
+
+    /// Where a run stands; none if it was never stored here.
+    pub async fn status(&self, run: &Hash) -> Result<Option<RunStatus>, StoreError> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {STATUS_COLUMNS} FROM runs WHERE run = $1"
+        )))
+        .bind(run.0.to_vec())
+        .fetch_optional(self.database.pool())
+        .await?;
+        row.as_ref().map(rows::status).transpose()
+    }
+
+    /// The relay's own head of a device; none if nothing of it was accepted here, or not since the chain refused a run.
+    pub async fn head(&self, device: u32) -> Result<Option<mhealth_api::Head>, StoreError> {
+        let row: Option<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT length, hash FROM heads WHERE device = $1")
+                .bind(i64::from(device))
+                .fetch_optional(self.database.pool())
+                .await?;
+        row.map(|(length, head)| {
+            Ok(mhealth_api::Head {
+                length: rows::unsigned(length)?,
+                hash: hash(head)?,
+            })
+        })
+        .transpose()
+    }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How much is on its way.
+
+use super::rows::{unsigned, LIVE};
+use super::{Store, StoreError};
+
+/// What was accepted and is not settled yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Runs.
+    pub runs: u64,
+    /// Their entries.
+    pub entries: u64,
+    /// When the oldest of them was stored, in milliseconds since 1970.
+    pub oldest: Option<u64>,
+    /// Transactions that may still get into a block.
+    pub batches: u64,
+}
+
+impl Store {
+    /// Counts what is on its way.
+    pub async fn queue(&self) -> Result<Queue, StoreError> {
+        let (runs, entries, oldest): (i64, i64, Option<i64>) = sqlx::query_as(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(entries), 0) AS BIGINT), MIN(received_at) FROM runs WHERE state < 2",
+        )
+        .fetch_one(self.database.pool())
+        .await?;
+        let (batches,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM batches WHERE state = $1")
+            .bind(LIVE)
+            .fetch_one(self.database.pool())
+            .await?;
+        Ok(Queue {
+            runs: unsigned(runs)?,
+            entries: unsigned(entries)?,
+            oldest: oldest.map(unsigned).transpose()?,
+            batches: unsigned(batches)?,
+        })
+    }
+}

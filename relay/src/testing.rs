@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A device in memory, for unit tests.
+
+use ed25519_dalek::SigningKey;
+use hashchain::{data_digest, plain_envelope, sign_head, Content, LinkHash, Native, Sealer, Secret};
+use mhealth_api::{Base64, Hash, Head, Key, RunEntry, RunUpload, SignatureBytes};
+
+use crate::run::{CheckedRun, Rules};
+
+/// Chains and signs entries.
+pub struct TestDevice {
+    device: u32,
+    key: SigningKey,
+    sealer: Sealer,
+    genesis: Hash,
+    made: u32,
+}
+
+impl TestDevice {
+    /// A device with this number, whose key, secret and link 0 follow from it.
+    pub fn new(device: u32) -> Self {
+        Self::with_history(device, 0)
+    }
+
+    /// The same device with another secret, so that its entries are others.
+    pub fn with_history(device: u32, history: u8) -> Self {
+        let seed = (device % 251) as u8 + 1;
+        let genesis = Hash([seed; 32]);
+        let mut secret = [seed; 32];
+        secret[0] = history;
+        Self {
+            device,
+            key: SigningKey::from_bytes(&[seed; 32]),
+            sealer: Sealer::begin(LinkHash(genesis.0), &Secret::from_bytes(&secret)),
+            genesis,
+            made: 0,
+        }
+    }
+
+    pub fn key(&self) -> Key {
+        Key(self.key.verifying_key().to_bytes())
+    }
+
+    pub fn genesis(&self) -> Head {
+        Head { length: 0, hash: self.genesis }
+    }
+
+    pub fn head(&self) -> Head {
+        Head { length: self.sealer.sequence(), hash: Hash(self.sealer.head().0) }
+    }
+
+    pub fn run_number(&self) -> u32 {
+        self.device
+    }
+
+    /// Makes so many entries and signs them.
+    pub fn run(&mut self, entries: usize) -> RunUpload {
+        let previous = Hash(self.sealer.head().0);
+        let sequence = self.sealer.sequence() + 1;
+        let entries = (0..entries).map(|_| {
+            self.made += 1;
+            let payload = format!("{}", self.made);
+            let content = Content::new("text/plain", payload.as_bytes()).unwrap();
+            let envelope = plain_envelope(&[0; 32], &content);
+            let entry = self.sealer.append(&data_digest::<Native>(&envelope));
+            RunEntry { digest: Hash(entry.digest.0), tag: Hash(entry.tag.0), envelope: Base64(envelope) }
+        });
+        let entries = entries.collect();
+        RunUpload {
+            device: self.device,
+            sequence,
+            previous,
+            entries,
+            signature: Some(SignatureBytes(sign_head(&self.key, &self.sealer.head()))),
+        }
+    }
+
+    /// The same, checked.
+    pub fn checked(&mut self, entries: usize) -> CheckedRun {
+        let upload = self.run(entries);
+        self.check(upload)
+    }
+
+    pub fn check(&self, upload: RunUpload) -> CheckedRun {
+        let rules = Rules {
+            study: 0,
+            key: self.key(),
+            policy: mhealth_api::Policy::DeviceSigned,
+            max_envelope: 1 << 16,
+        };
+        CheckedRun::check(upload, &rules).unwrap()
+    }
+}

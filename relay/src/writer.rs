@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Group commit: uploads that arrive while a commit is under way go into the next one together.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+
+use mhealth_api::Code;
+use mhealth_server::ApiError;
+use tokio::sync::{mpsc, oneshot, Notify};
+
+use crate::metrics::Metrics;
+use crate::store::{Candidate, Store, Verdict};
+
+/// Uploads that wait for the next commit. One more is answered with `overloaded`.
+const WAITING: usize = 4_096;
+/// Most uploads of one commit, and most bytes of their envelopes, so that nobody waits long for the others'.
+const GROUP: usize = 256;
+const GROUP_BYTES: usize = 16 * 1024 * 1024;
+
+struct Job {
+    candidate: Candidate,
+    answer: oneshot::Sender<Result<Verdict, ApiError>>,
+}
+
+/// Stores uploads. Cheap to clone.
+#[derive(Clone)]
+pub struct Writer {
+    jobs: mpsc::Sender<Job>,
+    level: Level,
+}
+
+/// About how many entries wait to be settled: counted now and then, and added to in between. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Level(Arc<AtomicU64>);
+
+impl Level {
+    /// What was counted.
+    pub fn set(&self, entries: u64) {
+        self.0.store(entries, Ordering::Release);
+    }
+
+    /// The count by now.
+    pub fn entries(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Writer {
+    /// Starts the task that stores. It ends when the last clone is dropped, after everything that was handed to it.
+    /// `stored` is notified when there is something new to submit.
+    pub fn start(store: Store, max_rivals: u32, stored: Arc<Notify>, metrics: Metrics) -> Self {
+        let (jobs, queue) = mpsc::channel(WAITING);
+        let level = Level::default();
+        tokio::spawn(work(queue, store, max_rivals, stored, level.clone(), metrics));
+        Self { jobs, level }
+    }
+
+    /// About how many entries wait to be settled.
+    pub fn level(&self) -> &Level {
+        &self.level
+    }
+
+    /// Stores an upload; returns when it is durable, or will not be stored.
+    pub async fn accept(&self, candidate: Candidate) -> Result<Verdict, ApiError> {
+        let (answer, verdict) = oneshot::channel();
+        self.jobs.try_send(Job { candidate, answer }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ApiError::from(Code::Overloaded),
+            mpsc::error::TrySendError::Closed(_) => ApiError::from(Code::ShuttingDown),
+        })?;
+        verdict.await.unwrap_or_else(|_| Err(Code::ShuttingDown.into()))
+    }
+}
+
+async fn work(
+    mut queue: mpsc::Receiver<Job>,
+    store: Store,
+    max_rivals: u32,
+    stored: Arc<Notify>,
+    level: Level,
+    metrics: Metrics,
+) {
+    while let Some(first) = queue.recv().await {
+        let mut bytes = first.candidate.run.envelopes.len();
+        let (mut group, mut answers) = (vec![first.candidate], vec![first.answer]);
+        while group.len() < GROUP && bytes < GROUP_BYTES {
+            let Ok(job) = queue.try_recv() else { break };
+            bytes += job.candidate.run.envelopes.len();
+            group.push(job.candidate);
+            answers.push(job.answer);
+        }
+        metrics.grouped(group.len());
+        match store.accept(&group, max_rivals).await {
+            Ok(verdicts) => {
+                for (verdict, answer) in verdicts.into_iter().zip(answers) {
+                    if let Verdict::Accepted(status) = &verdict {
+                        level.0.fetch_add(status.entries.into(), Ordering::AcqRel);
+                    }
+                    // A client that has gone will ask again and find its run known.
+                    let _ = answer.send(Ok(verdict));
+                }
+                stored.notify_one();
+            }
+            Err(error) => {
+                let error = ApiError::from(error);
+                for answer in answers {
+                    let _ = answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
