@@ -2,4 +2,7 @@
 
 //! The binary `mhealth-auth`.
 
-fn main() {}
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    mhealth_auth::cli::run(mhealth_server::read_options()).await
+}

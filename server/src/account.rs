@@ -63,13 +63,18 @@ impl ChainOptions {
 
     /// The server's account.
     pub fn account(&self) -> anyhow::Result<Account> {
-        let secret = match (&self.account, &self.account_file) {
-            (Some(secret), _) => secret.clone(),
-            (None, Some(path)) => SecretText::from_file(path)?,
+        let secret = self.account_secret()?;
+        Account::from_secret_uri(secret.expose()).context("MHEALTH_ACCOUNT or --account-file")
+    }
+
+    /// The secret of the server's account.
+    pub fn account_secret(&self) -> anyhow::Result<SecretText> {
+        match (&self.account, &self.account_file) {
+            (Some(secret), _) => Ok(secret.clone()),
+            (None, Some(path)) => SecretText::from_file(path),
             (None, None) => bail!(
                 "the server needs its account's secret: set MHEALTH_ACCOUNT, or --account-file"
             ),
-        };
-        Account::from_secret_uri(secret.expose()).context("MHEALTH_ACCOUNT or --account-file")
+        }
     }
 }

@@ -1,0 +1,103 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The database of an authentication server. Times are seconds since 1970.
+
+-- Whose database this is: one chain, one study.
+CREATE TABLE identity (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    chain BYTEA NOT NULL,
+    study BIGINT NOT NULL
+);
+
+-- Who may administer. `credential` is the SHA-256 of it.
+CREATE TABLE admins (
+    name TEXT PRIMARY KEY,
+    credential BYTEA NOT NULL UNIQUE,
+    created_at BIGINT NOT NULL
+);
+
+-- Enrolment codes. `hash` is the SHA-256 of the 128 random bits.
+CREATE TABLE codes (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    hash BYTEA NOT NULL UNIQUE,
+    participant TEXT NOT NULL,
+    participant_key BYTEA,
+    predecessor BIGINT,
+    created_by TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    revoked_at BIGINT,
+    claimed_at BIGINT
+);
+
+-- What devices redeemed their codes with, and what became of it. Written before the chain is asked.
+CREATE TABLE enrolments (
+    code BIGINT PRIMARY KEY REFERENCES codes (id),
+    device_key BYTEA NOT NULL UNIQUE,
+    commitment BYTEA NOT NULL,
+    escrow BYTEA NOT NULL,
+    device BIGINT UNIQUE,
+    genesis BYTEA,
+    block_number BIGINT,
+    block_hash BYTEA,
+    enrolled_at BIGINT
+);
+
+-- What the server is to do on the chain. State: 0 pending, 1 done, 2 refused.
+CREATE TABLE orders (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    action TEXT NOT NULL,
+    code BIGINT UNIQUE REFERENCES codes (id),
+    device BIGINT,
+    argument TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    why TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    state BIGINT NOT NULL,
+    outcome TEXT
+);
+CREATE INDEX orders_by_state ON orders (state, id);
+
+-- Keys that sign tokens. The newest signs. `wrapped` is encrypted, and forgotten when the key has been followed by another.
+CREATE TABLE signing_keys (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kid TEXT NOT NULL UNIQUE,
+    public_key BYTEA NOT NULL,
+    wrapped BYTEA,
+    created_at BIGINT NOT NULL,
+    followed_at BIGINT
+);
+
+-- Nonces of token requests, for as long as their time stamps would still be taken.
+CREATE TABLE nonces (
+    device BIGINT NOT NULL,
+    nonce BYTEA NOT NULL,
+    until BIGINT NOT NULL,
+    PRIMARY KEY (device, nonce)
+);
+CREATE INDEX nonces_by_time ON nonces (until);
+
+-- Which process does the orders.
+CREATE TABLE lease (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    holder TEXT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+INSERT INTO lease (id, holder, expires_at) VALUES (1, '', 0);
+
+-- Who did what, when and why. Each line's hash covers the line before it.
+CREATE TABLE log (
+    id BIGINT PRIMARY KEY,
+    at BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    why TEXT NOT NULL,
+    hash BYTEA NOT NULL
+);
+CREATE FUNCTION refuse_to_change_the_log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the log is append-only';
+END;
+$$;
+CREATE TRIGGER log_is_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON log
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_to_change_the_log();

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! One order, from the database to the chain and back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mhealth_api::{BlockRef, Hash};
+use mhealth_chain_client::{
+    calls, Call, ChainEvent, DeviceState, Error, LastTrusted, PoolRefusal, Submitter,
+    SuspensionReason, H256,
+};
+use mhealth_server::ApiError;
+
+use crate::enrolments::{self, Claim};
+use crate::log::{self, Note};
+use crate::office::{finalised, hash, Finalised, Office};
+use crate::orders::{Action, Order, Outcome, Reason};
+
+/// Between attempts, when node or database are away.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What an order says to the chain.
+enum Errand {
+    Enrol(Claim),
+    Device(u32),
+}
+
+/// How an order ended.
+struct Settled {
+    outcome: Outcome,
+    /// Number and link 0 of a device that was enrolled.
+    enrolled: Option<(u32, Hash)>,
+}
+
+/// Why an order is not settled yet.
+#[derive(Debug, thiserror::Error)]
+enum Later {
+    #[error("{0}")]
+    Chain(#[from] Error),
+    #[error("{0}")]
+    Storage(#[from] sqlx::Error),
+    #[error("{}", .0.problem())]
+    Api(ApiError),
+}
+
+impl From<ApiError> for Later {
+    fn from(error: ApiError) -> Self {
+        Later::Api(error)
+    }
+}
+
+impl Settled {
+    fn done(block: BlockRef) -> Self {
+        Self {
+            outcome: Outcome::Done { block },
+            enrolled: None,
+        }
+    }
+
+    fn refused(name: impl Into<String>) -> Self {
+        Self {
+            outcome: Outcome::Refused { name: name.into() },
+            enrolled: None,
+        }
+    }
+}
+
+/// Does an order and writes down what became of it. Ends early only when the server stops; the order stays pending then.
+pub(super) async fn settle(office: Arc<Office>, submitter: Submitter, order: Order) {
+    let settled = loop {
+        match attempt(&office, &submitter, &order).await {
+            Ok(settled) => break settled,
+            Err(error) => tracing::warn!(order = order.id, %error, "an order has to wait"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    };
+    while let Err(error) = write_down(&office, &order, &settled).await {
+        tracing::warn!(order = order.id, %error, "what became of an order cannot be written down yet");
+        tokio::time::sleep(PAUSE).await;
+    }
+    office.orders.announce(order.id);
+}
+
+async fn attempt(office: &Office, submitter: &Submitter, order: &Order) -> Result<Settled, Later> {
+    let errand = match (&order.action, order.code, order.device) {
+        (Action::Enrol, Some(code), _) => {
+            Errand::Enrol(enrolments::load(&office.database, code).await?)
+        }
+        (_, _, Some(device)) => Errand::Device(device),
+        _ => return Ok(Settled::refused("Incomplete")),
+    };
+    // A process that was killed may have done it without writing it down.
+    if let Some(settled) = look(office, order, &errand).await? {
+        return Ok(settled);
+    }
+    let Some(call) = call(office, order, &errand).await? else {
+        return Ok(Settled::refused("ClientHashchain.NotAnEntryOfThisDevice"));
+    };
+    let submission = match submitter.submit(call).await {
+        Err(Error::Refused(refusal)) if is_lasting(&refusal) => {
+            return Ok(Settled::refused(refusal.code()))
+        }
+        submission => submission?,
+    };
+    let outcome = submission.finalised().await?;
+    if let Err(refusal) = &outcome.result {
+        // It may have been refused because an earlier transaction of this order had done it.
+        let looked = look(office, order, &errand).await?;
+        return Ok(looked.unwrap_or_else(|| Settled::refused(refusal.name())));
+    }
+    let block = BlockRef {
+        number: outcome.block_number,
+        hash: hash(outcome.block_hash),
+    };
+    let enrolled = outcome.events.iter().find_map(|event| match event {
+        ChainEvent::DeviceEnrolled {
+            device, genesis, ..
+        } => Some((*device, hash(*genesis))),
+        _ => None,
+    });
+    if enrolled.is_none() && order.action == Action::Enrol {
+        let looked = look(office, order, &errand).await?;
+        return Ok(looked.unwrap_or_else(|| Settled::refused("Incomplete")));
+    }
+    Ok(Settled {
+        enrolled,
+        ..Settled::done(block)
+    })
+}
+
+/// Whether the finalised chain is as the order wants it.
+async fn look(office: &Office, order: &Order, errand: &Errand) -> Result<Option<Settled>, Later> {
+    let Finalised { view, block } = finalised(&office.chain).await?;
+    let device = match errand {
+        Errand::Device(device) => *device,
+        Errand::Enrol(claim) => match view.device_by_key(claim.key.0).await? {
+            Some(device) => device,
+            None => return Ok(None),
+        },
+    };
+    let Some(found) = view.device(device).await? else {
+        return Ok(Some(Settled::refused("ClientHashchain.UnknownDevice")));
+    };
+    let settled = match (&order.action, errand) {
+        (Action::Enrol, Errand::Enrol(claim)) => {
+            let is_ours = found.study == office.terms.study
+                && found.secret_commitment == H256(claim.commitment.0)
+                && found.escrow == claim.escrow
+                && found.predecessor == claim.predecessor;
+            Some(match is_ours {
+                true => Settled {
+                    enrolled: Some((device, hash(found.genesis))),
+                    ..Settled::done(block)
+                },
+                false => Settled::refused("ClientHashchain.KeyInUse"),
+            })
+        }
+        (Action::Suspend { .. }, _) => {
+            (found.state == DeviceState::Suspended).then(|| Settled::done(block))
+        }
+        (Action::Resume, _) => (found.state == DeviceState::Active).then(|| Settled::done(block)),
+        (Action::Retire { .. }, _) => {
+            (found.state == DeviceState::Retired).then(|| Settled::done(block))
+        }
+        (Action::Enrol, Errand::Device(_)) => None,
+    };
+    Ok(settled)
+}
+
+/// The call that does it; none when the order names an entry that the device does not have.
+async fn call(office: &Office, order: &Order, errand: &Errand) -> Result<Option<Call>, Later> {
+    let device = match errand {
+        Errand::Enrol(claim) => {
+            let commitment = H256(claim.commitment.0);
+            let call = calls::enrol(
+                office.terms.study,
+                claim.key.0,
+                commitment,
+                claim.escrow.clone(),
+                claim.predecessor,
+            );
+            return Ok(Some(call));
+        }
+        Errand::Device(device) => *device,
+    };
+    Ok(match order.action {
+        Action::Enrol => None,
+        Action::Suspend { reason } => Some(calls::suspend(device, reason.into())),
+        Action::Resume => Some(calls::resume(device)),
+        Action::Retire {
+            trusted_length: None,
+        } => Some(calls::retire(device, LastTrusted::Latest)),
+        Action::Retire {
+            trusted_length: Some(0),
+        } => Some(calls::retire(device, LastTrusted::Nothing)),
+        Action::Retire {
+            trusted_length: Some(length),
+        } => {
+            let entries = office.chain.entries(device, length, 1).await?;
+            let entry = entries.first().filter(|entry| entry.sequence == length);
+            entry.map(|entry| calls::retire(device, LastTrusted::Entry(entry.index)))
+        }
+    })
+}
+
+/// The pool will not take it, however often it is asked.
+fn is_lasting(refusal: &PoolRefusal) -> bool {
+    matches!(
+        refusal,
+        PoolRefusal::NoRole
+            | PoolRefusal::DeviceShutOut
+            | PoolRefusal::TooHeavy
+            | PoolRefusal::Other { .. }
+    )
+}
+
+async fn write_down(office: &Office, order: &Order, settled: &Settled) -> Result<(), sqlx::Error> {
+    let now = office.now();
+    let mut transaction = office.database.begin().await?;
+    if !office
+        .orders
+        .finish(&mut transaction, order.id, &settled.outcome)
+        .await?
+    {
+        return Ok(());
+    }
+    let (action, why) = match &settled.outcome {
+        Outcome::Done { block } => {
+            if let (Some(code), Some((device, genesis))) = (order.code, settled.enrolled) {
+                enrolments::complete(&mut transaction, code, device, genesis, *block, now).await?;
+            }
+            let done = match order.action {
+                Action::Enrol => "device enrolled",
+                Action::Suspend { .. } => "device suspended",
+                Action::Resume => "device resumed",
+                Action::Retire { .. } => "device retired",
+            };
+            (done.to_owned(), order.why.clone())
+        }
+        Outcome::Refused { name } => (
+            format!("{} refused", order.action.name()),
+            format!("{name}; {}", order.why),
+        ),
+    };
+    let subject = match (settled.enrolled, order.device, order.code) {
+        (Some((device, _)), ..) | (None, Some(device), _) => format!("device {device}"),
+        (None, None, code) => format!("code {}", code.unwrap_or_default()),
+    };
+    let note = Note {
+        at: now,
+        actor: &order.actor,
+        action: &action,
+        subject: &subject,
+        why: &why,
+    };
+    log::append(&office.database, &mut transaction, note).await?;
+    transaction.commit().await?;
+    let result = match settled.outcome {
+        Outcome::Done { .. } => "done",
+        Outcome::Refused { .. } => "refused",
+    };
+    office
+        .metrics
+        .orders
+        .with_label_values(&[order.action.name(), result])
+        .inc();
+    tracing::info!(action, subject, result, "an order is settled");
+    Ok(())
+}
+
+impl From<Reason> for SuspensionReason {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            Reason::Lost => SuspensionReason::Lost,
+            Reason::Compromised => SuspensionReason::Compromised,
+            Reason::Withdrawn => SuspensionReason::Withdrawn,
+            Reason::Administrative => SuspensionReason::Administrative,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The keys that sign tokens. They rotate: a new key signs at once, and the one before it stays in the key set until its
+//! last token has expired.
+//!
+//! Secret keys stand in the database encrypted (ChaCha20-Poly1305, RFC 8439), because databases are backed up and copied.
+//! The encrypting key is derived from a secret that only the server has.
+
+use std::sync::{Arc, Mutex};
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{ChaCha20Poly1305, Nonce};
+use ed25519_dalek::SigningKey;
+use hashchain::encoding::hash;
+use hashchain::Native;
+use jsonwebtoken::EncodingKey;
+use mhealth_api::{Jwk, JwkSet, Key};
+use mhealth_server::{ApiError, Database, SecretText, WriteTransaction};
+use rand::TryRngCore;
+use zeroize::Zeroizing;
+
+use crate::log::{self, Note};
+
+const NONCE_LENGTH: usize = 12;
+/// PKCS #8 (RFC 8410, section 7) around the 32 bytes of an Ed25519 seed.
+const PKCS8: [u8; 16] = [
+    0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
+];
+
+/// A key that signs now.
+#[derive(Clone)]
+pub struct Signing {
+    /// Its name in the key set.
+    pub kid: String,
+    /// For the JWT library.
+    pub key: EncodingKey,
+}
+
+/// The server's keys.
+pub struct KeyRing {
+    database: Database,
+    cipher: ChaCha20Poly1305,
+    current: Mutex<Option<Arc<Signing>>>,
+}
+
+impl KeyRing {
+    /// The keys of this database, encrypted under a key that is derived from this secret.
+    pub fn new(database: Database, secret: &SecretText) -> Self {
+        let key = Zeroizing::new(hash::<Native>("auth-keys", &[secret.expose().as_bytes()]));
+        Self {
+            database,
+            cipher: ChaCha20Poly1305::new((&*key).into()),
+            current: Mutex::default(),
+        }
+    }
+
+    /// Makes the first key when there is none, or none that this secret opens.
+    pub async fn prepare(&self, now: u64) -> Result<(), ApiError> {
+        let why = match self.newest().await? {
+            Some((kid, Some(wrapped))) if self.unwrap(&kid, &wrapped).is_ok() => return Ok(()),
+            Some(_) => "the key before cannot be opened with the server's secret",
+            None => "first start",
+        };
+        self.make(why, "server", now).await.map(drop)
+    }
+
+    /// The key that signs, which another process may have made a moment ago.
+    pub async fn signing(&self) -> Result<Arc<Signing>, ApiError> {
+        let (kid, wrapped) = self
+            .newest()
+            .await?
+            .ok_or_else(|| ApiError::internal("there is no signing key"))?;
+        let known = self
+            .current
+            .lock()
+            .expect("no holder of this lock panics; qed")
+            .clone();
+        if let Some(known) = known.filter(|known| known.kid == kid) {
+            return Ok(known);
+        }
+        let wrapped =
+            wrapped.ok_or_else(|| ApiError::internal("the newest signing key was forgotten"))?;
+        let seed = self.unwrap(&kid, &wrapped)?;
+        let mut der = Zeroizing::new(PKCS8.to_vec());
+        der.extend_from_slice(&*seed);
+        let signing = Arc::new(Signing {
+            kid,
+            key: EncodingKey::from_ed_der(&der),
+        });
+        *self
+            .current
+            .lock()
+            .expect("no holder of this lock panics; qed") = Some(signing.clone());
+        Ok(signing)
+    }
+
+    /// Makes a new key, which signs from now on; returns its name.
+    pub async fn make(&self, why: &str, actor: &str, now: u64) -> Result<String, ApiError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        rand::rngs::OsRng
+            .try_fill_bytes(&mut *seed)
+            .map_err(ApiError::internal)?;
+        let public = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
+        let kid = hex::encode(&public[..8]);
+        let wrapped = self.wrap(&kid, &seed)?;
+        let mut transaction = self.database.begin().await?;
+        // Only the newest signs, so the others need not be kept.
+        forget_older(&mut transaction, now).await?;
+        sqlx::query("INSERT INTO signing_keys (kid, public_key, wrapped, created_at) VALUES ($1, $2, $3, $4)")
+            .bind(&kid)
+            .bind(public.to_vec())
+            .bind(wrapped)
+            .bind(now as i64)
+            .execute(&mut *transaction)
+            .await?;
+        let subject = format!("key {kid}");
+        let note = Note {
+            at: now,
+            actor,
+            action: "signing key made",
+            subject: &subject,
+            why,
+        };
+        log::append(&self.database, &mut transaction, note).await?;
+        transaction.commit().await?;
+        Ok(kid)
+    }
+
+    /// The key that signs, and those whose last tokens may still live: `grace` is how long, in seconds, after a key was
+    /// followed by another.
+    pub async fn public(&self, now: u64, grace: u64) -> Result<JwkSet, ApiError> {
+        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
+            "SELECT kid, public_key FROM signing_keys WHERE followed_at IS NULL OR followed_at > $1 ORDER BY id DESC",
+        )
+        .bind(now.saturating_sub(grace) as i64)
+        .fetch_all(self.database.pool())
+        .await?;
+        let keys = rows.into_iter().map(|(kid, public)| {
+            let key: [u8; 32] = public
+                .try_into()
+                .map_err(|_| ApiError::internal("a public key of another length"))?;
+            Ok(Jwk::signing(&Key(key), kid))
+        });
+        Ok(JwkSet {
+            keys: keys.collect::<Result<_, ApiError>>()?,
+        })
+    }
+
+    async fn newest(&self) -> Result<Option<(String, Option<Vec<u8>>)>, ApiError> {
+        let newest =
+            sqlx::query_as("SELECT kid, wrapped FROM signing_keys ORDER BY id DESC LIMIT 1");
+        Ok(newest.fetch_optional(self.database.pool()).await?)
+    }
+
+    fn wrap(&self, kid: &str, seed: &[u8; 32]) -> Result<Vec<u8>, ApiError> {
+        let mut nonce = [0; NONCE_LENGTH];
+        rand::rngs::OsRng
+            .try_fill_bytes(&mut nonce)
+            .map_err(ApiError::internal)?;
+        let payload = Payload {
+            msg: seed,
+            aad: kid.as_bytes(),
+        };
+        let sealed = self.cipher.encrypt(Nonce::from_slice(&nonce), payload);
+        let sealed =
+            sealed.map_err(|_| ApiError::internal("a signing key could not be encrypted"))?;
+        Ok([&nonce[..], &sealed].concat())
+    }
+
+    fn unwrap(&self, kid: &str, wrapped: &[u8]) -> Result<Zeroizing<[u8; 32]>, ApiError> {
+        let closed =
+            || ApiError::internal("the signing key cannot be opened with the server's secret");
+        let (nonce, sealed) = wrapped.split_at_checked(NONCE_LENGTH).ok_or_else(closed)?;
+        let payload = Payload {
+            msg: sealed,
+            aad: kid.as_bytes(),
+        };
+        let seed = self
+            .cipher
+            .decrypt(Nonce::from_slice(nonce), payload)
+            .map(Zeroizing::new);
+        let seed = seed.map_err(|_| closed())?;
+        let seed: [u8; 32] = seed.as_slice().try_into().map_err(|_| closed())?;
+        Ok(Zeroizing::new(seed))
+    }
+}
+
+async fn forget_older(transaction: &mut WriteTransaction, now: u64) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE signing_keys SET wrapped = NULL, followed_at = $1 WHERE followed_at IS NULL",
+    )
+    .bind(now as i64)
+    .execute(&mut **transaction)
+    .await
+    .map(drop)
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What all parts of the server share.
+
+use std::time::Duration;
+
+use mhealth_api::{BlockRef, Code, Hash};
+use mhealth_chain_client::{ChainClient, ChainView, DeviceView, StudyView, H256};
+use mhealth_server::{ApiError, CancellationToken, Database, SharedClock};
+
+use crate::keys::KeyRing;
+use crate::metrics::Metrics;
+use crate::orders::OrderBook;
+
+/// What is the same for as long as the server runs.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Base address of this server, as devices and relays know it, without a slash at the end.
+    pub issuer: String,
+    /// Hash of the chain's genesis block.
+    pub chain: Hash,
+    /// The study that this server is for.
+    pub study: u32,
+    /// Base addresses of the study's relays.
+    pub relays: Vec<String>,
+    /// How long a token is good, in seconds.
+    pub token_lifetime: u64,
+    /// How far a device's clock may be off, in seconds.
+    pub clock_skew: u64,
+    /// How long a request waits for the chain.
+    pub patience: Duration,
+}
+
+/// The server's state. Handlers share one.
+pub struct Office {
+    /// What stays the same.
+    pub terms: Terms,
+    /// Where everything is kept.
+    pub database: Database,
+    /// The chain, to read.
+    pub chain: ChainClient,
+    /// What is to be done on the chain.
+    pub orders: OrderBook,
+    /// What signs tokens.
+    pub keys: KeyRing,
+    /// What Prometheus is told.
+    pub metrics: Metrics,
+    /// What time it is.
+    pub clock: SharedClock,
+    /// Set when the server stops.
+    pub stop: CancellationToken,
+}
+
+/// The chain at one finalised block.
+pub struct Finalised {
+    /// To ask.
+    pub view: ChainView,
+    /// The block.
+    pub block: BlockRef,
+}
+
+impl Office {
+    /// Seconds since 1970.
+    pub fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    /// The chain as it stands at the latest finalised block.
+    pub async fn finalised(&self) -> Result<Finalised, ApiError> {
+        Ok(finalised(&self.chain).await?)
+    }
+
+    /// A study; `unknown_study` when there is none.
+    pub async fn study(&self, study: u32) -> Result<StudyView, ApiError> {
+        let found = self.chain.study(study).await?;
+        found.ok_or_else(|| Code::UnknownStudy.into())
+    }
+
+    /// A device of this server's study; `unknown_device` or `wrong_study`.
+    pub async fn device(&self, device: u32) -> Result<DeviceView, ApiError> {
+        let found = self
+            .chain
+            .device(device)
+            .await?
+            .ok_or(Code::UnknownDevice)?;
+        match found.study == self.terms.study {
+            true => Ok(found),
+            false => Err(Code::WrongStudy.into()),
+        }
+    }
+}
+
+pub(crate) async fn finalised(
+    chain: &ChainClient,
+) -> Result<Finalised, mhealth_chain_client::Error> {
+    let block = chain.finalised().await?;
+    let view = chain.at(block.hash).await?;
+    let block = BlockRef {
+        number: block.number,
+        hash: hash(block.hash),
+    };
+    Ok(Finalised { view, block })
+}
+
+pub(crate) fn hash(hash: H256) -> Hash {
+    Hash(hash.0)
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the study's staff ask for.
+
+use axum::extract::State;
+use axum::http::{header, StatusCode};
+use axum::response::{IntoResponse, Response};
+use mhealth_api::{Code, Problem};
+use mhealth_server::{ApiError, Json, Path, Query};
+use serde::{Deserialize, Serialize};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::{Page, Shared};
+use crate::admins::Admin;
+use crate::codes::{self, CodeView, IssuedCode, NewCode};
+use crate::log::{self, LogLine};
+
+/// Longest reason, in bytes.
+const MAX_WHY_LENGTH: usize = 1_000;
+
+pub(super) fn router() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(issue_code, list_codes))
+        .routes(routes!(revoke_code))
+        .routes(routes!(rotate_keys))
+        .routes(routes!(read_log))
+}
+
+/// Why something is done; it stands in the log. It must not name the participant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schema(value_type = String)]
+pub struct Why(String);
+
+impl TryFrom<String> for Why {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let is_reason = text.len() <= MAX_WHY_LENGTH && !text.trim().is_empty();
+        is_reason
+            .then_some(Self(text))
+            .ok_or("a reason has 1 to 1000 bytes")
+    }
+}
+
+impl From<Why> for String {
+    fn from(why: Why) -> Self {
+        why.0
+    }
+}
+
+/// A change that only needs a reason.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Change {
+    /// Why.
+    pub why: Why,
+}
+
+/// A signing key was made.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewKey {
+    /// Its name in the key set.
+    pub kid: String,
+}
+
+/// Makes an enrolment code. It is shown this once.
+#[utoipa::path(post, path = "/v1/admin/codes", tag = "admin", security(("admin" = [])), request_body = NewCode,
+    responses(
+        (status = 201, description = "The code.", body = IssuedCode),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+        (status = 403, description = "`wrong_study`: the predecessor's.", body = Problem),
+        (status = 404, description = "`unknown_device`: the predecessor.", body = Problem),
+        (status = 409, description = "`invalid_state`: the predecessor is not retired, or has a successor.", body = Problem),
+        (status = 422, description = "`invalid_message`.", body = Problem),
+    ))]
+async fn issue_code(
+    State(shared): State<Shared>,
+    admin: Admin,
+    Json(new): Json<NewCode>,
+) -> Result<Response, ApiError> {
+    let office = &shared.office;
+    if let Some(predecessor) = new.predecessor {
+        if office.device(predecessor).await?.successor.is_some() {
+            return Err(ApiError::new(
+                Code::InvalidState,
+                "The predecessor has a successor.",
+            ));
+        }
+        office.predecessor(predecessor).await?;
+    }
+    let issued: IssuedCode = codes::issue(&office.database, &admin, new, office.now()).await?;
+    Ok((
+        StatusCode::CREATED,
+        [(header::CACHE_CONTROL, "no-store")],
+        Json(issued),
+    )
+        .into_response())
+}
+
+/// The codes that were issued, oldest first.
+#[utoipa::path(get, path = "/v1/admin/codes", tag = "admin", security(("admin" = [])), params(Page), responses(
+    (status = 200, description = "Codes, without what they are.", body = Vec<CodeView>),
+    (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+))]
+async fn list_codes(
+    State(shared): State<Shared>,
+    _: Admin,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<CodeView>>, ApiError> {
+    let office = &shared.office;
+    codes::list(&office.database, page.after, page.limit()?, office.now())
+        .await
+        .map(Json)
+}
+
+/// Takes a code back that nobody has redeemed.
+#[utoipa::path(delete, path = "/v1/admin/codes/{id}", tag = "admin", security(("admin" = [])),
+    params(("id" = u64, Path, description = "The code's number.")),
+    responses(
+        (status = 204, description = "It is revoked."),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+        (status = 404, description = "`unknown_code`.", body = Problem),
+        (status = 409, description = "`code_used`.", body = Problem),
+    ))]
+async fn revoke_code(
+    State(shared): State<Shared>,
+    admin: Admin,
+    Path(id): Path<u64>,
+) -> Result<StatusCode, ApiError> {
+    let office = &shared.office;
+    codes::revoke(&office.database, &admin, id, office.now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Makes a new key that signs tokens from now on. The one before stays in the key set until its last token has expired.
+#[utoipa::path(post, path = "/v1/admin/keys/rotate", tag = "admin", security(("admin" = [])), request_body = Change,
+    responses(
+        (status = 201, description = "The new key.", body = NewKey),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+    ))]
+async fn rotate_keys(
+    State(shared): State<Shared>,
+    admin: Admin,
+    Json(change): Json<Change>,
+) -> Result<(StatusCode, Json<NewKey>), ApiError> {
+    let office = &shared.office;
+    let kid = office
+        .keys
+        .make(&String::from(change.why), &admin.name, office.now())
+        .await?;
+    Ok((StatusCode::CREATED, Json(NewKey { kid })))
+}
+
+/// Who did what, when and why, oldest first.
+#[utoipa::path(get, path = "/v1/admin/log", tag = "admin", security(("admin" = [])), params(Page), responses(
+    (status = 200, description = "Lines of the log.", body = Vec<LogLine>),
+    (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+))]
+async fn read_log(
+    State(shared): State<Shared>,
+    _: Admin,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<LogLine>>, ApiError> {
+    log::read(&shared.office.database, page.after, page.limit()?)
+        .await
+        .map(Json)
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The HTTP routes. Each attribute makes both the route and its part of the OpenAPI document.
+
+pub mod admin;
+pub mod devices;
+mod public;
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use mhealth_api::Code;
+use mhealth_server::{ApiError, Bearer, Peer};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, OpenApiBuilder};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::admins::{self, Admin};
+use crate::office::Office;
+
+/// Tokens that one device may get at once, and one more each second.
+const TOKENS_AT_ONCE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0; qed");
+
+/// What handlers work with.
+#[derive(Clone)]
+pub struct Shared {
+    /// The server's state.
+    pub office: Arc<Office>,
+    strangers: Arc<DefaultKeyedRateLimiter<IpAddr>>,
+    devices: Arc<DefaultKeyedRateLimiter<u32>>,
+}
+
+impl Shared {
+    /// `per_second`: requests that one address may send each second, ten times as many at once.
+    pub fn new(office: Arc<Office>, per_second: NonZeroU32) -> Self {
+        let burst = per_second.saturating_mul(NonZeroU32::new(10).expect("10 is not 0; qed"));
+        let strangers = Quota::per_second(per_second).allow_burst(burst);
+        let devices = Quota::per_second(NonZeroU32::MIN).allow_burst(TOKENS_AT_ONCE);
+        Self {
+            office,
+            strangers: Arc::new(RateLimiter::keyed(strangers)),
+            devices: Arc::new(RateLimiter::keyed(devices)),
+        }
+    }
+
+    /// `too_many_requests` for an address that asks too often.
+    fn admit(&self, peer: Peer) -> Result<(), ApiError> {
+        checked(&self.strangers, &peer.0)
+    }
+
+    /// The same for a device, once it is known to be that device.
+    fn admit_device(&self, device: u32) -> Result<(), ApiError> {
+        checked(&self.devices, &device)
+    }
+
+    /// Forgets who has not asked for a while.
+    pub fn forget(&self) {
+        self.strangers.retain_recent();
+        self.devices.retain_recent();
+    }
+}
+
+fn checked<K: Clone + std::hash::Hash + Eq>(
+    limiter: &DefaultKeyedRateLimiter<K>,
+    key: &K,
+) -> Result<(), ApiError> {
+    limiter.check_key(key).map_err(|refusal| {
+        let wait = refusal.wait_time_from(DefaultClock::default().now());
+        ApiError::from(Code::TooManyRequests).retry_after(wait)
+    })
+}
+
+impl FromRequestParts<Shared> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
+        let peer = Peer::from_request_parts(parts, shared).await?;
+        let bearer =
+            <Bearer as FromRequestParts<Shared>>::from_request_parts(parts, shared).await?;
+        shared.admit(peer)?;
+        admins::authenticate(&shared.office.database, &bearer).await
+    }
+}
+
+/// All routes of the server.
+pub fn router(shared: Shared) -> OpenApiRouter {
+    let credential = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("A credential that `mhealth-auth admin add` printed."))
+        .build();
+    let components =
+        ComponentsBuilder::new().security_scheme("admin", SecurityScheme::Http(credential));
+    let document = OpenApiBuilder::new()
+        .components(Some(components.build()))
+        .build();
+    OpenApiRouter::with_openapi(document)
+        .merge(public::router())
+        .merge(admin::router())
+        .merge(devices::router())
+        .with_state(shared)
+}
+
+/// Pages of lists.
+#[derive(Clone, Copy, Debug, serde::Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    /// Begin behind the element of this number; 0 begins with the first.
+    #[serde(default)]
+    pub(crate) after: u64,
+    /// At most so many elements: 1 to 1,000, 100 when absent.
+    #[serde(default = "Page::usual")]
+    limit: u32,
+}
+
+impl Page {
+    const MOST: u32 = 1_000;
+
+    fn usual() -> u32 {
+        100
+    }
+
+    pub(crate) fn limit(self) -> Result<u32, ApiError> {
+        match (1..=Self::MOST).contains(&self.limit) {
+            true => Ok(self.limit),
+            false => Err(ApiError::new(
+                Code::InvalidParameter,
+                "The parameter limit is from 1 to 1000.",
+            )),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What devices and relays ask for.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use mhealth_api::{
+    CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled, JwkSet, Key, Policy, Problem, StudyTerms,
+    TokenAnswer, TokenRequest,
+};
+use mhealth_server::{ApiError, Json, Path, Peer};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Shared;
+
+pub(super) fn router() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(code))
+        .routes(routes!(enrol))
+        .routes(routes!(token))
+        .routes(routes!(jwks))
+        .routes(routes!(study))
+}
+
+/// What an enrolment code is for. Does not use the code.
+#[utoipa::path(post, path = "/v1/code", tag = "device", request_body = CodeTermsRequest, responses(
+    (status = 200, description = "What a device needs to make link 0.", body = CodeTerms),
+    (status = 404, description = "`unknown_code`.", body = Problem),
+    (status = 410, description = "`code_expired`, `code_revoked`.", body = Problem),
+    (status = 429, description = "`too_many_requests`.", body = Problem),
+))]
+async fn code(
+    State(shared): State<Shared>,
+    peer: Peer,
+    Json(request): Json<CodeTermsRequest>,
+) -> Result<Json<CodeTerms>, ApiError> {
+    shared.admit(peer)?;
+    shared.office.code_terms(&request.code).await.map(Json)
+}
+
+/// Redeems a code: registers the device on the chain, and answers when that is finalised. May be repeated.
+#[utoipa::path(post, path = "/v1/enrol", tag = "device", request_body = EnrolRequest, responses(
+    (status = 200, description = "The device stands on the chain, finalised.", body = Enrolled),
+    (status = 401, description = "`invalid_proof`.", body = Problem),
+    (status = 403, description = "`study_closed`.", body = Problem),
+    (status = 404, description = "`unknown_code`.", body = Problem),
+    (status = 409, description = "`code_used`, `key_in_use`, `refused_by_chain`.", body = Problem),
+    (status = 410, description = "`code_expired`, `code_revoked`.", body = Problem),
+    (status = 422, description = "`weak_key`, `invalid_escrow`.", body = Problem),
+    (status = 429, description = "`too_many_requests`.", body = Problem),
+    (status = 503, description = "`chain_unavailable`, `shutting_down`: send the same request again.", body = Problem),
+))]
+async fn enrol(
+    State(shared): State<Shared>,
+    peer: Peer,
+    Json(request): Json<EnrolRequest>,
+) -> Result<Json<Enrolled>, ApiError> {
+    shared.admit(peer)?;
+    shared.office.enrol(&request).await.map(Json)
+}
+
+/// A token for a device that proves that it possesses its key.
+#[utoipa::path(post, path = "/v1/token", tag = "device", request_body = TokenRequest, responses(
+    (status = 200, description = "A token.", body = TokenAnswer),
+    (status = 401, description = "`invalid_proof`, `clock_skew` with `server_time`.", body = Problem),
+    (status = 403, description = "`device_suspended`, `device_retired`, `wrong_study`.", body = Problem),
+    (status = 404, description = "`unknown_device`.", body = Problem),
+    (status = 409, description = "`replayed_proof`.", body = Problem),
+    (status = 429, description = "`too_many_requests`.", body = Problem),
+))]
+async fn token(
+    State(shared): State<Shared>,
+    peer: Peer,
+    Json(request): Json<TokenRequest>,
+) -> Result<Response, ApiError> {
+    shared.admit(peer)?;
+    let proven = shared.office.prove(&request).await?;
+    shared.admit_device(request.device)?;
+    let answer: TokenAnswer = shared.office.token(&request, &proven).await?;
+    Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
+}
+
+/// The keys whose tokens are good (RFC 7517).
+#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "relay", responses(
+    (status = 200, description = "The newest key first.", body = JwkSet),
+))]
+async fn jwks(State(shared): State<Shared>) -> Result<Response, ApiError> {
+    let office = &shared.office;
+    // A token that was signed a moment before the rotation, as the clock that is furthest behind sees it.
+    let grace = office.terms.token_lifetime + office.terms.clock_skew;
+    let keys: JwkSet = office.keys.public(office.now(), grace).await?;
+    Ok(([(header::CACHE_CONTROL, "max-age=60")], Json(keys)).into_response())
+}
+
+/// A study as it stands finalised.
+#[utoipa::path(get, path = "/v1/studies/{study}", tag = "device",
+    params(("study" = u32, Path, description = "The study's number.")),
+    responses(
+        (status = 200, description = "Its terms.", body = StudyTerms),
+        (status = 404, description = "`unknown_study`.", body = Problem),
+    ))]
+async fn study(
+    State(shared): State<Shared>,
+    Path(study): Path<u32>,
+) -> Result<Json<StudyTerms>, ApiError> {
+    let found = shared.office.study(study).await?;
+    Ok(Json(StudyTerms {
+        chain: shared.office.terms.chain,
+        study,
+        title: found.title,
+        policy: match found.device_signed {
+            true => Policy::DeviceSigned,
+            false => Policy::HashchainOnly,
+        },
+        auditor_key: Key(found.auditor_key),
+        open: found.open,
+    }))
+}

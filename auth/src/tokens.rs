@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Tokens: the paper's authentication key. A device proves that it possesses its key, and gets a JWT for some minutes.
+
+use ed25519_dalek::{Signature, VerifyingKey};
+use jsonwebtoken::{Algorithm, Header};
+use mhealth_api::{
+    token_message, Claims, Code, Confirmation, Jwk, Key, Nonce, Problem, TokenAnswer, TokenRequest,
+    RELAY_AUDIENCE,
+};
+use mhealth_chain_client::{DeviceState, DeviceView};
+use mhealth_server::{ApiError, Database};
+use rand::TryRngCore;
+
+use crate::office::Office;
+
+/// A device that has proven that it possesses its key.
+pub struct Proven(DeviceView);
+
+impl Office {
+    /// Checks the proof of a request, and nothing else yet.
+    pub async fn prove(&self, request: &TokenRequest) -> Result<Proven, ApiError> {
+        let device = self.device(request.device).await?;
+        let message = token_message(
+            &self.terms.chain,
+            &self.terms.issuer,
+            request.device,
+            request.issued_at,
+            &request.nonce,
+        );
+        match is_signed(&device.key, &message, &request.proof.0) {
+            true => Ok(Proven(device)),
+            false => Err(Code::InvalidProof.into()),
+        }
+    }
+
+    /// A token for a device that stands active on the finalised chain. The proof must be fresh and new.
+    pub async fn token(
+        &self,
+        request: &TokenRequest,
+        proven: &Proven,
+    ) -> Result<TokenAnswer, ApiError> {
+        let now = self.now();
+        if request.issued_at.abs_diff(now) > self.terms.clock_skew {
+            let mut problem = Problem::new(Code::ClockSkew);
+            problem.server_time = Some(now);
+            return Err(problem.into());
+        }
+        match proven.0.state {
+            DeviceState::Active => {}
+            DeviceState::Suspended => return Err(Code::DeviceSuspended.into()),
+            DeviceState::Retired => return Err(Code::DeviceRetired.into()),
+        }
+        // The time stamp would be taken until then.
+        let until = request.issued_at + self.terms.clock_skew + 1;
+        use_nonce(&self.database, request.device, &request.nonce, until).await?;
+        self.sign(&proven.0, now).await
+    }
+
+    async fn sign(&self, device: &DeviceView, now: u64) -> Result<TokenAnswer, ApiError> {
+        let mut id = [0; 16];
+        rand::rngs::OsRng
+            .try_fill_bytes(&mut id)
+            .map_err(ApiError::internal)?;
+        let claims = Claims {
+            iss: self.terms.issuer.clone(),
+            aud: RELAY_AUDIENCE.into(),
+            sub: device.device.to_string(),
+            iat: now,
+            // Relays' clocks are off, too.
+            nbf: now.saturating_sub(self.terms.clock_skew),
+            exp: now + self.terms.token_lifetime,
+            jti: hex::encode(id),
+            chain: self.terms.chain,
+            study: device.study,
+            cnf: Confirmation {
+                jwk: Jwk::of(&Key(device.key)),
+            },
+        };
+        let signing = self.keys.signing().await?;
+        let header = Header {
+            kid: Some(signing.kid.clone()),
+            ..Header::new(Algorithm::EdDSA)
+        };
+        let token =
+            jsonwebtoken::encode(&header, &claims, &signing.key).map_err(ApiError::internal)?;
+        self.metrics.tokens.inc();
+        Ok(TokenAnswer {
+            token,
+            token_type: "Bearer".into(),
+            expires_in: self.terms.token_lifetime,
+            relays: self.terms.relays.clone(),
+        })
+    }
+}
+
+/// Whether the device's key signed the message, by the strict rules of the whole project: no weak keys, one encoding.
+pub(crate) fn is_signed(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+    let key = VerifyingKey::from_bytes(key);
+    key.is_ok_and(|key| {
+        key.verify_strict(message, &Signature::from_bytes(signature))
+            .is_ok()
+    })
+}
+
+async fn use_nonce(
+    database: &Database,
+    device: u32,
+    nonce: &Nonce,
+    until: u64,
+) -> Result<(), ApiError> {
+    let inserted = sqlx::query(
+        "INSERT INTO nonces (device, nonce, until) VALUES ($1, $2, $3) ON CONFLICT (device, nonce) DO NOTHING",
+    )
+    .bind(i64::from(device))
+    .bind(nonce.0.to_vec())
+    .bind(until as i64)
+    .execute(database.pool())
+    .await?;
+    match inserted.rows_affected() {
+        0 => Err(Code::ReplayedProof.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Drops the nonces whose time stamps would be refused anyway.
+pub async fn forget_nonces(database: &Database, now: u64) -> Result<(), sqlx::Error> {
+    let forgotten = sqlx::query("DELETE FROM nonces WHERE until < $1")
+        .bind(now as i64)
+        .execute(database.pool());
+    forgotten.await.map(drop)
+}
