@@ -84,8 +84,14 @@ impl Directory {
             head: None,
         };
         self.remember(&mut lock(&self.devices), device, value, DEVICES);
-        let head = Head { length: view.length, hash: Hash(view.head.0) };
-        Ok(Device { head: Some(head), ..value })
+        let head = Head {
+            length: view.length,
+            hash: Hash(view.head.0),
+        };
+        Ok(Device {
+            head: Some(head),
+            ..value
+        })
     }
 
     /// A study; `unknown_study` if the chain has none of this number.
@@ -95,7 +101,10 @@ impl Directory {
         }
         let view = self.ledger.study(study).await?;
         let view = view.ok_or_else(|| Problem::new(Code::UnknownStudy))?;
-        let value = Study { policy: policy(view.device_signed), open: view.open };
+        let value = Study {
+            policy: policy(view.device_signed),
+            open: view.open,
+        };
         self.remember(&mut lock(&self.studies), study, value, STUDIES);
         Ok(value)
     }
@@ -126,7 +135,11 @@ impl Directory {
     }
 
     fn remembered<T: Copy>(&self, map: &mut HashMap<u32, Remembered<T>>, key: u32) -> Option<T> {
-        let limit = if self.watched.load(Ordering::Acquire) { WATCHED } else { UNWATCHED };
+        let limit = if self.watched.load(Ordering::Acquire) {
+            WATCHED
+        } else {
+            UNWATCHED
+        };
         let known = map.get(&key)?;
         (self.clock.now() < known.since + limit).then_some(known.value)
     }
@@ -135,7 +148,13 @@ impl Directory {
         if map.len() >= most && !map.contains_key(&key) {
             map.clear();
         }
-        map.insert(key, Remembered { value, since: self.clock.now() });
+        map.insert(
+            key,
+            Remembered {
+                value,
+                since: self.clock.now(),
+            },
+        );
     }
 }
 

@@ -101,7 +101,11 @@ impl Intake {
             policy: study.policy,
             max_envelope: self.limits.max_envelope,
         };
-        let size: usize = upload.entries.iter().map(|entry| entry.envelope.0.len()).sum();
+        let size: usize = upload
+            .entries
+            .iter()
+            .map(|entry| entry.envelope.0.len())
+            .sum();
         let run = match size {
             0..LARGE => CheckedRun::check(upload, &rules),
             _ => tokio::task::spawn_blocking(move || CheckedRun::check(upload, &rules))
@@ -138,7 +142,8 @@ impl Intake {
         let head = self.head(record.device).await?;
         let count = record.sequence;
         let run = chained(record, digest, head, device.study)?;
-        self.store_run(run, &device, study.open, Some((count, digest))).await
+        self.store_run(run, &device, study.open, Some((count, digest)))
+            .await
     }
 
     /// The relay's head of a device: with everything that was accepted here, or the chain's if that is ahead.
@@ -151,13 +156,16 @@ impl Intake {
     }
 
     /// The chain's finalised head of a device.
-    pub async fn chain_head(
-        &self,
-        device: u32,
-    ) -> Result<(Head, BlockRef), ApiError> {
+    pub async fn chain_head(&self, device: u32) -> Result<(Head, BlockRef), ApiError> {
         let view = self.ledger.device(device).await?;
         let (view, block) = view.ok_or_else(|| Problem::new(Code::UnknownDevice))?;
-        Ok((Head { length: view.length, hash: Hash(view.head.0) }, block))
+        Ok((
+            Head {
+                length: view.length,
+                hash: Hash(view.head.0),
+            },
+            block,
+        ))
     }
 
     /// Forgets devices that have not sent anything for a while.
@@ -198,11 +206,23 @@ impl Intake {
             DeviceState::Retired => Err(Code::DeviceRetired),
             DeviceState::Active => {
                 let full = self.writer.level().entries() >= self.limits.max_queued_entries;
-                if full { Err(Code::Overloaded) } else { Ok(()) }
+                if full {
+                    Err(Code::Overloaded)
+                } else {
+                    Ok(())
+                }
             }
         };
-        let sight = Sight { head: device.head, link: None };
-        let mut candidate = Candidate { run: Arc::new(run), sight, taken, record };
+        let sight = Sight {
+            head: device.head,
+            link: None,
+        };
+        let mut candidate = Candidate {
+            run: Arc::new(run),
+            sight,
+            taken,
+            record,
+        };
         for _ in 0..QUESTIONS {
             let number = candidate.run.device;
             match self.writer.accept(candidate.clone()).await? {
@@ -231,7 +251,12 @@ impl Intake {
 }
 
 /// The run of one entry that a bare record becomes.
-fn chained(record: BareRecord, digest: Hash, head: Head, study: u32) -> Result<CheckedRun, Problem> {
+fn chained(
+    record: BareRecord,
+    digest: Hash,
+    head: Head,
+    study: u32,
+) -> Result<CheckedRun, Problem> {
     let rules = Rules {
         study,
         // No signature is checked under this policy.
@@ -239,7 +264,11 @@ fn chained(record: BareRecord, digest: Hash, head: Head, study: u32) -> Result<C
         policy: Policy::HashchainOnly,
         max_envelope: usize::MAX,
     };
-    let entry = RunEntry { digest, tag: NO_TAG, envelope: record.envelope };
+    let entry = RunEntry {
+        digest,
+        tag: NO_TAG,
+        envelope: record.envelope,
+    };
     let upload = RunUpload {
         device: record.device,
         sequence: head.length + 1,

@@ -58,7 +58,11 @@ impl FromStr for TrustedIssuer {
         if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
             bail!("keys come by https, or by http from this machine");
         }
-        Ok(Self { issuer, study: study.context("study is missing")?, jwks })
+        Ok(Self {
+            issuer,
+            study: study.context("study is missing")?,
+            jwks,
+        })
     }
 }
 
@@ -111,7 +115,9 @@ impl Issuers {
 
     /// Whether an issuer's tokens are good for a study.
     pub fn speaks_for(&self, issuer: &str, study: u32) -> bool {
-        self.0.iter().any(|known| known.trusted.issuer == issuer && known.trusted.study == study)
+        self.0
+            .iter()
+            .any(|known| known.trusted.issuer == issuer && known.trusted.study == study)
     }
 
     /// A key of an issuer, read from it if need be.
@@ -142,12 +148,16 @@ impl Issuers {
 
 impl Issuer {
     fn known_key(&self, kid: &str) -> Lookup {
-        let keys = self.keys.read().expect("no holder of this lock panics; qed");
+        let keys = self
+            .keys
+            .read()
+            .expect("no holder of this lock panics; qed");
         let now = self.clock.now_millis();
         match keys.as_ref() {
-            Some(keys) if now < keys.read_at + STALE.as_millis() as u64 => {
-                keys.by_id.get(kid).map_or(Lookup::NoSuchKey, |key| Lookup::Key(*key))
-            }
+            Some(keys) if now < keys.read_at + STALE.as_millis() as u64 => keys
+                .by_id
+                .get(kid)
+                .map_or(Lookup::NoSuchKey, |key| Lookup::Key(*key)),
             _ => Lookup::Unreachable,
         }
     }
@@ -162,20 +172,34 @@ impl Issuer {
         *asked_at = Some(now);
         match tokio::time::timeout(PATIENCE, self.read()).await {
             Ok(Ok(by_id)) => {
-                let mut keys = self.keys.write().expect("no holder of this lock panics; qed");
-                *keys = Some(KeySet { by_id, read_at: now });
+                let mut keys = self
+                    .keys
+                    .write()
+                    .expect("no holder of this lock panics; qed");
+                *keys = Some(KeySet {
+                    by_id,
+                    read_at: now,
+                });
             }
             Ok(Err(error)) => {
                 tracing::warn!(issuer = self.trusted.issuer, %error, "an issuer's keys cannot be read");
             }
             Err(_) => {
-                tracing::warn!(issuer = self.trusted.issuer, "an issuer does not tell its keys in time");
+                tracing::warn!(
+                    issuer = self.trusted.issuer,
+                    "an issuer does not tell its keys in time"
+                );
             }
         }
     }
 
     async fn read(&self) -> anyhow::Result<HashMap<String, Key>> {
-        let mut answer = self.http.get(&self.trusted.jwks).send().await?.error_for_status()?;
+        let mut answer = self
+            .http
+            .get(&self.trusted.jwks)
+            .send()
+            .await?
+            .error_for_status()?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await? {
             body.extend_from_slice(&chunk);
@@ -202,9 +226,13 @@ mod tests {
     fn an_issuer_is_read_from_one_text() {
         let issuer: TrustedIssuer = "issuer=https://auth.example,study=3".parse().unwrap();
         assert_eq!(issuer.jwks, "https://auth.example/.well-known/jwks.json");
-        assert_eq!((issuer.issuer.as_str(), issuer.study), ("https://auth.example", 3));
-        let other: TrustedIssuer =
-            "issuer=site-a,study=0,jwks=http://127.0.0.1:5/keys".parse().unwrap();
+        assert_eq!(
+            (issuer.issuer.as_str(), issuer.study),
+            ("https://auth.example", 3)
+        );
+        let other: TrustedIssuer = "issuer=site-a,study=0,jwks=http://127.0.0.1:5/keys"
+            .parse()
+            .unwrap();
         assert_eq!(other.jwks, "http://127.0.0.1:5/keys");
         for bad in [
             "",

@@ -60,7 +60,11 @@ pub struct NodeLedger {
 impl NodeLedger {
     /// The chain of a node, and the relay's account.
     pub fn new(client: ChainClient, account: Account) -> Self {
-        Self { client, account, reads: Semaphore::new(READS) }
+        Self {
+            client,
+            account,
+            reads: Semaphore::new(READS),
+        }
     }
 
     async fn read(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Error> {
@@ -82,7 +86,10 @@ impl Ledger for NodeLedger {
             let _read = self.read().await?;
             let block = self.client.finalised().await?;
             let view = self.client.at(block.hash).await?.device(device).await?;
-            let block = BlockRef { number: block.number, hash: Hash(block.hash.0) };
+            let block = BlockRef {
+                number: block.number,
+                hash: Hash(block.hash.0),
+            };
             Ok(view.map(|view| (view, block)))
         })
     }
@@ -111,7 +118,10 @@ impl Ledger for NodeLedger {
     fn finalised(&self) -> Answer<'_, BlockRef> {
         Box::pin(async move {
             let block = self.client.finalised().await?;
-            Ok(BlockRef { number: block.number, hash: Hash(block.hash.0) })
+            Ok(BlockRef {
+                number: block.number,
+                hash: Hash(block.hash.0),
+            })
         })
     }
 

@@ -4,11 +4,11 @@
 //!
 //! An upload goes through the modules in this order:
 //!
-//! 1. `http`: the head of the request is read, and the `token` verified with the keys of trusted `issuers`, before a
+//! 1. [`http`]: the head of the request is read, and the [`token`] verified with the keys of trusted [`issuers`], before a
 //!    byte of the body is;
-//! 2. `run`: the upload is checked in itself: limits, digests, links, signature;
-//! 3. `intake`: is the device who it says it is (`directory`), does it send too much;
-//! 4. `writer` and [`store`]: how the run stands to the device's history, and one commit for many uploads. Only then does
+//! 2. [`run`]: the upload is checked in itself: limits, digests, links, signature;
+//! 3. [`intake`]: is the device who it says it is ([`directory`]), does it send too much;
+//! 4. [`writer`] and [`store`]: how the run stands to the device's history, and one commit for many uploads. Only then does
 //!    the device get its 202;
 //! 5. [`outbox`]: the run goes into a signed transaction, which is stored and then sent; finalised blocks tell what became
 //!    of it, and the run gets its receipt.
@@ -16,21 +16,21 @@
 //! Every step can be interrupted by a power cut: what was acknowledged is in the database, and what is in a transaction is
 //! in no other until finalised blocks say that this one never will be included.
 
-mod directory;
-mod http;
-mod intake;
-mod issuers;
-mod ledger;
-mod metrics;
+pub mod directory;
+pub mod http;
+pub mod intake;
+pub mod issuers;
+pub mod ledger;
+pub mod metrics;
 mod options;
 pub mod outbox;
-mod run;
+pub mod run;
 mod serve;
 pub mod store;
 #[cfg(test)]
 mod testing;
-mod token;
-mod writer;
+pub mod token;
+pub mod writer;
 
 pub use options::{AuditorCommand, Command, Options, RelayOptions};
 pub use serve::{manage_auditors, serve};

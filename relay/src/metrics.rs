@@ -7,8 +7,9 @@ use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Regist
 use crate::store::{Fate, Queue, RunRef};
 
 /// From a tenth of a second to an hour.
-const SECONDS: [f64; 14] =
-    [0.1, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 60.0, 180.0, 600.0, 3600.0];
+const SECONDS: [f64; 14] = [
+    0.1, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 60.0, 180.0, 600.0, 3600.0,
+];
 
 /// Counters and timings. Cheap to clone.
 #[derive(Clone)]
@@ -89,7 +90,9 @@ impl Metrics {
     /// An upload was answered.
     pub fn uploaded(&self, outcome: &str, entries: u32) {
         self.runs.with_label_values(&[outcome]).inc();
-        self.entries.with_label_values(&[outcome]).inc_by(entries.into());
+        self.entries
+            .with_label_values(&[outcome])
+            .inc_by(entries.into());
     }
 
     /// So many uploads went into one commit.
@@ -114,7 +117,9 @@ impl Metrics {
 
     /// The queue was counted.
     pub fn queue(&self, queue: &Queue, now: u64) {
-        let age = queue.oldest.map_or(0, |since| now.saturating_sub(since) / 1_000);
+        let age = queue
+            .oldest
+            .map_or(0, |since| now.saturating_sub(since) / 1_000);
         self.queued_runs.set(queue.runs as i64);
         self.queued_entries.set(queue.entries as i64);
         self.oldest.set(age as i64);

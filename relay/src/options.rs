@@ -67,7 +67,12 @@ pub enum AuditorCommand {
 pub struct RelayOptions {
     /// An authentication server whose tokens are good for one study: issuer=URL,study=NUMBER, and jwks=URL if its keys are
     /// not at /.well-known/jwks.json below. May be given several times.
-    #[arg(long = "issuer", value_name = "ISSUER", env = "MHEALTH_ISSUER", value_delimiter = ' ')]
+    #[arg(
+        long = "issuer",
+        value_name = "ISSUER",
+        env = "MHEALTH_ISSUER",
+        value_delimiter = ' '
+    )]
     pub issuers: Vec<TrustedIssuer>,
 
     /// Seconds that the clocks of the relay and an authentication server may differ.

@@ -55,7 +55,10 @@ impl CheckedRun {
         let last = last_sequence(&upload)?;
         let mut links = Vec::with_capacity(upload.entries.len());
         let mut digests_and_tags = Vec::with_capacity(upload.entries.len() * LINK_BYTES);
-        let size = upload.entries.iter().map(|entry| entry.envelope.0.len() + 4);
+        let size = upload
+            .entries
+            .iter()
+            .map(|entry| entry.envelope.0.len() + 4);
         let mut envelopes = Vec::with_capacity(size.sum());
         let mut previous = LinkHash(upload.previous.0);
         for (entry, sequence) in upload.entries.iter().zip(upload.sequence..) {
@@ -145,10 +148,12 @@ pub fn for_chain(
     digests_and_tags: &[u8],
     signature: Option<[u8; 64]>,
 ) -> Run {
-    let entries = digests_and_tags.chunks_exact(LINK_BYTES).map(|entry| RunEntry {
-        digest: H256::from_slice(&entry[..32]),
-        tag: H256::from_slice(&entry[32..]),
-    });
+    let entries = digests_and_tags
+        .chunks_exact(LINK_BYTES)
+        .map(|entry| RunEntry {
+            digest: H256::from_slice(&entry[..32]),
+            tag: H256::from_slice(&entry[32..]),
+        });
     Run {
         device,
         sequence,
@@ -165,7 +170,12 @@ mod tests {
     use mhealth_api::Base64;
 
     fn rules(device: &TestDevice, policy: Policy) -> Rules {
-        Rules { study: 3, key: device.key(), policy, max_envelope: 1_000 }
+        Rules {
+            study: 3,
+            key: device.key(),
+            policy,
+            max_envelope: 1_000,
+        }
     }
 
     fn refusal(upload: RunUpload, rules: &Rules) -> Code {
@@ -198,16 +208,28 @@ mod tests {
             refusal(upload, &rules)
         };
         assert_eq!(with(&|run| run.entries.clear()), Code::EmptyRun);
-        assert_eq!(with(&|run| run.entries = vec![run.entries[0].clone(); 257]), Code::RunTooLong);
+        assert_eq!(
+            with(&|run| run.entries = vec![run.entries[0].clone(); 257]),
+            Code::RunTooLong
+        );
         for sequence in [0, i64::MAX as u64 - 1, u64::MAX] {
             assert_eq!(with(&|run| run.sequence = sequence), Code::InvalidSequence);
         }
-        assert_eq!(with(&|run| run.entries[1].envelope = Base64(vec![1])), Code::DigestMismatch);
-        assert_eq!(with(&|run| run.entries[1].envelope = Base64(vec![0; 1_001])), Code::BodyTooLarge);
+        assert_eq!(
+            with(&|run| run.entries[1].envelope = Base64(vec![1])),
+            Code::DigestMismatch
+        );
+        assert_eq!(
+            with(&|run| run.entries[1].envelope = Base64(vec![0; 1_001])),
+            Code::BodyTooLarge
+        );
         assert_eq!(with(&|run| run.signature = None), Code::MissingSignature);
         assert_eq!(with(&|run| run.sequence = 2), Code::BadSignature);
         assert_eq!(with(&|run| run.previous.0[0] ^= 1), Code::BadSignature);
-        assert_eq!(with(&|run| run.entries[0].tag.0[0] ^= 1), Code::BadSignature);
+        assert_eq!(
+            with(&|run| run.entries[0].tag.0[0] ^= 1),
+            Code::BadSignature
+        );
     }
 
     #[test]

@@ -60,7 +60,12 @@ pub async fn serve(options: Options, stop: CancellationToken) -> anyhow::Result<
     let directory = Directory::new(ledger.clone(), clock.clone());
     let stored = Arc::new(Notify::new());
     let max_conflicts = options.relay.max_conflicts;
-    let writer = Writer::start(store.clone(), max_conflicts, stored.clone(), metrics.clone());
+    let writer = Writer::start(
+        store.clone(),
+        max_conflicts,
+        stored.clone(),
+        metrics.clone(),
+    );
     let level = writer.level().clone();
     let intake = Intake::new(
         store.clone(),
@@ -98,8 +103,17 @@ pub async fn serve(options: Options, stop: CancellationToken) -> anyhow::Result<
     let background = stop.child_token();
     let keys = tokio::spawn(issuers.keep_fresh(background.clone()));
     let submitting = tokio::spawn(outbox.run(background.clone()));
-    let housekeeping = tokio::spawn(keep_house(app.clone(), level, metrics, clock, background.clone()));
-    let limits = Limits { body_bytes: options.relay.max_body, ..Limits::default() };
+    let housekeeping = tokio::spawn(keep_house(
+        app.clone(),
+        level,
+        metrics,
+        clock,
+        background.clone(),
+    ));
+    let limits = Limits {
+        body_bytes: options.relay.max_body,
+        ..Limits::default()
+    };
     let ready = {
         let (store, ledger) = (store.clone(), ledger.clone());
         move || is_ready(store.clone(), ledger.clone())
@@ -159,13 +173,17 @@ async fn keep_house(
 }
 
 /// Makes, lists and takes back credentials.
-pub async fn manage_auditors(options: &Options, command: &AuditorCommand) -> anyhow::Result<String> {
+pub async fn manage_auditors(
+    options: &Options,
+    command: &AuditorCommand,
+) -> anyhow::Result<String> {
     let database = Database::open(&options.server.database).await?;
     let store = Store::open(database, Arc::new(SystemClock)).await?;
     let text = match command {
         AuditorCommand::Add { name } => {
             let credential = store.add_auditor(name).await?;
-            let credential = credential.with_context(|| format!("there is an auditor {name} already"))?;
+            let credential =
+                credential.with_context(|| format!("there is an auditor {name} already"))?;
             credential.to_string()
         }
         AuditorCommand::Remove { name } => {
@@ -175,7 +193,9 @@ pub async fn manage_auditors(options: &Options, command: &AuditorCommand) -> any
         }
         AuditorCommand::List => {
             let auditors = store.auditors().await?;
-            let lines = auditors.iter().map(|(name, since)| format!("{name} since={since}"));
+            let lines = auditors
+                .iter()
+                .map(|(name, since)| format!("{name} since={since}"));
             lines.collect::<Vec<_>>().join("\n")
         }
     };

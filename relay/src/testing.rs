@@ -3,13 +3,15 @@
 //! A device in memory, for unit tests.
 
 use ed25519_dalek::SigningKey;
-use hashchain::{data_digest, plain_envelope, sign_head, Content, LinkHash, Native, Sealer, Secret};
+use hashchain::{
+    data_digest, plain_envelope, sign_head, Content, LinkHash, Native, Sealer, Secret,
+};
 use mhealth_api::{Base64, Hash, Head, Key, RunEntry, RunUpload, SignatureBytes};
 
 use crate::run::{CheckedRun, Rules};
 
 /// Chains and signs entries.
-pub struct TestDevice {
+pub(crate) struct TestDevice {
     device: u32,
     key: SigningKey,
     sealer: Sealer,
@@ -19,12 +21,12 @@ pub struct TestDevice {
 
 impl TestDevice {
     /// A device with this number, whose key, secret and link 0 follow from it.
-    pub fn new(device: u32) -> Self {
+    pub(crate) fn new(device: u32) -> Self {
         Self::with_history(device, 0)
     }
 
     /// The same device with another secret, so that its entries are others.
-    pub fn with_history(device: u32, history: u8) -> Self {
+    pub(crate) fn with_history(device: u32, history: u8) -> Self {
         let seed = (device % 251) as u8 + 1;
         let genesis = Hash([seed; 32]);
         let mut secret = [seed; 32];
@@ -38,24 +40,30 @@ impl TestDevice {
         }
     }
 
-    pub fn key(&self) -> Key {
+    pub(crate) fn key(&self) -> Key {
         Key(self.key.verifying_key().to_bytes())
     }
 
-    pub fn genesis(&self) -> Head {
-        Head { length: 0, hash: self.genesis }
+    pub(crate) fn genesis(&self) -> Head {
+        Head {
+            length: 0,
+            hash: self.genesis,
+        }
     }
 
-    pub fn head(&self) -> Head {
-        Head { length: self.sealer.sequence(), hash: Hash(self.sealer.head().0) }
+    pub(crate) fn head(&self) -> Head {
+        Head {
+            length: self.sealer.sequence(),
+            hash: Hash(self.sealer.head().0),
+        }
     }
 
-    pub fn run_number(&self) -> u32 {
+    pub(crate) fn run_number(&self) -> u32 {
         self.device
     }
 
     /// Makes so many entries and signs them.
-    pub fn run(&mut self, entries: usize) -> RunUpload {
+    pub(crate) fn run(&mut self, entries: usize) -> RunUpload {
         let previous = Hash(self.sealer.head().0);
         let sequence = self.sealer.sequence() + 1;
         let entries = (0..entries).map(|_| {
@@ -64,7 +72,11 @@ impl TestDevice {
             let content = Content::new("text/plain", payload.as_bytes()).unwrap();
             let envelope = plain_envelope(&[0; 32], &content);
             let entry = self.sealer.append(&data_digest::<Native>(&envelope));
-            RunEntry { digest: Hash(entry.digest.0), tag: Hash(entry.tag.0), envelope: Base64(envelope) }
+            RunEntry {
+                digest: Hash(entry.digest.0),
+                tag: Hash(entry.tag.0),
+                envelope: Base64(envelope),
+            }
         });
         let entries = entries.collect();
         RunUpload {
@@ -77,12 +89,12 @@ impl TestDevice {
     }
 
     /// The same, checked.
-    pub fn checked(&mut self, entries: usize) -> CheckedRun {
+    pub(crate) fn checked(&mut self, entries: usize) -> CheckedRun {
         let upload = self.run(entries);
         self.check(upload)
     }
 
-    pub fn check(&self, upload: RunUpload) -> CheckedRun {
+    pub(crate) fn check(&self, upload: RunUpload) -> CheckedRun {
         let rules = Rules {
             study: 0,
             key: self.key(),

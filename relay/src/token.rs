@@ -47,7 +47,13 @@ pub struct Tokens {
 impl Tokens {
     /// For tokens of one chain.
     pub fn new(issuers: Issuers, chain: Hash, skew: u64, clock: SharedClock) -> Self {
-        Self { issuers, chain, skew, clock, verified: Arc::default() }
+        Self {
+            issuers,
+            chain,
+            skew,
+            clock,
+            verified: Arc::default(),
+        }
     }
 
     /// Verifies a token: form, algorithm, issuer, signature, audience, times, chain, study, device.
@@ -81,7 +87,9 @@ impl Tokens {
             return Err(invalid("Its algorithm is not EdDSA."));
         }
         if unverified.header.crit.is_some() {
-            return Err(invalid("It has critical extensions, of which relays know none."));
+            return Err(invalid(
+                "It has critical extensions, of which relays know none.",
+            ));
         }
         let issuer = &unverified.claims.iss;
         if !self.issuers.knows(issuer) {
@@ -131,13 +139,18 @@ impl Tokens {
         }
         if now.saturating_add(self.skew) < holder.not_before {
             let problem = Problem::new(Code::TokenNotYetValid);
-            return Err(Problem { server_time: Some(now), ..problem });
+            return Err(Problem {
+                server_time: Some(now),
+                ..problem
+            });
         }
         Ok(())
     }
 
     fn verified(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Holder>> {
-        self.verified.lock().expect("no holder of this lock panics; qed")
+        self.verified
+            .lock()
+            .expect("no holder of this lock panics; qed")
     }
 }
 

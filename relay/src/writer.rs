@@ -52,7 +52,14 @@ impl Writer {
     pub fn start(store: Store, max_rivals: u32, stored: Arc<Notify>, metrics: Metrics) -> Self {
         let (jobs, queue) = mpsc::channel(WAITING);
         let level = Level::default();
-        tokio::spawn(work(queue, store, max_rivals, stored, level.clone(), metrics));
+        tokio::spawn(work(
+            queue,
+            store,
+            max_rivals,
+            stored,
+            level.clone(),
+            metrics,
+        ));
         Self { jobs, level }
     }
 
@@ -64,11 +71,15 @@ impl Writer {
     /// Stores an upload; returns when it is durable, or will not be stored.
     pub async fn accept(&self, candidate: Candidate) -> Result<Verdict, ApiError> {
         let (answer, verdict) = oneshot::channel();
-        self.jobs.try_send(Job { candidate, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => ApiError::from(Code::Overloaded),
-            mpsc::error::TrySendError::Closed(_) => ApiError::from(Code::ShuttingDown),
-        })?;
-        verdict.await.unwrap_or_else(|_| Err(Code::ShuttingDown.into()))
+        self.jobs
+            .try_send(Job { candidate, answer })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => ApiError::from(Code::Overloaded),
+                mpsc::error::TrySendError::Closed(_) => ApiError::from(Code::ShuttingDown),
+            })?;
+        verdict
+            .await
+            .unwrap_or_else(|_| Err(Code::ShuttingDown.into()))
     }
 }
 

@@ -30,7 +30,11 @@ pub(super) async fn device(
     State(app): State<Arc<App>>,
     Path(device): Path<u32>,
 ) -> Result<Json<DeviceOnChain>, ApiError> {
-    let (view, block) = app.ledger.device(device).await?.ok_or(Code::UnknownDevice)?;
+    let (view, block) = app
+        .ledger
+        .device(device)
+        .await?
+        .ok_or(Code::UnknownDevice)?;
     Ok(Json(on_chain(&view, block)))
 }
 
@@ -45,8 +49,16 @@ pub(super) async fn key(
     State(app): State<Arc<App>>,
     Path(key): Path<Key>,
 ) -> Result<Json<DeviceOnChain>, ApiError> {
-    let device = app.ledger.device_by_key(key.0).await?.ok_or(Code::UnknownDevice)?;
-    let (view, block) = app.ledger.device(device).await?.ok_or(Code::UnknownDevice)?;
+    let device = app
+        .ledger
+        .device_by_key(key.0)
+        .await?
+        .ok_or(Code::UnknownDevice)?;
+    let (view, block) = app
+        .ledger
+        .device(device)
+        .await?
+        .ok_or(Code::UnknownDevice)?;
     Ok(Json(on_chain(&view, block)))
 }
 
@@ -66,7 +78,11 @@ pub(super) async fn heads(
         Some(own) if own.length > head.length => own,
         _ => head,
     };
-    Ok(Json(DeviceHeads { device, relay, chain: ChainHead { head, block } }))
+    Ok(Json(DeviceHeads {
+        device,
+        relay,
+        chain: ChainHead { head, block },
+    }))
 }
 
 /// Which entries.
@@ -149,7 +165,10 @@ fn on_chain(view: &DeviceView, block: BlockRef) -> DeviceOnChain {
         genesis: Hash(view.genesis.0),
         status: status.to_owned(),
         chain: ChainHead {
-            head: Head { length: view.length, hash: Hash(view.head.0) },
+            head: Head {
+                length: view.length,
+                hash: Hash(view.head.0),
+            },
             block,
         },
     }

@@ -41,9 +41,21 @@ pub(super) async fn export(
     Bearer(credential): Bearer,
     Query(selection): Query<Selection>,
 ) -> Result<Response, ApiError> {
-    let auditor = app.store.auditor(&credential).await?.ok_or(Code::InvalidCredentials)?;
-    tracing::info!(auditor, after = selection.after, study = selection.study, "an export begins");
-    let query = ExportQuery { after: selection.after, study: selection.study };
+    let auditor = app
+        .store
+        .auditor(&credential)
+        .await?
+        .ok_or(Code::InvalidCredentials)?;
+    tracing::info!(
+        auditor,
+        after = selection.after,
+        study = selection.study,
+        "an export begins"
+    );
+    let query = ExportQuery {
+        after: selection.after,
+        study: selection.study,
+    };
     // The first page is read before the answer begins, so that a database that is away gets its code.
     let first = app.store.export(query).await?;
     let pages = stream::unfold(Some((app.store.clone(), query, Some(first))), next_page);
@@ -64,7 +76,9 @@ async fn next_page(pages: Pages) -> Option<(Result<Bytes, std::io::Error>, Pages
         std::io::Error::other("the export breaks off")
     });
     let text = text.and_then(|page| {
-        let Some(last) = page.last() else { return Ok(None) };
+        let Some(last) = page.last() else {
+            return Ok(None);
+        };
         query.after = last.cursor;
         let mut text = Vec::new();
         for run in &page {

@@ -68,6 +68,10 @@ pub(super) async fn status(
 }
 
 fn answer(answered: Answered) -> (StatusCode, Json<RunStatus>) {
-    let status = if answered.new { StatusCode::ACCEPTED } else { StatusCode::OK };
+    let status = if answered.new {
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
     (status, Json(answered.status))
 }

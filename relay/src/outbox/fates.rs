@@ -25,7 +25,11 @@ impl Leader<'_> {
                 // chance, and with it a reason.
                 for run in &batch.runs {
                     let registered = self.is_registered(run).await? == Some(true);
-                    let fate = if registered { Fate::Registered } else { Fate::Again };
+                    let fate = if registered {
+                        Fate::Registered
+                    } else {
+                        Fate::Again
+                    };
                     fates.push((run.id, fate));
                 }
                 return Ok(fates);
@@ -38,10 +42,16 @@ impl Leader<'_> {
         let (mut refused, mut known) = (HashMap::new(), HashMap::new());
         for event in &effect.events {
             match event {
-                ChainEvent::RunRefused { position, reason, .. } => {
+                ChainEvent::RunRefused {
+                    position, reason, ..
+                } => {
                     refused.insert(*position, *reason);
                 }
-                ChainEvent::RunAlreadyRecorded { device, sequence, entries } => {
+                ChainEvent::RunAlreadyRecorded {
+                    device,
+                    sequence,
+                    entries,
+                } => {
                     *known.entry((*device, *sequence, *entries)).or_insert(0) += 1;
                 }
                 _ => {}
@@ -63,11 +73,7 @@ impl Leader<'_> {
         Ok(fates)
     }
 
-    async fn fate_of_refused(
-        &self,
-        run: &RunRef,
-        reason: RefusalReason,
-    ) -> Result<Fate, Trouble> {
+    async fn fate_of_refused(&self, run: &RunRef, reason: RefusalReason) -> Result<Fate, Trouble> {
         // The same names as in the errors of the chain's metadata.
         let name = format!("{reason:?}");
         Ok(match reason {
@@ -84,7 +90,12 @@ impl Leader<'_> {
     }
 
     async fn can_be_bridged(&self, run: &RunRef) -> Result<bool, Trouble> {
-        if self.outbox.store.has_open_run_before(run.device, run.sequence).await? {
+        if self
+            .outbox
+            .store
+            .has_open_run_before(run.device, run.sequence)
+            .await?
+        {
             return Ok(true);
         }
         let device = self.outbox.ledger.device(run.device).await?;
@@ -93,7 +104,11 @@ impl Leader<'_> {
 
     /// Whether the chain has this run's last link at its place; none if it has nothing there to compare with.
     async fn is_registered(&self, run: &RunRef) -> Result<Option<bool>, Trouble> {
-        let entries = self.outbox.ledger.entries(run.device, run.last(), 1).await?;
+        let entries = self
+            .outbox
+            .ledger
+            .entries(run.device, run.last(), 1)
+            .await?;
         let entry = entries.first().filter(|entry| entry.sequence == run.last());
         Ok(entry.map(|entry| entry.hash.0 == run.head.0))
     }

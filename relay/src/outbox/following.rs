@@ -27,19 +27,37 @@ impl Leader<'_> {
         let mut number = latest.number;
         let common = loop {
             let Some(known) = store.followed_at(number).await? else {
-                tracing::error!(number, "the node's history is another one than was followed");
-                break BlockRef { number, hash: self.block_hash(number).await? };
+                tracing::error!(
+                    number,
+                    "the node's history is another one than was followed"
+                );
+                break BlockRef {
+                    number,
+                    hash: self.block_hash(number).await?,
+                };
             };
             if self.block_hash(number).await? == known {
-                break BlockRef { number, hash: known };
+                break BlockRef {
+                    number,
+                    hash: known,
+                };
             }
             match number.checked_sub(1) {
                 Some(before) => number = before,
-                None => break BlockRef { number, hash: self.block_hash(number).await? },
+                None => {
+                    break BlockRef {
+                        number,
+                        hash: self.block_hash(number).await?,
+                    }
+                }
             }
         };
         if common != latest {
-            tracing::warn!(from = latest.number, to = common.number, "taking back what lost blocks did");
+            tracing::warn!(
+                from = latest.number,
+                to = common.number,
+                "taking back what lost blocks did"
+            );
             store.roll_back(self.lease, common.number).await?;
             store.settle(self.lease, common, &[]).await?;
         }
@@ -48,7 +66,9 @@ impl Leader<'_> {
 
     async fn block_hash(&self, number: u64) -> Result<Hash, Error> {
         let hash = self.outbox.ledger.block_hash(number).await?;
-        hash.ok_or_else(|| Error::UnknownBlock { block: number.to_string() })
+        hash.ok_or_else(|| Error::UnknownBlock {
+            block: number.to_string(),
+        })
     }
 
     /// Writes down what a finalised block did.
@@ -57,26 +77,43 @@ impl Leader<'_> {
             return Err(Trouble::Diverged);
         }
         self.outbox.directory.observe(&block);
-        let reference = BlockRef { number: block.number, hash: Hash(block.hash.0) };
+        let reference = BlockRef {
+            number: block.number,
+            hash: Hash(block.hash.0),
+        };
         let mut settled = Vec::new();
         for extrinsic in &block.extrinsics {
             let hash = Hash(extrinsic.hash.0);
-            let flight = self.flights.values().find(|flight| flight.batch.transaction.hash == hash);
+            let flight = self
+                .flights
+                .values()
+                .find(|flight| flight.batch.transaction.hash == hash);
             if let Some(flight) = flight {
                 let fates = self.fates(&flight.batch, extrinsic.effect.as_ref()).await?;
                 let batch = flight.batch.id;
-                let settlement = Settlement { batch, extrinsic: extrinsic.index, fates };
+                let settlement = Settlement {
+                    batch,
+                    extrinsic: extrinsic.index,
+                    fates,
+                };
                 settled.push((flight.batch.transaction.nonce, settlement));
             }
         }
-        let settlements: Vec<_> =
-            settled.iter().map(|(_, settlement)| settlement.clone()).collect();
-        self.outbox.store.settle(self.lease, reference, &settlements).await?;
+        let settlements: Vec<_> = settled
+            .iter()
+            .map(|(_, settlement)| settlement.clone())
+            .collect();
+        self.outbox
+            .store
+            .settle(self.lease, reference, &settlements)
+            .await?;
         self.followed = reference;
         self.outbox.metrics.followed(block.number);
         let now = self.outbox.clock.now_millis();
         for (nonce, settlement) in settled {
-            let Some(flight) = self.flights.remove(&nonce) else { continue };
+            let Some(flight) = self.flights.remove(&nonce) else {
+                continue;
+            };
             for (run, (_, fate)) in flight.batch.runs.iter().zip(&settlement.fates) {
                 self.outbox.metrics.settled(run, fate, now);
             }
@@ -92,9 +129,6 @@ impl Leader<'_> {
 
     /// Gives up transactions that cannot get into a block any more.
     async fn bury_the_dead(&mut self, block: BlockRef) -> Result<(), Trouble> {
-        if self.flights.is_empty() {
-            return Ok(());
-        }
         let next = match self.outbox.ledger.nonce_after(block.hash).await {
             Ok(nonce) => nonce,
             // The node catches up and no longer keeps this state; the next block tells.
@@ -111,8 +145,17 @@ impl Leader<'_> {
             .map(|(nonce, flight)| (*nonce, flight.batch.id, flight.batch.transaction.death))
             .collect();
         for (nonce, batch, death) in dead {
-            let why = if nonce < next { "its nonce went to another" } else { "it expired" };
-            tracing::warn!(nonce, death, why, "a batch never will be included; its runs wait again");
+            let why = if nonce < next {
+                "its nonce went to another"
+            } else {
+                "it expired"
+            };
+            tracing::warn!(
+                nonce,
+                death,
+                why,
+                "a batch never will be included; its runs wait again"
+            );
             self.outbox.store.bury(self.lease, batch).await?;
             self.flights.remove(&nonce);
         }

@@ -49,7 +49,10 @@ impl<'a> Leader<'a> {
             lease,
             flights: BTreeMap::new(),
             nonce: 0,
-            followed: mhealth_api::BlockRef { number: 0, hash: outbox.ledger.genesis() },
+            followed: mhealth_api::BlockRef {
+                number: 0,
+                hash: outbox.ledger.genesis(),
+            },
             made_at: None,
             room: outbox.options.max_batch_entries,
         }
@@ -87,7 +90,15 @@ impl<'a> Leader<'a> {
         let live = self.outbox.store.live_batches().await?;
         self.flights = live
             .into_iter()
-            .map(|batch| (batch.transaction.nonce, Flight { batch, sent_at: None }))
+            .map(|batch| {
+                (
+                    batch.transaction.nonce,
+                    Flight {
+                        batch,
+                        sent_at: None,
+                    },
+                )
+            })
             .collect();
         let finalised = self.outbox.ledger.finalised().await?;
         self.nonce = self.outbox.ledger.nonce_after(finalised.hash).await?;

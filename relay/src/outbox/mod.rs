@@ -96,14 +96,27 @@ impl Outbox {
         stored: Arc<Notify>,
     ) -> Self {
         let holder = format!("{:032x}", rand::random::<u128>());
-        Self { store, ledger, directory, metrics, clock, options, stored, holder }
+        Self {
+            store,
+            ledger,
+            directory,
+            metrics,
+            clock,
+            options,
+            stored,
+            holder,
+        }
     }
 
     /// Submits and follows whenever this process holds the lease, until it is told to stop.
     pub async fn run(self, stop: CancellationToken) {
         let pause = (self.options.lease / 4).max(Duration::from_millis(10));
         while !stop.is_cancelled() {
-            match self.store.take_lease(&self.holder, self.options.lease).await {
+            match self
+                .store
+                .take_lease(&self.holder, self.options.lease)
+                .await
+            {
                 Ok(Some(lease)) => {
                     tracing::info!("this process submits");
                     self.metrics.leading(true);

@@ -27,7 +27,13 @@ impl Leader<'_> {
             let call = runs.iter().map(|pending| {
                 let run = &pending.run;
                 let entries = &pending.digests_and_tags;
-                for_chain(run.device, run.sequence, pending.previous, entries, pending.signature)
+                for_chain(
+                    run.device,
+                    run.sequence,
+                    pending.previous,
+                    entries,
+                    pending.signature,
+                )
             });
             let signed = self.outbox.ledger.sign(call.collect(), nonce).await?;
             let batch = NewBatch {
@@ -37,11 +43,22 @@ impl Leader<'_> {
                 bytes: signed.bytes,
             };
             let runs = runs.into_iter().map(|pending| pending.run).collect();
-            match self.outbox.store.store_batch(self.lease, batch, runs).await? {
+            match self
+                .outbox
+                .store
+                .store_batch(self.lease, batch, runs)
+                .await?
+            {
                 Stored::Yes(batch) => {
                     tracing::debug!(nonce, runs = batch.runs.len(), "a batch is on its way");
                     self.made_at = Some(Instant::now());
-                    self.flights.insert(nonce, Flight { batch, sent_at: None });
+                    self.flights.insert(
+                        nonce,
+                        Flight {
+                            batch,
+                            sent_at: None,
+                        },
+                    );
                     self.send(nonce).await?;
                 }
                 Stored::RunsChanged => return Ok(()),
@@ -55,8 +72,12 @@ impl Leader<'_> {
     pub(super) async fn send_again(&mut self) -> Result<(), Trouble> {
         let patience = self.outbox.options.resend_after;
         let is_due = |flight: &Flight| flight.sent_at.is_none_or(|at| at.elapsed() >= patience);
-        let mut due: Vec<_> =
-            self.flights.iter().filter(|(_, flight)| is_due(flight)).map(|(nonce, _)| *nonce).collect();
+        let mut due: Vec<_> = self
+            .flights
+            .iter()
+            .filter(|(_, flight)| is_due(flight))
+            .map(|(nonce, _)| *nonce)
+            .collect();
         if due.is_empty() {
             return Ok(());
         }
@@ -69,9 +90,16 @@ impl Leader<'_> {
     }
 
     async fn send(&mut self, nonce: u64) -> Result<(), Trouble> {
-        let Some(flight) = self.flights.get_mut(&nonce) else { return Ok(()) };
+        let Some(flight) = self.flights.get_mut(&nonce) else {
+            return Ok(());
+        };
         flight.sent_at = None;
-        match self.outbox.ledger.send(&flight.batch.transaction.bytes).await {
+        match self
+            .outbox
+            .ledger
+            .send(&flight.batch.transaction.bytes)
+            .await
+        {
             Ok(Handed::Taken) => flight.sent_at = Some(Instant::now()),
             Ok(Handed::Refused(refusal)) => {
                 // Whatever the pool thinks of it, the bytes are valid until they expire, so nothing is given up here.
@@ -94,7 +122,8 @@ impl Leader<'_> {
     /// Whether a batch was made so shortly before that the next one should wait to be filled.
     pub(super) fn is_early(&self) -> bool {
         let gather = self.outbox.options.gather;
-        self.made_at.is_some_and(|made_at| made_at.elapsed() < gather)
+        self.made_at
+            .is_some_and(|made_at| made_at.elapsed() < gather)
     }
 
     /// How many of the runs go into one batch: at least one.

@@ -110,7 +110,12 @@ async fn what_waits_is_sent_and_its_outcome_written_down() {
     assert_eq!(chain.head(1), device.head());
     process.stop().await;
     // Another process need not wait for the lease to run out.
-    assert!(scratch.store.take_lease("other", Duration::from_secs(6)).await.unwrap().is_some());
+    assert!(scratch
+        .store
+        .take_lease("other", Duration::from_secs(6))
+        .await
+        .unwrap()
+        .is_some());
 }
 
 #[tokio::test]
@@ -204,7 +209,9 @@ async fn two_processes_submit_everything_once() {
             runs.push(run.id);
             accept(&scratch.store, &[candidate(run, device.genesis())]).await;
         }
-        processes.iter().for_each(|process| process.stored.notify_one());
+        processes
+            .iter()
+            .for_each(|process| process.stored.notify_one());
         chain.make_block();
         // The one that leads may stand still for so long that the other takes over.
         scratch.clock.advance(4);
@@ -229,9 +236,17 @@ async fn each_refusal_has_its_state() {
     let scratch = Scratch::new().await;
     let chain = FakeChain::new();
     let reasons = [
-        (RefusalReason::DeviceSuspended, RunState::Refused, "DeviceSuspended"),
+        (
+            RefusalReason::DeviceSuspended,
+            RunState::Refused,
+            "DeviceSuspended",
+        ),
         (RefusalReason::Fork, RunState::Conflicting, "Fork"),
-        (RefusalReason::PreviousIsNotHead, RunState::Conflicting, "PreviousIsNotHead"),
+        (
+            RefusalReason::PreviousIsNotHead,
+            RunState::Conflicting,
+            "PreviousIsNotHead",
+        ),
         (RefusalReason::BeyondReach, RunState::Refused, "BeyondReach"),
     ];
     let mut runs = Vec::new();
@@ -263,7 +278,10 @@ async fn a_run_that_was_registered_by_another_relay_is_finalised_without_an_extr
     chain.make_block();
     until_state(&scratch.store, &run, RunState::Finalised).await;
     let status = scratch.store.status(&run).await.unwrap().unwrap();
-    assert_eq!((status.extrinsic_index, status.block.unwrap().number), (None, 1));
+    assert_eq!(
+        (status.extrinsic_index, status.block.unwrap().number),
+        (None, 1)
+    );
     process.stop().await;
 }
 
@@ -276,9 +294,14 @@ async fn a_gap_that_earlier_runs_will_bridge_is_no_refusal() {
     let (first, second) = (device.checked(1), device.checked(1));
     let genesis = device.genesis();
     // The store takes the second one first, as it does after the chain's head was seen to be there and then lost.
-    let at_one = mhealth_api::Head { length: 1, hash: first.head() };
+    let at_one = mhealth_api::Head {
+        length: 1,
+        hash: first.head(),
+    };
     accept(&scratch.store, &[candidate(second.clone(), at_one)]).await;
-    accept(&scratch.store, &[candidate(first.clone(), genesis)]).await;
+    let mut first_again = candidate(first.clone(), genesis);
+    first_again.sight.link = Some((1, None));
+    accept(&scratch.store, &[first_again]).await;
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async {
         chain.make_block();
@@ -297,7 +320,10 @@ async fn a_gap_that_nothing_will_bridge_is_refused() {
     let mut device = TestDevice::new(1);
     chain.enrol(1, device.genesis());
     let (first, second) = (device.checked(1), device.checked(1));
-    let at_one = mhealth_api::Head { length: 1, hash: first.head() };
+    let at_one = mhealth_api::Head {
+        length: 1,
+        hash: first.head(),
+    };
     accept(&scratch.store, &[candidate(second.clone(), at_one)]).await;
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async { chain.pool_size() == 1 }).await;
@@ -314,7 +340,11 @@ async fn events_that_the_node_dropped_are_replaced_by_what_stands_registered() {
     chain.enrol(2, other.genesis());
     let refused = other.checked(1);
     chain.refuse(refused.id, RefusalReason::DeviceSuspended);
-    accept(&scratch.store, &[candidate(refused.clone(), other.genesis())]).await;
+    accept(
+        &scratch.store,
+        &[candidate(refused.clone(), other.genesis())],
+    )
+    .await;
     chain.drop_events(true);
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async { chain.pool_size() == 1 }).await;
@@ -345,7 +375,15 @@ async fn finalised_blocks_that_a_node_lost_are_taken_back_and_the_same_bytes_sen
     chain.make_block();
     until(|| async { chain.head(1) == device.head() }).await;
     until_state(&scratch.store, &run, RunState::Finalised).await;
-    let number = scratch.store.status(&run).await.unwrap().unwrap().block.unwrap().number;
+    let number = scratch
+        .store
+        .status(&run)
+        .await
+        .unwrap()
+        .unwrap()
+        .block
+        .unwrap()
+        .number;
     assert_eq!(number, 3);
     assert_eq!(chain.distinct(), 1);
     process.stop().await;
@@ -385,8 +423,12 @@ async fn batches_keep_to_their_limits_and_to_the_order_of_runs() {
         in_flight: 3,
         ..OutboxOptions::default()
     };
-    let process =
-        Process::start_with(scratch.store.clone(), &chain, scratch.clock.clone(), options);
+    let process = Process::start_with(
+        scratch.store.clone(),
+        &chain,
+        scratch.clock.clone(),
+        options,
+    );
     until(|| async { chain.pool_size() == 3 }).await;
     assert_eq!(chain.handed().len(), 3);
     chain.make_block();

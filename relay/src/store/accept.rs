@@ -19,7 +19,12 @@ use crate::run::{CheckedRun, LINK_BYTES};
 const CHUNK: usize = 128;
 
 /// Refusals that pass: the same run may be accepted later.
-const PASSING: [&str; 4] = ["Gap", "DeviceSuspended", "StudyClosed", "NotARelayOfThisStudy"];
+const PASSING: [&str; 4] = [
+    "Gap",
+    "DeviceSuspended",
+    "StudyClosed",
+    "NotARelayOfThisStudy",
+];
 
 /// What the chain was seen to have of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,14 +88,19 @@ impl Store {
     /// then is durable. At most `max_rivals` runs that contradict its history are kept of a device.
     ///
     /// Verdicts come in the order of the candidates, later ones having seen the earlier ones.
-    pub async fn accept(&self, group: &[Candidate], max_rivals: u32) -> Result<Vec<Verdict>, StoreError> {
+    pub async fn accept(
+        &self,
+        group: &[Candidate],
+        max_rivals: u32,
+    ) -> Result<Vec<Verdict>, StoreError> {
         let mut transaction = self.database.begin().await?;
         // First of all the lock on this row: see the migration.
-        let (next,): (i64,) =
-            sqlx::query_as("UPDATE relay SET next_run = next_run + $1 WHERE id = 1 RETURNING next_run")
-                .bind(group.len() as i64)
-                .fetch_one(&mut *transaction)
-                .await?;
+        let (next,): (i64,) = sqlx::query_as(
+            "UPDATE relay SET next_run = next_run + $1 WHERE id = 1 RETURNING next_run",
+        )
+        .bind(group.len() as i64)
+        .fetch_one(&mut *transaction)
+        .await?;
         let first_id = next - group.len() as i64;
         let mut known = load_known(&mut transaction, group).await?;
         let mut heads = load_heads(&mut transaction, group).await?;
@@ -128,7 +138,10 @@ impl Store {
                     continue;
                 }
                 Position::Rival if !known.contains_key(&run.id) => {
-                    let here = changes.new.iter().filter(|(_, new, rival)| *rival && new.device == run.device);
+                    let here = changes
+                        .new
+                        .iter()
+                        .filter(|(_, new, rival)| *rival && new.device == run.device);
                     let there = rivals(&mut transaction, run.device).await?;
                     if there + here.count() as u64 >= u64::from(max_rivals) {
                         verdicts.push(Verdict::Refused(Code::TooManyConflicts.into()));
@@ -136,7 +149,10 @@ impl Store {
                     }
                 }
                 Position::Follows => {
-                    let head = Head { length: run.last(), hash: run.head() };
+                    let head = Head {
+                        length: run.last(),
+                        hash: run.head(),
+                    };
                     heads.insert(run.device, head);
                     changes.heads.insert(run.device, head);
                 }
@@ -183,8 +199,9 @@ impl Store {
         }
         let heads: Vec<_> = changes.heads.iter().collect();
         for chunk in heads.chunks(CHUNK) {
-            let rows: Vec<_> =
-                (0..chunk.len()).map(|row| format!("({})", placeholders(3 * row + 1, 3))).collect();
+            let rows: Vec<_> = (0..chunk.len())
+                .map(|row| format!("({})", placeholders(3 * row + 1, 3)))
+                .collect();
             let sql = format!(
                 "INSERT INTO heads (device, length, hash) VALUES {} \
                  ON CONFLICT (device) DO UPDATE SET length = excluded.length, hash = excluded.hash",
@@ -214,14 +231,19 @@ impl Store {
     }
 
     /// What a device's record became that was chained here: its digest and its run. None if it was never stored.
-    pub async fn record(&self, device: u32, sequence: u64) -> Result<Option<(Hash, Hash)>, StoreError> {
+    pub async fn record(
+        &self,
+        device: u32,
+        sequence: u64,
+    ) -> Result<Option<(Hash, Hash)>, StoreError> {
         let row: Option<(Vec<u8>, Vec<u8>)> =
             sqlx::query_as("SELECT digest, run FROM records WHERE device = $1 AND sequence = $2")
                 .bind(i64::from(device))
                 .bind(signed(sequence))
                 .fetch_optional(self.database.pool())
                 .await?;
-        row.map(|(digest, run)| Ok((hash(digest)?, hash(run)?))).transpose()
+        row.map(|(digest, run)| Ok((hash(digest)?, hash(run)?)))
+            .transpose()
     }
 }
 
@@ -258,9 +280,13 @@ async fn insert_runs(
     }
     query.execute(&mut **transaction).await?;
 
-    let rows: Vec<_> =
-        (0..chunk.len()).map(|row| format!("({})", placeholders(2 * row + 1, 2))).collect();
-    let sql = format!("INSERT INTO payloads (id, envelopes) VALUES {}", rows.join(", "));
+    let rows: Vec<_> = (0..chunk.len())
+        .map(|row| format!("({})", placeholders(2 * row + 1, 2)))
+        .collect();
+    let sql = format!(
+        "INSERT INTO payloads (id, envelopes) VALUES {}",
+        rows.join(", ")
+    );
     let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
     for (id, run, _) in chunk {
         query = query.bind(*id).bind(run.envelopes.clone());
@@ -346,15 +372,16 @@ async fn stored_link(
     let previous = hashchain::LinkHash(hash(row.try_get("previous")?)?.0);
     let entries: Vec<u8> = row.try_get("links")?;
     let count = (sequence - first + 1) as usize;
-    let link = entries.chunks_exact(LINK_BYTES).zip(first..).take(count).fold(
-        previous,
-        |previous, (entry, sequence)| {
+    let link = entries
+        .chunks_exact(LINK_BYTES)
+        .zip(first..)
+        .take(count)
+        .fold(previous, |previous, (entry, sequence)| {
             let [mut digest, mut tag] = [[0; 32]; 2];
             digest.copy_from_slice(&entry[..32]);
             tag.copy_from_slice(&entry[32..]);
             hashchain::link::<hashchain::Native>(sequence, &previous, &digest.into(), &tag.into())
-        },
-    );
+        });
     Ok(Some(Hash(link.0)))
 }
 
@@ -387,6 +414,12 @@ fn pending(run: &CheckedRun) -> RunStatus {
 }
 
 fn gap(head: Head) -> Problem {
-    let detail = format!("Entries before this run are missing; send from {} on.", head.length + 1);
-    Problem { head: Some(head), ..Problem::with_detail(Code::Gap, detail) }
+    let detail = format!(
+        "Entries before this run are missing; send from {} on.",
+        head.length + 1
+    );
+    Problem {
+        head: Some(head),
+        ..Problem::with_detail(Code::Gap, detail)
+    }
 }

@@ -63,7 +63,9 @@ impl Store {
     /// Makes a credential for an auditor and keeps its hash. None if there is an auditor of this name already.
     pub async fn add_auditor(&self, name: &str) -> Result<Option<Zeroizing<String>>, StoreError> {
         let mut random = Zeroizing::new([0; 32]);
-        OsRng.try_fill_bytes(&mut *random).expect("the operating system has random numbers; qed");
+        OsRng
+            .try_fill_bytes(&mut *random)
+            .expect("the operating system has random numbers; qed");
         let credential = Zeroizing::new(format!("{PREFIX}{}", hex::encode(*random)));
         let added = sqlx::query(
             "INSERT INTO auditors (name, credential, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
@@ -91,16 +93,19 @@ impl Store {
             sqlx::query_as("SELECT name, created_at FROM auditors ORDER BY name")
                 .fetch_all(self.database.pool())
                 .await?;
-        rows.into_iter().map(|(name, since)| Ok((name, unsigned(since)?))).collect()
+        rows.into_iter()
+            .map(|(name, since)| Ok((name, unsigned(since)?)))
+            .collect()
     }
 
     /// The auditor with this credential. It is looked up by its hash, so the time that takes says nothing about those of
     /// others.
     pub async fn auditor(&self, credential: &str) -> Result<Option<String>, StoreError> {
-        let row: Option<(String,)> = sqlx::query_as("SELECT name FROM auditors WHERE credential = $1")
-            .bind(hashed(credential))
-            .fetch_optional(self.database.pool())
-            .await?;
+        let row: Option<(String,)> =
+            sqlx::query_as("SELECT name FROM auditors WHERE credential = $1")
+                .bind(hashed(credential))
+                .fetch_optional(self.database.pool())
+                .await?;
         Ok(row.map(|(name,)| name))
     }
 }

@@ -21,7 +21,11 @@ pub struct Lease {
 
 impl Store {
     /// Takes the lease if nobody holds it or its time is over.
-    pub async fn take_lease(&self, holder: &str, duration: Duration) -> Result<Option<Lease>, StoreError> {
+    pub async fn take_lease(
+        &self,
+        holder: &str,
+        duration: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
         let now = self.clock.now_millis();
         let fence: Option<(i64,)> = sqlx::query_as(
             "UPDATE lease SET holder = $1, fence = fence + 1, expires_at = $2 \

@@ -150,7 +150,11 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(Stored::Yes(LiveBatch { id, transaction: batch, runs }))
+        Ok(Stored::Yes(LiveBatch {
+            id,
+            transaction: batch,
+            runs,
+        }))
     }
 
     /// Every transaction that may still get into a block, by nonce.
@@ -164,9 +168,9 @@ impl Store {
         for row in &rows {
             let bytes: Vec<u8> = row.try_get("bytes")?;
             let ids: Vec<u8> = row.try_get("runs")?;
-            let ids = ids.chunks_exact(8).map(|id| {
-                i64::from_be_bytes(id.try_into().expect("chunks have eight bytes; qed"))
-            });
+            let ids = ids
+                .chunks_exact(8)
+                .map(|id| i64::from_be_bytes(id.try_into().expect("chunks have eight bytes; qed")));
             batches.push(LiveBatch {
                 id: row.try_get("id")?,
                 transaction: NewBatch {

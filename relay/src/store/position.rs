@@ -74,7 +74,10 @@ mod tests {
     use crate::testing::TestDevice;
 
     fn seeing(head: Head) -> Sight {
-        Sight { head: Some(head), link: None }
+        Sight {
+            head: Some(head),
+            link: None,
+        }
     }
 
     fn never(_: u64) -> Option<Hash> {
@@ -86,14 +89,29 @@ mod tests {
         let mut device = TestDevice::new(1);
         let genesis = device.genesis();
         let first = device.checked(3);
-        assert_eq!(judge(&first, None, &Sight::default(), never), Position::NeedHead);
-        assert_eq!(judge(&first, None, &seeing(genesis), never), Position::Follows);
+        assert_eq!(
+            judge(&first, None, &Sight::default(), never),
+            Position::NeedHead
+        );
+        assert_eq!(
+            judge(&first, None, &seeing(genesis), never),
+            Position::Follows
+        );
         let head = device.head();
         let second = device.checked(2);
-        assert_eq!(judge(&second, Some(head), &Sight::default(), never), Position::Follows);
+        assert_eq!(
+            judge(&second, Some(head), &Sight::default(), never),
+            Position::Follows
+        );
         // Another relay was faster than this one.
-        assert_eq!(judge(&second, Some(genesis), &Sight::default(), never), Position::NeedHead);
-        assert_eq!(judge(&second, Some(genesis), &seeing(head), never), Position::Follows);
+        assert_eq!(
+            judge(&second, Some(genesis), &Sight::default(), never),
+            Position::NeedHead
+        );
+        assert_eq!(
+            judge(&second, Some(genesis), &seeing(head), never),
+            Position::Follows
+        );
     }
 
     #[test]
@@ -102,27 +120,57 @@ mod tests {
         let genesis = device.genesis();
         device.run(1);
         let second = device.checked(1);
-        assert_eq!(judge(&second, Some(genesis), &Sight::default(), never), Position::NeedHead);
-        assert_eq!(judge(&second, Some(genesis), &seeing(genesis), never), Position::Gap(genesis));
+        assert_eq!(
+            judge(&second, Some(genesis), &Sight::default(), never),
+            Position::NeedHead
+        );
+        assert_eq!(
+            judge(&second, Some(genesis), &seeing(genesis), never),
+            Position::Gap(genesis)
+        );
     }
 
     #[test]
     fn an_overlap_follows_and_an_older_cut_is_covered() {
         let mut device = TestDevice::new(1);
         let run = device.checked(4);
-        let at_two = Head { length: 2, hash: run.link_at(2) };
-        let at_four = Head { length: 4, hash: run.link_at(4) };
-        assert_eq!(judge(&run, Some(at_two), &Sight::default(), never), Position::Follows);
-        assert_eq!(judge(&run, Some(at_four), &Sight::default(), never), Position::Covered);
+        let at_two = Head {
+            length: 2,
+            hash: run.link_at(2),
+        };
+        let at_four = Head {
+            length: 4,
+            hash: run.link_at(4),
+        };
+        assert_eq!(
+            judge(&run, Some(at_two), &Sight::default(), never),
+            Position::Follows
+        );
+        assert_eq!(
+            judge(&run, Some(at_four), &Sight::default(), never),
+            Position::Covered
+        );
         device.run(1);
         let at_five = device.head();
         let none = |_| None;
-        assert_eq!(judge(&run, Some(at_five), &Sight::default(), none), Position::NeedLink(4));
+        assert_eq!(
+            judge(&run, Some(at_five), &Sight::default(), none),
+            Position::NeedLink(4)
+        );
         let stored = |sequence| Some(run.link_at(sequence));
-        assert_eq!(judge(&run, Some(at_five), &Sight::default(), stored), Position::Covered);
-        let seen = Sight { head: None, link: Some((4, Some(run.link_at(4)))) };
+        assert_eq!(
+            judge(&run, Some(at_five), &Sight::default(), stored),
+            Position::Covered
+        );
+        let seen = Sight {
+            head: None,
+            link: Some((4, Some(run.link_at(4)))),
+        };
         assert_eq!(judge(&run, Some(at_five), &seen, none), Position::Covered);
-        let gone = Sight { head: None, link: Some((4, None)) };
+        let gone = Sight {
+            head: None,
+            link: Some((4, None)),
+        };
         assert_eq!(judge(&run, Some(at_five), &gone, none), Position::Covered);
     }
 
@@ -132,10 +180,19 @@ mod tests {
         device.run(3);
         let head = device.head();
         let rival = TestDevice::with_history(1, 9).checked(3);
-        assert_eq!(judge(&rival, Some(head), &Sight::default(), never), Position::NeedHead);
-        assert_eq!(judge(&rival, Some(head), &seeing(device.genesis()), never), Position::Rival);
+        assert_eq!(
+            judge(&rival, Some(head), &Sight::default(), never),
+            Position::NeedHead
+        );
+        assert_eq!(
+            judge(&rival, Some(head), &seeing(device.genesis()), never),
+            Position::Rival
+        );
         let short = TestDevice::with_history(1, 9).checked(1);
         let other = |_| Some(Hash([1; 32]));
-        assert_eq!(judge(&short, Some(head), &seeing(head), other), Position::Rival);
+        assert_eq!(
+            judge(&short, Some(head), &seeing(head), other),
+            Position::Rival
+        );
     }
 }

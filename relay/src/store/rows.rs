@@ -44,7 +44,10 @@ pub(super) fn signed(number: u64) -> i64 {
 }
 
 pub(super) fn hash(bytes: Vec<u8>) -> Result<Hash, StoreError> {
-    bytes.try_into().map(Hash).map_err(|_| StoreError::Corrupt("a hash"))
+    bytes
+        .try_into()
+        .map(Hash)
+        .map_err(|_| StoreError::Corrupt("a hash"))
 }
 
 pub(super) fn status(row: &AnyRow) -> Result<RunStatus, StoreError> {
@@ -99,6 +102,8 @@ pub(super) fn entries(links: &[u8], envelopes: &[u8]) -> Result<Vec<RunEntry>, S
 
 /// `$1, $2, …` for a statement with so many parameters from `first` on.
 pub(super) fn placeholders(first: usize, count: usize) -> String {
-    let list: Vec<_> = (first..first + count).map(|number| format!("${number}")).collect();
+    let list: Vec<_> = (first..first + count)
+        .map(|number| format!("${number}"))
+        .collect();
     list.join(", ")
 }

@@ -10,7 +10,8 @@ use sqlx::AssertSqlSafe;
 
 use super::outbox::{list, release};
 use super::rows::{
-    self, hash, signed, unsigned, CONFLICTING, FINALISED, LIVE, PENDING, REFUSED, SETTLED, SUBMITTED,
+    self, hash, signed, unsigned, CONFLICTING, FINALISED, LIVE, PENDING, REFUSED, SETTLED,
+    SUBMITTED,
 };
 use super::{Lease, Store, StoreError};
 
@@ -148,7 +149,11 @@ impl Store {
     }
 
     /// Whether entries of this device before a sequence are still on their way to the chain from here.
-    pub async fn has_open_run_before(&self, device: u32, sequence: u64) -> Result<bool, StoreError> {
+    pub async fn has_open_run_before(
+        &self,
+        device: u32,
+        sequence: u64,
+    ) -> Result<bool, StoreError> {
         let row: Option<(i64,)> = sqlx::query_as(
             "SELECT id FROM runs WHERE device = $1 AND sequence < $2 AND state < $3 LIMIT 1",
         )
@@ -182,7 +187,9 @@ async fn settle_batch(
             let sql = format!(
                 "UPDATE runs SET state = {PENDING}, batch = NULL WHERE batch = $1 AND state = {SUBMITTED} AND id IN ({ids})"
             );
-            let query = sqlx::query(AssertSqlSafe(sql)).persistent(false).bind(settlement.batch);
+            let query = sqlx::query(AssertSqlSafe(sql))
+                .persistent(false)
+                .bind(settlement.batch);
             query.execute(&mut **transaction).await?;
             continue;
         }
@@ -216,5 +223,8 @@ async fn settle_batch(
 }
 
 fn block((number, bytes): (i64, Vec<u8>)) -> Result<BlockRef, StoreError> {
-    Ok(BlockRef { number: unsigned(number)?, hash: hash(bytes)? })
+    Ok(BlockRef {
+        number: unsigned(number)?,
+        hash: hash(bytes)?,
+    })
 }

@@ -31,7 +31,12 @@ impl Scratch {
     async fn at(url: String, files: tempfile::TempDir) -> Self {
         let clock = ManualClock::at(1_000_000);
         let store = open(&url, clock.clone()).await;
-        Self { store, clock, url, _files: files }
+        Self {
+            store,
+            clock,
+            url,
+            _files: files,
+        }
     }
 
     /// Another process on the same database.
@@ -85,8 +90,16 @@ on_both! {
 }
 
 pub(crate) fn candidate(run: crate::run::CheckedRun, chain: Head) -> Candidate {
-    let sight = Sight { head: Some(chain), link: None };
-    Candidate { run: Arc::new(run), sight, taken: Ok(()), record: None }
+    let sight = Sight {
+        head: Some(chain),
+        link: None,
+    };
+    Candidate {
+        run: Arc::new(run),
+        sight,
+        taken: Ok(()),
+        record: None,
+    }
 }
 
 pub(crate) async fn accept(store: &Store, candidates: &[Candidate]) -> Vec<Verdict> {
@@ -94,7 +107,10 @@ pub(crate) async fn accept(store: &Store, candidates: &[Candidate]) -> Vec<Verdi
 }
 
 fn block(number: u64) -> BlockRef {
-    BlockRef { number, hash: Hash([number as u8; 32]) }
+    BlockRef {
+        number,
+        hash: Hash([number as u8; 32]),
+    }
 }
 
 /// No two are the same, even for the same nonce.
@@ -115,16 +131,32 @@ async fn lease(store: &Store) -> Lease {
 async fn batch(store: &Store, lease: Lease, nonce: u64) -> LiveBatch {
     let pending = store.pending_runs(100).await.unwrap();
     let runs = pending.into_iter().map(|pending| pending.run).collect();
-    match store.store_batch(lease, transaction(nonce), runs).await.unwrap() {
+    match store
+        .store_batch(lease, transaction(nonce), runs)
+        .await
+        .unwrap()
+    {
         Stored::Yes(batch) => batch,
         Stored::RunsChanged => panic!("nobody else changes runs"),
     }
 }
 
 async fn settle(store: &Store, lease: Lease, number: u64, batch: &LiveBatch, fates: &[Fate]) {
-    let fates = batch.runs.iter().map(|run| run.id).zip(fates.iter().cloned()).collect();
-    let settlement = Settlement { batch: batch.id, extrinsic: 2, fates };
-    store.settle(lease, block(number), &[settlement]).await.unwrap();
+    let fates = batch
+        .runs
+        .iter()
+        .map(|run| run.id)
+        .zip(fates.iter().cloned())
+        .collect();
+    let settlement = Settlement {
+        batch: batch.id,
+        extrinsic: 2,
+        fates,
+    };
+    store
+        .settle(lease, block(number), &[settlement])
+        .await
+        .unwrap();
 }
 
 async fn accepted_runs_wait(scratch: Scratch) {
@@ -133,8 +165,13 @@ async fn accepted_runs_wait(scratch: Scratch) {
     let genesis = device.genesis();
     let run = device.checked(3);
     let verdicts = accept(store, &[candidate(run.clone(), genesis)]).await;
-    let Verdict::Accepted(status) = &verdicts[0] else { panic!("{verdicts:?}") };
-    assert_eq!((status.state, status.entries, status.run), (RunState::Pending, 3, run.id));
+    let Verdict::Accepted(status) = &verdicts[0] else {
+        panic!("{verdicts:?}")
+    };
+    assert_eq!(
+        (status.state, status.entries, status.run),
+        (RunState::Pending, 3, run.id)
+    );
     assert_eq!(store.status(&run.id).await.unwrap().as_ref(), Some(status));
     assert_eq!(store.head(1).await.unwrap(), Some(device.head()));
     let pending = store.pending_runs(10).await.unwrap();
@@ -142,8 +179,20 @@ async fn accepted_runs_wait(scratch: Scratch) {
     assert_eq!(pending[0].digests_and_tags, run.digests_and_tags);
     assert_eq!(pending[0].signature, run.signature);
     let queue = store.queue().await.unwrap();
-    assert_eq!((queue.runs, queue.entries, queue.oldest), (1, 3, Some(1_000_000_000)));
-    assert_eq!(scratch.other().await.status(&run.id).await.unwrap().as_ref(), Some(status));
+    assert_eq!(
+        (queue.runs, queue.entries, queue.oldest),
+        (1, 3, Some(1_000_000_000))
+    );
+    assert_eq!(
+        scratch
+            .other()
+            .await
+            .status(&run.id)
+            .await
+            .unwrap()
+            .as_ref(),
+        Some(status)
+    );
 }
 
 async fn same_run_again(scratch: Scratch) {
@@ -151,7 +200,10 @@ async fn same_run_again(scratch: Scratch) {
     let genesis = device.genesis();
     let run = candidate(device.checked(3), genesis);
     let verdicts = accept(&scratch.store, &[run.clone(), run.clone()]).await;
-    assert!(matches!(verdicts[..], [Verdict::Accepted(_), Verdict::Known(_)]), "{verdicts:?}");
+    assert!(
+        matches!(verdicts[..], [Verdict::Accepted(_), Verdict::Known(_)]),
+        "{verdicts:?}"
+    );
     let verdicts = accept(&scratch.store, &[run]).await;
     assert!(matches!(verdicts[..], [Verdict::Known(_)]));
     assert_eq!(scratch.store.pending_runs(10).await.unwrap().len(), 1);
@@ -167,7 +219,9 @@ async fn group_sees_itself(scratch: Scratch) {
         }
     }
     let verdicts = accept(&scratch.store, &group).await;
-    assert!(verdicts.iter().all(|verdict| matches!(verdict, Verdict::Accepted(_))));
+    assert!(verdicts
+        .iter()
+        .all(|verdict| matches!(verdict, Verdict::Accepted(_))));
     assert_eq!(scratch.store.queue().await.unwrap().runs, 200);
     let pending = scratch.store.pending_runs(1_000).await.unwrap();
     assert!(pending.is_sorted_by_key(|pending| pending.run.id));
@@ -188,7 +242,9 @@ async fn rivals_are_bounded(scratch: Scratch) {
     assert!(matches!(verdicts[0], Verdict::Accepted(_)));
     let verdicts = accept(&scratch.store, &rivals[1..]).await;
     assert!(matches!(verdicts[0], Verdict::Accepted(_)));
-    let Verdict::Refused(problem) = &verdicts[1] else { panic!("{verdicts:?}") };
+    let Verdict::Refused(problem) = &verdicts[1] else {
+        panic!("{verdicts:?}")
+    };
     assert_eq!(problem.known_code(), Some(Code::TooManyConflicts));
     // A rival does not take the head.
     assert_eq!(scratch.store.head(1).await.unwrap(), Some(device.head()));
@@ -201,7 +257,11 @@ async fn older_cuts(scratch: Scratch) {
     let mut cut = whole.clone();
     cut.entries.truncate(2);
     let mut again = TestDevice::new(1);
-    let cut = { let first = again.run(2); assert_eq!(first.entries, cut.entries); again.check(first) };
+    let cut = {
+        let first = again.run(2);
+        assert_eq!(first.entries, cut.entries);
+        again.check(first)
+    };
     let whole = device.check(whole);
     accept(&scratch.store, &[candidate(whole, genesis)]).await;
     let verdicts = accept(&scratch.store, &[candidate(cut, genesis)]).await;
@@ -223,11 +283,16 @@ async fn not_taken(scratch: Scratch) {
     let genesis = device.genesis();
     let first = candidate(device.checked(1), genesis);
     accept(&scratch.store, std::slice::from_ref(&first)).await;
-    let shut = |candidate: Candidate| Candidate { taken: Err(Code::DeviceSuspended), ..candidate };
+    let shut = |candidate: Candidate| Candidate {
+        taken: Err(Code::DeviceSuspended),
+        ..candidate
+    };
     let second = candidate(device.checked(1), genesis);
     let verdicts = accept(&scratch.store, &[shut(first), shut(second)]).await;
     assert!(matches!(verdicts[0], Verdict::Known(_)));
-    let Verdict::Refused(problem) = &verdicts[1] else { panic!("{verdicts:?}") };
+    let Verdict::Refused(problem) = &verdicts[1] else {
+        panic!("{verdicts:?}")
+    };
     assert_eq!(problem.known_code(), Some(Code::DeviceSuspended));
     assert_eq!(scratch.store.queue().await.unwrap().runs, 1);
 }
@@ -243,14 +308,21 @@ async fn one_batch_at_a_time(scratch: Scratch) {
     let live = batch(store, lease, 0).await;
     assert_eq!(live.runs, runs);
     // What was read before is not what waits now.
-    let again = store.store_batch(lease, transaction(1), runs).await.unwrap();
+    let again = store
+        .store_batch(lease, transaction(1), runs)
+        .await
+        .unwrap();
     assert!(matches!(again, Stored::RunsChanged));
     assert!(store.pending_runs(10).await.unwrap().is_empty());
     let batches = store.live_batches().await.unwrap();
     assert_eq!(batches.len(), 1);
     assert_eq!(batches[0].runs, live.runs);
     assert_eq!(&batches[0].transaction.bytes[..], [0; 3]);
-    let status = store.status(&device_run(store, &live).await).await.unwrap().unwrap();
+    let status = store
+        .status(&device_run(store, &live).await)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(status.state, RunState::Submitted);
 }
 
@@ -277,14 +349,31 @@ async fn fencing(scratch: Scratch) {
     assert_eq!(other.take_lease("two", LEASE).await.unwrap(), None);
     scratch.clock.advance(2);
     let second = other.take_lease("two", LEASE).await.unwrap().unwrap();
-    let runs: Vec<_> =
-        store.pending_runs(10).await.unwrap().iter().map(|pending| pending.run).collect();
+    let runs: Vec<_> = store
+        .pending_runs(10)
+        .await
+        .unwrap()
+        .iter()
+        .map(|pending| pending.run)
+        .collect();
     let refused = store.store_batch(first, transaction(0), runs).await;
     assert!(matches!(refused, Err(StoreError::Fenced)));
-    assert!(matches!(store.settle(first, block(1), &[]).await, Err(StoreError::Fenced)));
-    assert!(matches!(store.renew_lease(first).await, Err(StoreError::Fenced)));
-    assert!(matches!(store.bury(first, 1).await, Err(StoreError::Fenced)));
-    assert!(matches!(store.roll_back(first, 0).await, Err(StoreError::Fenced)));
+    assert!(matches!(
+        store.settle(first, block(1), &[]).await,
+        Err(StoreError::Fenced)
+    ));
+    assert!(matches!(
+        store.renew_lease(first).await,
+        Err(StoreError::Fenced)
+    ));
+    assert!(matches!(
+        store.bury(first, 1).await,
+        Err(StoreError::Fenced)
+    ));
+    assert!(matches!(
+        store.roll_back(first, 0).await,
+        Err(StoreError::Fenced)
+    ));
     assert!(store.followed().await.unwrap().is_none());
     batch(&other, second, 0).await;
     other.give_lease_back(second).await.unwrap();
@@ -316,8 +405,14 @@ async fn outcomes(scratch: Scratch) {
     }
     let states: Vec<_> = statuses.iter().map(|status| status.state).collect();
     use RunState::*;
-    assert_eq!(states, [Finalised, Finalised, Refused, Conflicting, Pending]);
-    let extrinsics: Vec<_> = statuses.iter().map(|status| status.extrinsic_index).collect();
+    assert_eq!(
+        states,
+        [Finalised, Finalised, Refused, Conflicting, Pending]
+    );
+    let extrinsics: Vec<_> = statuses
+        .iter()
+        .map(|status| status.extrinsic_index)
+        .collect();
     assert_eq!(extrinsics, [Some(2), None, Some(2), Some(2), None]);
     assert_eq!(statuses[0].block, Some(block(7)));
     assert_eq!(statuses[4].block, None);
@@ -329,7 +424,10 @@ async fn outcomes(scratch: Scratch) {
     assert!(heads[0].is_some() && heads[1].is_none());
     // A second time changes nothing.
     settle(store, lease, 8, &live, &[const { Fate::Again }; 5]).await;
-    assert_eq!(store.status(&group[0].run.id).await.unwrap().unwrap(), statuses[0]);
+    assert_eq!(
+        store.status(&group[0].run.id).await.unwrap().unwrap(),
+        statuses[0]
+    );
 }
 
 async fn another_chance(scratch: Scratch) {
@@ -340,12 +438,26 @@ async fn another_chance(scratch: Scratch) {
     accept(store, std::slice::from_ref(&run)).await;
     let lease = lease(store).await;
     let live = batch(store, lease, 0).await;
-    settle(store, lease, 1, &live, &[Fate::Refused("DeviceSuspended".into())]).await;
+    settle(
+        store,
+        lease,
+        1,
+        &live,
+        &[Fate::Refused("DeviceSuspended".into())],
+    )
+    .await;
     let verdicts = accept(store, std::slice::from_ref(&run)).await;
     assert!(matches!(&verdicts[0], Verdict::Accepted(status) if status.state == RunState::Pending));
     assert_eq!(store.head(1).await.unwrap(), Some(device.head()));
     let live = batch(store, lease, 1).await;
-    settle(store, lease, 2, &live, &[Fate::Refused("BadSignature".into())]).await;
+    settle(
+        store,
+        lease,
+        2,
+        &live,
+        &[Fate::Refused("BadSignature".into())],
+    )
+    .await;
     let verdicts = accept(store, &[run]).await;
     assert!(matches!(&verdicts[0], Verdict::Known(status) if status.state == RunState::Refused));
 }
@@ -365,7 +477,10 @@ async fn buried(scratch: Scratch) {
     // Nothing that is said of the dead batch touches the run any more.
     settle(store, lease, 3, &live, &[Fate::Refused("Gap".into())]).await;
     let run = device_run(store, &next).await;
-    assert_eq!(store.status(&run).await.unwrap().unwrap().state, RunState::Submitted);
+    assert_eq!(
+        store.status(&run).await.unwrap().unwrap().state,
+        RunState::Submitted
+    );
 }
 
 async fn rolled_back(scratch: Scratch) {
@@ -377,7 +492,11 @@ async fn rolled_back(scratch: Scratch) {
     for nonce in 0..3 {
         accept(store, &[candidate(device.checked(1), genesis)]).await;
         let live = batch(store, lease, nonce).await;
-        let fate = if nonce == 2 { Fate::Refused("Gap".into()) } else { Fate::Registered };
+        let fate = if nonce == 2 {
+            Fate::Refused("Gap".into())
+        } else {
+            Fate::Registered
+        };
         settle(store, lease, nonce + 1, &live, &[fate]).await;
         batches.push(live);
     }
@@ -393,7 +512,14 @@ async fn rolled_back(scratch: Scratch) {
         let run = device_run(store, batch).await;
         states.push(store.status(&run).await.unwrap().unwrap().state);
     }
-    assert_eq!(states, [RunState::Finalised, RunState::Submitted, RunState::Submitted]);
+    assert_eq!(
+        states,
+        [
+            RunState::Finalised,
+            RunState::Submitted,
+            RunState::Submitted
+        ]
+    );
     settle(store, lease, 2, &live[1], &[Fate::Registered]).await;
 }
 
@@ -421,7 +547,10 @@ async fn export_resumes(scratch: Scratch) {
     assert_eq!(entries, expected);
     assert_eq!(exported[0].signature, uploads[0].signature);
     assert_eq!(exported[0].received_at, 1_000_000);
-    let other_study = ExportQuery { after: 0, study: Some(5) };
+    let other_study = ExportQuery {
+        after: 0,
+        study: Some(5),
+    };
     assert!(store.export(other_study).await.unwrap().is_empty());
 }
 
@@ -429,9 +558,15 @@ async fn auditors(scratch: Scratch) {
     let store = &scratch.store;
     let credential = store.add_auditor("eva").await.unwrap().unwrap();
     assert!(store.add_auditor("eva").await.unwrap().is_none());
-    assert_eq!(store.auditor(&credential).await.unwrap().as_deref(), Some("eva"));
+    assert_eq!(
+        store.auditor(&credential).await.unwrap().as_deref(),
+        Some("eva")
+    );
     assert_eq!(store.auditor("mhealth-auditor-00").await.unwrap(), None);
-    assert_eq!(store.auditors().await.unwrap(), [("eva".to_owned(), 1_000_000)]);
+    assert_eq!(
+        store.auditors().await.unwrap(),
+        [("eva".to_owned(), 1_000_000)]
+    );
     let (kept,): (Vec<u8>,) = sqlx::query_as("SELECT credential FROM auditors")
         .fetch_one(store.database().pool())
         .await

@@ -54,7 +54,10 @@ impl FakeChain {
         let mut state = State::default();
         state.blocks.push(block(0, 0, Hash([0; 32]), Vec::new()));
         state.before.push(Default::default());
-        Self { state: Arc::new(Mutex::new(state)), finalised: Arc::new(watch::Sender::new(0)) }
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            finalised: Arc::new(watch::Sender::new(0)),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -64,13 +67,19 @@ impl FakeChain {
     fn present(&self) -> Result<MutexGuard<'_, State>, Error> {
         let state = self.state();
         match state.away {
-            true => Err(Error::Unreachable { url: String::new(), reason: "away".into() }),
+            true => Err(Error::Unreachable {
+                url: String::new(),
+                reason: "away".into(),
+            }),
             false => Ok(state),
         }
     }
 
     pub(super) fn enrol(&self, device: u32, genesis: Head) {
-        let registered = Registered { genesis: genesis.hash, links: Vec::new() };
+        let registered = Registered {
+            genesis: genesis.hash,
+            links: Vec::new(),
+        };
         self.state().devices.entry(device).or_insert(registered);
     }
 
@@ -84,8 +93,15 @@ impl FakeChain {
     pub(super) fn head(&self, device: u32) -> Head {
         let state = self.state();
         let registered = &state.devices[&device];
-        let hash = registered.links.last().copied().unwrap_or(registered.genesis);
-        Head { length: registered.links.len() as u64, hash }
+        let hash = registered
+            .links
+            .last()
+            .copied()
+            .unwrap_or(registered.genesis);
+        Head {
+            length: registered.links.len() as u64,
+            hash,
+        }
     }
 
     pub(super) fn refuse(&self, run: Hash, reason: RefusalReason) {
@@ -127,7 +143,11 @@ impl FakeChain {
 
     /// How often a run stands in a block.
     pub(super) fn submissions(&self, run: Hash) -> usize {
-        self.state().included.iter().filter(|included| **included == run).count()
+        self.state()
+            .included
+            .iter()
+            .filter(|included| **included == run)
+            .count()
     }
 
     /// Makes a block of what is in the pool, and finalises it.
@@ -137,18 +157,30 @@ impl FakeChain {
         state.before.push(before);
         let number = state.blocks.len() as u64;
         let mut extrinsics = Vec::new();
-        while let Some(bytes) = { let nonce = state.nonce; state.pool.remove(&nonce) } {
+        while let Some(bytes) = {
+            let nonce = state.nonce;
+            state.pool.remove(&nonce)
+        } {
             state.nonce += 1;
             let index = extrinsics.len() as u32 + 1;
             let events = state.apply(&bytes);
-            let effect = (!state.drop_events).then_some(Effect { result: Ok(()), events });
-            extrinsics.push(FinalisedExtrinsic { index, hash: H256(hash_of(&bytes)), effect });
+            let effect = (!state.drop_events).then_some(Effect {
+                result: Ok(()),
+                events,
+            });
+            extrinsics.push(FinalisedExtrinsic {
+                index,
+                hash: H256(hash_of(&bytes)),
+                effect,
+            });
         }
         let nonce = state.nonce;
         state.pool.retain(|other, _| *other >= nonce);
         let parent = Hash(state.blocks.last().unwrap().hash.0);
         let history = state.history;
-        state.blocks.push(block(number, history, parent, extrinsics));
+        state
+            .blocks
+            .push(block(number, history, parent, extrinsics));
         drop(state);
         self.finalised.send_replace(number);
     }
@@ -188,7 +220,12 @@ impl State {
             };
             if let Some(reason) = reason {
                 let (device, sequence) = (run.device, run.sequence);
-                events.push(ChainEvent::RunRefused { position, device, sequence, reason });
+                events.push(ChainEvent::RunRefused {
+                    position,
+                    device,
+                    sequence,
+                    reason,
+                });
             } else if run.sequence + links.len() as u64 - 1 <= length {
                 events.push(ChainEvent::RunAlreadyRecorded {
                     device: run.device,
@@ -275,14 +312,20 @@ impl Ledger for FakeChain {
         Box::pin(async move {
             let state = self.present()?;
             let block = state.blocks.last().unwrap();
-            Ok(BlockRef { number: block.number, hash: Hash(block.hash.0) })
+            Ok(BlockRef {
+                number: block.number,
+                hash: Hash(block.hash.0),
+            })
         })
     }
 
     fn block_hash(&self, number: u64) -> Answer<'_, Option<Hash>> {
         Box::pin(async move {
             let state = self.present()?;
-            Ok(state.blocks.get(number as usize).map(|block| Hash(block.hash.0)))
+            Ok(state
+                .blocks
+                .get(number as usize)
+                .map(|block| Hash(block.hash.0)))
         })
     }
 
@@ -290,9 +333,14 @@ impl Ledger for FakeChain {
         Box::pin(async move {
             let state = self.present()?;
             let number = state.blocks.iter().position(|block| block.hash.0 == hash.0);
-            let number = number.ok_or(Error::UnknownBlock { block: hash.to_string() })?;
+            let number = number.ok_or(Error::UnknownBlock {
+                block: hash.to_string(),
+            })?;
             // What stands before the next block stands after this one.
-            Ok(state.before.get(number + 1).map_or(state.nonce, |before| before.0))
+            Ok(state
+                .before
+                .get(number + 1)
+                .map_or(state.nonce, |before| before.0))
         })
     }
 
@@ -305,9 +353,16 @@ impl Ledger for FakeChain {
             let mut state = self.present()?;
             let birth = state.blocks.len() as u64 - 1;
             let bytes = rand::random::<[u8; 16]>().to_vec();
-            state.signed.insert(bytes.clone(), (nonce, birth + ERA, runs));
+            state
+                .signed
+                .insert(bytes.clone(), (nonce, birth + ERA, runs));
             let hash = H256(hash_of(&bytes));
-            Ok(SignedTransaction { bytes: bytes.into(), hash, birth, death: birth + ERA })
+            Ok(SignedTransaction {
+                bytes: bytes.into(),
+                hash,
+                birth,
+                death: birth + ERA,
+            })
         })
     }
 
@@ -319,10 +374,16 @@ impl Ledger for FakeChain {
             if nonce < state.nonce {
                 return Ok(Handed::Refused(PoolRefusal::Stale));
             }
-            assert!((state.blocks.len() as u64) < death, "expired bytes were sent");
+            assert!(
+                (state.blocks.len() as u64) < death,
+                "expired bytes were sent"
+            );
             if !state.swallow {
                 let before = state.pool.insert(nonce, transaction.to_vec());
-                assert!(before.is_none_or(|before| before == transaction), "two for one nonce");
+                assert!(
+                    before.is_none_or(|before| before == transaction),
+                    "two for one nonce"
+                );
             }
             Ok(Handed::Taken)
         })
@@ -337,7 +398,9 @@ impl Ledger for FakeChain {
                 Ok(state) => state.blocks.get(next as usize).cloned(),
                 Err(error) => return Some((Err(error), (chain.clone(), finalised, next))),
             };
-            let block = block.ok_or(Error::UnknownBlock { block: next.to_string() });
+            let block = block.ok_or(Error::UnknownBlock {
+                block: next.to_string(),
+            });
             let after = if block.is_ok() { next + 1 } else { next };
             Some((block, (chain, finalised, after)))
         })
@@ -345,7 +408,12 @@ impl Ledger for FakeChain {
     }
 }
 
-fn block(number: u64, history: u8, parent: Hash, extrinsics: Vec<FinalisedExtrinsic>) -> FinalisedBlock {
+fn block(
+    number: u64,
+    history: u8,
+    parent: Hash,
+    extrinsics: Vec<FinalisedExtrinsic>,
+) -> FinalisedBlock {
     let mut hash = [history; 32];
     hash[..8].copy_from_slice(&number.to_be_bytes());
     FinalisedBlock {
@@ -364,10 +432,14 @@ fn hash_of(bytes: &[u8]) -> [u8; 32] {
 
 fn links(run: &Run) -> Vec<Hash> {
     let mut previous = hashchain::LinkHash(run.previous.0);
-    let links = run.entries.iter().zip(run.sequence..).map(|(entry, sequence)| {
-        let (digest, tag) = (entry.digest.0.into(), entry.tag.0.into());
-        previous = hashchain::link::<hashchain::Native>(sequence, &previous, &digest, &tag);
-        Hash(previous.0)
-    });
+    let links = run
+        .entries
+        .iter()
+        .zip(run.sequence..)
+        .map(|(entry, sequence)| {
+            let (digest, tag) = (entry.digest.0.into(), entry.tag.0.into());
+            previous = hashchain::link::<hashchain::Native>(sequence, &previous, &digest, &tag);
+            Hash(previous.0)
+        });
     links.collect()
 }
