@@ -60,7 +60,9 @@ pub async fn enrol_all<C: Chain>(
         for (device, verdict) in devices.iter().zip(verdicts) {
             match verdict {
                 // Stops the device when the chain has other terms than this file.
-                Ok(found) => drop(identify(store, device, Some(found))?),
+                Ok(found) => {
+                    identify(store, device, Some(found))?;
+                }
                 Err(refusal) => refused.push(Refused {
                     device: device.key,
                     sequence: 0,

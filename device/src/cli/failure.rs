@@ -4,8 +4,9 @@
 use std::{fmt, process::ExitCode};
 
 use mhealth_device::{
-    chain::ChainFault,
+    chain::{ChainFault, ChainRefusal},
     cohort::{csv::CsvError, intake::IntakeError, participants::ParticipantsError},
+    store::FreezeReason,
     sync::SyncError,
     Error,
 };
@@ -14,7 +15,7 @@ use mhealth_device::{
 pub(crate) const REFUSED: u8 = 1;
 /// The input is wrong.
 const INPUT: u8 = 2;
-/// The node does not answer.
+/// The node or the servers do not answer.
 const UNREACHABLE: u8 = 3;
 /// The wrong chain, or the wrong study.
 const OTHER_CHAIN: u8 = 4;
@@ -45,6 +46,33 @@ impl Failure {
             code: code.into(),
             message: message.into(),
             exit: OTHER_CHAIN,
+        }
+    }
+
+    /// It did not happen yet, and may when the same command is run again.
+    pub(crate) fn away(code: &str, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+            exit: UNREACHABLE,
+        }
+    }
+
+    /// The chain or a server refused it.
+    pub(crate) fn refused(refusal: &ChainRefusal) -> Self {
+        Self {
+            code: refusal.code.clone(),
+            message: refusal.message.clone(),
+            exit: REFUSED,
+        }
+    }
+
+    /// The device was stopped.
+    pub(crate) fn stopped(reason: FreezeReason) -> Self {
+        Self {
+            code: reason.code().into(),
+            message: reason.to_string(),
+            exit: REFUSED,
         }
     }
 
@@ -85,7 +113,8 @@ impl From<ChainFault> for Failure {
     fn from(fault: ChainFault) -> Self {
         let exit = match fault.code.as_str() {
             "wrong_chain" | "incompatible_runtime" | "chain_went_back" => OTHER_CHAIN,
-            "bad_url" | "bad_secret" | "no_enroller" => INPUT,
+            "bad_url" | "bad_secret" | "no_enroller" | "too_few_relays" => INPUT,
+            "relays_disagree" => REFUSED,
             _ => UNREACHABLE,
         };
         Self {

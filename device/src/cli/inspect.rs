@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `status` and `check`.
+//! `status` and `sync`.
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
 use mhealth_device::{
-    direct::Direct,
     store::DeviceRecord,
     sync::{sync_all, Standing},
     PublicKey, Store, SystemClock,
 };
 
-use super::{failure::REFUSED, Check, Failure, Status};
+use super::{failure::REFUSED, Failure, Status, Sync};
 
 pub(super) fn status(options: &Status) -> Result<ExitCode, Failure> {
     let store = open(&options.state, options.device.as_ref())?;
     let terms = store.terms();
     println!("chain 0x{} study {}", hex::encode(terms.chain), terms.study);
+    let servers = store.servers()?;
+    if let Some(authentication) = servers.authentication {
+        println!("authentication server {authentication}");
+        for relay in servers.relays {
+            println!("relay {relay}");
+        }
+    }
     for device in store.devices()? {
         println!("{}", line(&device));
     }
@@ -51,13 +57,9 @@ fn line(device: &DeviceRecord) -> String {
     )
 }
 
-pub(super) async fn check(options: &Check) -> Result<ExitCode, Failure> {
+pub(super) async fn sync(options: &Sync) -> Result<ExitCode, Failure> {
     let store = open(&options.state, options.device.as_ref())?;
-    if let Some(genesis) = options.node.genesis {
-        store.expect_chain(&genesis)?;
-    }
-    let genesis = Some(store.terms().chain);
-    let chain = Direct::connect(&options.node.url, genesis, options.node.patience()).await?;
+    let chain = options.way.connect(&store).await?;
     let (mut level, mut behind, mut unenrolled, mut stopped) = (0, 0, 0, 0);
     let standings = sync_all(&store, &chain).await?;
     for (device, standing) in &standings {
@@ -88,7 +90,7 @@ pub(super) async fn check(options: &Check) -> Result<ExitCode, Failure> {
     })
 }
 
-fn open(state: &Path, device: Option<&PublicKey>) -> Result<Store, Failure> {
+pub(super) fn open(state: &Path, device: Option<&PublicKey>) -> Result<Store, Failure> {
     let store = Store::open(state, Arc::new(SystemClock))?;
     if let Some(device) = device {
         store.expect_device(device)?;

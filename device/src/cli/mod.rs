@@ -3,21 +3,27 @@
 
 mod failure;
 mod inspect;
+mod phone;
+mod register;
 mod simulate;
+mod way;
 
-use std::{path::PathBuf, process::ExitCode, str::FromStr, time::Duration};
+use std::{path::PathBuf, process::ExitCode, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use mhealth_chain_client::Patience;
 use mhealth_device::PublicKey;
 use time::{macros::format_description, Date};
+use zeroize::Zeroizing;
 
 pub(crate) use failure::Failure;
+use way::{Drive, Way};
 
-/// A patient's device of mHealth Chain, in the direct form: it talks to a node of the chain itself.
+/// A patient's device of mHealth Chain.
 ///
 /// A device seals each record into an envelope, chains it by hash with a secret that only the device has, makes that
-/// durable, and registers the digest on the chain. The data stay in the state file.
+/// durable, and only then sends anything. Through servers (--auth, --relay) relays keep the envelopes and register their
+/// digests on the chain; in the direct form (--node) the device registers the digests itself and the data stay in its
+/// state file.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
@@ -28,24 +34,29 @@ pub(crate) struct Arguments {
 const EXIT_CODES: &str = "\
 Exit codes:
   0  everything is as it should be: all entries are finalised, all heads are equal
-  1  something was refused, or a head is not the chain's; nothing is lost
+  1  something was refused, or a head is not the chain's, or relays contradict each other; nothing is lost
   2  the command line or the input file is wrong
-  3  the node cannot be reached, or did not answer in time; run the same command again
-  4  the node belongs to another chain, or the study does not exist there
+  3  node or servers cannot be reached, or did not do it in time; run the same command again
+  4  another chain, another study, or none of this number
   5  the state file or the participants' key file cannot be used
 Messages begin with error[code]; the codes do not change between versions. Logs: RUST_LOG=info.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Simulate(Box<Simulate>),
+    Enrol(Box<phone::Enrol>),
+    Seal(phone::Seal),
+    Upload(Box<phone::Upload>),
+    #[command(visible_alias = "check")]
+    Sync(Box<Sync>),
     Status(Status),
-    Check(Check),
+    Simulate(Box<Simulate>),
 }
 
 /// Plays a cohort: takes nights from a file or makes them up, one device a participant, one entry a night, and
-/// registers them on the chain.
+/// registers them on the chain, directly (--node) or through servers (--auth, --relay).
 ///
-/// Can be killed at any point and started again with the same arguments: no night is lost or sealed twice. The last
+/// Through servers a line of figures comes first: `uploads= repeated= seconds= uploads_per_s= entries_per_s=` and the
+/// times to a relay's 202 and to finality. Can be killed at any point and started again with the same arguments: no night is lost or sealed twice. The last
 /// line reads `devices= entries= duplicates= finalised= refused=`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
@@ -67,22 +78,34 @@ pub(crate) struct Simulate {
     #[arg(long, value_name = "YYYY-MM-DD", default_value = "2026-01-05", value_parser = date)]
     start: Date,
     #[command(flatten)]
-    node: Node,
+    way: Way,
+    /// Have the enrolment codes of a cohort issued with this admin credential of the authentication server. Better given
+    /// in the environment than on the command line.
+    #[arg(
+        long,
+        visible_alias = "admin",
+        value_name = "CREDENTIAL",
+        env = "MHEALTH_ADMIN",
+        hide_env_values = true
+    )]
+    admin_credential: Option<Secret>,
+    #[command(flatten)]
+    drive: Drive,
     /// Keep the devices' keys, ratchets and entries in this file. It is made when it is not there.
     #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
     state: PathBuf,
     /// The study to enrol in.
     #[arg(long, value_name = "N", default_value_t = 0)]
     study: u32,
-    /// Enrol new devices with the account of this secret URI, which must be an authentication server of the study. On a
-    /// development chain this is //Charlie when left out. Better given in the environment than on the command line.
+    /// In the direct form: enrol new devices with the account of this secret URI, which must be an authentication server
+    /// of the study. On a development chain this is //Charlie when left out. Better given in the environment than on the command line.
     #[arg(
         long,
         value_name = "SECRET-URI",
         env = "MHEALTH_ENROL_WITH",
         hide_env_values = true
     )]
-    enrol_with: Option<SecretUri>,
+    enrol_with: Option<Secret>,
     /// Send at most this many entries in one run.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
     run_length: u32,
@@ -116,50 +139,22 @@ pub(crate) struct Status {
     device: Option<PublicKey>,
 }
 
-/// Compares the head of every device of a state file with the one that the chain has finalised.
+/// Compares the head of every device of a state file with the one that the chain has finalised, as a node or relays
+/// tell it.
 ///
 /// Marks what turns out to be finalised, and stops devices whose head is not theirs any more. The last line reads
 /// `devices= level= behind= unenrolled= stopped=`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
-pub(crate) struct Check {
+pub(crate) struct Sync {
     #[command(flatten)]
-    node: Node,
+    way: Way,
     /// The state file.
     #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
     state: PathBuf,
     /// Fail unless the file holds the device with this public key.
     #[arg(long, value_name = "KEY", value_parser = public_key)]
     device: Option<PublicKey>,
-}
-
-/// Which node.
-#[derive(Debug, Args)]
-struct Node {
-    /// WebSocket address of a node.
-    #[arg(
-        long = "node",
-        value_name = "URL",
-        default_value = "ws://127.0.0.1:9944"
-    )]
-    url: String,
-    /// Hash of the chain's genesis block; any other chain is refused. A state file remembers its own.
-    #[arg(long, value_name = "HASH", value_parser = hash)]
-    genesis: Option<[u8; 32]>,
-    /// Wait this long for a node that is not there or went away, and for the next finalised block, before giving up.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    patience: u64,
-}
-
-impl Node {
-    fn patience(&self) -> Patience {
-        let patience = Duration::from_secs(self.patience);
-        Patience {
-            connect: patience,
-            reconnect: patience,
-            ..Patience::default()
-        }
-    }
 }
 
 /// Form of an envelope.
@@ -171,29 +166,38 @@ enum EnvelopeForm {
     Hpke,
 }
 
-/// Names the secret of an account. Never shown.
+/// The secret of an account, a credential or a code. Never shown.
 #[derive(Clone)]
-struct SecretUri(String);
+struct Secret(Zeroizing<String>);
 
-impl FromStr for SecretUri {
-    type Err = std::convert::Infallible;
-
-    fn from_str(uri: &str) -> Result<Self, Self::Err> {
-        Ok(Self(uri.to_owned()))
+impl Secret {
+    fn expose(&self) -> &str {
+        &self.0
     }
 }
 
-impl std::fmt::Debug for SecretUri {
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(secret: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(secret.trim().to_owned())))
+    }
+}
+
+impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SecretUri(redacted)")
+        f.write_str("Secret(redacted)")
     }
 }
 
 pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.command {
-        Command::Simulate(options) => simulate::simulate(&options).await,
+        Command::Enrol(options) => phone::enrol(&options).await,
+        Command::Seal(options) => phone::seal(&options),
+        Command::Upload(options) => phone::upload(&options).await,
+        Command::Sync(options) => inspect::sync(&options).await,
         Command::Status(options) => inspect::status(&options),
-        Command::Check(options) => inspect::check(&options).await,
+        Command::Simulate(options) => simulate::simulate(&options).await,
     }
 }
 
@@ -225,13 +229,17 @@ mod tests {
 
     #[test]
     fn debug_of_the_arguments_shows_no_secret() {
-        let line = [
-            "mhealth-device",
+        let simulate = [
             "simulate",
-            "--enrol-with",
-            "bottom drive obey//secret",
+            "--enrol-with=bottom drive obey",
+            "--admin=bottom-drive",
+            "--auth=https://a.example",
         ];
-        let arguments = Arguments::try_parse_from(line).expect("a valid command line");
-        assert!(!format!("{arguments:?}").contains("bottom"));
+        let enrol = ["enrol", "--code=bottom-drive", "--auth=https://a.example"];
+        for line in [&simulate[..], &enrol] {
+            let line = ["mhealth-device"].iter().chain(line);
+            let arguments = Arguments::try_parse_from(line).expect("a valid command line");
+            assert!(!format!("{arguments:?}").contains("bottom"));
+        }
     }
 }

@@ -3,10 +3,9 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use indicatif::{ProgressBar, ProgressStyle};
-use mhealth_chain_client::{Account, Patience};
+use mhealth_chain_client::{Account as ChainAccount, Patience};
 use mhealth_device::{
-    chain::{Chain, ChainFault},
+    chain::Chain,
     cohort::{
         csv::{CsvError, NightRows, Survey},
         generator::Trial,
@@ -14,41 +13,77 @@ use mhealth_device::{
         participants::ParticipantKeys,
     },
     direct::Direct,
+    servers::{Address, AuthenticationServer},
     sync::{sync_all, SyncError},
-    upload::{enrol_all, upload_all, Refused},
+    upload::Refused,
     Store, SystemClock, Terms,
 };
 use rand::{rngs::StdRng, SeedableRng};
 
-use super::{failure::REFUSED, EnvelopeForm, Failure, SecretUri, Simulate};
+use super::{
+    register::{bar, kept, print_figures, provide_codes, register, report, Account},
+    way::{acquaint, Connection, Route},
+    EnvelopeForm, Failure, Simulate,
+};
 
 /// Who enrols on a development chain when nobody is named.
 const DEVELOPMENT_ENROLLER: &str = "//Charlie";
-
-/// Refusals that are shown one by one.
-const MOST_SHOWN: usize = 20;
-
-/// How often to go on after a fault that may pass, when the node itself is there.
-const ATTEMPTS: u32 = 5;
 
 pub(super) async fn simulate(options: &Simulate) -> Result<ExitCode, Failure> {
     let survey = survey(options)?;
     let (store, chain) = prepare(options).await?;
     if let Some(chain) = &chain {
-        // Compared before anything is sealed: a restored backup shows only to a device that has not sealed since.
-        sync_all(&store, chain).await?;
+        compare(&store, chain).await?;
     }
     let intake = seal(options, &store, survey.rows)?;
-    let refused = if options.offline {
+    let refusals = if options.offline {
         Vec::new()
     } else {
         let chain = match chain {
             Some(chain) => chain,
             None => reconnect(options, &store).await?,
         };
-        register(options, &store, chain).await?
+        send(options, &store, chain).await?
     };
-    report(options, &store, &survey, &intake, &refused)
+    let account = Account {
+        duplicates: survey.duplicates,
+        unsealed: intake.stopped,
+        refusals: &refusals,
+        offline: options.offline,
+    };
+    report(&store, &account)
+}
+
+/// Enrols and uploads.
+async fn send(
+    options: &Simulate,
+    store: &Store,
+    chain: Connection,
+) -> Result<Vec<Refused>, Failure> {
+    let chain = match chain {
+        Connection::Direct(direct) => {
+            Connection::Direct(match enroller(options, &direct).await? {
+                Some(account) => direct.enrolling_as(account),
+                None => direct,
+            })
+        }
+        Connection::Servers(servers) => {
+            if let Some(credential) = &options.admin_credential {
+                let keys = match options.envelope {
+                    EnvelopeForm::Plain => None,
+                    EnvelopeForm::Hpke => Some(ParticipantKeys::open(&participant_keys(options))?),
+                };
+                let provided = provide_codes(store, &servers, credential, keys.as_ref()).await;
+                provided.map_err(|failure| failure.and(&kept(store)))?;
+            }
+            Connection::Servers(servers)
+        }
+    };
+    let registered = register(store, &chain, options.run_length, true).await;
+    if let Connection::Servers(servers) = &chain {
+        print_figures(servers);
+    }
+    registered
 }
 
 /// What the source has to give, and everything that is wrong with it, before anything is sealed.
@@ -75,7 +110,7 @@ fn survey(options: &Simulate) -> Result<Survey, Failure> {
 
 /// Opens the state file, or makes it with what the chain says. A node that is not there is no reason not to seal when
 /// the file knows its terms already; `None` is given for it then.
-async fn prepare(options: &Simulate) -> Result<(Store, Option<Direct>), Failure> {
+async fn prepare(options: &Simulate) -> Result<(Store, Option<Connection>), Failure> {
     let clock = Arc::new(SystemClock);
     let known = match Store::open(&options.state, clock.clone()) {
         Ok(store) => Some(store),
@@ -83,7 +118,7 @@ async fn prepare(options: &Simulate) -> Result<(Store, Option<Direct>), Failure>
         Err(error) => return Err(error.into()),
     };
     if let Some(store) = &known {
-        if let Some(genesis) = options.node.genesis {
+        if let Some(genesis) = options.way.genesis {
             store.expect_chain(&genesis)?;
         }
         let found = store.terms().study;
@@ -105,36 +140,68 @@ async fn prepare(options: &Simulate) -> Result<(Store, Option<Direct>), Failure>
         };
         return Ok((store, None));
     }
+    match options.way.route(known.as_ref())? {
+        Route::Direct(url) => prepare_direct(options, &url, known).await,
+        Route::Servers(authentication, addresses) => {
+            let store = match known {
+                Some(store) => store,
+                None => {
+                    let terms = terms_by_server(options, authentication.clone()).await?;
+                    Store::open_or_create(&options.state, &terms, clock, &mut rng())?
+                }
+            };
+            store.set_servers(&addresses)?;
+            let drive = Some(options.drive);
+            let servers = options
+                .way
+                .servers(authentication, &addresses, *store.terms(), drive)?;
+            Ok((store, Some(Connection::Servers(servers))))
+        }
+    }
+}
+
+async fn prepare_direct(
+    options: &Simulate,
+    url: &str,
+    known: Option<Store>,
+) -> Result<(Store, Option<Connection>), Failure> {
     let genesis = known
         .as_ref()
         .map(|store| store.terms().chain)
-        .or(options.node.genesis);
+        .or(options.way.genesis);
     let patience = match known {
         Some(_) => Patience::default(), // One attempt: there will be another after sealing.
-        None => options.node.patience(),
+        None => options.way.patience_with_node(),
     };
     let patience = Patience {
         connect: patience.connect,
-        ..options.node.patience()
+        ..options.way.patience_with_node()
     };
-    let chain = match (
-        Direct::connect(&options.node.url, genesis, patience).await,
-        known,
-    ) {
+    let connected = Direct::connect(url, genesis, patience).await;
+    let direct = match (connected, known) {
         (Err(fault), Some(store)) if fault.code == "node_unreachable" => {
             tracing::warn!(error = %fault, "sealing first");
             return Ok((store, None));
         }
-        (connected, Some(store)) => return Ok((store, Some(connected?))),
+        (connected, Some(store)) => return Ok((store, Some(Connection::Direct(connected?)))),
         (connected, None) => connected?,
     };
-    let terms = terms(options, &chain).await?;
+    let study = direct
+        .study(options.study)
+        .await?
+        .ok_or_else(|| unknown_study(options))?;
+    let terms = Terms {
+        chain: direct.genesis(),
+        study: options.study,
+        auditor_key: study.auditor_key,
+    };
+    let clock = Arc::new(SystemClock);
     let store = Store::open_or_create(&options.state, &terms, clock, &mut rng())?;
-    Ok((store, Some(chain)))
+    Ok((store, Some(Connection::Direct(direct))))
 }
 
 fn offline_terms(options: &Simulate) -> Result<Terms, Failure> {
-    match (options.node.genesis, options.auditor_key) {
+    match (options.way.genesis, options.auditor_key) {
         (Some(chain), Some(auditor_key)) => Ok(Terms {
             chain,
             study: options.study,
@@ -147,24 +214,65 @@ fn offline_terms(options: &Simulate) -> Result<Terms, Failure> {
     }
 }
 
-async fn terms(options: &Simulate, chain: &Direct) -> Result<Terms, Failure> {
-    let study = chain.study(options.study).await?.ok_or_else(|| {
-        Failure::chain(
-            "unknown_study",
-            format!("The chain has no study {}.", options.study),
-        )
-    })?;
+async fn terms_by_server(options: &Simulate, server: Address) -> Result<Terms, Failure> {
+    let server = AuthenticationServer::at(
+        server,
+        options.way.patience(),
+        &options.way.certificates()?,
+        Arc::new(SystemClock),
+    )?;
+    let study = server
+        .study(options.study)
+        .await?
+        .ok_or_else(|| unknown_study(options))?;
+    if options
+        .way
+        .genesis
+        .is_some_and(|genesis| genesis != study.chain.0)
+    {
+        return Err(Failure::chain(
+            "wrong_chain",
+            format!(
+                "The authentication server serves the chain {}.",
+                study.chain
+            ),
+        ));
+    }
     Ok(Terms {
-        chain: chain.genesis(),
+        chain: study.chain.0,
         study: options.study,
-        auditor_key: study.auditor_key,
+        auditor_key: study.auditor_key.0,
     })
 }
 
-async fn reconnect(options: &Simulate, store: &Store) -> Result<Direct, Failure> {
-    let genesis = Some(store.terms().chain);
-    let connected = Direct::connect(&options.node.url, genesis, options.node.patience()).await;
-    connected.map_err(|fault| Failure::from(fault).and(&kept(store)))
+fn unknown_study(options: &Simulate) -> Failure {
+    let message = format!("The chain has no study {}.", options.study);
+    Failure::chain("unknown_study", message)
+}
+
+/// Compared before anything is sealed: a restored backup shows only to a device that has not sealed since. Servers that
+/// are away are no reason not to seal.
+async fn compare(store: &Store, chain: &Connection) -> Result<(), Failure> {
+    let compared = match chain {
+        Connection::Direct(_) => sync_all(store, chain).await,
+        Connection::Servers(servers) => match acquaint(store, servers).await {
+            Ok(true) => sync_all(store, chain).await,
+            Ok(false) => return Ok(()), // Nobody is enrolled.
+            Err(error) => Err(error),
+        },
+    };
+    match (compared, chain) {
+        (Err(SyncError::Chain(fault)), Connection::Servers(_)) if fault.passing => {
+            tracing::warn!(error = %fault, "sealing first");
+            Ok(())
+        }
+        (compared, _) => Ok(compared.map(drop)?),
+    }
+}
+
+async fn reconnect(options: &Simulate, store: &Store) -> Result<Connection, Failure> {
+    let connected = options.way.connect(store).await;
+    connected.map_err(|failure| failure.and(&kept(store)))
 }
 
 fn seal(options: &Simulate, store: &Store, rows: u64) -> Result<Intake, Failure> {
@@ -213,134 +321,15 @@ fn participant_keys(options: &Simulate) -> PathBuf {
     })
 }
 
-/// Enrols and uploads. Goes on after faults that may pass; the client itself waits for a node that went away.
-async fn register(
-    options: &Simulate,
-    store: &Store,
-    chain: Direct,
-) -> Result<Vec<Refused>, Failure> {
-    let chain = match enroller(options, &chain).await? {
-        Some(account) => chain.enrolling_as(account),
-        None => chain,
-    };
-    let mut attempt = 1;
-    loop {
-        match register_once(options, store, &chain).await {
-            Err(SyncError::Chain(fault)) if may_pass(&fault) && attempt < ATTEMPTS => {
-                tracing::warn!(error = %fault, attempt, "trying again");
-                attempt += 1;
-            }
-            Err(error) => return Err(Failure::from(error).and(&kept(store))),
-            Ok(refused) => return Ok(refused),
-        }
-    }
-}
-
-async fn register_once(
-    options: &Simulate,
-    store: &Store,
-    chain: &Direct,
-) -> Result<Vec<Refused>, SyncError> {
-    let totals = store.totals()?;
-    let enrolling = bar("enrolling", totals.devices - totals.enrolled);
-    let mut refused = enrol_all(store, chain, |devices| enrolling.inc(devices as u64)).await?;
-    enrolling.finish_and_clear();
-    let registering = bar("registering", totals.entries);
-    registering.set_position(totals.finalised);
-    let uploaded = upload_all(store, chain, options.run_length, |entries| {
-        registering.inc(entries)
-    });
-    refused.extend(uploaded.await?);
-    registering.finish_and_clear();
-    Ok(refused)
-}
-
-/// Faults that the client does not sit out itself.
-fn may_pass(fault: &ChainFault) -> bool {
-    fault.passing && !["node_unreachable", "chain_stalled"].contains(&fault.code.as_str())
-}
-
-async fn enroller(options: &Simulate, chain: &Direct) -> Result<Option<Account>, Failure> {
-    if let Some(SecretUri(uri)) = &options.enrol_with {
-        return Ok(Some(Account::from_secret_uri(uri)?));
+async fn enroller(options: &Simulate, chain: &Direct) -> Result<Option<ChainAccount>, Failure> {
+    if let Some(secret) = &options.enrol_with {
+        return Ok(Some(ChainAccount::from_secret_uri(secret.expose())?));
     }
     let kind: serde_json::Value = chain.client().request("system_chainType", &[]).await?;
     Ok(match kind.as_str() {
-        Some("Development" | "Local") => Some(Account::from_secret_uri(DEVELOPMENT_ENROLLER)?),
+        Some("Development" | "Local") => Some(ChainAccount::from_secret_uri(DEVELOPMENT_ENROLLER)?),
         _ => None,
     })
-}
-
-fn kept(store: &Store) -> String {
-    match store.totals() {
-        Ok(totals) => format!(
-            "{} entries are sealed and kept in {}; run the same command again to send them.",
-            totals.entries - totals.finalised,
-            store.path().display()
-        ),
-        Err(error) => error.to_string(),
-    }
-}
-
-fn report(
-    options: &Simulate,
-    store: &Store,
-    survey: &Survey,
-    intake: &Intake,
-    refusals: &[Refused],
-) -> Result<ExitCode, Failure> {
-    let devices = store.devices()?;
-    for device in devices.iter().filter(|device| device.frozen.is_some()) {
-        if let Some(reason) = device.frozen {
-            eprintln!("error[{}]: device {}: {reason}", reason.code(), device.key);
-        }
-    }
-    for Refused {
-        device,
-        sequence,
-        refusal,
-    } in refusals.iter().take(MOST_SHOWN)
-    {
-        let what = match sequence {
-            0 => "its enrolment".into(),
-            first => format!("its run from entry {first} on"),
-        };
-        eprintln!(
-            "error[{}]: device {device}: {what}: {}",
-            refusal.code, refusal.message
-        );
-    }
-    let totals = store.totals()?;
-    let not_enrolled: u64 = devices
-        .iter()
-        .filter(|device| {
-            refusals
-                .iter()
-                .any(|r| r.sequence == 0 && r.device == device.key)
-        })
-        .map(|device| device.queued())
-        .sum();
-    let refused = totals.refused + not_enrolled + intake.stopped;
-    println!(
-        "devices={} entries={} duplicates={} finalised={} refused={refused}",
-        totals.devices, totals.entries, survey.duplicates, totals.finalised,
-    );
-    let complete = refused == 0 && (options.offline || totals.finalised == totals.entries);
-    Ok(if complete {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(REFUSED)
-    })
-}
-
-/// A progress bar; hides itself when standard error is no terminal.
-fn bar(what: &'static str, length: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg:12} [{bar:40}] {pos}/{len} {eta}")
-        .expect("the template is valid; qed")
-        .progress_chars("=> ");
-    ProgressBar::new(length)
-        .with_style(style)
-        .with_message(what)
 }
 
 fn rng() -> StdRng {

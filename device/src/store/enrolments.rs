@@ -41,14 +41,16 @@ pub struct ServerAddresses {
     pub authentication: Option<String>,
     /// Base addresses of the relays, as configured; none when the authentication server is to name them.
     pub relays: Vec<String>,
+    /// Whether relays chain bare records on the devices' behalf. Then heads on the chain are not the devices' own.
+    pub bare_records: bool,
 }
 
 impl Store {
-    /// Keeps the code that a device will redeem, so that a device that is killed can ask again.
-    pub fn set_code(&self, id: LocalId, code: &EnrolmentCode) -> Result<(), Error> {
+    /// Keeps the code that a device will redeem, so that a device that is killed can ask again; or (`None`) forgets it.
+    pub fn set_code(&self, id: LocalId, code: Option<&EnrolmentCode>) -> Result<(), Error> {
         self.connection
             .prepare_cached("UPDATE device SET code = ?2 WHERE id = ?1")
-            .and_then(|mut update| update.execute((id.0, code.expose())))
+            .and_then(|mut update| update.execute((id.0, code.map(EnrolmentCode::expose))))
             .map(drop)
             .map_err(|e| self.failed(e))
     }
@@ -81,16 +83,17 @@ impl Store {
 
     /// The servers that this file remembers.
     pub fn servers(&self) -> Result<ServerAddresses, Error> {
-        let rows: Vec<(String, String)> = self
+        let rows: Vec<(String, String, bool)> = self
             .connection
-            .prepare_cached("SELECT role, address FROM server ORDER BY rowid")
+            .prepare_cached("SELECT role, address, bare FROM server ORDER BY rowid")
             .and_then(|mut rows| {
-                rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                     .collect()
             })
             .map_err(|e| self.failed(e))?;
         let mut servers = ServerAddresses::default();
-        for (role, address) in rows {
+        for (role, address, bare) in rows {
+            servers.bare_records |= bare;
             match role.as_str() {
                 "authentication" => servers.authentication = Some(address),
                 _ => servers.relays.push(address),
@@ -106,10 +109,10 @@ impl Store {
             transaction.execute("DELETE FROM server", [])?;
             let authentication = servers.authentication.iter().map(|a| (a, "authentication"));
             let relays = servers.relays.iter().map(|relay| (relay, "relay"));
-            for row in authentication.chain(relays) {
+            for (address, role) in authentication.chain(relays) {
                 transaction.execute(
-                    "INSERT OR IGNORE INTO server (address, role) VALUES (?1, ?2)",
-                    row,
+                    "INSERT OR IGNORE INTO server (address, role, bare) VALUES (?1, ?2, ?3)",
+                    (address, role, servers.bare_records),
                 )?;
             }
             transaction.commit()

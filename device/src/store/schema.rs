@@ -79,9 +79,12 @@ CREATE TABLE copy (
     PRIMARY KEY (device, first, relay)
 ) STRICT;
 
--- Base addresses of the servers: at most one authentication server, any number of relays.
+-- Base addresses of the servers: at most one authentication server, any number of relays. `bare`: they chain bare records
+-- on the devices' behalf.
 CREATE TABLE server (
-    address  TEXT PRIMARY KEY,
-    role     TEXT NOT NULL CHECK (role IN ('authentication', 'relay'))
+    address  TEXT NOT NULL,
+    role     TEXT NOT NULL CHECK (role IN ('authentication', 'relay')),
+    bare     INTEGER NOT NULL CHECK (bare IN (0, 1)),
+    PRIMARY KEY (role, address)
 ) STRICT;
 ";

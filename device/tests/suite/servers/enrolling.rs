@@ -37,7 +37,7 @@ async fn a_device_enrols_with_its_code_which_is_erased_then() {
     let store = store_in_memory();
     let phone = device(&store, "P-1");
     store
-        .set_code(phone.id(), &code(" ABCD-EFGH\n"))
+        .set_code(phone.id(), Some(&code(" ABCD-EFGH\n")))
         .expect("kept");
     assert_eq!(
         enrol(&store, &through(settings(&office, &[], 1))).await,
@@ -58,7 +58,9 @@ async fn an_enrolment_whose_answer_was_lost_is_asked_for_again_with_identical_by
     let office = Fake::office(&world).await;
     let store = store_in_memory();
     let phone = device(&store, "P-1");
-    store.set_code(phone.id(), &code("CODE")).expect("kept");
+    store
+        .set_code(phone.id(), Some(&code("CODE")))
+        .expect("kept");
     let busy = Trouble::Refused(Code::ChainUnavailable, Some(0));
     office.trouble([
         Trouble::LostRequest,
@@ -82,7 +84,9 @@ async fn a_phone_that_was_killed_before_the_answer_enrols_with_the_code_that_it_
     let office = Fake::office(&world).await;
     let store = store_in_memory();
     let phone = device(&store, "P-1");
-    store.set_code(phone.id(), &code("CODE")).expect("kept");
+    store
+        .set_code(phone.id(), Some(&code("CODE")))
+        .expect("kept");
     let mut hasty = settings(&office, &[], 1);
     hasty.patience.give_up = Duration::ZERO;
     office.trouble([Trouble::None, Trouble::LostAnswer]);
@@ -108,10 +112,16 @@ async fn without_code_or_with_a_bad_one_a_device_is_refused_by_name() {
     let servers = through(settings(&office, &[], 1));
     let (first, second) = (device(&store, "P-1"), device(&store, "P-2"));
     assert_eq!(enrol(&store, &servers).await, ["no_code", "no_code"]);
-    store.set_code(first.id(), &code("ANOTHER")).expect("kept");
-    store.set_code(second.id(), &code("CODE")).expect("kept");
+    store
+        .set_code(first.id(), Some(&code("ANOTHER")))
+        .expect("kept");
+    store
+        .set_code(second.id(), Some(&code("CODE")))
+        .expect("kept");
     assert_eq!(enrol(&store, &servers).await, ["unknown_code"]);
-    store.set_code(first.id(), &code("CODE")).expect("kept");
+    store
+        .set_code(first.id(), Some(&code("CODE")))
+        .expect("kept");
     assert_eq!(enrol(&store, &servers).await, ["code_used"]);
 }
 
@@ -131,7 +141,9 @@ async fn a_code_for_another_predecessor_is_not_used_up() {
     let office = Fake::office(&world).await;
     let store = store_in_memory();
     let phone = device(&store, "P-1");
-    store.set_code(phone.id(), &code("CODE")).expect("kept");
+    store
+        .set_code(phone.id(), Some(&code("CODE")))
+        .expect("kept");
     assert_eq!(
         enrol(&store, &through(settings(&office, &[], 1))).await,
         ["other_terms"]
@@ -146,7 +158,9 @@ async fn a_code_for_another_predecessor_is_not_used_up() {
     };
     let participant = Participant("P-1".into());
     let phone = Device::succeeding(&store, &participant, before, &mut rng(5)).expect("made");
-    store.set_code(phone.id(), &code("CODE")).expect("kept");
+    store
+        .set_code(phone.id(), Some(&code("CODE")))
+        .expect("kept");
     assert_eq!(
         enrol(&store, &through(settings(&office, &[], 1))).await,
         [""; 0]
@@ -165,7 +179,9 @@ async fn a_code_for_another_chain_study_or_auditor_is_not_used_up() {
     for terms in others {
         let store = Store::in_memory(&terms, clock(), &mut rng(1)).expect("a store");
         let phone = device(&store, "P-1");
-        store.set_code(phone.id(), &code("CODE")).expect("kept");
+        store
+            .set_code(phone.id(), Some(&code("CODE")))
+            .expect("kept");
         let mut settings = settings(&office, &[], 1);
         settings.terms = terms;
         assert_eq!(enrol(&store, &through(settings)).await, ["other_terms"]);

@@ -76,7 +76,7 @@ proptest! {
                 }
                 let mut settings = trial.settings(evening.copies);
                 settings.patience = impatience();
-                let _ = upload_all(&*trial.store, &through(settings), evening.run_length, |_| ()).await;
+                let _ = upload_all(&trial.store, &through(settings), evening.run_length, |_| ()).await;
             }
             for relay in &trial.relays {
                 relay.set().down = false;

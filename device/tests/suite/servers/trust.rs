@@ -55,7 +55,7 @@ async fn a_restored_backup_is_told_from_a_foreign_head_through_a_relay() {
         .codes
         .insert("SECOND".into(), Default::default());
     store
-        .set_code(phone.id(), &super::code("SECOND"))
+        .set_code(phone.id(), Some(&super::code("SECOND")))
         .expect("kept");
     let servers = trial.servers(1);
     mhealth_device::upload::enrol_all(&store, &servers, |_| ())
