@@ -2,14 +2,16 @@
 
 //! The chain as the relay needs it, so that tests can put another in its place.
 
+use std::sync::OnceLock;
+
 use futures::future::BoxFuture;
-use futures::stream::{BoxStream, StreamExt};
+use futures::stream::{self, BoxStream, StreamExt};
 use mhealth_api::{BlockRef, Hash};
 use mhealth_chain_client::{
     calls, Account, ChainClient, DeviceView, EntryView, Error, FinalisedBlock, Handed, Run,
     SignedTransaction, StudyView, H256,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// For how many blocks a transaction of the relay is valid: two minutes with blocks of two seconds. After that time
 /// without it the relay knows for sure that it never will be included.
@@ -52,29 +54,47 @@ pub trait Ledger: Send + Sync + 'static {
 
 /// A real node.
 pub struct NodeLedger {
-    client: ChainClient,
+    client: OnceLock<ChainClient>,
+    genesis: Hash,
     account: Account,
     reads: Semaphore,
 }
 
 impl NodeLedger {
-    /// The chain of a node, and the relay's account.
-    pub fn new(client: ChainClient, account: Account) -> Self {
+    /// The chain with this genesis block, to which there is no connection yet. Until there is, everything that is asked
+    /// ends with [`Error::Unreachable`].
+    pub fn unconnected(genesis: Hash, account: Account) -> Self {
         Self {
-            client,
+            client: OnceLock::new(),
+            genesis,
             account,
             reads: Semaphore::new(READS),
         }
     }
 
-    async fn read(&self) -> Result<tokio::sync::SemaphorePermit<'_>, Error> {
-        self.reads.acquire().await.map_err(|_| Error::Closed)
+    /// The connection is there. The first one stays.
+    pub fn connected(&self, client: ChainClient) {
+        // A second connection is dropped.
+        let _ = self.client.set(client);
+    }
+
+    fn client(&self) -> Result<&ChainClient, Error> {
+        self.client.get().ok_or_else(|| Error::Unreachable {
+            url: "the node".to_owned(),
+            reason: "no connection was made yet".to_owned(),
+        })
+    }
+
+    async fn read(&self) -> Result<(&ChainClient, SemaphorePermit<'_>), Error> {
+        let client = self.client()?;
+        let permit = self.reads.acquire().await.map_err(|_| Error::Closed)?;
+        Ok((client, permit))
     }
 }
 
 impl Ledger for NodeLedger {
     fn genesis(&self) -> Hash {
-        Hash(self.client.genesis_hash().0)
+        self.genesis
     }
 
     fn account(&self) -> [u8; 32] {
@@ -83,9 +103,9 @@ impl Ledger for NodeLedger {
 
     fn device(&self, device: u32) -> Answer<'_, Option<(DeviceView, BlockRef)>> {
         Box::pin(async move {
-            let _read = self.read().await?;
-            let block = self.client.finalised().await?;
-            let view = self.client.at(block.hash).await?.device(device).await?;
+            let (client, _read) = self.read().await?;
+            let block = client.finalised().await?;
+            let view = client.at(block.hash).await?.device(device).await?;
             let block = BlockRef {
                 number: block.number,
                 hash: Hash(block.hash.0),
@@ -96,28 +116,28 @@ impl Ledger for NodeLedger {
 
     fn device_by_key(&self, key: [u8; 32]) -> Answer<'_, Option<u32>> {
         Box::pin(async move {
-            let _read = self.read().await?;
-            self.client.device_by_key(key).await
+            let (client, _read) = self.read().await?;
+            client.device_by_key(key).await
         })
     }
 
     fn entries(&self, device: u32, from: u64, count: u32) -> Answer<'_, Vec<EntryView>> {
         Box::pin(async move {
-            let _read = self.read().await?;
-            self.client.entries(device, from, count).await
+            let (client, _read) = self.read().await?;
+            client.entries(device, from, count).await
         })
     }
 
     fn study(&self, study: u32) -> Answer<'_, Option<StudyView>> {
         Box::pin(async move {
-            let _read = self.read().await?;
-            self.client.study(study).await
+            let (client, _read) = self.read().await?;
+            client.study(study).await
         })
     }
 
     fn finalised(&self) -> Answer<'_, BlockRef> {
         Box::pin(async move {
-            let block = self.client.finalised().await?;
+            let block = self.client()?.finalised().await?;
             Ok(BlockRef {
                 number: block.number,
                 hash: Hash(block.hash.0),
@@ -127,21 +147,21 @@ impl Ledger for NodeLedger {
 
     fn block_hash(&self, number: u64) -> Answer<'_, Option<Hash>> {
         Box::pin(async move {
-            let hash = self.client.block_hash(number).await?;
+            let hash = self.client()?.block_hash(number).await?;
             Ok(hash.map(|hash| Hash(hash.0)))
         })
     }
 
     fn nonce_after(&self, block: Hash) -> Answer<'_, u64> {
         Box::pin(async move {
-            let view = self.client.at(H256(block.0)).await?;
+            let view = self.client()?.at(H256(block.0)).await?;
             view.nonce(&self.account.id()).await
         })
     }
 
     fn best_nonce(&self) -> Answer<'_, u64> {
         Box::pin(async move {
-            let best: H256 = self.client.request("chain_getBlockHash", &[]).await?;
+            let best: H256 = self.client()?.request("chain_getBlockHash", &[]).await?;
             self.nonce_after(Hash(best.0)).await
         })
     }
@@ -149,15 +169,18 @@ impl Ledger for NodeLedger {
     fn sign(&self, runs: Vec<Run>, nonce: u64) -> Answer<'_, SignedTransaction> {
         Box::pin(async move {
             let call = calls::submit_batch(runs);
-            self.client.sign(&self.account, &call, nonce, ERA).await
+            self.client()?.sign(&self.account, &call, nonce, ERA).await
         })
     }
 
     fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, Handed> {
-        Box::pin(self.client.send(transaction))
+        Box::pin(async move { self.client()?.send(transaction).await })
     }
 
     fn follow(&self, from: u64) -> BoxStream<'static, Result<FinalisedBlock, Error>> {
-        self.client.follow_from(from).into_stream().boxed()
+        match self.client() {
+            Ok(client) => client.follow_from(from).into_stream().boxed(),
+            Err(error) => stream::iter([Err(error)]).boxed(),
+        }
     }
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use mhealth_api::Code;
+use mhealth_api::{Code, Hash};
+use mhealth_chain_client::H256;
 use mhealth_server::{
-    install_crypto, ApiError, CancellationToken, Database, Limits, Server, SharedClock, SystemClock,
+    install_crypto, ApiError, CancellationToken, ChainOptions, Database, Limits, Server,
+    SharedClock, SystemClock,
 };
 use prometheus::Registry;
 use tokio::sync::Notify;
@@ -29,6 +31,8 @@ use crate::writer::{Level, Writer};
 const COUNT: Duration = Duration::from_secs(1);
 /// How often devices are forgotten that have not sent anything.
 const FORGET: Duration = Duration::from_secs(60);
+/// How long to wait before a connection to the chain is tried once more.
+const RECONNECT: Duration = Duration::from_secs(2);
 /// How long the chain may take to answer when an operator asks whether the relay is ready.
 const READY_PATIENCE: Duration = Duration::from_secs(3);
 
@@ -38,12 +42,10 @@ pub async fn serve(options: Options, stop: CancellationToken) -> anyhow::Result<
     let clock: SharedClock = Arc::new(SystemClock);
     let database = Database::open(&options.server.database).await?;
     let store = Store::open(database, clock.clone()).await?;
-    let account = options.chain.account()?;
-    let client = tokio::select! {
-        client = options.chain.connect() => client?,
-        () = stop.cancelled() => return Ok(()),
+    let Some(node) = node(&options, &store, &stop).await? else {
+        return Ok(());
     };
-    let ledger: Arc<dyn Ledger> = Arc::new(NodeLedger::new(client, account));
+    let ledger: Arc<dyn Ledger> = node;
     store.bind_to(&ledger.genesis(), &ledger.account()).await?;
     if options.relay.issuers.is_empty() {
         tracing::warn!("no issuer is trusted, so nobody can upload: give --issuer");
@@ -136,6 +138,51 @@ pub async fn serve(options: Options, stop: CancellationToken) -> anyhow::Result<
     }
     store.database().close().await;
     served
+}
+
+/// The chain. A relay that knows its chain from its database serves at once, whether the node is there or not: devices
+/// can ask where their runs stand, and auditors can export. None if the server was told to stop.
+async fn node(
+    options: &Options,
+    store: &Store,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Arc<NodeLedger>>> {
+    let account = options.chain.account()?;
+    if let Some(genesis) = store.chain().await? {
+        let mut chain = options.chain.clone();
+        let expected = *chain.genesis.get_or_insert(H256(genesis.0));
+        anyhow::ensure!(
+            expected.0 == genesis.0,
+            "the database holds the runs of another chain, {genesis}"
+        );
+        let ledger = Arc::new(NodeLedger::unconnected(genesis, account));
+        tokio::spawn(connect(ledger.clone(), chain, stop.child_token()));
+        return Ok(Some(ledger));
+    }
+    let client = tokio::select! {
+        client = options.chain.connect() => client?,
+        () = stop.cancelled() => return Ok(None),
+    };
+    let genesis = Hash(client.genesis_hash().0);
+    let ledger = NodeLedger::unconnected(genesis, account);
+    ledger.connected(client);
+    Ok(Some(Arc::new(ledger)))
+}
+
+async fn connect(ledger: Arc<NodeLedger>, chain: ChainOptions, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            client = chain.connect() => match client {
+                Ok(client) => return ledger.connected(client),
+                Err(error) => tracing::error!(%error, "there is no connection to the chain"),
+            },
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(RECONNECT) => {}
+        }
+    }
 }
 
 /// Whether database and chain answer.

@@ -106,6 +106,15 @@ impl Store {
         Ok(())
     }
 
+    /// The chain that the database is bound to; none if it is new.
+    pub async fn chain(&self) -> Result<Option<Hash>, StoreError> {
+        let (genesis,): (Option<Vec<u8>>,) =
+            sqlx::query_as("SELECT genesis FROM relay WHERE id = 1")
+                .fetch_one(self.database.pool())
+                .await?;
+        genesis.map(hash).transpose()
+    }
+
     /// Where a run stands; none if it was never stored here.
     pub async fn status(&self, run: &Hash) -> Result<Option<RunStatus>, StoreError> {
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(

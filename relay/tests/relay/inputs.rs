@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Bad bodies and parameters: each has its code, and nothing is stored.
+
+use mhealth_api::{Base64, Hash, RunUpload};
+use serde_json::{json, Value};
+
+use crate::world::{with_envelopes, World, NIGHT};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_body_has_its_code() {
+    let world = World::start().await;
+    let mut phone = world.phone(1).await;
+    let honest = with_envelopes(&phone.run_of(2, NIGHT));
+    let token = world.token(&phone);
+    let as_json = serde_json::to_value(&honest).unwrap();
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut value = as_json.clone();
+        change(&mut value);
+        value.to_string()
+    };
+    let changed = |change: &dyn Fn(&mut RunUpload)| {
+        let mut upload = honest.clone();
+        change(&mut upload);
+        serde_json::to_string(&upload).unwrap()
+    };
+    let cases = vec![
+        ("".to_owned(), 400, "malformed_json"),
+        ("{".to_owned(), 400, "malformed_json"),
+        ("\u{feff}{}".to_owned(), 400, "malformed_json"),
+        ("[1, 2]".to_owned(), 422, "invalid_message"),
+        ("{}".to_owned(), 422, "invalid_message"),
+        (
+            with(&|value| value["colour"] = json!("red")),
+            422,
+            "invalid_message",
+        ),
+        (
+            with(&|value| value["device"] = json!(-1)),
+            422,
+            "invalid_message",
+        ),
+        (
+            with(&|value| value["device"] = json!("0")),
+            422,
+            "invalid_message",
+        ),
+        (
+            with(&|value| value["sequence"] = json!(1.5)),
+            422,
+            "invalid_message",
+        ),
+        (
+            with(&|value| value["previous"] = json!("0x00")),
+            422,
+            "invalid_message",
+        ),
+        (
+            with(&|value| value["signature"] = json!("0x")),
+            422,
+            "invalid_message",
+        ),
+        (
+            with(&|value| value["entries"][0]["envelope"] = json!("====")),
+            422,
+            "invalid_message",
+        ),
+        (
+            with(&|value| value["entries"][0]["more"] = json!(0)),
+            422,
+            "invalid_message",
+        ),
+        (changed(&|run| run.entries.clear()), 422, "empty_run"),
+        (
+            changed(&|run| run.entries = vec![run.entries[0].clone(); 257]),
+            422,
+            "run_too_long",
+        ),
+        (changed(&|run| run.sequence = 0), 422, "invalid_sequence"),
+        (
+            changed(&|run| run.sequence = u64::MAX),
+            422,
+            "invalid_sequence",
+        ),
+        (
+            changed(&|run| run.entries[1].envelope = Base64(vec![7])),
+            422,
+            "digest_mismatch",
+        ),
+        (
+            changed(&|run| run.entries[1].tag = Hash([7; 32])),
+            422,
+            "bad_signature",
+        ),
+        (
+            changed(&|run| run.signature = None),
+            422,
+            "missing_signature",
+        ),
+        (changed(&|run| run.device += 1), 403, "wrong_device"),
+        ("[".repeat(100_000), 400, "malformed_json"),
+        (" ".repeat(5 * 1024 * 1024), 413, "body_too_large"),
+    ];
+    for (body, status, code) in cases {
+        let start: String = body.chars().take(120).collect();
+        let answer = world.post_text("/v1/runs", Some(&token), body).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{start}"
+        );
+    }
+    let untyped = world.http.post(format!("{}/v1/runs", world.relay.url()));
+    let untyped = untyped.bearer_auth(&token).body("{}").send().await.unwrap();
+    assert_eq!(untyped.status(), 415);
+    assert_eq!(world.heads(phone.device()).await.relay.length, 0);
+    world.upload(&phone, &honest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_parameters_have_their_code() {
+    let world = World::start().await;
+    for (path, status, code) in [
+        ("/v1/runs/0x00", 400, "invalid_parameter"),
+        ("/v1/devices/x", 400, "invalid_parameter"),
+        ("/v1/devices/4294967296", 400, "invalid_parameter"),
+        ("/v1/keys/0xzz", 400, "invalid_parameter"),
+        ("/v1/devices/77", 404, "unknown_device"),
+        ("/v1/devices/77/head", 404, "unknown_device"),
+        ("/v1/studies/77", 404, "unknown_study"),
+        ("/v1/devices/0/entries?from=0", 400, "invalid_parameter"),
+        ("/v1/devices/0/entries?count=9999", 400, "invalid_parameter"),
+        ("/v1/devices/0/entries?colour=red", 400, "invalid_parameter"),
+        ("/v1/nothing", 404, "not_found"),
+    ] {
+        let answer = world.get(path).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (status, code),
+            "{path}"
+        );
+    }
+    let unknown = format!("/v1/runs/{}", Hash([1; 32]));
+    assert_eq!(world.get(&unknown).await.code(), "unknown_run");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_see_readiness_metrics_and_the_document() {
+    let world = World::start().await;
+    world.relay.wait_until_ready().unwrap();
+    let mut phone = world.phone(1).await;
+    let status = world.upload_new(&mut phone, 2).await;
+    world.settled(status.run).await;
+    let metrics = world.get("/metrics").await.body;
+    for line in [
+        "mhealth_relay_entries_total{outcome=\"accepted\"} 2",
+        "mhealth_relay_entries_total{outcome=\"finalised\"} 2",
+        "mhealth_relay_leading 1",
+        "mhealth_relay_finalised_after_seconds_count 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    let document: Value = world.get("/openapi.json").await.json();
+    for path in [
+        "/v1/runs",
+        "/v1/runs/{run}",
+        "/v1/records",
+        "/v1/devices/{device}",
+        "/v1/devices/{device}/head",
+        "/v1/devices/{device}/entries",
+        "/v1/keys/{key}",
+        "/v1/studies/{study}",
+        "/v1/export",
+        "/readyz",
+    ] {
+        assert!(document["paths"][path].is_object(), "{path}");
+    }
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The real relay against a real node, over real HTTP. Tokens are signed and their keys served by the tests.
+
+mod faults;
+mod inputs;
+mod issuer;
+mod pressure;
+mod tokens;
+mod uploads;
+mod world;

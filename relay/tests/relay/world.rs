@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A node, an issuer, a relay and phones.
+
+use std::time::{Duration, Instant};
+
+use mhealth_api::{
+    Base64, DeviceHeads, Hash, Key, Problem, RunEntry, RunState, RunStatus, RunUpload,
+    SignatureBytes,
+};
+use mhealth_chain_client::{Account, ChainClient, Run, Submitter};
+use mhealth_tests::node::{self, Node};
+use mhealth_tests::phone::Phone;
+use mhealth_tests::servers::{relay, Launch, RelayOptions, Server};
+use serde::de::DeserializeOwned;
+use serde::Serialize;
+use tempfile::TempDir;
+
+use crate::issuer::Issuer;
+
+/// What goes into every envelope.
+pub(crate) const NIGHT: &str = "a night";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) struct World {
+    pub(crate) relay: Server,
+    pub(crate) launch: Launch,
+    pub(crate) node: Node,
+    pub(crate) chain: ChainClient,
+    pub(crate) office: Submitter,
+    pub(crate) issuer: Issuer,
+    pub(crate) http: reqwest::Client,
+    pub(crate) study: u32,
+    _files: TempDir,
+}
+
+/// What the relay said.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) retry_after: Option<u64>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> T {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub(crate) fn problem(&self) -> Problem {
+        let problem: Problem = self.json();
+        assert_eq!(problem.status, self.status);
+        problem
+    }
+
+    pub(crate) fn code(&self) -> String {
+        self.problem().code
+    }
+}
+
+impl World {
+    /// An instant chain and a relay on SQLite.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(node::Launch::instant(), 0, |launch| launch).await
+    }
+
+    pub(crate) async fn start_with(
+        node: node::Launch,
+        study: u32,
+        change: impl FnOnce(Launch) -> Launch,
+    ) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let node = node.start().unwrap();
+        let chain = ChainClient::connect(&node.url()).await.unwrap();
+        let office = chain.submitter(Account::from_secret_uri("//Charlie").unwrap());
+        let issuer = Issuer::start().await;
+        let launch = relay(&RelayOptions {
+            study,
+            chain: node.url(),
+            account: "//Dave",
+            database: format!("sqlite:{}", files.path().join("relay.db").display()),
+            issuer: issuer.url(),
+        });
+        let launch = change(launch);
+        let relay = launch.clone().start().unwrap();
+        mhealth_server::install_crypto();
+        let http = reqwest::Client::new();
+        Self {
+            relay,
+            launch,
+            node,
+            chain,
+            office,
+            issuer,
+            http,
+            study,
+            _files: files,
+        }
+    }
+
+    pub(crate) fn genesis(&self) -> Hash {
+        Hash(self.chain.genesis_hash().0)
+    }
+
+    pub(crate) async fn phone(&self, seed: u8) -> Phone {
+        Phone::enrol(&self.office, self.study, seed).await.unwrap()
+    }
+
+    pub(crate) fn token(&self, phone: &Phone) -> String {
+        let key = Key(phone.account().public_key());
+        self.issuer.token(
+            &self
+                .issuer
+                .claims(self.genesis(), self.study, phone.device(), key),
+        )
+    }
+
+    pub(crate) async fn post(&self, path: &str, token: &str, body: &impl Serialize) -> Answer {
+        let body = serde_json::to_string(body).unwrap();
+        self.post_text(path, Some(token), body).await
+    }
+
+    pub(crate) async fn post_text(&self, path: &str, token: Option<&str>, body: String) -> Answer {
+        let mut request = self
+            .http
+            .post(format!("{}{path}", self.relay.url()))
+            .header("content-type", "application/json")
+            .body(body);
+        if let Some(token) = token {
+            request = request.bearer_auth(token);
+        }
+        answer(request).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        answer(self.http.get(format!("{}{path}", self.relay.url()))).await
+    }
+
+    pub(crate) async fn get_as(&self, path: &str, credential: &str) -> Answer {
+        answer(
+            self.http
+                .get(format!("{}{path}", self.relay.url()))
+                .bearer_auth(credential),
+        )
+        .await
+    }
+
+    /// Uploads a run, which must be stored.
+    pub(crate) async fn upload(&self, phone: &Phone, run: &RunUpload) -> RunStatus {
+        let answer = self.post("/v1/runs", &self.token(phone), run).await;
+        assert!(
+            matches!(answer.status, 200 | 202),
+            "{answer:?}\n{}",
+            self.relay.log()
+        );
+        answer.json()
+    }
+
+    /// Makes so many entries and uploads them as one run.
+    pub(crate) async fn upload_new(&self, phone: &mut Phone, entries: usize) -> RunStatus {
+        let run = with_envelopes(&phone.run_of(entries, NIGHT));
+        self.upload(phone, &run).await
+    }
+
+    pub(crate) async fn status(&self, run: Hash) -> RunStatus {
+        self.get(&format!("/v1/runs/{run}")).await.json()
+    }
+
+    pub(crate) async fn heads(&self, device: u32) -> DeviceHeads {
+        self.get(&format!("/v1/devices/{device}/head")).await.json()
+    }
+
+    /// Waits until a run is settled.
+    pub(crate) async fn settled(&self, run: Hash) -> RunStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.status(run).await;
+            if !matches!(status.state, RunState::Pending | RunState::Submitted) {
+                return status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{status:?}\n{}",
+                self.relay.log()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    pub(crate) async fn length(&self, phone: &Phone) -> u64 {
+        self.chain
+            .head(phone.device())
+            .await
+            .unwrap()
+            .unwrap()
+            .length
+    }
+}
+
+async fn answer(request: reqwest::RequestBuilder) -> Answer {
+    let answer = request.send().await.unwrap();
+    let retry_after = answer.headers().get("retry-after");
+    Answer {
+        status: answer.status().as_u16(),
+        retry_after: retry_after.and_then(|value| value.to_str().ok()?.parse().ok()),
+        body: answer.text().await.unwrap(),
+    }
+}
+
+/// A run as phones upload it, with the envelope that [`Phone::run`] digests.
+pub(crate) fn with_envelopes(run: &Run) -> RunUpload {
+    let entries = run.entries.iter().map(|entry| RunEntry {
+        digest: Hash(entry.digest.0),
+        tag: Hash(entry.tag.0),
+        envelope: Base64(NIGHT.as_bytes().to_vec()),
+    });
+    RunUpload {
+        device: run.device,
+        sequence: run.sequence,
+        previous: Hash(run.previous.0),
+        entries: entries.collect(),
+        signature: run.signature.map(SignatureBytes),
+    }
+}
