@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Everything that is known of one device, laid before the judge.
+
+use hashchain::{
+    data_digest, link, open_envelope, DataDigest, Envelope, LinkHash, Native, OpeningKey, Secret,
+    Tag,
+};
+use mhealth_api::{run_id, ExportedRun, Hash, RunState};
+
+use crate::verdict::{Content, Uncovered};
+
+/// A device and all that chain, relays and escrow say about it.
+#[derive(Debug)]
+pub struct Case {
+    /// Genesis hash of the chain.
+    pub chain: [u8; 32],
+    /// Whether the study asks for the device's signature over every run.
+    pub device_signed: bool,
+    /// The device's record on chain.
+    pub record: DeviceRecord,
+    /// Its registered entries, oldest first, as they stand in the chain's state. What has left the state is left out.
+    pub registered: Vec<RegisteredEntry>,
+    /// The runs of this device that blocks brought, in the chain's order, whatever became of them.
+    pub brought: Vec<BroughtRun>,
+    /// Whether every block was read from the device's enrolment on.
+    pub blocks_complete: bool,
+    /// The rival histories that the chain recorded.
+    pub conflicts: Vec<Conflict>,
+    /// What each relay holds of this device.
+    pub stores: Vec<RelayStore>,
+    /// The device's secret, or why there is none.
+    pub secret: SecretAccess,
+    /// Set when the participant's key was destroyed on record.
+    pub erased: bool,
+    /// Seconds since 1970 at the block of the audit; how old an unregistered run is, is counted from here.
+    pub now: Option<u64>,
+}
+
+/// What stands on chain about a device beside its entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRecord {
+    /// Its number.
+    pub device: u32,
+    /// The study that it belongs to.
+    pub study: u32,
+    /// Its Ed25519 public key, which is also its account.
+    pub key: [u8; 32],
+    /// `H("secret", S)`.
+    pub secret_commitment: [u8; 32],
+    /// The secret, sealed to the study's auditor.
+    pub escrow: Vec<u8>,
+    /// Link 0, as the chain gives it. The judge computes its own.
+    pub genesis: LinkHash,
+    /// Number of registered entries.
+    pub length: u64,
+    /// Link of the latest.
+    pub head: LinkHash,
+    /// Its state, as one word.
+    pub status: String,
+    /// The device that it goes on from.
+    pub predecessor: Option<Predecessor>,
+    /// The device that goes on from it.
+    pub successor: Option<u32>,
+    /// How many of its entries the study trusts, when it is retired.
+    pub trusted_length: Option<u64>,
+    /// The block in which it was enrolled.
+    pub enrolled_at: u64,
+}
+
+/// The device that another one goes on from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Predecessor {
+    /// Its number.
+    pub device: u32,
+    /// Its last trusted link, when that could be read.
+    pub trusted_head: Option<LinkHash>,
+}
+
+/// An entry as it stands in the chain's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegisteredEntry {
+    /// Its place in the device's hashchain, from 1.
+    pub sequence: u64,
+    /// Its data digest.
+    pub digest: DataDigest,
+    /// Its link.
+    pub link: LinkHash,
+}
+
+/// A run in an extrinsic of a finalised block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BroughtRun {
+    /// The block.
+    pub block: u64,
+    /// Place of the extrinsic in the block.
+    pub extrinsic: u32,
+    /// The account that signed the extrinsic.
+    pub submitter: [u8; 32],
+    /// Why the chain refused it, in the chain's word. None if it did not, or if its events have left the node.
+    pub refused: Option<String>,
+    /// Sequence of the first entry.
+    pub sequence: u64,
+    /// Link of the entry before the first.
+    pub previous: LinkHash,
+    /// Digest and tag of each entry.
+    pub entries: Vec<(DataDigest, Tag)>,
+    /// The device's signature over the last link.
+    pub signature: Option<[u8; 64]>,
+}
+
+/// A rival history that the chain recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conflict {
+    /// First sequence at which it was seen to differ.
+    pub sequence: u64,
+    /// The registered link there.
+    pub recorded: LinkHash,
+    /// The rival's.
+    pub rival: LinkHash,
+    /// The rival's digest, when its run carried that entry.
+    pub rival_digest: Option<DataDigest>,
+    /// Whether the device's key signed the rival.
+    pub signed: bool,
+    /// The account that brought it.
+    pub submitter: [u8; 32],
+    /// The block in which it came.
+    pub block: u64,
+}
+
+/// One relay's export, as far as it concerns this device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelayStore {
+    /// The export's name, as the person who runs the audit gave it.
+    pub name: String,
+    /// The relay's account on chain, when it is known.
+    pub account: Option<[u8; 32]>,
+    /// Whether the export was read to its end.
+    pub complete: bool,
+    /// The device's runs.
+    pub runs: Vec<HeldRun>,
+}
+
+/// A run in a relay's store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldRun {
+    /// Sequence of the first entry.
+    pub sequence: u64,
+    /// Link of the entry before the first.
+    pub previous: LinkHash,
+    /// Its entries.
+    pub entries: Vec<HeldEntry>,
+    /// The device's signature over the last link.
+    pub signature: Option<[u8; 64]>,
+    /// What the relay says became of it.
+    pub state: RunState,
+    /// Why the chain refused it, as the relay tells it.
+    pub reason: Option<String>,
+    /// When the relay stored it, in seconds since 1970.
+    pub received_at: u64,
+    /// Whether its receipt fits what it holds.
+    pub consistent: bool,
+}
+
+/// An entry in a relay's store. Of the envelope the digest is kept, not the bytes: two envelopes with one digest are the
+/// same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeldEntry {
+    /// The digest that the run names.
+    pub digest: DataDigest,
+    /// Its tag.
+    pub tag: Tag,
+    /// The digest of the bytes that the relay holds.
+    pub envelope: DataDigest,
+    /// What is known of the content.
+    pub content: Content,
+}
+
+/// The device's secret, or why there is none.
+#[derive(Debug)]
+pub enum SecretAccess {
+    /// Opened from the escrow, and compared with the commitment on chain.
+    Opened(Secret),
+    /// Not opened.
+    Closed(Uncovered),
+}
+
+impl SecretAccess {
+    /// Opens the escrow of a device with the auditor's key, if there is one.
+    pub fn open(auditor: Option<&OpeningKey>, record: &DeviceRecord) -> Self {
+        let Some(auditor) = auditor else {
+            return SecretAccess::Closed(Uncovered::NoAuditorKey);
+        };
+        let opened = hashchain::open_escrow(
+            auditor,
+            &record.key,
+            &record.secret_commitment,
+            &record.escrow,
+        );
+        match opened {
+            Ok(secret) => SecretAccess::Opened(secret),
+            Err(hashchain::OpenError::NotTheSecret) => {
+                SecretAccess::Closed(Uncovered::EscrowIsNotTheSecret)
+            }
+            Err(_) => SecretAccess::Closed(Uncovered::EscrowUndecipherable),
+        }
+    }
+}
+
+impl HeldRun {
+    /// Takes what the judge needs from a line of a relay's export.
+    pub fn from_export(
+        run: &ExportedRun,
+        device_key: &[u8; 32],
+        participant: Option<&OpeningKey>,
+    ) -> Self {
+        let previous = LinkHash(run.previous.0);
+        let entries: Vec<HeldEntry> = run
+            .entries
+            .iter()
+            .zip(run.status.sequence..)
+            .map(|(entry, sequence)| HeldEntry {
+                digest: DataDigest(entry.digest.0),
+                tag: Tag(entry.tag.0),
+                envelope: data_digest::<Native>(&entry.envelope.0),
+                content: content(&entry.envelope.0, device_key, sequence, participant),
+            })
+            .collect();
+        let parts: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.digest, entry.tag))
+            .collect();
+        let head = links(run.status.sequence, previous, &parts)
+            .last()
+            .map_or(run.previous, |head| Hash(head.0));
+        let status = &run.status;
+        let consistent = !entries.is_empty()
+            && status.entries as usize == entries.len()
+            && status.head == head
+            && status.run == run_id(status.device, status.sequence, &run.previous, &head);
+        HeldRun {
+            sequence: status.sequence,
+            previous,
+            entries,
+            signature: run.signature.map(|signature| signature.0),
+            state: status.state,
+            reason: status.reason.clone(),
+            received_at: run.received_at,
+            consistent,
+        }
+    }
+}
+
+fn content(
+    envelope: &[u8],
+    device_key: &[u8; 32],
+    sequence: u64,
+    participant: Option<&OpeningKey>,
+) -> Content {
+    match (Envelope::parse(envelope), participant) {
+        (Err(_), _) => Content::Unreadable,
+        (Ok(Envelope::Plain { .. }), _) => Content::Plain,
+        (Ok(_), None) => Content::Sealed,
+        (Ok(_), Some(key)) => match open_envelope(key, device_key, sequence, envelope) {
+            Ok(_) => Content::Opened,
+            Err(_) => Content::Unreadable,
+        },
+    }
+}
+
+/// The links of a run, oldest first. Ends early where sequences do.
+pub(crate) fn links(
+    sequence: u64,
+    previous: LinkHash,
+    entries: &[(DataDigest, Tag)],
+) -> Vec<LinkHash> {
+    let mut before = previous;
+    let mut at = Some(sequence);
+    let mut links = Vec::with_capacity(entries.len());
+    for (digest, tag) in entries {
+        let Some(sequence) = at else { break };
+        before = link::<Native>(sequence, &before, digest, tag);
+        at = sequence.checked_add(1);
+        links.push(before);
+    }
+    links
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Who is held to be at fault, and on what ground.
+//!
+//! A relay answers for what it signs: a forged entry in its extrinsic was made by the relay, or by somebody who wrote to it
+//! with a stolen authentication key. Which of the two is proved only by something that no outsider could have had.
+
+use hashchain::LinkHash;
+
+use crate::case::{BroughtRun, Case, RelayStore};
+use crate::verdict::{Ground, Maker, Party};
+
+use super::sightings::Sighting;
+use super::{key, Court};
+
+/// The party behind a relay's store.
+pub(super) fn store_party(case: &Case, store: &RelayStore) -> Party {
+    match store.account {
+        Some(account) if account != case.record.key => Party::Relay {
+            account: key(account),
+        },
+        _ => Party::RelayStore {
+            name: store.name.clone(),
+        },
+    }
+}
+
+/// The run that brought an entry to the chain: the first that was not refused, or else the first.
+pub(super) fn bringer<'a>(case: &'a Case, sighting: &Sighting) -> Option<&'a BroughtRun> {
+    let mut runs = sighting.brought.iter().map(|index| &case.brought[*index]);
+    let accepted = runs.clone().find(|run| run.refused.is_none());
+    accepted.or_else(|| runs.next())
+}
+
+/// Grounds and parties of an entry that the device's secret did not make.
+pub(super) fn forged(
+    court: &Court<'_>,
+    sequence: u64,
+    link: LinkHash,
+    sighting: &Sighting,
+) -> (Vec<Ground>, Vec<Party>) {
+    let case = court.case;
+    let signed = court.signed.contains(&(sequence, link));
+    let bringer = bringer(case, sighting);
+    if signed || bringer.is_some_and(|run| run.submitter == case.record.key) {
+        return (vec![Ground::TagFails], vec![Party::SigningKeyHolder]);
+    }
+    let Some(run) = bringer else {
+        return (vec![Ground::TagFails], held_only(court, sighting));
+    };
+    let relay = Party::Relay {
+        account: key(run.submitter),
+    };
+    if let Some(ground) = proof_against(court, sequence, sighting, run) {
+        return (vec![ground, Ground::TagFails], vec![relay]);
+    }
+    if case.device_signed && !court.walk.is_registered(sequence, link) {
+        // Relays of such a study check the signature before they accept a run. One that brings another made it, or did not
+        // check.
+        return (vec![Ground::SignatureFails, Ground::TagFails], vec![relay]);
+    }
+    (
+        vec![Ground::TagFails],
+        vec![relay, Party::AuthenticationKeyHolder],
+    )
+}
+
+/// Parties of an entry that nobody brought to the chain, but relays hold.
+fn held_only(court: &Court<'_>, sighting: &Sighting) -> Vec<Party> {
+    let stores = sighting
+        .held
+        .iter()
+        .map(|place| store_party(court.case, &court.case.stores[place.store]));
+    let mut parties: Vec<Party> = stores.chain([Party::AuthenticationKeyHolder]).collect();
+    parties.sort();
+    parties.dedup();
+    parties
+}
+
+/// What no outsider could have had, in the hands of the relay that brought a forged entry.
+fn proof_against(
+    court: &Court<'_>,
+    sequence: u64,
+    sighting: &Sighting,
+    run: &BroughtRun,
+) -> Option<Ground> {
+    let case = court.case;
+    let seen = court.sightings.at(sequence);
+    let genuine: Vec<&Sighting> = seen
+        .filter(|(link, _)| court.walk.maker(sequence, *link) == Maker::Secret)
+        .map(|(_, other)| other)
+        .collect();
+    // Tags in blocks are public. Only one that stood in no earlier block shows that the writer had the entry.
+    let unpublished = |other: &Sighting| {
+        let places = other.brought.iter().map(|index| &case.brought[*index]);
+        !places
+            .into_iter()
+            .any(|other| (other.block, other.extrinsic) < (run.block, run.extrinsic))
+    };
+    if genuine
+        .iter()
+        .any(|other| other.tag == sighting.tag && unpublished(other))
+    {
+        return Some(Ground::TagTakenFromGenuine);
+    }
+    let own = |store: &RelayStore| store.account == Some(run.submitter);
+    let position = case.stores.iter().position(own)?;
+    let in_own_store = |other: &Sighting| other.held.iter().any(|place| place.store == position);
+    if genuine.iter().any(|other| in_own_store(other)) {
+        return Some(Ground::GenuineHeldByBringer);
+    }
+    if case.stores[position].complete && !in_own_store(sighting) {
+        return Some(Ground::BroughtButNotHeld);
+    }
+    None
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The judgement of one device, from nothing but what is laid before it.
+//!
+//! The order of the checks is that of `docs/hashchain.md`, section 9. Three rules keep a check from passing silently:
+//!
+//! - The positions are counted here. They run from 1 to the length that the chain gives; an entry that is not at hand gets
+//!   a verdict like every other.
+//! - The key of a tag is derived from the position alone. No other is ever tried.
+//! - `Valid` is what is left when every check was made and none found anything. A check that could not be made leaves a
+//!   reason.
+
+mod blame;
+mod registered;
+mod rivals;
+mod sightings;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use hashchain::{escrow_commitment, genesis, Enrolment, LinkHash, Native};
+use mhealth_api::{Hash, Key};
+
+use crate::case::{Case, SecretAccess};
+use crate::verdict::{
+    Finding, Ground, JudgedConflict, JudgedEntry, Outcome, Party, Uncovered, Verdict,
+};
+
+use sightings::Sightings;
+use walk::Walk;
+
+/// How long a run may be on its way to the chain before the relay is held to have kept it back.
+pub const ON_ITS_WAY: u64 = 3_600;
+
+/// What the audit says of one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The device.
+    pub device: u32,
+    /// One verdict for every registered entry, and for every other that was seen. In order of their sequences, the
+    /// registered one first.
+    pub entries: Vec<JudgedEntry>,
+    /// What was found, the worst first.
+    pub findings: Vec<Finding>,
+    /// Rival histories, side by side with the registered one.
+    pub conflicts: Vec<JudgedConflict>,
+    /// What could not be checked of the device as a whole.
+    pub uncovered: Vec<Uncovered>,
+    /// Last entry before the first that is not the device's beyond doubt: where a replacement should go on from.
+    pub trusted_to: u64,
+    /// Its link; link 0 when there is no such entry.
+    pub trusted_head: Hash,
+}
+
+impl Judgement {
+    /// What the device adds to the audit's outcome.
+    pub fn outcome(&self) -> Outcome {
+        let entries = self.entries.iter().map(JudgedEntry::outcome);
+        let findings = self.findings.iter().map(|finding| finding.ground.outcome());
+        let uncovered = self.uncovered.iter().map(|_| Outcome::NotCovered);
+        entries
+            .chain(findings)
+            .chain(uncovered)
+            .max()
+            .unwrap_or(Outcome::Right)
+    }
+
+    /// How many entries got this verdict.
+    pub fn count(&self, verdict: Verdict) -> u64 {
+        self.entries
+            .iter()
+            .filter(|entry| entry.verdict == verdict)
+            .count() as u64
+    }
+}
+
+/// Judges one device.
+pub fn judge(case: &Case) -> Judgement {
+    let sightings = Sightings::of(case);
+    let mut notes = Notes::default();
+    let genesis = link_zero(case, &mut notes);
+    let walk = Walk::take(case, &sightings, genesis);
+    if walk.head_mismatch {
+        notes.find(Ground::HeadMismatch, vec![Party::Validators], None);
+    }
+    let signed = sightings.signed_links(&case.record.key);
+    let court = Court {
+        case,
+        sightings: &sightings,
+        walk: &walk,
+        signed: &signed,
+    };
+    let (rivals, conflicts, fork) = rivals::judge(&court, &mut notes);
+    let mut entries = registered::judge(&court, fork, &mut notes);
+    let (trusted_to, trusted_head) = trusted(case, &entries, genesis);
+    entries.extend(rivals);
+    entries.sort_by_key(|entry| (entry.sequence, !entry.registered, entry.link));
+    stores(case, &mut notes);
+    Judgement {
+        device: case.record.device,
+        entries,
+        findings: notes.findings(),
+        conflicts,
+        uncovered: notes.uncovered,
+        trusted_to,
+        trusted_head,
+    }
+}
+
+/// What the parts of the judgement share.
+struct Court<'a> {
+    case: &'a Case,
+    sightings: &'a Sightings,
+    walk: &'a Walk,
+    signed: &'a std::collections::HashSet<(u64, LinkHash)>,
+}
+
+/// Findings while they are gathered: one for each ground and set of parties.
+#[derive(Default)]
+struct Notes {
+    findings: BTreeMap<(Ground, Vec<Party>), Vec<u64>>,
+    uncovered: Vec<Uncovered>,
+}
+
+impl Notes {
+    fn find(&mut self, ground: Ground, parties: Vec<Party>, sequence: Option<u64>) {
+        let sequences = self.findings.entry((ground, parties)).or_default();
+        sequences.extend(sequence);
+    }
+
+    fn findings(&mut self) -> Vec<Finding> {
+        let gathered = std::mem::take(&mut self.findings).into_iter();
+        gathered
+            .map(|((ground, parties), sequences)| Finding {
+                ground,
+                parties,
+                sequences: ranges(sequences),
+            })
+            .collect()
+    }
+}
+
+/// Sequences as ranges, both ends included.
+fn ranges(mut sequences: Vec<u64>) -> Vec<(u64, u64)> {
+    sequences.sort_unstable();
+    sequences.dedup();
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for sequence in sequences {
+        match ranges.last_mut() {
+            Some((_, end)) if end.checked_add(1) == Some(sequence) => *end = sequence,
+            _ => ranges.push((sequence, sequence)),
+        }
+    }
+    ranges
+}
+
+/// Link 0 as it follows from the enrolment. None when it cannot be computed.
+fn link_zero(case: &Case, notes: &mut Notes) -> Option<LinkHash> {
+    let record = &case.record;
+    match &case.secret {
+        SecretAccess::Opened(_) => {}
+        SecretAccess::Closed(why) => {
+            notes.uncovered.push(why.clone());
+            if matches!(
+                why,
+                Uncovered::EscrowIsNotTheSecret | Uncovered::EscrowUndecipherable
+            ) {
+                notes.find(Ground::EscrowIsNotTheSecret, vec![Party::Device], None);
+            }
+        }
+    }
+    let predecessor = match record.predecessor {
+        None => None,
+        Some(predecessor) => match predecessor.trusted_head {
+            Some(head) => Some(head),
+            None => {
+                notes.uncovered.push(Uncovered::PredecessorNotAtHand);
+                return None;
+            }
+        },
+    };
+    let computed = genesis::<Native>(&Enrolment {
+        chain: &case.chain,
+        study: record.study,
+        device_key: &record.key,
+        predecessor,
+        secret_commitment: &record.secret_commitment,
+        escrow_commitment: &escrow_commitment::<Native>(&record.escrow),
+    });
+    if computed != record.genesis {
+        notes.find(Ground::GenesisMismatch, vec![Party::Validators], None);
+    }
+    Some(computed)
+}
+
+/// Receipts that do not fit, and exports that ended early.
+fn stores(case: &Case, notes: &mut Notes) {
+    for store in &case.stores {
+        for run in store.runs.iter().filter(|run| !run.consistent) {
+            let party = vec![blame::store_party(case, store)];
+            notes.find(Ground::ExportContradictsItself, party, Some(run.sequence));
+        }
+        if !store.complete {
+            let name = store.name.clone();
+            notes.uncovered.push(Uncovered::ExportIncomplete { name });
+        }
+    }
+    if case.stores.is_empty() && case.record.length > 0 && !sent_directly(case) {
+        notes.uncovered.push(Uncovered::NoExport);
+    }
+}
+
+/// Whether the device brought all its runs itself.
+fn sent_directly(case: &Case) -> bool {
+    !case.brought.is_empty()
+        && case
+            .brought
+            .iter()
+            .all(|run| run.submitter == case.record.key)
+}
+
+/// How far the chain is the device's beyond doubt.
+fn trusted(case: &Case, entries: &[JudgedEntry], genesis: Option<LinkHash>) -> (u64, Hash) {
+    let doubtful = |entry: &&JudgedEntry| {
+        matches!(
+            entry.verdict,
+            Verdict::Forged | Verdict::Disputed | Verdict::NotCovered
+        ) || entry.grounds.contains(&Ground::ChainContradictsItself)
+    };
+    let first = entries.iter().find(doubtful).map(|entry| entry.sequence);
+    let length = first.map_or(case.record.length, |sequence| sequence - 1);
+    let entry = entries.iter().find(|entry| entry.sequence == length);
+    let start = genesis.unwrap_or(case.record.genesis);
+    (length, entry.map_or(Hash(start.0), |entry| entry.link))
+}
+
+fn key(account: [u8; 32]) -> Key {
+    Key(account)
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A verdict for every position that the chain says is registered.
+
+use hashchain::{data_digest, Native};
+use mhealth_api::{Hash, RunState};
+
+use crate::case::{HeldEntry, RegisteredEntry, SecretAccess};
+use crate::verdict::{Content, Ground, JudgedEntry, Maker, Party, Uncovered, Verdict};
+
+use super::rivals::Fork;
+use super::sightings::Sighting;
+use super::walk::{LinkCheck, Step};
+use super::{blame, key, Court, Notes};
+
+pub(super) fn judge(court: &Court<'_>, fork: Fork, notes: &mut Notes) -> Vec<JudgedEntry> {
+    let steps = court.walk.registered.iter().zip(1..);
+    steps
+        .map(|(step, sequence)| {
+            let judged = match step.entry {
+                Some(entry) => one(court, fork, notes, step, entry),
+                None => left_state(sequence),
+            };
+            if let Some(ground) = judged.grounds.first() {
+                notes.find(*ground, judged.parties.clone(), Some(sequence));
+            }
+            judged
+        })
+        .collect()
+}
+
+fn left_state(sequence: u64) -> JudgedEntry {
+    JudgedEntry {
+        sequence,
+        link: Hash([0; 32]),
+        digest: Hash([0; 32]),
+        registered: true,
+        verdict: Verdict::NotCovered,
+        grounds: Vec::new(),
+        parties: Vec::new(),
+        uncovered: vec![Uncovered::LeftState],
+        content: Content::Absent,
+        block: None,
+        submitter: None,
+        held_by: Vec::new(),
+        received_at: None,
+    }
+}
+
+fn one(
+    court: &Court<'_>,
+    fork: Fork,
+    notes: &mut Notes,
+    step: &Step,
+    entry: RegisteredEntry,
+) -> JudgedEntry {
+    let case = court.case;
+    let sighting = court.sightings.find(entry.sequence, entry.link);
+    let bringer = sighting.and_then(|sighting| blame::bringer(case, sighting));
+    let mut sentence = Sentence::default();
+    sentence.link(step, sighting);
+    sentence.maker(court, step, entry, sighting);
+    sentence.signature(court, entry, sighting);
+    sentence.history(court, fork, step, entry);
+    let content = sentence.data(court, notes, entry, sighting);
+    let held = sighting.into_iter().flat_map(|sighting| &sighting.held);
+    JudgedEntry {
+        sequence: entry.sequence,
+        link: Hash(entry.link.0),
+        digest: Hash(entry.digest.0),
+        registered: true,
+        verdict: sentence.verdict(content),
+        grounds: sentence.grounds,
+        parties: sentence.parties,
+        uncovered: sentence.uncovered,
+        content,
+        block: bringer.map(|run| run.block),
+        submitter: bringer.map(|run| key(run.submitter)),
+        held_by: sighting.map_or_else(Vec::new, |sighting| intact(court, sighting)),
+        received_at: held
+            .map(|place| case.stores[place.store].runs[place.run].received_at)
+            .min(),
+    }
+}
+
+/// A verdict in the making. The worst is said first, and its parties are those that are named.
+#[derive(Default)]
+struct Sentence {
+    verdict: Option<Verdict>,
+    grounds: Vec<Ground>,
+    parties: Vec<Party>,
+    uncovered: Vec<Uncovered>,
+}
+
+impl Sentence {
+    fn wrong(&mut self, verdict: Verdict, grounds: Vec<Ground>, parties: Vec<Party>) {
+        if self.verdict.is_none() {
+            self.verdict = Some(verdict);
+            self.parties = parties;
+        }
+        self.grounds.extend(grounds);
+    }
+
+    fn verdict(&self, content: Content) -> Verdict {
+        match self.verdict {
+            Some(verdict) => verdict,
+            None if !self.uncovered.is_empty() => Verdict::NotCovered,
+            None if content == Content::Erased => Verdict::Erased,
+            None => Verdict::Valid,
+        }
+    }
+
+    fn link(&mut self, step: &Step, sighting: Option<&Sighting>) {
+        match step.link {
+            LinkCheck::Sound => {}
+            LinkCheck::Broken => self.wrong(
+                Verdict::Altered,
+                vec![Ground::ChainContradictsItself],
+                vec![Party::Validators],
+            ),
+            LinkCheck::NotAtHand => self.uncovered.push(match sighting {
+                Some(_) => Uncovered::PreviousNotAtHand,
+                None => Uncovered::TagNotAtHand,
+            }),
+        }
+    }
+
+    fn maker(
+        &mut self,
+        court: &Court<'_>,
+        step: &Step,
+        entry: RegisteredEntry,
+        sighting: Option<&Sighting>,
+    ) {
+        match (step.maker, &court.case.secret, sighting) {
+            (Maker::Secret, _, _) => {}
+            (Maker::NotTheSecret, _, Some(sighting)) => {
+                let (grounds, parties) = blame::forged(court, entry.sequence, entry.link, sighting);
+                self.wrong(Verdict::Forged, grounds, parties);
+            }
+            (_, SecretAccess::Closed(why), _) => self.uncovered.push(why.clone()),
+            (_, SecretAccess::Opened(_), Some(_)) => {
+                self.uncovered.push(Uncovered::PreviousNotAtHand)
+            }
+            (_, SecretAccess::Opened(_), None) => self.uncovered.push(Uncovered::TagNotAtHand),
+        }
+        self.uncovered.dedup();
+    }
+
+    fn signature(
+        &mut self,
+        court: &Court<'_>,
+        entry: RegisteredEntry,
+        sighting: Option<&Sighting>,
+    ) {
+        if !court.case.device_signed || court.signed.contains(&(entry.sequence, entry.link)) {
+            return;
+        }
+        let runs = sighting
+            .into_iter()
+            .flat_map(|sighting| sighting.brought.iter())
+            .map(|index| &court.case.brought[*index]);
+        match runs.into_iter().any(|run| run.refused.is_none()) {
+            // A block has the run that registered it, and no run there is signed as it should be: the runtime would have
+            // refused it.
+            true => self.wrong(
+                Verdict::Forged,
+                vec![Ground::SignatureFails],
+                vec![Party::Validators],
+            ),
+            false => self.uncovered.push(Uncovered::SignatureNotAtHand),
+        }
+    }
+
+    fn history(&mut self, court: &Court<'_>, fork: Fork, step: &Step, entry: RegisteredEntry) {
+        let reached = |first: Option<u64>| first.is_some_and(|first| entry.sequence >= first);
+        if step.maker != Maker::NotTheSecret {
+            if reached(fork.by_secret) {
+                let grounds = vec![Ground::TwoHistoriesBySecret];
+                self.wrong(Verdict::Disputed, grounds, vec![Party::SecretHolder]);
+            } else if reached(fork.undecided) {
+                self.wrong(Verdict::Disputed, vec![Ground::RivalUndecided], Vec::new());
+            }
+        }
+        let trusted = court.case.record.trusted_length;
+        if trusted.is_some_and(|trusted| entry.sequence > trusted) {
+            self.wrong(
+                Verdict::Disputed,
+                vec![Ground::NotTrustedByStudy],
+                Vec::new(),
+            );
+        }
+    }
+
+    /// Compares what every relay holds with what is registered, byte for byte by digest.
+    fn data(
+        &mut self,
+        court: &Court<'_>,
+        notes: &mut Notes,
+        entry: RegisteredEntry,
+        sighting: Option<&Sighting>,
+    ) -> Content {
+        let case = court.case;
+        let mut content = Content::Absent;
+        let (mut intact, mut altered, mut deleted) = (Vec::new(), Vec::new(), false);
+        for place in sighting.into_iter().flat_map(|sighting| &sighting.held) {
+            let held = &case.stores[place.store].runs[place.run].entries[place.entry];
+            if held.envelope == entry.digest {
+                intact.push(place.store);
+                content = held.content;
+            } else if case.erased && is_empty(held) {
+                deleted = true;
+            } else {
+                altered.push(place.store);
+            }
+        }
+        for store in &altered {
+            let party = blame::store_party(case, &case.stores[*store]);
+            self.wrong(Verdict::Altered, vec![Ground::EnvelopeDiffers], vec![party]);
+        }
+        self.grounds.dedup();
+        let bringer = sighting.and_then(|sighting| blame::bringer(case, sighting));
+        if !intact.is_empty() {
+            let own = case
+                .stores
+                .iter()
+                .position(|store| bringer.is_some_and(|run| store.account == Some(run.submitter)));
+            if let Some(own) = own.filter(|own| case.stores[*own].complete) {
+                let holds = sighting
+                    .is_some_and(|sighting| sighting.held.iter().any(|place| place.store == own));
+                if !holds {
+                    let party = blame::store_party(case, &case.stores[own]);
+                    notes.find(Ground::BroughtButNotHeld, vec![party], Some(entry.sequence));
+                }
+            }
+        } else if altered.is_empty() && !(case.erased && deleted) {
+            self.no_copy(court, entry, sighting);
+        }
+        match content {
+            Content::Sealed | Content::Unreadable | Content::Absent if case.erased => {
+                Content::Erased
+            }
+            content => content,
+        }
+    }
+
+    fn no_copy(&mut self, court: &Court<'_>, entry: RegisteredEntry, sighting: Option<&Sighting>) {
+        let case = court.case;
+        let bringer = sighting.and_then(|sighting| blame::bringer(case, sighting));
+        let directly = bringer.is_some_and(|run| run.submitter == case.record.key);
+        let contradicting = court.sightings.at(entry.sequence).find_map(|(_, other)| {
+            let finalised = other.held.iter().find(|place| {
+                case.stores[place.store].runs[place.run].state == RunState::Finalised
+            });
+            finalised.map(|place| &case.stores[place.store])
+        });
+        if let Some(store) = contradicting {
+            let party = blame::store_party(case, store);
+            self.wrong(
+                Verdict::Altered,
+                vec![Ground::StoreContradictsChain],
+                vec![party],
+            );
+        } else if case.erased {
+            // The participant asked for it to be gone, and it is.
+        } else if directly {
+            self.uncovered.push(Uncovered::SentDirectly);
+        } else if case.stores.is_empty() {
+            self.uncovered.push(Uncovered::NoExport);
+        } else if case.stores.iter().any(|store| !store.complete) {
+            let incomplete = case.stores.iter().filter(|store| !store.complete);
+            self.uncovered
+                .extend(incomplete.map(|store| Uncovered::ExportIncomplete {
+                    name: store.name.clone(),
+                }));
+        } else {
+            let party = bringer.map(|run| Party::Relay {
+                account: key(run.submitter),
+            });
+            self.wrong(
+                Verdict::Missing,
+                vec![Ground::HeldByNobody],
+                party.into_iter().collect(),
+            );
+        }
+    }
+}
+
+fn is_empty(held: &HeldEntry) -> bool {
+    held.envelope == data_digest::<Native>(b"")
+}
+
+/// Names of the stores that hold an entry unaltered.
+pub(super) fn intact(court: &Court<'_>, sighting: &Sighting) -> Vec<String> {
+    let mut names: Vec<String> = sighting
+        .held
+        .iter()
+        .filter(|place| {
+            let held = &court.case.stores[place.store].runs[place.run].entries[place.entry];
+            held.envelope == sighting.digest
+        })
+        .map(|place| court.case.stores[place.store].name.clone())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}

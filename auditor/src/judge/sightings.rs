@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Every entry that anybody showed, wherever it was seen, in order of its sequence.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use hashchain::{is_signed, DataDigest, LinkHash, Tag};
+
+use crate::case::{links, Case, RegisteredEntry};
+
+/// An entry that was seen somewhere. Its link binds everything in it, so the same sequence and link are the same entry.
+#[derive(Clone, Debug)]
+pub(super) struct Sighting {
+    pub(super) previous: LinkHash,
+    pub(super) digest: DataDigest,
+    pub(super) tag: Tag,
+    /// Indices of the runs in blocks that carry it.
+    pub(super) brought: Vec<usize>,
+    /// Where relays hold it.
+    pub(super) held: Vec<Place>,
+}
+
+/// A place in a relay's store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) store: usize,
+    pub(super) run: usize,
+    pub(super) entry: usize,
+}
+
+/// All sightings of a device.
+#[derive(Debug, Default)]
+pub(super) struct Sightings {
+    by_sequence: BTreeMap<(u64, LinkHash), Sighting>,
+    /// The signed ends of runs.
+    run_ends: Vec<RunEnd>,
+}
+
+/// The end of a run that carries a signature.
+#[derive(Clone, Copy, Debug)]
+struct RunEnd {
+    last: u64,
+    link: LinkHash,
+    signature: [u8; 64],
+}
+
+impl Sightings {
+    pub(super) fn of(case: &Case) -> Self {
+        let mut sightings = Sightings::default();
+        for (index, run) in case.brought.iter().enumerate() {
+            let hashes = links(run.sequence, run.previous, &run.entries);
+            sightings.end(run.sequence, &hashes, run.signature);
+            let mut previous = run.previous;
+            for ((entry, link), sequence) in run.entries.iter().zip(&hashes).zip(run.sequence..) {
+                let seen = sightings.see(sequence, *link, previous, entry.0, entry.1);
+                seen.brought.push(index);
+                previous = *link;
+            }
+        }
+        for (store, relay) in case.stores.iter().enumerate() {
+            for (run, held) in relay.runs.iter().enumerate() {
+                let parts: Vec<_> = held
+                    .entries
+                    .iter()
+                    .map(|entry| (entry.digest, entry.tag))
+                    .collect();
+                let hashes = links(held.sequence, held.previous, &parts);
+                sightings.end(held.sequence, &hashes, held.signature);
+                let mut previous = held.previous;
+                for (entry, link) in hashes.iter().enumerate() {
+                    // The sequence cannot overflow: `links` ends where sequences do.
+                    let sequence = held.sequence + entry as u64;
+                    let (digest, tag) = parts[entry];
+                    let seen = sightings.see(sequence, *link, previous, digest, tag);
+                    seen.held.push(Place { store, run, entry });
+                    previous = *link;
+                }
+            }
+        }
+        sightings
+    }
+
+    fn end(&mut self, first: u64, hashes: &[LinkHash], signature: Option<[u8; 64]>) {
+        if let (Some(link), Some(signature)) = (hashes.last(), signature) {
+            self.run_ends.push(RunEnd {
+                last: first + (hashes.len() as u64 - 1),
+                link: *link,
+                signature,
+            });
+        }
+    }
+
+    fn see(
+        &mut self,
+        sequence: u64,
+        link: LinkHash,
+        previous: LinkHash,
+        digest: DataDigest,
+        tag: Tag,
+    ) -> &mut Sighting {
+        self.by_sequence
+            .entry((sequence, link))
+            .or_insert_with(|| Sighting {
+                previous,
+                digest,
+                tag,
+                brought: Vec::new(),
+                held: Vec::new(),
+            })
+    }
+
+    pub(super) fn find(&self, sequence: u64, link: LinkHash) -> Option<&Sighting> {
+        self.by_sequence.get(&(sequence, link))
+    }
+
+    /// What was seen for one sequence.
+    pub(super) fn at(&self, sequence: u64) -> impl Iterator<Item = (LinkHash, &Sighting)> {
+        let range = (sequence, LinkHash([0; 32]))..=(sequence, LinkHash([0xff; 32]));
+        self.by_sequence
+            .range(range)
+            .map(|((_, link), sighting)| (*link, sighting))
+    }
+
+    /// The registered entries, completed: what has left the chain's state stands in blocks and stores, and each link names
+    /// the one before it, from the head on.
+    pub(super) fn registered(&self, case: &Case) -> HashMap<u64, RegisteredEntry> {
+        let length = case.record.length;
+        let in_state = case
+            .registered
+            .iter()
+            .filter(|entry| entry.sequence <= length);
+        let mut registered: HashMap<u64, RegisteredEntry> =
+            in_state.map(|entry| (entry.sequence, *entry)).collect();
+        let mut named = Some(case.record.head);
+        for sequence in (1..=length).rev() {
+            let link = registered.get(&sequence).map(|entry| entry.link).or(named);
+            let sighting = link.and_then(|link| self.find(sequence, link));
+            if let (Some(link), Some(sighting)) = (link, sighting) {
+                registered.entry(sequence).or_insert(RegisteredEntry {
+                    sequence,
+                    digest: sighting.digest,
+                    link,
+                });
+            }
+            named = sighting.map(|sighting| sighting.previous);
+        }
+        registered
+    }
+
+    /// All of them, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, LinkHash, &Sighting)> {
+        self.by_sequence
+            .iter()
+            .map(|((sequence, link), sighting)| (*sequence, *link, sighting))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_sequence.len()
+    }
+
+    /// The links that a valid signature of the device covers outside the registered chain: each run's links up to its
+    /// signed end.
+    pub(super) fn signed_links(&self, key: &[u8; 32]) -> HashSet<(u64, LinkHash)> {
+        let mut signed = HashSet::new();
+        for end in &self.run_ends {
+            if signed.contains(&(end.last, end.link)) || !is_signed(key, &end.link, &end.signature)
+            {
+                continue;
+            }
+            let (mut sequence, mut link) = (end.last, end.link);
+            // A signed link binds those before it, as far back as they were seen.
+            while signed.insert((sequence, link)) {
+                match self.find(sequence, link) {
+                    Some(sighting) if sequence > 1 => {
+                        (sequence, link) = (sequence - 1, sighting.previous);
+                    }
+                    _ => break,
+                }
+            }
+        }
+        signed
+    }
+}

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: Apache-2.0
+
+mod attacks;
+mod coverage;
+mod laws;
+mod world;

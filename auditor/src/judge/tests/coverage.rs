@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What could not be checked is said, and never passes for right.
+
+use hashchain::{LinkHash, OpeningKey};
+use mhealth_api::RunState;
+
+use super::world::World;
+use crate::case::{Predecessor, SecretAccess};
+use crate::verdict::{Content, Ground, Outcome, Party, Uncovered, Verdict};
+use crate::{judge, Case, Judgement};
+
+fn trial() -> World {
+    let mut world = World::new(true);
+    for _ in 0..3 {
+        let parcel = world.phone.record(2, "a night");
+        world.relay(0, &parcel);
+    }
+    world
+}
+
+fn not_covered(case: &Case, why: &Uncovered) -> Judgement {
+    let judgement = judge(case);
+    assert_eq!(judgement.outcome(), Outcome::NotCovered, "{judgement:?}");
+    let said = judgement
+        .entries
+        .iter()
+        .any(|entry| entry.uncovered.contains(why));
+    assert!(said, "{why:?} in {judgement:?}");
+    judgement
+}
+
+#[test]
+fn without_the_auditors_key_no_entry_is_valid() {
+    let mut case = trial().case();
+    case.secret = SecretAccess::open(None, &case.record);
+    let judgement = not_covered(&case, &Uncovered::NoAuditorKey);
+    assert_eq!(judgement.count(Verdict::NotCovered), 6);
+}
+
+#[test]
+fn an_escrow_that_does_not_open_speaks_against_the_device() {
+    let mut case = trial().case();
+    case.secret = SecretAccess::open(Some(&OpeningKey::from_bytes(&[1; 32])), &case.record);
+    let judgement = judge(&case);
+    assert_eq!(judgement.count(Verdict::NotCovered), 6);
+    assert_eq!(judgement.outcome(), Outcome::Wrong);
+    assert_eq!(judgement.findings[0].parties, [Party::Device]);
+}
+
+#[test]
+fn without_exports_or_with_half_of_one_the_data_are_not_covered() {
+    let mut world = trial();
+    world.stores[1].complete = false;
+    let mut case = world.case();
+    case.stores[0].runs.pop();
+    let why = Uncovered::ExportIncomplete { name: "eve".into() };
+    assert_eq!(not_covered(&case, &why).count(Verdict::NotCovered), 2);
+    case.stores.clear();
+    assert_eq!(
+        not_covered(&case, &Uncovered::NoExport).count(Verdict::NotCovered),
+        6
+    );
+}
+
+#[test]
+fn entries_that_left_the_state_are_found_again_in_the_blocks() {
+    let mut case = trial().case();
+    case.registered.clear();
+    let judgement = judge(&case);
+    assert_eq!(judgement.outcome(), Outcome::Right, "{judgement:?}");
+    assert_eq!(judgement.count(Verdict::Valid), 6);
+}
+
+#[test]
+fn entries_that_left_the_state_and_are_nowhere_else_are_named_one_by_one() {
+    let mut case = trial().case();
+    case.registered.drain(..4);
+    case.brought.drain(..2);
+    // The relay holds the first run only, which nothing ties to the entries after the gap.
+    case.stores[0].runs.remove(1);
+    let judgement = not_covered(&case, &Uncovered::LeftState);
+    let registered = judgement.entries.iter().filter(|entry| entry.registered);
+    let verdicts: Vec<Verdict> = registered.map(|entry| entry.verdict).collect();
+    let expected = [
+        [Verdict::NotCovered; 2],
+        [Verdict::NotCovered; 2],
+        [Verdict::NotCovered, Verdict::Valid],
+    ];
+    assert_eq!(verdicts, expected.concat());
+}
+
+#[test]
+fn without_blocks_the_relays_runs_are_enough_and_without_both_tags_are_not_at_hand() {
+    let mut case = trial().case();
+    case.brought.clear();
+    assert_eq!(judge(&case).outcome(), Outcome::Right);
+    for store in &mut case.stores {
+        store.runs.clear();
+        store.complete = false;
+    }
+    not_covered(&case, &Uncovered::TagNotAtHand);
+}
+
+#[test]
+fn a_signature_that_is_nowhere_is_not_covered_and_a_wrong_one_on_chain_is_the_validators_fault() {
+    let mut world = trial();
+    for run in &mut world.stores[0].runs {
+        run.signature = None;
+    }
+    let mut case = world.case();
+    case.brought.clear();
+    not_covered(&case, &Uncovered::SignatureNotAtHand);
+    let mut case = world.case();
+    for run in &mut case.brought {
+        run.signature = Some([5; 64]);
+    }
+    let judgement = judge(&case);
+    assert_eq!(judgement.count(Verdict::Forged), 6);
+    assert_eq!(judgement.entries[0].parties, [Party::Validators]);
+}
+
+#[test]
+fn what_the_device_sent_itself_is_held_by_no_relay() {
+    let mut world = World::new(true);
+    let parcel = world.phone.record(2, "a night");
+    world.bring(world.record.key, &parcel);
+    world.stores.clear();
+    not_covered(&world.case(), &Uncovered::SentDirectly);
+}
+
+#[test]
+fn link_zero_is_computed_and_not_believed() {
+    let mut case = trial().case();
+    case.record.study = 9;
+    let judgement = judge(&case);
+    assert!(judgement
+        .findings
+        .iter()
+        .any(|finding| finding.ground == Ground::GenesisMismatch));
+    assert_eq!(judgement.outcome(), Outcome::Wrong);
+
+    let mut case = trial().case();
+    case.record.head = LinkHash([1; 32]);
+    assert_eq!(judge(&case).findings[0].ground, Ground::HeadMismatch);
+}
+
+#[test]
+fn a_successor_whose_predecessors_head_is_not_at_hand_is_not_covered_in_its_first_link() {
+    let mut case = trial().case();
+    case.record.predecessor = Some(Predecessor {
+        device: 1,
+        trusted_head: None,
+    });
+    let judgement = judge(&case);
+    assert!(judgement
+        .uncovered
+        .contains(&Uncovered::PredecessorNotAtHand));
+    assert_eq!(judgement.entries[0].verdict, Verdict::NotCovered);
+    assert!(judgement.entries[1..]
+        .iter()
+        .all(|entry| entry.verdict == Verdict::Valid));
+    case.record.predecessor = Some(Predecessor {
+        device: 1,
+        trusted_head: Some(LinkHash([2; 32])),
+    });
+    assert!(judge(&case)
+        .findings
+        .iter()
+        .any(|finding| finding.ground == Ground::GenesisMismatch));
+}
+
+#[test]
+fn what_the_study_does_not_trust_is_disputed() {
+    let mut case = trial().case();
+    case.record.status = "retired".into();
+    case.record.trusted_length = Some(4);
+    let judgement = judge(&case);
+    assert_eq!(judgement.count(Verdict::Disputed), 2);
+    assert_eq!(judgement.trusted_to, 4);
+    assert_eq!(judgement.trusted_head.0, case.registered[3].link.0);
+}
+
+#[test]
+fn erased_content_is_erased_and_not_altered_or_missing_and_forgery_stays_forgery() {
+    let world = trial();
+    let mut case = world.case();
+    case.erased = true;
+    let judgement = judge(&case);
+    assert_eq!(judgement.count(Verdict::Erased), 6);
+    assert_eq!(judgement.outcome(), Outcome::Right);
+    assert!(judgement
+        .entries
+        .iter()
+        .all(|entry| entry.content == Content::Erased));
+
+    case.stores[0].runs[0].entries[0].envelope.0[0] ^= 1;
+    assert_eq!(judge(&case).entries[0].verdict, Verdict::Altered);
+    case.stores[0].runs[0].entries[0].envelope = hashchain::data_digest::<hashchain::Native>(b"");
+    assert_eq!(judge(&case).entries[0].verdict, Verdict::Erased);
+    case.stores[0].runs.clear();
+    assert_eq!(judge(&case).count(Verdict::Erased), 6);
+}
+
+#[test]
+fn a_sequence_at_the_end_of_all_numbers_is_no_reason_to_count_there() {
+    let mut world = trial();
+    let mut far = world.phone.record(1, "a night");
+    far.sequence = u64::MAX;
+    world.store(0, &far, RunState::Pending);
+    far.sequence = u64::MAX / 2;
+    world.store(0, &far, RunState::Pending);
+    let judgement = not_covered(&world.case(), &Uncovered::TooFarAhead);
+    assert_eq!(judgement.count(Verdict::Unregistered), 2);
+}

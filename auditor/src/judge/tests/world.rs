@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A small world in memory: a phone, relays, and a chain that judges runs as the runtime does.
+
+use ed25519_dalek::SigningKey;
+use hashchain::{
+    data_digest, escrow_commitment, genesis, is_signed, seal_escrow, secret_commitment, sign_head,
+    DataDigest, Enrolment, LinkHash, Native, OpeningKey, Sealer, Secret, Tag,
+};
+use mhealth_api::RunState;
+use rand::rngs::StdRng;
+use rand::SeedableRng;
+
+use crate::case::{
+    links, BroughtRun, Case, Conflict, DeviceRecord, HeldEntry, HeldRun, RegisteredEntry,
+    RelayStore, SecretAccess,
+};
+use crate::verdict::Content;
+use crate::{judge, Judgement};
+
+pub(super) const CHAIN: [u8; 32] = [7; 32];
+pub(super) const DAVE: [u8; 32] = [0xd0; 32];
+pub(super) const EVE: [u8; 32] = [0xe0; 32];
+
+/// A run on its way, with its envelopes.
+#[derive(Clone, Debug)]
+pub(super) struct Parcel {
+    pub(super) sequence: u64,
+    pub(super) previous: LinkHash,
+    pub(super) entries: Vec<(DataDigest, Tag)>,
+    pub(super) envelopes: Vec<Vec<u8>>,
+    pub(super) signature: Option<[u8; 64]>,
+}
+
+impl Parcel {
+    pub(super) fn end(&self) -> LinkHash {
+        *links(self.sequence, self.previous, &self.entries)
+            .last()
+            .unwrap()
+    }
+}
+
+/// A phone; a copy of it is a thief with key and secret (Figure 6).
+pub(super) struct Phone {
+    pub(super) key: SigningKey,
+    sealer: Sealer,
+}
+
+impl Phone {
+    pub(super) fn record(&mut self, count: usize, data: &str) -> Parcel {
+        let (previous, sequence) = (self.sealer.head(), self.sealer.sequence() + 1);
+        let mut envelopes = Vec::new();
+        let mut entries = Vec::new();
+        for index in 0..count {
+            let mut envelope = vec![1];
+            envelope.extend([sequence as u8; 32]);
+            envelope.extend(format!("{data} {index} and an authentication tag").bytes());
+            let entry = self.sealer.append(&data_digest::<Native>(&envelope));
+            entries.push((entry.digest, entry.tag));
+            envelopes.push(envelope);
+        }
+        Parcel {
+            sequence,
+            previous,
+            entries,
+            envelopes,
+            signature: Some(sign_head(&self.key, &self.sealer.head())),
+        }
+    }
+
+    pub(super) fn copy(&self) -> Self {
+        let key = self.sealer.key();
+        let copied = hashchain::RatchetKey::restore(key.index(), key.expose()).unwrap();
+        Phone {
+            key: self.key.clone(),
+            sealer: Sealer::resume(self.sealer.head(), copied),
+        }
+    }
+}
+
+/// Chain, relays and auditor.
+pub(super) struct World {
+    pub(super) device_signed: bool,
+    pub(super) auditor: OpeningKey,
+    pub(super) record: DeviceRecord,
+    pub(super) registered: Vec<RegisteredEntry>,
+    pub(super) brought: Vec<BroughtRun>,
+    pub(super) conflicts: Vec<Conflict>,
+    pub(super) stores: Vec<RelayStore>,
+    pub(super) phone: Phone,
+    pub(super) now: u64,
+    block: u64,
+}
+
+impl World {
+    pub(super) fn new(device_signed: bool) -> Self {
+        let mut rng = StdRng::seed_from_u64(4);
+        let auditor = OpeningKey::from_bytes(&[11; 32]);
+        let secret = Secret::from_bytes(&[12; 32]);
+        let key = SigningKey::from_bytes(&[13; 32]);
+        let public = key.verifying_key().to_bytes();
+        let escrow = seal_escrow(&auditor.sealing_key(), &public, &secret, &mut rng).unwrap();
+        let commitment = secret_commitment::<Native>(&secret);
+        let genesis = genesis::<Native>(&Enrolment {
+            chain: &CHAIN,
+            study: 0,
+            device_key: &public,
+            predecessor: None,
+            secret_commitment: &commitment,
+            escrow_commitment: &escrow_commitment::<Native>(&escrow),
+        });
+        let store = |name: &str, account| RelayStore {
+            name: name.into(),
+            account: Some(account),
+            complete: true,
+            runs: Vec::new(),
+        };
+        World {
+            device_signed,
+            auditor,
+            record: DeviceRecord {
+                device: 3,
+                study: 0,
+                key: public,
+                secret_commitment: commitment,
+                escrow,
+                genesis,
+                length: 0,
+                head: genesis,
+                status: "active".into(),
+                predecessor: None,
+                successor: None,
+                trusted_length: None,
+                enrolled_at: 1,
+            },
+            registered: Vec::new(),
+            brought: Vec::new(),
+            conflicts: Vec::new(),
+            stores: vec![store("dave", DAVE), store("eve", EVE)],
+            phone: Phone {
+                key,
+                sealer: Sealer::begin(genesis, &secret),
+            },
+            now: 1_000_000,
+            block: 1,
+        }
+    }
+
+    /// A relay takes a parcel into its store and brings it to the chain.
+    pub(super) fn relay(&mut self, relay: usize, parcel: &Parcel) -> RunState {
+        let account = self.stores[relay].account.unwrap();
+        let state = self.bring(account, parcel);
+        self.store(relay, parcel, state);
+        state
+    }
+
+    /// A relay takes a parcel into its store, and no more.
+    pub(super) fn store(&mut self, relay: usize, parcel: &Parcel, state: RunState) {
+        let entries = parcel.entries.iter().zip(&parcel.envelopes);
+        self.stores[relay].runs.push(HeldRun {
+            sequence: parcel.sequence,
+            previous: parcel.previous,
+            entries: entries
+                .map(|((digest, tag), envelope)| HeldEntry {
+                    digest: *digest,
+                    tag: *tag,
+                    envelope: data_digest::<Native>(envelope),
+                    content: Content::Sealed,
+                })
+                .collect(),
+            signature: parcel.signature,
+            state,
+            reason: None,
+            received_at: self.now - 100_000,
+            consistent: true,
+        });
+    }
+
+    /// The chain judges a run, as the runtime does.
+    pub(super) fn bring(&mut self, account: [u8; 32], parcel: &Parcel) -> RunState {
+        self.block += 1;
+        let hashes = links(parcel.sequence, parcel.previous, &parcel.entries);
+        let end = *hashes.last().unwrap();
+        let length = self.record.length;
+        let signed = parcel
+            .signature
+            .is_some_and(|signature| is_signed(&self.record.key, &end, &signature));
+        let link_at = |sequence: u64| match sequence.checked_sub(parcel.sequence) {
+            None => parcel.previous,
+            Some(index) => hashes[index as usize],
+        };
+        let mut registered = vec![self.record.genesis];
+        registered.extend(self.registered.iter().map(|entry| entry.link));
+        let last = parcel.sequence + hashes.len() as u64 - 1;
+        let common = last.min(length);
+        let mut refused = None;
+        if parcel.sequence > length + 1 {
+            refused = Some("Gap");
+        } else if registered[common as usize] != link_at(common) {
+            let mut at = common;
+            while at > (parcel.sequence - 1).max(1)
+                && registered[at as usize - 1] != link_at(at - 1)
+            {
+                at -= 1;
+            }
+            if signed || !self.device_signed {
+                self.conflicts.push(Conflict {
+                    sequence: at,
+                    recorded: registered[at as usize],
+                    rival: link_at(at),
+                    rival_digest: (at >= parcel.sequence)
+                        .then(|| parcel.entries[(at - parcel.sequence) as usize].0),
+                    signed,
+                    submitter: account,
+                    block: self.block,
+                });
+            }
+            if signed && self.device_signed {
+                self.record.status = "suspended".into();
+            }
+            refused = Some("Fork");
+        } else if last > length {
+            if self.record.status != "active" {
+                refused = Some("DeviceSuspended");
+            } else if self.device_signed && !signed {
+                refused = Some("BadSignature");
+            } else {
+                for sequence in length + 1..=last {
+                    let index = (sequence - parcel.sequence) as usize;
+                    self.registered.push(RegisteredEntry {
+                        sequence,
+                        digest: parcel.entries[index].0,
+                        link: hashes[index],
+                    });
+                }
+                (self.record.length, self.record.head) = (last, end);
+            }
+        }
+        self.brought.push(BroughtRun {
+            block: self.block,
+            extrinsic: 1,
+            submitter: account,
+            refused: refused.map(String::from),
+            sequence: parcel.sequence,
+            previous: parcel.previous,
+            entries: parcel.entries.clone(),
+            signature: parcel.signature,
+        });
+        match refused {
+            None => RunState::Finalised,
+            Some("Fork") => RunState::Conflicting,
+            Some(_) => RunState::Refused,
+        }
+    }
+
+    pub(super) fn case(&self) -> Case {
+        Case {
+            chain: CHAIN,
+            device_signed: self.device_signed,
+            record: self.record.clone(),
+            registered: self.registered.clone(),
+            brought: self.brought.clone(),
+            blocks_complete: true,
+            conflicts: self.conflicts.clone(),
+            stores: self.stores.clone(),
+            secret: SecretAccess::open(Some(&self.auditor), &self.record),
+            erased: false,
+            now: Some(self.now),
+        }
+    }
+
+    pub(super) fn audit(&self) -> Judgement {
+        judge(&self.case())
+    }
+}
+
+/// A relay that alters a parcel's last entry and computes the links anew; it keeps tags and signature, having no better.
+pub(super) fn altered(parcel: &Parcel) -> Parcel {
+    let mut altered = parcel.clone();
+    let envelope = altered.envelopes.last_mut().unwrap();
+    *envelope.last_mut().unwrap() ^= 1;
+    altered.entries.last_mut().unwrap().0 = data_digest::<Native>(envelope);
+    altered
+}
+
+/// Somebody with the device's authentication key writes in its name: no secret, no signing key.
+pub(super) fn foreign(sequence: u64, previous: LinkHash, data: &str) -> Parcel {
+    let key = SigningKey::from_bytes(&[99; 32]);
+    let mut thief = Phone {
+        sealer: Sealer::resume(
+            previous,
+            hashchain::RatchetKey::restore(sequence - 1, &[98; 32]).unwrap(),
+        ),
+        key,
+    };
+    thief.record(1, data)
+}
