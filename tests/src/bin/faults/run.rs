@@ -56,6 +56,11 @@ pub(crate) async fn run(options: &Options, output: &Path) -> Result<bool> {
         failed: Mutex::default(),
     });
 
+    println!(
+        "{:>5} s  Waiting until devices are enrolled and send.",
+        start.elapsed().as_secs()
+    );
+    reach(&record, u64::from(options.lanes)).await?;
     stage.play(&steps, &record, start).await?;
     let entries = options.entries.unwrap_or(50 * u64::from(options.kills));
     reach(&record, entries).await?;
