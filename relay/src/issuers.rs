@@ -108,6 +108,20 @@ impl Issuers {
         Self(Arc::new(issuers.collect()))
     }
 
+    /// Keys of an issuer as if they had been read from it.
+    #[cfg(test)]
+    pub(crate) fn set_keys(&self, issuer: &str, keys: impl IntoIterator<Item = (String, Key)>) {
+        let issuer = self
+            .0
+            .iter()
+            .find(|known| known.trusted.issuer == issuer)
+            .unwrap();
+        let by_id = keys.into_iter().collect();
+        let read_at = issuer.clock.now_millis();
+        *issuer.keys.write().unwrap() = Some(KeySet { by_id, read_at });
+        *issuer.asked_at.try_lock().unwrap() = Some(u64::MAX / 2);
+    }
+
     /// Whether an issuer is trusted at all.
     pub fn knows(&self, issuer: &str) -> bool {
         self.0.iter().any(|known| known.trusted.issuer == issuer)

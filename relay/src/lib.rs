@@ -17,6 +17,8 @@
 //! in no other until finalised blocks say that this one never will be included.
 
 pub mod directory;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod intake;
 pub mod issuers;

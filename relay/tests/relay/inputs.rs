@@ -98,7 +98,7 @@ async fn every_bad_body_has_its_code() {
             "missing_signature",
         ),
         (changed(&|run| run.device += 1), 403, "wrong_device"),
-        ("[".repeat(100_000), 400, "malformed_json"),
+        ("[".repeat(100_000), 422, "invalid_message"),
         (" ".repeat(5 * 1024 * 1024), 413, "body_too_large"),
     ];
     for (body, status, code) in cases {

@@ -6,7 +6,7 @@ use mhealth_api::{
     BareRecord, Base64, DeviceOnChain, ExportedRun, Policy, RegisteredEntry, RunState, RunStatus,
     StudyTerms,
 };
-use mhealth_chain_client::{calls, Account, AccountId32, StudyPolicy, H256};
+use mhealth_chain_client::{calls, Account, H256};
 use mhealth_tests::node;
 
 use crate::world::{with_envelopes, World, NIGHT};
@@ -175,27 +175,11 @@ async fn a_fork_is_kept_as_evidence_and_shuts_the_device_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bare_records_are_chained_on_behalf_of_devices_where_that_is_wanted() {
-    // Study 1 is the next one that this consortium creates.
+    // Study 1 of a development chain asks for no signatures.
     let world = World::start_with(node::Launch::instant(), 1, |launch| {
         launch.arg("--chain-for-devices")
     })
     .await;
-    let alice = world
-        .chain
-        .submitter(Account::from_secret_uri("//Alice").unwrap());
-    let bob = Account::from_secret_uri("//Bob").unwrap();
-    let account = |uri| Account::from_secret_uri(uri).unwrap().id();
-    let policy = StudyPolicy::HashchainOnly;
-    let create = calls::create_study(1, bob.id(), policy, [7; 32], "without hashchain");
-    alice.submit_and_wait(create).await.unwrap();
-    let bob = world.chain.submitter(bob);
-    let charlie: AccountId32 = account("//Charlie");
-    bob.submit_and_wait(calls::add_authentication_server(1, charlie))
-        .await
-        .unwrap();
-    bob.submit_and_wait(calls::add_relay(1, account("//Dave")))
-        .await
-        .unwrap();
     let phone = world.phone(1).await;
     let token = world.token(&phone);
     let record = |sequence, data: &str| BareRecord {
