@@ -165,6 +165,9 @@ pub(super) async fn provide_codes(
 
 pub(super) fn kept(store: &Store) -> String {
     match store.totals() {
+        Ok(totals) if totals.finalised == totals.entries => {
+            "Nothing is lost; run the same command again.".into()
+        }
         Ok(totals) => format!(
             "{} entries are sealed and kept in {}; run the same command again to send them.",
             totals.entries - totals.finalised,

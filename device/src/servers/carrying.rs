@@ -31,19 +31,19 @@ enum Posted {
 }
 
 /// Runs that the relay accepted, by their places, with the times at which they were sent.
-type Accepted = BTreeMap<usize, Instant>;
+pub(super) type Accepted = BTreeMap<usize, Instant>;
 
 impl Delivery {
-    /// Brings a relay what it has not answered yet, and waits until it says that everything is finalised or refused.
+    /// Brings a relay what it has not accepted yet, and waits until it says that everything is finalised or refused.
     pub(super) async fn carry(
         &self,
         relay: &Relay,
         answers: &mut [Option<Answer>],
+        accepted: &mut Accepted,
     ) -> Result<(), Trouble> {
-        let mut accepted = Accepted::new();
         for _ in 0..MOST_LOSSES {
-            self.send(relay, answers, &mut accepted).await?;
-            if self.await_finality(relay, answers, &mut accepted).await? {
+            self.send(relay, answers, accepted).await?;
+            if self.await_finality(relay, answers, accepted).await? {
                 return Ok(());
             }
             tracing::warn!(relay = %relay.address, "it lost what it had accepted; sending it again");
@@ -158,14 +158,13 @@ impl Delivery {
         let wait = failure.wait();
         let problem = match failure {
             Failure::Refused(problem) => problem,
-            // The relay has room for other devices.
-            Failure::Busy { ref code, .. } if *code == Code::TooManyRequests.as_str() => {
+            failure if failure.is_later() => {
                 return Err(Trouble::Device(failure.at(&relay.address), wait));
             }
-            Failure::Busy { .. } | Failure::Unreachable(_) => {
+            failure if failure.may_pass() => {
                 return Err(Trouble::Relay(failure.at(&relay.address), wait));
             }
-            Failure::Nonsense(_) => return Err(Trouble::Unusable(failure.at(&relay.address))),
+            failure => return Err(Trouble::Unusable(failure.at(&relay.address))),
         };
         relay.worked();
         match (problem.known_code(), problem.head) {

@@ -6,7 +6,7 @@
 //! chain has already is a success.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,6 +15,7 @@ use futures::future;
 use mhealth_api::{BlockRef, RunState, RunStatus};
 
 use super::{
+    carrying::Accepted,
     parcel::Parcel,
     relay::{preference, Relay},
     witness::disagreement,
@@ -98,22 +99,25 @@ impl Delivery {
         let patience = &self.inner.settings.patience;
         let mut answers = vec![None; self.parcels.len()];
         let mut banned = HashSet::new();
+        // By relay, so that one that was away is not sent what it has already.
+        let mut accepted: HashMap<usize, Accepted> = HashMap::new();
         let (mut begun, mut failures) = (Instant::now(), 0);
         let mut fault = None;
         while let Some(place) = self.take(&banned).await {
             let relay = &self.relays[place];
-            let before = answers.iter().flatten().count();
-            let Err(trouble) = self.carry(relay, &mut answers).await else {
+            let with_relay = accepted.entry(place).or_default();
+            let before = answers.iter().flatten().count() + with_relay.len();
+            let Err(trouble) = self.carry(relay, &mut answers, with_relay).await else {
                 return (answers, None);
             };
-            if answers.iter().flatten().count() > before {
+            if answers.iter().flatten().count() + with_relay.len() > before {
                 (begun, failures) = (Instant::now(), 0);
             }
             tracing::debug!(relay = %relay.address, device = self.device, ?trouble, "not delivered");
             self.release(place);
             let wait = match trouble {
                 Trouble::Relay(found, asked) => {
-                    relay.failed(patience, asked);
+                    relay.failed(patience, &found, asked);
                     fault = Some(found);
                     Duration::ZERO
                 }

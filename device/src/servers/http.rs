@@ -62,6 +62,11 @@ impl Failure {
         matches!(self, Self::Unreachable(_) | Self::Busy { .. })
     }
 
+    /// Whether the server has too many requests of this caller, and room for others.
+    pub(super) fn is_later(&self) -> bool {
+        matches!(self, Self::Busy { code, .. } if *code == Code::TooManyRequests.as_str())
+    }
+
     /// How long the server wants to be left alone.
     pub(super) fn wait(&self) -> Option<Duration> {
         match self {
@@ -89,7 +94,7 @@ impl Failure {
         };
         ChainFault {
             code,
-            message: format!("{server}: {message}"),
+            message: format!("{server}: {}.", message.trim_end_matches('.')),
             passing,
         }
     }

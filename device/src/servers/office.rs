@@ -31,6 +31,9 @@ use crate::{
 /// Proofs that are tried when the server says that the clock is wrong, or that it saw one before.
 const PROOFS: u32 = 3;
 
+/// How many times longer a device waits for a server that has too many of them.
+const PATIENCE_IN_A_QUEUE: u32 = 20;
+
 /// A study's authentication server.
 #[derive(Debug)]
 pub struct AuthenticationServer {
@@ -236,7 +239,12 @@ impl AuthenticationServer {
                 Err(failure) => {
                     failures += 1;
                     let wait = self.patience.backoff(failures, failure.wait());
-                    let over = begun.elapsed() + wait > self.patience.give_up;
+                    // A server that says "later" to a cohort is there, and gets to everybody in the end.
+                    let patience = match failure.is_later() {
+                        true => self.patience.give_up * PATIENCE_IN_A_QUEUE,
+                        false => self.patience.give_up,
+                    };
+                    let over = begun.elapsed() + wait > patience;
                     if over || !failure.may_pass() {
                         return Err(failure.at(&self.address));
                     }

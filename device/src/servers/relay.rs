@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{Address, Patience};
+use crate::chain::ChainFault;
 
 /// A relay, as all uploads together have found it.
 #[derive(Debug)]
@@ -31,13 +32,16 @@ impl Relay {
 
     /// It did not answer, or asked to be left alone. Failures of requests that were under way at the same time count as
     /// one.
-    pub(super) fn failed(&self, patience: &Patience, asked: Option<Duration>) {
+    pub(super) fn failed(&self, patience: &Patience, fault: &ChainFault, asked: Option<Duration>) {
         let mut health = self.health();
         let now = Instant::now();
         if health.rests_until.is_none_or(|until| until <= now) {
             health.failures = health.failures.saturating_add(1);
             let wait = patience.backoff(health.failures, asked);
-            tracing::debug!(relay = %self.address, ?wait, "left alone");
+            if health.failures == 1 {
+                tracing::warn!(%fault, "a relay does not answer");
+            }
+            tracing::debug!(%fault, ?wait, "left alone");
             health.rests_until = Some(now + wait);
         }
     }
@@ -85,8 +89,13 @@ mod tests {
             longest_wait: Duration::from_secs(100_000),
             ..Patience::default()
         };
+        let fault = ChainFault {
+            code: "server_unreachable".into(),
+            message: "It is away.".into(),
+            passing: true,
+        };
         for _ in 0..1_000 {
-            relay.failed(&patience, None);
+            relay.failed(&patience, &fault, None);
         }
         assert!(relay.rest() > Duration::from_secs(90) && relay.rest() <= Duration::from_secs(200));
         relay.worked();

@@ -126,11 +126,12 @@ impl Inner {
                     answers.push((relay.address.clone(), None));
                 }
                 Err(failure) => {
-                    if failure.may_pass() {
-                        relay.failed(&self.settings.patience, failure.wait());
-                    }
+                    let (passing, wait) = (failure.may_pass(), failure.wait());
                     let found = failure.at(&relay.address);
-                    tracing::warn!(fault = %found, "a relay does not tell");
+                    match passing {
+                        true => relay.failed(&self.settings.patience, &found, wait),
+                        false => tracing::warn!(fault = %found, "a relay does not tell"),
+                    }
                     // A failure that may pass is the better reason to ask again.
                     fault = match fault {
                         Some(earlier @ ChainFault { passing: true, .. }) => Some(earlier),
