@@ -31,7 +31,9 @@ const TIDYING: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, clap::Args)]
 pub struct AuthOptions {
     #[command(flatten)]
-    pub(crate) chain: ChainOptions,
+    #[allow(missing_docs)]
+    // clap would take a doc comment here for the text above all options.
+    pub chain: ChainOptions,
 
     /// Number of the study on the chain.
     #[arg(long, value_name = "NUMBER", env = "MHEALTH_STUDY")]

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What staff do, and what is written down of it.
+
+use std::collections::BTreeSet;
+
+use mhealth_api::{Code, DeviceOnChain, Hash, StudyTerms};
+use mhealth_auth::codes::{CodeState, CodeView};
+use mhealth_auth::log::{self, LogLine, Tampered};
+use mhealth_auth::routes::devices::{DeviceRecord, EnrolledDevice};
+use mhealth_auth::{admins, codes::IssuedCode};
+use reqwest::Method;
+use serde_json::{json, Value};
+
+use crate::support::{answer, code_of, on_both_databases, Setting};
+
+on_both_databases! {
+    only_administrators_get_in
+    a_removed_administrator_and_an_old_credential_are_shut_out
+    codes_are_listed_without_what_they_are
+    codes_have_bounds
+    a_device_is_suspended_resumed_and_retired_on_the_chain
+    what_does_not_fit_the_devices_state_is_refused
+    devices_are_listed_with_their_participants
+    the_log_tells_who_did_what_when_and_why
+    the_log_cannot_be_changed_and_a_forged_line_shows
+    the_openapi_document_lists_exactly_the_routes
+    a_study_is_shown_as_it_stands
+}
+
+async fn only_administrators_get_in(setting: Setting) {
+    let document: Value = setting.get("/openapi.json").await.json().await.unwrap();
+    let mut tried = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            if operation["security"].is_null() {
+                continue;
+            }
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let url = setting.url(&path.replace("{id}", "0"));
+            let request = || setting.http.request(method.clone(), &url).json(&json!({}));
+            let nothing = request().send().await.unwrap();
+            assert_eq!(
+                code_of(nothing).await,
+                Code::MissingCredentials,
+                "{method} {path}"
+            );
+            for wrong in [
+                "hunter2",
+                &setting.admin[1..],
+                &setting.admin.to_lowercase(),
+            ] {
+                let answer = request().bearer_auth(wrong).send().await.unwrap();
+                assert_eq!(
+                    code_of(answer).await,
+                    Code::InvalidCredentials,
+                    "{method} {path}"
+                );
+            }
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 10);
+}
+
+async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Setting) {
+    assert_eq!(setting.admin_get("/v1/admin/codes").await.status(), 200);
+    let newer = admins::add(&setting.database, "nurse", 1).await.unwrap();
+    assert_eq!(
+        code_of(setting.admin_get("/v1/admin/codes").await).await,
+        Code::InvalidCredentials
+    );
+    let with_newer = setting
+        .http
+        .get(setting.url("/v1/admin/codes"))
+        .bearer_auth(newer.expose());
+    assert_eq!(with_newer.send().await.unwrap().status(), 200);
+    admins::add(&setting.database, "doctor", 1).await.unwrap();
+    assert_eq!(
+        admins::list(&setting.database).await.unwrap(),
+        ["doctor", "nurse"]
+    );
+    assert!(admins::remove(&setting.database, "nurse", 2).await.unwrap());
+    assert!(!admins::remove(&setting.database, "nurse", 2).await.unwrap());
+    let with_newer = setting
+        .http
+        .get(setting.url("/v1/admin/codes"))
+        .bearer_auth(newer.expose());
+    assert_eq!(
+        code_of(with_newer.send().await.unwrap()).await,
+        Code::InvalidCredentials
+    );
+    for bad in ["", "two words", "é", &"x".repeat(65)] {
+        assert!(
+            admins::add(&setting.database, bad, 1).await.is_err(),
+            "{bad}"
+        );
+    }
+    let stored: (String,) = sqlx::query_as("SELECT name FROM admins")
+        .fetch_one(setting.database.pool())
+        .await
+        .unwrap();
+    assert_eq!(stored.0, "doctor");
+}
+
+async fn codes_are_listed_without_what_they_are(setting: Setting) {
+    let mut issued: Vec<IssuedCode> = Vec::new();
+    for participant in ["open", "expired", "revoked", "redeemed"] {
+        let expires_in = if participant == "expired" { 60 } else { 1_000 };
+        issued.push(
+            setting
+                .issue(json!({ "participant": participant, "expires_in": expires_in }))
+                .await,
+        );
+    }
+    let revoke = |id: u64| setting.admin_delete_owned(id);
+    for _ in 0..2 {
+        assert_eq!(revoke(issued[2].id).await.status(), 204);
+    }
+    let request = setting.request(&crate::support::Phone::random(), &issued[3].code);
+    setting.enrol(&request).await.unwrap();
+    assert_eq!(code_of(revoke(issued[3].id).await).await, Code::CodeUsed);
+    assert_eq!(code_of(revoke(u64::MAX).await).await, Code::UnknownCode);
+    setting.clock.advance(60);
+
+    let text = setting
+        .admin_get("/v1/admin/codes")
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        issued.iter().all(|issued| !text.contains(&issued.code)),
+        "{text}"
+    );
+    let listed: Vec<CodeView> = serde_json::from_str(&text).unwrap();
+    let states: Vec<CodeState> = listed.iter().map(|code| code.state).collect();
+    assert_eq!(
+        states,
+        [
+            CodeState::Open,
+            CodeState::Expired,
+            CodeState::Revoked,
+            CodeState::Redeemed
+        ]
+    );
+    assert!(listed.iter().all(|code| code.created_by == "nurse"));
+    let page = format!("/v1/admin/codes?after={}&limit=2", listed[0].id);
+    let page: Vec<CodeView> = answer(setting.admin_get(&page).await).await.unwrap();
+    assert_eq!(page, listed[1..3]);
+    let stored: Vec<(Vec<u8>,)> = sqlx::query_as("SELECT hash FROM codes")
+        .fetch_all(setting.database.pool())
+        .await
+        .unwrap();
+    assert!(stored.iter().all(|(hash,)| hash.len() == 32));
+}
+
+async fn codes_have_bounds(setting: Setting) {
+    for bad in [
+        json!({}),
+        json!({ "participant": "" }),
+        json!({ "participant": " padded" }),
+        json!({ "participant": "line\nbreak" }),
+        json!({ "participant": "x".repeat(129) }),
+        json!({ "participant": "P", "expires_in": 59 }),
+        json!({ "participant": "P", "expires_in": 7_776_001 }),
+        json!({ "participant": "P", "expires_in": -1 }),
+        json!({ "participant": "P", "participant_key": "0x00" }),
+        json!({ "participant": "P", "name": "Jane" }),
+    ] {
+        let answer = setting.admin_post("/v1/admin/codes", bad.clone()).await;
+        assert_eq!(code_of(answer).await, Code::InvalidMessage, "{bad}");
+    }
+    for bad in ["limit=0", "limit=1001", "limit=x", "after=-1", "more=1"] {
+        let answer = setting.admin_get(&format!("/v1/admin/codes?{bad}")).await;
+        assert_eq!(code_of(answer).await, Code::InvalidParameter, "{bad}");
+    }
+}
+
+async fn a_device_is_suspended_resumed_and_retired_on_the_chain(setting: Setting) {
+    let (_, enrolled) = setting.enrolled().await;
+    let address = |what: &str| format!("/v1/admin/devices/{}/{what}", enrolled.device);
+    for (what, body, expected) in [
+        (
+            "suspend",
+            json!({ "why": "phone lost", "reason": "lost" }),
+            "suspended",
+        ),
+        ("resume", json!({ "why": "phone found" }), "active"),
+        ("suspend", json!({ "why": "asked to pause" }), "suspended"),
+        (
+            "retire",
+            json!({ "why": "new phone", "trusted_length": 0 }),
+            "retired",
+        ),
+    ] {
+        let device: DeviceOnChain = answer(setting.admin_post(&address(what), body).await)
+            .await
+            .unwrap();
+        assert_eq!(device.status, expected);
+    }
+    let device = setting
+        .chain
+        .device(enrolled.device)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(device.trusted_length, Some(0));
+}
+
+async fn what_does_not_fit_the_devices_state_is_refused(setting: Setting) {
+    let (_, enrolled) = setting.enrolled().await;
+    let address = |what: &str| format!("/v1/admin/devices/{}/{what}", enrolled.device);
+    let why = json!({ "why": "a test" });
+    let post =
+        async |what: &str, body: &Value| setting.admin_post(&address(what), body.clone()).await;
+    assert_eq!(
+        code_of(post("resume", &why).await).await,
+        Code::InvalidState
+    );
+    let beyond = json!({ "why": "a test", "trusted_length": 1 });
+    assert_eq!(
+        code_of(post("retire", &beyond).await).await,
+        Code::RefusedByChain
+    );
+    for bad in [
+        json!({}),
+        json!({ "why": " " }),
+        json!({ "why": "x".repeat(1_001) }),
+        json!({ "why": "x", "reason": "fork" }),
+    ] {
+        assert_eq!(
+            code_of(post("suspend", &bad).await).await,
+            Code::InvalidMessage,
+            "{bad}"
+        );
+    }
+    assert_eq!(post("retire", &why).await.status(), 200);
+    for what in ["suspend", "resume", "retire"] {
+        assert_eq!(
+            code_of(post(what, &why).await).await,
+            Code::InvalidState,
+            "{what}"
+        );
+    }
+    let nobody = setting
+        .admin_post("/v1/admin/devices/4294967295/suspend", why.clone())
+        .await;
+    assert_eq!(code_of(nobody).await, Code::UnknownDevice);
+    let nobody = setting.admin_post("/v1/admin/devices/x/suspend", why).await;
+    assert_eq!(code_of(nobody).await, Code::InvalidParameter);
+}
+
+async fn devices_are_listed_with_their_participants(setting: Setting) {
+    let (phone, first) = setting.enrolled().await;
+    let (_, second) = setting.enrolled().await;
+    let listed: Vec<EnrolledDevice> = answer(setting.admin_get("/v1/admin/devices").await)
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), 2);
+    assert_eq!(
+        (listed[0].device, listed[0].key),
+        (first.device, phone.key())
+    );
+    assert_eq!(listed[0].participant, "P-001");
+    let page = format!("/v1/admin/devices?after={}&limit=1", first.device);
+    let page: Vec<EnrolledDevice> = answer(setting.admin_get(&page).await).await.unwrap();
+    assert_eq!(page[0].device, second.device);
+    let one = format!("/v1/admin/devices/{}", first.device);
+    let one: DeviceRecord = answer(setting.admin_get(&one).await).await.unwrap();
+    assert_eq!(one.enrolment.as_ref(), Some(&listed[0]));
+    assert_eq!(
+        (one.on_chain.status.as_str(), one.on_chain.genesis),
+        ("active", first.genesis)
+    );
+    assert_eq!(
+        code_of(setting.admin_get("/v1/admin/devices/4294967295").await).await,
+        Code::UnknownDevice
+    );
+}
+
+async fn the_log_tells_who_did_what_when_and_why(setting: Setting) {
+    let (_, enrolled) = setting.enrolled().await;
+    let suspend = format!("/v1/admin/devices/{}/suspend", enrolled.device);
+    setting
+        .admin_post(&suspend, json!({ "why": "phone lost" }))
+        .await;
+    let lines: Vec<LogLine> = answer(setting.admin_get("/v1/admin/log").await)
+        .await
+        .unwrap();
+    let told: Vec<(&str, &str, &str)> = lines
+        .iter()
+        .map(|line| (line.actor.as_str(), line.action.as_str(), line.why.as_str()))
+        .collect();
+    let key = lines[3].why.clone();
+    assert!(key.starts_with("device key 0x"), "{key}");
+    assert_eq!(
+        told,
+        [
+            ("server", "signing key made", "first start"),
+            ("operator", "admin added", ""),
+            ("nurse", "code issued", ""),
+            ("device", "code redeemed", key.as_str()),
+            ("device", "device enrolled", "code 1"),
+            ("nurse", "suspend ordered", "phone lost"),
+            ("nurse", "device suspended", "phone lost"),
+        ]
+    );
+    assert_eq!(lines[6].subject, format!("device {}", enrolled.device));
+    assert!(lines.iter().all(|line| line.at == 1_800_000_000));
+    let page: Vec<LogLine> = answer(setting.admin_get("/v1/admin/log?after=5&limit=1").await)
+        .await
+        .unwrap();
+    assert_eq!(page, lines[5..6]);
+    log::verify(Hash([0; 32]), &lines).unwrap();
+    log::verify(lines[4].hash, &lines[5..]).unwrap();
+}
+
+async fn the_log_cannot_be_changed_and_a_forged_line_shows(setting: Setting) {
+    futures::future::join_all((0..6).map(|_| setting.code())).await;
+    let forge = "UPDATE log SET why = 'nothing happened' WHERE id = 3";
+    for statement in [forge, "DELETE FROM log WHERE id = 3", "DELETE FROM log"] {
+        let error = sqlx::query(statement)
+            .execute(setting.database.pool())
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("append-only"), "{error}");
+    }
+    let mut lines = log::read(&setting.database, 0, 100).await.unwrap();
+    assert_eq!(lines.len(), 8);
+    log::verify(Hash([0; 32]), &lines).unwrap();
+    let mut forged = lines.clone();
+    forged[2].why = "nothing happened".into();
+    assert_eq!(log::verify(Hash([0; 32]), &forged), Err(Tampered(3)));
+    lines.remove(4);
+    assert_eq!(log::verify(Hash([0; 32]), &lines), Err(Tampered(5)));
+}
+
+async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
+    let document: Value = setting.get("/openapi.json").await.json().await.unwrap();
+    let mut listed = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            listed.insert(format!("{} {path}", method.to_uppercase()));
+            assert!(operation["responses"]
+                .as_object()
+                .is_some_and(|responses| !responses.is_empty()));
+        }
+    }
+    let expected = [
+        "DELETE /v1/admin/codes/{id}",
+        "GET /.well-known/jwks.json",
+        "GET /healthz",
+        "GET /metrics",
+        "GET /openapi.json",
+        "GET /readyz",
+        "GET /v1/admin/codes",
+        "GET /v1/admin/devices",
+        "GET /v1/admin/devices/{id}",
+        "GET /v1/admin/log",
+        "GET /v1/studies/{study}",
+        "POST /v1/admin/codes",
+        "POST /v1/admin/devices/{id}/resume",
+        "POST /v1/admin/devices/{id}/retire",
+        "POST /v1/admin/devices/{id}/suspend",
+        "POST /v1/admin/keys/rotate",
+        "POST /v1/code",
+        "POST /v1/enrol",
+        "POST /v1/token",
+    ];
+    assert_eq!(
+        listed,
+        expected.iter().map(|&route| route.to_owned()).collect()
+    );
+    // And these are served, and nothing beside them at the same addresses.
+    for path in document["paths"].as_object().unwrap().keys() {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let url = setting.url(&path.replace("{id}", "0").replace("{study}", "0"));
+            let answer = setting
+                .http
+                .request(method.parse().unwrap(), url)
+                .send()
+                .await
+                .unwrap();
+            let is_listed = listed.contains(&format!("{method} {path}"));
+            assert_eq!(answer.status() != 405, is_listed, "{method} {path}");
+        }
+    }
+    assert_eq!(
+        document["components"]["securitySchemes"]["admin"]["scheme"],
+        "bearer"
+    );
+}
+
+async fn a_study_is_shown_as_it_stands(setting: Setting) {
+    let study: StudyTerms = answer(setting.get("/v1/studies/0").await).await.unwrap();
+    let found = setting.chain.study(0).await.unwrap().unwrap();
+    assert_eq!(
+        (study.title.as_str(), study.auditor_key.0),
+        (found.title.as_str(), found.auditor_key)
+    );
+    assert_eq!(
+        code_of(setting.get("/v1/studies/4000000000").await).await,
+        Code::UnknownStudy
+    );
+    assert_eq!(
+        code_of(setting.get("/v1/studies/x").await).await,
+        Code::InvalidParameter
+    );
+}
+
+impl Setting {
+    fn admin_delete_owned(
+        &self,
+        id: u64,
+    ) -> impl std::future::Future<Output = reqwest::Response> + '_ {
+        let path = format!("/v1/admin/codes/{id}");
+        async move { self.admin_delete(&path).await }
+    }
+}

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The authentication server against a real node, over real HTTP, on both databases.
+
+mod administering;
+mod enrolling;
+mod processes;
+mod support;
+mod tokens;

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The binary: killed, restarted, twice on one database.
+
+use std::collections::BTreeSet;
+
+use mhealth_api::{Code, EnrolRequest, Enrolled};
+use mhealth_auth::codes::IssuedCode;
+use mhealth_auth::server::Prepared;
+use mhealth_chain_client::ChainClient;
+use mhealth_server::{CancellationToken, Database};
+use mhealth_tests::node::Launch as NodeLaunch;
+use mhealth_tests::servers;
+use serde_json::json;
+
+use crate::support::{answer, code_of, on_both_databases, options, Phone, Running, Setting, STUDY};
+
+on_both_databases! {
+    what_was_claimed_before_a_kill_is_done_after_it
+    a_lost_chain_is_told_and_what_was_ordered_is_done_when_it_is_back
+    two_servers_share_a_database_and_an_account
+    a_database_of_another_study_is_refused
+}
+
+fn launch(setting: &Setting, node: &str) -> servers::Launch {
+    servers::auth(&servers::AuthOptions {
+        study: STUDY,
+        chain: node.to_owned(),
+        account: "//Charlie",
+        database: setting.database_url.clone(),
+        issuer: None,
+        relays: Vec::new(),
+    })
+}
+
+async fn issue(setting: &Setting, url: &str, participant: &str) -> IssuedCode {
+    let request = setting
+        .http
+        .post(format!("{url}/v1/admin/codes"))
+        .bearer_auth(&setting.admin);
+    answer(
+        request
+            .json(&json!({ "participant": participant }))
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await
+    .unwrap()
+}
+
+async fn enrol(setting: &Setting, url: &str, request: &EnrolRequest) -> Result<Enrolled, Code> {
+    let answer = setting
+        .http
+        .post(format!("{url}/v1/enrol"))
+        .json(request)
+        .send()
+        .await;
+    crate::support::answer(answer.unwrap()).await
+}
+
+async fn what_was_claimed_before_a_kill_is_done_after_it(mut setting: Setting) {
+    // A node of its own, whose blocks take two seconds, so that the kill comes before the block is final.
+    let node = NodeLaunch::consensus().start().unwrap();
+    let chain = ChainClient::connect(&node.url()).await.unwrap();
+    setting.database_url = setting.another_database();
+    let launch = launch(&setting, &node.url());
+    setting.admin = launch.run(&["admin", "add", "nurse"]).unwrap();
+    let mut auth = launch.start().unwrap();
+    let code = issue(&setting, &auth.url(), "P").await;
+    let request = setting.request(&Phone::random(), &code.code);
+    let database = Database::open(&setting.database_url.parse().unwrap())
+        .await
+        .unwrap();
+    let asked = setting
+        .http
+        .post(format!("{}/v1/enrol", auth.url()))
+        .json(&request)
+        .send();
+    let claimed = async {
+        let claims = "SELECT COUNT(*) FROM enrolments WHERE device IS NULL";
+        while sqlx::query_as::<_, (i64,)>(claims)
+            .fetch_one(database.pool())
+            .await
+            .unwrap()
+            .0
+            == 0
+        {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        answer = asked => panic!("finality takes longer than that: {answer:?}"),
+        () = claimed => {}
+    }
+    auth.kill().unwrap();
+    auth.start_again().unwrap();
+    // Nobody asks again, and it is done all the same.
+    let device = loop {
+        if let Some(device) = chain.device_by_key(request.device_key.0).await.unwrap() {
+            break device;
+        }
+        tokio::task::yield_now().await;
+    };
+    let enrolled = enrol(&setting, &auth.url(), &request).await.unwrap();
+    assert_eq!(enrolled.device, device);
+    auth.kill().unwrap();
+    auth.start_again().unwrap();
+    assert_eq!(enrol(&setting, &auth.url(), &request).await, Ok(enrolled));
+    auth.stop().unwrap();
+}
+
+async fn a_lost_chain_is_told_and_what_was_ordered_is_done_when_it_is_back(mut setting: Setting) {
+    let mut node = NodeLaunch::instant().start().unwrap();
+    setting.database_url = setting.another_database();
+    let launch = launch(&setting, &node.url()).arg("--patience=2");
+    setting.admin = launch.run(&["admin", "add", "nurse"]).unwrap();
+    let auth = launch.start().unwrap();
+    let code = issue(&setting, &auth.url(), "P").await;
+    let request = setting.request(&Phone::random(), &code.code);
+    node.kill().unwrap();
+    assert_eq!(
+        enrol(&setting, &auth.url(), &request).await,
+        Err(Code::ChainUnavailable)
+    );
+    let ready = setting
+        .http
+        .get(format!("{}/readyz", auth.url()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(code_of(ready).await, Code::ChainUnavailable);
+    let alive = setting
+        .http
+        .get(format!("{}/healthz", auth.url()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(alive.status(), 200);
+    node.start_again().unwrap();
+    while let Err(code) = enrol(&setting, &auth.url(), &request).await {
+        assert_eq!(code, Code::ChainUnavailable);
+    }
+}
+
+async fn two_servers_share_a_database_and_an_account(mut setting: Setting) {
+    let clock = setting.clock.clone();
+    let mut other = Running::start(&setting.database_url, &setting.node_url, clock, &[])
+        .await
+        .unwrap();
+    let urls = [setting.auth.url.clone(), other.url.clone()];
+    let enrolments = (0..24).map(|index| {
+        let (setting, urls) = (&setting, &urls);
+        async move {
+            let code = issue(setting, &urls[index % 2], &format!("P-{index}")).await;
+            let request = setting.request(&Phone::random(), &code.code);
+            // The same request at both at once.
+            let both = urls.each_ref().map(|url| enrol(setting, url, &request));
+            let answers = futures::future::join_all(both).await;
+            assert_eq!(answers[0], answers[1]);
+            answers[0].as_ref().unwrap().device
+        }
+    });
+    let devices: BTreeSet<u32> = futures::future::join_all(enrolments)
+        .await
+        .into_iter()
+        .collect();
+    assert_eq!(devices.len(), 24);
+    let mut holders = Vec::new();
+    for url in &urls {
+        let metrics = setting
+            .http
+            .get(format!("{url}/metrics"))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        if metrics.contains("\nmhealth_auth_lease 1\n") {
+            holders.push(url.clone());
+        }
+    }
+    assert_eq!(holders.len(), 1);
+    // Who has the lease stops; the other takes over.
+    if holders[0] == setting.auth.url {
+        std::mem::swap(&mut setting.auth, &mut other);
+    }
+    other.stop().await;
+    let (phone, enrolled) = setting.enrolled().await;
+    assert!(!devices.contains(&enrolled.device));
+    setting
+        .token(&setting.token_request(&phone, enrolled.device))
+        .await
+        .unwrap();
+}
+
+async fn a_database_of_another_study_is_refused(setting: Setting) {
+    let (server, auth) = options(&setting.database_url, &setting.node_url, &[]);
+    for (study, expected) in [
+        (Some(1), "belongs to study 0"),
+        (None, "MHEALTH_STUDY"),
+        (Some(STUDY), ""),
+    ] {
+        let auth = mhealth_auth::server::AuthOptions {
+            study,
+            ..auth.clone()
+        };
+        let stop = CancellationToken::new();
+        let error = match Prepared::new(&server, &auth, setting.clock.clone(), stop).await {
+            Ok(_) => String::new(),
+            Err(error) => format!("{error:#}"),
+        };
+        assert!(
+            error.contains(expected) && error.is_empty() == expected.is_empty(),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn help_and_wrong_options_need_neither_database_nor_chain() {
+    let mut command = servers::Program::Auth.command().unwrap();
+    let help = String::from_utf8(command.arg("--help").output().unwrap().stdout).unwrap();
+    assert!(
+        help.contains("--token-lifetime") && help.contains("MHEALTH_ACCOUNT"),
+        "{help}"
+    );
+    for wrong in [
+        "--token-lifetime=9",
+        "--study=x",
+        "--colour=red",
+        "--listen=nowhere",
+    ] {
+        let output = servers::Program::Auth
+            .command()
+            .unwrap()
+            .arg(wrong)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+    }
+}

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A server with a node, a database, an administrator and phones.
+
+#![allow(unreachable_pub)]
+
+use std::sync::{Arc, Mutex, Weak};
+
+use ed25519_dalek::{Signer, SigningKey};
+use mhealth_api::{
+    enrolment_message, token_message, Base64, Code, CodeTerms, EnrolRequest, Enrolled, Hash, Key,
+    Nonce, Problem, SignatureBytes, TokenAnswer, TokenRequest,
+};
+use mhealth_auth::admins;
+use mhealth_auth::codes::IssuedCode;
+use mhealth_auth::server::{AuthOptions, Prepared};
+use mhealth_chain_client::{Account, Call, ChainClient};
+use mhealth_server::{
+    read_options_from, CancellationToken, Clock, Database, ManualClock, ServerOptions,
+};
+use mhealth_tests::node::{Launch, Node};
+use mhealth_tests::postgres::Postgres;
+use reqwest::Response;
+use serde::Serialize;
+use serde_json::{json, Value};
+use tempfile::TempDir;
+use tokio::sync::{Mutex as Turn, MutexGuard};
+use tokio::task::JoinHandle;
+
+/// The study of a development chain.
+pub const STUDY: u32 = 0;
+
+static NODE: Mutex<Weak<Node>> = Mutex::new(Weak::new());
+static POSTGRES: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+/// All tests share //Charlie, who can only do one thing at a time.
+static TURN: Turn<()> = Turn::const_new(());
+
+/// Runs every test of a module on both databases.
+macro_rules! on_both_databases {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::support::Setting::new(crate::support::Kind::Sqlite).await).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::support::Setting::new(crate::support::Kind::Postgres).await).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_databases;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// What a test works with.
+pub struct Setting {
+    pub auth: Running,
+    pub database: Database,
+    pub database_url: String,
+    pub clock: Arc<ManualClock>,
+    pub chain: ChainClient,
+    pub http: reqwest::Client,
+    pub admin: String,
+    pub node_url: String,
+    pub directory: TempDir,
+    _turn: MutexGuard<'static, ()>,
+    _node: Arc<Node>,
+    postgres: Option<Arc<Postgres>>,
+}
+
+/// A server in this process.
+pub struct Running {
+    pub url: String,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    pub async fn start(
+        database: &str,
+        node: &str,
+        clock: Arc<ManualClock>,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
+        let stop = CancellationToken::new();
+        let (server, auth) = options(database, node, more);
+        let prepared = Prepared::new(&server, &auth, clock, stop.clone()).await?;
+        let url = prepared.base_url();
+        Ok(Running {
+            url,
+            stop,
+            task: tokio::spawn(prepared.serve()),
+        })
+    }
+
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task
+            .await
+            .expect("the server does not panic")
+            .expect("the server stops in good order");
+    }
+}
+
+#[derive(clap::Parser)]
+struct Options {
+    #[command(flatten)]
+    server: ServerOptions,
+    #[command(flatten)]
+    auth: AuthOptions,
+}
+
+pub fn options(database: &str, node: &str, more: &[&str]) -> (ServerOptions, AuthOptions) {
+    let study = format!("--study={STUDY}");
+    let arguments = [
+        "test",
+        "--database",
+        database,
+        "--chain",
+        node,
+        "--account=//Charlie",
+        &study,
+    ];
+    let options: Options =
+        read_options_from(arguments.iter().chain(more)).expect("the options are good");
+    (options.server, options.auth)
+}
+
+fn shared<T>(slot: &Mutex<Weak<T>>, start: impl FnOnce() -> anyhow::Result<T>) -> Arc<T> {
+    let mut slot = slot.lock().expect("no test panics while it starts this");
+    slot.upgrade().unwrap_or_else(|| {
+        let started = Arc::new(start().expect("it starts"));
+        *slot = Arc::downgrade(&started);
+        started
+    })
+}
+
+impl Setting {
+    pub async fn new(kind: Kind) -> Self {
+        Self::with(
+            kind,
+            &["--relay=http://127.0.0.1:1/", "--relay=http://127.0.0.1:2"],
+        )
+        .await
+    }
+
+    pub async fn with(kind: Kind, more: &[&str]) -> Self {
+        let node = shared(&NODE, || Launch::instant().start());
+        let postgres = (kind == Kind::Postgres).then(|| shared(&POSTGRES, Postgres::start));
+        let turn = TURN.lock().await;
+        let directory = tempfile::tempdir().expect("a temporary folder");
+        let database_url = match &postgres {
+            Some(postgres) => postgres.new_database().expect("a new database"),
+            None => format!("sqlite:{}", directory.path().join("auth.db").display()),
+        };
+        let clock = ManualClock::at(1_800_000_000);
+        let node_url = node.url();
+        let auth = Running::start(&database_url, &node_url, clock.clone(), more)
+            .await
+            .expect("the server starts");
+        let database = Database::open(&database_url.parse().expect("a URL"))
+            .await
+            .expect("it is there");
+        let admin = admins::add(&database, "nurse", clock.now())
+            .await
+            .expect("the name is good");
+        Setting {
+            auth,
+            admin: admin.expose().to_owned(),
+            database,
+            database_url,
+            clock,
+            chain: ChainClient::connect(&node_url)
+                .await
+                .expect("the node answers"),
+            http: reqwest::Client::new(),
+            node_url,
+            directory,
+            _turn: turn,
+            _node: node,
+            postgres,
+        }
+    }
+
+    /// Stops the server and starts it again on the same database.
+    pub async fn restart(mut self, more: &[&str]) -> Self {
+        let auth = Running::start(&self.database_url, &self.node_url, self.clock.clone(), more);
+        let auth = auth.await.expect("the server starts again");
+        std::mem::replace(&mut self.auth, auth).stop().await;
+        self
+    }
+
+    /// A new database of the same kind.
+    pub fn another_database(&self) -> String {
+        match &self.postgres {
+            Some(postgres) => postgres.new_database().expect("a new database"),
+            None => format!(
+                "sqlite:{}",
+                self.directory.path().join("another.db").display()
+            ),
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.auth.url)
+    }
+
+    pub async fn post(&self, path: &str, body: &impl Serialize) -> Response {
+        self.http
+            .post(self.url(path))
+            .json(body)
+            .send()
+            .await
+            .expect("the server answers")
+    }
+
+    pub async fn get(&self, path: &str) -> Response {
+        self.http
+            .get(self.url(path))
+            .send()
+            .await
+            .expect("the server answers")
+    }
+
+    pub async fn admin_post(&self, path: &str, body: Value) -> Response {
+        let request = self
+            .http
+            .post(self.url(path))
+            .bearer_auth(&self.admin)
+            .json(&body);
+        request.send().await.expect("the server answers")
+    }
+
+    pub async fn admin_get(&self, path: &str) -> Response {
+        let request = self.http.get(self.url(path)).bearer_auth(&self.admin);
+        request.send().await.expect("the server answers")
+    }
+
+    pub async fn admin_delete(&self, path: &str) -> Response {
+        let request = self.http.delete(self.url(path)).bearer_auth(&self.admin);
+        request.send().await.expect("the server answers")
+    }
+
+    pub async fn issue(&self, body: Value) -> IssuedCode {
+        let answer = self.admin_post("/v1/admin/codes", body).await;
+        assert_eq!(answer.status(), 201);
+        answer.json().await.expect("it is a code")
+    }
+
+    pub async fn code(&self) -> IssuedCode {
+        self.issue(json!({ "participant": "P-001" })).await
+    }
+
+    pub async fn terms(&self, code: &str) -> CodeTerms {
+        let answer = self.post("/v1/code", &json!({ "code": code })).await;
+        answer.json().await.expect("the code has terms")
+    }
+
+    /// A request that redeems this code.
+    pub fn request(&self, phone: &Phone, code: &str) -> EnrolRequest {
+        phone.request(Hash(self.chain.genesis_hash().0), STUDY, code)
+    }
+
+    pub async fn enrol(&self, request: &EnrolRequest) -> Result<Enrolled, Code> {
+        answer(self.post("/v1/enrol", request).await).await
+    }
+
+    /// A phone that is enrolled.
+    pub async fn enrolled(&self) -> (Phone, Enrolled) {
+        let phone = Phone::random();
+        let code = self.code().await;
+        let enrolled = self
+            .enrol(&self.request(&phone, &code.code))
+            .await
+            .expect("the phone is enrolled");
+        (phone, enrolled)
+    }
+
+    /// A request for a token, made now.
+    pub fn token_request(&self, phone: &Phone, device: u32) -> TokenRequest {
+        self.token_request_at(phone, device, self.clock.now())
+    }
+
+    pub fn token_request_at(&self, phone: &Phone, device: u32, issued_at: u64) -> TokenRequest {
+        let nonce = Nonce(rand::random());
+        let chain = Hash(self.chain.genesis_hash().0);
+        let message = token_message(&chain, &self.auth.url, device, issued_at, &nonce);
+        TokenRequest {
+            device,
+            issued_at,
+            nonce,
+            proof: phone.sign(&message),
+        }
+    }
+
+    pub async fn token(&self, request: &TokenRequest) -> Result<TokenAnswer, Code> {
+        answer(self.post("/v1/token", request).await).await
+    }
+
+    /// Someone of the development chain does something.
+    pub async fn on_chain(&self, who: &str, call: Call) {
+        let account = Account::from_secret_uri(who).expect("it is well known");
+        self.chain
+            .submitter(account)
+            .submit_and_wait(call)
+            .await
+            .expect("the chain takes it");
+    }
+}
+
+/// The message, or the problem's code.
+pub async fn answer<T: serde::de::DeserializeOwned>(response: Response) -> Result<T, Code> {
+    match response.status().is_success() {
+        true => Ok(response.json().await.expect("it is the message")),
+        false => Err(problem(response)
+            .await
+            .known_code()
+            .expect("its code is known")),
+    }
+}
+
+/// The problem that an answer carries.
+pub async fn problem(response: Response) -> Problem {
+    let status = response.status().as_u16();
+    assert_eq!(
+        response.headers()["content-type"],
+        mhealth_api::PROBLEM_MEDIA_TYPE
+    );
+    let problem: Problem = response.json().await.expect("it is a problem");
+    assert_eq!(problem.status, status);
+    problem
+}
+
+pub async fn code_of(response: Response) -> Code {
+    problem(response)
+        .await
+        .known_code()
+        .expect("its code is known")
+}
+
+/// A participant's device.
+#[derive(Clone)]
+pub struct Phone {
+    key: SigningKey,
+    secret: [u8; 32],
+}
+
+impl Phone {
+    pub fn random() -> Self {
+        Phone {
+            key: SigningKey::from_bytes(&rand::random()),
+            secret: rand::random(),
+        }
+    }
+
+    pub fn key(&self) -> Key {
+        Key(self.key.verifying_key().to_bytes())
+    }
+
+    pub fn sign(&self, message: &[u8]) -> SignatureBytes {
+        SignatureBytes(self.key.sign(message).to_bytes())
+    }
+
+    pub fn commitment(&self) -> Hash {
+        let secret = hashchain::Secret::from_bytes(&self.secret);
+        Hash(hashchain::secret_commitment::<hashchain::Native>(&secret))
+    }
+
+    pub fn request(&self, chain: Hash, study: u32, code: &str) -> EnrolRequest {
+        let mut request = EnrolRequest {
+            code: code.to_owned(),
+            device_key: self.key(),
+            secret_commitment: self.commitment(),
+            escrow: Base64(vec![1; hashchain::ESCROW_LENGTH]),
+            proof: SignatureBytes([0; 64]),
+        };
+        request.proof = self.sign(&enrolment_message(&chain, study, &request));
+        request
+    }
+}
