@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `docs/device-api.md` says what the code says.
+
+use ed25519_dalek::{Signer, SigningKey};
+use mhealth_api::{
+    enrolment_message, run_id, token_message, Base64, Code, EnrolRequest, Hash, Key, Nonce,
+    SignatureBytes,
+};
+
+const DOCUMENT: &str = include_str!("../../docs/device-api.md");
+
+#[test]
+fn the_table_of_codes_is_complete_and_in_order() {
+    let documented: Vec<(&str, &str, &str)> = DOCUMENT
+        .lines()
+        .skip_while(|line| *line != "| code | status | title | do |")
+        .skip(2)
+        .map_while(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let code = cells.next()?.strip_suffix('`')?;
+            Some((code, cells.next()?, cells.next()?))
+        })
+        .collect();
+    let statuses: Vec<String> = Code::ALL
+        .iter()
+        .map(|code| code.status().to_string())
+        .collect();
+    let known: Vec<(&str, &str, &str)> = Code::ALL
+        .iter()
+        .zip(&statuses)
+        .map(|(code, status)| (code.as_str(), status.as_str(), code.title()))
+        .collect();
+    assert_eq!(documented, known);
+}
+
+#[test]
+fn every_code_says_what_the_client_does_in_a_word_that_is_explained() {
+    for code in Code::ALL {
+        let row = DOCUMENT
+            .lines()
+            .find(|line| line.starts_with(&format!("| `{code}` | ")))
+            .unwrap_or_else(|| panic!("{code} is not in the table"));
+        let word = row.trim_end_matches(" |").rsplit(" | ").next();
+        let explanation = format!("\n| {} | ", word.expect("a row has cells"));
+        assert!(DOCUMENT.contains(&explanation), "{row}");
+    }
+}
+
+#[test]
+fn codes_that_the_text_names_exist() {
+    // The errors of an address are listed behind this word, each in backquotes.
+    for list in DOCUMENT.split("\nErrors: ").skip(1) {
+        let list = list.split("\n\n").next().unwrap_or_default();
+        for word in list.split('`').skip(1).step_by(2) {
+            let is_address = word.starts_with('/');
+            assert!(is_address || word.parse::<Code>().is_ok(), "{word}");
+        }
+    }
+}
+
+#[test]
+fn the_proofs_have_the_documented_bytes() {
+    let key = SigningKey::from_bytes(&[0x2a; 32]);
+    let chain = Hash([1; 32]);
+    let request = EnrolRequest {
+        code: "ABCDE-FGHJK".into(),
+        device_key: Key(key.verifying_key().to_bytes()),
+        secret_commitment: Hash([2; 32]),
+        escrow: Base64(vec![3; 81]),
+        proof: SignatureBytes([0; 64]),
+    };
+    let enrol = enrolment_message(&chain, 7, &request);
+    let issuer = "https://auth.example.org";
+    let token = token_message(&chain, issuer, 41, 1_800_000_000, &Nonce([4; 16]));
+    let run = run_id(41, 9, &Hash([5; 32]), &Hash([6; 32]));
+    let lines = [
+        ("device key", request.device_key.to_string()),
+        ("enrol message", hex(&enrol)),
+        ("enrol proof", hex(&key.sign(&enrol).to_bytes())),
+        ("token message", hex(&token)),
+        ("token proof", hex(&key.sign(&token).to_bytes())),
+        ("run name", run.to_string()),
+    ];
+    let block: String = lines
+        .iter()
+        .map(|(name, value)| format!("{name:14} {}\n", value.trim_start_matches("0x")))
+        .collect();
+    assert!(DOCUMENT.contains(&block), "the document lacks\n{block}");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
