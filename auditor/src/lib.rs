@@ -15,10 +15,18 @@
 //! [`judge`] is a function of a [`Case`] and of nothing else: no node, no file, no clock. Everything before it gathers the
 //! case, everything after it writes the judgement down.
 
+pub mod audit;
 pub mod case;
+pub mod chain;
+pub mod export;
 mod judge;
+pub mod report;
+pub mod spool;
+mod trouble;
 pub mod verdict;
 
+pub use audit::Audit;
 pub use case::Case;
 pub use judge::{judge, Judgement, ON_ITS_WAY};
+pub use trouble::Trouble;
 pub use verdict::{Ground, Outcome, Party, Verdict};

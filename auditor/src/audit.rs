@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A whole audit: gathers chain and exports, then judges one device after the other.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use hashchain::OpeningKey;
+use mhealth_api::{ExportedRun, Key};
+use mhealth_chain_client::{ChainClient, ChainView};
+use serde::{Deserialize, Serialize};
+
+use crate::case::{Case, DeviceRecord, HeldRun, RelayStore, SecretAccess};
+use crate::chain::{self, ChainStudy, Progress};
+use crate::export::{self, Fault, Intake, Source};
+use crate::judge::{judge, Judgement};
+use crate::spool::Spool;
+use crate::Trouble;
+
+/// What an audit is given besides the chain.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The relays' exports.
+    pub exports: Vec<NamedExport>,
+    /// The study's auditor key.
+    pub auditor: Option<OpeningKey>,
+    /// Participants' keys, by device.
+    pub participants: HashMap<u32, OpeningKey>,
+    /// Records of destroyed participants' keys.
+    pub erasures: Vec<Erasure>,
+    /// Where to keep what was read, so that an audit that was cut short goes on from there.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// A relay's export, and whose it is.
+#[derive(Clone, Debug)]
+pub struct NamedExport {
+    /// What the report calls it.
+    pub name: String,
+    /// Where it comes from.
+    pub source: Source,
+    /// The relay's account. Without it, it is taken from the extrinsics that the relay's receipts name.
+    pub account: Option<[u8; 32]>,
+}
+
+/// The record that a participant's key was destroyed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erasure {
+    /// The device whose envelopes were sealed to the key.
+    pub device: u32,
+    /// When the key was destroyed, as the study wrote it down.
+    pub erased_at: String,
+    /// By whom and on what request.
+    pub record: String,
+}
+
+/// An export, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreReport {
+    /// What it is called.
+    pub name: String,
+    /// The relay's account on chain.
+    pub account: Option<Key>,
+    /// How reading it went.
+    #[serde(flatten)]
+    pub intake: Intake,
+}
+
+/// Everything that was gathered.
+pub struct Audit {
+    /// The study, at the block of the audit.
+    pub study: ChainStudy,
+    /// The exports.
+    pub stores: Vec<StoreReport>,
+    options: Options,
+    spool: Spool,
+    view: ChainView,
+}
+
+impl Audit {
+    /// Reads chain and exports.
+    pub async fn gather(
+        client: &ChainClient,
+        study: u32,
+        options: Options,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Self, Trouble> {
+        let spool = match &options.checkpoint {
+            Some(path) => Spool::kept(path)?,
+            None => Spool::temporary()?,
+        };
+        let whose = format!("{} study {study}", hex::encode(client.genesis_hash().0));
+        match spool.fact("audit")? {
+            Some(found) if found != whose => return Err(Trouble::ForeignCheckpoint),
+            _ => spool.remember("audit", &whose)?,
+        }
+        let study = chain::read(client, study, &spool, progress).await?;
+        if let Some(auditor) = &options.auditor {
+            if auditor.sealing_key().0 != study.study.auditor_key {
+                return Err(Trouble::WrongAuditorKey {
+                    expected: Key(study.study.auditor_key),
+                    given: Key(auditor.sealing_key().0),
+                });
+            }
+        }
+        spool.forget_held()?;
+        let mut stores = Vec::new();
+        for (index, export) in options.exports.iter().enumerate() {
+            let intake = take_in(&study, &options, &spool, index, progress).await?;
+            let account = match export.account {
+                Some(account) => Some(account),
+                None => spool.account_of(index)?,
+            };
+            stores.push(StoreReport {
+                name: export.name.clone(),
+                account: account.map(Key),
+                intake,
+            });
+        }
+        let view = client.at(study.block.hash).await?;
+        Ok(Audit {
+            study,
+            stores,
+            options,
+            spool,
+            view,
+        })
+    }
+
+    /// Judges every device, in order of their numbers, and hands each over with the times of the blocks that it names.
+    pub async fn judge_each<E: From<Trouble>>(
+        &self,
+        progress: &mut dyn FnMut(Progress),
+        sink: &mut dyn FnMut(Judged<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let devices = self.study.devices.len() as u64;
+        for (record, number) in self.study.devices.iter().zip(1..) {
+            let case = self.case(record).await?;
+            let judgement = judge(&case);
+            let mut block_times = HashMap::new();
+            for block in judgement.entries.iter().filter_map(|entry| entry.block) {
+                if let std::collections::hash_map::Entry::Vacant(vacant) = block_times.entry(block)
+                {
+                    let time = self.spool.block_time(block).map_err(Trouble::from)?;
+                    vacant.insert(time);
+                }
+            }
+            let erasure = self.erasure(record.device);
+            sink(Judged {
+                record,
+                judgement,
+                erasure,
+                block_times,
+            })?;
+            progress(Progress::Judged(number, devices));
+        }
+        Ok(())
+    }
+
+    fn erasure(&self, device: u32) -> Option<&Erasure> {
+        self.options
+            .erasures
+            .iter()
+            .find(|erasure| erasure.device == device)
+    }
+
+    async fn case(&self, record: &DeviceRecord) -> Result<Case, Trouble> {
+        let device = record.device;
+        let mut stores = Vec::new();
+        for (index, store) in self.stores.iter().enumerate() {
+            stores.push(RelayStore {
+                name: store.name.clone(),
+                account: store.account.map(|account| account.0),
+                complete: store.intake.is_complete(),
+                runs: self.spool.held(device, index)?,
+            });
+        }
+        Ok(Case {
+            chain: self.study.genesis,
+            device_signed: self.study.study.device_signed,
+            record: record.clone(),
+            registered: self.spool.registered(device)?,
+            brought: self.spool.brought(device)?,
+            blocks_complete: self.study.blocks_complete,
+            conflicts: chain::conflicts(&self.view, device).await?,
+            stores,
+            secret: SecretAccess::open(self.options.auditor.as_ref(), record),
+            erased: self.erasure(device).is_some(),
+            now: self.study.time,
+        })
+    }
+}
+
+/// A judged device, on its way to the reports.
+pub struct Judged<'a> {
+    /// What stands on chain about it.
+    pub record: &'a DeviceRecord,
+    /// What the audit says.
+    pub judgement: Judgement,
+    /// The record of the participant's erasure.
+    pub erasure: Option<&'a Erasure>,
+    /// When the blocks that the judgement names were made, in seconds since 1970.
+    pub block_times: HashMap<u64, Option<u64>>,
+}
+
+async fn take_in(
+    study: &ChainStudy,
+    options: &Options,
+    spool: &Spool,
+    index: usize,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Intake, Trouble> {
+    let source = &options.exports[index].source;
+    let mut take = |line: u64, run: ExportedRun, intake: &mut Intake| -> Result<(), Trouble> {
+        let device = run.status.device;
+        let position = chain::position(&study.devices, device);
+        let record = position.map(|position| &study.devices[position]);
+        let Some(record) = record.filter(|record| record.study == run.study) else {
+            intake.fault(Fault::ForeignDevice { line, device });
+            return Ok(());
+        };
+        // No database and no device gets this far; see docs/hashchain.md, section 8.
+        let last = run.status.sequence.checked_add(run.entries.len() as u64);
+        if last.is_none_or(|last| last > hashchain::MAX_INDEX)
+            || run.received_at > hashchain::MAX_INDEX
+        {
+            intake.fault(Fault::Unreadable {
+                line,
+                why: "a number is larger than any that occurs".into(),
+            });
+            return Ok(());
+        }
+        let held = HeldRun::from_export(&run, &record.key, options.participants.get(&device));
+        let block = run
+            .status
+            .block
+            .filter(|block| block.number <= hashchain::MAX_INDEX);
+        let place = block.zip(run.status.extrinsic_index);
+        let place = place.map(|(block, extrinsic)| (block.number, extrinsic));
+        spool.add_held(device, index, line, &held, place)?;
+        progress(Progress::Runs(intake.runs));
+        Ok(())
+    };
+    spool.begin()?;
+    let intake = export::read(source, study.number, &mut take).await;
+    spool.end()?;
+    intake
+}

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Reads a study from the chain, as it stands at one finalised block.
+
+use futures::{StreamExt, TryStreamExt};
+use hashchain::{DataDigest, LinkHash, Tag};
+use mhealth_chain_client::{
+    BlockId, ChainClient, ChainEvent, ChainView, DeviceState, DeviceView, Error, FinalisedBlock,
+    StudyView, H256,
+};
+use serde_json::json;
+
+use crate::case::{BroughtRun, Conflict, DeviceRecord, Predecessor, RegisteredEntry};
+use crate::spool::Spool;
+use crate::Trouble;
+
+/// Storage key of `Timestamp.Now`.
+const NOW: &str = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb";
+/// Requests at the same time.
+const AT_ONCE: usize = 16;
+/// Journal entries a request.
+const JOURNAL_PAGE: u32 = 1_024;
+
+/// A study on a chain, at the block of the audit.
+#[derive(Clone, Debug)]
+pub struct ChainStudy {
+    /// Genesis hash of the chain.
+    pub genesis: [u8; 32],
+    /// The finalised block that the audit is about.
+    pub block: BlockId,
+    /// The seconds since 1970 that the block names.
+    pub time: Option<u64>,
+    /// The study's number.
+    pub number: u32,
+    /// What the chain says of it.
+    pub study: StudyView,
+    /// Its devices, in order of their numbers.
+    pub devices: Vec<DeviceRecord>,
+    /// Whether every block was read with its extrinsics.
+    pub blocks_complete: bool,
+}
+
+/// How far the reading is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Devices that were read.
+    Devices(u64),
+    /// Journal entries that were read, of how many.
+    Journal(u64, u64),
+    /// Blocks that were read, of how many.
+    Blocks(u64, u64),
+    /// Runs that were read from an export.
+    Runs(u64),
+    /// Devices that were judged, of how many.
+    Judged(u64, u64),
+}
+
+/// Reads devices, journal and blocks of a study. What is long goes to the spool.
+pub async fn read(
+    client: &ChainClient,
+    number: u32,
+    spool: &Spool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<ChainStudy, Trouble> {
+    let block = client.finalised().await?;
+    let view = client.at(block.hash).await?;
+    let study = view
+        .study(number)
+        .await?
+        .ok_or(Trouble::NoSuchStudy(number))?;
+    let mut devices = read_devices(&view, number, progress).await?;
+    read_journal(&view, &devices, spool, progress).await?;
+    name_predecessors(&view, &mut devices, spool).await?;
+    let blocks_complete = read_blocks(client, &devices, block, spool, progress).await?;
+    Ok(ChainStudy {
+        genesis: client.genesis_hash().0,
+        block,
+        time: block_time(client, block.hash).await?,
+        number,
+        study,
+        devices,
+        blocks_complete,
+    })
+}
+
+/// Numbers are dense: the first that was never given out is the end.
+async fn read_devices(
+    view: &ChainView,
+    study: u32,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<DeviceRecord>, Error> {
+    let mut devices = Vec::new();
+    let mut answers = futures::stream::iter(0..u32::MAX)
+        .map(|device| view.device(device))
+        .buffered(AT_ONCE);
+    let mut read = 0;
+    while let Some(device) = answers.try_next().await? {
+        let Some(device) = device else { break };
+        read += 1;
+        progress(Progress::Devices(read));
+        if device.study == study {
+            devices.push(record(device));
+        }
+    }
+    Ok(devices)
+}
+
+fn record(view: DeviceView) -> DeviceRecord {
+    let status = match view.state {
+        DeviceState::Active => "active",
+        DeviceState::Suspended => "suspended",
+        DeviceState::Retired => "retired",
+    };
+    DeviceRecord {
+        device: view.device,
+        study: view.study,
+        key: view.key,
+        secret_commitment: view.secret_commitment.0,
+        escrow: view.escrow,
+        genesis: LinkHash(view.genesis.0),
+        length: view.length,
+        head: LinkHash(view.head.0),
+        status: status.into(),
+        predecessor: view.predecessor.map(|device| Predecessor {
+            device,
+            trusted_head: None,
+        }),
+        successor: view.successor,
+        trusted_length: view.trusted_length,
+        enrolled_at: u64::from(view.enrolled_at),
+    }
+}
+
+async fn read_journal(
+    view: &ChainView,
+    devices: &[DeviceRecord],
+    spool: &Spool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), Trouble> {
+    let length = view.journal_length().await?;
+    let starts = (0..length).step_by(JOURNAL_PAGE as usize);
+    let mut pages = futures::stream::iter(starts)
+        .map(|from| view.journal(from, JOURNAL_PAGE))
+        .buffered(4);
+    let mut read = 0;
+    while let Some(page) = pages.try_next().await? {
+        read = (read + u64::from(JOURNAL_PAGE)).min(length);
+        progress(Progress::Journal(read, length));
+        spool.together(|spool| {
+            for entry in page {
+                if position(devices, entry.device).is_some() {
+                    let registered = RegisteredEntry {
+                        sequence: entry.sequence,
+                        digest: DataDigest(entry.digest.0),
+                        link: LinkHash(entry.hash.0),
+                    };
+                    spool.add_registered(entry.device, &registered)?;
+                }
+            }
+            Ok::<_, Trouble>(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Where a device stands among those of the study, which are in order.
+pub(crate) fn position(devices: &[DeviceRecord], device: u32) -> Option<usize> {
+    devices
+        .binary_search_by_key(&device, |record| record.device)
+        .ok()
+}
+
+/// The head that a successor commits to is its predecessor's last trusted link.
+async fn name_predecessors(
+    view: &ChainView,
+    devices: &mut [DeviceRecord],
+    spool: &Spool,
+) -> Result<(), Trouble> {
+    for index in 0..devices.len() {
+        let Some(predecessor) = devices[index].predecessor else {
+            continue;
+        };
+        let before = match position(devices, predecessor.device) {
+            Some(index) => Some(devices[index].clone()),
+            None => view.device(predecessor.device).await?.map(record),
+        };
+        let Some(before) = before else { continue };
+        let trusted_head = match before.trusted_length {
+            None => None,
+            Some(0) => Some(before.genesis),
+            Some(length) if length == before.length => Some(before.head),
+            Some(length) => spool.link(before.device, length)?,
+        };
+        devices[index].predecessor = Some(Predecessor {
+            device: predecessor.device,
+            trusted_head,
+        });
+    }
+    Ok(())
+}
+
+/// Reads every block from the first enrolment on, for the runs that it brought. An audit that was cut short goes on behind
+/// the last block that it has. Says whether all could be read.
+async fn read_blocks(
+    client: &ChainClient,
+    devices: &[DeviceRecord],
+    end: BlockId,
+    spool: &Spool,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<bool, Trouble> {
+    let Some(first) = devices.iter().map(|device| device.enrolled_at).min() else {
+        return Ok(true);
+    };
+    let mut complete = spool.fact("blocks_incomplete")?.is_none();
+    let reached = spool
+        .fact("block")?
+        .and_then(|number| number.parse::<u64>().ok());
+    let from = reached.map_or(first, |reached| reached + 1);
+    if from > end.number {
+        return Ok(complete);
+    }
+    let mut follower = client.follow_from(from);
+    loop {
+        let block = follower.next().await?;
+        let last = block.number >= end.number;
+        progress(Progress::Blocks(
+            block.number - first + 1,
+            end.number - first + 1,
+        ));
+        // An extrinsic that every block has sets the clock.
+        let brought = match block.extrinsics.len() {
+            0 | 1 => Some(Vec::new()),
+            _ => match client.runs_brought(block.hash).await {
+                Ok(brought) => Some(brought),
+                Err(Error::StatePruned { .. }) => None,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let time = match &brought {
+            Some(brought) if brought.is_empty() => None,
+            _ => block_time(client, block.hash).await?,
+        };
+        complete &= brought.is_some();
+        spool.together(|spool| {
+            let mut concerned = false;
+            for run in brought.into_iter().flatten() {
+                if position(devices, run.run.device).is_some() {
+                    concerned = true;
+                    let taken = taken(&block, &run);
+                    spool.add_brought(run.run.device, run.position, &taken)?;
+                }
+            }
+            if concerned {
+                spool.add_block(block.number, time)?;
+            }
+            if !complete {
+                spool.remember("blocks_incomplete", "true")?;
+            }
+            spool.remember("block", &block.number.to_string())?;
+            Ok::<_, Trouble>(())
+        })?;
+        if last {
+            return Ok(complete);
+        }
+    }
+}
+
+fn taken(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> BroughtRun {
+    let run = &brought.run;
+    BroughtRun {
+        block: block.number,
+        extrinsic: brought.extrinsic_index,
+        submitter: brought.submitter.0,
+        refused: refusal(block, brought),
+        sequence: run.sequence,
+        previous: LinkHash(run.previous.0),
+        entries: run
+            .entries
+            .iter()
+            .map(|entry| (DataDigest(entry.digest.0), Tag(entry.tag.0)))
+            .collect(),
+        signature: run.signature,
+    }
+}
+
+/// Why the chain refused a run, if it did and the node still has the block's events.
+fn refusal(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> Option<String> {
+    let extrinsic = block
+        .extrinsics
+        .iter()
+        .find(|extrinsic| extrinsic.index == brought.extrinsic_index)?;
+    let effect = extrinsic.effect.as_ref()?;
+    if let Err(refusal) = &effect.result {
+        return Some(refusal.to_string());
+    }
+    effect.events.iter().find_map(|event| match event {
+        ChainEvent::RunRefused {
+            position, reason, ..
+        } if *position == brought.position => Some(format!("{reason:?}")),
+        _ => None,
+    })
+}
+
+/// The rival histories that the chain recorded for a device.
+pub async fn conflicts(view: &ChainView, device: u32) -> Result<Vec<Conflict>, Error> {
+    let conflicts = view.conflicts(device).await?;
+    Ok(conflicts
+        .into_iter()
+        .map(|conflict| Conflict {
+            sequence: conflict.sequence,
+            recorded: LinkHash(conflict.recorded.0),
+            rival: LinkHash(conflict.rival.0),
+            rival_digest: conflict.rival_digest.map(|digest| DataDigest(digest.0)),
+            signed: conflict.signed,
+            submitter: conflict.submitter.0,
+            block: u64::from(conflict.block),
+        })
+        .collect())
+}
+
+/// The seconds since 1970 that a block names. None when the node has dropped its state.
+async fn block_time(client: &ChainClient, block: H256) -> Result<Option<u64>, Error> {
+    let block = format!("0x{}", hex::encode(block.0));
+    let answer = client
+        .request::<Option<String>>("state_getStorage", &[json!(NOW), json!(block)])
+        .await;
+    let value = match answer {
+        Ok(value) => value,
+        Err(error) if !error_is_final(&error) => return Err(error),
+        Err(_) => None,
+    };
+    let bytes = value.and_then(|value| hex::decode(value.strip_prefix("0x")?).ok());
+    let milliseconds = bytes.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
+    Ok(milliseconds.map(|milliseconds| milliseconds / 1_000))
+}
+
+/// Whether the node answered, and the answer will stay the same.
+fn error_is_final(error: &Error) -> bool {
+    !matches!(error, Error::Unreachable { .. } | Error::WrongChain { .. })
+}

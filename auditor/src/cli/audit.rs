@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `mhealth-auditor audit`.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use mhealth_auditor::audit::{Judged, Options};
+use mhealth_auditor::chain::Progress;
+use mhealth_auditor::report::{page, Digest, Heading, JsonReport};
+use mhealth_auditor::{Audit, Outcome, Trouble, Verdict};
+use mhealth_chain_client::{ChainClient, H256};
+
+use super::inputs;
+
+/// Judges every entry of a study.
+#[derive(Args)]
+pub(crate) struct AuditArguments {
+    /// WebSocket address of a node that keeps the study's chain.
+    #[arg(long, env = "MHEALTH_NODE_URL", default_value = "ws://127.0.0.1:9944")]
+    node: String,
+    /// Genesis hash of the chain that the node must follow. Give it: a node of another chain could tell anything.
+    #[arg(long, value_name = "HASH")]
+    genesis: Option<H256>,
+    /// The study's number.
+    #[arg(long)]
+    study: u32,
+    /// A relay to read the export of; may be given several times. The credential comes from MHEALTH_RELAY_CREDENTIAL_NAME,
+    /// or MHEALTH_RELAY_CREDENTIAL for all.
+    #[arg(long, value_name = "NAME=URL")]
+    relay: Vec<String>,
+    /// An export that was saved before; may be given several times.
+    #[arg(long, value_name = "NAME=FILE")]
+    export: Vec<String>,
+    /// The account of a relay, where its receipts do not show it.
+    #[arg(long, value_name = "NAME=ACCOUNT")]
+    account: Vec<String>,
+    /// File with the study's auditor key in hexadecimal digits; or MHEALTH_AUDITOR_KEY in the environment.
+    #[arg(long, value_name = "FILE")]
+    auditor_key: Option<PathBuf>,
+    /// File with participants' keys, a line each: device number, key in hexadecimal digits.
+    #[arg(long, value_name = "FILE")]
+    participant_keys: Option<PathBuf>,
+    /// File with records of erasures, a JSON object a line: device, erased_at, record.
+    #[arg(long, value_name = "FILE")]
+    erasures: Option<PathBuf>,
+    /// Writes the report for programs here.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Writes the report for people here.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Who runs the audit, for the report.
+    #[arg(long, default_value = "not named")]
+    auditor: String,
+    /// Keeps what was read of the chain here, so that an audit that was cut short goes on from it.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+}
+
+pub(super) async fn run(arguments: AuditArguments) -> Result<u8, Trouble> {
+    let options = Options {
+        exports: inputs::exports(&arguments.relay, &arguments.export, &arguments.account)?,
+        auditor: inputs::auditor_key(arguments.auditor_key.as_deref())?,
+        participants: inputs::participants(arguments.participant_keys.as_deref())?,
+        erasures: inputs::erasures(arguments.erasures.as_deref())?,
+        checkpoint: arguments.checkpoint.clone(),
+    };
+    let client = match arguments.genesis {
+        Some(genesis) => ChainClient::connect_expecting(&arguments.node, genesis).await?,
+        None => ChainClient::connect(&arguments.node).await?,
+    };
+    let bar = Bar::new();
+    let audit = Audit::gather(&client, arguments.study, options, &mut |at| bar.show(at)).await?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let run_at = now.map_or(0, |since| since.as_secs());
+    let heading = Heading::new(&audit.study, &arguments.auditor, run_at);
+    let mut json = match &arguments.json {
+        Some(path) => {
+            let file = BufWriter::new(File::create(path)?);
+            Some(JsonReport::begin(file, &heading, &audit.stores)?)
+        }
+        None => None,
+    };
+    let mut digest = Digest::default();
+    if audit.stores.iter().any(|store| !store.intake.is_complete()) {
+        digest.summary.worse(Outcome::NotCovered);
+    }
+    let mut sink = |judged: Judged<'_>| -> Result<(), Trouble> {
+        digest.add(&judged);
+        json.as_mut().map_or(Ok(()), |json| json.device(&judged))
+    };
+    audit.judge_each(&mut |at| bar.show(at), &mut sink).await?;
+    bar.end();
+    if let Some(json) = json {
+        json.end(&digest.summary)?;
+    }
+    if let Some(path) = &arguments.html {
+        let mut file = File::create(path)?;
+        file.write_all(page(&heading, &audit.stores, &digest).as_bytes())?;
+    }
+    print(&heading, &digest);
+    Ok(digest.summary.outcome().exit_status())
+}
+
+/// What a person sees, and a last line for programs.
+fn print(heading: &Heading, digest: &Digest) {
+    let summary = &digest.summary;
+    println!(
+        "Study {} at block {}: {} entries of {} devices.",
+        heading.study, heading.block, summary.entries, summary.devices
+    );
+    for verdict in Verdict::ALL {
+        let count = summary.count(verdict);
+        if count > 0 {
+            println!("{count:>10}  {verdict}");
+        }
+    }
+    let counts =
+        Verdict::ALL.map(|verdict| format!("{}={}", verdict.as_str(), summary.count(verdict)));
+    println!(
+        "audit={} devices={} entries={} {} findings={} conflicts={}",
+        summary.outcome().as_str(),
+        summary.devices,
+        summary.entries,
+        counts.join(" "),
+        summary.findings,
+        summary.conflicts
+    );
+}
+
+/// How far it is, on standard error, where somebody looks at it.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Bar(bar)
+    }
+
+    fn show(&self, at: Progress) {
+        let (what, done, of) = match at {
+            Progress::Devices(done) => ("devices found", done, None),
+            Progress::Journal(done, of) => ("journal", done, Some(of)),
+            Progress::Blocks(done, of) => ("blocks", done, Some(of)),
+            Progress::Runs(done) => ("runs of an export", done, None),
+            Progress::Judged(done, of) => ("devices judged", done, Some(of)),
+        };
+        if self.0.message() != what {
+            let template = match of {
+                Some(_) => "{msg:18} {bar:40} {pos}/{len}",
+                None => "{msg:18} {spinner} {pos}",
+            };
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                self.0.set_style(style);
+            }
+            self.0.set_message(what);
+        }
+        if let Some(of) = of {
+            self.0.set_length(of);
+        }
+        self.0.set_position(done);
+    }
+
+    fn end(&self) {
+        self.0.finish_and_clear();
+    }
+}

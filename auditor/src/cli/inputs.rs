@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Keys, credentials and records from files and from the environment. What is secret never stands on the command line.
+
+use std::collections::HashMap;
+use std::io::BufRead;
+use std::path::Path;
+
+use hashchain::OpeningKey;
+use mhealth_auditor::audit::{Erasure, NamedExport};
+use mhealth_auditor::export::Source;
+use mhealth_auditor::Trouble;
+use zeroize::Zeroizing;
+
+/// Holds the auditor's key, in 64 hexadecimal digits.
+const AUDITOR_KEY: &str = "MHEALTH_AUDITOR_KEY";
+/// Holds the credential for all relays; `MHEALTH_RELAY_CREDENTIAL_NAME` for the one called `name`.
+const CREDENTIAL: &str = "MHEALTH_RELAY_CREDENTIAL";
+
+fn bad(file: impl std::fmt::Display, why: impl std::fmt::Display) -> Trouble {
+    Trouble::Input {
+        file: file.to_string(),
+        why: why.to_string(),
+    }
+}
+
+fn text(path: &Path) -> Result<Zeroizing<String>, Trouble> {
+    let read = std::fs::read_to_string(path).map_err(|error| bad(path.display(), error))?;
+    Ok(Zeroizing::new(read))
+}
+
+fn key(digits: &str, place: impl std::fmt::Display) -> Result<OpeningKey, Trouble> {
+    let mut bytes = Zeroizing::new([0u8; 32]);
+    let digits = digits.trim();
+    let digits = digits.strip_prefix("0x").unwrap_or(digits);
+    hex::decode_to_slice(digits, &mut *bytes).map_err(|_| {
+        bad(
+            place,
+            "expected an X25519 private key in 64 hexadecimal digits",
+        )
+    })?;
+    Ok(OpeningKey::from_bytes(&bytes))
+}
+
+/// The auditor's key, if one is given.
+pub(super) fn auditor_key(file: Option<&Path>) -> Result<Option<OpeningKey>, Trouble> {
+    match (file, std::env::var(AUDITOR_KEY).map(Zeroizing::new)) {
+        (Some(path), _) => key(&text(path)?, path.display()).map(Some),
+        (None, Ok(digits)) => key(&digits, AUDITOR_KEY).map(Some),
+        (None, Err(_)) => Ok(None),
+    }
+}
+
+/// Participants' keys: a line each, the device's number and the key.
+pub(super) fn participants(file: Option<&Path>) -> Result<HashMap<u32, OpeningKey>, Trouble> {
+    let Some(path) = file else {
+        return Ok(HashMap::new());
+    };
+    let lines = text(path)?;
+    let lines = lines
+        .lines()
+        .zip(1..)
+        .filter(|(line, _)| !line.trim().is_empty());
+    lines
+        .map(|(line, number)| {
+            let place = format!("{}, line {number}", path.display());
+            let (device, digits) = line
+                .trim()
+                .split_once(char::is_whitespace)
+                .ok_or_else(|| bad(&place, "expected a device's number and a key"))?;
+            let device = device
+                .parse()
+                .map_err(|_| bad(&place, "expected a device's number"))?;
+            Ok((device, key(digits, place)?))
+        })
+        .collect()
+}
+
+/// Records of erasures: a JSON object a line.
+pub(super) fn erasures(file: Option<&Path>) -> Result<Vec<Erasure>, Trouble> {
+    let Some(path) = file else {
+        return Ok(Vec::new());
+    };
+    let opened = std::fs::File::open(path).map_err(|error| bad(path.display(), error))?;
+    let lines = std::io::BufReader::new(opened).lines().zip(1..);
+    let mut erasures = Vec::new();
+    for (line, number) in lines {
+        let line = line.map_err(|error| bad(path.display(), error))?;
+        if !line.trim().is_empty() {
+            let erasure = serde_json::from_str(&line)
+                .map_err(|error| bad(format!("{}, line {number}", path.display()), error))?;
+            erasures.push(erasure);
+        }
+    }
+    Ok(erasures)
+}
+
+/// Relays and export files, in the order in which they were named.
+pub(super) fn exports(
+    relays: &[String],
+    files: &[String],
+    accounts: &[String],
+) -> Result<Vec<NamedExport>, Trouble> {
+    let mut exports: Vec<NamedExport> = Vec::new();
+    for (argument, is_file) in relays
+        .iter()
+        .map(|relay| (relay, false))
+        .chain(files.iter().map(|file| (file, true)))
+    {
+        let (name, place) = named(argument, exports.len() + 1);
+        if exports.iter().any(|export| export.name == name) {
+            return Err(bad(argument, "two exports have the same name"));
+        }
+        let source = match is_file {
+            true => Source::File(place.into()),
+            false => Source::Relay {
+                url: place.into(),
+                credential: credential(&name)?,
+            },
+        };
+        let account = accounts
+            .iter()
+            .filter_map(|account| account.split_once('='))
+            .find(|(whose, _)| *whose == name)
+            .map(|(_, account)| self::account(account))
+            .transpose()?;
+        exports.push(NamedExport {
+            name,
+            source,
+            account,
+        });
+    }
+    for argument in accounts {
+        let name = argument.split_once('=').map(|(name, _)| name);
+        if !exports
+            .iter()
+            .any(|export| Some(export.name.as_str()) == name)
+        {
+            return Err(bad(
+                argument,
+                "expected NAME=ACCOUNT, with the name of an export",
+            ));
+        }
+    }
+    Ok(exports)
+}
+
+/// `NAME=PLACE`, or a place, which is named by its number.
+fn named(argument: &str, number: usize) -> (String, &str) {
+    match argument.split_once('=') {
+        // A query of a URL has an equals sign, too.
+        Some((name, place)) if !name.is_empty() && !name.contains(['/', ':', '?']) => {
+            (name.to_string(), place)
+        }
+        _ => (format!("relay-{number}"), argument),
+    }
+}
+
+fn credential(name: &str) -> Result<Zeroizing<String>, Trouble> {
+    let own = format!("{CREDENTIAL}_{}", name.to_uppercase().replace('-', "_"));
+    std::env::var(&own)
+        .or_else(|_| std::env::var(CREDENTIAL))
+        .map(|credential| Zeroizing::new(credential.trim().to_string()))
+        .map_err(|_| {
+            bad(
+                name,
+                format!("no credential: set {CREDENTIAL}, or {own} for this relay alone"),
+            )
+        })
+}
+
+fn account(digits: &str) -> Result<[u8; 32], Trouble> {
+    let mut account = [0; 32];
+    let bare = digits.strip_prefix("0x").unwrap_or(digits);
+    hex::decode_to_slice(bare, &mut account).map_err(|_| {
+        bad(
+            digits,
+            "expected an account's public key in 64 hexadecimal digits",
+        )
+    })?;
+    Ok(account)
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The command line.
+
+mod audit;
+mod inputs;
+
+use clap::{Parser, Subcommand};
+use mhealth_auditor::Trouble;
+
+/// Judges every entry of a study: what stands on the chain, what the relays hold, and who made it.
+///
+/// The exit status says what came out: 0 everything was checked and is right, 1 something is wrong, 2 nothing was found
+/// wrong but not everything could be checked, 3 the audit could not be made.
+#[derive(Parser)]
+#[command(name = "mhealth-auditor", version)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Audit(Box<audit::AuditArguments>),
+}
+
+/// Does what was asked, and gives the exit status.
+pub(crate) fn run(arguments: Arguments) -> Result<u8, Trouble> {
+    match arguments.command {
+        Command::Audit(arguments) => runtime()?.block_on(audit::run(*arguments)),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    Ok(builder.enable_all().build()?)
+}

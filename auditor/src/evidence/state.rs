@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The chain's state, as far as evidence speaks of it: keys, values, and how a proof of them is read.
+
+use codec::{Decode, DecodeAll};
+use sp_core::{hashing::twox_64, storage::StorageKey, Blake2Hasher, H256};
+use sp_trie::{read_trie_value, LayoutV1, StorageProof};
+
+/// `twox128("Grandpa") ‖ twox128("Authorities")`.
+pub const AUTHORITIES_KEY: [u8; 32] = [
+    0x5f, 0x9c, 0xc4, 0x5b, 0x7a, 0x00, 0xc5, 0x89, 0x93, 0x61, 0xe1, 0xc6, 0x09, 0x96, 0x78, 0xdc,
+    0x5e, 0x06, 0x21, 0xc4, 0x86, 0x9a, 0xa6, 0x0c, 0x02, 0xbe, 0x9a, 0xdc, 0xc9, 0x8a, 0x0d, 0x1d,
+];
+/// Heads in one storage value.
+const HEADS_PER_PAGE: u32 = 32;
+
+fn prefix(item: &str) -> Vec<u8> {
+    let pallet = sp_core::hashing::twox_128(b"ClientHashchain");
+    [pallet, sp_core::hashing::twox_128(item.as_bytes())].concat()
+}
+
+fn twox_64_concat(prefix: Vec<u8>, device: u32) -> Vec<u8> {
+    let key = device.to_le_bytes();
+    [&prefix[..], &twox_64(&key), &key].concat()
+}
+
+/// Where the record of a device stands.
+pub fn device_key(device: u32) -> Vec<u8> {
+    twox_64_concat(prefix("Devices"), device)
+}
+
+/// Where the head of a device stands, among those of its neighbours.
+pub fn head_page_key(device: u32) -> Vec<u8> {
+    [prefix("HeadPages"), (device / HEADS_PER_PAGE).to_le_bytes().to_vec()].concat()
+}
+
+/// Where the conflicts of a device stand.
+pub fn conflicts_key(device: u32) -> Vec<u8> {
+    twox_64_concat(prefix("Conflicts"), device)
+}
+
+/// Where a device's head stands within its page.
+pub(super) fn place_in_page(device: u32) -> usize {
+    (device % HEADS_PER_PAGE) as usize
+}
+
+#[derive(Clone, Debug, Decode)]
+pub(super) enum Status {
+    Active,
+    Suspended(#[allow(dead_code)] u8),
+    Retired,
+}
+
+#[derive(Clone, Debug, Decode)]
+pub(super) struct DeviceHead {
+    pub(super) study: u32,
+    pub(super) status: Status,
+    pub(super) length: u64,
+    #[allow(dead_code)]
+    pub(super) latest: Option<u64>,
+    pub(super) hash: [u8; 32],
+}
+
+#[derive(Clone, Debug, Decode)]
+pub(super) struct TrustedHead {
+    pub(super) length: u64,
+    pub(super) hash: [u8; 32],
+}
+
+#[derive(Clone, Debug, Decode)]
+pub(super) struct DeviceRecord {
+    pub(super) key: [u8; 32],
+    pub(super) secret_commitment: [u8; 32],
+    pub(super) escrow: Vec<u8>,
+    pub(super) genesis: [u8; 32],
+    pub(super) predecessor: Option<u32>,
+    pub(super) successor: Option<u32>,
+    pub(super) trusted: Option<TrustedHead>,
+    pub(super) enrolled_at: u32,
+}
+
+#[derive(Clone, Debug, Decode)]
+pub(super) struct Conflict {
+    pub(super) sequence: u64,
+    pub(super) recorded: [u8; 32],
+    pub(super) rival: [u8; 32],
+    #[allow(dead_code)]
+    pub(super) rival_digest: Option<[u8; 32]>,
+    pub(super) signed: bool,
+    pub(super) submitter: [u8; 32],
+    pub(super) block: u32,
+}
+
+/// A part of a state, proved against its root.
+pub(super) struct ProvedState {
+    root: H256,
+    nodes: sp_trie::MemoryDB<Blake2Hasher>,
+}
+
+/// The proof does not lead to a value, or the value is not what it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotProved;
+
+impl ProvedState {
+    pub(super) fn new(root: H256, nodes: &[Vec<u8>]) -> Self {
+        ProvedState {
+            root,
+            nodes: StorageProof::new(nodes.iter().cloned()).into_memory_db(),
+        }
+    }
+
+    /// The value under a key; none if it is proved that there is none.
+    pub(super) fn read<T: Decode>(&self, key: Vec<u8>) -> Result<Option<T>, NotProved> {
+        let StorageKey(key) = StorageKey(key);
+        let value = read_trie_value::<LayoutV1<Blake2Hasher>, _>(&self.nodes, &self.root, &key, None, None)
+            .map_err(|_| NotProved)?;
+        value
+            .map(|value| T::decode_all(&mut &value[..]).map_err(|_| NotProved))
+            .transpose()
+    }
+}

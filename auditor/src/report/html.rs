@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The report for people: one page that needs nothing else, on screen and on paper.
+
+use maud::{html, Markup, PreEscaped, DOCTYPE};
+
+use super::digest::{DeviceDigest, DELAYS};
+use super::style::STYLE;
+use super::{clauses, day, moment, plot, Digest, Heading};
+use crate::audit::StoreReport;
+use crate::verdict::{Finding, JudgedConflict, JudgedEntry, Maker, Outcome, Party, Verdict};
+
+/// The page, as text.
+pub fn page(heading: &Heading, relays: &[StoreReport], digest: &Digest) -> String {
+    let summary = &digest.summary;
+    let outcome = summary.outcome();
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Audit of study " (heading.study) ": " (heading.title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "Audit of study " (heading.study) }
+                p.soft { (heading.title) }
+                div.banner.(outcome.as_str()) { strong { (headline(outcome)) } " " (explained(digest)) }
+                (about(heading))
+                h2 { "Verdicts" }
+                (verdicts(digest))
+                h2 { "What was found" }
+                (found(digest))
+                h2 { "Relays" }
+                (stores(relays))
+                h2 { "Registrations over time" }
+                (registrations(digest))
+                h2 { "From the relay's receipt to the block" }
+                (delays(digest))
+                h2 { "Participants" }
+                @for line in digest.lineages() { (lineage(&line)) }
+                h2 { "Clauses and checks" }
+                (clause_table(digest))
+                h2 { "What this audit cannot see" }
+                (limits())
+            }
+        }
+    };
+    markup.into_string()
+}
+
+fn headline(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Right => "Everything was checked, and is right.",
+        Outcome::Wrong => "Something is wrong.",
+        Outcome::NotCovered => "Nothing was found wrong, but not everything could be checked.",
+    }
+}
+
+fn explained(digest: &Digest) -> String {
+    let summary = &digest.summary;
+    let right = summary.count(Verdict::Valid) + summary.count(Verdict::Erased);
+    format!(
+        "{right} of {} entries of {} devices are valid.",
+        summary.entries, summary.devices
+    )
+}
+
+fn about(heading: &Heading) -> Markup {
+    html! {
+        table {
+            tr { th { "Run by" } td { (heading.auditor) ", " (moment(Some(heading.run_at))) } }
+            tr { th { "With" } td { (heading.program) } }
+            tr { th { "Block" } td { (heading.block) " of " (moment(heading.block_time)) br; span.hash { (heading.block_hash) } } }
+            tr { th { "Chain" } td { span.hash { (heading.chain) } } }
+            tr { th { "Policy" } td { @match heading.policy.as_str() {
+                "device_signed" => "every run carries the device's signature (DeviceSigned)",
+                _ => "hashchain only (HashchainOnly): forged entries are detected, not prevented",
+            } } }
+        }
+    }
+}
+
+fn chip(verdict: Verdict) -> Markup {
+    html! { span.chip.(verdict.as_str()) { (verdict) } }
+}
+
+fn verdicts(digest: &Digest) -> Markup {
+    html! {
+        table {
+            tr { th { "Verdict" } th.number { "Entries" } th { "Meaning" } }
+            @for verdict in Verdict::ALL {
+                tr {
+                    td { (chip(verdict)) }
+                    td.number { (digest.summary.count(verdict)) }
+                    td { (meaning(verdict)) }
+                }
+            }
+        }
+    }
+}
+
+const fn meaning(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Valid => "Made by the device, registered, and held unaltered by a relay.",
+        Verdict::Erased => "As valid; the content can no longer be read, because the participant's key was destroyed on record.",
+        Verdict::Altered => "A relay holds something else than what was registered.",
+        Verdict::Forged => "Registered, but not made with the device's secret or key.",
+        Verdict::Disputed => "Two histories claim the same place, or the study does not trust the entry.",
+        Verdict::Missing => "On the chain, but in no relay's store.",
+        Verdict::Unregistered => "Seen at a relay or in a block, but not registered.",
+        Verdict::NotCovered => "Could not be judged; the reason stands with the device.",
+    }
+}
+
+fn found(digest: &Digest) -> Markup {
+    let findings: Vec<(&DeviceDigest, &Finding)> = digest
+        .devices
+        .iter()
+        .flat_map(|device| device.findings.iter().map(move |finding| (device, finding)))
+        .collect();
+    html! {
+        @if findings.is_empty() { p { "Nothing." } }
+        @else {
+            table.long {
+                tr { th { "Device" } th { "Entries" } th { "Ground" } th { "Held to be at fault" } }
+                @for (device, finding) in findings {
+                    tr {
+                        td { a href=(format!("#device-{}", device.device)) { (device.device) } }
+                        td { (ranges(&finding.sequences)) }
+                        td { (finding.ground.sentence()) }
+                        td { (parties(&finding.parties)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn ranges(sequences: &[(u64, u64)]) -> String {
+    if sequences.is_empty() {
+        return "the device".into();
+    }
+    let text = |(first, last): &(u64, u64)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}–{last}"),
+    };
+    sequences.iter().map(text).collect::<Vec<_>>().join(", ")
+}
+
+fn parties(parties: &[Party]) -> Markup {
+    html! {
+        @match parties {
+            [] => span.soft { "cannot be told" },
+            [party] => (party),
+            several => { "one of: " (several.iter().map(Party::to_string).collect::<Vec<_>>().join("; ")) },
+        }
+    }
+}
+
+fn stores(relays: &[StoreReport]) -> Markup {
+    html! {
+        @if relays.is_empty() { p { "No export was given, so no entry's data could be compared." } }
+        @else {
+            table {
+                tr { th { "Export" } th { "Account" } th.number { "Runs" } th { "Read" } }
+                @for relay in relays {
+                    tr {
+                        td { (relay.name) }
+                        td { @match &relay.account {
+                            Some(account) => span.hash { (account) },
+                            None => span.soft { "not known" },
+                        } }
+                        td.number { (relay.intake.runs) }
+                        td {
+                            @if relay.intake.is_complete() { "to its end" }
+                            @else {
+                                (relay.intake.faults) " faults"
+                                @for fault in relay.intake.first_faults.iter().take(5) { br; span.soft { (fault) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn registrations(digest: &Digest) -> Markup {
+    let bars = plot::over_time(&digest.minutes);
+    html! {
+        @if bars.is_empty() { p.soft { "No block's time is known." } }
+        @else { (plot::bars("Registered entries by the time of their block, UTC", &bars)) }
+    }
+}
+
+fn delays(digest: &Digest) -> Markup {
+    let bars: Vec<(String, u64)> = DELAYS
+        .iter()
+        .zip(digest.delays)
+        .map(|((end, name), count)| match *end {
+            u64::MAX => ((*name).to_string(), count),
+            _ => (format!("< {name}"), count),
+        })
+        .collect();
+    html! {
+        p.soft { "How long entries took from the relay's clock at receipt to the time of the block." }
+        (plot::bars("Entries by their delay from receipt to block", &bars))
+    }
+}
+
+fn lineage(line: &[&DeviceDigest]) -> Markup {
+    html! {
+        section.device {
+            @for (index, device) in line.iter().enumerate() {
+                @if index > 0 { p.soft { "↳ enrolled anew, from the last trusted entry of the device above" } }
+                (one_device(device))
+            }
+        }
+    }
+}
+
+fn one_device(device: &DeviceDigest) -> Markup {
+    let all: u64 = device.strip.iter().map(|(_, count)| count).sum();
+    html! {
+        h3 id=(format!("device-{}", device.device)) { "Device " (device.device) " " span.soft { "(" (device.status) ")" } }
+        div.strip role="img" aria-label=(format!("{all} entries in order, coloured by verdict")) {
+            @for (verdict, count) in &device.strip {
+                span.(verdict.as_str()) style=(format!("flex:{count}")) title=(format!("{count} × {verdict}")) {}
+            }
+        }
+        p {
+            @for (verdict, count) in &device.counts { (chip(*verdict)) " " (count) " " }
+            span.soft { (moment(device.first)) " – " (moment(device.last)) }
+        }
+        @if !device.gaps.is_empty() {
+            p { strong { "Days without data: " } (device.gaps.iter().take(20).map(|(first, last)| match first == last {
+                true => day(*first),
+                false => format!("{} – {}", day(*first), day(*last)),
+            }).collect::<Vec<_>>().join(", ")) }
+        }
+        @if device.outcome != Outcome::Right {
+            p { "Trusted up to entry " (device.trusted_to) ": " span.hash { (device.trusted_head) } }
+        }
+        @for uncovered in &device.uncovered { p { strong { "Not covered: " } (uncovered) "." } }
+        @if let Some(erasure) = &device.erasure {
+            p { strong { "Erased: " } "the participant's key was destroyed on " (erasure.erased_at) " (" (erasure.record) ")." }
+        }
+        @for conflict in &device.conflicts { (sides(conflict)) }
+        @if !device.shown.is_empty() { (exceptions(device)) }
+        p.soft { "Key " span.hash { (device.key) } ", " (device.length) " registered entries, head " span.hash { (device.head) } }
+    }
+}
+
+fn sides(conflict: &JudgedConflict) -> Markup {
+    html! {
+        p { strong { "Two histories from entry " (conflict.sequence) " on" } }
+        div.sides {
+            div {
+                p { "Registered: " (maker(conflict.recorded_by)) }
+                p.hash { (conflict.recorded) }
+            }
+            div {
+                p { "Rival, brought in block " (conflict.block) ": " (maker(conflict.rival_by))
+                    @if conflict.rival_signed { ", signed by its key" } }
+                p.hash { (conflict.rival) }
+                p.soft { "brought by " span.hash { (conflict.submitter) } }
+            }
+        }
+    }
+}
+
+const fn maker(maker: Maker) -> &'static str {
+    match maker {
+        Maker::Secret => "made with the device's secret",
+        Maker::NotTheSecret => "not made with the device's secret",
+        Maker::Unknown => "maker not known",
+    }
+}
+
+fn exceptions(device: &DeviceDigest) -> Markup {
+    html! {
+        table.long {
+            tr { th.number { "Entry" } th { "Verdict" } th { "Why" } th { "Held to be at fault" } th.number { "Block" } }
+            @for entry in &device.shown {
+                tr {
+                    td.number { (entry.sequence) }
+                    td { (chip(entry.verdict)) }
+                    td { (why(entry)) }
+                    td { @if !entry.grounds.is_empty() { (parties(&entry.parties)) } }
+                    td.number { @if let Some(block) = entry.block { (block) } }
+                }
+            }
+        }
+        @if device.hidden > 0 { p.soft { "and " (device.hidden) " more, which the JSON report lists" } }
+    }
+}
+
+fn why(entry: &JudgedEntry) -> String {
+    let grounds = entry
+        .grounds
+        .iter()
+        .map(|ground| ground.sentence().to_string());
+    let uncovered = entry
+        .uncovered
+        .iter()
+        .map(|reason| format!("Not covered: {reason}."));
+    grounds.chain(uncovered).collect::<Vec<_>>().join(" ")
+}
+
+fn clause_table(digest: &Digest) -> Markup {
+    html! {
+        p.soft { "What the checks of this audit bear on. What a clause asks of people and procedures is not theirs to show." }
+        table.long {
+            tr { th { "Clause" } th { "Checked" } th { "Here" } }
+            @for row in clauses::table(&digest.summary) {
+                tr { td { (row.clause) } td { (row.check) } td { (row.result) } }
+            }
+        }
+    }
+}
+
+fn limits() -> Markup {
+    html! {
+        ul {
+            li { "Whether what the phone measured is true, and whether it was the participant who held it." }
+            li { "A phone that was silenced while a thief with its key and secret wrote in its place. Missed contacts show it." }
+            li { "When an entry was made: its block says only that it was not later." }
+            li { "Entries that never reached a relay or the chain." }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The report for programs. `docs/auditing.md` has its schema.
+
+use std::io::Write;
+
+use mhealth_api::{Hash, Key};
+use serde::Serialize;
+
+use super::{Heading, Summary};
+use crate::audit::{Erasure, Judged, StoreReport};
+use crate::verdict::{Finding, JudgedConflict, JudgedEntry, Outcome, Uncovered};
+use crate::Trouble;
+
+/// Names the schema of the report. A change that a reader could stumble over gets a new number.
+pub const SCHEMA: &str = "mhealth-audit/1";
+
+/// A report that is written while the audit goes on: one device after the other.
+pub struct JsonReport<W> {
+    out: W,
+    first: bool,
+}
+
+#[derive(Serialize)]
+struct Device<'a> {
+    device: u32,
+    key: Key,
+    status: &'a str,
+    enrolled_at: u64,
+    predecessor: Option<u32>,
+    successor: Option<u32>,
+    length: u64,
+    head: Hash,
+    trusted_length: Option<u64>,
+    outcome: Outcome,
+    trusted_to: u64,
+    trusted_head: Hash,
+    erasure: Option<&'a Erasure>,
+    uncovered: &'a [Uncovered],
+    findings: Vec<WordedFinding<'a>>,
+    conflicts: &'a [JudgedConflict],
+    entries: &'a [JudgedEntry],
+}
+
+#[derive(Serialize)]
+struct WordedFinding<'a> {
+    #[serde(flatten)]
+    finding: &'a Finding,
+    sentence: &'static str,
+}
+
+impl<W: Write> JsonReport<W> {
+    /// Begins a report.
+    pub fn begin(mut out: W, heading: &Heading, relays: &[StoreReport]) -> Result<Self, Trouble> {
+        write!(out, "{{\n\"schema\": ")?;
+        json(&mut out, &SCHEMA)?;
+        write!(out, ",\n\"audit\": ")?;
+        json(&mut out, heading)?;
+        write!(out, ",\n\"relays\": ")?;
+        json(&mut out, &relays)?;
+        write!(out, ",\n\"devices\": [")?;
+        Ok(JsonReport { out, first: true })
+    }
+
+    /// Adds a judged device.
+    pub fn device(&mut self, judged: &Judged<'_>) -> Result<(), Trouble> {
+        let (record, judgement) = (judged.record, &judged.judgement);
+        let separator = if self.first { "\n" } else { ",\n" };
+        self.first = false;
+        write!(self.out, "{separator}")?;
+        let device = Device {
+            device: record.device,
+            key: Key(record.key),
+            status: &record.status,
+            enrolled_at: record.enrolled_at,
+            predecessor: record.predecessor.map(|predecessor| predecessor.device),
+            successor: record.successor,
+            length: record.length,
+            head: Hash(record.head.0),
+            trusted_length: record.trusted_length,
+            outcome: judgement.outcome(),
+            trusted_to: judgement.trusted_to,
+            trusted_head: judgement.trusted_head,
+            erasure: judged.erasure,
+            uncovered: &judgement.uncovered,
+            findings: judgement
+                .findings
+                .iter()
+                .map(|finding| WordedFinding {
+                    finding,
+                    sentence: finding.ground.sentence(),
+                })
+                .collect(),
+            conflicts: &judgement.conflicts,
+            entries: &judgement.entries,
+        };
+        json(&mut self.out, &device)
+    }
+
+    /// Ends the report.
+    pub fn end(mut self, summary: &Summary) -> Result<(), Trouble> {
+        write!(self.out, "\n],\n\"summary\": ")?;
+        json(&mut self.out, summary)?;
+        writeln!(self.out, "\n}}")?;
+        self.out.flush()?;
+        Ok(())
+    }
+}
+
+fn json(out: &mut impl Write, value: &impl Serialize) -> Result<(), Trouble> {
+    serde_json::to_writer(out, value).map_err(|error| Trouble::Output(error.into()))
+}

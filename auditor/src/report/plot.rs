@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Bar charts as SVG, small enough to be drawn by hand.
+
+use maud::{html, Markup};
+
+const WIDTH: f64 = 640.0;
+const HEIGHT: f64 = 180.0;
+const LEFT: f64 = 48.0;
+const BOTTOM: f64 = 28.0;
+const TOP: f64 = 12.0;
+/// How many labels fit under a chart.
+const LABELS: usize = 8;
+
+/// A chart of counts. The description is what a reader hears who does not see it.
+pub(super) fn bars(description: &str, bars: &[(String, u64)]) -> Markup {
+    let most = bars
+        .iter()
+        .map(|(_, count)| *count)
+        .max()
+        .unwrap_or(0)
+        .max(1);
+    let step = (WIDTH - LEFT) / bars.len().max(1) as f64;
+    let height = HEIGHT - BOTTOM - TOP;
+    let scale = |count: u64| height * count as f64 / most as f64;
+    let every = bars.len().div_ceil(LABELS).max(1);
+    html! {
+        svg.plot viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(description) {
+            title { (description) }
+            @for part in [0u64, 1, 2] {
+                @let count = most * part / 2;
+                @let y = HEIGHT - BOTTOM - scale(count);
+                line.grid x1=(LEFT) x2=(WIDTH) y1=(y) y2=(y) {}
+                text.axis x=(LEFT - 6.0) y=(y + 4.0) text-anchor="end" { (count) }
+            }
+            @for (index, (label, count)) in bars.iter().enumerate() {
+                @let x = LEFT + step * index as f64;
+                rect.bar x=(format!("{:.2}", x + step * 0.1)) width=(format!("{:.2}", step * 0.8))
+                    y=(format!("{:.2}", HEIGHT - BOTTOM - scale(*count))) height=(format!("{:.2}", scale(*count))) {
+                    title { (label) ": " (count) }
+                }
+                @if index % every == 0 {
+                    text.axis x=(format!("{:.2}", x + step * 0.5)) y=(HEIGHT - 10.0) text-anchor="middle" { (label) }
+                }
+            }
+        }
+    }
+}
+
+/// Counts by minute, brought together so that a chart has at most some sixty bars. Empty stretches are kept.
+pub(super) fn over_time(minutes: &std::collections::BTreeMap<u64, u64>) -> Vec<(String, u64)> {
+    let (Some((first, _)), Some((last, _))) = (minutes.first_key_value(), minutes.last_key_value())
+    else {
+        return Vec::new();
+    };
+    let span = last - first + 1;
+    let sizes = [1, 5, 15, 60, 360, 1_440, 10_080];
+    let size = sizes
+        .into_iter()
+        .find(|size| span / size < 60)
+        .unwrap_or_else(|| span.div_ceil(60));
+    let mut bars: Vec<u64> = vec![0; (last / size - first / size + 1) as usize];
+    for (minute, count) in minutes {
+        bars[(minute / size - first / size) as usize] += count;
+    }
+    bars.into_iter()
+        .zip(first / size..)
+        .map(|(count, bin)| {
+            let moment = super::moment(Some(bin * size * 60));
+            let (day, clock) = moment.split_once(' ').unwrap_or((&moment, ""));
+            let label = match size < 1_440 {
+                true => clock.get(..5).unwrap_or(clock),
+                false => day,
+            };
+            (label.to_string(), count)
+        })
+        .collect()
+}

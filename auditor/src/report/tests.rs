@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+#[test]
+fn times_and_days_are_written_for_people() {
+    assert_eq!(moment(Some(0)), "1970-01-01 00:00:00 UTC");
+    assert_eq!(moment(None), "–");
+    assert_eq!(moment(Some(u64::MAX)), "–");
+    assert_eq!(day(20_000), "2024-10-04");
+    assert_eq!(day(u64::MAX), "–");
+}
+
+#[test]
+fn a_chart_over_time_has_few_bars_however_long_the_study() {
+    for span in [0, 59, 1_000, 100_000, 10_000_000] {
+        let minutes = BTreeMap::from([(29_000_000, 1), (29_000_000 + span, 2)]);
+        let bars = plot::over_time(&minutes);
+        assert!((1..=62).contains(&bars.len()), "{span}: {}", bars.len());
+        let sum: u64 = bars.iter().map(|(_, count)| count).sum();
+        assert_eq!(sum, if span == 0 { 2 } else { 3 });
+    }
+}
+
+#[test]
+fn what_strangers_wrote_stays_text() {
+    let heading = Heading {
+        auditor: "<script>alert(1)</script>".into(),
+        program: "p".into(),
+        run_at: 0,
+        chain: Hash([0; 32]),
+        study: 0,
+        title: "\"><img src=x>".into(),
+        policy: "device_signed".into(),
+        auditor_key: Key([0; 32]),
+        block: 1,
+        block_hash: Hash([0; 32]),
+        block_time: None,
+    };
+    let page = page(&heading, &[], &Digest::default());
+    assert!(
+        !page.contains("<script") && !page.contains("<img"),
+        "{page}"
+    );
+    assert!(!page.contains("http"), "nothing is fetched from elsewhere");
+}

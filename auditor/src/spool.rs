@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Where an audit keeps what it has read until all of it is there: chain and exports come in their own order, and the judge
+//! wants one device at a time. A file, so that a study of millions of entries fits into little memory.
+
+use std::path::Path;
+
+use hashchain::{DataDigest, LinkHash, Tag};
+use mhealth_api::RunState;
+use rusqlite::{params, Connection, OptionalExtension, Row};
+
+use crate::case::{BroughtRun, HeldEntry, HeldRun, RegisteredEntry};
+use crate::verdict::Content;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS block (number INTEGER PRIMARY KEY, time INTEGER);
+CREATE TABLE IF NOT EXISTS registered (
+    device INTEGER NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL, link BLOB NOT NULL,
+    PRIMARY KEY (device, sequence)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS brought (
+    device INTEGER NOT NULL, block INTEGER NOT NULL, extrinsic INTEGER NOT NULL, position INTEGER NOT NULL,
+    submitter BLOB NOT NULL, refused TEXT, sequence INTEGER NOT NULL, previous BLOB NOT NULL, parts BLOB NOT NULL,
+    signature BLOB, PRIMARY KEY (device, block, extrinsic, position)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS held (
+    device INTEGER NOT NULL, store INTEGER NOT NULL, cursor INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    previous BLOB NOT NULL, parts BLOB NOT NULL, signature BLOB, state INTEGER NOT NULL, reason TEXT,
+    received_at INTEGER NOT NULL, consistent INTEGER NOT NULL, block INTEGER, extrinsic INTEGER,
+    PRIMARY KEY (device, store, cursor)) WITHOUT ROWID;
+";
+
+/// Bytes of an entry of a block's run.
+const PART: usize = 64;
+/// Bytes of an entry of a relay's run.
+const HELD_PART: usize = 97;
+
+/// The audit's scratch file.
+pub struct Spool(Connection);
+
+impl Spool {
+    /// A spool that is gone when it is dropped.
+    pub fn temporary() -> Result<Self, rusqlite::Error> {
+        // An empty name is SQLite's temporary database: on disk once it grows, and deleted when closed.
+        Self::over(Connection::open("")?)
+    }
+
+    /// A spool that stays, so that an audit which was cut short can go on from it.
+    pub fn kept(path: &Path) -> Result<Self, rusqlite::Error> {
+        Self::over(Connection::open(path)?)
+    }
+
+    fn over(connection: Connection) -> Result<Self, rusqlite::Error> {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "OFF")?;
+        connection.execute_batch(SCHEMA)?;
+        Ok(Self(connection))
+    }
+
+    /// Does several writes as one.
+    pub fn together<T, E: From<rusqlite::Error>>(
+        &self,
+        writes: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.0.execute_batch("BEGIN")?;
+        match writes(self) {
+            Ok(done) => {
+                self.0.execute_batch("COMMIT")?;
+                Ok(done)
+            }
+            Err(error) => {
+                self.0.execute_batch("ROLLBACK")?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins writes that [`Spool::end`] makes durable together.
+    pub fn begin(&self) -> Result<(), rusqlite::Error> {
+        self.0.execute_batch("BEGIN")
+    }
+
+    /// Ends what [`Spool::begin`] began.
+    pub fn end(&self) -> Result<(), rusqlite::Error> {
+        self.0.execute_batch("COMMIT")
+    }
+
+    /// Drops what was read from exports: their receipts change, so an audit reads them anew.
+    pub fn forget_held(&self) -> Result<(), rusqlite::Error> {
+        self.0.execute_batch("DELETE FROM held")
+    }
+
+    /// Something to remember about the audit itself.
+    pub fn fact(&self, name: &str) -> Result<Option<String>, rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("SELECT value FROM fact WHERE name = ?1")?;
+        query.query_row([name], |row| row.get(0)).optional()
+    }
+
+    /// Remembers it.
+    pub fn remember(&self, name: &str, value: &str) -> Result<(), rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("INSERT OR REPLACE INTO fact VALUES (?1, ?2)")?;
+        query.execute([name, value]).map(drop)
+    }
+
+    /// A block and the seconds since 1970 that it names.
+    pub fn add_block(&self, number: u64, time: Option<u64>) -> Result<(), rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("INSERT OR REPLACE INTO block VALUES (?1, ?2)")?;
+        query.execute(params![number, time]).map(drop)
+    }
+
+    /// When a block was made, if that is known.
+    pub fn block_time(&self, number: u64) -> Result<Option<u64>, rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("SELECT time FROM block WHERE number = ?1")?;
+        let time = query.query_row([number], |row| row.get(0)).optional()?;
+        Ok(time.flatten())
+    }
+
+    /// A registered entry.
+    pub fn add_registered(
+        &self,
+        device: u32,
+        entry: &RegisteredEntry,
+    ) -> Result<(), rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("INSERT OR REPLACE INTO registered VALUES (?1, ?2, ?3, ?4)")?;
+        query
+            .execute(params![
+                device,
+                entry.sequence,
+                entry.digest.0,
+                entry.link.0
+            ])
+            .map(drop)
+    }
+
+    /// The registered entries of a device, oldest first.
+    pub fn registered(&self, device: u32) -> Result<Vec<RegisteredEntry>, rusqlite::Error> {
+        let mut query = self.0.prepare_cached(
+            "SELECT sequence, digest, link FROM registered WHERE device = ?1 ORDER BY sequence",
+        )?;
+        let rows = query.query_map([device], |row| {
+            Ok(RegisteredEntry {
+                sequence: row.get(0)?,
+                digest: DataDigest(row.get(1)?),
+                link: LinkHash(row.get(2)?),
+            })
+        })?;
+        rows.collect()
+    }
+
+    /// A registered link.
+    pub fn link(&self, device: u32, sequence: u64) -> Result<Option<LinkHash>, rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("SELECT link FROM registered WHERE device = ?1 AND sequence = ?2")?;
+        let link = query.query_row(params![device, sequence], |row| row.get(0));
+        Ok(link.optional()?.map(LinkHash))
+    }
+
+    /// A run that a block brought.
+    pub fn add_brought(
+        &self,
+        device: u32,
+        position: u32,
+        run: &BroughtRun,
+    ) -> Result<(), rusqlite::Error> {
+        let mut parts = Vec::with_capacity(run.entries.len() * PART);
+        for (digest, tag) in &run.entries {
+            parts.extend(digest.0);
+            parts.extend(tag.0);
+        }
+        let mut query = self.0.prepare_cached(
+            "INSERT OR REPLACE INTO brought VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        )?;
+        query
+            .execute(params![
+                device,
+                run.block,
+                run.extrinsic,
+                position,
+                run.submitter,
+                run.refused,
+                run.sequence,
+                run.previous.0,
+                parts,
+                run.signature,
+            ])
+            .map(drop)
+    }
+
+    /// The runs of a device that blocks brought, in the chain's order.
+    pub fn brought(&self, device: u32) -> Result<Vec<BroughtRun>, rusqlite::Error> {
+        let mut query = self.0.prepare_cached(
+            "SELECT block, extrinsic, submitter, refused, sequence, previous, parts, signature FROM brought
+             WHERE device = ?1 ORDER BY block, extrinsic, position",
+        )?;
+        let rows = query.query_map([device], |row| {
+            let parts: Vec<u8> = row.get(6)?;
+            let entries = parts.as_chunks::<32>().0.as_chunks::<2>().0.iter();
+            Ok(BroughtRun {
+                block: row.get(0)?,
+                extrinsic: row.get(1)?,
+                submitter: row.get(2)?,
+                refused: row.get(3)?,
+                sequence: row.get(4)?,
+                previous: LinkHash(row.get(5)?),
+                entries: entries
+                    .map(|[digest, tag]| (DataDigest(*digest), Tag(*tag)))
+                    .collect(),
+                signature: row.get(7)?,
+            })
+        })?;
+        rows.collect()
+    }
+
+    /// A run in a relay's store.
+    pub fn add_held(
+        &self,
+        device: u32,
+        store: usize,
+        cursor: u64,
+        run: &HeldRun,
+        place: Option<(u64, u32)>,
+    ) -> Result<(), rusqlite::Error> {
+        let mut parts = Vec::with_capacity(run.entries.len() * HELD_PART);
+        for entry in &run.entries {
+            parts.extend(entry.digest.0);
+            parts.extend(entry.tag.0);
+            parts.extend(entry.envelope.0);
+            parts.push(
+                CONTENTS
+                    .iter()
+                    .position(|content| *content == entry.content)
+                    .unwrap_or(0) as u8,
+            );
+        }
+        let state = STATES
+            .iter()
+            .position(|state| *state == run.state)
+            .unwrap_or(0) as u8;
+        let mut query = self.0.prepare_cached(
+            "INSERT OR REPLACE INTO held VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        )?;
+        query
+            .execute(params![
+                device,
+                store as u64,
+                cursor,
+                run.sequence,
+                run.previous.0,
+                parts,
+                run.signature,
+                state,
+                run.reason,
+                run.received_at,
+                run.consistent,
+                place.map(|(block, _)| block),
+                place.map(|(_, extrinsic)| extrinsic),
+            ])
+            .map(drop)
+    }
+
+    /// The runs of a device in one relay's store, in the order in which the relay stored them.
+    pub fn held(&self, device: u32, store: usize) -> Result<Vec<HeldRun>, rusqlite::Error> {
+        let mut query = self.0.prepare_cached(
+            "SELECT sequence, previous, parts, signature, state, reason, received_at, consistent FROM held
+             WHERE device = ?1 AND store = ?2 ORDER BY cursor",
+        )?;
+        let rows = query.query_map(params![device, store as u64], held_run)?;
+        rows.collect()
+    }
+
+    /// The account that signed the extrinsics that a relay names in its receipts. None if there is none, or more than one.
+    pub fn account_of(&self, store: usize) -> Result<Option<[u8; 32]>, rusqlite::Error> {
+        let mut query = self.0.prepare_cached(
+            "SELECT DISTINCT brought.submitter FROM held JOIN brought USING (device, block, extrinsic)
+             WHERE held.store = ?1 AND brought.sequence = held.sequence LIMIT 2",
+        )?;
+        let accounts: Result<Vec<[u8; 32]>, _> =
+            query.query_map([store as u64], |row| row.get(0))?.collect();
+        Ok(match accounts?.as_slice() {
+            [account] => Some(*account),
+            _ => None,
+        })
+    }
+}
+
+const CONTENTS: [Content; 6] = [
+    Content::Absent,
+    Content::Plain,
+    Content::Sealed,
+    Content::Opened,
+    Content::Unreadable,
+    Content::Erased,
+];
+
+const STATES: [RunState; 5] = [
+    RunState::Pending,
+    RunState::Submitted,
+    RunState::Finalised,
+    RunState::Refused,
+    RunState::Conflicting,
+];
+
+fn held_run(row: &Row<'_>) -> Result<HeldRun, rusqlite::Error> {
+    let parts: Vec<u8> = row.get(2)?;
+    let hash = |part: &[u8; HELD_PART], at: usize| {
+        let mut hash = [0; 32];
+        hash.copy_from_slice(&part[at..at + 32]);
+        hash
+    };
+    let entries = parts
+        .as_chunks::<HELD_PART>()
+        .0
+        .iter()
+        .map(|part| HeldEntry {
+            digest: DataDigest(hash(part, 0)),
+            tag: Tag(hash(part, 32)),
+            envelope: DataDigest(hash(part, 64)),
+            content: CONTENTS
+                .get(usize::from(part[96]))
+                .copied()
+                .unwrap_or(Content::Unreadable),
+        });
+    let state: usize = row.get(4)?;
+    Ok(HeldRun {
+        sequence: row.get(0)?,
+        previous: LinkHash(row.get(1)?),
+        entries: entries.collect(),
+        signature: row.get(3)?,
+        state: STATES.get(state).copied().unwrap_or(RunState::Pending),
+        reason: row.get(5)?,
+        received_at: row.get(6)?,
+        consistent: row.get(7)?,
+    })
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Why an audit could not be made.
+
+use mhealth_api::Key;
+
+/// Why an audit could not be made. Nothing is said of any entry then.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The chain could not be read.
+    #[error("the chain could not be read: {0}")]
+    Chain(#[from] mhealth_chain_client::Error),
+    /// The scratch file could not be written or read.
+    #[error("the audit's own file failed: {0}")]
+    Spool(#[from] rusqlite::Error),
+    /// No such study.
+    #[error("this chain has no study {0}")]
+    NoSuchStudy(u32),
+    /// The key given is not the study's.
+    #[error("the auditor's key is not this study's: the chain names {expected}, the key given belongs to {given}")]
+    WrongAuditorKey {
+        /// What stands on chain.
+        expected: Key,
+        /// The public half of the key that was given.
+        given: Key,
+    },
+    /// The checkpoint belongs to another audit.
+    #[error("the checkpoint is of another study or another chain")]
+    ForeignCheckpoint,
+    /// A file of the caller's is not as it should be.
+    #[error("{file}: {why}")]
+    Input {
+        /// The file, or what stands for it.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A report could not be written.
+    #[error("a report could not be written: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl Trouble {
+    /// The trouble as one word. Stable.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Trouble::Chain(_) => "chain_unreadable",
+            Trouble::Spool(_) => "scratch_failed",
+            Trouble::NoSuchStudy(_) => "no_such_study",
+            Trouble::WrongAuditorKey { .. } => "wrong_auditor_key",
+            Trouble::ForeignCheckpoint => "foreign_checkpoint",
+            Trouble::Input { .. } => "bad_input",
+            Trouble::Output(_) => "output_failed",
+        }
+    }
+}

@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Audits of a real chain, as a monitor makes them: with the program, from a node and relays' exports.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use ed25519_dalek::SigningKey;
+use hashchain::{
+    data_digest, seal_escrow, secret_commitment, sign_head, LinkHash, Native, OpeningKey,
+    RatchetKey, Sealer, Secret,
+};
+use mhealth_api::{
+    run_id, Base64, ExportedEntry, ExportedRun, Hash, RunState, RunStatus, SignatureBytes,
+};
+use mhealth_chain_client::{
+    calls, Account, ChainClient, ChainEvent, Run, RunEntry, Submitter, H256,
+};
+use mhealth_tests::node::{Launch, Node};
+use rand::rngs::StdRng;
+use rand::SeedableRng;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn auditor_key() -> OpeningKey {
+    use hashchain::Sha256;
+    OpeningKey::from_bytes(&Native::sha256(b"mHealth Chain development auditor"))
+}
+
+struct Trial {
+    node: Node,
+    chain: ChainClient,
+    directory: TempDir,
+    office: Submitter,
+    relay: Submitter,
+    lines: Vec<ExportedRun>,
+}
+
+struct Phone {
+    device: u32,
+    key: SigningKey,
+    sealer: Sealer,
+}
+
+struct Parcel {
+    run: Run,
+    envelopes: Vec<Vec<u8>>,
+    head: LinkHash,
+}
+
+impl Phone {
+    fn copy(&self) -> Self {
+        let key = self.sealer.key();
+        Phone {
+            device: self.device,
+            key: self.key.clone(),
+            sealer: Sealer::resume(
+                self.sealer.head(),
+                RatchetKey::restore(key.index(), key.expose()).unwrap(),
+            ),
+        }
+    }
+
+    fn record(&mut self, count: u8, data: &str) -> Parcel {
+        let (previous, sequence) = (self.sealer.head(), self.sealer.sequence() + 1);
+        let envelopes: Vec<Vec<u8>> = (0..count)
+            .map(|index| [&[1u8][..], &[index; 32], data.as_bytes(), &[9; 32]].concat())
+            .collect();
+        let entries = envelopes.iter().map(|envelope| {
+            let entry = self.sealer.append(&data_digest::<Native>(envelope));
+            RunEntry {
+                digest: H256(entry.digest.0),
+                tag: H256(entry.tag.0),
+            }
+        });
+        let entries = entries.collect();
+        Parcel {
+            run: Run {
+                device: self.device,
+                sequence,
+                previous: H256(previous.0),
+                entries,
+                signature: Some(sign_head(&self.key, &self.sealer.head())),
+            },
+            envelopes,
+            head: self.sealer.head(),
+        }
+    }
+}
+
+impl Trial {
+    async fn begin() -> Self {
+        let node = Launch::instant().start().unwrap();
+        let chain = ChainClient::connect(&node.url()).await.unwrap();
+        let account = |name: &str| chain.submitter(Account::from_secret_uri(name).unwrap());
+        Trial {
+            office: account("//Charlie"),
+            relay: account("//Dave"),
+            node,
+            chain,
+            directory: TempDir::new().unwrap(),
+            lines: Vec::new(),
+        }
+    }
+
+    async fn enrol(&self, study: u32, seed: u8, predecessor: Option<u32>) -> Phone {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let public = key.verifying_key().to_bytes();
+        let secret = Secret::from_bytes(&[seed ^ 0xff; 32]);
+        let mut rng = StdRng::seed_from_u64(u64::from(seed));
+        let escrow = seal_escrow(&auditor_key().sealing_key(), &public, &secret, &mut rng).unwrap();
+        let commitment = H256(secret_commitment::<Native>(&secret));
+        let call = calls::enrol(study, public, commitment, escrow, predecessor);
+        let outcome = self.office.submit_and_wait(call).await.unwrap();
+        let enrolled = outcome.events.iter().find_map(|event| match event {
+            ChainEvent::DeviceEnrolled {
+                device, genesis, ..
+            } => Some((*device, *genesis)),
+            _ => None,
+        });
+        let (device, genesis) = enrolled.unwrap();
+        Phone {
+            device,
+            key,
+            sealer: Sealer::begin(LinkHash(genesis.0), &secret),
+        }
+    }
+
+    /// The relay keeps a run and brings it to the chain.
+    async fn bring(&mut self, study: u32, parcel: &Parcel) {
+        let call = calls::submit_batch(vec![parcel.run.clone()]);
+        let outcome = self.relay.submit_and_wait(call).await.unwrap();
+        let refused = outcome
+            .events
+            .iter()
+            .any(|event| matches!(event, ChainEvent::RunRefused { .. }));
+        let run = &parcel.run;
+        let (previous, head) = (Hash(run.previous.0), Hash(parcel.head.0));
+        self.lines.push(ExportedRun {
+            cursor: self.lines.len() as u64 + 1,
+            status: RunStatus {
+                run: run_id(run.device, run.sequence, &previous, &head),
+                device: run.device,
+                sequence: run.sequence,
+                entries: run.entries.len() as u32,
+                head,
+                state: match refused {
+                    true => RunState::Conflicting,
+                    false => RunState::Finalised,
+                },
+                block: None,
+                extrinsic_index: None,
+                reason: None,
+            },
+            study,
+            previous,
+            entries: run
+                .entries
+                .iter()
+                .zip(&parcel.envelopes)
+                .map(|(entry, envelope)| ExportedEntry {
+                    digest: Hash(entry.digest.0),
+                    tag: Hash(entry.tag.0),
+                    envelope: Base64(envelope.clone()),
+                })
+                .collect(),
+            signature: run.signature.map(SignatureBytes),
+            received_at: 1,
+        });
+    }
+
+    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn export(&self) -> PathBuf {
+        let lines = self
+            .lines
+            .iter()
+            .map(|line| serde_json::to_string(line).unwrap() + "\n");
+        self.file("export.ndjson", lines.collect::<String>())
+    }
+
+    fn audit(&self, study: u32, export: &Path) -> Audit {
+        use hashchain::Sha256;
+        let secret = Native::sha256(b"mHealth Chain development auditor");
+        let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let key = self.file("auditor.key", digits);
+        let genesis = format!("{:?}", self.chain.genesis_hash());
+        self.audit_with(
+            study,
+            export,
+            &[
+                "--genesis",
+                &genesis,
+                "--auditor-key",
+                key.to_str().unwrap(),
+            ],
+        )
+    }
+
+    fn audit_with(&self, study: u32, export: &Path, more: &[&str]) -> Audit {
+        let (json, html) = (
+            self.directory.path().join("a.json"),
+            self.directory.path().join("a.html"),
+        );
+        let output = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"))
+            .args([
+                "audit",
+                "--node",
+                &self.node.url(),
+                "--study",
+                &study.to_string(),
+            ])
+            .arg("--export")
+            .arg(format!("dave={}", export.display()))
+            .args(["--auditor", "a monitor", "--json"])
+            .arg(&json)
+            .arg("--html")
+            .arg(&html)
+            .args(more)
+            .env_remove("MHEALTH_AUDITOR_KEY")
+            .output()
+            .unwrap();
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        let html = read(&html);
+        Audit {
+            json: serde_json::from_str(&read(&json)).unwrap_or(Value::Null),
+            html,
+            output,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Audit {
+    output: Output,
+    json: Value,
+    html: String,
+}
+
+impl Audit {
+    fn status(&self) -> i32 {
+        self.output.status.code().unwrap()
+    }
+
+    fn last_line(&self) -> String {
+        let text = String::from_utf8_lossy(&self.output.stdout);
+        text.lines().last().unwrap_or_default().to_string()
+    }
+
+    fn expect(&self, status: i32, words: &[&str]) {
+        let line = self.last_line();
+        let errors = String::from_utf8_lossy(&self.output.stderr);
+        assert_eq!(self.status(), status, "{line}\n{errors}\n{}", self.json);
+        for word in words {
+            assert!(
+                line.split(' ').any(|pair| pair == *word),
+                "{word} in {line}\n{}",
+                self.json
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_exit_status() {
+    let mut trial = Trial::begin().await;
+    let mut phones = vec![trial.enrol(0, 1, None).await, trial.enrol(0, 2, None).await];
+    for night in 0..3 {
+        for phone in &mut phones {
+            let parcel = phone.record(2, &format!("night {night}"));
+            trial.bring(0, &parcel).await;
+        }
+    }
+    let export = trial.export();
+    let audit = trial.audit(0, &export);
+    audit.expect(
+        0,
+        &[
+            "audit=right",
+            "devices=2",
+            "entries=12",
+            "valid=12",
+            "findings=0",
+        ],
+    );
+    assert_eq!(audit.json["schema"], "mhealth-audit/1");
+    assert_eq!(audit.json["devices"][1]["entries"][5]["verdict"], "valid");
+    assert_eq!(audit.json["summary"]["verdicts"]["valid"], 12);
+    assert!(audit.html.contains("Everything was checked, and is right."));
+    for elsewhere in ["<script", "http://", "https://", "url("] {
+        assert!(!audit.html.contains(elsewhere), "{elsewhere}");
+    }
+
+    // Without the key, with another one, on another chain, of another study, without a node.
+    trial
+        .audit_with(0, &export, &[])
+        .expect(2, &["audit=not_covered", "not_covered=12"]);
+    let other = trial.file("other.key", "ab".repeat(32));
+    let other = ["--auditor-key", other.to_str().unwrap()];
+    trial
+        .audit_with(0, &export, &other)
+        .expect(3, &["error=wrong_auditor_key"]);
+    let garbage = trial.file("garbage.key", "not a key");
+    let garbage = ["--auditor-key", garbage.to_str().unwrap()];
+    trial
+        .audit_with(0, &export, &garbage)
+        .expect(3, &["error=bad_input"]);
+    let genesis = format!("0x{}", "11".repeat(32));
+    trial
+        .audit_with(0, &export, &["--genesis", &genesis])
+        .expect(3, &["error=chain_unreadable"]);
+    trial.audit(9, &export).expect(3, &["error=no_such_study"]);
+    assert_eq!(trial.audit_with(0, &export, &["--nonsense"]).status(), 3);
+
+    // Half an export, nonsense in it, a foreign device in it, one altered byte.
+    let whole = std::fs::read(&export).unwrap();
+    let half = trial.file("half", &whole[..whole.len() - 10]);
+    trial.audit(0, &half).expect(2, &["audit=not_covered"]);
+    let nonsense = trial.file("nonsense", [&whole[..], b"<html>500</html>\n"].concat());
+    trial.audit(0, &nonsense).expect(2, &["valid=12"]);
+    let last = trial.lines.len() - 1;
+    trial.lines[last].status.device = 77;
+    trial
+        .audit(0, &trial.export())
+        .expect(2, &["audit=not_covered"]);
+    trial.lines[last].status.device = phones[1].device;
+    trial.lines[2].entries[1].envelope.0[40] ^= 1;
+    let audit = trial.audit(0, &trial.export());
+    audit.expect(1, &["audit=wrong", "altered=1", "valid=11"]);
+    assert_eq!(
+        audit.json["devices"][0]["findings"][0]["ground"],
+        "envelope_differs"
+    );
+    trial.lines[2].entries[1].envelope.0[40] ^= 1;
+
+    // A relay that lost a run.
+    let lost = trial.lines.remove(0);
+    trial
+        .audit(0, &trial.export())
+        .expect(1, &["missing=2", "valid=10"]);
+    trial.lines.insert(0, lost);
+
+    // Erased on record.
+    let record = trial.file(
+        "erasures",
+        format!(
+            "{{\"device\":{},\"erased_at\":\"2026-11-20\",\"record\":\"request 7\"}}\n",
+            phones[0].device
+        ),
+    );
+    let key = trial.directory.path().join("auditor.key");
+    let more = [
+        "--erasures",
+        record.to_str().unwrap(),
+        "--auditor-key",
+        key.to_str().unwrap(),
+    ];
+    let audit = trial.audit_with(0, &trial.export(), &more);
+    audit.expect(0, &["erased=6", "valid=6"]);
+    assert!(audit.html.contains("request 7"));
+}
+
+#[tokio::test]
+async fn a_thief_with_key_and_secret_is_found_the_device_replaced_and_both_chains_audited() {
+    let mut trial = Trial::begin().await;
+    let mut phone = trial.enrol(0, 3, None).await;
+    let parcel = phone.record(3, "a night");
+    trial.bring(0, &parcel).await;
+    let mut thief = phone.copy();
+    let stolen = thief.record(1, "the thief's");
+    trial.bring(0, &stolen).await;
+    let genuine = phone.record(1, "the phone's");
+    trial.bring(0, &genuine).await;
+    let audit = trial.audit(0, &trial.export());
+    audit.expect(1, &["valid=3", "disputed=2", "conflicts=1"]);
+    let device = &audit.json["devices"][0];
+    assert_eq!(device["trusted_to"], 3);
+    assert_eq!(device["findings"][0]["ground"], "two_histories_by_secret");
+    assert_eq!(device["conflicts"][0]["rival_by"], "secret");
+
+    // The study retires the device at the entry that the audit names, and enrols another in its place.
+    let entries = trial.chain.entries(phone.device, 3, 1).await.unwrap();
+    let last = mhealth_chain_client::LastTrusted::Entry(entries[0].index);
+    trial
+        .office
+        .submit_and_wait(calls::retire(phone.device, last))
+        .await
+        .unwrap();
+    let mut replacement = trial.enrol(0, 4, Some(phone.device)).await;
+    let parcel = replacement.record(2, "a night");
+    trial.bring(0, &parcel).await;
+    let audit = trial.audit(0, &trial.export());
+    audit.expect(1, &["valid=5", "disputed=2"]);
+    assert_eq!(audit.json["devices"][1]["outcome"], "right");
+    assert_eq!(audit.json["devices"][1]["predecessor"], phone.device);
+    assert!(audit.html.contains("enrolled anew"));
+}
+
+#[tokio::test]
+async fn in_a_study_without_signatures_what_a_relay_altered_on_the_way_is_found() {
+    let mut trial = Trial::begin().await;
+    if trial.chain.study(1).await.unwrap().is_none() {
+        panic!("the node under test has no study 1; build it anew");
+    }
+    let mut phone = trial.enrol(1, 5, None).await;
+    let parcel = phone.record(2, "a night");
+    trial.bring(1, &parcel).await;
+    let mut altered = phone.record(1, "a bad night");
+    altered.envelopes[0] = [&[1u8; 33][..], b"slept well", &[9; 32]].concat();
+    let digest = data_digest::<Native>(&altered.envelopes[0]);
+    altered.run.entries[0].digest = H256(digest.0);
+    let tag = hashchain::Tag(altered.run.entries[0].tag.0);
+    altered.head = hashchain::link::<Native>(3, &LinkHash(altered.run.previous.0), &digest, &tag);
+    trial.bring(1, &altered).await;
+    let audit = trial.audit(1, &trial.export());
+    audit.expect(1, &["valid=2", "forged=1"]);
+    let entry = &audit.json["devices"][0]["entries"][2];
+    assert_eq!(entry["verdict"], "forged");
+    assert_eq!(entry["parties"][0]["party"], "relay");
+}
