@@ -8,3 +8,4 @@ pub mod phone;
 pub mod postgres;
 pub mod process;
 pub mod servers;
+pub mod topology;

@@ -27,22 +27,52 @@ fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-#[test]
-fn the_demo_registers_every_night_of_a_file_and_refuses_every_attempt_to_cheat() {
+/// 3 people, 12 nights each, 3 nights without data, one row twice.
+const NIGHTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/nights.csv");
+
+/// The demo's last line, of a run in which everything held.
+fn succeeding(arguments: &[&str]) -> String {
     let folder = folder();
-    let nights = concat!(env!("CARGO_MANIFEST_DIR"), "/data/nights.csv");
-    let output = demo(&["--csv", nights], &folder.path().join("demo"));
+    let output = demo(arguments, &folder.path().join("demo"));
     assert!(
         output.status.success(),
         "{}\n{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    // 3 people, 12 nights each, 3 nights without data, one row twice.
+    last_line(&output)
+}
+
+#[test]
+fn the_demo_registers_every_night_of_a_file_through_two_relays_and_refuses_every_attempt_to_cheat()
+{
     assert_eq!(
-        last_line(&output),
+        succeeding(&["--csv", NIGHTS]),
         "devices=3 entries=33 duplicates=1 finalised=33 refused=6 audit=passed"
     );
+}
+
+#[test]
+fn phones_reach_the_chain_directly_or_through_one_relay_with_the_same_result() {
+    for topology in ["1a", "1b"] {
+        assert_eq!(
+            succeeding(&["--csv", NIGHTS, "--topology", topology]),
+            "devices=3 entries=33 duplicates=1 finalised=33 refused=6 audit=passed",
+            "{topology}"
+        );
+    }
+}
+
+#[test]
+fn what_relays_chain_for_phones_is_registered_and_covered_by_no_audit() {
+    for topology in ["2a", "2b"] {
+        // Each person wears a phone of either relay.
+        assert_eq!(
+            succeeding(&["--csv", NIGHTS, "--topology", topology]),
+            "devices=6 entries=66 duplicates=2 finalised=66 refused=6 audit=uncovered",
+            "{topology}"
+        );
+    }
 }
 
 #[test]

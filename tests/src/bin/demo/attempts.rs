@@ -33,9 +33,20 @@ impl fmt::Display for Attempt {
 
 /// Tries every one.
 pub(crate) async fn run(chain: &ChainClient) -> Result<Vec<Attempt>> {
-    let office = chain.submitter(Account::from_secret_uri("//Charlie")?);
-    let relay = chain.submitter(Account::from_secret_uri("//Dave")?);
-    let stranger = chain.submitter(Account::from_secret_uri("//Ferdie")?);
+    // Accounts of their own: the servers' are in use.
+    let office = Account::from_secret_uri("//Charlie//attempts")?;
+    let relay = Account::from_secret_uri("//Dave//attempts")?;
+    let sponsor = chain.submitter(Account::from_secret_uri("//Bob")?);
+    let appointments = [
+        calls::add_authentication_server(STUDY, office.id()),
+        calls::add_relay(STUDY, relay.id()),
+    ];
+    for appointment in appointments {
+        sponsor.submit_and_wait(appointment).await?.succeeded()?;
+    }
+    let office = chain.submitter(office);
+    let relay = chain.submitter(relay);
+    let stranger = chain.submitter(Account::from_secret_uri("//Stranger")?);
     let mut victim = Phone::enrol(&office, STUDY, 0xd1).await?;
     let mut thief = Phone::enrol(&office, STUDY, 0xd2).await?;
     let registered = relay.submit_and_wait(calls::submit(victim.run(2))).await?;

@@ -12,12 +12,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{bail, Context, Result};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use mhealth_chain_client::ChainClient;
-use mhealth_tests::node::{node_binary, Launch, Node};
+use mhealth_tests::node::{node_binary, Node};
+use mhealth_tests::topology::{Site, Topology};
 
-/// Runs a whole trial on this machine: starts a development chain, enrols devices, registers every night of theirs,
-/// tries what must be refused, and compares every head on chain with the device's own.
+/// Runs a whole trial on this machine: starts a development chain, an authentication server and relays, enrols devices,
+/// registers every night of theirs, tries what must be refused, and compares every head on chain with the device's own.
 #[derive(Parser)]
 #[command(name = "demo", version)]
 struct Options {
@@ -25,8 +26,8 @@ struct Options {
     /// TotalMinutesAsleep, TotalTimeInBed). Without it, the project's own generator makes them.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
-    /// How phones reach the chain, by the paper's Figure 1.
-    #[arg(long, default_value = "1a")]
+    /// How phones reach the chain, by the paper's Figures 1 and 2.
+    #[arg(long, default_value = "1c")]
     topology: Topology,
     /// Fewer devices and nights. Has no effect on `--csv`.
     #[arg(long)]
@@ -37,14 +38,6 @@ struct Options {
     /// Leave the chain running at the end, until Ctrl-C.
     #[arg(long)]
     keep_running: bool,
-}
-
-/// The topologies of the paper's Figure 1 that the programs of this version form.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Topology {
-    /// Each device talks to the chain itself.
-    #[value(name = "1a")]
-    Direct,
 }
 
 /// Written into the folder, so that only a folder of this program's own is ever replaced.
@@ -64,23 +57,22 @@ async fn main() -> ExitCode {
 
 /// Runs the demo, and says whether everything held.
 async fn run(options: &Options) -> Result<bool> {
-    let Topology::Direct = options.topology;
+    let topology = options.topology;
     prepare(&options.output)?;
-    let chain_folder = options.output.join("chain");
 
     println!(
         "Starting a development chain: one validator, Aura and GRANDPA, a block every two seconds."
     );
-    let node = Launch::consensus()
-        .base_path(&chain_folder)
-        .arg("--state-pruning=archive")
-        .start()?;
+    println!("{}", servers_of(topology));
+    let site = Site::start(topology, &options.output).await?;
+    let node = site.node();
     let chain = ChainClient::connect(&node.url()).await?;
 
-    println!("Registering the nights: each device seals, chains and signs its entries, then sends them itself.");
+    println!("Registering the nights: {}", way_of(topology));
     let trial = trial::Trial {
+        cohorts: site.cohorts(),
         node: node.url(),
-        state: options.output.join("devices.db"),
+        folder: options.output.clone(),
     };
     let registered = trial.register(options.csv.as_deref(), options.quick)?;
 
@@ -91,19 +83,25 @@ async fn run(options: &Options) -> Result<bool> {
     }
     let refused = attempts.iter().filter(|attempt| attempt.held).count();
 
-    println!("Comparing every head on chain with the device's own:");
-    let heads_equal = trial.heads_equal()?;
-
     let complete = registered.finalised == registered.entries && registered.refused == 0;
-    let held = complete && heads_equal && refused == attempts.len();
+    let heads = if topology.phones_chain() {
+        println!("Comparing every head on chain with the device's own:");
+        match trial.heads_equal()? {
+            true => Heads::Equal,
+            false => Heads::Different,
+        }
+    } else {
+        Heads::Unknown
+    };
+    let held = complete && heads != Heads::Different && refused == attempts.len();
     println!();
     summary(
-        &node,
-        &chain_folder,
+        node,
+        &options.output.join("chain"),
         &registered,
         refused,
         attempts.len(),
-        heads_equal,
+        heads,
     )?;
     if options.keep_running {
         println!("The chain runs until Ctrl-C.");
@@ -115,9 +113,60 @@ async fn run(options: &Options) -> Result<bool> {
         registered.entries,
         registered.duplicates,
         registered.finalised,
-        if held { "passed" } else { "failed" },
+        match (held, heads) {
+            (false, _) => "failed",
+            (true, Heads::Unknown) => "uncovered",
+            (true, _) => "passed",
+        },
     );
     Ok(held)
+}
+
+/// How the heads on chain compare with the devices' own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heads {
+    Equal,
+    Different,
+    /// The devices have none: relays chained for them.
+    Unknown,
+}
+
+impl Heads {
+    fn sentence(self) -> &'static str {
+        match self {
+            Heads::Equal => "The heads on chain are equal to the devices' own.",
+            Heads::Different => "The heads on chain are NOT equal to the devices' own.",
+            Heads::Unknown => {
+                "The phones did not chain their entries, so nobody can tell what the relays did to them."
+            }
+        }
+    }
+}
+
+fn servers_of(topology: Topology) -> &'static str {
+    match topology {
+        Topology::Direct => "No servers: phones talk to the chain themselves (Figure 1a).",
+        Topology::OneRelay => "Starting an authentication server and one relay (Figures 1b and 2c).",
+        Topology::SeveralRelays => {
+            "Starting an authentication server and two relays that each hold every run (Figures 1c and 2c)."
+        }
+        Topology::OneOfficeUnchained => {
+            "Starting an authentication server and two relays that chain for the phones (Figure 2a)."
+        }
+        Topology::OfficePerRelayUnchained => {
+            "Starting two relays that chain for the phones, each with an authentication server of its own (Figure 2b)."
+        }
+    }
+}
+
+fn way_of(topology: Topology) -> &'static str {
+    match topology {
+        Topology::Direct => "each device seals, chains and signs its entries, then sends them itself.",
+        Topology::OneRelay | Topology::SeveralRelays => {
+            "each device enrols with a code, seals, chains and signs its entries, then uploads them."
+        }
+        _ => "each device enrols with a code and uploads its entries as they are.",
+    }
 }
 
 /// Empties the output folder if it is one of this program's own.
@@ -144,9 +193,8 @@ fn summary(
     registered: &trial::Registered,
     refused: usize,
     attempts: usize,
-    heads_equal: bool,
+    heads: Heads,
 ) -> Result<()> {
-    let heads = if heads_equal { "equal" } else { "NOT equal" };
     println!("What happened:");
     println!(
         "  {} devices were enrolled by the study's authentication server.",
@@ -161,7 +209,7 @@ fn summary(
         registered.finalised, registered.refused
     );
     println!("  {refused} of {attempts} attempts to cheat failed, and none changed the state.");
-    println!("  The heads on chain are {heads} to the devices' own.");
+    println!("  {}", heads.sentence());
     println!("To look at the chain in polkadot-js Apps, start it again and open the address:");
     println!(
         "  {} --dev --base-path {} --state-pruning archive",

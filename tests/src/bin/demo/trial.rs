@@ -4,19 +4,24 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{anyhow, bail, Context, Result};
+use mhealth_tests::servers::Program;
+use mhealth_tests::topology::Cohort;
 
-/// A cohort of devices and the chain that it writes to.
+/// Cohorts of devices and the chain that they write to.
 pub(crate) struct Trial {
+    /// The devices.
+    pub(crate) cohorts: Vec<Cohort>,
     /// Where the chain is reached.
     pub(crate) node: String,
-    /// The devices' database.
-    pub(crate) state: PathBuf,
+    /// The folder with the devices' databases.
+    pub(crate) folder: PathBuf,
 }
 
 /// What the devices reported.
+#[derive(Default)]
 pub(crate) struct Registered {
     pub(crate) devices: u64,
     pub(crate) entries: u64,
@@ -26,14 +31,38 @@ pub(crate) struct Registered {
 }
 
 impl Trial {
-    /// Makes an entry of every night, and registers all of them.
+    /// Makes an entry of every night, and registers all of them. Of a file, every cohort registers all nights: the
+    /// people in it wear a device of each.
     pub(crate) fn register(&self, csv: Option<&Path>, quick: bool) -> Result<Registered> {
-        let mut command = self.command("simulate")?;
+        let mut sum = Registered::default();
+        for (number, cohort) in self.cohorts.iter().enumerate() {
+            let registered = self.register_cohort(cohort, number, csv, quick)?;
+            sum.devices += registered.devices;
+            sum.entries += registered.entries;
+            sum.duplicates += registered.duplicates;
+            sum.finalised += registered.finalised;
+            sum.refused += registered.refused;
+        }
+        Ok(sum)
+    }
+
+    fn register_cohort(
+        &self,
+        cohort: &Cohort,
+        number: usize,
+        csv: Option<&Path>,
+        quick: bool,
+    ) -> Result<Registered> {
+        let mut command = cohort.device("simulate", &self.folder)?;
         match csv {
             Some(file) => command.arg("--csv").arg(file),
             None => {
-                let (devices, nights) = if quick { ("4", "7") } else { ("24", "28") };
-                command.args(["--devices", devices, "--nights", nights])
+                let (devices, nights) = if quick { (4, 7) } else { (24, 28) };
+                command.args([
+                    format!("--devices={}", devices / self.cohorts.len()),
+                    format!("--nights={nights}"),
+                    format!("--seed={}", number + 1),
+                ])
             }
         };
         let output = command
@@ -52,25 +81,20 @@ impl Trial {
         Registered::parse(last)
     }
 
-    /// Whether every head on chain is the device's own. Prints what `mhealth-device check` prints.
+    /// Whether every head on chain is the device's own; the chain is asked directly, whichever way the entries went.
+    /// Prints what `mhealth-device check` prints.
     pub(crate) fn heads_equal(&self) -> Result<bool> {
-        let status = self
-            .command("check")?
-            .status()
-            .context("cannot run mhealth-device")?;
-        Ok(status.success())
-    }
-
-    fn command(&self, subcommand: &str) -> Result<Command> {
-        let this = std::env::current_exe()?;
-        let device = this.with_file_name(format!("mhealth-device{}", std::env::consts::EXE_SUFFIX));
-        let mut command = Command::new(device);
-        command
-            .arg(subcommand)
-            .args(["--node", &self.node])
-            .arg("--state")
-            .arg(&self.state);
-        Ok(command)
+        let mut equal = true;
+        for cohort in &self.cohorts {
+            let status = Program::Device
+                .command()?
+                .args(["check", "--node", &self.node, "--state"])
+                .arg(cohort.state(&self.folder))
+                .status()
+                .context("cannot run mhealth-device")?;
+            equal &= status.success();
+        }
+        Ok(equal)
     }
 }
 

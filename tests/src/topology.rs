@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The paper's topologies (Figures 1 and 2), made of the real programs on this machine.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use mhealth_chain_client::{calls, Account, ChainClient};
+
+use crate::node::{self, Node};
+use crate::servers::{self, AuthOptions, Program, RelayOptions, Server};
+
+/// Study 0 of a development chain: `DeviceSigned`.
+const SIGNED_STUDY: u32 = 0;
+/// Study 1 of a development chain: `HashchainOnly`.
+const PAPER_STUDY: u32 = 1;
+/// Accounts of relays. The development chain knows them as relays of both studies.
+const RELAYS: [&str; 2] = ["//Dave", "//Eve"];
+/// Accounts of authentication servers. The sponsor has to appoint the second.
+const OFFICES: [&str; 2] = ["//Charlie", "//Ferdie"];
+const SPONSOR: &str = "//Bob";
+
+/// How phones, servers and chain are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Topology {
+    /// Each device talks to the chain itself (Figure 1a).
+    #[value(name = "1a")]
+    Direct,
+    /// One authentication server, one relay, and the hashchain (Figures 1b and 2c).
+    #[value(name = "1b")]
+    OneRelay,
+    /// One authentication server, two relays that each hold every run, and the hashchain (Figures 1c and 2c).
+    #[value(name = "1c")]
+    SeveralRelays,
+    /// One authentication server, two relays, no hashchain on the phones (Figure 2a). For comparison only.
+    #[value(name = "2a")]
+    OneOfficeUnchained,
+    /// Two relays, each with an authentication server of its own, no hashchain on the phones (Figure 2b). For comparison
+    /// only.
+    #[value(name = "2b")]
+    OfficePerRelayUnchained,
+}
+
+impl Topology {
+    /// Whether phones chain their entries. Otherwise relays do so for them, and nobody can check what they did.
+    pub fn phones_chain(self) -> bool {
+        !matches!(
+            self,
+            Topology::OneOfficeUnchained | Topology::OfficePerRelayUnchained
+        )
+    }
+
+    /// The development chain's study that it is tried on.
+    pub fn study(self) -> u32 {
+        match self.phones_chain() {
+            true => SIGNED_STUDY,
+            // A relay that chains for phones does not have their keys.
+            false => PAPER_STUDY,
+        }
+    }
+
+    fn offices(self) -> usize {
+        match self {
+            Topology::Direct => 0,
+            Topology::OfficePerRelayUnchained => 2,
+            _ => 1,
+        }
+    }
+
+    fn relays(self) -> usize {
+        match self {
+            Topology::Direct => 0,
+            Topology::OneRelay => 1,
+            _ => 2,
+        }
+    }
+}
+
+/// A topology that runs: a development chain and its servers, with databases in one folder. Dropping it ends them all.
+pub struct Site {
+    topology: Topology,
+    // Servers before the node: they are dropped in this order.
+    relays: Vec<Server>,
+    offices: Vec<Office>,
+    node: Node,
+}
+
+/// An authentication server and a credential of its staff.
+struct Office {
+    server: Server,
+    admin: String,
+}
+
+/// Devices that all go the same way.
+pub struct Cohort {
+    /// Its name, fit for a file's.
+    pub name: String,
+    arguments: Vec<String>,
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Cohort {
+    /// A command of `mhealth-device` that goes this cohort's way and keeps its state in this folder.
+    pub fn device(&self, subcommand: &str, folder: &Path) -> Result<Command> {
+        let mut command = Program::Device.command()?;
+        command
+            .arg(subcommand)
+            .args(&self.arguments)
+            .arg("--state")
+            .arg(self.state(folder))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Ok(command)
+    }
+
+    /// Its state file in this folder.
+    pub fn state(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}.db", self.name))
+    }
+}
+
+impl Site {
+    /// Starts a development chain and the servers of a topology.
+    pub async fn start(topology: Topology, folder: &Path) -> Result<Self> {
+        let node = node::Launch::consensus()
+            .base_path(folder.join("chain"))
+            .arg("--state-pruning=archive")
+            .start()?;
+        let chain = node.url();
+        if topology.offices() > 1 {
+            appoint_second_office(&chain, topology.study()).await?;
+        }
+        let mut offices = Vec::new();
+        for (number, account) in OFFICES.into_iter().take(topology.offices()).enumerate() {
+            offices.push(start_office(topology, number, account, &chain, folder)?);
+        }
+        let mut relays = Vec::new();
+        for (number, account) in RELAYS.into_iter().take(topology.relays()).enumerate() {
+            // With one office a relay, each trusts its own; otherwise all trust the only one.
+            let office = &offices[number.min(offices.len() - 1)];
+            let options = RelayOptions {
+                study: topology.study(),
+                chain: chain.clone(),
+                account,
+                database: servers::sqlite_in(folder, &format!("relay-{number}.db")),
+                issuer: office.server.url(),
+            };
+            let mut launch = servers::relay(&options);
+            if !topology.phones_chain() {
+                launch = launch.arg("--chain-for-devices");
+            }
+            let relay = launch.start()?;
+            relay.wait_until_ready()?;
+            relays.push(relay);
+        }
+        Ok(Self {
+            topology,
+            relays,
+            offices,
+            node,
+        })
+    }
+
+    /// The chain's node.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Base addresses of the relays.
+    pub fn relay_urls(&self) -> Vec<String> {
+        self.relays.iter().map(Server::url).collect()
+    }
+
+    /// The ways that devices can go: one, or where each relay serves devices of its own, one for each relay.
+    pub fn cohorts(&self) -> Vec<Cohort> {
+        let relays = self.relay_urls();
+        if self.offices.is_empty() {
+            return vec![Cohort {
+                name: "devices".into(),
+                arguments: vec!["--node".into(), self.node.url()],
+                environment: Vec::new(),
+            }];
+        }
+        let through = |name: String, office: &Office, relays: &[String]| {
+            let mut arguments = vec!["--auth".to_owned(), office.server.url()];
+            for relay in relays {
+                arguments.extend(["--relay".to_owned(), relay.clone()]);
+            }
+            arguments.push(format!("--study={}", self.topology.study()));
+            match self.topology.phones_chain() {
+                true => arguments.push(format!("--copies={}", relays.len())),
+                false => arguments.push("--bare-records".into()),
+            }
+            Cohort {
+                name,
+                arguments,
+                environment: vec![("MHEALTH_ADMIN", office.admin.clone())],
+            }
+        };
+        if self.topology.phones_chain() {
+            return vec![through("devices".into(), &self.offices[0], &relays)];
+        }
+        let of_relay = |(number, relay): (usize, &String)| {
+            let office = &self.offices[number.min(self.offices.len() - 1)];
+            let relay = std::slice::from_ref(relay);
+            through(format!("devices-{number}"), office, relay)
+        };
+        relays.iter().enumerate().map(of_relay).collect()
+    }
+}
+
+fn start_office(
+    topology: Topology,
+    number: usize,
+    account: &'static str,
+    chain: &str,
+    folder: &Path,
+) -> Result<Office> {
+    let launch = servers::auth(&AuthOptions {
+        study: topology.study(),
+        chain: chain.to_owned(),
+        account,
+        database: servers::sqlite_in(folder, &format!("auth-{number}.db")),
+        issuer: None,
+        relays: Vec::new(),
+    });
+    let admin = launch.run(&["admin", "add", "site-staff"])?;
+    let server = launch.start()?;
+    server.wait_until_ready()?;
+    Ok(Office { server, admin })
+}
+
+async fn appoint_second_office(node: &str, study: u32) -> Result<()> {
+    let chain = ChainClient::connect(node).await?;
+    let sponsor = chain.submitter(Account::from_secret_uri(SPONSOR)?);
+    let office = Account::from_secret_uri(OFFICES[1])?.id();
+    let appointment = calls::add_authentication_server(study, office);
+    let outcome = sponsor.submit_and_wait(appointment).await?;
+    outcome
+        .succeeded()
+        .context("the sponsor could not appoint an authentication server")?;
+    Ok(())
+}
