@@ -21,7 +21,7 @@ const MOST_TOLD: usize = 20;
 pub(crate) struct Judgement {
     /// Entries that a relay acknowledged.
     pub(crate) acknowledged: u64,
-    /// Acknowledged entries that are not on the chain, or with another link.
+    /// Acknowledged entries that are not on the chain, or with another link, or that the relay did not know any more.
     pub(crate) lost: u64,
     /// Entries that are on the chain twice, or in runs that one account submitted twice with success.
     pub(crate) doubled: u64,
@@ -182,12 +182,15 @@ impl Judgement {
                 .get(&(run.device, run.last()))
                 .is_some_and(|link| link.0 == run.head.0)
         };
-        for run in said.runs.values() {
+        for (name, run) in &said.runs {
             let entries = (run.sequence..=run.last()).map(|sequence| (run.device, sequence));
             acknowledged.extend(entries.clone());
             if !stands(run) {
                 lost.extend(entries);
                 self.tell(|| format!("not on the chain: {run:?}"));
+            } else if said.forgotten.contains(name) {
+                lost.extend(entries);
+                self.tell(|| format!("forgotten by the relay: {run:?}"));
             }
         }
         self.acknowledged = acknowledged.len() as u64;
@@ -322,6 +325,15 @@ mod tests {
         assert_eq!((judgement.acknowledged, judgement.lost), (7, 5));
         assert!(!judgement.holds());
         assert_eq!(judgement.findings.len(), 2);
+    }
+
+    #[test]
+    fn what_a_relay_forgot_is_lost_even_if_the_device_has_sent_it_again() {
+        let mut said = said(&[(1, 1, 2), (2, 1, 1)]);
+        said.forgotten.insert(Hash([0; 32]));
+        let journal = [entry(1, 1), entry(1, 2), entry(2, 1)];
+        let judgement = compare(&said, &journal, &[]);
+        assert_eq!((judgement.acknowledged, judgement.lost), (3, 2));
     }
 
     #[test]

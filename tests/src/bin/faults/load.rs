@@ -131,21 +131,18 @@ pub(crate) struct Cohorts(Vec<Arc<Lane>>);
 impl Cohorts {
     /// Lets every device of every cohort make and send one night more. Gives what went wrong.
     pub(crate) fn go_on(&self, patience: Duration) -> Vec<String> {
-        let mut wrong = Vec::new();
-        for lane in &self.0 {
-            let last = lane.cohorts.load(Ordering::Relaxed);
-            for cohort in 0..last {
-                let done = if cohort + 1 == last {
-                    lane.nights.load(Ordering::Relaxed)
-                } else {
-                    ROUNDS * NIGHTS_A_ROUND
-                };
-                if let Err(error) = lane.run_to_end(cohort, done + 1, patience) {
-                    wrong.push(format!("lane {}, cohort {cohort}: {error:#}", lane.number));
-                }
-            }
-        }
-        wrong
+        thread::scope(|scope| {
+            let lanes: Vec<_> = self
+                .0
+                .iter()
+                .map(|lane| scope.spawn(move || lane.go_on(patience)))
+                .collect();
+            let wrong = lanes.into_iter().flat_map(|lane| {
+                let failed = |_| vec!["the thread of a lane failed".to_owned()];
+                lane.join().unwrap_or_else(failed)
+            });
+            wrong.collect()
+        })
     }
 
     /// Compares the head of every device with the chain's, which is asked directly. Gives what differs.
@@ -248,6 +245,22 @@ impl Lane {
             }
             thread::sleep(LOOK);
         }
+    }
+
+    fn go_on(&self, patience: Duration) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let last = self.cohorts.load(Ordering::Relaxed);
+        for cohort in 0..last {
+            let done = if cohort + 1 == last {
+                self.nights.load(Ordering::Relaxed)
+            } else {
+                ROUNDS * NIGHTS_A_ROUND
+            };
+            if let Err(error) = self.run_to_end(cohort, done + 1, patience) {
+                wrong.push(format!("lane {}, cohort {cohort}: {error:#}", self.number));
+            }
+        }
+        wrong
     }
 
     /// Processes, one after the other, until one has sent all there is.

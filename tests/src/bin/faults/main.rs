@@ -5,7 +5,7 @@
 // What it finds out is for the person in front of it.
 #![allow(clippy::print_stdout)]
 
-mod answers;
+mod exchange;
 mod judge;
 mod load;
 mod plan;

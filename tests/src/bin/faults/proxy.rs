@@ -3,15 +3,15 @@
 //! A TCP proxy that can be made to fail as networks do.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::answers::Answers;
-use crate::record::Record;
+use crate::exchange::Exchange;
+use crate::record::{Keeper, Record};
 
 /// A link between two programs. Dropping it leaves the connections as they are.
 pub(crate) struct Proxy {
@@ -24,7 +24,7 @@ struct Shared {
     upstream: watch::Sender<u16>,
     state: watch::Sender<State>,
     cuts: watch::Sender<u64>,
-    record: Option<Arc<Record>>,
+    record: Option<(Arc<Record>, Keeper)>,
 }
 
 /// How the link is.
@@ -39,8 +39,8 @@ pub(crate) enum State {
 }
 
 impl Proxy {
-    /// A link to wherever [`Proxy::lead_to`] will say. What comes back on it is taken down in the record, if there is one.
-    pub(crate) async fn start(record: Option<Arc<Record>>) -> Result<Self> {
+    /// A link to wherever [`Proxy::lead_to`] will say. What that server says is taken down in the record, if there is one.
+    pub(crate) async fn start(record: Option<(Arc<Record>, Keeper)>) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
@@ -104,9 +104,20 @@ async fn connection(client: TcpStream, shared: Arc<Shared>) {
         server.set_nodelay(true)?;
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
+        let exchange = Mutex::new(Exchange::default());
+        let of = |bytes: &[u8], is_answer: bool| -> Result<()> {
+            let Some((record, keeper)) = &shared.record else {
+                return Ok(());
+            };
+            let mut exchange = exchange.lock().expect("no holder of this lock panics; qed");
+            match is_answer {
+                true => record.observe_answer(*keeper, &mut exchange, bytes),
+                false => record.observe_request(&mut exchange, bytes),
+            }
+        };
         tokio::try_join!(
-            carry(from_client, to_server, &shared, None),
-            carry(from_server, to_client, &shared, shared.record.as_deref()),
+            carry(from_client, to_server, &shared, |bytes| of(bytes, false)),
+            carry(from_server, to_client, &shared, |bytes| of(bytes, true)),
         )
     };
     tokio::select! {
@@ -119,10 +130,9 @@ async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
     shared: &Shared,
-    record: Option<&Record>,
+    observe: impl Fn(&[u8]) -> Result<()>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
-    let mut answers = Answers::default();
     let mut state = shared.state.subscribe();
     loop {
         let length = from.read(&mut buffer).await?;
@@ -131,11 +141,7 @@ async fn carry(
         }
         let bytes = &buffer[..length];
         // Before anything else: what the server said, it said.
-        if let Some(record) = record {
-            record
-                .observe(&mut answers, bytes)
-                .map_err(io::Error::other)?;
-        }
+        observe(bytes).map_err(io::Error::other)?;
         let carries = state.wait_for(|state| *state != State::Stalled).await;
         carries.map_err(io::Error::other)?;
         to.write_all(bytes).await?;

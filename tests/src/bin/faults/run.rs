@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
 use mhealth_chain_client::{ChainClient, ConnectOptions, Patience};
+use mhealth_tests::servers::http_get;
 use tokio::task::block_in_place;
 
 use crate::judge::{self, Judgement};
@@ -90,7 +91,8 @@ pub(crate) async fn run(options: &Options, output: &Path) -> Result<bool> {
         patience,
     };
     let chain = ChainClient::connect_with(&site.node_url(), reach).await?;
-    let said = record.said();
+    let mut said = record.said();
+    block_in_place(|| ask_again(&site, &mut said))?;
     judge::settle(&chain, &said, SETTLING).await?;
     let judgement = judge::judge(&chain, &said).await?;
     stuck.extend(block_in_place(|| cohorts.compare(&site.node_url()))?);
@@ -186,6 +188,24 @@ async fn reach(record: &Record, entries: u64) -> Result<()> {
     }
 }
 
+/// Asks the relays for every run that they have acknowledged.
+fn ask_again(site: &Site, said: &mut Said) -> Result<()> {
+    for (run, keepers) in &said.keepers {
+        for keeper in keepers {
+            let Some(port) = site.relay_port(*keeper) else {
+                continue;
+            };
+            let (status, answer) = http_get(port, &format!("/v1/runs/{run}"))?;
+            match status {
+                200 => {}
+                404 => drop(said.forgotten.insert(*run)),
+                _ => bail!("a relay that is asked for {run} says {status}: {answer}"),
+            }
+        }
+    }
+    Ok(())
+}
+
 /// All there is to say.
 struct Report<'a> {
     judgement: Judgement,
@@ -230,6 +250,10 @@ impl Report<'_> {
             judgement.acknowledged,
             self.said.runs.len(),
             judgement.on_chain
+        );
+        println!(
+            "Every relay was asked for every run that it had acknowledged; {} were forgotten, then or before.",
+            self.said.forgotten.len()
         );
         println!(
             "{} enrolments were acknowledged, {} of them are not on the chain.",

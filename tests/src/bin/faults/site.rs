@@ -25,12 +25,16 @@ use mhealth_tests::servers::{self, AuthOptions, RelayOptions, Server};
 use crate::load::{Load, Servers};
 use crate::plan::{Disk, Fault, Link, Target, RELAYS};
 use crate::proxy::{Proxy, State};
-use crate::record::Record;
+use crate::record::{Keeper, Record};
 
 /// The study that a development chain begins with.
 const STUDY: u32 = 0;
 /// Accounts of the relays: the first two processes share one.
 const ACCOUNTS: [&str; RELAYS] = ["//Dave", "//Dave", "//Eve"];
+/// Whose database is whose.
+const KEEPERS: [Keeper; RELAYS] = [0, 0, 1];
+/// Acknowledges enrolments only.
+const OFFICE: Keeper = 2;
 /// What is down comes up again within this time, or the run has failed.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -241,6 +245,12 @@ impl Site {
         Ok(())
     }
 
+    /// Port of a relay that answers for this keeper.
+    pub(crate) fn relay_port(&self, keeper: Keeper) -> Option<u16> {
+        let number = KEEPERS.iter().position(|known| *known == keeper)?;
+        Some(lock(&self.relays[number]).port())
+    }
+
     fn fell(&self, log: &str) {
         self.fallen.fetch_add(1, Ordering::Relaxed);
         let last: Vec<&str> = log.lines().rev().take(5).collect();
@@ -269,15 +279,15 @@ impl Links {
     async fn start(record: &Arc<Record>, node: u16) -> Result<Self> {
         let mut to_relays = Vec::new();
         let mut to_node = Vec::new();
-        for _ in 0..RELAYS {
-            to_relays.push(Proxy::start(Some(record.clone())).await?);
+        for keeper in KEEPERS {
+            to_relays.push(Proxy::start(Some((record.clone(), keeper))).await?);
         }
         for _ in 0..=RELAYS {
             let link = Proxy::start(None).await?;
             link.lead_to(node);
             to_node.push(link);
         }
-        let to_auth = Proxy::start(Some(record.clone())).await?;
+        let to_auth = Proxy::start(Some((record.clone(), OFFICE))).await?;
         Ok(Self {
             to_relays,
             to_auth,
