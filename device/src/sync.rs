@@ -83,13 +83,23 @@ pub async fn sync<C: Chain>(
             .collect::<Result<Vec<_>, _>>()?;
         let keys: Vec<PublicKey> = devices.iter().map(|device| device.key).collect();
         let found = chain.devices(&keys).await?;
-        for (device, found) in devices.iter().zip(found) {
-            standings.push(match identify(store, device, found)? {
-                Identity::Known(found) => {
-                    compare(store, chain, device, found.id, found.head).await?
-                }
-                Identity::Unknown => Standing::Unenrolled,
-                Identity::Frozen(reason) => Standing::Frozen(reason),
+        let known = store.together(|| {
+            let pairs = devices.iter().zip(found);
+            pairs
+                .map(|(device, found)| match identify(store, device, found)? {
+                    Identity::Known(found) => {
+                        let settled = settle(store, chain, device, found.head)?;
+                        Ok(settled.map_or_else(|| Err(found), Ok))
+                    }
+                    Identity::Unknown => Ok(Ok(Standing::Unenrolled)),
+                    Identity::Frozen(reason) => Ok(Ok(Standing::Frozen(reason))),
+                })
+                .collect::<Result<Vec<_>, SyncError>>()
+        })?;
+        for (device, known) in devices.iter().zip(known) {
+            standings.push(match known {
+                Ok(standing) => standing,
+                Err(found) => compare(store, chain, device, found.id, found.head).await?,
             });
         }
     }
@@ -142,16 +152,16 @@ pub(crate) fn identify(
     }
 }
 
-/// Compares a device's entries with the head that the chain has of it.
-pub(crate) async fn compare<C: Chain>(
+/// Compares a device's entries with the head that the chain has of it, as far as that goes without asking the chain
+/// anything more. `None`: the head is not the device's own.
+pub(crate) fn settle<C: Chain>(
     store: &Store,
     chain: &C,
     device: &DeviceRecord,
-    chain_id: u32,
     head: ChainHead,
-) -> Result<Standing, SyncError> {
+) -> Result<Option<Standing>, SyncError> {
     if let Some(reason) = device.frozen {
-        return Ok(Standing::Frozen(reason));
+        return Ok(Some(Standing::Frozen(reason)));
     }
     let manner = chain.manner();
     let length = match manner.keeps_hashchain {
@@ -159,15 +169,29 @@ pub(crate) async fn compare<C: Chain>(
         false => head.length.min(device.length),
     };
     let own = store.hash_at(device.id, length)?;
-    if own == Some(head.hash) || !manner.keeps_hashchain {
-        if length < device.confirmed {
-            return Err(went_back());
-        }
-        store.confirm(device.id, length, manner.copies)?;
-        return Ok(match device.length - length {
-            0 => Standing::Level,
-            behind => Standing::Behind(behind),
-        });
+    if own != Some(head.hash) && manner.keeps_hashchain {
+        return Ok(None);
+    }
+    if length < device.confirmed {
+        return Err(went_back());
+    }
+    store.confirm(device.id, length, manner.copies)?;
+    Ok(Some(match device.length - length {
+        0 => Standing::Level,
+        behind => Standing::Behind(behind),
+    }))
+}
+
+/// Compares a device's entries with the head that the chain has of it. A head that is not the device's stops it.
+pub(crate) async fn compare<C: Chain>(
+    store: &Store,
+    chain: &C,
+    device: &DeviceRecord,
+    chain_id: u32,
+    head: ChainHead,
+) -> Result<Standing, SyncError> {
+    if let Some(standing) = settle(store, chain, device, head)? {
+        return Ok(standing);
     }
     let ahead = head.length > device.length;
     let reason = if ahead && is_continued(store, chain, device, chain_id, head).await? {

@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use futures::{stream::FuturesUnordered, StreamExt};
+use futures::{stream::FuturesUnordered, FutureExt, StreamExt};
 
 use crate::{
     chain::{
@@ -17,7 +17,7 @@ use crate::{
     key::PublicKey,
     queue,
     store::{DeviceRecord, LocalId, QueuedRun, Store},
-    sync::{compare, identify, sync_all, went_back, Standing, SyncError},
+    sync::{compare, identify, settle, sync_all, went_back, Standing, SyncError},
 };
 
 /// Runs of one device that are under way at a time.
@@ -57,19 +57,22 @@ pub async fn enrol_all<C: Chain>(
             .map(|device| enrolment(store, device))
             .collect::<Result<Vec<_>, _>>()?;
         let verdicts = chain.enrol(store.terms().study, enrolments).await?;
-        for (device, verdict) in devices.iter().zip(verdicts) {
-            match verdict {
-                // Stops the device when the chain has other terms than this file.
-                Ok(found) => {
-                    identify(store, device, Some(found))?;
+        store.together(|| {
+            for (device, verdict) in devices.iter().zip(verdicts) {
+                match verdict {
+                    // Stops the device when the chain has other terms than this file.
+                    Ok(found) => {
+                        identify(store, device, Some(found))?;
+                    }
+                    Err(refusal) => refused.push(Refused {
+                        device: device.key,
+                        sequence: 0,
+                        refusal,
+                    }),
                 }
-                Err(refusal) => refused.push(Refused {
-                    device: device.key,
-                    sequence: 0,
-                    refusal,
-                }),
             }
-        }
+            Ok::<(), SyncError>(())
+        })?;
         enrolled(devices.len());
     }
     Ok(refused)
@@ -121,17 +124,29 @@ pub async fn upload_all<C: Chain>(
                 under_way.push(async move { (senders, chain.upload(uploads).await) });
             }
         }
-        match under_way.next().await {
-            None => break,
-            Some((_, Err(found))) => fault = fault.or(Some(found)),
-            Some((senders, Ok(verdicts))) => {
-                let settled = note(store, senders, verdicts, &mut session)?;
-                let (finalised, left) = confirm(store, chain, settled, &session).await?;
-                confirmed(finalised);
-                // Devices that have more to send go to the end of the line.
-                waiting.extend(left);
+        let Some(first) = under_way.next().await else {
+            break;
+        };
+        // With it, whatever else is done by now, so that all of it is synced to disk together.
+        let mut done = vec![first];
+        while let Some(Some(next)) = under_way.next().now_or_never() {
+            done.push(next);
+        }
+        let (mut senders, mut answers) = (Vec::new(), Vec::new());
+        for (of, answer) in done {
+            match answer {
+                Ok(verdicts) => {
+                    senders.extend(of);
+                    answers.extend(verdicts);
+                }
+                Err(found) => fault = fault.or(Some(found)),
             }
         }
+        let settled = store.together(|| note(store, senders, answers, &mut session))?;
+        let (finalised, left) = confirm(store, chain, settled, &session).await?;
+        confirmed(finalised);
+        // Devices that have more to send go to the end of the line.
+        waiting.extend(left);
     }
     match fault {
         Some(fault) => Err(fault.into()),
@@ -296,18 +311,26 @@ async fn confirm<C: Chain>(
         false => chain.heads(&numbers).await?,
     }
     .into_iter();
-    let (mut finalised, mut left) = (0, Vec::new());
-    for Settled {
-        device,
-        number,
-        head,
-    } in settled
-    {
-        let head = match head {
+    let mut compared = Vec::with_capacity(settled.len());
+    for one in settled {
+        let head = match one.head {
             Some(head) => head,
             None => asked.next().flatten().ok_or_else(went_back)?,
         };
-        let standing = compare(store, chain, &device, number, head).await?;
+        compared.push((one.device, one.number, head));
+    }
+    let own = store.together(|| {
+        let settle = |(device, _, head): &(DeviceRecord, u32, ChainHead)| {
+            settle(store, chain, device, *head)
+        };
+        compared.iter().map(settle).collect::<Result<Vec<_>, _>>()
+    })?;
+    let (mut finalised, mut left) = (0, Vec::new());
+    for ((device, number, head), own) in compared.into_iter().zip(own) {
+        let standing = match own {
+            Some(standing) => standing,
+            None => compare(store, chain, &device, number, head).await?,
+        };
         finalised += store.device(device.id)?.confirmed - device.confirmed;
         if matches!(standing, Standing::Behind(_)) && !session.stopped.contains(&device.id) {
             left.push(device.id);

@@ -93,6 +93,22 @@ impl Store {
         })
     }
 
+    /// Several writes in one transaction, for what is synced to disk more often than it need be otherwise. Nothing that
+    /// spends a key belongs here, see [`group`](Self::group).
+    pub(crate) fn together<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        if !self.connection.is_autocommit() {
+            return work();
+        }
+        let begun = Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate);
+        let transaction = begun.map_err(|e| self.failed(e))?;
+        let done = work()?;
+        transaction.commit().map_err(|e| self.failed(e))?;
+        Ok(done)
+    }
+
     /// Folds the write-ahead log into the file and truncates it, so that no spent key is left in it. When another
     /// program is reading at the moment this does nothing; the next seal, or the next start, does it then.
     pub fn erase_spent_keys(&self) -> Result<(), Error> {

@@ -3,6 +3,8 @@
 
 mod enrolling;
 mod fakes;
+#[cfg(feature = "cli")]
+mod program;
 mod storms;
 mod trust;
 mod uploading;
