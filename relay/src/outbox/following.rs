@@ -20,11 +20,14 @@ impl Leader<'_> {
             store.settle(self.lease, finalised, &[]).await?;
             return Ok(finalised);
         };
-        if ledger.finalised().await?.number < latest.number {
+        let finalised = ledger.finalised().await?;
+        if finalised.number < latest.number
+            && store.followed_at(finalised.number).await? == Some(finalised.hash)
+        {
             // It may only be behind. When it has come so far, the next block tells whether it is the same history.
             return Ok(latest);
         }
-        let mut number = latest.number;
+        let mut number = latest.number.min(finalised.number);
         let common = loop {
             let Some(known) = store.followed_at(number).await? else {
                 tracing::error!(
@@ -108,6 +111,7 @@ impl Leader<'_> {
             .settle(self.lease, reference, &settlements)
             .await?;
         self.followed = reference;
+        self.is_ahead = false;
         self.outbox.metrics.followed(block.number);
         let now = self.outbox.clock.now_millis();
         for (nonce, settlement) in settled {

@@ -36,6 +36,9 @@ pub(super) struct Leader<'a> {
     pub(super) nonce: u64,
     /// The latest block that was worked off.
     pub(super) followed: mhealth_api::BlockRef,
+    /// Whether the node is not as far as that block, so that it may have lost some and nonces with them. Nothing new is
+    /// signed meanwhile.
+    pub(super) is_ahead: bool,
     /// When the latest batch was made.
     pub(super) made_at: Option<Instant>,
     /// Entries of a batch that the node has room for; less than configured after it said that one was too heavy.
@@ -53,6 +56,7 @@ impl<'a> Leader<'a> {
                 number: 0,
                 hash: outbox.ledger.genesis(),
             },
+            is_ahead: false,
             made_at: None,
             room: outbox.options.max_batch_entries,
         }
@@ -102,6 +106,7 @@ impl<'a> Leader<'a> {
             .collect();
         let finalised = self.outbox.ledger.finalised().await?;
         self.nonce = self.outbox.ledger.nonce_after(finalised.hash).await?;
+        self.is_ahead = finalised.number < self.followed.number;
         Ok(self.outbox.ledger.follow(self.followed.number + 1))
     }
 

@@ -14,6 +14,9 @@ use crate::store::{NewBatch, PendingRun, Stored};
 impl Leader<'_> {
     /// Makes batches of what waits, stores each and then sends it.
     pub(super) async fn submit(&mut self) -> Result<(), Trouble> {
+        if self.is_ahead {
+            return Ok(());
+        }
         while self.flights.len() < self.outbox.options.in_flight {
             let limit = self.outbox.options.max_batch_runs;
             let mut runs = self.outbox.store.pending_runs(limit).await?;
@@ -94,6 +97,8 @@ impl Leader<'_> {
             return Ok(());
         };
         flight.sent_at = None;
+        // Another process may have seen that this one is dead, and put its runs into another.
+        self.outbox.store.check_lease(self.lease).await?;
         match self
             .outbox
             .ledger

@@ -3,6 +3,7 @@
 //! The outbox against a chain in memory that does what real ones do only sometimes.
 
 mod chain;
+mod random;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -386,6 +387,36 @@ async fn finalised_blocks_that_a_node_lost_are_taken_back_and_the_same_bytes_sen
         .number;
     assert_eq!(number, 3);
     assert_eq!(chain.distinct(), 1);
+    process.stop().await;
+}
+
+#[tokio::test]
+async fn a_chain_that_began_anew_is_noticed_at_the_start() {
+    let (scratch, chain, device, run) = with_one_run().await;
+    let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
+    until(|| async { chain.pool_size() == 1 }).await;
+    for _ in 0..9 {
+        chain.make_block();
+    }
+    until(|| async {
+        scratch
+            .store
+            .followed()
+            .await
+            .unwrap()
+            .is_some_and(|block| block.number == 9)
+    })
+    .await;
+    assert_eq!(state(&scratch.store, &run).await, RunState::Finalised);
+    process.stop().await;
+    chain.lose_blocks_after(0);
+    chain.make_block();
+    // It need not come so far as the other one had.
+    let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
+    until(|| async { chain.pool_size() == 1 }).await;
+    chain.make_block();
+    until_state(&scratch.store, &run, RunState::Finalised).await;
+    assert_eq!(chain.head(1), device.head());
     process.stop().await;
 }
 

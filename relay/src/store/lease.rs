@@ -56,6 +56,17 @@ impl Store {
         Ok(())
     }
 
+    /// Fails if another process holds the lease by now.
+    pub async fn check_lease(&self, lease: Lease) -> Result<(), StoreError> {
+        let (fence,): (i64,) = sqlx::query_as("SELECT fence FROM lease WHERE id = 1")
+            .fetch_one(self.database.pool())
+            .await?;
+        match fence == lease.fence {
+            true => Ok(()),
+            false => Err(StoreError::Fenced),
+        }
+    }
+
     /// Makes sure that the lease is held until this transaction ends, and prolongs it. First in every transaction of its
     /// holder.
     pub(super) async fn hold(

@@ -125,6 +125,11 @@ impl FakeChain {
         self.state().nonce += 1;
     }
 
+    /// Number of the latest block.
+    pub(super) fn number(&self) -> u64 {
+        self.state().blocks.len() as u64 - 1
+    }
+
     pub(super) fn nonce(&self) -> u64 {
         self.state().nonce
     }
@@ -141,7 +146,7 @@ impl FakeChain {
         self.state().pool.len()
     }
 
-    /// How often a run stands in a block.
+    /// How often a run was brought with success.
     pub(super) fn submissions(&self, run: Hash) -> usize {
         self.state()
             .included
@@ -156,6 +161,7 @@ impl FakeChain {
         let before = (state.nonce, state.devices.clone(), state.included.len());
         state.before.push(before);
         let number = state.blocks.len() as u64;
+        state.forget_expired();
         let mut extrinsics = Vec::new();
         while let Some(bytes) = {
             let nonce = state.nonce;
@@ -203,6 +209,12 @@ impl FakeChain {
 }
 
 impl State {
+    /// The pool drops what cannot be in the next block.
+    fn forget_expired(&mut self) {
+        let next = self.blocks.len() as u64;
+        self.pool.retain(|_, bytes| next < self.signed[bytes].1);
+    }
+
     fn apply(&mut self, bytes: &[u8]) -> Vec<ChainEvent> {
         let (_, _, runs) = self.signed[bytes].clone();
         let mut events = Vec::new();
@@ -210,7 +222,6 @@ impl State {
             let links = links(run);
             let previous = Hash(run.previous.0);
             let id = run_id(run.device, run.sequence, &previous, links.last().unwrap());
-            self.included.push(id);
             let registered = self.devices.get_mut(&run.device).unwrap();
             let length = registered.links.len() as u64;
             let reason = match self.refusals.get(&id) {
@@ -226,7 +237,10 @@ impl State {
                     sequence,
                     reason,
                 });
-            } else if run.sequence + links.len() as u64 - 1 <= length {
+                continue;
+            }
+            self.included.push(id);
+            if run.sequence + links.len() as u64 - 1 <= length {
                 events.push(ChainEvent::RunAlreadyRecorded {
                     device: run.device,
                     sequence: run.sequence,
@@ -370,6 +384,7 @@ impl Ledger for FakeChain {
         Box::pin(async move {
             let mut state = self.present()?;
             state.handed.push(transaction.to_vec());
+            state.forget_expired();
             let (nonce, death, _) = state.signed[transaction].clone();
             if nonce < state.nonce {
                 return Ok(Handed::Refused(PoolRefusal::Stale));

@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Uploads and entries a second through a real relay to a real node, on this machine, generator included.
+//!
+//! `cargo bench -p mhealth-relay --bench uploads -- [--quick]`, after `cargo build --release --workspace`.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context, Result};
+use axum::routing::get;
+use axum::{Json, Router};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::Engine;
+use ed25519_dalek::{Signer, SigningKey};
+use futures::future::{join_all, try_join_all};
+use mhealth_api::{
+    Base64, Claims, Confirmation, Hash, Jwk, JwkSet, Key, RunEntry, RunUpload, SignatureBytes,
+    RELAY_AUDIENCE,
+};
+use mhealth_chain_client::{Account, ChainClient, Submitter};
+use mhealth_tests::node;
+use mhealth_tests::phone::Phone;
+use mhealth_tests::postgres::Postgres;
+use mhealth_tests::servers::{relay, RelayOptions, Server};
+
+/// Bytes of an envelope: a night's record, sealed.
+const ENVELOPE: usize = 600;
+const PATIENCE: Duration = Duration::from_secs(600);
+
+struct Plan {
+    devices: usize,
+    uploads: usize,
+    entries: usize,
+}
+
+fn main() -> Result<()> {
+    let quick = std::env::args().any(|argument| argument == "--quick" || argument == "--test");
+    let only: Option<String> = std::env::args()
+        .find_map(|argument| argument.strip_prefix("--database=").map(str::to_owned));
+    mhealth_server::install_crypto();
+    let runtime = tokio::runtime::Runtime::new()?;
+    let scale = if quick { 20 } else { 1 };
+    for database in ["sqlite", "postgresql"] {
+        if only.as_deref().is_some_and(|only| only != database) {
+            continue;
+        }
+        for (entries, uploads) in [(1, 40_000), (16, 10_000)] {
+            let plan = Plan {
+                devices: 200,
+                uploads: uploads / scale,
+                entries,
+            };
+            runtime.block_on(measure(database, &plan))?;
+        }
+    }
+    Ok(())
+}
+
+async fn measure(database: &str, plan: &Plan) -> Result<()> {
+    let files = tempfile::tempdir()?;
+    let postgres = match database {
+        "postgresql" => Some(Postgres::start()?),
+        _ => None,
+    };
+    let url = match &postgres {
+        Some(postgres) => postgres.new_database()?,
+        None => format!("sqlite:{}", files.path().join("relay.db").display()),
+    };
+    let node = node::Launch::consensus().start()?;
+    let chain = ChainClient::connect(&node.url()).await?;
+    let signer = SigningKey::from_bytes(&[7; 32]);
+    let issuer = serve_keys(&signer).await?;
+    let server = relay(&RelayOptions {
+        study: 0,
+        chain: node.url(),
+        account: "//Dave",
+        database: url,
+        issuer: issuer.clone(),
+    });
+    let server = server
+        .arg("--device-rate=100000")
+        .arg("--device-burst=100000")
+        .start()?;
+
+    let office = chain.submitter(Account::from_secret_uri("//Charlie")?);
+    let mut phones = enrol(&office, plan.devices).await?;
+    let genesis = Hash(chain.genesis_hash().0);
+    let data = "x".repeat(ENVELOPE);
+    let each = plan.uploads / plan.devices;
+    let mut queues = Vec::new();
+    for phone in &mut phones {
+        let token = token(&signer, &issuer, genesis, phone)?;
+        let bodies: Result<Vec<_>> = (0..each)
+            .map(|_| Ok(serde_json::to_vec(&upload(phone, plan.entries, &data))?))
+            .collect();
+        queues.push((token, bodies?));
+    }
+
+    let http = reqwest::Client::builder()
+        .pool_max_idle_per_host(plan.devices)
+        .build()?;
+    let began = Instant::now();
+    let senders = queues
+        .into_iter()
+        .map(|(token, bodies)| tokio::spawn(send(http.clone(), server.url(), token, bodies)));
+    let mut latencies = Vec::new();
+    for sender in join_all(senders).await {
+        latencies.extend(sender??);
+    }
+    let accepted = began.elapsed();
+    let runs = latencies.len();
+    let finalised = until_finalised(&http, &server, runs, began).await?;
+    latencies.sort_unstable();
+    let at = |share: f64| latencies[((runs - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let metrics = metrics(&http, &server).await?;
+    let entries = runs * plan.entries;
+    let mut out = std::io::stdout();
+    std::io::Write::write_fmt(
+        &mut out,
+        format_args!(
+            "database={database} devices={} entries_per_run={} uploads={runs} uploads_per_s={:.0} entries_per_s={:.0} \
+             p50_ms={:.1} p99_ms={:.1} finalised_entries_per_s={:.0} finalised_p50_s={} finalised_p99_s={} \
+             relay_peak_mib={}\n",
+            plan.devices,
+            plan.entries,
+            runs as f64 / accepted.as_secs_f64(),
+            entries as f64 / accepted.as_secs_f64(),
+            at(0.5),
+            at(0.99),
+            entries as f64 / finalised.as_secs_f64(),
+            quantile(&metrics, 0.5),
+            quantile(&metrics, 0.99),
+            peak_memory(&server)?,
+        ),
+    )?;
+    Ok(())
+}
+
+async fn enrol(office: &Submitter, devices: usize) -> Result<Vec<Phone>> {
+    let seeds = 1..=u8::try_from(devices)?;
+    try_join_all(seeds.map(|seed| Phone::enrol(office, 0, seed))).await
+}
+
+fn upload(phone: &mut Phone, entries: usize, data: &str) -> RunUpload {
+    let run = phone.run_of(entries, data);
+    let entries = run.entries.iter().map(|entry| RunEntry {
+        digest: Hash(entry.digest.0),
+        tag: Hash(entry.tag.0),
+        envelope: Base64(data.as_bytes().to_vec()),
+    });
+    RunUpload {
+        device: run.device,
+        sequence: run.sequence,
+        previous: Hash(run.previous.0),
+        entries: entries.collect(),
+        signature: run.signature.map(SignatureBytes),
+    }
+}
+
+async fn send(
+    http: reqwest::Client,
+    url: String,
+    token: String,
+    bodies: Vec<Vec<u8>>,
+) -> Result<Vec<Duration>> {
+    let mut latencies = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        let began = Instant::now();
+        loop {
+            let request = http
+                .post(format!("{url}/v1/runs"))
+                .header("content-type", "application/json")
+                .bearer_auth(&token)
+                .body(body.clone());
+            let answer = request.send().await?;
+            match answer.status().as_u16() {
+                202 => {
+                    answer.bytes().await?;
+                    break;
+                }
+                503 => tokio::time::sleep(Duration::from_millis(100)).await,
+                status => bail!("{status}: {}", answer.text().await?),
+            }
+        }
+        latencies.push(began.elapsed());
+    }
+    Ok(latencies)
+}
+
+async fn until_finalised(
+    http: &reqwest::Client,
+    server: &Server,
+    runs: usize,
+    began: Instant,
+) -> Result<Duration> {
+    loop {
+        let metrics = metrics(http, server).await?;
+        let settled = metrics.get("mhealth_relay_finalised_after_seconds_count");
+        if settled.is_some_and(|settled| *settled as usize >= runs) {
+            return Ok(began.elapsed());
+        }
+        if began.elapsed() > PATIENCE {
+            bail!("not everything was finalised in time:\n{}", server.log());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn metrics(http: &reqwest::Client, server: &Server) -> Result<HashMap<String, f64>> {
+    let text = http
+        .get(format!("{}/metrics", server.url()))
+        .send()
+        .await?
+        .text()
+        .await?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let pairs = lines.filter_map(|line| line.rsplit_once(' '));
+    Ok(pairs
+        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        .collect())
+}
+
+/// The upper end of the histogram's bucket in which the quantile lies.
+fn quantile(metrics: &HashMap<String, f64>, share: f64) -> String {
+    let name = "mhealth_relay_finalised_after_seconds";
+    let count = metrics
+        .get(&format!("{name}_count"))
+        .copied()
+        .unwrap_or_default();
+    let mut buckets: Vec<(f64, f64)> = metrics
+        .iter()
+        .filter_map(|(key, value)| {
+            let bound = key
+                .strip_prefix(&format!("{name}_bucket{{le=\""))?
+                .strip_suffix("\"}")?;
+            Some((bound.parse().ok()?, *value))
+        })
+        .collect();
+    buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
+    let bucket = buckets.iter().find(|(_, below)| *below >= count * share);
+    bucket.map_or("?".into(), |(bound, _)| format!("<={bound}"))
+}
+
+fn peak_memory(server: &Server) -> Result<u64> {
+    let id = server.process_id().context("the relay is gone")?;
+    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: u64 = line
+        .and_then(|line| line.split_whitespace().next())
+        .unwrap_or("0")
+        .parse()?;
+    Ok(kib / 1024)
+}
+
+async fn serve_keys(signer: &SigningKey) -> Result<String> {
+    let key = Key(signer.verifying_key().to_bytes());
+    let set = JwkSet {
+        keys: vec![Jwk::signing(&key, "one")],
+    };
+    let keys = get(move || {
+        let set = set.clone();
+        async move { Json(set) }
+    });
+    let router = Router::new().route("/.well-known/jwks.json", keys);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async { axum::serve(listener, router).await });
+    Ok(format!("http://{address}"))
+}
+
+fn token(signer: &SigningKey, issuer: &str, chain: Hash, phone: &Phone) -> Result<String> {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)?
+        .as_secs();
+    let claims = Claims {
+        iss: issuer.to_owned(),
+        aud: RELAY_AUDIENCE.to_owned(),
+        sub: phone.device().to_string(),
+        iat: now,
+        nbf: now,
+        exp: now + 3_600,
+        jti: phone.device().to_string(),
+        chain,
+        study: 0,
+        cnf: Confirmation {
+            jwk: Jwk::of(&Key(phone.account().public_key())),
+        },
+    };
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA","typ":"JWT","kid":"one"}"#);
+    let claims = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&claims)?);
+    let message = format!("{header}.{claims}");
+    let signature = URL_SAFE_NO_PAD.encode(signer.sign(message.as_bytes()).to_bytes());
+    Ok(format!("{message}.{signature}"))
+}
