@@ -65,6 +65,20 @@ impl LogLine {
     }
 }
 
+/// Waits until no other transaction that writes to the log is under way, so that what follows is committed in its order.
+/// SQLite's writers wait for each other anyway.
+pub async fn take_turn(
+    database: &Database,
+    transaction: &mut WriteTransaction,
+) -> Result<(), sqlx::Error> {
+    if database.is_postgres() {
+        sqlx::query("LOCK TABLE log IN SHARE ROW EXCLUSIVE MODE")
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}
+
 /// Appends a line, together with whatever else the transaction does. Writers of the log wait for each other until they
 /// commit, so this is the transaction's last step.
 pub async fn append(
@@ -72,11 +86,7 @@ pub async fn append(
     transaction: &mut WriteTransaction,
     note: Note<'_>,
 ) -> Result<(), sqlx::Error> {
-    if database.is_postgres() {
-        sqlx::query("LOCK TABLE log IN SHARE ROW EXCLUSIVE MODE")
-            .execute(&mut **transaction)
-            .await?;
-    }
+    take_turn(database, transaction).await?;
     let last: Option<(i64, Vec<u8>)> =
         sqlx::query_as("SELECT id, hash FROM log ORDER BY id DESC LIMIT 1")
             .fetch_optional(&mut **transaction)
@@ -139,13 +149,12 @@ pub async fn read(database: &Database, after: u64, limit: u32) -> Result<Vec<Log
 /// Checks that the log stands as it was written. `previous` is the hash of the line before the first of `lines`, and 32
 /// zero bytes before line 1.
 pub fn verify(mut previous: Hash, lines: &[LogLine]) -> Result<Hash, Tampered> {
-    let mut expected = lines.first().map_or(0, |line| line.id);
-    for line in lines {
+    let first = lines.first().map_or(0, |line| line.id);
+    for (expected, line) in (first..).zip(lines) {
         if line.id != expected || line.hash != line.computed(&previous) {
             return Err(Tampered(expected));
         }
         previous = line.hash;
-        expected += 1;
     }
     Ok(previous)
 }

@@ -10,8 +10,10 @@ use mhealth_server::{ApiError, CancellationToken, Database, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, Notify};
 
+use crate::log;
+
 /// How often an order that another process may be doing is looked at.
-const GLANCE: Duration = Duration::from_millis(500);
+const GLANCE: Duration = Duration::from_secs(1);
 /// Finished orders that a waiting request may not have seen yet; whoever falls behind looks into the database.
 const BACKLOG: usize = 1_024;
 
@@ -112,6 +114,8 @@ impl OrderBook {
         order: &Order,
         now: u64,
     ) -> Result<i64, sqlx::Error> {
+        // An order that is seen has all orders before it in sight.
+        log::take_turn(&self.database, transaction).await?;
         let argument = serde_json::to_string(&order.action)
             .map_err(|error| sqlx::Error::Encode(error.into()))?;
         let (id,): (i64,) = sqlx::query_as(
@@ -190,13 +194,45 @@ impl OrderBook {
         orders.collect()
     }
 
-    /// How many orders are pending.
-    pub async fn pending_count(&self) -> Result<i64, sqlx::Error> {
-        let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM orders WHERE state = $1")
-            .bind(PENDING)
-            .fetch_one(self.database.pool())
-            .await?;
-        Ok(count)
+    /// The newest orders that are done, and the finalised blocks that have them.
+    pub async fn done(&self, limit: u32) -> Result<Vec<(i64, BlockRef)>, ApiError> {
+        let rows: Vec<(i64, String)> = sqlx::query_as(
+            "SELECT id, outcome FROM orders WHERE state = $1 ORDER BY id DESC LIMIT $2",
+        )
+        .bind(DONE)
+        .bind(i64::from(limit))
+        .fetch_all(self.database.pool())
+        .await?;
+        let mut done = Vec::with_capacity(rows.len());
+        for (id, text) in rows {
+            match serde_json::from_str(&text).map_err(ApiError::internal)? {
+                Outcome::Done { block } => done.push((id, block)),
+                Outcome::Refused { .. } => {
+                    return Err(ApiError::internal("an order that is done was refused"))
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Makes an order pending again that had this outcome; false when it has another one.
+    pub async fn reopen(
+        &self,
+        transaction: &mut WriteTransaction,
+        id: i64,
+        outcome: &Outcome,
+    ) -> Result<bool, sqlx::Error> {
+        let text =
+            serde_json::to_string(outcome).map_err(|error| sqlx::Error::Encode(error.into()))?;
+        let changed = sqlx::query(
+            "UPDATE orders SET state = $1, outcome = NULL WHERE id = $2 AND outcome = $3",
+        )
+        .bind(PENDING)
+        .bind(id)
+        .bind(text)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(changed.rows_affected() == 1)
     }
 
     /// Writes down what became of an order; false when somebody else has.

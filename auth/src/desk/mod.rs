@@ -6,6 +6,7 @@
 //! says whose turn it is. Should two act all the same, because one was paused while its lease ran out, no harm comes of it:
 //! before and after everything that is submitted, the desk looks at the chain, and the chain does nothing twice.
 
+mod lost;
 mod settle;
 
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mhealth_chain_client::Submitter;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -35,15 +37,26 @@ pub async fn work(office: Arc<Office>, submitter: Submitter) {
         submitter,
         holder,
         tasks: JoinSet::new(),
+        watch: lost::Watch::default(),
+        last: None,
         busy: HashMap::new(),
     };
     let mut renewed: Option<Instant> = None;
+    let mut watched: Option<Instant> = None;
     while !desk.office.stop.is_cancelled() {
         if renewed.is_none_or(|at| at.elapsed() > RENEWAL) {
             renewed = desk.renew().await.then(Instant::now);
             desk.office.metrics.lease.set(i64::from(renewed.is_some()));
         }
         if renewed.is_some() {
+            if watched.is_none_or(|at| at.elapsed() > RENEWAL) {
+                match desk.watch.look(&desk.office).await {
+                    Ok(_) => watched = Some(Instant::now()),
+                    Err(error) => {
+                        tracing::warn!(error = %error.problem(), "the chain cannot be watched")
+                    }
+                }
+            }
             if let Err(error) = desk.take_up().await {
                 tracing::warn!(%error, "orders cannot be read");
             }
@@ -66,6 +79,9 @@ struct Desk {
     tasks: JoinSet<()>,
     /// Orders under way, by task: the order's number, and the device whose turn it is.
     busy: HashMap<tokio::task::Id, (i64, Option<u32>)>,
+    watch: lost::Watch,
+    /// Ends when the order that was begun last has been handed to the node.
+    last: Option<oneshot::Receiver<()>>,
 }
 
 impl Desk {
@@ -92,10 +108,18 @@ impl Desk {
         Ok(())
     }
 
+    /// Orders reach the node in the order in which they were given, and so do devices get their numbers.
     fn begin(&mut self, order: Order) {
         let entry = (order.id, order.device);
+        let (handed, next) = oneshot::channel();
+        let turn = settle::Turn {
+            before: self.last.replace(next),
+            handed,
+        };
         let (office, submitter) = (self.office.clone(), self.submitter.clone());
-        let task = self.tasks.spawn(settle::settle(office, submitter, order));
+        let task = self
+            .tasks
+            .spawn(settle::settle(office, submitter, order, turn));
         self.busy.insert(task.id(), entry);
     }
 

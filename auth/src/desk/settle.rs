@@ -11,6 +11,7 @@ use mhealth_chain_client::{
     SuspensionReason, H256,
 };
 use mhealth_server::ApiError;
+use tokio::sync::oneshot;
 
 use crate::enrolments::{self, Claim};
 use crate::log::{self, Note};
@@ -66,15 +67,30 @@ impl Settled {
     }
 }
 
+/// An order's place in the line before the node.
+pub(super) struct Turn {
+    /// Ends when the order before has been handed over, or could not be.
+    pub(super) before: Option<oneshot::Receiver<()>>,
+    /// Dropped when this one has been.
+    pub(super) handed: oneshot::Sender<()>,
+}
+
 /// Does an order and writes down what became of it. Ends early only when the server stops; the order stays pending then.
-pub(super) async fn settle(office: Arc<Office>, submitter: Submitter, order: Order) {
+pub(super) async fn settle(office: Arc<Office>, submitter: Submitter, order: Order, turn: Turn) {
+    if let Some(before) = turn.before {
+        // Nothing is ever sent: it ends when the other side is dropped.
+        let _ = before.await;
+    }
+    let mut handed = Some(turn.handed);
     let settled = loop {
-        match attempt(&office, &submitter, &order).await {
+        match attempt(&office, &submitter, &order, &mut handed).await {
             Ok(settled) => break settled,
             Err(error) => tracing::warn!(order = order.id, %error, "an order has to wait"),
         }
+        drop(handed.take());
         tokio::time::sleep(PAUSE).await;
     };
+    drop(handed);
     while let Err(error) = write_down(&office, &order, &settled).await {
         tracing::warn!(order = order.id, %error, "what became of an order cannot be written down yet");
         tokio::time::sleep(PAUSE).await;
@@ -82,7 +98,12 @@ pub(super) async fn settle(office: Arc<Office>, submitter: Submitter, order: Ord
     office.orders.announce(order.id);
 }
 
-async fn attempt(office: &Office, submitter: &Submitter, order: &Order) -> Result<Settled, Later> {
+async fn attempt(
+    office: &Office,
+    submitter: &Submitter,
+    order: &Order,
+    handed: &mut Option<oneshot::Sender<()>>,
+) -> Result<Settled, Later> {
     let errand = match (&order.action, order.code, order.device) {
         (Action::Enrol, Some(code), _) => {
             Errand::Enrol(enrolments::load(&office.database, code).await?)
@@ -103,6 +124,7 @@ async fn attempt(office: &Office, submitter: &Submitter, order: &Order) -> Resul
         }
         submission => submission?,
     };
+    drop(handed.take());
     let outcome = submission.finalised().await?;
     if let Err(refusal) = &outcome.result {
         // It may have been refused because an earlier transaction of this order had done it.

@@ -4,6 +4,8 @@
 
 use mhealth_api::{enrolment_message, Base64, Code, Hash, Key, Policy};
 use mhealth_chain_client::{calls, DeviceState, LastTrusted, H256};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde_json::json;
 
 use crate::support::{code_of, on_both_databases, Phone, Setting, STUDY};
@@ -21,6 +23,7 @@ on_both_databases! {
     an_enrolment_that_was_not_written_down_is_found_on_the_chain
     what_the_chain_refuses_is_told_and_can_be_tried_again
     messages_with_unknown_or_missing_members_are_refused
+    no_body_makes_the_server_fail
 }
 
 async fn a_device_is_enrolled_on_the_chain_and_told_its_link_0(setting: Setting) {
@@ -315,4 +318,59 @@ async fn messages_with_unknown_or_missing_members_are_refused(setting: Setting) 
         code_of(setting.post("/v1/enrol", &bad).await).await,
         Code::InvalidMessage
     );
+}
+
+/// Good messages with bytes changed, cut out, doubled and swapped, in an order that a seed fixes.
+async fn no_body_makes_the_server_fail(setting: Setting) {
+    let setting = setting.restart(&["--requests-per-second=100000"]).await;
+    let (phone, enrolled) = setting.enrolled().await;
+    let code = setting.code().await.code;
+    let good = [
+        (
+            "/v1/code",
+            serde_json::to_vec(&json!({ "code": code })).unwrap(),
+        ),
+        (
+            "/v1/enrol",
+            serde_json::to_vec(&setting.request(&Phone::random(), &code)).unwrap(),
+        ),
+        (
+            "/v1/token",
+            serde_json::to_vec(&setting.token_request(&phone, enrolled.device)).unwrap(),
+        ),
+    ];
+    let mut random = StdRng::seed_from_u64(1);
+    for round in 0..600 {
+        let (path, bytes) = &good[round % good.len()];
+        let mut body = bytes.clone();
+        for _ in 0..random.random_range(1..4) {
+            if body.is_empty() {
+                break;
+            }
+            let at = random.random_range(0..body.len());
+            let to = random.random_range(at..body.len().min(at + 40));
+            match random.random_range(0..4) {
+                0 => body[at] = random.random(),
+                1 => drop(body.drain(at..to)),
+                2 => body
+                    .splice(at..at, bytes[..at.min(bytes.len())].to_vec())
+                    .for_each(drop),
+                _ => body[at..=to].reverse(),
+            }
+        }
+        let request = setting
+            .http
+            .post(setting.url(path))
+            .header("content-type", "application/json");
+        let answer = request.body(body.clone()).send().await.unwrap();
+        if !answer.status().is_success() {
+            let code = code_of(answer).await;
+            assert!(
+                code.status() < 500,
+                "{code} after {}",
+                String::from_utf8_lossy(&body)
+            );
+        }
+    }
+    assert_eq!(setting.get("/readyz").await.status(), 200);
 }

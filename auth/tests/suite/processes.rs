@@ -18,6 +18,7 @@ use crate::support::{answer, code_of, on_both_databases, options, Phone, Running
 on_both_databases! {
     what_was_claimed_before_a_kill_is_done_after_it
     a_lost_chain_is_told_and_what_was_ordered_is_done_when_it_is_back
+    devices_keep_their_numbers_when_the_node_loses_finalised_blocks
     two_servers_share_a_database_and_an_account
     a_database_of_another_study_is_refused
 }
@@ -141,6 +142,44 @@ async fn a_lost_chain_is_told_and_what_was_ordered_is_done_when_it_is_back(mut s
     while let Err(code) = enrol(&setting, &auth.url(), &request).await {
         assert_eq!(code, Code::ChainUnavailable);
     }
+}
+
+async fn devices_keep_their_numbers_when_the_node_loses_finalised_blocks(mut setting: Setting) {
+    let node = NodeLaunch::instant().start().unwrap();
+    setting.database_url = setting.another_database();
+    let first = launch(&setting, &node.url());
+    setting.admin = first.run(&["admin", "add", "nurse"]).unwrap();
+    let mut auth = first.start().unwrap();
+    let mut requests = Vec::new();
+    for index in 0..8 {
+        let code = issue(&setting, &auth.url(), &format!("P-{index}")).await;
+        requests.push(setting.request(&Phone::random(), &code.code));
+    }
+    let url = auth.url();
+    let ask = async |url: &str| {
+        let asked = requests.iter().map(|request| enrol(&setting, url, request));
+        futures::future::join_all(asked)
+            .await
+            .into_iter()
+            .map(|answer| {
+                let enrolled = answer.unwrap();
+                (enrolled.device, enrolled.genesis)
+            })
+            .collect::<Vec<_>>()
+    };
+    let told = ask(&url).await;
+    auth.stop().unwrap();
+    drop(node);
+    // The same chain, from its beginning.
+    let emptied = NodeLaunch::instant().start().unwrap();
+    let chain = ChainClient::connect(&emptied.url()).await.unwrap();
+    let auth = launch(&setting, &emptied.url()).start().unwrap();
+    for (request, (device, _)) in requests.iter().zip(&told) {
+        while chain.device_by_key(request.device_key.0).await.unwrap() != Some(*device) {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(ask(&auth.url()).await, told);
 }
 
 async fn two_servers_share_a_database_and_an_account(mut setting: Setting) {
