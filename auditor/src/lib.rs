@@ -18,8 +18,10 @@
 pub mod audit;
 pub mod case;
 pub mod chain;
+pub mod evidence;
 pub mod export;
 mod judge;
+pub mod prove;
 pub mod report;
 pub mod spool;
 mod trouble;

@@ -35,6 +35,12 @@ pub enum Trouble {
         /// What is wrong with it.
         why: String,
     },
+    /// A node does not give what evidence needs.
+    #[error("no evidence can be made: {0}")]
+    NotProvable(String),
+    /// A file is no evidence.
+    #[error("{0}")]
+    Format(#[from] crate::evidence::FormatError),
     /// A report could not be written.
     #[error("a report could not be written: {0}")]
     Output(#[from] std::io::Error),
@@ -50,6 +56,8 @@ impl Trouble {
             Trouble::WrongAuditorKey { .. } => "wrong_auditor_key",
             Trouble::ForeignCheckpoint => "foreign_checkpoint",
             Trouble::Input { .. } => "bad_input",
+            Trouble::NotProvable(_) => "not_provable",
+            Trouble::Format(_) => "not_evidence",
             Trouble::Output(_) => "output_failed",
         }
     }

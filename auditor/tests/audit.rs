@@ -2,202 +2,31 @@
 
 //! Audits of a real chain, as a monitor makes them: with the program, from a node and relays' exports.
 
-use std::path::{Path, PathBuf};
+mod support;
+
+use std::path::Path;
 use std::process::{Command, Output};
 
-use ed25519_dalek::SigningKey;
-use hashchain::{
-    data_digest, seal_escrow, secret_commitment, sign_head, LinkHash, Native, OpeningKey,
-    RatchetKey, Sealer, Secret,
-};
-use mhealth_api::{
-    run_id, Base64, ExportedEntry, ExportedRun, Hash, RunState, RunStatus, SignatureBytes,
-};
-use mhealth_chain_client::{
-    calls, Account, ChainClient, ChainEvent, Run, RunEntry, Submitter, H256,
-};
-use mhealth_tests::node::{Launch, Node};
-use rand::rngs::StdRng;
-use rand::SeedableRng;
+use hashchain::{data_digest, LinkHash, Native};
+use mhealth_chain_client::{calls, H256};
+use mhealth_tests::node::Launch;
 use serde_json::Value;
-use tempfile::TempDir;
 
-fn auditor_key() -> OpeningKey {
-    use hashchain::Sha256;
-    OpeningKey::from_bytes(&Native::sha256(b"mHealth Chain development auditor"))
+use support::Trial;
+
+trait Audited {
+    fn audit(&self, study: u32, export: &Path) -> Audit;
+    fn audit_with(&self, study: u32, export: &Path, more: &[&str]) -> Audit;
 }
 
-struct Trial {
-    node: Node,
-    chain: ChainClient,
-    directory: TempDir,
-    office: Submitter,
-    relay: Submitter,
-    lines: Vec<ExportedRun>,
-}
-
-struct Phone {
-    device: u32,
-    key: SigningKey,
-    sealer: Sealer,
-}
-
-struct Parcel {
-    run: Run,
-    envelopes: Vec<Vec<u8>>,
-    head: LinkHash,
-}
-
-impl Phone {
-    fn copy(&self) -> Self {
-        let key = self.sealer.key();
-        Phone {
-            device: self.device,
-            key: self.key.clone(),
-            sealer: Sealer::resume(
-                self.sealer.head(),
-                RatchetKey::restore(key.index(), key.expose()).unwrap(),
-            ),
-        }
-    }
-
-    fn record(&mut self, count: u8, data: &str) -> Parcel {
-        let (previous, sequence) = (self.sealer.head(), self.sealer.sequence() + 1);
-        let envelopes: Vec<Vec<u8>> = (0..count)
-            .map(|index| [&[1u8][..], &[index; 32], data.as_bytes(), &[9; 32]].concat())
-            .collect();
-        let entries = envelopes.iter().map(|envelope| {
-            let entry = self.sealer.append(&data_digest::<Native>(envelope));
-            RunEntry {
-                digest: H256(entry.digest.0),
-                tag: H256(entry.tag.0),
-            }
-        });
-        let entries = entries.collect();
-        Parcel {
-            run: Run {
-                device: self.device,
-                sequence,
-                previous: H256(previous.0),
-                entries,
-                signature: Some(sign_head(&self.key, &self.sealer.head())),
-            },
-            envelopes,
-            head: self.sealer.head(),
-        }
-    }
-}
-
-impl Trial {
-    async fn begin() -> Self {
-        let node = Launch::instant().start().unwrap();
-        let chain = ChainClient::connect(&node.url()).await.unwrap();
-        let account = |name: &str| chain.submitter(Account::from_secret_uri(name).unwrap());
-        Trial {
-            office: account("//Charlie"),
-            relay: account("//Dave"),
-            node,
-            chain,
-            directory: TempDir::new().unwrap(),
-            lines: Vec::new(),
-        }
-    }
-
-    async fn enrol(&self, study: u32, seed: u8, predecessor: Option<u32>) -> Phone {
-        let key = SigningKey::from_bytes(&[seed; 32]);
-        let public = key.verifying_key().to_bytes();
-        let secret = Secret::from_bytes(&[seed ^ 0xff; 32]);
-        let mut rng = StdRng::seed_from_u64(u64::from(seed));
-        let escrow = seal_escrow(&auditor_key().sealing_key(), &public, &secret, &mut rng).unwrap();
-        let commitment = H256(secret_commitment::<Native>(&secret));
-        let call = calls::enrol(study, public, commitment, escrow, predecessor);
-        let outcome = self.office.submit_and_wait(call).await.unwrap();
-        let enrolled = outcome.events.iter().find_map(|event| match event {
-            ChainEvent::DeviceEnrolled {
-                device, genesis, ..
-            } => Some((*device, *genesis)),
-            _ => None,
-        });
-        let (device, genesis) = enrolled.unwrap();
-        Phone {
-            device,
-            key,
-            sealer: Sealer::begin(LinkHash(genesis.0), &secret),
-        }
-    }
-
-    /// The relay keeps a run and brings it to the chain.
-    async fn bring(&mut self, study: u32, parcel: &Parcel) {
-        let call = calls::submit_batch(vec![parcel.run.clone()]);
-        let outcome = self.relay.submit_and_wait(call).await.unwrap();
-        let refused = outcome
-            .events
-            .iter()
-            .any(|event| matches!(event, ChainEvent::RunRefused { .. }));
-        let run = &parcel.run;
-        let (previous, head) = (Hash(run.previous.0), Hash(parcel.head.0));
-        self.lines.push(ExportedRun {
-            cursor: self.lines.len() as u64 + 1,
-            status: RunStatus {
-                run: run_id(run.device, run.sequence, &previous, &head),
-                device: run.device,
-                sequence: run.sequence,
-                entries: run.entries.len() as u32,
-                head,
-                state: match refused {
-                    true => RunState::Conflicting,
-                    false => RunState::Finalised,
-                },
-                block: None,
-                extrinsic_index: None,
-                reason: None,
-            },
-            study,
-            previous,
-            entries: run
-                .entries
-                .iter()
-                .zip(&parcel.envelopes)
-                .map(|(entry, envelope)| ExportedEntry {
-                    digest: Hash(entry.digest.0),
-                    tag: Hash(entry.tag.0),
-                    envelope: Base64(envelope.clone()),
-                })
-                .collect(),
-            signature: run.signature.map(SignatureBytes),
-            received_at: 1,
-        });
-    }
-
-    fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.directory.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        path
-    }
-
-    fn export(&self) -> PathBuf {
-        let lines = self
-            .lines
-            .iter()
-            .map(|line| serde_json::to_string(line).unwrap() + "\n");
-        self.file("export.ndjson", lines.collect::<String>())
-    }
-
+impl Audited for Trial {
     fn audit(&self, study: u32, export: &Path) -> Audit {
-        use hashchain::Sha256;
-        let secret = Native::sha256(b"mHealth Chain development auditor");
-        let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-        let key = self.file("auditor.key", digits);
-        let genesis = format!("{:?}", self.chain.genesis_hash());
+        let (key, genesis) = (self.auditor_key_file(), self.genesis());
+        let key = key.to_str().unwrap();
         self.audit_with(
             study,
             export,
-            &[
-                "--genesis",
-                &genesis,
-                "--auditor-key",
-                key.to_str().unwrap(),
-            ],
+            &["--genesis", &genesis, "--auditor-key", key],
         )
     }
 
@@ -267,7 +96,7 @@ impl Audit {
 
 #[tokio::test]
 async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_exit_status() {
-    let mut trial = Trial::begin().await;
+    let mut trial = Trial::begin(Launch::instant()).await;
     let mut phones = vec![trial.enrol(0, 1, None).await, trial.enrol(0, 2, None).await];
     for night in 0..3 {
         for phone in &mut phones {
@@ -366,7 +195,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
 
 #[tokio::test]
 async fn a_thief_with_key_and_secret_is_found_the_device_replaced_and_both_chains_audited() {
-    let mut trial = Trial::begin().await;
+    let mut trial = Trial::begin(Launch::instant()).await;
     let mut phone = trial.enrol(0, 3, None).await;
     let parcel = phone.record(3, "a night");
     trial.bring(0, &parcel).await;
@@ -402,7 +231,7 @@ async fn a_thief_with_key_and_secret_is_found_the_device_replaced_and_both_chain
 
 #[tokio::test]
 async fn in_a_study_without_signatures_what_a_relay_altered_on_the_way_is_found() {
-    let mut trial = Trial::begin().await;
+    let mut trial = Trial::begin(Launch::instant()).await;
     if trial.chain.study(1).await.unwrap().is_none() {
         panic!("the node under test has no study 1; build it anew");
     }

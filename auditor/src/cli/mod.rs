@@ -3,6 +3,7 @@
 //! The command line.
 
 mod audit;
+mod evidence;
 mod inputs;
 
 use clap::{Parser, Subcommand};
@@ -22,12 +23,16 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Audit(Box<audit::AuditArguments>),
+    Prove(evidence::ProveArguments),
+    Verify(evidence::VerifyArguments),
 }
 
 /// Does what was asked, and gives the exit status.
 pub(crate) fn run(arguments: Arguments) -> Result<u8, Trouble> {
     match arguments.command {
         Command::Audit(arguments) => runtime()?.block_on(audit::run(*arguments)),
+        Command::Prove(arguments) => runtime()?.block_on(evidence::prove(arguments)),
+        Command::Verify(arguments) => evidence::verify(&arguments),
     }
 }
 

@@ -104,7 +104,12 @@ struct Ancestry(HashMap<H256, Header>);
 
 impl Ancestry {
     fn of(headers: &[Header]) -> Self {
-        Ancestry(headers.iter().map(|header| (header.hash(), header.clone())).collect())
+        Ancestry(
+            headers
+                .iter()
+                .map(|header| (header.hash(), header.clone()))
+                .collect(),
+        )
     }
 }
 

@@ -9,15 +9,13 @@ mod finality;
 mod state;
 mod verify;
 
-#[cfg(test)]
-mod tests;
-
 use codec::{Decode, DecodeAll, Encode};
 use hashchain::{Native, Sha256};
 use sp_runtime::{generic, traits::BlakeTwo256};
 
+pub(crate) use finality::next_authorities;
 pub use state::{conflicts_key, device_key, head_page_key, AUTHORITIES_KEY};
-pub use verify::{verify, Claims, ClaimedConflict, Refusal};
+pub use verify::{verify, ClaimedConflict, Claims, Refusal};
 
 /// A block header of the chain.
 pub type Header = generic::Header<u32, BlakeTwo256>;

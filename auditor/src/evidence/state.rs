@@ -3,7 +3,8 @@
 //! The chain's state, as far as evidence speaks of it: keys, values, and how a proof of them is read.
 
 use codec::{Decode, DecodeAll};
-use sp_core::{hashing::twox_64, storage::StorageKey, Blake2Hasher, H256};
+use sp_core::{Blake2Hasher, H256};
+use sp_crypto_hashing::{twox_128, twox_64};
 use sp_trie::{read_trie_value, LayoutV1, StorageProof};
 
 /// `twox128("Grandpa") ‖ twox128("Authorities")`.
@@ -15,8 +16,8 @@ pub const AUTHORITIES_KEY: [u8; 32] = [
 const HEADS_PER_PAGE: u32 = 32;
 
 fn prefix(item: &str) -> Vec<u8> {
-    let pallet = sp_core::hashing::twox_128(b"ClientHashchain");
-    [pallet, sp_core::hashing::twox_128(item.as_bytes())].concat()
+    let pallet = twox_128(b"ClientHashchain");
+    [pallet, twox_128(item.as_bytes())].concat()
 }
 
 fn twox_64_concat(prefix: Vec<u8>, device: u32) -> Vec<u8> {
@@ -31,7 +32,11 @@ pub fn device_key(device: u32) -> Vec<u8> {
 
 /// Where the head of a device stands, among those of its neighbours.
 pub fn head_page_key(device: u32) -> Vec<u8> {
-    [prefix("HeadPages"), (device / HEADS_PER_PAGE).to_le_bytes().to_vec()].concat()
+    [
+        prefix("HeadPages"),
+        (device / HEADS_PER_PAGE).to_le_bytes().to_vec(),
+    ]
+    .concat()
 }
 
 /// Where the conflicts of a device stand.
@@ -111,9 +116,9 @@ impl ProvedState {
 
     /// The value under a key; none if it is proved that there is none.
     pub(super) fn read<T: Decode>(&self, key: Vec<u8>) -> Result<Option<T>, NotProved> {
-        let StorageKey(key) = StorageKey(key);
-        let value = read_trie_value::<LayoutV1<Blake2Hasher>, _>(&self.nodes, &self.root, &key, None, None)
-            .map_err(|_| NotProved)?;
+        let value =
+            read_trie_value::<LayoutV1<Blake2Hasher>, _>(&self.nodes, &self.root, &key, None, None)
+                .map_err(|_| NotProved)?;
         value
             .map(|value| T::decode_all(&mut &value[..]).map_err(|_| NotProved))
             .transpose()

@@ -5,7 +5,7 @@
 use codec::Encode;
 use hashchain::{
     data_digest, escrow_commitment, genesis, is_signed, secret_commitment, DataDigest, Enrolment,
-    LinkHash, Native, RatchetKey, Secret, Tag,
+    LinkHash, Native, RatchetKey, Secret, Sha256, Tag,
 };
 use mhealth_api::{Hash, Key};
 use serde::Serialize;
@@ -131,8 +131,9 @@ pub fn verify(evidence: &Evidence, expected: [u8; 32]) -> Result<Claims, Refusal
     let record: DeviceRecord = needed(&state, device_key(device))?;
     let page: Vec<DeviceHead> = needed(&state, head_page_key(device))?;
     let head = page.get(place_in_page(device)).ok_or(Refusal::State)?;
-    let conflicts: Option<Vec<Conflict>> =
-        state.read(conflicts_key(device)).map_err(|_| Refusal::State)?;
+    let conflicts: Option<Vec<Conflict>> = state
+        .read(conflicts_key(device))
+        .map_err(|_| Refusal::State)?;
     let predecessor = match record.predecessor {
         None => None,
         Some(predecessor) => {
@@ -172,7 +173,7 @@ pub fn verify(evidence: &Evidence, expected: [u8; 32]) -> Result<Claims, Refusal
         trusted_length: record.trusted.map(|trusted| trusted.length),
         entries: head.length,
         head: Hash(head.hash),
-        content: Hash(sp_core::hashing::sha2_256(&evidence.entries.encode())),
+        content: Hash(Native::sha256(&evidence.entries.encode())),
         signed: evidence.signature.is_some(),
         envelopes: evidence.envelopes.is_some(),
         tags: evidence.secret.is_some(),

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Makes evidence: asks a node for every proof that [`crate::evidence`] needs, and checks the result before it is handed out.
+
+use std::collections::HashMap;
+
+use codec::{Decode, DecodeAll};
+use futures::{StreamExt, TryStreamExt};
+use hashchain::{LinkHash, OpeningKey};
+use mhealth_chain_client::{ChainClient, DeviceView, H256};
+use serde::Deserialize;
+use serde_json::{json, Value};
+
+use crate::case::links;
+use crate::evidence::{
+    conflicts_key, device_key, head_page_key, next_authorities, verify, Evidence, EvidenceEntry,
+    Handover, Header, AUTHORITIES_KEY,
+};
+use crate::Trouble;
+
+/// Requests at the same time.
+const AT_ONCE: usize = 16;
+/// Entries a request.
+const PAGE: u32 = 1_024;
+
+/// What goes into the file beside the proofs.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// Opens the escrow, so that the secret goes into the file.
+    pub secret: Option<OpeningKey>,
+    /// Envelopes by their digests. When there are any, all of the device's must be among them, and go into the file.
+    pub envelopes: HashMap<[u8; 32], Vec<u8>>,
+}
+
+/// The answer of `hashchain_proveHead`.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct HeadProof {
+    block_hash: String,
+    header: String,
+    finality_proof: String,
+}
+
+/// The answer of `state_getReadProof`.
+#[derive(Deserialize)]
+struct ReadProof {
+    proof: Vec<String>,
+}
+
+/// GRANDPA's proof that a block is final.
+#[derive(Decode)]
+struct FinalityProof {
+    block: [u8; 32],
+    justification: Vec<u8>,
+    descendants: Vec<Header>,
+}
+
+/// Makes the evidence of one device, in the latest block whose finality is proved.
+pub async fn prove(
+    client: &ChainClient,
+    device: u32,
+    contents: &Contents,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Evidence, Trouble> {
+    let answer: HeadProof = client
+        .request("hashchain_proveHead", &[json!(device)])
+        .await?;
+    let block: Header = decoded(&answer.header, "a header")?;
+    let finality: FinalityProof = decoded(&answer.finality_proof, "a finality proof")?;
+    let hash = H256(hash_of(&answer.block_hash)?);
+    let view = client.at(hash).await?;
+    let record = view
+        .device(device)
+        .await?
+        .ok_or_else(|| unfit("the node proves a device that it does not know"))?;
+    let mut keys = vec![
+        device_key(device),
+        head_page_key(device),
+        conflicts_key(device),
+    ];
+    keys.extend(record.predecessor.map(device_key));
+    let genesis = client.genesis_hash();
+    let (entries, signature) = entries(client, &record, hash, block.number, progress).await?;
+    let evidence = Evidence {
+        genesis: header(client, genesis).await?,
+        authorities_proof: read_proof(client, &[AUTHORITIES_KEY.to_vec()], genesis).await?,
+        handovers: handovers(client, block.number).await?,
+        state_proof: read_proof(client, &keys, hash).await?,
+        block,
+        descendants: finality.descendants,
+        justification: finality.justification,
+        device,
+        signature,
+        envelopes: envelopes(&entries, contents)?,
+        entries,
+        secret: secret(&record, contents)?,
+    };
+    let last = evidence.descendants.last().unwrap_or(&evidence.block);
+    if last.hash().0 != finality.block {
+        return Err(unfit("the node's finality proof is for another block"));
+    }
+    match verify(&evidence, genesis.0) {
+        Ok(_) => Ok(evidence),
+        Err(refusal) => Err(unfit(&refusal.to_string())),
+    }
+}
+
+fn unfit(why: &str) -> Trouble {
+    Trouble::NotProvable(why.into())
+}
+
+fn bytes_of(text: &str) -> Result<Vec<u8>, Trouble> {
+    let digits = text.strip_prefix("0x").unwrap_or(text);
+    hex::decode(digits).map_err(|_| unfit("the node's answer is not hexadecimal"))
+}
+
+fn hash_of(text: &str) -> Result<[u8; 32], Trouble> {
+    let bytes = bytes_of(text)?;
+    bytes
+        .try_into()
+        .map_err(|_| unfit("the node's answer is not a hash"))
+}
+
+fn decoded<T: Decode>(text: &str, what: &str) -> Result<T, Trouble> {
+    let bytes = bytes_of(text)?;
+    T::decode_all(&mut &bytes[..]).map_err(|_| unfit(&format!("the node's answer is not {what}")))
+}
+
+fn hexadecimal(bytes: &[u8]) -> Value {
+    json!(format!("0x{}", hex::encode(bytes)))
+}
+
+async fn header(client: &ChainClient, block: H256) -> Result<Header, Trouble> {
+    let answer: Value = client
+        .request("chain_getHeader", &[hexadecimal(&block.0)])
+        .await?;
+    serde_json::from_value(answer).map_err(|_| unfit("the node's answer is not a header"))
+}
+
+async fn read_proof(
+    client: &ChainClient,
+    keys: &[Vec<u8>],
+    block: H256,
+) -> Result<Vec<Vec<u8>>, Trouble> {
+    let keys: Vec<Value> = keys.iter().map(|key| hexadecimal(key)).collect();
+    let arguments = [json!(keys), hexadecimal(&block.0)];
+    let answer: ReadProof = client.request("state_getReadProof", &arguments).await?;
+    answer.proof.iter().map(|node| bytes_of(node)).collect()
+}
+
+/// The blocks before this one that named other authorities, each with its justification.
+async fn handovers(client: &ChainClient, before: u32) -> Result<Vec<Handover>, Trouble> {
+    let headers = futures::stream::iter(1..before)
+        .map(|number| async move {
+            let block = client.block_hash(u64::from(number)).await?;
+            header(
+                client,
+                block.ok_or_else(|| unfit("the node lacks a block"))?,
+            )
+            .await
+        })
+        .buffered(AT_ONCE);
+    let naming: Vec<Header> = headers
+        .try_filter(|header| std::future::ready(next_authorities(header).is_some()))
+        .try_collect()
+        .await?;
+    let mut handovers = Vec::new();
+    for header in naming {
+        let answer: Option<String> = client
+            .request("grandpa_proveFinality", &[json!(header.number)])
+            .await?;
+        let answer =
+            answer.ok_or_else(|| unfit("the node has no proof for a handover of authorities"))?;
+        let proof: FinalityProof = decoded(&answer, "a finality proof")?;
+        handovers.push(Handover {
+            header,
+            justification: proof.justification,
+        });
+    }
+    Ok(handovers)
+}
+
+/// The registered entries with their tags, from the blocks, and the signature over the last.
+async fn entries(
+    client: &ChainClient,
+    record: &DeviceView,
+    block: H256,
+    number: u32,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Vec<EvidenceEntry>, Option<[u8; 64]>), Trouble> {
+    let view = client.at(block).await?;
+    let mut registered = Vec::new();
+    while (registered.len() as u64) < record.length {
+        let page = view
+            .entries(record.device, registered.len() as u64 + 1, PAGE)
+            .await?;
+        if page.is_empty() {
+            return Err(unfit("entries of the device have left the node's state"));
+        }
+        registered.extend(page);
+    }
+    let (from, to) = (u64::from(record.enrolled_at), u64::from(number));
+    let mut blocks = futures::stream::iter(from..=to)
+        .map(|number| async move {
+            let block = client.block_hash(number).await?;
+            let block = block.ok_or_else(|| unfit("the node lacks a block"))?;
+            Ok::<_, Trouble>(client.runs_brought(block).await?)
+        })
+        .buffered(AT_ONCE);
+    let mut tags: Vec<Option<[u8; 32]>> = vec![None; registered.len()];
+    let mut signature = None;
+    let mut read = 0;
+    while let Some(runs) = blocks.try_next().await? {
+        read += 1;
+        progress(read, to - from + 1);
+        for run in runs.into_iter().map(|brought| brought.run) {
+            if run.device != record.device {
+                continue;
+            }
+            let parts: Vec<_> = run
+                .entries
+                .iter()
+                .map(|entry| {
+                    (
+                        hashchain::DataDigest(entry.digest.0),
+                        hashchain::Tag(entry.tag.0),
+                    )
+                })
+                .collect();
+            let hashes = links(run.sequence, LinkHash(run.previous.0), &parts);
+            for ((link, (_, tag)), sequence) in hashes.iter().zip(&parts).zip(run.sequence..) {
+                let place = usize::try_from(sequence.wrapping_sub(1)).unwrap_or(usize::MAX);
+                if registered
+                    .get(place)
+                    .is_some_and(|entry| entry.hash.0 == link.0)
+                {
+                    tags[place] = Some(tag.0);
+                }
+            }
+            if hashes.last().is_some_and(|last| last.0 == record.head.0) {
+                let signed = |signature: &[u8; 64]| {
+                    hashchain::is_signed(&record.key, &LinkHash(record.head.0), signature)
+                };
+                signature = signature.or(run.signature.filter(signed));
+            }
+        }
+    }
+    let entries = registered.iter().zip(tags).map(|(entry, tag)| {
+        Some(EvidenceEntry {
+            digest: entry.digest.0,
+            tag: tag?,
+        })
+    });
+    let entries: Option<Vec<EvidenceEntry>> = entries.collect();
+    let entries = entries.ok_or_else(|| unfit("the blocks lack a run of the device"))?;
+    Ok((entries, signature))
+}
+
+fn envelopes(
+    entries: &[EvidenceEntry],
+    contents: &Contents,
+) -> Result<Option<Vec<Vec<u8>>>, Trouble> {
+    if contents.envelopes.is_empty() {
+        return Ok(None);
+    }
+    let envelopes: Option<Vec<Vec<u8>>> = entries
+        .iter()
+        .map(|entry| contents.envelopes.get(&entry.digest).cloned())
+        .collect();
+    envelopes
+        .map(Some)
+        .ok_or_else(|| unfit("an envelope of the device is in none of the exports"))
+}
+
+fn secret(record: &DeviceView, contents: &Contents) -> Result<Option<[u8; 32]>, Trouble> {
+    let Some(auditor) = &contents.secret else {
+        return Ok(None);
+    };
+    let commitment = record.secret_commitment.0;
+    hashchain::open_escrow(auditor, &record.key, &commitment, &record.escrow)
+        .map(|secret| Some(*secret.expose()))
+        .map_err(|_| unfit("the auditor's key does not open the device's escrow"))
+}

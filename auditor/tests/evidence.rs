@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Evidence from a real chain with real finality, checked by the program with nothing but the file and a hash.
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use mhealth_auditor::evidence::{verify, Evidence, FormatError, Refusal};
+use mhealth_tests::node::Launch;
+
+use support::Trial;
+
+const AUDITOR: &str = env!("CARGO_BIN_EXE_mhealth-auditor");
+
+fn last_line(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().last().unwrap_or_default().to_string()
+}
+
+/// Proves once the block in which finality is proved holds so many entries.
+fn prove(trial: &Trial, device: u32, entries: usize, more: &[&str]) -> Evidence {
+    let file = trial.directory.path().join("evidence");
+    let patience = Instant::now() + Duration::from_secs(120);
+    loop {
+        let output = Command::new(AUDITOR)
+            .args([
+                "prove",
+                "--node",
+                &trial.node.url(),
+                "--device",
+                &device.to_string(),
+            ])
+            .args(["--genesis", &trial.genesis(), "--out"])
+            .arg(&file)
+            .args(more)
+            .output()
+            .unwrap();
+        if last_line(&output).contains(&format!("entries={entries} ")) {
+            assert!(output.status.success());
+            return Evidence::from_bytes(&std::fs::read(&file).unwrap()).unwrap();
+        }
+        assert!(Instant::now() < patience, "{output:?}");
+        // Finality is what is waited for; the node has no call that waits for a proof of it.
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
+/// Runs the verifier without environment and without a network, where the system lets us take it away.
+fn check(file: &Path, genesis: &str) -> Output {
+    let arguments = ["verify", file.to_str().unwrap(), "--genesis", genesis];
+    let isolated = Command::new("unshare")
+        .args(["--net", "--map-root-user", AUDITOR])
+        .args(arguments)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .output();
+    match isolated {
+        Ok(output) if !last_line(&output).is_empty() => output,
+        _ => Command::new(AUDITOR)
+            .args(arguments)
+            .env_clear()
+            .output()
+            .unwrap(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_what_it_claims() {
+    let mut trial = Trial::begin(Launch::consensus()).await;
+    let mut phone = trial.enrol(0, 21, None).await;
+    for night in ["one", "two"] {
+        let parcel = phone.record(1, night);
+        trial.bring(0, &parcel).await;
+    }
+    let key = trial.auditor_key_file();
+    let export = format!("dave={}", trial.export().display());
+    let full = [
+        "--with-secret",
+        "--auditor-key",
+        key.to_str().unwrap(),
+        "--export",
+        &export,
+    ];
+    let evidence = prove(&trial, phone.device, 2, &full);
+    let genesis = trial.chain.genesis_hash().0;
+    let claims = verify(&evidence, genesis).unwrap();
+    assert!(claims.signed && claims.tags && claims.envelopes);
+    assert_eq!(
+        (claims.entries, claims.authorities, claims.conflicts.len()),
+        (2, 1, 0)
+    );
+    assert_eq!(claims.head.0, phone.sealer.head().0);
+
+    let file = trial.file("evidence", evidence.to_bytes());
+    let output = check(&file, &trial.genesis());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let expected = "verified=true device=0 entries=2";
+    assert!(last_line(&output).starts_with(expected), "{output:?}");
+    let other = format!("0x{}", "77".repeat(32));
+    assert_eq!(check(&file, &other).status.code(), Some(1));
+    let torn = trial.file("torn", &evidence.to_bytes()[..300]);
+    assert_eq!(check(&torn, &trial.genesis()).status.code(), Some(3));
+
+    wrong_parts_are_named(&evidence, genesis);
+    // The bare proof is the smallest file: all of its bits are tried.
+    let bare = prove(&trial, phone.device, 2, &[]);
+    no_flipped_bit_changes_a_claim(&bare, genesis);
+}
+
+fn wrong_parts_are_named(evidence: &Evidence, genesis: [u8; 32]) {
+    let refused = |change: &dyn Fn(&mut Evidence)| {
+        let mut changed = evidence.clone();
+        change(&mut changed);
+        verify(&changed, genesis).unwrap_err()
+    };
+    assert_eq!(verify(evidence, [1; 32]), Err(Refusal::AnotherChain));
+    assert_eq!(refused(&|it| it.genesis.number = 1), Refusal::AnotherChain);
+    assert_eq!(
+        refused(&|it| it.authorities_proof.clear()),
+        Refusal::FirstAuthorities
+    );
+    assert_eq!(
+        refused(&|it| it.block.number += 1),
+        refused(&|it| it.justification.clear())
+    );
+    assert_eq!(refused(&|it| it.justification.clear()), Refusal::Finality);
+    assert_eq!(refused(&|it| it.state_proof.truncate(1)), Refusal::State);
+    assert_eq!(refused(&|it| it.device += 1), Refusal::State);
+    assert_eq!(refused(&|it| drop(it.entries.pop())), Refusal::Entries);
+    assert_eq!(refused(&|it| it.entries.swap(0, 1)), Refusal::Entries);
+    assert_eq!(
+        refused(&|it| it.signature = Some([0; 64])),
+        Refusal::Signature
+    );
+    assert_eq!(refused(&|it| it.secret = Some([0; 32])), Refusal::Secret);
+    let altered = refused(&|it| it.envelopes.as_mut().unwrap()[1][40] ^= 1);
+    assert_eq!(altered, Refusal::Envelope(2));
+    let handover = mhealth_auditor::evidence::Handover {
+        header: evidence.block.clone(),
+        justification: evidence.justification.clone(),
+    };
+    assert_eq!(
+        refused(&|it| it.handovers.push(handover.clone())),
+        Refusal::Handover(0)
+    );
+}
+
+fn no_flipped_bit_changes_a_claim(evidence: &Evidence, genesis: [u8; 32]) {
+    let bytes = evidence.to_bytes();
+    let claims = verify(evidence, genesis).unwrap();
+    let contents = 18..bytes.len() - 32;
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let refused = Evidence::from_bytes(&flipped).unwrap_err();
+        match bit / 8 {
+            0..16 => assert_eq!(refused, FormatError::NotEvidence),
+            16..18 => assert!(matches!(refused, FormatError::UnknownVersion(_))),
+            _ => assert_eq!(refused, FormatError::Checksum),
+        }
+    }
+    // Who means it computes the checksum anew.
+    let threads = 2;
+    std::thread::scope(|scope| {
+        for part in 0..threads {
+            let (bytes, claims, contents) = (&bytes, &claims, contents.clone());
+            scope.spawn(move || {
+                for bit in contents.start * 8..contents.end * 8 {
+                    if bit % threads != part {
+                        continue;
+                    }
+                    let mut flipped = bytes[..contents.end].to_vec();
+                    flipped[bit / 8] ^= 1 << (bit % 8);
+                    let checksum = <hashchain::Native as hashchain::Sha256>::sha256(&flipped);
+                    flipped.extend(checksum);
+                    let read = Evidence::from_bytes(&flipped);
+                    if let Ok(Ok(claimed)) = read.map(|read| verify(&read, genesis)) {
+                        assert_eq!(&claimed, claims, "bit {bit}");
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
+    let mut trial = Trial::begin(Launch::consensus()).await;
+    let mut phone = trial.enrol(0, 22, None).await;
+    let parcel = phone.record(2, "a night");
+    trial.bring(0, &parcel).await;
+    let mut thief = phone.copy();
+    let stolen = thief.record(1, "the thief's");
+    trial.bring(0, &stolen).await;
+    let genuine = phone.record(1, "the phone's");
+    trial.bring(0, &genuine).await;
+    let entries = trial.chain.entries(phone.device, 2, 1).await.unwrap();
+    let last = mhealth_chain_client::LastTrusted::Entry(entries[0].index);
+    let retire = mhealth_chain_client::calls::retire(phone.device, last);
+    trial.office.submit_and_wait(retire).await.unwrap();
+    let mut replacement = trial.enrol(0, 23, Some(phone.device)).await;
+    let parcel = replacement.record(4, "a night");
+    trial.bring(0, &parcel).await;
+
+    let genesis = trial.chain.genesis_hash().0;
+    let claims = verify(&prove(&trial, replacement.device, 4, &[]), genesis).unwrap();
+    assert_eq!(
+        (claims.predecessor, claims.status),
+        (Some(phone.device), "active")
+    );
+    let claims = verify(&prove(&trial, phone.device, 3, &[]), genesis).unwrap();
+    assert_eq!(
+        (claims.successor, claims.status),
+        (Some(replacement.device), "retired")
+    );
+    assert_eq!(claims.trusted_length, Some(2));
+    assert_eq!(claims.conflicts.len(), 1);
+    assert!(claims.conflicts[0].signed);
+    assert_eq!(claims.conflicts[0].sequence, 3);
+}

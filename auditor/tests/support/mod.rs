@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A trial on a real chain: phones with real escrows, an authentication server, and a relay that keeps what it brings.
+#![allow(dead_code)] // Each test uses a part of it.
+
+use std::path::PathBuf;
+
+use ed25519_dalek::SigningKey;
+use hashchain::{
+    data_digest, seal_escrow, secret_commitment, sign_head, LinkHash, Native, OpeningKey,
+    RatchetKey, Sealer, Secret, Sha256,
+};
+use mhealth_api::{
+    run_id, Base64, ExportedEntry, ExportedRun, Hash, RunState, RunStatus, SignatureBytes,
+};
+use mhealth_chain_client::{
+    calls, Account, ChainClient, ChainEvent, Run, RunEntry, Submitter, H256,
+};
+use mhealth_tests::node::{Launch, Node};
+use rand::rngs::StdRng;
+use rand::SeedableRng;
+use tempfile::TempDir;
+
+pub(crate) fn auditor_key() -> OpeningKey {
+    OpeningKey::from_bytes(&Native::sha256(b"mHealth Chain development auditor"))
+}
+
+pub(crate) struct Trial {
+    pub(crate) node: Node,
+    pub(crate) chain: ChainClient,
+    pub(crate) directory: TempDir,
+    pub(crate) office: Submitter,
+    pub(crate) relay: Submitter,
+    pub(crate) lines: Vec<ExportedRun>,
+}
+
+pub(crate) struct Phone {
+    pub(crate) device: u32,
+    pub(crate) key: SigningKey,
+    pub(crate) sealer: Sealer,
+}
+
+pub(crate) struct Parcel {
+    pub(crate) run: Run,
+    pub(crate) envelopes: Vec<Vec<u8>>,
+    pub(crate) head: LinkHash,
+}
+
+impl Phone {
+    pub(crate) fn copy(&self) -> Self {
+        let key = self.sealer.key();
+        Phone {
+            device: self.device,
+            key: self.key.clone(),
+            sealer: Sealer::resume(
+                self.sealer.head(),
+                RatchetKey::restore(key.index(), key.expose()).unwrap(),
+            ),
+        }
+    }
+
+    pub(crate) fn record(&mut self, count: u8, data: &str) -> Parcel {
+        let (previous, sequence) = (self.sealer.head(), self.sealer.sequence() + 1);
+        let envelopes: Vec<Vec<u8>> = (0..count)
+            .map(|index| [&[1u8][..], &[index; 32], data.as_bytes(), &[9; 32]].concat())
+            .collect();
+        let entries = envelopes.iter().map(|envelope| {
+            let entry = self.sealer.append(&data_digest::<Native>(envelope));
+            RunEntry {
+                digest: H256(entry.digest.0),
+                tag: H256(entry.tag.0),
+            }
+        });
+        let entries = entries.collect();
+        Parcel {
+            run: Run {
+                device: self.device,
+                sequence,
+                previous: H256(previous.0),
+                entries,
+                signature: Some(sign_head(&self.key, &self.sealer.head())),
+            },
+            envelopes,
+            head: self.sealer.head(),
+        }
+    }
+}
+
+impl Trial {
+    pub(crate) async fn begin(launch: Launch) -> Self {
+        let node = launch.start().unwrap();
+        let chain = ChainClient::connect(&node.url()).await.unwrap();
+        let account = |name: &str| chain.submitter(Account::from_secret_uri(name).unwrap());
+        Trial {
+            office: account("//Charlie"),
+            relay: account("//Dave"),
+            node,
+            chain,
+            directory: TempDir::new().unwrap(),
+            lines: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn enrol(&self, study: u32, seed: u8, predecessor: Option<u32>) -> Phone {
+        let key = SigningKey::from_bytes(&[seed; 32]);
+        let public = key.verifying_key().to_bytes();
+        let secret = Secret::from_bytes(&[seed ^ 0xff; 32]);
+        let mut rng = StdRng::seed_from_u64(u64::from(seed));
+        let escrow = seal_escrow(&auditor_key().sealing_key(), &public, &secret, &mut rng).unwrap();
+        let commitment = H256(secret_commitment::<Native>(&secret));
+        let call = calls::enrol(study, public, commitment, escrow, predecessor);
+        let outcome = self.office.submit_and_wait(call).await.unwrap();
+        let enrolled = outcome.events.iter().find_map(|event| match event {
+            ChainEvent::DeviceEnrolled {
+                device, genesis, ..
+            } => Some((*device, *genesis)),
+            _ => None,
+        });
+        let (device, genesis) = enrolled.unwrap();
+        Phone {
+            device,
+            key,
+            sealer: Sealer::begin(LinkHash(genesis.0), &secret),
+        }
+    }
+
+    /// The relay keeps a run and brings it to the chain.
+    pub(crate) async fn bring(&mut self, study: u32, parcel: &Parcel) {
+        let call = calls::submit_batch(vec![parcel.run.clone()]);
+        let outcome = self.relay.submit_and_wait(call).await.unwrap();
+        let refused = outcome
+            .events
+            .iter()
+            .any(|event| matches!(event, ChainEvent::RunRefused { .. }));
+        let run = &parcel.run;
+        let (previous, head) = (Hash(run.previous.0), Hash(parcel.head.0));
+        self.lines.push(ExportedRun {
+            cursor: self.lines.len() as u64 + 1,
+            status: RunStatus {
+                run: run_id(run.device, run.sequence, &previous, &head),
+                device: run.device,
+                sequence: run.sequence,
+                entries: run.entries.len() as u32,
+                head,
+                state: match refused {
+                    true => RunState::Conflicting,
+                    false => RunState::Finalised,
+                },
+                block: None,
+                extrinsic_index: None,
+                reason: None,
+            },
+            study,
+            previous,
+            entries: run
+                .entries
+                .iter()
+                .zip(&parcel.envelopes)
+                .map(|(entry, envelope)| ExportedEntry {
+                    digest: Hash(entry.digest.0),
+                    tag: Hash(entry.tag.0),
+                    envelope: Base64(envelope.clone()),
+                })
+                .collect(),
+            signature: run.signature.map(SignatureBytes),
+            received_at: 1,
+        });
+    }
+
+    pub(crate) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    /// The development auditor's private key, as a file.
+    pub(crate) fn auditor_key_file(&self) -> PathBuf {
+        let key = auditor_key();
+        let digits: String = key
+            .expose()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        self.file("auditor.key", digits)
+    }
+
+    pub(crate) fn genesis(&self) -> String {
+        format!("{:?}", self.chain.genesis_hash())
+    }
+
+    pub(crate) fn export(&self) -> PathBuf {
+        let lines = self
+            .lines
+            .iter()
+            .map(|line| serde_json::to_string(line).unwrap() + "\n");
+        self.file("export.ndjson", lines.collect::<String>())
+    }
+}
