@@ -54,6 +54,8 @@ pub(super) enum Failure {
     Refused(Problem),
     /// The answer is none that such a server gives.
     Nonsense(String),
+    /// Somebody answered who cannot prove to be the server.
+    Untrusted(String),
 }
 
 impl Failure {
@@ -91,6 +93,7 @@ impl Failure {
             Self::Busy { code, message, .. } => (code, message),
             Self::Refused(problem) => (quote(&problem.code), quote(&problem.detail)),
             Self::Nonsense(reason) => ("nonsense_answer".into(), reason),
+            Self::Untrusted(reason) => ("certificate_not_trusted".into(), reason),
         };
         ChainFault {
             code,
@@ -141,6 +144,8 @@ impl Http {
             .connect_timeout(patience.connect)
             .tcp_nodelay(true)
             .pool_max_idle_per_host(connections)
+            // Before the servers, or proxies before them, close what is idle.
+            .pool_idle_timeout(Duration::from_secs(15))
             // A redirect would carry tokens and data to wherever a server points.
             .redirect(redirect::Policy::none())
             .tls_certs_merge(certificates.0.clone())
@@ -245,6 +250,10 @@ fn retry_after(answer: &Response) -> Option<Duration> {
 
 /// What the connection said, without the address, which may be in logs of its own.
 fn unreachable(error: &reqwest::Error) -> Failure {
+    if let Some(rustls::Error::InvalidCertificate(reason)) = tls_error(error) {
+        tracing::debug!(%reason, "no trust");
+        return Failure::Untrusted("its certificate is not one that this device trusts".into());
+    }
     let reason = if error.is_timeout() {
         "it did not answer in time"
     } else if error.is_connect() {
@@ -254,4 +263,17 @@ fn unreachable(error: &reqwest::Error) -> Failure {
     };
     tracing::debug!(%error, "no answer");
     Failure::Unreachable(reason.into())
+}
+
+/// What TLS has against the server, if that is why there is no connection.
+fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    // An error of the system that wraps another one does not name it as its source.
+    let wrapped = error
+        .downcast_ref::<std::io::Error>()
+        .and_then(|error| error.get_ref());
+    let wrapped = wrapped.map(|inner| inner as &(dyn std::error::Error + 'static));
+    wrapped.or_else(|| error.source()).and_then(tls_error)
 }
