@@ -9,6 +9,9 @@ mod finality;
 mod state;
 mod verify;
 
+#[cfg(test)]
+mod tests;
+
 use codec::{Decode, DecodeAll, Encode};
 use hashchain::{Native, Sha256};
 use sp_runtime::{generic, traits::BlakeTwo256};

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A chain made by hand, whose authorities hand over twice before the block that is proved.
+
+use codec::Encode;
+use finality_grandpa::{Commit, Message, Precommit, SignedPrecommit};
+use hashchain::{secret_commitment, sign_head, LinkHash, Sealer, Secret};
+use proptest::prelude::*;
+use sp_consensus_grandpa::{
+    localized_payload, AuthorityId, AuthorityList, ConsensusLog, GrandpaJustification,
+    ScheduledChange, GRANDPA_ENGINE_ID,
+};
+use sp_core::{ed25519, Blake2Hasher, Pair, H256};
+use sp_runtime::generic::{Digest, DigestItem};
+use sp_runtime::traits::Header as _;
+use sp_trie::{LayoutV1, MemoryDB, TrieDBMutBuilder, TrieMut};
+
+use super::state::*;
+use super::*;
+
+type Voters = Vec<ed25519::Pair>;
+
+fn voters(seeds: &[u8]) -> Voters {
+    seeds
+        .iter()
+        .map(|seed| ed25519::Pair::from_seed(&[*seed; 32]))
+        .collect()
+}
+
+fn list(voters: &Voters) -> AuthorityList {
+    voters
+        .iter()
+        .map(|voter| (AuthorityId::from(voter.public()), 1))
+        .collect()
+}
+
+/// A state of these values, and all nodes of its trie.
+fn state(values: &[(Vec<u8>, Vec<u8>)]) -> (H256, Vec<Vec<u8>>) {
+    let mut database = MemoryDB::<Blake2Hasher>::default();
+    let mut root = H256::default();
+    {
+        let mut trie =
+            TrieDBMutBuilder::<LayoutV1<Blake2Hasher>>::new(&mut database, &mut root).build();
+        for (key, value) in values {
+            trie.insert(key, value).unwrap();
+        }
+    }
+    let nodes = database
+        .drain()
+        .into_values()
+        .filter(|(_, count)| *count > 0);
+    let mut nodes: Vec<Vec<u8>> = nodes.map(|(node, _)| node).collect();
+    nodes.sort();
+    (root, nodes)
+}
+
+fn child(parent: &Header, root: H256, next: Option<&Voters>, delay: u32) -> Header {
+    let change = next.map(|next| {
+        let log = ConsensusLog::<u32>::ScheduledChange(ScheduledChange {
+            next_authorities: list(next),
+            delay,
+        });
+        DigestItem::Consensus(GRANDPA_ENGINE_ID, log.encode())
+    });
+    Header {
+        parent_hash: parent.hash(),
+        number: parent.number + 1,
+        state_root: root,
+        extrinsics_root: H256::default(),
+        digest: Digest {
+            logs: change.into_iter().collect(),
+        },
+    }
+}
+
+fn justify(header: &Header, voters: &[ed25519::Pair], set: u64) -> Vec<u8> {
+    let precommit = Precommit {
+        target_hash: header.hash(),
+        target_number: header.number,
+    };
+    let message = Message::Precommit(precommit.clone());
+    let signed = |voter: &ed25519::Pair| SignedPrecommit {
+        precommit: precommit.clone(),
+        signature: voter.sign(&localized_payload(9, set, &message)).into(),
+        id: AuthorityId::from(voter.public()),
+    };
+    GrandpaJustification::<Header> {
+        round: 9,
+        commit: Commit {
+            target_hash: header.hash(),
+            target_number: header.number,
+            precommits: voters.iter().map(signed).collect(),
+        },
+        votes_ancestries: Vec::new(),
+    }
+    .encode()
+}
+
+struct Made {
+    evidence: Evidence,
+    genesis: [u8; 32],
+    sets: [Voters; 3],
+}
+
+fn made() -> Made {
+    let sets = [voters(&[1, 2, 3, 4]), voters(&[3, 4, 5, 6]), voters(&[7])];
+    let (root, authorities_proof) = state(&[(AUTHORITIES_KEY.to_vec(), list(&sets[0]).encode())]);
+    let first = Header::new(0, H256::default(), root, H256::default(), Digest::default());
+    let chain = first.hash().0;
+
+    let secret = Secret::from_bytes(&[8; 32]);
+    let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
+    let public = key.verifying_key().to_bytes();
+    let commitment = secret_commitment::<Native>(&secret);
+    let escrow = b"sealed".to_vec();
+    let link_zero = hashchain::genesis::<Native>(&hashchain::Enrolment {
+        chain: &chain,
+        study: 5,
+        device_key: &public,
+        predecessor: Some(LinkHash([6; 32])),
+        secret_commitment: &commitment,
+        escrow_commitment: &hashchain::escrow_commitment::<Native>(&escrow),
+    });
+    let mut sealer = Sealer::begin(link_zero, &secret);
+    let envelopes: Vec<Vec<u8>> = (0..3u8).map(|night| vec![1, night]).collect();
+    let entries = envelopes.iter().map(|envelope| {
+        let entry = sealer.append(&hashchain::data_digest::<Native>(envelope));
+        EvidenceEntry {
+            digest: entry.digest.0,
+            tag: entry.tag.0,
+        }
+    });
+    let entries: Vec<EvidenceEntry> = entries.collect();
+    // Study, status, length, latest, hash; key, commitment, escrow, link 0, predecessor, successor, trusted, enrolled at.
+    let head = (5u32, 0u8, 3u64, Some(2u64), sealer.head().0);
+    let other = (5u32, 2u8, 7u64, None::<u64>, [0u8; 32]);
+    let none: Option<(u64, [u8; 32])> = None;
+    let record = (
+        public,
+        commitment,
+        escrow.clone(),
+        link_zero.0,
+        Some(0u32),
+        None::<u32>,
+        none,
+        2u32,
+    );
+    let trusted = Some((4u64, [6u8; 32]));
+    let before = (
+        [1u8; 32],
+        [2u8; 32],
+        escrow,
+        [3u8; 32],
+        None::<u32>,
+        Some(1u32),
+        trusted,
+        1u32,
+    );
+    let (root, state_proof) = state(&[
+        (device_key(0), before.encode()),
+        (device_key(1), record.encode()),
+        (head_page_key(1), vec![other, head].encode()),
+        (vec![1, 2, 3], vec![0; 50]),
+    ]);
+    let one = child(&first, H256([1; 32]), Some(&sets[1]), 0);
+    let two = child(&one, H256([2; 32]), Some(&sets[2]), 0);
+    let block = child(&two, root, None, 0);
+    let after = child(&block, H256([4; 32]), None, 0);
+    let evidence = Evidence {
+        genesis: first,
+        authorities_proof,
+        handovers: vec![
+            // Three of four are more than two thirds.
+            Handover {
+                justification: justify(&one, &sets[0][1..], 0),
+                header: one,
+            },
+            Handover {
+                justification: justify(&two, &sets[1], 1),
+                header: two,
+            },
+        ],
+        justification: justify(&after, &sets[2], 2),
+        block,
+        descendants: vec![after],
+        state_proof,
+        device: 1,
+        entries,
+        signature: Some(sign_head(&key, &sealer.head())),
+        envelopes: Some(envelopes),
+        secret: Some(*secret.expose()),
+    };
+    Made {
+        evidence,
+        genesis: chain,
+        sets,
+    }
+}
+
+#[test]
+fn a_chain_of_handovers_is_followed_from_the_first_block_to_the_last_set() {
+    let Made {
+        evidence, genesis, ..
+    } = made();
+    let claims = verify(&evidence, genesis).unwrap();
+    assert_eq!((claims.authority_set, claims.authorities), (2, 1));
+    assert_eq!(
+        (claims.entries, claims.predecessor, claims.study),
+        (3, Some(0), 5)
+    );
+    assert!(claims.signed && claims.tags && claims.envelopes && claims.conflicts.is_empty());
+    let read = Evidence::from_bytes(&evidence.to_bytes()).unwrap();
+    assert_eq!(read, evidence);
+}
+
+#[test]
+fn a_handover_by_too_few_by_others_out_of_order_or_left_out_is_refused() {
+    let Made {
+        evidence,
+        genesis,
+        sets,
+    } = made();
+    let refused = |change: &dyn Fn(&mut Evidence)| {
+        let mut changed = evidence.clone();
+        change(&mut changed);
+        verify(&changed, genesis).unwrap_err()
+    };
+    let one = &evidence.handovers[0].header;
+    let by = |voters: &[ed25519::Pair], set| {
+        let justification = justify(one, voters, set);
+        refused(&|it| it.handovers[0].justification = justification.clone())
+    };
+    assert_eq!(by(&sets[0][..2], 0), Refusal::Handover(0));
+    assert_eq!(by(&sets[1], 0), Refusal::Handover(0));
+    assert_eq!(by(&sets[0], 1), Refusal::Handover(0));
+    // One voter twice is one voter.
+    let twice = [&sets[0][..2], &sets[0][..1]].concat();
+    assert_eq!(by(&twice, 0), Refusal::Handover(0));
+    assert_eq!(refused(&|it| it.handovers.swap(0, 1)), Refusal::Handover(0));
+    assert_eq!(
+        refused(&|it| drop(it.handovers.remove(0))),
+        Refusal::Handover(0)
+    );
+    assert_eq!(refused(&|it| it.handovers.truncate(1)), Refusal::Finality);
+    // A change that is to take effect later is not followed.
+    let late = child(&evidence.genesis, H256([1; 32]), Some(&sets[1]), 3);
+    let handover = Handover {
+        justification: justify(&late, &sets[0], 0),
+        header: late,
+    };
+    assert_eq!(
+        refused(&|it| it.handovers[0] = handover.clone()),
+        Refusal::Handover(0)
+    );
+}
+
+#[test]
+fn what_is_not_in_the_state_or_not_behind_the_block_is_refused() {
+    let Made {
+        evidence,
+        genesis,
+        sets,
+    } = made();
+    let refused = |change: &dyn Fn(&mut Evidence)| {
+        let mut changed = evidence.clone();
+        change(&mut changed);
+        verify(&changed, genesis).unwrap_err()
+    };
+    assert_eq!(refused(&|it| it.descendants.clear()), Refusal::Finality);
+    assert_eq!(
+        refused(&|it| it.descendants[0].number += 1),
+        Refusal::Descendants
+    );
+    let strange = child(&evidence.handovers[0].header, H256([4; 32]), None, 0);
+    assert_eq!(
+        refused(&|it| it.descendants[0] = strange.clone()),
+        Refusal::Descendants
+    );
+    let alone = justify(&evidence.block, &sets[2], 2);
+    let mut shorter = evidence.clone();
+    (shorter.descendants, shorter.justification) = (Vec::new(), alone);
+    assert!(verify(&shorter, genesis).is_ok());
+    for node in 0..evidence.state_proof.len() {
+        let mut less = evidence.clone();
+        less.state_proof.remove(node);
+        match verify(&less, genesis) {
+            Err(refusal) => assert_eq!(refusal, Refusal::State),
+            // The node of a value that nobody asked for.
+            Ok(claims) => assert_eq!(claims, verify(&evidence, genesis).unwrap()),
+        }
+    }
+    assert_eq!(refused(&|it| it.device = 0), Refusal::Genesis);
+    assert_eq!(refused(&|it| it.device = 2), Refusal::State);
+    let tagged = refused(&|it| it.secret = Some([1; 32]));
+    assert_eq!(tagged, Refusal::Secret);
+}
+
+#[test]
+fn entries_that_the_secret_did_not_make_are_refused_where_the_secret_is_in_the_file() {
+    let mut made = made();
+    made.evidence.entries[1].tag = [7; 32];
+    assert_eq!(verify(&made.evidence, made.genesis), Err(Refusal::Entries));
+}
+
+#[test]
+fn a_later_version_leftover_bytes_and_a_torn_file_have_errors_of_their_own() {
+    let bytes = made().evidence.to_bytes();
+    let sealed = |mut contents: Vec<u8>| {
+        let checksum = Native::sha256(&contents);
+        contents.extend(checksum);
+        Evidence::from_bytes(&contents)
+    };
+    let contents = &bytes[..bytes.len() - 32];
+    let mut later = contents.to_vec();
+    later[16] = 2;
+    assert_eq!(sealed(later), Err(FormatError::UnknownVersion(2)));
+    assert_eq!(sealed([contents, &[0]].concat()), Err(FormatError::Damaged));
+    assert_eq!(
+        sealed(contents[..contents.len() - 1].to_vec()),
+        Err(FormatError::Damaged)
+    );
+    assert_eq!(Evidence::from_bytes(b"PDF"), Err(FormatError::NotEvidence));
+    for end in 0..bytes.len() {
+        assert!(Evidence::from_bytes(&bytes[..end]).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn no_bytes_make_the_reader_panic(contents in prop::collection::vec(any::<u8>(), 0..400)) {
+        let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &contents].concat();
+        let checksum = Native::sha256(&bytes);
+        bytes.extend(checksum);
+        if let Ok(evidence) = Evidence::from_bytes(&bytes) {
+            prop_assert!(verify(&evidence, [0; 32]).is_err());
+        }
+    }
+
+    #[test]
+    fn spliced_files_are_refused_or_claim_the_same(
+        from in any::<prop::sample::Index>(),
+        to in any::<prop::sample::Index>(),
+        length in 1..64usize,
+    ) {
+        let Made { evidence, genesis, .. } = made();
+        let claims = verify(&evidence, genesis).unwrap();
+        let mut bytes = evidence.to_bytes();
+        bytes.truncate(bytes.len() - 32);
+        let (from, to) = (from.index(bytes.len() - 64), to.index(bytes.len() - 64));
+        bytes.copy_within(from..from + length, to);
+        let checksum = Native::sha256(&bytes);
+        bytes.extend(checksum);
+        if let Ok(Ok(claimed)) = Evidence::from_bytes(&bytes).map(|read| verify(&read, genesis)) {
+            prop_assert_eq!(claimed, claims);
+        }
+    }
+}
