@@ -132,6 +132,21 @@ fn spread_devices<T: Config>(count: u32, key: impl Fn(u32) -> [u8; 32]) -> Vec<(
         .collect()
 }
 
+/// One run of each of so many devices, with so many entries beyond the first of each, in as few of them as take them.
+fn runs_with_further<T: Config>(devices: u32, further: u32) -> Runs {
+    let mut spare = further;
+    spread_devices::<T>(devices, |_| [10; 32])
+        .into_iter()
+        .map(|(device, head)| {
+            let more = spare.min(MAX_RUN_LENGTH - 1);
+            spare -= more;
+            run_behind(device, 1, head, 1 + more, 0).0
+        })
+        .collect::<Vec<_>>()
+        .try_into()
+        .expect("within the bound; qed")
+}
+
 #[benchmarks]
 mod benchmarks {
     use super::*;
@@ -159,26 +174,32 @@ mod benchmarks {
         assert_eq!(DeviceByKey::<T>::get([99; 32]), Some(HEADS_PER_PAGE - 1));
     }
 
-    /// `r` runs of one entry, `x` further entries in as few of them as take them.
+    /// `r` runs of one entry, of devices whose heads all stand on different pages.
     #[benchmark]
-    fn submit_batch(r: Linear<5, 256>, x: Linear<0, 1024>) {
+    fn submit_batch(r: Linear<1, 256>) {
         set_up_study::<T>(StudyPolicy::HashchainOnly);
-        let mut spare = x;
-        let runs: Runs = spread_devices::<T>(r, |_| [10; 32])
-            .into_iter()
-            .map(|(device, head)| {
-                let more = spare.min(MAX_RUN_LENGTH - 1);
-                spare -= more;
-                run_behind(device, 1, head, 1 + more, 0).0
-            })
-            .collect::<Vec<_>>()
-            .try_into()
-            .expect("within the bound; qed");
+        let runs = runs_with_further::<T>(r, 0);
 
         #[extrinsic_call]
         _(RawOrigin::Signed(RELAY), runs);
 
-        assert_eq!(JournalLength::<T>::get(), u64::from(r + x));
+        assert_eq!(JournalLength::<T>::get(), u64::from(r));
+    }
+
+    /// Runs with so many further entries that they fill `p` pages of the journal.
+    #[benchmark]
+    fn further_pages(p: Linear<0, 16>) {
+        set_up_study::<T>(StudyPolicy::HashchainOnly);
+        let further = p * ENTRIES_PER_PAGE;
+        let few = further.div_ceil(MAX_RUN_LENGTH - 1);
+        let runs = runs_with_further::<T>(few, further);
+
+        #[block]
+        {
+            Pallet::<T>::do_submit_batch(RELAY, runs);
+        }
+
+        assert_eq!(JournalLength::<T>::get(), u64::from(few + further));
     }
 
     /// `s` signatures of as many devices.

@@ -2,7 +2,7 @@
 
 //! What the weight of a call depends on.
 
-use crate::{Config, Run, WeightInfo};
+use crate::{types::ENTRIES_PER_PAGE, Config, Run, WeightInfo};
 use frame_support::{traits::Get, weights::Weight};
 
 /// How much work the runs of one call ask for.
@@ -36,7 +36,9 @@ impl BatchSize {
 
     /// What the call costs with so many forks and steps.
     pub(crate) fn weight<T: Config>(self, forks: u32, steps: u32) -> Weight {
-        <T as Config>::WeightInfo::submit_batch(self.runs, self.further_entries)
+        let further_pages = self.further_entries.div_ceil(ENTRIES_PER_PAGE);
+        <T as Config>::WeightInfo::submit_batch(self.runs)
+            .saturating_add(<T as Config>::WeightInfo::further_pages(further_pages))
             .saturating_add(<T as Config>::WeightInfo::signatures(self.signatures))
             .saturating_add(<T as Config>::WeightInfo::forks(forks))
             .saturating_add(<T as Config>::WeightInfo::walk(steps))

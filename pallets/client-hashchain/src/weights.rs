@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Weights of the calls.
+//! Weights of the calls, in picoseconds on the machine that the measurement names.
 
-use core::marker::PhantomData;
-use frame_support::{traits::Get, weights::Weight};
+use frame_support::weights::Weight;
+
+mod measured;
+
+pub use measured::SubstrateWeight;
 
 /// What the calls cost.
 pub trait WeightInfo {
     /// One device enrolled as the successor of another.
     fn enrol() -> Weight;
-    /// `r` runs whose heads all stand on different pages, `x` entries beyond the first of each run.
-    fn submit_batch(r: u32, x: u32) -> Weight;
+    /// `r` runs of one entry whose heads all stand on different pages.
+    fn submit_batch(r: u32) -> Weight;
+    /// So many entries beyond the first of each run that they fill `p` pages of the journal.
+    fn further_pages(p: u32) -> Weight;
     /// The check of `s` signatures.
     fn signatures(s: u32) -> Weight;
     /// `f` forks: evidence stored, device suspended.
@@ -25,57 +30,16 @@ pub trait WeightInfo {
     fn retire() -> Weight;
 }
 
-/// Estimates until the benchmarks have run.
-pub struct SubstrateWeight<T>(PhantomData<T>);
-
-impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
-    fn enrol() -> Weight {
-        Weight::from_parts(60_000_000, 12_000).saturating_add(T::DbWeight::get().reads_writes(8, 6))
-    }
-    fn submit_batch(r: u32, x: u32) -> Weight {
-        Weight::from_parts(20_000_000, 4_000)
-            .saturating_add(Weight::from_parts(8_000_000, 4_000).saturating_mul(r.into()))
-            .saturating_add(Weight::from_parts(3_000_000, 100).saturating_mul(x.into()))
-            .saturating_add(T::DbWeight::get().reads_writes(4, 3))
-            .saturating_add(
-                T::DbWeight::get()
-                    .reads_writes(1, 1)
-                    .saturating_mul(r.into()),
-            )
-    }
-    fn signatures(s: u32) -> Weight {
-        Weight::from_parts(35_000_000, 4_000)
-            .saturating_add(T::DbWeight::get().reads(1))
-            .saturating_mul(s.into())
-    }
-    fn forks(f: u32) -> Weight {
-        Weight::from_parts(60_000_000, 8_000)
-            .saturating_add(T::DbWeight::get().reads_writes(3, 2))
-            .saturating_mul(f.into())
-    }
-    fn walk(w: u32) -> Weight {
-        Weight::from_parts(8_000_000, 8_000)
-            .saturating_add(T::DbWeight::get().reads(1))
-            .saturating_mul(w.into())
-    }
-    fn suspend() -> Weight {
-        Weight::from_parts(20_000_000, 8_000).saturating_add(T::DbWeight::get().reads_writes(3, 1))
-    }
-    fn resume() -> Weight {
-        Weight::from_parts(20_000_000, 8_000).saturating_add(T::DbWeight::get().reads_writes(3, 1))
-    }
-    fn retire() -> Weight {
-        Weight::from_parts(30_000_000, 12_000).saturating_add(T::DbWeight::get().reads_writes(5, 2))
-    }
-}
-
-/// For tests, where nothing is measured.
+/// For mocks, in which nothing is measured: one unit for each thing done.
 impl WeightInfo for () {
     fn enrol() -> Weight {
         Weight::from_parts(1, 0)
     }
-    fn submit_batch(r: u32, x: u32) -> Weight {
-        Weight::from_parts((r + x).into(), 0)
+    fn submit_batch(r: u32) -> Weight {
+        Weight::from_parts(r.into(), 0)
+    }
+    fn further_pages(p: u32) -> Weight {
+        Weight::from_parts(p.into(), 0)
     }
     fn signatures(s: u32) -> Weight {
         Weight::from_parts(s.into(), 0)
