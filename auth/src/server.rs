@@ -39,7 +39,7 @@ pub struct AuthOptions {
     #[arg(long, value_name = "NUMBER", env = "MHEALTH_STUDY")]
     pub study: Option<u32>,
 
-    /// Base address of this server as devices and relays know it, such as https://auth.example.org. It stands in every
+    /// Base address of this server as devices and relays know it, such as `https://auth.example.org`. It stands in every
     /// token. Without it: the address that the server listens on.
     #[arg(long, value_name = "URL", env = "MHEALTH_ISSUER")]
     pub issuer: Option<String>,

@@ -4,6 +4,7 @@
 
 mod administering;
 mod enrolling;
+mod interface;
 mod processes;
 mod support;
 mod tokens;

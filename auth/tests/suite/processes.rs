@@ -10,13 +10,17 @@ use mhealth_auth::server::Prepared;
 use mhealth_chain_client::ChainClient;
 use mhealth_server::{CancellationToken, Database};
 use mhealth_tests::node::Launch as NodeLaunch;
+use mhealth_tests::postgres::Postgres;
 use mhealth_tests::servers;
 use serde_json::json;
 
-use crate::support::{answer, code_of, on_both_databases, options, Phone, Running, Setting, STUDY};
+use crate::support::{
+    answer, code_of, on_both_databases, options, Kind, Phone, Running, Setting, STUDY,
+};
 
 on_both_databases! {
     what_was_claimed_before_a_kill_is_done_after_it
+    an_enrolment_that_waits_when_the_server_stops_is_told_so_and_done_after_the_next_start
     a_lost_chain_is_told_and_what_was_ordered_is_done_when_it_is_back
     devices_keep_their_numbers_when_the_node_loses_finalised_blocks
     two_servers_share_a_database_and_an_account
@@ -78,21 +82,9 @@ async fn what_was_claimed_before_a_kill_is_done_after_it(mut setting: Setting) {
         .post(format!("{}/v1/enrol", auth.url()))
         .json(&request)
         .send();
-    let claimed = async {
-        let claims = "SELECT COUNT(*) FROM enrolments WHERE device IS NULL";
-        while sqlx::query_as::<_, (i64,)>(claims)
-            .fetch_one(database.pool())
-            .await
-            .unwrap()
-            .0
-            == 0
-        {
-            tokio::task::yield_now().await;
-        }
-    };
     tokio::select! {
         answer = asked => panic!("finality takes longer than that: {answer:?}"),
-        () = claimed => {}
+        () = claimed(&database) => {}
     }
     auth.kill().unwrap();
     auth.start_again().unwrap();
@@ -109,6 +101,47 @@ async fn what_was_claimed_before_a_kill_is_done_after_it(mut setting: Setting) {
     auth.start_again().unwrap();
     assert_eq!(enrol(&setting, &auth.url(), &request).await, Ok(enrolled));
     auth.stop().unwrap();
+}
+
+async fn an_enrolment_that_waits_when_the_server_stops_is_told_so_and_done_after_the_next_start(
+    mut setting: Setting,
+) {
+    let node = NodeLaunch::consensus().start().unwrap();
+    setting.database_url = setting.another_database();
+    let launch = launch(&setting, &node.url());
+    setting.admin = launch.run(&["admin", "add", "nurse"]).unwrap();
+    let mut auth = launch.start().unwrap();
+    let url = auth.url();
+    let code = issue(&setting, &url, "P").await;
+    let request = setting.request(&Phone::random(), &code.code);
+    let database = Database::open(&setting.database_url.parse().unwrap())
+        .await
+        .unwrap();
+    let stopped = async {
+        claimed(&database).await;
+        tokio::task::spawn_blocking(move || auth.stop().map(|()| auth))
+            .await
+            .unwrap()
+            .unwrap()
+    };
+    let (answer, mut auth) = futures::join!(enrol(&setting, &url, &request), stopped);
+    assert_eq!(answer, Err(Code::ShuttingDown));
+    auth.start_again().unwrap();
+    enrol(&setting, &auth.url(), &request).await.unwrap();
+}
+
+/// Waits until a code is redeemed whose device does not stand on the chain.
+async fn claimed(database: &Database) {
+    let claims = "SELECT COUNT(*) FROM enrolments WHERE device IS NULL";
+    while sqlx::query_as::<_, (i64,)>(claims)
+        .fetch_one(database.pool())
+        .await
+        .unwrap()
+        .0
+        == 0
+    {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn a_lost_chain_is_told_and_what_was_ordered_is_done_when_it_is_back(mut setting: Setting) {
@@ -278,5 +311,44 @@ fn help_and_wrong_options_need_neither_database_nor_chain() {
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(2), "{wrong}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_database_is_told_and_nothing_is_lost_with_it() {
+    let mut postgres = Postgres::start().unwrap();
+    let mut setting = Setting::new(Kind::Sqlite).await;
+    setting.database_url = postgres.new_database().unwrap();
+    let launch = launch(&setting, &setting.node_url);
+    setting.admin = launch.run(&["admin", "add", "nurse"]).unwrap();
+    let auth = launch.start().unwrap();
+    let code = issue(&setting, &auth.url(), "P").await;
+    let request = setting.request(&Phone::random(), &code.code);
+    postgres.kill().unwrap();
+    assert_eq!(
+        enrol(&setting, &auth.url(), &request).await,
+        Err(Code::StorageUnavailable)
+    );
+    let ready = setting
+        .http
+        .get(format!("{}/readyz", auth.url()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(code_of(ready).await, Code::StorageUnavailable);
+    postgres.start_again().unwrap();
+    let enrolled = loop {
+        match enrol(&setting, &auth.url(), &request).await {
+            Ok(enrolled) => break enrolled,
+            Err(code) => assert_eq!(code, Code::StorageUnavailable),
+        }
+    };
+    postgres.stop().unwrap();
+    postgres.start_again().unwrap();
+    loop {
+        match enrol(&setting, &auth.url(), &request).await {
+            Ok(again) => break assert_eq!(again, enrolled),
+            Err(code) => assert_eq!(code, Code::StorageUnavailable),
+        }
     }
 }

@@ -92,6 +92,9 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
         let (server, auth) = options(database, node, more);
+        if std::env::var_os("RUST_LOG").is_some() {
+            server.start_logging();
+        }
         let prepared = Prepared::new(&server, &auth, clock, stop.clone()).await?;
         let url = prepared.base_url();
         Ok(Running {
