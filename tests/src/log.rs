@@ -3,7 +3,9 @@
 //! What a program prints, line by line, to be waited for.
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,9 +24,21 @@ struct Lines {
     lines: VecDeque<String>,
     sources: usize,
     ended: bool,
+    /// Gets every line, the old ones too.
+    file: Option<File>,
 }
 
 impl Log {
+    /// A log that is also appended to this file, if there is one.
+    pub(crate) fn kept(file: Option<&Path>) -> Result<Self> {
+        let log = Self::default();
+        if let Some(file) = file {
+            let file = File::options().create(true).append(true).open(file)?;
+            log.lock().file = Some(file);
+        }
+        Ok(log)
+    }
+
     /// Reads what a program prints, until it closes it, in a thread of its own.
     pub(crate) fn read(&self, source: impl Read + Send + 'static) {
         self.lock().sources += 1;
@@ -68,6 +82,10 @@ impl Log {
         let mut log = self.lock();
         if log.lines.len() == LOG_LINES {
             log.lines.pop_front();
+        }
+        if let Some(file) = &mut log.file {
+            // For people who look into it later. What waits for a line has it all the same.
+            let _ = writeln!(file, "{line}");
         }
         log.lines.push_back(line);
         self.0 .1.notify_all();

@@ -37,6 +37,7 @@ pub struct Postgres {
     port: u16,
     databases: AtomicU32,
     log: Log,
+    log_file: Option<PathBuf>,
     child: Option<Child>,
     _directory: TempDir,
 }
@@ -66,6 +67,7 @@ impl Postgres {
             port: free_port()?,
             databases: AtomicU32::new(0),
             log: Log::default(),
+            log_file: None,
             child: None,
             _directory: directory,
         };
@@ -107,6 +109,11 @@ impl Postgres {
             bail!("psql: {}", String::from_utf8_lossy(&output.stderr).trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// From its next start on, appends everything that it logs to this file.
+    pub fn log_to(&mut self, file: impl Into<PathBuf>) {
+        self.log_file = Some(file.into());
     }
 
     /// Port on 127.0.0.1. The same after a restart.
@@ -197,7 +204,7 @@ impl Postgres {
     }
 
     fn spawn_once(&mut self) -> Result<()> {
-        self.log = Log::default();
+        self.log = Log::kept(self.log_file.as_deref())?;
         let mut child = self
             .command("postgres")
             .arg("-D")

@@ -73,6 +73,7 @@ pub struct Launch {
     arguments: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
     directory: Option<PathBuf>,
+    log_file: Option<PathBuf>,
 }
 
 impl Launch {
@@ -83,6 +84,7 @@ impl Launch {
             arguments: Vec::new(),
             environment: Vec::new(),
             directory: None,
+            log_file: None,
         }
         .env("RUST_LOG", "warn")
     }
@@ -103,6 +105,12 @@ impl Launch {
     /// Runs it in this directory, in which it finds the files that are named without one.
     pub fn within(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
+        self
+    }
+
+    /// Appends everything that it logs to this file, over restarts.
+    pub fn log_to(mut self, file: impl Into<PathBuf>) -> Self {
+        self.log_file = Some(file.into());
         self
     }
 
@@ -255,7 +263,7 @@ impl Server {
     fn spawn(&mut self) -> Result<()> {
         let name = self.launch.program.name();
         self.output = Log::default();
-        self.log = Log::default();
+        self.log = Log::kept(self.launch.log_file.as_deref())?;
         let mut child = self
             .launch
             .command()?

@@ -76,7 +76,8 @@ impl Site {
             Some(disks) => (disks.join("relay"), disks.join("postgres")),
             None => (folder.to_path_buf(), std::env::temp_dir()),
         };
-        let postgres = Postgres::start_in(&postgres_disk)?;
+        let mut postgres = Postgres::start_in(&postgres_disk)?;
+        postgres.log_to(folder.join("postgresql.log"));
         let shared = postgres.new_database()?;
         let links = Links::start(record, node.rpc_port()).await?;
 
@@ -91,7 +92,7 @@ impl Site {
             relays: relay_urls.clone(),
         });
         let admin = launch.run(&["admin", "add", "faults"])?;
-        let auth = launch.start()?;
+        let auth = launch.log_to(folder.join("auth.log")).start()?;
         links.to_auth.lead_to(auth.port());
         auth.wait_until_ready()?;
 
@@ -108,6 +109,7 @@ impl Site {
                 database,
                 issuer: auth_url.clone(),
             })
+            .log_to(folder.join(format!("relay-{number}.log")))
             .start()?;
             links.to_relays[number].lead_to(relay.port());
             relay.wait_until_ready()?;
