@@ -271,6 +271,8 @@ pub enum Uncovered {
     LeftState,
     /// The predecessor's trusted head is not at hand, so link 0 could not be computed.
     PredecessorNotAtHand,
+    /// The node has dropped the state of blocks, and with it who brought what there: attempts may lie hidden.
+    BlocksNotAtHand,
     /// No relay's export was given.
     NoExport,
     /// A relay's export could not be read to its end.
@@ -309,6 +311,9 @@ impl fmt::Display for Uncovered {
             Uncovered::LeftState => f.write_str("it has left the chain's state"),
             Uncovered::PredecessorNotAtHand => {
                 f.write_str("the trusted head of the device before is not at hand")
+            }
+            Uncovered::BlocksNotAtHand => {
+                f.write_str("the node has dropped the state of blocks that brought its runs")
             }
             Uncovered::NoExport => f.write_str("no relay's export was given"),
             Uncovered::ExportIncomplete { name } => {

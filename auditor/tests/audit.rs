@@ -145,21 +145,48 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
     trial.audit(9, &export).expect(3, &["error=no_such_study"]);
     assert_eq!(trial.audit_with(0, &export, &["--nonsense"]).status(), 3);
 
+    // An audit that was cut short goes on from its checkpoint, and from nobody else's.
+    let checkpoint = trial.directory.path().join("checkpoint");
+    let key = trial.auditor_key_file();
+    let more = [
+        "--checkpoint",
+        checkpoint.to_str().unwrap(),
+        "--auditor-key",
+        key.to_str().unwrap(),
+    ];
+    for _ in 0..2 {
+        trial.audit_with(0, &export, &more).expect(0, &["valid=12"]);
+    }
+    let night = phones[0].record(1, "a later night");
+    trial.bring(0, &night).await;
+    trial
+        .audit_with(0, &trial.export(), &more)
+        .expect(0, &["valid=13"]);
+    let foreign = trial.audit_with(1, &trial.export(), &more);
+    foreign.expect(3, &["error=foreign_checkpoint"]);
+    let line = trial.lines.pop().unwrap();
+    let without = trial.export();
+    trial
+        .audit(0, &without)
+        .expect(1, &["missing=1", "valid=12"]);
+    trial.lines.push(line);
+    let export = trial.export();
+
     // Half an export, nonsense in it, a foreign device in it, one altered byte.
     let whole = std::fs::read(&export).unwrap();
     let half = trial.file("half", &whole[..whole.len() - 10]);
     trial.audit(0, &half).expect(2, &["audit=not_covered"]);
     let nonsense = trial.file("nonsense", [&whole[..], b"<html>500</html>\n"].concat());
-    trial.audit(0, &nonsense).expect(2, &["valid=12"]);
+    trial.audit(0, &nonsense).expect(2, &["valid=13"]);
     let last = trial.lines.len() - 1;
     trial.lines[last].status.device = 77;
     trial
         .audit(0, &trial.export())
         .expect(2, &["audit=not_covered"]);
-    trial.lines[last].status.device = phones[1].device;
+    trial.lines[last].status.device = phones[0].device;
     trial.lines[2].entries[1].envelope.0[40] ^= 1;
     let audit = trial.audit(0, &trial.export());
-    audit.expect(1, &["audit=wrong", "altered=1", "valid=11"]);
+    audit.expect(1, &["audit=wrong", "altered=1", "valid=12"]);
     assert_eq!(
         audit.json["devices"][0]["findings"][0]["ground"],
         "envelope_differs"
@@ -170,7 +197,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
     let lost = trial.lines.remove(0);
     trial
         .audit(0, &trial.export())
-        .expect(1, &["missing=2", "valid=10"]);
+        .expect(1, &["missing=2", "valid=11"]);
     trial.lines.insert(0, lost);
 
     // Erased on record.
@@ -189,7 +216,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
         key.to_str().unwrap(),
     ];
     let audit = trial.audit_with(0, &trial.export(), &more);
-    audit.expect(0, &["erased=6", "valid=6"]);
+    audit.expect(0, &["erased=7", "valid=6"]);
     assert!(audit.html.contains("request 7"));
 }
 

@@ -326,7 +326,7 @@ fn a_later_version_leftover_bytes_and_a_torn_file_have_errors_of_their_own() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn no_bytes_make_the_reader_panic(contents in prop::collection::vec(any::<u8>(), 0..400)) {

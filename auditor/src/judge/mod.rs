@@ -208,6 +208,9 @@ fn stores(case: &Case, notes: &mut Notes) {
             notes.uncovered.push(Uncovered::ExportIncomplete { name });
         }
     }
+    if !case.blocks_complete {
+        notes.uncovered.push(Uncovered::BlocksNotAtHand);
+    }
     if case.stores.is_empty() && case.record.length > 0 && !sent_directly(case) {
         notes.uncovered.push(Uncovered::NoExport);
     }

@@ -219,20 +219,8 @@ impl Sentence {
             self.wrong(Verdict::Altered, vec![Ground::EnvelopeDiffers], vec![party]);
         }
         self.grounds.dedup();
-        let bringer = sighting.and_then(|sighting| blame::bringer(case, sighting));
         if !intact.is_empty() {
-            let own = case
-                .stores
-                .iter()
-                .position(|store| bringer.is_some_and(|run| store.account == Some(run.submitter)));
-            if let Some(own) = own.filter(|own| case.stores[*own].complete) {
-                let holds = sighting
-                    .is_some_and(|sighting| sighting.held.iter().any(|place| place.store == own));
-                if !holds {
-                    let party = blame::store_party(case, &case.stores[own]);
-                    notes.find(Ground::BroughtButNotHeld, vec![party], Some(entry.sequence));
-                }
-            }
+            lost(court, notes, entry, sighting);
         } else if altered.is_empty() && !(case.erased && deleted) {
             self.no_copy(court, entry, sighting);
         }
@@ -282,6 +270,20 @@ impl Sentence {
                 vec![Ground::HeldByNobody],
                 party.into_iter().collect(),
             );
+        }
+    }
+}
+
+/// Every relay that brought an entry should hold it, even where another one does.
+fn lost(court: &Court<'_>, notes: &mut Notes, entry: RegisteredEntry, sighting: Option<&Sighting>) {
+    let Some(sighting) = sighting else { return };
+    for (index, store) in court.case.stores.iter().enumerate() {
+        let mut runs = sighting.brought.iter().map(|run| &court.case.brought[*run]);
+        let brought = runs.any(|run| store.account == Some(run.submitter));
+        let holds = sighting.held.iter().any(|place| place.store == index);
+        if brought && !holds && store.complete {
+            let party = blame::store_party(court.case, store);
+            notes.find(Ground::BroughtButNotHeld, vec![party], Some(entry.sequence));
         }
     }
 }

@@ -9,7 +9,7 @@ use hashchain::{Entry, LinkHash, RatchetKey, Reason, Verifier};
 use crate::case::{Case, RegisteredEntry, SecretAccess};
 use crate::verdict::Maker;
 
-use super::sightings::Sightings;
+use super::sightings::{Sighting, Sightings};
 
 /// How far beyond all that could follow the head a sequence is still derived. Somebody could name the largest there is.
 const BEYOND: u64 = 1_024;
@@ -68,15 +68,11 @@ impl Walk {
                 .as_ref()
                 .or_else(|| verifier.as_ref().and_then(Verifier::key));
             for (link, sighting) in sightings.at(position) {
-                let maker = key.map_or(Maker::Unknown, |key| {
-                    match key
-                        .tag(&sighting.previous, &sighting.digest)
-                        .matches(&sighting.tag)
-                    {
-                        true => Maker::Secret,
-                        false => Maker::NotTheSecret,
-                    }
-                });
+                // The verifier makes the registered entry's tag itself.
+                if verifier.is_some() && registered.is_some_and(|entry| entry.link == link) {
+                    continue;
+                }
+                let maker = made_by(key, sighting);
                 walk.makers.insert((position, link), maker);
             }
             let step = registered.map(|entry| walk.step(entry, sightings, verifier.as_mut()));
@@ -119,12 +115,11 @@ impl Walk {
     }
 
     fn step(
-        &self,
+        &mut self,
         entry: RegisteredEntry,
         sightings: &Sightings,
         verifier: Option<&mut Verifier>,
     ) -> Step {
-        let maker = self.makers.get(&(entry.sequence, entry.link)).copied();
         let Some(sighting) = sightings.find(entry.sequence, entry.link) else {
             return Step {
                 entry: Some(entry),
@@ -132,29 +127,37 @@ impl Walk {
                 maker: Maker::Unknown,
             };
         };
-        let link = match verifier {
-            None => LinkCheck::NotAtHand,
-            Some(verifier) => {
-                let checked = verifier.check(
-                    &Entry {
-                        sequence: entry.sequence,
-                        previous: sighting.previous,
-                        digest: entry.digest,
-                        tag: sighting.tag,
-                        hash: entry.link,
-                    },
-                    None,
-                );
-                match checked {
-                    Err(refusal) if refusal.reason() == Reason::Link => LinkCheck::Broken,
-                    Ok(()) | Err(_) => LinkCheck::Sound,
-                }
-            }
+        let Some(verifier) = verifier else {
+            return Step {
+                entry: Some(entry),
+                link: LinkCheck::NotAtHand,
+                maker: self.maker(entry.sequence, entry.link),
+            };
         };
+        let checked = verifier.check(
+            &Entry {
+                sequence: entry.sequence,
+                previous: sighting.previous,
+                digest: entry.digest,
+                tag: sighting.tag,
+                hash: entry.link,
+            },
+            None,
+        );
+        let (link, maker) = match (checked, verifier.key()) {
+            // The verifier has not moved: its key is still this position's.
+            (Err(refusal), key) if refusal.reason() == Reason::Link => {
+                (LinkCheck::Broken, made_by(key, sighting))
+            }
+            (_, None) => (LinkCheck::Sound, Maker::Unknown),
+            (Ok(()), Some(_)) => (LinkCheck::Sound, Maker::Secret),
+            (Err(_), Some(_)) => (LinkCheck::Sound, Maker::NotTheSecret),
+        };
+        self.makers.insert((entry.sequence, entry.link), maker);
         Step {
             entry: Some(entry),
             link,
-            maker: maker.unwrap_or(Maker::Unknown),
+            maker,
         }
     }
 
@@ -177,6 +180,16 @@ impl Walk {
         self.at(sequence)
             .and_then(|step| step.entry)
             .is_some_and(|entry| entry.link == link)
+    }
+}
+
+/// Whether the key of its position made an entry's tag, for the entry that it says it follows.
+fn made_by(key: Option<&RatchetKey>, sighting: &Sighting) -> Maker {
+    let tag = key.map(|key| key.tag(&sighting.previous, &sighting.digest));
+    match tag.map(|tag| tag.matches(&sighting.tag)) {
+        None => Maker::Unknown,
+        Some(true) => Maker::Secret,
+        Some(false) => Maker::NotTheSecret,
     }
 }
 

@@ -31,7 +31,7 @@ pub fn page(heading: &Heading, relays: &[StoreReport], digest: &Digest) -> Strin
                 h2 { "Verdicts" }
                 (verdicts(digest))
                 h2 { "What was found" }
-                (found(digest))
+                (found(digest, relays))
                 h2 { "Relays" }
                 (stores(relays))
                 h2 { "Registrations over time" }
@@ -39,7 +39,7 @@ pub fn page(heading: &Heading, relays: &[StoreReport], digest: &Digest) -> Strin
                 h2 { "From the relay's receipt to the block" }
                 (delays(digest))
                 h2 { "Participants" }
-                @for line in digest.lineages() { (lineage(&line)) }
+                @for line in digest.lineages() { (lineage(&line, relays)) }
                 h2 { "Clauses and checks" }
                 (clause_table(digest))
                 h2 { "What this audit cannot see" }
@@ -114,7 +114,7 @@ const fn meaning(verdict: Verdict) -> &'static str {
     }
 }
 
-fn found(digest: &Digest) -> Markup {
+fn found(digest: &Digest, relays: &[StoreReport]) -> Markup {
     let findings: Vec<(&DeviceDigest, &Finding)> = digest
         .devices
         .iter()
@@ -130,7 +130,7 @@ fn found(digest: &Digest) -> Markup {
                         td { a href=(format!("#device-{}", device.device)) { (device.device) } }
                         td { (ranges(&finding.sequences)) }
                         td { (finding.ground.sentence()) }
-                        td { (parties(&finding.parties)) }
+                        td { (parties(&finding.parties, relays)) }
                     }
                 }
             }
@@ -149,13 +149,28 @@ fn ranges(sequences: &[(u64, u64)]) -> String {
     sequences.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
-fn parties(parties: &[Party]) -> Markup {
+fn parties(parties: &[Party], relays: &[StoreReport]) -> Markup {
     html! {
         @match parties {
             [] => span.soft { "cannot be told" },
-            [party] => (party),
-            several => { "one of: " (several.iter().map(Party::to_string).collect::<Vec<_>>().join("; ")) },
+            [one] => (party(one, relays)),
+            several => {
+                "one of:"
+                @for one in several { br; "– " (party(one, relays)) }
+            },
         }
+    }
+}
+
+/// A party; a relay by the name of its export, where it is one of those.
+fn party(party: &Party, relays: &[StoreReport]) -> Markup {
+    let Party::Relay { account } = party else {
+        return html! { (party) };
+    };
+    let known = relays.iter().find(|relay| relay.account == Some(*account));
+    html! {
+        "the relay " @if let Some(relay) = known { strong { (relay.name) } " " }
+        span.hash { (account) }
     }
 }
 
@@ -210,18 +225,18 @@ fn delays(digest: &Digest) -> Markup {
     }
 }
 
-fn lineage(line: &[&DeviceDigest]) -> Markup {
+fn lineage(line: &[&DeviceDigest], relays: &[StoreReport]) -> Markup {
     html! {
         section.device {
             @for (index, device) in line.iter().enumerate() {
                 @if index > 0 { p.soft { "↳ enrolled anew, from the last trusted entry of the device above" } }
-                (one_device(device))
+                (one_device(device, relays))
             }
         }
     }
 }
 
-fn one_device(device: &DeviceDigest) -> Markup {
+fn one_device(device: &DeviceDigest, relays: &[StoreReport]) -> Markup {
     let all: u64 = device.strip.iter().map(|(_, count)| count).sum();
     html! {
         h3 id=(format!("device-{}", device.device)) { "Device " (device.device) " " span.soft { "(" (device.status) ")" } }
@@ -248,7 +263,7 @@ fn one_device(device: &DeviceDigest) -> Markup {
             p { strong { "Erased: " } "the participant's key was destroyed on " (erasure.erased_at) " (" (erasure.record) ")." }
         }
         @for conflict in &device.conflicts { (sides(conflict)) }
-        @if !device.shown.is_empty() { (exceptions(device)) }
+        @if !device.shown.is_empty() { (exceptions(device, relays)) }
         p.soft { "Key " span.hash { (device.key) } ", " (device.length) " registered entries, head " span.hash { (device.head) } }
     }
 }
@@ -279,7 +294,7 @@ const fn maker(maker: Maker) -> &'static str {
     }
 }
 
-fn exceptions(device: &DeviceDigest) -> Markup {
+fn exceptions(device: &DeviceDigest, relays: &[StoreReport]) -> Markup {
     html! {
         table.long {
             tr { th.number { "Entry" } th { "Verdict" } th { "Why" } th { "Held to be at fault" } th.number { "Block" } }
@@ -288,7 +303,7 @@ fn exceptions(device: &DeviceDigest) -> Markup {
                     td.number { (entry.sequence) }
                     td { (chip(entry.verdict)) }
                     td { (why(entry)) }
-                    td { @if !entry.grounds.is_empty() { (parties(&entry.parties)) } }
+                    td { @if !entry.grounds.is_empty() { (parties(&entry.parties, relays)) } }
                     td.number { @if let Some(block) = entry.block { (block) } }
                 }
             }

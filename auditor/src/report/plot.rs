@@ -9,6 +9,8 @@ const HEIGHT: f64 = 180.0;
 const LEFT: f64 = 48.0;
 const BOTTOM: f64 = 28.0;
 const TOP: f64 = 12.0;
+/// A single bar is no wall.
+const WIDEST: f64 = 48.0;
 /// How many labels fit under a chart.
 const LABELS: usize = 8;
 
@@ -35,7 +37,8 @@ pub(super) fn bars(description: &str, bars: &[(String, u64)]) -> Markup {
             }
             @for (index, (label, count)) in bars.iter().enumerate() {
                 @let x = LEFT + step * index as f64;
-                rect.bar x=(format!("{:.2}", x + step * 0.1)) width=(format!("{:.2}", step * 0.8))
+                @let width = (step * 0.8).min(WIDEST);
+                rect.bar x=(format!("{:.2}", x + (step - width) / 2.0)) width=(format!("{width:.2}"))
                     y=(format!("{:.2}", HEIGHT - BOTTOM - scale(*count))) height=(format!("{:.2}", scale(*count))) {
                     title { (label) ": " (count) }
                 }

@@ -205,6 +205,25 @@ fn figure_4_dropped_and_withheld_entries_are_missing_and_kept_back() {
 }
 
 #[test]
+fn a_relay_that_lost_what_it_brought_is_found_though_another_relay_has_it() {
+    let mut world = World::new(true);
+    let parcel = honest(&mut world, 0, 2);
+    world.relay(1, &parcel);
+    for lost in [0, 1] {
+        let mut case = world.case();
+        case.stores[lost].runs.clear();
+        let judgement = crate::judge(&case);
+        assert_eq!(verdicts(&judgement), [Verdict::Valid; 2]);
+        assert!(has(
+            &judgement,
+            Ground::BroughtButNotHeld,
+            &relay([DAVE, EVE][lost])
+        ));
+        assert_eq!(judgement.outcome(), Outcome::Wrong);
+    }
+}
+
+#[test]
 fn figure_4_reordered_entries_carry_tags_of_other_positions() {
     let mut world = World::new(false);
     let mut parcel = world.phone.record(3, "a night");

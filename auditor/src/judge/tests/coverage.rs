@@ -95,6 +95,10 @@ fn without_blocks_the_relays_runs_are_enough_and_without_both_tags_are_not_at_ha
     let mut case = trial().case();
     case.brought.clear();
     assert_eq!(judge(&case).outcome(), Outcome::Right);
+    case.blocks_complete = false;
+    let judgement = judge(&case);
+    assert_eq!(judgement.uncovered, [Uncovered::BlocksNotAtHand]);
+    assert_eq!(judgement.outcome(), Outcome::NotCovered);
     for store in &mut case.stores {
         store.runs.clear();
         store.complete = false;
