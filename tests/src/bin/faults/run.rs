@@ -129,11 +129,15 @@ impl Stage {
             let acknowledged = count.wait_for(|runs| *runs >= enough);
             // When the time is over first, the fault strikes a system that stands still.
             let _ = tokio::time::timeout(step.at_most, acknowledged).await;
-            while active.len() >= AT_A_TIME {
-                tokio::time::sleep(Duration::from_millis(5)).await;
+            loop {
+                // What a fault waits for may have ended by itself.
+                block_in_place(|| self.site.pick_up());
                 active.retain(|fault| !fault.is_finished());
+                if active.len() < AT_A_TIME {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
-            block_in_place(|| self.site.pick_up())?;
             println!(
                 "{:>5} s  {:>6} runs acknowledged  {}",
                 start.elapsed().as_secs(),
