@@ -142,6 +142,8 @@ pub struct Manner {
     pub devices_at_a_time: usize,
     /// Uploads that are under way at a time.
     pub uploads_at_a_time: usize,
+    /// Runs of one device in one upload.
+    pub runs_at_a_time: u32,
 }
 
 impl Default for Manner {
@@ -153,6 +155,7 @@ impl Default for Manner {
             enrolments_at_a_time: 128,
             devices_at_a_time: 128,
             uploads_at_a_time: 1,
+            runs_at_a_time: 16,
         }
     }
 }

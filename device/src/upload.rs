@@ -11,17 +11,14 @@ use futures::{stream::FuturesUnordered, FutureExt, StreamExt};
 
 use crate::{
     chain::{
-        Chain, ChainFault, ChainHead, ChainRefusal, Enrolment, OutgoingRun, Receipt, Upload,
-        Verdict,
+        Chain, ChainFault, ChainHead, ChainRefusal, Enrolment, Manner, OutgoingRun, Receipt,
+        Upload, Verdict,
     },
     key::PublicKey,
     queue,
     store::{DeviceRecord, LocalId, QueuedRun, Store},
     sync::{compare, identify, settle, sync_all, went_back, Standing, SyncError},
 };
-
-/// Runs of one device that are under way at a time.
-const RUNS_AT_A_TIME: u32 = 16;
 
 /// Entries of one device whose data are in memory at a time; at least one run.
 const ENTRIES_WITH_DATA: usize = 64;
@@ -119,7 +116,7 @@ pub async fn upload_all<C: Chain>(
         while fault.is_none() && under_way.len() < manner.uploads_at_a_time && !waiting.is_empty() {
             let size = waiting.len().min(manner.devices_at_a_time);
             let devices: Vec<LocalId> = waiting.drain(..size).collect();
-            let (senders, uploads) = form(store, run_length, &devices, manner.carries_data)?;
+            let (senders, uploads) = form(store, run_length, &devices, &manner)?;
             if !uploads.is_empty() {
                 under_way.push(async move { (senders, chain.upload(uploads).await) });
             }
@@ -184,8 +181,9 @@ fn form(
     store: &Store,
     run_length: u32,
     devices: &[LocalId],
-    with_data: bool,
+    manner: &Manner,
 ) -> Result<(Vec<Sender>, Vec<Upload>), SyncError> {
+    let with_data = manner.carries_data;
     let (mut senders, mut uploads) = (Vec::new(), Vec::new());
     for &id in devices {
         let device = store.device(id)?;
@@ -195,7 +193,7 @@ fn form(
         queue::form(store, id, run_length)?;
         let mut runs = Vec::new();
         let mut entries = 0;
-        for run in store.runs_to_send(id, RUNS_AT_A_TIME)? {
+        for run in store.runs_to_send(id, manner.runs_at_a_time.max(1))? {
             entries += run.entries.len();
             if with_data && !runs.is_empty() && entries > ENTRIES_WITH_DATA {
                 break;

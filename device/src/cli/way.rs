@@ -61,7 +61,9 @@ pub(super) struct Way {
 /// How hard a simulator drives the servers.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Drive {
-    /// Begin at most this many uploads a second, all devices together; without it, as many as the servers take.
+    /// Begin at most this many uploads a second, all devices together; without it, as many as the servers take. Each device
+    /// then has one run under way at a time, so that the times to finality are exact: with N devices and a finality of T
+    /// seconds at most N/T uploads a second can begin.
     #[arg(long, value_name = "R", value_parser = rate, requires = "auth")]
     rate: Option<f64>,
     /// Use at most this many connections, which are kept between requests.

@@ -28,7 +28,7 @@ pub struct Settings {
     pub connections: usize,
     /// Devices whose runs are under way at a time.
     pub window: usize,
-    /// Most uploads a second, all devices together; as many as there are without.
+    /// Most uploads a second, all devices together, one run of a device under way at a time; as many as there are without.
     pub rate: Option<f64>,
     /// Tells the time of proofs of possession.
     pub clock: Arc<dyn Clock>,
