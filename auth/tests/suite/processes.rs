@@ -15,7 +15,7 @@ use mhealth_tests::servers;
 use serde_json::json;
 
 use crate::support::{
-    answer, code_of, on_both_databases, options, Kind, Phone, Running, Setting, STUDY,
+    answer, code_of, on_both_databases, options, ticking, Kind, Phone, Running, Setting, STUDY,
 };
 
 on_both_databases! {
@@ -145,7 +145,7 @@ async fn claimed(database: &Database) {
 }
 
 async fn a_lost_chain_is_told_and_what_was_ordered_is_done_when_it_is_back(mut setting: Setting) {
-    let mut node = NodeLaunch::instant().start().unwrap();
+    let mut node = ticking().start().unwrap();
     setting.database_url = setting.another_database();
     let launch = launch(&setting, &node.url()).arg("--patience=2");
     setting.admin = launch.run(&["admin", "add", "nurse"]).unwrap();
@@ -178,7 +178,7 @@ async fn a_lost_chain_is_told_and_what_was_ordered_is_done_when_it_is_back(mut s
 }
 
 async fn devices_keep_their_numbers_when_the_node_loses_finalised_blocks(mut setting: Setting) {
-    let node = NodeLaunch::instant().start().unwrap();
+    let node = ticking().start().unwrap();
     setting.database_url = setting.another_database();
     let first = launch(&setting, &node.url());
     setting.admin = first.run(&["admin", "add", "nurse"]).unwrap();
@@ -204,7 +204,7 @@ async fn devices_keep_their_numbers_when_the_node_loses_finalised_blocks(mut set
     auth.stop().unwrap();
     drop(node);
     // The same chain, from its beginning.
-    let emptied = NodeLaunch::instant().start().unwrap();
+    let emptied = ticking().start().unwrap();
     let chain = ChainClient::connect(&emptied.url()).await.unwrap();
     let auth = launch(&setting, &emptied.url()).start().unwrap();
     for (request, (device, _)) in requests.iter().zip(&told) {

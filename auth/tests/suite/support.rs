@@ -137,6 +137,14 @@ pub fn options(database: &str, node: &str, more: &[&str]) -> (ServerOptions, Aut
     (options.server, options.auth)
 }
 
+/// A node that makes a block five times a second, whether or not there is anything to put into it. One that makes a block
+/// for every transaction keeps a transaction waiting that arrives at the wrong moment, until another one comes.
+pub fn ticking() -> Launch {
+    Launch::consensus()
+        .arg("--sealing=200")
+        .arg("--pool-type=single-state")
+}
+
 fn shared<T>(slot: &Mutex<Weak<T>>, start: impl FnOnce() -> anyhow::Result<T>) -> Arc<T> {
     let mut slot = slot.lock().expect("no test panics while it starts this");
     slot.upgrade().unwrap_or_else(|| {
@@ -156,7 +164,7 @@ impl Setting {
     }
 
     pub async fn with(kind: Kind, more: &[&str]) -> Self {
-        let node = shared(&NODE, || Launch::instant().start());
+        let node = shared(&NODE, || ticking().start());
         let postgres = (kind == Kind::Postgres).then(|| shared(&POSTGRES, Postgres::start));
         let turn = TURN.lock().await;
         let directory = tempfile::tempdir().expect("a temporary folder");
