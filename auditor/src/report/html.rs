@@ -129,7 +129,7 @@ fn found(digest: &Digest, relays: &[StoreReport]) -> Markup {
                     tr {
                         td { a href=(format!("#device-{}", device.device)) { (device.device) } }
                         td { (ranges(&finding.sequences)) }
-                        td { (finding.ground.sentence()) }
+                        td.why { (finding.ground.sentence()) }
                         td { (parties(&finding.parties, relays)) }
                     }
                 }
@@ -302,7 +302,7 @@ fn exceptions(device: &DeviceDigest, relays: &[StoreReport]) -> Markup {
                 tr {
                     td.number { (entry.sequence) }
                     td { (chip(entry.verdict)) }
-                    td { (why(entry)) }
+                    td.why { (why(entry)) }
                     td { @if !entry.grounds.is_empty() { (parties(&entry.parties, relays)) } }
                     td.number { @if let Some(block) = entry.block { (block) } }
                 }

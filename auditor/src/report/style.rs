@@ -15,10 +15,11 @@ h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; padding-bottom: .25rem; border-b
 h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
 p { margin: .4rem 0; max-width: 48rem; }
 .soft { color: var(--soft); }
-.hash { font-family: ui-monospace, 'DejaVu Sans Mono', monospace; font-size: .82em; overflow-wrap: anywhere; }
+.hash { font-family: ui-monospace, 'DejaVu Sans Mono', monospace; font-size: .82em; word-break: break-all; }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0; font-size: .92em; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0; border-bottom: 1px solid var(--line); }
 th { font-weight: 600; color: var(--soft); }
+td.why { width: 45%; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .banner { border-left: 8px solid; padding: .8rem 1rem; margin: 1rem 0; background: var(--shade); font-size: 1.1rem; }
 .banner.right { border-color: var(--valid); } .banner.wrong { border-color: var(--altered); }
