@@ -21,6 +21,7 @@ async fn what_was_acknowledged_outlives_the_relay() {
         }
         world.relay.kill().unwrap();
         world.relay.start_again().unwrap();
+        world.relay.wait_until_ready().unwrap();
     }
     for run in runs {
         assert_eq!(world.settled(run).await.state, RunState::Finalised);
@@ -80,6 +81,7 @@ async fn two_relays_share_one_postgresql_and_one_account() {
         if round % 3 == 2 {
             world.relay.kill().unwrap();
             world.relay.start_again().unwrap();
+            world.relay.wait_until_ready().unwrap();
         }
         std::mem::swap(&mut world.relay, &mut second);
     }
