@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use sqlx::any::{install_default_drivers, AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrationType, Migrator};
-use sqlx::{Any, AnyPool, ConnectOptions, Executor, SqlStr, Transaction};
+use sqlx::{Any, AnyPool, ConnectOptions, Connection, Executor, SqlStr, Transaction};
 use zeroize::Zeroizing;
 
 use crate::ApiError;
@@ -131,6 +131,12 @@ impl Database {
             .after_connect(move |connection, _| {
                 Box::pin(async move { connection.execute(settings).await.map(drop) })
             })
+            // A commit or a rollback that failed, as on a full disk, leaves a connection that believes to be within a
+            // transaction. Every further transaction on it would fail.
+            .before_acquire(|connection, _| {
+                let is_free = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_free) })
+            })
             .connect_with(options)
             .await
             .with_context(|| format!("cannot open the database {url}"))?;
@@ -230,6 +236,22 @@ mod tests {
             let error = bad.parse::<DatabaseUrl>().unwrap_err();
             assert!(!error.contains("hunter2"));
         }
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_transaction_could_not_end_is_not_used_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", directory.path().join("one.db").display());
+        let database = Database::open_with(&url.parse().unwrap(), 1).await.unwrap();
+        let mut transaction = database.begin().await.unwrap();
+        // What SQLite does by itself when the disk is full.
+        sqlx::query("ROLLBACK")
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+        assert!(transaction.commit().await.is_err());
+        let transaction = database.begin().await.unwrap();
+        transaction.commit().await.unwrap();
     }
 
     #[tokio::test]
