@@ -53,26 +53,20 @@ fn the_demo_registers_every_night_of_a_file_through_two_relays_and_refuses_every
 }
 
 #[test]
-fn phones_reach_the_chain_directly_or_through_one_relay_with_the_same_result() {
-    for topology in ["1a", "1b"] {
-        assert_eq!(
-            succeeding(&["--csv", NIGHTS, "--topology", topology]),
-            "devices=3 entries=33 duplicates=1 finalised=33 refused=6 audit=passed",
-            "{topology}"
-        );
-    }
+fn phones_that_reach_the_chain_directly_get_the_same_result() {
+    assert_eq!(
+        succeeding(&["--csv", NIGHTS, "--topology", "1a"]),
+        "devices=3 entries=33 duplicates=1 finalised=33 refused=6 audit=passed"
+    );
 }
 
 #[test]
 fn what_relays_chain_for_phones_is_registered_and_covered_by_no_audit() {
-    for topology in ["2a", "2b"] {
-        // Each person wears a phone of either relay.
-        assert_eq!(
-            succeeding(&["--csv", NIGHTS, "--topology", topology]),
-            "devices=6 entries=66 duplicates=2 finalised=66 refused=6 audit=uncovered",
-            "{topology}"
-        );
-    }
+    // Each person wears a phone of either relay.
+    assert_eq!(
+        succeeding(&["--csv", NIGHTS, "--topology", "2b"]),
+        "devices=6 entries=66 duplicates=2 finalised=66 refused=6 audit=uncovered"
+    );
 }
 
 #[test]
