@@ -10,7 +10,8 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hashchain::{data_digest, Native};
 use mhealth_api::{
-    BareRecord, BlockRef, Code, Hash, Head, Key, Policy, Problem, RunEntry, RunStatus, RunUpload,
+    BareRecord, BlockRef, ChainHead, Code, Hash, Head, Key, Policy, Problem, RunEntry, RunStatus,
+    RunUpload,
 };
 use mhealth_chain_client::DeviceState;
 use mhealth_server::ApiError;
@@ -139,20 +140,22 @@ impl Intake {
             let status = self.store.status(&run).await?.ok_or(Code::Internal)?;
             return Ok(Answered { status, new: false });
         }
-        let head = self.head(record.device).await?;
+        let (head, _) = self.heads(record.device).await?;
         let count = record.sequence;
         let run = chained(record, digest, head, device.study)?;
         self.store_run(run, &device, study.open, Some((count, digest)))
             .await
     }
 
-    /// The relay's head of a device: with everything that was accepted here, or the chain's if that is ahead.
-    pub async fn head(&self, device: u32) -> Result<Head, ApiError> {
-        let (chain, _) = self.chain_head(device).await?;
-        Ok(match self.store.head(device).await? {
-            Some(own) if own.length > chain.length => own,
-            _ => chain,
-        })
+    /// A device's head as the relay has it, with everything that was accepted here or the chain's if that is ahead, and as
+    /// the chain has it finalised.
+    pub async fn heads(&self, device: u32) -> Result<(Head, ChainHead), ApiError> {
+        let (head, block) = self.chain_head(device).await?;
+        let own = match self.store.head(device).await? {
+            Some(own) if own.length > head.length => own,
+            _ => head,
+        };
+        Ok((own, ChainHead { head, block }))
     }
 
     /// The chain's finalised head of a device.

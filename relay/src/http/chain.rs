@@ -30,12 +30,7 @@ pub(super) async fn device(
     State(app): State<Arc<App>>,
     Path(device): Path<u32>,
 ) -> Result<Json<DeviceOnChain>, ApiError> {
-    let (view, block) = app
-        .ledger
-        .device(device)
-        .await?
-        .ok_or(Code::UnknownDevice)?;
-    Ok(Json(on_chain(&view, block)))
+    found(&app, device).await
 }
 
 /// The device that was enrolled with an Ed25519 key.
@@ -54,6 +49,10 @@ pub(super) async fn key(
         .device_by_key(key.0)
         .await?
         .ok_or(Code::UnknownDevice)?;
+    found(&app, device).await
+}
+
+async fn found(app: &App, device: u32) -> Result<Json<DeviceOnChain>, ApiError> {
     let (view, block) = app
         .ledger
         .device(device)
@@ -73,15 +72,11 @@ pub(super) async fn heads(
     State(app): State<Arc<App>>,
     Path(device): Path<u32>,
 ) -> Result<Json<DeviceHeads>, ApiError> {
-    let (head, block) = app.intake.chain_head(device).await?;
-    let relay = match app.store.head(device).await? {
-        Some(own) if own.length > head.length => own,
-        _ => head,
-    };
+    let (relay, chain) = app.intake.heads(device).await?;
     Ok(Json(DeviceHeads {
         device,
         relay,
-        chain: ChainHead { head, block },
+        chain,
     }))
 }
 
