@@ -3,9 +3,10 @@
 //! One WebSocket to the node, opened again whenever it is lost.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt, Shared};
 use futures::StreamExt;
 use jsonrpsee::core::client::{ClientT, Error as WireError, SubscriptionClientT, SubscriptionKind};
 use jsonrpsee::core::traits::ToRpcParams;
@@ -14,7 +15,6 @@ use jsonrpsee::ws_client::{PingConfig, WsClient, WsClientBuilder};
 use serde_json::value::RawValue;
 use subxt::rpcs::client::{RawRpcFuture, RawRpcSubscription, RpcClientT};
 use subxt::rpcs::{Error as RpcError, UserError};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::error::{without_full_stop, Error};
@@ -64,7 +64,7 @@ impl Generation {
 }
 
 /// The address of the node was reached by nobody.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NoConnection(pub(crate) String);
 
@@ -76,8 +76,11 @@ pub(crate) struct Transport {
     url: String,
     patience: Patience,
     generation: Generation,
-    client: Mutex<Option<Arc<WsClient>>>,
+    latest: Mutex<Option<Connection>>,
 }
+
+/// An attempt to connect, for all who wait for it.
+type Connection = Shared<BoxFuture<'static, Result<Arc<WsClient>, NoConnection>>>;
 
 impl Transport {
     /// Connects, or says why that is not possible.
@@ -91,7 +94,7 @@ impl Transport {
             url: url.to_string(),
             patience,
             generation,
-            client: Mutex::new(None),
+            latest: Mutex::new(None),
         };
         let deadline = Instant::now() + patience.connect;
         match transport.client(deadline).await {
@@ -103,29 +106,13 @@ impl Transport {
         }
     }
 
-    /// The open connection, or a new one; makes at least one attempt, and more until the deadline.
+    /// The open connection, or a new one; waits for at least one attempt, and for more until the deadline.
     async fn client(&self, deadline: Instant) -> Result<Arc<WsClient>, NoConnection> {
-        let mut slot = self.client.lock().await;
-        if let Some(client) = slot.as_ref() {
-            if client.is_connected() {
-                return Ok(client.clone());
-            }
-            tracing::warn!(url = %self.url, "lost the connection to the node; connecting again");
-        }
-        *slot = None;
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.open().await {
-                Ok(client) => {
-                    let client = Arc::new(client);
-                    *slot = Some(client.clone());
-                    self.generation.advance();
-                    tracing::info!(url = %self.url, "connected to the node");
-                    return Ok(client);
-                }
-                Err(error) if Instant::now() + pause > deadline => {
-                    return Err(NoConnection(without_full_stop(root_cause(&error))));
-                }
+            match self.connection().await {
+                Ok(client) => return Ok(client),
+                Err(error) if Instant::now() + pause > deadline => return Err(error),
                 Err(error) => {
                     tracing::debug!(url = %self.url, %error, "the node cannot be reached yet");
                     tokio::time::sleep(pause).await;
@@ -135,22 +122,62 @@ impl Transport {
         }
     }
 
-    async fn open(&self) -> Result<WsClient, WireError> {
-        let ping = PingConfig::new()
-            .ping_interval(Duration::from_secs(10))
-            .inactive_limit(Duration::from_secs(30));
-        WsClientBuilder::new()
-            .max_request_size(MAX_MESSAGE_BYTES)
-            .max_response_size(MAX_MESSAGE_BYTES)
-            .max_buffer_capacity_per_subscription(4096)
-            .request_timeout(self.patience.request)
-            .enable_ws_ping(ping)
-            .build(&self.url)
-            .await
+    /// The latest attempt to connect, or a new one if that failed or its connection was lost.
+    fn connection(&self) -> Connection {
+        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(connection) = latest.as_ref() {
+            match connection.peek() {
+                None => return connection.clone(),
+                Some(Ok(client)) if client.is_connected() => return connection.clone(),
+                Some(Ok(_)) => {
+                    tracing::warn!(url = %self.url, "lost the connection to the node; connecting again");
+                }
+                Some(Err(_)) => {}
+            }
+        }
+        latest.insert(self.attempt()).clone()
+    }
+
+    /// Connects in a task of its own: whoever asked may not be polled for a while, and others wait for the same attempt.
+    fn attempt(&self) -> Connection {
+        let opening = open(self.url.clone(), self.patience.request);
+        let generation = self.generation.clone();
+        let url = self.url.clone();
+        let task = tokio::spawn(async move {
+            let client = Arc::new(opening.await?);
+            generation.advance();
+            tracing::info!(url, "connected to the node");
+            Ok(client)
+        });
+        async {
+            task.await
+                .unwrap_or_else(|error| Err(NoConnection(without_full_stop(error))))
+        }
+        .boxed()
+        .shared()
     }
 
     fn deadline(&self) -> Instant {
         Instant::now() + self.patience.reconnect
+    }
+}
+
+/// One attempt, within a time limit: a node that is starting or stopping may take a connection and say nothing.
+async fn open(url: String, patience: Duration) -> Result<WsClient, NoConnection> {
+    let ping = PingConfig::new()
+        .ping_interval(Duration::from_secs(10))
+        .inactive_limit(Duration::from_secs(30));
+    let opening = WsClientBuilder::new()
+        .max_request_size(MAX_MESSAGE_BYTES)
+        .max_response_size(MAX_MESSAGE_BYTES)
+        .max_buffer_capacity_per_subscription(4096)
+        .request_timeout(patience)
+        .enable_ws_ping(ping)
+        .build(&url);
+    match tokio::time::timeout(patience, opening).await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(error)) => Err(NoConnection(without_full_stop(root_cause(&error)))),
+        Err(_) => Err(NoConnection("it did not answer in time".to_string())),
     }
 }
 
@@ -306,5 +333,32 @@ mod tests {
             let error = connect(url).await;
             assert_eq!(error.code(), "bad_url", "{url}: {error}");
         }
+    }
+
+    /// As a stream does that is polled in turn with other work on the same connection.
+    #[tokio::test]
+    async fn a_request_that_is_not_polled_any_more_holds_nobody_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port");
+        let url = format!("ws://{}", listener.local_addr().expect("it is bound; qed"));
+        let patience = Patience {
+            reconnect: Duration::ZERO,
+            request: Duration::from_millis(200),
+            ..Patience::default()
+        };
+        let transport = Transport {
+            url,
+            patience,
+            generation: Generation::default(),
+            latest: Mutex::new(None),
+        };
+        let mut left_alone = transport.request_raw("system_chain", None);
+        assert!(futures::poll!(&mut left_alone).is_pending());
+        // Nobody ever answers the handshake.
+        let other = transport.request_raw("system_chain", None);
+        let answer = tokio::time::timeout(Duration::from_secs(10), other).await;
+        assert!(answer.expect("it ends by itself").is_err());
+        drop(left_alone);
     }
 }

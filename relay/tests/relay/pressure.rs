@@ -2,10 +2,14 @@
 
 //! More than the relay can keep.
 
+use std::time::{Duration, Instant};
+
 use mhealth_api::RunState;
 use mhealth_tests::node;
 
-use crate::world::{with_envelopes, World, NIGHT};
+use crate::world::{with_envelopes, World, NIGHT, PATIENCE};
+
+const PAUSE: Duration = Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_is_told_with_a_time_to_wait() {
@@ -41,13 +45,15 @@ async fn a_full_queue_is_told_with_a_time_to_wait() {
         .await;
     assert_eq!(again.status, 200);
     world.node.start_again().unwrap();
+    let deadline = Instant::now() + PATIENCE;
     let status = loop {
         let answer = world
             .post("/v1/runs", &world.token(&phone), &refused.0)
             .await;
         match answer.status {
             202 => break answer.json::<mhealth_api::RunStatus>(),
-            _ => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
+            503 if Instant::now() < deadline => tokio::time::sleep(PAUSE).await,
+            _ => panic!("{answer:?}\n{}", world.relay.log()),
         }
     };
     assert_eq!(world.settled(status.run).await.state, RunState::Finalised);

@@ -20,7 +20,7 @@ use crate::issuer::Issuer;
 
 /// What goes into every envelope.
 pub(crate) const NIGHT: &str = "a night";
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) relay: Server,
