@@ -5,6 +5,7 @@
 mod log;
 pub mod node;
 pub mod phone;
+mod port;
 pub mod postgres;
 pub mod process;
 pub mod servers;

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{anyhow, Context, Result};
+use anyhow::{anyhow, ensure, Context, Result};
 use tempfile::TempDir;
 
 use crate::log::Log;
+use crate::port::Port;
 use crate::process;
 
 /// Names the node's binary when it is not where cargo puts it.
@@ -88,7 +89,7 @@ impl Launch {
             binary,
             arguments: self.arguments,
             base,
-            rpc_port: 0,
+            rpc_port: Port::reserve()?,
             log: Log::default(),
             child: None,
             _directory: kept,
@@ -103,7 +104,7 @@ pub struct Node {
     binary: PathBuf,
     arguments: Vec<OsString>,
     base: PathBuf,
-    rpc_port: u16,
+    rpc_port: Port,
     log: Log,
     child: Option<Child>,
     _directory: Option<TempDir>,
@@ -112,12 +113,12 @@ pub struct Node {
 impl Node {
     /// Where it serves JSON-RPC over WebSocket. The same after a restart.
     pub fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}", self.rpc_port)
+        format!("ws://127.0.0.1:{}", self.rpc_port())
     }
 
     /// Port of its JSON-RPC server, for WebSocket and HTTP.
     pub fn rpc_port(&self) -> u16 {
-        self.rpc_port
+        self.rpc_port.number()
     }
 
     /// The directory that holds its database.
@@ -170,7 +171,7 @@ impl Node {
             .args(&self.arguments)
             .arg("--base-path")
             .arg(&self.base)
-            .arg(format!("--rpc-port={}", self.rpc_port))
+            .arg(format!("--rpc-port={}", self.rpc_port()))
             .env_remove("RUST_LOG")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -184,7 +185,10 @@ impl Node {
         self.child = Some(child);
         self.log.read(stderr);
         let line = self.wait_for_log("Running JSON-RPC server: addr=")?;
-        self.rpc_port = port_in(&line).ok_or_else(|| anyhow!("no port in {line:?}"))?;
+        ensure!(
+            port_in(&line) == Some(self.rpc_port()),
+            "the node serves elsewhere: {line:?}"
+        );
         Ok(())
     }
 }

@@ -4,7 +4,6 @@
 //! dropped. The cluster that the package may have made is neither used nor touched.
 
 use std::fs;
-use std::net::TcpListener;
 use std::os::unix::fs::{chown, MetadataExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use anyhow::{anyhow, bail, Context, Result};
 use tempfile::TempDir;
 
 use crate::log::Log;
+use crate::port::Port;
 use crate::process;
 
 /// Names the folder of PostgreSQL's programs when it is not where Debian puts it.
@@ -34,7 +34,7 @@ pub struct Postgres {
     owner: Option<Owner>,
     data: PathBuf,
     password: String,
-    port: u16,
+    port: Port,
     databases: AtomicU32,
     log: Log,
     log_file: Option<PathBuf>,
@@ -64,7 +64,7 @@ impl Postgres {
             owner,
             data: directory.path().join("data"),
             password,
-            port: free_port()?,
+            port: Port::reserve()?,
             databases: AtomicU32::new(0),
             log: Log::default(),
             log_file: None,
@@ -80,7 +80,8 @@ impl Postgres {
     pub fn url(&self, database: &str) -> String {
         format!(
             "postgres://{USER}:{}@127.0.0.1:{}/{database}",
-            self.password, self.port
+            self.password,
+            self.port()
         )
     }
 
@@ -99,7 +100,7 @@ impl Postgres {
             .env("PGPASSWORD", &self.password)
             .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
             .args(["--host=127.0.0.1", "--username", USER])
-            .arg(format!("--port={}", self.port))
+            .arg(format!("--port={}", self.port()))
             .arg(format!("--dbname={database}"))
             .arg(format!("--command={statement}"))
             .stdin(Stdio::null())
@@ -118,7 +119,7 @@ impl Postgres {
 
     /// Port on 127.0.0.1. The same after a restart.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// The last lines that it logged.
@@ -198,7 +199,7 @@ impl Postgres {
                 return Err(error);
             }
             if taken && self.databases.load(Ordering::Relaxed) == 0 {
-                self.port = free_port()?;
+                self.port = Port::reserve()?;
             }
         }
     }
@@ -209,7 +210,7 @@ impl Postgres {
             .command("postgres")
             .arg("-D")
             .arg(&self.data)
-            .arg(format!("-p{}", self.port))
+            .arg(format!("-p{}", self.port()))
             .args(["-clisten_addresses=127.0.0.1", "-cunix_socket_directories="])
             .args(["-cmax_connections=300", "-cmax_wal_size=128MB"])
             .stdin(Stdio::null())
@@ -298,11 +299,6 @@ fn programs() -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).find(|programs| programs.join("initdb").is_file());
     found.ok_or_else(|| anyhow!("PostgreSQL is not installed: run scripts/setup"))
-}
-
-/// PostgreSQL takes no port 0, so one is found for it. Somebody else may take it first; see [`Postgres::spawn`].
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 fn random_password() -> Result<String> {

@@ -10,9 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail, Context, Result};
+use anyhow::{anyhow, bail, ensure, Context, Result};
 
 use crate::log::Log;
+use crate::port::Port;
 use crate::process;
 
 /// Until then a server must listen, be ready, and stop when asked to.
@@ -118,7 +119,7 @@ impl Launch {
     pub fn start(self) -> Result<Server> {
         let mut server = Server {
             launch: self,
-            port: 0,
+            port: Port::reserve()?,
             scheme: "http".into(),
             output: Log::default(),
             log: Log::default(),
@@ -155,7 +156,7 @@ impl Launch {
 /// A running server. Dropping it kills it.
 pub struct Server {
     launch: Launch,
-    port: u16,
+    port: Port,
     scheme: String,
     output: Log,
     log: Log,
@@ -165,12 +166,12 @@ pub struct Server {
 impl Server {
     /// Its base address, without a slash at the end. The same after [`Server::start_again`].
     pub fn url(&self) -> String {
-        format!("{}://127.0.0.1:{}", self.scheme, self.port)
+        format!("{}://127.0.0.1:{}", self.scheme, self.port())
     }
 
     /// Port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// Number of its process; none while it is down.
@@ -199,7 +200,7 @@ impl Server {
     pub fn wait_until_ready(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let answer = http_get(self.port, "/readyz");
+            let answer = http_get(self.port(), "/readyz");
             if matches!(answer, Ok((200, _))) {
                 return Ok(());
             }
@@ -256,7 +257,7 @@ impl Server {
     /// The same at another free port.
     pub fn start_elsewhere(&mut self) -> Result<()> {
         self.kill()?;
-        self.port = 0;
+        self.port = Port::reserve()?;
         self.spawn()
     }
 
@@ -267,7 +268,7 @@ impl Server {
         let mut child = self
             .launch
             .command()?
-            .arg(format!("--listen=127.0.0.1:{}", self.port))
+            .arg(format!("--listen=127.0.0.1:{}", self.port()))
             .args(&self.launch.arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -283,8 +284,8 @@ impl Server {
         let line = self.output.wait_for(name, "listening on ", PATIENCE);
         let line = line.with_context(|| format!("its log:\n{}", self.log()))?;
         let (scheme, port) = address_in(&line).ok_or_else(|| anyhow!("no address in {line:?}"))?;
+        ensure!(port == self.port(), "{name} listens elsewhere: {line:?}");
         self.scheme = scheme.to_owned();
-        self.port = port;
         Ok(())
     }
 }
