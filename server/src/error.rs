@@ -7,6 +7,8 @@ use std::time::Duration;
 use axum::http::{header, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mhealth_api::{Code, Problem, PROBLEM_MEDIA_TYPE};
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// Seconds that a client is told to wait when nothing better is known.
 const RETRY_AFTER: u64 = 2;
@@ -110,7 +112,11 @@ fn is_passing(error: &sqlx::Error) -> bool {
         | sqlx::Error::WorkerCrashed => true,
         sqlx::Error::Database(error) => {
             // SQLite: busy, locked, I/O error, full (each also as extended code in the low byte). PostgreSQL: connection
-            // errors, serialisation and deadlock, out of resources (full disk), operator intervention (restart), I/O.
+            // errors, serialisation and deadlock, out of resources (full disk), operator intervention (restart), I/O; and
+            // whatever ends a session, such as a full disk while it begins, which comes as an internal error.
+            if is_end_of_session(error.as_ref()) {
+                return true;
+            }
             let code = error.code().unwrap_or_default();
             match code.parse::<u32>() {
                 Ok(number) if code.len() < 5 => matches!(number & 0xff, 5 | 6 | 10 | 13),
@@ -121,6 +127,11 @@ fn is_passing(error: &sqlx::Error) -> bool {
         }
         _ => false,
     }
+}
+
+fn is_end_of_session(error: &dyn DatabaseError) -> bool {
+    let error = error.try_downcast_ref::<PgDatabaseError>();
+    error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 impl IntoResponse for ApiError {

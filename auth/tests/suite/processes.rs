@@ -345,10 +345,21 @@ async fn a_lost_database_is_told_and_nothing_is_lost_with_it() {
     };
     postgres.stop().unwrap();
     postgres.start_again().unwrap();
-    loop {
+    let again = async || loop {
         match enrol(&setting, &auth.url(), &request).await {
-            Ok(again) => break assert_eq!(again, enrolled),
+            Ok(again) => break again,
             Err(code) => assert_eq!(code, Code::StorageUnavailable),
         }
-    }
+    };
+    assert_eq!(again().await, enrolled);
+    // It runs and takes no sessions.
+    let sql = |statement: &str| postgres.query("postgres", statement).unwrap();
+    sql("ALTER DATABASE test_0 ALLOW_CONNECTIONS false");
+    sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'test_0'");
+    assert_eq!(
+        enrol(&setting, &auth.url(), &request).await,
+        Err(Code::StorageUnavailable)
+    );
+    sql("ALTER DATABASE test_0 ALLOW_CONNECTIONS true");
+    assert_eq!(again().await, enrolled);
 }
