@@ -24,20 +24,37 @@ fn a_chart_over_time_has_few_bars_however_long_the_study() {
     }
 }
 
-#[test]
-fn what_strangers_wrote_stays_text() {
-    let heading = Heading {
-        auditor: "<script>alert(1)</script>".into(),
+fn heading() -> Heading {
+    Heading {
+        auditor: "a monitor".into(),
         program: "p".into(),
         run_at: 0,
         chain: Hash([0; 32]),
         study: 0,
-        title: "\"><img src=x>".into(),
+        title: "a study".into(),
         policy: "device_signed".into(),
         auditor_key: Key([0; 32]),
         block: 1,
         block_hash: Hash([0; 32]),
         block_time: None,
+    }
+}
+
+#[test]
+fn a_study_without_devices_is_not_covered_in_the_report_for_programs_too() {
+    let mut text = Vec::new();
+    let report = JsonReport::begin(&mut text, &heading(), &[]).expect("memory takes it");
+    report.end(&Summary::default()).expect("memory takes it");
+    let report: serde_json::Value = serde_json::from_slice(&text).expect("it is JSON");
+    assert_eq!(report["summary"]["outcome"], "not_covered");
+}
+
+#[test]
+fn what_strangers_wrote_stays_text() {
+    let heading = Heading {
+        auditor: "<script>alert(1)</script>".into(),
+        title: "\"><img src=x>".into(),
+        ..heading()
     };
     let page = page(&heading, &[], &Digest::default());
     assert!(
