@@ -28,6 +28,8 @@ pub enum Program {
     Relay,
     /// The patient's device.
     Device,
+    /// The auditor's program.
+    Auditor,
 }
 
 impl Program {
@@ -37,6 +39,7 @@ impl Program {
             Program::Auth => "mhealth-auth",
             Program::Relay => "mhealth-relay",
             Program::Device => "mhealth-device",
+            Program::Auditor => "mhealth-auditor",
         }
     }
 
@@ -46,6 +49,7 @@ impl Program {
             Program::Auth => "MHEALTH_AUTH_BIN",
             Program::Relay => "MHEALTH_RELAY_BIN",
             Program::Device => "MHEALTH_DEVICE_BIN",
+            Program::Auditor => "MHEALTH_AUDITOR_BIN",
         }
     }
 

@@ -9,18 +9,21 @@ use anyhow::{Context, Result};
 use clap::ValueEnum;
 use mhealth_chain_client::{calls, Account, ChainClient};
 
+use crate::audit;
+use crate::handset::Door;
 use crate::node::{self, Node};
 use crate::servers::{self, AuthOptions, Program, RelayOptions, Server};
 
 /// Study 0 of a development chain: `DeviceSigned`.
-const SIGNED_STUDY: u32 = 0;
+pub const SIGNED_STUDY: u32 = 0;
 /// Study 1 of a development chain: `HashchainOnly`.
-const PAPER_STUDY: u32 = 1;
+pub const PAPER_STUDY: u32 = 1;
 /// Accounts of relays. The development chain knows them as relays of both studies.
-const RELAYS: [&str; 2] = ["//Dave", "//Eve"];
+pub const RELAYS: [&str; 2] = ["//Dave", "//Eve"];
 /// Accounts of authentication servers. The sponsor has to appoint the second.
-const OFFICES: [&str; 2] = ["//Charlie", "//Ferdie"];
-const SPONSOR: &str = "//Bob";
+pub const OFFICES: [&str; 2] = ["//Charlie", "//Ferdie"];
+/// Account of the development chain's sponsor, who appoints servers.
+pub const SPONSOR: &str = "//Bob";
 
 /// How phones, servers and chain are put together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -78,11 +81,33 @@ impl Topology {
     }
 }
 
+/// A topology, and on what it runs.
+pub struct Plan {
+    /// How phones, servers and chain are put together.
+    pub topology: Topology,
+    /// The development chain's study.
+    pub study: u32,
+    /// The node, without its folder.
+    pub chain: node::Launch,
+}
+
+impl Plan {
+    /// A topology on the study that it is tried on, with consensus and a block every two seconds.
+    pub fn of(topology: Topology) -> Self {
+        Plan {
+            topology,
+            study: topology.study(),
+            chain: node::Launch::consensus(),
+        }
+    }
+}
+
 /// A topology that runs: a development chain and its servers, with databases in one folder. Dropping it ends them all.
 pub struct Site {
     topology: Topology,
+    study: u32,
     // Servers before the node: they are dropped in this order.
-    relays: Vec<Server>,
+    relays: Vec<Relay>,
     offices: Vec<Office>,
     node: Node,
 }
@@ -92,6 +117,15 @@ struct Office {
     server: Server,
     admin: String,
 }
+
+/// A relay and an auditor's credential at it.
+struct Relay {
+    server: Server,
+    credential: String,
+}
+
+/// Names of the relays in audits.
+const NAMES: [&str; 2] = ["dave", "eve"];
 
 /// Devices that all go the same way.
 pub struct Cohort {
@@ -123,39 +157,51 @@ impl Cohort {
 impl Site {
     /// Starts a development chain and the servers of a topology.
     pub async fn start(topology: Topology, folder: &Path) -> Result<Self> {
-        let node = node::Launch::consensus()
+        Site::of(Plan::of(topology), folder).await
+    }
+
+    /// The same on another study or another chain.
+    pub async fn of(plan: Plan, folder: &Path) -> Result<Self> {
+        let Plan {
+            topology,
+            study,
+            chain,
+        } = plan;
+        let node = chain
             .base_path(folder.join("chain"))
             .arg("--state-pruning=archive")
             .start()?;
         let chain = node.url();
         if topology.offices() > 1 {
-            appoint_second_office(&chain, topology.study()).await?;
+            appoint_second_office(&chain, study).await?;
         }
         let mut offices = Vec::new();
         for (number, account) in OFFICES.into_iter().take(topology.offices()).enumerate() {
-            offices.push(start_office(topology, number, account, &chain, folder)?);
+            offices.push(start_office(study, number, account, &chain, folder)?);
         }
         let mut relays = Vec::new();
         for (number, account) in RELAYS.into_iter().take(topology.relays()).enumerate() {
             // With one office a relay, each trusts its own; otherwise all trust the only one.
             let office = &offices[number.min(offices.len() - 1)];
             let options = RelayOptions {
-                study: topology.study(),
+                study,
                 chain: chain.clone(),
                 account,
-                database: servers::sqlite_in(folder, &format!("relay-{number}.db")),
+                database: servers::sqlite_in(folder, &relay_database(number)),
                 issuer: office.server.url(),
             };
             let mut launch = servers::relay(&options);
             if !topology.phones_chain() {
                 launch = launch.arg("--chain-for-devices");
             }
-            let relay = launch.start()?;
-            relay.wait_until_ready()?;
-            relays.push(relay);
+            let credential = last_word(&launch.run(&["auditor", "add", "monitor"])?);
+            let server = launch.start()?;
+            server.wait_until_ready()?;
+            relays.push(Relay { server, credential });
         }
         Ok(Self {
             topology,
+            study,
             relays,
             offices,
             node,
@@ -169,7 +215,29 @@ impl Site {
 
     /// Base addresses of the relays.
     pub fn relay_urls(&self) -> Vec<String> {
-        self.relays.iter().map(Server::url).collect()
+        self.relays.iter().map(|relay| relay.server.url()).collect()
+    }
+
+    /// How phones reach the authentication servers.
+    pub fn doors(&self) -> Vec<Door> {
+        let door = |office: &Office| Door {
+            url: office.server.url(),
+            admin: last_word(&office.admin),
+        };
+        self.offices.iter().map(door).collect()
+    }
+
+    /// Whoever audits the study reads these.
+    pub fn audit(&self) -> audit::Options {
+        let relays = self.relays.iter().zip(NAMES);
+        audit::Options {
+            node: self.node.url(),
+            study: self.study,
+            relays: relays
+                .map(|(relay, name)| (name.into(), relay.server.url(), relay.credential.clone()))
+                .collect(),
+            ..audit::Options::default()
+        }
     }
 
     /// The ways that devices can go: one, or where each relay serves devices of its own, one for each relay.
@@ -187,7 +255,7 @@ impl Site {
             for relay in relays {
                 arguments.extend(["--relay".to_owned(), relay.clone()]);
             }
-            arguments.push(format!("--study={}", self.topology.study()));
+            arguments.push(format!("--study={}", self.study));
             match self.topology.phones_chain() {
                 true => arguments.push(format!("--copies={}", relays.len())),
                 false => arguments.push("--bare-records".into()),
@@ -210,18 +278,34 @@ impl Site {
     }
 }
 
+/// Name of a relay's database in the site's folder.
+pub fn relay_database(number: usize) -> String {
+    format!("relay-{number}.db")
+}
+
+/// Name of an authentication server's database in the site's folder.
+pub fn office_database(number: usize) -> String {
+    format!("auth-{number}.db")
+}
+
+/// Programs print a new credential at the end.
+fn last_word(text: &str) -> String {
+    let last = text.split_whitespace().last();
+    last.unwrap_or_default().to_owned()
+}
+
 fn start_office(
-    topology: Topology,
+    study: u32,
     number: usize,
     account: &'static str,
     chain: &str,
     folder: &Path,
 ) -> Result<Office> {
     let launch = servers::auth(&AuthOptions {
-        study: topology.study(),
+        study,
         chain: chain.to_owned(),
         account,
-        database: servers::sqlite_in(folder, &format!("auth-{number}.db")),
+        database: servers::sqlite_in(folder, &office_database(number)),
         issuer: None,
         relays: Vec::new(),
     });

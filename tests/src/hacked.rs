@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A relay in the hands of an attacker: it has a relay's account, brings to the chain what it wants, and shows an auditor
+//! the store that it wants.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+
+use anyhow::{Context, Result};
+use mhealth_api::{ExportedRun, Hash, Key, RunState, RunStatus, RunUpload};
+use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, RefusalReason, Submitter};
+
+use crate::handset;
+
+/// The relay.
+pub struct HackedRelay {
+    /// Its account.
+    pub account: Key,
+    study: u32,
+    submitter: Submitter,
+    store: Mutex<Vec<ExportedRun>>,
+}
+
+/// What became of a run on the chain.
+#[derive(Clone, Copy, Debug)]
+pub struct Brought {
+    /// The block.
+    pub block: u64,
+    /// The extrinsic in it.
+    pub extrinsic: u32,
+    /// Why the chain refused it.
+    pub refused: Option<RefusalReason>,
+}
+
+impl HackedRelay {
+    /// Takes a relay's place: the sponsor of the study has appointed the account.
+    pub async fn appoint(
+        chain: &ChainClient,
+        study: u32,
+        sponsor: &str,
+        account: &str,
+    ) -> Result<Self> {
+        let account = Account::from_secret_uri(account)?;
+        let sponsor = chain.submitter(Account::from_secret_uri(sponsor)?);
+        let appointment = calls::add_relay(study, account.id());
+        let appointed = sponsor.submit_and_wait(appointment).await?.succeeded();
+        appointed.context("the sponsor could not appoint the relay")?;
+        Ok(HackedRelay {
+            account: Key(account.public_key()),
+            study,
+            submitter: chain.submitter(account),
+            store: Mutex::default(),
+        })
+    }
+
+    /// Brings a run to the chain.
+    pub async fn bring(&self, run: &RunUpload) -> Result<Brought> {
+        let call = calls::submit_batch(vec![handset::for_chain(run)]);
+        let outcome = self.submitter.submit_and_wait(call).await?;
+        let refused = outcome.events.iter().find_map(|event| match event {
+            ChainEvent::RunRefused { reason, .. } => Some(*reason),
+            _ => None,
+        });
+        Ok(Brought {
+            block: outcome.block_number,
+            extrinsic: outcome.extrinsic_index,
+            refused,
+        })
+    }
+
+    /// Keeps a run in its store, as one that it brought.
+    pub fn keep(&self, run: &RunUpload, brought: Brought) {
+        let state = match brought.refused {
+            None => RunState::Finalised,
+            Some(_) => RunState::Refused,
+        };
+        self.add(run, state, handset::now(), Some(brought));
+    }
+
+    /// Keeps a run in its store that it has not brought, and that it got at this time, in seconds since 1970.
+    pub fn keep_back(&self, run: &RunUpload, received_at: u64) {
+        self.add(run, RunState::Pending, received_at, None);
+    }
+
+    /// Brings and keeps a run, as an honest relay does.
+    pub async fn relay(&self, run: &RunUpload) -> Result<Brought> {
+        let brought = self.bring(run).await?;
+        self.keep(run, brought);
+        Ok(brought)
+    }
+
+    /// Writes what it shows to auditors.
+    pub fn export(&self, file: &Path) -> Result<()> {
+        let mut text = Vec::new();
+        for run in self.store().iter() {
+            serde_json::to_writer(&mut text, run)?;
+            text.write_all(b"\n")?;
+        }
+        std::fs::write(file, text)?;
+        Ok(())
+    }
+
+    fn add(&self, run: &RunUpload, state: RunState, received_at: u64, brought: Option<Brought>) {
+        let links = handset::links(run);
+        let mut store = self.store();
+        let cursor = store.len() as u64 + 1;
+        store.push(ExportedRun {
+            cursor,
+            status: RunStatus {
+                run: handset::name(run),
+                device: run.device,
+                sequence: run.sequence,
+                entries: run.entries.len() as u32,
+                head: links.last().map_or(run.previous, |(_, link)| *link),
+                state,
+                // Shown where there is something to show; the auditor is told the account by name.
+                block: None,
+                extrinsic_index: None,
+                reason: brought
+                    .and_then(|brought| brought.refused)
+                    .map(|reason| format!("{reason:?}")),
+            },
+            study: self.study,
+            previous: run.previous,
+            entries: run.entries.clone(),
+            signature: run.signature,
+            received_at,
+        });
+    }
+
+    fn store(&self) -> MutexGuard<'_, Vec<ExportedRun>> {
+        self.store
+            .lock()
+            .expect("no holder of this lock panics; qed")
+    }
+}
+
+/// Changes the data of an entry of a run, so that they fit their own digest.
+pub fn alter(run: &mut RunUpload, entry: usize, data: Vec<u8>) {
+    let digest = hashchain::data_digest::<hashchain::Native>(&data);
+    run.entries[entry].digest = Hash(digest.0);
+    run.entries[entry].envelope.0 = data;
+}

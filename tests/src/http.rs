@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Plain HTTP to servers on this machine, a connection for each request.
+
+use anyhow::{bail, Context, Result};
+use serde::de::DeserializeOwned;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A server's answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its body; null if it is no JSON.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body as a message, if the server did what it was asked to.
+    pub fn message<T: DeserializeOwned>(self) -> Result<T> {
+        if !(200..300).contains(&self.status) {
+            bail!("the server answers {}: {}", self.status, self.body);
+        }
+        serde_json::from_value(self.body).context("the answer has another form")
+    }
+
+    /// The code of the problem that the server tells.
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or("none")
+    }
+}
+
+/// Asks for what stands at this address.
+pub async fn get(url: &str) -> Result<Answer> {
+    exchange("GET", url, None, String::new()).await
+}
+
+/// Sends a message, with the credential that the server asks for.
+pub async fn post(url: &str, bearer: Option<&str>, message: &impl Serialize) -> Result<Answer> {
+    exchange("POST", url, bearer, serde_json::to_string(message)?).await
+}
+
+async fn exchange(method: &str, url: &str, bearer: Option<&str>, body: String) -> Result<Answer> {
+    let rest = url.strip_prefix("http://").context("not plain HTTP")?;
+    let (host, path) = rest.split_once('/').context("an address without a path")?;
+    let bearer = bearer.map_or_else(String::new, |bearer| {
+        format!("Authorization: Bearer {bearer}\r\n")
+    });
+    let request = format!(
+        "{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         {bearer}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let mut stream = TcpStream::connect(host).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    let answer = String::from_utf8(answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    Ok(Answer {
+        status: status.context("no status")?,
+        body: serde_json::from_str(body).unwrap_or(Value::Null),
+    })
+}
