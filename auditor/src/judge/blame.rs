@@ -27,8 +27,14 @@ pub(super) fn store_party(case: &Case, store: &RelayStore) -> Party {
 
 /// The run that brought an entry to the chain: the first that was not refused, or else the first.
 pub(super) fn bringer<'a>(case: &'a Case, sighting: &Sighting) -> Option<&'a BroughtRun> {
-    let mut runs = sighting.brought.iter().map(|index| &case.brought[*index]);
-    let accepted = runs.clone().find(|run| run.refused.is_none());
+    bringer_place(case, sighting).map(|index| &case.brought[index])
+}
+
+fn bringer_place(case: &Case, sighting: &Sighting) -> Option<usize> {
+    let mut runs = sighting.brought.iter().copied();
+    let accepted = runs
+        .clone()
+        .find(|run| case.brought[*run].refused.is_none());
     accepted.or_else(|| runs.next())
 }
 
@@ -105,11 +111,27 @@ fn proof_against(
     }
     let own = |store: &RelayStore| store.account == Some(run.submitter);
     let position = case.stores.iter().position(own)?;
-    let in_own_store = |other: &Sighting| other.held.iter().any(|place| place.store == position);
-    if genuine.iter().any(|other| in_own_store(other)) {
+    // Stores are in the order in which runs came in.
+    let in_own_store = |other: &Sighting| {
+        let places = other.held.iter().filter(|place| place.store == position);
+        places.map(|place| place.run).min()
+    };
+    let (held, complete) = (in_own_store(sighting), case.stores[position].complete);
+    let brought = bringer_place(case, sighting);
+    // The phone may write on through the relay that a thief wrote to, and the thief through the relay that has the phone's
+    // entry. Only who had the genuine entry first, and brought the forged one before anybody brought the genuine, chose.
+    let chosen = |other: &Sighting| {
+        let before = match (in_own_store(other), held) {
+            (Some(genuine), Some(forged)) => genuine < forged,
+            (Some(_), None) => complete,
+            (None, _) => false,
+        };
+        before && !other.brought.iter().any(|place| Some(*place) < brought)
+    };
+    if genuine.iter().any(|other| chosen(other)) {
         return Some(Ground::GenuineHeldByBringer);
     }
-    if case.stores[position].complete && !in_own_store(sighting) {
+    if complete && held.is_none() {
         return Some(Ground::BroughtButNotHeld);
     }
     None

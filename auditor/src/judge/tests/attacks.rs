@@ -129,6 +129,50 @@ fn figure_4_a_relay_that_keeps_the_genuine_entry_or_none_convicts_itself() {
 }
 
 #[test]
+fn figure_5_a_relay_through_which_both_thief_and_phone_wrote_is_not_convicted_by_the_phones_entry()
+{
+    for thief_first in [true, false] {
+        let mut world = World::new(false);
+        let head = honest(&mut world, 0, 2).end();
+        let stolen = foreign(3, head, "not the phone's");
+        let genuine = world.phone.record(1, "a bad night");
+        let order = match thief_first {
+            true => [&stolen, &genuine],
+            false => [&genuine, &stolen],
+        };
+        for parcel in order {
+            world.relay(0, parcel);
+        }
+        let judgement = world.audit();
+        let forged = judgement
+            .entries
+            .iter()
+            .find(|entry| entry.link.0 == stolen.end().0)
+            .unwrap();
+        let expected = [relay(DAVE), Party::AuthenticationKeyHolder];
+        assert_eq!(forged.parties, expected, "{forged:?}");
+        assert_eq!(forged.registered, thief_first);
+    }
+}
+
+#[test]
+fn figure_4_a_relay_that_had_the_genuine_entry_first_and_brought_a_forged_one_convicts_itself() {
+    let mut world = World::new(false);
+    let head = honest(&mut world, 0, 2).end();
+    let forged = foreign(3, head, "not the phone's");
+    let genuine = world.phone.record(1, "a bad night");
+    world.store(0, &genuine, RunState::Pending);
+    world.relay(0, &forged);
+    world.relay(1, &genuine);
+    let judgement = world.audit();
+    assert_eq!(registered(&judgement)[2].parties, [relay(DAVE)]);
+    assert_eq!(
+        registered(&judgement)[2].grounds[0],
+        Ground::GenuineHeldByBringer
+    );
+}
+
+#[test]
 fn figure_4_is_refused_where_devices_sign_and_the_attempt_is_pinned_on_the_relay() {
     let mut world = World::new(true);
     let genuine = world.phone.record(2, "a bad night");

@@ -14,6 +14,8 @@ use crate::truth::{Culprit, Effect, Planted};
 pub(crate) async fn attempt(stage: &Stage, attack: Attack, mut random: StdRng) -> Result<Planted> {
     let mut victim = stage.victim(&mut random).await?;
     let device = victim.phone.device;
+    // The phone may be left with the relay that the thief wrote to.
+    let [thiefs, phones] = [(); 2].map(|()| &stage.relays[random.random_range(0..2)]);
     let public = victim.phone.public_key();
     let (mut thief, token, culprit) = match attack {
         Attack::AuthenticationKey => (
@@ -36,17 +38,27 @@ pub(crate) async fn attempt(stage: &Stage, attack: Attack, mut random: StdRng) -
     if attack != Attack::SigningKey && random.random() {
         forged.signature = None;
     }
-    let answer = handset::upload(&stage.relays[0], &token, &forged).await?;
+    let phone_first = random.random_ratio(1, 3);
+    if phone_first {
+        let genuine = victim.phone.record(1);
+        victim.send(phones, &genuine).await?;
+        victim.honest_to = victim.phone.head().length;
+        // Whoever reads the chain can copy a tag, which must not make it the relay's.
+        if random.random() {
+            forged.entries[0].tag = genuine.entries[0].tag;
+        }
+    }
+    let answer = handset::upload(thiefs, &token, &forged).await?;
     let taken = (200..300).contains(&answer.status);
     if taken {
-        handset::settled(&stage.relays[0], handset::name(&forged)).await?;
+        handset::settled(thiefs, handset::name(&forged)).await?;
     }
     let effect = Effect::Illegal(links(&forged));
     let planted = stage.planted(attack, &victim, effect, culprit).await?;
     // The phone itself writes on, sooner or later.
-    if !taken || random.random() {
+    if !phone_first && (!taken || random.random()) {
         let genuine = victim.phone.record(1);
-        victim.send(&stage.relays[1], &genuine).await?;
+        victim.send(phones, &genuine).await?;
     }
     Ok(planted)
 }

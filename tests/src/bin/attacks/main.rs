@@ -75,6 +75,13 @@ async fn run(options: &Options) -> Result<bool> {
     for column in Column::ALL {
         println!("Attacking {} …", column.title());
         let this = play::play(column, options.seed, options.attempts, &output).await?;
+        println!(
+            "  {} attempts, {} honest entries, {} audits in {:.0} s",
+            this.tried.len(),
+            this.honest,
+            this.audits,
+            this.took.as_secs_f64()
+        );
         complain(&this);
         played.push(this);
     }

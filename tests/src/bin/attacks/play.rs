@@ -23,7 +23,7 @@ use crate::stage::Stage;
 use crate::truth::Planted;
 
 /// Attempts at a time.
-const AT_ONCE: usize = 24;
+const AT_ONCE: usize = 64;
 /// Nights of an honest phone.
 const NIGHTS: u32 = 6;
 /// Between two audits.

@@ -71,7 +71,14 @@ async fn altered(
     if random.random() {
         forged.signature = None;
     }
-    let brought = stage.hacked.relay(&forged).await?;
+    // It shows what it brought, what it got, both, or nothing.
+    let brought = stage.hacked.bring(&forged).await?;
+    if random.random() {
+        stage.hacked.keep_back(&genuine, handset::now());
+    }
+    if random.random() {
+        stage.hacked.keep(&forged, brought);
+    }
     let own = links(&genuine);
     let illegal = links(&forged)
         .into_iter()
@@ -86,8 +93,8 @@ async fn altered(
         let sent = victim.send(&stage.relays[1], &genuine).await?;
         let registered = sent.is_some_and(|status| status.state == RunState::Finalised);
         ensure!(
-            registered == brought.refused.is_some(),
-            "the phone's own run came out otherwise than the forgery's refusal says"
+            registered || brought.refused.is_none(),
+            "an attempt that was refused kept the phone from writing on"
         );
     }
     Ok(planted)

@@ -25,7 +25,7 @@ pub(crate) async fn attempt(stage: &Stage, attack: Attack, mut random: StdRng) -
         token,
         honest_to: 0,
     };
-    let [first, second] = [&stage.relays[0], &stage.relays[1]];
+    let [first, second] = [(); 2].map(|()| &stage.relays[random.random_range(0..2)]);
     let effect = Effect::Illegal(links(&stolen));
     match attack {
         Attack::PhoneFirst => {
