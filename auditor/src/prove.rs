@@ -2,19 +2,19 @@
 
 //! Makes evidence: asks a node for every proof that [`crate::evidence`] needs, and checks the result before it is handed out.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use codec::{Decode, DecodeAll};
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{LinkHash, OpeningKey};
-use mhealth_chain_client::{ChainClient, DeviceView, H256};
+use mhealth_chain_client::{ChainClient, ChainView, DeviceView, EntryView, Run, H256};
 use serde::Deserialize;
 use serde_json::{json, Value};
 
 use crate::case::links;
 use crate::evidence::{
-    conflicts_key, device_key, head_page_key, next_authorities, verify, Evidence, EvidenceEntry,
-    Handover, Header, AUTHORITIES_KEY,
+    conflicts_key, device_key, head_page_key, next_authorities, next_device_key, verify,
+    DeviceEvidence, Evidence, EvidenceEntry, Handover, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
 };
 use crate::Trouble;
 
@@ -22,6 +22,8 @@ use crate::Trouble;
 const AT_ONCE: usize = 16;
 /// Entries a request.
 const PAGE: u32 = 1_024;
+/// Storage keys a request.
+const KEYS: usize = 512;
 
 /// What goes into the file beside the proofs.
 #[derive(Debug, Default)]
@@ -55,32 +57,68 @@ struct FinalityProof {
     descendants: Vec<Header>,
 }
 
-/// Makes the evidence of one device, in the latest block whose finality is proved.
+/// What evidence is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// One device.
+    Device(u32),
+    /// All devices of a study.
+    Study(u32),
+}
+
+/// Makes evidence of a device or a study, in the latest block whose finality is proved.
 pub async fn prove(
     client: &ChainClient,
-    device: u32,
+    subject: Subject,
     contents: &Contents,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Evidence, Trouble> {
-    let answer: HeadProof = client
-        .request("hashchain_proveHead", &[json!(device)])
-        .await?;
+    let any = match subject {
+        Subject::Device(device) => device,
+        Subject::Study(study) => {
+            let known = devices_of(&client.at_finalised().await?, study).await?;
+            let first = known
+                .first()
+                .ok_or_else(|| unfit("the study has no devices"))?;
+            first.device
+        }
+    };
+    let answer: HeadProof = client.request("hashchain_proveHead", &[json!(any)]).await?;
     let block: Header = decoded(&answer.header, "a header")?;
     let finality: FinalityProof = decoded(&answer.finality_proof, "a finality proof")?;
     let hash = H256(hash_of(&answer.block_hash)?);
     let view = client.at(hash).await?;
-    let record = view
-        .device(device)
-        .await?
-        .ok_or_else(|| unfit("the node proves a device that it does not know"))?;
-    let mut keys = vec![
-        device_key(device),
-        head_page_key(device),
-        conflicts_key(device),
-    ];
-    keys.extend(record.predecessor.map(device_key));
+    let records = match subject {
+        Subject::Device(device) => view.device(device).await?.into_iter().collect(),
+        Subject::Study(study) => devices_of(&view, study).await?,
+    };
+    if records.is_empty() {
+        return Err(unfit("the node proves a device that it does not know"));
+    }
+    let mut keys = Vec::new();
+    for record in &records {
+        let device = record.device;
+        keys.extend([
+            device_key(device),
+            head_page_key(device),
+            conflicts_key(device),
+        ]);
+        keys.extend(record.predecessor.map(device_key));
+    }
+    let study = match subject {
+        Subject::Device(_) => None,
+        Subject::Study(study) => {
+            let next = device_count(&view).await?;
+            let pages = (0..next).step_by(HEADS_PER_PAGE as usize);
+            keys.extend(pages.map(head_page_key));
+            keys.push(next_device_key());
+            Some(study)
+        }
+    };
+    keys.sort();
+    keys.dedup();
     let genesis = client.genesis_hash();
-    let (entries, signature) = entries(client, &record, hash, block.number, progress).await?;
+    let devices = devices(client, records, hash, block.number, contents, progress).await?;
     let evidence = Evidence {
         genesis: header(client, genesis).await?,
         authorities_proof: read_proof(client, &[AUTHORITIES_KEY.to_vec()], genesis).await?,
@@ -89,11 +127,8 @@ pub async fn prove(
         block,
         descendants: finality.descendants,
         justification: finality.justification,
-        device,
-        signature,
-        envelopes: envelopes(&entries, contents)?,
-        entries,
-        secret: secret(&record, contents)?,
+        study,
+        devices,
     };
     let last = evidence.descendants.last().unwrap_or(&evidence.block);
     if last.hash().0 != finality.block {
@@ -103,6 +138,32 @@ pub async fn prove(
         Ok(_) => Ok(evidence),
         Err(refusal) => Err(unfit(&refusal.to_string())),
     }
+}
+
+/// How many devices there are: numbers are given out without gaps.
+async fn device_count(view: &ChainView) -> Result<u32, Trouble> {
+    let (mut known, mut beyond) = (0, 1);
+    while view.device(beyond - 1).await?.is_some() {
+        (known, beyond) = (beyond, beyond.saturating_mul(2));
+    }
+    // Device `known - 1` is there, device `beyond - 1` is not.
+    while beyond - known > 1 {
+        let middle = known + (beyond - known) / 2;
+        match view.device(middle - 1).await? {
+            Some(_) => known = middle,
+            None => beyond = middle,
+        }
+    }
+    Ok(known)
+}
+
+async fn devices_of(view: &ChainView, study: u32) -> Result<Vec<DeviceView>, Trouble> {
+    let all = futures::stream::iter(0..device_count(view).await?)
+        .map(|device| view.device(device))
+        .buffered(AT_ONCE);
+    let all: Vec<Option<DeviceView>> = all.try_collect().await?;
+    let of_study = all.into_iter().flatten().filter(|it| it.study == study);
+    Ok(of_study.collect())
 }
 
 fn unfit(why: &str) -> Trouble {
@@ -142,10 +203,16 @@ async fn read_proof(
     keys: &[Vec<u8>],
     block: H256,
 ) -> Result<Vec<Vec<u8>>, Trouble> {
-    let keys: Vec<Value> = keys.iter().map(|key| hexadecimal(key)).collect();
-    let arguments = [json!(keys), hexadecimal(&block.0)];
-    let answer: ReadProof = client.request("state_getReadProof", &arguments).await?;
-    answer.proof.iter().map(|node| bytes_of(node)).collect()
+    let mut nodes = BTreeSet::new();
+    for some in keys.chunks(KEYS) {
+        let some: Vec<Value> = some.iter().map(|key| hexadecimal(key)).collect();
+        let arguments = [json!(some), hexadecimal(&block.0)];
+        let answer: ReadProof = client.request("state_getReadProof", &arguments).await?;
+        for node in answer.proof {
+            nodes.insert(bytes_of(&node)?);
+        }
+    }
+    Ok(nodes.into_iter().collect())
 }
 
 /// The blocks before this one that named other authorities, each with its justification.
@@ -180,26 +247,100 @@ async fn handovers(client: &ChainClient, before: u32) -> Result<Vec<Handover>, T
     Ok(handovers)
 }
 
-/// The registered entries with their tags, from the blocks, and the signature over the last.
-async fn entries(
+/// A device whose runs are looked for in the blocks.
+struct Search {
+    record: DeviceView,
+    registered: Vec<EntryView>,
+    tags: Vec<Option<[u8; 32]>>,
+    signature: Option<[u8; 64]>,
+}
+
+impl Search {
+    async fn begin(view: &ChainView, record: DeviceView) -> Result<Self, Trouble> {
+        let mut registered = Vec::new();
+        while (registered.len() as u64) < record.length {
+            let page = view
+                .entries(record.device, registered.len() as u64 + 1, PAGE)
+                .await?;
+            if page.is_empty() {
+                return Err(unfit("entries of the device have left the node's state"));
+            }
+            registered.extend(page);
+        }
+        Ok(Self {
+            tags: vec![None; registered.len()],
+            record,
+            registered,
+            signature: None,
+        })
+    }
+
+    fn look_at(&mut self, run: &Run) {
+        let parts: Vec<_> = run
+            .entries
+            .iter()
+            .map(|entry| {
+                (
+                    hashchain::DataDigest(entry.digest.0),
+                    hashchain::Tag(entry.tag.0),
+                )
+            })
+            .collect();
+        let hashes = links(run.sequence, LinkHash(run.previous.0), &parts);
+        for ((link, (_, tag)), sequence) in hashes.iter().zip(&parts).zip(run.sequence..) {
+            let place = usize::try_from(sequence.wrapping_sub(1)).unwrap_or(usize::MAX);
+            let registered = self.registered.get(place);
+            if registered.is_some_and(|entry| entry.hash.0 == link.0) {
+                self.tags[place] = Some(tag.0);
+            }
+        }
+        let head = self.record.head.0;
+        if hashes.last().is_some_and(|last| last.0 == head) {
+            let signed = |signature: &[u8; 64]| {
+                hashchain::is_signed(&self.record.key, &LinkHash(head), signature)
+            };
+            self.signature = self.signature.or(run.signature.filter(signed));
+        }
+    }
+
+    fn end(self, contents: &Contents) -> Result<DeviceEvidence, Trouble> {
+        let entries = self.registered.iter().zip(self.tags).map(|(entry, tag)| {
+            Some(EvidenceEntry {
+                digest: entry.digest.0,
+                tag: tag?,
+            })
+        });
+        let entries: Option<Vec<EvidenceEntry>> = entries.collect();
+        let entries = entries.ok_or_else(|| unfit("the blocks lack a run of the device"))?;
+        Ok(DeviceEvidence {
+            device: self.record.device,
+            signature: self.signature,
+            envelopes: envelopes(&entries, contents)?,
+            entries,
+            secret: secret(&self.record, contents)?,
+        })
+    }
+}
+
+/// The registered entries with their tags, from the blocks, and the signatures over the last ones.
+async fn devices(
     client: &ChainClient,
-    record: &DeviceView,
+    records: Vec<DeviceView>,
     block: H256,
     number: u32,
+    contents: &Contents,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<(Vec<EvidenceEntry>, Option<[u8; 64]>), Trouble> {
+) -> Result<Vec<DeviceEvidence>, Trouble> {
     let view = client.at(block).await?;
-    let mut registered = Vec::new();
-    while (registered.len() as u64) < record.length {
-        let page = view
-            .entries(record.device, registered.len() as u64 + 1, PAGE)
-            .await?;
-        if page.is_empty() {
-            return Err(unfit("entries of the device have left the node's state"));
-        }
-        registered.extend(page);
-    }
-    let (from, to) = (u64::from(record.enrolled_at), u64::from(number));
+    let from = records.iter().map(|record| u64::from(record.enrolled_at));
+    let (from, to) = (from.min().unwrap_or(0), u64::from(number));
+    let searches = futures::stream::iter(records)
+        .map(|record| Search::begin(&view, record))
+        .buffered(AT_ONCE);
+    let mut searches: BTreeMap<u32, Search> = searches
+        .map_ok(|search| (search.record.device, search))
+        .try_collect()
+        .await?;
     let mut blocks = futures::stream::iter(from..=to)
         .map(|number| async move {
             let block = client.block_hash(number).await?;
@@ -207,53 +348,18 @@ async fn entries(
             Ok::<_, Trouble>(client.runs_brought(block).await?)
         })
         .buffered(AT_ONCE);
-    let mut tags: Vec<Option<[u8; 32]>> = vec![None; registered.len()];
-    let mut signature = None;
     let mut read = 0;
     while let Some(runs) = blocks.try_next().await? {
         read += 1;
         progress(read, to - from + 1);
-        for run in runs.into_iter().map(|brought| brought.run) {
-            if run.device != record.device {
-                continue;
-            }
-            let parts: Vec<_> = run
-                .entries
-                .iter()
-                .map(|entry| {
-                    (
-                        hashchain::DataDigest(entry.digest.0),
-                        hashchain::Tag(entry.tag.0),
-                    )
-                })
-                .collect();
-            let hashes = links(run.sequence, LinkHash(run.previous.0), &parts);
-            for ((link, (_, tag)), sequence) in hashes.iter().zip(&parts).zip(run.sequence..) {
-                let place = usize::try_from(sequence.wrapping_sub(1)).unwrap_or(usize::MAX);
-                if registered
-                    .get(place)
-                    .is_some_and(|entry| entry.hash.0 == link.0)
-                {
-                    tags[place] = Some(tag.0);
-                }
-            }
-            if hashes.last().is_some_and(|last| last.0 == record.head.0) {
-                let signed = |signature: &[u8; 64]| {
-                    hashchain::is_signed(&record.key, &LinkHash(record.head.0), signature)
-                };
-                signature = signature.or(run.signature.filter(signed));
+        for brought in runs {
+            if let Some(search) = searches.get_mut(&brought.run.device) {
+                search.look_at(&brought.run);
             }
         }
     }
-    let entries = registered.iter().zip(tags).map(|(entry, tag)| {
-        Some(EvidenceEntry {
-            digest: entry.digest.0,
-            tag: tag?,
-        })
-    });
-    let entries: Option<Vec<EvidenceEntry>> = entries.collect();
-    let entries = entries.ok_or_else(|| unfit("the blocks lack a run of the device"))?;
-    Ok((entries, signature))
+    let searches = searches.into_values();
+    searches.map(|search| search.end(contents)).collect()
 }
 
 fn envelopes(

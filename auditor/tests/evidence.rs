@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use mhealth_auditor::evidence::{verify, Evidence, FormatError, Refusal};
+use mhealth_auditor::evidence::{verify, DeviceClaims, Evidence, Fault, FormatError, Refusal};
 use mhealth_tests::node::Launch;
 
 use support::Trial;
@@ -22,17 +22,16 @@ fn last_line(output: &Output) -> String {
 
 /// Proves once the block in which finality is proved holds so many entries.
 fn prove(trial: &Trial, device: u32, entries: usize, more: &[&str]) -> Evidence {
+    let device = device.to_string();
+    prove_with(trial, entries, &[&["--device", &device], more].concat())
+}
+
+fn prove_with(trial: &Trial, entries: usize, more: &[&str]) -> Evidence {
     let file = trial.directory.path().join("evidence");
     let patience = Instant::now() + Duration::from_secs(120);
     loop {
         let output = Command::new(AUDITOR)
-            .args([
-                "prove",
-                "--node",
-                &trial.node.url(),
-                "--device",
-                &device.to_string(),
-            ])
+            .args(["prove", "--node", &trial.node.url()])
             .args(["--genesis", &trial.genesis(), "--out"])
             .arg(&file)
             .args(more)
@@ -86,12 +85,10 @@ async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_
     ];
     let evidence = prove(&trial, phone.device, 2, &full);
     let genesis = trial.chain.genesis_hash().0;
-    let claims = verify(&evidence, genesis).unwrap();
+    assert_eq!(verify(&evidence, genesis).unwrap().authorities, 1);
+    let claims = device_claims(&evidence, genesis);
     assert!(claims.signed && claims.tags && claims.envelopes);
-    assert_eq!(
-        (claims.entries, claims.authorities, claims.conflicts.len()),
-        (2, 1, 0)
-    );
+    assert_eq!((claims.entries, claims.conflicts.len()), (2, 0));
     assert_eq!(claims.head.0, phone.sealer.head().0);
 
     let file = trial.file("evidence", evidence.to_bytes());
@@ -108,6 +105,13 @@ async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_
     // The bare proof is the smallest file: all of its bits are tried.
     let bare = prove(&trial, phone.device, 2, &[]);
     no_flipped_bit_changes_a_claim(&bare, genesis);
+}
+
+/// What a file about one device claims of it.
+fn device_claims(evidence: &Evidence, genesis: [u8; 32]) -> DeviceClaims {
+    let mut claims = verify(evidence, genesis).unwrap();
+    assert_eq!(claims.devices.len(), 1);
+    claims.devices.remove(0)
 }
 
 fn wrong_parts_are_named(evidence: &Evidence, genesis: [u8; 32]) {
@@ -127,17 +131,36 @@ fn wrong_parts_are_named(evidence: &Evidence, genesis: [u8; 32]) {
         refused(&|it| it.justification.clear())
     );
     assert_eq!(refused(&|it| it.justification.clear()), Refusal::Finality);
-    assert_eq!(refused(&|it| it.state_proof.truncate(1)), Refusal::State);
-    assert_eq!(refused(&|it| it.device += 1), Refusal::State);
-    assert_eq!(refused(&|it| it.entries.truncate(1)), Refusal::Entries);
-    assert_eq!(refused(&|it| it.entries.swap(0, 1)), Refusal::Entries);
+    let fault = |change: &dyn Fn(&mut Evidence)| match refused(change) {
+        Refusal::Device { fault, .. } => fault,
+        other => panic!("{other}"),
+    };
+    let device = &evidence.devices[0];
+    assert_eq!(fault(&|it| it.state_proof.truncate(1)), Fault::State);
+    assert_eq!(fault(&|it| it.devices[0].device += 1), Fault::State);
     assert_eq!(
-        refused(&|it| it.signature = Some([0; 64])),
-        Refusal::Signature
+        fault(&|it| it.devices[0].entries.truncate(1)),
+        Fault::Entries
     );
-    assert_eq!(refused(&|it| it.secret = Some([0; 32])), Refusal::Secret);
-    let altered = refused(&|it| it.envelopes.as_mut().unwrap()[1][40] ^= 1);
-    assert_eq!(altered, Refusal::Envelope(2));
+    assert_eq!(
+        fault(&|it| it.devices[0].entries.swap(0, 1)),
+        Fault::Entries
+    );
+    assert_eq!(
+        fault(&|it| it.devices[0].signature = Some([0; 64])),
+        Fault::Signature
+    );
+    assert_eq!(
+        fault(&|it| it.devices[0].secret = Some([0; 32])),
+        Fault::Secret
+    );
+    let altered = fault(&|it| it.devices[0].envelopes.as_mut().unwrap()[1][40] ^= 1);
+    assert_eq!(altered, Fault::Envelope(2));
+    assert_eq!(
+        refused(&|it| it.devices.push(device.clone())),
+        Refusal::Order
+    );
+    assert_eq!(refused(&|it| it.study = Some(0)), Refusal::Study(0));
     let handover = mhealth_auditor::evidence::Handover {
         header: evidence.block.clone(),
         justification: evidence.justification.clone(),
@@ -206,12 +229,12 @@ async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
     trial.bring(0, &parcel).await;
 
     let genesis = trial.chain.genesis_hash().0;
-    let claims = verify(&prove(&trial, replacement.device, 4, &[]), genesis).unwrap();
+    let claims = device_claims(&prove(&trial, replacement.device, 4, &[]), genesis);
     assert_eq!(
         (claims.predecessor, claims.status),
         (Some(phone.device), "active")
     );
-    let claims = verify(&prove(&trial, phone.device, 3, &[]), genesis).unwrap();
+    let claims = device_claims(&prove(&trial, phone.device, 3, &[]), genesis);
     assert_eq!(
         (claims.successor, claims.status),
         (Some(replacement.device), "retired")
@@ -220,4 +243,20 @@ async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
     assert_eq!(claims.conflicts.len(), 1);
     assert!(claims.conflicts[0].signed);
     assert_eq!(claims.conflicts[0].sequence, 3);
+
+    // The same of the whole study, in one file that shows that it lacks no device.
+    let study = prove_with(&trial, 7, &["--study", "0"]);
+    let whole = verify(&study, genesis).unwrap();
+    assert_eq!(whole.study, Some(0));
+    let numbers: Vec<u32> = whole.devices.iter().map(|device| device.device).collect();
+    assert_eq!(numbers, [phone.device, replacement.device]);
+    assert_eq!(whole.devices[0], claims);
+    let mut without = study.clone();
+    without.devices.pop();
+    assert_eq!(verify(&without, genesis), Err(Refusal::Study(0)));
+    let file = trial.file("study", study.to_bytes());
+    let output = check(&file, &trial.genesis());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let expected = "verified=true study=0 devices=2 entries=7";
+    assert!(last_line(&output).starts_with(expected), "{output:?}");
 }

@@ -6,9 +6,9 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
-use mhealth_auditor::evidence::{self, Claims, Evidence};
+use mhealth_auditor::evidence::{self, Claims, DeviceClaims, Evidence};
 use mhealth_auditor::export;
-use mhealth_auditor::prove::{self, Contents};
+use mhealth_auditor::prove::{self, Contents, Subject};
 use mhealth_auditor::Trouble;
 use mhealth_chain_client::{ChainClient, H256};
 
@@ -17,7 +17,7 @@ use super::inputs;
 /// Exit status of evidence that was read and proves nothing.
 const REFUSED: u8 = 1;
 
-/// Writes evidence about one device: a file that anybody can check offline.
+/// Writes evidence about one device or all devices of a study: a file that anybody can check offline.
 ///
 /// The node must have the state of the block and of the first block: one that runs with `--state-pruning archive`.
 #[derive(Args)]
@@ -28,16 +28,16 @@ pub(crate) struct ProveArguments {
     /// Genesis hash of the chain that the node must follow.
     #[arg(long, value_name = "HASH")]
     genesis: Option<H256>,
-    /// The device's number.
+    /// The device's number. Without it, the file is about all devices of the study.
     #[arg(long)]
-    device: u32,
-    /// The study, when a relay's export is read for the envelopes.
+    device: Option<u32>,
+    /// The study.
     #[arg(long, default_value_t = 0)]
     study: u32,
     /// A saved export to take the envelopes from; may be given several times. The file then holds them all.
     #[arg(long, value_name = "NAME=FILE")]
     export: Vec<String>,
-    /// Puts the device's secret into the file, so that everybody can check the tags. Who has it can make tags, too.
+    /// Puts the devices' secrets into the file, so that everybody can check the tags. Who has one can make tags, too.
     #[arg(long, requires = "auditor_key")]
     with_secret: bool,
     /// File with the study's auditor key, to open the escrow with.
@@ -68,7 +68,10 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, Trouble> {
     }
     for named in inputs::exports(&[], &arguments.export, &[])? {
         let mut take = |_: u64, run: mhealth_api::ExportedRun, _: &mut export::Intake| {
-            if run.status.device == arguments.device {
+            if arguments
+                .device
+                .is_none_or(|device| run.status.device == device)
+            {
                 for entry in run.entries {
                     let digest = hashchain::data_digest::<hashchain::Native>(&entry.envelope.0);
                     contents.envelopes.insert(digest.0, entry.envelope.0);
@@ -83,7 +86,11 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, Trouble> {
         None => ChainClient::connect(&arguments.node).await?,
     };
     let bar = indicatif::ProgressBar::new(0);
-    let evidence = prove::prove(&client, arguments.device, &contents, &mut |done, of| {
+    let subject = match arguments.device {
+        Some(device) => Subject::Device(device),
+        None => Subject::Study(arguments.study),
+    };
+    let evidence = prove::prove(&client, subject, &contents, &mut |done, of| {
         bar.set_length(of);
         bar.set_position(done);
     })
@@ -92,11 +99,22 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, Trouble> {
     let bytes = evidence.to_bytes();
     std::fs::write(&arguments.out, &bytes)?;
     println!(
-        "evidence={} bytes={} device={} entries={} block={}",
+        "evidence={} bytes={} {} entries={} block={}",
         arguments.out.display(),
         bytes.len(),
-        evidence.device,
-        evidence.entries.len(),
+        match arguments.device {
+            Some(device) => format!("device={device}"),
+            None => format!(
+                "study={} devices={}",
+                arguments.study,
+                evidence.devices.len()
+            ),
+        },
+        evidence
+            .devices
+            .iter()
+            .map(|it| it.entries.len())
+            .sum::<usize>(),
         evidence.block.number
     );
     Ok(0)
@@ -119,16 +137,7 @@ pub(super) fn verify(arguments: &VerifyArguments) -> Result<u8, Trouble> {
                 true => println!("{}", serde_json::json!(claims)),
                 false => tell(&claims),
             }
-            println!(
-                "verified=true device={} entries={} block={} signed={} tags={} envelopes={} conflicts={}",
-                claims.device,
-                claims.entries,
-                claims.block,
-                claims.signed,
-                claims.tags,
-                claims.envelopes,
-                claims.conflicts.len()
-            );
+            println!("verified=true {}", summary(&claims));
             Ok(0)
         }
         Err(refusal) => {
@@ -139,28 +148,87 @@ pub(super) fn verify(arguments: &VerifyArguments) -> Result<u8, Trouble> {
     }
 }
 
+/// The last line: of a study, what holds for all of its devices.
+fn summary(claims: &Claims) -> String {
+    let devices = &claims.devices;
+    let all = |holds: fn(&DeviceClaims) -> bool| devices.iter().all(holds);
+    let about = match (claims.study, &devices[..]) {
+        (None, [device]) => format!("device={}", device.device),
+        (None, devices) => format!("devices={}", devices.len()),
+        (Some(study), devices) => format!("study={study} devices={}", devices.len()),
+    };
+    format!(
+        "{about} entries={} block={} signed={} tags={} envelopes={} conflicts={}",
+        devices.iter().map(|device| device.entries).sum::<u64>(),
+        claims.block,
+        all(|device| device.signed),
+        all(|device| device.tags),
+        all(|device| device.envelopes),
+        devices
+            .iter()
+            .map(|device| device.conflicts.len())
+            .sum::<usize>()
+    )
+}
+
 /// What is proved, and what is not.
 fn tell(claims: &Claims) {
     println!("This is proved, if the genesis hash given is the right one:");
     println!("- Block {} ({}) of chain {} is final: two thirds of its {} authorities signed for it (set {}, traced from the first).",
         claims.block, claims.block_hash, claims.chain, claims.authorities, claims.authority_set);
+    if let Some(study) = claims.study {
+        println!(
+            "- In it, study {study} has {} devices, which are all in this file.",
+            claims.devices.len()
+        );
+    }
+    for device in &claims.devices {
+        tell_device(device);
+    }
+    println!("This is not proved:");
+    println!("- That what the phones recorded is true, and when it was recorded: the block says only not later than.");
+    println!("- What happened after block {}.", claims.block);
+    let lacking = |what: fn(&DeviceClaims) -> bool, meaning: &str| {
+        let without = claims.devices.iter().filter(|device| !what(device)).count();
+        if without > 0 {
+            println!(
+                "- Of {without} of {} devices: {meaning}",
+                claims.devices.len()
+            );
+        }
+    };
+    lacking(
+        |device| device.signed,
+        "that the device's key signed. No signature over the last link is in this file.",
+    );
+    lacking(
+        |device| device.tags,
+        "that the device's secret made the entries. It is not in this file.",
+    );
+    lacking(
+        |device| device.envelopes,
+        "what the data are. This file holds their digests only.",
+    );
+}
+
+fn tell_device(claims: &DeviceClaims) {
     println!(
         "- In it, device {} of study {} has the key {} and is {}.",
         claims.device, claims.study, claims.key, claims.status
     );
     println!(
-        "- It has exactly {} registered entries, in the order of this file; the last link is {}.",
+        "  It has exactly {} registered entries, in the order of this file; the last link is {}.",
         claims.entries, claims.head
     );
     if let Some(predecessor) = claims.predecessor {
-        println!("- It goes on from the last trusted entry of device {predecessor}.");
+        println!("  It goes on from the last trusted entry of device {predecessor}.");
     }
     if let Some(trusted) = claims.trusted_length {
-        println!("- The study retired it and trusts its first {trusted} entries.");
+        println!("  The study retired it and trusts its first {trusted} entries.");
     }
     match claims.conflicts.len() {
-        0 => println!("- No rival history of it is on record."),
-        count => println!("- {count} rival histories of it are on record:"),
+        0 => println!("  No rival history of it is on record."),
+        count => println!("  {count} rival histories of it are on record:"),
     }
     for conflict in &claims.conflicts {
         println!(
@@ -178,26 +246,12 @@ fn tell(claims: &Claims) {
         );
     }
     if claims.signed {
-        println!("- The device's key signed the last link, and with it all entries.");
+        println!("  The device's key signed the last link, and with it all entries.");
     }
     if claims.tags {
-        println!("- Every entry was made with the device's secret.");
+        println!("  Every entry was made with the device's secret.");
     }
     if claims.envelopes {
-        println!("- The envelopes in this file are those that were registered.");
-    }
-    println!("This is not proved:");
-    println!("- That what the phone recorded is true, and when it was recorded: the block says only not later than.");
-    println!("- What happened after block {}.", claims.block);
-    if !claims.signed {
-        println!(
-            "- That the device's key signed: no signature over the last link is in this file."
-        );
-    }
-    if !claims.tags {
-        println!("- That the device's secret made the entries: it is not in this file.");
-    }
-    if !claims.envelopes {
-        println!("- What the data are: this file holds their digests only.");
+        println!("  Its envelopes in this file are those that were registered.");
     }
 }

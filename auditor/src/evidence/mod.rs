@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Evidence: one file about one device that anybody can check offline, who knows the genesis hash of the chain and trusts
-//! nobody else. `docs/evidence.md` fixes its format and says what it proves.
+//! Evidence: one file about a device, or about all devices of a study, that anybody can check offline, who knows the genesis
+//! hash of the chain and trusts nobody else. `docs/evidence.md` fixes its format and says what it proves.
 //!
 //! Nothing in this module talks to a node or a server, and it uses no client of one.
 
+mod device;
 mod finality;
 mod state;
 mod verify;
@@ -16,9 +17,12 @@ use codec::{Decode, DecodeAll, Encode};
 use hashchain::{Native, Sha256};
 use sp_runtime::{generic, traits::BlakeTwo256};
 
+pub use device::{ClaimedConflict, DeviceClaims, Fault};
 pub(crate) use finality::next_authorities;
-pub use state::{conflicts_key, device_key, head_page_key, AUTHORITIES_KEY};
-pub use verify::{verify, ClaimedConflict, Claims, Refusal};
+pub use state::{
+    conflicts_key, device_key, head_page_key, next_device_key, AUTHORITIES_KEY, HEADS_PER_PAGE,
+};
+pub use verify::{verify, Claims, Refusal};
 
 /// A block header of the chain.
 pub type Header = generic::Header<u32, BlakeTwo256>;
@@ -47,7 +51,16 @@ pub struct Evidence {
     pub justification: Vec<u8>,
     /// Nodes of the block's state trie.
     pub state_proof: Vec<Vec<u8>>,
-    /// The device.
+    /// The study that the devices are all of; none when the file does not say so.
+    pub study: Option<u32>,
+    /// The devices, in order of their numbers.
+    pub devices: Vec<DeviceEvidence>,
+}
+
+/// A device in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct DeviceEvidence {
+    /// Its number.
     pub device: u32,
     /// Digest and tag of its entries, from the first on.
     pub entries: Vec<EvidenceEntry>,

@@ -13,7 +13,7 @@ pub const AUTHORITIES_KEY: [u8; 32] = [
     0x5e, 0x06, 0x21, 0xc4, 0x86, 0x9a, 0xa6, 0x0c, 0x02, 0xbe, 0x9a, 0xdc, 0xc9, 0x8a, 0x0d, 0x1d,
 ];
 /// Heads in one storage value.
-const HEADS_PER_PAGE: u32 = 32;
+pub const HEADS_PER_PAGE: u32 = 32;
 
 fn prefix(item: &str) -> Vec<u8> {
     let pallet = twox_128(b"ClientHashchain");
@@ -42,6 +42,11 @@ pub fn head_page_key(device: u32) -> Vec<u8> {
 /// Where the conflicts of a device stand.
 pub fn conflicts_key(device: u32) -> Vec<u8> {
     twox_64_concat(prefix("Conflicts"), device)
+}
+
+/// Where the number stands that the next device will get.
+pub fn next_device_key() -> Vec<u8> {
+    prefix("NextDeviceId")
 }
 
 /// Where a device's head stands within its page.

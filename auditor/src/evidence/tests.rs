@@ -18,6 +18,8 @@ use sp_trie::{LayoutV1, MemoryDB, TrieDBMutBuilder, TrieMut};
 use super::state::*;
 use super::*;
 
+mod vectors;
+
 type Voters = Vec<ed25519::Pair>;
 
 fn voters(seeds: &[u8]) -> Voters {
@@ -96,6 +98,10 @@ fn justify(header: &Header, voters: &[ed25519::Pair], set: u64) -> Vec<u8> {
     .encode()
 }
 
+fn of(device: u32, fault: Fault) -> Refusal {
+    Refusal::Device { device, fault }
+}
+
 struct Made {
     evidence: Evidence,
     genesis: [u8; 32],
@@ -133,7 +139,7 @@ fn made() -> Made {
     let entries: Vec<EvidenceEntry> = entries.collect();
     // Study, status, length, latest, hash; key, commitment, escrow, link 0, predecessor, successor, trusted, enrolled at.
     let head = (5u32, 0u8, 3u64, Some(2u64), sealer.head().0);
-    let other = (5u32, 2u8, 7u64, None::<u64>, [0u8; 32]);
+    let other = (4u32, 2u8, 7u64, None::<u64>, [0u8; 32]);
     let none: Option<(u64, [u8; 32])> = None;
     let record = (
         public,
@@ -160,6 +166,7 @@ fn made() -> Made {
         (device_key(0), before.encode()),
         (device_key(1), record.encode()),
         (head_page_key(1), vec![other, head].encode()),
+        (next_device_key(), 2u32.encode()),
         (vec![1, 2, 3], vec![0; 50]),
     ]);
     let one = child(&first, H256([1; 32]), Some(&sets[1]), 0);
@@ -184,11 +191,14 @@ fn made() -> Made {
         block,
         descendants: vec![after],
         state_proof,
-        device: 1,
-        entries,
-        signature: Some(sign_head(&key, &sealer.head())),
-        envelopes: Some(envelopes),
-        secret: Some(*secret.expose()),
+        study: Some(5),
+        devices: vec![DeviceEvidence {
+            device: 1,
+            entries,
+            signature: Some(sign_head(&key, &sealer.head())),
+            envelopes: Some(envelopes),
+            secret: Some(*secret.expose()),
+        }],
     };
     Made {
         evidence,
@@ -204,11 +214,12 @@ fn a_chain_of_handovers_is_followed_from_the_first_block_to_the_last_set() {
     } = made();
     let claims = verify(&evidence, genesis).unwrap();
     assert_eq!((claims.authority_set, claims.authorities), (2, 1));
+    let device = &claims.devices[0];
     assert_eq!(
-        (claims.entries, claims.predecessor, claims.study),
+        (device.entries, device.predecessor, device.study),
         (3, Some(0), 5)
     );
-    assert!(claims.signed && claims.tags && claims.envelopes && claims.conflicts.is_empty());
+    assert!(device.signed && device.tags && device.envelopes && device.conflicts.is_empty());
     let read = Evidence::from_bytes(&evidence.to_bytes()).unwrap();
     assert_eq!(read, evidence);
 }
@@ -284,22 +295,60 @@ fn what_is_not_in_the_state_or_not_behind_the_block_is_refused() {
         let mut less = evidence.clone();
         less.state_proof.remove(node);
         match verify(&less, genesis) {
-            Err(refusal) => assert_eq!(refusal, Refusal::State),
+            Err(Refusal::Study(5)) => {}
+            Err(refusal) => assert_eq!(refusal, of(1, Fault::State)),
             // The node of a value that nobody asked for.
             Ok(claims) => assert_eq!(claims, verify(&evidence, genesis).unwrap()),
         }
     }
-    assert_eq!(refused(&|it| it.device = 0), Refusal::Genesis);
-    assert_eq!(refused(&|it| it.device = 2), Refusal::State);
-    let tagged = refused(&|it| it.secret = Some([1; 32]));
-    assert_eq!(tagged, Refusal::Secret);
+    let renamed = |number| {
+        refused(&|it| {
+            it.study = None;
+            it.devices[0].device = number;
+        })
+    };
+    assert_eq!(renamed(0), of(0, Fault::Genesis));
+    assert_eq!(renamed(2), of(2, Fault::State));
+    let tagged = refused(&|it| it.devices[0].secret = Some([1; 32]));
+    assert_eq!(tagged, of(1, Fault::Secret));
+}
+
+#[test]
+fn a_study_is_proved_by_all_of_its_devices_and_by_them_alone() {
+    let Made {
+        evidence, genesis, ..
+    } = made();
+    let with = |study, numbers: &[u32]| {
+        let mut changed = evidence.clone();
+        changed.study = study;
+        let device = changed.devices[0].clone();
+        let devices = numbers.iter().map(|number| DeviceEvidence {
+            device: *number,
+            ..device.clone()
+        });
+        changed.devices = devices.collect();
+        verify(&changed, genesis).map(|claims| claims.study)
+    };
+    assert_eq!(with(Some(5), &[1]), Ok(Some(5)));
+    assert_eq!(with(None, &[1]), Ok(None));
+    assert_eq!(with(Some(5), &[]), Err(Refusal::Study(5)));
+    assert_eq!(with(Some(5), &[0, 1]), Err(Refusal::Study(5)));
+    assert_eq!(with(Some(4), &[1]), Err(Refusal::Study(4)));
+    // A study without devices is proved to have none.
+    assert_eq!(with(Some(9), &[]), Ok(Some(9)));
+    assert_eq!(with(None, &[]), Err(Refusal::Order));
+    assert_eq!(with(None, &[1, 1]), Err(Refusal::Order));
+    assert_eq!(with(None, &[1, 0]), Err(Refusal::Order));
 }
 
 #[test]
 fn entries_that_the_secret_did_not_make_are_refused_where_the_secret_is_in_the_file() {
     let mut made = made();
-    made.evidence.entries[1].tag = [7; 32];
-    assert_eq!(verify(&made.evidence, made.genesis), Err(Refusal::Entries));
+    made.evidence.devices[0].entries[1].tag = [7; 32];
+    assert_eq!(
+        verify(&made.evidence, made.genesis),
+        Err(of(1, Fault::Entries))
+    );
 }
 
 #[test]

@@ -2,21 +2,16 @@
 
 //! Checks evidence against nothing but the genesis hash, and says what it proves.
 
-use codec::Encode;
-use hashchain::{
-    data_digest, escrow_commitment, genesis, is_signed, secret_commitment, DataDigest, Enrolment,
-    LinkHash, Native, RatchetKey, Secret, Sha256, Tag,
-};
-use mhealth_api::{Hash, Key};
+use mhealth_api::Hash;
 use serde::Serialize;
 use sp_consensus_grandpa::AuthorityList;
 use sp_core::H256;
 use sp_runtime::traits::Header as _;
 
+use super::device::{verify_device, DeviceClaims, Fault};
 use super::finality::Authorities;
 use super::state::{
-    conflicts_key, device_key, head_page_key, place_in_page, Conflict, DeviceHead, DeviceRecord,
-    ProvedState, Status, AUTHORITIES_KEY,
+    head_page_key, next_device_key, DeviceHead, ProvedState, AUTHORITIES_KEY, HEADS_PER_PAGE,
 };
 use super::Evidence;
 
@@ -33,53 +28,10 @@ pub struct Claims {
     pub authority_set: u64,
     /// How many authorities there were.
     pub authorities: usize,
-    /// The device.
-    pub device: u32,
-    /// The study that it belongs to.
-    pub study: u32,
-    /// Its key.
-    pub key: Key,
-    /// The block in which it was enrolled.
-    pub enrolled_at: u32,
-    /// `active`, `suspended` or `retired`.
-    pub status: &'static str,
-    /// The device that it goes on from.
-    pub predecessor: Option<u32>,
-    /// The device that goes on from it.
-    pub successor: Option<u32>,
-    /// How many of its entries the study trusts, when it is retired.
-    pub trusted_length: Option<u64>,
-    /// Number of registered entries; all of them are in the file, in this order.
-    pub entries: u64,
-    /// Link of the last.
-    pub head: Hash,
-    /// Digest over the entries' digests and tags, to compare two files by.
-    pub content: Hash,
-    /// Whether the device's signature over the last link is in the file.
-    pub signed: bool,
-    /// Whether the envelopes are in the file; each has its entry's digest.
-    pub envelopes: bool,
-    /// Whether the secret is in the file; it made every tag.
-    pub tags: bool,
-    /// The rival histories on record.
-    pub conflicts: Vec<ClaimedConflict>,
-}
-
-/// A rival history on record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ClaimedConflict {
-    /// First sequence at which it was seen to differ.
-    pub sequence: u64,
-    /// The registered link.
-    pub recorded: Hash,
-    /// The rival's.
-    pub rival: Hash,
-    /// Whether the device's key signed the rival.
-    pub signed: bool,
-    /// Who brought it.
-    pub submitter: Key,
-    /// In which block.
-    pub block: u32,
+    /// The study that the devices are all of; none when the file does not say so.
+    pub study: Option<u32>,
+    /// The devices, in order of their numbers.
+    pub devices: Vec<DeviceClaims>,
 }
 
 /// Why evidence proves nothing.
@@ -100,101 +52,70 @@ pub enum Refusal {
     /// The block is not final.
     #[error("the block is not proved to be final")]
     Finality,
-    /// The state does not hold what is needed, or the proof does not lead there.
-    #[error("the device's record, head or conflicts are not proved by the block's state")]
-    State,
-    /// Link 0 on chain is not that of the enrolment.
-    #[error("the device's first link does not follow from its enrolment")]
-    Genesis,
-    /// The entries are more or fewer than are registered, or others.
-    #[error("the entries do not lead to the registered head")]
-    Entries,
-    /// The signature is not the device's over the head.
-    #[error("the signature is not the device's")]
-    Signature,
-    /// An envelope is not the one that was registered.
-    #[error("the envelope of entry {0} is not the registered one")]
-    Envelope(u64),
-    /// The secret is not the one that the device committed to.
-    #[error("the secret is not the one that the device committed to")]
-    Secret,
-    /// A tag was not made with the secret.
-    #[error("entry {0} was not made with the device's secret")]
-    Tag(u64),
+    /// There is no device, or they are not in order of their numbers.
+    #[error("the evidence names no device, or not in order of their numbers")]
+    Order,
+    /// The devices are not all of the study, or not only those.
+    #[error("the devices are not proved to be all of study {0}")]
+    Study(u32),
+    /// What is said of a device is not proved.
+    #[error("device {device}: {fault}")]
+    Device {
+        /// The device.
+        device: u32,
+        /// What is wrong.
+        fault: Fault,
+    },
 }
 
 /// Checks everything that is in the file.
 pub fn verify(evidence: &Evidence, expected: [u8; 32]) -> Result<Claims, Refusal> {
     let authorities = check_chain(evidence, expected)?;
     let state = ProvedState::new(*evidence.block.state_root(), &evidence.state_proof);
-    let device = evidence.device;
-    let record: DeviceRecord = needed(&state, device_key(device))?;
-    let page: Vec<DeviceHead> = needed(&state, head_page_key(device))?;
-    let head = page.get(place_in_page(device)).ok_or(Refusal::State)?;
-    let conflicts: Option<Vec<Conflict>> = state
-        .read(conflicts_key(device))
-        .map_err(|_| Refusal::State)?;
-    let predecessor = match record.predecessor {
-        None => None,
-        Some(predecessor) => {
-            let before: DeviceRecord = needed(&state, device_key(predecessor))?;
-            Some(LinkHash(before.trusted.ok_or(Refusal::State)?.hash))
-        }
-    };
-    let link_zero = genesis::<Native>(&Enrolment {
-        chain: &expected,
-        study: head.study,
-        device_key: &record.key,
-        predecessor,
-        secret_commitment: &record.secret_commitment,
-        escrow_commitment: &escrow_commitment::<Native>(&record.escrow),
-    });
-    if link_zero.0 != record.genesis {
-        return Err(Refusal::Genesis);
+    let numbers: Vec<u32> = evidence.devices.iter().map(|it| it.device).collect();
+    if !numbers.is_sorted_by(|one, next| one < next)
+        || (numbers.is_empty() && evidence.study.is_none())
+    {
+        return Err(Refusal::Order);
     }
-    check_entries(evidence, &record, head, link_zero)?;
+    if let Some(study) = evidence.study {
+        if devices_of(study, &state) != Some(numbers) {
+            return Err(Refusal::Study(study));
+        }
+    }
+    let devices = evidence.devices.iter().map(|it| {
+        verify_device(it, &state, expected).map_err(|fault| Refusal::Device {
+            device: it.device,
+            fault,
+        })
+    });
     Ok(Claims {
         chain: Hash(expected),
         block: *evidence.block.number(),
         block_hash: Hash(evidence.block.hash().0),
         authority_set: authorities.set(),
         authorities: authorities.voters(),
-        device,
-        study: head.study,
-        key: Key(record.key),
-        enrolled_at: record.enrolled_at,
-        status: match head.status {
-            Status::Active => "active",
-            Status::Suspended(_) => "suspended",
-            Status::Retired => "retired",
-        },
-        predecessor: record.predecessor,
-        successor: record.successor,
-        trusted_length: record.trusted.map(|trusted| trusted.length),
-        entries: head.length,
-        head: Hash(head.hash),
-        content: Hash(Native::sha256(&evidence.entries.encode())),
-        signed: evidence.signature.is_some(),
-        envelopes: evidence.envelopes.is_some(),
-        tags: evidence.secret.is_some(),
-        conflicts: conflicts.into_iter().flatten().map(claimed).collect(),
+        study: evidence.study,
+        devices: devices.collect::<Result<_, _>>()?,
     })
 }
 
-fn needed<T: codec::Decode>(state: &ProvedState, key: Vec<u8>) -> Result<T, Refusal> {
-    let value = state.read(key).map_err(|_| Refusal::State)?;
-    value.ok_or(Refusal::State)
-}
-
-fn claimed(conflict: Conflict) -> ClaimedConflict {
-    ClaimedConflict {
-        sequence: conflict.sequence,
-        recorded: Hash(conflict.recorded),
-        rival: Hash(conflict.rival),
-        signed: conflict.signed,
-        submitter: Key(conflict.submitter),
-        block: conflict.block,
+/// All devices of a study, from the heads of all devices there are; none where one of these is not proved.
+fn devices_of(study: u32, state: &ProvedState) -> Option<Vec<u32>> {
+    let next: u32 = state.read(next_device_key()).ok()?.unwrap_or(0);
+    let mut devices = Vec::new();
+    for page in 0..next.div_ceil(HEADS_PER_PAGE) {
+        let first = page * HEADS_PER_PAGE;
+        let heads: Vec<DeviceHead> = state.read(head_page_key(first)).ok()??;
+        if heads.len() != HEADS_PER_PAGE.min(next - first) as usize {
+            return None;
+        }
+        let of_study = (first..)
+            .zip(&heads)
+            .filter(|(_, head)| head.study == study);
+        devices.extend(of_study.map(|(device, _)| device));
     }
+    Some(devices)
 }
 
 /// From the first block to the one whose state is proved, over every set of authorities.
@@ -226,56 +147,4 @@ fn check_chain(evidence: &Evidence, expected: [u8; 32]) -> Result<Authorities, R
         .check(last, &evidence.justification)
         .map_err(|_| Refusal::Finality)?;
     Ok(authorities)
-}
-
-fn check_entries(
-    evidence: &Evidence,
-    record: &DeviceRecord,
-    head: &DeviceHead,
-    link_zero: LinkHash,
-) -> Result<(), Refusal> {
-    if evidence.entries.len() as u64 != head.length {
-        return Err(Refusal::Entries);
-    }
-    let secret = evidence.secret.as_ref().map(Secret::from_bytes);
-    if let Some(secret) = &secret {
-        if secret_commitment::<Native>(secret) != record.secret_commitment {
-            return Err(Refusal::Secret);
-        }
-    }
-    let mut key = secret.as_ref().map(RatchetKey::first);
-    let mut link = link_zero;
-    let mut false_tag = None;
-    for (entry, sequence) in evidence.entries.iter().zip(1..) {
-        let (digest, tag) = (DataDigest(entry.digest), Tag(entry.tag));
-        if let Some(now) = key {
-            if !now.tag(&link, &digest).matches(&tag) {
-                false_tag.get_or_insert(sequence);
-            }
-            key = Some(now.next());
-        }
-        link = hashchain::link::<Native>(sequence, &link, &digest, &tag);
-    }
-    if link.0 != head.hash {
-        return Err(Refusal::Entries);
-    }
-    if let Some(sequence) = false_tag {
-        return Err(Refusal::Tag(sequence));
-    }
-    if let Some(signature) = &evidence.signature {
-        if !is_signed(&record.key, &link, signature) {
-            return Err(Refusal::Signature);
-        }
-    }
-    if let Some(envelopes) = &evidence.envelopes {
-        if envelopes.len() != evidence.entries.len() {
-            return Err(Refusal::Envelope(envelopes.len() as u64));
-        }
-        for ((entry, envelope), sequence) in evidence.entries.iter().zip(envelopes).zip(1..) {
-            if data_digest::<Native>(envelope).0 != entry.digest {
-                return Err(Refusal::Envelope(sequence));
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Checks what evidence says of one device, in a state that is proved.
+
+use codec::Encode;
+use hashchain::{
+    data_digest, escrow_commitment, genesis, is_signed, secret_commitment, DataDigest, Enrolment,
+    LinkHash, Native, RatchetKey, Secret, Sha256, Tag,
+};
+use mhealth_api::{Hash, Key};
+use serde::Serialize;
+
+use super::state::{
+    conflicts_key, device_key, head_page_key, place_in_page, Conflict, DeviceHead, DeviceRecord,
+    ProvedState, Status,
+};
+use super::DeviceEvidence;
+
+/// What evidence proves of a device. Nothing stands here that was not checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceClaims {
+    /// The device's number.
+    pub device: u32,
+    /// The study that it belongs to.
+    pub study: u32,
+    /// Its key.
+    pub key: Key,
+    /// The block in which it was enrolled.
+    pub enrolled_at: u32,
+    /// `active`, `suspended` or `retired`.
+    pub status: &'static str,
+    /// The device that it goes on from.
+    pub predecessor: Option<u32>,
+    /// The device that goes on from it.
+    pub successor: Option<u32>,
+    /// How many of its entries the study trusts, when it is retired.
+    pub trusted_length: Option<u64>,
+    /// Number of registered entries; all of them are in the file, in this order.
+    pub entries: u64,
+    /// Link of the last.
+    pub head: Hash,
+    /// Digest over the entries' digests and tags, to compare two files by.
+    pub content: Hash,
+    /// Whether the device's signature over the last link is in the file.
+    pub signed: bool,
+    /// Whether the envelopes are in the file; each has its entry's digest.
+    pub envelopes: bool,
+    /// Whether the secret is in the file; it made every tag.
+    pub tags: bool,
+    /// The rival histories on record.
+    pub conflicts: Vec<ClaimedConflict>,
+}
+
+/// A rival history on record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClaimedConflict {
+    /// First sequence at which it was seen to differ.
+    pub sequence: u64,
+    /// The registered link.
+    pub recorded: Hash,
+    /// The rival's.
+    pub rival: Hash,
+    /// Whether the device's key signed the rival.
+    pub signed: bool,
+    /// Who brought it.
+    pub submitter: Key,
+    /// In which block.
+    pub block: u32,
+}
+
+/// Why what evidence says of a device is not proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The state does not hold what is needed, or the proof does not lead there.
+    #[error("the device's record, head or conflicts are not proved by the block's state")]
+    State,
+    /// Link 0 on chain is not that of the enrolment.
+    #[error("the device's first link does not follow from its enrolment")]
+    Genesis,
+    /// The entries are more or fewer than are registered, or others.
+    #[error("the entries do not lead to the registered head")]
+    Entries,
+    /// The signature is not the device's over the head.
+    #[error("the signature is not the device's")]
+    Signature,
+    /// An envelope is not the one that was registered.
+    #[error("the envelope of entry {0} is not the registered one")]
+    Envelope(u64),
+    /// The secret is not the one that the device committed to.
+    #[error("the secret is not the one that the device committed to")]
+    Secret,
+    /// A tag was not made with the secret.
+    #[error("entry {0} was not made with the device's secret")]
+    Tag(u64),
+}
+
+/// Checks everything that is in the file about a device of this chain.
+pub(super) fn verify_device(
+    evidence: &DeviceEvidence,
+    state: &ProvedState,
+    chain: [u8; 32],
+) -> Result<DeviceClaims, Fault> {
+    let device = evidence.device;
+    let record: DeviceRecord = needed(state, device_key(device))?;
+    let page: Vec<DeviceHead> = needed(state, head_page_key(device))?;
+    let head = page.get(place_in_page(device)).ok_or(Fault::State)?;
+    let conflicts: Option<Vec<Conflict>> = state
+        .read(conflicts_key(device))
+        .map_err(|_| Fault::State)?;
+    let predecessor = match record.predecessor {
+        None => None,
+        Some(predecessor) => {
+            let before: DeviceRecord = needed(state, device_key(predecessor))?;
+            Some(LinkHash(before.trusted.ok_or(Fault::State)?.hash))
+        }
+    };
+    let link_zero = genesis::<Native>(&Enrolment {
+        chain: &chain,
+        study: head.study,
+        device_key: &record.key,
+        predecessor,
+        secret_commitment: &record.secret_commitment,
+        escrow_commitment: &escrow_commitment::<Native>(&record.escrow),
+    });
+    if link_zero.0 != record.genesis {
+        return Err(Fault::Genesis);
+    }
+    check_entries(evidence, &record, head, link_zero)?;
+    Ok(DeviceClaims {
+        device,
+        study: head.study,
+        key: Key(record.key),
+        enrolled_at: record.enrolled_at,
+        status: match head.status {
+            Status::Active => "active",
+            Status::Suspended(_) => "suspended",
+            Status::Retired => "retired",
+        },
+        predecessor: record.predecessor,
+        successor: record.successor,
+        trusted_length: record.trusted.map(|trusted| trusted.length),
+        entries: head.length,
+        head: Hash(head.hash),
+        content: Hash(Native::sha256(&evidence.entries.encode())),
+        signed: evidence.signature.is_some(),
+        envelopes: evidence.envelopes.is_some(),
+        tags: evidence.secret.is_some(),
+        conflicts: conflicts.into_iter().flatten().map(claimed).collect(),
+    })
+}
+
+fn needed<T: codec::Decode>(state: &ProvedState, key: Vec<u8>) -> Result<T, Fault> {
+    let value = state.read(key).map_err(|_| Fault::State)?;
+    value.ok_or(Fault::State)
+}
+
+fn claimed(conflict: Conflict) -> ClaimedConflict {
+    ClaimedConflict {
+        sequence: conflict.sequence,
+        recorded: Hash(conflict.recorded),
+        rival: Hash(conflict.rival),
+        signed: conflict.signed,
+        submitter: Key(conflict.submitter),
+        block: conflict.block,
+    }
+}
+
+fn check_entries(
+    evidence: &DeviceEvidence,
+    record: &DeviceRecord,
+    head: &DeviceHead,
+    link_zero: LinkHash,
+) -> Result<(), Fault> {
+    if evidence.entries.len() as u64 != head.length {
+        return Err(Fault::Entries);
+    }
+    let secret = evidence.secret.as_ref().map(Secret::from_bytes);
+    if let Some(secret) = &secret {
+        if secret_commitment::<Native>(secret) != record.secret_commitment {
+            return Err(Fault::Secret);
+        }
+    }
+    let mut key = secret.as_ref().map(RatchetKey::first);
+    let mut link = link_zero;
+    let mut false_tag = None;
+    for (entry, sequence) in evidence.entries.iter().zip(1..) {
+        let (digest, tag) = (DataDigest(entry.digest), Tag(entry.tag));
+        if let Some(now) = key {
+            if !now.tag(&link, &digest).matches(&tag) {
+                false_tag.get_or_insert(sequence);
+            }
+            key = Some(now.next());
+        }
+        link = hashchain::link::<Native>(sequence, &link, &digest, &tag);
+    }
+    if link.0 != head.hash {
+        return Err(Fault::Entries);
+    }
+    if let Some(sequence) = false_tag {
+        return Err(Fault::Tag(sequence));
+    }
+    if let Some(signature) = &evidence.signature {
+        if !is_signed(&record.key, &link, signature) {
+            return Err(Fault::Signature);
+        }
+    }
+    if let Some(envelopes) = &evidence.envelopes {
+        if envelopes.len() != evidence.entries.len() {
+            return Err(Fault::Envelope(envelopes.len() as u64));
+        }
+        for ((entry, envelope), sequence) in evidence.entries.iter().zip(envelopes).zip(1..) {
+            if data_digest::<Native>(envelope).0 != entry.digest {
+                return Err(Fault::Envelope(sequence));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The vectors for whoever writes another verifier: files, and what must be said of each.
+
+use std::path::Path;
+
+use serde_json::{json, Value};
+
+use super::*;
+
+const FILE: &str = "tests/vectors/evidence-v1.json";
+/// Set to write the vectors anew, after a change of the format that is meant.
+const WRITE: &str = "WRITE_VECTORS";
+
+/// What a verifier must say of a file: what it claims, or why it is refused.
+fn judged(bytes: &[u8], genesis: [u8; 32]) -> Value {
+    match Evidence::from_bytes(bytes).map(|evidence| verify(&evidence, genesis)) {
+        Err(error) => json!({ "unreadable": format!("{error:?}") }),
+        Ok(Err(refusal)) => json!({ "refused": format!("{refusal:?}") }),
+        Ok(Ok(claims)) => json!({ "claims": claims }),
+    }
+}
+
+fn case(name: &str, bytes: &[u8], genesis: [u8; 32]) -> Value {
+    json!({
+        "name": name,
+        "genesis": hex::encode(genesis),
+        "file": hex::encode(bytes),
+        "expected": judged(bytes, genesis),
+    })
+}
+
+/// Seals contents that [`Evidence::to_bytes`] would not write.
+fn sealed(contents: &[u8]) -> Vec<u8> {
+    [contents, &Native::sha256(contents)].concat()
+}
+
+fn cases() -> Vec<Value> {
+    let made = made();
+    let genesis = made.genesis;
+    let whole = made.evidence.to_bytes();
+    let contents = &whole[..whole.len() - 32];
+    let mut cases = vec![case("a study with everything in the file", &whole, genesis)];
+    let mut changed = |name: &str, change: &dyn Fn(&mut Evidence)| {
+        let mut evidence = made.evidence.clone();
+        change(&mut evidence);
+        cases.push(case(name, &evidence.to_bytes(), genesis));
+    };
+    changed("digests and tags of one device only", &|it| {
+        it.study = None;
+        it.devices[0].signature = None;
+        it.devices[0].envelopes = None;
+        it.devices[0].secret = None;
+    });
+    changed("a handover is left out", &|it| {
+        it.handovers.remove(0);
+    });
+    changed("the last handover is left out", &|it| {
+        it.handovers.truncate(1);
+    });
+    changed("a descendant is left out", &|it| it.descendants.clear());
+    changed("an entry is left out", &|it| {
+        it.devices[0].entries.truncate(2);
+    });
+    changed("two entries are exchanged", &|it| {
+        it.devices[0].entries.swap(0, 1);
+    });
+    changed("another envelope", &|it| {
+        it.devices[0].envelopes = Some(vec![vec![1, 0], vec![1, 1], vec![1, 3]]);
+    });
+    changed("another signature", &|it| {
+        it.devices[0].signature = Some([7; 64]);
+    });
+    changed("another secret", &|it| {
+        it.devices[0].secret = Some([7; 32]);
+    });
+    changed("another device's number", &|it| {
+        it.study = None;
+        it.devices[0].device = 0;
+    });
+    changed("another study", &|it| it.study = Some(4));
+    changed("the study's device is left out", &|it| it.devices.clear());
+    changed("no state proof", &|it| it.state_proof.clear());
+    changed("no first authorities", &|it| it.authorities_proof.clear());
+    cases.push(case("another chain", &whole, [0x77; 32]));
+    let mut flipped = whole.clone();
+    flipped[500] ^= 1;
+    cases.push(case("a flipped bit", &flipped, genesis));
+    let mut later = contents.to_vec();
+    later[16] = 2;
+    cases.push(case("a later version", &sealed(&later), genesis));
+    let longer = [contents, &[0]].concat();
+    cases.push(case("a byte too many", &sealed(&longer), genesis));
+    let shorter = &contents[..contents.len() - 1];
+    cases.push(case("a byte too few", &sealed(shorter), genesis));
+    cases.push(case("no evidence at all", b"%PDF-1.7", genesis));
+    cases
+}
+
+#[test]
+fn the_vectors_say_what_this_reader_does() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(FILE);
+    let made = json!({
+        "format": "mhealth-evidence",
+        "version": VERSION,
+        "cases": cases(),
+    });
+    if std::env::var_os(WRITE).is_some() {
+        let text = serde_json::to_string_pretty(&made).unwrap() + "\n";
+        std::fs::write(&file, text).unwrap();
+    }
+    let stored: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(stored, made, "{WRITE}=1 writes them anew");
+    let is = |kind: &str| {
+        let cases = stored["cases"].as_array().unwrap();
+        let of_kind = cases
+            .iter()
+            .filter(|case| case["expected"].get(kind).is_some());
+        of_kind.count()
+    };
+    assert_eq!((is("claims"), is("refused"), is("unreadable")), (2, 14, 5));
+}
