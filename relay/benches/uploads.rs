@@ -2,7 +2,8 @@
 
 //! Uploads and entries a second through a real relay to a real node, on this machine, generator included.
 //!
-//! `cargo bench -p mhealth-relay --bench uploads -- [--quick]`, after `cargo build --release --workspace`.
+//! `cargo bench --workspace --bench uploads -- [--quick] [--database=sqlite|postgresql]`, after
+//! `cargo build --release --workspace`.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use axum::{Json, Router};
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use ed25519_dalek::{Signer, SigningKey};
-use futures::future::{join_all, try_join_all};
+use futures::{stream, StreamExt, TryStreamExt};
 use mhealth_api::{
     Base64, Claims, Confirmation, Hash, Jwk, JwkSet, Key, RunEntry, RunUpload, SignatureBytes,
     RELAY_AUDIENCE,
@@ -27,6 +28,10 @@ use mhealth_tests::servers::{relay, RelayOptions, Server};
 /// Bytes of an envelope: a night's record, sealed.
 const ENVELOPE: usize = 600;
 const PATIENCE: Duration = Duration::from_secs(600);
+/// Connections at a time, each with one device's uploads.
+const CONNECTIONS: usize = 200;
+/// Enrolments on their way at a time.
+const ENROLMENTS: usize = 1_000;
 
 struct Plan {
     devices: usize,
@@ -50,9 +55,17 @@ fn main() -> Result<()> {
         if only.as_deref().is_some_and(|only| only != database) {
             continue;
         }
-        for (entries, uploads) in [(1, 40_000), (16, 10_000)] {
+        let plans = [
+            (CONNECTIONS, 1, 40_000),
+            (CONNECTIONS, 16, 10_000),
+            (10_000, 1, 40_000),
+        ];
+        for (devices, entries, uploads) in plans {
+            if quick && devices > CONNECTIONS {
+                continue; // Enrolling so many takes longer than the rest.
+            }
             let plan = Plan {
-                devices: 200,
+                devices,
                 uploads: uploads / scale,
                 entries,
             };
@@ -103,14 +116,14 @@ async fn measure(database: &str, plan: &Plan) -> Result<()> {
     }
 
     let http = reqwest::Client::builder()
-        .pool_max_idle_per_host(plan.devices)
+        .pool_max_idle_per_host(CONNECTIONS)
         .build()?;
     let began = Instant::now();
-    let senders = queues
-        .into_iter()
-        .map(|(token, bodies)| tokio::spawn(send(http.clone(), server.url(), token, bodies)));
+    let mut senders = stream::iter(queues)
+        .map(|(token, bodies)| tokio::spawn(send(http.clone(), server.url(), token, bodies)))
+        .buffer_unordered(CONNECTIONS);
     let mut latencies = Vec::new();
-    for sender in join_all(senders).await {
+    while let Some(sender) = senders.next().await {
         latencies.extend(sender??);
     }
     let accepted = began.elapsed();
@@ -143,8 +156,16 @@ async fn measure(database: &str, plan: &Plan) -> Result<()> {
 }
 
 async fn enrol(office: &Submitter, devices: usize) -> Result<Vec<Phone>> {
-    let seeds = 1..=u8::try_from(devices)?;
-    try_join_all(seeds.map(|seed| Phone::enrol(office, 0, seed))).await
+    let seeds = (1..=u32::try_from(devices)?).map(|number| {
+        let mut seed = [0x5a; 32];
+        seed[..4].copy_from_slice(&number.to_le_bytes());
+        seed
+    });
+    stream::iter(seeds)
+        .map(|seed| async move { Phone::enrol_with(office, 0, &seed).await })
+        .buffer_unordered(ENROLMENTS)
+        .try_collect()
+        .await
 }
 
 fn upload(phone: &mut Phone, entries: usize, data: &str) -> RunUpload {

@@ -25,9 +25,14 @@ pub struct Phone {
 impl Phone {
     /// Enrols a phone in a study through one of the study's authentication servers. The seed makes its key and secret.
     pub async fn enrol(office: &Submitter, study: u32, seed: u8) -> Result<Self> {
-        let key = SigningKey::from_bytes(&[seed; 32]);
-        let secret = Secret::from_bytes(&[seed ^ 0xff; 32]);
-        let call = Self::enrolment(study, seed);
+        Self::enrol_with(office, study, &[seed; 32]).await
+    }
+
+    /// The same for tests with more phones than a byte can tell apart.
+    pub async fn enrol_with(office: &Submitter, study: u32, seed: &[u8; 32]) -> Result<Self> {
+        let key = SigningKey::from_bytes(seed);
+        let secret = Secret::from_bytes(&seed.map(|byte| byte ^ 0xff));
+        let call = Self::enrolment_with(study, seed);
         let outcome = office.submit_and_wait(call).await?;
         let enrolled = outcome.events.iter().find_map(|event| match event {
             ChainEvent::DeviceEnrolled {
@@ -48,10 +53,12 @@ impl Phone {
 
     /// The call that enrols the phone with this seed.
     pub fn enrolment(study: u32, seed: u8) -> Call {
-        let key = SigningKey::from_bytes(&[seed; 32])
-            .verifying_key()
-            .to_bytes();
-        let secret = Secret::from_bytes(&[seed ^ 0xff; 32]);
+        Self::enrolment_with(study, &[seed; 32])
+    }
+
+    fn enrolment_with(study: u32, seed: &[u8; 32]) -> Call {
+        let key = SigningKey::from_bytes(seed).verifying_key().to_bytes();
+        let secret = Secret::from_bytes(&seed.map(|byte| byte ^ 0xff));
         let commitment = hashchain::secret_commitment::<Native>(&secret);
         calls::enrol(study, key, H256(commitment), ESCROW.to_vec(), None)
     }
