@@ -38,6 +38,7 @@ pub struct Postgres {
     databases: AtomicU32,
     log: Log,
     log_file: Option<PathBuf>,
+    settings: Vec<String>,
     child: Option<Child>,
     _directory: TempDir,
 }
@@ -50,6 +51,15 @@ impl Postgres {
 
     /// The same in a new folder within this one, for example on a small file system.
     pub fn start_in(parent: &Path) -> Result<Self> {
+        Self::launch(parent, &[])
+    }
+
+    /// The same as [`Postgres::start`] with further settings, such as `shared_buffers=1GB`.
+    pub fn start_with(settings: &[&str]) -> Result<Self> {
+        Self::launch(&std::env::temp_dir(), settings)
+    }
+
+    fn launch(parent: &Path, settings: &[&str]) -> Result<Self> {
         let programs = programs()?;
         let owner = Owner::needed()?;
         let directory = tempfile::Builder::new()
@@ -68,6 +78,10 @@ impl Postgres {
             databases: AtomicU32::new(0),
             log: Log::default(),
             log_file: None,
+            settings: settings
+                .iter()
+                .map(|setting| format!("-c{setting}"))
+                .collect(),
             child: None,
             _directory: directory,
         };
@@ -213,6 +227,7 @@ impl Postgres {
             .arg(format!("-p{}", self.port()))
             .args(["-clisten_addresses=127.0.0.1", "-cunix_socket_directories="])
             .args(["-cmax_connections=300", "-cmax_wal_size=128MB"])
+            .args(&self.settings)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Signed extrinsics, made with the runtime's own types: cheap enough for a generator that shares two cores with the node.
+
+use codec::{Compact, Encode};
+use mhealth_runtime::{CheckRole, RuntimeCall, Signature, TxExtension, VERSION};
+use sp_core::{crypto::Pair, sr25519, H256};
+use sp_keyring::Sr25519Keyring;
+use sp_runtime::generic::Era;
+use sp_runtime::traits::{BlakeTwo256, Hash};
+use sp_runtime::MultiAddress;
+
+/// An account, and how many transactions it has signed.
+pub struct Signer {
+    pair: sr25519::Pair,
+    account: mhealth_runtime::AccountId,
+    genesis: H256,
+    /// The nonce of its next transaction.
+    pub nonce: u32,
+}
+
+impl Signer {
+    /// A well-known account on the chain with this genesis hash.
+    pub fn new(who: Sr25519Keyring, genesis: [u8; 32]) -> Self {
+        Signer {
+            pair: who.pair(),
+            account: who.to_account_id(),
+            genesis: H256(genesis),
+            nonce: 0,
+        }
+    }
+
+    /// The account.
+    pub fn account(&self) -> &mhealth_runtime::AccountId {
+        &self.account
+    }
+
+    /// The bytes of a transaction that makes this call.
+    pub fn call(&mut self, call: &RuntimeCall) -> Vec<u8> {
+        self.encoded(&call.encode())
+    }
+
+    /// The bytes of a transaction that submits a batch of runs, given in their encoding.
+    pub fn batch(&mut self, runs: &[u8]) -> Vec<u8> {
+        let empty = pallet_client_hashchain::Call::submit_batch {
+            runs: Default::default(),
+        };
+        let mut call = RuntimeCall::ClientHashchain(empty).encode();
+        call.pop(); // The length of the empty list.
+        call.extend_from_slice(runs);
+        self.encoded(&call)
+    }
+
+    fn encoded(&mut self, call: &[u8]) -> Vec<u8> {
+        let extension: TxExtension = (
+            CheckRole,
+            frame_system::CheckNonZeroSender::new(),
+            frame_system::CheckSpecVersion::new(),
+            frame_system::CheckTxVersion::new(),
+            frame_system::CheckGenesis::new(),
+            frame_system::CheckMortality::from(Era::Immortal),
+            frame_system::CheckNonce::from(self.nonce),
+            frame_system::CheckWeight::new(),
+        );
+        self.nonce += 1;
+        let extension = extension.encode();
+        let mut payload = call.to_vec();
+        payload.extend_from_slice(&extension);
+        (
+            VERSION.spec_version,
+            VERSION.transaction_version,
+            self.genesis,
+            self.genesis,
+        )
+            .encode_to(&mut payload);
+        let signature = match payload.len() > 256 {
+            true => self.pair.sign(BlakeTwo256::hash(&payload).as_ref()),
+            false => self.pair.sign(&payload),
+        };
+        let address: mhealth_runtime::Address = MultiAddress::Id(self.account.clone());
+        // Version 4, signed.
+        let mut body = vec![0x84];
+        address.encode_to(&mut body);
+        Signature::Sr25519(signature).encode_to(&mut body);
+        body.extend_from_slice(&extension);
+        body.extend_from_slice(call);
+        let mut bytes = Compact(body.len() as u32).encode();
+        bytes.append(&mut body);
+        bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use codec::Decode;
+    use mhealth_runtime::UncheckedExtrinsic;
+
+    use super::*;
+
+    #[test]
+    fn a_transaction_reads_as_the_runtime_reads_it() {
+        let mut signer = Signer::new(Sr25519Keyring::Dave, [7; 32]);
+        let runs = Vec::<pallet_client_hashchain::Run>::new().encode();
+        let bytes = signer.batch(&runs);
+        let extrinsic = UncheckedExtrinsic::decode(&mut &bytes[..]).expect("it is one");
+        assert_eq!(extrinsic.encode(), bytes);
+        let empty = pallet_client_hashchain::Call::submit_batch {
+            runs: Default::default(),
+        };
+        assert_eq!(extrinsic.function, RuntimeCall::ClientHashchain(empty));
+        assert_eq!(signer.nonce, 1);
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a measurement found.
+
+use serde::{Deserialize, Serialize};
+
+/// One system, given one entry file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Measured {
+    /// Which system, in which form.
+    pub system: String,
+    /// Entries that were registered.
+    pub entries: usize,
+    /// Entries that were refused.
+    pub refused: usize,
+    /// Seconds from the first batch to the last that was confirmed.
+    pub seconds: f64,
+    /// Seconds of processor time, the generator's or client's own included.
+    pub processor_seconds: f64,
+    /// Bytes on disk an entry; none where nothing goes there.
+    pub bytes_per_entry: Option<f64>,
+    /// How long batches took to be confirmed, in seconds: half of the entries, 99 of 100, the last.
+    pub latency: Option<Latency>,
+    /// Proposals of blocks that were discarded, because they took too long.
+    pub discarded: Option<usize>,
+}
+
+/// How long entries took from submission to confirmation, in seconds.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Latency {
+    /// Half of the entries.
+    pub p50: f64,
+    /// 99 of a hundred.
+    pub p99: f64,
+    /// All.
+    pub max: f64,
+}
+
+impl Measured {
+    /// Entries a second.
+    pub fn rate(&self) -> f64 {
+        self.entries as f64 / self.seconds
+    }
+
+    /// Microseconds an entry.
+    pub fn microseconds(&self) -> f64 {
+        self.seconds * 1e6 / (self.entries as f64).max(1.0)
+    }
+
+    /// Seconds of processor time for a million entries.
+    pub fn processor_per_million(&self) -> f64 {
+        self.processor_seconds * 1e6 / (self.entries as f64).max(1.0)
+    }
+}
+
+impl Latency {
+    /// Of waits in seconds, in any order. Batches have the same size, so each stands for as many entries.
+    pub fn of(mut waits: Vec<f64>) -> Option<Self> {
+        waits.sort_by(f64::total_cmp);
+        let at = |share: f64| waits.get(((waits.len().checked_sub(1)?) as f64 * share) as usize);
+        Some(Latency {
+            p50: *at(0.5)?,
+            p99: *at(0.99)?,
+            max: *at(1.0)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_those_of_the_sorted_waits() {
+        let waits = (0..=100).rev().map(f64::from).collect();
+        let latency = Latency::of(waits).expect("there are some");
+        assert_eq!((latency.p50, latency.p99, latency.max), (50.0, 99.0, 100.0));
+        assert!(Latency::of(Vec::new()).is_none());
+    }
+}

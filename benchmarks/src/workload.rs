@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The entry file: what all systems register, made before anything is measured.
+//!
+//! A file is a list of batches, each a length of four bytes (little-endian) and the SCALE encoding of its runs, exactly as a
+//! relay submits them. Even batches are of devices that one relay serves, odd ones of those of another, so that two accounts
+//! can bring them without waiting for each other; a relay's batches follow each other.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use codec::{Decode, Encode};
+use ed25519_dalek::SigningKey;
+use hashchain::{
+    data_digest, escrow_commitment, genesis, secret_commitment, sign_head, Enrolment, LinkHash,
+    Native, RatchetKey, Sealer, Secret, Sha256,
+};
+use pallet_client_hashchain::{Run, RunEntry};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde::Serialize;
+use sp_core::H256;
+
+/// Relays that bring the entries.
+pub const RELAYS: usize = 2;
+/// Devices whose heads share a storage value of the chain. Such devices have the same relay.
+const NEIGHBOURS: u32 = 32;
+/// What the chain stores as escrow. It does not look into it.
+pub const ESCROW: [u8; 81] = [1; 81];
+
+/// Which device writes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Spread {
+    /// Every device is as likely as any other, and none writes twice in a batch.
+    Uniform,
+    /// The device of rank `r` writes in proportion to `1 / r`.
+    Zipf,
+}
+
+/// What to register.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Plan {
+    /// Entries of a run.
+    pub run: usize,
+    /// Whether every run carries its device's signature.
+    pub signed: bool,
+    /// How many entries to make, those with a wrong link included.
+    pub entries: usize,
+    /// Entries of a batch.
+    pub batch: usize,
+    /// Which devices write.
+    pub spread: Spread,
+    /// How many runs of a hundred name a wrong previous link.
+    pub wrong_percent: f64,
+}
+
+impl Plan {
+    /// What the run is called in tables.
+    pub fn name(&self) -> String {
+        let signed = if self.signed {
+            "DeviceSigned"
+        } else {
+            "HashchainOnly"
+        };
+        format!("{signed}, runs of {}", self.run)
+    }
+}
+
+/// A device: its key, its secret and how far its hashchain has come.
+pub struct Phone {
+    key: SigningKey,
+    secret: Secret,
+    link_0: LinkHash,
+    sealer: Sealer,
+}
+
+/// All devices of a study, numbered from `first` on.
+pub struct Phones {
+    first: u32,
+    phones: Vec<Phone>,
+    rng: StdRng,
+    /// For [`Spread::Zipf`]: the sums of the weights up to each rank, and which device has it, for each relay.
+    ranks: Vec<(Vec<f64>, Vec<u32>)>,
+}
+
+impl Phones {
+    /// Makes the devices of a study that the chain will give the numbers from `first` on.
+    pub fn new(chain: [u8; 32], study: u32, first: u32, count: u32) -> Self {
+        let phones = (0..count)
+            .map(|number| Phone::new(chain, study, number))
+            .collect();
+        Phones {
+            first,
+            phones,
+            rng: StdRng::seed_from_u64(u64::from(study) + 1),
+            ranks: Vec::new(),
+        }
+    }
+
+    /// Number of devices.
+    pub fn len(&self) -> u32 {
+        self.phones.len() as u32
+    }
+
+    /// Number on chain of the first device.
+    pub fn first(&self) -> u32 {
+        self.first
+    }
+
+    /// The devices' public keys and secret commitments, in the order in which they enrol.
+    pub fn enrolments(&self) -> impl Iterator<Item = ([u8; 32], H256)> + '_ {
+        self.phones.iter().map(|phone| {
+            let key = phone.key.verifying_key().to_bytes();
+            (key, H256(secret_commitment::<Native>(&phone.secret)))
+        })
+    }
+
+    /// Number of entries and head of every device, which databases begin with.
+    pub fn heads(&self) -> impl Iterator<Item = (u32, u64, [u8; 32])> + '_ {
+        let numbers = self.first..;
+        numbers
+            .zip(&self.phones)
+            .map(|(number, phone)| (number, phone.sealer.sequence(), phone.sealer.head().0))
+    }
+
+    /// The link that each device began with.
+    pub fn link_0(&self, device: u32) -> [u8; 32] {
+        self.phones[(device - self.first) as usize].link_0.0
+    }
+
+    /// Writes the entry file of a plan and returns what is in it.
+    pub fn write(&mut self, plan: &Plan, path: &Path) -> Result<EntryFile> {
+        let mut file = BufWriter::new(File::create(path)?);
+        let runs = (plan.batch / plan.run).max(1);
+        let mut made = EntryFile {
+            path: path.to_path_buf(),
+            batches: 0,
+            entries: 0,
+            wrong: 0,
+            bytes: 0,
+        };
+        if plan.spread == Spread::Zipf && self.ranks.is_empty() {
+            self.ranks = (0..RELAYS).map(|relay| self.rank(relay)).collect();
+        }
+        while made.entries < plan.entries {
+            let relay = made.batches % RELAYS;
+            let mut batch = Vec::with_capacity(runs);
+            let mut seen = HashSet::with_capacity(runs);
+            let mut forged = HashSet::new();
+            while batch.len() < runs {
+                let device = self.draw(plan.spread, relay);
+                let fresh = seen.insert(device);
+                if forged.contains(&device) || (!fresh && plan.spread == Spread::Uniform) {
+                    continue;
+                }
+                let wrong = fresh && self.rng.random_bool(plan.wrong_percent / 100.0);
+                let run = self.run(device, plan, wrong);
+                made.entries += run.entries.len();
+                if wrong {
+                    made.wrong += run.entries.len();
+                    forged.insert(device);
+                }
+                batch.push(run);
+            }
+            let batch = batch.encode();
+            file.write_all(&u32::try_from(batch.len())?.to_le_bytes())?;
+            file.write_all(&batch)?;
+            made.bytes += batch.len() as u64;
+            made.batches += 1;
+        }
+        file.flush()?;
+        Ok(made)
+    }
+
+    /// The devices of a relay in a random order, and the sums of their weights.
+    fn rank(&mut self, relay: usize) -> (Vec<f64>, Vec<u32>) {
+        let mut devices: Vec<u32> = (0..self.len())
+            .filter(|device| served_by(*device) == relay)
+            .collect();
+        for index in (1..devices.len()).rev() {
+            devices.swap(index, self.rng.random_range(0..=index));
+        }
+        let mut sum = 0.0;
+        let sums = (1..=devices.len()).map(|rank| {
+            sum += 1.0 / rank as f64;
+            sum
+        });
+        (sums.collect(), devices)
+    }
+
+    fn draw(&mut self, spread: Spread, relay: usize) -> u32 {
+        match spread {
+            Spread::Uniform => loop {
+                let device = self.rng.random_range(0..self.len());
+                if served_by(device) == relay {
+                    return device;
+                }
+            },
+            Spread::Zipf => {
+                let (sums, devices) = &self.ranks[relay];
+                let total = sums.last().copied().unwrap_or_default();
+                let at = self.rng.random_range(0.0..total);
+                devices[sums.partition_point(|sum| *sum <= at)]
+            }
+        }
+    }
+
+    /// The next run of a device; with a wrong previous link, one that somebody else made up.
+    fn run(&mut self, device: u32, plan: &Plan, wrong: bool) -> Run {
+        let phone = &mut self.phones[device as usize];
+        let (sequence, previous) = (phone.sealer.sequence() + 1, phone.sealer.head());
+        let mut before = phone.copy();
+        let sealer = if wrong {
+            &mut before
+        } else {
+            &mut phone.sealer
+        };
+        let entries: Vec<_> = (0..plan.run)
+            .map(|_| {
+                let data = data_digest::<Native>(&(device, sealer.sequence()).encode());
+                let entry = sealer.append(&data);
+                RunEntry {
+                    digest: H256(entry.digest.0),
+                    tag: H256(entry.tag.0),
+                }
+            })
+            .collect();
+        let head = sealer.head();
+        Run {
+            device: self.first + device,
+            sequence,
+            previous: match wrong {
+                false => H256(previous.0),
+                true => H256(self.rng.random()),
+            },
+            entries: entries.try_into().expect("runs here are short; qed"),
+            // Over the right links: a forger has no key of the device.
+            signature: plan.signed.then(|| sign_head(&phone.key, &head)),
+        }
+    }
+}
+
+/// The relay that serves the device of this place in its study.
+fn served_by(place: u32) -> usize {
+    (place / NEIGHBOURS) as usize % RELAYS
+}
+
+impl Phone {
+    fn new(chain: [u8; 32], study: u32, number: u32) -> Self {
+        let seed = Native::sha256(&("benchmark", study, number).encode());
+        let secret = Secret::from_bytes(&Native::sha256(&seed));
+        let key = SigningKey::from_bytes(&seed);
+        let link_0 = genesis::<Native>(&Enrolment {
+            chain: &chain,
+            study,
+            device_key: &key.verifying_key().to_bytes(),
+            predecessor: None,
+            secret_commitment: &secret_commitment::<Native>(&secret),
+            escrow_commitment: &escrow_commitment::<Native>(&ESCROW),
+        });
+        Phone {
+            sealer: Sealer::begin(link_0, &secret),
+            link_0,
+            secret,
+            key,
+        }
+    }
+
+    /// A sealer that goes on from where the device's own is, and leaves that alone.
+    fn copy(&self) -> Sealer {
+        let key = self.sealer.key();
+        let key = RatchetKey::restore(key.index(), key.expose())
+            .expect("the index is that of a key that exists; qed");
+        Sealer::resume(self.sealer.head(), key)
+    }
+}
+
+/// An entry file, and what is in it.
+#[derive(Clone, Debug)]
+pub struct EntryFile {
+    /// Where it stands.
+    pub path: PathBuf,
+    /// Number of batches.
+    pub batches: usize,
+    /// Number of entries.
+    pub entries: usize,
+    /// How many of them are in runs that name a wrong previous link.
+    pub wrong: usize,
+    /// Bytes of all runs.
+    pub bytes: u64,
+}
+
+impl EntryFile {
+    /// Entries that are to be registered.
+    pub fn right(&self) -> usize {
+        self.entries - self.wrong
+    }
+
+    /// The batches one by one, as bytes.
+    pub fn batches(&self) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
+        let mut file = BufReader::with_capacity(1 << 20, File::open(&self.path)?);
+        Ok((0..self.batches).map(move |_| {
+            let mut length = [0; 4];
+            file.read_exact(&mut length)?;
+            let mut batch = vec![0; u32::from_le_bytes(length) as usize];
+            file.read_exact(&mut batch)?;
+            Ok(batch)
+        }))
+    }
+
+    /// The batches one by one, as runs.
+    pub fn runs(&self) -> Result<impl Iterator<Item = Result<Vec<Run>>>> {
+        let batches = self.batches()?;
+        Ok(batches
+            .map(|batch| Vec::<Run>::decode(&mut &batch?[..]).context("the entry file is damaged")))
+    }
+}
