@@ -86,6 +86,42 @@ impl Phone {
     }
 }
 
+impl Parcel {
+    /// What a relay that stored it exports.
+    pub(crate) fn line(&self, cursor: u64, study: u32, state: RunState) -> ExportedRun {
+        let run = &self.run;
+        let (previous, head) = (Hash(run.previous.0), Hash(self.head.0));
+        ExportedRun {
+            cursor,
+            status: RunStatus {
+                run: run_id(run.device, run.sequence, &previous, &head),
+                device: run.device,
+                sequence: run.sequence,
+                entries: run.entries.len() as u32,
+                head,
+                state,
+                block: None,
+                extrinsic_index: None,
+                reason: None,
+            },
+            study,
+            previous,
+            entries: run
+                .entries
+                .iter()
+                .zip(&self.envelopes)
+                .map(|(entry, envelope)| ExportedEntry {
+                    digest: Hash(entry.digest.0),
+                    tag: Hash(entry.tag.0),
+                    envelope: Base64(envelope.clone()),
+                })
+                .collect(),
+            signature: run.signature.map(SignatureBytes),
+            received_at: 1,
+        }
+    }
+}
+
 impl Trial {
     pub(crate) async fn begin(launch: Launch) -> Self {
         let node = launch.start().unwrap();
@@ -102,10 +138,19 @@ impl Trial {
     }
 
     pub(crate) async fn enrol(&self, study: u32, seed: u8, predecessor: Option<u32>) -> Phone {
-        let key = SigningKey::from_bytes(&[seed; 32]);
+        self.enrol_with(study, [seed; 32], predecessor).await
+    }
+
+    pub(crate) async fn enrol_with(
+        &self,
+        study: u32,
+        seed: [u8; 32],
+        predecessor: Option<u32>,
+    ) -> Phone {
+        let key = SigningKey::from_bytes(&seed);
         let public = key.verifying_key().to_bytes();
-        let secret = Secret::from_bytes(&[seed ^ 0xff; 32]);
-        let mut rng = StdRng::seed_from_u64(u64::from(seed));
+        let secret = Secret::from_bytes(&seed.map(|byte| byte ^ 0xff));
+        let mut rng = StdRng::from_seed(seed);
         let escrow = seal_escrow(&auditor_key().sealing_key(), &public, &secret, &mut rng).unwrap();
         let commitment = H256(secret_commitment::<Native>(&secret));
         let call = calls::enrol(study, public, commitment, escrow, predecessor);
@@ -132,39 +177,12 @@ impl Trial {
             .events
             .iter()
             .any(|event| matches!(event, ChainEvent::RunRefused { .. }));
-        let run = &parcel.run;
-        let (previous, head) = (Hash(run.previous.0), Hash(parcel.head.0));
-        self.lines.push(ExportedRun {
-            cursor: self.lines.len() as u64 + 1,
-            status: RunStatus {
-                run: run_id(run.device, run.sequence, &previous, &head),
-                device: run.device,
-                sequence: run.sequence,
-                entries: run.entries.len() as u32,
-                head,
-                state: match refused {
-                    true => RunState::Conflicting,
-                    false => RunState::Finalised,
-                },
-                block: None,
-                extrinsic_index: None,
-                reason: None,
-            },
-            study,
-            previous,
-            entries: run
-                .entries
-                .iter()
-                .zip(&parcel.envelopes)
-                .map(|(entry, envelope)| ExportedEntry {
-                    digest: Hash(entry.digest.0),
-                    tag: Hash(entry.tag.0),
-                    envelope: Base64(envelope.clone()),
-                })
-                .collect(),
-            signature: run.signature.map(SignatureBytes),
-            received_at: 1,
-        });
+        let state = match refused {
+            true => RunState::Conflicting,
+            false => RunState::Finalised,
+        };
+        let cursor = self.lines.len() as u64 + 1;
+        self.lines.push(parcel.line(cursor, study, state));
     }
 
     pub(crate) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {

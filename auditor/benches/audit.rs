@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How long the audit of a large study takes, and how much memory: a real node, a saved export, and the program.
+//!
+//! `cargo bench --workspace --bench audit -- [--entries N]`, after `cargo build --release --workspace`.
+
+// What it measures is what it prints.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use futures::{stream, StreamExt};
+use mhealth_api::RunState;
+use mhealth_chain_client::{calls, Submission};
+use mhealth_tests::node::Launch;
+
+use support::{Parcel, Phone, Trial};
+
+const STUDY: u32 = 0;
+const DEVICES: u32 = 1_000;
+const ENTRIES_A_RUN: u8 = 16;
+const RUNS_A_BATCH: usize = 64;
+/// Batches on their way to the chain.
+const IN_FLIGHT: usize = 48;
+/// What a night's record takes, sealed.
+const DATA: usize = 535;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if !arguments.iter().any(|argument| argument == "--bench") {
+        return;
+    }
+    let wanted = arguments
+        .iter()
+        .skip_while(|argument| *argument != "--entries")
+        .nth(1);
+    let entries: u64 = wanted.map_or(1_000_000, |count| count.parse().expect("a number"));
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(measure(entries));
+}
+
+async fn measure(wanted: u64) {
+    let trial = Trial::begin(Launch::consensus().arg("--state-pruning=archive")).await;
+    let mut phones: Vec<Phone> = stream::iter(1..=DEVICES)
+        .map(|number| {
+            let mut seed = [0x3c; 32];
+            seed[..4].copy_from_slice(&number.to_le_bytes());
+            trial.enrol_with(STUDY, seed, None)
+        })
+        .buffer_unordered(200)
+        .collect()
+        .await;
+    let began = Instant::now();
+    let (path, bytes) = (
+        trial.directory.path().join("export.ndjson"),
+        "x".repeat(DATA),
+    );
+    let mut export = BufWriter::new(File::create(&path).unwrap());
+    let mut under_way = VecDeque::new();
+    let (mut entries, mut cursor) = (0, 0);
+    while entries < wanted {
+        for chunk in phones.chunks_mut(RUNS_A_BATCH) {
+            let parcels: Vec<Parcel> = chunk
+                .iter_mut()
+                .map(|phone| phone.record(ENTRIES_A_RUN, &bytes))
+                .collect();
+            for parcel in &parcels {
+                cursor += 1;
+                let mut line = parcel.line(cursor, STUDY, RunState::Finalised);
+                if cursor == 1 {
+                    // The one that the audit must find.
+                    line.entries[0].envelope.0[40] ^= 1;
+                }
+                serde_json::to_writer(&mut export, &line).unwrap();
+                export.write_all(b"\n").unwrap();
+            }
+            entries += (parcels.len() * usize::from(ENTRIES_A_RUN)) as u64;
+            let runs = parcels.into_iter().map(|parcel| parcel.run).collect();
+            let batch = trial.relay.submit(calls::submit_batch(runs)).await.unwrap();
+            under_way.push_back(batch);
+            if under_way.len() == IN_FLIGHT {
+                settle(under_way.pop_front()).await;
+            }
+        }
+    }
+    while !under_way.is_empty() {
+        settle(under_way.pop_front()).await;
+    }
+    export.flush().unwrap();
+    println!(
+        "devices={DEVICES} entries={entries} registered_in_s={:.0} export_mib={}",
+        began.elapsed().as_secs_f64(),
+        std::fs::metadata(&path).unwrap().len() >> 20
+    );
+
+    for (name, reports) in [("judge", false), ("judge and write both reports", true)] {
+        let began = Instant::now();
+        let mut audit = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+        audit
+            .args(["audit", "--node", &trial.node.url(), "--study", "0"])
+            .args(["--genesis", &trial.genesis(), "--export"])
+            .arg(format!("dave={}", path.display()))
+            .arg("--auditor-key")
+            .arg(trial.auditor_key_file())
+            .stderr(Stdio::null());
+        if reports {
+            audit
+                .arg("--json")
+                .arg(trial.directory.path().join("a.json"));
+            audit
+                .arg("--html")
+                .arg(trial.directory.path().join("a.html"));
+        }
+        let (status, peak) = watched(&mut audit.spawn().unwrap());
+        let took = began.elapsed().as_secs_f64();
+        assert_eq!(status.code(), Some(1), "the altered envelope is found");
+        println!(
+            "what={name:?} seconds={took:.0} entries_per_s={:.0} peak_mib={peak}",
+            entries as f64 / took
+        );
+    }
+}
+
+async fn settle(batch: Option<Submission>) {
+    if let Some(batch) = batch {
+        batch.finalised().await.unwrap().succeeded().unwrap();
+    }
+}
+
+/// Waits until the program ends, and says how much memory it took at most, in MiB.
+fn watched(child: &mut Child) -> (ExitStatus, u64) {
+    let mut peak = 0;
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let kib = status.ok().and_then(|status| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmHWM:"))?;
+            line.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        peak = peak.max(kib.unwrap_or(0));
+        if let Some(status) = child.try_wait().unwrap() {
+            return (status, peak >> 10);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
