@@ -10,9 +10,10 @@ use hashchain::{
 use mhealth_chain_client::{
     calls, Account, Call, ChainClient, ChainEvent, Run, RunEntry, Submitter, H256,
 };
+use rand::rngs::StdRng;
+use rand::SeedableRng;
 
-/// Length of an HPKE sealing of 32 bytes. The chain does not look into it, so tests send as many zeros.
-const ESCROW: [u8; 81] = [0; 81];
+use crate::handset::development_auditor;
 
 /// A device with its key, its secret and its hashchain.
 pub struct Phone {
@@ -60,7 +61,11 @@ impl Phone {
         let key = SigningKey::from_bytes(seed).verifying_key().to_bytes();
         let secret = Secret::from_bytes(&seed.map(|byte| byte ^ 0xff));
         let commitment = hashchain::secret_commitment::<Native>(&secret);
-        calls::enrol(study, key, H256(commitment), ESCROW.to_vec(), None)
+        let auditor = development_auditor().sealing_key();
+        let mut random = StdRng::from_seed(*seed);
+        let escrow = hashchain::seal_escrow(&auditor, &key, &secret, &mut random);
+        let escrow = escrow.expect("the development auditor's key is a good one; qed");
+        calls::enrol(study, key, H256(commitment), escrow, None)
     }
 
     /// The number that the chain gave it.

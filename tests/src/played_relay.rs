@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A relay in the hands of an attacker: it has a relay's account, brings to the chain what it wants, and shows an auditor
-//! the store that it wants.
+//! A relay that is played here, such as one in the hands of an attacker: it has a relay's account, brings to the chain what
+//! it wants, and shows an auditor the store that it wants.
 
 use std::io::Write;
 use std::path::Path;
@@ -14,11 +14,12 @@ use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, RefusalReaso
 use crate::handset;
 
 /// The relay.
-pub struct HackedRelay {
+pub struct PlayedRelay {
     /// Its account.
     pub account: Key,
+    /// Signs with it.
+    pub submitter: Submitter,
     study: u32,
-    submitter: Submitter,
     store: Mutex<Vec<ExportedRun>>,
 }
 
@@ -33,7 +34,7 @@ pub struct Brought {
     pub refused: Option<RefusalReason>,
 }
 
-impl HackedRelay {
+impl PlayedRelay {
     /// Takes a relay's place: the sponsor of the study has appointed the account.
     pub async fn appoint(
         chain: &ChainClient,
@@ -46,7 +47,7 @@ impl HackedRelay {
         let appointment = calls::add_relay(study, account.id());
         let appointed = sponsor.submit_and_wait(appointment).await?.succeeded();
         appointed.context("the sponsor could not appoint the relay")?;
-        Ok(HackedRelay {
+        Ok(PlayedRelay {
             account: Key(account.public_key()),
             study,
             submitter: chain.submitter(account),
@@ -76,6 +77,11 @@ impl HackedRelay {
             Some(_) => RunState::Refused,
         };
         self.add(run, state, handset::now(), Some(brought));
+    }
+
+    /// Keeps a run in its store, as one that stands registered.
+    pub fn keep_settled(&self, run: &RunUpload) {
+        self.add(run, RunState::Finalised, handset::now(), None);
     }
 
     /// Keeps a run in its store that it has not brought, and that it got at this time, in seconds since 1970.

@@ -4,8 +4,8 @@
 
 use anyhow::{ensure, Result};
 use mhealth_api::{Hash, RunState, RunUpload};
-use mhealth_tests::hacked::alter;
 use mhealth_tests::handset::{self, links};
+use mhealth_tests::played_relay::alter;
 use rand::rngs::StdRng;
 use rand::Rng;
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use mhealth_api::{Hash, Key, RunStatus, RunUpload};
 use mhealth_chain_client::{Account, ChainClient};
-use mhealth_tests::hacked::HackedRelay;
 use mhealth_tests::handset::{self, Door, Handset};
 use mhealth_tests::node::Launch;
+use mhealth_tests::played_relay::PlayedRelay;
 use mhealth_tests::topology::{self, Plan, Site, OFFICES, RELAYS, SPONSOR};
 use rand::rngs::StdRng;
 use rand::Rng;
@@ -33,7 +33,7 @@ pub(crate) struct Stage {
     pub(crate) column: Column,
     pub(crate) site: Site,
     pub(crate) chain: ChainClient,
-    pub(crate) hacked: HackedRelay,
+    pub(crate) hacked: PlayedRelay,
     pub(crate) relays: Vec<String>,
     pub(crate) doors: Vec<Door>,
     /// Accounts of the honest relays; the second one's database is in an attacker's reach.
@@ -52,7 +52,7 @@ impl Stage {
         };
         let site = Site::of(plan, folder).await?;
         let chain = ChainClient::connect(&site.node().url()).await?;
-        let hacked = HackedRelay::appoint(&chain, column.study(), SPONSOR, HACKED).await?;
+        let hacked = PlayedRelay::appoint(&chain, column.study(), SPONSOR, HACKED).await?;
         let doors = site.doors();
         let mut server_keys = Vec::new();
         for (number, door) in doors.iter().enumerate() {

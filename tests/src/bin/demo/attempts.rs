@@ -5,12 +5,17 @@
 use std::fmt;
 
 use anyhow::Result;
-use mhealth_chain_client::{calls, Account, Call, ChainClient, Error, Outcome, Submitter, H256};
+use mhealth_api::{Base64, Hash, RunEntry, RunUpload, SignatureBytes};
+use mhealth_chain_client::{
+    calls, Account, Call, ChainClient, Error, Outcome, Run, Submitter, H256,
+};
 use mhealth_tests::phone::Phone;
 use serde_json::{json, Value};
 
-/// Study 0 of the development chain, whose policy is `DeviceSigned`.
-const STUDY: u32 = 0;
+use crate::attacks::{Cast, STUDY};
+
+/// What the phones of these attempts record.
+const DATA: &str = "a night";
 
 /// One attempt, and what became of it.
 pub(crate) struct Attempt {
@@ -31,26 +36,18 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// Tries every one.
-pub(crate) async fn run(chain: &ChainClient) -> Result<Vec<Attempt>> {
-    // Accounts of their own: the servers' are in use.
-    let office = Account::from_secret_uri("//Charlie//attempts")?;
-    let relay = Account::from_secret_uri("//Dave//attempts")?;
-    let sponsor = chain.submitter(Account::from_secret_uri("//Bob")?);
-    let appointments = [
-        calls::add_authentication_server(STUDY, office.id()),
-        calls::add_relay(STUDY, relay.id()),
-    ];
-    for appointment in appointments {
-        sponsor.submit_and_wait(appointment).await?.succeeded()?;
-    }
-    let office = chain.submitter(office);
-    let relay = chain.submitter(relay);
+/// Tries every one. Gives the device that was attacked, too.
+pub(crate) async fn run(chain: &ChainClient, cast: &Cast) -> Result<(Vec<Attempt>, u32)> {
+    let relay = &cast.relay.submitter;
     let stranger = chain.submitter(Account::from_secret_uri("//Stranger")?);
-    let mut victim = Phone::enrol(&office, STUDY, 0xd1).await?;
-    let mut thief = Phone::enrol(&office, STUDY, 0xd2).await?;
-    let registered = relay.submit_and_wait(calls::submit(victim.run(2))).await?;
-    let next = victim.run(1);
+    let (mut victim, mut thief) = tokio::try_join!(
+        Phone::enrol(&cast.office, STUDY, 0xd1),
+        Phone::enrol(&cast.office, STUDY, 0xd2)
+    )?;
+    let first = victim.run_of(2, DATA);
+    cast.relay.keep_settled(&with_data(&first));
+    let registered = relay.submit_and_wait(calls::submit(first)).await?;
+    let next = victim.run_of(1, DATA);
     let scene = Scene {
         chain,
         device: victim.device(),
@@ -69,52 +66,61 @@ pub(crate) async fn run(chain: &ChainClient) -> Result<Vec<Attempt>> {
     foreign.previous = next.previous;
     let foreign = thief.sign_again(foreign);
 
-    let attempts = vec![
-        scene
-            .submit(
-                &relay,
-                "a wrong previous hash",
-                calls::submit(wrong_previous),
-                "ClientHashchain.PreviousIsNotHead",
-            )
-            .await?,
-        scene
-            .submit(
-                &relay,
-                "entries left out",
-                calls::submit(after_a_gap),
-                "ClientHashchain.Gap",
-            )
-            .await?,
-        scene
-            .submit(
-                &relay,
-                "data altered by the relay and relinked (Figure 4)",
-                calls::submit(altered),
-                "ClientHashchain.BadSignature",
-            )
-            .await?,
-        scene
-            .submit(
-                &relay,
-                "another device's signature (Figure 5)",
-                calls::submit(foreign),
-                "ClientHashchain.BadSignature",
-            )
-            .await?,
-        scene
-            .submit(
-                &stranger,
-                "an account without a role",
-                calls::submit(next.clone()),
-                "no_role",
-            )
-            .await?,
-        scene.replay(&registered).await?,
-    ];
+    // All at once: what none of them changes, no one did.
+    let (previous, gap, data, signature, role, replay) = tokio::try_join!(
+        scene.submit(
+            relay,
+            "a wrong previous hash",
+            calls::submit(wrong_previous),
+            "ClientHashchain.PreviousIsNotHead",
+        ),
+        scene.submit(
+            relay,
+            "entries left out",
+            calls::submit(after_a_gap),
+            "ClientHashchain.Gap",
+        ),
+        scene.submit(
+            relay,
+            "data altered by the relay and relinked (Figure 4)",
+            calls::submit(altered),
+            "ClientHashchain.BadSignature",
+        ),
+        scene.submit(
+            relay,
+            "another device's signature (Figure 5)",
+            calls::submit(foreign),
+            "ClientHashchain.BadSignature",
+        ),
+        scene.submit(
+            &stranger,
+            "an account without a role",
+            calls::submit(next.clone()),
+            "no_role",
+        ),
+        scene.replay(&registered)
+    )?;
+    let attempts = vec![previous, gap, data, signature, role, replay];
     // The phone itself is not held up by any of it.
+    cast.relay.keep_settled(&with_data(&next));
     relay.submit_and_wait(calls::submit(next)).await?;
-    Ok(attempts)
+    Ok((attempts, victim.device()))
+}
+
+/// A run as a relay gets it.
+fn with_data(run: &Run) -> RunUpload {
+    let entries = run.entries.iter().map(|entry| RunEntry {
+        digest: Hash(entry.digest.0),
+        tag: Hash(entry.tag.0),
+        envelope: Base64(DATA.into()),
+    });
+    RunUpload {
+        device: run.device,
+        sequence: run.sequence,
+        previous: Hash(run.previous.0),
+        entries: entries.collect(),
+        signature: run.signature.map(SignatureBytes),
+    }
 }
 
 /// The device that is attacked.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A whole trial on this machine: a development chain, real nights, and what must be refused.
+//! A whole trial on this machine: a development chain, real nights, what must be refused, attacks, and their audit.
 
 // What it finds out is for the person in front of it.
 #![allow(clippy::print_stdout)]
 
+mod attacks;
 mod attempts;
 mod trial;
 
@@ -18,7 +19,8 @@ use mhealth_tests::node::{node_binary, Node};
 use mhealth_tests::topology::{Site, Topology};
 
 /// Runs a whole trial on this machine: starts a development chain, an authentication server and relays, enrols devices,
-/// registers every night of theirs, tries what must be refused, and compares every head on chain with the device's own.
+/// registers every night of theirs, tries what must be refused, compares every head on chain with the device's own, plays the
+/// paper's three attacks on the trial, and audits it.
 #[derive(Parser)]
 #[command(name = "demo", version)]
 struct Options {
@@ -77,7 +79,8 @@ async fn run(options: &Options) -> Result<bool> {
     let registered = trial.register(options.csv.as_deref(), options.quick)?;
 
     println!("Trying what must be refused:");
-    let attempts = attempts::run(&chain).await?;
+    let cast = attacks::Cast::appoint(&chain).await?;
+    let (attempts, tried) = attempts::run(&chain, &cast).await?;
     for attempt in &attempts {
         println!("  {attempt}");
     }
@@ -93,7 +96,12 @@ async fn run(options: &Options) -> Result<bool> {
     } else {
         Heads::Unknown
     };
-    let held = complete && heads != Heads::Different && refused == attempts.len();
+    // Where phones do not chain there is nothing that an audit could hold on to.
+    let audited = match topology.phones_chain() {
+        true => audit(&site, &chain, &cast, tried, &options.output).await?,
+        false => true,
+    };
+    let held = complete && heads != Heads::Different && refused == attempts.len() && audited;
     println!();
     summary(
         node,
@@ -120,6 +128,34 @@ async fn run(options: &Options) -> Result<bool> {
         },
     );
     Ok(held)
+}
+
+/// Plays the attacks and audits the trial. Whether the audit found them, and nothing else.
+async fn audit(
+    site: &Site,
+    chain: &ChainClient,
+    cast: &attacks::Cast,
+    tried: u32,
+    output: &std::path::Path,
+) -> Result<bool> {
+    println!("Attacking the trial, and auditing it:");
+    let attacks = attacks::play(chain, cast).await?;
+    let report = attacks::audit(site, cast, output)?;
+    let found = attacks::found(&report, &attacks);
+    for attack in &found {
+        println!("  {attack}");
+    }
+    let alarms = attacks::false_alarms(&report, &attacks, tried);
+    for alarm in &alarms {
+        println!("  NOT AS EXPECTED: {alarm}");
+    }
+    println!(
+        "  Of {} registered entries, the audit finds nothing else wrong than what was planted: {}. Its report is {}.",
+        report.summary.registered,
+        if alarms.is_empty() { "yes" } else { "no" },
+        output.join("audit.html").display()
+    );
+    Ok(alarms.is_empty() && found.iter().all(|attack| attack.held))
 }
 
 /// How the heads on chain compare with the devices' own.
