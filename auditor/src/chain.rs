@@ -83,24 +83,28 @@ pub async fn read(
     })
 }
 
-/// Numbers are dense: the first that was never given out is the end.
 async fn read_devices(
     view: &ChainView,
     study: u32,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<DeviceRecord>, Error> {
+    let devices = all_devices(view, progress).await?;
+    let of_study = devices.into_iter().filter(|device| device.study == study);
+    Ok(of_study.map(record).collect())
+}
+
+/// The devices of all studies. Numbers are dense: the first that was never given out is the end.
+pub(crate) async fn all_devices(
+    view: &ChainView,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<DeviceView>, Error> {
     let mut devices = Vec::new();
     let mut answers = futures::stream::iter(0..u32::MAX)
         .map(|device| view.device(device))
         .buffered(AT_ONCE);
-    let mut read = 0;
-    while let Some(device) = answers.try_next().await? {
-        let Some(device) = device else { break };
-        read += 1;
-        progress(Progress::Devices(read));
-        if device.study == study {
-            devices.push(record(device));
-        }
+    while let Some(Some(device)) = answers.try_next().await? {
+        devices.push(device);
+        progress(Progress::Devices(devices.len() as u64));
     }
     Ok(devices)
 }

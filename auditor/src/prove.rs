@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{json, Value};
 
 use crate::case::links;
+use crate::chain::all_devices;
 use crate::evidence::{
     conflicts_key, device_key, head_page_key, next_authorities, next_device_key, verify,
     DeviceEvidence, Evidence, EvidenceEntry, Handover, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
@@ -76,10 +77,9 @@ pub async fn prove(
     let any = match subject {
         Subject::Device(device) => device,
         Subject::Study(study) => {
-            let known = devices_of(&client.at_finalised().await?, study).await?;
-            let first = known
-                .first()
-                .ok_or_else(|| unfit("the study has no devices"))?;
+            let all = all_devices(&client.at_finalised().await?, &mut |_| ()).await?;
+            let first = all.iter().find(|device| device.study == study);
+            let first = first.ok_or_else(|| unfit("the study has no devices"))?;
             first.device
         }
     };
@@ -88,14 +88,21 @@ pub async fn prove(
     let finality: FinalityProof = decoded(&answer.finality_proof, "a finality proof")?;
     let hash = H256(hash_of(&answer.block_hash)?);
     let view = client.at(hash).await?;
-    let records = match subject {
-        Subject::Device(device) => view.device(device).await?.into_iter().collect(),
-        Subject::Study(study) => devices_of(&view, study).await?,
+    let mut keys = Vec::new();
+    let (study, records) = match subject {
+        Subject::Device(device) => (None, view.device(device).await?.into_iter().collect()),
+        Subject::Study(study) => {
+            let mut all = all_devices(&view, &mut |_| ()).await?;
+            let pages = all.iter().step_by(HEADS_PER_PAGE as usize);
+            keys.extend(pages.map(|device| head_page_key(device.device)));
+            keys.push(next_device_key());
+            all.retain(|device| device.study == study);
+            (Some(study), all)
+        }
     };
     if records.is_empty() {
         return Err(unfit("the node proves a device that it does not know"));
     }
-    let mut keys = Vec::new();
     for record in &records {
         let device = record.device;
         keys.extend([
@@ -105,16 +112,6 @@ pub async fn prove(
         ]);
         keys.extend(record.predecessor.map(device_key));
     }
-    let study = match subject {
-        Subject::Device(_) => None,
-        Subject::Study(study) => {
-            let next = device_count(&view).await?;
-            let pages = (0..next).step_by(HEADS_PER_PAGE as usize);
-            keys.extend(pages.map(head_page_key));
-            keys.push(next_device_key());
-            Some(study)
-        }
-    };
     keys.sort();
     keys.dedup();
     let genesis = client.genesis_hash();
@@ -138,32 +135,6 @@ pub async fn prove(
         Ok(_) => Ok(evidence),
         Err(refusal) => Err(unfit(&refusal.to_string())),
     }
-}
-
-/// How many devices there are: numbers are given out without gaps.
-async fn device_count(view: &ChainView) -> Result<u32, Trouble> {
-    let (mut known, mut beyond) = (0, 1);
-    while view.device(beyond - 1).await?.is_some() {
-        (known, beyond) = (beyond, beyond.saturating_mul(2));
-    }
-    // Device `known - 1` is there, device `beyond - 1` is not.
-    while beyond - known > 1 {
-        let middle = known + (beyond - known) / 2;
-        match view.device(middle - 1).await? {
-            Some(_) => known = middle,
-            None => beyond = middle,
-        }
-    }
-    Ok(known)
-}
-
-async fn devices_of(view: &ChainView, study: u32) -> Result<Vec<DeviceView>, Trouble> {
-    let all = futures::stream::iter(0..device_count(view).await?)
-        .map(|device| view.device(device))
-        .buffered(AT_ONCE);
-    let all: Vec<Option<DeviceView>> = all.try_collect().await?;
-    let of_study = all.into_iter().flatten().filter(|it| it.study == study);
-    Ok(of_study.collect())
 }
 
 fn unfit(why: &str) -> Trouble {
