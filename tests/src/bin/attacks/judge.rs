@@ -202,3 +202,6 @@ fn named(planted: &Planted, entries: &[&[Party]]) -> Named {
         .find(|named| all.contains(named))
         .unwrap_or(Named::Alone)
 }
+
+#[cfg(test)]
+mod tests;
