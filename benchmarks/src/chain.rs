@@ -22,7 +22,7 @@ use crate::workload::{EntryFile, Phones, ESCROW, RELAYS};
 const ENROLMENTS: usize = 100;
 /// Batches that wait in the node's pool at most: enough for the next blocks, and no more than that, so that nobody waits for
 /// long.
-const WAITING: u32 = 48;
+const WAITING: u32 = 64;
 /// How often the generator looks whether there is room again.
 const LOOK: Duration = Duration::from_millis(40);
 /// Without a finalised batch for so long, something is broken.
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the transactions carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// Runs, which the chain checks and registers.
     Runs,
     /// The same bytes, which `System.remark` ignores.
@@ -38,7 +38,7 @@ pub enum Form {
 }
 
 /// A development chain: one validator, Aura and GRANDPA, a block every two seconds.
-pub struct Chain {
+pub(crate) struct Chain {
     node: Node,
     client: ChainClient,
     office: Signer,
@@ -49,7 +49,7 @@ pub struct Chain {
 
 impl Chain {
     /// Starts the node.
-    pub async fn start() -> Result<Self> {
+    pub(crate) async fn start() -> Result<Self> {
         let node = Launch::consensus()
             .arg("--pool-limit=65536")
             .arg("--pool-kbytes=1048576")
@@ -67,12 +67,12 @@ impl Chain {
     }
 
     /// Hash of the chain's first block, to which every device's hashchain commits.
-    pub fn genesis(&self) -> [u8; 32] {
+    pub(crate) fn genesis(&self) -> [u8; 32] {
         self.client.genesis_hash().0
     }
 
     /// Makes and enrols devices of a study.
-    pub async fn enrol(&mut self, study: u32, count: u32) -> Result<Phones> {
+    pub(crate) async fn enrol(&mut self, study: u32, count: u32) -> Result<Phones> {
         let phones = Phones::new(self.genesis(), study, self.devices, count);
         let calls: Vec<RuntimeCall> = phones
             .enrolments()
@@ -116,7 +116,12 @@ impl Chain {
     }
 
     /// Sends the batches of a file and waits until all are final.
-    pub async fn measure(&mut self, name: &str, file: &EntryFile, form: Form) -> Result<Measured> {
+    pub(crate) async fn measure(
+        &mut self,
+        name: &str,
+        file: &EntryFile,
+        form: Form,
+    ) -> Result<Measured> {
         let from = self.client.finalised().await?.number + 1;
         let process = self.node.process_id().context("the node is down")?;
         let disk = usage::disk(self.node.base_path())?;
@@ -126,6 +131,7 @@ impl Chain {
             )
         };
         let processor_before = processor()?;
+        let discarded_before = self.discarded.len();
         let (seen, mut blocks) = mpsc::unbounded_channel();
         let following = tokio::spawn(follow(self.client.clone(), from, seen));
 
@@ -161,9 +167,8 @@ impl Chain {
         }
         following.abort();
         let processor_seconds = processor()? - processor_before;
-        let before = self.discarded.len();
         self.look_for_discarded();
-        let discarded = self.discarded.len() - before;
+        let discarded = self.discarded.len() - discarded_before;
         ensure!(
             tally.failed == 0,
             "{} batches failed as a whole",
@@ -225,6 +230,11 @@ impl Chain {
             self.node.log()
         );
         Ok(())
+    }
+
+    /// The last lines that the node logged.
+    pub(crate) fn log(&self) -> String {
+        self.node.log()
     }
 
     /// Counts what the node says of proposals that it gave up.

@@ -11,17 +11,17 @@ use sp_runtime::traits::{BlakeTwo256, Hash};
 use sp_runtime::MultiAddress;
 
 /// An account, and how many transactions it has signed.
-pub struct Signer {
+pub(crate) struct Signer {
     pair: sr25519::Pair,
     account: mhealth_runtime::AccountId,
     genesis: H256,
     /// The nonce of its next transaction.
-    pub nonce: u32,
+    pub(crate) nonce: u32,
 }
 
 impl Signer {
     /// A well-known account on the chain with this genesis hash.
-    pub fn new(who: Sr25519Keyring, genesis: [u8; 32]) -> Self {
+    pub(crate) fn new(who: Sr25519Keyring, genesis: [u8; 32]) -> Self {
         Signer {
             pair: who.pair(),
             account: who.to_account_id(),
@@ -31,17 +31,17 @@ impl Signer {
     }
 
     /// The account.
-    pub fn account(&self) -> &mhealth_runtime::AccountId {
+    pub(crate) fn account(&self) -> &mhealth_runtime::AccountId {
         &self.account
     }
 
     /// The bytes of a transaction that makes this call.
-    pub fn call(&mut self, call: &RuntimeCall) -> Vec<u8> {
+    pub(crate) fn call(&mut self, call: &RuntimeCall) -> Vec<u8> {
         self.encoded(&call.encode())
     }
 
     /// The bytes of a transaction that submits a batch of runs, given in their encoding.
-    pub fn batch(&mut self, runs: &[u8]) -> Vec<u8> {
+    pub(crate) fn batch(&mut self, runs: &[u8]) -> Vec<u8> {
         let empty = pallet_client_hashchain::Call::submit_batch {
             runs: Default::default(),
         };

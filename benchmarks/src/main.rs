@@ -4,23 +4,31 @@
 
 mod chain;
 mod extrinsic;
+mod ladder;
 mod measured;
 mod postgres;
+mod report;
+mod sqlite;
 mod usage;
 mod workload;
 
 use std::io::Write;
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 
 use crate::chain::{Chain, Form};
+use crate::ladder::Step;
 use crate::measured::Measured;
+use crate::report::{Part, Report};
 use crate::workload::{Phones, Plan, Spread};
 
 /// Study 0 of a development chain demands signatures, study 1 does not.
 const SIGNED: u32 = 0;
 const PAPER: u32 = 1;
+/// What our own node is called in tables.
+const OURS: &str = "mHealth Chain, submitted to finalised";
 
 /// Measures entries a second in finalised blocks, and beside them PostgreSQL on the same entry file.
 ///
@@ -47,6 +55,14 @@ struct Options {
     /// How many runs of a hundred name a wrong previous link.
     #[arg(long, default_value_t = 0.0)]
     wrong: f64,
+
+    /// Writes what the node logged to this file.
+    #[arg(long)]
+    log: Option<PathBuf>,
+
+    /// Writes JSON, picture and table into this folder of documentation.
+    #[arg(long, value_name = "DOCS")]
+    publish: Option<PathBuf>,
 
     /// Only runs of this kind.
     #[arg(long, value_enum)]
@@ -90,7 +106,7 @@ async fn run(options: &Options) -> Result<()> {
         false => 100_000,
     });
     let seconds = options.seconds.unwrap_or(match options.quick {
-        true => 20,
+        true => 15,
         false => 60,
     });
     let folder = tempfile::Builder::new()
@@ -102,10 +118,10 @@ async fn run(options: &Options) -> Result<()> {
     for study in [SIGNED, PAPER] {
         phones.push(chain.enrol(study, devices).await?);
     }
+    let mut report = Report::new(devices);
     let kinds = Kind::ALL
         .into_iter()
         .filter(|kind| options.only.is_none_or(|only| only == *kind));
-    let mut last = None;
     for kind in kinds {
         let plan = Plan {
             run: kind.run(),
@@ -115,32 +131,54 @@ async fn run(options: &Options) -> Result<()> {
             spread: options.spread,
             wrong_percent: options.wrong,
         };
+        say(format_args!("{}: making the entry file\n", plan.name()));
         let phones = &mut phones[usize::from(!kind.signed())];
-        let heads: Vec<_> = phones.heads().collect();
+        let heads = phones.heads();
         let file = phones.write(&plan, &folder.path().join("entries"))?;
-        let measured = chain.measure(&plan.name(), &file, Form::Runs).await?;
-        show(&measured);
-        let set = postgres::measure(&file, &heads, postgres::Form::SetBased, false).await?;
-        show(&set);
-        last = Some((measured, set));
+        report.parts.push(Part::new(plan, &file));
+        let mut keep = |measured: Measured| {
+            say(format_args!(
+                "{}: {:.0}/s\n",
+                measured.system,
+                measured.rate()
+            ));
+            if let Some(part) = report.parts.last_mut() {
+                part.measured.push(measured);
+            }
+        };
+        keep(chain.measure(OURS, &file, Form::Runs).await?);
+        if let Some(log) = &options.log {
+            std::fs::write(log, chain.log())?;
+        }
+        keep(postgres::measure(&file, &heads, postgres::Form::SetBased, false).await?);
+        if options.quick {
+            continue;
+        }
+        keep(postgres::measure(&file, &heads, postgres::Form::SetBased, true).await?);
+        for form in [postgres::Form::Loop, postgres::Form::RowTrigger] {
+            for synchronous in [false, true] {
+                keep(postgres::measure(&file, &heads, form, synchronous).await?);
+            }
+        }
+        for synchronous in ["NORMAL", "FULL"] {
+            keep(sqlite::measure(&file, &heads, synchronous, folder.path())?);
+        }
+        for step in Step::ALL {
+            keep(ladder::measure(&file, &heads, step, folder.path())?);
+        }
+        keep(
+            chain
+                .measure("System.remark of the same bytes", &file, Form::Remark)
+                .await?,
+        );
     }
-    let (ours, theirs) = last.context("nothing was measured")?;
-    say(format_args!(
-        "entries_per_s={:.0} ratio_postgresql={:.2} us_per_entry={:.1} discarded={}\n",
-        ours.rate(),
-        ours.rate() / theirs.rate(),
-        ours.microseconds(),
-        ours.discarded.unwrap_or_default(),
-    ));
+    say(format_args!("\n{}", report.table()));
+    if let Some(docs) = &options.publish {
+        let name = if options.quick { "quick" } else { "bench" };
+        report.publish(docs, name)?;
+    }
+    say(format_args!("{}\n", report.last_line()?));
     Ok(())
-}
-
-fn show(measured: &Measured) {
-    say(format_args!(
-        "{}: {:.0}/s, {measured:?}\n",
-        measured.system,
-        measured.rate()
-    ));
 }
 
 fn say(text: std::fmt::Arguments<'_>) {

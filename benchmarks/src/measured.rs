@@ -6,56 +6,56 @@ use serde::{Deserialize, Serialize};
 
 /// One system, given one entry file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Measured {
+pub(crate) struct Measured {
     /// Which system, in which form.
-    pub system: String,
+    pub(crate) system: String,
     /// Entries that were registered.
-    pub entries: usize,
+    pub(crate) entries: usize,
     /// Entries that were refused.
-    pub refused: usize,
+    pub(crate) refused: usize,
     /// Seconds from the first batch to the last that was confirmed.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
     /// Seconds of processor time, the generator's or client's own included.
-    pub processor_seconds: f64,
+    pub(crate) processor_seconds: f64,
     /// Bytes on disk an entry; none where nothing goes there.
-    pub bytes_per_entry: Option<f64>,
+    pub(crate) bytes_per_entry: Option<f64>,
     /// How long batches took to be confirmed, in seconds: half of the entries, 99 of 100, the last.
-    pub latency: Option<Latency>,
+    pub(crate) latency: Option<Latency>,
     /// Proposals of blocks that were discarded, because they took too long.
-    pub discarded: Option<usize>,
+    pub(crate) discarded: Option<usize>,
 }
 
 /// How long entries took from submission to confirmation, in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Latency {
+pub(crate) struct Latency {
     /// Half of the entries.
-    pub p50: f64,
+    pub(crate) p50: f64,
     /// 99 of a hundred.
-    pub p99: f64,
+    pub(crate) p99: f64,
     /// All.
-    pub max: f64,
+    pub(crate) max: f64,
 }
 
 impl Measured {
     /// Entries a second.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.entries as f64 / self.seconds
     }
 
     /// Microseconds an entry.
-    pub fn microseconds(&self) -> f64 {
+    pub(crate) fn microseconds(&self) -> f64 {
         self.seconds * 1e6 / (self.entries as f64).max(1.0)
     }
 
     /// Seconds of processor time for a million entries.
-    pub fn processor_per_million(&self) -> f64 {
+    pub(crate) fn processor_per_million(&self) -> f64 {
         self.processor_seconds * 1e6 / (self.entries as f64).max(1.0)
     }
 }
 
 impl Latency {
     /// Of waits in seconds, in any order. Batches have the same size, so each stands for as many entries.
-    pub fn of(mut waits: Vec<f64>) -> Option<Self> {
+    pub(crate) fn of(mut waits: Vec<f64>) -> Option<Self> {
         waits.sort_by(f64::total_cmp);
         let at = |share: f64| waits.get(((waits.len().checked_sub(1)?) as f64 * share) as usize);
         Some(Latency {

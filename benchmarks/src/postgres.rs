@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
 use crate::measured::{Latency, Measured};
 use crate::usage;
-use crate::workload::EntryFile;
+use crate::workload::{EntryFile, Heads};
 
 /// What the server is told beyond its defaults: memory for the tables, and no checkpoint in the middle of a measurement.
 const SETTINGS: &[&str] = &[
@@ -28,7 +28,7 @@ const SCHEMA: &str = include_str!("postgres.sql");
 
 /// How PostgreSQL does the check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub(crate) enum Form {
     /// A trigger before every inserted row.
     RowTrigger,
     /// A PL/pgSQL function with a loop over the entries.
@@ -38,9 +38,6 @@ pub enum Form {
 }
 
 impl Form {
-    /// All, the fastest last.
-    pub const ALL: [Form; 3] = [Form::RowTrigger, Form::Loop, Form::SetBased];
-
     fn name(self) -> &'static str {
         match self {
             Form::RowTrigger => "row trigger",
@@ -95,9 +92,9 @@ impl Columns {
 }
 
 /// Registers a file in a new database whose heads are as they were before the file.
-pub async fn measure(
+pub(crate) async fn measure(
     file: &EntryFile,
-    heads: &[(u32, u64, [u8; 32])],
+    heads: &Heads,
     form: Form,
     synchronous: bool,
 ) -> Result<Measured> {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 const TICKS: f64 = 100.0;
 
 /// Seconds of processor time that a process has used, its ended children included.
-pub fn processor(process: u32) -> Result<f64> {
+pub(crate) fn processor(process: u32) -> Result<f64> {
     let fields = fields(process)?;
     let ticks: u64 = fields[11..15]
         .iter()
@@ -22,7 +22,7 @@ pub fn processor(process: u32) -> Result<f64> {
 }
 
 /// The same of a process and of those that it started and that still run.
-pub fn processor_of_family(parent: u32) -> Result<f64> {
+pub(crate) fn processor_of_family(parent: u32) -> Result<f64> {
     let mut sum = processor(parent)?;
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
@@ -37,12 +37,12 @@ pub fn processor_of_family(parent: u32) -> Result<f64> {
 }
 
 /// The process that started this one.
-pub fn parent_of(process: u32) -> Result<u32> {
+pub(crate) fn parent_of(process: u32) -> Result<u32> {
     fields(process)?[1].parse().context("no parent")
 }
 
 /// Bytes that a folder takes on disk.
-pub fn disk(folder: &Path) -> Result<u64> {
+pub(crate) fn disk(folder: &Path) -> Result<u64> {
     let mut sum = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;

@@ -25,16 +25,16 @@ use serde::Serialize;
 use sp_core::H256;
 
 /// Relays that bring the entries.
-pub const RELAYS: usize = 2;
+pub(crate) const RELAYS: usize = 2;
 /// Devices whose heads share a storage value of the chain. Such devices have the same relay.
 const NEIGHBOURS: u32 = 32;
 /// What the chain stores as escrow. It does not look into it.
-pub const ESCROW: [u8; 81] = [1; 81];
+pub(crate) const ESCROW: [u8; 81] = [1; 81];
 
 /// Which device writes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Spread {
+pub(crate) enum Spread {
     /// Every device is as likely as any other, and none writes twice in a batch.
     Uniform,
     /// The device of rank `r` writes in proportion to `1 / r`.
@@ -43,24 +43,24 @@ pub enum Spread {
 
 /// What to register.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Entries of a run.
-    pub run: usize,
+    pub(crate) run: usize,
     /// Whether every run carries its device's signature.
-    pub signed: bool,
+    pub(crate) signed: bool,
     /// How many entries to make, those with a wrong link included.
-    pub entries: usize,
+    pub(crate) entries: usize,
     /// Entries of a batch.
-    pub batch: usize,
+    pub(crate) batch: usize,
     /// Which devices write.
-    pub spread: Spread,
+    pub(crate) spread: Spread,
     /// How many runs of a hundred name a wrong previous link.
-    pub wrong_percent: f64,
+    pub(crate) wrong_percent: f64,
 }
 
 impl Plan {
     /// What the run is called in tables.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let signed = if self.signed {
             "DeviceSigned"
         } else {
@@ -71,15 +71,18 @@ impl Plan {
 }
 
 /// A device: its key, its secret and how far its hashchain has come.
-pub struct Phone {
+pub(crate) struct Phone {
     key: SigningKey,
     secret: Secret,
     link_0: LinkHash,
     sealer: Sealer,
 }
 
+/// Number, length and head of every device, in order.
+pub(crate) type Heads = Vec<(u32, u64, [u8; 32])>;
+
 /// All devices of a study, numbered from `first` on.
-pub struct Phones {
+pub(crate) struct Phones {
     first: u32,
     phones: Vec<Phone>,
     rng: StdRng,
@@ -89,7 +92,7 @@ pub struct Phones {
 
 impl Phones {
     /// Makes the devices of a study that the chain will give the numbers from `first` on.
-    pub fn new(chain: [u8; 32], study: u32, first: u32, count: u32) -> Self {
+    pub(crate) fn new(chain: [u8; 32], study: u32, first: u32, count: u32) -> Self {
         let phones = (0..count)
             .map(|number| Phone::new(chain, study, number))
             .collect();
@@ -102,17 +105,12 @@ impl Phones {
     }
 
     /// Number of devices.
-    pub fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.phones.len() as u32
     }
 
-    /// Number on chain of the first device.
-    pub fn first(&self) -> u32 {
-        self.first
-    }
-
     /// The devices' public keys and secret commitments, in the order in which they enrol.
-    pub fn enrolments(&self) -> impl Iterator<Item = ([u8; 32], H256)> + '_ {
+    pub(crate) fn enrolments(&self) -> impl Iterator<Item = ([u8; 32], H256)> + '_ {
         self.phones.iter().map(|phone| {
             let key = phone.key.verifying_key().to_bytes();
             (key, H256(secret_commitment::<Native>(&phone.secret)))
@@ -120,20 +118,20 @@ impl Phones {
     }
 
     /// Number of entries and head of every device, which databases begin with.
-    pub fn heads(&self) -> impl Iterator<Item = (u32, u64, [u8; 32])> + '_ {
-        let numbers = self.first..;
-        numbers
-            .zip(&self.phones)
+    pub(crate) fn heads(&self) -> Heads {
+        let numbered = (self.first..).zip(&self.phones);
+        numbered
             .map(|(number, phone)| (number, phone.sealer.sequence(), phone.sealer.head().0))
+            .collect()
     }
 
     /// The link that each device began with.
-    pub fn link_0(&self, device: u32) -> [u8; 32] {
+    pub(crate) fn link_0(&self, device: u32) -> [u8; 32] {
         self.phones[(device - self.first) as usize].link_0.0
     }
 
     /// Writes the entry file of a plan and returns what is in it.
-    pub fn write(&mut self, plan: &Plan, path: &Path) -> Result<EntryFile> {
+    pub(crate) fn write(&mut self, plan: &Plan, path: &Path) -> Result<EntryFile> {
         let mut file = BufWriter::new(File::create(path)?);
         let runs = (plan.batch / plan.run).max(1);
         let mut made = EntryFile {
@@ -281,27 +279,27 @@ impl Phone {
 
 /// An entry file, and what is in it.
 #[derive(Clone, Debug)]
-pub struct EntryFile {
+pub(crate) struct EntryFile {
     /// Where it stands.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Number of batches.
-    pub batches: usize,
+    pub(crate) batches: usize,
     /// Number of entries.
-    pub entries: usize,
+    pub(crate) entries: usize,
     /// How many of them are in runs that name a wrong previous link.
-    pub wrong: usize,
+    pub(crate) wrong: usize,
     /// Bytes of all runs.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl EntryFile {
     /// Entries that are to be registered.
-    pub fn right(&self) -> usize {
+    pub(crate) fn right(&self) -> usize {
         self.entries - self.wrong
     }
 
     /// The batches one by one, as bytes.
-    pub fn batches(&self) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
+    pub(crate) fn batches(&self) -> Result<impl Iterator<Item = Result<Vec<u8>>>> {
         let mut file = BufReader::with_capacity(1 << 20, File::open(&self.path)?);
         Ok((0..self.batches).map(move |_| {
             let mut length = [0; 4];
@@ -313,7 +311,7 @@ impl EntryFile {
     }
 
     /// The batches one by one, as runs.
-    pub fn runs(&self) -> Result<impl Iterator<Item = Result<Vec<Run>>>> {
+    pub(crate) fn runs(&self) -> Result<impl Iterator<Item = Result<Vec<Run>>>> {
         let batches = self.batches()?;
         Ok(batches
             .map(|batch| Vec::<Run>::decode(&mut &batch?[..]).context("the entry file is damaged")))

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a run of the benchmarks found, as a table, as JSON and as a picture.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+
+use crate::measured::Measured;
+use crate::workload::{EntryFile, Plan};
+
+/// The system that all others are compared with.
+const REFERENCE: &str = "PostgreSQL, set-based function, synchronous_commit off";
+/// Where the table stands in the page that it is published in.
+const MARKS: [&str; 2] = ["<!-- scripts/bench -->", "<!-- /scripts/bench -->"];
+
+/// Everything that one run measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// The command line that makes it.
+    pub(crate) command: String,
+    /// Name of the processor, and how many of its cores there are.
+    pub(crate) processor: String,
+    /// Devices of each study.
+    pub(crate) devices: u32,
+    /// One for each entry file.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// What was measured with one entry file.
+#[derive(Debug, Serialize)]
+pub(crate) struct Part {
+    /// How the file was made.
+    pub(crate) plan: Plan,
+    /// Its batches.
+    pub(crate) batches: usize,
+    /// Its entries.
+    pub(crate) entries: usize,
+    /// How many of them are to be refused.
+    pub(crate) wrong: usize,
+    /// What the systems made of it, our own first.
+    pub(crate) measured: Vec<Measured>,
+}
+
+impl Part {
+    /// Nothing measured yet.
+    pub(crate) fn new(plan: Plan, file: &EntryFile) -> Self {
+        Part {
+            plan,
+            batches: file.batches,
+            entries: file.entries,
+            wrong: file.wrong,
+            measured: Vec::new(),
+        }
+    }
+
+    /// Our own node.
+    pub(crate) fn ours(&self) -> Option<&Measured> {
+        self.measured.first()
+    }
+
+    /// How many times as fast as PostgreSQL's set-based function.
+    pub(crate) fn ratio(&self, measured: &Measured) -> f64 {
+        let mut all = self.measured.iter();
+        let reference = all.find(|measured| measured.system == REFERENCE);
+        reference.map_or(f64::NAN, |reference| measured.rate() / reference.rate())
+    }
+
+    fn title(&self) -> String {
+        let wrong = match self.wrong {
+            0 => String::new(),
+            _ => format!(", {} % wrong", self.plan.wrong_percent),
+        };
+        format!("{}, {:?}{wrong}", self.plan.name(), self.plan.spread)
+    }
+}
+
+impl Report {
+    /// An empty one about this machine.
+    pub(crate) fn new(devices: u32) -> Self {
+        let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let names = || about.lines().filter(|line| line.starts_with("model name"));
+        let name = names().next().and_then(|line| line.split(": ").nth(1));
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        Report {
+            command: format!("scripts/bench {}", arguments.join(" "))
+                .trim()
+                .to_owned(),
+            processor: format!("{} cores of {}", names().count(), name.unwrap_or("?")),
+            devices,
+            parts: Vec::new(),
+        }
+    }
+
+    /// The tables, in Markdown.
+    pub(crate) fn table(&self) -> String {
+        let mut text = String::new();
+        for part in &self.parts {
+            // Writing to a string does not fail.
+            let _ = writeln!(
+                text,
+                "**{}**: {} devices, {} entries in batches of {}\n",
+                part.title(),
+                self.devices,
+                part.entries,
+                part.plan.batch
+            );
+            text.push_str(
+                "| system | entries/s | µs an entry | times PostgreSQL | CPU-s a million | bytes an entry | p50, p99, longest | refused | discarded |\n\
+                 |---|---|---|---|---|---|---|---|---|\n",
+            );
+            for measured in &part.measured {
+                let latency = measured.latency.map(|latency| {
+                    format!(
+                        "{}, {}, {}",
+                        span(latency.p50),
+                        span(latency.p99),
+                        span(latency.max)
+                    )
+                });
+                let bytes = measured.bytes_per_entry.map(|bytes| format!("{bytes:.0}"));
+                let discarded = measured.discarded.map(|count| count.to_string());
+                let _ = writeln!(
+                    text,
+                    "| {} | {:.0} | {:.1} | {:.2} | {:.1} | {} | {} | {} | {} |",
+                    measured.system,
+                    measured.rate(),
+                    measured.microseconds(),
+                    part.ratio(measured),
+                    measured.processor_per_million(),
+                    bytes.unwrap_or_default(),
+                    latency.unwrap_or_default(),
+                    measured.refused,
+                    discarded.unwrap_or_default(),
+                );
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    /// The last line, for machines: the slowest of what our node was measured with.
+    pub(crate) fn last_line(&self) -> Result<String> {
+        let ours = self
+            .parts
+            .iter()
+            .filter_map(|part| Some((part, part.ours()?)));
+        let (part, slowest) = ours
+            .clone()
+            .min_by(|one, other| one.1.rate().total_cmp(&other.1.rate()))
+            .context("nothing was measured")?;
+        let discarded: usize = ours.filter_map(|(_, measured)| measured.discarded).sum();
+        Ok(format!(
+            "entries_per_s={:.0} ratio_postgresql={:.3} us_per_entry={:.1} discarded={discarded}",
+            slowest.rate(),
+            part.ratio(slowest),
+            slowest.microseconds(),
+        ))
+    }
+
+    /// Writes JSON and picture into `performance/` of the documentation, and the table into its page.
+    pub(crate) fn publish(&self, docs: &Path, name: &str) -> Result<()> {
+        let folder = docs.join("performance");
+        fs::create_dir_all(&folder)?;
+        let json = serde_json::to_string_pretty(self)? + "\n";
+        fs::write(folder.join(format!("{name}.json")), json)?;
+        fs::write(folder.join(format!("{name}.svg")), self.picture())?;
+        let page = docs.join("performance.md");
+        let text = fs::read_to_string(&page)?;
+        let (before, rest) = text.split_once(MARKS[0]).context("the page has no mark")?;
+        let (_, after) = rest
+            .split_once(MARKS[1])
+            .context("the page has no end mark")?;
+        let table = format!(
+            "{}\n`{}`, on {}; as [JSON](performance/{name}.json).\n\n![entries a second](performance/{name}.svg)\n\n{}{}",
+            MARKS[0],
+            self.command,
+            self.processor,
+            self.table(),
+            MARKS[1]
+        );
+        fs::write(page, format!("{before}{table}{after}"))?;
+        Ok(())
+    }
+
+    /// Bars of entries a second on a logarithmic scale, as SVG.
+    fn picture(&self) -> String {
+        const LEFT: f64 = 420.0;
+        const WIDTH: f64 = 480.0;
+        const ROW: f64 = 22.0;
+        /// The scale goes from this rate over so many powers of ten.
+        const LEAST: f64 = 100.0;
+        const DECADES: f64 = 5.0;
+        let rows: usize = self.parts.iter().map(|part| part.measured.len() + 2).sum();
+        let height = rows as f64 * ROW + ROW;
+        let mut svg = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1000\" height=\"{height}\" font-family=\"sans-serif\" \
+             font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+        );
+        let mut y = ROW;
+        for part in &self.parts {
+            let _ = writeln!(
+                svg,
+                "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{}: entries a second</text>",
+                part.title()
+            );
+            y += ROW;
+            for (place, measured) in part.measured.iter().enumerate() {
+                let rate = measured.rate();
+                let length = ((rate / LEAST).log10().max(0.0) / DECADES * WIDTH).min(WIDTH);
+                let colour = if place == 0 { "#0b6e4f" } else { "#9aa5b1" };
+                let _ = writeln!(
+                    svg,
+                    "<text x=\"{}\" y=\"{y}\" text-anchor=\"end\">{}</text>\
+                     <rect x=\"{LEFT}\" y=\"{}\" width=\"{length:.1}\" height=\"15\" fill=\"{colour}\"/>\
+                     <text x=\"{:.1}\" y=\"{y}\">{rate:.0}</text>",
+                    LEFT - 8.0,
+                    measured.system,
+                    y - 12.0,
+                    LEFT + length + 6.0,
+                );
+                y += ROW;
+            }
+            y += ROW;
+        }
+        svg + "</svg>\n"
+    }
+}
+
+/// A span of time in a unit that people can read.
+fn span(seconds: f64) -> String {
+    match seconds {
+        seconds if seconds < 1.0 => format!("{:.1} ms", seconds * 1e3),
+        seconds => format!("{seconds:.1} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::Spread;
+
+    fn measured(system: &str, entries: usize) -> Measured {
+        Measured {
+            system: system.to_owned(),
+            entries,
+            seconds: 2.0,
+            ..Measured::default()
+        }
+    }
+
+    fn report() -> Report {
+        let plan = Plan {
+            run: 1,
+            signed: true,
+            entries: 10,
+            batch: 2,
+            spread: Spread::Uniform,
+            wrong_percent: 0.0,
+        };
+        let part = Part {
+            plan,
+            batches: 5,
+            entries: 10,
+            wrong: 0,
+            measured: vec![measured("ours", 30_000), measured(REFERENCE, 60_000)],
+        };
+        Report {
+            parts: vec![part],
+            ..Report::new(7)
+        }
+    }
+
+    #[test]
+    fn the_last_line_compares_with_the_set_based_function() {
+        assert_eq!(
+            report().last_line().expect("something was measured"),
+            "entries_per_s=15000 ratio_postgresql=0.500 us_per_entry=66.7 discarded=0"
+        );
+    }
+
+    #[test]
+    fn a_page_is_refreshed_between_its_marks_alone() {
+        let docs = tempfile::tempdir().expect("a folder");
+        let page = docs.path().join("performance.md");
+        let text = format!("before\n{}\nold\n{}\nafter\n", MARKS[0], MARKS[1]);
+        fs::write(&page, text).expect("it is written");
+        for _ in 0..2 {
+            report().publish(docs.path(), "bench").expect("published");
+        }
+        let text = fs::read_to_string(&page).expect("it is there");
+        assert!(text.starts_with("before\n") && text.ends_with("\nafter\n"));
+        assert!(text.contains("| ours | 15000 |") && !text.contains("old"));
+        assert!(docs.path().join("performance/bench.svg").is_file());
+    }
+}
