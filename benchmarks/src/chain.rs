@@ -20,9 +20,9 @@ use crate::workload::{EntryFile, Phones, ESCROW, RELAYS};
 
 /// Devices that enrol in one transaction.
 const ENROLMENTS: usize = 100;
-/// Batches that wait in the node's pool at most: enough for the next blocks, and no more than that, so that nobody waits for
-/// long.
-const WAITING: u32 = 64;
+/// Batches that wait in the node's pool at least and at most. In between it is half as much again as the fullest of the last
+/// blocks took: enough for the next block, and no more than that, so that nobody waits for long.
+const WAITING: [usize; 2] = [32, 96];
 /// How often the generator looks whether there is room again.
 const LOOK: Duration = Duration::from_millis(40);
 /// Without a finalised batch for so long, something is broken.
@@ -139,7 +139,7 @@ impl Chain {
         let each = file.entries / file.batches;
         for (number, batch) in file.batches()?.enumerate() {
             let batch = batch?;
-            while self.waiting().await? >= WAITING {
+            while self.waiting().await? >= tally.room() {
                 tokio::time::sleep(LOOK).await;
                 while let Ok(block) = blocks.try_recv() {
                     tally.take(block, form, each);
@@ -198,7 +198,7 @@ impl Chain {
     }
 
     /// Batches that were sent and are in no block yet.
-    async fn waiting(&self) -> Result<u32> {
+    async fn waiting(&self) -> Result<usize> {
         let mut waiting = 0;
         for relay in &self.relays {
             let key = frame_system::Account::<Runtime>::hashed_key_for(relay.account());
@@ -214,7 +214,7 @@ impl Chain {
                 }
                 None => 0,
             };
-            waiting += relay.nonce - nonce;
+            waiting += (relay.nonce - nonce) as usize;
         }
         Ok(waiting)
     }
@@ -292,6 +292,8 @@ struct Tally {
     waits: Vec<f64>,
     /// When a block with some of them was seen to be final, and how many entries it registered.
     blocks: Vec<(Instant, usize)>,
+    /// How many batches each of these blocks held.
+    batches: Vec<usize>,
     entries: usize,
     refused: usize,
     failed: usize,
@@ -304,6 +306,7 @@ impl Default for Tally {
             under_way: HashMap::new(),
             waits: Vec::new(),
             blocks: Vec::new(),
+            batches: Vec::new(),
             entries: 0,
             refused: 0,
             failed: 0,
@@ -320,12 +323,12 @@ impl Tally {
 
     fn take(&mut self, block: Block, form: Form, each: usize) {
         let mut registered = 0;
-        let mut ours = false;
+        let mut batches = 0;
         for (hash, counted) in block.settled {
             let Some(sent) = self.under_way.remove(&hash) else {
                 continue;
             };
-            ours = true;
+            batches += 1;
             self.waits.push((block.at - sent).as_secs_f64());
             match (counted, form) {
                 (None, _) => self.failed += 1,
@@ -336,11 +339,18 @@ impl Tally {
                 }
             }
         }
-        if ours {
+        if batches > 0 {
             self.entries += registered;
+            self.batches.push(batches);
             self.blocks.push((block.at, registered));
             self.last_news = block.at;
         }
+    }
+
+    /// How many batches may wait in the pool.
+    fn room(&self) -> usize {
+        let fullest = self.batches.iter().rev().take(4).max().copied();
+        (fullest.unwrap_or_default() * 3 / 2).clamp(WAITING[0], WAITING[1])
     }
 
     /// Entries and seconds from the first of the blocks that became final to the last: without the time that the first
