@@ -6,6 +6,7 @@
 //! [`start`] adds the network, JSON-RPC and the way in which blocks are made: [`authoring`] or [`sealing`].
 
 mod authoring;
+mod clock;
 mod components;
 mod full;
 mod sealing;

@@ -20,13 +20,13 @@ use sp_keystore::KeystorePtr;
 use substrate_prometheus_endpoint::Registry;
 
 use super::{
-    components::inherent_data, FullClient, FullPool, FullSelectChain, GrandpaBlockImport,
-    GrandpaLink, JUSTIFICATION_PERIOD,
+    clock::Clocked, components::inherent_data, FullClient, FullPool, FullSelectChain,
+    GrandpaBlockImport, GrandpaLink, JUSTIFICATION_PERIOD,
 };
 
-/// The share of a slot in which the author puts transactions into a block. The rest is for the others to fetch and
-/// execute it.
-const PROPOSAL_SHARE: f32 = 2f32 / 3f32;
+/// The share of a slot after which a proposal that is not ready is thrown away. The author stops long before: see
+/// [`Clocked`].
+const PROPOSAL_SHARE: f32 = 0.9;
 
 /// How long a vote is expected to take to everybody.
 const GOSSIP: Duration = Duration::from_millis(333);
@@ -61,10 +61,10 @@ pub(super) fn spawn_aura(
     let aura = sc_consensus_aura::start_aura::<AuthorityPair, _, _, _, _, _, _, _, _, _, _>(
         StartAuraParams {
             slot_duration,
-            client: parts.client,
+            client: parts.client.clone(),
             select_chain: parts.select_chain,
             block_import: parts.block_import,
-            proposer_factory,
+            proposer_factory: Clocked::new(proposer_factory, parts.client),
             sync_oracle: parts.sync_service.clone(),
             justification_sync_link: parts.sync_service,
             create_inherent_data_providers: move |_, ()| async move { Ok(inherent_data(slot_duration)) },
