@@ -5,7 +5,6 @@
 use frame_support::{
     derive_impl,
     traits::{ConstBool, ConstU32, ConstU64, EitherOfDiverse, NeverEnsureOrigin},
-    weights::constants::ParityDbWeight,
 };
 use frame_system::EnsureRoot;
 use pallet_collective::{EnsureProportionAtLeast, EnsureProportionMoreThan};
@@ -14,8 +13,8 @@ use sp_runtime::traits::{ConvertInto, OpaqueKeys};
 
 use crate::{
     limits::{
-        MaxProposalWeight, RuntimeBlockLength, RuntimeBlockWeights, MAX_AUTHORITIES, MOTION,
-        SESSION, SLOT_MILLISECONDS,
+        DatabaseWeight, MaxProposalWeight, RuntimeBlockLength, RuntimeBlockWeights,
+        MAX_AUTHORITIES, MOTION, SESSION, SLOT_MILLISECONDS,
     },
     AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Members, Nonce, OriginCaller,
     PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session,
@@ -37,7 +36,7 @@ impl frame_system::Config for Runtime {
     type BlockHashCount = ConstU32<BLOCK_HASHES>;
     type BlockLength = RuntimeBlockLength;
     type BlockWeights = RuntimeBlockWeights;
-    type DbWeight = ParityDbWeight;
+    type DbWeight = DatabaseWeight;
     type ExtensionsWeightInfo = frame_system::SubstrateExtensionsWeight<Runtime>;
     type Hash = Hash;
     type Nonce = Nonce;

@@ -271,10 +271,13 @@ impl<T: Config> Batch<T> {
         }
     }
 
-    /// What the call has cost: what it declared less the steps and forks that did not happen.
+    /// What the call has cost: what it declared less the steps and forks that did not happen, and less the head pages that
+    /// several runs shared.
     fn weight(&self, size: BatchSize) -> PostDispatchInfo {
         let steps = T::WalkBudget::get() - self.steps_left;
-        Some(size.weight::<T>(self.forks, steps)).into()
+        let shared = size.shared_pages::<T>(self.pages.len());
+        let weight = size.weight::<T>(self.forks, steps);
+        Some(weight.saturating_sub(shared)).into()
     }
 }
 

@@ -43,4 +43,11 @@ impl BatchSize {
             .saturating_add(<T as Config>::WeightInfo::forks(forks))
             .saturating_add(<T as Config>::WeightInfo::walk(steps))
     }
+
+    /// What is saved when the runs touched only so many head pages: each is read and written once.
+    pub(crate) fn shared_pages<T: Config>(self, pages: usize) -> Weight {
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        let saved = u64::from(self.runs.saturating_sub(pages));
+        T::DbWeight::get().reads_writes(saved, saved)
+    }
 }
