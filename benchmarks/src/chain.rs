@@ -179,7 +179,10 @@ impl Chain {
         Ok(Measured {
             system: name.to_owned(),
             entries,
-            refused: tally.refused,
+            refused: match form {
+                Form::Runs => file.entries.saturating_sub(tally.entries),
+                Form::Remark => 0,
+            },
             seconds,
             processor_seconds: processor_seconds * entries as f64 / total,
             bytes_per_entry: Some(
@@ -247,8 +250,8 @@ impl Chain {
     }
 }
 
-/// What became of a transaction: its hash, entries that are now registered and runs that were refused; none if it failed.
-type Settled = (H256, Option<(usize, usize)>);
+/// What became of a transaction: its hash, and how many entries it registered; none if it failed.
+type Settled = (H256, Option<usize>);
 
 /// A finalised block, as soon as a client could know of it.
 struct Block {
@@ -266,13 +269,11 @@ async fn follow(client: ChainClient, from: u64, seen: mpsc::UnboundedSender<Bloc
                 .as_ref()
                 .filter(|effect| effect.result.is_ok());
             let counted = effect.map(|effect| {
-                let counts = effect.events.iter().filter_map(|event| match event {
-                    ChainEvent::BatchProcessed {
-                        entries, refused, ..
-                    } => Some((*entries as usize, *refused as usize)),
-                    _ => None,
+                let counts = effect.events.iter().map(|event| match event {
+                    ChainEvent::BatchProcessed { entries, .. } => *entries as usize,
+                    _ => 0,
                 });
-                counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+                counts.sum()
             });
             (extrinsic.hash, counted)
         });
@@ -295,7 +296,6 @@ struct Tally {
     /// How many batches each of these blocks held.
     batches: Vec<usize>,
     entries: usize,
-    refused: usize,
     failed: usize,
     last_news: Instant,
 }
@@ -308,7 +308,6 @@ impl Default for Tally {
             blocks: Vec::new(),
             batches: Vec::new(),
             entries: 0,
-            refused: 0,
             failed: 0,
             last_news: Instant::now(),
         }
@@ -333,10 +332,7 @@ impl Tally {
             match (counted, form) {
                 (None, _) => self.failed += 1,
                 (Some(_), Form::Remark) => registered += each,
-                (Some((entries, refused)), Form::Runs) => {
-                    registered += entries;
-                    self.refused += refused;
-                }
+                (Some(entries), Form::Runs) => registered += entries,
             }
         }
         if batches > 0 {

@@ -106,6 +106,7 @@ pub(crate) fn measure(
             ladder.block(step)?;
         }
     }
+    ladder.block(step)?;
     if let Some(log) = &mut ladder.log {
         log.flush()?;
     }
