@@ -3,6 +3,7 @@
 //! What must be refused, tried over plain JSON-RPC.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use mhealth_api::{Base64, Hash, RunEntry, RunUpload, SignatureBytes};
@@ -16,6 +17,11 @@ use crate::attacks::{Cast, STUDY};
 
 /// What the phones of these attempts record.
 const DATA: &str = "a night";
+/// In a node's answer while its pool still holds the transaction.
+const IN_POOL: &str = "Already Imported";
+/// How long a pool may take to notice what stands in a finalised block.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// One attempt, and what became of it.
 pub(crate) struct Attempt {
@@ -166,10 +172,20 @@ impl Scene<'_> {
             .request("chain_getBlock", &[json!(outcome.block_hash)])
             .await?;
         let bytes = &block["block"]["extrinsics"][outcome.extrinsic_index as usize];
-        let answer: Result<H256, Error> = self
-            .chain
-            .request("author_submitExtrinsic", std::slice::from_ref(bytes))
-            .await;
+        let deadline = Instant::now() + PATIENCE;
+        let answer: Result<H256, Error> = loop {
+            let answer = self
+                .chain
+                .request("author_submitExtrinsic", std::slice::from_ref(bytes))
+                .await;
+            match answer {
+                // Its pool has not taken notice of the block yet.
+                Err(error) if error.to_string().contains(IN_POOL) && Instant::now() < deadline => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                answer => break answer,
+            }
+        };
         let unchanged = self.state().await? == before;
         let what = "a signed extrinsic replayed byte for byte";
         Ok(match answer {
