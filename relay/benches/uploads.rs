@@ -19,7 +19,7 @@ use mhealth_api::{
     Base64, Claims, Confirmation, Hash, Jwk, JwkSet, Key, RunEntry, RunUpload, SignatureBytes,
     RELAY_AUDIENCE,
 };
-use mhealth_chain_client::{Account, ChainClient, Submitter};
+use mhealth_chain_client::{Account, ChainClient, Submitter, SubmitterOptions};
 use mhealth_tests::node;
 use mhealth_tests::phone::Phone;
 use mhealth_tests::postgres::Postgres;
@@ -56,7 +56,7 @@ fn main() -> Result<()> {
             continue;
         }
         let plans = [
-            (CONNECTIONS, 1, 40_000),
+            (CONNECTIONS, 1, 200_000),
             (CONNECTIONS, 16, 10_000),
             (10_000, 1, 40_000),
         ];
@@ -101,7 +101,11 @@ async fn measure(database: &str, plan: &Plan) -> Result<()> {
         .arg("--device-burst=100000")
         .start()?;
 
-    let office = chain.submitter(Account::from_secret_uri("//Charlie")?);
+    let many = SubmitterOptions {
+        in_flight: ENROLMENTS,
+        ..SubmitterOptions::default()
+    };
+    let office = chain.submitter_with(Account::from_secret_uri("//Charlie")?, many);
     let mut phones = enrol(&office, plan.devices).await?;
     let genesis = Hash(chain.genesis_hash().0);
     let data = "x".repeat(ENVELOPE);

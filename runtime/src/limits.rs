@@ -2,10 +2,9 @@
 
 //! How much fits into a block, and how long things take.
 //!
-//! Two limits, of different kinds. The runtime's is weight: what a block may hold at most, by weights that are meant to be
-//! too high rather than too low. The author's is the clock: it stops after a share of the slot, which leaves time for the
-//! storage root, and for the other validators to execute the block before the next one builds on it. In a healthy network the
-//! clock comes first; the weight keeps a fast author from making blocks that a slow validator cannot follow.
+//! Two limits, of different kinds. The runtime's is weight: what a block may hold at most. The author's is the clock: it
+//! stops after a share of the slot, which leaves time for the storage root, and for the other validators to execute the block
+//! before the next one builds on it. The weight keeps a fast author from making blocks that a slow validator cannot follow.
 
 #![warn(missing_docs)]
 
@@ -49,9 +48,8 @@ pub const MAX_AUTHORITIES: u32 = 64;
 /// How long the consortium may vote on a motion, in blocks: three days, so that a weekend does not end one.
 pub const MOTION: BlockNumber = 3 * DAYS;
 
-/// Execution time that a block may take by its weights, in picoseconds: 1.6 seconds.
-///
-/// A block of signed runs of one entry really takes about two thirds of what its weights say.
+/// Execution time that a block may take by its weights, in picoseconds: 1.6 seconds. More than an author's clock allows, so
+/// that weights which are somewhat too high do not leave time unused.
 pub const BLOCK_REF_TIME: u64 = WEIGHT_REF_TIME_PER_SECOND / 5 * 8;
 
 /// What the database costs, in picoseconds.
