@@ -20,6 +20,7 @@ use futures::{stream, StreamExt};
 use mhealth_api::RunState;
 use mhealth_chain_client::{calls, Submission};
 use mhealth_tests::node::Launch;
+use mhealth_tests::process;
 
 use support::{Parcel, Phone, Trial};
 
@@ -138,16 +139,9 @@ async fn settle(batch: Option<Submission>) {
 fn watched(child: &mut Child) -> (ExitStatus, u64) {
     let mut peak = 0;
     loop {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
-        let kib = status.ok().and_then(|status| {
-            let line = status
-                .lines()
-                .find_map(|line| line.strip_prefix("VmHWM:"))?;
-            line.split_whitespace().next()?.parse::<u64>().ok()
-        });
-        peak = peak.max(kib.unwrap_or(0));
+        peak = peak.max(process::peak_memory(child.id()).unwrap_or(0));
         if let Some(status) = child.try_wait().unwrap() {
-            return (status, peak >> 10);
+            return (status, peak);
         }
         std::thread::sleep(Duration::from_millis(20));
     }

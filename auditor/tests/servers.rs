@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use mhealth_tests::enrolment::development_auditor;
 use mhealth_tests::node;
 use mhealth_tests::servers::{auth, relay, sqlite_in, AuthOptions, Launch, Program, RelayOptions};
 use tempfile::TempDir;
@@ -28,9 +29,12 @@ struct Relays<'a> {
 }
 
 fn audit(node: &str, directory: &Path, relays: &Relays<'_>) -> Output {
-    use hashchain::{Native, Sha256};
-    let secret = Native::sha256(b"mHealth Chain development auditor");
-    let digits: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+    let key = development_auditor();
+    let digits: String = key
+        .expose()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
     command
         .args(["audit", "--node", node, "--study=0", "--html"])

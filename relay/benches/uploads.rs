@@ -15,14 +15,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use ed25519_dalek::{Signer, SigningKey};
 use futures::{stream, StreamExt, TryStreamExt};
-use mhealth_api::{
-    Base64, Claims, Confirmation, Hash, Jwk, JwkSet, Key, RunEntry, RunUpload, SignatureBytes,
-    RELAY_AUDIENCE,
-};
+use mhealth_api::{Claims, Confirmation, Hash, Jwk, JwkSet, Key, RELAY_AUDIENCE};
 use mhealth_chain_client::{Account, ChainClient, Submitter, SubmitterOptions};
 use mhealth_tests::node;
-use mhealth_tests::phone::Phone;
+use mhealth_tests::phone::{upload, Phone};
 use mhealth_tests::postgres::Postgres;
+use mhealth_tests::process;
 use mhealth_tests::servers::{relay, RelayOptions, Server};
 
 /// Bytes of an envelope: a night's record, sealed.
@@ -114,7 +112,12 @@ async fn measure(database: &str, plan: &Plan) -> Result<()> {
     for phone in &mut phones {
         let token = token(&signer, &issuer, genesis, phone)?;
         let bodies: Result<Vec<_>> = (0..each)
-            .map(|_| Ok(serde_json::to_vec(&upload(phone, plan.entries, &data))?))
+            .map(|_| {
+                Ok(serde_json::to_vec(&upload(
+                    &phone.run_of(plan.entries, &data),
+                    data.as_bytes(),
+                ))?)
+            })
             .collect();
         queues.push((token, bodies?));
     }
@@ -170,22 +173,6 @@ async fn enrol(office: &Submitter, devices: usize) -> Result<Vec<Phone>> {
         .buffer_unordered(ENROLMENTS)
         .try_collect()
         .await
-}
-
-fn upload(phone: &mut Phone, entries: usize, data: &str) -> RunUpload {
-    let run = phone.run_of(entries, data);
-    let entries = run.entries.iter().map(|entry| RunEntry {
-        digest: Hash(entry.digest.0),
-        tag: Hash(entry.tag.0),
-        envelope: Base64(data.as_bytes().to_vec()),
-    });
-    RunUpload {
-        device: run.device,
-        sequence: run.sequence,
-        previous: Hash(run.previous.0),
-        entries: entries.collect(),
-        signature: run.signature.map(SignatureBytes),
-    }
 }
 
 async fn send(
@@ -274,13 +261,7 @@ fn quantile(metrics: &HashMap<String, f64>, share: f64) -> String {
 
 fn peak_memory(server: &Server) -> Result<u64> {
     let id = server.process_id().context("the relay is gone")?;
-    let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib: u64 = line
-        .and_then(|line| line.split_whitespace().next())
-        .unwrap_or("0")
-        .parse()?;
-    Ok(kib / 1024)
+    process::peak_memory(id).context("the relay is gone")
 }
 
 async fn serve_keys(signer: &SigningKey) -> Result<String> {

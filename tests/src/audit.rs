@@ -9,7 +9,7 @@ use anyhow::{bail, Context, Result};
 use mhealth_api::{Hash, Key};
 use serde::Deserialize;
 
-use crate::handset::development_auditor;
+use crate::enrolment::development_auditor;
 use crate::servers::Program;
 
 /// What an audit is told.

@@ -8,18 +8,19 @@ use anyhow::{bail, Context, Result};
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
     data_digest, link, seal_escrow, secret_commitment, sign_head, DataDigest, LinkHash, Native,
-    OpeningKey, RatchetKey, Sealer, SealingKey, Secret, Sha256, Tag,
+    RatchetKey, Sealer, SealingKey, Secret, Tag,
 };
 use mhealth_api::{
     enrolment_message, run_id, token_message, BareRecord, Base64, CodeTerms, DeviceHeads,
     EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunEntry, RunState, RunStatus, RunUpload,
     SignatureBytes, TokenAnswer, TokenRequest,
 };
-use mhealth_chain_client::{calls, ChainEvent, Run, Submitter, H256};
+use mhealth_chain_client::{Run, Submitter, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
+use crate::enrolment;
 use crate::http::{self, Answer};
 
 /// A run is settled within this time, or something hangs.
@@ -42,11 +43,6 @@ pub struct Handset {
     key: SigningKey,
     sealer: Sealer,
     random: StdRng,
-}
-
-/// The private half of the development chain's auditor key.
-pub fn development_auditor() -> OpeningKey {
-    OpeningKey::from_bytes(&Native::sha256(b"mHealth Chain development auditor"))
 }
 
 impl Handset {
@@ -98,25 +94,13 @@ impl Handset {
         let mut random = StdRng::seed_from_u64(seed);
         let key = SigningKey::from_bytes(&random.random());
         let secret = Secret::from_bytes(&random.random());
-        let public = key.verifying_key().to_bytes();
-        let auditor = development_auditor().sealing_key();
-        let escrow = seal_escrow(&auditor, &public, &secret, &mut random);
-        let escrow = escrow.context("the escrow cannot be sealed")?;
-        let commitment = H256(secret_commitment::<Native>(&secret));
-        let call = calls::enrol(study, public, commitment, escrow, None);
-        let outcome = office.submit_and_wait(call).await?;
-        let enrolled = outcome.events.iter().find_map(|event| match event {
-            ChainEvent::DeviceEnrolled {
-                device, genesis, ..
-            } => Some((*device, *genesis)),
-            _ => None,
-        });
-        let (device, genesis) = enrolled.context("the chain did not enrol the phone")?;
+        let call = enrolment::enrolment(study, &key, &secret, None, &mut random);
+        let (device, genesis) = enrolment::enrol(office, call).await?;
         Ok(Handset {
             device,
             chain: Hash(chain.0),
             key,
-            sealer: Sealer::begin(LinkHash(genesis.0), &secret),
+            sealer: Sealer::begin(genesis, &secret),
             random,
         })
     }

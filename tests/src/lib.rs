@@ -3,10 +3,12 @@
 //! What the tests of the whole system share: real nodes, servers and databases, and phones that write to them.
 
 pub mod audit;
+pub mod enrolment;
 pub mod handset;
 pub mod http;
 mod log;
 pub mod node;
+pub mod output;
 pub mod phone;
 pub mod played_relay;
 mod port;

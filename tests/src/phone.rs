@@ -2,18 +2,33 @@
 
 //! A phone as the chain sees one: it chains entries and signs runs.
 
-use anyhow::{anyhow, Context, Result};
+use anyhow::{Context, Result};
 use ed25519_dalek::SigningKey;
 use hashchain::{
     data_digest, sign_head, DataDigest, Entry, LinkHash, Native, RatchetKey, Sealer, Secret, Tag,
 };
-use mhealth_chain_client::{
-    calls, Account, Call, ChainClient, ChainEvent, Run, RunEntry, Submitter, H256,
-};
+use mhealth_api::{Base64, Hash, RunUpload, SignatureBytes};
+use mhealth_chain_client::{Account, Call, ChainClient, Run, RunEntry, Submitter, H256};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 
-use crate::handset::development_auditor;
+use crate::enrolment;
+
+/// A run as phones upload it, every entry with this envelope: the one that [`Phone::run_of`] digests.
+pub fn upload(run: &Run, envelope: &[u8]) -> RunUpload {
+    let entries = run.entries.iter().map(|entry| mhealth_api::RunEntry {
+        digest: Hash(entry.digest.0),
+        tag: Hash(entry.tag.0),
+        envelope: Base64(envelope.to_vec()),
+    });
+    RunUpload {
+        device: run.device,
+        sequence: run.sequence,
+        previous: Hash(run.previous.0),
+        entries: entries.collect(),
+        signature: run.signature.map(SignatureBytes),
+    }
+}
 
 /// A device with its key, its secret and its hashchain.
 pub struct Phone {
@@ -34,16 +49,8 @@ impl Phone {
         let key = SigningKey::from_bytes(seed);
         let secret = Secret::from_bytes(&seed.map(|byte| byte ^ 0xff));
         let call = Self::enrolment_with(study, seed);
-        let outcome = office.submit_and_wait(call).await?;
-        let enrolled = outcome.events.iter().find_map(|event| match event {
-            ChainEvent::DeviceEnrolled {
-                device, genesis, ..
-            } => Some((*device, *genesis)),
-            _ => None,
-        });
-        let (device, genesis) =
-            enrolled.ok_or_else(|| anyhow!("no enrolment in {:?}", outcome.events))?;
-        let sealer = Sealer::begin(LinkHash(genesis.0), &secret);
+        let (device, genesis) = enrolment::enrol(office, call).await?;
+        let sealer = Sealer::begin(genesis, &secret);
         Ok(Phone {
             key,
             secret,
@@ -58,14 +65,9 @@ impl Phone {
     }
 
     fn enrolment_with(study: u32, seed: &[u8; 32]) -> Call {
-        let key = SigningKey::from_bytes(seed).verifying_key().to_bytes();
+        let key = SigningKey::from_bytes(seed);
         let secret = Secret::from_bytes(&seed.map(|byte| byte ^ 0xff));
-        let commitment = hashchain::secret_commitment::<Native>(&secret);
-        let auditor = development_auditor().sealing_key();
-        let mut random = StdRng::from_seed(*seed);
-        let escrow = hashchain::seal_escrow(&auditor, &key, &secret, &mut random);
-        let escrow = escrow.expect("the development auditor's key is a good one; qed");
-        calls::enrol(study, key, H256(commitment), escrow, None)
+        enrolment::enrolment(study, &key, &secret, None, &mut StdRng::from_seed(*seed))
     }
 
     /// The number that the chain gave it.

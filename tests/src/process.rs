@@ -61,3 +61,13 @@ pub fn binary(name: &str, variable: &str) -> Result<PathBuf> {
         .find(|candidate| candidate.is_file());
     found.with_context(|| format!("{name} is not built yet: run cargo build --release --workspace"))
 }
+
+/// The most memory that a process has had so far, in MiB, as Linux counts it. None when it is gone.
+pub fn peak_memory(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib >> 10)
+}

@@ -6,24 +6,18 @@
 use std::path::PathBuf;
 
 use ed25519_dalek::SigningKey;
-use hashchain::{
-    data_digest, seal_escrow, secret_commitment, sign_head, LinkHash, Native, OpeningKey,
-    RatchetKey, Sealer, Secret, Sha256,
-};
+use hashchain::{data_digest, sign_head, LinkHash, Native, RatchetKey, Sealer, Secret};
 use mhealth_api::{
     run_id, Base64, ExportedEntry, ExportedRun, Hash, RunState, RunStatus, SignatureBytes,
 };
 use mhealth_chain_client::{
     calls, Account, ChainClient, ChainEvent, Run, RunEntry, Submitter, H256,
 };
+use mhealth_tests::enrolment::{self, development_auditor};
 use mhealth_tests::node::{Launch, Node};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 use tempfile::TempDir;
-
-pub(crate) fn auditor_key() -> OpeningKey {
-    OpeningKey::from_bytes(&Native::sha256(b"mHealth Chain development auditor"))
-}
 
 pub(crate) struct Trial {
     pub(crate) node: Node,
@@ -148,24 +142,14 @@ impl Trial {
         predecessor: Option<u32>,
     ) -> Phone {
         let key = SigningKey::from_bytes(&seed);
-        let public = key.verifying_key().to_bytes();
         let secret = Secret::from_bytes(&seed.map(|byte| byte ^ 0xff));
         let mut rng = StdRng::from_seed(seed);
-        let escrow = seal_escrow(&auditor_key().sealing_key(), &public, &secret, &mut rng).unwrap();
-        let commitment = H256(secret_commitment::<Native>(&secret));
-        let call = calls::enrol(study, public, commitment, escrow, predecessor);
-        let outcome = self.office.submit_and_wait(call).await.unwrap();
-        let enrolled = outcome.events.iter().find_map(|event| match event {
-            ChainEvent::DeviceEnrolled {
-                device, genesis, ..
-            } => Some((*device, *genesis)),
-            _ => None,
-        });
-        let (device, genesis) = enrolled.unwrap();
+        let call = enrolment::enrolment(study, &key, &secret, predecessor, &mut rng);
+        let (device, genesis) = enrolment::enrol(&self.office, call).await.unwrap();
         Phone {
             device,
             key,
-            sealer: Sealer::begin(LinkHash(genesis.0), &secret),
+            sealer: Sealer::begin(genesis, &secret),
         }
     }
 
@@ -193,7 +177,7 @@ impl Trial {
 
     /// The development auditor's private key, as a file.
     pub(crate) fn auditor_key_file(&self) -> PathBuf {
-        let key = auditor_key();
+        let key = development_auditor();
         let digits: String = key
             .expose()
             .iter()

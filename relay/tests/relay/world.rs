@@ -4,13 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use mhealth_api::{
-    Base64, DeviceHeads, Hash, Key, Problem, RunEntry, RunState, RunStatus, RunUpload,
-    SignatureBytes,
-};
+use mhealth_api::{DeviceHeads, Hash, Key, Problem, RunState, RunStatus, RunUpload};
 use mhealth_chain_client::{Account, ChainClient, Run, Submitter};
 use mhealth_tests::node::{self, Node};
-use mhealth_tests::phone::Phone;
+use mhealth_tests::phone::{self, Phone};
 use mhealth_tests::servers::{relay, Launch, RelayOptions, Server};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
@@ -209,16 +206,5 @@ async fn answer(request: reqwest::RequestBuilder) -> Answer {
 
 /// A run as phones upload it, with the envelope that [`Phone::run`] digests.
 pub(crate) fn with_envelopes(run: &Run) -> RunUpload {
-    let entries = run.entries.iter().map(|entry| RunEntry {
-        digest: Hash(entry.digest.0),
-        tag: Hash(entry.tag.0),
-        envelope: Base64(NIGHT.as_bytes().to_vec()),
-    });
-    RunUpload {
-        device: run.device,
-        sequence: run.sequence,
-        previous: Hash(run.previous.0),
-        entries: entries.collect(),
-        signature: run.signature.map(SignatureBytes),
-    }
+    phone::upload(run, NIGHT.as_bytes())
 }

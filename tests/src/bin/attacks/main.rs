@@ -17,14 +17,15 @@ mod stage;
 mod table;
 mod truth;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{bail, Context, Result};
+use anyhow::Result;
 use clap::Parser;
 
 use attack::Column;
 use judge::{Fate, Named};
+use mhealth_tests::output;
 use play::Played;
 use table::Measured;
 
@@ -70,7 +71,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> Result<bool> {
-    let output = prepare(&options.output)?;
+    let output = output::prepare(&options.output, MARK, "the laboratory's")?;
     let mut played = Vec::new();
     for column in Column::ALL {
         println!("Attacking {} …", column.title());
@@ -113,21 +114,4 @@ fn complain(played: &Played) {
     for tried in wrong.take(SHOWN) {
         println!("  {:?}: {:?}", tried.verdict, tried.planted);
     }
-}
-
-/// Empties the output folder if it is one of this program's own.
-fn prepare(output: &Path) -> Result<PathBuf> {
-    if output.exists() {
-        if !output.join(MARK).exists() {
-            bail!(
-                "the folder {} is not one of the laboratory's own; name another by --output",
-                output.display()
-            );
-        }
-        std::fs::remove_dir_all(output)?;
-    }
-    std::fs::create_dir_all(output)
-        .with_context(|| format!("cannot make the folder {}", output.display()))?;
-    std::fs::write(output.join(MARK), "")?;
-    Ok(output.canonicalize()?)
 }

@@ -6,11 +6,11 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use mhealth_api::{Base64, Hash, RunEntry, RunUpload, SignatureBytes};
+use mhealth_api::RunUpload;
 use mhealth_chain_client::{
     calls, Account, Call, ChainClient, Error, Outcome, Run, Submitter, H256,
 };
-use mhealth_tests::phone::Phone;
+use mhealth_tests::phone::{self, Phone};
 use serde_json::{json, Value};
 
 use crate::attacks::{Cast, STUDY};
@@ -115,18 +115,7 @@ pub(crate) async fn run(chain: &ChainClient, cast: &Cast) -> Result<(Vec<Attempt
 
 /// A run as a relay gets it.
 fn with_data(run: &Run) -> RunUpload {
-    let entries = run.entries.iter().map(|entry| RunEntry {
-        digest: Hash(entry.digest.0),
-        tag: Hash(entry.tag.0),
-        envelope: Base64(DATA.into()),
-    });
-    RunUpload {
-        device: run.device,
-        sequence: run.sequence,
-        previous: Hash(run.previous.0),
-        entries: entries.collect(),
-        signature: run.signature.map(SignatureBytes),
-    }
+    phone::upload(run, DATA.as_bytes())
 }
 
 /// The device that is attacked.

@@ -12,10 +12,11 @@ mod trial;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{bail, Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use mhealth_chain_client::ChainClient;
 use mhealth_tests::node::{node_binary, Node};
+use mhealth_tests::output;
 use mhealth_tests::topology::{Site, Topology};
 
 /// Runs a whole trial on this machine: starts a development chain, an authentication server and relays, enrols devices,
@@ -60,7 +61,7 @@ async fn main() -> ExitCode {
 /// Runs the demo, and says whether everything held.
 async fn run(options: &Options) -> Result<bool> {
     let topology = options.topology;
-    prepare(&options.output)?;
+    output::prepare(&options.output, MARK, "the demo's")?;
 
     println!(
         "Starting a development chain: one validator, Aura and GRANDPA, a block every two seconds."
@@ -203,23 +204,6 @@ fn way_of(topology: Topology) -> &'static str {
         }
         _ => "each device enrols with a code and uploads its entries as they are.",
     }
-}
-
-/// Empties the output folder if it is one of this program's own.
-fn prepare(output: &std::path::Path) -> Result<()> {
-    if output.exists() {
-        if !output.join(MARK).exists() {
-            bail!(
-                "the folder {} is not one of the demo's own; name another by --output",
-                output.display()
-            );
-        }
-        std::fs::remove_dir_all(output)?;
-    }
-    std::fs::create_dir_all(output)
-        .with_context(|| format!("cannot make the folder {}", output.display()))?;
-    std::fs::write(output.join(MARK), "")?;
-    Ok(())
 }
 
 /// What happened, in ten lines.

@@ -14,11 +14,11 @@ mod record;
 mod run;
 mod site;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{bail, Context, Result};
 use clap::Parser;
+use mhealth_tests::output;
 
 /// The fault run: kills devices, relays, the authentication server, the node and PostgreSQL at random points under load,
 /// fills disks, cuts connections. Afterwards every acknowledged entry must be on the chain exactly once, and every device
@@ -60,7 +60,7 @@ const MARK: &str = "made-by-faults";
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    match prepare(&options.output) {
+    match output::prepare(&options.output, MARK, "the fault run's") {
         Ok(output) => match run::run(&options, &output).await {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
@@ -73,21 +73,4 @@ async fn main() -> ExitCode {
 fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("faults: {error:#}");
     ExitCode::FAILURE
-}
-
-/// Empties the output folder if it is one of this program's own. Programs that run elsewhere are told its full path.
-fn prepare(output: &Path) -> Result<PathBuf> {
-    if output.exists() {
-        if !output.join(MARK).exists() {
-            bail!(
-                "the folder {} is not one of the fault run's own; name another by --output",
-                output.display()
-            );
-        }
-        std::fs::remove_dir_all(output)?;
-    }
-    std::fs::create_dir_all(output)
-        .with_context(|| format!("cannot make the folder {}", output.display()))?;
-    std::fs::write(output.join(MARK), "")?;
-    Ok(output.canonicalize()?)
 }
