@@ -25,6 +25,8 @@ use crate::http::{self, Answer};
 
 /// A run is settled within this time, or something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two questions whether it is.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// How a phone reaches an authentication server.
 #[derive(Clone, Debug)]
@@ -294,7 +296,7 @@ pub async fn settled(relay: &str, run: Hash) -> Result<RunStatus> {
         if tokio::time::Instant::now() > deadline {
             bail!("the run {run} is still {:?}", status.state);
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

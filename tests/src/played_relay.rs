@@ -7,11 +7,17 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
-use anyhow::{Context, Result};
+use anyhow::{anyhow, Context, Result};
 use mhealth_api::{ExportedRun, Hash, Key, RunState, RunStatus, RunUpload};
-use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, RefusalReason, Submitter};
+use mhealth_chain_client::{
+    calls, Account, ChainClient, ChainEvent, RefusalReason, Run, Submission, Submitter,
+};
+use tokio::sync::oneshot;
 
 use crate::handset;
+
+/// Most runs of one transaction.
+const MOST_A_BATCH: usize = 64;
 
 /// The relay.
 pub struct PlayedRelay {
@@ -20,6 +26,10 @@ pub struct PlayedRelay {
     /// Signs with it.
     pub submitter: Submitter,
     study: u32,
+    /// Runs that wait for a transaction.
+    waiting: Mutex<Vec<Waiting>>,
+    /// Who holds it takes along all that wait.
+    turn: tokio::sync::Mutex<()>,
     store: Mutex<Vec<ExportedRun>>,
 }
 
@@ -51,23 +61,33 @@ impl PlayedRelay {
             account: Key(account.public_key()),
             study,
             submitter: chain.submitter(account),
+            waiting: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
             store: Mutex::default(),
         })
     }
 
-    /// Brings a run to the chain.
+    /// Brings a run to the chain, in one transaction with all others that are brought meanwhile.
     pub async fn bring(&self, run: &RunUpload) -> Result<Brought> {
-        let call = calls::submit_batch(vec![handset::for_chain(run)]);
-        let outcome = self.submitter.submit_and_wait(call).await?;
-        let refused = outcome.events.iter().find_map(|event| match event {
-            ChainEvent::RunRefused { reason, .. } => Some(*reason),
-            _ => None,
-        });
-        Ok(Brought {
-            block: outcome.block_number,
-            extrinsic: outcome.extrinsic_index,
-            refused,
-        })
+        let (answer, brought) = oneshot::channel();
+        let run = handset::for_chain(run);
+        lock(&self.waiting).push(Waiting { run, answer });
+        {
+            let _turn = self.turn.lock().await;
+            let batch: Vec<Waiting> = {
+                let mut waiting = lock(&self.waiting);
+                let most = waiting.len().min(MOST_A_BATCH);
+                waiting.drain(..most).collect()
+            };
+            // Whoever had the turn before may have taken everything.
+            if !batch.is_empty() {
+                let (runs, answers): (Vec<Run>, Vec<_>) =
+                    batch.into_iter().map(|it| (it.run, it.answer)).unzip();
+                let submission = self.submitter.submit(calls::submit_batch(runs)).await?;
+                tokio::spawn(settle(submission, answers));
+            }
+        }
+        brought.await.context("the transaction got lost")?
     }
 
     /// Keeps a run in its store, as one that it brought.
@@ -136,10 +156,40 @@ impl PlayedRelay {
     }
 
     fn store(&self) -> MutexGuard<'_, Vec<ExportedRun>> {
-        self.store
-            .lock()
-            .expect("no holder of this lock panics; qed")
+        lock(&self.store)
     }
+}
+
+/// A run that waits for a transaction, and who waits for what becomes of it.
+struct Waiting {
+    run: Run,
+    answer: oneshot::Sender<Result<Brought>>,
+}
+
+/// Tells each what became of its run.
+async fn settle(submission: Submission, answers: Vec<oneshot::Sender<Result<Brought>>>) {
+    let outcome = async { submission.finalised().await?.succeeded() }.await;
+    for (place, answer) in answers.into_iter().enumerate() {
+        let brought = match &outcome {
+            Ok(outcome) => Ok(Brought {
+                block: outcome.block_number,
+                extrinsic: outcome.extrinsic_index,
+                refused: outcome.events.iter().find_map(|event| match event {
+                    ChainEvent::RunRefused {
+                        position, reason, ..
+                    } if *position as usize == place => Some(*reason),
+                    _ => None,
+                }),
+            }),
+            Err(error) => Err(anyhow!("{error}")),
+        };
+        // Who asked may have gone away.
+        let _ = answer.send(brought);
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().expect("no holder of this lock panics; qed")
 }
 
 /// Changes the data of an entry of a run, so that they fit their own digest.

@@ -2,9 +2,9 @@
 
 //! Compares what the auditor says with what the laboratory knows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use mhealth_tests::audit::{Entry, Party, Report};
+use mhealth_tests::audit::{Device, Entry, Party, Report};
 use serde::Serialize;
 
 use crate::attack::Column;
@@ -47,26 +47,36 @@ pub(crate) struct Verdict {
 /// What an audit says of an honest entry, besides that it is valid.
 pub(crate) struct Judge<'a> {
     column: Column,
-    report: &'a Report,
+    devices: BTreeMap<u32, &'a Device>,
+    /// The attempt on each attacked device.
+    attacked: HashMap<u32, &'a Planted>,
     /// How honest entries look where no entry can be valid.
     usual: BTreeSet<(&'a str, &'a [String])>,
 }
 
 impl<'a> Judge<'a> {
     /// With the devices that nobody attacked as a measure of what is usual.
-    pub(crate) fn new(column: Column, report: &'a Report, planted: &[Planted]) -> Self {
-        let attacked: BTreeSet<u32> = planted.iter().map(|planted| planted.device).collect();
+    pub(crate) fn new(column: Column, report: &'a Report, planted: &'a [Planted]) -> Self {
+        let attacked: HashMap<u32, &Planted> = planted
+            .iter()
+            .map(|planted| (planted.device, planted))
+            .collect();
         let honest = report
             .devices
             .iter()
-            .filter(|device| !attacked.contains(&device.device));
+            .filter(|device| !attacked.contains_key(&device.device));
         let usual = honest
             .flat_map(|device| &device.entries)
             .map(|entry| (entry.verdict.as_str(), entry.grounds.as_slice()))
             .collect();
         Judge {
             column,
-            report,
+            devices: report
+                .devices
+                .iter()
+                .map(|device| (device.device, device))
+                .collect(),
+            attacked,
             usual,
         }
     }
@@ -86,7 +96,7 @@ impl<'a> Judge<'a> {
             fate,
             named: parties.map(|parties| named(planted, &parties)),
         };
-        let Some(device) = self.report.device(planted.device) else {
+        let Some(device) = self.devices.get(&planted.device) else {
             return verdict(Fate::Unseen, None);
         };
         match &planted.effect {
@@ -152,13 +162,11 @@ impl<'a> Judge<'a> {
     }
 
     /// Honest entries, and those of them with which something is said to be wrong.
-    pub(crate) fn false_alarms(&self, planted: &[Planted]) -> (u64, Vec<String>) {
+    pub(crate) fn false_alarms(&self) -> (u64, Vec<String>) {
         let mut honest = 0;
         let mut alarms = Vec::new();
-        for device in &self.report.devices {
-            let attacked = planted
-                .iter()
-                .find(|planted| planted.device == device.device);
+        for device in self.devices.values() {
+            let attacked = self.attacked.get(&device.device);
             for entry in &device.entries {
                 if attacked.is_some_and(|planted| entry.sequence > planted.honest_to) {
                     continue;

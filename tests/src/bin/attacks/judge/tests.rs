@@ -93,7 +93,7 @@ fn an_alarm_is_false_for_honest_devices_and_before_an_attack_only() {
     let planted = [planted()];
     let alarms = |report: &Report| {
         let judge = Judge::new(Column::HashchainOnly, report, &planted);
-        let (honest, alarms) = judge.false_alarms(&planted);
+        let (honest, alarms) = judge.false_alarms();
         (honest, alarms.len())
     };
     assert_eq!(alarms(&quiet), (2, 0));
