@@ -27,6 +27,8 @@ pub struct Options {
     pub checkpoint: Option<PathBuf>,
     /// Where the report for people goes.
     pub html: Option<PathBuf>,
+    /// Who runs it, as the reports say.
+    pub auditor: Option<String>,
 }
 
 /// A report of the schema `mhealth-audit/1`, as far as it is needed here.
@@ -109,12 +111,21 @@ pub struct Party {
 pub struct Summary {
     /// Number of registered entries.
     pub registered: u64,
+    /// `right`, `wrong` or `not_covered`.
+    #[serde(default)]
+    pub outcome: String,
 }
 
 impl Report {
     /// A device of the report.
     pub fn device(&self, device: u32) -> Option<&Device> {
         self.devices.iter().find(|judged| judged.device == device)
+    }
+
+    /// Every entry that is not called valid, or about which something was found, and every finding about a device as a
+    /// whole. Of a study in which everybody is honest there is none.
+    pub fn alarms(&self) -> Vec<String> {
+        self.devices.iter().flat_map(Device::alarms).collect()
     }
 }
 
@@ -138,6 +149,26 @@ impl Device {
             ranges.any(|(first, last)| (*first..=*last).contains(&sequence))
         };
         self.findings.iter().filter(concerns)
+    }
+
+    fn alarms(&self) -> Vec<String> {
+        let wrong = |entry: &&Entry| {
+            entry.verdict != "valid"
+                || !entry.grounds.is_empty()
+                || self.found(entry.sequence).next().is_some()
+        };
+        let entries = self.entries.iter().filter(wrong).map(|entry| {
+            let (sequence, verdict, grounds) = (entry.sequence, &entry.verdict, &entry.grounds);
+            format!(
+                "device {} entry {sequence}: {verdict} {grounds:?}",
+                self.device
+            )
+        });
+        let findings = self.findings.iter();
+        let of_device = findings.filter(|finding| finding.sequences.is_empty());
+        entries
+            .chain(of_device.map(|finding| format!("device {}: {}", self.device, finding.ground)))
+            .collect()
     }
 }
 
@@ -173,6 +204,9 @@ pub fn run(options: &Options, json: &Path) -> Result<Report> {
         if let Some(path) = path {
             command.arg(option).arg(path);
         }
+    }
+    if let Some(auditor) = &options.auditor {
+        command.args(["--auditor", auditor]);
     }
     let output = command.output().context("cannot run mhealth-auditor")?;
     if !matches!(output.status.code(), Some(0..=2)) {

@@ -14,8 +14,8 @@ use anyhow::{bail, Context, Result};
 use mhealth_tests::process;
 use mhealth_tests::servers::Program;
 
-/// Nights that are added to a cohort's diary each time it has sent all it had.
-const NIGHTS_A_ROUND: u32 = 4;
+use crate::Options;
+
 /// After so many rounds a new cohort begins, with new devices to enrol.
 const ROUNDS: u32 = 6;
 /// How often to look whether a process has ended.
@@ -42,6 +42,8 @@ pub(crate) struct Load {
 struct Lane {
     number: u32,
     devices: u32,
+    /// Nights that are added to a cohort's diary each time it has sent all it had.
+    nights_a_round: u32,
     seed: u64,
     folder: PathBuf,
     servers: Servers,
@@ -55,27 +57,22 @@ struct Lane {
 }
 
 impl Load {
-    /// Starts so many lanes with so many devices each.
-    pub(crate) fn start(
-        lanes: u32,
-        devices: u32,
-        seed: u64,
-        folder: &Path,
-        servers: &Servers,
-    ) -> Self {
+    /// Starts as many lanes with as many devices each as the options say.
+    pub(crate) fn start(options: &Options, folder: &Path, servers: &Servers) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
-        let lanes: Vec<Arc<Lane>> = (0..lanes)
+        let lanes: Vec<Arc<Lane>> = (0..options.lanes)
             .map(|number| {
                 Arc::new(Lane {
                     number,
-                    devices,
-                    seed,
+                    devices: options.devices,
+                    nights_a_round: options.nights,
+                    seed: options.seed,
                     folder: folder.to_path_buf(),
                     servers: servers.clone(),
                     running: Mutex::new(None),
                     down_until: Mutex::new(None),
                     cohorts: AtomicU32::new(1),
-                    nights: AtomicU32::new(NIGHTS_A_ROUND),
+                    nights: AtomicU32::new(options.nights),
                     complaints: Mutex::default(),
                 })
             })
@@ -221,11 +218,11 @@ impl Lane {
     }
 
     fn next_round(&self, nights: u32) {
-        if nights < ROUNDS * NIGHTS_A_ROUND {
-            self.nights
-                .store(nights + NIGHTS_A_ROUND, Ordering::Relaxed);
+        let more = self.nights_a_round;
+        if nights < ROUNDS * more {
+            self.nights.store(nights + more, Ordering::Relaxed);
         } else {
-            self.nights.store(NIGHTS_A_ROUND, Ordering::Relaxed);
+            self.nights.store(more, Ordering::Relaxed);
             self.cohorts.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -254,7 +251,7 @@ impl Lane {
             let done = if cohort + 1 == last {
                 self.nights.load(Ordering::Relaxed)
             } else {
-                ROUNDS * NIGHTS_A_ROUND
+                ROUNDS * self.nights_a_round
             };
             if let Err(error) = self.run_to_end(cohort, done + 1, patience) {
                 wrong.push(format!("lane {}, cohort {cohort}: {error:#}", self.number));

@@ -21,11 +21,12 @@ use clap::Parser;
 use mhealth_tests::output;
 
 /// The fault run: kills devices, relays, the authentication server, the node and PostgreSQL at random points under load,
-/// fills disks, cuts connections. Afterwards every acknowledged entry must be on the chain exactly once, and every device
-/// must be able to go on.
+/// fills disks, cuts connections. Afterwards every acknowledged entry must be on the chain exactly once, every device must
+/// be able to go on, and an audit of the whole study must call every entry valid.
 ///
-/// The last line reads `acknowledged= lost= doubled= kills=`, in entries; the exit status is 0 when nothing was lost or
-/// doubled, every device went on, and the kills and entries asked for were reached.
+/// The last line reads `acknowledged= lost= doubled= kills=`, in entries, and the one before it `audited= false_alarms=
+/// audit=`; the exit status is 0 when nothing was lost or doubled, every device went on, the audit found everything right,
+/// and the kills and entries asked for were reached.
 #[derive(Parser)]
 #[command(name = "faults", version)]
 struct Options {
@@ -44,6 +45,9 @@ struct Options {
     /// Devices that each of them plays.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     devices: u32,
+    /// Nights that are added to a device's diary each time its cohort has sent what it had.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    nights: u32,
     /// Folder in which two small file systems are mounted, as `relay` and `postgres`, for databases whose disk is to fill
     /// up. scripts/faults mounts them where it may. Without it no disk fills up, which is said.
     #[arg(long, value_name = "FOLDER")]

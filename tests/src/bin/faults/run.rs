@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
 use mhealth_chain_client::{ChainClient, ConnectOptions, Patience};
+use mhealth_tests::audit;
 use mhealth_tests::servers::http_get;
 use tokio::task::block_in_place;
 
@@ -43,13 +44,7 @@ pub(crate) async fn run(options: &Options, output: &Path) -> Result<bool> {
     }
     let record = Arc::new(Record::new(&output.join("acknowledged.ndjson"))?);
     let site = Site::start(output, options.disks.clone(), &record).await?;
-    let load = Load::start(
-        options.lanes,
-        options.devices,
-        options.seed,
-        output,
-        &site.servers,
-    );
+    let load = Load::start(options, output, &site.servers);
     let stage = Arc::new(Stage {
         site,
         load,
@@ -97,10 +92,18 @@ pub(crate) async fn run(options: &Options, output: &Path) -> Result<bool> {
     let judgement = judge::judge(&chain, &said).await?;
     stuck.extend(block_in_place(|| cohorts.compare(&site.node_url()))?);
 
+    println!("{:>5} s  Auditing it.", start.elapsed().as_secs());
+    let audited = block_in_place(|| audit::run(&site.audit(), &output.join("audit.json")));
+
     let done = stage.done.into_inner().unwrap_or_default();
-    let failed = stage.failed.into_inner().unwrap_or_default();
+    let mut failed = stage.failed.into_inner().unwrap_or_default();
+    let audited = audited.map(Audited::of).unwrap_or_else(|error| {
+        failed.push(format!("{error:#}"));
+        Audited::default()
+    });
     let report = Report {
         judgement,
+        audited,
         said,
         done,
         failed,
@@ -210,9 +213,33 @@ fn ask_again(site: &Site, said: &mut Said) -> Result<()> {
     Ok(())
 }
 
+/// What the auditor says of a study in which everybody was honest.
+#[derive(Default)]
+struct Audited {
+    registered: u64,
+    alarms: Vec<String>,
+    outcome: String,
+}
+
+impl Audited {
+    fn of(report: audit::Report) -> Self {
+        Audited {
+            registered: report.summary.registered,
+            alarms: report.alarms(),
+            outcome: report.summary.outcome,
+        }
+    }
+
+    /// Whether it found every entry of the chain, and all of them right.
+    fn holds(&self, on_chain: u64) -> bool {
+        self.registered == on_chain && self.alarms.is_empty() && self.outcome == "right"
+    }
+}
+
 /// All there is to say.
 struct Report<'a> {
     judgement: Judgement,
+    audited: Audited,
     said: Said,
     done: Vec<Fault>,
     failed: Vec<String>,
@@ -227,6 +254,7 @@ impl Report<'_> {
 
     fn holds(&self, kills: usize, entries: u64) -> bool {
         self.judgement.holds()
+            && self.audited.holds(self.judgement.on_chain)
             && self.failed.is_empty()
             && self.stuck.is_empty()
             && self.said.unreadable.is_empty()
@@ -269,6 +297,7 @@ impl Report<'_> {
             self.stuck.len()
         );
         tell("wrong on the chain", &judgement.findings);
+        tell("false alarm", &self.audited.alarms);
         tell("could not go on", &self.stuck);
         tell("fault that failed", &self.failed);
         tell("complaint of devices", &self.cohorts.complaints());
@@ -281,6 +310,12 @@ impl Report<'_> {
                 3.0 / judgement.acknowledged as f64
             );
         }
+        println!(
+            "audited={} false_alarms={} audit={}",
+            self.audited.registered,
+            self.audited.alarms.len(),
+            self.audited.outcome
+        );
         println!(
             "acknowledged={} lost={} doubled={} kills={}",
             judgement.acknowledged,

@@ -18,9 +18,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use mhealth_tests::audit;
 use mhealth_tests::node::{self, Node};
 use mhealth_tests::postgres::Postgres;
 use mhealth_tests::servers::{self, AuthOptions, RelayOptions, Server};
+use mhealth_tests::topology::last_word;
 
 use crate::load::{Load, Servers};
 use crate::plan::{Disk, Fault, Link, Target, RELAYS};
@@ -48,6 +50,8 @@ pub(crate) struct Site {
     disks: Option<PathBuf>,
     /// For devices.
     pub(crate) servers: Servers,
+    /// Credentials of an auditor at the databases of the relays, by keeper.
+    credentials: Vec<String>,
     /// How often a program ended by itself and was started again.
     pub(crate) fallen: AtomicU64,
 }
@@ -97,6 +101,7 @@ impl Site {
         auth.wait_until_ready()?;
 
         let mut relays = Vec::new();
+        let mut credentials = Vec::new();
         for (number, account) in ACCOUNTS.into_iter().enumerate() {
             let database = match number {
                 0 | 1 => shared.clone(),
@@ -109,8 +114,12 @@ impl Site {
                 database,
                 issuer: auth_url.clone(),
             })
-            .log_to(folder.join(format!("relay-{number}.log")))
-            .start()?;
+            .log_to(folder.join(format!("relay-{number}.log")));
+            // One for each database.
+            if KEEPERS[number] == credentials.len() {
+                credentials.push(last_word(&relay.run(&["auditor", "add", "monitor"])?));
+            }
+            let relay = relay.start()?;
             links.to_relays[number].lead_to(relay.port());
             relay.wait_until_ready()?;
             relays.push(Mutex::new(relay));
@@ -127,6 +136,7 @@ impl Site {
                 relays: relay_urls,
                 admin,
             },
+            credentials,
             fallen: AtomicU64::new(0),
         })
     }
@@ -250,6 +260,22 @@ impl Site {
     pub(crate) fn relay_port(&self, keeper: Keeper) -> Option<u16> {
         let number = KEEPERS.iter().position(|known| *known == keeper)?;
         Some(lock(&self.relays[number]).port())
+    }
+
+    /// Whoever audits the study reads these, without a link between.
+    pub(crate) fn audit(&self) -> audit::Options {
+        let names = ["dave", "eve"].map(String::from);
+        let relays = names.into_iter().zip(&self.credentials).enumerate();
+        let relays = relays.filter_map(|(keeper, (name, credential))| {
+            let port = self.relay_port(keeper)?;
+            Some((name, format!("http://127.0.0.1:{port}"), credential.clone()))
+        });
+        audit::Options {
+            node: self.node_url(),
+            study: STUDY,
+            relays: relays.collect(),
+            ..audit::Options::default()
+        }
     }
 
     fn fell(&self, log: &str) {
