@@ -2,10 +2,16 @@
 
 //! The words of an audit: what is said of an entry, who is held to be at fault, on what ground, and what nobody looked at.
 
+mod ground;
+mod uncovered;
+
 use std::fmt;
 
 use mhealth_api::{Hash, Key};
 use serde::{Deserialize, Serialize};
+
+pub use ground::Ground;
+pub use uncovered::Uncovered;
 
 /// What the audit says of one entry. There is no entry without one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -152,177 +158,6 @@ impl fmt::Display for Party {
             Party::Device => f.write_str("the device"),
             Party::Validators => f.write_str("the chain's validators"),
             Party::Account { account } => write!(f, "the account {account}"),
-        }
-    }
-}
-
-/// On what ground something is called wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Ground {
-    /// Link 0 on chain is not that of the device's enrolment.
-    GenesisMismatch,
-    /// The registered entry is linked to a digest other than the one beside it on chain.
-    ChainContradictsItself,
-    /// The chain's head is not the last registered entry.
-    HeadMismatch,
-    /// The tag is not the secret's.
-    TagFails,
-    /// The tag is not the secret's for this entry, but another entry's: who wrote it had the genuine entry before it was
-    /// registered.
-    TagTakenFromGenuine,
-    /// The relay that brought the forged entry holds the genuine one, too.
-    GenuineHeldByBringer,
-    /// The relay that brought the forged entry cannot show it.
-    BroughtButNotHeld,
-    /// The study asks for the device's signature, and the one on chain is not the device's.
-    SignatureFails,
-    /// The envelope that a relay holds has another digest than the registered one.
-    EnvelopeDiffers,
-    /// A relay says of another entry than the registered one that it stands registered.
-    StoreContradictsChain,
-    /// An exported run does not fit its own receipt.
-    ExportContradictsItself,
-    /// Two entries, both made with the device's secret, follow the same head.
-    TwoHistoriesBySecret,
-    /// Two entries follow the same head, and the rival's maker cannot be told.
-    RivalUndecided,
-    /// The study retired the device at an earlier entry than this.
-    NotTrustedByStudy,
-    /// No relay holds it.
-    HeldByNobody,
-    /// A genuine entry is in a relay's store, and the relay did not bring it to the chain.
-    Withheld,
-    /// The chain refused it for a reason that speaks against nobody: a gap, a suspended device, a closed study.
-    RefusedByChain,
-    /// The registered entry in its place is not the device's.
-    DisplacedByForgery,
-    /// Somebody without the secret tried to register it, and did not succeed.
-    AttemptRefused,
-    /// What the device escrowed is not the secret that it committed to.
-    EscrowIsNotTheSecret,
-}
-
-impl Ground {
-    /// The ground as a sentence.
-    pub const fn sentence(self) -> &'static str {
-        match self {
-            Ground::GenesisMismatch => "Link 0 on chain is not the one that follows from the device's enrolment.",
-            Ground::ChainContradictsItself => "The registered link does not bind the digest that stands beside it.",
-            Ground::HeadMismatch => "The chain's head is not the link of the last registered entry.",
-            Ground::TagFails => "The tag was not made with the device's secret.",
-            Ground::TagTakenFromGenuine => {
-                "The tag belongs to a genuine entry: whoever wrote this had the genuine entry in hand before it was registered."
-            }
-            Ground::GenuineHeldByBringer => {
-                "The relay that brought the forged entry holds the genuine one in its own store."
-            }
-            Ground::BroughtButNotHeld => "The relay that brought this entry to the chain cannot show it.",
-            Ground::SignatureFails => "The study asks for the device's signature, and the one given is not the device's.",
-            Ground::EnvelopeDiffers => "The data in the relay's store are not the data that were registered.",
-            Ground::StoreContradictsChain => {
-                "The relay says that another entry stands registered here than the chain does."
-            }
-            Ground::ExportContradictsItself => "A run in the relay's export does not fit its own receipt.",
-            Ground::TwoHistoriesBySecret => {
-                "Two entries, both made with the device's secret, follow the same head: the secret was copied, or the device was set back."
-            }
-            Ground::RivalUndecided => {
-                "Another entry was brought for the same place, and it cannot be told whose it is."
-            }
-            Ground::NotTrustedByStudy => "The study retired the device at an earlier entry and does not trust this one.",
-            Ground::HeldByNobody => "It stands on the chain, but no relay holds its data.",
-            Ground::Withheld => "The relay accepted this genuine entry and did not bring it to the chain.",
-            Ground::RefusedByChain => "The chain refused it for a reason that speaks against nobody.",
-            Ground::DisplacedByForgery => "It is genuine, and a forged entry stands registered in its place.",
-            Ground::AttemptRefused => "It was not made with the device's secret or key, and was not registered: an attempt.",
-            Ground::EscrowIsNotTheSecret => {
-                "The device escrowed something else than the secret that it committed to: its tags cannot be checked."
-            }
-        }
-    }
-
-    /// What the finding amounts to.
-    pub const fn outcome(self) -> Outcome {
-        match self {
-            Ground::RefusedByChain => Outcome::NotCovered,
-            _ => Outcome::Wrong,
-        }
-    }
-}
-
-/// Why something was not looked at.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "reason")]
-pub enum Uncovered {
-    /// No auditor's key was given, so no tag could be checked.
-    NoAuditorKey,
-    /// The auditor's key that was given does not open this device's escrow.
-    EscrowUndecipherable,
-    /// The escrow opened, but holds something else than the device's secret.
-    EscrowIsNotTheSecret,
-    /// The tag is in no block and in no export that could be read.
-    TagNotAtHand,
-    /// The entry before it is not at hand, to which its tag is bound.
-    PreviousNotAtHand,
-    /// No signature that covers it was found, though the study asks for one.
-    SignatureNotAtHand,
-    /// The entry has left the chain's state.
-    LeftState,
-    /// The predecessor's trusted head is not at hand, so link 0 could not be computed.
-    PredecessorNotAtHand,
-    /// The node has dropped the state of blocks, and with it who brought what there: attempts may lie hidden.
-    BlocksNotAtHand,
-    /// No relay's export was given.
-    NoExport,
-    /// A relay's export could not be read to its end.
-    ExportIncomplete {
-        /// The export's name.
-        name: String,
-    },
-    /// The device brought it to the chain itself; no relay is expected to hold its data.
-    SentDirectly,
-    /// It was accepted a short while ago and is on its way to the chain.
-    OnItsWay,
-    /// The chain refused it for a passing or administrative reason.
-    Refused {
-        /// The chain's word for it.
-        why: String,
-    },
-    /// Its sequence is too far beyond the device's last entry to be derived.
-    TooFarAhead,
-}
-
-impl fmt::Display for Uncovered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Uncovered::NoAuditorKey => f.write_str("the auditor's key was not given"),
-            Uncovered::EscrowUndecipherable => {
-                f.write_str("the auditor's key does not open this device's escrow")
-            }
-            Uncovered::EscrowIsNotTheSecret => {
-                f.write_str("the escrow holds something else than the device's secret")
-            }
-            Uncovered::TagNotAtHand => {
-                f.write_str("its tag is in no block and no export that could be read")
-            }
-            Uncovered::PreviousNotAtHand => f.write_str("the entry before it is not at hand"),
-            Uncovered::SignatureNotAtHand => f.write_str("no signature that covers it was found"),
-            Uncovered::LeftState => f.write_str("it has left the chain's state"),
-            Uncovered::PredecessorNotAtHand => {
-                f.write_str("the trusted head of the device before is not at hand")
-            }
-            Uncovered::BlocksNotAtHand => {
-                f.write_str("the node has dropped the state of blocks that brought its runs")
-            }
-            Uncovered::NoExport => f.write_str("no relay's export was given"),
-            Uncovered::ExportIncomplete { name } => {
-                write!(f, "the export {name} could not be read to its end")
-            }
-            Uncovered::SentDirectly => f.write_str("the device sent it to the chain itself"),
-            Uncovered::OnItsWay => f.write_str("it is on its way to the chain"),
-            Uncovered::Refused { why } => write!(f, "the chain refused it ({why})"),
-            Uncovered::TooFarAhead => f.write_str("it is too far beyond the device's last entry"),
         }
     }
 }

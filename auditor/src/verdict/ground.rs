@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! On what ground something is called wrong, in one word and in one sentence.
+
+use serde::{Deserialize, Serialize};
+
+use super::Outcome;
+
+/// On what ground something is called wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ground {
+    /// Link 0 on chain is not that of the device's enrolment.
+    GenesisMismatch,
+    /// The registered entry is linked to a digest other than the one beside it on chain.
+    ChainContradictsItself,
+    /// The chain's head is not the last registered entry.
+    HeadMismatch,
+    /// The tag is not the secret's.
+    TagFails,
+    /// The tag is not the secret's for this entry, but that of a genuine one that stood in no earlier block: who wrote it saw
+    /// that tag at a relay, or in the pool of a node, where it waited for its block.
+    TagTakenFromGenuine,
+    /// The relay that brought the forged entry holds the genuine one, too.
+    GenuineHeldByBringer,
+    /// The relay that brought the forged entry cannot show it.
+    BroughtButNotHeld,
+    /// The study asks for the device's signature, and the one on chain is not the device's.
+    SignatureFails,
+    /// The envelope that a relay holds has another digest than the registered one.
+    EnvelopeDiffers,
+    /// A relay says of another entry than the registered one that it stands registered.
+    StoreContradictsChain,
+    /// An exported run does not fit its own receipt.
+    ExportContradictsItself,
+    /// Two entries, both made with the device's secret, follow the same head.
+    TwoHistoriesBySecret,
+    /// Two entries follow the same head, and the rival's maker cannot be told.
+    RivalUndecided,
+    /// The study retired the device at an earlier entry than this.
+    NotTrustedByStudy,
+    /// No relay holds it.
+    HeldByNobody,
+    /// A genuine entry is in a relay's store, and the relay did not bring it to the chain.
+    Withheld,
+    /// The chain refused it for a reason that speaks against nobody: a gap, a suspended device, a closed study.
+    RefusedByChain,
+    /// The registered entry in its place is not the device's.
+    DisplacedByForgery,
+    /// Somebody without the secret tried to register it, and did not succeed.
+    AttemptRefused,
+    /// What the device escrowed is not the secret that it committed to.
+    EscrowIsNotTheSecret,
+}
+
+impl Ground {
+    /// The ground as a sentence.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Ground::GenesisMismatch => "Link 0 on chain is not the one that follows from the device's enrolment.",
+            Ground::ChainContradictsItself => "The registered link does not bind the digest that stands beside it.",
+            Ground::HeadMismatch => "The chain's head is not the link of the last registered entry.",
+            Ground::TagFails => "The tag was not made with the device's secret.",
+            Ground::TagTakenFromGenuine => {
+                "The tag belongs to a genuine entry that stood in no earlier block: whoever wrote this saw it at a relay, or in the pool of a node."
+            }
+            Ground::GenuineHeldByBringer => {
+                "The relay that brought the forged entry holds the genuine one in its own store."
+            }
+            Ground::BroughtButNotHeld => "The relay that brought this entry to the chain cannot show it.",
+            Ground::SignatureFails => "The study asks for the device's signature, and the one given is not the device's.",
+            Ground::EnvelopeDiffers => "The data in the relay's store are not the data that were registered.",
+            Ground::StoreContradictsChain => {
+                "The relay says that another entry stands registered here than the chain does."
+            }
+            Ground::ExportContradictsItself => "A run in the relay's export does not fit its own receipt.",
+            Ground::TwoHistoriesBySecret => {
+                "Two entries, both made with the device's secret, follow the same head: the secret was copied, or the device was set back."
+            }
+            Ground::RivalUndecided => {
+                "Another entry was brought for the same place, and it cannot be told whose it is."
+            }
+            Ground::NotTrustedByStudy => "The study retired the device at an earlier entry and does not trust this one.",
+            Ground::HeldByNobody => "It stands on the chain, but no relay holds its data.",
+            Ground::Withheld => "The relay accepted this genuine entry and did not bring it to the chain.",
+            Ground::RefusedByChain => "The chain refused it for a reason that speaks against nobody.",
+            Ground::DisplacedByForgery => "It is genuine, and a forged entry stands registered in its place.",
+            Ground::AttemptRefused => "It was not made with the device's secret or key, and was not registered: an attempt.",
+            Ground::EscrowIsNotTheSecret => {
+                "The device escrowed something else than the secret that it committed to: its tags cannot be checked."
+            }
+        }
+    }
+
+    /// What the finding amounts to.
+    pub const fn outcome(self) -> Outcome {
+        match self {
+            Ground::RefusedByChain => Outcome::NotCovered,
+            _ => Outcome::Wrong,
+        }
+    }
+}
