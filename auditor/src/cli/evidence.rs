@@ -228,7 +228,7 @@ fn tell_device(claims: &DeviceClaims) {
     }
     match claims.conflicts.len() {
         0 => println!("  No rival history of it is on record."),
-        count => println!("  {count} rival histories of it are on record:"),
+        count => println!("  Rival histories of it on record: {count}."),
     }
     for conflict in &claims.conflicts {
         println!(

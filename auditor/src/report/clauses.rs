@@ -42,12 +42,12 @@ pub(super) fn table(summary: &Summary) -> Vec<Clause> {
         row(
             "21 CFR 11.10(e): time-stamped audit trail that obscures nothing recorded before",
             "Positions run without a gap from 1 to the chain's head; the block of each registration is named.",
-            format!("{} registered entries, {} conflicts on record", summary.registered, summary.conflicts),
+            format!("{} registered entries; conflicts on record: {}", summary.registered, summary.conflicts),
         ),
         row(
             "21 CFR 11.10(d), (g): access limited to authorised individuals",
             "What was written without the device's secret or key is told apart, whether it was registered or refused.",
-            format!("{} findings", summary.findings),
+            format!("findings: {}", summary.findings),
         ),
         row(
             "21 CFR 11.70: signatures linked to their records",
@@ -57,7 +57,11 @@ pub(super) fn table(summary: &Summary) -> Vec<Clause> {
         row(
             "ALCOA+: attributable",
             "The tag shows whether the device's own secret made an entry; the party at fault is named with the ground.",
-            format!("{} of {} entries", summary.entries - count(Verdict::Forged) - count(Verdict::NotCovered), summary.entries),
+            format!(
+                "{} of {} registered entries",
+                summary.registered.saturating_sub(count(Verdict::Forged) + count(Verdict::NotCovered)),
+                summary.registered
+            ),
         ),
         row(
             "ALCOA+: contemporaneous",

@@ -89,7 +89,7 @@ fn chip(verdict: Verdict) -> Markup {
 fn verdicts(digest: &Digest) -> Markup {
     html! {
         table {
-            tr { th { "Verdict" } th.number { "Entries" } th { "Meaning" } }
+            thead { tr { th { "Verdict" } th.number { "Entries" } th { "Meaning" } } }
             @for verdict in Verdict::ALL {
                 tr {
                     td { (chip(verdict)) }
@@ -124,7 +124,7 @@ fn found(digest: &Digest, relays: &[StoreReport]) -> Markup {
         @if findings.is_empty() { p { "Nothing." } }
         @else {
             table.long {
-                tr { th { "Device" } th { "Entries" } th { "Ground" } th { "Held to be at fault" } }
+                thead { tr { th { "Device" } th { "Entries" } th { "Ground" } th { "Held to be at fault" } } }
                 @for (device, finding) in findings {
                     tr {
                         td { a href=(format!("#device-{}", device.device)) { (device.device) } }
@@ -179,7 +179,7 @@ fn stores(relays: &[StoreReport]) -> Markup {
         @if relays.is_empty() { p { "No export was given, so no entry's data could be compared." } }
         @else {
             table {
-                tr { th { "Export" } th { "Account" } th.number { "Runs" } th { "Read" } }
+                thead { tr { th { "Export" } th { "Account" } th.number { "Runs" } th { "Read" } } }
                 @for relay in relays {
                     tr {
                         td { (relay.name) }
@@ -245,9 +245,12 @@ fn one_device(device: &DeviceDigest, relays: &[StoreReport]) -> Markup {
                 span.(verdict.as_str()) style=(format!("flex:{count}")) title=(format!("{count} × {verdict}")) {}
             }
         }
-        p {
-            @for (verdict, count) in &device.counts { (chip(*verdict)) " " (count) " " }
-            span.soft { (moment(device.first)) " – " (moment(device.last)) }
+        @if device.counts.is_empty() { p.soft { "No entries." } }
+        @else {
+            p {
+                @for (verdict, count) in &device.counts { (chip(*verdict)) " " (count) " " }
+                span.soft { (stretch(device.first, device.last)) }
+            }
         }
         @if !device.gaps.is_empty() {
             p { strong { "Days without data: " } (device.gaps.iter().take(20).map(|(first, last)| match first == last {
@@ -262,13 +265,23 @@ fn one_device(device: &DeviceDigest, relays: &[StoreReport]) -> Markup {
         @if let Some(erasure) = &device.erasure {
             p { strong { "Erased: " } "the participant's key was destroyed on " (erasure.erased_at) " (" (erasure.record) ")." }
         }
-        @for conflict in &device.conflicts { (sides(conflict)) }
+        @for conflict in &device.conflicts { (sides(conflict, relays)) }
         @if !device.shown.is_empty() { (exceptions(device, relays)) }
         p.soft { "Key " span.hash { (device.key) } ", " (device.length) " registered entries, head " span.hash { (device.head) } }
     }
 }
 
-fn sides(conflict: &JudgedConflict) -> Markup {
+fn stretch(first: Option<u64>, last: Option<u64>) -> String {
+    match first == last {
+        true => moment(first),
+        false => format!("{} – {}", moment(first), moment(last)),
+    }
+}
+
+fn sides(conflict: &JudgedConflict, relays: &[StoreReport]) -> Markup {
+    let by = relays
+        .iter()
+        .find(|relay| relay.account == Some(conflict.submitter));
     html! {
         p { strong { "Two histories from entry " (conflict.sequence) " on" } }
         div.sides {
@@ -280,7 +293,9 @@ fn sides(conflict: &JudgedConflict) -> Markup {
                 p { "Rival, brought in block " (conflict.block) ": " (maker(conflict.rival_by))
                     @if conflict.rival_signed { ", signed by its key" } }
                 p.hash { (conflict.rival) }
-                p.soft { "brought by " span.hash { (conflict.submitter) } }
+                p.soft { "brought by "
+                    @if let Some(relay) = by { "the relay " strong { (relay.name) } " " }
+                    span.hash { (conflict.submitter) } }
             }
         }
     }
@@ -297,11 +312,12 @@ const fn maker(maker: Maker) -> &'static str {
 fn exceptions(device: &DeviceDigest, relays: &[StoreReport]) -> Markup {
     html! {
         table.long {
-            tr { th.number { "Entry" } th { "Verdict" } th { "Why" } th { "Held to be at fault" } th.number { "Block" } }
+            thead { tr { th.number { "Entry" } th { "Verdict" } th { "Why" } th { "Held to be at fault" } th.number { "Block" } } }
             @for entry in &device.shown {
                 tr {
                     td.number { (entry.sequence) }
-                    td { (chip(entry.verdict)) }
+                    td { (chip(entry.verdict))
+                        @if !entry.registered && entry.verdict != Verdict::Unregistered { br; span.soft { "not registered" } } }
                     td.why { (why(entry)) }
                     td { @if !entry.grounds.is_empty() { (parties(&entry.parties, relays)) } }
                     td.number { @if let Some(block) = entry.block { (block) } }
@@ -328,7 +344,7 @@ fn clause_table(digest: &Digest) -> Markup {
     html! {
         p.soft { "What the checks of this audit bear on. What a clause asks of people and procedures is not theirs to show." }
         table.long {
-            tr { th { "Clause" } th { "Checked" } th { "Here" } }
+            thead { tr { th { "Clause" } th { "Checked" } th { "Here" } } }
             @for row in clauses::table(&digest.summary) {
                 tr { td { (row.clause) } td { (row.check) } td { (row.result) } }
             }

@@ -41,7 +41,7 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
   @page { size: A4; margin: 16mm; }
   body { padding: 0; max-width: none; font-size: 10pt; }
   h2 { break-after: avoid; } h3 { break-after: avoid; } .device, tr, .plot, .banner { break-inside: avoid; }
-  .long { break-inside: auto; }
+  .long { break-inside: auto; } thead { display: table-header-group; } .plot { max-height: 60mm; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 ";
