@@ -183,6 +183,7 @@ pub(crate) fn audit(site: &Site, cast: &Cast, folder: &Path) -> Result<Report> {
             .push((name.into(), file, Some(relay.account)));
     }
     options.html = Some(folder.join("audit.html"));
+    options.auditor = Some("the demo".into());
     audit::run(&options, &folder.join("audit.json"))
 }
 

@@ -7,6 +7,7 @@
 
 mod attacks;
 mod attempts;
+mod evidence;
 mod trial;
 
 use std::path::PathBuf;
@@ -102,6 +103,9 @@ async fn run(options: &Options) -> Result<bool> {
         true => audit(&site, &chain, &cast, tried, &options.output).await?,
         false => true,
     };
+    println!("Proving what stands on the chain to somebody who has nothing but a file and the chain's first hash:");
+    let proved = evidence::prove_and_verify(&site, &chain, &options.output)?;
+    println!("  {proved}");
     let held = complete && heads != Heads::Different && refused == attempts.len() && audited;
     println!();
     summary(
