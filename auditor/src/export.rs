@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::StreamExt;
 use mhealth_api::ExportedRun;
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use zeroize::Zeroizing;
 
 /// Longest line. A run holds at most 256 entries, and relays take no upload near this size.
@@ -126,6 +126,9 @@ impl Intake {
     }
 }
 
+/// Takes a run with the number of its line, and may add to the faults of the export.
+pub type Take<'a, E> = dyn FnMut(u64, ExportedRun, &mut Intake) -> Result<(), E> + 'a;
+
 /// Cuts a stream of bytes into lines and reads each.
 struct Lines<'a, E> {
     line: u64,
@@ -133,10 +136,20 @@ struct Lines<'a, E> {
     /// The current line is being skipped.
     skipping: bool,
     intake: Intake,
-    take: &'a mut dyn FnMut(u64, ExportedRun, &mut Intake) -> Result<(), E>,
+    take: &'a mut Take<'a, E>,
 }
 
-impl<E> Lines<'_, E> {
+impl<'a, E> Lines<'a, E> {
+    fn new(take: &'a mut Take<'a, E>) -> Self {
+        Lines {
+            line: 0,
+            buffer: Vec::new(),
+            skipping: false,
+            intake: Intake::default(),
+            take,
+        }
+    }
+
     fn feed(&mut self, mut bytes: &[u8]) -> Result<(), E> {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.extend(&bytes[..end]);
@@ -213,38 +226,37 @@ fn place_of(error: &serde_json::Error) -> String {
 }
 
 /// Reads an export to its end, or as far as it goes, and hands every run over with the number of its line.
-pub async fn read<E>(
-    source: &Source,
-    study: u32,
-    take: &mut dyn FnMut(u64, ExportedRun, &mut Intake) -> Result<(), E>,
-) -> Result<Intake, E> {
-    let mut lines = Lines {
-        line: 0,
-        buffer: Vec::new(),
-        skipping: false,
-        intake: Intake::default(),
-        take,
-    };
+pub async fn read<E>(source: &Source, study: u32, take: &mut Take<'_, E>) -> Result<Intake, E> {
+    let mut lines = Lines::new(take);
     match source {
-        Source::File(path) => read_file(path, &mut lines).await?,
+        Source::File(path) => match tokio::fs::File::open(path).await {
+            Ok(file) => read_stream(file, &mut lines).await?,
+            Err(error) => lines.intake.fault(Fault::File {
+                why: error.to_string(),
+            }),
+        },
         Source::Relay { url, credential } => read_relay(url, credential, study, &mut lines).await?,
     }
     Ok(lines.intake)
 }
 
-async fn read_file<E>(path: &PathBuf, lines: &mut Lines<'_, E>) -> Result<(), E> {
-    let mut file = match tokio::fs::File::open(path).await {
-        Ok(file) => file,
-        Err(error) => {
-            lines.intake.fault(Fault::File {
-                why: error.to_string(),
-            });
-            return Ok(());
-        }
-    };
+/// The same from any stream of bytes.
+pub async fn read_from<E>(
+    stream: impl AsyncRead + Unpin,
+    take: &mut Take<'_, E>,
+) -> Result<Intake, E> {
+    let mut lines = Lines::new(take);
+    read_stream(stream, &mut lines).await?;
+    Ok(lines.intake)
+}
+
+async fn read_stream<E>(
+    mut stream: impl AsyncRead + Unpin,
+    lines: &mut Lines<'_, E>,
+) -> Result<(), E> {
     let mut chunk = vec![0; 1 << 16];
     loop {
-        match file.read(&mut chunk).await {
+        match stream.read(&mut chunk).await {
             Ok(0) => return lines.end_of_line(true),
             Ok(length) => lines.feed(&chunk[..length])?,
             Err(error) => {
