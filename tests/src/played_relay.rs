@@ -11,6 +11,7 @@ use anyhow::{anyhow, Context, Result};
 use mhealth_api::{ExportedRun, Hash, Key, RunState, RunStatus, RunUpload};
 use mhealth_chain_client::{
     calls, Account, ChainClient, ChainEvent, RefusalReason, Run, Submission, Submitter,
+    SubmitterOptions,
 };
 use tokio::sync::oneshot;
 
@@ -54,13 +55,18 @@ impl PlayedRelay {
     ) -> Result<Self> {
         let account = Account::from_secret_uri(account)?;
         let sponsor = chain.submitter(Account::from_secret_uri(sponsor)?);
+        // Blocks can come much faster than it gets its turn on a busy machine.
+        let patient = SubmitterOptions {
+            era: 4_096,
+            ..SubmitterOptions::default()
+        };
         let appointment = calls::add_relay(study, account.id());
         let appointed = sponsor.submit_and_wait(appointment).await?.succeeded();
         appointed.context("the sponsor could not appoint the relay")?;
         Ok(PlayedRelay {
             account: Key(account.public_key()),
             study,
-            submitter: chain.submitter(account),
+            submitter: chain.submitter_with(account, patient),
             waiting: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             store: Mutex::default(),

@@ -2,16 +2,19 @@
 
 //! The attacks of the paper's Figures 4, 5 and 6, and against what they are tried.
 
+use clap::ValueEnum;
 use mhealth_tests::topology::{Topology, PAPER_STUDY, SIGNED_STUDY};
 use serde::Serialize;
 
 /// What is attacked: a topology and a study's policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Column {
     /// Figure 2a: one authentication server, phones do not chain.
+    #[value(name = "2a")]
     OneOffice,
     /// Figure 2b: an authentication server for each relay, phones do not chain.
+    #[value(name = "2b")]
     OfficePerRelay,
     /// Figure 2c in a study of the policy `HashchainOnly`: the paper's system.
     HashchainOnly,

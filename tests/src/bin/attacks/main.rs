@@ -48,6 +48,9 @@ struct Options {
     /// Attempts of each attack against each topology and policy.
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     attempts: u32,
+    /// Only against this topology and policy; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    column: Vec<Column>,
     /// Folder for chains, databases, audits and `attacks.json`. What an earlier laboratory left there is replaced.
     #[arg(long, value_name = "FOLDER", default_value = "output/attacks")]
     output: PathBuf,
@@ -72,8 +75,13 @@ async fn main() -> ExitCode {
 
 async fn run(options: &Options) -> Result<bool> {
     let output = output::prepare(&options.output, MARK, "the laboratory's")?;
-    let mut played = Vec::new();
-    for column in Column::ALL {
+    let mut measured = Measured {
+        seed: options.seed,
+        attempts: options.attempts,
+        played: Vec::new(),
+    };
+    let wanted = |column: &Column| options.column.is_empty() || options.column.contains(column);
+    for column in Column::ALL.into_iter().filter(wanted) {
         println!("Attacking {} …", column.title());
         let this = play::play(column, options.seed, options.attempts, &output).await?;
         println!(
@@ -84,16 +92,12 @@ async fn run(options: &Options) -> Result<bool> {
             this.took.as_secs_f64()
         );
         complain(&this);
-        played.push(this);
+        measured.played.push(this);
+        // After each column: the next may take long.
+        let json = serde_json::to_string_pretty(&measured.json())?;
+        std::fs::write(output.join("attacks.json"), json)?;
     }
-    let measured = Measured {
-        seed: options.seed,
-        attempts: options.attempts,
-        played,
-    };
     println!("\n{measured}");
-    let json = serde_json::to_string_pretty(&measured.json())?;
-    std::fs::write(output.join("attacks.json"), json)?;
     let sum = measured.sum();
     println!("{sum}");
     Ok(sum.held())
