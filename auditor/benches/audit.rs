@@ -13,11 +13,13 @@ mod support;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use futures::{stream, StreamExt};
 use mhealth_api::RunState;
+use mhealth_auditor::evidence::Evidence;
 use mhealth_chain_client::{calls, Submission};
 use mhealth_tests::node::Launch;
 use mhealth_tests::process;
@@ -127,6 +129,51 @@ async fn measure(wanted: u64) {
             entries as f64 / took
         );
     }
+    // Not the phone whose envelope was altered.
+    evidence(&trial, phones[1].device, &path);
+}
+
+/// How large the evidence of one device is, and how long the program takes to write and to verify it.
+fn evidence(trial: &Trial, device: u32, export: &Path) {
+    for envelopes in [false, true] {
+        let file = trial.directory.path().join("device.evidence");
+        let mut prove = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+        prove
+            .args(["prove", "--node", &trial.node.url()])
+            .args(["--genesis", &trial.genesis()])
+            .arg(format!("--device={device}"))
+            .arg("--out")
+            .arg(&file);
+        if envelopes {
+            prove.arg(format!("--export=dave={}", export.display()));
+        }
+        let proving = timed(&mut prove);
+        let mut verify = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+        verify
+            .arg("verify")
+            .arg(&file)
+            .args(["--genesis", &trial.genesis()]);
+        let verifying = (0..20).map(|_| timed(&mut verify)).min().unwrap();
+        println!(
+            "what=\"evidence of a device\" entries={} envelopes={envelopes} bytes={} prove_ms={} verify_ms={:.1}",
+            entries_in(&file),
+            std::fs::metadata(&file).unwrap().len(),
+            proving.as_millis(),
+            verifying.as_secs_f64() * 1_000.0
+        );
+    }
+}
+
+fn entries_in(file: &Path) -> usize {
+    let evidence = Evidence::from_bytes(&std::fs::read(file).unwrap()).unwrap();
+    evidence.devices[0].entries.len()
+}
+
+fn timed(command: &mut Command) -> Duration {
+    let began = Instant::now();
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    began.elapsed()
 }
 
 async fn settle(batch: Option<Submission>) {

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How many entries one core judges in a second, against the bare SHA-256 of the same messages.
+//!
+//! `cargo bench --workspace --bench judge`. Everything lies in memory: what reading chain and exports takes, the bench `audit`
+//! measures.
+
+// What it measures is what it prints.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use ed25519_dalek::SigningKey;
+use hashchain::encoding::encode;
+use hashchain::{
+    data_digest, escrow_commitment, genesis, seal_escrow, secret_commitment, sign_head, Enrolment,
+    Native, OpeningKey, Sealer, Secret, Sha256,
+};
+use mhealth_api::{
+    run_id, Base64, ExportedEntry, ExportedRun, Hash, RunState, RunStatus, SignatureBytes,
+};
+use mhealth_auditor::case::{
+    BroughtRun, Case, DeviceRecord, HeldRun, RegisteredEntry, RelayStore, SecretAccess,
+};
+use mhealth_auditor::{judge, Outcome};
+use rand::rngs::StdRng;
+use rand::SeedableRng;
+
+const ENTRIES: u64 = 1_008;
+/// What a night's record takes, sealed.
+const ENVELOPE: usize = 600;
+const RELAY: [u8; 32] = [0xd0; 32];
+const CHAIN: [u8; 32] = [7; 32];
+/// Each figure is the best of passes that take as long as this.
+const TIME: Duration = Duration::from_secs(3);
+
+fn main() {
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    for run_length in [1, 16] {
+        for device_signed in [false, true] {
+            let (case, exported, messages) = device(run_length, device_signed);
+            assert_eq!(judge(&case).outcome(), Outcome::Right);
+            let judged = fastest(|| {
+                black_box(judge(black_box(&case)));
+            });
+            let key = case.record.key;
+            let taken = fastest(|| {
+                for run in &exported {
+                    black_box(HeldRun::from_export(black_box(run), &key, None));
+                }
+            });
+            let raw = fastest(|| {
+                for message in &messages {
+                    black_box(Native::sha256(black_box(message)));
+                }
+            });
+            let rate = |time: Duration| ENTRIES as f64 / time.as_secs_f64();
+            println!(
+                "run_length={run_length} device_signed={device_signed} entries_per_s={:.0} judge_only={:.0} raw_sha256={:.0} ratio={:.2}",
+                rate(judged + taken),
+                rate(judged),
+                rate(raw),
+                raw.as_secs_f64() / (judged + taken).as_secs_f64()
+            );
+        }
+    }
+}
+
+/// The shortest of many passes.
+fn fastest(mut pass: impl FnMut()) -> Duration {
+    let began = Instant::now();
+    let mut best = Duration::MAX;
+    while began.elapsed() < TIME {
+        let start = Instant::now();
+        pass();
+        best = best.min(start.elapsed());
+    }
+    best
+}
+
+/// An honest device's case, its runs as the relay exports them, and all that must be hashed to check them.
+fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Vec<Vec<u8>>) {
+    let mut rng = StdRng::seed_from_u64(4);
+    let auditor = OpeningKey::from_bytes(&[11; 32]);
+    let secret = Secret::from_bytes(&[12; 32]);
+    let key = SigningKey::from_bytes(&[13; 32]);
+    let public = key.verifying_key().to_bytes();
+    let escrow = seal_escrow(&auditor.sealing_key(), &public, &secret, &mut rng).unwrap();
+    let commitment = secret_commitment::<Native>(&secret);
+    let genesis = genesis::<Native>(&Enrolment {
+        chain: &CHAIN,
+        study: 0,
+        device_key: &public,
+        predecessor: None,
+        secret_commitment: &commitment,
+        escrow_commitment: &escrow_commitment::<Native>(&escrow),
+    });
+    let mut sealer = Sealer::begin(genesis, &secret);
+    let (mut registered, mut brought, mut exported) = (Vec::new(), Vec::new(), Vec::new());
+    let mut messages = Vec::new();
+    while sealer.sequence() < ENTRIES {
+        let (previous, sequence) = (sealer.head(), sealer.sequence() + 1);
+        let mut entries = Vec::new();
+        let mut held = Vec::new();
+        for place in 0..run_length {
+            let before = sealer.head();
+            let mut envelope = vec![place as u8; ENVELOPE];
+            envelope[0] = 1;
+            let entry = sealer.append(&data_digest::<Native>(&envelope));
+            let position = entry.sequence.to_be_bytes();
+            let (before, digest) = (&before.0[..], &entry.digest.0[..]);
+            messages.extend([
+                encode("link", &[&position, before, digest, &entry.tag.0]),
+                encode("tag", &[&position, before, digest]),
+                encode("next", &[]),
+                encode("data", &[&envelope]),
+            ]);
+            registered.push(RegisteredEntry {
+                sequence: entry.sequence,
+                digest: entry.digest,
+                link: entry.hash,
+            });
+            held.push(ExportedEntry {
+                digest: Hash(entry.digest.0),
+                tag: Hash(entry.tag.0),
+                envelope: Base64(envelope),
+            });
+            entries.push((entry.digest, entry.tag));
+        }
+        let signature = device_signed.then(|| sign_head(&key, &sealer.head()));
+        let (before, head) = (Hash(previous.0), Hash(sealer.head().0));
+        exported.push(ExportedRun {
+            cursor: exported.len() as u64 + 1,
+            status: RunStatus {
+                run: run_id(1, sequence, &before, &head),
+                device: 1,
+                sequence,
+                entries: run_length as u32,
+                head,
+                state: RunState::Finalised,
+                block: None,
+                extrinsic_index: None,
+                reason: None,
+            },
+            study: 0,
+            previous: before,
+            entries: held,
+            signature: signature.map(SignatureBytes),
+            received_at: 1,
+        });
+        brought.push(BroughtRun {
+            block: brought.len() as u64 + 2,
+            extrinsic: 1,
+            submitter: RELAY,
+            refused: None,
+            sequence,
+            previous,
+            entries,
+            signature,
+        });
+    }
+    let case = Case {
+        chain: CHAIN,
+        device_signed,
+        record: DeviceRecord {
+            device: 1,
+            study: 0,
+            key: public,
+            secret_commitment: commitment,
+            escrow,
+            genesis,
+            length: sealer.sequence(),
+            head: sealer.head(),
+            status: "active".into(),
+            predecessor: None,
+            successor: None,
+            trusted_length: None,
+            enrolled_at: 1,
+        },
+        registered,
+        brought,
+        blocks_complete: true,
+        conflicts: Vec::new(),
+        stores: vec![RelayStore {
+            name: "dave".into(),
+            account: Some(RELAY),
+            complete: true,
+            runs: exported
+                .iter()
+                .map(|run| HeldRun::from_export(run, &public, None))
+                .collect(),
+        }],
+        secret: SecretAccess::Opened(secret),
+        erased: false,
+        now: Some(10),
+    };
+    (case, exported, messages)
+}
