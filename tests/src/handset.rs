@@ -52,13 +52,14 @@ impl Handset {
     pub async fn enrol(door: &Door, mut random: StdRng) -> Result<Self> {
         let name = format!("P-{:08x}", random.random::<u32>());
         let url = format!("{}/v1/admin/codes", door.url);
-        let answer = http::post(&url, Some(&door.admin), &json!({ "participant": name })).await?;
+        let answer =
+            http::post_patiently(&url, Some(&door.admin), &json!({ "participant": name })).await?;
         if answer.status >= 300 {
             bail!("no code: {} {}", answer.status, answer.body);
         }
         let code = answer.body["code"].as_str().context("no code")?.to_owned();
         let url = format!("{}/v1/code", door.url);
-        let terms: CodeTerms = http::post(&url, None, &json!({ "code": code }))
+        let terms: CodeTerms = http::post_patiently(&url, None, &json!({ "code": code }))
             .await?
             .message()?;
         let key = SigningKey::from_bytes(&random.random());
@@ -76,7 +77,9 @@ impl Handset {
         let message = enrolment_message(&terms.chain, terms.study, &request);
         request.proof = SignatureBytes(key.sign(&message).to_bytes());
         let url = format!("{}/v1/enrol", door.url);
-        let enrolled: Enrolled = http::post(&url, None, &request).await?.message()?;
+        let enrolled: Enrolled = http::post_patiently(&url, None, &request)
+            .await?
+            .message()?;
         Ok(Handset {
             device: enrolled.device,
             chain: terms.chain,
@@ -191,7 +194,8 @@ impl Handset {
             nonce,
             proof: SignatureBytes(self.key.sign(&message).to_bytes()),
         };
-        let answer = http::post(&format!("{}/v1/token", door.url), None, &request).await?;
+        let answer =
+            http::post_patiently(&format!("{}/v1/token", door.url), None, &request).await?;
         let answer: TokenAnswer = answer.message().context("no authentication key")?;
         Ok(answer.token)
     }
@@ -266,7 +270,7 @@ pub fn for_chain(run: &RunUpload) -> Run {
 
 /// Hands a run to a relay.
 pub async fn upload(relay: &str, token: &str, run: &RunUpload) -> Result<Answer> {
-    http::post(&format!("{relay}/v1/runs"), Some(token), run).await
+    http::post_patiently(&format!("{relay}/v1/runs"), Some(token), run).await
 }
 
 /// Hands a run to a relay, and waits until the chain has settled it.
@@ -277,7 +281,7 @@ pub async fn deliver(relay: &str, token: &str, run: &RunUpload) -> Result<RunSta
 
 /// Hands bare data to a relay that chains for phones, and waits until the chain has settled it.
 pub async fn deliver_bare(relay: &str, token: &str, record: &BareRecord) -> Result<RunStatus> {
-    let answer = http::post(&format!("{relay}/v1/records"), Some(token), record).await?;
+    let answer = http::post_patiently(&format!("{relay}/v1/records"), Some(token), record).await?;
     let status: RunStatus = answer.message()?;
     settled(relay, status.run).await
 }
@@ -286,7 +290,7 @@ pub async fn deliver_bare(relay: &str, token: &str, record: &BareRecord) -> Resu
 pub async fn settled(relay: &str, run: Hash) -> Result<RunStatus> {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let status: RunStatus = http::get(&format!("{relay}/v1/runs/{run}"))
+        let status: RunStatus = http::get_patiently(&format!("{relay}/v1/runs/{run}"))
             .await?
             .message()?;
         match status.state {
@@ -303,6 +307,6 @@ pub async fn settled(relay: &str, run: Hash) -> Result<RunStatus> {
 /// A device's head as the chain has it finalised, asked of a relay.
 pub async fn chain_head(relay: &str, device: u32) -> Result<Head> {
     let url = format!("{relay}/v1/devices/{device}/head");
-    let heads: DeviceHeads = http::get(&url).await?.message()?;
+    let heads: DeviceHeads = http::get_patiently(&url).await?.message()?;
     Ok(heads.chain.head)
 }

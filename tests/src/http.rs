@@ -2,6 +2,9 @@
 
 //! Plain HTTP to servers on this machine, a connection for each request.
 
+use std::future::Future;
+use std::time::Duration;
+
 use anyhow::{bail, Context, Result};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
@@ -16,6 +19,8 @@ pub struct Answer {
     pub status: u16,
     /// Its body; null if it is no JSON.
     pub body: Value,
+    /// After how many seconds to ask again, where it says so.
+    pub retry_after: Option<u64>,
 }
 
 impl Answer {
@@ -31,6 +36,41 @@ impl Answer {
     pub fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or("none")
     }
+}
+
+/// How often an answer that says when to ask again is followed.
+const TRIES: u32 = 60;
+
+/// Does it again as long as the server says to come back later, as phones do: it holds callers back (429), or cannot reach
+/// chain or database at present (503).
+pub async fn patiently<F>(mut ask: impl FnMut() -> F) -> Result<Answer>
+where
+    F: Future<Output = Result<Answer>>,
+{
+    for _ in 0..TRIES {
+        let answer = ask().await?;
+        match (answer.status, answer.retry_after) {
+            (429 | 503, Some(seconds)) => {
+                tokio::time::sleep(Duration::from_secs(seconds.max(1))).await;
+            }
+            _ => return Ok(answer),
+        }
+    }
+    bail!("the server never lets anybody in")
+}
+
+/// [`get`], [`patiently`].
+pub async fn get_patiently(url: &str) -> Result<Answer> {
+    patiently(|| get(url)).await
+}
+
+/// [`post`], [`patiently`].
+pub async fn post_patiently(
+    url: &str,
+    bearer: Option<&str>,
+    message: &impl Serialize,
+) -> Result<Answer> {
+    patiently(|| post(url, bearer, message)).await
 }
 
 /// Asks for what stands at this address.
@@ -67,5 +107,12 @@ async fn exchange(method: &str, url: &str, bearer: Option<&str>, body: String) -
     Ok(Answer {
         status: status.context("no status")?,
         body: serde_json::from_str(body).unwrap_or(Value::Null),
+        retry_after: retry_after(head),
     })
+}
+
+fn retry_after(head: &str) -> Option<u64> {
+    let fields = head.lines().filter_map(|line| line.split_once(':'));
+    let mut named = fields.filter(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
+    named.next()?.1.trim().parse().ok()
 }

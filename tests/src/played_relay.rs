@@ -6,12 +6,13 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
-use anyhow::{anyhow, Context, Result};
+use anyhow::{anyhow, bail, Context, Result};
 use mhealth_api::{ExportedRun, Hash, Key, RunState, RunStatus, RunUpload};
 use mhealth_chain_client::{
-    calls, Account, ChainClient, ChainEvent, RefusalReason, Run, Submission, Submitter,
-    SubmitterOptions,
+    calls, Account, ChainClient, ChainEvent, Error, PoolRefusal, RefusalReason, Run, Submission,
+    Submitter,
 };
 use tokio::sync::oneshot;
 
@@ -19,6 +20,9 @@ use crate::handset;
 
 /// Most runs of one transaction.
 const MOST_A_BATCH: usize = 64;
+/// How often it hands a transaction over to a pool that is behind.
+const TRIES: u32 = 60;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The relay.
 pub struct PlayedRelay {
@@ -55,18 +59,13 @@ impl PlayedRelay {
     ) -> Result<Self> {
         let account = Account::from_secret_uri(account)?;
         let sponsor = chain.submitter(Account::from_secret_uri(sponsor)?);
-        // Blocks can come much faster than it gets its turn on a busy machine.
-        let patient = SubmitterOptions {
-            era: 4_096,
-            ..SubmitterOptions::default()
-        };
         let appointment = calls::add_relay(study, account.id());
         let appointed = sponsor.submit_and_wait(appointment).await?.succeeded();
         appointed.context("the sponsor could not appoint the relay")?;
         Ok(PlayedRelay {
             account: Key(account.public_key()),
             study,
-            submitter: chain.submitter_with(account, patient),
+            submitter: chain.submitter(account),
             waiting: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             store: Mutex::default(),
@@ -89,11 +88,27 @@ impl PlayedRelay {
             if !batch.is_empty() {
                 let (runs, answers): (Vec<Run>, Vec<_>) =
                     batch.into_iter().map(|it| (it.run, it.answer)).unzip();
-                let submission = self.submitter.submit(calls::submit_batch(runs)).await?;
-                tokio::spawn(settle(submission, answers));
+                tokio::spawn(settle(self.submit(runs).await?, answers));
             }
         }
         brought.await.context("the transaction got lost")?
+    }
+
+    /// On a busy machine the pool may be behind the block from which a transaction counts its era, and does not take it.
+    async fn submit(&self, runs: Vec<Run>) -> Result<Submission> {
+        for _ in 0..TRIES {
+            match self
+                .submitter
+                .submit(calls::submit_batch(runs.clone()))
+                .await
+            {
+                Err(Error::Refused(PoolRefusal::Ancient | PoolRefusal::BadSignature)) => {
+                    tokio::time::sleep(PAUSE).await;
+                }
+                other => return Ok(other?),
+            }
+        }
+        bail!("the pool does not catch up");
     }
 
     /// Keeps a run in its store, as one that it brought.

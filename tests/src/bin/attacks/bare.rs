@@ -117,7 +117,8 @@ async fn thief(
         }
     };
     let record = victim.phone.bare_record(FAR);
-    let answer = http::post(&format!("{relay}/v1/records"), Some(&token), &record).await?;
+    let answer =
+        http::post_patiently(&format!("{relay}/v1/records"), Some(&token), &record).await?;
     let status: RunStatus = answer.message().context("the relay refuses the thief")?;
     let status = handset::settled(relay, status.run).await?;
     let illegal = match status.state {
