@@ -34,7 +34,9 @@ fuzz_target!(|data: &[u8]| {
     if let Some((contents, _)) = data.split_last_chunk::<32>() {
         read(&sealed(contents));
     }
-    read(&sealed(&[&MAGIC, &VERSION.to_le_bytes()[..], data].concat()));
+    read(&sealed(
+        &[&MAGIC, &VERSION.to_le_bytes()[..], data].concat(),
+    ));
 });
 
 fn sealed(contents: &[u8]) -> Vec<u8> {

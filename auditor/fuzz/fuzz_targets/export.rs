@@ -8,17 +8,18 @@
 use std::convert::Infallible;
 
 use libfuzzer_sys::fuzz_target;
+use mhealth_api::ExportedRun;
 use mhealth_auditor::case::HeldRun;
-use mhealth_auditor::export::read_from;
+use mhealth_auditor::export::{read_from, Intake};
 
 fuzz_target!(|data: &[u8]| {
     let mut runs = 0;
-    let reading = read_from(data, &mut |_, run, _| -> Result<(), Infallible> {
+    let mut take = |_, run: ExportedRun, _: &mut Intake| -> Result<(), Infallible> {
         runs += 1;
         let _ = HeldRun::from_export(&run, &[7; 32], None);
         Ok(())
-    });
-    let Ok(intake) = futures::executor::block_on(reading);
+    };
+    let Ok(intake) = futures::executor::block_on(read_from(data, &mut take));
     assert_eq!(intake.runs, runs);
     let lines = data.split(|byte| *byte == b'\n');
     let written = lines.filter(|line| !line.iter().all(u8::is_ascii_whitespace));
