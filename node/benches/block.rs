@@ -14,7 +14,8 @@ use criterion::{criterion_group, criterion_main, Criterion, Throughput};
 use hashchain::{data_digest, sign_head, LinkHash, Native, Sealer, Secret};
 use mhealth_runtime::{
     limits::{SESSION, SLOT_MILLISECONDS},
-    Header, RuntimeCall, Signature, TxExtension, UncheckedExtrinsic, VERSION, WASM_BINARY,
+    Header, HostFunctions, RuntimeCall, Signature, TxExtension, UncheckedExtrinsic, VERSION,
+    WASM_BINARY,
 };
 use pallet_client_hashchain::{Run, RunEntry};
 use sc_chain_spec::GenesisConfigBuilderRuntimeCaller;
@@ -25,7 +26,6 @@ use sp_core::{
     traits::{CallContext, CodeExecutor, RuntimeCode, WrappedRuntimeCode},
     H256,
 };
-use sp_io::SubstrateHostFunctions;
 use sp_keyring::Sr25519Keyring::{self, Charlie, Dave};
 use sp_runtime::{
     generic::Era,
@@ -41,7 +41,7 @@ const PAPER: u32 = 1;
 /// A chain without a node: the Wasm runtime on a state in memory.
 struct Chain {
     state: TestExternalities<BlakeTwo256>,
-    executor: WasmExecutor<SubstrateHostFunctions>,
+    executor: WasmExecutor<HostFunctions>,
     code: &'static [u8],
     parent: Header,
     genesis: H256,
@@ -51,7 +51,7 @@ struct Chain {
 impl Chain {
     fn new() -> Self {
         let code = WASM_BINARY.expect("the benchmark needs the Wasm runtime");
-        let builder = GenesisConfigBuilderRuntimeCaller::<SubstrateHostFunctions>::new(code);
+        let builder = GenesisConfigBuilderRuntimeCaller::<HostFunctions>::new(code);
         let mut patch = builder
             .get_named_preset(Some(&"development".to_string()))
             .expect("the runtime has the preset");

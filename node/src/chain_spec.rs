@@ -13,7 +13,8 @@ use sp_runtime::BuildStorage;
 use crate::well_known_keys;
 
 /// A specification without extensions.
-type GenericChainSpec = sc_service::GenericChainSpec;
+type GenericChainSpec =
+    sc_service::GenericChainSpec<sc_chain_spec::NoExtension, mhealth_runtime::HostFunctions>;
 
 /// Chains with different identifiers never exchange a message.
 const PROTOCOL_ID: &str = "mhealth";

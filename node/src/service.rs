@@ -22,7 +22,7 @@ pub(crate) use self::{
 
 /// The client: the chain as this node knows it, and the runtime that executes it.
 pub(crate) type FullClient =
-    sc_service::TFullClient<Block, RuntimeApi, WasmExecutor<sp_io::SubstrateHostFunctions>>;
+    sc_service::TFullClient<Block, RuntimeApi, WasmExecutor<mhealth_runtime::HostFunctions>>;
 
 /// The database.
 pub(crate) type FullBackend = sc_service::TFullBackend<Block>;

@@ -103,6 +103,14 @@ pub type TxExtension = (
     frame_system::CheckWeight<Runtime>,
 );
 
+/// What the runtime asks of the node that executes it. A node without one of these cannot run it, so nodes have to be newer
+/// than the first runtime that uses it.
+#[cfg(feature = "std")]
+pub type HostFunctions = (
+    sp_io::SubstrateHostFunctions,
+    pallet_client_hashchain::signatures::HostFunctions,
+);
+
 /// Executes blocks.
 pub type Executive = frame_executive::Executive<
     Runtime,

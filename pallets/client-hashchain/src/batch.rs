@@ -8,6 +8,8 @@
 use crate::{
     compare::{Divergence, Relation},
     devices::position,
+    signatures::hashchain_signatures,
+    size::Done,
     BatchSize, Config, ConflictOf, Conflicts, DeviceByKey, DeviceHead, DeviceId, DeviceStatus,
     Devices, EntryIndex, Error, Event, HashchainConflict, HeadPage, HeadPages, HostSha256,
     JournalEntry, JournalLength, JournalPage, Pallet, RefusalReason, Run, Runs, SuspensionReason,
@@ -50,6 +52,9 @@ struct WorkingPage {
     changed: bool,
 }
 
+/// How many signatures are worth a check of all at once.
+const TOGETHER: usize = 4;
+
 /// The runs of one call while they are being worked off.
 pub(crate) struct Batch<T: Config> {
     submitter: AccountId32,
@@ -57,8 +62,10 @@ pub(crate) struct Batch<T: Config> {
     rules: BTreeMap<StudyId, Option<Rules>>,
     first_index: EntryIndex,
     pub(crate) new_entries: Vec<JournalEntry>,
-    /// Links of the run at hand; kept to spare an allocation a run.
-    links: Vec<LinkHash>,
+    /// Whether every signature that a study demands is known to be valid.
+    pub(crate) all_signed: bool,
+    /// Signatures that were checked one by one, for the weight.
+    single_checks: u32,
     pub(crate) steps_left: u32,
     pub(crate) page_read: Option<(u64, JournalPage)>,
     /// Forks whose evidence was looked at, for the weight.
@@ -67,14 +74,15 @@ pub(crate) struct Batch<T: Config> {
 }
 
 impl<T: Config> Batch<T> {
-    fn new(submitter: AccountId32) -> Self {
+    pub(crate) fn new(submitter: AccountId32) -> Self {
         Self {
             submitter,
             pages: BTreeMap::new(),
             rules: BTreeMap::new(),
             first_index: JournalLength::<T>::get(),
             new_entries: Vec::new(),
-            links: Vec::new(),
+            all_signed: false,
+            single_checks: 0,
             steps_left: T::WalkBudget::get(),
             page_read: None,
             forks: 0,
@@ -87,19 +95,44 @@ impl<T: Config> Batch<T> {
         self.first_index
     }
 
-    /// Judges a run and, if it stands, registers it in the working copies.
+    /// Checks all the signatures that studies demand of these runs at once. One that is not valid makes no difference but
+    /// in time: each is checked by itself then, when its run is judged.
+    pub(crate) fn check_together(&mut self, runs: &[Run], links: &[LinkHash]) {
+        let mut signed = Vec::with_capacity(runs.len());
+        for (run, links) in with_links(runs, links) {
+            let (Some(signature), Some(last)) = (run.signature, links.last()) else {
+                continue;
+            };
+            let study = self.head_mut(run.device).map(|(head, _)| head.study);
+            let rules = study.and_then(|study| self.rules(study));
+            if !rules.is_some_and(|rules| rules.device_signed) {
+                continue;
+            }
+            let Some(record) = Devices::<T>::get(run.device) else {
+                continue;
+            };
+            signed.push((
+                ed25519::Signature::from_raw(signature),
+                ed25519::Public::from_raw(record.key),
+                hashchain::head_message(last).to_vec(),
+            ));
+        }
+        self.all_signed =
+            signed.len() >= TOGETHER && hashchain_signatures::ed25519_verify_all(signed);
+    }
+
+    /// Judges a run and, if it stands, registers it in the working copies. The links are those that its entries have if its
+    /// `previous` is taken at its word.
     ///
     /// What is registered already is a success before anything else is asked: a retry must not be told that it was
     /// refused because the device has been suspended since.
-    fn register(&mut self, run: &Run) -> Result<Outcome, RefusalReason> {
+    fn register(&mut self, run: &Run, links: &[LinkHash]) -> Result<Outcome, RefusalReason> {
         let last = run
             .sequence
             .checked_sub(1)
             .and_then(|before| before.checked_add(run.entries.len() as u64))
             .ok_or(RefusalReason::InvalidSequence)?;
-        if run.entries.is_empty() {
-            return Err(RefusalReason::EmptyRun);
-        }
+        let last_link = *links.last().ok_or(RefusalReason::EmptyRun)?;
         let head = self
             .head_mut(run.device)
             .map(|(head, _)| *head)
@@ -109,24 +142,21 @@ impl<T: Config> Batch<T> {
             .filter(|rules| rules.is_relay || self.submits_for_itself(run.device))
             .ok_or(RefusalReason::NotARelayOfThisStudy)?;
 
-        let links = self.links_of(run);
-        let last_link = *links.last().expect("the run has an entry; qed");
-        let relation = self.compare(run, last, &head, &links);
-        let result = match relation {
+        let relation = self.compare(run, last, &head, links);
+        match relation {
             Relation::Recorded => Ok(Outcome::AlreadyRecorded),
             _ if !rules.open => Err(RefusalReason::StudyClosed),
             _ if head.status == DeviceStatus::Retired => Err(RefusalReason::DeviceRetired),
             _ if head.status != DeviceStatus::Active => Err(RefusalReason::DeviceSuspended),
             Relation::Gap => Err(RefusalReason::Gap),
             Relation::BeyondReach => Err(RefusalReason::BeyondReach),
-            Relation::Follows { known } => check_signature::<T>(run, last_link, rules)
-                .map(|()| self.append(run, &links, known)),
+            Relation::Follows { known } => self
+                .check_signature(run, last_link, rules)
+                .map(|()| self.append(run, links, known)),
             Relation::Diverges(divergence) => {
                 Err(self.refuse_rival(run, last_link, rules, divergence))
             }
-        };
-        self.links = links;
-        result
+        }
     }
 
     /// Registers the entries of a run from the first unknown one on.
@@ -179,10 +209,10 @@ impl<T: Config> Batch<T> {
             reason,
         } = divergence;
         // A foreign link 0 with nothing registered behind it is no second history, only a run of another chain.
-        if sequence == 0 || check_signature::<T>(run, last_link, rules).is_err() {
+        if sequence == 0 || self.check_signature(run, last_link, rules).is_err() {
             return reason;
         }
-        let signed = rules.device_signed || is_signed::<T>(run, last_link);
+        let signed = rules.device_signed || self.is_signed(run, last_link);
         self.forks += 1;
         let stored = store_conflict::<T>(
             run.device,
@@ -217,21 +247,27 @@ impl<T: Config> Batch<T> {
         reason
     }
 
-    /// The links that the run's entries have if its `previous` is taken at its word.
-    fn links_of(&mut self, run: &Run) -> Vec<LinkHash> {
-        let mut links = core::mem::take(&mut self.links);
-        links.clear();
-        let mut previous = LinkHash(run.previous.0);
-        for (entry, sequence) in run.entries.iter().zip(run.sequence..) {
-            previous = hashchain::link::<HostSha256>(
-                sequence,
-                &previous,
-                &DataDigest(entry.digest.0),
-                &Tag(entry.tag.0),
-            );
-            links.push(previous);
+    /// Demands the device's signature where the study does.
+    fn check_signature(
+        &mut self,
+        run: &Run,
+        last_link: LinkHash,
+        rules: Rules,
+    ) -> Result<(), RefusalReason> {
+        if !rules.device_signed {
+            Ok(())
+        } else if run.signature.is_none() {
+            Err(RefusalReason::SignatureMissing)
+        } else if self.all_signed || self.is_signed(run, last_link) {
+            Ok(())
+        } else {
+            Err(RefusalReason::BadSignature)
         }
-        links
+    }
+
+    fn is_signed(&mut self, run: &Run, last_link: LinkHash) -> bool {
+        self.single_checks += u32::from(run.signature.is_some());
+        is_signed::<T>(run, last_link)
     }
 
     fn submits_for_itself(&self, device: DeviceId) -> bool {
@@ -271,31 +307,50 @@ impl<T: Config> Batch<T> {
         }
     }
 
-    /// What the call has cost: what it declared less the steps and forks that did not happen, and less the head pages that
-    /// several runs shared.
+    /// What the call has cost: what it declared less what did not happen.
     fn weight(&self, size: BatchSize) -> PostDispatchInfo {
-        let steps = T::WalkBudget::get() - self.steps_left;
-        let shared = size.shared_pages::<T>(self.pages.len());
-        let weight = size.weight::<T>(self.forks, steps);
-        Some(weight.saturating_sub(shared)).into()
+        let done = Done {
+            pages: self.pages.len() as u32,
+            steps: T::WalkBudget::get() - self.steps_left,
+            forks: self.forks,
+            single_checks: self.single_checks,
+        };
+        Some(size.weight::<T>(done)).into()
     }
 }
 
-/// Demands the device's signature where the study does.
-fn check_signature<T: Config>(
-    run: &Run,
-    last_link: LinkHash,
-    rules: Rules,
-) -> Result<(), RefusalReason> {
-    if !rules.device_signed {
-        Ok(())
-    } else if run.signature.is_none() {
-        Err(RefusalReason::SignatureMissing)
-    } else if is_signed::<T>(run, last_link) {
-        Ok(())
-    } else {
-        Err(RefusalReason::BadSignature)
+/// The links that the entries of these runs have if each `previous` is taken at its word: one run's after the other's.
+///
+/// Sequences that go beyond the last number wrap around here, and their run is refused when its turn comes.
+pub(crate) fn links_of(runs: &[Run]) -> Vec<LinkHash> {
+    let entries = runs.iter().map(|run| run.entries.len()).sum();
+    let mut links = Vec::with_capacity(entries);
+    for run in runs {
+        let mut previous = LinkHash(run.previous.0);
+        for (entry, place) in run.entries.iter().zip(0..) {
+            previous = hashchain::link::<HostSha256>(
+                run.sequence.wrapping_add(place),
+                &previous,
+                &DataDigest(entry.digest.0),
+                &Tag(entry.tag.0),
+            );
+            links.push(previous);
+        }
     }
+    links
+}
+
+/// Each run with its own part of what [`links_of`] says.
+fn with_links<'a>(
+    runs: &'a [Run],
+    links: &'a [LinkHash],
+) -> impl Iterator<Item = (&'a Run, &'a [LinkHash])> {
+    let mut rest = links;
+    runs.iter().map(move |run| {
+        let (own, others) = rest.split_at(run.entries.len());
+        rest = others;
+        (run, own)
+    })
 }
 
 /// Whether the run carries its device's signature over its last link.
@@ -324,7 +379,8 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_submit(who: AccountId32, run: Run) -> DispatchResultWithPostInfo {
         let size = BatchSize::of(core::slice::from_ref(&run));
         let mut batch = Batch::<T>::new(who);
-        let outcome = batch.register(&run);
+        let links = links_of(core::slice::from_ref(&run));
+        let outcome = batch.register(&run, &links);
         let post_info = batch.weight(size);
         let event = match outcome {
             Ok(Outcome::Recorded {
@@ -355,8 +411,10 @@ impl<T: Config> Pallet<T> {
         let size = BatchSize::of(&runs);
         let mut batch = Batch::<T>::new(who);
         let (mut recorded, mut known, mut refused) = (0, 0, 0);
-        for (position, run) in (0..).zip(&runs) {
-            match batch.register(run) {
+        let links = links_of(&runs);
+        batch.check_together(&runs, &links);
+        for (position, (run, links)) in (0..).zip(with_links(&runs, &links)) {
+            match batch.register(run, links) {
                 Ok(Outcome::Recorded { .. }) => recorded += 1,
                 Ok(Outcome::AlreadyRecorded) => {
                     known += 1;

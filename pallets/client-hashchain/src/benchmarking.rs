@@ -147,6 +147,22 @@ fn runs_with_further<T: Config>(devices: u32, further: u32) -> Runs {
         .expect("within the bound; qed")
 }
 
+/// One signed run of one entry of each of so many devices, each with a key of its own.
+fn signed_runs<T: Config>(devices: u32) -> Vec<Run> {
+    let keys: Vec<_> = (0..devices).map(|_| new_key()).collect();
+    spread_devices::<T>(devices, |number| keys[number as usize - 1].0)
+        .into_iter()
+        .zip(&keys)
+        .map(|((device, head), key)| {
+            let (run, last) = run_behind(device, 1, head, 1, 0);
+            Run {
+                signature: Some(sign(key, last)),
+                ..run
+            }
+        })
+        .collect()
+}
+
 #[benchmarks]
 mod benchmarks {
     use super::*;
@@ -186,6 +202,25 @@ mod benchmarks {
         assert_eq!(JournalLength::<T>::get(), u64::from(r));
     }
 
+    /// `f` runs of one entry of devices whose heads stand on a page that another run of the batch touches, too.
+    #[benchmark]
+    fn further_runs(f: Linear<0, 31>) {
+        set_up_study::<T>(StudyPolicy::HashchainOnly);
+        let (first, head) = spread_devices::<T>(1, |_| [10; 32])[0];
+        let runs = (first..=first + f)
+            .map(|device| run_behind(device, 1, head, 1, 0).0)
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("within the bound; qed");
+
+        #[block]
+        {
+            Pallet::<T>::do_submit_batch(RELAY, runs);
+        }
+
+        assert_eq!(JournalLength::<T>::get(), u64::from(1 + f));
+    }
+
     /// Runs with so many further entries that they fill `p` pages of the journal.
     #[benchmark]
     fn further_pages(p: Linear<0, 16>) {
@@ -202,30 +237,40 @@ mod benchmarks {
         assert_eq!(JournalLength::<T>::get(), u64::from(few + further));
     }
 
-    /// `s` signatures of as many devices.
+    /// `s` signatures of as many devices, one by one.
     #[benchmark]
     fn signatures(s: Linear<0, 256>) {
         set_up_study::<T>(StudyPolicy::DeviceSigned);
-        let key = new_key();
-        let runs: Vec<_> = spread_devices::<T>(s, |_| key.0)
-            .into_iter()
-            .map(|(device, head)| {
-                let (run, head) = run_behind(device, 1, head, 1, 0);
-                let signature = Some(sign(&key, head));
-                (Run { signature, ..run }, LinkHash(head.0))
-            })
-            .collect();
+        let runs = signed_runs::<T>(s);
+        let links = crate::batch::links_of(&runs);
         let valid;
 
         #[block]
         {
             valid = runs
                 .iter()
-                .filter(|(run, last)| crate::batch::is_signed::<T>(run, *last))
+                .zip(&links)
+                .filter(|(run, last)| crate::batch::is_signed::<T>(run, **last))
                 .count();
         }
 
         assert_eq!(valid, s as usize);
+    }
+
+    /// The same, all at once.
+    #[benchmark]
+    fn signatures_together(s: Linear<8, 1024>) {
+        set_up_study::<T>(StudyPolicy::DeviceSigned);
+        let runs = signed_runs::<T>(s);
+        let links = crate::batch::links_of(&runs);
+        let mut batch = crate::batch::Batch::<T>::new(RELAY);
+
+        #[block]
+        {
+            batch.check_together(&runs, &links);
+        }
+
+        assert!(batch.all_signed);
     }
 
     /// Every run contradicts a signed history: evidence is stored and the device suspended.

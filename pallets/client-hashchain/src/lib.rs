@@ -51,6 +51,7 @@ mod journal;
 mod mock;
 mod queries;
 mod refusal;
+pub mod signatures;
 mod size;
 #[cfg(test)]
 mod tests;

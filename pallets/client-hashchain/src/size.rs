@@ -5,6 +5,17 @@
 use crate::{types::ENTRIES_PER_PAGE, Config, Run, WeightInfo};
 use frame_support::{traits::Get, weights::Weight};
 
+/// What happened while the runs of a call were worked off.
+pub(crate) struct Done {
+    /// Pages of heads that were touched.
+    pub(crate) pages: u32,
+    /// Steps back through the journal.
+    pub(crate) steps: u32,
+    pub(crate) forks: u32,
+    /// Signatures that were checked by themselves.
+    pub(crate) single_checks: u32,
+}
+
 /// How much work the runs of one call ask for.
 #[derive(Clone, Copy)]
 pub(crate) struct BatchSize {
@@ -29,25 +40,29 @@ impl BatchSize {
         }
     }
 
-    /// The most that the call can cost: every run a fork, the whole budget walked.
+    /// The most that the call can cost: every head on a page of its own, every run a fork, the whole budget walked, every
+    /// signature checked twice.
     pub(crate) fn declared<T: Config>(self) -> Weight {
-        self.weight::<T>(self.runs, T::WalkBudget::get())
+        self.weight::<T>(Done {
+            pages: self.runs,
+            steps: T::WalkBudget::get(),
+            forks: self.runs,
+            single_checks: self.signatures,
+        })
     }
 
-    /// What the call costs with so many forks and steps.
-    pub(crate) fn weight<T: Config>(self, forks: u32, steps: u32) -> Weight {
+    /// What the call has cost.
+    pub(crate) fn weight<T: Config>(self, done: Done) -> Weight {
         let further_pages = self.further_entries.div_ceil(ENTRIES_PER_PAGE);
-        <T as Config>::WeightInfo::submit_batch(self.runs)
+        let pages = done.pages.min(self.runs);
+        <T as Config>::WeightInfo::submit_batch(pages)
+            .saturating_add(<T as Config>::WeightInfo::further_runs(self.runs - pages))
             .saturating_add(<T as Config>::WeightInfo::further_pages(further_pages))
-            .saturating_add(<T as Config>::WeightInfo::signatures(self.signatures))
-            .saturating_add(<T as Config>::WeightInfo::forks(forks))
-            .saturating_add(<T as Config>::WeightInfo::walk(steps))
-    }
-
-    /// What is saved when the runs touched only so many head pages: each is read and written once.
-    pub(crate) fn shared_pages<T: Config>(self, pages: usize) -> Weight {
-        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
-        let saved = u64::from(self.runs.saturating_sub(pages));
-        T::DbWeight::get().reads_writes(saved, saved)
+            .saturating_add(<T as Config>::WeightInfo::signatures_together(
+                self.signatures,
+            ))
+            .saturating_add(<T as Config>::WeightInfo::signatures(done.single_checks))
+            .saturating_add(<T as Config>::WeightInfo::forks(done.forks))
+            .saturating_add(<T as Config>::WeightInfo::walk(done.steps))
     }
 }

@@ -6,5 +6,6 @@ mod batch;
 mod enrol;
 mod journal;
 mod laws;
+mod signatures;
 mod status;
 mod submit;

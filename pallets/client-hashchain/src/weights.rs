@@ -14,10 +14,14 @@ pub trait WeightInfo {
     fn enrol() -> Weight;
     /// `r` runs of one entry whose heads all stand on different pages.
     fn submit_batch(r: u32) -> Weight;
+    /// `f` runs of one entry whose heads stand on pages that other runs of the batch touch, too.
+    fn further_runs(f: u32) -> Weight;
     /// So many entries beyond the first of each run that they fill `p` pages of the journal.
     fn further_pages(p: u32) -> Weight;
-    /// The check of `s` signatures.
+    /// The check of `s` signatures, one by one.
     fn signatures(s: u32) -> Weight;
+    /// The check of `s` signatures, all at once.
+    fn signatures_together(s: u32) -> Weight;
     /// `f` forks: evidence stored, device suspended.
     fn forks(f: u32) -> Weight;
     /// `w` steps back through the journal, each to another page.
@@ -38,10 +42,16 @@ impl WeightInfo for () {
     fn submit_batch(r: u32) -> Weight {
         Weight::from_parts(r.into(), 0)
     }
+    fn further_runs(f: u32) -> Weight {
+        Weight::from_parts(f.into(), 0)
+    }
     fn further_pages(p: u32) -> Weight {
         Weight::from_parts(p.into(), 0)
     }
     fn signatures(s: u32) -> Weight {
+        Weight::from_parts(s.into(), 0)
+    }
+    fn signatures_together(s: u32) -> Weight {
         Weight::from_parts(s.into(), 0)
     }
     fn forks(f: u32) -> Weight {

@@ -16,6 +16,6 @@ fn main() -> sc_cli::Result<()> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    // No host functions beside Substrate's own: the runtime uses none.
-    PalletCmd::parse().run_with_spec::<BlakeTwo256, ()>(None)
+    PalletCmd::parse()
+        .run_with_spec::<BlakeTwo256, pallet_client_hashchain::signatures::HostFunctions>(None)
 }

@@ -43,6 +43,37 @@ fn each_run_of_a_batch_stands_or_falls_alone() {
 }
 
 #[test]
+fn a_bad_signature_among_good_ones_falls_alone() {
+    run(|| {
+        let mut phones: Vec<_> = (0..40).map(|seed| Phone::enrolled(SIGNED, seed)).collect();
+        let mut runs: Vec<_> = phones.iter_mut().map(|phone| phone.run(1, 0)).collect();
+        runs[11].signature = runs[12].signature;
+        let events = submit_batch(RELAY, runs);
+        assert_eq!(refusals(&events), [(11, RefusalReason::BadSignature)]);
+        assert_ok!(HashchainPallet::do_try_state());
+    });
+}
+
+#[test]
+fn signatures_that_had_to_be_checked_again_cost_more() {
+    run(|| {
+        let mut phones: Vec<_> = (0..8).map(|seed| Phone::enrolled(SIGNED, seed)).collect();
+        let mut used = |spoil: bool| {
+            let mut runs: Vec<_> = phones.iter_mut().map(|phone| phone.run(1, 0)).collect();
+            if spoil {
+                runs[7].signature = Some([7; 64]);
+            }
+            let runs: crate::Runs = runs.try_into().expect("short");
+            let result = ClientHashchain::submit_batch(RuntimeOrigin::signed(RELAY), runs);
+            let weight = result.expect("a batch succeeds").actual_weight;
+            weight.expect("the weight is measured").ref_time()
+        };
+        let good = used(false);
+        assert_eq!(used(true), good + 8);
+    });
+}
+
+#[test]
 fn runs_of_one_device_may_follow_each_other_in_one_batch() {
     run(|| {
         let mut phone = Phone::enrolled(SIGNED, 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What `scripts/weights` measured. Do not edit: run it again.
+//! What `scripts/weights` measured. Do not edit: run it again. `further_runs` and `signatures_together` are estimates until then.
 //!
 //! 2026-11-21, AMD EPYC; frame-benchmarking-cli 64.0.0, 20 steps, 10 repeats, compiled Wasm;
 //! what reads and writes cost is the runtime's `DbWeight`. Times are in picoseconds.
@@ -32,6 +32,10 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
             .saturating_add(T::DbWeight::get().writes((1_u64).saturating_mul(r.into())))
             .saturating_add(Weight::from_parts(0, 4240).saturating_mul(r.into()))
     }
+    /// Estimated.
+    fn further_runs(f: u32) -> Weight {
+        Weight::from_parts(4_000_000, 0).saturating_mul(f.into())
+    }
     /// Measured for `p` from 0 to 16.
     fn further_pages(p: u32) -> Weight {
         Weight::from_parts(15_277_867, 3673)
@@ -49,6 +53,12 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
             .saturating_add(Weight::from_parts(35_983_896, 0).saturating_mul(s.into()))
             .saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(s.into())))
             .saturating_add(Weight::from_parts(0, 2768).saturating_mul(s.into()))
+    }
+    /// Estimated.
+    fn signatures_together(s: u32) -> Weight {
+        Weight::from_parts(18_000_000, 0)
+            .saturating_mul(s.into())
+            .saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(s.into())))
     }
     /// Measured for `f` from 0 to 128.
     fn forks(f: u32) -> Weight {
