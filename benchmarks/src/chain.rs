@@ -7,24 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use mhealth_chain_client::{ChainClient, ChainEvent, Handed, H256};
-use mhealth_runtime::{Runtime, RuntimeCall};
 use mhealth_tests::node::{Launch, Node};
+use serde::Serialize;
 use sp_keyring::Sr25519Keyring::{Charlie, Dave, Eve};
-use sp_runtime::traits::{BlakeTwo256, Hash};
 use tokio::sync::mpsc;
 
-use crate::extrinsic::Signer;
+use crate::extrinsic::{enrolments, Signer};
+use crate::generator::{Generator, LOOK};
 use crate::measured::{Latency, Measured};
 use crate::usage;
-use crate::workload::{EntryFile, Phones, ESCROW, RELAYS};
+use crate::workload::{EntryFile, Phones, RELAYS};
 
-/// Devices that enrol in one transaction.
-const ENROLMENTS: usize = 100;
-/// Batches that wait in the node's pool at least and at most. In between it is half as much again as the fullest of the last
-/// blocks took: enough for the next block, and no more than that, so that nobody waits for long.
-const WAITING: [usize; 2] = [32, 96];
-/// How often the generator looks whether there is room again.
-const LOOK: Duration = Duration::from_millis(40);
 /// Without a finalised batch for so long, something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -42,7 +35,8 @@ pub(crate) struct Chain {
     node: Node,
     client: ChainClient,
     office: Signer,
-    relays: [Signer; RELAYS],
+    /// None while a measurement has them.
+    relays: Option<[Signer; RELAYS]>,
     devices: u32,
     discarded: HashSet<String>,
 }
@@ -60,7 +54,7 @@ impl Chain {
             node,
             client,
             office: Signer::new(Charlie, genesis),
-            relays: [Dave, Eve].map(|relay| Signer::new(relay, genesis)),
+            relays: Some([Dave, Eve].map(|relay| Signer::new(relay, genesis))),
             devices: 0,
             discarded: HashSet::new(),
         })
@@ -74,23 +68,8 @@ impl Chain {
     /// Makes and enrols devices of a study.
     pub(crate) async fn enrol(&mut self, study: u32, count: u32) -> Result<Phones> {
         let phones = Phones::new(self.genesis(), study, self.devices, count);
-        let calls: Vec<RuntimeCall> = phones
-            .enrolments()
-            .map(|(key, secret_commitment)| {
-                RuntimeCall::ClientHashchain(pallet_client_hashchain::Call::enrol {
-                    study,
-                    key,
-                    secret_commitment,
-                    escrow: ESCROW.to_vec().try_into().expect("it is short; qed"),
-                    predecessor: None,
-                })
-            })
-            .collect();
-        for some in calls.chunks(ENROLMENTS) {
-            let batch = pallet_utility::Call::batch_all {
-                calls: some.to_vec(),
-            };
-            let transaction = self.office.call(&RuntimeCall::Utility(batch));
+        for call in enrolments(study, &phones) {
+            let transaction = self.office.call(&call);
             self.send(&transaction).await?;
         }
         let office = mhealth_chain_client::AccountId32(*self.office.account().as_ref());
@@ -115,12 +94,13 @@ impl Chain {
         Ok(phones)
     }
 
-    /// Sends the batches of a file and waits until all are final.
+    /// Sends the batches of a file, at a rate or as fast as they are taken, and waits until all are final.
     pub(crate) async fn measure(
         &mut self,
         name: &str,
         file: &EntryFile,
         form: Form,
+        rate: Option<f64>,
     ) -> Result<Measured> {
         let from = self.client.finalised().await?.number + 1;
         let process = self.node.process_id().context("the node is down")?;
@@ -134,34 +114,36 @@ impl Chain {
         let discarded_before = self.discarded.len();
         let (seen, mut blocks) = mpsc::unbounded_channel();
         let following = tokio::spawn(follow(self.client.clone(), from, seen));
+        let (sending, mut sent) = mpsc::unbounded_channel();
+        let relays = self
+            .relays
+            .take()
+            .context("an earlier measurement failed")?;
+        let mut generator = Some(Generator::start(
+            &self.client,
+            relays,
+            file,
+            form,
+            rate,
+            &sending,
+        )?);
 
         let mut tally = Tally::default();
         let each = file.entries / file.batches;
-        for (number, batch) in file.batches()?.enumerate() {
-            let batch = batch?;
-            while self.waiting().await? >= tally.room() {
-                tokio::time::sleep(LOOK).await;
-                while let Ok(block) = blocks.try_recv() {
-                    tally.take(block, form, each);
-                }
-                self.check(&tally)?;
+        let mut look = tokio::time::interval(LOOK);
+        while generator.is_some() || tally.settled() < file.batches {
+            look.tick().await;
+            if let Some(done) = generator.take_if(|generator| generator.is_done()) {
+                self.relays = Some(done.end().await?);
             }
-            let relay = &mut self.relays[number % RELAYS];
-            let transaction = match form {
-                Form::Runs => relay.batch(&batch),
-                Form::Remark => {
-                    let remark = frame_system::Call::remark { remark: batch };
-                    relay.call(&RuntimeCall::System(remark))
-                }
-            };
-            tally.sent(&transaction);
-            self.send(&transaction).await?;
-        }
-        while !tally.under_way.is_empty() {
-            match tokio::time::timeout(PATIENCE, blocks.recv()).await {
-                Ok(Some(block)) => tally.take(block, form, each),
-                Ok(None) => bail!("the follower ended: {:?}", following.await?),
-                Err(_) => bail!("nothing becomes final:\n{}", self.node.log()),
+            if let Some(generator) = &mut generator {
+                generator.release().await?;
+            }
+            while let Ok(transaction) = sent.try_recv() {
+                tally.sent(transaction);
+            }
+            while let Ok(block) = blocks.try_recv() {
+                tally.take(block, form, each);
             }
             self.check(&tally)?;
         }
@@ -200,28 +182,6 @@ impl Chain {
         }
     }
 
-    /// Batches that were sent and are in no block yet.
-    async fn waiting(&self) -> Result<usize> {
-        let mut waiting = 0;
-        for relay in &self.relays {
-            let key = frame_system::Account::<Runtime>::hashed_key_for(relay.account());
-            let key = serde_json::Value::String(sp_core::bytes::to_hex(&key, false));
-            let account: Option<String> = self.client.request("state_getStorage", &[key]).await?;
-            let nonce = match account {
-                Some(account) => {
-                    let bytes = sp_core::bytes::from_hex(&account)?;
-                    let nonce = bytes
-                        .first_chunk()
-                        .context("an account begins with its nonce")?;
-                    u32::from_le_bytes(*nonce)
-                }
-                None => 0,
-            };
-            waiting += (relay.nonce - nonce) as usize;
-        }
-        Ok(waiting)
-    }
-
     fn check(&mut self, tally: &Tally) -> Result<()> {
         if tally.blocks.len().is_multiple_of(64) {
             self.look_for_discarded();
@@ -233,6 +193,50 @@ impl Chain {
             self.node.log()
         );
         Ok(())
+    }
+
+    /// Has a second node, which keeps everything, fetch the chain from the first one over loopback and execute it.
+    pub(crate) async fn synchronise(&self) -> Result<Sync> {
+        let addresses: Vec<String> = self
+            .client
+            .request("system_localListenAddresses", &[])
+            .await?;
+        let address = addresses
+            .iter()
+            .find(|address| address.contains("/127.0.0.1/"))
+            .context("the node listens nowhere")?;
+        let goal = self.client.finalised().await?.number;
+        let entries = self.client.journal_length().await?;
+        let began = Instant::now();
+        let second = Launch::bare()
+            .arg("--chain=dev")
+            .arg("--state-pruning=archive")
+            .arg(format!("--bootnodes={address}"))
+            .start()?;
+        let client = ChainClient::connect(&second.url()).await?;
+        let mut last = (0, Instant::now());
+        loop {
+            let number = client.finalised().await?.number;
+            if number >= goal {
+                break;
+            }
+            if number > last.0 {
+                last = (number, Instant::now());
+            }
+            ensure!(
+                last.1.elapsed() < PATIENCE,
+                "the second node stopped at {number}:\n{}",
+                second.log()
+            );
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(Sync {
+            blocks: goal,
+            entries,
+            seconds: began.elapsed().as_secs_f64(),
+            bytes_pruned: usage::disk(self.node.base_path())?,
+            bytes_archive: usage::disk(second.base_path())?,
+        })
     }
 
     /// The last lines that the node logged.
@@ -248,6 +252,21 @@ impl Chain {
             .filter(|line| line.contains("Discarding proposal"));
         self.discarded.extend(lines.map(str::to_owned));
     }
+}
+
+/// What it took a second node to have the whole chain.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Sync {
+    /// Blocks that it executed.
+    pub(crate) blocks: u64,
+    /// Entries that these registered.
+    pub(crate) entries: u64,
+    /// Seconds from its start, genesis included.
+    pub(crate) seconds: f64,
+    /// Bytes on disk of the first node, which keeps all blocks and the latest states.
+    pub(crate) bytes_pruned: u64,
+    /// Bytes on disk of the second, which keeps the states of all blocks.
+    pub(crate) bytes_archive: u64,
 }
 
 /// What became of a transaction: its hash, and how many entries it registered; none if it failed.
@@ -293,8 +312,6 @@ struct Tally {
     waits: Vec<f64>,
     /// When a block with some of them was seen to be final, and how many entries it registered.
     blocks: Vec<(Instant, usize)>,
-    /// How many batches each of these blocks held.
-    batches: Vec<usize>,
     entries: usize,
     failed: usize,
     last_news: Instant,
@@ -306,7 +323,6 @@ impl Default for Tally {
             under_way: HashMap::new(),
             waits: Vec::new(),
             blocks: Vec::new(),
-            batches: Vec::new(),
             entries: 0,
             failed: 0,
             last_news: Instant::now(),
@@ -315,9 +331,13 @@ impl Default for Tally {
 }
 
 impl Tally {
-    fn sent(&mut self, transaction: &[u8]) {
-        let hash = H256(BlakeTwo256::hash(transaction).0);
-        self.under_way.insert(hash, Instant::now());
+    fn sent(&mut self, (hash, at): (H256, Instant)) {
+        self.under_way.insert(hash, at);
+    }
+
+    /// Batches that are final.
+    fn settled(&self) -> usize {
+        self.waits.len()
     }
 
     fn take(&mut self, block: Block, form: Form, each: usize) {
@@ -337,16 +357,9 @@ impl Tally {
         }
         if batches > 0 {
             self.entries += registered;
-            self.batches.push(batches);
             self.blocks.push((block.at, registered));
             self.last_news = block.at;
         }
-    }
-
-    /// How many batches may wait in the pool.
-    fn room(&self) -> usize {
-        let fullest = self.batches.iter().rev().take(4).max().copied();
-        (fullest.unwrap_or_default() * 3 / 2).clamp(WAITING[0], WAITING[1])
     }
 
     /// Entries and seconds from the first of the blocks that became final to the last: without the time that the first
@@ -360,5 +373,41 @@ impl Tally {
         let entries = later().map(|(_, entries)| entries).sum();
         let seconds = (later().next_back()?.0 - *first).as_secs_f64();
         Some((entries, seconds))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::{Plan, Spread};
+
+    /// Study 0 of a development chain demands signatures: the most work an entry.
+    const SIGNED: u32 = 0;
+
+    /// Blocks are full for minutes: by weight, by length or by the author's clock.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_block_is_never_too_late() -> Result<()> {
+        const FULL_BLOCKS: usize = 30;
+        let folder = tempfile::tempdir()?;
+        let mut chain = Chain::start().await?;
+        let mut phones = chain.enrol(SIGNED, 5_000).await?;
+        let plan = Plan {
+            run: 1,
+            signed: true,
+            entries: 2_000_000,
+            batch: 1_024,
+            spread: Spread::Uniform,
+            wrong_percent: 0.0,
+        };
+        let file = phones.write(&plan, &folder.path().join("entries"))?;
+
+        let measured = chain.measure("full", &file, Form::Runs, None).await?;
+
+        assert_eq!(measured.discarded, Some(0), "{}", chain.log());
+        assert_eq!(measured.refused, 0);
+        let log = chain.log();
+        let full = log.lines().filter(|line| line.contains("end: Hit")).count();
+        assert!(full >= FULL_BLOCKS, "only {full} blocks were full:\n{log}");
+        Ok(())
     }
 }

@@ -10,6 +10,11 @@ use sp_runtime::generic::Era;
 use sp_runtime::traits::{BlakeTwo256, Hash};
 use sp_runtime::MultiAddress;
 
+use crate::workload::{Phones, ESCROW};
+
+/// Devices that enrol in one transaction.
+const ENROLMENTS: usize = 100;
+
 /// An account, and how many transactions it has signed.
 pub(crate) struct Signer {
     pair: sr25519::Pair,
@@ -88,6 +93,25 @@ impl Signer {
         bytes.append(&mut body);
         bytes
     }
+}
+
+/// Calls that enrol the devices of a study, in order.
+pub(crate) fn enrolments(study: u32, phones: &Phones) -> impl Iterator<Item = RuntimeCall> {
+    let calls: Vec<RuntimeCall> = phones
+        .enrolments()
+        .map(|(key, secret_commitment)| {
+            RuntimeCall::ClientHashchain(pallet_client_hashchain::Call::enrol {
+                study,
+                key,
+                secret_commitment,
+                escrow: ESCROW.to_vec().try_into().expect("it is short; qed"),
+                predecessor: None,
+            })
+        })
+        .collect();
+    let some: Vec<_> = calls.chunks(ENROLMENTS).map(<[_]>::to_vec).collect();
+    some.into_iter()
+        .map(|calls| RuntimeCall::Utility(pallet_utility::Call::batch_all { calls }))
 }
 
 #[cfg(test)]

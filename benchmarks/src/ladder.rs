@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The raw ladder: the same check on plain arrays, then one thing after the other that a chain adds to it.
-//!
-//! Each step does everything that the one before it does.
+//! The raw ladder: the same check on plain arrays, then one thing after the other that a chain adds to it, and the layouts
+//! that its state could have.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -22,8 +21,8 @@ use crate::workload::{EntryFile, Heads};
 
 /// Batches that go into one block, as far as the trie is concerned.
 const BLOCK: usize = 20;
-/// Devices whose heads share a key.
-const PAGE: usize = 32;
+/// Bytes of an entry in the state: number and sequence, digest, link, and where the device's entry before it stands.
+const ENTRY: usize = 4 + 8 + 32 + 32 + 9;
 
 /// How far up the ladder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,29 +33,66 @@ pub(crate) enum Step {
     Log,
     /// And every changed head committed to ParityDB, batch by batch.
     Database,
-    /// And every changed page of heads put into a state trie in memory, whose root is computed block by block.
-    PagedTrie,
-    /// The same with a key for each device.
-    Trie,
+    /// And what has changed put into a state trie in memory, whose root is computed block by block.
+    Trie(Layout),
+}
+
+/// Under which keys heads and entries stand in the trie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Layout {
+    /// Neighbouring devices whose heads share a value.
+    heads: usize,
+    /// Entries that share a value, in the order in which they come; none if they do not go into the state.
+    entries: Option<usize>,
+}
+
+impl Layout {
+    const fn step(heads: usize, entries: Option<usize>) -> Step {
+        Step::Trie(Layout { heads, entries })
+    }
 }
 
 impl Step {
     /// All, from the bottom.
-    pub(crate) const ALL: [Step; 5] = [
+    pub(crate) const ALL: [Step; 10] = [
         Step::Array,
         Step::Log,
         Step::Database,
-        Step::PagedTrie,
-        Step::Trie,
+        Layout::step(1, None),
+        Layout::step(8, None),
+        Layout::step(32, None),
+        Layout::step(128, None),
+        Layout::step(1, Some(1)),
+        Layout::step(32, Some(1)),
+        Layout::step(32, Some(64)),
     ];
 
-    fn name(self) -> &'static str {
+    fn name(self) -> String {
         match self {
-            Step::Array => "Raw: link and array",
-            Step::Log => "Raw: and log",
-            Step::Database => "Raw: and ParityDB",
-            Step::PagedTrie => "Raw: and trie, heads paged",
-            Step::Trie => "Raw: and trie, a key a device",
+            Step::Array => "Raw: link and array".into(),
+            Step::Log => "Raw: and log".into(),
+            Step::Database => "Raw: and ParityDB".into(),
+            Step::Trie(Layout { heads, entries }) => match entries {
+                None => format!("Raw: and trie, heads a key: {heads}"),
+                Some(entries) => {
+                    format!("Raw: and trie, heads a key: {heads}, entries a key: {entries}")
+                }
+            },
+        }
+    }
+
+    fn has_log(self) -> bool {
+        self != Step::Array
+    }
+
+    fn has_database(self) -> bool {
+        matches!(self, Step::Database | Step::Trie(_))
+    }
+
+    fn layout(self) -> Option<Layout> {
+        match self {
+            Step::Trie(layout) => Some(layout),
+            _ => None,
         }
     }
 }
@@ -66,8 +102,12 @@ struct Ladder {
     heads: Vec<(u64, [u8; 32])>,
     log: Option<BufWriter<File>>,
     database: Option<parity_db::Db>,
-    trie: Option<TestExternalities<BlakeTwo256>>,
+    trie: Option<(Layout, TestExternalities<BlakeTwo256>)>,
     changed: BTreeSet<u32>,
+    /// Entries that go into the trie with the next block.
+    entries: Vec<[u8; ENTRY]>,
+    /// How many have gone there before.
+    written: usize,
 }
 
 /// Registers a file, with everything up to a step.
@@ -80,21 +120,29 @@ pub(crate) fn measure(
     let folder = tempfile::Builder::new()
         .prefix("ladder-")
         .tempdir_in(folder)?;
-    let log = (step >= Step::Log).then(|| File::create(folder.path().join("log")));
+    let log = step
+        .has_log()
+        .then(|| File::create(folder.path().join("log")));
     let options = parity_db::Options::with_columns(&folder.path().join("parity"), 1);
-    let database = (step >= Step::Database).then(|| parity_db::Db::open_or_create(&options));
+    let database = step
+        .has_database()
+        .then(|| parity_db::Db::open_or_create(&options));
     let mut ladder = Ladder {
         first: heads.first().map_or(0, |head| head.0),
         heads: heads.iter().map(|head| (head.1, head.2)).collect(),
         log: log.transpose()?.map(BufWriter::new),
         database: database.transpose()?,
-        trie: (step >= Step::PagedTrie).then(TestExternalities::default),
+        trie: step
+            .layout()
+            .map(|layout| (layout, TestExternalities::default())),
         changed: BTreeSet::new(),
+        entries: Vec::new(),
+        written: 0,
     };
     // Every head stands in the trie already, as on a chain on which the devices are enrolled.
     if ladder.trie.is_some() {
         ladder.changed = (0..ladder.heads.len() as u32).collect();
-        ladder.block(step)?;
+        ladder.block()?;
     }
 
     let processor_before = usage::processor(std::process::id())?;
@@ -103,10 +151,10 @@ pub(crate) fn measure(
     for (number, runs) in file.runs()?.enumerate() {
         entries += ladder.batch(&runs?)?;
         if ladder.trie.is_some() && (number + 1).is_multiple_of(BLOCK) {
-            ladder.block(step)?;
+            ladder.block()?;
         }
     }
-    ladder.block(step)?;
+    ladder.block()?;
     if let Some(log) = &mut ladder.log {
         log.flush()?;
     }
@@ -118,7 +166,7 @@ pub(crate) fn measure(
         file.right()
     );
     Ok(Measured {
-        system: step.name().to_owned(),
+        system: step.name(),
         entries,
         refused: file.wrong,
         seconds,
@@ -141,6 +189,20 @@ impl Ladder {
                 head.0 += 1;
                 let digest = DataDigest(entry.digest.0);
                 head.1 = link::<Native>(head.0, &LinkHash(head.1), &digest, &Tag(entry.tag.0)).0;
+                if let Some((
+                    Layout {
+                        entries: Some(_), ..
+                    },
+                    _,
+                )) = &self.trie
+                {
+                    let mut entry = [0; ENTRY];
+                    entry[..4].copy_from_slice(&run.device.to_le_bytes());
+                    entry[4..12].copy_from_slice(&head.0.to_le_bytes());
+                    entry[12..44].copy_from_slice(&digest.0);
+                    entry[44..76].copy_from_slice(&head.1);
+                    self.entries.push(entry);
+                }
                 if let Some(log) = &mut self.log {
                     log.write_all(&run.device.to_le_bytes())?;
                     log.write_all(&head.0.to_le_bytes())?;
@@ -170,33 +232,35 @@ impl Ladder {
     }
 
     /// Puts what has changed since the last block into the trie.
-    fn block(&mut self, step: Step) -> Result<()> {
+    fn block(&mut self) -> Result<()> {
         let changed = std::mem::take(&mut self.changed);
-        let Some(trie) = &mut self.trie else {
+        let entries = std::mem::take(&mut self.entries);
+        let Some((layout, trie)) = &mut self.trie else {
             return Ok(());
         };
-        trie.execute_with(|| match step {
-            Step::Trie => {
-                for place in changed {
-                    let value = encoded(&self.heads[place as usize]);
-                    sp_io::storage::set(&key(place), &value);
-                }
+        let per_page = layout.heads as u32;
+        let per_key = layout.entries.unwrap_or(1);
+        trie.execute_with(|| {
+            let pages: BTreeSet<u32> = changed.iter().map(|place| place / per_page).collect();
+            for page in pages {
+                let first = page as usize * layout.heads;
+                let last = self.heads.len().min(first + layout.heads);
+                let value: Vec<u8> = self.heads[first..last].iter().flat_map(encoded).collect();
+                sp_io::storage::set(&key(HEADS, page), &value);
             }
-            _ => {
-                let pages: BTreeSet<u32> =
-                    changed.iter().map(|place| place / PAGE as u32).collect();
-                for page in pages {
-                    let first = page as usize * PAGE;
-                    let last = self.heads.len().min(first + PAGE);
-                    let value: Vec<u8> = self.heads[first..last].iter().flat_map(encoded).collect();
-                    sp_io::storage::set(&key(page), &value);
-                }
+            for (number, page) in (self.written.div_ceil(per_key)..).zip(entries.chunks(per_key)) {
+                sp_io::storage::set(&key(ENTRIES, number as u32), &page.concat());
             }
         });
+        self.written += entries.len();
         trie.commit_all()
             .map_err(|error| anyhow::anyhow!("the trie: {error}"))
     }
 }
+
+/// What keys of heads and of entries begin with.
+const HEADS: u8 = 7;
+const ENTRIES: u8 = 8;
 
 fn encoded(head: &(u64, [u8; 32])) -> [u8; 40] {
     let mut bytes = [0; 40];
@@ -205,9 +269,9 @@ fn encoded(head: &(u64, [u8; 32])) -> [u8; 40] {
     bytes
 }
 
-fn key(number: u32) -> [u8; 36] {
+fn key(of: u8, number: u32) -> [u8; 36] {
     // As under a pallet's prefix of 32 bytes.
-    let mut key = [7; 36];
+    let mut key = [of; 36];
     key[32..].copy_from_slice(&number.to_be_bytes());
     key
 }

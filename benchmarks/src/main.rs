@@ -3,7 +3,10 @@
 //! Measures what an entry costs, on mHealth Chain and beside it. `scripts/bench` runs it.
 
 mod chain;
+mod direct;
 mod extrinsic;
+mod generator;
+mod growth;
 mod ladder;
 mod measured;
 mod postgres;
@@ -15,10 +18,11 @@ mod workload;
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{ensure, Result};
 use clap::Parser;
 
 use crate::chain::{Chain, Form};
+use crate::direct::Direct;
 use crate::ladder::Step;
 use crate::measured::Measured;
 use crate::report::{Part, Report};
@@ -27,6 +31,8 @@ use crate::workload::{Phones, Plan, Spread};
 /// Study 0 of a development chain demands signatures, study 1 does not.
 const SIGNED: u32 = 0;
 const PAPER: u32 = 1;
+/// How many blocks' states a node keeps unless it is told otherwise.
+const STATES: u32 = 256;
 /// What our own node is called in tables.
 const OURS: &str = "mHealth Chain, submitted to finalised";
 
@@ -44,9 +50,17 @@ struct Options {
     #[arg(long)]
     devices: Option<u32>,
 
-    /// Seconds that each measurement of the node takes, at 12,000 entries a second.
+    /// Seconds that each measurement of the node takes, at the given rate, or else at 20,000 entries a second.
     #[arg(long)]
     seconds: Option<usize>,
+
+    /// Entries a second that relays bring; without it, as many as the node takes.
+    #[arg(long)]
+    rate: Option<usize>,
+
+    /// Measures instead what an entry costs with 10,000, 100,000 and 1,000,000 devices, and after ten million entries.
+    #[arg(long)]
+    growth: bool,
 
     /// Which devices write.
     #[arg(long, value_enum, default_value = "uniform")]
@@ -101,6 +115,9 @@ fn main() -> Result<()> {
 }
 
 async fn run(options: &Options) -> Result<()> {
+    if options.growth {
+        return growth::run(options.publish.as_deref());
+    }
     let devices = options.devices.unwrap_or(match options.quick {
         true => 10_000,
         false => 100_000,
@@ -113,10 +130,22 @@ async fn run(options: &Options) -> Result<()> {
         .prefix("mhealth-bench-")
         .tempdir()?;
     let mut chain = Chain::start().await?;
+    let mut direct = match options.quick {
+        true => None,
+        false => Some(Direct::new(folder.path(), Some(STATES))?),
+    };
     say(format_args!("enrolling {devices} devices in each study\n"));
     let mut phones: Vec<Phones> = Vec::new();
     for study in [SIGNED, PAPER] {
-        phones.push(chain.enrol(study, devices).await?);
+        let enrolled = chain.enrol(study, devices).await?;
+        if let Some(direct) = &mut direct {
+            ensure!(
+                direct.genesis() == chain.genesis(),
+                "the two begin with different blocks"
+            );
+            direct.enrol(study, &enrolled)?;
+        }
+        phones.push(enrolled);
     }
     let mut report = Report::new(devices);
     let kinds = Kind::ALL
@@ -126,7 +155,7 @@ async fn run(options: &Options) -> Result<()> {
         let plan = Plan {
             run: kind.run(),
             signed: kind.signed(),
-            entries: seconds * 12_000,
+            entries: seconds * options.rate.unwrap_or(20_000),
             batch: 1_024,
             spread: options.spread,
             wrong_percent: options.wrong,
@@ -146,14 +175,16 @@ async fn run(options: &Options) -> Result<()> {
                 part.measured.push(measured);
             }
         };
-        keep(chain.measure(OURS, &file, Form::Runs).await?);
+        let rate = options.rate.map(|rate| rate as f64);
+        keep(chain.measure(OURS, &file, Form::Runs, rate).await?);
         if let Some(log) = &options.log {
             std::fs::write(log, chain.log())?;
         }
         keep(postgres::measure(&file, &heads, postgres::Form::SetBased, false).await?);
-        if options.quick {
+        let Some(direct) = &mut direct else {
             continue;
-        }
+        };
+        direct.measure(&file)?.into_iter().for_each(&mut keep);
         keep(postgres::measure(&file, &heads, postgres::Form::SetBased, true).await?);
         for form in [postgres::Form::Loop, postgres::Form::RowTrigger] {
             for synchronous in [false, true] {
@@ -168,9 +199,13 @@ async fn run(options: &Options) -> Result<()> {
         }
         keep(
             chain
-                .measure("System.remark of the same bytes", &file, Form::Remark)
+                .measure("System.remark of the same bytes", &file, Form::Remark, rate)
                 .await?,
         );
+    }
+    if !options.quick {
+        say(format_args!("a second node fetches the chain\n"));
+        report.sync = Some(chain.synchronise().await?);
     }
     say(format_args!("\n{}", report.table()));
     if let Some(docs) = &options.publish {

@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
+use crate::chain::Sync;
 use crate::measured::Measured;
 use crate::workload::{EntryFile, Plan};
 
@@ -28,6 +29,8 @@ pub(crate) struct Report {
     pub(crate) devices: u32,
     /// One for each entry file.
     pub(crate) parts: Vec<Part>,
+    /// How a second node came to have the same chain, where that was measured.
+    pub(crate) sync: Option<Sync>,
 }
 
 /// What was measured with one entry file.
@@ -92,6 +95,7 @@ impl Report {
             processor: format!("{} cores of {}", names().count(), name.unwrap_or("?")),
             devices,
             parts: Vec::new(),
+            sync: None,
         }
     }
 
@@ -139,6 +143,21 @@ impl Report {
             }
             text.push('\n');
         }
+        if let Some(sync) = self.sync {
+            let per_entry = |bytes: u64| bytes as f64 / sync.entries.max(1) as f64;
+            let _ = writeln!(
+                text,
+                "A second node, started afterwards, fetched and executed the {} blocks with their {} entries in {:.0} s: {:.0} \
+                 entries a second. The first node's database, all blocks and the latest states, takes {:.0} bytes an entry on \
+                 disk; the second's, with the states of all blocks, {:.0}.\n",
+                sync.blocks,
+                sync.entries,
+                sync.seconds,
+                sync.entries as f64 / sync.seconds,
+                per_entry(sync.bytes_pruned),
+                per_entry(sync.bytes_archive),
+            );
+        }
         text
     }
 
@@ -168,22 +187,13 @@ impl Report {
         let json = serde_json::to_string_pretty(self)? + "\n";
         fs::write(folder.join(format!("{name}.json")), json)?;
         fs::write(folder.join(format!("{name}.svg")), self.picture())?;
-        let page = docs.join("performance.md");
-        let text = fs::read_to_string(&page)?;
-        let (before, rest) = text.split_once(MARKS[0]).context("the page has no mark")?;
-        let (_, after) = rest
-            .split_once(MARKS[1])
-            .context("the page has no end mark")?;
-        let table = format!(
-            "{}\n`{}`, on {}; as [JSON](performance/{name}.json).\n\n![entries a second](performance/{name}.svg)\n\n{}{}",
-            MARKS[0],
+        let text = format!(
+            "`{}`, on {}; as [JSON](performance/{name}.json).\n\n![entries a second](performance/{name}.svg)\n\n{}",
             self.command,
             self.processor,
             self.table(),
-            MARKS[1]
         );
-        fs::write(page, format!("{before}{table}{after}"))?;
-        Ok(())
+        replace_between(&docs.join("performance.md"), MARKS, &text)
     }
 
     /// Bars of entries a second on a logarithmic scale, as SVG.
@@ -228,6 +238,20 @@ impl Report {
         }
         svg + "</svg>\n"
     }
+}
+
+/// Puts a text between two marks of a page.
+pub(crate) fn replace_between(page: &Path, marks: [&str; 2], between: &str) -> Result<()> {
+    let text = fs::read_to_string(page)?;
+    let (before, rest) = text.split_once(marks[0]).context("the page has no mark")?;
+    let (_, after) = rest
+        .split_once(marks[1])
+        .context("the page has no end mark")?;
+    fs::write(
+        page,
+        format!("{before}{}\n{between}{}{after}", marks[0], marks[1]),
+    )?;
+    Ok(())
 }
 
 /// A span of time in a unit that people can read.

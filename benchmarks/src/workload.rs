@@ -37,6 +37,8 @@ pub(crate) const ESCROW: [u8; 81] = [1; 81];
 pub(crate) enum Spread {
     /// Every device is as likely as any other, and none writes twice in a batch.
     Uniform,
+    /// Devices write in the order of their numbers, so that neighbours, whose heads share a storage value, do it together.
+    Neighbours,
     /// The device of rank `r` writes in proportion to `1 / r`.
     Zipf,
 }
@@ -86,6 +88,8 @@ pub(crate) struct Phones {
     first: u32,
     phones: Vec<Phone>,
     rng: StdRng,
+    /// For [`Spread::Neighbours`]: the device of each relay that wrote last.
+    latest: [u32; RELAYS],
     /// For [`Spread::Zipf`]: the sums of the weights up to each rank, and which device has it, for each relay.
     ranks: Vec<(Vec<f64>, Vec<u32>)>,
 }
@@ -100,6 +104,7 @@ impl Phones {
             first,
             phones,
             rng: StdRng::seed_from_u64(u64::from(study) + 1),
+            latest: [0; RELAYS],
             ranks: Vec::new(),
         }
     }
@@ -152,7 +157,7 @@ impl Phones {
             while batch.len() < runs {
                 let device = self.draw(plan.spread, relay);
                 let fresh = seen.insert(device);
-                if forged.contains(&device) || (!fresh && plan.spread == Spread::Uniform) {
+                if forged.contains(&device) || (!fresh && plan.spread != Spread::Zipf) {
                     continue;
                 }
                 let wrong = fresh && self.rng.random_bool(plan.wrong_percent / 100.0);
@@ -196,6 +201,13 @@ impl Phones {
                 let device = self.rng.random_range(0..self.len());
                 if served_by(device) == relay {
                     return device;
+                }
+            },
+            Spread::Neighbours => loop {
+                let latest = &mut self.latest[relay];
+                *latest = (*latest + 1) % self.phones.len() as u32;
+                if served_by(*latest) == relay {
+                    return *latest;
                 }
             },
             Spread::Zipf => {

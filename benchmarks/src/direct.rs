@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The chain without a network, a pool or a clock: blocks made and imported by the client that a node has inside, one right
+//! after the other, on a database on disk.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{anyhow, bail, ensure, Context, Result};
+use codec::{Decode, Encode};
+use mhealth_runtime::limits::{SESSION, SLOT_MILLISECONDS};
+use mhealth_runtime::opaque::Block;
+use mhealth_runtime::{HostFunctions, RuntimeApi, UncheckedExtrinsic, WASM_BINARY};
+use sc_block_builder::BlockBuilderBuilder;
+use sc_chain_spec::{GenesisBlockBuilder, GenesisConfigBuilderRuntimeCaller};
+use sc_client_api::execution_extensions::ExecutionExtensions;
+use sc_client_api::{Finalizer, HeaderBackend};
+use sc_client_db::{BlocksPruning, DatabaseSettings, DatabaseSource, PruningMode};
+use sc_consensus::{
+    BlockImport, BlockImportParams, ForkChoiceStrategy, StateAction, StorageChanges,
+};
+use sc_executor::WasmExecutor;
+use sp_blockchain::{ApplyExtrinsicFailed, Error as ChainError};
+use sp_consensus::BlockOrigin;
+use sp_consensus_aura::{digests::CompatibleDigestItem, sr25519::AuthoritySignature};
+use sp_keyring::Sr25519Keyring::{Charlie, Dave, Eve};
+use sp_runtime::traits::Block as _;
+use sp_runtime::{Digest, DigestItem, OpaqueExtrinsic};
+
+use crate::extrinsic::{enrolments, Signer};
+use crate::measured::Measured;
+use crate::usage;
+use crate::workload::{EntryFile, Phones, RELAYS};
+
+type Executor = WasmExecutor<HostFunctions>;
+type Client = sc_service::TFullClient<Block, RuntimeApi, Executor>;
+
+/// As much as a node gives the cache of the trie unless it is told otherwise.
+const TRIE_CACHE: usize = 1 << 30;
+/// Time of the first block, in milliseconds since 1970.
+const BEGINNING: u64 = 1_800_000_000_000;
+
+/// How many blocks' states stay; none keeps all of them.
+pub(crate) type States = Option<u32>;
+
+/// A development chain, made by one client and imported by another, as by a second validator.
+pub(crate) struct Direct {
+    author: Arc<Client>,
+    importer: Arc<Client>,
+    folder: tempfile::TempDir,
+    office: Signer,
+    relays: [Signer; RELAYS],
+    made: Effort,
+    imported: Effort,
+    /// Blocks so far.
+    pub(crate) blocks: usize,
+}
+
+impl Direct {
+    /// An empty chain, with two databases in this folder.
+    pub(crate) fn new(folder: &Path, states: States) -> Result<Self> {
+        let folder = tempfile::Builder::new()
+            .prefix("direct-")
+            .tempdir_in(folder)?;
+        let author = client(&folder.path().join("author"), states)?;
+        let genesis = author.info().genesis_hash.0;
+        Ok(Direct {
+            importer: client(&folder.path().join("importer"), states)?,
+            author,
+            office: Signer::new(Charlie, genesis),
+            relays: [Dave, Eve].map(|relay| Signer::new(relay, genesis)),
+            made: Effort::default(),
+            imported: Effort::default(),
+            blocks: 0,
+            folder,
+        })
+    }
+
+    /// Hash of the first block.
+    pub(crate) fn genesis(&self) -> [u8; 32] {
+        self.author.info().genesis_hash.0
+    }
+
+    /// Enrols devices of a study.
+    pub(crate) fn enrol(&mut self, study: u32, phones: &Phones) -> Result<()> {
+        let transactions: Vec<_> = enrolments(study, phones)
+            .map(|call| self.office.call(&call))
+            .collect();
+        self.register(transactions.into_iter().map(Ok))
+    }
+
+    /// Registers a file in blocks that are as full as the runtime allows, and says what making and importing them took.
+    pub(crate) fn measure(&mut self, file: &EntryFile) -> Result<[Measured; 2]> {
+        (self.made, self.imported) = Default::default();
+        let disk = self.disk()?;
+        let mut relays = std::mem::replace(
+            &mut self.relays,
+            [Dave, Eve].map(|relay| Signer::new(relay, [0; 32])),
+        );
+        let transactions = file
+            .batches()?
+            .enumerate()
+            .map(|(number, batch)| Ok(relays[number % RELAYS].batch(&batch?)));
+        let result = self.register(transactions);
+        self.relays = relays;
+        result?;
+        let entries = file.right();
+        let bytes = self.disk()?.saturating_sub(disk) as f64 / entries as f64;
+        let of = |system: &str, effort: &Effort| Measured {
+            system: system.to_owned(),
+            entries,
+            refused: file.wrong,
+            seconds: effort.seconds,
+            processor_seconds: effort.processor_seconds,
+            bytes_per_entry: Some(bytes),
+            ..Measured::default()
+        };
+        Ok([
+            of("Pallet alone: blocks made", &self.made),
+            of("Pallet alone: blocks imported", &self.imported),
+        ])
+    }
+
+    /// Bytes on disk of one of the databases.
+    pub(crate) fn disk(&self) -> Result<u64> {
+        usage::disk(&self.folder.path().join("importer"))
+    }
+
+    fn register(&mut self, transactions: impl Iterator<Item = Result<Vec<u8>>>) -> Result<()> {
+        let mut transactions = transactions.peekable();
+        while transactions.peek().is_some() {
+            self.block(&mut transactions)?;
+        }
+        Ok(())
+    }
+
+    /// One block of as many transactions as it takes.
+    fn block(
+        &mut self,
+        transactions: &mut std::iter::Peekable<impl Iterator<Item = Result<Vec<u8>>>>,
+    ) -> Result<()> {
+        let parent = self.author.info();
+        let number = parent.best_number + 1;
+        let slot = BEGINNING / SLOT_MILLISECONDS + u64::from(number);
+        let digest =
+            <DigestItem as CompatibleDigestItem<AuthoritySignature>>::aura_pre_digest(slot.into());
+        let began = Watch::start()?;
+        let mut builder = BlockBuilderBuilder::new(&*self.author)
+            .on_parent_block(parent.best_hash)
+            .with_parent_block_number(parent.best_number)
+            .with_inherent_digests(Digest { logs: vec![digest] })
+            .build()?;
+        builder.push(opaque(&time(slot * SLOT_MILLISECONDS).encode())?)?;
+        // The session pallet takes the whole of a block in which a session begins.
+        while !number.is_multiple_of(SESSION) {
+            let Some(transaction) = transactions.peek() else {
+                break;
+            };
+            let transaction = match transaction {
+                Ok(bytes) => opaque(bytes)?,
+                Err(error) => bail!("the entry file: {error}"),
+            };
+            match builder.push(transaction) {
+                Ok(()) => drop(transactions.next()),
+                Err(ChainError::ApplyExtrinsicFailed(ApplyExtrinsicFailed::Validity(refused)))
+                    if refused.exhausted_resources() =>
+                {
+                    break;
+                }
+                Err(error) => bail!("a transaction was refused: {error}"),
+            }
+        }
+        let built = builder.build()?;
+        let (header, body) = built.block.deconstruct();
+        let changes = StateAction::ApplyChanges(StorageChanges::Changes(built.storage_changes));
+        import(
+            &self.author,
+            BlockOrigin::Own,
+            header.clone(),
+            body.clone(),
+            changes,
+        )?;
+        began.stop(&mut self.made)?;
+        self.blocks += 1;
+
+        let began = Watch::start()?;
+        import(
+            &self.importer,
+            BlockOrigin::NetworkBroadcast,
+            header,
+            body,
+            StateAction::Execute,
+        )?;
+        began.stop(&mut self.imported)?;
+        let best = self.author.info().best_hash;
+        ensure!(
+            best == self.importer.info().best_hash,
+            "the clients disagree"
+        );
+        for client in [&self.author, &self.importer] {
+            client.finalize_block(best, None, true)?;
+        }
+        Ok(())
+    }
+}
+
+/// What something took.
+#[derive(Default)]
+struct Effort {
+    seconds: f64,
+    /// Of all threads of this process: the database writes in the background.
+    processor_seconds: f64,
+}
+
+struct Watch {
+    began: Instant,
+    processor: f64,
+}
+
+impl Watch {
+    fn start() -> Result<Self> {
+        Ok(Watch {
+            processor: usage::processor(std::process::id())?,
+            began: Instant::now(),
+        })
+    }
+
+    fn stop(self, effort: &mut Effort) -> Result<()> {
+        effort.seconds += self.began.elapsed().as_secs_f64();
+        effort.processor_seconds += usage::processor(std::process::id())? - self.processor;
+        Ok(())
+    }
+}
+
+fn client(folder: &Path, states: States) -> Result<Arc<Client>> {
+    let backend = sc_service::new_db_backend(DatabaseSettings {
+        trie_cache_maximum_size: Some(TRIE_CACHE),
+        state_pruning: Some(states.map_or(PruningMode::ArchiveAll, PruningMode::blocks_pruning)),
+        source: DatabaseSource::ParityDb {
+            path: folder.to_path_buf(),
+        },
+        blocks_pruning: BlocksPruning::KeepAll,
+        pruning_filters: Vec::new(),
+        metrics_registry: None,
+    })?;
+    let executor = Executor::builder().build();
+    let code = WASM_BINARY.context("the benchmark needs the Wasm runtime")?;
+    let caller = GenesisConfigBuilderRuntimeCaller::<HostFunctions>::new(code);
+    let preset = caller
+        .get_named_preset(Some(&sp_genesis_builder::DEV_RUNTIME_PRESET.to_string()))
+        .map_err(|error| anyhow!("the preset: {error}"))?;
+    let mut storage = caller
+        .get_storage_for_patch(preset)
+        .map_err(|error| anyhow!("the genesis: {error}"))?;
+    storage.top.insert(
+        sp_core::storage::well_known_keys::CODE.to_vec(),
+        code.to_vec(),
+    );
+    let genesis = GenesisBlockBuilder::new(&storage, true, backend.clone(), executor.clone())?;
+    let extensions = ExecutionExtensions::new(None, Arc::new(executor.clone()));
+    let client = sc_service::new_client(
+        backend,
+        executor,
+        genesis,
+        Default::default(),
+        Default::default(),
+        extensions,
+        Box::new(sp_core::testing::TaskExecutor::new()),
+        None,
+        None,
+        Default::default(),
+    )?;
+    Ok(Arc::new(client))
+}
+
+fn import(
+    client: &Arc<Client>,
+    origin: BlockOrigin,
+    header: mhealth_runtime::Header,
+    body: Vec<OpaqueExtrinsic>,
+    state: StateAction<Block>,
+) -> Result<()> {
+    let mut block = BlockImportParams::new(origin, header);
+    block.body = Some(body);
+    block.state_action = state;
+    block.fork_choice = Some(ForkChoiceStrategy::LongestChain);
+    futures::executor::block_on(client.import_block(block))?;
+    Ok(())
+}
+
+fn time(now: u64) -> UncheckedExtrinsic {
+    UncheckedExtrinsic::new_bare(mhealth_runtime::RuntimeCall::Timestamp(
+        pallet_timestamp::Call::set { now },
+    ))
+}
+
+fn opaque(bytes: &[u8]) -> Result<OpaqueExtrinsic> {
+    Ok(OpaqueExtrinsic::decode(&mut &bytes[..])?)
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What an entry costs when a chain has many devices, or has run for long.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::direct::Direct;
+use crate::measured::Measured;
+use crate::report::replace_between;
+use crate::workload::{Phones, Plan, Spread};
+use crate::{say, PAPER, STATES};
+
+/// Numbers of devices that are measured.
+const DEVICES: [u32; 3] = [10_000, 100_000, 1_000_000];
+/// Entries of one measurement.
+const ENTRIES: usize = 1_000_000;
+/// Measurements on the chain that runs for long, and how many devices it has.
+const LONG: (u32, usize) = (100_000, 10);
+/// Where the table stands in the page that it is published in.
+const MARKS: [&str; 2] = [
+    "<!-- scripts/bench --growth -->",
+    "<!-- /scripts/bench --growth -->",
+];
+
+/// Measures, prints the table, and puts it into the documentation.
+pub(crate) fn run(publish: Option<&Path>) -> Result<()> {
+    let mut table = String::from(
+        "| devices | who writes | entries before | made, µs an entry (processor) | imported, µs an entry (processor) | bytes an entry in blocks | \
+         bytes an entry on disk | entries a block |\n|---|---|---|---|---|---|---|---|\n",
+    );
+    for devices in DEVICES {
+        let folder = tempfile::Builder::new()
+            .prefix("mhealth-growth-")
+            .tempdir()?;
+        let mut direct = Direct::new(folder.path(), Some(STATES))?;
+        let mut phones = Phones::new(direct.genesis(), PAPER, 0, devices);
+        say(format_args!("enrolling {devices} devices\n"));
+        direct.enrol(PAPER, &phones)?;
+        let long = if devices == LONG.0 { LONG.1 } else { 1 };
+        let spreads = std::iter::repeat_n(Spread::Uniform, long).chain([Spread::Neighbours]);
+        for (measurement, spread) in spreads.enumerate() {
+            let plan = Plan {
+                run: 1,
+                signed: false,
+                entries: ENTRIES,
+                batch: 1_024,
+                spread,
+                wrong_percent: 0.0,
+            };
+            let file = phones.write(&plan, &folder.path().join("entries"))?;
+            let blocks = direct.blocks;
+            let [made, imported] = direct.measure(&file)?;
+            let row = row(
+                devices,
+                spread,
+                measurement * ENTRIES,
+                &made,
+                &imported,
+                file.bytes as f64 / file.entries as f64,
+                file.entries / (direct.blocks - blocks),
+            );
+            say(format_args!("{row}"));
+            table.push_str(&row);
+        }
+    }
+    say(format_args!("\n{table}"));
+    match publish {
+        Some(docs) => replace_between(&docs.join("performance.md"), MARKS, &table),
+        None => Ok(()),
+    }
+}
+
+fn row(
+    devices: u32,
+    spread: Spread,
+    before: usize,
+    made: &Measured,
+    imported: &Measured,
+    bytes: f64,
+    block: usize,
+) -> String {
+    let mut row = String::new();
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        row,
+        "| {devices} | {spread:?} | {before} | {:.1} ({:.1}) | {:.1} ({:.1}) | {bytes:.0} | {:.0} | {block} |",
+        made.microseconds(),
+        made.processor_per_million(),
+        imported.microseconds(),
+        imported.processor_per_million(),
+        imported.bytes_per_entry.unwrap_or_default(),
+    );
+    row
+}
