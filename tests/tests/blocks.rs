@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What blocks prove by themselves, when the state that they made is gone.
+
+mod support;
+
+use codec::{Decode, Encode};
+use hashchain::{DataDigest, LinkHash, Native, Tag};
+use mhealth_chain_client::{calls, H256};
+use mhealth_runtime::{Header, RuntimeCall, UncheckedExtrinsic, VERSION};
+use mhealth_tests::node::Launch;
+use mhealth_tests::phone::Phone;
+use pallet_client_hashchain::{Call, Run};
+use serde_json::{json, Value};
+use support::{Setting, STUDY};
+
+/// How many blocks' states the node keeps.
+const STATES: u64 = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_is_proved_by_blocks_alone_when_the_state_is_gone() {
+    let setting = Setting::start(Launch::instant().arg(format!("--state-pruning={STATES}"))).await;
+    let mut phone = Phone::enrol(&setting.office(), STUDY, 1)
+        .await
+        .expect("enrolled");
+    let link_0 = phone.head();
+    let relay = setting.relay();
+    for _ in 0..STATES + 4 {
+        let runs = vec![phone.run(2), phone.run(1)];
+        relay
+            .submit_and_wait(calls::submit_batch(runs))
+            .await
+            .expect("registered");
+    }
+
+    // A node that dropped the state cannot say any more what it was.
+    let early: String = ask(&setting, "chain_getBlockHash", json!(2)).await;
+    let gone = setting
+        .chain
+        .request::<Value>("state_getStorage", &[json!("0x00"), json!(early)])
+        .await;
+    let gone = gone.expect_err("the state is gone").to_string();
+    assert!(gone.contains("discarded"), "{gone}");
+
+    let latest = setting.chain.finalised().await.expect("it has one");
+    let mut parent = setting.chain.genesis_hash();
+    let mut head = LinkHash(link_0.0);
+    let mut entries = 0;
+    for number in 1..=latest.number {
+        let hash: H256 = ask(&setting, "chain_getBlockHash", json!(number)).await;
+        let block: Value = ask(&setting, "chain_getBlock", json!(hash)).await;
+        let header: Header =
+            serde_json::from_value(block["block"]["header"].clone()).expect("a header");
+        assert_eq!(sp_io::hashing::blake2_256(&header.encode()), hash.0);
+        assert_eq!(header.parent_hash.0, parent.0);
+        parent = hash;
+        let extrinsics: Vec<Vec<u8>> = block["block"]["extrinsics"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|extrinsic| {
+                let text = extrinsic.as_str().expect("hexadecimal");
+                hex::decode(&text[2..]).expect("hexadecimal")
+            })
+            .collect();
+        let root = sp_io::trie::blake2_256_ordered_root(
+            extrinsics.clone(),
+            VERSION.extrinsics_root_state_version(),
+        );
+        assert_eq!(root, header.extrinsics_root);
+        for run in extrinsics.iter().flat_map(|bytes| runs_of(bytes)) {
+            assert_eq!((run.device, run.previous.0), (phone.device(), head.0));
+            for (entry, sequence) in run.entries.iter().zip(run.sequence..) {
+                let (digest, tag) = (DataDigest(entry.digest.0), Tag(entry.tag.0));
+                head = hashchain::link::<Native>(sequence, &head, &digest, &tag);
+                entries += 1;
+                assert_eq!(entries, sequence);
+            }
+        }
+    }
+    assert_eq!(parent, latest.hash, "these are the chain's own blocks");
+    assert_eq!((head.0, entries), (phone.head().0, phone.length()));
+}
+
+async fn ask<T: serde::de::DeserializeOwned>(setting: &Setting, method: &str, param: Value) -> T {
+    let answer = setting.chain.request(method, &[param]).await;
+    answer.expect("the node answers")
+}
+
+fn runs_of(extrinsic: &[u8]) -> Vec<Run> {
+    let extrinsic = UncheckedExtrinsic::decode(&mut &extrinsic[..]).expect("an extrinsic");
+    match extrinsic.function {
+        RuntimeCall::ClientHashchain(Call::submit_batch { runs }) => runs.into_inner(),
+        _ => Vec::new(),
+    }
+}
