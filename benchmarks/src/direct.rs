@@ -41,8 +41,8 @@ const TRIE_CACHE: usize = 1 << 30;
 /// Time of the first block, in milliseconds since 1970.
 const BEGINNING: u64 = 1_800_000_000_000;
 
-/// How many blocks' states stay; none keeps all of them.
-pub(crate) type States = Option<u32>;
+/// How many blocks' states a node keeps unless it is told otherwise.
+const STATES: u32 = 256;
 
 /// A development chain, made by one client and imported by another, as by a second validator.
 pub(crate) struct Direct {
@@ -59,14 +59,14 @@ pub(crate) struct Direct {
 
 impl Direct {
     /// An empty chain, with two databases in this folder.
-    pub(crate) fn new(folder: &Path, states: States) -> Result<Self> {
+    pub(crate) fn new(folder: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("direct-")
             .tempdir_in(folder)?;
-        let author = client(&folder.path().join("author"), states)?;
+        let author = client(&folder.path().join("author"))?;
         let genesis = author.info().genesis_hash.0;
         Ok(Direct {
-            importer: client(&folder.path().join("importer"), states)?,
+            importer: client(&folder.path().join("importer"))?,
             author,
             office: Signer::new(Charlie, genesis),
             relays: [Dave, Eve].map(|relay| Signer::new(relay, genesis)),
@@ -233,10 +233,10 @@ impl Watch {
     }
 }
 
-fn client(folder: &Path, states: States) -> Result<Arc<Client>> {
+fn client(folder: &Path) -> Result<Arc<Client>> {
     let backend = sc_service::new_db_backend(DatabaseSettings {
         trie_cache_maximum_size: Some(TRIE_CACHE),
-        state_pruning: Some(states.map_or(PruningMode::ArchiveAll, PruningMode::blocks_pruning)),
+        state_pruning: Some(PruningMode::blocks_pruning(STATES)),
         source: DatabaseSource::ParityDb {
             path: folder.to_path_buf(),
         },

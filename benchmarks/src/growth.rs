@@ -11,7 +11,7 @@ use crate::direct::Direct;
 use crate::measured::Measured;
 use crate::report::replace_between;
 use crate::workload::{Phones, Plan, Spread};
-use crate::{say, PAPER, STATES};
+use crate::{say, PAPER};
 
 /// Numbers of devices that are measured.
 const DEVICES: [u32; 3] = [10_000, 100_000, 1_000_000];
@@ -35,7 +35,7 @@ pub(crate) fn run(publish: Option<&Path>) -> Result<()> {
         let folder = tempfile::Builder::new()
             .prefix("mhealth-growth-")
             .tempdir()?;
-        let mut direct = Direct::new(folder.path(), Some(STATES))?;
+        let mut direct = Direct::new(folder.path())?;
         let mut phones = Phones::new(direct.genesis(), PAPER, 0, devices);
         say(format_args!("enrolling {devices} devices\n"));
         direct.enrol(PAPER, &phones)?;

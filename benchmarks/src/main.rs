@@ -31,8 +31,6 @@ use crate::workload::{Phones, Plan, Spread};
 /// Study 0 of a development chain demands signatures, study 1 does not.
 const SIGNED: u32 = 0;
 const PAPER: u32 = 1;
-/// How many blocks' states a node keeps unless it is told otherwise.
-const STATES: u32 = 256;
 /// What our own node is called in tables.
 const OURS: &str = "mHealth Chain, submitted to finalised";
 
@@ -132,7 +130,7 @@ async fn run(options: &Options) -> Result<()> {
     let mut chain = Chain::start().await?;
     let mut direct = match options.quick {
         true => None,
-        false => Some(Direct::new(folder.path(), Some(STATES))?),
+        false => Some(Direct::new(folder.path())?),
     };
     say(format_args!("enrolling {devices} devices in each study\n"));
     let mut phones: Vec<Phones> = Vec::new();

@@ -9,7 +9,7 @@ use crate::{
     compare::{Divergence, Relation},
     devices::position,
     signatures::hashchain_signatures,
-    size::Done,
+    size::{Done, SIGNATURES_TOGETHER},
     BatchSize, Config, ConflictOf, Conflicts, DeviceByKey, DeviceHead, DeviceId, DeviceStatus,
     Devices, EntryIndex, Error, Event, HashchainConflict, HeadPage, HeadPages, HostSha256,
     JournalEntry, JournalLength, JournalPage, Pallet, RefusalReason, Run, Runs, SuspensionReason,
@@ -51,9 +51,6 @@ struct WorkingPage {
     heads: HeadPage,
     changed: bool,
 }
-
-/// How many signatures are worth a check of all at once.
-const TOGETHER: usize = 4;
 
 /// The runs of one call while they are being worked off.
 pub(crate) struct Batch<T: Config> {
@@ -117,8 +114,8 @@ impl<T: Config> Batch<T> {
                 hashchain::head_message(last).to_vec(),
             ));
         }
-        self.all_signed =
-            signed.len() >= TOGETHER && hashchain_signatures::ed25519_verify_all(signed);
+        self.all_signed = signed.len() >= SIGNATURES_TOGETHER as usize
+            && hashchain_signatures::ed25519_verify_all(signed);
     }
 
     /// Judges a run and, if it stands, registers it in the working copies. The links are those that its entries have if its

@@ -16,6 +16,9 @@ pub(crate) struct Done {
     pub(crate) single_checks: u32,
 }
 
+/// How many signatures are worth a check of all at once.
+pub(crate) const SIGNATURES_TOGETHER: u32 = 4;
+
 /// How much work the runs of one call ask for.
 #[derive(Clone, Copy)]
 pub(crate) struct BatchSize {
@@ -53,16 +56,21 @@ impl BatchSize {
 
     /// What the call has cost.
     pub(crate) fn weight<T: Config>(self, done: Done) -> Weight {
-        let further_pages = self.further_entries.div_ceil(ENTRIES_PER_PAGE);
+        type Weights<T> = <T as Config>::WeightInfo;
         let pages = done.pages.min(self.runs);
-        <T as Config>::WeightInfo::submit_batch(pages)
-            .saturating_add(<T as Config>::WeightInfo::further_runs(self.runs - pages))
-            .saturating_add(<T as Config>::WeightInfo::further_pages(further_pages))
-            .saturating_add(<T as Config>::WeightInfo::signatures_together(
-                self.signatures,
-            ))
-            .saturating_add(<T as Config>::WeightInfo::signatures(done.single_checks))
-            .saturating_add(<T as Config>::WeightInfo::forks(done.forks))
-            .saturating_add(<T as Config>::WeightInfo::walk(done.steps))
+        let further_runs = self.runs - pages;
+        let further_pages = self.further_entries.div_ceil(ENTRIES_PER_PAGE);
+        let mut weight = Weights::<T>::submit_batch(pages)
+            .saturating_add(Weights::<T>::further_pages(further_pages))
+            .saturating_add(Weights::<T>::signatures(done.single_checks))
+            .saturating_add(Weights::<T>::forks(done.forks))
+            .saturating_add(Weights::<T>::walk(done.steps));
+        if further_runs > 0 {
+            weight.saturating_accrue(Weights::<T>::further_runs(further_runs));
+        }
+        if self.signatures >= SIGNATURES_TOGETHER {
+            weight.saturating_accrue(Weights::<T>::signatures_together(self.signatures));
+        }
+        weight
     }
 }
