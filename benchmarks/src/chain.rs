@@ -145,6 +145,9 @@ impl Chain {
             while let Ok(block) = blocks.try_recv() {
                 tally.take(block, form, each);
             }
+            if following.is_finished() {
+                bail!("the follower ended: {:?}", following.await?);
+            }
             self.check(&tally)?;
         }
         following.abort();

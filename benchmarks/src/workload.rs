@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use codec::{Decode, Encode};
 use ed25519_dalek::SigningKey;
 use hashchain::{
@@ -139,6 +139,11 @@ impl Phones {
     pub(crate) fn write(&mut self, plan: &Plan, path: &Path) -> Result<EntryFile> {
         let mut file = BufWriter::new(File::create(path)?);
         let runs = (plan.batch / plan.run).max(1);
+        ensure!(
+            plan.spread == Spread::Zipf || self.phones.len() >= 2 * RELAYS * runs,
+            "{} devices are too few for batches of {runs} runs in which each comes once",
+            self.phones.len()
+        );
         let mut made = EntryFile {
             path: path.to_path_buf(),
             batches: 0,

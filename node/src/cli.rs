@@ -13,7 +13,9 @@ use crate::service::Sealing;
     mut_arg("telemetry_endpoints", |option| option.hide(true)),
     mut_arg("enabled", |option| option.hide(true)),
     mut_arg("indexing_enabled", |option| option.hide(true)),
-    mut_arg("network_backend", |option| option.hide(true))
+    mut_arg("network_backend", |option| option.hide(true)),
+    // A full block, in hexadecimal.
+    mut_arg("rpc_max_response_size", |option| option.default_value("32"))
 )]
 pub(crate) struct Cli {
     /// What to do instead of running a node.
@@ -63,4 +65,20 @@ pub(crate) enum Subcommand {
 
     /// Print the best and the finalised block of the database.
     ChainInfo(sc_cli::ChainInfoCmd),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use mhealth_runtime::limits::BLOCK_BYTES;
+
+    use super::Cli;
+
+    #[test]
+    fn a_full_block_can_be_read_over_json_rpc() {
+        let cli = Cli::parse_from(["mhealth-node"]);
+        let megabytes = cli.run.rpc_params.rpc_max_response_size;
+        // Two characters a byte, and a mebibyte for the rest.
+        assert!(megabytes * 1024 * 1024 >= 2 * BLOCK_BYTES + 1024 * 1024);
+    }
 }
