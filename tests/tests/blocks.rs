@@ -40,7 +40,7 @@ async fn an_entry_is_proved_by_blocks_alone_when_the_state_is_gone() {
         .request::<Value>("state_getStorage", &[json!("0x00"), json!(early)])
         .await;
     let gone = gone.expect_err("the state is gone").to_string();
-    assert!(gone.contains("discarded"), "{gone}");
+    assert!(gone.contains("dropped the state"), "{gone}");
 
     let latest = setting.chain.finalised().await.expect("it has one");
     let mut parent = setting.chain.genesis_hash();
