@@ -5,21 +5,15 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use mhealth_tests::enrolment::development_auditor;
+use mhealth_tests::enrolment::development_auditor_digits;
 use mhealth_tests::node;
 use mhealth_tests::servers::{auth, relay, sqlite_in, AuthOptions, Launch, Program, RelayOptions};
+use mhealth_tests::topology::last_word;
 use tempfile::TempDir;
 
 fn last_line(output: &Output) -> String {
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines().last().unwrap_or_default().to_string()
-}
-
-fn last_word(text: &str) -> String {
-    text.split_whitespace()
-        .last()
-        .unwrap_or_default()
-        .to_string()
 }
 
 struct Relays<'a> {
@@ -29,17 +23,11 @@ struct Relays<'a> {
 }
 
 fn audit(node: &str, directory: &Path, relays: &Relays<'_>) -> Output {
-    let key = development_auditor();
-    let digits: String = key
-        .expose()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
     command
         .args(["audit", "--node", node, "--study=0", "--html"])
         .arg(directory.join("audit.html"))
-        .env("MHEALTH_AUDITOR_KEY", digits);
+        .env("MHEALTH_AUDITOR_KEY", development_auditor_digits());
     for index in 0..2 {
         let variable = format!(
             "MHEALTH_RELAY_CREDENTIAL_{}",

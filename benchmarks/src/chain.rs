@@ -70,7 +70,7 @@ impl Chain {
         let phones = Phones::new(self.genesis(), study, self.devices, count);
         for call in enrolments(study, &phones) {
             let transaction = self.office.call(&call);
-            self.send(&transaction).await?;
+            send(&self.client, &transaction).await?;
         }
         let office = mhealth_chain_client::AccountId32(*self.office.account().as_ref());
         let deadline = Instant::now() + PATIENCE * 60;
@@ -126,7 +126,7 @@ impl Chain {
             form,
             rate,
             &sending,
-        )?);
+        ));
 
         let mut tally = Tally::default();
         let each = file.entries / file.batches;
@@ -176,13 +176,6 @@ impl Chain {
             latency: Latency::of(tally.waits),
             discarded: Some(discarded),
         })
-    }
-
-    async fn send(&self, transaction: &[u8]) -> Result<()> {
-        match self.client.send(transaction).await? {
-            Handed::Taken => Ok(()),
-            other => bail!("the node did not take a transaction: {other:?}"),
-        }
     }
 
     fn check(&mut self, tally: &Tally) -> Result<()> {
@@ -254,6 +247,14 @@ impl Chain {
             .lines()
             .filter(|line| line.contains("Discarding proposal"));
         self.discarded.extend(lines.map(str::to_owned));
+    }
+}
+
+/// Hands a transaction to the node, which has to take it.
+pub(crate) async fn send(client: &ChainClient, transaction: &[u8]) -> Result<()> {
+    match client.send(transaction).await? {
+        Handed::Taken => Ok(()),
+        other => bail!("the node did not take a transaction: {other:?}"),
     }
 }
 

@@ -44,17 +44,20 @@ const BEGINNING: u64 = 1_800_000_000_000;
 /// How many blocks' states a node keeps unless it is told otherwise.
 const STATES: u32 = 256;
 
-/// A development chain, made by one client and imported by another, as by a second validator.
+/// A development chain, and the accounts that write on it.
 pub(crate) struct Direct {
-    author: Arc<Client>,
-    importer: Arc<Client>,
+    clients: Clients,
     folder: tempfile::TempDir,
     office: Signer,
     relays: [Signer; RELAYS],
+}
+
+/// Two clients: one makes blocks, the other imports them, as a second validator does.
+struct Clients {
+    author: Arc<Client>,
+    importer: Arc<Client>,
     made: Effort,
     imported: Effort,
-    /// Blocks so far.
-    pub(crate) blocks: usize,
 }
 
 impl Direct {
@@ -66,45 +69,45 @@ impl Direct {
         let author = client(&folder.path().join("author"))?;
         let genesis = author.info().genesis_hash.0;
         Ok(Direct {
-            importer: client(&folder.path().join("importer"))?,
-            author,
+            clients: Clients {
+                importer: client(&folder.path().join("importer"))?,
+                author,
+                made: Effort::default(),
+                imported: Effort::default(),
+            },
             office: Signer::new(Charlie, genesis),
             relays: [Dave, Eve].map(|relay| Signer::new(relay, genesis)),
-            made: Effort::default(),
-            imported: Effort::default(),
-            blocks: 0,
             folder,
         })
     }
 
     /// Hash of the first block.
     pub(crate) fn genesis(&self) -> [u8; 32] {
-        self.author.info().genesis_hash.0
+        self.clients.author.info().genesis_hash.0
+    }
+
+    /// Number of blocks so far.
+    pub(crate) fn blocks(&self) -> u32 {
+        self.clients.author.info().best_number
     }
 
     /// Enrols devices of a study.
     pub(crate) fn enrol(&mut self, study: u32, phones: &Phones) -> Result<()> {
-        let transactions: Vec<_> = enrolments(study, phones)
-            .map(|call| self.office.call(&call))
-            .collect();
-        self.register(transactions.into_iter().map(Ok))
+        let office = &mut self.office;
+        self.clients
+            .register(enrolments(study, phones).map(|call| Ok(office.call(&call))))
     }
 
     /// Registers a file in blocks that are as full as the runtime allows, and says what making and importing them took.
     pub(crate) fn measure(&mut self, file: &EntryFile) -> Result<[Measured; 2]> {
-        (self.made, self.imported) = Default::default();
+        (self.clients.made, self.clients.imported) = Default::default();
         let disk = self.disk()?;
-        let mut relays = std::mem::replace(
-            &mut self.relays,
-            [Dave, Eve].map(|relay| Signer::new(relay, [0; 32])),
-        );
+        let relays = &mut self.relays;
         let transactions = file
             .batches()?
             .enumerate()
             .map(|(number, batch)| Ok(relays[number % RELAYS].batch(&batch?)));
-        let result = self.register(transactions);
-        self.relays = relays;
-        result?;
+        self.clients.register(transactions)?;
         let entries = file.right();
         let bytes = self.disk()?.saturating_sub(disk) as f64 / entries as f64;
         let of = |system: &str, effort: &Effort| Measured {
@@ -117,16 +120,18 @@ impl Direct {
             ..Measured::default()
         };
         Ok([
-            of("Pallet alone: blocks made", &self.made),
-            of("Pallet alone: blocks imported", &self.imported),
+            of("Pallet alone: blocks made", &self.clients.made),
+            of("Pallet alone: blocks imported", &self.clients.imported),
         ])
     }
 
     /// Bytes on disk of one of the databases.
-    pub(crate) fn disk(&self) -> Result<u64> {
+    fn disk(&self) -> Result<u64> {
         usage::disk(&self.folder.path().join("importer"))
     }
+}
 
+impl Clients {
     fn register(&mut self, transactions: impl Iterator<Item = Result<Vec<u8>>>) -> Result<()> {
         let mut transactions = transactions.peekable();
         while transactions.peek().is_some() {
@@ -182,7 +187,6 @@ impl Direct {
             changes,
         )?;
         began.stop(&mut self.made)?;
-        self.blocks += 1;
 
         let began = Watch::start()?;
         import(

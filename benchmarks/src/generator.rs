@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, Context, Result};
-use mhealth_chain_client::{ChainClient, Handed, H256};
+use anyhow::{Context, Result};
+use mhealth_chain_client::{ChainClient, H256};
 use mhealth_runtime::{AccountId, Runtime};
 use sp_runtime::traits::{BlakeTwo256, Hash};
 use tokio::sync::{mpsc, Semaphore};
 use tokio::task::JoinHandle;
 
-use crate::chain::Form;
+use crate::chain::{send, Form};
 use crate::extrinsic::Signer;
 use crate::workload::{EntryFile, RELAYS};
 
@@ -22,6 +22,8 @@ use crate::workload::{EntryFile, RELAYS};
 const WAITING: [usize; 2] = [64, 256];
 /// How many of the last blocks that is about.
 const BLOCKS: usize = 4;
+/// How often the generator looks whether there is room again.
+pub(crate) const LOOK: Duration = Duration::from_millis(40);
 
 /// The relays at work.
 pub(crate) struct Generator {
@@ -51,7 +53,7 @@ impl Generator {
         form: Form,
         entries_per_second: Option<f64>,
         sent: &mpsc::UnboundedSender<(H256, Instant)>,
-    ) -> Result<Self> {
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(0));
         let accounts = relays.each_ref().map(|relay| relay.account().clone());
         let before = relays.iter().map(|relay| relay.nonce as usize).sum();
@@ -69,7 +71,7 @@ impl Generator {
             tokio::spawn(relay.bring(file, place))
         });
         let batch = (file.entries / file.batches.max(1)).max(1) as f64;
-        Ok(Generator {
+        Generator {
             client: client.clone(),
             accounts,
             permits,
@@ -80,7 +82,7 @@ impl Generator {
             blocks: Vec::new(),
             rate: entries_per_second.map(|entries| entries / batch),
             began: Instant::now(),
-        })
+        }
     }
 
     /// Lets go what may be sent by now.
@@ -162,14 +164,8 @@ impl Relay {
             let hash = H256(BlakeTwo256::hash(&transaction).0);
             // Nobody listens any more after an error.
             let _ = self.sent.send((hash, Instant::now()));
-            match self.client.send(&transaction).await? {
-                Handed::Taken => {}
-                other => bail!("the node did not take a transaction: {other:?}"),
-            }
+            send(&self.client, &transaction).await?;
         }
         Ok(self.signer)
     }
 }
-
-/// How often the generator looks whether there is room again.
-pub(crate) const LOOK: Duration = Duration::from_millis(40);

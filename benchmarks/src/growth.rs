@@ -51,7 +51,7 @@ pub(crate) fn run(publish: Option<&Path>) -> Result<()> {
                 wrong_percent: 0.0,
             };
             let file = phones.write(&plan, &folder.path().join("entries"))?;
-            let blocks = direct.blocks;
+            let blocks = direct.blocks();
             let [made, imported] = direct.measure(&file)?;
             let row = row(
                 devices,
@@ -60,7 +60,7 @@ pub(crate) fn run(publish: Option<&Path>) -> Result<()> {
                 &made,
                 &imported,
                 file.bytes as f64 / file.entries as f64,
-                file.entries / (direct.blocks - blocks),
+                file.entries / (direct.blocks() - blocks) as usize,
             );
             say(format_args!("{row}"));
             table.push_str(&row);

@@ -2,14 +2,13 @@
 
 //! Audits with the real `mhealth-auditor`, and what its JSON report says.
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context, Result};
 use mhealth_api::{Hash, Key};
 use serde::Deserialize;
 
-use crate::enrolment::development_auditor;
+use crate::enrolment::development_auditor_digits;
 use crate::servers::Program;
 
 /// What an audit is told.
@@ -174,17 +173,13 @@ impl Device {
 
 /// Runs an audit, which writes its JSON report into this file, and reads it.
 pub fn run(options: &Options, json: &Path) -> Result<Report> {
-    let mut digits = String::new();
-    for byte in development_auditor().expose() {
-        write!(digits, "{byte:02x}")?;
-    }
     let mut command = Program::Auditor.command()?;
     command
         .args(["audit", "--node", &options.node])
         .arg(format!("--study={}", options.study))
         .arg("--json")
         .arg(json)
-        .env("MHEALTH_AUDITOR_KEY", digits);
+        .env("MHEALTH_AUDITOR_KEY", development_auditor_digits());
     for (name, url, credential) in &options.relays {
         let variable = format!("MHEALTH_RELAY_CREDENTIAL_{}", name.to_uppercase());
         command

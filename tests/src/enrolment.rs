@@ -13,6 +13,13 @@ pub fn development_auditor() -> OpeningKey {
     OpeningKey::from_bytes(&Native::sha256(b"mHealth Chain development auditor"))
 }
 
+/// The same key in hexadecimal, as the auditor's program reads it.
+pub fn development_auditor_digits() -> String {
+    let key = development_auditor();
+    let digits = key.expose().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
+
 /// The call that enrols a device with this key and secret, which is sealed to the development chain's auditor.
 pub fn enrolment(
     study: u32,

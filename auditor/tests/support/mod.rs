@@ -13,7 +13,7 @@ use mhealth_api::{
 use mhealth_chain_client::{
     calls, Account, ChainClient, ChainEvent, Run, RunEntry, Submitter, H256,
 };
-use mhealth_tests::enrolment::{self, development_auditor};
+use mhealth_tests::enrolment::{self, development_auditor_digits};
 use mhealth_tests::node::{Launch, Node};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
@@ -177,13 +177,7 @@ impl Trial {
 
     /// The development auditor's private key, as a file.
     pub(crate) fn auditor_key_file(&self) -> PathBuf {
-        let key = development_auditor();
-        let digits: String = key
-            .expose()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        self.file("auditor.key", digits)
+        self.file("auditor.key", development_auditor_digits())
     }
 
     pub(crate) fn genesis(&self) -> String {
