@@ -69,6 +69,8 @@ pub(super) struct DeviceHead {
     #[allow(dead_code)]
     pub(super) latest: Option<u64>,
     pub(super) hash: [u8; 32],
+    #[allow(dead_code)]
+    pub(super) signer: Option<[u8; 32]>,
 }
 
 #[derive(Clone, Debug, Decode)]

@@ -137,9 +137,9 @@ fn made() -> Made {
         }
     });
     let entries: Vec<EvidenceEntry> = entries.collect();
-    // Study, status, length, latest, hash; key, commitment, escrow, link 0, predecessor, successor, trusted, enrolled at.
-    let head = (5u32, 0u8, 3u64, Some(2u64), sealer.head().0);
-    let other = (4u32, 2u8, 7u64, None::<u64>, [0u8; 32]);
+    // Study, status, length, latest, hash, signer; key, commitment, escrow, link 0, predecessor, successor, trusted, enrolled at.
+    let head = (5u32, 0u8, 3u64, Some(2u64), sealer.head().0, Some(public));
+    let other = (4u32, 2u8, 7u64, None::<u64>, [0u8; 32], None::<[u8; 32]>);
     let none: Option<(u64, [u8; 32])> = None;
     let record = (
         public,

@@ -20,7 +20,7 @@ use frame_support::{
     traits::Get,
 };
 use hashchain::{DataDigest, LinkHash, Tag};
-use pallet_studies::{StudyId, StudyPolicy, StudyStatus};
+use pallet_studies::{StudyId, StudyStatus};
 use sp_core::{ed25519, H256};
 use sp_runtime::AccountId32;
 
@@ -43,7 +43,6 @@ enum Outcome {
 struct Rules {
     is_relay: bool,
     open: bool,
-    device_signed: bool,
 }
 
 /// A copy of a head page, and whether it must be written back.
@@ -100,19 +99,14 @@ impl<T: Config> Batch<T> {
             let (Some(signature), Some(last)) = (run.signature, links.last()) else {
                 continue;
             };
-            let study = self.head_mut(run.device).map(|(head, _)| head.study);
-            let rules = study.and_then(|study| self.rules(study));
-            if !rules.is_some_and(|rules| rules.device_signed) {
-                continue;
+            let signer = self.head_mut(run.device).and_then(|(head, _)| head.signer);
+            if let Some(signer) = signer {
+                signed.push((
+                    ed25519::Signature::from_raw(signature),
+                    ed25519::Public::from_raw(signer),
+                    hashchain::head_message(last).to_vec(),
+                ));
             }
-            let Some(record) = Devices::<T>::get(run.device) else {
-                continue;
-            };
-            signed.push((
-                ed25519::Signature::from_raw(signature),
-                ed25519::Public::from_raw(record.key),
-                hashchain::head_message(last).to_vec(),
-            ));
         }
         self.all_signed = signed.len() >= SIGNATURES_TOGETHER as usize
             && hashchain_signatures::ed25519_verify_all(signed);
@@ -148,10 +142,10 @@ impl<T: Config> Batch<T> {
             Relation::Gap => Err(RefusalReason::Gap),
             Relation::BeyondReach => Err(RefusalReason::BeyondReach),
             Relation::Follows { known } => self
-                .check_signature(run, last_link, rules)
+                .check_signature(run, last_link, &head)
                 .map(|()| self.append(run, links, known)),
             Relation::Diverges(divergence) => {
-                Err(self.refuse_rival(run, last_link, rules, divergence))
+                Err(self.refuse_rival(run, last_link, &head, divergence))
             }
         }
     }
@@ -195,7 +189,7 @@ impl<T: Config> Batch<T> {
         &mut self,
         run: &Run,
         last_link: LinkHash,
-        rules: Rules,
+        head: &DeviceHead,
         divergence: Divergence,
     ) -> RefusalReason {
         let Divergence {
@@ -206,10 +200,10 @@ impl<T: Config> Batch<T> {
             reason,
         } = divergence;
         // A foreign link 0 with nothing registered behind it is no second history, only a run of another chain.
-        if sequence == 0 || self.check_signature(run, last_link, rules).is_err() {
+        if sequence == 0 || self.check_signature(run, last_link, head).is_err() {
             return reason;
         }
-        let signed = rules.device_signed || self.is_signed(run, last_link);
+        let signed = head.signer.is_some() || self.is_signed(run, last_link, head);
         self.forks += 1;
         let stored = store_conflict::<T>(
             run.device,
@@ -231,7 +225,7 @@ impl<T: Config> Batch<T> {
             signed,
             stored,
         });
-        if rules.device_signed {
+        if head.signer.is_some() {
             if let Some((head, changed)) = self.head_mut(run.device) {
                 head.status = DeviceStatus::Suspended(SuspensionReason::Fork);
                 *changed = true;
@@ -249,22 +243,22 @@ impl<T: Config> Batch<T> {
         &mut self,
         run: &Run,
         last_link: LinkHash,
-        rules: Rules,
+        head: &DeviceHead,
     ) -> Result<(), RefusalReason> {
-        if !rules.device_signed {
+        if head.signer.is_none() {
             Ok(())
         } else if run.signature.is_none() {
             Err(RefusalReason::SignatureMissing)
-        } else if self.all_signed || self.is_signed(run, last_link) {
+        } else if self.all_signed || self.is_signed(run, last_link, head) {
             Ok(())
         } else {
             Err(RefusalReason::BadSignature)
         }
     }
 
-    fn is_signed(&mut self, run: &Run, last_link: LinkHash) -> bool {
+    fn is_signed(&mut self, run: &Run, last_link: LinkHash, head: &DeviceHead) -> bool {
         self.single_checks += u32::from(run.signature.is_some());
-        is_signed::<T>(run, last_link)
+        is_signed::<T>(run, last_link, head)
     }
 
     fn submits_for_itself(&self, device: DeviceId) -> bool {
@@ -277,13 +271,12 @@ impl<T: Config> Batch<T> {
             Studies::<T>::study(study).map(|rules| Rules {
                 is_relay: Studies::<T>::is_relay(study, submitter),
                 open: rules.status == StudyStatus::Open,
-                device_signed: rules.policy == StudyPolicy::DeviceSigned,
             })
         })
     }
 
     /// The working copy of a device's head, and the mark that has it written back.
-    fn head_mut(&mut self, device: DeviceId) -> Option<(&mut DeviceHead, &mut bool)> {
+    pub(crate) fn head_mut(&mut self, device: DeviceId) -> Option<(&mut DeviceHead, &mut bool)> {
         let (number, slot) = position(device);
         let page = self.pages.entry(number).or_insert_with(|| WorkingPage {
             heads: HeadPages::<T>::get(number).unwrap_or_default(),
@@ -350,15 +343,16 @@ fn with_links<'a>(
     })
 }
 
-/// Whether the run carries its device's signature over its last link.
-pub(crate) fn is_signed<T: Config>(run: &Run, last_link: LinkHash) -> bool {
-    let (Some(signature), Some(record)) = (run.signature, Devices::<T>::get(run.device)) else {
+/// Whether the run carries its device's signature over its last link, be it asked for or not.
+pub(crate) fn is_signed<T: Config>(run: &Run, last_link: LinkHash, head: &DeviceHead) -> bool {
+    let of_record = || Devices::<T>::get(run.device).map(|record| record.key);
+    let (Some(signature), Some(key)) = (run.signature, head.signer.or_else(of_record)) else {
         return false;
     };
     sp_io::crypto::ed25519_verify(
         &ed25519::Signature::from_raw(signature),
         &hashchain::head_message(&last_link),
-        &ed25519::Public::from_raw(record.key),
+        &ed25519::Public::from_raw(key),
     )
 }
 

@@ -10,7 +10,7 @@ use crate::{
 use frame_support::{ensure, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use hashchain::LinkHash;
-use pallet_studies::{StudyId, StudyStatus};
+use pallet_studies::{StudyId, StudyPolicy, StudyStatus};
 use sp_core::H256;
 use sp_runtime::{traits::Zero, AccountId32, DispatchError, DispatchResult};
 
@@ -97,6 +97,7 @@ impl<T: Config> Pallet<T> {
                     length: 0,
                     latest: None,
                     hash: genesis,
+                    signer: (rules.policy == StudyPolicy::DeviceSigned).then_some(key),
                 })
                 .expect("numbers are dense, so a page takes exactly its own devices; qed");
         });

@@ -7,6 +7,7 @@ use crate::{
     JournalLength, JournalPages, NextDeviceId, Pallet, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
 };
 use frame_support::ensure;
+use pallet_studies::StudyPolicy;
 use sp_runtime::TryRuntimeError;
 
 impl<T: Config> Pallet<T> {
@@ -59,6 +60,15 @@ impl<T: Config> Pallet<T> {
         ensure!(
             DeviceByKey::<T>::get(record.key) == Some(device),
             "a device's key does not lead to it"
+        );
+        ensure!(
+            head.signer.is_none_or(|signer| signer == record.key),
+            "runs have to be signed with another key than the device's own"
+        );
+        let policy = pallet_studies::Pallet::<T>::study(head.study).map(|study| study.policy);
+        ensure!(
+            head.signer.is_some() == (policy == Some(StudyPolicy::DeviceSigned)),
+            "exactly the devices of studies that ask for signatures have a signer"
         );
         ensure!(
             (head.length == 0) == head.latest.is_none(),

@@ -142,6 +142,10 @@ pub struct DeviceHead {
     pub latest: Option<EntryIndex>,
     /// Link of the latest entry; link 0 while there is no entry.
     pub hash: H256,
+    /// The Ed25519 public key that has to sign the device's runs; none where the study asks for no signatures.
+    ///
+    /// It is the key of the record once more: whoever checks a run reads this page anyway, and a record lies far from it.
+    pub signer: Option<[u8; 32]>,
 }
 
 /// The heads of [`HEADS_PER_PAGE`] devices with neighbouring numbers.
