@@ -113,14 +113,15 @@ fn is_passing(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(error) => {
             // SQLite: busy, locked, I/O error, full (each also as extended code in the low byte). PostgreSQL: connection
             // errors, serialisation and deadlock, out of resources (full disk), operator intervention (restart), I/O; and
-            // whatever ends a session, such as a full disk while it begins, which comes as an internal error.
+            // whatever ends a session, such as a full disk while it begins, which comes as an internal error. 55P03: another
+            // held a lock for too long.
             if is_end_of_session(error.as_ref()) {
                 return true;
             }
             let code = error.code().unwrap_or_default();
             match code.parse::<u32>() {
                 Ok(number) if code.len() < 5 => matches!(number & 0xff, 5 | 6 | 10 | 13),
-                _ => ["08", "40", "53", "57", "58"]
+                _ => ["08", "40", "53", "55P03", "57", "58"]
                     .iter()
                     .any(|class| code.starts_with(class)),
             }
