@@ -170,6 +170,7 @@ impl Chain {
             },
             seconds,
             processor_seconds: processor_seconds * entries as f64 / total,
+            charged_seconds: None,
             bytes_per_entry: Some(
                 usage::disk(self.node.base_path())?.saturating_sub(disk) as f64 / total,
             ),

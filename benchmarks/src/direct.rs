@@ -9,13 +9,14 @@ use std::time::Instant;
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use codec::{Decode, Encode};
+use frame_system::{BlockWeight, ConsumedWeight};
 use mhealth_runtime::limits::{SESSION, SLOT_MILLISECONDS};
 use mhealth_runtime::opaque::Block;
-use mhealth_runtime::{HostFunctions, RuntimeApi, UncheckedExtrinsic, WASM_BINARY};
+use mhealth_runtime::{HostFunctions, Runtime, RuntimeApi, UncheckedExtrinsic, WASM_BINARY};
 use sc_block_builder::BlockBuilderBuilder;
 use sc_chain_spec::{GenesisBlockBuilder, GenesisConfigBuilderRuntimeCaller};
 use sc_client_api::execution_extensions::ExecutionExtensions;
-use sc_client_api::{Finalizer, HeaderBackend};
+use sc_client_api::{Finalizer, HeaderBackend, StorageProvider};
 use sc_client_db::{BlocksPruning, DatabaseSettings, DatabaseSource, PruningMode};
 use sc_consensus::{
     BlockImport, BlockImportParams, ForkChoiceStrategy, StateAction, StorageChanges,
@@ -24,6 +25,7 @@ use sc_executor::WasmExecutor;
 use sp_blockchain::{ApplyExtrinsicFailed, Error as ChainError};
 use sp_consensus::BlockOrigin;
 use sp_consensus_aura::{digests::CompatibleDigestItem, sr25519::AuthoritySignature};
+use sp_core::{storage::StorageKey, H256};
 use sp_keyring::Sr25519Keyring::{Charlie, Dave, Eve};
 use sp_runtime::traits::Block as _;
 use sp_runtime::{Digest, DigestItem, OpaqueExtrinsic};
@@ -116,6 +118,7 @@ impl Direct {
             refused: file.wrong,
             seconds: effort.seconds,
             processor_seconds: effort.processor_seconds,
+            charged_seconds: Some(effort.charged_seconds),
             bytes_per_entry: Some(bytes),
             ..Measured::default()
         };
@@ -205,7 +208,20 @@ impl Clients {
         for client in [&self.author, &self.importer] {
             client.finalize_block(best, None, true)?;
         }
+        let charged = self.charged(best)?;
+        self.made.charged_seconds += charged;
+        self.imported.charged_seconds += charged;
         Ok(())
+    }
+
+    /// Seconds that the runtime has charged a block for, by its weights.
+    fn charged(&self, block: H256) -> Result<f64> {
+        let key = StorageKey(BlockWeight::<Runtime>::hashed_key().to_vec());
+        let weight = self.author.storage(block, &key)?;
+        let weight = weight.context("a block has no weight")?;
+        let weight = ConsumedWeight::decode(&mut &weight.0[..])?;
+        // Picoseconds.
+        Ok(weight.total().ref_time() as f64 / 1e12)
     }
 }
 
@@ -213,6 +229,8 @@ impl Clients {
 #[derive(Default)]
 struct Effort {
     seconds: f64,
+    /// By the weights of what was done.
+    charged_seconds: f64,
     /// Of all threads of this process: the database writes in the background.
     processor_seconds: f64,
 }

@@ -11,13 +11,13 @@ use crate::direct::Direct;
 use crate::measured::Measured;
 use crate::report::replace_between;
 use crate::workload::{Phones, Plan, Spread};
-use crate::{say, PAPER};
+use crate::{say, PAPER, SIGNED};
 
-/// Numbers of devices that are measured.
+/// Numbers of devices of each study that are measured.
 const DEVICES: [u32; 3] = [10_000, 100_000, 1_000_000];
 /// Entries of one measurement.
 const ENTRIES: usize = 1_000_000;
-/// Measurements on the chain that runs for long, and how many devices it has.
+/// Measurements of the chain that runs for long, and how many devices each of its studies has.
 const LONG: (u32, usize) = (100_000, 10);
 /// Where the table stands in the page that it is published in.
 const MARKS: [&str; 2] = [
@@ -26,39 +26,48 @@ const MARKS: [&str; 2] = [
 ];
 
 /// Measures, prints the table, and puts it into the documentation.
-pub(crate) fn run(publish: Option<&Path>) -> Result<()> {
+pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
     let mut table = String::from(
-        "| devices | who writes | entries before | made, µs an entry (processor) | imported, µs an entry (processor) | bytes an entry in blocks | \
-         bytes an entry on disk | entries a block |\n|---|---|---|---|---|---|---|---|\n",
+        "| devices of each study | policy | who writes | entries before | made, µs an entry (processor) | charged, µs | \
+         imported, µs an entry (processor) | bytes an entry in blocks | bytes an entry on disk | entries a block |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n",
     );
-    for devices in DEVICES {
+    let all = devices.map_or(DEVICES.to_vec(), |devices| vec![devices]);
+    for devices in all {
         let folder = tempfile::Builder::new()
             .prefix("mhealth-growth-")
             .tempdir()?;
         let mut direct = Direct::new(folder.path())?;
-        let mut phones = Phones::new(direct.genesis(), PAPER, 0, devices);
-        say(format_args!("enrolling {devices} devices\n"));
-        direct.enrol(PAPER, &phones)?;
+        say(format_args!("enrolling {devices} devices in each study\n"));
+        let mut phones = [
+            Phones::new(direct.genesis(), PAPER, 0, devices),
+            Phones::new(direct.genesis(), SIGNED, devices, devices),
+        ];
+        for (study, phones) in [PAPER, SIGNED].into_iter().zip(&phones) {
+            direct.enrol(study, phones)?;
+        }
         let long = if devices == LONG.0 { LONG.1 } else { 1 };
-        let spreads = std::iter::repeat_n(Spread::Uniform, long).chain([Spread::Neighbours]);
-        for (measurement, spread) in spreads.enumerate() {
+        let measurements = std::iter::repeat_n((false, Spread::Uniform), long)
+            .chain([(false, Spread::Neighbours)])
+            .chain([(true, Spread::Uniform), (true, Spread::Neighbours)]);
+        for (measurement, (signed, spread)) in measurements.enumerate() {
             let plan = Plan {
                 run: 1,
-                signed: false,
+                signed,
                 entries: ENTRIES,
                 batch: 1_024,
                 spread,
                 wrong_percent: 0.0,
             };
+            let phones = &mut phones[usize::from(signed)];
             let file = phones.write(&plan, &folder.path().join("entries"))?;
             let blocks = direct.blocks();
-            let [made, imported] = direct.measure(&file)?;
+            let measured = direct.measure(&file)?;
             let row = row(
                 devices,
-                spread,
+                &plan,
                 measurement * ENTRIES,
-                &made,
-                &imported,
+                &measured,
                 file.bytes as f64 / file.entries as f64,
                 file.entries / (direct.blocks() - blocks) as usize,
             );
@@ -75,10 +84,9 @@ pub(crate) fn run(publish: Option<&Path>) -> Result<()> {
 
 fn row(
     devices: u32,
-    spread: Spread,
+    plan: &Plan,
     before: usize,
-    made: &Measured,
-    imported: &Measured,
+    [made, imported]: &[Measured; 2],
     bytes: f64,
     block: usize,
 ) -> String {
@@ -86,9 +94,12 @@ fn row(
     // Writing to a string does not fail.
     let _ = writeln!(
         row,
-        "| {devices} | {spread:?} | {before} | {:.1} ({:.1}) | {:.1} ({:.1}) | {bytes:.0} | {:.0} | {block} |",
+        "| {devices} | {} | {:?} | {before} | {:.1} ({:.1}) | {:.1} | {:.1} ({:.1}) | {bytes:.0} | {:.0} | {block} |",
+        plan.policy(),
+        plan.spread,
         made.microseconds(),
         made.processor_per_million(),
+        made.charged_microseconds().unwrap_or_default(),
         imported.microseconds(),
         imported.processor_per_million(),
         imported.bytes_per_entry.unwrap_or_default(),

@@ -56,7 +56,8 @@ struct Options {
     #[arg(long)]
     rate: Option<usize>,
 
-    /// Measures instead what an entry costs with 10,000, 100,000 and 1,000,000 devices, and after ten million entries.
+    /// Measures instead what an entry costs with 10,000, 100,000 and 1,000,000 devices (or so many as told), and after ten
+    /// million entries.
     #[arg(long)]
     growth: bool,
 
@@ -114,7 +115,7 @@ fn main() -> Result<()> {
 
 async fn run(options: &Options) -> Result<()> {
     if options.growth {
-        return growth::run(options.publish.as_deref());
+        return growth::run(options.devices, options.publish.as_deref());
     }
     let devices = options.devices.unwrap_or(match options.quick {
         true => 10_000,

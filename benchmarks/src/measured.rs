@@ -17,6 +17,8 @@ pub(crate) struct Measured {
     pub(crate) seconds: f64,
     /// Seconds of processor time, the generator's or client's own included.
     pub(crate) processor_seconds: f64,
+    /// Seconds that the runtime's weights charge for it, where they are known.
+    pub(crate) charged_seconds: Option<f64>,
     /// Bytes on disk an entry; none where nothing goes there.
     pub(crate) bytes_per_entry: Option<f64>,
     /// How long batches took to be confirmed, in seconds: half of the entries, 99 of 100, the last.
@@ -45,6 +47,11 @@ impl Measured {
     /// Microseconds an entry.
     pub(crate) fn microseconds(&self) -> f64 {
         self.seconds * 1e6 / (self.entries as f64).max(1.0)
+    }
+
+    /// Microseconds an entry by the runtime's weights.
+    pub(crate) fn charged_microseconds(&self) -> Option<f64> {
+        Some(self.charged_seconds? * 1e6 / (self.entries as f64).max(1.0))
     }
 
     /// Seconds of processor time for a million entries.

@@ -63,12 +63,16 @@ pub(crate) struct Plan {
 impl Plan {
     /// What the run is called in tables.
     pub(crate) fn name(&self) -> String {
-        let signed = if self.signed {
+        format!("{}, runs of {}", self.policy(), self.run)
+    }
+
+    /// Policy of the study in which it is.
+    pub(crate) fn policy(&self) -> &'static str {
+        if self.signed {
             "DeviceSigned"
         } else {
             "HashchainOnly"
-        };
-        format!("{signed}, runs of {}", self.run)
+        }
     }
 }
 
