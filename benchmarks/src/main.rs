@@ -28,6 +28,11 @@ use crate::measured::Measured;
 use crate::report::{Part, Report};
 use crate::workload::{Phones, Plan, Spread};
 
+/// As in the node, whose client this program has inside.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Study 0 of a development chain demands signatures, study 1 does not.
 const SIGNED: u32 = 0;
 const PAPER: u32 = 1;
