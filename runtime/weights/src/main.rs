@@ -10,6 +10,11 @@ use frame_benchmarking_cli::PalletCmd;
 use sp_runtime::traits::BlakeTwo256;
 use tracing_subscriber::EnvFilter;
 
+/// As in the node.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> sc_cli::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()

@@ -17,19 +17,19 @@ pub struct SubstrateWeight<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     fn add_validator() -> Weight {
-        Weight::from_parts(23_265_000, 5865)
+        Weight::from_parts(22_334_000, 5865)
             .saturating_add(T::DbWeight::get().reads(3))
             .saturating_add(T::DbWeight::get().writes(2))
     }
     fn remove_validator() -> Weight {
-        Weight::from_parts(115_753_000, 159355)
+        Weight::from_parts(126_070_000, 159355)
             .saturating_add(T::DbWeight::get().reads(64))
             .saturating_add(T::DbWeight::get().writes(1))
     }
     fn dispatch_as_root() -> Weight {
-        Weight::from_parts(6_330_000, 0)
+        Weight::from_parts(4_987_000, 0)
     }
     fn has_role() -> Weight {
-        Weight::from_parts(8_683_000, 3535).saturating_add(T::DbWeight::get().reads(2))
+        Weight::from_parts(7_401_000, 3535).saturating_add(T::DbWeight::get().reads(2))
     }
 }
