@@ -2,11 +2,11 @@
 
 //! Our own node, as a relay operator sees it: transactions go in by JSON-RPC, and count when their block is final.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
-use mhealth_chain_client::{ChainClient, ChainEvent, Handed, H256};
+use mhealth_chain_client::{ChainClient, Handed};
 use mhealth_tests::node::{Launch, Node};
 use serde::Serialize;
 use sp_keyring::Sr25519Keyring::{Charlie, Dave, Eve};
@@ -15,6 +15,8 @@ use tokio::sync::mpsc;
 use crate::extrinsic::{enrolments, Signer};
 use crate::generator::{Generator, LOOK};
 use crate::measured::{Latency, Measured};
+use crate::say;
+use crate::tally::{follow, Tally};
 use crate::usage;
 use crate::workload::{EntryFile, Phones, RELAYS};
 
@@ -30,9 +32,15 @@ pub(crate) enum Form {
     Remark,
 }
 
-/// A development chain: one validator, Aura and GRANDPA, a block every two seconds.
+/// Validators of the preset `local`.
+const NAMES: [&str; 4] = ["alice", "bob", "charlie", "dave"];
+
+/// A chain with Aura and GRANDPA, and a block every two seconds.
 pub(crate) struct Chain {
+    /// To which the relays speak.
     node: Node,
+    /// The other validators.
+    others: Vec<Node>,
     client: ChainClient,
     office: Signer,
     /// None while a measurement has them.
@@ -42,16 +50,34 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Starts the node.
-    pub(crate) async fn start() -> Result<Self> {
-        let node = Launch::consensus()
-            .arg("--pool-limit=65536")
-            .arg("--pool-kbytes=1048576")
-            .start()?;
+    /// Starts a development chain, which has one validator, or the local one with all of its four.
+    pub(crate) async fn start(network: bool) -> Result<Self> {
+        let spacious = |launch: Launch| {
+            launch
+                .arg("--pool-limit=65536")
+                .arg("--pool-kbytes=1048576")
+        };
+        let validator = |index: usize| {
+            // The first needs an identity that others can be told.
+            spacious(Launch::local(NAMES[index])).arg(format!("--node-key={:064x}", index + 1))
+        };
+        let node = match network {
+            false => spacious(Launch::consensus()).start()?,
+            true => validator(0).start()?,
+        };
         let client = ChainClient::connect(&node.url()).await?;
+        let mut others = Vec::new();
+        if network {
+            let first = address(&client).await?;
+            for index in 1..NAMES.len() {
+                let other = validator(index).arg(format!("--bootnodes={first}"));
+                others.push(other.start()?);
+            }
+        }
         let genesis = client.genesis_hash().0;
         Ok(Chain {
             node,
+            others,
             client,
             office: Signer::new(Charlie, genesis),
             relays: Some([Dave, Eve].map(|relay| Signer::new(relay, genesis))),
@@ -103,12 +129,13 @@ impl Chain {
         rate: Option<f64>,
     ) -> Result<Measured> {
         let from = self.client.finalised().await?.number + 1;
-        let process = self.node.process_id().context("the node is down")?;
+        let nodes = self.nodes().map(Node::process_id);
+        let nodes: Option<Vec<u32>> = nodes.collect();
+        let nodes = nodes.context("a node is down")?;
         let disk = usage::disk(self.node.base_path())?;
         let processor = || {
-            Ok::<_, anyhow::Error>(
-                usage::processor(process)? + usage::processor(std::process::id())?,
-            )
+            let processes = nodes.iter().copied().chain([std::process::id()]);
+            processes.map(usage::processor).sum::<Result<f64>>()
         };
         let processor_before = processor()?;
         let discarded_before = self.discarded.len();
@@ -194,19 +221,15 @@ impl Chain {
 
     /// Has a second node, which keeps everything, fetch the chain from the first one over loopback and execute it.
     pub(crate) async fn synchronise(&self) -> Result<Sync> {
-        let addresses: Vec<String> = self
-            .client
-            .request("system_localListenAddresses", &[])
-            .await?;
-        let address = addresses
-            .iter()
-            .find(|address| address.contains("/127.0.0.1/"))
-            .context("the node listens nowhere")?;
+        let address = address(&self.client).await?;
         let goal = self.client.finalised().await?.number;
         let entries = self.client.journal_length().await?;
         let began = Instant::now();
         let second = Launch::bare()
-            .arg("--chain=dev")
+            .arg(match self.others.is_empty() {
+                true => "--chain=dev",
+                false => "--chain=local",
+            })
             .arg("--state-pruning=archive")
             .arg(format!("--bootnodes={address}"))
             .start()?;
@@ -241,14 +264,32 @@ impl Chain {
         self.node.log()
     }
 
-    /// Counts what the node says of proposals that it gave up.
+    /// Counts what the validators say of proposals that they gave up.
     fn look_for_discarded(&mut self) {
-        let log = self.node.log();
-        let lines = log
-            .lines()
-            .filter(|line| line.contains("Discarding proposal"));
-        self.discarded.extend(lines.map(str::to_owned));
+        for log in self.nodes().map(Node::log).collect::<Vec<_>>() {
+            let lines = log
+                .lines()
+                .filter(|line| line.contains("Discarding proposal"));
+            for line in lines {
+                if self.discarded.insert(line.to_owned()) {
+                    say(format_args!("{line}\n"));
+                }
+            }
+        }
     }
+
+    fn nodes(&self) -> impl Iterator<Item = &Node> {
+        [&self.node].into_iter().chain(&self.others)
+    }
+}
+
+/// Where other nodes reach the one that this client speaks to.
+async fn address(client: &ChainClient) -> Result<String> {
+    let addresses: Vec<String> = client.request("system_localListenAddresses", &[]).await?;
+    let mut addresses = addresses.into_iter();
+    addresses
+        .find(|address| address.contains("/127.0.0.1/"))
+        .context("the node listens nowhere")
 }
 
 /// Hands a transaction to the node, which has to take it.
@@ -274,113 +315,6 @@ pub(crate) struct Sync {
     pub(crate) bytes_archive: u64,
 }
 
-/// What became of a transaction: its hash, and how many entries it registered; none if it failed.
-type Settled = (H256, Option<usize>);
-
-/// A finalised block, as soon as a client could know of it.
-struct Block {
-    at: Instant,
-    settled: Vec<Settled>,
-}
-
-async fn follow(client: ChainClient, from: u64, seen: mpsc::UnboundedSender<Block>) -> Result<()> {
-    let mut follower = client.follow_from(from);
-    loop {
-        let block = follower.next().await?;
-        let settled = block.extrinsics.iter().map(|extrinsic| {
-            let effect = extrinsic
-                .effect
-                .as_ref()
-                .filter(|effect| effect.result.is_ok());
-            let counted = effect.map(|effect| {
-                let counts = effect.events.iter().map(|event| match event {
-                    ChainEvent::BatchProcessed { entries, .. } => *entries as usize,
-                    _ => 0,
-                });
-                counts.sum()
-            });
-            (extrinsic.hash, counted)
-        });
-        let block = Block {
-            settled: settled.collect(),
-            at: Instant::now(),
-        };
-        if seen.send(block).is_err() {
-            return Ok(());
-        }
-    }
-}
-
-/// What is known of the transactions of one measurement.
-struct Tally {
-    under_way: HashMap<H256, Instant>,
-    waits: Vec<f64>,
-    /// When a block with some of them was seen to be final, and how many entries it registered.
-    blocks: Vec<(Instant, usize)>,
-    entries: usize,
-    failed: usize,
-    last_news: Instant,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        Tally {
-            under_way: HashMap::new(),
-            waits: Vec::new(),
-            blocks: Vec::new(),
-            entries: 0,
-            failed: 0,
-            last_news: Instant::now(),
-        }
-    }
-}
-
-impl Tally {
-    fn sent(&mut self, (hash, at): (H256, Instant)) {
-        self.under_way.insert(hash, at);
-    }
-
-    /// Batches that are final.
-    fn settled(&self) -> usize {
-        self.waits.len()
-    }
-
-    fn take(&mut self, block: Block, form: Form, each: usize) {
-        let mut registered = 0;
-        let mut batches = 0;
-        for (hash, counted) in block.settled {
-            let Some(sent) = self.under_way.remove(&hash) else {
-                continue;
-            };
-            batches += 1;
-            self.waits.push((block.at - sent).as_secs_f64());
-            match (counted, form) {
-                (None, _) => self.failed += 1,
-                (Some(_), Form::Remark) => registered += each,
-                (Some(entries), Form::Runs) => registered += entries,
-            }
-        }
-        if batches > 0 {
-            self.entries += registered;
-            self.blocks.push((block.at, registered));
-            self.last_news = block.at;
-        }
-    }
-
-    /// Entries and seconds from the first of the blocks that became final to the last: without the time that the first
-    /// batches take until they are final, which is latency. The entries of whatever became final with the first block do not
-    /// count.
-    fn steady(&self) -> Option<(usize, f64)> {
-        /// Blocks that become final together are delivered one right after the other.
-        const TOGETHER: Duration = Duration::from_millis(500);
-        let (first, _) = self.blocks.first()?;
-        let later = || self.blocks.iter().filter(|(at, _)| *at - *first > TOGETHER);
-        let entries = later().map(|(_, entries)| entries).sum();
-        let seconds = (later().next_back()?.0 - *first).as_secs_f64();
-        Some((entries, seconds))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -394,7 +328,7 @@ mod tests {
     async fn a_full_block_is_never_too_late() -> Result<()> {
         const FULL_BLOCKS: usize = 30;
         let folder = tempfile::tempdir()?;
-        let mut chain = Chain::start().await?;
+        let mut chain = Chain::start(false).await?;
         let mut phones = chain.enrol(SIGNED, 5_000).await?;
         let plan = Plan {
             run: 1,

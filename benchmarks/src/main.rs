@@ -12,6 +12,7 @@ mod measured;
 mod postgres;
 mod report;
 mod sqlite;
+mod tally;
 mod usage;
 mod workload;
 
@@ -65,6 +66,10 @@ struct Options {
     /// million entries.
     #[arg(long)]
     growth: bool,
+
+    /// Four validators on this machine instead of one, each of which executes what the others make.
+    #[arg(long)]
+    network: bool,
 
     /// Which devices write.
     #[arg(long, value_enum, default_value = "uniform")]
@@ -133,8 +138,8 @@ async fn run(options: &Options) -> Result<()> {
     let folder = tempfile::Builder::new()
         .prefix("mhealth-bench-")
         .tempdir()?;
-    let mut chain = Chain::start().await?;
-    let mut direct = match options.quick {
+    let mut chain = Chain::start(options.network).await?;
+    let mut direct = match options.quick || options.network {
         true => None,
         false => Some(Direct::new(folder.path())?),
     };
@@ -151,7 +156,7 @@ async fn run(options: &Options) -> Result<()> {
         }
         phones.push(enrolled);
     }
-    let mut report = Report::new(devices);
+    let mut report = Report::new(devices, options.rate);
     let kinds = Kind::ALL
         .into_iter()
         .filter(|kind| options.only.is_none_or(|only| only == *kind));
@@ -213,8 +218,7 @@ async fn run(options: &Options) -> Result<()> {
     }
     say(format_args!("\n{}", report.table()));
     if let Some(docs) = &options.publish {
-        let name = if options.quick { "quick" } else { "bench" };
-        report.publish(docs, name)?;
+        report.publish(docs)?;
     }
     say(format_args!("{}\n", report.last_line()?));
     Ok(())

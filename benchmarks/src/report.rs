@@ -15,8 +15,13 @@ use crate::workload::{EntryFile, Plan};
 
 /// The system that all others are compared with.
 const REFERENCE: &str = "PostgreSQL, set-based function, synchronous_commit off";
-/// Where the table stands in the page that it is published in.
+/// Where the tables stand in the page that they are published in.
 const MARKS: [&str; 2] = ["<!-- scripts/bench -->", "<!-- /scripts/bench -->"];
+/// The same of a run in which relays brought so many entries a second and no more.
+const MARKS_OF_RATE: [&str; 2] = [
+    "<!-- scripts/bench --rate -->",
+    "<!-- /scripts/bench --rate -->",
+];
 
 /// Everything that one run measured.
 #[derive(Debug, Serialize)]
@@ -27,6 +32,8 @@ pub(crate) struct Report {
     pub(crate) processor: String,
     /// Devices of each study.
     pub(crate) devices: u32,
+    /// Entries a second that relays brought; none if they brought what the node took.
+    pub(crate) rate: Option<usize>,
     /// One for each entry file.
     pub(crate) parts: Vec<Part>,
     /// How a second node came to have the same chain, where that was measured.
@@ -83,7 +90,7 @@ impl Part {
 
 impl Report {
     /// An empty one about this machine.
-    pub(crate) fn new(devices: u32) -> Self {
+    pub(crate) fn new(devices: u32, rate: Option<usize>) -> Self {
         let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let names = || about.lines().filter(|line| line.starts_with("model name"));
         let name = names().next().and_then(|line| line.split(": ").nth(1));
@@ -94,6 +101,7 @@ impl Report {
                 .to_owned(),
             processor: format!("{} cores of {}", names().count(), name.unwrap_or("?")),
             devices,
+            rate,
             parts: Vec::new(),
             sync: None,
         }
@@ -181,7 +189,11 @@ impl Report {
     }
 
     /// Writes JSON and picture into `performance/` of the documentation, and the table into its page.
-    pub(crate) fn publish(&self, docs: &Path, name: &str) -> Result<()> {
+    pub(crate) fn publish(&self, docs: &Path) -> Result<()> {
+        let (name, marks) = match self.rate {
+            None => ("bench", MARKS),
+            Some(_) => ("rate", MARKS_OF_RATE),
+        };
         let folder = docs.join("performance");
         fs::create_dir_all(&folder)?;
         let json = serde_json::to_string_pretty(self)? + "\n";
@@ -193,7 +205,7 @@ impl Report {
             self.processor,
             self.table(),
         );
-        replace_between(&docs.join("performance.md"), MARKS, &text)
+        replace_between(&docs.join("performance.md"), marks, &text)
     }
 
     /// Bars of entries a second on a logarithmic scale, as SVG.
@@ -294,7 +306,7 @@ mod tests {
         };
         Report {
             parts: vec![part],
-            ..Report::new(7)
+            ..Report::new(7, None)
         }
     }
 
@@ -313,7 +325,7 @@ mod tests {
         let text = format!("before\n{}\nold\n{}\nafter\n", MARKS[0], MARKS[1]);
         fs::write(&page, text).expect("it is written");
         for _ in 0..2 {
-            report().publish(docs.path(), "bench").expect("published");
+            report().publish(docs.path()).expect("published");
         }
         let text = fs::read_to_string(&page).expect("it is there");
         assert!(text.starts_with("before\n") && text.ends_with("\nafter\n"));
