@@ -326,14 +326,14 @@ mod tests {
     /// Blocks are full for minutes: by weight, by length or by the author's clock.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_full_block_is_never_too_late() -> Result<()> {
-        const FULL_BLOCKS: usize = 30;
+        const FULL_BLOCKS: usize = 20;
         let folder = tempfile::tempdir()?;
         let mut chain = Chain::start(false).await?;
         let mut phones = chain.enrol(SIGNED, 5_000).await?;
         let plan = Plan {
             run: 1,
             signed: true,
-            entries: 2_000_000,
+            entries: 3_000_000,
             batch: 1_024,
             spread: Spread::Uniform,
             wrong_percent: 0.0,

@@ -16,9 +16,8 @@ use crate::chain::{send, Form};
 use crate::extrinsic::Signer;
 use crate::workload::{EntryFile, RELAYS};
 
-/// Batches that wait in the node's pool at least and at most, when they come as fast as it takes them. In between it is half as
-/// much again as the fullest of the last blocks took: enough for the next block, and no more than that, so that nobody waits
-/// for long.
+/// Batches that wait in the node's pool at least and at most, when they come as fast as it takes them. In between it is twice
+/// as much as the fullest of the last blocks took: enough for the next block, even before anything is sent anew.
 const WAITING: [usize; 2] = [64, 256];
 /// How many of the last blocks that is about.
 const BLOCKS: usize = 4;
@@ -96,7 +95,7 @@ impl Generator {
                     self.included = included;
                 }
                 let fullest = self.blocks.iter().rev().take(BLOCKS).max().copied();
-                included + (fullest.unwrap_or_default() * 3 / 2).clamp(WAITING[0], WAITING[1])
+                included + (fullest.unwrap_or_default() * 2).clamp(WAITING[0], WAITING[1])
             }
         };
         self.permits
