@@ -108,6 +108,8 @@ impl Chain {
             ensure!(Instant::now() < deadline, "the devices were not enrolled");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+        // Those of now do not belong to a measurement; they are printed.
+        self.look_for_discarded();
         self.devices += count;
         let last = self.devices - 1;
         let head = self.client.head(last).await?;
