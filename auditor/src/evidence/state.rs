@@ -66,10 +66,10 @@ pub(super) struct DeviceHead {
     pub(super) study: u32,
     pub(super) status: Status,
     pub(super) length: u64,
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "what comes after it is read by its length")]
     pub(super) latest: Option<u64>,
     pub(super) hash: [u8; 32],
-    #[allow(dead_code)]
+    #[expect(dead_code, reason = "the next head of the page is read by its length")]
     pub(super) signer: Option<[u8; 32]>,
 }
 
