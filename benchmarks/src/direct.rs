@@ -49,7 +49,6 @@ const STATES: u32 = 256;
 /// A development chain, and the accounts that write on it.
 pub(crate) struct Direct {
     clients: Clients,
-    folder: tempfile::TempDir,
     office: Signer,
     relays: [Signer; RELAYS],
 }
@@ -60,6 +59,19 @@ struct Clients {
     importer: Arc<Client>,
     made: Effort,
     imported: Effort,
+    folder: tempfile::TempDir,
+}
+
+/// What came of registering transactions.
+pub(crate) struct Registered {
+    /// What it took to make the blocks.
+    pub(crate) made: Measured,
+    /// What it took to import them.
+    pub(crate) imported: Measured,
+    /// How many blocks they are.
+    pub(crate) blocks: u32,
+    /// Bytes of the transactions.
+    pub(crate) bytes: usize,
 }
 
 impl Direct {
@@ -76,10 +88,10 @@ impl Direct {
                 author,
                 made: Effort::default(),
                 imported: Effort::default(),
+                folder,
             },
             office: Signer::new(Charlie, genesis),
             relays: [Dave, Eve].map(|relay| Signer::new(relay, genesis)),
-            folder,
         })
     }
 
@@ -88,59 +100,67 @@ impl Direct {
         self.clients.author.info().genesis_hash.0
     }
 
-    /// Number of blocks so far.
-    pub(crate) fn blocks(&self) -> u32 {
-        self.clients.author.info().best_number
-    }
-
     /// Enrols devices of a study.
-    pub(crate) fn enrol(&mut self, study: u32, phones: &Phones) -> Result<()> {
+    pub(crate) fn enrol(&mut self, study: u32, phones: &Phones) -> Result<Registered> {
         let office = &mut self.office;
-        self.clients
-            .register(enrolments(study, phones).map(|call| Ok(office.call(&call))))
+        let transactions = enrolments(study, phones).map(|call| Ok(office.call(&call)));
+        self.clients.measure(transactions, phones.len() as usize, 0)
     }
 
-    /// Registers a file in blocks that are as full as the runtime allows, and says what making and importing them took.
-    pub(crate) fn measure(&mut self, file: &EntryFile) -> Result<[Measured; 2]> {
-        (self.clients.made, self.clients.imported) = Default::default();
-        let disk = self.disk()?;
+    /// Registers a file.
+    pub(crate) fn measure(&mut self, file: &EntryFile) -> Result<Registered> {
         let relays = &mut self.relays;
         let transactions = file
             .batches()?
             .enumerate()
             .map(|(number, batch)| Ok(relays[number % RELAYS].batch(&batch?)));
-        self.clients.register(transactions)?;
-        let entries = file.right();
-        let bytes = self.disk()?.saturating_sub(disk) as f64 / entries as f64;
+        self.clients.measure(transactions, file.right(), file.wrong)
+    }
+}
+
+impl Clients {
+    /// Registers transactions in blocks that are as full as the runtime allows, and says what making and importing them
+    /// took. They hold so many entries, or devices, of which some are refused.
+    fn measure(
+        &mut self,
+        transactions: impl Iterator<Item = Result<Vec<u8>>>,
+        entries: usize,
+        refused: usize,
+    ) -> Result<Registered> {
+        (self.made, self.imported) = Default::default();
+        let disk = self.disk()?;
+        let before = self.author.info().best_number;
+        let mut bytes = 0;
+        let counted = transactions.inspect(|transaction| {
+            bytes += transaction.as_ref().map_or(0, Vec::len);
+        });
+        let mut transactions = counted.peekable();
+        while transactions.peek().is_some() {
+            self.block(&mut transactions)?;
+        }
+        drop(transactions);
+        let on_disk = self.disk()?.saturating_sub(disk) as f64 / entries as f64;
         let of = |system: &str, effort: &Effort| Measured {
             system: system.to_owned(),
             entries,
-            refused: file.wrong,
+            refused,
             seconds: effort.seconds,
             processor_seconds: effort.processor_seconds,
             charged_seconds: Some(effort.charged_seconds),
-            bytes_per_entry: Some(bytes),
+            bytes_per_entry: Some(on_disk),
             ..Measured::default()
         };
-        Ok([
-            of("Pallet alone: blocks made", &self.clients.made),
-            of("Pallet alone: blocks imported", &self.clients.imported),
-        ])
+        Ok(Registered {
+            made: of("Pallet alone: blocks made", &self.made),
+            imported: of("Pallet alone: blocks imported", &self.imported),
+            blocks: self.author.info().best_number - before,
+            bytes,
+        })
     }
 
     /// Bytes on disk of one of the databases.
     fn disk(&self) -> Result<u64> {
         usage::disk(&self.folder.path().join("importer"))
-    }
-}
-
-impl Clients {
-    fn register(&mut self, transactions: impl Iterator<Item = Result<Vec<u8>>>) -> Result<()> {
-        let mut transactions = transactions.peekable();
-        while transactions.peek().is_some() {
-            self.block(&mut transactions)?;
-        }
-        Ok(())
     }
 
     /// One block of as many transactions as it takes.

@@ -7,10 +7,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::direct::Direct;
-use crate::measured::Measured;
+use crate::direct::{Direct, Registered};
 use crate::report::replace_between;
-use crate::workload::{Phones, Plan, Spread};
+use crate::workload::{policy, Phones, Plan, Spread};
 use crate::{say, PAPER, SIGNED};
 
 /// Numbers of devices of each study that are measured.
@@ -43,8 +42,19 @@ pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
             Phones::new(direct.genesis(), PAPER, 0, devices),
             Phones::new(direct.genesis(), SIGNED, devices, devices),
         ];
+        let mut note = |row: String| {
+            say(format_args!("{row}"));
+            table.push_str(&row);
+        };
         for (study, phones) in [PAPER, SIGNED].into_iter().zip(&phones) {
-            direct.enrol(study, phones)?;
+            let enrolled = direct.enrol(study, phones)?;
+            note(row(
+                devices,
+                policy(study == SIGNED),
+                "enrolled",
+                0,
+                &enrolled,
+            ));
         }
         let long = if devices == LONG.0 { LONG.1 } else { 1 };
         let measurements = std::iter::repeat_n((false, Spread::Uniform), long)
@@ -61,18 +71,10 @@ pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
             };
             let phones = &mut phones[usize::from(signed)];
             let file = phones.write(&plan, &folder.path().join("entries"))?;
-            let blocks = direct.blocks();
-            let measured = direct.measure(&file)?;
-            let row = row(
-                devices,
-                &plan,
-                measurement * ENTRIES,
-                &measured,
-                file.bytes as f64 / file.entries as f64,
-                file.entries / (direct.blocks() - blocks) as usize,
-            );
-            say(format_args!("{row}"));
-            table.push_str(&row);
+            let registered = direct.measure(&file)?;
+            let spread = format!("{spread:?}");
+            let before = measurement * ENTRIES;
+            note(row(devices, plan.policy(), &spread, before, &registered));
         }
     }
     say(format_args!("\n{table}"));
@@ -84,25 +86,29 @@ pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
 
 fn row(
     devices: u32,
-    plan: &Plan,
+    policy: &str,
+    who: &str,
     before: usize,
-    [made, imported]: &[Measured; 2],
-    bytes: f64,
-    block: usize,
+    Registered {
+        made,
+        imported,
+        blocks,
+        bytes,
+    }: &Registered,
 ) -> String {
     let mut row = String::new();
     // Writing to a string does not fail.
     let _ = writeln!(
         row,
-        "| {devices} | {} | {:?} | {before} | {:.1} ({:.1}) | {:.1} | {:.1} ({:.1}) | {bytes:.0} | {:.0} | {block} |",
-        plan.policy(),
-        plan.spread,
+        "| {devices} | {policy} | {who} | {before} | {:.1} ({:.1}) | {:.1} | {:.1} ({:.1}) | {:.0} | {:.0} | {} |",
         made.microseconds(),
         made.processor_per_million(),
         made.charged_microseconds().unwrap_or_default(),
         imported.microseconds(),
         imported.processor_per_million(),
+        *bytes as f64 / made.entries as f64,
         imported.bytes_per_entry.unwrap_or_default(),
+        made.entries / *blocks as usize,
     );
     row
 }

@@ -193,7 +193,10 @@ async fn run(options: &Options) -> Result<()> {
         let Some(direct) = &mut direct else {
             continue;
         };
-        direct.measure(&file)?.into_iter().for_each(&mut keep);
+        let registered = direct.measure(&file)?;
+        [registered.made, registered.imported]
+            .into_iter()
+            .for_each(&mut keep);
         keep(postgres::measure(&file, &heads, postgres::Form::SetBased, true).await?);
         for form in [postgres::Form::Loop, postgres::Form::RowTrigger] {
             for synchronous in [false, true] {

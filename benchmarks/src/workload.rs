@@ -68,11 +68,15 @@ impl Plan {
 
     /// Policy of the study in which it is.
     pub(crate) fn policy(&self) -> &'static str {
-        if self.signed {
-            "DeviceSigned"
-        } else {
-            "HashchainOnly"
-        }
+        policy(self.signed)
+    }
+}
+
+/// Policy of a study that asks for signatures, or of one that does not.
+pub(crate) fn policy(signed: bool) -> &'static str {
+    match signed {
+        true => "DeviceSigned",
+        false => "HashchainOnly",
     }
 }
 

@@ -2,6 +2,8 @@
 
 //! The command line.
 
+use clap::builder::ArgPredicate::IsPresent;
+
 use crate::service::Sealing;
 
 /// Everything that can stand on the command line.
@@ -15,7 +17,9 @@ use crate::service::Sealing;
     mut_arg("indexing_enabled", |option| option.hide(true)),
     mut_arg("network_backend", |option| option.hide(true)),
     // A full block, in hexadecimal.
-    mut_arg("rpc_max_response_size", |option| option.default_value("32"))
+    mut_arg("rpc_max_response_size", |option| option.default_value("32")),
+    // The other pool may hold a transaction back until the next block, which under --sealing may never come.
+    mut_arg("pool_type", |option| option.default_value_if("sealing", IsPresent, "single-state"))
 )]
 pub(crate) struct Cli {
     /// What to do instead of running a node.
@@ -26,7 +30,8 @@ pub(crate) struct Cli {
     /// RPC method engine_createBlock is called), or every so many milliseconds.
     ///
     /// Such blocks are final at once, and the chain's clock moves on by at least one slot (two seconds) with each. There
-    /// is no GRANDPA then, so the chain offers no proofs of finality.
+    /// is no GRANDPA then, so the chain offers no proofs of finality. The transaction pool is the single-state one unless
+    /// --pool-type says otherwise.
     #[arg(long, value_name = "instant|manual|MILLISECONDS")]
     pub(crate) sealing: Option<Sealing>,
 
@@ -71,6 +76,7 @@ pub(crate) enum Subcommand {
 mod tests {
     use clap::Parser;
     use mhealth_runtime::limits::BLOCK_BYTES;
+    use sc_cli::TransactionPoolType;
 
     use super::Cli;
 
@@ -80,5 +86,21 @@ mod tests {
         let megabytes = cli.run.rpc_params.rpc_max_response_size;
         // Two characters a byte, and a mebibyte for the rest.
         assert!(megabytes * 1024 * 1024 >= 2 * BLOCK_BYTES + 1024 * 1024);
+    }
+
+    fn pool_of(options: &[&str]) -> TransactionPoolType {
+        let command_line = ["mhealth-node", "--dev"].iter().chain(options);
+        Cli::parse_from(command_line).run.pool_config.pool_type
+    }
+
+    #[test]
+    fn a_sealed_chain_has_the_pool_that_holds_nothing_back_unless_asked_otherwise() {
+        use TransactionPoolType::{ForkAware, SingleState};
+        assert!(matches!(pool_of(&[]), ForkAware));
+        for sealing in ["instant", "manual", "500"] {
+            assert!(matches!(pool_of(&["--sealing", sealing]), SingleState));
+        }
+        let asked = ["--sealing=instant", "--pool-type=fork-aware"];
+        assert!(matches!(pool_of(&asked), ForkAware));
     }
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{anyhow, ensure, Context, Result};
+use mhealth_chain_client::ChainClient;
 use tempfile::TempDir;
 
 use crate::log::Log;
@@ -16,6 +17,9 @@ use crate::process;
 
 /// Names the node's binary when it is not where cargo puts it.
 pub const NODE_VARIABLE: &str = "MHEALTH_NODE";
+
+/// Validators of the preset `local`, by the well-known names whose keys they have.
+pub const VALIDATORS: [&str; 4] = ["alice", "bob", "charlie", "dave"];
 
 /// Until then a node must serve JSON-RPC, and until then it must have stopped when asked to.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,10 +34,7 @@ pub struct Launch {
 impl Launch {
     /// A development chain whose blocks are made when a transaction arrives and are final at once.
     pub fn instant() -> Self {
-        // The fork-aware pool may hold a transaction back until the next block, which on such a chain never comes.
-        Launch::consensus()
-            .arg("--sealing=instant")
-            .arg("--pool-type=single-state")
+        Launch::consensus().arg("--sealing=instant")
     }
 
     /// A development chain with one validator, Alice, and real Aura and GRANDPA: a block every two seconds.
@@ -41,12 +42,13 @@ impl Launch {
         Launch::bare().arg("--dev")
     }
 
-    /// One validator of the local chain, with the keys of the well-known name: `alice`, `bob`, `charlie` or `dave`.
-    pub fn local(validator: &str) -> Self {
+    /// One validator of the local chain, by its place in [`VALIDATORS`]. Its address stays the same after a restart.
+    pub fn local(validator: usize) -> Self {
         Launch::bare()
             .arg("--chain=local")
-            .arg(format!("--{validator}"))
+            .arg(format!("--{}", VALIDATORS[validator]))
             .arg("--validator")
+            .arg(format!("--node-key={:064x}", validator + 1))
     }
 
     /// Nothing but free ports and quiet.
@@ -119,6 +121,16 @@ impl Node {
     /// Port of its JSON-RPC server, for WebSocket and HTTP.
     pub fn rpc_port(&self) -> u16 {
         self.rpc_port.number()
+    }
+
+    /// Where other nodes reach it, with its network identity.
+    pub async fn address(&self) -> Result<String> {
+        let client = ChainClient::connect(&self.url()).await?;
+        let addresses: Vec<String> = client.request("system_localListenAddresses", &[]).await?;
+        let loopback = addresses
+            .into_iter()
+            .find(|address| address.contains("/127.0.0.1/"));
+        loopback.context("the node listens nowhere")
     }
 
     /// The directory that holds its database.
@@ -203,6 +215,18 @@ impl Drop for Node {
 /// The node's binary: the one that [`NODE_VARIABLE`] names, or the one beside this program in cargo's target directory.
 pub fn node_binary() -> Result<PathBuf> {
     process::binary("mhealth-node", NODE_VARIABLE)
+}
+
+/// Runs the node's program with a subcommand until it ends, and returns what it printed. Fails with its log if it did.
+pub fn subcommand<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<String> {
+    let output = Command::new(node_binary()?)
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .output()?;
+    let log = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{}:\n{log}", output.status);
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 fn port_in(line: &str) -> Option<u16> {

@@ -333,10 +333,7 @@ async fn another_chain_is_refused_and_nothing_is_written() {
         .assert_failed(4, "state_of_another_study");
     let before = std::fs::read(cohort.state()).expect("it is there");
 
-    let local = Launch::local("alice")
-        .arg("--unsafe-force-node-key-generation")
-        .start()
-        .expect("the node starts");
+    let local = Launch::local(0).start().expect("the node starts");
     let moved = Cohort {
         url: local.url(),
         ..cohort

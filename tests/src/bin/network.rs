@@ -13,11 +13,9 @@ use std::time::Duration;
 use anyhow::{anyhow, bail, Context, Result};
 use clap::Parser;
 use mhealth_chain_client::ChainClient;
-use mhealth_tests::node::{Launch, Node};
+use mhealth_tests::node::{Launch, Node, VALIDATORS};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
-
-const NAMES: [&str; 4] = ["alice", "bob", "charlie", "dave"];
 
 /// Finality is a matter of seconds; what takes longer than this does not work.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -84,16 +82,15 @@ struct Validator {
 impl Network {
     async fn start(base: Option<&Path>) -> Result<Self> {
         let mut validators: Vec<Validator> = Vec::new();
-        for (index, name) in NAMES.into_iter().enumerate() {
+        for (index, name) in VALIDATORS.into_iter().enumerate() {
             println!("starting {name} …");
-            // A key of its own for the network, so that its address is the same after a restart.
-            let mut launch = Launch::local(name).arg(format!("--node-key={:064x}", index + 1));
+            let mut launch = Launch::local(index);
             if let Some(base) = base {
                 launch = launch.base_path(base.join(name));
             }
             // The first is where the others meet.
             if let Some(first) = validators.first() {
-                launch = launch.arg("--bootnodes").arg(first.address().await?);
+                launch = launch.arg("--bootnodes").arg(first.node.address().await?);
             }
             let node = launch.start()?;
             let chain = ChainClient::connect(&node.url()).await?;
@@ -127,7 +124,7 @@ impl Network {
 
         let goal = self.first().best().await?;
         for index in [2, 3] {
-            println!("starting {} again", NAMES[index]);
+            println!("starting {} again", VALIDATORS[index]);
             self.validators[index].node.start_again()?;
         }
         self.wait_until_all_finalised(goal).await?;
@@ -138,7 +135,7 @@ impl Network {
     }
 
     fn stop(&mut self, index: usize) -> Result<()> {
-        println!("stopping {}", NAMES[index]);
+        println!("stopping {}", VALIDATORS[index]);
         self.validators[index].node.stop()
     }
 
@@ -160,18 +157,6 @@ impl Validator {
             .and_then(|hex| hex.strip_prefix("0x"));
         let number = number.ok_or_else(|| anyhow!("no block number in {header}"))?;
         Ok(u64::from_str_radix(number, 16)?)
-    }
-
-    /// Where other nodes reach it, with its network identity.
-    async fn address(&self) -> Result<String> {
-        let addresses: Vec<String> = self
-            .chain
-            .request("system_localListenAddresses", &[])
-            .await?;
-        let loopback = addresses
-            .into_iter()
-            .find(|address| address.contains("/127.0.0.1/"));
-        loopback.ok_or_else(|| anyhow!("{} listens nowhere", self.name))
     }
 
     async fn wait_until_finalised(&self, goal: u64) -> Result<()> {
