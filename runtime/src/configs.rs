@@ -13,7 +13,7 @@ use sp_runtime::traits::{ConvertInto, OpaqueKeys};
 
 use crate::{
     limits::{
-        DatabaseWeight, MaxProposalWeight, RuntimeBlockLength, RuntimeBlockWeights,
+        ByteWeight, DatabaseWeight, MaxProposalWeight, RuntimeBlockLength, RuntimeBlockWeights,
         MAX_AUTHORITIES, MOTION, SESSION, SLOT_MILLISECONDS,
     },
     AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Members, Nonce, OriginCaller,
@@ -154,6 +154,7 @@ frame_support::parameter_types! {
 }
 
 impl pallet_client_hashchain::Config for Runtime {
+    type ByteWeight = ByteWeight;
     type JournalRetention = JournalRetention;
     type MaxConflicts = ConstU32<16>;
     type MaxEscrowLength = ConstU32<128>;

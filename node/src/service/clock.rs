@@ -20,7 +20,7 @@ use super::FullClient;
 const AMONG_OTHERS: f64 = 0.5;
 
 /// The same for a validator that is alone, as on a development chain.
-const ALONE: f64 = 0.65;
+const ALONE: f64 = 0.8;
 
 /// Makes proposers that stop in time.
 pub(super) struct Clocked<F> {

@@ -7,11 +7,11 @@
 
 use crate::{
     compare::{Divergence, Relation},
-    devices::position,
+    pages::WorkingPages,
     signatures::hashchain_signatures,
-    size::{Done, SIGNATURES_TOGETHER},
+    size::Done,
     BatchSize, Config, ConflictOf, Conflicts, DeviceByKey, DeviceHead, DeviceId, DeviceStatus,
-    Devices, EntryIndex, Error, Event, HashchainConflict, HeadPage, HeadPages, HostSha256,
+    Devices, EntryIndex, Error, Event, FirstIndexOfBlock, HashchainConflict, HostSha256,
     JournalEntry, JournalLength, JournalPage, Pallet, RefusalReason, Run, Runs, SuspensionReason,
 };
 use alloc::{collections::BTreeMap, vec::Vec};
@@ -45,16 +45,10 @@ struct Rules {
     open: bool,
 }
 
-/// A copy of a head page, and whether it must be written back.
-struct WorkingPage {
-    heads: HeadPage,
-    changed: bool,
-}
-
 /// The runs of one call while they are being worked off.
 pub(crate) struct Batch<T: Config> {
     submitter: AccountId32,
-    pages: BTreeMap<u32, WorkingPage>,
+    pub(crate) pages: WorkingPages<T>,
     rules: BTreeMap<StudyId, Option<Rules>>,
     first_index: EntryIndex,
     pub(crate) new_entries: Vec<JournalEntry>,
@@ -73,7 +67,7 @@ impl<T: Config> Batch<T> {
     pub(crate) fn new(submitter: AccountId32) -> Self {
         Self {
             submitter,
-            pages: BTreeMap::new(),
+            pages: WorkingPages::new(FirstIndexOfBlock::<T>::get()),
             rules: BTreeMap::new(),
             first_index: JournalLength::<T>::get(),
             new_entries: Vec::new(),
@@ -93,13 +87,16 @@ impl<T: Config> Batch<T> {
 
     /// Checks all the signatures that studies demand of these runs at once. One that is not valid makes no difference but
     /// in time: each is checked by itself then, when its run is judged.
-    pub(crate) fn check_together(&mut self, runs: &[Run], links: &[LinkHash]) {
+    pub(crate) fn check_together(&mut self, size: BatchSize, runs: &[Run], links: &[LinkHash]) {
+        if !size.checks_together() {
+            return;
+        }
         let mut signed = Vec::with_capacity(runs.len());
         for (run, links) in with_links(runs, links) {
             let (Some(signature), Some(last)) = (run.signature, links.last()) else {
                 continue;
             };
-            let signer = self.head_mut(run.device).and_then(|(head, _)| head.signer);
+            let signer = self.pages.head(run.device).and_then(|head| head.signer);
             if let Some(signer) = signer {
                 signed.push((
                     ed25519::Signature::from_raw(signature),
@@ -108,8 +105,7 @@ impl<T: Config> Batch<T> {
                 ));
             }
         }
-        self.all_signed = signed.len() >= SIGNATURES_TOGETHER as usize
-            && hashchain_signatures::ed25519_verify_all(signed);
+        self.all_signed = !signed.is_empty() && hashchain_signatures::ed25519_verify_all(signed);
     }
 
     /// Judges a run and, if it stands, registers it in the working copies. The links are those that its entries have if its
@@ -125,8 +121,8 @@ impl<T: Config> Batch<T> {
             .ok_or(RefusalReason::InvalidSequence)?;
         let last_link = *links.last().ok_or(RefusalReason::EmptyRun)?;
         let head = self
-            .head_mut(run.device)
-            .map(|(head, _)| *head)
+            .pages
+            .head(run.device)
             .ok_or(RefusalReason::UnknownDevice)?;
         let rules = self
             .rules(head.study)
@@ -143,41 +139,38 @@ impl<T: Config> Batch<T> {
             Relation::BeyondReach => Err(RefusalReason::BeyondReach),
             Relation::Follows { known } => self
                 .check_signature(run, last_link, &head)
-                .map(|()| self.append(run, links, known)),
+                .map(|()| self.append(run, links, known, head)),
             Relation::Diverges(divergence) => {
                 Err(self.refuse_rival(run, last_link, &head, divergence))
             }
         }
     }
 
-    /// Registers the entries of a run from the first unknown one on.
-    fn append(&mut self, run: &Run, links: &[LinkHash], known: usize) -> Outcome {
+    /// Registers the entries of a run from the first unknown one on, behind the device's head.
+    fn append(
+        &mut self,
+        run: &Run,
+        links: &[LinkHash],
+        known: usize,
+        mut head: DeviceHead,
+    ) -> Outcome {
         let first_index = self.first_index + self.new_entries.len() as u64;
-        let (head, changed) = self
-            .head_mut(run.device)
-            .expect("the head was read when the run was judged; qed");
-        let mut now = *head;
-        let mut added = Vec::with_capacity(run.entries.len() - known);
-        for (entry, link) in run.entries.iter().zip(links).skip(known) {
-            now.length += 1;
-            now.hash = H256(link.0);
-            added.push(JournalEntry {
+        for ((entry, link), index) in run.entries.iter().zip(links).skip(known).zip(first_index..) {
+            head.length += 1;
+            head.hash = H256(link.0);
+            self.new_entries.push(JournalEntry {
                 device: run.device,
-                sequence: now.length,
+                sequence: head.length,
                 digest: entry.digest,
-                hash: now.hash,
-                previous: now.latest,
+                hash: head.hash,
+                previous: head.latest.replace(index),
             });
-            now.latest = Some(first_index + added.len() as u64 - 1);
         }
-        *head = now;
-        *changed = true;
-        let entries = added.len() as u32;
-        self.new_entries.append(&mut added);
+        self.pages.set(run.device, &head);
         Outcome::Recorded {
-            head: now,
+            head,
             first_index,
-            entries,
+            entries: (run.entries.len() - known) as u32,
         }
     }
 
@@ -226,14 +219,12 @@ impl<T: Config> Batch<T> {
             stored,
         });
         if head.signer.is_some() {
-            if let Some((head, changed)) = self.head_mut(run.device) {
-                head.status = DeviceStatus::Suspended(SuspensionReason::Fork);
-                *changed = true;
-                Pallet::<T>::deposit_event(Event::DeviceSuspended {
-                    device: run.device,
-                    reason: SuspensionReason::Fork,
-                });
-            }
+            let status = DeviceStatus::Suspended(SuspensionReason::Fork);
+            self.pages.set(run.device, &DeviceHead { status, ..*head });
+            Pallet::<T>::deposit_event(Event::DeviceSuspended {
+                device: run.device,
+                reason: SuspensionReason::Fork,
+            });
         }
         reason
     }
@@ -275,23 +266,9 @@ impl<T: Config> Batch<T> {
         })
     }
 
-    /// The working copy of a device's head, and the mark that has it written back.
-    pub(crate) fn head_mut(&mut self, device: DeviceId) -> Option<(&mut DeviceHead, &mut bool)> {
-        let (number, slot) = position(device);
-        let page = self.pages.entry(number).or_insert_with(|| WorkingPage {
-            heads: HeadPages::<T>::get(number).unwrap_or_default(),
-            changed: false,
-        });
-        Some((page.heads.get_mut(slot)?, &mut page.changed))
-    }
-
     /// Writes what has changed.
     fn write(self) {
-        for (number, page) in self.pages {
-            if page.changed {
-                HeadPages::<T>::insert(number, page.heads);
-            }
-        }
+        self.pages.write();
         if !self.new_entries.is_empty() {
             Pallet::<T>::append_to_journal(&self.new_entries);
         }
@@ -299,8 +276,10 @@ impl<T: Config> Batch<T> {
 
     /// What the call has cost: what it declared less what did not happen.
     fn weight(&self, size: BatchSize) -> PostDispatchInfo {
+        let (pages, pages_again) = self.pages.count();
         let done = Done {
-            pages: self.pages.len() as u32,
+            pages,
+            pages_again,
             steps: T::WalkBudget::get() - self.steps_left,
             forks: self.forks,
             single_checks: self.single_checks,
@@ -403,7 +382,7 @@ impl<T: Config> Pallet<T> {
         let mut batch = Batch::<T>::new(who);
         let (mut recorded, mut known, mut refused) = (0, 0, 0);
         let links = links_of(&runs);
-        batch.check_together(&runs, &links);
+        batch.check_together(size, &runs, &links);
         for (position, (run, links)) in (0..).zip(with_links(&runs, &links)) {
             match batch.register(run, links) {
                 Ok(Outcome::Recorded { .. }) => recorded += 1,

@@ -278,14 +278,15 @@ mod benchmarks {
         set_up_study::<T>(StudyPolicy::DeviceSigned);
         let runs = signed_runs::<T>(s);
         let links = crate::batch::links_of(&runs);
+        let size = crate::BatchSize::of(&runs);
         let mut batch = crate::batch::Batch::<T>::new(RELAY);
         for run in &runs {
-            batch.head_mut(run.device).expect("it is enrolled; qed");
+            batch.pages.head(run.device).expect("it is enrolled; qed");
         }
 
         #[block]
         {
-            batch.check_together(&runs, &links);
+            batch.check_together(size, &runs, &links);
         }
 
         assert!(batch.all_signed);

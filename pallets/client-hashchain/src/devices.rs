@@ -5,9 +5,9 @@
 use crate::{
     Config, DeviceByKey, DeviceHead, DeviceId, DeviceRecord, DeviceStatus, Devices, Error, Event,
     HeadPages, HostSha256, LastTrusted, NextDeviceId, Pallet, SuspensionReason, TrustedHead,
-    HEADS_PER_PAGE,
+    WeightInfo, HEADS_PER_PAGE,
 };
-use frame_support::{ensure, BoundedVec};
+use frame_support::{ensure, traits::Get, weights::Weight, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use hashchain::LinkHash;
 use pallet_studies::{StudyId, StudyPolicy, StudyStatus};
@@ -15,6 +15,17 @@ use sp_core::H256;
 use sp_runtime::{traits::Zero, AccountId32, DispatchError, DispatchResult};
 
 type Studies<T> = pallet_studies::Pallet<T>;
+
+/// Keys that an enrolment adds far from all others: by key, by number and of the account.
+const FAR_KEYS: u64 = 3;
+
+/// What an enrolment costs.
+///
+/// A key that lies far from the others that a block changes takes about twice what [`frame_system::Config::DbWeight`] says:
+/// it shares none of the trie's nodes above it with them.
+pub(crate) fn enrolment_weight<T: Config>() -> Weight {
+    <T as Config>::WeightInfo::enrol().saturating_add(T::DbWeight::get().writes(FAR_KEYS))
+}
 
 /// The page and the place in it where the head of a device stands.
 pub(crate) fn position(device: DeviceId) -> (u32, usize) {

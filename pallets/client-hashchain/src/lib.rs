@@ -49,6 +49,7 @@ mod hashing;
 mod journal;
 #[cfg(test)]
 mod mock;
+mod pages;
 mod queries;
 mod refusal;
 pub mod signatures;
@@ -115,6 +116,10 @@ pub mod pallet {
         #[pallet::constant]
         type JournalRetention: Get<Option<u64>>;
 
+        /// What a byte of a run costs the node around the call: it is copied, hashed and kept with the block.
+        #[pallet::constant]
+        type ByteWeight: Get<Weight>;
+
         /// Measured weights.
         type WeightInfo: WeightInfo;
     }
@@ -173,6 +178,10 @@ pub mod pallet {
     /// Number of entries ever registered, which is the index of the next.
     #[pallet::storage]
     pub type JournalLength<T: Config> = StorageValue<_, EntryIndex, ValueQuery>;
+
+    /// Index of the first entry that the block adds which is being made. It never reaches the state.
+    #[pallet::storage]
+    pub type FirstIndexOfBlock<T: Config> = StorageValue<_, EntryIndex, ValueQuery>;
 
     /// First page of the journal that is still in state.
     #[pallet::storage]
@@ -356,6 +365,15 @@ pub mod pallet {
 
     #[pallet::hooks]
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn on_initialize(_: BlockNumberFor<T>) -> Weight {
+            FirstIndexOfBlock::<T>::put(JournalLength::<T>::get());
+            T::DbWeight::get().reads(1)
+        }
+
+        fn on_finalize(_: BlockNumberFor<T>) {
+            FirstIndexOfBlock::<T>::kill();
+        }
+
         fn integrity_test() {
             assert!(
                 T::MaxEscrowLength::get() >= 81,
@@ -383,7 +401,7 @@ pub mod pallet {
         ///
         /// Called by an authentication server of the study, which has checked that the device holds the private key.
         #[pallet::call_index(0)]
-        #[pallet::weight(<T as Config>::WeightInfo::enrol())]
+        #[pallet::weight(devices::enrolment_weight::<T>())]
         pub fn enrol(
             origin: OriginFor<T>,
             study: StudyId,

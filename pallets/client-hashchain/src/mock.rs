@@ -4,7 +4,11 @@
 
 use crate::{self as pallet_client_hashchain, types::*, Event, HostSha256, LastTrusted, Pallet};
 use codec::Encode;
-use frame_support::{assert_ok, derive_impl, parameter_types, traits::ConstU32};
+use frame_support::{
+    assert_ok, derive_impl, parameter_types,
+    traits::ConstU32,
+    weights::{RuntimeDbWeight, Weight},
+};
 use frame_system::EnsureRoot;
 use hashchain::{DataDigest, LinkHash, Tag};
 use pallet_studies::{GenesisStudy, StudyId, StudyPolicy};
@@ -36,6 +40,7 @@ frame_support::construct_runtime!(
 #[derive_impl(frame_system::config_preludes::TestDefaultConfig)]
 impl frame_system::Config for Test {
     type AccountId = AccountId32;
+    type DbWeight = DatabaseWeight;
     type Block = frame_system::mocking::MockBlock<Test>;
     type Lookup = IdentityLookup<AccountId32>;
 }
@@ -50,9 +55,12 @@ impl pallet_studies::Config for Test {
 parameter_types! {
     pub static JournalRetention: Option<u64> = None;
     pub static WalkBudget: u32 = 256;
+    pub static DatabaseWeight: RuntimeDbWeight = RuntimeDbWeight { read: 0, write: 0 };
+    pub const ByteWeight: Weight = Weight::from_parts(1_000, 0);
 }
 
 impl pallet_client_hashchain::Config for Test {
+    type ByteWeight = ByteWeight;
     type MaxEscrowLength = ConstU32<128>;
     type MaxConflicts = ConstU32<2>;
     type WalkBudget = WalkBudget;
@@ -61,7 +69,7 @@ impl pallet_client_hashchain::Config for Test {
 }
 
 /// A fresh chain with three studies.
-fn new_test_ext() -> sp_io::TestExternalities {
+pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
     let study = |policy, relays| GenesisStudy {
         title: "Insomnia".into(),
         sponsor: SPONSOR,

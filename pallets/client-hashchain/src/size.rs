@@ -9,6 +9,8 @@ use frame_support::{traits::Get, weights::Weight};
 pub(crate) struct Done {
     /// Pages of heads that were touched.
     pub(crate) pages: u32,
+    /// Those of them that this block had written before.
+    pub(crate) pages_again: u32,
     /// Steps back through the journal.
     pub(crate) steps: u32,
     pub(crate) forks: u32,
@@ -17,7 +19,15 @@ pub(crate) struct Done {
 }
 
 /// How many signatures are worth a check of all at once.
-pub(crate) const SIGNATURES_TOGETHER: u32 = 4;
+const SIGNATURES_TOGETHER: u32 = 4;
+
+/// Bytes of a run without entries and signature: device, sequence, previous link, a byte each for how many entries follow
+/// and whether a signature does.
+const RUN_BYTES: u64 = 4 + 8 + 32 + 1 + 1;
+/// Bytes of an entry: digest and tag.
+const ENTRY_BYTES: u64 = 32 + 32;
+/// Bytes of a signature.
+const SIGNATURE_BYTES: u64 = 64;
 
 /// How much work the runs of one call ask for.
 #[derive(Clone, Copy)]
@@ -43,11 +53,17 @@ impl BatchSize {
         }
     }
 
+    /// Whether there are so many signatures that all of them are checked at once first.
+    pub(crate) fn checks_together(self) -> bool {
+        self.signatures >= SIGNATURES_TOGETHER
+    }
+
     /// The most that the call can cost: every head on a page of its own, every run a fork, the whole budget walked, every
     /// signature checked twice.
     pub(crate) fn declared<T: Config>(self) -> Weight {
         self.weight::<T>(Done {
             pages: self.runs,
+            pages_again: 0,
             steps: T::WalkBudget::get(),
             forks: self.runs,
             single_checks: self.signatures,
@@ -68,9 +84,18 @@ impl BatchSize {
         if further_runs > 0 {
             weight.saturating_accrue(Weights::<T>::further_runs(further_runs));
         }
-        if self.signatures >= SIGNATURES_TOGETHER {
+        if self.checks_together() {
             weight.saturating_accrue(Weights::<T>::signatures_together(self.signatures));
         }
-        weight
+        weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes()));
+        weight.saturating_sub(T::DbWeight::get().writes(done.pages_again.into()))
+    }
+
+    /// Bytes of the runs in a block.
+    fn bytes(self) -> u64 {
+        let entries = u64::from(self.runs) + u64::from(self.further_entries);
+        u64::from(self.runs) * RUN_BYTES
+            + entries * ENTRY_BYTES
+            + u64::from(self.signatures) * SIGNATURE_BYTES
     }
 }

@@ -6,6 +6,7 @@ mod batch;
 mod enrol;
 mod journal;
 mod laws;
+mod pages;
 mod signatures;
 mod status;
 mod submit;

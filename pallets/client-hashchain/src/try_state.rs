@@ -3,8 +3,9 @@
 //! What must hold between any two calls.
 
 use crate::{
-    Config, Conflicts, DeviceByKey, DeviceId, DeviceStatus, Devices, FirstJournalPage, HeadPages,
-    JournalLength, JournalPages, NextDeviceId, Pallet, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
+    Config, Conflicts, DeviceByKey, DeviceId, DeviceStatus, Devices, FirstIndexOfBlock,
+    FirstJournalPage, HeadPages, JournalLength, JournalPages, NextDeviceId, Pallet,
+    ENTRIES_PER_PAGE, HEADS_PER_PAGE,
 };
 use frame_support::ensure;
 use pallet_studies::StudyPolicy;
@@ -43,6 +44,10 @@ impl<T: Config> Pallet<T> {
             );
         }
         let length = JournalLength::<T>::get();
+        ensure!(
+            FirstIndexOfBlock::<T>::get() <= length,
+            "this block begins behind the end of the journal"
+        );
         let per_page = u64::from(ENTRIES_PER_PAGE);
         for (page, entries) in JournalPages::<T>::iter() {
             let expected = length.saturating_sub(page * per_page).min(per_page);

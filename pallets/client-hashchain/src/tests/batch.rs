@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{mock::*, Conflicts, DeviceStatus, Event, RefusalReason, SuspensionReason};
-use frame_support::assert_ok;
+use frame_support::{assert_ok, traits::Hooks, weights::RuntimeDbWeight};
 use sp_core::H256;
 
 fn status(device: u32) -> DeviceStatus {
@@ -257,6 +257,27 @@ fn a_batch_returns_the_weight_of_forks_and_steps_that_did_not_happen() {
             .actual_weight
             .expect("the weight is measured");
         assert!(used.ref_time() < declared.ref_time());
+    });
+}
+
+#[test]
+fn a_page_costs_a_write_once_a_block() {
+    run(|| {
+        DatabaseWeight::set(RuntimeDbWeight {
+            read: 100,
+            write: 1_000,
+        });
+        let mut phone = Phone::enrolled(SIGNED, 1);
+        let mut used = || {
+            let runs: crate::Runs = vec![phone.run(1, 0)].try_into().expect("short");
+            let result = ClientHashchain::submit_batch(RuntimeOrigin::signed(RELAY), runs);
+            let weight = result.expect("a batch succeeds").actual_weight;
+            weight.expect("the weight is measured").ref_time()
+        };
+        let first = used();
+        assert_eq!(used(), first - 1_000);
+        HashchainPallet::on_initialize(2);
+        assert_eq!(used(), first);
     });
 }
 

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use crate::{
+    mock::*, pages::Place, pages::WorkingPages, DeviceHead, DeviceStatus, HeadPages,
+    SuspensionReason,
+};
+use codec::Encode;
+use sp_core::H256;
+
+/// A head of every length that there is.
+fn heads() -> Vec<DeviceHead> {
+    let mut heads = Vec::new();
+    for status in [
+        DeviceStatus::Active,
+        DeviceStatus::Suspended(SuspensionReason::Fork),
+        DeviceStatus::Retired,
+    ] {
+        for latest in [None, Some(u64::MAX - 7)] {
+            for signer in [None, Some([9; 32])] {
+                heads.push(DeviceHead {
+                    study: 7,
+                    status,
+                    length: 3,
+                    latest,
+                    hash: H256([5; 32]),
+                    signer,
+                });
+            }
+        }
+    }
+    heads
+}
+
+#[test]
+fn every_head_is_found_in_its_page_without_decoding() {
+    let page = heads().encode();
+    let mut end = 1;
+    for head in heads() {
+        let place = Place::at(&page, end).expect("there is one more");
+        assert_eq!(page[place.bytes.clone()], head.encode());
+        assert_eq!(place.latest, head.latest);
+        for cut in place.bytes.clone() {
+            assert_eq!(Place::at(&page[..cut], end), None);
+        }
+        end = place.bytes.end;
+    }
+    assert_eq!(Place::at(&page, end), None);
+}
+
+#[test]
+fn any_head_can_take_the_place_of_any_other() {
+    let all = heads();
+    let mut pages: Vec<Vec<DeviceHead>> = vec![all.clone()];
+    for (slot, head) in all.iter().rev().enumerate() {
+        let mut page = pages[0].clone();
+        page[slot] = *head;
+        pages.push(page);
+    }
+    new_test_ext().execute_with(|| {
+        HeadPages::<Test>::insert(0, crate::HeadPage::truncate_from(all.clone()));
+        for expected in &pages[1..] {
+            let mut working = WorkingPages::<Test>::new(0);
+            let now = HeadPages::<Test>::get(0).expect("it stands there");
+            for (device, head) in (0..).zip(expected) {
+                assert_eq!(working.head(device), Some(now[device as usize]));
+                working.set(device, head);
+                assert_eq!(working.head(device), Some(*head));
+            }
+            assert_eq!(working.head(expected.len() as u32), None);
+            working.write();
+            assert_eq!(&HeadPages::<Test>::get(0).expect("still")[..], expected);
+        }
+    });
+}
