@@ -20,7 +20,6 @@ use mhealth_runtime::{
 use pallet_client_hashchain::{Run, RunEntry};
 use sc_chain_spec::GenesisConfigBuilderRuntimeCaller;
 use sc_executor::WasmExecutor;
-use serde_json::json;
 use sp_consensus_aura::{digests::CompatibleDigestItem, sr25519::AuthoritySignature};
 use sp_core::{
     traits::{CallContext, CodeExecutor, RuntimeCode, WrappedRuntimeCode},
@@ -34,7 +33,7 @@ use sp_runtime::{
 };
 use sp_state_machine::TestExternalities;
 
-/// Study 0 of the development preset asks for signatures; study 1 is added without.
+/// Study 0 of the development preset asks for signatures, study 1 does not.
 const SIGNED: u32 = 0;
 const PAPER: u32 = 1;
 
@@ -52,15 +51,9 @@ impl Chain {
     fn new() -> Self {
         let code = WASM_BINARY.expect("the benchmark needs the Wasm runtime");
         let builder = GenesisConfigBuilderRuntimeCaller::<HostFunctions>::new(code);
-        let mut patch = builder
+        let patch = builder
             .get_named_preset(Some(&"development".to_string()))
             .expect("the runtime has the preset");
-        let studies = patch["studies"]["studies"]
-            .as_array_mut()
-            .expect("the preset has studies");
-        let mut paper = studies[0].clone();
-        paper["policy"] = json!("HashchainOnly");
-        studies.push(paper);
         let storage = builder
             .get_storage_for_patch(patch)
             .expect("a sound genesis");

@@ -23,7 +23,8 @@ const field = (api, meta) => ({
 
 /**
  * Every storage item, call, event, error and constant of our pallets:
- * `{ kind, name, docs, fields: [{ name, type, typeName, docs }], types }`, where `types` are the ids of all types in it.
+ * `{ kind, section, name, docs, fields: [{ name, type, typeName, docs }], types, index }`, where `types` are the ids of all
+ * types in it, and `index` the two bytes that stand for a call, an event or an error: the pallet's, and its own.
  */
 export function catalogue(api) {
   return PALLETS.flatMap((section) => {
@@ -40,9 +41,10 @@ export function catalogue(api) {
     const variants = (kind, container) =>
       container.isNone
         ? []
-        : api.registry.lookup.getSiType(container.unwrap().type).def.asVariant.variants.map((variant) =>
-            item(kind, variant, variant.fields.map((each) => field(api, each))),
-          );
+        : api.registry.lookup.getSiType(container.unwrap().type).def.asVariant.variants.map((variant) => ({
+            ...item(kind, variant, variant.fields.map((each) => field(api, each))),
+            index: [pallet.index.toNumber(), variant.index.toNumber()],
+          }));
 
     return [
       ...storage(pallet).map((meta) =>
@@ -54,6 +56,23 @@ export function catalogue(api) {
       ...pallet.constants.map((meta) => item('constant', meta, [], [meta.type])),
     ];
   });
+}
+
+/** Every enum type that our pallets declare: `{ name, type, variants: [{ name, index, types }] }`. */
+export function enums(api) {
+  const ours = api.registry.lookup.types.filter(({ type }) => {
+    const crate = (type.path[0]?.toString() ?? '').replaceAll('_', '');
+    return type.def.isVariant && PALLETS.some((section) => crate.startsWith(`pallet${section.toLowerCase()}`));
+  });
+  return ours.map(({ id, type }) => ({
+    name: type.path.join('::'),
+    type: api.registry.createLookupType(id),
+    variants: type.def.asVariant.variants.map(({ name, index, fields }) => ({
+      name: name.toString(),
+      index: index.toNumber(),
+      types: fields.map((each) => each.type),
+    })),
+  }));
 }
 
 const storage = (pallet) => (pallet.storage.isSome ? [...pallet.storage.unwrap().items] : []);

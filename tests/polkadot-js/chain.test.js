@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { catalogue, runtimeCalls } from './catalogue.js';
+import { catalogue, docs as docsOf, enums, runtimeCalls } from './catalogue.js';
 import { accounts, connect, enrol, errorText, night, STUDY, submit } from './chain.js';
 import { Device, hex } from './hashchain.js';
 import { startNode } from './node.js';
@@ -52,6 +52,50 @@ describe('polkadot-js on a development chain', () => {
         const type = api.registry.createLookupType(id);
         const bytes = api.createType(type).toU8a();
         assert.deepEqual(api.createType(type, bytes).toU8a(), bytes, `${kind} ${section}.${name}: ${type}`);
+      }
+    }
+  });
+
+  /** The bytes of the first value of each type. */
+  const firstValues = (types) =>
+    types.flatMap((id) => [...api.createType(api.registry.createLookupType(id)).toU8a()]);
+
+  test('every error is found again by its two numbers, with its sentence', () => {
+    const errors = catalogue(api).filter(({ kind }) => kind === 'error');
+    for (const { section, name, docs, index } of errors) {
+      const [pallet, error] = index;
+      const dispatchError = api.createType('DispatchError', { Module: { index: pallet, error: [error, 0, 0, 0] } });
+      assert.equal(errorText(api, dispatchError), `${section}.${name}: ${docs}`);
+    }
+  });
+
+  test('every event is decoded from its bytes', () => {
+    const events = catalogue(api).filter(({ kind }) => kind === 'event');
+    for (const { section, name, docs, fields, types, index } of events) {
+      const bytes = Uint8Array.from([...index, ...firstValues(types)]);
+      const event = api.createType('Event', bytes);
+      assert.deepEqual(
+        [event.section, event.method, event.data.length, event.toU8a()],
+        [section, name, fields.length, bytes],
+      );
+      assert.ok(api.events[section][name].is(event), name);
+      assert.equal(docsOf(event.meta), docs);
+    }
+  });
+
+  test('every enum of ours is encoded and decoded in each of its variants', () => {
+    const all = enums(api);
+    for (const name of ['RefusalReason', 'SuspensionReason', 'DeviceStatus', 'LastTrusted', 'StudyPolicy', 'StudyStatus']) {
+      assert.ok(all.some((each) => each.name.endsWith(`::${name}`)), `no enum ${name}`);
+    }
+    for (const { name, type, variants } of all) {
+      assert.deepEqual(api.createType(type).defKeys.toSorted(), variants.map((each) => each.name).toSorted(), name);
+      for (const variant of variants) {
+        const bytes = Uint8Array.from([variant.index, ...firstValues(variant.types)]);
+        const value = api.createType(type, bytes);
+        assert.deepEqual([value.type, value.toU8a()], [variant.name, bytes], name);
+        const built = api.createType(type, { [variant.name]: value.inner });
+        assert.deepEqual(built.toU8a(), bytes, `${name}::${variant.name}`);
       }
     }
   });

@@ -139,6 +139,22 @@ fn a_file_without_rows_has_nothing_to_give() {
 }
 
 #[test]
+fn a_hundred_thousand_good_rows_are_all_read() {
+    let first = date!(2016 - 01 - 01);
+    let mut text = String::from(HEADER);
+    for night in 0..1_000 {
+        let day = first + Duration::days(night);
+        for person in 0..100 {
+            text += &format!("\n{person},{day},1,327,346");
+        }
+    }
+    let survey = survey(&text);
+    assert!(survey.errors.is_empty(), "{:?}", survey.errors);
+    assert_eq!((survey.rows, survey.duplicates), (100_000, 0));
+    assert_eq!(read(&text).expect("a good file").len(), 100_000);
+}
+
+#[test]
 fn rows_that_stand_twice_are_counted_and_contradicting_ones_refused() {
     let twice = survey(&format!(
         "{HEADER}\n1,2016-04-18,1,99,104\n1,2016-04-18,1,99,104\n2,2016-04-18,1,99,104\n1,2016-04-18,1,99,104\n"
