@@ -77,8 +77,6 @@ codes! {
     MissingCredentials = "missing_credentials", 401, "Credentials are missing.";
     /// Credentials that nobody has.
     InvalidCredentials = "invalid_credentials", 401, "The credentials are not valid.";
-    /// Credentials of another role.
-    Forbidden = "forbidden", 403, "These credentials do not allow this.";
     /// Not a token that this server's authentication servers signed.
     InvalidToken = "invalid_token", 401, "The token is not valid.";
     /// Its time is over.

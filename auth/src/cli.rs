@@ -80,3 +80,22 @@ async fn administer(server: &ServerOptions, command: AdminCommand) -> anyhow::Re
     database.close().await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_of_the_topologies_are_understood() {
+        let document = include_str!("../../docs/topologies.md");
+        let commands = mhealth_tests::document::commands(document, "mhealth-auth");
+        assert_eq!(commands.len(), 10);
+        for command in commands {
+            let options = Options::try_parse_from(&command)
+                .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+            assert_eq!(options.command.is_none(), options.auth.study.is_some());
+        }
+    }
+}

@@ -14,7 +14,7 @@ use mhealth_api::{
     RunUpload,
 };
 use mhealth_chain_client::DeviceState;
-use mhealth_server::ApiError;
+use mhealth_server::{ApiError, BodyShare};
 use tokio::sync::Mutex;
 
 use crate::directory::{Device, Directory};
@@ -93,7 +93,12 @@ impl Intake {
     }
 
     /// Checks a run and stores it. Returns after the commit.
-    pub async fn upload(&self, holder: &Holder, upload: RunUpload) -> Result<Answered, ApiError> {
+    pub async fn upload(
+        &self,
+        holder: &Holder,
+        upload: RunUpload,
+        share: BodyShare,
+    ) -> Result<Answered, ApiError> {
         let device = self.admit(holder, upload.device).await?;
         let study = self.directory.study(device.study).await?;
         let rules = Rules {
@@ -109,15 +114,26 @@ impl Intake {
             .sum();
         let run = match size {
             0..LARGE => CheckedRun::check(upload, &rules),
-            _ => tokio::task::spawn_blocking(move || CheckedRun::check(upload, &rules))
+            _ => {
+                let share = share.clone();
+                tokio::task::spawn_blocking(move || {
+                    let _share = share;
+                    CheckedRun::check(upload, &rules)
+                })
                 .await
-                .map_err(ApiError::internal)?,
+                .map_err(ApiError::internal)?
+            }
         }?;
-        self.store_run(run, &device, study.open, None).await
+        self.store_run(run, &device, study.open, None, share).await
     }
 
     /// Chains a bare record on a device's behalf and stores it.
-    pub async fn record(&self, holder: &Holder, record: BareRecord) -> Result<Answered, ApiError> {
+    pub async fn record(
+        &self,
+        holder: &Holder,
+        record: BareRecord,
+        share: BodyShare,
+    ) -> Result<Answered, ApiError> {
         let device = self.admit(holder, record.device).await?;
         if record.sequence == 0 || record.sequence > i64::MAX as u64 {
             return Err(Code::InvalidSequence.into());
@@ -143,7 +159,8 @@ impl Intake {
         let (head, _) = self.heads(record.device).await?;
         let count = record.sequence;
         let run = chained(record, digest, head, device.study)?;
-        self.store_run(run, &device, study.open, Some((count, digest)))
+        let record = Some((count, digest));
+        self.store_run(run, &device, study.open, record, share)
             .await
     }
 
@@ -202,6 +219,7 @@ impl Intake {
         device: &Device,
         open: bool,
         record: Option<(u64, Hash)>,
+        share: BodyShare,
     ) -> Result<Answered, ApiError> {
         let taken = match device.state {
             _ if !open => Err(Code::StudyClosed),
@@ -228,7 +246,7 @@ impl Intake {
         };
         for _ in 0..QUESTIONS {
             let number = candidate.run.device;
-            match self.writer.accept(candidate.clone()).await? {
+            match self.writer.accept(candidate.clone(), share.clone()).await? {
                 Verdict::Accepted(status) => {
                     self.metrics.uploaded("accepted", status.entries);
                     return Ok(Answered { status, new: true });

@@ -88,6 +88,10 @@ pub struct RelayOptions {
     #[arg(long, value_name = "BYTES", default_value_t = 4 * 1024 * 1024)]
     pub max_body: usize,
 
+    /// Most bytes of all uploads that are not answered yet. More are answered with `overloaded`.
+    #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024 * 1024)]
+    pub max_bodies: usize,
+
     /// Most bytes of an envelope.
     #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024)]
     pub max_envelope: usize,
@@ -153,6 +157,25 @@ impl RelayOptions {
             in_flight: self.in_flight.into(),
             lease: Duration::from_secs(self.lease),
             ..OutboxOptions::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_of_the_topologies_are_understood() {
+        let document = include_str!("../../docs/topologies.md");
+        let commands = mhealth_tests::document::commands(document, "mhealth-relay");
+        assert_eq!(commands.len(), 7);
+        for command in commands {
+            let options = Options::try_parse_from(&command)
+                .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+            // Study 1 is that of the topologies in which phones do not chain.
+            let unchained = options.relay.issuers[0].study == 1;
+            assert_eq!(options.relay.chain_for_devices, unchained, "{command:?}");
         }
     }
 }

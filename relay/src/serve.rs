@@ -114,6 +114,7 @@ pub async fn serve(options: Options, stop: CancellationToken) -> anyhow::Result<
     ));
     let limits = Limits {
         body_bytes: options.relay.max_body,
+        all_bodies_bytes: options.relay.max_bodies,
         ..Limits::default()
     };
     let ready = {

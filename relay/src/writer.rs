@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
 use mhealth_api::Code;
-use mhealth_server::ApiError;
+use mhealth_server::{ApiError, BodyShare};
 use tokio::sync::{mpsc, oneshot, Notify};
 
 use crate::metrics::Metrics;
@@ -20,6 +20,8 @@ const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
 struct Job {
     candidate: Candidate,
+    /// What the upload takes of the memory for bodies, until it is stored.
+    share: BodyShare,
     answer: oneshot::Sender<Result<Verdict, ApiError>>,
 }
 
@@ -69,14 +71,21 @@ impl Writer {
     }
 
     /// Stores an upload; returns when it is durable, or will not be stored.
-    pub async fn accept(&self, candidate: Candidate) -> Result<Verdict, ApiError> {
+    pub async fn accept(
+        &self,
+        candidate: Candidate,
+        share: BodyShare,
+    ) -> Result<Verdict, ApiError> {
         let (answer, verdict) = oneshot::channel();
-        self.jobs
-            .try_send(Job { candidate, answer })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => ApiError::from(Code::Overloaded),
-                mpsc::error::TrySendError::Closed(_) => ApiError::from(Code::ShuttingDown),
-            })?;
+        let job = Job {
+            candidate,
+            share,
+            answer,
+        };
+        self.jobs.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => ApiError::from(Code::Overloaded),
+            mpsc::error::TrySendError::Closed(_) => ApiError::from(Code::ShuttingDown),
+        })?;
         verdict
             .await
             .unwrap_or_else(|_| Err(Code::ShuttingDown.into()))
@@ -94,14 +103,18 @@ async fn work(
     while let Some(first) = queue.recv().await {
         let mut bytes = first.candidate.run.envelopes.len();
         let (mut group, mut answers) = (vec![first.candidate], vec![first.answer]);
+        let mut shares = vec![first.share];
         while group.len() < GROUP && bytes < GROUP_BYTES {
             let Ok(job) = queue.try_recv() else { break };
             bytes += job.candidate.run.envelopes.len();
             group.push(job.candidate);
             answers.push(job.answer);
+            shares.push(job.share);
         }
         metrics.grouped(group.len());
-        match store.accept(&group, max_rivals).await {
+        let accepted = store.accept(&group, max_rivals).await;
+        drop((group, shares));
+        match accepted {
             Ok(verdicts) => {
                 for (verdict, answer) in verdicts.into_iter().zip(answers) {
                     if let Verdict::Accepted(status) = &verdict {

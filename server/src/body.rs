@@ -3,12 +3,13 @@
 //! JSON bodies, in and out.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{header, HeaderMap};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use mhealth_api::Code;
 use serde::de::DeserializeOwned;
@@ -18,10 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{ApiError, Limits};
 
-/// So much of a body that is too large is read and thrown away, so that the client sees the answer instead of a broken
-/// connection.
-const DISCARDED_BYTES: usize = 8 * 1024 * 1024;
-
 /// Bytes of bodies that a server holds in memory at a time, over all connections. A client uses it up only by sending.
 #[derive(Clone)]
 pub(crate) struct BodyBudget(Arc<Semaphore>);
@@ -30,12 +27,63 @@ impl BodyBudget {
     pub(crate) fn of(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
+
+    fn share(&self) -> BodyShare {
+        BodyShare(Arc::new(Share {
+            budget: self.0.clone(),
+            taken: Mutex::default(),
+        }))
+    }
 }
 
-impl Default for BodyBudget {
-    fn default() -> Self {
-        Self::of(Limits::default().all_bodies_bytes)
+/// What a request's body takes of the memory that a server has for bodies. It is given back with the last clone: the server
+/// keeps one until the answer is made, and a handler that hands the message to somebody else hands one over, too, because a
+/// client that leaves ends the handler and not what the other does.
+#[derive(Clone, Debug)]
+pub struct BodyShare(Arc<Share>);
+
+#[derive(Debug)]
+struct Share {
+    budget: Arc<Semaphore>,
+    taken: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl BodyShare {
+    fn take(&self, bytes: usize) -> Result<(), Code> {
+        let permit = u32::try_from(bytes)
+            .ok()
+            .and_then(|bytes| self.0.budget.clone().try_acquire_many_owned(bytes).ok())
+            .ok_or(Code::Overloaded)?;
+        let taken = self.0.taken.lock();
+        let mut taken = taken.expect("no holder of this lock panics; qed");
+        match &mut *taken {
+            Some(taken) => taken.merge(permit),
+            None => *taken = Some(permit),
+        }
+        Ok(())
     }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for BodyShare {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let share = parts.extensions.get::<BodyShare>().cloned();
+        share.ok_or_else(|| ApiError::internal("a request has no share of the memory for bodies"))
+    }
+}
+
+/// Keeps what a request's body takes until the request is answered.
+pub(crate) async fn keep_share(
+    State(budget): State<BodyBudget>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let share = budget.share();
+    request.extensions_mut().insert(share.clone());
+    let response = next.run(request).await;
+    drop(share);
+    response
 }
 
 /// A JSON message. As an argument of a handler it is read within the server's [`Limits`]; what is wrong with it is told by
@@ -52,11 +100,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             .get::<Limits>()
             .copied()
             .unwrap_or_default();
-        let budget = request
-            .extensions()
-            .get::<BodyBudget>()
-            .cloned()
-            .unwrap_or_default();
+        let share = request.extensions().get::<BodyShare>().cloned();
+        let share = share.unwrap_or_else(|| BodyBudget::of(limits.all_bodies_bytes).share());
         if !is_json(request.headers()) {
             return Err(Code::UnsupportedMediaType.into());
         }
@@ -64,9 +109,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         let announced = announced
             .and_then(|length| length.to_str().ok())
             .and_then(|length| length.parse::<u64>().ok());
-        let body = request.into_body();
-        let read = read(body, announced, &limits, &budget);
-        let (bytes, _held) = within(limits.body_timeout, read).await?;
+        let mut body = request.into_body();
+        let read = read(&mut body, announced, &limits, &share);
+        let Ok(read) = tokio::time::timeout(limits.body_timeout, read).await else {
+            return Err(Code::RequestTimeout.into());
+        };
+        let Some(bytes) = read? else {
+            // Read and thrown away, so that the client sees the answer instead of a broken connection.
+            let rest = async { while let Some(Ok(_)) = next(&mut body).await {} };
+            let _ = tokio::time::timeout(limits.body_timeout, rest).await;
+            return Err(Code::BodyTooLarge.into());
+        };
         serde_json::from_slice(&bytes)
             .map(Json)
             .map_err(|error| refusal(&error))
@@ -79,64 +132,33 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-async fn within<T>(
-    patience: Duration,
-    read: impl std::future::Future<Output = Result<T, ApiError>>,
-) -> Result<T, ApiError> {
-    match tokio::time::timeout(patience, read).await {
-        Ok(read) => read,
-        Err(_) => Err(Code::RequestTimeout.into()),
-    }
-}
-
-/// The body, and the part of the budget that it takes for as long as it is in memory.
+/// The body, whose bytes are taken from the budget before they are kept; none when it is too large.
 async fn read(
-    mut body: Body,
+    body: &mut Body,
     announced: Option<u64>,
     limits: &Limits,
-    budget: &BodyBudget,
-) -> Result<(Vec<u8>, Option<OwnedSemaphorePermit>), ApiError> {
+    share: &BodyShare,
+) -> Result<Option<Vec<u8>>, ApiError> {
     if announced.is_some_and(|length| length > limits.body_bytes as u64) {
-        discard(body).await;
-        return Err(Code::BodyTooLarge.into());
+        return Ok(None);
     }
     let mut bytes = Vec::new();
-    let mut held: Option<OwnedSemaphorePermit> = None;
-    while let Some(data) = next(&mut body).await {
+    while let Some(data) = next(body).await {
         let data =
             data.map_err(|_| ApiError::new(Code::MalformedJson, "The body did not arrive whole."))?;
         if bytes.len() + data.len() > limits.body_bytes {
-            discard(body).await;
-            return Err(Code::BodyTooLarge.into());
+            return Ok(None);
         }
-        let permit = u32::try_from(data.len())
-            .ok()
-            .and_then(|length| budget.0.clone().try_acquire_many_owned(length).ok())
-            .ok_or(Code::Overloaded)?;
-        match &mut held {
-            Some(held) => held.merge(permit),
-            None => held = Some(permit),
-        }
+        share.take(data.len())?;
         bytes.extend_from_slice(&data);
     }
-    Ok((bytes, held))
+    Ok(Some(bytes))
 }
 
 /// The next bytes; trailers are empty ones.
 async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
     Some(frame.map(|frame| frame.into_data().unwrap_or_default()))
-}
-
-/// Reads on and forgets, within bounds.
-async fn discard(mut body: Body) {
-    let mut length = 0;
-    while let Some(Ok(data)) = next(&mut body).await {
-        length += data.len();
-        if length > DISCARDED_BYTES {
-            return;
-        }
-    }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

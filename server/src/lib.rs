@@ -57,7 +57,7 @@ mod stop;
 mod tls;
 
 pub use account::ChainOptions;
-pub use body::Json;
+pub use body::{BodyShare, Json};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use config::{read_options, read_options_from};
 pub use database::{Database, DatabaseUrl, Migration, WriteTransaction};

@@ -12,14 +12,16 @@ const RESERVED_FILES: usize = 128;
 pub struct Limits {
     /// Bytes of a request's body. More is answered with `body_too_large`.
     pub body_bytes: usize,
-    /// Bytes of bodies in memory at a time, over all connections. More is answered with `overloaded`.
+    /// Bytes of bodies in memory at a time, over all connections, each until its request is answered. More is answered with `overloaded`.
     pub all_bodies_bytes: usize,
-    /// How long a whole body may take. Longer is answered with `request_timeout`.
+    /// How long a whole body may take, and how long one that is too large is read on and thrown away. Longer is answered with `request_timeout`.
     pub body_timeout: Duration,
     /// Bytes of a request's head, at least 8,192. More is answered with status 431.
     pub header_bytes: usize,
     /// How long a request's head may take. The connection is closed after it, idle ones that are kept alive included.
     pub header_timeout: Duration,
+    /// How long a client may take none of an answer. The connection is closed after it.
+    pub write_timeout: Duration,
     /// Connections at a time. Further ones wait in the operating system's queue.
     pub connections: usize,
     /// How long requests that are under way may take when the server stops.
@@ -34,6 +36,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             header_bytes: 16 * 1024,
             header_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             connections: 16_384,
             stop_timeout: Duration::from_secs(10),
         }

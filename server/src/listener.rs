@@ -2,11 +2,13 @@
 
 //! A bound address, and connections that are counted.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use anyhow::{bail, Context as _};
 use axum_server::{AddrListener, Address};
@@ -15,8 +17,9 @@ use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
 
-use crate::{tls, ServerOptions};
+use crate::{tls, Limits, ServerOptions};
 
 /// An address that is bound, and on which nothing is answered yet.
 pub struct Bound {
@@ -80,15 +83,17 @@ impl Address for Origin {
 pub(crate) struct Gate {
     listener: TcpListener,
     room: Arc<Semaphore>,
+    write_timeout: Duration,
     open: IntGauge,
 }
 
 impl Gate {
-    pub(crate) fn new(listener: TcpListener, connections: usize, open: IntGauge) -> Self {
-        let room = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
+    pub(crate) fn new(listener: TcpListener, limits: &Limits, open: IntGauge) -> Self {
+        let room = limits.connections.min(Semaphore::MAX_PERMITS);
         Self {
             listener,
-            room,
+            room: Arc::new(Semaphore::new(room)),
+            write_timeout: limits.write_timeout,
             open,
         }
     }
@@ -113,6 +118,8 @@ impl AddrListener<Counted, Origin> for Gate {
         let counted = Counted {
             stream,
             open: self.open.clone(),
+            write_timeout: self.write_timeout,
+            stalled: None,
             _permit: permit,
         };
         Ok((counted, Origin(address)))
@@ -123,11 +130,36 @@ impl AddrListener<Counted, Origin> for Gate {
     }
 }
 
-/// A connection that gives its room back when it ends.
+/// A connection that gives its room back when it ends, and ends when the client does not take what is written.
 pub(crate) struct Counted {
     stream: TcpStream,
     open: IntGauge,
+    write_timeout: Duration,
+    /// Runs while the client takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
     _permit: OwnedSemaphorePermit,
+}
+
+impl Counted {
+    /// Fails a write that has waited for too long.
+    fn in_time(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.write_timeout;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        stalled
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl Drop for Counted {
@@ -152,7 +184,8 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.in_time(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -168,7 +201,8 @@ impl AsyncWrite for Counted {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.in_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -17,14 +17,15 @@ use axum::{Extension, Router};
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
-use mhealth_api::Code;
+use mhealth_api::{Code, PROBLEM_MEDIA_TYPE};
 use prometheus::Registry;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::body::BodyBudget;
+use crate::body::{keep_share, BodyBudget};
 use crate::extract::Peer;
 use crate::listener::{Gate, Origin};
 use crate::metrics::{measure, HttpMetrics};
@@ -111,7 +112,7 @@ impl Server {
         let service = layered(router, limits, metrics.clone(), self.bound.behind_proxy)
             .into_make_service_with_connect_info::<Origin>();
 
-        let listener = Gate::new(self.bound.listener, limits.connections, metrics.connections);
+        let listener = Gate::new(self.bound.listener, &limits, metrics.connections);
         let handle = Handle::new();
         let server = axum_server::Server::<Origin>::from_listener(listener).handle(handle.clone());
         let stopping = tokio::spawn({
@@ -166,6 +167,23 @@ fn describe(openapi: &mut OpenApi, name: &str, description: &str) {
         .version(env!("CARGO_PKG_VERSION"))
         .license(Some(LicenseBuilder::new().name("Apache-2.0").build()))
         .build();
+    for path in openapi.paths.paths.values_mut() {
+        for operation in [&mut path.get, &mut path.post, &mut path.delete] {
+            operation.iter_mut().for_each(name_problems);
+        }
+    }
+}
+
+/// Every error is a problem, and has its media type.
+fn name_problems(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        if let (true, RefOr::T(response)) = (status.as_str() >= "400", response) {
+            let content = std::mem::take(&mut response.content).into_values();
+            response.content = content
+                .map(|content| (PROBLEM_MEDIA_TYPE.to_owned(), content))
+                .collect();
+        }
+    }
 }
 
 /// What lies around all routes, innermost first.
@@ -179,7 +197,10 @@ fn layered(router: Router, limits: Limits, metrics: HttpMetrics, behind_proxy: b
             ApiError::internal(message.unwrap_or_else(|| "a panic".to_owned())).into_response()
         }))
         .layer(middleware::from_fn_with_state(metrics, measure))
-        .layer(Extension(BodyBudget::of(limits.all_bodies_bytes)))
+        .layer(middleware::from_fn_with_state(
+            BodyBudget::of(limits.all_bodies_bytes),
+            keep_share,
+        ))
         .layer(Extension(limits))
         .layer(middleware::from_fn_with_state(behind_proxy, name_peer))
 }

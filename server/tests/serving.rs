@@ -77,6 +77,8 @@ async fn the_openapi_document_lists_exactly_the_routes_that_are_served() {
         "/metrics",
         "/openapi.json",
         "/readyz",
+        "/v1/held",
+        "/v1/long",
         "/v1/notes",
         "/v1/notes/{id}",
         "/v1/panic",

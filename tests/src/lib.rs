@@ -3,6 +3,7 @@
 //! What the tests of the whole system share: real nodes, servers and databases, and phones that write to them.
 
 pub mod audit;
+pub mod document;
 pub mod enrolment;
 pub mod handset;
 pub mod http;

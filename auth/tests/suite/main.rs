@@ -5,6 +5,7 @@
 mod administering;
 mod enrolling;
 mod interface;
+mod logs;
 mod processes;
 mod support;
 mod tokens;

@@ -140,9 +140,7 @@ pub fn options(database: &str, node: &str, more: &[&str]) -> (ServerOptions, Aut
 /// A node that makes a block five times a second, whether or not there is anything to put into it. One that makes a block
 /// for every transaction keeps a transaction waiting that arrives at the wrong moment, until another one comes.
 pub fn ticking() -> Launch {
-    Launch::consensus()
-        .arg("--sealing=200")
-        .arg("--pool-type=single-state")
+    Launch::consensus().arg("--sealing=200")
 }
 
 fn shared<T>(slot: &Mutex<Weak<T>>, start: impl FnOnce() -> anyhow::Result<T>) -> Arc<T> {

@@ -283,7 +283,6 @@ fn is_about_the_relay(code: Code) -> bool {
             UnknownIssuer
                 | WrongAudience
                 | WrongChain
-                | Forbidden
                 | NotFound
                 | MethodNotAllowed
                 | NotChainedHere

@@ -23,6 +23,7 @@ const MOST_ENTRIES: u32 = 1_024;
 #[utoipa::path(get, path = "/v1/devices/{device}", tag = "chain",
     params(("device" = u32, Path, description = "The device's number.")), responses(
     (status = 200, description = "The device.", body = DeviceOnChain),
+    (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
     (status = 503, description = "`chain_unavailable`", body = Problem),
 ))]
@@ -37,6 +38,7 @@ pub(super) async fn device(
 #[utoipa::path(get, path = "/v1/keys/{key}", tag = "chain",
     params(("key" = String, Path, description = "The key: 0x and 64 hexadecimal digits.")), responses(
     (status = 200, description = "The device.", body = DeviceOnChain),
+    (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
     (status = 503, description = "`chain_unavailable`", body = Problem),
 ))]
@@ -65,8 +67,9 @@ async fn found(app: &App, device: u32) -> Result<Json<DeviceOnChain>, ApiError> 
 #[utoipa::path(get, path = "/v1/devices/{device}/head", tag = "chain",
     params(("device" = u32, Path, description = "The device's number.")), responses(
     (status = 200, description = "Both heads.", body = DeviceHeads),
+    (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
-    (status = 503, description = "`chain_unavailable`", body = Problem),
+    (status = 503, description = "`chain_unavailable`, `storage_unavailable`", body = Problem),
 ))]
 pub(super) async fn heads(
     State(app): State<Arc<App>>,
@@ -129,6 +132,7 @@ pub(super) async fn entries(
 #[utoipa::path(get, path = "/v1/studies/{study}", tag = "chain",
     params(("study" = u32, Path, description = "The study's number.")), responses(
     (status = 200, description = "The study.", body = StudyTerms),
+    (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 404, description = "`unknown_study`", body = Problem),
     (status = 503, description = "`chain_unavailable`", body = Problem),
 ))]

@@ -34,7 +34,9 @@ pub(super) struct Selection {
     ("study" = Option<u32>, Query, description = "One study only."),
 ), responses(
     (status = 200, description = "Exported runs, one a line.", body = ExportedRun, content_type = "application/x-ndjson"),
+    (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 401, description = "`missing_credentials` or `invalid_credentials`", body = Problem),
+    (status = 503, description = "`storage_unavailable`", body = Problem),
 ))]
 pub(super) async fn export(
     State(app): State<Arc<App>>,

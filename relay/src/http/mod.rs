@@ -11,6 +11,8 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use mhealth_server::{ApiError, Bearer};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -38,7 +40,23 @@ pub struct App {
 
 /// Every route of the relay.
 pub fn router(app: Arc<App>) -> OpenApiRouter {
-    OpenApiRouter::new()
+    let bearer = |description| {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        SecurityScheme::Http(scheme.description(Some(description)).build())
+    };
+    let components = ComponentsBuilder::new()
+        .security_scheme(
+            "device_token",
+            bearer("A token that an authentication server of the study gave the device."),
+        )
+        .security_scheme(
+            "auditor_credential",
+            bearer("A credential that `mhealth-relay auditor add` printed."),
+        );
+    let document = OpenApiBuilder::new()
+        .components(Some(components.build()))
+        .build();
+    OpenApiRouter::with_openapi(document)
         .routes(routes!(runs::upload))
         .routes(routes!(runs::status))
         .routes(routes!(runs::record))

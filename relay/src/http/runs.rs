@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use mhealth_api::{BareRecord, Code, Hash, Problem, RunStatus, RunUpload};
-use mhealth_server::{ApiError, Json, Path};
+use mhealth_server::{ApiError, BodyShare, Json, Path};
 
 use super::{App, DeviceToken};
 use crate::intake::Answered;
@@ -20,17 +20,32 @@ type Answer = Result<(StatusCode, Json<RunStatus>), ApiError>;
     request_body = RunUpload, responses(
     (status = 202, description = "Stored, and on its way to the chain.", body = RunStatus),
     (status = 200, description = "Stored before; this is where it stands.", body = RunStatus),
-    (status = 409, description = "`gap`: entries before the run are missing; the problem has the head to send from.",
+    (status = 400, description = "`malformed_json`", body = Problem),
+    (status = 401, description = "The token is not taken: `missing_credentials`, `invalid_token`, `token_expired`, \
+        `token_not_yet_valid`, `unknown_issuer`, `wrong_audience`", body = Problem),
+    (status = 403, description = "`wrong_device`, `wrong_study`, `device_suspended`, `device_retired`, `study_closed`",
         body = Problem),
-    (status = "4XX", description = "Not stored.", body = Problem),
-    (status = "5XX", description = "Not stored, as far as the server knows; send the same again.", body = Problem),
+    (status = 404, description = "`unknown_device`", body = Problem),
+    (status = 408, description = "`request_timeout`", body = Problem),
+    (status = 409, description = "`gap`: entries before the run are missing; the problem has the head to send from. \
+        `too_many_conflicts`, `wrong_chain`", body = Problem),
+    (status = 413, description = "`body_too_large`", body = Problem),
+    (status = 415, description = "`unsupported_media_type`", body = Problem),
+    (status = 422, description = "`invalid_message`, `empty_run`, `run_too_long`, `invalid_sequence`, `digest_mismatch`, \
+        `missing_signature`, `bad_signature`", body = Problem),
+    (status = 429, description = "`too_many_requests`", body = Problem),
+    (status = 500, description = "`internal`", body = Problem),
+    (status = 503, description = "Not stored, as far as the server knows; send the same again: `issuer_unavailable`, \
+        `overloaded`, `chain_unavailable`, `storage_unavailable`, `shutting_down`", body = Problem),
 ))]
 pub(super) async fn upload(
     State(app): State<Arc<App>>,
     DeviceToken(holder): DeviceToken,
+    share: BodyShare,
     Json(upload): Json<RunUpload>,
 ) -> Answer {
-    app.intake.upload(&holder, upload).await.map(answer)
+    let answered = app.intake.upload(&holder, upload, share).await;
+    answered.map(answer)
 }
 
 /// Takes a record that the relay is to chain on the device's behalf. For the topologies of Figures 2a and 2b only, in which
@@ -39,25 +54,43 @@ pub(super) async fn upload(
     request_body = BareRecord, responses(
     (status = 202, description = "Stored, and on its way to the chain.", body = RunStatus),
     (status = 200, description = "Stored before; this is where it stands.", body = RunStatus),
-    (status = 403, description = "`not_chained_here`: this relay takes chained runs only.", body = Problem),
-    (status = "4XX", description = "Not stored.", body = Problem),
+    (status = 400, description = "`malformed_json`", body = Problem),
+    (status = 401, description = "The token is not taken: `missing_credentials`, `invalid_token`, `token_expired`, \
+        `token_not_yet_valid`, `unknown_issuer`, `wrong_audience`", body = Problem),
+    (status = 403, description = "`not_chained_here`: this relay takes chained runs only. `wrong_device`, `wrong_study`, \
+        `device_suspended`, `device_retired`, `study_closed`", body = Problem),
+    (status = 404, description = "`unknown_device`", body = Problem),
+    (status = 408, description = "`request_timeout`", body = Problem),
+    (status = 409, description = "`invalid_state`: another record was stored under this sequence. `wrong_chain`",
+        body = Problem),
+    (status = 413, description = "`body_too_large`", body = Problem),
+    (status = 415, description = "`unsupported_media_type`", body = Problem),
+    (status = 422, description = "`invalid_message`, `invalid_sequence`, `missing_signature`", body = Problem),
+    (status = 429, description = "`too_many_requests`", body = Problem),
+    (status = 500, description = "`internal`", body = Problem),
+    (status = 503, description = "Not stored, as far as the server knows; send the same again: `issuer_unavailable`, \
+        `overloaded`, `chain_unavailable`, `storage_unavailable`, `shutting_down`", body = Problem),
 ))]
 pub(super) async fn record(
     State(app): State<Arc<App>>,
     DeviceToken(holder): DeviceToken,
+    share: BodyShare,
     Json(record): Json<BareRecord>,
 ) -> Answer {
     if !app.chain_for_devices {
         return Err(Code::NotChainedHere.into());
     }
-    app.intake.record(&holder, record).await.map(answer)
+    let answered = app.intake.record(&holder, record, share).await;
+    answered.map(answer)
 }
 
 /// Where a run stands. Its name is a hash of its content, so only those who have the run can ask.
 #[utoipa::path(get, path = "/v1/runs/{run}", tag = "device",
     params(("run" = String, Path, description = "The run's name: 0x and 64 hexadecimal digits.")), responses(
     (status = 200, description = "State and receipt.", body = RunStatus),
+    (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 404, description = "`unknown_run`: it was never stored here.", body = Problem),
+    (status = 503, description = "`storage_unavailable`", body = Problem),
 ))]
 pub(super) async fn status(
     State(app): State<Arc<App>>,

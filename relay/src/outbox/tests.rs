@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use self::chain::FakeChain;
 use super::*;
-use crate::store::tests::{accept, candidate, Scratch};
+use crate::store::tests::{accept, candidate, on_both, Scratch};
 use crate::testing::TestDevice;
 
 struct Process {
@@ -87,8 +87,7 @@ async fn until_state(store: &Store, run: &Hash, expected: RunState) {
 }
 
 /// A relay with one device, and a run of it that was accepted.
-async fn with_one_run() -> (Scratch, FakeChain, TestDevice, Hash) {
-    let scratch = Scratch::new().await;
+async fn with_one_run(scratch: Scratch) -> (Scratch, FakeChain, TestDevice, Hash) {
     let chain = FakeChain::new();
     let mut device = TestDevice::new(1);
     chain.enrol(1, device.genesis());
@@ -98,9 +97,26 @@ async fn with_one_run() -> (Scratch, FakeChain, TestDevice, Hash) {
     (scratch, chain, device, id)
 }
 
-#[tokio::test]
-async fn what_waits_is_sent_and_its_outcome_written_down() {
-    let (scratch, chain, device, run) = with_one_run().await;
+on_both! {
+    what_waits_is_sent_and_its_outcome_written_down;
+    a_process_that_was_killed_sends_the_same_bytes_again;
+    outcomes_that_were_missed_are_caught_up_with;
+    an_expired_batch_gives_its_runs_to_another_with_the_same_nonce;
+    a_nonce_that_was_used_elsewhere_gives_the_runs_back;
+    two_processes_submit_everything_once;
+    each_refusal_has_its_state;
+    a_run_that_was_registered_by_another_relay_is_finalised_without_an_extrinsic;
+    a_gap_that_earlier_runs_will_bridge_is_no_refusal;
+    a_gap_that_nothing_will_bridge_is_refused;
+    events_that_the_node_dropped_are_replaced_by_what_stands_registered;
+    finalised_blocks_that_a_node_lost_are_taken_back_and_the_same_bytes_sent;
+    a_chain_that_began_anew_is_noticed_at_the_start;
+    a_node_that_is_away_delays_and_loses_nothing;
+    batches_keep_to_their_limits_and_to_the_order_of_runs;
+}
+
+async fn what_waits_is_sent_and_its_outcome_written_down(scratch: Scratch) {
+    let (scratch, chain, device, run) = with_one_run(scratch).await;
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until_state(&scratch.store, &run, RunState::Submitted).await;
     until(|| async { chain.pool_size() == 1 }).await;
@@ -119,9 +135,8 @@ async fn what_waits_is_sent_and_its_outcome_written_down() {
         .is_some());
 }
 
-#[tokio::test]
-async fn a_process_that_was_killed_sends_the_same_bytes_again() {
-    let (scratch, chain, _, run) = with_one_run().await;
+async fn a_process_that_was_killed_sends_the_same_bytes_again(scratch: Scratch) {
+    let (scratch, chain, _, run) = with_one_run(scratch).await;
     chain.swallow(true);
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async { chain.handed().len() == 1 }).await;
@@ -138,9 +153,8 @@ async fn a_process_that_was_killed_sends_the_same_bytes_again() {
     process.stop().await;
 }
 
-#[tokio::test]
-async fn outcomes_that_were_missed_are_caught_up_with() {
-    let (scratch, chain, _, run) = with_one_run().await;
+async fn outcomes_that_were_missed_are_caught_up_with(scratch: Scratch) {
+    let (scratch, chain, _, run) = with_one_run(scratch).await;
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async { chain.pool_size() == 1 }).await;
     process.kill().await;
@@ -155,9 +169,8 @@ async fn outcomes_that_were_missed_are_caught_up_with() {
     process.stop().await;
 }
 
-#[tokio::test]
-async fn an_expired_batch_gives_its_runs_to_another_with_the_same_nonce() {
-    let (scratch, chain, _, run) = with_one_run().await;
+async fn an_expired_batch_gives_its_runs_to_another_with_the_same_nonce(scratch: Scratch) {
+    let (scratch, chain, _, run) = with_one_run(scratch).await;
     chain.swallow(true);
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async { !chain.handed().is_empty() }).await;
@@ -176,9 +189,8 @@ async fn an_expired_batch_gives_its_runs_to_another_with_the_same_nonce() {
     process.stop().await;
 }
 
-#[tokio::test]
-async fn a_nonce_that_was_used_elsewhere_gives_the_runs_back() {
-    let (scratch, chain, _, run) = with_one_run().await;
+async fn a_nonce_that_was_used_elsewhere_gives_the_runs_back(scratch: Scratch) {
+    let (scratch, chain, _, run) = with_one_run(scratch).await;
     chain.swallow(true);
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async { !chain.handed().is_empty() }).await;
@@ -192,9 +204,7 @@ async fn a_nonce_that_was_used_elsewhere_gives_the_runs_back() {
     process.stop().await;
 }
 
-#[tokio::test]
-async fn two_processes_submit_everything_once() {
-    let scratch = Scratch::new().await;
+async fn two_processes_submit_everything_once(scratch: Scratch) {
     let chain = FakeChain::new();
     let mut processes = Vec::new();
     for _ in 0..2 {
@@ -232,9 +242,7 @@ async fn two_processes_submit_everything_once() {
     }
 }
 
-#[tokio::test]
-async fn each_refusal_has_its_state() {
-    let scratch = Scratch::new().await;
+async fn each_refusal_has_its_state(scratch: Scratch) {
     let chain = FakeChain::new();
     let reasons = [
         (
@@ -270,9 +278,10 @@ async fn each_refusal_has_its_state() {
     process.stop().await;
 }
 
-#[tokio::test]
-async fn a_run_that_was_registered_by_another_relay_is_finalised_without_an_extrinsic() {
-    let (scratch, chain, device, run) = with_one_run().await;
+async fn a_run_that_was_registered_by_another_relay_is_finalised_without_an_extrinsic(
+    scratch: Scratch,
+) {
+    let (scratch, chain, device, run) = with_one_run(scratch).await;
     chain.set_head(1, device.head());
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async { chain.pool_size() == 1 }).await;
@@ -286,9 +295,7 @@ async fn a_run_that_was_registered_by_another_relay_is_finalised_without_an_extr
     process.stop().await;
 }
 
-#[tokio::test]
-async fn a_gap_that_earlier_runs_will_bridge_is_no_refusal() {
-    let scratch = Scratch::new().await;
+async fn a_gap_that_earlier_runs_will_bridge_is_no_refusal(scratch: Scratch) {
     let chain = FakeChain::new();
     let mut device = TestDevice::new(1);
     chain.enrol(1, device.genesis());
@@ -314,9 +321,7 @@ async fn a_gap_that_earlier_runs_will_bridge_is_no_refusal() {
     process.stop().await;
 }
 
-#[tokio::test]
-async fn a_gap_that_nothing_will_bridge_is_refused() {
-    let scratch = Scratch::new().await;
+async fn a_gap_that_nothing_will_bridge_is_refused(scratch: Scratch) {
     let chain = FakeChain::new();
     let mut device = TestDevice::new(1);
     chain.enrol(1, device.genesis());
@@ -334,9 +339,8 @@ async fn a_gap_that_nothing_will_bridge_is_refused() {
     process.stop().await;
 }
 
-#[tokio::test]
-async fn events_that_the_node_dropped_are_replaced_by_what_stands_registered() {
-    let (scratch, chain, _, run) = with_one_run().await;
+async fn events_that_the_node_dropped_are_replaced_by_what_stands_registered(scratch: Scratch) {
+    let (scratch, chain, _, run) = with_one_run(scratch).await;
     let mut other = TestDevice::new(2);
     chain.enrol(2, other.genesis());
     let refused = other.checked(1);
@@ -360,9 +364,10 @@ async fn events_that_the_node_dropped_are_replaced_by_what_stands_registered() {
     process.stop().await;
 }
 
-#[tokio::test]
-async fn finalised_blocks_that_a_node_lost_are_taken_back_and_the_same_bytes_sent() {
-    let (scratch, chain, device, run) = with_one_run().await;
+async fn finalised_blocks_that_a_node_lost_are_taken_back_and_the_same_bytes_sent(
+    scratch: Scratch,
+) {
+    let (scratch, chain, device, run) = with_one_run(scratch).await;
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async { chain.pool_size() == 1 }).await;
     chain.make_block();
@@ -390,9 +395,8 @@ async fn finalised_blocks_that_a_node_lost_are_taken_back_and_the_same_bytes_sen
     process.stop().await;
 }
 
-#[tokio::test]
-async fn a_chain_that_began_anew_is_noticed_at_the_start() {
-    let (scratch, chain, device, run) = with_one_run().await;
+async fn a_chain_that_began_anew_is_noticed_at_the_start(scratch: Scratch) {
+    let (scratch, chain, device, run) = with_one_run(scratch).await;
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async { chain.pool_size() == 1 }).await;
     for _ in 0..9 {
@@ -420,9 +424,8 @@ async fn a_chain_that_began_anew_is_noticed_at_the_start() {
     process.stop().await;
 }
 
-#[tokio::test]
-async fn a_node_that_is_away_delays_and_loses_nothing() {
-    let (scratch, chain, _, run) = with_one_run().await;
+async fn a_node_that_is_away_delays_and_loses_nothing(scratch: Scratch) {
+    let (scratch, chain, _, run) = with_one_run(scratch).await;
     chain.go_away(true);
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -437,9 +440,7 @@ async fn a_node_that_is_away_delays_and_loses_nothing() {
     process.stop().await;
 }
 
-#[tokio::test]
-async fn batches_keep_to_their_limits_and_to_the_order_of_runs() {
-    let scratch = Scratch::new().await;
+async fn batches_keep_to_their_limits_and_to_the_order_of_runs(scratch: Scratch) {
     let chain = FakeChain::new();
     let mut device = TestDevice::new(1);
     chain.enrol(1, device.genesis());

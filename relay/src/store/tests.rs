@@ -28,7 +28,7 @@ impl Scratch {
         Self::at(url, files).await
     }
 
-    async fn at(url: String, files: tempfile::TempDir) -> Self {
+    pub(crate) async fn at(url: String, files: tempfile::TempDir) -> Self {
         let clock = ManualClock::at(1_000_000);
         let store = open(&url, clock.clone()).await;
         Self {
@@ -52,7 +52,7 @@ async fn open(url: &str, clock: Arc<ManualClock>) -> Store {
 
 /// Every claim is a test on SQLite; one more test makes all of them hold on one PostgreSQL server.
 macro_rules! on_both {
-    ($($name:ident = $body:ident;)*) => {
+    ($($name:ident = $body:path;)*) => {
         $(#[tokio::test] async fn $name() { $body(Scratch::new().await).await; })*
 
         #[tokio::test]
@@ -69,7 +69,15 @@ macro_rules! on_both {
             })*
         }
     };
+    ($($name:ident;)*) => {
+        mod both {
+            use crate::store::tests::{on_both, Scratch};
+
+            on_both! { $($name = super::$name;)* }
+        }
+    };
 }
+pub(crate) use on_both;
 
 on_both! {
     what_is_accepted_is_there_and_waits = accepted_runs_wait;

@@ -4,14 +4,17 @@
 
 use mhealth_api::RunState;
 use mhealth_tests::node;
-use mhealth_tests::postgres::Postgres;
 use mhealth_tests::servers::{relay, RelayOptions};
 
-use crate::world::{with_envelopes, World, NIGHT};
+use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_outlives_the_relay() {
-    let mut world = World::start_with(node::Launch::consensus(), 0, |launch| launch).await;
+on_both_databases! {
+    what_was_acknowledged_outlives_the_relay
+    what_was_acknowledged_outlives_the_node
+}
+
+async fn what_was_acknowledged_outlives_the_relay(kind: Kind) {
+    let mut world = World::start_with(kind, node::Launch::consensus(), 0, |launch| launch).await;
     let mut phone = world.phone(1).await;
     let mut runs = Vec::new();
     for _ in 0..5 {
@@ -29,9 +32,8 @@ async fn what_was_acknowledged_outlives_the_relay() {
     assert_eq!(world.length(&phone).await, 15);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_outlives_the_node() {
-    let mut world = World::start_with(node::Launch::consensus(), 0, |launch| launch).await;
+async fn what_was_acknowledged_outlives_the_node(kind: Kind) {
+    let mut world = World::start_with(kind, node::Launch::consensus(), 0, |launch| launch).await;
     let mut phone = world.phone(1).await;
     let first = world.upload_new(&mut phone, 1).await;
     world.settled(first.run).await;
@@ -52,17 +54,13 @@ async fn what_was_acknowledged_outlives_the_node() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_relays_share_one_postgresql_and_one_account() {
-    let postgres = Postgres::start().expect("PostgreSQL is installed, as by scripts/setup");
-    let database = postgres.new_database().unwrap();
-    let mut world = World::start_with(node::Launch::consensus(), 0, |launch| {
-        launch.env("MHEALTH_DATABASE", &database)
-    })
-    .await;
+    let consensus = node::Launch::consensus();
+    let mut world = World::start_with(Kind::Postgres, consensus, 0, |launch| launch).await;
     let second = relay(&RelayOptions {
         study: 0,
         chain: world.node.url(),
         account: "//Dave",
-        database: database.clone(),
+        database: world.database.clone(),
         issuer: world.issuer.url(),
     });
     let mut second = second.start().unwrap();

@@ -4,7 +4,9 @@
 
 mod faults;
 mod inputs;
+mod interface;
 mod issuer;
+mod logs;
 mod pressure;
 mod tokens;
 mod uploads;

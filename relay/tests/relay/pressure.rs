@@ -4,45 +4,49 @@
 
 use std::time::{Duration, Instant};
 
+use futures::stream::FuturesUnordered;
+use futures::StreamExt;
 use mhealth_api::RunState;
 use mhealth_tests::node;
 
-use crate::world::{with_envelopes, World, NIGHT, PATIENCE};
+use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT, PATIENCE};
 
 const PAUSE: Duration = Duration::from_millis(200);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_is_told_with_a_time_to_wait() {
-    let mut world = World::start_with(node::Launch::consensus(), 0, |launch| {
+on_both_databases! {
+    a_full_queue_is_told_with_a_time_to_wait
+    a_device_that_sends_too_often_is_told_to_wait
+    uploads_that_wait_for_the_chain_have_a_bound_in_memory
+}
+
+async fn a_full_queue_is_told_with_a_time_to_wait(kind: Kind) {
+    let mut world = World::start_with(kind, node::Launch::consensus(), 0, |launch| {
         launch.arg("--max-queued-entries=20")
     })
     .await;
     let mut phone = world.phone(1).await;
+    let mut stranger = world.phone(2).await;
+    let known = with_envelopes(&phone.run_of(5, NIGHT));
+    let status = world.upload(&phone, &known).await;
+    // By then the node has the enrolments on its disk.
+    world.settled(status.run).await;
     world.node.kill().unwrap();
-    let mut known = None;
+    let run = with_envelopes(&stranger.run_of(1, NIGHT));
+    let answer = world.post("/v1/runs", &world.token(&stranger), &run).await;
+    assert_eq!(answer.code(), "chain_unavailable");
     let refused = loop {
         let run = with_envelopes(&phone.run_of(5, NIGHT));
         let answer = world.post("/v1/runs", &world.token(&phone), &run).await;
         match answer.status {
-            // Not a single upload before the node was gone: the device is not known yet.
-            503 if known.is_none() => assert_eq!(answer.code(), "chain_unavailable"),
             503 => break (run, answer),
             status => assert_eq!(status, 202, "{answer:?}"),
         }
-        if known.is_none() {
-            world.node.start_again().unwrap();
-            world.upload(&phone, &run).await;
-            world.node.kill().unwrap();
-        }
-        known.get_or_insert(run);
         assert!(phone.length() < 100, "the queue is never full");
     };
     assert_eq!(refused.1.code(), "overloaded");
     assert!(refused.1.retry_after.is_some_and(|seconds| seconds > 0));
     // What is known is answered all the same.
-    let again = world
-        .post("/v1/runs", &world.token(&phone), &known.unwrap())
-        .await;
+    let again = world.post("/v1/runs", &world.token(&phone), &known).await;
     assert_eq!(again.status, 200);
     world.node.start_again().unwrap();
     let deadline = Instant::now() + PATIENCE;
@@ -60,9 +64,8 @@ async fn a_full_queue_is_told_with_a_time_to_wait() {
     assert_eq!(world.length(&phone).await, phone.length());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_device_that_sends_too_often_is_told_to_wait() {
-    let world = World::start_with(node::Launch::instant(), 0, |launch| {
+async fn a_device_that_sends_too_often_is_told_to_wait(kind: Kind) {
+    let world = World::start_with(kind, node::Launch::instant(), 0, |launch| {
         launch.arg("--device-rate=1").arg("--device-burst=3")
     })
     .await;
@@ -83,4 +86,52 @@ async fn a_device_that_sends_too_often_is_told_to_wait() {
     assert!(codes[3..].contains(&429), "{codes:?}");
     // Others are not affected.
     world.upload_new(&mut other, 1).await;
+}
+
+/// Uploads of unknown devices wait for the chain with their bodies in memory.
+async fn uploads_that_wait_for_the_chain_have_a_bound_in_memory(kind: Kind) {
+    const PHONES: u8 = 8;
+    const MEMORY: usize = 60_000;
+    let world = World::start_with(kind, node::Launch::instant(), 0, |launch| {
+        launch.arg(format!("--max-bodies={MEMORY}"))
+    })
+    .await;
+    let mut uploads = Vec::new();
+    for seed in 1..=PHONES {
+        let mut phone = world.phone(seed).await;
+        let run = with_envelopes(&phone.run_of(100, NIGHT));
+        uploads.push((world.token(&phone), run));
+    }
+    let size = serde_json::to_string(&uploads[0].1).unwrap().len();
+    let held = MEMORY / size;
+    assert!((1..usize::from(PHONES)).contains(&held), "{size}");
+
+    signal(&world, "STOP");
+    let mut answers: FuturesUnordered<_> = uploads
+        .iter()
+        .map(|(token, run)| world.post("/v1/runs", token, run))
+        .collect();
+    for _ in held..PHONES.into() {
+        let refused = answers.next().await.unwrap();
+        assert_eq!(refused.code(), "overloaded");
+        assert!(refused.retry_after.is_some_and(|seconds| seconds > 0));
+    }
+    signal(&world, "CONT");
+    while let Some(answer) = answers.next().await {
+        assert!(matches!(answer.status, 202 | 503), "{answer:?}");
+    }
+    for (token, run) in &uploads {
+        let answer = world.post("/v1/runs", token, run).await;
+        assert!(matches!(answer.status, 200 | 202), "{answer:?}");
+    }
+}
+
+/// Makes the node stand still, or go on.
+fn signal(world: &World, signal: &str) {
+    let node = world.node.process_id().unwrap();
+    let sent = std::process::Command::new("sh")
+        .arg("-c")
+        .arg(format!("kill -{signal} {node}"))
+        .status();
+    assert!(sent.unwrap().success());
 }

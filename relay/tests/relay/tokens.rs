@@ -6,14 +6,21 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use ed25519_dalek::SigningKey;
 use mhealth_api::{Claims, Hash, Key};
+use mhealth_tests::node;
 use serde_json::json;
 
 use crate::issuer::{kid, now, sign};
-use crate::world::{with_envelopes, World, NIGHT};
+use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_bad_token_has_its_code() {
-    let world = World::start().await;
+on_both_databases! {
+    every_bad_token_has_its_code
+    a_token_is_refused_before_its_body_is_read
+    a_new_key_of_the_issuer_is_found_and_an_unknown_device_told
+    an_issuer_whose_keys_were_never_read_is_told_as_passing
+}
+
+async fn every_bad_token_has_its_code(kind: Kind) {
+    let world = World::start(kind).await;
     let mut phone = world.phone(1).await;
     let other = world.phone(2).await;
     let run = with_envelopes(&phone.run_of(1, NIGHT));
@@ -139,18 +146,16 @@ async fn every_bad_token_has_its_code() {
     world.upload(&phone, &run).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_token_is_refused_before_its_body_is_read() {
-    let world = World::start().await;
+async fn a_token_is_refused_before_its_body_is_read(kind: Kind) {
+    let world = World::start(kind).await;
     let answer = world
         .post_text("/v1/runs", Some("nonsense"), "not JSON".into())
         .await;
     assert_eq!(answer.code(), "invalid_token");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_new_key_of_the_issuer_is_found_and_an_unknown_device_told() {
-    let world = World::start().await;
+async fn a_new_key_of_the_issuer_is_found_and_an_unknown_device_told(kind: Kind) {
+    let world = World::start(kind).await;
     let mut phone = world.phone(1).await;
     let run = with_envelopes(&phone.run_of(1, NIGHT));
     world.upload(&phone, &run).await;
@@ -178,4 +183,28 @@ async fn a_new_key_of_the_issuer_is_found_and_an_unknown_device_told() {
         (answer.status, answer.code().as_str()),
         (404, "unknown_device")
     );
+}
+
+async fn an_issuer_whose_keys_were_never_read_is_told_as_passing(kind: Kind) {
+    // Nobody listens at port 1.
+    const AWAY: &str = "http://127.0.0.1:1";
+    let world = World::start_with(kind, node::Launch::instant(), 0, |launch| {
+        launch.arg(format!("--issuer=issuer={AWAY},study=0"))
+    })
+    .await;
+    let mut phone = world.phone(1).await;
+    let run = with_envelopes(&phone.run_of(1, NIGHT));
+    let key = Key(phone.account().public_key());
+    let mut claims = world.issuer.claims(world.genesis(), 0, phone.device(), key);
+    claims.iss = AWAY.into();
+    let answer = world
+        .post("/v1/runs", &world.issuer.token(&claims), &run)
+        .await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (503, "issuer_unavailable")
+    );
+    assert!(answer.retry_after.is_some_and(|seconds| seconds > 0));
+    // Tokens of the other issuer are good.
+    world.upload(&phone, &run).await;
 }

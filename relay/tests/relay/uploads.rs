@@ -9,11 +9,20 @@ use mhealth_api::{
 use mhealth_chain_client::{calls, Account, H256};
 use mhealth_tests::node;
 
-use crate::world::{with_envelopes, World, NIGHT};
+use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor() {
-    let world = World::start().await;
+on_both_databases! {
+    a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor
+    runs_follow_each_other_without_waiting_for_the_chain
+    a_gap_names_the_head_to_send_from
+    what_another_relay_brought_counts_as_history
+    a_fork_is_kept_as_evidence_and_shuts_the_device_out
+    bare_records_are_chained_on_behalf_of_devices_where_that_is_wanted
+    bare_records_are_refused_where_they_are_not_wanted
+}
+
+async fn a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor(kind: Kind) {
+    let world = World::start(kind).await;
     let mut phone = world.phone(1).await;
     let run = with_envelopes(&phone.run_of(3, NIGHT));
     let answer = world.post("/v1/runs", &world.token(&phone), &run).await;
@@ -84,9 +93,8 @@ async fn a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn runs_follow_each_other_without_waiting_for_the_chain() {
-    let world = World::start_with(node::Launch::consensus(), 0, |launch| launch).await;
+async fn runs_follow_each_other_without_waiting_for_the_chain(kind: Kind) {
+    let world = World::start_with(kind, node::Launch::consensus(), 0, |launch| launch).await;
     let mut phone = world.phone(1).await;
     let mut last = None;
     for _ in 0..20 {
@@ -102,9 +110,8 @@ async fn runs_follow_each_other_without_waiting_for_the_chain() {
     assert_eq!(world.length(&phone).await, 40);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_gap_names_the_head_to_send_from() {
-    let world = World::start().await;
+async fn a_gap_names_the_head_to_send_from(kind: Kind) {
+    let world = World::start(kind).await;
     let mut phone = world.phone(1).await;
     let first = with_envelopes(&phone.run_of(2, NIGHT));
     let second = with_envelopes(&phone.run_of(2, NIGHT));
@@ -119,9 +126,8 @@ async fn a_gap_names_the_head_to_send_from() {
     assert_eq!(world.settled(status.run).await.state, RunState::Finalised);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_another_relay_brought_counts_as_history() {
-    let world = World::start().await;
+async fn what_another_relay_brought_counts_as_history(kind: Kind) {
+    let world = World::start(kind).await;
     let mut phone = world.phone(1).await;
     let first = phone.run_of(2, NIGHT);
     let other = world
@@ -143,9 +149,8 @@ async fn what_another_relay_brought_counts_as_history() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fork_is_kept_as_evidence_and_shuts_the_device_out() {
-    let world = World::start().await;
+async fn a_fork_is_kept_as_evidence_and_shuts_the_device_out(kind: Kind) {
+    let world = World::start(kind).await;
     let mut phone = world.phone(1).await;
     let genesis = phone.head();
     let honest = with_envelopes(&phone.run_of(2, NIGHT));
@@ -173,10 +178,9 @@ async fn a_fork_is_kept_as_evidence_and_shuts_the_device_out() {
     assert_eq!(world.status(honest.run).await.state, RunState::Finalised);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bare_records_are_chained_on_behalf_of_devices_where_that_is_wanted() {
+async fn bare_records_are_chained_on_behalf_of_devices_where_that_is_wanted(kind: Kind) {
     // Study 1 of a development chain asks for no signatures.
-    let world = World::start_with(node::Launch::instant(), 1, |launch| {
+    let world = World::start_with(kind, node::Launch::instant(), 1, |launch| {
         launch.arg("--chain-for-devices")
     })
     .await;
@@ -212,9 +216,8 @@ async fn bare_records_are_chained_on_behalf_of_devices_where_that_is_wanted() {
     assert_eq!(other.code(), "invalid_state");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bare_records_are_refused_where_they_are_not_wanted() {
-    let world = World::start().await;
+async fn bare_records_are_refused_where_they_are_not_wanted(kind: Kind) {
+    let world = World::start(kind).await;
     let phone = world.phone(1).await;
     let record = BareRecord {
         device: phone.device(),

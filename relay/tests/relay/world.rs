@@ -8,12 +8,39 @@ use mhealth_api::{DeviceHeads, Hash, Key, Problem, RunState, RunStatus, RunUploa
 use mhealth_chain_client::{Account, ChainClient, Run, Submitter};
 use mhealth_tests::node::{self, Node};
 use mhealth_tests::phone::{self, Phone};
-use mhealth_tests::servers::{relay, Launch, RelayOptions, Server};
+use mhealth_tests::postgres::Postgres;
+use mhealth_tests::servers::{relay, sqlite_in, Launch, RelayOptions, Server};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::issuer::Issuer;
+
+/// Runs every test of a module on both databases.
+macro_rules! on_both_databases {
+    ($($name:ident)*) => {
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(crate::world::Kind::Sqlite).await;
+            })*
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $name() {
+                super::$name(crate::world::Kind::Postgres).await;
+            })*
+        }
+    };
+}
+pub(crate) use on_both_databases;
+
+/// A kind of database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
 
 /// What goes into every envelope.
 pub(crate) const NIGHT: &str = "a night";
@@ -28,7 +55,9 @@ pub(crate) struct World {
     pub(crate) issuer: Issuer,
     pub(crate) http: reqwest::Client,
     pub(crate) study: u32,
+    pub(crate) database: String,
     _files: TempDir,
+    _postgres: Option<Postgres>,
 }
 
 /// What the relay said.
@@ -56,17 +85,24 @@ impl Answer {
 }
 
 impl World {
-    /// An instant chain and a relay on SQLite.
-    pub(crate) async fn start() -> Self {
-        Self::start_with(node::Launch::instant(), 0, |launch| launch).await
+    /// An instant chain and a relay.
+    pub(crate) async fn start(kind: Kind) -> Self {
+        Self::start_with(kind, node::Launch::instant(), 0, |launch| launch).await
     }
 
     pub(crate) async fn start_with(
+        kind: Kind,
         node: node::Launch,
         study: u32,
         change: impl FnOnce(Launch) -> Launch,
     ) -> Self {
         let files = tempfile::tempdir().unwrap();
+        let postgres = (kind == Kind::Postgres)
+            .then(|| Postgres::start().expect("PostgreSQL is installed, as by scripts/setup"));
+        let database = match &postgres {
+            Some(postgres) => postgres.new_database().unwrap(),
+            None => sqlite_in(files.path(), "relay.db"),
+        };
         let node = node.start().unwrap();
         let chain = ChainClient::connect(&node.url()).await.unwrap();
         let office = chain.submitter(Account::from_secret_uri("//Charlie").unwrap());
@@ -75,7 +111,7 @@ impl World {
             study,
             chain: node.url(),
             account: "//Dave",
-            database: format!("sqlite:{}", files.path().join("relay.db").display()),
+            database: database.clone(),
             issuer: issuer.url(),
         });
         let launch = change(launch);
@@ -91,7 +127,9 @@ impl World {
             issuer,
             http,
             study,
+            database,
             _files: files,
+            _postgres: postgres,
         }
     }
 
@@ -194,7 +232,7 @@ impl World {
     }
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
     let answer = request.send().await.unwrap();
     let retry_after = answer.headers().get("retry-after");
     Answer {

@@ -13,6 +13,7 @@ use mhealth_server::{
     Peer, Query, Server, ServerOptions,
 };
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -69,6 +70,28 @@ async fn slow() -> Json<u32> {
     Json(1)
 }
 
+/// Requests that [`held`] has under way, and those that it may answer.
+pub static HELD: Semaphore = Semaphore::const_new(0);
+pub static RELEASED: Semaphore = Semaphore::const_new(0);
+
+/// Gives the note back when the test says so.
+#[utoipa::path(post, path = "/v1/held", request_body = Note, responses((status = 200, body = Note)))]
+async fn held(Json(note): Json<Note>) -> Json<Note> {
+    HELD.add_permits(1);
+    let released = RELEASED.acquire().await;
+    released.expect("nobody closes it; qed").forget();
+    Json(note)
+}
+
+/// More than fits between a server and a client that reads nothing.
+pub const LONG: usize = 64 * 1024 * 1024;
+
+/// A long answer.
+#[utoipa::path(get, path = "/v1/long", responses((status = 200, body = String)))]
+async fn long() -> String {
+    "x".repeat(LONG)
+}
+
 #[derive(clap::Parser)]
 struct Options {
     #[command(flatten)]
@@ -99,7 +122,9 @@ impl Running {
             .routes(routes!(peer))
             .routes(routes!(secret))
             .routes(routes!(panics))
-            .routes(routes!(slow));
+            .routes(routes!(slow))
+            .routes(routes!(held))
+            .routes(routes!(long));
         let server = Server::new("test", "A server for tests.", bound)
             .routes(routes)
             .limits(limits)

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What went through the server does not stand in its log.
+
+use mhealth_api::{token_message, Code, Hash, Nonce, TokenAnswer, TokenRequest};
+use mhealth_auth::codes::IssuedCode;
+use mhealth_tests::servers;
+use serde_json::{json, Value};
+
+use crate::support::{answer, on_both_databases, Phone, Setting, STUDY};
+
+const PSEUDONYM: &str = "Pseudonym-4711";
+const WHY: &str = "lost on the train";
+
+on_both_databases! {
+    the_most_talkative_log_names_no_pseudonym_code_credential_or_token
+}
+
+async fn the_most_talkative_log_names_no_pseudonym_code_credential_or_token(setting: Setting) {
+    let file = setting.directory.path().join("auth.log");
+    let database = setting.another_database();
+    let launch = servers::auth(&servers::AuthOptions {
+        study: STUDY,
+        chain: setting.node_url.clone(),
+        account: "//Charlie",
+        database: database.clone(),
+        issuer: None,
+        relays: Vec::new(),
+    });
+    let launch = launch
+        .env("RUST_LOG", "trace")
+        .env("MHEALTH_AUTH_KEY", "hunter2hunter2")
+        .log_to(&file);
+    let admin = launch.run(&["admin", "add", "nurse"]).unwrap();
+    let mut auth = launch.start().unwrap();
+    let url = auth.url();
+    let post = |path: &str, credential: &str, body: Value| {
+        let request = setting.http.post(format!("{url}{path}"));
+        request.bearer_auth(credential).json(&body).send()
+    };
+    let new_code = json!({ "participant": PSEUDONYM });
+    let issued = post("/v1/admin/codes", &admin, new_code.clone()).await;
+    let code: IssuedCode = answer(issued.unwrap()).await.unwrap();
+    let unused = post("/v1/admin/codes", &admin, new_code.clone()).await;
+    let unused: IssuedCode = answer(unused.unwrap()).await.unwrap();
+    // What is wrong says more than what is right.
+    let refused = post("/v1/admin/codes", &admin[1..], new_code).await;
+    assert_eq!(refused.unwrap().status(), 401);
+    post("/v1/code", "", json!({ "code": unused.code }))
+        .await
+        .unwrap();
+
+    let phone = Phone::random();
+    let request = setting.request(&phone, &code.code);
+    let body = serde_json::to_value(&request).unwrap();
+    let mut forged = body.clone();
+    forged["code"] = json!(unused.code);
+    let refused = post("/v1/enrol", "", forged).await.unwrap();
+    assert_eq!(
+        answer::<Value>(refused).await,
+        Err(Code::InvalidProof),
+        "the proof is over another code"
+    );
+    let enrolled: mhealth_api::Enrolled = answer(post("/v1/enrol", "", body).await.unwrap())
+        .await
+        .unwrap();
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let nonce = Nonce(rand::random());
+    let chain = Hash(setting.chain.genesis_hash().0);
+    let message = token_message(&chain, &url, enrolled.device, now, &nonce);
+    let proven = TokenRequest {
+        device: enrolled.device,
+        issued_at: now,
+        nonce,
+        proof: phone.sign(&message),
+    };
+    let asked = post("/v1/token", "", serde_json::to_value(&proven).unwrap()).await;
+    let given: TokenAnswer = answer(asked.unwrap()).await.unwrap();
+    let path = format!("/v1/admin/devices/{}/suspend", enrolled.device);
+    let suspended = post(&path, &admin, json!({ "why": WHY })).await.unwrap();
+    assert_eq!(suspended.status(), 200);
+    auth.stop().unwrap();
+
+    let log = std::fs::read_to_string(&file).unwrap();
+    for said in ["TRACE", "/v1/enrol"] {
+        assert!(log.contains(said), "{said} is not in the log");
+    }
+    let numbers = format!("{:?}", PSEUDONYM.as_bytes());
+    let hexadecimal: String = PSEUDONYM
+        .bytes()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let claims = given.token.split('.').nth(1).unwrap();
+    let end = &given.token[given.token.len() - 40..];
+    let mut secrets = vec![
+        ("the pseudonym", PSEUDONYM),
+        ("the pseudonym in numbers", numbers.trim_matches(['[', ']'])),
+        ("the pseudonym in hexadecimal", &hexadecimal),
+        ("why a phone was suspended", WHY),
+        ("a code", &code.code),
+        ("a code that nobody used", &unused.code),
+        ("the credential", &admin[1..]),
+        ("the token's claims", claims),
+        ("the token's end", end),
+        ("the secret of the keys", "hunter2"),
+        ("the account", "//Charlie"),
+    ];
+    let bare: Vec<String> = [&code, &unused]
+        .map(|issued| issued.code.replace('-', ""))
+        .into();
+    secrets.extend(bare.iter().map(|code| ("a code", code.as_str())));
+    if let Some((_, rest)) = database.split_once("://") {
+        secrets.push((
+            "the database's password",
+            rest.split(['@', ':']).nth(1).unwrap(),
+        ));
+    }
+    for (what, secret) in secrets {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "{what} is in the log");
+    }
+}

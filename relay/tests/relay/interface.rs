@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The interface as a whole: its document, and who gets in.
+
+use std::collections::BTreeSet;
+
+use mhealth_api::{Code, Hash, PROBLEM_MEDIA_TYPE};
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::world::{answer, on_both_databases, Kind, World};
+
+on_both_databases! {
+    the_openapi_document_lists_exactly_the_routes
+    every_credential_is_described_and_asked_for
+    every_code_stands_under_its_status
+}
+
+struct Operation {
+    method: Method,
+    path: String,
+    value: Value,
+}
+
+fn operations(document: &Value) -> Vec<Operation> {
+    let paths = document["paths"].as_object().unwrap().iter();
+    let operations = paths.flat_map(|(path, operations)| {
+        let operations = operations.as_object().unwrap().iter();
+        operations.map(|(method, value)| Operation {
+            method: method.to_uppercase().parse().unwrap(),
+            path: path.clone(),
+            value: value.clone(),
+        })
+    });
+    operations.collect()
+}
+
+fn url(world: &World, path: &str) -> String {
+    let path = path
+        .replace("{run}", &Hash([1; 32]).to_string())
+        .replace("{key}", &Hash([1; 32]).to_string())
+        .replace("{device}", "0")
+        .replace("{study}", "0");
+    format!("{}{path}", world.relay.url())
+}
+
+async fn the_openapi_document_lists_exactly_the_routes(kind: Kind) {
+    let world = World::start(kind).await;
+    let document: Value = world.get("/openapi.json").await.json();
+    let operations = operations(&document);
+    let listed: BTreeSet<_> = operations
+        .iter()
+        .map(|operation| format!("{} {}", operation.method, operation.path))
+        .collect();
+    let expected = [
+        "GET /healthz",
+        "GET /metrics",
+        "GET /openapi.json",
+        "GET /readyz",
+        "GET /v1/devices/{device}",
+        "GET /v1/devices/{device}/entries",
+        "GET /v1/devices/{device}/head",
+        "GET /v1/export",
+        "GET /v1/keys/{key}",
+        "GET /v1/runs/{run}",
+        "GET /v1/studies/{study}",
+        "POST /v1/records",
+        "POST /v1/runs",
+    ];
+    assert_eq!(listed, BTreeSet::from(expected.map(str::to_owned)));
+    // And these are served, and nothing beside them at the same addresses.
+    for Operation { path, .. } in &operations {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
+            let request = world
+                .http
+                .request(method.parse().unwrap(), url(&world, path));
+            let answer = answer(request).await;
+            let is_listed = listed.contains(&format!("{method} {path}"));
+            assert_eq!(answer.status != 405, is_listed, "{method} {path}");
+        }
+    }
+}
+
+async fn every_credential_is_described_and_asked_for(kind: Kind) {
+    let world = World::start(kind).await;
+    let document: Value = world.get("/openapi.json").await.json();
+    let schemes = &document["components"]["securitySchemes"];
+    let mut tried = BTreeSet::new();
+    for Operation {
+        method,
+        path,
+        value,
+    } in operations(&document)
+    {
+        let Some(security) = value["security"].as_array() else {
+            continue;
+        };
+        for name in security
+            .iter()
+            .flat_map(|one| one.as_object().unwrap().keys())
+        {
+            assert_eq!(schemes[name]["scheme"], "bearer", "{method} {path}");
+            tried.insert(format!("{name}: {method} {path}"));
+            let request = || world.http.request(method.clone(), url(&world, &path));
+            assert_eq!(answer(request()).await.code(), "missing_credentials");
+            let wrong = answer(request().bearer_auth("hunter2")).await;
+            assert_eq!(wrong.status, 401, "{method} {path}");
+            let expected = match name.as_str() {
+                "device_token" => "invalid_token",
+                _ => "invalid_credentials",
+            };
+            assert_eq!(wrong.code(), expected);
+        }
+    }
+    let expected = [
+        "auditor_credential: GET /v1/export",
+        "device_token: POST /v1/records",
+        "device_token: POST /v1/runs",
+    ];
+    assert_eq!(tried, BTreeSet::from(expected.map(str::to_owned)));
+}
+
+async fn every_code_stands_under_its_status(kind: Kind) {
+    let world = World::start(kind).await;
+    let document: Value = world.get("/openapi.json").await.json();
+    for Operation {
+        method,
+        path,
+        value,
+    } in operations(&document)
+    {
+        let responses = value["responses"].as_object().unwrap();
+        assert!(responses.contains_key("200"), "{method} {path}");
+        for (status, response) in responses {
+            let status: u16 = status.parse().unwrap();
+            let is_problem = response["content"][PROBLEM_MEDIA_TYPE]["schema"]["$ref"]
+                == "#/components/schemas/Problem";
+            assert_eq!(is_problem, status >= 400, "{method} {path} {status}");
+            let description = response["description"].as_str().unwrap();
+            for name in description.split('`').skip(1).step_by(2) {
+                let code: Code = name.parse().unwrap_or_else(|()| panic!("{name}"));
+                assert_eq!(code.status(), status, "{method} {path} {name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What went through the relay does not stand in its log.
+
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
+use mhealth_api::{RunState, RunUpload};
+use mhealth_tests::node;
+
+use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
+
+on_both_databases! {
+    the_most_talkative_log_names_no_envelope_token_or_credential
+}
+
+async fn the_most_talkative_log_names_no_envelope_token_or_credential(kind: Kind) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("relay.log");
+    let mut world = World::start_with(kind, node::Launch::instant(), 0, |launch| {
+        launch.env("RUST_LOG", "trace").log_to(&file)
+    })
+    .await;
+    let mut phone = world.phone(1).await;
+    let credential = world.launch.run(&["auditor", "add", "eva"]).unwrap();
+    let good = with_envelopes(&phone.run_of(2, NIGHT));
+    let token = world.token(&phone);
+    let mut tokens = vec![token.clone()];
+    let stored = world.post("/v1/runs", &token, &good).await;
+    assert_eq!(stored.status, 202);
+    let run = stored.json::<mhealth_api::RunStatus>().run;
+    assert_eq!(world.settled(run).await.state, RunState::Finalised);
+    // What is wrong says more than what is right.
+    let mut forged: RunUpload = good.clone();
+    forged.signature = None;
+    world.post("/v1/runs", &token, &forged).await;
+    let mut broken = serde_json::to_string(&good).unwrap();
+    broken.truncate(broken.len() - 5);
+    world.post_text("/v1/runs", Some(&token), broken).await;
+    let wrong = format!("{}AAAA", &token[..token.len() - 4]);
+    world.post("/v1/runs", &wrong, &good).await;
+    tokens.push(wrong);
+    let export = world.get_as("/v1/export", &credential).await;
+    assert_eq!(export.body.lines().count(), 1);
+    world.get_as("/v1/export", &credential[1..]).await;
+    world.relay.stop().unwrap();
+
+    let log = std::fs::read_to_string(&file).unwrap();
+    for said in ["TRACE", "an export begins", "/v1/runs"] {
+        assert!(log.contains(said), "{said} is not in the log");
+    }
+    let hexadecimal: String = NIGHT.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let mut secrets = vec![
+        ("an envelope", NIGHT.to_owned()),
+        ("an envelope in base64", STANDARD.encode(NIGHT)),
+        ("an envelope in hexadecimal", hexadecimal),
+        ("an envelope in numbers", format!("{:?}", NIGHT.as_bytes())),
+        ("a credential", credential[1..].to_owned()),
+        ("the account", "//Dave".to_owned()),
+    ];
+    for token in &tokens {
+        let claims = token.split('.').nth(1).unwrap();
+        secrets.push(("a token's claims", claims.to_owned()));
+        secrets.push(("a token's end", token[token.len() - 40..].to_owned()));
+    }
+    if let Some((_, rest)) = world.database.split_once("://") {
+        let password = rest.split(['@', ':']).nth(1).unwrap();
+        secrets.push(("the database's password", password.to_owned()));
+    }
+    for (what, secret) in secrets {
+        let line = log.lines().find(|line| line.contains(&secret));
+        assert_eq!(line, None, "{what} is in the log");
+    }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The phones' commands in `docs/topologies.md` are understood. The servers' own tests try theirs.
+
+use mhealth_tests::document::commands;
+use mhealth_tests::servers::Program;
+
+/// How `mhealth-device` ends when nobody is there to talk to.
+const UNREACHABLE: i32 = 3;
+
+#[test]
+fn the_phones_commands_are_understood() {
+    let commands = commands(include_str!("../../docs/topologies.md"), "mhealth-device");
+    assert_eq!(commands.len(), 7);
+    for command in commands {
+        let folder = tempfile::tempdir().expect("a folder");
+        // Nobody listens at port 1.
+        let nowhere = command.iter().map(|word| match word.rsplit_once(':') {
+            Some((address, _)) => format!("{address}:1"),
+            None => word.clone(),
+        });
+        let mut device = Program::Device.command().expect("it is built");
+        let device = device.args(nowhere.skip(1)).arg("--patience=1");
+        let ended = device
+            .env("MHEALTH_ADMIN", "staff")
+            .current_dir(folder.path())
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(
+            ended.status.code(),
+            Some(UNREACHABLE),
+            "{command:?}: {said}"
+        );
+    }
+}
