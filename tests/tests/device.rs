@@ -239,7 +239,7 @@ async fn every_night_is_registered_once_and_a_second_time_changes_nothing() {
 async fn a_file_of_real_nights_is_registered_with_its_duplicates_recognised() {
     let setting = Setting::instant().await;
     let cohort = Cohort::of(&setting.node);
-    let nights = concat!(env!("CARGO_MANIFEST_DIR"), "/data/nights.csv");
+    let nights = "data/nights.csv";
     let report = cohort.simulate(&["--csv", nights, "--envelope", "plain"]);
     report.assert_complete();
     assert_eq!(

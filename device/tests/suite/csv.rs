@@ -197,10 +197,7 @@ fn a_source_that_breaks_off_ends_the_file() {
 /// The file that this project is tried on, when it is there (`MHEALTH_SLEEP_DAY` names another place for it).
 #[test]
 fn the_real_file_has_410_nights_of_24_people_and_three_rows_twice() {
-    let beside = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../shared/data/sleep_day.csv"
-    );
+    let beside = "../../shared/data/sleep_day.csv";
     let path = std::env::var("MHEALTH_SLEEP_DAY").unwrap_or_else(|_| beside.into());
     let Ok(rows) = NightRows::open(std::path::Path::new(&path)) else {
         eprintln!("skipped: no file {path}");

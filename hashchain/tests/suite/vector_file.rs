@@ -50,9 +50,7 @@ impl VectorFile {
 
     /// The copy that the project ships.
     pub(crate) fn shipped() -> Self {
-        Self::read(
-            PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/hashchain-v1.json"),
-        )
+        Self::read("tests/vectors/hashchain-v1.json".into())
     }
 
     fn read(path: PathBuf) -> Self {
