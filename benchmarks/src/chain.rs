@@ -309,17 +309,17 @@ mod tests {
     /// Study 0 of a development chain demands signatures: the most work an entry.
     const SIGNED: u32 = 0;
 
-    /// Blocks are full for minutes, of enrolments first and then of runs: by weight, by length or by the author's clock.
+    /// Blocks are full for more than a minute, of enrolments first and then of runs: by weight, by length or by the author's clock.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_full_block_is_never_too_late() -> Result<()> {
-        const FULL_BLOCKS: usize = 20;
+        const FULL_BLOCKS: usize = 12;
         let folder = tempfile::tempdir()?;
         let mut chain = Chain::start(false).await?;
         let mut phones = chain.enrol(SIGNED, 20_000).await?;
         let plan = Plan {
             run: 1,
             signed: true,
-            entries: 3_000_000,
+            entries: 1_500_000,
             batch: 1_024,
             spread: Spread::Uniform,
             wrong_percent: 0.0,
