@@ -2,8 +2,6 @@
 
 //! The vectors for whoever writes another verifier: files, and what must be said of each.
 
-use std::path::Path;
-
 use serde_json::{json, Value};
 
 use super::*;
@@ -99,7 +97,6 @@ fn cases() -> Vec<Value> {
 
 #[test]
 fn the_vectors_say_what_this_reader_does() {
-    let file = Path::new(FILE);
     let made = json!({
         "format": "mhealth-evidence",
         "version": VERSION,
@@ -107,9 +104,9 @@ fn the_vectors_say_what_this_reader_does() {
     });
     if std::env::var_os(WRITE).is_some() {
         let text = serde_json::to_string_pretty(&made).unwrap() + "\n";
-        std::fs::write(&file, text).unwrap();
+        std::fs::write(FILE, text).unwrap();
     }
-    let stored: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let stored: Value = serde_json::from_slice(&std::fs::read(FILE).unwrap()).unwrap();
     assert_eq!(stored, made, "{WRITE}=1 writes them anew");
     let is = |kind: &str| {
         let cases = stored["cases"].as_array().unwrap();
