@@ -12,9 +12,11 @@ const RESERVED_FILES: usize = 128;
 pub struct Limits {
     /// Bytes of a request's body. More is answered with `body_too_large`.
     pub body_bytes: usize,
-    /// Bytes of bodies in memory at a time, over all connections, each until its request is answered. More is answered with `overloaded`.
+    /// Bytes of bodies in memory at a time, over all connections, each until its request is answered. More is answered with
+    /// `overloaded`.
     pub all_bodies_bytes: usize,
-    /// How long a whole body may take, and how long one that is too large is read on and thrown away. Longer is answered with `request_timeout`.
+    /// How long a whole body may take, and how long one that is too large is read on and thrown away. Longer is answered with
+    /// `request_timeout`.
     pub body_timeout: Duration,
     /// Bytes of a request's head, at least 8,192. More is answered with status 431.
     pub header_bytes: usize,

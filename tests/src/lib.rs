@@ -15,5 +15,6 @@ pub mod played_relay;
 mod port;
 pub mod postgres;
 pub mod process;
+pub mod secrets;
 pub mod servers;
 pub mod topology;

@@ -153,6 +153,12 @@ impl Node {
         self.log.wait_for("the node", text, PATIENCE)
     }
 
+    /// Sends it a signal: `STOP` makes it stand still, `CONT` go on.
+    pub fn signal(&self, signal: &str) -> Result<()> {
+        let child = self.child.as_ref().context("the node is down")?;
+        process::signal(child, signal)
+    }
+
     /// Kills it, as a power cut would (`kill -9`), and waits until it is gone.
     pub fn kill(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {

@@ -106,7 +106,7 @@ async fn uploads_that_wait_for_the_chain_have_a_bound_in_memory(kind: Kind) {
     let held = MEMORY / size;
     assert!((1..usize::from(PHONES)).contains(&held), "{size}");
 
-    signal(&world, "STOP");
+    world.node.signal("STOP").unwrap();
     let mut answers: FuturesUnordered<_> = uploads
         .iter()
         .map(|(token, run)| world.post("/v1/runs", token, run))
@@ -116,7 +116,7 @@ async fn uploads_that_wait_for_the_chain_have_a_bound_in_memory(kind: Kind) {
         assert_eq!(refused.code(), "overloaded");
         assert!(refused.retry_after.is_some_and(|seconds| seconds > 0));
     }
-    signal(&world, "CONT");
+    world.node.signal("CONT").unwrap();
     while let Some(answer) = answers.next().await {
         assert!(matches!(answer.status, 202 | 503), "{answer:?}");
     }
@@ -124,14 +124,4 @@ async fn uploads_that_wait_for_the_chain_have_a_bound_in_memory(kind: Kind) {
         let answer = world.post("/v1/runs", token, run).await;
         assert!(matches!(answer.status, 200 | 202), "{answer:?}");
     }
-}
-
-/// Makes the node stand still, or go on.
-fn signal(world: &World, signal: &str) {
-    let node = world.node.process_id().unwrap();
-    let sent = std::process::Command::new("sh")
-        .arg("-c")
-        .arg(format!("kill -{signal} {node}"))
-        .status();
-    assert!(sent.unwrap().success());
 }
