@@ -57,12 +57,13 @@ pub const BLOCK_REF_TIME: u64 = WEIGHT_REF_TIME_PER_SECOND / 5 * 8;
 /// A read comes from the cache of the trie; a write is a changed key, its share of the trie's nodes hashed and handed to the
 /// database once a block. With a million devices `scripts/bench --growth` shows whether what blocks are charged is what they take.
 pub const DATABASE: RuntimeDbWeight = RuntimeDbWeight {
-    read: 6 * WEIGHT_REF_TIME_PER_MICROS,
+    read: 10 * WEIGHT_REF_TIME_PER_MICROS,
     write: 30 * WEIGHT_REF_TIME_PER_MICROS,
 };
 
 /// What a byte of a run costs beside the call that registers it, in picoseconds: it goes through the pool into the block, is
-/// copied into the runtime, hashed with the block and kept with it. Measured by `scripts/bench --growth`, where neighbours write.
+/// copied into the runtime, hashed with the block and kept with it. Measured by `scripts/bench --growth`, where neighbours
+/// write.
 pub const BYTE: u64 = 40_000;
 
 /// The share of a block's weight that ordinary transactions may fill. The rest stays free for the consortium's decisions and for

@@ -60,7 +60,6 @@ pub(crate) struct Batch<T: Config> {
     pub(crate) page_read: Option<(u64, JournalPage)>,
     /// Forks whose evidence was looked at, for the weight.
     forks: u32,
-    _runtime: core::marker::PhantomData<T>,
 }
 
 impl<T: Config> Batch<T> {
@@ -76,7 +75,6 @@ impl<T: Config> Batch<T> {
             steps_left: T::WalkBudget::get(),
             page_read: None,
             forks: 0,
-            _runtime: core::marker::PhantomData,
         }
     }
 
@@ -276,10 +274,10 @@ impl<T: Config> Batch<T> {
 
     /// What the call has cost: what it declared less what did not happen.
     fn weight(&self, size: BatchSize) -> PostDispatchInfo {
-        let (pages, pages_again) = self.pages.count();
+        let (pages, first_pages) = self.pages.count();
         let done = Done {
             pages,
-            pages_again,
+            first_pages,
             steps: T::WalkBudget::get() - self.steps_left,
             forks: self.forks,
             single_checks: self.single_checks,

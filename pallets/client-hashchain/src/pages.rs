@@ -5,9 +5,9 @@
 //! With many devices a batch touches nearly as many pages as it has runs. To decode and encode all heads of each took more
 //! time than everything else that a run of one entry needs (`scripts/bench --growth`).
 
-use crate::{devices::position, Config, DeviceHead, DeviceId, EntryIndex, HeadPages};
+use crate::{devices::position, Config, DeviceHead, DeviceId, EntryIndex, HeadPage, HeadPages};
 use alloc::{collections::BTreeMap, vec::Vec};
-use codec::{Decode, Encode};
+use codec::{Decode, Encode, MaxEncodedLen};
 use core::ops::Range;
 use frame_support::storage::unhashed;
 
@@ -70,10 +70,15 @@ impl<T: Config> WorkingPages<T> {
         Some((page, place))
     }
 
-    /// How many pages were touched, and how many of them this block had written before.
+    /// How many of the longest pages have the bytes of those that were touched, and how many have the bytes of those that this
+    /// block had not written before. What a page costs is read, copied and hashed byte by byte, and a head without a signer is
+    /// less than two thirds as long as one with.
     pub(crate) fn count(&self) -> (u32, u32) {
-        let again = self.pages.values().filter(|page| page.again).count();
-        (self.pages.len() as u32, again as u32)
+        let longest = |bytes: usize| bytes.div_ceil(HeadPage::max_encoded_len()) as u32;
+        let touched = self.pages.values().map(|page| page.encoded.len()).sum();
+        let first = self.pages.values().filter(|page| !page.again);
+        let first = first.map(|page| page.encoded.len()).sum();
+        (longest(touched), longest(first))
     }
 
     /// Writes what has changed.
@@ -108,12 +113,7 @@ impl Place {
     /// Of the head that begins here; none if there is none. The order of fields is that of [`DeviceHead`], encoded by SCALE.
     pub(crate) fn at(page: &[u8], begin: usize) -> Option<Self> {
         let status = begin + 4;
-        let length = status
-            + if *page.get(status)? == SUSPENDED {
-                2
-            } else {
-                1
-            };
+        let length = status + 1 + usize::from(*page.get(status)? == SUSPENDED);
         let latest = length + 8;
         let (latest, hash) = match page.get(latest)? {
             0 => (None, latest + 1),

@@ -7,10 +7,10 @@ use frame_support::{traits::Get, weights::Weight};
 
 /// What happened while the runs of a call were worked off.
 pub(crate) struct Done {
-    /// Pages of heads that were touched.
+    /// Pages of heads that were touched, counted by their bytes in longest pages.
     pub(crate) pages: u32,
-    /// Those of them that this block had written before.
-    pub(crate) pages_again: u32,
+    /// Those of them that this block had not written before.
+    pub(crate) first_pages: u32,
     /// Steps back through the journal.
     pub(crate) steps: u32,
     pub(crate) forks: u32,
@@ -63,7 +63,7 @@ impl BatchSize {
     pub(crate) fn declared<T: Config>(self) -> Weight {
         self.weight::<T>(Done {
             pages: self.runs,
-            pages_again: 0,
+            first_pages: self.runs,
             steps: T::WalkBudget::get(),
             forks: self.runs,
             single_checks: self.signatures,
@@ -88,7 +88,8 @@ impl BatchSize {
             weight.saturating_accrue(Weights::<T>::signatures_together(self.signatures));
         }
         weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes()));
-        weight.saturating_sub(T::DbWeight::get().writes(done.pages_again.into()))
+        let again = pages.saturating_sub(done.first_pages);
+        weight.saturating_sub(T::DbWeight::get().writes(again.into()))
     }
 
     /// Bytes of the runs in a block.

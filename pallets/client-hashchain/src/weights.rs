@@ -12,7 +12,7 @@ pub use measured::SubstrateWeight;
 pub trait WeightInfo {
     /// One device enrolled as the successor of another.
     fn enrol() -> Weight;
-    /// `r` runs of one entry whose heads all stand on different pages.
+    /// `r` runs of one entry whose heads all stand on different pages of the longest heads.
     fn submit_batch(r: u32) -> Weight;
     /// `f` runs of one entry whose heads stand on pages that other runs of the batch touch, too.
     fn further_runs(f: u32) -> Weight;

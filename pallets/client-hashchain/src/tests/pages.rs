@@ -2,7 +2,7 @@
 
 use crate::{
     mock::*, pages::Place, pages::WorkingPages, DeviceHead, DeviceStatus, HeadPages,
-    SuspensionReason,
+    SuspensionReason, HEADS_PER_PAGE,
 };
 use codec::Encode;
 use sp_core::H256;
@@ -70,5 +70,39 @@ fn any_head_can_take_the_place_of_any_other() {
             working.write();
             assert_eq!(&HeadPages::<Test>::get(0).expect("still")[..], expected);
         }
+    });
+}
+
+#[test]
+fn pages_count_by_how_long_they_are_and_as_first_once_a_block() {
+    let page = |signer, latest| {
+        let head = DeviceHead {
+            signer,
+            latest,
+            ..heads()[0]
+        };
+        crate::HeadPage::truncate_from(vec![head; HEADS_PER_PAGE as usize])
+    };
+    new_test_ext().execute_with(|| {
+        let count = |pages: core::ops::Range<u32>| {
+            let mut working = WorkingPages::<Test>::new(5);
+            for page in pages {
+                working.head(page * HEADS_PER_PAGE);
+            }
+            working.count()
+        };
+        for number in 0..8 {
+            HeadPages::<Test>::insert(number, page(Some([9; 32]), Some(4)));
+        }
+        assert_eq!(count(0..8), (8, 8));
+        for number in 0..4 {
+            HeadPages::<Test>::insert(number, page(Some([9; 32]), Some(5)));
+        }
+        assert_eq!(count(0..8), (8, 4));
+        for number in 0..8 {
+            HeadPages::<Test>::insert(number, page(None, Some(4)));
+        }
+        assert_eq!(count(0..8), (6, 6));
+        assert_eq!(count(0..0), (0, 0));
     });
 }
