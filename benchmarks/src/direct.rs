@@ -38,8 +38,8 @@ use crate::workload::{EntryFile, Phones, RELAYS};
 type Executor = WasmExecutor<HostFunctions>;
 type Client = sc_service::TFullClient<Block, RuntimeApi, Executor>;
 
-/// As much as a node gives the cache of the trie unless it is told otherwise.
-const TRIE_CACHE: usize = 1 << 30;
+/// As much as a node gives the cache of the trie unless it is told otherwise (`node/src/cli.rs`).
+const TRIE_CACHE: usize = 256 << 20;
 /// Time of the first block, in milliseconds since 1970.
 const BEGINNING: u64 = 1_800_000_000_000;
 
