@@ -309,7 +309,8 @@ mod tests {
     /// Study 0 of a development chain demands signatures: the most work an entry.
     const SIGNED: u32 = 0;
 
-    /// Blocks are full for more than a minute, of enrolments first and then of runs: by weight, by length or by the author's clock.
+    /// Blocks are full for more than a minute, of enrolments first and then of runs: by weight, by length or by the author's
+    /// clock.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_full_block_is_never_too_late() -> Result<()> {
         const FULL_BLOCKS: usize = 12;

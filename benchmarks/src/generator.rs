@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use mhealth_chain_client::{ChainClient, H256};
 use mhealth_runtime::{AccountId, Runtime};
+use serde::Deserialize;
 use sp_runtime::traits::{BlakeTwo256, Hash};
 use tokio::sync::{mpsc, Semaphore};
 use tokio::task::JoinHandle;
@@ -18,7 +19,7 @@ use crate::workload::{EntryFile, RELAYS};
 
 /// Batches that wait in the node's pool at least and at most, when they come as fast as it takes them. In between it is twice
 /// as much as the fullest of the last blocks took: enough for the next block, even before anything is sent anew.
-const WAITING: [usize; 2] = [64, 256];
+const WAITING: [usize; 2] = [64, 512];
 /// How many of the last blocks that is about.
 const BLOCKS: usize = 4;
 /// How often the generator looks whether there is room again.
@@ -119,15 +120,21 @@ impl Generator {
         signers.ok().context("a relay is missing")
     }
 
-    /// Transactions of the relays' accounts in the best block and before.
+    /// Transactions of the relays' accounts in the best block and before: of all accounts in the same block, so that what one
+    /// block took is not seen in parts.
     async fn included(&self) -> Result<usize> {
-        let mut included = 0;
-        for account in &self.accounts {
+        let keys = self.accounts.each_ref().map(|account| {
             let key = frame_system::Account::<Runtime>::hashed_key_for(account);
-            let key = serde_json::Value::String(sp_core::bytes::to_hex(&key, false));
-            let account: Option<String> = self.client.request("state_getStorage", &[key]).await?;
+            sp_core::bytes::to_hex(&key, false)
+        });
+        let found: [StorageAt; 1] = self
+            .client
+            .request("state_queryStorageAt", &[serde_json::json!(keys)])
+            .await?;
+        let mut included = 0;
+        for (_, account) in &found[0].changes {
             if let Some(account) = account {
-                let bytes = sp_core::bytes::from_hex(&account)?;
+                let bytes = sp_core::bytes::from_hex(account)?;
                 let nonce = bytes
                     .first_chunk()
                     .context("an account begins with its nonce")?;
@@ -136,6 +143,13 @@ impl Generator {
         }
         Ok(included)
     }
+}
+
+/// What a node answers to `state_queryStorageAt`.
+#[derive(Deserialize)]
+struct StorageAt {
+    /// Keys and values, in hexadecimal.
+    changes: Vec<(String, Option<String>)>,
 }
 
 struct Relay {

@@ -54,7 +54,7 @@ struct Options {
     #[arg(long)]
     devices: Option<u32>,
 
-    /// Seconds that each measurement of the node takes, at the given rate, or else at 20,000 entries a second.
+    /// Seconds that each measurement of the node takes about.
     #[arg(long)]
     seconds: Option<usize>,
 
@@ -116,6 +116,15 @@ impl Kind {
             _ => 1,
         }
     }
+
+    /// Entries a second that the node takes about, for the length of a measurement.
+    fn about(self) -> usize {
+        match self {
+            Kind::Paper => 40_000,
+            Kind::Signed => 20_000,
+            Kind::Sixteen => 80_000,
+        }
+    }
 }
 
 fn main() -> Result<()> {
@@ -164,7 +173,7 @@ async fn run(options: &Options) -> Result<()> {
         let plan = Plan {
             run: kind.run(),
             signed: kind.signed(),
-            entries: seconds * options.rate.unwrap_or(20_000),
+            entries: seconds * options.rate.unwrap_or(kind.about()),
             batch: 1_024,
             spread: options.spread,
             wrong_percent: options.wrong,
