@@ -59,6 +59,7 @@ struct Clients {
     importer: Arc<Client>,
     made: Effort,
     imported: Effort,
+    proposed_seconds: f64,
     folder: tempfile::TempDir,
 }
 
@@ -68,6 +69,8 @@ pub(crate) struct Registered {
     pub(crate) made: Measured,
     /// What it took to import them.
     pub(crate) imported: Measured,
+    /// Seconds of making until the proposals were ready: executed, with storage root, not yet in the database.
+    pub(crate) proposed_seconds: f64,
     /// How many blocks they are.
     pub(crate) blocks: u32,
     /// Bytes of the transactions.
@@ -88,6 +91,7 @@ impl Direct {
                 author,
                 made: Effort::default(),
                 imported: Effort::default(),
+                proposed_seconds: 0.0,
                 folder,
             },
             office: Signer::new(Charlie, genesis),
@@ -127,7 +131,7 @@ impl Clients {
         entries: usize,
         refused: usize,
     ) -> Result<Registered> {
-        (self.made, self.imported) = Default::default();
+        (self.made, self.imported, self.proposed_seconds) = Default::default();
         let disk = self.disk()?;
         let before = self.author.info().best_number;
         let mut bytes = 0;
@@ -153,6 +157,7 @@ impl Clients {
         Ok(Registered {
             made: of("Pallet alone: blocks made", &self.made),
             imported: of("Pallet alone: blocks imported", &self.imported),
+            proposed_seconds: self.proposed_seconds,
             blocks: self.author.info().best_number - before,
             bytes,
         })
@@ -200,6 +205,7 @@ impl Clients {
             }
         }
         let built = builder.build()?;
+        self.proposed_seconds += began.began.elapsed().as_secs_f64();
         let (header, body) = built.block.deconstruct();
         let changes = StateAction::ApplyChanges(StorageChanges::Changes(built.storage_changes));
         import(

@@ -61,9 +61,11 @@ pub const DATABASE: RuntimeDbWeight = RuntimeDbWeight {
     write: 30 * WEIGHT_REF_TIME_PER_MICROS,
 };
 
-/// What a byte of a run costs beside the call that registers it, in picoseconds: it goes through the pool into the block, is
-/// copied into the runtime, hashed with the block and kept with it. Measured by `scripts/bench --growth`, where neighbours
-/// write.
+/// What a byte costs that goes into a block or changes in the state, beside the call itself, in picoseconds.
+///
+/// A byte of a run goes through the pool, is copied into the runtime, hashed with the block and kept with it; one of a page of heads
+/// that a block changes is looked for in the trie, hashed with its node, and written anew. Measured by `scripts/bench
+/// --growth`: the runs where neighbours write, the pages with a million devices of which any may write next.
 pub const BYTE: u64 = 40_000;
 
 /// The share of a block's weight that ordinary transactions may fill. The rest stays free for the consortium's decisions and for

@@ -116,7 +116,8 @@ pub mod pallet {
         #[pallet::constant]
         type JournalRetention: Get<Option<u64>>;
 
-        /// What a byte of a run costs the node around the call: it is copied, hashed and kept with the block.
+        /// What a byte of a run, or of a page of heads that changes, costs the node around the call: it is copied, hashed and
+        /// kept.
         #[pallet::constant]
         type ByteWeight: Get<Weight>;
 

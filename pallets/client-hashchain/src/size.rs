@@ -2,7 +2,8 @@
 
 //! What the weight of a call depends on.
 
-use crate::{types::ENTRIES_PER_PAGE, Config, Run, WeightInfo};
+use crate::{types::ENTRIES_PER_PAGE, Config, HeadPage, Run, WeightInfo};
+use codec::MaxEncodedLen;
 use frame_support::{traits::Get, weights::Weight};
 
 /// What happened while the runs of a call were worked off.
@@ -87,7 +88,8 @@ impl BatchSize {
         if self.checks_together() {
             weight.saturating_accrue(Weights::<T>::signatures_together(self.signatures));
         }
-        weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes()));
+        let changed = u64::from(done.first_pages) * HeadPage::max_encoded_len() as u64;
+        weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes() + changed));
         let again = pages.saturating_sub(done.first_pages);
         weight.saturating_sub(T::DbWeight::get().writes(again.into()))
     }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{mock::*, Conflicts, DeviceStatus, Event, RefusalReason, SuspensionReason};
+use crate::{
+    mock::*, Config, Conflicts, DeviceStatus, Event, HeadPage, RefusalReason, SuspensionReason,
+};
+use codec::MaxEncodedLen;
 use frame_support::{assert_ok, traits::Hooks, weights::RuntimeDbWeight};
 use sp_core::H256;
 
@@ -68,6 +71,8 @@ fn signatures_that_had_to_be_checked_again_cost_more() {
             let weight = result.expect("a batch succeeds").actual_weight;
             weight.expect("the weight is measured").ref_time()
         };
+        // The first batch of a block pays for the page, too.
+        used(false);
         let good = used(false);
         assert_eq!(used(true), good + 8);
     });
@@ -261,7 +266,7 @@ fn a_batch_returns_the_weight_of_forks_and_steps_that_did_not_happen() {
 }
 
 #[test]
-fn a_page_costs_a_write_once_a_block() {
+fn a_page_costs_a_write_and_its_bytes_once_a_block() {
     run(|| {
         DatabaseWeight::set(RuntimeDbWeight {
             read: 100,
@@ -275,7 +280,9 @@ fn a_page_costs_a_write_once_a_block() {
             weight.expect("the weight is measured").ref_time()
         };
         let first = used();
-        assert_eq!(used(), first - 1_000);
+        let bytes = HeadPage::max_encoded_len() as u64;
+        let once = 1_000 + bytes * <Test as Config>::ByteWeight::get().ref_time();
+        assert_eq!(used(), first - once);
         HashchainPallet::on_initialize(2);
         assert_eq!(used(), first);
     });
