@@ -13,8 +13,8 @@ use sp_runtime::traits::{ConvertInto, OpaqueKeys};
 
 use crate::{
     limits::{
-        ByteWeight, DatabaseWeight, MaxProposalWeight, RuntimeBlockLength, RuntimeBlockWeights,
-        MAX_AUTHORITIES, MOTION, SESSION, SLOT_MILLISECONDS,
+        ByteWeight, DatabaseWeight, MaxProposalWeight, PageByteWeight, RuntimeBlockLength,
+        RuntimeBlockWeights, MAX_AUTHORITIES, MOTION, SESSION, SLOT_MILLISECONDS,
     },
     AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Members, Nonce, OriginCaller,
     PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session,
@@ -155,6 +155,7 @@ frame_support::parameter_types! {
 
 impl pallet_client_hashchain::Config for Runtime {
     type ByteWeight = ByteWeight;
+    type PageByteWeight = PageByteWeight;
     type JournalRetention = JournalRetention;
     type MaxConflicts = ConstU32<16>;
     type MaxEscrowLength = ConstU32<128>;

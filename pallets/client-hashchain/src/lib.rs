@@ -116,10 +116,14 @@ pub mod pallet {
         #[pallet::constant]
         type JournalRetention: Get<Option<u64>>;
 
-        /// What a byte of a run, or of a page of heads that changes, costs the node around the call: it is copied, hashed and
-        /// kept.
+        /// What a byte of a run costs the node around the call: it is copied, hashed and kept with the block.
         #[pallet::constant]
         type ByteWeight: Get<Weight>;
+
+        /// What a byte of a page of heads costs the first time that a block changes the page: it is looked for in the trie,
+        /// hashed with its node, and written anew.
+        #[pallet::constant]
+        type PageByteWeight: Get<Weight>;
 
         /// Measured weights.
         type WeightInfo: WeightInfo;

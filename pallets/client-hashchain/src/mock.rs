@@ -57,10 +57,12 @@ parameter_types! {
     pub static WalkBudget: u32 = 256;
     pub static DatabaseWeight: RuntimeDbWeight = RuntimeDbWeight { read: 0, write: 0 };
     pub const ByteWeight: Weight = Weight::from_parts(1_000, 0);
+    pub const PageByteWeight: Weight = Weight::from_parts(100, 0);
 }
 
 impl pallet_client_hashchain::Config for Test {
     type ByteWeight = ByteWeight;
+    type PageByteWeight = PageByteWeight;
     type MaxEscrowLength = ConstU32<128>;
     type MaxConflicts = ConstU32<2>;
     type WalkBudget = WalkBudget;

@@ -89,7 +89,8 @@ impl BatchSize {
             weight.saturating_accrue(Weights::<T>::signatures_together(self.signatures));
         }
         let changed = u64::from(done.first_pages) * HeadPage::max_encoded_len() as u64;
-        weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes() + changed));
+        weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes()));
+        weight.saturating_accrue(T::PageByteWeight::get().saturating_mul(changed));
         let again = pages.saturating_sub(done.first_pages);
         weight.saturating_sub(T::DbWeight::get().writes(again.into()))
     }

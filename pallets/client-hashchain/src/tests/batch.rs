@@ -281,7 +281,7 @@ fn a_page_costs_a_write_and_its_bytes_once_a_block() {
         };
         let first = used();
         let bytes = HeadPage::max_encoded_len() as u64;
-        let once = 1_000 + bytes * <Test as Config>::ByteWeight::get().ref_time();
+        let once = 1_000 + bytes * <Test as Config>::PageByteWeight::get().ref_time();
         assert_eq!(used(), first - once);
         HashchainPallet::on_initialize(2);
         assert_eq!(used(), first);
