@@ -162,8 +162,7 @@ impl Node {
     /// Kills it, as a power cut would (`kill -9`), and waits until it is gone.
     pub fn kill(&mut self) -> Result<()> {
         if let Some(mut child) = self.child.take() {
-            child.kill().context("the node could not be killed")?;
-            child.wait().context("the node did not end")?;
+            process::kill(&mut child).context("the node")?;
         }
         Ok(())
     }
