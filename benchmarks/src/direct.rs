@@ -205,7 +205,7 @@ impl Clients {
             }
         }
         let built = builder.build()?;
-        self.proposed_seconds += began.began.elapsed().as_secs_f64();
+        self.proposed_seconds += began.seconds();
         let (header, body) = built.block.deconstruct();
         let changes = StateAction::ApplyChanges(StorageChanges::Changes(built.storage_changes));
         import(
@@ -274,8 +274,12 @@ impl Watch {
         })
     }
 
+    fn seconds(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
     fn stop(self, effort: &mut Effort) -> Result<()> {
-        effort.seconds += self.began.elapsed().as_secs_f64();
+        effort.seconds += self.seconds();
         effort.processor_seconds += usage::processor(std::process::id())? - self.processor;
         Ok(())
     }

@@ -132,14 +132,16 @@ impl Generator {
             .request("state_queryStorageAt", &[serde_json::json!(keys)])
             .await?;
         let mut included = 0;
-        for (_, account) in &found[0].changes {
-            if let Some(account) = account {
-                let bytes = sp_core::bytes::from_hex(account)?;
-                let nonce = bytes
-                    .first_chunk()
-                    .context("an account begins with its nonce")?;
-                included += u32::from_le_bytes(*nonce) as usize;
-            }
+        for account in found[0]
+            .changes
+            .iter()
+            .filter_map(|(_, value)| value.as_ref())
+        {
+            let bytes = sp_core::bytes::from_hex(account)?;
+            let nonce = bytes
+                .first_chunk()
+                .context("an account begins with its nonce")?;
+            included += u32::from_le_bytes(*nonce) as usize;
         }
         Ok(included)
     }
