@@ -19,8 +19,9 @@ use super::FullClient;
 /// again for them, and what the network takes.
 const AMONG_OTHERS: f64 = 0.5;
 
-/// The same for a validator that is alone, as on a development chain.
-const ALONE: f64 = 0.8;
+/// The same for a validator that is alone, as on a development chain. What is left until the proposal would be thrown away is more
+/// than the last batch and the storage root took on a slow machine.
+const ALONE: f64 = 0.7;
 
 /// Makes proposers that stop in time.
 pub(super) struct Clocked<F> {

@@ -274,10 +274,8 @@ impl<T: Config> Batch<T> {
 
     /// What the call has cost: what it declared less what did not happen.
     fn weight(&self, size: BatchSize) -> PostDispatchInfo {
-        let (pages, first_pages) = self.pages.count();
         let done = Done {
-            pages,
-            first_pages,
+            pages: self.pages.touched(),
             steps: T::WalkBudget::get() - self.steps_left,
             forks: self.forks,
             single_checks: self.single_checks,

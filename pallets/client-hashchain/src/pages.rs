@@ -5,9 +5,9 @@
 //! With many devices a batch touches nearly as many pages as it has runs. To decode and encode all heads of each took more
 //! time than everything else that a run of one entry needs (`scripts/bench --growth`).
 
-use crate::{devices::position, Config, DeviceHead, DeviceId, EntryIndex, HeadPage, HeadPages};
+use crate::{devices::position, Config, DeviceHead, DeviceId, EntryIndex, HeadPages};
 use alloc::{collections::BTreeMap, vec::Vec};
-use codec::{Decode, Encode, MaxEncodedLen};
+use codec::{Decode, Encode};
 use core::ops::Range;
 use frame_support::storage::unhashed;
 
@@ -24,6 +24,17 @@ struct WorkingPage {
     changed: bool,
     /// Whether this block has written entries of it before. Its key in the trie changes once, however often it is written.
     again: bool,
+}
+
+/// How much a batch has touched.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Touched {
+    /// Bytes of all pages.
+    pub(crate) bytes: usize,
+    /// Pages that this block had not written before.
+    pub(crate) first: usize,
+    /// Their bytes.
+    pub(crate) first_bytes: usize,
 }
 
 impl<T: Config> WorkingPages<T> {
@@ -70,15 +81,15 @@ impl<T: Config> WorkingPages<T> {
         Some((page, place))
     }
 
-    /// How many of the longest pages have the bytes of those that were touched, and how many have the bytes of those that this
-    /// block had not written before. What a page costs is read, copied and hashed byte by byte, and a head without a signer is
-    /// less than two thirds as long as one with.
-    pub(crate) fn count(&self) -> (u32, u32) {
-        let longest = |bytes: usize| bytes.div_ceil(HeadPage::max_encoded_len()) as u32;
-        let touched = self.pages.values().map(|page| page.encoded.len()).sum();
-        let first = self.pages.values().filter(|page| !page.again);
-        let first = first.map(|page| page.encoded.len()).sum();
-        (longest(touched), longest(first))
+    /// What was touched so far.
+    pub(crate) fn touched(&self) -> Touched {
+        let bytes = |page: &WorkingPage| page.encoded.len();
+        let first = || self.pages.values().filter(|page| !page.again);
+        Touched {
+            bytes: self.pages.values().map(bytes).sum(),
+            first: first().count(),
+            first_bytes: first().map(bytes).sum(),
+        }
     }
 
     /// Writes what has changed.

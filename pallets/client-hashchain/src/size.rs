@@ -2,16 +2,14 @@
 
 //! What the weight of a call depends on.
 
-use crate::{types::ENTRIES_PER_PAGE, Config, HeadPage, Run, WeightInfo};
+use crate::{pages::Touched, types::ENTRIES_PER_PAGE, Config, HeadPage, Run, WeightInfo};
 use codec::MaxEncodedLen;
 use frame_support::{traits::Get, weights::Weight};
 
 /// What happened while the runs of a call were worked off.
 pub(crate) struct Done {
-    /// Pages of heads that were touched, counted by their bytes in longest pages.
-    pub(crate) pages: u32,
-    /// Those of them that this block had not written before.
-    pub(crate) first_pages: u32,
+    /// Pages of heads that were touched.
+    pub(crate) pages: Touched,
     /// Steps back through the journal.
     pub(crate) steps: u32,
     pub(crate) forks: u32,
@@ -30,6 +28,10 @@ const ENTRY_BYTES: u64 = 32 + 32;
 /// Bytes of a signature.
 const SIGNATURE_BYTES: u64 = 64;
 
+fn count(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
+
 /// How much work the runs of one call ask for.
 #[derive(Clone, Copy)]
 pub(crate) struct BatchSize {
@@ -42,7 +44,6 @@ pub(crate) struct BatchSize {
 impl BatchSize {
     /// Counts what is in `runs`.
     pub(crate) fn of(runs: &[Run]) -> Self {
-        let count = |size: usize| u32::try_from(size).unwrap_or(u32::MAX);
         Self {
             runs: count(runs.len()),
             further_entries: count(
@@ -62,9 +63,13 @@ impl BatchSize {
     /// The most that the call can cost: every head on a page of its own, every run a fork, the whole budget walked, every
     /// signature checked twice.
     pub(crate) fn declared<T: Config>(self) -> Weight {
+        let bytes = (self.runs as usize).saturating_mul(HeadPage::max_encoded_len());
         self.weight::<T>(Done {
-            pages: self.runs,
-            first_pages: self.runs,
+            pages: Touched {
+                bytes,
+                first: self.runs as usize,
+                first_bytes: bytes,
+            },
             steps: T::WalkBudget::get(),
             forks: self.runs,
             single_checks: self.signatures,
@@ -74,25 +79,38 @@ impl BatchSize {
     /// What the call has cost.
     pub(crate) fn weight<T: Config>(self, done: Done) -> Weight {
         type Weights<T> = <T as Config>::WeightInfo;
-        let pages = done.pages.min(self.runs);
+        // What the call itself does with a page costs what it is long, because it is read and copied byte by byte, and heads
+        // without a signer are less than two thirds as long as those with. So pages are counted in longest ones.
+        let longest = HeadPage::max_encoded_len();
+        let pages = count(done.pages.bytes.div_ceil(longest)).min(self.runs);
         let further_runs = self.runs - pages;
         let further_pages = self.further_entries.div_ceil(ENTRIES_PER_PAGE);
+        let together = match self.checks_together() {
+            true => self.signatures,
+            false => 0,
+        };
+        // Measured with a batch around them, so nothing is charged of what did not happen.
+        let some = |happened: u32, cost: fn(u32) -> Weight| match happened {
+            0 => Weight::zero(),
+            _ => cost(happened),
+        };
         let mut weight = Weights::<T>::submit_batch(pages)
-            .saturating_add(Weights::<T>::further_pages(further_pages))
-            .saturating_add(Weights::<T>::signatures(done.single_checks))
-            .saturating_add(Weights::<T>::forks(done.forks))
-            .saturating_add(Weights::<T>::walk(done.steps));
-        if further_runs > 0 {
-            weight.saturating_accrue(Weights::<T>::further_runs(further_runs));
-        }
-        if self.checks_together() {
-            weight.saturating_accrue(Weights::<T>::signatures_together(self.signatures));
-        }
-        let changed = u64::from(done.first_pages) * HeadPage::max_encoded_len() as u64;
+            .saturating_add(some(further_runs, Weights::<T>::further_runs))
+            .saturating_add(some(further_pages, Weights::<T>::further_pages))
+            .saturating_add(some(together, Weights::<T>::signatures_together))
+            .saturating_add(some(done.single_checks, Weights::<T>::signatures))
+            .saturating_add(some(done.forks, Weights::<T>::forks))
+            .saturating_add(some(done.steps, Weights::<T>::walk));
         weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes()));
-        weight.saturating_accrue(T::PageByteWeight::get().saturating_mul(changed));
-        let again = pages.saturating_sub(done.first_pages);
-        weight.saturating_sub(T::DbWeight::get().writes(again.into()))
+
+        // The database has a page to find and to store once a block, whatever its length, and to hash and to write its bytes.
+        // What the block has changed before lies in its own memory.
+        let first = done.pages.first as u64;
+        let database = T::DbWeight::get();
+        weight
+            .saturating_sub(database.reads_writes(pages.into(), pages.into()))
+            .saturating_add(database.reads_writes(first, first))
+            .saturating_add(T::PageByteWeight::get().saturating_mul(done.pages.first_bytes as u64))
     }
 
     /// Bytes of the runs in a block.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
-    mock::*, Config, Conflicts, DeviceStatus, Event, HeadPage, RefusalReason, SuspensionReason,
+    mock::*, Config, Conflicts, DeviceStatus, Event, HeadPages, RefusalReason, SuspensionReason,
 };
-use codec::MaxEncodedLen;
+use codec::Encode;
 use frame_support::{assert_ok, traits::Hooks, weights::RuntimeDbWeight};
 use sp_core::H256;
 
@@ -266,7 +266,7 @@ fn a_batch_returns_the_weight_of_forks_and_steps_that_did_not_happen() {
 }
 
 #[test]
-fn a_page_costs_a_write_and_its_bytes_once_a_block() {
+fn a_page_costs_the_database_and_its_bytes_once_a_block() {
     run(|| {
         DatabaseWeight::set(RuntimeDbWeight {
             read: 100,
@@ -280,8 +280,9 @@ fn a_page_costs_a_write_and_its_bytes_once_a_block() {
             weight.expect("the weight is measured").ref_time()
         };
         let first = used();
-        let bytes = HeadPage::max_encoded_len() as u64;
-        let once = 1_000 + bytes * <Test as Config>::PageByteWeight::get().ref_time();
+        let page = HeadPages::<Test>::get(0).expect("it stands there");
+        let bytes = page.encoded_size() as u64;
+        let once = 1_100 + bytes * <Test as Config>::PageByteWeight::get().ref_time();
         assert_eq!(used(), first - once);
         HashchainPallet::on_initialize(2);
         assert_eq!(used(), first);

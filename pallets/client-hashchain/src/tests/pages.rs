@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
-    mock::*, pages::Place, pages::WorkingPages, DeviceHead, DeviceStatus, HeadPages,
-    SuspensionReason, HEADS_PER_PAGE,
+    mock::*, pages::Place, pages::Touched, pages::WorkingPages, DeviceHead, DeviceStatus,
+    HeadPages, SuspensionReason, HEADS_PER_PAGE,
 };
 use codec::Encode;
 use sp_core::H256;
@@ -74,7 +74,7 @@ fn any_head_can_take_the_place_of_any_other() {
 }
 
 #[test]
-fn pages_count_by_how_long_they_are_and_as_first_once_a_block() {
+fn pages_count_with_their_bytes_and_as_first_once_a_block() {
     let page = |signer, latest| {
         let head = DeviceHead {
             signer,
@@ -84,25 +84,33 @@ fn pages_count_by_how_long_they_are_and_as_first_once_a_block() {
         crate::HeadPage::truncate_from(vec![head; HEADS_PER_PAGE as usize])
     };
     new_test_ext().execute_with(|| {
-        let count = |pages: core::ops::Range<u32>| {
+        let touched = |pages: core::ops::Range<u32>| {
             let mut working = WorkingPages::<Test>::new(5);
             for page in pages {
                 working.head(page * HEADS_PER_PAGE);
             }
-            working.count()
+            working.touched()
         };
+        let long = page(Some([9; 32]), Some(4)).encoded_size();
         for number in 0..8 {
             HeadPages::<Test>::insert(number, page(Some([9; 32]), Some(4)));
         }
-        assert_eq!(count(0..8), (8, 8));
+        let eight = |bytes, first| Touched {
+            bytes: 8 * bytes,
+            first,
+            first_bytes: first * bytes,
+        };
+        assert_eq!(touched(0..8), eight(long, 8));
         for number in 0..4 {
             HeadPages::<Test>::insert(number, page(Some([9; 32]), Some(5)));
         }
-        assert_eq!(count(0..8), (8, 4));
+        assert_eq!(touched(0..8), eight(long, 4));
+        let short = page(None, Some(4)).encoded_size();
+        assert!(short < long);
         for number in 0..8 {
             HeadPages::<Test>::insert(number, page(None, Some(4)));
         }
-        assert_eq!(count(0..8), (6, 6));
-        assert_eq!(count(0..0), (0, 0));
+        assert_eq!(touched(0..8), eight(short, 8));
+        assert_eq!(touched(0..0), eight(0, 0));
     });
 }
