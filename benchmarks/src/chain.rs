@@ -321,7 +321,7 @@ mod tests {
             run: 1,
             signed: true,
             entries: 1_500_000,
-            batch: 1_024,
+            batch: 512,
             spread: Spread::Uniform,
             wrong_percent: 0.0,
         };

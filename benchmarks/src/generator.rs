@@ -17,9 +17,9 @@ use crate::chain::{send, Form};
 use crate::extrinsic::Signer;
 use crate::workload::{EntryFile, RELAYS};
 
-/// Batches that wait in the node's pool at least and at most, when they come as fast as it takes them. In between it is twice
+/// Entries that wait in the node's pool at least and at most, when they come as fast as it takes them. In between it is twice
 /// as much as the fullest of the last blocks took: enough for the next block, even before anything is sent anew.
-const WAITING: [usize; 2] = [64, 512];
+const WAITING: [usize; 2] = [65_536, 524_288];
 /// How many of the last blocks that is about.
 const BLOCKS: usize = 4;
 /// How often the generator looks whether there is room again.
@@ -39,7 +39,9 @@ pub(crate) struct Generator {
     included: usize,
     /// How many each of the last blocks took.
     blocks: Vec<usize>,
-    /// Batches a second, if not as many as possible.
+    /// Entries of a batch.
+    batch: usize,
+    /// Entries a second, if not as many as possible.
     rate: Option<f64>,
     began: Instant,
 }
@@ -51,7 +53,7 @@ impl Generator {
         relays: [Signer; RELAYS],
         file: &EntryFile,
         form: Form,
-        entries_per_second: Option<f64>,
+        rate: Option<f64>,
         sent: &mpsc::UnboundedSender<(H256, Instant)>,
     ) -> Self {
         let permits = Arc::new(Semaphore::new(0));
@@ -70,7 +72,6 @@ impl Generator {
             number += 1;
             tokio::spawn(relay.bring(file, place))
         });
-        let batch = (file.entries / file.batches.max(1)).max(1) as f64;
         Generator {
             client: client.clone(),
             accounts,
@@ -80,7 +81,8 @@ impl Generator {
             before,
             included: 0,
             blocks: Vec::new(),
-            rate: entries_per_second.map(|entries| entries / batch),
+            batch: (file.entries / file.batches.max(1)).max(1),
+            rate,
             began: Instant::now(),
         }
     }
@@ -88,7 +90,7 @@ impl Generator {
     /// Lets go what may be sent by now.
     pub(crate) async fn release(&mut self) -> Result<()> {
         let allowed = match self.rate {
-            Some(rate) => (self.began.elapsed().as_secs_f64() * rate) as usize,
+            Some(rate) => (self.began.elapsed().as_secs_f64() * rate) as usize / self.batch,
             None => {
                 let included = self.included().await?.saturating_sub(self.before);
                 if included > self.included {
@@ -96,7 +98,8 @@ impl Generator {
                     self.included = included;
                 }
                 let fullest = self.blocks.iter().rev().take(BLOCKS).max().copied();
-                included + (fullest.unwrap_or_default() * 2).clamp(WAITING[0], WAITING[1])
+                let waiting = fullest.unwrap_or_default() * 2 * self.batch;
+                included + waiting.clamp(WAITING[0], WAITING[1]) / self.batch
             }
         };
         self.permits

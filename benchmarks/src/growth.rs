@@ -65,7 +65,7 @@ pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
                 run: 1,
                 signed,
                 entries: ENTRIES,
-                batch: 1_024,
+                batch: 512,
                 spread,
                 wrong_percent: 0.0,
             };
