@@ -2,6 +2,8 @@
 
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::builder::ArgPredicate::IsPresent;
 
 use crate::service::Sealing;
@@ -36,6 +38,11 @@ pub(crate) struct Cli {
     /// --pool-type says otherwise.
     #[arg(long, value_name = "instant|manual|MILLISECONDS")]
     pub(crate) sealing: Option<Sealing>,
+
+    /// Keep the runtime compiled in this folder, so that the next start need not compile it. What lies there is executed: only
+    /// this node's account may write into it.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) runtime_cache: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) run: sc_cli::RunCmd,

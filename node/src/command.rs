@@ -2,6 +2,8 @@
 
 //! Does what the command line says.
 
+use std::path::Path;
+
 use mhealth_runtime::opaque::Block;
 use sc_cli::SubstrateCli;
 use sc_service::{Configuration, TaskManager};
@@ -114,13 +116,18 @@ fn run_node(cli: &Cli) -> sc_cli::Result<()> {
     // Before the first line of the log, so that the operator does not have to look for it.
     service::refuse_what_is_not_built_in(runner.config(), consensus)
         .map_err(|refusal| sc_cli::Error::Input(refusal.into()))?;
-    runner.run_node_until_exit(|config| async move { start(config, consensus) })
+    let cache = cli.runtime_cache.as_deref();
+    runner.run_node_until_exit(|config| async move { start(config, consensus, cache) })
 }
 
-fn start(config: Configuration, consensus: Consensus) -> sc_cli::Result<TaskManager> {
-    service::start(config, consensus).map_err(sc_cli::Error::Service)
+fn start(
+    config: Configuration,
+    consensus: Consensus,
+    runtime_cache: Option<&Path>,
+) -> sc_cli::Result<TaskManager> {
+    service::start(config, consensus, runtime_cache).map_err(sc_cli::Error::Service)
 }
 
 fn components(config: &Configuration) -> sc_cli::Result<Components> {
-    service::components(config, Consensus::AuraGrandpa).map_err(sc_cli::Error::Service)
+    service::components(config, Consensus::AuraGrandpa, None).map_err(sc_cli::Error::Service)
 }

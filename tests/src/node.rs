@@ -29,6 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Launch {
     arguments: Vec<OsString>,
     base: Option<PathBuf>,
+    runtime_cache: Option<PathBuf>,
 }
 
 impl Launch {
@@ -62,6 +63,7 @@ impl Launch {
         Launch {
             arguments: arguments.map(OsString::from).to_vec(),
             base: None,
+            runtime_cache: None,
         }
     }
 
@@ -77,9 +79,18 @@ impl Launch {
         self
     }
 
+    /// Keeps the compiled runtime in this folder. Otherwise all nodes of this binary share one.
+    pub fn runtime_cache(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.runtime_cache = Some(folder.into());
+        self
+    }
+
     /// Starts the node and waits until it serves JSON-RPC.
-    pub fn start(self) -> Result<Node> {
+    pub fn start(mut self) -> Result<Node> {
         let binary = node_binary()?;
+        let cache = self.runtime_cache.take();
+        let cache = cache.unwrap_or_else(|| binary.with_file_name("runtime-cache"));
+        self = self.arg("--runtime-cache").arg(cache);
         let (base, kept) = match &self.base {
             Some(directory) => (directory.clone(), None),
             None => {

@@ -4,6 +4,9 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mhealth_chain_client::{
@@ -137,4 +140,41 @@ async fn a_node_that_does_not_come_back_is_unreachable_after_the_patience_asked_
     assert!(error.is_unreachable(), "{error}");
     setting.node.start_again().expect("it starts");
     chain.finalised().await.expect("the same client goes on");
+}
+
+/// Every file below a folder, with its length.
+fn files(folder: &Path) -> BTreeMap<PathBuf, u64> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let entry = entry.expect("an entry");
+        let about = entry.metadata().expect("it is there");
+        match about.is_dir() {
+            true => found.extend(files(&entry.path())),
+            false => drop(found.insert(entry.path(), about.len())),
+        }
+    }
+    found
+}
+
+#[test]
+fn a_runtime_that_is_kept_compiled_is_used_and_made_anew_when_it_is_spoilt() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let start = || {
+        let launch = Launch::instant().runtime_cache(folder.path());
+        launch.start().expect("it starts");
+        let kept = files(folder.path());
+        let largest = kept.into_iter().max_by_key(|(_, length)| *length);
+        largest.expect("something is kept")
+    };
+    let (path, length) = start();
+    assert!(length > 1_000_000, "{path:?} has {length} bytes");
+    let written = || fs::metadata(&path).and_then(|about| about.modified());
+    let before = written().expect("it is there");
+    assert_eq!(start(), (path.clone(), length));
+    assert_eq!(written().expect("it is there"), before);
+
+    let file = fs::File::options().write(true).open(&path);
+    file.and_then(|file| file.set_len(length / 2))
+        .expect("half of it is lost");
+    assert_eq!(start(), (path.clone(), length));
 }

@@ -2,13 +2,14 @@
 
 //! What every node and every subcommand consists of.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
-use mhealth_runtime::{opaque::Block, RuntimeApi};
+use mhealth_runtime::{opaque::Block, HostFunctions, RuntimeApi};
 use sc_consensus::{BasicQueue, BoxBlockImport};
 use sc_consensus_aura::ImportQueueParams;
 use sc_consensus_grandpa::GrandpaPruningFilter;
-use sc_service::{Configuration, KeystoreContainer, TaskManager};
+use sc_executor::{HeapAllocStrategy, WasmExecutor, DEFAULT_HEAP_ALLOC_STRATEGY};
+use sc_service::{config::ExecutorConfiguration, Configuration, KeystoreContainer, TaskManager};
 use sp_consensus_aura::{sr25519::AuthorityPair, SlotDuration};
 
 use super::{
@@ -36,8 +37,9 @@ pub(crate) struct Components {
 pub(crate) fn components(
     config: &Configuration,
     consensus: Consensus,
+    runtime_cache: Option<&Path>,
 ) -> Result<Components, sc_service::Error> {
-    let executor = sc_service::new_wasm_executor(&config.executor);
+    let executor = executor(&config.executor, runtime_cache);
     let (client, backend, keystore, task_manager) =
         sc_service::new_full_parts::<Block, RuntimeApi, _>(
             config,
@@ -77,6 +79,27 @@ pub(crate) fn components(
         grandpa_block_import,
         grandpa_link,
     })
+}
+
+/// What executes the runtime: as `sc_service::new_wasm_executor` makes it, which keeps nothing of what it has compiled.
+fn executor(config: &ExecutorConfiguration, cache: Option<&Path>) -> WasmExecutor<HostFunctions> {
+    let heap = match config.default_heap_pages {
+        Some(pages) => HeapAllocStrategy::Static {
+            extra_pages: pages as u32,
+        },
+        None => DEFAULT_HEAP_ALLOC_STRATEGY,
+    };
+    let executor = WasmExecutor::builder()
+        .with_execution_method(config.wasm_method)
+        .with_onchain_heap_alloc_strategy(heap)
+        .with_offchain_heap_alloc_strategy(heap)
+        .with_max_runtime_instances(config.max_runtime_instances)
+        .with_runtime_cache_size(config.runtime_cache_size);
+    match cache {
+        Some(folder) => executor.with_cache_path(folder),
+        None => executor,
+    }
+    .build()
 }
 
 fn aura_queue(

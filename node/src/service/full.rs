@@ -2,7 +2,7 @@
 
 //! Connects the parts of a node and starts it.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use futures::channel::mpsc;
 use mhealth_runtime::{opaque::Block, Hash};
@@ -19,12 +19,14 @@ use sc_service::{
 use super::{authoring, components, sealing, Consensus, Sealing};
 use crate::rpc;
 
-/// Starts a node. It runs until the returned task manager is dropped.
+/// Starts a node, which keeps its runtime compiled in a folder if there is one for that. It runs until the returned task manager is
+/// dropped.
 pub(crate) fn start(
     config: Configuration,
     consensus: Consensus,
+    runtime_cache: Option<&Path>,
 ) -> Result<TaskManager, sc_service::Error> {
-    let parts = components(&config, consensus)?;
+    let parts = components(&config, consensus, runtime_cache)?;
     let mut task_manager = parts.task_manager;
     let (client, backend) = (parts.client, parts.backend);
     let pool = Arc::new(
