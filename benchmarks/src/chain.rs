@@ -304,7 +304,7 @@ pub(crate) struct Sync {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workload::{Plan, Spread};
+    use crate::workload::{Plan, Spread, SINGLE_RUNS};
 
     /// Study 0 of a development chain demands signatures: the most work an entry.
     const SIGNED: u32 = 0;
@@ -321,7 +321,7 @@ mod tests {
             run: 1,
             signed: true,
             entries: 1_500_000,
-            batch: 512,
+            batch: SINGLE_RUNS,
             spread: Spread::Uniform,
             wrong_percent: 0.0,
         };

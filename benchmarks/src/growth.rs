@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::direct::{Direct, Registered};
 use crate::report::replace_between;
-use crate::workload::{policy, Phones, Plan, Spread};
+use crate::workload::{policy, Phones, Plan, Spread, SINGLE_RUNS};
 use crate::{say, PAPER, SIGNED};
 
 /// Numbers of devices of each study that are measured.
@@ -65,7 +65,7 @@ pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
                 run: 1,
                 signed,
                 entries: ENTRIES,
-                batch: 512,
+                batch: SINGLE_RUNS,
                 spread,
                 wrong_percent: 0.0,
             };

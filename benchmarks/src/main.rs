@@ -27,7 +27,7 @@ use crate::direct::Direct;
 use crate::ladder::Step;
 use crate::measured::Measured;
 use crate::report::{Part, Report};
-use crate::workload::{Phones, Plan, Spread};
+use crate::workload::{Phones, Plan, Spread, SINGLE_RUNS};
 
 /// As in the node, whose client this program has inside.
 #[cfg(target_os = "linux")]
@@ -121,12 +121,11 @@ impl Kind {
         }
     }
 
-    /// Entries of a batch. A transaction declares the worst that its runs can cost, and what it declares has to fit into what
-    /// is left of a block, so many runs leave more of it empty.
+    /// Entries of a batch.
     fn batch(self) -> usize {
         match self {
             Kind::Sixteen => 1_024,
-            _ => 512,
+            _ => SINGLE_RUNS,
         }
     }
 

@@ -31,6 +31,10 @@ const NEIGHBOURS: u32 = 32;
 /// What the chain stores as escrow. It does not look into it.
 pub(crate) const ESCROW: [u8; 81] = [1; 81];
 
+/// Runs of 1 in a batch. A transaction declares the worst that its runs can cost, and what it declares has to fit into what is
+/// left of a block, so many runs leave more of it empty.
+pub(crate) const SINGLE_RUNS: usize = 512;
+
 /// Which device writes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]

@@ -86,11 +86,12 @@ impl Launch {
     }
 
     /// Starts the node and waits until it serves JSON-RPC.
-    pub fn start(mut self) -> Result<Node> {
+    pub fn start(self) -> Result<Node> {
         let binary = node_binary()?;
-        let cache = self.runtime_cache.take();
+        let cache = self.runtime_cache;
         let cache = cache.unwrap_or_else(|| binary.with_file_name("runtime-cache"));
-        self = self.arg("--runtime-cache").arg(cache);
+        let mut arguments = self.arguments;
+        arguments.extend(["--runtime-cache".into(), cache.into()]);
         let (base, kept) = match &self.base {
             Some(directory) => (directory.clone(), None),
             None => {
@@ -100,7 +101,7 @@ impl Launch {
         };
         let mut node = Node {
             binary,
-            arguments: self.arguments,
+            arguments,
             base,
             rpc_port: Port::reserve()?,
             log: Log::default(),

@@ -4,7 +4,6 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -142,18 +141,18 @@ async fn a_node_that_does_not_come_back_is_unreachable_after_the_patience_asked_
     chain.finalised().await.expect("the same client goes on");
 }
 
-/// Every file below a folder, with its length.
-fn files(folder: &Path) -> BTreeMap<PathBuf, u64> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("a folder") {
+/// The largest file below a folder, and its length.
+fn largest(folder: &Path) -> Option<(PathBuf, u64)> {
+    let entries = fs::read_dir(folder).expect("a folder");
+    let files = entries.filter_map(|entry| {
         let entry = entry.expect("an entry");
         let about = entry.metadata().expect("it is there");
         match about.is_dir() {
-            true => found.extend(files(&entry.path())),
-            false => drop(found.insert(entry.path(), about.len())),
+            true => largest(&entry.path()),
+            false => Some((entry.path(), about.len())),
         }
-    }
-    found
+    });
+    files.max_by_key(|(_, length)| *length)
 }
 
 #[test]
@@ -162,9 +161,7 @@ fn a_runtime_that_is_kept_compiled_is_used_and_made_anew_when_it_is_spoilt() {
     let start = || {
         let launch = Launch::instant().runtime_cache(folder.path());
         launch.start().expect("it starts");
-        let kept = files(folder.path());
-        let largest = kept.into_iter().max_by_key(|(_, length)| *length);
-        largest.expect("something is kept")
+        largest(folder.path()).expect("something is kept")
     };
     let (path, length) = start();
     assert!(length > 1_000_000, "{path:?} has {length} bytes");
