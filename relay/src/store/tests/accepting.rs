@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What is taken, what is known already, and what is a rival.
+
+use mhealth_api::{Code, RunState};
+
+use super::*;
+use crate::testing::TestDevice;
+
+pub(super) async fn accepted_runs_wait(scratch: Scratch) {
+    let store = &scratch.store;
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    let run = device.checked(3);
+    let verdicts = accept(store, &[candidate(run.clone(), genesis)]).await;
+    let Verdict::Accepted(status) = &verdicts[0] else {
+        panic!("{verdicts:?}")
+    };
+    assert_eq!(
+        (status.state, status.entries, status.run),
+        (RunState::Pending, 3, run.id)
+    );
+    assert_eq!(store.status(&run.id).await.unwrap().as_ref(), Some(status));
+    assert_eq!(store.head(1).await.unwrap(), Some(device.head()));
+    let pending = store.pending_runs(10).await.unwrap();
+    assert_eq!(pending.len(), 1);
+    assert_eq!(pending[0].digests_and_tags, run.digests_and_tags);
+    assert_eq!(pending[0].signature, run.signature);
+    let queue = store.queue().await.unwrap();
+    assert_eq!(
+        (queue.runs, queue.entries, queue.oldest),
+        (1, 3, Some(1_000_000_000))
+    );
+    assert_eq!(
+        scratch
+            .other()
+            .await
+            .status(&run.id)
+            .await
+            .unwrap()
+            .as_ref(),
+        Some(status)
+    );
+}
+
+pub(super) async fn same_run_again(scratch: Scratch) {
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    let run = candidate(device.checked(3), genesis);
+    let verdicts = accept(&scratch.store, &[run.clone(), run.clone()]).await;
+    assert!(
+        matches!(verdicts[..], [Verdict::Accepted(_), Verdict::Known(_)]),
+        "{verdicts:?}"
+    );
+    let verdicts = accept(&scratch.store, &[run]).await;
+    assert!(matches!(verdicts[..], [Verdict::Known(_)]));
+    assert_eq!(scratch.store.pending_runs(10).await.unwrap().len(), 1);
+}
+
+pub(super) async fn group_sees_itself(scratch: Scratch) {
+    let mut devices: Vec<_> = (0..40).map(TestDevice::new).collect();
+    let mut group = Vec::new();
+    for _ in 0..5 {
+        for device in &mut devices {
+            let genesis = device.genesis();
+            group.push(candidate(device.checked(1), genesis));
+        }
+    }
+    let verdicts = accept(&scratch.store, &group).await;
+    assert!(verdicts
+        .iter()
+        .all(|verdict| matches!(verdict, Verdict::Accepted(_))));
+    assert_eq!(scratch.store.queue().await.unwrap().runs, 200);
+    let pending = scratch.store.pending_runs(1_000).await.unwrap();
+    assert!(pending.is_sorted_by_key(|pending| pending.run.id));
+    for device in &devices {
+        let head = scratch.store.head(device.run_number()).await.unwrap();
+        assert_eq!(head, Some(device.head()));
+    }
+}
+
+pub(super) async fn rivals_are_bounded(scratch: Scratch) {
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    accept(&scratch.store, &[candidate(device.checked(3), genesis)]).await;
+    let rivals: Vec<_> = (1..=3)
+        .map(|history| candidate(TestDevice::with_history(1, history).checked(3), genesis))
+        .collect();
+    let verdicts = accept(&scratch.store, &rivals[..1]).await;
+    assert!(matches!(verdicts[0], Verdict::Accepted(_)));
+    let verdicts = accept(&scratch.store, &rivals[1..]).await;
+    assert!(matches!(verdicts[0], Verdict::Accepted(_)));
+    let Verdict::Refused(problem) = &verdicts[1] else {
+        panic!("{verdicts:?}")
+    };
+    assert_eq!(problem.known_code(), Some(Code::TooManyConflicts));
+    // A rival does not take the head.
+    assert_eq!(scratch.store.head(1).await.unwrap(), Some(device.head()));
+}
+
+pub(super) async fn older_cuts(scratch: Scratch) {
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    let whole = device.run(4);
+    let mut cut = whole.clone();
+    cut.entries.truncate(2);
+    let mut again = TestDevice::new(1);
+    let cut = {
+        let first = again.run(2);
+        assert_eq!(first.entries, cut.entries);
+        again.check(first)
+    };
+    let whole = device.check(whole);
+    accept(&scratch.store, &[candidate(whole, genesis)]).await;
+    let verdicts = accept(&scratch.store, &[candidate(cut, genesis)]).await;
+    assert!(matches!(verdicts[0], Verdict::Accepted(_)), "{verdicts:?}");
+    let other = TestDevice::with_history(1, 9).checked(2);
+    let id = other.id;
+    accept(&scratch.store, &[candidate(other, genesis)]).await;
+    let (rival,): (i64,) = sqlx::query_as("SELECT rival FROM runs WHERE run = $1")
+        .bind(id.0.to_vec())
+        .fetch_one(scratch.store.database().pool())
+        .await
+        .unwrap();
+    assert_eq!(rival, 1);
+    assert_eq!(scratch.store.head(1).await.unwrap(), Some(device.head()));
+}
+
+pub(super) async fn not_taken(scratch: Scratch) {
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    let first = candidate(device.checked(1), genesis);
+    accept(&scratch.store, std::slice::from_ref(&first)).await;
+    let shut = |candidate: Candidate| Candidate {
+        taken: Err(Code::DeviceSuspended),
+        ..candidate
+    };
+    let second = candidate(device.checked(1), genesis);
+    let verdicts = accept(&scratch.store, &[shut(first), shut(second)]).await;
+    assert!(matches!(verdicts[0], Verdict::Known(_)));
+    let Verdict::Refused(problem) = &verdicts[1] else {
+        panic!("{verdicts:?}")
+    };
+    assert_eq!(problem.known_code(), Some(Code::DeviceSuspended));
+    assert_eq!(scratch.store.queue().await.unwrap().runs, 1);
+}

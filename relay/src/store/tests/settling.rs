@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What finalised blocks did to runs, and what happens when they are lost.
+
+use mhealth_api::RunState;
+
+use super::*;
+use crate::testing::TestDevice;
+
+pub(super) async fn outcomes(scratch: Scratch) {
+    let store = &scratch.store;
+    let mut group = Vec::new();
+    for device in 0..5 {
+        let mut device = TestDevice::new(device);
+        let genesis = device.genesis();
+        group.push(candidate(device.checked(2), genesis));
+    }
+    accept(store, &group).await;
+    let lease = lease(store).await;
+    let live = batch(store, lease, 0).await;
+    let fates = [
+        Fate::Registered,
+        Fate::RegisteredBefore,
+        Fate::Refused("DeviceSuspended".into()),
+        Fate::Conflicting("Fork".into()),
+        Fate::Again,
+    ];
+    settle(store, lease, 7, &live, &fates).await;
+    let mut statuses = Vec::new();
+    for candidate in &group {
+        statuses.push(store.status(&candidate.run.id).await.unwrap().unwrap());
+    }
+    let states: Vec<_> = statuses.iter().map(|status| status.state).collect();
+    use RunState::*;
+    assert_eq!(
+        states,
+        [Finalised, Finalised, Refused, Conflicting, Pending]
+    );
+    let extrinsics: Vec<_> = statuses
+        .iter()
+        .map(|status| status.extrinsic_index)
+        .collect();
+    assert_eq!(extrinsics, [Some(2), None, Some(2), Some(2), None]);
+    assert_eq!(statuses[0].block, Some(block(7)));
+    assert_eq!(statuses[4].block, None);
+    assert_eq!(statuses[3].reason.as_deref(), Some("Fork"));
+    assert_eq!(store.followed().await.unwrap(), Some(block(7)));
+    assert!(store.live_batches().await.unwrap().is_empty());
+    // The heads of refused runs are forgotten, those of others are not.
+    let heads = [store.head(0).await.unwrap(), store.head(2).await.unwrap()];
+    assert!(heads[0].is_some() && heads[1].is_none());
+    // A second time changes nothing.
+    settle(store, lease, 8, &live, &[const { Fate::Again }; 5]).await;
+    assert_eq!(
+        store.status(&group[0].run.id).await.unwrap().unwrap(),
+        statuses[0]
+    );
+}
+
+pub(super) async fn another_chance(scratch: Scratch) {
+    let store = &scratch.store;
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    let run = candidate(device.checked(2), genesis);
+    accept(store, std::slice::from_ref(&run)).await;
+    let lease = lease(store).await;
+    let live = batch(store, lease, 0).await;
+    settle(
+        store,
+        lease,
+        1,
+        &live,
+        &[Fate::Refused("DeviceSuspended".into())],
+    )
+    .await;
+    let verdicts = accept(store, std::slice::from_ref(&run)).await;
+    assert!(matches!(&verdicts[0], Verdict::Accepted(status) if status.state == RunState::Pending));
+    assert_eq!(store.head(1).await.unwrap(), Some(device.head()));
+    let live = batch(store, lease, 1).await;
+    settle(
+        store,
+        lease,
+        2,
+        &live,
+        &[Fate::Refused("BadSignature".into())],
+    )
+    .await;
+    let verdicts = accept(store, &[run]).await;
+    assert!(matches!(&verdicts[0], Verdict::Known(status) if status.state == RunState::Refused));
+}
+
+pub(super) async fn rolled_back(scratch: Scratch) {
+    let store = &scratch.store;
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    let lease = lease(store).await;
+    let mut batches = Vec::new();
+    for nonce in 0..3 {
+        accept(store, &[candidate(device.checked(1), genesis)]).await;
+        let live = batch(store, lease, nonce).await;
+        let fate = if nonce == 2 {
+            Fate::Refused("Gap".into())
+        } else {
+            Fate::Registered
+        };
+        settle(store, lease, nonce + 1, &live, &[fate]).await;
+        batches.push(live);
+    }
+    assert_eq!(store.first_followed().await.unwrap(), Some(block(1)));
+    store.roll_back(lease, 1).await.unwrap();
+    assert_eq!(store.followed().await.unwrap(), Some(block(1)));
+    assert_eq!(store.followed_at(2).await.unwrap(), None);
+    let live = store.live_batches().await.unwrap();
+    let nonces: Vec<_> = live.iter().map(|batch| batch.transaction.nonce).collect();
+    assert_eq!(nonces, [1, 2]);
+    let mut states = Vec::new();
+    for batch in &batches {
+        let run = device_run(store, batch).await;
+        states.push(store.status(&run).await.unwrap().unwrap().state);
+    }
+    assert_eq!(
+        states,
+        [
+            RunState::Finalised,
+            RunState::Submitted,
+            RunState::Submitted
+        ]
+    );
+    settle(store, lease, 2, &live[1], &[Fate::Registered]).await;
+}
