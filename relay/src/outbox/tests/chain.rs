@@ -2,21 +2,17 @@
 
 //! A chain in memory. Its transactions are the runs themselves, and every block is final.
 
+mod ledger;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use futures::stream::{self, BoxStream, StreamExt};
-use mhealth_api::{run_id, BlockRef, Hash, Head};
+use mhealth_api::{run_id, Hash, Head};
 use mhealth_chain_client::{
-    AccountId32, ChainEvent, DeviceState, DeviceView, Effect, EntryView, Error, FinalisedBlock,
-    FinalisedExtrinsic, Handed, PoolRefusal, RefusalReason, Run, SignedTransaction, StudyView,
+    AccountId32, ChainEvent, Effect, Error, FinalisedBlock, FinalisedExtrinsic, RefusalReason, Run,
     H256,
 };
 use tokio::sync::watch;
-
-use crate::ledger::{Answer, Ledger};
-
-const ERA: u64 = 64;
 
 #[derive(Clone)]
 pub(super) struct FakeChain {
@@ -260,167 +256,6 @@ impl State {
             entries: 0,
         });
         events
-    }
-}
-
-impl Ledger for FakeChain {
-    fn genesis(&self) -> Hash {
-        Hash(self.state().blocks[0].hash.0)
-    }
-
-    fn account(&self) -> [u8; 32] {
-        [9; 32]
-    }
-
-    fn device(&self, device: u32) -> Answer<'_, Option<(DeviceView, BlockRef)>> {
-        Box::pin(async move {
-            drop(self.present()?);
-            if !self.state().devices.contains_key(&device) {
-                return Ok(None);
-            }
-            let head = self.head(device);
-            let view = DeviceView {
-                device,
-                study: 0,
-                key: [0; 32],
-                secret_commitment: H256::zero(),
-                escrow: Vec::new(),
-                genesis: H256::zero(),
-                state: DeviceState::Active,
-                length: head.length,
-                head: H256(head.hash.0),
-                predecessor: None,
-                successor: None,
-                trusted_length: None,
-                enrolled_at: 0,
-            };
-            Ok(Some((view, self.finalised().await?)))
-        })
-    }
-
-    fn device_by_key(&self, _: [u8; 32]) -> Answer<'_, Option<u32>> {
-        Box::pin(async { Ok(None) })
-    }
-
-    fn entries(&self, device: u32, from: u64, _: u32) -> Answer<'_, Vec<EntryView>> {
-        Box::pin(async move {
-            let state = self.present()?;
-            let link = state.devices[&device].links.get(from as usize - 1);
-            let entry = link.map(|link| EntryView {
-                index: 0,
-                device,
-                sequence: from,
-                digest: H256::zero(),
-                hash: H256(link.0),
-                previous: None,
-            });
-            Ok(entry.into_iter().collect())
-        })
-    }
-
-    fn study(&self, _: u32) -> Answer<'_, Option<StudyView>> {
-        Box::pin(async { Ok(None) })
-    }
-
-    fn finalised(&self) -> Answer<'_, BlockRef> {
-        Box::pin(async move {
-            let state = self.present()?;
-            let block = state.blocks.last().unwrap();
-            Ok(BlockRef {
-                number: block.number,
-                hash: Hash(block.hash.0),
-            })
-        })
-    }
-
-    fn block_hash(&self, number: u64) -> Answer<'_, Option<Hash>> {
-        Box::pin(async move {
-            let state = self.present()?;
-            Ok(state
-                .blocks
-                .get(number as usize)
-                .map(|block| Hash(block.hash.0)))
-        })
-    }
-
-    fn nonce_after(&self, hash: Hash) -> Answer<'_, u64> {
-        Box::pin(async move {
-            let state = self.present()?;
-            let number = state.blocks.iter().position(|block| block.hash.0 == hash.0);
-            let number = number.ok_or(Error::UnknownBlock {
-                block: hash.to_string(),
-            })?;
-            // What stands before the next block stands after this one.
-            Ok(state
-                .before
-                .get(number + 1)
-                .map_or(state.nonce, |before| before.0))
-        })
-    }
-
-    fn best_nonce(&self) -> Answer<'_, u64> {
-        Box::pin(async move { Ok(self.present()?.nonce) })
-    }
-
-    fn sign(&self, runs: Vec<Run>, nonce: u64) -> Answer<'_, SignedTransaction> {
-        Box::pin(async move {
-            let mut state = self.present()?;
-            let birth = state.blocks.len() as u64 - 1;
-            let bytes = rand::random::<[u8; 16]>().to_vec();
-            state
-                .signed
-                .insert(bytes.clone(), (nonce, birth + ERA, runs));
-            let hash = H256(hash_of(&bytes));
-            Ok(SignedTransaction {
-                bytes: bytes.into(),
-                hash,
-                birth,
-                death: birth + ERA,
-            })
-        })
-    }
-
-    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, Handed> {
-        Box::pin(async move {
-            let mut state = self.present()?;
-            state.handed.push(transaction.to_vec());
-            state.forget_expired();
-            let (nonce, death, _) = state.signed[transaction].clone();
-            if nonce < state.nonce {
-                return Ok(Handed::Refused(PoolRefusal::Stale));
-            }
-            // A relay that is slow to store a batch may well send it when it has expired. The node says that its signature
-            // is bad: it takes another block for the one that the era counts from.
-            if state.blocks.len() as u64 >= death {
-                return Ok(Handed::Refused(PoolRefusal::BadSignature));
-            }
-            if !state.swallow {
-                let before = state.pool.insert(nonce, transaction.to_vec());
-                assert!(
-                    before.is_none_or(|before| before == transaction),
-                    "two for one nonce"
-                );
-            }
-            Ok(Handed::Taken)
-        })
-    }
-
-    fn follow(&self, from: u64) -> BoxStream<'static, Result<FinalisedBlock, Error>> {
-        let following = (self.clone(), self.finalised.subscribe(), from);
-        stream::unfold(following, |(chain, mut finalised, next)| async move {
-            let reached = finalised.wait_for(|number| *number >= next).await.map(drop);
-            reached.ok()?;
-            let block = match chain.present() {
-                Ok(state) => state.blocks.get(next as usize).cloned(),
-                Err(error) => return Some((Err(error), (chain.clone(), finalised, next))),
-            };
-            let block = block.ok_or(Error::UnknownBlock {
-                block: next.to_string(),
-            });
-            let after = if block.is_ok() { next + 1 } else { next };
-            Some((block, (chain, finalised, after)))
-        })
-        .boxed()
     }
 }
 
