@@ -108,7 +108,7 @@ pub type TxExtension = (
 #[cfg(feature = "std")]
 pub type HostFunctions = (
     sp_io::SubstrateHostFunctions,
-    pallet_client_hashchain::signatures::HostFunctions,
+    pallet_client_hashchain::run_checks::HostFunctions,
 );
 
 /// Executes blocks.

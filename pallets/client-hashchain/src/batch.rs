@@ -8,18 +8,18 @@
 use crate::{
     compare::{Divergence, Relation},
     pages::WorkingPages,
-    signatures::hashchain_signatures,
+    run_checks::{run_checks, LINK, SIGNED},
     size::Done,
     BatchSize, Config, ConflictOf, Conflicts, DeviceByKey, DeviceHead, DeviceId, DeviceStatus,
-    Devices, EntryIndex, Error, Event, FirstIndexOfBlock, HashchainConflict, HostSha256,
-    JournalEntry, JournalLength, JournalPage, Pallet, RefusalReason, Run, Runs, SuspensionReason,
+    Devices, EntryIndex, Error, Event, FirstIndexOfBlock, HashchainConflict, JournalEntry,
+    JournalLength, JournalPage, Pallet, RefusalReason, Run, RunView, Runs, SuspensionReason,
 };
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, vec, vec::Vec};
 use frame_support::{
     dispatch::{DispatchErrorWithPostInfo, DispatchResultWithPostInfo, PostDispatchInfo},
     traits::Get,
 };
-use hashchain::{DataDigest, LinkHash, Tag};
+use hashchain::LinkHash;
 use pallet_studies::{StudyId, StudyStatus};
 use sp_core::{ed25519, H256};
 use sp_runtime::AccountId32;
@@ -85,25 +85,23 @@ impl<T: Config> Batch<T> {
 
     /// Checks all the signatures that studies demand of these runs at once. One that is not valid makes no difference but
     /// in time: each is checked by itself then, when its run is judged.
-    pub(crate) fn check_together(&mut self, size: BatchSize, runs: &[Run], links: &[LinkHash]) {
+    pub(crate) fn check_together(&mut self, size: BatchSize, runs: &Runs, links: &[LinkHash]) {
         if !size.checks_together() {
             return;
         }
-        let mut signed = Vec::with_capacity(runs.len());
+        let mut signed = Vec::with_capacity(runs.signatures() as usize * SIGNED);
         for (run, links) in with_links(runs, links) {
             let (Some(signature), Some(last)) = (run.signature, links.last()) else {
                 continue;
             };
             let signer = self.pages.head(run.device).and_then(|head| head.signer);
             if let Some(signer) = signer {
-                signed.push((
-                    ed25519::Signature::from_raw(signature),
-                    ed25519::Public::from_raw(signer),
-                    hashchain::head_message(last).to_vec(),
-                ));
+                signed.extend_from_slice(signature);
+                signed.extend_from_slice(&signer);
+                signed.extend_from_slice(&last.0);
             }
         }
-        self.all_signed = !signed.is_empty() && hashchain_signatures::ed25519_verify_all(signed);
+        self.all_signed = !signed.is_empty() && run_checks::all_signed(&signed);
     }
 
     /// Judges a run and, if it stands, registers it in the working copies. The links are those that its entries have if its
@@ -111,7 +109,7 @@ impl<T: Config> Batch<T> {
     ///
     /// What is registered already is a success before anything else is asked: a retry must not be told that it was
     /// refused because the device has been suspended since.
-    fn register(&mut self, run: &Run, links: &[LinkHash]) -> Result<Outcome, RefusalReason> {
+    fn register(&mut self, run: RunView<'_>, links: &[LinkHash]) -> Result<Outcome, RefusalReason> {
         let last = run
             .sequence
             .checked_sub(1)
@@ -147,7 +145,7 @@ impl<T: Config> Batch<T> {
     /// Registers the entries of a run from the first unknown one on, behind the device's head.
     fn append(
         &mut self,
-        run: &Run,
+        run: RunView<'_>,
         links: &[LinkHash],
         known: usize,
         mut head: DeviceHead,
@@ -178,7 +176,7 @@ impl<T: Config> Batch<T> {
     /// not kept: a relay could otherwise fill a device's list at will.
     fn refuse_rival(
         &mut self,
-        run: &Run,
+        run: RunView<'_>,
         last_link: LinkHash,
         head: &DeviceHead,
         divergence: Divergence,
@@ -230,7 +228,7 @@ impl<T: Config> Batch<T> {
     /// Demands the device's signature where the study does.
     fn check_signature(
         &mut self,
-        run: &Run,
+        run: RunView<'_>,
         last_link: LinkHash,
         head: &DeviceHead,
     ) -> Result<(), RefusalReason> {
@@ -245,7 +243,7 @@ impl<T: Config> Batch<T> {
         }
     }
 
-    fn is_signed(&mut self, run: &Run, last_link: LinkHash, head: &DeviceHead) -> bool {
+    fn is_signed(&mut self, run: RunView<'_>, last_link: LinkHash, head: &DeviceHead) -> bool {
         self.single_checks += u32::from(run.signature.is_some());
         is_signed::<T>(run, last_link, head)
     }
@@ -287,29 +285,17 @@ impl<T: Config> Batch<T> {
 /// The links that the entries of these runs have if each `previous` is taken at its word: one run's after the other's.
 ///
 /// Sequences that go beyond the last number wrap around here, and their run is refused when its turn comes.
-pub(crate) fn links_of(runs: &[Run]) -> Vec<LinkHash> {
-    let entries = runs.iter().map(|run| run.entries.len()).sum();
-    let mut links = Vec::with_capacity(entries);
-    for run in runs {
-        let mut previous = LinkHash(run.previous.0);
-        for (entry, place) in run.entries.iter().zip(0..) {
-            previous = hashchain::link::<HostSha256>(
-                run.sequence.wrapping_add(place),
-                &previous,
-                &DataDigest(entry.digest.0),
-                &Tag(entry.tag.0),
-            );
-            links.push(previous);
-        }
-    }
-    links
+pub(crate) fn links_of(runs: &Runs) -> Vec<LinkHash> {
+    let mut links = vec![[0; LINK]; runs.entries() as usize];
+    run_checks::links(runs.as_bytes(), links.as_flattened_mut());
+    links.into_iter().map(LinkHash).collect()
 }
 
 /// Each run with its own part of what [`links_of`] says.
 fn with_links<'a>(
-    runs: &'a [Run],
+    runs: &'a Runs,
     links: &'a [LinkHash],
-) -> impl Iterator<Item = (&'a Run, &'a [LinkHash])> {
+) -> impl Iterator<Item = (RunView<'a>, &'a [LinkHash])> {
     let mut rest = links;
     runs.iter().map(move |run| {
         let (own, others) = rest.split_at(run.entries.len());
@@ -319,13 +305,17 @@ fn with_links<'a>(
 }
 
 /// Whether the run carries its device's signature over its last link, be it asked for or not.
-pub(crate) fn is_signed<T: Config>(run: &Run, last_link: LinkHash, head: &DeviceHead) -> bool {
+pub(crate) fn is_signed<T: Config>(
+    run: RunView<'_>,
+    last_link: LinkHash,
+    head: &DeviceHead,
+) -> bool {
     let of_record = || Devices::<T>::get(run.device).map(|record| record.key);
     let (Some(signature), Some(key)) = (run.signature, head.signer.or_else(of_record)) else {
         return false;
     };
     sp_io::crypto::ed25519_verify(
-        &ed25519::Signature::from_raw(signature),
+        &ed25519::Signature::from_raw(*signature),
         &hashchain::head_message(&last_link),
         &ed25519::Public::from_raw(key),
     )
@@ -343,10 +333,12 @@ fn store_conflict<T: Config>(device: DeviceId, conflict: ConflictOf<T>) -> bool 
 
 impl<T: Config> Pallet<T> {
     pub(crate) fn do_submit(who: AccountId32, run: Run) -> DispatchResultWithPostInfo {
-        let size = BatchSize::of(core::slice::from_ref(&run));
+        let size = BatchSize::from(&run);
+        let runs = Runs::from(&run);
+        let run = runs.iter().next().ok_or(Error::<T>::EmptyRun)?;
+        let links = links_of(&runs);
         let mut batch = Batch::<T>::new(who);
-        let links = links_of(core::slice::from_ref(&run));
-        let outcome = batch.register(&run, &links);
+        let outcome = batch.register(run, &links);
         let post_info = batch.weight(size);
         let event = match outcome {
             Ok(Outcome::Recorded {
@@ -360,7 +352,7 @@ impl<T: Config> Pallet<T> {
                 first_index,
                 entries,
             },
-            Ok(Outcome::AlreadyRecorded) => already_recorded(&run),
+            Ok(Outcome::AlreadyRecorded) => already_recorded(run),
             Err(reason) => {
                 return Err(DispatchErrorWithPostInfo {
                     post_info,
@@ -374,7 +366,7 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn do_submit_batch(who: AccountId32, runs: Runs) -> PostDispatchInfo {
-        let size = BatchSize::of(&runs);
+        let size = BatchSize::from(&runs);
         let mut batch = Batch::<T>::new(who);
         let (mut recorded, mut known, mut refused) = (0, 0, 0);
         let links = links_of(&runs);
@@ -412,7 +404,7 @@ impl<T: Config> Pallet<T> {
     }
 }
 
-fn already_recorded<T: Config>(run: &Run) -> Event<T> {
+fn already_recorded<T: Config>(run: RunView<'_>) -> Event<T> {
     Event::RunAlreadyRecorded {
         device: run.device,
         sequence: run.sequence,

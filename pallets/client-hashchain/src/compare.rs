@@ -7,7 +7,7 @@
 
 use crate::{
     batch::Batch, Config, DeviceHead, Devices, EntryIndex, JournalEntry, JournalPages,
-    RefusalReason, Run, ENTRIES_PER_PAGE,
+    RefusalReason, RunView, ENTRIES_PER_PAGE,
 };
 use hashchain::LinkHash;
 use sp_core::H256;
@@ -49,7 +49,7 @@ impl<T: Config> Batch<T> {
     /// Compares a run, whose last entry has the sequence `last`, with the head of its device.
     pub(crate) fn compare(
         &mut self,
-        run: &Run,
+        run: RunView<'_>,
         last: u64,
         head: &DeviceHead,
         links: &[LinkHash],
@@ -83,7 +83,12 @@ impl<T: Config> Batch<T> {
     }
 
     /// Finds the first sequence at which a run differs, from one at which it does, as far as the budget reaches.
-    fn locate(&mut self, run: &Run, links: &[LinkHash], mut differing: Recorded) -> Divergence {
+    fn locate(
+        &mut self,
+        run: RunView<'_>,
+        links: &[LinkHash],
+        mut differing: Recorded,
+    ) -> Divergence {
         let before = run.sequence - 1;
         let reason = if differing.sequence == before {
             RefusalReason::PreviousIsNotHead
@@ -104,14 +109,16 @@ impl<T: Config> Batch<T> {
             sequence,
             recorded: differing.hash,
             rival: claimed(run, links, sequence),
-            rival_digest: (sequence > before)
-                .then(|| run.entries[(sequence - run.sequence) as usize].digest),
+            rival_digest: sequence
+                .checked_sub(run.sequence)
+                .and_then(|place| run.entries.at(place as usize))
+                .map(|entry| entry.digest),
             reason,
         }
     }
 
     /// The registered link one sequence earlier; none if the budget is spent or the entry has left the state.
-    fn step_back(&mut self, run: &Run, from: &Recorded) -> Option<Recorded> {
+    fn step_back(&mut self, run: RunView<'_>, from: &Recorded) -> Option<Recorded> {
         let entry = self.journal_entry(from.index?)?;
         let sequence = from.sequence - 1;
         Some(match entry.previous {
@@ -149,7 +156,7 @@ impl<T: Config> Batch<T> {
 }
 
 /// The link that a run claims at a sequence from the one before its first entry to its last.
-fn claimed(run: &Run, links: &[LinkHash], sequence: u64) -> H256 {
+fn claimed(run: RunView<'_>, links: &[LinkHash], sequence: u64) -> H256 {
     match sequence.checked_sub(run.sequence) {
         None => run.previous,
         Some(at) => H256(links[at as usize].0),

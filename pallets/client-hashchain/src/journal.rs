@@ -6,7 +6,8 @@ use crate::{
     Config, EntryIndex, FirstJournalPage, JournalEntry, JournalLength, JournalPages, Pallet,
     ENTRIES_PER_PAGE,
 };
-use frame_support::traits::Get;
+use codec::Encode;
+use frame_support::{storage::unhashed, traits::Get};
 
 const PER_PAGE: u64 = ENTRIES_PER_PAGE as u64;
 
@@ -24,18 +25,21 @@ impl<T: Config> Pallet<T> {
             let (page, offset) = (index / PER_PAGE, (index % PER_PAGE) as usize);
             let (now, later) =
                 entries.split_at(entries.len().min(ENTRIES_PER_PAGE as usize - offset));
-            let mut content = if offset == 0 {
+            if offset == 0 {
                 Self::drop_pages_before_retention(page);
-                Default::default()
+                // As bytes, without a page in between: nearly every page is begun and filled by one batch.
+                now.using_encoded(|page_of| {
+                    unhashed::put_raw(&JournalPages::<T>::hashed_key_for(page), page_of)
+                });
             } else {
-                JournalPages::<T>::get(page).unwrap_or_default()
-            };
-            for entry in now {
-                content
-                    .try_push(*entry)
-                    .expect("`now` fits behind `offset` entries of one page; qed");
+                let mut content = JournalPages::<T>::get(page).unwrap_or_default();
+                for entry in now {
+                    content
+                        .try_push(*entry)
+                        .expect("`now` fits behind `offset` entries of one page; qed");
+                }
+                JournalPages::<T>::insert(page, content);
             }
-            JournalPages::<T>::insert(page, content);
             index += now.len() as u64;
             entries = later;
         }

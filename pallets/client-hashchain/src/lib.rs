@@ -52,7 +52,8 @@ mod mock;
 mod pages;
 mod queries;
 mod refusal;
-pub mod signatures;
+pub mod run_checks;
+mod runs;
 mod size;
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,7 @@ pub mod weights;
 
 pub use hashing::HostSha256;
 pub use pallet::*;
+pub use runs::{Entries, RunView, Runs};
 use size::BatchSize;
 pub use types::*;
 pub use weights::WeightInfo;
@@ -425,7 +427,7 @@ pub mod pallet {
         /// its first new entry on. Because a failed call leaves no trace, relays use `submit_batch`, which keeps
         /// the evidence of a fork.
         #[pallet::call_index(1)]
-        #[pallet::weight(BatchSize::of(core::slice::from_ref(run)).declared::<T>())]
+        #[pallet::weight(BatchSize::from(run).declared::<T>())]
         pub fn submit(origin: OriginFor<T>, run: Run) -> DispatchResultWithPostInfo {
             let who = ensure_signed(origin)?;
             Self::do_submit(who, run)
@@ -436,7 +438,7 @@ pub mod pallet {
         /// The call itself succeeds. A refused run leaves an event with its place in the batch and its reason, and the
         /// evidence of a fork is stored.
         #[pallet::call_index(2)]
-        #[pallet::weight(BatchSize::of(runs).declared::<T>())]
+        #[pallet::weight(BatchSize::from(runs).declared::<T>())]
         pub fn submit_batch(origin: OriginFor<T>, runs: Runs) -> DispatchResultWithPostInfo {
             let who = ensure_signed(origin)?;
             Ok(Self::do_submit_batch(who, runs))

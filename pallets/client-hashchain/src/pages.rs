@@ -5,7 +5,9 @@
 //! With many devices a batch touches nearly as many pages as it has runs. To decode and encode all heads of each took more
 //! time than everything else that a run of one entry needs (`scripts/bench --growth`).
 
-use crate::{devices::position, Config, DeviceHead, DeviceId, EntryIndex, HeadPages};
+use crate::{
+    devices::position, Config, DeviceHead, DeviceId, EntryIndex, HeadPages, HEADS_PER_PAGE,
+};
 use alloc::{collections::BTreeMap, vec::Vec};
 use codec::{Decode, Encode};
 use core::ops::Range;
@@ -21,6 +23,8 @@ pub(crate) struct WorkingPages<T: Config> {
 /// A page as it stands in the state, with what the batch has changed.
 struct WorkingPage {
     encoded: Vec<u8>,
+    /// Where each head begins.
+    begins: [u16; HEADS_PER_PAGE as usize],
     changed: bool,
     /// Whether this block has written entries of it before. Its key in the trie changes once, however often it is written.
     again: bool,
@@ -56,11 +60,7 @@ impl<T: Config> WorkingPages<T> {
     /// Puts another head in the place of a device's. What was never given out has none.
     pub(crate) fn set(&mut self, device: DeviceId, head: &DeviceHead) {
         if let Some((page, place)) = self.find(device) {
-            head.using_encoded(|now| match now.len() == place.len() {
-                true => page.encoded[place].copy_from_slice(now),
-                false => drop(page.encoded.splice(place, now.iter().copied())),
-            });
-            page.changed = true;
+            head.using_encoded(|now| page.replace(place, now));
         }
     }
 
@@ -68,16 +68,10 @@ impl<T: Config> WorkingPages<T> {
         let (number, slot) = position(device);
         let page = self.pages.entry(number).or_insert_with(|| {
             let encoded = unhashed::get_raw(&HeadPages::<T>::hashed_key_for(number));
-            let encoded = encoded.unwrap_or_default();
-            let first = Some(self.first_index_of_block);
-            let again = places(&encoded).any(|place| place.latest >= first);
-            WorkingPage {
-                encoded,
-                changed: false,
-                again,
-            }
+            WorkingPage::new(encoded.unwrap_or_default(), self.first_index_of_block)
         });
-        let place = places(&page.encoded).nth(slot)?.bytes;
+        let begin = *page.begins.get(slot)?;
+        let place = Place::at(&page.encoded, usize::from(begin))?.bytes;
         Some((page, place))
     }
 
@@ -98,6 +92,41 @@ impl<T: Config> WorkingPages<T> {
             if page.changed {
                 unhashed::put_raw(&HeadPages::<T>::hashed_key_for(number), &page.encoded);
             }
+        }
+    }
+}
+
+impl WorkingPage {
+    fn new(encoded: Vec<u8>, first_index_of_block: EntryIndex) -> Self {
+        let mut page = Self {
+            encoded,
+            begins: [0; HEADS_PER_PAGE as usize],
+            changed: false,
+            again: false,
+        };
+        page.again = page.look_through() >= Some(first_index_of_block);
+        page
+    }
+
+    /// Notes where the heads begin, and says which entry is the latest of them all.
+    fn look_through(&mut self) -> Option<EntryIndex> {
+        // What is no head begins where the page has ended.
+        self.begins = [u16::MAX; HEADS_PER_PAGE as usize];
+        let mut latest = None;
+        for (begin, place) in self.begins.iter_mut().zip(places(&self.encoded)) {
+            *begin = place.bytes.start as u16;
+            latest = latest.max(place.latest);
+        }
+        latest
+    }
+
+    fn replace(&mut self, place: Range<usize>, head: &[u8]) {
+        self.changed = true;
+        if head.len() == place.len() {
+            self.encoded[place].copy_from_slice(head);
+        } else {
+            drop(self.encoded.splice(place, head.iter().copied()));
+            self.look_through();
         }
     }
 }

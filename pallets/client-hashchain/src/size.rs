@@ -2,7 +2,7 @@
 
 //! What the weight of a call depends on.
 
-use crate::{pages::Touched, types::ENTRIES_PER_PAGE, Config, HeadPage, Run, WeightInfo};
+use crate::{pages::Touched, types::ENTRIES_PER_PAGE, Config, HeadPage, Run, Runs, WeightInfo};
 use codec::MaxEncodedLen;
 use frame_support::{traits::Get, weights::Weight};
 
@@ -36,25 +36,32 @@ fn count(size: usize) -> u32 {
 #[derive(Clone, Copy)]
 pub(crate) struct BatchSize {
     runs: u32,
-    /// Entries beyond the first of each run.
+    /// Entries beyond one a run.
     further_entries: u32,
     signatures: u32,
 }
 
-impl BatchSize {
-    /// Counts what is in `runs`.
-    pub(crate) fn of(runs: &[Run]) -> Self {
+impl From<&Runs> for BatchSize {
+    fn from(runs: &Runs) -> Self {
         Self {
-            runs: count(runs.len()),
-            further_entries: count(
-                runs.iter()
-                    .map(|run| run.entries.len().saturating_sub(1))
-                    .sum(),
-            ),
-            signatures: count(runs.iter().filter(|run| run.signature.is_some()).count()),
+            runs: runs.len(),
+            further_entries: runs.entries().saturating_sub(runs.len()),
+            signatures: runs.signatures(),
         }
     }
+}
 
+impl From<&Run> for BatchSize {
+    fn from(run: &Run) -> Self {
+        Self {
+            runs: 1,
+            further_entries: count(run.entries.len()).saturating_sub(1),
+            signatures: u32::from(run.signature.is_some()),
+        }
+    }
+}
+
+impl BatchSize {
     /// Whether there are so many signatures that all of them are checked at once first.
     pub(crate) fn checks_together(self) -> bool {
         self.signatures >= SIGNATURES_TOGETHER

@@ -7,6 +7,7 @@ mod enrol;
 mod journal;
 mod laws;
 mod pages;
-mod signatures;
+mod run_checks;
+mod runs;
 mod status;
 mod submit;

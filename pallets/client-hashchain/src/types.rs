@@ -67,9 +67,6 @@ pub struct Run {
     pub signature: Option<[u8; 64]>,
 }
 
-/// Runs that one account submits together; each stands or falls alone.
-pub type Runs = BoundedVec<Run, ConstU32<MAX_BATCH_LENGTH>>;
-
 /// Why a device may not register entries at present.
 #[derive(
     Clone,

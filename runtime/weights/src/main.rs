@@ -22,5 +22,5 @@ fn main() -> sc_cli::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     PalletCmd::parse()
-        .run_with_spec::<BlakeTwo256, pallet_client_hashchain::signatures::HostFunctions>(None)
+        .run_with_spec::<BlakeTwo256, pallet_client_hashchain::run_checks::HostFunctions>(None)
 }

@@ -256,7 +256,7 @@ fn a_batch_returns_the_weight_of_forks_and_steps_that_did_not_happen() {
     run(|| {
         let mut phone = Phone::enrolled(SIGNED, 1);
         let runs: crate::Runs = vec![phone.run(1, 0)].try_into().expect("short");
-        let declared = crate::BatchSize::of(&runs).declared::<Test>();
+        let declared = crate::BatchSize::from(&runs).declared::<Test>();
         let used = ClientHashchain::submit_batch(RuntimeOrigin::signed(RELAY), runs)
             .expect("a batch succeeds")
             .actual_weight

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a node does for many runs at once is what the rules say of each by itself: the chain must not depend on which of the two
+//! was asked.
+
+use crate::{
+    run_checks::{
+        run_checks::{all_signed, links},
+        SIGNED,
+    },
+    HostSha256, Run, RunEntry, Runs,
+};
+use hashchain::{DataDigest, LinkHash, Tag};
+use proptest::prelude::*;
+use sp_core::{ed25519, Pair, H256};
+
+type Signed = [u8; SIGNED];
+
+fn signed(number: u8) -> Signed {
+    let pair = ed25519::Pair::from_seed(&[number; 32]);
+    let link = [number; 32];
+    let signature = pair.sign(&hashchain::head_message(&LinkHash(link)));
+    put_together(&signature.0, &pair.public().0, &link)
+}
+
+fn put_together(signature: &[u8; 64], key: &[u8; 32], link: &[u8; 32]) -> Signed {
+    let mut signed = [0; SIGNED];
+    signed[..64].copy_from_slice(signature);
+    signed[64..96].copy_from_slice(key);
+    signed[96..].copy_from_slice(link);
+    signed
+}
+
+fn one_by_one(signed: &[Signed]) -> bool {
+    signed.iter().all(|signed| {
+        let (signature, rest) = signed.split_first_chunk().expect("it is longer");
+        let (key, link) = rest.split_first_chunk().expect("it is longer");
+        let link = LinkHash(link.try_into().expect("what is left"));
+        sp_io::crypto::ed25519_verify(
+            &ed25519::Signature::from_raw(*signature),
+            &hashchain::head_message(&link),
+            &ed25519::Public::from_raw(*key),
+        )
+    })
+}
+
+/// The neutral element as the signature's point, with the scalar 0, and a key.
+fn odd(key: [u8; 32]) -> Signed {
+    let mut signature = [0; 64];
+    signature[0] = 1;
+    put_together(&signature, &key, &[7; 32])
+}
+
+#[test]
+fn odd_signatures_are_judged_alike() {
+    // The neutral element as key holds for every message by ZIP 215, and some libraries refuse it.
+    let mut neutral = [0; 32];
+    neutral[0] = 1;
+    // A point that is not canonical: y = p + 1, which stands for the neutral element, too.
+    let mut other = [0xff; 32];
+    other[0] = 0xee;
+    other[31] = 0x7f;
+    for key in [neutral, other] {
+        let all = [signed(1), odd(key), signed(2)];
+        assert!(one_by_one(&all));
+        assert!(all_signed(all.as_flattened()));
+    }
+    assert!(all_signed(&[]));
+}
+
+#[test]
+fn what_is_no_whole_signature_is_not_valid() {
+    let two = [signed(1), signed(2)];
+    assert!(!all_signed(&two.as_flattened()[1..]));
+    assert!(!all_signed(&[0]));
+}
+
+#[test]
+fn one_bad_signature_is_seen_among_more_than_one_processor_takes() {
+    let mut all: Vec<Signed> = (0..600).map(|number| signed(number as u8)).collect();
+    assert!(all_signed(all.as_flattened()));
+    for place in [0, 299, 300, 599] {
+        all[place][0] ^= 1;
+        assert!(!all_signed(all.as_flattened()), "{place}");
+        all[place][0] ^= 1;
+    }
+}
+
+proptest! {
+    #[test]
+    fn one_changed_bit_is_seen_together_as_by_itself(
+        count in 1u8..20,
+        which: prop::sample::Index,
+        bit in 0usize..SIGNED * 8,
+    ) {
+        let mut all: Vec<_> = (0..count).map(signed).collect();
+        prop_assert!(all_signed(all.as_flattened()));
+        all[which.index(usize::from(count))][bit / 8] ^= 1 << (bit % 8);
+        prop_assert!(!one_by_one(&all));
+        prop_assert!(!all_signed(all.as_flattened()));
+    }
+
+    #[test]
+    fn links_are_those_of_each_run_by_itself(
+        lengths in prop::collection::vec(0usize..70, 0..6),
+        sequence: u64,
+    ) {
+        let runs: Vec<Run> = (0..).zip(&lengths).map(|(device, length)| Run {
+            device,
+            sequence: sequence.wrapping_add(u64::from(device)),
+            previous: H256([device as u8; 32]),
+            entries: (0..*length)
+                .map(|place| RunEntry { digest: hash(place as u64), tag: hash(99) })
+                .collect::<Vec<_>>()
+                .try_into()
+                .expect("short"),
+            signature: (device % 2 == 0).then_some([3; 64]),
+        }).collect();
+        let mut expected = Vec::new();
+        for run in &runs {
+            let mut previous = LinkHash(run.previous.0);
+            for (place, entry) in (0..).zip(&run.entries) {
+                previous = hashchain::link::<HostSha256>(
+                    run.sequence.wrapping_add(place),
+                    &previous,
+                    &DataDigest(entry.digest.0),
+                    &Tag(entry.tag.0),
+                );
+                expected.push(previous.0);
+            }
+        }
+
+        let runs = Runs::try_from(runs).expect("few");
+        let mut found = vec![[0; 32]; expected.len()];
+        links(runs.as_bytes(), found.as_flattened_mut());
+
+        prop_assert_eq!(found, expected);
+    }
+}
+
+fn hash(number: u64) -> H256 {
+    H256::from_low_u64_be(number)
+}
