@@ -132,9 +132,9 @@ impl Kind {
     /// Entries a second that the node takes about, for the length of a measurement.
     fn about(self) -> usize {
         match self {
-            Kind::Paper => 40_000,
-            Kind::Signed => 20_000,
-            Kind::Sixteen => 80_000,
+            Kind::Paper => 55_000,
+            Kind::Signed => 25_000,
+            Kind::Sixteen => 90_000,
         }
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::error::{without_full_stop, Error};
 
 /// Requests and answers above this size are refused on both sides. A full batch of 1,024 runs takes under 2 MB, a full block of
-/// 14 MiB twice as much in hexadecimal.
+/// 15 MiB twice as much in hexadecimal.
 const MAX_MESSAGE_BYTES: u32 = 32 * 1024 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

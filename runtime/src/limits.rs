@@ -14,7 +14,7 @@ use frame_support::{
     weights::{
         constants::{
             BlockExecutionWeight, ExtrinsicBaseWeight, WEIGHT_REF_TIME_PER_MICROS,
-            WEIGHT_REF_TIME_PER_SECOND,
+            WEIGHT_REF_TIME_PER_MILLIS,
         },
         RuntimeDbWeight, Weight,
     },
@@ -48,9 +48,9 @@ pub const MAX_AUTHORITIES: u32 = 64;
 /// How long the consortium may vote on a motion, in blocks: three days, so that a weekend does not end one.
 pub const MOTION: BlockNumber = 3 * DAYS;
 
-/// Execution time that a block may take by its weights, in picoseconds: 1.6 seconds. More than an author's clock allows, so
+/// Execution time that a block may take by its weights, in picoseconds: a whole slot. More than an author's clock allows, so
 /// that weights which are somewhat too high do not leave time unused.
-pub const BLOCK_REF_TIME: u64 = WEIGHT_REF_TIME_PER_SECOND / 5 * 8;
+pub const BLOCK_REF_TIME: u64 = SLOT_MILLISECONDS * WEIGHT_REF_TIME_PER_MILLIS;
 
 /// What the database costs, in picoseconds.
 ///
@@ -64,7 +64,7 @@ pub const DATABASE: RuntimeDbWeight = RuntimeDbWeight {
 /// What a byte of a run costs beside the call that registers it, in picoseconds: it goes through the pool into the block, is
 /// copied into the runtime, hashed with the block and kept with it. Measured by `scripts/bench --growth`, where neighbours
 /// write.
-pub const BYTE: u64 = 40_000;
+pub const BYTE: u64 = 30_000;
 
 /// What a byte of a page of heads costs the first time that a block changes the page, beside a read and a write, in
 /// picoseconds. With [`DATABASE`] a longest page is charged 152 microseconds. With 300,000 devices in each of two studies, of which
@@ -77,13 +77,13 @@ pub const PAGE_BYTE: u64 = 40_000;
 pub const NORMAL_RATIO: Perbill = Perbill::from_percent(90);
 
 /// The share of a block's bytes that ordinary transactions may fill. A new runtime has to fit beside them.
-pub const NORMAL_BYTES_RATIO: Perbill = Perbill::from_percent(85);
+pub const NORMAL_BYTES_RATIO: Perbill = Perbill::from_percent(90);
 
-/// Most bytes of extrinsics in a block: 14 MiB, of which ordinary transactions may take 11.9 MiB.
+/// Most bytes of extrinsics in a block: 15 MiB, of which ordinary transactions may take 13.5 MiB.
 ///
-/// An entry that comes alone in a run is 110 bytes, and 175 in a signed one, so that 11.9 MiB hold 113,000 or 71,000 of them.
+/// An entry that comes alone in a run is 110 bytes, and 175 in a signed one, so that 13.5 MiB hold 128,000 or 81,000 of them.
 /// The network carries blocks of up to 16 MiB.
-pub const BLOCK_BYTES: u32 = 14 * 1024 * 1024;
+pub const BLOCK_BYTES: u32 = 15 * 1024 * 1024;
 
 /// What hooks may take of a block before the first transaction.
 const BLOCK_INITIALISATION: Perbill = Perbill::from_percent(5);

@@ -22,7 +22,7 @@ pub(crate) const LINK: usize = 32;
 
 /// Fewer signatures than these are not worth a processor of their own.
 #[cfg(not(substrate_runtime))]
-const SHARE: usize = 128;
+const SHARE: usize = 64;
 
 /// Host functions of this chain's nodes.
 #[runtime_interface]

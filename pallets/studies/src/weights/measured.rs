@@ -2,7 +2,7 @@
 
 //! What `scripts/weights` measured. Do not edit: run it again.
 //!
-//! 2026-11-22, AMD EPYC; frame-benchmarking-cli 64.0.0, 20 steps, 10 repeats, compiled Wasm;
+//! 2026-11-28, AMD EPYC; frame-benchmarking-cli 64.0.0, 20 steps, 10 repeats, compiled Wasm;
 //! what reads and writes cost is the runtime's `DbWeight`. Times are in picoseconds.
 
 #![allow(unused_parens)]
@@ -17,46 +17,46 @@ pub struct SubstrateWeight<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     fn create_study() -> Weight {
-        Weight::from_parts(16_305_000, 3529)
+        Weight::from_parts(14_993_000, 3529)
             .saturating_add(T::DbWeight::get().reads(3))
             .saturating_add(T::DbWeight::get().writes(4))
     }
     fn close_study() -> Weight {
-        Weight::from_parts(10_546_000, 3673)
+        Weight::from_parts(9_955_000, 3673)
             .saturating_add(T::DbWeight::get().reads(1))
             .saturating_add(T::DbWeight::get().writes(1))
     }
     fn reopen_study() -> Weight {
-        Weight::from_parts(10_746_000, 3673)
+        Weight::from_parts(9_945_000, 3673)
             .saturating_add(T::DbWeight::get().reads(1))
             .saturating_add(T::DbWeight::get().writes(1))
     }
     fn add_authentication_server() -> Weight {
-        Weight::from_parts(27_211_000, 3673)
+        Weight::from_parts(25_488_000, 3673)
             .saturating_add(T::DbWeight::get().reads(5))
             .saturating_add(T::DbWeight::get().writes(4))
     }
     fn remove_authentication_server() -> Weight {
-        Weight::from_parts(22_774_000, 3673)
+        Weight::from_parts(21_221_000, 3673)
             .saturating_add(T::DbWeight::get().reads(4))
             .saturating_add(T::DbWeight::get().writes(3))
     }
     fn add_relay() -> Weight {
-        Weight::from_parts(26_650_000, 3673)
+        Weight::from_parts(25_227_000, 3673)
             .saturating_add(T::DbWeight::get().reads(5))
             .saturating_add(T::DbWeight::get().writes(4))
     }
     fn remove_relay() -> Weight {
-        Weight::from_parts(22_624_000, 3673)
+        Weight::from_parts(21_081_000, 3673)
             .saturating_add(T::DbWeight::get().reads(4))
             .saturating_add(T::DbWeight::get().writes(3))
     }
     fn replace_sponsor() -> Weight {
-        Weight::from_parts(21_272_000, 6044)
+        Weight::from_parts(19_819_000, 6044)
             .saturating_add(T::DbWeight::get().reads(4))
             .saturating_add(T::DbWeight::get().writes(4))
     }
     fn has_role() -> Weight {
-        Weight::from_parts(5_949_000, 3517).saturating_add(T::DbWeight::get().reads(1))
+        Weight::from_parts(5_528_000, 3517).saturating_add(T::DbWeight::get().reads(1))
     }
 }
