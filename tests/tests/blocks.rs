@@ -10,7 +10,7 @@ use mhealth_chain_client::{calls, H256};
 use mhealth_runtime::{Header, RuntimeCall, UncheckedExtrinsic, VERSION};
 use mhealth_tests::node::Launch;
 use mhealth_tests::phone::Phone;
-use pallet_client_hashchain::{Call, Run};
+use pallet_client_hashchain::{Call, Runs};
 use serde_json::{json, Value};
 use support::{Setting, STUDY};
 
@@ -68,7 +68,8 @@ async fn an_entry_is_proved_by_blocks_alone_when_the_state_is_gone() {
             VERSION.extrinsics_root_state_version(),
         );
         assert_eq!(root, header.extrinsics_root);
-        for run in extrinsics.iter().flat_map(|bytes| runs_of(bytes)) {
+        let batches: Vec<Runs> = extrinsics.iter().map(|bytes| runs_of(bytes)).collect();
+        for run in batches.iter().flat_map(Runs::iter) {
             assert_eq!((run.device, run.previous.0), (phone.device(), head.0));
             for (entry, sequence) in run.entries.iter().zip(run.sequence..) {
                 let (digest, tag) = (DataDigest(entry.digest.0), Tag(entry.tag.0));
@@ -87,10 +88,10 @@ async fn ask<T: serde::de::DeserializeOwned>(setting: &Setting, method: &str, pa
     answer.expect("the node answers")
 }
 
-fn runs_of(extrinsic: &[u8]) -> Vec<Run> {
+fn runs_of(extrinsic: &[u8]) -> Runs {
     let extrinsic = UncheckedExtrinsic::decode(&mut &extrinsic[..]).expect("an extrinsic");
     match extrinsic.function {
-        RuntimeCall::ClientHashchain(Call::submit_batch { runs }) => runs.into_inner(),
-        _ => Vec::new(),
+        RuntimeCall::ClientHashchain(Call::submit_batch { runs }) => runs,
+        _ => Runs::default(),
     }
 }
