@@ -2,8 +2,8 @@
 
 //! What a node does for the runtime with all runs of a batch at once: links, and the check of signatures.
 //!
-//! The runtime is Wasm, on one thread and without SIMD. A link by itself costs it more for copying and for calling the node than
-//! the node needs for the hash. And a batch of Ed25519 signatures is checked with one multiplication over all of them, which
+//! The runtime is Wasm, on one thread and without SIMD. A link by itself costs it copies and a call of the node beside the hash.
+//! And a batch of Ed25519 signatures is checked with one multiplication over all of them, which
 //! costs less than half of what checking one by one does, on as many processors as the node has.
 //!
 //! These are the functions that the runtime asks of a node beside Substrate's own.
