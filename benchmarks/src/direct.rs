@@ -137,7 +137,6 @@ impl Clients {
         refused: usize,
     ) -> Result<Registered> {
         (self.made, self.imported, self.proposed_seconds) = Default::default();
-        rest()?;
         let disk = self.disk()?;
         let before = self.author.info().best_number;
         let mut bytes = 0;
@@ -149,6 +148,7 @@ impl Clients {
             self.block(&mut transactions)?;
         }
         drop(transactions);
+        rest()?;
         let on_disk = self.disk()?.saturating_sub(disk) as f64 / entries as f64;
         let of = |system: &str, effort: &Effort| Measured {
             system: system.to_owned(),
@@ -284,19 +284,24 @@ impl Watch {
         self.began.elapsed().as_secs_f64()
     }
 
+    fn processor_seconds(&self) -> Result<f64> {
+        Ok(usage::processor(std::process::id())? - self.processor)
+    }
+
     fn stop(self, effort: &mut Effort) -> Result<()> {
         effort.seconds += self.seconds();
-        effort.processor_seconds += usage::processor(std::process::id())? - self.processor;
+        effort.processor_seconds += self.processor_seconds()?;
         Ok(())
     }
 }
 
-/// Waits until the databases have written what is left of the measurement before, so that the next does not pay for it.
+/// Waits until the databases have written what is left of a measurement, so that its bytes are counted and the next does
+/// not pay for them.
 fn rest() -> Result<()> {
     for _ in 0..PATIENCE {
-        let busy = usage::processor(std::process::id())?;
+        let watch = Watch::start()?;
         std::thread::sleep(Duration::from_secs(1));
-        if usage::processor(std::process::id())? - busy < AT_REST {
+        if watch.processor_seconds()? < AT_REST {
             return Ok(());
         }
     }
