@@ -24,9 +24,9 @@ use super::{
     GrandpaBlockImport, GrandpaLink, JUSTIFICATION_PERIOD,
 };
 
-/// The share of a slot after which a proposal that is not ready is thrown away. The author stops long before: see
-/// [`Clocked`].
-const PROPOSAL_SHARE: f32 = 0.9;
+/// The share of a slot after which a proposal that is not ready is thrown away: all of it, because a late block is worth more
+/// than none. The author stops long before: see [`Clocked`].
+const PROPOSAL_SHARE: f32 = 1.0;
 
 /// How long a vote is expected to take to everybody.
 const GOSSIP: Duration = Duration::from_millis(333);

@@ -2,9 +2,10 @@
 
 //! Stops the author in time.
 //!
-//! A proposal that is not ready when its share of the slot is over is thrown away whole. The proposer of the SDK stops with a
-//! tenth of its time left, which is too little for the last batch and the storage root of a full block. Here it stops at a
-//! fixed share of the slot, long before the proposal would be thrown away.
+//! A proposal that is not ready when its slot is over is thrown away whole. The proposer of the SDK stops with a tenth of its
+//! time left, which is too little for the last batch and the storage root of a full block, and for a database whose readers
+//! have to wait for most of a second now and then. Here it stops at a fixed share of the slot, long before the proposal would
+//! be thrown away.
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -19,9 +20,9 @@ use super::FullClient;
 /// again for them, and what the network takes.
 const AMONG_OTHERS: f64 = 0.5;
 
-/// The same for a validator that is alone, as on a development chain. What is left until the proposal would be thrown away is more
-/// than the last batch and the storage root took on a slow machine.
-const ALONE: f64 = 0.7;
+/// The same for a validator that is alone, as on a development chain. What is left is for the last batch, the storage root, and a
+/// database that keeps its readers waiting.
+const ALONE: f64 = 0.6;
 
 /// Makes proposers that stop in time.
 pub(super) struct Clocked<F> {
