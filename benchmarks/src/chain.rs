@@ -47,12 +47,17 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
-    /// Starts a development chain, which has one validator, or the local one with all of its four.
-    pub(crate) async fn start(network: bool) -> Result<Self> {
+    /// Starts a development chain, which has one validator, or the local one with all of its four. Nodes keep so many states,
+    /// or as many as they keep unless told otherwise.
+    pub(crate) async fn start(network: bool, states: Option<u32>) -> Result<Self> {
         let spacious = |launch: Launch| {
-            launch
+            let launch = launch
                 .arg("--pool-limit=65536")
-                .arg("--pool-kbytes=1048576")
+                .arg("--pool-kbytes=1048576");
+            match states {
+                Some(states) => launch.arg(format!("--state-pruning={states}")),
+                None => launch,
+            }
         };
         let first = match network {
             false => Launch::consensus(),
@@ -315,7 +320,7 @@ mod tests {
     async fn a_full_block_is_never_too_late() -> Result<()> {
         const FULL_BLOCKS: usize = 12;
         let folder = tempfile::tempdir()?;
-        let mut chain = Chain::start(false).await?;
+        let mut chain = Chain::start(false, None).await?;
         let mut phones = chain.enrol(SIGNED, 20_000).await?;
         let plan = Plan {
             run: 1,

@@ -71,6 +71,10 @@ struct Options {
     #[arg(long)]
     network: bool,
 
+    /// So many states of the past a node keeps; without it, as many as it does unless told otherwise.
+    #[arg(long)]
+    states: Option<u32>,
+
     /// Which devices write.
     #[arg(long, value_enum, default_value = "uniform")]
     spread: Spread,
@@ -159,7 +163,7 @@ async fn run(options: &Options) -> Result<()> {
     let folder = tempfile::Builder::new()
         .prefix("mhealth-bench-")
         .tempdir()?;
-    let mut chain = Chain::start(options.network).await?;
+    let mut chain = Chain::start(options.network, options.states).await?;
     let mut direct = match options.quick || options.network {
         true => None,
         false => Some(Direct::new(folder.path())?),
