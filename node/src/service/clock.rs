@@ -4,14 +4,22 @@
 //!
 //! A proposal that is not ready when its slot is over is thrown away whole. The proposer of the SDK stops with a tenth of its
 //! time left, which is too little for the last batch and the storage root of a full block, and for a database whose readers
-//! have to wait for most of a second now and then. Here it stops at a fixed share of the slot, long before the proposal would
-//! be thrown away.
+//! have to wait for most of a second now and then. Here it stops at a share of the slot, long before the proposal would be
+//! thrown away, and earlier still for a while when one has come close to that: see [`Pace`].
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        Arc,
+    },
+    time::{Duration, Instant},
+};
 
 use mhealth_runtime::{limits::SLOT_MILLISECONDS, opaque::Block, Header};
 use sp_api::ProvideRuntimeApi;
-use sp_consensus::{Environment, ProposeArgs, Proposer};
+use sp_consensus::{Environment, Proposal, ProposeArgs, Proposer};
 use sp_consensus_aura::{sr25519::AuthorityId, AuraApi};
 
 use super::FullClient;
@@ -24,16 +32,100 @@ const AMONG_OTHERS: f64 = 0.5;
 /// database that keeps its readers waiting.
 const ALONE: f64 = 0.6;
 
+/// A slot.
+const SLOT: Duration = Duration::from_millis(SLOT_MILLISECONDS);
+
+/// How much of its time an author takes, in thousandths, having learned from its last proposals: additive increase,
+/// multiplicative decrease, like the window of a TCP sender (RFC 5681, section 3.1).
+///
+/// What makes a proposal late is mostly a database or a machine that is busy for a while, so the next would be late, too.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Pace(u32);
+
+impl Pace {
+    const FULL: Self = Self(1_000);
+
+    /// The share of a slot after which a proposal was so close to being thrown away that the next has to be shorter.
+    const LATE: f64 = 0.7;
+
+    /// The time that a late proposal leaves to the next, in thousandths of its own.
+    const DECREASE: u32 = 750;
+
+    /// The least that any number of late proposals leaves.
+    const LEAST: Self = Self(250);
+
+    /// What each proposal that was not late gives back.
+    const INCREASE: u32 = 10;
+
+    /// After a proposal that took so long until it was ready or thrown away.
+    fn after(self, took: Duration) -> Self {
+        Self(match took > SLOT.mul_f64(Self::LATE) {
+            true => (self.0 * Self::DECREASE / Self::FULL.0).max(Self::LEAST.0),
+            false => (self.0 + Self::INCREASE).min(Self::FULL.0),
+        })
+    }
+
+    /// What is left of a time.
+    fn of(self, time: Duration) -> Duration {
+        time * self.0 / Self::FULL.0
+    }
+}
+
+/// The pace of an author, which all of its proposers share.
+#[derive(Clone)]
+struct SharedPace(Arc<AtomicU32>);
+
+impl SharedPace {
+    fn new() -> Self {
+        Self(Arc::new(AtomicU32::new(Pace::FULL.0)))
+    }
+
+    fn now(&self) -> Pace {
+        Pace(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Learns from how long a future takes, whether it ends or is dropped before.
+    fn watch<T>(&self, future: impl Future<Output = T>) -> impl Future<Output = T> {
+        let stopwatch = Stopwatch {
+            began: Instant::now(),
+            pace: self.clone(),
+        };
+        async move {
+            let output = future.await;
+            drop(stopwatch);
+            output
+        }
+    }
+}
+
+struct Stopwatch {
+    began: Instant,
+    pace: SharedPace,
+}
+
+impl Drop for Stopwatch {
+    fn drop(&mut self) {
+        let next = self.pace.now().after(self.began.elapsed());
+        // One proposal is made at a time, so nobody writes in between.
+        self.pace.0.store(next.0, Ordering::Relaxed);
+    }
+}
+
 /// Makes proposers that stop in time.
 pub(super) struct Clocked<F> {
     factory: F,
     client: Arc<FullClient>,
+    pace: SharedPace,
 }
 
 impl<F> Clocked<F> {
     /// Around a factory of proposers.
     pub(super) fn new(factory: F, client: Arc<FullClient>) -> Self {
-        Self { factory, client }
+        Self {
+            factory,
+            client,
+            pace: SharedPace::new(),
+        }
     }
 
     /// How long a block upon this one may take.
@@ -42,7 +134,7 @@ impl<F> Clocked<F> {
             self.client.runtime_api().authorities(parent.hash());
         let alone = authorities.is_ok_and(|authorities| authorities.len() == 1);
         let share = if alone { ALONE } else { AMONG_OTHERS };
-        Duration::from_millis(SLOT_MILLISECONDS).mul_f64(share)
+        self.pace.now().of(SLOT.mul_f64(share))
     }
 }
 
@@ -58,11 +150,13 @@ where
 
     fn init(&mut self, parent: &Header) -> Self::CreateProposer {
         let time = self.time(parent);
+        let pace = self.pace.clone();
         let proposer = self.factory.init(parent);
         Box::pin(async move {
             Ok(ClockedProposer {
                 proposer: proposer.await?,
                 time,
+                pace,
             })
         })
     }
@@ -72,17 +166,61 @@ where
 pub(super) struct ClockedProposer<P> {
     proposer: P,
     time: Duration,
+    pace: SharedPace,
 }
 
 impl<P: Proposer<Block>> Proposer<Block> for ClockedProposer<P> {
     type Error = P::Error;
-    type Proposal = P::Proposal;
+    type Proposal =
+        Pin<Box<dyn Future<Output = Result<Proposal<Block>, Self::Error>> + Send + 'static>>;
 
     fn propose(self, args: ProposeArgs<Block>) -> Self::Proposal {
         let max_duration = args.max_duration.min(self.time);
-        self.proposer.propose(ProposeArgs {
+        let proposal = self.proposer.propose(ProposeArgs {
             max_duration,
             ..args
-        })
+        });
+        Box::pin(self.pace.watch(proposal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use futures::{executor::block_on, poll};
+
+    use super::*;
+
+    const LATE: Duration = Duration::from_millis(SLOT_MILLISECONDS * 9 / 10);
+    const IN_TIME: Duration = Duration::from_millis(SLOT_MILLISECONDS * 6 / 10);
+
+    #[test]
+    fn late_proposals_shorten_the_next_and_those_in_time_give_it_back_slowly() {
+        assert_eq!(Pace::FULL.after(IN_TIME), Pace::FULL);
+        let after_late = Pace::FULL.after(LATE);
+        assert_eq!(after_late.of(SLOT), SLOT * 3 / 4);
+        let mut pace = after_late;
+        let mut blocks = 0;
+        while pace != Pace::FULL {
+            pace = pace.after(IN_TIME);
+            blocks += 1;
+        }
+        assert_eq!(blocks, 25);
+        let slowest = (0..100).fold(Pace::FULL, |pace, _| pace.after(LATE));
+        assert_eq!(slowest.of(SLOT), SLOT / 4);
+    }
+
+    #[test]
+    fn a_proposal_is_watched_until_it_is_ready_or_thrown_away() {
+        let pace = SharedPace::new();
+        pace.0.store(500, Ordering::Relaxed);
+        assert_eq!(block_on(pace.watch(ready(7))), 7);
+        assert_eq!(pace.now(), Pace(510));
+        let mut discarded = Box::pin(pace.watch(pending::<()>()));
+        assert!(block_on(async { poll!(&mut discarded) }).is_pending());
+        assert_eq!(pace.now(), Pace(510));
+        drop(discarded);
+        assert_eq!(pace.now(), Pace(520));
     }
 }
