@@ -122,6 +122,9 @@ impl ProvedState {
     }
 
     /// The value under a key; none if it is proved that there is none.
+    ///
+    /// It may stand in the node of its key, as on our chain (state version 0), or in a node of its own (1): the layout given here
+    /// reads both.
     pub(super) fn read<T: Decode>(&self, key: Vec<u8>) -> Result<Option<T>, NotProved> {
         let value =
             read_trie_value::<LayoutV1<Blake2Hasher>, _>(&self.nodes, &self.root, &key, None, None)

@@ -13,7 +13,7 @@ use sp_consensus_grandpa::{
 use sp_core::{ed25519, Blake2Hasher, Pair, H256};
 use sp_runtime::generic::{Digest, DigestItem};
 use sp_runtime::traits::Header as _;
-use sp_trie::{LayoutV1, MemoryDB, TrieDBMutBuilder, TrieMut};
+use sp_trie::{LayoutV0, LayoutV1, MemoryDB, TrieDBMutBuilder, TrieLayout, TrieMut};
 
 use super::state::*;
 use super::*;
@@ -37,12 +37,13 @@ fn list(voters: &Voters) -> AuthorityList {
 }
 
 /// A state of these values, and all nodes of its trie.
-fn state(values: &[(Vec<u8>, Vec<u8>)]) -> (H256, Vec<Vec<u8>>) {
+fn state<L: TrieLayout<Hash = Blake2Hasher>>(
+    values: &[(Vec<u8>, Vec<u8>)],
+) -> (H256, Vec<Vec<u8>>) {
     let mut database = MemoryDB::<Blake2Hasher>::default();
     let mut root = H256::default();
     {
-        let mut trie =
-            TrieDBMutBuilder::<LayoutV1<Blake2Hasher>>::new(&mut database, &mut root).build();
+        let mut trie = TrieDBMutBuilder::<L>::new(&mut database, &mut root).build();
         for (key, value) in values {
             trie.insert(key, value).unwrap();
         }
@@ -108,9 +109,15 @@ struct Made {
     sets: [Voters; 3],
 }
 
+/// On a chain like ours, of state version 0.
 fn made() -> Made {
+    made_on::<LayoutV0<Blake2Hasher>>()
+}
+
+fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
     let sets = [voters(&[1, 2, 3, 4]), voters(&[3, 4, 5, 6]), voters(&[7])];
-    let (root, authorities_proof) = state(&[(AUTHORITIES_KEY.to_vec(), list(&sets[0]).encode())]);
+    let (root, authorities_proof) =
+        state::<L>(&[(AUTHORITIES_KEY.to_vec(), list(&sets[0]).encode())]);
     let first = Header::new(0, H256::default(), root, H256::default(), Digest::default());
     let chain = first.hash().0;
 
@@ -162,7 +169,7 @@ fn made() -> Made {
         trusted,
         1u32,
     );
-    let (root, state_proof) = state(&[
+    let (root, state_proof) = state::<L>(&[
         (device_key(0), before.encode()),
         (device_key(1), record.encode()),
         (head_page_key(1), vec![other, head].encode()),

@@ -80,6 +80,9 @@ fn cases() -> Vec<Value> {
     changed("the study's device is left out", &|it| it.devices.clear());
     changed("no state proof", &|it| it.state_proof.clear());
     changed("no first authorities", &|it| it.authorities_proof.clear());
+    let other = made_on::<LayoutV1<Blake2Hasher>>();
+    let bytes = other.evidence.to_bytes();
+    cases.push(case("a chain of state version 1", &bytes, other.genesis));
     cases.push(case("another chain", &whole, [0x77; 32]));
     let mut flipped = whole.clone();
     flipped[500] ^= 1;
@@ -115,5 +118,5 @@ fn the_vectors_say_what_this_reader_does() {
             .filter(|case| case["expected"].get(kind).is_some());
         of_kind.count()
     };
-    assert_eq!((is("claims"), is("refused"), is("unreadable")), (2, 14, 5));
+    assert_eq!((is("claims"), is("refused"), is("unreadable")), (3, 14, 5));
 }

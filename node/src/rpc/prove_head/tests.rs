@@ -4,12 +4,9 @@ use std::collections::HashMap;
 
 use codec::{Decode, Encode};
 use jsonrpsee::types::ErrorObjectOwned;
-use mhealth_runtime::{BlockNumber, Hash, Header};
+use mhealth_runtime::{BlockNumber, Hash, Header, VERSION};
 use sc_consensus_grandpa::FinalityProof;
-use sp_runtime::{
-    traits::{BlakeTwo256, Header as _},
-    StateVersion,
-};
+use sp_runtime::traits::{BlakeTwo256, Header as _};
 use sp_state_machine::{new_in_mem, prove_read, read_proof_check, InMemoryBackend};
 use sp_trie::StorageProof;
 
@@ -42,7 +39,7 @@ impl Chain {
         let values = others
             .chain([(KEY.to_vec(), Some(HEAD.to_vec()))])
             .collect();
-        state.insert([(None, values)], StateVersion::V1);
+        state.insert([(None, values)], VERSION.state_version());
         let header = |number, parent: Hash, extrinsics_root| {
             Header::new(
                 number,

@@ -251,5 +251,5 @@ fn an_old_run_beyond_the_walk_budget_is_told_so() {
 }
 
 fn state_root() -> Vec<u8> {
-    sp_io::storage::root(sp_runtime::StateVersion::V1)
+    sp_io::storage::root(sp_runtime::StateVersion::V0)
 }
