@@ -7,14 +7,15 @@ use std::str::FromStr;
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
+use hashchain::hex::{parse, Hex, InvalidHex};
 use serde::{de, Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that is not the bytes that it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBytes {
-    /// Not `0x` and so many bytes in hexadecimal digits.
-    #[error("expected 0x and {0} hexadecimal digits")]
-    Hex(usize),
+    /// Not `0x` and so many hexadecimal digits.
+    #[error("{0}")]
+    Hex(#[from] InvalidHex),
     /// Not standard base64 with padding.
     #[error("expected standard base64 with padding")]
     Base64,
@@ -30,8 +31,7 @@ macro_rules! hex_bytes {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("0x")?;
-                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                Hex(&self.0).fmt(f)
             }
         }
 
@@ -45,7 +45,7 @@ macro_rules! hex_bytes {
             type Err = InvalidBytes;
 
             fn from_str(text: &str) -> Result<Self, InvalidBytes> {
-                from_hex(text).map(Self)
+                Ok(Self(parse(text)?))
             }
         }
 
@@ -88,21 +88,6 @@ hex_bytes!(
     /// A random number that is used once: 16 bytes.
     Nonce, 16, "0x2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a"
 );
-
-fn from_hex<const N: usize>(text: &str) -> Result<[u8; N], InvalidBytes> {
-    let invalid = InvalidBytes::Hex(2 * N);
-    let digits = text.strip_prefix("0x").ok_or(invalid)?.as_bytes();
-    if digits.len() != 2 * N {
-        return Err(invalid);
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |digit: u8| char::from(digit).to_digit(16).ok_or(invalid);
-        // Two digits make at most 255.
-        *byte = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
-    }
-    Ok(bytes)
-}
 
 /// Bytes of any length: an envelope or an escrow.
 #[derive(Clone, PartialEq, Eq)]
@@ -153,7 +138,11 @@ mod tests {
             &format!("{good}00"),
             &good.replace("01", "0g"),
         ] {
-            assert_eq!(bad.parse::<Nonce>(), Err(InvalidBytes::Hex(32)), "{bad}");
+            assert_eq!(
+                bad.parse::<Nonce>(),
+                Err(InvalidBytes::Hex(InvalidHex { digits: 32 })),
+                "{bad}"
+            );
         }
         // A letter of two bytes must not be cut in half.
         assert!("0xéééééééééééééééé".parse::<Nonce>().is_err());

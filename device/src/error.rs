@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use hashchain::LinkHash;
+use hashchain::hex::Hex;
 
 use crate::{key::PublicKey, store::FreezeReason};
 
@@ -123,5 +123,5 @@ impl Error {
 
 /// A hash for people to read.
 pub(crate) fn readable(hash: &[u8; 32]) -> String {
-    format!("0x{}", LinkHash(*hash))
+    Hex(hash).to_string()
 }

@@ -20,7 +20,7 @@
 //! use ed25519_dalek::SigningKey;
 //! use hashchain::*;
 //!
-//! // On the phone, at enrolment. Both come from a cryptographic random number generator in earnest.
+//! // On the phone, at enrolment. In production, both come from a cryptographic random number generator.
 //! let secret = Secret::from_bytes(&[1; 32]);
 //! let device = SigningKey::from_bytes(&[2; 32]);
 //! let device_key = device.verifying_key().to_bytes();
@@ -84,9 +84,11 @@
 //! |---|---|
 //! | `native` (default) | [`Native`] hashing, tags, [`Sealer`], [`Verifier`], signatures, in pure Rust |
 //! | `hpke` | sealing and opening of envelopes and escrows (RFC 9180); the caller brings the random numbers |
+//! | `serde` | links, digests and tags as hexadecimal text with `0x`, device and study numbers as numbers |
+//! | `scale` | the same types in SCALE, as the bytes that they are |
 //!
-//! Without features it is what the runtime needs: encoding, links, envelopes' forms and [`LinkVerifier`] over
-//! any [`Sha256`]. It builds for `wasm32v1-none` without features and with `native`.
+//! Without features it is encoding, links, runs, envelopes' forms and [`LinkVerifier`] over any [`Sha256`]; the
+//! runtime takes its encodings and links, and the rest is for verifiers on small devices. It builds for `wasm32v1-none` without features and with `native`.
 #![no_std]
 
 extern crate alloc;
@@ -94,10 +96,13 @@ extern crate alloc;
 mod device_key;
 pub mod encoding;
 mod envelope;
+pub mod hex;
 mod link;
 #[cfg(feature = "native")]
 mod native;
+mod newtypes;
 mod ratchet;
+mod run;
 #[cfg(feature = "native")]
 mod sealer;
 #[cfg(feature = "hpke")]
@@ -110,14 +115,16 @@ pub use device_key::is_weak_device_key;
 pub use encoding::Sha256;
 pub use envelope::{plain_envelope, Content, Envelope, EnvelopeError, MAX_MEDIA_TYPE_LENGTH};
 pub use link::{
-    data_digest, escrow_commitment, genesis, head_message, link, secret_commitment, DataDigest,
-    Enrolment, Entry, LinkHash, Tag, HEAD_MESSAGE_LENGTH,
+    data_digest, escrow_commitment, genesis, head_message, link, secret_commitment, Enrolment,
+    Entry, HEAD_MESSAGE_LENGTH,
 };
 #[cfg(feature = "native")]
 pub use native::Native;
+pub use newtypes::{DataDigest, DeviceId, LinkHash, StudyId, Tag};
 pub use ratchet::Secret;
 #[cfg(feature = "native")]
 pub use ratchet::{IndexOutOfRange, RatchetKey, MAX_INDEX};
+pub use run::{entries, Run, RunEntry, MAX_RUN_LENGTH};
 #[cfg(feature = "native")]
 pub use sealer::Sealer;
 #[cfg(feature = "hpke")]

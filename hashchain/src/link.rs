@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The links of the chain: what anybody, the runtime too, computes and checks without a secret.
 
-use core::fmt;
-
 use zeroize::Zeroizing;
 
 use crate::encoding::{length_prefix, Frame, Sha256};
+use crate::newtypes::{DataDigest, LinkHash, Tag};
 use crate::ratchet::Secret;
 
 /// Bytes of the message that a device signs, see [`head_message`].
@@ -18,75 +17,13 @@ const SECRET: Frame<69, 1> = Frame::new("secret", [32]);
 const DATA: Frame<31, 0> = Frame::new("data", []);
 const ESCROW: Frame<33, 0> = Frame::new("escrow", []);
 
-macro_rules! hash_type {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(pub [u8; 32]);
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({})"), Hex(&self.0))
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                Hex(&self.0).fmt(f)
-            }
-        }
-
-        impl AsRef<[u8]> for $name {
-            fn as_ref(&self) -> &[u8] {
-                &self.0
-            }
-        }
-
-        impl From<[u8; 32]> for $name {
-            fn from(bytes: [u8; 32]) -> Self {
-                Self(bytes)
-            }
-        }
-    };
-}
-
-hash_type! {
-    /// `h_i`, the hash of entry *i*, or `h_0`, the hash that a chain starts from. The newest one is the **head**.
-    LinkHash
-}
-hash_type! {
-    /// `d_i`, the digest of an entry's envelope: all that the chain keeps of the data.
-    DataDigest
-}
-hash_type! {
-    /// `t_i`, the tag of an entry. Only a holder of the secret can make or check it. Public once made; compare it
-    /// with what it should be by [`Tag::matches`], whose time tells nothing about the right one.
-    Tag
-}
-
-impl Tag {
-    /// Whether the two tags are equal, in constant time.
-    pub fn matches(&self, other: &Self) -> bool {
-        subtle::ConstantTimeEq::ct_eq(&self.0[..], &other.0[..]).into()
-    }
-}
-
-/// Lower-case hexadecimal digits.
-struct Hex<'a>(&'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
 /// What a device's chain starts from. All of it stands on chain, so nobody can give a device another past, secret
 /// or escrow later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Enrolment<'a> {
     /// Hash of the blockchain's genesis block: an entry made for one network is worth nothing on another.
     pub chain: &'a [u8; 32],
-    /// The study's id on that blockchain.
+    /// The study's number on that blockchain.
     pub study: u32,
     /// The device's public Ed25519 key.
     pub device_key: &'a [u8; 32],

@@ -48,7 +48,7 @@ mod key {
 
     use super::Secret;
     use crate::encoding::Frame;
-    use crate::link::{DataDigest, LinkHash, Tag};
+    use crate::newtypes::{DataDigest, LinkHash, Tag};
 
     const TAG: Frame<114, 3> = Frame::new("tag", [8, 32, 32]);
     const NEXT: Frame<31, 0> = Frame::new("next", []);

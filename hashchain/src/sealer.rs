@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The device's end of the chain: makes entries and turns the ratchet.
 
-use crate::link::{link, DataDigest, Entry, LinkHash};
+use crate::link::{link, Entry};
 use crate::native::Native;
+use crate::newtypes::{DataDigest, LinkHash};
 use crate::ratchet::{RatchetKey, Secret};
 
 /// Where a device's chain stands: its head and the key of the next entry.

@@ -3,7 +3,8 @@
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 
-use crate::link::{head_message, LinkHash};
+use crate::link::head_message;
+use crate::newtypes::LinkHash;
 
 /// Signs `head`, and with it every entry before.
 pub fn sign_head(device: &SigningKey, head: &LinkHash) -> [u8; 64] {

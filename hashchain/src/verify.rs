@@ -10,7 +10,8 @@ use core::fmt;
 use core::marker::PhantomData;
 
 use crate::encoding::Sha256;
-use crate::link::{link, Entry, LinkHash};
+use crate::link::{link, Entry};
+use crate::newtypes::LinkHash;
 
 #[cfg(feature = "native")]
 pub use whole::{Coverage, Verifier};
@@ -18,13 +19,13 @@ pub use whole::{Coverage, Verifier};
 /// What kind of check refused an entry. The names are those of the test vectors (`caughtBy`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// The envelope is not the one that the entry was made for. Seen by who has the envelope.
+    /// The envelope is not the one that the entry was made for. Visible to a holder of the envelope.
     Digest,
-    /// The entry does not follow the one before, or the entries do not end in the head. Seen by anybody.
+    /// The entry does not follow the one before, or the entries do not end in the head. Visible to anybody.
     Link,
-    /// Not made with the device's secret. Seen by who has the secret.
+    /// Not made with the device's secret. Visible to a holder of the secret.
     Tag,
-    /// Not signed by the device. Seen by anybody who knows the device's key.
+    /// Not signed by the device. Visible to anybody who knows the device's key.
     Signature,
 }
 
@@ -134,7 +135,7 @@ impl<H: Sha256> LinkVerifier<H> {
         }
     }
 
-    /// How many entries of the chain are behind.
+    /// How many entries were followed.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -197,8 +198,9 @@ impl<H> fmt::Debug for LinkVerifier<H> {
 #[cfg(feature = "native")]
 mod whole {
     use super::{Fault, LinkVerifier, Refusal};
-    use crate::link::{data_digest, Entry, LinkHash};
+    use crate::link::{data_digest, Entry};
     use crate::native::Native;
+    use crate::newtypes::LinkHash;
     use crate::ratchet::{RatchetKey, Secret};
     use crate::signature::is_signed;
 
@@ -215,12 +217,12 @@ mod whole {
     }
 
     impl Verifier {
-        /// For who does not hold the secret: tags are not covered.
+        /// Without the secret: tags are not covered.
         pub fn without_secret(genesis: LinkHash) -> Self {
             Self::new(LinkVerifier::new(genesis), None)
         }
 
-        /// For who holds the secret: tags are checked.
+        /// With the secret: tags are checked.
         pub fn with_secret(genesis: LinkHash, secret: &Secret) -> Self {
             Self::new(LinkVerifier::new(genesis), Some(RatchetKey::first(secret)))
         }
