@@ -15,6 +15,7 @@ mod problem;
 mod runs;
 mod study;
 mod token;
+mod words;
 
 pub use bytes::{Base64, Hash, InvalidBytes, Key, Nonce, SignatureBytes};
 pub use enrolment::{
@@ -23,9 +24,10 @@ pub use enrolment::{
 pub use problem::{Code, Problem, PROBLEM_MEDIA_TYPE};
 pub use runs::{
     run_id, BareRecord, BlockRef, ChainHead, DeviceHeads, DeviceOnChain, ExportedEntry,
-    ExportedRun, Head, RegisteredEntry, RunEntry, RunState, RunStatus, RunUpload,
+    ExportedRun, Head, RegisteredEntry, RunEntry, RunStatus, RunUpload,
 };
 pub use study::{Policy, StudyTerms};
 pub use token::{
     token_message, Claims, Confirmation, Jwk, JwkSet, TokenAnswer, TokenRequest, RELAY_AUDIENCE,
 };
+pub use words::{DeviceStatus, NotAWord, Refusal, RunState, MAX_WORD_LENGTH};

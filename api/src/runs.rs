@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Base64, Hash, Key, SignatureBytes};
+use crate::{Base64, DeviceStatus, Hash, Key, Refusal, RunState, SignatureBytes};
 
 /// `POST /v1/runs`: consecutive entries of one device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,23 +52,6 @@ pub struct BareRecord {
     pub envelope: Base64,
 }
 
-/// Where a run stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum RunState {
-    /// Stored durably; not yet sent to the chain.
-    Pending,
-    /// In an extrinsic that is on its way into a block.
-    Submitted,
-    /// Registered in a finalised block, by this extrinsic or before.
-    Finalised,
-    /// Refused by the chain. The run and its envelopes are kept.
-    Refused,
-    /// Refused because it contradicts what stands registered. The run and its envelopes are kept as evidence.
-    Conflicting,
-}
-
 /// A run's state and receipt: the answer to an upload and to `GET /v1/runs/{run}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -92,9 +75,9 @@ pub struct RunStatus {
     /// The extrinsic of that block that brought it. None when somebody else's had registered it before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extrinsic_index: Option<u32>,
-    /// Why the chain refused it: a name of the chain's metadata, such as `PreviousIsNotHead`.
+    /// Why the chain refused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
+    pub reason: Option<Refusal>,
 }
 
 /// A block.
@@ -156,8 +139,8 @@ pub struct DeviceOnChain {
     pub key: Key,
     /// Link 0 of its hashchain.
     pub genesis: Hash,
-    /// `active`, `suspended` or `retired`.
-    pub status: String,
+    /// Whether it may register entries.
+    pub status: DeviceStatus,
     /// Its head and the block that has it.
     pub chain: ChainHead,
 }

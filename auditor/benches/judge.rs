@@ -18,7 +18,8 @@ use hashchain::{
     Native, OpeningKey, Sealer, Secret, Sha256,
 };
 use mhealth_api::{
-    run_id, Base64, ExportedEntry, ExportedRun, Hash, RunState, RunStatus, SignatureBytes,
+    run_id, Base64, DeviceStatus, ExportedEntry, ExportedRun, Hash, RunState, RunStatus,
+    SignatureBytes,
 };
 use mhealth_auditor::case::{
     BroughtRun, Case, DeviceRecord, HeldRun, RegisteredEntry, RelayStore, SecretAccess,
@@ -174,7 +175,7 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
             genesis,
             length: sealer.sequence(),
             head: sealer.head(),
-            status: "active".into(),
+            status: DeviceStatus::Active,
             predecessor: None,
             successor: None,
             trusted_length: None,

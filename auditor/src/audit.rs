@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use hashchain::OpeningKey;
-use mhealth_api::{ExportedRun, Key};
+use mhealth_api::{ExportedRun, Key, Policy};
 use mhealth_chain_client::{ChainClient, ChainView};
 use serde::{Deserialize, Serialize};
 
@@ -178,7 +178,7 @@ impl Audit {
         }
         Ok(Case {
             chain: self.study.genesis,
-            device_signed: self.study.study.device_signed,
+            device_signed: self.study.study.policy == Policy::DeviceSigned,
             record: record.clone(),
             registered: self.spool.registered(device)?,
             brought: self.spool.brought(device)?,

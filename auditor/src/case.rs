@@ -6,7 +6,7 @@ use hashchain::{
     data_digest, link, open_envelope, DataDigest, Envelope, LinkHash, Native, OpeningKey, Secret,
     Tag,
 };
-use mhealth_api::{run_id, ExportedRun, Hash, RunState};
+use mhealth_api::{run_id, DeviceStatus, ExportedRun, Hash, Refusal, RunState};
 
 use crate::verdict::{Content, Uncovered};
 
@@ -56,8 +56,8 @@ pub struct DeviceRecord {
     pub length: u64,
     /// Link of the latest.
     pub head: LinkHash,
-    /// Its state, as one word.
-    pub status: String,
+    /// Whether it may register entries.
+    pub status: DeviceStatus,
     /// The device that it goes on from.
     pub predecessor: Option<Predecessor>,
     /// The device that goes on from it.
@@ -97,8 +97,8 @@ pub struct BroughtRun {
     pub extrinsic: u32,
     /// The account that signed the extrinsic.
     pub submitter: [u8; 32],
-    /// Why the chain refused it, in the chain's word. None if it did not, or if its events have left the node.
-    pub refused: Option<String>,
+    /// Why the chain refused it. None if it did not, or if its events have left the node.
+    pub refused: Option<Refusal>,
     /// Sequence of the first entry.
     pub sequence: u64,
     /// Link of the entry before the first.
@@ -155,7 +155,7 @@ pub struct HeldRun {
     /// What the relay says became of it.
     pub state: RunState,
     /// Why the chain refused it, as the relay tells it.
-    pub reason: Option<String>,
+    pub reason: Option<Refusal>,
     /// When the relay stored it, in seconds since 1970.
     pub received_at: u64,
     /// Whether its receipt fits what it holds.
@@ -243,7 +243,7 @@ impl HeldRun {
             previous,
             entries,
             signature: run.signature.map(|signature| signature.0),
-            state: status.state,
+            state: status.state.clone(),
             reason: status.reason.clone(),
             received_at: run.received_at,
             consistent,

@@ -4,9 +4,9 @@
 
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{DataDigest, LinkHash, Tag};
+use mhealth_api::Refusal;
 use mhealth_chain_client::{
-    BlockId, ChainClient, ChainEvent, ChainView, DeviceState, DeviceView, Error, FinalisedBlock,
-    StudyView, H256,
+    BlockId, ChainClient, ChainEvent, ChainView, DeviceView, Error, FinalisedBlock, StudyView, H256,
 };
 use serde_json::json;
 
@@ -110,11 +110,6 @@ pub(crate) async fn all_devices(
 }
 
 fn record(view: DeviceView) -> DeviceRecord {
-    let status = match view.state {
-        DeviceState::Active => "active",
-        DeviceState::Suspended => "suspended",
-        DeviceState::Retired => "retired",
-    };
     DeviceRecord {
         device: view.device,
         study: view.study,
@@ -124,7 +119,7 @@ fn record(view: DeviceView) -> DeviceRecord {
         genesis: LinkHash(view.genesis.0),
         length: view.length,
         head: LinkHash(view.head.0),
-        status: status.into(),
+        status: view.status,
         predecessor: view.predecessor.map(|device| Predecessor {
             device,
             trusted_head: None,
@@ -288,19 +283,19 @@ fn taken(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> 
 }
 
 /// Why the chain refused a run, if it did and the node still has the block's events.
-fn refusal(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> Option<String> {
+fn refusal(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> Option<Refusal> {
     let extrinsic = block
         .extrinsics
         .iter()
         .find(|extrinsic| extrinsic.index == brought.extrinsic_index)?;
     let effect = extrinsic.effect.as_ref()?;
     if let Err(refusal) = &effect.result {
-        return Some(refusal.to_string());
+        return Some(refusal.refusal().clone());
     }
     effect.events.iter().find_map(|event| match event {
         ChainEvent::RunRefused {
             position, reason, ..
-        } if *position == brought.position => Some(format!("{reason:?}")),
+        } if *position == brought.position => Some(reason.clone()),
         _ => None,
     })
 }

@@ -4,9 +4,11 @@
 //! wants one device at a time. A file, so that a study of millions of entries fits into little memory.
 
 use std::path::Path;
+use std::str::FromStr;
 
 use hashchain::{DataDigest, LinkHash, Tag};
-use mhealth_api::RunState;
+use mhealth_api::{Refusal, RunState};
+use rusqlite::types::Type;
 use rusqlite::{params, Connection, OptionalExtension, Row};
 
 use crate::case::{BroughtRun, HeldEntry, HeldRun, RegisteredEntry};
@@ -24,7 +26,7 @@ CREATE TABLE IF NOT EXISTS brought (
     signature BLOB, PRIMARY KEY (device, block, extrinsic, position)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS held (
     device INTEGER NOT NULL, store INTEGER NOT NULL, cursor INTEGER NOT NULL, sequence INTEGER NOT NULL,
-    previous BLOB NOT NULL, parts BLOB NOT NULL, signature BLOB, state INTEGER NOT NULL, reason TEXT,
+    previous BLOB NOT NULL, parts BLOB NOT NULL, signature BLOB, state TEXT NOT NULL, reason TEXT,
     received_at INTEGER NOT NULL, consistent INTEGER NOT NULL, block INTEGER, extrinsic INTEGER,
     PRIMARY KEY (device, store, cursor)) WITHOUT ROWID;
 ";
@@ -187,7 +189,7 @@ impl Spool {
                 run.extrinsic,
                 position,
                 run.submitter,
-                run.refused,
+                run.refused.as_ref().map(Refusal::as_str),
                 run.sequence,
                 run.previous.0,
                 parts,
@@ -209,7 +211,7 @@ impl Spool {
                 block: row.get(0)?,
                 extrinsic: row.get(1)?,
                 submitter: row.get(2)?,
-                refused: row.get(3)?,
+                refused: word(row, 3)?,
                 sequence: row.get(4)?,
                 previous: LinkHash(row.get(5)?),
                 entries: entries
@@ -242,10 +244,6 @@ impl Spool {
                     .unwrap_or(0) as u8,
             );
         }
-        let state = STATES
-            .iter()
-            .position(|state| *state == run.state)
-            .unwrap_or(0) as u8;
         let mut query = self.0.prepare_cached(
             "INSERT OR REPLACE INTO held VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?;
@@ -258,8 +256,8 @@ impl Spool {
                 run.previous.0,
                 parts,
                 run.signature,
-                state,
-                run.reason,
+                run.state.as_str(),
+                run.reason.as_ref().map(Refusal::as_str),
                 run.received_at,
                 run.consistent,
                 place.map(|(block, _)| block),
@@ -302,13 +300,17 @@ const CONTENTS: [Content; 6] = [
     Content::Erased,
 ];
 
-const STATES: [RunState; 5] = [
-    RunState::Pending,
-    RunState::Submitted,
-    RunState::Finalised,
-    RunState::Refused,
-    RunState::Conflicting,
-];
+/// A word from a column, as it was written there.
+fn word<T: FromStr>(row: &Row<'_>, column: usize) -> Result<Option<T>, rusqlite::Error>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let text: Option<String> = row.get(column)?;
+    let unreadable =
+        |error| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error));
+    text.map(|text| text.parse().map_err(unreadable))
+        .transpose()
+}
 
 fn held_run(row: &Row<'_>) -> Result<HeldRun, rusqlite::Error> {
     let parts: Vec<u8> = row.get(2)?;
@@ -330,14 +332,13 @@ fn held_run(row: &Row<'_>) -> Result<HeldRun, rusqlite::Error> {
                 .copied()
                 .unwrap_or(Content::Unreadable),
         });
-    let state: usize = row.get(4)?;
     Ok(HeldRun {
         sequence: row.get(0)?,
         previous: LinkHash(row.get(1)?),
         entries: entries.collect(),
         signature: row.get(3)?,
-        state: STATES.get(state).copied().unwrap_or(RunState::Pending),
-        reason: row.get(5)?,
+        state: word(row, 4)?.unwrap_or(RunState::Pending),
+        reason: word(row, 5)?,
         received_at: row.get(6)?,
         consistent: row.get(7)?,
     })

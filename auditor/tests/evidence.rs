@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use mhealth_api::DeviceStatus;
 use mhealth_auditor::evidence::{verify, DeviceClaims, Evidence, Fault, FormatError, Refusal};
 use mhealth_tests::node::Launch;
 
@@ -231,13 +232,13 @@ async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
     let genesis = trial.chain.genesis_hash().0;
     let claims = device_claims(&prove(&trial, replacement.device, 4, &[]), genesis);
     assert_eq!(
-        (claims.predecessor, claims.status),
-        (Some(phone.device), "active")
+        (claims.predecessor, &claims.status),
+        (Some(phone.device), &DeviceStatus::Active)
     );
     let claims = device_claims(&prove(&trial, phone.device, 3, &[]), genesis);
     assert_eq!(
-        (claims.successor, claims.status),
-        (Some(replacement.device), "retired")
+        (claims.successor, &claims.status),
+        (Some(replacement.device), &DeviceStatus::Retired)
     );
     assert_eq!(claims.trusted_length, Some(2));
     assert_eq!(claims.conflicts.len(), 1);

@@ -6,10 +6,9 @@
 //! for good. Whoever asks again with the same content gets the same answer, through crashes of either side.
 
 use mhealth_api::{
-    enrolment_message, BlockRef, Code, CodeTerms, EnrolRequest, Enrolled, Hash, Key, Policy,
-    Predecessor,
+    enrolment_message, BlockRef, Code, CodeTerms, DeviceStatus, EnrolRequest, Enrolled, Hash, Key,
+    Predecessor, Refusal,
 };
-use mhealth_chain_client::DeviceState;
 use mhealth_server::{ApiError, Database, WriteTransaction};
 
 use crate::codes::{self, CodeRecord, CodeSecret};
@@ -49,10 +48,7 @@ impl Office {
         Ok(CodeTerms {
             chain: self.terms.chain,
             study: self.terms.study,
-            policy: match study.device_signed {
-                true => Policy::DeviceSigned,
-                false => Policy::HashchainOnly,
-            },
+            policy: study.policy,
             auditor_key: Key(study.auditor_key),
             participant_key: record.view.participant_key,
             predecessor,
@@ -96,7 +92,7 @@ impl Office {
             .await?
         {
             Outcome::Done { .. } => self.enrolled(code).await,
-            Outcome::Refused { name } => Err(refusal(&name)),
+            Outcome::Refused { why } => Err(refusal(&why)),
         }
     }
 
@@ -197,8 +193,8 @@ impl Office {
         if found.study != self.terms.study {
             return Err(Code::WrongStudy.into());
         }
-        let trusted = match (found.state, found.trusted_length) {
-            (DeviceState::Retired, Some(trusted)) => trusted,
+        let trusted = match (found.status, found.trusted_length) {
+            (DeviceStatus::Retired, Some(trusted)) => trusted,
             _ => {
                 return Err(ApiError::new(
                     Code::InvalidState,
@@ -243,19 +239,19 @@ fn refuse_unless_open(record: &CodeRecord, now: u64) -> Result<(), ApiError> {
 }
 
 /// What became of an order, in the words of the interface.
-pub(crate) fn refusal(name: &str) -> ApiError {
-    let code = match name.rsplit('.').next().unwrap_or_default() {
-        "StudyClosed" => Code::StudyClosed,
-        "KeyInUse" => Code::KeyInUse,
-        "UnknownDevice" => Code::UnknownDevice,
-        "NotActive"
-        | "NotSuspended"
-        | "DeviceRetired"
-        | "ForkedDeviceCannotResume"
-        | "PredecessorHasSuccessor" => Code::InvalidState,
+pub(crate) fn refusal(why: &Refusal) -> ApiError {
+    let code = match why {
+        Refusal::StudyClosed => Code::StudyClosed,
+        Refusal::KeyInUse => Code::KeyInUse,
+        Refusal::UnknownDevice => Code::UnknownDevice,
+        Refusal::NotActive
+        | Refusal::NotSuspended
+        | Refusal::DeviceRetired
+        | Refusal::ForkedDeviceCannotResume
+        | Refusal::PredecessorHasSuccessor => Code::InvalidState,
         _ => Code::RefusedByChain,
     };
-    ApiError::new(code, format!("The chain refused this: {name}."))
+    ApiError::new(code, format!("The chain refused this: {why}."))
 }
 
 /// The claim on a code.

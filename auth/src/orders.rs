@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use mhealth_api::{BlockRef, Code};
+use mhealth_api::{BlockRef, Code, Refusal};
 use mhealth_server::{ApiError, CancellationToken, Database, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, Notify};
@@ -80,8 +80,8 @@ pub enum Outcome {
     },
     /// The chain refused it.
     Refused {
-        /// The chain's own name for the reason.
-        name: String,
+        /// Why.
+        why: Refusal,
     },
 }
 

@@ -5,10 +5,10 @@
 use ed25519_dalek::{Signature, VerifyingKey};
 use jsonwebtoken::{Algorithm, Header};
 use mhealth_api::{
-    token_message, Claims, Code, Confirmation, Jwk, Key, Nonce, Problem, TokenAnswer, TokenRequest,
-    RELAY_AUDIENCE,
+    token_message, Claims, Code, Confirmation, DeviceStatus, Jwk, Key, Nonce, Problem, TokenAnswer,
+    TokenRequest, RELAY_AUDIENCE,
 };
-use mhealth_chain_client::{DeviceState, DeviceView};
+use mhealth_chain_client::DeviceView;
 use mhealth_server::{ApiError, Database};
 use rand::TryRngCore;
 
@@ -46,10 +46,12 @@ impl Office {
             problem.server_time = Some(now);
             return Err(problem.into());
         }
-        match proven.0.state {
-            DeviceState::Active => {}
-            DeviceState::Suspended => return Err(Code::DeviceSuspended.into()),
-            DeviceState::Retired => return Err(Code::DeviceRetired.into()),
+        match proven.0.status {
+            DeviceStatus::Active => {}
+            DeviceStatus::Suspended => return Err(Code::DeviceSuspended.into()),
+            DeviceStatus::Retired => return Err(Code::DeviceRetired.into()),
+            // A status of a newer chain: nothing can be said, and no token is given.
+            DeviceStatus::Unknown(_) => return Err(Code::InvalidState.into()),
         }
         // The time stamp would be taken until then.
         let until = request.issued_at + self.terms.clock_skew + 1;

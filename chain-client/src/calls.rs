@@ -4,6 +4,7 @@
 //!
 //! What a call does and who may make it stands in the documentation of the pallets.
 
+use mhealth_api::Policy;
 use subxt::utils::{AccountId32, H256};
 
 use crate::call::Call;
@@ -13,7 +14,7 @@ use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Call as StudiesCall;
 use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
-use crate::types::{LastTrusted, Run, RunEntry, StudyPolicy, SuspensionReason};
+use crate::types::{LastTrusted, Run, RunEntry, SuspensionReason};
 
 /// Enrols a device in a study; for an authentication server of the study. The event `DeviceEnrolled` tells the device's
 /// number and link 0.
@@ -70,15 +71,15 @@ pub fn retire(device: u32, last_trusted: LastTrusted) -> Call {
 pub fn create_study(
     threshold: u32,
     sponsor: AccountId32,
-    policy: StudyPolicy,
+    policy: Policy,
     auditor_key: [u8; 32],
     title: &str,
 ) -> Call {
     let call = RuntimeCall::Studies(StudiesCall::create_study {
         sponsor,
         policy: match policy {
-            StudyPolicy::HashchainOnly => WirePolicy::HashchainOnly,
-            StudyPolicy::DeviceSigned => WirePolicy::DeviceSigned,
+            Policy::HashchainOnly => WirePolicy::HashchainOnly,
+            Policy::DeviceSigned => WirePolicy::DeviceSigned,
         },
         auditor_key,
         title: BoundedVec(title.as_bytes().to_vec()),

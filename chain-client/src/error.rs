@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use mhealth_api::Refusal;
 use subxt::utils::H256;
 
 use crate::PoolRefusal;
@@ -207,15 +208,22 @@ impl Error {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DispatchRefusal {
     name: String,
+    word: Refusal,
     doc: String,
 }
 
 impl DispatchRefusal {
-    pub(crate) fn new(name: impl Into<String>, doc: impl Into<String>) -> Self {
+    pub(crate) fn new(name: impl Into<String>, word: Refusal, doc: impl Into<String>) -> Self {
         DispatchRefusal {
             name: name.into(),
+            word,
             doc: doc.into(),
         }
+    }
+
+    /// The reason, as programs tell it each other.
+    pub fn refusal(&self) -> &Refusal {
+        &self.word
     }
 
     /// The name of the error with its pallet, such as `ClientHashchain.Gap`; without one, such as `BadOrigin`, for
@@ -266,7 +274,8 @@ mod tests {
 
     #[test]
     fn a_dispatch_refusal_shows_the_chains_own_words() {
-        let refusal = DispatchRefusal::new("ClientHashchain.Gap", "Entries are missing.");
+        let refusal =
+            DispatchRefusal::new("ClientHashchain.Gap", Refusal::Gap, "Entries are missing.");
         let error = Error::Dispatch(refusal);
         assert_eq!(
             error.to_string(),

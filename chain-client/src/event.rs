@@ -2,6 +2,7 @@
 
 //! What the chain reports to have happened, in plain types of our own.
 
+use mhealth_api::{Policy, Refusal};
 use subxt::utils::{AccountId32, H256};
 
 use crate::rpc::Config;
@@ -10,7 +11,7 @@ use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Event a
 use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Event as StudiesEvent;
 use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
-use crate::types::{RefusalReason, StudyPolicy, SuspensionReason};
+use crate::types::SuspensionReason;
 use crate::Error;
 
 /// An event of the chain's own pallets.
@@ -76,7 +77,7 @@ pub enum ChainEvent {
         /// Sequence of the run's first entry.
         sequence: u64,
         /// Why it was refused.
-        reason: RefusalReason,
+        reason: Refusal,
     },
     /// Somebody brought a rival history of a device.
     ConflictRecorded {
@@ -121,7 +122,7 @@ pub enum ChainEvent {
         /// The account that answers for it.
         sponsor: AccountId32,
         /// What the chain demands of its devices' runs.
-        policy: StudyPolicy,
+        policy: Policy,
     },
     /// The sponsor closed a study.
     StudyClosed {
@@ -310,8 +311,8 @@ impl From<StudiesEvent> for ChainEvent {
                 study,
                 sponsor,
                 policy: match policy {
-                    WirePolicy::HashchainOnly => StudyPolicy::HashchainOnly,
-                    WirePolicy::DeviceSigned => StudyPolicy::DeviceSigned,
+                    WirePolicy::HashchainOnly => Policy::HashchainOnly,
+                    WirePolicy::DeviceSigned => Policy::DeviceSigned,
                 },
             },
             E::StudyClosed { study } => ChainEvent::StudyClosed { study },
@@ -333,27 +334,6 @@ impl From<StudiesEvent> for ChainEvent {
                 former,
                 sponsor,
             },
-        }
-    }
-}
-
-impl From<wire::RefusalReason> for RefusalReason {
-    fn from(reason: wire::RefusalReason) -> Self {
-        use wire::RefusalReason as R;
-        match reason {
-            R::EmptyRun => RefusalReason::EmptyRun,
-            R::InvalidSequence => RefusalReason::InvalidSequence,
-            R::UnknownDevice => RefusalReason::UnknownDevice,
-            R::NotARelayOfThisStudy => RefusalReason::NotARelayOfThisStudy,
-            R::StudyClosed => RefusalReason::StudyClosed,
-            R::DeviceSuspended => RefusalReason::DeviceSuspended,
-            R::DeviceRetired => RefusalReason::DeviceRetired,
-            R::Gap => RefusalReason::Gap,
-            R::PreviousIsNotHead => RefusalReason::PreviousIsNotHead,
-            R::Fork => RefusalReason::Fork,
-            R::SignatureMissing => RefusalReason::SignatureMissing,
-            R::BadSignature => RefusalReason::BadSignature,
-            R::BeyondReach => RefusalReason::BeyondReach,
         }
     }
 }

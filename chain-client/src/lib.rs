@@ -41,6 +41,7 @@ mod flights;
 mod follower;
 mod nonce;
 mod pool;
+mod refusals;
 mod rpc;
 mod runtime;
 mod submission;
@@ -67,7 +68,7 @@ pub use submitter::{SignedTransaction, Submitter, SubmitterOptions};
 pub use subxt::utils::{AccountId32, H256};
 pub use transport::Patience;
 pub use types::{
-    BlockId, ConflictView, DeviceState, DeviceView, EntryView, HeadView, LastTrusted,
-    RefusalReason, Run, RunEntry, StudyPolicy, StudyView, SuspensionReason,
+    BlockId, ConflictView, DeviceView, EntryView, HeadView, LastTrusted, Run, RunEntry, StudyView,
+    SuspensionReason,
 };
 pub use view::ChainView;

@@ -14,7 +14,7 @@ use subxt::utils::H256;
 use subxt::{ArcMetadata, Metadata, OfflineClient, OfflineClientAtBlock};
 
 use crate::rpc::{Config, Rpc, Version};
-use crate::{DispatchRefusal, Error};
+use crate::{refusals, DispatchRefusal, Error};
 
 /// Types of the runtime, generated from `metadata/mhealth.scale`. A test of the workspace keeps the file equal to the
 /// runtime.
@@ -113,18 +113,30 @@ impl Runtime {
     /// Names a dispatch error and gives it the chain's own documentation.
     pub(crate) fn refusal(&self, dispatch_error: &[u8]) -> DispatchRefusal {
         match DispatchError::decode_from(dispatch_error, self.at.metadata()) {
-            Ok(DispatchError::Module(error)) => match error.details() {
-                Ok(details) => DispatchRefusal::new(
-                    format!("{}.{}", details.pallet.name(), details.variant.name),
-                    sentence(&details.variant.docs),
-                ),
-                Err(_) => DispatchRefusal::new(error.details_string(), ""),
-            },
+            Ok(DispatchError::Module(error)) => {
+                let (name, doc) = match error.details() {
+                    Ok(details) => (
+                        format!("{}.{}", details.pallet.name(), details.variant.name),
+                        sentence(&details.variant.docs),
+                    ),
+                    Err(_) => (error.details_string(), String::new()),
+                };
+                let word = match error.as_root_error::<api::Error>() {
+                    Ok(api::Error::ClientHashchain(reason)) => reason.into(),
+                    _ => refusals::unknown(&name),
+                };
+                DispatchRefusal::new(name, word, doc)
+            }
+            // Errors of no pallet: the name is that of the variant, with what it carries in brackets.
             Ok(error) => {
                 let name = format!("{error:?}");
-                DispatchRefusal::new(name, error.to_string())
+                let variant = name.split('(').next().unwrap_or_default();
+                DispatchRefusal::new(&name, refusals::unknown(variant), error.to_string())
             }
-            Err(_) => DispatchRefusal::new(format!("0x{}", hex::encode(dispatch_error)), ""),
+            Err(_) => {
+                let name = format!("0x{}", hex::encode(dispatch_error));
+                DispatchRefusal::new(&name, refusals::unknown(&name), "")
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 //! What clients read from the chain, in plain types of our own.
 
+use mhealth_api::{DeviceStatus, Policy};
 use subxt::utils::{AccountId32, H256};
 
 /// A block by number and hash.
@@ -11,17 +12,6 @@ pub struct BlockId {
     pub number: u64,
     /// Its hash.
     pub hash: H256,
-}
-
-/// Whether a device may register entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceState {
-    /// Its runs are accepted.
-    Active,
-    /// Its runs are refused until the study lifts the suspension.
-    Suspended,
-    /// Its hashchain has ended; a successor may go on.
-    Retired,
 }
 
 /// All that stands on chain about one device.
@@ -40,7 +30,7 @@ pub struct DeviceView {
     /// Link 0 of its hashchain, computed by the chain.
     pub genesis: H256,
     /// Whether it may register entries.
-    pub state: DeviceState,
+    pub status: DeviceStatus,
     /// Number of its registered entries.
     pub length: u64,
     /// Link of its latest entry, or `genesis` when it has none.
@@ -107,8 +97,8 @@ pub struct ConflictView {
 pub struct StudyView {
     /// The organisation that is responsible for the study.
     pub sponsor: AccountId32,
-    /// Whether every run must carry the device's signature.
-    pub device_signed: bool,
+    /// What the chain demands of its devices' runs.
+    pub policy: Policy,
     /// Whether the study takes entries.
     pub open: bool,
     /// X25519 public key to which devices seal their escrow.
@@ -141,15 +131,6 @@ pub struct RunEntry {
     pub tag: H256,
 }
 
-/// Which runs a study takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StudyPolicy {
-    /// Runs that follow the head, signed or not. Forged entries are detected by the audit.
-    HashchainOnly,
-    /// Runs that follow the head and carry the device's signature. Forged entries are refused.
-    DeviceSigned,
-}
-
 /// Why a device may not register entries for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SuspensionReason {
@@ -174,35 +155,4 @@ pub enum LastTrusted {
     Entry(u64),
     /// Not one entry is trusted.
     Nothing,
-}
-
-/// Why a run was refused. The same names stand in the errors of `submit`, as `ClientHashchain.<name>`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RefusalReason {
-    /// The run has no entry.
-    EmptyRun,
-    /// Sequences start at 1 and end at 2⁶⁴ − 1.
-    InvalidSequence,
-    /// No device has this number.
-    UnknownDevice,
-    /// The account is neither a relay of the device's study nor the device itself.
-    NotARelayOfThisStudy,
-    /// The study takes no entries any more.
-    StudyClosed,
-    /// The device is suspended.
-    DeviceSuspended,
-    /// The device is retired.
-    DeviceRetired,
-    /// Entries before this run are missing.
-    Gap,
-    /// The run names a previous link that is not the stored head.
-    PreviousIsNotHead,
-    /// The run differs from what stands registered at the same sequence.
-    Fork,
-    /// The study asks for the device's signature.
-    SignatureMissing,
-    /// The signature is not the device's over this run's last link.
-    BadSignature,
-    /// The run ends too far behind the head to be compared within this call.
-    BeyondReach,
 }

@@ -2,13 +2,14 @@
 
 //! The chain as it stood at one block.
 
+use mhealth_api::{DeviceStatus, Policy};
 use subxt::runtime_apis::Payload;
 use subxt::utils::{AccountId32, H256};
 
 use crate::rpc::Rpc;
 use crate::runtime::api::runtime_types::pallet_client_hashchain_runtime_api as wire;
 use crate::runtime::{api, Runtime};
-use crate::types::{ConflictView, DeviceState, DeviceView, EntryView, HeadView, StudyView};
+use crate::types::{ConflictView, DeviceView, EntryView, HeadView, StudyView};
 use crate::Error;
 
 /// Reads the chain at one block, so that several answers fit together.
@@ -114,12 +115,12 @@ fn hashchain() -> api::runtime_apis::hashchain_api::HashchainApi {
     api::runtime_apis().hashchain_api()
 }
 
-impl From<wire::DeviceState> for DeviceState {
+impl From<wire::DeviceState> for DeviceStatus {
     fn from(state: wire::DeviceState) -> Self {
         match state {
-            wire::DeviceState::Active => DeviceState::Active,
-            wire::DeviceState::Suspended => DeviceState::Suspended,
-            wire::DeviceState::Retired => DeviceState::Retired,
+            wire::DeviceState::Active => DeviceStatus::Active,
+            wire::DeviceState::Suspended => DeviceStatus::Suspended,
+            wire::DeviceState::Retired => DeviceStatus::Retired,
         }
     }
 }
@@ -133,7 +134,7 @@ impl From<wire::DeviceView> for DeviceView {
             secret_commitment: view.secret_commitment,
             escrow: view.escrow,
             genesis: view.genesis,
-            state: view.state.into(),
+            status: view.state.into(),
             length: view.length,
             head: view.head,
             predecessor: view.predecessor,
@@ -185,7 +186,11 @@ impl From<wire::StudyView<AccountId32>> for StudyView {
     fn from(view: wire::StudyView<AccountId32>) -> Self {
         StudyView {
             sponsor: view.sponsor,
-            device_signed: view.device_signed,
+            policy: if view.device_signed {
+                Policy::DeviceSigned
+            } else {
+                Policy::HashchainOnly
+            },
             open: view.open,
             auditor_key: view.auditor_key,
             title: String::from_utf8_lossy(&view.title).into_owned(),

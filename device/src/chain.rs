@@ -7,6 +7,7 @@
 use std::future::Future;
 
 use hashchain::{DataDigest, LinkHash};
+use mhealth_api::Refusal;
 
 use crate::{
     key::{DeviceKey, PublicKey},
@@ -68,17 +69,36 @@ pub struct ChainEntry {
 /// The chain refused something, and will refuse it again as long as things stay as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainRefusal {
-    /// Stable name, such as `ClientHashchain.PreviousIsNotHead`.
+    /// Stable code: the chain's reason, such as `previous_is_not_head`, or a server's.
     pub code: String,
+    /// The chain's reason, where the chain refused and not a server.
+    pub reason: Option<Refusal>,
     /// For people.
     pub message: String,
 }
 
 impl ChainRefusal {
+    /// The chain refused it for this reason.
+    pub fn by_chain(reason: Refusal, message: impl Into<String>) -> Self {
+        Self {
+            code: reason.to_string(),
+            message: message.into(),
+            reason: Some(reason),
+        }
+    }
+
+    /// A server or this device refused it, before the chain was asked.
+    pub fn before_the_chain(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            code: code.into(),
+            message: message.into(),
+            reason: None,
+        }
+    }
+
     /// Whether the run does not fit the chain's head: the device should compare the two before anything else.
     pub fn is_about_the_head(&self) -> bool {
-        let name = self.code.rsplit('.').next().unwrap_or_default();
-        ["Gap", "PreviousIsNotHead", "Fork", "BeyondReach"].contains(&name)
+        self.reason.as_ref().is_some_and(Refusal::asks_to_resend)
     }
 }
 

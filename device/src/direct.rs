@@ -181,10 +181,10 @@ impl Chain for Direct {
             };
             found.ok_or_else(|| match verdict {
                 Some(Err(refusal)) => refusal,
-                _ => ChainRefusal {
-                    code: "not_enrolled".into(),
-                    message: "The chain took the enrolment and does not know the device.".into(),
-                },
+                _ => ChainRefusal::before_the_chain(
+                    "not_enrolled",
+                    "The chain took the enrolment and does not know the device.",
+                ),
             })
         };
         Ok(known.into_iter().zip(found).map(verdict).collect())
@@ -319,16 +319,13 @@ async fn verdict(submission: Result<Submission, Error>) -> Result<Verdict<()>, C
     };
     match outcome.and_then(mhealth_chain_client::Outcome::succeeded) {
         Ok(_) => Ok(Ok(())),
-        Err(Error::Dispatch(refusal)) => Ok(Err(ChainRefusal {
-            code: refusal.name().to_owned(),
-            message: refusal.to_string(),
-        })),
-        Err(error) if error.is_pool_refusal() && !error.is_safe_to_submit_anew() => {
-            Ok(Err(ChainRefusal {
-                code: error.code().to_owned(),
-                message: error.to_string(),
-            }))
-        }
+        Err(Error::Dispatch(refusal)) => Ok(Err(ChainRefusal::by_chain(
+            refusal.refusal().clone(),
+            refusal.to_string(),
+        ))),
+        Err(error) if error.is_pool_refusal() && !error.is_safe_to_submit_anew() => Ok(Err(
+            ChainRefusal::before_the_chain(error.code(), error.to_string()),
+        )),
         Err(error) => Err(error.into()),
     }
 }

@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use mhealth_api::{Code, Hash, Head, Key, Policy, Problem};
-use mhealth_chain_client::{ChainEvent, DeviceState, FinalisedBlock};
+use mhealth_api::{Code, DeviceStatus, Hash, Head, Key, Policy, Problem};
+use mhealth_chain_client::{ChainEvent, FinalisedBlock};
 use mhealth_server::{ApiError, SharedClock};
 
 use crate::ledger::Ledger;
@@ -22,14 +22,14 @@ const WATCHED: u64 = 600;
 const UNWATCHED: u64 = 30;
 
 /// A device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// Its study.
     pub study: u32,
     /// Its key.
     pub key: Key,
     /// Whether it may register entries.
-    pub state: DeviceState,
+    pub status: DeviceStatus,
     /// Its finalised head, if it was read just now.
     pub head: Option<Head>,
 }
@@ -80,10 +80,10 @@ impl Directory {
         let value = Device {
             study: view.study,
             key: Key(view.key),
-            state: view.state,
+            status: view.status,
             head: None,
         };
-        self.remember(&mut lock(&self.devices), device, value, DEVICES);
+        self.remember(&mut lock(&self.devices), device, value.clone(), DEVICES);
         let head = Head {
             length: view.length,
             hash: Hash(view.head.0),
@@ -102,7 +102,7 @@ impl Directory {
         let view = self.ledger.study(study).await?;
         let view = view.ok_or_else(|| Problem::new(Code::UnknownStudy))?;
         let value = Study {
-            policy: policy(view.device_signed),
+            policy: view.policy,
             open: view.open,
         };
         self.remember(&mut lock(&self.studies), study, value, STUDIES);
@@ -134,14 +134,14 @@ impl Directory {
         }
     }
 
-    fn remembered<T: Copy>(&self, map: &mut HashMap<u32, Remembered<T>>, key: u32) -> Option<T> {
+    fn remembered<T: Clone>(&self, map: &mut HashMap<u32, Remembered<T>>, key: u32) -> Option<T> {
         let limit = if self.watched.load(Ordering::Acquire) {
             WATCHED
         } else {
             UNWATCHED
         };
         let known = map.get(&key)?;
-        (self.clock.now() < known.since + limit).then_some(known.value)
+        (self.clock.now() < known.since + limit).then(|| known.value.clone())
     }
 
     fn remember<T>(&self, map: &mut HashMap<u32, Remembered<T>>, key: u32, value: T, most: usize) {
@@ -155,14 +155,6 @@ impl Directory {
                 since: self.clock.now(),
             },
         );
-    }
-}
-
-/// The policy of a study.
-pub fn policy(device_signed: bool) -> Policy {
-    match device_signed {
-        true => Policy::DeviceSigned,
-        false => Policy::HashchainOnly,
     }
 }
 

@@ -10,10 +10,9 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hashchain::{data_digest, Native};
 use mhealth_api::{
-    BareRecord, BlockRef, ChainHead, Code, Hash, Head, Key, Policy, Problem, RunEntry, RunStatus,
-    RunUpload,
+    BareRecord, BlockRef, ChainHead, Code, DeviceStatus, Hash, Head, Key, Policy, Problem,
+    RunEntry, RunStatus, RunUpload,
 };
-use mhealth_chain_client::DeviceState;
 use mhealth_server::{ApiError, BodyShare};
 use tokio::sync::Mutex;
 
@@ -221,11 +220,13 @@ impl Intake {
         record: Option<(u64, Hash)>,
         share: BodyShare,
     ) -> Result<Answered, ApiError> {
-        let taken = match device.state {
+        let taken = match &device.status {
             _ if !open => Err(Code::StudyClosed),
-            DeviceState::Suspended => Err(Code::DeviceSuspended),
-            DeviceState::Retired => Err(Code::DeviceRetired),
-            DeviceState::Active => {
+            DeviceStatus::Suspended => Err(Code::DeviceSuspended),
+            DeviceStatus::Retired => Err(Code::DeviceRetired),
+            // A status of a newer chain: nothing can be said, and nothing is taken.
+            DeviceStatus::Unknown(_) => Err(Code::InvalidState),
+            DeviceStatus::Active => {
                 let full = self.writer.level().entries() >= self.limits.max_queued_entries;
                 if full {
                     Err(Code::Overloaded)

@@ -75,8 +75,7 @@ impl From<sqlx::Error> for ApiError {
     }
 }
 
-/// `chain_unavailable` when the node was not reached or had no room, `refused_by_chain` with the chain's own name for
-/// the reason, and `internal` otherwise.
+/// `chain_unavailable` when the node was not reached or had no room, `refused_by_chain` with the chain's reason, and `internal` otherwise.
 impl From<mhealth_chain_client::Error> for ApiError {
     fn from(error: mhealth_chain_client::Error) -> Self {
         use mhealth_chain_client::Error;
@@ -85,7 +84,7 @@ impl From<mhealth_chain_client::Error> for ApiError {
                 tracing::warn!(%error, "the chain refused a call");
                 ApiError::new(
                     Code::RefusedByChain,
-                    format!("The chain refused this: {}.", refusal.name()),
+                    format!("The chain refused this: {}.", refusal.refusal()),
                 )
             }
             Error::Unreachable { .. }

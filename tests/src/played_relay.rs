@@ -9,10 +9,9 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail, Context, Result};
-use mhealth_api::{ExportedRun, Hash, Key, RunState, RunStatus, RunUpload};
+use mhealth_api::{ExportedRun, Hash, Key, Refusal, RunState, RunStatus, RunUpload};
 use mhealth_chain_client::{
-    calls, Account, ChainClient, ChainEvent, Error, PoolRefusal, RefusalReason, Run, Submission,
-    Submitter,
+    calls, Account, ChainClient, ChainEvent, Error, PoolRefusal, Run, Submission, Submitter,
 };
 use tokio::sync::oneshot;
 
@@ -39,14 +38,14 @@ pub struct PlayedRelay {
 }
 
 /// What became of a run on the chain.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Brought {
     /// The block.
     pub block: u64,
     /// The extrinsic in it.
     pub extrinsic: u32,
     /// Why the chain refused it.
-    pub refused: Option<RefusalReason>,
+    pub refused: Option<Refusal>,
 }
 
 impl PlayedRelay {
@@ -133,7 +132,7 @@ impl PlayedRelay {
     /// Brings and keeps a run, as an honest relay does.
     pub async fn relay(&self, run: &RunUpload) -> Result<Brought> {
         let brought = self.bring(run).await?;
-        self.keep(run, brought);
+        self.keep(run, brought.clone());
         Ok(brought)
     }
 
@@ -164,9 +163,7 @@ impl PlayedRelay {
                 // Shown where there is something to show; the auditor is told the account by name.
                 block: None,
                 extrinsic_index: None,
-                reason: brought
-                    .and_then(|brought| brought.refused)
-                    .map(|reason| format!("{reason:?}")),
+                reason: brought.and_then(|brought| brought.refused),
             },
             study: self.study,
             previous: run.previous,
@@ -198,7 +195,7 @@ async fn settle(submission: Submission, answers: Vec<oneshot::Sender<Result<Brou
                 refused: outcome.events.iter().find_map(|event| match event {
                     ChainEvent::RunRefused {
                         position, reason, ..
-                    } if *position as usize == place => Some(*reason),
+                    } if *position as usize == place => Some(reason.clone()),
                     _ => None,
                 }),
             }),

@@ -5,9 +5,8 @@
 mod support;
 
 use futures::future::join_all;
-use mhealth_chain_client::{
-    calls, Account, ChainClient, ChainEvent, DeviceState, Follower, RefusalReason, H256,
-};
+use mhealth_api::{DeviceStatus, Policy, Refusal};
+use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, Follower, H256};
 use mhealth_tests::node::Launch;
 use mhealth_tests::phone::Phone;
 use support::{finalised_within, Setting, STUDY};
@@ -26,7 +25,7 @@ async fn a_phone_is_enrolled_and_registers_entries_itself_and_by_a_relay() {
         .expect("it is there");
     assert_eq!(enrolled.key, phone.account().public_key());
     assert_eq!((enrolled.genesis, enrolled.length), (phone.head(), 0));
-    assert_eq!(enrolled.state, DeviceState::Active);
+    assert_eq!(enrolled.status, DeviceStatus::Active);
 
     let own = calls::submit(phone.run(3));
     let outcome = phone
@@ -75,7 +74,7 @@ async fn a_phone_is_enrolled_and_registers_entries_itself_and_by_a_relay() {
         .await
         .expect("read")
         .expect("it is there");
-    assert!(study.device_signed && study.open);
+    assert!(study.policy == Policy::DeviceSigned && study.open);
 
     // What was true at an earlier block can still be read there.
     let before = chain
@@ -139,11 +138,11 @@ async fn a_batch_reports_every_run_and_keeps_the_evidence_of_a_fork() {
         .filter_map(|event| match event {
             ChainEvent::RunRefused {
                 position, reason, ..
-            } => Some((*position, *reason)),
+            } => Some((*position, reason.clone())),
             _ => None,
         })
         .collect();
-    assert_eq!(refused, [(2, RefusalReason::Gap), (3, RefusalReason::Fork)]);
+    assert_eq!(refused, [(2, Refusal::Gap), (3, Refusal::Fork)]);
     let totals = outcome.events.iter().find_map(|event| match event {
         ChainEvent::BatchProcessed {
             recorded,
@@ -165,8 +164,8 @@ async fn a_batch_reports_every_run_and_keeps_the_evidence_of_a_fork() {
         .device(forked.device())
         .await
         .expect("read")
-        .map(|device| device.state);
-    assert_eq!(state, Some(DeviceState::Suspended));
+        .map(|device| device.status);
+    assert_eq!(state, Some(DeviceStatus::Suspended));
     let head = chain
         .head(good.device())
         .await

@@ -4,9 +4,8 @@
 
 mod support;
 
-use mhealth_chain_client::{
-    calls, Account, ChainEvent, DeviceState, LastTrusted, StudyPolicy, SuspensionReason,
-};
+use mhealth_api::{DeviceStatus, Policy};
+use mhealth_chain_client::{calls, Account, ChainEvent, LastTrusted, SuspensionReason};
 use mhealth_tests::phone::Phone;
 use support::{Setting, STUDY};
 
@@ -14,7 +13,7 @@ use support::{Setting, STUDY};
 async fn a_member_of_the_consortium_creates_a_study_and_its_sponsor_appoints_the_servers() {
     let setting = Setting::instant().await;
     let sponsor = Account::from_secret_uri("//Ferdie").expect("it is well known");
-    let policy = StudyPolicy::HashchainOnly;
+    let policy = Policy::HashchainOnly;
     let proposal = calls::create_study(1, sponsor.id(), policy, [7; 32], "Restless legs");
     let outcome = setting.submitter("//Alice").submit_and_wait(proposal).await;
     let created = outcome
@@ -34,8 +33,8 @@ async fn a_member_of_the_consortium_creates_a_study_and_its_sponsor_appoints_the
         .expect("read")
         .expect("it is there");
     assert_eq!(
-        (view.title.as_str(), view.device_signed, view.open),
-        ("Restless legs", false, true)
+        (view.title.as_str(), view.policy, view.open),
+        ("Restless legs", policy, true)
     );
 
     let office = setting.office();
@@ -112,7 +111,7 @@ async fn a_device_is_suspended_resumed_and_retired() {
         .await
         .expect("read")
         .expect("it is there");
-    assert_eq!((view.state, view.length), (DeviceState::Retired, 2));
+    assert_eq!((view.status, view.length), (DeviceStatus::Retired, 2));
     assert_eq!(view.trusted_length, Some(1));
 }
 

@@ -7,7 +7,7 @@ use hashchain::{
     data_digest, escrow_commitment, genesis, is_signed, secret_commitment, DataDigest, Enrolment,
     LinkHash, Native, RatchetKey, Secret, Sha256, Tag,
 };
-use mhealth_api::{Hash, Key};
+use mhealth_api::{DeviceStatus, Hash, Key};
 use serde::Serialize;
 
 use super::state::{
@@ -27,8 +27,8 @@ pub struct DeviceClaims {
     pub key: Key,
     /// The block in which it was enrolled.
     pub enrolled_at: u32,
-    /// `active`, `suspended` or `retired`.
-    pub status: &'static str,
+    /// Whether it may register entries.
+    pub status: DeviceStatus,
     /// The device that it goes on from.
     pub predecessor: Option<u32>,
     /// The device that goes on from it.
@@ -132,9 +132,9 @@ pub(super) fn verify_device(
         key: Key(record.key),
         enrolled_at: record.enrolled_at,
         status: match head.status {
-            Status::Active => "active",
-            Status::Suspended(_) => "suspended",
-            Status::Retired => "retired",
+            Status::Active => DeviceStatus::Active,
+            Status::Suspended(_) => DeviceStatus::Suspended,
+            Status::Retired => DeviceStatus::Retired,
         },
         predecessor: record.predecessor,
         successor: record.successor,

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use hashchain::LinkHash;
-use mhealth_api::{Hash, RunState};
+use mhealth_api::{DeviceStatus, Hash, Refusal, RunState};
 
 use crate::case::{Conflict, HeldRun};
 use crate::verdict::{
@@ -193,21 +193,30 @@ fn judged(
 /// An entry that goes on from the registered head: is it on its way, refused, or kept back?
 fn waiting(court: &Court<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
     let case = court.case;
-    let refused = |why: &str| Uncovered::Refused { why: why.into() };
-    if case.record.status != "active" {
+    let refused = |why| Uncovered::Refused { why };
+    let shut_out = match &case.record.status {
+        DeviceStatus::Active => None,
+        DeviceStatus::Suspended => Some(Refusal::DeviceSuspended),
+        DeviceStatus::Retired => Some(Refusal::DeviceRetired),
+        DeviceStatus::Unknown(status) => Some(Refusal::Unknown(status.clone())),
+    };
+    if shut_out.is_some() {
         judged.grounds = vec![Ground::RefusedByChain];
-        judged.uncovered = vec![refused(&format!("the device is {}", case.record.status))];
+        judged.uncovered = vec![refused(shut_out)];
         return;
     }
     for run in sighting.brought.iter().map(|index| &case.brought[*index]) {
-        if let Some(why) = &run.refused {
+        if run.refused.is_some() {
             judged.grounds = vec![Ground::RefusedByChain];
-            judged.uncovered = vec![refused(why)];
+            judged.uncovered = vec![refused(run.refused.clone())];
         }
     }
     for (store, run) in held_runs(court, sighting) {
         match run.state {
-            RunState::Pending | RunState::Submitted | RunState::Finalised => {
+            RunState::Pending
+            | RunState::Submitted
+            | RunState::Finalised
+            | RunState::Unknown(_) => {
                 let age = case.now.map(|now| now.saturating_sub(run.received_at));
                 if age.is_some_and(|age| age > ON_ITS_WAY) {
                     judged.grounds = vec![Ground::Withheld];
@@ -216,8 +225,7 @@ fn waiting(court: &Court<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
             }
             RunState::Refused | RunState::Conflicting if judged.grounds.is_empty() => {
                 judged.grounds = vec![Ground::RefusedByChain];
-                judged.uncovered =
-                    vec![refused(run.reason.as_deref().unwrap_or("no reason given"))];
+                judged.uncovered = vec![refused(run.reason.clone())];
             }
             RunState::Refused | RunState::Conflicting => {}
         }

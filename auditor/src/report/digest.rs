@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mhealth_api::{Hash, Key};
+use mhealth_api::{DeviceStatus, Hash, Key};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Erasure, Judged};
@@ -79,7 +79,7 @@ impl Summary {
 pub(super) struct DeviceDigest {
     pub(super) device: u32,
     pub(super) key: Key,
-    pub(super) status: String,
+    pub(super) status: DeviceStatus,
     pub(super) predecessor: Option<u32>,
     pub(super) successor: Option<u32>,
     pub(super) length: u64,

@@ -3,6 +3,7 @@
 //! The report for people: one page that needs nothing else, on screen and on paper.
 
 use maud::{html, Markup, PreEscaped, DOCTYPE};
+use mhealth_api::Policy;
 
 use super::digest::{DeviceDigest, DELAYS};
 use super::style::STYLE;
@@ -74,9 +75,9 @@ fn about(heading: &Heading) -> Markup {
             tr { th { "With" } td { (heading.program) } }
             tr { th { "Block" } td { (heading.block) " of " (moment(heading.block_time)) br; span.hash { (heading.block_hash) } } }
             tr { th { "Chain" } td { span.hash { (heading.chain) } } }
-            tr { th { "Policy" } td { @match heading.policy.as_str() {
-                "device_signed" => "every run carries the device's signature (DeviceSigned)",
-                _ => "hashchain only (HashchainOnly): forged entries are detected, not prevented",
+            tr { th { "Policy" } td { @match heading.policy {
+                Policy::DeviceSigned => "every run carries the device's signature (DeviceSigned)",
+                Policy::HashchainOnly => "hashchain only (HashchainOnly): forged entries are detected, not prevented",
             } } }
         }
     }

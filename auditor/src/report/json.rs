@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use mhealth_api::{Hash, Key};
+use mhealth_api::{DeviceStatus, Hash, Key};
 use serde::Serialize;
 
 use super::{Heading, Summary};
@@ -25,7 +25,7 @@ pub struct JsonReport<W> {
 struct Device<'a> {
     device: u32,
     key: Key,
-    status: &'a str,
+    status: &'a DeviceStatus,
     enrolled_at: u64,
     predecessor: Option<u32>,
     successor: Option<u32>,

@@ -13,7 +13,7 @@ pub use digest::{Digest, Summary};
 pub use html::page;
 pub use json::{JsonReport, SCHEMA};
 
-use mhealth_api::{Hash, Key};
+use mhealth_api::{Hash, Key, Policy};
 use serde::{Deserialize, Serialize};
 use time::macros::format_description;
 use time::OffsetDateTime;
@@ -35,8 +35,8 @@ pub struct Heading {
     pub study: u32,
     /// Its title.
     pub title: String,
-    /// `device_signed` or `hashchain_only`.
-    pub policy: String,
+    /// What the chain demands of the study's runs.
+    pub policy: Policy,
     /// The auditor's key on chain.
     pub auditor_key: Key,
     /// Number of the finalised block that the audit is about.
@@ -50,10 +50,6 @@ pub struct Heading {
 impl Heading {
     /// The heading of an audit of this study.
     pub fn new(study: &ChainStudy, auditor: &str, run_at: u64) -> Self {
-        let policy = match study.study.device_signed {
-            true => "device_signed",
-            false => "hashchain_only",
-        };
         Heading {
             auditor: auditor.into(),
             program: concat!("mhealth-auditor ", env!("CARGO_PKG_VERSION")).into(),
@@ -61,7 +57,7 @@ impl Heading {
             chain: Hash(study.genesis),
             study: study.number,
             title: study.study.title.clone(),
-            policy: policy.into(),
+            policy: study.study.policy,
             auditor_key: Key(study.study.auditor_key),
             block: study.block.number,
             block_hash: Hash(study.block.hash.0),

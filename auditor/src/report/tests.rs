@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use mhealth_api::Policy;
+
 use super::*;
 
 #[test]
@@ -32,7 +34,7 @@ fn heading() -> Heading {
         chain: Hash([0; 32]),
         study: 0,
         title: "a study".into(),
-        policy: "device_signed".into(),
+        policy: Policy::DeviceSigned,
         auditor_key: Key([0; 32]),
         block: 1,
         block_hash: Hash([0; 32]),

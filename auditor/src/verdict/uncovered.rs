@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use mhealth_api::Refusal;
 use serde::{Deserialize, Serialize};
 
 /// Why something was not looked at.
@@ -41,8 +42,8 @@ pub enum Uncovered {
     OnItsWay,
     /// The chain refused it for a passing or administrative reason.
     Refused {
-        /// The chain's word for it.
-        why: String,
+        /// The chain's reason; none when a relay gave none.
+        why: Option<Refusal>,
     },
     /// Its sequence is too far beyond the device's last entry to be derived.
     TooFarAhead,
@@ -76,7 +77,10 @@ impl fmt::Display for Uncovered {
             }
             Uncovered::SentDirectly => f.write_str("the device sent it to the chain itself"),
             Uncovered::OnItsWay => f.write_str("it is on its way to the chain"),
-            Uncovered::Refused { why } => write!(f, "the chain refused it ({why})"),
+            Uncovered::Refused { why: Some(why) } => write!(f, "the chain refused it ({why})"),
+            Uncovered::Refused { why: None } => {
+                f.write_str("the chain refused it (no reason given)")
+            }
             Uncovered::TooFarAhead => f.write_str("it is too far beyond the device's last entry"),
         }
     }

@@ -5,10 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mhealth_api::{BlockRef, Hash};
+use mhealth_api::{BlockRef, DeviceStatus, Hash, Refusal};
 use mhealth_chain_client::{
-    calls, Call, ChainEvent, DeviceState, Error, LastTrusted, PoolRefusal, Submitter,
-    SuspensionReason, H256,
+    calls, Call, ChainEvent, Error, LastTrusted, PoolRefusal, Submitter, SuspensionReason, H256,
 };
 use mhealth_server::ApiError;
 use tokio::sync::oneshot;
@@ -59,9 +58,9 @@ impl Settled {
         }
     }
 
-    fn refused(name: impl Into<String>) -> Self {
+    fn refused(why: Refusal) -> Self {
         Self {
-            outcome: Outcome::Refused { name: name.into() },
+            outcome: Outcome::Refused { why },
             enrolled: None,
         }
     }
@@ -109,18 +108,18 @@ async fn attempt(
             Errand::Enrol(enrolments::load(&office.database, code).await?)
         }
         (_, _, Some(device)) => Errand::Device(device),
-        _ => return Ok(Settled::refused("Incomplete")),
+        _ => return Ok(Settled::refused(Refusal::Incomplete)),
     };
     // A process that was killed may have done it without writing it down.
     if let Some(settled) = look(office, order, &errand).await? {
         return Ok(settled);
     }
     let Some(call) = call(office, order, &errand).await? else {
-        return Ok(Settled::refused("ClientHashchain.NotAnEntryOfThisDevice"));
+        return Ok(Settled::refused(Refusal::NotAnEntryOfThisDevice));
     };
     let submission = match submitter.submit(call).await {
         Err(Error::Refused(refusal)) if is_lasting(&refusal) => {
-            return Ok(Settled::refused(refusal.code()))
+            return Ok(Settled::refused((&refusal).into()))
         }
         submission => submission?,
     };
@@ -129,7 +128,7 @@ async fn attempt(
     if let Err(refusal) = &outcome.result {
         // It may have been refused because an earlier transaction of this order had done it.
         let looked = look(office, order, &errand).await?;
-        return Ok(looked.unwrap_or_else(|| Settled::refused(refusal.name())));
+        return Ok(looked.unwrap_or_else(|| Settled::refused(refusal.refusal().clone())));
     }
     let block = BlockRef {
         number: outcome.block_number,
@@ -143,7 +142,7 @@ async fn attempt(
     });
     if enrolled.is_none() && order.action == Action::Enrol {
         let looked = look(office, order, &errand).await?;
-        return Ok(looked.unwrap_or_else(|| Settled::refused("Incomplete")));
+        return Ok(looked.unwrap_or_else(|| Settled::refused(Refusal::Incomplete)));
     }
     Ok(Settled {
         enrolled,
@@ -162,7 +161,7 @@ async fn look(office: &Office, order: &Order, errand: &Errand) -> Result<Option<
         },
     };
     let Some(found) = view.device(device).await? else {
-        return Ok(Some(Settled::refused("ClientHashchain.UnknownDevice")));
+        return Ok(Some(Settled::refused(Refusal::UnknownDevice)));
     };
     let settled = match (&order.action, errand) {
         (Action::Enrol, Errand::Enrol(claim)) => {
@@ -175,15 +174,15 @@ async fn look(office: &Office, order: &Order, errand: &Errand) -> Result<Option<
                     enrolled: Some((device, hash(found.genesis))),
                     ..Settled::done(block)
                 },
-                false => Settled::refused("ClientHashchain.KeyInUse"),
+                false => Settled::refused(Refusal::KeyInUse),
             })
         }
         (Action::Suspend { .. }, _) => {
-            (found.state == DeviceState::Suspended).then(|| Settled::done(block))
+            (found.status == DeviceStatus::Suspended).then(|| Settled::done(block))
         }
-        (Action::Resume, _) => (found.state == DeviceState::Active).then(|| Settled::done(block)),
+        (Action::Resume, _) => (found.status == DeviceStatus::Active).then(|| Settled::done(block)),
         (Action::Retire { .. }, _) => {
-            (found.state == DeviceState::Retired).then(|| Settled::done(block))
+            (found.status == DeviceStatus::Retired).then(|| Settled::done(block))
         }
         (Action::Enrol, Errand::Device(_)) => None,
     };
@@ -260,9 +259,9 @@ async fn write_down(office: &Office, order: &Order, settled: &Settled) -> Result
             };
             (done.to_owned(), order.why.clone())
         }
-        Outcome::Refused { name } => (
+        Outcome::Refused { why } => (
             format!("{} refused", order.action.name()),
-            format!("{name}; {}", order.why),
+            format!("{why}; {}", order.why),
         ),
     };
     let subject = match (settled.enrolled, order.device, order.code) {

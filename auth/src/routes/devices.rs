@@ -3,8 +3,7 @@
 //! Devices, as the study's staff see and treat them.
 
 use axum::extract::State;
-use mhealth_api::{ChainHead, Code, DeviceOnChain, Head, Key, Problem};
-use mhealth_chain_client::DeviceState;
+use mhealth_api::{ChainHead, Code, DeviceOnChain, DeviceStatus, Head, Key, Problem};
 use mhealth_server::{ApiError, Json, Path, Query};
 use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
@@ -227,9 +226,9 @@ impl Office {
     ) -> Result<DeviceOnChain, ApiError> {
         let found = self.device(device).await?;
         let fits = match action {
-            Action::Suspend { .. } => found.state == DeviceState::Active,
-            Action::Resume => found.state == DeviceState::Suspended,
-            Action::Retire { .. } => found.state != DeviceState::Retired,
+            Action::Suspend { .. } => found.status == DeviceStatus::Active,
+            Action::Resume => found.status == DeviceStatus::Suspended,
+            Action::Retire { .. } => found.status != DeviceStatus::Retired,
             Action::Enrol => false,
         };
         if !fits {
@@ -264,7 +263,7 @@ impl Office {
             .await?
         {
             Outcome::Done { .. } => self.on_chain(device).await,
-            Outcome::Refused { name } => Err(refusal(&name)),
+            Outcome::Refused { why } => Err(refusal(&why)),
         }
     }
 
@@ -279,12 +278,7 @@ impl Office {
             study: found.study,
             key: Key(found.key),
             genesis: hash(found.genesis),
-            status: match found.state {
-                DeviceState::Active => "active",
-                DeviceState::Suspended => "suspended",
-                DeviceState::Retired => "retired",
-            }
-            .into(),
+            status: found.status,
             chain: ChainHead {
                 head: Head {
                     length: found.length,

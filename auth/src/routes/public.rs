@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use mhealth_api::{
-    CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled, JwkSet, Key, Policy, Problem, StudyTerms,
+    CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled, JwkSet, Key, Problem, StudyTerms,
     TokenAnswer, TokenRequest,
 };
 use mhealth_server::{ApiError, Json, Path, Peer};
@@ -110,10 +110,7 @@ async fn study(
         chain: shared.office.terms.chain,
         study,
         title: found.title,
-        policy: match found.device_signed {
-            true => Policy::DeviceSigned,
-            false => Policy::HashchainOnly,
-        },
+        policy: found.policy,
         auditor_key: Key(found.auditor_key),
         open: found.open,
     }))

@@ -156,7 +156,7 @@ async fn a_device_is_suspended_resumed_and_retired_on_the_chain(setting: Setting
         let device: DeviceOnChain = answer(setting.admin_post(&address(what), body).await)
             .await
             .unwrap();
-        assert_eq!(device.status, expected);
+        assert_eq!(device.status.as_str(), expected);
     }
     let device = setting
         .chain

@@ -2,8 +2,8 @@
 
 //! From a code to a device on the chain.
 
-use mhealth_api::{enrolment_message, Base64, Code, Hash, Key, Policy};
-use mhealth_chain_client::{calls, DeviceState, LastTrusted, H256};
+use mhealth_api::{enrolment_message, Base64, Code, DeviceStatus, Hash, Key, Policy};
+use mhealth_chain_client::{calls, LastTrusted, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
@@ -37,7 +37,7 @@ async fn a_device_is_enrolled_on_the_chain_and_told_its_link_0(setting: Setting)
     assert_eq!(device.key, phone.key().0);
     assert_eq!(device.secret_commitment, H256(phone.commitment().0));
     assert_eq!(device.genesis, H256(enrolled.genesis.0));
-    assert_eq!(device.state, DeviceState::Active);
+    assert_eq!(device.status, DeviceStatus::Active);
     assert_eq!(enrolled.study, STUDY);
     let view = setting.chain.at(H256(enrolled.block.hash.0)).await.unwrap();
     assert_eq!(

@@ -181,7 +181,7 @@ async fn suspended_retired_unknown_and_foreign_devices_get_no_token(setting: Set
     let bob = mhealth_chain_client::Account::from_secret_uri("//Bob")
         .unwrap()
         .id();
-    let policy = mhealth_chain_client::StudyPolicy::DeviceSigned;
+    let policy = mhealth_api::Policy::DeviceSigned;
     let studies = next_study(&setting).await;
     setting
         .on_chain(

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures::future;
-use mhealth_api::{BlockRef, RunState, RunStatus};
+use mhealth_api::{BlockRef, Refusal, RunState, RunStatus};
 
 use super::{
     carrying::Accepted,
@@ -252,19 +252,21 @@ impl Delivery {
             }));
         }
         let address = relay.address.clone();
-        let refusal = || {
-            let reason = status.reason.as_deref().unwrap_or("refused");
-            let reason = super::http::quote(reason);
-            ChainRefusal {
-                message: format!("The chain refused it: {reason}."),
-                code: reason,
+        let refusal = || match &status.reason {
+            Some(reason) => {
+                ChainRefusal::by_chain(reason.clone(), format!("The chain refused it: {reason}."))
             }
+            None => ChainRefusal::before_the_chain(
+                "refused",
+                "The relay says that the chain refused it, and not why.",
+            ),
         };
         match status.state {
-            RunState::Pending | RunState::Submitted => Ok(None),
+            // A state that only newer relays have is no end.
+            RunState::Pending | RunState::Submitted | RunState::Unknown(_) => Ok(None),
             RunState::Finalised => Ok(Some(Answer::Finalised(address, status.block))),
             // Another relay may serve the study.
-            RunState::Refused if refusal().code.ends_with("NotARelayOfThisStudy") => {
+            RunState::Refused if status.reason == Some(Refusal::NotARelayOfThisStudy) => {
                 Err(Trouble::Unusable(ChainFault {
                     code: refusal().code,
                     message: format!("{address}: it does not serve this study."),

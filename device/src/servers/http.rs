@@ -105,10 +105,7 @@ impl Failure {
 
 /// A refusal as what it is to the device.
 pub(super) fn refusal(problem: &Problem) -> ChainRefusal {
-    ChainRefusal {
-        code: quote(&problem.code),
-        message: quote(&problem.detail),
-    }
+    ChainRefusal::before_the_chain(quote(&problem.code), quote(&problem.detail))
 }
 
 /// A stranger's text, short and in one line.

@@ -138,10 +138,10 @@ impl AuthenticationServer {
         enrolment: &Enrolment,
     ) -> Result<Verdict<ChainDevice>, ChainFault> {
         let Some(code) = &enrolment.code else {
-            return Ok(Err(ChainRefusal {
-                code: "no_code".into(),
-                message: "The device has no enrolment code. Ask the study's staff for one.".into(),
-            }));
+            return Ok(Err(ChainRefusal::before_the_chain(
+                "no_code",
+                "The device has no enrolment code. Ask the study's staff for one.",
+            )));
         };
         match self.code_terms(code).await? {
             Ok(found) => {
@@ -156,10 +156,10 @@ impl AuthenticationServer {
         let request = enrol_request(terms, enrolment, code);
         let answer: Result<Enrolled, Problem> = self.post("/v1/enrol", &request, None).await?;
         Ok(match answer {
-            Ok(enrolled) if enrolled.study != terms.study => Err(ChainRefusal {
-                code: Code::WrongStudy.as_str().into(),
-                message: format!("The device was enrolled in study {}.", enrolled.study),
-            }),
+            Ok(enrolled) if enrolled.study != terms.study => Err(ChainRefusal::before_the_chain(
+                Code::WrongStudy.as_str(),
+                format!("The device was enrolled in study {}.", enrolled.study),
+            )),
             Ok(enrolled) => Ok(ChainDevice {
                 id: enrolled.device,
                 genesis: LinkHash(enrolled.genesis.0),
@@ -276,12 +276,12 @@ fn compare(found: &CodeTerms, terms: &Terms, device: &DeviceRecord) -> Result<()
     } else {
         return Ok(());
     };
-    Err(ChainRefusal {
-        code: "other_terms".into(),
-        message: format!(
+    Err(ChainRefusal::before_the_chain(
+        "other_terms",
+        format!(
             "The enrolment code is for another {differs} than the device was made for. The code was not used."
         ),
-    })
+    ))
 }
 
 /// The same device and code always make the same request.

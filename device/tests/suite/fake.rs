@@ -7,6 +7,7 @@ use std::{
 };
 
 use hashchain::{link, Enrolment, Entry, LinkHash, Native};
+use mhealth_api::Refusal;
 use mhealth_device::{
     chain::{
         Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal,
@@ -36,7 +37,7 @@ pub(crate) struct State {
     /// Keys that the chain enrols under no circumstances.
     pub(crate) unwelcome: Vec<PublicKey>,
     /// Devices whose runs are refused with this code.
-    pub(crate) shut_out: Option<(PublicKey, String)>,
+    pub(crate) shut_out: Option<(PublicKey, Refusal)>,
 }
 
 struct Enrolled {
@@ -70,18 +71,13 @@ impl Enrolled {
     }
 
     fn record(&mut self, run: &QueuedRun) -> Verdict<Receipt> {
-        let refuse = |name: &str| {
-            Err(ChainRefusal {
-                code: format!("ClientHashchain.{name}"),
-                message: name.into(),
-            })
-        };
+        let refuse = |reason: Refusal| Err(ChainRefusal::by_chain(reason, "refused"));
         let before = run.first().sequence - 1;
         if before > self.head().length {
-            return refuse("Gap");
+            return refuse(Refusal::Gap);
         }
         if self.hash_at(before) != Some(run.first().previous) {
-            return refuse("PreviousIsNotHead");
+            return refuse(Refusal::PreviousIsNotHead);
         }
         let mut hash = run.first().previous;
         let mut made = Vec::new();
@@ -100,13 +96,13 @@ impl Enrolled {
             });
         }
         if !hashchain::is_signed(&self.key.0, &hash, &run.signature.0) {
-            return refuse("BadSignature");
+            return refuse(Refusal::BadSignature);
         }
         for entry in made {
             match self.entries.get(entry.sequence as usize - 1) {
                 None => self.entries.push(entry),
                 Some(recorded) if recorded.hash == entry.hash => {}
-                Some(_) => return refuse("Fork"),
+                Some(_) => return refuse(Refusal::Fork),
             }
         }
         Ok(Receipt::default())
@@ -266,11 +262,7 @@ impl Chain for FakeChain {
                 continue;
             }
             if state.unwelcome.contains(&device.key) {
-                let code = "ClientHashchain.KeyTaken".to_owned();
-                verdicts.push(Err(ChainRefusal {
-                    message: code.clone(),
-                    code,
-                }));
+                verdicts.push(Err(ChainRefusal::by_chain(Refusal::KeyInUse, "refused")));
                 continue;
             }
             let escrow_commitment = hashchain::escrow_commitment::<Native>(&device.escrow);
@@ -315,10 +307,7 @@ impl Chain for FakeChain {
                     .clone()
                     .filter(|(key, _)| *key == upload.key.public());
                 of_device.push(match shut_out {
-                    Some((_, code)) => Err(ChainRefusal {
-                        message: code.clone(),
-                        code,
-                    }),
+                    Some((_, reason)) => Err(ChainRefusal::by_chain(reason, "refused")),
                     None => state.devices[upload.device as usize].record(&run),
                 });
                 state.received.push(run);

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use mhealth_api::Refusal;
 use mhealth_device::{
     sync::SyncError,
     upload::{enrol_all, upload_all, Refused},
@@ -121,15 +122,12 @@ async fn a_refusal_stops_one_device_only_and_its_entries_stay_queued() {
         seal(phone, "tuesday");
     }
     let key = refused.record().expect("a record").key;
-    for code in [
-        "ClientHashchain.DeviceSuspended",
-        "ClientHashchain.PreviousIsNotHead",
-    ] {
-        chain.state().shut_out = Some((key, code.into()));
+    for reason in [Refusal::DeviceSuspended, Refusal::PreviousIsNotHead] {
+        chain.state().shut_out = Some((key, reason.clone()));
         let refusals = register(&store, &chain).await.expect("nothing is lost");
         assert_eq!(refusals.len(), 1);
         assert_eq!((refusals[0].device, refusals[0].sequence), (key, 1));
-        assert_eq!(refusals[0].refusal.code, code);
+        assert_eq!(refusals[0].refusal.reason, Some(reason));
         assert_level(&fine, &store, &chain);
         assert_eq!(refused.record().expect("a record").queued(), 2);
         assert_eq!(store.totals().expect("totals").refused, 2);

@@ -9,11 +9,10 @@ use mhealth_api::{
     BlockRef, ChainHead, Code, DeviceHeads, DeviceOnChain, Hash, Head, Key, Problem,
     RegisteredEntry, StudyTerms,
 };
-use mhealth_chain_client::{DeviceState, DeviceView};
+use mhealth_chain_client::DeviceView;
 use mhealth_server::{ApiError, Json, Path, Query};
 
 use super::App;
-use crate::directory::policy;
 
 /// Entries of an answer when the question does not say how many, and at most.
 const ENTRIES: u32 = 256;
@@ -145,24 +144,19 @@ pub(super) async fn study(
         chain: app.ledger.genesis(),
         study,
         title: view.title,
-        policy: policy(view.device_signed),
+        policy: view.policy,
         auditor_key: Key(view.auditor_key),
         open: view.open,
     }))
 }
 
 fn on_chain(view: &DeviceView, block: BlockRef) -> DeviceOnChain {
-    let status = match view.state {
-        DeviceState::Active => "active",
-        DeviceState::Suspended => "suspended",
-        DeviceState::Retired => "retired",
-    };
     DeviceOnChain {
         device: view.device,
         study: view.study,
         key: Key(view.key),
         genesis: Hash(view.genesis.0),
-        status: status.to_owned(),
+        status: view.status.clone(),
         chain: ChainHead {
             head: Head {
                 length: view.length,

@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 
-use mhealth_chain_client::{ChainEvent, Effect, RefusalReason};
+use mhealth_api::Refusal;
+use mhealth_chain_client::{ChainEvent, Effect};
 
 use super::leader::Leader;
 use super::Trouble;
@@ -45,7 +46,7 @@ impl Leader<'_> {
                 ChainEvent::RunRefused {
                     position, reason, ..
                 } => {
-                    refused.insert(*position, *reason);
+                    refused.insert(*position, reason);
                 }
                 ChainEvent::RunAlreadyRecorded {
                     device,
@@ -59,7 +60,7 @@ impl Leader<'_> {
         }
         for (run, position) in batch.runs.iter().zip(0..) {
             let fate = match refused.get(&position) {
-                Some(reason) => self.fate_of_refused(run, *reason).await?,
+                Some(reason) => self.fate_of_refused(run, reason).await?,
                 None => match known.get_mut(&(run.device, run.sequence, run.entries)) {
                     Some(left) if *left > 0 => {
                         *left -= 1;
@@ -73,19 +74,18 @@ impl Leader<'_> {
         Ok(fates)
     }
 
-    async fn fate_of_refused(&self, run: &RunRef, reason: RefusalReason) -> Result<Fate, Trouble> {
-        // The same names as in the errors of the chain's metadata.
-        let name = format!("{reason:?}");
+    async fn fate_of_refused(&self, run: &RunRef, reason: &Refusal) -> Result<Fate, Trouble> {
+        let why = reason.clone();
         Ok(match reason {
-            RefusalReason::Fork | RefusalReason::PreviousIsNotHead => Fate::Conflicting(name),
+            Refusal::Fork | Refusal::PreviousIsNotHead => Fate::Conflicting(why),
             // The run was overtaken by others that were accepted before it, or they got through meanwhile.
-            RefusalReason::Gap if self.can_be_bridged(run).await? => Fate::Again,
-            RefusalReason::BeyondReach => match self.is_registered(run).await? {
+            Refusal::Gap if self.can_be_bridged(run).await? => Fate::Again,
+            Refusal::BeyondReach => match self.is_registered(run).await? {
                 Some(true) => Fate::RegisteredBefore,
-                Some(false) => Fate::Conflicting(name),
-                None => Fate::Refused(name),
+                Some(false) => Fate::Conflicting(why),
+                None => Fate::Refused(why),
             },
-            _ => Fate::Refused(name),
+            _ => Fate::Refused(why),
         })
     }
 

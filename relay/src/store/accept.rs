@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use mhealth_api::{Code, Hash, Head, Problem, RunState, RunStatus};
+use mhealth_api::{Code, Hash, Head, Problem, Refusal, RunState, RunStatus};
 use mhealth_server::WriteTransaction;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
@@ -17,14 +17,6 @@ use crate::run::{CheckedRun, LINK_BYTES};
 
 /// Rows of one statement. SQLite takes 32,766 parameters at most, PostgreSQL 65,535.
 const CHUNK: usize = 128;
-
-/// Refusals that pass: the same run may be accepted later.
-const PASSING: [&str; 4] = [
-    "Gap",
-    "DeviceSuspended",
-    "StudyClosed",
-    "NotARelayOfThisStudy",
-];
 
 /// What the chain was seen to have of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -395,8 +387,11 @@ async fn rivals(transaction: &mut WriteTransaction, device: u32) -> Result<u64, 
 }
 
 fn is_passing(status: &RunStatus) -> bool {
-    let reason = status.reason.as_deref().unwrap_or_default();
-    status.state == RunState::Refused && PASSING.contains(&reason)
+    let passes = status
+        .reason
+        .as_ref()
+        .is_some_and(Refusal::passes_by_itself);
+    status.state == RunState::Refused && passes
 }
 
 fn pending(run: &CheckedRun) -> RunStatus {

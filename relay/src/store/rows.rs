@@ -61,6 +61,7 @@ pub(super) fn status(row: &AnyRow) -> Result<RunStatus, StoreError> {
         _ => None,
     };
     let extrinsic_index: Option<i64> = row.try_get("extrinsic_index")?;
+    let reason: Option<String> = row.try_get("reason")?;
     Ok(RunStatus {
         run: hash(row.try_get("run")?)?,
         device: unsigned(row.try_get("device")?)?,
@@ -70,7 +71,10 @@ pub(super) fn status(row: &AnyRow) -> Result<RunStatus, StoreError> {
         state: state(row.try_get("state")?)?,
         block,
         extrinsic_index: extrinsic_index.map(unsigned).transpose()?,
-        reason: row.try_get("reason")?,
+        reason: reason
+            .map(|word| word.parse())
+            .transpose()
+            .map_err(|_| StoreError::Corrupt("a reason"))?,
     })
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mhealth_api::{BlockRef, Hash};
+use mhealth_api::{BlockRef, Hash, Refusal};
 use mhealth_server::WriteTransaction;
 use sqlx::AssertSqlSafe;
 
@@ -26,9 +26,9 @@ pub enum Fate {
     /// Registered before, by somebody else.
     RegisteredBefore,
     /// Refused for a reason that is no contradiction.
-    Refused(String),
+    Refused(Refusal),
     /// Refused because it contradicts what stands registered.
-    Conflicting(String),
+    Conflicting(Refusal),
     /// Nothing was settled; the run waits again.
     Again,
 }
@@ -202,7 +202,7 @@ async fn settle_batch(
         sqlx::query(AssertSqlSafe(sql))
             .persistent(false)
             .bind(state)
-            .bind(reason.cloned())
+            .bind(reason.map(Refusal::as_str))
             .bind(signed(block.number))
             .bind(block.hash.0.to_vec())
             .bind(extrinsic)

@@ -72,7 +72,7 @@ async fn who_may_not_enrol_is_refused_and_the_nights_wait() {
     let nights = ["--devices", "2", "--nights", "5"];
     for (who, code) in [
         ("//Ferdie", "no_role"),
-        ("//Dave", "ClientHashchain.NotAnAuthenticationServer"),
+        ("//Dave", "not_an_authentication_server"),
     ] {
         let report = cohort.simulate(&[&nights[..], &["--enrol-with", who]].concat());
         report.assert_failed(1, code);

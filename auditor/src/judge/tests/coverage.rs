@@ -3,7 +3,7 @@
 //! What could not be checked is said, and never passes for right.
 
 use hashchain::{LinkHash, OpeningKey};
-use mhealth_api::RunState;
+use mhealth_api::{DeviceStatus, RunState};
 
 use super::world::World;
 use crate::case::{Predecessor, SecretAccess};
@@ -177,7 +177,7 @@ fn a_successor_whose_predecessors_head_is_not_at_hand_is_not_covered_in_its_firs
 #[test]
 fn what_the_study_does_not_trust_is_disputed() {
     let mut case = trial().case();
-    case.record.status = "retired".into();
+    case.record.status = DeviceStatus::Retired;
     case.record.trusted_length = Some(4);
     let judgement = judge(&case);
     assert_eq!(judgement.count(Verdict::Disputed), 2);

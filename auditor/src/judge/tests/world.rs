@@ -7,7 +7,7 @@ use hashchain::{
     data_digest, escrow_commitment, genesis, is_signed, seal_escrow, secret_commitment, sign_head,
     DataDigest, Enrolment, LinkHash, Native, OpeningKey, Sealer, Secret, Tag,
 };
-use mhealth_api::RunState;
+use mhealth_api::{DeviceStatus, Refusal, RunState};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 
@@ -127,7 +127,7 @@ impl World {
                 genesis,
                 length: 0,
                 head: genesis,
-                status: "active".into(),
+                status: DeviceStatus::Active,
                 predecessor: None,
                 successor: None,
                 trusted_length: None,
@@ -150,7 +150,7 @@ impl World {
     pub(super) fn relay(&mut self, relay: usize, parcel: &Parcel) -> RunState {
         let account = self.stores[relay].account.unwrap();
         let state = self.bring(account, parcel);
-        self.store(relay, parcel, state);
+        self.store(relay, parcel, state.clone());
         state
     }
 
@@ -195,7 +195,7 @@ impl World {
         let common = last.min(length);
         let mut refused = None;
         if parcel.sequence > length + 1 {
-            refused = Some("Gap");
+            refused = Some(Refusal::Gap);
         } else if registered[common as usize] != link_at(common) {
             let mut at = common;
             while at > (parcel.sequence - 1).max(1)
@@ -216,14 +216,14 @@ impl World {
                 });
             }
             if signed && self.device_signed {
-                self.record.status = "suspended".into();
+                self.record.status = DeviceStatus::Suspended;
             }
-            refused = Some("Fork");
+            refused = Some(Refusal::Fork);
         } else if last > length {
-            if self.record.status != "active" {
-                refused = Some("DeviceSuspended");
+            if self.record.status != DeviceStatus::Active {
+                refused = Some(Refusal::DeviceSuspended);
             } else if self.device_signed && !signed {
-                refused = Some("BadSignature");
+                refused = Some(Refusal::BadSignature);
             } else {
                 for sequence in length + 1..=last {
                     let index = (sequence - parcel.sequence) as usize;
@@ -240,7 +240,7 @@ impl World {
             block: self.block,
             extrinsic: 1,
             submitter: account,
-            refused: refused.map(String::from),
+            refused: refused.clone(),
             sequence: parcel.sequence,
             previous: parcel.previous,
             entries: parcel.entries.clone(),
@@ -248,7 +248,7 @@ impl World {
         });
         match refused {
             None => RunState::Finalised,
-            Some("Fork") => RunState::Conflicting,
+            Some(Refusal::Fork) => RunState::Conflicting,
             Some(_) => RunState::Refused,
         }
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hashchain::LinkHash;
-use mhealth_api::{Code, Hash, Key, Predecessor as Before};
+use mhealth_api::{Code, DeviceStatus, Hash, Key, Predecessor as Before};
 use mhealth_device::{
     payload::Participant,
     servers::{AuthenticationServer, Certificates, Servers},
@@ -247,12 +247,12 @@ async fn one_token_serves_many_uploads_and_an_expired_one_is_replaced() {
 async fn a_device_that_gets_no_token_is_refused_and_its_entries_wait() {
     let trial = Trial::with_relays(1).await;
     trial.seal(0..3);
-    trial.world.state().devices[0].status = "suspended";
+    trial.world.state().devices[0].status = DeviceStatus::Suspended;
     let refused = trial.upload(1).await.expect("answered");
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].refusal.code, "device_suspended");
     assert_eq!(trial.phone().record().expect("a record").queued(), 3);
-    trial.world.state().devices[0].status = "active";
+    trial.world.state().devices[0].status = DeviceStatus::Active;
     assert_eq!(trial.upload(1).await, Ok(vec![]));
     trial.assert_level();
 }

@@ -2,7 +2,7 @@
 //! Runs on their way to relays that misbehave.
 
 use axum::http::StatusCode;
-use mhealth_api::{Code, Head};
+use mhealth_api::{Code, DeviceStatus, Head};
 use mhealth_device::sync::Standing;
 
 use super::{fakes::Trouble, impatience, through, Trial};
@@ -161,13 +161,13 @@ async fn a_refusal_by_the_chain_keeps_the_entries_queued() {
             while trial.relays[0].set().runs.is_empty() {
                 tokio::task::yield_now().await;
             }
-            trial.world.state().devices[0].status = "suspended";
+            trial.world.state().devices[0].status = DeviceStatus::Suspended;
         };
         tokio::join!(upload, suspend).0.expect("answered")
     };
-    assert_eq!(refused[0].refusal.code, "DeviceSuspended");
+    assert_eq!(refused[0].refusal.code, "device_suspended");
     assert_eq!(trial.phone().record().expect("a record").queued(), 2);
-    trial.world.state().devices[0].status = "active";
+    trial.world.state().devices[0].status = DeviceStatus::Active;
     assert_eq!(trial.upload(1).await, Ok(vec![]));
     trial.assert_level();
 }

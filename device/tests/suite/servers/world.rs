@@ -9,7 +9,8 @@ use std::{
 use ed25519_dalek::{Signature, VerifyingKey};
 use hashchain::{link, DataDigest, Enrolment, LinkHash, Native, Tag};
 use mhealth_api::{
-    BlockRef, ChainHead, Code, EnrolRequest, Enrolled, Hash, Head, Key, Predecessor,
+    BlockRef, ChainHead, Code, DeviceStatus, EnrolRequest, Enrolled, Hash, Head, Key, Predecessor,
+    Refusal,
 };
 
 /// A registered entry.
@@ -24,7 +25,7 @@ pub(crate) struct OnChain {
     pub(crate) key: Key,
     pub(crate) genesis: Hash,
     pub(crate) entries: Vec<Registered>,
-    pub(crate) status: &'static str,
+    pub(crate) status: DeviceStatus,
 }
 
 impl OnChain {
@@ -131,7 +132,7 @@ impl State {
                     key: request.device_key,
                     genesis: Hash(genesis.0),
                     entries: Vec::new(),
-                    status: "active",
+                    status: DeviceStatus::Active,
                 });
             }
         }
@@ -149,29 +150,29 @@ impl State {
     }
 
     /// Registers a run as the pallet does; otherwise the reason.
-    pub(crate) fn register(&mut self, run: &mhealth_api::RunUpload) -> Result<(), &'static str> {
+    pub(crate) fn register(&mut self, run: &mhealth_api::RunUpload) -> Result<(), Refusal> {
         self.block += 1;
         let device = &mut self.devices[run.device as usize];
         let before = run.sequence - 1;
         if before > device.head().length {
-            return Err("Gap");
+            return Err(Refusal::Gap);
         }
         if device.hash_at(before) != Some(run.previous) {
-            return Err("PreviousIsNotHead");
+            return Err(Refusal::PreviousIsNotHead);
         }
         let mut new = Vec::new();
         for (sequence, entry, hash) in links(run) {
             match device.hash_at(sequence) {
                 Some(known) if known == hash => {}
-                Some(_) => return Err("Fork"),
+                Some(_) => return Err(Refusal::Fork),
                 None => new.push(Registered {
                     digest: entry,
                     hash,
                 }),
             }
         }
-        if device.status != "active" && !new.is_empty() {
-            return Err("DeviceSuspended");
+        if device.status != DeviceStatus::Active && !new.is_empty() {
+            return Err(Refusal::DeviceSuspended);
         }
         for entry in &new {
             assert!(

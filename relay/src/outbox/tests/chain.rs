@@ -7,10 +7,9 @@ mod ledger;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use mhealth_api::{run_id, Hash, Head};
+use mhealth_api::{run_id, Hash, Head, Refusal};
 use mhealth_chain_client::{
-    AccountId32, ChainEvent, Effect, Error, FinalisedBlock, FinalisedExtrinsic, RefusalReason, Run,
-    H256,
+    AccountId32, ChainEvent, Effect, Error, FinalisedBlock, FinalisedExtrinsic, Run, H256,
 };
 use tokio::sync::watch;
 
@@ -35,7 +34,7 @@ struct State {
     pool: BTreeMap<u64, Vec<u8>>,
     handed: Vec<Vec<u8>>,
     devices: HashMap<u32, Registered>,
-    refusals: HashMap<Hash, RefusalReason>,
+    refusals: HashMap<Hash, Refusal>,
     included: Vec<Hash>,
     nonce: u64,
     swallow: bool,
@@ -100,7 +99,7 @@ impl FakeChain {
         }
     }
 
-    pub(super) fn refuse(&self, run: Hash, reason: RefusalReason) {
+    pub(super) fn refuse(&self, run: Hash, reason: Refusal) {
         self.state().refusals.insert(run, reason);
     }
 
@@ -221,8 +220,8 @@ impl State {
             let registered = self.devices.get_mut(&run.device).unwrap();
             let length = registered.links.len() as u64;
             let reason = match self.refusals.get(&id) {
-                Some(reason) => Some(*reason),
-                None if run.sequence > length + 1 => Some(RefusalReason::Gap),
+                Some(reason) => Some(reason.clone()),
+                None if run.sequence > length + 1 => Some(Refusal::Gap),
                 None => None,
             };
             if let Some(reason) = reason {

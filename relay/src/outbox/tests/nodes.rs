@@ -2,7 +2,7 @@
 
 //! Nodes that forget, wake up in the past, or are away.
 
-use mhealth_chain_client::RefusalReason;
+use mhealth_api::Refusal;
 
 use super::*;
 
@@ -13,7 +13,7 @@ pub(super) async fn events_that_the_node_dropped_are_replaced_by_what_stands_reg
     let mut other = TestDevice::new(2);
     chain.enrol(2, other.genesis());
     let refused = other.checked(1);
-    chain.refuse(refused.id, RefusalReason::DeviceSuspended);
+    chain.refuse(refused.id, Refusal::DeviceSuspended);
     accept(
         &scratch.store,
         &[candidate(refused.clone(), other.genesis())],

@@ -2,42 +2,34 @@
 
 //! What the chain makes of a run.
 
-use mhealth_chain_client::RefusalReason;
+use mhealth_api::Refusal;
 
 use super::*;
 
 pub(super) async fn each_refusal_has_its_state(scratch: Scratch) {
     let chain = FakeChain::new();
     let reasons = [
-        (
-            RefusalReason::DeviceSuspended,
-            RunState::Refused,
-            "DeviceSuspended",
-        ),
-        (RefusalReason::Fork, RunState::Conflicting, "Fork"),
-        (
-            RefusalReason::PreviousIsNotHead,
-            RunState::Conflicting,
-            "PreviousIsNotHead",
-        ),
-        (RefusalReason::BeyondReach, RunState::Refused, "BeyondReach"),
+        (Refusal::DeviceSuspended, RunState::Refused),
+        (Refusal::Fork, RunState::Conflicting),
+        (Refusal::PreviousIsNotHead, RunState::Conflicting),
+        (Refusal::BeyondReach, RunState::Refused),
     ];
     let mut runs = Vec::new();
-    for (number, (reason, state, name)) in reasons.into_iter().enumerate() {
+    for (number, (reason, state)) in reasons.into_iter().enumerate() {
         let mut device = TestDevice::new(number as u32);
         chain.enrol(number as u32, device.genesis());
         let run = device.checked(1);
-        chain.refuse(run.id, reason);
-        runs.push((run.id, state, name));
+        chain.refuse(run.id, reason.clone());
+        runs.push((run.id, state, reason));
         accept(&scratch.store, &[candidate(run, device.genesis())]).await;
     }
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async { chain.pool_size() == 1 }).await;
     chain.make_block();
-    for (run, state, name) in runs {
+    for (run, state, reason) in runs {
         until_state(&scratch.store, &run, state).await;
         let status = scratch.store.status(&run).await.unwrap().unwrap();
-        assert_eq!(status.reason.as_deref(), Some(name));
+        assert_eq!(status.reason, Some(reason));
     }
     process.stop().await;
 }

@@ -17,7 +17,7 @@ pub(super) async fn accepted_runs_wait(scratch: Scratch) {
         panic!("{verdicts:?}")
     };
     assert_eq!(
-        (status.state, status.entries, status.run),
+        (status.state.clone(), status.entries, status.run),
         (RunState::Pending, 3, run.id)
     );
     assert_eq!(store.status(&run.id).await.unwrap().as_ref(), Some(status));

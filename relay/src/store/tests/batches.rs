@@ -2,7 +2,7 @@
 
 //! Runs go into one batch at a time.
 
-use mhealth_api::RunState;
+use mhealth_api::{Refusal, RunState};
 
 use super::*;
 use crate::testing::TestDevice;
@@ -49,7 +49,7 @@ pub(super) async fn buried(scratch: Scratch) {
     let next = batch(store, lease, 0).await;
     assert_eq!(next.runs, live.runs);
     // Nothing that is said of the dead batch touches the run any more.
-    settle(store, lease, 3, &live, &[Fate::Refused("Gap".into())]).await;
+    settle(store, lease, 3, &live, &[Fate::Refused(Refusal::Gap)]).await;
     let run = device_run(store, &next).await;
     assert_eq!(
         store.status(&run).await.unwrap().unwrap().state,

@@ -2,7 +2,7 @@
 
 //! What finalised blocks did to runs, and what happens when they are lost.
 
-use mhealth_api::RunState;
+use mhealth_api::{Refusal, RunState};
 
 use super::*;
 use crate::testing::TestDevice;
@@ -21,8 +21,8 @@ pub(super) async fn outcomes(scratch: Scratch) {
     let fates = [
         Fate::Registered,
         Fate::RegisteredBefore,
-        Fate::Refused("DeviceSuspended".into()),
-        Fate::Conflicting("Fork".into()),
+        Fate::Refused(Refusal::DeviceSuspended),
+        Fate::Conflicting(Refusal::Fork),
         Fate::Again,
     ];
     settle(store, lease, 7, &live, &fates).await;
@@ -30,7 +30,7 @@ pub(super) async fn outcomes(scratch: Scratch) {
     for candidate in &group {
         statuses.push(store.status(&candidate.run.id).await.unwrap().unwrap());
     }
-    let states: Vec<_> = statuses.iter().map(|status| status.state).collect();
+    let states: Vec<_> = statuses.iter().map(|status| status.state.clone()).collect();
     use RunState::*;
     assert_eq!(
         states,
@@ -43,7 +43,7 @@ pub(super) async fn outcomes(scratch: Scratch) {
     assert_eq!(extrinsics, [Some(2), None, Some(2), Some(2), None]);
     assert_eq!(statuses[0].block, Some(block(7)));
     assert_eq!(statuses[4].block, None);
-    assert_eq!(statuses[3].reason.as_deref(), Some("Fork"));
+    assert_eq!(statuses[3].reason, Some(Refusal::Fork));
     assert_eq!(store.followed().await.unwrap(), Some(block(7)));
     assert!(store.live_batches().await.unwrap().is_empty());
     // The heads of refused runs are forgotten, those of others are not.
@@ -70,7 +70,7 @@ pub(super) async fn another_chance(scratch: Scratch) {
         lease,
         1,
         &live,
-        &[Fate::Refused("DeviceSuspended".into())],
+        &[Fate::Refused(Refusal::DeviceSuspended)],
     )
     .await;
     let verdicts = accept(store, std::slice::from_ref(&run)).await;
@@ -82,7 +82,7 @@ pub(super) async fn another_chance(scratch: Scratch) {
         lease,
         2,
         &live,
-        &[Fate::Refused("BadSignature".into())],
+        &[Fate::Refused(Refusal::BadSignature)],
     )
     .await;
     let verdicts = accept(store, &[run]).await;
@@ -99,7 +99,7 @@ pub(super) async fn rolled_back(scratch: Scratch) {
         accept(store, &[candidate(device.checked(1), genesis)]).await;
         let live = batch(store, lease, nonce).await;
         let fate = if nonce == 2 {
-            Fate::Refused("Gap".into())
+            Fate::Refused(Refusal::Gap)
         } else {
             Fate::Registered
         };

@@ -77,7 +77,7 @@ async fn altered(
         stage.hacked.keep_back(&genuine, handset::now());
     }
     if random.random() {
-        stage.hacked.keep(&forged, brought);
+        stage.hacked.keep(&forged, brought.clone());
     }
     let own = links(&genuine);
     let illegal = links(&forged)

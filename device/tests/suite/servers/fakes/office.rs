@@ -9,8 +9,8 @@ use axum::{
     Json, Router,
 };
 use mhealth_api::{
-    Code, CodeTerms, CodeTermsRequest, EnrolRequest, Hash, Key, Policy, Problem, StudyTerms,
-    TokenAnswer, TokenRequest,
+    Code, CodeTerms, CodeTermsRequest, DeviceStatus, EnrolRequest, Hash, Key, Policy, Problem,
+    StudyTerms, TokenAnswer, TokenRequest,
 };
 use serde_json::json;
 
@@ -72,7 +72,7 @@ async fn token(State(fake): State<Fake>, Json(request): Json<TokenRequest>) -> R
     if let Err(code) = verify(&device.key, &message, &request.proof.0) {
         return refuse(code, None);
     }
-    if device.status != "active" {
+    if device.status != DeviceStatus::Active {
         return refuse(Code::DeviceSuspended, None);
     }
     if request.issued_at.abs_diff(ours) > 120 {

@@ -11,8 +11,8 @@ use axum::{
     Json, Router,
 };
 use mhealth_api::{
-    BareRecord, Code, DeviceHeads, DeviceOnChain, Hash, Head, Key, Problem, RegisteredEntry,
-    RunState, RunUpload,
+    BareRecord, Code, DeviceHeads, DeviceOnChain, DeviceStatus, Hash, Head, Key, Problem, Refusal,
+    RegisteredEntry, RunState, RunUpload,
 };
 use serde_json::json;
 
@@ -81,7 +81,7 @@ async fn upload(
             &signature.0
         ));
         match device.status {
-            "active" => device.head(),
+            DeviceStatus::Active => device.head(),
             _ => return refuse(Code::DeviceSuspended, None),
         }
     };
@@ -137,10 +137,10 @@ async fn status(State(fake): State<Fake>, Path(run): Path<String>) -> Response {
                 Ok(()) => status.state = RunState::Finalised,
                 Err(reason) => {
                     status.state = match reason {
-                        "Fork" | "PreviousIsNotHead" => RunState::Conflicting,
+                        Refusal::Fork | Refusal::PreviousIsNotHead => RunState::Conflicting,
                         _ => RunState::Refused,
                     };
-                    status.reason = Some(reason.into());
+                    status.reason = Some(reason);
                 }
             }
             status.block = Some(state.present());
@@ -181,7 +181,13 @@ async fn by_key(State(fake): State<Fake>, Path(key): Path<String>) -> Response {
     let found = {
         let devices = &fake.world.state().devices;
         let place = devices.iter().position(|device| device.key == key);
-        place.map(|place| (place as u32, devices[place].genesis, devices[place].status))
+        place.map(|place| {
+            (
+                place as u32,
+                devices[place].genesis,
+                devices[place].status.clone(),
+            )
+        })
     };
     let Some((device, genesis, status)) = found else {
         return refuse(Code::UnknownDevice, None);
@@ -191,7 +197,7 @@ async fn by_key(State(fake): State<Fake>, Path(key): Path<String>) -> Response {
         study: 0,
         key,
         genesis,
-        status: status.into(),
+        status,
         chain: fake.view(device).expect("it is there"),
     })
     .into_response()

@@ -3,10 +3,10 @@
 //! The chain as the relay sees it.
 
 use futures::stream::{self, BoxStream, StreamExt};
-use mhealth_api::{BlockRef, Hash};
+use mhealth_api::{BlockRef, DeviceStatus, Hash};
 use mhealth_chain_client::{
-    DeviceState, DeviceView, EntryView, Error, FinalisedBlock, Handed, PoolRefusal, Run,
-    SignedTransaction, StudyView, H256,
+    DeviceView, EntryView, Error, FinalisedBlock, Handed, PoolRefusal, Run, SignedTransaction,
+    StudyView, H256,
 };
 
 use super::{hash_of, FakeChain};
@@ -37,7 +37,7 @@ impl Ledger for FakeChain {
                 secret_commitment: H256::zero(),
                 escrow: Vec::new(),
                 genesis: H256::zero(),
-                state: DeviceState::Active,
+                status: DeviceStatus::Active,
                 length: head.length,
                 head: H256(head.hash.0),
                 predecessor: None,
