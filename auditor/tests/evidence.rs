@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use mhealth_auditor::evidence::{verify, DeviceClaims, Evidence, Fault, FormatError, Refusal};
-use mhealth_tests::node::Launch;
+use mhealth_testing::node::Launch;
 
 use support::Trial;
 

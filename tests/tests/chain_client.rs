@@ -8,8 +8,8 @@ use futures::future::join_all;
 use mhealth_chain_client::{
     calls, Account, ChainClient, ChainEvent, DeviceState, Follower, RefusalReason, H256,
 };
-use mhealth_tests::node::Launch;
-use mhealth_tests::phone::Phone;
+use mhealth_testing::node::Launch;
+use mhealth_testing::phone::Phone;
 use support::{finalised_within, Setting, STUDY};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ mod support;
 use mhealth_chain_client::{
     calls, Account, ChainEvent, DeviceState, LastTrusted, StudyPolicy, SuspensionReason,
 };
-use mhealth_tests::phone::Phone;
+use mhealth_testing::phone::Phone;
 use support::{Setting, STUDY};
 
 #[tokio::test(flavor = "multi_thread")]

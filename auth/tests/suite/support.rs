@@ -18,8 +18,8 @@ use mhealth_chain_client::{Account, Call, ChainClient};
 use mhealth_server::{
     read_options_from, CancellationToken, Clock, Database, ManualClock, ServerOptions,
 };
-use mhealth_tests::node::{Launch, Node};
-use mhealth_tests::postgres::Postgres;
+use mhealth_testing::node::{Launch, Node};
+use mhealth_testing::postgres::Postgres;
 use reqwest::Response;
 use serde::Serialize;
 use serde_json::{json, Value};

@@ -7,7 +7,7 @@ use mhealth_api::{
     StudyTerms,
 };
 use mhealth_chain_client::{calls, Account, H256};
-use mhealth_tests::node;
+use mhealth_testing::node;
 
 use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use mhealth_api::{DeviceHeads, Hash, Key, Problem, RunState, RunStatus, RunUpload};
 use mhealth_chain_client::{Account, ChainClient, Run, Submitter};
-use mhealth_tests::node::{self, Node};
-use mhealth_tests::phone::{self, Phone};
-use mhealth_tests::postgres::Postgres;
-use mhealth_tests::servers::{relay, sqlite_in, Launch, RelayOptions, Server};
+use mhealth_testing::node::{self, Node};
+use mhealth_testing::phone::{self, Phone};
+use mhealth_testing::postgres::Postgres;
+use mhealth_testing::servers::{relay, sqlite_in, Launch, RelayOptions, Server};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 use tempfile::TempDir;
