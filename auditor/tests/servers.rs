@@ -7,9 +7,8 @@ use std::process::{Command, Output};
 
 use mhealth_testing::enrolment::development_auditor_digits;
 use mhealth_testing::node;
-use mhealth_testing::servers::{
-    auth, relay, sqlite_in, AuthOptions, Launch, Program, RelayOptions,
-};
+use mhealth_testing::process::Program;
+use mhealth_testing::servers::{auth, relay, sqlite_in, AuthOptions, Launch, RelayOptions};
 use mhealth_testing::topology::last_word;
 use tempfile::TempDir;
 

@@ -9,7 +9,7 @@ use mhealth_api::{Hash, Key};
 use serde::Deserialize;
 
 use crate::enrolment::development_auditor_digits;
-use crate::servers::Program;
+use crate::process::Program;
 
 /// What an audit is told.
 #[derive(Clone, Debug, Default)]

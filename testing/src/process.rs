@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Finding programs to start, and ending them.
+//! The project's programs: where they are, and how they end.
 
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -60,6 +60,58 @@ pub fn binary(name: &str, variable: &str) -> Result<PathBuf> {
         .map(|directory| directory.join(name))
         .find(|candidate| candidate.is_file());
     found.with_context(|| format!("{name} is not built yet: run cargo build --release --workspace"))
+}
+
+/// A program of this project.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The authentication server.
+    Auth,
+    /// The relay server.
+    Relay,
+    /// The patient's device.
+    Device,
+    /// The auditor's program.
+    Auditor,
+}
+
+impl Program {
+    /// Its name, which is also the name of its binary.
+    pub fn name(self) -> &'static str {
+        match self {
+            Program::Auth => "mhealth-auth",
+            Program::Relay => "mhealth-relay",
+            Program::Device => "mhealth-device",
+            Program::Auditor => "mhealth-auditor",
+        }
+    }
+
+    /// The environment variable that names its binary when it is not where cargo puts it.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Program::Auth => "MHEALTH_AUTH_BIN",
+            Program::Relay => "MHEALTH_RELAY_BIN",
+            Program::Device => "MHEALTH_DEVICE_BIN",
+            Program::Auditor => "MHEALTH_AUDITOR_BIN",
+        }
+    }
+
+    /// Its binary.
+    pub fn binary(self) -> Result<PathBuf> {
+        binary(self.name(), self.variable())
+    }
+
+    /// A command that runs it, with none of the variables that servers read.
+    pub fn command(self) -> Result<Command> {
+        let mut command = Command::new(self.binary()?);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("MHEALTH_") {
+                command.env_remove(name);
+            }
+        }
+        command.stdin(Stdio::null());
+        Ok(command)
+    }
 }
 
 /// The most memory that a process has had so far, in MiB, as Linux counts it. None when it is gone.

@@ -14,62 +14,10 @@ use anyhow::{anyhow, bail, ensure, Context, Result};
 
 use crate::log::Log;
 use crate::port::Port;
-use crate::process;
+use crate::process::{self, Program};
 
 /// Until then a server must listen, be ready, and stop when asked to.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A program of this project.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program {
-    /// The authentication server.
-    Auth,
-    /// The relay server.
-    Relay,
-    /// The patient's device.
-    Device,
-    /// The auditor's program.
-    Auditor,
-}
-
-impl Program {
-    /// Its name, which is also the name of its binary.
-    pub fn name(self) -> &'static str {
-        match self {
-            Program::Auth => "mhealth-auth",
-            Program::Relay => "mhealth-relay",
-            Program::Device => "mhealth-device",
-            Program::Auditor => "mhealth-auditor",
-        }
-    }
-
-    /// The environment variable that names its binary when it is not where cargo puts it.
-    pub fn variable(self) -> &'static str {
-        match self {
-            Program::Auth => "MHEALTH_AUTH_BIN",
-            Program::Relay => "MHEALTH_RELAY_BIN",
-            Program::Device => "MHEALTH_DEVICE_BIN",
-            Program::Auditor => "MHEALTH_AUDITOR_BIN",
-        }
-    }
-
-    /// Its binary.
-    pub fn binary(self) -> Result<PathBuf> {
-        process::binary(self.name(), self.variable())
-    }
-
-    /// A command that runs it, with none of the variables that servers read.
-    pub fn command(self) -> Result<Command> {
-        let mut command = Command::new(self.binary()?);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("MHEALTH_") {
-                command.env_remove(name);
-            }
-        }
-        command.stdin(Stdio::null());
-        Ok(command)
-    }
-}
 
 /// How to start a server.
 #[derive(Clone, Debug)]

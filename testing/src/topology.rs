@@ -12,7 +12,8 @@ use mhealth_chain_client::{calls, Account, ChainClient};
 use crate::audit;
 use crate::handset::Door;
 use crate::node::{self, Node};
-use crate::servers::{self, AuthOptions, Program, RelayOptions, Server};
+use crate::process::Program;
+use crate::servers::{self, AuthOptions, RelayOptions, Server};
 
 /// Study 0 of a development chain: `DeviceSigned`.
 pub const SIGNED_STUDY: u32 = 0;

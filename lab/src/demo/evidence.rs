@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{ensure, Context, Result};
 use mhealth_chain_client::ChainClient;
-use mhealth_testing::servers::Program;
+use mhealth_testing::process::Program;
 use mhealth_testing::topology::Site;
 
 use crate::attacks::STUDY;

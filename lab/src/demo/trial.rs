@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{anyhow, bail, Context, Result};
-use mhealth_testing::servers::Program;
+use mhealth_testing::process::Program;
 use mhealth_testing::topology::Cohort;
 
 /// Cohorts of devices and the chain that they write to.

@@ -11,8 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
-use mhealth_testing::process;
-use mhealth_testing::servers::Program;
+use mhealth_testing::process::{self, Program};
 
 use crate::Options;
 
