@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{bail, Context, Result};
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
-    data_digest, link, seal_escrow, secret_commitment, sign_head, DataDigest, LinkHash, Native,
-    RatchetKey, Sealer, SealingKey, Secret, Tag,
+    data_digest, link, seal_escrow, secret_commitment, DataDigest, LinkHash, Native, SealingKey,
+    Secret, Tag,
 };
 use mhealth_api::{
     enrolment_message, run_id, token_message, BareRecord, Base64, CodeTerms, DeviceHeads,
-    EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunEntry, RunState, RunStatus, RunUpload,
-    SignatureBytes, TokenAnswer, TokenRequest,
+    EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunState, RunStatus, RunUpload, SignatureBytes,
+    TokenAnswer, TokenRequest,
 };
 use mhealth_chain_client::{Run, Submitter, H256};
 use rand::rngs::StdRng;
@@ -22,6 +22,7 @@ use serde_json::json;
 
 use crate::enrolment;
 use crate::http::{self, Answer};
+use crate::phone::{with_envelopes, Phone};
 
 /// A run is settled within this time, or something hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,13 +38,10 @@ pub struct Door {
     pub admin: String,
 }
 
-/// A phone.
+/// A phone that talks to servers.
 pub struct Handset {
-    /// The number that the chain gave it.
-    pub device: u32,
+    phone: Phone,
     chain: Hash,
-    key: SigningKey,
-    sealer: Sealer,
     random: StdRng,
 }
 
@@ -80,11 +78,10 @@ impl Handset {
         let enrolled: Enrolled = http::post_patiently(&url, None, &request)
             .await?
             .message()?;
+        let genesis = LinkHash(enrolled.genesis.0);
         Ok(Handset {
-            device: enrolled.device,
+            phone: Phone::new(key, enrolled.device, genesis, &secret),
             chain: terms.chain,
-            key,
-            sealer: Sealer::begin(LinkHash(enrolled.genesis.0), &secret),
             random,
         })
     }
@@ -102,83 +99,68 @@ impl Handset {
         let call = enrolment::enrolment(study, &key, &secret, None, &mut random);
         let (device, genesis) = enrolment::enrol(office, call).await?;
         Ok(Handset {
-            device,
+            phone: Phone::new(key, device, genesis, &secret),
             chain: Hash(chain.0),
-            key,
-            sealer: Sealer::begin(genesis, &secret),
             random,
         })
+    }
+
+    /// The number that the chain gave it.
+    pub fn device(&self) -> u32 {
+        self.phone.device()
     }
 
     /// Its head, as it knows it itself.
     pub fn head(&self) -> Head {
         Head {
-            length: self.sealer.sequence(),
-            hash: Hash(self.sealer.head().0),
+            length: self.phone.length(),
+            hash: Hash(self.phone.head().0),
         }
     }
 
     /// The public half of its signing key.
     pub fn public_key(&self) -> Key {
-        Key(self.key.verifying_key().to_bytes())
+        Key(self.phone.account().public_key())
     }
 
     /// Makes so many entries and signs them as a run.
     pub fn record(&mut self, entries: usize) -> RunUpload {
-        let (previous, sequence) = (self.head().hash, self.head().length + 1);
-        let entries = (0..entries).map(|_| {
-            let envelope = envelope(&mut self.random);
-            let entry = self.sealer.append(&data_digest::<Native>(&envelope));
-            RunEntry {
-                digest: Hash(entry.digest.0),
-                tag: Hash(entry.tag.0),
-                envelope: Base64(envelope),
-            }
-        });
-        let entries = entries.collect();
-        let signature = sign_head(&self.key, &self.sealer.head());
-        RunUpload {
-            device: self.device,
-            sequence,
-            previous,
-            entries,
-            signature: Some(SignatureBytes(signature)),
-        }
+        let envelopes: Vec<_> = (0..entries).map(|_| envelope(&mut self.random)).collect();
+        let digests = envelopes.iter().map(|it| data_digest::<Native>(it));
+        let run = self.phone.run_with(digests);
+        with_envelopes(&run, envelopes)
     }
 
     /// What malware copies off the phone: key, secret as it is now, and state (Figure 6).
     pub fn stolen_copy(&mut self) -> Handset {
-        self.resumed_at(self.sealer.head(), self.sealer.sequence())
+        let phone = self.phone.copy();
+        self.stolen(phone)
     }
 
     /// A copy that goes back before the theft. The keys of the entries there are gone, so it makes do with the one it has.
     pub fn set_back_to(&mut self, head: Head) -> Handset {
-        self.resumed_at(LinkHash(head.hash.0), head.length)
+        let phone = self.phone.resumed_at(LinkHash(head.hash.0), head.length);
+        self.stolen(phone)
     }
 
     /// A thief who has the signing key and not the secret.
     pub fn with_another_secret(&mut self) -> Handset {
-        let secret = Secret::from_bytes(&self.random.random());
-        let mut thief = self.stolen_copy();
-        thief.sealer = forging(self.head(), &secret);
-        thief
+        let phone = self.phone.with_secret(&self.random.random());
+        self.stolen(phone)
     }
 
     /// A thief who has neither: another device that writes in this one's name.
     pub fn another_device(&mut self) -> Handset {
         let mut thief = self.with_another_secret();
-        thief.key = SigningKey::from_bytes(&self.random.random());
+        let key = SigningKey::from_bytes(&self.random.random());
+        thief.phone = thief.phone.with_key(key);
         thief
     }
 
-    fn resumed_at(&mut self, head: LinkHash, length: u64) -> Handset {
-        let stolen = self.sealer.key().expose();
-        let key = RatchetKey::restore(length, stolen).expect("no phone lives that long; qed");
+    fn stolen(&mut self, phone: Phone) -> Handset {
         Handset {
-            device: self.device,
+            phone,
             chain: self.chain,
-            key: self.key.clone(),
-            sealer: Sealer::resume(head, key),
             random: StdRng::from_rng(&mut self.random),
         }
     }
@@ -187,12 +169,13 @@ impl Handset {
     pub async fn token(&mut self, door: &Door) -> Result<String> {
         let nonce = Nonce(self.random.random());
         let issued_at = now();
-        let message = token_message(&self.chain, &door.url, self.device, issued_at, &nonce);
+        let device = self.device();
+        let message = token_message(&self.chain, &door.url, device, issued_at, &nonce);
         let request = TokenRequest {
-            device: self.device,
+            device,
             issued_at,
             nonce,
-            proof: SignatureBytes(self.key.sign(&message).to_bytes()),
+            proof: self.phone.sign(&message),
         };
         let answer =
             http::post_patiently(&format!("{}/v1/token", door.url), None, &request).await?;
@@ -203,7 +186,7 @@ impl Handset {
     /// Data without a chain, as phones of Figures 2a and 2b send it.
     pub fn bare_record(&mut self, count: u64) -> BareRecord {
         BareRecord {
-            device: self.device,
+            device: self.device(),
             sequence: count,
             envelope: Base64(envelope(&mut self.random)),
         }
@@ -216,14 +199,6 @@ pub fn envelope(random: &mut StdRng) -> Vec<u8> {
     let (salt, media): ([u8; 32], &[u8]) = (random.random(), b"application/json");
     let length = (media.len() as u32).to_be_bytes();
     [&[0u8][..], &salt, &length, media, night.as_bytes()].concat()
-}
-
-fn forging(head: Head, secret: &Secret) -> Sealer {
-    let key = RatchetKey::restore(head.length, secret.expose());
-    Sealer::resume(
-        LinkHash(head.hash.0),
-        key.expect("no phone lives that long; qed"),
-    )
 }
 
 /// Seconds since 1970.

@@ -2,10 +2,12 @@
 
 //! A phone as the chain sees one: it chains entries and signs runs.
 
-use anyhow::{Context, Result};
-use ed25519_dalek::SigningKey;
+use std::iter;
+
+use anyhow::Result;
+use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
-    data_digest, sign_head, DataDigest, Entry, LinkHash, Native, RatchetKey, Sealer, Secret, Tag,
+    data_digest, sign_head, DataDigest, LinkHash, Native, RatchetKey, Sealer, Secret, Tag,
 };
 use mhealth_api::{Base64, Hash, RunUpload, SignatureBytes};
 use mhealth_chain_client::{Account, Call, ChainClient, Run, RunEntry, Submitter, H256};
@@ -16,10 +18,16 @@ use crate::enrolment;
 
 /// A run as phones upload it, every entry with this envelope: the one that [`Phone::run_of`] digests.
 pub fn upload(run: &Run, envelope: &[u8]) -> RunUpload {
-    let entries = run.entries.iter().map(|entry| mhealth_api::RunEntry {
+    with_envelopes(run, iter::repeat(envelope.to_vec()))
+}
+
+/// A run as phones upload it, with the envelope of each entry.
+pub(crate) fn with_envelopes(run: &Run, envelopes: impl IntoIterator<Item = Vec<u8>>) -> RunUpload {
+    let entries = run.entries.iter().zip(envelopes);
+    let entries = entries.map(|(entry, envelope)| mhealth_api::RunEntry {
         digest: Hash(entry.digest.0),
         tag: Hash(entry.tag.0),
-        envelope: Base64(envelope.to_vec()),
+        envelope: Base64(envelope),
     });
     RunUpload {
         device: run.device,
@@ -30,10 +38,9 @@ pub fn upload(run: &Run, envelope: &[u8]) -> RunUpload {
     }
 }
 
-/// A device with its key, its secret and its hashchain.
+/// A device with its key and its hashchain.
 pub struct Phone {
     key: SigningKey,
-    secret: Secret,
     device: u32,
     sealer: Sealer,
 }
@@ -46,17 +53,10 @@ impl Phone {
 
     /// The same for tests with more phones than a byte can tell apart.
     pub async fn enrol_with(office: &Submitter, study: u32, seed: &[u8; 32]) -> Result<Self> {
-        let key = SigningKey::from_bytes(seed);
-        let secret = Secret::from_bytes(&seed.map(|byte| byte ^ 0xff));
+        let (key, secret) = Self::keys(seed);
         let call = Self::enrolment_with(study, seed);
         let (device, genesis) = enrolment::enrol(office, call).await?;
-        let sealer = Sealer::begin(genesis, &secret);
-        Ok(Phone {
-            key,
-            secret,
-            device,
-            sealer,
-        })
+        Ok(Phone::new(key, device, genesis, &secret))
     }
 
     /// The call that enrols the phone with this seed.
@@ -65,9 +65,22 @@ impl Phone {
     }
 
     fn enrolment_with(study: u32, seed: &[u8; 32]) -> Call {
-        let key = SigningKey::from_bytes(seed);
-        let secret = Secret::from_bytes(&seed.map(|byte| byte ^ 0xff));
+        let (key, secret) = Self::keys(seed);
         enrolment::enrolment(study, &key, &secret, None, &mut StdRng::from_seed(*seed))
+    }
+
+    fn keys(seed: &[u8; 32]) -> (SigningKey, Secret) {
+        let secret = Secret::from_bytes(&seed.map(|byte| byte ^ 0xff));
+        (SigningKey::from_bytes(seed), secret)
+    }
+
+    /// A phone that was enrolled with this key and secret, before its first entry.
+    pub(crate) fn new(key: SigningKey, device: u32, genesis: LinkHash, secret: &Secret) -> Self {
+        Phone {
+            key,
+            device,
+            sealer: Sealer::begin(genesis, secret),
+        }
     }
 
     /// The number that the chain gave it.
@@ -85,11 +98,6 @@ impl Phone {
         chain.submitter(self.account())
     }
 
-    /// Its secret, which an auditor would read from the escrow.
-    pub fn secret(&self) -> &Secret {
-        &self.secret
-    }
-
     /// The head as the phone itself knows it.
     pub fn head(&self) -> H256 {
         H256(self.sealer.head().0)
@@ -100,27 +108,44 @@ impl Phone {
         self.sealer.sequence()
     }
 
-    /// The same phone, restored from a backup that was made before its first entry: what it makes now is a fork.
-    pub fn from_backup(&self, genesis: H256) -> Self {
-        Phone {
-            key: self.key.clone(),
-            secret: Secret::from_bytes(self.secret.expose()),
-            device: self.device,
-            sealer: Sealer::begin(LinkHash(genesis.0), &self.secret),
-        }
+    /// The same phone a second time, as a backup of now that is restored later: what both make is a fork.
+    pub fn copy(&self) -> Self {
+        self.resumed_at(self.sealer.head(), self.length())
     }
 
     /// The same phone, which believes that its latest entry has another link: what it makes now follows no entry that was
     /// ever registered.
-    pub fn astray(&self, head: H256) -> Result<Self> {
-        let key =
-            RatchetKey::at(&self.secret, self.length()).context("no phone lives that long")?;
-        Ok(Phone {
+    pub fn astray(&self, head: H256) -> Self {
+        self.resumed_at(LinkHash(head.0), self.length())
+    }
+
+    /// The same phone at another place, with the key of the ratchet that it has now.
+    pub(crate) fn resumed_at(&self, head: LinkHash, length: u64) -> Self {
+        self.resumed_with(head, length, self.sealer.key().expose())
+    }
+
+    fn resumed_with(&self, head: LinkHash, length: u64, key: &[u8; 32]) -> Self {
+        let key = RatchetKey::restore(length, key).expect("no phone lives that long; qed");
+        Phone {
             key: self.key.clone(),
-            secret: Secret::from_bytes(self.secret.expose()),
             device: self.device,
-            sealer: Sealer::resume(LinkHash(head.0), key),
-        })
+            sealer: Sealer::resume(head, key),
+        }
+    }
+
+    /// Whoever has the signing key and not the secret makes do with another.
+    pub(crate) fn with_secret(&self, secret: &[u8; 32]) -> Self {
+        self.resumed_with(self.sealer.head(), self.length(), secret)
+    }
+
+    /// Whoever does not have the signing key either.
+    pub(crate) fn with_key(self, key: SigningKey) -> Self {
+        Phone { key, ..self }
+    }
+
+    /// Signs a message of the servers' protocol.
+    pub(crate) fn sign(&self, message: &[u8]) -> SignatureBytes {
+        SignatureBytes(self.key.sign(message).to_bytes())
     }
 
     /// Makes so many entries and signs them as one run.
@@ -130,21 +155,26 @@ impl Phone {
 
     /// The same with data of the caller's choice, which go into every entry.
     pub fn run_of(&mut self, entries: usize, data: &str) -> Run {
-        let previous = self.head();
-        let sequence = self.length() + 1;
         let digest = data_digest::<Native>(data.as_bytes());
-        let entries: Vec<Entry> = (0..entries).map(|_| self.sealer.append(&digest)).collect();
+        self.run_with(iter::repeat_n(digest, entries))
+    }
+
+    /// Makes an entry of each of these data, and signs them as one run.
+    pub(crate) fn run_with(&mut self, digests: impl IntoIterator<Item = DataDigest>) -> Run {
+        let (previous, sequence) = (self.head(), self.length() + 1);
+        let entries = digests.into_iter().map(|digest| {
+            let entry = self.sealer.append(&digest);
+            RunEntry {
+                digest: H256(entry.digest.0),
+                tag: H256(entry.tag.0),
+            }
+        });
+        let entries = entries.collect();
         Run {
             device: self.device,
             sequence,
             previous,
-            entries: entries
-                .iter()
-                .map(|entry| RunEntry {
-                    digest: H256(entry.digest.0),
-                    tag: H256(entry.tag.0),
-                })
-                .collect(),
+            entries,
             signature: Some(sign_head(&self.key, &self.sealer.head())),
         }
     }

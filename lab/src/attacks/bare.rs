@@ -79,7 +79,7 @@ async fn hacked(
         envelope: mhealth_api::Base64(envelope),
     });
     let run = RunUpload {
-        device: victim.phone.device,
+        device: victim.phone.device(),
         sequence: first.sequence + u64::from(first.entries),
         previous: first.head,
         entries: entries.collect(),
@@ -103,7 +103,7 @@ async fn thief(
     office: usize,
     relay: &str,
 ) -> Result<Planted> {
-    let device = victim.phone.device;
+    let device = victim.phone.device();
     let (token, culprit) = match attack {
         Attack::AuthenticationKey => (victim.token.clone(), Culprit::AuthenticationKeyHolder),
         Attack::ServerKey => (

@@ -13,7 +13,7 @@ use crate::truth::{Culprit, Effect, Planted};
 
 pub(crate) async fn attempt(stage: &Stage, attack: Attack, mut random: StdRng) -> Result<Planted> {
     let mut victim = stage.victim(&mut random).await?;
-    let device = victim.phone.device;
+    let device = victim.phone.device();
     // The phone may be left with the relay that the thief wrote to.
     let [thiefs, phones] = [(); 2].map(|()| &stage.relays[random.random_range(0..2)]);
     let public = victim.phone.public_key();

@@ -121,7 +121,7 @@ async fn dropped(stage: &Stage, mut victim: Victim) -> Result<Planted> {
     let planted = planted.await?;
     stage.hacked.bring(&runs[1]).await?;
     let other = &stage.relays[1];
-    let head = handset::chain_head(other, victim.phone.device).await?;
+    let head = handset::chain_head(other, victim.phone.device()).await?;
     if head != victim.phone.head() {
         for run in &runs {
             victim.send(other, run).await?;

@@ -124,7 +124,7 @@ impl Stage {
     ) -> Result<Planted> {
         Ok(Planted {
             attack,
-            device: victim.phone.device,
+            device: victim.phone.device(),
             effect,
             culprits: vec![culprit],
             honest_to: victim.honest_to,

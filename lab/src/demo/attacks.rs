@@ -130,7 +130,7 @@ async fn hacked_relay(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
     cast.relay.relay(&genuine).await?;
     Ok(Attack {
         what: "a hacked relay altered an entry and relinked it (Figure 4); the chain refused it",
-        device: phone.device,
+        device: phone.device(),
         entry: first(&forged)?,
         registered: brought.refused.is_none(),
         expected: (
@@ -149,7 +149,7 @@ async fn stolen_keys(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
     let brought = cast.relay.relay(&forged).await?;
     Ok(Attack {
         what: "a thief of the phone's keys, but not of its secret, wrote in its name (Figure 5)",
-        device: phone.device,
+        device: phone.device(),
         entry: first(&forged)?,
         registered: brought.refused.is_none(),
         expected: ("forged", "tag_fails", "signing_key_holder", None),
@@ -164,7 +164,7 @@ async fn stolen_secret(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
     cast.relay.relay(&phone.record(1)).await?;
     Ok(Attack {
         what: "a thief of key and secret wrote before the phone did (Figure 6)",
-        device: phone.device,
+        device: phone.device(),
         entry: first(&stolen)?,
         registered: brought.refused.is_none(),
         expected: ("disputed", "two_histories_by_secret", "secret_holder", None),
