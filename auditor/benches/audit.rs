@@ -21,8 +21,8 @@ use futures::{stream, StreamExt};
 use mhealth_api::RunState;
 use mhealth_auditor::evidence::Evidence;
 use mhealth_chain_client::{calls, Submission};
-use mhealth_tests::node::Launch;
-use mhealth_tests::process;
+use mhealth_testing::node::Launch;
+use mhealth_testing::process;
 
 use support::{Parcel, Phone, Trial};
 

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 
 use hashchain::{data_digest, LinkHash, Native};
 use mhealth_chain_client::{calls, H256};
-use mhealth_tests::node::Launch;
+use mhealth_testing::node::Launch;
 use serde_json::Value;
 
 use support::Trial;

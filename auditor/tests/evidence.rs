@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use mhealth_api::DeviceStatus;
 use mhealth_auditor::evidence::{verify, DeviceClaims, Evidence, Fault, FormatError, Refusal};
-use mhealth_tests::node::Launch;
+use mhealth_testing::node::Launch;
 
 use support::Trial;
 

@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use mhealth_tests::node::Launch;
+use mhealth_testing::node::Launch;
 
 use support::Trial;
 

@@ -5,10 +5,11 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use mhealth_tests::enrolment::development_auditor_digits;
-use mhealth_tests::node;
-use mhealth_tests::servers::{auth, relay, sqlite_in, AuthOptions, Launch, Program, RelayOptions};
-use mhealth_tests::topology::last_word;
+use mhealth_testing::enrolment::development_auditor_digits;
+use mhealth_testing::node;
+use mhealth_testing::process::Program;
+use mhealth_testing::servers::{auth, relay, sqlite_in, AuthOptions, Launch, RelayOptions};
+use mhealth_testing::topology::last_word;
 use tempfile::TempDir;
 
 fn last_line(output: &Output) -> String {

@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn the_commands_of_the_topologies_are_understood() {
         let document = include_str!("../../docs/topologies.md");
-        let commands = mhealth_tests::document::commands(document, "mhealth-auth");
+        let commands = mhealth_testing::document::commands(document, "mhealth-auth");
         assert_eq!(commands.len(), 10);
         for command in commands {
             let options = Options::try_parse_from(&command)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use mhealth_chain_client::{ChainClient, Handed};
-use mhealth_tests::node::{Launch, Node, VALIDATORS};
+use mhealth_testing::node::{Launch, Node, VALIDATORS};
 use serde::Serialize;
 use sp_keyring::Sr25519Keyring::{Charlie, Dave, Eve};
 use tokio::sync::mpsc;

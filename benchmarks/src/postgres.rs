@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use mhealth_tests::postgres::Postgres;
+use mhealth_testing::postgres::Postgres;
 use pallet_client_hashchain::Run;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};

@@ -17,11 +17,11 @@ use ed25519_dalek::{Signer, SigningKey};
 use futures::{stream, StreamExt, TryStreamExt};
 use mhealth_api::{Claims, Confirmation, Hash, Jwk, JwkSet, Key, RELAY_AUDIENCE};
 use mhealth_chain_client::{Account, ChainClient, Submitter, SubmitterOptions};
-use mhealth_tests::node;
-use mhealth_tests::phone::{upload, Phone};
-use mhealth_tests::postgres::Postgres;
-use mhealth_tests::process;
-use mhealth_tests::servers::{relay, RelayOptions, Server};
+use mhealth_testing::node;
+use mhealth_testing::phone::{upload, Phone};
+use mhealth_testing::postgres::Postgres;
+use mhealth_testing::process;
+use mhealth_testing::servers::{relay, RelayOptions, Server};
 
 /// Bytes of an envelope: a night's record, sealed.
 const ENVELOPE: usize = 600;

@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn the_commands_of_the_topologies_are_understood() {
         let document = include_str!("../../docs/topologies.md");
-        let commands = mhealth_tests::document::commands(document, "mhealth-relay");
+        let commands = mhealth_testing::document::commands(document, "mhealth-relay");
         assert_eq!(commands.len(), 7);
         for command in commands {
             let options = Options::try_parse_from(&command)

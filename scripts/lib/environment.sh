@@ -5,3 +5,10 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/mhealth-chain/target}")
 export root CARGO_TARGET_DIR
+
+# Builds these programs and no others, yet with the features that they have as parts of the whole workspace: naming packages
+# would change features and compile dependencies again. Files are named relative to where the caller stands, who stays there.
+build_programs() { (cd "$root" && cargo build --release --workspace "${@/#/--bin=}"); }
+
+# The same for everything that a whole system is made of, and these.
+build_system() { build_programs mhealth-node mhealth-auth mhealth-relay mhealth-device mhealth-auditor "$@"; }

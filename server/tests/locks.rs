@@ -4,7 +4,7 @@
 
 use mhealth_api::Code;
 use mhealth_server::{ApiError, Database};
-use mhealth_tests::postgres::Postgres;
+use mhealth_testing::postgres::Postgres;
 
 #[tokio::test]
 async fn a_lock_that_is_held_for_too_long_is_told_as_passing() {

@@ -7,8 +7,8 @@ mod support;
 use futures::future::join_all;
 use mhealth_api::{DeviceStatus, Policy, Refusal};
 use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, Follower, H256};
-use mhealth_tests::node::Launch;
-use mhealth_tests::phone::Phone;
+use mhealth_testing::node::Launch;
+use mhealth_testing::phone::Phone;
 use support::{finalised_within, Setting, STUDY};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,12 +118,12 @@ async fn a_batch_reports_every_run_and_keeps_the_evidence_of_a_fork() {
     let relay = setting.relay();
 
     // The forked phone was restored from a backup: it signs a second first entry.
+    let mut restored = forked.copy();
     let first = forked.run(1);
     relay
         .submit_and_wait(calls::submit(first.clone()))
         .await
         .expect("registered");
-    let mut restored = forked.from_backup(first.previous);
     let rival = restored.run_of(1, "another night");
     let _lost = gappy.run(1);
     let runs = vec![good.run(2), first, gappy.run(1), rival];
@@ -213,7 +213,7 @@ async fn a_run_with_another_previous_is_refused_over_plain_json_rpc_and_changes_
         .expect("registered");
 
     let elsewhere = H256::repeat_byte(0x66);
-    let forged = phone.astray(elsewhere).expect("early").run(1);
+    let forged = phone.astray(elsewhere).run(1);
     assert_eq!((forged.sequence, forged.previous), (3, elsewhere));
     let relay = setting.relay_account();
     let nonce = setting.chain.next_nonce(&relay.id()).await.expect("read");

@@ -4,8 +4,8 @@
 
 use std::process::Command;
 
-use mhealth_tests::node;
-use mhealth_tests::servers::{self, AuthOptions, RelayOptions};
+use mhealth_testing::node;
+use mhealth_testing::servers::{self, AuthOptions, RelayOptions};
 
 const DOCUMENT: &str = include_str!("../../docs/device-api.md");
 /// The section whose blocks are one script.

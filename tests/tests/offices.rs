@@ -6,7 +6,7 @@ mod support;
 
 use mhealth_api::{DeviceStatus, Policy};
 use mhealth_chain_client::{calls, Account, ChainEvent, LastTrusted, SuspensionReason};
-use mhealth_tests::phone::Phone;
+use mhealth_testing::phone::Phone;
 use support::{Setting, STUDY};
 
 #[tokio::test(flavor = "multi_thread")]

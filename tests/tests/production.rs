@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mhealth_chain_client::{Account, ChainClient};
-use mhealth_tests::node::{subcommand, Launch};
+use mhealth_testing::node::{subcommand, Launch};
 use serde_json::{json, Value};
 use tempfile::TempDir;
 

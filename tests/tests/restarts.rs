@@ -11,8 +11,8 @@ use std::time::Duration;
 use mhealth_chain_client::{
     calls, ChainClient, ConnectOptions, FinalisedBlock, Follower, Patience,
 };
-use mhealth_tests::node::Launch;
-use mhealth_tests::phone::Phone;
+use mhealth_testing::node::Launch;
+use mhealth_testing::phone::Phone;
 use support::{Setting, STUDY};
 
 /// Follows until this block has come, checking that every block is the child of the one before.

@@ -5,7 +5,7 @@
 mod support;
 
 use mhealth_chain_client::{calls, Account, BlockId, H256};
-use mhealth_tests::node::Launch;
+use mhealth_testing::node::Launch;
 use serde_json::{json, Value};
 use support::{Setting, STUDY};
 

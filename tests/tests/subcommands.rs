@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use mhealth_chain_client::{ChainClient, H256};
-use mhealth_tests::node::{self, Launch};
+use mhealth_testing::node::{self, Launch};
 use serde_json::Value;
 use tempfile::TempDir;
 

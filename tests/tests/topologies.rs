@@ -2,8 +2,8 @@
 
 //! The phones' commands in `docs/topologies.md` are understood. The servers' own tests try theirs.
 
-use mhealth_tests::document::commands;
-use mhealth_tests::servers::Program;
+use mhealth_testing::document::commands;
+use mhealth_testing::process::Program;
 
 /// How `mhealth-device` ends when nobody is there to talk to.
 const UNREACHABLE: i32 = 3;

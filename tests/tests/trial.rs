@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use mhealth_chain_client::{ChainClient, H256};
-use mhealth_tests::node::{self, Node};
-use mhealth_tests::postgres::Postgres;
-use mhealth_tests::servers::{self, http_get, AuthOptions, Program, RelayOptions, Server};
+use mhealth_testing::node::{self, Node};
+use mhealth_testing::postgres::Postgres;
+use mhealth_testing::process::Program;
+use mhealth_testing::servers::{self, http_get, AuthOptions, RelayOptions, Server};
 
 /// Of the studies that a development chain begins with.
 const DEVICE_SIGNED: u32 = 0;

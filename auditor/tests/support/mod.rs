@@ -13,8 +13,8 @@ use mhealth_api::{
 use mhealth_chain_client::{
     calls, Account, ChainClient, ChainEvent, Run, RunEntry, Submitter, H256,
 };
-use mhealth_tests::enrolment::{self, development_auditor_digits};
-use mhealth_tests::node::{Launch, Node};
+use mhealth_testing::enrolment::{self, development_auditor_digits};
+use mhealth_testing::node::{Launch, Node};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 use tempfile::TempDir;

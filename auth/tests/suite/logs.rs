@@ -4,7 +4,7 @@
 
 use mhealth_api::{token_message, Code, Hash, Nonce, TokenAnswer, TokenRequest};
 use mhealth_auth::codes::IssuedCode;
-use mhealth_tests::{secrets::Secrets, servers};
+use mhealth_testing::{secrets::Secrets, servers};
 use serde_json::{json, Value};
 
 use crate::support::{answer, on_both_databases, Phone, Setting, STUDY};

@@ -9,9 +9,9 @@ use mhealth_auth::codes::IssuedCode;
 use mhealth_auth::server::Prepared;
 use mhealth_chain_client::ChainClient;
 use mhealth_server::{CancellationToken, Database};
-use mhealth_tests::node::Launch as NodeLaunch;
-use mhealth_tests::postgres::Postgres;
-use mhealth_tests::servers;
+use mhealth_testing::node::Launch as NodeLaunch;
+use mhealth_testing::postgres::Postgres;
+use mhealth_testing::servers;
 use serde_json::json;
 
 use crate::support::{

@@ -18,8 +18,11 @@ use mhealth_chain_client::{Account, Call, ChainClient};
 use mhealth_server::{
     read_options_from, CancellationToken, Clock, Database, ManualClock, ServerOptions,
 };
-use mhealth_tests::node::{Launch, Node};
-use mhealth_tests::postgres::Postgres;
+pub use mhealth_testing::databases::Kind;
+use mhealth_testing::databases::OnDatabase;
+use mhealth_testing::node::{Launch, Node};
+pub use mhealth_testing::on_both_databases;
+use mhealth_testing::postgres::Postgres;
 use reqwest::Response;
 use serde::Serialize;
 use serde_json::{json, Value};
@@ -34,31 +37,6 @@ static NODE: Mutex<Weak<Node>> = Mutex::new(Weak::new());
 static POSTGRES: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
 /// All tests share //Charlie, who can only do one thing at a time.
 static TURN: Turn<()> = Turn::const_new(());
-
-/// Runs every test of a module on both databases.
-macro_rules! on_both_databases {
-    ($($name:ident)*) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::support::Setting::new(crate::support::Kind::Sqlite).await).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() {
-                super::$name(crate::support::Setting::new(crate::support::Kind::Postgres).await).await;
-            })*
-        }
-    };
-}
-pub(crate) use on_both_databases;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Sqlite,
-    Postgres,
-}
 
 /// What a test works with.
 pub struct Setting {
@@ -150,6 +128,12 @@ fn shared<T>(slot: &Mutex<Weak<T>>, start: impl FnOnce() -> anyhow::Result<T>) -
         *slot = Arc::downgrade(&started);
         started
     })
+}
+
+impl OnDatabase for Setting {
+    async fn on(kind: Kind) -> Self {
+        Setting::new(kind).await
+    }
 }
 
 impl Setting {

@@ -62,7 +62,7 @@ macro_rules! on_both {
 
         #[tokio::test]
         async fn all_of_this_holds_on_postgresql() {
-            let server = mhealth_tests::postgres::Postgres::start()
+            let server = mhealth_testing::postgres::Postgres::start()
                 .expect("PostgreSQL is installed, as by scripts/setup");
             $({
                 eprintln!("{}", stringify!($name));

@@ -3,8 +3,8 @@
 //! Killed at bad moments: nothing that was acknowledged is lost or doubled.
 
 use mhealth_api::RunState;
-use mhealth_tests::node;
-use mhealth_tests::servers::{relay, RelayOptions};
+use mhealth_testing::node;
+use mhealth_testing::servers::{relay, RelayOptions};
 
 use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
 

@@ -4,7 +4,7 @@
 
 use axum::body::Bytes;
 use mhealth_api::{Base64, Hash, RunUpload};
-use mhealth_tests::process::peak_memory;
+use mhealth_testing::process::peak_memory;
 use serde_json::{json, Value};
 
 use crate::world::{answer, on_both_databases, with_envelopes, Kind, World, NIGHT};

@@ -3,7 +3,7 @@
 //! What went through the relay does not stand in its log.
 
 use mhealth_api::{RunState, RunUpload};
-use mhealth_tests::{node, secrets::Secrets};
+use mhealth_testing::{node, secrets::Secrets};
 
 use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::stream::FuturesUnordered;
 use futures::StreamExt;
 use mhealth_api::RunState;
-use mhealth_tests::node;
+use mhealth_testing::node;
 
 use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT, PATIENCE};
 

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use ed25519_dalek::SigningKey;
 use mhealth_api::{Claims, Hash, Key};
-use mhealth_tests::node;
+use mhealth_testing::node;
 use serde_json::json;
 
 use crate::issuer::{kid, now, sign};

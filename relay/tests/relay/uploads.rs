@@ -7,7 +7,7 @@ use mhealth_api::{
     StudyTerms,
 };
 use mhealth_chain_client::{calls, Account, H256};
-use mhealth_tests::node;
+use mhealth_testing::node;
 
 use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
 
@@ -152,13 +152,12 @@ async fn what_another_relay_brought_counts_as_history(kind: Kind) {
 async fn a_fork_is_kept_as_evidence_and_shuts_the_device_out(kind: Kind) {
     let world = World::start(kind).await;
     let mut phone = world.phone(1).await;
-    let genesis = phone.head();
+    let mut copy = phone.copy();
     let honest = with_envelopes(&phone.run_of(2, NIGHT));
     let honest = world.upload(&phone, &honest).await;
     world.settled(honest.run).await;
-    let mut copy = phone.from_backup(genesis);
     copy.run_of(1, NIGHT);
-    let mut thief = copy.astray(H256([5; 32])).unwrap();
+    let mut thief = copy.astray(H256([5; 32]));
     let rival = with_envelopes(&thief.run_of(2, NIGHT));
     let rival = world.upload(&phone, &rival).await;
     let settled = world.settled(rival.run).await;

@@ -6,41 +6,17 @@ use std::time::{Duration, Instant};
 
 use mhealth_api::{DeviceHeads, Hash, Key, Problem, RunState, RunStatus, RunUpload};
 use mhealth_chain_client::{Account, ChainClient, Run, Submitter};
-use mhealth_tests::node::{self, Node};
-use mhealth_tests::phone::{self, Phone};
-use mhealth_tests::postgres::Postgres;
-use mhealth_tests::servers::{relay, sqlite_in, Launch, RelayOptions, Server};
+pub(crate) use mhealth_testing::databases::Kind;
+use mhealth_testing::node::{self, Node};
+pub(crate) use mhealth_testing::on_both_databases;
+use mhealth_testing::phone::{self, Phone};
+use mhealth_testing::postgres::Postgres;
+use mhealth_testing::servers::{relay, sqlite_in, Launch, RelayOptions, Server};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::issuer::Issuer;
-
-/// Runs every test of a module on both databases.
-macro_rules! on_both_databases {
-    ($($name:ident)*) => {
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                super::$name(crate::world::Kind::Sqlite).await;
-            })*
-        }
-        mod postgres {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $name() {
-                super::$name(crate::world::Kind::Postgres).await;
-            })*
-        }
-    };
-}
-pub(crate) use on_both_databases;
-
-/// A kind of database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Sqlite,
-    Postgres,
-}
 
 /// What goes into every envelope.
 pub(crate) const NIGHT: &str = "a night";

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use mhealth_chain_client::ChainClient;
-use mhealth_tests::node::Node;
+use mhealth_testing::node::Node;
 
 /// Until then something that must happen has to have happened.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -2,7 +2,7 @@
 
 //! The program or its node is killed, or the node is away: every night is registered once all the same.
 
-use mhealth_tests::node::Launch;
+use mhealth_testing::node::Launch;
 
 use crate::cohort::{assert_equal, entries_on_chain, Cohort, Report};
 use crate::support::Setting;

@@ -3,7 +3,7 @@
 //! What cannot be done is named, and harms nothing.
 
 use mhealth_chain_client::{calls, SuspensionReason};
-use mhealth_tests::node::Launch;
+use mhealth_testing::node::Launch;
 
 use crate::cohort::{assert_equal, Cohort};
 use crate::support::Setting;

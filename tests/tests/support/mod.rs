@@ -11,7 +11,7 @@ use jsonrpsee::core::client::{ClientT, Error as WireError};
 use jsonrpsee::rpc_params;
 use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
 use mhealth_chain_client::{Account, ChainClient, Submitter, H256};
-use mhealth_tests::node::{Launch, Node};
+use mhealth_testing::node::{Launch, Node};
 
 /// The study that a development chain begins with.
 pub const STUDY: u32 = 0;

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Compares what the auditor says with what the laboratory knows.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use mhealth_testing::audit::{Device, Entry, Party, Report};
+use serde::Serialize;
+
+use crate::attack::Column;
+use crate::truth::{Effect, Planted};
+
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Fate {
+    /// It had no effect on the chain.
+    Prevented,
+    /// It had, and the auditor says so.
+    Detected,
+    /// It had, and the auditor takes it for honest.
+    Unseen,
+}
+
+/// Whom the auditor names for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Named {
+    /// Who did it, and nobody else.
+    Alone,
+    /// Who did it, among others: one of these.
+    Among,
+    /// Somebody, and not who did it.
+    Wrong,
+    /// Nobody.
+    Nobody,
+}
+
+/// An attempt as the audit shows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Verdict {
+    pub(crate) fate: Fate,
+    /// None where the audit has nothing to show of it.
+    pub(crate) named: Option<Named>,
+}
+
+/// What an audit says of an honest entry, besides that it is valid.
+pub(crate) struct Judge<'a> {
+    column: Column,
+    devices: BTreeMap<u32, &'a Device>,
+    /// The attempt on each attacked device.
+    attacked: HashMap<u32, &'a Planted>,
+    /// How honest entries look where no entry can be valid.
+    usual: BTreeSet<(&'a str, &'a [String])>,
+}
+
+impl<'a> Judge<'a> {
+    /// With the devices that nobody attacked as a measure of what is usual.
+    pub(crate) fn new(column: Column, report: &'a Report, planted: &'a [Planted]) -> Self {
+        let attacked: HashMap<u32, &Planted> = planted
+            .iter()
+            .map(|planted| (planted.device, planted))
+            .collect();
+        let honest = report
+            .devices
+            .iter()
+            .filter(|device| !attacked.contains_key(&device.device));
+        let usual = honest
+            .flat_map(|device| &device.entries)
+            .map(|entry| (entry.verdict.as_str(), entry.grounds.as_slice()))
+            .collect();
+        Judge {
+            column,
+            devices: report
+                .devices
+                .iter()
+                .map(|device| (device.device, device))
+                .collect(),
+            attacked,
+            usual,
+        }
+    }
+
+    /// Whether the audit tells this entry from an honest one.
+    fn seen(&self, entry: &Entry) -> bool {
+        if self.column.chained() {
+            return entry.verdict != "valid";
+        }
+        let look = (entry.verdict.as_str(), entry.grounds.as_slice());
+        entry.verdict != "valid" && !self.usual.contains(&look)
+    }
+
+    /// What became of an attempt.
+    pub(crate) fn verdict(&self, planted: &Planted) -> Verdict {
+        let verdict = |fate, parties: Option<Vec<&[Party]>>| Verdict {
+            fate,
+            named: parties.map(|parties| named(planted, &parties)),
+        };
+        let Some(device) = self.devices.get(&planted.device) else {
+            return verdict(Fate::Unseen, None);
+        };
+        match &planted.effect {
+            Effect::OutOfOrder(false) => verdict(Fate::Prevented, None),
+            Effect::OutOfOrder(true) | Effect::Vanished => verdict(Fate::Unseen, None),
+            Effect::Illegal(links) => {
+                let found: Vec<&Entry> = links
+                    .iter()
+                    .filter_map(|(sequence, link)| device.entry(*sequence, *link))
+                    .collect();
+                let registered: Vec<&Entry> = found
+                    .iter()
+                    .copied()
+                    .filter(|entry| entry.registered)
+                    .collect();
+                let parties = |entries: &[&'a Entry]| {
+                    entries
+                        .iter()
+                        .map(|entry| entry.parties.as_slice())
+                        .collect()
+                };
+                if registered.is_empty() {
+                    let shown = !found.is_empty();
+                    return verdict(Fate::Prevented, shown.then(|| parties(&found)));
+                }
+                match registered.iter().all(|entry| self.seen(entry)) {
+                    true => verdict(Fate::Detected, Some(parties(&registered))),
+                    false => verdict(Fate::Unseen, None),
+                }
+            }
+            Effect::Kept(places) => {
+                let mut parties = Vec::new();
+                for place in places {
+                    let seen = device.registered(*place).filter(|entry| self.seen(entry));
+                    match seen {
+                        Some(entry) => parties.push(entry.parties.as_slice()),
+                        None => return verdict(Fate::Unseen, None),
+                    }
+                }
+                verdict(Fate::Detected, Some(parties))
+            }
+            Effect::Missing(links) => {
+                let found: Vec<Option<&Entry>> = links
+                    .iter()
+                    .map(|(sequence, link)| device.entry(*sequence, *link))
+                    .collect();
+                let stands =
+                    |entry: &Option<&Entry>| entry.is_some_and(|entry| entry.verdict == "valid");
+                if found.iter().all(stands) {
+                    return verdict(Fate::Prevented, None);
+                }
+                let missed = found
+                    .iter()
+                    .flatten()
+                    .filter(|entry| !entry.grounds.is_empty());
+                let parties: Vec<&[Party]> = missed.map(|entry| entry.parties.as_slice()).collect();
+                match parties.is_empty() {
+                    true => verdict(Fate::Unseen, None),
+                    false => verdict(Fate::Detected, Some(parties)),
+                }
+            }
+        }
+    }
+
+    /// Honest entries, and those of them with which something is said to be wrong.
+    pub(crate) fn false_alarms(&self) -> (u64, Vec<String>) {
+        let mut honest = 0;
+        let mut alarms = Vec::new();
+        for device in self.devices.values() {
+            let attacked = self.attacked.get(&device.device);
+            for entry in &device.entries {
+                if attacked.is_some_and(|planted| entry.sequence > planted.honest_to) {
+                    continue;
+                }
+                // A rival of an honest entry is the attacker's.
+                if attacked.is_some() && !entry.registered {
+                    continue;
+                }
+                honest += 1;
+                // A finding about an attacked device may be about the attacker's rival of this entry.
+                let found = attacked.is_none() && device.found(entry.sequence).next().is_some();
+                if entry.verdict != "valid" || !entry.grounds.is_empty() || found {
+                    alarms.push(format!(
+                        "device {} entry {}: {} {:?}",
+                        device.device, entry.sequence, entry.verdict, entry.grounds
+                    ));
+                }
+            }
+            if attacked.is_none() && device.entries.is_empty() && !device.findings.is_empty() {
+                alarms.push(format!("device {}: {:?}", device.device, device.findings));
+            }
+        }
+        (honest, alarms)
+    }
+}
+
+fn named(planted: &Planted, entries: &[&[Party]]) -> Named {
+    let of = |parties: &[Party]| {
+        let culprit = |party: &Party| planted.culprits.iter().any(|culprit| culprit.is(party));
+        match parties {
+            [] => Named::Nobody,
+            parties if parties.iter().all(culprit) => Named::Alone,
+            parties if parties.iter().any(culprit) => Named::Among,
+            _ => Named::Wrong,
+        }
+    };
+    let all: Vec<Named> = entries.iter().map(|parties| of(parties)).collect();
+    // The worst that is said of any of its entries.
+    [Named::Wrong, Named::Nobody, Named::Among]
+        .into_iter()
+        .find(|named| all.contains(named))
+        .unwrap_or(Named::Alone)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Figure 5: stolen keys without the secret, against phones that chain.
+
+use anyhow::Result;
+use mhealth_testing::handset::{self, links};
+use rand::rngs::StdRng;
+use rand::Rng;
+
+use crate::attack::Attack;
+use crate::stage::Stage;
+use crate::truth::{Culprit, Effect, Planted};
+
+pub(crate) async fn attempt(stage: &Stage, attack: Attack, mut random: StdRng) -> Result<Planted> {
+    let mut victim = stage.victim(&mut random).await?;
+    let device = victim.phone.device();
+    // The phone may be left with the relay that the thief wrote to.
+    let [thiefs, phones] = [(); 2].map(|()| &stage.relays[random.random_range(0..2)]);
+    let public = victim.phone.public_key();
+    let (mut thief, token, culprit) = match attack {
+        Attack::AuthenticationKey => (
+            victim.phone.another_device(),
+            victim.token.clone(),
+            Culprit::AuthenticationKeyHolder,
+        ),
+        Attack::ServerKey => (
+            victim.phone.another_device(),
+            stage.server_keys[0].token(device, &public)?,
+            Culprit::AuthenticationKeyHolder,
+        ),
+        _ => {
+            let mut thief = victim.phone.with_another_secret();
+            let token = thief.token(&stage.doors[0]).await?;
+            (thief, token, Culprit::SigningKeyHolder)
+        }
+    };
+    let mut forged = thief.record(random.random_range(1..=3));
+    if attack != Attack::SigningKey && random.random() {
+        forged.signature = None;
+    }
+    let phone_first = random.random_ratio(1, 3);
+    if phone_first {
+        let genuine = victim.phone.record(1);
+        victim.send(phones, &genuine).await?;
+        victim.honest_to = victim.phone.head().length;
+        // Whoever reads the chain can copy a tag, which must not make it the relay's.
+        // It does not fit the signature then.
+        if attack != Attack::SigningKey && random.random() {
+            forged.entries[0].tag = genuine.entries[0].tag;
+        }
+    }
+    let answer = handset::upload(thiefs, &token, &forged).await?;
+    let taken = (200..300).contains(&answer.status);
+    if taken {
+        handset::settled(thiefs, handset::name(&forged)).await?;
+    }
+    let effect = Effect::Illegal(links(&forged));
+    let planted = stage.planted(attack, &victim, effect, culprit).await?;
+    // The phone itself writes on, sooner or later.
+    if !phone_first && (!taken || random.random()) {
+        let genuine = victim.phone.record(1);
+        victim.send(phones, &genuine).await?;
+    }
+    Ok(planted)
+}

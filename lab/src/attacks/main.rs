@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The attack laboratory: the paper's attacks against the real servers and chain, judged by the real auditor.
+
+// What it finds out is for the person in front of it.
+#![allow(clippy::print_stdout)]
+
+mod attack;
+mod bare;
+mod judge;
+mod keys;
+mod play;
+mod relay;
+mod secret;
+mod server_key;
+mod stage;
+mod table;
+mod truth;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use attack::Column;
+use judge::{Fate, Named};
+use mhealth_testing::output;
+use play::Played;
+use table::Measured;
+
+/// Plays the attacks of the paper's Figures 4, 5 and 6 against real servers and a real chain, in each topology and policy,
+/// with honest phones beside them, and compares entry by entry what the auditor says with what was done.
+///
+/// Prevented: no illegal entry stands on the chain. Detected: it does, and the auditor's verdict on it is not valid. Unseen: the
+/// auditor takes it for honest; where phones do not chain, that means that it looks like every honest entry. Misattributed:
+/// the auditor names somebody, and not who did it.
+///
+/// The last line reads `attempts= prevented= detected= unseen= misattributed= false_alarms= silenced_unseen=`, the first six
+/// over the hashchain's two policies; the phone that was silenced is counted apart, because no cryptography sees it. The exit
+/// status is 0 when nothing was unseen, misattributed, or a false alarm.
+#[derive(Parser)]
+#[command(name = "mhealth-attacks", version)]
+struct Options {
+    /// The same seed makes the same attempts.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Attempts of each attack against each topology and policy.
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    attempts: u32,
+    /// Only against this topology and policy; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    column: Vec<Column>,
+    /// Folder for chains, databases, audits and `attacks.json`. What an earlier laboratory left there is replaced.
+    #[arg(long, value_name = "FOLDER", default_value = "output/attacks")]
+    output: PathBuf,
+}
+
+/// Written into the folder, so that only a folder of this program's own is ever replaced.
+const MARK: &str = "made-by-attacks";
+/// False alarms and errors that are printed.
+const SHOWN: usize = 20;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Options::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("mhealth-attacks: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: &Options) -> Result<bool> {
+    let output = output::prepare(&options.output, MARK, "the laboratory's")?;
+    let mut measured = Measured {
+        seed: options.seed,
+        attempts: options.attempts,
+        played: Vec::new(),
+    };
+    let wanted = |column: &Column| options.column.is_empty() || options.column.contains(column);
+    for column in Column::ALL.into_iter().filter(wanted) {
+        println!("Attacking {} …", column.title());
+        let this = play::play(column, options.seed, options.attempts, &output).await?;
+        println!(
+            "  {} attempts, {} honest entries, {} audits in {:.0} s",
+            this.tried.len(),
+            this.honest,
+            this.audits,
+            this.took.as_secs_f64()
+        );
+        complain(&this);
+        measured.played.push(this);
+        // After each column: the next may take long.
+        let json = serde_json::to_string_pretty(&measured.json())?;
+        std::fs::write(output.join("attacks.json"), json)?;
+    }
+    println!("\n{measured}");
+    let sum = measured.sum();
+    println!("{sum}");
+    Ok(sum.held())
+}
+
+/// Says of what the hashchain should have prevented or seen, and of false alarms, which they were.
+fn complain(played: &Played) {
+    if !played.column.chained() {
+        return;
+    }
+    for alarm in played.alarms.iter().take(SHOWN) {
+        println!("  false alarm: {alarm}");
+    }
+    let wrong = played.tried.iter().filter(|tried| {
+        let silenced = tried.planted.attack == attack::Attack::Silenced;
+        !silenced && tried.verdict.fate == Fate::Unseen || tried.verdict.named == Some(Named::Wrong)
+    });
+    for tried in wrong.take(SHOWN) {
+        println!("  {:?}: {:?}", tried.verdict, tried.planted);
+    }
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Plays all attacks against one topology and policy, with honest phones beside them, while audits go on.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context, Result};
+use mhealth_testing::audit::{self, Report};
+use mhealth_testing::topology::Cohort;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::SeedableRng;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::attack::{Attack, Column};
+use crate::judge::{Fate, Judge, Verdict};
+use crate::stage::Stage;
+use crate::truth::Planted;
+
+/// Attempts at a time. Each mostly waits for blocks.
+const AT_ONCE: usize = 192;
+/// Nights of an honest phone.
+const NIGHTS: u32 = 6;
+/// Between two looks at the chain, and between two audits at least.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// An attempt, judged by the last audit.
+pub(crate) struct Tried {
+    pub(crate) planted: Planted,
+    pub(crate) verdict: Verdict,
+    /// How long it took until an audit saw it.
+    pub(crate) after: Option<After>,
+}
+
+/// How long detection took, from when the attempt took effect to the end of the first audit that says so.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct After {
+    pub(crate) blocks: u64,
+    pub(crate) seconds: f64,
+}
+
+/// All that was tried against a column.
+pub(crate) struct Played {
+    pub(crate) column: Column,
+    pub(crate) tried: Vec<Tried>,
+    /// Entries of honest phones, and of attacked ones before the attack.
+    pub(crate) honest: u64,
+    pub(crate) alarms: Vec<String>,
+    pub(crate) audits: usize,
+    pub(crate) took: Duration,
+}
+
+/// Attempts, with the first audit that saw each.
+type Record = Arc<Mutex<Vec<(Planted, Option<After>)>>>;
+
+pub(crate) async fn play(
+    column: Column,
+    seed: u64,
+    attempts: u32,
+    folder: &Path,
+) -> Result<Played> {
+    let began = Instant::now();
+    let folder = folder.join(column.folder());
+    let stage = Arc::new(Stage::set(column, &folder).await?);
+    let record: Record = Arc::default();
+    let over = Arc::new(AtomicBool::new(false));
+    let audits = tokio::spawn(audit_on(
+        stage.clone(),
+        record.clone(),
+        over.clone(),
+        folder.clone(),
+    ));
+    let honest = tokio::task::spawn_blocking({
+        let (cohorts, folder) = (stage.site.cohorts(), folder.clone());
+        move || honest_phones(cohorts, seed, attempts, &folder)
+    });
+
+    let mut plan: Vec<(Attack, u32)> = Attack::ALL
+        .into_iter()
+        .filter(|attack| attack.applies(column))
+        .flat_map(|attack| (0..attempts).map(move |number| (attack, number)))
+        .collect();
+    plan.shuffle(&mut StdRng::seed_from_u64(seed));
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let mut running = JoinSet::new();
+    for (attack, number) in plan {
+        let (stage, record, places) = (stage.clone(), record.clone(), places.clone());
+        // Each has a seed of its own, whatever the order in which they get their turns.
+        let own = (seed << 24) ^ ((attack as u64) << 16) ^ u64::from(number);
+        running.spawn(async move {
+            let _place = places.acquire().await?;
+            let planted = stage.attempt(attack, StdRng::seed_from_u64(own)).await?;
+            record
+                .lock()
+                .expect("no holder of this lock panics; qed")
+                .push((planted, None));
+            anyhow::Ok(())
+        });
+    }
+    while let Some(ended) = running.join_next().await {
+        ended??;
+    }
+    honest.await??;
+    // What was just brought must be in a finalised block before the last audit.
+    let tip = stage.block().await?;
+    while stage.block().await? < tip + 2 {
+        tokio::time::sleep(PAUSE).await;
+    }
+    over.store(true, Ordering::Relaxed);
+    let (report, audits) = audits.await??;
+
+    let record = std::mem::take(&mut *record.lock().expect("no holder of this lock panics; qed"));
+    let planted: Vec<Planted> = record.iter().map(|(planted, _)| planted.clone()).collect();
+    let judge = Judge::new(column, &report, &planted);
+    let (honest, alarms) = judge.false_alarms();
+    let tried = record.into_iter().map(|(planted, after)| {
+        let verdict = judge.verdict(&planted);
+        Tried {
+            planted,
+            verdict,
+            // Some were seen before they came to nothing.
+            after: after.filter(|_| verdict.fate == Fate::Detected),
+        }
+    });
+    Ok(Played {
+        column,
+        tried: tried.collect(),
+        honest,
+        alarms,
+        audits,
+        took: began.elapsed(),
+    })
+}
+
+/// Audits over and over until all is over, and once more.
+async fn audit_on(
+    stage: Arc<Stage>,
+    record: Record,
+    over: Arc<AtomicBool>,
+    folder: std::path::PathBuf,
+) -> Result<(Report, usize)> {
+    let store = folder.join("hacked.ndjson");
+    let mut options = stage.site.audit();
+    options.exports = vec![("hacked".into(), store.clone(), Some(stage.hacked.account))];
+    options.checkpoint = Some(folder.join("checkpoint.db"));
+    for audits in 1.. {
+        let last = over.load(Ordering::Relaxed);
+        stage.hacked.export(&store)?;
+        if last {
+            options.html = Some(folder.join("audit.html"));
+        }
+        let (options, json) = (options.clone(), folder.join("audit.json"));
+        let began = Instant::now();
+        let report = tokio::task::spawn_blocking(move || audit::run(&options, &json)).await??;
+        note(stage.column, &report, &record);
+        if last {
+            return Ok((report, audits));
+        }
+        // So that audits of a large study leave half of a processor to those that they look at.
+        let next = Instant::now() + began.elapsed();
+        tokio::time::sleep(PAUSE).await;
+        while Instant::now() < next && !over.load(Ordering::Relaxed) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    bail!("audits never end")
+}
+
+/// Notes which attempts an audit is the first to see.
+fn note(column: Column, report: &Report, record: &Record) {
+    let mut record = record.lock().expect("no holder of this lock panics; qed");
+    let planted: Vec<Planted> = record.iter().map(|(planted, _)| planted.clone()).collect();
+    let judge = Judge::new(column, report, &planted);
+    for (planted, after) in record.iter_mut().filter(|(_, after)| after.is_none()) {
+        if judge.verdict(planted).fate == Fate::Detected {
+            *after = Some(After {
+                blocks: report.audit.block.saturating_sub(planted.block),
+                seconds: planted.at.elapsed().as_secs_f64(),
+            });
+        }
+    }
+}
+
+/// Phones that nobody attacks, played by the real `mhealth-device`.
+fn honest_phones(cohorts: Vec<Cohort>, seed: u64, attempts: u32, folder: &Path) -> Result<()> {
+    let devices = (2 * attempts).div_ceil(cohorts.len() as u32).max(2);
+    for cohort in cohorts {
+        let output = cohort
+            .device("simulate", folder)?
+            .arg(format!("--devices={devices}"))
+            .arg(format!("--nights={NIGHTS}"))
+            .arg(format!("--seed={seed}"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()
+            .context("cannot run mhealth-device")?;
+        if !output.status.success() {
+            bail!(
+                "honest phones could not write: {}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the laboratory knows and the auditor has to find out.
+
+use std::time::Instant;
+
+use mhealth_api::{Hash, Key};
+use mhealth_testing::audit::Party;
+
+use crate::attack::Attack;
+
+/// One attempt that was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Planted {
+    pub(crate) attack: Attack,
+    pub(crate) device: u32,
+    pub(crate) effect: Effect,
+    /// Who did it. An audit that names one of these, alone or among others, is right.
+    pub(crate) culprits: Vec<Culprit>,
+    /// The device's entries up to here are honest, and nothing may be found wrong with them.
+    pub(crate) honest_to: u64,
+    /// The block in which it took effect, and when.
+    pub(crate) block: u64,
+    pub(crate) at: Instant,
+}
+
+/// What the attacker wants.
+#[derive(Clone, Debug)]
+pub(crate) enum Effect {
+    /// These entries are not the device's, or not in their place, and are to stand on the chain.
+    Illegal(Vec<(u64, Hash)>),
+    /// This relay no longer keeps what stands registered at these places.
+    Kept(Vec<u64>),
+    /// These entries of the device's are to stay off the chain.
+    Missing(Vec<(u64, Hash)>),
+    /// Bare data of the device's are to stay off the chain, so there is nothing to look for.
+    Vanished,
+    /// A run was to be registered before the one that it follows; whether it was.
+    OutOfOrder(bool),
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Culprit {
+    Relay(Key),
+    AuthenticationKeyHolder,
+    SigningKeyHolder,
+    SecretHolder,
+}
+
+impl Culprit {
+    /// Whether an audit means this one.
+    pub(crate) fn is(&self, party: &Party) -> bool {
+        match self {
+            Culprit::Relay(account) => party.party == "relay" && party.account == Some(*account),
+            Culprit::AuthenticationKeyHolder => party.party == "authentication_key_holder",
+            Culprit::SigningKeyHolder => party.party == "signing_key_holder",
+            Culprit::SecretHolder => party.party == "secret_holder",
+        }
+    }
+}

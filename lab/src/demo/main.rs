@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A whole trial on this machine: a development chain, real nights, what must be refused, attacks, and their audit.
+
+// What it finds out is for the person in front of it.
+#![allow(clippy::print_stdout)]
+
+mod attacks;
+mod attempts;
+mod evidence;
+mod trial;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use mhealth_chain_client::ChainClient;
+use mhealth_testing::node::{node_binary, Node};
+use mhealth_testing::output;
+use mhealth_testing::topology::{Site, Topology};
+
+/// Runs a whole trial on this machine: starts a development chain, an authentication server and relays, enrols devices,
+/// registers every night of theirs, tries what must be refused, compares every head on chain with the device's own, plays the
+/// paper's three attacks on the trial, and audits it.
+#[derive(Parser)]
+#[command(name = "mhealth-demo", version)]
+struct Options {
+    /// Nights of real people, in the shape of Fitbit's sleepDay_merged.csv (columns Id, Day, TotalSleepRecords,
+    /// TotalMinutesAsleep, TotalTimeInBed). Without it, the project's own generator makes them.
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// How phones reach the chain, by the paper's Figures 1 and 2.
+    #[arg(long, default_value = "1c")]
+    topology: Topology,
+    /// Fewer devices and nights. Has no effect on `--csv`.
+    #[arg(long)]
+    quick: bool,
+    /// Folder for the chain's database and the devices' state. What an earlier demo left there is replaced.
+    #[arg(long, value_name = "FOLDER", default_value = "output/demo")]
+    output: PathBuf,
+    /// Leave the chain running at the end, until Ctrl-C.
+    #[arg(long)]
+    keep_running: bool,
+}
+
+/// Written into the folder, so that only a folder of this program's own is ever replaced.
+const MARK: &str = "made-by-demo";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(&Options::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("mhealth-demo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the demo, and says whether everything held.
+async fn run(options: &Options) -> Result<bool> {
+    let topology = options.topology;
+    output::prepare(&options.output, MARK, "the demo's")?;
+
+    println!(
+        "Starting a development chain: one validator, Aura and GRANDPA, a block every two seconds."
+    );
+    println!("{}", servers_of(topology));
+    let site = Site::start(topology, &options.output).await?;
+    let node = site.node();
+    let chain = ChainClient::connect(&node.url()).await?;
+
+    println!("Registering the nights: {}", way_of(topology));
+    let trial = trial::Trial {
+        cohorts: site.cohorts(),
+        node: node.url(),
+        folder: options.output.clone(),
+    };
+    let registered = trial.register(options.csv.as_deref(), options.quick)?;
+
+    println!("Trying what must be refused:");
+    let cast = attacks::Cast::appoint(&chain).await?;
+    let (attempts, tried) = attempts::run(&chain, &cast).await?;
+    for attempt in &attempts {
+        println!("  {attempt}");
+    }
+    let refused = attempts.iter().filter(|attempt| attempt.held).count();
+
+    let complete = registered.finalised == registered.entries && registered.refused == 0;
+    let heads = if topology.phones_chain() {
+        println!("Comparing every head on chain with the device's own:");
+        match trial.heads_equal()? {
+            true => Heads::Equal,
+            false => Heads::Different,
+        }
+    } else {
+        Heads::Unknown
+    };
+    // Where phones do not chain there is nothing that an audit could hold on to.
+    let audited = match topology.phones_chain() {
+        true => audit(&site, &chain, &cast, tried, &options.output).await?,
+        false => true,
+    };
+    println!("Proving what stands on the chain to somebody who has nothing but a file and the chain's first hash:");
+    let proved = evidence::prove_and_verify(&site, &chain, &options.output)?;
+    println!("  {proved}");
+    let held = complete && heads != Heads::Different && refused == attempts.len() && audited;
+    println!();
+    summary(
+        node,
+        &options.output.join("chain"),
+        &registered,
+        refused,
+        attempts.len(),
+        heads,
+    )?;
+    if options.keep_running {
+        println!("The chain runs until Ctrl-C.");
+        tokio::signal::ctrl_c().await?;
+    }
+    println!(
+        "devices={} entries={} duplicates={} finalised={} refused={refused} audit={}",
+        registered.devices,
+        registered.entries,
+        registered.duplicates,
+        registered.finalised,
+        match (held, heads) {
+            (false, _) => "failed",
+            (true, Heads::Unknown) => "uncovered",
+            (true, _) => "passed",
+        },
+    );
+    Ok(held)
+}
+
+/// Plays the attacks and audits the trial. Whether the audit found them, and nothing else.
+async fn audit(
+    site: &Site,
+    chain: &ChainClient,
+    cast: &attacks::Cast,
+    tried: u32,
+    output: &std::path::Path,
+) -> Result<bool> {
+    println!("Attacking the trial, and auditing it:");
+    let attacks = attacks::play(chain, cast).await?;
+    let report = attacks::audit(site, cast, output)?;
+    let found = attacks::found(&report, &attacks);
+    for attack in &found {
+        println!("  {attack}");
+    }
+    let alarms = attacks::false_alarms(&report, &attacks, tried);
+    for alarm in &alarms {
+        println!("  NOT AS EXPECTED: {alarm}");
+    }
+    println!(
+        "  Of {} registered entries, the audit finds nothing else wrong than what was planted: {}. Its report is {}.",
+        report.summary.registered,
+        if alarms.is_empty() { "yes" } else { "no" },
+        output.join("audit.html").display()
+    );
+    Ok(alarms.is_empty() && found.iter().all(|attack| attack.held))
+}
+
+/// How the heads on chain compare with the devices' own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heads {
+    Equal,
+    Different,
+    /// The devices have none: relays chained for them.
+    Unknown,
+}
+
+impl Heads {
+    fn sentence(self) -> &'static str {
+        match self {
+            Heads::Equal => "The heads on chain are equal to the devices' own.",
+            Heads::Different => "The heads on chain are NOT equal to the devices' own.",
+            Heads::Unknown => {
+                "The phones did not chain their entries, so nobody can tell what the relays did to them."
+            }
+        }
+    }
+}
+
+fn servers_of(topology: Topology) -> &'static str {
+    match topology {
+        Topology::Direct => "No servers: phones talk to the chain themselves (Figure 1a).",
+        Topology::OneRelay => "Starting an authentication server and one relay (Figures 1b and 2c).",
+        Topology::SeveralRelays => {
+            "Starting an authentication server and two relays that each hold every run (Figures 1c and 2c)."
+        }
+        Topology::OneOfficeUnchained => {
+            "Starting an authentication server and two relays that chain for the phones (Figure 2a)."
+        }
+        Topology::OfficePerRelayUnchained => {
+            "Starting two relays that chain for the phones, each with an authentication server of its own (Figure 2b)."
+        }
+    }
+}
+
+fn way_of(topology: Topology) -> &'static str {
+    match topology {
+        Topology::Direct => "each device seals, chains and signs its entries, then sends them itself.",
+        Topology::OneRelay | Topology::SeveralRelays => {
+            "each device enrols with a code, seals, chains and signs its entries, then uploads them."
+        }
+        _ => "each device enrols with a code and uploads its entries as they are.",
+    }
+}
+
+/// What happened, in ten lines.
+fn summary(
+    node: &Node,
+    chain_folder: &std::path::Path,
+    registered: &trial::Registered,
+    refused: usize,
+    attempts: usize,
+    heads: Heads,
+) -> Result<()> {
+    println!("What happened:");
+    println!(
+        "  {} devices were enrolled by the study's authentication server.",
+        registered.devices
+    );
+    println!(
+        "  {} nights became entries, {} rows of the file were duplicates.",
+        registered.entries, registered.duplicates
+    );
+    println!(
+        "  {} entries stand in finalised blocks, {} were refused.",
+        registered.finalised, registered.refused
+    );
+    println!("  {refused} of {attempts} attempts to cheat failed, and none changed the state.");
+    println!("  {}", heads.sentence());
+    println!("To look at the chain in polkadot-js Apps, start it again and open the address:");
+    println!(
+        "  {} --dev --base-path {} --state-pruning archive",
+        node_binary()?.display(),
+        chain_folder.display()
+    );
+    println!("  https://polkadot.js.org/apps/?rpc=ws://127.0.0.1:9944#/explorer");
+    if node.process_id().is_some() {
+        println!("  (while this program runs, it is at {})", node.url());
+    }
+    println!("  Developer > Chain state > clientHashchain, and Developer > Runtime calls > hashchainApi.");
+    Ok(())
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Kills, cuts and fills up everything under load, and then counts on the chain what the servers had acknowledged.
+
+// What it finds out is for the person in front of it.
+#![allow(clippy::print_stdout)]
+
+mod exchange;
+mod judge;
+mod load;
+mod plan;
+mod proxy;
+mod record;
+mod run;
+mod site;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use mhealth_testing::output;
+
+/// The fault run: kills devices, relays, the authentication server, the node and PostgreSQL at random points under load,
+/// fills disks, cuts connections. Afterwards every acknowledged entry must be on the chain exactly once, every device must
+/// be able to go on, and an audit of the whole study must call every entry valid.
+///
+/// The last line reads `acknowledged= lost= doubled= kills=`, in entries, and the one before it `audited= false_alarms=
+/// audit=`; the exit status is 0 when nothing was lost or doubled, every device went on, the audit found everything right,
+/// and the kills and entries asked for were reached.
+#[derive(Parser)]
+#[command(name = "mhealth-faults", version)]
+struct Options {
+    /// The same seed makes the same faults in the same order.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How often to kill something. Two other faults are added for three kills.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    kills: u32,
+    /// Go on until relays have acknowledged so many entries. [default: 50 for each kill]
+    #[arg(long, value_name = "N")]
+    entries: Option<u64>,
+    /// Processes that play devices at a time.
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=64))]
+    lanes: u32,
+    /// Devices that each of them plays.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    devices: u32,
+    /// Nights that are added to a device's diary each time its cohort has sent what it had.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    nights: u32,
+    /// Folder in which two small file systems are mounted, as `relay` and `postgres`, for databases whose disk is to fill
+    /// up. scripts/faults mounts them where it may. Without it no disk fills up, which is said.
+    #[arg(long, value_name = "FOLDER")]
+    disks: Option<PathBuf>,
+    /// Folder for the chain, the databases, the devices and the record of all acknowledgements. What an earlier fault run
+    /// left there is replaced.
+    #[arg(long, value_name = "FOLDER", default_value = "output/faults")]
+    output: PathBuf,
+}
+
+/// Written into the folder, so that only a folder of this program's own is ever replaced.
+const MARK: &str = "made-by-faults";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    match output::prepare(&options.output, MARK, "the fault run's") {
+        Ok(output) => match run::run(&options, &output).await {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => failed(&error),
+        },
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("mhealth-faults: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A phone that speaks to the real servers as a device does, and whose parts a thief can copy one by one.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{bail, Context, Result};
+use ed25519_dalek::{Signer, SigningKey};
+use hashchain::{
+    data_digest, link, seal_escrow, secret_commitment, DataDigest, LinkHash, Native, SealingKey,
+    Secret, Tag,
+};
+use mhealth_api::{
+    enrolment_message, run_id, token_message, BareRecord, Base64, CodeTerms, DeviceHeads,
+    EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunState, RunStatus, RunUpload, SignatureBytes,
+    TokenAnswer, TokenRequest,
+};
+use mhealth_chain_client::{Run, Submitter, H256};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::json;
+
+use crate::enrolment;
+use crate::http::{self, Answer};
+use crate::phone::{with_envelopes, Phone};
+
+/// A run is settled within this time, or something hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two questions whether it is.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// How a phone reaches an authentication server.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Base address.
+    pub url: String,
+    /// A credential of its staff, who hand out codes.
+    pub admin: String,
+}
+
+/// A phone that talks to servers.
+pub struct Handset {
+    phone: Phone,
+    chain: Hash,
+    random: StdRng,
+}
+
+impl Handset {
+    /// Enrols a phone with a code of the site's staff.
+    pub async fn enrol(door: &Door, mut random: StdRng) -> Result<Self> {
+        let name = format!("P-{:08x}", random.random::<u32>());
+        let url = format!("{}/v1/admin/codes", door.url);
+        let answer =
+            http::post_patiently(&url, Some(&door.admin), &json!({ "participant": name })).await?;
+        if answer.status >= 300 {
+            bail!("no code: {} {}", answer.status, answer.body);
+        }
+        let code = answer.body["code"].as_str().context("no code")?.to_owned();
+        let url = format!("{}/v1/code", door.url);
+        let terms: CodeTerms = http::post_patiently(&url, None, &json!({ "code": code }))
+            .await?
+            .message()?;
+        let key = SigningKey::from_bytes(&random.random());
+        let secret = Secret::from_bytes(&random.random());
+        let public = key.verifying_key().to_bytes();
+        let auditor = SealingKey(terms.auditor_key.0);
+        let escrow = seal_escrow(&auditor, &public, &secret, &mut random);
+        let mut request = EnrolRequest {
+            code,
+            device_key: Key(public),
+            secret_commitment: Hash(secret_commitment::<Native>(&secret)),
+            escrow: Base64(escrow.context("the escrow cannot be sealed")?),
+            proof: SignatureBytes([0; 64]),
+        };
+        let message = enrolment_message(&terms.chain, terms.study, &request);
+        request.proof = SignatureBytes(key.sign(&message).to_bytes());
+        let url = format!("{}/v1/enrol", door.url);
+        let enrolled: Enrolled = http::post_patiently(&url, None, &request)
+            .await?
+            .message()?;
+        let genesis = LinkHash(enrolled.genesis.0);
+        Ok(Handset {
+            phone: Phone::new(key, enrolled.device, genesis, &secret),
+            chain: terms.chain,
+            random,
+        })
+    }
+
+    /// Enrols a phone by hand, with the account of an authentication server of a development chain.
+    pub async fn enrol_by_hand(
+        office: &Submitter,
+        chain: H256,
+        study: u32,
+        seed: u64,
+    ) -> Result<Self> {
+        let mut random = StdRng::seed_from_u64(seed);
+        let key = SigningKey::from_bytes(&random.random());
+        let secret = Secret::from_bytes(&random.random());
+        let call = enrolment::enrolment(study, &key, &secret, None, &mut random);
+        let (device, genesis) = enrolment::enrol(office, call).await?;
+        Ok(Handset {
+            phone: Phone::new(key, device, genesis, &secret),
+            chain: Hash(chain.0),
+            random,
+        })
+    }
+
+    /// The number that the chain gave it.
+    pub fn device(&self) -> u32 {
+        self.phone.device()
+    }
+
+    /// Its head, as it knows it itself.
+    pub fn head(&self) -> Head {
+        Head {
+            length: self.phone.length(),
+            hash: Hash(self.phone.head().0),
+        }
+    }
+
+    /// The public half of its signing key.
+    pub fn public_key(&self) -> Key {
+        Key(self.phone.account().public_key())
+    }
+
+    /// Makes so many entries and signs them as a run.
+    pub fn record(&mut self, entries: usize) -> RunUpload {
+        let envelopes: Vec<_> = (0..entries).map(|_| envelope(&mut self.random)).collect();
+        let digests = envelopes.iter().map(|it| data_digest::<Native>(it));
+        let run = self.phone.run_with(digests);
+        with_envelopes(&run, envelopes)
+    }
+
+    /// What malware copies off the phone: key, secret as it is now, and state (Figure 6).
+    pub fn stolen_copy(&mut self) -> Handset {
+        let phone = self.phone.copy();
+        self.stolen(phone)
+    }
+
+    /// A copy that goes back before the theft. The keys of the entries there are gone, so it makes do with the one it has.
+    pub fn set_back_to(&mut self, head: Head) -> Handset {
+        let phone = self.phone.resumed_at(LinkHash(head.hash.0), head.length);
+        self.stolen(phone)
+    }
+
+    /// A thief who has the signing key and not the secret.
+    pub fn with_another_secret(&mut self) -> Handset {
+        let phone = self.phone.with_secret(&self.random.random());
+        self.stolen(phone)
+    }
+
+    /// A thief who has neither: another device that writes in this one's name.
+    pub fn another_device(&mut self) -> Handset {
+        let mut thief = self.with_another_secret();
+        let key = SigningKey::from_bytes(&self.random.random());
+        thief.phone = thief.phone.with_key(key);
+        thief
+    }
+
+    fn stolen(&mut self, phone: Phone) -> Handset {
+        Handset {
+            phone,
+            chain: self.chain,
+            random: StdRng::from_rng(&mut self.random),
+        }
+    }
+
+    /// An authentication key for this phone, by proof of its signing key.
+    pub async fn token(&mut self, door: &Door) -> Result<String> {
+        let nonce = Nonce(self.random.random());
+        let issued_at = now();
+        let device = self.device();
+        let message = token_message(&self.chain, &door.url, device, issued_at, &nonce);
+        let request = TokenRequest {
+            device,
+            issued_at,
+            nonce,
+            proof: self.phone.sign(&message),
+        };
+        let answer =
+            http::post_patiently(&format!("{}/v1/token", door.url), None, &request).await?;
+        let answer: TokenAnswer = answer.message().context("no authentication key")?;
+        Ok(answer.token)
+    }
+
+    /// Data without a chain, as phones of Figures 2a and 2b send it.
+    pub fn bare_record(&mut self, count: u64) -> BareRecord {
+        BareRecord {
+            device: self.device(),
+            sequence: count,
+            envelope: Base64(envelope(&mut self.random)),
+        }
+    }
+}
+
+/// Data that look like an honest phone's, in the plain form of the envelope.
+pub fn envelope(random: &mut StdRng) -> Vec<u8> {
+    let night = format!("{{\"minutes_asleep\":{}}}", random.random_range(120..600));
+    let (salt, media): ([u8; 32], &[u8]) = (random.random(), b"application/json");
+    let length = (media.len() as u32).to_be_bytes();
+    [&[0u8][..], &salt, &length, media, night.as_bytes()].concat()
+}
+
+/// Seconds since 1970.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+/// The links that follow from a run as it stands, with their sequences.
+pub fn links(run: &RunUpload) -> Vec<(u64, Hash)> {
+    let mut previous = LinkHash(run.previous.0);
+    let entries = run.entries.iter().zip(run.sequence..);
+    let links = entries.map(|(entry, sequence)| {
+        let (digest, tag) = (DataDigest(entry.digest.0), Tag(entry.tag.0));
+        previous = link::<Native>(sequence, &previous, &digest, &tag);
+        (sequence, Hash(previous.0))
+    });
+    links.collect()
+}
+
+/// The name of a run.
+pub fn name(run: &RunUpload) -> Hash {
+    let head = links(run).last().map_or(run.previous, |(_, link)| *link);
+    run_id(run.device, run.sequence, &run.previous, &head)
+}
+
+/// A run without its data, as it goes to the chain.
+pub fn for_chain(run: &RunUpload) -> Run {
+    let entries = run
+        .entries
+        .iter()
+        .map(|entry| mhealth_chain_client::RunEntry {
+            digest: H256(entry.digest.0),
+            tag: H256(entry.tag.0),
+        });
+    Run {
+        device: run.device,
+        sequence: run.sequence,
+        previous: H256(run.previous.0),
+        entries: entries.collect(),
+        signature: run.signature.map(|signature| signature.0),
+    }
+}
+
+/// Hands a run to a relay.
+pub async fn upload(relay: &str, token: &str, run: &RunUpload) -> Result<Answer> {
+    http::post_patiently(&format!("{relay}/v1/runs"), Some(token), run).await
+}
+
+/// Hands a run to a relay, and waits until the chain has settled it.
+pub async fn deliver(relay: &str, token: &str, run: &RunUpload) -> Result<RunStatus> {
+    let status: RunStatus = upload(relay, token, run).await?.message()?;
+    settled(relay, status.run).await
+}
+
+/// Hands bare data to a relay that chains for phones, and waits until the chain has settled it.
+pub async fn deliver_bare(relay: &str, token: &str, record: &BareRecord) -> Result<RunStatus> {
+    let answer = http::post_patiently(&format!("{relay}/v1/records"), Some(token), record).await?;
+    let status: RunStatus = answer.message()?;
+    settled(relay, status.run).await
+}
+
+/// Waits until the chain has settled a run.
+pub async fn settled(relay: &str, run: Hash) -> Result<RunStatus> {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let status: RunStatus = http::get_patiently(&format!("{relay}/v1/runs/{run}"))
+            .await?
+            .message()?;
+        match status.state {
+            RunState::Pending | RunState::Submitted => {}
+            _ => return Ok(status),
+        }
+        if tokio::time::Instant::now() > deadline {
+            bail!("the run {run} is still {:?}", status.state);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// A device's head as the chain has it finalised, asked of a relay.
+pub async fn chain_head(relay: &str, device: u32) -> Result<Head> {
+    let url = format!("{relay}/v1/devices/{device}/head");
+    let heads: DeviceHeads = http::get_patiently(&url).await?.message()?;
+    Ok(heads.chain.head)
+}

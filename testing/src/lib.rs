@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What tests and laboratory share: real nodes, servers and databases, and phones that write to them.
+
+pub mod audit;
+pub mod databases;
+pub mod document;
+pub mod enrolment;
+pub mod handset;
+pub mod http;
+mod log;
+pub mod node;
+pub mod output;
+pub mod phone;
+pub mod played_relay;
+mod port;
+pub mod postgres;
+pub mod process;
+pub mod secrets;
+pub mod servers;
+pub mod topology;
