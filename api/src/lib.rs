@@ -2,7 +2,7 @@
 
 //! What devices, authentication servers and relays say to each other over HTTP: messages, proofs, tokens, error codes.
 //!
-//! `docs/device-api.md` is the normative text for those who write clients. Servers and the device library share these
+//! `docs/protocol/device-api.md` is the normative text for those who write clients. Servers and the device library share these
 //! types, so neither can drift from the other.
 //!
 //! Keys, hashes, tags and signatures are hexadecimal with `0x`, as everywhere on this chain. Envelopes and escrows are

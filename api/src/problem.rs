@@ -186,7 +186,7 @@ pub struct Problem {
     pub status: u16,
     /// What is wrong with this very request.
     pub detail: String,
-    /// The stable code, listed in `docs/device-api.md`.
+    /// The stable code, listed in `docs/protocol/device-api.md`.
     pub code: String,
     /// With `gap`: the relay's head of the device, from which to send.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! `docs/device-api.md` says what the code says.
+//! `docs/protocol/device-api.md` says what the code says.
 
 use ed25519_dalek::{Signer, SigningKey};
 use mhealth_api::{
@@ -8,7 +8,7 @@ use mhealth_api::{
     SignatureBytes,
 };
 
-const DOCUMENT: &str = include_str!("../../docs/device-api.md");
+const DOCUMENT: &str = include_str!("../../docs/protocol/device-api.md");
 
 #[test]
 fn the_table_of_codes_is_complete_and_in_order() {

@@ -220,7 +220,7 @@ async fn take_in(
             intake.fault(Fault::ForeignDevice { line, device });
             return Ok(());
         };
-        // No database and no device gets this far; see docs/hashchain.md, section 8.
+        // No database and no device gets this far; see docs/protocol/hashchain.md, section 8.
         let last = run.status.sequence.checked_add(run.entries.len() as u64);
         if last.is_none_or(|last| last > hashchain::MAX_INDEX)
             || run.received_at > hashchain::MAX_INDEX

@@ -50,7 +50,7 @@ impl std::fmt::Debug for Source {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case", tag = "fault")]
 pub enum Fault {
-    /// It is no run as `docs/auditing.md` describes it.
+    /// It is no run as `docs/operating/auditing.md` describes it.
     #[error("line {line} is no exported run: {why}")]
     Unreadable {
         /// The line, from 1.

@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn the_commands_of_the_topologies_are_understood() {
-        let document = include_str!("../../docs/topologies.md");
+        let document = include_str!("../../docs/operating/topologies.md");
         let commands = mhealth_testing::document::commands(document, "mhealth-auth");
         assert_eq!(commands.len(), 10);
         for command in commands {

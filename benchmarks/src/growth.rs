@@ -27,8 +27,8 @@ const MARKS: [&str; 2] = [
 /// Measures, prints the table, and puts it into the documentation.
 pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
     let mut table = String::from(
-        "| devices of each study | policy | who writes | entries before | proposed, µs an entry | charged, µs | made, µs (processor) | \
-         imported, µs (processor) | bytes an entry in blocks | bytes an entry on disk | entries a block |\n\
+        "| devices of each study | policy | who writes | entries before | proposed, µs per entry | charged, µs | made, µs (processor) | \
+         imported, µs (processor) | bytes per entry in blocks | bytes per entry on disk | entries a block |\n\
          |---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     let all = devices.map_or(DEVICES.to_vec(), |devices| vec![devices]);
@@ -79,7 +79,7 @@ pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
     }
     say(format_args!("\n{table}"));
     match publish {
-        Some(docs) => replace_between(&docs.join("performance.md"), MARKS, &table),
+        Some(docs) => replace_between(&docs.join("performance/growth.md"), MARKS, &table),
         None => Ok(()),
     }
 }

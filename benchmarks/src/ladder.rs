@@ -69,13 +69,13 @@ impl Step {
 
     fn name(self) -> String {
         match self {
-            Step::Array => "Raw: link and array".into(),
-            Step::Log => "Raw: and log".into(),
-            Step::Database => "Raw: and ParityDB".into(),
+            Step::Array => "Without a chain: link, array".into(),
+            Step::Log => "Without a chain: link, array, log".into(),
+            Step::Database => "Without a chain: link, array, log, ParityDB".into(),
             Step::Trie(Layout { heads, entries }) => match entries {
-                None => format!("Raw: and trie, heads a key: {heads}"),
+                None => format!("State trie alone, heads per key: {heads}"),
                 Some(entries) => {
-                    format!("Raw: and trie, heads a key: {heads}, entries a key: {entries}")
+                    format!("State trie alone, heads per key: {heads}, entries per key: {entries}")
                 }
             },
         }

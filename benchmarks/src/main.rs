@@ -71,7 +71,7 @@ struct Options {
     #[arg(long)]
     network: bool,
 
-    /// So many states of the past a node keeps; without it, as many as it does unless told otherwise.
+    /// Past states that a node keeps; without it, the default of the node.
     #[arg(long)]
     states: Option<u32>,
 
@@ -91,7 +91,7 @@ struct Options {
     #[arg(long)]
     log: Option<PathBuf>,
 
-    /// Writes JSON, picture and table into this folder of documentation.
+    /// Writes JSON, picture and table into `performance/` of this folder of documentation.
     #[arg(long, value_name = "DOCS")]
     publish: Option<PathBuf>,
 

@@ -17,7 +17,7 @@ CREATE TABLE entry (
     PRIMARY KEY (device, sequence)
 );
 
--- H("link", sequence, previous, digest, tag) of docs/hashchain.md.
+-- H("link", sequence, previous, digest, tag) of docs/protocol/hashchain.md.
 CREATE FUNCTION link(_sequence bigint, _previous bytea, _digest bytea, _tag bytea) RETURNS bytea
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT sha256(

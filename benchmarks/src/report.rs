@@ -121,7 +121,7 @@ impl Report {
                 part.plan.batch
             );
             text.push_str(
-                "| system | entries/s | µs an entry | times PostgreSQL | CPU-s a million | bytes an entry | p50, p99, longest | refused | discarded |\n\
+                "| system | entries/s | µs per entry | times PostgreSQL | processor seconds per million entries | bytes per entry | p50, p99, longest | refused | discarded |\n\
                  |---|---|---|---|---|---|---|---|---|\n",
             );
             for measured in &part.measured {
@@ -188,24 +188,23 @@ impl Report {
         ))
     }
 
-    /// Writes JSON and picture into `performance/` of the documentation, and the table into its page.
+    /// Writes JSON and picture into `performance/` of the documentation, and the table into the page of that name.
     pub(crate) fn publish(&self, docs: &Path) -> Result<()> {
         let (name, marks) = match self.rate {
             None => ("bench", MARKS),
             Some(_) => ("rate", MARKS_OF_RATE),
         };
         let folder = docs.join("performance");
-        fs::create_dir_all(&folder)?;
         let json = serde_json::to_string_pretty(self)? + "\n";
         fs::write(folder.join(format!("{name}.json")), json)?;
         fs::write(folder.join(format!("{name}.svg")), self.picture())?;
         let text = format!(
-            "`{}`, on {}; as [JSON](performance/{name}.json).\n\n![entries a second](performance/{name}.svg)\n\n{}",
+            "`{}`, on {}; as [JSON]({name}.json).\n\n![entries a second]({name}.svg)\n\n{}",
             self.command,
             self.processor,
             self.table(),
         );
-        replace_between(&docs.join("performance.md"), marks, &text)
+        replace_between(&folder.join(format!("{name}.md")), marks, &text)
     }
 
     /// Bars of entries a second on a logarithmic scale, as SVG.
@@ -321,7 +320,8 @@ mod tests {
     #[test]
     fn a_page_is_refreshed_between_its_marks_alone() {
         let docs = tempfile::tempdir().expect("a folder");
-        let page = docs.path().join("performance.md");
+        let page = docs.path().join("performance/bench.md");
+        fs::create_dir(docs.path().join("performance")).expect("a folder");
         let text = format!("before\n{}\nold\n{}\nafter\n", MARKS[0], MARKS[1]);
         fs::write(&page, text).expect("it is written");
         for _ in 0..2 {

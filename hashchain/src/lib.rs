@@ -12,7 +12,7 @@
 //!
 //! This crate is that binding and nothing else. It does no input or output, knows no clock and makes no
 //! random numbers; phone, runtime and auditor all call the same functions. Every byte of it is specified in
-//! `docs/hashchain.md`, for those who write a client in another language.
+//! `docs/protocol/hashchain.md`, for those who write a client in another language.
 //!
 //! # How to use it
 //!

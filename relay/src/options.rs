@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_commands_of_the_topologies_are_understood() {
-        let document = include_str!("../../docs/topologies.md");
+        let document = include_str!("../../docs/operating/topologies.md");
         let commands = mhealth_testing::document::commands(document, "mhealth-relay");
         assert_eq!(commands.len(), 7);
         for command in commands {

@@ -3,7 +3,7 @@
 //! Ready-made beginnings of a chain.
 //!
 //! Both presets give every role to a key whose secret everybody knows, so that a researcher can play any part at once. They
-//! are for development and tests; `docs/running-a-node.md` says how to make a beginning with keys of one's own.
+//! are for development and tests; `docs/operating/running-a-node.md` says how to make a beginning with keys of one's own.
 //!
 //! There are two studies with the same people: study 0 demands the device's signature over every run (`DeviceSigned`),
 //! study 1 is as in the paper (`HashchainOnly`), so that the two can be compared.

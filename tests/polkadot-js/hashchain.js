@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The client hashchain, version 1, written from its specification (docs/hashchain.md) on nothing but Node's own
+// The client hashchain, version 1, written from its specification (docs/protocol/hashchain.md) on nothing but Node's own
 // cryptography: what somebody needs who writes a client in another language. It shares no line with the Rust crate,
 // so where both agree with the test vectors, they agree with each other.
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The requests of `docs/device-api.md`, as a reader would try them: with bash, curl and openssl.
+//! The requests of `docs/protocol/device-api.md`, as a reader would try them: with bash, curl and openssl.
 
 use std::process::Command;
 
 use mhealth_testing::node;
 use mhealth_testing::servers::{self, AuthOptions, RelayOptions};
 
-const DOCUMENT: &str = include_str!("../../docs/device-api.md");
+const DOCUMENT: &str = include_str!("../../docs/protocol/device-api.md");
 /// The section whose blocks are one script.
 const SECTION: &str = "## 2. The whole way in nine requests";
 

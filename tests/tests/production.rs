@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A chain with keys of one's own, by the steps of `docs/running-a-node.md`.
+//! A chain with keys of one's own, by the steps of `docs/operating/running-a-node.md`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

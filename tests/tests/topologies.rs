@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The phones' commands in `docs/topologies.md` are understood. The servers' own tests try theirs.
+//! The phones' commands in `docs/operating/topologies.md` are understood. The servers' own tests try theirs.
 
 use mhealth_testing::document::commands;
 use mhealth_testing::process::Program;
@@ -10,7 +10,10 @@ const UNREACHABLE: i32 = 3;
 
 #[test]
 fn the_phones_commands_are_understood() {
-    let commands = commands(include_str!("../../docs/topologies.md"), "mhealth-device");
+    let commands = commands(
+        include_str!("../../docs/operating/topologies.md"),
+        "mhealth-device",
+    );
     assert_eq!(commands.len(), 7);
     for command in commands {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Evidence: one file about a device, or about all devices of a study, that anybody can check offline, who knows the genesis
-//! hash of the chain and trusts nobody else. `docs/evidence.md` fixes its format and says what it proves.
+//! hash of the chain and trusts nobody else. `docs/protocol/evidence.md` fixes its format and says what it proves.
 //!
 //! Nothing in this module talks to a node or a server, and it uses no client of one.
 

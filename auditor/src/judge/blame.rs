@@ -84,7 +84,7 @@ fn held_only(court: &Court<'_>, sighting: &Sighting) -> Vec<Party> {
 }
 
 /// What no outsider could have had, in the hands of the relay that brought a forged entry. There is one exception, which
-/// `docs/threat-model.md` tells: who watches a node's pool sees a tag some seconds before it stands in a block.
+/// `docs/explained/threat-model.md` tells: who watches a node's pool sees a tag some seconds before it stands in a block.
 fn proof_against(
     court: &Court<'_>,
     sequence: u64,

@@ -2,7 +2,7 @@
 
 //! The judgement of one device, from nothing but what is laid before it.
 //!
-//! The order of the checks is that of `docs/hashchain.md`, section 9. Three rules keep a check from passing silently:
+//! The order of the checks is that of `docs/protocol/hashchain.md`, section 9. Three rules keep a check from passing silently:
 //!
 //! - The positions are counted here. They run from 1 to the length that the chain gives; an entry that is not at hand gets
 //!   a verdict like every other.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The report for programs. `docs/auditing.md` has its schema.
+//! The report for programs. `docs/operating/auditing.md` has its schema.
 
 use std::io::Write;
 

@@ -2,7 +2,7 @@
 //! The paper's Figures 1b and 1c: the device goes through an authentication server and relays.
 //!
 //! An [`AuthenticationServer`] enrols a device with a code that staff handed out, and gives it short-lived tokens.
-//! Relays take its runs with their data, keep them, and bring them to the chain. `docs/device-api.md` is the text of the
+//! Relays take its runs with their data, keep them, and bring them to the chain. `docs/protocol/device-api.md` is the text of the
 //! protocol.
 //!
 //! The device trusts none of them further than it must. What it sends is chained before, so a relay can withhold it and

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The bytes of the worked example in `docs/hashchain.md` are those of the vector that it names.
+//! The bytes of the worked example in `docs/protocol/hashchain.md` are those of the vector that it names.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use crate::vector_file::VectorFile;
 
 #[test]
 fn the_worked_example_is_right_to_the_byte() {
-    let document =
-        std::fs::read_to_string("../docs/hashchain.md").expect("the specification stands in docs/");
+    let document = std::fs::read_to_string("../docs/protocol/hashchain.md")
+        .expect("the specification stands in docs/");
     let mut printed: BTreeMap<&str, &str> = document
         .lines()
         .filter_map(|line| line.rsplit_once(" = "))

@@ -4,7 +4,7 @@
 //!
 //! A transaction is read twice whenever the runtime meets it, in the pool as in a block. A list of [`Run`]s, each with a list of
 //! its own, asks the node for memory once a run and moves every field several times. That, and a call of the node for each
-//! link, was a fifth of the time of a block (docs/performance.md). So the bytes stay together, and a run is looked at where
+//! link, was a fifth of the time of a block (docs/explained/decisions.md). So the bytes stay together, and a run is looked at where
 //! it lies.
 
 use crate::{DeviceId, Run, RunEntry, MAX_BATCH_LENGTH, MAX_RUN_LENGTH};

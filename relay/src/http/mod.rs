@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The relay's HTTP interface. `docs/device-api.md` is the text for those who write clients.
+//! The relay's HTTP interface. `docs/protocol/device-api.md` is the text for those who write clients.
 
 mod chain;
 mod export;
