@@ -60,6 +60,7 @@ mod tests;
 #[cfg(any(feature = "try-runtime", test))]
 mod try_state;
 mod types;
+mod walk;
 pub mod weights;
 
 pub use hashing::HostSha256;
