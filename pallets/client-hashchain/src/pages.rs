@@ -20,7 +20,7 @@ pub(crate) struct WorkingPages<T: Config> {
     _runtime: core::marker::PhantomData<T>,
 }
 
-/// A page as it stands in the state, with what the batch has changed.
+/// A page as it is in the state, with what the batch has changed.
 struct WorkingPage {
     encoded: Vec<u8>,
     /// Where each head begins.
@@ -142,7 +142,7 @@ fn places(page: &[u8]) -> impl Iterator<Item = Place> + '_ {
     })
 }
 
-/// Where a head stands in an encoded page, and what of it is told without decoding.
+/// Where a head is in an encoded page, and what of it can be read without decoding.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Place {
     pub(crate) bytes: Range<usize>,
@@ -172,4 +172,4 @@ impl Place {
 }
 
 /// The one variant of a status that carries something: the reason, a byte.
-const SUSPENDED: u8 = 1;
+pub(crate) const SUSPENDED: u8 = 1;
