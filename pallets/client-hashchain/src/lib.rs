@@ -384,8 +384,8 @@ pub mod pallet {
 
         fn integrity_test() {
             assert!(
-                T::MaxEscrowLength::get() >= 81,
-                "an HPKE escrow of 32 bytes takes 81 bytes"
+                T::MaxEscrowLength::get() >= ESCROW_LENGTH,
+                "a device could not enrol, because its escrow would not fit"
             );
             assert!(
                 T::MaxConflicts::get() > 0,

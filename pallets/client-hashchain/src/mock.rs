@@ -212,7 +212,7 @@ pub(crate) fn enrol(
         study,
         key,
         H256([8; 32]),
-        vec![9; 81].try_into().expect("fits"),
+        vec![9; ESCROW_LENGTH as usize].try_into().expect("fits"),
         predecessor,
     )
 }

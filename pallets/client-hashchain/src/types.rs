@@ -29,6 +29,10 @@ pub const MAX_RUN_LENGTH: u32 = 256;
 /// Most runs in one batch.
 pub const MAX_BATCH_LENGTH: u32 = 1_024;
 
+/// Bytes of an escrow: form, encapsulated key, sealed secret, authentication tag. The length that `hashchain` seals to, a
+/// part of it which the runtime does without.
+pub const ESCROW_LENGTH: u32 = 1 + 32 + 32 + 16;
+
 /// One entry as a device uploads it: everything but its data.
 #[derive(
     Clone,
