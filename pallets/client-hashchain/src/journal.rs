@@ -36,7 +36,7 @@ impl<T: Config> Pallet<T> {
                 for entry in now {
                     content
                         .try_push(*entry)
-                        .expect("`now` fits behind `offset` entries of one page; qed");
+                        .expect("`now` fits after `offset` entries of one page; qed");
                 }
                 JournalPages::<T>::insert(page, content);
             }

@@ -337,7 +337,7 @@ pub mod pallet {
         /// The signature is not the device's over this run's last link. The run was altered on its way or comes from
         /// another device.
         BadSignature,
-        /// The run ends too far behind the head to be compared within this call. If it should be registered already,
+        /// The run ends too far before the head to be compared within this call. If it should be registered already,
         /// look its entries up instead; otherwise submit fewer old runs at a time.
         BeyondReach,
         /// No study has this number.

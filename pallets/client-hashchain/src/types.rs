@@ -306,6 +306,6 @@ pub enum RefusalReason {
     SignatureMissing,
     /// The signature is not the device's over this run's last link.
     BadSignature,
-    /// The run ends too far behind the head to be compared within this call.
+    /// The run ends too far before the head to be compared within this call.
     BeyondReach,
 }
