@@ -6,11 +6,11 @@
 //!
 //! ## For those who do not program
 //!
-//! A phone in a trial numbers its entries and binds each one to the entry before it, with a secret that never leaves the
-//! phone. This pallet remembers, for every phone, how far its chain has come: its *head*. An entry that names another
-//! predecessor than the head is turned away, whoever brings it: a relay server that altered an entry on the way, or a
-//! stranger who writes in a patient's name. What is registered can neither be changed nor taken back. The data itself
-//! never comes here: only its digest does.
+//! A phone in a trial numbers its entries and binds each one to the entry before it, with a secret that leaves the phone
+//! only sealed to the auditor. This pallet remembers, for every phone, how far its chain has come: its *head*. An entry
+//! that names another predecessor than the head is turned away, whoever brings it: a relay server that altered an entry on
+//! the way, or a stranger who writes in a patient's name. What is registered can neither be changed nor taken back. The
+//! data itself never comes here: only its digest does.
 //!
 //! ## Overview
 //!
