@@ -59,10 +59,11 @@ impl Pace {
 
     /// After a proposal that took so long until it was ready or thrown away.
     fn after(self, took: Duration) -> Self {
-        Self(match took > SLOT.mul_f64(Self::LATE) {
-            true => (self.0 * Self::DECREASE / Self::FULL.0).max(Self::LEAST.0),
-            false => (self.0 + Self::INCREASE).min(Self::FULL.0),
-        })
+        if took > SLOT.mul_f64(Self::LATE) {
+            Self((self.0 * Self::DECREASE / Self::FULL.0).max(Self::LEAST.0))
+        } else {
+            Self((self.0 + Self::INCREASE).min(Self::FULL.0))
+        }
     }
 
     /// What is left of a time.

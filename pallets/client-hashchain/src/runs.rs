@@ -253,10 +253,10 @@ impl TryFrom<Vec<Run>> for Runs {
 
     /// Gives the runs back if they are more than a batch may have.
     fn try_from(runs: Vec<Run>) -> Result<Self, Self::Error> {
-        match runs.len() <= MAX_BATCH_LENGTH as usize {
-            true => Ok(runs.iter().fold(Self::default(), Self::with)),
-            false => Err(runs),
+        if runs.len() > MAX_BATCH_LENGTH as usize {
+            return Err(runs);
         }
+        Ok(runs.iter().fold(Self::default(), Self::with))
     }
 }
 

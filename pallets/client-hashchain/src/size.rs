@@ -92,9 +92,10 @@ impl BatchSize {
         let pages = count(done.pages.bytes.div_ceil(longest)).min(self.runs);
         let further_runs = self.runs - pages;
         let further_pages = self.further_entries.div_ceil(ENTRIES_PER_PAGE);
-        let together = match self.checks_together() {
-            true => self.signatures,
-            false => 0,
+        let together = if self.checks_together() {
+            self.signatures
+        } else {
+            0
         };
         // Measured with a batch around them, so nothing is charged of what did not happen.
         let some = |happened: u32, cost: fn(u32) -> Weight| match happened {
