@@ -36,7 +36,7 @@ pub(crate) struct Parts {
     pub(crate) voter_state: SharedVoterState,
     pub(crate) justifications: GrandpaJustificationStream<Block>,
     pub(crate) finality_proofs: Arc<FinalityProofProvider<FullBackend, Block>>,
-    /// Where `engine_createBlock` sends its wishes; none unless blocks are made by hand.
+    /// Where `engine_createBlock` sends its requests; none unless blocks are made by hand.
     pub(crate) seal_commands: Option<mpsc::Sender<EngineCommand<Hash>>>,
 }
 

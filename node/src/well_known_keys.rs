@@ -2,7 +2,7 @@
 
 //! Keeps keys that everybody knows out of chains that matter.
 //!
-//! The development presets give every role to keys such as `//Alice`, whose secrets stand in every Substrate manual. A
+//! The development presets give every role to keys such as `//Alice`, whose secrets are in every Substrate manual. A
 //! production specification usually starts as a copy of such a preset, and one forgotten key would be enough for a stranger
 //! to write in a study's name. So a node does not start on a live chain with such a key in its genesis.
 

@@ -175,11 +175,13 @@ pub(crate) fn refuse_what_is_not_built_in(
     consensus: Consensus,
 ) -> Result<(), &'static str> {
     if config.telemetry_endpoints.is_some() {
-        return Err("this node reports to no telemetry server; leave out --telemetry-url and the specification's \
-                    telemetryEndpoints");
+        return Err(
+            "this node has no telemetry; leave out --telemetry-url and the specification's \
+                    telemetryEndpoints",
+        );
     }
     if matches!(config.network.network_backend, NetworkBackendType::Libp2p) {
-        return Err("this node is built with litep2p alone; leave out --network-backend");
+        return Err("this node has no network library but litep2p; leave out --network-backend");
     }
     if consensus != Consensus::AuraGrandpa
         && config.chain_spec.chain_type() != ChainType::Development

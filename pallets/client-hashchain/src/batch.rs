@@ -45,7 +45,7 @@ struct Rules {
     open: bool,
 }
 
-/// The runs of one call while they are being worked off.
+/// The runs of one call while they are being processed.
 pub(crate) struct Batch<T: Config> {
     submitter: AccountId32,
     pages: WorkingPages<T>,
@@ -76,8 +76,8 @@ impl<T: Config> Batch<T> {
         self.pages.head(device)
     }
 
-    /// Checks all the signatures that studies demand of these runs at once. One that is not valid makes no difference but
-    /// in time: each is checked by itself then, when its run is judged.
+    /// Checks all the signatures that studies demand of these runs at once. An invalid one costs only time: then each is
+    /// checked by itself when its run is judged.
     pub(crate) fn check_together(&mut self, size: BatchSize, runs: &Runs, links: &[LinkHash]) {
         if !size.checks_together() {
             return;
@@ -299,7 +299,7 @@ fn with_links<'a>(
     })
 }
 
-/// Whether the run carries its device's signature over its last link, be it asked for or not.
+/// Whether the run carries its device's signature over its last link, whether the study asks for it or not.
 pub(crate) fn is_signed<T: Config>(
     run: RunView<'_>,
     last_link: LinkHash,

@@ -123,8 +123,8 @@ pub mod pallet {
         #[pallet::constant]
         type ByteWeight: Get<Weight>;
 
-        /// What a byte of a page of heads costs the first time that a block changes the page: it is looked for in the trie,
-        /// hashed with its node, and written anew.
+        /// What a byte of a page of heads costs the first time that a block changes the page: it is looked up in the
+        /// trie, hashed with its node, and written anew.
         #[pallet::constant]
         type PageByteWeight: Get<Weight>;
 
@@ -163,7 +163,7 @@ pub mod pallet {
     #[pallet::storage]
     pub type NextDeviceId<T: Config> = StorageValue<_, DeviceId, ValueQuery>;
 
-    /// What stands on chain about a device beside its head. Absent: the number was never given out.
+    /// What the chain knows about a device beside its head. Absent: the number was never given out.
     #[pallet::storage]
     pub type Devices<T: Config> =
         StorageMap<_, Twox64Concat, DeviceId, DeviceRecordOf<T>, OptionQuery>;
@@ -187,7 +187,7 @@ pub mod pallet {
     #[pallet::storage]
     pub type JournalLength<T: Config> = StorageValue<_, EntryIndex, ValueQuery>;
 
-    /// Index of the first entry that the block adds which is being made. It never reaches the state.
+    /// Index of the first entry that the current block adds. It never reaches the state: absent between blocks.
     #[pallet::storage]
     pub type FirstIndexOfBlock<T: Config> = StorageValue<_, EntryIndex, ValueQuery>;
 
@@ -244,7 +244,7 @@ pub mod pallet {
             /// How many entries the run has.
             entries: u32,
         },
-        /// A batch was worked off. Runs that no other event of this call names were registered.
+        /// A batch was processed. Runs that no other event of this call names were registered.
         BatchProcessed {
             /// The account that submitted it.
             submitter: T::AccountId,
@@ -276,13 +276,13 @@ pub mod pallet {
             device: DeviceId,
             /// First sequence at which they were seen to differ.
             sequence: u64,
-            /// The link that stands registered there.
+            /// The link that is registered there.
             recorded: H256,
             /// The rival's link.
             rival: H256,
             /// Whether the device's own key signed the rival.
             signed: bool,
-            /// Whether the evidence was stored, too. It is not when it stands there already or the list is full.
+            /// Whether the evidence was stored, too. It is not when it was stored before or the list is full.
             stored: bool,
         },
         /// A device may not register entries for now.
@@ -330,7 +330,7 @@ pub mod pallet {
         /// The run names a previous link that is not the stored head. Read the device's head: something between the
         /// device and the chain altered or invented entries, or the device was restored from a backup.
         PreviousIsNotHead,
-        /// The run differs from what stands registered at the same sequence. Submit it in a batch to keep the evidence.
+        /// The run differs from what is registered at the same sequence. Submit it in a batch to keep the evidence.
         Fork,
         /// The study asks for the device's signature over the last link of every run.
         SignatureMissing,

@@ -4,8 +4,7 @@
 //!
 //! A transaction is read twice whenever the runtime meets it, in the pool as in a block. A list of [`Run`]s, each with a list of
 //! its own, asks the node for memory once a run and moves every field several times. That, and a call of the node for each
-//! link, was a fifth of the time of a block (docs/performance.md). So the bytes stay together, and a run is looked at where
-//! it lies.
+//! link, was a fifth of the time of a block. So the bytes stay together, and a run is read where it is.
 
 use crate::{DeviceId, Run, RunEntry, MAX_BATCH_LENGTH, MAX_RUN_LENGTH};
 use alloc::vec::Vec;
@@ -125,7 +124,7 @@ impl Runs {
     }
 }
 
-/// The runs that are encoded in these bytes one after the other, up to the first that is none.
+/// The runs that are encoded in these bytes one after the other, up to the first that is not a run.
 pub(crate) fn views(mut bytes: &[u8]) -> impl Iterator<Item = RunView<'_>> {
     core::iter::from_fn(move || {
         let (run, rest) = view(bytes)?;

@@ -6,7 +6,7 @@ use crate::{pages::Touched, types::ENTRIES_PER_PAGE, Config, HeadPage, Run, Runs
 use codec::MaxEncodedLen;
 use frame_support::{traits::Get, weights::Weight};
 
-/// What happened while the runs of a call were worked off.
+/// What happened while the runs of a call were processed.
 pub(crate) struct Done {
     /// Pages of heads that were touched.
     pub(crate) pages: Touched,
@@ -111,8 +111,8 @@ impl BatchSize {
             .saturating_add(some(done.steps, Weights::<T>::walk));
         weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes()));
 
-        // The database has a page to find and to store once a block, whatever its length, and to hash and to write its bytes.
-        // What the block has changed before lies in its own memory.
+        // Once a block the database finds and stores a page, whatever its length, and hashes and writes its bytes. What the
+        // block has changed before is in its own memory.
         let first = done.pages.first as u64;
         let database = T::DbWeight::get();
         weight

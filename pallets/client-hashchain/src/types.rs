@@ -139,7 +139,7 @@ pub struct DeviceHead {
     pub status: DeviceStatus,
     /// Number of registered entries, which is also the sequence of the latest.
     pub length: u64,
-    /// Where in the journal the latest entry stands; none while there is no entry.
+    /// Where in the journal the latest entry is; none while there is no entry.
     pub latest: Option<EntryIndex>,
     /// Link of the latest entry; link 0 while there is no entry.
     pub hash: H256,
@@ -194,7 +194,7 @@ pub enum LastTrusted {
     Nothing,
 }
 
-/// What stands on chain about a device beside its head.
+/// What the chain knows about a device beside its head.
 #[derive(
     Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug,
 )]
@@ -240,21 +240,21 @@ pub struct JournalEntry {
     pub digest: H256,
     /// Its link.
     pub hash: H256,
-    /// Where the device's entry before it stands; none for its first.
+    /// Where the device's entry before it is; none for its first.
     pub previous: Option<EntryIndex>,
 }
 
 /// [`ENTRIES_PER_PAGE`] neighbouring entries of the journal.
 pub type JournalPage = BoundedVec<JournalEntry, ConstU32<ENTRIES_PER_PAGE>>;
 
-/// Evidence of a rival history: somebody brought a run that does not follow what stands registered.
+/// Evidence of a rival history: somebody brought a run that does not follow what is registered.
 #[derive(
     Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug,
 )]
 pub struct HashchainConflict<AccountId, BlockNumber> {
     /// First sequence at which the rival was seen to differ.
     pub sequence: u64,
-    /// The link that stands registered there.
+    /// The link that is registered there.
     pub recorded: H256,
     /// The rival's link.
     pub rival: H256,
@@ -300,7 +300,7 @@ pub enum RefusalReason {
     Gap,
     /// The run names a previous link that is not the stored head.
     PreviousIsNotHead,
-    /// The run differs from what stands registered at the same sequence.
+    /// The run differs from what is registered at the same sequence.
     Fork,
     /// The study asks for the device's signature.
     SignatureMissing,
