@@ -20,7 +20,8 @@ use crate::service::Sealing;
     mut_arg("network_backend", |option| option.hide(true)),
     // A full block, in hexadecimal.
     mut_arg("rpc_max_response_size", |option| option.default_value("32")),
-    // 256 MiB. The cache's table doubles while a block is being made; with the 1 GiB of sc-cli that alone took 0.8 s once.
+    // 256 MiB. The cache's table doubles while a block is being made; with the 1 GiB of sc-cli that alone took 0.8 s
+    // once.
     mut_arg("trie_cache_size", |option| option.default_value("268435456")),
     // The other pool may hold a transaction back until the next block, which under --sealing may never come.
     mut_arg("pool_type", |option| option.default_value_if("sealing", IsPresent, "single-state"))
@@ -30,17 +31,17 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) subcommand: Option<Subcommand>,
 
-    /// Make blocks without consensus, on a development chain: `instant` (when a transaction arrives), `manual` (when the
-    /// RPC method engine_createBlock is called), or at an interval in milliseconds.
+    /// Make blocks without consensus, on a development chain: `instant` (when a transaction arrives), `manual` (when
+    /// the RPC method engine_createBlock is called), or at an interval in milliseconds.
     ///
-    /// Such blocks are final at once, and the chain's clock moves on by at least one slot (two seconds) with each. There
-    /// is no GRANDPA then, so the chain offers no proofs of finality. The transaction pool is the single-state one unless
-    /// --pool-type says otherwise.
+    /// Such blocks are final at once, and the chain's clock moves on by at least one slot (two seconds) with each.
+    /// There is no GRANDPA then, so the chain offers no proofs of finality. The transaction pool is the single-state
+    /// one unless --pool-type says otherwise.
     #[arg(long, value_name = "instant|manual|MILLISECONDS")]
     pub(crate) sealing: Option<Sealing>,
 
-    /// Keep the compiled runtime in this folder, so that the next start does not compile it again. The node executes what
-    /// is in the folder, so only the node's account may write to it.
+    /// Keep the compiled runtime in this folder, so that the next start does not compile it again. The node executes
+    /// what is in the folder, so only the node's account may write to it.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) runtime_cache: Option<PathBuf>,
 

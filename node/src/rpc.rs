@@ -2,9 +2,9 @@
 
 //! What clients may ask this node beside what every Substrate node answers.
 //!
-//! Nearly all that a client wants to know it reads by the runtime API, which any node answers the same way. Here is only
-//! what needs the node itself: the next nonce including the pool, GRANDPA's state and proofs, and
-//! [`prove_head`], which puts the proof of a device's head together.
+//! Nearly all that a client wants to know it reads by the runtime API, which any node answers the same way. Here is
+//! only what needs the node itself: the next nonce including the pool, GRANDPA's state and proofs, and [`prove_head`],
+//! which puts the proof of a device's head together.
 
 mod prove_head;
 

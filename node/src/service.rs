@@ -42,8 +42,8 @@ type GrandpaLink = sc_consensus_grandpa::LinkHalf<Block, FullClient, FullSelectC
 
 /// The proof of a block's finality is kept in the database at least once in this many blocks.
 ///
-/// A proof about an older block carries the headers up to the next kept one, so few are needed; each is kept for ever, a
-/// few hundred bytes a validator.
+/// A proof about an older block carries the headers up to the next kept one, so few are needed; each is kept for ever,
+/// a few hundred bytes a validator.
 const JUSTIFICATION_PERIOD: u32 = 16;
 
 /// How blocks come about.

@@ -24,8 +24,8 @@ use super::{
     GrandpaBlockImport, GrandpaLink, JUSTIFICATION_PERIOD,
 };
 
-/// The share of a slot after which a proposal that is not ready is thrown away: all of it, because a late block is worth more
-/// than none. The author stops long before: see [`Clocked`].
+/// The share of a slot after which a proposal that is not ready is thrown away: all of it, because a late block is
+/// worth more than none. The author stops long before: see [`Clocked`].
 const PROPOSAL_SHARE: f32 = 1.0;
 
 /// How long a vote is expected to take to everybody.
@@ -89,8 +89,8 @@ pub(super) fn spawn(
 
 /// Makes a block in every slot that is ours.
 ///
-/// While finality lags far behind, for instance because a third of the validators is down, fewer and fewer blocks are made,
-/// so that what has to be finalised later stays bounded.
+/// While finality lags far behind, for instance because a third of the validators is down, fewer and fewer blocks are
+/// made, so that what has to be finalised later stays bounded.
 fn spawn_aura(
     parts: &Parts,
     settings: &Settings,

@@ -25,8 +25,8 @@ use crate::rpc;
 
 type NetworkConfiguration = FullNetworkConfiguration<Block, Hash, Litep2pNetworkBackend>;
 
-/// Starts a node, which keeps its runtime compiled in a folder if there is one for that. It runs until the returned task
-/// manager is dropped.
+/// Starts a node, which keeps its runtime compiled in a folder if there is one for that. It runs until the returned
+/// task manager is dropped.
 pub(crate) fn start(
     config: Configuration,
     consensus: Consensus,

@@ -131,8 +131,8 @@ fn seal(create_empty: bool) -> EngineCommand<Hash> {
     }
 }
 
-/// The time of the block after `parent`: now, but at least one slot later, because the runtime wants a slot of its own for
-/// every block. Always the beginning of a slot.
+/// The time of the block after `parent`: now, but at least one slot later, because the runtime wants a slot of its own
+/// for every block. Always the beginning of a slot.
 fn next_time(
     client: &FullClient,
     parent: Hash,

@@ -76,8 +76,8 @@ impl<T: Config> Batch<T> {
         self.pages.head(device)
     }
 
-    /// Checks all the signatures that studies demand of these runs at once. An invalid one costs only time: then each is
-    /// checked by itself when its run is judged.
+    /// Checks all the signatures that studies demand of these runs at once. An invalid one costs only time: then each
+    /// is checked by itself when its run is judged.
     pub(crate) fn check_together(&mut self, size: BatchSize, runs: &Runs, links: &[LinkHash]) {
         if !size.checks_together() {
             return;
@@ -102,8 +102,8 @@ impl<T: Config> Batch<T> {
         self.all_signed
     }
 
-    /// Judges a run and, if it passes, registers it in the working copies. The links are those that its entries have if its
-    /// `previous` is taken at its word.
+    /// Judges a run and, if it passes, registers it in the working copies. The links are those that its entries have if
+    /// its `previous` is taken at its word.
     ///
     /// What is registered already is a success before anything else is asked: a retry must not be refused because the
     /// device has been suspended since.
@@ -166,8 +166,8 @@ impl<T: Config> Batch<T> {
 
     /// Keeps the evidence of a rival history and says why the run is refused.
     ///
-    /// Where the policy asks for signatures, an unsigned rival is refused for the same reason, but proves nothing and is
-    /// not kept: a relay could otherwise fill a device's list at will.
+    /// Where the policy asks for signatures, an unsigned rival is refused for the same reason, but proves nothing and
+    /// is not kept: a relay could otherwise fill a device's list at will.
     fn refuse_rival(
         &mut self,
         run: RunView<'_>,

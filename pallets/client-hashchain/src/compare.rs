@@ -2,8 +2,8 @@
 
 //! How a run relates to what is registered.
 //!
-//! A link binds everything before it, so one comparison decides: the run's link at the last sequence that both histories
-//! have. Only a run that ends before the head, or that diverges, needs steps back through the journal.
+//! A link binds everything before it, so one comparison decides: the run's link at the last sequence that both
+//! histories have. Only a run that ends before the head, or that diverges, needs steps back through the journal.
 
 use crate::{walk::Walk, Config, DeviceHead, Devices, EntryIndex, RefusalReason, RunView};
 use hashchain::LinkHash;

@@ -21,8 +21,8 @@ const FAR_KEYS: u64 = 3;
 
 /// What an enrolment costs.
 ///
-/// A key that lies far from the others that a block changes takes about twice what [`frame_system::Config::DbWeight`] says:
-/// it shares none of the trie's nodes above it with them.
+/// A key that lies far from the others that a block changes takes about twice what [`frame_system::Config::DbWeight`]
+/// says: it shares none of the trie's nodes above it with them.
 pub(crate) fn enrolment_weight<T: Config>() -> Weight {
     <T as Config>::WeightInfo::enrol().saturating_add(T::DbWeight::get().writes(FAR_KEYS))
 }

@@ -6,17 +6,17 @@
 //!
 //! ## For those who do not program
 //!
-//! A phone in a trial numbers its entries and binds each one to the entry before it, with a secret that leaves the phone
-//! only sealed to the auditor. This pallet remembers, for every phone, how far its chain has come: its *head*. An entry
-//! that names another predecessor than the head is turned away, whoever brings it: a relay server that altered an entry on
-//! the way, or a stranger who writes in a patient's name. What is registered can neither be changed nor taken back. The
-//! data itself never comes here: only its digest does.
+//! A phone in a trial numbers its entries and binds each one to the entry before it, with a secret that leaves the
+//! phone only sealed to the auditor. This pallet remembers, for every phone, how far its chain has come: its *head*. An
+//! entry that names another predecessor than the head is turned away, whoever brings it: a relay server that altered an
+//! entry on the way, or a stranger who writes in a patient's name. What is registered can neither be changed nor taken
+//! back. The data itself never comes here: only its digest does.
 //!
 //! ## Overview
 //!
 //! * An authentication server of a study enrols devices ([`Pallet::enrol`]); the chain computes link 0.
-//! * A relay of the study, or the device itself, submits runs of entries: [`Pallet::submit`] for one run, which fails as
-//!   a whole when the run is refused, and [`Pallet::submit_batch`], in which every run stands or falls alone and the
+//! * A relay of the study, or the device itself, submits runs of entries: [`Pallet::submit`] for one run, which fails
+//!   as a whole when the run is refused, and [`Pallet::submit_batch`], in which every run stands or falls alone and the
 //!   evidence of a fork is kept.
 //! * The study's sponsor or authentication server suspends, resumes and retires devices.
 //!
@@ -26,8 +26,8 @@
 #![doc = docify::embed!("src/tests/submit.rs", a_run_that_does_not_follow_the_head_is_refused)]
 //! 2. A retry is harmless: a run that is registered already succeeds without a change:
 #![doc = docify::embed!("src/tests/submit.rs", a_run_that_is_registered_already_succeeds_without_a_change)]
-//! 3. In a study with the policy `DeviceSigned`, nobody but the device can register anything, and a signed fork suspends
-//!    the device:
+//! 3. In a study with the policy `DeviceSigned`, nobody but the device can register anything, and a signed fork
+//!    suspends the device:
 #![doc = docify::embed!("src/tests/batch.rs", a_signed_fork_is_kept_as_evidence_and_suspends_the_device)]
 //! 4. What an entry costs does not grow with the number of devices or entries: heads are paged, the journal is written
 //!    once, and a fork is located within a fixed budget of steps.

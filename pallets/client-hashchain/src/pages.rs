@@ -2,8 +2,8 @@
 
 //! Pages of heads as a batch works on them: as bytes, of which only the heads that it needs are decoded.
 //!
-//! With many devices a batch touches nearly as many pages as it has runs. To decode and encode all heads of each took more
-//! time than everything else that a run of one entry needs (`scripts/bench --growth`).
+//! With many devices a batch touches nearly as many pages as it has runs. To decode and encode all heads of each took
+//! more time than everything else that a run of one entry needs (`scripts/bench --growth`).
 
 use crate::{
     devices::position, Config, DeviceHead, DeviceId, EntryIndex, HeadPages, HEADS_PER_PAGE,
@@ -26,7 +26,8 @@ struct WorkingPage {
     /// Where each head begins.
     begins: [u16; HEADS_PER_PAGE as usize],
     changed: bool,
-    /// Whether this block has written entries of it before. Its key in the trie changes once, however often it is written.
+    /// Whether this block has written entries of it before. Its key in the trie changes once, however often it is
+    /// written.
     again: bool,
 }
 
@@ -150,7 +151,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Of the head that begins here; none if there is none. The order of fields is that of [`DeviceHead`], encoded by SCALE.
+    /// Of the head that begins here; none if there is none. The order of fields is that of [`DeviceHead`], encoded by
+    /// SCALE.
     pub(crate) fn at(page: &[u8], begin: usize) -> Option<Self> {
         let status = begin + 4;
         let length = status + 1 + usize::from(*page.get(status)? == SUSPENDED);

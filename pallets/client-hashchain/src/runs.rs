@@ -2,9 +2,9 @@
 
 //! The runs of a batch, as the bytes they arrived in.
 //!
-//! A transaction is read twice whenever the runtime meets it, in the pool as in a block. A list of [`Run`]s, each with a list of
-//! its own, asks the node for memory once a run and moves every field several times. That, and a call of the node for each
-//! link, was a fifth of the time of a block. So the bytes stay together, and a run is read where it is.
+//! A transaction is read twice whenever the runtime meets it, in the pool as in a block. A list of [`Run`]s, each with
+//! a list of its own, asks the node for memory once a run and moves every field several times. That, and a call of the
+//! node for each link, was a fifth of the time of a block. So the bytes stay together, and a run is read where it is.
 
 use crate::{DeviceId, Run, RunEntry, MAX_BATCH_LENGTH, MAX_RUN_LENGTH};
 use alloc::vec::Vec;

@@ -29,8 +29,8 @@ pub const MAX_RUN_LENGTH: u32 = 256;
 /// Most runs in one batch.
 pub const MAX_BATCH_LENGTH: u32 = 1_024;
 
-/// Bytes of an escrow: form, encapsulated key, sealed secret, authentication tag. The length that `hashchain` seals to, a
-/// part of it which the runtime does without.
+/// Bytes of an escrow: form, encapsulated key, sealed secret, authentication tag. `hashchain` has the same constant
+/// beside its sealing, without which the runtime builds.
 pub const ESCROW_LENGTH: u32 = 1 + 32 + 32 + 16;
 
 /// One entry as a device uploads it: everything but its data.
@@ -145,7 +145,8 @@ pub struct DeviceHead {
     pub hash: H256,
     /// The Ed25519 public key that has to sign the device's runs; none where the study asks for no signatures.
     ///
-    /// It is the key of the record once more: whoever checks a run reads this page anyway, and a record lies far from it.
+    /// It is the key of the record once more: whoever checks a run reads this page anyway, and a record lies far from
+    /// it.
     pub signer: Option<[u8; 32]>,
 }
 

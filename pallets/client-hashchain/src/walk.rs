@@ -55,8 +55,8 @@ impl<T: Config> Walk<T> {
         T::WalkBudget::get() - self.steps_left
     }
 
-    /// The entry at `index`; none if the budget is spent or the entry has left the state. It costs a step to read a page
-    /// of the journal. What is on the page that was read last is free, and so is what the call has added.
+    /// The entry at `index`; none if the budget is spent or the entry has left the state. It costs a step to read a
+    /// page of the journal. What is on the page that was read last is free, and so is what the call has added.
     pub(crate) fn entry(&mut self, index: EntryIndex) -> Option<JournalEntry> {
         if let Some(new) = index.checked_sub(self.first_index) {
             return self.new_entries.get(new as usize).copied();
