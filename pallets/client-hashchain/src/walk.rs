@@ -3,7 +3,7 @@
 //! The way back through the journal, for which a call has a budget.
 
 use crate::{
-    Config, EntryIndex, JournalEntry, JournalLength, JournalPage, JournalPages, ENTRIES_PER_PAGE,
+    journal::position, Config, EntryIndex, JournalEntry, JournalLength, JournalPage, JournalPages,
 };
 use alloc::vec::Vec;
 use core::marker::PhantomData;
@@ -61,10 +61,7 @@ impl<T: Config> Walk<T> {
         if let Some(new) = index.checked_sub(self.first_index) {
             return self.new_entries.get(new as usize).copied();
         }
-        let (page, offset) = (
-            index / u64::from(ENTRIES_PER_PAGE),
-            (index % u64::from(ENTRIES_PER_PAGE)) as usize,
-        );
+        let (page, offset) = position(index);
         if self.page_read.as_ref().map(|(number, _)| *number) != Some(page) {
             self.spend()?;
             self.page_read = Some((page, JournalPages::<T>::get(page)?));
