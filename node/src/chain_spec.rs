@@ -28,7 +28,7 @@ pub(crate) enum Purpose {
     Run,
 }
 
-/// The chain that `--chain` names: `dev`, `local` (also when nothing is said), or the path of a specification.
+/// The chain that `--chain` names: `dev`, `local` (the default), or the path of a specification.
 ///
 /// # Errors
 ///

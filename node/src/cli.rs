@@ -8,7 +8,7 @@ use clap::builder::ArgPredicate::IsPresent;
 
 use crate::service::Sealing;
 
-/// Everything that can stand on the command line.
+/// The options and subcommands of the node.
 #[derive(Debug, clap::Parser)]
 // Options of sc-cli for what this node does not have are not shown: telemetry, offchain workers, a choice of network
 // libraries.
@@ -20,7 +20,8 @@ use crate::service::Sealing;
     mut_arg("network_backend", |option| option.hide(true)),
     // A full block, in hexadecimal.
     mut_arg("rpc_max_response_size", |option| option.default_value("32")),
-    // 256 MiB. The cache's table doubles while a block is being made; with the 1 GiB of sc-cli that alone took 0.8 s once.
+    // 256 MiB. The cache's table doubles while a block is being made; with the 1 GiB of sc-cli that alone took 0.8 s
+    // once.
     mut_arg("trie_cache_size", |option| option.default_value("268435456")),
     // The other pool may hold a transaction back until the next block, which under --sealing may never come.
     mut_arg("pool_type", |option| option.default_value_if("sealing", IsPresent, "single-state"))
@@ -30,17 +31,17 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) subcommand: Option<Subcommand>,
 
-    /// Make blocks without consensus, on a development chain: `instant` (when a transaction arrives), `manual` (when the
-    /// RPC method engine_createBlock is called), or every so many milliseconds.
+    /// Make blocks without consensus, on a development chain: `instant` (when a transaction arrives), `manual` (when
+    /// the RPC method engine_createBlock is called), or at an interval in milliseconds.
     ///
-    /// Such blocks are final at once, and the chain's clock moves on by at least one slot (two seconds) with each. There
-    /// is no GRANDPA then, so the chain offers no proofs of finality. The transaction pool is the single-state one unless
-    /// --pool-type says otherwise.
+    /// Such blocks are final at once, and the chain's clock moves on by at least one slot (two seconds) with each.
+    /// There is no GRANDPA then, so the chain offers no proofs of finality. The transaction pool is the single-state
+    /// one unless --pool-type says otherwise.
     #[arg(long, value_name = "instant|manual|MILLISECONDS")]
     pub(crate) sealing: Option<Sealing>,
 
-    /// Keep the runtime compiled in this folder, so that the next start need not compile it. What lies there is executed: only
-    /// this node's account may write into it.
+    /// Keep the compiled runtime in this folder, so that the next start does not compile it again. The node executes
+    /// what is in the folder, so only the node's account may write to it.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) runtime_cache: Option<PathBuf>,
 
@@ -74,7 +75,7 @@ pub(crate) enum Subcommand {
     /// Delete the whole chain from this node.
     PurgeChain(sc_cli::PurgeChainCmd),
 
-    /// Go back by so many blocks, at most to the last finalised one.
+    /// Go back by a number of blocks, at most to the last finalised one.
     Revert(sc_cli::RevertCmd),
 
     /// Print the best and the finalised block of the database.

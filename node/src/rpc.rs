@@ -2,9 +2,9 @@
 
 //! What clients may ask this node beside what every Substrate node answers.
 //!
-//! Nearly all that a client wants to know it reads by the runtime API, which any node answers the same way. Here is only
-//! what needs the node itself: the next nonce including the pool, GRANDPA's state and proofs, and
-//! [`prove_head`], which puts the proof of a device's head together.
+//! Nearly all that a client wants to know it reads by the runtime API, which any node answers the same way. Here is
+//! only what needs the node itself: the next nonce including the pool, GRANDPA's state and proofs, and [`prove_head`],
+//! which puts the proof of a device's head together.
 
 mod prove_head;
 
@@ -36,7 +36,7 @@ pub(crate) struct Parts {
     pub(crate) voter_state: SharedVoterState,
     pub(crate) justifications: GrandpaJustificationStream<Block>,
     pub(crate) finality_proofs: Arc<FinalityProofProvider<FullBackend, Block>>,
-    /// Where `engine_createBlock` sends its wishes; none unless blocks are made by hand.
+    /// Where `engine_createBlock` sends its requests; none unless blocks are made by hand.
     pub(crate) seal_commands: Option<mpsc::Sender<EngineCommand<Hash>>>,
 }
 

@@ -40,10 +40,10 @@ type GrandpaBlockImport =
 /// What the GRANDPA voter needs of the block import.
 type GrandpaLink = sc_consensus_grandpa::LinkHalf<Block, FullClient, FullSelectChain>;
 
-/// At least every so many blocks the proof of a block's finality is kept in the database.
+/// The proof of a block's finality is kept in the database at least once in this many blocks.
 ///
-/// A proof about an older block carries the headers up to the next kept one, so few are needed; each is kept for ever, a
-/// few hundred bytes a validator.
+/// A proof about an older block carries the headers up to the next kept one, so few are needed; each is kept for ever,
+/// a few hundred bytes a validator.
 const JUSTIFICATION_PERIOD: u32 = 16;
 
 /// How blocks come about.

@@ -2,16 +2,16 @@
 
 //! Keeps keys that everybody knows out of chains that matter.
 //!
-//! The development presets give every role to keys such as `//Alice`, whose secrets stand in every Substrate manual. A
-//! production specification usually starts as a copy of such a preset, and one forgotten key would be enough for a stranger
-//! to write in a study's name. So a node does not start on a live chain with such a key in its genesis.
+//! The development presets give every role to keys such as `//Alice`, whose secrets are in every Substrate manual. A
+//! production specification usually starts as a copy of such a preset, and one forgotten key would be enough for a
+//! stranger to write in a study's name. So a node does not start on a live chain with such a key in its genesis.
 
 use sc_service::ChainSpec;
 use sp_core::storage::{well_known_keys::CODE, Storage};
 use sp_keyring::{Ed25519Keyring, Sr25519Keyring};
 
-/// Refuses a specification whose genesis contains a well-known key anywhere: as an account, as a session key, in a list,
-/// or as part of a storage key.
+/// Refuses a specification whose genesis contains a well-known key anywhere: as an account, as a session key, in a
+/// list, or as part of a storage key.
 pub(crate) fn refuse(spec: &dyn ChainSpec) -> Result<(), String> {
     let genesis = spec.as_storage_builder().build_storage()?;
     let found = find(&genesis);

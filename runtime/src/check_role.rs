@@ -29,7 +29,7 @@ mod tests;
 
 /// The custom error of a transaction whose account has no role on this chain.
 ///
-/// It is none of: member of the consortium, validator, sponsor, authentication server or relay of a study, device.
+/// It is not a member of the consortium, a validator, a sponsor, an authentication server, a relay, or a device.
 pub const ACCOUNT_HAS_NO_ROLE: u8 = 101;
 
 /// The custom error of a transaction by a suspended or retired device that holds no other role.
@@ -121,7 +121,7 @@ impl CheckRole {
 
     fn check(who: &AccountId, call: &RuntimeCall) -> Result<(), InvalidTransaction> {
         match Sender::of(who)? {
-            Sender::Office => Ok(()),
+            Sender::Institution => Ok(()),
             Sender::Device(device) if submits_own_runs(device, call) => Ok(()),
             Sender::Device(_) => Err(InvalidTransaction::Custom(DEVICE_MAY_ONLY_SUBMIT)),
         }
@@ -131,7 +131,7 @@ impl CheckRole {
 /// Who may send transactions.
 enum Sender {
     /// Whoever answers for more than one device.
-    Office,
+    Institution,
     /// An active device that holds no other role.
     Device(DeviceId),
 }
@@ -139,7 +139,7 @@ enum Sender {
 impl Sender {
     fn of(who: &AccountId) -> Result<Self, InvalidTransaction> {
         if Studies::has_role(who) || Consortium::has_role(who) {
-            return Ok(Self::Office);
+            return Ok(Self::Institution);
         }
         match ClientHashchain::device_by_key(*who.as_ref()) {
             Some(device) if ClientHashchain::has_role(who) => Ok(Self::Device(device)),

@@ -13,7 +13,7 @@ use sc_consensus_grandpa::{
 use sc_consensus_slots::BackoffAuthoringOnFinalizedHeadLagging;
 use sc_network::{service::traits::NetworkService, NotificationService, ProtocolName};
 use sc_network_sync::SyncingService;
-use sc_service::{Role, TaskManager};
+use sc_service::{Configuration, Role, TaskManager};
 use sc_transaction_pool_api::OffchainTransactionPoolFactory;
 use sp_consensus_aura::sr25519::AuthorityPair;
 use sp_keystore::KeystorePtr;
@@ -24,53 +24,98 @@ use super::{
     GrandpaBlockImport, GrandpaLink, JUSTIFICATION_PERIOD,
 };
 
-/// The share of a slot after which a proposal that is not ready is thrown away: all of it, because a late block is worth more
-/// than none. The author stops long before: see [`Clocked`].
+/// The share of a slot after which a proposal that is not ready is thrown away: all of it, because a late block is
+/// worth more than none. The author stops long before: see [`Clocked`].
 const PROPOSAL_SHARE: f32 = 1.0;
 
 /// How long a vote is expected to take to everybody.
 const GOSSIP: Duration = Duration::from_millis(333);
 
-/// What the author of blocks works with.
-pub(super) struct AuraParts {
+/// What a validator works with.
+pub(super) struct Parts {
     pub(super) client: Arc<FullClient>,
     pub(super) pool: Arc<FullPool>,
     pub(super) select_chain: FullSelectChain,
     pub(super) block_import: GrandpaBlockImport,
+    pub(super) grandpa_link: GrandpaLink,
+    pub(super) network: Arc<dyn NetworkService>,
     pub(super) sync_service: Arc<SyncingService<Block>>,
+    pub(super) vote_channel: VoteChannel,
+    pub(super) voter_state: SharedVoterState,
     pub(super) keystore: KeystorePtr,
-    pub(super) force_authoring: bool,
+}
+
+/// Where GRANDPA's votes come and go.
+pub(super) struct VoteChannel {
+    pub(super) protocol: ProtocolName,
+    pub(super) notifications: Box<dyn NotificationService>,
+}
+
+/// What the operator says about this node's part in the consensus.
+pub(super) struct Settings {
+    role: Role,
+    name: String,
+    force_authoring: bool,
+    with_grandpa: bool,
     pub(super) prometheus_registry: Option<Registry>,
+}
+
+impl From<&Configuration> for Settings {
+    fn from(config: &Configuration) -> Self {
+        Self {
+            role: config.role,
+            name: config.network.node_name.clone(),
+            force_authoring: config.force_authoring,
+            with_grandpa: !config.disable_grandpa,
+            prometheus_registry: config.prometheus_registry().cloned(),
+        }
+    }
+}
+
+/// Makes blocks if this node is a validator, and follows the votes on them.
+pub(super) fn spawn(
+    parts: Parts,
+    settings: Settings,
+    task_manager: &TaskManager,
+) -> Result<(), sc_service::Error> {
+    if settings.role.is_authority() {
+        spawn_aura(&parts, &settings, task_manager)?;
+    }
+    if settings.with_grandpa {
+        spawn_grandpa(parts, settings, task_manager)?;
+    }
+    Ok(())
 }
 
 /// Makes a block in every slot that is ours.
 ///
-/// While finality lags far behind, for instance because a third of the validators is down, fewer and fewer blocks are made,
-/// so that what has to be finalised later stays bounded.
-pub(super) fn spawn_aura(
-    parts: AuraParts,
+/// While finality lags far behind, for instance because a third of the validators is down, fewer and fewer blocks are
+/// made, so that what has to be finalised later stays bounded.
+fn spawn_aura(
+    parts: &Parts,
+    settings: &Settings,
     task_manager: &TaskManager,
 ) -> Result<(), sc_service::Error> {
     let slot_duration = sc_consensus_aura::slot_duration(&*parts.client)?;
     let proposer_factory = proposer_factory(
         parts.client.clone(),
-        parts.pool,
-        parts.prometheus_registry.as_ref(),
+        parts.pool.clone(),
+        settings.prometheus_registry.as_ref(),
         task_manager,
     );
     let aura = sc_consensus_aura::start_aura::<AuthorityPair, _, _, _, _, _, _, _, _, _, _>(
         StartAuraParams {
             slot_duration,
             client: parts.client.clone(),
-            select_chain: parts.select_chain,
-            block_import: parts.block_import,
-            proposer_factory: Clocked::new(proposer_factory, parts.client),
+            select_chain: parts.select_chain.clone(),
+            block_import: parts.block_import.clone(),
+            proposer_factory: Clocked::new(proposer_factory, parts.client.clone()),
             sync_oracle: parts.sync_service.clone(),
-            justification_sync_link: parts.sync_service,
+            justification_sync_link: parts.sync_service.clone(),
             create_inherent_data_providers: move |_, ()| async move { Ok(inherent_data(slot_duration)) },
-            force_authoring: parts.force_authoring,
+            force_authoring: settings.force_authoring,
             backoff_authoring_blocks: Some(BackoffAuthoringOnFinalizedHeadLagging::default()),
-            keystore: parts.keystore,
+            keystore: parts.keystore.clone(),
             block_proposal_slot_portion: SlotProportion::new(PROPOSAL_SHARE),
             max_block_proposal_slot_portion: None,
             telemetry: None,
@@ -80,6 +125,40 @@ pub(super) fn spawn_aura(
     task_manager
         .spawn_essential_handle()
         .spawn_blocking("aura", Some("block-authoring"), aura);
+    Ok(())
+}
+
+/// Votes for blocks, with the keys of a validator, and otherwise follows the votes of the others.
+fn spawn_grandpa(
+    parts: Parts,
+    settings: Settings,
+    task_manager: &TaskManager,
+) -> Result<(), sc_service::Error> {
+    let config = Config {
+        gossip_duration: GOSSIP,
+        justification_generation_period: JUSTIFICATION_PERIOD,
+        name: Some(settings.name),
+        observer_enabled: false,
+        keystore: settings.role.is_authority().then_some(parts.keystore),
+        local_role: settings.role,
+        telemetry: None,
+        protocol_name: parts.vote_channel.protocol,
+    };
+    let voter = run_grandpa_voter(GrandpaParams {
+        config,
+        link: parts.grandpa_link,
+        network: parts.network,
+        sync: parts.sync_service,
+        notification_service: parts.vote_channel.notifications,
+        voting_rule: VotingRulesBuilder::default().build(),
+        prometheus_registry: settings.prometheus_registry,
+        shared_voter_state: parts.voter_state,
+        telemetry: None,
+        offchain_tx_pool_factory: OffchainTransactionPoolFactory::new(parts.pool),
+    })?;
+    task_manager
+        .spawn_essential_handle()
+        .spawn_blocking("grandpa-voter", None, voter);
     Ok(())
 }
 
@@ -99,52 +178,4 @@ pub(super) fn proposer_factory(
     );
     factory.set_default_block_size_limit(BLOCK_BYTES as usize);
     factory
-}
-
-/// What the GRANDPA voter works with.
-pub(super) struct GrandpaParts {
-    pub(super) link: GrandpaLink,
-    pub(super) network: Arc<dyn NetworkService>,
-    pub(super) sync_service: Arc<SyncingService<Block>>,
-    pub(super) notifications: Box<dyn NotificationService>,
-    pub(super) protocol: ProtocolName,
-    pub(super) role: Role,
-    pub(super) name: String,
-    pub(super) keystore: KeystorePtr,
-    pub(super) voter_state: SharedVoterState,
-    pub(super) pool: Arc<FullPool>,
-    pub(super) prometheus_registry: Option<Registry>,
-}
-
-/// Votes for blocks, with the keys of a validator, and otherwise follows the votes of the others.
-pub(super) fn spawn_grandpa(
-    parts: GrandpaParts,
-    task_manager: &TaskManager,
-) -> Result<(), sc_service::Error> {
-    let config = Config {
-        gossip_duration: GOSSIP,
-        justification_generation_period: JUSTIFICATION_PERIOD,
-        name: Some(parts.name),
-        observer_enabled: false,
-        keystore: parts.role.is_authority().then_some(parts.keystore),
-        local_role: parts.role,
-        telemetry: None,
-        protocol_name: parts.protocol,
-    };
-    let voter = run_grandpa_voter(GrandpaParams {
-        config,
-        link: parts.link,
-        network: parts.network,
-        sync: parts.sync_service,
-        notification_service: parts.notifications,
-        voting_rule: VotingRulesBuilder::default().build(),
-        prometheus_registry: parts.prometheus_registry,
-        shared_voter_state: parts.voter_state,
-        telemetry: None,
-        offchain_tx_pool_factory: OffchainTransactionPoolFactory::new(parts.pool),
-    })?;
-    task_manager
-        .spawn_essential_handle()
-        .spawn_blocking("grandpa-voter", None, voter);
-    Ok(())
 }

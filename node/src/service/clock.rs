@@ -2,10 +2,10 @@
 
 //! Stops the author in time.
 //!
-//! A proposal that is not ready when its slot is over is thrown away whole. The proposer of the SDK stops with a tenth of its
-//! time left, which is too little for the last batch and the storage root of a full block, and for a database whose readers
-//! have to wait for most of a second now and then. Here it stops at a share of the slot, long before the proposal would be
-//! thrown away, and earlier still for a while when one has come close to that: see [`Pace`].
+//! A proposal that is not ready when its slot is over is thrown away whole. The proposer of the SDK stops with a tenth
+//! of its time left, which is too little for the last batch and the storage root of a full block, and for a database
+//! whose readers have to wait for most of a second now and then. Here it stops at a share of the slot, long before the
+//! proposal would be thrown away, and earlier still for a while when one has come close to that: see [`Pace`].
 
 use std::{
     future::Future,
@@ -24,12 +24,12 @@ use sp_consensus_aura::{sr25519::AuthorityId, AuraApi};
 
 use super::FullClient;
 
-/// The share of a slot in which transactions go into a block when others have to execute it before the next slot: as long
-/// again for them, and what the network takes.
+/// The share of a slot in which transactions go into a block when others have to execute it before the next slot: as
+/// long again for them, and what the network takes.
 const AMONG_OTHERS: f64 = 0.5;
 
-/// The same for a validator that is alone, as on a development chain. What is left is for the last batch, the storage root, and a
-/// database that keeps its readers waiting.
+/// The same for a validator that is alone, as on a development chain. What is left is for the last batch, the storage
+/// root, and a database that keeps its readers waiting.
 const ALONE: f64 = 0.6;
 
 /// A slot.
@@ -38,7 +38,8 @@ const SLOT: Duration = Duration::from_millis(SLOT_MILLISECONDS);
 /// How much of its time an author takes, in thousandths, having learned from its last proposals: additive increase,
 /// multiplicative decrease, like the window of a TCP sender (RFC 5681, section 3.1).
 ///
-/// What makes a proposal late is mostly a database or a machine that is busy for a while, so the next would be late, too.
+/// What makes a proposal late is mostly a database or a machine that is busy for a while, so the next would be late,
+/// too.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Pace(u32);
 
@@ -59,10 +60,11 @@ impl Pace {
 
     /// After a proposal that took so long until it was ready or thrown away.
     fn after(self, took: Duration) -> Self {
-        Self(match took > SLOT.mul_f64(Self::LATE) {
-            true => (self.0 * Self::DECREASE / Self::FULL.0).max(Self::LEAST.0),
-            false => (self.0 + Self::INCREASE).min(Self::FULL.0),
-        })
+        if took > SLOT.mul_f64(Self::LATE) {
+            Self((self.0 * Self::DECREASE / Self::FULL.0).max(Self::LEAST.0))
+        } else {
+            Self((self.0 + Self::INCREASE).min(Self::FULL.0))
+        }
     }
 
     /// What is left of a time.

@@ -10,17 +10,23 @@ use sc_client_api::HeaderBackend;
 use sc_consensus_grandpa::{warp_proof::NetworkProvider, FinalityProofProvider, SharedVoterState};
 use sc_network::{
     config::{FullNetworkConfiguration, NetworkBackendType},
+    service::NotificationMetrics,
     Litep2pNetworkBackend, NetworkBackend,
 };
 use sc_service::{
     BuildNetworkParams, ChainType, Configuration, SpawnTasksParams, TaskManager, WarpSyncConfig,
 };
 
-use super::{authoring, components, sealing, Consensus, Sealing};
+use super::{
+    authoring::{self, VoteChannel},
+    components, sealing, Consensus, FullClient, FullPool, Sealing,
+};
 use crate::rpc;
 
-/// Starts a node, which keeps its runtime compiled in a folder if there is one for that. It runs until the returned task manager is
-/// dropped.
+type NetworkConfiguration = FullNetworkConfiguration<Block, Hash, Litep2pNetworkBackend>;
+
+/// Starts a node, which keeps its runtime compiled in a folder if there is one for that. It runs until the returned
+/// task manager is dropped.
 pub(crate) fn start(
     config: Configuration,
     consensus: Consensus,
@@ -29,38 +35,10 @@ pub(crate) fn start(
     let parts = components(&config, consensus, runtime_cache)?;
     let mut task_manager = parts.task_manager;
     let (client, backend) = (parts.client, parts.backend);
-    let pool = Arc::new(
-        sc_transaction_pool::Builder::new(
-            task_manager.spawn_essential_handle(),
-            client.clone(),
-            config.role.is_authority().into(),
-        )
-        .with_options(config.transaction_pool.clone())
-        .with_prometheus(config.prometheus_registry())
-        .build(),
-    );
-
-    // The network, with GRANDPA's own protocol on it.
-    let mut net_config = FullNetworkConfiguration::<Block, Hash, Litep2pNetworkBackend>::new(
-        &config.network,
-        config.prometheus_registry().cloned(),
-    );
-    let metrics =
-        <Litep2pNetworkBackend as NetworkBackend<Block, Hash>>::register_notification_metrics(
-            config.prometheus_registry(),
-        );
-    let grandpa_protocol = sc_consensus_grandpa::protocol_standard_name(
-        &client.info().genesis_hash,
-        &config.chain_spec,
-    );
-    let (grandpa_config, grandpa_notifications) =
-        sc_consensus_grandpa::grandpa_peers_set_config::<Block, Litep2pNetworkBackend>(
-            grandpa_protocol.clone(),
-            metrics.clone(),
-            net_config.peer_store_handle(),
-        );
-    net_config.add_notification_protocol(grandpa_config);
+    let pool = transaction_pool(&config, &client, &task_manager);
     let authority_set = parts.grandpa_link.shared_authority_set().clone();
+
+    let (net_config, metrics, vote_channel) = network_configuration(&config, &client);
     let warp_sync = Arc::new(NetworkProvider::new(
         backend.clone(),
         authority_set.clone(),
@@ -82,7 +60,6 @@ pub(crate) fn start(
             gap_sync_body_policy: None,
         })?;
 
-    // JSON-RPC.
     let voter_state = SharedVoterState::empty();
     let (seal_commands, seal_requests) = mpsc::channel(64);
     let rpc_parts = rpc::Parts {
@@ -98,11 +75,7 @@ pub(crate) fn start(
         ),
         seal_commands: (consensus == Consensus::Sealing(Sealing::Manual)).then_some(seal_commands),
     };
-    let role = config.role;
-    let force_authoring = config.force_authoring;
-    let name = config.network.node_name.clone();
-    let prometheus_registry = config.prometheus_registry().cloned();
-    let with_grandpa = !config.disable_grandpa;
+    let settings = authoring::Settings::from(&config);
     sc_service::spawn_tasks(SpawnTasksParams {
         config,
         client: client.clone(),
@@ -119,7 +92,6 @@ pub(crate) fn start(
         tracing_execute_block: None,
     })?;
 
-    // Making blocks.
     match consensus {
         Consensus::Sealing(sealing) => sealing::spawn(
             sealing,
@@ -128,47 +100,73 @@ pub(crate) fn start(
                 pool,
                 select_chain: parts.select_chain,
                 seal_requests,
-                prometheus_registry,
+                prometheus_registry: settings.prometheus_registry,
             },
             &task_manager,
         ),
-        Consensus::AuraGrandpa => {
-            if role.is_authority() {
-                authoring::spawn_aura(
-                    authoring::AuraParts {
-                        client: client.clone(),
-                        pool: pool.clone(),
-                        select_chain: parts.select_chain,
-                        block_import: parts.grandpa_block_import,
-                        sync_service: sync_service.clone(),
-                        keystore: parts.keystore.keystore(),
-                        force_authoring,
-                        prometheus_registry: prometheus_registry.clone(),
-                    },
-                    &task_manager,
-                )?;
-            }
-            if with_grandpa {
-                authoring::spawn_grandpa(
-                    authoring::GrandpaParts {
-                        link: parts.grandpa_link,
-                        network,
-                        sync_service,
-                        notifications: grandpa_notifications,
-                        protocol: grandpa_protocol,
-                        role,
-                        name,
-                        keystore: parts.keystore.keystore(),
-                        voter_state,
-                        pool,
-                        prometheus_registry,
-                    },
-                    &task_manager,
-                )?;
-            }
-        }
+        Consensus::AuraGrandpa => authoring::spawn(
+            authoring::Parts {
+                client,
+                pool,
+                select_chain: parts.select_chain,
+                block_import: parts.grandpa_block_import,
+                grandpa_link: parts.grandpa_link,
+                network,
+                sync_service,
+                vote_channel,
+                voter_state,
+                keystore: parts.keystore.keystore(),
+            },
+            settings,
+            &task_manager,
+        )?,
     }
     Ok(task_manager)
+}
+
+fn transaction_pool(
+    config: &Configuration,
+    client: &Arc<FullClient>,
+    task_manager: &TaskManager,
+) -> Arc<FullPool> {
+    let pool = sc_transaction_pool::Builder::new(
+        task_manager.spawn_essential_handle(),
+        client.clone(),
+        config.role.is_authority().into(),
+    )
+    .with_options(config.transaction_pool.clone())
+    .with_prometheus(config.prometheus_registry())
+    .build();
+    Arc::new(pool)
+}
+
+/// How the node uses the network, with the channel of GRANDPA's votes on it.
+fn network_configuration(
+    config: &Configuration,
+    client: &FullClient,
+) -> (NetworkConfiguration, NotificationMetrics, VoteChannel) {
+    let registry = config.prometheus_registry();
+    let mut net_config = NetworkConfiguration::new(&config.network, registry.cloned());
+    let metrics =
+        <Litep2pNetworkBackend as NetworkBackend<Block, Hash>>::register_notification_metrics(
+            registry,
+        );
+    let protocol = sc_consensus_grandpa::protocol_standard_name(
+        &client.info().genesis_hash,
+        &config.chain_spec,
+    );
+    let (grandpa_config, notifications) =
+        sc_consensus_grandpa::grandpa_peers_set_config::<Block, Litep2pNetworkBackend>(
+            protocol.clone(),
+            metrics.clone(),
+            net_config.peer_store_handle(),
+        );
+    net_config.add_notification_protocol(grandpa_config);
+    let vote_channel = VoteChannel {
+        protocol,
+        notifications,
+    };
+    (net_config, metrics, vote_channel)
 }
 
 /// Says so when the operator asks for something that this node cannot do, instead of doing something else.
@@ -177,11 +175,13 @@ pub(crate) fn refuse_what_is_not_built_in(
     consensus: Consensus,
 ) -> Result<(), &'static str> {
     if config.telemetry_endpoints.is_some() {
-        return Err("this node reports to no telemetry server; leave out --telemetry-url and the specification's \
-                    telemetryEndpoints");
+        return Err(
+            "this node has no telemetry; leave out --telemetry-url and the specification's \
+                    telemetryEndpoints",
+        );
     }
     if matches!(config.network.network_backend, NetworkBackendType::Libp2p) {
-        return Err("this node is built with litep2p alone; leave out --network-backend");
+        return Err("this node has no network library but litep2p; leave out --network-backend");
     }
     if consensus != Consensus::AuraGrandpa
         && config.chain_spec.chain_type() != ChainType::Development

@@ -24,7 +24,7 @@ pub(crate) enum Sealing {
     Instant,
     /// When the RPC method `engine_createBlock` is called.
     Manual,
-    /// Every so many milliseconds.
+    /// At this interval, in milliseconds.
     Interval(NonZeroU64),
 }
 
@@ -96,7 +96,7 @@ fn commands(
     match sealing {
         Sealing::Manual => requests.boxed(),
         Sealing::Instant => {
-            // The pool may tell of a transaction before its view of the newest block has it; the clock finds that one.
+            // The pool may announce a transaction before its view of the newest block has it; the clock finds that one.
             let arrivals = pool.import_notification_stream().map(|_| ());
             stream::select(arrivals, every(SECOND_LOOK))
                 // What arrives while a block is made goes into the next one together.
@@ -131,8 +131,8 @@ fn seal(create_empty: bool) -> EngineCommand<Hash> {
     }
 }
 
-/// The time of the block after `parent`: now, but at least one slot later, because the runtime wants a slot of its own for
-/// every block. Always the beginning of a slot.
+/// The time of the block after `parent`: now, but at least one slot later, because the runtime wants a slot of its own
+/// for every block. Always the beginning of a slot.
 fn next_time(
     client: &FullClient,
     parent: Hash,

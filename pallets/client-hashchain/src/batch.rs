@@ -6,18 +6,18 @@
 //! page once at its end.
 
 use crate::{
-    compare::{Divergence, Relation},
+    compare::{compare, Divergence, Relation},
     pages::WorkingPages,
     run_checks::{run_checks, LINK, SIGNED},
     size::Done,
+    walk::Walk,
     BatchSize, Config, ConflictOf, Conflicts, DeviceByKey, DeviceHead, DeviceId, DeviceStatus,
-    Devices, EntryIndex, Error, Event, FirstIndexOfBlock, HashchainConflict, JournalEntry,
-    JournalLength, JournalPage, Pallet, RefusalReason, Run, RunView, Runs, SuspensionReason,
+    Devices, EntryIndex, Error, Event, FirstIndexOfBlock, HashchainConflict, JournalEntry, Pallet,
+    RefusalReason, Run, RunView, Runs, SuspensionReason,
 };
 use alloc::{collections::BTreeMap, vec, vec::Vec};
-use frame_support::{
-    dispatch::{DispatchErrorWithPostInfo, DispatchResultWithPostInfo, PostDispatchInfo},
-    traits::Get,
+use frame_support::dispatch::{
+    DispatchErrorWithPostInfo, DispatchResultWithPostInfo, PostDispatchInfo,
 };
 use hashchain::LinkHash;
 use pallet_studies::{StudyId, StudyStatus};
@@ -34,7 +34,7 @@ enum Outcome {
         first_index: EntryIndex,
         entries: u32,
     },
-    /// Every entry stands registered already.
+    /// Every entry was registered before.
     AlreadyRecorded,
 }
 
@@ -45,19 +45,15 @@ struct Rules {
     open: bool,
 }
 
-/// The runs of one call while they are being worked off.
+/// The runs of one call while they are being processed.
 pub(crate) struct Batch<T: Config> {
     submitter: AccountId32,
-    pub(crate) pages: WorkingPages<T>,
+    pages: WorkingPages<T>,
     rules: BTreeMap<StudyId, Option<Rules>>,
-    first_index: EntryIndex,
-    pub(crate) new_entries: Vec<JournalEntry>,
-    /// Whether every signature that a study demands is known to be valid.
-    pub(crate) all_signed: bool,
+    walk: Walk<T>,
+    all_signed: bool,
     /// Signatures that were checked one by one, for the weight.
     single_checks: u32,
-    pub(crate) steps_left: u32,
-    pub(crate) page_read: Option<(u64, JournalPage)>,
     /// Forks whose evidence was looked at, for the weight.
     forks: u32,
 }
@@ -68,23 +64,20 @@ impl<T: Config> Batch<T> {
             submitter,
             pages: WorkingPages::new(FirstIndexOfBlock::<T>::get()),
             rules: BTreeMap::new(),
-            first_index: JournalLength::<T>::get(),
-            new_entries: Vec::new(),
+            walk: Walk::new(),
             all_signed: false,
             single_checks: 0,
-            steps_left: T::WalkBudget::get(),
-            page_read: None,
             forks: 0,
         }
     }
 
-    /// Index of the first entry that this batch adds to the journal.
-    pub(crate) fn first_index(&self) -> EntryIndex {
-        self.first_index
+    /// The head of a device, as this batch has left it; none if the number was never given out.
+    pub(crate) fn head(&mut self, device: DeviceId) -> Option<DeviceHead> {
+        self.pages.head(device)
     }
 
-    /// Checks all the signatures that studies demand of these runs at once. One that is not valid makes no difference but
-    /// in time: each is checked by itself then, when its run is judged.
+    /// Checks all the signatures that studies demand of these runs at once. An invalid one costs only time: then each
+    /// is checked by itself when its run is judged.
     pub(crate) fn check_together(&mut self, size: BatchSize, runs: &Runs, links: &[LinkHash]) {
         if !size.checks_together() {
             return;
@@ -94,7 +87,7 @@ impl<T: Config> Batch<T> {
             let (Some(signature), Some(last)) = (run.signature, links.last()) else {
                 continue;
             };
-            let signer = self.pages.head(run.device).and_then(|head| head.signer);
+            let signer = self.head(run.device).and_then(|head| head.signer);
             if let Some(signer) = signer {
                 signed.extend_from_slice(signature);
                 signed.extend_from_slice(&signer);
@@ -104,11 +97,16 @@ impl<T: Config> Batch<T> {
         self.all_signed = !signed.is_empty() && run_checks::all_signed(&signed);
     }
 
-    /// Judges a run and, if it stands, registers it in the working copies. The links are those that its entries have if its
-    /// `previous` is taken at its word.
+    /// Whether every signature that a study demands is known to be valid.
+    pub(crate) fn all_signed(&self) -> bool {
+        self.all_signed
+    }
+
+    /// Judges a run and, if it passes, registers it in the working copies. The links are those that its entries have if
+    /// its `previous` is taken at its word.
     ///
-    /// What is registered already is a success before anything else is asked: a retry must not be told that it was
-    /// refused because the device has been suspended since.
+    /// What is registered already is a success before anything else is asked: a retry must not be refused because the
+    /// device has been suspended since.
     fn register(&mut self, run: RunView<'_>, links: &[LinkHash]) -> Result<Outcome, RefusalReason> {
         let last = run
             .sequence
@@ -116,17 +114,13 @@ impl<T: Config> Batch<T> {
             .and_then(|before| before.checked_add(run.entries.len() as u64))
             .ok_or(RefusalReason::InvalidSequence)?;
         let last_link = *links.last().ok_or(RefusalReason::EmptyRun)?;
-        let head = self
-            .pages
-            .head(run.device)
-            .ok_or(RefusalReason::UnknownDevice)?;
+        let head = self.head(run.device).ok_or(RefusalReason::UnknownDevice)?;
         let rules = self
             .rules(head.study)
             .filter(|rules| rules.is_relay || self.submits_for_itself(run.device))
             .ok_or(RefusalReason::NotARelayOfThisStudy)?;
 
-        let relation = self.compare(run, last, &head, links);
-        match relation {
+        match compare(&mut self.walk, run, last, &head, links) {
             Relation::Recorded => Ok(Outcome::AlreadyRecorded),
             _ if !rules.open => Err(RefusalReason::StudyClosed),
             _ if head.status == DeviceStatus::Retired => Err(RefusalReason::DeviceRetired),
@@ -142,7 +136,7 @@ impl<T: Config> Batch<T> {
         }
     }
 
-    /// Registers the entries of a run from the first unknown one on, behind the device's head.
+    /// Registers the entries of a run from the first unknown one on, after the device's head.
     fn append(
         &mut self,
         run: RunView<'_>,
@@ -150,11 +144,11 @@ impl<T: Config> Batch<T> {
         known: usize,
         mut head: DeviceHead,
     ) -> Outcome {
-        let first_index = self.first_index + self.new_entries.len() as u64;
+        let first_index = self.walk.next_index();
         for ((entry, link), index) in run.entries.iter().zip(links).skip(known).zip(first_index..) {
             head.length += 1;
             head.hash = H256(link.0);
-            self.new_entries.push(JournalEntry {
+            self.walk.push(JournalEntry {
                 device: run.device,
                 sequence: head.length,
                 digest: entry.digest,
@@ -172,8 +166,8 @@ impl<T: Config> Batch<T> {
 
     /// Keeps the evidence of a rival history and says why the run is refused.
     ///
-    /// Where the policy asks for signatures, an unsigned rival is refused for the same reason, but proves nothing and is
-    /// not kept: a relay could otherwise fill a device's list at will.
+    /// Where the policy asks for signatures, an unsigned rival is refused for the same reason, but proves nothing and
+    /// is not kept: a relay could otherwise fill a device's list at will.
     fn refuse_rival(
         &mut self,
         run: RunView<'_>,
@@ -188,7 +182,7 @@ impl<T: Config> Batch<T> {
             rival_digest,
             reason,
         } = divergence;
-        // A foreign link 0 with nothing registered behind it is no second history, only a run of another chain.
+        // A foreign link 0 with nothing registered after it is no second history, only a run of another chain.
         if sequence == 0 || self.check_signature(run, last_link, head).is_err() {
             return reason;
         }
@@ -236,7 +230,7 @@ impl<T: Config> Batch<T> {
             Ok(())
         } else if run.signature.is_none() {
             Err(RefusalReason::SignatureMissing)
-        } else if self.all_signed || self.is_signed(run, last_link, head) {
+        } else if self.all_signed() || self.is_signed(run, last_link, head) {
             Ok(())
         } else {
             Err(RefusalReason::BadSignature)
@@ -265,8 +259,9 @@ impl<T: Config> Batch<T> {
     /// Writes what has changed.
     fn write(self) {
         self.pages.write();
-        if !self.new_entries.is_empty() {
-            Pallet::<T>::append_to_journal(&self.new_entries);
+        let new_entries = self.walk.new_entries();
+        if !new_entries.is_empty() {
+            Pallet::<T>::append_to_journal(new_entries);
         }
     }
 
@@ -274,7 +269,7 @@ impl<T: Config> Batch<T> {
     fn weight(&self, size: BatchSize) -> PostDispatchInfo {
         let done = Done {
             pages: self.pages.touched(),
-            steps: T::WalkBudget::get() - self.steps_left,
+            steps: self.walk.steps(),
             forks: self.forks,
             single_checks: self.single_checks,
         };
@@ -304,7 +299,7 @@ fn with_links<'a>(
     })
 }
 
-/// Whether the run carries its device's signature over its last link, be it asked for or not.
+/// Whether the run carries its device's signature over its last link, whether the study asks for it or not.
 pub(crate) fn is_signed<T: Config>(
     run: RunView<'_>,
     last_link: LinkHash,
@@ -394,8 +389,8 @@ impl<T: Config> Pallet<T> {
             recorded,
             already_recorded: known,
             refused,
-            first_index: batch.first_index,
-            entries: batch.new_entries.len() as u32,
+            first_index: batch.walk.first_index(),
+            entries: batch.walk.new_entries().len() as u32,
         };
         let post_info = batch.weight(size);
         batch.write();

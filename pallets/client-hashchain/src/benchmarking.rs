@@ -67,8 +67,8 @@ fn sign(key: &sp_core::ed25519::Public, head: H256) -> [u8; 64] {
     .0
 }
 
-/// A run of `entries` entries behind `previous`; its last link.
-fn run_behind(
+/// A run of `entries` entries after `previous`; its last link.
+fn run_after(
     device: DeviceId,
     sequence: u64,
     previous: H256,
@@ -111,7 +111,7 @@ fn run_behind(
     (run, head)
 }
 
-/// Devices whose heads all stand on different pages, full of the longest heads: `(number, head)`.
+/// Devices whose heads are all on different pages, full of the longest heads: `(number, head)`.
 ///
 /// The pages are written directly: enrolling 32 devices for each of a thousand would take the benchmark's whole time.
 fn spread_devices<T: Config>(count: u32, key: impl Fn(u32) -> [u8; 32]) -> Vec<(DeviceId, H256)> {
@@ -153,7 +153,7 @@ fn runs_with_further<T: Config>(devices: u32, further: u32) -> Runs {
         .map(|(device, head)| {
             let more = spare.min(MAX_RUN_LENGTH - 1);
             spare -= more;
-            run_behind(device, 1, head, 1 + more, 0).0
+            run_after(device, 1, head, 1 + more, 0).0
         })
         .collect::<Vec<_>>()
         .try_into()
@@ -167,7 +167,7 @@ fn signed_runs<T: Config>(devices: u32) -> Vec<Run> {
         .into_iter()
         .zip(&keys)
         .map(|((device, head), key)| {
-            let (run, last) = run_behind(device, 1, head, 1, 0);
+            let (run, last) = run_after(device, 1, head, 1, 0);
             Run {
                 signature: Some(sign(key, last)),
                 ..run
@@ -212,7 +212,7 @@ mod benchmarks {
         assert_eq!(DeviceByKey::<T>::get([99; 32]), Some(HEADS_PER_PAGE - 1));
     }
 
-    /// `r` runs of one entry, of devices whose heads all stand on different pages.
+    /// `r` runs of one entry, of devices whose heads are all on different pages.
     #[benchmark]
     fn submit_batch(r: Linear<1, 256>) {
         set_up_study::<T>(StudyPolicy::HashchainOnly);
@@ -226,7 +226,7 @@ mod benchmarks {
         assert_eq!(JournalLength::<T>::get(), u64::from(r));
     }
 
-    /// `f` runs of one entry of devices whose heads stand on a page that another run of the batch touches, too.
+    /// `f` runs of one entry of devices whose heads are on a page that another run of the batch touches, too.
     #[benchmark]
     fn further_runs(f: Linear<0, 31>) {
         set_up_study::<T>(StudyPolicy::HashchainOnly);
@@ -234,7 +234,7 @@ mod benchmarks {
         let head = Pallet::<T>::head_of(first).expect("it is enrolled; qed");
         HeadPages::<T>::insert(first / HEADS_PER_PAGE, page_of(head, head));
         let runs = (first..=first + f)
-            .map(|device| run_behind(device, 1, hash, 1, 0).0)
+            .map(|device| run_after(device, 1, hash, 1, 0).0)
             .collect::<Vec<_>>()
             .encode();
 
@@ -294,7 +294,7 @@ mod benchmarks {
         let size = crate::BatchSize::from(&runs);
         let mut batch = crate::batch::Batch::<T>::new(RELAY);
         for run in runs.iter() {
-            batch.pages.head(run.device).expect("it is enrolled; qed");
+            batch.head(run.device).expect("it is enrolled; qed");
         }
 
         #[block]
@@ -302,7 +302,7 @@ mod benchmarks {
             batch.check_together(size, &runs, &links);
         }
 
-        assert!(batch.all_signed);
+        assert!(batch.all_signed());
     }
 
     /// Every run contradicts a signed history: evidence is stored and the device suspended.
@@ -315,7 +315,7 @@ mod benchmarks {
             devices
                 .iter()
                 .map(|(device, head)| {
-                    let (run, head) = run_behind(*device, 1, *head, 1, salt);
+                    let (run, head) = run_after(*device, 1, *head, 1, salt);
                     Run {
                         signature: Some(sign(&key, head)),
                         ..run
@@ -337,13 +337,13 @@ mod benchmarks {
         Ok(())
     }
 
-    /// An old run is looked for `w` entries behind the head, each on a page of its own.
+    /// An old run is looked for `w` entries before the head, each on a page of its own.
     #[benchmark]
     fn walk(w: Linear<1, 256>) -> Result<(), BenchmarkError> {
         set_up_study::<T>(StudyPolicy::HashchainOnly);
         let device = super::enrol::<T>([10; 32], None);
         let head = Pallet::<T>::head_of(device).expect("just enrolled; qed");
-        let (old, first) = run_behind(device, 1, head.hash, 1, 0);
+        let (old, first) = run_after(device, 1, head.hash, 1, 0);
         let entry = |page: u64| JournalEntry {
             device,
             sequence: page + 1,
@@ -411,7 +411,7 @@ mod benchmarks {
     fn retire() {
         set_up_study::<T>(StudyPolicy::HashchainOnly);
         let (device, head) = spread_devices::<T>(1, |_| [10; 32])[0];
-        let (run, _) = run_behind(device, 1, head, ENTRIES_PER_PAGE, 0);
+        let (run, _) = run_after(device, 1, head, ENTRIES_PER_PAGE, 0);
         Pallet::<T>::do_submit(RELAY, run).expect("follows the head; qed");
 
         #[extrinsic_call]

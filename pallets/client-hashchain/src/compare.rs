@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! How a run stands to what is registered.
+//! How a run relates to what is registered.
 //!
-//! A link binds everything before it, so one comparison decides: the run's link at the last sequence that both histories
-//! have. Only a run that ends before the head, or that diverges, needs steps back through the journal.
+//! A link binds everything before it, so one comparison decides: the run's link at the last sequence that both
+//! histories have. Only a run that ends before the head, or that diverges, needs steps back through the journal.
 
-use crate::{
-    batch::Batch, Config, DeviceHead, Devices, EntryIndex, JournalEntry, JournalPages,
-    RefusalReason, RunView, ENTRIES_PER_PAGE,
-};
+use crate::{walk::Walk, Config, DeviceHead, Devices, EntryIndex, RefusalReason, RunView};
 use hashchain::LinkHash;
 use sp_core::H256;
 
-/// How a run stands to what is registered.
+/// How a run relates to what is registered.
 pub(crate) enum Relation {
     /// All of it is registered.
     Recorded,
@@ -22,7 +19,7 @@ pub(crate) enum Relation {
     Gap,
     /// It contradicts what is registered.
     Diverges(Divergence),
-    /// It ends too far behind the head to be compared within the budget.
+    /// It ends too far before the head to be compared within the budget.
     BeyondReach,
 }
 
@@ -45,114 +42,92 @@ struct Recorded {
     index: Option<EntryIndex>,
 }
 
-impl<T: Config> Batch<T> {
-    /// Compares a run, whose last entry has the sequence `last`, with the head of its device.
-    pub(crate) fn compare(
-        &mut self,
-        run: RunView<'_>,
-        last: u64,
-        head: &DeviceHead,
-        links: &[LinkHash],
-    ) -> Relation {
-        let before = run.sequence - 1;
-        if before > head.length {
-            return Relation::Gap;
-        }
-        let common = last.min(head.length);
-        let mut recorded = Recorded {
-            sequence: head.length,
-            hash: head.hash,
-            index: head.latest,
-        };
-        while recorded.sequence > common {
-            match self.step_back(run, &recorded) {
-                Some(earlier) => recorded = earlier,
-                None => return Relation::BeyondReach,
-            }
-        }
-        if recorded.hash == claimed(run, links, common) {
-            return if last <= head.length {
-                Relation::Recorded
-            } else {
-                Relation::Follows {
-                    known: (common - before) as usize,
-                }
-            };
-        }
-        Relation::Diverges(self.locate(run, links, recorded))
+/// Compares a run, whose last entry has the sequence `last`, with the head of its device.
+pub(crate) fn compare<T: Config>(
+    walk: &mut Walk<T>,
+    run: RunView<'_>,
+    last: u64,
+    head: &DeviceHead,
+    links: &[LinkHash],
+) -> Relation {
+    let before = run.sequence - 1;
+    if before > head.length {
+        return Relation::Gap;
     }
-
-    /// Finds the first sequence at which a run differs, from one at which it does, as far as the budget reaches.
-    fn locate(
-        &mut self,
-        run: RunView<'_>,
-        links: &[LinkHash],
-        mut differing: Recorded,
-    ) -> Divergence {
-        let before = run.sequence - 1;
-        let reason = if differing.sequence == before {
-            RefusalReason::PreviousIsNotHead
-        } else {
-            RefusalReason::Fork
-        };
-        // Link 0 carries no data: a history differs at its first entry at the earliest.
-        while differing.sequence > before.max(1) {
-            match self.step_back(run, &differing) {
-                Some(earlier) if earlier.hash != claimed(run, links, earlier.sequence) => {
-                    differing = earlier
-                }
-                _ => break,
-            }
+    let common = last.min(head.length);
+    let mut recorded = Recorded {
+        sequence: head.length,
+        hash: head.hash,
+        index: head.latest,
+    };
+    while recorded.sequence > common {
+        match step_back(walk, run, &recorded) {
+            Some(earlier) => recorded = earlier,
+            None => return Relation::BeyondReach,
         }
-        let sequence = differing.sequence;
-        Divergence {
+    }
+    if recorded.hash != claimed(run, links, common) {
+        Relation::Diverges(locate(walk, run, links, recorded))
+    } else if last <= head.length {
+        Relation::Recorded
+    } else {
+        Relation::Follows {
+            known: (common - before) as usize,
+        }
+    }
+}
+
+/// Finds the first sequence at which a run differs, from one at which it does, as far as the budget reaches.
+fn locate<T: Config>(
+    walk: &mut Walk<T>,
+    run: RunView<'_>,
+    links: &[LinkHash],
+    mut differing: Recorded,
+) -> Divergence {
+    let before = run.sequence - 1;
+    let reason = if differing.sequence == before {
+        RefusalReason::PreviousIsNotHead
+    } else {
+        RefusalReason::Fork
+    };
+    // Link 0 carries no data: a history differs at its first entry at the earliest.
+    while differing.sequence > before.max(1) {
+        match step_back(walk, run, &differing) {
+            Some(earlier) if earlier.hash != claimed(run, links, earlier.sequence) => {
+                differing = earlier
+            }
+            _ => break,
+        }
+    }
+    let sequence = differing.sequence;
+    Divergence {
+        sequence,
+        recorded: differing.hash,
+        rival: claimed(run, links, sequence),
+        rival_digest: sequence
+            .checked_sub(run.sequence)
+            .and_then(|place| run.entries.at(place as usize))
+            .map(|entry| entry.digest),
+        reason,
+    }
+}
+
+/// The registered link one sequence earlier; none if the budget is spent or the entry has left the state.
+fn step_back<T: Config>(walk: &mut Walk<T>, run: RunView<'_>, from: &Recorded) -> Option<Recorded> {
+    let entry = walk.entry(from.index?)?;
+    let sequence = from.sequence - 1;
+    Some(match entry.previous {
+        Some(index) => Recorded {
             sequence,
-            recorded: differing.hash,
-            rival: claimed(run, links, sequence),
-            rival_digest: sequence
-                .checked_sub(run.sequence)
-                .and_then(|place| run.entries.at(place as usize))
-                .map(|entry| entry.digest),
-            reason,
-        }
-    }
-
-    /// The registered link one sequence earlier; none if the budget is spent or the entry has left the state.
-    fn step_back(&mut self, run: RunView<'_>, from: &Recorded) -> Option<Recorded> {
-        let entry = self.journal_entry(from.index?)?;
-        let sequence = from.sequence - 1;
-        Some(match entry.previous {
-            Some(index) => Recorded {
-                sequence,
-                hash: self.journal_entry(index)?.hash,
-                index: Some(index),
-            },
-            None => Recorded {
-                sequence,
-                hash: Devices::<T>::get(run.device)?.genesis,
-                index: None,
-            },
-        })
-    }
-
-    /// An entry of the journal or of this batch, for one step of the budget. Neighbours on the page that was read last
-    /// are free.
-    fn journal_entry(&mut self, index: EntryIndex) -> Option<JournalEntry> {
-        if let Some(new) = index.checked_sub(self.first_index()) {
-            return self.new_entries.get(new as usize).copied();
-        }
-        let (page, offset) = (
-            index / u64::from(ENTRIES_PER_PAGE),
-            (index % u64::from(ENTRIES_PER_PAGE)) as usize,
-        );
-        if self.page_read.as_ref().map(|(number, _)| *number) != Some(page) {
-            self.steps_left = self.steps_left.checked_sub(1)?;
-            self.page_read = Some((page, JournalPages::<T>::get(page)?));
-        }
-        self.page_read
-            .as_ref()
-            .and_then(|(_, entries)| entries.get(offset).copied())
-    }
+            hash: walk.entry(index)?.hash,
+            index: Some(index),
+        },
+        None => Recorded {
+            sequence,
+            hash: Devices::<T>::get(run.device)?.genesis,
+            index: None,
+        },
+    })
 }
 
 /// The link that a run claims at a sequence from the one before its first entry to its last.

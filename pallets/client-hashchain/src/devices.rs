@@ -3,9 +3,9 @@
 //! Enrolment, suspension and retirement of devices.
 
 use crate::{
-    Config, DeviceByKey, DeviceHead, DeviceId, DeviceRecord, DeviceStatus, Devices, Error, Event,
-    HeadPages, HostSha256, LastTrusted, NextDeviceId, Pallet, SuspensionReason, TrustedHead,
-    WeightInfo, HEADS_PER_PAGE,
+    Config, DeviceByKey, DeviceHead, DeviceId, DeviceRecord, DeviceRecordOf, DeviceStatus, Devices,
+    Error, Event, HeadPages, HostSha256, LastTrusted, NextDeviceId, Pallet, SuspensionReason,
+    TrustedHead, WeightInfo, HEADS_PER_PAGE,
 };
 use frame_support::{ensure, traits::Get, weights::Weight, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
@@ -21,13 +21,13 @@ const FAR_KEYS: u64 = 3;
 
 /// What an enrolment costs.
 ///
-/// A key that lies far from the others that a block changes takes about twice what [`frame_system::Config::DbWeight`] says:
-/// it shares none of the trie's nodes above it with them.
+/// A key that lies far from the others that a block changes takes about twice what [`frame_system::Config::DbWeight`]
+/// says: it shares none of the trie's nodes above it with them.
 pub(crate) fn enrolment_weight<T: Config>() -> Weight {
     <T as Config>::WeightInfo::enrol().saturating_add(T::DbWeight::get().writes(FAR_KEYS))
 }
 
-/// The page and the place in it where the head of a device stands.
+/// The page that has the head of a device, and the head's place in it.
 pub(crate) fn position(device: DeviceId) -> (u32, usize) {
     (device / HEADS_PER_PAGE, (device % HEADS_PER_PAGE) as usize)
 }
@@ -54,71 +54,36 @@ impl<T: Config> Pallet<T> {
         escrow: BoundedVec<u8, T::MaxEscrowLength>,
         predecessor: Option<DeviceId>,
     ) -> DispatchResult {
-        let rules = Studies::<T>::study(study).ok_or(Error::<T>::UnknownStudy)?;
-        ensure!(
-            Studies::<T>::is_authentication_server(study, who),
-            Error::<T>::NotAnAuthenticationServer
-        );
-        ensure!(rules.status == StudyStatus::Open, Error::<T>::StudyClosed);
-        ensure!(!escrow.is_empty(), Error::<T>::EscrowMissing);
-        // Anybody could sign for such a key, and a signed fork would prove nothing.
-        ensure!(!hashchain::is_weak_device_key(&key), Error::<T>::WeakKey);
-        ensure!(!DeviceByKey::<T>::contains_key(key), Error::<T>::KeyInUse);
+        let policy = Self::policy_for_enrolment(who, study)?;
+        Self::ensure_new_device(&key, &escrow)?;
         let trusted = predecessor
             .map(|predecessor| Self::trusted_head_to_follow(study, predecessor))
             .transpose()?;
         let device = NextDeviceId::<T>::get();
         let next = device.checked_add(1).ok_or(Error::<T>::TooManyDevices)?;
 
-        let chain = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
-        let genesis = H256(
-            hashchain::genesis::<HostSha256>(&hashchain::Enrolment {
-                chain: &as_hash(chain.as_ref()),
-                study,
-                device_key: &key,
-                predecessor: trusted.map(|trusted| LinkHash(trusted.hash.0)),
-                secret_commitment: &secret_commitment.0,
-                escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&escrow),
-            })
-            .0,
-        );
+        let genesis = link_zero::<T>(study, &key, trusted, &secret_commitment, &escrow);
+        let head = DeviceHead {
+            study,
+            status: DeviceStatus::Active,
+            length: 0,
+            latest: None,
+            hash: genesis,
+            signer: (policy == StudyPolicy::DeviceSigned).then_some(key),
+        };
+        let record = DeviceRecord {
+            key,
+            secret_commitment,
+            escrow,
+            genesis,
+            predecessor,
+            successor: None,
+            trusted: None,
+            enrolled_at: frame_system::Pallet::<T>::block_number(),
+        };
 
         NextDeviceId::<T>::put(next);
-        DeviceByKey::<T>::insert(key, device);
-        Devices::<T>::insert(
-            device,
-            DeviceRecord {
-                key,
-                secret_commitment,
-                escrow,
-                genesis,
-                predecessor,
-                successor: None,
-                trusted: None,
-                enrolled_at: frame_system::Pallet::<T>::block_number(),
-            },
-        );
-        let (page, _) = position(device);
-        HeadPages::<T>::mutate(page, |heads| {
-            heads
-                .get_or_insert_default()
-                .try_push(DeviceHead {
-                    study,
-                    status: DeviceStatus::Active,
-                    length: 0,
-                    latest: None,
-                    hash: genesis,
-                    signer: (rules.policy == StudyPolicy::DeviceSigned).then_some(key),
-                })
-                .expect("numbers are dense, so a page takes exactly its own devices; qed");
-        });
-        if let Some(predecessor) = predecessor {
-            Devices::<T>::mutate(predecessor, |record| {
-                if let Some(record) = record {
-                    record.successor = Some(device);
-                }
-            });
-        }
+        Self::write_new_device(device, head, record);
         // The device's own account may submit for itself (Figure 1a).
         Studies::<T>::admit(&AccountId32::new(key));
         Self::deposit_event(Event::DeviceEnrolled {
@@ -196,6 +161,26 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
+    /// The policy of a study in which `who` may enrol devices now.
+    fn policy_for_enrolment(who: &AccountId32, study: StudyId) -> Result<StudyPolicy, Error<T>> {
+        let rules = Studies::<T>::study(study).ok_or(Error::<T>::UnknownStudy)?;
+        ensure!(
+            Studies::<T>::is_authentication_server(study, who),
+            Error::<T>::NotAnAuthenticationServer
+        );
+        ensure!(rules.status == StudyStatus::Open, Error::<T>::StudyClosed);
+        Ok(rules.policy)
+    }
+
+    /// Refuses a device that could not be audited, or whose key could not be its own.
+    fn ensure_new_device(key: &[u8; 32], escrow: &[u8]) -> Result<(), Error<T>> {
+        ensure!(!escrow.is_empty(), Error::<T>::EscrowMissing);
+        // Anybody could sign for such a key, and a signed fork would prove nothing.
+        ensure!(!hashchain::is_weak_device_key(key), Error::<T>::WeakKey);
+        ensure!(!DeviceByKey::<T>::contains_key(key), Error::<T>::KeyInUse);
+        Ok(())
+    }
+
     /// The head that a successor of `predecessor` commits to.
     fn trusted_head_to_follow(
         study: StudyId,
@@ -210,6 +195,25 @@ impl<T: Config> Pallet<T> {
             Error::<T>::PredecessorHasSuccessor
         );
         Ok(trusted)
+    }
+
+    fn write_new_device(device: DeviceId, head: DeviceHead, record: DeviceRecordOf<T>) {
+        DeviceByKey::<T>::insert(record.key, device);
+        let (page, _) = position(device);
+        HeadPages::<T>::mutate(page, |heads| {
+            heads
+                .get_or_insert_default()
+                .try_push(head)
+                .expect("numbers are dense, so a page takes exactly its own devices; qed");
+        });
+        if let Some(predecessor) = record.predecessor {
+            Devices::<T>::mutate(predecessor, |old| {
+                if let Some(old) = old {
+                    old.successor = Some(device);
+                }
+            });
+        }
+        Devices::<T>::insert(device, record);
     }
 
     /// Lets the study's office change the status of a device, and returns its head.
@@ -233,6 +237,26 @@ impl<T: Config> Pallet<T> {
             Ok(*head)
         })
     }
+}
+
+/// Link 0 of a device on this chain.
+fn link_zero<T: Config>(
+    study: StudyId,
+    device_key: &[u8; 32],
+    trusted: Option<TrustedHead>,
+    secret_commitment: &H256,
+    escrow: &[u8],
+) -> H256 {
+    let chain = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
+    let link = hashchain::genesis::<HostSha256>(&hashchain::Enrolment {
+        chain: &as_hash(chain.as_ref()),
+        study,
+        device_key,
+        predecessor: trusted.map(|trusted| LinkHash(trusted.hash.0)),
+        secret_commitment: &secret_commitment.0,
+        escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(escrow),
+    });
+    H256(link.0)
 }
 
 /// A block hash as 32 bytes. This chain's hashes have that length.

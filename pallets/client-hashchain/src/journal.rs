@@ -11,18 +11,23 @@ use frame_support::{storage::unhashed, traits::Get};
 
 const PER_PAGE: u64 = ENTRIES_PER_PAGE as u64;
 
+/// The page that has the entry at `index`, and the entry's place in it.
+pub(crate) fn position(index: EntryIndex) -> (u64, usize) {
+    (index / PER_PAGE, (index % PER_PAGE) as usize)
+}
+
 impl<T: Config> Pallet<T> {
     /// The entry at `index`, unless it was never written or has left the state.
     pub fn journal_entry(index: EntryIndex) -> Option<JournalEntry> {
-        let page = JournalPages::<T>::get(index / PER_PAGE)?;
-        page.get((index % PER_PAGE) as usize).copied()
+        let (page, offset) = position(index);
+        JournalPages::<T>::get(page)?.get(offset).copied()
     }
 
     /// Appends entries. Only the page at the end is ever changed, and only to be filled.
     pub(crate) fn append_to_journal(mut entries: &[JournalEntry]) {
         let mut index = JournalLength::<T>::get();
         while !entries.is_empty() {
-            let (page, offset) = (index / PER_PAGE, (index % PER_PAGE) as usize);
+            let (page, offset) = position(index);
             let (now, later) =
                 entries.split_at(entries.len().min(ENTRIES_PER_PAGE as usize - offset));
             if offset == 0 {
@@ -36,7 +41,7 @@ impl<T: Config> Pallet<T> {
                 for entry in now {
                     content
                         .try_push(*entry)
-                        .expect("`now` fits behind `offset` entries of one page; qed");
+                        .expect("`now` fits after `offset` entries of one page; qed");
                 }
                 JournalPages::<T>::insert(page, content);
             }

@@ -6,17 +6,17 @@
 //!
 //! ## For those who do not program
 //!
-//! A phone in a trial numbers its entries and binds each one to the entry before it, with a secret that never leaves the
-//! phone. This pallet remembers, for every phone, how far its chain has come: its *head*. An entry that names another
-//! predecessor than the head is turned away, whoever brings it: a relay server that altered an entry on the way, or a
-//! stranger who writes in a patient's name. What is registered can neither be changed nor taken back. The data itself
-//! never comes here: only its digest does.
+//! A phone in a trial numbers its entries and binds each one to the entry before it, with a secret that leaves the
+//! phone only sealed to the auditor. This pallet remembers, for every phone, how far its chain has come: its *head*. An
+//! entry that names another predecessor than the head is turned away, whoever brings it: a relay server that altered an
+//! entry on the way, or a stranger who writes in a patient's name. What is registered can neither be changed nor taken
+//! back. The data itself never comes here: only its digest does.
 //!
 //! ## Overview
 //!
 //! * An authentication server of a study enrols devices ([`Pallet::enrol`]); the chain computes link 0.
-//! * A relay of the study, or the device itself, submits runs of entries: [`Pallet::submit`] for one run, which fails as
-//!   a whole when the run is refused, and [`Pallet::submit_batch`], in which every run stands or falls alone and the
+//! * A relay of the study, or the device itself, submits runs of entries: [`Pallet::submit`] for one run, which fails
+//!   as a whole when the run is refused, and [`Pallet::submit_batch`], in which every run stands or falls alone and the
 //!   evidence of a fork is kept.
 //! * The study's sponsor or authentication server suspends, resumes and retires devices.
 //!
@@ -26,8 +26,8 @@
 #![doc = docify::embed!("src/tests/submit.rs", a_run_that_does_not_follow_the_head_is_refused)]
 //! 2. A retry is harmless: a run that is registered already succeeds without a change:
 #![doc = docify::embed!("src/tests/submit.rs", a_run_that_is_registered_already_succeeds_without_a_change)]
-//! 3. In a study with the policy `DeviceSigned`, nobody but the device can register anything, and a signed fork suspends
-//!    the device:
+//! 3. In a study with the policy `DeviceSigned`, nobody but the device can register anything, and a signed fork
+//!    suspends the device:
 #![doc = docify::embed!("src/tests/batch.rs", a_signed_fork_is_kept_as_evidence_and_suspends_the_device)]
 //! 4. What an entry costs does not grow with the number of devices or entries: heads are paged, the journal is written
 //!    once, and a fork is located within a fixed budget of steps.
@@ -60,6 +60,7 @@ mod tests;
 #[cfg(any(feature = "try-runtime", test))]
 mod try_state;
 mod types;
+mod walk;
 pub mod weights;
 
 pub use hashing::HostSha256;
@@ -122,8 +123,8 @@ pub mod pallet {
         #[pallet::constant]
         type ByteWeight: Get<Weight>;
 
-        /// What a byte of a page of heads costs the first time that a block changes the page: it is looked for in the trie,
-        /// hashed with its node, and written anew.
+        /// What a byte of a page of heads costs the first time that a block changes the page: it is looked up in the
+        /// trie, hashed with its node, and written anew.
         #[pallet::constant]
         type PageByteWeight: Get<Weight>;
 
@@ -162,7 +163,7 @@ pub mod pallet {
     #[pallet::storage]
     pub type NextDeviceId<T: Config> = StorageValue<_, DeviceId, ValueQuery>;
 
-    /// What stands on chain about a device beside its head. Absent: the number was never given out.
+    /// What the chain knows about a device beside its head. Absent: the number was never given out.
     #[pallet::storage]
     pub type Devices<T: Config> =
         StorageMap<_, Twox64Concat, DeviceId, DeviceRecordOf<T>, OptionQuery>;
@@ -186,7 +187,7 @@ pub mod pallet {
     #[pallet::storage]
     pub type JournalLength<T: Config> = StorageValue<_, EntryIndex, ValueQuery>;
 
-    /// Index of the first entry that the block adds which is being made. It never reaches the state.
+    /// Index of the first entry that the current block adds. It never reaches the state: absent between blocks.
     #[pallet::storage]
     pub type FirstIndexOfBlock<T: Config> = StorageValue<_, EntryIndex, ValueQuery>;
 
@@ -243,7 +244,7 @@ pub mod pallet {
             /// How many entries the run has.
             entries: u32,
         },
-        /// A batch was worked off. Runs that no other event of this call names were registered.
+        /// A batch was processed. Runs that no other event of this call names were registered.
         BatchProcessed {
             /// The account that submitted it.
             submitter: T::AccountId,
@@ -275,13 +276,13 @@ pub mod pallet {
             device: DeviceId,
             /// First sequence at which they were seen to differ.
             sequence: u64,
-            /// The link that stands registered there.
+            /// The link that is registered there.
             recorded: H256,
             /// The rival's link.
             rival: H256,
             /// Whether the device's own key signed the rival.
             signed: bool,
-            /// Whether the evidence was stored, too. It is not when it stands there already or the list is full.
+            /// Whether the evidence was stored, too. It is not when it was stored before or the list is full.
             stored: bool,
         },
         /// A device may not register entries for now.
@@ -329,14 +330,14 @@ pub mod pallet {
         /// The run names a previous link that is not the stored head. Read the device's head: something between the
         /// device and the chain altered or invented entries, or the device was restored from a backup.
         PreviousIsNotHead,
-        /// The run differs from what stands registered at the same sequence. Submit it in a batch to keep the evidence.
+        /// The run differs from what is registered at the same sequence. Submit it in a batch to keep the evidence.
         Fork,
         /// The study asks for the device's signature over the last link of every run.
         SignatureMissing,
         /// The signature is not the device's over this run's last link. The run was altered on its way or comes from
         /// another device.
         BadSignature,
-        /// The run ends too far behind the head to be compared within this call. If it should be registered already,
+        /// The run ends too far before the head to be compared within this call. If it should be registered already,
         /// look its entries up instead; otherwise submit fewer old runs at a time.
         BeyondReach,
         /// No study has this number.
@@ -383,8 +384,8 @@ pub mod pallet {
 
         fn integrity_test() {
             assert!(
-                T::MaxEscrowLength::get() >= 81,
-                "an HPKE escrow of 32 bytes takes 81 bytes"
+                T::MaxEscrowLength::get() >= ESCROW_LENGTH,
+                "a device could not enrol, because its escrow would not fit"
             );
             assert!(
                 T::MaxConflicts::get() > 0,

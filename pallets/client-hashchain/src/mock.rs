@@ -113,7 +113,7 @@ pub(crate) fn run(test: impl FnOnce()) {
     });
 }
 
-/// A phone that keeps its own hashchain. Tags are not checked by the chain, so a hash of the sequence stands for them.
+/// A phone that keeps its own hashchain. The chain does not check tags, so a hash of the sequence serves as one.
 #[derive(Clone)]
 pub(crate) struct Phone {
     pub(crate) pair: ed25519::Pair,
@@ -212,7 +212,7 @@ pub(crate) fn enrol(
         study,
         key,
         H256([8; 32]),
-        vec![9; 81].try_into().expect("fits"),
+        vec![9; ESCROW_LENGTH as usize].try_into().expect("fits"),
         predecessor,
     )
 }

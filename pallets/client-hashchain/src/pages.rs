@@ -2,8 +2,8 @@
 
 //! Pages of heads as a batch works on them: as bytes, of which only the heads that it needs are decoded.
 //!
-//! With many devices a batch touches nearly as many pages as it has runs. To decode and encode all heads of each took more
-//! time than everything else that a run of one entry needs (`scripts/bench --growth`).
+//! With many devices a batch touches nearly as many pages as it has runs. To decode and encode all heads of each took
+//! more time than everything else that a run of one entry needs (`scripts/bench --growth`).
 
 use crate::{
     devices::position, Config, DeviceHead, DeviceId, EntryIndex, HeadPages, HEADS_PER_PAGE,
@@ -20,13 +20,14 @@ pub(crate) struct WorkingPages<T: Config> {
     _runtime: core::marker::PhantomData<T>,
 }
 
-/// A page as it stands in the state, with what the batch has changed.
+/// A page as it is in the state, with what the batch has changed.
 struct WorkingPage {
     encoded: Vec<u8>,
     /// Where each head begins.
     begins: [u16; HEADS_PER_PAGE as usize],
     changed: bool,
-    /// Whether this block has written entries of it before. Its key in the trie changes once, however often it is written.
+    /// Whether this block has written entries of it before. Its key in the trie changes once, however often it is
+    /// written.
     again: bool,
 }
 
@@ -142,7 +143,7 @@ fn places(page: &[u8]) -> impl Iterator<Item = Place> + '_ {
     })
 }
 
-/// Where a head stands in an encoded page, and what of it is told without decoding.
+/// Where a head is in an encoded page, and what of it can be read without decoding.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Place {
     pub(crate) bytes: Range<usize>,
@@ -150,7 +151,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Of the head that begins here; none if there is none. The order of fields is that of [`DeviceHead`], encoded by SCALE.
+    /// Of the head that begins here; none if there is none. The order of fields is that of [`DeviceHead`], encoded by
+    /// SCALE.
     pub(crate) fn at(page: &[u8], begin: usize) -> Option<Self> {
         let status = begin + 4;
         let length = status + 1 + usize::from(*page.get(status)? == SUSPENDED);
@@ -172,4 +174,4 @@ impl Place {
 }
 
 /// The one variant of a status that carries something: the reason, a byte.
-const SUSPENDED: u8 = 1;
+pub(crate) const SUSPENDED: u8 = 1;

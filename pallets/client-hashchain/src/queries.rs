@@ -17,7 +17,7 @@ use sp_runtime::{traits::UniqueSaturatedInto, AccountId32};
 const MAX_ANSWER: u32 = 1_024;
 
 impl<T: Config> Pallet<T> {
-    /// All that stands on chain about a device.
+    /// All that the chain knows about a device.
     pub fn device_view(device: DeviceId) -> Option<DeviceView> {
         let head = Self::head_of(device)?;
         let record = Devices::<T>::get(device)?;

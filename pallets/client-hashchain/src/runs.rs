@@ -2,10 +2,9 @@
 
 //! The runs of a batch, as the bytes they arrived in.
 //!
-//! A transaction is read twice whenever the runtime meets it, in the pool as in a block. A list of [`Run`]s, each with a list of
-//! its own, asks the node for memory once a run and moves every field several times. That, and a call of the node for each
-//! link, was a fifth of the time of a block (docs/explained/decisions.md). So the bytes stay together, and a run is looked at where
-//! it lies.
+//! A transaction is read twice whenever the runtime meets it, in the pool as in a block. A list of [`Run`]s, each with
+//! a list of its own, asks the node for memory once a run and moves every field several times. That, and a call of the
+//! node for each link, was a fifth of the time of a block (docs/explained/decisions.md). So the bytes stay together, and a run is read where it is.
 
 use crate::{DeviceId, Run, RunEntry, MAX_BATCH_LENGTH, MAX_RUN_LENGTH};
 use alloc::vec::Vec;
@@ -125,7 +124,7 @@ impl Runs {
     }
 }
 
-/// The runs that are encoded in these bytes one after the other, up to the first that is none.
+/// The runs that are encoded in these bytes one after the other, up to the first that is not a run.
 pub(crate) fn views(mut bytes: &[u8]) -> impl Iterator<Item = RunView<'_>> {
     core::iter::from_fn(move || {
         let (run, rest) = view(bytes)?;
@@ -253,10 +252,10 @@ impl TryFrom<Vec<Run>> for Runs {
 
     /// Gives the runs back if they are more than a batch may have.
     fn try_from(runs: Vec<Run>) -> Result<Self, Self::Error> {
-        match runs.len() <= MAX_BATCH_LENGTH as usize {
-            true => Ok(runs.iter().fold(Self::default(), Self::with)),
-            false => Err(runs),
+        if runs.len() > MAX_BATCH_LENGTH as usize {
+            return Err(runs);
         }
+        Ok(runs.iter().fold(Self::default(), Self::with))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{pages::Touched, types::ENTRIES_PER_PAGE, Config, HeadPage, Run, Runs
 use codec::MaxEncodedLen;
 use frame_support::{traits::Get, weights::Weight};
 
-/// What happened while the runs of a call were worked off.
+/// What happened while the runs of a call were processed.
 pub(crate) struct Done {
     /// Pages of heads that were touched.
     pub(crate) pages: Touched,
@@ -20,8 +20,8 @@ pub(crate) struct Done {
 /// How many signatures are worth a check of all at once.
 const SIGNATURES_TOGETHER: u32 = 4;
 
-/// Bytes of a run without entries and signature: device, sequence, previous link, a byte each for how many entries follow
-/// and whether a signature does.
+/// Bytes of a run without entries and signature: device, sequence, previous link, a byte each for how many entries
+/// follow and whether a signature does.
 const RUN_BYTES: u64 = 4 + 8 + 32 + 1 + 1;
 /// Bytes of an entry: digest and tag.
 const ENTRY_BYTES: u64 = 32 + 32;
@@ -67,8 +67,8 @@ impl BatchSize {
         self.signatures >= SIGNATURES_TOGETHER
     }
 
-    /// The most that the call can cost: every head on a page of its own, every run a fork, the whole budget walked, every
-    /// signature checked twice.
+    /// The most that the call can cost: every head on a page of its own, every run a fork, the whole budget walked,
+    /// every signature checked twice.
     pub(crate) fn declared<T: Config>(self) -> Weight {
         let bytes = (self.runs as usize).saturating_mul(HeadPage::max_encoded_len());
         self.weight::<T>(Done {
@@ -86,15 +86,16 @@ impl BatchSize {
     /// What the call has cost.
     pub(crate) fn weight<T: Config>(self, done: Done) -> Weight {
         type Weights<T> = <T as Config>::WeightInfo;
-        // What the call itself does with a page costs what it is long, because it is read and copied byte by byte, and heads
-        // without a signer are less than two thirds as long as those with. So pages are counted in longest ones.
+        // What the call itself does with a page costs what it is long, because it is read and copied byte by byte, and
+        // heads without a signer are less than two thirds as long as those with. So pages are counted in longest ones.
         let longest = HeadPage::max_encoded_len();
         let pages = count(done.pages.bytes.div_ceil(longest)).min(self.runs);
         let further_runs = self.runs - pages;
         let further_pages = self.further_entries.div_ceil(ENTRIES_PER_PAGE);
-        let together = match self.checks_together() {
-            true => self.signatures,
-            false => 0,
+        let together = if self.checks_together() {
+            self.signatures
+        } else {
+            0
         };
         // Measured with a batch around them, so nothing is charged of what did not happen.
         let some = |happened: u32, cost: fn(u32) -> Weight| match happened {
@@ -110,8 +111,8 @@ impl BatchSize {
             .saturating_add(some(done.steps, Weights::<T>::walk));
         weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes()));
 
-        // The database has a page to find and to store once a block, whatever its length, and to hash and to write its bytes.
-        // What the block has changed before lies in its own memory.
+        // Once a block the database finds and stores a page, whatever its length, and hashes and writes its bytes. What
+        // the block has changed before is in its own memory.
         let first = done.pages.first as u64;
         let database = T::DbWeight::get();
         weight

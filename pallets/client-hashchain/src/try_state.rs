@@ -46,7 +46,7 @@ impl<T: Config> Pallet<T> {
         let length = JournalLength::<T>::get();
         ensure!(
             FirstIndexOfBlock::<T>::get() <= length,
-            "this block begins behind the end of the journal"
+            "this block begins after the end of the journal"
         );
         let per_page = u64::from(ENTRIES_PER_PAGE);
         for (page, entries) in JournalPages::<T>::iter() {

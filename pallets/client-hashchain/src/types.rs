@@ -29,6 +29,10 @@ pub const MAX_RUN_LENGTH: u32 = 256;
 /// Most runs in one batch.
 pub const MAX_BATCH_LENGTH: u32 = 1_024;
 
+/// Bytes of an escrow: form, encapsulated key, sealed secret, authentication tag. `hashchain` has the same constant
+/// beside its sealing, without which the runtime builds.
+pub const ESCROW_LENGTH: u32 = 1 + 32 + 32 + 16;
+
 /// One entry as a device uploads it: everything but its data.
 #[derive(
     Clone,
@@ -135,13 +139,14 @@ pub struct DeviceHead {
     pub status: DeviceStatus,
     /// Number of registered entries, which is also the sequence of the latest.
     pub length: u64,
-    /// Where in the journal the latest entry stands; none while there is no entry.
+    /// Where in the journal the latest entry is; none while there is no entry.
     pub latest: Option<EntryIndex>,
     /// Link of the latest entry; link 0 while there is no entry.
     pub hash: H256,
     /// The Ed25519 public key that has to sign the device's runs; none where the study asks for no signatures.
     ///
-    /// It is the key of the record once more: whoever checks a run reads this page anyway, and a record lies far from it.
+    /// It is the key of the record once more: whoever checks a run reads this page anyway, and a record lies far from
+    /// it.
     pub signer: Option<[u8; 32]>,
 }
 
@@ -190,7 +195,7 @@ pub enum LastTrusted {
     Nothing,
 }
 
-/// What stands on chain about a device beside its head.
+/// What the chain knows about a device beside its head.
 #[derive(
     Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug,
 )]
@@ -236,21 +241,21 @@ pub struct JournalEntry {
     pub digest: H256,
     /// Its link.
     pub hash: H256,
-    /// Where the device's entry before it stands; none for its first.
+    /// Where the device's entry before it is; none for its first.
     pub previous: Option<EntryIndex>,
 }
 
 /// [`ENTRIES_PER_PAGE`] neighbouring entries of the journal.
 pub type JournalPage = BoundedVec<JournalEntry, ConstU32<ENTRIES_PER_PAGE>>;
 
-/// Evidence of a rival history: somebody brought a run that does not follow what stands registered.
+/// Evidence of a rival history: somebody brought a run that does not follow what is registered.
 #[derive(
     Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug,
 )]
 pub struct HashchainConflict<AccountId, BlockNumber> {
     /// First sequence at which the rival was seen to differ.
     pub sequence: u64,
-    /// The link that stands registered there.
+    /// The link that is registered there.
     pub recorded: H256,
     /// The rival's link.
     pub rival: H256,
@@ -296,12 +301,12 @@ pub enum RefusalReason {
     Gap,
     /// The run names a previous link that is not the stored head.
     PreviousIsNotHead,
-    /// The run differs from what stands registered at the same sequence.
+    /// The run differs from what is registered at the same sequence.
     Fork,
     /// The study asks for the device's signature.
     SignatureMissing,
     /// The signature is not the device's over this run's last link.
     BadSignature,
-    /// The run ends too far behind the head to be compared within this call.
+    /// The run ends too far before the head to be compared within this call.
     BeyondReach,
 }

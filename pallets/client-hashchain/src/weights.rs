@@ -12,9 +12,9 @@ pub use measured::SubstrateWeight;
 pub trait WeightInfo {
     /// One device enrolled as the successor of another.
     fn enrol() -> Weight;
-    /// `r` runs of one entry whose heads all stand on different pages of the longest heads.
+    /// `r` runs of one entry whose heads are all on different pages of the longest heads.
     fn submit_batch(r: u32) -> Weight;
-    /// `f` runs of one entry whose heads stand on pages that other runs of the batch touch, too.
+    /// `f` runs of one entry whose heads are on pages that other runs of the batch touch, too.
     fn further_runs(f: u32) -> Weight;
     /// So many entries beyond the first of each run that they fill `p` pages of the journal.
     fn further_pages(p: u32) -> Weight;

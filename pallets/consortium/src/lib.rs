@@ -34,7 +34,7 @@
 //!
 //! - `pallet_session::Config::SessionManager = Consortium`, `Currency =` [`NoCurrency`] and
 //!   `ValidatorIdOf = sp_runtime::traits::ConvertInto`; the first validators are the accounts of
-//!   the `keys` in the session pallet's genesis, which therefore stands before this pallet.
+//!   the `keys` in the session pallet's genesis, which therefore comes before this pallet.
 //! - `pallet_membership::Config::MembershipInitialized` and `MembershipChanged =`
 //!   [`AdmitMembers`]`<Runtime, Collective>`. `ResetOrigin` and `PrimeOrigin` had better be
 //!   `NeverEnsureOrigin`: `reset_members` takes an account several times over, and a prime member
@@ -127,7 +127,7 @@ pub mod pallet {
     }
 
     /// The validators that the consortium wants, in the order of their appointment. A change takes
-    /// effect at the session after next; who makes blocks now stands in `session.validators`.
+    /// effect at the session after next; those who make blocks now are in `session.validators`.
     #[pallet::storage]
     pub type Validators<T: Config> =
         StorageValue<_, BoundedVec<T::AccountId, T::MaxValidators>, ValueQuery>;
@@ -191,7 +191,7 @@ pub mod pallet {
         NoSessionKeys,
         /// The account is a validator already, so there is nothing left to do.
         AlreadyValidator,
-        /// The account is no validator; look the validators up in `consortium.validators`.
+        /// The account is not a validator; look the validators up in `consortium.validators`.
         NotAValidator,
         /// No other validator has session keys, so nobody would make blocks; appoint another
         /// validator first.

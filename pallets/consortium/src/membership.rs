@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What stands between FRAME's membership pallet and its collective pallet.
+//! What connects FRAME's membership pallet with its collective pallet.
 
 use core::marker::PhantomData;
 use frame_support::traits::{ChangeMembers, InitializeMembers};
@@ -45,7 +45,7 @@ impl<T: Config, Next: ChangeMembers<T::AccountId>> ChangeMembers<T::AccountId>
     }
 }
 
-/// Counts who did not vote as having voted no, when the time to vote is over.
+/// Counts those who did not vote as having voted no, when the time to vote is over.
 ///
 /// For `DefaultVote` of `pallet_collective`. That pallet counts a default aye among the ayes that
 /// its origin carries, so that with either of its own default votes a decision of two thirds could

@@ -10,14 +10,14 @@ use crate::{Config, Pallet, Validators};
 
 /// Tells the session pallet whom the consortium wants.
 ///
-/// Only a difference is told. The session pallet takes every answer for a change of authorities,
+/// It reports only a difference. The session pallet takes every answer for a change of authorities,
 /// even if it is the same list again, and each such change is a step more for whoever verifies
 /// GRANDPA's justifications offline.
 impl<T: Config> SessionManager<T::AccountId> for Pallet<T> {
     /// The validators from the session after the one that starts now; `None` to leave them.
     ///
     /// A validator that purged its keys is passed over until it sets new ones. If nobody has keys,
-    /// nothing is told: there is no better set than the present one. At genesis the list is still
+    /// it reports nothing: there is no better set than the present one. At genesis the list is still
     /// empty, and the session pallet takes the accounts of its own `keys`.
     fn new_session(_: SessionIndex) -> Option<Vec<T::AccountId>> {
         let mut wanted = Validators::<T>::get().into_inner();

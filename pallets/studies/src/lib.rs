@@ -238,14 +238,14 @@ pub mod pallet {
         /// The account is an authentication server of this study already, so there is nothing left
         /// to do.
         AlreadyAuthenticationServer,
-        /// The account is no authentication server of this study; check the account and the number
-        /// of the study.
+        /// The account is not an authentication server of this study; check the account and the
+        /// number of the study.
         NotAnAuthenticationServer,
         /// The study has as many authentication servers as `maxServers` allows; remove one first.
         TooManyAuthenticationServers,
         /// The account is a relay of this study already, so there is nothing left to do.
         AlreadyRelay,
-        /// The account is no relay of this study; check the account and the number of the study.
+        /// The account is not a relay of this study; check the account and the number of the study.
         NotARelay,
         /// The study has as many relays as `maxServers` allows; remove one first.
         TooManyRelays,
@@ -263,7 +263,7 @@ pub mod pallet {
     #[pallet::call]
     impl<T: Config> Pallet<T> {
         /// Creates an open study without servers, names its sponsor and admits the sponsor to the
-        /// chain. For the consortium only. The event `StudyCreated` tells the study's number.
+        /// chain. For the consortium only. The event `StudyCreated` has the study's number.
         ///
         /// - `sponsor`: the account that will appoint the study's servers.
         /// - `policy`: what the chain demands of a run; cannot be changed later.

@@ -12,7 +12,7 @@ use sp_trie::StorageProof;
 
 use super::{prove_head, HeadProof, ProofSource, ProveHeadError, MOST_HEADERS};
 
-/// The only device of the tests' chain, and where its head stands.
+/// The only device of the tests' chain, and where its head is.
 const DEVICE: u32 = 3;
 const KEY: &[u8] = b"page with the head of device 3";
 const HEAD: &[u8] = b"head of device 3";

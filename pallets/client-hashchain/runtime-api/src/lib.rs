@@ -26,7 +26,7 @@ pub enum DeviceState {
     Retired,
 }
 
-/// All that stands on chain about one device.
+/// All that the chain knows about one device.
 #[derive(Clone, PartialEq, Eq, Encode, Decode, TypeInfo, Debug)]
 pub struct DeviceView {
     /// The number that the chain gave the device at enrolment.
@@ -64,7 +64,7 @@ pub struct HeadView {
     pub hash: H256,
     /// Number of registered entries, which is also the sequence of the latest.
     pub length: u64,
-    /// Where in the journal the latest entry stands.
+    /// Where in the journal the latest entry is.
     pub latest: Option<u64>,
 }
 
@@ -81,7 +81,7 @@ pub struct EntryView {
     pub digest: H256,
     /// Its link.
     pub hash: H256,
-    /// Where the device's entry before it stands in the journal.
+    /// Where in the journal the device's entry before it is.
     pub previous: Option<u64>,
 }
 
@@ -90,7 +90,7 @@ pub struct EntryView {
 pub struct ConflictView<AccountId> {
     /// First sequence at which the rival was seen to differ.
     pub sequence: u64,
-    /// The link that stands registered there.
+    /// The link that is registered there.
     pub recorded: H256,
     /// The rival's link.
     pub rival: H256,
@@ -122,7 +122,7 @@ pub struct StudyView<AccountId> {
 sp_api::decl_runtime_apis! {
     /// Reads the devices, their hashchains and their studies.
     pub trait HashchainApi<AccountId> where AccountId: Codec {
-        /// All that stands on chain about a device; none if the number was never given out.
+        /// All that the chain knows about a device; none if the number was never given out.
         fn device(device: u32) -> Option<DeviceView>;
 
         /// The device that enrolled with this Ed25519 key.

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{mock::*, DeviceByKey, Devices, Error, Event, HeadPages, HostSha256, LastTrusted};
+use crate::{
+    mock::*, DeviceByKey, Devices, Error, Event, HeadPages, HostSha256, LastTrusted, ESCROW_LENGTH,
+};
 use frame_support::{assert_noop, assert_ok};
 use hashchain::{Enrolment, LinkHash};
 use sp_core::H256;
 
 const KEY: [u8; 32] = [40; 32];
+const ESCROW: [u8; ESCROW_LENGTH as usize] = [9; ESCROW_LENGTH as usize];
 
 fn link_zero(study: u32, key: &[u8; 32], predecessor: Option<LinkHash>) -> H256 {
     H256(
@@ -15,7 +18,7 @@ fn link_zero(study: u32, key: &[u8; 32], predecessor: Option<LinkHash>) -> H256 
             device_key: key,
             predecessor,
             secret_commitment: &[8; 32],
-            escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&[9; 81]),
+            escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&ESCROW),
         })
         .0,
     )
@@ -41,6 +44,11 @@ fn link_zero_binds_chain_study_key_secret_and_escrow() {
             }]
         );
     });
+}
+
+#[test]
+fn an_escrow_is_as_long_as_a_phone_seals_it() {
+    assert_eq!(ESCROW.len(), hashchain::ESCROW_LENGTH);
 }
 
 #[test]

@@ -12,7 +12,7 @@ enum Step {
     New(u32),
     /// Bring a run again that was brought before.
     Again(prop::sample::Index),
-    /// Bring the entries from an earlier one on, with new ones behind them.
+    /// Bring the entries from an earlier one on, with new ones after them.
     Overlap(prop::sample::Index, u32),
     /// Leave entries out.
     Skip(u32),

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use crate::{
-    mock::*, pages::Place, pages::Touched, pages::WorkingPages, DeviceHead, DeviceStatus,
-    HeadPages, SuspensionReason, HEADS_PER_PAGE,
+    mock::*,
+    pages::{Place, Touched, WorkingPages, SUSPENDED},
+    DeviceHead, DeviceStatus, HeadPages, SuspensionReason, HEADS_PER_PAGE,
 };
-use codec::Encode;
+use codec::{Encode, MaxEncodedLen};
+use scale_info::{TypeDef, TypeInfo};
 use sp_core::H256;
 
 /// A head of every length that there is.
@@ -45,6 +47,24 @@ fn every_head_is_found_in_its_page_without_decoding() {
         end = place.bytes.end;
     }
     assert_eq!(Place::at(&page, end), None);
+}
+
+/// A change of the types of a head changes what [`Place`] must know by heart.
+#[test]
+fn a_head_has_the_lengths_that_its_place_is_reckoned_with() {
+    let (study, status, length, latest, hash, signer) = (4, 2, 8, 1 + 8, 32, 1 + 32);
+    assert_eq!(
+        DeviceHead::max_encoded_len(),
+        study + status + length + latest + hash + signer
+    );
+    let TypeDef::Variant(statuses) = DeviceStatus::type_info().type_def else {
+        panic!("a status is one of several");
+    };
+    for status in statuses.variants {
+        let carries = status.index == SUSPENDED;
+        assert_eq!(status.fields.len(), usize::from(carries), "{}", status.name);
+    }
+    assert_eq!(SuspensionReason::max_encoded_len(), 1);
 }
 
 #[test]

@@ -250,6 +250,27 @@ fn an_old_run_beyond_the_walk_budget_is_told_so() {
     });
 }
 
+#[test]
+fn a_step_back_costs_its_weight_once_a_page_of_the_journal() {
+    run(|| {
+        let mut phone = Phone::enrolled(SIGNED, 1);
+        let mut crowd = Phone::enrolled(SIGNED, 2);
+        let mut retries = Vec::new();
+        for _ in 0..4 {
+            retries.push(phone.registered(1));
+            crowd.registered(63);
+        }
+        let cost = |run: Run| {
+            let weight = submit(RELAY, run).expect("it is registered").actual_weight;
+            weight.expect("the weight is measured").ref_time()
+        };
+        let costs: Vec<_> = retries.into_iter().rev().map(cost).collect();
+        // The latest link is the head. Every step back reads its own entry and the one before it, a page each.
+        let at_the_head = costs[0];
+        assert_eq!(costs, [0, 2, 3, 4].map(|pages| at_the_head + pages));
+    });
+}
+
 fn state_root() -> Vec<u8> {
     sp_io::storage::root(sp_runtime::StateVersion::V0)
 }
