@@ -157,7 +157,7 @@ impl Tokens {
 /// The claims, once the signature is seen to be the key's.
 fn signed_claims(token: &str, key: &Key) -> Result<Claims, Problem> {
     let key = DecodingKey::from_ed_components(&Jwk::of(key).x)
-        .map_err(|_| invalid("The key that signed it is none."))?;
+        .map_err(|_| invalid("The key of its issuer is not a valid key."))?;
     // Times and audience are checked by our own clock, with codes of their own.
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.validate_exp = false;

@@ -24,7 +24,7 @@ impl Leader<'_> {
         if finalised.number < latest.number
             && store.followed_at(finalised.number).await? == Some(finalised.hash)
         {
-            // It may only be behind. When it has come so far, the next block tells whether it is the same history.
+            // It may only lag. When it has caught up, the next block tells whether it is the same history.
             return Ok(latest);
         }
         let mut number = latest.number.min(finalised.number);

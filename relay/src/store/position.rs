@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_behind_the_head_follows_wherever_the_head_is_known_from() {
+    fn a_run_after_the_head_follows_wherever_the_head_is_known_from() {
         let mut device = TestDevice::new(1);
         let genesis = device.genesis();
         let first = device.checked(3);

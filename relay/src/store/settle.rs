@@ -210,7 +210,7 @@ async fn settle_batch(
             .execute(&mut **transaction)
             .await?;
         if reason.is_some() {
-            // What was accepted behind a refused run leads nowhere; from now on the chain's own head counts.
+            // What was accepted after a refused run leads nowhere; from now on the chain's own head counts.
             let sql = format!(
                 "DELETE FROM heads WHERE device IN (SELECT device FROM runs WHERE rival = 0 AND id IN ({ids}))"
             );
