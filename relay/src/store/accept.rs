@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Row};
 use super::position::{judge, Position};
 use super::rows::{self, hash, placeholders, signed, unsigned, PENDING, REFUSED, STATUS_COLUMNS};
 use super::{Store, StoreError};
-use crate::run::{CheckedRun, LINK_BYTES};
+use crate::run::{CheckedRun, ENTRY_BYTES};
 
 /// Rows of one statement. SQLite takes 32,766 parameters at most, PostgreSQL 65,535.
 const CHUNK: usize = 128;
@@ -258,7 +258,7 @@ async fn insert_runs(
         .collect();
     let sql = format!(
         "INSERT INTO runs (id, run, device, study, sequence, entries, previous, head, signature, rival, received_at, \
-         state, links) VALUES {}",
+         state, entries_bytes) VALUES {}",
         rows.join(", ")
     );
     let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
@@ -359,7 +359,7 @@ async fn stored_link(
     sequence: u64,
 ) -> Result<Option<Hash>, StoreError> {
     let row: Option<AnyRow> = sqlx::query(
-        "SELECT sequence, previous, links FROM runs WHERE device = $1 AND sequence <= $2 \
+        "SELECT sequence, previous, entries_bytes FROM runs WHERE device = $1 AND sequence <= $2 \
          AND sequence + entries > $2 AND state < $3 AND rival = 0 ORDER BY id LIMIT 1",
     )
     .bind(i64::from(device))
@@ -370,10 +370,10 @@ async fn stored_link(
     let Some(row) = row else { return Ok(None) };
     let first: u64 = unsigned(row.try_get("sequence")?)?;
     let previous = hashchain::LinkHash(hash(row.try_get("previous")?)?.0);
-    let entries: Vec<u8> = row.try_get("links")?;
+    let entries: Vec<u8> = row.try_get("entries_bytes")?;
     let count = (sequence - first + 1) as usize;
     let link = entries
-        .chunks_exact(LINK_BYTES)
+        .chunks_exact(ENTRY_BYTES)
         .zip(first..)
         .take(count)
         .fold(previous, |previous, (entry, sequence)| {

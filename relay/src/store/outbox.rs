@@ -88,7 +88,7 @@ impl Store {
     /// Runs that wait, oldest first, at most so many.
     pub async fn pending_runs(&self, limit: u32) -> Result<Vec<PendingRun>, StoreError> {
         let sql = format!(
-            "SELECT {RUN_REF}, previous, signature, links FROM runs WHERE state = {PENDING} ORDER BY id LIMIT $1"
+            "SELECT {RUN_REF}, previous, signature, entries_bytes FROM runs WHERE state = {PENDING} ORDER BY id LIMIT $1"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(i64::from(limit))
@@ -101,7 +101,7 @@ impl Store {
                 run: run_ref(row)?,
                 previous: hash(row.try_get("previous")?)?,
                 signature: signature.map_err(|_| StoreError::Corrupt("a signature"))?,
-                digests_and_tags: row.try_get("links")?,
+                digests_and_tags: row.try_get("entries_bytes")?,
             })
         });
         pending.collect()

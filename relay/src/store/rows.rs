@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use sqlx::Row;
 
 use super::StoreError;
-use crate::run::LINK_BYTES;
+use crate::run::ENTRY_BYTES;
 
 /// The columns that [`status`] reads.
 pub(super) const STATUS_COLUMNS: &str =
@@ -75,11 +75,14 @@ pub(super) fn status(row: &AnyRow) -> Result<RunStatus, StoreError> {
 }
 
 /// Entries from the two columns that hold them.
-pub(super) fn entries(links: &[u8], envelopes: &[u8]) -> Result<Vec<RunEntry>, StoreError> {
+pub(super) fn entries(
+    digests_and_tags: &[u8],
+    envelopes: &[u8],
+) -> Result<Vec<RunEntry>, StoreError> {
     let corrupt = StoreError::Corrupt("envelopes");
     let mut rest = envelopes;
-    let mut entries = Vec::with_capacity(links.len() / LINK_BYTES);
-    for link in links.chunks_exact(LINK_BYTES) {
+    let mut entries = Vec::with_capacity(digests_and_tags.len() / ENTRY_BYTES);
+    for entry in digests_and_tags.chunks_exact(ENTRY_BYTES) {
         let Some((length, after)) = rest.split_first_chunk::<4>() else {
             return Err(corrupt);
         };
@@ -88,8 +91,8 @@ pub(super) fn entries(links: &[u8], envelopes: &[u8]) -> Result<Vec<RunEntry>, S
             return Err(corrupt);
         };
         entries.push(RunEntry {
-            digest: hash(link[..32].to_vec())?,
-            tag: hash(link[32..].to_vec())?,
+            digest: hash(entry[..32].to_vec())?,
+            tag: hash(entry[32..].to_vec())?,
             envelope: Base64(envelope.to_vec()),
         });
         rest = after;
