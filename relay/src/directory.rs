@@ -160,9 +160,10 @@ impl Directory {
 
 /// The policy of a study.
 pub fn policy(device_signed: bool) -> Policy {
-    match device_signed {
-        true => Policy::DeviceSigned,
-        false => Policy::HashchainOnly,
+    if device_signed {
+        Policy::DeviceSigned
+    } else {
+        Policy::HashchainOnly
     }
 }
 

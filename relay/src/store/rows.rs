@@ -13,12 +13,16 @@ use crate::run::ENTRY_BYTES;
 pub(super) const STATUS_COLUMNS: &str =
     "run, device, sequence, entries, head, state, block_number, block_hash, extrinsic_index, reason";
 
+/// States of a run. Those before [`FINALISED`] are not settled yet.
+///
+/// Statements that an index of some rows is to serve have the number in their text: a parameter could be any.
 pub(super) const PENDING: i64 = 0;
 pub(super) const SUBMITTED: i64 = 1;
 pub(super) const FINALISED: i64 = 2;
 pub(super) const REFUSED: i64 = 3;
 pub(super) const CONFLICTING: i64 = 4;
 
+/// States of a batch.
 pub(super) const LIVE: i64 = 0;
 pub(super) const SETTLED: i64 = 1;
 pub(super) const DEAD: i64 = 2;
