@@ -53,7 +53,8 @@ impl FromStr for TrustedIssuer {
         let issuer: String = issuer.context("issuer is missing")?;
         let jwks = jwks
             .unwrap_or_else(|| format!("{}/.well-known/jwks.json", issuer.trim_end_matches('/')));
-        let url = reqwest::Url::parse(&jwks).context("the address of the keys is not a valid URL")?;
+        let url =
+            reqwest::Url::parse(&jwks).context("the address of the keys is not a valid URL")?;
         let is_local = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
         if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
             bail!("keys come by https, or by http from this machine");

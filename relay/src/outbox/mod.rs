@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::Directory;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
@@ -60,11 +60,11 @@ impl Default for OutboxOptions {
 
 /// Why the outbox stopped for a moment.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum OutboxError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("{0}")]
-    Chain(#[from] mhealth_chain_client::Error),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The node's history is not the one that was followed.
     #[error("the node has lost finalised blocks that were worked off here")]
     Diverged,

@@ -22,7 +22,7 @@ pub(crate) mod tests;
 pub use accept::{Candidate, Sight, Verdict};
 pub use audit::ExportQuery;
 pub use lease::Lease;
-pub use outbox::{LiveBatch, NewBatch, PendingRun, RunRef, Stored};
+pub use outbox::{LiveBatch, NewBatch, PendingRun, RunRef};
 pub use queue::Queue;
 pub use settle::{Fate, Settlement};
 

@@ -95,7 +95,7 @@ on_both! {
     who_lost_the_lease_can_no_longer_write = ownership::fencing;
     outcomes_are_written_with_the_block = settling::outcomes;
     a_passing_refusal_gives_another_chance = settling::another_chance;
-    a_buried_batch_gives_its_runs_back = batches::buried;
+    a_discarded_batch_gives_its_runs_back = batches::discarded;
     lost_blocks_are_taken_back = settling::rolled_back;
     an_export_goes_on_where_it_broke_off = auditing::export_resumes;
     an_auditors_credential_is_kept_as_a_hash = auditing::auditors;
@@ -144,14 +144,8 @@ async fn lease(store: &Store) -> Lease {
 async fn batch(store: &Store, lease: Lease, nonce: u64) -> LiveBatch {
     let pending = store.pending_runs(100).await.unwrap();
     let runs = pending.into_iter().map(|pending| pending.run).collect();
-    match store
-        .store_batch(lease, transaction(nonce), runs)
-        .await
-        .unwrap()
-    {
-        Stored::Yes(batch) => batch,
-        Stored::RunsChanged => panic!("nobody else changes runs"),
-    }
+    let stored = store.store_batch(lease, transaction(nonce), runs).await;
+    stored.unwrap().expect("nobody else changes runs")
 }
 
 async fn settle(store: &Store, lease: Lease, number: u64, batch: &LiveBatch, fates: &[Fate]) {

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use mhealth_api::{run_id, Hash, Head};
 use mhealth_chain_client::{
-    AccountId32, ChainEvent, Effect, Error, FinalisedBlock, FinalisedExtrinsic, RefusalReason, Run,
-    H256,
+    AccountId32, ChainEvent, Effect, FinalisedBlock, FinalisedExtrinsic, RefusalReason, Run, H256,
 };
 use tokio::sync::watch;
+
+use crate::ledger::LedgerError;
 
 #[derive(Clone)]
 pub(super) struct FakeChain {
@@ -60,14 +61,12 @@ impl FakeChain {
         self.state.lock().unwrap()
     }
 
-    fn present(&self) -> Result<MutexGuard<'_, State>, Error> {
+    fn present(&self) -> Result<MutexGuard<'_, State>, LedgerError> {
         let state = self.state();
-        match state.away {
-            true => Err(Error::Unreachable {
-                url: String::new(),
-                reason: "away".into(),
-            }),
-            false => Ok(state),
+        if state.away {
+            Err(LedgerError::NotConnected)
+        } else {
+            Ok(state)
         }
     }
 
