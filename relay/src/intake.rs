@@ -17,7 +17,7 @@ use mhealth_chain_client::DeviceState;
 use mhealth_server::{ApiError, BodyShare};
 use tokio::sync::Mutex;
 
-use crate::directory::{Device, Directory};
+use crate::directory::{Directory, Found};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::run::{CheckedRun, Rules};
@@ -99,7 +99,8 @@ impl Intake {
         upload: RunUpload,
         share: BodyShare,
     ) -> Result<Answered, ApiError> {
-        let device = self.admit(holder, upload.device).await?;
+        let found = self.admit(holder, upload.device).await?;
+        let device = found.device;
         let study = self.directory.study(device.study).await?;
         let rules = Rules {
             study: device.study,
@@ -124,7 +125,7 @@ impl Intake {
                 .map_err(ApiError::internal)?
             }
         }?;
-        self.store_run(run, &device, study.open, None, share).await
+        self.store_run(run, found, study.open, None, share).await
     }
 
     /// Chains a bare record on a device's behalf and stores it.
@@ -134,14 +135,14 @@ impl Intake {
         record: BareRecord,
         share: BodyShare,
     ) -> Result<Answered, ApiError> {
-        let device = self.admit(holder, record.device).await?;
+        let found = self.admit(holder, record.device).await?;
         if record.sequence == 0 || record.sequence > i64::MAX as u64 {
             return Err(Code::InvalidSequence.into());
         }
         if record.envelope.0.len() > self.limits.max_envelope {
             return Err(Code::BodyTooLarge.into());
         }
-        let study = self.directory.study(device.study).await?;
+        let study = self.directory.study(found.device.study).await?;
         if study.policy == Policy::DeviceSigned {
             return Err(Code::MissingSignature.into());
         }
@@ -158,10 +159,9 @@ impl Intake {
         }
         let (head, _) = self.heads(record.device).await?;
         let count = record.sequence;
-        let run = chained(record, digest, head, device.study)?;
+        let run = chained(record, digest, head, found.device.study)?;
         let record = Some((count, digest));
-        self.store_run(run, &device, study.open, record, share)
-            .await
+        self.store_run(run, found, study.open, record, share).await
     }
 
     /// A device's head as the relay has it, with everything that was accepted here or the chain's if that is ahead, and as
@@ -195,7 +195,7 @@ impl Intake {
     }
 
     /// Whether the holder of a token may speak for a device, and often enough.
-    async fn admit(&self, holder: &Holder, device: u32) -> Result<Device, ApiError> {
+    async fn admit(&self, holder: &Holder, device: u32) -> Result<Found, ApiError> {
         if holder.device != device {
             return Err(Code::WrongDevice.into());
         }
@@ -203,25 +203,25 @@ impl Intake {
             let wait: Duration = early.wait_time_from(DefaultClock::default().now());
             return Err(ApiError::from(Code::TooManyRequests).retry_after(wait));
         }
-        let known = self.directory.device(device).await?;
-        if known.study != holder.study {
+        let found = self.directory.device(device).await?;
+        if found.device.study != holder.study {
             return Err(Code::WrongStudy.into());
         }
-        if known.key != holder.key {
+        if found.device.key != holder.key {
             return Err(Code::WrongDevice.into());
         }
-        Ok(known)
+        Ok(found)
     }
 
     async fn store_run(
         &self,
         run: CheckedRun,
-        device: &Device,
+        found: Found,
         open: bool,
         record: Option<(u64, Hash)>,
         share: BodyShare,
     ) -> Result<Answered, ApiError> {
-        let taken = match device.state {
+        let taken = match found.device.state {
             _ if !open => Err(Code::StudyClosed),
             DeviceState::Suspended => Err(Code::DeviceSuspended),
             DeviceState::Retired => Err(Code::DeviceRetired),
@@ -235,7 +235,7 @@ impl Intake {
             }
         };
         let sight = Sight {
-            head: device.head,
+            head: found.head,
             link: None,
         };
         let mut candidate = Candidate {

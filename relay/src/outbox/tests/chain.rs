@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::ledger::LedgerError;
 
 #[derive(Clone)]
-pub(super) struct FakeChain {
+pub(crate) struct FakeChain {
     state: Arc<Mutex<State>>,
     finalised: Arc<watch::Sender<u64>>,
 }
@@ -47,7 +47,7 @@ struct State {
 }
 
 impl FakeChain {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut state = State::default();
         state.blocks.push(block(0, 0, Hash([0; 32]), Vec::new()));
         state.before.push(Default::default());
@@ -70,7 +70,7 @@ impl FakeChain {
         }
     }
 
-    pub(super) fn enrol(&self, device: u32, genesis: Head) {
+    pub(crate) fn enrol(&self, device: u32, genesis: Head) {
         let registered = Registered {
             genesis: genesis.hash,
             links: Vec::new(),
