@@ -10,8 +10,7 @@ use sqlx::AssertSqlSafe;
 
 use super::outbox::{list, release};
 use super::rows::{
-    self, hash, signed, unsigned, CONFLICTING, FINALISED, LIVE, PENDING, REFUSED, SETTLED,
-    SUBMITTED,
+    self, hash, signed, unsigned, CONFLICTING, FINALISED, LIVE, REFUSED, SETTLED, SUBMITTED,
 };
 use super::{Lease, Store, StoreError};
 
@@ -180,19 +179,9 @@ async fn settle_batch(
             Fate::Registered | Fate::RegisteredBefore => (FINALISED, None),
             Fate::Refused(reason) => (REFUSED, Some(reason)),
             Fate::Conflicting(reason) => (CONFLICTING, Some(reason)),
-            Fate::Again => (PENDING, None),
+            Fate::Again => continue,
         };
         let ids = list(&ids);
-        if *fate == Fate::Again {
-            let sql = format!(
-                "UPDATE runs SET state = {PENDING}, batch = NULL WHERE batch = $1 AND state = {SUBMITTED} AND id IN ({ids})"
-            );
-            let query = sqlx::query(AssertSqlSafe(sql))
-                .persistent(false)
-                .bind(settlement.batch);
-            query.execute(&mut **transaction).await?;
-            continue;
-        }
         let extrinsic =
             (*fate != Fate::RegisteredBefore).then_some(i64::from(settlement.extrinsic));
         let sql = format!(
@@ -218,7 +207,7 @@ async fn settle_batch(
             query.execute(&mut **transaction).await?;
         }
     }
-    // A batch whose outcome does not name every run must not keep one for ever.
+    // Those that are to try again, and those that the outcome does not name: a batch must not keep one for ever.
     release(transaction, settlement.batch).await
 }
 
