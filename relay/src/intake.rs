@@ -17,11 +17,11 @@ use mhealth_chain_client::DeviceState;
 use mhealth_server::{ApiError, BodyShare};
 use tokio::sync::Mutex;
 
-use crate::directory::{Directory, Found};
+use crate::directory::{Device, Directory, Found};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::run::{CheckedRun, Rules};
-use crate::store::{Candidate, Sight, Store, Verdict};
+use crate::store::{Acceptance, Candidate, ChainAnswers, Question, Store};
 use crate::token::Holder;
 use crate::writer::Writer;
 
@@ -31,7 +31,7 @@ const LARGE: usize = 64 * 1024;
 /// store has changed in between.
 const QUESTIONS: u32 = 4;
 /// Devices whose bare records are chained at the same time.
-const LINES: usize = 64;
+const RECORD_LOCKS: usize = 64;
 /// Tag of an entry that was chained on a device's behalf: nobody's secret went into it, and everybody can see that.
 const NO_TAG: Hash = Hash([0; 32]);
 
@@ -66,7 +66,7 @@ pub struct Intake {
     metrics: Metrics,
     limits: IntakeLimits,
     rates: DefaultKeyedRateLimiter<u32>,
-    lines: Vec<Mutex<()>>,
+    record_locks: Vec<Mutex<()>>,
 }
 
 impl Intake {
@@ -88,7 +88,7 @@ impl Intake {
             metrics,
             limits,
             rates: RateLimiter::keyed(quota),
-            lines: (0..LINES).map(|_| Mutex::default()).collect(),
+            record_locks: (0..RECORD_LOCKS).map(|_| Mutex::default()).collect(),
         }
     }
 
@@ -148,7 +148,9 @@ impl Intake {
         }
         let digest = Hash(data_digest::<Native>(&record.envelope.0).0);
         // One record after the other, so that each follows the one before.
-        let _turn = self.lines[record.device as usize % LINES].lock().await;
+        let _turn = self.record_locks[record.device as usize % RECORD_LOCKS]
+            .lock()
+            .await;
         if let Some((known, run)) = self.store.record(record.device, record.sequence).await? {
             if known != digest {
                 let detail = "Another record was stored under this sequence.";
@@ -213,61 +215,71 @@ impl Intake {
         Ok(found)
     }
 
+    /// Whether new entries of a device are taken.
+    fn admission(&self, device: &Device, is_open: bool) -> Result<(), Code> {
+        let is_full = self.writer.level().entries() >= self.limits.max_queued_entries;
+        match device.state {
+            _ if !is_open => Err(Code::StudyClosed),
+            DeviceState::Suspended => Err(Code::DeviceSuspended),
+            DeviceState::Retired => Err(Code::DeviceRetired),
+            DeviceState::Active if is_full => Err(Code::Overloaded),
+            DeviceState::Active => Ok(()),
+        }
+    }
+
     async fn store_run(
         &self,
         run: CheckedRun,
         found: Found,
-        open: bool,
+        is_open: bool,
         record: Option<(u64, Hash)>,
         share: BodyShare,
     ) -> Result<Answered, ApiError> {
-        let taken = match found.device.state {
-            _ if !open => Err(Code::StudyClosed),
-            DeviceState::Suspended => Err(Code::DeviceSuspended),
-            DeviceState::Retired => Err(Code::DeviceRetired),
-            DeviceState::Active => {
-                let full = self.writer.level().entries() >= self.limits.max_queued_entries;
-                if full {
-                    Err(Code::Overloaded)
-                } else {
-                    Ok(())
-                }
-            }
-        };
-        let sight = Sight {
-            head: found.head,
-            link: None,
-        };
         let mut candidate = Candidate {
             run: Arc::new(run),
-            sight,
-            taken,
+            answers: ChainAnswers {
+                head: found.head,
+                link: None,
+            },
+            admission: self.admission(&found.device, is_open),
             record,
         };
         for _ in 0..QUESTIONS {
-            let number = candidate.run.device;
-            match self.writer.accept(candidate.clone(), share.clone()).await? {
-                Verdict::Accepted(status) => {
-                    self.metrics.uploaded("accepted", status.entries);
-                    return Ok(Answered { status, new: true });
+            let stored = self.writer.accept(candidate.clone(), share.clone()).await?;
+            let (status, new) = match stored {
+                Ok(Acceptance::Accepted(status)) => (status, true),
+                Ok(Acceptance::Known(status)) => (status, false),
+                Ok(Acceptance::Refused(problem)) => return Err(problem.into()),
+                Err(question) => {
+                    let device = candidate.run.device;
+                    self.ask(device, question, &mut candidate.answers).await?;
+                    continue;
                 }
-                Verdict::Known(status) => {
-                    self.metrics.uploaded("known", status.entries);
-                    return Ok(Answered { status, new: false });
-                }
-                Verdict::Refused(problem) => return Err(problem.into()),
-                Verdict::NeedHead => {
-                    candidate.sight.head = Some(self.chain_head(number).await?.0);
-                }
-                Verdict::NeedLink(sequence) => {
-                    let entries = self.ledger.entries(number, sequence, 1).await?;
-                    let entry = entries.first().filter(|entry| entry.sequence == sequence);
-                    candidate.sight.link = Some((sequence, entry.map(|entry| Hash(entry.hash.0))));
-                }
-            }
+            };
+            let outcome = if new { "accepted" } else { "known" };
+            self.metrics.uploaded(outcome, status.entries);
+            return Ok(Answered { status, new });
         }
         // The device's history changes faster than it can be looked at.
         Err(Code::Overloaded.into())
+    }
+
+    /// Asks the chain about a device.
+    async fn ask(
+        &self,
+        device: u32,
+        question: Question,
+        answers: &mut ChainAnswers,
+    ) -> Result<(), ApiError> {
+        match question {
+            Question::Head => answers.head = Some(self.chain_head(device).await?.0),
+            Question::Link(sequence) => {
+                let entries = self.ledger.entries(device, sequence, 1).await?;
+                let entry = entries.first().filter(|entry| entry.sequence == sequence);
+                answers.link = Some((sequence, entry.map(|entry| Hash(entry.hash.0))));
+            }
+        }
+        Ok(())
     }
 }
 

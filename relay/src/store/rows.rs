@@ -13,6 +13,9 @@ use crate::run::ENTRY_BYTES;
 pub(super) const STATUS_COLUMNS: &str =
     "run, device, sequence, entries, head, state, block_number, block_hash, extrinsic_index, reason";
 
+/// Rows of one statement. SQLite takes 32,766 parameters at most, PostgreSQL 65,535.
+pub(super) const CHUNK: usize = 128;
+
 /// States of a run. Those before [`FINALISED`] are not settled yet.
 ///
 /// Statements that an index of some rows is to serve have the number in their text: a parameter could be any.
@@ -105,6 +108,14 @@ pub(super) fn entries(
         [] => Ok(entries),
         _ => Err(corrupt),
     }
+}
+
+/// `($1, $2), ($3, $4), …` for a statement that inserts so many rows of so many columns.
+pub(super) fn tuples(rows: usize, columns: usize) -> String {
+    let list: Vec<_> = (0..rows)
+        .map(|row| format!("({})", placeholders(columns * row + 1, columns)))
+        .collect();
+    list.join(", ")
 }
 
 /// `$1, $2, …` for a statement with so many parameters from `first` on.

@@ -90,6 +90,7 @@ on_both! {
     a_group_sees_its_own_earlier_runs = accepting::group_sees_itself;
     only_so_many_rivals_of_a_device_are_kept = accepting::rivals_are_bounded;
     an_older_cut_is_compared_with_stored_links = accepting::older_cuts;
+    a_group_goes_on_without_the_run_that_the_chain_is_asked_about = accepting::asked_about;
     what_is_not_taken_is_not_stored_but_known_runs_are_answered = accepting::not_taken;
     a_run_is_in_one_batch_at_a_time = batches::one_batch_at_a_time;
     who_lost_the_lease_can_no_longer_write = ownership::fencing;
@@ -103,19 +104,19 @@ on_both! {
 }
 
 pub(crate) fn candidate(run: crate::run::CheckedRun, chain: Head) -> Candidate {
-    let sight = Sight {
+    let answers = ChainAnswers {
         head: Some(chain),
         link: None,
     };
     Candidate {
         run: Arc::new(run),
-        sight,
-        taken: Ok(()),
+        answers,
+        admission: Ok(()),
         record: None,
     }
 }
 
-pub(crate) async fn accept(store: &Store, candidates: &[Candidate]) -> Vec<Verdict> {
+pub(crate) async fn accept(store: &Store, candidates: &[Candidate]) -> Vec<Decision> {
     store.accept(candidates, 2).await.unwrap()
 }
 
