@@ -50,7 +50,13 @@ impl Store {
             sqlx::query_as("SELECT number, hash FROM followed ORDER BY number DESC LIMIT 1")
                 .fetch_optional(self.database.pool())
                 .await?;
-        row.map(block).transpose()
+        row.map(|(number, bytes)| {
+            Ok(BlockRef {
+                number: unsigned(number)?,
+                hash: hash(bytes)?,
+            })
+        })
+        .transpose()
     }
 
     /// The hash of a block that was worked off, if it is remembered.
@@ -60,15 +66,6 @@ impl Store {
             .fetch_optional(self.database.pool())
             .await?;
         row.map(|(bytes,)| hash(bytes)).transpose()
-    }
-
-    /// The earliest block that is remembered to have been worked off.
-    pub async fn first_followed(&self) -> Result<Option<BlockRef>, StoreError> {
-        let row: Option<(i64, Vec<u8>)> =
-            sqlx::query_as("SELECT number, hash FROM followed ORDER BY number LIMIT 1")
-                .fetch_optional(self.database.pool())
-                .await?;
-        row.map(block).transpose()
     }
 
     /// Writes down, in one transaction, that a block was worked off and what it did.
@@ -209,11 +206,4 @@ async fn settle_batch(
     }
     // Those that are to try again, and those that the outcome does not name: a batch must not keep one for ever.
     release(transaction, settlement.batch).await
-}
-
-fn block((number, bytes): (i64, Vec<u8>)) -> Result<BlockRef, StoreError> {
-    Ok(BlockRef {
-        number: unsigned(number)?,
-        hash: hash(bytes)?,
-    })
 }

@@ -110,7 +110,8 @@ pub(super) async fn rolled_back(scratch: Scratch) {
         settle(store, lease, nonce + 1, &live, &[fate]).await;
         batches.push(live);
     }
-    assert_eq!(store.first_followed().await.unwrap(), Some(block(1)));
+    assert_eq!(store.followed_at(0).await.unwrap(), None);
+    assert_eq!(store.followed_at(1).await.unwrap(), Some(block(1).hash));
     store.roll_back(lease, 1).await.unwrap();
     assert_eq!(store.followed().await.unwrap(), Some(block(1)));
     assert_eq!(store.followed_at(2).await.unwrap(), None);
