@@ -63,7 +63,7 @@ codes! {
     /// More requests than this caller may send.
     TooManyRequests = "too_many_requests", 429, "Too many requests; wait as long as Retry-After says.";
     /// A queue is full.
-    Overloaded = "overloaded", 503, "The server has as much to do as it can keep; wait as long as Retry-After says.";
+    Overloaded = "overloaded", 503, "The server is at capacity; wait as long as Retry-After says.";
     /// The chain cannot be reached.
     ChainUnavailable = "chain_unavailable", 503, "The chain cannot be reached at present.";
     /// The database does not answer.

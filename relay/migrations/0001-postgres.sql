@@ -18,7 +18,7 @@ CREATE TABLE lease (
 );
 INSERT INTO lease (id, holder, fence, expires_at) VALUES (1, '', 0, 0);
 
--- State: 0 pending, 1 submitted, 2 finalised, 3 refused, 4 conflicting. Links: 64 bytes an entry, digest and tag.
+-- State: 0 pending, 1 submitted, 2 finalised, 3 refused, 4 conflicting. Bytes of entries: 64 each, digest and tag.
 CREATE TABLE runs (
     id BIGINT PRIMARY KEY,
     run BYTEA NOT NULL UNIQUE,
@@ -37,7 +37,7 @@ CREATE TABLE runs (
     block_hash BYTEA,
     extrinsic_index BIGINT,
     reason TEXT,
-    links BYTEA NOT NULL
+    entries_bytes BYTEA NOT NULL
 );
 CREATE INDEX runs_pending ON runs (id) WHERE state = 0;
 CREATE INDEX runs_open ON runs (state, entries, received_at) WHERE state < 2;

@@ -21,7 +21,7 @@ const STUDIES: usize = 1_000;
 const WATCHED: u64 = 600;
 const UNWATCHED: u64 = 30;
 
-/// A device.
+/// A device. Its head is not part of it: every run changes that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// Its study.
@@ -30,7 +30,14 @@ pub struct Device {
     pub key: Key,
     /// Whether it may register entries.
     pub status: DeviceStatus,
-    /// Its finalised head, if it was read just now.
+}
+
+/// A device that was looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The device.
+    pub device: Device,
+    /// Its finalised head, if the chain was asked just now; none if the device was remembered.
     pub head: Option<Head>,
 }
 
@@ -43,9 +50,39 @@ pub struct Study {
     pub open: bool,
 }
 
+/// What is remembered of devices, or of studies.
+struct Memory<T> {
+    values: HashMap<u32, Remembered<T>>,
+    /// Most values that are remembered.
+    most: usize,
+    /// How often something was forgotten that blocks had changed. What was read before the latest of these changes may be
+    /// out of date, and is not remembered.
+    generation: u64,
+}
+
 struct Remembered<T> {
     value: T,
     since: u64,
+}
+
+impl<T> Memory<T> {
+    fn of(most: usize) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self {
+            values: HashMap::new(),
+            most,
+            generation: 0,
+        }))
+    }
+
+    fn forget(&mut self, key: u32) {
+        self.values.remove(&key);
+        self.generation += 1;
+    }
+
+    fn forget_all(&mut self) {
+        self.values.clear();
+        self.generation += 1;
+    }
 }
 
 /// What is remembered of the chain. Cheap to clone.
@@ -53,8 +90,8 @@ struct Remembered<T> {
 pub struct Directory {
     ledger: Arc<dyn Ledger>,
     clock: SharedClock,
-    devices: Arc<Mutex<HashMap<u32, Remembered<Device>>>>,
-    studies: Arc<Mutex<HashMap<u32, Remembered<Study>>>>,
+    devices: Arc<Mutex<Memory<Device>>>,
+    studies: Arc<Mutex<Memory<Study>>>,
     watched: Arc<AtomicBool>,
 }
 
@@ -64,16 +101,17 @@ impl Directory {
         Self {
             ledger,
             clock,
-            devices: Arc::default(),
-            studies: Arc::default(),
+            devices: Memory::of(DEVICES),
+            studies: Memory::of(STUDIES),
             watched: Arc::default(),
         }
     }
 
     /// A device; `unknown_device` if the chain has none of this number.
-    pub async fn device(&self, device: u32) -> Result<Device, ApiError> {
-        if let Some(known) = self.remembered(&mut lock(&self.devices), device) {
-            return Ok(known);
+    pub async fn device(&self, device: u32) -> Result<Found, ApiError> {
+        let (known, generation) = self.recall(&self.devices, device);
+        if let Some(device) = known {
+            return Ok(Found { device, head: None });
         }
         let view = self.ledger.device(device).await?;
         let (view, _) = view.ok_or_else(|| Problem::new(Code::UnknownDevice))?;
@@ -81,22 +119,22 @@ impl Directory {
             study: view.study,
             key: Key(view.key),
             status: view.status,
-            head: None,
         };
-        self.remember(&mut lock(&self.devices), device, value.clone(), DEVICES);
+        self.remember(&self.devices, device, value.clone(), generation);
         let head = Head {
             length: view.length,
             hash: Hash(view.head.0),
         };
-        Ok(Device {
+        Ok(Found {
+            device: value,
             head: Some(head),
-            ..value
         })
     }
 
     /// A study; `unknown_study` if the chain has none of this number.
     pub async fn study(&self, study: u32) -> Result<Study, ApiError> {
-        if let Some(known) = self.remembered(&mut lock(&self.studies), study) {
+        let (known, generation) = self.recall(&self.studies, study);
+        if let Some(known) = known {
             return Ok(known);
         }
         let view = self.ledger.study(study).await?;
@@ -105,7 +143,7 @@ impl Directory {
             policy: view.policy,
             open: view.open,
         };
-        self.remember(&mut lock(&self.studies), study, value, STUDIES);
+        self.remember(&self.studies, study, value, generation);
         Ok(value)
     }
 
@@ -116,10 +154,10 @@ impl Directory {
                 ChainEvent::DeviceSuspended { device, .. }
                 | ChainEvent::DeviceResumed { device }
                 | ChainEvent::DeviceRetired { device, .. } => {
-                    lock(&self.devices).remove(device);
+                    lock(&self.devices).forget(*device);
                 }
                 ChainEvent::StudyClosed { study } | ChainEvent::StudyReopened { study } => {
-                    lock(&self.studies).remove(study);
+                    lock(&self.studies).forget(*study);
                 }
                 _ => {}
             }
@@ -129,35 +167,71 @@ impl Directory {
     /// Says whether finalised blocks are read here. What was remembered meanwhile may be out of date.
     pub fn watch(&self, watched: bool) {
         if self.watched.swap(watched, Ordering::AcqRel) != watched {
-            lock(&self.devices).clear();
-            lock(&self.studies).clear();
+            lock(&self.devices).forget_all();
+            lock(&self.studies).forget_all();
         }
     }
 
-    fn remembered<T: Clone>(&self, map: &mut HashMap<u32, Remembered<T>>, key: u32) -> Option<T> {
+    /// What is remembered under a number, if it still counts, and the generation of what is remembered.
+    fn recall<T: Clone>(&self, memory: &Mutex<Memory<T>>, key: u32) -> (Option<T>, u64) {
         let limit = if self.watched.load(Ordering::Acquire) {
             WATCHED
         } else {
             UNWATCHED
         };
-        let known = map.get(&key)?;
-        (self.clock.now() < known.since + limit).then(|| known.value.clone())
+        let memory = lock(memory);
+        let known = memory.values.get(&key);
+        let fresh = known.filter(|known| self.clock.now() < known.since + limit);
+        (fresh.map(|known| known.value.clone()), memory.generation)
     }
 
-    fn remember<T>(&self, map: &mut HashMap<u32, Remembered<T>>, key: u32, value: T, most: usize) {
-        if map.len() >= most && !map.contains_key(&key) {
-            map.clear();
+    /// Remembers what was read since this was the generation.
+    fn remember<T>(&self, memory: &Mutex<Memory<T>>, key: u32, value: T, generation: u64) {
+        let since = self.clock.now();
+        let mut memory = lock(memory);
+        if generation != memory.generation {
+            return;
         }
-        map.insert(
-            key,
-            Remembered {
-                value,
-                since: self.clock.now(),
-            },
-        );
+        if memory.values.len() >= memory.most && !memory.values.contains_key(&key) {
+            memory.values.clear();
+        }
+        memory.values.insert(key, Remembered { value, since });
     }
 }
 
 fn lock<T>(map: &Mutex<T>) -> MutexGuard<'_, T> {
     map.lock().expect("no holder of this lock panics; qed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::tests::chain::FakeChain;
+    use crate::testing::TestDevice;
+    use mhealth_chain_client::H256;
+    use mhealth_server::ManualClock;
+
+    fn that_resumes(device: u32) -> FinalisedBlock {
+        FinalisedBlock {
+            number: 1,
+            hash: H256::zero(),
+            parent_hash: H256::zero(),
+            extrinsics: Vec::new(),
+            events: vec![ChainEvent::DeviceResumed { device }],
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_block_changed_while_it_was_read_is_not_remembered() {
+        let chain = FakeChain::new();
+        chain.enrol(1, TestDevice::new(1).genesis());
+        let directory = Directory::new(Arc::new(chain), ManualClock::at(1_000_000));
+        let mut reading = std::pin::pin!(directory.device(1));
+        assert!(futures::poll!(&mut reading).is_pending());
+        directory.observe(&that_resumes(1));
+        assert!(reading.await.unwrap().head.is_some());
+        // The chain is asked again, and then no more.
+        assert!(directory.device(1).await.unwrap().head.is_some());
+        assert!(directory.device(1).await.unwrap().head.is_none());
+    }
 }

@@ -16,11 +16,11 @@ use mhealth_api::{
 use mhealth_server::{ApiError, BodyShare};
 use tokio::sync::Mutex;
 
-use crate::directory::{Device, Directory};
+use crate::directory::{Device, Directory, Found};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::run::{CheckedRun, Rules};
-use crate::store::{Candidate, Sight, Store, Verdict};
+use crate::store::{Acceptance, Candidate, ChainAnswers, Question, Store};
 use crate::token::Holder;
 use crate::writer::Writer;
 
@@ -30,7 +30,7 @@ const LARGE: usize = 64 * 1024;
 /// store has changed in between.
 const QUESTIONS: u32 = 4;
 /// Devices whose bare records are chained at the same time.
-const LINES: usize = 64;
+const RECORD_LOCKS: usize = 64;
 /// Tag of an entry that was chained on a device's behalf: nobody's secret went into it, and everybody can see that.
 const NO_TAG: Hash = Hash([0; 32]);
 
@@ -65,7 +65,7 @@ pub struct Intake {
     metrics: Metrics,
     limits: IntakeLimits,
     rates: DefaultKeyedRateLimiter<u32>,
-    lines: Vec<Mutex<()>>,
+    record_locks: Vec<Mutex<()>>,
 }
 
 impl Intake {
@@ -87,7 +87,7 @@ impl Intake {
             metrics,
             limits,
             rates: RateLimiter::keyed(quota),
-            lines: (0..LINES).map(|_| Mutex::default()).collect(),
+            record_locks: (0..RECORD_LOCKS).map(|_| Mutex::default()).collect(),
         }
     }
 
@@ -98,7 +98,8 @@ impl Intake {
         upload: RunUpload,
         share: BodyShare,
     ) -> Result<Answered, ApiError> {
-        let device = self.admit(holder, upload.device).await?;
+        let found = self.admit(holder, upload.device).await?;
+        let device = &found.device;
         let study = self.directory.study(device.study).await?;
         let rules = Rules {
             study: device.study,
@@ -123,7 +124,7 @@ impl Intake {
                 .map_err(ApiError::internal)?
             }
         }?;
-        self.store_run(run, &device, study.open, None, share).await
+        self.store_run(run, found, study.open, None, share).await
     }
 
     /// Chains a bare record on a device's behalf and stores it.
@@ -133,20 +134,22 @@ impl Intake {
         record: BareRecord,
         share: BodyShare,
     ) -> Result<Answered, ApiError> {
-        let device = self.admit(holder, record.device).await?;
+        let found = self.admit(holder, record.device).await?;
         if record.sequence == 0 || record.sequence > i64::MAX as u64 {
             return Err(Code::InvalidSequence.into());
         }
         if record.envelope.0.len() > self.limits.max_envelope {
             return Err(Code::BodyTooLarge.into());
         }
-        let study = self.directory.study(device.study).await?;
+        let study = self.directory.study(found.device.study).await?;
         if study.policy == Policy::DeviceSigned {
             return Err(Code::MissingSignature.into());
         }
         let digest = Hash(data_digest::<Native>(&record.envelope.0).0);
         // One record after the other, so that each follows the one before.
-        let _turn = self.lines[record.device as usize % LINES].lock().await;
+        let _turn = self.record_locks[record.device as usize % RECORD_LOCKS]
+            .lock()
+            .await;
         if let Some((known, run)) = self.store.record(record.device, record.sequence).await? {
             if known != digest {
                 let detail = "Another record was stored under this sequence.";
@@ -157,10 +160,9 @@ impl Intake {
         }
         let (head, _) = self.heads(record.device).await?;
         let count = record.sequence;
-        let run = chained(record, digest, head, device.study)?;
+        let run = chained(record, digest, head, found.device.study)?;
         let record = Some((count, digest));
-        self.store_run(run, &device, study.open, record, share)
-            .await
+        self.store_run(run, found, study.open, record, share).await
     }
 
     /// A device's head as the relay has it, with everything that was accepted here or the chain's if that is ahead, and as
@@ -194,7 +196,7 @@ impl Intake {
     }
 
     /// Whether the holder of a token may speak for a device, and often enough.
-    async fn admit(&self, holder: &Holder, device: u32) -> Result<Device, ApiError> {
+    async fn admit(&self, holder: &Holder, device: u32) -> Result<Found, ApiError> {
         if holder.device != device {
             return Err(Code::WrongDevice.into());
         }
@@ -202,73 +204,83 @@ impl Intake {
             let wait: Duration = early.wait_time_from(DefaultClock::default().now());
             return Err(ApiError::from(Code::TooManyRequests).retry_after(wait));
         }
-        let known = self.directory.device(device).await?;
-        if known.study != holder.study {
+        let found = self.directory.device(device).await?;
+        if found.device.study != holder.study {
             return Err(Code::WrongStudy.into());
         }
-        if known.key != holder.key {
+        if found.device.key != holder.key {
             return Err(Code::WrongDevice.into());
         }
-        Ok(known)
+        Ok(found)
+    }
+
+    /// Whether new entries of a device are taken.
+    fn admission(&self, device: &Device, is_open: bool) -> Result<(), Code> {
+        let is_full = self.writer.level().entries() >= self.limits.max_queued_entries;
+        match &device.status {
+            _ if !is_open => Err(Code::StudyClosed),
+            DeviceStatus::Suspended => Err(Code::DeviceSuspended),
+            DeviceStatus::Retired => Err(Code::DeviceRetired),
+            // A status of a newer chain: nothing can be said, and nothing is taken.
+            DeviceStatus::Unknown(_) => Err(Code::InvalidState),
+            DeviceStatus::Active if is_full => Err(Code::Overloaded),
+            DeviceStatus::Active => Ok(()),
+        }
     }
 
     async fn store_run(
         &self,
         run: CheckedRun,
-        device: &Device,
-        open: bool,
+        found: Found,
+        is_open: bool,
         record: Option<(u64, Hash)>,
         share: BodyShare,
     ) -> Result<Answered, ApiError> {
-        let taken = match &device.status {
-            _ if !open => Err(Code::StudyClosed),
-            DeviceStatus::Suspended => Err(Code::DeviceSuspended),
-            DeviceStatus::Retired => Err(Code::DeviceRetired),
-            // A status of a newer chain: nothing can be said, and nothing is taken.
-            DeviceStatus::Unknown(_) => Err(Code::InvalidState),
-            DeviceStatus::Active => {
-                let full = self.writer.level().entries() >= self.limits.max_queued_entries;
-                if full {
-                    Err(Code::Overloaded)
-                } else {
-                    Ok(())
-                }
-            }
-        };
-        let sight = Sight {
-            head: device.head,
-            link: None,
-        };
         let mut candidate = Candidate {
             run: Arc::new(run),
-            sight,
-            taken,
+            answers: ChainAnswers {
+                head: found.head,
+                link: None,
+            },
+            admission: self.admission(&found.device, is_open),
             record,
         };
         for _ in 0..QUESTIONS {
-            let number = candidate.run.device;
-            match self.writer.accept(candidate.clone(), share.clone()).await? {
-                Verdict::Accepted(status) => {
-                    self.metrics.uploaded("accepted", status.entries);
-                    return Ok(Answered { status, new: true });
+            let stored = self.writer.accept(candidate.clone(), share.clone()).await?;
+            let (status, new) = match stored {
+                Ok(Acceptance::Accepted(status)) => (status, true),
+                Ok(Acceptance::Known(status)) => (status, false),
+                Ok(Acceptance::Refused(problem)) => return Err(problem.into()),
+                Err(question) => {
+                    let device = candidate.run.device;
+                    self.ask(device, question, &mut candidate.answers).await?;
+                    continue;
                 }
-                Verdict::Known(status) => {
-                    self.metrics.uploaded("known", status.entries);
-                    return Ok(Answered { status, new: false });
-                }
-                Verdict::Refused(problem) => return Err(problem.into()),
-                Verdict::NeedHead => {
-                    candidate.sight.head = Some(self.chain_head(number).await?.0);
-                }
-                Verdict::NeedLink(sequence) => {
-                    let entries = self.ledger.entries(number, sequence, 1).await?;
-                    let entry = entries.first().filter(|entry| entry.sequence == sequence);
-                    candidate.sight.link = Some((sequence, entry.map(|entry| Hash(entry.hash.0))));
-                }
-            }
+            };
+            let outcome = if new { "accepted" } else { "known" };
+            self.metrics.uploaded(outcome, status.entries);
+            return Ok(Answered { status, new });
         }
         // The device's history changes faster than it can be looked at.
         Err(Code::Overloaded.into())
+    }
+
+    /// Asks the chain about a device.
+    async fn ask(
+        &self,
+        device: u32,
+        question: Question,
+        answers: &mut ChainAnswers,
+    ) -> Result<(), ApiError> {
+        match question {
+            Question::Head => answers.head = Some(self.chain_head(device).await?.0),
+            Question::Link(sequence) => {
+                let entries = self.ledger.entries(device, sequence, 1).await?;
+                let entry = entries.first().filter(|entry| entry.sequence == sequence);
+                answers.link = Some((sequence, entry.map(|entry| Hash(entry.hash.0))));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -47,16 +47,17 @@ impl FromStr for TrustedIssuer {
                 "issuer" => issuer = Some(value.trim().to_owned()),
                 "study" => study = Some(value.trim().parse().context("study must be a number")?),
                 "jwks" => jwks = Some(value.trim().to_owned()),
-                other => bail!("{other} is none of issuer, study and jwks"),
+                other => bail!("{other} is unknown: give issuer, study and jwks"),
             }
         }
         let issuer: String = issuer.context("issuer is missing")?;
         let jwks = jwks
             .unwrap_or_else(|| format!("{}/.well-known/jwks.json", issuer.trim_end_matches('/')));
-        let url = reqwest::Url::parse(&jwks).context("the address of the keys is none")?;
+        let url =
+            reqwest::Url::parse(&jwks).context("the address of the keys is not a valid URL")?;
         let is_local = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
         if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
-            bail!("keys come by https, or by http from this machine");
+            bail!("the address of the keys must begin with https, or with http on this machine");
         }
         Ok(Self {
             issuer,
@@ -201,7 +202,7 @@ impl Issuer {
             Err(_) => {
                 tracing::warn!(
                     issuer = self.trusted.issuer,
-                    "an issuer does not tell its keys in time"
+                    "an issuer's keys do not arrive in time"
                 );
             }
         }

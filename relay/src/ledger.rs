@@ -5,12 +5,13 @@
 use std::sync::OnceLock;
 
 use futures::future::BoxFuture;
-use futures::stream::{self, BoxStream, StreamExt};
-use mhealth_api::{BlockRef, Hash};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use mhealth_api::{BlockRef, Code, Hash};
 use mhealth_chain_client::{
     calls, Account, ChainClient, DeviceView, EntryView, Error, FinalisedBlock, Handed, Run,
     SignedTransaction, StudyView, H256,
 };
+use mhealth_server::ApiError;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// For how many blocks a transaction of the relay is valid: two minutes with blocks of two seconds. After that time
@@ -19,8 +20,49 @@ const ERA: u64 = 64;
 /// Questions to the node at a time that devices can bring about.
 const READS: usize = 32;
 
-/// What an answer of the chain may be late or wrong with.
-pub type Answer<'a, T> = BoxFuture<'a, Result<T, Error>>;
+/// Why the chain gave no answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The node has not been reached since the relay started.
+    #[error("There is no connection to the node yet.")]
+    NotConnected,
+    /// The connection ended while something was on its way, which the node may have received or not.
+    #[error("The connection to the node broke.")]
+    Interrupted,
+    /// The node does not have the block of this number.
+    #[error("The node has no block {0}.")]
+    NoBlock(u64),
+    /// What the client says.
+    #[error(transparent)]
+    Client(#[from] Error),
+}
+
+impl LedgerError {
+    /// A stable name for logs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotConnected | Self::Interrupted => "node_unreachable",
+            Self::NoBlock(_) => "unknown_block",
+            Self::Client(error) => error.code(),
+        }
+    }
+}
+
+impl From<LedgerError> for ApiError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::NotConnected | LedgerError::Interrupted => {
+                tracing::warn!(%error, code = error.code(), "the chain is not available");
+                Code::ChainUnavailable.into()
+            }
+            LedgerError::NoBlock(_) => Self::internal(error),
+            LedgerError::Client(error) => error.into(),
+        }
+    }
+}
+
+/// What the chain answers, in a while.
+pub type Answer<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
 
 /// The chain, and the relay's account there. Everything that is read is finalised.
 pub trait Ledger: Send + Sync + 'static {
@@ -49,7 +91,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// Hands a transaction to the node.
     fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, Handed>;
     /// Finalised blocks from a number on.
-    fn follow(&self, from: u64) -> BoxStream<'static, Result<FinalisedBlock, Error>>;
+    fn follow(&self, from: u64) -> BoxStream<'static, Result<FinalisedBlock, LedgerError>>;
 }
 
 /// A real node.
@@ -62,7 +104,7 @@ pub struct NodeLedger {
 
 impl NodeLedger {
     /// The chain with this genesis block, to which there is no connection yet. Until there is, everything that is asked
-    /// ends with [`Error::Unreachable`].
+    /// ends with [`LedgerError::NotConnected`].
     pub fn unconnected(genesis: Hash, account: Account) -> Self {
         Self {
             client: OnceLock::new(),
@@ -78,17 +120,14 @@ impl NodeLedger {
         let _ = self.client.set(client);
     }
 
-    fn client(&self) -> Result<&ChainClient, Error> {
-        self.client.get().ok_or_else(|| Error::Unreachable {
-            url: "the node".to_owned(),
-            reason: "no connection was made yet".to_owned(),
-        })
+    fn client(&self) -> Result<&ChainClient, LedgerError> {
+        self.client.get().ok_or(LedgerError::NotConnected)
     }
 
-    async fn read(&self) -> Result<(&ChainClient, SemaphorePermit<'_>), Error> {
+    async fn read(&self) -> Result<(&ChainClient, SemaphorePermit<'_>), LedgerError> {
         let client = self.client()?;
-        let permit = self.reads.acquire().await.map_err(|_| Error::Closed)?;
-        Ok((client, permit))
+        let permit = self.reads.acquire().await;
+        Ok((client, permit.expect("nobody closes this semaphore; qed")))
     }
 }
 
@@ -117,21 +156,21 @@ impl Ledger for NodeLedger {
     fn device_by_key(&self, key: [u8; 32]) -> Answer<'_, Option<u32>> {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
-            client.device_by_key(key).await
+            Ok(client.device_by_key(key).await?)
         })
     }
 
     fn entries(&self, device: u32, from: u64, count: u32) -> Answer<'_, Vec<EntryView>> {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
-            client.entries(device, from, count).await
+            Ok(client.entries(device, from, count).await?)
         })
     }
 
     fn study(&self, study: u32) -> Answer<'_, Option<StudyView>> {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
-            client.study(study).await
+            Ok(client.study(study).await?)
         })
     }
 
@@ -155,7 +194,7 @@ impl Ledger for NodeLedger {
     fn nonce_after(&self, block: Hash) -> Answer<'_, u64> {
         Box::pin(async move {
             let view = self.client()?.at(H256(block.0)).await?;
-            view.nonce(&self.account.id()).await
+            Ok(view.nonce(&self.account.id()).await?)
         })
     }
 
@@ -169,17 +208,18 @@ impl Ledger for NodeLedger {
     fn sign(&self, runs: Vec<Run>, nonce: u64) -> Answer<'_, SignedTransaction> {
         Box::pin(async move {
             let call = calls::submit_batch(runs);
-            self.client()?.sign(&self.account, &call, nonce, ERA).await
+            let client = self.client()?;
+            Ok(client.sign(&self.account, &call, nonce, ERA).await?)
         })
     }
 
     fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, Handed> {
-        Box::pin(async move { self.client()?.send(transaction).await })
+        Box::pin(async move { Ok(self.client()?.send(transaction).await?) })
     }
 
-    fn follow(&self, from: u64) -> BoxStream<'static, Result<FinalisedBlock, Error>> {
+    fn follow(&self, from: u64) -> BoxStream<'static, Result<FinalisedBlock, LedgerError>> {
         match self.client() {
-            Ok(client) => client.follow_from(from).into_stream().boxed(),
+            Ok(client) => client.follow_from(from).into_stream().err_into().boxed(),
             Err(error) => stream::iter([Err(error)]).boxed(),
         }
     }

@@ -17,13 +17,13 @@
 //! in no other until finalised blocks say that this one never will be included.
 
 pub mod directory;
-#[cfg(test)]
-mod fuzz;
 pub mod http;
 pub mod intake;
 pub mod issuers;
 pub mod ledger;
 pub mod metrics;
+#[cfg(test)]
+mod mutations;
 mod options;
 pub mod outbox;
 pub mod run;

@@ -8,8 +8,8 @@ use hashchain::{data_digest, is_signed, link, DataDigest, LinkHash, Native, Tag}
 use mhealth_api::{run_id, Code, Hash, Key, Policy, Problem, RunUpload};
 use mhealth_chain_client::{Run, RunEntry, H256};
 
-/// Bytes of an entry's digest and tag.
-pub const LINK_BYTES: usize = 64;
+/// Bytes of an entry without its envelope: digest and tag.
+pub const ENTRY_BYTES: usize = 64;
 /// Most entries of a run, as on chain.
 pub const MAX_RUN_LENGTH: usize = 256;
 
@@ -30,7 +30,7 @@ pub struct CheckedRun {
     pub links: Vec<Hash>,
     /// The device's signature over the last link.
     pub signature: Option<[u8; 64]>,
-    /// Digest and tag of each entry, [`LINK_BYTES`] together.
+    /// Digest and tag of each entry, [`ENTRY_BYTES`] together.
     pub digests_and_tags: Vec<u8>,
     /// Each envelope with its length before it, 4 bytes big-endian.
     pub envelopes: Vec<u8>,
@@ -54,7 +54,7 @@ impl CheckedRun {
     pub fn check(upload: RunUpload, rules: &Rules) -> Result<Self, Problem> {
         let last = last_sequence(&upload)?;
         let mut links = Vec::with_capacity(upload.entries.len());
-        let mut digests_and_tags = Vec::with_capacity(upload.entries.len() * LINK_BYTES);
+        let mut digests_and_tags = Vec::with_capacity(upload.entries.len() * ENTRY_BYTES);
         let size = upload
             .entries
             .iter()
@@ -149,7 +149,7 @@ pub fn for_chain(
     signature: Option<[u8; 64]>,
 ) -> Run {
     let entries = digests_and_tags
-        .chunks_exact(LINK_BYTES)
+        .chunks_exact(ENTRY_BYTES)
         .map(|entry| RunEntry {
             digest: H256::from_slice(&entry[..32]),
             tag: H256::from_slice(&entry[32..]),

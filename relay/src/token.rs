@@ -111,7 +111,9 @@ impl Tokens {
             return Err(Code::WrongAudience.into());
         }
         if claims.exp <= claims.nbf || claims.exp - claims.nbf > MAX_LIFETIME {
-            return Err(invalid("Its times make no sense."));
+            return Err(invalid(
+                "It expires before it is valid, or is valid for more than seven days.",
+            ));
         }
         let key = claims.cnf.jwk.key();
         let device = claims.sub.parse().ok();
@@ -157,7 +159,7 @@ impl Tokens {
 /// The claims, once the signature is seen to be the key's.
 fn signed_claims(token: &str, key: &Key) -> Result<Claims, Problem> {
     let key = DecodingKey::from_ed_components(&Jwk::of(key).x)
-        .map_err(|_| invalid("The key that signed it is none."))?;
+        .map_err(|_| invalid("The key that signed it is not a valid key."))?;
     // Times and audience are checked by our own clock, with codes of their own.
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.validate_exp = false;

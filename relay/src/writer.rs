@@ -10,7 +10,7 @@ use mhealth_server::{ApiError, BodyShare};
 use tokio::sync::{mpsc, oneshot, Notify};
 
 use crate::metrics::Metrics;
-use crate::store::{Candidate, Store, Verdict};
+use crate::store::{Acceptance, Candidate, Decision, Store};
 
 /// Uploads that wait for the next commit. One more is answered with `overloaded`.
 const WAITING: usize = 4_096;
@@ -22,7 +22,7 @@ struct Job {
     candidate: Candidate,
     /// What the upload takes of the memory for bodies, until it is stored.
     share: BodyShare,
-    answer: oneshot::Sender<Result<Verdict, ApiError>>,
+    answer: oneshot::Sender<Result<Decision, ApiError>>,
 }
 
 /// Stores uploads. Cheap to clone.
@@ -70,13 +70,13 @@ impl Writer {
         &self.level
     }
 
-    /// Stores an upload; returns when it is durable, or will not be stored.
+    /// Stores an upload; returns when it is durable, or is not stored.
     pub async fn accept(
         &self,
         candidate: Candidate,
         share: BodyShare,
-    ) -> Result<Verdict, ApiError> {
-        let (answer, verdict) = oneshot::channel();
+    ) -> Result<Decision, ApiError> {
+        let (answer, decision) = oneshot::channel();
         let job = Job {
             candidate,
             share,
@@ -86,7 +86,7 @@ impl Writer {
             mpsc::error::TrySendError::Full(_) => ApiError::from(Code::Overloaded),
             mpsc::error::TrySendError::Closed(_) => ApiError::from(Code::ShuttingDown),
         })?;
-        verdict
+        decision
             .await
             .unwrap_or_else(|_| Err(Code::ShuttingDown.into()))
     }
@@ -115,13 +115,13 @@ async fn work(
         let accepted = store.accept(&group, max_rivals).await;
         drop((group, shares));
         match accepted {
-            Ok(verdicts) => {
-                for (verdict, answer) in verdicts.into_iter().zip(answers) {
-                    if let Verdict::Accepted(status) = &verdict {
+            Ok(decisions) => {
+                for (decision, answer) in decisions.into_iter().zip(answers) {
+                    if let Ok(Acceptance::Accepted(status)) = &decision {
                         level.0.fetch_add(status.entries.into(), Ordering::AcqRel);
                     }
                     // A client that has gone will ask again and find its run known.
-                    let _ = answer.send(Ok(verdict));
+                    let _ = answer.send(Ok(decision));
                 }
                 stored.notify_one();
             }

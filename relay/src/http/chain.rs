@@ -100,7 +100,7 @@ fn usual() -> u32 {
     ENTRIES
 }
 
-/// Registered entries of a device, oldest first. None behind its head.
+/// Registered entries of a device, oldest first. None after its head.
 #[utoipa::path(get, path = "/v1/devices/{device}/entries", tag = "chain", params(
     ("device" = u32, Path, description = "The device's number."),
     ("from" = Option<u64>, Query, description = "Sequence of the first entry, 1 unless told."),

@@ -6,13 +6,14 @@ use mhealth_api::{BlockRef, Hash};
 use mhealth_chain_client::{Error, FinalisedBlock};
 
 use super::leader::Leader;
-use super::Trouble;
+use super::OutboxError;
+use crate::ledger::LedgerError;
 use crate::store::Settlement;
 
 impl Leader<'_> {
     /// The latest block that both this database and the node have. What was written down of later ones is taken back:
     /// a node that was cut off from power, or restored from a copy, may have lost them.
-    pub(super) async fn common_history(&self) -> Result<BlockRef, Trouble> {
+    pub(super) async fn common_history(&self) -> Result<BlockRef, OutboxError> {
         let (store, ledger) = (&self.outbox.store, &self.outbox.ledger);
         let Some(latest) = store.followed().await? else {
             // A new database: nothing of it can be in a block that is final already.
@@ -24,37 +25,12 @@ impl Leader<'_> {
         if finalised.number < latest.number
             && store.followed_at(finalised.number).await? == Some(finalised.hash)
         {
-            // It may only be behind. When it has come so far, the next block tells whether it is the same history.
+            // It may only lag. When it has caught up, the next block tells whether it is the same history.
             return Ok(latest);
         }
-        let mut number = latest.number.min(finalised.number);
-        let common = loop {
-            let Some(known) = store.followed_at(number).await? else {
-                tracing::error!(
-                    number,
-                    "the node's history is another one than was followed"
-                );
-                break BlockRef {
-                    number,
-                    hash: self.block_hash(number).await?,
-                };
-            };
-            if self.block_hash(number).await? == known {
-                break BlockRef {
-                    number,
-                    hash: known,
-                };
-            }
-            match number.checked_sub(1) {
-                Some(before) => number = before,
-                None => {
-                    break BlockRef {
-                        number,
-                        hash: self.block_hash(number).await?,
-                    }
-                }
-            }
-        };
+        let common = self
+            .latest_common(latest.number.min(finalised.number))
+            .await?;
         if common != latest {
             tracing::warn!(
                 from = latest.number,
@@ -67,45 +43,37 @@ impl Leader<'_> {
         Ok(common)
     }
 
-    async fn block_hash(&self, number: u64) -> Result<Hash, Error> {
-        let hash = self.outbox.ledger.block_hash(number).await?;
-        hash.ok_or_else(|| Error::UnknownBlock {
-            block: number.to_string(),
-        })
+    /// The latest block up to a number that the node has as it was followed. If it has none of those that are
+    /// remembered, the one before them, as the node has it.
+    async fn latest_common(&self, mut number: u64) -> Result<BlockRef, OutboxError> {
+        loop {
+            let hash = self.outbox.ledger.block_hash(number).await?;
+            let hash = hash.ok_or(LedgerError::NoBlock(number))?;
+            let known = self.outbox.store.followed_at(number).await?;
+            if known.is_none() {
+                tracing::error!(
+                    number,
+                    "the node's history is another one than was followed"
+                );
+            }
+            if number == 0 || known.is_none_or(|known| known == hash) {
+                return Ok(BlockRef { number, hash });
+            }
+            number -= 1;
+        }
     }
 
     /// Writes down what a finalised block did.
-    pub(super) async fn work_off(&mut self, block: FinalisedBlock) -> Result<(), Trouble> {
+    pub(super) async fn work_off(&mut self, block: FinalisedBlock) -> Result<(), OutboxError> {
         if block.parent_hash.0 != self.followed.hash.0 {
-            return Err(Trouble::Diverged);
+            return Err(OutboxError::Diverged);
         }
         self.outbox.directory.observe(&block);
         let reference = BlockRef {
             number: block.number,
             hash: Hash(block.hash.0),
         };
-        let mut settled = Vec::new();
-        for extrinsic in &block.extrinsics {
-            let hash = Hash(extrinsic.hash.0);
-            let flight = self
-                .flights
-                .values()
-                .find(|flight| flight.batch.transaction.hash == hash);
-            if let Some(flight) = flight {
-                let fates = self.fates(&flight.batch, extrinsic.effect.as_ref()).await?;
-                let batch = flight.batch.id;
-                let settlement = Settlement {
-                    batch,
-                    extrinsic: extrinsic.index,
-                    fates,
-                };
-                settled.push((flight.batch.transaction.nonce, settlement));
-            }
-        }
-        let settlements: Vec<_> = settled
-            .iter()
-            .map(|(_, settlement)| settlement.clone())
-            .collect();
+        let (nonces, settlements) = self.settlements(&block).await?;
         self.outbox
             .store
             .settle(self.lease, reference, &settlements)
@@ -114,7 +82,7 @@ impl Leader<'_> {
         self.is_ahead = false;
         self.outbox.metrics.followed(block.number);
         let now = self.outbox.clock.now_millis();
-        for (nonce, settlement) in settled {
+        for (nonce, settlement) in nonces.into_iter().zip(settlements) {
             let Some(flight) = self.flights.remove(&nonce) else {
                 continue;
             };
@@ -128,15 +96,37 @@ impl Leader<'_> {
                 "a batch is finalised"
             );
         }
-        self.bury_the_dead(reference).await
+        self.discard_dead(reference).await
+    }
+
+    /// What a block did to the batches on their way that it has: their nonces, and for each its settlement.
+    async fn settlements(
+        &self,
+        block: &FinalisedBlock,
+    ) -> Result<(Vec<u64>, Vec<Settlement>), OutboxError> {
+        let (mut nonces, mut settlements) = (Vec::new(), Vec::new());
+        for extrinsic in &block.extrinsics {
+            let mut batches = self.flights.values().map(|flight| &flight.batch);
+            let batch = batches.find(|batch| batch.transaction.hash.0 == extrinsic.hash.0);
+            if let Some(batch) = batch {
+                let fates = self.fates(batch, extrinsic.effect.as_ref()).await?;
+                nonces.push(batch.transaction.nonce);
+                settlements.push(Settlement {
+                    batch: batch.id,
+                    extrinsic: extrinsic.index,
+                    fates,
+                });
+            }
+        }
+        Ok((nonces, settlements))
     }
 
     /// Gives up transactions that cannot get into a block any more.
-    async fn bury_the_dead(&mut self, block: BlockRef) -> Result<(), Trouble> {
+    async fn discard_dead(&mut self, block: BlockRef) -> Result<(), OutboxError> {
         let next = match self.outbox.ledger.nonce_after(block.hash).await {
             Ok(nonce) => nonce,
             // The node catches up and no longer keeps this state; the next block tells.
-            Err(Error::StatePruned { .. }) => return Ok(()),
+            Err(LedgerError::Client(Error::StatePruned { .. })) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         self.nonce = self.nonce.max(next);
@@ -160,7 +150,7 @@ impl Leader<'_> {
                 why,
                 "a batch never will be included; its runs wait again"
             );
-            self.outbox.store.bury(self.lease, batch).await?;
+            self.outbox.store.discard(self.lease, batch).await?;
             self.flights.remove(&nonce);
         }
         Ok(())

@@ -10,7 +10,8 @@ use mhealth_chain_client::{Error, FinalisedBlock};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::{Outbox, Trouble};
+use super::{Outbox, OutboxError};
+use crate::ledger::LedgerError;
 use crate::store::{Lease, LiveBatch, StoreError};
 
 /// How often the leader looks for work without being told to.
@@ -18,7 +19,7 @@ const TICK: Duration = Duration::from_millis(100);
 /// How long it leaves a node alone that does not answer.
 const PAUSE: Duration = Duration::from_millis(500);
 
-pub(super) type Blocks = BoxStream<'static, Result<FinalisedBlock, Error>>;
+pub(super) type Blocks = BoxStream<'static, Result<FinalisedBlock, LedgerError>>;
 
 /// A transaction that may still get into a block.
 pub(super) struct Flight {
@@ -65,17 +66,17 @@ impl<'a> Leader<'a> {
     /// Leads until it is told to stop, or the store says that another process does.
     pub(super) async fn lead(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
         while !stop.is_cancelled() {
-            let trouble = match self.begin().await {
+            let error = match self.begin().await {
                 Ok(blocks) => match self.work(blocks, stop).await {
                     Ok(()) => return Ok(()),
-                    Err(trouble) => trouble,
+                    Err(error) => error,
                 },
-                Err(trouble) => trouble,
+                Err(error) => error,
             };
-            match trouble {
-                Trouble::Store(error) => return Err(error),
-                Trouble::Diverged => tracing::warn!("{trouble}"),
-                Trouble::Chain(error) => {
+            match error {
+                OutboxError::Store(error) => return Err(error),
+                OutboxError::Diverged => tracing::warn!("{error}"),
+                OutboxError::Ledger(error) => {
                     tracing::warn!(%error, code = error.code(), "the chain does not answer");
                     self.outbox.store.renew_lease(self.lease).await?;
                     tokio::select! {
@@ -89,7 +90,7 @@ impl<'a> Leader<'a> {
     }
 
     /// Takes up what the store says is on its way.
-    async fn begin(&mut self) -> Result<Blocks, Trouble> {
+    async fn begin(&mut self) -> Result<Blocks, OutboxError> {
         self.followed = self.common_history().await?;
         let live = self.outbox.store.live_batches().await?;
         self.flights = live
@@ -110,7 +111,11 @@ impl<'a> Leader<'a> {
         Ok(self.outbox.ledger.follow(self.followed.number + 1))
     }
 
-    async fn work(&mut self, mut blocks: Blocks, stop: &CancellationToken) -> Result<(), Trouble> {
+    async fn work(
+        &mut self,
+        mut blocks: Blocks,
+        stop: &CancellationToken,
+    ) -> Result<(), OutboxError> {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut renewed_at = Instant::now();
@@ -120,9 +125,9 @@ impl<'a> Leader<'a> {
                 () = stop.cancelled() => return Ok(()),
                 block = blocks.next() => match block {
                     Some(Ok(block)) => self.work_off(block).await?,
-                    Some(Err(Error::Diverged { .. })) => return Err(Trouble::Diverged),
+                    Some(Err(LedgerError::Client(Error::Diverged { .. }))) => return Err(OutboxError::Diverged),
                     Some(Err(error)) => return Err(error.into()),
-                    None => return Err(Error::Closed.into()),
+                    None => return Err(LedgerError::Interrupted.into()),
                 },
                 _ = tick.tick() => {
                     if renewed_at.elapsed() > self.outbox.options.lease / 3 {

@@ -5,13 +5,36 @@
 //! Of all processes on one database, the holder of the lease does so. A transaction is stored before it is sent, and only
 //! sent again byte for byte. It ends in one of three ways, each told by finalised blocks alone: a block has it; its nonce
 //! went to another; or the block came in which it is not valid any more. Only then may its runs go into another one.
+//!
+//! # Why this is not the submitter of chain-client
+//!
+//! [`Submitter`](mhealth_chain_client::Submitter) does the same for programs that wait for the answer: it spends nonces,
+//! signs with an era, hands the same bytes over again, and lets finalised blocks decide. What the two have in common is
+//! in chain-client once: how to sign and when that expires
+//! ([`SignedTransaction`](mhealth_chain_client::SignedTransaction)), how to hand over and what a pool says to it
+//! ([`Handed`](mhealth_chain_client::Handed)), how to follow finalised blocks without a gap. Beyond that they keep the
+//! truth in different places, memory and database, and so each step differs:
+//!
+//! - **Before sending.** A device has its 202 and does not ask again, so a transaction must outlive the process that signed
+//!   it: bytes and runs are committed first. When a submitter's process dies, its caller is gone as well.
+//! - **When a pool refuses.** A submitter whose first attempt is refused signs anew. Here a refusal
+//!   decides nothing: an earlier process may have handed the same bytes to this node or to another, and who signed anew
+//!   might bring the runs twice.
+//! - **Who else sends.** A submitter asks the node for its nonce and counts on. Here several processes share one account:
+//!   the nonce comes from finalised blocks and from what is stored, and the fence of the lease is checked before each send
+//!   and locked in each write.
+//! - **In the end.** A submitter gives the outcome to its caller and forgets it. Here outcomes are stored together with the
+//!   number of their block, so that none is missed or read twice after a crash, and are taken back when a node has lost
+//!   blocks that were final.
+//!
+//! One engine for both would have to be told each of these; the loop that is left over is shorter than that.
 
 mod fates;
 mod following;
 mod leader;
 mod submitting;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +44,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::directory::Directory;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
@@ -60,11 +83,11 @@ impl Default for OutboxOptions {
 
 /// Why the outbox stopped for a moment.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum OutboxError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("{0}")]
-    Chain(#[from] mhealth_chain_client::Error),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The node's history is not the one that was followed.
     #[error("the node has lost finalised blocks that were worked off here")]
     Diverged,

@@ -3,76 +3,82 @@
 //! Batches on their way to the node.
 
 use mhealth_api::Hash;
-use mhealth_chain_client::{Error, Handed, PoolRefusal};
+use mhealth_chain_client::{Handed, PoolRefusal};
 use tokio::time::Instant;
 
 use super::leader::{Flight, Leader};
-use super::Trouble;
+use super::OutboxError;
+use crate::ledger::LedgerError;
 use crate::run::for_chain;
-use crate::store::{NewBatch, PendingRun, Stored};
+use crate::store::{NewBatch, PendingRun};
 
 impl Leader<'_> {
     /// Makes batches of what waits, stores each and then sends it.
-    pub(super) async fn submit(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn submit(&mut self) -> Result<(), OutboxError> {
         if self.is_ahead {
             return Ok(());
         }
         while self.flights.len() < self.outbox.options.in_flight {
-            let limit = self.outbox.options.max_batch_runs;
-            let mut runs = self.outbox.store.pending_runs(limit).await?;
-            let waiting = runs.len();
-            runs.truncate(self.fitting(&runs));
-            let is_full = runs.len() < waiting || waiting == limit as usize;
-            if runs.is_empty() || (self.is_early() && !is_full) {
+            let Some(runs) = self.next_runs().await? else {
                 return Ok(());
-            }
-            let nonce = self.free_nonce();
-            let call = runs.iter().map(|pending| {
-                let run = &pending.run;
-                let entries = &pending.digests_and_tags;
-                for_chain(
-                    run.device,
-                    run.sequence,
-                    pending.previous,
-                    entries,
-                    pending.signature,
-                )
-            });
-            let signed = self.outbox.ledger.sign(call.collect(), nonce).await?;
-            let batch = NewBatch {
-                hash: Hash(signed.hash.0),
-                nonce,
-                death: signed.death,
-                bytes: signed.bytes,
             };
-            let runs = runs.into_iter().map(|pending| pending.run).collect();
-            match self
-                .outbox
-                .store
-                .store_batch(self.lease, batch, runs)
-                .await?
-            {
-                Stored::Yes(batch) => {
-                    tracing::debug!(nonce, runs = batch.runs.len(), "a batch is on its way");
-                    self.made_at = Some(Instant::now());
-                    self.flights.insert(
-                        nonce,
-                        Flight {
-                            batch,
-                            sent_at: None,
-                        },
-                    );
-                    self.send(nonce).await?;
-                }
-                Stored::RunsChanged => return Ok(()),
-            }
+            let Some(nonce) = self.store_batch(runs).await? else {
+                return Ok(());
+            };
+            self.send(nonce).await?;
         }
         Ok(())
     }
 
+    /// The runs of the next batch; none if nothing waits, or too little so soon after the batch before.
+    async fn next_runs(&self) -> Result<Option<Vec<PendingRun>>, OutboxError> {
+        let limit = self.outbox.options.max_batch_runs;
+        let mut runs = self.outbox.store.pending_runs(limit).await?;
+        let waiting = runs.len();
+        runs.truncate(self.fitting(&runs));
+        let is_full = runs.len() < waiting || waiting == limit as usize;
+        let wait = runs.is_empty() || (self.is_early() && !is_full);
+        Ok((!wait).then_some(runs))
+    }
+
+    /// Signs a batch and stores it, and gives its nonce; none if a run has changed since it was read.
+    async fn store_batch(&mut self, runs: Vec<PendingRun>) -> Result<Option<u64>, OutboxError> {
+        let nonce = self.free_nonce();
+        let call = runs.iter().map(|pending| {
+            let run = &pending.run;
+            for_chain(
+                run.device,
+                run.sequence,
+                pending.previous,
+                &pending.digests_and_tags,
+                pending.signature,
+            )
+        });
+        let signed = self.outbox.ledger.sign(call.collect(), nonce).await?;
+        let batch = NewBatch {
+            hash: Hash(signed.hash.0),
+            nonce,
+            death: signed.death,
+            bytes: signed.bytes,
+        };
+        let runs = runs.into_iter().map(|pending| pending.run).collect();
+        let store = &self.outbox.store;
+        let Some(batch) = store.store_batch(self.lease, batch, runs).await? else {
+            return Ok(None);
+        };
+        tracing::debug!(nonce, runs = batch.runs.len(), "a batch is on its way");
+        self.made_at = Some(Instant::now());
+        let flight = Flight {
+            batch,
+            sent_at: None,
+        };
+        self.flights.insert(nonce, flight);
+        Ok(Some(nonce))
+    }
+
     /// Hands transactions over again that are in no block after a while. One that is in a block already, even if that is
     /// not final, is left alone: the node would call it outdated and turn it away for half an hour.
-    pub(super) async fn send_again(&mut self) -> Result<(), Trouble> {
+    pub(super) async fn send_again(&mut self) -> Result<(), OutboxError> {
         let patience = self.outbox.options.resend_after;
         let is_due = |flight: &Flight| flight.sent_at.is_none_or(|at| at.elapsed() >= patience);
         let mut due: Vec<_> = self
@@ -92,7 +98,7 @@ impl Leader<'_> {
         Ok(())
     }
 
-    async fn send(&mut self, nonce: u64) -> Result<(), Trouble> {
+    async fn send(&mut self, nonce: u64) -> Result<(), OutboxError> {
         let Some(flight) = self.flights.get_mut(&nonce) else {
             return Ok(());
         };
@@ -114,11 +120,7 @@ impl Leader<'_> {
                 }
                 tracing::warn!(nonce, %refusal, "the node did not take a batch");
             }
-            Ok(Handed::Unknown) => {
-                let reason = "the connection broke".to_owned();
-                let url = String::new();
-                return Err(Error::Unreachable { url, reason }.into());
-            }
+            Ok(Handed::Unknown) => return Err(LedgerError::Interrupted.into()),
             Err(error) => return Err(error.into()),
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 //! The outbox against a chain in memory that does what real ones do only sometimes.
 
-mod chain;
+pub(crate) mod chain;
 mod nodes;
 mod outcomes;
 mod processes;

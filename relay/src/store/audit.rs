@@ -30,7 +30,7 @@ impl Store {
     /// The next runs behind the cursor, a few at a time; none at the end.
     pub async fn export(&self, query: ExportQuery) -> Result<Vec<ExportedRun>, StoreError> {
         let sql = format!(
-            "SELECT runs.id AS id, study, previous, signature, received_at, links, envelopes, {STATUS_COLUMNS} \
+            "SELECT runs.id AS id, study, previous, signature, received_at, entries_bytes, envelopes, {STATUS_COLUMNS} \
              FROM runs JOIN payloads ON payloads.id = runs.id \
              WHERE runs.id > $1 AND ($2 < 0 OR study = $2) ORDER BY runs.id LIMIT $3"
         );
@@ -44,7 +44,7 @@ impl Store {
             let signature: Option<Vec<u8>> = row.try_get("signature")?;
             let signature = signature.map(<[u8; 64]>::try_from).transpose();
             let signature = signature.map_err(|_| StoreError::Corrupt("a signature"))?;
-            let links: Vec<u8> = row.try_get("links")?;
+            let entries: Vec<u8> = row.try_get("entries_bytes")?;
             let envelopes: Vec<u8> = row.try_get("envelopes")?;
             let received_at: u64 = unsigned(row.try_get("received_at")?)?;
             Ok(ExportedRun {
@@ -52,7 +52,7 @@ impl Store {
                 status: rows::status(row)?,
                 study: unsigned(row.try_get("study")?)?,
                 previous: hash(row.try_get("previous")?)?,
-                entries: rows::entries(&links, &envelopes)?,
+                entries: rows::entries(&entries, &envelopes)?,
                 signature: signature.map(SignatureBytes),
                 received_at: received_at / 1_000,
             })

@@ -10,6 +10,8 @@
 
 mod accept;
 mod audit;
+mod changes;
+mod history;
 mod lease;
 mod outbox;
 mod position;
@@ -19,17 +21,18 @@ mod settle;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use accept::{Candidate, Sight, Verdict};
+pub use accept::{Acceptance, Candidate, Decision};
 pub use audit::ExportQuery;
 pub use lease::Lease;
-pub use outbox::{LiveBatch, NewBatch, PendingRun, RunRef, Stored};
+pub use outbox::{LiveBatch, NewBatch, PendingRun, RunRef};
+pub use position::{ChainAnswers, Question};
 pub use queue::Queue;
 pub use settle::{Fate, Settlement};
 
 use mhealth_api::{Hash, RunStatus};
 use mhealth_server::{Database, Migration, SharedClock};
 
-use rows::{hash, STATUS_COLUMNS};
+use rows::{hash, signed, STATUS_COLUMNS};
 
 const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
@@ -140,5 +143,21 @@ impl Store {
             })
         })
         .transpose()
+    }
+
+    /// What a device's record became that was chained here: its digest and its run. None if it was never stored.
+    pub async fn record(
+        &self,
+        device: u32,
+        sequence: u64,
+    ) -> Result<Option<(Hash, Hash)>, StoreError> {
+        let row: Option<(Vec<u8>, Vec<u8>)> =
+            sqlx::query_as("SELECT digest, run FROM records WHERE device = $1 AND sequence = $2")
+                .bind(i64::from(device))
+                .bind(signed(sequence))
+                .fetch_optional(self.database.pool())
+                .await?;
+        row.map(|(digest, run)| Ok((hash(digest)?, hash(run)?)))
+            .transpose()
     }
 }

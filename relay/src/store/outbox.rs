@@ -73,22 +73,13 @@ pub struct LiveBatch {
     pub runs: Vec<RunRef>,
 }
 
-/// What became of the attempt to store a batch.
-#[derive(Clone, Debug)]
-pub enum Stored {
-    /// It is stored and may be sent.
-    Yes(LiveBatch),
-    /// A run has changed since it was read. The transaction must never be sent.
-    RunsChanged,
-}
-
 const RUN_REF: &str = "id, device, sequence, entries, head, received_at";
 
 impl Store {
     /// Runs that wait, oldest first, at most so many.
     pub async fn pending_runs(&self, limit: u32) -> Result<Vec<PendingRun>, StoreError> {
         let sql = format!(
-            "SELECT {RUN_REF}, previous, signature, links FROM runs WHERE state = {PENDING} ORDER BY id LIMIT $1"
+            "SELECT {RUN_REF}, previous, signature, entries_bytes FROM runs WHERE state = {PENDING} ORDER BY id LIMIT $1"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(i64::from(limit))
@@ -101,20 +92,21 @@ impl Store {
                 run: run_ref(row)?,
                 previous: hash(row.try_get("previous")?)?,
                 signature: signature.map_err(|_| StoreError::Corrupt("a signature"))?,
-                digests_and_tags: row.try_get("links")?,
+                digests_and_tags: row.try_get("entries_bytes")?,
             })
         });
         pending.collect()
     }
 
-    /// Puts pending runs into a signed transaction. Only when this has returned may the transaction be sent: then, and
-    /// not before, its runs are in no other.
+    /// Puts pending runs into a signed transaction. Only when this has returned the batch may it be sent: then, and not
+    /// before, its runs are in no other. None if a run has changed since it was read; then the transaction must never be
+    /// sent.
     pub async fn store_batch(
         &self,
         lease: Lease,
         batch: NewBatch,
         runs: Vec<RunRef>,
-    ) -> Result<Stored, StoreError> {
+    ) -> Result<Option<LiveBatch>, StoreError> {
         let mut transaction = self.database.begin().await?;
         self.hold(&mut transaction, lease).await?;
         let (id,): (i64,) = sqlx::query_as("SELECT COALESCE(MAX(id), 0) + 1 FROM batches")
@@ -132,7 +124,7 @@ impl Store {
             .await?;
         if marked.rows_affected() != ids.len() as u64 {
             transaction.rollback().await?;
-            return Ok(Stored::RunsChanged);
+            return Ok(None);
         }
         let id_bytes: Vec<u8> = ids.iter().flat_map(|id| id.to_be_bytes()).collect();
         sqlx::query(
@@ -150,7 +142,7 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(Stored::Yes(LiveBatch {
+        Ok(Some(LiveBatch {
             id,
             transaction: batch,
             runs,
@@ -159,11 +151,12 @@ impl Store {
 
     /// Every transaction that may still get into a block, by nonce.
     pub async fn live_batches(&self) -> Result<Vec<LiveBatch>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, hash, nonce, death, bytes, runs FROM batches WHERE state = 0 ORDER BY nonce",
-        )
-        .fetch_all(self.database.pool())
-        .await?;
+        let sql = format!(
+            "SELECT id, hash, nonce, death, bytes, runs FROM batches WHERE state = {LIVE} ORDER BY nonce"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .fetch_all(self.database.pool())
+            .await?;
         let mut batches = Vec::with_capacity(rows.len());
         for row in &rows {
             let bytes: Vec<u8> = row.try_get("bytes")?;
@@ -186,7 +179,7 @@ impl Store {
     }
 
     /// Gives a transaction up that cannot get into a block any more; its runs wait again.
-    pub async fn bury(&self, lease: Lease, batch: i64) -> Result<(), StoreError> {
+    pub async fn discard(&self, lease: Lease, batch: i64) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         self.hold(&mut transaction, lease).await?;
         sqlx::query("UPDATE batches SET state = $1 WHERE id = $2 AND state = $3")
@@ -212,9 +205,10 @@ impl Store {
         // Ids are few and the order matters: the chain names refused runs by their place.
         let places: std::collections::HashMap<_, _> = ids.iter().zip(0..).collect();
         runs.sort_by_key(|run| places.get(&run.id).copied().unwrap_or(usize::MAX));
-        match runs.len() == ids.len() {
-            true => Ok(runs),
-            false => Err(StoreError::Corrupt("a batch")),
+        if runs.len() == ids.len() {
+            Ok(runs)
+        } else {
+            Err(StoreError::Corrupt("a batch"))
         }
     }
 }

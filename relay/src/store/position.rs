@@ -4,8 +4,25 @@
 
 use mhealth_api::{Hash, Head};
 
-use super::Sight;
 use crate::run::CheckedRun;
+
+/// What the chain has answered about a device so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChainAnswers {
+    /// Its finalised head.
+    pub head: Option<Head>,
+    /// The link registered at a sequence; none there if the chain does not have it in state.
+    pub link: Option<(u64, Option<Hash>)>,
+}
+
+/// What the chain has to be asked before a run can be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Which is the device's finalised head?
+    Head,
+    /// Which link is registered at this sequence?
+    Link(u64),
+}
 
 /// How a run stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,53 +35,61 @@ pub(super) enum Position {
     Rival,
     /// Entries between the head and the run are missing.
     Gap(Head),
-    /// The chain's present head is needed to tell.
-    NeedHead,
-    /// The link at this sequence is needed to tell.
-    NeedLink(u64),
 }
 
-/// Judges a run by the relay's own head of the device, what the chain was seen to have, and a way to look up links of
-/// runs that are stored here.
+/// Judges a run by the relay's own head of the device, what the chain has answered, and a way to look up links of runs
+/// that are stored here.
 ///
 /// The chain's word is asked for again before a run is called a gap or a rival, because another relay may have brought
 /// entries that this one has not seen.
 pub(super) fn judge(
     run: &CheckedRun,
     own: Option<Head>,
-    sight: &Sight,
+    answers: &ChainAnswers,
     stored_link: impl FnOnce(u64) -> Option<Hash>,
-) -> Position {
-    let head = match (own, sight.head) {
-        (None, None) => return Position::NeedHead,
-        (Some(own), Some(chain)) if chain.length < own.length => own,
-        (_, Some(chain)) => chain,
-        (Some(own), None) => own,
-    };
-    let before = run.sequence - 1;
-    if before > head.length {
-        return match sight.head {
-            None => Position::NeedHead,
-            Some(_) => Position::Gap(head),
-        };
+) -> Result<Position, Question> {
+    let head = latest(own, answers.head).ok_or(Question::Head)?;
+    if run.sequence - 1 > head.length {
+        answers.head.ok_or(Question::Head)?;
+        return Ok(Position::Gap(head));
     }
-    let common = run.last().min(head.length);
-    let known = if common == head.length {
-        Some(head.hash)
-    } else {
-        match stored_link(common).or_else(|| sight.link_at(common)) {
-            Some(link) => Some(link),
-            None if sight.looked_at(common) => None,
-            None => return Position::NeedLink(common),
-        }
+    let known = match link_to_compare(run, own, answers) {
+        None => Some(head.hash),
+        Some(sequence) => match (stored_link(sequence), answers.link) {
+            (Some(link), _) => Some(link),
+            (None, Some((asked, link))) if asked == sequence => link,
+            _ => return Err(Question::Link(sequence)),
+        },
     };
+    let common = run.last().min(head.length);
     // What neither relay nor chain can look up any more, only the chain can judge.
-    let agrees = known.is_none_or(|known| known == run.link_at(common));
-    match (agrees, sight.head) {
-        (true, _) if run.last() > head.length => Position::Follows,
-        (true, _) => Position::Covered,
-        (false, None) => Position::NeedHead,
-        (false, Some(_)) => Position::Rival,
+    if known.is_some_and(|known| known != run.link_at(common)) {
+        answers.head.ok_or(Question::Head)?;
+        return Ok(Position::Rival);
+    }
+    Ok(if run.last() > head.length {
+        Position::Follows
+    } else {
+        Position::Covered
+    })
+}
+
+/// The sequence whose link has to be looked up to compare a run with the history: its last, if the history goes on after
+/// that. None if the head alone decides.
+pub(super) fn link_to_compare(
+    run: &CheckedRun,
+    own: Option<Head>,
+    answers: &ChainAnswers,
+) -> Option<u64> {
+    let head = latest(own, answers.head)?;
+    (run.last() < head.length).then(|| run.last())
+}
+
+/// The longer of the two heads, and the chain's if they are equally long.
+fn latest(own: Option<Head>, chain: Option<Head>) -> Option<Head> {
+    match (own, chain) {
+        (Some(own), Some(chain)) if chain.length < own.length => Some(own),
+        (own, chain) => chain.or(own),
     }
 }
 
@@ -73,8 +98,8 @@ mod tests {
     use super::*;
     use crate::testing::TestDevice;
 
-    fn seeing(head: Head) -> Sight {
-        Sight {
+    fn seeing(head: Head) -> ChainAnswers {
+        ChainAnswers {
             head: Some(head),
             link: None,
         }
@@ -85,32 +110,32 @@ mod tests {
     }
 
     #[test]
-    fn a_run_behind_the_head_follows_wherever_the_head_is_known_from() {
+    fn a_run_after_the_head_follows_wherever_the_head_is_known_from() {
         let mut device = TestDevice::new(1);
         let genesis = device.genesis();
         let first = device.checked(3);
         assert_eq!(
-            judge(&first, None, &Sight::default(), never),
-            Position::NeedHead
+            judge(&first, None, &ChainAnswers::default(), never),
+            Err(Question::Head)
         );
         assert_eq!(
             judge(&first, None, &seeing(genesis), never),
-            Position::Follows
+            Ok(Position::Follows)
         );
         let head = device.head();
         let second = device.checked(2);
         assert_eq!(
-            judge(&second, Some(head), &Sight::default(), never),
-            Position::Follows
+            judge(&second, Some(head), &ChainAnswers::default(), never),
+            Ok(Position::Follows)
         );
         // Another relay was faster than this one.
         assert_eq!(
-            judge(&second, Some(genesis), &Sight::default(), never),
-            Position::NeedHead
+            judge(&second, Some(genesis), &ChainAnswers::default(), never),
+            Err(Question::Head)
         );
         assert_eq!(
             judge(&second, Some(genesis), &seeing(head), never),
-            Position::Follows
+            Ok(Position::Follows)
         );
     }
 
@@ -121,12 +146,12 @@ mod tests {
         device.run(1);
         let second = device.checked(1);
         assert_eq!(
-            judge(&second, Some(genesis), &Sight::default(), never),
-            Position::NeedHead
+            judge(&second, Some(genesis), &ChainAnswers::default(), never),
+            Err(Question::Head)
         );
         assert_eq!(
             judge(&second, Some(genesis), &seeing(genesis), never),
-            Position::Gap(genesis)
+            Ok(Position::Gap(genesis))
         );
     }
 
@@ -143,35 +168,41 @@ mod tests {
             hash: run.link_at(4),
         };
         assert_eq!(
-            judge(&run, Some(at_two), &Sight::default(), never),
-            Position::Follows
+            judge(&run, Some(at_two), &ChainAnswers::default(), never),
+            Ok(Position::Follows)
         );
         assert_eq!(
-            judge(&run, Some(at_four), &Sight::default(), never),
-            Position::Covered
+            judge(&run, Some(at_four), &ChainAnswers::default(), never),
+            Ok(Position::Covered)
         );
         device.run(1);
         let at_five = device.head();
         let none = |_| None;
         assert_eq!(
-            judge(&run, Some(at_five), &Sight::default(), none),
-            Position::NeedLink(4)
+            judge(&run, Some(at_five), &ChainAnswers::default(), none),
+            Err(Question::Link(4))
         );
         let stored = |sequence| Some(run.link_at(sequence));
         assert_eq!(
-            judge(&run, Some(at_five), &Sight::default(), stored),
-            Position::Covered
+            judge(&run, Some(at_five), &ChainAnswers::default(), stored),
+            Ok(Position::Covered)
         );
-        let seen = Sight {
+        let seen = ChainAnswers {
             head: None,
             link: Some((4, Some(run.link_at(4)))),
         };
-        assert_eq!(judge(&run, Some(at_five), &seen, none), Position::Covered);
-        let gone = Sight {
+        assert_eq!(
+            judge(&run, Some(at_five), &seen, none),
+            Ok(Position::Covered)
+        );
+        let gone = ChainAnswers {
             head: None,
             link: Some((4, None)),
         };
-        assert_eq!(judge(&run, Some(at_five), &gone, none), Position::Covered);
+        assert_eq!(
+            judge(&run, Some(at_five), &gone, none),
+            Ok(Position::Covered)
+        );
     }
 
     #[test]
@@ -181,18 +212,18 @@ mod tests {
         let head = device.head();
         let rival = TestDevice::with_history(1, 9).checked(3);
         assert_eq!(
-            judge(&rival, Some(head), &Sight::default(), never),
-            Position::NeedHead
+            judge(&rival, Some(head), &ChainAnswers::default(), never),
+            Err(Question::Head)
         );
         assert_eq!(
             judge(&rival, Some(head), &seeing(device.genesis()), never),
-            Position::Rival
+            Ok(Position::Rival)
         );
         let short = TestDevice::with_history(1, 9).checked(1);
         let other = |_| Some(Hash([1; 32]));
         assert_eq!(
             judge(&short, Some(head), &seeing(head), other),
-            Position::Rival
+            Ok(Position::Rival)
         );
     }
 }

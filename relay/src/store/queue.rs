@@ -2,7 +2,9 @@
 
 //! How much is on its way.
 
-use super::rows::{unsigned, LIVE};
+use sqlx::AssertSqlSafe;
+
+use super::rows::{unsigned, FINALISED, LIVE};
 use super::{Store, StoreError};
 
 /// What was accepted and is not settled yet.
@@ -21,13 +23,15 @@ pub struct Queue {
 impl Store {
     /// Counts what is on its way.
     pub async fn queue(&self) -> Result<Queue, StoreError> {
-        let (runs, entries, oldest): (i64, i64, Option<i64>) = sqlx::query_as(
-            "SELECT COUNT(*), CAST(COALESCE(SUM(entries), 0) AS BIGINT), MIN(received_at) FROM runs WHERE state < 2",
-        )
-        .fetch_one(self.database.pool())
-        .await?;
-        let (batches,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM batches WHERE state = $1")
-            .bind(LIVE)
+        let open = format!(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(entries), 0) AS BIGINT), MIN(received_at) FROM runs \
+             WHERE state < {FINALISED}"
+        );
+        let (runs, entries, oldest): (i64, i64, Option<i64>) = sqlx::query_as(AssertSqlSafe(open))
+            .fetch_one(self.database.pool())
+            .await?;
+        let live = format!("SELECT COUNT(*) FROM batches WHERE state = {LIVE}");
+        let (batches,): (i64,) = sqlx::query_as(AssertSqlSafe(live))
             .fetch_one(self.database.pool())
             .await?;
         Ok(Queue {

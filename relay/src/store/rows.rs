@@ -7,18 +7,25 @@ use sqlx::any::AnyRow;
 use sqlx::Row;
 
 use super::StoreError;
-use crate::run::LINK_BYTES;
+use crate::run::ENTRY_BYTES;
 
 /// The columns that [`status`] reads.
 pub(super) const STATUS_COLUMNS: &str =
     "run, device, sequence, entries, head, state, block_number, block_hash, extrinsic_index, reason";
 
+/// Rows of one statement. SQLite takes 32,766 parameters at most, PostgreSQL 65,535.
+pub(super) const CHUNK: usize = 128;
+
+/// States of a run. Those before [`FINALISED`] are not settled yet.
+///
+/// Statements that an index of some rows is to serve have the number in their text: a parameter could be any.
 pub(super) const PENDING: i64 = 0;
 pub(super) const SUBMITTED: i64 = 1;
 pub(super) const FINALISED: i64 = 2;
 pub(super) const REFUSED: i64 = 3;
 pub(super) const CONFLICTING: i64 = 4;
 
+/// States of a batch.
 pub(super) const LIVE: i64 = 0;
 pub(super) const SETTLED: i64 = 1;
 pub(super) const DEAD: i64 = 2;
@@ -79,11 +86,14 @@ pub(super) fn status(row: &AnyRow) -> Result<RunStatus, StoreError> {
 }
 
 /// Entries from the two columns that hold them.
-pub(super) fn entries(links: &[u8], envelopes: &[u8]) -> Result<Vec<RunEntry>, StoreError> {
+pub(super) fn entries(
+    digests_and_tags: &[u8],
+    envelopes: &[u8],
+) -> Result<Vec<RunEntry>, StoreError> {
     let corrupt = StoreError::Corrupt("envelopes");
     let mut rest = envelopes;
-    let mut entries = Vec::with_capacity(links.len() / LINK_BYTES);
-    for link in links.chunks_exact(LINK_BYTES) {
+    let mut entries = Vec::with_capacity(digests_and_tags.len() / ENTRY_BYTES);
+    for entry in digests_and_tags.chunks_exact(ENTRY_BYTES) {
         let Some((length, after)) = rest.split_first_chunk::<4>() else {
             return Err(corrupt);
         };
@@ -92,8 +102,8 @@ pub(super) fn entries(links: &[u8], envelopes: &[u8]) -> Result<Vec<RunEntry>, S
             return Err(corrupt);
         };
         entries.push(RunEntry {
-            digest: hash(link[..32].to_vec())?,
-            tag: hash(link[32..].to_vec())?,
+            digest: hash(entry[..32].to_vec())?,
+            tag: hash(entry[32..].to_vec())?,
             envelope: Base64(envelope.to_vec()),
         });
         rest = after;
@@ -102,6 +112,14 @@ pub(super) fn entries(links: &[u8], envelopes: &[u8]) -> Result<Vec<RunEntry>, S
         [] => Ok(entries),
         _ => Err(corrupt),
     }
+}
+
+/// `($1, $2), ($3, $4), …` for a statement that inserts so many rows of so many columns.
+pub(super) fn tuples(rows: usize, columns: usize) -> String {
+    let list: Vec<_> = (0..rows)
+        .map(|row| format!("({})", placeholders(columns * row + 1, columns)))
+        .collect();
+    list.join(", ")
 }
 
 /// `$1, $2, …` for a statement with so many parameters from `first` on.

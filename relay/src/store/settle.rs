@@ -10,8 +10,7 @@ use sqlx::AssertSqlSafe;
 
 use super::outbox::{list, release};
 use super::rows::{
-    self, hash, signed, unsigned, CONFLICTING, FINALISED, LIVE, PENDING, REFUSED, SETTLED,
-    SUBMITTED,
+    self, hash, signed, unsigned, CONFLICTING, FINALISED, LIVE, REFUSED, SETTLED, SUBMITTED,
 };
 use super::{Lease, Store, StoreError};
 
@@ -51,7 +50,13 @@ impl Store {
             sqlx::query_as("SELECT number, hash FROM followed ORDER BY number DESC LIMIT 1")
                 .fetch_optional(self.database.pool())
                 .await?;
-        row.map(block).transpose()
+        row.map(|(number, bytes)| {
+            Ok(BlockRef {
+                number: unsigned(number)?,
+                hash: hash(bytes)?,
+            })
+        })
+        .transpose()
     }
 
     /// The hash of a block that was worked off, if it is remembered.
@@ -61,15 +66,6 @@ impl Store {
             .fetch_optional(self.database.pool())
             .await?;
         row.map(|(bytes,)| hash(bytes)).transpose()
-    }
-
-    /// The earliest block that is remembered to have been worked off.
-    pub async fn first_followed(&self) -> Result<Option<BlockRef>, StoreError> {
-        let row: Option<(i64, Vec<u8>)> =
-            sqlx::query_as("SELECT number, hash FROM followed ORDER BY number LIMIT 1")
-                .fetch_optional(self.database.pool())
-                .await?;
-        row.map(block).transpose()
     }
 
     /// Writes down, in one transaction, that a block was worked off and what it did.
@@ -180,19 +176,9 @@ async fn settle_batch(
             Fate::Registered | Fate::RegisteredBefore => (FINALISED, None),
             Fate::Refused(reason) => (REFUSED, Some(reason)),
             Fate::Conflicting(reason) => (CONFLICTING, Some(reason)),
-            Fate::Again => (PENDING, None),
+            Fate::Again => continue,
         };
         let ids = list(&ids);
-        if *fate == Fate::Again {
-            let sql = format!(
-                "UPDATE runs SET state = {PENDING}, batch = NULL WHERE batch = $1 AND state = {SUBMITTED} AND id IN ({ids})"
-            );
-            let query = sqlx::query(AssertSqlSafe(sql))
-                .persistent(false)
-                .bind(settlement.batch);
-            query.execute(&mut **transaction).await?;
-            continue;
-        }
         let extrinsic =
             (*fate != Fate::RegisteredBefore).then_some(i64::from(settlement.extrinsic));
         let sql = format!(
@@ -210,7 +196,7 @@ async fn settle_batch(
             .execute(&mut **transaction)
             .await?;
         if reason.is_some() {
-            // What was accepted behind a refused run leads nowhere; from now on the chain's own head counts.
+            // What was accepted after a refused run leads nowhere; from now on the chain's own head counts.
             let sql = format!(
                 "DELETE FROM heads WHERE device IN (SELECT device FROM runs WHERE rival = 0 AND id IN ({ids}))"
             );
@@ -218,13 +204,6 @@ async fn settle_batch(
             query.execute(&mut **transaction).await?;
         }
     }
-    // A batch whose outcome does not name every run must not keep one for ever.
+    // Those that are to try again, and those that the outcome does not name: a batch must not keep one for ever.
     release(transaction, settlement.batch).await
-}
-
-fn block((number, bytes): (i64, Vec<u8>)) -> Result<BlockRef, StoreError> {
-    Ok(BlockRef {
-        number: unsigned(number)?,
-        hash: hash(bytes)?,
-    })
 }

@@ -90,12 +90,13 @@ on_both! {
     a_group_sees_its_own_earlier_runs = accepting::group_sees_itself;
     only_so_many_rivals_of_a_device_are_kept = accepting::rivals_are_bounded;
     an_older_cut_is_compared_with_stored_links = accepting::older_cuts;
+    a_group_goes_on_without_the_run_that_the_chain_is_asked_about = accepting::asked_about;
     what_is_not_taken_is_not_stored_but_known_runs_are_answered = accepting::not_taken;
     a_run_is_in_one_batch_at_a_time = batches::one_batch_at_a_time;
     who_lost_the_lease_can_no_longer_write = ownership::fencing;
     outcomes_are_written_with_the_block = settling::outcomes;
     a_passing_refusal_gives_another_chance = settling::another_chance;
-    a_buried_batch_gives_its_runs_back = batches::buried;
+    a_discarded_batch_gives_its_runs_back = batches::discarded;
     lost_blocks_are_taken_back = settling::rolled_back;
     an_export_goes_on_where_it_broke_off = auditing::export_resumes;
     an_auditors_credential_is_kept_as_a_hash = auditing::auditors;
@@ -103,19 +104,19 @@ on_both! {
 }
 
 pub(crate) fn candidate(run: crate::run::CheckedRun, chain: Head) -> Candidate {
-    let sight = Sight {
+    let answers = ChainAnswers {
         head: Some(chain),
         link: None,
     };
     Candidate {
         run: Arc::new(run),
-        sight,
-        taken: Ok(()),
+        answers,
+        admission: Ok(()),
         record: None,
     }
 }
 
-pub(crate) async fn accept(store: &Store, candidates: &[Candidate]) -> Vec<Verdict> {
+pub(crate) async fn accept(store: &Store, candidates: &[Candidate]) -> Vec<Decision> {
     store.accept(candidates, 2).await.unwrap()
 }
 
@@ -144,14 +145,8 @@ async fn lease(store: &Store) -> Lease {
 async fn batch(store: &Store, lease: Lease, nonce: u64) -> LiveBatch {
     let pending = store.pending_runs(100).await.unwrap();
     let runs = pending.into_iter().map(|pending| pending.run).collect();
-    match store
-        .store_batch(lease, transaction(nonce), runs)
-        .await
-        .unwrap()
-    {
-        Stored::Yes(batch) => batch,
-        Stored::RunsChanged => panic!("nobody else changes runs"),
-    }
+    let stored = store.store_batch(lease, transaction(nonce), runs).await;
+    stored.unwrap().expect("nobody else changes runs")
 }
 
 async fn settle(store: &Store, lease: Lease, number: u64, batch: &LiveBatch, fates: &[Fate]) {

@@ -9,12 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use mhealth_api::{run_id, Hash, Head, Refusal};
 use mhealth_chain_client::{
-    AccountId32, ChainEvent, Effect, Error, FinalisedBlock, FinalisedExtrinsic, Run, H256,
+    AccountId32, ChainEvent, Effect, FinalisedBlock, FinalisedExtrinsic, Run, H256,
 };
 use tokio::sync::watch;
 
+use crate::ledger::LedgerError;
+
 #[derive(Clone)]
-pub(super) struct FakeChain {
+pub(crate) struct FakeChain {
     state: Arc<Mutex<State>>,
     finalised: Arc<watch::Sender<u64>>,
 }
@@ -45,7 +47,7 @@ struct State {
 }
 
 impl FakeChain {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut state = State::default();
         state.blocks.push(block(0, 0, Hash([0; 32]), Vec::new()));
         state.before.push(Default::default());
@@ -59,18 +61,16 @@ impl FakeChain {
         self.state.lock().unwrap()
     }
 
-    fn present(&self) -> Result<MutexGuard<'_, State>, Error> {
+    fn present(&self) -> Result<MutexGuard<'_, State>, LedgerError> {
         let state = self.state();
-        match state.away {
-            true => Err(Error::Unreachable {
-                url: String::new(),
-                reason: "away".into(),
-            }),
-            false => Ok(state),
+        if state.away {
+            Err(LedgerError::NotConnected)
+        } else {
+            Ok(state)
         }
     }
 
-    pub(super) fn enrol(&self, device: u32, genesis: Head) {
+    pub(crate) fn enrol(&self, device: u32, genesis: Head) {
         let registered = Registered {
             genesis: genesis.hash,
             links: Vec::new(),

@@ -64,7 +64,7 @@ pub(super) async fn a_gap_that_earlier_runs_will_bridge_is_no_refusal(scratch: S
     };
     accept(&scratch.store, &[candidate(second.clone(), at_one)]).await;
     let mut first_again = candidate(first.clone(), genesis);
-    first_again.sight.link = Some((1, None));
+    first_again.answers.link = Some((1, None));
     accept(&scratch.store, &[first_again]).await;
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async {

@@ -41,10 +41,10 @@ async fn play(seed: u64) {
                 let number = random.random_range(0..DEVICES) as usize;
                 let run = devices[number].checked(random.random_range(1..4));
                 runs.push(run.id);
-                let verdicts = accept(&scratch.store, &[candidate(run, genesis[number])]).await;
+                let decisions = accept(&scratch.store, &[candidate(run, genesis[number])]).await;
                 assert!(
-                    matches!(verdicts[0], crate::store::Verdict::Accepted(_)),
-                    "{verdicts:?}"
+                    matches!(decisions[0], Ok(crate::store::Acceptance::Accepted(_))),
+                    "{decisions:?}"
                 );
                 processes
                     .iter()

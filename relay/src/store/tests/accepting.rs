@@ -12,9 +12,9 @@ pub(super) async fn accepted_runs_wait(scratch: Scratch) {
     let mut device = TestDevice::new(1);
     let genesis = device.genesis();
     let run = device.checked(3);
-    let verdicts = accept(store, &[candidate(run.clone(), genesis)]).await;
-    let Verdict::Accepted(status) = &verdicts[0] else {
-        panic!("{verdicts:?}")
+    let decisions = accept(store, &[candidate(run.clone(), genesis)]).await;
+    let Ok(Acceptance::Accepted(status)) = &decisions[0] else {
+        panic!("{decisions:?}")
     };
     assert_eq!(
         (status.state.clone(), status.entries, status.run),
@@ -47,13 +47,16 @@ pub(super) async fn same_run_again(scratch: Scratch) {
     let mut device = TestDevice::new(1);
     let genesis = device.genesis();
     let run = candidate(device.checked(3), genesis);
-    let verdicts = accept(&scratch.store, &[run.clone(), run.clone()]).await;
+    let decisions = accept(&scratch.store, &[run.clone(), run.clone()]).await;
     assert!(
-        matches!(verdicts[..], [Verdict::Accepted(_), Verdict::Known(_)]),
-        "{verdicts:?}"
+        matches!(
+            decisions[..],
+            [Ok(Acceptance::Accepted(_)), Ok(Acceptance::Known(_))]
+        ),
+        "{decisions:?}"
     );
-    let verdicts = accept(&scratch.store, &[run]).await;
-    assert!(matches!(verdicts[..], [Verdict::Known(_)]));
+    let decisions = accept(&scratch.store, &[run]).await;
+    assert!(matches!(decisions[..], [Ok(Acceptance::Known(_))]));
     assert_eq!(scratch.store.pending_runs(10).await.unwrap().len(), 1);
 }
 
@@ -66,10 +69,10 @@ pub(super) async fn group_sees_itself(scratch: Scratch) {
             group.push(candidate(device.checked(1), genesis));
         }
     }
-    let verdicts = accept(&scratch.store, &group).await;
-    assert!(verdicts
+    let decisions = accept(&scratch.store, &group).await;
+    assert!(decisions
         .iter()
-        .all(|verdict| matches!(verdict, Verdict::Accepted(_))));
+        .all(|decision| matches!(decision, Ok(Acceptance::Accepted(_)))));
     assert_eq!(scratch.store.queue().await.unwrap().runs, 200);
     let pending = scratch.store.pending_runs(1_000).await.unwrap();
     assert!(pending.is_sorted_by_key(|pending| pending.run.id));
@@ -86,12 +89,12 @@ pub(super) async fn rivals_are_bounded(scratch: Scratch) {
     let rivals: Vec<_> = (1..=3)
         .map(|history| candidate(TestDevice::with_history(1, history).checked(3), genesis))
         .collect();
-    let verdicts = accept(&scratch.store, &rivals[..1]).await;
-    assert!(matches!(verdicts[0], Verdict::Accepted(_)));
-    let verdicts = accept(&scratch.store, &rivals[1..]).await;
-    assert!(matches!(verdicts[0], Verdict::Accepted(_)));
-    let Verdict::Refused(problem) = &verdicts[1] else {
-        panic!("{verdicts:?}")
+    let decisions = accept(&scratch.store, &rivals[..1]).await;
+    assert!(matches!(decisions[0], Ok(Acceptance::Accepted(_))));
+    let decisions = accept(&scratch.store, &rivals[1..]).await;
+    assert!(matches!(decisions[0], Ok(Acceptance::Accepted(_))));
+    let Ok(Acceptance::Refused(problem)) = &decisions[1] else {
+        panic!("{decisions:?}")
     };
     assert_eq!(problem.known_code(), Some(Code::TooManyConflicts));
     // A rival does not take the head.
@@ -112,8 +115,11 @@ pub(super) async fn older_cuts(scratch: Scratch) {
     };
     let whole = device.check(whole);
     accept(&scratch.store, &[candidate(whole, genesis)]).await;
-    let verdicts = accept(&scratch.store, &[candidate(cut, genesis)]).await;
-    assert!(matches!(verdicts[0], Verdict::Accepted(_)), "{verdicts:?}");
+    let decisions = accept(&scratch.store, &[candidate(cut, genesis)]).await;
+    assert!(
+        matches!(decisions[0], Ok(Acceptance::Accepted(_))),
+        "{decisions:?}"
+    );
     let other = TestDevice::with_history(1, 9).checked(2);
     let id = other.id;
     accept(&scratch.store, &[candidate(other, genesis)]).await;
@@ -132,15 +138,36 @@ pub(super) async fn not_taken(scratch: Scratch) {
     let first = candidate(device.checked(1), genesis);
     accept(&scratch.store, std::slice::from_ref(&first)).await;
     let shut = |candidate: Candidate| Candidate {
-        taken: Err(Code::DeviceSuspended),
+        admission: Err(Code::DeviceSuspended),
         ..candidate
     };
     let second = candidate(device.checked(1), genesis);
-    let verdicts = accept(&scratch.store, &[shut(first), shut(second)]).await;
-    assert!(matches!(verdicts[0], Verdict::Known(_)));
-    let Verdict::Refused(problem) = &verdicts[1] else {
-        panic!("{verdicts:?}")
+    let decisions = accept(&scratch.store, &[shut(first), shut(second)]).await;
+    assert!(matches!(decisions[0], Ok(Acceptance::Known(_))));
+    let Ok(Acceptance::Refused(problem)) = &decisions[1] else {
+        panic!("{decisions:?}")
     };
     assert_eq!(problem.known_code(), Some(Code::DeviceSuspended));
     assert_eq!(scratch.store.queue().await.unwrap().runs, 1);
+}
+
+pub(super) async fn asked_about(scratch: Scratch) {
+    let store = &scratch.store;
+    let mut devices = [1, 2].map(TestDevice::new);
+    let genesis = devices[0].genesis();
+    let unknown = Candidate {
+        answers: ChainAnswers::default(),
+        ..candidate(devices[1].checked(1), devices[1].genesis())
+    };
+    let group = [unknown, candidate(devices[0].checked(1), genesis)];
+    let decisions = accept(store, &group).await;
+    assert!(
+        matches!(
+            decisions[..],
+            [Err(Question::Head), Ok(Acceptance::Accepted(_))]
+        ),
+        "{decisions:?}"
+    );
+    assert_eq!(store.status(&group[0].run.id).await.unwrap(), None);
+    assert_eq!(store.queue().await.unwrap().runs, 1);
 }

@@ -37,7 +37,7 @@ pub(super) async fn fencing(scratch: Scratch) {
         Err(StoreError::Fenced)
     ));
     assert!(matches!(
-        store.bury(first, 1).await,
+        store.discard(first, 1).await,
         Err(StoreError::Fenced)
     ));
     assert!(matches!(

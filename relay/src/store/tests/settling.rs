@@ -73,8 +73,10 @@ pub(super) async fn another_chance(scratch: Scratch) {
         &[Fate::Refused(Refusal::DeviceSuspended)],
     )
     .await;
-    let verdicts = accept(store, std::slice::from_ref(&run)).await;
-    assert!(matches!(&verdicts[0], Verdict::Accepted(status) if status.state == RunState::Pending));
+    let decisions = accept(store, std::slice::from_ref(&run)).await;
+    assert!(
+        matches!(&decisions[0], Ok(Acceptance::Accepted(status)) if status.state == RunState::Pending)
+    );
     assert_eq!(store.head(1).await.unwrap(), Some(device.head()));
     let live = batch(store, lease, 1).await;
     settle(
@@ -85,8 +87,10 @@ pub(super) async fn another_chance(scratch: Scratch) {
         &[Fate::Refused(Refusal::BadSignature)],
     )
     .await;
-    let verdicts = accept(store, &[run]).await;
-    assert!(matches!(&verdicts[0], Verdict::Known(status) if status.state == RunState::Refused));
+    let decisions = accept(store, &[run]).await;
+    assert!(
+        matches!(&decisions[0], Ok(Acceptance::Known(status)) if status.state == RunState::Refused)
+    );
 }
 
 pub(super) async fn rolled_back(scratch: Scratch) {
@@ -106,7 +110,8 @@ pub(super) async fn rolled_back(scratch: Scratch) {
         settle(store, lease, nonce + 1, &live, &[fate]).await;
         batches.push(live);
     }
-    assert_eq!(store.first_followed().await.unwrap(), Some(block(1)));
+    assert_eq!(store.followed_at(0).await.unwrap(), None);
+    assert_eq!(store.followed_at(1).await.unwrap(), Some(block(1).hash));
     store.roll_back(lease, 1).await.unwrap();
     assert_eq!(store.followed().await.unwrap(), Some(block(1)));
     assert_eq!(store.followed_at(2).await.unwrap(), None);

@@ -10,7 +10,7 @@ use mhealth_chain_client::{
 };
 
 use super::{hash_of, FakeChain};
-use crate::ledger::{Answer, Ledger};
+use crate::ledger::{Answer, Ledger, LedgerError};
 
 const ERA: u64 = 64;
 
@@ -45,7 +45,10 @@ impl Ledger for FakeChain {
                 trusted_length: None,
                 enrolled_at: 0,
             };
-            Ok(Some((view, self.finalised().await?)))
+            let block = self.finalised().await?;
+            // Meanwhile the world goes on.
+            tokio::task::yield_now().await;
+            Ok(Some((view, block)))
         })
     }
 
@@ -98,7 +101,7 @@ impl Ledger for FakeChain {
         Box::pin(async move {
             let state = self.present()?;
             let number = state.blocks.iter().position(|block| block.hash.0 == hash.0);
-            let number = number.ok_or(Error::UnknownBlock {
+            let number = number.ok_or_else(|| Error::UnknownBlock {
                 block: hash.to_string(),
             })?;
             // What stands before the next block stands after this one.
@@ -156,7 +159,7 @@ impl Ledger for FakeChain {
         })
     }
 
-    fn follow(&self, from: u64) -> BoxStream<'static, Result<FinalisedBlock, Error>> {
+    fn follow(&self, from: u64) -> BoxStream<'static, Result<FinalisedBlock, LedgerError>> {
         let following = (self.clone(), self.finalised.subscribe(), from);
         stream::unfold(following, |(chain, mut finalised, next)| async move {
             let reached = finalised.wait_for(|number| *number >= next).await.map(drop);
@@ -165,9 +168,7 @@ impl Ledger for FakeChain {
                 Ok(state) => state.blocks.get(next as usize).cloned(),
                 Err(error) => return Some((Err(error), (chain.clone(), finalised, next))),
             };
-            let block = block.ok_or(Error::UnknownBlock {
-                block: next.to_string(),
-            });
+            let block = block.ok_or(LedgerError::NoBlock(next));
             let after = if block.is_ok() { next + 1 } else { next };
             Some((block, (chain, finalised, after)))
         })

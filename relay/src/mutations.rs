@@ -2,7 +2,7 @@
 
 //! The decoders of what strangers send: whatever comes in, they answer with a code, and never panic.
 //!
-//! `MHEALTH_FUZZ_CASES` says how many inputs each decoder gets; `cargo test -p mhealth-relay fuzz` runs them.
+//! `MHEALTH_FUZZ_CASES` says how many mutations each decoder gets; `cargo test -p mhealth-relay mutations` runs them.
 
 // How often each decoder was tried is for the person who asked for more than the usual.
 #![allow(clippy::print_stdout)]

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a group of uploads changes in the database.
+
+use std::collections::HashMap;
+
+use mhealth_api::{Hash, Head};
+use mhealth_server::WriteTransaction;
+use sqlx::AssertSqlSafe;
+
+use super::rows::{signed, tuples, CHUNK, PENDING, REFUSED};
+use super::StoreError;
+use crate::run::CheckedRun;
+
+/// A run that is to be stored.
+pub(super) struct NewRun<'a> {
+    /// The row's id.
+    pub(super) id: i64,
+    pub(super) run: &'a CheckedRun,
+    /// Whether it contradicts the history of its device.
+    pub(super) is_rival: bool,
+}
+
+/// Everything that one group changes, gathered before it is written.
+#[derive(Default)]
+pub(super) struct Changes<'a> {
+    pub(super) new: Vec<NewRun<'a>>,
+    /// Runs that were refused and get another chance.
+    pub(super) requeued: Vec<Hash>,
+    /// New heads of devices.
+    pub(super) heads: HashMap<u32, Head>,
+    /// Device, its own count, digest, and the run that the record became.
+    pub(super) records: Vec<(u32, u64, Hash, Hash)>,
+}
+
+impl Changes<'_> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.new.is_empty() && self.requeued.is_empty()
+    }
+
+    /// Writes them, with the time in milliseconds since 1970.
+    pub(super) async fn write(
+        &self,
+        transaction: &mut WriteTransaction,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        for chunk in self.new.chunks(CHUNK) {
+            insert_runs(transaction, chunk, now).await?;
+            insert_payloads(transaction, chunk).await?;
+        }
+        for run in &self.requeued {
+            sqlx::query(
+                "UPDATE runs SET state = $1, batch = NULL, block_number = NULL, block_hash = NULL, \
+                 extrinsic_index = NULL, reason = NULL WHERE run = $2 AND state = $3",
+            )
+            .bind(PENDING)
+            .bind(run.0.to_vec())
+            .bind(REFUSED)
+            .execute(&mut **transaction)
+            .await?;
+        }
+        let heads: Vec<_> = self
+            .heads
+            .iter()
+            .map(|(device, head)| (*device, *head))
+            .collect();
+        for chunk in heads.chunks(CHUNK) {
+            write_heads(transaction, chunk).await?;
+        }
+        for (device, sequence, digest, run) in &self.records {
+            sqlx::query(
+                "INSERT INTO records (device, sequence, digest, run) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+            )
+            .bind(i64::from(*device))
+            .bind(signed(*sequence))
+            .bind(digest.0.to_vec())
+            .bind(run.0.to_vec())
+            .execute(&mut **transaction)
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+async fn insert_runs(
+    transaction: &mut WriteTransaction,
+    chunk: &[NewRun<'_>],
+    now: u64,
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO runs (id, run, device, study, sequence, entries, previous, head, signature, rival, received_at, \
+         state, entries_bytes) VALUES {}",
+        tuples(chunk.len(), 13)
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
+    for NewRun { id, run, is_rival } in chunk {
+        query = query
+            .bind(*id)
+            .bind(run.id.0.to_vec())
+            .bind(i64::from(run.device))
+            .bind(i64::from(run.study))
+            .bind(signed(run.sequence))
+            .bind(run.links.len() as i64)
+            .bind(run.previous.0.to_vec())
+            .bind(run.head().0.to_vec())
+            .bind(run.signature.map(|signature| signature.to_vec()))
+            .bind(i64::from(*is_rival))
+            .bind(signed(now))
+            .bind(PENDING)
+            .bind(run.digests_and_tags.clone());
+    }
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+async fn insert_payloads(
+    transaction: &mut WriteTransaction,
+    chunk: &[NewRun<'_>],
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO payloads (id, envelopes) VALUES {}",
+        tuples(chunk.len(), 2)
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
+    for NewRun { id, run, .. } in chunk {
+        query = query.bind(*id).bind(run.envelopes.clone());
+    }
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+async fn write_heads(
+    transaction: &mut WriteTransaction,
+    chunk: &[(u32, Head)],
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO heads (device, length, hash) VALUES {} \
+         ON CONFLICT (device) DO UPDATE SET length = excluded.length, hash = excluded.hash",
+        tuples(chunk.len(), 3)
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+    for (device, head) in chunk {
+        query = query
+            .bind(i64::from(*device))
+            .bind(signed(head.length))
+            .bind(head.hash.0.to_vec());
+    }
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}

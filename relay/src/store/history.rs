@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What is stored of the devices of a group of uploads.
+
+use std::collections::HashMap;
+
+use mhealth_api::{Hash, Head, RunStatus};
+use mhealth_server::WriteTransaction;
+use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::rows::{self, hash, placeholders, signed, unsigned, CHUNK, REFUSED, STATUS_COLUMNS};
+use super::StoreError;
+use crate::run::{CheckedRun, ENTRY_BYTES};
+
+/// Those of the runs that are stored, and where they stand.
+pub(super) async fn known(
+    transaction: &mut WriteTransaction,
+    runs: &[&CheckedRun],
+) -> Result<HashMap<Hash, RunStatus>, StoreError> {
+    let mut known = HashMap::new();
+    for chunk in runs.chunks(CHUNK) {
+        let sql = format!(
+            "SELECT {STATUS_COLUMNS} FROM runs WHERE run IN ({})",
+            placeholders(1, chunk.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
+        for run in chunk {
+            query = query.bind(run.id.0.to_vec());
+        }
+        for row in query.fetch_all(&mut **transaction).await? {
+            let status = rows::status(&row)?;
+            known.insert(status.run, status);
+        }
+    }
+    Ok(known)
+}
+
+/// The relay's own heads of the runs' devices.
+pub(super) async fn heads(
+    transaction: &mut WriteTransaction,
+    runs: &[&CheckedRun],
+) -> Result<HashMap<u32, Head>, StoreError> {
+    let mut devices: Vec<_> = runs.iter().map(|run| run.device).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    let mut heads = HashMap::new();
+    for chunk in devices.chunks(CHUNK) {
+        let sql = format!(
+            "SELECT device, length, hash FROM heads WHERE device IN ({})",
+            placeholders(1, chunk.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
+        for device in chunk {
+            query = query.bind(i64::from(*device));
+        }
+        for row in query.fetch_all(&mut **transaction).await? {
+            let head = Head {
+                length: unsigned(row.try_get("length")?)?,
+                hash: hash(row.try_get("hash")?)?,
+            };
+            heads.insert(unsigned(row.try_get("device")?)?, head);
+        }
+    }
+    Ok(heads)
+}
+
+/// The link at a sequence in a run that is on its way or finalised; none if no such run is stored.
+pub(super) async fn link_at(
+    transaction: &mut WriteTransaction,
+    device: u32,
+    sequence: u64,
+) -> Result<Option<Hash>, StoreError> {
+    let row: Option<AnyRow> = sqlx::query(
+        "SELECT sequence, previous, entries_bytes FROM runs WHERE device = $1 AND sequence <= $2 \
+         AND sequence + entries > $2 AND state < $3 AND rival = 0 ORDER BY id LIMIT 1",
+    )
+    .bind(i64::from(device))
+    .bind(signed(sequence))
+    .bind(REFUSED)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let first: u64 = unsigned(row.try_get("sequence")?)?;
+    let previous = hashchain::LinkHash(hash(row.try_get("previous")?)?.0);
+    let entries: Vec<u8> = row.try_get("entries_bytes")?;
+    let count = (sequence - first + 1) as usize;
+    let link = entries
+        .chunks_exact(ENTRY_BYTES)
+        .zip(first..)
+        .take(count)
+        .fold(previous, |previous, (entry, sequence)| {
+            let [mut digest, mut tag] = [[0; 32]; 2];
+            digest.copy_from_slice(&entry[..32]);
+            tag.copy_from_slice(&entry[32..]);
+            hashchain::link::<hashchain::Native>(sequence, &previous, &digest.into(), &tag.into())
+        });
+    Ok(Some(Hash(link.0)))
+}
+
+/// How many runs are kept that contradict the history of a device.
+pub(super) async fn rivals(
+    transaction: &mut WriteTransaction,
+    device: u32,
+) -> Result<u64, StoreError> {
+    let (count,): (i64,) =
+        sqlx::query_as("SELECT COUNT(*) FROM runs WHERE device = $1 AND rival = 1")
+            .bind(i64::from(device))
+            .fetch_one(&mut **transaction)
+            .await?;
+    unsigned(count)
+}
