@@ -26,22 +26,25 @@ impl OnDatabase for Kind {
     }
 }
 
-/// Runs every test of a module on both databases. Each takes one [`OnDatabase`].
+/// Runs a test on a database of this kind.
+pub async fn run<T: OnDatabase, F: Future<Output = ()>>(kind: Kind, test: impl FnOnce(T) -> F) {
+    test(T::on(kind).await).await;
+}
+
+/// Runs every test of a module on both databases. Each takes one [`OnDatabase`](databases::OnDatabase).
 #[macro_export]
 macro_rules! on_both_databases {
     ($($name:ident)*) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                let kind = $crate::databases::Kind::Sqlite;
-                super::$name($crate::databases::OnDatabase::on(kind).await).await;
+                $crate::databases::run($crate::databases::Kind::Sqlite, super::$name).await;
             })*
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                let kind = $crate::databases::Kind::Postgres;
-                super::$name($crate::databases::OnDatabase::on(kind).await).await;
+                $crate::databases::run($crate::databases::Kind::Postgres, super::$name).await;
             })*
         }
     };

@@ -11,6 +11,7 @@ use mhealth_chain_client::ChainClient;
 use mhealth_server::{CancellationToken, Database};
 use mhealth_testing::node::Launch as NodeLaunch;
 use mhealth_testing::postgres::Postgres;
+use mhealth_testing::process::Program;
 use mhealth_testing::servers;
 use serde_json::json;
 
@@ -292,7 +293,7 @@ async fn a_database_of_another_study_is_refused(setting: Setting) {
 
 #[test]
 fn help_and_wrong_options_need_neither_database_nor_chain() {
-    let mut command = servers::Program::Auth.command().unwrap();
+    let mut command = Program::Auth.command().unwrap();
     let help = String::from_utf8(command.arg("--help").output().unwrap().stdout).unwrap();
     assert!(
         help.contains("--token-lifetime") && help.contains("MHEALTH_ACCOUNT"),
@@ -304,7 +305,7 @@ fn help_and_wrong_options_need_neither_database_nor_chain() {
         "--colour=red",
         "--listen=nowhere",
     ] {
-        let output = servers::Program::Auth
+        let output = Program::Auth
             .command()
             .unwrap()
             .arg(wrong)
