@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The paper's Figure 1a: the device talks to a node of the chain itself, without a relay.
 //!
 //! A device signs its own transactions with its device key, whose account the chain admitted at enrolment. Enrolments are
@@ -19,14 +20,13 @@ use mhealth_chain_client::{
     calls, Account, Call, ChainClient, ConnectOptions, Error, Patience, Run, RunEntry, Submission,
     Submitter, H256,
 };
-
-use crate::{
+use mhealth_device::{
     chain::{
-        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal, Enrolment,
-        OutgoingRun, Receipt, StudyTerms, Upload, Verdict,
+        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal, Decision, Enrolment,
+        OutgoingRun, Receipt, StudyTerms, Upload,
     },
-    key::PublicKey,
     store::{DeviceRecord, QueuedRun},
+    PublicKey,
 };
 
 /// Requests that are under way at a time.
@@ -59,7 +59,9 @@ impl Direct {
             genesis: genesis.map(H256),
             patience,
         };
-        let client = ChainClient::connect_with(url, options).await?;
+        let client = ChainClient::connect_with(url, options)
+            .await
+            .map_err(fault)?;
         Ok(Self {
             client,
             enroller: None,
@@ -85,7 +87,7 @@ impl Chain for Direct {
     }
 
     async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
-        let study = self.client.study(study).await?;
+        let study = self.client.study(study).await.map_err(fault)?;
         Ok(study.map(|study| StudyTerms {
             auditor_key: study.auditor_key,
             open: study.open,
@@ -93,7 +95,7 @@ impl Chain for Direct {
     }
 
     async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
-        let view = self.client.at_finalised().await?;
+        let view = self.client.at_finalised().await.map_err(fault)?;
         let look_up = |key: PublicKey| {
             let view = view.clone();
             async move {
@@ -102,7 +104,7 @@ impl Chain for Direct {
                 };
                 let device = view.device(number).await?;
                 Ok(device.map(|device| ChainDevice {
-                    id: device.device,
+                    number: device.device,
                     genesis: LinkHash(device.genesis.0),
                     head: ChainHead {
                         hash: LinkHash(device.head.0),
@@ -118,12 +120,12 @@ impl Chain for Direct {
             .await;
         found
             .into_iter()
-            .map(|found| found.map_err(ChainFault::from))
+            .map(|found| found.map_err(fault))
             .collect()
     }
 
     async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
-        let view = self.client.at_finalised().await?;
+        let view = self.client.at_finalised().await.map_err(fault)?;
         let read = |device: u32| {
             let view = view.clone();
             async move { view.head(device).await }
@@ -137,7 +139,10 @@ impl Chain for Direct {
             hash: LinkHash(head.hash.0),
             length: head.length,
         };
-        heads.into_iter().map(|head| Ok(head?.map(plain))).collect()
+        heads
+            .into_iter()
+            .map(|head| Ok(head.map_err(fault)?.map(plain)))
+            .collect()
     }
 
     async fn entries(
@@ -146,7 +151,8 @@ impl Chain for Direct {
         from: u64,
         count: u32,
     ) -> Result<Vec<ChainEntry>, ChainFault> {
-        let entries = self.client.entries(device, from, count).await?;
+        let entries = self.client.entries(device, from, count);
+        let entries = entries.await.map_err(fault)?;
         let plain = |entry: mhealth_chain_client::EntryView| ChainEntry {
             sequence: entry.sequence,
             digest: DataDigest(entry.digest.0),
@@ -159,7 +165,7 @@ impl Chain for Direct {
         &self,
         study: u32,
         enrolments: Vec<Enrolment>,
-    ) -> Result<Vec<Verdict<ChainDevice>>, ChainFault> {
+    ) -> Result<Vec<Decision<ChainDevice>>, ChainFault> {
         let keys: Vec<PublicKey> = enrolments.iter().map(|one| one.device.key).collect();
         let known = self.devices(&keys).await?;
         let unknown: Vec<&DeviceRecord> = enrolments
@@ -171,36 +177,40 @@ impl Chain for Direct {
         if unknown.is_empty() {
             return Ok(known.into_iter().flatten().map(Ok).collect());
         }
-        let mut verdicts = self.submit_enrolments(study, &unknown).await?.into_iter();
-        // Whatever the verdicts say, what counts is what the chain has now.
+        let mut decisions = self.submit_enrolments(study, &unknown).await?.into_iter();
+        // Whatever the decisions say, what counts is what the chain has now.
         let found = self.devices(&keys).await?;
-        let verdict = |(known, found): (Option<ChainDevice>, Option<ChainDevice>)| {
-            let verdict = match known {
+        let decision = |(known, found): (Option<ChainDevice>, Option<ChainDevice>)| {
+            let decision = match known {
                 Some(_) => None,
-                None => verdicts.next(),
+                None => decisions.next(),
             };
-            found.ok_or_else(|| match verdict {
+            found.ok_or_else(|| match decision {
                 Some(Err(refusal)) => refusal,
                 _ => ChainRefusal {
                     code: "not_enrolled".into(),
-                    message: "The chain took the enrolment and does not know the device.".into(),
+                    message: "The chain accepted the enrolment but does not know the device."
+                        .into(),
                 },
             })
         };
-        Ok(known.into_iter().zip(found).map(verdict).collect())
+        Ok(known.into_iter().zip(found).map(decision).collect())
     }
 
-    async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict<Receipt>>>, ChainFault> {
+    async fn upload(
+        &self,
+        uploads: Vec<Upload>,
+    ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault> {
         let send = |upload: Upload| {
             let account = Account::device(&upload.key.expose_seed());
             let submitter = self.client.submitter(account);
             async move { send_runs(&submitter, upload.device, upload.runs).await }
         };
-        let verdicts = stream::iter(uploads)
+        let decisions = stream::iter(uploads)
             .map(send)
             .buffered(AT_A_TIME)
             .collect::<Vec<_>>();
-        self.watched(verdicts).await?.into_iter().collect()
+        self.watched(decisions).await?.into_iter().collect()
     }
 }
 
@@ -209,15 +219,15 @@ impl Direct {
         &self,
         study: u32,
         devices: &[&DeviceRecord],
-    ) -> Result<Vec<Verdict<()>>, ChainFault> {
+    ) -> Result<Vec<Decision<()>>, ChainFault> {
         let Some(enroller) = self.enroller.clone() else {
             return Err(ChainFault {
                 code: "no_enroller".into(),
-                message: "The chain does not know these devices, and no account was given that enrols them.".into(),
+                message: "The chain does not know these devices, and no account that may enrol them was given.".into(),
                 passing: false,
             });
         };
-        let office = self.client.submitter(enroller);
+        let submitter = self.client.submitter(enroller);
         let enrol = |device: &&DeviceRecord| {
             let call = calls::enrol(
                 study,
@@ -226,14 +236,14 @@ impl Direct {
                 device.escrow.clone(),
                 device.predecessor.map(|predecessor| predecessor.device),
             );
-            let office = office.clone();
-            async move { verdict(office.submit(call).await).await }
+            let submitter = submitter.clone();
+            async move { decision(submitter.submit(call).await).await }
         };
         let enrolments: Vec<_> = devices.iter().map(enrol).collect();
-        let verdicts = stream::iter(enrolments)
+        let decisions = stream::iter(enrolments)
             .buffered(AT_A_TIME)
             .collect::<Vec<_>>();
-        self.watched(verdicts).await?.into_iter().collect()
+        self.watched(decisions).await?.into_iter().collect()
     }
 
     /// Does some work that waits for finalised blocks, and gives it up when there are none.
@@ -245,8 +255,8 @@ impl Direct {
             Either::Right(((), _)) => Err(ChainFault {
                 code: "chain_stalled".into(),
                 message: format!(
-                    "The chain has finalised no block for {} seconds, although transactions wait. Whether they will be \
-                     recorded is open.",
+                    "The chain has finalised no block for {} seconds although transactions wait. They may or may not be \
+                     recorded.",
                     self.patience.as_secs()
                 ),
                 passing: true,
@@ -274,7 +284,7 @@ async fn send_runs(
     submitter: &Submitter,
     device: u32,
     runs: Vec<OutgoingRun>,
-) -> Result<Vec<Verdict<Receipt>>, ChainFault> {
+) -> Result<Vec<Decision<Receipt>>, ChainFault> {
     let mut under_way = Vec::with_capacity(runs.len());
     for OutgoingRun { run, .. } in &runs {
         let submission = submitter.submit(submit(device, run)).await;
@@ -284,13 +294,13 @@ async fn send_runs(
             break; // What follows cannot be recorded.
         }
     }
-    let mut verdicts = Vec::with_capacity(runs.len());
+    let mut decisions = Vec::with_capacity(runs.len());
     for submission in under_way {
-        verdicts.push(verdict(submission).await?.map(|()| Receipt::default()));
+        decisions.push(decision(submission).await?.map(|()| Receipt::default()));
     }
-    let last = verdicts.last().cloned().unwrap_or(Ok(Receipt::default()));
-    verdicts.resize(runs.len(), last);
-    Ok(verdicts)
+    let last = decisions.last().cloned().unwrap_or(Ok(Receipt::default()));
+    decisions.resize(runs.len(), last);
+    Ok(decisions)
 }
 
 /// The same run always makes the same call.
@@ -312,7 +322,7 @@ fn submit(device: u32, run: &QueuedRun) -> Call {
 }
 
 /// Waits for a transaction and tells a refusal from a fault.
-async fn verdict(submission: Result<Submission, Error>) -> Result<Verdict<()>, ChainFault> {
+async fn decision(submission: Result<Submission, Error>) -> Result<Decision<()>, ChainFault> {
     let outcome = match submission {
         Ok(submission) => submission.finalised().await,
         Err(error) => Err(error),
@@ -329,18 +339,17 @@ async fn verdict(submission: Result<Submission, Error>) -> Result<Verdict<()>, C
                 message: error.to_string(),
             }))
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(fault(error)),
     }
 }
 
-impl From<Error> for ChainFault {
-    fn from(error: Error) -> Self {
-        Self {
-            code: error.code().to_owned(),
-            message: error.to_string(),
-            passing: error.is_unreachable()
-                || error.is_safe_to_submit_anew()
-                || matches!(error, Error::StatePruned { .. }),
-        }
+/// What the client met, as a device has it.
+pub fn fault(error: Error) -> ChainFault {
+    ChainFault {
+        code: error.code().to_owned(),
+        message: error.to_string(),
+        passing: error.is_unreachable()
+            || error.is_safe_to_submit_anew()
+            || matches!(error, Error::StatePruned { .. }),
     }
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! How long things took, and how many a second begin.
+
+//! How long uploads took, and how many a second begin.
 
 use std::{
-    sync::{
-        atomic::{AtomicU64, Ordering},
-        Mutex, PoisonError,
-    },
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
+
+use futures::future::BoxFuture;
+use mhealth_device::servers::Observer;
 
 /// What uploads came to, for those who measure.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,8 +31,12 @@ pub struct Figures {
     pub finalised_p99: f64,
 }
 
+/// Lets uploads begin at some rate, and measures them.
 #[derive(Debug, Default)]
-pub(super) struct Tally(Mutex<Counts>);
+pub struct Meter {
+    pace: Option<Pace>,
+    counts: Mutex<Counts>,
+}
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -43,27 +48,43 @@ struct Counts {
     finalised: Vec<f32>,
 }
 
-impl Tally {
-    pub(super) fn begin(&self) {
-        self.counts().begun.get_or_insert_with(Instant::now);
+impl Observer for Meter {
+    fn turn(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if let Some(pace) = &self.pace {
+                pace.turn().await;
+            }
+            self.begin();
+        })
     }
 
-    pub(super) fn accepted(&self, entries: usize, took: Duration) {
+    fn accepted(&self, entries: usize, took: Duration) {
         let mut counts = self.counts();
         counts.accepted_last = Some(Instant::now());
         counts.entries += entries as u64;
         counts.accepted.push(took.as_secs_f32() * 1e3);
     }
 
-    pub(super) fn finalised(&self, took: Duration) {
-        self.counts().finalised.push(took.as_secs_f32() * 1e3);
-    }
-
-    pub(super) fn repeated(&self) {
+    fn repeated(&self) {
         self.counts().repeated += 1;
     }
 
-    pub(super) fn figures(&self) -> Figures {
+    fn finalised(&self, took: Duration) {
+        self.counts().finalised.push(took.as_secs_f32() * 1e3);
+    }
+}
+
+impl Meter {
+    /// At most so many uploads begin a second, all devices together; as many as there are without a rate.
+    pub fn with_rate(rate: Option<f64>) -> Self {
+        Self {
+            pace: rate.map(Pace::of),
+            ..Self::default()
+        }
+    }
+
+    /// What all uploads came to up to now.
+    pub fn figures(&self) -> Figures {
         let mut counts = self.counts();
         counts.accepted.sort_by(f32::total_cmp);
         counts.finalised.sort_by(f32::total_cmp);
@@ -83,8 +104,12 @@ impl Tally {
         }
     }
 
+    fn begin(&self) {
+        self.counts().begun.get_or_insert_with(Instant::now);
+    }
+
     fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -96,13 +121,13 @@ fn quantile(sorted: &[f32], share: f64) -> f64 {
 
 /// Begins at most so many things a second, evenly.
 #[derive(Debug)]
-pub(super) struct Pace {
+struct Pace {
     interval: Duration,
     next: tokio::sync::Mutex<Instant>,
 }
 
 impl Pace {
-    pub(super) fn of(rate: f64) -> Self {
+    fn of(rate: f64) -> Self {
         Self {
             interval: Duration::from_secs_f64(1.0 / rate.max(1e-3)),
             next: tokio::sync::Mutex::new(Instant::now()),
@@ -110,7 +135,7 @@ impl Pace {
     }
 
     /// Waits for this one's turn.
-    pub(super) async fn turn(&self) {
+    async fn turn(&self) {
         let turn = {
             let mut next = self.next.lock().await;
             // What was not begun in time is not caught up with: the rate is never exceeded.
@@ -122,47 +147,18 @@ impl Pace {
     }
 }
 
-/// How long it took lately from an upload to its finality, so that devices do not ask much too early.
-#[derive(Debug)]
-pub(super) struct Expectation(AtomicU64);
-
-impl Expectation {
-    pub(super) fn new() -> Self {
-        Self(AtomicU64::new(0))
-    }
-
-    pub(super) fn learn(&self, took: Duration) {
-        let took = took.as_millis().try_into().unwrap_or(u64::MAX);
-        let before = self.0.load(Ordering::Relaxed);
-        // Two learning at once may lose one of the two, which does not matter.
-        let after = match before {
-            0 => took,
-            _ => before - before / 8 + took / 8,
-        };
-        self.0.store(after, Ordering::Relaxed);
-    }
-
-    /// How long to wait before asking for the first time, and between two times.
-    pub(super) fn waits(&self) -> (Duration, Duration) {
-        let expected = Duration::from_millis(self.0.load(Ordering::Relaxed));
-        let first = (expected * 9 / 10).clamp(Duration::from_millis(50), Duration::from_secs(15));
-        let next = (expected / 8).clamp(Duration::from_millis(100), Duration::from_secs(2));
-        (first, next)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn quantiles_are_those_of_what_was_told() {
-        let tally = Tally::default();
-        tally.begin();
+        let meter = Meter::default();
+        meter.begin();
         for took in 1..=100 {
-            tally.accepted(2, Duration::from_millis(took));
+            meter.accepted(2, Duration::from_millis(took));
         }
-        let figures = tally.figures();
+        let figures = meter.figures();
         assert_eq!((figures.uploads, figures.entries), (100, 200));
         assert!((50.0..=52.0).contains(&figures.accepted_p50), "{figures:?}");
         assert!(

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The real program on files that are wrong, and on one that is long.
-#![cfg(feature = "cli")]
 
 use std::{
     collections::BTreeMap,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The real program, killed at random points while it seals.
-#![cfg(feature = "cli")]
 
 use std::{
     collections::HashMap,
@@ -11,9 +11,8 @@ use std::{
 };
 
 use hashchain::{Envelope, OpeningKey, Verifier};
-use mhealth_device::{
-    cohort::participants::ParticipantKeys, payload::Night, store::DeviceRecord, Store, SystemClock,
-};
+use mhealth_device::{payload::Night, store::DeviceRecord, Store, SystemClock};
+use mhealth_simulator::cohort::participants::ParticipantKeys;
 use rand::{rngs::StdRng, Rng, SeedableRng};
 
 const GENESIS: [u8; 32] = [0x9e; 32];

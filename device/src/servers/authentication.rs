@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The authentication server: codes, enrolments, tokens.
 
 use std::{
@@ -7,7 +8,7 @@ use std::{
         atomic::{AtomicI64, Ordering},
         Arc,
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use hashchain::LinkHash;
@@ -15,17 +16,18 @@ use mhealth_api::{
     enrolment_message, token_message, Base64, Code, CodeTerms, CodeTermsRequest, EnrolRequest,
     Enrolled, Hash, Key, Nonce, Problem, SignatureBytes, StudyTerms, TokenAnswer, TokenRequest,
 };
-use serde::{de::DeserializeOwned, Deserialize, Serialize};
+use serde::{de::DeserializeOwned, Serialize};
 
 use super::{
-    http::{refusal, Failure, Http},
-    Address, Patience,
+    address::Address,
+    http::{refusal, Certificates, Failure, Http},
+    patience::Patience,
 };
 use crate::{
-    chain::{ChainDevice, ChainFault, ChainHead, ChainRefusal, Enrolment, Verdict},
+    chain::{ChainDevice, ChainFault, ChainHead, ChainRefusal, Decision, Enrolment},
     clock::Clock,
-    store::{DeviceRecord, EnrolmentCode, Predecessor},
-    DeviceKey, Terms,
+    key::DeviceKey,
+    store::{DeviceRecord, EnrolmentCode, Predecessor, Terms},
 };
 
 /// Proofs that are tried when the server says that the clock is wrong, or that it saw one before.
@@ -37,25 +39,10 @@ const PATIENCE_IN_A_QUEUE: u32 = 20;
 /// A study's authentication server.
 #[derive(Debug)]
 pub struct AuthenticationServer {
-    pub(super) address: Address,
+    address: Address,
     http: Arc<Http>,
     patience: Patience,
     clock: ClockWithSkew,
-}
-
-/// What staff asks for a participant.
-#[derive(Serialize)]
-struct CodeOrder<'a> {
-    participant: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    participant_key: Option<Key>,
-    expires_in: u64,
-}
-
-/// What staff gets. It has further members, which a device has no use for.
-#[derive(Deserialize)]
-struct CodeIssued {
-    code: String,
 }
 
 impl AuthenticationServer {
@@ -63,7 +50,7 @@ impl AuthenticationServer {
     pub fn at(
         address: Address,
         patience: Patience,
-        certificates: &super::Certificates,
+        certificates: &Certificates,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ChainFault> {
         let http = Http::new(&patience, certificates, 64)?;
@@ -101,42 +88,23 @@ impl AuthenticationServer {
     }
 
     /// What a code is for. It is not used up by asking.
-    pub async fn code_terms(&self, code: &EnrolmentCode) -> Result<Verdict<CodeTerms>, ChainFault> {
+    pub async fn code_terms(
+        &self,
+        code: &EnrolmentCode,
+    ) -> Result<Decision<CodeTerms>, ChainFault> {
         let request = CodeTermsRequest {
             code: code.expose().into(),
         };
-        let answer = self.post("/v1/code", &request, None).await?;
-        Ok(answer.map_err(|problem| refusal(&problem)))
+        self.request("/v1/code", &request, None).await
     }
 
-    /// Has a code issued for a participant, as a member of the staff with an admin credential.
-    pub async fn issue_code(
-        &self,
-        credential: &str,
-        participant: &str,
-        participant_key: Option<[u8; 32]>,
-        expires_in: Duration,
-    ) -> Result<Verdict<EnrolmentCode>, ChainFault> {
-        let order = CodeOrder {
-            participant,
-            participant_key: participant_key.map(Key),
-            expires_in: expires_in.as_secs(),
-        };
-        let answer = self
-            .post("/v1/admin/codes", &order, Some(credential))
-            .await?;
-        Ok(answer
-            .map(|issued: CodeIssued| EnrolmentCode::from(issued.code))
-            .map_err(|problem| refusal(&problem)))
-    }
-
-    /// Enrols a device with its code, and waits until it stands finalised. What the code is for is compared with what
+    /// Enrols a device with its code, and waits until that is finalised. What the code is for is compared with what
     /// the device was made for before the code is used.
     pub(super) async fn enrol(
         &self,
         terms: &Terms,
         enrolment: &Enrolment,
-    ) -> Result<Verdict<ChainDevice>, ChainFault> {
+    ) -> Result<Decision<ChainDevice>, ChainFault> {
         let Some(code) = &enrolment.code else {
             return Ok(Err(ChainRefusal {
                 code: "no_code".into(),
@@ -154,21 +122,21 @@ impl AuthenticationServer {
             Err(refusal) => return Ok(Err(refusal)),
         }
         let request = enrol_request(terms, enrolment, code);
-        let answer: Result<Enrolled, Problem> = self.post("/v1/enrol", &request, None).await?;
+        let answer: Decision<Enrolled> = self.request("/v1/enrol", &request, None).await?;
         Ok(match answer {
             Ok(enrolled) if enrolled.study != terms.study => Err(ChainRefusal {
                 code: Code::WrongStudy.as_str().into(),
                 message: format!("The device was enrolled in study {}.", enrolled.study),
             }),
             Ok(enrolled) => Ok(ChainDevice {
-                id: enrolled.device,
+                number: enrolled.device,
                 genesis: LinkHash(enrolled.genesis.0),
                 head: ChainHead {
                     hash: LinkHash(enrolled.genesis.0),
                     length: 0,
                 },
             }),
-            Err(problem) => Err(refusal(&problem)),
+            Err(refusal) => Err(refusal),
         })
     }
 
@@ -179,7 +147,7 @@ impl AuthenticationServer {
         chain: &[u8; 32],
         device: u32,
         key: &DeviceKey,
-    ) -> Result<Verdict<TokenAnswer>, ChainFault> {
+    ) -> Result<Decision<TokenAnswer>, ChainFault> {
         let mut proofs = 0;
         loop {
             proofs += 1;
@@ -188,7 +156,8 @@ impl AuthenticationServer {
                     // Each attempt with a proof of its own: the one before may have been seen.
                     let request =
                         token_request(chain, &self.address, device, key, self.clock.now());
-                    let body = serde_json::to_vec(&request).unwrap_or_default();
+                    let body = serde_json::to_vec(&request)
+                        .expect("bytes and numbers always serialise; qed");
                     self.http
                         .send(self.http.post(self.address.at("/v1/token"), body))
                 })
@@ -208,13 +177,16 @@ impl AuthenticationServer {
         }
     }
 
-    async fn post<T: DeserializeOwned>(
+    /// Posts a message of the interface to one of the server's addresses, in the name of whoever has the credential.
+    /// Asked again as long as patience lasts. A device needs no credential; programs of the study's staff do.
+    pub async fn request<T: DeserializeOwned>(
         &self,
         path: &str,
         message: &impl Serialize,
         credential: Option<&str>,
-    ) -> Result<Result<T, Problem>, ChainFault> {
-        let body = serde_json::to_vec(message).unwrap_or_default();
+    ) -> Result<Decision<T>, ChainFault> {
+        let body =
+            serde_json::to_vec(message).expect("messages of the interface always serialise; qed");
         let send = || {
             let mut request = self.http.post(self.address.at(path), body.clone());
             if let Some(credential) = credential {
@@ -222,7 +194,8 @@ impl AuthenticationServer {
             }
             self.http.send_for(request, self.patience.enrolment)
         };
-        self.insist(send).await
+        let answer = self.insist(send).await?;
+        Ok(answer.map_err(|problem| refusal(&problem)))
     }
 
     /// Asks until there is an answer, with waits in between, as long as patience lasts.
@@ -259,6 +232,17 @@ impl AuthenticationServer {
     }
 }
 
+/// What a device must be made for to redeem a code.
+impl From<&CodeTerms> for Terms {
+    fn from(found: &CodeTerms) -> Self {
+        Self {
+            chain: found.chain.0,
+            study: found.study,
+            auditor_key: found.auditor_key.0,
+        }
+    }
+}
+
 /// Whether a code is for what the device was made for.
 fn compare(found: &CodeTerms, terms: &Terms, device: &DeviceRecord) -> Result<(), ChainRefusal> {
     let predecessor = found.predecessor.map(|before| Predecessor {
@@ -279,7 +263,7 @@ fn compare(found: &CodeTerms, terms: &Terms, device: &DeviceRecord) -> Result<()
     Err(ChainRefusal {
         code: "other_terms".into(),
         message: format!(
-            "The enrolment code is for another {differs} than the device was made for. The code was not used."
+            "The enrolment code names another {differs} than the device was made for. The code was not used."
         ),
     })
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Bare records: the topologies of the paper's Figures 2a and 2b, in which phones do not chain.
 //!
 //! The device sends its data alone, and a relay chains them on its behalf. Nothing protects them on their way, and a
@@ -11,16 +12,16 @@ use mhealth_api::{BareRecord, Base64, Code, DeviceHeads};
 
 use super::{
     http::{refusal, Failure},
+    inner::Inner,
     relay::{preference, Relay},
-    Inner,
 };
-use crate::chain::{ChainFault, ChainHead, OutgoingRun, Receipt, Upload, Verdict};
+use crate::chain::{ChainFault, ChainHead, Decision, OutgoingRun, Receipt, Upload};
 
-/// Sends a device's entries as bare records and waits until so many are registered. One verdict a run.
+/// Sends a device's entries as bare records and waits until so many are registered. One decision a run.
 pub(super) async fn deliver_bare(
     inner: Arc<Inner>,
     upload: Upload,
-) -> Result<Vec<Verdict<Receipt>>, ChainFault> {
+) -> Result<Vec<Decision<Receipt>>, ChainFault> {
     if let Err(refused) = inner.token(upload.device, &upload.key).await? {
         return Ok(vec![Err(refused); upload.runs.len()]);
     }
@@ -28,22 +29,22 @@ pub(super) async fn deliver_bare(
     let Some(relay) = relays.first() else {
         return Ok(Vec::new());
     };
-    let mut verdicts: Vec<Verdict<Receipt>> = Vec::new();
+    let mut decisions: Vec<Decision<Receipt>> = Vec::new();
     for outgoing in &upload.runs {
-        let verdict = match verdicts.last() {
+        let decision = match decisions.last() {
             Some(Err(refused)) => Err(refused.clone()),
             _ => send_run(&inner, relay, &upload, outgoing).await?,
         };
-        verdicts.push(verdict);
+        decisions.push(decision);
     }
-    let sent = upload.runs.iter().zip(&verdicts);
+    let sent = upload.runs.iter().zip(&decisions);
     let last = sent
-        .filter(|(_, verdict)| verdict.is_ok())
+        .filter(|(_, decision)| decision.is_ok())
         .map(|(out, _)| out.run.last().sequence);
     if let Some(last) = last.max() {
         await_length(&inner, relay, upload.device, last).await?;
     }
-    Ok(verdicts)
+    Ok(decisions)
 }
 
 async fn send_run(
@@ -51,14 +52,14 @@ async fn send_run(
     relay: &Relay,
     upload: &Upload,
     OutgoingRun { run, envelopes }: &OutgoingRun,
-) -> Result<Verdict<Receipt>, ChainFault> {
+) -> Result<Decision<Receipt>, ChainFault> {
     for (entry, envelope) in run.entries.iter().zip(envelopes) {
         let record = BareRecord {
             device: upload.device,
             sequence: entry.sequence,
             envelope: Base64(envelope.clone()),
         };
-        let body = serde_json::to_vec(&record).unwrap_or_default();
+        let body = serde_json::to_vec(&record).expect("bytes and numbers always serialise; qed");
         if let Err(problem) = insist(inner, relay, upload, body).await? {
             return Ok(Err(refusal(&problem)));
         }
@@ -82,10 +83,7 @@ async fn insist(
     let patience = &inner.settings.patience;
     let begun = Instant::now();
     let (mut failures, mut renewed) = (0, false);
-    if let Some(pace) = &inner.pace {
-        pace.turn().await;
-    }
-    inner.tally.begin();
+    inner.observer.turn().await;
     loop {
         let token = match inner.token(upload.device, &upload.key).await? {
             Ok(token) => token,
@@ -101,19 +99,19 @@ async fn insist(
             .http
             .post(relay.address.at("/v1/records"), body.clone())
             .bearer_auth(token.expose());
-        let seat = inner.http.seat().await;
+        let permit = inner.http.permit().await;
         let sent = Instant::now();
         let answer: Result<serde_json::Value, _> =
             inner.http.send_for(request, patience.answer).await;
-        drop(seat);
+        drop(permit);
         let failure = match answer {
             Ok(_) => {
-                inner.tally.accepted(1, sent.elapsed());
+                inner.observer.accepted(1, sent.elapsed());
                 return Ok(Ok(()));
             }
             Err(failure) => failure,
         };
-        inner.tally.repeated();
+        inner.observer.repeated();
         match failure {
             Failure::Refused(problem)
                 if problem.known_code() == Some(Code::TokenExpired) && !renewed =>
@@ -158,7 +156,7 @@ async fn await_length(
         match inner.http.send::<DeviceHeads>(request).await {
             Ok(heads) if heads.chain.head.length >= length => {
                 inner.expectation.learn(begun.elapsed());
-                inner.tally.finalised(begun.elapsed());
+                inner.observer.finalised(begun.elapsed());
                 return Ok(());
             }
             Err(failure) if !failure.may_pass() => return Err(failure.at(&relay.address)),
@@ -166,7 +164,7 @@ async fn await_length(
                 return Err(ChainFault {
                     code: "chain_stalled".into(),
                     message: format!(
-                        "{}: it accepted the records, and the chain has not finalised them.",
+                        "{}: it accepted the records, but the chain has not finalised them.",
                         relay.address
                     ),
                     passing: true,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! One relay: sending it a device's runs, and asking it until they are finalised.
 
 use std::{
@@ -6,15 +7,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mhealth_api::{Code, Head, RunStatus};
+use mhealth_api::{BlockRef, Code, Head, RunState, RunStatus};
 
 use super::{
-    delivery::{Answer, Delivery, Trouble},
-    http::{refusal, Failure},
-    parcel::Parcel,
+    address::Address,
+    http::{quote, refusal, Failure},
+    inner::Inner,
+    prepared::PreparedRun,
     relay::Relay,
 };
-use crate::chain::{ChainFault, ChainRefusal};
+use crate::{
+    chain::{ChainFault, ChainRefusal},
+    key::DeviceKey,
+};
 
 /// How often one relay is sent runs from before once more, because it lacks them.
 const MOST_REWINDS: u32 = 3;
@@ -30,50 +35,83 @@ enum Posted {
     Refused(ChainRefusal),
 }
 
+/// What became of a run at a relay.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    /// The chain has it, says this relay.
+    Finalised(Address, Option<BlockRef>),
+    /// This relay acknowledged it earlier.
+    Held(Address),
+    /// The relay or the chain refused it.
+    Refused(Address, ChainRefusal),
+    /// The chain has something else in its place, says this relay.
+    Contradicted(Address, ChainRefusal),
+}
+
+/// Why a relay did not get a device's runs.
+#[derive(Debug)]
+pub(super) enum DeliveryError {
+    /// The relay is away or has too much to do.
+    Relay(ChainFault, Option<Duration>),
+    /// The relay works and has no room for this device at present.
+    Device(ChainFault, Option<Duration>),
+    /// This device cannot use the relay.
+    Unusable(ChainFault),
+    /// No relay can help.
+    Hopeless(ChainFault),
+}
+
 /// Runs that the relay accepted, by their places, with the times at which they were sent.
 pub(super) type Accepted = BTreeMap<usize, Instant>;
 
-impl Delivery {
+/// Brings one device's runs to one relay.
+pub(super) struct Carrier<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) device: u32,
+    pub(super) key: &'a DeviceKey,
+    pub(super) runs: &'a [PreparedRun],
+    pub(super) relay: &'a Relay,
+}
+
+impl Carrier<'_> {
     /// Brings a relay what it has not accepted yet, and waits until it says that everything is finalised or refused.
     pub(super) async fn carry(
         &self,
-        relay: &Relay,
         answers: &mut [Option<Answer>],
         accepted: &mut Accepted,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), DeliveryError> {
         for _ in 0..MOST_LOSSES {
-            self.send(relay, answers, accepted).await?;
-            if self.await_finality(relay, answers, accepted).await? {
+            self.send(answers, accepted).await?;
+            if self.await_finality(answers, accepted).await? {
                 return Ok(());
             }
-            tracing::warn!(relay = %relay.address, "it lost what it had accepted; sending it again");
-            self.inner.tally.repeated();
+            tracing::warn!(relay = %self.relay.address, "it lost what it had accepted; sending it again");
+            self.inner.observer.repeated();
         }
-        Err(forgetful(relay))
+        Err(forgetful(self.relay))
     }
 
     async fn send(
         &self,
-        relay: &Relay,
         answers: &mut [Option<Answer>],
         accepted: &mut Accepted,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), DeliveryError> {
         // Places that are sent again although they are answered, because the relay lacks them.
         let mut again = HashSet::new();
         let (mut next, mut rewinds) = (0, 0);
-        while let Some(parcel) = self.parcels.get(next) {
-            let held = parcel.holders.iter().any(|h| h == relay.address.as_str());
+        while let Some(run) = self.runs.get(next) {
+            let held = run.holders.iter().any(|h| h == self.relay.address.as_str());
             if held && answers[next].is_none() {
-                answers[next] = Some(Answer::Held(relay.address.clone()));
+                answers[next] = Some(Answer::Held(self.relay.address.clone()));
             }
             let done = answers[next].is_some() || accepted.contains_key(&next);
             if done && !again.contains(&next) {
                 next += 1;
                 continue;
             }
-            match self.post(relay, parcel).await? {
+            match self.post(run).await? {
                 Posted::Accepted(status, sent) => {
-                    match self.settled(relay, parcel, &status)? {
+                    match self.settled(run, &status)? {
                         None => {
                             accepted.insert(next, sent);
                         }
@@ -90,21 +128,21 @@ impl Delivery {
                 Posted::Gap(head) => {
                     let lacking = head.length.saturating_add(1);
                     let from = self
-                        .parcels
+                        .runs
                         .iter()
-                        .position(|p| p.first <= lacking && lacking <= p.last)
+                        .position(|run| run.first <= lacking && lacking <= run.last)
                         .filter(|from| *from < next);
                     // What the device does not have any more is finalised; the relay has not seen that yet.
-                    let from = from.ok_or_else(|| behind(relay))?;
+                    let from = from.ok_or_else(|| lagging(self.relay))?;
                     if rewinds == MOST_REWINDS {
-                        return Err(forgetful(relay));
+                        return Err(forgetful(self.relay));
                     }
                     rewinds += 1;
                     again.extend(from..next);
                     next = from;
                 }
                 Posted::Refused(refusal) => {
-                    answers[next] = Some(Answer::Refused(relay.address.clone(), refusal));
+                    answers[next] = Some(Answer::Refused(self.relay.address.clone(), refusal));
                     break;
                 }
             }
@@ -113,68 +151,65 @@ impl Delivery {
     }
 
     /// Sends one run. A token that the relay does not take is replaced once.
-    async fn post(&self, relay: &Relay, parcel: &Parcel) -> Result<Posted, Trouble> {
-        let inner = &self.inner;
+    async fn post(&self, run: &PreparedRun) -> Result<Posted, DeliveryError> {
+        let (inner, relay) = (self.inner, self.relay);
         let http = &inner.http;
         let mut renewed = false;
-        if let Some(pace) = &inner.pace {
-            pace.turn().await;
-        }
-        inner.tally.begin();
+        inner.observer.turn().await;
         loop {
-            let token = match inner.token(self.device, &self.key).await {
+            let token = match inner.token(self.device, self.key).await {
                 Ok(Ok(token)) => token,
                 Ok(Err(refusal)) => return Ok(Posted::Refused(refusal)),
-                Err(fault) => return Err(Trouble::Hopeless(fault)),
+                Err(fault) => return Err(DeliveryError::Hopeless(fault)),
             };
             let request = http
-                .post(relay.address.at("/v1/runs"), parcel.body.clone())
+                .post(relay.address.at("/v1/runs"), run.body.clone())
                 .bearer_auth(token.expose());
-            let seat = http.seat().await;
+            let permit = http.permit().await;
             let sent = Instant::now();
             let answer: Result<RunStatus, _> =
                 http.send_for(request, inner.settings.patience.answer).await;
-            drop(seat);
+            drop(permit);
             let failure = match answer {
                 Ok(status) => {
                     relay.worked();
-                    inner.tally.accepted(parcel.entries(), sent.elapsed());
+                    inner.observer.accepted(run.entries(), sent.elapsed());
                     return Ok(Posted::Accepted(status, sent));
                 }
                 Err(failure) => failure,
             };
-            inner.tally.repeated();
+            inner.observer.repeated();
             if failure.refusal().is_some_and(is_about_the_token) && !renewed {
                 inner.tokens.forget(self.device, &token);
                 renewed = true;
                 continue;
             }
-            return self.refused(relay, parcel, failure);
+            return self.refused(run, failure);
         }
     }
 
     /// What it means for the device that a relay did not take a run.
-    fn refused(&self, relay: &Relay, parcel: &Parcel, failure: Failure) -> Result<Posted, Trouble> {
+    fn refused(&self, run: &PreparedRun, failure: Failure) -> Result<Posted, DeliveryError> {
         let wait = failure.wait();
         let problem = match failure {
             Failure::Refused(problem) => problem,
             failure if failure.is_later() => {
-                return Err(Trouble::Device(failure.at(&relay.address), wait));
+                return Err(DeliveryError::Device(failure.at(&self.relay.address), wait));
             }
             failure if failure.may_pass() => {
-                return Err(Trouble::Relay(failure.at(&relay.address), wait));
+                return Err(DeliveryError::Relay(failure.at(&self.relay.address), wait));
             }
-            failure => return Err(Trouble::Unusable(failure.at(&relay.address))),
+            failure => return Err(DeliveryError::Unusable(failure.at(&self.relay.address))),
         };
-        relay.worked();
+        self.relay.worked();
         match (problem.known_code(), problem.head) {
-            (Some(Code::Gap), Some(head)) if head.length + 1 < parcel.first => {
+            (Some(Code::Gap), Some(head)) if head.length.saturating_add(1) < run.first => {
                 Ok(Posted::Gap(head))
             }
             // The relay has not seen the block of the enrolment yet, or its clock lags.
             (Some(Code::UnknownDevice | Code::TokenNotYetValid), _) => {
-                let fault = Failure::Refused(problem).at(&relay.address);
-                Err(Trouble::Device(
+                let fault = Failure::Refused(problem).at(&self.relay.address);
+                Err(DeliveryError::Device(
                     ChainFault {
                         passing: true,
                         ..fault
@@ -182,8 +217,8 @@ impl Delivery {
                     wait,
                 ))
             }
-            (Some(code), _) if is_about_the_relay(code) => Err(Trouble::Unusable(
-                Failure::Refused(problem).at(&relay.address),
+            (Some(code), _) if is_about_the_relay(code) => Err(DeliveryError::Unusable(
+                Failure::Refused(problem).at(&self.relay.address),
             )),
             _ => Ok(Posted::Refused(refusal(&problem))),
         }
@@ -192,16 +227,15 @@ impl Delivery {
     /// Asks for what was accepted until all of it is settled. `false`: the relay has lost it.
     async fn await_finality(
         &self,
-        relay: &Relay,
         answers: &mut [Option<Answer>],
         accepted: &mut Accepted,
-    ) -> Result<bool, Trouble> {
-        let inner = &self.inner;
+    ) -> Result<bool, DeliveryError> {
+        let inner = self.inner;
         let mut first = true;
-        // The entries of the latest run stand on those of all others: once it is finalised, so are they.
+        // The entries of the latest run follow those of all others: once it is finalised, so are they.
         while let Some((latest, sent)) = accepted
             .iter()
-            .max_by_key(|(place, _)| self.parcels[**place].last)
+            .max_by_key(|(place, _)| self.runs[**place].last)
             .map(|(place, sent)| (*place, *sent))
         {
             let (soonest, next) = inner.expectation.waits();
@@ -210,20 +244,20 @@ impl Delivery {
                 false => next,
             };
             tokio::time::sleep(wait.mul_f64(0.9 + 0.2 * rand::random::<f64>())).await;
-            match self.look(relay, latest).await? {
+            match self.look(latest).await? {
                 None => {
                     accepted.clear();
                     return Ok(false);
                 }
                 Some(None) => {
                     if sent.elapsed() > inner.settings.patience.finality {
-                        return Err(Trouble::Hopeless(stalled(sent.elapsed())));
+                        return Err(DeliveryError::Hopeless(stalled(sent.elapsed())));
                     }
                 }
                 Some(Some(answer @ Answer::Finalised(..))) => {
                     inner.expectation.learn(sent.elapsed());
                     for (place, sent) in std::mem::take(accepted) {
-                        inner.tally.finalised(sent.elapsed());
+                        inner.observer.finalised(sent.elapsed());
                         answers[place] = Some(match &answer {
                             Answer::Finalised(by, _) if place != latest => {
                                 Answer::Finalised(by.clone(), None)
@@ -235,7 +269,7 @@ impl Delivery {
                 Some(Some(_)) => {
                     // One of those before it may be the cause; each is asked for.
                     for place in accepted.keys().copied().collect::<Vec<_>>() {
-                        if let Some(Some(answer)) = self.look(relay, place).await? {
+                        if let Some(Some(answer)) = self.look(place).await? {
                             answers[place] = Some(answer);
                             accepted.remove(&place);
                         }
@@ -247,21 +281,63 @@ impl Delivery {
     }
 
     /// Asks for one run: `None` if the relay does not know it, an inner `None` while it is under way.
-    async fn look(&self, relay: &Relay, place: usize) -> Result<Option<Option<Answer>>, Trouble> {
+    async fn look(&self, place: usize) -> Result<Option<Option<Answer>>, DeliveryError> {
         let http = &self.inner.http;
-        let parcel = &self.parcels[place];
-        let address = relay.address.at(&format!("/v1/runs/{}", parcel.run));
+        let run = &self.runs[place];
+        let address = self.relay.address.at(&format!("/v1/runs/{}", run.id));
         match http.send::<RunStatus>(http.get(address)).await {
             Ok(status) => {
-                relay.worked();
-                self.settled(relay, parcel, &status).map(Some)
+                self.relay.worked();
+                self.settled(run, &status).map(Some)
             }
             Err(failure) if failure.refusal() == Some(Code::UnknownRun) => Ok(None),
             Err(failure) if failure.may_pass() => {
                 let wait = failure.wait();
-                Err(Trouble::Relay(failure.at(&relay.address), wait))
+                Err(DeliveryError::Relay(failure.at(&self.relay.address), wait))
             }
-            Err(failure) => Err(Trouble::Unusable(failure.at(&relay.address))),
+            Err(failure) => Err(DeliveryError::Unusable(failure.at(&self.relay.address))),
+        }
+    }
+
+    /// What a status says of a run; `None` while it is under way. A status of another run shows that the relay is not
+    /// what it should be.
+    fn settled(
+        &self,
+        run: &PreparedRun,
+        status: &RunStatus,
+    ) -> Result<Option<Answer>, DeliveryError> {
+        if !run.is_of(status, self.device) {
+            return Err(DeliveryError::Unusable(ChainFault {
+                code: "receipt_mismatch".into(),
+                message: format!(
+                    "{}: its receipt is not for the run that was sent.",
+                    self.relay.address
+                ),
+                passing: false,
+            }));
+        }
+        let address = self.relay.address.clone();
+        let refusal = || {
+            let reason = status.reason.as_deref().unwrap_or("refused");
+            let reason = quote(reason);
+            ChainRefusal {
+                message: format!("The chain refused it: {reason}."),
+                code: reason,
+            }
+        };
+        match status.state {
+            RunState::Pending | RunState::Submitted => Ok(None),
+            RunState::Finalised => Ok(Some(Answer::Finalised(address, status.block))),
+            // Another relay may serve the study.
+            RunState::Refused if refusal().code.ends_with("NotARelayOfThisStudy") => {
+                Err(DeliveryError::Unusable(ChainFault {
+                    code: refusal().code,
+                    message: format!("{address}: it does not serve this study."),
+                    passing: false,
+                }))
+            }
+            RunState::Refused => Ok(Some(Answer::Refused(address, refusal()))),
+            RunState::Conflicting => Ok(Some(Answer::Contradicted(address, refusal()))),
         }
     }
 }
@@ -289,18 +365,18 @@ fn is_about_the_relay(code: Code) -> bool {
         )
 }
 
-fn forgetful(relay: &Relay) -> Trouble {
-    Trouble::Unusable(ChainFault {
+fn forgetful(relay: &Relay) -> DeliveryError {
+    DeliveryError::Unusable(ChainFault {
         code: "relay_loses_runs".into(),
         message: format!(
-            "{}: it accepts runs and knows nothing of them afterwards.",
+            "{}: it accepts runs and afterwards does not know them.",
             relay.address
         ),
         passing: true,
     })
 }
 
-fn behind(relay: &Relay) -> Trouble {
+fn lagging(relay: &Relay) -> DeliveryError {
     let fault = ChainFault {
         code: "relay_behind".into(),
         message: format!(
@@ -309,14 +385,14 @@ fn behind(relay: &Relay) -> Trouble {
         ),
         passing: true,
     };
-    Trouble::Device(fault, None)
+    DeliveryError::Device(fault, None)
 }
 
 fn stalled(waited: Duration) -> ChainFault {
     ChainFault {
         code: "chain_stalled".into(),
         message: format!(
-            "A relay accepted the entries {} seconds ago, and the chain has not finalised them. The relay keeps them.",
+            "A relay accepted the entries {} seconds ago, but the chain has not finalised them. The relay keeps them.",
             waited.as_secs()
         ),
         passing: true,

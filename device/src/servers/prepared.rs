@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! A run as it goes to a relay.
 
 use mhealth_api::{run_id, Base64, Hash, RunEntry, RunStatus, RunUpload, SignatureBytes};
@@ -6,18 +7,18 @@ use mhealth_api::{run_id, Base64, Hash, RunEntry, RunStatus, RunUpload, Signatur
 use crate::chain::{ChainHead, OutgoingRun};
 
 /// A run with the bytes of its upload, which are the same at every attempt and for every relay.
-pub(super) struct Parcel {
+pub(super) struct PreparedRun {
     pub(super) first: u64,
     pub(super) last: u64,
     /// What every honest relay calls it.
-    pub(super) run: Hash,
+    pub(super) id: Hash,
     pub(super) head: ChainHead,
     pub(super) body: Vec<u8>,
     /// Relays that acknowledged it before.
     pub(super) holders: Vec<String>,
 }
 
-impl Parcel {
+impl PreparedRun {
     pub(super) fn of(device: u32, outgoing: OutgoingRun) -> Self {
         let OutgoingRun { run, envelopes } = outgoing;
         let (first, last) = (*run.first(), *run.last());
@@ -42,13 +43,12 @@ impl Parcel {
         Self {
             first: first.sequence,
             last: last.sequence,
-            run: run_id(device, first.sequence, &previous, &Hash(last.hash.0)),
+            id: run_id(device, first.sequence, &previous, &Hash(last.hash.0)),
             head: ChainHead {
                 hash: last.hash,
                 length: last.sequence,
             },
-            // A message of bytes and numbers can always be written.
-            body: serde_json::to_vec(&upload).unwrap_or_default(),
+            body: serde_json::to_vec(&upload).expect("bytes and numbers always serialise; qed"),
             holders: run.holders,
         }
     }
@@ -59,7 +59,7 @@ impl Parcel {
 
     /// Whether a status is this run's, and not a mix-up or a lie.
     pub(super) fn is_of(&self, status: &RunStatus, device: u32) -> bool {
-        status.run == self.run
+        status.run == self.id
             && status.device == device
             && status.sequence == self.first
             && status.entries as usize == self.entries()

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The chain, the study's office and its codes, as the fake servers share them.
 
 use std::{
@@ -108,7 +109,8 @@ impl State {
 
     pub(crate) fn enrol(&mut self, request: &EnrolRequest) -> Result<Enrolled, Code> {
         let content = serde_json::to_vec(request).expect("written");
-        let message = mhealth_api::enrolment_message(&Hash(crate::terms().chain), 0, request);
+        let message =
+            mhealth_api::enrolment_message(&Hash(crate::support::terms().chain), 0, request);
         verify(&request.device_key, &message, &request.proof.0)?;
         let issued = self.codes.get_mut(&request.code).ok_or(Code::UnknownCode)?;
         let predecessor = issued.predecessor;
@@ -119,7 +121,7 @@ impl State {
                 issued.used_for = Some((request.device_key, content));
                 let escrow = hashchain::escrow_commitment::<Native>(&request.escrow.0);
                 let genesis = hashchain::genesis::<Native>(&Enrolment {
-                    chain: &crate::terms().chain,
+                    chain: &crate::support::terms().chain,
                     study: 0,
                     device_key: &request.device_key.0,
                     predecessor: predecessor.map(|before| LinkHash(before.head.0)),

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! From errors to messages and exit codes.
 
 use std::{fmt, process::ExitCode};
 
 use mhealth_device::{
     chain::{ChainFault, ChainRefusal},
-    cohort::{csv::CsvError, intake::IntakeError, participants::ParticipantsError},
     store::FreezeReason,
-    sync::SyncError,
-    Error,
+    Error, SyncError,
+};
+use mhealth_simulator::{
+    cohort::{csv::CsvError, intake::IntakeError, participants::ParticipantsError},
+    direct,
 };
 
 /// Something was refused or is not as it should be.
@@ -127,7 +130,7 @@ impl From<ChainFault> for Failure {
 
 impl From<mhealth_chain_client::Error> for Failure {
     fn from(error: mhealth_chain_client::Error) -> Self {
-        ChainFault::from(error).into()
+        direct::fault(error).into()
     }
 }
 
@@ -136,6 +139,7 @@ impl From<SyncError> for Failure {
         match error {
             SyncError::Device(error) => error.into(),
             SyncError::Chain(fault) => fault.into(),
+            SyncError::Refused(refusal) => Self::refused(&refusal),
         }
     }
 }

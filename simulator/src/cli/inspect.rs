@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! `status` and `sync`.
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
 use mhealth_device::{
-    store::DeviceRecord,
-    sync::{sync_all, Standing},
-    PublicKey, Store, SystemClock,
+    fleet::sync_all, store::DeviceRecord, PublicKey, Standing, Store, SystemClock,
 };
 
 use super::{failure::REFUSED, Failure, Status, Sync};
@@ -40,7 +39,7 @@ pub(super) fn status(options: &Status) -> Result<ExitCode, Failure> {
 
 fn line(device: &DeviceRecord) -> String {
     let number = device
-        .chain_id
+        .number
         .map_or("-".into(), |number| number.to_string());
     let frozen = device
         .frozen
@@ -59,13 +58,13 @@ fn line(device: &DeviceRecord) -> String {
 
 pub(super) async fn sync(options: &Sync) -> Result<ExitCode, Failure> {
     let store = open(&options.state, options.device.as_ref())?;
-    let chain = options.way.connect(&store).await?;
+    let chain = options.topology.connect(&store).await?;
     let (mut level, mut behind, mut unenrolled, mut stopped) = (0, 0, 0, 0);
     let standings = sync_all(&store, &chain).await?;
     for (device, standing) in &standings {
         match standing {
             Standing::Level => level += 1,
-            Standing::Behind(entries) => {
+            Standing::Queued(entries) => {
                 behind += 1;
                 println!("{}: the chain lacks its last {entries} entries", device.key);
             }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The command line.
 
 mod failure;
@@ -6,7 +7,7 @@ mod inspect;
 mod phone;
 mod register;
 mod simulate;
-mod way;
+mod topology;
 
 use std::{path::PathBuf, process::ExitCode, str::FromStr};
 
@@ -16,7 +17,7 @@ use time::{macros::format_description, Date};
 use zeroize::Zeroizing;
 
 pub(crate) use failure::Failure;
-use way::{Drive, Way};
+use topology::{Load, Topology};
 
 /// A patient's device of mHealth Chain.
 ///
@@ -33,11 +34,11 @@ pub(crate) struct Arguments {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  everything is as it should be: all entries are finalised, all heads are equal
-  1  something was refused, or a head is not the chain's, or relays contradict each other; nothing is lost
+  0  success: all entries are finalised, all heads are equal
+  1  something was refused, a head is not the chain's, or relays contradict each other; nothing is lost
   2  the command line or the input file is wrong
-  3  node or servers cannot be reached, or did not do it in time; run the same command again
-  4  another chain, another study, or none of this number
+  3  the node or the servers cannot be reached, or were too slow; run the same command again
+  4  another chain, another study, or no study of this number
   5  the state file or the participants' key file cannot be used
 Messages begin with error[code]; the codes do not change between versions. Logs: RUST_LOG=info.";
 
@@ -52,35 +53,35 @@ enum Command {
     Simulate(Box<Simulate>),
 }
 
-/// Plays a cohort: takes nights from a file or makes them up, one device a participant, one entry a night, and
-/// registers them on the chain, directly (--node) or through servers (--auth, --relay).
+/// Plays a cohort: takes nights from a file or makes them up, one device for each participant, one entry for each night,
+/// and registers them on the chain, directly (--node) or through servers (--auth, --relay).
 ///
-/// Through servers a line of figures comes first: `uploads= repeated= seconds= uploads_per_s= entries_per_s=` and the
-/// times to a relay's 202 and to finality. Can be killed at any point and started again with the same arguments: no night is lost or sealed twice. The last
-/// line reads `devices= entries= duplicates= finalised= refused=`.
+/// It can be killed at any point and started again with the same arguments: no night is lost or sealed twice. The last line
+/// reads `devices= entries= duplicates= finalised= refused=`. Through servers a line of figures comes before it:
+/// `uploads= repeated= seconds= uploads_per_s= entries_per_s=` and the times to a relay's 202 and to finality.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Simulate {
     /// Take the nights from this CSV file with the columns Id, Day, TotalSleepRecords, TotalMinutesAsleep and
-    /// TotalTimeInBed; rows that stand twice are recognised.
+    /// TotalTimeInBed; repeated rows are recognised.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["devices", "nights", "seed", "start"])]
     csv: Option<PathBuf>,
-    /// Make the nights up: how many participants, each with one device.
+    /// Without --csv: how many participants, each with one device.
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     devices: u32,
-    /// Make the nights up: how many nights the trial lasts. Some are missing, as in a real one.
+    /// Without --csv: how many nights the trial lasts. Some are missing, as in a real one.
     #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..=3_650))]
     nights: u32,
-    /// Make the nights up: the same seed makes the same nights.
+    /// Without --csv: the same seed makes the same nights.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Make the nights up: evening of the first night.
+    /// Without --csv: evening of the first night.
     #[arg(long, value_name = "YYYY-MM-DD", default_value = "2026-01-05", value_parser = date)]
     start: Date,
     #[command(flatten)]
-    way: Way,
-    /// Have the enrolment codes of a cohort issued with this admin credential of the authentication server. Better given
-    /// in the environment than on the command line.
+    topology: Topology,
+    /// Get the cohort's enrolment codes with this admin credential of the authentication server. Prefer the environment to
+    /// the command line.
     #[arg(
         long,
         visible_alias = "admin",
@@ -90,15 +91,15 @@ pub(crate) struct Simulate {
     )]
     admin_credential: Option<Secret>,
     #[command(flatten)]
-    drive: Drive,
-    /// Keep the devices' keys, ratchets and entries in this file. It is made when it is not there.
+    load: Load,
+    /// Keep the devices' keys, ratchets and entries in this file. It is created if it does not exist.
     #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
     state: PathBuf,
     /// The study to enrol in.
     #[arg(long, value_name = "N", default_value_t = 0)]
     study: u32,
-    /// In the direct form: enrol new devices with the account of this secret URI, which must be an authentication server
-    /// of the study. On a development chain this is //Charlie when left out. Better given in the environment than on the command line.
+    /// With --node: enrol new devices with the account of this secret URI, which must be an authentication server of the
+    /// study. The default on a development chain is //Charlie. Prefer the environment to the command line.
     #[arg(
         long,
         value_name = "SECRET-URI",
@@ -112,17 +113,17 @@ pub(crate) struct Simulate {
     /// Whether envelopes are encrypted to the participants.
     #[arg(long, value_enum, default_value_t = EnvelopeForm::Hpke)]
     envelope: EnvelopeForm,
-    /// Keep the participants' private keys in this file; it plays the holder of those keys, which a phone never has.
+    /// Keep the participants' private keys, which a phone never has, in this file.
     /// [default: the state file's name with .participants]
     #[arg(long, value_name = "FILE")]
     participant_keys: Option<PathBuf>,
-    /// Make so many entries durable at a time. A phone does one; a simulator is faster with more.
+    /// Entries that become durable together. A phone writes one at a time; a simulator is faster with more.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     commit_every: u32,
-    /// Seal only and send nothing. A new state file then needs --genesis and --auditor-key.
+    /// Only seal, and send nothing. A new state file then needs --genesis and --auditor-key.
     #[arg(long)]
     offline: bool,
-    /// The study's X25519 key, to which secrets are escrowed, in hexadecimal; otherwise the chain is asked.
+    /// The study's X25519 key, to which secrets are escrowed, in hexadecimal. Without --offline the chain is asked for it.
     #[arg(long, value_name = "KEY", requires = "offline", value_parser = hash)]
     auditor_key: Option<[u8; 32]>,
 }
@@ -139,16 +140,16 @@ pub(crate) struct Status {
     device: Option<PublicKey>,
 }
 
-/// Compares the head of every device of a state file with the one that the chain has finalised, as a node or relays
-/// tell it.
+/// Compares the head of every device of a state file with the head that the chain has finalised, by what a node or relays
+/// say.
 ///
-/// Marks what turns out to be finalised, and stops devices whose head is not theirs any more. The last line reads
+/// Marks what is finalised, and stops devices whose head on the chain is not their own. The last line reads
 /// `devices= level= behind= unenrolled= stopped=`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Sync {
     #[command(flatten)]
-    way: Way,
+    topology: Topology,
     /// The state file.
     #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
     state: PathBuf,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! `enrol`, `seal` and `upload`: what a phone does.
 
 use std::{fs::File, io::Read, path::PathBuf, process::ExitCode, sync::Arc};
@@ -7,33 +8,29 @@ use clap::Args;
 use hashchain::{LinkHash, SealingKey};
 use mhealth_api::CodeTerms;
 use mhealth_device::{
-    payload::Participant,
-    seal::{Recipient, MAX_PAYLOAD_LENGTH},
-    servers::AuthenticationServer,
-    store::{EnrolmentCode, LocalId, Predecessor},
-    upload::enrol_all,
-    Device, PublicKey, Record, Sealed, Store, SystemClock, Terms,
+    payload::Participant, servers::AuthenticationServer, store::Predecessor, Device, EnrolmentCode,
+    Error, PublicKey, Recipient, Record, Sealed, Store, SyncError, SystemClock, Terms,
 };
 use rand::{rngs::StdRng, SeedableRng};
 
 use super::{
     hash, public_key,
     register::{register, report, Account},
-    way::{Route, Way},
+    topology::{Load, Route, Topology},
     Failure, Secret, EXIT_CODES,
 };
 
 /// Enrols a device with a code that the study's staff handed out.
 ///
-/// The device asks what the code is for, makes its key and its secret, seals the secret to the study's auditor and has the
-/// authentication server register all that on the chain. Killed in between, the same command goes on where it was. The
+/// The device asks what the code is for, makes its key and its secret, seals the secret to the study's auditor, and has the
+/// authentication server register all of that on the chain. If it is killed, the same command resumes where it was. The
 /// last line reads `device= study= key= genesis=`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Enrol {
     #[command(flatten)]
-    way: Way,
-    /// The code. Better given in the environment than on the command line.
+    topology: Topology,
+    /// The code. Prefer the environment to the command line.
     #[arg(
         long,
         value_name = "CODE",
@@ -41,36 +38,36 @@ pub(crate) struct Enrol {
         hide_env_values = true
     )]
     code: Secret,
-    /// Keep the device's key, ratchet and entries in this file. It is made when it is not there.
+    /// Keep the device's key, ratchet and entries in this file. It is created if it does not exist.
     #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
     state: PathBuf,
     /// Refuse a code for any other study.
     #[arg(long, value_name = "N")]
     study: Option<u32>,
-    /// Refuse a code that names another auditor than this X25519 key, in hexadecimal. Who gives the phone a wrong key can
-    /// read its secret.
+    /// Refuse a code that names another auditor than this X25519 key, in hexadecimal. Whoever gives the phone a wrong key
+    /// can read its secret.
     #[arg(long, value_name = "KEY", value_parser = hash)]
     auditor_key: Option<[u8; 32]>,
-    /// Whose device it is, by a pseudonym. A device that replaces another one in the same file needs another name.
+    /// A pseudonym of the device's owner. A device that replaces another one in the same file needs another name.
     #[arg(long, value_name = "NAME", default_value = "participant")]
     participant: String,
 }
 
-/// Seals something as a device's next entry: to the participant, if the enrolment code named a key, and in plain form
-/// otherwise. The last line reads `sequence= head=`.
+/// Seals something as a device's next entry: to the participant if the enrolment code named a key, otherwise in plain
+/// form. The last line reads `sequence= head=`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Seal {
     /// The state file.
     #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
     state: PathBuf,
-    /// Your name for it, such as the day of the night. The same source is never sealed twice.
+    /// Your name for it, such as the day of the night. The same source is sealed once.
     #[arg(long, value_name = "NAME")]
     source: String,
-    /// Says how to read it.
+    /// How to read it.
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     media_type: String,
-    /// Whose device seals it, when the file holds several.
+    /// Whose device seals it, if the file holds several.
     #[arg(long, value_name = "NAME")]
     participant: Option<String>,
     /// What to seal; - for standard input.
@@ -80,12 +77,12 @@ pub(crate) struct Seal {
 
 /// Sends what is queued and waits until it is finalised.
 ///
-/// Can be killed at any point and started again. The last line reads `devices= entries= duplicates= finalised= refused=`.
+/// It can be killed at any point and started again. The last line reads `devices= entries= duplicates= finalised= refused=`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Upload {
     #[command(flatten)]
-    way: Way,
+    topology: Topology,
     /// The state file.
     #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
     state: PathBuf,
@@ -101,48 +98,43 @@ pub(super) async fn enrol(options: &Enrol) -> Result<ExitCode, Failure> {
     let code = EnrolmentCode::from(options.code.expose().to_owned());
     let known = match Store::open(&options.state, Arc::new(SystemClock)) {
         Ok(store) => Some(store),
-        Err(mhealth_device::Error::Missing(_) | mhealth_device::Error::Unfinished(_)) => None,
+        Err(Error::Missing(_) | Error::Unfinished(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let Route::Servers(authentication, addresses) = options.way.route(known.as_ref())? else {
+    let Route::Servers(authentication, addresses) = options.topology.route(known.as_ref())? else {
         return Err(Failure::input(
             "no_authentication_server",
             "Name the authentication server with --auth.",
         ));
     };
     let participant = Participant(options.participant.clone());
-    let (store, id) = match resumed(known, &participant, &code)? {
+    let store = match resumed(known, &participant, &code)? {
         Some(pending) => pending,
         None => {
             let server = AuthenticationServer::at(
                 authentication.clone(),
-                options.way.patience(),
-                &options.way.certificates()?,
+                options.topology.patience(),
+                &options.topology.certificates()?,
                 Arc::new(SystemClock),
             )?;
             let found = server.code_terms(&code).await?;
             let found = found.map_err(|refusal| Failure::refused(&refusal))?;
-            make(options, &found, &participant, &code)?
+            make(options, &found, &participant)?
         }
     };
     store.set_servers(&addresses)?;
-    let servers = options
-        .way
-        .servers(authentication, &addresses, *store.terms(), None)?;
-    let mut refused = enrol_all(&store, &servers, |_| ()).await?.into_iter();
-    let device = store.device(id)?;
-    if let Some(refused) = refused.find(|refused| refused.device == device.key) {
-        return Err(Failure::refused(&refused.refusal));
-    }
-    if let Some(reason) = device.frozen {
-        return Err(Failure::stopped(reason));
-    }
-    let Some(number) = device.chain_id else {
-        return Err(Failure::away(
-            "not_enrolled",
-            "The device is not enrolled yet.",
-        ));
+    let load = Load::default();
+    let through = options
+        .topology
+        .servers(authentication, &addresses, *store.terms(), load)?;
+    let device = Device::of(&store, &participant, &mut StdRng::from_os_rng())?;
+    let number = match device.enrol(&through.servers, &code).await {
+        Err(SyncError::Device(Error::Frozen { reason, .. })) => {
+            return Err(Failure::stopped(reason));
+        }
+        enrolled => enrolled?,
     };
+    let device = device.record()?;
     println!(
         "device={number} study={} key={} genesis=0x{}",
         store.terms().study,
@@ -157,38 +149,33 @@ fn resumed(
     known: Option<Store>,
     participant: &Participant,
     code: &EnrolmentCode,
-) -> Result<Option<(Store, LocalId)>, Failure> {
+) -> Result<Option<Store>, Failure> {
     let Some(store) = known else {
         return Ok(None);
     };
     let Some(id) = store.device_of(participant)? else {
         return Ok(None);
     };
-    if let Some(number) = store.device(id)?.chain_id {
+    if let Some(number) = store.device(id)?.number {
         return Err(Failure::input(
             "already_enrolled",
             format!(
-                "The state file holds this participant's device already; its number is {number}."
+                "The state file already holds this participant's device; its number is {number}."
             ),
         ));
     }
     let same = store.code(id)?.as_ref() == Some(code);
-    Ok(same.then_some((store, id)))
+    Ok(same.then_some(store))
 }
 
-/// Makes the device that a code is for, and keeps the code, before the code is used.
-fn make(
-    options: &Enrol,
-    found: &CodeTerms,
-    participant: &Participant,
-    code: &EnrolmentCode,
-) -> Result<(Store, LocalId), Failure> {
+/// Makes the device that a code is for.
+fn make(options: &Enrol, found: &CodeTerms, participant: &Participant) -> Result<Store, Failure> {
     let other = |what: &str| {
         let message = format!("The enrolment code is for another {what}. It was not used.");
         Failure::chain("other_terms", message)
     };
     if options
-        .way
+        .topology
         .genesis
         .is_some_and(|genesis| genesis != found.chain.0)
     {
@@ -203,11 +190,7 @@ fn make(
     {
         return Err(other("auditor"));
     }
-    let terms = Terms {
-        chain: found.chain.0,
-        study: found.study,
-        auditor_key: found.auditor_key.0,
-    };
+    let terms = Terms::from(found);
     let mut rng = StdRng::from_os_rng();
     let store = Store::open_or_create(&options.state, &terms, Arc::new(SystemClock), &mut rng)?;
     let id = match (store.device_of(participant)?, found.predecessor) {
@@ -223,8 +206,7 @@ fn make(
         }
     };
     store.set_recipient(id, found.participant_key.map(|key| key.0))?;
-    store.set_code(id, Some(code))?;
-    Ok((store, id))
+    Ok(store)
 }
 
 pub(super) fn seal(options: &Seal) -> Result<ExitCode, Failure> {
@@ -237,7 +219,7 @@ pub(super) fn seal(options: &Seal) -> Result<ExitCode, Failure> {
         return Err(Failure::input(
             "which_device",
             format!(
-                "{} devices of the state file fit; name one with --participant.",
+                "{} devices of the state file match; name one with --participant.",
                 devices.len()
             ),
         ));
@@ -276,14 +258,14 @@ fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
     };
     let mut payload = Vec::new();
     // One byte more than may be sealed, so that what is too long is refused and not cut.
-    let mut limited = source.take(MAX_PAYLOAD_LENGTH as u64 + 1);
+    let mut limited = source.take(Record::MAX_PAYLOAD_LENGTH as u64 + 1);
     limited.read_to_end(&mut payload).map_err(unreadable)?;
     Ok(payload)
 }
 
 pub(super) async fn upload(options: &Upload) -> Result<ExitCode, Failure> {
     let store = super::inspect::open(&options.state, options.device.as_ref())?;
-    let chain = options.way.connect(&store).await?;
+    let chain = options.topology.connect(&store).await?;
     let refusals = register(&store, &chain, options.run_length, false).await?;
     let account = Account {
         duplicates: 0,

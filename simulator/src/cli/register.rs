@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Enrolling and uploading what a state file holds, and the report of it.
 
 use std::{process::ExitCode, time::Duration};
@@ -7,17 +8,16 @@ use futures::{stream, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
 use mhealth_device::{
     chain::ChainFault,
-    cohort::participants::ParticipantKeys,
+    fleet::{enrol_all, upload_all, Refused},
     servers::Servers,
     store::{DeviceRecord, LocalId},
-    sync::SyncError,
-    upload::{enrol_all, upload_all, Refused},
-    PublicKey, Store,
+    PublicKey, Store, SyncError,
 };
+use mhealth_simulator::{cohort::participants::ParticipantKeys, meter::Meter, staff::issue_code};
 
 use super::{
     failure::REFUSED,
-    way::{acquaint, Connection},
+    topology::{acquaint, Connection},
     Failure, Secret,
 };
 
@@ -67,8 +67,8 @@ async fn register_once(
         progress.finish_and_clear();
         forget_dead_codes(store, &refused)?;
     }
-    if let Connection::Servers(servers) = chain {
-        if !acquaint(store, servers).await? {
+    if let Connection::Servers(through) = chain {
+        if !acquaint(store, &through.servers).await? {
             return Ok(refused); // Nobody is enrolled, so there is nothing to send.
         }
     }
@@ -126,7 +126,7 @@ pub(super) async fn provide_codes(
 ) -> Result<(), Failure> {
     let mut without = Vec::new();
     for device in store.devices()? {
-        let stranger = device.chain_id.is_none() && device.frozen.is_none();
+        let stranger = device.number.is_none() && device.frozen.is_none();
         if stranger && store.code(device.id)?.is_none() {
             without.push(device);
         }
@@ -134,16 +134,14 @@ pub(super) async fn provide_codes(
     let progress = bar("codes", without.len() as u64);
     let order = |device: DeviceRecord| async move {
         let key = keys.and_then(|keys| keys.opening_key(&device.participant));
-        let issued = servers
-            .authentication()
-            .issue_code(
-                credential.expose(),
-                &device.participant.0,
-                key.map(|key| key.sealing_key().0),
-                CODE_LIFETIME,
-            )
-            .await;
-        issued.map(|issued| (device.id, issued))
+        let issued = issue_code(
+            servers.authentication(),
+            credential.expose(),
+            &device.participant,
+            key.map(|key| key.sealing_key().0),
+            CODE_LIFETIME,
+        );
+        issued.await.map(|issued| (device.id, issued))
     };
     let mut issued = stream::iter(without)
         .map(order)
@@ -230,8 +228,8 @@ pub(super) fn report(store: &Store, account: &Account<'_>) -> Result<ExitCode, F
 }
 
 /// How fast it was, for those who measure.
-pub(super) fn print_figures(servers: &Servers) {
-    let figures = servers.figures();
+pub(super) fn print_figures(meter: &Meter) {
+    let figures = meter.figures();
     let seconds = figures.seconds.max(1e-3);
     println!(
         "uploads={} repeated={} seconds={:.1} uploads_per_s={:.0} entries_per_s={:.0} accepted_p50_ms={:.1} \

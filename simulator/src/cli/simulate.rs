@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! `simulate`: terms, nights, seals, enrolments, uploads.
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
@@ -6,6 +7,11 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use mhealth_chain_client::{Account as ChainAccount, Patience};
 use mhealth_device::{
     chain::Chain,
+    fleet::{sync_all, Refused},
+    servers::{Address, AuthenticationServer},
+    Error, Store, SyncError, SystemClock, Terms,
+};
+use mhealth_simulator::{
     cohort::{
         csv::{CsvError, NightRows, Survey},
         generator::Trial,
@@ -13,16 +19,12 @@ use mhealth_device::{
         participants::ParticipantKeys,
     },
     direct::Direct,
-    servers::{Address, AuthenticationServer},
-    sync::{sync_all, SyncError},
-    upload::Refused,
-    Store, SystemClock, Terms,
 };
 use rand::{rngs::StdRng, SeedableRng};
 
 use super::{
     register::{bar, kept, print_figures, provide_codes, register, report, Account},
-    way::{acquaint, Connection, Route},
+    topology::{acquaint, Connection, Route},
     EnvelopeForm, Failure, Simulate,
 };
 
@@ -67,21 +69,22 @@ async fn send(
                 None => direct,
             })
         }
-        Connection::Servers(servers) => {
+        Connection::Servers(through) => {
             if let Some(credential) = &options.admin_credential {
                 let keys = match options.envelope {
                     EnvelopeForm::Plain => None,
                     EnvelopeForm::Hpke => Some(ParticipantKeys::open(&participant_keys(options))?),
                 };
-                let provided = provide_codes(store, &servers, credential, keys.as_ref()).await;
+                let provided =
+                    provide_codes(store, &through.servers, credential, keys.as_ref()).await;
                 provided.map_err(|failure| failure.and(&kept(store)))?;
             }
-            Connection::Servers(servers)
+            Connection::Servers(through)
         }
     };
     let registered = register(store, &chain, options.run_length, true).await;
-    if let Connection::Servers(servers) = &chain {
-        print_figures(servers);
+    if let Connection::Servers(through) = &chain {
+        print_figures(&through.meter);
     }
     registered
 }
@@ -114,16 +117,16 @@ async fn prepare(options: &Simulate) -> Result<(Store, Option<Connection>), Fail
     let clock = Arc::new(SystemClock);
     let known = match Store::open(&options.state, clock.clone()) {
         Ok(store) => Some(store),
-        Err(mhealth_device::Error::Missing(_) | mhealth_device::Error::Unfinished(_)) => None,
+        Err(Error::Missing(_) | Error::Unfinished(_)) => None,
         Err(error) => return Err(error.into()),
     };
     if let Some(store) = &known {
-        if let Some(genesis) = options.way.genesis {
+        if let Some(genesis) = options.topology.genesis {
             store.expect_chain(&genesis)?;
         }
         let found = store.terms().study;
         if found != options.study {
-            return Err(mhealth_device::Error::OtherStudy {
+            return Err(Error::OtherStudy {
                 expected: options.study,
                 found,
             }
@@ -140,7 +143,7 @@ async fn prepare(options: &Simulate) -> Result<(Store, Option<Connection>), Fail
         };
         return Ok((store, None));
     }
-    match options.way.route(known.as_ref())? {
+    match options.topology.route(known.as_ref())? {
         Route::Direct(url) => prepare_direct(options, &url, known).await,
         Route::Servers(authentication, addresses) => {
             let store = match known {
@@ -151,10 +154,11 @@ async fn prepare(options: &Simulate) -> Result<(Store, Option<Connection>), Fail
                 }
             };
             store.set_servers(&addresses)?;
-            let drive = Some(options.drive);
-            let servers = options
-                .way
-                .servers(authentication, &addresses, *store.terms(), drive)?;
+            let load = options.load;
+            let servers =
+                options
+                    .topology
+                    .servers(authentication, &addresses, *store.terms(), load)?;
             Ok((store, Some(Connection::Servers(servers))))
         }
     }
@@ -168,14 +172,14 @@ async fn prepare_direct(
     let genesis = known
         .as_ref()
         .map(|store| store.terms().chain)
-        .or(options.way.genesis);
+        .or(options.topology.genesis);
     let patience = match known {
         Some(_) => Patience::default(), // One attempt: there will be another after sealing.
-        None => options.way.patience_with_node(),
+        None => options.topology.patience_with_node(),
     };
     let patience = Patience {
         connect: patience.connect,
-        ..options.way.patience_with_node()
+        ..options.topology.patience_with_node()
     };
     let connected = Direct::connect(url, genesis, patience).await;
     let direct = match (connected, known) {
@@ -201,7 +205,7 @@ async fn prepare_direct(
 }
 
 fn offline_terms(options: &Simulate) -> Result<Terms, Failure> {
-    match (options.way.genesis, options.auditor_key) {
+    match (options.topology.genesis, options.auditor_key) {
         (Some(chain), Some(auditor_key)) => Ok(Terms {
             chain,
             study: options.study,
@@ -217,8 +221,8 @@ fn offline_terms(options: &Simulate) -> Result<Terms, Failure> {
 async fn terms_by_server(options: &Simulate, server: Address) -> Result<Terms, Failure> {
     let server = AuthenticationServer::at(
         server,
-        options.way.patience(),
-        &options.way.certificates()?,
+        options.topology.patience(),
+        &options.topology.certificates()?,
         Arc::new(SystemClock),
     )?;
     let study = server
@@ -226,7 +230,7 @@ async fn terms_by_server(options: &Simulate, server: Address) -> Result<Terms, F
         .await?
         .ok_or_else(|| unknown_study(options))?;
     if options
-        .way
+        .topology
         .genesis
         .is_some_and(|genesis| genesis != study.chain.0)
     {
@@ -255,7 +259,7 @@ fn unknown_study(options: &Simulate) -> Failure {
 async fn compare(store: &Store, chain: &Connection) -> Result<(), Failure> {
     let compared = match chain {
         Connection::Direct(_) => sync_all(store, chain).await,
-        Connection::Servers(servers) => match acquaint(store, servers).await {
+        Connection::Servers(through) => match acquaint(store, &through.servers).await {
             Ok(true) => sync_all(store, chain).await,
             Ok(false) => return Ok(()), // Nobody is enrolled.
             Err(error) => Err(error),
@@ -271,7 +275,7 @@ async fn compare(store: &Store, chain: &Connection) -> Result<(), Failure> {
 }
 
 async fn reconnect(options: &Simulate, store: &Store) -> Result<Connection, Failure> {
-    let connected = options.way.connect(store).await;
+    let connected = options.topology.connect(store).await;
     connected.map_err(|failure| failure.and(&kept(store)))
 }
 

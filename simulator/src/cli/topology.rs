@@ -1,34 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The way to the chain that the command line and the state file name.
+
+//! How the program reaches the chain, by its command line and the state file.
 
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
 use mhealth_device::{
     chain::{
-        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, Enrolment, Manner, Receipt,
-        StudyTerms, Upload, Verdict,
+        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, Decision, DeviceKey, Enrolment,
+        Receipt, StudyTerms, Upload, UploadPolicy,
     },
-    direct::Direct,
     servers::{Address, Certificates, Patience, Servers, Settings},
     store::ServerAddresses,
-    sync::SyncError,
-    PublicKey, Store, SystemClock, Terms,
+    PublicKey, Store, SyncError, SystemClock, Terms,
 };
+use mhealth_simulator::{direct::Direct, meter::Meter};
 
 use super::{hash, Failure};
 
 /// Where a node is when nobody says.
 const LOCAL_NODE: &str = "ws://127.0.0.1:9944";
 
+/// Devices whose runs are under way at a time.
+const WINDOW: u32 = 2_048;
+
 /// Devices that are asked, one after the other, to find out where relays are.
 const INTRODUCTIONS: usize = 3;
 
-/// The way to the chain.
+/// How to reach the chain.
 #[derive(Debug, Args)]
-pub(super) struct Way {
-    /// WebSocket address of a node: the device talks to the chain itself (Figure 1a). This is the way when nothing else is
-    /// said, with ws://127.0.0.1:9944.
+pub(super) struct Topology {
+    /// WebSocket address of a node: the device talks to the chain itself (Figure 1a). The default, at
+    /// ws://127.0.0.1:9944, when neither this nor --auth is given.
     #[arg(long = "node", value_name = "URL", conflicts_with = "auth")]
     pub(super) node: Option<String>,
     /// Base address of an authentication server: the device goes through servers (Figures 1b and 1c). The state file
@@ -42,35 +45,34 @@ pub(super) struct Way {
     /// How many relays are to hold each run (Figure 1c). What they say is compared.
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     copies: u32,
-    /// Send data without chaining them and let the relay do that (Figures 2a and 2b). Nothing protects them on their way;
-    /// these topologies exist to be measured against. The state file remembers it.
+    /// Send data unchained and let the relay chain them (Figures 2a and 2b). Nothing protects them on their way; these
+    /// topologies exist to be measured against. The state file remembers it.
     #[arg(long, conflicts_with = "node")]
     bare_records: bool,
-    /// Trust the certificates of this PEM file, too.
+    /// Also trust the certificates of this PEM file.
     #[arg(long, value_name = "FILE")]
     ca_certificate: Option<PathBuf>,
     /// Hash of the chain's genesis block; any other chain is refused. A state file remembers its own.
     #[arg(long, value_name = "HASH", value_parser = hash)]
     pub(super) genesis: Option<[u8; 32]>,
-    /// Wait this long for servers or a node that are not there or went away, and for the next finalised block, before
-    /// giving up.
+    /// Give up when servers or the node do not answer for this long, or when no block is finalised for this long.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     patience: u64,
 }
 
-/// How hard a simulator drives the servers.
+/// How much load a simulator puts on the servers.
 #[derive(Clone, Copy, Debug, Args)]
-pub(super) struct Drive {
-    /// Begin at most this many uploads a second, all devices together; without it, as many as the servers take. Each device
-    /// then has one run under way at a time, so that the times to finality are exact: with N devices and a finality of T
-    /// seconds at most N/T uploads a second can begin.
+pub(super) struct Load {
+    /// Begin at most this many uploads per second, all devices together. The default is as many as the servers take. With a
+    /// rate each device has one run under way at a time, so that times to finality are exact: N devices and a finality of
+    /// T seconds allow at most N/T uploads per second.
     #[arg(long, value_name = "R", value_parser = rate, requires = "auth")]
     rate: Option<f64>,
-    /// Use at most this many connections, which are kept between requests.
+    /// Use at most this many connections, which stay open between requests.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     connections: u16,
-    /// Have the runs of so many devices under way at a time.
-    #[arg(long, value_name = "N", default_value_t = 2_048, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Have the runs of up to this many devices under way at a time.
+    #[arg(long, value_name = "N", default_value_t = WINDOW, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     window: u32,
 }
 
@@ -78,11 +80,21 @@ fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "not a number")?;
     match rate.is_finite() && rate > 0.0 {
         true => Ok(rate),
-        false => Err("not a rate".into()),
+        false => Err("not a positive number".into()),
     }
 }
 
-/// A way that is settled.
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            rate: None,
+            connections: 64,
+            window: WINDOW,
+        }
+    }
+}
+
+/// Where the program connects to.
 #[derive(Debug)]
 pub(super) enum Route {
     /// To a node at this address.
@@ -91,7 +103,7 @@ pub(super) enum Route {
     Servers(Address, ServerAddresses),
 }
 
-impl Way {
+impl Topology {
     pub(super) fn route(&self, store: Option<&Store>) -> Result<Route, Failure> {
         if let Some(node) = &self.node {
             return Ok(Route::Direct(node.clone()));
@@ -159,8 +171,9 @@ impl Way {
         authentication: Address,
         addresses: &ServerAddresses,
         terms: Terms,
-        drive: Option<Drive>,
-    ) -> Result<Servers, Failure> {
+        load: Load,
+    ) -> Result<LoadedServers, Failure> {
+        let meter = Arc::new(Meter::with_rate(load.rate));
         let mut settings = Settings::new(terms, authentication, Arc::new(SystemClock));
         for relay in &addresses.relays {
             settings.relays.push(address(relay)?);
@@ -169,15 +182,17 @@ impl Way {
         settings.bare_records = addresses.bare_records;
         settings.patience = self.patience();
         settings.certificates = self.certificates()?;
-        if let Some(drive) = drive {
-            settings.rate = drive.rate;
-            settings.connections = drive.connections.into();
-            settings.window = drive.window as usize;
-        }
-        Ok(Servers::new(settings)?)
+        settings.connections = load.connections.into();
+        settings.observer = meter.clone();
+        let servers = Servers::new(settings)?;
+        Ok(LoadedServers {
+            servers,
+            load,
+            meter,
+        })
     }
 
-    /// The way for a state file that is there.
+    /// Connects for a state file that is there.
     pub(super) async fn connect(&self, store: &Store) -> Result<Connection, Failure> {
         if let Some(genesis) = self.genesis {
             store.expect_chain(&genesis)?;
@@ -189,9 +204,10 @@ impl Way {
                 Ok(Connection::Direct(direct))
             }
             Route::Servers(authentication, addresses) => {
-                let servers = self.servers(authentication, &addresses, *store.terms(), None)?;
+                let load = Load::default();
+                let servers = self.servers(authentication, &addresses, *store.terms(), load)?;
                 store.set_servers(&addresses)?;
-                acquaint(store, &servers).await?;
+                acquaint(store, &servers.servers).await?;
                 Ok(Connection::Servers(servers))
             }
         }
@@ -211,7 +227,7 @@ pub(super) async fn acquaint(store: &Store, servers: &Servers) -> Result<bool, S
     let enrolled = devices
         .iter()
         .filter(|device| device.frozen.is_none())
-        .filter_map(|device| Some((device.id, device.chain_id?)));
+        .filter_map(|device| Some((device.id, device.number?)));
     for (id, number) in enrolled.take(INTRODUCTIONS) {
         let key = store.device_key(id)?;
         if let Err(refusal) = servers.introduce(number, &key).await? {
@@ -224,46 +240,69 @@ pub(super) async fn acquaint(store: &Store, servers: &Servers) -> Result<bool, S
     Ok(false)
 }
 
-/// A way to the chain that is open.
+/// Servers, with what is measured of them.
+#[derive(Debug)]
+pub(super) struct LoadedServers {
+    pub(super) servers: Servers,
+    pub(super) meter: Arc<Meter>,
+    load: Load,
+}
+
+/// An open connection to the chain.
 #[derive(Debug)]
 pub(super) enum Connection {
     Direct(Direct),
-    Servers(Servers),
+    Servers(LoadedServers),
 }
 
 impl Chain for Connection {
     fn genesis(&self) -> [u8; 32] {
         match self {
-            Self::Direct(way) => way.genesis(),
-            Self::Servers(way) => way.genesis(),
+            Self::Direct(direct) => direct.genesis(),
+            Self::Servers(through) => through.servers.genesis(),
         }
     }
 
-    fn manner(&self) -> Manner {
+    fn policy(&self) -> UploadPolicy {
         match self {
-            Self::Direct(way) => way.manner(),
-            Self::Servers(way) => way.manner(),
+            Self::Direct(direct) => direct.policy(),
+            Self::Servers(LoadedServers { servers, load, .. }) => {
+                let usual = servers.policy();
+                UploadPolicy {
+                    uploads_at_a_time: load.window as usize,
+                    // Who measures wants to see each run's finality when it comes, not after the device's next runs.
+                    runs_at_a_time: load.rate.map_or(usual.runs_at_a_time, |_| 1),
+                    ..usual
+                }
+            }
+        }
+    }
+
+    async fn introduce(&self, device: u32, key: &DeviceKey) -> Result<Decision<()>, ChainFault> {
+        match self {
+            Self::Direct(direct) => direct.introduce(device, key).await,
+            Self::Servers(through) => through.servers.introduce(device, key).await,
         }
     }
 
     async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
         match self {
-            Self::Direct(way) => way.study(study).await,
-            Self::Servers(way) => way.study(study).await,
+            Self::Direct(direct) => direct.study(study).await,
+            Self::Servers(through) => through.servers.study(study).await,
         }
     }
 
     async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
         match self {
-            Self::Direct(way) => way.devices(keys).await,
-            Self::Servers(way) => way.devices(keys).await,
+            Self::Direct(direct) => direct.devices(keys).await,
+            Self::Servers(through) => through.servers.devices(keys).await,
         }
     }
 
     async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
         match self {
-            Self::Direct(way) => way.heads(devices).await,
-            Self::Servers(way) => way.heads(devices).await,
+            Self::Direct(direct) => direct.heads(devices).await,
+            Self::Servers(through) => through.servers.heads(devices).await,
         }
     }
 
@@ -274,8 +313,8 @@ impl Chain for Connection {
         count: u32,
     ) -> Result<Vec<ChainEntry>, ChainFault> {
         match self {
-            Self::Direct(way) => way.entries(device, from, count).await,
-            Self::Servers(way) => way.entries(device, from, count).await,
+            Self::Direct(direct) => direct.entries(device, from, count).await,
+            Self::Servers(through) => through.servers.entries(device, from, count).await,
         }
     }
 
@@ -283,17 +322,20 @@ impl Chain for Connection {
         &self,
         study: u32,
         enrolments: Vec<Enrolment>,
-    ) -> Result<Vec<Verdict<ChainDevice>>, ChainFault> {
+    ) -> Result<Vec<Decision<ChainDevice>>, ChainFault> {
         match self {
-            Self::Direct(way) => way.enrol(study, enrolments).await,
-            Self::Servers(way) => way.enrol(study, enrolments).await,
+            Self::Direct(direct) => direct.enrol(study, enrolments).await,
+            Self::Servers(through) => through.servers.enrol(study, enrolments).await,
         }
     }
 
-    async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict<Receipt>>>, ChainFault> {
+    async fn upload(
+        &self,
+        uploads: Vec<Upload>,
+    ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault> {
         match self {
-            Self::Direct(way) => way.upload(uploads).await,
-            Self::Servers(way) => way.upload(uploads).await,
+            Self::Direct(direct) => direct.upload(uploads).await,
+            Self::Servers(through) => through.servers.upload(uploads).await,
         }
     }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Nights from a CSV file of daily sleep summaries: one row a night, columns `Id`, `Day`, `TotalSleepRecords`,
 //! `TotalMinutesAsleep`, `TotalTimeInBed` (minutes), found by name in any order.
 //!
@@ -13,14 +14,14 @@ use std::{
     path::Path,
 };
 
+use mhealth_device::payload::{
+    Minutes, Modality, Night, PartOfDay, Participant, Percentage, SleepEpisode, TimeFrame,
+    TimeInBed, TimeInterval, Uuid,
+};
 use rand::RngCore;
 use time::{macros::format_description, Date};
 
 use super::line_feeds::LineFeeds;
-use crate::payload::{
-    Minutes, Modality, Night, PartOfDay, Participant, Percentage, SleepEpisode, TimeFrame,
-    TimeInBed, TimeInterval, Uuid,
-};
 
 const COLUMNS: [&str; 5] = [
     "Id",
@@ -109,7 +110,7 @@ pub enum CsvError {
     #[error("line 1: the column {0} is missing")]
     MissingColumn(&'static str),
     /// The header has a column twice.
-    #[error("line 1: the column {0} stands there twice")]
+    #[error("line 1: the column {0} appears twice")]
     RepeatedColumn(&'static str),
     /// A row is wrong.
     #[error("line {line}: {problem}")]
@@ -310,7 +311,7 @@ impl<R: Read> Iterator for NightRows<R> {
             return None; // It would fail for ever.
         }
         let read = self.reader.read_record(&mut self.record);
-        // The reader stands behind the line feed that every line has. Where it stood before may be blank lines ago.
+        // The reader is after the line feed that ends every line. Where it was before may be blank lines ago.
         let line = self.reader.position().line().saturating_sub(1);
         match read {
             Ok(false) => None,

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! From nights of a source to sealed entries.
 
+use mhealth_device::{
+    payload::{DiaryEntry, Night, Participant, MEDIA_TYPE},
+    store::Group,
+    Device, Error, Recipient, Record, Sealed, Store,
+};
 use rand::{CryptoRng, RngCore};
 use time::Date;
 
@@ -8,12 +14,6 @@ use super::{
     csv::{CsvError, NightRow},
     generator::Trial,
     participants::{ParticipantKeys, ParticipantsError},
-};
-use crate::{
-    payload::{DiaryEntry, Night, Participant, MEDIA_TYPE},
-    seal::Recipient,
-    store::{Group, Record, Sealed, Store},
-    Device, Error,
 };
 
 /// A night as its source gives it.

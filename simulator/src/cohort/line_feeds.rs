@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Text whose every line ends in one line feed, so that lines can be counted.
 
 use std::io::{BufRead, BufReader, Read};

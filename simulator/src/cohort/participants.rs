@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The participants' private keys, in a file of their own.
 //!
-//! Envelopes are sealed to participants, and whoever plays the trial has to play the holder of their private keys, too:
-//! a phone never has them, so they do not belong into its state file. Deleting a participant's line erases what that
+//! Envelopes are sealed to participants, and whoever plays the trial has to play the holder of their private keys, too.
+//! A phone never has them, so they do not belong in its state file. Deleting a participant's line erases what that
 //! person ever sent.
 //!
 //! One line a participant: the pseudonym, a space, the X25519 private key in hexadecimal.
@@ -15,10 +16,9 @@ use std::{
 };
 
 use hashchain::{OpeningKey, SealingKey};
+use mhealth_device::payload::Participant;
 use rand::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
-
-use crate::payload::Participant;
 
 /// Why a key file cannot be used.
 #[derive(Debug, thiserror::Error)]

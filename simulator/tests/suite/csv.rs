@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Files of nights, good and bad.
 
 use std::collections::HashSet;
 
-use mhealth_device::cohort::csv::{CsvError, NightRow, NightRows, Survey};
+use mhealth_simulator::cohort::csv::{CsvError, NightRow, NightRows, Survey};
 use proptest::prelude::*;
 use time::{macros::date, Duration};
 

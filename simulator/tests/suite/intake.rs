@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! From nights to sealed entries.
 
 use hashchain::Envelope;
 use mhealth_device::{
-    cohort::{
-        csv::NightRows,
-        generator::Trial,
-        intake::{seal_nights, Intake, SourceNight},
-        participants::ParticipantKeys,
-    },
     payload::{Night, MEDIA_TYPE},
     store::FreezeReason,
 };
+use mhealth_simulator::cohort::{
+    csv::{CsvError, NightRows},
+    generator::Trial,
+    intake::{seal_nights, Intake, SourceNight},
+    participants::ParticipantKeys,
+};
 use time::macros::date;
 
-use crate::{assert_verifies, rng, store_in_memory};
+use crate::support::{assert_verifies, rng, store_in_memory};
 
 const FILE: &str = "Id,Day,TotalSleepRecords,TotalMinutesAsleep,TotalTimeInBed
 4388161847,2016-04-17,2,619,641
@@ -23,7 +24,7 @@ const FILE: &str = "Id,Day,TotalSleepRecords,TotalMinutesAsleep,TotalTimeInBed
 4445114986,2016-04-12,2,429,457
 ";
 
-fn measured() -> impl Iterator<Item = Result<SourceNight, mhealth_device::cohort::csv::CsvError>> {
+fn measured() -> impl Iterator<Item = Result<SourceNight, CsvError>> {
     let rows = NightRows::new(FILE.as_bytes()).expect("a header");
     rows.map(|row| row.map(|(_, row)| SourceNight::Measured(row)))
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The real program, through servers.
 
 use std::{
@@ -9,7 +10,7 @@ use std::{
 
 use mhealth_api::{Code, Hash, Head, Key};
 
-use super::{
+use crate::support::{
     fakes::{Fake, Trouble},
     world::{Issued, World},
 };

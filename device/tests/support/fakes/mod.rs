@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! An authentication server and relays over real HTTP, which misbehave when told to.
 
 mod office;

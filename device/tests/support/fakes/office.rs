@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The authentication server.
 
 use axum::{
@@ -15,7 +16,7 @@ use mhealth_api::{
 use serde_json::json;
 
 use super::{refuse, refuse_with, Fake};
-use crate::servers::world::{verify, Issued, World};
+use crate::support::world::{verify, Issued, World};
 
 impl Fake {
     pub(crate) async fn office(world: &World) -> Self {
@@ -37,10 +38,10 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
         Some(issued) => issued.clone(),
     };
     Json(CodeTerms {
-        chain: Hash(crate::terms().chain),
+        chain: Hash(crate::support::terms().chain),
         study: 0,
         policy: Policy::DeviceSigned,
-        auditor_key: Key(crate::terms().auditor_key),
+        auditor_key: Key(crate::support::terms().auditor_key),
         participant_key: issued.participant_key,
         predecessor: issued.predecessor,
         expires_at: 4_000_000_000,
@@ -56,12 +57,12 @@ async fn enrol(State(fake): State<Fake>, Json(request): Json<EnrolRequest>) -> R
 }
 
 async fn token(State(fake): State<Fake>, Json(request): Json<TokenRequest>) -> Response {
-    let ours = crate::clock().0.unix_timestamp() as u64 + fake.set().ahead;
+    let ours = crate::support::clock().0.unix_timestamp() as u64 + fake.set().ahead;
     let mut state = fake.world.state();
     let Some(device) = state.devices.get(request.device as usize) else {
         return refuse(Code::UnknownDevice, None);
     };
-    let chain = Hash(crate::terms().chain);
+    let chain = Hash(crate::support::terms().chain);
     let message = mhealth_api::token_message(
         &chain,
         &fake.address,
@@ -117,11 +118,11 @@ async fn study(State(_): State<Fake>, Path(study): Path<u32>) -> Response {
         return refuse(Code::UnknownStudy, None);
     }
     Json(StudyTerms {
-        chain: Hash(crate::terms().chain),
+        chain: Hash(crate::support::terms().chain),
         study,
         title: "A study".into(),
         policy: Policy::DeviceSigned,
-        auditor_key: Key(crate::terms().auditor_key),
+        auditor_key: Key(crate::support::terms().auditor_key),
         open: true,
     })
     .into_response()

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! A relay.
 
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use mhealth_api::{
 use serde_json::json;
 
 use super::{receipt, refuse, refuse_with, Fake};
-use crate::servers::world::{Registered, World};
+use crate::support::world::{Registered, World};
 
 impl Fake {
     pub(crate) async fn relay(world: &World) -> Self {
