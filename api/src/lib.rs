@@ -9,6 +9,7 @@
 //! standard base64 with padding (RFC 4648, section 4). Times are seconds since 1970-01-01T00:00:00Z. Members that a
 //! message does not know are refused.
 
+mod admin;
 mod bytes;
 mod enrolment;
 mod problem;
@@ -17,6 +18,7 @@ mod study;
 mod token;
 mod words;
 
+pub use admin::{IssuedCode, NewCode};
 pub use bytes::{Base64, Hash, InvalidBytes, Key, Nonce, SignatureBytes};
 pub use enrolment::{
     enrolment_message, CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled, Predecessor,

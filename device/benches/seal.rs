@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! What one entry costs a device: envelope, digest, tag, link, ratchet, durable write, erased key.
 //!
 //! `durable` is what a phone does: one entry, one transaction, synced to disk before it is handed on, and the
@@ -11,11 +12,14 @@ use std::{path::Path, sync::Arc};
 use criterion::{BatchSize, Criterion, Throughput};
 use hashchain::{OpeningKey, SealingKey};
 use mhealth_device::{
-    cohort::csv::NightRow, payload::Participant, payload::MEDIA_TYPE, seal::Recipient, Device,
-    Record, Store, SystemClock, Terms,
+    payload::{
+        Minutes, Modality, Night, PartOfDay, Participant, Percentage, SleepEpisode, TimeFrame,
+        TimeInBed, TimeInterval, Uuid, MEDIA_TYPE,
+    },
+    Device, Recipient, Record, Store, SystemClock, Terms,
 };
 use rand::{rngs::StdRng, SeedableRng};
-use time::macros::date;
+use time::macros::{date, datetime};
 
 const GROUP: u64 = 64;
 
@@ -30,15 +34,32 @@ fn terms() -> Terms {
 
 /// A payload as the simulator makes it of one row: about 1.1 kB.
 fn payload(rng: &mut StdRng) -> Vec<u8> {
-    let row = NightRow {
-        id: "1503960366".into(),
-        day: date!(2016 - 04 - 12),
-        sleep_records: 1,
-        minutes_asleep: 327,
-        minutes_in_bed: 346,
+    let frame = TimeFrame {
+        time_interval: TimeInterval::PartOfDay {
+            date: date!(2016 - 04 - 12),
+            part_of_day: PartOfDay::Night,
+        },
     };
-    row.into_night(Participant("P-0011223344556677".into()), rng)
-        .to_json()
+    let sleep_episode = SleepEpisode {
+        total_sleep_time: Some(Minutes::new(327)),
+        sleep_efficiency_percentage: Percentage::of(327, 346),
+        ..SleepEpisode::within(frame.clone())
+    };
+    let time_in_bed = TimeInBed {
+        time_in_bed: Minutes::new(346),
+        effective_time_frame: frame,
+        is_main_sleep: None,
+    };
+    let (written, sensed) = (datetime!(2016-04-12 12:00 UTC), Modality::Sensed);
+    let night = Night {
+        participant: Participant("P-0011223344556677".into()),
+        night: date!(2016 - 04 - 12),
+        sleep_records: Some(1),
+        sleep_episode: sleep_episode.into_data_point(Uuid::random(rng), written, sensed, vec![]),
+        time_in_bed: time_in_bed.into_data_point(Uuid::random(rng), written, sensed, vec![]),
+        diary: None,
+    };
+    night.to_json()
 }
 
 fn seal_once(

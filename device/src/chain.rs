@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! What a device asks of the chain, whichever way it gets there.
 //!
-//! `direct::Direct` is the paper's Figure 1a: the device talks to a node itself. `servers::Servers` is Figures 1b and
-//! 1c: it goes through an authentication server and relays. Tests use a chain in memory. Everything read is **finalised**: what a device sees here is never taken back.
+//! [`Servers`](crate::servers::Servers) is the paper's Figures 1b and 1c: the device goes through an authentication
+//! server and relays. The simulator has the way of Figure 1a, on which a device talks to a node itself; tests use a chain
+//! in memory. Everything read is **finalised**: what a device sees here is never taken back.
 
 use std::future::Future;
 
 use hashchain::{DataDigest, LinkHash};
 use mhealth_api::Refusal;
 
+pub use crate::key::{DeviceKey, Signature};
+
 use crate::{
-    key::{DeviceKey, PublicKey},
+    key::PublicKey,
     store::{DeviceRecord, EnrolmentCode, QueuedRun},
 };
 
@@ -39,7 +43,7 @@ pub struct StudyTerms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainDevice {
     /// The number that the chain gave it.
-    pub id: u32,
+    pub number: u32,
     /// `h_0`, which commits to study, key, secret, escrow and predecessor.
     pub genesis: LinkHash,
     /// Its head.
@@ -66,8 +70,9 @@ pub struct ChainEntry {
     pub hash: LinkHash,
 }
 
-/// The chain refused something, and will refuse it again as long as things stay as they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The chain or a server refused something, and will refuse it again as long as things stay as they are.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
 pub struct ChainRefusal {
     /// Stable code: the chain's reason, such as `previous_is_not_head`, or a server's.
     pub code: String,
@@ -102,8 +107,8 @@ impl ChainRefusal {
     }
 }
 
-/// What came of an enrolment or a run: finalised, or refused.
-pub type Verdict<T> = Result<T, ChainRefusal>;
+/// What came of something that was asked for: done and finalised, or refused.
+pub type Decision<T> = Result<T, ChainRefusal>;
 
 /// A device that is to be enrolled.
 #[derive(Debug)]
@@ -132,7 +137,7 @@ pub struct Upload {
 pub struct OutgoingRun {
     /// The run.
     pub run: QueuedRun,
-    /// The envelopes of its entries, in order; none where [`Manner::carries_data`] says so.
+    /// The envelopes of its entries, in order; none where [`UploadPolicy::carries_data`] says so.
     pub envelopes: Vec<Vec<u8>>,
 }
 
@@ -147,7 +152,7 @@ pub struct Receipt {
 
 /// How a way to the chain is to be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manner {
+pub struct UploadPolicy {
     /// Whether runs go with their data. The chain itself takes digests only.
     pub carries_data: bool,
     /// Whether what the chain holds of a device is the hashchain that the device made. In the topologies of Figures 2a
@@ -166,7 +171,7 @@ pub struct Manner {
     pub runs_at_a_time: u32,
 }
 
-impl Default for Manner {
+impl Default for UploadPolicy {
     fn default() -> Self {
         Self {
             carries_data: false,
@@ -186,8 +191,18 @@ pub trait Chain {
     fn genesis(&self) -> [u8; 32];
 
     /// How it is to be used.
-    fn manner(&self) -> Manner {
-        Manner::default()
+    fn policy(&self) -> UploadPolicy {
+        UploadPolicy::default()
+    }
+
+    /// Lets an enrolled device find out whom it will talk to, where that is not known from the start. Called before
+    /// anything is asked for the device.
+    fn introduce(
+        &self,
+        _device: u32,
+        _key: &DeviceKey,
+    ) -> impl Future<Output = Result<Decision<()>, ChainFault>> + Send {
+        async { Ok(Ok(())) }
     }
 
     /// A study; `None` if there is none of this number.
@@ -216,18 +231,18 @@ pub trait Chain {
         count: u32,
     ) -> impl Future<Output = Result<Vec<ChainEntry>, ChainFault>> + Send;
 
-    /// Enrols devices in a study and waits until each is finalised or refused. One verdict a device, in order: the
+    /// Enrols devices in a study and waits until each is finalised or refused. One decision a device, in order: the
     /// device as the chain has it. A device that is enrolled already is found, not enrolled twice.
     fn enrol(
         &self,
         study: u32,
         enrolments: Vec<Enrolment>,
-    ) -> impl Future<Output = Result<Vec<Verdict<ChainDevice>>, ChainFault>> + Send;
+    ) -> impl Future<Output = Result<Vec<Decision<ChainDevice>>, ChainFault>> + Send;
 
-    /// Sends the runs of several devices and waits until each is finalised or refused. One list of verdicts a device,
-    /// one verdict a run, in order. That the entries of a run are recorded already is no refusal.
+    /// Sends the runs of several devices and waits until each is finalised or refused. One list of decisions a device,
+    /// one decision a run, in order. That the entries of a run are recorded already is no refusal.
     fn upload(
         &self,
         uploads: Vec<Upload>,
-    ) -> impl Future<Output = Result<Vec<Vec<Verdict<Receipt>>>, ChainFault>> + Send;
+    ) -> impl Future<Output = Result<Vec<Vec<Decision<Receipt>>>, ChainFault>> + Send;
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The time as a parameter, so that tests decide what time it is.
 
 use time::OffsetDateTime;
@@ -16,15 +17,5 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> OffsetDateTime {
         OffsetDateTime::now_utc()
-    }
-}
-
-/// A clock that stands still.
-#[derive(Clone, Copy, Debug)]
-pub struct StoppedClock(pub OffsetDateTime);
-
-impl Clock for StoppedClock {
-    fn now(&self) -> OffsetDateTime {
-        self.0
     }
 }

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! One device: what a phone app holds.
 
 use rand::{CryptoRng, RngCore};
 
 use crate::{
-    chain::Chain,
+    chain::{Chain, ChainFault},
+    error::Error,
     payload::Participant,
     queue,
-    seal::Recipient,
-    store::{DeviceRecord, LocalId, Predecessor, QueuedRun, Record, Sealed, Store},
+    seal::{Recipient, Record},
+    store::{DeviceRecord, EnrolmentCode, LocalId, Predecessor, QueuedRun, Sealed, Store},
     sync::{self, Standing, SyncError},
-    Error,
+    upload,
 };
+
+/// Most entries of a run that [`Device::upload`] forms.
+const RUN_LENGTH: u32 = 16;
 
 /// A device and the file that it lives in. Holds no state of its own: everything is in the file, so there is nothing
 /// to lose when the app is killed.
@@ -57,6 +62,36 @@ impl<'s> Device<'s> {
         self.store.device(self.id)
     }
 
+    /// Enrols the device with a code that the study's staff handed out, and gives its number on the chain. The code is
+    /// kept until it is redeemed: after a failure the same call goes on where it was, with the same bytes. A device that
+    /// is enrolled already redeems nothing.
+    pub async fn enrol<C: Chain>(&self, chain: &C, code: &EnrolmentCode) -> Result<u32, SyncError> {
+        let before = self.record()?;
+        if before.number.is_none() {
+            self.store.set_code(self.id, Some(code))?;
+            let refused = upload::enrol(self.store, chain, vec![before], |_| ()).await?;
+            if let Some(refused) = refused.into_iter().next() {
+                return Err(refused.refusal.into());
+            }
+        }
+        let DeviceRecord {
+            key,
+            number,
+            frozen,
+            ..
+        } = self.record()?;
+        if let Some(reason) = frozen {
+            return Err(Error::Frozen { key, reason }.into());
+        }
+        number.ok_or_else(|| {
+            SyncError::Chain(ChainFault {
+                code: "not_enrolled".into(),
+                message: "The device is not enrolled yet.".into(),
+                passing: true,
+            })
+        })
+    }
+
     /// Seals a record: envelope, digest, tag and link are made, and they, the next ratchet key and the new head are
     /// durable when this returns. The key that was spent is erased. A source that was sealed before is not sealed
     /// again.
@@ -72,15 +107,37 @@ impl<'s> Device<'s> {
         Ok(sealed)
     }
 
-    /// What is to be sent: runs of at most `run_length` entries, oldest first. See [`queue::runs`].
+    /// What is to be sent: runs of at most `run_length` entries, oldest first. They are durable when this returns and
+    /// never change, so a retry sends the same bytes. A stopped device has none.
     pub fn runs(&self, run_length: u32) -> Result<Vec<QueuedRun>, Error> {
         queue::runs(self.store, self.id, run_length)
     }
 
-    /// Compares the device with the chain. See [`sync`](crate::sync).
+    /// Compares the device with the chain, sends what the chain lacks, and waits until that is finalised. Whatever goes
+    /// wrong, what was not finalised stays queued, and the next call sends the same bytes.
+    pub async fn upload<C: Chain>(&self, chain: &C) -> Result<Standing, SyncError> {
+        self.introduce(chain).await?;
+        let refused = upload::upload(self.store, chain, &[self.id], RUN_LENGTH, |_| ()).await?;
+        match refused.into_iter().next() {
+            Some(refused) => Err(refused.refusal.into()),
+            None => Ok(Standing::from(&self.record()?)),
+        }
+    }
+
+    /// Compares the device with the finalised head that the chain has of it, and marks what is finalised. A head that is
+    /// not the device's own stops it: it seals and sends nothing more.
     pub async fn sync<C: Chain>(&self, chain: &C) -> Result<Standing, SyncError> {
         self.store.expect_chain(&chain.genesis())?;
+        self.introduce(chain).await?;
         let standings = sync::sync(self.store, chain, &[self.id]).await?;
         Ok(standings.into_iter().next().unwrap_or(Standing::Unenrolled))
+    }
+
+    async fn introduce<C: Chain>(&self, chain: &C) -> Result<(), SyncError> {
+        if let Some(number) = self.record()?.number {
+            let key = self.store.device_key(self.id)?;
+            chain.introduce(number, &key).await??;
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! What can go wrong on the device itself.
 
 use std::path::PathBuf;
 
-use hashchain::hex::Hex;
-
-use crate::{key::PublicKey, store::FreezeReason};
+use crate::{freeze::FreezeReason, key::PublicKey};
 
 /// Why the device's own state could not be read or written, or would not go on.
 ///
@@ -30,8 +29,8 @@ pub enum Error {
     Unfinished(PathBuf),
     /// The file is damaged, or something in it does not fit the rest.
     #[error(
-        "The state file {path} is damaged: {what}. Nothing was changed. Keep the file; restore a copy only to read \
-         it, and enrol anew rather than sealing with a restored copy."
+        "The state file {path} is damaged: {what}. Nothing was changed. Keep the file. Restore a copy only to read \
+         it; to go on sealing, enrol anew."
     )]
     Corrupt {
         /// The file.
@@ -56,7 +55,7 @@ pub enum Error {
     },
     /// The devices of the file are enrolled on another chain.
     #[error(
-        "The state file belongs to another chain: it was made for genesis {found}, the present chain has {expected}."
+        "The state file belongs to another chain: it was made for genesis {found}, this chain has {expected}."
     )]
     OtherChain {
         /// Genesis hash of the present chain.
@@ -81,13 +80,13 @@ pub enum Error {
     #[error("The state file belongs to another device: it does not hold the key {0}.")]
     OtherDevice(PublicKey),
     /// Another program has the file open and does not let go of it.
-    #[error("The state file {0} is in use by another program. Try again when that has ended.")]
+    #[error("The state file {0} is in use by another program. Try again when it has ended.")]
     InUse(PathBuf),
     /// The disk is full.
     #[error("The disk of the state file {0} is full. Nothing that was sealed is lost; make room and run again.")]
     DiskFull(PathBuf),
     /// The device has been stopped, see [`FreezeReason`].
-    #[error("The device {key} seals nothing more: {reason}")]
+    #[error("The device {key} was stopped: {reason}")]
     Frozen {
         /// The device.
         key: PublicKey,
@@ -119,9 +118,4 @@ impl Error {
             Self::Unsealable(_) => "payload_unsealable",
         }
     }
-}
-
-/// A hash for people to read.
-pub(crate) fn readable(hash: &[u8; 32]) -> String {
-    Hex(hash).to_string()
 }

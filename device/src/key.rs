@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The device's Ed25519 key: its account on the chain, and what signs its runs.
 
 use std::fmt;
 
 use ed25519_dalek::{Signer, SigningKey};
-use hashchain::LinkHash;
+use hashchain::{hex::Hex, LinkHash};
 use rand::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
 
@@ -20,7 +21,7 @@ impl fmt::Debug for PublicKey {
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::error::readable(&self.0))
+        f.write_str(&readable(&self.0))
     }
 }
 
@@ -77,6 +78,11 @@ impl fmt::Debug for DeviceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "DeviceKey({}, redacted)", self.public())
     }
+}
+
+/// A key or a hash for people to read.
+pub(crate) fn readable(bytes: &[u8; 32]) -> String {
+    Hex(bytes).to_string()
 }
 
 #[cfg(test)]

@@ -1,46 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! From sealed entries to runs.
 //!
 //! A run's limits and signature are made durable before it is sent and never change afterwards, so a retry, after a
 //! lost connection or a kill, sends the same bytes. Entries that are sealed later go into later runs.
 
-use hashchain::Entry;
+use std::collections::HashSet;
 
 use crate::{
+    error::Error,
     store::{LocalId, QueuedRun, Store},
-    Error,
 };
 
 /// Most entries of a run that the chain takes.
-pub const MAX_RUN_LENGTH: u32 = 256;
+const MAX_RUN_LENGTH: u32 = 256;
 
 /// Most bytes of data in a run of several entries. A single entry may have more, up to
-/// [`MAX_PAYLOAD_LENGTH`](crate::seal::MAX_PAYLOAD_LENGTH). Relays take bodies that this fits into, in base64.
-pub const MAX_RUN_BYTES: u64 = 512 * 1024;
+/// [`Record::MAX_PAYLOAD_LENGTH`](crate::Record::MAX_PAYLOAD_LENGTH). Relays take bodies that this fits into, in base64.
+const MAX_RUN_BYTES: u64 = 512 * 1024;
 
 /// Devices whose runs are formed in one transaction.
 const DEVICES_AT_A_TIME: usize = 512;
 
 /// Forms runs of at most `run_length` entries from what is sealed and in no run yet, and gives all runs of the
 /// device that are not delivered, oldest first. A stopped device has none.
-pub fn runs(store: &Store, id: LocalId, run_length: u32) -> Result<Vec<QueuedRun>, Error> {
+pub(crate) fn runs(store: &Store, id: LocalId, run_length: u32) -> Result<Vec<QueuedRun>, Error> {
     if store.device(id)?.frozen.is_some() {
         return Ok(Vec::new());
     }
-    form(store, id, run_length)?;
+    form_runs(store, id, run_length)?;
     store.runs(id)
 }
 
-/// Forms runs for all devices of a file, with few syncs of the disk.
-pub(crate) fn form_all(store: &Store, run_length: u32) -> Result<(), Error> {
-    for devices in store
-        .devices_with_loose_entries()?
-        .chunks(DEVICES_AT_A_TIME)
-    {
+/// [`form_runs`] for several devices, with few syncs of the disk.
+pub(crate) fn form_all_runs(
+    store: &Store,
+    devices: &HashSet<LocalId>,
+    run_length: u32,
+) -> Result<(), Error> {
+    let mut loose = store.devices_with_loose_entries()?;
+    loose.retain(|id| devices.contains(id));
+    for some in loose.chunks(DEVICES_AT_A_TIME) {
         let group = store.group()?;
-        devices
-            .iter()
-            .try_for_each(|id| form(store, *id, run_length))?;
+        some.iter()
+            .try_for_each(|id| form_runs(store, *id, run_length))?;
         group.commit()?;
     }
     Ok(())
@@ -48,7 +51,7 @@ pub(crate) fn form_all(store: &Store, run_length: u32) -> Result<(), Error> {
 
 /// Puts what is sealed and in no run yet into runs. They are durable when this returns, or with the group that it
 /// happens in.
-pub(crate) fn form(store: &Store, id: LocalId, run_length: u32) -> Result<(), Error> {
+pub(crate) fn form_runs(store: &Store, id: LocalId, run_length: u32) -> Result<(), Error> {
     let device = store.device(id)?;
     let covered = store.covered(id)?;
     if covered >= device.length {
@@ -76,20 +79,4 @@ pub(crate) fn form(store: &Store, id: LocalId, run_length: u32) -> Result<(), Er
         begin = end;
     }
     Ok(())
-}
-
-impl QueuedRun {
-    /// Its first entry.
-    pub fn first(&self) -> &Entry {
-        self.entries
-            .first()
-            .expect("a run is made of at least one entry; qed")
-    }
-
-    /// Its last entry, over whose hash the signature is.
-    pub fn last(&self) -> &Entry {
-        self.entries
-            .last()
-            .expect("a run is made of at least one entry; qed")
-    }
 }

@@ -1,13 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! From a payload to an envelope, and from a secret to its escrow.
 
 use hashchain::{plain_envelope, seal_envelope, seal_escrow, Content, SealingKey, Secret};
 use rand::{CryptoRng, RngCore};
 
-use crate::{key::PublicKey, store::Record, Error};
+use crate::{error::Error, key::PublicKey};
 
-/// Longest payload, in bytes. A night takes about one and a half thousand; a relay refuses bodies far below this.
-pub const MAX_PAYLOAD_LENGTH: usize = 1 << 20;
+/// Something to seal.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// The caller's name for it, unique for the device, such as the day of the night: the same source is never
+    /// sealed twice, whatever happens in between.
+    pub source: &'a str,
+    /// Says how to read the payload; see [`MEDIA_TYPE`](crate::payload::MEDIA_TYPE).
+    pub media_type: &'a str,
+    /// The bytes.
+    pub payload: &'a [u8],
+}
+
+impl Record<'_> {
+    /// Longest payload, in bytes. A night takes about one and a half thousand; a relay refuses bodies far below this.
+    pub const MAX_PAYLOAD_LENGTH: usize = 1 << 20;
+}
 
 /// Who shall be able to read an envelope.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +42,10 @@ pub(crate) fn envelope<R: CryptoRng + RngCore>(
     sequence: u64,
     rng: &mut R,
 ) -> Result<Vec<u8>, Error> {
-    if record.payload.len() > MAX_PAYLOAD_LENGTH {
+    let (length, most) = (record.payload.len(), Record::MAX_PAYLOAD_LENGTH);
+    if length > most {
         return Err(Error::Unsealable(format!(
-            "it has {} bytes, more than {MAX_PAYLOAD_LENGTH}",
-            record.payload.len()
+            "it has {length} bytes, more than {most}"
         )));
     }
     let content = Content::new(record.media_type, record.payload)
@@ -46,7 +61,7 @@ pub(crate) fn envelope<R: CryptoRng + RngCore>(
     }
 }
 
-/// The device's secret, sealed to the study's auditor. It stands on chain, so a lost or hacked server cannot take it
+/// The device's secret, sealed to the study's auditor. It is on chain, so a lost or hacked server cannot take it
 /// away.
 pub(crate) fn escrow<R: CryptoRng + RngCore>(
     secret: &Secret,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Comparing the device's own chain with the finalised head that the blockchain holds of it.
+
+//! Comparing the device's own hashchain with the finalised head that the blockchain has of it.
 //!
 //! | the blockchain has | and | so the device is | and |
 //! |---|---|---|---|
-//! | fewer entries | its head is one of the device's | **behind** it | the rest is still to be sent |
+//! | fewer entries | its head is one of the device's | **ahead** of it | the rest is still queued |
 //! | as many | the same head | **level** with it | |
 //! | any number | another head than the device's at that place | faced with a **foreign head** | stops |
 //! | more entries | they follow the device's head, made with its own ratchet key | a **restored backup** | stops |
@@ -14,7 +15,7 @@
 //! and who has none of the device's keys cannot make a single one. So entries that pass were made by this device
 //! after the backup was taken, or by a thief of its secret; the device cannot tell these two apart. A restored device
 //! that has *sealed again* before it compared has spent that key, and must take its own entries for foreign ones; the
-//! auditor, who has the escrow, still can tell.
+//! auditor, who has the escrow, can still tell.
 //!
 //! Where a relay chains on the devices' behalf (Figures 2a and 2b) only the numbers of entries can be compared, and no
 //! foreign entry shows. That is what those topologies lack.
@@ -22,10 +23,11 @@
 use hashchain::{LinkHash, Sealer};
 
 use crate::{
-    chain::{Chain, ChainDevice, ChainEntry, ChainFault, ChainHead},
+    chain::{Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal},
+    error::Error,
+    freeze::FreezeReason,
     key::PublicKey,
-    store::{DeviceRecord, FreezeReason, LocalId, Store},
-    Error,
+    store::{DeviceRecord, LocalId, Store},
 };
 
 /// Entries that are read at a time.
@@ -34,28 +36,43 @@ const PAGE: u32 = 1_024;
 /// Devices that are looked up at a time.
 const DEVICES_AT_A_TIME: usize = 128;
 
-/// How a device stands to the chain.
+/// How a device compares with the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// The chain has all that the device sealed.
     Level,
     /// So many entries are still to be sent.
-    Behind(u64),
+    Queued(u64),
     /// The chain does not know the device.
     Unenrolled,
     /// The device was stopped, now or before.
     Frozen(FreezeReason),
 }
 
-/// A failure on either side.
+/// As far as the device's file tells: how it stood when it was compared last.
+impl From<&DeviceRecord> for Standing {
+    fn from(device: &DeviceRecord) -> Self {
+        match (device.frozen, device.number, device.queued()) {
+            (Some(reason), ..) => Self::Frozen(reason),
+            (None, None, _) => Self::Unenrolled,
+            (None, Some(_), 0) => Self::Level,
+            (None, Some(_), queued) => Self::Queued(queued),
+        }
+    }
+}
+
+/// Why a device did not get what it wanted of the chain. Nothing is lost by it: the same call can be made again.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncError {
     /// The device's own state.
     #[error(transparent)]
     Device(#[from] Error),
-    /// The chain.
+    /// The chain, or the way to it.
     #[error(transparent)]
     Chain(#[from] ChainFault),
+    /// The chain or a server refused what was asked for this device.
+    #[error(transparent)]
+    Refused(#[from] ChainRefusal),
 }
 
 impl SyncError {
@@ -64,13 +81,14 @@ impl SyncError {
         match self {
             Self::Device(error) => error.code(),
             Self::Chain(fault) => &fault.code,
+            Self::Refused(refusal) => &refusal.code,
         }
     }
 }
 
 /// Compares devices with the chain, enrolled ones or not, and marks what is confirmed. A head that is not the device's
 /// stops it. The standings are in the order of the devices.
-pub async fn sync<C: Chain>(
+pub(crate) async fn sync<C: Chain>(
     store: &Store,
     chain: &C,
     devices: &[LocalId],
@@ -99,7 +117,7 @@ pub async fn sync<C: Chain>(
         for (device, known) in devices.iter().zip(known) {
             standings.push(match known {
                 Ok(standing) => standing,
-                Err(found) => compare(store, chain, device, found.id, found.head).await?,
+                Err(found) => compare(store, chain, device, found.number, found.head).await?,
             });
         }
     }
@@ -137,15 +155,15 @@ pub(crate) fn identify(
     if let Some(reason) = device.frozen {
         return Ok(Identity::Frozen(reason));
     }
-    match (device.chain_id, found) {
+    match (device.number, found) {
         (None, None) => Ok(Identity::Unknown),
         (Some(_), None) => Err(went_back()),
-        (Some(known), Some(found)) if known != found.id => Err(went_back()),
+        (Some(known), Some(found)) if known != found.number => Err(went_back()),
         (_, Some(found)) if found.genesis != device.genesis => {
             stop(store, device, FreezeReason::OtherEnrolment).map(Identity::Frozen)
         }
         (None, Some(found)) => {
-            store.set_chain_id(device.id, found.id)?;
+            store.set_number(device.id, found.number)?;
             Ok(Identity::Known(found))
         }
         (Some(_), Some(found)) => Ok(Identity::Known(found)),
@@ -163,22 +181,25 @@ pub(crate) fn settle<C: Chain>(
     if let Some(reason) = device.frozen {
         return Ok(Some(Standing::Frozen(reason)));
     }
-    let manner = chain.manner();
-    let length = match manner.keeps_hashchain {
+    let policy = chain.policy();
+    let length = match policy.keeps_hashchain {
         true => head.length,
         false => head.length.min(device.length),
     };
-    let own = store.hash_at(device.id, length)?;
-    if own != Some(head.hash) && manner.keeps_hashchain {
+    let own = match length > device.length {
+        true => None,
+        false => store.hash_at(device.id, length)?,
+    };
+    if own != Some(head.hash) && policy.keeps_hashchain {
         return Ok(None);
     }
     if length < device.confirmed {
         return Err(went_back());
     }
-    store.confirm(device.id, length, manner.copies)?;
+    store.confirm(device.id, length, policy.copies)?;
     Ok(Some(match device.length - length {
         0 => Standing::Level,
-        behind => Standing::Behind(behind),
+        queued => Standing::Queued(queued),
     }))
 }
 
@@ -187,14 +208,14 @@ pub(crate) async fn compare<C: Chain>(
     store: &Store,
     chain: &C,
     device: &DeviceRecord,
-    chain_id: u32,
+    number: u32,
     head: ChainHead,
 ) -> Result<Standing, SyncError> {
     if let Some(standing) = settle(store, chain, device, head)? {
         return Ok(standing);
     }
     let ahead = head.length > device.length;
-    let reason = if ahead && is_continued(store, chain, device, chain_id, head).await? {
+    let reason = if ahead && is_continued(store, chain, device, number, head).await? {
         FreezeReason::RestoredBackup
     } else {
         FreezeReason::ForeignHead
@@ -228,13 +249,13 @@ async fn is_continued<C: Chain>(
     store: &Store,
     chain: &C,
     device: &DeviceRecord,
-    chain_id: u32,
+    number: u32,
     head: ChainHead,
 ) -> Result<bool, SyncError> {
     let mut continuation = Continuation::of(store, device.id)?;
     while continuation.length() < head.length {
         let page = chain
-            .entries(chain_id, continuation.length() + 1, PAGE)
+            .entries(number, continuation.length() + 1, PAGE)
             .await?;
         if page.is_empty() {
             // The chain promised more. It is its own witness that something is wrong.

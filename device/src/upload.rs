@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Getting a file's devices enrolled and their queues finalised.
+
+//! Getting devices enrolled and their queues finalised.
 //!
-//! Both functions can be called again at any time, after a failure above all: what the chain has already is found, not
+//! All of this can be called again at any time, after a failure above all: what the chain has already is found, not
 //! written a second time. A refusal stops the device that met it, for this call only, and never the others; the queue
 //! keeps the refused entries.
 
@@ -11,13 +12,13 @@ use futures::{stream::FuturesUnordered, FutureExt, StreamExt};
 
 use crate::{
     chain::{
-        Chain, ChainFault, ChainHead, ChainRefusal, Enrolment, Manner, OutgoingRun, Receipt,
-        Upload, Verdict,
+        Chain, ChainFault, ChainHead, ChainRefusal, Decision, Enrolment, OutgoingRun, Receipt,
+        Upload, UploadPolicy,
     },
     key::PublicKey,
     queue,
     store::{DeviceRecord, LocalId, QueuedRun, Store},
-    sync::{compare, identify, settle, sync_all, went_back, Standing, SyncError},
+    sync::{compare, identify, settle, sync, went_back, Standing, SyncError},
 };
 
 /// Entries of one device whose data are in memory at a time; at least one run.
@@ -35,28 +36,35 @@ pub struct Refused {
 }
 
 /// Makes sure that the chain knows every device of the file. A device that it knows already is found by its key and
-/// must be enrolled under the terms of this file; otherwise it is stopped.
+/// must be enrolled under the terms of this file; otherwise it is stopped. `enrolled` is told of how many devices the
+/// chain has decided.
 pub async fn enrol_all<C: Chain>(
     store: &Store,
     chain: &C,
+    enrolled: impl FnMut(usize),
+) -> Result<Vec<Refused>, SyncError> {
+    enrol(store, chain, store.devices()?, enrolled).await
+}
+
+/// [`enrol_all`] for some devices of a file.
+pub(crate) async fn enrol<C: Chain>(
+    store: &Store,
+    chain: &C,
+    mut strangers: Vec<DeviceRecord>,
     mut enrolled: impl FnMut(usize),
 ) -> Result<Vec<Refused>, SyncError> {
     store.expect_chain(&chain.genesis())?;
-    let strangers: Vec<DeviceRecord> = store
-        .devices()?
-        .into_iter()
-        .filter(|device| device.chain_id.is_none() && device.frozen.is_none())
-        .collect();
+    strangers.retain(|device| device.number.is_none() && device.frozen.is_none());
     let mut refused = Vec::new();
-    for devices in strangers.chunks(chain.manner().enrolments_at_a_time.max(1)) {
+    for devices in strangers.chunks(chain.policy().enrolments_at_a_time.max(1)) {
         let enrolments = devices
             .iter()
             .map(|device| enrolment(store, device))
             .collect::<Result<Vec<_>, _>>()?;
-        let verdicts = chain.enrol(store.terms().study, enrolments).await?;
+        let decisions = chain.enrol(store.terms().study, enrolments).await?;
         store.together(|| {
-            for (device, verdict) in devices.iter().zip(verdicts) {
-                match verdict {
+            for (device, decision) in devices.iter().zip(decisions) {
+                match decision {
                     // Stops the device when the chain has other terms than this file.
                     Ok(found) => {
                         identify(store, device, Some(found))?;
@@ -92,31 +100,45 @@ pub async fn upload_all<C: Chain>(
     store: &Store,
     chain: &C,
     run_length: u32,
+    confirmed: impl FnMut(u64),
+) -> Result<Vec<Refused>, SyncError> {
+    let ids: Vec<LocalId> = store.devices()?.iter().map(|device| device.id).collect();
+    upload(store, chain, &ids, run_length, confirmed).await
+}
+
+/// [`upload_all`] for some devices of a file.
+pub(crate) async fn upload<C: Chain>(
+    store: &Store,
+    chain: &C,
+    devices: &[LocalId],
+    run_length: u32,
     mut confirmed: impl FnMut(u64),
 ) -> Result<Vec<Refused>, SyncError> {
+    store.expect_chain(&chain.genesis())?;
     let before = store.totals()?.finalised;
-    let mut waiting: VecDeque<LocalId> = VecDeque::new();
-    for (device, standing) in sync_all(store, chain).await? {
-        if let Standing::Behind(_) = standing {
-            waiting.push_back(device.id);
-        }
-    }
+    let standings = sync(store, chain, devices).await?;
+    let compared = devices.iter().zip(standings);
+    let mut waiting: VecDeque<LocalId> = compared
+        .filter(|(_, standing)| matches!(standing, Standing::Queued(_)))
+        .map(|(id, _)| *id)
+        .collect();
     confirmed(store.totals()?.finalised - before);
-    queue::form_all(store, run_length)?;
-    let behind: HashSet<LocalId> = waiting.iter().copied().collect();
-    let short = store.devices_short_of_copies()?;
-    waiting.extend(short.into_iter().filter(|id| !behind.contains(id)));
+    let wanted: HashSet<LocalId> = devices.iter().copied().collect();
+    queue::form_all_runs(store, &wanted, run_length)?;
+    let waiting_already: HashSet<LocalId> = waiting.iter().copied().collect();
+    let short = store.devices_short_of_copies()?.into_iter();
+    waiting.extend(short.filter(|id| wanted.contains(id) && !waiting_already.contains(id)));
 
-    let manner = chain.manner();
+    let policy = chain.policy();
     let mut session = Session::default();
     let mut under_way = FuturesUnordered::new();
     let mut fault: Option<ChainFault> = None;
     loop {
         // After a fault what is under way is brought to its end and nothing new begins.
-        while fault.is_none() && under_way.len() < manner.uploads_at_a_time && !waiting.is_empty() {
-            let size = waiting.len().min(manner.devices_at_a_time);
+        while fault.is_none() && under_way.len() < policy.uploads_at_a_time && !waiting.is_empty() {
+            let size = waiting.len().min(policy.devices_at_a_time);
             let devices: Vec<LocalId> = waiting.drain(..size).collect();
-            let (senders, uploads) = form(store, run_length, &devices, &manner)?;
+            let (senders, uploads) = prepare(store, run_length, &devices, &policy)?;
             if !uploads.is_empty() {
                 under_way.push(async move { (senders, chain.upload(uploads).await) });
             }
@@ -132,9 +154,9 @@ pub async fn upload_all<C: Chain>(
         let (mut senders, mut answers) = (Vec::new(), Vec::new());
         for (of, answer) in done {
             match answer {
-                Ok(verdicts) => {
+                Ok(decisions) => {
                     senders.extend(of);
-                    answers.extend(verdicts);
+                    answers.extend(decisions);
                 }
                 Err(found) => fault = fault.or(Some(found)),
             }
@@ -177,23 +199,24 @@ struct Settled {
     head: Option<ChainHead>,
 }
 
-fn form(
+/// The runs that these devices send next, and who sends them.
+fn prepare(
     store: &Store,
     run_length: u32,
     devices: &[LocalId],
-    manner: &Manner,
+    policy: &UploadPolicy,
 ) -> Result<(Vec<Sender>, Vec<Upload>), SyncError> {
-    let with_data = manner.carries_data;
+    let with_data = policy.carries_data;
     let (mut senders, mut uploads) = (Vec::new(), Vec::new());
     for &id in devices {
         let device = store.device(id)?;
-        let Some(number) = device.chain_id.filter(|_| device.frozen.is_none()) else {
+        let Some(number) = device.number.filter(|_| device.frozen.is_none()) else {
             continue;
         };
-        queue::form(store, id, run_length)?;
+        queue::form_runs(store, id, run_length)?;
         let mut runs = Vec::new();
         let mut entries = 0;
-        for run in store.runs_to_send(id, manner.runs_at_a_time.max(1))? {
+        for run in store.runs_to_send(id, policy.runs_at_a_time.max(1))? {
             entries += run.entries.len();
             if with_data && !runs.is_empty() && entries > ENTRIES_WITH_DATA {
                 break;
@@ -237,16 +260,16 @@ fn outgoing(
 fn note(
     store: &Store,
     senders: Vec<Sender>,
-    answers: Vec<Vec<Verdict<Receipt>>>,
+    answers: Vec<Vec<Decision<Receipt>>>,
     session: &mut Session,
 ) -> Result<Vec<Settled>, SyncError> {
     let mut settled = Vec::with_capacity(senders.len());
-    for (sender, verdicts) in senders.into_iter().zip(answers) {
+    for (sender, decisions) in senders.into_iter().zip(answers) {
         let (device, number) = (sender.device, sender.number);
         let mut head: Option<ChainHead> = None;
         let mut refusal = None;
-        for (first, verdict) in sender.firsts.into_iter().zip(verdicts) {
-            match verdict {
+        for (first, decision) in sender.firsts.into_iter().zip(decisions) {
+            match decision {
                 Ok(receipt) => {
                     for relay in &receipt.holders {
                         store.add_holder(device.id, first, relay)?;
@@ -262,7 +285,7 @@ fn note(
                 }
             }
         }
-        // Receipts for copies of what was finalised long ago are behind what is known.
+        // A receipt for a copy of what was finalised long ago is older than what is known.
         if head.is_some_and(|head| head.length < device.confirmed) {
             head = store
                 .hash_at(device.id, device.confirmed)?
@@ -330,7 +353,7 @@ async fn confirm<C: Chain>(
             None => compare(store, chain, &device, number, head).await?,
         };
         finalised += store.device(device.id)?.confirmed - device.confirmed;
-        if matches!(standing, Standing::Behind(_)) && !session.stopped.contains(&device.id) {
+        if matches!(standing, Standing::Queued(_)) && !session.stopped.contains(&device.id) {
             left.push(device.id);
         }
     }

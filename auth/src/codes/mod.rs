@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{FromRow, Row as _};
 
+pub use mhealth_api::{IssuedCode, NewCode};
 pub use text::{CodeSecret, NotACode};
 
 use crate::admins::Admin;
@@ -21,35 +22,6 @@ pub const DEFAULT_LIFETIME: u64 = 7 * 24 * 3_600;
 pub const LIFETIMES: std::ops::RangeInclusive<u64> = 60..=90 * 24 * 3_600;
 /// Longest pseudonym, in bytes.
 pub const MAX_PARTICIPANT_LENGTH: usize = 128;
-
-/// `POST /v1/admin/codes`: what a code is to be for.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewCode {
-    /// The participant's pseudonym. It must not name the person.
-    pub participant: String,
-    /// X25519 key of the participant, to which payloads are sealed; none in studies with plain envelopes.
-    #[serde(default)]
-    pub participant_key: Option<Key>,
-    /// The retired device whose hashchain the new one goes on from.
-    #[serde(default)]
-    pub predecessor: Option<u32>,
-    /// Seconds until the code expires: from a minute to 90 days, 7 days when absent.
-    #[serde(default)]
-    pub expires_in: Option<u64>,
-}
-
-/// A code, shown this once.
-#[derive(Clone, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct IssuedCode {
-    /// Names the code without revealing it.
-    pub id: u64,
-    /// The code, to be handed to the participant.
-    pub code: String,
-    /// Seconds since 1970.
-    pub expires_at: u64,
-}
 
 /// What became of a code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -155,22 +127,21 @@ impl Row {
     }
 }
 
-impl NewCode {
-    fn checked(self) -> Result<(Self, u64), ApiError> {
-        let lifetime = self.expires_in.unwrap_or(DEFAULT_LIFETIME);
-        let is_name = (1..=MAX_PARTICIPANT_LENGTH).contains(&self.participant.len())
-            && !self.participant.chars().any(char::is_control)
-            && self.participant.trim() == self.participant;
-        if !is_name {
-            let detail = "The member participant has 1 to 128 bytes, no control characters and no space around it.";
-            return Err(ApiError::new(Code::InvalidMessage, detail));
-        }
-        if !LIFETIMES.contains(&lifetime) {
-            let detail = "The member expires_in is from 60 to 7776000 seconds.";
-            return Err(ApiError::new(Code::InvalidMessage, detail));
-        }
-        Ok((self, lifetime))
+/// The order and its lifetime, if both are possible.
+fn checked(new: NewCode) -> Result<(NewCode, u64), ApiError> {
+    let lifetime = new.expires_in.unwrap_or(DEFAULT_LIFETIME);
+    let is_name = (1..=MAX_PARTICIPANT_LENGTH).contains(&new.participant.len())
+        && !new.participant.chars().any(char::is_control)
+        && new.participant.trim() == new.participant;
+    if !is_name {
+        let detail = "The member participant has 1 to 128 bytes, no control characters and no space around it.";
+        return Err(ApiError::new(Code::InvalidMessage, detail));
     }
+    if !LIFETIMES.contains(&lifetime) {
+        let detail = "The member expires_in is from 60 to 7776000 seconds.";
+        return Err(ApiError::new(Code::InvalidMessage, detail));
+    }
+    Ok((new, lifetime))
 }
 
 /// Makes a code. The caller has seen to the predecessor.
@@ -180,7 +151,7 @@ pub async fn issue(
     new: NewCode,
     now: u64,
 ) -> Result<IssuedCode, ApiError> {
-    let (new, lifetime) = new.checked()?;
+    let (new, lifetime) = checked(new)?;
     let secret = CodeSecret::random().map_err(ApiError::internal)?;
     let expires_at = now + lifetime;
     let mut transaction = database.begin().await?;

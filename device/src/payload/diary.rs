@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The Consensus Sleep Diary, core version (Carney et al., SLEEP 2012;35(2):287–302), by item code.
 //!
 //! Items one to eight are carried as times, minutes, counts and a score; the ninth, free text, is left out,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Data points of IEEE 1752.1-2021: header, sleep episode, time in bed.
 //!
 //! Names, units and meanings are those of the schemas `header-1.0`, `data-point-1.0`, `sleep-episode-1.0`,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! What a participant's phone records of one night: the plaintext inside an envelope.
 //!
 //! The shapes follow IEEE 1752.1-2021 (the successor of the Open mHealth schemas): a *data point* is a
@@ -23,7 +24,7 @@ pub use ieee::{
     TimeFrame, TimeInBed, TimeInterval, Uuid,
 };
 
-/// Media type of a serialised [`Night`]; it stands inside the envelope, before the payload.
+/// Media type of a serialised [`Night`]; it is inside the envelope, before the payload.
 pub const MEDIA_TYPE: &str = "application/vnd.mhealth-chain.night+json";
 
 time::serde::format_description!(iso_date, Date, "[year]-[month]-[day]");

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Base addresses of servers.
 
 use std::{fmt, net::IpAddr, str::FromStr};

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Requests and their answers, and what can go wrong with them.
 
 use std::{fmt, sync::Once, time::Duration};
@@ -12,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
-use super::{Address, Patience};
+use super::{address::Address, patience::Patience};
 use crate::chain::{ChainFault, ChainRefusal};
 
 /// Longest answer that is read. The longest that a server has reason to give is a page of entries.
@@ -39,7 +40,7 @@ impl fmt::Debug for Certificates {
     }
 }
 
-/// Why a request brought nothing.
+/// Why a request failed.
 #[derive(Debug)]
 pub(super) enum Failure {
     /// There was no whole answer. Whether the server did what was asked is open.
@@ -52,7 +53,7 @@ pub(super) enum Failure {
     },
     /// The server refuses this request.
     Refused(Problem),
-    /// The answer is none that such a server gives.
+    /// No such server answers like this.
     Nonsense(String),
     /// Somebody answered who cannot prove to be the server.
     Untrusted(String),
@@ -122,7 +123,7 @@ pub(super) struct Http {
     client: Client,
     answer: Duration,
     /// As many requests as there may be connections.
-    seats: Semaphore,
+    permits: Semaphore,
 }
 
 impl Http {
@@ -155,7 +156,7 @@ impl Http {
         Ok(Self {
             client,
             answer: patience.answer,
-            seats: Semaphore::new(connections.max(1)),
+            permits: Semaphore::new(connections.max(1)),
         })
     }
 
@@ -176,14 +177,14 @@ impl Http {
         &self,
         request: RequestBuilder,
     ) -> Result<T, Failure> {
-        let _seat = self.seat().await;
+        let _permit = self.permit().await;
         self.send_for(request, self.answer).await
     }
 
     /// Waits until there is a connection for a request.
-    pub(super) async fn seat(&self) -> SemaphorePermit<'_> {
-        let seat = self.seats.acquire().await;
-        seat.expect("nobody closes the semaphore; qed")
+    pub(super) async fn permit(&self) -> SemaphorePermit<'_> {
+        let permit = self.permits.acquire().await;
+        permit.expect("nobody closes the semaphore; qed")
     }
 
     /// Sends a request that may take long, besides all others.
@@ -198,9 +199,8 @@ impl Http {
         let wait = retry_after(&answer);
         let body = read(answer).await?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|_| {
-                Failure::Nonsense("it gave an answer that is not of this interface".into())
-            });
+            return serde_json::from_slice(&body)
+                .map_err(|_| Failure::Nonsense("its answer is not part of this interface".into()));
         }
         Err(failure(status, &body, wait))
     }
@@ -210,7 +210,7 @@ async fn read(mut answer: Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut body = Zeroizing::new(Vec::new());
     while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(&error))? {
         if body.len() + chunk.len() > LONGEST_ANSWER {
-            return Err(Failure::Nonsense("its answer has no end".into()));
+            return Err(Failure::Nonsense("its answer is too long".into()));
         }
         body.extend_from_slice(&chunk);
     }

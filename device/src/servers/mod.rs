@@ -1,34 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The paper's Figures 1b and 1c: the device goes through an authentication server and relays.
 //!
 //! An [`AuthenticationServer`] enrols a device with a code that staff handed out, and gives it short-lived tokens.
 //! Relays take its runs with their data, keep them, and bring them to the chain. `docs/protocol/device-api.md` is the text of the
 //! protocol.
 //!
-//! The device trusts none of them further than it must. What it sends is chained before, so a relay can withhold it and
-//! nothing else; what a relay says is compared with the device's own hashchain, and with what other relays say when a
+//! The device trusts none of them further than it must. What it sends was chained before, so a relay can withhold it and
+//! do nothing else; what a relay says is compared with the device's own hashchain, and with what other relays say when a
 //! run goes to several. Whatever happens on the way, the queue in the device's file is kept until the chain has
 //! finalised it, and an attempt that is repeated sends identical bytes.
 
 mod address;
-mod carrying;
+mod authentication;
+#[cfg(feature = "bare-records")]
+mod bare;
+mod carrier;
 mod delivery;
+mod expectation;
 mod http;
-mod office;
-mod parcel;
-mod records;
+mod inner;
+mod observer;
+mod patience;
+mod prepared;
 mod relay;
 mod settings;
-mod tally;
 mod tokens;
 mod views;
 mod witness;
 
-use std::{
-    future::Future,
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{future::Future, sync::Arc};
 
 use futures::{stream, StreamExt};
 use hashchain::{DataDigest, LinkHash};
@@ -36,24 +37,20 @@ use mhealth_api::{DeviceHeads, DeviceOnChain, RegisteredEntry};
 use tokio::task::JoinSet;
 
 pub use address::{Address, AddressError};
+pub use authentication::AuthenticationServer;
 pub use http::Certificates;
-pub use office::AuthenticationServer;
-pub use settings::{Patience, Settings};
-pub use tally::Figures;
+pub use observer::Observer;
+pub use patience::Patience;
+pub use settings::Settings;
 
 use crate::{
     chain::{
-        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, Enrolment, Manner, Receipt,
-        StudyTerms, Upload, Verdict,
+        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, Decision, Enrolment, Receipt,
+        StudyTerms, Upload, UploadPolicy,
     },
-    key::PublicKey,
-    DeviceKey,
+    key::{DeviceKey, PublicKey},
 };
-use http::Http;
-use relay::Relay;
-use tally::{Expectation, Pace, Tally};
-use tokens::{Token, Tokens};
-use witness::Witness;
+use inner::Inner;
 
 /// Questions about the chain that are under way at a time.
 const AT_A_TIME: usize = 32;
@@ -61,22 +58,12 @@ const AT_A_TIME: usize = 32;
 /// Enrolments that are under way at a time. Each waits for finality, on a connection of its own.
 const ENROLMENTS_AT_A_TIME: usize = 512;
 
+/// Devices whose runs are under way at a time. They wait for finality most of it.
+const UPLOADS_AT_A_TIME: usize = 64;
+
 /// An authentication server and relays.
 #[derive(Clone)]
 pub struct Servers(Arc<Inner>);
-
-/// What all requests of a program share.
-struct Inner {
-    settings: Settings,
-    http: Arc<Http>,
-    office: AuthenticationServer,
-    relays: RwLock<Vec<Arc<Relay>>>,
-    tokens: Tokens,
-    witness: Witness,
-    tally: Tally,
-    pace: Option<Pace>,
-    expectation: Expectation,
-}
 
 impl std::fmt::Debug for Servers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -90,34 +77,12 @@ impl std::fmt::Debug for Servers {
 impl Servers {
     /// Goes through these servers. Nothing is asked before something is wanted.
     pub fn new(settings: Settings) -> Result<Self, ChainFault> {
-        let http = Arc::new(Http::new(
-            &settings.patience,
-            &settings.certificates,
-            settings.connections,
-        )?);
-        let office = AuthenticationServer::with(
-            settings.authentication.clone(),
-            http.clone(),
-            settings.patience,
-            settings.clock.clone(),
-        );
-        let relays = settings.relays.iter().cloned();
-        Ok(Self(Arc::new(Inner {
-            relays: RwLock::new(relays.map(|relay| Arc::new(Relay::new(relay))).collect()),
-            pace: settings.rate.map(Pace::of),
-            http,
-            office,
-            tokens: Tokens::default(),
-            witness: Witness::default(),
-            tally: Tally::default(),
-            expectation: Expectation::new(),
-            settings,
-        })))
+        Ok(Self(Arc::new(Inner::new(settings)?)))
     }
 
     /// The authentication server.
     pub fn authentication(&self) -> &AuthenticationServer {
-        &self.0.office
+        &self.0.authentication
     }
 
     /// The relays, as configured or as the authentication server has named them.
@@ -126,27 +91,16 @@ impl Servers {
         relays.iter().map(|relay| relay.address.clone()).collect()
     }
 
-    /// Gets a device's first token, with which the authentication server names the relays. Needed before anything is
-    /// asked of relays that were not configured.
-    pub async fn introduce(&self, device: u32, key: &DeviceKey) -> Result<Verdict<()>, ChainFault> {
-        Ok(self.0.token(device, key).await?.map(drop))
-    }
-
-    /// How long uploads took.
-    pub fn figures(&self) -> Figures {
-        self.0.tally.figures()
-    }
-
     /// Does something for each upload, all at the same time, independently of whoever waits for it.
     async fn for_each<F>(
         &self,
         uploads: Vec<Upload>,
         deliver: impl Fn(Arc<Inner>, Upload) -> F,
-    ) -> Result<Vec<Vec<Verdict<Receipt>>>, ChainFault>
+    ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault>
     where
-        F: Future<Output = Result<Vec<Verdict<Receipt>>, ChainFault>> + Send + 'static,
+        F: Future<Output = Result<Vec<Decision<Receipt>>, ChainFault>> + Send + 'static,
     {
-        let mut verdicts = vec![Vec::new(); uploads.len()];
+        let mut decisions = vec![Vec::new(); uploads.len()];
         // Tasks of their own, so that they go on while the caller writes to its file. Dropped, they end.
         let mut tasks = JoinSet::new();
         for (place, upload) in uploads.into_iter().enumerate() {
@@ -159,67 +113,9 @@ impl Servers {
                 message: format!("An upload ended early: {error}."),
                 passing: true,
             })?;
-            verdicts[place] = answer?;
+            decisions[place] = answer?;
         }
-        Ok(verdicts)
-    }
-}
-
-impl Inner {
-    fn known_relays(&self) -> Vec<Arc<Relay>> {
-        let relays = self.relays.read().unwrap_or_else(PoisonError::into_inner);
-        relays.clone()
-    }
-
-    /// The relays, if there are as many as are to hold each run.
-    fn relays(&self) -> Result<Vec<Arc<Relay>>, ChainFault> {
-        let relays = self.known_relays();
-        let wanted = self.settings.copies.max(1) as usize;
-        if relays.len() >= wanted {
-            return Ok(relays);
-        }
-        Err(ChainFault {
-            code: "too_few_relays".into(),
-            message: format!(
-                "Each run is to be held by {wanted} relays, and {} are known.",
-                relays.len()
-            ),
-            passing: false,
-        })
-    }
-
-    /// A device's token, from the cache or from the authentication server.
-    async fn token(&self, device: u32, key: &DeviceKey) -> Result<Verdict<Token>, ChainFault> {
-        if let Some(token) = self.tokens.of(device) {
-            return Ok(Ok(token));
-        }
-        let answer = self
-            .office
-            .token(&self.settings.terms.chain, device, key)
-            .await?;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        self.learn(&answer.relays);
-        let token = Token::new(answer.token);
-        self.tokens
-            .keep(device, &token, Duration::from_secs(answer.expires_in));
-        Ok(Ok(token))
-    }
-
-    /// Takes over the relays that the authentication server names, unless some were configured.
-    fn learn(&self, named: &[String]) {
-        let mut relays = self.relays.write().unwrap_or_else(PoisonError::into_inner);
-        if !relays.is_empty() {
-            return;
-        }
-        for name in named {
-            match name.parse() {
-                Ok(address) => relays.push(Arc::new(Relay::new(address))),
-                Err(error) => tracing::warn!(%error, "a relay that cannot be turned to"),
-            }
-        }
+        Ok(decisions)
     }
 }
 
@@ -228,22 +124,28 @@ impl Chain for Servers {
         self.0.settings.terms.chain
     }
 
-    fn manner(&self) -> Manner {
-        let settings = &self.0.settings;
-        Manner {
+    fn policy(&self) -> UploadPolicy {
+        UploadPolicy {
             carries_data: true,
-            keeps_hashchain: !settings.bare_records,
-            copies: settings.copies.max(1),
+            keeps_hashchain: !self.0.bare_records(),
+            copies: self.0.settings.copies.max(1),
             enrolments_at_a_time: ENROLMENTS_AT_A_TIME,
             devices_at_a_time: 1,
-            uploads_at_a_time: settings.window.max(1),
-            // Who measures wants to see each run's finality when it comes, not after the device's next runs.
-            runs_at_a_time: if settings.rate.is_some() { 1 } else { 16 },
+            uploads_at_a_time: UPLOADS_AT_A_TIME,
+            ..UploadPolicy::default()
+        }
+    }
+
+    /// Gets a device's first token, with which the authentication server names the relays, unless some are known.
+    async fn introduce(&self, device: u32, key: &DeviceKey) -> Result<Decision<()>, ChainFault> {
+        match self.0.known_relays().is_empty() {
+            true => Ok(self.0.token(device, key).await?.map(drop)),
+            false => Ok(Ok(())),
         }
     }
 
     async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
-        let terms = self.0.office.study(study).await?;
+        let terms = self.0.authentication.study(study).await?;
         Ok(terms.map(|terms| StudyTerms {
             auditor_key: terms.auditor_key.0,
             open: terms.open,
@@ -315,30 +217,35 @@ impl Chain for Servers {
         &self,
         _study: u32,
         enrolments: Vec<Enrolment>,
-    ) -> Result<Vec<Verdict<ChainDevice>>, ChainFault> {
+    ) -> Result<Vec<Decision<ChainDevice>>, ChainFault> {
         let terms = &self.0.settings.terms;
-        let enrol =
-            |enrolment: Enrolment| async move { self.0.office.enrol(terms, &enrolment).await };
-        let verdicts: Vec<_> = stream::iter(enrolments)
+        let enrol = |enrolment: Enrolment| async move {
+            self.0.authentication.enrol(terms, &enrolment).await
+        };
+        let decisions: Vec<_> = stream::iter(enrolments)
             .map(enrol)
             .buffered(ENROLMENTS_AT_A_TIME)
             .collect()
             .await;
-        verdicts.into_iter().collect()
+        decisions.into_iter().collect()
     }
 
-    async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict<Receipt>>>, ChainFault> {
-        match self.0.settings.bare_records {
-            false => self.for_each(uploads, delivery::deliver).await,
-            true => self.for_each(uploads, records::deliver_bare).await,
+    async fn upload(
+        &self,
+        uploads: Vec<Upload>,
+    ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault> {
+        #[cfg(feature = "bare-records")]
+        if self.0.bare_records() {
+            return self.for_each(uploads, bare::deliver_bare).await;
         }
+        self.for_each(uploads, delivery::deliver).await
     }
 }
 
 fn other_device(path: &str) -> ChainFault {
     ChainFault {
         code: "nonsense_answer".into(),
-        message: format!("A relay answered {path} with something else."),
+        message: format!("A relay answered {path} with something that was not asked for."),
         passing: false,
     }
 }

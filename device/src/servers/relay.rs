@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Relays, and which of them to turn to.
 
 use std::{
@@ -6,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Address, Patience};
+use super::{address::Address, patience::Patience};
 use crate::chain::ChainFault;
 
 /// A relay, as all uploads together have found it.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! How a device goes through servers.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use super::{Address, Certificates};
-use crate::{clock::Clock, Terms};
+use super::{address::Address, http::Certificates, observer::Observer, patience::Patience};
+use crate::{clock::Clock, store::Terms};
 
 /// What a device must know to go through servers.
 #[derive(Clone)]
@@ -19,6 +20,7 @@ pub struct Settings {
     pub copies: u32,
     /// The topologies of Figures 2a and 2b, which exist to be measured against: data go as bare records and a relay
     /// chains them. Nothing protects them on their way.
+    #[cfg(feature = "bare-records")]
     pub bare_records: bool,
     /// How long to wait for what.
     pub patience: Patience,
@@ -26,10 +28,8 @@ pub struct Settings {
     pub certificates: Certificates,
     /// Connections at a time, kept alive between requests.
     pub connections: usize,
-    /// Devices whose runs are under way at a time.
-    pub window: usize,
-    /// Most uploads a second, all devices together, one run of a device under way at a time; as many as there are without.
-    pub rate: Option<f64>,
+    /// Watches uploads, for programs that measure. `()` for nobody.
+    pub observer: Arc<dyn Observer>,
     /// Tells the time of proofs of possession.
     pub clock: Arc<dyn Clock>,
 }
@@ -42,79 +42,13 @@ impl Settings {
             authentication,
             relays: Vec::new(),
             copies: 1,
+            #[cfg(feature = "bare-records")]
             bare_records: false,
             patience: Patience::default(),
             certificates: Certificates::default(),
             connections: 64,
-            window: 2_048,
-            rate: None,
+            observer: Arc::new(()),
             clock,
         }
-    }
-}
-
-/// How long to wait for what.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience {
-    /// For a connection.
-    pub connect: Duration,
-    /// For an answer.
-    pub answer: Duration,
-    /// For an enrolment, which is answered when the chain has finalised it.
-    pub enrolment: Duration,
-    /// For servers that do not answer, or have too much to do, before giving up.
-    pub give_up: Duration,
-    /// For the finality of a run that a relay has accepted.
-    pub finality: Duration,
-    /// Between the first and the second attempt, at least. Doubles from attempt to attempt.
-    pub shortest_wait: Duration,
-    /// Between two attempts, at most, whatever the server asks for.
-    pub longest_wait: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(5),
-            answer: Duration::from_secs(30),
-            enrolment: Duration::from_secs(120),
-            give_up: Duration::from_secs(60),
-            finality: Duration::from_secs(180),
-            shortest_wait: Duration::from_millis(200),
-            longest_wait: Duration::from_secs(10),
-        }
-    }
-}
-
-impl Patience {
-    /// How long to wait after so many failures in a row: doubling, with a random half, so that a thousand devices that
-    /// lost the same relay do not come back at once. Never less than the server asked for, up to the longest wait.
-    pub(super) fn backoff(&self, failures: u32, asked: Option<Duration>) -> Duration {
-        let doubled = self
-            .shortest_wait
-            .saturating_mul(1 << failures.clamp(1, 16));
-        let own = doubled
-            .min(self.longest_wait)
-            .mul_f64(0.5 + rand::random::<f64>() / 2.0);
-        own.max(asked.unwrap_or_default()).min(self.longest_wait)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_up_to_the_longest_and_are_never_shorter_than_asked() {
-        let patience = Patience::default();
-        for failures in 1..100 {
-            let wait = patience.backoff(failures, None);
-            assert!(wait >= patience.shortest_wait && wait <= patience.longest_wait);
-        }
-        assert!(patience.backoff(60, None) >= patience.longest_wait / 2);
-        let asked = Duration::from_secs(7);
-        assert!(patience.backoff(1, Some(asked)) >= asked);
-        let hours = Duration::from_secs(7_200);
-        assert_eq!(patience.backoff(1, Some(hours)), patience.longest_wait);
     }
 }

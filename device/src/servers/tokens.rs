@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Tokens, kept until shortly before they expire.
 
 use std::{

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! What relays say the chain has finalised.
 //!
 //! As many relays are asked as are to hold a run. What they say is compared at the same height: one that has seen fewer
@@ -11,9 +12,10 @@ use mhealth_api::{ChainHead as HeadAt, Code, DeviceHeads, DeviceOnChain};
 use serde::de::DeserializeOwned;
 
 use super::{
+    address::Address,
+    inner::Inner,
     relay::{preference, Relay},
     witness::disagreement,
-    Address, Inner,
 };
 use crate::chain::{ChainDevice, ChainFault, ChainHead};
 
@@ -57,7 +59,7 @@ pub(super) fn plain(told: &HeadAt) -> ChainHead {
 /// A device as the device library has it.
 pub(super) fn device(told: &DeviceOnChain) -> ChainDevice {
     ChainDevice {
-        id: told.device,
+        number: told.device,
         genesis: LinkHash(told.genesis.0),
         head: plain(&told.chain),
     }
@@ -80,7 +82,7 @@ impl Inner {
             if !answers.is_empty() {
                 match agree(answers)? {
                     Ok(told) => return Ok(told),
-                    Err(behind) => fault = Some(behind),
+                    Err(lagging) => fault = Some(lagging),
                 }
             }
             attempts += 1;
@@ -130,7 +132,9 @@ impl Inner {
                     let found = failure.at(&relay.address);
                     match passing {
                         true => relay.failed(&self.settings.patience, &found, wait),
-                        false => tracing::warn!(fault = %found, "a relay does not tell"),
+                        false => {
+                            tracing::warn!(fault = %found, "a relay does not answer the question")
+                        }
                     }
                     // A failure that may pass is the better reason to ask again.
                     fault = match fault {
@@ -161,7 +165,7 @@ fn agree<T: Told>(
     let Some((newest, best)) = told.pop() else {
         return Ok(Ok(None));
     };
-    let mut behind = ignorant;
+    let mut lagging = ignorant;
     for (relay, other) in told {
         let (old, new) = (&other.head().head, &best.head().head);
         let same_height = other.head().block == best.head().block;
@@ -180,10 +184,10 @@ fn agree<T: Told>(
             return Err(disagreement(&relay, &head(&other), &newest, &head(&best)));
         }
         if old.length < new.length {
-            behind = Some(relay);
+            lagging = Some(relay);
         }
     }
-    Ok(match behind {
+    Ok(match lagging {
         None => Ok(Some(best)),
         Some(relay) => Err(ChainFault {
             code: "relay_behind".into(),

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Whether relays tell the same story.
 //!
 //! There is one finalised block of each number and one head of each device in it. Who tells a device two different ones
@@ -12,7 +13,7 @@ use std::{
 
 use mhealth_api::{BlockRef, Hash};
 
-use super::Address;
+use super::address::Address;
 use crate::chain::ChainFault;
 
 /// Blocks that are remembered.

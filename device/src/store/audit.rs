@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Whether a state file is whole: checked each time it is opened, before anything is sealed with it.
 
 use hashchain::{Enrolment, LinkHash, Native, Verifier};
 
 use super::{records::entry_from, DeviceRecord, Store};
-use crate::Error;
+use crate::error::Error;
 
 impl Store {
     /// SQLite's structure and indices, then each device: its key, its enrolment, every link and envelope, its position.

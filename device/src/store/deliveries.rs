@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The queue of what the chain has not finalised, and which relays hold what.
 
 use rusqlite::{params, Row};
 
 use super::{LocalId, QueuedRun, Store};
-use crate::{key::Signature, Error};
+use crate::{error::Error, key::Signature};
 
 /// A run's row.
 struct RunRow {

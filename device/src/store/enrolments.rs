@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! What a device needs until it is enrolled, and where its servers are.
 
 use std::fmt;
@@ -6,7 +7,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::{LocalId, Store};
-use crate::Error;
+use crate::error::Error;
 
 /// A one-time code with which staff let a device enrol. Whoever has it can enrol in the participant's name, so it is
 /// never shown.

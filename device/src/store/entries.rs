@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Sealing, and the queue of what the chain has not finalised.
 
 use hashchain::{Entry, LinkHash, Native, Sealer};
@@ -7,21 +8,9 @@ use rusqlite::OptionalExtension;
 
 use super::{records::entry_from, Group, LocalId, Position, Store};
 use crate::{
-    seal::{self, Recipient},
-    Error,
+    error::Error,
+    seal::{self, Recipient, Record},
 };
-
-/// Something to seal.
-#[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
-    /// The caller's name for it, unique for the device, such as the day of the night: the same source is never
-    /// sealed twice, whatever happens in between.
-    pub source: &'a str,
-    /// Says how to read the payload; see [`MEDIA_TYPE`](crate::payload::MEDIA_TYPE).
-    pub media_type: &'a str,
-    /// The bytes.
-    pub payload: &'a [u8],
-}
 
 /// What sealing a record came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The device's durable state: one SQLite file, written ahead, synced at every commit.
 //!
 //! What a seal writes — the entry with its envelope, the next ratchet key, the new head — is one transaction, and
@@ -26,11 +27,11 @@ use hashchain::{LinkHash, Sealer};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use enrolments::{EnrolmentCode, ServerAddresses};
-pub use entries::{Record, Sealed};
-pub use records::{DeviceRecord, FreezeReason, LocalId, Predecessor, QueuedRun, Totals};
-pub use schema::VERSION;
+pub use entries::Sealed;
+pub use records::{DeviceRecord, LocalId, Predecessor, QueuedRun, Totals};
 
-use crate::{clock::Clock, Error};
+pub use crate::freeze::FreezeReason;
+use crate::{clock::Clock, error::Error, payload::Participant};
 
 /// What the devices of one file are enrolled under; fixed when the file is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,11 +76,11 @@ impl Store {
 
     /// A pseudonym for somebody whom the source of the data knows by `id`: the same for the same file, another in
     /// every other file, and not to be traced back without this file.
-    pub fn pseudonym(&self, id: &str) -> crate::payload::Participant {
+    pub fn pseudonym(&self, id: &str) -> Participant {
         use hashchain::Sha256;
         let parts: [&[u8]; 3] = [b"mhealth-device/pseudonym", &self.salt, id.as_bytes()];
         let digest = hashchain::Native::sha256_of_parts(&parts);
-        crate::payload::Participant(format!("P-{}", hex::encode(&digest[..8])))
+        Participant(format!("P-{}", hex::encode(&digest[..8])))
     }
 
     /// Several seals in one transaction, all or none of them durable: what a simulator does to seal a hundred

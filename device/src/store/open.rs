@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Opening and making state files, and saying clearly why one cannot be opened.
 
 use std::{
@@ -12,7 +13,11 @@ use rand::{CryptoRng, RngCore};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::{schema, Store, Terms};
-use crate::{clock::Clock, error::readable, key::PublicKey, Error};
+use crate::{
+    clock::Clock,
+    error::Error,
+    key::{readable, PublicKey},
+};
 
 /// How long to wait for another program that holds the file, in milliseconds.
 const PATIENCE: u32 = 5_000;
@@ -200,7 +205,7 @@ fn check_kind(connection: &Connection, path: &Path) -> Result<(), Error> {
     if found < 1 {
         return Err(Error::Corrupt {
             path: path.to_owned(),
-            what: "its version is none".into(),
+            what: "its version is not one of this program".into(),
         });
     }
     Ok(())

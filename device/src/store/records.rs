@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Devices and runs as the store keeps them.
 
-use std::fmt;
+//! Devices and runs as the store keeps them.
 
 use hashchain::{DataDigest, Enrolment, Entry, LinkHash, Native, RatchetKey, Sealer, Secret, Tag};
 use rand::{CryptoRng, RngCore};
@@ -10,12 +9,14 @@ use zeroize::Zeroizing;
 
 use super::{Position, Store};
 use crate::{
+    error::Error,
+    freeze::FreezeReason,
     key::{DeviceKey, PublicKey, Signature},
     payload::Participant,
-    seal, Error,
+    seal,
 };
 
-/// A device's row in its file. Means nothing elsewhere; the chain's number is [`DeviceRecord::chain_id`].
+/// A device's row in its file. Means nothing elsewhere; the chain's number is [`DeviceRecord::number`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LocalId(pub(crate) i64);
 
@@ -26,59 +27,6 @@ pub struct Predecessor {
     pub device: u32,
     /// Its last trusted head, at which it was retired.
     pub head: LinkHash,
-}
-
-/// Why a device was stopped. It seals and sends nothing more; re-enrolment gives its participant a new device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FreezeReason {
-    /// The chain's entries in the device's name are not the device's.
-    ForeignHead,
-    /// The chain goes on from the device's state with entries made with its own secret.
-    RestoredBackup,
-    /// The chain has the device's key enrolled with another secret, escrow, predecessor or study.
-    OtherEnrolment,
-}
-
-impl FreezeReason {
-    /// Stable name, for scripts and for the store.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::ForeignHead => "foreign_head",
-            Self::RestoredBackup => "restored_backup",
-            Self::OtherEnrolment => "other_enrolment",
-        }
-    }
-
-    fn from_code(code: &str) -> Option<Self> {
-        [
-            Self::ForeignHead,
-            Self::RestoredBackup,
-            Self::OtherEnrolment,
-        ]
-        .into_iter()
-        .find(|reason| reason.code() == code)
-    }
-}
-
-impl fmt::Display for FreezeReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ForeignHead => {
-                "the chain holds entries in its name that it did not make. Somebody else wrote for it, or a relay \
-                 altered what it sent. Report this to the study; the auditor can tell from the escrowed secret which \
-                 entries are whose, and a new enrolment goes on from the last trusted one."
-            }
-            Self::RestoredBackup => {
-                "the chain goes on from this state with entries made with its own secret. The state file is an old \
-                 copy, most likely restored from a backup, or somebody else holds a copy of it. Enrol the device \
-                 anew; nothing that the chain holds is lost."
-            }
-            Self::OtherEnrolment => {
-                "the chain has its key enrolled under other terms than this state file. The state file is not the one \
-                 that was enrolled."
-            }
-        })
-    }
 }
 
 /// What is known of a device, without its secrets.
@@ -99,7 +47,7 @@ pub struct DeviceRecord {
     /// `h_0`.
     pub genesis: LinkHash,
     /// The number that the chain gave it; `None` before it is enrolled.
-    pub chain_id: Option<u32>,
+    pub number: Option<u32>,
     /// How many entries it sealed.
     pub length: u64,
     /// The hash of the last of them, or `h_0`.
@@ -128,6 +76,22 @@ pub struct QueuedRun {
     pub refusal: Option<String>,
     /// Base addresses of the relays that acknowledged it; kept only while several have to.
     pub holders: Vec<String>,
+}
+
+impl QueuedRun {
+    /// Its first entry.
+    pub fn first(&self) -> &Entry {
+        self.entries
+            .first()
+            .expect("a run is made of at least one entry; qed")
+    }
+
+    /// Its last entry, over whose hash the signature is.
+    pub fn last(&self) -> &Entry {
+        self.entries
+            .last()
+            .expect("a run is made of at least one entry; qed")
+    }
 }
 
 /// Counts over all devices of a file.
@@ -242,10 +206,10 @@ impl Store {
     }
 
     /// Remembers the number that the chain gave a device, and erases the code that the device redeemed for it.
-    pub fn set_chain_id(&self, id: LocalId, chain_id: u32) -> Result<(), Error> {
+    pub fn set_number(&self, id: LocalId, number: u32) -> Result<(), Error> {
         let update = "UPDATE device SET chain_id = ?2, code = NULL WHERE id = ?1";
         self.connection
-            .execute(update, (id.0, chain_id))
+            .execute(update, (id.0, number))
             .map(drop)
             .map_err(|e| self.failed(e))
     }
@@ -334,7 +298,7 @@ fn device_from(row: &Row<'_>) -> rusqlite::Result<DeviceRecord> {
             _ => None,
         },
         genesis: LinkHash(row.get(7)?),
-        chain_id: row.get(8)?,
+        number: row.get(8)?,
         length: row.get(9)?,
         head: LinkHash(row.get(10)?),
         confirmed: row.get(11)?,

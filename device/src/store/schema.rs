@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Tables of the state file.
 
-/// Version of the tables; stands in the file as SQLite's `user_version`. A program refuses newer files than it
-/// knows.
-pub const VERSION: i64 = 2;
+/// Version of the tables, in the file as SQLite's `user_version`. A program refuses newer files than it knows.
+pub(super) const VERSION: i64 = 2;
 
-/// Says whose file this is; stands in the file as SQLite's `application_id` ("mHdv").
+/// Says whose file this is, as SQLite's `application_id` ("mHdv").
 pub(super) const APPLICATION_ID: i64 = 0x6d48_6476;
 
 /// Made in one transaction together with the two numbers above: a file is either empty or complete.
@@ -18,7 +18,7 @@ CREATE TABLE terms (
     salt         BLOB NOT NULL CHECK (length(salt) = 32)
 ) STRICT;
 
--- One row a device. `seed` and `ratchet` are secret.
+-- One row a device. `seed` and `ratchet` are secret; `chain_id` is the device's number on the chain.
 CREATE TABLE device (
     id                 INTEGER PRIMARY KEY,
     participant        TEXT NOT NULL UNIQUE,

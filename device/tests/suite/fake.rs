@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! A chain in memory that decides as the pallet does, loses connections when told to, and keeps what it was sent.
 
 use std::{
@@ -10,8 +11,8 @@ use hashchain::{link, Enrolment, Entry, LinkHash, Native};
 use mhealth_api::Refusal;
 use mhealth_device::{
     chain::{
-        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal,
-        Enrolment as Enrolling, OutgoingRun, Receipt, StudyTerms, Upload, Verdict,
+        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal, Decision,
+        Enrolment as Enrolling, OutgoingRun, Receipt, StudyTerms, Upload,
     },
     store::QueuedRun,
     PublicKey,
@@ -56,7 +57,7 @@ impl Enrolled {
 
     fn as_found(&self, id: usize) -> ChainDevice {
         ChainDevice {
-            id: id as u32,
+            number: id as u32,
             genesis: self.genesis,
             head: self.head(),
         }
@@ -70,7 +71,7 @@ impl Enrolled {
         }
     }
 
-    fn record(&mut self, run: &QueuedRun) -> Verdict<Receipt> {
+    fn record(&mut self, run: &QueuedRun) -> Decision<Receipt> {
         let refuse = |reason: Refusal| Err(ChainRefusal::by_chain(reason, "refused"));
         let before = run.first().sequence - 1;
         if before > self.head().length {
@@ -245,24 +246,24 @@ impl Chain for FakeChain {
         &self,
         study: u32,
         enrolments: Vec<Enrolling>,
-    ) -> Result<Vec<Verdict<ChainDevice>>, ChainFault> {
+    ) -> Result<Vec<Decision<ChainDevice>>, ChainFault> {
         let trouble = self.trouble();
         if trouble == Trouble::LostRequest {
             return Err(lost());
         }
         let mut state = self.state();
-        let mut verdicts = Vec::new();
+        let mut decisions = Vec::new();
         for Enrolling { device, .. } in enrolments {
             let known = state
                 .devices
                 .iter()
                 .position(|known| known.key == device.key);
             if let Some(known) = known {
-                verdicts.push(Ok(state.devices[known].as_found(known)));
+                decisions.push(Ok(state.devices[known].as_found(known)));
                 continue;
             }
             if state.unwelcome.contains(&device.key) {
-                verdicts.push(Err(ChainRefusal::by_chain(Refusal::KeyInUse, "refused")));
+                decisions.push(Err(ChainRefusal::by_chain(Refusal::KeyInUse, "refused")));
                 continue;
             }
             let escrow_commitment = hashchain::escrow_commitment::<Native>(&device.escrow);
@@ -280,21 +281,24 @@ impl Chain for FakeChain {
                 entries: Vec::new(),
             });
             let id = state.devices.len() - 1;
-            verdicts.push(Ok(state.devices[id].as_found(id)));
+            decisions.push(Ok(state.devices[id].as_found(id)));
         }
         match trouble {
             Trouble::LostAnswer => Err(lost()),
-            _ => Ok(verdicts),
+            _ => Ok(decisions),
         }
     }
 
-    async fn upload(&self, uploads: Vec<Upload>) -> Result<Vec<Vec<Verdict<Receipt>>>, ChainFault> {
+    async fn upload(
+        &self,
+        uploads: Vec<Upload>,
+    ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault> {
         let trouble = self.trouble();
         if trouble == Trouble::LostRequest {
             return Err(lost());
         }
         let mut state = self.state();
-        let mut verdicts = Vec::new();
+        let mut decisions = Vec::new();
         for upload in uploads {
             assert_eq!(
                 state.devices[upload.device as usize].key,
@@ -312,11 +316,11 @@ impl Chain for FakeChain {
                 });
                 state.received.push(run);
             }
-            verdicts.push(of_device);
+            decisions.push(of_device);
         }
         match trouble {
             Trouble::LostAnswer => Err(lost()),
-            _ => Ok(verdicts),
+            _ => Ok(decisions),
         }
     }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! State files that are damaged, foreign, or not there.
 
 use std::{fs, path::PathBuf};

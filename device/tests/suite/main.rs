@@ -1,97 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The device library from outside, with a chain in memory.
 
-mod csv;
+//! The device library from outside, with a chain in memory and with servers that misbehave.
+
 mod fake;
 mod files;
-mod intake;
+mod phone;
 mod queue;
 mod sealing;
-#[cfg(feature = "servers")]
 mod servers;
 mod standing;
+#[path = "../support/mod.rs"]
+mod support;
 mod uploading;
 
-use std::{path::Path, sync::Arc};
-
-use hashchain::{Native, OpeningKey, Verifier};
-use mhealth_device::{
-    payload::Participant, seal::Recipient, store::LocalId, Device, Record, Sealed, StoppedClock,
-    Store, Terms,
-};
-use rand::{rngs::StdRng, SeedableRng};
-use time::macros::datetime;
-
-/// The auditor's private key; what is escrowed to its public half can be opened in tests.
-fn auditor() -> OpeningKey {
-    OpeningKey::from_bytes(&[0x41; 32])
-}
-
-fn terms() -> Terms {
-    Terms {
-        chain: [0xc4; 32],
-        study: 0,
-        auditor_key: auditor().sealing_key().0,
-    }
-}
-
-fn clock() -> Arc<StoppedClock> {
-    Arc::new(StoppedClock(datetime!(2026-11-20 19:00 UTC)))
-}
-
-fn rng(seed: u64) -> StdRng {
-    StdRng::seed_from_u64(seed)
-}
-
-fn store_at(path: &Path) -> Store {
-    Store::open_or_create(path, &terms(), clock(), &mut rng(1)).expect("a usable file")
-}
-
-fn store_in_memory() -> Store {
-    Store::in_memory(&terms(), clock(), &mut rng(1)).expect("a store")
-}
-
-fn device<'s>(store: &'s Store, participant: &str) -> Device<'s> {
-    let seed = participant.bytes().map(u64::from).sum();
-    Device::of(store, &Participant(participant.into()), &mut rng(seed)).expect("a device")
-}
-
-fn seal(device: &Device<'_>, source: &str) -> Sealed {
-    let payload = format!("payload of {source}");
-    let record = Record {
-        source,
-        media_type: "text/plain",
-        payload: payload.as_bytes(),
-    };
-    device
-        .seal(&record, Recipient::Anybody, &mut rng(2))
-        .expect("sealed")
-}
-
-/// Verifies everything there is of a device: links, envelopes, tags by the escrowed secret, the newest signature.
-fn assert_verifies(store: &Store, id: LocalId) {
-    let device = store.device(id).expect("a device");
-    let secret = hashchain::open_escrow(
-        &auditor(),
-        &device.key.0,
-        &device.secret_commitment,
-        &device.escrow,
-    );
-    let mut verifier = Verifier::with_secret(device.genesis, &secret.expect("it was escrowed"));
-    for entry in store.entries(id, 1, device.length).expect("entries") {
-        let envelope = store
-            .envelope(id, entry.sequence)
-            .expect("read")
-            .expect("it is there");
-        assert_eq!(hashchain::data_digest::<Native>(&envelope), entry.digest);
-        verifier
-            .check(&entry, Some(&envelope))
-            .expect("the device's own entry");
-    }
-    let signature = store.device_key(id).expect("a key").sign_head(&device.head);
-    verifier
-        .check_signature(&device.key.0, &device.head, &signature.0)
-        .expect("the device's own signature");
-    let coverage = verifier.finish(&device.head).expect("its head");
-    assert!(coverage.is_complete() && coverage.entries == device.length);
-}
+use support::{assert_verifies, clock, device, rng, seal, store_at, store_in_memory, terms};

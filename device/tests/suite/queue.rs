@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Runs: how long they are, and that they never change.
 
 use mhealth_device::store::FreezeReason;
@@ -83,7 +84,7 @@ fn totals_count_refused_and_stopped_entries_as_refused() {
         }
         phone.runs(2).expect("runs");
     }
-    store.set_chain_id(a.id(), 0).expect("numbered");
+    store.set_number(a.id(), 0).expect("numbered");
     store.confirm(a.id(), 3, 1).expect("confirmed");
     store
         .set_refusal(a.id(), 3, Some("ClientHashchain.Gap"))

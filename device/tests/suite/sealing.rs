@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! What a seal leaves behind, and what it does not.
 
 use hashchain::{Envelope, OpeningKey};
 use mhealth_device::{
     payload::Participant,
-    seal::{Recipient, MAX_PAYLOAD_LENGTH},
     store::{FreezeReason, Predecessor},
-    Device, Error, Record, Sealed, Store,
+    Device, Error, Recipient, Record, Sealed, Store,
 };
 
 use crate::{assert_verifies, device, rng, seal, store_at, store_in_memory, terms};
@@ -159,7 +159,7 @@ fn what_cannot_be_sealed_leaves_the_device_as_it_was() {
     };
     assert_eq!(seal("", b"x"), "payload_unsealable");
     assert_eq!(
-        seal("text/plain", &vec![0; MAX_PAYLOAD_LENGTH + 1]),
+        seal("text/plain", &vec![0; Record::MAX_PAYLOAD_LENGTH + 1]),
         "payload_unsealable"
     );
     let no_key = hashchain::SealingKey([0; 32]);

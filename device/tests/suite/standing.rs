@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! How a device finds out where it stands.
 
 use std::fs;
 
 use hashchain::LinkHash;
 use mhealth_device::{
+    fleet::{enrol_all, sync_all, upload_all},
     store::FreezeReason,
-    sync::{sync_all, Standing},
-    upload::{enrol_all, upload_all},
-    Device, Store,
+    Device, Standing, Store,
 };
 
 use crate::{clock, device, fake::FakeChain, seal, store_at, store_in_memory};
@@ -33,7 +33,7 @@ async fn a_device_is_unenrolled_then_behind_then_level() {
     assert_eq!(standing(&phone, &chain).await, Standing::Unenrolled);
     enrol_all(&store, &chain, |_| ()).await.expect("enrolled");
     seal(&phone, "tuesday");
-    assert_eq!(standing(&phone, &chain).await, Standing::Behind(2));
+    assert_eq!(standing(&phone, &chain).await, Standing::Queued(2));
     upload_all(&store, &chain, 4, |_| ())
         .await
         .expect("uploaded");

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Getting everything finalised through lost requests, lost answers, restarts and refusals.
 
 use std::collections::HashMap;
 
 use mhealth_api::Refusal;
 use mhealth_device::{
-    sync::SyncError,
-    upload::{enrol_all, upload_all, Refused},
-    Device, Store,
+    fleet::{enrol_all, upload_all, Refused},
+    Device, Store, SyncError,
 };
 use proptest::prelude::*;
 
@@ -71,9 +71,9 @@ async fn a_device_that_the_chain_knows_already_is_found_again_and_not_enrolled_t
     let phone = device(&store, "P-1");
     chain.state().troubles.push_back(Trouble::LostAnswer);
     assert!(register(&store, &chain).await.is_err());
-    assert_eq!(phone.record().expect("a record").chain_id, None);
+    assert_eq!(phone.record().expect("a record").number, None);
     assert_eq!(register(&store, &chain).await.expect("registered"), []);
-    assert_eq!(phone.record().expect("a record").chain_id, Some(0));
+    assert_eq!(phone.record().expect("a record").number, Some(0));
 }
 
 #[tokio::test]

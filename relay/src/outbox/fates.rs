@@ -100,11 +100,7 @@ impl Leader<'_> {
         Ok(fates)
     }
 
-    async fn fate_of_refused(
-        &self,
-        run: &RunRef,
-        reason: Refusal,
-    ) -> Result<Fate, OutboxError> {
+    async fn fate_of_refused(&self, run: &RunRef, reason: Refusal) -> Result<Fate, OutboxError> {
         Ok(match reason {
             Refusal::Fork | Refusal::PreviousIsNotHead => Fate::Conflicting(reason),
             // The run was overtaken by others that were accepted before it, or they got through meanwhile.

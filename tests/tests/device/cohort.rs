@@ -53,7 +53,7 @@ impl Cohort {
         let program = std::env::var_os("MHEALTH_DEVICE").map_or(beside, PathBuf::from);
         assert!(
             program.is_file(),
-            "run cargo build --release -p mhealth-device first"
+            "run cargo build --release -p mhealth-simulator first"
         );
         let mut command = Command::new(program);
         command

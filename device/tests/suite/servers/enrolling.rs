@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Codes and tokens.
 
 use std::time::Duration;
@@ -6,17 +7,18 @@ use std::time::Duration;
 use hashchain::LinkHash;
 use mhealth_api::{Code, DeviceStatus, Hash, Key, Predecessor as Before};
 use mhealth_device::{
+    chain::Chain,
+    fleet::{enrol_all, upload_all},
     payload::Participant,
     servers::{AuthenticationServer, Certificates, Servers},
     store::{FreezeReason, Predecessor},
-    upload::{enrol_all, upload_all},
     Device, Store,
 };
 
 use super::{
     address, code,
     fakes::{Fake, Trouble},
-    impatience, patience, settings, through,
+    impatience, settings, through,
     world::World,
     Trial,
 };
@@ -43,7 +45,7 @@ async fn a_device_enrols_with_its_code_which_is_erased_then() {
         enrol(&store, &through(settings(&office, &[], 1))).await,
         [""; 0]
     );
-    assert_eq!(phone.record().expect("a record").chain_id, Some(0));
+    assert_eq!(phone.record().expect("a record").number, Some(0));
     assert_eq!(store.code(phone.id()).expect("read"), None);
     let state = world.state();
     assert_eq!(
@@ -94,13 +96,13 @@ async fn a_phone_that_was_killed_before_the_answer_enrols_with_the_code_that_it_
         .await
         .expect_err("lost");
     assert_eq!(fault.code(), "server_unreachable");
-    assert_eq!(phone.record().expect("a record").chain_id, None);
+    assert_eq!(phone.record().expect("a record").number, None);
     // The code counts as used now; the next program finds that it was used for this device.
     assert_eq!(
         enrol(&store, &through(settings(&office, &[], 1))).await,
         [""; 0]
     );
-    assert_eq!(phone.record().expect("a record").chain_id, Some(0));
+    assert_eq!(phone.record().expect("a record").number, Some(0));
     assert_eq!(world.state().devices.len(), 1);
 }
 
@@ -165,7 +167,7 @@ async fn a_code_for_another_predecessor_is_not_used_up() {
         enrol(&store, &through(settings(&office, &[], 1))).await,
         [""; 0]
     );
-    assert_eq!(phone.record().expect("a record").chain_id, Some(0));
+    assert_eq!(phone.record().expect("a record").number, Some(0));
 }
 
 #[tokio::test]
@@ -274,41 +276,6 @@ async fn relays_that_were_not_configured_are_those_that_the_authentication_serve
     assert_eq!(servers.relays().len(), 2);
     assert_eq!(trial.upload_through(&servers).await, Ok(vec![]));
     trial.assert_held_by(&[0, 1]);
-}
-
-#[tokio::test]
-async fn staff_gets_codes_for_a_cohort_and_a_wrong_credential_gets_none() {
-    let world = World::default();
-    let office = Fake::office(&world).await;
-    let server = AuthenticationServer::at(
-        address(&office),
-        patience(),
-        &Certificates::default(),
-        clock(),
-    );
-    let server = server.expect("a client");
-    let day = Duration::from_secs(86_400);
-    let refused = server
-        .issue_code("hunter2", "P-1", None, day)
-        .await
-        .expect("answered");
-    let refusal = refused.expect_err("refused");
-    assert!(refusal.code == "invalid_credentials" && !refusal.message.contains("hunter2"));
-    let issued = server
-        .issue_code("let me in", "P-1", Some([3; 32]), day)
-        .await
-        .expect("answered");
-    assert_eq!(issued.expect("issued"), code("CODE-OF-P-1"));
-    assert_eq!(
-        server
-            .study(0)
-            .await
-            .expect("answered")
-            .expect("there")
-            .study,
-        0
-    );
-    assert_eq!(server.study(1).await.expect("answered"), None);
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Whatever servers do, no entry is lost or doubled.
 
 use axum::http::StatusCode;
 use mhealth_api::Code;
-use mhealth_device::upload::upload_all;
+use mhealth_device::fleet::upload_all;
 use proptest::prelude::*;
 
 use super::{fakes::Trouble, impatience, through, Trial};

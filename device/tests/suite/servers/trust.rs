@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! What a device believes of what relays say.
 
 use mhealth_api::{BlockRef, Hash, Head};
-use mhealth_device::{store::FreezeReason, sync::Standing};
+use mhealth_device::{fleet, store::FreezeReason, Standing};
 
 use super::{impatience, through, Trial};
 use crate::seal;
@@ -58,7 +59,7 @@ async fn a_restored_backup_is_told_from_a_foreign_head_through_a_relay() {
         .set_code(phone.id(), Some(&super::code("SECOND")))
         .expect("kept");
     let servers = trial.servers(1);
-    mhealth_device::upload::enrol_all(&store, &servers, |_| ())
+    fleet::enrol_all(&store, &servers, |_| ())
         .await
         .expect("enrolled");
     drop(store);
@@ -68,7 +69,7 @@ async fn a_restored_backup_is_told_from_a_foreign_head_through_a_relay() {
     for night in 0..5 {
         seal(&phone, &format!("night {night}"));
     }
-    mhealth_device::upload::upload_all(&store, &servers, 2, |_| ())
+    fleet::upload_all(&store, &servers, 2, |_| ())
         .await
         .expect("uploaded");
     let backup = crate::store_at(&copy);
@@ -110,7 +111,7 @@ async fn a_relay_that_follows_another_chain_is_found_by_its_receipts() {
     trial.seal(0..2);
     assert_eq!(
         trial.phone().sync(&servers).await.expect("compared"),
-        Standing::Behind(2)
+        Standing::Queued(2)
     );
     trial.relays[1].set().other_chain = true;
     // Heads are compared first; what is left to the receipts is what was seen before.
@@ -195,4 +196,20 @@ async fn one_relay_that_is_away_does_not_hide_what_the_other_says() {
         .await
         .expect("compared");
     assert_eq!(standing, Standing::Level);
+}
+
+#[tokio::test]
+async fn a_head_longer_than_any_chain_is_foreign_and_the_state_file_is_not_blamed() {
+    let trial = Trial::with_relays(1).await;
+    trial.seal(0..2);
+    let lie = Head {
+        length: u64::MAX,
+        hash: Hash([0xbd; 32]),
+    };
+    trial.relays[0].set().lie = Some(lie);
+    let standing = trial.phone().sync(&trial.servers(1)).await;
+    assert_eq!(
+        standing.expect("compared"),
+        Standing::Frozen(FreezeReason::ForeignHead)
+    );
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Runs on their way to relays that misbehave.
 
 use axum::http::StatusCode;
 use mhealth_api::{Code, DeviceStatus, Head};
-use mhealth_device::sync::Standing;
 
 use super::{fakes::Trouble, impatience, through, Trial};
 
@@ -255,35 +255,6 @@ async fn what_another_relay_registered_while_the_answer_was_lost_is_found() {
 }
 
 #[tokio::test]
-async fn bare_records_are_chained_by_the_relay_and_only_their_number_is_compared() {
-    let trial = Trial::with_relays(2).await;
-    trial.seal(0..7);
-    let mut settings = trial.settings(1);
-    settings.bare_records = true;
-    trial.relays[0].trouble([
-        Trouble::LostAnswer,
-        Trouble::Refused(Code::Overloaded, Some(0)),
-    ]);
-    assert_eq!(
-        trial.upload_through(&through(settings.clone())).await,
-        Ok(vec![])
-    );
-    let record = trial.phone().record().expect("a record");
-    assert_eq!((record.confirmed, record.frozen), (7, None));
-    assert_eq!(trial.world.state().devices[0].head().length, 7);
-    assert!(trial.relays[1].received("/v1/records").is_empty());
-
-    // What hides in such a topology: entries of somebody else.
-    trial.world.state().devices[0].entries[3].hash = mhealth_api::Hash([0xbd; 32]);
-    let standing = trial
-        .phone()
-        .sync(&through(settings))
-        .await
-        .expect("compared");
-    assert_eq!(standing, Standing::Level);
-}
-
-#[tokio::test]
 async fn a_relay_that_has_not_seen_what_is_finalised_is_waited_for() {
     let trial = Trial::with_relays(1).await;
     trial.seal(0..2);
@@ -295,6 +266,23 @@ async fn a_relay_that_has_not_seen_what_is_finalised_is_waited_for() {
         hash: trial.world.state().devices[0].genesis,
     });
     trial.relays[0].set().gaps = vec![behind.clone(), behind];
+    assert_eq!(trial.upload(1).await, Ok(vec![]));
+    trial.assert_level();
+}
+
+#[tokio::test]
+async fn a_gap_after_the_last_possible_entry_is_a_refusal_and_no_overflow() {
+    let trial = Trial::with_relays(1).await;
+    trial.seal(0..2);
+    let mut nonsense = mhealth_api::Problem::new(Code::Gap);
+    nonsense.head = Some(Head {
+        length: u64::MAX,
+        hash: trial.world.state().devices[0].genesis,
+    });
+    trial.relays[0].set().gaps = vec![nonsense];
+    let refused = trial.upload(1).await.expect("answered");
+    assert_eq!(refused[0].refusal.code, "gap");
+    assert_eq!(trial.phone().record().expect("a record").queued(), 2);
     assert_eq!(trial.upload(1).await, Ok(vec![]));
     trial.assert_level();
 }

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What staff ask of an authentication server with an admin credential.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Key;
+
+/// `POST /v1/admin/codes`: what a code is to be for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NewCode {
+    /// The participant's pseudonym. It must not name the person.
+    pub participant: String,
+    /// X25519 key of the participant, to which payloads are sealed; none in studies with plain envelopes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participant_key: Option<Key>,
+    /// The retired device whose hashchain the new one goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predecessor: Option<u32>,
+    /// Seconds until the code expires: from a minute to 90 days, 7 days when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u64>,
+}
+
+/// A code, shown this once.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IssuedCode {
+    /// Names the code without revealing it.
+    pub id: u64,
+    /// The code, to be handed to the participant.
+    pub code: String,
+    /// Seconds since 1970.
+    pub expires_at: u64,
+}

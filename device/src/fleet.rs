@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Several devices in one file: what a simulator plays, and a shared phone may hold.
+//!
+//! Each function does for all devices of a [`Store`](crate::Store) what [`Device`](crate::Device) does for one, with few
+//! requests and few syncs of the disk.
+
+pub use crate::{
+    sync::sync_all,
+    upload::{enrol_all, upload_all, Refused},
+};

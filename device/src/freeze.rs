@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Why a device was stopped.
+
+use std::fmt;
+
+/// Why a device was stopped. It seals and sends nothing more; re-enrolment gives its participant a new device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FreezeReason {
+    /// The chain's entries in the device's name are not the device's.
+    ForeignHead,
+    /// The chain goes on from the device's state with entries made with its own secret.
+    RestoredBackup,
+    /// The chain has the device's key enrolled with another secret, escrow, predecessor or study.
+    OtherEnrolment,
+}
+
+impl FreezeReason {
+    /// Stable name, for scripts and for the store.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::ForeignHead => "foreign_head",
+            Self::RestoredBackup => "restored_backup",
+            Self::OtherEnrolment => "other_enrolment",
+        }
+    }
+
+    pub(crate) fn from_code(code: &str) -> Option<Self> {
+        [
+            Self::ForeignHead,
+            Self::RestoredBackup,
+            Self::OtherEnrolment,
+        ]
+        .into_iter()
+        .find(|reason| reason.code() == code)
+    }
+}
+
+impl fmt::Display for FreezeReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ForeignHead => {
+                "the chain holds entries in its name that it did not make. Somebody else wrote for it, or a relay \
+                 altered what it sent. Report this to the study; the auditor can tell from the escrowed secret which \
+                 entries are whose, and a new enrolment goes on from the last trusted one."
+            }
+            Self::RestoredBackup => {
+                "the chain goes on from this state with entries made with its own secret. The state file is an old \
+                 copy, most likely restored from a backup, or somebody else holds a copy of it. Enrol the device \
+                 anew; nothing that the chain holds is lost."
+            }
+            Self::OtherEnrolment => {
+                "the chain has its key enrolled under other terms than this state file. The state file is not the one \
+                 that was enrolled."
+            }
+        })
+    }
+}

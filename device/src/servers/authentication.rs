@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The authentication server: codes, enrolments, tokens.
+
+use std::{
+    future::Future,
+    sync::{
+        atomic::{AtomicI64, Ordering},
+        Arc,
+    },
+    time::Instant,
+};
+
+use hashchain::LinkHash;
+use mhealth_api::{
+    enrolment_message, token_message, Base64, Code, CodeTerms, CodeTermsRequest, EnrolRequest,
+    Enrolled, Hash, Key, Nonce, Problem, SignatureBytes, StudyTerms, TokenAnswer, TokenRequest,
+};
+use serde::{de::DeserializeOwned, Serialize};
+
+use super::{
+    address::Address,
+    http::{refusal, Certificates, Failure, Http},
+    patience::Patience,
+};
+use crate::{
+    chain::{ChainDevice, ChainFault, ChainHead, ChainRefusal, Decision, Enrolment},
+    clock::Clock,
+    key::DeviceKey,
+    store::{DeviceRecord, EnrolmentCode, Predecessor, Terms},
+};
+
+/// Proofs that are tried when the server says that the clock is wrong, or that it saw one before.
+const PROOFS: u32 = 3;
+
+/// How many times longer a device waits for a server that has too many of them.
+const PATIENCE_IN_A_QUEUE: u32 = 20;
+
+/// A study's authentication server.
+#[derive(Debug)]
+pub struct AuthenticationServer {
+    address: Address,
+    http: Arc<Http>,
+    patience: Patience,
+    clock: ClockWithSkew,
+}
+
+impl AuthenticationServer {
+    /// A server by its base address.
+    pub fn at(
+        address: Address,
+        patience: Patience,
+        certificates: &Certificates,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ChainFault> {
+        let http = Http::new(&patience, certificates, 64)?;
+        Ok(Self::with(address, Arc::new(http), patience, clock))
+    }
+
+    pub(super) fn with(
+        address: Address,
+        http: Arc<Http>,
+        patience: Patience,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            address,
+            http,
+            patience,
+            clock: ClockWithSkew {
+                clock,
+                skew: AtomicI64::new(0),
+            },
+        }
+    }
+
+    /// A study as the server sees it; `None` if there is none of this number.
+    pub async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
+        let address = self.address.at(&format!("/v1/studies/{study}"));
+        let answer = self
+            .insist(|| self.http.send(self.http.get(address.clone())))
+            .await?;
+        match answer {
+            Ok(terms) => Ok(Some(terms)),
+            Err(problem) if problem.known_code() == Some(Code::UnknownStudy) => Ok(None),
+            Err(problem) => Err(self.fault(problem)),
+        }
+    }
+
+    /// What a code is for. It is not used up by asking.
+    pub async fn code_terms(
+        &self,
+        code: &EnrolmentCode,
+    ) -> Result<Decision<CodeTerms>, ChainFault> {
+        let request = CodeTermsRequest {
+            code: code.expose().into(),
+        };
+        self.request("/v1/code", &request, None).await
+    }
+
+    /// Enrols a device with its code, and waits until that is finalised. What the code is for is compared with what
+    /// the device was made for before the code is used.
+    pub(super) async fn enrol(
+        &self,
+        terms: &Terms,
+        enrolment: &Enrolment,
+    ) -> Result<Decision<ChainDevice>, ChainFault> {
+        let Some(code) = &enrolment.code else {
+            return Ok(Err(ChainRefusal::before_the_chain(
+                "no_code",
+                "The device has no enrolment code. Ask the study's staff for one.",
+            )));
+        };
+        match self.code_terms(code).await? {
+            Ok(found) => {
+                if let Err(refusal) = compare(&found, terms, &enrolment.device) {
+                    return Ok(Err(refusal));
+                }
+            }
+            // Used by this device, perhaps, whose answer was lost: the next question tells.
+            Err(refusal) if refusal.code == Code::CodeUsed.as_str() => {}
+            Err(refusal) => return Ok(Err(refusal)),
+        }
+        let request = enrol_request(terms, enrolment, code);
+        let answer: Decision<Enrolled> = self.request("/v1/enrol", &request, None).await?;
+        Ok(match answer {
+            Ok(enrolled) if enrolled.study != terms.study => Err(ChainRefusal::before_the_chain(
+                Code::WrongStudy.as_str(),
+                format!("The device was enrolled in study {}.", enrolled.study),
+            )),
+            Ok(enrolled) => Ok(ChainDevice {
+                number: enrolled.device,
+                genesis: LinkHash(enrolled.genesis.0),
+                head: ChainHead {
+                    hash: LinkHash(enrolled.genesis.0),
+                    length: 0,
+                },
+            }),
+            Err(refusal) => Err(refusal),
+        })
+    }
+
+    /// A new token for a device that proves that it possesses its key. A clock that is wrong is corrected by what the
+    /// server says, for this program only.
+    pub(super) async fn token(
+        &self,
+        chain: &[u8; 32],
+        device: u32,
+        key: &DeviceKey,
+    ) -> Result<Decision<TokenAnswer>, ChainFault> {
+        let mut proofs = 0;
+        loop {
+            proofs += 1;
+            let answer = self
+                .insist(|| {
+                    // Each attempt with a proof of its own: the one before may have been seen.
+                    let request =
+                        token_request(chain, &self.address, device, key, self.clock.now());
+                    let body = serde_json::to_vec(&request)
+                        .expect("bytes and numbers always serialise; qed");
+                    self.http
+                        .send(self.http.post(self.address.at("/v1/token"), body))
+                })
+                .await?;
+            let problem = match answer {
+                Ok(token) => return Ok(Ok(token)),
+                Err(problem) => problem,
+            };
+            let again = match problem.known_code() {
+                Some(Code::ClockSkew) => self.clock.correct(problem.server_time),
+                Some(Code::ReplayedProof) => true,
+                _ => false,
+            };
+            if !again || proofs >= PROOFS {
+                return Ok(Err(refusal(&problem)));
+            }
+        }
+    }
+
+    /// Posts a message of the interface to one of the server's addresses, in the name of whoever has the credential.
+    /// Asked again as long as patience lasts. A device needs no credential; programs of the study's staff do.
+    pub async fn request<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        message: &impl Serialize,
+        credential: Option<&str>,
+    ) -> Result<Decision<T>, ChainFault> {
+        let body =
+            serde_json::to_vec(message).expect("messages of the interface always serialise; qed");
+        let send = || {
+            let mut request = self.http.post(self.address.at(path), body.clone());
+            if let Some(credential) = credential {
+                request = request.bearer_auth(credential);
+            }
+            self.http.send_for(request, self.patience.enrolment)
+        };
+        let answer = self.insist(send).await?;
+        Ok(answer.map_err(|problem| refusal(&problem)))
+    }
+
+    /// Asks until there is an answer, with waits in between, as long as patience lasts.
+    async fn insist<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        mut ask: impl FnMut() -> F,
+    ) -> Result<Result<T, Problem>, ChainFault> {
+        let begun = Instant::now();
+        let mut failures = 0;
+        loop {
+            match ask().await {
+                Ok(answer) => return Ok(Ok(answer)),
+                Err(Failure::Refused(problem)) => return Ok(Err(problem)),
+                Err(failure) => {
+                    failures += 1;
+                    let wait = self.patience.backoff(failures, failure.wait());
+                    // A server that says "later" to a cohort is there, and gets to everybody in the end.
+                    let patience = match failure.is_later() {
+                        true => self.patience.give_up * PATIENCE_IN_A_QUEUE,
+                        false => self.patience.give_up,
+                    };
+                    let over = begun.elapsed() + wait > patience;
+                    if over || !failure.may_pass() {
+                        return Err(failure.at(&self.address));
+                    }
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    fn fault(&self, problem: Problem) -> ChainFault {
+        Failure::Refused(problem).at(&self.address)
+    }
+}
+
+/// What a device must be made for to redeem a code.
+impl From<&CodeTerms> for Terms {
+    fn from(found: &CodeTerms) -> Self {
+        Self {
+            chain: found.chain.0,
+            study: found.study,
+            auditor_key: found.auditor_key.0,
+        }
+    }
+}
+
+/// Whether a code is for what the device was made for.
+fn compare(found: &CodeTerms, terms: &Terms, device: &DeviceRecord) -> Result<(), ChainRefusal> {
+    let predecessor = found.predecessor.map(|before| Predecessor {
+        device: before.device,
+        head: LinkHash(before.head.0),
+    });
+    let differs = if found.chain.0 != terms.chain {
+        "chain"
+    } else if found.study != terms.study {
+        "study"
+    } else if found.auditor_key.0 != terms.auditor_key {
+        "auditor key"
+    } else if predecessor != device.predecessor {
+        "predecessor"
+    } else {
+        return Ok(());
+    };
+    Err(ChainRefusal::before_the_chain(
+        "other_terms",
+        format!(
+            "The enrolment code names another {differs} than the device was made for. The code was not used."
+        ),
+    ))
+}
+
+/// The same device and code always make the same request.
+fn enrol_request(terms: &Terms, enrolment: &Enrolment, code: &EnrolmentCode) -> EnrolRequest {
+    let device = &enrolment.device;
+    let mut request = EnrolRequest {
+        code: code.expose().into(),
+        device_key: Key(device.key.0),
+        secret_commitment: Hash(device.secret_commitment),
+        escrow: Base64(device.escrow.clone()),
+        proof: SignatureBytes([0; 64]),
+    };
+    let message = enrolment_message(&Hash(terms.chain), terms.study, &request);
+    request.proof = SignatureBytes(enrolment.key.sign(&message).0);
+    request
+}
+
+fn token_request(
+    chain: &[u8; 32],
+    issuer: &Address,
+    device: u32,
+    key: &DeviceKey,
+    issued_at: u64,
+) -> TokenRequest {
+    let nonce = Nonce(rand::random());
+    let message = token_message(&Hash(*chain), issuer.as_str(), device, issued_at, &nonce);
+    TokenRequest {
+        device,
+        issued_at,
+        nonce,
+        proof: SignatureBytes(key.sign(&message).0),
+    }
+}
+
+/// The device's clock, and how far it is from the server's.
+struct ClockWithSkew {
+    clock: Arc<dyn Clock>,
+    skew: AtomicI64,
+}
+
+impl std::fmt::Debug for ClockWithSkew {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} s of skew", self.skew.load(Ordering::Relaxed))
+    }
+}
+
+impl ClockWithSkew {
+    fn now(&self) -> u64 {
+        let own = self.clock.now().unix_timestamp();
+        let now = own.saturating_add(self.skew.load(Ordering::Relaxed));
+        now.try_into().unwrap_or_default()
+    }
+
+    /// Believes the server. That costs nothing: a proof with a wrong time is good for nothing else.
+    fn correct(&self, server_time: Option<u64>) -> bool {
+        let Some(server) = server_time.and_then(|time| i64::try_from(time).ok()) else {
+            return false;
+        };
+        let skew = server.saturating_sub(self.clock.now().unix_timestamp());
+        self.skew.store(skew, Ordering::Relaxed);
+        tracing::warn!(
+            seconds = skew,
+            "this device's clock is not the authentication server's"
+        );
+        true
+    }
+}

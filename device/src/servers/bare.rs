@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Bare records: the topologies of the paper's Figures 2a and 2b, in which phones do not chain.
+//!
+//! The device sends its data alone, and a relay chains them on its behalf. Nothing protects them on their way, and a
+//! device cannot tell whether what is registered is what it sent. It always turns to the same relay: a second one would
+//! chain them a second time.
+
+use std::{sync::Arc, time::Instant};
+
+use mhealth_api::{BareRecord, Base64, Code, DeviceHeads};
+
+use super::{
+    http::{refusal, Failure},
+    inner::Inner,
+    relay::{preference, Relay},
+};
+use crate::chain::{ChainFault, ChainHead, Decision, OutgoingRun, Receipt, Upload};
+
+/// Sends a device's entries as bare records and waits until so many are registered. One decision a run.
+pub(super) async fn deliver_bare(
+    inner: Arc<Inner>,
+    upload: Upload,
+) -> Result<Vec<Decision<Receipt>>, ChainFault> {
+    if let Err(refused) = inner.token(upload.device, &upload.key).await? {
+        return Ok(vec![Err(refused); upload.runs.len()]);
+    }
+    let relays = preference(&inner.relays()?, upload.device);
+    let Some(relay) = relays.first() else {
+        return Ok(Vec::new());
+    };
+    let mut decisions: Vec<Decision<Receipt>> = Vec::new();
+    for outgoing in &upload.runs {
+        let decision = match decisions.last() {
+            Some(Err(refused)) => Err(refused.clone()),
+            _ => send_run(&inner, relay, &upload, outgoing).await?,
+        };
+        decisions.push(decision);
+    }
+    let sent = upload.runs.iter().zip(&decisions);
+    let last = sent
+        .filter(|(_, decision)| decision.is_ok())
+        .map(|(out, _)| out.run.last().sequence);
+    if let Some(last) = last.max() {
+        await_length(&inner, relay, upload.device, last).await?;
+    }
+    Ok(decisions)
+}
+
+async fn send_run(
+    inner: &Inner,
+    relay: &Relay,
+    upload: &Upload,
+    OutgoingRun { run, envelopes }: &OutgoingRun,
+) -> Result<Decision<Receipt>, ChainFault> {
+    for (entry, envelope) in run.entries.iter().zip(envelopes) {
+        let record = BareRecord {
+            device: upload.device,
+            sequence: entry.sequence,
+            envelope: Base64(envelope.clone()),
+        };
+        let body = serde_json::to_vec(&record).expect("bytes and numbers always serialise; qed");
+        if let Err(problem) = insist(inner, relay, upload, body).await? {
+            return Ok(Err(refusal(&problem)));
+        }
+    }
+    Ok(Ok(Receipt {
+        holders: vec![relay.address.to_string()],
+        head: Some(ChainHead {
+            hash: run.last().hash,
+            length: run.last().sequence,
+        }),
+    }))
+}
+
+/// Sends one record until the relay takes or refuses it.
+async fn insist(
+    inner: &Inner,
+    relay: &Relay,
+    upload: &Upload,
+    body: Vec<u8>,
+) -> Result<Result<(), mhealth_api::Problem>, ChainFault> {
+    let patience = &inner.settings.patience;
+    let begun = Instant::now();
+    let (mut failures, mut renewed) = (0, false);
+    inner.observer.turn().await;
+    loop {
+        let token = match inner.token(upload.device, &upload.key).await? {
+            Ok(token) => token,
+            Err(refused) => {
+                return Err(ChainFault {
+                    code: refused.code,
+                    message: refused.message,
+                    passing: false,
+                })
+            }
+        };
+        let request = inner
+            .http
+            .post(relay.address.at("/v1/records"), body.clone())
+            .bearer_auth(token.expose());
+        let permit = inner.http.permit().await;
+        let sent = Instant::now();
+        let answer: Result<serde_json::Value, _> =
+            inner.http.send_for(request, patience.answer).await;
+        drop(permit);
+        let failure = match answer {
+            Ok(_) => {
+                inner.observer.accepted(1, sent.elapsed());
+                return Ok(Ok(()));
+            }
+            Err(failure) => failure,
+        };
+        inner.observer.repeated();
+        match failure {
+            Failure::Refused(problem)
+                if problem.known_code() == Some(Code::TokenExpired) && !renewed =>
+            {
+                inner.tokens.forget(upload.device, &token);
+                renewed = true;
+            }
+            Failure::Refused(problem) if problem.known_code() != Some(Code::UnknownDevice) => {
+                return Ok(Err(problem));
+            }
+            failure => {
+                failures += 1;
+                let wait = patience.backoff(failures, failure.wait());
+                let hopeless = matches!(failure, Failure::Nonsense(_));
+                if hopeless || begun.elapsed() + wait >= patience.give_up {
+                    return Err(failure.at(&relay.address));
+                }
+                tokio::time::sleep(wait).await;
+            }
+        }
+    }
+}
+
+/// Waits until the chain has so many entries of the device.
+async fn await_length(
+    inner: &Inner,
+    relay: &Relay,
+    device: u32,
+    length: u64,
+) -> Result<(), ChainFault> {
+    let begun = Instant::now();
+    let path = format!("/v1/devices/{device}/head");
+    loop {
+        let (soonest, next) = inner.expectation.waits();
+        let wait = if begun.elapsed() < soonest {
+            soonest
+        } else {
+            next
+        };
+        tokio::time::sleep(wait).await;
+        let request = inner.http.get(relay.address.at(&path));
+        match inner.http.send::<DeviceHeads>(request).await {
+            Ok(heads) if heads.chain.head.length >= length => {
+                inner.expectation.learn(begun.elapsed());
+                inner.observer.finalised(begun.elapsed());
+                return Ok(());
+            }
+            Err(failure) if !failure.may_pass() => return Err(failure.at(&relay.address)),
+            _ if begun.elapsed() > inner.settings.patience.finality => {
+                return Err(ChainFault {
+                    code: "chain_stalled".into(),
+                    message: format!(
+                        "{}: it accepted the records, but the chain has not finalised them.",
+                        relay.address
+                    ),
+                    passing: true,
+                });
+            }
+            _ => {}
+        }
+    }
+}

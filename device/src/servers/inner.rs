@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What all requests of a program share.
+
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use super::{
+    authentication::AuthenticationServer,
+    expectation::Expectation,
+    http::Http,
+    observer::Observer,
+    relay::Relay,
+    settings::Settings,
+    tokens::{Token, Tokens},
+    witness::Witness,
+};
+use crate::{
+    chain::{ChainFault, Decision},
+    key::DeviceKey,
+};
+
+/// Servers, and what is known of them.
+pub(super) struct Inner {
+    pub(super) settings: Settings,
+    pub(super) http: Arc<Http>,
+    pub(super) authentication: AuthenticationServer,
+    relays: RwLock<Vec<Arc<Relay>>>,
+    pub(super) tokens: Tokens,
+    pub(super) witness: Witness,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) expectation: Expectation,
+}
+
+impl Inner {
+    pub(super) fn new(settings: Settings) -> Result<Self, ChainFault> {
+        let http = Arc::new(Http::new(
+            &settings.patience,
+            &settings.certificates,
+            settings.connections,
+        )?);
+        let authentication = AuthenticationServer::with(
+            settings.authentication.clone(),
+            http.clone(),
+            settings.patience,
+            settings.clock.clone(),
+        );
+        let relays = settings.relays.iter().cloned();
+        Ok(Self {
+            relays: RwLock::new(relays.map(|relay| Arc::new(Relay::new(relay))).collect()),
+            http,
+            authentication,
+            tokens: Tokens::default(),
+            witness: Witness::default(),
+            observer: settings.observer.clone(),
+            expectation: Expectation::new(),
+            settings,
+        })
+    }
+
+    pub(super) fn known_relays(&self) -> Vec<Arc<Relay>> {
+        let relays = self.relays.read().unwrap_or_else(PoisonError::into_inner);
+        relays.clone()
+    }
+
+    #[cfg(feature = "bare-records")]
+    pub(super) fn bare_records(&self) -> bool {
+        self.settings.bare_records
+    }
+
+    #[cfg(not(feature = "bare-records"))]
+    pub(super) fn bare_records(&self) -> bool {
+        false
+    }
+
+    /// The relays, if there are as many as are to hold each run.
+    pub(super) fn relays(&self) -> Result<Vec<Arc<Relay>>, ChainFault> {
+        let relays = self.known_relays();
+        let wanted = self.settings.copies.max(1) as usize;
+        if relays.len() >= wanted {
+            return Ok(relays);
+        }
+        Err(ChainFault {
+            code: "too_few_relays".into(),
+            message: format!(
+                "Each run must be held by {wanted} relays, and only {} are known.",
+                relays.len()
+            ),
+            passing: false,
+        })
+    }
+
+    /// A device's token, from the cache or from the authentication server.
+    pub(super) async fn token(
+        &self,
+        device: u32,
+        key: &DeviceKey,
+    ) -> Result<Decision<Token>, ChainFault> {
+        if let Some(token) = self.tokens.of(device) {
+            return Ok(Ok(token));
+        }
+        let answer = self
+            .authentication
+            .token(&self.settings.terms.chain, device, key)
+            .await?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        self.learn(&answer.relays);
+        let token = Token::new(answer.token);
+        self.tokens
+            .keep(device, &token, Duration::from_secs(answer.expires_in));
+        Ok(Ok(token))
+    }
+
+    /// Takes over the relays that the authentication server names, unless some were configured.
+    fn learn(&self, named: &[String]) {
+        let mut relays = self.relays.write().unwrap_or_else(PoisonError::into_inner);
+        if !relays.is_empty() {
+            return;
+        }
+        for name in named {
+            match name.parse() {
+                Ok(address) => relays.push(Arc::new(Relay::new(address))),
+                Err(error) => tracing::warn!(%error, "a relay's address cannot be used"),
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! An authentication server and relays over real HTTP, which misbehave when told to.
+
+mod office;
+mod relay;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Request, State},
+    http::{header, StatusCode},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    Json, Router,
+};
+use mhealth_api::{run_id, BlockRef, Code, Hash, Head, Problem, RunState, RunStatus, RunUpload};
+
+use super::world::{links, World};
+
+/// What happens to a request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Trouble {
+    /// Nothing.
+    None,
+    /// The connection is lost before the server reads it.
+    LostRequest,
+    /// The server does what is asked, and the connection is lost before the answer arrives.
+    LostAnswer,
+    /// Refused with this code, perhaps with a Retry-After of so many seconds.
+    Refused(Code, Option<u64>),
+    /// The server answers that it did it, and forgets it.
+    Forgets,
+    /// Something that no such server says.
+    Nonsense(StatusCode),
+    /// A receipt of another run.
+    OtherReceipt,
+}
+
+#[derive(Default)]
+pub(crate) struct Behaviour {
+    /// One a request that changes something, in their order.
+    pub(crate) troubles: VecDeque<Trouble>,
+    /// Every connection is lost.
+    pub(crate) down: bool,
+    /// Every body that arrived at an address that changes something, in order.
+    pub(crate) received: Vec<(String, Bytes)>,
+    /// What every request was answered with in the end.
+    pub(crate) requests: u64,
+    /// Runs by their names, with how often they were asked for.
+    pub(crate) runs: HashMap<Hash, (RunUpload, RunStatus, u32)>,
+    /// How often a run is asked for before it is finalised.
+    pub(crate) slowness: u32,
+    /// A head that this relay shows instead of the device's.
+    pub(crate) lie: Option<Head>,
+    /// The relay names another block of each number.
+    pub(crate) other_chain: bool,
+    /// The relay does not see blocks any more.
+    pub(crate) stuck_at: Option<(Head, BlockRef)>,
+    /// Answers to uploads, before anything else.
+    pub(crate) gaps: Vec<Problem>,
+    /// Seconds by which the server's clock is ahead.
+    pub(crate) ahead: u64,
+    /// Relays that the authentication server names.
+    pub(crate) relays: Vec<String>,
+    /// Envelopes that this relay holds, by device and sequence.
+    pub(crate) envelopes: HashMap<(u32, u64), Vec<u8>>,
+}
+
+/// A running server. It ends with the test.
+#[derive(Clone)]
+pub(crate) struct Fake {
+    pub(crate) address: String,
+    world: World,
+    behaviour: Arc<Mutex<Behaviour>>,
+}
+
+impl Fake {
+    async fn serve(world: &World, routes: Router<Fake>) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
+        let address = format!("http://{}", listener.local_addr().expect("bound"));
+        let fake = Self {
+            address,
+            world: world.clone(),
+            behaviour: Arc::default(),
+        };
+        let routes = routes
+            .layer(middleware::from_fn_with_state(fake.clone(), misbehave))
+            .with_state(fake.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        fake
+    }
+
+    pub(crate) fn set(&self) -> MutexGuard<'_, Behaviour> {
+        self.behaviour.lock().expect("no test panics with the lock")
+    }
+
+    pub(crate) fn trouble(&self, troubles: impl IntoIterator<Item = Trouble>) {
+        self.set().troubles.extend(troubles);
+    }
+
+    /// Bodies that arrived at an address.
+    pub(crate) fn received(&self, path: &str) -> Vec<Bytes> {
+        let behaviour = self.set();
+        let at = behaviour.received.iter().filter(|(to, _)| to == path);
+        at.map(|(_, body)| body.clone()).collect()
+    }
+}
+
+/// Does what a request that changes something is to meet.
+async fn misbehave(State(fake): State<Fake>, request: Request, next: Next) -> Response {
+    let trouble = {
+        let mut behaviour = fake.set();
+        behaviour.requests += 1;
+        match (behaviour.down, request.method().as_str()) {
+            (true, _) => Trouble::LostRequest,
+            (_, "POST") => behaviour.troubles.pop_front().unwrap_or(Trouble::None),
+            _ => Trouble::None,
+        }
+    };
+    let path = request.uri().path().to_owned();
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX)
+        .await
+        .unwrap_or_default();
+    if parts.method == "POST" && trouble != Trouble::LostRequest {
+        fake.set().received.push((path.clone(), body.clone()));
+    }
+    let request = Request::from_parts(parts, Body::from(body.clone()));
+    match trouble {
+        Trouble::None => next.run(request).await,
+        Trouble::LostRequest => lost(),
+        Trouble::LostAnswer => {
+            next.run(request).await;
+            lost()
+        }
+        Trouble::Refused(code, wait) => refuse(code, wait),
+        Trouble::Forgets => {
+            let answer = next.run(request).await;
+            if let Ok(run) = serde_json::from_slice::<RunUpload>(&body) {
+                fake.set().runs.remove(&name(&run));
+            }
+            answer
+        }
+        Trouble::Nonsense(status) => (status, "<html>It works!</html>").into_response(),
+        Trouble::OtherReceipt => {
+            let run: RunUpload = serde_json::from_slice(&body).expect("an upload");
+            let mut status = receipt(&run);
+            status.head = Hash([9; 32]);
+            (StatusCode::ACCEPTED, Json(status)).into_response()
+        }
+    }
+}
+
+/// An answer that breaks off.
+fn lost() -> Response {
+    let broken: Result<Bytes, std::io::Error> = Err(std::io::Error::other("cut"));
+    Response::new(Body::from_stream(futures::stream::iter([broken])))
+}
+
+fn refuse(code: Code, wait: Option<u64>) -> Response {
+    refuse_with(Problem::new(code), wait)
+}
+
+fn refuse_with(problem: Problem, wait: Option<u64>) -> Response {
+    let status = StatusCode::from_u16(problem.status).expect("a status");
+    let mut answer = (status, Json(problem)).into_response();
+    let media_type = mhealth_api::PROBLEM_MEDIA_TYPE.parse().expect("a header");
+    answer
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, media_type);
+    if let Some(wait) = wait {
+        let wait = wait.to_string().parse().expect("a header");
+        answer.headers_mut().insert(header::RETRY_AFTER, wait);
+    }
+    answer
+}
+
+fn name(run: &RunUpload) -> Hash {
+    receipt(run).run
+}
+
+fn receipt(run: &RunUpload) -> RunStatus {
+    let head = links(run).last().expect("it has entries").2;
+    RunStatus {
+        run: run_id(run.device, run.sequence, &run.previous, &head),
+        device: run.device,
+        sequence: run.sequence,
+        entries: run.entries.len() as u32,
+        head,
+        state: RunState::Pending,
+        block: None,
+        extrinsic_index: None,
+        reason: None,
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The authentication server.
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+    Json, Router,
+};
+use mhealth_api::{
+    Code, CodeTerms, CodeTermsRequest, DeviceStatus, EnrolRequest, Hash, Key, Policy, Problem,
+    StudyTerms, TokenAnswer, TokenRequest,
+};
+use serde_json::json;
+
+use super::{refuse, refuse_with, Fake};
+use crate::support::world::{verify, Issued, World};
+
+impl Fake {
+    pub(crate) async fn office(world: &World) -> Self {
+        let routes = Router::new()
+            .route("/v1/code", post(code))
+            .route("/v1/enrol", post(enrol))
+            .route("/v1/token", post(token))
+            .route("/v1/admin/codes", post(issue))
+            .route("/v1/studies/{study}", get(study));
+        Self::serve(world, routes).await
+    }
+}
+
+async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -> Response {
+    let state = fake.world.state();
+    let issued = match state.codes.get(&request.code) {
+        None => return refuse(Code::UnknownCode, None),
+        Some(issued) if issued.used_for.is_some() => return refuse(Code::CodeUsed, None),
+        Some(issued) => issued.clone(),
+    };
+    Json(CodeTerms {
+        chain: Hash(crate::support::terms().chain),
+        study: 0,
+        policy: Policy::DeviceSigned,
+        auditor_key: Key(crate::support::terms().auditor_key),
+        participant_key: issued.participant_key,
+        predecessor: issued.predecessor,
+        expires_at: 4_000_000_000,
+    })
+    .into_response()
+}
+
+async fn enrol(State(fake): State<Fake>, Json(request): Json<EnrolRequest>) -> Response {
+    match fake.world.state().enrol(&request) {
+        Ok(enrolled) => Json(enrolled).into_response(),
+        Err(code) => refuse(code, None),
+    }
+}
+
+async fn token(State(fake): State<Fake>, Json(request): Json<TokenRequest>) -> Response {
+    let ours = crate::support::clock().0.unix_timestamp() as u64 + fake.set().ahead;
+    let mut state = fake.world.state();
+    let Some(device) = state.devices.get(request.device as usize) else {
+        return refuse(Code::UnknownDevice, None);
+    };
+    let chain = Hash(crate::support::terms().chain);
+    let message = mhealth_api::token_message(
+        &chain,
+        &fake.address,
+        request.device,
+        request.issued_at,
+        &request.nonce,
+    );
+    if let Err(code) = verify(&device.key, &message, &request.proof.0) {
+        return refuse(code, None);
+    }
+    if device.status != DeviceStatus::Active {
+        return refuse(Code::DeviceSuspended, None);
+    }
+    if request.issued_at.abs_diff(ours) > 120 {
+        let mut problem = Problem::new(Code::ClockSkew);
+        problem.server_time = Some(ours);
+        return refuse_with(problem, None);
+    }
+    let token = format!("token of {} by {}", request.device, request.nonce);
+    if state.tokens.insert(token.clone(), request.device).is_some() {
+        return refuse(Code::ReplayedProof, None);
+    }
+    Json(TokenAnswer {
+        token,
+        token_type: "Bearer".into(),
+        expires_in: 600,
+        relays: fake.set().relays.clone(),
+    })
+    .into_response()
+}
+
+async fn issue(
+    State(fake): State<Fake>,
+    headers: HeaderMap,
+    Json(order): Json<serde_json::Value>,
+) -> Response {
+    if headers
+        .get("authorization")
+        .is_none_or(|a| a != "Bearer let me in")
+    {
+        return refuse(Code::InvalidCredentials, None);
+    }
+    let participant = order["participant"].as_str().expect("a participant");
+    let code = format!("CODE-OF-{participant}");
+    let issued = Issued::default();
+    fake.world.state().codes.insert(code.clone(), issued);
+    let answer = json!({"code": code, "id": 1, "expires_at": 4_000_000_000_u64});
+    (StatusCode::CREATED, Json(answer)).into_response()
+}
+
+async fn study(State(_): State<Fake>, Path(study): Path<u32>) -> Response {
+    if study != 0 {
+        return refuse(Code::UnknownStudy, None);
+    }
+    Json(StudyTerms {
+        chain: Hash(crate::support::terms().chain),
+        study,
+        title: "A study".into(),
+        policy: Policy::DeviceSigned,
+        auditor_key: Key(crate::support::terms().auditor_key),
+        open: true,
+    })
+    .into_response()
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A relay.
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::{Path, Query, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+    Json, Router,
+};
+use mhealth_api::{
+    BareRecord, Code, DeviceHeads, DeviceOnChain, DeviceStatus, Hash, Head, Key, Problem, Refusal,
+    RegisteredEntry, RunState, RunUpload,
+};
+use serde_json::json;
+
+use super::{receipt, refuse, refuse_with, Fake};
+use crate::support::world::{Registered, World};
+
+impl Fake {
+    pub(crate) async fn relay(world: &World) -> Self {
+        let routes = Router::new()
+            .route("/v1/runs", post(upload))
+            .route("/v1/records", post(record))
+            .route("/v1/runs/{run}", get(status))
+            .route("/v1/keys/{key}", get(by_key))
+            .route("/v1/devices/{device}/head", get(head))
+            .route("/v1/devices/{device}/entries", get(entries));
+        Self::serve(world, routes).await
+    }
+
+    fn holder_of(&self, headers: &HeaderMap) -> Option<u32> {
+        let token = headers.get("authorization")?.to_str().ok()?;
+        let token = token.strip_prefix("Bearer ")?;
+        self.world.state().tokens.get(token).copied()
+    }
+
+    fn view(&self, device: u32) -> Option<mhealth_api::ChainHead> {
+        let behaviour = self.set();
+        let mut view = self.world.state().head_of(device)?;
+        if let Some((head, block)) = behaviour.stuck_at {
+            view = mhealth_api::ChainHead { head, block };
+        }
+        if let Some(lie) = behaviour.lie {
+            view.head = lie;
+        }
+        if behaviour.other_chain {
+            view.block.hash = Hash([0x0c; 32]);
+        }
+        Some(view)
+    }
+}
+
+async fn upload(
+    State(fake): State<Fake>,
+    headers: HeaderMap,
+    Json(run): Json<RunUpload>,
+) -> Response {
+    let Some(holder) = fake.holder_of(&headers) else {
+        return refuse(Code::InvalidToken, None);
+    };
+    assert_eq!(holder, run.device);
+    for entry in &run.entries {
+        let digest = hashchain::data_digest::<hashchain::Native>(&entry.envelope.0);
+        assert_eq!(digest.0, entry.digest.0);
+    }
+    let status = receipt(&run);
+    let mut behaviour = fake.set();
+    if let Some(gap) = behaviour.gaps.pop() {
+        return refuse_with(gap, None);
+    }
+    let signature = run.signature.expect("a signature");
+    let on_chain = {
+        let state = fake.world.state();
+        let device = &state.devices[run.device as usize];
+        assert!(hashchain::is_signed(
+            &device.key.0,
+            &hashchain::LinkHash(status.head.0),
+            &signature.0
+        ));
+        match device.status {
+            DeviceStatus::Active => device.head(),
+            _ => return refuse(Code::DeviceSuspended, None),
+        }
+    };
+    let own = behaviour
+        .runs
+        .values()
+        .filter(|(own, ..)| own.device == run.device);
+    let own = own.map(|(own, status, _)| Head {
+        length: own.sequence - 1 + own.entries.len() as u64,
+        hash: status.head,
+    });
+    let head = own
+        .chain([on_chain])
+        .max_by_key(|head| head.length)
+        .expect("one");
+    if run.sequence - 1 > head.length {
+        let mut problem = Problem::new(Code::Gap);
+        problem.head = Some(head);
+        return refuse_with(problem, None);
+    }
+    for (sequence, entry) in (run.sequence..).zip(&run.entries) {
+        let place = (run.device, sequence);
+        behaviour.envelopes.insert(place, entry.envelope.0.clone());
+    }
+    let (_, status, _) = behaviour.runs.entry(status.run).or_insert((run, status, 0));
+    if status.state == RunState::Refused {
+        status.state = RunState::Pending;
+    }
+    (StatusCode::ACCEPTED, Json(status.clone())).into_response()
+}
+
+async fn status(State(fake): State<Fake>, Path(run): Path<String>) -> Response {
+    let run: Hash = run.parse().expect("a run's name");
+    let mut behaviour = fake.set();
+    let slowness = behaviour.slowness;
+    let other_chain = behaviour.other_chain;
+    let Some((_, _, asked)) = behaviour.runs.get_mut(&run) else {
+        return refuse(Code::UnknownRun, None);
+    };
+    *asked += 1;
+    if *asked > slowness {
+        // The relay brings runs to the chain in their order.
+        let device = behaviour.runs[&run].0.device;
+        let mut waiting: Vec<_> = behaviour
+            .runs
+            .values_mut()
+            .filter(|(own, status, _)| own.device == device && status.state == RunState::Pending)
+            .collect();
+        waiting.sort_by_key(|(own, ..)| own.sequence);
+        let mut state = fake.world.state();
+        for (own, status, _) in waiting {
+            match state.register(own) {
+                Ok(()) => status.state = RunState::Finalised,
+                Err(reason) => {
+                    status.state = match reason {
+                        Refusal::Fork | Refusal::PreviousIsNotHead => RunState::Conflicting,
+                        _ => RunState::Refused,
+                    };
+                    status.reason = Some(reason);
+                }
+            }
+            status.block = Some(state.present());
+            status.extrinsic_index = Some(2);
+        }
+    }
+    let mut status = behaviour.runs[&run].1.clone();
+    if let (true, Some(block)) = (other_chain, &mut status.block) {
+        block.hash = Hash([0x0c; 32]);
+    }
+    Json(status).into_response()
+}
+
+async fn record(
+    State(fake): State<Fake>,
+    headers: HeaderMap,
+    Json(record): Json<BareRecord>,
+) -> Response {
+    let Some(holder) = fake.holder_of(&headers) else {
+        return refuse(Code::InvalidToken, None);
+    };
+    assert_eq!(holder, record.device);
+    let mut state = fake.world.state();
+    let device = &mut state.devices[record.device as usize];
+    if record.sequence > device.head().length {
+        // Chained by the relay, with whatever hash it likes.
+        let digest = hashchain::data_digest::<hashchain::Native>(&record.envelope.0);
+        device.entries.push(Registered {
+            digest: Hash(digest.0),
+            hash: Hash([0x2a; 32]),
+        });
+    }
+    (StatusCode::ACCEPTED, Json(json!({"state": "pending"}))).into_response()
+}
+
+async fn by_key(State(fake): State<Fake>, Path(key): Path<String>) -> Response {
+    let key: Key = key.parse().expect("a key");
+    let found = {
+        let devices = &fake.world.state().devices;
+        let place = devices.iter().position(|device| device.key == key);
+        place.map(|place| {
+            (
+                place as u32,
+                devices[place].genesis,
+                devices[place].status.clone(),
+            )
+        })
+    };
+    let Some((device, genesis, status)) = found else {
+        return refuse(Code::UnknownDevice, None);
+    };
+    Json(DeviceOnChain {
+        device,
+        study: 0,
+        key,
+        genesis,
+        status,
+        chain: fake.view(device).expect("it is there"),
+    })
+    .into_response()
+}
+
+async fn head(State(fake): State<Fake>, Path(device): Path<u32>) -> Response {
+    match fake.view(device) {
+        None => refuse(Code::UnknownDevice, None),
+        Some(chain) => Json(DeviceHeads {
+            device,
+            relay: chain.head,
+            chain,
+        })
+        .into_response(),
+    }
+}
+
+async fn entries(
+    State(fake): State<Fake>,
+    Path(device): Path<u32>,
+    Query(page): Query<HashMap<String, u64>>,
+) -> Response {
+    let state = fake.world.state();
+    let registered = &state.devices[device as usize].entries;
+    let entries: Vec<RegisteredEntry> = (1..)
+        .zip(registered)
+        .filter(|(sequence, _)| *sequence >= page["from"])
+        .take(page["count"] as usize)
+        .map(|(sequence, entry)| RegisteredEntry {
+            sequence,
+            digest: entry.digest,
+            hash: entry.hash,
+        })
+        .collect();
+    Json(entries).into_response()
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The chain, the study's office and its codes, as the fake servers share them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use ed25519_dalek::{Signature, VerifyingKey};
+use hashchain::{link, DataDigest, Enrolment, LinkHash, Native, Tag};
+use mhealth_api::{
+    BlockRef, ChainHead, Code, DeviceStatus, EnrolRequest, Enrolled, Hash, Head, Key, Predecessor,
+    Refusal,
+};
+
+/// A registered entry.
+#[derive(Clone, Copy)]
+pub(crate) struct Registered {
+    pub(crate) digest: Hash,
+    pub(crate) hash: Hash,
+}
+
+/// A device as the chain has it.
+pub(crate) struct OnChain {
+    pub(crate) key: Key,
+    pub(crate) genesis: Hash,
+    pub(crate) entries: Vec<Registered>,
+    pub(crate) status: DeviceStatus,
+}
+
+impl OnChain {
+    pub(crate) fn hash_at(&self, length: u64) -> Option<Hash> {
+        match length.checked_sub(1) {
+            None => Some(self.genesis),
+            Some(last) => self.entries.get(last as usize).map(|entry| entry.hash),
+        }
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        Head {
+            length: self.entries.len() as u64,
+            hash: self.entries.last().map_or(self.genesis, |entry| entry.hash),
+        }
+    }
+}
+
+/// An enrolment code.
+#[derive(Clone, Default)]
+pub(crate) struct Issued {
+    pub(crate) predecessor: Option<Predecessor>,
+    pub(crate) participant_key: Option<Key>,
+    pub(crate) used_for: Option<(Key, Vec<u8>)>,
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) devices: Vec<OnChain>,
+    pub(crate) codes: HashMap<String, Issued>,
+    pub(crate) tokens: HashMap<String, u32>,
+    pub(crate) block: u64,
+    /// Runs that were registered, to see that none is registered twice.
+    pub(crate) registered: HashSet<Hash>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct World(Arc<Mutex<State>>);
+
+impl World {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no test panics with the lock")
+    }
+
+    pub(crate) fn with_codes(codes: &[&str]) -> Self {
+        let world = Self::default();
+        for code in codes {
+            world
+                .state()
+                .codes
+                .insert((*code).into(), Issued::default());
+        }
+        world
+    }
+
+    pub(crate) fn forge(&self, device: u32) {
+        let forged = Registered {
+            digest: Hash([0xfa; 32]),
+            hash: Hash([0xbd; 32]),
+        };
+        self.state().devices[device as usize].entries.push(forged);
+    }
+}
+
+impl State {
+    pub(crate) fn present(&self) -> BlockRef {
+        BlockRef {
+            number: self.block,
+            hash: Hash(std::array::from_fn(|i| {
+                (self.block as u8).wrapping_add(i as u8)
+            })),
+        }
+    }
+
+    pub(crate) fn head_of(&self, device: u32) -> Option<ChainHead> {
+        Some(ChainHead {
+            head: self.devices.get(device as usize)?.head(),
+            block: self.present(),
+        })
+    }
+
+    pub(crate) fn enrol(&mut self, request: &EnrolRequest) -> Result<Enrolled, Code> {
+        let content = serde_json::to_vec(request).expect("written");
+        let message =
+            mhealth_api::enrolment_message(&Hash(crate::support::terms().chain), 0, request);
+        verify(&request.device_key, &message, &request.proof.0)?;
+        let issued = self.codes.get_mut(&request.code).ok_or(Code::UnknownCode)?;
+        let predecessor = issued.predecessor;
+        match &issued.used_for {
+            Some(used) if *used == (request.device_key, content.clone()) => {}
+            Some(_) => return Err(Code::CodeUsed),
+            None => {
+                issued.used_for = Some((request.device_key, content));
+                let escrow = hashchain::escrow_commitment::<Native>(&request.escrow.0);
+                let genesis = hashchain::genesis::<Native>(&Enrolment {
+                    chain: &crate::support::terms().chain,
+                    study: 0,
+                    device_key: &request.device_key.0,
+                    predecessor: predecessor.map(|before| LinkHash(before.head.0)),
+                    secret_commitment: &request.secret_commitment.0,
+                    escrow_commitment: &escrow,
+                });
+                self.block += 1;
+                self.devices.push(OnChain {
+                    key: request.device_key,
+                    genesis: Hash(genesis.0),
+                    entries: Vec::new(),
+                    status: DeviceStatus::Active,
+                });
+            }
+        }
+        let device = self
+            .devices
+            .iter()
+            .position(|d| d.key == request.device_key);
+        let device = device.expect("it was enrolled");
+        Ok(Enrolled {
+            device: device as u32,
+            study: 0,
+            genesis: self.devices[device].genesis,
+            block: self.present(),
+        })
+    }
+
+    /// Registers a run as the pallet does; otherwise the reason.
+    pub(crate) fn register(&mut self, run: &mhealth_api::RunUpload) -> Result<(), Refusal> {
+        self.block += 1;
+        let device = &mut self.devices[run.device as usize];
+        let before = run.sequence - 1;
+        if before > device.head().length {
+            return Err(Refusal::Gap);
+        }
+        if device.hash_at(before) != Some(run.previous) {
+            return Err(Refusal::PreviousIsNotHead);
+        }
+        let mut new = Vec::new();
+        for (sequence, entry, hash) in links(run) {
+            match device.hash_at(sequence) {
+                Some(known) if known == hash => {}
+                Some(_) => return Err(Refusal::Fork),
+                None => new.push(Registered {
+                    digest: entry,
+                    hash,
+                }),
+            }
+        }
+        if device.status != DeviceStatus::Active && !new.is_empty() {
+            return Err(Refusal::DeviceSuspended);
+        }
+        for entry in &new {
+            assert!(
+                self.registered.insert(entry.hash),
+                "an entry was registered twice"
+            );
+        }
+        device.entries.extend(new);
+        Ok(())
+    }
+}
+
+/// Sequence, digest and link of each entry of a run.
+pub(crate) fn links(run: &mhealth_api::RunUpload) -> Vec<(u64, Hash, Hash)> {
+    let mut previous = LinkHash(run.previous.0);
+    let mut links = Vec::new();
+    for (sequence, entry) in (run.sequence..).zip(&run.entries) {
+        let digest = DataDigest(entry.digest.0);
+        previous = link::<Native>(sequence, &previous, &digest, &Tag(entry.tag.0));
+        links.push((sequence, entry.digest, Hash(previous.0)));
+    }
+    links
+}
+
+pub(crate) fn verify(key: &Key, message: &[u8], signature: &[u8; 64]) -> Result<(), Code> {
+    VerifyingKey::from_bytes(&key.0)
+        .map_err(|_| Code::WeakKey)?
+        .verify_strict(message, &Signature::from_bytes(signature))
+        .map_err(|_| Code::InvalidProof)
+}

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The command line.
+
+mod failure;
+mod inspect;
+mod phone;
+mod register;
+mod simulate;
+mod topology;
+
+use std::{path::PathBuf, process::ExitCode, str::FromStr};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mhealth_device::PublicKey;
+use time::{macros::format_description, Date};
+use zeroize::Zeroizing;
+
+pub(crate) use failure::Failure;
+use topology::{Load, Topology};
+
+/// A patient's device of mHealth Chain.
+///
+/// A device seals each record into an envelope, chains it by hash with a secret that only the device has, makes that
+/// durable, and only then sends anything. Through servers (--auth, --relay) relays keep the envelopes and register their
+/// digests on the chain; in the direct form (--node) the device registers the digests itself and the data stay in its
+/// state file.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  success: all entries are finalised, all heads are equal
+  1  something was refused, a head is not the chain's, or relays contradict each other; nothing is lost
+  2  the command line or the input file is wrong
+  3  the node or the servers cannot be reached, or were too slow; run the same command again
+  4  another chain, another study, or no study of this number
+  5  the state file or the participants' key file cannot be used
+Messages begin with error[code]; the codes do not change between versions. Logs: RUST_LOG=info.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Enrol(Box<phone::Enrol>),
+    Seal(phone::Seal),
+    Upload(Box<phone::Upload>),
+    #[command(visible_alias = "check")]
+    Sync(Box<Sync>),
+    Status(Status),
+    Simulate(Box<Simulate>),
+}
+
+/// Plays a cohort: takes nights from a file or makes them up, one device for each participant, one entry for each night,
+/// and registers them on the chain, directly (--node) or through servers (--auth, --relay).
+///
+/// It can be killed at any point and started again with the same arguments: no night is lost or sealed twice. The last line
+/// reads `devices= entries= duplicates= finalised= refused=`. Through servers a line of figures comes before it:
+/// `uploads= repeated= seconds= uploads_per_s= entries_per_s=` and the times to a relay's 202 and to finality.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Simulate {
+    /// Take the nights from this CSV file with the columns Id, Day, TotalSleepRecords, TotalMinutesAsleep and
+    /// TotalTimeInBed; repeated rows are recognised.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["devices", "nights", "seed", "start"])]
+    csv: Option<PathBuf>,
+    /// Without --csv: how many participants, each with one device.
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    devices: u32,
+    /// Without --csv: how many nights the trial lasts. Some are missing, as in a real one.
+    #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    nights: u32,
+    /// Without --csv: the same seed makes the same nights.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Without --csv: evening of the first night.
+    #[arg(long, value_name = "YYYY-MM-DD", default_value = "2026-01-05", value_parser = date)]
+    start: Date,
+    #[command(flatten)]
+    topology: Topology,
+    /// Get the cohort's enrolment codes with this admin credential of the authentication server. Prefer the environment to
+    /// the command line.
+    #[arg(
+        long,
+        visible_alias = "admin",
+        value_name = "CREDENTIAL",
+        env = "MHEALTH_ADMIN",
+        hide_env_values = true
+    )]
+    admin_credential: Option<Secret>,
+    #[command(flatten)]
+    load: Load,
+    /// Keep the devices' keys, ratchets and entries in this file. It is created if it does not exist.
+    #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
+    state: PathBuf,
+    /// The study to enrol in.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    study: u32,
+    /// With --node: enrol new devices with the account of this secret URI, which must be an authentication server of the
+    /// study. The default on a development chain is //Charlie. Prefer the environment to the command line.
+    #[arg(
+        long,
+        value_name = "SECRET-URI",
+        env = "MHEALTH_ENROL_WITH",
+        hide_env_values = true
+    )]
+    enrol_with: Option<Secret>,
+    /// Send at most this many entries in one run.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    run_length: u32,
+    /// Whether envelopes are encrypted to the participants.
+    #[arg(long, value_enum, default_value_t = EnvelopeForm::Hpke)]
+    envelope: EnvelopeForm,
+    /// Keep the participants' private keys, which a phone never has, in this file.
+    /// [default: the state file's name with .participants]
+    #[arg(long, value_name = "FILE")]
+    participant_keys: Option<PathBuf>,
+    /// Entries that become durable together. A phone writes one at a time; a simulator is faster with more.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    commit_every: u32,
+    /// Only seal, and send nothing. A new state file then needs --genesis and --auditor-key.
+    #[arg(long)]
+    offline: bool,
+    /// The study's X25519 key, to which secrets are escrowed, in hexadecimal. Without --offline the chain is asked for it.
+    #[arg(long, value_name = "KEY", requires = "offline", value_parser = hash)]
+    auditor_key: Option<[u8; 32]>,
+}
+
+/// Shows the devices of a state file: their keys, numbers on the chain, heads, and what is queued. No secrets, no data.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Status {
+    /// The state file.
+    #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
+    state: PathBuf,
+    /// Fail unless the file holds the device with this public key.
+    #[arg(long, value_name = "KEY", value_parser = public_key)]
+    device: Option<PublicKey>,
+}
+
+/// Compares the head of every device of a state file with the head that the chain has finalised, by what a node or relays
+/// say.
+///
+/// Marks what is finalised, and stops devices whose head on the chain is not their own. The last line reads
+/// `devices= level= behind= unenrolled= stopped=`.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Sync {
+    #[command(flatten)]
+    topology: Topology,
+    /// The state file.
+    #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
+    state: PathBuf,
+    /// Fail unless the file holds the device with this public key.
+    #[arg(long, value_name = "KEY", value_parser = public_key)]
+    device: Option<PublicKey>,
+}
+
+/// Form of an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum EnvelopeForm {
+    /// Anybody who has the envelope can read it.
+    Plain,
+    /// Only the holder of the participant's private key can read it (RFC 9180).
+    Hpke,
+}
+
+/// The secret of an account, a credential or a code. Never shown.
+#[derive(Clone)]
+struct Secret(Zeroizing<String>);
+
+impl Secret {
+    fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Secret {
+    type Err = std::convert::Infallible;
+
+    fn from_str(secret: &str) -> Result<Self, Self::Err> {
+        Ok(Self(Zeroizing::new(secret.trim().to_owned())))
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
+    match arguments.command {
+        Command::Enrol(options) => phone::enrol(&options).await,
+        Command::Seal(options) => phone::seal(&options),
+        Command::Upload(options) => phone::upload(&options).await,
+        Command::Sync(options) => inspect::sync(&options).await,
+        Command::Status(options) => inspect::status(&options),
+        Command::Simulate(options) => simulate::simulate(&options).await,
+    }
+}
+
+fn date(text: &str) -> Result<Date, String> {
+    Date::parse(text, format_description!("[year]-[month]-[day]"))
+        .map_err(|_| "not a date of the form YYYY-MM-DD".into())
+}
+
+fn hash(text: &str) -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text.strip_prefix("0x").unwrap_or(text), &mut bytes)
+        .map(|()| bytes)
+        .map_err(|_| "not 32 bytes in hexadecimal".into())
+}
+
+fn public_key(text: &str) -> Result<PublicKey, String> {
+    hash(text).map(PublicKey)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn debug_of_the_arguments_shows_no_secret() {
+        let simulate = [
+            "simulate",
+            "--enrol-with=bottom drive obey",
+            "--admin=bottom-drive",
+            "--auth=https://a.example",
+        ];
+        let enrol = ["enrol", "--code=bottom-drive", "--auth=https://a.example"];
+        for line in [&simulate[..], &enrol] {
+            let line = ["mhealth-device"].iter().chain(line);
+            let arguments = Arguments::try_parse_from(line).expect("a valid command line");
+            assert!(!format!("{arguments:?}").contains("bottom"));
+        }
+    }
+}

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `simulate`: terms, nights, seals, enrolments, uploads.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use mhealth_chain_client::{Account as ChainAccount, Patience};
+use mhealth_device::{
+    chain::Chain,
+    fleet::{sync_all, Refused},
+    servers::{Address, AuthenticationServer},
+    Error, Store, SyncError, SystemClock, Terms,
+};
+use mhealth_simulator::{
+    cohort::{
+        csv::{CsvError, NightRows, Survey},
+        generator::Trial,
+        intake::{seal_nights, Intake, SourceNight},
+        participants::ParticipantKeys,
+    },
+    direct::Direct,
+};
+use rand::{rngs::StdRng, SeedableRng};
+
+use super::{
+    register::{bar, kept, print_figures, provide_codes, register, report, Account},
+    topology::{acquaint, Connection, Route},
+    EnvelopeForm, Failure, Simulate,
+};
+
+/// Who enrols on a development chain when nobody is named.
+const DEVELOPMENT_ENROLLER: &str = "//Charlie";
+
+pub(super) async fn simulate(options: &Simulate) -> Result<ExitCode, Failure> {
+    let survey = survey(options)?;
+    let (store, chain) = prepare(options).await?;
+    if let Some(chain) = &chain {
+        compare(&store, chain).await?;
+    }
+    let intake = seal(options, &store, survey.rows)?;
+    let refusals = if options.offline {
+        Vec::new()
+    } else {
+        let chain = match chain {
+            Some(chain) => chain,
+            None => reconnect(options, &store).await?,
+        };
+        send(options, &store, chain).await?
+    };
+    let account = Account {
+        duplicates: survey.duplicates,
+        unsealed: intake.stopped,
+        refusals: &refusals,
+        offline: options.offline,
+    };
+    report(&store, &account)
+}
+
+/// Enrols and uploads.
+async fn send(
+    options: &Simulate,
+    store: &Store,
+    chain: Connection,
+) -> Result<Vec<Refused>, Failure> {
+    let chain = match chain {
+        Connection::Direct(direct) => {
+            Connection::Direct(match enroller(options, &direct).await? {
+                Some(account) => direct.enrolling_as(account),
+                None => direct,
+            })
+        }
+        Connection::Servers(through) => {
+            if let Some(credential) = &options.admin_credential {
+                let keys = match options.envelope {
+                    EnvelopeForm::Plain => None,
+                    EnvelopeForm::Hpke => Some(ParticipantKeys::open(&participant_keys(options))?),
+                };
+                let provided =
+                    provide_codes(store, &through.servers, credential, keys.as_ref()).await;
+                provided.map_err(|failure| failure.and(&kept(store)))?;
+            }
+            Connection::Servers(through)
+        }
+    };
+    let registered = register(store, &chain, options.run_length, true).await;
+    if let Connection::Servers(through) = &chain {
+        print_figures(&through.meter);
+    }
+    registered
+}
+
+/// What the source has to give, and everything that is wrong with it, before anything is sealed.
+fn survey(options: &Simulate) -> Result<Survey, Failure> {
+    let Some(path) = &options.csv else {
+        return Ok(Survey::default());
+    };
+    let file = |failure: Failure| failure.and(&format!("({})", path.display()));
+    let survey = Survey::of(NightRows::open(path).map_err(|e| file(e.into()))?);
+    let mut wrong = survey.errors.iter();
+    let Some(first) = wrong.next() else {
+        return Ok(survey);
+    };
+    for error in wrong {
+        eprintln!("error[{}]: {error}.", error.code());
+    }
+    Err(
+        file(Failure::input(first.code(), format!("{first}."))).and(&format!(
+            "{} of {} rows are wrong; nothing was sealed.",
+            survey.wrong, survey.rows
+        )),
+    )
+}
+
+/// Opens the state file, or makes it with what the chain says. A node that is not there is no reason not to seal when
+/// the file knows its terms already; `None` is given for it then.
+async fn prepare(options: &Simulate) -> Result<(Store, Option<Connection>), Failure> {
+    let clock = Arc::new(SystemClock);
+    let known = match Store::open(&options.state, clock.clone()) {
+        Ok(store) => Some(store),
+        Err(Error::Missing(_) | Error::Unfinished(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(store) = &known {
+        if let Some(genesis) = options.topology.genesis {
+            store.expect_chain(&genesis)?;
+        }
+        let found = store.terms().study;
+        if found != options.study {
+            return Err(Error::OtherStudy {
+                expected: options.study,
+                found,
+            }
+            .into());
+        }
+    }
+    if options.offline {
+        let store = match known {
+            Some(store) => store,
+            None => {
+                let terms = offline_terms(options)?;
+                Store::open_or_create(&options.state, &terms, clock, &mut rng())?
+            }
+        };
+        return Ok((store, None));
+    }
+    match options.topology.route(known.as_ref())? {
+        Route::Direct(url) => prepare_direct(options, &url, known).await,
+        Route::Servers(authentication, addresses) => {
+            let store = match known {
+                Some(store) => store,
+                None => {
+                    let terms = terms_by_server(options, authentication.clone()).await?;
+                    Store::open_or_create(&options.state, &terms, clock, &mut rng())?
+                }
+            };
+            store.set_servers(&addresses)?;
+            let load = options.load;
+            let servers =
+                options
+                    .topology
+                    .servers(authentication, &addresses, *store.terms(), load)?;
+            Ok((store, Some(Connection::Servers(servers))))
+        }
+    }
+}
+
+async fn prepare_direct(
+    options: &Simulate,
+    url: &str,
+    known: Option<Store>,
+) -> Result<(Store, Option<Connection>), Failure> {
+    let genesis = known
+        .as_ref()
+        .map(|store| store.terms().chain)
+        .or(options.topology.genesis);
+    let patience = match known {
+        Some(_) => Patience::default(), // One attempt: there will be another after sealing.
+        None => options.topology.patience_with_node(),
+    };
+    let patience = Patience {
+        connect: patience.connect,
+        ..options.topology.patience_with_node()
+    };
+    let connected = Direct::connect(url, genesis, patience).await;
+    let direct = match (connected, known) {
+        (Err(fault), Some(store)) if fault.code == "node_unreachable" => {
+            tracing::warn!(error = %fault, "sealing first");
+            return Ok((store, None));
+        }
+        (connected, Some(store)) => return Ok((store, Some(Connection::Direct(connected?)))),
+        (connected, None) => connected?,
+    };
+    let study = direct
+        .study(options.study)
+        .await?
+        .ok_or_else(|| unknown_study(options))?;
+    let terms = Terms {
+        chain: direct.genesis(),
+        study: options.study,
+        auditor_key: study.auditor_key,
+    };
+    let clock = Arc::new(SystemClock);
+    let store = Store::open_or_create(&options.state, &terms, clock, &mut rng())?;
+    Ok((store, Some(Connection::Direct(direct))))
+}
+
+fn offline_terms(options: &Simulate) -> Result<Terms, Failure> {
+    match (options.topology.genesis, options.auditor_key) {
+        (Some(chain), Some(auditor_key)) => Ok(Terms {
+            chain,
+            study: options.study,
+            auditor_key,
+        }),
+        _ => Err(Failure::input(
+            "terms_unknown",
+            "There is no state file yet: --offline needs --genesis and --auditor-key to make one.",
+        )),
+    }
+}
+
+async fn terms_by_server(options: &Simulate, server: Address) -> Result<Terms, Failure> {
+    let server = AuthenticationServer::at(
+        server,
+        options.topology.patience(),
+        &options.topology.certificates()?,
+        Arc::new(SystemClock),
+    )?;
+    let study = server
+        .study(options.study)
+        .await?
+        .ok_or_else(|| unknown_study(options))?;
+    if options
+        .topology
+        .genesis
+        .is_some_and(|genesis| genesis != study.chain.0)
+    {
+        return Err(Failure::chain(
+            "wrong_chain",
+            format!(
+                "The authentication server serves the chain {}.",
+                study.chain
+            ),
+        ));
+    }
+    Ok(Terms {
+        chain: study.chain.0,
+        study: options.study,
+        auditor_key: study.auditor_key.0,
+    })
+}
+
+fn unknown_study(options: &Simulate) -> Failure {
+    let message = format!("The chain has no study {}.", options.study);
+    Failure::chain("unknown_study", message)
+}
+
+/// Compared before anything is sealed: a restored backup shows only to a device that has not sealed since. Servers that
+/// are away are no reason not to seal.
+async fn compare(store: &Store, chain: &Connection) -> Result<(), Failure> {
+    let compared = match chain {
+        Connection::Direct(_) => sync_all(store, chain).await,
+        Connection::Servers(through) => match acquaint(store, &through.servers).await {
+            Ok(true) => sync_all(store, chain).await,
+            Ok(false) => return Ok(()), // Nobody is enrolled.
+            Err(error) => Err(error),
+        },
+    };
+    match (compared, chain) {
+        (Err(SyncError::Chain(fault)), Connection::Servers(_)) if fault.passing => {
+            tracing::warn!(error = %fault, "sealing first");
+            Ok(())
+        }
+        (compared, _) => Ok(compared.map(drop)?),
+    }
+}
+
+async fn reconnect(options: &Simulate, store: &Store) -> Result<Connection, Failure> {
+    let connected = options.topology.connect(store).await;
+    connected.map_err(|failure| failure.and(&kept(store)))
+}
+
+fn seal(options: &Simulate, store: &Store, rows: u64) -> Result<Intake, Failure> {
+    let mut keys = match options.envelope {
+        EnvelopeForm::Plain => None,
+        EnvelopeForm::Hpke => Some(ParticipantKeys::open(&participant_keys(options))?),
+    };
+    let group = options.commit_every as usize;
+    let nights: Box<dyn Iterator<Item = Result<SourceNight, CsvError>>> = match &options.csv {
+        Some(path) => {
+            let rows = NightRows::open(path)?;
+            Box::new(rows.map(|row| row.map(|(_, row)| SourceNight::Measured(row))))
+        }
+        None => Box::new(made_up(options)),
+    };
+    let expected = match options.csv {
+        Some(_) => rows,
+        None => u64::from(options.devices) * u64::from(options.nights),
+    };
+    let bar = bar("sealing", expected);
+    let intake = seal_nights(store, nights, group, keys.as_mut(), &mut rng(), || {
+        bar.inc(1)
+    });
+    bar.finish_and_clear();
+    Ok(intake?)
+}
+
+fn made_up(options: &Simulate) -> impl Iterator<Item = Result<SourceNight, CsvError>> {
+    let trial = Trial {
+        devices: options.devices,
+        nights: options.nights,
+        seed: options.seed,
+        start: options.start,
+    };
+    trial.participants().flat_map(|diarist| {
+        let id = diarist.id.clone();
+        diarist.map(move |entry| Ok(SourceNight::MadeUp(id.clone(), entry)))
+    })
+}
+
+fn participant_keys(options: &Simulate) -> PathBuf {
+    options.participant_keys.clone().unwrap_or_else(|| {
+        let mut name = options.state.clone().into_os_string();
+        name.push(".participants");
+        name.into()
+    })
+}
+
+async fn enroller(options: &Simulate, chain: &Direct) -> Result<Option<ChainAccount>, Failure> {
+    if let Some(secret) = &options.enrol_with {
+        return Ok(Some(ChainAccount::from_secret_uri(secret.expose())?));
+    }
+    let kind: serde_json::Value = chain.client().request("system_chainType", &[]).await?;
+    Ok(match kind.as_str() {
+        Some("Development" | "Local") => Some(ChainAccount::from_secret_uri(DEVELOPMENT_ENROLLER)?),
+        _ => None,
+    })
+}
+
+fn rng() -> StdRng {
+    StdRng::from_os_rng()
+}

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The paper's Figure 1a: the device talks to a node of the chain itself, without a relay.
+//!
+//! A device signs its own transactions with its device key, whose account the chain admitted at enrolment. Enrolments are
+//! signed by an authentication server of the study, here by an account that the caller holds.
+
+use std::{
+    future::Future,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use futures::{
+    future::{self, Either},
+    stream, StreamExt,
+};
+use hashchain::{DataDigest, LinkHash};
+use mhealth_chain_client::{
+    calls, Account, Call, ChainClient, ConnectOptions, Error, Patience, Run, RunEntry, Submission,
+    Submitter, H256,
+};
+use mhealth_device::{
+    chain::{
+        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal, Decision, Enrolment,
+        OutgoingRun, Receipt, StudyTerms, Upload,
+    },
+    store::{DeviceRecord, QueuedRun},
+    PublicKey,
+};
+
+/// Requests that are under way at a time.
+const AT_A_TIME: usize = 32;
+
+/// How often to look whether the chain still finalises blocks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Blocks take seconds; less patience than this would give up a chain that works.
+const SHORTEST_PATIENCE: Duration = Duration::from_secs(15);
+
+/// A node, and who enrols devices.
+#[derive(Debug)]
+pub struct Direct {
+    client: ChainClient,
+    enroller: Option<Account>,
+    /// How long to wait for the next finalised block.
+    patience: Duration,
+}
+
+impl Direct {
+    /// Connects to the node at a WebSocket address. With `genesis`, the node must follow that chain. What waits for
+    /// transactions gives up when no block was finalised for as long as `patience` allows a connection to be lost.
+    pub async fn connect(
+        url: &str,
+        genesis: Option<[u8; 32]>,
+        patience: Patience,
+    ) -> Result<Self, ChainFault> {
+        let options = ConnectOptions {
+            genesis: genesis.map(H256),
+            patience,
+        };
+        let client = ChainClient::connect_with(url, options)
+            .await
+            .map_err(fault)?;
+        Ok(Self {
+            client,
+            enroller: None,
+            patience: patience.reconnect.max(SHORTEST_PATIENCE),
+        })
+    }
+
+    /// Enrols devices as this account, which must be an authentication server of their study.
+    pub fn enrolling_as(mut self, enroller: Account) -> Self {
+        self.enroller = Some(enroller);
+        self
+    }
+
+    /// The connection, for what this type does not offer.
+    pub fn client(&self) -> &ChainClient {
+        &self.client
+    }
+}
+
+impl Chain for Direct {
+    fn genesis(&self) -> [u8; 32] {
+        self.client.genesis_hash().0
+    }
+
+    async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
+        let study = self.client.study(study).await.map_err(fault)?;
+        Ok(study.map(|study| StudyTerms {
+            auditor_key: study.auditor_key,
+            open: study.open,
+        }))
+    }
+
+    async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
+        let view = self.client.at_finalised().await.map_err(fault)?;
+        let look_up = |key: PublicKey| {
+            let view = view.clone();
+            async move {
+                let Some(number) = view.device_by_key(key.0).await? else {
+                    return Ok(None);
+                };
+                let device = view.device(number).await?;
+                Ok(device.map(|device| ChainDevice {
+                    number: device.device,
+                    genesis: LinkHash(device.genesis.0),
+                    head: ChainHead {
+                        hash: LinkHash(device.head.0),
+                        length: device.length,
+                    },
+                }))
+            }
+        };
+        let found: Vec<Result<_, Error>> = stream::iter(keys.to_vec())
+            .map(look_up)
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        found
+            .into_iter()
+            .map(|found| found.map_err(fault))
+            .collect()
+    }
+
+    async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
+        let view = self.client.at_finalised().await.map_err(fault)?;
+        let read = |device: u32| {
+            let view = view.clone();
+            async move { view.head(device).await }
+        };
+        let heads: Vec<Result<_, Error>> = stream::iter(devices.to_vec())
+            .map(read)
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        let plain = |head: mhealth_chain_client::HeadView| ChainHead {
+            hash: LinkHash(head.hash.0),
+            length: head.length,
+        };
+        heads
+            .into_iter()
+            .map(|head| Ok(head.map_err(fault)?.map(plain)))
+            .collect()
+    }
+
+    async fn entries(
+        &self,
+        device: u32,
+        from: u64,
+        count: u32,
+    ) -> Result<Vec<ChainEntry>, ChainFault> {
+        let entries = self.client.entries(device, from, count);
+        let entries = entries.await.map_err(fault)?;
+        let plain = |entry: mhealth_chain_client::EntryView| ChainEntry {
+            sequence: entry.sequence,
+            digest: DataDigest(entry.digest.0),
+            hash: LinkHash(entry.hash.0),
+        };
+        Ok(entries.into_iter().map(plain).collect())
+    }
+
+    async fn enrol(
+        &self,
+        study: u32,
+        enrolments: Vec<Enrolment>,
+    ) -> Result<Vec<Decision<ChainDevice>>, ChainFault> {
+        let keys: Vec<PublicKey> = enrolments.iter().map(|one| one.device.key).collect();
+        let known = self.devices(&keys).await?;
+        let unknown: Vec<&DeviceRecord> = enrolments
+            .iter()
+            .zip(&known)
+            .filter(|(_, known)| known.is_none())
+            .map(|(one, _)| &one.device)
+            .collect();
+        if unknown.is_empty() {
+            return Ok(known.into_iter().flatten().map(Ok).collect());
+        }
+        let mut decisions = self.submit_enrolments(study, &unknown).await?.into_iter();
+        // Whatever the decisions say, what counts is what the chain has now.
+        let found = self.devices(&keys).await?;
+        let decision = |(known, found): (Option<ChainDevice>, Option<ChainDevice>)| {
+            let decision = match known {
+                Some(_) => None,
+                None => decisions.next(),
+            };
+            found.ok_or_else(|| match decision {
+                Some(Err(refusal)) => refusal,
+                _ => ChainRefusal::before_the_chain(
+                    "not_enrolled",
+                    "The chain accepted the enrolment but does not know the device.",
+                ),
+            })
+        };
+        Ok(known.into_iter().zip(found).map(decision).collect())
+    }
+
+    async fn upload(
+        &self,
+        uploads: Vec<Upload>,
+    ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault> {
+        let send = |upload: Upload| {
+            let account = Account::device(&upload.key.expose_seed());
+            let submitter = self.client.submitter(account);
+            async move { send_runs(&submitter, upload.device, upload.runs).await }
+        };
+        let decisions = stream::iter(uploads)
+            .map(send)
+            .buffered(AT_A_TIME)
+            .collect::<Vec<_>>();
+        self.watched(decisions).await?.into_iter().collect()
+    }
+}
+
+impl Direct {
+    async fn submit_enrolments(
+        &self,
+        study: u32,
+        devices: &[&DeviceRecord],
+    ) -> Result<Vec<Decision<()>>, ChainFault> {
+        let Some(enroller) = self.enroller.clone() else {
+            return Err(ChainFault {
+                code: "no_enroller".into(),
+                message: "The chain does not know these devices, and no account that may enrol them was given.".into(),
+                passing: false,
+            });
+        };
+        let submitter = self.client.submitter(enroller);
+        let enrol = |device: &&DeviceRecord| {
+            let call = calls::enrol(
+                study,
+                device.key.0,
+                H256(device.secret_commitment),
+                device.escrow.clone(),
+                device.predecessor.map(|predecessor| predecessor.device),
+            );
+            let submitter = submitter.clone();
+            async move { decision(submitter.submit(call).await).await }
+        };
+        let enrolments: Vec<_> = devices.iter().map(enrol).collect();
+        let decisions = stream::iter(enrolments)
+            .buffered(AT_A_TIME)
+            .collect::<Vec<_>>();
+        self.watched(decisions).await?.into_iter().collect()
+    }
+
+    /// Does some work that waits for finalised blocks, and gives it up when there are none.
+    async fn watched<T>(&self, work: impl Future<Output = T>) -> Result<T, ChainFault> {
+        let work = pin!(work);
+        let stall = pin!(self.stall());
+        match future::select(work, stall).await {
+            Either::Left((done, _)) => Ok(done),
+            Either::Right(((), _)) => Err(ChainFault {
+                code: "chain_stalled".into(),
+                message: format!(
+                    "The chain has finalised no block for {} seconds although transactions wait. They may or may not be \
+                     recorded.",
+                    self.patience.as_secs()
+                ),
+                passing: true,
+            }),
+        }
+    }
+
+    /// Ends when no block was finalised for as long as `patience` says. A node that cannot be reached is no stall: the
+    /// client has its own patience with it.
+    async fn stall(&self) {
+        let mut last = None;
+        let mut since = Instant::now();
+        while since.elapsed() < self.patience {
+            tokio::time::sleep(LOOK).await;
+            let block = self.client.finalised().await.ok();
+            if block.is_none() || block != last {
+                (last, since) = (block, Instant::now());
+            }
+        }
+    }
+}
+
+/// Hands all runs of a device to the node, one after the other, then waits for each.
+async fn send_runs(
+    submitter: &Submitter,
+    device: u32,
+    runs: Vec<OutgoingRun>,
+) -> Result<Vec<Decision<Receipt>>, ChainFault> {
+    let mut under_way = Vec::with_capacity(runs.len());
+    for OutgoingRun { run, .. } in &runs {
+        let submission = submitter.submit(submit(device, run)).await;
+        let refused = submission.is_err();
+        under_way.push(submission);
+        if refused {
+            break; // What follows cannot be recorded.
+        }
+    }
+    let mut decisions = Vec::with_capacity(runs.len());
+    for submission in under_way {
+        decisions.push(decision(submission).await?.map(|()| Receipt::default()));
+    }
+    let last = decisions.last().cloned().unwrap_or(Ok(Receipt::default()));
+    decisions.resize(runs.len(), last);
+    Ok(decisions)
+}
+
+/// The same run always makes the same call.
+fn submit(device: u32, run: &QueuedRun) -> Call {
+    calls::submit(Run {
+        device,
+        sequence: run.first().sequence,
+        previous: H256(run.first().previous.0),
+        entries: run
+            .entries
+            .iter()
+            .map(|entry| RunEntry {
+                digest: H256(entry.digest.0),
+                tag: H256(entry.tag.0),
+            })
+            .collect(),
+        signature: Some(run.signature.0),
+    })
+}
+
+/// Waits for a transaction and tells a refusal from a fault.
+async fn decision(submission: Result<Submission, Error>) -> Result<Decision<()>, ChainFault> {
+    let outcome = match submission {
+        Ok(submission) => submission.finalised().await,
+        Err(error) => Err(error),
+    };
+    match outcome.and_then(mhealth_chain_client::Outcome::succeeded) {
+        Ok(_) => Ok(Ok(())),
+        Err(Error::Dispatch(refusal)) => Ok(Err(ChainRefusal::by_chain(
+            refusal.refusal().clone(),
+            refusal.to_string(),
+        ))),
+        Err(error) if error.is_pool_refusal() && !error.is_safe_to_submit_anew() => Ok(Err(
+            ChainRefusal::before_the_chain(error.code(), error.to_string()),
+        )),
+        Err(error) => Err(fault(error)),
+    }
+}
+
+/// What the client met, as a device has it.
+pub fn fault(error: Error) -> ChainFault {
+    ChainFault {
+        code: error.code().to_owned(),
+        message: error.to_string(),
+        passing: error.is_unreachable()
+            || error.is_safe_to_submit_anew()
+            || matches!(error, Error::StatePruned { .. }),
+    }
+}

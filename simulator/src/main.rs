@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `mhealth-device`: simulates a cohort of patients' devices, and looks into their state files.
+#![allow(clippy::print_stdout)] // Results go to standard output, everything else to standard error.
+
+mod cli;
+
+use std::{io::IsTerminal, process::ExitCode};
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let command = cli::Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+        )
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
+    match cli::run(command).await {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The simulator: its nights, its staff, its topologies, and the program on its way through servers.
+
+mod bare;
+mod csv;
+mod intake;
+mod program;
+mod staff;
+#[path = "../../../device/tests/support/mod.rs"]
+mod support;

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Enrolment codes for a cohort.
+
+use std::time::Duration;
+
+use mhealth_device::{
+    payload::Participant,
+    servers::{AuthenticationServer, Certificates},
+};
+use mhealth_simulator::staff::issue_code;
+
+use crate::support::{
+    clock,
+    fakes::Fake,
+    trial::{address, code, patience},
+    world::World,
+};
+
+#[tokio::test]
+async fn staff_gets_codes_for_a_cohort_and_a_wrong_credential_gets_none() {
+    let world = World::default();
+    let office = Fake::office(&world).await;
+    let server = AuthenticationServer::at(
+        address(&office),
+        patience(),
+        &Certificates::default(),
+        clock(),
+    );
+    let server = server.expect("a client");
+    let day = Duration::from_secs(86_400);
+    let participant = Participant("P-1".into());
+    let refused = issue_code(&server, "hunter2", &participant, None, day)
+        .await
+        .expect("answered");
+    let refusal = refused.expect_err("refused");
+    assert!(refusal.code == "invalid_credentials" && !refusal.message.contains("hunter2"));
+    let issued = issue_code(&server, "let me in", &participant, Some([3; 32]), day)
+        .await
+        .expect("answered");
+    assert_eq!(issued.expect("issued"), code("CODE-OF-P-1"));
+    assert_eq!(
+        server
+            .study(0)
+            .await
+            .expect("answered")
+            .expect("there")
+            .study,
+        0
+    );
+    assert_eq!(server.study(1).await.expect("answered"), None);
+}
