@@ -11,8 +11,8 @@ use mhealth_chain_client::{
 use serde_json::json;
 
 use crate::case::{BroughtRun, Conflict, DeviceRecord, Predecessor, RegisteredEntry};
-use crate::spool::Spool;
-use crate::Trouble;
+use crate::error::AuditError;
+use crate::scratch::Scratch;
 
 /// Storage key of `Timestamp.Now`.
 const NOW: &str = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb";
@@ -55,23 +55,23 @@ pub enum Progress {
     Judged(u64, u64),
 }
 
-/// Reads devices, journal and blocks of a study. What is long goes to the spool.
+/// Reads devices, journal and blocks of a study. What is long goes to the scratch.
 pub async fn read(
     client: &ChainClient,
     number: u32,
-    spool: &Spool,
+    scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
-) -> Result<ChainStudy, Trouble> {
+) -> Result<ChainStudy, AuditError> {
     let block = client.finalised().await?;
     let view = client.at(block.hash).await?;
     let study = view
         .study(number)
         .await?
-        .ok_or(Trouble::NoSuchStudy(number))?;
+        .ok_or(AuditError::NoSuchStudy(number))?;
     let mut devices = read_devices(&view, number, progress).await?;
-    read_journal(&view, &devices, spool, progress).await?;
-    name_predecessors(&view, &mut devices, spool).await?;
-    let blocks_complete = read_blocks(client, &devices, block, spool, progress).await?;
+    read_journal(&view, &devices, scratch, progress).await?;
+    name_predecessors(&view, &mut devices, scratch).await?;
+    let blocks_complete = read_blocks(client, &devices, block, scratch, progress).await?;
     Ok(ChainStudy {
         genesis: client.genesis_hash().0,
         block,
@@ -138,9 +138,9 @@ fn record(view: DeviceView) -> DeviceRecord {
 async fn read_journal(
     view: &ChainView,
     devices: &[DeviceRecord],
-    spool: &Spool,
+    scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
-) -> Result<(), Trouble> {
+) -> Result<(), AuditError> {
     let length = view.journal_length().await?;
     let starts = (0..length).step_by(JOURNAL_PAGE as usize);
     let mut pages = futures::stream::iter(starts)
@@ -150,7 +150,7 @@ async fn read_journal(
     while let Some(page) = pages.try_next().await? {
         read = (read + u64::from(JOURNAL_PAGE)).min(length);
         progress(Progress::Journal(read, length));
-        spool.together(|spool| {
+        scratch.together(|scratch| {
             for entry in page {
                 if position(devices, entry.device).is_some() {
                     let registered = RegisteredEntry {
@@ -158,10 +158,10 @@ async fn read_journal(
                         digest: DataDigest(entry.digest.0),
                         link: LinkHash(entry.hash.0),
                     };
-                    spool.add_registered(entry.device, &registered)?;
+                    scratch.add_registered(entry.device, &registered)?;
                 }
             }
-            Ok::<_, Trouble>(())
+            Ok::<_, AuditError>(())
         })?;
     }
     Ok(())
@@ -178,8 +178,8 @@ pub(crate) fn position(devices: &[DeviceRecord], device: u32) -> Option<usize> {
 async fn name_predecessors(
     view: &ChainView,
     devices: &mut [DeviceRecord],
-    spool: &Spool,
-) -> Result<(), Trouble> {
+    scratch: &Scratch,
+) -> Result<(), AuditError> {
     for index in 0..devices.len() {
         let Some(predecessor) = devices[index].predecessor else {
             continue;
@@ -193,7 +193,7 @@ async fn name_predecessors(
             None => None,
             Some(0) => Some(before.genesis),
             Some(length) if length == before.length => Some(before.head),
-            Some(length) => spool.link(before.device, length)?,
+            Some(length) => scratch.link(before.device, length)?,
         };
         devices[index].predecessor = Some(Predecessor {
             device: predecessor.device,
@@ -209,14 +209,14 @@ async fn read_blocks(
     client: &ChainClient,
     devices: &[DeviceRecord],
     end: BlockId,
-    spool: &Spool,
+    scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
-) -> Result<bool, Trouble> {
+) -> Result<bool, AuditError> {
     let Some(first) = devices.iter().map(|device| device.enrolled_at).min() else {
         return Ok(true);
     };
-    let mut complete = spool.fact("blocks_incomplete")?.is_none();
-    let reached = spool
+    let mut complete = scratch.fact("blocks_incomplete")?.is_none();
+    let reached = scratch
         .fact("block")?
         .and_then(|number| number.parse::<u64>().ok());
     let from = reached.map_or(first, |reached| reached + 1);
@@ -245,23 +245,23 @@ async fn read_blocks(
             _ => block_time(client, block.hash).await?,
         };
         complete &= brought.is_some();
-        spool.together(|spool| {
+        scratch.together(|scratch| {
             let mut concerned = false;
             for run in brought.into_iter().flatten() {
                 if position(devices, run.run.device).is_some() {
                     concerned = true;
                     let taken = taken(&block, &run);
-                    spool.add_brought(run.run.device, run.position, &taken)?;
+                    scratch.add_brought(run.run.device, run.position, &taken)?;
                 }
             }
             if concerned {
-                spool.add_block(block.number, time)?;
+                scratch.add_block(block.number, time)?;
             }
             if !complete {
-                spool.remember("blocks_incomplete", "true")?;
+                scratch.remember("blocks_incomplete", "true")?;
             }
-            spool.remember("block", &block.number.to_string())?;
-            Ok::<_, Trouble>(())
+            scratch.remember("block", &block.number.to_string())?;
+            Ok::<_, AuditError>(())
         })?;
         if last {
             return Ok(complete);

@@ -13,11 +13,11 @@ use serde_json::{json, Value};
 
 use crate::case::links;
 use crate::chain::all_devices;
+use crate::error::AuditError;
 use crate::evidence::{
     conflicts_key, device_key, head_page_key, next_authorities, next_device_key, verify,
     DeviceEvidence, Evidence, EvidenceEntry, Handover, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
 };
-use crate::Trouble;
 
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
@@ -73,7 +73,7 @@ pub async fn prove(
     subject: Subject,
     contents: &Contents,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Evidence, Trouble> {
+) -> Result<Evidence, AuditError> {
     let any = match subject {
         Subject::Device(device) => device,
         // Whichever: asked for is the block, and the proof that it is final. Numbers are given out from 0 on.
@@ -139,23 +139,23 @@ pub async fn prove(
     }
 }
 
-fn unfit(why: &str) -> Trouble {
-    Trouble::NotProvable(why.into())
+fn unfit(why: &str) -> AuditError {
+    AuditError::NotProvable(why.into())
 }
 
-fn bytes_of(text: &str) -> Result<Vec<u8>, Trouble> {
+fn bytes_of(text: &str) -> Result<Vec<u8>, AuditError> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     hex::decode(digits).map_err(|_| unfit("the node's answer is not hexadecimal"))
 }
 
-fn hash_of(text: &str) -> Result<[u8; 32], Trouble> {
+fn hash_of(text: &str) -> Result<[u8; 32], AuditError> {
     let bytes = bytes_of(text)?;
     bytes
         .try_into()
         .map_err(|_| unfit("the node's answer is not a hash"))
 }
 
-fn decoded<T: Decode>(text: &str, what: &str) -> Result<T, Trouble> {
+fn decoded<T: Decode>(text: &str, what: &str) -> Result<T, AuditError> {
     let bytes = bytes_of(text)?;
     T::decode_all(&mut &bytes[..]).map_err(|_| unfit(&format!("the node's answer is not {what}")))
 }
@@ -164,7 +164,7 @@ fn hexadecimal(bytes: &[u8]) -> Value {
     json!(format!("0x{}", hex::encode(bytes)))
 }
 
-async fn header(client: &ChainClient, block: H256) -> Result<Header, Trouble> {
+async fn header(client: &ChainClient, block: H256) -> Result<Header, AuditError> {
     let answer: Value = client
         .request("chain_getHeader", &[hexadecimal(&block.0)])
         .await?;
@@ -175,7 +175,7 @@ async fn read_proof(
     client: &ChainClient,
     keys: &[Vec<u8>],
     block: H256,
-) -> Result<Vec<Vec<u8>>, Trouble> {
+) -> Result<Vec<Vec<u8>>, AuditError> {
     let mut nodes = BTreeSet::new();
     for some in keys.chunks(KEYS) {
         let some: Vec<Value> = some.iter().map(|key| hexadecimal(key)).collect();
@@ -189,7 +189,7 @@ async fn read_proof(
 }
 
 /// The blocks before this one that named other authorities, each with its justification.
-async fn handovers(client: &ChainClient, before: u32) -> Result<Vec<Handover>, Trouble> {
+async fn handovers(client: &ChainClient, before: u32) -> Result<Vec<Handover>, AuditError> {
     let headers = futures::stream::iter(1..before)
         .map(|number| async move {
             let block = client.block_hash(u64::from(number)).await?;
@@ -229,7 +229,7 @@ struct Search {
 }
 
 impl Search {
-    async fn begin(view: &ChainView, record: DeviceView) -> Result<Self, Trouble> {
+    async fn begin(view: &ChainView, record: DeviceView) -> Result<Self, AuditError> {
         let mut registered = Vec::new();
         while (registered.len() as u64) < record.length {
             let page = view
@@ -276,7 +276,7 @@ impl Search {
         }
     }
 
-    fn end(self, contents: &Contents) -> Result<DeviceEvidence, Trouble> {
+    fn end(self, contents: &Contents) -> Result<DeviceEvidence, AuditError> {
         let entries = self.registered.iter().zip(self.tags).map(|(entry, tag)| {
             Some(EvidenceEntry {
                 digest: entry.digest.0,
@@ -303,7 +303,7 @@ async fn devices(
     number: u32,
     contents: &Contents,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Vec<DeviceEvidence>, Trouble> {
+) -> Result<Vec<DeviceEvidence>, AuditError> {
     let view = client.at(block).await?;
     let from = records.iter().map(|record| u64::from(record.enrolled_at));
     let (from, to) = (from.min().unwrap_or(0), u64::from(number));
@@ -318,7 +318,7 @@ async fn devices(
         .map(|number| async move {
             let block = client.block_hash(number).await?;
             let block = block.ok_or_else(|| unfit("the node lacks a block"))?;
-            Ok::<_, Trouble>(client.runs_brought(block).await?)
+            Ok::<_, AuditError>(client.runs_brought(block).await?)
         })
         .buffered(AT_ONCE);
     let mut read = 0;
@@ -338,7 +338,7 @@ async fn devices(
 fn envelopes(
     entries: &[EvidenceEntry],
     contents: &Contents,
-) -> Result<Option<Vec<Vec<u8>>>, Trouble> {
+) -> Result<Option<Vec<Vec<u8>>>, AuditError> {
     if contents.envelopes.is_empty() {
         return Ok(None);
     }
@@ -351,7 +351,7 @@ fn envelopes(
         .ok_or_else(|| unfit("an envelope of the device is in none of the exports"))
 }
 
-fn secret(record: &DeviceView, contents: &Contents) -> Result<Option<[u8; 32]>, Trouble> {
+fn secret(record: &DeviceView, contents: &Contents) -> Result<Option<[u8; 32]>, AuditError> {
     let Some(auditor) = &contents.secret else {
         return Ok(None);
     };
