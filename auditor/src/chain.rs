@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Reads a study from the chain, as it stands at one finalised block.
+//! Reads a study from the chain, as of one finalised block.
 
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{DataDigest, LinkHash, Tag};
 use mhealth_chain_client::{
     BlockId, ChainClient, ChainEvent, ChainView, DeviceState, DeviceView, Error, FinalisedBlock,
-    StudyView, H256,
+    StudyView,
 };
-use serde_json::json;
 
 use crate::case::{BroughtRun, Conflict, DeviceRecord, Predecessor, RegisteredEntry};
 use crate::error::AuditError;
 use crate::scratch::Scratch;
 
-/// Storage key of `Timestamp.Now`.
-const NOW: &str = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb";
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
 /// Journal entries a request.
@@ -40,7 +37,7 @@ pub struct ChainStudy {
     pub blocks_complete: bool,
 }
 
-/// How far the reading is.
+/// How far an audit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Devices that were read.
@@ -55,15 +52,14 @@ pub enum Progress {
     Judged(u64, u64),
 }
 
-/// Reads devices, journal and blocks of a study. What is long goes to the scratch.
+/// Reads devices, journal and blocks of a study. What is long goes to the scratch file.
 pub async fn read(
     client: &ChainClient,
     number: u32,
     scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ChainStudy, AuditError> {
-    let block = client.finalised().await?;
-    let view = client.at(block.hash).await?;
+    let (block, view) = client.at_finalised().await?;
     let study = view
         .study(number)
         .await?
@@ -75,7 +71,7 @@ pub async fn read(
     Ok(ChainStudy {
         genesis: client.genesis_hash().0,
         block,
-        time: block_time(client, block.hash).await?,
+        time: client.block_time(block.hash).await?,
         number,
         study,
         devices,
@@ -167,7 +163,7 @@ async fn read_journal(
     Ok(())
 }
 
-/// Where a device stands among those of the study, which are in order.
+/// Place of a device among those of the study, which are in order.
 pub(crate) fn position(devices: &[DeviceRecord], device: u32) -> Option<usize> {
     devices
         .binary_search_by_key(&device, |record| record.device)
@@ -203,7 +199,7 @@ async fn name_predecessors(
     Ok(())
 }
 
-/// Reads every block from the first enrolment on, for the runs that it brought. An audit that was cut short goes on behind
+/// Reads every block from the first enrolment on, for the runs that it brought. An audit that was cut short goes on after
 /// the last block that it has. Says whether all could be read.
 async fn read_blocks(
     client: &ChainClient,
@@ -242,7 +238,7 @@ async fn read_blocks(
         };
         let time = match &brought {
             Some(brought) if brought.is_empty() => None,
-            _ => block_time(client, block.hash).await?,
+            _ => client.block_time(block.hash).await?,
         };
         complete &= brought.is_some();
         scratch.together(|scratch| {
@@ -250,8 +246,8 @@ async fn read_blocks(
             for run in brought.into_iter().flatten() {
                 if position(devices, run.run.device).is_some() {
                     concerned = true;
-                    let taken = taken(&block, &run);
-                    scratch.add_brought(run.run.device, run.position, &taken)?;
+                    let brought = brought_run(&block, &run);
+                    scratch.add_brought(run.run.device, run.position, &brought)?;
                 }
             }
             if concerned {
@@ -269,7 +265,7 @@ async fn read_blocks(
     }
 }
 
-fn taken(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> BroughtRun {
+fn brought_run(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> BroughtRun {
     let run = &brought.run;
     BroughtRun {
         block: block.number,
@@ -320,25 +316,4 @@ pub async fn conflicts(view: &ChainView, device: u32) -> Result<Vec<Conflict>, E
             block: u64::from(conflict.block),
         })
         .collect())
-}
-
-/// The seconds since 1970 that a block names. None when the node has dropped its state.
-async fn block_time(client: &ChainClient, block: H256) -> Result<Option<u64>, Error> {
-    let block = format!("0x{}", hex::encode(block.0));
-    let answer = client
-        .request::<Option<String>>("state_getStorage", &[json!(NOW), json!(block)])
-        .await;
-    let value = match answer {
-        Ok(value) => value,
-        Err(error) if !error_is_final(&error) => return Err(error),
-        Err(_) => None,
-    };
-    let bytes = value.and_then(|value| hex::decode(value.strip_prefix("0x")?).ok());
-    let milliseconds = bytes.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
-    Ok(milliseconds.map(|milliseconds| milliseconds / 1_000))
-}
-
-/// Whether the node answered, and the answer will stay the same.
-fn error_is_final(error: &Error) -> bool {
-    !matches!(error, Error::Unreachable { .. } | Error::WrongChain { .. })
 }

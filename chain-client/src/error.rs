@@ -6,7 +6,7 @@ use std::fmt;
 
 use subxt::utils::H256;
 
-use crate::PoolRefusal;
+use crate::pool::PoolRefusal;
 
 /// Why the chain could not be read or written.
 ///
@@ -32,6 +32,9 @@ pub enum Error {
         /// What the network said.
         reason: String,
     },
+    /// There is no connection to the node: none was made yet, or it broke before the answer came.
+    #[error("There is no connection to the node.")]
+    NotConnected,
     /// The node belongs to another chain than the caller works with.
     #[error(
         "The node at {url} belongs to another chain: its genesis block is {found:#x}, expected was {expected:#x}."
@@ -130,7 +133,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Error::BadUrl { .. } => "bad_url",
-            Error::Unreachable { .. } => "node_unreachable",
+            Error::Unreachable { .. } | Error::NotConnected => "node_unreachable",
             Error::WrongChain { .. } => "wrong_chain",
             Error::IncompatibleRuntime { .. } => "incompatible_runtime",
             Error::Refused(refusal) => refusal.code(),
@@ -148,32 +151,17 @@ impl Error {
 
     /// The node did not answer. A transaction that was under way may or may not have arrived.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Error::Unreachable { .. })
+        matches!(self, Error::Unreachable { .. } | Error::NotConnected)
     }
 
-    /// The node follows another chain.
-    pub fn is_wrong_chain(&self) -> bool {
-        matches!(self, Error::WrongChain { .. })
-    }
-
-    /// The account may not send anything to this chain, because it holds no role.
-    pub fn is_no_role(&self) -> bool {
-        matches!(self, Error::Refused(PoolRefusal::NoRole))
-    }
-
-    /// The transaction was included and its call was refused.
-    pub fn is_dispatch_refusal(&self) -> bool {
-        matches!(self, Error::Dispatch(_))
+    /// The node answered, and will answer the same when it is asked again.
+    pub fn is_lasting(&self) -> bool {
+        !self.is_unreachable() && !matches!(self, Error::WrongChain { .. })
     }
 
     /// The pool turned the transaction away.
     pub fn is_pool_refusal(&self) -> bool {
         matches!(self, Error::Refused(_))
-    }
-
-    /// The transaction was not included in time.
-    pub fn is_expired(&self) -> bool {
-        matches!(self, Error::Expired { .. })
     }
 
     /// Submitting the same call again, as a new transaction, cannot write anything twice and may succeed.
@@ -184,14 +172,6 @@ impl Error {
             Error::Expired { .. } | Error::Superseded { .. } => true,
             Error::Refused(refusal) => refusal.is_passing(),
             _ => false,
-        }
-    }
-
-    /// The name of the pallet's error, such as `ClientHashchain.PreviousIsNotHead`, where the call was refused.
-    pub fn refusal_name(&self) -> Option<&str> {
-        match self {
-            Error::Dispatch(refusal) => Some(refusal.name()),
-            _ => None,
         }
     }
 
@@ -260,20 +240,17 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains(&"11".repeat(32)), "{text}");
         assert!(text.contains(&"22".repeat(32)), "{text}");
-        assert!(error.is_wrong_chain());
         assert_eq!(error.code(), "wrong_chain");
     }
 
     #[test]
     fn a_dispatch_refusal_shows_the_chains_own_words() {
         let refusal = DispatchRefusal::new("ClientHashchain.Gap", "Entries are missing.");
-        let error = Error::Dispatch(refusal);
+        assert_eq!(refusal.name(), "ClientHashchain.Gap");
         assert_eq!(
-            error.to_string(),
+            Error::Dispatch(refusal).to_string(),
             "The chain refused the call with ClientHashchain.Gap: Entries are missing."
         );
-        assert!(error.is_dispatch_refusal());
-        assert_eq!(error.refusal_name(), Some("ClientHashchain.Gap"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 //! What clients read from the chain, in plain types of our own.
 
+use serde::Deserialize;
 use subxt::utils::{AccountId32, H256};
 
 /// A block by number and hash.
@@ -11,6 +12,31 @@ pub struct BlockId {
     pub number: u64,
     /// Its hash.
     pub hash: H256,
+}
+
+/// What a chain is for, as its specification says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub enum ChainType {
+    /// For one developer: well-known keys hold all roles.
+    Development,
+    /// For several nodes on one machine: well-known keys hold all roles.
+    Local,
+    /// For use.
+    Live,
+    /// For anything else, in the specification's own word.
+    Custom(String),
+}
+
+/// The proof that a block is final, as a node gives it for the head of a device in that block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadProof {
+    /// Hash of the block.
+    pub block: H256,
+    /// Its header, SCALE encoded.
+    pub header: Vec<u8>,
+    /// GRANDPA's `FinalityProof`, SCALE encoded: hash of a finalised block, its justification, and the headers after this
+    /// block up to it.
+    pub finality_proof: Vec<u8>,
 }
 
 /// Whether a device may register entries.
@@ -24,7 +50,7 @@ pub enum DeviceState {
     Retired,
 }
 
-/// All that stands on chain about one device.
+/// All that the chain has about one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceView {
     /// The number that the chain gave the device at enrolment.
@@ -62,7 +88,7 @@ pub struct HeadView {
     pub hash: H256,
     /// Number of registered entries, which is also the sequence of the latest.
     pub length: u64,
-    /// Where in the journal the latest entry stands.
+    /// Place of the latest entry in the journal.
     pub latest: Option<u64>,
 }
 
@@ -79,7 +105,7 @@ pub struct EntryView {
     pub digest: H256,
     /// Its link.
     pub hash: H256,
-    /// Where the device's entry before it stands in the journal.
+    /// Place of the device's entry before it in the journal.
     pub previous: Option<u64>,
 }
 
@@ -88,7 +114,7 @@ pub struct EntryView {
 pub struct ConflictView {
     /// First sequence at which the rival was seen to differ.
     pub sequence: u64,
-    /// The link that stands registered there.
+    /// The link that is registered there.
     pub recorded: H256,
     /// The rival's link.
     pub rival: H256,
@@ -176,7 +202,7 @@ pub enum LastTrusted {
     Nothing,
 }
 
-/// Why a run was refused. The same names stand in the errors of `submit`, as `ClientHashchain.<name>`.
+/// Why a run was refused. The errors of `submit` have the same names, as `ClientHashchain.<name>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalReason {
     /// The run has no entry.
@@ -197,12 +223,12 @@ pub enum RefusalReason {
     Gap,
     /// The run names a previous link that is not the stored head.
     PreviousIsNotHead,
-    /// The run differs from what stands registered at the same sequence.
+    /// The run differs from what is registered at the same sequence.
     Fork,
     /// The study asks for the device's signature.
     SignatureMissing,
     /// The signature is not the device's over this run's last link.
     BadSignature,
-    /// The run ends too far behind the head to be compared within this call.
+    /// The run ends too far before the head to be compared within this call.
     BeyondReach,
 }

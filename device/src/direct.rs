@@ -93,7 +93,7 @@ impl Chain for Direct {
     }
 
     async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
-        let view = self.client.at_finalised().await?;
+        let (_, view) = self.client.at_finalised().await?;
         let look_up = |key: PublicKey| {
             let view = view.clone();
             async move {
@@ -123,7 +123,7 @@ impl Chain for Direct {
     }
 
     async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
-        let view = self.client.at_finalised().await?;
+        let (_, view) = self.client.at_finalised().await?;
         let read = |device: u32| {
             let view = view.clone();
             async move { view.head(device).await }
@@ -317,7 +317,7 @@ async fn verdict(submission: Result<Submission, Error>) -> Result<Verdict<()>, C
         Ok(submission) => submission.finalised().await,
         Err(error) => Err(error),
     };
-    match outcome.and_then(mhealth_chain_client::Outcome::succeeded) {
+    match outcome.and_then(mhealth_chain_client::Inclusion::succeeded) {
         Ok(_) => Ok(Ok(())),
         Err(Error::Dispatch(refusal)) => Ok(Err(ChainRefusal {
             code: refusal.name().to_owned(),

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt};
 use mhealth_api::{BlockRef, Hash};
 use mhealth_chain_client::{
-    calls, Account, ChainClient, DeviceView, EntryView, Error, FinalisedBlock, Handed, Run,
+    calls, Account, ChainClient, DeviceView, EntryView, Error, FinalisedBlock, PoolAnswer, Run,
     SignedTransaction, StudyView, H256,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -47,7 +47,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// Signs a batch, and sends nothing.
     fn sign(&self, runs: Vec<Run>, nonce: u64) -> Answer<'_, SignedTransaction>;
     /// Hands a transaction to the node.
-    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, Handed>;
+    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, PoolAnswer>;
     /// Finalised blocks from a number on.
     fn follow(&self, from: u64) -> BoxStream<'static, Result<FinalisedBlock, Error>>;
 }
@@ -62,7 +62,7 @@ pub struct NodeLedger {
 
 impl NodeLedger {
     /// The chain with this genesis block, to which there is no connection yet. Until there is, everything that is asked
-    /// ends with [`Error::Unreachable`].
+    /// ends with [`Error::NotConnected`].
     pub fn unconnected(genesis: Hash, account: Account) -> Self {
         Self {
             client: OnceLock::new(),
@@ -79,10 +79,7 @@ impl NodeLedger {
     }
 
     fn client(&self) -> Result<&ChainClient, Error> {
-        self.client.get().ok_or_else(|| Error::Unreachable {
-            url: "the node".to_owned(),
-            reason: "no connection was made yet".to_owned(),
-        })
+        self.client.get().ok_or(Error::NotConnected)
     }
 
     async fn read(&self) -> Result<(&ChainClient, SemaphorePermit<'_>), Error> {
@@ -104,8 +101,8 @@ impl Ledger for NodeLedger {
     fn device(&self, device: u32) -> Answer<'_, Option<(DeviceView, BlockRef)>> {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
-            let block = client.finalised().await?;
-            let view = client.at(block.hash).await?.device(device).await?;
+            let (block, view) = client.at_finalised().await?;
+            let view = view.device(device).await?;
             let block = BlockRef {
                 number: block.number,
                 hash: Hash(block.hash.0),
@@ -161,8 +158,8 @@ impl Ledger for NodeLedger {
 
     fn best_nonce(&self) -> Answer<'_, u64> {
         Box::pin(async move {
-            let best: H256 = self.client()?.request("chain_getBlockHash", &[]).await?;
-            self.nonce_after(Hash(best.0)).await
+            let best = self.client()?.best_block().await?;
+            self.nonce_after(Hash(best.hash.0)).await
         })
     }
 
@@ -173,7 +170,7 @@ impl Ledger for NodeLedger {
         })
     }
 
-    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, Handed> {
+    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, PoolAnswer> {
         Box::pin(async move { self.client()?.send(transaction).await })
     }
 

@@ -89,6 +89,7 @@ impl From<mhealth_chain_client::Error> for ApiError {
                 )
             }
             Error::Unreachable { .. }
+            | Error::NotConnected
             | Error::WrongChain { .. }
             | Error::Refused(_)
             | Error::Expired { .. }

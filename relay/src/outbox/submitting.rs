@@ -3,7 +3,7 @@
 //! Batches on their way to the node.
 
 use mhealth_api::Hash;
-use mhealth_chain_client::{Error, Handed, PoolRefusal};
+use mhealth_chain_client::{Error, PoolAnswer, PoolRefusal};
 use tokio::time::Instant;
 
 use super::leader::{Flight, Leader};
@@ -105,8 +105,8 @@ impl Leader<'_> {
             .send(&flight.batch.transaction.bytes)
             .await
         {
-            Ok(Handed::Taken) => flight.sent_at = Some(Instant::now()),
-            Ok(Handed::Refused(refusal)) => {
+            Ok(PoolAnswer::Taken) => flight.sent_at = Some(Instant::now()),
+            Ok(PoolAnswer::Refused(refusal)) => {
                 // Whatever the pool thinks of it, the bytes are valid until they expire, so nothing is given up here.
                 flight.sent_at = Some(Instant::now());
                 if refusal == PoolRefusal::TooHeavy {
@@ -114,11 +114,7 @@ impl Leader<'_> {
                 }
                 tracing::warn!(nonce, %refusal, "the node did not take a batch");
             }
-            Ok(Handed::Unknown) => {
-                let reason = "the connection broke".to_owned();
-                let url = String::new();
-                return Err(Error::Unreachable { url, reason }.into());
-            }
+            Ok(PoolAnswer::Unknown) => return Err(Error::NotConnected.into()),
             Err(error) => return Err(error.into()),
         }
         Ok(())
