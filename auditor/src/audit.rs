@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::{Case, DeviceRecord, HeldRun, RelayStore, SecretAccess};
 use crate::chain::{self, ChainStudy, Progress};
-use crate::export::{self, Fault, Intake, Source};
+use crate::error::AuditError;
+use crate::export::{self, ExportFault, Reading, Source};
 use crate::judge::{judge, Judgement};
-use crate::spool::Spool;
-use crate::Trouble;
+use crate::scratch::Scratch;
 
 /// What an audit is given besides the chain.
 #[derive(Debug, Default)]
@@ -64,7 +64,7 @@ pub struct StoreReport {
     pub account: Option<Key>,
     /// How reading it went.
     #[serde(flatten)]
-    pub intake: Intake,
+    pub reading: Reading,
 }
 
 /// Everything that was gathered.
@@ -74,7 +74,7 @@ pub struct Audit {
     /// The exports.
     pub stores: Vec<StoreReport>,
     options: Options,
-    spool: Spool,
+    scratch: Scratch,
     view: ChainView,
 }
 
@@ -85,37 +85,37 @@ impl Audit {
         study: u32,
         options: Options,
         progress: &mut dyn FnMut(Progress),
-    ) -> Result<Self, Trouble> {
-        let spool = match &options.checkpoint {
-            Some(path) => Spool::kept(path)?,
-            None => Spool::temporary()?,
+    ) -> Result<Self, AuditError> {
+        let scratch = match &options.checkpoint {
+            Some(path) => Scratch::kept(path)?,
+            None => Scratch::temporary()?,
         };
         let whose = format!("{} study {study}", hex::encode(client.genesis_hash().0));
-        match spool.fact("audit")? {
-            Some(found) if found != whose => return Err(Trouble::ForeignCheckpoint),
-            _ => spool.remember("audit", &whose)?,
+        match scratch.fact("audit")? {
+            Some(found) if found != whose => return Err(AuditError::ForeignCheckpoint),
+            _ => scratch.remember("audit", &whose)?,
         }
-        let study = chain::read(client, study, &spool, progress).await?;
+        let study = chain::read(client, study, &scratch, progress).await?;
         if let Some(auditor) = &options.auditor {
             if auditor.sealing_key().0 != study.study.auditor_key {
-                return Err(Trouble::WrongAuditorKey {
+                return Err(AuditError::WrongAuditorKey {
                     expected: Key(study.study.auditor_key),
                     given: Key(auditor.sealing_key().0),
                 });
             }
         }
-        spool.forget_held()?;
+        scratch.forget_held()?;
         let mut stores = Vec::new();
         for (index, export) in options.exports.iter().enumerate() {
-            let intake = take_in(&study, &options, &spool, index, progress).await?;
+            let reading = take_in(&study, &options, &scratch, index, progress).await?;
             let account = match export.account {
                 Some(account) => Some(account),
-                None => spool.account_of(index)?,
+                None => scratch.account_of(index)?,
             };
             stores.push(StoreReport {
                 name: export.name.clone(),
                 account: account.map(Key),
-                intake,
+                reading,
             });
         }
         let view = client.at(study.block.hash).await?;
@@ -123,13 +123,13 @@ impl Audit {
             study,
             stores,
             options,
-            spool,
+            scratch,
             view,
         })
     }
 
     /// Judges every device, in order of their numbers, and hands each over with the times of the blocks that it names.
-    pub async fn judge_each<E: From<Trouble>>(
+    pub async fn judge_each<E: From<AuditError>>(
         &self,
         progress: &mut dyn FnMut(Progress),
         sink: &mut dyn FnMut(Judged<'_>) -> Result<(), E>,
@@ -142,7 +142,7 @@ impl Audit {
             for block in judgement.entries.iter().filter_map(|entry| entry.block) {
                 if let std::collections::hash_map::Entry::Vacant(vacant) = block_times.entry(block)
                 {
-                    let time = self.spool.block_time(block).map_err(Trouble::from)?;
+                    let time = self.scratch.block_time(block).map_err(AuditError::from)?;
                     vacant.insert(time);
                 }
             }
@@ -165,23 +165,23 @@ impl Audit {
             .find(|erasure| erasure.device == device)
     }
 
-    async fn case(&self, record: &DeviceRecord) -> Result<Case, Trouble> {
+    async fn case(&self, record: &DeviceRecord) -> Result<Case, AuditError> {
         let device = record.device;
         let mut stores = Vec::new();
         for (index, store) in self.stores.iter().enumerate() {
             stores.push(RelayStore {
                 name: store.name.clone(),
                 account: store.account.map(|account| account.0),
-                complete: store.intake.is_complete(),
-                runs: self.spool.held(device, index)?,
+                complete: store.reading.is_complete(),
+                runs: self.scratch.held(device, index)?,
             });
         }
         Ok(Case {
             chain: self.study.genesis,
             device_signed: self.study.study.policy == Policy::DeviceSigned,
             record: record.clone(),
-            registered: self.spool.registered(device)?,
-            brought: self.spool.brought(device)?,
+            registered: self.scratch.registered(device)?,
+            brought: self.scratch.brought(device)?,
             blocks_complete: self.study.blocks_complete,
             conflicts: chain::conflicts(&self.view, device).await?,
             stores,
@@ -194,7 +194,7 @@ impl Audit {
 
 /// A judged device, on its way to the reports.
 pub struct Judged<'a> {
-    /// What stands on chain about it.
+    /// What the chain has about it.
     pub record: &'a DeviceRecord,
     /// What the audit says.
     pub judgement: Judgement,
@@ -207,17 +207,17 @@ pub struct Judged<'a> {
 async fn take_in(
     study: &ChainStudy,
     options: &Options,
-    spool: &Spool,
+    scratch: &Scratch,
     index: usize,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Intake, Trouble> {
+) -> Result<Reading, AuditError> {
     let source = &options.exports[index].source;
-    let mut take = |line: u64, run: ExportedRun, intake: &mut Intake| -> Result<(), Trouble> {
+    let mut take = |line: u64, run: ExportedRun, reading: &mut Reading| -> Result<(), AuditError> {
         let device = run.status.device;
         let position = chain::position(&study.devices, device);
         let record = position.map(|position| &study.devices[position]);
         let Some(record) = record.filter(|record| record.study == run.study) else {
-            intake.fault(Fault::ForeignDevice { line, device });
+            reading.fault(ExportFault::ForeignDevice { line, device });
             return Ok(());
         };
         // No database and no device gets this far; see docs/protocol/hashchain.md, section 8.
@@ -225,7 +225,7 @@ async fn take_in(
         if last.is_none_or(|last| last > hashchain::MAX_INDEX)
             || run.received_at > hashchain::MAX_INDEX
         {
-            intake.fault(Fault::Unreadable {
+            reading.fault(ExportFault::Unreadable {
                 line,
                 why: "a number is larger than any that occurs".into(),
             });
@@ -238,12 +238,12 @@ async fn take_in(
             .filter(|block| block.number <= hashchain::MAX_INDEX);
         let place = block.zip(run.status.extrinsic_index);
         let place = place.map(|(block, extrinsic)| (block.number, extrinsic));
-        spool.add_held(device, index, line, &held, place)?;
-        progress(Progress::Runs(intake.runs));
+        scratch.add_held(device, index, line, &held, place)?;
+        progress(Progress::Runs(reading.runs));
         Ok(())
     };
-    spool.begin()?;
-    let intake = export::read(source, study.number, &mut take).await;
-    spool.end()?;
-    intake
+    scratch.begin()?;
+    let reading = export::read(source, study.number, &mut take).await;
+    scratch.end()?;
+    reading
 }

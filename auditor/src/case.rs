@@ -19,7 +19,7 @@ pub struct Case {
     pub device_signed: bool,
     /// The device's record on chain.
     pub record: DeviceRecord,
-    /// Its registered entries, oldest first, as they stand in the chain's state. What has left the state is left out.
+    /// Its registered entries, oldest first, as in the chain's state. What has left the state is left out.
     pub registered: Vec<RegisteredEntry>,
     /// The runs of this device that blocks brought, in the chain's order, whatever became of them.
     pub brought: Vec<BroughtRun>,
@@ -37,7 +37,7 @@ pub struct Case {
     pub now: Option<u64>,
 }
 
-/// What stands on chain about a device beside its entries.
+/// What the chain has about a device beside its entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceRecord {
     /// Its number.
@@ -77,7 +77,7 @@ pub struct Predecessor {
     pub trusted_head: Option<LinkHash>,
 }
 
-/// An entry as it stands in the chain's state.
+/// An entry in the chain's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RegisteredEntry {
     /// Its place in the device's hashchain, from 1.
@@ -171,7 +171,7 @@ pub struct HeldEntry {
     /// Its tag.
     pub tag: Tag,
     /// The digest of the bytes that the relay holds.
-    pub envelope: DataDigest,
+    pub envelope_digest: DataDigest,
     /// What is known of the content.
     pub content: Content,
 }
@@ -222,7 +222,7 @@ impl HeldRun {
             .map(|(entry, sequence)| HeldEntry {
                 digest: DataDigest(entry.digest.0),
                 tag: Tag(entry.tag.0),
-                envelope: data_digest::<Native>(&entry.envelope.0),
+                envelope_digest: data_digest::<Native>(&entry.envelope.0),
                 content: content(&entry.envelope.0, device_key, sequence, participant),
             })
             .collect();

@@ -1,21 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Reads a study from the chain, as it stands at one finalised block.
+//! Reads a study from the chain, as of one finalised block.
 
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{DataDigest, LinkHash, Tag};
 use mhealth_api::Refusal;
 use mhealth_chain_client::{
-    BlockId, ChainClient, ChainEvent, ChainView, DeviceView, Error, FinalisedBlock, StudyView, H256,
+    BlockId, ChainClient, ChainEvent, ChainView, DeviceView, Error, FinalisedBlock, StudyView,
 };
-use serde_json::json;
 
 use crate::case::{BroughtRun, Conflict, DeviceRecord, Predecessor, RegisteredEntry};
-use crate::spool::Spool;
-use crate::Trouble;
+use crate::error::AuditError;
+use crate::scratch::Scratch;
 
-/// Storage key of `Timestamp.Now`.
-const NOW: &str = "0xf0c365c3cf59d671eb72da0e7a4113c49f1f0515f462cdcf84e0f1d6045dfcbb";
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
 /// Journal entries a request.
@@ -40,7 +37,7 @@ pub struct ChainStudy {
     pub blocks_complete: bool,
 }
 
-/// How far the reading is.
+/// How far an audit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Devices that were read.
@@ -55,27 +52,26 @@ pub enum Progress {
     Judged(u64, u64),
 }
 
-/// Reads devices, journal and blocks of a study. What is long goes to the spool.
+/// Reads devices, journal and blocks of a study. What is long goes to the scratch file.
 pub async fn read(
     client: &ChainClient,
     number: u32,
-    spool: &Spool,
+    scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
-) -> Result<ChainStudy, Trouble> {
-    let block = client.finalised().await?;
-    let view = client.at(block.hash).await?;
+) -> Result<ChainStudy, AuditError> {
+    let (block, view) = client.at_finalised().await?;
     let study = view
         .study(number)
         .await?
-        .ok_or(Trouble::NoSuchStudy(number))?;
+        .ok_or(AuditError::NoSuchStudy(number))?;
     let mut devices = read_devices(&view, number, progress).await?;
-    read_journal(&view, &devices, spool, progress).await?;
-    name_predecessors(&view, &mut devices, spool).await?;
-    let blocks_complete = read_blocks(client, &devices, block, spool, progress).await?;
+    read_journal(&view, &devices, scratch, progress).await?;
+    name_predecessors(&view, &mut devices, scratch).await?;
+    let blocks_complete = read_blocks(client, &devices, block, scratch, progress).await?;
     Ok(ChainStudy {
         genesis: client.genesis_hash().0,
         block,
-        time: block_time(client, block.hash).await?,
+        time: client.block_time(block.hash).await?,
         number,
         study,
         devices,
@@ -133,9 +129,9 @@ fn record(view: DeviceView) -> DeviceRecord {
 async fn read_journal(
     view: &ChainView,
     devices: &[DeviceRecord],
-    spool: &Spool,
+    scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
-) -> Result<(), Trouble> {
+) -> Result<(), AuditError> {
     let length = view.journal_length().await?;
     let starts = (0..length).step_by(JOURNAL_PAGE as usize);
     let mut pages = futures::stream::iter(starts)
@@ -145,7 +141,7 @@ async fn read_journal(
     while let Some(page) = pages.try_next().await? {
         read = (read + u64::from(JOURNAL_PAGE)).min(length);
         progress(Progress::Journal(read, length));
-        spool.together(|spool| {
+        scratch.together(|scratch| {
             for entry in page {
                 if position(devices, entry.device).is_some() {
                     let registered = RegisteredEntry {
@@ -153,16 +149,16 @@ async fn read_journal(
                         digest: DataDigest(entry.digest.0),
                         link: LinkHash(entry.hash.0),
                     };
-                    spool.add_registered(entry.device, &registered)?;
+                    scratch.add_registered(entry.device, &registered)?;
                 }
             }
-            Ok::<_, Trouble>(())
+            Ok::<_, AuditError>(())
         })?;
     }
     Ok(())
 }
 
-/// Where a device stands among those of the study, which are in order.
+/// Place of a device among those of the study, which are in order.
 pub(crate) fn position(devices: &[DeviceRecord], device: u32) -> Option<usize> {
     devices
         .binary_search_by_key(&device, |record| record.device)
@@ -173,8 +169,8 @@ pub(crate) fn position(devices: &[DeviceRecord], device: u32) -> Option<usize> {
 async fn name_predecessors(
     view: &ChainView,
     devices: &mut [DeviceRecord],
-    spool: &Spool,
-) -> Result<(), Trouble> {
+    scratch: &Scratch,
+) -> Result<(), AuditError> {
     for index in 0..devices.len() {
         let Some(predecessor) = devices[index].predecessor else {
             continue;
@@ -188,7 +184,7 @@ async fn name_predecessors(
             None => None,
             Some(0) => Some(before.genesis),
             Some(length) if length == before.length => Some(before.head),
-            Some(length) => spool.link(before.device, length)?,
+            Some(length) => scratch.link(before.device, length)?,
         };
         devices[index].predecessor = Some(Predecessor {
             device: predecessor.device,
@@ -198,20 +194,20 @@ async fn name_predecessors(
     Ok(())
 }
 
-/// Reads every block from the first enrolment on, for the runs that it brought. An audit that was cut short goes on behind
+/// Reads every block from the first enrolment on, for the runs that it brought. An audit that was cut short goes on after
 /// the last block that it has. Says whether all could be read.
 async fn read_blocks(
     client: &ChainClient,
     devices: &[DeviceRecord],
     end: BlockId,
-    spool: &Spool,
+    scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
-) -> Result<bool, Trouble> {
+) -> Result<bool, AuditError> {
     let Some(first) = devices.iter().map(|device| device.enrolled_at).min() else {
         return Ok(true);
     };
-    let mut complete = spool.fact("blocks_incomplete")?.is_none();
-    let reached = spool
+    let mut complete = scratch.fact("blocks_incomplete")?.is_none();
+    let reached = scratch
         .fact("block")?
         .and_then(|number| number.parse::<u64>().ok());
     let from = reached.map_or(first, |reached| reached + 1);
@@ -237,26 +233,26 @@ async fn read_blocks(
         };
         let time = match &brought {
             Some(brought) if brought.is_empty() => None,
-            _ => block_time(client, block.hash).await?,
+            _ => client.block_time(block.hash).await?,
         };
         complete &= brought.is_some();
-        spool.together(|spool| {
+        scratch.together(|scratch| {
             let mut concerned = false;
             for run in brought.into_iter().flatten() {
                 if position(devices, run.run.device).is_some() {
                     concerned = true;
-                    let taken = taken(&block, &run);
-                    spool.add_brought(run.run.device, run.position, &taken)?;
+                    let brought = brought_run(&block, &run);
+                    scratch.add_brought(run.run.device, run.position, &brought)?;
                 }
             }
             if concerned {
-                spool.add_block(block.number, time)?;
+                scratch.add_block(block.number, time)?;
             }
             if !complete {
-                spool.remember("blocks_incomplete", "true")?;
+                scratch.remember("blocks_incomplete", "true")?;
             }
-            spool.remember("block", &block.number.to_string())?;
-            Ok::<_, Trouble>(())
+            scratch.remember("block", &block.number.to_string())?;
+            Ok::<_, AuditError>(())
         })?;
         if last {
             return Ok(complete);
@@ -264,7 +260,7 @@ async fn read_blocks(
     }
 }
 
-fn taken(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> BroughtRun {
+fn brought_run(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> BroughtRun {
     let run = &brought.run;
     BroughtRun {
         block: block.number,
@@ -315,25 +311,4 @@ pub async fn conflicts(view: &ChainView, device: u32) -> Result<Vec<Conflict>, E
             block: u64::from(conflict.block),
         })
         .collect())
-}
-
-/// The seconds since 1970 that a block names. None when the node has dropped its state.
-async fn block_time(client: &ChainClient, block: H256) -> Result<Option<u64>, Error> {
-    let block = format!("0x{}", hex::encode(block.0));
-    let answer = client
-        .request::<Option<String>>("state_getStorage", &[json!(NOW), json!(block)])
-        .await;
-    let value = match answer {
-        Ok(value) => value,
-        Err(error) if !error_is_final(&error) => return Err(error),
-        Err(_) => None,
-    };
-    let bytes = value.and_then(|value| hex::decode(value.strip_prefix("0x")?).ok());
-    let milliseconds = bytes.and_then(|bytes| Some(u64::from_le_bytes(bytes.try_into().ok()?)));
-    Ok(milliseconds.map(|milliseconds| milliseconds / 1_000))
-}
-
-/// Whether the node answered, and the answer will stay the same.
-fn error_is_final(error: &Error) -> bool {
-    !matches!(error, Error::Unreachable { .. } | Error::WrongChain { .. })
 }

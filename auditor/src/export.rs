@@ -3,7 +3,7 @@
 //! Reads the exports of relays: one run a line, from a file or over HTTP.
 //!
 //! An export comes from a party that may be at fault, so nothing in it is believed. A line that cannot be read is a
-//! [`Fault`], is counted, and makes the export incomplete: what it might have held is not covered.
+//! [`ExportFault`], is counted, and makes the export incomplete: what it might have held is not covered.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl std::fmt::Debug for Source {
 /// What was wrong with a line, or with the transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case", tag = "fault")]
-pub enum Fault {
+pub enum ExportFault {
     /// It is no run as `docs/operating/auditing.md` describes it.
     #[error("line {line} is no exported run: {why}")]
     Unreadable {
@@ -100,25 +100,25 @@ pub enum Fault {
 
 /// How reading an export went.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intake {
+pub struct Reading {
     /// Runs that were read.
     pub runs: u64,
     /// Lines that were not, and breaks.
     pub faults: u64,
     /// The first faults, in words.
-    pub first_faults: Vec<Fault>,
+    pub first_faults: Vec<ExportFault>,
     /// Cursor of the last run that was read.
     pub cursor: u64,
 }
 
-impl Intake {
+impl Reading {
     /// Whether everything was read.
     pub fn is_complete(&self) -> bool {
         self.faults == 0
     }
 
     /// Keeps a fault.
-    pub fn fault(&mut self, fault: Fault) {
+    pub fn fault(&mut self, fault: ExportFault) {
         self.faults += 1;
         if self.first_faults.len() < KEPT_FAULTS {
             self.first_faults.push(fault);
@@ -127,7 +127,7 @@ impl Intake {
 }
 
 /// Takes a run with the number of its line, and may add to the faults of the export.
-pub type Take<'a, E> = dyn FnMut(u64, ExportedRun, &mut Intake) -> Result<(), E> + 'a;
+pub type Take<'a, E> = dyn FnMut(u64, ExportedRun, &mut Reading) -> Result<(), E> + 'a;
 
 /// Cuts a stream of bytes into lines and reads each.
 struct Lines<'a, E> {
@@ -135,7 +135,7 @@ struct Lines<'a, E> {
     buffer: Vec<u8>,
     /// The current line is being skipped.
     skipping: bool,
-    intake: Intake,
+    reading: Reading,
     take: &'a mut Take<'a, E>,
 }
 
@@ -145,7 +145,7 @@ impl<'a, E> Lines<'a, E> {
             line: 0,
             buffer: Vec::new(),
             skipping: false,
-            intake: Intake::default(),
+            reading: Reading::default(),
             take,
         }
     }
@@ -168,7 +168,7 @@ impl<'a, E> Lines<'a, E> {
             self.skipping = true;
             self.buffer.clear();
             let line = self.line + 1;
-            self.intake.fault(Fault::TooLong { line });
+            self.reading.fault(ExportFault::TooLong { line });
             return;
         }
         self.buffer.extend_from_slice(bytes);
@@ -187,22 +187,22 @@ impl<'a, E> Lines<'a, E> {
         }
         match serde_json::from_slice::<ExportedRun>(&text) {
             Ok(run) => {
-                if run.cursor <= self.intake.cursor && self.intake.runs > 0 {
-                    self.intake.fault(Fault::OutOfOrder { line });
+                if run.cursor <= self.reading.cursor && self.reading.runs > 0 {
+                    self.reading.fault(ExportFault::OutOfOrder { line });
                 }
-                self.intake.cursor = self.intake.cursor.max(run.cursor);
-                self.intake.runs += 1;
-                let mut intake = std::mem::take(&mut self.intake);
-                let taken = (self.take)(line, run, &mut intake);
-                self.intake = intake;
+                self.reading.cursor = self.reading.cursor.max(run.cursor);
+                self.reading.runs += 1;
+                let mut reading = std::mem::take(&mut self.reading);
+                let taken = (self.take)(line, run, &mut reading);
+                self.reading = reading;
                 taken
             }
             Err(_) if at_end => {
-                self.intake.fault(Fault::Truncated { line });
+                self.reading.fault(ExportFault::Truncated { line });
                 Ok(())
             }
             Err(error) => {
-                self.intake.fault(Fault::Unreadable {
+                self.reading.fault(ExportFault::Unreadable {
                     line,
                     why: place_of(&error),
                 });
@@ -226,28 +226,28 @@ fn place_of(error: &serde_json::Error) -> String {
 }
 
 /// Reads an export to its end, or as far as it goes, and hands every run over with the number of its line.
-pub async fn read<E>(source: &Source, study: u32, take: &mut Take<'_, E>) -> Result<Intake, E> {
+pub async fn read<E>(source: &Source, study: u32, take: &mut Take<'_, E>) -> Result<Reading, E> {
     let mut lines = Lines::new(take);
     match source {
         Source::File(path) => match tokio::fs::File::open(path).await {
             Ok(file) => read_stream(file, &mut lines).await?,
-            Err(error) => lines.intake.fault(Fault::File {
+            Err(error) => lines.reading.fault(ExportFault::File {
                 why: error.to_string(),
             }),
         },
         Source::Relay { url, credential } => read_relay(url, credential, study, &mut lines).await?,
     }
-    Ok(lines.intake)
+    Ok(lines.reading)
 }
 
 /// The same from any stream of bytes.
 pub async fn read_from<E>(
     stream: impl AsyncRead + Unpin,
     take: &mut Take<'_, E>,
-) -> Result<Intake, E> {
+) -> Result<Reading, E> {
     let mut lines = Lines::new(take);
     read_stream(stream, &mut lines).await?;
-    Ok(lines.intake)
+    Ok(lines.reading)
 }
 
 async fn read_stream<E>(
@@ -260,7 +260,7 @@ async fn read_stream<E>(
             Ok(0) => return lines.end_of_line(true),
             Ok(length) => lines.feed(&chunk[..length])?,
             Err(error) => {
-                lines.intake.fault(Fault::File {
+                lines.reading.fault(ExportFault::File {
                     why: error.to_string(),
                 });
                 return Ok(());
@@ -269,7 +269,7 @@ async fn read_stream<E>(
     }
 }
 
-/// Takes a transfer that broke off up again behind the last whole line.
+/// Resumes a transfer that broke off after the last whole line.
 async fn read_relay<E>(
     url: &str,
     credential: &str,
@@ -279,7 +279,7 @@ async fn read_relay<E>(
     let client = match client() {
         Ok(client) => client,
         Err(error) => {
-            lines.intake.fault(Fault::BrokeOff {
+            lines.reading.fault(ExportFault::BrokeOff {
                 why: error.to_string(),
             });
             return Ok(());
@@ -287,7 +287,7 @@ async fn read_relay<E>(
     };
     let mut tries = 0;
     loop {
-        let reached = lines.intake.cursor;
+        let reached = lines.reading.cursor;
         let address = format!(
             "{}/v1/export?after={reached}&study={study}",
             url.trim_end_matches('/')
@@ -299,13 +299,13 @@ async fn read_relay<E>(
         // Half a line is asked for again.
         lines.buffer.clear();
         lines.skipping = false;
-        tries = if lines.intake.cursor > reached {
+        tries = if lines.reading.cursor > reached {
             0
         } else {
             tries + 1
         };
         if why.is_final || tries >= TRIES {
-            lines.intake.fault(Fault::BrokeOff { why: why.text });
+            lines.reading.fault(ExportFault::BrokeOff { why: why.text });
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(200 << tries.min(5))).await;

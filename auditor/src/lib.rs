@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Judges every entry of a study: what stands on the chain, what the relays hold, and who made it.
+//! Judges every entry of a study: what the chain has, what the relays hold, and who made it.
 //!
 //! # What it is for
 //!
@@ -18,17 +18,17 @@
 pub mod audit;
 pub mod case;
 pub mod chain;
+mod error;
 pub mod evidence;
 pub mod export;
 mod judge;
 pub mod prove;
 pub mod report;
-pub mod spool;
-mod trouble;
+pub mod scratch;
 pub mod verdict;
 
 pub use audit::Audit;
 pub use case::Case;
+pub use error::AuditError;
 pub use judge::{judge, Judgement, ON_ITS_WAY};
-pub use trouble::Trouble;
 pub use verdict::{Ground, Outcome, Party, Verdict};

@@ -34,9 +34,9 @@ fn main() -> ExitCode {
         .init();
     match cli::run(arguments) {
         Ok(status) => ExitCode::from(status),
-        Err(trouble) => {
-            eprintln!("mhealth-auditor: {trouble}");
-            println!("audit=could_not_run error={}", trouble.code());
+        Err(error) => {
+            eprintln!("mhealth-auditor: {error}");
+            println!("audit=could_not_run error={}", error.code());
             ExitCode::from(COULD_NOT_RUN)
         }
     }

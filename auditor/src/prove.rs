@@ -8,16 +8,14 @@ use codec::{Decode, DecodeAll};
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{LinkHash, OpeningKey};
 use mhealth_chain_client::{ChainClient, ChainView, DeviceView, EntryView, Run, H256};
-use serde::Deserialize;
-use serde_json::{json, Value};
 
 use crate::case::links;
 use crate::chain::all_devices;
+use crate::error::AuditError;
 use crate::evidence::{
     conflicts_key, device_key, head_page_key, next_authorities, next_device_key, verify,
     DeviceEvidence, Evidence, EvidenceEntry, Handover, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
 };
-use crate::Trouble;
 
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
@@ -33,21 +31,6 @@ pub struct Contents {
     pub secret: Option<OpeningKey>,
     /// Envelopes by their digests. When there are any, all of the device's must be among them, and go into the file.
     pub envelopes: HashMap<[u8; 32], Vec<u8>>,
-}
-
-/// The answer of `hashchain_proveHead`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HeadProof {
-    block_hash: String,
-    header: String,
-    finality_proof: String,
-}
-
-/// The answer of `state_getReadProof`.
-#[derive(Deserialize)]
-struct ReadProof {
-    proof: Vec<String>,
 }
 
 /// GRANDPA's proof that a block is final.
@@ -68,12 +51,15 @@ pub enum Subject {
 }
 
 /// Makes evidence of a device or a study, in the latest block whose finality is proved.
+///
+/// Takes time linear in the age of the chain: every header is read for handovers of authorities, every block since the
+/// enrolment for tags, and for a study the record of every device on the chain.
 pub async fn prove(
     client: &ChainClient,
     subject: Subject,
     contents: &Contents,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Evidence, Trouble> {
+) -> Result<Evidence, AuditError> {
     let any = match subject {
         Subject::Device(device) => device,
         // Whichever: asked for is the block, and the proof that it is final. Numbers are given out from 0 on.
@@ -82,10 +68,10 @@ pub async fn prove(
             None => return Err(unfit("the study has no devices")),
         },
     };
-    let answer: HeadProof = client.request("hashchain_proveHead", &[json!(any)]).await?;
-    let block: Header = decoded(&answer.header, "a header")?;
-    let finality: FinalityProof = decoded(&answer.finality_proof, "a finality proof")?;
-    let hash = H256(hash_of(&answer.block_hash)?);
+    let head = client.head_proof(any).await?;
+    let block: Header = decoded(&head.header, "a header")?;
+    let finality: FinalityProof = decoded(&head.finality_proof, "a finality proof")?;
+    let hash = head.block;
     let view = client.at(hash).await?;
     let mut keys = Vec::new();
     let (study, records) = match subject {
@@ -139,57 +125,35 @@ pub async fn prove(
     }
 }
 
-fn unfit(why: &str) -> Trouble {
-    Trouble::NotProvable(why.into())
+fn unfit(why: &str) -> AuditError {
+    AuditError::NotProvable(why.into())
 }
 
-fn bytes_of(text: &str) -> Result<Vec<u8>, Trouble> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    hex::decode(digits).map_err(|_| unfit("the node's answer is not hexadecimal"))
-}
-
-fn hash_of(text: &str) -> Result<[u8; 32], Trouble> {
-    let bytes = bytes_of(text)?;
-    bytes
-        .try_into()
-        .map_err(|_| unfit("the node's answer is not a hash"))
-}
-
-fn decoded<T: Decode>(text: &str, what: &str) -> Result<T, Trouble> {
-    let bytes = bytes_of(text)?;
+fn decoded<T: Decode>(bytes: &[u8], what: &str) -> Result<T, AuditError> {
     T::decode_all(&mut &bytes[..]).map_err(|_| unfit(&format!("the node's answer is not {what}")))
 }
 
-fn hexadecimal(bytes: &[u8]) -> Value {
-    json!(format!("0x{}", hex::encode(bytes)))
-}
-
-async fn header(client: &ChainClient, block: H256) -> Result<Header, Trouble> {
-    let answer: Value = client
-        .request("chain_getHeader", &[hexadecimal(&block.0)])
-        .await?;
-    serde_json::from_value(answer).map_err(|_| unfit("the node's answer is not a header"))
+async fn header(client: &ChainClient, block: H256) -> Result<Header, AuditError> {
+    decoded(&client.header(block).await?, "a header")
 }
 
 async fn read_proof(
     client: &ChainClient,
     keys: &[Vec<u8>],
     block: H256,
-) -> Result<Vec<Vec<u8>>, Trouble> {
+) -> Result<Vec<Vec<u8>>, AuditError> {
     let mut nodes = BTreeSet::new();
     for some in keys.chunks(KEYS) {
-        let some: Vec<Value> = some.iter().map(|key| hexadecimal(key)).collect();
-        let arguments = [json!(some), hexadecimal(&block.0)];
-        let answer: ReadProof = client.request("state_getReadProof", &arguments).await?;
-        for node in answer.proof {
-            nodes.insert(bytes_of(&node)?);
-        }
+        nodes.extend(client.read_proof(some, block).await?);
     }
     Ok(nodes.into_iter().collect())
 }
 
 /// The blocks before this one that named other authorities, each with its justification.
-async fn handovers(client: &ChainClient, before: u32) -> Result<Vec<Handover>, Trouble> {
+///
+/// No index says which blocks did, so this reads every header from the first on: two requests a block, in time linear in the
+/// age of the chain.
+async fn handovers(client: &ChainClient, before: u32) -> Result<Vec<Handover>, AuditError> {
     let headers = futures::stream::iter(1..before)
         .map(|number| async move {
             let block = client.block_hash(u64::from(number)).await?;
@@ -206,12 +170,10 @@ async fn handovers(client: &ChainClient, before: u32) -> Result<Vec<Handover>, T
         .await?;
     let mut handovers = Vec::new();
     for header in naming {
-        let answer: Option<String> = client
-            .request("grandpa_proveFinality", &[json!(header.number)])
-            .await?;
-        let answer =
-            answer.ok_or_else(|| unfit("the node has no proof for a handover of authorities"))?;
-        let proof: FinalityProof = decoded(&answer, "a finality proof")?;
+        let proof = client.finality_proof(u64::from(header.number)).await?;
+        let proof =
+            proof.ok_or_else(|| unfit("the node has no proof for a handover of authorities"))?;
+        let proof: FinalityProof = decoded(&proof, "a finality proof")?;
         handovers.push(Handover {
             header,
             justification: proof.justification,
@@ -229,7 +191,7 @@ struct Search {
 }
 
 impl Search {
-    async fn begin(view: &ChainView, record: DeviceView) -> Result<Self, Trouble> {
+    async fn begin(view: &ChainView, record: DeviceView) -> Result<Self, AuditError> {
         let mut registered = Vec::new();
         while (registered.len() as u64) < record.length {
             let page = view
@@ -276,7 +238,7 @@ impl Search {
         }
     }
 
-    fn end(self, contents: &Contents) -> Result<DeviceEvidence, Trouble> {
+    fn end(self, contents: &Contents) -> Result<DeviceEvidence, AuditError> {
         let entries = self.registered.iter().zip(self.tags).map(|(entry, tag)| {
             Some(EvidenceEntry {
                 digest: entry.digest.0,
@@ -303,7 +265,7 @@ async fn devices(
     number: u32,
     contents: &Contents,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Vec<DeviceEvidence>, Trouble> {
+) -> Result<Vec<DeviceEvidence>, AuditError> {
     let view = client.at(block).await?;
     let from = records.iter().map(|record| u64::from(record.enrolled_at));
     let (from, to) = (from.min().unwrap_or(0), u64::from(number));
@@ -318,7 +280,7 @@ async fn devices(
         .map(|number| async move {
             let block = client.block_hash(number).await?;
             let block = block.ok_or_else(|| unfit("the node lacks a block"))?;
-            Ok::<_, Trouble>(client.runs_brought(block).await?)
+            Ok::<_, AuditError>(client.runs_brought(block).await?)
         })
         .buffered(AT_ONCE);
     let mut read = 0;
@@ -338,7 +300,7 @@ async fn devices(
 fn envelopes(
     entries: &[EvidenceEntry],
     contents: &Contents,
-) -> Result<Option<Vec<Vec<u8>>>, Trouble> {
+) -> Result<Option<Vec<Vec<u8>>>, AuditError> {
     if contents.envelopes.is_empty() {
         return Ok(None);
     }
@@ -351,7 +313,7 @@ fn envelopes(
         .ok_or_else(|| unfit("an envelope of the device is in none of the exports"))
 }
 
-fn secret(record: &DeviceView, contents: &Contents) -> Result<Option<[u8; 32]>, Trouble> {
+fn secret(record: &DeviceView, contents: &Contents) -> Result<Option<[u8; 32]>, AuditError> {
     let Some(auditor) = &contents.secret else {
         return Ok(None);
     };

@@ -189,7 +189,7 @@ pub struct JudgedEntry {
     pub link: Hash,
     /// Its data digest.
     pub digest: Hash,
-    /// Whether it stands on the chain.
+    /// Whether it is on the chain.
     pub registered: bool,
     /// What the audit says of it.
     pub verdict: Verdict,

@@ -93,8 +93,7 @@ impl Office {
 pub(crate) async fn finalised(
     chain: &ChainClient,
 ) -> Result<Finalised, mhealth_chain_client::Error> {
-    let block = chain.finalised().await?;
-    let view = chain.at(block.hash).await?;
+    let (block, view) = chain.at_finalised().await?;
     let block = BlockRef {
         number: block.number,
         hash: hash(block.hash),

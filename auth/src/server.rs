@@ -205,7 +205,7 @@ fn terms(auth: &AuthOptions, bound: &Bound, chain: Hash, study: u32) -> Terms {
 }
 
 async fn check_role(chain: &ChainClient, account: &Account, study: u32) -> anyhow::Result<()> {
-    let view = chain.at_finalised().await?;
+    let (_, view) = chain.at_finalised().await?;
     if view.study(study).await?.is_none() {
         bail!("the chain has no study {study}");
     }

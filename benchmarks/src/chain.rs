@@ -6,8 +6,9 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
-use mhealth_chain_client::{ChainClient, Handed};
+use mhealth_chain_client::{ChainClient, PoolAnswer};
 use mhealth_testing::node::{Launch, Node, VALIDATORS};
+use mhealth_testing::rpc::JsonRpc;
 use serde::Serialize;
 use sp_keyring::Sr25519Keyring::{Charlie, Dave, Eve};
 use tokio::sync::mpsc;
@@ -39,6 +40,7 @@ pub(crate) struct Chain {
     /// The other validators.
     others: Vec<Node>,
     client: ChainClient,
+    rpc: JsonRpc,
     office: Signer,
     /// None while a measurement has them.
     relays: Option<[Signer; RELAYS]>,
@@ -72,11 +74,13 @@ impl Chain {
             }
         }
         let client = ChainClient::connect(&node.url()).await?;
+        let rpc = JsonRpc::connect(&node.url()).await?;
         let genesis = client.genesis_hash().0;
         Ok(Chain {
             node,
             others,
             client,
+            rpc,
             office: Signer::new(Charlie, genesis),
             relays: Some([Dave, Eve].map(|relay| Signer::new(relay, genesis))),
             devices: 0,
@@ -99,7 +103,7 @@ impl Chain {
         let office = mhealth_chain_client::AccountId32(*self.office.account().as_ref());
         let deadline = Instant::now() + PATIENCE * 60;
         loop {
-            let view = self.client.at_finalised().await?;
+            let (_, view) = self.client.at_finalised().await?;
             if view.nonce(&office).await? == u64::from(self.office.nonce) {
                 break;
             }
@@ -148,6 +152,7 @@ impl Chain {
             .context("an earlier measurement failed")?;
         let mut generator = Some(Generator::start(
             &self.client,
+            &self.rpc,
             relays,
             file,
             form,
@@ -286,7 +291,7 @@ impl Chain {
 /// Hands a transaction to the node, which has to take it.
 pub(crate) async fn send(client: &ChainClient, transaction: &[u8]) -> Result<()> {
     match client.send(transaction).await? {
-        Handed::Taken => Ok(()),
+        PoolAnswer::Taken => Ok(()),
         other => bail!("the node did not take a transaction: {other:?}"),
     }
 }

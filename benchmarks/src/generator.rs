@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use mhealth_chain_client::{ChainClient, H256};
 use mhealth_runtime::{AccountId, Runtime};
+use mhealth_testing::rpc::JsonRpc;
 use serde::Deserialize;
 use sp_runtime::traits::{BlakeTwo256, Hash};
 use tokio::sync::{mpsc, Semaphore};
@@ -27,7 +28,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(40);
 
 /// The relays at work.
 pub(crate) struct Generator {
-    client: ChainClient,
+    rpc: JsonRpc,
     accounts: [AccountId; RELAYS],
     permits: Arc<Semaphore>,
     relays: [JoinHandle<Result<Signer>>; RELAYS],
@@ -50,6 +51,7 @@ impl Generator {
     /// Begins; what is sent, and when, goes into the channel.
     pub(crate) fn start(
         client: &ChainClient,
+        rpc: &JsonRpc,
         relays: [Signer; RELAYS],
         file: &EntryFile,
         form: Form,
@@ -73,7 +75,7 @@ impl Generator {
             tokio::spawn(relay.bring(file, place))
         });
         Generator {
-            client: client.clone(),
+            rpc: rpc.clone(),
             accounts,
             permits,
             relays,
@@ -131,7 +133,7 @@ impl Generator {
             sp_core::bytes::to_hex(&key, false)
         });
         let found: [StorageAt; 1] = self
-            .client
+            .rpc
             .request("state_queryStorageAt", &[serde_json::json!(keys)])
             .await?;
         let mut included = 0;

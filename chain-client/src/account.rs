@@ -11,8 +11,8 @@ use subxt::utils::{AccountId32, MultiSignature};
 use subxt_signer::{sr25519, SecretUri};
 use zeroize::Zeroizing;
 
+use crate::error::Error;
 use crate::rpc::Config;
-use crate::Error;
 
 /// An account of the chain together with its secret key.
 ///
@@ -134,7 +134,7 @@ mod tests {
     fn a_bad_secret_is_refused_without_being_repeated() {
         for bad in ["hunter2 hunter2", "0x1234", "///", "not a phrase//Alice"] {
             let error = match Account::from_secret_uri(bad) {
-                // An empty phrase stands for the development phrase.
+                // An empty phrase means the development phrase.
                 Ok(_) if bad == "///" => continue,
                 Ok(_) => panic!("{bad} was taken"),
                 Err(error) => error,

@@ -7,15 +7,21 @@ use subxt::config::Hasher;
 use subxt::events::Phase;
 use subxt::utils::H256;
 
+use crate::connection::Connection;
+use crate::error::{DispatchRefusal, Error};
 use crate::event::{self, ChainEvent};
 use crate::rpc::{Config, RawBlock};
 use crate::runtime::Runtime;
-use crate::{ChainClient, DispatchRefusal, Error};
 
 /// Storage key of `System.Events`: the 128-bit xxHash of either name.
 const EVENTS_KEY: [u8; 32] = [
     0x26, 0xaa, 0x39, 0x4e, 0xea, 0x56, 0x30, 0xe0, 0x7c, 0x48, 0xae, 0x0c, 0x95, 0x58, 0xce, 0xf7,
     0x80, 0xd4, 0x1e, 0x5e, 0x16, 0x05, 0x67, 0x65, 0xbc, 0x84, 0x61, 0x85, 0x10, 0x72, 0xc9, 0xd7,
+];
+/// Storage key of `Timestamp.Now`.
+const NOW_KEY: [u8; 32] = [
+    0xf0, 0xc3, 0x65, 0xc3, 0xcf, 0x59, 0xd6, 0x71, 0xeb, 0x72, 0xda, 0x0e, 0x7a, 0x41, 0x13, 0xc4,
+    0x9f, 0x1f, 0x05, 0x15, 0xf4, 0x62, 0xcd, 0xcf, 0x84, 0xe0, 0xf1, 0xd6, 0x04, 0x5d, 0xfc, 0xbb,
 ];
 
 /// A block that cannot be taken back.
@@ -72,8 +78,11 @@ pub(crate) fn extrinsic_hash(bytes: &[u8]) -> H256 {
 }
 
 /// Reads a finalised block with its events.
-pub(crate) async fn read_block(client: &ChainClient, number: u64) -> Result<FinalisedBlock, Error> {
-    let rpc = client.rpc();
+pub(crate) async fn read_block(
+    connection: &Connection,
+    number: u64,
+) -> Result<FinalisedBlock, Error> {
+    let rpc = connection.rpc();
     let hash = rpc
         .block_hash(number)
         .await?
@@ -87,7 +96,7 @@ pub(crate) async fn read_block(client: &ChainClient, number: u64) -> Result<Fina
     }
     // The runtime that worked off this block is the one in force after its parent, so an upgrade in this very block
     // does not change how its events read.
-    match events_of(client, &raw).await {
+    match events_of(connection, &raw).await {
         Ok((runtime, bytes)) => attach(&mut block, &runtime, bytes)?,
         Err(Error::StatePruned { .. }) => {
             tracing::warn!(
@@ -100,10 +109,20 @@ pub(crate) async fn read_block(client: &ChainClient, number: u64) -> Result<Fina
     Ok(block)
 }
 
-async fn events_of(client: &ChainClient, raw: &RawBlock) -> Result<(Runtime, Vec<u8>), Error> {
-    let runtime = client.runtime(raw.parent_hash).await?;
-    let bytes = client.rpc().storage(&EVENTS_KEY, raw.hash).await?;
+async fn events_of(connection: &Connection, raw: &RawBlock) -> Result<(Runtime, Vec<u8>), Error> {
+    let runtime = connection.runtime(raw.parent_hash).await?;
+    let bytes = connection.rpc().storage(&EVENTS_KEY, raw.hash).await?;
     Ok((runtime, bytes.unwrap_or_default()))
+}
+
+/// The seconds since 1970 that a block names. None when the node has dropped its state.
+pub(crate) async fn block_time(connection: &Connection, block: H256) -> Result<Option<u64>, Error> {
+    let value = match connection.rpc().storage(&NOW_KEY, block).await {
+        Err(error) if error.is_lasting() => None,
+        answer => answer?,
+    };
+    let milliseconds = value.and_then(|value| Some(u64::from_le_bytes(value.try_into().ok()?)));
+    Ok(milliseconds.map(|milliseconds| milliseconds / 1_000))
 }
 
 fn bare(raw: &RawBlock) -> FinalisedBlock {

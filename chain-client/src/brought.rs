@@ -7,12 +7,13 @@
 
 use subxt::utils::{AccountId32, H256};
 
+use crate::connection::Connection;
+use crate::error::Error;
 use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Call as HashchainCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
 use crate::runtime::Runtime;
 use crate::types::{Run, RunEntry};
-use crate::{ChainClient, Error};
 
 /// A run in an extrinsic of a block, whatever the chain made of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,17 +28,17 @@ pub struct BroughtRun {
     pub run: Run,
 }
 
-impl ChainClient {
-    /// The runs that signed extrinsics of this block brought, in order. Runs within other calls, such as
-    /// `Utility.batch`, are left out.
-    pub async fn runs_brought(&self, block: H256) -> Result<Vec<BroughtRun>, Error> {
-        let raw = self.rpc().block(block).await?;
-        if raw.number == 0 {
-            return Ok(Vec::new());
-        }
-        let runtime = self.runtime(raw.parent_hash).await?;
-        read(&runtime, raw.extrinsics).await
+/// The runs that signed extrinsics of this block brought, in order.
+pub(crate) async fn runs_brought(
+    connection: &Connection,
+    block: H256,
+) -> Result<Vec<BroughtRun>, Error> {
+    let raw = connection.rpc().block(block).await?;
+    if raw.number == 0 {
+        return Ok(Vec::new());
     }
+    let runtime = connection.runtime(raw.parent_hash).await?;
+    read(&runtime, raw.extrinsics).await
 }
 
 async fn read(runtime: &Runtime, extrinsics: Vec<Vec<u8>>) -> Result<Vec<BroughtRun>, Error> {
@@ -101,8 +102,10 @@ impl From<wire::RunEntry> for RunEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::account::Account;
+    use crate::calls;
     use crate::fake::FakeNode;
-    use crate::{calls, Account, SuspensionReason};
+    use crate::types::SuspensionReason;
 
     #[tokio::test]
     async fn the_runs_of_a_block_are_read_with_their_submitter_and_place() {
@@ -133,9 +136,14 @@ mod tests {
         ];
         let mut extrinsics = Vec::new();
         for (account, call, nonce) in transactions {
-            extrinsics.push(client.signed(account, &call, nonce).await.unwrap());
+            let signed = client.sign(account, &call, nonce, 64).await.unwrap();
+            extrinsics.push(signed.bytes.to_vec());
         }
-        let runtime = client.runtime(client.genesis_hash()).await.unwrap();
+        let runtime = client
+            .connection()
+            .runtime(client.genesis_hash())
+            .await
+            .unwrap();
         let brought = read(&runtime, extrinsics).await.unwrap();
         let places: Vec<_> = brought
             .iter()

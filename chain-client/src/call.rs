@@ -9,9 +9,10 @@ use subxt::config::ParamsFor;
 use subxt::error::ExtrinsicError;
 use subxt::tx::Payload;
 
+use crate::account::Account;
+use crate::error::{without_full_stop, Error};
 use crate::rpc::Config;
 use crate::runtime::Runtime;
-use crate::{Account, Error};
 
 /// What a transaction asks the chain to do. Made by the functions of [`calls`](crate::calls).
 #[derive(Clone)]
@@ -68,7 +69,7 @@ impl Call {
         self.0
             .sign(runtime, account, params)
             .map_err(|error| Error::IncompatibleRuntime {
-                what: crate::error::without_full_stop(format!("{}: {error}", self.name())),
+                what: without_full_stop(format!("{}: {error}", self.name())),
             })
     }
 }

@@ -2,7 +2,7 @@
 
 //! The calls that programs make, one function each.
 //!
-//! What a call does and who may make it stands in the documentation of the pallets.
+//! The pallets' documentation says what a call does and who may make it.
 
 use mhealth_api::Policy;
 use subxt::utils::{AccountId32, H256};
@@ -39,7 +39,7 @@ pub fn submit(run: Run) -> Call {
     Call::new(api::tx().client_hashchain().submit(run.into()))
 }
 
-/// Registers many runs, each of which stands or falls alone; at most 1,024. The call itself succeeds: refused runs show
+/// Registers many runs, each of which is accepted or refused alone; at most 1,024. The call itself succeeds: refused runs show
 /// as events `RunRefused`.
 pub fn submit_batch(runs: Vec<Run>) -> Call {
     let runs = runs.into_iter().map(wire::Run::from).collect();

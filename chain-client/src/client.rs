@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The connection to one node of one chain.
+//! What programs do with one node of one chain: read it, follow it, write to it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 use subxt::rpcs::client::RpcClient;
 use subxt::utils::{AccountId32, H256};
 
-use crate::nonce::Line;
-use crate::rpc::{Handed, Rpc, Version};
-use crate::runtime::Runtime;
-use crate::submitter::sign;
-use crate::tracker::{Checkpoint, Tracker};
+use crate::account::Account;
+use crate::block::block_time;
+use crate::brought::{runs_brought, BroughtRun};
+use crate::call::Call;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::follower::Follower;
+use crate::nonce::NonceQueues;
+use crate::pool::PoolAnswer;
+use crate::signing::{Checkpoint, SignedTransaction};
+use crate::submitter::{Submitter, SubmitterOptions};
+use crate::tracker::Tracker;
 use crate::transport::{Generation, Patience, Transport};
-use crate::types::{BlockId, ConflictView, DeviceView, EntryView, HeadView, StudyView};
+use crate::types::{
+    BlockId, ChainType, ConflictView, DeviceView, EntryView, HeadProof, HeadView, StudyView,
+};
 use crate::view::ChainView;
-use crate::{Account, Call, Error, Follower, SignedTransaction, Submitter, SubmitterOptions};
 
 /// How to connect.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,15 +37,14 @@ pub struct ConnectOptions {
 /// A node's view of one chain. Cheap to clone; all clones share one connection, which is opened again when it is lost.
 #[derive(Clone)]
 pub struct ChainClient {
-    inner: Arc<Inner>,
+    connection: Connection,
+    submitting: Arc<Submitting>,
 }
 
-struct Inner {
-    rpc: Rpc,
-    genesis: H256,
-    generation: Generation,
-    runtimes: Mutex<HashMap<Version, Runtime>>,
-    lines: Mutex<HashMap<[u8; 32], Weak<Line>>>,
+/// What a client's submitters share.
+#[derive(Default)]
+struct Submitting {
+    queues: NonceQueues,
     tracker: OnceLock<Tracker>,
 }
 
@@ -72,70 +76,67 @@ impl ChainClient {
     /// A client over any JSON-RPC connection.
     pub(crate) async fn over(
         url: &str,
-        connection: RpcClient,
+        client: RpcClient,
         generation: Generation,
         expected: Option<H256>,
     ) -> Result<Self, Error> {
-        let rpc = Rpc::new(url, connection);
-        let genesis = rpc.genesis_hash().await?;
-        let client = ChainClient {
-            inner: Arc::new(Inner {
-                rpc,
-                genesis,
-                generation,
-                runtimes: Mutex::default(),
-                lines: Mutex::default(),
-                tracker: OnceLock::new(),
-            }),
-        };
-        match expected {
-            Some(expected) if expected != genesis => Err(client.wrong_chain(expected, genesis)),
-            _ => Ok(client),
-        }
+        Ok(ChainClient {
+            connection: Connection::open(url, client, generation, expected).await?,
+            submitting: Arc::default(),
+        })
     }
 
     /// Hash of the chain's first block, by which chains are told apart.
     pub fn genesis_hash(&self) -> H256 {
-        self.inner.genesis
+        self.connection.genesis()
     }
 
     /// The address that was connected to.
     pub fn url(&self) -> &str {
-        self.inner.rpc.url()
+        self.connection.rpc().url()
     }
 
     /// The latest finalised block.
     pub async fn finalised(&self) -> Result<BlockId, Error> {
-        let hash = self.inner.rpc.finalised_head().await?;
-        let number = self.inner.rpc.header(hash).await?.number;
-        Ok(BlockId { number, hash })
+        self.connection.finalised().await
+    }
+
+    /// The best block, which may not be final.
+    pub async fn best_block(&self) -> Result<BlockId, Error> {
+        self.connection.best().await
     }
 
     /// The chain as it stood at a block, for several reads that fit together.
     pub async fn at(&self, block: H256) -> Result<ChainView, Error> {
-        let runtime = self.runtime(block).await?;
-        Ok(ChainView::new(self.inner.rpc.clone(), runtime, block))
+        let runtime = self.connection.runtime(block).await?;
+        let rpc = self.connection.rpc().clone();
+        Ok(ChainView::new(rpc, runtime, block))
     }
 
-    /// The chain as it stands at the latest finalised block.
-    pub async fn at_finalised(&self) -> Result<ChainView, Error> {
-        let block = self.inner.rpc.finalised_head().await?;
-        self.at(block).await
+    /// The latest finalised block, and the chain as of it.
+    pub async fn at_finalised(&self) -> Result<(BlockId, ChainView), Error> {
+        let block = self.finalised().await?;
+        Ok((block, self.at(block.hash).await?))
     }
 
-    /// All that stands on chain about a device; none if the number was never given out.
+    /// The same for one read, which saves to ask for the block's number.
+    async fn latest(&self) -> Result<ChainView, Error> {
+        self.at(self.connection.rpc().finalised_head().await?).await
+    }
+
+    /// All that the chain has about a device; none if the number was never given out.
     pub async fn device(&self, device: u32) -> Result<Option<DeviceView>, Error> {
-        self.at_finalised().await?.device(device).await
+        self.latest().await?.device(device).await
     }
 
     /// The device that enrolled with this Ed25519 key.
     pub async fn device_by_key(&self, key: [u8; 32]) -> Result<Option<u32>, Error> {
-        self.at_finalised().await?.device_by_key(key).await
+        self.latest().await?.device_by_key(key).await
     }
 
     /// The head that the device's next run must follow.
     pub async fn head(&self, device: u32) -> Result<Option<HeadView>, Error> {
-        self.at_finalised().await?.head(device).await
+        self.latest().await?.head(device).await
     }
 
     /// Up to `count` entries of a device from sequence `from` on, oldest first, at most 1,024 at a time.
@@ -145,40 +146,37 @@ impl ChainClient {
         from: u64,
         count: u32,
     ) -> Result<Vec<EntryView>, Error> {
-        self.at_finalised()
-            .await?
-            .entries(device, from, count)
-            .await
+        self.latest().await?.entries(device, from, count).await
     }
 
     /// Up to `count` entries of the whole chain from journal index `from` on, at most 1,024 at a time.
     pub async fn journal(&self, from: u64, count: u32) -> Result<Vec<EntryView>, Error> {
-        self.at_finalised().await?.journal(from, count).await
+        self.latest().await?.journal(from, count).await
     }
 
     /// Number of entries ever registered on this chain.
     pub async fn journal_length(&self) -> Result<u64, Error> {
-        self.at_finalised().await?.journal_length().await
+        self.latest().await?.journal_length().await
     }
 
     /// The rival histories that were brought for a device, oldest first.
     pub async fn conflicts(&self, device: u32) -> Result<Vec<ConflictView>, Error> {
-        self.at_finalised().await?.conflicts(device).await
+        self.latest().await?.conflicts(device).await
     }
 
     /// A study and its rules.
     pub async fn study(&self, study: u32) -> Result<Option<StudyView>, Error> {
-        self.at_finalised().await?.study(study).await
+        self.latest().await?.study(study).await
     }
 
     /// Whether the account may send transactions to this chain at all.
     pub async fn has_role(&self, account: &AccountId32) -> Result<bool, Error> {
-        self.at_finalised().await?.has_role(account).await
+        self.latest().await?.has_role(account).await
     }
 
     /// Follows the finalised chain from this block on, those included that are finalised already.
     pub fn follow_from(&self, number: u64) -> Follower {
-        Follower::new(self.clone(), number)
+        Follower::new(self.connection.clone(), number)
     }
 
     /// Submits transactions of one account. Submitters of the same account share its nonces.
@@ -190,32 +188,27 @@ impl ChainClient {
 
     /// The same, with the options given.
     pub fn submitter_with(&self, account: Account, options: SubmitterOptions) -> Submitter {
-        let line = self.line(&account, options);
-        let tracker = self.inner.tracker.get_or_init(|| Tracker::start(self));
-        Submitter::new(self.clone(), account, line, tracker.clone())
+        let Submitting { queues, tracker } = &*self.submitting;
+        let queue = queues.of(account.id(), options.in_flight);
+        let tracker = tracker.get_or_init(|| Tracker::start(self.connection.clone()));
+        Submitter::new(
+            self.connection.clone(),
+            account,
+            options,
+            queue,
+            tracker.clone(),
+        )
     }
 
     /// The account's next nonce, transactions in the node's pool counted in.
     pub async fn next_nonce(&self, account: &AccountId32) -> Result<u64, Error> {
-        self.inner.rpc.next_index(account).await
-    }
-
-    /// The bytes of a signed transaction that is valid for the next 64 blocks, for those who send it by other means.
-    ///
-    /// Programs that write use a [`Submitter`], which also keeps the nonces.
-    pub async fn signed(
-        &self,
-        account: &Account,
-        call: &Call,
-        nonce: u64,
-    ) -> Result<Vec<u8>, Error> {
-        let era = SubmitterOptions::default().era;
-        Ok(self.sign(account, call, nonce, era).await?.bytes.to_vec())
+        self.connection.rpc().next_index(account).await
     }
 
     /// Signs a transaction that is valid for so many blocks, a power of two from 4 to 4,096, and tells when it expires.
     ///
-    /// For programs that store a transaction before they send it, and look after it by themselves.
+    /// For programs that store a transaction before they send it, and look after it by themselves. Others use a
+    /// [`Submitter`], which also keeps the nonces.
     pub async fn sign(
         &self,
         account: &Account,
@@ -223,89 +216,59 @@ impl ChainClient {
         nonce: u64,
         era: u64,
     ) -> Result<SignedTransaction, Error> {
-        let checkpoint = Checkpoint::fetch(self).await?;
-        sign(call, account, nonce, era, &checkpoint)
+        let checkpoint = Checkpoint::fetch(&self.connection).await?;
+        checkpoint.sign(account, call, nonce, era)
     }
 
     /// Hands the bytes of a signed transaction to the node, once. The same bytes may be handed over as often as need be.
-    pub async fn send(&self, transaction: &[u8]) -> Result<Handed, Error> {
-        self.inner.rpc.submit(transaction).await
+    pub async fn send(&self, transaction: &[u8]) -> Result<PoolAnswer, Error> {
+        self.connection.rpc().submit(transaction).await
     }
 
     /// Hash of the node's best block of that number; none if the node has no such block.
     pub async fn block_hash(&self, number: u64) -> Result<Option<H256>, Error> {
-        self.inner.rpc.block_hash(number).await
+        self.connection.rpc().block_hash(number).await
     }
 
-    /// Any other JSON-RPC method of the node.
-    pub async fn request<T: DeserializeOwned>(
-        &self,
-        method: &str,
-        params: &[Value],
-    ) -> Result<T, Error> {
-        self.inner.rpc.request(method, params).await
+    /// The seconds since 1970 that a block names. None when the node has dropped its state.
+    pub async fn block_time(&self, block: H256) -> Result<Option<u64>, Error> {
+        block_time(&self.connection, block).await
     }
 
-    /// Fails if the node follows another chain by now, as after a restart with another database.
-    pub(crate) async fn check_chain(&self) -> Result<(), Error> {
-        let found = self.inner.rpc.genesis_hash().await?;
-        match found == self.inner.genesis {
-            true => Ok(()),
-            false => Err(self.wrong_chain(self.inner.genesis, found)),
-        }
+    /// The runs that signed extrinsics of this block brought, in order. Runs within other calls, such as
+    /// `Utility.batch`, are left out.
+    pub async fn runs_brought(&self, block: H256) -> Result<Vec<BroughtRun>, Error> {
+        runs_brought(&self.connection, block).await
     }
 
-    fn wrong_chain(&self, expected: H256, found: H256) -> Error {
-        Error::WrongChain {
-            url: self.url().to_string(),
-            expected,
-            found,
-        }
+    /// A block's header, SCALE encoded.
+    pub async fn header(&self, block: H256) -> Result<Vec<u8>, Error> {
+        self.connection.rpc().encoded_header(block).await
     }
 
-    /// The runtime in force after a block, which is also the one that works off the next block.
-    pub(crate) async fn runtime(&self, block: H256) -> Result<Runtime, Error> {
-        let version = self.inner.rpc.version(block).await?;
-        if let Some(runtime) = self.runtimes().get(&version) {
-            return Ok(runtime.clone());
-        }
-        let runtime = Runtime::fetch(&self.inner.rpc, block, version, self.inner.genesis).await?;
-        self.runtimes().insert(version, runtime.clone());
-        Ok(runtime)
+    /// The latest block whose finality the node can prove, and the proof, for a device that is known there.
+    pub async fn head_proof(&self, device: u32) -> Result<HeadProof, Error> {
+        self.connection.rpc().head_proof(device).await
     }
 
-    fn runtimes(&self) -> std::sync::MutexGuard<'_, HashMap<Version, Runtime>> {
-        self.inner
-            .runtimes
-            .lock()
-            .expect("no holder of this lock panics; qed")
+    /// GRANDPA's `FinalityProof` for the block of this number, SCALE encoded; none if the node has none.
+    pub async fn finality_proof(&self, number: u64) -> Result<Option<Vec<u8>>, Error> {
+        self.connection.rpc().finality_proof(number).await
     }
 
-    fn line(&self, account: &Account, options: SubmitterOptions) -> Arc<Line> {
-        let mut lines = self
-            .inner
-            .lines
-            .lock()
-            .expect("no holder of this lock panics; qed");
-        let known = lines.get(&account.public_key()).and_then(Weak::upgrade);
-        known.unwrap_or_else(|| {
-            lines.retain(|_, line| line.strong_count() > 0);
-            let line = Arc::new(Line::new(account.id(), options));
-            lines.insert(account.public_key(), Arc::downgrade(&line));
-            line
-        })
+    /// The nodes of a block's state trie that lead from its root to these storage keys.
+    pub async fn read_proof(&self, keys: &[Vec<u8>], block: H256) -> Result<Vec<Vec<u8>>, Error> {
+        self.connection.rpc().read_proof(keys, block).await
     }
 
-    pub(crate) fn rpc(&self) -> &Rpc {
-        &self.inner.rpc
+    /// What the chain is for, as its specification says.
+    pub async fn chain_type(&self) -> Result<ChainType, Error> {
+        self.connection.rpc().chain_type().await
     }
 
-    pub(crate) fn generation(&self) -> &Generation {
-        &self.inner.generation
-    }
-
-    pub(crate) fn downgrade(&self) -> WeakClient {
-        WeakClient(Arc::downgrade(&self.inner))
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
     }
 }
 
@@ -313,16 +276,7 @@ impl std::fmt::Debug for ChainClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("ChainClient")
             .field("url", &self.url())
-            .field("genesis", &self.inner.genesis)
+            .field("genesis", &self.genesis_hash())
             .finish()
-    }
-}
-
-/// Lets the tracker's task end when nobody uses the client any more.
-pub(crate) struct WeakClient(Weak<Inner>);
-
-impl WeakClient {
-    pub(crate) fn upgrade(&self) -> Option<ChainClient> {
-        self.0.upgrade().map(|inner| ChainClient { inner })
     }
 }

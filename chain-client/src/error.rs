@@ -7,7 +7,7 @@ use std::fmt;
 use mhealth_api::Refusal;
 use subxt::utils::H256;
 
-use crate::PoolRefusal;
+use crate::pool::PoolRefusal;
 
 /// Why the chain could not be read or written.
 ///
@@ -152,29 +152,14 @@ impl Error {
         matches!(self, Error::Unreachable { .. })
     }
 
-    /// The node follows another chain.
-    pub fn is_wrong_chain(&self) -> bool {
-        matches!(self, Error::WrongChain { .. })
-    }
-
-    /// The account may not send anything to this chain, because it holds no role.
-    pub fn is_no_role(&self) -> bool {
-        matches!(self, Error::Refused(PoolRefusal::NoRole))
-    }
-
-    /// The transaction was included and its call was refused.
-    pub fn is_dispatch_refusal(&self) -> bool {
-        matches!(self, Error::Dispatch(_))
+    /// The node answered, and will answer the same when it is asked again.
+    pub fn is_lasting(&self) -> bool {
+        !self.is_unreachable() && !matches!(self, Error::WrongChain { .. })
     }
 
     /// The pool turned the transaction away.
     pub fn is_pool_refusal(&self) -> bool {
         matches!(self, Error::Refused(_))
-    }
-
-    /// The transaction was not included in time.
-    pub fn is_expired(&self) -> bool {
-        matches!(self, Error::Expired { .. })
     }
 
     /// Submitting the same call again, as a new transaction, cannot write anything twice and may succeed.
@@ -185,14 +170,6 @@ impl Error {
             Error::Expired { .. } | Error::Superseded { .. } => true,
             Error::Refused(refusal) => refusal.is_passing(),
             _ => false,
-        }
-    }
-
-    /// The name of the pallet's error, such as `ClientHashchain.PreviousIsNotHead`, where the call was refused.
-    pub fn refusal_name(&self) -> Option<&str> {
-        match self {
-            Error::Dispatch(refusal) => Some(refusal.name()),
-            _ => None,
         }
     }
 
@@ -268,7 +245,6 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains(&"11".repeat(32)), "{text}");
         assert!(text.contains(&"22".repeat(32)), "{text}");
-        assert!(error.is_wrong_chain());
         assert_eq!(error.code(), "wrong_chain");
     }
 
@@ -276,13 +252,11 @@ mod tests {
     fn a_dispatch_refusal_shows_the_chains_own_words() {
         let refusal =
             DispatchRefusal::new("ClientHashchain.Gap", Refusal::Gap, "Entries are missing.");
-        let error = Error::Dispatch(refusal);
+        assert_eq!(refusal.name(), "ClientHashchain.Gap");
         assert_eq!(
-            error.to_string(),
+            Error::Dispatch(refusal).to_string(),
             "The chain refused the call with ClientHashchain.Gap: Entries are missing."
         );
-        assert!(error.is_dispatch_refusal());
-        assert_eq!(error.refusal_name(), Some("ClientHashchain.Gap"));
     }
 
     #[test]

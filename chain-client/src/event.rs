@@ -5,6 +5,7 @@
 use mhealth_api::{Policy, Refusal};
 use subxt::utils::{AccountId32, H256};
 
+use crate::error::{without_full_stop, Error};
 use crate::rpc::Config;
 use crate::runtime::api;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Event as HashchainEvent;
@@ -12,7 +13,6 @@ use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Event as StudiesEvent;
 use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
 use crate::types::SuspensionReason;
-use crate::Error;
 
 /// An event of the chain's own pallets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub enum ChainEvent {
         device: u32,
         /// First sequence at which they were seen to differ.
         sequence: u64,
-        /// The link that stands registered there.
+        /// The link that is registered there.
         recorded: H256,
         /// The rival's link.
         rival: H256,
@@ -194,146 +194,54 @@ pub(crate) fn decode(
                 "the event belongs to another pallet",
             )),
             Err(error) => Err(Error::IncompatibleRuntime {
-                what: crate::error::without_full_stop(format!("event {}: {error}", name())),
+                what: without_full_stop(format!("event {}: {error}", name())),
             }),
         },
         _ => Ok(Some(ChainEvent::Other { name: name() })),
     }
 }
 
-impl From<HashchainEvent> for ChainEvent {
-    fn from(event: HashchainEvent) -> Self {
-        use HashchainEvent as E;
-        match event {
-            E::DeviceEnrolled {
-                device,
-                study,
-                key,
-                genesis,
-                predecessor,
-            } => ChainEvent::DeviceEnrolled {
-                device,
-                study,
-                key,
-                genesis,
-                predecessor,
-            },
-            E::RunRecorded {
-                device,
-                length,
-                head,
-                first_index,
-                entries,
-            } => ChainEvent::RunRecorded {
-                device,
-                length,
-                head,
-                first_index,
-                entries,
-            },
-            E::RunAlreadyRecorded {
-                device,
-                sequence,
-                entries,
-            } => ChainEvent::RunAlreadyRecorded {
-                device,
-                sequence,
-                entries,
-            },
-            E::BatchProcessed {
-                submitter,
-                recorded,
-                already_recorded,
-                refused,
-                first_index,
-                entries,
-            } => ChainEvent::BatchProcessed {
-                submitter,
-                recorded,
-                already_recorded,
-                refused,
-                first_index,
-                entries,
-            },
-            E::RunRefused {
-                position,
-                device,
-                sequence,
-                reason,
-            } => ChainEvent::RunRefused {
-                position,
-                device,
-                sequence,
-                reason: reason.into(),
-            },
-            E::ConflictRecorded {
-                device,
-                sequence,
-                recorded,
-                rival,
-                signed,
-                stored,
-            } => ChainEvent::ConflictRecorded {
-                device,
-                sequence,
-                recorded,
-                rival,
-                signed,
-                stored,
-            },
-            E::DeviceSuspended { device, reason } => ChainEvent::DeviceSuspended {
-                device,
-                reason: reason.into(),
-            },
-            E::DeviceResumed { device } => ChainEvent::DeviceResumed { device },
-            E::DeviceRetired {
-                device,
-                trusted_length,
-                trusted_head,
-            } => ChainEvent::DeviceRetired {
-                device,
-                trusted_length,
-                trusted_head,
-            },
+/// Events that have the same names and fields on chain and here.
+macro_rules! same {
+    ($on_chain:ident { $($name:ident { $($field:ident),+ })+ }) => {
+        impl From<$on_chain> for ChainEvent {
+            fn from(event: $on_chain) -> Self {
+                match event {
+                    $($on_chain::$name { $($field),+ } => ChainEvent::$name { $($field: $field.into()),+ },)+
+                }
+            }
         }
-    }
+    };
 }
 
-impl From<StudiesEvent> for ChainEvent {
-    fn from(event: StudiesEvent) -> Self {
-        use StudiesEvent as E;
-        match event {
-            E::StudyCreated {
-                study,
-                sponsor,
-                policy,
-            } => ChainEvent::StudyCreated {
-                study,
-                sponsor,
-                policy: match policy {
-                    WirePolicy::HashchainOnly => Policy::HashchainOnly,
-                    WirePolicy::DeviceSigned => Policy::DeviceSigned,
-                },
-            },
-            E::StudyClosed { study } => ChainEvent::StudyClosed { study },
-            E::StudyReopened { study } => ChainEvent::StudyReopened { study },
-            E::AuthenticationServerAdded { study, account } => {
-                ChainEvent::AuthenticationServerAdded { study, account }
-            }
-            E::AuthenticationServerRemoved { study, account } => {
-                ChainEvent::AuthenticationServerRemoved { study, account }
-            }
-            E::RelayAdded { study, account } => ChainEvent::RelayAdded { study, account },
-            E::RelayRemoved { study, account } => ChainEvent::RelayRemoved { study, account },
-            E::SponsorReplaced {
-                study,
-                former,
-                sponsor,
-            } => ChainEvent::SponsorReplaced {
-                study,
-                former,
-                sponsor,
-            },
+same!(HashchainEvent {
+    DeviceEnrolled { device, study, key, genesis, predecessor }
+    RunRecorded { device, length, head, first_index, entries }
+    RunAlreadyRecorded { device, sequence, entries }
+    BatchProcessed { submitter, recorded, already_recorded, refused, first_index, entries }
+    RunRefused { position, device, sequence, reason }
+    ConflictRecorded { device, sequence, recorded, rival, signed, stored }
+    DeviceSuspended { device, reason }
+    DeviceResumed { device }
+    DeviceRetired { device, trusted_length, trusted_head }
+});
+
+same!(StudiesEvent {
+    StudyCreated { study, sponsor, policy }
+    StudyClosed { study }
+    StudyReopened { study }
+    AuthenticationServerAdded { study, account }
+    AuthenticationServerRemoved { study, account }
+    RelayAdded { study, account }
+    RelayRemoved { study, account }
+    SponsorReplaced { study, former, sponsor }
+});
+
+impl From<WirePolicy> for Policy {
+    fn from(policy: WirePolicy) -> Self {
+        match policy {
+            WirePolicy::HashchainOnly => Policy::HashchainOnly,
+            WirePolicy::DeviceSigned => Policy::DeviceSigned,
         }
     }
 }

@@ -16,8 +16,9 @@ use subxt::utils::{strip_compact_prefix, AccountId32, H256};
 use tokio::sync::mpsc;
 
 use crate::block::extrinsic_hash;
+use crate::client::ChainClient;
+use crate::error::Error;
 use crate::transport::{Generation, NoConnection, SUBMIT};
-use crate::{ChainClient, Error};
 
 const METADATA: &[u8] = include_bytes!("../metadata/mhealth.scale");
 const URL: &str = "ws://fake";

@@ -10,10 +10,11 @@ use subxt::rpcs::client::RpcSubscription;
 use subxt::utils::H256;
 
 use crate::block::{read_block, FinalisedBlock};
+use crate::connection::Connection;
+use crate::error::Error;
 use crate::rpc::Header;
-use crate::{ChainClient, Error};
 
-/// Blocks that are fetched at the same time when the follower is behind.
+/// Blocks that are fetched at the same time when the follower has fallen back.
 const BACK_FILL: u64 = 16;
 
 /// Delivers every finalised block once, in order, from a given number on.
@@ -25,7 +26,7 @@ const BACK_FILL: u64 = 16;
 /// After an error [`Follower::next`] can be called again and goes on where it stopped, except after
 /// [`Error::Diverged`] and [`Error::WrongChain`], which a person has to look into.
 pub struct Follower {
-    client: ChainClient,
+    connection: Connection,
     /// Number of the block to deliver next.
     next: u64,
     /// Hash of the block that was delivered last.
@@ -37,9 +38,9 @@ pub struct Follower {
 }
 
 impl Follower {
-    pub(crate) fn new(client: ChainClient, from: u64) -> Self {
+    pub(crate) fn new(connection: Connection, from: u64) -> Self {
         Follower {
-            client,
+            connection,
             next: from,
             last: None,
             finalised: None,
@@ -84,8 +85,9 @@ impl Follower {
 
     async fn fetch(&mut self, finalised: u64) -> Result<(), Error> {
         let end = finalised.min(self.next + BACK_FILL - 1);
-        let client = &self.client;
-        let blocks = try_join_all((self.next..=end).map(|number| read_block(client, number))).await;
+        let connection = &self.connection;
+        let blocks =
+            try_join_all((self.next..=end).map(|number| read_block(connection, number))).await;
         match blocks {
             Ok(blocks) => {
                 self.ready.extend(blocks);
@@ -106,8 +108,8 @@ impl Follower {
         let heads = match &mut self.heads {
             Some(heads) => heads,
             None => {
-                let heads = self.client.rpc().finalised_heads().await?;
-                self.client.check_chain().await?;
+                let heads = self.connection.rpc().finalised_heads().await?;
+                self.connection.check_chain().await?;
                 self.heads.insert(heads)
             }
         };

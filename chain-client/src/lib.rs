@@ -3,7 +3,7 @@
 //! How a program talks to mHealth Chain.
 //!
 //! - [`ChainClient`] is the connection to one node: it checks that the node follows the right chain, reads devices,
-//!   heads, entries and studies as they stand at a finalised block, and connects again when the node was away.
+//!   heads, entries and studies as of a finalised block, and connects again when the node was away.
 //! - [`Submitter`] writes: one per [`Account`], with the calls of [`calls`]. It keeps the account's nonces in order,
 //!   signs with a mortal era, sends the same bytes again when needed, and tells what became of each transaction
 //!   ([`Submission::finalised`]).
@@ -33,17 +33,19 @@ mod brought;
 mod call;
 pub mod calls;
 mod client;
+mod connection;
 mod error;
 mod event;
 #[cfg(test)]
 mod fake;
-mod flights;
 mod follower;
 mod nonce;
+mod pending;
 mod pool;
 mod refusals;
 mod rpc;
 mod runtime;
+mod signing;
 mod submission;
 mod submitter;
 #[cfg(test)]
@@ -61,14 +63,14 @@ pub use client::{ChainClient, ConnectOptions};
 pub use error::{DispatchRefusal, Error};
 pub use event::ChainEvent;
 pub use follower::Follower;
-pub use pool::PoolRefusal;
-pub use rpc::Handed;
-pub use submission::{Outcome, Submission};
-pub use submitter::{SignedTransaction, Submitter, SubmitterOptions};
+pub use pool::{PoolAnswer, PoolRefusal};
+pub use signing::SignedTransaction;
+pub use submission::{Inclusion, Submission};
+pub use submitter::{Submitter, SubmitterOptions};
 pub use subxt::utils::{AccountId32, H256};
 pub use transport::Patience;
 pub use types::{
-    BlockId, ConflictView, DeviceView, EntryView, HeadView, LastTrusted, Run, RunEntry, StudyView,
-    SuspensionReason,
+    BlockId, ChainType, ConflictView, DeviceView, EntryView, HeadProof, HeadView, LastTrusted, Run,
+    RunEntry, StudyView, SuspensionReason,
 };
 pub use view::ChainView;

@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The line in which one account's transactions stand, so that each gets its nonce and none gets it twice.
+//! The queue in which one account's transactions wait for their nonces, so that none is given twice.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use subxt::utils::AccountId32;
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use crate::flights::Flights;
+use crate::error::Error;
 use crate::rpc::Rpc;
-use crate::{Error, SubmitterOptions};
 
 /// What all submitters of one account share.
-pub(crate) struct Line {
+pub(crate) struct NonceQueue {
     account: AccountId32,
-    options: SubmitterOptions,
     counter: Mutex<Counter>,
     /// Set when something happened to an earlier transaction that makes the local count doubtful.
     doubtful: AtomicBool,
@@ -26,23 +25,18 @@ pub(crate) struct Line {
 #[derive(Debug, Default)]
 pub(crate) struct Counter(Option<u64>);
 
-impl Line {
-    pub(crate) fn new(account: AccountId32, options: SubmitterOptions) -> Self {
-        Line {
+impl NonceQueue {
+    fn new(account: AccountId32, in_flight: usize) -> Self {
+        NonceQueue {
             account,
-            options,
             counter: Mutex::default(),
             doubtful: AtomicBool::new(false),
-            room: Arc::new(Semaphore::new(options.in_flight.max(1))),
+            room: Arc::new(Semaphore::new(in_flight.max(1))),
         }
     }
 
     pub(crate) fn account(&self) -> &AccountId32 {
         &self.account
-    }
-
-    pub(crate) fn options(&self) -> SubmitterOptions {
-        self.options
     }
 
     /// Waits until fewer transactions are under way than the limit.
@@ -73,13 +67,13 @@ impl Counter {
         &mut self,
         rpc: &Rpc,
         account: &AccountId32,
-        flights: &Flights,
+        under_way: impl Fn(u64) -> bool,
     ) -> Result<u64, Error> {
         let mut nonce = match self.0 {
             Some(nonce) => nonce,
             None => rpc.next_index(account).await?,
         };
-        while flights.has(account, nonce) {
+        while under_way(nonce) {
             nonce += 1;
         }
         self.0 = Some(nonce);
@@ -93,5 +87,23 @@ impl Counter {
 
     pub(crate) fn forget(&mut self) {
         self.0 = None;
+    }
+}
+
+/// The queues of a client's accounts, each for as long as somebody uses it.
+#[derive(Default)]
+pub(crate) struct NonceQueues(std::sync::Mutex<HashMap<[u8; 32], Weak<NonceQueue>>>);
+
+impl NonceQueues {
+    /// The account's queue; a new one, with room for so many transactions, if it has none yet.
+    pub(crate) fn of(&self, account: AccountId32, in_flight: usize) -> Arc<NonceQueue> {
+        let mut queues = self.0.lock().expect("no holder of this lock panics; qed");
+        let known = queues.get(&account.0).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            queues.retain(|_, queue| queue.strong_count() > 0);
+            let queue = Arc::new(NonceQueue::new(account, in_flight));
+            queues.insert(account.0, Arc::downgrade(&queue));
+            queue
+        })
     }
 }

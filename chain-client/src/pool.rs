@@ -14,6 +14,17 @@ const DEVICE_SHUT_OUT: u8 = 102;
 /// Custom code of the chain for a device that holds no other role and sends anything but runs of its own.
 const NOT_OWN_RUNS: u8 = 103;
 
+/// What became of the attempt to hand a transaction to the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PoolAnswer {
+    /// The node's pool holds it.
+    Taken,
+    /// The pool turned it away.
+    Refused(PoolRefusal),
+    /// The connection broke, so it may have arrived or not.
+    Unknown,
+}
+
 /// Why a node's pool did not take a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -54,7 +65,7 @@ pub enum PoolRefusal {
 
 impl PoolRefusal {
     /// Reads the answer of `author_submitExtrinsic`. The numbers are those of `sc-rpc-api`'s author errors; for 1010
-    /// the reason stands in the data, in the words of `sp-runtime`'s `InvalidTransaction`.
+    /// the reason is in the data, in the words of `sp-runtime`'s `InvalidTransaction`.
     pub(crate) fn from_answer(answer: &UserError) -> Self {
         let data = answer
             .data
@@ -109,7 +120,7 @@ impl PoolRefusal {
         }
     }
 
-    /// A stable name, as in [`Error::code`](crate::Error::code).
+    /// A stable name, as in [`Error::code`](crate::error::Error::code).
     pub fn code(&self) -> &'static str {
         match self {
             PoolRefusal::NoRole => "no_role",

@@ -4,34 +4,25 @@
 
 use std::sync::Arc;
 
-use serde::{de::DeserializeOwned, Deserialize};
-use serde_json::Value;
+use serde::Deserialize;
 use subxt::config::substrate::{SubstrateConfig, SubstrateHeader};
 use subxt::config::RpcConfigFor;
-use subxt::rpcs::client::{RpcClient, RpcParams, RpcSubscription};
+use subxt::ext::codec::Encode;
+use subxt::rpcs::client::{rpc_params, RpcClient, RpcSubscription};
 use subxt::rpcs::methods::legacy::Bytes;
 use subxt::rpcs::methods::LegacyRpcMethods;
 use subxt::rpcs::Error as RpcError;
 use subxt::utils::{AccountId32, H256};
 
+use crate::error::{without_full_stop, Error};
+use crate::pool::{PoolAnswer, PoolRefusal};
 use crate::transport::NoConnection;
-use crate::{Error, PoolRefusal};
+use crate::types::{ChainType, HeadProof};
 
 /// The chain uses Substrate's standard accounts, addresses, signatures and headers.
 pub(crate) type Config = SubstrateConfig;
 
 pub(crate) type Header = SubstrateHeader<H256>;
-
-/// What became of the attempt to hand a transaction to the node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Handed {
-    /// The node's pool holds it.
-    Taken,
-    /// The pool turned it away.
-    Refused(PoolRefusal),
-    /// The connection broke, so it may have arrived or not.
-    Unknown,
-}
 
 /// A block as the node stores it.
 pub(crate) struct RawBlock {
@@ -99,14 +90,6 @@ impl Rpc {
             .ok_or_else(|| Error::protocol("chain_getBlockHash", "there is no best block"))
     }
 
-    pub(crate) async fn best_number(&self) -> Result<u64, Error> {
-        let answer = self.methods.chain_get_header(None).await;
-        let header = answer.map_err(|error| self.error("chain_getHeader", &"", error))?;
-        header
-            .map(|header| header.number)
-            .ok_or_else(|| Error::protocol("chain_getHeader", "there is no best block"))
-    }
-
     /// A block. Its justification is not read: the node's answer has it in another form than subxt's type for it.
     pub(crate) async fn block(&self, hash: H256) -> Result<RawBlock, Error> {
         #[derive(Deserialize)]
@@ -118,11 +101,10 @@ impl Rpc {
             header: Header,
             extrinsics: Vec<Bytes>,
         }
-        let mut params = RpcParams::new();
-        params
-            .push(hash)
-            .map_err(|error| self.error("chain_getBlock", &hash, error))?;
-        let answer = self.client.request("chain_getBlock", params).await;
+        let answer = self
+            .client
+            .request("chain_getBlock", rpc_params![hash])
+            .await;
         let Signed { block } = answer
             .map_err(|error| self.error("chain_getBlock", &hash, error))
             .and_then(|answer: Option<Signed>| answer.ok_or_else(|| unknown_block(&hash)))?;
@@ -168,14 +150,14 @@ impl Rpc {
     }
 
     /// Hands a signed transaction to the pool, once.
-    pub(crate) async fn submit(&self, transaction: &[u8]) -> Result<Handed, Error> {
+    pub(crate) async fn submit(&self, transaction: &[u8]) -> Result<PoolAnswer, Error> {
         match self.methods.author_submit_extrinsic(transaction).await {
-            Ok(_) => Ok(Handed::Taken),
+            Ok(_) => Ok(PoolAnswer::Taken),
             Err(RpcError::User(answer)) => match PoolRefusal::from_answer(&answer) {
-                PoolRefusal::AlreadyThere => Ok(Handed::Taken),
-                refusal => Ok(Handed::Refused(refusal)),
+                PoolRefusal::AlreadyThere => Ok(PoolAnswer::Taken),
+                refusal => Ok(PoolAnswer::Refused(refusal)),
             },
-            Err(RpcError::DisconnectedWillReconnect(_)) => Ok(Handed::Unknown),
+            Err(RpcError::DisconnectedWillReconnect(_)) => Ok(PoolAnswer::Unknown),
             Err(error) => Err(self.error("author_submitExtrinsic", &"", error)),
         }
     }
@@ -186,18 +168,54 @@ impl Rpc {
         answer.map_err(|error| self.error("chain_subscribeFinalizedHeads", &"", error))
     }
 
-    pub(crate) async fn request<T: DeserializeOwned>(
-        &self,
-        method: &str,
-        params: &[Value],
-    ) -> Result<T, Error> {
-        let mut list = RpcParams::new();
-        for param in params {
-            list.push(param)
-                .map_err(|error| self.error(method, &"", error))?;
+    /// A block's header, SCALE encoded.
+    pub(crate) async fn encoded_header(&self, hash: H256) -> Result<Vec<u8>, Error> {
+        Ok(self.header(hash).await?.encode())
+    }
+
+    /// The head of a device, proved in the latest block whose finality is proved.
+    pub(crate) async fn head_proof(&self, device: u32) -> Result<HeadProof, Error> {
+        const METHOD: &str = "hashchain_proveHead";
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Proof {
+            block_hash: H256,
+            header: Bytes,
+            finality_proof: Bytes,
         }
-        let answer = self.client.request(method, list).await;
-        answer.map_err(|error| self.error(method, &"", error))
+        let answer = self.client.request(METHOD, rpc_params![device]).await;
+        let proof: Proof = answer.map_err(|error| self.error(METHOD, &"", error))?;
+        Ok(HeadProof {
+            block: proof.block_hash,
+            header: proof.header.0,
+            finality_proof: proof.finality_proof.0,
+        })
+    }
+
+    /// GRANDPA's proof that the block of this number is final; none if the node has none.
+    pub(crate) async fn finality_proof(&self, number: u64) -> Result<Option<Vec<u8>>, Error> {
+        const METHOD: &str = "grandpa_proveFinality";
+        let answer = self.client.request(METHOD, rpc_params![number]).await;
+        let proof: Option<Bytes> = answer.map_err(|error| self.error(METHOD, &number, error))?;
+        Ok(proof.map(|proof| proof.0))
+    }
+
+    /// The nodes of a block's state trie that lead to these keys.
+    pub(crate) async fn read_proof(
+        &self,
+        keys: &[Vec<u8>],
+        at: H256,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let keys = keys.iter().map(Vec::as_slice);
+        let answer = self.methods.state_get_read_proof(keys, Some(at)).await;
+        let proof = answer.map_err(|error| self.error("state_getReadProof", &at, error))?;
+        Ok(proof.proof.into_iter().map(|node| node.0).collect())
+    }
+
+    pub(crate) async fn chain_type(&self) -> Result<ChainType, Error> {
+        const METHOD: &str = "system_chainType";
+        let answer = self.client.request(METHOD, rpc_params![]).await;
+        answer.map_err(|error| self.error(METHOD, &"", error))
     }
 
     fn error(&self, method: &str, block: &dyn BlockName, error: RpcError) -> Error {
@@ -208,11 +226,9 @@ impl Rpc {
         match error {
             RpcError::Client(error) => match error.downcast_ref::<NoConnection>() {
                 Some(NoConnection(reason)) => unreachable(reason.clone()),
-                None => unreachable(crate::error::without_full_stop(error)),
+                None => unreachable(without_full_stop(error)),
             },
-            RpcError::DisconnectedWillReconnect(reason) => {
-                unreachable(crate::error::without_full_stop(reason))
-            }
+            RpcError::DisconnectedWillReconnect(reason) => unreachable(without_full_stop(reason)),
             RpcError::User(answer) => {
                 let text = match &answer.data {
                     Some(data) => format!("{} {}", answer.message, data.get()),

@@ -13,8 +13,9 @@ use subxt::runtime_apis::Payload;
 use subxt::utils::H256;
 use subxt::{ArcMetadata, Metadata, OfflineClient, OfflineClientAtBlock};
 
+use crate::error::{without_full_stop, DispatchRefusal, Error};
+use crate::refusals;
 use crate::rpc::{Config, Rpc, Version};
-use crate::{refusals, DispatchRefusal, Error};
 
 /// Types of the runtime, generated from `metadata/mhealth.scale`. A test of the workspace keeps the file equal to the
 /// runtime.
@@ -88,7 +89,7 @@ impl Runtime {
             .validate(payload)
             .and_then(|()| client.encode_args(payload))
             .map_err(|error| Error::IncompatibleRuntime {
-                what: crate::error::without_full_stop(format!("{name}: {error}")),
+                what: without_full_stop(format!("{name}: {error}")),
             })?;
         Ok((name, arguments))
     }

@@ -6,8 +6,8 @@ use subxt::utils::H256;
 use tokio::sync::oneshot;
 
 use crate::block::{FinalisedBlock, FinalisedExtrinsic};
+use crate::error::{DispatchRefusal, Error};
 use crate::event::ChainEvent;
-use crate::{ChainClient, DispatchRefusal, Error};
 
 /// A signed transaction that was handed to the node.
 ///
@@ -17,23 +17,19 @@ use crate::{ChainClient, DispatchRefusal, Error};
 pub struct Submission {
     hash: H256,
     nonce: u64,
-    answer: oneshot::Receiver<Result<Outcome, Error>>,
-    /// Keeps the connection open for as long as somebody waits.
-    _client: ChainClient,
+    answer: oneshot::Receiver<Result<Inclusion, Error>>,
 }
 
 impl Submission {
     pub(crate) fn new(
-        client: ChainClient,
         hash: H256,
         nonce: u64,
-        answer: oneshot::Receiver<Result<Outcome, Error>>,
+        answer: oneshot::Receiver<Result<Inclusion, Error>>,
     ) -> Self {
         Submission {
             hash,
             nonce,
             answer,
-            _client: client,
         }
     }
 
@@ -49,18 +45,18 @@ impl Submission {
 
     /// Waits until a finalised block includes the transaction.
     ///
-    /// The call itself may have been refused there: see [`Outcome::result`]. Errors mean that there is no such block:
+    /// The call itself may have been refused there: see [`Inclusion::result`]. Errors mean that there is no such block:
     /// [`Error::Expired`], [`Error::Superseded`] and [`Error::Refused`] when there never will be one,
     /// [`Error::Unreachable`] when the node stayed away and nobody knows, [`Error::StatePruned`] when the block was
     /// found too late to tell what the transaction did in it.
-    pub async fn finalised(self) -> Result<Outcome, Error> {
+    pub async fn finalised(self) -> Result<Inclusion, Error> {
         self.answer.await.unwrap_or(Err(Error::Closed))
     }
 }
 
 /// What a finalised transaction did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Inclusion {
     /// Number of the block that includes it.
     pub block_number: u64,
     /// Hash of that block.
@@ -75,7 +71,7 @@ pub struct Outcome {
     pub result: Result<(), DispatchRefusal>,
 }
 
-impl Outcome {
+impl Inclusion {
     /// The outcome of a call that succeeded; [`Error::Dispatch`] for one that was refused.
     pub fn succeeded(self) -> Result<Self, Error> {
         match self.result {
@@ -93,7 +89,7 @@ impl Outcome {
                 block: block.number.to_string(),
             });
         };
-        Ok(Outcome {
+        Ok(Inclusion {
             block_number: block.number,
             block_hash: block.hash,
             extrinsic_index: extrinsic.index,

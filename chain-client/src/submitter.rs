@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! One account's way of writing to the chain.
+//!
+//! # Why the relay has another
+//!
+//! What is under way here is kept in memory. That serves whoever waits for the outcome in the same process, and after a
+//! crash can look at the chain and submit anew: authentication servers, devices, tests. A relay has promised its devices
+//! to keep their runs. Its outbox (`relay/src/outbox`) therefore stores each signed transaction with its runs before
+//! sending it, settles both in one database transaction with the block that includes them, and is handed from one process
+//! to another by a lease. Nonces and the pool's answers mean the same to both, and so do the rules: a transaction is sent
+//! again only byte for byte, and is given up only when a finalised block shows that none can include it any more.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use subxt::config::substrate::SubstrateExtrinsicParamsBuilder;
 use subxt::utils::{AccountId32, H256};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, OwnedSemaphorePermit};
 
-use crate::block::extrinsic_hash;
+use crate::account::Account;
 use crate::call::Call;
-use crate::flights::{Flight, Flights};
-use crate::nonce::Line;
-use crate::rpc::{Config, Handed};
-use crate::submission::Submission;
-use crate::tracker::{Checkpoint, Tracker};
-use crate::{Account, ChainClient, Error, PoolRefusal};
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::nonce::NonceQueue;
+use crate::pending::{Pending, PendingSet};
+use crate::pool::{PoolAnswer, PoolRefusal};
+use crate::signing::ERA;
+use crate::submission::{Inclusion, Submission};
+use crate::tracker::Tracker;
 
 /// Attempts to find a nonce or a checkpoint that the node takes. Each follows a refusal that proves that the one before
 /// will not be included.
@@ -27,7 +37,8 @@ const ATTEMPTS: u32 = 3;
 pub struct SubmitterOptions {
     /// For how many blocks a transaction is valid; a power of two from 4 to 4,096.
     pub era: u64,
-    /// How many transactions of the account may be under way at a time; more wait.
+    /// How many transactions of the account may be under way at a time; more wait. Submitters of one account share the
+    /// limit of the first of them.
     pub in_flight: usize,
     /// After how long without a block a transaction is handed to the node again.
     pub resend_after: Duration,
@@ -36,7 +47,7 @@ pub struct SubmitterOptions {
 impl Default for SubmitterOptions {
     fn default() -> Self {
         SubmitterOptions {
-            era: 64,
+            era: ERA,
             in_flight: 64,
             resend_after: Duration::from_secs(12),
         }
@@ -47,66 +58,32 @@ impl Default for SubmitterOptions {
 ///
 /// It asks the node once for the account's nonce and counts from there, so that many transactions can be under way.
 /// Once signed, a transaction is sent again only byte for byte: it is included once or never. Cheap to clone; several
-/// tasks can share one, and all submitters that a client makes for one account stand in the same line.
+/// tasks can share one, and all submitters that a client makes for one account take their nonces from the same queue.
 ///
 /// An account should submit through one program at a time. Should two do it all the same, each recovers when the node
 /// says that a nonce is taken; a transaction that lost its nonce ends with [`Error::Superseded`].
 #[derive(Clone)]
 pub struct Submitter {
-    client: ChainClient,
+    connection: Connection,
     account: Arc<Account>,
-    line: Arc<Line>,
+    options: SubmitterOptions,
+    queue: Arc<NonceQueue>,
     tracker: Tracker,
-}
-
-/// A transaction that is ready to be sent.
-#[derive(Clone, Debug)]
-pub struct SignedTransaction {
-    /// Its bytes, which are all that ever goes to a node.
-    pub bytes: Arc<[u8]>,
-    /// Its hash, by which it is known again in a block.
-    pub hash: H256,
-    /// Number of the block from which it counts its era. It can be in no block up to this one.
-    pub birth: u64,
-    /// Number of the first block in which it is not valid any more. Once this block is finalised without it, it never
-    /// will be included.
-    pub death: u64,
-}
-
-/// Signs a call for a nonce, with an era that counts from a checkpoint.
-pub(crate) fn sign(
-    call: &Call,
-    account: &Account,
-    nonce: u64,
-    era: u64,
-    checkpoint: &Checkpoint,
-) -> Result<SignedTransaction, Error> {
-    let era = era.clamp(4, 4096).next_power_of_two();
-    let birth = checkpoint.block.number;
-    let params = SubstrateExtrinsicParamsBuilder::<Config>::new()
-        .nonce(nonce)
-        .mortal_from_unchecked(era, birth, checkpoint.block.hash)
-        .build();
-    let bytes = call.sign(&checkpoint.runtime, account, params)?;
-    Ok(SignedTransaction {
-        hash: extrinsic_hash(&bytes),
-        bytes: bytes.into(),
-        birth,
-        death: birth + era,
-    })
 }
 
 impl Submitter {
     pub(crate) fn new(
-        client: ChainClient,
+        connection: Connection,
         account: Account,
-        line: Arc<Line>,
+        options: SubmitterOptions,
+        queue: Arc<NonceQueue>,
         tracker: Tracker,
     ) -> Self {
         Submitter {
-            client,
+            connection,
             account: Arc::new(account),
-            line,
+            options,
+            queue,
             tracker,
         }
     }
@@ -123,46 +100,49 @@ impl Submitter {
     /// [`Error::Unreachable`] when no connection could be made in time. After [`Error::Refused`] and
     /// [`Error::Unreachable`] from here nothing is under way.
     pub async fn submit(&self, call: Call) -> Result<Submission, Error> {
-        let mut permit = self.line.room().await?;
-        let mut counter = self.line.turn().await;
-        let flights = self.tracker.flights();
+        let mut permit = self.queue.room().await?;
+        let mut counter = self.queue.turn().await;
+        let rpc = self.connection.rpc();
+        let pending = self.tracker.pending();
+        let account = self.account();
         let mut attempt = 1;
         loop {
-            let rpc = self.client.rpc();
-            let nonce = counter.next(rpc, self.line.account(), flights).await?;
-            let checkpoint = self.tracker.checkpoint(&self.client).await?;
-            let era = self.line.options().era;
-            let signed = sign(&call, &self.account, nonce, era, &checkpoint)?;
+            let under_way = |nonce| pending.has(&account, nonce);
+            let nonce = counter.next(rpc, &account, under_way).await?;
+            let checkpoint = self.tracker.checkpoint().await?;
+            let signed = checkpoint.sign(&self.account, &call, nonce, self.options.era)?;
             let hash = signed.hash;
             let (answer, waiting) = oneshot::channel();
-            let generation = self.client.generation().current();
-            let flight = Flight {
+            let submission = Submission::new(hash, nonce, waiting);
+            let generation = self.connection.generation();
+            let transaction = Pending {
                 hash,
                 nonce,
                 bytes: signed.bytes.clone(),
                 birth: signed.birth,
                 death: signed.death,
-                line: self.line.clone(),
+                queue: self.queue.clone(),
+                resend_after: self.options.resend_after,
                 answer,
                 permit,
             };
-            flights.board(flight, generation);
-            let mut handing_over = HandingOver::new(flights, hash, generation);
+            pending.register(transaction, generation);
+            let mut first = FirstSend::new(pending, hash, generation);
             self.tracker.wake();
-            let handed = rpc.submit(&signed.bytes).await;
-            let error = match handed {
-                Ok(Handed::Taken | Handed::Unknown) => {
-                    drop(handing_over);
+            let answer = rpc.submit(&signed.bytes).await;
+            let error = match answer {
+                Ok(PoolAnswer::Taken | PoolAnswer::Unknown) => {
+                    drop(first);
                     counter.spent(nonce);
-                    return Ok(Submission::new(self.client.clone(), hash, nonce, waiting));
+                    return Ok(submission);
                 }
-                Ok(Handed::Refused(refusal)) => Error::Refused(refusal),
+                Ok(PoolAnswer::Refused(refusal)) => Error::Refused(refusal),
                 Err(error) => error,
             };
-            permit = match handing_over.withdraw() {
+            permit = match first.withdraw() {
                 Some(permit) => permit,
                 // The tracker gave it up in the meantime and has said why.
-                None => return Ok(Submission::new(self.client.clone(), hash, nonce, waiting)),
+                None => return Ok(submission),
             };
             match &error {
                 Error::Refused(PoolRefusal::PoolFull) => return Err(error),
@@ -179,13 +159,13 @@ impl Submitter {
                 counter.forget();
                 return Err(error);
             }
-            tracing::info!(account = %self.account(), nonce, %error, "signing anew");
+            tracing::info!(%account, nonce, %error, "signing anew");
             attempt += 1;
         }
     }
 
     /// Submits the call and waits until it is finalised and succeeded.
-    pub async fn submit_and_wait(&self, call: Call) -> Result<crate::Outcome, Error> {
+    pub async fn submit_and_wait(&self, call: Call) -> Result<Inclusion, Error> {
         self.submit(call).await?.finalised().await?.succeeded()
     }
 }
@@ -201,33 +181,33 @@ impl std::fmt::Debug for Submitter {
 /// A transaction that is being handed over for the first time.
 ///
 /// When the caller stops waiting in the middle, nobody knows whether the node took it, so it stays under way.
-struct HandingOver<'a> {
-    flights: &'a Flights,
+struct FirstSend<'a> {
+    pending: &'a PendingSet,
     hash: H256,
     generation: u64,
     withdrawn: bool,
 }
 
-impl<'a> HandingOver<'a> {
-    fn new(flights: &'a Flights, hash: H256, generation: u64) -> Self {
-        HandingOver {
-            flights,
+impl<'a> FirstSend<'a> {
+    fn new(pending: &'a PendingSet, hash: H256, generation: u64) -> Self {
+        FirstSend {
+            pending,
             hash,
             generation,
             withdrawn: false,
         }
     }
 
-    fn withdraw(&mut self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    fn withdraw(&mut self) -> Option<OwnedSemaphorePermit> {
         self.withdrawn = true;
-        self.flights.withdraw(self.hash)
+        self.pending.withdraw(self.hash)
     }
 }
 
-impl Drop for HandingOver<'_> {
+impl Drop for FirstSend<'_> {
     fn drop(&mut self) {
         if !self.withdrawn {
-            self.flights.sent(self.hash, self.generation);
+            self.pending.sent(self.hash, self.generation);
         }
     }
 }

@@ -10,16 +10,16 @@ use futures::StreamExt;
 use subxt::ext::codec::{Decode, Encode};
 use subxt::tx::TransactionInvalid;
 use subxt::utils::H256;
-use tokio::sync::{Mutex, Notify};
-use tokio::task::AbortHandle;
+use tokio::sync::{mpsc, Mutex};
 use tokio::time::{interval, sleep, Instant, MissedTickBehavior};
 
-use crate::client::WeakClient;
-use crate::flights::{Doubtful, Flights};
-use crate::rpc::Handed;
-use crate::runtime::Runtime;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::follower::Follower;
+use crate::pending::{Doubtful, PendingSet};
+use crate::pool::{PoolAnswer, PoolRefusal};
+use crate::signing::Checkpoint;
 use crate::types::BlockId;
-use crate::{ChainClient, Error, PoolRefusal};
 
 /// How often the tracker looks for transactions to send again.
 const TICK: Duration = Duration::from_millis(if cfg!(test) { 20 } else { 1_000 });
@@ -30,105 +30,76 @@ const CHECKPOINT_BLOCKS: u64 = 8;
 /// The number of no block.
 const NONE: u64 = u64::MAX;
 
-/// From where transactions count their era, and the runtime that they are signed for.
+/// The part of a client that looks after transactions under way. Its task ends by itself, when all clones of the tracker are
+/// gone and nothing is under way any more.
 #[derive(Clone)]
-pub(crate) struct Checkpoint {
-    pub(crate) block: BlockId,
-    pub(crate) runtime: Runtime,
-}
-
-impl Checkpoint {
-    pub(crate) async fn fetch(client: &ChainClient) -> Result<Self, Error> {
-        let block = client.finalised().await?;
-        // The pool checks the version at the best block, which may be past an upgrade that is not finalised yet.
-        let best = client.rpc().best_hash().await?;
-        let runtime = client.runtime(best).await?;
-        Ok(Checkpoint { block, runtime })
-    }
-}
-
-/// The part of a client that looks after transactions under way.
-#[derive(Clone)]
-pub(crate) struct Tracker(Arc<Shared>);
-
-struct Shared {
-    flights: Flights,
-    wake: Arc<Notify>,
+pub(crate) struct Tracker {
+    connection: Connection,
+    pending: PendingSet,
+    wake: mpsc::Sender<()>,
     /// The finalised block that was looked through last; `NONE` while nobody follows.
     seen: Arc<AtomicU64>,
-    checkpoint: Mutex<Option<Checkpoint>>,
-    task: AbortHandle,
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    checkpoint: Arc<Mutex<Option<Checkpoint>>>,
 }
 
 impl Tracker {
-    pub(crate) fn start(client: &ChainClient) -> Self {
-        let flights = Flights::default();
-        let wake = Arc::new(Notify::new());
-        let seen = Arc::new(AtomicU64::new(NONE));
-        let task = tokio::spawn(run(
-            client.downgrade(),
-            flights.clone(),
-            wake.clone(),
-            seen.clone(),
-        ));
-        Tracker(Arc::new(Shared {
-            flights,
+    pub(crate) fn start(connection: Connection) -> Self {
+        let (wake, woken) = mpsc::channel(1);
+        let tracker = Tracker {
+            connection: connection.clone(),
+            pending: PendingSet::default(),
             wake,
-            seen,
-            checkpoint: Mutex::default(),
-            task: task.abort_handle(),
-        }))
+            seen: Arc::new(AtomicU64::new(NONE)),
+            checkpoint: Arc::default(),
+        };
+        let (pending, seen) = (tracker.pending.clone(), tracker.seen.clone());
+        tokio::spawn(run(connection, pending, woken, seen));
+        tracker
     }
 
-    pub(crate) fn flights(&self) -> &Flights {
-        &self.0.flights
+    pub(crate) fn pending(&self) -> &PendingSet {
+        &self.pending
     }
 
     /// Something is under way.
     pub(crate) fn wake(&self) {
-        self.0.wake.notify_one();
+        // Whoever finds the channel full was called before the task has looked.
+        let _ = self.wake.try_send(());
     }
 
     /// A recent finalised block to sign from.
-    pub(crate) async fn checkpoint(&self, client: &ChainClient) -> Result<Checkpoint, Error> {
-        let mut slot = self.0.checkpoint.lock().await;
-        let seen = self.0.seen.load(Ordering::Acquire);
+    pub(crate) async fn checkpoint(&self) -> Result<Checkpoint, Error> {
+        let mut slot = self.checkpoint.lock().await;
+        let seen = self.seen.load(Ordering::Acquire);
         if let Some(checkpoint) = slot.as_ref() {
             if seen != NONE && seen < checkpoint.block.number + CHECKPOINT_BLOCKS {
                 return Ok(checkpoint.clone());
             }
         }
-        Ok(slot.insert(Checkpoint::fetch(client).await?).clone())
+        let checkpoint = Checkpoint::fetch(&self.connection).await?;
+        Ok(slot.insert(checkpoint).clone())
     }
 
     /// The checkpoint turned out not to serve any more.
     pub(crate) async fn forget_checkpoint(&self) {
-        *self.0.checkpoint.lock().await = None;
+        *self.checkpoint.lock().await = None;
     }
 }
 
-async fn run(client: WeakClient, flights: Flights, wake: Arc<Notify>, seen: Arc<AtomicU64>) {
-    loop {
-        if flights.is_empty() {
-            wake.notified().await;
-        }
-        let Some(client) = client.upgrade() else {
-            flights.fail_all(&Error::Closed);
-            return;
-        };
-        if let Err(error) = voyage(&client, &flights, &seen).await {
+async fn run(
+    connection: Connection,
+    pending: PendingSet,
+    mut woken: mpsc::Receiver<()>,
+    seen: Arc<AtomicU64>,
+) {
+    while !pending.is_empty() || woken.recv().await.is_some() {
+        if let Err(error) = follow(&connection, &pending, &seen).await {
             tracing::warn!(%error, "stopped following the transactions under way");
             match error {
                 // The node came back without its last blocks. What is under way can still be included, so look again
                 // from the start.
                 Error::Diverged { .. } => sleep(TICK).await,
-                error => flights.fail_all(&error),
+                error => pending.fail_all(&error),
             }
         }
         seen.store(NONE, Ordering::Release);
@@ -136,11 +107,15 @@ async fn run(client: WeakClient, flights: Flights, wake: Arc<Notify>, seen: Arc<
 }
 
 /// Follows finalised blocks until nothing has been under way for a while.
-async fn voyage(client: &ChainClient, flights: &Flights, seen: &AtomicU64) -> Result<(), Error> {
-    let Some(first) = flights.first_block() else {
+async fn follow(
+    connection: &Connection,
+    pending: &PendingSet,
+    seen: &AtomicU64,
+) -> Result<(), Error> {
+    let Some(first) = pending.first_block() else {
         return Ok(());
     };
-    let mut blocks = std::pin::pin!(client.follow_from(first).into_stream());
+    let mut blocks = std::pin::pin!(Follower::new(connection.clone(), first).into_stream());
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last = None;
@@ -149,7 +124,7 @@ async fn voyage(client: &ChainClient, flights: &Flights, seen: &AtomicU64) -> Re
         tokio::select! {
             block = blocks.next() => match block {
                 Some(Ok(block)) => {
-                    flights.land(&block);
+                    pending.settle(&block);
                     seen.store(block.number, Ordering::Release);
                     last = Some(BlockId { number: block.number, hash: block.hash });
                 }
@@ -161,14 +136,14 @@ async fn voyage(client: &ChainClient, flights: &Flights, seen: &AtomicU64) -> Re
                 Some(Err(error)) => return Err(error),
                 None => return Err(Error::Closed),
             },
-            _ = tick.tick() => send_again(client, flights).await?,
+            _ = tick.tick() => send_again(connection, pending).await?,
         }
         if let Some(block) = last {
-            for doubtful in flights.doubtful(block.number) {
-                settle(client, flights, doubtful, block).await?;
+            for doubtful in pending.doubtful(block.number) {
+                resolve(connection, pending, doubtful, block).await?;
             }
         }
-        if !flights.is_empty() {
+        if !pending.is_empty() {
             busy = Instant::now();
         }
     }
@@ -176,22 +151,22 @@ async fn voyage(client: &ChainClient, flights: &Flights, seen: &AtomicU64) -> Re
 }
 
 /// Hands over again, byte for byte, what has not been seen in a block for a while.
-async fn send_again(client: &ChainClient, flights: &Flights) -> Result<(), Error> {
-    let generation = client.generation().current();
-    for (hash, bytes) in flights.due(generation) {
+async fn send_again(connection: &Connection, pending: &PendingSet) -> Result<(), Error> {
+    let generation = connection.generation();
+    for (hash, bytes) in pending.due(generation) {
         tracing::debug!(?hash, "handing the same transaction over again");
-        let refusal = match client.rpc().submit(&bytes).await? {
-            Handed::Taken => None,
-            Handed::Unknown => return Ok(()),
-            Handed::Refused(PoolRefusal::PoolFull) => None,
-            Handed::Refused(PoolRefusal::Banned) => why_invalid(client, &bytes).await?,
-            Handed::Refused(refusal) => Some(refusal),
+        let refusal = match connection.rpc().submit(&bytes).await? {
+            PoolAnswer::Taken => None,
+            PoolAnswer::Unknown => return Ok(()),
+            PoolAnswer::Refused(PoolRefusal::PoolFull) => None,
+            PoolAnswer::Refused(PoolRefusal::Banned) => why_invalid(connection, &bytes).await?,
+            PoolAnswer::Refused(refusal) => Some(refusal),
         };
         match refusal {
-            None => flights.sent(hash, generation),
+            None => pending.sent(hash, generation),
             Some(refusal) => {
-                let best = client.rpc().best_number().await?;
-                flights.doubt(hash, refusal, best, generation);
+                let best = connection.best().await?.number;
+                pending.doubt(hash, refusal, best, generation);
             }
         }
     }
@@ -199,14 +174,14 @@ async fn send_again(client: &ChainClient, flights: &Flights) -> Result<(), Error
 }
 
 /// A pool bans what it removed without saying why, be it included or invalid. The runtime says.
-async fn why_invalid(client: &ChainClient, bytes: &[u8]) -> Result<Option<PoolRefusal>, Error> {
+async fn why_invalid(connection: &Connection, bytes: &[u8]) -> Result<Option<PoolRefusal>, Error> {
     const FUNCTION: &str = "TaggedTransactionQueue_validate_transaction";
     const EXTERNAL_SOURCE: u8 = 2;
-    let best = client.rpc().best_hash().await?;
+    let best = connection.rpc().best_hash().await?;
     let mut arguments = vec![EXTERNAL_SOURCE];
     arguments.extend_from_slice(bytes);
     best.encode_to(&mut arguments);
-    let answer = client.rpc().call(FUNCTION, &arguments, best).await?;
+    let answer = connection.rpc().call(FUNCTION, &arguments, best).await?;
     // Result<ValidTransaction, TransactionValidityError>: the second error, "unknown", decides nothing.
     match answer.as_slice() {
         [1, 0, reason @ ..] => TransactionInvalid::decode(&mut &reason[..])
@@ -217,9 +192,9 @@ async fn why_invalid(client: &ChainClient, bytes: &[u8]) -> Result<Option<PoolRe
 }
 
 /// All blocks that the refusal could be about were looked through and the transaction is in none of them.
-async fn settle(
-    client: &ChainClient,
-    flights: &Flights,
+async fn resolve(
+    connection: &Connection,
+    pending: &PendingSet,
     doubtful: Doubtful,
     block: BlockId,
 ) -> Result<(), Error> {
@@ -229,19 +204,23 @@ async fn settle(
         account,
         refusal,
     } = doubtful;
-    if account_nonce(client, &account.0, block.hash).await? > nonce {
-        flights.fail(hash, Error::Superseded { hash, nonce });
+    if account_nonce(connection, &account.0, block.hash).await? > nonce {
+        pending.fail(hash, Error::Superseded { hash, nonce });
     } else if refusal.is_about_the_nonce() {
-        flights.trust(hash);
+        pending.trust(hash);
     } else {
-        flights.fail(hash, Error::Refused(refusal));
+        pending.fail(hash, Error::Refused(refusal));
     }
     Ok(())
 }
 
-async fn account_nonce(client: &ChainClient, account: &[u8; 32], at: H256) -> Result<u64, Error> {
+async fn account_nonce(
+    connection: &Connection,
+    account: &[u8; 32],
+    at: H256,
+) -> Result<u64, Error> {
     const FUNCTION: &str = "AccountNonceApi_account_nonce";
-    let answer = client.rpc().call(FUNCTION, account, at).await?;
+    let answer = connection.rpc().call(FUNCTION, account, at).await?;
     let nonce = u32::decode(&mut &answer[..]).map_err(|error| Error::protocol(FUNCTION, error))?;
     Ok(nonce.into())
 }

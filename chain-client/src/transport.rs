@@ -64,7 +64,7 @@ impl Generation {
     }
 }
 
-/// The address of the node was reached by nobody.
+/// Why no connection to the node could be made.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NoConnection(pub(crate) String);
@@ -77,11 +77,11 @@ pub(crate) struct Transport {
     url: String,
     patience: Patience,
     generation: Generation,
-    latest: Mutex<Option<Connection>>,
+    latest: Mutex<Option<Opening>>,
 }
 
 /// An attempt to connect, for all who wait for it.
-type Connection = Shared<BoxFuture<'static, Result<Arc<WsClient>, NoConnection>>>;
+type Opening = Shared<BoxFuture<'static, Result<Arc<WsClient>, NoConnection>>>;
 
 impl Transport {
     /// Connects, or says why that is not possible.
@@ -124,7 +124,7 @@ impl Transport {
     }
 
     /// The latest attempt to connect, or a new one if that failed or its connection was lost.
-    fn connection(&self) -> Connection {
+    fn connection(&self) -> Opening {
         let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(connection) = latest.as_ref() {
             match connection.peek() {
@@ -140,7 +140,7 @@ impl Transport {
     }
 
     /// Connects in a task of its own: whoever asked may not be polled for a while, and others wait for the same attempt.
-    fn attempt(&self) -> Connection {
+    fn attempt(&self) -> Opening {
         let opening = open(self.url.clone(), self.patience.request);
         let generation = self.generation.clone();
         let url = self.url.clone();

@@ -3,6 +3,7 @@
 //! What clients read from the chain, in plain types of our own.
 
 use mhealth_api::{DeviceStatus, Policy};
+use serde::Deserialize;
 use subxt::utils::{AccountId32, H256};
 
 /// A block by number and hash.
@@ -14,7 +15,32 @@ pub struct BlockId {
     pub hash: H256,
 }
 
-/// All that stands on chain about one device.
+/// What a chain is for, as its specification says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub enum ChainType {
+    /// For one developer: well-known keys hold all roles.
+    Development,
+    /// For several nodes on one machine: well-known keys hold all roles.
+    Local,
+    /// For use.
+    Live,
+    /// For anything else, in the specification's own word.
+    Custom(String),
+}
+
+/// The proof that a block is final, as a node gives it for the head of a device in that block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeadProof {
+    /// Hash of the block.
+    pub block: H256,
+    /// Its header, SCALE encoded.
+    pub header: Vec<u8>,
+    /// GRANDPA's `FinalityProof`, SCALE encoded: hash of a finalised block, its justification, and the headers after this
+    /// block up to it.
+    pub finality_proof: Vec<u8>,
+}
+
+/// All that the chain has about one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceView {
     /// The number that the chain gave the device at enrolment.
@@ -52,7 +78,7 @@ pub struct HeadView {
     pub hash: H256,
     /// Number of registered entries, which is also the sequence of the latest.
     pub length: u64,
-    /// Where in the journal the latest entry stands.
+    /// Place of the latest entry in the journal.
     pub latest: Option<u64>,
 }
 
@@ -69,7 +95,7 @@ pub struct EntryView {
     pub digest: H256,
     /// Its link.
     pub hash: H256,
-    /// Where the device's entry before it stands in the journal.
+    /// Place of the device's entry before it in the journal.
     pub previous: Option<u64>,
 }
 
@@ -78,7 +104,7 @@ pub struct EntryView {
 pub struct ConflictView {
     /// First sequence at which the rival was seen to differ.
     pub sequence: u64,
-    /// The link that stands registered there.
+    /// The link that is registered there.
     pub recorded: H256,
     /// The rival's link.
     pub rival: H256,

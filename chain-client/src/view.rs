@@ -6,11 +6,11 @@ use mhealth_api::{DeviceStatus, Policy};
 use subxt::runtime_apis::Payload;
 use subxt::utils::{AccountId32, H256};
 
+use crate::error::Error;
 use crate::rpc::Rpc;
 use crate::runtime::api::runtime_types::pallet_client_hashchain_runtime_api as wire;
 use crate::runtime::{api, Runtime};
 use crate::types::{ConflictView, DeviceView, EntryView, HeadView, StudyView};
-use crate::Error;
 
 /// Reads the chain at one block, so that several answers fit together.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ impl ChainView {
         self.block
     }
 
-    /// All that stands on chain about a device; none if the number was never given out.
+    /// All that the chain has about a device; none if the number was never given out.
     pub async fn device(&self, device: u32) -> Result<Option<DeviceView>, Error> {
         let answer = self.ask(hashchain().device(device)).await?;
         Ok(answer.map(DeviceView::from))

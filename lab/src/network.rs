@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail, Context, Result};
+use anyhow::{bail, Context, Result};
 use clap::Parser;
 use mhealth_chain_client::ChainClient;
 use mhealth_testing::node::{Launch, Node, VALIDATORS};
-use serde_json::Value;
 use tokio::time::{sleep, timeout};
 
 /// Finality is a matter of seconds; what takes longer than this does not work.
@@ -151,12 +150,7 @@ impl Validator {
 
     /// Number of the best block, final or not.
     async fn best(&self) -> Result<u64> {
-        let header: Value = self.chain.request("chain_getHeader", &[]).await?;
-        let number = header["number"]
-            .as_str()
-            .and_then(|hex| hex.strip_prefix("0x"));
-        let number = number.ok_or_else(|| anyhow!("no block number in {header}"))?;
-        Ok(u64::from_str_radix(number, 16)?)
+        Ok(self.chain.best_block().await?.number)
     }
 
     async fn wait_until_finalised(&self, goal: u64) -> Result<()> {

@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use mhealth_api::{BlockRef, Code, Hash};
 use mhealth_chain_client::{
-    calls, Account, ChainClient, DeviceView, EntryView, Error, FinalisedBlock, Handed, Run,
+    calls, Account, ChainClient, DeviceView, EntryView, Error, FinalisedBlock, PoolAnswer, Run,
     SignedTransaction, StudyView, H256,
 };
 use mhealth_server::ApiError;
@@ -89,7 +89,7 @@ pub trait Ledger: Send + Sync + 'static {
     /// Signs a batch, and sends nothing.
     fn sign(&self, runs: Vec<Run>, nonce: u64) -> Answer<'_, SignedTransaction>;
     /// Hands a transaction to the node.
-    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, Handed>;
+    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, PoolAnswer>;
     /// Finalised blocks from a number on.
     fn follow(&self, from: u64) -> BoxStream<'static, Result<FinalisedBlock, LedgerError>>;
 }
@@ -143,8 +143,8 @@ impl Ledger for NodeLedger {
     fn device(&self, device: u32) -> Answer<'_, Option<(DeviceView, BlockRef)>> {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
-            let block = client.finalised().await?;
-            let view = client.at(block.hash).await?.device(device).await?;
+            let (block, view) = client.at_finalised().await?;
+            let view = view.device(device).await?;
             let block = BlockRef {
                 number: block.number,
                 hash: Hash(block.hash.0),
@@ -200,8 +200,8 @@ impl Ledger for NodeLedger {
 
     fn best_nonce(&self) -> Answer<'_, u64> {
         Box::pin(async move {
-            let best: H256 = self.client()?.request("chain_getBlockHash", &[]).await?;
-            self.nonce_after(Hash(best.0)).await
+            let best = self.client()?.best_block().await?;
+            self.nonce_after(Hash(best.hash.0)).await
         })
     }
 
@@ -213,7 +213,7 @@ impl Ledger for NodeLedger {
         })
     }
 
-    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, Handed> {
+    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, PoolAnswer> {
         Box::pin(async move { Ok(self.client()?.send(transaction).await?) })
     }
 

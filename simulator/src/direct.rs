@@ -95,7 +95,7 @@ impl Chain for Direct {
     }
 
     async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
-        let view = self.client.at_finalised().await.map_err(fault)?;
+        let (_, view) = self.client.at_finalised().await.map_err(fault)?;
         let look_up = |key: PublicKey| {
             let view = view.clone();
             async move {
@@ -125,7 +125,7 @@ impl Chain for Direct {
     }
 
     async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
-        let view = self.client.at_finalised().await.map_err(fault)?;
+        let (_, view) = self.client.at_finalised().await.map_err(fault)?;
         let read = |device: u32| {
             let view = view.clone();
             async move { view.head(device).await }
@@ -326,7 +326,7 @@ async fn decision(submission: Result<Submission, Error>) -> Result<Decision<()>,
         Ok(submission) => submission.finalised().await,
         Err(error) => Err(error),
     };
-    match outcome.and_then(mhealth_chain_client::Outcome::succeeded) {
+    match outcome.and_then(mhealth_chain_client::Inclusion::succeeded) {
         Ok(_) => Ok(Ok(())),
         Err(Error::Dispatch(refusal)) => Ok(Err(ChainRefusal::by_chain(
             refusal.refusal().clone(),

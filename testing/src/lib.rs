@@ -16,6 +16,7 @@ pub mod played_relay;
 mod port;
 pub mod postgres;
 pub mod process;
+pub mod rpc;
 pub mod secrets;
 pub mod servers;
 pub mod topology;

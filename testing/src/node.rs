@@ -8,12 +8,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{anyhow, ensure, Context, Result};
-use mhealth_chain_client::ChainClient;
 use tempfile::TempDir;
 
 use crate::log::Log;
 use crate::port::Port;
 use crate::process;
+use crate::rpc::JsonRpc;
 
 /// Names the node's binary when it is not where cargo puts it.
 pub const NODE_VARIABLE: &str = "MHEALTH_NODE";
@@ -137,8 +137,8 @@ impl Node {
 
     /// Where other nodes reach it, with its network identity.
     pub async fn address(&self) -> Result<String> {
-        let client = ChainClient::connect(&self.url()).await?;
-        let addresses: Vec<String> = client.request("system_localListenAddresses", &[]).await?;
+        let node = JsonRpc::connect(&self.url()).await?;
+        let addresses: Vec<String> = node.request("system_localListenAddresses", &[]).await?;
         let loopback = addresses
             .into_iter()
             .find(|address| address.contains("/127.0.0.1/"));

@@ -34,21 +34,22 @@ async fn an_entry_is_proved_by_blocks_alone_when_the_state_is_gone() {
     }
 
     // A node that dropped the state cannot say any more what it was.
-    let early: String = ask(&setting, "chain_getBlockHash", json!(2)).await;
-    let gone = setting
-        .chain
-        .request::<Value>("state_getStorage", &[json!("0x00"), json!(early)])
-        .await;
+    let early = block_hash(&setting, 2).await;
+    let gone = setting.chain.read_proof(&[vec![0]], early).await;
     let gone = gone.expect_err("the state is gone").to_string();
     assert!(gone.contains("dropped the state"), "{gone}");
 
     let latest = setting.chain.finalised().await.expect("it has one");
+    let node = setting.plain_json_rpc().await;
     let mut parent = setting.chain.genesis_hash();
     let mut head = LinkHash(link_0.0);
     let mut entries = 0;
     for number in 1..=latest.number {
-        let hash: H256 = ask(&setting, "chain_getBlockHash", json!(number)).await;
-        let block: Value = ask(&setting, "chain_getBlock", json!(hash)).await;
+        let hash = block_hash(&setting, number).await;
+        let block: Value = node
+            .request("chain_getBlock", &[json!(hash)])
+            .await
+            .expect("the node answers");
         let header: Header =
             serde_json::from_value(block["block"]["header"].clone()).expect("a header");
         assert_eq!(sp_io::hashing::blake2_256(&header.encode()), hash.0);
@@ -83,9 +84,9 @@ async fn an_entry_is_proved_by_blocks_alone_when_the_state_is_gone() {
     assert_eq!((head.0, entries), (phone.head().0, phone.length()));
 }
 
-async fn ask<T: serde::de::DeserializeOwned>(setting: &Setting, method: &str, param: Value) -> T {
-    let answer = setting.chain.request(method, &[param]).await;
-    answer.expect("the node answers")
+async fn block_hash(setting: &Setting, number: u64) -> H256 {
+    let answer = setting.chain.block_hash(number).await;
+    answer.expect("the node answers").expect("it has the block")
 }
 
 fn runs_of(extrinsic: &[u8]) -> Runs {

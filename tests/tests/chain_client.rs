@@ -6,7 +6,7 @@ mod support;
 
 use futures::future::join_all;
 use mhealth_api::{DeviceStatus, Policy, Refusal};
-use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, Follower, H256};
+use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, Error, Follower, H256};
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone::Phone;
 use support::{finalised_within, Setting, STUDY};
@@ -190,8 +190,10 @@ async fn a_refused_call_has_the_pallets_name_and_words() {
         .finalised()
         .await;
     let error = outcome.expect("included").succeeded().expect_err("refused");
-    assert!(error.is_dispatch_refusal());
-    assert_eq!(error.refusal_name(), Some("ClientHashchain.Gap"));
+    assert!(
+        matches!(&error, Error::Dispatch(refusal) if refusal.name() == "ClientHashchain.Gap"),
+        "{error}"
+    );
     let text = error.to_string();
     assert!(
         text.contains("Entries before this run are missing."),
@@ -219,14 +221,14 @@ async fn a_run_with_another_previous_is_refused_over_plain_json_rpc_and_changes_
     let nonce = setting.chain.next_nonce(&relay.id()).await.expect("read");
     let signed = setting
         .chain
-        .signed(&relay, &calls::submit(forged), nonce)
+        .sign(&relay, &calls::submit(forged), nonce, 64)
         .await
         .expect("signed");
     let plain = setting.plain_json_rpc().await;
     let before = plain.storage_of(&["ClientHashchain", "Studies"]).await;
     let next = setting.chain.finalised().await.expect("read").number + 1;
     plain
-        .submit(&signed)
+        .submit(&signed.bytes)
         .await
         .expect("the pool takes it: only the pallet can tell");
 
@@ -259,7 +261,7 @@ async fn a_node_of_another_chain_is_refused() {
     let error = ChainClient::connect_expecting(&url, expected)
         .await
         .expect_err("another chain");
-    assert!(error.is_wrong_chain());
+    assert_eq!(error.code(), "wrong_chain");
     let text = error.to_string();
     assert!(text.contains(&format!("{genesis:#x}")), "{text}");
     assert!(text.contains(&format!("{expected:#x}")), "{text}");
@@ -273,16 +275,16 @@ async fn an_account_without_a_role_is_turned_away_in_the_pool() {
     let call = Phone::enrolment(STUDY, 1);
     let submitter = setting.chain.submitter(stranger.clone());
     let error = submitter.submit(call.clone()).await.expect_err("no role");
-    assert!(error.is_no_role(), "{error}");
+    assert_eq!(error.code(), "no_role", "{error}");
     let signed = setting
         .chain
-        .signed(&stranger, &call, 0)
+        .sign(&stranger, &call, 0, 64)
         .await
         .expect("signed");
     let answer = setting
         .plain_json_rpc()
         .await
-        .submit(&signed)
+        .submit(&signed.bytes)
         .await
         .expect_err("no role");
     assert!(
@@ -296,7 +298,7 @@ async fn an_account_without_a_role_is_turned_away_in_the_pool() {
         .submit(call)
         .await
         .expect_err("no role");
-    assert!(error.is_no_role(), "{error}");
+    assert_eq!(error.code(), "no_role", "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -320,7 +322,7 @@ async fn a_role_counts_from_the_block_that_gave_it_to_the_block_that_took_it() {
         .submit(calls::submit(phone.run(1)))
         .await
         .expect_err("no role");
-    assert!(error.is_no_role(), "{error}");
+    assert_eq!(error.code(), "no_role", "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use mhealth_chain_client::{Account, ChainClient};
+use mhealth_chain_client::{Account, ChainClient, ChainType};
 use mhealth_testing::node::{subcommand, Launch};
 use serde_json::{json, Value};
 use tempfile::TempDir;
@@ -139,8 +139,7 @@ async fn a_live_chain_with_keys_of_ones_own_makes_and_finalises_blocks() {
     organisation.insert(&chain, "gran", "ed25519", &organisation.voter);
     let node = validator.start().expect("the node starts");
     let client = ChainClient::connect(&node.url()).await.expect("it answers");
-    let kind: String = client.request("system_chainType", &[]).await.expect("read");
-    assert_eq!(kind, "Live");
+    assert_eq!(client.chain_type().await, Ok(ChainType::Live));
 
     let block = client.follow_from(3).next().await.expect("it is finalised");
     assert_eq!(block.number, 3);

@@ -12,7 +12,8 @@ use support::{Setting, STUDY};
 /// Asks for a block, final at once, and returns its hash. An empty one only if that is wished.
 async fn create_block(setting: &Setting, empty: bool) -> Result<H256, String> {
     let params = [json!(empty), json!(true)];
-    let created: Result<Value, _> = setting.chain.request("engine_createBlock", &params).await;
+    let node = setting.plain_json_rpc().await;
+    let created: Result<Value, _> = node.request("engine_createBlock", &params).await;
     let created = created.map_err(|error| error.to_string())?;
     Ok(serde_json::from_value(created["hash"].clone()).expect("a hash"))
 }

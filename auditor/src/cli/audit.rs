@@ -12,7 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use mhealth_auditor::audit::{Judged, Options};
 use mhealth_auditor::chain::Progress;
 use mhealth_auditor::report::{page, Digest, Heading, JsonReport};
-use mhealth_auditor::{Audit, Outcome, Trouble, Verdict};
+use mhealth_auditor::{Audit, AuditError, Outcome, Verdict};
 use mhealth_chain_client::{ChainClient, H256};
 
 use super::inputs;
@@ -62,7 +62,7 @@ pub(crate) struct AuditArguments {
     checkpoint: Option<PathBuf>,
 }
 
-pub(super) async fn run(arguments: AuditArguments) -> Result<u8, Trouble> {
+pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
     let options = Options {
         exports: inputs::exports(&arguments.relay, &arguments.export, &arguments.account)?,
         auditor: inputs::auditor_key(arguments.auditor_key.as_deref())?,
@@ -87,10 +87,14 @@ pub(super) async fn run(arguments: AuditArguments) -> Result<u8, Trouble> {
         None => None,
     };
     let mut digest = Digest::default();
-    if audit.stores.iter().any(|store| !store.intake.is_complete()) {
+    if audit
+        .stores
+        .iter()
+        .any(|store| !store.reading.is_complete())
+    {
         digest.summary.worse(Outcome::NotCovered);
     }
-    let mut sink = |judged: Judged<'_>| -> Result<(), Trouble> {
+    let mut sink = |judged: Judged<'_>| -> Result<(), AuditError> {
         digest.add(&judged);
         json.as_mut().map_or(Ok(()), |json| json.device(&judged))
     };

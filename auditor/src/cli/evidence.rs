@@ -9,7 +9,7 @@ use clap::Args;
 use mhealth_auditor::evidence::{self, Claims, DeviceClaims, Evidence};
 use mhealth_auditor::export;
 use mhealth_auditor::prove::{self, Contents, Subject};
-use mhealth_auditor::Trouble;
+use mhealth_auditor::AuditError;
 use mhealth_chain_client::{ChainClient, H256};
 
 use super::inputs;
@@ -61,13 +61,13 @@ pub(crate) struct VerifyArguments {
     json: bool,
 }
 
-pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, Trouble> {
+pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
     let mut contents = Contents::default();
     if arguments.with_secret {
         contents.secret = inputs::auditor_key(arguments.auditor_key.as_deref())?;
     }
     for named in inputs::exports(&[], &arguments.export, &[])? {
-        let mut take = |_: u64, run: mhealth_api::ExportedRun, _: &mut export::Intake| {
+        let mut take = |_: u64, run: mhealth_api::ExportedRun, _: &mut export::Reading| {
             if arguments
                 .device
                 .is_none_or(|device| run.status.device == device)
@@ -77,7 +77,7 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, Trouble> {
                     contents.envelopes.insert(digest.0, entry.envelope.0);
                 }
             }
-            Ok::<_, Trouble>(())
+            Ok::<_, AuditError>(())
         };
         export::read(&named.source, arguments.study, &mut take).await?;
     }
@@ -120,8 +120,8 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, Trouble> {
     Ok(0)
 }
 
-pub(super) fn verify(arguments: &VerifyArguments) -> Result<u8, Trouble> {
-    let unreadable = |error: std::io::Error| Trouble::Input {
+pub(super) fn verify(arguments: &VerifyArguments) -> Result<u8, AuditError> {
+    let unreadable = |error: std::io::Error| AuditError::Input {
         file: arguments.file.display().to_string(),
         why: error.to_string(),
     };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Keys, credentials and records from files and from the environment. What is secret never stands on the command line.
+//! Keys, credentials and records from files and from the environment. Secrets are never given on the command line.
 
 use std::collections::HashMap;
 use std::io::BufRead;
@@ -9,7 +9,7 @@ use std::path::Path;
 use hashchain::OpeningKey;
 use mhealth_auditor::audit::{Erasure, NamedExport};
 use mhealth_auditor::export::Source;
-use mhealth_auditor::Trouble;
+use mhealth_auditor::AuditError;
 use zeroize::Zeroizing;
 
 /// Holds the auditor's key, in 64 hexadecimal digits.
@@ -17,19 +17,19 @@ const AUDITOR_KEY: &str = "MHEALTH_AUDITOR_KEY";
 /// Holds the credential for all relays; `MHEALTH_RELAY_CREDENTIAL_NAME` for the one called `name`.
 const CREDENTIAL: &str = "MHEALTH_RELAY_CREDENTIAL";
 
-fn bad(file: impl std::fmt::Display, why: impl std::fmt::Display) -> Trouble {
-    Trouble::Input {
+fn bad(file: impl std::fmt::Display, why: impl std::fmt::Display) -> AuditError {
+    AuditError::Input {
         file: file.to_string(),
         why: why.to_string(),
     }
 }
 
-fn text(path: &Path) -> Result<Zeroizing<String>, Trouble> {
+fn text(path: &Path) -> Result<Zeroizing<String>, AuditError> {
     let read = std::fs::read_to_string(path).map_err(|error| bad(path.display(), error))?;
     Ok(Zeroizing::new(read))
 }
 
-fn key(digits: &str, place: impl std::fmt::Display) -> Result<OpeningKey, Trouble> {
+fn key(digits: &str, place: impl std::fmt::Display) -> Result<OpeningKey, AuditError> {
     let mut bytes = Zeroizing::new([0u8; 32]);
     let digits = digits.trim();
     let digits = digits.strip_prefix("0x").unwrap_or(digits);
@@ -43,7 +43,7 @@ fn key(digits: &str, place: impl std::fmt::Display) -> Result<OpeningKey, Troubl
 }
 
 /// The auditor's key, if one is given.
-pub(super) fn auditor_key(file: Option<&Path>) -> Result<Option<OpeningKey>, Trouble> {
+pub(super) fn auditor_key(file: Option<&Path>) -> Result<Option<OpeningKey>, AuditError> {
     match (file, std::env::var(AUDITOR_KEY).map(Zeroizing::new)) {
         (Some(path), _) => key(&text(path)?, path.display()).map(Some),
         (None, Ok(digits)) => key(&digits, AUDITOR_KEY).map(Some),
@@ -52,7 +52,7 @@ pub(super) fn auditor_key(file: Option<&Path>) -> Result<Option<OpeningKey>, Tro
 }
 
 /// Participants' keys: a line each, the device's number and the key.
-pub(super) fn participants(file: Option<&Path>) -> Result<HashMap<u32, OpeningKey>, Trouble> {
+pub(super) fn participants(file: Option<&Path>) -> Result<HashMap<u32, OpeningKey>, AuditError> {
     let Some(path) = file else {
         return Ok(HashMap::new());
     };
@@ -77,7 +77,7 @@ pub(super) fn participants(file: Option<&Path>) -> Result<HashMap<u32, OpeningKe
 }
 
 /// Records of erasures: a JSON object a line.
-pub(super) fn erasures(file: Option<&Path>) -> Result<Vec<Erasure>, Trouble> {
+pub(super) fn erasures(file: Option<&Path>) -> Result<Vec<Erasure>, AuditError> {
     let Some(path) = file else {
         return Ok(Vec::new());
     };
@@ -100,7 +100,7 @@ pub(super) fn exports(
     relays: &[String],
     files: &[String],
     accounts: &[String],
-) -> Result<Vec<NamedExport>, Trouble> {
+) -> Result<Vec<NamedExport>, AuditError> {
     let mut exports: Vec<NamedExport> = Vec::new();
     for (argument, is_file) in relays
         .iter()
@@ -156,7 +156,7 @@ fn named(argument: &str, number: usize) -> (String, &str) {
     }
 }
 
-fn credential(name: &str) -> Result<Zeroizing<String>, Trouble> {
+fn credential(name: &str) -> Result<Zeroizing<String>, AuditError> {
     let own = format!("{CREDENTIAL}_{}", name.to_uppercase().replace('-', "_"));
     std::env::var(&own)
         .or_else(|_| std::env::var(CREDENTIAL))
@@ -169,7 +169,7 @@ fn credential(name: &str) -> Result<Zeroizing<String>, Trouble> {
         })
 }
 
-fn account(digits: &str) -> Result<[u8; 32], Trouble> {
+fn account(digits: &str) -> Result<[u8; 32], AuditError> {
     let mut account = [0; 32];
     let bare = digits.strip_prefix("0x").unwrap_or(digits);
     hex::decode_to_slice(bare, &mut account).map_err(|_| {

@@ -7,9 +7,9 @@ mod evidence;
 mod inputs;
 
 use clap::{Parser, Subcommand};
-use mhealth_auditor::Trouble;
+use mhealth_auditor::AuditError;
 
-/// Judges every entry of a study: what stands on the chain, what the relays hold, and who made it.
+/// Judges every entry of a study: what the chain has, what the relays hold, and who made it.
 ///
 /// The exit status says what came out: 0 everything was checked and is right, 1 something is wrong, 2 nothing was found
 /// wrong but not everything could be checked, 3 the audit could not be made.
@@ -28,7 +28,7 @@ enum Command {
 }
 
 /// Does what was asked, and gives the exit status.
-pub(crate) fn run(arguments: Arguments) -> Result<u8, Trouble> {
+pub(crate) fn run(arguments: Arguments) -> Result<u8, AuditError> {
     match arguments.command {
         Command::Audit(arguments) => runtime()?.block_on(audit::run(*arguments)),
         Command::Prove(arguments) => runtime()?.block_on(evidence::prove(arguments)),
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, Trouble> {
     }
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Trouble> {
+fn runtime() -> Result<tokio::runtime::Runtime, AuditError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     Ok(builder.enable_all().build()?)
 }

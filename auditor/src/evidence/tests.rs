@@ -273,7 +273,7 @@ fn a_handover_by_too_few_by_others_out_of_order_or_left_out_is_refused() {
 }
 
 #[test]
-fn what_is_not_in_the_state_or_not_behind_the_block_is_refused() {
+fn what_is_not_in_the_state_or_not_after_the_block_is_refused() {
     let Made {
         evidence,
         genesis,

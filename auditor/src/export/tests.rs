@@ -39,20 +39,20 @@ fn line(cursor: u64) -> String {
     serde_json::to_string(&run(cursor)).unwrap() + "\n"
 }
 
-async fn taken(source: &Source) -> (Intake, Vec<u64>) {
+async fn taken(source: &Source) -> (Reading, Vec<u64>) {
     let mut cursors = Vec::new();
-    let mut take = |_, run: ExportedRun, _: &mut Intake| -> Result<(), Infallible> {
+    let mut take = |_, run: ExportedRun, _: &mut Reading| -> Result<(), Infallible> {
         cursors.push(run.cursor);
         Ok(())
     };
-    let intake = match read(source, 0, &mut take).await {
-        Ok(intake) => intake,
+    let reading = match read(source, 0, &mut take).await {
+        Ok(reading) => reading,
         Err(never) => match never {},
     };
-    (intake, cursors)
+    (reading, cursors)
 }
 
-async fn of_file(text: &[u8]) -> (Intake, Vec<u64>) {
+async fn of_file(text: &[u8]) -> (Reading, Vec<u64>) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(text).unwrap();
     taken(&Source::File(file.path().into())).await
@@ -62,8 +62,8 @@ async fn of_file(text: &[u8]) -> (Intake, Vec<u64>) {
 async fn a_whole_export_is_read_with_or_without_a_last_line_feed() {
     let text = line(1) + "\n" + &line(7);
     for text in [text.as_bytes(), text.trim_end().as_bytes()] {
-        let (intake, cursors) = of_file(text).await;
-        assert!(intake.is_complete(), "{intake:?}");
+        let (reading, cursors) = of_file(text).await;
+        assert!(reading.is_complete(), "{reading:?}");
         assert_eq!(cursors, [1, 7]);
     }
 }
@@ -71,24 +71,24 @@ async fn a_whole_export_is_read_with_or_without_a_last_line_feed() {
 #[tokio::test]
 async fn each_bad_line_is_a_fault_of_its_own_and_the_others_are_read() {
     let future = line(3).replacen("\"cursor\"", "\"colour\":1,\"cursor\"", 1);
-    let cases: [(String, Fault); 4] = [
+    let cases: [(String, ExportFault); 4] = [
         (
             "nonsense\n".into(),
-            Fault::Unreadable { line: 2, why: "not JSON, at column 2".into() },
+            ExportFault::Unreadable { line: 2, why: "not JSON, at column 2".into() },
         ),
         (
             future.clone(),
-            Fault::Unreadable {
+            ExportFault::Unreadable {
                 line: 2,
                 why: "a field is missing, unknown or wrong; it may be of a later version, at column 9".into(),
             },
         ),
-        (line(1), Fault::OutOfOrder { line: 2 }),
-        ("x".repeat(LONGEST_LINE + 1) + "\n", Fault::TooLong { line: 2 }),
+        (line(1), ExportFault::OutOfOrder { line: 2 }),
+        ("x".repeat(LONGEST_LINE + 1) + "\n", ExportFault::TooLong { line: 2 }),
     ];
     for (bad, fault) in cases {
-        let (intake, cursors) = of_file((line(2) + &bad + &line(9)).as_bytes()).await;
-        assert_eq!(intake.first_faults, [fault]);
+        let (reading, cursors) = of_file((line(2) + &bad + &line(9)).as_bytes()).await;
+        assert_eq!(reading.first_faults, [fault]);
         assert_eq!((cursors.first(), cursors.last()), (Some(&2), Some(&9)));
     }
 }
@@ -97,8 +97,12 @@ async fn each_bad_line_is_a_fault_of_its_own_and_the_others_are_read() {
 async fn an_export_cut_at_any_byte_of_its_last_line_is_incomplete() {
     let whole = line(1) + &line(2);
     for end in line(1).len() + 1..whole.len() - 1 {
-        let (intake, cursors) = of_file(&whole.as_bytes()[..end]).await;
-        assert_eq!(intake.first_faults, [Fault::Truncated { line: 2 }], "{end}");
+        let (reading, cursors) = of_file(&whole.as_bytes()[..end]).await;
+        assert_eq!(
+            reading.first_faults,
+            [ExportFault::Truncated { line: 2 }],
+            "{end}"
+        );
         assert_eq!(cursors, [1]);
     }
 }
@@ -107,13 +111,16 @@ async fn an_export_cut_at_any_byte_of_its_last_line_is_incomplete() {
 async fn bytes_of_all_kinds_are_refused_without_quoting_them() {
     let mut text = line(1).into_bytes();
     text[40] = 0xff;
-    let (intake, cursors) = of_file(&text).await;
-    assert_eq!((intake.faults, cursors.len()), (1, 0));
+    let (reading, cursors) = of_file(&text).await;
+    assert_eq!((reading.faults, cursors.len()), (1, 0));
     let secret = line(1).replace("\"study\":0", "\"study\":\"a patient's name\"");
-    let (intake, _) = of_file(secret.as_bytes()).await;
-    assert!(!format!("{intake:?}").contains("patient"));
-    let (intake, _) = taken(&Source::File("/nowhere/at/all".into())).await;
-    assert!(matches!(intake.first_faults[..], [Fault::File { .. }]));
+    let (reading, _) = of_file(secret.as_bytes()).await;
+    assert!(!format!("{reading:?}").contains("patient"));
+    let (reading, _) = taken(&Source::File("/nowhere/at/all".into())).await;
+    assert!(matches!(
+        reading.first_faults[..],
+        [ExportFault::File { .. }]
+    ));
 }
 
 /// A relay that gives these answers, one a connection, and tells what it was asked.
@@ -140,7 +147,7 @@ fn answer(length: usize, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_transfer_that_breaks_off_goes_on_behind_the_last_whole_line() {
+async fn a_transfer_that_breaks_off_goes_on_after_the_last_whole_line() {
     let whole = line(1) + &line(2);
     let half = &whole[..whole.len() - 5];
     let (source, asked) = relay(vec![
@@ -148,8 +155,8 @@ async fn a_transfer_that_breaks_off_goes_on_behind_the_last_whole_line() {
         answer(line(2).len(), &line(2)),
     ])
     .await;
-    let (intake, cursors) = taken(&source).await;
-    assert!(intake.is_complete(), "{intake:?}");
+    let (reading, cursors) = taken(&source).await;
+    assert!(reading.is_complete(), "{reading:?}");
     assert_eq!(cursors, [1, 2]);
     let asked = asked.await.unwrap();
     assert!(asked[0].contains("GET /v1/export?after=0&study=0"));
@@ -163,11 +170,11 @@ async fn a_transfer_that_breaks_off_goes_on_behind_the_last_whole_line() {
 async fn a_relay_that_refuses_or_is_away_leaves_its_export_incomplete() {
     let refusal = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     let (source, _) = relay(vec![refusal.into()]).await;
-    let (intake, _) = taken(&source).await;
+    let (reading, _) = taken(&source).await;
     let said = "the relay answers 401 Unauthorized".to_string();
-    assert_eq!(intake.first_faults, [Fault::BrokeOff { why: said }]);
+    assert_eq!(reading.first_faults, [ExportFault::BrokeOff { why: said }]);
 
     let (source, _) = relay(vec![answer(1_000_000, "half an ans"); 1]).await;
-    let (intake, cursors) = taken(&source).await;
-    assert_eq!((intake.faults, cursors.len()), (1, 0));
+    let (reading, cursors) = taken(&source).await;
+    assert_eq!((reading.faults, cursors.len()), (1, 0));
 }

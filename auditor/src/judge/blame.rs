@@ -11,7 +11,7 @@ use crate::case::{BroughtRun, Case, RelayStore};
 use crate::verdict::{Ground, Maker, Party};
 
 use super::sightings::Sighting;
-use super::{key, Court};
+use super::{key, Facts};
 
 /// The party behind a relay's store.
 pub(super) fn store_party(case: &Case, store: &RelayStore) -> Party {
@@ -40,27 +40,27 @@ fn bringer_place(case: &Case, sighting: &Sighting) -> Option<usize> {
 
 /// Grounds and parties of an entry that the device's secret did not make.
 pub(super) fn forged(
-    court: &Court<'_>,
+    facts: &Facts<'_>,
     sequence: u64,
     link: LinkHash,
     sighting: &Sighting,
 ) -> (Vec<Ground>, Vec<Party>) {
-    let case = court.case;
-    let signed = court.signed.contains(&(sequence, link));
+    let case = facts.case;
+    let signed = facts.signed.contains(&(sequence, link));
     let bringer = bringer(case, sighting);
     if signed || bringer.is_some_and(|run| run.submitter == case.record.key) {
         return (vec![Ground::TagFails], vec![Party::SigningKeyHolder]);
     }
     let Some(run) = bringer else {
-        return (vec![Ground::TagFails], held_only(court, sighting));
+        return (vec![Ground::TagFails], held_only(facts, sighting));
     };
     let relay = Party::Relay {
         account: key(run.submitter),
     };
-    if let Some(ground) = proof_against(court, sequence, sighting, run) {
+    if let Some(ground) = proof_against(facts, sequence, sighting, run) {
         return (vec![ground, Ground::TagFails], vec![relay]);
     }
-    if case.device_signed && !court.walk.is_registered(sequence, link) {
+    if case.device_signed && !facts.walk.is_registered(sequence, link) {
         // Relays of such a study check the signature before they accept a run. One that brings another made it, or did not
         // check.
         return (vec![Ground::SignatureFails, Ground::TagFails], vec![relay]);
@@ -72,11 +72,11 @@ pub(super) fn forged(
 }
 
 /// Parties of an entry that nobody brought to the chain, but relays hold.
-fn held_only(court: &Court<'_>, sighting: &Sighting) -> Vec<Party> {
+fn held_only(facts: &Facts<'_>, sighting: &Sighting) -> Vec<Party> {
     let stores = sighting
         .held
         .iter()
-        .map(|place| store_party(court.case, &court.case.stores[place.store]));
+        .map(|place| store_party(facts.case, &facts.case.stores[place.store]));
     let mut parties: Vec<Party> = stores.chain([Party::AuthenticationKeyHolder]).collect();
     parties.sort();
     parties.dedup();
@@ -84,17 +84,17 @@ fn held_only(court: &Court<'_>, sighting: &Sighting) -> Vec<Party> {
 }
 
 /// What no outsider could have had, in the hands of the relay that brought a forged entry. There is one exception, which
-/// `docs/explained/threat-model.md` tells: who watches a node's pool sees a tag some seconds before it stands in a block.
+/// `docs/explained/threat-model.md` tells: who watches a node's pool sees a tag some seconds before it is in a block.
 fn proof_against(
-    court: &Court<'_>,
+    facts: &Facts<'_>,
     sequence: u64,
     sighting: &Sighting,
     run: &BroughtRun,
 ) -> Option<Ground> {
-    let case = court.case;
-    let seen = court.sightings.at(sequence);
+    let case = facts.case;
+    let seen = facts.sightings.at(sequence);
     let genuine: Vec<&Sighting> = seen
-        .filter(|(link, _)| court.walk.maker(sequence, *link) == Maker::Secret)
+        .filter(|(link, _)| facts.walk.maker(sequence, *link) == Maker::Secret)
         .map(|(_, other)| other)
         .collect();
     // Tags in blocks are public. Only one that stood in no earlier block shows that the writer had the entry.

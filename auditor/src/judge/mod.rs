@@ -87,14 +87,14 @@ pub fn judge(case: &Case) -> Judgement {
         notes.find(Ground::HeadMismatch, vec![Party::Validators], None);
     }
     let signed = sightings.signed_links(&case.record.key);
-    let court = Court {
+    let facts = Facts {
         case,
         sightings: &sightings,
         walk: &walk,
         signed: &signed,
     };
-    let (rivals, conflicts, fork) = rivals::judge(&court, &mut notes);
-    let mut entries = registered::judge(&court, fork, &mut notes);
+    let (rivals, conflicts, fork) = rivals::entries(&facts, &mut notes);
+    let mut entries = registered::entries(&facts, fork, &mut notes);
     let (trusted_to, trusted_head) = trusted(case, &entries, genesis);
     entries.extend(rivals);
     entries.sort_by_key(|entry| (entry.sequence, !entry.registered, entry.link));
@@ -111,11 +111,27 @@ pub fn judge(case: &Case) -> Judgement {
 }
 
 /// What the parts of the judgement share.
-struct Court<'a> {
+struct Facts<'a> {
     case: &'a Case,
     sightings: &'a Sightings,
     walk: &'a Walk,
     signed: &'a std::collections::HashSet<(u64, LinkHash)>,
+}
+
+/// From which sequence on the registered history has a rival that was not shown to be forged.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fork {
+    /// Both histories were made with the device's secret.
+    by_secret: Option<u64>,
+    /// It cannot be told who made the rival.
+    undecided: Option<u64>,
+}
+
+impl Fork {
+    fn note(place: &mut Option<u64>, sequence: u64) {
+        let sequence = sequence.max(1);
+        *place = Some(place.map_or(sequence, |first| first.min(sequence)));
+    }
 }
 
 /// Findings while they are gathered: one for each ground and set of parties.

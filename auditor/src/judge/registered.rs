@@ -8,17 +8,16 @@ use mhealth_api::{Hash, RunState};
 use crate::case::{HeldEntry, RegisteredEntry, SecretAccess};
 use crate::verdict::{Content, Ground, JudgedEntry, Maker, Party, Uncovered, Verdict};
 
-use super::rivals::Fork;
 use super::sightings::Sighting;
 use super::walk::{LinkCheck, Step};
-use super::{blame, key, Court, Notes};
+use super::{blame, key, Facts, Fork, Notes};
 
-pub(super) fn judge(court: &Court<'_>, fork: Fork, notes: &mut Notes) -> Vec<JudgedEntry> {
-    let steps = court.walk.registered.iter().zip(1..);
+pub(super) fn entries(facts: &Facts<'_>, fork: Fork, notes: &mut Notes) -> Vec<JudgedEntry> {
+    let steps = facts.walk.registered.iter().zip(1..);
     steps
         .map(|(step, sequence)| {
             let judged = match step.entry {
-                Some(entry) => one(court, fork, notes, step, entry),
+                Some(entry) => one(facts, fork, notes, step, entry),
                 None => left_state(sequence),
             };
             if let Some(ground) = judged.grounds.first() {
@@ -48,35 +47,35 @@ fn left_state(sequence: u64) -> JudgedEntry {
 }
 
 fn one(
-    court: &Court<'_>,
+    facts: &Facts<'_>,
     fork: Fork,
     notes: &mut Notes,
     step: &Step,
     entry: RegisteredEntry,
 ) -> JudgedEntry {
-    let case = court.case;
-    let sighting = court.sightings.find(entry.sequence, entry.link);
+    let case = facts.case;
+    let sighting = facts.sightings.find(entry.sequence, entry.link);
     let bringer = sighting.and_then(|sighting| blame::bringer(case, sighting));
-    let mut sentence = Sentence::default();
-    sentence.link(step, sighting);
-    sentence.maker(court, step, entry, sighting);
-    sentence.signature(court, entry, sighting);
-    sentence.history(court, fork, step, entry);
-    let content = sentence.data(court, notes, entry, sighting);
+    let mut draft = Draft::default();
+    draft.link(step, sighting);
+    draft.maker(facts, step, entry, sighting);
+    draft.signature(facts, entry, sighting);
+    draft.history(facts, fork, step, entry);
+    let content = draft.data(facts, notes, entry, sighting);
     let held = sighting.into_iter().flat_map(|sighting| &sighting.held);
     JudgedEntry {
         sequence: entry.sequence,
         link: Hash(entry.link.0),
         digest: Hash(entry.digest.0),
         registered: true,
-        verdict: sentence.verdict(content),
-        grounds: sentence.grounds,
-        parties: sentence.parties,
-        uncovered: sentence.uncovered,
+        verdict: draft.verdict(content),
+        grounds: draft.grounds,
+        parties: draft.parties,
+        uncovered: draft.uncovered,
         content,
         block: bringer.map(|run| run.block),
         submitter: bringer.map(|run| key(run.submitter)),
-        held_by: sighting.map_or_else(Vec::new, |sighting| intact(court, sighting)),
+        held_by: sighting.map_or_else(Vec::new, |sighting| sighting.intact_in(case)),
         received_at: held
             .map(|place| case.stores[place.store].runs[place.run].received_at)
             .min(),
@@ -85,14 +84,14 @@ fn one(
 
 /// A verdict in the making. The worst is said first, and its parties are those that are named.
 #[derive(Default)]
-struct Sentence {
+struct Draft {
     verdict: Option<Verdict>,
     grounds: Vec<Ground>,
     parties: Vec<Party>,
     uncovered: Vec<Uncovered>,
 }
 
-impl Sentence {
+impl Draft {
     fn wrong(&mut self, verdict: Verdict, grounds: Vec<Ground>, parties: Vec<Party>) {
         if self.verdict.is_none() {
             self.verdict = Some(verdict);
@@ -127,15 +126,15 @@ impl Sentence {
 
     fn maker(
         &mut self,
-        court: &Court<'_>,
+        facts: &Facts<'_>,
         step: &Step,
         entry: RegisteredEntry,
         sighting: Option<&Sighting>,
     ) {
-        match (step.maker, &court.case.secret, sighting) {
+        match (step.maker, &facts.case.secret, sighting) {
             (Maker::Secret, _, _) => {}
             (Maker::NotTheSecret, _, Some(sighting)) => {
-                let (grounds, parties) = blame::forged(court, entry.sequence, entry.link, sighting);
+                let (grounds, parties) = blame::forged(facts, entry.sequence, entry.link, sighting);
                 self.wrong(Verdict::Forged, grounds, parties);
             }
             (_, SecretAccess::Closed(why), _) => self.uncovered.push(why.clone()),
@@ -149,17 +148,17 @@ impl Sentence {
 
     fn signature(
         &mut self,
-        court: &Court<'_>,
+        facts: &Facts<'_>,
         entry: RegisteredEntry,
         sighting: Option<&Sighting>,
     ) {
-        if !court.case.device_signed || court.signed.contains(&(entry.sequence, entry.link)) {
+        if !facts.case.device_signed || facts.signed.contains(&(entry.sequence, entry.link)) {
             return;
         }
         let runs = sighting
             .into_iter()
             .flat_map(|sighting| sighting.brought.iter())
-            .map(|index| &court.case.brought[*index]);
+            .map(|index| &facts.case.brought[*index]);
         match runs.into_iter().any(|run| run.refused.is_none()) {
             // A block has the run that registered it, and no run there is signed as it should be: the runtime would have
             // refused it.
@@ -172,7 +171,7 @@ impl Sentence {
         }
     }
 
-    fn history(&mut self, court: &Court<'_>, fork: Fork, step: &Step, entry: RegisteredEntry) {
+    fn history(&mut self, facts: &Facts<'_>, fork: Fork, step: &Step, entry: RegisteredEntry) {
         let reached = |first: Option<u64>| first.is_some_and(|first| entry.sequence >= first);
         if step.maker != Maker::NotTheSecret {
             if reached(fork.by_secret) {
@@ -182,7 +181,7 @@ impl Sentence {
                 self.wrong(Verdict::Disputed, vec![Ground::RivalUndecided], Vec::new());
             }
         }
-        let trusted = court.case.record.trusted_length;
+        let trusted = facts.case.record.trusted_length;
         if trusted.is_some_and(|trusted| entry.sequence > trusted) {
             self.wrong(
                 Verdict::Disputed,
@@ -195,17 +194,17 @@ impl Sentence {
     /// Compares what every relay holds with what is registered, byte for byte by digest.
     fn data(
         &mut self,
-        court: &Court<'_>,
+        facts: &Facts<'_>,
         notes: &mut Notes,
         entry: RegisteredEntry,
         sighting: Option<&Sighting>,
     ) -> Content {
-        let case = court.case;
+        let case = facts.case;
         let mut content = Content::Absent;
         let (mut intact, mut altered, mut deleted) = (Vec::new(), Vec::new(), false);
         for place in sighting.into_iter().flat_map(|sighting| &sighting.held) {
             let held = &case.stores[place.store].runs[place.run].entries[place.entry];
-            if held.envelope == entry.digest {
+            if held.envelope_digest == entry.digest {
                 intact.push(place.store);
                 content = held.content;
             } else if case.erased && is_empty(held) {
@@ -220,9 +219,9 @@ impl Sentence {
         }
         self.grounds.dedup();
         if !intact.is_empty() {
-            lost(court, notes, entry, sighting);
+            lost(facts, notes, entry, sighting);
         } else if altered.is_empty() && !(case.erased && deleted) {
-            self.no_copy(court, entry, sighting);
+            self.no_copy(facts, entry, sighting);
         }
         match content {
             Content::Sealed | Content::Unreadable | Content::Absent if case.erased => {
@@ -232,11 +231,11 @@ impl Sentence {
         }
     }
 
-    fn no_copy(&mut self, court: &Court<'_>, entry: RegisteredEntry, sighting: Option<&Sighting>) {
-        let case = court.case;
+    fn no_copy(&mut self, facts: &Facts<'_>, entry: RegisteredEntry, sighting: Option<&Sighting>) {
+        let case = facts.case;
         let bringer = sighting.and_then(|sighting| blame::bringer(case, sighting));
         let directly = bringer.is_some_and(|run| run.submitter == case.record.key);
-        let contradicting = court.sightings.at(entry.sequence).find_map(|(_, other)| {
+        let contradicting = facts.sightings.at(entry.sequence).find_map(|(_, other)| {
             let finalised = other.held.iter().find(|place| {
                 case.stores[place.store].runs[place.run].state == RunState::Finalised
             });
@@ -275,35 +274,19 @@ impl Sentence {
 }
 
 /// Every relay that brought an entry should hold it, even where another one does.
-fn lost(court: &Court<'_>, notes: &mut Notes, entry: RegisteredEntry, sighting: Option<&Sighting>) {
+fn lost(facts: &Facts<'_>, notes: &mut Notes, entry: RegisteredEntry, sighting: Option<&Sighting>) {
     let Some(sighting) = sighting else { return };
-    for (index, store) in court.case.stores.iter().enumerate() {
-        let mut runs = sighting.brought.iter().map(|run| &court.case.brought[*run]);
+    for (index, store) in facts.case.stores.iter().enumerate() {
+        let mut runs = sighting.brought.iter().map(|run| &facts.case.brought[*run]);
         let brought = runs.any(|run| store.account == Some(run.submitter));
         let holds = sighting.held.iter().any(|place| place.store == index);
         if brought && !holds && store.complete {
-            let party = blame::store_party(court.case, store);
+            let party = blame::store_party(facts.case, store);
             notes.find(Ground::BroughtButNotHeld, vec![party], Some(entry.sequence));
         }
     }
 }
 
 fn is_empty(held: &HeldEntry) -> bool {
-    held.envelope == data_digest::<Native>(b"")
-}
-
-/// Names of the stores that hold an entry unaltered.
-pub(super) fn intact(court: &Court<'_>, sighting: &Sighting) -> Vec<String> {
-    let mut names: Vec<String> = sighting
-        .held
-        .iter()
-        .filter(|place| {
-            let held = &court.case.stores[place.store].runs[place.run].entries[place.entry];
-            held.envelope == sighting.digest
-        })
-        .map(|place| court.case.stores[place.store].name.clone())
-        .collect();
-    names.sort();
-    names.dedup();
-    names
+    held.envelope_digest == data_digest::<Native>(b"")
 }

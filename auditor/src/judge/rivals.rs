@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What was seen and does not stand registered: entries on their way, refused attempts, and second histories.
+//! What was seen and is not registered: entries on their way, refused attempts, and second histories.
 
 use std::collections::HashMap;
 
@@ -13,23 +13,7 @@ use crate::verdict::{
 };
 
 use super::sightings::Sighting;
-use super::{blame, key, Court, Notes, ON_ITS_WAY};
-
-/// From which sequence on the registered history has a rival that was not shown to be forged.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Fork {
-    /// Both histories were made with the device's secret.
-    pub(super) by_secret: Option<u64>,
-    /// It cannot be told who made the rival.
-    pub(super) undecided: Option<u64>,
-}
-
-impl Fork {
-    fn at(place: &mut Option<u64>, sequence: u64) {
-        let sequence = sequence.max(1);
-        *place = Some(place.map_or(sequence, |first| first.min(sequence)));
-    }
-}
+use super::{blame, key, Facts, Fork, Notes, ON_ITS_WAY};
 
 /// What an unregistered entry is.
 #[derive(Clone, Debug)]
@@ -44,46 +28,46 @@ enum Kind {
     Undecided,
     /// Not made with the secret.
     Attempt,
-    /// What stands registered in its place is not at hand.
+    /// What is registered in its place is not at hand.
     Untold,
     /// Too far ahead to be derived.
     FarAhead,
 }
 
-pub(super) fn judge(
-    court: &Court<'_>,
+pub(super) fn entries(
+    facts: &Facts<'_>,
     notes: &mut Notes,
 ) -> (Vec<JudgedEntry>, Vec<JudgedConflict>, Fork) {
     let mut fork = Fork::default();
     let mut kinds: HashMap<(u64, LinkHash), Kind> = HashMap::new();
     let mut entries = Vec::new();
-    for (sequence, link, sighting) in court.sightings.iter() {
-        if court.walk.is_registered(sequence, link) {
+    for (sequence, link, sighting) in facts.sightings.iter() {
+        if facts.walk.is_registered(sequence, link) {
             continue;
         }
-        let kind = kind(court, &kinds, &mut fork, sequence, link, sighting);
+        let kind = kind(facts, &kinds, &mut fork, sequence, link, sighting);
         kinds.insert((sequence, link), kind.clone());
-        entries.push(judged(court, notes, kind, sequence, link, sighting));
+        entries.push(judged(facts, notes, kind, sequence, link, sighting));
     }
-    let conflicts = court
+    let conflicts = facts
         .case
         .conflicts
         .iter()
-        .map(|conflict| side_by_side(court, &mut fork, conflict))
+        .map(|conflict| side_by_side(facts, &mut fork, conflict))
         .collect();
     (entries, conflicts, fork)
 }
 
 fn kind(
-    court: &Court<'_>,
+    facts: &Facts<'_>,
     kinds: &HashMap<(u64, LinkHash), Kind>,
     fork: &mut Fork,
     sequence: u64,
     link: LinkHash,
     sighting: &Sighting,
 ) -> Kind {
-    let record = &court.case.record;
-    let Some(maker) = court.walk.makers.get(&(sequence, link)).copied() else {
+    let record = &facts.case.record;
+    let Some(maker) = facts.walk.makers.get(&(sequence, link)).copied() else {
         return Kind::FarAhead;
     };
     if maker == Maker::NotTheSecret {
@@ -93,48 +77,48 @@ fn kind(
         return Kind::Waiting;
     }
     let before = kinds.get(&(sequence.saturating_sub(1), sighting.previous));
-    match (before, court.walk.at(sequence).map(|step| step.maker)) {
+    match (before, facts.walk.at(sequence).map(|step| step.maker)) {
         (Some(Kind::Waiting), None) => return Kind::Waiting,
         (Some(Kind::Displaced), _) if maker == Maker::Secret => return Kind::Displaced,
         _ => {}
     }
-    if court.case.device_signed
+    if facts.case.device_signed
         && maker == Maker::Unknown
-        && !court.signed.contains(&(sequence, link))
+        && !facts.signed.contains(&(sequence, link))
     {
         return Kind::Attempt;
     }
     // Where the histories parted: here, or, if this is beyond the registered ones, before.
     let parted = sequence.min(record.length);
-    if court
+    if facts
         .walk
         .at(parted)
         .is_some_and(|step| step.entry.is_none())
     {
         return Kind::Untold;
     }
-    match (maker, court.walk.at(parted).map(|step| step.maker)) {
+    match (maker, facts.walk.at(parted).map(|step| step.maker)) {
         (Maker::Secret, Some(Maker::NotTheSecret)) => Kind::Displaced,
         (Maker::Secret, Some(Maker::Secret)) => {
-            Fork::at(&mut fork.by_secret, parted);
+            Fork::note(&mut fork.by_secret, parted);
             Kind::Double
         }
         _ => {
-            Fork::at(&mut fork.undecided, parted);
+            Fork::note(&mut fork.undecided, parted);
             Kind::Undecided
         }
     }
 }
 
 fn judged(
-    court: &Court<'_>,
+    facts: &Facts<'_>,
     notes: &mut Notes,
     kind: Kind,
     sequence: u64,
     link: LinkHash,
     sighting: &Sighting,
 ) -> JudgedEntry {
-    let case = court.case;
+    let case = facts.case;
     let bringer = blame::bringer(case, sighting);
     let mut judged = JudgedEntry {
         sequence,
@@ -145,23 +129,23 @@ fn judged(
         grounds: Vec::new(),
         parties: Vec::new(),
         uncovered: Vec::new(),
-        content: content(court, sighting),
+        content: content(facts, sighting),
         block: bringer.map(|run| run.block),
         submitter: bringer.map(|run| key(run.submitter)),
-        held_by: super::registered::intact(court, sighting),
-        received_at: held_runs(court, sighting)
+        held_by: sighting.intact_in(case),
+        received_at: held_runs(facts, sighting)
             .map(|(_, run)| run.received_at)
             .min(),
     };
     match kind {
-        Kind::Waiting => waiting(court, sighting, &mut judged),
+        Kind::Waiting => waiting(facts, sighting, &mut judged),
         Kind::Displaced => {
             judged.grounds = vec![Ground::DisplacedByForgery];
             let place = sequence.min(case.record.length);
-            let registered = court.walk.at(place).and_then(|step| step.entry);
+            let registered = facts.walk.at(place).and_then(|step| step.entry);
             if let Some(registered) = registered {
-                if let Some(forgery) = court.sightings.find(place, registered.link) {
-                    judged.parties = blame::forged(court, place, registered.link, forgery).1;
+                if let Some(forgery) = facts.sightings.find(place, registered.link) {
+                    judged.parties = blame::forged(facts, place, registered.link, forgery).1;
                 }
             }
         }
@@ -175,7 +159,7 @@ fn judged(
             judged.grounds = vec![Ground::RivalUndecided];
         }
         Kind::Attempt => {
-            let (grounds, parties) = blame::forged(court, sequence, link, sighting);
+            let (grounds, parties) = blame::forged(facts, sequence, link, sighting);
             judged.grounds = vec![Ground::AttemptRefused];
             judged.grounds.extend(grounds);
             judged.parties = parties;
@@ -183,7 +167,7 @@ fn judged(
         Kind::Untold => judged.uncovered = vec![Uncovered::LeftState],
         Kind::FarAhead => judged.uncovered = vec![Uncovered::TooFarAhead],
     }
-    contradicting(court, sighting, &mut judged);
+    contradicting(facts, sighting, &mut judged);
     if let Some(ground) = judged.grounds.first() {
         notes.find(*ground, judged.parties.clone(), Some(sequence));
     }
@@ -191,8 +175,8 @@ fn judged(
 }
 
 /// An entry that goes on from the registered head: is it on its way, refused, or kept back?
-fn waiting(court: &Court<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
-    let case = court.case;
+fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
+    let case = facts.case;
     let refused = |why| Uncovered::Refused { why };
     let shut_out = match &case.record.status {
         DeviceStatus::Active => None,
@@ -211,7 +195,7 @@ fn waiting(court: &Court<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
             judged.uncovered = vec![refused(run.refused.clone())];
         }
     }
-    for (store, run) in held_runs(court, sighting) {
+    for (store, run) in held_runs(facts, sighting) {
         match run.state {
             RunState::Pending
             | RunState::Submitted
@@ -237,44 +221,44 @@ fn waiting(court: &Court<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
     }
 }
 
-/// A relay that says of an unregistered entry that it stands registered does not hold what the chain does. A short while
+/// A relay that says of an unregistered entry that it is registered does not hold what the chain does. A short while
 /// after the audit's block it may be right, so a run that goes on from the head is judged by its age instead.
-fn contradicting(court: &Court<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
-    let place = court.walk.at(judged.sequence);
+fn contradicting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
+    let place = facts.walk.at(judged.sequence);
     if place.is_none_or(|step| step.entry.is_none()) {
         return;
     }
-    for (store, run) in held_runs(court, sighting) {
+    for (store, run) in held_runs(facts, sighting) {
         if run.state == RunState::Finalised {
             judged.grounds.insert(0, Ground::StoreContradictsChain);
             judged.grounds.dedup();
-            judged.parties = vec![blame::store_party(court.case, store)];
+            judged.parties = vec![blame::store_party(facts.case, store)];
         }
     }
 }
 
-fn side_by_side(court: &Court<'_>, fork: &mut Fork, conflict: &Conflict) -> JudgedConflict {
-    let recorded_by = court.walk.maker(conflict.sequence, conflict.recorded);
+fn side_by_side(facts: &Facts<'_>, fork: &mut Fork, conflict: &Conflict) -> JudgedConflict {
+    let recorded_by = facts.walk.maker(conflict.sequence, conflict.recorded);
     let place = (conflict.sequence, conflict.rival);
-    let rival_by = match court.walk.makers.get(&place) {
+    let rival_by = match facts.walk.makers.get(&place) {
         Some(maker) => *maker,
         None => {
-            // Its run began only after it. Who made the next entry stands behind the one that it follows.
+            // Its run began only after it. Who made the next entry vouches for the one that it follows.
             let next = conflict.sequence.saturating_add(1);
-            let made = court
+            let made = facts
                 .sightings
                 .at(next)
                 .filter(|(_, sighting)| sighting.previous == conflict.rival)
-                .map(|(link, _)| court.walk.maker(next, link));
+                .map(|(link, _)| facts.walk.maker(next, link));
             let rival_by = made
                 .max_by_key(|maker| *maker == Maker::Secret)
                 .unwrap_or(Maker::Unknown);
             if rival_by == Maker::Secret && recorded_by == Maker::Secret {
-                Fork::at(&mut fork.by_secret, conflict.sequence);
+                Fork::note(&mut fork.by_secret, conflict.sequence);
             }
-            let counts = conflict.signed || !court.case.device_signed;
+            let counts = conflict.signed || !facts.case.device_signed;
             if rival_by == Maker::Unknown && recorded_by != Maker::NotTheSecret && counts {
-                Fork::at(&mut fork.undecided, conflict.sequence);
+                Fork::note(&mut fork.undecided, conflict.sequence);
             }
             rival_by
         }
@@ -293,18 +277,18 @@ fn side_by_side(court: &Court<'_>, fork: &mut Fork, conflict: &Conflict) -> Judg
 }
 
 fn held_runs<'a>(
-    court: &'a Court<'_>,
+    facts: &'a Facts<'_>,
     sighting: &'a Sighting,
 ) -> impl Iterator<Item = (&'a crate::case::RelayStore, &'a HeldRun)> {
     sighting.held.iter().map(|place| {
-        let store = &court.case.stores[place.store];
+        let store = &facts.case.stores[place.store];
         (store, &store.runs[place.run])
     })
 }
 
-fn content(court: &Court<'_>, sighting: &Sighting) -> Content {
+fn content(facts: &Facts<'_>, sighting: &Sighting) -> Content {
     let place = sighting.held.first();
     place.map_or(Content::Absent, |place| {
-        court.case.stores[place.store].runs[place.run].entries[place.entry].content
+        facts.case.stores[place.store].runs[place.run].entries[place.entry].content
     })
 }

@@ -20,6 +20,23 @@ pub(super) struct Sighting {
     pub(super) held: Vec<Place>,
 }
 
+impl Sighting {
+    /// Names of the stores that hold the entry unaltered.
+    pub(super) fn intact_in(&self, case: &Case) -> Vec<String> {
+        let held = self.held.iter().map(|place| {
+            let store = &case.stores[place.store];
+            (store, &store.runs[place.run].entries[place.entry])
+        });
+        let mut names: Vec<String> = held
+            .filter(|(_, entry)| entry.envelope_digest == self.digest)
+            .map(|(store, _)| store.name.clone())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
 /// A place in a relay's store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
@@ -121,7 +138,7 @@ impl Sightings {
             .map(|((_, link), sighting)| (*link, sighting))
     }
 
-    /// The registered entries, completed: what has left the chain's state stands in blocks and stores, and each link names
+    /// The registered entries, completed: what has left the chain's state is in blocks and stores, and each link names
     /// the one before it, from the head on.
     pub(super) fn registered(&self, case: &Case) -> HashMap<u64, RegisteredEntry> {
         let length = case.record.length;

@@ -28,7 +28,7 @@ pub(super) struct Walk {
 /// A registered position.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
-    /// What stands in the chain's state; none when it has left it.
+    /// What the chain's state has; none when it has left it.
     pub(super) entry: Option<RegisteredEntry>,
     /// Whether its link was recomputed from its parts.
     pub(super) link: LinkCheck,
@@ -83,7 +83,7 @@ impl Walk {
                     maker: Maker::Unknown,
                 }));
             }
-            // The verifier moved only if it could follow. Where it did not, it goes on behind the registered entry, whose
+            // The verifier moved only if it could follow. Where it did not, it goes on after the registered entry, whose
             // verdict says so, with the key of that position.
             let moved = verifier
                 .as_ref()
@@ -175,7 +175,7 @@ impl Walk {
         self.registered.get(index)
     }
 
-    /// Whether this link stands registered at this sequence.
+    /// Whether this link is registered at this sequence.
     pub(super) fn is_registered(&self, sequence: u64, link: LinkHash) -> bool {
         self.at(sequence)
             .and_then(|step| step.entry)

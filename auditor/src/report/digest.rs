@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::audit::{Erasure, Judged};
 use crate::verdict::{Finding, JudgedConflict, JudgedEntry, Outcome, Uncovered, Verdict};
 
-/// How many entries that are not right a page shows of one device. All are counted, and all stand in the JSON report.
+/// How many entries that are not right a page shows of one device. All are counted, and all are in the JSON report.
 const SHOWN: usize = 100;
 
 /// Upper ends of the delays that are told apart, in seconds, with their names.
@@ -29,7 +29,7 @@ pub(super) const DELAYS: [(u64, &str); 7] = [
 pub struct Summary {
     /// Devices that were judged.
     pub devices: u64,
-    /// Entries that stand on the chain.
+    /// Entries that are on the chain.
     pub registered: u64,
     /// Entries that got a verdict: those, and all others that were seen.
     pub entries: u64,

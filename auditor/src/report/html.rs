@@ -111,7 +111,7 @@ const fn meaning(verdict: Verdict) -> &'static str {
         Verdict::Disputed => "Two histories claim the same place, or the study does not trust the entry.",
         Verdict::Missing => "On the chain, but in no relay's store.",
         Verdict::Unregistered => "Seen at a relay or in a block, but not registered.",
-        Verdict::NotCovered => "Could not be judged; the reason stands with the device.",
+        Verdict::NotCovered => "Could not be judged; the reason is given with the device.",
     }
 }
 
@@ -188,12 +188,12 @@ fn stores(relays: &[StoreReport]) -> Markup {
                             Some(account) => span.hash { (account) },
                             None => span.soft { "not known" },
                         } }
-                        td.number { (relay.intake.runs) }
+                        td.number { (relay.reading.runs) }
                         td {
-                            @if relay.intake.is_complete() { "to its end" }
+                            @if relay.reading.is_complete() { "to its end" }
                             @else {
-                                (relay.intake.faults) " faults"
-                                @for fault in relay.intake.first_faults.iter().take(5) { br; span.soft { (fault) } }
+                                (relay.reading.faults) " faults"
+                                @for fault in relay.reading.first_faults.iter().take(5) { br; span.soft { (fault) } }
                             }
                         }
                     }

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use super::{Heading, Summary};
 use crate::audit::{Erasure, Judged, StoreReport};
+use crate::error::AuditError;
 use crate::verdict::{Finding, JudgedConflict, JudgedEntry, Outcome, Uncovered};
-use crate::Trouble;
 
 /// Names the schema of the report. A change that a reader could stumble over gets a new number.
 pub const SCHEMA: &str = "mhealth-audit/1";
@@ -51,7 +51,11 @@ struct WordedFinding<'a> {
 
 impl<W: Write> JsonReport<W> {
     /// Begins a report.
-    pub fn begin(mut out: W, heading: &Heading, relays: &[StoreReport]) -> Result<Self, Trouble> {
+    pub fn begin(
+        mut out: W,
+        heading: &Heading,
+        relays: &[StoreReport],
+    ) -> Result<Self, AuditError> {
         write!(out, "{{\n\"schema\": ")?;
         json(&mut out, &SCHEMA)?;
         write!(out, ",\n\"audit\": ")?;
@@ -63,7 +67,7 @@ impl<W: Write> JsonReport<W> {
     }
 
     /// Adds a judged device.
-    pub fn device(&mut self, judged: &Judged<'_>) -> Result<(), Trouble> {
+    pub fn device(&mut self, judged: &Judged<'_>) -> Result<(), AuditError> {
         let (record, judgement) = (judged.record, &judged.judgement);
         let separator = if self.first { "\n" } else { ",\n" };
         self.first = false;
@@ -98,7 +102,7 @@ impl<W: Write> JsonReport<W> {
     }
 
     /// Ends the report.
-    pub fn end(mut self, summary: &Summary) -> Result<(), Trouble> {
+    pub fn end(mut self, summary: &Summary) -> Result<(), AuditError> {
         write!(self.out, "\n],\n\"summary\": ")?;
         // Nothing judged has an outcome, too, and readers are promised a word.
         let summary = Summary {
@@ -112,6 +116,6 @@ impl<W: Write> JsonReport<W> {
     }
 }
 
-fn json(out: &mut impl Write, value: &impl Serialize) -> Result<(), Trouble> {
-    serde_json::to_writer(out, value).map_err(|error| Trouble::Output(error.into()))
+fn json(out: &mut impl Write, value: &impl Serialize) -> Result<(), AuditError> {
+    serde_json::to_writer(out, value).map_err(|error| AuditError::Output(error.into()))
 }

@@ -29,7 +29,7 @@ pub enum Ground {
     SignatureFails,
     /// The envelope that a relay holds has another digest than the registered one.
     EnvelopeDiffers,
-    /// A relay says of another entry than the registered one that it stands registered.
+    /// A relay says of another entry than the registered one that it is registered.
     StoreContradictsChain,
     /// An exported run does not fit its own receipt.
     ExportContradictsItself,
@@ -58,7 +58,7 @@ impl Ground {
     pub const fn sentence(self) -> &'static str {
         match self {
             Ground::GenesisMismatch => "Link 0 on chain is not the one that follows from the device's enrolment.",
-            Ground::ChainContradictsItself => "The registered link does not bind the digest that stands beside it.",
+            Ground::ChainContradictsItself => "The registered link does not bind the digest beside it.",
             Ground::HeadMismatch => "The chain's head is not the link of the last registered entry.",
             Ground::TagFails => "The tag was not made with the device's secret.",
             Ground::TagTakenFromGenuine => {
@@ -71,7 +71,7 @@ impl Ground {
             Ground::SignatureFails => "The study asks for the device's signature, and the one given is not the device's.",
             Ground::EnvelopeDiffers => "The data in the relay's store are not the data that were registered.",
             Ground::StoreContradictsChain => {
-                "The relay says that another entry stands registered here than the chain does."
+                "The relay says that another entry is registered here than the chain does."
             }
             Ground::ExportContradictsItself => "A run in the relay's export does not fit its own receipt.",
             Ground::TwoHistoriesBySecret => {
@@ -81,10 +81,10 @@ impl Ground {
                 "Another entry was brought for the same place, and it cannot be told whose it is."
             }
             Ground::NotTrustedByStudy => "The study retired the device at an earlier entry and does not trust this one.",
-            Ground::HeldByNobody => "It stands on the chain, but no relay holds its data.",
+            Ground::HeldByNobody => "It is on the chain, but no relay holds its data.",
             Ground::Withheld => "The relay accepted this genuine entry and did not bring it to the chain.",
             Ground::RefusedByChain => "The chain refused it for a reason that speaks against nobody.",
-            Ground::DisplacedByForgery => "It is genuine, and a forged entry stands registered in its place.",
+            Ground::DisplacedByForgery => "It is genuine, and a forged entry is registered in its place.",
             Ground::AttemptRefused => "It was not made with the device's secret or key, and was not registered: an attempt.",
             Ground::EscrowIsNotTheSecret => {
                 "The device escrowed something else than the secret that it committed to: its tags cannot be checked."

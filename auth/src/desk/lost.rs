@@ -9,7 +9,6 @@ use std::collections::HashMap;
 use mhealth_api::BlockRef;
 use mhealth_chain_client::{BlockId, ChainClient, Error, H256};
 use mhealth_server::ApiError;
-use serde_json::json;
 
 use crate::log::{self, Note};
 use crate::office::{hash, Office};
@@ -60,9 +59,7 @@ async fn is_final(chain: &ChainClient, block: BlockRef, finalised: u64) -> Resul
     if block.number > finalised {
         return Ok(false);
     }
-    let found: Option<H256> = chain
-        .request("chain_getBlockHash", &[json!(block.number)])
-        .await?;
+    let found = chain.block_hash(block.number).await?;
     Ok(found == Some(H256(block.hash.0)))
 }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+use subxt::utils::H256;
+
+use crate::error::Error;
 use crate::fake::FakeNode;
-use crate::{Error, H256};
 
 #[tokio::test]
 async fn the_right_chain_is_accepted() {

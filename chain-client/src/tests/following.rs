@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use super::soon;
+use crate::error::Error;
 use crate::fake::FakeNode;
-use crate::{Error, Follower};
+use crate::follower::Follower;
 
 async fn numbers(follower: &mut Follower, count: usize) -> Vec<u64> {
     let mut numbers = Vec::new();

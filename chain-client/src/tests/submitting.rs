@@ -6,8 +6,13 @@ use std::time::Duration;
 use futures::future::join_all;
 
 use super::{soon, until};
+use crate::account::Account;
+use crate::calls;
+use crate::client::ChainClient;
+use crate::error::Error;
 use crate::fake::{signer_of, FakeNode, Trick};
-use crate::{calls, Account, ChainClient, Error, Handed, PoolRefusal, Submitter, SubmitterOptions};
+use crate::pool::{PoolAnswer, PoolRefusal};
+use crate::submitter::{Submitter, SubmitterOptions};
 
 fn account() -> Account {
     Account::from_secret_uri("//Bob").expect("it is well known")
@@ -57,7 +62,7 @@ async fn many_tasks_get_dense_nonces() {
 }
 
 #[tokio::test]
-async fn two_submitters_of_one_account_stand_in_the_same_line() {
+async fn two_submitters_of_one_account_share_its_nonces() {
     let node = FakeNode::new();
     let client = node.client().await;
     let (one, other) = (client.submitter(account()), client.submitter(account()));
@@ -132,7 +137,7 @@ async fn a_refusal_for_want_of_a_role_is_told_at_once_and_spends_no_nonce() {
         .submit(calls::close_study(1))
         .await
         .expect_err("no role");
-    assert!(error.is_no_role(), "{error}");
+    assert_eq!(error, Error::Refused(PoolRefusal::NoRole));
     assert_eq!(node.handed().len(), 1);
     let next = submitter
         .submit(calls::close_study(1))
@@ -324,20 +329,20 @@ async fn a_stored_transaction_is_handed_over_twice_and_included_once() {
     assert_eq!((signed.birth, signed.death), (1, 65));
     for _ in 0..2 {
         let handed = client.send(&signed.bytes).await.expect("it answers");
-        assert_eq!(handed, Handed::Taken);
+        assert_eq!(handed, PoolAnswer::Taken);
     }
-    let before = client.at_finalised().await.expect("it answers");
+    let (_, before) = client.at_finalised().await.expect("it answers");
     assert_eq!(before.nonce(&account().id()).await, Ok(0));
     node.make_block();
     let mut follower = client.follow_from(2);
     let block = soon(follower.next()).await.expect("it is finalised");
     let hashes: Vec<_> = block.extrinsics.iter().map(|found| found.hash).collect();
     assert_eq!(hashes, [signed.hash]);
-    let after = client.at_finalised().await.expect("it answers");
+    let (_, after) = client.at_finalised().await.expect("it answers");
     assert_eq!(after.nonce(&account().id()).await, Ok(1));
     assert_eq!(
         client.send(&signed.bytes).await,
-        Ok(Handed::Refused(PoolRefusal::Stale))
+        Ok(PoolAnswer::Refused(PoolRefusal::Stale))
     );
     assert_eq!(client.block_hash(2).await, Ok(Some(block.hash)));
     assert_eq!(client.block_hash(3).await, Ok(None));
@@ -350,5 +355,5 @@ async fn a_broken_connection_leaves_open_whether_a_transaction_arrived() {
     let call = calls::close_study(1);
     let signed = client.sign(&account(), &call, 0, 64).await.expect("signed");
     node.play(Trick::Break);
-    assert_eq!(client.send(&signed.bytes).await, Ok(Handed::Unknown));
+    assert_eq!(client.send(&signed.bytes).await, Ok(PoolAnswer::Unknown));
 }

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use mhealth_api::RunUpload;
 use mhealth_chain_client::{
-    calls, Account, Call, ChainClient, Error, Outcome, Run, Submitter, H256,
+    calls, Account, Call, ChainClient, Error, Inclusion, Run, Submitter, H256,
 };
 use mhealth_testing::phone::{self, Phone};
+use mhealth_testing::rpc::JsonRpc;
 use serde_json::{json, Value};
 
 use crate::attacks::{Cast, STUDY};
@@ -56,6 +57,7 @@ pub(crate) async fn run(chain: &ChainClient, cast: &Cast) -> Result<(Vec<Attempt
     let next = victim.run_of(1, DATA);
     let scene = Scene {
         chain,
+        node: JsonRpc::connect(chain.url()).await?,
         device: victim.device(),
     };
 
@@ -121,6 +123,7 @@ fn with_data(run: &Run) -> RunUpload {
 /// The device that is attacked.
 struct Scene<'a> {
     chain: &'a ChainClient,
+    node: JsonRpc,
     device: u32,
 }
 
@@ -154,17 +157,17 @@ impl Scene<'_> {
     }
 
     /// Sends the very bytes of an extrinsic that stands in a block.
-    async fn replay(&self, outcome: &Outcome) -> Result<Attempt> {
+    async fn replay(&self, outcome: &Inclusion) -> Result<Attempt> {
         let before = self.state().await?;
         let block: Value = self
-            .chain
+            .node
             .request("chain_getBlock", &[json!(outcome.block_hash)])
             .await?;
         let bytes = &block["block"]["extrinsics"][outcome.extrinsic_index as usize];
         let deadline = Instant::now() + PATIENCE;
-        let answer: Result<H256, Error> = loop {
+        let answer: Result<H256, _> = loop {
             let answer = self
-                .chain
+                .node
                 .request("author_submitExtrinsic", std::slice::from_ref(bytes))
                 .await;
             match answer {
@@ -199,7 +202,7 @@ impl Scene<'_> {
 
     /// What an attempt could change: the device's head and the journal's length.
     async fn state(&self) -> Result<(Option<(H256, u64)>, u64)> {
-        let now = self.chain.at_finalised().await?;
+        let (_, now) = self.chain.at_finalised().await?;
         let head = now.head(self.device).await?;
         Ok((
             head.map(|head| (head.hash, head.length)),

@@ -55,7 +55,7 @@ pub(crate) async fn settle(chain: &ChainClient, said: &Said, patience: Duration)
     let mut length = 0;
     let mut grown = Instant::now();
     while grown.elapsed() < patience {
-        let view = chain.at_finalised().await?;
+        let (_, view) = chain.at_finalised().await?;
         let mut left = BTreeMap::new();
         for (device, last) in waiting {
             let head = view.head(device).await?;

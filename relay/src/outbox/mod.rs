@@ -12,7 +12,7 @@
 //! signs with an era, hands the same bytes over again, and lets finalised blocks decide. What the two have in common is
 //! in chain-client once: how to sign and when that expires
 //! ([`SignedTransaction`](mhealth_chain_client::SignedTransaction)), how to hand over and what a pool says to it
-//! ([`Handed`](mhealth_chain_client::Handed)), how to follow finalised blocks without a gap. Beyond that they keep the
+//! ([`PoolAnswer`](mhealth_chain_client::PoolAnswer)), how to follow finalised blocks without a gap. Beyond that they keep the
 //! truth in different places, memory and database, and so each step differs:
 //!
 //! - **Before sending.** A device has its 202 and does not ask again, so a transaction must outlive the process that signed

@@ -3,7 +3,7 @@
 //! Batches on their way to the node.
 
 use mhealth_api::Hash;
-use mhealth_chain_client::{Handed, PoolRefusal};
+use mhealth_chain_client::{PoolAnswer, PoolRefusal};
 use tokio::time::Instant;
 
 use super::leader::{Flight, Leader};
@@ -111,8 +111,8 @@ impl Leader<'_> {
             .send(&flight.batch.transaction.bytes)
             .await
         {
-            Ok(Handed::Taken) => flight.sent_at = Some(Instant::now()),
-            Ok(Handed::Refused(refusal)) => {
+            Ok(PoolAnswer::Taken) => flight.sent_at = Some(Instant::now()),
+            Ok(PoolAnswer::Refused(refusal)) => {
                 // Whatever the pool thinks of it, the bytes are valid until they expire, so nothing is given up here.
                 flight.sent_at = Some(Instant::now());
                 if refusal == PoolRefusal::TooHeavy {
@@ -120,7 +120,7 @@ impl Leader<'_> {
                 }
                 tracing::warn!(nonce, %refusal, "the node did not take a batch");
             }
-            Ok(Handed::Unknown) => return Err(LedgerError::Interrupted.into()),
+            Ok(PoolAnswer::Unknown) => return Err(LedgerError::Interrupted.into()),
             Err(error) => return Err(error.into()),
         }
         Ok(())

@@ -4,7 +4,7 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use mhealth_chain_client::{Account as ChainAccount, Patience};
+use mhealth_chain_client::{Account as ChainAccount, ChainType, Patience};
 use mhealth_device::{
     chain::Chain,
     fleet::{sync_all, Refused},
@@ -329,9 +329,10 @@ async fn enroller(options: &Simulate, chain: &Direct) -> Result<Option<ChainAcco
     if let Some(secret) = &options.enrol_with {
         return Ok(Some(ChainAccount::from_secret_uri(secret.expose())?));
     }
-    let kind: serde_json::Value = chain.client().request("system_chainType", &[]).await?;
-    Ok(match kind.as_str() {
-        Some("Development" | "Local") => Some(ChainAccount::from_secret_uri(DEVELOPMENT_ENROLLER)?),
+    Ok(match chain.client().chain_type().await? {
+        ChainType::Development | ChainType::Local => {
+            Some(ChainAccount::from_secret_uri(DEVELOPMENT_ENROLLER)?)
+        }
         _ => None,
     })
 }

@@ -7,11 +7,12 @@
 
 use std::collections::BTreeMap;
 
-use jsonrpsee::core::client::{ClientT, Error as WireError};
-use jsonrpsee::rpc_params;
-use jsonrpsee::ws_client::{WsClient, WsClientBuilder};
+use jsonrpsee::core::client::Error as WireError;
 use mhealth_chain_client::{Account, ChainClient, Submitter, H256};
 use mhealth_testing::node::{Launch, Node};
+use mhealth_testing::rpc::JsonRpc;
+use serde::de::DeserializeOwned;
+use serde_json::{json, Value};
 
 /// The study that a development chain begins with.
 pub const STUDY: u32 = 0;
@@ -56,22 +57,29 @@ impl Setting {
     }
 
     pub async fn plain_json_rpc(&self) -> PlainJsonRpc {
-        let client = WsClientBuilder::new().build(self.node.url()).await;
+        let client = JsonRpc::connect(&self.node.url()).await;
         PlainJsonRpc(client.expect("the node answers"))
     }
 }
 
 /// JSON-RPC without the chain client.
-pub struct PlainJsonRpc(WsClient);
+pub struct PlainJsonRpc(JsonRpc);
 
 impl PlainJsonRpc {
+    /// Calls any method.
+    pub async fn request<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: &[Value],
+    ) -> Result<T, WireError> {
+        self.0.request(method, params).await
+    }
+
     /// Hands a transaction to the pool; on refusal, the node's answer as it stands on the wire.
     pub async fn submit(&self, transaction: &[u8]) -> Result<String, String> {
         let transaction = format!("0x{}", hex::encode(transaction));
-        let answer = self
-            .0
-            .request("author_submitExtrinsic", rpc_params![transaction])
-            .await;
+        let params = [json!(transaction)];
+        let answer = self.request("author_submitExtrinsic", &params).await;
         answer.map_err(|error| match error {
             WireError::Call(error) => serde_json::to_string(&error).expect("it is JSON"),
             error => error.to_string(),
@@ -87,12 +95,11 @@ impl PlainJsonRpc {
                 hex::encode(sp_io::hashing::twox_128(pallet.as_bytes()))
             );
             let keys = self
-                .0
-                .request("state_getKeysPaged", rpc_params![prefix, 1000])
+                .request("state_getKeysPaged", &[json!(prefix), json!(1000)])
                 .await;
             let keys: Vec<String> = keys.expect("the node answers");
             for key in keys {
-                let value = self.0.request("state_getStorage", rpc_params![&key]).await;
+                let value = self.request("state_getStorage", &[json!(key)]).await;
                 storage.insert(key, value.expect("the node answers"));
             }
         }

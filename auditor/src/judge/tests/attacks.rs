@@ -5,8 +5,8 @@
 use mhealth_api::{Key, RunState};
 
 use super::world::{altered, foreign, Parcel, World, DAVE, EVE};
+use crate::judge::Judgement;
 use crate::verdict::{Ground, JudgedEntry, Maker, Outcome, Party, Verdict};
-use crate::Judgement;
 
 fn relay(account: [u8; 32]) -> Party {
     Party::Relay {
@@ -193,7 +193,7 @@ fn figure_4_altered_in_the_store_only_is_found_by_digest_and_the_other_relay_has
         let mut world = World::new(device_signed);
         let parcel = honest(&mut world, 0, 3);
         world.relay(1, &parcel);
-        world.stores[0].runs[0].entries[1].envelope.0[0] ^= 1;
+        world.stores[0].runs[0].entries[1].envelope_digest.0[0] ^= 1;
         let judgement = world.audit();
         assert_eq!(
             verdicts(&judgement),

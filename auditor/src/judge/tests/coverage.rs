@@ -6,9 +6,10 @@ use hashchain::{LinkHash, OpeningKey};
 use mhealth_api::{DeviceStatus, RunState};
 
 use super::world::World;
+use crate::case::Case;
 use crate::case::{Predecessor, SecretAccess};
+use crate::judge::{judge, Judgement};
 use crate::verdict::{Content, Ground, Outcome, Party, Uncovered, Verdict};
-use crate::{judge, Case, Judgement};
 
 fn trial() -> World {
     let mut world = World::new(true);
@@ -198,9 +199,10 @@ fn erased_content_is_erased_and_not_altered_or_missing_and_forgery_stays_forgery
         .iter()
         .all(|entry| entry.content == Content::Erased));
 
-    case.stores[0].runs[0].entries[0].envelope.0[0] ^= 1;
+    case.stores[0].runs[0].entries[0].envelope_digest.0[0] ^= 1;
     assert_eq!(judge(&case).entries[0].verdict, Verdict::Altered);
-    case.stores[0].runs[0].entries[0].envelope = hashchain::data_digest::<hashchain::Native>(b"");
+    case.stores[0].runs[0].entries[0].envelope_digest =
+        hashchain::data_digest::<hashchain::Native>(b"");
     assert_eq!(judge(&case).entries[0].verdict, Verdict::Erased);
     case.stores[0].runs.clear();
     assert_eq!(judge(&case).count(Verdict::Erased), 6);

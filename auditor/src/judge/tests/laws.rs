@@ -5,8 +5,9 @@
 use proptest::prelude::*;
 
 use super::world::World;
+use crate::case::Case;
+use crate::judge::judge;
 use crate::verdict::{Outcome, Verdict};
-use crate::{judge, Case};
 
 #[derive(Clone, Debug)]
 enum Act {
@@ -66,7 +67,7 @@ fn tamper(case: &mut Case, place: prop::sample::Index, bit: usize, kind: usize) 
                 .flat_map(|store| store.runs.iter_mut());
             let mut held: Vec<_> = held.flat_map(|run| run.entries.iter_mut()).collect();
             let place = place.index(held.len());
-            flip(&mut held[place].envelope.0);
+            flip(&mut held[place].envelope_digest.0);
         }
         1 => flip(&mut place.get_mut(&mut case.registered).digest.0),
         2 => flip(&mut place.get_mut(&mut case.registered).link.0),

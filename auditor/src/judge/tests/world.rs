@@ -15,8 +15,8 @@ use crate::case::{
     links, BroughtRun, Case, Conflict, DeviceRecord, HeldEntry, HeldRun, RegisteredEntry,
     RelayStore, SecretAccess,
 };
+use crate::judge::{judge, Judgement};
 use crate::verdict::Content;
-use crate::{judge, Judgement};
 
 pub(super) const CHAIN: [u8; 32] = [7; 32];
 pub(super) const DAVE: [u8; 32] = [0xd0; 32];
@@ -164,7 +164,7 @@ impl World {
                 .map(|((digest, tag), envelope)| HeldEntry {
                     digest: *digest,
                     tag: *tag,
-                    envelope: data_digest::<Native>(envelope),
+                    envelope_digest: data_digest::<Native>(envelope),
                     content: Content::Sealed,
                 })
                 .collect(),

@@ -5,7 +5,7 @@
 use futures::stream::{self, BoxStream, StreamExt};
 use mhealth_api::{BlockRef, DeviceStatus, Hash};
 use mhealth_chain_client::{
-    DeviceView, EntryView, Error, FinalisedBlock, Handed, PoolRefusal, Run, SignedTransaction,
+    DeviceView, EntryView, Error, FinalisedBlock, PoolAnswer, PoolRefusal, Run, SignedTransaction,
     StudyView, H256,
 };
 
@@ -134,19 +134,19 @@ impl Ledger for FakeChain {
         })
     }
 
-    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, Handed> {
+    fn send<'a>(&'a self, transaction: &'a [u8]) -> Answer<'a, PoolAnswer> {
         Box::pin(async move {
             let mut state = self.present()?;
             state.handed.push(transaction.to_vec());
             state.forget_expired();
             let (nonce, death, _) = state.signed[transaction].clone();
             if nonce < state.nonce {
-                return Ok(Handed::Refused(PoolRefusal::Stale));
+                return Ok(PoolAnswer::Refused(PoolRefusal::Stale));
             }
             // A relay that is slow to store a batch may well send it when it has expired. The node says that its signature
             // is bad: it takes another block for the one that the era counts from.
             if state.blocks.len() as u64 >= death {
-                return Ok(Handed::Refused(PoolRefusal::BadSignature));
+                return Ok(PoolAnswer::Refused(PoolRefusal::BadSignature));
             }
             if !state.swallow {
                 let before = state.pool.insert(nonce, transaction.to_vec());
@@ -155,7 +155,7 @@ impl Ledger for FakeChain {
                     "two for one nonce"
                 );
             }
-            Ok(Handed::Taken)
+            Ok(PoolAnswer::Taken)
         })
     }
 

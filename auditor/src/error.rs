@@ -6,20 +6,20 @@ use mhealth_api::Key;
 
 /// Why an audit could not be made. Nothing is said of any entry then.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum AuditError {
     /// The chain could not be read.
     #[error("the chain could not be read: {0}")]
     Chain(#[from] mhealth_chain_client::Error),
     /// The scratch file could not be written or read.
     #[error("the audit's own file failed: {0}")]
-    Spool(#[from] rusqlite::Error),
+    Scratch(#[from] rusqlite::Error),
     /// No such study.
     #[error("this chain has no study {0}")]
     NoSuchStudy(u32),
     /// The key given is not the study's.
     #[error("the auditor's key is not this study's: the chain names {expected}, the key given belongs to {given}")]
     WrongAuditorKey {
-        /// What stands on chain.
+        /// The key that the chain names.
         expected: Key,
         /// The public half of the key that was given.
         given: Key,
@@ -30,7 +30,7 @@ pub enum Trouble {
     /// A file of the caller's is not as it should be.
     #[error("{file}: {why}")]
     Input {
-        /// The file, or what stands for it.
+        /// The file, or what is in its place.
         file: String,
         /// What is wrong with it.
         why: String,
@@ -46,19 +46,19 @@ pub enum Trouble {
     Output(#[from] std::io::Error),
 }
 
-impl Trouble {
-    /// The trouble as one word. Stable.
+impl AuditError {
+    /// The error as one word. Stable.
     pub const fn code(&self) -> &'static str {
         match self {
-            Trouble::Chain(_) => "chain_unreadable",
-            Trouble::Spool(_) => "scratch_failed",
-            Trouble::NoSuchStudy(_) => "no_such_study",
-            Trouble::WrongAuditorKey { .. } => "wrong_auditor_key",
-            Trouble::ForeignCheckpoint => "foreign_checkpoint",
-            Trouble::Input { .. } => "bad_input",
-            Trouble::NotProvable(_) => "not_provable",
-            Trouble::Format(_) => "not_evidence",
-            Trouble::Output(_) => "output_failed",
+            AuditError::Chain(_) => "chain_unreadable",
+            AuditError::Scratch(_) => "scratch_failed",
+            AuditError::NoSuchStudy(_) => "no_such_study",
+            AuditError::WrongAuditorKey { .. } => "wrong_auditor_key",
+            AuditError::ForeignCheckpoint => "foreign_checkpoint",
+            AuditError::Input { .. } => "bad_input",
+            AuditError::NotProvable(_) => "not_provable",
+            AuditError::Format(_) => "not_evidence",
+            AuditError::Output(_) => "output_failed",
         }
     }
 }

@@ -37,16 +37,16 @@ const PART: usize = 64;
 const HELD_PART: usize = 97;
 
 /// The audit's scratch file.
-pub struct Spool(Connection);
+pub struct Scratch(Connection);
 
-impl Spool {
-    /// A spool that is gone when it is dropped.
+impl Scratch {
+    /// A file that is gone when it is dropped.
     pub fn temporary() -> Result<Self, rusqlite::Error> {
         // An empty name is SQLite's temporary database: on disk once it grows, and deleted when closed.
         Self::over(Connection::open("")?)
     }
 
-    /// A spool that stays, so that an audit which was cut short can go on from it.
+    /// A file that stays, so that an audit which was cut short can go on from it.
     pub fn kept(path: &Path) -> Result<Self, rusqlite::Error> {
         Self::over(Connection::open(path)?)
     }
@@ -76,12 +76,12 @@ impl Spool {
         }
     }
 
-    /// Begins writes that [`Spool::end`] makes durable together.
+    /// Begins writes that [`Scratch::end`] makes durable together.
     pub fn begin(&self) -> Result<(), rusqlite::Error> {
         self.0.execute_batch("BEGIN")
     }
 
-    /// Ends what [`Spool::begin`] began.
+    /// Ends what [`Scratch::begin`] began.
     pub fn end(&self) -> Result<(), rusqlite::Error> {
         self.0.execute_batch("COMMIT")
     }
@@ -236,7 +236,7 @@ impl Spool {
         for entry in &run.entries {
             parts.extend(entry.digest.0);
             parts.extend(entry.tag.0);
-            parts.extend(entry.envelope.0);
+            parts.extend(entry.envelope_digest.0);
             parts.push(
                 CONTENTS
                     .iter()
@@ -326,7 +326,7 @@ fn held_run(row: &Row<'_>) -> Result<HeldRun, rusqlite::Error> {
         .map(|part| HeldEntry {
             digest: DataDigest(hash(part, 0)),
             tag: Tag(hash(part, 32)),
-            envelope: DataDigest(hash(part, 64)),
+            envelope_digest: DataDigest(hash(part, 64)),
             content: CONTENTS
                 .get(usize::from(part[96]))
                 .copied()
