@@ -124,7 +124,8 @@ pub(crate) async fn sync<C: Chain>(
     Ok(standings)
 }
 
-/// [`sync`] for all devices of a file.
+/// Compares all devices of a file with the chain, enrolled ones or not, and marks what is confirmed. A head that is not a
+/// device's own stops it.
 pub async fn sync_all<C: Chain>(
     store: &Store,
     chain: &C,
