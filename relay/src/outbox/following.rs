@@ -11,17 +11,18 @@ use crate::ledger::LedgerError;
 use crate::store::Settlement;
 
 impl Leader<'_> {
-    /// The latest block that both this database and the node have. What was written down of later ones is taken back:
-    /// a node that was cut off from power, or restored from a copy, may have lost them.
-    pub(super) async fn common_history(&self) -> Result<BlockRef, OutboxError> {
-        let (store, ledger) = (&self.outbox.store, &self.outbox.ledger);
+    /// The latest block that both this database and the node have, which has finalised so far. What was written down of
+    /// later ones is taken back: a node that was cut off from power, or restored from a copy, may have lost them.
+    pub(super) async fn common_history(
+        &self,
+        finalised: BlockRef,
+    ) -> Result<BlockRef, OutboxError> {
+        let store = &self.outbox.store;
         let Some(latest) = store.followed().await? else {
             // A new database: nothing of it can be in a block that is final already.
-            let finalised = ledger.finalised().await?;
             store.settle(self.lease, finalised, &[]).await?;
             return Ok(finalised);
         };
-        let finalised = ledger.finalised().await?;
         if finalised.number < latest.number
             && store.followed_at(finalised.number).await? == Some(finalised.hash)
         {

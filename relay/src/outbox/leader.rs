@@ -91,7 +91,10 @@ impl<'a> Leader<'a> {
 
     /// Takes up what the store says is on its way.
     async fn begin(&mut self) -> Result<Blocks, OutboxError> {
-        self.followed = self.common_history().await?;
+        // Of one moment: with the nonce of a history that the node has only begun, one could be signed that is spent in
+        // the history that was followed. If the node loses this block meanwhile, it does not know its nonce any more.
+        let finalised = self.outbox.ledger.finalised().await?;
+        self.followed = self.common_history(finalised).await?;
         let live = self.outbox.store.live_batches().await?;
         self.flights = live
             .into_iter()
@@ -105,7 +108,6 @@ impl<'a> Leader<'a> {
                 )
             })
             .collect();
-        let finalised = self.outbox.ledger.finalised().await?;
         self.nonce = self.outbox.ledger.nonce_after(finalised.hash).await?;
         self.is_ahead = finalised.number < self.followed.number;
         Ok(self.outbox.ledger.follow(self.followed.number + 1))

@@ -118,6 +118,7 @@ on_both! {
     events_that_the_node_dropped_are_replaced_by_what_stands_registered;
     finalised_blocks_that_a_node_lost_are_taken_back_and_the_same_bytes_sent;
     a_chain_that_began_anew_is_noticed_at_the_start;
+    a_chain_that_began_anew_while_a_process_began_frees_no_nonce;
     a_node_that_is_away_delays_and_loses_nothing;
     batches_keep_to_their_limits_and_to_the_order_of_runs;
 }

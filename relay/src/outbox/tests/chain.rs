@@ -42,6 +42,7 @@ struct State {
     swallow: bool,
     drop_events: bool,
     away: bool,
+    loses_all_next: bool,
     /// What stood before each block.
     before: Vec<(u64, HashMap<u32, Registered>, usize)>,
 }
@@ -114,6 +115,11 @@ impl FakeChain {
 
     pub(super) fn go_away(&self, away: bool) {
         self.state().away = away;
+    }
+
+    /// Begins anew, and gets further, right after it was asked for a block's hash.
+    pub(super) fn lose_all_after_next_look(&self) {
+        self.state().loses_all_next = true;
     }
 
     pub(super) fn use_nonce_elsewhere(&self) {

@@ -108,3 +108,25 @@ pub(super) async fn a_node_that_is_away_delays_and_loses_nothing(scratch: Scratc
     assert_eq!(chain.submissions(run), 1);
     process.stop().await;
 }
+
+pub(super) async fn a_chain_that_began_anew_while_a_process_began_frees_no_nonce(scratch: Scratch) {
+    let (scratch, chain, mut device, run) = with_one_run(scratch).await;
+    let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
+    until(|| async { chain.pool_size() == 1 }).await;
+    chain.make_block();
+    until_state(&scratch.store, &run, RunState::Finalised).await;
+    process.stop().await;
+    let next = device.checked(1);
+    let id = next.id;
+    accept(&scratch.store, &[candidate(next, device.genesis())]).await;
+    chain.lose_all_after_next_look();
+    let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
+    until(|| async {
+        chain.make_block();
+        state(&scratch.store, &id).await == RunState::Finalised
+    })
+    .await;
+    assert_eq!(state(&scratch.store, &run).await, RunState::Finalised);
+    assert_eq!(chain.head(1), device.head());
+    process.stop().await;
+}

@@ -89,11 +89,16 @@ impl Ledger for FakeChain {
 
     fn block_hash(&self, number: u64) -> Answer<'_, Option<Hash>> {
         Box::pin(async move {
-            let state = self.present()?;
-            Ok(state
-                .blocks
-                .get(number as usize)
-                .map(|block| Hash(block.hash.0)))
+            let mut state = self.present()?;
+            let block = state.blocks.get(number as usize);
+            let hash = block.map(|block| Hash(block.hash.0));
+            let loses_all = std::mem::take(&mut state.loses_all_next);
+            drop(state);
+            if loses_all {
+                self.lose_blocks_after(0);
+                (0..=number).for_each(|_| self.make_block());
+            }
+            Ok(hash)
         })
     }
 
