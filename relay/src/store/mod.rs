@@ -34,8 +34,8 @@ use rows::{hash, STATUS_COLUMNS};
 const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "runs, batches, heads",
-    sqlite: include_str!("../../migrations/0001-sqlite.sql"),
-    postgres: include_str!("../../migrations/0001-postgres.sql"),
+    sqlite: include_str!("../../migrations/sqlite/0001-first.sql"),
+    postgres: include_str!("../../migrations/postgres/0001-first.sql"),
 }];
 
 /// Why the store could not do what it was asked.
