@@ -6,14 +6,11 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use mhealth_api::{
-    BlockRef, ChainHead, Code, DeviceHeads, DeviceOnChain, Hash, Head, Key, Problem,
-    RegisteredEntry, StudyTerms,
+    Code, DeviceHeads, DeviceOnChain, Hash, Key, Problem, RegisteredEntry, StudyTerms,
 };
-use mhealth_chain_client::{DeviceState, DeviceView};
-use mhealth_server::{ApiError, Json, Path, Query};
+use mhealth_server::{on_chain, ApiError, Json, Path, Query};
 
 use super::App;
-use crate::directory::policy;
 
 /// Entries of an answer when the question does not say how many, and at most.
 const ENTRIES: u32 = 256;
@@ -60,7 +57,7 @@ async fn found(app: &App, device: u32) -> Result<Json<DeviceOnChain>, ApiError> 
         .device(device)
         .await?
         .ok_or(Code::UnknownDevice)?;
-    Ok(Json(on_chain(&view, block)))
+    Ok(Json(on_chain::device(&view, block)))
 }
 
 /// A device's head with everything that this relay has accepted, and as the chain has it finalised.
@@ -141,34 +138,5 @@ pub(super) async fn study(
     Path(study): Path<u32>,
 ) -> Result<Json<StudyTerms>, ApiError> {
     let view = app.ledger.study(study).await?.ok_or(Code::UnknownStudy)?;
-    Ok(Json(StudyTerms {
-        chain: app.ledger.genesis(),
-        study,
-        title: view.title,
-        policy: policy(view.device_signed),
-        auditor_key: Key(view.auditor_key),
-        open: view.open,
-    }))
-}
-
-fn on_chain(view: &DeviceView, block: BlockRef) -> DeviceOnChain {
-    let status = match view.state {
-        DeviceState::Active => "active",
-        DeviceState::Suspended => "suspended",
-        DeviceState::Retired => "retired",
-    };
-    DeviceOnChain {
-        device: view.device,
-        study: view.study,
-        key: Key(view.key),
-        genesis: Hash(view.genesis.0),
-        status: status.to_owned(),
-        chain: ChainHead {
-            head: Head {
-                length: view.length,
-                hash: Hash(view.head.0),
-            },
-            block,
-        },
-    }
+    Ok(Json(on_chain::study(app.ledger.genesis(), study, view)))
 }
