@@ -2,13 +2,11 @@
 
 //! The command line of `mhealth-auth`.
 
-use std::io::Write;
-
-use anyhow::bail;
+use mhealth_server::credentials::{Change, CredentialCommand};
 use mhealth_server::{stop_on_signals, Clock, Database, ServerOptions, SystemClock};
 
 use crate::server::{serve, AuthOptions};
-use crate::{admins, schema};
+use crate::store::Store;
 
 /// The authentication server of mHealth Chain.
 ///
@@ -26,59 +24,29 @@ pub struct Options {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Who may administer. Works on the database, whether or not a server runs.
+    /// Credentials of administrators, the study's staff.
     #[command(subcommand)]
-    Admin(AdminCommand),
+    Admin(CredentialCommand),
 }
 
-#[derive(Debug, clap::Subcommand)]
-enum AdminCommand {
-    /// Names an administrator and prints the credential, this once. The same name again gets a new credential.
-    Add {
-        /// 1 to 64 letters, digits, dots, hyphens or underscores; it stands in the log.
-        name: String,
-    },
-    /// Takes the role away.
-    Remove {
-        /// The name.
-        name: String,
-    },
-    /// Prints the names.
-    List,
+impl AsRef<ServerOptions> for Options {
+    fn as_ref(&self) -> &ServerOptions {
+        &self.server
+    }
 }
 
 /// Does what the command line says.
 pub async fn run(options: Options) -> anyhow::Result<()> {
-    options.server.start_logging();
-    match options.command {
+    match &options.command {
         None => serve(&options.server, &options.auth, stop_on_signals()).await,
-        Some(Command::Admin(command)) => administer(&options.server, command).await,
-    }
-}
-
-async fn administer(server: &ServerOptions, command: AdminCommand) -> anyhow::Result<()> {
-    let database = Database::open_with(&server.database, 1).await?;
-    schema::migrate(&database).await?;
-    let now = SystemClock.now();
-    let mut out = std::io::stdout().lock();
-    match command {
-        AdminCommand::Add { name } => {
-            let credential = admins::add(&database, &name, now).await?;
-            writeln!(out, "{}", credential.expose())?;
-        }
-        AdminCommand::Remove { name } => {
-            if !admins::remove(&database, &name, now).await? {
-                bail!("nobody is named {name}");
-            }
-        }
-        AdminCommand::List => {
-            for name in admins::list(&database).await? {
-                writeln!(out, "{name}")?;
-            }
+        Some(Command::Admin(command)) => {
+            let database = Database::open(&options.server.database).await?;
+            let store = Store::open(database).await?;
+            let now = SystemClock.now();
+            let change = async |change: Change<'_>| store.change_admin(change, now).await;
+            command.run(store.database(), change).await
         }
     }
-    database.close().await;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -86,6 +54,16 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+
+    #[test]
+    fn lists_are_split_at_spaces() {
+        let list = "http://a.example http://b.example";
+        let options = Options::try_parse_from(["mhealth-auth", "--relay", list]).unwrap();
+        assert_eq!(
+            options.auth.relays,
+            ["http://a.example", "http://b.example"]
+        );
+    }
 
     #[test]
     fn the_commands_of_the_topologies_are_understood() {

@@ -3,7 +3,7 @@
 //! The keys that sign tokens. They rotate: a new key signs at once, and the one before it stays in the key set until its
 //! last token has expired.
 //!
-//! Secret keys stand in the database encrypted (ChaCha20-Poly1305, RFC 8439), because databases are backed up and copied.
+//! Secret keys are in the database encrypted (ChaCha20-Poly1305, RFC 8439), because databases are backed up and copied.
 //! The encrypting key is derived from a secret that only the server has.
 
 use std::sync::{Arc, Mutex};
@@ -14,12 +14,13 @@ use ed25519_dalek::SigningKey;
 use hashchain::encoding::hash;
 use hashchain::Native;
 use jsonwebtoken::EncodingKey;
-use mhealth_api::{Jwk, JwkSet, Key};
-use mhealth_server::{ApiError, Database, SecretText, WriteTransaction};
+use mhealth_api::{Jwk, JwkSet};
+use mhealth_server::{ApiError, SecretText};
 use rand::TryRngCore;
 use zeroize::Zeroizing;
 
-use crate::log::{self, Note};
+use crate::log::Note;
+use crate::store::Store;
 
 const NONCE_LENGTH: usize = 12;
 /// PKCS #8 (RFC 8410, section 7) around the 32 bytes of an Ed25519 seed.
@@ -38,17 +39,17 @@ pub struct Signing {
 
 /// The server's keys.
 pub struct KeyRing {
-    database: Database,
+    store: Store,
     cipher: ChaCha20Poly1305,
     current: Mutex<Option<Arc<Signing>>>,
 }
 
 impl KeyRing {
-    /// The keys of this database, encrypted under a key that is derived from this secret.
-    pub fn new(database: Database, secret: &SecretText) -> Self {
+    /// The keys of this store, encrypted under a key that is derived from this secret.
+    pub fn new(store: Store, secret: &SecretText) -> Self {
         let key = Zeroizing::new(hash::<Native>("auth-keys", &[secret.expose().as_bytes()]));
         Self {
-            database,
+            store,
             cipher: ChaCha20Poly1305::new((&*key).into()),
             current: Mutex::default(),
         }
@@ -56,7 +57,7 @@ impl KeyRing {
 
     /// Makes the first key when there is none, or none that this secret opens.
     pub async fn prepare(&self, now: u64) -> Result<(), ApiError> {
-        let why = match self.newest().await? {
+        let why = match self.store.newest_signing_key().await? {
             Some((kid, Some(wrapped))) if self.unwrap(&kid, &wrapped).is_ok() => return Ok(()),
             Some(_) => "the key before cannot be opened with the server's secret",
             None => "first start",
@@ -67,7 +68,8 @@ impl KeyRing {
     /// The key that signs, which another process may have made a moment ago.
     pub async fn signing(&self) -> Result<Arc<Signing>, ApiError> {
         let (kid, wrapped) = self
-            .newest()
+            .store
+            .newest_signing_key()
             .await?
             .ok_or_else(|| ApiError::internal("there is no signing key"))?;
         let known = self
@@ -103,16 +105,6 @@ impl KeyRing {
         let public = SigningKey::from_bytes(&seed).verifying_key().to_bytes();
         let kid = hex::encode(&public[..8]);
         let wrapped = self.wrap(&kid, &seed)?;
-        let mut transaction = self.database.begin().await?;
-        // Only the newest signs, so the others need not be kept.
-        forget_older(&mut transaction, now).await?;
-        sqlx::query("INSERT INTO signing_keys (kid, public_key, wrapped, created_at) VALUES ($1, $2, $3, $4)")
-            .bind(&kid)
-            .bind(public.to_vec())
-            .bind(wrapped)
-            .bind(now as i64)
-            .execute(&mut *transaction)
-            .await?;
         let subject = format!("key {kid}");
         let note = Note {
             at: now,
@@ -121,35 +113,20 @@ impl KeyRing {
             subject: &subject,
             why,
         };
-        log::append(&self.database, &mut transaction, note).await?;
-        transaction.commit().await?;
+        self.store
+            .add_signing_key(&kid, public, wrapped, note)
+            .await?;
         Ok(kid)
     }
 
     /// The key that signs, and those whose last tokens may still live: `grace` is how long, in seconds, after a key was
     /// followed by another.
     pub async fn public(&self, now: u64, grace: u64) -> Result<JwkSet, ApiError> {
-        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(
-            "SELECT kid, public_key FROM signing_keys WHERE followed_at IS NULL OR followed_at > $1 ORDER BY id DESC",
-        )
-        .bind(now.saturating_sub(grace) as i64)
-        .fetch_all(self.database.pool())
-        .await?;
-        let keys = rows.into_iter().map(|(kid, public)| {
-            let key: [u8; 32] = public
-                .try_into()
-                .map_err(|_| ApiError::internal("a public key of another length"))?;
-            Ok(Jwk::signing(&Key(key), kid))
-        });
+        let keys = self.store.public_keys(now.saturating_sub(grace)).await?;
+        let keys = keys.iter().map(|(kid, key)| Jwk::signing(key, kid.clone()));
         Ok(JwkSet {
-            keys: keys.collect::<Result<_, ApiError>>()?,
+            keys: keys.collect(),
         })
-    }
-
-    async fn newest(&self) -> Result<Option<(String, Option<Vec<u8>>)>, ApiError> {
-        let newest =
-            sqlx::query_as("SELECT kid, wrapped FROM signing_keys ORDER BY id DESC LIMIT 1");
-        Ok(newest.fetch_optional(self.database.pool()).await?)
     }
 
     fn wrap(&self, kid: &str, seed: &[u8; 32]) -> Result<Vec<u8>, ApiError> {
@@ -183,14 +160,4 @@ impl KeyRing {
         let seed: [u8; 32] = seed.as_slice().try_into().map_err(|_| closed())?;
         Ok(Zeroizing::new(seed))
     }
-}
-
-async fn forget_older(transaction: &mut WriteTransaction, now: u64) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "UPDATE signing_keys SET wrapped = NULL, followed_at = $1 WHERE followed_at IS NULL",
-    )
-    .bind(now as i64)
-    .execute(&mut **transaction)
-    .await
-    .map(drop)
 }

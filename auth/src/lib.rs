@@ -9,15 +9,21 @@
 //!
 //! The server never sees a device's secret, and whoever steals its signing key can mint tokens, but not entries.
 //!
-//! - [`codes`]: one-time enrolment codes.
-//! - [`enrolments`]: from a redeemed code to a device on the chain.
-//! - [`orders`] and [`desk`]: what the server is to do on the chain is stored before it is done, and done by one process at
-//!   a time, so that several processes can share one database and one account, and a crash loses nothing.
-//! - [`tokens`] and [`keys`]: tokens, and the keys that sign them.
-//! - [`admins`] and [`log`]: who may administer, and who did what, when and why.
-//! - [`server`]: the HTTP routes, and how it all starts.
+//! A device goes through the modules in this order:
+//!
+//! 1. [`routes`]: who asks is let in, by address or by an administrator's credential;
+//! 2. [`staff`] and [`codes`]: staff issue a one-time code, whose hash is kept;
+//! 3. [`enrolments`]: a device redeems the code. Its claim and the order to enrol it are durable before the chain is asked;
+//! 4. [`store`]: everything that is kept, with the log of who did what, when and why ([`log`]);
+//! 5. [`orders`] and [`desk`]: what is to be done on the chain is done by one process at a time, so that several can share
+//!    one database and one account, and a crash loses nothing;
+//! 6. [`order_book`]: the request that waits hears what became of its order;
+//! 7. [`tokens`] and [`keys`]: the device proves that it possesses its key and gets tokens, and relays get the keys that
+//!    sign them.
+//!
+//! What all of them share is the [`app`]; [`server`] and [`cli`] start it.
 
-pub mod admins;
+pub mod app;
 pub mod cli;
 pub mod codes;
 pub mod desk;
@@ -25,9 +31,10 @@ pub mod enrolments;
 pub mod keys;
 pub mod log;
 pub mod metrics;
-pub mod office;
+pub mod order_book;
 pub mod orders;
 pub mod routes;
-pub mod schema;
 pub mod server;
+pub mod staff;
+pub mod store;
 pub mod tokens;

@@ -6,7 +6,6 @@
 use hashchain::encoding::hash;
 use hashchain::Native;
 use mhealth_api::Hash;
-use mhealth_server::{ApiError, Database, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 /// A line of the log.
@@ -49,6 +48,21 @@ pub struct Note<'a> {
 pub struct Tampered(pub u64);
 
 impl LogLine {
+    /// The line after the one of this number and hash.
+    pub(crate) fn following(number: u64, previous: &Hash, note: Note<'_>) -> Self {
+        let mut line = Self {
+            id: number + 1,
+            at: note.at,
+            actor: note.actor.to_owned(),
+            action: note.action.to_owned(),
+            subject: note.subject.to_owned(),
+            why: note.why.to_owned(),
+            hash: *previous,
+        };
+        line.hash = line.computed(previous);
+        line
+    }
+
     fn computed(&self, previous: &Hash) -> Hash {
         Hash(hash::<Native>(
             "log",
@@ -65,88 +79,7 @@ impl LogLine {
     }
 }
 
-/// Waits until no other transaction that writes to the log is under way, so that what follows is committed in its order.
-/// SQLite's writers wait for each other anyway.
-pub async fn take_turn(
-    database: &Database,
-    transaction: &mut WriteTransaction,
-) -> Result<(), sqlx::Error> {
-    if database.is_postgres() {
-        sqlx::query("LOCK TABLE log IN SHARE ROW EXCLUSIVE MODE")
-            .execute(&mut **transaction)
-            .await?;
-    }
-    Ok(())
-}
-
-/// Appends a line, together with whatever else the transaction does. Writers of the log wait for each other until they
-/// commit, so this is the transaction's last step.
-pub async fn append(
-    database: &Database,
-    transaction: &mut WriteTransaction,
-    note: Note<'_>,
-) -> Result<(), sqlx::Error> {
-    take_turn(database, transaction).await?;
-    let last: Option<(i64, Vec<u8>)> =
-        sqlx::query_as("SELECT id, hash FROM log ORDER BY id DESC LIMIT 1")
-            .fetch_optional(&mut **transaction)
-            .await?;
-    let (last, previous) = match last {
-        Some((id, hash)) => (id as u64, hash_of(hash)?),
-        None => (0, Hash([0; 32])),
-    };
-    let mut line = LogLine {
-        id: last + 1,
-        at: note.at,
-        actor: note.actor.to_owned(),
-        action: note.action.to_owned(),
-        subject: note.subject.to_owned(),
-        why: note.why.to_owned(),
-        hash: previous,
-    };
-    line.hash = line.computed(&previous);
-    sqlx::query("INSERT INTO log (id, at, actor, action, subject, why, hash) VALUES ($1, $2, $3, $4, $5, $6, $7)")
-        .bind(line.id as i64)
-        .bind(line.at as i64)
-        .bind(line.actor)
-        .bind(line.action)
-        .bind(line.subject)
-        .bind(line.why)
-        .bind(line.hash.0.to_vec())
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
-}
-
-type Row = (i64, i64, String, String, String, String, Vec<u8>);
-
-/// Up to `limit` lines after line `after`.
-pub async fn read(database: &Database, after: u64, limit: u32) -> Result<Vec<LogLine>, ApiError> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT id, at, actor, action, subject, why, hash FROM log WHERE id > $1 ORDER BY id LIMIT $2",
-    )
-    .bind(after.min(i64::MAX as u64) as i64)
-    .bind(i64::from(limit))
-    .fetch_all(database.pool())
-    .await?;
-    let lines = rows
-        .into_iter()
-        .map(|(id, at, actor, action, subject, why, hash)| {
-            let hash = hash_of(hash)?;
-            Ok(LogLine {
-                id: id as u64,
-                at: at as u64,
-                actor,
-                action,
-                subject,
-                why,
-                hash,
-            })
-        });
-    Ok(lines.collect::<Result<_, sqlx::Error>>()?)
-}
-
-/// Checks that the log stands as it was written. `previous` is the hash of the line before the first of `lines`, and 32
+/// Checks that the log is as it was written. `previous` is the hash of the line before the first of `lines`, and 32
 /// zero bytes before line 1.
 pub fn verify(mut previous: Hash, lines: &[LogLine]) -> Result<Hash, Tampered> {
     let first = lines.first().map_or(0, |line| line.id);
@@ -157,11 +90,4 @@ pub fn verify(mut previous: Hash, lines: &[LogLine]) -> Result<Hash, Tampered> {
         previous = line.hash;
     }
     Ok(previous)
-}
-
-pub(crate) fn hash_of(bytes: Vec<u8>) -> Result<Hash, sqlx::Error> {
-    let bytes: Result<[u8; 32], _> = bytes.try_into();
-    bytes
-        .map(Hash)
-        .map_err(|_| sqlx::Error::Decode("a hash does not have 32 bytes".into()))
 }

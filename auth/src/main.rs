@@ -4,5 +4,5 @@
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    mhealth_auth::cli::run(mhealth_server::read_options()).await
+    mhealth_server::startup::program(mhealth_auth::cli::run).await
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What Prometheus is told beside the requests.
+//! Metrics for Prometheus beside those of requests.
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 

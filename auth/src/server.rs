@@ -8,24 +8,24 @@ use std::time::Duration;
 
 use anyhow::{bail, Context};
 use mhealth_api::Hash;
-use mhealth_chain_client::{Account, ChainClient, Submitter, SubmitterOptions};
+use mhealth_chain_client::{Account, ChainClient, SubmitterOptions};
+use mhealth_server::startup::is_ready;
 use mhealth_server::{
-    install_crypto, Bound, CancellationToken, ChainOptions, Database, Server, ServerOptions,
-    SharedClock, SystemClock,
+    Bound, CancellationToken, ChainOptions, Ground, SecretText, Server, ServerOptions, SharedClock,
+    SystemClock, LIST_DELIMITER,
 };
-use prometheus::Registry;
-use rand::RngCore;
 
+use crate::app::{App, Terms};
+use crate::desk;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
-use crate::office::{Office, Terms};
-use crate::orders::OrderBook;
+use crate::order_book::OrderBook;
 use crate::routes::{self, Shared};
-use crate::{desk, schema, tokens};
+use crate::store::Store;
 
 const DESCRIPTION: &str = "The authentication server of mHealth Chain: enrols devices and issues their authentication keys.";
-/// How often is tidied up.
-const TIDYING: Duration = Duration::from_secs(60);
+/// How often expired rows are removed.
+const CLEANING: Duration = Duration::from_secs(60);
 
 /// Options of the authentication server.
 #[derive(Clone, Debug, clap::Args)]
@@ -39,21 +39,22 @@ pub struct AuthOptions {
     #[arg(long, value_name = "NUMBER", env = "MHEALTH_STUDY")]
     pub study: Option<u32>,
 
-    /// Base address of this server as devices and relays know it, such as `https://auth.example.org`. It stands in every
-    /// token. Without it: the address that the server listens on.
+    /// Base address of this server as devices and relays know it, such as `https://auth.example.org`, which is in every
+    /// token. Default: the address that the server listens on.
     #[arg(long, value_name = "URL", env = "MHEALTH_ISSUER")]
     pub issuer: Option<String>,
 
-    /// Base address of a relay of the study, which devices are told with their tokens. May be given several times.
+    /// Base address of a relay of the study, which devices get with their tokens. May be given several times; in the
+    /// environment separated by spaces.
     #[arg(
         long = "relay",
         value_name = "URL",
         env = "MHEALTH_RELAYS",
-        value_delimiter = ','
+        value_delimiter = LIST_DELIMITER
     )]
     pub relays: Vec<String>,
 
-    /// Seconds that a token is good.
+    /// Seconds that a token is valid.
     #[arg(long, value_name = "SECONDS", env = "MHEALTH_TOKEN_LIFETIME", default_value = "600",
         value_parser = clap::value_parser!(u64).range(10..=86_400))]
     pub token_lifetime: u64,
@@ -63,12 +64,12 @@ pub struct AuthOptions {
         value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub clock_skew: u64,
 
-    /// Seconds that a request waits for the chain before it is told to ask again.
+    /// Seconds that a request waits for the chain before the client has to ask again.
     #[arg(long, value_name = "SECONDS", env = "MHEALTH_PATIENCE", default_value = "60",
         value_parser = clap::value_parser!(u64).range(1..=600))]
     pub patience: u64,
 
-    /// Requests that one address may send each second; ten times as many at once.
+    /// Requests per second from one address; ten times as many in a burst.
     #[arg(
         long,
         value_name = "NUMBER",
@@ -77,14 +78,23 @@ pub struct AuthOptions {
     )]
     pub requests_per_second: NonZeroU32,
 
-    /// Secret under which signing keys are encrypted in the database. Without it, the secret of the account serves.
+    /// Secret under which signing keys are encrypted in the database. Default: the secret of the account.
     #[arg(
         long,
         value_name = "SECRET",
         env = "MHEALTH_AUTH_KEY",
         hide_env_values = true
     )]
-    pub key_secret: Option<mhealth_server::SecretText>,
+    pub key_secret: Option<SecretText>,
+}
+
+impl AuthOptions {
+    fn key_secret(&self) -> anyhow::Result<SecretText> {
+        match &self.key_secret {
+            Some(secret) => Ok(secret.clone()),
+            None => self.chain.account_secret(),
+        }
+    }
 }
 
 /// Runs the server until it is told to stop.
@@ -93,102 +103,57 @@ pub async fn serve(
     auth: &AuthOptions,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let prepared = Prepared::new(server, auth, Arc::new(SystemClock), stop).await?;
-    prepared.serve().await
+    let prepared = prepare(server, auth, Arc::new(SystemClock), &stop).await?;
+    prepared.serve(stop).await
 }
 
-/// A server whose address is bound, and which has not begun to answer.
-pub struct Prepared {
-    bound: Bound,
-    office: Arc<Office>,
-    submitter: Submitter,
-    registry: Registry,
-    requests_per_second: NonZeroU32,
-}
+/// Opens database and chain, sees that they belong together, and binds the address.
+pub async fn prepare(
+    server: &ServerOptions,
+    auth: &AuthOptions,
+    clock: SharedClock,
+    stop: &CancellationToken,
+) -> anyhow::Result<Server> {
+    let study = auth
+        .study
+        .context("the server needs the number of its study: --study or MHEALTH_STUDY")?;
+    let account = auth.chain.account()?;
+    let ground = Ground::lay(server).await?;
+    let store = Store::open(ground.database.clone()).await?;
+    let chain = auth.chain.connect().await?;
+    let genesis = Hash(chain.genesis_hash().0);
+    store.bind_to(&genesis, study).await?;
+    check_role(&chain, &account, study).await?;
 
-impl Prepared {
-    /// Opens database and chain, and sees that they belong together.
-    pub async fn new(
-        server: &ServerOptions,
-        auth: &AuthOptions,
-        clock: SharedClock,
-        stop: CancellationToken,
-    ) -> anyhow::Result<Self> {
-        install_crypto();
-        let study = auth
-            .study
-            .context("the server needs the number of its study: --study or MHEALTH_STUDY")?;
-        let account = auth.chain.account()?;
-        let database = Database::open(&server.database).await?;
-        schema::migrate(&database).await?;
-        let chain = auth.chain.connect().await?;
-        let genesis = Hash(chain.genesis_hash().0);
-        schema::claim(&database, genesis, study).await?;
-        check_role(&chain, &account, study).await?;
-
-        let bound = server.bind().await?;
-        let registry = Registry::new();
-        let secret = match &auth.key_secret {
-            Some(secret) => secret.clone(),
-            None => auth.chain.account_secret()?,
-        };
-        let options = SubmitterOptions {
-            in_flight: desk::UNDER_WAY,
-            ..SubmitterOptions::default()
-        };
-        let submitter = chain.submitter_with(account, options);
-        let office = Arc::new(Office {
-            terms: terms(auth, &bound, genesis, study),
-            orders: OrderBook::new(database.clone()),
-            keys: KeyRing::new(database.clone(), &secret),
-            metrics: Metrics::register(&registry)?,
-            database,
-            chain,
-            clock,
-            stop,
-        });
-        let prepared = office.keys.prepare(office.now()).await;
-        prepared.map_err(|error| anyhow::anyhow!("{}", error.problem()))?;
-        Ok(Self {
-            bound,
-            office,
-            submitter,
-            registry,
-            requests_per_second: auth.requests_per_second,
+    let bound = server.bind().await?;
+    let options = SubmitterOptions {
+        in_flight: desk::UNDER_WAY.into(),
+        ..SubmitterOptions::default()
+    };
+    let submitter = chain.submitter_with(account, options);
+    let app = Arc::new(App {
+        terms: terms(auth, &bound, genesis, study),
+        orders: OrderBook::new(store.clone()),
+        keys: KeyRing::new(store.clone(), &auth.key_secret()?),
+        metrics: Metrics::register(&ground.registry)?,
+        store,
+        chain,
+        clock,
+        stop: stop.clone(),
+    });
+    let keys = app.keys.prepare(app.now()).await;
+    keys.map_err(|error| anyhow::anyhow!("{}", error.problem()))?;
+    let shared = Shared::new(app.clone(), auth.requests_per_second);
+    let ready = app.clone();
+    Ok(ground
+        .server("mhealth-auth", DESCRIPTION, bound)
+        .routes(routes::router(shared.clone()))
+        .ready(move || {
+            let app = ready.clone();
+            async move { is_ready(app.store.database(), app.chain.finalised()).await }
         })
-    }
-
-    /// The server's base address as this machine reaches it.
-    pub fn base_url(&self) -> String {
-        self.bound.base_url()
-    }
-
-    /// Answers until the server is told to stop.
-    pub async fn serve(self) -> anyhow::Result<()> {
-        let office = self.office;
-        let desk = tokio::spawn(desk::work(office.clone(), self.submitter));
-        let shared = Shared::new(office.clone(), self.requests_per_second);
-        let tidying = tokio::spawn(tidy(shared.clone()));
-        let readiness = office.clone();
-        let served = Server::new("mhealth-auth", DESCRIPTION, self.bound)
-            .routes(routes::router(shared))
-            .registry(self.registry)
-            .ready(move || {
-                let office = readiness.clone();
-                async move {
-                    office.database.check().await?;
-                    office.chain.finalised().await?;
-                    Ok(())
-                }
-            })
-            .serve(office.stop.clone())
-            .await;
-        office.stop.cancel();
-        tidying.abort();
-        desk.await?;
-        office.database.close().await;
-        served
-    }
+        .background(desk::work(app, submitter))
+        .background(remove_expired(shared)))
 }
 
 fn terms(auth: &AuthOptions, bound: &Bound, chain: Hash, study: u32) -> Terms {
@@ -218,16 +183,19 @@ async fn check_role(chain: &ChainClient, account: &Account, study: u32) -> anyho
     Ok(())
 }
 
-async fn tidy(shared: Shared) {
-    // Processes that were started together do not tidy up together.
-    let offset = u64::from(rand::rng().next_u32()) % TIDYING.as_secs();
-    tokio::time::sleep(Duration::from_secs(offset)).await;
+async fn remove_expired(shared: Shared) {
+    let app = &shared.app;
+    // Processes that were started together do not do so together.
+    let mut pause = CLEANING.mul_f64(rand::random());
     loop {
-        shared.forget();
-        let office = &shared.office;
-        if let Err(error) = tokens::forget_nonces(&office.database, office.now()).await {
-            tracing::warn!(%error, "old nonces cannot be dropped yet");
+        tokio::select! {
+            () = app.stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
         }
-        tokio::time::sleep(TIDYING).await;
+        shared.forget();
+        if let Err(error) = app.store.forget_nonces(app.now()).await {
+            tracing::warn!(%error, "old nonces cannot be removed yet");
+        }
+        pause = CLEANING;
     }
 }

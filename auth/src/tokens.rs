@@ -5,19 +5,19 @@
 use ed25519_dalek::{Signature, VerifyingKey};
 use jsonwebtoken::{Algorithm, Header};
 use mhealth_api::{
-    token_message, Claims, Code, Confirmation, DeviceStatus, Jwk, Key, Nonce, Problem, TokenAnswer,
+    token_message, Claims, Code, Confirmation, DeviceStatus, Jwk, Key, Problem, TokenAnswer,
     TokenRequest, RELAY_AUDIENCE,
 };
 use mhealth_chain_client::DeviceView;
-use mhealth_server::{ApiError, Database};
+use mhealth_server::ApiError;
 use rand::TryRngCore;
 
-use crate::office::Office;
+use crate::app::App;
 
 /// A device that has proven that it possesses its key.
 pub struct Proven(DeviceView);
 
-impl Office {
+impl App {
     /// Checks the proof of a request, and nothing else yet.
     pub async fn prove(&self, request: &TokenRequest) -> Result<Proven, ApiError> {
         let device = self.device(request.device).await?;
@@ -34,7 +34,7 @@ impl Office {
         }
     }
 
-    /// A token for a device that stands active on the finalised chain. The proof must be fresh and new.
+    /// A token for a device that is active on the finalised chain. The proof must be fresh and new.
     pub async fn token(
         &self,
         request: &TokenRequest,
@@ -53,9 +53,12 @@ impl Office {
             // A status of a newer chain: nothing can be said, and no token is given.
             DeviceStatus::Unknown(_) => return Err(Code::InvalidState.into()),
         }
-        // The time stamp would be taken until then.
+        // Until then the same time stamp would be accepted.
         let until = request.issued_at + self.terms.clock_skew + 1;
-        use_nonce(&self.database, request.device, &request.nonce, until).await?;
+        let is_new = self.store.use_nonce(request.device, &request.nonce, until);
+        if !is_new.await? {
+            return Err(Code::ReplayedProof.into());
+        }
         self.sign(&proven.0, now).await
     }
 
@@ -103,32 +106,4 @@ pub(crate) fn is_signed(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) ->
         key.verify_strict(message, &Signature::from_bytes(signature))
             .is_ok()
     })
-}
-
-async fn use_nonce(
-    database: &Database,
-    device: u32,
-    nonce: &Nonce,
-    until: u64,
-) -> Result<(), ApiError> {
-    let inserted = sqlx::query(
-        "INSERT INTO nonces (device, nonce, until) VALUES ($1, $2, $3) ON CONFLICT (device, nonce) DO NOTHING",
-    )
-    .bind(i64::from(device))
-    .bind(nonce.0.to_vec())
-    .bind(until as i64)
-    .execute(database.pool())
-    .await?;
-    match inserted.rows_affected() {
-        0 => Err(Code::ReplayedProof.into()),
-        _ => Ok(()),
-    }
-}
-
-/// Drops the nonces whose time stamps would be refused anyway.
-pub async fn forget_nonces(database: &Database, now: u64) -> Result<(), sqlx::Error> {
-    let forgotten = sqlx::query("DELETE FROM nonces WHERE until < $1")
-        .bind(now as i64)
-        .execute(database.pool());
-    forgotten.await.map(drop)
 }

@@ -34,5 +34,5 @@ mod testing;
 pub mod token;
 pub mod writer;
 
-pub use options::{AuditorCommand, Command, Options, RelayOptions};
-pub use serve::{manage_auditors, serve};
+pub use options::{Command, Options, RelayOptions};
+pub use serve::run;

@@ -6,7 +6,8 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use mhealth_server::{ChainOptions, ServerOptions};
+use mhealth_server::credentials::CredentialCommand;
+use mhealth_server::{ChainOptions, ServerOptions, LIST_DELIMITER};
 
 use crate::intake::IntakeLimits;
 use crate::issuers::TrustedIssuer;
@@ -35,6 +36,12 @@ pub struct Options {
     pub relay: RelayOptions,
 }
 
+impl AsRef<ServerOptions> for Options {
+    fn as_ref(&self) -> &ServerOptions {
+        &self.server
+    }
+}
+
 /// What the relay does beside serving.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
@@ -42,36 +49,19 @@ pub enum Command {
     Serve,
     /// Credentials of auditors, who may export runs with their envelopes.
     #[command(subcommand)]
-    Auditor(AuditorCommand),
-}
-
-/// Credentials of auditors.
-#[derive(Clone, Debug, Subcommand)]
-pub enum AuditorCommand {
-    /// Makes a credential and prints it, this once: only its hash is kept.
-    Add {
-        /// Whose it is.
-        name: String,
-    },
-    /// Takes a credential back.
-    Remove {
-        /// Whose it is.
-        name: String,
-    },
-    /// Lists those who have a credential.
-    List,
+    Auditor(CredentialCommand),
 }
 
 /// Options of the relay alone.
 #[derive(Clone, Debug, Args)]
 pub struct RelayOptions {
     /// An authentication server whose tokens are good for one study: issuer=URL,study=NUMBER, and jwks=URL if its keys are
-    /// not at /.well-known/jwks.json below. May be given several times.
+    /// not at /.well-known/jwks.json below that. May be given several times; in the environment separated by spaces.
     #[arg(
-        long = "issuer",
+        long = "trusted-issuer",
         value_name = "ISSUER",
-        env = "MHEALTH_ISSUER",
-        value_delimiter = ' '
+        env = "MHEALTH_TRUSTED_ISSUERS",
+        value_delimiter = LIST_DELIMITER
     )]
     pub issuers: Vec<TrustedIssuer>,
 
@@ -84,49 +74,49 @@ pub struct RelayOptions {
     #[arg(long)]
     pub chain_for_devices: bool,
 
-    /// Most bytes of an upload.
+    /// Largest upload, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 4 * 1024 * 1024)]
     pub max_body: usize,
 
-    /// Most bytes of all uploads that are not answered yet. More are answered with `overloaded`.
+    /// Bytes of all uploads that are not answered yet, at most. Further uploads are answered with `overloaded`.
     #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024 * 1024)]
     pub max_bodies: usize,
 
-    /// Most bytes of an envelope.
+    /// Largest envelope, in bytes.
     #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024)]
     pub max_envelope: usize,
 
-    /// Most entries that wait to be settled by the chain. More uploads are answered with `overloaded`.
+    /// Entries that wait for the chain, at most. Further uploads are answered with `overloaded`.
     #[arg(long, value_name = "ENTRIES", default_value_t = 1_000_000)]
     pub max_queued_entries: u64,
 
-    /// Most runs that are kept of a device although they contradict its history.
+    /// Runs that contradict a device's history and are kept as evidence, at most, for each device.
     #[arg(long, value_name = "RUNS", default_value_t = 16)]
     pub max_conflicts: u32,
 
-    /// Uploads a second that one device may send for long.
+    /// Sustained uploads per second for one device.
     #[arg(long, value_name = "UPLOADS", default_value = "10")]
     pub device_rate: NonZeroU32,
 
-    /// Uploads that one device may send at once.
+    /// Uploads that one device may send in a burst.
     #[arg(long, value_name = "UPLOADS", default_value = "100")]
     pub device_burst: NonZeroU32,
 
-    /// Most runs of one transaction, up to 1,024.
+    /// Runs in one transaction, at most.
     #[arg(long, value_name = "RUNS", default_value_t = MAX_BATCH_RUNS,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BATCH_RUNS)))]
     pub batch_runs: u32,
 
-    /// Most entries of one transaction, unless a single run has more.
+    /// Entries in one transaction, at most, unless a single run has more.
     #[arg(long, value_name = "ENTRIES", default_value_t = 4_096,
         value_parser = clap::value_parser!(u32).range(1..=16_384))]
     pub batch_entries: u32,
 
-    /// How long a transaction may wait to be filled, in milliseconds.
+    /// Milliseconds that a transaction may wait to be filled.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 250)]
     pub batch_delay: u64,
 
-    /// Most transactions that are on their way at a time.
+    /// Transactions that are on their way at a time, at most.
     #[arg(long, value_name = "TRANSACTIONS", default_value_t = 32,
         value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub in_flight: u16,
@@ -164,6 +154,19 @@ impl RelayOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_are_split_at_spaces() {
+        let list = "issuer=http://a.example,study=0 issuer=http://b.example,study=1";
+        let options = Options::try_parse_from(["mhealth-relay", "--trusted-issuer", list]).unwrap();
+        let studies: Vec<_> = options
+            .relay
+            .issuers
+            .iter()
+            .map(|issuer| issuer.study)
+            .collect();
+        assert_eq!(studies, [0, 1]);
+    }
 
     #[test]
     fn the_commands_of_the_topologies_are_understood() {

@@ -20,12 +20,12 @@ const RECONNECT_PATIENCE: Duration = Duration::from_secs(10);
 pub struct ChainOptions {
     /// WebSocket address of a node.
     #[arg(
-        long = "chain",
+        long,
         value_name = "URL",
-        env = "MHEALTH_CHAIN",
+        env = "MHEALTH_NODE_URL",
         default_value = "ws://127.0.0.1:9944"
     )]
-    pub chain: String,
+    pub node: String,
 
     /// Genesis hash of the chain, 0x and 64 digits. The server refuses to work with a node of another one.
     #[arg(long, value_name = "HASH", env = "MHEALTH_GENESIS")]
@@ -58,7 +58,7 @@ impl ChainOptions {
                 ..Patience::default()
             },
         };
-        Ok(ChainClient::connect_with(&self.chain, options).await?)
+        Ok(ChainClient::connect_with(&self.node, options).await?)
     }
 
     /// The server's account.

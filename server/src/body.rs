@@ -188,7 +188,7 @@ fn refusal(error: &serde_json::Error) -> ApiError {
                         format!("There is a member that this message does not have, {place}.")
                     }
                     None if text.starts_with("duplicate field") => {
-                        format!("A member stands twice, {place}.")
+                        format!("A member appears twice, {place}.")
                     }
                     None => format!("A member does not have its form, {place}."),
                 },

@@ -27,12 +27,12 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now_millis(&self) -> u64 {
         let elapsed = SystemTime::now().duration_since(UNIX_EPOCH);
-        // A machine whose clock stands before 1970 has no time to speak of.
+        // A machine whose clock is before 1970 has no time to speak of.
         elapsed.map_or(0, |elapsed| elapsed.as_millis() as u64)
     }
 }
 
-/// A clock that only moves when told to, for tests.
+/// A clock that only moves when a test says so, for tests.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 

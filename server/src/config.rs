@@ -2,6 +2,7 @@
 
 //! Command line, environment and configuration file as one set of options.
 
+use std::any::TypeId;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -9,6 +10,11 @@ use clap::builder::OsStr;
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
 use toml::{Table, Value};
+
+use crate::SecretText;
+
+/// What separates the values of an option in the environment that may be given several times.
+pub const LIST_DELIMITER: char = ' ';
 
 /// Reads this process's options, or ends it with a message.
 pub fn read_options<P: Parser>() -> P {
@@ -19,7 +25,8 @@ pub fn read_options<P: Parser>() -> P {
 /// in this order of precedence.
 ///
 /// The file holds options by their long names (`log-format = "json"`). An option that may be given several times is an
-/// array there; an option of the form `key=value,…` may be a table. Secrets are refused in it.
+/// array there, and in the environment its values are separated by spaces ([`LIST_DELIMITER`]). An option of the form
+/// `key=value,…` may be a table. Secrets ([`SecretText`]) are refused in the file.
 pub fn read_options_from<P: Parser>(
     arguments: impl IntoIterator<Item = impl Into<OsString>>,
 ) -> Result<P, clap::Error> {
@@ -70,7 +77,7 @@ fn with_file(command: Command, path: &Path) -> Result<Command, clap::Error> {
         let Some(argument) = find(&command, &name) else {
             return fail(&command, format!("there is no option {key}"));
         };
-        if argument.is_hide_env_values_set() && name != "database" {
+        if argument.get_value_parser().type_id() == TypeId::of::<SecretText>() {
             return fail(
                 &command,
                 format!("{key} is a secret; give it by the environment or a file of its own"),
@@ -81,7 +88,7 @@ fn with_file(command: Command, path: &Path) -> Result<Command, clap::Error> {
             None => {
                 return fail(
                     &command,
-                    format!("{key} has no form that an option can have"),
+                    format!("the value of {key} has no form that an option can have"),
                 )
             }
         };

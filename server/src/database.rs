@@ -101,6 +101,16 @@ pub struct Migration {
     pub postgres: &'static str,
 }
 
+/// Identity, lease, credentials.
+const SHARED: &[Migration] = &[Migration {
+    version: 1,
+    name: "first of every server",
+    sqlite: include_str!("../migrations/sqlite/0001-first.sql"),
+    postgres: include_str!("../migrations/postgres/0001-first.sql"),
+}];
+/// Migrations of a program are counted from here, so that both lists can grow.
+const OWN_VERSIONS: i64 = 1_000;
+
 /// A transaction that may write. See [`Database::begin`].
 pub type WriteTransaction = Transaction<'static, Any>;
 
@@ -146,10 +156,15 @@ impl Database {
         })
     }
 
-    /// Brings the schema up to date, and fails when the database was written by a newer version of the program or its
-    /// migrations differ from this program's. Several processes may do so at the same time.
+    /// Brings the schema up to date, with the tables that every server has and those of these migrations. Fails when the
+    /// database was written by a newer version of the program or its migrations differ from this program's. Several
+    /// processes may do so at the same time.
     pub async fn migrate(&self, migrations: &[Migration]) -> anyhow::Result<()> {
-        let steps = migrations.iter().map(|step| {
+        let own = migrations.iter().map(|step| Migration {
+            version: OWN_VERSIONS + step.version,
+            ..*step
+        });
+        let steps = SHARED.iter().copied().chain(own).map(|step| {
             let sql = match self.kind {
                 Kind::Sqlite => step.sqlite,
                 Kind::Postgres => step.postgres,
@@ -186,6 +201,15 @@ impl Database {
     /// Whether it is PostgreSQL, where several processes can share one database.
     pub fn is_postgres(&self) -> bool {
         self.kind == Kind::Postgres
+    }
+
+    /// The time by the database's own clock, as an expression of its SQL: milliseconds since 1970, and later with every
+    /// statement, also within a transaction.
+    pub fn now_millis(&self) -> &'static str {
+        match self.kind {
+            Kind::Sqlite => "CAST(unixepoch('now', 'subsec') * 1000 AS INTEGER)",
+            Kind::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+        }
     }
 
     /// Whether it answers.

@@ -13,14 +13,14 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 /// Seconds that a client is told to wait when nothing better is known.
 const RETRY_AFTER: u64 = 2;
 
-/// A [`Problem`] as an answer. Inner errors are logged where they are turned into one, and go no further.
+/// A [`Problem`] as an answer. Handlers return it with `?`: every inner error becomes a problem with a stable code, is logged
+/// there, and goes no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiError {
     problem: Box<Problem>,
     retry_after: Option<u64>,
 }
 
-/// The answer of a handler.
 impl ApiError {
     /// A code with a sentence on this very request. It must not contain patient data, secrets or inner errors.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {

@@ -58,7 +58,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
-/// Parameters behind the question mark; `invalid_parameter` when one is missing, unknown or does not have its form.
+/// Parameters after the question mark; `invalid_parameter` when one is missing, unknown or does not have its form.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<T>(pub T);
 

@@ -2,16 +2,25 @@
 
 //! How every server of mHealth Chain starts, listens, reports and stops.
 //!
-//! A server parses its options with [`read_options`], starts logging, opens its [`Database`] and the chain, binds its
-//! address, and hands its routes to a [`Server`], which serves them until a [`CancellationToken`] says stop:
+//! All servers start alike. [`startup::program`] reads the options (command line, environment, configuration file) and
+//! starts logging. [`Ground::lay`] opens the [`Database`] and starts the metrics. The server brings its tables up to date,
+//! claims the database for its chain ([`identity`]), connects to the node, and binds its address. Its routes, and what it
+//! does in the background, make a [`Server`], which serves until a [`CancellationToken`] says stop, and then stops in
+//! good order:
 //!
 //! ```no_run
-//! # use mhealth_server::{read_options, stop_on_signals, Server, ServerOptions, Database, install_crypto};
+//! # use mhealth_server::{startup, stop_on_signals, Ground, ServerOptions};
 //! # use utoipa_axum::{router::OpenApiRouter, routes};
 //! #[derive(clap::Parser)]
 //! struct Options {
 //!     #[command(flatten)]
 //!     server: ServerOptions,
+//! }
+//!
+//! impl AsRef<ServerOptions> for Options {
+//!     fn as_ref(&self) -> &ServerOptions {
+//!         &self.server
+//!     }
 //! }
 //!
 //! /// Says hello.
@@ -20,20 +29,26 @@
 //!     "hello"
 //! }
 //!
-//! # async fn start() -> anyhow::Result<()> {
-//! let options: Options = read_options();
-//! options.server.start_logging();
-//! install_crypto();
-//! let database = Database::open(&options.server.database).await?;
-//! let bound = options.server.bind().await?;
-//! let ready = { let database = database.clone(); move || { let database = database.clone(); async move { database.check().await } } };
-//! Server::new("mhealth-hello", "Says hello.", bound)
-//!     .routes(OpenApiRouter::new().routes(routes!(hello)))
-//!     .ready(ready)
-//!     .serve(stop_on_signals())
-//!     .await
+//! async fn serve(options: Options) -> anyhow::Result<()> {
+//!     let stop = stop_on_signals();
+//!     let ground = Ground::lay(&options.server).await?;
+//!     let bound = options.server.bind().await?;
+//!     let database = ground.database.clone();
+//!     ground
+//!         .server("mhealth-hello", "Says hello.", bound)
+//!         .routes(OpenApiRouter::new().routes(routes!(hello)))
+//!         .ready(move || { let database = database.clone(); async move { database.check().await } })
+//!         .serve(stop)
+//!         .await
+//! }
+//!
+//! # async fn main() -> anyhow::Result<()> {
+//! startup::program(serve).await
 //! # }
 //! ```
+//!
+//! What servers keep alike is here, too: whose the database is ([`identity`]), which of several processes works with the
+//! chain ([`Lease`]), and the [`credentials`] of staff and auditors. These modules and [`Database`] hold the SQL of this crate.
 //!
 //! Every server answers `/healthz`, `/readyz`, `/metrics` and `/openapi.json`, and says what is wrong with a request as
 //! `application/problem+json` ([`ApiError`]). What a stranger can make grow has a bound ([`Limits`]).
@@ -42,32 +57,42 @@ mod account;
 mod body;
 mod clock;
 mod config;
+pub mod credentials;
 mod database;
 mod error;
 mod extract;
+pub mod identity;
+mod lease;
 mod limits;
 mod listener;
 mod logging;
 mod metrics;
+pub mod on_chain;
 mod options;
 mod probes;
+pub mod rows;
 mod secret;
 mod serve;
+pub mod startup;
 mod stop;
 mod tls;
 
 pub use account::ChainOptions;
 pub use body::{BodyShare, Json};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
-pub use config::{read_options, read_options_from};
+pub use config::{read_options, read_options_from, LIST_DELIMITER};
 pub use database::{Database, DatabaseUrl, Migration, WriteTransaction};
 pub use error::ApiError;
 pub use extract::{Bearer, Path, Peer, Query};
+pub use lease::Lease;
 pub use limits::Limits;
 pub use listener::Bound;
 pub use options::{LogFormat, ServerOptions};
+pub use probes::ReadinessCheck;
+pub use rows::StoreError;
 pub use secret::SecretText;
-pub use serve::{ReadinessCheck, Server};
+pub use serve::Server;
+pub use startup::Ground;
 pub use stop::stop_on_signals;
 pub use tls::install_crypto;
 pub use tokio_util::sync::CancellationToken;

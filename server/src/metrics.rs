@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What Prometheus is told of every request.
+//! Metrics for Prometheus of every request.
 
 use std::time::Instant;
 

@@ -7,15 +7,15 @@ use std::path::PathBuf;
 
 use crate::DatabaseUrl;
 
-/// Options that every server has. A server's own options stand beside them, with `#[command(flatten)]`.
+/// Options that every server has. A server's own options go beside them, with `#[command(flatten)]`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ServerOptions {
-    /// Configuration file (TOML): every option by its long name. The command line and the environment go before it, and
+    /// Configuration file (TOML): every option by its long name. The command line and the environment override it, and
     /// it must not contain secrets.
     #[arg(long, value_name = "FILE", env = "MHEALTH_CONFIG")]
     pub config: Option<PathBuf>,
 
-    /// Address and port to listen on. Port 0 takes a free one, which the line `listening on …` tells.
+    /// Address and port to listen on. Port 0 takes a free one, which the line `listening on …` names.
     #[arg(
         long,
         value_name = "ADDRESS",

@@ -2,6 +2,8 @@
 
 //! What operators and their machines ask of every server.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -12,8 +14,11 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::serve::ReadinessCheck;
 use crate::{metrics, ApiError, Json};
+
+/// Says whether a server can do its work, and if not, what is missing.
+pub type ReadinessCheck =
+    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>> + Send + Sync>;
 
 /// What the probes look at.
 #[derive(Clone)]

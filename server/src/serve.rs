@@ -29,14 +29,13 @@ use crate::body::{keep_share, BodyBudget};
 use crate::extract::Peer;
 use crate::listener::{Gate, Origin};
 use crate::metrics::{measure, HttpMetrics};
-use crate::probes::{self, Probes};
-use crate::{ApiError, Bound, Limits};
+use crate::probes::{self, Probes, ReadinessCheck};
+use crate::{ApiError, Bound, Database, Limits};
 
-/// Says whether a server can do its work, and if not, what is missing.
-pub type ReadinessCheck =
-    Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>> + Send + Sync>;
+/// What goes on beside the answers to requests.
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A server that is about to listen.
+/// A server whose address is bound, and which does not answer yet.
 pub struct Server {
     name: &'static str,
     description: &'static str,
@@ -45,6 +44,8 @@ pub struct Server {
     registry: Registry,
     ready: Option<ReadinessCheck>,
     limits: Limits,
+    tasks: Vec<Task>,
+    database: Option<Database>,
 }
 
 impl Server {
@@ -58,7 +59,14 @@ impl Server {
             registry: Registry::new(),
             ready: None,
             limits: Limits::default(),
+            tasks: Vec::new(),
+            database: None,
         }
+    }
+
+    /// The server's base address as this machine reaches it, without a slash at the end.
+    pub fn base_url(&self) -> String {
+        self.bound.base_url()
     }
 
     /// Adds routes, which also make the OpenAPI document.
@@ -89,10 +97,40 @@ impl Server {
         self
     }
 
-    /// Serves until it is told to stop; then takes no new connection, finishes what is under way, and returns.
+    /// Does this from when the server begins to answer. The task has a clone of the token that stops the server, and ends
+    /// with it.
+    pub fn background(mut self, task: impl Future<Output = ()> + Send + 'static) -> Self {
+        self.tasks.push(Box::pin(task));
+        self
+    }
+
+    /// Closes this database last of all.
+    pub fn database(mut self, database: Database) -> Self {
+        self.database = Some(database);
+        self
+    }
+
+    /// Serves until it is told to stop; then takes no new connection, finishes what is under way, waits for the tasks in
+    /// the background, closes the database, and returns.
     ///
     /// When it is ready, prints one line to standard output: `listening on http://127.0.0.1:PORT`.
-    pub async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
+    pub async fn serve(mut self, stop: CancellationToken) -> anyhow::Result<()> {
+        let database = self.database.take();
+        let tasks = std::mem::take(&mut self.tasks).into_iter();
+        let tasks: Vec<_> = tasks.map(tokio::spawn).collect();
+        let served = self.answer(&stop).await;
+        // Requests are answered by now, and what they stored is durable. It may be an error that ended it.
+        stop.cancel();
+        for task in tasks {
+            task.await?;
+        }
+        if let Some(database) = database {
+            database.close().await;
+        }
+        served
+    }
+
+    async fn answer(self, stop: &CancellationToken) -> anyhow::Result<()> {
         let limits = self.limits.within_open_files();
         let metrics = HttpMetrics::register(&self.registry)?;
         let base_url = self.bound.base_url();

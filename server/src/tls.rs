@@ -34,7 +34,7 @@ pub(crate) fn server_config(certificate: &Path, key: &Path) -> anyhow::Result<Ar
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)
-        .context("certificate and key do not fit each other")?;
+        .context("certificate and key do not match")?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

@@ -40,12 +40,15 @@ fn read_from(path: &Path, arguments: &[&str]) -> Result<Options, String> {
 fn the_file_gives_options_and_the_command_line_goes_before_it() {
     let file = r#"
         log-format = "json"
+        database = "sqlite:file.db"
         behind_tls_proxy = true
         study = 7
         issuer = [{ issuer = "https://a.example", study = 0 }, "issuer=https://b.example"]
     "#;
     let options = read(file, &[]).unwrap();
     assert_eq!(options.server.log_format, LogFormat::Json);
+    let database = options.server.database.to_string();
+    assert!(database.starts_with("sqlite:file.db"), "{database}");
     assert!(options.server.behind_tls_proxy);
     assert_eq!(options.study, 7);
     assert_eq!(
@@ -55,7 +58,7 @@ fn the_file_gives_options_and_the_command_line_goes_before_it() {
             "issuer=https://b.example"
         ]
     );
-    assert_eq!(options.chain.chain, "ws://127.0.0.1:9944");
+    assert_eq!(options.chain.node, "ws://127.0.0.1:9944");
     assert_eq!(read(file, &["--study=9"]).unwrap().study, 9);
 }
 

@@ -278,7 +278,7 @@ pub fn auth(options: &AuthOptions) -> Launch {
     let mut launch = Launch::of(Program::Auth)
         .env("MHEALTH_ACCOUNT", options.account)
         .env("MHEALTH_DATABASE", &options.database)
-        .arg(format!("--chain={}", options.chain))
+        .arg(format!("--node={}", options.chain))
         .arg(format!("--study={}", options.study));
     if let Some(issuer) = &options.issuer {
         launch = launch.arg(format!("--issuer={issuer}"));
@@ -309,9 +309,9 @@ pub fn relay(options: &RelayOptions) -> Launch {
     Launch::of(Program::Relay)
         .env("MHEALTH_ACCOUNT", options.account)
         .env("MHEALTH_DATABASE", &options.database)
-        .arg(format!("--chain={}", options.chain))
+        .arg(format!("--node={}", options.chain))
         .arg(format!(
-            "--issuer=issuer={},study={}",
+            "--trusted-issuer=issuer={},study={}",
             options.issuer, options.study
         ))
 }

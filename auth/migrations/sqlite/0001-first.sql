@@ -1,20 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The database of an authentication server. Times are seconds since 1970.
 
--- Whose database this is: one chain, one study.
-CREATE TABLE identity (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    chain BLOB NOT NULL,
-    study BIGINT NOT NULL
-);
-
--- Who may administer. `credential` is the SHA-256 of it.
-CREATE TABLE admins (
-    name TEXT PRIMARY KEY,
-    credential BLOB NOT NULL UNIQUE,
-    created_at BIGINT NOT NULL
-);
-
 -- Enrolment codes. `hash` is the SHA-256 of the 128 random bits.
 CREATE TABLE codes (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -75,14 +61,6 @@ CREATE TABLE nonces (
     PRIMARY KEY (device, nonce)
 );
 CREATE INDEX nonces_by_time ON nonces (until);
-
--- Which process does the orders.
-CREATE TABLE lease (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    holder TEXT NOT NULL,
-    expires_at BIGINT NOT NULL
-);
-INSERT INTO lease (id, holder, expires_at) VALUES (1, '', 0);
 
 -- Who did what, when and why. Each line's hash covers the line before it.
 CREATE TABLE log (

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Notices when a node comes back without finalised blocks that it had: after a power cut, or restored from a copy. On a chain
-//! of several validators the others still have them; on a chain of one they are gone, and what stood in them is ordered anew,
+//! of several validators the others still have them; on a chain of one they are gone, and what was in them is ordered anew,
 //! in the order of that time, so that devices get the numbers that they were told.
 
 use std::collections::HashMap;
@@ -10,9 +10,8 @@ use mhealth_api::BlockRef;
 use mhealth_chain_client::{BlockId, ChainClient, Error, H256};
 use mhealth_server::ApiError;
 
-use crate::log::{self, Note};
-use crate::office::{hash, Office};
-use crate::orders::Outcome;
+use crate::app::{hash, App};
+use crate::store::Lease;
 
 /// Orders that are looked at. Who lost more than these were settled in has lost the chain.
 const ORDERS: u32 = 4_096;
@@ -25,14 +24,14 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Looks whether the chain goes on from what was seen before; orders anew what was lost. Says whether something was.
-    pub(super) async fn look(&mut self, office: &Office) -> Result<bool, ApiError> {
-        let now = block_ref(office.chain.finalised().await?);
+    pub(super) async fn look(&mut self, app: &App, lease: Lease) -> Result<bool, ApiError> {
+        let now = block_ref(app.chain.finalised().await?);
         let before = match self.seen {
             Some(before) => Some(before),
-            None => newest(office).await?,
+            None => newest(app).await?,
         };
         let lost = match before {
-            Some(before) => !is_final(&office.chain, before, now.number).await?,
+            Some(before) => !is_final(&app.chain, before, now.number).await?,
             None => false,
         };
         if lost {
@@ -41,7 +40,7 @@ impl Watch {
                 now = now.number,
                 "the node lost finalised blocks"
             );
-            order_anew(office, now.number).await?;
+            order_anew(app, lease, now.number).await?;
         }
         self.seen = Some(now);
         Ok(lost)
@@ -64,53 +63,23 @@ async fn is_final(chain: &ChainClient, block: BlockRef, finalised: u64) -> Resul
 }
 
 /// The block that settled the newest order: where an earlier process left off.
-async fn newest(office: &Office) -> Result<Option<BlockRef>, ApiError> {
-    let done = office.orders.done(1).await?;
+async fn newest(app: &App) -> Result<Option<BlockRef>, ApiError> {
+    let done = app.store.done_orders(1).await?;
     Ok(done.first().map(|(_, block)| *block))
 }
 
-async fn order_anew(office: &Office, finalised: u64) -> Result<(), ApiError> {
+async fn order_anew(app: &App, lease: Lease, finalised: u64) -> Result<(), ApiError> {
     let mut known: HashMap<u64, bool> = HashMap::new();
-    for (id, block) in office.orders.done(ORDERS).await? {
-        let stands = match known.get(&block.number) {
-            Some(stands) => *stands,
-            None => is_final(&office.chain, block, finalised).await?,
+    for (id, block) in app.store.done_orders(ORDERS).await? {
+        let is_there = match known.get(&block.number) {
+            Some(is_there) => *is_there,
+            None => is_final(&app.chain, block, finalised).await?,
         };
-        known.insert(block.number, stands);
-        if !stands {
-            take_back(office, id, block).await?;
+        known.insert(block.number, is_there);
+        if !is_there {
+            app.store.order_anew(lease, id, block, app.now()).await?;
         }
     }
-    office.orders.wake();
-    Ok(())
-}
-
-async fn take_back(office: &Office, id: i64, block: BlockRef) -> Result<(), ApiError> {
-    let mut transaction = office.database.begin().await?;
-    if !office
-        .orders
-        .reopen(&mut transaction, id, &Outcome::Done { block })
-        .await?
-    {
-        return Ok(());
-    }
-    sqlx::query(
-        "UPDATE enrolments SET device = NULL, genesis = NULL, block_number = NULL, block_hash = NULL, enrolled_at = NULL \
-         WHERE code = (SELECT code FROM orders WHERE id = $1)",
-    )
-    .bind(id)
-    .execute(&mut *transaction)
-    .await?;
-    let subject = format!("order {id}");
-    let why = format!("the node lost block {}", block.number);
-    let note = Note {
-        at: office.now(),
-        actor: "server",
-        action: "ordered anew",
-        subject: &subject,
-        why: &why,
-    };
-    log::append(&office.database, &mut transaction, note).await?;
-    transaction.commit().await?;
+    app.orders.wake();
     Ok(())
 }

@@ -3,8 +3,9 @@
 //! Does the orders, one process at a time.
 //!
 //! Processes that share a database share an account, and its nonces would get into each other's way; a lease in the database
-//! says whose turn it is. Should two act all the same, because one was paused while its lease ran out, no harm comes of it:
-//! before and after everything that is submitted, the desk looks at the chain, and the chain does nothing twice.
+//! says whose turn it is, and what the desk writes is written under it. Should two submit all the same, because one was paused
+//! while its lease ran out, no harm comes of it: before and after everything that is submitted, the desk looks at the chain,
+//! and the chain does nothing twice.
 
 mod lost;
 mod settle;
@@ -18,8 +19,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::office::Office;
+use crate::app::App;
 use crate::orders::Order;
+use crate::store::{Lease, StoreError};
 
 /// For how long a process may act without showing signs of life.
 const LEASE: Duration = Duration::from_secs(6);
@@ -27,58 +29,60 @@ const RENEWAL: Duration = Duration::from_secs(2);
 /// How often orders of other processes are looked for.
 const GLANCE: Duration = Duration::from_millis(500);
 /// Orders under way at a time. Each waits for finality, so this divided by the time to finality bounds enrolments a second.
-pub const UNDER_WAY: usize = 512;
+pub const UNDER_WAY: u16 = 512;
 
 /// Does orders until the server stops.
-pub async fn work(office: Arc<Office>, submitter: Submitter) {
-    let holder = hex::encode(rand::random::<[u8; 16]>());
+pub async fn work(app: Arc<App>, submitter: Submitter) {
     let mut desk = Desk {
-        office,
+        app,
         submitter,
-        holder,
+        holder: hex::encode(rand::random::<[u8; 16]>()),
+        lease: None,
+        renewed: None,
         tasks: JoinSet::new(),
         watch: lost::Watch::default(),
         last: None,
         busy: HashMap::new(),
     };
-    let mut renewed: Option<Instant> = None;
     let mut watched: Option<Instant> = None;
-    while !desk.office.stop.is_cancelled() {
-        if renewed.is_none_or(|at| at.elapsed() > RENEWAL) {
-            renewed = desk.renew().await.then(Instant::now);
-            desk.office.metrics.lease.set(i64::from(renewed.is_some()));
-        }
-        if renewed.is_some() {
+    while !desk.app.stop.is_cancelled() {
+        let lease = desk.keep_lease().await;
+        desk.app.metrics.lease.set(i64::from(lease.is_some()));
+        if let Some(lease) = lease {
             if watched.is_none_or(|at| at.elapsed() > RENEWAL) {
-                match desk.watch.look(&desk.office).await {
+                match desk.watch.look(&desk.app, lease).await {
                     Ok(_) => watched = Some(Instant::now()),
                     Err(error) => {
                         tracing::warn!(error = %error.problem(), "the chain cannot be watched")
                     }
                 }
             }
-            if let Err(error) = desk.take_up().await {
+            if let Err(error) = desk.take_up(lease).await {
                 tracing::warn!(%error, "orders cannot be read");
             }
         }
-        let office = desk.office.clone();
+        let app = desk.app.clone();
         tokio::select! {
             Some(finished) = desk.tasks.join_next_with_id() => desk.put_down(finished),
-            () = office.orders.placed.notified() => {}
+            () = app.orders.placed.notified() => {}
             () = tokio::time::sleep(GLANCE) => {}
-            () = office.stop.cancelled() => {}
+            () = app.stop.cancelled() => {}
         }
     }
-    desk.release().await;
+    desk.leave().await;
 }
 
 struct Desk {
-    office: Arc<Office>,
+    app: Arc<App>,
     submitter: Submitter,
+    /// Names this process among those that share the database.
     holder: String,
+    lease: Option<Lease>,
+    /// When the lease was taken or prolonged last; none when that failed since.
+    renewed: Option<Instant>,
     tasks: JoinSet<()>,
     /// Orders under way, by task: the order's number, and the device whose turn it is.
-    busy: HashMap<tokio::task::Id, (i64, Option<u32>)>,
+    busy: HashMap<tokio::task::Id, (u64, Option<u32>)>,
     watch: lost::Watch,
     /// Ends when the order that was begun last has been handed to the node.
     last: Option<oneshot::Receiver<()>>,
@@ -86,40 +90,37 @@ struct Desk {
 
 impl Desk {
     /// Starts whatever is pending and not under way. Orders for one device are done one after the other.
-    async fn take_up(&mut self) -> Result<(), sqlx::Error> {
-        let room = UNDER_WAY.saturating_sub(self.busy.len());
-        if room == 0 {
+    async fn take_up(&mut self, lease: Lease) -> Result<(), StoreError> {
+        let most = usize::from(UNDER_WAY);
+        if self.busy.len() >= most {
             return Ok(());
         }
-        let pending = self
-            .office
-            .orders
-            .pending((self.busy.len() + room) as u32)
-            .await?;
-        self.office.metrics.orders_pending.set(pending.len() as i64);
+        // Those under way are pending, too.
+        let pending = self.app.store.pending_orders(UNDER_WAY.into()).await?;
+        self.app.metrics.orders_pending.set(pending.len() as i64);
         for order in pending {
-            let is_free = |(id, device): &(i64, Option<u32>)| {
+            let is_free = |(id, device): &(u64, Option<u32>)| {
                 *id != order.id && (device.is_none() || *device != order.device)
             };
-            if self.busy.len() < UNDER_WAY && self.busy.values().all(is_free) {
-                self.begin(order);
+            if self.busy.len() < most && self.busy.values().all(is_free) {
+                self.begin(order, lease);
             }
         }
         Ok(())
     }
 
     /// Orders reach the node in the order in which they were given, and so do devices get their numbers.
-    fn begin(&mut self, order: Order) {
+    fn begin(&mut self, order: Order, lease: Lease) {
         let entry = (order.id, order.device);
         let (handed, next) = oneshot::channel();
         let turn = settle::Turn {
             before: self.last.replace(next),
             handed,
         };
-        let (office, submitter) = (self.office.clone(), self.submitter.clone());
+        let (app, submitter) = (self.app.clone(), self.submitter.clone());
         let task = self
             .tasks
-            .spawn(settle::settle(office, submitter, order, turn));
+            .spawn(settle::settle(app, submitter, lease, order, turn));
         self.busy.insert(task.id(), entry);
     }
 
@@ -139,34 +140,48 @@ impl Desk {
         }
     }
 
-    async fn renew(&self) -> bool {
-        let now = self.office.clock.now_millis();
-        let renewed = sqlx::query(
-            "UPDATE lease SET holder = $1, expires_at = $2 WHERE id = 1 AND (holder = $1 OR expires_at < $3)",
-        )
-        .bind(&self.holder)
-        .bind((now + LEASE.as_millis() as u64) as i64)
-        .bind(now as i64)
-        .execute(self.office.database.pool())
-        .await;
-        match renewed {
-            Ok(renewed) => renewed.rows_affected() == 1,
+    /// Takes or prolongs the lease when it is time to; none when this process may not act.
+    async fn keep_lease(&mut self) -> Option<Lease> {
+        if self.renewed.is_some_and(|at| at.elapsed() <= RENEWAL) {
+            return self.lease;
+        }
+        let database = self.app.store.database();
+        let kept = match self.lease {
+            Some(lease) => lease.renew(database).await.map(|()| Some(lease)),
+            None => Lease::take(database, &self.holder, LEASE).await,
+        };
+        match kept {
+            Ok(lease) => {
+                self.lease = lease;
+                self.renewed = lease.map(|_| Instant::now());
+            }
+            Err(StoreError::Fenced) => {
+                tracing::info!("another process does the orders");
+                self.put_all_down().await;
+                (self.lease, self.renewed) = (None, None);
+            }
             Err(error) => {
-                tracing::warn!(%error, "the lease cannot be renewed");
-                false
+                tracing::warn!(%error, "the lease cannot be kept");
+                self.renewed = None;
             }
         }
+        self.renewed.and(self.lease)
     }
 
-    /// Lets another process take over at once. Orders under way stay in the database.
-    async fn release(mut self) {
+    /// Orders under way stay in the database.
+    async fn put_all_down(&mut self) {
         self.tasks.shutdown().await;
-        let released = sqlx::query("UPDATE lease SET expires_at = 0 WHERE holder = $1")
-            .bind(&self.holder)
-            .execute(self.office.database.pool())
-            .await;
-        if let Err(error) = released {
-            tracing::warn!(%error, "the lease stays until it runs out");
+        self.busy.clear();
+        self.last = None;
+    }
+
+    /// Lets another process take over at once.
+    async fn leave(mut self) {
+        self.put_all_down().await;
+        if let Some(lease) = self.lease {
+            if let Err(error) = lease.give_back(self.app.store.database()).await {
+                tracing::warn!(%error, "the lease stays until it runs out");
+            }
         }
     }
 }

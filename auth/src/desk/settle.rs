@@ -5,17 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mhealth_api::{BlockRef, DeviceStatus, Hash, Refusal};
+use mhealth_api::{BlockRef, Code, DeviceStatus, Refusal};
 use mhealth_chain_client::{
     calls, Call, ChainEvent, Error, LastTrusted, PoolRefusal, Submitter, SuspensionReason, H256,
 };
 use mhealth_server::ApiError;
 use tokio::sync::oneshot;
 
-use crate::enrolments::{self, Claim};
-use crate::log::{self, Note};
-use crate::office::{finalised, hash, Finalised, Office};
-use crate::orders::{Action, Order, Outcome, Reason};
+use crate::app::{finalised, hash, App, Finalised};
+use crate::log::Note;
+use crate::orders::{Action, Order, Outcome, Reason, Settled};
+use crate::store::{Claim, Lease, StoreError};
 
 /// Between attempts, when node or database are away.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -26,20 +26,13 @@ enum Errand {
     Device(u32),
 }
 
-/// How an order ended.
-struct Settled {
-    outcome: Outcome,
-    /// Number and link 0 of a device that was enrolled.
-    enrolled: Option<(u32, Hash)>,
-}
-
 /// Why an order is not settled yet.
 #[derive(Debug, thiserror::Error)]
 enum Later {
     #[error("{0}")]
     Chain(#[from] Error),
     #[error("{0}")]
-    Storage(#[from] sqlx::Error),
+    Storage(#[from] StoreError),
     #[error("{}", .0.problem())]
     Api(ApiError),
 }
@@ -47,22 +40,6 @@ enum Later {
 impl From<ApiError> for Later {
     fn from(error: ApiError) -> Self {
         Later::Api(error)
-    }
-}
-
-impl Settled {
-    fn done(block: BlockRef) -> Self {
-        Self {
-            outcome: Outcome::Done { block },
-            enrolled: None,
-        }
-    }
-
-    fn refused(why: Refusal) -> Self {
-        Self {
-            outcome: Outcome::Refused { why },
-            enrolled: None,
-        }
     }
 }
 
@@ -75,14 +52,20 @@ pub(super) struct Turn {
 }
 
 /// Does an order and writes down what became of it. Ends early only when the server stops; the order stays pending then.
-pub(super) async fn settle(office: Arc<Office>, submitter: Submitter, order: Order, turn: Turn) {
+pub(super) async fn settle(
+    app: Arc<App>,
+    submitter: Submitter,
+    lease: Lease,
+    order: Order,
+    turn: Turn,
+) {
     if let Some(before) = turn.before {
         // Nothing is ever sent: it ends when the other side is dropped.
         let _ = before.await;
     }
     let mut handed = Some(turn.handed);
     let settled = loop {
-        match attempt(&office, &submitter, &order, &mut handed).await {
+        match attempt(&app, &submitter, &order, &mut handed).await {
             Ok(settled) => break settled,
             Err(error) => tracing::warn!(order = order.id, %error, "an order has to wait"),
         }
@@ -90,31 +73,39 @@ pub(super) async fn settle(office: Arc<Office>, submitter: Submitter, order: Ord
         tokio::time::sleep(PAUSE).await;
     };
     drop(handed);
-    while let Err(error) = write_down(&office, &order, &settled).await {
-        tracing::warn!(order = order.id, %error, "what became of an order cannot be written down yet");
+    loop {
+        match write_down(&app, lease, &order, &settled).await {
+            Ok(()) => break,
+            // The process that has the lease now looks at the chain, too.
+            Err(StoreError::Fenced) => return,
+            Err(error) => {
+                tracing::warn!(order = order.id, %error, "what became of an order cannot be written down yet")
+            }
+        }
         tokio::time::sleep(PAUSE).await;
     }
-    office.orders.announce(order.id);
+    app.orders.announce(order.id);
 }
 
 async fn attempt(
-    office: &Office,
+    app: &App,
     submitter: &Submitter,
     order: &Order,
     handed: &mut Option<oneshot::Sender<()>>,
 ) -> Result<Settled, Later> {
     let errand = match (&order.action, order.code, order.device) {
         (Action::Enrol, Some(code), _) => {
-            Errand::Enrol(enrolments::load(&office.database, code).await?)
+            let claim = app.store.claim(code).await?;
+            Errand::Enrol(claim.ok_or_else(|| ApiError::from(Code::CodeExpired))?)
         }
         (_, _, Some(device)) => Errand::Device(device),
         _ => return Ok(Settled::refused(Refusal::Incomplete)),
     };
     // A process that was killed may have done it without writing it down.
-    if let Some(settled) = look(office, order, &errand).await? {
+    if let Some(settled) = look(app, order, &errand).await? {
         return Ok(settled);
     }
-    let Some(call) = call(office, order, &errand).await? else {
+    let Some(call) = call(app, order, &errand).await? else {
         return Ok(Settled::refused(Refusal::NotAnEntryOfThisDevice));
     };
     let submission = match submitter.submit(call).await {
@@ -127,7 +118,7 @@ async fn attempt(
     let outcome = submission.finalised().await?;
     if let Err(refusal) = &outcome.result {
         // It may have been refused because an earlier transaction of this order had done it.
-        let looked = look(office, order, &errand).await?;
+        let looked = look(app, order, &errand).await?;
         return Ok(looked.unwrap_or_else(|| Settled::refused(refusal.refusal().clone())));
     }
     let block = BlockRef {
@@ -141,7 +132,7 @@ async fn attempt(
         _ => None,
     });
     if enrolled.is_none() && order.action == Action::Enrol {
-        let looked = look(office, order, &errand).await?;
+        let looked = look(app, order, &errand).await?;
         return Ok(looked.unwrap_or_else(|| Settled::refused(Refusal::Incomplete)));
     }
     Ok(Settled {
@@ -151,8 +142,8 @@ async fn attempt(
 }
 
 /// Whether the finalised chain is as the order wants it.
-async fn look(office: &Office, order: &Order, errand: &Errand) -> Result<Option<Settled>, Later> {
-    let Finalised { view, block } = finalised(&office.chain).await?;
+async fn look(app: &App, order: &Order, errand: &Errand) -> Result<Option<Settled>, Later> {
+    let Finalised { view, block } = finalised(&app.chain).await?;
     let device = match errand {
         Errand::Device(device) => *device,
         Errand::Enrol(claim) => match view.device_by_key(claim.key.0).await? {
@@ -165,7 +156,7 @@ async fn look(office: &Office, order: &Order, errand: &Errand) -> Result<Option<
     };
     let settled = match (&order.action, errand) {
         (Action::Enrol, Errand::Enrol(claim)) => {
-            let is_ours = found.study == office.terms.study
+            let is_ours = found.study == app.terms.study
                 && found.secret_commitment == H256(claim.commitment.0)
                 && found.escrow == claim.escrow
                 && found.predecessor == claim.predecessor;
@@ -190,12 +181,12 @@ async fn look(office: &Office, order: &Order, errand: &Errand) -> Result<Option<
 }
 
 /// The call that does it; none when the order names an entry that the device does not have.
-async fn call(office: &Office, order: &Order, errand: &Errand) -> Result<Option<Call>, Later> {
+async fn call(app: &App, order: &Order, errand: &Errand) -> Result<Option<Call>, Later> {
     let device = match errand {
         Errand::Enrol(claim) => {
             let commitment = H256(claim.commitment.0);
             let call = calls::enrol(
-                office.terms.study,
+                app.terms.study,
                 claim.key.0,
                 commitment,
                 claim.escrow.clone(),
@@ -218,7 +209,7 @@ async fn call(office: &Office, order: &Order, errand: &Errand) -> Result<Option<
         Action::Retire {
             trusted_length: Some(length),
         } => {
-            let entries = office.chain.entries(device, length, 1).await?;
+            let entries = app.chain.entries(device, length, 1).await?;
             let entry = entries.first().filter(|entry| entry.sequence == length);
             entry.map(|entry| calls::retire(device, LastTrusted::Entry(entry.index)))
         }
@@ -236,32 +227,26 @@ fn is_lasting(refusal: &PoolRefusal) -> bool {
     )
 }
 
-async fn write_down(office: &Office, order: &Order, settled: &Settled) -> Result<(), sqlx::Error> {
-    let now = office.now();
-    let mut transaction = office.database.begin().await?;
-    if !office
-        .orders
-        .finish(&mut transaction, order.id, &settled.outcome)
-        .await?
-    {
-        return Ok(());
-    }
-    let (action, why) = match &settled.outcome {
-        Outcome::Done { block } => {
-            if let (Some(code), Some((device, genesis))) = (order.code, settled.enrolled) {
-                enrolments::complete(&mut transaction, code, device, genesis, *block, now).await?;
-            }
+async fn write_down(
+    app: &App,
+    lease: Lease,
+    order: &Order,
+    settled: &Settled,
+) -> Result<(), StoreError> {
+    let (action, why, result) = match &settled.outcome {
+        Outcome::Done { .. } => {
             let done = match order.action {
                 Action::Enrol => "device enrolled",
                 Action::Suspend { .. } => "device suspended",
                 Action::Resume => "device resumed",
                 Action::Retire { .. } => "device retired",
             };
-            (done.to_owned(), order.why.clone())
+            (done.to_owned(), order.why.clone(), "done")
         }
         Outcome::Refused { why } => (
             format!("{} refused", order.action.name()),
             format!("{why}; {}", order.why),
+            "refused",
         ),
     };
     let subject = match (settled.enrolled, order.device, order.code) {
@@ -269,24 +254,19 @@ async fn write_down(office: &Office, order: &Order, settled: &Settled) -> Result
         (None, None, code) => format!("code {}", code.unwrap_or_default()),
     };
     let note = Note {
-        at: now,
+        at: app.now(),
         actor: &order.actor,
         action: &action,
         subject: &subject,
         why: &why,
     };
-    log::append(&office.database, &mut transaction, note).await?;
-    transaction.commit().await?;
-    let result = match settled.outcome {
-        Outcome::Done { .. } => "done",
-        Outcome::Refused { .. } => "refused",
-    };
-    office
-        .metrics
-        .orders
-        .with_label_values(&[order.action.name(), result])
-        .inc();
-    tracing::info!(action, subject, result, "an order is settled");
+    if app.store.settle(lease, order, settled, note).await? {
+        app.metrics
+            .orders
+            .with_label_values(&[order.action.name(), result])
+            .inc();
+        tracing::info!(action, subject, result, "an order is settled");
+    }
     Ok(())
 }
 

@@ -12,9 +12,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{Page, Shared};
-use crate::admins::Admin;
-use crate::codes::{self, CodeView, IssuedCode, NewCode};
-use crate::log::{self, LogLine};
+use crate::codes::{CodeView, IssuedCode, NewCode};
+use crate::log::LogLine;
+use crate::store::{Admin, Revocation};
 
 /// Longest reason, in bytes.
 const MAX_WHY_LENGTH: usize = 1_000;
@@ -27,7 +27,7 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(read_log))
 }
 
-/// Why something is done; it stands in the log. It must not name the participant.
+/// Why something is done, for the log. It must not name the participant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schema(value_type = String)]
@@ -37,10 +37,12 @@ impl TryFrom<String> for Why {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, &'static str> {
-        let is_reason = text.len() <= MAX_WHY_LENGTH && !text.trim().is_empty();
+        // PostgreSQL stores no text with a NUL.
+        let is_reason =
+            text.len() <= MAX_WHY_LENGTH && !text.trim().is_empty() && !text.contains('\0');
         is_reason
             .then_some(Self(text))
-            .ok_or("a reason has 1 to 1000 bytes")
+            .ok_or("a reason has 1 to 1000 bytes, and none of them is 0")
     }
 }
 
@@ -81,17 +83,7 @@ async fn issue_code(
     admin: Admin,
     Json(new): Json<NewCode>,
 ) -> Result<Response, ApiError> {
-    let office = &shared.office;
-    if let Some(predecessor) = new.predecessor {
-        if office.device(predecessor).await?.successor.is_some() {
-            return Err(ApiError::new(
-                Code::InvalidState,
-                "The predecessor has a successor.",
-            ));
-        }
-        office.predecessor(predecessor).await?;
-    }
-    let issued: IssuedCode = codes::issue(&office.database, &admin, new, office.now()).await?;
+    let issued: IssuedCode = shared.app.issue_code(&admin, new).await?;
     Ok((
         StatusCode::CREATED,
         [(header::CACHE_CONTROL, "no-store")],
@@ -102,7 +94,7 @@ async fn issue_code(
 
 /// The codes that were issued, oldest first.
 #[utoipa::path(get, path = "/v1/admin/codes", tag = "admin", security(("admin" = [])), params(Page), responses(
-    (status = 200, description = "Codes, without what they are.", body = Vec<CodeView>),
+    (status = 200, description = "The codes, without their secrets.", body = Vec<CodeView>),
     (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
 ))]
 async fn list_codes(
@@ -110,10 +102,9 @@ async fn list_codes(
     _: Admin,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<CodeView>>, ApiError> {
-    let office = &shared.office;
-    codes::list(&office.database, page.after, page.limit()?, office.now())
-        .await
-        .map(Json)
+    let app = &shared.app;
+    let codes = app.store.codes(page.after, page.limit()?, app.now());
+    Ok(Json(codes.await?))
 }
 
 /// Takes a code back that nobody has redeemed.
@@ -130,9 +121,12 @@ async fn revoke_code(
     admin: Admin,
     Path(id): Path<u64>,
 ) -> Result<StatusCode, ApiError> {
-    let office = &shared.office;
-    codes::revoke(&office.database, &admin, id, office.now()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let app = &shared.app;
+    match app.store.revoke_code(&admin, id, app.now()).await? {
+        Revocation::Revoked => Ok(StatusCode::NO_CONTENT),
+        Revocation::Redeemed => Err(Code::CodeUsed.into()),
+        Revocation::Unknown => Err(Code::UnknownCode.into()),
+    }
 }
 
 /// Makes a new key that signs tokens from now on. The one before stays in the key set until its last token has expired.
@@ -146,11 +140,9 @@ async fn rotate_keys(
     admin: Admin,
     Json(change): Json<Change>,
 ) -> Result<(StatusCode, Json<NewKey>), ApiError> {
-    let office = &shared.office;
-    let kid = office
-        .keys
-        .make(&String::from(change.why), &admin.name, office.now())
-        .await?;
+    let app = &shared.app;
+    let why = String::from(change.why);
+    let kid = app.keys.make(&why, &admin.name, app.now()).await?;
     Ok((StatusCode::CREATED, Json(NewKey { kid })))
 }
 
@@ -164,7 +156,6 @@ async fn read_log(
     _: Admin,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<LogLine>>, ApiError> {
-    log::read(&shared.office.database, page.after, page.limit()?)
-        .await
-        .map(Json)
+    let lines = shared.app.store.log(page.after, page.limit()?);
+    Ok(Json(lines.await?))
 }

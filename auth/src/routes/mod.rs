@@ -20,8 +20,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::admins::{self, Admin};
-use crate::office::Office;
+use crate::app::App;
+use crate::store::Admin;
 
 /// Tokens that one device may get at once, and one more each second.
 const TOKENS_AT_ONCE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0; qed");
@@ -30,19 +30,19 @@ const TOKENS_AT_ONCE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0; qed"
 #[derive(Clone)]
 pub struct Shared {
     /// The server's state.
-    pub office: Arc<Office>,
+    pub app: Arc<App>,
     strangers: Arc<DefaultKeyedRateLimiter<IpAddr>>,
     devices: Arc<DefaultKeyedRateLimiter<u32>>,
 }
 
 impl Shared {
     /// `per_second`: requests that one address may send each second, ten times as many at once.
-    pub fn new(office: Arc<Office>, per_second: NonZeroU32) -> Self {
+    pub fn new(app: Arc<App>, per_second: NonZeroU32) -> Self {
         let burst = per_second.saturating_mul(NonZeroU32::new(10).expect("10 is not 0; qed"));
         let strangers = Quota::per_second(per_second).allow_burst(burst);
         let devices = Quota::per_second(NonZeroU32::MIN).allow_burst(TOKENS_AT_ONCE);
         Self {
-            office,
+            app,
             strangers: Arc::new(RateLimiter::keyed(strangers)),
             devices: Arc::new(RateLimiter::keyed(devices)),
         }
@@ -83,7 +83,8 @@ impl FromRequestParts<Shared> for Admin {
         let bearer =
             <Bearer as FromRequestParts<Shared>>::from_request_parts(parts, shared).await?;
         shared.admit(peer)?;
-        admins::authenticate(&shared.office.database, &bearer).await
+        let found = shared.app.store.admin(&bearer.0).await?;
+        found.ok_or_else(|| Code::InvalidCredentials.into())
     }
 }
 
@@ -110,7 +111,7 @@ pub fn router(shared: Shared) -> OpenApiRouter {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Page {
-    /// Begin behind the element of this number; 0 begins with the first.
+    /// Begin after the element of this number; 0 begins with the first.
     #[serde(default)]
     pub(crate) after: u64,
     /// At most so many elements: 1 to 1,000, 100 when absent.

@@ -6,10 +6,10 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use mhealth_api::{
-    CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled, JwkSet, Key, Problem, StudyTerms,
-    TokenAnswer, TokenRequest,
+    CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled, JwkSet, Problem, StudyTerms, TokenAnswer,
+    TokenRequest,
 };
-use mhealth_server::{ApiError, Json, Path, Peer};
+use mhealth_server::{on_chain, ApiError, Json, Path, Peer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -37,12 +37,12 @@ async fn code(
     Json(request): Json<CodeTermsRequest>,
 ) -> Result<Json<CodeTerms>, ApiError> {
     shared.admit(peer)?;
-    shared.office.code_terms(&request.code).await.map(Json)
+    shared.app.code_terms(&request.code).await.map(Json)
 }
 
 /// Redeems a code: registers the device on the chain, and answers when that is finalised. May be repeated.
 #[utoipa::path(post, path = "/v1/enrol", tag = "device", request_body = EnrolRequest, responses(
-    (status = 200, description = "The device stands on the chain, finalised.", body = Enrolled),
+    (status = 200, description = "The device is on the chain, finalised.", body = Enrolled),
     (status = 401, description = "`invalid_proof`.", body = Problem),
     (status = 403, description = "`study_closed`.", body = Problem),
     (status = 404, description = "`unknown_code`.", body = Problem),
@@ -58,7 +58,7 @@ async fn enrol(
     Json(request): Json<EnrolRequest>,
 ) -> Result<Json<Enrolled>, ApiError> {
     shared.admit(peer)?;
-    shared.office.enrol(&request).await.map(Json)
+    shared.app.enrol(&request).await.map(Json)
 }
 
 /// A token for a device that proves that it possesses its key.
@@ -76,9 +76,9 @@ async fn token(
     Json(request): Json<TokenRequest>,
 ) -> Result<Response, ApiError> {
     shared.admit(peer)?;
-    let proven = shared.office.prove(&request).await?;
+    let proven = shared.app.prove(&request).await?;
     shared.admit_device(request.device)?;
-    let answer: TokenAnswer = shared.office.token(&request, &proven).await?;
+    let answer: TokenAnswer = shared.app.token(&request, &proven).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 
@@ -87,14 +87,14 @@ async fn token(
     (status = 200, description = "The newest key first.", body = JwkSet),
 ))]
 async fn jwks(State(shared): State<Shared>) -> Result<Response, ApiError> {
-    let office = &shared.office;
-    // A token that was signed a moment before the rotation, as the clock that is furthest behind sees it.
-    let grace = office.terms.token_lifetime + office.terms.clock_skew;
-    let keys: JwkSet = office.keys.public(office.now(), grace).await?;
+    let app = &shared.app;
+    // A token that was signed a moment before the rotation, as the slowest clock sees it.
+    let grace = app.terms.token_lifetime + app.terms.clock_skew;
+    let keys: JwkSet = app.keys.public(app.now(), grace).await?;
     Ok(([(header::CACHE_CONTROL, "max-age=60")], Json(keys)).into_response())
 }
 
-/// A study as it stands finalised.
+/// A study, as it is on the finalised chain.
 #[utoipa::path(get, path = "/v1/studies/{study}", tag = "device",
     params(("study" = u32, Path, description = "The study's number.")),
     responses(
@@ -105,13 +105,6 @@ async fn study(
     State(shared): State<Shared>,
     Path(study): Path<u32>,
 ) -> Result<Json<StudyTerms>, ApiError> {
-    let found = shared.office.study(study).await?;
-    Ok(Json(StudyTerms {
-        chain: shared.office.terms.chain,
-        study,
-        title: found.title,
-        policy: found.policy,
-        auditor_key: Key(found.auditor_key),
-        open: found.open,
-    }))
+    let found = shared.app.study(study).await?;
+    Ok(Json(on_chain::study(shared.app.terms.chain, study, found)))
 }

@@ -3,10 +3,10 @@
 //! What staff do, and what is written down of it.
 
 use mhealth_api::{Code, DeviceOnChain, Hash};
-use mhealth_auth::codes::{CodeState, CodeView};
+use mhealth_auth::codes::{CodeState, CodeView, IssuedCode};
 use mhealth_auth::log::{self, LogLine, Tampered};
 use mhealth_auth::routes::devices::{DeviceRecord, EnrolledDevice};
-use mhealth_auth::{admins, codes::IssuedCode};
+use mhealth_server::credentials::{self, Change, CredentialError};
 use serde_json::{json, Value};
 
 use crate::support::{answer, code_of, on_both_databases, Setting};
@@ -24,7 +24,13 @@ on_both_databases! {
 
 async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Setting) {
     assert_eq!(setting.admin_get("/v1/admin/codes").await.status(), 200);
-    let newer = admins::add(&setting.database, "nurse", 1).await.unwrap();
+    let change = async |change: Change<'_>| setting.store.change_admin(change, 1).await;
+    assert!(matches!(
+        change(Change::Add("nurse")).await,
+        Err(CredentialError::NameInUse(_))
+    ));
+    assert_eq!(setting.admin_get("/v1/admin/codes").await.status(), 200);
+    let newer = change(Change::Rotate("nurse")).await.unwrap().unwrap();
     assert_eq!(
         code_of(setting.admin_get("/v1/admin/codes").await).await,
         Code::InvalidCredentials
@@ -34,13 +40,17 @@ async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Set
         .get(setting.url("/v1/admin/codes"))
         .bearer_auth(newer.expose());
     assert_eq!(with_newer.send().await.unwrap().status(), 200);
-    admins::add(&setting.database, "doctor", 1).await.unwrap();
-    assert_eq!(
-        admins::list(&setting.database).await.unwrap(),
-        ["doctor", "nurse"]
-    );
-    assert!(admins::remove(&setting.database, "nurse", 2).await.unwrap());
-    assert!(!admins::remove(&setting.database, "nurse", 2).await.unwrap());
+    change(Change::Add("doctor")).await.unwrap();
+    let names = credentials::list(&setting.database).await.unwrap();
+    let names: Vec<_> = names.iter().map(|holder| &*holder.name).collect();
+    assert_eq!(names, ["doctor", "nurse"]);
+    change(Change::Remove("nurse")).await.unwrap();
+    for gone in [Change::Remove("nurse"), Change::Rotate("nurse")] {
+        assert!(matches!(
+            change(gone).await,
+            Err(CredentialError::UnknownName(_))
+        ));
+    }
     let with_newer = setting
         .http
         .get(setting.url("/v1/admin/codes"))
@@ -50,16 +60,23 @@ async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Set
         Code::InvalidCredentials
     );
     for bad in ["", "two words", "é", &"x".repeat(65)] {
-        assert!(
-            admins::add(&setting.database, bad, 1).await.is_err(),
-            "{bad}"
-        );
+        assert!(change(Change::Add(bad)).await.is_err(), "{bad}");
     }
-    let stored: (String,) = sqlx::query_as("SELECT name FROM admins")
+    let stored: (String,) = sqlx::query_as("SELECT name FROM credentials")
         .fetch_one(setting.database.pool())
         .await
         .unwrap();
     assert_eq!(stored.0, "doctor");
+    let told = setting.store.log(2, 100).await.unwrap();
+    let told: Vec<_> = told.iter().map(|line| &*line.action).collect();
+    assert_eq!(
+        told,
+        [
+            "admin's credential replaced",
+            "admin added",
+            "admin removed"
+        ]
+    );
 }
 
 async fn codes_are_listed_without_what_they_are(setting: Setting) {
@@ -186,6 +203,7 @@ async fn what_does_not_fit_the_devices_state_is_refused(setting: Setting) {
         json!({}),
         json!({ "why": " " }),
         json!({ "why": "x".repeat(1_001) }),
+        json!({ "why": "a\0b" }),
         json!({ "why": "x", "reason": "fork" }),
     ] {
         assert_eq!(
@@ -285,7 +303,7 @@ async fn the_log_cannot_be_changed_and_a_forged_line_shows(setting: Setting) {
             .unwrap_err();
         assert!(error.to_string().contains("append-only"), "{error}");
     }
-    let mut lines = log::read(&setting.database, 0, 100).await.unwrap();
+    let mut lines = setting.store.log(0, 100).await.unwrap();
     assert_eq!(lines.len(), 8);
     log::verify(Hash([0; 32]), &lines).unwrap();
     let mut forged = lines.clone();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use mhealth_api::{Code, EnrolRequest, Enrolled};
 use mhealth_auth::codes::IssuedCode;
-use mhealth_auth::server::Prepared;
+use mhealth_auth::server::prepare;
 use mhealth_chain_client::ChainClient;
 use mhealth_server::{CancellationToken, Database};
 use mhealth_testing::node::Launch as NodeLaunch;
@@ -131,7 +131,7 @@ async fn an_enrolment_that_waits_when_the_server_stops_is_told_so_and_done_after
     enrol(&setting, &auth.url(), &request).await.unwrap();
 }
 
-/// Waits until a code is redeemed whose device does not stand on the chain.
+/// Waits until a code is redeemed whose device is not on the chain.
 async fn claimed(database: &Database) {
     let claims = "SELECT COUNT(*) FROM enrolments WHERE device IS NULL";
     while sqlx::query_as::<_, (i64,)>(claims)
@@ -280,7 +280,7 @@ async fn a_database_of_another_study_is_refused(setting: Setting) {
             ..auth.clone()
         };
         let stop = CancellationToken::new();
-        let error = match Prepared::new(&server, &auth, setting.clock.clone(), stop).await {
+        let error = match prepare(&server, &auth, setting.clock.clone(), &stop).await {
             Ok(_) => String::new(),
             Err(error) => format!("{error:#}"),
         };

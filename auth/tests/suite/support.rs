@@ -11,10 +11,11 @@ use mhealth_api::{
     enrolment_message, token_message, Base64, Code, CodeTerms, EnrolRequest, Enrolled, Hash, Key,
     Nonce, Problem, SignatureBytes, TokenAnswer, TokenRequest,
 };
-use mhealth_auth::admins;
 use mhealth_auth::codes::IssuedCode;
-use mhealth_auth::server::{AuthOptions, Prepared};
+use mhealth_auth::server::{prepare, AuthOptions};
+use mhealth_auth::store::Store;
 use mhealth_chain_client::{Account, Call, ChainClient};
+use mhealth_server::credentials::Change;
 use mhealth_server::{
     read_options_from, CancellationToken, Clock, Database, ManualClock, ServerOptions,
 };
@@ -42,6 +43,7 @@ static TURN: Turn<()> = Turn::const_new(());
 pub struct Setting {
     pub auth: Running,
     pub database: Database,
+    pub store: Store,
     pub database_url: String,
     pub clock: Arc<ManualClock>,
     pub chain: ChainClient,
@@ -73,12 +75,12 @@ impl Running {
         if std::env::var_os("RUST_LOG").is_some() {
             server.start_logging();
         }
-        let prepared = Prepared::new(&server, &auth, clock, stop.clone()).await?;
+        let prepared = prepare(&server, &auth, clock, &stop).await?;
         let url = prepared.base_url();
         Ok(Running {
             url,
+            task: tokio::spawn(prepared.serve(stop.clone())),
             stop,
-            task: tokio::spawn(prepared.serve()),
         })
     }
 
@@ -105,7 +107,7 @@ pub fn options(database: &str, node: &str, more: &[&str]) -> (ServerOptions, Aut
         "test",
         "--database",
         database,
-        "--chain",
+        "--node",
         node,
         "--account=//Charlie",
         &study,
@@ -162,13 +164,14 @@ impl Setting {
         let database = Database::open(&database_url.parse().expect("a URL"))
             .await
             .expect("it is there");
-        let admin = admins::add(&database, "nurse", clock.now())
-            .await
-            .expect("the name is good");
+        let store = Store::open(database.clone()).await.expect("it is a store");
+        let admin = store.change_admin(Change::Add("nurse"), clock.now()).await;
+        let admin = admin.expect("the name is good").expect("it is made");
         Setting {
             auth,
             admin: admin.expose().to_owned(),
             database,
+            store,
             database_url,
             clock,
             chain: ChainClient::connect(&node_url)

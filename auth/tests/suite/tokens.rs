@@ -4,7 +4,6 @@
 
 use jsonwebtoken::{decode, decode_header, Algorithm, DecodingKey, Validation};
 use mhealth_api::{Claims, Code, Hash, Jwk, JwkSet, RELAY_AUDIENCE};
-use mhealth_auth::tokens::forget_nonces;
 use mhealth_chain_client::{calls, LastTrusted, SuspensionReason, H256};
 use serde_json::json;
 
@@ -84,18 +83,14 @@ async fn a_proof_works_once(setting: Setting) {
     );
     // As long as its time stamp would be taken, its nonce is kept; then it is forgotten.
     setting.clock.advance(120);
-    forget_nonces(&setting.database, 1_800_000_120)
-        .await
-        .unwrap();
+    setting.store.forget_nonces(1_800_000_120).await.unwrap();
     assert_eq!(
         setting.token(&request).await.err(),
         Some(Code::ReplayedProof)
     );
     setting.clock.advance(1);
     assert_eq!(setting.token(&request).await.err(), Some(Code::ClockSkew));
-    forget_nonces(&setting.database, 1_800_000_122)
-        .await
-        .unwrap();
+    setting.store.forget_nonces(1_800_000_122).await.unwrap();
     let (left,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM nonces")
         .fetch_one(setting.database.pool())
         .await

@@ -6,11 +6,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use mhealth_api::{
-    BlockRef, ChainHead, Code, DeviceHeads, DeviceOnChain, Hash, Head, Key, Problem,
-    RegisteredEntry, StudyTerms,
+    Code, DeviceHeads, DeviceOnChain, Hash, Key, Problem, RegisteredEntry, StudyTerms,
 };
-use mhealth_chain_client::DeviceView;
-use mhealth_server::{ApiError, Json, Path, Query};
+use mhealth_server::{on_chain, ApiError, Json, Path, Query};
 
 use super::App;
 
@@ -59,7 +57,7 @@ async fn found(app: &App, device: u32) -> Result<Json<DeviceOnChain>, ApiError> 
         .device(device)
         .await?
         .ok_or(Code::UnknownDevice)?;
-    Ok(Json(on_chain(&view, block)))
+    Ok(Json(on_chain::device(&view, block)))
 }
 
 /// A device's head with everything that this relay has accepted, and as the chain has it finalised.
@@ -140,29 +138,5 @@ pub(super) async fn study(
     Path(study): Path<u32>,
 ) -> Result<Json<StudyTerms>, ApiError> {
     let view = app.ledger.study(study).await?.ok_or(Code::UnknownStudy)?;
-    Ok(Json(StudyTerms {
-        chain: app.ledger.genesis(),
-        study,
-        title: view.title,
-        policy: view.policy,
-        auditor_key: Key(view.auditor_key),
-        open: view.open,
-    }))
-}
-
-fn on_chain(view: &DeviceView, block: BlockRef) -> DeviceOnChain {
-    DeviceOnChain {
-        device: view.device,
-        study: view.study,
-        key: Key(view.key),
-        genesis: Hash(view.genesis.0),
-        status: view.status.clone(),
-        chain: ChainHead {
-            head: Head {
-                length: view.length,
-                hash: Hash(view.head.0),
-            },
-            block,
-        },
-    }
+    Ok(Json(on_chain::study(app.ledger.genesis(), study, view)))
 }

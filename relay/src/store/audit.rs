@@ -3,19 +3,15 @@
 //! For auditors: their credentials, and the runs with their envelopes.
 
 use mhealth_api::{ExportedRun, SignatureBytes};
-use rand::rngs::OsRng;
-use rand::TryRngCore;
-use sha2::{Digest, Sha256};
+use mhealth_server::credentials::{self, Change, CredentialError, Scopes};
+use mhealth_server::SecretText;
 use sqlx::{AssertSqlSafe, Row};
-use zeroize::Zeroizing;
 
 use super::rows::{self, hash, signed, unsigned, STATUS_COLUMNS};
 use super::{Store, StoreError};
 
 /// Runs that are read from the database at a time.
 const PAGE: u32 = 16;
-/// What an auditor's credential begins with, so that people and secret scanners know it for what it is.
-const PREFIX: &str = "mhealth-auditor-";
 
 /// Which runs to export.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,56 +56,23 @@ impl Store {
         runs.collect()
     }
 
-    /// Makes a credential for an auditor and keeps its hash. None if there is an auditor of this name already.
-    pub async fn add_auditor(&self, name: &str) -> Result<Option<Zeroizing<String>>, StoreError> {
-        let mut random = Zeroizing::new([0; 32]);
-        OsRng
-            .try_fill_bytes(&mut *random)
-            .expect("the operating system has random numbers; qed");
-        let credential = Zeroizing::new(format!("{PREFIX}{}", hex::encode(*random)));
-        let added = sqlx::query(
-            "INSERT INTO auditors (name, credential, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
-        )
-        .bind(name.to_owned())
-        .bind(hashed(&credential))
-        .bind(signed(self.clock.now()))
-        .execute(self.database.pool())
-        .await?;
-        Ok((added.rows_affected() == 1).then_some(credential))
+    /// Changes who may export. Returns the credential that was made, if one was.
+    pub async fn change_auditor(
+        &self,
+        change: Change<'_>,
+    ) -> Result<Option<SecretText>, CredentialError> {
+        let mut transaction = self.database.begin().await?;
+        let made =
+            credentials::change(&mut transaction, "auditor", change, self.clock.now()).await?;
+        transaction.commit().await?;
+        Ok(made)
     }
 
-    /// Takes an auditor's credential back. False if there is no auditor of this name.
-    pub async fn remove_auditor(&self, name: &str) -> Result<bool, StoreError> {
-        let removed = sqlx::query("DELETE FROM auditors WHERE name = $1")
-            .bind(name.to_owned())
-            .execute(self.database.pool())
-            .await?;
-        Ok(removed.rows_affected() == 1)
-    }
-
-    /// Names of the auditors, and since when they have been, in seconds since 1970.
-    pub async fn auditors(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        let rows: Vec<(String, i64)> =
-            sqlx::query_as("SELECT name, created_at FROM auditors ORDER BY name")
-                .fetch_all(self.database.pool())
-                .await?;
-        rows.into_iter()
-            .map(|(name, since)| Ok((name, unsigned(since)?)))
-            .collect()
-    }
-
-    /// The auditor with this credential. It is looked up by its hash, so the time that takes says nothing about those of
-    /// others.
+    /// Whose credential this is; none when nobody's.
     pub async fn auditor(&self, credential: &str) -> Result<Option<String>, StoreError> {
-        let row: Option<(String,)> =
-            sqlx::query_as("SELECT name FROM auditors WHERE credential = $1")
-                .bind(hashed(credential))
-                .fetch_optional(self.database.pool())
-                .await?;
-        Ok(row.map(|(name,)| name))
+        let holder = credentials::find(&self.database, credential).await?;
+        Ok(holder.map(|holder| match holder.scopes {
+            Scopes::All => holder.name,
+        }))
     }
-}
-
-fn hashed(credential: &str) -> Vec<u8> {
-    Sha256::digest(credential.as_bytes()).to_vec()
 }

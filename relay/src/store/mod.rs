@@ -23,49 +23,25 @@ pub(crate) mod tests;
 
 pub use accept::{Acceptance, Candidate, Decision};
 pub use audit::ExportQuery;
-pub use lease::Lease;
 pub use outbox::{LiveBatch, NewBatch, PendingRun, RunRef};
 pub use position::{ChainAnswers, Question};
 pub use queue::Queue;
 pub use settle::{Fate, Settlement};
 
 use mhealth_api::{Hash, RunStatus};
-use mhealth_server::{Database, Migration, SharedClock};
+use mhealth_server::{identity, Database, Migration, SharedClock};
+pub use mhealth_server::{Lease, StoreError};
 
 use rows::{hash, signed, STATUS_COLUMNS};
 
 const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
     name: "runs, batches, heads",
-    sqlite: include_str!("../../migrations/0001-sqlite.sql"),
-    postgres: include_str!("../../migrations/0001-postgres.sql"),
+    sqlite: include_str!("../../migrations/sqlite/0001-first.sql"),
+    postgres: include_str!("../../migrations/postgres/0001-first.sql"),
 }];
 
-/// Why the store could not do what it was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database failed.
-    #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
-    /// Another process submits by now.
-    #[error("another process has taken over the submission")]
-    Fenced,
-    /// The database belongs to another chain or account.
-    #[error("the database holds the runs of another {0}")]
-    Foreign(&'static str),
-    /// A row is not what this program wrote.
-    #[error("the database holds {0} that this program did not write")]
-    Corrupt(&'static str),
-}
-
-impl From<StoreError> for mhealth_server::ApiError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Database(error) => error.into(),
-            error => mhealth_server::ApiError::internal(error),
-        }
-    }
-}
+const CHAIN: &str = "chain";
 
 /// The relay's database. Cheap to clone.
 #[derive(Clone)]
@@ -89,33 +65,19 @@ impl Store {
     /// Binds the database to a chain and an account, once and for all: runs of one chain mean nothing on another, and
     /// the nonces in it are those of one account.
     pub async fn bind_to(&self, genesis: &Hash, account: &[u8; 32]) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
-        sqlx::query("UPDATE relay SET genesis = $1, account = $2 WHERE id = 1 AND genesis IS NULL")
-            .bind(genesis.0.to_vec())
-            .bind(account.to_vec())
-            .execute(&mut *transaction)
-            .await?;
-        let (known_genesis, known_account): (Vec<u8>, Vec<u8>) =
-            sqlx::query_as("SELECT genesis, account FROM relay WHERE id = 1")
-                .fetch_one(&mut *transaction)
-                .await?;
-        transaction.commit().await?;
-        if known_genesis != genesis.0 {
-            return Err(StoreError::Foreign("chain"));
-        }
-        if known_account != account {
-            return Err(StoreError::Foreign("account"));
-        }
-        Ok(())
+        let account = Hash(*account).to_string();
+        identity::claim(
+            &self.database,
+            &[(CHAIN, genesis.to_string()), ("account", account)],
+        )
+        .await
     }
 
     /// The chain that the database is bound to; none if it is new.
     pub async fn chain(&self) -> Result<Option<Hash>, StoreError> {
-        let (genesis,): (Option<Vec<u8>>,) =
-            sqlx::query_as("SELECT genesis FROM relay WHERE id = 1")
-                .fetch_one(self.database.pool())
-                .await?;
-        genesis.map(hash).transpose()
+        let chain = identity::claimed(&self.database, CHAIN).await?;
+        let chain = chain.map(|chain| chain.parse::<Hash>()).transpose();
+        chain.map_err(|_| StoreError::Corrupt("a chain"))
     }
 
     /// Where a run stands; none if it was never stored here.

@@ -2,7 +2,8 @@
 
 //! Rows, and what they mean.
 
-use mhealth_api::{Base64, BlockRef, Hash, RunEntry, RunState, RunStatus};
+use mhealth_api::{Base64, BlockRef, RunEntry, RunState, RunStatus};
+pub(super) use mhealth_server::rows::{hash, signed, unsigned};
 use sqlx::any::AnyRow;
 use sqlx::Row;
 
@@ -39,22 +40,6 @@ fn state(number: i64) -> Result<RunState, StoreError> {
         CONFLICTING => RunState::Conflicting,
         _ => return Err(StoreError::Corrupt("a state")),
     })
-}
-
-pub(super) fn unsigned<T: TryFrom<i64>>(number: i64) -> Result<T, StoreError> {
-    T::try_from(number).map_err(|_| StoreError::Corrupt("a number"))
-}
-
-/// Numbers that are checked to be less than 2⁶³ before they get here.
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-pub(super) fn hash(bytes: Vec<u8>) -> Result<Hash, StoreError> {
-    bytes
-        .try_into()
-        .map(Hash)
-        .map_err(|_| StoreError::Corrupt("a hash"))
 }
 
 pub(super) fn status(row: &AnyRow) -> Result<RunStatus, StoreError> {

@@ -16,7 +16,7 @@ use mhealth_server::{Database, ManualClock};
 
 use super::*;
 
-const LEASE: Duration = Duration::from_secs(10);
+const LEASE: Duration = Duration::from_secs(100);
 
 /// A database of its own, gone with the value.
 pub(crate) struct Scratch {
@@ -42,6 +42,16 @@ impl Scratch {
             url,
             _files: files,
         }
+    }
+
+    /// So many seconds pass for the relay and, whose time is the database's, for the lease.
+    pub(crate) async fn pass(&self, seconds: u32) {
+        self.clock.advance(seconds.into());
+        sqlx::query("UPDATE lease SET expires_at = expires_at - $1")
+            .bind(i64::from(seconds) * 1_000)
+            .execute(self.store.database().pool())
+            .await
+            .unwrap();
     }
 
     /// Another process on the same database.

@@ -189,7 +189,7 @@ async fn an_issuer_whose_keys_were_never_read_is_told_as_passing(kind: Kind) {
     // Nobody listens at port 1.
     const AWAY: &str = "http://127.0.0.1:1";
     let world = World::start_with(kind, node::Launch::instant(), 0, |launch| {
-        launch.arg(format!("--issuer=issuer={AWAY},study=0"))
+        launch.arg(format!("--trusted-issuer=issuer={AWAY},study=0"))
     })
     .await;
     let mut phone = world.phone(1).await;

@@ -11,7 +11,7 @@ pub(super) async fn a_process_that_was_killed_sends_the_same_bytes_again(scratch
     until(|| async { chain.handed().len() == 1 }).await;
     process.kill().await;
     chain.swallow(false);
-    scratch.clock.advance(7);
+    scratch.pass(7).await;
     let process = Process::start(scratch.other().await, &chain, scratch.clock.clone());
     until(|| async { chain.pool_size() == 1 }).await;
     chain.make_block();
@@ -31,7 +31,7 @@ pub(super) async fn outcomes_that_were_missed_are_caught_up_with(scratch: Scratc
     for _ in 0..100 {
         chain.make_block();
     }
-    scratch.clock.advance(7);
+    scratch.pass(7).await;
     let process = Process::start(scratch.other().await, &chain, scratch.clock.clone());
     until_state(&scratch.store, &run, RunState::Finalised).await;
     assert_eq!(chain.submissions(run), 1);
@@ -59,7 +59,7 @@ pub(super) async fn two_processes_submit_everything_once(scratch: Scratch) {
             .for_each(|process| process.stored.notify_one());
         chain.make_block();
         // The one that leads may stand still for so long that the other takes over.
-        scratch.clock.advance(4);
+        scratch.pass(4).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     until(|| async {

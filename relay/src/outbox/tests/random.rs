@@ -80,7 +80,7 @@ async fn play(seed: u64) {
                 chain.use_nonce_elsewhere();
             }
         }
-        scratch.clock.advance(random.random_range(0..4));
+        scratch.pass(random.random_range(0..4)).await;
         tokio::time::sleep(Duration::from_millis(random.random_range(0..8))).await;
     }
     chain.swallow(false);
@@ -96,7 +96,7 @@ async fn play(seed: u64) {
         if followed.is_none_or(|followed| followed.number >= chain.number()) {
             chain.make_block();
         }
-        scratch.clock.advance(1);
+        scratch.pass(1).await;
         scratch.store.queue().await.unwrap().runs == 0
     })
     .await;

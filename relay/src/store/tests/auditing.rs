@@ -2,6 +2,9 @@
 
 //! Auditors and their export.
 
+use mhealth_server::credentials::{self, Change, CredentialError};
+use mhealth_server::SecretText;
+
 use super::*;
 use crate::testing::TestDevice;
 
@@ -38,23 +41,30 @@ pub(super) async fn export_resumes(scratch: Scratch) {
 
 pub(super) async fn auditors(scratch: Scratch) {
     let store = &scratch.store;
-    let credential = store.add_auditor("eva").await.unwrap().unwrap();
-    assert!(store.add_auditor("eva").await.unwrap().is_none());
-    assert_eq!(
-        store.auditor(&credential).await.unwrap().as_deref(),
-        Some("eva")
-    );
+    let made = store.change_auditor(Change::Add("eva")).await.unwrap();
+    let credential = made.unwrap();
+    assert!(matches!(
+        store.change_auditor(Change::Add("eva")).await,
+        Err(CredentialError::NameInUse(_))
+    ));
+    let auditor = async |credential: &SecretText| store.auditor(credential.expose()).await.unwrap();
+    assert_eq!(auditor(&credential).await.as_deref(), Some("eva"));
     assert_eq!(store.auditor("mhealth-auditor-00").await.unwrap(), None);
-    assert_eq!(
-        store.auditors().await.unwrap(),
-        [("eva".to_owned(), 1_000_000)]
-    );
-    let (kept,): (Vec<u8>,) = sqlx::query_as("SELECT credential FROM auditors")
+    let listed = credentials::list(store.database()).await.unwrap();
+    assert_eq!((&*listed[0].name, listed[0].since), ("eva", 1_000_000));
+    let (kept,): (Vec<u8>,) = sqlx::query_as("SELECT hash FROM credentials")
         .fetch_one(store.database().pool())
         .await
         .unwrap();
     assert_eq!(kept.len(), 32);
-    assert!(store.remove_auditor("eva").await.unwrap());
-    assert!(!store.remove_auditor("eva").await.unwrap());
-    assert_eq!(store.auditor(&credential).await.unwrap(), None);
+    let made = store.change_auditor(Change::Rotate("eva")).await.unwrap();
+    assert_eq!(auditor(&credential).await, None);
+    let credential = made.unwrap();
+    assert_eq!(auditor(&credential).await.as_deref(), Some("eva"));
+    store.change_auditor(Change::Remove("eva")).await.unwrap();
+    assert!(matches!(
+        store.change_auditor(Change::Remove("eva")).await,
+        Err(CredentialError::UnknownName(_))
+    ));
+    assert_eq!(auditor(&credential).await, None);
 }

@@ -13,11 +13,11 @@ pub(super) async fn fencing(scratch: Scratch) {
     accept(store, &[candidate(device.checked(1), genesis)]).await;
     let first = lease(store).await;
     assert_eq!(other.take_lease("two", LEASE).await.unwrap(), None);
-    scratch.clock.advance(9);
+    scratch.pass(90).await;
     store.renew_lease(first).await.unwrap();
-    scratch.clock.advance(9);
+    scratch.pass(90).await;
     assert_eq!(other.take_lease("two", LEASE).await.unwrap(), None);
-    scratch.clock.advance(2);
+    scratch.pass(20).await;
     let second = other.take_lease("two", LEASE).await.unwrap().unwrap();
     let runs: Vec<_> = store
         .pending_runs(10)
@@ -55,7 +55,16 @@ pub(super) async fn bound(scratch: Scratch) {
     store.bind_to(&Hash([1; 32]), &[2; 32]).await.unwrap();
     store.bind_to(&Hash([1; 32]), &[2; 32]).await.unwrap();
     let chain = store.bind_to(&Hash([3; 32]), &[2; 32]).await;
-    assert!(matches!(chain, Err(StoreError::Foreign("chain"))));
+    assert!(matches!(
+        chain,
+        Err(StoreError::Foreign { what: "chain", .. })
+    ));
     let account = store.bind_to(&Hash([1; 32]), &[3; 32]).await;
-    assert!(matches!(account, Err(StoreError::Foreign("account"))));
+    assert!(matches!(
+        account,
+        Err(StoreError::Foreign {
+            what: "account",
+            ..
+        })
+    ));
 }

@@ -1,22 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
--- One row: which chain and account this database is for, and the id of the next run. Whoever stores runs updates the row
--- first, so ids are committed in their order, and an export never jumps over one that is committed later.
+-- One row: the id of the next run. Whoever stores runs updates the row first, so ids are committed in their order, and an
+-- export never jumps over one that is committed later.
 CREATE TABLE relay (
     id BIGINT PRIMARY KEY CHECK (id = 1),
-    genesis BYTEA,
-    account BYTEA,
     next_run BIGINT NOT NULL
 );
 INSERT INTO relay (id, next_run) VALUES (1, 1);
-
--- One row: which process submits. The fence grows with every change of hands.
-CREATE TABLE lease (
-    id BIGINT PRIMARY KEY CHECK (id = 1),
-    holder TEXT NOT NULL,
-    fence BIGINT NOT NULL,
-    expires_at BIGINT NOT NULL
-);
-INSERT INTO lease (id, holder, fence, expires_at) VALUES (1, '', 0, 0);
 
 -- State: 0 pending, 1 submitted, 2 finalised, 3 refused, 4 conflicting. Bytes of entries: 64 each, digest and tag.
 CREATE TABLE runs (
@@ -84,10 +73,4 @@ CREATE TABLE records (
     digest BYTEA NOT NULL,
     run BYTEA NOT NULL,
     PRIMARY KEY (device, sequence)
-);
-
-CREATE TABLE auditors (
-    name TEXT PRIMARY KEY NOT NULL,
-    credential BYTEA NOT NULL UNIQUE,
-    created_at BIGINT NOT NULL
 );

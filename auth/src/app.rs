@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use mhealth_api::{BlockRef, Code, Hash};
 use mhealth_chain_client::{ChainClient, ChainView, DeviceView, StudyView, H256};
-use mhealth_server::{ApiError, CancellationToken, Database, SharedClock};
+use mhealth_server::{ApiError, CancellationToken, SharedClock};
 
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
-use crate::orders::OrderBook;
+use crate::order_book::OrderBook;
+use crate::store::Store;
 
 /// What is the same for as long as the server runs.
 #[derive(Clone, Debug)]
@@ -32,18 +33,18 @@ pub struct Terms {
 }
 
 /// The server's state. Handlers share one.
-pub struct Office {
+pub struct App {
     /// What stays the same.
     pub terms: Terms,
     /// Where everything is kept.
-    pub database: Database,
+    pub store: Store,
     /// The chain, to read.
     pub chain: ChainClient,
-    /// What is to be done on the chain.
+    /// News of what is to be done on the chain.
     pub orders: OrderBook,
     /// What signs tokens.
     pub keys: KeyRing,
-    /// What Prometheus is told.
+    /// Metrics for Prometheus.
     pub metrics: Metrics,
     /// What time it is.
     pub clock: SharedClock,
@@ -59,13 +60,13 @@ pub struct Finalised {
     pub block: BlockRef,
 }
 
-impl Office {
+impl App {
     /// Seconds since 1970.
     pub fn now(&self) -> u64 {
         self.clock.now()
     }
 
-    /// The chain as it stands at the latest finalised block.
+    /// The chain at the latest finalised block.
     pub async fn finalised(&self) -> Result<Finalised, ApiError> {
         Ok(finalised(&self.chain).await?)
     }

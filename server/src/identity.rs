@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Whose a database is. Runs, orders and nonces of one chain and account mean nothing on another.
+
+use crate::{Database, StoreError};
+
+/// Claims the database for these, such as a chain and an account, once and for all; [`StoreError::Foreign`] when it is
+/// another's.
+pub async fn claim(
+    database: &Database,
+    owners: &[(&'static str, String)],
+) -> Result<(), StoreError> {
+    let mut transaction = database.begin().await?;
+    for (what, expected) in owners {
+        sqlx::query(
+            "INSERT INTO identity (what, value) VALUES ($1, $2) ON CONFLICT (what) DO NOTHING",
+        )
+        .bind(*what)
+        .bind(expected.clone())
+        .execute(&mut *transaction)
+        .await?;
+        let (found,): (String,) = sqlx::query_as("SELECT value FROM identity WHERE what = $1")
+            .bind(*what)
+            .fetch_one(&mut *transaction)
+            .await?;
+        if found != *expected {
+            let expected = expected.clone();
+            return Err(StoreError::Foreign {
+                what,
+                found,
+                expected,
+            });
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// What the database was claimed for, such as the chain; none if it is new.
+pub async fn claimed(
+    database: &Database,
+    what: &'static str,
+) -> Result<Option<String>, StoreError> {
+    let found: Option<(String,)> = sqlx::query_as("SELECT value FROM identity WHERE what = $1")
+        .bind(what)
+        .fetch_optional(database.pool())
+        .await?;
+    Ok(found.map(|(value,)| value))
+}

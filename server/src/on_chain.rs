@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the chain says of devices and studies, as every server shows it.
+
+use mhealth_api::{BlockRef, ChainHead, DeviceOnChain, Hash, Head, Key, StudyTerms};
+use mhealth_chain_client::{DeviceView, StudyView};
+
+/// A device at this block.
+pub fn device(view: &DeviceView, block: BlockRef) -> DeviceOnChain {
+    DeviceOnChain {
+        device: view.device,
+        study: view.study,
+        key: Key(view.key),
+        genesis: Hash(view.genesis.0),
+        status: view.status.clone(),
+        chain: ChainHead {
+            head: Head {
+                length: view.length,
+                hash: Hash(view.head.0),
+            },
+            block,
+        },
+    }
+}
+
+/// A study of this chain.
+pub fn study(chain: Hash, study: u32, view: StudyView) -> StudyTerms {
+    StudyTerms {
+        chain,
+        study,
+        policy: view.policy,
+        title: view.title,
+        auditor_key: Key(view.auditor_key),
+        open: view.open,
+    }
+}
