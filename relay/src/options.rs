@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn lists_are_split_at_spaces() {
-        let list = "issuer=http://a.example,study=0 issuer=http://b.example,study=1";
+        let list = "issuer=https://a.example,study=0 issuer=https://b.example,study=1";
         let options = Options::try_parse_from(["mhealth-relay", "--trusted-issuer", list]).unwrap();
         let studies: Vec<_> = options
             .relay
