@@ -7,7 +7,7 @@ use mhealth_chain_client::DeviceState;
 use mhealth_server::{on_chain, ApiError};
 
 use crate::app::{App, Finalised};
-use crate::codes::{CodeSecret, IssuedCode, NewCode};
+use crate::codes::{checked_lifetime, CodeSecret, IssuedCode, NewCode};
 use crate::enrolments::refusal;
 use crate::log::Note;
 use crate::orders::{Action, Order, Outcome};
@@ -25,7 +25,7 @@ impl App {
             }
             self.predecessor(predecessor).await?;
         }
-        let lifetime = new.checked_lifetime()?;
+        let lifetime = checked_lifetime(&new)?;
         let secret = CodeSecret::random().map_err(ApiError::internal)?;
         let now = self.now();
         let expires_at = now + lifetime;

@@ -93,21 +93,19 @@ pub struct CodeRecord {
     pub claimed: bool,
 }
 
-impl NewCode {
-    /// How long the code is to be good, in seconds; `invalid_message` when something does not have its bounds.
-    pub(crate) fn checked_lifetime(&self) -> Result<u64, ApiError> {
-        let lifetime = self.expires_in.unwrap_or(DEFAULT_LIFETIME);
-        let is_name = (1..=MAX_PARTICIPANT_LENGTH).contains(&self.participant.len())
-            && !self.participant.chars().any(char::is_control)
-            && self.participant.trim() == self.participant;
-        if !is_name {
-            let detail = "The member participant has 1 to 128 bytes, no control characters and no space around it.";
-            return Err(ApiError::new(Code::InvalidMessage, detail));
-        }
-        if !LIFETIMES.contains(&lifetime) {
-            let detail = "The member expires_in is from 60 to 7776000 seconds.";
-            return Err(ApiError::new(Code::InvalidMessage, detail));
-        }
-        Ok(lifetime)
+/// How long the code is to be good, in seconds; `invalid_message` when something does not have its bounds.
+pub(crate) fn checked_lifetime(new: &NewCode) -> Result<u64, ApiError> {
+    let lifetime = new.expires_in.unwrap_or(DEFAULT_LIFETIME);
+    let is_name = (1..=MAX_PARTICIPANT_LENGTH).contains(&new.participant.len())
+        && !new.participant.chars().any(char::is_control)
+        && new.participant.trim() == new.participant;
+    if !is_name {
+        let detail = "The member participant has 1 to 128 bytes, no control characters and no space around it.";
+        return Err(ApiError::new(Code::InvalidMessage, detail));
     }
+    if !LIFETIMES.contains(&lifetime) {
+        let detail = "The member expires_in is from 60 to 7776000 seconds.";
+        return Err(ApiError::new(Code::InvalidMessage, detail));
+    }
+    Ok(lifetime)
 }
