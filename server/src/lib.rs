@@ -42,7 +42,7 @@
 //!         .await
 //! }
 //!
-//! # async fn main() -> anyhow::Result<()> {
+//! # async fn start() -> anyhow::Result<()> {
 //! startup::program(serve).await
 //! # }
 //! ```

@@ -65,7 +65,7 @@ pub struct CodeRecord {
     pub claimed: bool,
 }
 
-/// How long a code is to be good, in seconds; `invalid_message` when something does not have its bounds.
+/// How long the code is to be good, in seconds; `invalid_message` when something does not have its bounds.
 pub(crate) fn checked_lifetime(new: &NewCode) -> Result<u64, ApiError> {
     let lifetime = new.expires_in.unwrap_or(DEFAULT_LIFETIME);
     let is_name = (1..=MAX_PARTICIPANT_LENGTH).contains(&new.participant.len())
