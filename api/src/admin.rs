@@ -2,6 +2,7 @@
 
 //! What staff ask of an authentication server with an admin credential.
 
+use hashchain::DeviceId;
 use serde::{Deserialize, Serialize};
 
 use crate::Key;
@@ -18,7 +19,8 @@ pub struct NewCode {
     pub participant_key: Option<Key>,
     /// The retired device whose hashchain the new one goes on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub predecessor: Option<u32>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u32>))]
+    pub predecessor: Option<DeviceId>,
     /// Seconds until the code expires: from a minute to 90 days, 7 days when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<u64>,

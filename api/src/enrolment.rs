@@ -2,6 +2,7 @@
 
 //! Enrolment with an authentication server.
 
+use hashchain::{DeviceId, LinkHash, StudyId};
 use serde::{Deserialize, Serialize};
 
 use crate::{Base64, BlockRef, Hash, Key, Policy, SignatureBytes};
@@ -23,7 +24,8 @@ pub struct CodeTerms {
     /// Hash of the chain's genesis block.
     pub chain: Hash,
     /// The study that the code is for.
-    pub study: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub study: StudyId,
     /// What the chain demands of the study's runs.
     pub policy: Policy,
     /// X25519 key to which the device escrows its secret.
@@ -42,9 +44,11 @@ pub struct CodeTerms {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Predecessor {
     /// Its number on the chain.
-    pub device: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub device: DeviceId,
     /// Link of its last trusted entry.
-    pub head: Hash,
+    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
+    pub head: LinkHash,
 }
 
 /// `POST /v1/enrol`: a new device redeems its code. Asking again with the same key and content gives the same answer.
@@ -70,11 +74,14 @@ pub struct EnrolRequest {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Enrolled {
     /// Its number on the chain.
-    pub device: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub device: DeviceId,
     /// The study that it belongs to.
-    pub study: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub study: StudyId,
     /// Link 0 of its hashchain, computed by the chain. The device compares it with its own.
-    pub genesis: Hash,
+    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
+    pub genesis: LinkHash,
     /// A finalised block that has it.
     pub block: BlockRef,
 }
@@ -82,13 +89,13 @@ pub struct Enrolled {
 /// What a device signs to enrol: `enc("enrol", chain, u32 study, code, key, commitment, H("escrow", escrow))`.
 ///
 /// The label sets it apart from the head of a run, so neither signature passes for the other.
-pub fn enrolment_message(chain: &Hash, study: u32, request: &EnrolRequest) -> Vec<u8> {
+pub fn enrolment_message(chain: &Hash, study: StudyId, request: &EnrolRequest) -> Vec<u8> {
     let escrow = hashchain::escrow_commitment::<hashchain::Native>(&request.escrow.0);
     hashchain::encoding::encode(
         "enrol",
         &[
             &chain.0,
-            &study.to_be_bytes(),
+            &study.0.to_be_bytes(),
             request.code.as_bytes(),
             &request.device_key.0,
             &request.secret_commitment.0,

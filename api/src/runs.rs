@@ -2,6 +2,7 @@
 
 //! Runs on their way through a relay, and what a relay tells of the chain.
 
+use hashchain::{DataDigest, DeviceId, LinkHash, Run, StudyId, Tag};
 use serde::{Deserialize, Serialize};
 
 use crate::{Base64, DeviceStatus, Hash, Key, Refusal, RunState, SignatureBytes};
@@ -12,11 +13,13 @@ use crate::{Base64, DeviceStatus, Hash, Key, Refusal, RunState, SignatureBytes};
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunUpload {
     /// The device's number on the chain.
-    pub device: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub device: DeviceId,
     /// Sequence of the first entry, from 1.
     pub sequence: u64,
     /// Link of the entry before the first, or link 0.
-    pub previous: Hash,
+    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
+    pub previous: LinkHash,
     /// The entries, oldest first; at most 256.
     pub entries: Vec<RunEntry>,
     /// The device's signature over `enc("head", link of the last entry)`; may be absent in studies that do not ask for
@@ -31,9 +34,11 @@ pub struct RunUpload {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RunEntry {
     /// `H("data", envelope)`.
-    pub digest: Hash,
+    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
+    pub digest: DataDigest,
     /// The tag that only a holder of the device's secret can make.
-    pub tag: Hash,
+    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
+    pub tag: Tag,
     /// The sealed data.
     pub envelope: Base64,
 }
@@ -45,7 +50,8 @@ pub struct RunEntry {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BareRecord {
     /// The device's number on the chain.
-    pub device: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub device: DeviceId,
     /// The device's own count, from 1: the same record sent again is stored once.
     pub sequence: u64,
     /// The data.
@@ -60,13 +66,15 @@ pub struct RunStatus {
     /// Names the run by its content: [`run_id`].
     pub run: Hash,
     /// The device whose entries these are.
-    pub device: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub device: DeviceId,
     /// Sequence of the first entry.
     pub sequence: u64,
     /// How many entries.
     pub entries: u32,
     /// Link of the last entry.
-    pub head: Hash,
+    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
+    pub head: LinkHash,
     /// Where it stands.
     pub state: RunState,
     /// The finalised block that settled it.
@@ -99,7 +107,8 @@ pub struct Head {
     /// Number of entries.
     pub length: u64,
     /// Link of the latest entry, or link 0.
-    pub hash: Hash,
+    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
+    pub hash: LinkHash,
 }
 
 /// A head as it stands in a finalised block.
@@ -119,7 +128,8 @@ pub struct ChainHead {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeviceHeads {
     /// The device.
-    pub device: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub device: DeviceId,
     /// With everything that the relay has accepted.
     pub relay: Head,
     /// Finalised.
@@ -132,13 +142,16 @@ pub struct DeviceHeads {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DeviceOnChain {
     /// Its number.
-    pub device: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub device: DeviceId,
     /// The study that it belongs to.
-    pub study: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub study: StudyId,
     /// Its Ed25519 public key.
     pub key: Key,
     /// Link 0 of its hashchain.
-    pub genesis: Hash,
+    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
+    pub genesis: LinkHash,
     /// Whether it may register entries.
     pub status: DeviceStatus,
     /// Its head and the block that has it.
@@ -153,9 +166,11 @@ pub struct RegisteredEntry {
     /// Its place in the device's hashchain, from 1.
     pub sequence: u64,
     /// `H("data", envelope)`.
-    pub digest: Hash,
+    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
+    pub digest: DataDigest,
     /// Its link.
-    pub hash: Hash,
+    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
+    pub hash: LinkHash,
 }
 
 /// A line of `GET /v1/export`: a run as the relay keeps it, whatever became of it.
@@ -168,9 +183,11 @@ pub struct ExportedRun {
     /// Its state and receipt.
     pub status: RunStatus,
     /// The device's study.
-    pub study: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub study: StudyId,
     /// Link of the entry before the first.
-    pub previous: Hash,
+    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
+    pub previous: LinkHash,
     /// The entries with their envelopes.
     pub entries: Vec<ExportedEntry>,
     /// The device's signature, when the run carries one.
@@ -182,13 +199,35 @@ pub struct ExportedRun {
 /// An entry of an exported run.
 pub type ExportedEntry = RunEntry;
 
+impl RunUpload {
+    /// The run without its data, as the chain gets it.
+    pub fn run(&self) -> Run {
+        Run {
+            device: self.device,
+            first_sequence: self.sequence,
+            previous: self.previous,
+            entries: self.entries.iter().map(hashchain::RunEntry::from).collect(),
+            signature: self.signature.map(|signature| signature.0),
+        }
+    }
+}
+
+impl From<&RunEntry> for hashchain::RunEntry {
+    fn from(entry: &RunEntry) -> Self {
+        Self {
+            digest: entry.digest,
+            tag: entry.tag,
+        }
+    }
+}
+
 /// Names a run by its content: `H("run", u32 device, u64 sequence, previous, link of the last entry)`. The last link
 /// binds every entry, and a digest binds each envelope.
-pub fn run_id(device: u32, sequence: u64, previous: &Hash, head: &Hash) -> Hash {
+pub fn run_id(device: DeviceId, sequence: u64, previous: &LinkHash, head: &LinkHash) -> Hash {
     Hash(hashchain::encoding::hash::<hashchain::Native>(
         "run",
         &[
-            &device.to_be_bytes(),
+            &device.0.to_be_bytes(),
             &sequence.to_be_bytes(),
             &previous.0,
             &head.0,

@@ -2,6 +2,7 @@
 
 //! What devices know of their study.
 
+use hashchain::StudyId;
 use serde::{Deserialize, Serialize};
 
 use crate::{Hash, Key};
@@ -25,7 +26,8 @@ pub struct StudyTerms {
     /// Hash of the chain's genesis block.
     pub chain: Hash,
     /// The study's number.
-    pub study: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub study: StudyId,
     /// Its title.
     pub title: String,
     /// What the chain demands of its runs.

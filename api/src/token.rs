@@ -4,6 +4,7 @@
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
+use hashchain::{DeviceId, StudyId};
 use serde::{Deserialize, Serialize};
 
 use crate::{Hash, Key, Nonce, SignatureBytes};
@@ -17,7 +18,8 @@ pub const RELAY_AUDIENCE: &str = "mhealth-relay";
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenRequest {
     /// The device's number on the chain.
-    pub device: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub device: DeviceId,
     /// The device's clock, in seconds since 1970.
     pub issued_at: u64,
     /// Never used before by this device.
@@ -45,7 +47,7 @@ pub struct TokenAnswer {
 pub fn token_message(
     chain: &Hash,
     issuer: &str,
-    device: u32,
+    device: DeviceId,
     issued_at: u64,
     nonce: &Nonce,
 ) -> Vec<u8> {
@@ -54,7 +56,7 @@ pub fn token_message(
         &[
             &chain.0,
             issuer.as_bytes(),
-            &device.to_be_bytes(),
+            &device.0.to_be_bytes(),
             &issued_at.to_be_bytes(),
             &nonce.0,
         ],
@@ -82,7 +84,8 @@ pub struct Claims {
     /// Hash of the chain's genesis block.
     pub chain: Hash,
     /// The device's study.
-    pub study: u32,
+    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
+    pub study: StudyId,
     /// The device's key.
     pub cnf: Confirmation,
 }

@@ -3,9 +3,10 @@
 //! `docs/protocol/device-api.md` says what the code says.
 
 use ed25519_dalek::{Signer, SigningKey};
+use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{
     enrolment_message, run_id, token_message, Base64, Code, EnrolRequest, Hash, Key, Nonce,
-    SignatureBytes,
+    Refusal, SignatureBytes,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/protocol/device-api.md");
@@ -70,10 +71,10 @@ fn the_proofs_have_the_documented_bytes() {
         escrow: Base64(vec![3; 81]),
         proof: SignatureBytes([0; 64]),
     };
-    let enrol = enrolment_message(&chain, 7, &request);
+    let enrol = enrolment_message(&chain, StudyId(7), &request);
     let issuer = "https://auth.example.org";
-    let token = token_message(&chain, issuer, 41, 1_800_000_000, &Nonce([4; 16]));
-    let run = run_id(41, 9, &Hash([5; 32]), &Hash([6; 32]));
+    let token = token_message(&chain, issuer, DeviceId(41), 1_800_000_000, &Nonce([4; 16]));
+    let run = run_id(DeviceId(41), 9, &LinkHash([5; 32]), &LinkHash([6; 32]));
     let lines = [
         ("device key", request.device_key.to_string()),
         ("enrol message", hex(&enrol)),
@@ -91,4 +92,14 @@ fn the_proofs_have_the_documented_bytes() {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn every_reason_of_a_refusal_is_in_the_document() {
+    for refusal in Refusal::KNOWN {
+        assert!(
+            DOCUMENT.contains(&format!("| `{refusal}` |")),
+            "{refusal} is not listed"
+        );
+    }
 }

@@ -18,6 +18,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use futures::{stream, StreamExt};
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::RunState;
 use mhealth_auditor::evidence::Evidence;
 use mhealth_chain_client::{calls, Submission};
@@ -26,7 +27,7 @@ use mhealth_testing::process;
 
 use support::{Parcel, Phone, Trial};
 
-const STUDY: u32 = 0;
+const STUDY: StudyId = StudyId(0);
 const DEVICES: u32 = 1_000;
 const ENTRIES_A_RUN: u8 = 16;
 const RUNS_A_BATCH: usize = 64;
@@ -134,7 +135,7 @@ async fn measure(wanted: u64) {
 }
 
 /// How large the evidence of one device is, and how long the program takes to write and to verify it.
-fn evidence(trial: &Trial, device: u32, export: &Path) {
+fn evidence(trial: &Trial, device: DeviceId, export: &Path) {
     for envelopes in [false, true] {
         let file = trial.directory.path().join("device.evidence");
         let mut prove = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));

@@ -14,12 +14,11 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::SigningKey;
 use hashchain::encoding::encode;
 use hashchain::{
-    data_digest, escrow_commitment, genesis, seal_escrow, secret_commitment, sign_head, Enrolment,
-    Native, OpeningKey, Sealer, Secret, Sha256,
+    data_digest, escrow_commitment, genesis, seal_escrow, secret_commitment, sign_head, DeviceId,
+    Enrolment, Native, OpeningKey, Run, RunEntry, Sealer, Secret, Sha256, StudyId,
 };
 use mhealth_api::{
-    run_id, Base64, DeviceStatus, ExportedEntry, ExportedRun, Hash, RunState, RunStatus,
-    SignatureBytes,
+    run_id, Base64, DeviceStatus, ExportedEntry, ExportedRun, RunState, RunStatus, SignatureBytes,
 };
 use mhealth_auditor::case::{
     BroughtRun, Case, DeviceRecord, HeldRun, RegisteredEntry, RelayStore, SecretAccess,
@@ -32,6 +31,8 @@ const ENTRIES: u64 = 1_008;
 /// What a night's record takes, sealed.
 const ENVELOPE: usize = 600;
 const RELAY: [u8; 32] = [0xd0; 32];
+const DEVICE: DeviceId = DeviceId(1);
+const STUDY: StudyId = StudyId(0);
 const CHAIN: [u8; 32] = [7; 32];
 /// Each figure is the best of passes that take as long as this.
 const TIME: Duration = Duration::from_secs(3);
@@ -93,7 +94,7 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
     let commitment = secret_commitment::<Native>(&secret);
     let genesis = genesis::<Native>(&Enrolment {
         chain: &CHAIN,
-        study: 0,
+        study: STUDY,
         device_key: &public,
         predecessor: None,
         secret_commitment: &commitment,
@@ -125,19 +126,19 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
                 link: entry.hash,
             });
             held.push(ExportedEntry {
-                digest: Hash(entry.digest.0),
-                tag: Hash(entry.tag.0),
+                digest: entry.digest,
+                tag: entry.tag,
                 envelope: Base64(envelope),
             });
-            entries.push((entry.digest, entry.tag));
+            entries.push(RunEntry::from(&entry));
         }
         let signature = device_signed.then(|| sign_head(&key, &sealer.head()));
-        let (before, head) = (Hash(previous.0), Hash(sealer.head().0));
+        let head = sealer.head();
         exported.push(ExportedRun {
             cursor: exported.len() as u64 + 1,
             status: RunStatus {
-                run: run_id(1, sequence, &before, &head),
-                device: 1,
+                run: run_id(DEVICE, sequence, &previous, &head),
+                device: DEVICE,
                 sequence,
                 entries: run_length as u32,
                 head,
@@ -146,8 +147,8 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
                 extrinsic_index: None,
                 reason: None,
             },
-            study: 0,
-            previous: before,
+            study: STUDY,
+            previous,
             entries: held,
             signature: signature.map(SignatureBytes),
             received_at: 1,
@@ -157,18 +158,21 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
             extrinsic: 1,
             submitter: RELAY,
             refused: None,
-            sequence,
-            previous,
-            entries,
-            signature,
+            run: Run {
+                device: DEVICE,
+                first_sequence: sequence,
+                previous,
+                entries,
+                signature,
+            },
         });
     }
     let case = Case {
         chain: CHAIN,
         device_signed,
         record: DeviceRecord {
-            device: 1,
-            study: 0,
+            device: DEVICE,
+            study: STUDY,
             key: public,
             secret_commitment: commitment,
             escrow,

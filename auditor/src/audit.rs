@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use hashchain::OpeningKey;
+use hashchain::{DeviceId, OpeningKey, StudyId};
 use mhealth_api::{ExportedRun, Key, Policy};
 use mhealth_chain_client::{ChainClient, ChainView};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub struct Options {
     /// The study's auditor key.
     pub auditor: Option<OpeningKey>,
     /// Participants' keys, by device.
-    pub participants: HashMap<u32, OpeningKey>,
+    pub participants: HashMap<DeviceId, OpeningKey>,
     /// Records of destroyed participants' keys.
     pub erasures: Vec<Erasure>,
     /// Where to keep what was read, so that an audit that was cut short goes on from there.
@@ -48,7 +48,7 @@ pub struct NamedExport {
 #[serde(deny_unknown_fields)]
 pub struct Erasure {
     /// The device whose envelopes were sealed to the key.
-    pub device: u32,
+    pub device: DeviceId,
     /// When the key was destroyed, as the study wrote it down.
     pub erased_at: String,
     /// By whom and on what request.
@@ -82,7 +82,7 @@ impl Audit {
     /// Reads chain and exports.
     pub async fn gather(
         client: &ChainClient,
-        study: u32,
+        study: StudyId,
         options: Options,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, AuditError> {
@@ -158,7 +158,7 @@ impl Audit {
         Ok(())
     }
 
-    fn erasure(&self, device: u32) -> Option<&Erasure> {
+    fn erasure(&self, device: DeviceId) -> Option<&Erasure> {
         self.options
             .erasures
             .iter()
@@ -238,7 +238,7 @@ async fn take_in(
             .filter(|block| block.number <= hashchain::MAX_INDEX);
         let place = block.zip(run.status.extrinsic_index);
         let place = place.map(|(block, extrinsic)| (block.number, extrinsic));
-        scratch.add_held(device, index, line, &held, place)?;
+        scratch.add_held(index, line, &held, place)?;
         progress(Progress::Runs(reading.runs));
         Ok(())
     };

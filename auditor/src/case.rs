@@ -3,10 +3,10 @@
 //! Everything that is known of one device, laid before the judge.
 
 use hashchain::{
-    data_digest, link, open_envelope, DataDigest, Envelope, LinkHash, Native, OpeningKey, Secret,
-    Tag,
+    data_digest, open_envelope, DataDigest, DeviceId, Envelope, LinkHash, Native, OpeningKey, Run,
+    RunEntry, Secret, StudyId,
 };
-use mhealth_api::{run_id, DeviceStatus, ExportedRun, Hash, Refusal, RunState};
+use mhealth_api::{run_id, DeviceStatus, ExportedRun, Refusal, RunState};
 
 use crate::verdict::{Content, Uncovered};
 
@@ -41,9 +41,9 @@ pub struct Case {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceRecord {
     /// Its number.
-    pub device: u32,
+    pub device: DeviceId,
     /// The study that it belongs to.
-    pub study: u32,
+    pub study: StudyId,
     /// Its Ed25519 public key, which is also its account.
     pub key: [u8; 32],
     /// `H("secret", S)`.
@@ -61,7 +61,7 @@ pub struct DeviceRecord {
     /// The device that it goes on from.
     pub predecessor: Option<Predecessor>,
     /// The device that goes on from it.
-    pub successor: Option<u32>,
+    pub successor: Option<DeviceId>,
     /// How many of its entries the study trusts, when it is retired.
     pub trusted_length: Option<u64>,
     /// The block in which it was enrolled.
@@ -72,7 +72,7 @@ pub struct DeviceRecord {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Predecessor {
     /// Its number.
-    pub device: u32,
+    pub device: DeviceId,
     /// Its last trusted link, when that could be read.
     pub trusted_head: Option<LinkHash>,
 }
@@ -99,14 +99,8 @@ pub struct BroughtRun {
     pub submitter: [u8; 32],
     /// Why the chain refused it. None if it did not, or if its events have left the node.
     pub refused: Option<Refusal>,
-    /// Sequence of the first entry.
-    pub sequence: u64,
-    /// Link of the entry before the first.
-    pub previous: LinkHash,
-    /// Digest and tag of each entry.
-    pub entries: Vec<(DataDigest, Tag)>,
-    /// The device's signature over the last link.
-    pub signature: Option<[u8; 64]>,
+    /// The run.
+    pub run: Run,
 }
 
 /// A rival history that the chain recorded.
@@ -144,14 +138,10 @@ pub struct RelayStore {
 /// A run in a relay's store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeldRun {
-    /// Sequence of the first entry.
-    pub sequence: u64,
-    /// Link of the entry before the first.
-    pub previous: LinkHash,
-    /// Its entries.
-    pub entries: Vec<HeldEntry>,
-    /// The device's signature over the last link.
-    pub signature: Option<[u8; 64]>,
+    /// The run, without its data.
+    pub run: Run,
+    /// The data of each entry.
+    pub envelopes: Vec<HeldEnvelope>,
     /// What the relay says became of it.
     pub state: RunState,
     /// Why the chain refused it, as the relay tells it.
@@ -162,16 +152,11 @@ pub struct HeldRun {
     pub consistent: bool,
 }
 
-/// An entry in a relay's store. Of the envelope the digest is kept, not the bytes: two envelopes with one digest are the
-/// same.
+/// An envelope in a relay's store. Its digest is kept, not the bytes: two envelopes with one digest are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeldEntry {
-    /// The digest that the run names.
+pub struct HeldEnvelope {
+    /// The digest of the bytes that the relay holds, whatever the run names.
     pub digest: DataDigest,
-    /// Its tag.
-    pub tag: Tag,
-    /// The digest of the bytes that the relay holds.
-    pub envelope_digest: DataDigest,
     /// What is known of the content.
     pub content: Content,
 }
@@ -210,42 +195,34 @@ impl SecretAccess {
 impl HeldRun {
     /// Takes what the judge needs from a line of a relay's export.
     pub fn from_export(
-        run: &ExportedRun,
+        exported: &ExportedRun,
         device_key: &[u8; 32],
         participant: Option<&OpeningKey>,
     ) -> Self {
-        let previous = LinkHash(run.previous.0);
-        let entries: Vec<HeldEntry> = run
-            .entries
-            .iter()
-            .zip(run.status.sequence..)
-            .map(|(entry, sequence)| HeldEntry {
-                digest: DataDigest(entry.digest.0),
-                tag: Tag(entry.tag.0),
-                envelope_digest: data_digest::<Native>(&entry.envelope.0),
-                content: content(&entry.envelope.0, device_key, sequence, participant),
-            })
-            .collect();
-        let parts: Vec<_> = entries
-            .iter()
-            .map(|entry| (entry.digest, entry.tag))
-            .collect();
-        let head = links(run.status.sequence, previous, &parts)
-            .last()
-            .map_or(run.previous, |head| Hash(head.0));
-        let status = &run.status;
-        let consistent = !entries.is_empty()
-            && status.entries as usize == entries.len()
+        let status = &exported.status;
+        let run = Run {
+            device: status.device,
+            first_sequence: status.sequence,
+            previous: exported.previous,
+            entries: exported.entries.iter().map(RunEntry::from).collect(),
+            signature: exported.signature.map(|signature| signature.0),
+        };
+        let envelopes = exported.entries.iter().zip(status.sequence..);
+        let envelopes = envelopes.map(|(entry, sequence)| HeldEnvelope {
+            digest: data_digest::<Native>(&entry.envelope.0),
+            content: content(&entry.envelope.0, device_key, sequence, participant),
+        });
+        let head = run.last_link();
+        let consistent = !run.entries.is_empty()
+            && status.entries as usize == run.entries.len()
             && status.head == head
-            && status.run == run_id(status.device, status.sequence, &run.previous, &head);
+            && status.run == run_id(run.device, run.first_sequence, &run.previous, &head);
         HeldRun {
-            sequence: status.sequence,
-            previous,
-            entries,
-            signature: run.signature.map(|signature| signature.0),
+            envelopes: envelopes.collect(),
+            run,
             state: status.state.clone(),
             reason: status.reason.clone(),
-            received_at: run.received_at,
+            received_at: exported.received_at,
             consistent,
         }
     }
@@ -266,22 +243,4 @@ fn content(
             Err(_) => Content::Unreadable,
         },
     }
-}
-
-/// The links of a run, oldest first. Ends early where sequences do.
-pub(crate) fn links(
-    sequence: u64,
-    previous: LinkHash,
-    entries: &[(DataDigest, Tag)],
-) -> Vec<LinkHash> {
-    let mut before = previous;
-    let mut at = Some(sequence);
-    let mut links = Vec::with_capacity(entries.len());
-    for (digest, tag) in entries {
-        let Some(sequence) = at else { break };
-        before = link::<Native>(sequence, &before, digest, tag);
-        at = sequence.checked_add(1);
-        links.push(before);
-    }
-    links
 }

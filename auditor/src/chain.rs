@@ -3,7 +3,7 @@
 //! Reads a study from the chain, as of one finalised block.
 
 use futures::{StreamExt, TryStreamExt};
-use hashchain::{DataDigest, LinkHash, Tag};
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::Refusal;
 use mhealth_chain_client::{
     BlockId, ChainClient, ChainEvent, ChainView, DeviceView, Error, FinalisedBlock, StudyView,
@@ -28,7 +28,7 @@ pub struct ChainStudy {
     /// The seconds since 1970 that the block names.
     pub time: Option<u64>,
     /// The study's number.
-    pub number: u32,
+    pub number: StudyId,
     /// What the chain says of it.
     pub study: StudyView,
     /// Its devices, in order of their numbers.
@@ -55,7 +55,7 @@ pub enum Progress {
 /// Reads devices, journal and blocks of a study. What is long goes to the scratch file.
 pub async fn read(
     client: &ChainClient,
-    number: u32,
+    number: StudyId,
     scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<ChainStudy, AuditError> {
@@ -81,7 +81,7 @@ pub async fn read(
 
 async fn read_devices(
     view: &ChainView,
-    study: u32,
+    study: StudyId,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<DeviceRecord>, Error> {
     let devices = all_devices(view, progress).await?;
@@ -96,7 +96,7 @@ pub(crate) async fn all_devices(
 ) -> Result<Vec<DeviceView>, Error> {
     let mut devices = Vec::new();
     let mut answers = futures::stream::iter(0..u32::MAX)
-        .map(|device| view.device(device))
+        .map(|device| view.device(DeviceId(device)))
         .buffered(AT_ONCE);
     while let Some(Some(device)) = answers.try_next().await? {
         devices.push(device);
@@ -112,9 +112,9 @@ fn record(view: DeviceView) -> DeviceRecord {
         key: view.key,
         secret_commitment: view.secret_commitment.0,
         escrow: view.escrow,
-        genesis: LinkHash(view.genesis.0),
+        genesis: view.genesis,
         length: view.length,
-        head: LinkHash(view.head.0),
+        head: view.head,
         status: view.status,
         predecessor: view.predecessor.map(|device| Predecessor {
             device,
@@ -146,8 +146,8 @@ async fn read_journal(
                 if position(devices, entry.device).is_some() {
                     let registered = RegisteredEntry {
                         sequence: entry.sequence,
-                        digest: DataDigest(entry.digest.0),
-                        link: LinkHash(entry.hash.0),
+                        digest: entry.digest,
+                        link: entry.hash,
                     };
                     scratch.add_registered(entry.device, &registered)?;
                 }
@@ -159,7 +159,7 @@ async fn read_journal(
 }
 
 /// Place of a device among those of the study, which are in order.
-pub(crate) fn position(devices: &[DeviceRecord], device: u32) -> Option<usize> {
+pub(crate) fn position(devices: &[DeviceRecord], device: DeviceId) -> Option<usize> {
     devices
         .binary_search_by_key(&device, |record| record.device)
         .ok()
@@ -238,11 +238,17 @@ async fn read_blocks(
         complete &= brought.is_some();
         scratch.together(|scratch| {
             let mut concerned = false;
-            for run in brought.into_iter().flatten() {
-                if position(devices, run.run.device).is_some() {
+            for brought in brought.into_iter().flatten() {
+                if position(devices, brought.run.device).is_some() {
                     concerned = true;
-                    let brought = brought_run(&block, &run);
-                    scratch.add_brought(run.run.device, run.position, &brought)?;
+                    let run = BroughtRun {
+                        block: block.number,
+                        extrinsic: brought.extrinsic_index,
+                        submitter: brought.submitter.0,
+                        refused: refusal(&block, &brought),
+                        run: brought.run,
+                    };
+                    scratch.add_brought(brought.position, &run)?;
                 }
             }
             if concerned {
@@ -257,24 +263,6 @@ async fn read_blocks(
         if last {
             return Ok(complete);
         }
-    }
-}
-
-fn brought_run(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> BroughtRun {
-    let run = &brought.run;
-    BroughtRun {
-        block: block.number,
-        extrinsic: brought.extrinsic_index,
-        submitter: brought.submitter.0,
-        refused: refusal(block, brought),
-        sequence: run.sequence,
-        previous: LinkHash(run.previous.0),
-        entries: run
-            .entries
-            .iter()
-            .map(|entry| (DataDigest(entry.digest.0), Tag(entry.tag.0)))
-            .collect(),
-        signature: run.signature,
     }
 }
 
@@ -297,15 +285,15 @@ fn refusal(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -
 }
 
 /// The rival histories that the chain recorded for a device.
-pub async fn conflicts(view: &ChainView, device: u32) -> Result<Vec<Conflict>, Error> {
+pub async fn conflicts(view: &ChainView, device: DeviceId) -> Result<Vec<Conflict>, Error> {
     let conflicts = view.conflicts(device).await?;
     Ok(conflicts
         .into_iter()
         .map(|conflict| Conflict {
             sequence: conflict.sequence,
-            recorded: LinkHash(conflict.recorded.0),
-            rival: LinkHash(conflict.rival.0),
-            rival_digest: conflict.rival_digest.map(|digest| DataDigest(digest.0)),
+            recorded: conflict.recorded,
+            rival: conflict.rival,
+            rival_digest: conflict.rival_digest,
             signed: conflict.signed,
             submitter: conflict.submitter.0,
             block: u64::from(conflict.block),

@@ -2,6 +2,7 @@
 
 //! Why an audit could not be made.
 
+use hashchain::StudyId;
 use mhealth_api::Key;
 
 /// Why an audit could not be made. Nothing is said of any entry then.
@@ -15,7 +16,7 @@ pub enum AuditError {
     Scratch(#[from] rusqlite::Error),
     /// No such study.
     #[error("this chain has no study {0}")]
-    NoSuchStudy(u32),
+    NoSuchStudy(StudyId),
     /// The key given is not the study's.
     #[error("the auditor's key is not this study's: the chain names {expected}, the key given belongs to {given}")]
     WrongAuditorKey {

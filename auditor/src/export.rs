@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::StreamExt;
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::ExportedRun;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -82,7 +83,7 @@ pub enum ExportFault {
         /// The line, from 1.
         line: u64,
         /// The device that it names.
-        device: u32,
+        device: DeviceId,
     },
     /// The relay could not be read from.
     #[error("the transfer broke off: {why}")]
@@ -226,7 +227,11 @@ fn place_of(error: &serde_json::Error) -> String {
 }
 
 /// Reads an export to its end, or as far as it goes, and hands every run over with the number of its line.
-pub async fn read<E>(source: &Source, study: u32, take: &mut Take<'_, E>) -> Result<Reading, E> {
+pub async fn read<E>(
+    source: &Source,
+    study: StudyId,
+    take: &mut Take<'_, E>,
+) -> Result<Reading, E> {
     let mut lines = Lines::new(take);
     match source {
         Source::File(path) => match tokio::fs::File::open(path).await {
@@ -273,7 +278,7 @@ async fn read_stream<E>(
 async fn read_relay<E>(
     url: &str,
     credential: &str,
-    study: u32,
+    study: StudyId,
     lines: &mut Lines<'_, E>,
 ) -> Result<(), E> {
     let client = match client() {

@@ -6,15 +6,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use codec::{Decode, DecodeAll};
 use futures::{StreamExt, TryStreamExt};
-use hashchain::{LinkHash, OpeningKey};
-use mhealth_chain_client::{ChainClient, ChainView, DeviceView, EntryView, Run, H256};
+use hashchain::{is_signed, DataDigest, DeviceId, OpeningKey, Run, RunEntry, StudyId, Tag};
+use mhealth_chain_client::{ChainClient, ChainView, DeviceView, EntryView, H256};
 
-use crate::case::links;
 use crate::chain::all_devices;
 use crate::error::AuditError;
 use crate::evidence::{
     conflicts_key, device_key, head_page_key, next_authorities, next_device_key, verify,
-    DeviceEvidence, Evidence, EvidenceEntry, Handover, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
+    DeviceEvidence, Evidence, Handover, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
 };
 
 /// Requests at the same time.
@@ -30,7 +29,7 @@ pub struct Contents {
     /// Opens the escrow, so that the secret goes into the file.
     pub secret: Option<OpeningKey>,
     /// Envelopes by their digests. When there are any, all of the device's must be among them, and go into the file.
-    pub envelopes: HashMap<[u8; 32], Vec<u8>>,
+    pub envelopes: HashMap<DataDigest, Vec<u8>>,
 }
 
 /// GRANDPA's proof that a block is final.
@@ -45,9 +44,9 @@ struct FinalityProof {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// One device.
-    Device(u32),
+    Device(DeviceId),
     /// All devices of a study.
-    Study(u32),
+    Study(StudyId),
 }
 
 /// Makes evidence of a device or a study, in the latest block whose finality is proved.
@@ -63,7 +62,7 @@ pub async fn prove(
     let any = match subject {
         Subject::Device(device) => device,
         // Whichever: asked for is the block, and the proof that it is final. Numbers are given out from 0 on.
-        Subject::Study(_) => match client.device(0).await? {
+        Subject::Study(_) => match client.device(DeviceId(0)).await? {
             Some(device) => device.device,
             None => return Err(unfit("the study has no devices")),
         },
@@ -186,7 +185,7 @@ async fn handovers(client: &ChainClient, before: u32) -> Result<Vec<Handover>, A
 struct Search {
     record: DeviceView,
     registered: Vec<EntryView>,
-    tags: Vec<Option<[u8; 32]>>,
+    tags: Vec<Option<Tag>>,
     signature: Option<[u8; 64]>,
 }
 
@@ -211,41 +210,30 @@ impl Search {
     }
 
     fn look_at(&mut self, run: &Run) {
-        let parts: Vec<_> = run
-            .entries
-            .iter()
-            .map(|entry| {
-                (
-                    hashchain::DataDigest(entry.digest.0),
-                    hashchain::Tag(entry.tag.0),
-                )
-            })
-            .collect();
-        let hashes = links(run.sequence, LinkHash(run.previous.0), &parts);
-        for ((link, (_, tag)), sequence) in hashes.iter().zip(&parts).zip(run.sequence..) {
-            let place = usize::try_from(sequence.wrapping_sub(1)).unwrap_or(usize::MAX);
+        let mut last = None;
+        for entry in run.links() {
+            let place = usize::try_from(entry.sequence.wrapping_sub(1)).unwrap_or(usize::MAX);
             let registered = self.registered.get(place);
-            if registered.is_some_and(|entry| entry.hash.0 == link.0) {
-                self.tags[place] = Some(tag.0);
+            if registered.is_some_and(|registered| registered.hash == entry.hash) {
+                self.tags[place] = Some(entry.tag);
             }
+            last = Some(entry.hash);
         }
-        let head = self.record.head.0;
-        if hashes.last().is_some_and(|last| last.0 == head) {
-            let signed = |signature: &[u8; 64]| {
-                hashchain::is_signed(&self.record.key, &LinkHash(head), signature)
-            };
+        let (key, head) = (&self.record.key, &self.record.head);
+        if last == Some(*head) {
+            let signed = |signature: &[u8; 64]| is_signed(key, head, signature);
             self.signature = self.signature.or(run.signature.filter(signed));
         }
     }
 
     fn end(self, contents: &Contents) -> Result<DeviceEvidence, AuditError> {
         let entries = self.registered.iter().zip(self.tags).map(|(entry, tag)| {
-            Some(EvidenceEntry {
-                digest: entry.digest.0,
+            Some(RunEntry {
+                digest: entry.digest,
                 tag: tag?,
             })
         });
-        let entries: Option<Vec<EvidenceEntry>> = entries.collect();
+        let entries: Option<Vec<RunEntry>> = entries.collect();
         let entries = entries.ok_or_else(|| unfit("the blocks lack a run of the device"))?;
         Ok(DeviceEvidence {
             device: self.record.device,
@@ -272,7 +260,7 @@ async fn devices(
     let searches = futures::stream::iter(records)
         .map(|record| Search::begin(&view, record))
         .buffered(AT_ONCE);
-    let mut searches: BTreeMap<u32, Search> = searches
+    let mut searches: BTreeMap<DeviceId, Search> = searches
         .map_ok(|search| (search.record.device, search))
         .try_collect()
         .await?;
@@ -298,7 +286,7 @@ async fn devices(
 }
 
 fn envelopes(
-    entries: &[EvidenceEntry],
+    entries: &[RunEntry],
     contents: &Contents,
 ) -> Result<Option<Vec<Vec<u8>>>, AuditError> {
     if contents.envelopes.is_empty() {

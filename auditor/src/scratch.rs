@@ -6,12 +6,12 @@
 use std::path::Path;
 use std::str::FromStr;
 
-use hashchain::{DataDigest, LinkHash, Tag};
+use hashchain::{DataDigest, DeviceId, LinkHash, Run, RunEntry, Tag};
 use mhealth_api::{Refusal, RunState};
 use rusqlite::types::Type;
 use rusqlite::{params, Connection, OptionalExtension, Row};
 
-use crate::case::{BroughtRun, HeldEntry, HeldRun, RegisteredEntry};
+use crate::case::{BroughtRun, HeldEnvelope, HeldRun, RegisteredEntry};
 use crate::verdict::Content;
 
 const SCHEMA: &str = "
@@ -31,8 +31,6 @@ CREATE TABLE IF NOT EXISTS held (
     PRIMARY KEY (device, store, cursor)) WITHOUT ROWID;
 ";
 
-/// Bytes of an entry of a block's run.
-const PART: usize = 64;
 /// Bytes of an entry of a relay's run.
 const HELD_PART: usize = 97;
 
@@ -127,7 +125,7 @@ impl Scratch {
     /// A registered entry.
     pub fn add_registered(
         &self,
-        device: u32,
+        device: DeviceId,
         entry: &RegisteredEntry,
     ) -> Result<(), rusqlite::Error> {
         let mut query = self
@@ -135,7 +133,7 @@ impl Scratch {
             .prepare_cached("INSERT OR REPLACE INTO registered VALUES (?1, ?2, ?3, ?4)")?;
         query
             .execute(params![
-                device,
+                device.0,
                 entry.sequence,
                 entry.digest.0,
                 entry.link.0
@@ -144,11 +142,11 @@ impl Scratch {
     }
 
     /// The registered entries of a device, oldest first.
-    pub fn registered(&self, device: u32) -> Result<Vec<RegisteredEntry>, rusqlite::Error> {
+    pub fn registered(&self, device: DeviceId) -> Result<Vec<RegisteredEntry>, rusqlite::Error> {
         let mut query = self.0.prepare_cached(
             "SELECT sequence, digest, link FROM registered WHERE device = ?1 ORDER BY sequence",
         )?;
-        let rows = query.query_map([device], |row| {
+        let rows = query.query_map([device.0], |row| {
             Ok(RegisteredEntry {
                 sequence: row.get(0)?,
                 digest: DataDigest(row.get(1)?),
@@ -159,38 +157,34 @@ impl Scratch {
     }
 
     /// A registered link.
-    pub fn link(&self, device: u32, sequence: u64) -> Result<Option<LinkHash>, rusqlite::Error> {
+    pub fn link(
+        &self,
+        device: DeviceId,
+        sequence: u64,
+    ) -> Result<Option<LinkHash>, rusqlite::Error> {
         let mut query = self
             .0
             .prepare_cached("SELECT link FROM registered WHERE device = ?1 AND sequence = ?2")?;
-        let link = query.query_row(params![device, sequence], |row| row.get(0));
+        let link = query.query_row(params![device.0, sequence], |row| row.get(0));
         Ok(link.optional()?.map(LinkHash))
     }
 
     /// A run that a block brought.
-    pub fn add_brought(
-        &self,
-        device: u32,
-        position: u32,
-        run: &BroughtRun,
-    ) -> Result<(), rusqlite::Error> {
-        let mut parts = Vec::with_capacity(run.entries.len() * PART);
-        for (digest, tag) in &run.entries {
-            parts.extend(digest.0);
-            parts.extend(tag.0);
-        }
+    pub fn add_brought(&self, position: u32, brought: &BroughtRun) -> Result<(), rusqlite::Error> {
+        let run = &brought.run;
+        let parts: Vec<u8> = run.entries.iter().flat_map(RunEntry::to_bytes).collect();
         let mut query = self.0.prepare_cached(
             "INSERT OR REPLACE INTO brought VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?;
         query
             .execute(params![
-                device,
-                run.block,
-                run.extrinsic,
+                run.device.0,
+                brought.block,
+                brought.extrinsic,
                 position,
-                run.submitter,
-                run.refused.as_ref().map(Refusal::as_str),
-                run.sequence,
+                brought.submitter,
+                brought.refused.as_ref().map(Refusal::as_str),
+                run.first_sequence,
                 run.previous.0,
                 parts,
                 run.signature,
@@ -199,25 +193,26 @@ impl Scratch {
     }
 
     /// The runs of a device that blocks brought, in the chain's order.
-    pub fn brought(&self, device: u32) -> Result<Vec<BroughtRun>, rusqlite::Error> {
+    pub fn brought(&self, device: DeviceId) -> Result<Vec<BroughtRun>, rusqlite::Error> {
         let mut query = self.0.prepare_cached(
             "SELECT block, extrinsic, submitter, refused, sequence, previous, parts, signature FROM brought
              WHERE device = ?1 ORDER BY block, extrinsic, position",
         )?;
-        let rows = query.query_map([device], |row| {
+        let rows = query.query_map([device.0], |row| {
             let parts: Vec<u8> = row.get(6)?;
-            let entries = parts.as_chunks::<32>().0.as_chunks::<2>().0.iter();
+            let entries = parts.as_chunks().0.iter();
             Ok(BroughtRun {
                 block: row.get(0)?,
                 extrinsic: row.get(1)?,
                 submitter: row.get(2)?,
                 refused: word(row, 3)?,
-                sequence: row.get(4)?,
-                previous: LinkHash(row.get(5)?),
-                entries: entries
-                    .map(|[digest, tag]| (DataDigest(*digest), Tag(*tag)))
-                    .collect(),
-                signature: row.get(7)?,
+                run: Run {
+                    device,
+                    first_sequence: row.get(4)?,
+                    previous: LinkHash(row.get(5)?),
+                    entries: entries.map(RunEntry::from_bytes).collect(),
+                    signature: row.get(7)?,
+                },
             })
         })?;
         rows.collect()
@@ -226,21 +221,20 @@ impl Scratch {
     /// A run in a relay's store.
     pub fn add_held(
         &self,
-        device: u32,
         store: usize,
         cursor: u64,
-        run: &HeldRun,
+        held: &HeldRun,
         place: Option<(u64, u32)>,
     ) -> Result<(), rusqlite::Error> {
+        let run = &held.run;
         let mut parts = Vec::with_capacity(run.entries.len() * HELD_PART);
-        for entry in &run.entries {
-            parts.extend(entry.digest.0);
-            parts.extend(entry.tag.0);
-            parts.extend(entry.envelope_digest.0);
+        for (entry, envelope) in run.entries.iter().zip(&held.envelopes) {
+            parts.extend(entry.to_bytes());
+            parts.extend(envelope.digest.0);
             parts.push(
                 CONTENTS
                     .iter()
-                    .position(|content| *content == entry.content)
+                    .position(|content| *content == envelope.content)
                     .unwrap_or(0) as u8,
             );
         }
@@ -249,17 +243,17 @@ impl Scratch {
         )?;
         query
             .execute(params![
-                device,
+                run.device.0,
                 store as u64,
                 cursor,
-                run.sequence,
+                run.first_sequence,
                 run.previous.0,
                 parts,
                 run.signature,
-                run.state.as_str(),
-                run.reason.as_ref().map(Refusal::as_str),
-                run.received_at,
-                run.consistent,
+                held.state.as_str(),
+                held.reason.as_ref().map(Refusal::as_str),
+                held.received_at,
+                held.consistent,
                 place.map(|(block, _)| block),
                 place.map(|(_, extrinsic)| extrinsic),
             ])
@@ -267,12 +261,12 @@ impl Scratch {
     }
 
     /// The runs of a device in one relay's store, in the order in which the relay stored them.
-    pub fn held(&self, device: u32, store: usize) -> Result<Vec<HeldRun>, rusqlite::Error> {
+    pub fn held(&self, device: DeviceId, store: usize) -> Result<Vec<HeldRun>, rusqlite::Error> {
         let mut query = self.0.prepare_cached(
             "SELECT sequence, previous, parts, signature, state, reason, received_at, consistent FROM held
              WHERE device = ?1 AND store = ?2 ORDER BY cursor",
         )?;
-        let rows = query.query_map(params![device, store as u64], held_run)?;
+        let rows = query.query_map(params![device.0, store as u64], |row| held_run(device, row))?;
         rows.collect()
     }
 
@@ -312,31 +306,30 @@ where
         .transpose()
 }
 
-fn held_run(row: &Row<'_>) -> Result<HeldRun, rusqlite::Error> {
+fn held_run(device: DeviceId, row: &Row<'_>) -> Result<HeldRun, rusqlite::Error> {
     let parts: Vec<u8> = row.get(2)?;
-    let hash = |part: &[u8; HELD_PART], at: usize| {
-        let mut hash = [0; 32];
-        hash.copy_from_slice(&part[at..at + 32]);
-        hash
-    };
-    let entries = parts
-        .as_chunks::<HELD_PART>()
-        .0
-        .iter()
-        .map(|part| HeldEntry {
-            digest: DataDigest(hash(part, 0)),
-            tag: Tag(hash(part, 32)),
-            envelope_digest: DataDigest(hash(part, 64)),
-            content: CONTENTS
-                .get(usize::from(part[96]))
-                .copied()
-                .unwrap_or(Content::Unreadable),
+    let (mut entries, mut envelopes) = (Vec::new(), Vec::new());
+    for part in parts.as_chunks::<HELD_PART>().0 {
+        let hashes = part.as_chunks().0;
+        let content = CONTENTS.get(usize::from(part[HELD_PART - 1]));
+        entries.push(RunEntry {
+            digest: DataDigest(hashes[0]),
+            tag: Tag(hashes[1]),
         });
+        envelopes.push(HeldEnvelope {
+            digest: DataDigest(hashes[2]),
+            content: content.copied().unwrap_or(Content::Unreadable),
+        });
+    }
     Ok(HeldRun {
-        sequence: row.get(0)?,
-        previous: LinkHash(row.get(1)?),
-        entries: entries.collect(),
-        signature: row.get(3)?,
+        run: Run {
+            device,
+            first_sequence: row.get(0)?,
+            previous: LinkHash(row.get(1)?),
+            entries,
+            signature: row.get(3)?,
+        },
+        envelopes,
         state: word(row, 4)?.unwrap_or(RunState::Pending),
         reason: word(row, 5)?,
         received_at: row.get(6)?,

@@ -7,7 +7,8 @@ mod uncovered;
 
 use std::fmt;
 
-use mhealth_api::{Hash, Key};
+use hashchain::{DataDigest, LinkHash};
+use mhealth_api::Key;
 use serde::{Deserialize, Serialize};
 
 pub use ground::Ground;
@@ -186,9 +187,9 @@ pub struct JudgedEntry {
     /// Its place in the device's hashchain, from 1.
     pub sequence: u64,
     /// Its link.
-    pub link: Hash,
+    pub link: LinkHash,
     /// Its data digest.
-    pub digest: Hash,
+    pub digest: DataDigest,
     /// Whether it is on the chain.
     pub registered: bool,
     /// What the audit says of it.
@@ -266,11 +267,11 @@ pub struct JudgedConflict {
     /// First sequence at which the two histories were seen to differ.
     pub sequence: u64,
     /// The registered link.
-    pub recorded: Hash,
+    pub recorded: LinkHash,
     /// The rival's link.
-    pub rival: Hash,
+    pub rival: LinkHash,
     /// The rival's data digest, when it is known.
-    pub rival_digest: Option<Hash>,
+    pub rival_digest: Option<DataDigest>,
     /// Whose the registered entry is.
     pub recorded_by: Maker,
     /// Whose the rival is.

@@ -7,8 +7,8 @@ mod support;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use hashchain::{data_digest, LinkHash, Native};
-use mhealth_chain_client::{calls, H256};
+use hashchain::{data_digest, DeviceId, Native, StudyId};
+use mhealth_chain_client::calls;
 use mhealth_testing::node::Launch;
 use serde_json::Value;
 
@@ -97,11 +97,14 @@ impl Audit {
 #[tokio::test]
 async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_exit_status() {
     let mut trial = Trial::begin(Launch::instant()).await;
-    let mut phones = vec![trial.enrol(0, 1, None).await, trial.enrol(0, 2, None).await];
+    let mut phones = vec![
+        trial.enrol(StudyId(0), 1, None).await,
+        trial.enrol(StudyId(0), 2, None).await,
+    ];
     for night in 0..3 {
         for phone in &mut phones {
             let parcel = phone.record(2, &format!("night {night}"));
-            trial.bring(0, &parcel).await;
+            trial.bring(StudyId(0), &parcel).await;
         }
     }
     let export = trial.export();
@@ -158,7 +161,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
         trial.audit_with(0, &export, &more).expect(0, &["valid=12"]);
     }
     let night = phones[0].record(1, "a later night");
-    trial.bring(0, &night).await;
+    trial.bring(StudyId(0), &night).await;
     trial
         .audit_with(0, &trial.export(), &more)
         .expect(0, &["valid=13"]);
@@ -179,7 +182,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
     let nonsense = trial.file("nonsense", [&whole[..], b"<html>500</html>\n"].concat());
     trial.audit(0, &nonsense).expect(2, &["valid=13"]);
     let last = trial.lines.len() - 1;
-    trial.lines[last].status.device = 77;
+    trial.lines[last].status.device = DeviceId(77);
     trial
         .audit(0, &trial.export())
         .expect(2, &["audit=not_covered"]);
@@ -223,14 +226,14 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
 #[tokio::test]
 async fn a_thief_with_key_and_secret_is_found_the_device_replaced_and_both_chains_audited() {
     let mut trial = Trial::begin(Launch::instant()).await;
-    let mut phone = trial.enrol(0, 3, None).await;
+    let mut phone = trial.enrol(StudyId(0), 3, None).await;
     let parcel = phone.record(3, "a night");
-    trial.bring(0, &parcel).await;
+    trial.bring(StudyId(0), &parcel).await;
     let mut thief = phone.copy();
     let stolen = thief.record(1, "the thief's");
-    trial.bring(0, &stolen).await;
+    trial.bring(StudyId(0), &stolen).await;
     let genuine = phone.record(1, "the phone's");
-    trial.bring(0, &genuine).await;
+    trial.bring(StudyId(0), &genuine).await;
     let audit = trial.audit(0, &trial.export());
     audit.expect(1, &["valid=3", "disputed=2", "conflicts=1"]);
     let device = &audit.json["devices"][0];
@@ -246,32 +249,29 @@ async fn a_thief_with_key_and_secret_is_found_the_device_replaced_and_both_chain
         .submit_and_wait(calls::retire(phone.device, last))
         .await
         .unwrap();
-    let mut replacement = trial.enrol(0, 4, Some(phone.device)).await;
+    let mut replacement = trial.enrol(StudyId(0), 4, Some(phone.device)).await;
     let parcel = replacement.record(2, "a night");
-    trial.bring(0, &parcel).await;
+    trial.bring(StudyId(0), &parcel).await;
     let audit = trial.audit(0, &trial.export());
     audit.expect(1, &["valid=5", "disputed=2"]);
     assert_eq!(audit.json["devices"][1]["outcome"], "right");
-    assert_eq!(audit.json["devices"][1]["predecessor"], phone.device);
+    assert_eq!(audit.json["devices"][1]["predecessor"], phone.device.0);
     assert!(audit.html.contains("enrolled anew"));
 }
 
 #[tokio::test]
 async fn in_a_study_without_signatures_what_a_relay_altered_on_the_way_is_found() {
     let mut trial = Trial::begin(Launch::instant()).await;
-    if trial.chain.study(1).await.unwrap().is_none() {
+    if trial.chain.study(StudyId(1)).await.unwrap().is_none() {
         panic!("the node under test has no study 1; build it anew");
     }
-    let mut phone = trial.enrol(1, 5, None).await;
+    let mut phone = trial.enrol(StudyId(1), 5, None).await;
     let parcel = phone.record(2, "a night");
-    trial.bring(1, &parcel).await;
+    trial.bring(StudyId(1), &parcel).await;
     let mut altered = phone.record(1, "a bad night");
     altered.envelopes[0] = [&[1u8; 33][..], b"slept well", &[9; 32]].concat();
-    let digest = data_digest::<Native>(&altered.envelopes[0]);
-    altered.run.entries[0].digest = H256(digest.0);
-    let tag = hashchain::Tag(altered.run.entries[0].tag.0);
-    altered.head = hashchain::link::<Native>(3, &LinkHash(altered.run.previous.0), &digest, &tag);
-    trial.bring(1, &altered).await;
+    altered.run.entries[0].digest = data_digest::<Native>(&altered.envelopes[0]);
+    trial.bring(StudyId(1), &altered).await;
     let audit = trial.audit(1, &trial.export());
     audit.expect(1, &["valid=2", "forged=1"]);
     let entry = &audit.json["devices"][0]["entries"][2];

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::DeviceStatus;
 use mhealth_auditor::evidence::{verify, DeviceClaims, Evidence, Fault, FormatError, Refusal};
 use mhealth_testing::node::Launch;
@@ -22,7 +23,7 @@ fn last_line(output: &Output) -> String {
 }
 
 /// Proves once the block in which finality is proved holds so many entries.
-fn prove(trial: &Trial, device: u32, entries: usize, more: &[&str]) -> Evidence {
+fn prove(trial: &Trial, device: DeviceId, entries: usize, more: &[&str]) -> Evidence {
     let device = device.to_string();
     prove_with(trial, entries, &[&["--device", &device], more].concat())
 }
@@ -70,10 +71,10 @@ fn check(file: &Path, genesis: &str) -> Output {
 #[tokio::test(flavor = "multi_thread")]
 async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_what_it_claims() {
     let mut trial = Trial::begin(Launch::consensus()).await;
-    let mut phone = trial.enrol(0, 21, None).await;
+    let mut phone = trial.enrol(StudyId(0), 21, None).await;
     for night in ["one", "two"] {
         let parcel = phone.record(1, night);
-        trial.bring(0, &parcel).await;
+        trial.bring(StudyId(0), &parcel).await;
     }
     let key = trial.auditor_key_file();
     let export = format!("dave={}", trial.export().display());
@@ -90,7 +91,7 @@ async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_
     let claims = device_claims(&evidence, genesis);
     assert!(claims.signed && claims.tags && claims.envelopes);
     assert_eq!((claims.entries, claims.conflicts.len()), (2, 0));
-    assert_eq!(claims.head.0, phone.sealer.head().0);
+    assert_eq!(claims.head, phone.sealer.head());
 
     let file = trial.file("evidence", evidence.to_bytes());
     let output = check(&file, &trial.genesis());
@@ -138,7 +139,7 @@ fn wrong_parts_are_named(evidence: &Evidence, genesis: [u8; 32]) {
     };
     let device = &evidence.devices[0];
     assert_eq!(fault(&|it| it.state_proof.truncate(1)), Fault::State);
-    assert_eq!(fault(&|it| it.devices[0].device += 1), Fault::State);
+    assert_eq!(fault(&|it| it.devices[0].device.0 += 1), Fault::State);
     assert_eq!(
         fault(&|it| it.devices[0].entries.truncate(1)),
         Fault::Entries
@@ -161,7 +162,10 @@ fn wrong_parts_are_named(evidence: &Evidence, genesis: [u8; 32]) {
         refused(&|it| it.devices.push(device.clone())),
         Refusal::Order
     );
-    assert_eq!(refused(&|it| it.study = Some(0)), Refusal::Study(0));
+    assert_eq!(
+        refused(&|it| it.study = Some(StudyId(0))),
+        Refusal::Study(StudyId(0))
+    );
     let handover = mhealth_auditor::evidence::Handover {
         header: evidence.block.clone(),
         justification: evidence.justification.clone(),
@@ -213,21 +217,21 @@ fn no_flipped_bit_changes_a_claim(evidence: &Evidence, genesis: [u8; 32]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
     let mut trial = Trial::begin(Launch::consensus()).await;
-    let mut phone = trial.enrol(0, 22, None).await;
+    let mut phone = trial.enrol(StudyId(0), 22, None).await;
     let parcel = phone.record(2, "a night");
-    trial.bring(0, &parcel).await;
+    trial.bring(StudyId(0), &parcel).await;
     let mut thief = phone.copy();
     let stolen = thief.record(1, "the thief's");
-    trial.bring(0, &stolen).await;
+    trial.bring(StudyId(0), &stolen).await;
     let genuine = phone.record(1, "the phone's");
-    trial.bring(0, &genuine).await;
+    trial.bring(StudyId(0), &genuine).await;
     let entries = trial.chain.entries(phone.device, 2, 1).await.unwrap();
     let last = mhealth_chain_client::LastTrusted::Entry(entries[0].index);
     let retire = mhealth_chain_client::calls::retire(phone.device, last);
     trial.office.submit_and_wait(retire).await.unwrap();
-    let mut replacement = trial.enrol(0, 23, Some(phone.device)).await;
+    let mut replacement = trial.enrol(StudyId(0), 23, Some(phone.device)).await;
     let parcel = replacement.record(4, "a night");
-    trial.bring(0, &parcel).await;
+    trial.bring(StudyId(0), &parcel).await;
 
     let genesis = trial.chain.genesis_hash().0;
     let claims = device_claims(&prove(&trial, replacement.device, 4, &[]), genesis);
@@ -248,13 +252,13 @@ async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
     // The same of the whole study, in one file that shows that it lacks no device.
     let study = prove_with(&trial, 7, &["--study", "0"]);
     let whole = verify(&study, genesis).unwrap();
-    assert_eq!(whole.study, Some(0));
-    let numbers: Vec<u32> = whole.devices.iter().map(|device| device.device).collect();
+    assert_eq!(whole.study, Some(StudyId(0)));
+    let numbers: Vec<DeviceId> = whole.devices.iter().map(|device| device.device).collect();
     assert_eq!(numbers, [phone.device, replacement.device]);
     assert_eq!(whole.devices[0], claims);
     let mut without = study.clone();
     without.devices.pop();
-    assert_eq!(verify(&without, genesis), Err(Refusal::Study(0)));
+    assert_eq!(verify(&without, genesis), Err(Refusal::Study(StudyId(0))));
     let file = trial.file("study", study.to_bytes());
     let output = check(&file, &trial.genesis());
     assert_eq!(output.status.code(), Some(0), "{output:?}");

@@ -7,6 +7,7 @@ mod support;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use hashchain::StudyId;
 use mhealth_testing::node::Launch;
 
 use support::Trial;
@@ -43,10 +44,10 @@ fn size(png: &[u8]) -> (u32, u32) {
 async fn a_browser_shows_and_prints_the_report_and_asks_for_nothing_else() {
     let mut trial = Trial::begin(Launch::instant()).await;
     for seed in 1..=3 {
-        let mut phone = trial.enrol(0, seed, None).await;
+        let mut phone = trial.enrol(StudyId(0), seed, None).await;
         for night in ["one", "two", "three"] {
             let parcel = phone.record(2, night);
-            trial.bring(0, &parcel).await;
+            trial.bring(StudyId(0), &parcel).await;
         }
     }
     trial.lines[4].entries[0].envelope.0[40] ^= 1;

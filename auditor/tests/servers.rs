@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use hashchain::StudyId;
 use mhealth_testing::enrolment::development_auditor_digits;
 use mhealth_testing::node;
 use mhealth_testing::process::Program;
@@ -49,7 +50,7 @@ fn a_trial_through_two_relays_is_right_and_a_relay_that_is_away_or_refuses_is_no
     let node = node::Launch::instant().start().unwrap();
     let directory = TempDir::new().unwrap();
     let office = auth(&AuthOptions {
-        study: 0,
+        study: StudyId(0),
         chain: node.url(),
         account: "//Charlie",
         database: sqlite_in(directory.path(), "auth.db"),
@@ -63,7 +64,7 @@ fn a_trial_through_two_relays_is_right_and_a_relay_that_is_away_or_refuses_is_no
         .into_iter()
         .map(|(account, database)| {
             relay(&RelayOptions {
-                study: 0,
+                study: StudyId(0),
                 chain: node.url(),
                 account,
                 database: sqlite_in(directory.path(), database),

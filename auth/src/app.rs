@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::{BlockRef, Code, Hash};
 use mhealth_chain_client::{ChainClient, ChainView, DeviceView, StudyView, H256};
 use mhealth_server::{ApiError, CancellationToken, SharedClock};
@@ -21,7 +22,7 @@ pub struct Terms {
     /// Hash of the chain's genesis block.
     pub chain: Hash,
     /// The study that this server is for.
-    pub study: u32,
+    pub study: StudyId,
     /// Base addresses of the study's relays.
     pub relays: Vec<String>,
     /// How long a token is good, in seconds.
@@ -72,13 +73,13 @@ impl App {
     }
 
     /// A study; `unknown_study` when there is none.
-    pub async fn study(&self, study: u32) -> Result<StudyView, ApiError> {
+    pub async fn study(&self, study: StudyId) -> Result<StudyView, ApiError> {
         let found = self.chain.study(study).await?;
         found.ok_or_else(|| Code::UnknownStudy.into())
     }
 
     /// A device of this server's study; `unknown_device` or `wrong_study`.
-    pub async fn device(&self, device: u32) -> Result<DeviceView, ApiError> {
+    pub async fn device(&self, device: DeviceId) -> Result<DeviceView, ApiError> {
         let found = self
             .chain
             .device(device)

@@ -5,13 +5,14 @@
 //! The claim — this code, this key, this commitment, this escrow — is durable before the chain is asked, and binds the code
 //! for good. Whoever asks again with the same content gets the same answer, through crashes of either side.
 
+use hashchain::DeviceId;
 use mhealth_api::{
     enrolment_message, Code, CodeTerms, DeviceStatus, EnrolRequest, Enrolled, Key, Predecessor,
     Refusal,
 };
 use mhealth_server::ApiError;
 
-use crate::app::{hash, App, Finalised};
+use crate::app::{App, Finalised};
 use crate::codes::{CodeRecord, CodeSecret};
 use crate::orders::Outcome;
 use crate::store::Redemption;
@@ -119,7 +120,7 @@ impl App {
     }
 
     /// A retired device that a new one may go on from; `invalid_state` when it is not retired or has a successor.
-    pub async fn predecessor(&self, device: u32) -> Result<Predecessor, ApiError> {
+    pub async fn predecessor(&self, device: DeviceId) -> Result<Predecessor, ApiError> {
         let Finalised { view, .. } = self.finalised().await?;
         let found = view.device(device).await?.ok_or(Code::UnknownDevice)?;
         if found.study != self.terms.study {
@@ -145,10 +146,7 @@ impl App {
                     .hash
             }
         };
-        Ok(Predecessor {
-            device,
-            head: hash(head),
-        })
+        Ok(Predecessor { device, head })
     }
 }
 

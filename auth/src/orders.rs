@@ -3,7 +3,8 @@
 //! What the server is to do on the chain. An order is stored before the chain is asked, and stays until it is known what
 //! became of it; the [`desk`](crate::desk) does it.
 
-use mhealth_api::{BlockRef, Hash, Refusal};
+use hashchain::{DeviceId, LinkHash};
+use mhealth_api::{BlockRef, Refusal};
 use serde::{Deserialize, Serialize};
 
 /// What to do.
@@ -51,7 +52,7 @@ pub struct Order {
     /// The code that was redeemed, of an enrolment.
     pub code: Option<u64>,
     /// The device, of everything else.
-    pub device: Option<u32>,
+    pub device: Option<DeviceId>,
     /// Who gave it.
     pub actor: String,
     /// Why.
@@ -79,7 +80,7 @@ pub struct Settled {
     /// What became of it.
     pub outcome: Outcome,
     /// Number and link 0 of a device that was enrolled.
-    pub enrolled: Option<(u32, Hash)>,
+    pub enrolled: Option<(DeviceId, LinkHash)>,
 }
 
 impl Settled {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{bail, Context};
+use hashchain::StudyId;
 use mhealth_api::Hash;
 use mhealth_chain_client::{Account, ChainClient, SubmitterOptions};
 use mhealth_server::startup::is_ready;
@@ -15,7 +16,7 @@ use mhealth_server::{
     SystemClock, LIST_DELIMITER,
 };
 
-use crate::app::{App, Terms};
+use crate::app::{hash, App, Terms};
 use crate::desk;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
@@ -37,7 +38,7 @@ pub struct AuthOptions {
 
     /// Number of the study on the chain.
     #[arg(long, value_name = "NUMBER", env = "MHEALTH_STUDY")]
-    pub study: Option<u32>,
+    pub study: Option<StudyId>,
 
     /// Base address of this server as devices and relays know it, such as `https://auth.example.org`, which is in every
     /// token. Default: the address that the server listens on.
@@ -121,7 +122,7 @@ pub async fn prepare(
     let ground = Ground::lay(server).await?;
     let store = Store::open(ground.database.clone()).await?;
     let chain = auth.chain.connect().await?;
-    let genesis = Hash(chain.genesis_hash().0);
+    let genesis = hash(chain.genesis_hash());
     store.bind_to(&genesis, study).await?;
     check_role(&chain, &account, study).await?;
 
@@ -156,7 +157,7 @@ pub async fn prepare(
         .background(remove_expired(shared)))
 }
 
-fn terms(auth: &AuthOptions, bound: &Bound, chain: Hash, study: u32) -> Terms {
+fn terms(auth: &AuthOptions, bound: &Bound, chain: Hash, study: StudyId) -> Terms {
     let base = |url: &str| url.trim_end_matches('/').to_owned();
     Terms {
         issuer: base(&auth.issuer.clone().unwrap_or_else(|| bound.base_url())),
@@ -169,7 +170,7 @@ fn terms(auth: &AuthOptions, bound: &Bound, chain: Hash, study: u32) -> Terms {
     }
 }
 
-async fn check_role(chain: &ChainClient, account: &Account, study: u32) -> anyhow::Result<()> {
+async fn check_role(chain: &ChainClient, account: &Account, study: StudyId) -> anyhow::Result<()> {
     let (_, view) = chain.at_finalised().await?;
     if view.study(study).await?.is_none() {
         bail!("the chain has no study {study}");

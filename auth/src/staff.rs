@@ -2,6 +2,7 @@
 
 //! What the study's staff have done: codes, and changes of devices.
 
+use hashchain::DeviceId;
 use mhealth_api::{Code, DeviceOnChain, DeviceStatus};
 use mhealth_server::{on_chain, ApiError};
 
@@ -40,7 +41,7 @@ impl App {
     pub async fn change_device(
         &self,
         admin: &Admin,
-        device: u32,
+        device: DeviceId,
         action: Action,
         why: String,
     ) -> Result<DeviceOnChain, ApiError> {
@@ -82,7 +83,7 @@ impl App {
     }
 
     /// A device of the study, as it is on the finalised chain.
-    pub async fn on_chain(&self, device: u32) -> Result<DeviceOnChain, ApiError> {
+    pub async fn on_chain(&self, device: DeviceId) -> Result<DeviceOnChain, ApiError> {
         let Finalised { view, block } = self.finalised().await?;
         let found = view.device(device).await?.ok_or(Code::UnknownDevice)?;
         if found.study != self.terms.study {

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
+use hashchain::{DeviceId, StudyId};
 use mhealth_chain_client::{ChainClient, PoolAnswer};
 use mhealth_testing::node::{Launch, Node, VALIDATORS};
 use mhealth_testing::rpc::JsonRpc;
@@ -94,7 +95,7 @@ impl Chain {
     }
 
     /// Makes and enrols devices of a study.
-    pub(crate) async fn enrol(&mut self, study: u32, count: u32) -> Result<Phones> {
+    pub(crate) async fn enrol(&mut self, study: StudyId, count: u32) -> Result<Phones> {
         let phones = Phones::new(self.genesis(), study, self.devices, count);
         for call in enrolments(study, &phones) {
             let transaction = self.office.call(&call);
@@ -113,12 +114,12 @@ impl Chain {
         // Those of now do not belong to a measurement; they are printed.
         self.look_for_discarded();
         self.devices += count;
-        let last = self.devices - 1;
+        let last = DeviceId(self.devices - 1);
         let head = self.client.head(last).await?;
         let head =
             head.ok_or_else(|| anyhow!("device {last} is not there:\n{}", self.node.log()))?;
         ensure!(
-            head.hash.0 == phones.link_0(last),
+            head.hash == phones.link_0(last),
             "the chain numbers devices in another order"
         );
         Ok(phones)
@@ -315,9 +316,7 @@ pub(crate) struct Sync {
 mod tests {
     use super::*;
     use crate::workload::{Plan, Spread, SINGLE_RUNS};
-
-    /// Study 0 of a development chain demands signatures: the most work an entry.
-    const SIGNED: u32 = 0;
+    use crate::SIGNED;
 
     /// Blocks are full for more than a minute, of enrolments first and then of runs: by weight, by length or by the author's
     /// clock.
@@ -326,6 +325,7 @@ mod tests {
         const FULL_BLOCKS: usize = 12;
         let folder = tempfile::tempdir()?;
         let mut chain = Chain::start(false, None).await?;
+        // The most work an entry.
         let mut phones = chain.enrol(SIGNED, 20_000).await?;
         let plan = Plan {
             run: 1,

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use codec::{Decode, Encode};
 use frame_system::{BlockWeight, ConsumedWeight};
+use hashchain::StudyId;
 use mhealth_runtime::limits::{SESSION, SLOT_MILLISECONDS};
 use mhealth_runtime::opaque::Block;
 use mhealth_runtime::{HostFunctions, Runtime, RuntimeApi, UncheckedExtrinsic, WASM_BINARY};
@@ -110,7 +111,7 @@ impl Direct {
     }
 
     /// Enrols devices of a study.
-    pub(crate) fn enrol(&mut self, study: u32, phones: &Phones) -> Result<Registered> {
+    pub(crate) fn enrol(&mut self, study: StudyId, phones: &Phones) -> Result<Registered> {
         let office = &mut self.office;
         let transactions = enrolments(study, phones).map(|call| Ok(office.call(&call)));
         self.clients.measure(transactions, phones.len() as usize, 0)

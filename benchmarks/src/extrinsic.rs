@@ -3,6 +3,7 @@
 //! Signed extrinsics, made with the runtime's own types: cheap enough for a generator that shares two cores with the node.
 
 use codec::{Compact, Encode};
+use hashchain::StudyId;
 use mhealth_runtime::{CheckRole, RuntimeCall, Signature, TxExtension, VERSION};
 use sp_core::{crypto::Pair, sr25519, H256};
 use sp_keyring::Sr25519Keyring;
@@ -96,12 +97,12 @@ impl Signer {
 }
 
 /// Calls that enrol the devices of a study, in order.
-pub(crate) fn enrolments(study: u32, phones: &Phones) -> impl Iterator<Item = RuntimeCall> {
+pub(crate) fn enrolments(study: StudyId, phones: &Phones) -> impl Iterator<Item = RuntimeCall> {
     let calls: Vec<RuntimeCall> = phones
         .enrolments()
         .map(|(key, secret_commitment)| {
             RuntimeCall::ClientHashchain(pallet_client_hashchain::Call::enrol {
-                study,
+                study: study.0,
                 key,
                 secret_commitment,
                 escrow: ESCROW.to_vec().try_into().expect("it is short; qed"),

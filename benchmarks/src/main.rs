@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use anyhow::{ensure, Result};
 use clap::Parser;
+use mhealth_testing::topology::{PAPER_STUDY as PAPER, SIGNED_STUDY as SIGNED};
 
 use crate::chain::{Chain, Form};
 use crate::direct::Direct;
@@ -34,9 +35,6 @@ use crate::workload::{Phones, Plan, Spread, SINGLE_RUNS};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// Study 0 of a development chain demands signatures, study 1 does not.
-const SIGNED: u32 = 0;
-const PAPER: u32 = 1;
 /// What our own node is called in tables.
 const OURS: &str = "mHealth Chain, submitted to finalised";
 

@@ -105,7 +105,7 @@ pub(crate) async fn measure(
     for some in heads.chunks(10_000) {
         let devices: Vec<i32> = some.iter().map(|head| head.0 as i32).collect();
         let lengths: Vec<i64> = some.iter().map(|head| head.1 as i64).collect();
-        let hashes: Vec<Vec<u8>> = some.iter().map(|head| head.2.to_vec()).collect();
+        let hashes: Vec<Vec<u8>> = some.iter().map(|head| head.2 .0.to_vec()).collect();
         sqlx::query("INSERT INTO head SELECT * FROM unnest($1, $2, $3)")
             .bind(devices)
             .bind(lengths)

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{ensure, Result};
-use hashchain::{link, DataDigest, LinkHash, Native, Tag};
+use hashchain::{entries, DataDigest, LinkHash, Native, RunEntry, Tag};
 use rusqlite::{params, Connection, Transaction};
 
 use crate::measured::{Latency, Measured};
@@ -41,7 +41,7 @@ pub(crate) fn measure(
     for (device, sequence, hash) in heads {
         transaction.execute(
             "INSERT INTO head VALUES (?1, ?2, ?3)",
-            params![device, *sequence as i64, &hash[..]],
+            params![device, *sequence as i64, &hash.0[..]],
         )?;
     }
     transaction.commit()?;
@@ -87,20 +87,23 @@ fn register(transaction: &Transaction<'_>, run: &Run) -> Result<usize> {
     let (length, head) = transaction
         .prepare_cached("SELECT sequence, hash FROM head WHERE device = ?1")?
         .query_row([run.device], |row| {
-            Ok((row.get::<_, i64>(0)? as u64, row.get::<_, [u8; 32]>(1)?))
+            Ok((row.get::<_, i64>(0)? as u64, LinkHash(row.get(1)?)))
         })?;
-    if run.sequence != length + 1 || run.previous.0 != head {
+    if run.sequence != length + 1 || run.previous.0 != head.0 {
         return Ok(0);
     }
-    let mut hash = LinkHash(head);
+    let mut hash = head;
     let mut keep = transaction.prepare_cached("INSERT INTO entry VALUES (?1, ?2, ?3, ?4)")?;
-    for (entry, sequence) in run.entries.iter().zip(run.sequence..) {
-        let digest = DataDigest(entry.digest.0);
-        hash = link::<Native>(sequence, &hash, &digest, &Tag(entry.tag.0));
+    let given = run.entries.iter().map(|entry| RunEntry {
+        digest: DataDigest(entry.digest.0),
+        tag: Tag(entry.tag.0),
+    });
+    for entry in entries::<Native>(run.sequence, head, given) {
+        hash = entry.hash;
         keep.execute(params![
             run.device,
-            sequence as i64,
-            &digest.0[..],
+            entry.sequence as i64,
+            &entry.digest.0[..],
             &hash.0[..]
         ])?;
     }

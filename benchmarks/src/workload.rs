@@ -15,8 +15,8 @@ use anyhow::{ensure, Context, Result};
 use codec::{Decode, Encode};
 use ed25519_dalek::SigningKey;
 use hashchain::{
-    data_digest, escrow_commitment, genesis, secret_commitment, sign_head, Enrolment, LinkHash,
-    Native, RatchetKey, Sealer, Secret, Sha256,
+    data_digest, escrow_commitment, genesis, secret_commitment, sign_head, DeviceId, Enrolment,
+    LinkHash, Native, RatchetKey, Sealer, Secret, Sha256, StudyId,
 };
 use pallet_client_hashchain::{Run, RunEntry};
 use rand::rngs::StdRng;
@@ -93,7 +93,7 @@ pub(crate) struct Phone {
 }
 
 /// Number, length and head of every device, in order.
-pub(crate) type Heads = Vec<(u32, u64, [u8; 32])>;
+pub(crate) type Heads = Vec<(u32, u64, LinkHash)>;
 
 /// All devices of a study, numbered from `first` on.
 pub(crate) struct Phones {
@@ -108,14 +108,14 @@ pub(crate) struct Phones {
 
 impl Phones {
     /// Makes the devices of a study that the chain will give the numbers from `first` on.
-    pub(crate) fn new(chain: [u8; 32], study: u32, first: u32, count: u32) -> Self {
+    pub(crate) fn new(chain: [u8; 32], study: StudyId, first: u32, count: u32) -> Self {
         let phones = (0..count)
             .map(|number| Phone::new(chain, study, number))
             .collect();
         Phones {
             first,
             phones,
-            rng: StdRng::seed_from_u64(u64::from(study) + 1),
+            rng: StdRng::seed_from_u64(u64::from(study.0) + 1),
             latest: [0; RELAYS],
             ranks: Vec::new(),
         }
@@ -138,13 +138,13 @@ impl Phones {
     pub(crate) fn heads(&self) -> Heads {
         let numbered = (self.first..).zip(&self.phones);
         numbered
-            .map(|(number, phone)| (number, phone.sealer.sequence(), phone.sealer.head().0))
+            .map(|(number, phone)| (number, phone.sealer.sequence(), phone.sealer.head()))
             .collect()
     }
 
     /// The link that each device began with.
-    pub(crate) fn link_0(&self, device: u32) -> [u8; 32] {
-        self.phones[(device - self.first) as usize].link_0.0
+    pub(crate) fn link_0(&self, device: DeviceId) -> LinkHash {
+        self.phones[(device.0 - self.first) as usize].link_0
     }
 
     /// Writes the entry file of a plan and returns what is in it.
@@ -277,8 +277,8 @@ fn served_by(place: u32) -> usize {
 }
 
 impl Phone {
-    fn new(chain: [u8; 32], study: u32, number: u32) -> Self {
-        let seed = Native::sha256(&("benchmark", study, number).encode());
+    fn new(chain: [u8; 32], study: StudyId, number: u32) -> Self {
+        let seed = Native::sha256(&("benchmark", study.0, number).encode());
         let secret = Secret::from_bytes(&Native::sha256(&seed));
         let key = SigningKey::from_bytes(&seed);
         let link_0 = genesis::<Native>(&Enrolment {

@@ -5,15 +5,15 @@
 //! Events say what became of a run and not what it was, and a node that prunes drops them. The extrinsics themselves stay
 //! as long as the block does.
 
+use hashchain::Run;
 use subxt::utils::{AccountId32, H256};
 
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Call as HashchainCall;
-use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
 use crate::runtime::Runtime;
-use crate::types::{Run, RunEntry};
+use crate::wire::Read;
 
 /// A run in an extrinsic of a block, whatever the chain made of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,36 +71,17 @@ async fn read(runtime: &Runtime, extrinsics: Vec<Vec<u8>>) -> Result<Vec<Brought
                     submitter: AccountId32(account),
                     extrinsic_index: index,
                     position,
-                    run: run.into(),
+                    run: run.read(),
                 }),
         );
     }
     Ok(brought)
 }
 
-impl From<wire::Run> for Run {
-    fn from(run: wire::Run) -> Self {
-        Run {
-            device: run.device,
-            sequence: run.sequence,
-            previous: run.previous,
-            entries: run.entries.0.into_iter().map(RunEntry::from).collect(),
-            signature: run.signature,
-        }
-    }
-}
-
-impl From<wire::RunEntry> for RunEntry {
-    fn from(entry: wire::RunEntry) -> Self {
-        RunEntry {
-            digest: entry.digest,
-            tag: entry.tag,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use hashchain::{DataDigest, DeviceId, LinkHash, RunEntry, Tag};
+
     use super::*;
     use crate::account::Account;
     use crate::calls;
@@ -111,20 +92,15 @@ mod tests {
     async fn the_runs_of_a_block_are_read_with_their_submitter_and_place() {
         let node = FakeNode::new();
         let client = node.client().await;
+        let entry = |digest, tag| RunEntry {
+            digest: DataDigest([digest; 32]),
+            tag: Tag([tag; 32]),
+        };
         let run = |device| Run {
-            device,
-            sequence: 7,
-            previous: H256([device as u8; 32]),
-            entries: vec![
-                RunEntry {
-                    digest: H256([1; 32]),
-                    tag: H256([2; 32]),
-                },
-                RunEntry {
-                    digest: H256([3; 32]),
-                    tag: H256([4; 32]),
-                },
-            ],
+            device: DeviceId(device),
+            first_sequence: 7,
+            previous: LinkHash([device as u8; 32]),
+            entries: vec![entry(1, 2), entry(3, 4)],
             signature: (device % 2 == 0).then_some([9; 64]),
         };
         let relay = Account::from_secret_uri("//Dave").unwrap();
@@ -132,7 +108,11 @@ mod tests {
         let transactions = [
             (&relay, calls::submit_batch(vec![run(1), run(2)]), 0),
             (&relay, calls::submit(run(3)), 1),
-            (&office, calls::suspend(4, SuspensionReason::Lost), 0),
+            (
+                &office,
+                calls::suspend(DeviceId(4), SuspensionReason::Lost),
+                0,
+            ),
         ];
         let mut extrinsics = Vec::new();
         for (account, call, nonce) in transactions {

@@ -4,6 +4,7 @@
 //!
 //! The pallets' documentation says what a call does and who may make it.
 
+use hashchain::{DeviceId, Run, StudyId};
 use mhealth_api::Policy;
 use subxt::utils::{AccountId32, H256};
 
@@ -14,23 +15,23 @@ use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Call as StudiesCall;
 use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
-use crate::types::{LastTrusted, Run, RunEntry, SuspensionReason};
+use crate::types::{LastTrusted, SuspensionReason};
 
 /// Enrols a device in a study; for an authentication server of the study. The event `DeviceEnrolled` tells the device's
 /// number and link 0.
 pub fn enrol(
-    study: u32,
+    study: StudyId,
     key: [u8; 32],
     secret_commitment: H256,
     escrow: Vec<u8>,
-    predecessor: Option<u32>,
+    predecessor: Option<DeviceId>,
 ) -> Call {
     Call::new(api::tx().client_hashchain().enrol(
-        study,
+        study.0,
         key,
         secret_commitment,
         BoundedVec(escrow),
-        predecessor,
+        predecessor.map(u32::from),
     ))
 }
 
@@ -47,22 +48,26 @@ pub fn submit_batch(runs: Vec<Run>) -> Call {
 }
 
 /// Keeps a device from registering entries until it is resumed; for the study's sponsor or an authentication server.
-pub fn suspend(device: u32, reason: SuspensionReason) -> Call {
-    Call::new(api::tx().client_hashchain().suspend(device, reason.into()))
+pub fn suspend(device: DeviceId, reason: SuspensionReason) -> Call {
+    Call::new(
+        api::tx()
+            .client_hashchain()
+            .suspend(device.0, reason.into()),
+    )
 }
 
 /// Lets a suspended device register entries again; for the study's sponsor or an authentication server.
-pub fn resume(device: u32) -> Call {
-    Call::new(api::tx().client_hashchain().resume(device))
+pub fn resume(device: DeviceId) -> Call {
+    Call::new(api::tx().client_hashchain().resume(device.0))
 }
 
 /// Ends a device's hashchain and names the last entry that the study trusts; for the study's sponsor or an
 /// authentication server.
-pub fn retire(device: u32, last_trusted: LastTrusted) -> Call {
+pub fn retire(device: DeviceId, last_trusted: LastTrusted) -> Call {
     Call::new(
         api::tx()
             .client_hashchain()
-            .retire(device, last_trusted.into()),
+            .retire(device.0, last_trusted.into()),
     )
 }
 
@@ -88,94 +93,54 @@ pub fn create_study(
 }
 
 /// Proposes to the consortium to name another sponsor for a study; for a member.
-pub fn replace_sponsor(threshold: u32, study: u32, sponsor: AccountId32) -> Call {
-    let call = RuntimeCall::Studies(StudiesCall::replace_sponsor { study, sponsor });
+pub fn replace_sponsor(threshold: u32, study: StudyId, sponsor: AccountId32) -> Call {
+    let call = RuntimeCall::Studies(StudiesCall::replace_sponsor {
+        study: study.0,
+        sponsor,
+    });
     propose(threshold, call)
 }
 
 /// Closes a study; for its sponsor.
-pub fn close_study(study: u32) -> Call {
-    Call::new(api::tx().studies().close_study(study))
+pub fn close_study(study: StudyId) -> Call {
+    Call::new(api::tx().studies().close_study(study.0))
 }
 
 /// Opens a closed study again; for its sponsor.
-pub fn reopen_study(study: u32) -> Call {
-    Call::new(api::tx().studies().reopen_study(study))
+pub fn reopen_study(study: StudyId) -> Call {
+    Call::new(api::tx().studies().reopen_study(study.0))
 }
 
 /// Lets an account enrol devices in a study; for its sponsor.
-pub fn add_authentication_server(study: u32, account: AccountId32) -> Call {
+pub fn add_authentication_server(study: StudyId, account: AccountId32) -> Call {
     Call::new(
         api::tx()
             .studies()
-            .add_authentication_server(study, account),
+            .add_authentication_server(study.0, account),
     )
 }
 
 /// Takes the role of an authentication server away; for the study's sponsor.
-pub fn remove_authentication_server(study: u32, account: AccountId32) -> Call {
+pub fn remove_authentication_server(study: StudyId, account: AccountId32) -> Call {
     Call::new(
         api::tx()
             .studies()
-            .remove_authentication_server(study, account),
+            .remove_authentication_server(study.0, account),
     )
 }
 
 /// Lets an account submit runs of a study's devices; for the study's sponsor.
-pub fn add_relay(study: u32, account: AccountId32) -> Call {
-    Call::new(api::tx().studies().add_relay(study, account))
+pub fn add_relay(study: StudyId, account: AccountId32) -> Call {
+    Call::new(api::tx().studies().add_relay(study.0, account))
 }
 
 /// Takes the role of a relay away; for the study's sponsor.
-pub fn remove_relay(study: u32, account: AccountId32) -> Call {
-    Call::new(api::tx().studies().remove_relay(study, account))
+pub fn remove_relay(study: StudyId, account: AccountId32) -> Call {
+    Call::new(api::tx().studies().remove_relay(study.0, account))
 }
 
 fn propose(threshold: u32, call: RuntimeCall) -> Call {
     /// Upper bound of the encoded proposal, which the collective checks: a call of the studies with its title.
     const LENGTH_BOUND: u32 = 1024;
     Call::new(api::tx().council().propose(threshold, call, LENGTH_BOUND))
-}
-
-impl From<Run> for wire::Run {
-    fn from(run: Run) -> Self {
-        wire::Run {
-            device: run.device,
-            sequence: run.sequence,
-            previous: run.previous,
-            entries: BoundedVec(run.entries.into_iter().map(wire::RunEntry::from).collect()),
-            signature: run.signature,
-        }
-    }
-}
-
-impl From<RunEntry> for wire::RunEntry {
-    fn from(entry: RunEntry) -> Self {
-        wire::RunEntry {
-            digest: entry.digest,
-            tag: entry.tag,
-        }
-    }
-}
-
-impl From<SuspensionReason> for wire::SuspensionReason {
-    fn from(reason: SuspensionReason) -> Self {
-        match reason {
-            SuspensionReason::Lost => wire::SuspensionReason::Lost,
-            SuspensionReason::Compromised => wire::SuspensionReason::Compromised,
-            SuspensionReason::Withdrawn => wire::SuspensionReason::Withdrawn,
-            SuspensionReason::Administrative => wire::SuspensionReason::Administrative,
-            SuspensionReason::Fork => wire::SuspensionReason::Fork,
-        }
-    }
-}
-
-impl From<LastTrusted> for wire::LastTrusted {
-    fn from(last_trusted: LastTrusted) -> Self {
-        match last_trusted {
-            LastTrusted::Latest => wire::LastTrusted::Latest,
-            LastTrusted::Entry(index) => wire::LastTrusted::Entry(index),
-            LastTrusted::Nothing => wire::LastTrusted::Nothing,
-        }
-    }
 }

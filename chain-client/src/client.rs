@@ -4,6 +4,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use hashchain::{DeviceId, StudyId};
 use subxt::rpcs::client::RpcClient;
 use subxt::utils::{AccountId32, H256};
 
@@ -125,24 +126,24 @@ impl ChainClient {
     }
 
     /// All that the chain has about a device; none if the number was never given out.
-    pub async fn device(&self, device: u32) -> Result<Option<DeviceView>, Error> {
+    pub async fn device(&self, device: DeviceId) -> Result<Option<DeviceView>, Error> {
         self.latest().await?.device(device).await
     }
 
     /// The device that enrolled with this Ed25519 key.
-    pub async fn device_by_key(&self, key: [u8; 32]) -> Result<Option<u32>, Error> {
+    pub async fn device_by_key(&self, key: [u8; 32]) -> Result<Option<DeviceId>, Error> {
         self.latest().await?.device_by_key(key).await
     }
 
     /// The head that the device's next run must follow.
-    pub async fn head(&self, device: u32) -> Result<Option<HeadView>, Error> {
+    pub async fn head(&self, device: DeviceId) -> Result<Option<HeadView>, Error> {
         self.latest().await?.head(device).await
     }
 
     /// Up to `count` entries of a device from sequence `from` on, oldest first, at most 1,024 at a time.
     pub async fn entries(
         &self,
-        device: u32,
+        device: DeviceId,
         from: u64,
         count: u32,
     ) -> Result<Vec<EntryView>, Error> {
@@ -160,12 +161,12 @@ impl ChainClient {
     }
 
     /// The rival histories that were brought for a device, oldest first.
-    pub async fn conflicts(&self, device: u32) -> Result<Vec<ConflictView>, Error> {
+    pub async fn conflicts(&self, device: DeviceId) -> Result<Vec<ConflictView>, Error> {
         self.latest().await?.conflicts(device).await
     }
 
     /// A study and its rules.
-    pub async fn study(&self, study: u32) -> Result<Option<StudyView>, Error> {
+    pub async fn study(&self, study: StudyId) -> Result<Option<StudyView>, Error> {
         self.latest().await?.study(study).await
     }
 
@@ -247,8 +248,8 @@ impl ChainClient {
     }
 
     /// The latest block whose finality the node can prove, and the proof, for a device that is known there.
-    pub async fn head_proof(&self, device: u32) -> Result<HeadProof, Error> {
-        self.connection.rpc().head_proof(device).await
+    pub async fn head_proof(&self, device: DeviceId) -> Result<HeadProof, Error> {
+        self.connection.rpc().head_proof(device.0).await
     }
 
     /// GRANDPA's `FinalityProof` for the block of this number, SCALE encoded; none if the node has none.

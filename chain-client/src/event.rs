@@ -2,17 +2,17 @@
 
 //! What the chain reports to have happened, in plain types of our own.
 
+use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{Policy, Refusal};
-use subxt::utils::{AccountId32, H256};
+use subxt::utils::AccountId32;
 
 use crate::error::{without_full_stop, Error};
 use crate::rpc::Config;
 use crate::runtime::api;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Event as HashchainEvent;
-use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Event as StudiesEvent;
-use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
 use crate::types::SuspensionReason;
+use crate::wire::Read;
 
 /// An event of the chain's own pallets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,24 +21,24 @@ pub enum ChainEvent {
     /// A device was enrolled; its hashchain begins at `genesis`.
     DeviceEnrolled {
         /// The number that it got.
-        device: u32,
+        device: DeviceId,
         /// The study that it belongs to.
-        study: u32,
+        study: StudyId,
         /// Its Ed25519 public key.
         key: [u8; 32],
         /// Link 0 of its hashchain.
-        genesis: H256,
+        genesis: LinkHash,
         /// The retired device that it goes on from.
-        predecessor: Option<u32>,
+        predecessor: Option<DeviceId>,
     },
     /// A run was registered by `submit`.
     RunRecorded {
         /// The device whose entries these are.
-        device: u32,
+        device: DeviceId,
         /// Number of entries that the device now has.
         length: u64,
         /// Its new head.
-        head: H256,
+        head: LinkHash,
         /// Place of the first new entry in the journal.
         first_index: u64,
         /// How many entries were new.
@@ -47,7 +47,7 @@ pub enum ChainEvent {
     /// A run was registered before; nothing changed, and that is a success.
     RunAlreadyRecorded {
         /// The device whose entries these are.
-        device: u32,
+        device: DeviceId,
         /// Sequence of the run's first entry.
         sequence: u64,
         /// How many entries the run has.
@@ -73,7 +73,7 @@ pub enum ChainEvent {
         /// Place of the run in the batch, from 0.
         position: u32,
         /// The device that the run named.
-        device: u32,
+        device: DeviceId,
         /// Sequence of the run's first entry.
         sequence: u64,
         /// Why it was refused.
@@ -82,13 +82,13 @@ pub enum ChainEvent {
     /// Somebody brought a rival history of a device.
     ConflictRecorded {
         /// The device that has two histories.
-        device: u32,
+        device: DeviceId,
         /// First sequence at which they were seen to differ.
         sequence: u64,
         /// The link that is registered there.
-        recorded: H256,
+        recorded: LinkHash,
         /// The rival's link.
-        rival: H256,
+        rival: LinkHash,
         /// Whether the device's own key signed the rival.
         signed: bool,
         /// Whether the evidence was stored, too.
@@ -97,28 +97,28 @@ pub enum ChainEvent {
     /// A device may not register entries for now.
     DeviceSuspended {
         /// The device.
-        device: u32,
+        device: DeviceId,
         /// Why.
         reason: SuspensionReason,
     },
     /// A device may register entries again.
     DeviceResumed {
         /// The device.
-        device: u32,
+        device: DeviceId,
     },
     /// A device's hashchain has ended.
     DeviceRetired {
         /// The device.
-        device: u32,
+        device: DeviceId,
         /// How many of its entries the study trusts.
         trusted_length: u64,
         /// Link of the last trusted entry.
-        trusted_head: H256,
+        trusted_head: LinkHash,
     },
     /// The consortium created a study.
     StudyCreated {
         /// The number it got.
-        study: u32,
+        study: StudyId,
         /// The account that answers for it.
         sponsor: AccountId32,
         /// What the chain demands of its devices' runs.
@@ -127,45 +127,45 @@ pub enum ChainEvent {
     /// The sponsor closed a study.
     StudyClosed {
         /// The study.
-        study: u32,
+        study: StudyId,
     },
     /// The sponsor opened a closed study again.
     StudyReopened {
         /// The study.
-        study: u32,
+        study: StudyId,
     },
     /// An account may now enrol devices in a study.
     AuthenticationServerAdded {
         /// The study.
-        study: u32,
+        study: StudyId,
         /// The server's account.
         account: AccountId32,
     },
     /// An account may no longer enrol devices in a study.
     AuthenticationServerRemoved {
         /// The study.
-        study: u32,
+        study: StudyId,
         /// The former server's account.
         account: AccountId32,
     },
     /// An account may now submit runs of a study's devices.
     RelayAdded {
         /// The study.
-        study: u32,
+        study: StudyId,
         /// The relay's account.
         account: AccountId32,
     },
     /// An account may no longer submit runs of a study's devices.
     RelayRemoved {
         /// The study.
-        study: u32,
+        study: StudyId,
         /// The former relay's account.
         account: AccountId32,
     },
     /// The consortium named another sponsor for a study.
     SponsorReplaced {
         /// The study.
-        study: u32,
+        study: StudyId,
         /// The account that answered for it until now.
         former: AccountId32,
         /// The account that answers for it from now on.
@@ -207,7 +207,7 @@ macro_rules! same {
         impl From<$on_chain> for ChainEvent {
             fn from(event: $on_chain) -> Self {
                 match event {
-                    $($on_chain::$name { $($field),+ } => ChainEvent::$name { $($field: $field.into()),+ },)+
+                    $($on_chain::$name { $($field),+ } => ChainEvent::$name { $($field: $field.read()),+ },)+
                 }
             }
         }
@@ -236,25 +236,3 @@ same!(StudiesEvent {
     RelayRemoved { study, account }
     SponsorReplaced { study, former, sponsor }
 });
-
-impl From<WirePolicy> for Policy {
-    fn from(policy: WirePolicy) -> Self {
-        match policy {
-            WirePolicy::HashchainOnly => Policy::HashchainOnly,
-            WirePolicy::DeviceSigned => Policy::DeviceSigned,
-        }
-    }
-}
-
-impl From<wire::SuspensionReason> for SuspensionReason {
-    fn from(reason: wire::SuspensionReason) -> Self {
-        use wire::SuspensionReason as R;
-        match reason {
-            R::Lost => SuspensionReason::Lost,
-            R::Compromised => SuspensionReason::Compromised,
-            R::Withdrawn => SuspensionReason::Withdrawn,
-            R::Administrative => SuspensionReason::Administrative,
-            R::Fork => SuspensionReason::Fork,
-        }
-    }
-}

@@ -15,12 +15,13 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), mhealth_chain_client::Error> {
+//! use hashchain::StudyId;
 //! use mhealth_chain_client::{calls, Account, ChainClient, H256};
 //!
 //! let chain = ChainClient::connect("ws://127.0.0.1:9944").await?;
 //! let office = chain.submitter(Account::from_secret_uri("//Charlie")?);
 //! let phone = Account::device(&[7; 32]);
-//! let enrolment = calls::enrol(0, phone.public_key(), H256::zero(), vec![0; 81], None);
+//! let enrolment = calls::enrol(StudyId(0), phone.public_key(), H256::zero(), vec![0; 81], None);
 //! let outcome = office.submit(enrolment).await?.finalised().await?;
 //! println!("block {}: {:?}", outcome.block_number, outcome.events);
 //! # Ok(())
@@ -54,6 +55,7 @@ mod tracker;
 mod transport;
 mod types;
 mod view;
+mod wire;
 
 pub use account::Account;
 pub use block::{Effect, FinalisedBlock, FinalisedExtrinsic};
@@ -70,7 +72,7 @@ pub use submitter::{Submitter, SubmitterOptions};
 pub use subxt::utils::{AccountId32, H256};
 pub use transport::Patience;
 pub use types::{
-    BlockId, ChainType, ConflictView, DeviceView, EntryView, HeadProof, HeadView, LastTrusted, Run,
-    RunEntry, StudyView, SuspensionReason,
+    BlockId, ChainType, ConflictView, DeviceView, EntryView, HeadProof, HeadView, LastTrusted,
+    StudyView, SuspensionReason,
 };
 pub use view::ChainView;

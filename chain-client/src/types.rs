@@ -2,6 +2,7 @@
 
 //! What clients read from the chain, in plain types of our own.
 
+use hashchain::{DataDigest, DeviceId, LinkHash, StudyId};
 use mhealth_api::{DeviceStatus, Policy};
 use serde::Deserialize;
 use subxt::utils::{AccountId32, H256};
@@ -44,9 +45,9 @@ pub struct HeadProof {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceView {
     /// The number that the chain gave the device at enrolment.
-    pub device: u32,
+    pub device: DeviceId,
     /// The study that it belongs to.
-    pub study: u32,
+    pub study: StudyId,
     /// Its Ed25519 public key, which is also its account.
     pub key: [u8; 32],
     /// `H("secret", S)`: binds the device to its secure string without showing it.
@@ -54,17 +55,17 @@ pub struct DeviceView {
     /// The secure string, sealed to the study's auditor.
     pub escrow: Vec<u8>,
     /// Link 0 of its hashchain, computed by the chain.
-    pub genesis: H256,
+    pub genesis: LinkHash,
     /// Whether it may register entries.
     pub status: DeviceStatus,
     /// Number of its registered entries.
     pub length: u64,
     /// Link of its latest entry, or `genesis` when it has none.
-    pub head: H256,
+    pub head: LinkHash,
     /// The device whose hashchain this one goes on from.
-    pub predecessor: Option<u32>,
+    pub predecessor: Option<DeviceId>,
     /// The device that goes on from this one's last trusted entry.
-    pub successor: Option<u32>,
+    pub successor: Option<DeviceId>,
     /// How many of its entries are trusted, once it is retired; its successor commits to that head.
     pub trusted_length: Option<u64>,
     /// Block in which it was enrolled.
@@ -75,7 +76,7 @@ pub struct DeviceView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadView {
     /// Link of the latest entry; link 0 when there is none.
-    pub hash: H256,
+    pub hash: LinkHash,
     /// Number of registered entries, which is also the sequence of the latest.
     pub length: u64,
     /// Place of the latest entry in the journal.
@@ -88,13 +89,13 @@ pub struct EntryView {
     /// Its place in the journal of the whole chain, from 0.
     pub index: u64,
     /// The device that it belongs to.
-    pub device: u32,
+    pub device: DeviceId,
     /// Its place in the device's hashchain, from 1.
     pub sequence: u64,
     /// `H("data", envelope)`.
-    pub digest: H256,
+    pub digest: DataDigest,
     /// Its link.
-    pub hash: H256,
+    pub hash: LinkHash,
     /// Place of the device's entry before it in the journal.
     pub previous: Option<u64>,
 }
@@ -105,11 +106,11 @@ pub struct ConflictView {
     /// First sequence at which the rival was seen to differ.
     pub sequence: u64,
     /// The link that is registered there.
-    pub recorded: H256,
+    pub recorded: LinkHash,
     /// The rival's link.
-    pub rival: H256,
+    pub rival: LinkHash,
     /// The rival's data digest, when its run carried that entry.
-    pub rival_digest: Option<H256>,
+    pub rival_digest: Option<DataDigest>,
     /// Whether the device's own key signed the rival: proof of two histories by one key.
     pub signed: bool,
     /// The account that brought the rival.
@@ -131,30 +132,6 @@ pub struct StudyView {
     pub auditor_key: [u8; 32],
     /// The study's title.
     pub title: String,
-}
-
-/// Consecutive entries of one device, as it uploads them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// The device whose entries these are.
-    pub device: u32,
-    /// Sequence of the first entry, from 1.
-    pub sequence: u64,
-    /// Link of the entry before the first, or link 0.
-    pub previous: H256,
-    /// The entries, oldest first; at most 256.
-    pub entries: Vec<RunEntry>,
-    /// The device's Ed25519 signature over `enc("head", link of the last entry)`.
-    pub signature: Option<[u8; 64]>,
-}
-
-/// One entry of a run: everything but its data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunEntry {
-    /// `H("data", envelope)`.
-    pub digest: H256,
-    /// The tag that only a holder of the device's secret can make or check.
-    pub tag: H256,
 }
 
 /// Why a device may not register entries for now.

@@ -2,7 +2,8 @@
 
 //! The chain as it stood at one block.
 
-use mhealth_api::{DeviceStatus, Policy};
+use hashchain::{DeviceId, StudyId};
+use mhealth_api::Policy;
 use subxt::runtime_apis::Payload;
 use subxt::utils::{AccountId32, H256};
 
@@ -11,6 +12,7 @@ use crate::rpc::Rpc;
 use crate::runtime::api::runtime_types::pallet_client_hashchain_runtime_api as wire;
 use crate::runtime::{api, Runtime};
 use crate::types::{ConflictView, DeviceView, EntryView, HeadView, StudyView};
+use crate::wire::Read;
 
 /// Reads the chain at one block, so that several answers fit together.
 #[derive(Clone)]
@@ -35,19 +37,19 @@ impl ChainView {
     }
 
     /// All that the chain has about a device; none if the number was never given out.
-    pub async fn device(&self, device: u32) -> Result<Option<DeviceView>, Error> {
-        let answer = self.ask(hashchain().device(device)).await?;
+    pub async fn device(&self, device: DeviceId) -> Result<Option<DeviceView>, Error> {
+        let answer = self.ask(hashchain().device(device.0)).await?;
         Ok(answer.map(DeviceView::from))
     }
 
     /// The device that enrolled with this Ed25519 key.
-    pub async fn device_by_key(&self, key: [u8; 32]) -> Result<Option<u32>, Error> {
-        self.ask(hashchain().device_by_key(key)).await
+    pub async fn device_by_key(&self, key: [u8; 32]) -> Result<Option<DeviceId>, Error> {
+        Ok(self.ask(hashchain().device_by_key(key)).await?.read())
     }
 
     /// The head that the device's next run must follow.
-    pub async fn head(&self, device: u32) -> Result<Option<HeadView>, Error> {
-        let answer = self.ask(hashchain().head(device)).await?;
+    pub async fn head(&self, device: DeviceId) -> Result<Option<HeadView>, Error> {
+        let answer = self.ask(hashchain().head(device.0)).await?;
         Ok(answer.map(HeadView::from))
     }
 
@@ -55,11 +57,11 @@ impl ChainView {
     /// back from the head, so the call costs as much as there are entries after `from`.
     pub async fn entries(
         &self,
-        device: u32,
+        device: DeviceId,
         from: u64,
         count: u32,
     ) -> Result<Vec<EntryView>, Error> {
-        let answer = self.ask(hashchain().entries(device, from, count)).await?;
+        let answer = self.ask(hashchain().entries(device.0, from, count)).await?;
         Ok(answer.into_iter().map(EntryView::from).collect())
     }
 
@@ -75,14 +77,14 @@ impl ChainView {
     }
 
     /// The rival histories that were brought for a device, oldest first.
-    pub async fn conflicts(&self, device: u32) -> Result<Vec<ConflictView>, Error> {
-        let answer = self.ask(hashchain().conflicts(device)).await?;
+    pub async fn conflicts(&self, device: DeviceId) -> Result<Vec<ConflictView>, Error> {
+        let answer = self.ask(hashchain().conflicts(device.0)).await?;
         Ok(answer.into_iter().map(ConflictView::from).collect())
     }
 
     /// A study and its rules.
-    pub async fn study(&self, study: u32) -> Result<Option<StudyView>, Error> {
-        let answer = self.ask(hashchain().study(study)).await?;
+    pub async fn study(&self, study: StudyId) -> Result<Option<StudyView>, Error> {
+        let answer = self.ask(hashchain().study(study.0)).await?;
         Ok(answer.map(StudyView::from))
     }
 
@@ -100,8 +102,8 @@ impl ChainView {
     }
 
     /// The storage keys whose values prove the head of a device against the state root of this block.
-    pub async fn head_proof_keys(&self, device: u32) -> Result<Vec<Vec<u8>>, Error> {
-        self.ask(hashchain().head_proof_keys(device)).await
+    pub async fn head_proof_keys(&self, device: DeviceId) -> Result<Vec<Vec<u8>>, Error> {
+        self.ask(hashchain().head_proof_keys(device.0)).await
     }
 
     async fn ask<P: Payload>(&self, payload: P) -> Result<P::ReturnType, Error> {
@@ -115,30 +117,20 @@ fn hashchain() -> api::runtime_apis::hashchain_api::HashchainApi {
     api::runtime_apis().hashchain_api()
 }
 
-impl From<wire::DeviceState> for DeviceStatus {
-    fn from(state: wire::DeviceState) -> Self {
-        match state {
-            wire::DeviceState::Active => DeviceStatus::Active,
-            wire::DeviceState::Suspended => DeviceStatus::Suspended,
-            wire::DeviceState::Retired => DeviceStatus::Retired,
-        }
-    }
-}
-
 impl From<wire::DeviceView> for DeviceView {
     fn from(view: wire::DeviceView) -> Self {
         DeviceView {
-            device: view.device,
-            study: view.study,
+            device: view.device.read(),
+            study: view.study.read(),
             key: view.key,
             secret_commitment: view.secret_commitment,
             escrow: view.escrow,
-            genesis: view.genesis,
-            status: view.state.into(),
+            genesis: view.genesis.read(),
+            status: view.state.read(),
             length: view.length,
-            head: view.head,
-            predecessor: view.predecessor,
-            successor: view.successor,
+            head: view.head.read(),
+            predecessor: view.predecessor.read(),
+            successor: view.successor.read(),
             trusted_length: view.trusted_length,
             enrolled_at: view.enrolled_at,
         }
@@ -148,7 +140,7 @@ impl From<wire::DeviceView> for DeviceView {
 impl From<wire::HeadView> for HeadView {
     fn from(view: wire::HeadView) -> Self {
         HeadView {
-            hash: view.hash,
+            hash: view.hash.read(),
             length: view.length,
             latest: view.latest,
         }
@@ -159,10 +151,10 @@ impl From<wire::EntryView> for EntryView {
     fn from(view: wire::EntryView) -> Self {
         EntryView {
             index: view.index,
-            device: view.device,
+            device: view.device.read(),
             sequence: view.sequence,
-            digest: view.digest,
-            hash: view.hash,
+            digest: view.digest.read(),
+            hash: view.hash.read(),
             previous: view.previous,
         }
     }
@@ -172,9 +164,9 @@ impl From<wire::ConflictView<AccountId32>> for ConflictView {
     fn from(view: wire::ConflictView<AccountId32>) -> Self {
         ConflictView {
             sequence: view.sequence,
-            recorded: view.recorded,
-            rival: view.rival,
-            rival_digest: view.rival_digest,
+            recorded: view.recorded.read(),
+            rival: view.rival.read(),
+            rival_digest: view.rival_digest.read(),
             signed: view.signed,
             submitter: view.submitter,
             block: view.block,

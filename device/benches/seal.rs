@@ -27,7 +27,7 @@ fn terms() -> Terms {
     let auditor_key = OpeningKey::from_bytes(&[7; 32]).sealing_key().0;
     Terms {
         chain: [1; 32],
-        study: 0,
+        study: hashchain::StudyId(0),
         auditor_key,
     }
 }

@@ -8,14 +8,14 @@
 
 use std::future::Future;
 
-use hashchain::{DataDigest, LinkHash};
-use mhealth_api::Refusal;
+use hashchain::{DeviceId, LinkHash, Run, StudyId};
+use mhealth_api::{Head, Refusal, RegisteredEntry};
 
 pub use crate::key::{DeviceKey, Signature};
 
 use crate::{
     key::PublicKey,
-    store::{DeviceRecord, EnrolmentCode, QueuedRun},
+    store::{DeviceRecord, EnrolmentCode},
 };
 
 /// The chain did not do what was asked. Nothing is lost by it: whatever was sent can be sent again, byte for byte.
@@ -43,31 +43,11 @@ pub struct StudyTerms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainDevice {
     /// The number that the chain gave it.
-    pub number: u32,
+    pub number: DeviceId,
     /// `h_0`, which commits to study, key, secret, escrow and predecessor.
     pub genesis: LinkHash,
     /// Its head.
-    pub head: ChainHead,
-}
-
-/// The head of a device's chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChainHead {
-    /// Hash of the latest entry, or `h_0`.
-    pub hash: LinkHash,
-    /// Number of entries.
-    pub length: u64,
-}
-
-/// An entry, as the chain has it: everything but tag and data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChainEntry {
-    /// Its place in the device's chain.
-    pub sequence: u64,
-    /// Digest of the envelope.
-    pub digest: DataDigest,
-    /// Its hash.
-    pub hash: LinkHash,
+    pub head: Head,
 }
 
 /// The chain or a server refused something, and will refuse it again as long as things stay as they are.
@@ -125,7 +105,7 @@ pub struct Enrolment {
 #[derive(Debug)]
 pub struct Upload {
     /// The number that the chain gave the device.
-    pub device: u32,
+    pub device: DeviceId,
     /// Its key: in the direct form it signs the transactions, through servers it gets the device its tokens.
     pub key: DeviceKey,
     /// The runs, each following the one before.
@@ -136,9 +116,11 @@ pub struct Upload {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutgoingRun {
     /// The run.
-    pub run: QueuedRun,
+    pub run: Run,
     /// The envelopes of its entries, in order; none where [`UploadPolicy::carries_data`] says so.
     pub envelopes: Vec<Vec<u8>>,
+    /// Base addresses of the relays that acknowledged it before.
+    pub holders: Vec<String>,
 }
 
 /// That a run is finalised.
@@ -147,7 +129,7 @@ pub struct Receipt {
     /// Base addresses of the relays that hold the run with its data; none in the direct form.
     pub holders: Vec<String>,
     /// The finalised head that the receipt vouches for. Without it the device asks for its head.
-    pub head: Option<ChainHead>,
+    pub head: Option<Head>,
 }
 
 /// How a way to the chain is to be used.
@@ -199,7 +181,7 @@ pub trait Chain {
     /// anything is asked for the device.
     fn introduce(
         &self,
-        _device: u32,
+        _device: DeviceId,
         _key: &DeviceKey,
     ) -> impl Future<Output = Result<Decision<()>, ChainFault>> + Send {
         async { Ok(Ok(())) }
@@ -208,7 +190,7 @@ pub trait Chain {
     /// A study; `None` if there is none of this number.
     fn study(
         &self,
-        study: u32,
+        study: StudyId,
     ) -> impl Future<Output = Result<Option<StudyTerms>, ChainFault>> + Send;
 
     /// The devices that are enrolled with these keys, in the order of the keys; `None` where there is none.
@@ -220,22 +202,22 @@ pub trait Chain {
     /// Heads of devices by the chain's numbers, in their order.
     fn heads(
         &self,
-        devices: &[u32],
-    ) -> impl Future<Output = Result<Vec<Option<ChainHead>>, ChainFault>> + Send;
+        devices: &[DeviceId],
+    ) -> impl Future<Output = Result<Vec<Option<Head>>, ChainFault>> + Send;
 
     /// Up to `count` entries of a device from sequence `from` on, oldest first; the chain may give fewer.
     fn entries(
         &self,
-        device: u32,
+        device: DeviceId,
         from: u64,
         count: u32,
-    ) -> impl Future<Output = Result<Vec<ChainEntry>, ChainFault>> + Send;
+    ) -> impl Future<Output = Result<Vec<RegisteredEntry>, ChainFault>> + Send;
 
     /// Enrols devices in a study and waits until each is finalised or refused. One decision a device, in order: the
     /// device as the chain has it. A device that is enrolled already is found, not enrolled twice.
     fn enrol(
         &self,
-        study: u32,
+        study: StudyId,
         enrolments: Vec<Enrolment>,
     ) -> impl Future<Output = Result<Vec<Decision<ChainDevice>>, ChainFault>> + Send;
 

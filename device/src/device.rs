@@ -2,6 +2,7 @@
 
 //! One device: what a phone app holds.
 
+use hashchain::DeviceId;
 use rand::{CryptoRng, RngCore};
 
 use crate::{
@@ -65,7 +66,11 @@ impl<'s> Device<'s> {
     /// Enrols the device with a code that the study's staff handed out, and gives its number on the chain. The code is
     /// kept until it is redeemed: after a failure the same call goes on where it was, with the same bytes. A device that
     /// is enrolled already redeems nothing.
-    pub async fn enrol<C: Chain>(&self, chain: &C, code: &EnrolmentCode) -> Result<u32, SyncError> {
+    pub async fn enrol<C: Chain>(
+        &self,
+        chain: &C,
+        code: &EnrolmentCode,
+    ) -> Result<DeviceId, SyncError> {
         let before = self.record()?;
         if before.number.is_none() {
             self.store.set_code(self.id, Some(code))?;

@@ -4,6 +4,8 @@
 
 use std::path::PathBuf;
 
+use hashchain::StudyId;
+
 use crate::{freeze::FreezeReason, key::PublicKey};
 
 /// Why the device's own state could not be read or written, or would not go on.
@@ -67,9 +69,9 @@ pub enum Error {
     #[error("The state file belongs to study {found}, not to study {expected}.")]
     OtherStudy {
         /// The study asked for.
-        expected: u32,
+        expected: StudyId,
         /// The study of the file.
-        found: u32,
+        found: StudyId,
     },
     /// The study's auditor key is not the one that the escrows of the file are sealed to.
     #[error(

@@ -23,7 +23,7 @@
 //! # let path = folder.path().join("state.db");
 //! // Once. `AuthenticationServer::code_terms` says what the code that staff handed out is for.
 //! let clock = Arc::new(SystemClock);
-//! let terms = Terms { chain: [1; 32], study: 0, auditor_key };
+//! let terms = Terms { chain: [1; 32], study: hashchain::StudyId(0), auditor_key };
 //! let store = Store::open_or_create(&path, &terms, clock.clone(), &mut rng)?;
 //! let device = Device::of(&store, &Participant("P-17".into()), &mut rng)?;
 //!

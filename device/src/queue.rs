@@ -7,13 +7,12 @@
 
 use std::collections::HashSet;
 
+use hashchain::MAX_RUN_LENGTH;
+
 use crate::{
     error::Error,
     store::{LocalId, QueuedRun, Store},
 };
-
-/// Most entries of a run that the chain takes.
-const MAX_RUN_LENGTH: u32 = 256;
 
 /// Most bytes of data in a run of several entries. A single entry may have more, up to
 /// [`Record::MAX_PAYLOAD_LENGTH`](crate::Record::MAX_PAYLOAD_LENGTH). Relays take bodies that this fits into, in base64.
@@ -60,7 +59,7 @@ pub(crate) fn form_runs(store: &Store, id: LocalId, run_length: u32) -> Result<(
     let key = store.device_key(id)?;
     let fresh = store.entries(id, covered + 1, device.length)?;
     let bytes = store.envelope_lengths(id, covered + 1, device.length)?;
-    let longest = run_length.clamp(1, MAX_RUN_LENGTH) as usize;
+    let longest = (run_length as usize).clamp(1, MAX_RUN_LENGTH);
     let mut begin = 0;
     while begin < fresh.len() {
         let mut total = 0;

@@ -20,10 +20,11 @@
 //! Where a relay chains on the devices' behalf (Figures 2a and 2b) only the numbers of entries can be compared, and no
 //! foreign entry shows. That is what those topologies lack.
 
-use hashchain::{LinkHash, Sealer};
+use hashchain::{DeviceId, LinkHash, Sealer};
+use mhealth_api::{Head, RegisteredEntry};
 
 use crate::{
-    chain::{Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal},
+    chain::{Chain, ChainDevice, ChainFault, ChainRefusal},
     error::Error,
     freeze::FreezeReason,
     key::PublicKey,
@@ -177,7 +178,7 @@ pub(crate) fn settle<C: Chain>(
     store: &Store,
     chain: &C,
     device: &DeviceRecord,
-    head: ChainHead,
+    head: Head,
 ) -> Result<Option<Standing>, SyncError> {
     if let Some(reason) = device.frozen {
         return Ok(Some(Standing::Frozen(reason)));
@@ -209,8 +210,8 @@ pub(crate) async fn compare<C: Chain>(
     store: &Store,
     chain: &C,
     device: &DeviceRecord,
-    number: u32,
-    head: ChainHead,
+    number: DeviceId,
+    head: Head,
 ) -> Result<Standing, SyncError> {
     if let Some(standing) = settle(store, chain, device, head)? {
         return Ok(standing);
@@ -250,8 +251,8 @@ async fn is_continued<C: Chain>(
     store: &Store,
     chain: &C,
     device: &DeviceRecord,
-    number: u32,
-    head: ChainHead,
+    number: DeviceId,
+    head: Head,
 ) -> Result<bool, SyncError> {
     let mut continuation = Continuation::of(store, device.id)?;
     while continuation.length() < head.length {
@@ -291,7 +292,7 @@ impl Continuation {
     }
 
     /// Makes the entry anew from its digest. The hash covers the tag, so equal hashes mean equal tags.
-    fn follow(&mut self, entry: &ChainEntry) -> bool {
+    fn follow(&mut self, entry: &RegisteredEntry) -> bool {
         let (made, after) = self.0.draft(&entry.digest);
         let own = made.sequence == entry.sequence && made.hash == entry.hash;
         self.0 = after;

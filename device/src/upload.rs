@@ -9,11 +9,13 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures::{stream::FuturesUnordered, FutureExt, StreamExt};
+use hashchain::DeviceId;
+use mhealth_api::Head;
 
 use crate::{
     chain::{
-        Chain, ChainFault, ChainHead, ChainRefusal, Decision, Enrolment, OutgoingRun, Receipt,
-        Upload, UploadPolicy,
+        Chain, ChainFault, ChainRefusal, Decision, Enrolment, OutgoingRun, Receipt, Upload,
+        UploadPolicy,
     },
     key::PublicKey,
     queue,
@@ -186,7 +188,7 @@ struct Session {
 /// A device whose runs are under way.
 struct Sender {
     device: DeviceRecord,
-    number: u32,
+    number: DeviceId,
     /// First entries of the runs, in their order.
     firsts: Vec<u64>,
 }
@@ -194,9 +196,9 @@ struct Sender {
 /// A device whose runs were answered.
 struct Settled {
     device: DeviceRecord,
-    number: u32,
+    number: DeviceId,
     /// The finalised head, if the receipts vouch for one and nothing was refused.
-    head: Option<ChainHead>,
+    head: Option<Head>,
 }
 
 /// The runs that these devices send next, and who sends them.
@@ -221,7 +223,7 @@ fn prepare(
             if with_data && !runs.is_empty() && entries > ENTRIES_WITH_DATA {
                 break;
             }
-            runs.push(outgoing(store, id, run, with_data)?);
+            runs.push(outgoing(store, id, number, run, with_data)?);
         }
         if runs.is_empty() {
             continue;
@@ -229,7 +231,7 @@ fn prepare(
         senders.push(Sender {
             device,
             number,
-            firsts: runs.iter().map(|out| out.run.first().sequence).collect(),
+            firsts: runs.iter().map(|out| out.run.first_sequence).collect(),
         });
         uploads.push(Upload {
             device: number,
@@ -243,17 +245,22 @@ fn prepare(
 fn outgoing(
     store: &Store,
     id: LocalId,
-    run: QueuedRun,
+    number: DeviceId,
+    queued: QueuedRun,
     with_data: bool,
 ) -> Result<OutgoingRun, SyncError> {
     let mut envelopes = Vec::new();
     if with_data {
-        for entry in &run.entries {
+        for entry in &queued.entries {
             let envelope = store.envelope(id, entry.sequence)?;
             envelopes.push(envelope.ok_or_else(|| store.lacks_envelope())?);
         }
     }
-    Ok(OutgoingRun { run, envelopes })
+    Ok(OutgoingRun {
+        run: queued.run(number),
+        envelopes,
+        holders: queued.holders,
+    })
 }
 
 /// Remembers refusals, and which relays hold what.
@@ -266,7 +273,7 @@ fn note(
     let mut settled = Vec::with_capacity(senders.len());
     for (sender, decisions) in senders.into_iter().zip(answers) {
         let (device, number) = (sender.device, sender.number);
-        let mut head: Option<ChainHead> = None;
+        let mut head: Option<Head> = None;
         let mut refusal = None;
         for (first, decision) in sender.firsts.into_iter().zip(decisions) {
             match decision {
@@ -289,7 +296,7 @@ fn note(
         if head.is_some_and(|head| head.length < device.confirmed) {
             head = store
                 .hash_at(device.id, device.confirmed)?
-                .map(|hash| ChainHead {
+                .map(|hash| Head {
                     hash,
                     length: device.confirmed,
                 });
@@ -326,7 +333,7 @@ async fn confirm<C: Chain>(
     session: &Session,
 ) -> Result<(u64, Vec<LocalId>), SyncError> {
     let open = settled.iter().filter(|device| device.head.is_none());
-    let numbers: Vec<u32> = open.map(|device| device.number).collect();
+    let numbers: Vec<DeviceId> = open.map(|device| device.number).collect();
     let mut asked = match numbers.is_empty() {
         true => Vec::new(),
         false => chain.heads(&numbers).await?,
@@ -341,7 +348,7 @@ async fn confirm<C: Chain>(
         compared.push((one.device, one.number, head));
     }
     let own = store.together(|| {
-        let settle = |(device, _, head): &(DeviceRecord, u32, ChainHead)| {
+        let settle = |(device, _, head): &(DeviceRecord, DeviceId, Head)| {
             settle(store, chain, device, *head)
         };
         compared.iter().map(settle).collect::<Result<Vec<_>, _>>()

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! How fast entries are made and verified on one core, against the bare SHA-256 of the same bytes.
 //!
 //! One element is one entry. `raw sha-256` hashes, call by call, what the checks of the same name must hash

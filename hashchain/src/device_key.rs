@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Device keys that must not be enrolled.
 
 /// The y coordinates of Ed25519's points of small order, little-endian, in every form that 255 bits hold.

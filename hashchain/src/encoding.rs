@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! How parts become bytes, and bytes become a hash.
 //!
 //! ```text

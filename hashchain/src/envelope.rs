@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! What is inside an envelope: how its forms are told apart, and the plain one.
 //!
 //! ```text

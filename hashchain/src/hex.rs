@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Bytes as text, in the one form that this chain uses: `0x` and lower-case hexadecimal digits. Capital digits are read, too.
 
 use core::fmt;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The rules of the client hashchain, one implementation for phone, chain and auditor.
 //!
 //! # What it is for
@@ -28,7 +29,7 @@
 //! // The chain computes this, too, from what the authentication server registers.
 //! let genesis = genesis::<Native>(&Enrolment {
 //!     chain: &[3; 32],
-//!     study: 0,
+//!     study: StudyId(0),
 //!     device_key: &device_key,
 //!     predecessor: None,
 //!     secret_commitment: &secret_commitment::<Native>(&secret),

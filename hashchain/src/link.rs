@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The links of the chain: what anybody, the runtime too, computes and checks without a secret.
 
 use zeroize::Zeroizing;
 
 use crate::encoding::{length_prefix, Frame, Sha256};
-use crate::newtypes::{DataDigest, LinkHash, Tag};
+use crate::newtypes::{DataDigest, LinkHash, StudyId, Tag};
 use crate::ratchet::Secret;
 
 /// Bytes of the message that a device signs, see [`head_message`].
@@ -24,7 +25,7 @@ pub struct Enrolment<'a> {
     /// Hash of the blockchain's genesis block: an entry made for one network is worth nothing on another.
     pub chain: &'a [u8; 32],
     /// The study's number on that blockchain.
-    pub study: u32,
+    pub study: StudyId,
     /// The device's public Ed25519 key.
     pub device_key: &'a [u8; 32],
     /// Last trusted head of the device that this one replaces; `None` (32 zero bytes) for a first enrolment.
@@ -40,7 +41,7 @@ pub fn genesis<H: Sha256>(enrolment: &Enrolment<'_>) -> LinkHash {
     let predecessor = enrolment.predecessor.map_or([0; 32], |head| head.0);
     LinkHash(H::sha256(&GENESIS.fill([
         enrolment.chain,
-        &enrolment.study.to_be_bytes(),
+        &enrolment.study.0.to_be_bytes(),
         enrolment.device_key,
         &predecessor,
         enrolment.secret_commitment,

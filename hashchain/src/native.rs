@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Hashing in pure Rust.
 
 use sha2::Digest;

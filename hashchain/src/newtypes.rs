@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! What the chain is made of, each with a type of its own, so that a digest cannot pass for a link, nor a study for a device.
 
 use core::fmt;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The secret of a device, and the keys that are ratcheted from it.
 //!
 //! ```text

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Runs: consecutive entries of one device, as it uploads them (`docs/protocol/hashchain.md`, section 8).
 
 use alloc::vec::Vec;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The device's end of the chain: makes entries and turns the ratchet.
 
 use crate::link::{link, Entry};

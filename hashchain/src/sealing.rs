@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Sealing to somebody: envelopes to the participant's key pair, escrows to the study's auditor.
 //!
 //! RFC 9180, base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305. `info` keeps payloads

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The device's signature over a head: one a run, `σ = Ed25519(device key, enc("head", h_j))`.
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};

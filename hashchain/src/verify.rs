@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Verification without a node and without state of its own: one entry at a time, in bounded memory.
 //!
 //! Who knows how much: [`LinkVerifier`] needs nothing but the entries; [`Verifier`] also compares

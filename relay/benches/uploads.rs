@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use ed25519_dalek::{Signer, SigningKey};
 use futures::{stream, StreamExt, TryStreamExt};
+use hashchain::StudyId;
 use mhealth_api::{Claims, Confirmation, Hash, Jwk, JwkSet, Key, RELAY_AUDIENCE};
 use mhealth_chain_client::{Account, ChainClient, Submitter, SubmitterOptions};
 use mhealth_testing::node;
@@ -23,6 +24,7 @@ use mhealth_testing::postgres::Postgres;
 use mhealth_testing::process;
 use mhealth_testing::servers::{relay, RelayOptions, Server};
 
+const STUDY: StudyId = StudyId(0);
 /// Bytes of an envelope: a night's record, sealed.
 const ENVELOPE: usize = 600;
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -88,7 +90,7 @@ async fn measure(database: &str, plan: &Plan) -> Result<()> {
     let signer = SigningKey::from_bytes(&[7; 32]);
     let issuer = serve_keys(&signer).await?;
     let server = relay(&RelayOptions {
-        study: 0,
+        study: STUDY,
         chain: node.url(),
         account: "//Dave",
         database: url,
@@ -169,7 +171,7 @@ async fn enrol(office: &Submitter, devices: usize) -> Result<Vec<Phone>> {
         seed
     });
     stream::iter(seeds)
-        .map(|seed| async move { Phone::enrol_with(office, 0, &seed).await })
+        .map(|seed| async move { Phone::enrol_with(office, STUDY, &seed).await })
         .buffer_unordered(ENROLMENTS)
         .try_collect()
         .await
@@ -293,7 +295,7 @@ fn token(signer: &SigningKey, issuer: &str, chain: Hash, phone: &Phone) -> Resul
         exp: now + 3_600,
         jti: phone.device().to_string(),
         chain,
-        study: 0,
+        study: STUDY,
         cnf: Confirmation {
             jwk: Jwk::of(&Key(phone.account().public_key())),
         },

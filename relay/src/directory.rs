@@ -3,10 +3,12 @@
 //! Devices and studies as they stand on the chain, remembered so that an upload need not ask.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use mhealth_api::{Code, DeviceStatus, Hash, Head, Key, Policy, Problem};
+use hashchain::{DeviceId, StudyId};
+use mhealth_api::{Code, DeviceStatus, Head, Key, Policy, Problem};
 use mhealth_chain_client::{ChainEvent, FinalisedBlock};
 use mhealth_server::{ApiError, SharedClock};
 
@@ -25,7 +27,7 @@ const UNWATCHED: u64 = 30;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
     /// Its study.
-    pub study: u32,
+    pub study: StudyId,
     /// Its key.
     pub key: Key,
     /// Whether it may register entries.
@@ -51,8 +53,8 @@ pub struct Study {
 }
 
 /// What is remembered of devices, or of studies.
-struct Memory<T> {
-    values: HashMap<u32, Remembered<T>>,
+struct Memory<K, T> {
+    values: HashMap<K, Remembered<T>>,
     /// Most values that are remembered.
     most: usize,
     /// How often something was forgotten that blocks had changed. What was read before the latest of these changes may be
@@ -65,7 +67,7 @@ struct Remembered<T> {
     since: u64,
 }
 
-impl<T> Memory<T> {
+impl<K: Eq + Hash, T> Memory<K, T> {
     fn of(most: usize) -> Arc<Mutex<Self>> {
         Arc::new(Mutex::new(Self {
             values: HashMap::new(),
@@ -74,7 +76,7 @@ impl<T> Memory<T> {
         }))
     }
 
-    fn forget(&mut self, key: u32) {
+    fn forget(&mut self, key: K) {
         self.values.remove(&key);
         self.generation += 1;
     }
@@ -90,8 +92,8 @@ impl<T> Memory<T> {
 pub struct Directory {
     ledger: Arc<dyn Ledger>,
     clock: SharedClock,
-    devices: Arc<Mutex<Memory<Device>>>,
-    studies: Arc<Mutex<Memory<Study>>>,
+    devices: Arc<Mutex<Memory<DeviceId, Device>>>,
+    studies: Arc<Mutex<Memory<StudyId, Study>>>,
     watched: Arc<AtomicBool>,
 }
 
@@ -108,7 +110,7 @@ impl Directory {
     }
 
     /// A device; `unknown_device` if the chain has none of this number.
-    pub async fn device(&self, device: u32) -> Result<Found, ApiError> {
+    pub async fn device(&self, device: DeviceId) -> Result<Found, ApiError> {
         let (known, generation) = self.recall(&self.devices, device);
         if let Some(device) = known {
             return Ok(Found { device, head: None });
@@ -123,7 +125,7 @@ impl Directory {
         self.remember(&self.devices, device, value.clone(), generation);
         let head = Head {
             length: view.length,
-            hash: Hash(view.head.0),
+            hash: view.head,
         };
         Ok(Found {
             device: value,
@@ -132,7 +134,7 @@ impl Directory {
     }
 
     /// A study; `unknown_study` if the chain has none of this number.
-    pub async fn study(&self, study: u32) -> Result<Study, ApiError> {
+    pub async fn study(&self, study: StudyId) -> Result<Study, ApiError> {
         let (known, generation) = self.recall(&self.studies, study);
         if let Some(known) = known {
             return Ok(known);
@@ -173,7 +175,11 @@ impl Directory {
     }
 
     /// What is remembered under a number, if it still counts, and the generation of what is remembered.
-    fn recall<T: Clone>(&self, memory: &Mutex<Memory<T>>, key: u32) -> (Option<T>, u64) {
+    fn recall<K: Eq + Hash, T: Clone>(
+        &self,
+        memory: &Mutex<Memory<K, T>>,
+        key: K,
+    ) -> (Option<T>, u64) {
         let limit = if self.watched.load(Ordering::Acquire) {
             WATCHED
         } else {
@@ -186,7 +192,13 @@ impl Directory {
     }
 
     /// Remembers what was read since this was the generation.
-    fn remember<T>(&self, memory: &Mutex<Memory<T>>, key: u32, value: T, generation: u64) {
+    fn remember<K: Eq + Hash, T>(
+        &self,
+        memory: &Mutex<Memory<K, T>>,
+        key: K,
+        value: T,
+        generation: u64,
+    ) {
         let since = self.clock.now();
         let mut memory = lock(memory);
         if generation != memory.generation {
@@ -211,7 +223,7 @@ mod tests {
     use mhealth_chain_client::H256;
     use mhealth_server::ManualClock;
 
-    fn that_resumes(device: u32) -> FinalisedBlock {
+    fn that_resumes(device: DeviceId) -> FinalisedBlock {
         FinalisedBlock {
             number: 1,
             hash: H256::zero(),
@@ -224,14 +236,14 @@ mod tests {
     #[tokio::test]
     async fn what_a_block_changed_while_it_was_read_is_not_remembered() {
         let chain = FakeChain::new();
-        chain.enrol(1, TestDevice::new(1).genesis());
+        chain.enrol(DeviceId(1), TestDevice::new(1).genesis());
         let directory = Directory::new(Arc::new(chain), ManualClock::at(1_000_000));
-        let mut reading = std::pin::pin!(directory.device(1));
+        let mut reading = std::pin::pin!(directory.device(DeviceId(1)));
         assert!(futures::poll!(&mut reading).is_pending());
-        directory.observe(&that_resumes(1));
+        directory.observe(&that_resumes(DeviceId(1)));
         assert!(reading.await.unwrap().head.is_some());
         // The chain is asked again, and then no more.
-        assert!(directory.device(1).await.unwrap().head.is_some());
-        assert!(directory.device(1).await.unwrap().head.is_none());
+        assert!(directory.device(DeviceId(1)).await.unwrap().head.is_some());
+        assert!(directory.device(DeviceId(1)).await.unwrap().head.is_none());
     }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use hashchain::{data_digest, Native};
+use hashchain::{data_digest, DataDigest, DeviceId, Native, StudyId, Tag};
 use mhealth_api::{
-    BareRecord, BlockRef, ChainHead, Code, DeviceStatus, Hash, Head, Key, Policy, Problem,
-    RunEntry, RunStatus, RunUpload,
+    BareRecord, BlockRef, ChainHead, Code, DeviceStatus, Head, Key, Policy, Problem, RunEntry,
+    RunStatus, RunUpload,
 };
 use mhealth_server::{ApiError, BodyShare};
 use tokio::sync::Mutex;
@@ -32,7 +32,7 @@ const QUESTIONS: u32 = 4;
 /// Devices whose bare records are chained at the same time.
 const RECORD_LOCKS: usize = 64;
 /// Tag of an entry that was chained on a device's behalf: nobody's secret went into it, and everybody can see that.
-const NO_TAG: Hash = Hash([0; 32]);
+const NO_TAG: Tag = Tag([0; 32]);
 
 /// Bounds on what a device may send.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +64,7 @@ pub struct Intake {
     writer: Writer,
     metrics: Metrics,
     limits: IntakeLimits,
-    rates: DefaultKeyedRateLimiter<u32>,
+    rates: DefaultKeyedRateLimiter<DeviceId>,
     record_locks: Vec<Mutex<()>>,
 }
 
@@ -145,9 +145,9 @@ impl Intake {
         if study.policy == Policy::DeviceSigned {
             return Err(Code::MissingSignature.into());
         }
-        let digest = Hash(data_digest::<Native>(&record.envelope.0).0);
+        let digest = data_digest::<Native>(&record.envelope.0);
         // One record after the other, so that each follows the one before.
-        let _turn = self.record_locks[record.device as usize % RECORD_LOCKS]
+        let _turn = self.record_locks[record.device.0 as usize % RECORD_LOCKS]
             .lock()
             .await;
         if let Some((known, run)) = self.store.record(record.device, record.sequence).await? {
@@ -167,7 +167,7 @@ impl Intake {
 
     /// A device's head as the relay has it, with everything that was accepted here or the chain's if that is ahead, and as
     /// the chain has it finalised.
-    pub async fn heads(&self, device: u32) -> Result<(Head, ChainHead), ApiError> {
+    pub async fn heads(&self, device: DeviceId) -> Result<(Head, ChainHead), ApiError> {
         let (head, block) = self.chain_head(device).await?;
         let own = match self.store.head(device).await? {
             Some(own) if own.length > head.length => own,
@@ -177,13 +177,13 @@ impl Intake {
     }
 
     /// The chain's finalised head of a device.
-    pub async fn chain_head(&self, device: u32) -> Result<(Head, BlockRef), ApiError> {
+    pub async fn chain_head(&self, device: DeviceId) -> Result<(Head, BlockRef), ApiError> {
         let view = self.ledger.device(device).await?;
         let (view, block) = view.ok_or_else(|| Problem::new(Code::UnknownDevice))?;
         Ok((
             Head {
                 length: view.length,
-                hash: Hash(view.head.0),
+                hash: view.head,
             },
             block,
         ))
@@ -196,7 +196,7 @@ impl Intake {
     }
 
     /// Whether the holder of a token may speak for a device, and often enough.
-    async fn admit(&self, holder: &Holder, device: u32) -> Result<Found, ApiError> {
+    async fn admit(&self, holder: &Holder, device: DeviceId) -> Result<Found, ApiError> {
         if holder.device != device {
             return Err(Code::WrongDevice.into());
         }
@@ -233,7 +233,7 @@ impl Intake {
         run: CheckedRun,
         found: Found,
         is_open: bool,
-        record: Option<(u64, Hash)>,
+        record: Option<(u64, DataDigest)>,
         share: BodyShare,
     ) -> Result<Answered, ApiError> {
         let mut candidate = Candidate {
@@ -252,7 +252,7 @@ impl Intake {
                 Ok(Acceptance::Known(status)) => (status, false),
                 Ok(Acceptance::Refused(problem)) => return Err(problem.into()),
                 Err(question) => {
-                    let device = candidate.run.device;
+                    let device = candidate.run.run.device;
                     self.ask(device, question, &mut candidate.answers).await?;
                     continue;
                 }
@@ -268,7 +268,7 @@ impl Intake {
     /// Asks the chain about a device.
     async fn ask(
         &self,
-        device: u32,
+        device: DeviceId,
         question: Question,
         answers: &mut ChainAnswers,
     ) -> Result<(), ApiError> {
@@ -277,7 +277,7 @@ impl Intake {
             Question::Link(sequence) => {
                 let entries = self.ledger.entries(device, sequence, 1).await?;
                 let entry = entries.first().filter(|entry| entry.sequence == sequence);
-                answers.link = Some((sequence, entry.map(|entry| Hash(entry.hash.0))));
+                answers.link = Some((sequence, entry.map(|entry| entry.hash)));
             }
         }
         Ok(())
@@ -287,9 +287,9 @@ impl Intake {
 /// The run of one entry that a bare record becomes.
 fn chained(
     record: BareRecord,
-    digest: Hash,
+    digest: DataDigest,
     head: Head,
-    study: u32,
+    study: StudyId,
 ) -> Result<CheckedRun, Problem> {
     let rules = Rules {
         study,

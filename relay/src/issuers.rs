@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Context};
 use futures::future::join_all;
+use hashchain::StudyId;
 use mhealth_api::{JwkSet, Key};
 use mhealth_server::SharedClock;
 use tokio::sync::Mutex;
@@ -31,7 +32,7 @@ pub struct TrustedIssuer {
     /// As it stands in the tokens.
     pub issuer: String,
     /// The study that it speaks for.
-    pub study: u32,
+    pub study: StudyId,
     /// Where its keys are.
     pub jwks: String,
 }
@@ -129,7 +130,7 @@ impl Issuers {
     }
 
     /// Whether an issuer's tokens are good for a study.
-    pub fn speaks_for(&self, issuer: &str, study: u32) -> bool {
+    pub fn speaks_for(&self, issuer: &str, study: StudyId) -> bool {
         self.0
             .iter()
             .any(|known| known.trusted.issuer == issuer && known.trusted.study == study)
@@ -243,7 +244,7 @@ mod tests {
         assert_eq!(issuer.jwks, "https://auth.example/.well-known/jwks.json");
         assert_eq!(
             (issuer.issuer.as_str(), issuer.study),
-            ("https://auth.example", 3)
+            ("https://auth.example", StudyId(3))
         );
         let other: TrustedIssuer = "issuer=site-a,study=0,jwks=http://127.0.0.1:5/keys"
             .parse()

@@ -6,9 +6,10 @@ use std::sync::OnceLock;
 
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use hashchain::{DeviceId, Run, StudyId};
 use mhealth_api::{BlockRef, Code, Hash};
 use mhealth_chain_client::{
-    calls, Account, ChainClient, DeviceView, EntryView, Error, FinalisedBlock, PoolAnswer, Run,
+    calls, Account, ChainClient, DeviceView, EntryView, Error, FinalisedBlock, PoolAnswer,
     SignedTransaction, StudyView, H256,
 };
 use mhealth_server::ApiError;
@@ -71,13 +72,13 @@ pub trait Ledger: Send + Sync + 'static {
     /// The relay's account.
     fn account(&self) -> [u8; 32];
     /// A device and the block that has it so.
-    fn device(&self, device: u32) -> Answer<'_, Option<(DeviceView, BlockRef)>>;
+    fn device(&self, device: DeviceId) -> Answer<'_, Option<(DeviceView, BlockRef)>>;
     /// The device that enrolled with a key.
-    fn device_by_key(&self, key: [u8; 32]) -> Answer<'_, Option<u32>>;
+    fn device_by_key(&self, key: [u8; 32]) -> Answer<'_, Option<DeviceId>>;
     /// Up to so many entries of a device from a sequence on.
-    fn entries(&self, device: u32, from: u64, count: u32) -> Answer<'_, Vec<EntryView>>;
+    fn entries(&self, device: DeviceId, from: u64, count: u32) -> Answer<'_, Vec<EntryView>>;
     /// A study.
-    fn study(&self, study: u32) -> Answer<'_, Option<StudyView>>;
+    fn study(&self, study: StudyId) -> Answer<'_, Option<StudyView>>;
     /// The latest finalised block.
     fn finalised(&self) -> Answer<'_, BlockRef>;
     /// Hash of the best block of that number.
@@ -140,7 +141,7 @@ impl Ledger for NodeLedger {
         self.account.public_key()
     }
 
-    fn device(&self, device: u32) -> Answer<'_, Option<(DeviceView, BlockRef)>> {
+    fn device(&self, device: DeviceId) -> Answer<'_, Option<(DeviceView, BlockRef)>> {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
             let (block, view) = client.at_finalised().await?;
@@ -153,21 +154,21 @@ impl Ledger for NodeLedger {
         })
     }
 
-    fn device_by_key(&self, key: [u8; 32]) -> Answer<'_, Option<u32>> {
+    fn device_by_key(&self, key: [u8; 32]) -> Answer<'_, Option<DeviceId>> {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
             Ok(client.device_by_key(key).await?)
         })
     }
 
-    fn entries(&self, device: u32, from: u64, count: u32) -> Answer<'_, Vec<EntryView>> {
+    fn entries(&self, device: DeviceId, from: u64, count: u32) -> Answer<'_, Vec<EntryView>> {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
             Ok(client.entries(device, from, count).await?)
         })
     }
 
-    fn study(&self, study: u32) -> Answer<'_, Option<StudyView>> {
+    fn study(&self, study: StudyId) -> Answer<'_, Option<StudyView>> {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
             Ok(client.study(study).await?)

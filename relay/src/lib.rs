@@ -6,7 +6,7 @@
 //!
 //! 1. [`http`]: the head of the request is read, and the [`token`] verified with the keys of trusted [`issuers`], before a
 //!    byte of the body is;
-//! 2. [`run`]: the upload is checked in itself: limits, digests, links, signature;
+//! 2. [`mod@run`]: the upload is checked in itself: limits, digests, links, signature;
 //! 3. [`intake`]: is the device who it says it is ([`directory`]), does it send too much;
 //! 4. [`writer`] and [`store`]: how the run stands to the device's history, and one commit for many uploads. Only then does
 //!    the device get its 202;

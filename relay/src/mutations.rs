@@ -12,6 +12,7 @@ use std::sync::Arc;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use ed25519_dalek::{Signer, SigningKey};
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::{Claims, Confirmation, Hash, Jwk, Key, Policy, RunUpload, RELAY_AUDIENCE};
 use mhealth_server::ManualClock;
 use rand::rngs::StdRng;
@@ -98,7 +99,7 @@ fn the_upload_body_is_decoded_or_refused_and_nothing_else() {
         .map(|run| serde_json::to_vec(run).unwrap())
         .collect();
     let rules = Rules {
-        study: 0,
+        study: StudyId(0),
         key: device.key(),
         policy: Policy::DeviceSigned,
         max_envelope: 1 << 16,
@@ -127,7 +128,7 @@ fn the_upload_body_is_decoded_or_refused_and_nothing_else() {
 fn an_upload_with_any_member_changed_is_refused() {
     let mut device = TestDevice::new(7);
     let rules = Rules {
-        study: 0,
+        study: StudyId(0),
         key: device.key(),
         policy: Policy::DeviceSigned,
         max_envelope: 1 << 16,
@@ -180,7 +181,7 @@ async fn no_token_but_the_signed_one_is_taken() {
         exp: NOW + 600,
         jti: "a".into(),
         chain,
-        study: 0,
+        study: StudyId(0),
         cnf: Confirmation {
             jwk: Jwk::of(&Key([8; 32])),
         },
@@ -194,7 +195,7 @@ async fn no_token_but_the_signed_one_is_taken() {
     let signature = key.sign(message.as_bytes()).to_bytes();
     let good = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
     let holder = tokens.verify(&good).await.unwrap();
-    assert_eq!(holder.device, 7);
+    assert_eq!(holder.device, DeviceId(7));
     let mut random = StdRng::seed_from_u64(3);
     let mut refused = std::collections::BTreeMap::<String, u32>::new();
     for _ in 0..cases() {

@@ -153,6 +153,8 @@ impl RelayOptions {
 
 #[cfg(test)]
 mod tests {
+    use hashchain::StudyId;
+
     use super::*;
 
     #[test]
@@ -165,7 +167,7 @@ mod tests {
             .iter()
             .map(|issuer| issuer.study)
             .collect();
-        assert_eq!(studies, [0, 1]);
+        assert_eq!(studies, [StudyId(0), StudyId(1)]);
     }
 
     #[test]
@@ -177,7 +179,7 @@ mod tests {
             let options = Options::try_parse_from(&command)
                 .unwrap_or_else(|error| panic!("{command:?}: {error}"));
             // Study 1 is that of the topologies in which phones do not chain.
-            let unchained = options.relay.issuers[0].study == 1;
+            let unchained = options.relay.issuers[0].study == StudyId(1);
             assert_eq!(options.relay.chain_for_devices, unchained, "{command:?}");
         }
     }

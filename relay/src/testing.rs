@@ -4,18 +4,19 @@
 
 use ed25519_dalek::SigningKey;
 use hashchain::{
-    data_digest, plain_envelope, sign_head, Content, LinkHash, Native, Sealer, Secret,
+    data_digest, plain_envelope, sign_head, Content, DeviceId, LinkHash, Native, Sealer, Secret,
+    StudyId,
 };
-use mhealth_api::{Base64, Hash, Head, Key, RunEntry, RunUpload, SignatureBytes};
+use mhealth_api::{Base64, Head, Key, RunEntry, RunUpload, SignatureBytes};
 
 use crate::run::{CheckedRun, Rules};
 
 /// Chains and signs entries.
 pub(crate) struct TestDevice {
-    device: u32,
+    device: DeviceId,
     key: SigningKey,
     sealer: Sealer,
-    genesis: Hash,
+    genesis: LinkHash,
     made: u32,
 }
 
@@ -28,13 +29,13 @@ impl TestDevice {
     /// The same device with another secret, so that its entries are others.
     pub(crate) fn with_history(device: u32, history: u8) -> Self {
         let seed = (device % 251) as u8 + 1;
-        let genesis = Hash([seed; 32]);
+        let genesis = LinkHash([seed; 32]);
         let mut secret = [seed; 32];
         secret[0] = history;
         Self {
-            device,
+            device: DeviceId(device),
             key: SigningKey::from_bytes(&[seed; 32]),
-            sealer: Sealer::begin(LinkHash(genesis.0), &Secret::from_bytes(&secret)),
+            sealer: Sealer::begin(genesis, &Secret::from_bytes(&secret)),
             genesis,
             made: 0,
         }
@@ -54,17 +55,17 @@ impl TestDevice {
     pub(crate) fn head(&self) -> Head {
         Head {
             length: self.sealer.sequence(),
-            hash: Hash(self.sealer.head().0),
+            hash: self.sealer.head(),
         }
     }
 
-    pub(crate) fn run_number(&self) -> u32 {
+    pub(crate) fn number(&self) -> DeviceId {
         self.device
     }
 
     /// Makes so many entries and signs them.
     pub(crate) fn run(&mut self, entries: usize) -> RunUpload {
-        let previous = Hash(self.sealer.head().0);
+        let previous = self.sealer.head();
         let sequence = self.sealer.sequence() + 1;
         let entries = (0..entries).map(|_| {
             self.made += 1;
@@ -73,8 +74,8 @@ impl TestDevice {
             let envelope = plain_envelope(&[0; 32], &content);
             let entry = self.sealer.append(&data_digest::<Native>(&envelope));
             RunEntry {
-                digest: Hash(entry.digest.0),
-                tag: Hash(entry.tag.0),
+                digest: entry.digest,
+                tag: entry.tag,
                 envelope: Base64(envelope),
             }
         });
@@ -96,7 +97,7 @@ impl TestDevice {
 
     pub(crate) fn check(&self, upload: RunUpload) -> CheckedRun {
         let rules = Rules {
-            study: 0,
+            study: StudyId(0),
             key: self.key(),
             policy: mhealth_api::Policy::DeviceSigned,
             max_envelope: 1 << 16,

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use hashchain::{DeviceId, StudyId};
 use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use mhealth_api::{Claims, Code, Hash, Jwk, Key, Problem, RELAY_AUDIENCE};
@@ -24,9 +25,9 @@ const REMEMBERED: usize = 16_384;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The device.
-    pub device: u32,
+    pub device: DeviceId,
     /// Its study.
-    pub study: u32,
+    pub study: StudyId,
     /// The key that the device must have on the chain, too.
     pub key: Key,
     expires_at: u64,

@@ -2,6 +2,7 @@
 
 //! What the chain says of devices and studies, as every server shows it.
 
+use hashchain::StudyId;
 use mhealth_api::{BlockRef, ChainHead, DeviceOnChain, Hash, Head, Key, StudyTerms};
 use mhealth_chain_client::{DeviceView, StudyView};
 
@@ -11,12 +12,12 @@ pub fn device(view: &DeviceView, block: BlockRef) -> DeviceOnChain {
         device: view.device,
         study: view.study,
         key: Key(view.key),
-        genesis: Hash(view.genesis.0),
+        genesis: view.genesis,
         status: view.status.clone(),
         chain: ChainHead {
             head: Head {
                 length: view.length,
-                hash: Hash(view.head.0),
+                hash: view.head,
             },
             block,
         },
@@ -24,7 +25,7 @@ pub fn device(view: &DeviceView, block: BlockRef) -> DeviceOnChain {
 }
 
 /// A study of this chain.
-pub fn study(chain: Hash, study: u32, view: StudyView) -> StudyTerms {
+pub fn study(chain: Hash, study: StudyId, view: StudyView) -> StudyTerms {
     StudyTerms {
         chain,
         study,

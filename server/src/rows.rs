@@ -2,8 +2,6 @@
 
 //! What rows hold, and what may be wrong with them.
 
-use mhealth_api::Hash;
-
 use crate::ApiError;
 
 /// Why a store could not do what it was asked.
@@ -51,10 +49,10 @@ pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A hash of a row.
-pub fn hash(bytes: Vec<u8>) -> Result<Hash, StoreError> {
+/// A hash of a row, of whichever kind.
+pub fn hash<T: From<[u8; 32]>>(bytes: Vec<u8>) -> Result<T, StoreError> {
+    let bytes = <[u8; 32]>::try_from(bytes);
     bytes
-        .try_into()
-        .map(Hash)
+        .map(T::from)
         .map_err(|_| StoreError::Corrupt("a hash"))
 }

@@ -15,17 +15,17 @@ use futures::{
     future::{self, Either},
     stream, StreamExt,
 };
-use hashchain::{DataDigest, LinkHash};
+use hashchain::{DeviceId, StudyId};
+use mhealth_api::{Head, RegisteredEntry};
 use mhealth_chain_client::{
-    calls, Account, Call, ChainClient, ConnectOptions, Error, Patience, Run, RunEntry, Submission,
-    Submitter, H256,
+    calls, Account, ChainClient, ConnectOptions, Error, Patience, Submission, Submitter, H256,
 };
 use mhealth_device::{
     chain::{
-        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal, Decision, Enrolment,
-        OutgoingRun, Receipt, StudyTerms, Upload,
+        Chain, ChainDevice, ChainFault, ChainRefusal, Decision, Enrolment, OutgoingRun, Receipt,
+        StudyTerms, Upload,
     },
-    store::{DeviceRecord, QueuedRun},
+    store::DeviceRecord,
     PublicKey,
 };
 
@@ -86,7 +86,7 @@ impl Chain for Direct {
         self.client.genesis_hash().0
     }
 
-    async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
+    async fn study(&self, study: StudyId) -> Result<Option<StudyTerms>, ChainFault> {
         let study = self.client.study(study).await.map_err(fault)?;
         Ok(study.map(|study| StudyTerms {
             auditor_key: study.auditor_key,
@@ -105,9 +105,9 @@ impl Chain for Direct {
                 let device = view.device(number).await?;
                 Ok(device.map(|device| ChainDevice {
                     number: device.device,
-                    genesis: LinkHash(device.genesis.0),
-                    head: ChainHead {
-                        hash: LinkHash(device.head.0),
+                    genesis: device.genesis,
+                    head: Head {
+                        hash: device.head,
                         length: device.length,
                     },
                 }))
@@ -124,9 +124,9 @@ impl Chain for Direct {
             .collect()
     }
 
-    async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
+    async fn heads(&self, devices: &[DeviceId]) -> Result<Vec<Option<Head>>, ChainFault> {
         let (_, view) = self.client.at_finalised().await.map_err(fault)?;
-        let read = |device: u32| {
+        let read = |device: DeviceId| {
             let view = view.clone();
             async move { view.head(device).await }
         };
@@ -135,8 +135,8 @@ impl Chain for Direct {
             .buffered(AT_A_TIME)
             .collect()
             .await;
-        let plain = |head: mhealth_chain_client::HeadView| ChainHead {
-            hash: LinkHash(head.hash.0),
+        let plain = |head: mhealth_chain_client::HeadView| Head {
+            hash: head.hash,
             length: head.length,
         };
         heads
@@ -147,23 +147,23 @@ impl Chain for Direct {
 
     async fn entries(
         &self,
-        device: u32,
+        device: DeviceId,
         from: u64,
         count: u32,
-    ) -> Result<Vec<ChainEntry>, ChainFault> {
+    ) -> Result<Vec<RegisteredEntry>, ChainFault> {
         let entries = self.client.entries(device, from, count);
         let entries = entries.await.map_err(fault)?;
-        let plain = |entry: mhealth_chain_client::EntryView| ChainEntry {
+        let plain = |entry: mhealth_chain_client::EntryView| RegisteredEntry {
             sequence: entry.sequence,
-            digest: DataDigest(entry.digest.0),
-            hash: LinkHash(entry.hash.0),
+            digest: entry.digest,
+            hash: entry.hash,
         };
         Ok(entries.into_iter().map(plain).collect())
     }
 
     async fn enrol(
         &self,
-        study: u32,
+        study: StudyId,
         enrolments: Vec<Enrolment>,
     ) -> Result<Vec<Decision<ChainDevice>>, ChainFault> {
         let keys: Vec<PublicKey> = enrolments.iter().map(|one| one.device.key).collect();
@@ -203,7 +203,7 @@ impl Chain for Direct {
         let send = |upload: Upload| {
             let account = Account::device(&upload.key.expose_seed());
             let submitter = self.client.submitter(account);
-            async move { send_runs(&submitter, upload.device, upload.runs).await }
+            async move { send_runs(&submitter, upload.runs).await }
         };
         let decisions = stream::iter(uploads)
             .map(send)
@@ -216,7 +216,7 @@ impl Chain for Direct {
 impl Direct {
     async fn submit_enrolments(
         &self,
-        study: u32,
+        study: StudyId,
         devices: &[&DeviceRecord],
     ) -> Result<Vec<Decision<()>>, ChainFault> {
         let Some(enroller) = self.enroller.clone() else {
@@ -281,43 +281,25 @@ impl Direct {
 /// Hands all runs of a device to the node, one after the other, then waits for each.
 async fn send_runs(
     submitter: &Submitter,
-    device: u32,
     runs: Vec<OutgoingRun>,
 ) -> Result<Vec<Decision<Receipt>>, ChainFault> {
-    let mut under_way = Vec::with_capacity(runs.len());
-    for OutgoingRun { run, .. } in &runs {
-        let submission = submitter.submit(submit(device, run)).await;
+    let count = runs.len();
+    let mut under_way = Vec::with_capacity(count);
+    for OutgoingRun { run, .. } in runs {
+        let submission = submitter.submit(calls::submit(run)).await;
         let refused = submission.is_err();
         under_way.push(submission);
         if refused {
             break; // What follows cannot be recorded.
         }
     }
-    let mut decisions = Vec::with_capacity(runs.len());
+    let mut decisions = Vec::with_capacity(count);
     for submission in under_way {
         decisions.push(decision(submission).await?.map(|()| Receipt::default()));
     }
     let last = decisions.last().cloned().unwrap_or(Ok(Receipt::default()));
-    decisions.resize(runs.len(), last);
+    decisions.resize(count, last);
     Ok(decisions)
-}
-
-/// The same run always makes the same call.
-fn submit(device: u32, run: &QueuedRun) -> Call {
-    calls::submit(Run {
-        device,
-        sequence: run.first().sequence,
-        previous: H256(run.first().previous.0),
-        entries: run
-            .entries
-            .iter()
-            .map(|entry| RunEntry {
-                digest: H256(entry.digest.0),
-                tag: H256(entry.tag.0),
-            })
-            .collect(),
-        signature: Some(run.signature.0),
-    })
 }
 
 /// Waits for a transaction and tells a refusal from a fault.

@@ -5,7 +5,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{bail, Context, Result};
-use mhealth_api::{Hash, Key};
+use hashchain::{DeviceId, LinkHash, StudyId};
+use mhealth_api::Key;
 use serde::Deserialize;
 
 use crate::enrolment::development_auditor_digits;
@@ -17,7 +18,7 @@ pub struct Options {
     /// Address of a node.
     pub node: String,
     /// The study.
-    pub study: u32,
+    pub study: StudyId,
     /// Relays to read: name, base address, credential.
     pub relays: Vec<(String, String, String)>,
     /// Saved exports: name, file, account of the relay.
@@ -52,7 +53,7 @@ pub struct Heading {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Device {
     /// Its number.
-    pub device: u32,
+    pub device: DeviceId,
     /// What was found about it.
     pub findings: Vec<Finding>,
     /// Its entries.
@@ -76,7 +77,7 @@ pub struct Entry {
     /// Its place.
     pub sequence: u64,
     /// Its link.
-    pub link: Hash,
+    pub link: LinkHash,
     /// Whether it stands on the chain.
     pub registered: bool,
     /// What the audit says of it.
@@ -117,7 +118,7 @@ pub struct Summary {
 
 impl Report {
     /// A device of the report.
-    pub fn device(&self, device: u32) -> Option<&Device> {
+    pub fn device(&self, device: DeviceId) -> Option<&Device> {
         self.devices.iter().find(|judged| judged.device == device)
     }
 
@@ -130,7 +131,7 @@ impl Report {
 
 impl Device {
     /// What the audit says of an entry.
-    pub fn entry(&self, sequence: u64, link: Hash) -> Option<&Entry> {
+    pub fn entry(&self, sequence: u64, link: LinkHash) -> Option<&Entry> {
         let mut entries = self.entries.iter();
         entries.find(|entry| entry.sequence == sequence && entry.link == link)
     }

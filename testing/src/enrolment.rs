@@ -4,7 +4,9 @@
 
 use anyhow::{Context, Result};
 use ed25519_dalek::SigningKey;
-use hashchain::{seal_escrow, secret_commitment, LinkHash, Native, OpeningKey, Secret, Sha256};
+use hashchain::{
+    seal_escrow, secret_commitment, DeviceId, LinkHash, Native, OpeningKey, Secret, Sha256, StudyId,
+};
 use mhealth_chain_client::{calls, Call, ChainEvent, Submitter, H256};
 use rand::rngs::StdRng;
 
@@ -22,10 +24,10 @@ pub fn development_auditor_digits() -> String {
 
 /// The call that enrols a device with this key and secret, which is sealed to the development chain's auditor.
 pub fn enrolment(
-    study: u32,
+    study: StudyId,
     key: &SigningKey,
     secret: &Secret,
-    predecessor: Option<u32>,
+    predecessor: Option<DeviceId>,
     random: &mut StdRng,
 ) -> Call {
     let key = key.verifying_key().to_bytes();
@@ -37,12 +39,12 @@ pub fn enrolment(
 }
 
 /// Has an authentication server's account submit such a call, and gives the device's number and its link 0.
-pub async fn enrol(office: &Submitter, call: Call) -> Result<(u32, LinkHash)> {
+pub async fn enrol(office: &Submitter, call: Call) -> Result<(DeviceId, LinkHash)> {
     let outcome = office.submit_and_wait(call).await?;
     let enrolled = outcome.events.iter().find_map(|event| match event {
         ChainEvent::DeviceEnrolled {
             device, genesis, ..
-        } => Some((*device, LinkHash(genesis.0))),
+        } => Some((*device, *genesis)),
         _ => None,
     });
     enrolled.with_context(|| format!("no enrolment in {:?}", outcome.events))

@@ -7,15 +7,15 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{bail, Context, Result};
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
-    data_digest, link, seal_escrow, secret_commitment, DataDigest, LinkHash, Native, SealingKey,
-    Secret, Tag,
+    data_digest, seal_escrow, secret_commitment, DeviceId, LinkHash, Native, SealingKey, Secret,
+    StudyId,
 };
 use mhealth_api::{
     enrolment_message, run_id, token_message, BareRecord, Base64, CodeTerms, DeviceHeads,
     EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunState, RunStatus, RunUpload, SignatureBytes,
     TokenAnswer, TokenRequest,
 };
-use mhealth_chain_client::{Run, Submitter, H256};
+use mhealth_chain_client::{Submitter, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
@@ -78,9 +78,8 @@ impl Handset {
         let enrolled: Enrolled = http::post_patiently(&url, None, &request)
             .await?
             .message()?;
-        let genesis = LinkHash(enrolled.genesis.0);
         Ok(Handset {
-            phone: Phone::new(key, enrolled.device, genesis, &secret),
+            phone: Phone::new(key, enrolled.device, enrolled.genesis, &secret),
             chain: terms.chain,
             random,
         })
@@ -90,7 +89,7 @@ impl Handset {
     pub async fn enrol_by_hand(
         office: &Submitter,
         chain: H256,
-        study: u32,
+        study: StudyId,
         seed: u64,
     ) -> Result<Self> {
         let mut random = StdRng::seed_from_u64(seed);
@@ -106,7 +105,7 @@ impl Handset {
     }
 
     /// The number that the chain gave it.
-    pub fn device(&self) -> u32 {
+    pub fn device(&self) -> DeviceId {
         self.phone.device()
     }
 
@@ -114,7 +113,7 @@ impl Handset {
     pub fn head(&self) -> Head {
         Head {
             length: self.phone.length(),
-            hash: Hash(self.phone.head().0),
+            hash: self.phone.head(),
         }
     }
 
@@ -139,7 +138,7 @@ impl Handset {
 
     /// A copy that goes back before the theft. The keys of the entries there are gone, so it makes do with the one it has.
     pub fn set_back_to(&mut self, head: Head) -> Handset {
-        let phone = self.phone.resumed_at(LinkHash(head.hash.0), head.length);
+        let phone = self.phone.resumed_at(head.hash, head.length);
         self.stolen(phone)
     }
 
@@ -208,39 +207,15 @@ pub fn now() -> u64 {
 }
 
 /// The links that follow from a run as it stands, with their sequences.
-pub fn links(run: &RunUpload) -> Vec<(u64, Hash)> {
-    let mut previous = LinkHash(run.previous.0);
-    let entries = run.entries.iter().zip(run.sequence..);
-    let links = entries.map(|(entry, sequence)| {
-        let (digest, tag) = (DataDigest(entry.digest.0), Tag(entry.tag.0));
-        previous = link::<Native>(sequence, &previous, &digest, &tag);
-        (sequence, Hash(previous.0))
-    });
-    links.collect()
+pub fn links(run: &RunUpload) -> Vec<(u64, LinkHash)> {
+    let run = run.run();
+    run.links().map(|it| (it.sequence, it.hash)).collect()
 }
 
 /// The name of a run.
 pub fn name(run: &RunUpload) -> Hash {
-    let head = links(run).last().map_or(run.previous, |(_, link)| *link);
+    let head = run.run().last_link();
     run_id(run.device, run.sequence, &run.previous, &head)
-}
-
-/// A run without its data, as it goes to the chain.
-pub fn for_chain(run: &RunUpload) -> Run {
-    let entries = run
-        .entries
-        .iter()
-        .map(|entry| mhealth_chain_client::RunEntry {
-            digest: H256(entry.digest.0),
-            tag: H256(entry.tag.0),
-        });
-    Run {
-        device: run.device,
-        sequence: run.sequence,
-        previous: H256(run.previous.0),
-        entries: entries.collect(),
-        signature: run.signature.map(|signature| signature.0),
-    }
 }
 
 /// Hands a run to a relay.
@@ -280,7 +255,7 @@ pub async fn settled(relay: &str, run: Hash) -> Result<RunStatus> {
 }
 
 /// A device's head as the chain has it finalised, asked of a relay.
-pub async fn chain_head(relay: &str, device: u32) -> Result<Head> {
+pub async fn chain_head(relay: &str, device: DeviceId) -> Result<Head> {
     let url = format!("{relay}/v1/devices/{device}/head");
     let heads: DeviceHeads = http::get_patiently(&url).await?.message()?;
     Ok(heads.chain.head)

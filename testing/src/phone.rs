@@ -7,10 +7,11 @@ use std::iter;
 use anyhow::Result;
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
-    data_digest, sign_head, DataDigest, LinkHash, Native, RatchetKey, Sealer, Secret, Tag,
+    data_digest, sign_head, DataDigest, DeviceId, LinkHash, Native, RatchetKey, Run, RunEntry,
+    Sealer, Secret, StudyId,
 };
-use mhealth_api::{Base64, Hash, RunUpload, SignatureBytes};
-use mhealth_chain_client::{Account, Call, ChainClient, Run, RunEntry, Submitter, H256};
+use mhealth_api::{Base64, RunUpload, SignatureBytes};
+use mhealth_chain_client::{Account, Call, ChainClient, Submitter};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 
@@ -25,14 +26,14 @@ pub fn upload(run: &Run, envelope: &[u8]) -> RunUpload {
 pub(crate) fn with_envelopes(run: &Run, envelopes: impl IntoIterator<Item = Vec<u8>>) -> RunUpload {
     let entries = run.entries.iter().zip(envelopes);
     let entries = entries.map(|(entry, envelope)| mhealth_api::RunEntry {
-        digest: Hash(entry.digest.0),
-        tag: Hash(entry.tag.0),
+        digest: entry.digest,
+        tag: entry.tag,
         envelope: Base64(envelope),
     });
     RunUpload {
         device: run.device,
-        sequence: run.sequence,
-        previous: Hash(run.previous.0),
+        sequence: run.first_sequence,
+        previous: run.previous,
         entries: entries.collect(),
         signature: run.signature.map(SignatureBytes),
     }
@@ -41,18 +42,18 @@ pub(crate) fn with_envelopes(run: &Run, envelopes: impl IntoIterator<Item = Vec<
 /// A device with its key and its hashchain.
 pub struct Phone {
     key: SigningKey,
-    device: u32,
+    device: DeviceId,
     sealer: Sealer,
 }
 
 impl Phone {
     /// Enrols a phone in a study through one of the study's authentication servers. The seed makes its key and secret.
-    pub async fn enrol(office: &Submitter, study: u32, seed: u8) -> Result<Self> {
+    pub async fn enrol(office: &Submitter, study: StudyId, seed: u8) -> Result<Self> {
         Self::enrol_with(office, study, &[seed; 32]).await
     }
 
     /// The same for tests with more phones than a byte can tell apart.
-    pub async fn enrol_with(office: &Submitter, study: u32, seed: &[u8; 32]) -> Result<Self> {
+    pub async fn enrol_with(office: &Submitter, study: StudyId, seed: &[u8; 32]) -> Result<Self> {
         let (key, secret) = Self::keys(seed);
         let call = Self::enrolment_with(study, seed);
         let (device, genesis) = enrolment::enrol(office, call).await?;
@@ -60,11 +61,11 @@ impl Phone {
     }
 
     /// The call that enrols the phone with this seed.
-    pub fn enrolment(study: u32, seed: u8) -> Call {
+    pub fn enrolment(study: StudyId, seed: u8) -> Call {
         Self::enrolment_with(study, &[seed; 32])
     }
 
-    fn enrolment_with(study: u32, seed: &[u8; 32]) -> Call {
+    fn enrolment_with(study: StudyId, seed: &[u8; 32]) -> Call {
         let (key, secret) = Self::keys(seed);
         enrolment::enrolment(study, &key, &secret, None, &mut StdRng::from_seed(*seed))
     }
@@ -75,7 +76,12 @@ impl Phone {
     }
 
     /// A phone that was enrolled with this key and secret, before its first entry.
-    pub(crate) fn new(key: SigningKey, device: u32, genesis: LinkHash, secret: &Secret) -> Self {
+    pub(crate) fn new(
+        key: SigningKey,
+        device: DeviceId,
+        genesis: LinkHash,
+        secret: &Secret,
+    ) -> Self {
         Phone {
             key,
             device,
@@ -84,7 +90,7 @@ impl Phone {
     }
 
     /// The number that the chain gave it.
-    pub fn device(&self) -> u32 {
+    pub fn device(&self) -> DeviceId {
         self.device
     }
 
@@ -99,8 +105,8 @@ impl Phone {
     }
 
     /// The head as the phone itself knows it.
-    pub fn head(&self) -> H256 {
-        H256(self.sealer.head().0)
+    pub fn head(&self) -> LinkHash {
+        self.sealer.head()
     }
 
     /// Number of entries that the phone has made.
@@ -115,8 +121,8 @@ impl Phone {
 
     /// The same phone, which believes that its latest entry has another link: what it makes now follows no entry that was
     /// ever registered.
-    pub fn astray(&self, head: H256) -> Self {
-        self.resumed_at(LinkHash(head.0), self.length())
+    pub fn astray(&self, head: LinkHash) -> Self {
+        self.resumed_at(head, self.length())
     }
 
     /// The same phone at another place, with the key of the ratchet that it has now.
@@ -161,38 +167,21 @@ impl Phone {
 
     /// Makes an entry of each of these data, and signs them as one run.
     pub(crate) fn run_with(&mut self, digests: impl IntoIterator<Item = DataDigest>) -> Run {
-        let (previous, sequence) = (self.head(), self.length() + 1);
-        let entries = digests.into_iter().map(|digest| {
-            let entry = self.sealer.append(&digest);
-            RunEntry {
-                digest: H256(entry.digest.0),
-                tag: H256(entry.tag.0),
-            }
-        });
-        let entries = entries.collect();
+        let (previous, first_sequence) = (self.head(), self.length() + 1);
+        let entries = digests.into_iter();
+        let entries = entries.map(|digest| RunEntry::from(&self.sealer.append(&digest)));
         Run {
             device: self.device,
-            sequence,
+            first_sequence,
             previous,
-            entries,
+            entries: entries.collect(),
             signature: Some(sign_head(&self.key, &self.sealer.head())),
         }
     }
 
     /// Signs a run as it now stands: over the last link that follows from its own `previous`.
     pub fn sign_again(&self, mut run: Run) -> Run {
-        let last = run.entries.iter().zip(run.sequence..).fold(
-            LinkHash(run.previous.0),
-            |previous, (entry, sequence)| {
-                hashchain::link::<Native>(
-                    sequence,
-                    &previous,
-                    &DataDigest(entry.digest.0),
-                    &Tag(entry.tag.0),
-                )
-            },
-        );
-        run.signature = Some(sign_head(&self.key, &last));
+        run.signature = Some(sign_head(&self.key, &run.last_link()));
         run
     }
 }

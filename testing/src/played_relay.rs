@@ -9,9 +9,10 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail, Context, Result};
-use mhealth_api::{ExportedRun, Hash, Key, Refusal, RunState, RunStatus, RunUpload};
+use hashchain::{data_digest, Native, Run, StudyId};
+use mhealth_api::{ExportedRun, Key, Refusal, RunState, RunStatus, RunUpload};
 use mhealth_chain_client::{
-    calls, Account, ChainClient, ChainEvent, Error, PoolRefusal, Run, Submission, Submitter,
+    calls, Account, ChainClient, ChainEvent, Error, PoolRefusal, Submission, Submitter,
 };
 use tokio::sync::oneshot;
 
@@ -29,7 +30,7 @@ pub struct PlayedRelay {
     pub account: Key,
     /// Signs with it.
     pub submitter: Submitter,
-    study: u32,
+    study: StudyId,
     /// Runs that wait for a transaction.
     waiting: Mutex<Vec<Waiting>>,
     /// Who holds it takes along all that wait.
@@ -52,7 +53,7 @@ impl PlayedRelay {
     /// Takes a relay's place: the sponsor of the study has appointed the account.
     pub async fn appoint(
         chain: &ChainClient,
-        study: u32,
+        study: StudyId,
         sponsor: &str,
         account: &str,
     ) -> Result<Self> {
@@ -74,7 +75,7 @@ impl PlayedRelay {
     /// Brings a run to the chain, in one transaction with all others that are brought meanwhile.
     pub async fn bring(&self, run: &RunUpload) -> Result<Brought> {
         let (answer, brought) = oneshot::channel();
-        let run = handset::for_chain(run);
+        let run = run.run();
         lock(&self.waiting).push(Waiting { run, answer });
         {
             let _turn = self.turn.lock().await;
@@ -148,7 +149,6 @@ impl PlayedRelay {
     }
 
     fn add(&self, run: &RunUpload, state: RunState, received_at: u64, brought: Option<Brought>) {
-        let links = handset::links(run);
         let mut store = self.store();
         let cursor = store.len() as u64 + 1;
         store.push(ExportedRun {
@@ -158,7 +158,7 @@ impl PlayedRelay {
                 device: run.device,
                 sequence: run.sequence,
                 entries: run.entries.len() as u32,
-                head: links.last().map_or(run.previous, |(_, link)| *link),
+                head: run.run().last_link(),
                 state,
                 // Shown where there is something to show; the auditor is told the account by name.
                 block: None,
@@ -212,7 +212,6 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Changes the data of an entry of a run, so that they fit their own digest.
 pub fn alter(run: &mut RunUpload, entry: usize, data: Vec<u8>) {
-    let digest = hashchain::data_digest::<hashchain::Native>(&data);
-    run.entries[entry].digest = Hash(digest.0);
+    run.entries[entry].digest = data_digest::<Native>(&data);
     run.entries[entry].envelope.0 = data;
 }

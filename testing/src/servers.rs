@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
+use hashchain::StudyId;
 
 use crate::log::Log;
 use crate::port::Port;
@@ -260,7 +261,7 @@ fn address_in(line: &str) -> Option<(&str, u16)> {
 #[derive(Clone, Debug)]
 pub struct AuthOptions {
     /// The study.
-    pub study: u32,
+    pub study: StudyId,
     /// Address of a node.
     pub chain: String,
     /// Secret URI of its account, such as `//Charlie`.
@@ -293,7 +294,7 @@ pub fn auth(options: &AuthOptions) -> Launch {
 #[derive(Clone, Debug)]
 pub struct RelayOptions {
     /// The study.
-    pub study: u32,
+    pub study: StudyId,
     /// Address of a node.
     pub chain: String,
     /// Secret URI of its account, such as `//Dave`.

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
+use hashchain::StudyId;
 use mhealth_chain_client::{calls, Account, ChainClient};
 
 use crate::audit;
@@ -16,9 +17,9 @@ use crate::process::Program;
 use crate::servers::{self, AuthOptions, RelayOptions, Server};
 
 /// Study 0 of a development chain: `DeviceSigned`.
-pub const SIGNED_STUDY: u32 = 0;
+pub const SIGNED_STUDY: StudyId = StudyId(0);
 /// Study 1 of a development chain: `HashchainOnly`.
-pub const PAPER_STUDY: u32 = 1;
+pub const PAPER_STUDY: StudyId = StudyId(1);
 /// Accounts of relays. The development chain knows them as relays of both studies.
 pub const RELAYS: [&str; 2] = ["//Dave", "//Eve"];
 /// Accounts of authentication servers. The sponsor has to appoint the second.
@@ -57,7 +58,7 @@ impl Topology {
     }
 
     /// The development chain's study that it is tried on.
-    pub fn study(self) -> u32 {
+    pub fn study(self) -> StudyId {
         match self.phones_chain() {
             true => SIGNED_STUDY,
             // A relay that chains for phones does not have their keys.
@@ -87,7 +88,7 @@ pub struct Plan {
     /// How phones, servers and chain are put together.
     pub topology: Topology,
     /// The development chain's study.
-    pub study: u32,
+    pub study: StudyId,
     /// The node, without its folder.
     pub chain: node::Launch,
 }
@@ -106,7 +107,7 @@ impl Plan {
 /// A topology that runs: a development chain and its servers, with databases in one folder. Dropping it ends them all.
 pub struct Site {
     topology: Topology,
-    study: u32,
+    study: StudyId,
     // Servers before the node: they are dropped in this order.
     relays: Vec<Relay>,
     offices: Vec<Office>,
@@ -296,7 +297,7 @@ pub fn last_word(text: &str) -> String {
 }
 
 fn start_office(
-    study: u32,
+    study: StudyId,
     number: usize,
     account: &'static str,
     chain: &str,
@@ -318,7 +319,7 @@ fn start_office(
     Ok(Office { server, admin })
 }
 
-async fn appoint_second_office(node: &str, study: u32) -> Result<()> {
+async fn appoint_second_office(node: &str, study: StudyId) -> Result<()> {
     let chain = ChainClient::connect(node).await?;
     let sponsor = chain.submitter(Account::from_secret_uri(SPONSOR)?);
     let office = Account::from_secret_uri(OFFICES[1])?.id();

@@ -5,7 +5,7 @@
 mod support;
 
 use codec::{Decode, Encode};
-use hashchain::{DataDigest, LinkHash, Native, Tag};
+use hashchain::{DataDigest, Native, RunEntry, Tag};
 use mhealth_chain_client::{calls, H256};
 use mhealth_runtime::{Header, RuntimeCall, UncheckedExtrinsic, VERSION};
 use mhealth_testing::node::Launch;
@@ -23,7 +23,7 @@ async fn an_entry_is_proved_by_blocks_alone_when_the_state_is_gone() {
     let mut phone = Phone::enrol(&setting.office(), STUDY, 1)
         .await
         .expect("enrolled");
-    let link_0 = phone.head();
+    let mut head = phone.head();
     let relay = setting.relay();
     for _ in 0..STATES + 4 {
         let runs = vec![phone.run(2), phone.run(1)];
@@ -42,7 +42,6 @@ async fn an_entry_is_proved_by_blocks_alone_when_the_state_is_gone() {
     let latest = setting.chain.finalised().await.expect("it has one");
     let node = setting.plain_json_rpc().await;
     let mut parent = setting.chain.genesis_hash();
-    let mut head = LinkHash(link_0.0);
     let mut entries = 0;
     for number in 1..=latest.number {
         let hash = block_hash(&setting, number).await;
@@ -71,17 +70,20 @@ async fn an_entry_is_proved_by_blocks_alone_when_the_state_is_gone() {
         assert_eq!(root, header.extrinsics_root);
         let batches: Vec<Runs> = extrinsics.iter().map(|bytes| runs_of(bytes)).collect();
         for run in batches.iter().flat_map(Runs::iter) {
-            assert_eq!((run.device, run.previous.0), (phone.device(), head.0));
-            for (entry, sequence) in run.entries.iter().zip(run.sequence..) {
-                let (digest, tag) = (DataDigest(entry.digest.0), Tag(entry.tag.0));
-                head = hashchain::link::<Native>(sequence, &head, &digest, &tag);
+            assert_eq!((run.device, run.previous.0), (phone.device().0, head.0));
+            let brought = run.entries.iter().map(|entry| RunEntry {
+                digest: DataDigest(entry.digest.0),
+                tag: Tag(entry.tag.0),
+            });
+            for entry in hashchain::entries::<Native>(run.sequence, head, brought) {
+                head = entry.hash;
                 entries += 1;
-                assert_eq!(entries, sequence);
+                assert_eq!(entries, entry.sequence);
             }
         }
     }
     assert_eq!(parent, latest.hash, "these are the chain's own blocks");
-    assert_eq!((head.0, entries), (phone.head().0, phone.length()));
+    assert_eq!((head, entries), (phone.head(), phone.length()));
 }
 
 async fn block_hash(setting: &Setting, number: u64) -> H256 {

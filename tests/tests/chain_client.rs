@@ -5,6 +5,7 @@
 mod support;
 
 use futures::future::join_all;
+use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{DeviceStatus, Policy, Refusal};
 use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, Error, Follower, H256};
 use mhealth_testing::node::Launch;
@@ -93,12 +94,13 @@ async fn a_phone_is_enrolled_and_registers_entries_itself_and_by_a_relay() {
 async fn what_does_not_exist_reads_as_none() {
     let setting = Setting::instant().await;
     let chain = &setting.chain;
-    assert_eq!(chain.device(7).await.expect("read"), None);
-    assert_eq!(chain.head(7).await.expect("read"), None);
+    let nobody = DeviceId(7);
+    assert_eq!(chain.device(nobody).await.expect("read"), None);
+    assert_eq!(chain.head(nobody).await.expect("read"), None);
     assert_eq!(chain.device_by_key([7; 32]).await.expect("read"), None);
-    assert_eq!(chain.study(7).await.expect("read"), None);
-    assert_eq!(chain.entries(7, 1, 10).await.expect("read"), []);
-    assert_eq!(chain.conflicts(7).await.expect("read"), []);
+    assert_eq!(chain.study(StudyId(7)).await.expect("read"), None);
+    assert_eq!(chain.entries(nobody, 1, 10).await.expect("read"), []);
+    assert_eq!(chain.conflicts(nobody).await.expect("read"), []);
     let unknown = chain
         .at(H256::repeat_byte(9))
         .await
@@ -214,9 +216,9 @@ async fn a_run_with_another_previous_is_refused_over_plain_json_rpc_and_changes_
         .await
         .expect("registered");
 
-    let elsewhere = H256::repeat_byte(0x66);
+    let elsewhere = LinkHash([0x66; 32]);
     let forged = phone.astray(elsewhere).run(1);
-    assert_eq!((forged.sequence, forged.previous), (3, elsewhere));
+    assert_eq!((forged.first_sequence, forged.previous), (3, elsewhere));
     let relay = setting.relay_account();
     let nonce = setting.chain.next_nonce(&relay.id()).await.expect("read");
     let signed = setting
@@ -348,7 +350,7 @@ async fn parallel_submissions_of_one_account_get_dense_nonces_and_are_all_finali
     assert_eq!(nonces, (0..u64::from(TASKS)).collect::<Vec<_>>());
     let last = setting
         .chain
-        .device(u32::from(TASKS) - 1)
+        .device(DeviceId(u32::from(TASKS) - 1))
         .await
         .expect("read");
     assert!(last.is_some());

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use mhealth_testing::node;
 use mhealth_testing::servers::{self, AuthOptions, RelayOptions};
+use mhealth_testing::topology::SIGNED_STUDY;
 
 const DOCUMENT: &str = include_str!("../../docs/protocol/device-api.md");
 /// The section whose blocks are one script.
@@ -28,7 +29,7 @@ fn the_document_takes_its_reader_from_a_code_to_a_finalised_entry() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = node::Launch::consensus().start().expect("the node starts");
     let launch = servers::auth(&AuthOptions {
-        study: 0,
+        study: SIGNED_STUDY,
         chain: node.url(),
         account: "//Charlie",
         database: servers::sqlite_in(folder.path(), "auth.db"),
@@ -40,7 +41,7 @@ fn the_document_takes_its_reader_from_a_code_to_a_finalised_entry() {
         .expect("it is added");
     let auth = launch.start().expect("the authentication server starts");
     let relay = servers::relay(&RelayOptions {
-        study: 0,
+        study: SIGNED_STUDY,
         chain: node.url(),
         account: "//Dave",
         database: servers::sqlite_in(folder.path(), "relay.db"),

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use hashchain::DeviceId;
 use mhealth_auditor::evidence;
 use mhealth_runtime::Runtime;
 use pallet_client_hashchain::{Conflicts, Devices, HeadPages, NextDeviceId, HEADS_PER_PAGE};
@@ -36,15 +37,15 @@ fn the_auditor_looks_for_devices_where_the_chain_puts_them() {
     for device in [0, HEADS_PER_PAGE - 1, HEADS_PER_PAGE, 1_000_003] {
         let page = device / HEADS_PER_PAGE;
         assert_eq!(
-            evidence::head_page_key(device),
+            evidence::head_page_key(DeviceId(device)),
             HeadPages::<Runtime>::hashed_key_for(page)
         );
         assert_eq!(
-            evidence::device_key(device),
+            evidence::device_key(DeviceId(device)),
             Devices::<Runtime>::hashed_key_for(device)
         );
         assert_eq!(
-            evidence::conflicts_key(device),
+            evidence::conflicts_key(DeviceId(device)),
             Conflicts::<Runtime>::hashed_key_for(device)
         );
     }

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use hashchain::StudyId;
 use mhealth_chain_client::{Account, ChainClient, ChainType};
 use mhealth_testing::node::{subcommand, Launch};
 use serde_json::{json, Value};
@@ -144,7 +145,11 @@ async fn a_live_chain_with_keys_of_ones_own_makes_and_finalises_blocks() {
     let block = client.follow_from(3).next().await.expect("it is finalised");
     assert_eq!(block.number, 3);
     let account = Account::from_secret_uri(&organisation.account.phrase).expect("a phrase");
-    let study = client.study(0).await.expect("read").expect("it is there");
+    let study = client
+        .study(StudyId(0))
+        .await
+        .expect("read")
+        .expect("it is there");
     assert_eq!(study.sponsor, account.id());
     assert!(client.has_role(&account.id()).await.expect("read"));
 }

@@ -5,15 +5,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
-use mhealth_chain_client::{ChainClient, H256};
+use hashchain::{DeviceId, LinkHash, StudyId};
+use mhealth_chain_client::ChainClient;
 use mhealth_testing::node::{self, Node};
 use mhealth_testing::postgres::Postgres;
 use mhealth_testing::process::Program;
 use mhealth_testing::servers::{self, http_get, AuthOptions, RelayOptions, Server};
-
-/// Of the studies that a development chain begins with.
-const DEVICE_SIGNED: u32 = 0;
-const HASHCHAIN_ONLY: u32 = 1;
+use mhealth_testing::topology::{PAPER_STUDY as HASHCHAIN_ONLY, SIGNED_STUDY as DEVICE_SIGNED};
 
 /// A chain, and a folder for everything else.
 struct Site {
@@ -55,7 +53,7 @@ impl Site {
     }
 
     /// The study's authentication server, and a credential of its staff.
-    fn auth(&self, study: u32, name: &str, relays: &[&Server]) -> (Server, String) {
+    fn auth(&self, study: StudyId, name: &str, relays: &[&Server]) -> (Server, String) {
         let launch = servers::auth(&AuthOptions {
             study,
             chain: self.node.url(),
@@ -70,7 +68,13 @@ impl Site {
         (server, credential)
     }
 
-    fn relay(&self, study: u32, account: &'static str, auth: &Server, database: &str) -> Server {
+    fn relay(
+        &self,
+        study: StudyId,
+        account: &'static str,
+        auth: &Server,
+        database: &str,
+    ) -> Server {
         let relay = servers::relay(&RelayOptions {
             study,
             chain: self.node.url(),
@@ -139,7 +143,7 @@ impl Site {
     }
 
     /// How often each run was brought to the chain, by account.
-    async fn brought(&self) -> BTreeMap<[u8; 32], Vec<(u32, u64, H256)>> {
+    async fn brought(&self) -> BTreeMap<[u8; 32], Vec<(DeviceId, u64, LinkHash)>> {
         let chain = self.chain().await;
         let last = chain.finalised().await.expect("the node answers").number;
         let mut blocks = chain.follow_from(1);
@@ -147,7 +151,7 @@ impl Site {
         while blocks.position() <= last {
             let block = blocks.next().await.expect("it is finalised");
             for run in chain.runs_brought(block.hash).await.expect("they are read") {
-                let run_name = (run.run.device, run.run.sequence, run.run.previous);
+                let run_name = (run.run.device, run.run.first_sequence, run.run.previous);
                 brought.entry(run.submitter.0).or_default().push(run_name);
             }
         }
@@ -165,7 +169,7 @@ impl Outcome {
     }
 }
 
-fn twice(runs: &[(u32, u64, H256)]) -> usize {
+fn twice(runs: &[(DeviceId, u64, LinkHash)]) -> usize {
     let different: HashSet<_> = runs.iter().collect();
     runs.len() - different.len()
 }

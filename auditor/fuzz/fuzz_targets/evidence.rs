@@ -55,7 +55,7 @@ fn read(file: &[u8]) {
         return;
     };
     for claimed in &claims.devices {
-        if u64::from(claimed.device) == *device {
+        if u64::from(claimed.device.0) == *device {
             assert_eq!(claimed.head.to_string(), *head, "another history is proved");
         }
     }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
+use hashchain::StudyId;
 use indicatif::{ProgressBar, ProgressStyle};
 use mhealth_auditor::audit::{Judged, Options};
 use mhealth_auditor::chain::Progress;
@@ -28,7 +29,7 @@ pub(crate) struct AuditArguments {
     genesis: Option<H256>,
     /// The study's number.
     #[arg(long)]
-    study: u32,
+    study: StudyId,
     /// A relay to read the export of; may be given several times. The credential comes from MHEALTH_RELAY_CREDENTIAL_NAME,
     /// or MHEALTH_RELAY_CREDENTIAL for all.
     #[arg(long, value_name = "NAME=URL")]

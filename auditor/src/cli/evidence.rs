@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
+use hashchain::{DeviceId, StudyId};
 use mhealth_auditor::evidence::{self, Claims, DeviceClaims, Evidence};
 use mhealth_auditor::export;
 use mhealth_auditor::prove::{self, Contents, Subject};
@@ -30,10 +31,10 @@ pub(crate) struct ProveArguments {
     genesis: Option<H256>,
     /// The device's number. Without it, the file is about all devices of the study.
     #[arg(long)]
-    device: Option<u32>,
+    device: Option<DeviceId>,
     /// The study.
-    #[arg(long, default_value_t = 0)]
-    study: u32,
+    #[arg(long, default_value_t = StudyId(0))]
+    study: StudyId,
     /// A saved export to take the envelopes from; may be given several times. The file then holds them all.
     #[arg(long, value_name = "NAME=FILE")]
     export: Vec<String>,
@@ -74,7 +75,7 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
             {
                 for entry in run.entries {
                     let digest = hashchain::data_digest::<hashchain::Native>(&entry.envelope.0);
-                    contents.envelopes.insert(digest.0, entry.envelope.0);
+                    contents.envelopes.insert(digest, entry.envelope.0);
                 }
             }
             Ok::<_, AuditError>(())

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::io::BufRead;
 use std::path::Path;
 
-use hashchain::OpeningKey;
+use hashchain::{DeviceId, OpeningKey};
 use mhealth_auditor::audit::{Erasure, NamedExport};
 use mhealth_auditor::export::Source;
 use mhealth_auditor::AuditError;
@@ -52,7 +52,9 @@ pub(super) fn auditor_key(file: Option<&Path>) -> Result<Option<OpeningKey>, Aud
 }
 
 /// Participants' keys: a line each, the device's number and the key.
-pub(super) fn participants(file: Option<&Path>) -> Result<HashMap<u32, OpeningKey>, AuditError> {
+pub(super) fn participants(
+    file: Option<&Path>,
+) -> Result<HashMap<DeviceId, OpeningKey>, AuditError> {
     let Some(path) = file else {
         return Ok(HashMap::new());
     };

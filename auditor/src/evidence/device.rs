@@ -4,8 +4,8 @@
 
 use codec::Encode;
 use hashchain::{
-    data_digest, escrow_commitment, genesis, is_signed, secret_commitment, DataDigest, Enrolment,
-    LinkHash, Native, RatchetKey, Secret, Sha256, Tag,
+    data_digest, entries, escrow_commitment, genesis, is_signed, secret_commitment, DeviceId,
+    Enrolment, LinkHash, Native, RatchetKey, Secret, Sha256, StudyId,
 };
 use mhealth_api::{DeviceStatus, Hash, Key};
 use serde::Serialize;
@@ -20,9 +20,9 @@ use super::DeviceEvidence;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeviceClaims {
     /// The device's number.
-    pub device: u32,
+    pub device: DeviceId,
     /// The study that it belongs to.
-    pub study: u32,
+    pub study: StudyId,
     /// Its key.
     pub key: Key,
     /// The block in which it was enrolled.
@@ -30,15 +30,15 @@ pub struct DeviceClaims {
     /// Whether it may register entries.
     pub status: DeviceStatus,
     /// The device that it goes on from.
-    pub predecessor: Option<u32>,
+    pub predecessor: Option<DeviceId>,
     /// The device that goes on from it.
-    pub successor: Option<u32>,
+    pub successor: Option<DeviceId>,
     /// How many of its entries the study trusts, when it is retired.
     pub trusted_length: Option<u64>,
     /// Number of registered entries; all of them are in the file, in this order.
     pub entries: u64,
     /// Link of the last.
-    pub head: Hash,
+    pub head: LinkHash,
     /// Digest over the entries' digests and tags, to compare two files by.
     pub content: Hash,
     /// Whether the device's signature over the last link is in the file.
@@ -57,9 +57,9 @@ pub struct ClaimedConflict {
     /// First sequence at which it was seen to differ.
     pub sequence: u64,
     /// The registered link.
-    pub recorded: Hash,
+    pub recorded: LinkHash,
     /// The rival's.
-    pub rival: Hash,
+    pub rival: LinkHash,
     /// Whether the device's key signed the rival.
     pub signed: bool,
     /// Who brought it.
@@ -111,7 +111,7 @@ pub(super) fn verify_device(
         None => None,
         Some(predecessor) => {
             let before: DeviceRecord = needed(state, device_key(predecessor))?;
-            Some(LinkHash(before.trusted.ok_or(Fault::State)?.hash))
+            Some(before.trusted.ok_or(Fault::State)?.hash)
         }
     };
     let link_zero = genesis::<Native>(&Enrolment {
@@ -122,7 +122,7 @@ pub(super) fn verify_device(
         secret_commitment: &record.secret_commitment,
         escrow_commitment: &escrow_commitment::<Native>(&record.escrow),
     });
-    if link_zero.0 != record.genesis {
+    if link_zero != record.genesis {
         return Err(Fault::Genesis);
     }
     check_entries(evidence, &record, head, link_zero)?;
@@ -140,7 +140,7 @@ pub(super) fn verify_device(
         successor: record.successor,
         trusted_length: record.trusted.map(|trusted| trusted.length),
         entries: head.length,
-        head: Hash(head.hash),
+        head: head.hash,
         content: Hash(Native::sha256(&evidence.entries.encode())),
         signed: evidence.signature.is_some(),
         envelopes: evidence.envelopes.is_some(),
@@ -157,8 +157,8 @@ fn needed<T: codec::Decode>(state: &ProvedState, key: Vec<u8>) -> Result<T, Faul
 fn claimed(conflict: Conflict) -> ClaimedConflict {
     ClaimedConflict {
         sequence: conflict.sequence,
-        recorded: Hash(conflict.recorded),
-        rival: Hash(conflict.rival),
+        recorded: conflict.recorded,
+        rival: conflict.rival,
         signed: conflict.signed,
         submitter: Key(conflict.submitter),
         block: conflict.block,
@@ -183,17 +183,16 @@ fn check_entries(
     let mut key = secret.as_ref().map(RatchetKey::first);
     let mut link = link_zero;
     let mut false_tag = None;
-    for (entry, sequence) in evidence.entries.iter().zip(1..) {
-        let (digest, tag) = (DataDigest(entry.digest), Tag(entry.tag));
+    for entry in entries::<Native>(1, link_zero, evidence.entries.iter().copied()) {
         if let Some(now) = key {
-            if !now.tag(&link, &digest).matches(&tag) {
-                false_tag.get_or_insert(sequence);
+            if !now.tag(&entry.previous, &entry.digest).matches(&entry.tag) {
+                false_tag.get_or_insert(entry.sequence);
             }
             key = Some(now.next());
         }
-        link = hashchain::link::<Native>(sequence, &link, &digest, &tag);
+        link = entry.hash;
     }
-    if link.0 != head.hash {
+    if link != head.hash {
         return Err(Fault::Entries);
     }
     if let Some(sequence) = false_tag {
@@ -209,7 +208,7 @@ fn check_entries(
             return Err(Fault::Envelope(envelopes.len() as u64));
         }
         for ((entry, envelope), sequence) in evidence.entries.iter().zip(envelopes).zip(1..) {
-            if data_digest::<Native>(envelope).0 != entry.digest {
+            if data_digest::<Native>(envelope) != entry.digest {
                 return Err(Fault::Envelope(sequence));
             }
         }

@@ -14,7 +14,7 @@ mod verify;
 mod tests;
 
 use codec::{Decode, DecodeAll, Encode};
-use hashchain::{Native, Sha256};
+use hashchain::{DeviceId, Native, RunEntry, Sha256, StudyId};
 use sp_runtime::{generic, traits::BlakeTwo256};
 
 pub use device::{ClaimedConflict, DeviceClaims, Fault};
@@ -52,7 +52,7 @@ pub struct Evidence {
     /// Nodes of the block's state trie.
     pub state_proof: Vec<Vec<u8>>,
     /// The study that the devices are all of; none when the file does not say so.
-    pub study: Option<u32>,
+    pub study: Option<StudyId>,
     /// The devices, in order of their numbers.
     pub devices: Vec<DeviceEvidence>,
 }
@@ -61,9 +61,9 @@ pub struct Evidence {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct DeviceEvidence {
     /// Its number.
-    pub device: u32,
+    pub device: DeviceId,
     /// Digest and tag of its entries, from the first on.
-    pub entries: Vec<EvidenceEntry>,
+    pub entries: Vec<RunEntry>,
     /// The device's signature over the last link, if there is one.
     pub signature: Option<[u8; 64]>,
     /// The envelopes of all entries, if they are part of the file.
@@ -79,15 +79,6 @@ pub struct Handover {
     pub header: Header,
     /// Its justification.
     pub justification: Vec<u8>,
-}
-
-/// An entry in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct EvidenceEntry {
-    /// Its data digest.
-    pub digest: [u8; 32],
-    /// Its tag.
-    pub tag: [u8; 32],
 }
 
 /// Why a file is no evidence of this version.

@@ -3,6 +3,7 @@
 //! The chain's state, as far as evidence speaks of it: keys, values, and how a proof of them is read.
 
 use codec::{Decode, DecodeAll};
+use hashchain::{DataDigest, DeviceId, LinkHash, StudyId};
 use sp_core::{Blake2Hasher, H256};
 use sp_crypto_hashing::{twox_128, twox_64};
 use sp_trie::{read_trie_value, LayoutV1, StorageProof};
@@ -20,27 +21,27 @@ fn prefix(item: &str) -> Vec<u8> {
     [pallet, twox_128(item.as_bytes())].concat()
 }
 
-fn twox_64_concat(prefix: Vec<u8>, device: u32) -> Vec<u8> {
-    let key = device.to_le_bytes();
+fn twox_64_concat(prefix: Vec<u8>, device: DeviceId) -> Vec<u8> {
+    let key = device.0.to_le_bytes();
     [&prefix[..], &twox_64(&key), &key].concat()
 }
 
 /// Where the record of a device stands.
-pub fn device_key(device: u32) -> Vec<u8> {
+pub fn device_key(device: DeviceId) -> Vec<u8> {
     twox_64_concat(prefix("Devices"), device)
 }
 
 /// Where the head of a device stands, among those of its neighbours.
-pub fn head_page_key(device: u32) -> Vec<u8> {
+pub fn head_page_key(device: DeviceId) -> Vec<u8> {
     [
         prefix("HeadPages"),
-        (device / HEADS_PER_PAGE).to_le_bytes().to_vec(),
+        (device.0 / HEADS_PER_PAGE).to_le_bytes().to_vec(),
     ]
     .concat()
 }
 
 /// Where the conflicts of a device stand.
-pub fn conflicts_key(device: u32) -> Vec<u8> {
+pub fn conflicts_key(device: DeviceId) -> Vec<u8> {
     twox_64_concat(prefix("Conflicts"), device)
 }
 
@@ -50,8 +51,8 @@ pub fn next_device_key() -> Vec<u8> {
 }
 
 /// Where a device's head stands within its page.
-pub(super) fn place_in_page(device: u32) -> usize {
-    (device % HEADS_PER_PAGE) as usize
+pub(super) fn place_in_page(device: DeviceId) -> usize {
+    (device.0 % HEADS_PER_PAGE) as usize
 }
 
 #[derive(Clone, Debug, Decode)]
@@ -63,12 +64,12 @@ pub(super) enum Status {
 
 #[derive(Clone, Debug, Decode)]
 pub(super) struct DeviceHead {
-    pub(super) study: u32,
+    pub(super) study: StudyId,
     pub(super) status: Status,
     pub(super) length: u64,
     #[expect(dead_code, reason = "what comes after it is read by its length")]
     pub(super) latest: Option<u64>,
-    pub(super) hash: [u8; 32],
+    pub(super) hash: LinkHash,
     #[expect(dead_code, reason = "the next head of the page is read by its length")]
     pub(super) signer: Option<[u8; 32]>,
 }
@@ -76,7 +77,7 @@ pub(super) struct DeviceHead {
 #[derive(Clone, Debug, Decode)]
 pub(super) struct TrustedHead {
     pub(super) length: u64,
-    pub(super) hash: [u8; 32],
+    pub(super) hash: LinkHash,
 }
 
 #[derive(Clone, Debug, Decode)]
@@ -84,9 +85,9 @@ pub(super) struct DeviceRecord {
     pub(super) key: [u8; 32],
     pub(super) secret_commitment: [u8; 32],
     pub(super) escrow: Vec<u8>,
-    pub(super) genesis: [u8; 32],
-    pub(super) predecessor: Option<u32>,
-    pub(super) successor: Option<u32>,
+    pub(super) genesis: LinkHash,
+    pub(super) predecessor: Option<DeviceId>,
+    pub(super) successor: Option<DeviceId>,
     pub(super) trusted: Option<TrustedHead>,
     pub(super) enrolled_at: u32,
 }
@@ -94,10 +95,10 @@ pub(super) struct DeviceRecord {
 #[derive(Clone, Debug, Decode)]
 pub(super) struct Conflict {
     pub(super) sequence: u64,
-    pub(super) recorded: [u8; 32],
-    pub(super) rival: [u8; 32],
+    pub(super) recorded: LinkHash,
+    pub(super) rival: LinkHash,
     #[allow(dead_code)]
-    pub(super) rival_digest: Option<[u8; 32]>,
+    pub(super) rival_digest: Option<DataDigest>,
     pub(super) signed: bool,
     pub(super) submitter: [u8; 32],
     pub(super) block: u32,

@@ -4,7 +4,7 @@
 
 use codec::Encode;
 use finality_grandpa::{Commit, Message, Precommit, SignedPrecommit};
-use hashchain::{secret_commitment, sign_head, LinkHash, Sealer, Secret};
+use hashchain::{secret_commitment, sign_head, LinkHash, Sealer, Secret, Tag};
 use proptest::prelude::*;
 use sp_consensus_grandpa::{
     localized_payload, AuthorityId, AuthorityList, ConsensusLog, GrandpaJustification,
@@ -100,7 +100,10 @@ fn justify(header: &Header, voters: &[ed25519::Pair], set: u64) -> Vec<u8> {
 }
 
 fn of(device: u32, fault: Fault) -> Refusal {
-    Refusal::Device { device, fault }
+    Refusal::Device {
+        device: DeviceId(device),
+        fault,
+    }
 }
 
 struct Made {
@@ -128,7 +131,7 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
     let escrow = b"sealed".to_vec();
     let link_zero = hashchain::genesis::<Native>(&hashchain::Enrolment {
         chain: &chain,
-        study: 5,
+        study: StudyId(5),
         device_key: &public,
         predecessor: Some(LinkHash([6; 32])),
         secret_commitment: &commitment,
@@ -138,12 +141,9 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
     let envelopes: Vec<Vec<u8>> = (0..3u8).map(|night| vec![1, night]).collect();
     let entries = envelopes.iter().map(|envelope| {
         let entry = sealer.append(&hashchain::data_digest::<Native>(envelope));
-        EvidenceEntry {
-            digest: entry.digest.0,
-            tag: entry.tag.0,
-        }
+        RunEntry::from(&entry)
     });
-    let entries: Vec<EvidenceEntry> = entries.collect();
+    let entries: Vec<RunEntry> = entries.collect();
     // Study, status, length, latest, hash, signer; key, commitment, escrow, link 0, predecessor, successor, trusted, enrolled at.
     let head = (5u32, 0u8, 3u64, Some(2u64), sealer.head().0, Some(public));
     let other = (4u32, 2u8, 7u64, None::<u64>, [0u8; 32], None::<[u8; 32]>);
@@ -170,9 +170,9 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         1u32,
     );
     let (root, state_proof) = state::<L>(&[
-        (device_key(0), before.encode()),
-        (device_key(1), record.encode()),
-        (head_page_key(1), vec![other, head].encode()),
+        (device_key(DeviceId(0)), before.encode()),
+        (device_key(DeviceId(1)), record.encode()),
+        (head_page_key(DeviceId(1)), vec![other, head].encode()),
         (next_device_key(), 2u32.encode()),
         (vec![1, 2, 3], vec![0; 50]),
     ]);
@@ -198,9 +198,9 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         block,
         descendants: vec![after],
         state_proof,
-        study: Some(5),
+        study: Some(StudyId(5)),
         devices: vec![DeviceEvidence {
-            device: 1,
+            device: DeviceId(1),
             entries,
             signature: Some(sign_head(&key, &sealer.head())),
             envelopes: Some(envelopes),
@@ -224,7 +224,7 @@ fn a_chain_of_handovers_is_followed_from_the_first_block_to_the_last_set() {
     let device = &claims.devices[0];
     assert_eq!(
         (device.entries, device.predecessor, device.study),
-        (3, Some(0), 5)
+        (3, Some(DeviceId(0)), StudyId(5))
     );
     assert!(device.signed && device.tags && device.envelopes && device.conflicts.is_empty());
     let read = Evidence::from_bytes(&evidence.to_bytes()).unwrap();
@@ -302,7 +302,7 @@ fn what_is_not_in_the_state_or_not_after_the_block_is_refused() {
         let mut less = evidence.clone();
         less.state_proof.remove(node);
         match verify(&less, genesis) {
-            Err(Refusal::Study(5)) => {}
+            Err(Refusal::Study(StudyId(5))) => {}
             Err(refusal) => assert_eq!(refusal, of(1, Fault::State)),
             // The node of a value that nobody asked for.
             Ok(claims) => assert_eq!(claims, verify(&evidence, genesis).unwrap()),
@@ -311,7 +311,7 @@ fn what_is_not_in_the_state_or_not_after_the_block_is_refused() {
     let renamed = |number| {
         refused(&|it| {
             it.study = None;
-            it.devices[0].device = number;
+            it.devices[0].device = DeviceId(number);
         })
     };
     assert_eq!(renamed(0), of(0, Fault::Genesis));
@@ -325,22 +325,22 @@ fn a_study_is_proved_by_all_of_its_devices_and_by_them_alone() {
     let Made {
         evidence, genesis, ..
     } = made();
-    let with = |study, numbers: &[u32]| {
+    let with = |study: Option<u32>, numbers: &[u32]| {
         let mut changed = evidence.clone();
-        changed.study = study;
+        changed.study = study.map(StudyId);
         let device = changed.devices[0].clone();
         let devices = numbers.iter().map(|number| DeviceEvidence {
-            device: *number,
+            device: DeviceId(*number),
             ..device.clone()
         });
         changed.devices = devices.collect();
-        verify(&changed, genesis).map(|claims| claims.study)
+        verify(&changed, genesis).map(|claims| claims.study.map(u32::from))
     };
     assert_eq!(with(Some(5), &[1]), Ok(Some(5)));
     assert_eq!(with(None, &[1]), Ok(None));
-    assert_eq!(with(Some(5), &[]), Err(Refusal::Study(5)));
-    assert_eq!(with(Some(5), &[0, 1]), Err(Refusal::Study(5)));
-    assert_eq!(with(Some(4), &[1]), Err(Refusal::Study(4)));
+    assert_eq!(with(Some(5), &[]), Err(Refusal::Study(StudyId(5))));
+    assert_eq!(with(Some(5), &[0, 1]), Err(Refusal::Study(StudyId(5))));
+    assert_eq!(with(Some(4), &[1]), Err(Refusal::Study(StudyId(4))));
     // A study without devices is proved to have none.
     assert_eq!(with(Some(9), &[]), Ok(Some(9)));
     assert_eq!(with(None, &[]), Err(Refusal::Order));
@@ -351,7 +351,7 @@ fn a_study_is_proved_by_all_of_its_devices_and_by_them_alone() {
 #[test]
 fn entries_that_the_secret_did_not_make_are_refused_where_the_secret_is_in_the_file() {
     let mut made = made();
-    made.evidence.devices[0].entries[1].tag = [7; 32];
+    made.evidence.devices[0].entries[1].tag = Tag([7; 32]);
     assert_eq!(
         verify(&made.evidence, made.genesis),
         Err(of(1, Fault::Entries))

@@ -2,6 +2,7 @@
 
 //! Checks evidence against nothing but the genesis hash, and says what it proves.
 
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::Hash;
 use serde::Serialize;
 use sp_consensus_grandpa::AuthorityList;
@@ -29,7 +30,7 @@ pub struct Claims {
     /// How many authorities there were.
     pub authorities: usize,
     /// The study that the devices are all of; none when the file does not say so.
-    pub study: Option<u32>,
+    pub study: Option<StudyId>,
     /// The devices, in order of their numbers.
     pub devices: Vec<DeviceClaims>,
 }
@@ -57,12 +58,12 @@ pub enum Refusal {
     Order,
     /// The devices are not all of the study, or not only those.
     #[error("the devices are not proved to be all of study {0}")]
-    Study(u32),
+    Study(StudyId),
     /// What is said of a device is not proved.
     #[error("device {device}: {fault}")]
     Device {
         /// The device.
-        device: u32,
+        device: DeviceId,
         /// What is wrong.
         fault: Fault,
     },
@@ -72,7 +73,7 @@ pub enum Refusal {
 pub fn verify(evidence: &Evidence, expected: [u8; 32]) -> Result<Claims, Refusal> {
     let authorities = check_chain(evidence, expected)?;
     let state = ProvedState::new(*evidence.block.state_root(), &evidence.state_proof);
-    let numbers: Vec<u32> = evidence.devices.iter().map(|it| it.device).collect();
+    let numbers: Vec<DeviceId> = evidence.devices.iter().map(|it| it.device).collect();
     if !numbers.is_sorted_by(|one, next| one < next)
         || (numbers.is_empty() && evidence.study.is_none())
     {
@@ -101,16 +102,17 @@ pub fn verify(evidence: &Evidence, expected: [u8; 32]) -> Result<Claims, Refusal
 }
 
 /// All devices of a study, from the heads of all devices there are; none where one of these is not proved.
-fn devices_of(study: u32, state: &ProvedState) -> Option<Vec<u32>> {
+fn devices_of(study: StudyId, state: &ProvedState) -> Option<Vec<DeviceId>> {
     let next: u32 = state.read(next_device_key()).ok()?.unwrap_or(0);
     let mut devices = Vec::new();
     for page in 0..next.div_ceil(HEADS_PER_PAGE) {
         let first = page * HEADS_PER_PAGE;
-        let heads: Vec<DeviceHead> = state.read(head_page_key(first)).ok()??;
+        let heads: Vec<DeviceHead> = state.read(head_page_key(DeviceId(first))).ok()??;
         if heads.len() != HEADS_PER_PAGE.min(next - first) as usize {
             return None;
         }
         let of_study = (first..)
+            .map(DeviceId)
             .zip(&heads)
             .filter(|(_, head)| head.study == study);
         devices.extend(of_study.map(|(device, _)| device));

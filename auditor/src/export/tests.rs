@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io::Write;
 
+use hashchain::{DataDigest, LinkHash, Tag};
 use mhealth_api::{Base64, ExportedEntry, Hash, RunState, RunStatus};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -14,20 +15,20 @@ fn run(cursor: u64) -> ExportedRun {
         cursor,
         status: RunStatus {
             run: Hash([0; 32]),
-            device: 1,
+            device: DeviceId(1),
             sequence: cursor,
             entries: 1,
-            head: Hash([0; 32]),
+            head: LinkHash([0; 32]),
             state: RunState::Finalised,
             block: None,
             extrinsic_index: None,
             reason: None,
         },
-        study: 0,
-        previous: Hash([0; 32]),
+        study: StudyId(0),
+        previous: LinkHash([0; 32]),
         entries: vec![ExportedEntry {
-            digest: Hash([1; 32]),
-            tag: Hash([2; 32]),
+            digest: DataDigest([1; 32]),
+            tag: Tag([2; 32]),
             envelope: Base64(vec![1, 2, 3]),
         }],
         signature: None,
@@ -45,7 +46,7 @@ async fn taken(source: &Source) -> (Reading, Vec<u64>) {
         cursors.push(run.cursor);
         Ok(())
     };
-    let reading = match read(source, 0, &mut take).await {
+    let reading = match read(source, StudyId(0), &mut take).await {
         Ok(reading) => reading,
         Err(never) => match never {},
     };

@@ -21,8 +21,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use hashchain::{escrow_commitment, genesis, Enrolment, LinkHash, Native};
-use mhealth_api::{Hash, Key};
+use hashchain::{escrow_commitment, genesis, DeviceId, Enrolment, LinkHash, Native};
+use mhealth_api::Key;
 
 use crate::case::{Case, SecretAccess};
 use crate::verdict::{
@@ -39,7 +39,7 @@ pub const ON_ITS_WAY: u64 = 3_600;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judgement {
     /// The device.
-    pub device: u32,
+    pub device: DeviceId,
     /// One verdict for every registered entry, and for every other that was seen. In order of their sequences, the
     /// registered one first.
     pub entries: Vec<JudgedEntry>,
@@ -52,7 +52,7 @@ pub struct Judgement {
     /// Last entry before the first that is not the device's beyond doubt: where a replacement should go on from.
     pub trusted_to: u64,
     /// Its link; link 0 when there is no such entry.
-    pub trusted_head: Hash,
+    pub trusted_head: LinkHash,
 }
 
 impl Judgement {
@@ -215,9 +215,10 @@ fn link_zero(case: &Case, notes: &mut Notes) -> Option<LinkHash> {
 /// Receipts that do not fit, and exports that ended early.
 fn stores(case: &Case, notes: &mut Notes) {
     for store in &case.stores {
-        for run in store.runs.iter().filter(|run| !run.consistent) {
+        for held in store.runs.iter().filter(|held| !held.consistent) {
             let party = vec![blame::store_party(case, store)];
-            notes.find(Ground::ExportContradictsItself, party, Some(run.sequence));
+            let first = Some(held.run.first_sequence);
+            notes.find(Ground::ExportContradictsItself, party, first);
         }
         if !store.complete {
             let name = store.name.clone();
@@ -242,7 +243,7 @@ fn sent_directly(case: &Case) -> bool {
 }
 
 /// How far the chain is the device's beyond doubt.
-fn trusted(case: &Case, entries: &[JudgedEntry], genesis: Option<LinkHash>) -> (u64, Hash) {
+fn trusted(case: &Case, entries: &[JudgedEntry], genesis: Option<LinkHash>) -> (u64, LinkHash) {
     let doubtful = |entry: &&JudgedEntry| {
         matches!(
             entry.verdict,
@@ -253,7 +254,7 @@ fn trusted(case: &Case, entries: &[JudgedEntry], genesis: Option<LinkHash>) -> (
     let length = first.map_or(case.record.length, |sequence| sequence - 1);
     let entry = entries.iter().find(|entry| entry.sequence == length);
     let start = genesis.unwrap_or(case.record.genesis);
-    (length, entry.map_or(Hash(start.0), |entry| entry.link))
+    (length, entry.map_or(start, |entry| entry.link))
 }
 
 fn key(account: [u8; 32]) -> Key {

@@ -2,10 +2,10 @@
 
 //! A verdict for every position that the chain says is registered.
 
-use hashchain::{data_digest, Native};
-use mhealth_api::{Hash, RunState};
+use hashchain::{data_digest, DataDigest, LinkHash, Native};
+use mhealth_api::RunState;
 
-use crate::case::{HeldEntry, RegisteredEntry, SecretAccess};
+use crate::case::{HeldEnvelope, RegisteredEntry, SecretAccess};
 use crate::verdict::{Content, Ground, JudgedEntry, Maker, Party, Uncovered, Verdict};
 
 use super::sightings::Sighting;
@@ -31,8 +31,8 @@ pub(super) fn entries(facts: &Facts<'_>, fork: Fork, notes: &mut Notes) -> Vec<J
 fn left_state(sequence: u64) -> JudgedEntry {
     JudgedEntry {
         sequence,
-        link: Hash([0; 32]),
-        digest: Hash([0; 32]),
+        link: LinkHash([0; 32]),
+        digest: DataDigest([0; 32]),
         registered: true,
         verdict: Verdict::NotCovered,
         grounds: Vec::new(),
@@ -65,8 +65,8 @@ fn one(
     let held = sighting.into_iter().flat_map(|sighting| &sighting.held);
     JudgedEntry {
         sequence: entry.sequence,
-        link: Hash(entry.link.0),
-        digest: Hash(entry.digest.0),
+        link: entry.link,
+        digest: entry.digest,
         registered: true,
         verdict: draft.verdict(content),
         grounds: draft.grounds,
@@ -203,8 +203,8 @@ impl Draft {
         let mut content = Content::Absent;
         let (mut intact, mut altered, mut deleted) = (Vec::new(), Vec::new(), false);
         for place in sighting.into_iter().flat_map(|sighting| &sighting.held) {
-            let held = &case.stores[place.store].runs[place.run].entries[place.entry];
-            if held.envelope_digest == entry.digest {
+            let held = &case.stores[place.store].runs[place.run].envelopes[place.entry];
+            if held.digest == entry.digest {
                 intact.push(place.store);
                 content = held.content;
             } else if case.erased && is_empty(held) {
@@ -287,6 +287,6 @@ fn lost(facts: &Facts<'_>, notes: &mut Notes, entry: RegisteredEntry, sighting: 
     }
 }
 
-fn is_empty(held: &HeldEntry) -> bool {
-    held.envelope_digest == data_digest::<Native>(b"")
+fn is_empty(held: &HeldEnvelope) -> bool {
+    held.digest == data_digest::<Native>(b"")
 }

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use hashchain::LinkHash;
-use mhealth_api::{DeviceStatus, Hash, Refusal, RunState};
+use mhealth_api::{DeviceStatus, Refusal, RunState};
 
 use crate::case::{Conflict, HeldRun};
 use crate::verdict::{
@@ -122,8 +122,8 @@ fn judged(
     let bringer = blame::bringer(case, sighting);
     let mut judged = JudgedEntry {
         sequence,
-        link: Hash(link.0),
-        digest: Hash(sighting.digest.0),
+        link,
+        digest: sighting.digest,
         registered: false,
         verdict: Verdict::Unregistered,
         grounds: Vec::new(),
@@ -265,9 +265,9 @@ fn side_by_side(facts: &Facts<'_>, fork: &mut Fork, conflict: &Conflict) -> Judg
     };
     JudgedConflict {
         sequence: conflict.sequence,
-        recorded: Hash(conflict.recorded.0),
-        rival: Hash(conflict.rival.0),
-        rival_digest: conflict.rival_digest.map(|digest| Hash(digest.0)),
+        recorded: conflict.recorded,
+        rival: conflict.rival,
+        rival_digest: conflict.rival_digest,
         recorded_by,
         rival_by,
         rival_signed: conflict.signed,
@@ -289,6 +289,6 @@ fn held_runs<'a>(
 fn content(facts: &Facts<'_>, sighting: &Sighting) -> Content {
     let place = sighting.held.first();
     place.map_or(Content::Absent, |place| {
-        facts.case.stores[place.store].runs[place.run].entries[place.entry].content
+        facts.case.stores[place.store].runs[place.run].envelopes[place.entry].content
     })
 }

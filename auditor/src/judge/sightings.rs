@@ -4,9 +4,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use hashchain::{is_signed, DataDigest, LinkHash, Tag};
+use hashchain::{is_signed, DataDigest, LinkHash, Run, Tag};
 
-use crate::case::{links, Case, RegisteredEntry};
+use crate::case::{Case, RegisteredEntry};
 
 /// An entry that was seen somewhere. Its link binds everything in it, so the same sequence and link are the same entry.
 #[derive(Clone, Debug)]
@@ -25,10 +25,10 @@ impl Sighting {
     pub(super) fn intact_in(&self, case: &Case) -> Vec<String> {
         let held = self.held.iter().map(|place| {
             let store = &case.stores[place.store];
-            (store, &store.runs[place.run].entries[place.entry])
+            (store, &store.runs[place.run].envelopes[place.entry])
         });
         let mut names: Vec<String> = held
-            .filter(|(_, entry)| entry.envelope_digest == self.digest)
+            .filter(|(_, envelope)| envelope.digest == self.digest)
             .map(|(store, _)| store.name.clone())
             .collect();
         names.sort();
@@ -64,66 +64,41 @@ struct RunEnd {
 impl Sightings {
     pub(super) fn of(case: &Case) -> Self {
         let mut sightings = Sightings::default();
-        for (index, run) in case.brought.iter().enumerate() {
-            let hashes = links(run.sequence, run.previous, &run.entries);
-            sightings.end(run.sequence, &hashes, run.signature);
-            let mut previous = run.previous;
-            for ((entry, link), sequence) in run.entries.iter().zip(&hashes).zip(run.sequence..) {
-                let seen = sightings.see(sequence, *link, previous, entry.0, entry.1);
-                seen.brought.push(index);
-                previous = *link;
-            }
+        for (index, brought) in case.brought.iter().enumerate() {
+            sightings.take(&brought.run, |seen, _| seen.brought.push(index));
         }
         for (store, relay) in case.stores.iter().enumerate() {
             for (run, held) in relay.runs.iter().enumerate() {
-                let parts: Vec<_> = held
-                    .entries
-                    .iter()
-                    .map(|entry| (entry.digest, entry.tag))
-                    .collect();
-                let hashes = links(held.sequence, held.previous, &parts);
-                sightings.end(held.sequence, &hashes, held.signature);
-                let mut previous = held.previous;
-                for (entry, link) in hashes.iter().enumerate() {
-                    // The sequence cannot overflow: `links` ends where sequences do.
-                    let sequence = held.sequence + entry as u64;
-                    let (digest, tag) = parts[entry];
-                    let seen = sightings.see(sequence, *link, previous, digest, tag);
+                sightings.take(&held.run, |seen, entry| {
                     seen.held.push(Place { store, run, entry });
-                    previous = *link;
-                }
+                });
             }
         }
         sightings
     }
 
-    fn end(&mut self, first: u64, hashes: &[LinkHash], signature: Option<[u8; 64]>) {
-        if let (Some(link), Some(signature)) = (hashes.last(), signature) {
+    /// Takes in a run's entries, each of which is noted with its place in the run, and the run's end, if that is signed.
+    fn take(&mut self, run: &Run, note: impl Fn(&mut Sighting, usize)) {
+        let mut end = None;
+        for (place, entry) in run.links().enumerate() {
+            let sighting = self.by_sequence.entry((entry.sequence, entry.hash));
+            let seen = sighting.or_insert_with(|| Sighting {
+                previous: entry.previous,
+                digest: entry.digest,
+                tag: entry.tag,
+                brought: Vec::new(),
+                held: Vec::new(),
+            });
+            note(seen, place);
+            end = Some((entry.sequence, entry.hash));
+        }
+        if let (Some((last, link)), Some(signature)) = (end, run.signature) {
             self.run_ends.push(RunEnd {
-                last: first + (hashes.len() as u64 - 1),
-                link: *link,
+                last,
+                link,
                 signature,
             });
         }
-    }
-
-    fn see(
-        &mut self,
-        sequence: u64,
-        link: LinkHash,
-        previous: LinkHash,
-        digest: DataDigest,
-        tag: Tag,
-    ) -> &mut Sighting {
-        self.by_sequence
-            .entry((sequence, link))
-            .or_insert_with(|| Sighting {
-                previous,
-                digest,
-                tag,
-                brought: Vec::new(),
-                held: Vec::new(),
-            })
     }
 
     pub(super) fn find(&self, sequence: u64, link: LinkHash) -> Option<&Sighting> {

@@ -4,7 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mhealth_api::{DeviceStatus, Hash, Key};
+use hashchain::{DeviceId, LinkHash};
+use mhealth_api::{DeviceStatus, Key};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{Erasure, Judged};
@@ -77,15 +78,15 @@ impl Summary {
 /// A device, as the page shows it.
 #[derive(Clone, Debug)]
 pub(super) struct DeviceDigest {
-    pub(super) device: u32,
+    pub(super) device: DeviceId,
     pub(super) key: Key,
     pub(super) status: DeviceStatus,
-    pub(super) predecessor: Option<u32>,
-    pub(super) successor: Option<u32>,
+    pub(super) predecessor: Option<DeviceId>,
+    pub(super) successor: Option<DeviceId>,
     pub(super) length: u64,
-    pub(super) head: Hash,
+    pub(super) head: LinkHash,
     pub(super) trusted_to: u64,
-    pub(super) trusted_head: Hash,
+    pub(super) trusted_head: LinkHash,
     pub(super) outcome: Outcome,
     pub(super) counts: BTreeMap<Verdict, u64>,
     /// Verdicts in order of sequences, equal neighbours together.
@@ -159,7 +160,7 @@ impl Digest {
             predecessor: record.predecessor.map(|predecessor| predecessor.device),
             successor: record.successor,
             length: record.length,
-            head: Hash(record.head.0),
+            head: record.head,
             trusted_to: judgement.trusted_to,
             trusted_head: judgement.trusted_head,
             outcome: judgement.outcome(),
@@ -183,7 +184,7 @@ impl Digest {
 
     /// The devices, each followed by the one that goes on from it.
     pub(super) fn lineages(&self) -> Vec<Vec<&DeviceDigest>> {
-        let by_number: BTreeMap<u32, &DeviceDigest> = self
+        let by_number: BTreeMap<DeviceId, &DeviceDigest> = self
             .devices
             .iter()
             .map(|device| (device.device, device))

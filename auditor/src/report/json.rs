@@ -4,7 +4,8 @@
 
 use std::io::Write;
 
-use mhealth_api::{DeviceStatus, Hash, Key};
+use hashchain::{DeviceId, LinkHash};
+use mhealth_api::{DeviceStatus, Key};
 use serde::Serialize;
 
 use super::{Heading, Summary};
@@ -23,18 +24,18 @@ pub struct JsonReport<W> {
 
 #[derive(Serialize)]
 struct Device<'a> {
-    device: u32,
+    device: DeviceId,
     key: Key,
     status: &'a DeviceStatus,
     enrolled_at: u64,
-    predecessor: Option<u32>,
-    successor: Option<u32>,
+    predecessor: Option<DeviceId>,
+    successor: Option<DeviceId>,
     length: u64,
-    head: Hash,
+    head: LinkHash,
     trusted_length: Option<u64>,
     outcome: Outcome,
     trusted_to: u64,
-    trusted_head: Hash,
+    trusted_head: LinkHash,
     erasure: Option<&'a Erasure>,
     uncovered: &'a [Uncovered],
     findings: Vec<WordedFinding<'a>>,
@@ -80,7 +81,7 @@ impl<W: Write> JsonReport<W> {
             predecessor: record.predecessor.map(|predecessor| predecessor.device),
             successor: record.successor,
             length: record.length,
-            head: Hash(record.head.0),
+            head: record.head,
             trusted_length: record.trusted_length,
             outcome: judgement.outcome(),
             trusted_to: judgement.trusted_to,

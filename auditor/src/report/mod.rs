@@ -13,6 +13,7 @@ pub use digest::{Digest, Summary};
 pub use html::page;
 pub use json::{JsonReport, SCHEMA};
 
+use hashchain::StudyId;
 use mhealth_api::{Hash, Key, Policy};
 use serde::{Deserialize, Serialize};
 use time::macros::format_description;
@@ -32,7 +33,7 @@ pub struct Heading {
     /// Genesis hash of the chain.
     pub chain: Hash,
     /// The study.
-    pub study: u32,
+    pub study: StudyId,
     /// Its title.
     pub title: String,
     /// What the chain demands of the study's runs.

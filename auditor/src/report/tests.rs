@@ -32,7 +32,7 @@ fn heading() -> Heading {
         program: "p".into(),
         run_at: 0,
         chain: Hash([0; 32]),
-        study: 0,
+        study: StudyId(0),
         title: "a study".into(),
         policy: Policy::DeviceSigned,
         auditor_key: Key([0; 32]),

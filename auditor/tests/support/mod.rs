@@ -6,13 +6,13 @@
 use std::path::PathBuf;
 
 use ed25519_dalek::SigningKey;
-use hashchain::{data_digest, sign_head, LinkHash, Native, RatchetKey, Sealer, Secret};
+use hashchain::{
+    data_digest, sign_head, DeviceId, Native, RatchetKey, Run, RunEntry, Sealer, Secret, StudyId,
+};
 use mhealth_api::{
-    run_id, Base64, ExportedEntry, ExportedRun, Hash, RunState, RunStatus, SignatureBytes,
+    run_id, Base64, ExportedEntry, ExportedRun, RunState, RunStatus, SignatureBytes,
 };
-use mhealth_chain_client::{
-    calls, Account, ChainClient, ChainEvent, Run, RunEntry, Submitter, H256,
-};
+use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, Submitter};
 use mhealth_testing::enrolment::{self, development_auditor_digits};
 use mhealth_testing::node::{Launch, Node};
 use rand::rngs::StdRng;
@@ -29,7 +29,7 @@ pub(crate) struct Trial {
 }
 
 pub(crate) struct Phone {
-    pub(crate) device: u32,
+    pub(crate) device: DeviceId,
     pub(crate) key: SigningKey,
     pub(crate) sealer: Sealer,
 }
@@ -37,7 +37,6 @@ pub(crate) struct Phone {
 pub(crate) struct Parcel {
     pub(crate) run: Run,
     pub(crate) envelopes: Vec<Vec<u8>>,
-    pub(crate) head: LinkHash,
 }
 
 impl Phone {
@@ -54,43 +53,39 @@ impl Phone {
     }
 
     pub(crate) fn record(&mut self, count: u8, data: &str) -> Parcel {
-        let (previous, sequence) = (self.sealer.head(), self.sealer.sequence() + 1);
+        let (previous, first_sequence) = (self.sealer.head(), self.sealer.sequence() + 1);
         let envelopes: Vec<Vec<u8>> = (0..count)
             .map(|index| [&[1u8][..], &[index; 32], data.as_bytes(), &[9; 32]].concat())
             .collect();
         let entries = envelopes.iter().map(|envelope| {
             let entry = self.sealer.append(&data_digest::<Native>(envelope));
-            RunEntry {
-                digest: H256(entry.digest.0),
-                tag: H256(entry.tag.0),
-            }
+            RunEntry::from(&entry)
         });
         let entries = entries.collect();
         Parcel {
             run: Run {
                 device: self.device,
-                sequence,
-                previous: H256(previous.0),
+                first_sequence,
+                previous,
                 entries,
                 signature: Some(sign_head(&self.key, &self.sealer.head())),
             },
             envelopes,
-            head: self.sealer.head(),
         }
     }
 }
 
 impl Parcel {
     /// What a relay that stored it exports.
-    pub(crate) fn line(&self, cursor: u64, study: u32, state: RunState) -> ExportedRun {
+    pub(crate) fn line(&self, cursor: u64, study: StudyId, state: RunState) -> ExportedRun {
         let run = &self.run;
-        let (previous, head) = (Hash(run.previous.0), Hash(self.head.0));
+        let head = run.last_link();
         ExportedRun {
             cursor,
             status: RunStatus {
-                run: run_id(run.device, run.sequence, &previous, &head),
+                run: run_id(run.device, run.first_sequence, &run.previous, &head),
                 device: run.device,
-                sequence: run.sequence,
+                sequence: run.first_sequence,
                 entries: run.entries.len() as u32,
                 head,
                 state,
@@ -99,14 +94,14 @@ impl Parcel {
                 reason: None,
             },
             study,
-            previous,
+            previous: run.previous,
             entries: run
                 .entries
                 .iter()
                 .zip(&self.envelopes)
                 .map(|(entry, envelope)| ExportedEntry {
-                    digest: Hash(entry.digest.0),
-                    tag: Hash(entry.tag.0),
+                    digest: entry.digest,
+                    tag: entry.tag,
                     envelope: Base64(envelope.clone()),
                 })
                 .collect(),
@@ -131,15 +126,20 @@ impl Trial {
         }
     }
 
-    pub(crate) async fn enrol(&self, study: u32, seed: u8, predecessor: Option<u32>) -> Phone {
+    pub(crate) async fn enrol(
+        &self,
+        study: StudyId,
+        seed: u8,
+        predecessor: Option<DeviceId>,
+    ) -> Phone {
         self.enrol_with(study, [seed; 32], predecessor).await
     }
 
     pub(crate) async fn enrol_with(
         &self,
-        study: u32,
+        study: StudyId,
         seed: [u8; 32],
-        predecessor: Option<u32>,
+        predecessor: Option<DeviceId>,
     ) -> Phone {
         let key = SigningKey::from_bytes(&seed);
         let secret = Secret::from_bytes(&seed.map(|byte| byte ^ 0xff));
@@ -154,7 +154,7 @@ impl Trial {
     }
 
     /// The relay keeps a run and brings it to the chain.
-    pub(crate) async fn bring(&mut self, study: u32, parcel: &Parcel) {
+    pub(crate) async fn bring(&mut self, study: StudyId, parcel: &Parcel) {
         let call = calls::submit_batch(vec![parcel.run.clone()]);
         let outcome = self.relay.submit_and_wait(call).await.unwrap();
         let refused = outcome

@@ -4,6 +4,7 @@
 
 mod text;
 
+use hashchain::DeviceId;
 use mhealth_api::{Code, Key};
 use mhealth_server::ApiError;
 use serde::{Deserialize, Serialize};
@@ -43,7 +44,8 @@ pub struct CodeView {
     /// X25519 key of the participant.
     pub participant_key: Option<Key>,
     /// The retired device whose hashchain the new one goes on from.
-    pub predecessor: Option<u32>,
+    #[schema(value_type = Option<u32>)]
+    pub predecessor: Option<DeviceId>,
     /// Who issued it.
     pub created_by: String,
     /// Seconds since 1970.

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use mhealth_api::BlockRef;
-use mhealth_chain_client::{BlockId, ChainClient, Error, H256};
+use mhealth_chain_client::{BlockId, ChainClient, Error};
 use mhealth_server::ApiError;
 
 use crate::app::{hash, App};
@@ -59,7 +59,7 @@ async fn is_final(chain: &ChainClient, block: BlockRef, finalised: u64) -> Resul
         return Ok(false);
     }
     let found = chain.block_hash(block.number).await?;
-    Ok(found == Some(H256(block.hash.0)))
+    Ok(found.map(hash) == Some(block.hash))
 }
 
 /// The block that settled the newest order: where an earlier process left off.

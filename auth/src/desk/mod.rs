@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashchain::DeviceId;
 use mhealth_chain_client::Submitter;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -82,7 +83,7 @@ struct Desk {
     renewed: Option<Instant>,
     tasks: JoinSet<()>,
     /// Orders under way, by task: the order's number, and the device whose turn it is.
-    busy: HashMap<tokio::task::Id, (u64, Option<u32>)>,
+    busy: HashMap<tokio::task::Id, (u64, Option<DeviceId>)>,
     watch: lost::Watch,
     /// Ends when the order that was begun last has been handed to the node.
     last: Option<oneshot::Receiver<()>>,
@@ -99,7 +100,7 @@ impl Desk {
         let pending = self.app.store.pending_orders(UNDER_WAY.into()).await?;
         self.app.metrics.orders_pending.set(pending.len() as i64);
         for order in pending {
-            let is_free = |(id, device): &(u64, Option<u32>)| {
+            let is_free = |(id, device): &(u64, Option<DeviceId>)| {
                 *id != order.id && (device.is_none() || *device != order.device)
             };
             if self.busy.len() < most && self.busy.values().all(is_free) {

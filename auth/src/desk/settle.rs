@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashchain::DeviceId;
 use mhealth_api::{BlockRef, Code, DeviceStatus, Refusal};
 use mhealth_chain_client::{
     calls, Call, ChainEvent, Error, LastTrusted, PoolRefusal, Submitter, SuspensionReason, H256,
@@ -23,7 +24,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What an order says to the chain.
 enum Errand {
     Enrol(Claim),
-    Device(u32),
+    Device(DeviceId),
 }
 
 /// Why an order is not settled yet.
@@ -128,7 +129,7 @@ async fn attempt(
     let enrolled = outcome.events.iter().find_map(|event| match event {
         ChainEvent::DeviceEnrolled {
             device, genesis, ..
-        } => Some((*device, hash(*genesis))),
+        } => Some((*device, *genesis)),
         _ => None,
     });
     if enrolled.is_none() && order.action == Action::Enrol {
@@ -157,12 +158,12 @@ async fn look(app: &App, order: &Order, errand: &Errand) -> Result<Option<Settle
     let settled = match (&order.action, errand) {
         (Action::Enrol, Errand::Enrol(claim)) => {
             let is_ours = found.study == app.terms.study
-                && found.secret_commitment == H256(claim.commitment.0)
+                && hash(found.secret_commitment) == claim.commitment
                 && found.escrow == claim.escrow
                 && found.predecessor == claim.predecessor;
             Some(match is_ours {
                 true => Settled {
-                    enrolled: Some((device, hash(found.genesis))),
+                    enrolled: Some((device, found.genesis)),
                     ..Settled::done(block)
                 },
                 false => Settled::refused(Refusal::KeyInUse),

@@ -3,6 +3,7 @@
 //! Devices, as the study's staff see and treat them.
 
 use axum::extract::State;
+use hashchain::DeviceId;
 use mhealth_api::{Code, DeviceOnChain, Problem};
 use mhealth_server::{ApiError, Json, Path, Query};
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,7 @@ async fn list_devices(
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DevicePage {
-    after: Option<u32>,
+    after: Option<DeviceId>,
     limit: Option<u32>,
 }
 
@@ -96,7 +97,7 @@ struct DevicePage {
 async fn read_device(
     State(shared): State<Shared>,
     _: Admin,
-    Path(id): Path<u32>,
+    Path(id): Path<DeviceId>,
 ) -> Result<Json<DeviceRecord>, ApiError> {
     Ok(Json(DeviceRecord {
         on_chain: shared.app.on_chain(id).await?,
@@ -118,7 +119,7 @@ async fn read_device(
 async fn suspend(
     State(shared): State<Shared>,
     admin: Admin,
-    Path(id): Path<u32>,
+    Path(id): Path<DeviceId>,
     Json(suspension): Json<Suspension>,
 ) -> Result<Json<DeviceOnChain>, ApiError> {
     let action = Action::Suspend {
@@ -145,7 +146,7 @@ async fn suspend(
 async fn resume(
     State(shared): State<Shared>,
     admin: Admin,
-    Path(id): Path<u32>,
+    Path(id): Path<DeviceId>,
     Json(change): Json<Change>,
 ) -> Result<Json<DeviceOnChain>, ApiError> {
     shared
@@ -169,7 +170,7 @@ async fn resume(
 async fn retire(
     State(shared): State<Shared>,
     admin: Admin,
-    Path(id): Path<u32>,
+    Path(id): Path<DeviceId>,
     Json(retirement): Json<Retirement>,
 ) -> Result<Json<DeviceOnChain>, ApiError> {
     let action = Action::Retire {

@@ -14,6 +14,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use hashchain::DeviceId;
 use mhealth_api::Code;
 use mhealth_server::{ApiError, Bearer, Peer};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -32,7 +33,7 @@ pub struct Shared {
     /// The server's state.
     pub app: Arc<App>,
     strangers: Arc<DefaultKeyedRateLimiter<IpAddr>>,
-    devices: Arc<DefaultKeyedRateLimiter<u32>>,
+    devices: Arc<DefaultKeyedRateLimiter<DeviceId>>,
 }
 
 impl Shared {
@@ -54,7 +55,7 @@ impl Shared {
     }
 
     /// The same for a device, once it is known to be that device.
-    fn admit_device(&self, device: u32) -> Result<(), ApiError> {
+    fn admit_device(&self, device: DeviceId) -> Result<(), ApiError> {
         checked(&self.devices, &device)
     }
 

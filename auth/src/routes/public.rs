@@ -5,6 +5,7 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use hashchain::StudyId;
 use mhealth_api::{
     CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled, JwkSet, Problem, StudyTerms, TokenAnswer,
     TokenRequest,
@@ -103,7 +104,7 @@ async fn jwks(State(shared): State<Shared>) -> Result<Response, ApiError> {
     ))]
 async fn study(
     State(shared): State<Shared>,
-    Path(study): Path<u32>,
+    Path(study): Path<StudyId>,
 ) -> Result<Json<StudyTerms>, ApiError> {
     let found = shared.app.study(study).await?;
     Ok(Json(on_chain::study(shared.app.terms.chain, study, found)))

@@ -2,7 +2,6 @@
 
 //! Enrolment codes, by the hashes of their secrets.
 
-use mhealth_api::Key;
 use mhealth_server::rows::{hash, signed, unsigned};
 use mhealth_server::StoreError;
 use sqlx::any::AnyRow;
@@ -149,9 +148,7 @@ fn record(row: &AnyRow, now: u64) -> Result<CodeRecord, StoreError> {
         view: CodeView {
             id: unsigned(row.try_get("id")?)?,
             participant: row.try_get("participant")?,
-            participant_key: participant_key
-                .map(|key| Ok::<_, StoreError>(Key(hash(key)?.0)))
-                .transpose()?,
+            participant_key: participant_key.map(hash).transpose()?,
             predecessor: predecessor.map(unsigned).transpose()?,
             created_by: row.try_get("created_by")?,
             created_at: unsigned(row.try_get("created_at")?)?,

@@ -2,6 +2,7 @@
 
 //! What devices redeemed their codes with, and what became of it.
 
+use hashchain::{DeviceId, LinkHash};
 use mhealth_api::{BlockRef, EnrolRequest, Hash, Key};
 use mhealth_server::rows::{hash, signed, unsigned};
 use mhealth_server::{StoreError, WriteTransaction};
@@ -21,7 +22,7 @@ pub struct Claim {
     /// Its secret, sealed to the auditor.
     pub escrow: Vec<u8>,
     /// The device that it goes on from.
-    pub predecessor: Option<u32>,
+    pub predecessor: Option<DeviceId>,
     /// The participant's pseudonym.
     pub participant: String,
 }
@@ -51,7 +52,8 @@ pub enum Redemption {
 #[serde(deny_unknown_fields)]
 pub struct EnrolledDevice {
     /// Its number on the chain.
-    pub device: u32,
+    #[schema(value_type = u32)]
+    pub device: DeviceId,
     /// Its Ed25519 public key.
     pub key: Key,
     /// The participant's pseudonym.
@@ -59,7 +61,8 @@ pub struct EnrolledDevice {
     /// The code that it redeemed.
     pub code: u64,
     /// The device that it goes on from.
-    pub predecessor: Option<u32>,
+    #[schema(value_type = Option<u32>)]
+    pub predecessor: Option<DeviceId>,
     /// Seconds since 1970.
     pub enrolled_at: u64,
 }
@@ -131,7 +134,7 @@ impl Store {
         .await?;
         let claim = row.map(|(key, commitment, escrow, predecessor, participant)| {
             Ok(Claim {
-                key: Key(hash(key)?.0),
+                key: hash(key)?,
                 commitment: hash(commitment)?,
                 escrow,
                 predecessor: predecessor.map(unsigned).transpose()?,
@@ -142,7 +145,7 @@ impl Store {
     }
 
     /// Number and link 0 of the device of a code, and the finalised block that has it. The enrolment must be done.
-    pub async fn enrolled(&self, code: u64) -> Result<(u32, Hash, BlockRef), StoreError> {
+    pub async fn enrolled(&self, code: u64) -> Result<(DeviceId, LinkHash, BlockRef), StoreError> {
         let (device, genesis, number, block): (i64, Vec<u8>, i64, Vec<u8>) = sqlx::query_as(
             "SELECT device, genesis, block_number, block_hash FROM enrolments WHERE code = $1",
         )
@@ -159,7 +162,7 @@ impl Store {
     /// Up to `limit` devices after this one, by number; none begins with the first.
     pub async fn enrolled_devices(
         &self,
-        after: Option<u32>,
+        after: Option<DeviceId>,
         limit: u32,
     ) -> Result<Vec<EnrolledDevice>, StoreError> {
         let first = after.map_or(0, |after| i64::from(after) + 1);
@@ -167,7 +170,10 @@ impl Store {
     }
 
     /// A device, if this server enrolled it.
-    pub async fn enrolled_device(&self, device: u32) -> Result<Option<EnrolledDevice>, StoreError> {
+    pub async fn enrolled_device(
+        &self,
+        device: DeviceId,
+    ) -> Result<Option<EnrolledDevice>, StoreError> {
         let device = i64::from(device);
         Ok(self.devices(device, device, 1).await?.pop())
     }
@@ -193,7 +199,7 @@ impl Store {
             |(device, key, participant, code, predecessor, enrolled_at)| {
                 Ok(EnrolledDevice {
                     device: unsigned(device)?,
-                    key: Key(hash(key)?.0),
+                    key: hash(key)?,
                     participant,
                     code: unsigned(code)?,
                     predecessor: predecessor.map(unsigned).transpose()?,
@@ -209,8 +215,8 @@ impl Store {
         &self,
         transaction: &mut WriteTransaction,
         code: u64,
-        device: u32,
-        genesis: Hash,
+        device: DeviceId,
+        genesis: LinkHash,
         block: BlockRef,
         now: u64,
     ) -> Result<(), StoreError> {

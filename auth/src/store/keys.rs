@@ -58,7 +58,7 @@ impl Store {
         .await?;
         let keys = rows
             .into_iter()
-            .map(|(kid, public)| Ok((kid, Key(hash(public)?.0))));
+            .map(|(kid, public)| Ok((kid, hash(public)?)));
         keys.collect()
     }
 }

@@ -14,6 +14,7 @@ mod log;
 mod orders;
 mod tokens;
 
+use hashchain::StudyId;
 use mhealth_api::Hash;
 use mhealth_server::{identity, Database, Migration};
 
@@ -48,7 +49,7 @@ impl Store {
     }
 
     /// Binds the database to a study of a chain, once and for all.
-    pub async fn bind_to(&self, chain: &Hash, study: u32) -> Result<(), StoreError> {
+    pub async fn bind_to(&self, chain: &Hash, study: StudyId) -> Result<(), StoreError> {
         let owners = [("chain", chain.to_string()), ("study", study.to_string())];
         identity::claim(&self.database, &owners).await
     }

@@ -2,6 +2,7 @@
 
 //! Nonces of token requests.
 
+use hashchain::DeviceId;
 use mhealth_api::Nonce;
 use mhealth_server::rows::signed;
 use mhealth_server::StoreError;
@@ -12,7 +13,7 @@ impl Store {
     /// Uses up a nonce, which is kept until then; false when it was used before.
     pub async fn use_nonce(
         &self,
-        device: u32,
+        device: DeviceId,
         nonce: &Nonce,
         until: u64,
     ) -> Result<bool, StoreError> {

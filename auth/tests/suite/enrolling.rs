@@ -2,6 +2,7 @@
 
 //! From a code to a device on the chain.
 
+use hashchain::StudyId;
 use mhealth_api::{enrolment_message, Base64, Code, DeviceStatus, Hash, Key, Policy};
 use mhealth_chain_client::{calls, LastTrusted, H256};
 use rand::rngs::StdRng;
@@ -36,7 +37,7 @@ async fn a_device_is_enrolled_on_the_chain_and_told_its_link_0(setting: Setting)
         .unwrap();
     assert_eq!(device.key, phone.key().0);
     assert_eq!(device.secret_commitment, H256(phone.commitment().0));
-    assert_eq!(device.genesis, H256(enrolled.genesis.0));
+    assert_eq!(device.genesis, enrolled.genesis);
     assert_eq!(device.status, DeviceStatus::Active);
     assert_eq!(enrolled.study, STUDY);
     let view = setting.chain.at(H256(enrolled.block.hash.0)).await.unwrap();
@@ -156,7 +157,7 @@ async fn what_proves_nothing_is_refused_and_the_code_stays_good(setting: Setting
     let mut stolen = good.clone();
     stolen.device_key = thief.key();
     assert_eq!(setting.enrol(&stolen).await, Err(Code::InvalidProof));
-    for (other_chain, study) in [(Hash([1; 32]), STUDY), (chain, STUDY + 1)] {
+    for (other_chain, study) in [(Hash([1; 32]), STUDY), (chain, StudyId(1))] {
         let elsewhere = phone.request(other_chain, study, &code);
         assert_eq!(setting.enrol(&elsewhere).await, Err(Code::InvalidProof));
     }

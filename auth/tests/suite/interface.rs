@@ -8,7 +8,7 @@ use mhealth_api::{Code, StudyTerms};
 use reqwest::Method;
 use serde_json::{json, Value};
 
-use crate::support::{answer, code_of, on_both_databases, Setting};
+use crate::support::{answer, code_of, on_both_databases, Setting, STUDY};
 
 on_both_databases! {
     only_administrators_get_in
@@ -109,7 +109,7 @@ async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
 
 async fn a_study_is_shown_as_it_stands(setting: Setting) {
     let study: StudyTerms = answer(setting.get("/v1/studies/0").await).await.unwrap();
-    let found = setting.chain.study(0).await.unwrap().unwrap();
+    let found = setting.chain.study(STUDY).await.unwrap().unwrap();
     assert_eq!(
         (study.title.as_str(), study.auditor_key.0),
         (found.title.as_str(), found.auditor_key)

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::{Code, EnrolRequest, Enrolled};
 use mhealth_auth::codes::IssuedCode;
 use mhealth_auth::server::prepare;
@@ -234,7 +235,7 @@ async fn two_servers_share_a_database_and_an_account(mut setting: Setting) {
             answers[0].as_ref().unwrap().device
         }
     });
-    let devices: BTreeSet<u32> = futures::future::join_all(enrolments)
+    let devices: BTreeSet<DeviceId> = futures::future::join_all(enrolments)
         .await
         .into_iter()
         .collect();
@@ -271,7 +272,7 @@ async fn two_servers_share_a_database_and_an_account(mut setting: Setting) {
 async fn a_database_of_another_study_is_refused(setting: Setting) {
     let (server, auth) = options(&setting.database_url, &setting.node_url, &[]);
     for (study, expected) in [
-        (Some(1), "belongs to study 0"),
+        (Some(StudyId(1)), "belongs to study 0"),
         (None, "MHEALTH_STUDY"),
         (Some(STUDY), ""),
     ] {

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, Weak};
 
 use ed25519_dalek::{Signer, SigningKey};
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::{
     enrolment_message, token_message, Base64, Code, CodeTerms, EnrolRequest, Enrolled, Hash, Key,
     Nonce, Problem, SignatureBytes, TokenAnswer, TokenRequest,
@@ -32,7 +33,7 @@ use tokio::sync::{Mutex as Turn, MutexGuard};
 use tokio::task::JoinHandle;
 
 /// The study of a development chain.
-pub const STUDY: u32 = 0;
+pub const STUDY: StudyId = StudyId(0);
 
 static NODE: Mutex<Weak<Node>> = Mutex::new(Weak::new());
 static POSTGRES: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
@@ -281,11 +282,16 @@ impl Setting {
     }
 
     /// A request for a token, made now.
-    pub fn token_request(&self, phone: &Phone, device: u32) -> TokenRequest {
+    pub fn token_request(&self, phone: &Phone, device: DeviceId) -> TokenRequest {
         self.token_request_at(phone, device, self.clock.now())
     }
 
-    pub fn token_request_at(&self, phone: &Phone, device: u32, issued_at: u64) -> TokenRequest {
+    pub fn token_request_at(
+        &self,
+        phone: &Phone,
+        device: DeviceId,
+        issued_at: u64,
+    ) -> TokenRequest {
         let nonce = Nonce(rand::random());
         let chain = Hash(self.chain.genesis_hash().0);
         let message = token_message(&chain, &self.auth.url, device, issued_at, &nonce);
@@ -370,7 +376,7 @@ impl Phone {
         Hash(hashchain::secret_commitment::<hashchain::Native>(&secret))
     }
 
-    pub fn request(&self, chain: Hash, study: u32, code: &str) -> EnrolRequest {
+    pub fn request(&self, chain: Hash, study: StudyId, code: &str) -> EnrolRequest {
         let mut request = EnrolRequest {
             code: code.to_owned(),
             device_key: self.key(),

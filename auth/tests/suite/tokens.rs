@@ -2,6 +2,7 @@
 
 //! Tokens, and the keys that sign them.
 
+use hashchain::{DeviceId, StudyId};
 use jsonwebtoken::{decode, decode_header, Algorithm, DecodingKey, Validation};
 use mhealth_api::{Claims, Code, Hash, Jwk, JwkSet, RELAY_AUDIENCE};
 use mhealth_chain_client::{calls, LastTrusted, SuspensionReason, H256};
@@ -119,7 +120,7 @@ async fn a_proof_for_another_server_chain_device_or_key_is_refused(setting: Sett
     let (other, other_enrolled) = setting.enrolled().await;
     let chain = Hash(setting.chain.genesis_hash().0);
     let good = setting.token_request(&phone, enrolled.device);
-    let sign = |chain: &Hash, issuer: &str, device: u32| {
+    let sign = |chain: &Hash, issuer: &str, device: DeviceId| {
         phone.sign(&mhealth_api::token_message(
             chain,
             issuer,
@@ -166,7 +167,7 @@ async fn suspended_retired_unknown_and_foreign_devices_get_no_token(setting: Set
         .on_chain("//Bob", calls::retire(device, LastTrusted::Latest))
         .await;
     assert_eq!(ask().await, Err(Code::DeviceRetired));
-    let unknown = setting.token_request(&phone, u32::MAX);
+    let unknown = setting.token_request(&phone, DeviceId(u32::MAX));
     assert_eq!(
         setting.token(&unknown).await.err(),
         Some(Code::UnknownDevice)
@@ -203,10 +204,10 @@ async fn suspended_retired_unknown_and_foreign_devices_get_no_token(setting: Set
     assert_eq!(setting.token(&request).await.err(), Some(Code::WrongStudy));
 }
 
-async fn next_study(setting: &Setting) -> u32 {
-    let mut study = 0;
+async fn next_study(setting: &Setting) -> StudyId {
+    let mut study = StudyId(0);
     while setting.chain.study(study).await.unwrap().is_some() {
-        study += 1;
+        study.0 += 1;
     }
     study
 }

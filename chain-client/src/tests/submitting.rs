@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures::future::join_all;
+use hashchain::StudyId;
 
 use super::{soon, until};
 use crate::account::Account;
@@ -44,7 +45,7 @@ async fn many_tasks_get_dense_nonces() {
     let node = FakeNode::new();
     let client = node.client().await;
     let submitter = client.submitter(account());
-    let submissions = (0..50).map(|study| submitter.submit(calls::close_study(study)));
+    let submissions = (0..50).map(|study| submitter.submit(calls::close_study(StudyId(study))));
     let submissions = soon(join_all(submissions)).await;
     let submissions: Vec<_> = submissions.into_iter().map(|s| s.expect("taken")).collect();
     let given: BTreeSet<_> = submissions
@@ -66,8 +67,14 @@ async fn two_submitters_of_one_account_share_its_nonces() {
     let node = FakeNode::new();
     let client = node.client().await;
     let (one, other) = (client.submitter(account()), client.submitter(account()));
-    let one = one.submit(calls::close_study(1)).await.expect("taken");
-    let other = other.submit(calls::close_study(2)).await.expect("taken");
+    let one = one
+        .submit(calls::close_study(StudyId(1)))
+        .await
+        .expect("taken");
+    let other = other
+        .submit(calls::close_study(StudyId(2)))
+        .await
+        .expect("taken");
     assert_eq!((one.nonce(), other.nonce()), (0, 1));
 }
 
@@ -81,16 +88,16 @@ async fn no_more_are_under_way_than_allowed() {
     };
     let submitter = client.submitter_with(account(), options);
     let first = submitter
-        .submit(calls::close_study(1))
+        .submit(calls::close_study(StudyId(1)))
         .await
         .expect("taken");
     let _second = submitter
-        .submit(calls::close_study(2))
+        .submit(calls::close_study(StudyId(2)))
         .await
         .expect("taken");
     let third = tokio::spawn({
         let submitter = submitter.clone();
-        async move { submitter.submit(calls::close_study(3)).await }
+        async move { submitter.submit(calls::close_study(StudyId(3))).await }
     });
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -111,14 +118,14 @@ async fn a_stale_nonce_is_recovered_by_asking_the_node() {
     let client = node.client().await;
     let submitter = client.submitter(account());
     let first = submitter
-        .submit(calls::close_study(1))
+        .submit(calls::close_study(StudyId(1)))
         .await
         .expect("taken");
     node.make_block();
     soon(first.finalised()).await.expect("it is in the block");
     node.use_nonce_elsewhere(&account().id());
     let second = submitter
-        .submit(calls::close_study(2))
+        .submit(calls::close_study(StudyId(2)))
         .await
         .expect("taken");
     assert_eq!(second.nonce(), 2);
@@ -134,13 +141,13 @@ async fn a_refusal_for_want_of_a_role_is_told_at_once_and_spends_no_nonce() {
     let submitter = client.submitter(account());
     node.play(Trick::Refuse(1010, "Custom error: 101"));
     let error = submitter
-        .submit(calls::close_study(1))
+        .submit(calls::close_study(StudyId(1)))
         .await
         .expect_err("no role");
     assert_eq!(error, Error::Refused(PoolRefusal::NoRole));
     assert_eq!(node.handed().len(), 1);
     let next = submitter
-        .submit(calls::close_study(1))
+        .submit(calls::close_study(StudyId(1)))
         .await
         .expect("taken");
     assert_eq!(next.nonce(), 0);
@@ -154,7 +161,7 @@ async fn after_a_broken_connection_the_same_bytes_are_sent_again_and_no_others()
         let submitter = impatient(&client);
         node.play(trick);
         let submission = submitter
-            .submit(calls::close_study(1))
+            .submit(calls::close_study(StudyId(1)))
             .await
             .expect("under way");
         until(|| node.handed().len() > 1).await;
@@ -176,7 +183,7 @@ async fn what_a_restarted_node_lost_with_its_pool_is_handed_over_again_in_order(
     for study in 0..5 {
         submissions.push(
             submitter
-                .submit(calls::close_study(study))
+                .submit(calls::close_study(StudyId(study)))
                 .await
                 .expect("taken"),
         );
@@ -205,7 +212,7 @@ async fn a_transaction_that_no_block_took_in_time_has_expired_and_its_nonce_is_f
     let submitter = client.submitter_with(account(), options);
     node.play(Trick::Drop);
     let submission = submitter
-        .submit(calls::close_study(1))
+        .submit(calls::close_study(StudyId(1)))
         .await
         .expect("taken");
     let hash = submission.hash();
@@ -218,7 +225,7 @@ async fn a_transaction_that_no_block_took_in_time_has_expired_and_its_nonce_is_f
     assert_eq!(error, Error::Expired { hash, death: 4 });
     assert!(error.is_safe_to_submit_anew());
     let again = submitter
-        .submit(calls::close_study(1))
+        .submit(calls::close_study(StudyId(1)))
         .await
         .expect("taken");
     assert_eq!(again.nonce(), 0);
@@ -233,7 +240,7 @@ async fn a_nonce_that_went_to_another_program_is_told_as_such() {
     node.play(Trick::Drop);
     node.use_nonce_elsewhere(&account().id());
     let submission = submitter
-        .submit(calls::close_study(1))
+        .submit(calls::close_study(StudyId(1)))
         .await
         .expect("taken");
     let (hash, nonce) = (submission.hash(), submission.nonce());
@@ -253,7 +260,7 @@ async fn a_role_that_was_taken_away_meanwhile_ends_the_wait() {
     node.play(Trick::Drop);
     node.play(Trick::Refuse(1010, "Custom error: 101"));
     let submission = submitter
-        .submit(calls::close_study(1))
+        .submit(calls::close_study(StudyId(1)))
         .await
         .expect("taken");
     node.make_empty_block();
@@ -269,7 +276,7 @@ async fn a_node_that_stays_away_ends_the_wait_with_unreachable() {
     let client = node.client().await;
     let submitter = client.submitter(account());
     let submission = submitter
-        .submit(calls::close_study(1))
+        .submit(calls::close_study(StudyId(1)))
         .await
         .expect("taken");
     node.go_down();
@@ -278,7 +285,7 @@ async fn a_node_that_stays_away_ends_the_wait_with_unreachable() {
         .expect_err("the node is down");
     assert!(error.is_unreachable(), "{error}");
     let error = submitter
-        .submit(calls::close_study(2))
+        .submit(calls::close_study(StudyId(2)))
         .await
         .expect_err("the node is down");
     assert!(error.is_unreachable(), "{error}");
@@ -289,14 +296,14 @@ async fn a_call_whose_caller_went_away_in_the_middle_stays_under_way() {
     let node = FakeNode::new();
     let client = node.client().await;
     let submitter = impatient(&client);
-    let mut submit = Box::pin(submitter.submit(calls::close_study(1)));
+    let mut submit = Box::pin(submitter.submit(calls::close_study(StudyId(1))));
     while node.handed().is_empty() {
         assert!(futures::poll!(&mut submit).is_pending());
         tokio::task::yield_now().await;
     }
     drop(submit);
     let next = submitter
-        .submit(calls::close_study(2))
+        .submit(calls::close_study(StudyId(2)))
         .await
         .expect("taken");
     assert_eq!(next.nonce(), 1);
@@ -310,7 +317,7 @@ async fn a_submission_can_be_awaited_after_everything_else_is_gone() {
     let client = node.client().await;
     let submission = client
         .submitter(account())
-        .submit(calls::close_study(1))
+        .submit(calls::close_study(StudyId(1)))
         .await;
     drop(client);
     node.make_block();
@@ -324,7 +331,7 @@ async fn a_stored_transaction_is_handed_over_twice_and_included_once() {
     let node = FakeNode::new();
     let client = node.client().await;
     node.make_empty_block();
-    let call = calls::close_study(1);
+    let call = calls::close_study(StudyId(1));
     let signed = client.sign(&account(), &call, 0, 64).await.expect("signed");
     assert_eq!((signed.birth, signed.death), (1, 65));
     for _ in 0..2 {
@@ -352,7 +359,7 @@ async fn a_stored_transaction_is_handed_over_twice_and_included_once() {
 async fn a_broken_connection_leaves_open_whether_a_transaction_arrived() {
     let node = FakeNode::new();
     let client = node.client().await;
-    let call = calls::close_study(1);
+    let call = calls::close_study(StudyId(1));
     let signed = client.sign(&account(), &call, 0, 64).await.expect("signed");
     node.play(Trick::Break);
     assert_eq!(client.send(&signed.bytes).await, Ok(PoolAnswer::Unknown));

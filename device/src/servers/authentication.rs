@@ -11,10 +11,11 @@ use std::{
     time::Instant,
 };
 
-use hashchain::LinkHash;
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::{
     enrolment_message, token_message, Base64, Code, CodeTerms, CodeTermsRequest, EnrolRequest,
-    Enrolled, Hash, Key, Nonce, Problem, SignatureBytes, StudyTerms, TokenAnswer, TokenRequest,
+    Enrolled, Hash, Head, Key, Nonce, Problem, SignatureBytes, StudyTerms, TokenAnswer,
+    TokenRequest,
 };
 use serde::{de::DeserializeOwned, Serialize};
 
@@ -24,10 +25,10 @@ use super::{
     patience::Patience,
 };
 use crate::{
-    chain::{ChainDevice, ChainFault, ChainHead, ChainRefusal, Decision, Enrolment},
+    chain::{ChainDevice, ChainFault, ChainRefusal, Decision, Enrolment},
     clock::Clock,
     key::DeviceKey,
-    store::{DeviceRecord, EnrolmentCode, Predecessor, Terms},
+    store::{DeviceRecord, EnrolmentCode, Terms},
 };
 
 /// Proofs that are tried when the server says that the clock is wrong, or that it saw one before.
@@ -75,7 +76,7 @@ impl AuthenticationServer {
     }
 
     /// A study as the server sees it; `None` if there is none of this number.
-    pub async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
+    pub async fn study(&self, study: StudyId) -> Result<Option<StudyTerms>, ChainFault> {
         let address = self.address.at(&format!("/v1/studies/{study}"));
         let answer = self
             .insist(|| self.http.send(self.http.get(address.clone())))
@@ -130,9 +131,9 @@ impl AuthenticationServer {
             )),
             Ok(enrolled) => Ok(ChainDevice {
                 number: enrolled.device,
-                genesis: LinkHash(enrolled.genesis.0),
-                head: ChainHead {
-                    hash: LinkHash(enrolled.genesis.0),
+                genesis: enrolled.genesis,
+                head: Head {
+                    hash: enrolled.genesis,
                     length: 0,
                 },
             }),
@@ -145,7 +146,7 @@ impl AuthenticationServer {
     pub(super) async fn token(
         &self,
         chain: &[u8; 32],
-        device: u32,
+        device: DeviceId,
         key: &DeviceKey,
     ) -> Result<Decision<TokenAnswer>, ChainFault> {
         let mut proofs = 0;
@@ -245,17 +246,13 @@ impl From<&CodeTerms> for Terms {
 
 /// Whether a code is for what the device was made for.
 fn compare(found: &CodeTerms, terms: &Terms, device: &DeviceRecord) -> Result<(), ChainRefusal> {
-    let predecessor = found.predecessor.map(|before| Predecessor {
-        device: before.device,
-        head: LinkHash(before.head.0),
-    });
     let differs = if found.chain.0 != terms.chain {
         "chain"
     } else if found.study != terms.study {
         "study"
     } else if found.auditor_key.0 != terms.auditor_key {
         "auditor key"
-    } else if predecessor != device.predecessor {
+    } else if found.predecessor != device.predecessor {
         "predecessor"
     } else {
         return Ok(());
@@ -286,7 +283,7 @@ fn enrol_request(terms: &Terms, enrolment: &Enrolment, code: &EnrolmentCode) -> 
 fn token_request(
     chain: &[u8; 32],
     issuer: &Address,
-    device: u32,
+    device: DeviceId,
     key: &DeviceKey,
     issued_at: u64,
 ) -> TokenRequest {

@@ -8,14 +8,15 @@
 
 use std::{sync::Arc, time::Instant};
 
-use mhealth_api::{BareRecord, Base64, Code, DeviceHeads};
+use hashchain::DeviceId;
+use mhealth_api::{BareRecord, Base64, Code, DeviceHeads, Head};
 
 use super::{
     http::{refusal, Failure},
     inner::Inner,
     relay::{preference, Relay},
 };
-use crate::chain::{ChainFault, ChainHead, Decision, OutgoingRun, Receipt, Upload};
+use crate::chain::{ChainFault, Decision, OutgoingRun, Receipt, Upload};
 
 /// Sends a device's entries as bare records and waits until so many are registered. One decision a run.
 pub(super) async fn deliver_bare(
@@ -25,7 +26,7 @@ pub(super) async fn deliver_bare(
     if let Err(refused) = inner.token(upload.device, &upload.key).await? {
         return Ok(vec![Err(refused); upload.runs.len()]);
     }
-    let relays = preference(&inner.relays()?, upload.device);
+    let relays = preference(&inner.relays()?, upload.device.0);
     let Some(relay) = relays.first() else {
         return Ok(Vec::new());
     };
@@ -40,7 +41,7 @@ pub(super) async fn deliver_bare(
     let sent = upload.runs.iter().zip(&decisions);
     let last = sent
         .filter(|(_, decision)| decision.is_ok())
-        .map(|(out, _)| out.run.last().sequence);
+        .filter_map(|(out, _)| out.run.last_sequence());
     if let Some(last) = last.max() {
         await_length(&inner, relay, upload.device, last).await?;
     }
@@ -51,12 +52,12 @@ async fn send_run(
     inner: &Inner,
     relay: &Relay,
     upload: &Upload,
-    OutgoingRun { run, envelopes }: &OutgoingRun,
+    OutgoingRun { run, envelopes, .. }: &OutgoingRun,
 ) -> Result<Decision<Receipt>, ChainFault> {
-    for (entry, envelope) in run.entries.iter().zip(envelopes) {
+    for (sequence, envelope) in (run.first_sequence..).zip(envelopes) {
         let record = BareRecord {
             device: upload.device,
-            sequence: entry.sequence,
+            sequence,
             envelope: Base64(envelope.clone()),
         };
         let body = serde_json::to_vec(&record).expect("bytes and numbers always serialise; qed");
@@ -66,9 +67,9 @@ async fn send_run(
     }
     Ok(Ok(Receipt {
         holders: vec![relay.address.to_string()],
-        head: Some(ChainHead {
-            hash: run.last().hash,
-            length: run.last().sequence,
+        head: run.last_sequence().map(|length| Head {
+            hash: run.last_link(),
+            length,
         }),
     }))
 }
@@ -139,7 +140,7 @@ async fn insist(
 async fn await_length(
     inner: &Inner,
     relay: &Relay,
-    device: u32,
+    device: DeviceId,
     length: u64,
 ) -> Result<(), ChainFault> {
     let begun = Instant::now();

@@ -7,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use hashchain::DeviceId;
 use mhealth_api::{BlockRef, Code, Head, Refusal, RunState, RunStatus};
 
 use super::{
@@ -67,7 +68,7 @@ pub(super) type Accepted = BTreeMap<usize, Instant>;
 /// Brings one device's runs to one relay.
 pub(super) struct Carrier<'a> {
     pub(super) inner: &'a Inner,
-    pub(super) device: u32,
+    pub(super) device: DeviceId,
     pub(super) key: &'a DeviceKey,
     pub(super) runs: &'a [PreparedRun],
     pub(super) relay: &'a Relay,

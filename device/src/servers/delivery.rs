@@ -13,6 +13,7 @@ use std::{
 };
 
 use futures::future;
+use hashchain::DeviceId;
 
 use super::{
     address::Address,
@@ -30,7 +31,7 @@ use crate::{
 /// A device's runs on their way.
 struct Delivery {
     inner: Arc<Inner>,
-    device: u32,
+    device: DeviceId,
     key: DeviceKey,
     runs: Vec<PreparedRun>,
     relays: Vec<Arc<Relay>>,
@@ -45,13 +46,13 @@ pub(super) async fn deliver(
 ) -> Result<Vec<Decision<Receipt>>, ChainFault> {
     let device = upload.device;
     let runs = upload.runs.into_iter();
-    let runs: Vec<PreparedRun> = runs.map(|run| PreparedRun::of(device, run)).collect();
+    let runs: Vec<PreparedRun> = runs.map(PreparedRun::of).collect();
     // Before the relays are chosen, because the authentication server may be the one that names them.
     if let Err(refusal) = inner.token(device, &upload.key).await? {
         return Ok(vec![Err(refusal); runs.len()]);
     }
     let delivery = Delivery {
-        relays: preference(&inner.relays()?, device),
+        relays: preference(&inner.relays()?, device.0),
         device,
         key: upload.key,
         runs,
@@ -86,7 +87,7 @@ impl Delivery {
             if answers.iter().flatten().count() + with_relay.len() > before {
                 (begun, failures) = (Instant::now(), 0);
             }
-            tracing::debug!(relay = %relay.address, device = self.device, ?error, "not delivered");
+            tracing::debug!(relay = %relay.address, device = %self.device, ?error, "not delivered");
             self.release(place);
             let wait = match error {
                 DeliveryError::Relay(found, asked) => {

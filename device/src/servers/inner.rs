@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use hashchain::DeviceId;
+
 use super::{
     authentication::AuthenticationServer,
     expectation::Expectation,
@@ -95,7 +97,7 @@ impl Inner {
     /// A device's token, from the cache or from the authentication server.
     pub(super) async fn token(
         &self,
-        device: u32,
+        device: DeviceId,
         key: &DeviceKey,
     ) -> Result<Decision<Token>, ChainFault> {
         if let Some(token) = self.tokens.of(device) {

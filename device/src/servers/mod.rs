@@ -32,8 +32,8 @@ mod witness;
 use std::{future::Future, sync::Arc};
 
 use futures::{stream, StreamExt};
-use hashchain::{DataDigest, LinkHash};
-use mhealth_api::{DeviceHeads, DeviceOnChain, RegisteredEntry};
+use hashchain::{DeviceId, StudyId};
+use mhealth_api::{DeviceHeads, DeviceOnChain, Head, RegisteredEntry};
 use tokio::task::JoinSet;
 
 pub use address::{Address, AddressError};
@@ -45,8 +45,8 @@ pub use settings::Settings;
 
 use crate::{
     chain::{
-        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, Decision, Enrolment, Receipt,
-        StudyTerms, Upload, UploadPolicy,
+        Chain, ChainDevice, ChainFault, Decision, Enrolment, Receipt, StudyTerms, Upload,
+        UploadPolicy,
     },
     key::{DeviceKey, PublicKey},
 };
@@ -137,14 +137,18 @@ impl Chain for Servers {
     }
 
     /// Gets a device's first token, with which the authentication server names the relays, unless some are known.
-    async fn introduce(&self, device: u32, key: &DeviceKey) -> Result<Decision<()>, ChainFault> {
+    async fn introduce(
+        &self,
+        device: DeviceId,
+        key: &DeviceKey,
+    ) -> Result<Decision<()>, ChainFault> {
         match self.0.known_relays().is_empty() {
             true => Ok(self.0.token(device, key).await?.map(drop)),
             false => Ok(Ok(())),
         }
     }
 
-    async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
+    async fn study(&self, study: StudyId) -> Result<Option<StudyTerms>, ChainFault> {
         let terms = self.0.authentication.study(study).await?;
         Ok(terms.map(|terms| StudyTerms {
             auditor_key: terms.auditor_key.0,
@@ -171,13 +175,13 @@ impl Chain for Servers {
         found.into_iter().collect()
     }
 
-    async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
-        let ask = |device: u32| async move {
+    async fn heads(&self, devices: &[DeviceId]) -> Result<Vec<Option<Head>>, ChainFault> {
+        let ask = |device: DeviceId| async move {
             let path = format!("/v1/devices/{device}/head");
-            let told: Option<DeviceHeads> = self.0.ask(device, &path).await?;
+            let told: Option<DeviceHeads> = self.0.ask(device.0, &path).await?;
             match told {
                 Some(told) if told.device != device => Err(other_device(&path)),
-                told => Ok(told.map(|told| views::plain(&told.chain))),
+                told => Ok(told.map(|told| told.chain.head)),
             }
         };
         let heads: Vec<_> = stream::iter(devices.to_vec())
@@ -190,23 +194,16 @@ impl Chain for Servers {
 
     async fn entries(
         &self,
-        device: u32,
+        device: DeviceId,
         from: u64,
         count: u32,
-    ) -> Result<Vec<ChainEntry>, ChainFault> {
+    ) -> Result<Vec<RegisteredEntry>, ChainFault> {
         let path = format!("/v1/devices/{device}/entries?from={from}&count={count}");
         let mut fault = None;
-        for relay in relay::preference(&self.0.relays()?, device) {
+        for relay in relay::preference(&self.0.relays()?, device.0) {
             let request = self.0.http.get(relay.address.at(&path));
-            match self.0.http.send::<Vec<RegisteredEntry>>(request).await {
-                Ok(entries) => {
-                    let plain = |entry: RegisteredEntry| ChainEntry {
-                        sequence: entry.sequence,
-                        digest: DataDigest(entry.digest.0),
-                        hash: LinkHash(entry.hash.0),
-                    };
-                    return Ok(entries.into_iter().map(plain).collect());
-                }
+            match self.0.http.send(request).await {
+                Ok(entries) => return Ok(entries),
                 Err(failure) => fault = Some(failure.at(&relay.address)),
             }
         }
@@ -215,7 +212,7 @@ impl Chain for Servers {
 
     async fn enrol(
         &self,
-        _study: u32,
+        _study: StudyId,
         enrolments: Vec<Enrolment>,
     ) -> Result<Vec<Decision<ChainDevice>>, ChainFault> {
         let terms = &self.0.settings.terms;

@@ -7,8 +7,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use hashchain::LinkHash;
-use mhealth_api::{ChainHead as HeadAt, Code, DeviceHeads, DeviceOnChain};
+use mhealth_api::{ChainHead, Code, DeviceHeads, DeviceOnChain};
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -17,19 +16,19 @@ use super::{
     relay::{preference, Relay},
     witness::disagreement,
 };
-use crate::chain::{ChainDevice, ChainFault, ChainHead};
+use crate::chain::{ChainDevice, ChainFault};
 
 /// Something that a relay tells of a device.
 pub(super) trait Told: DeserializeOwned + Send {
     /// The finalised head.
-    fn head(&self) -> &HeadAt;
+    fn head(&self) -> &ChainHead;
 
     /// Whether both are of the same device.
     fn is_same(&self, other: &Self) -> bool;
 }
 
 impl Told for DeviceHeads {
-    fn head(&self) -> &HeadAt {
+    fn head(&self) -> &ChainHead {
         &self.chain
     }
 
@@ -39,7 +38,7 @@ impl Told for DeviceHeads {
 }
 
 impl Told for DeviceOnChain {
-    fn head(&self) -> &HeadAt {
+    fn head(&self) -> &ChainHead {
         &self.chain
     }
 
@@ -48,20 +47,12 @@ impl Told for DeviceOnChain {
     }
 }
 
-/// A head as the device library has it.
-pub(super) fn plain(told: &HeadAt) -> ChainHead {
-    ChainHead {
-        hash: LinkHash(told.head.hash.0),
-        length: told.head.length,
-    }
-}
-
 /// A device as the device library has it.
 pub(super) fn device(told: &DeviceOnChain) -> ChainDevice {
     ChainDevice {
         number: told.device,
-        genesis: LinkHash(told.genesis.0),
-        head: plain(&told.chain),
+        genesis: told.genesis,
+        head: told.chain.head,
     }
 }
 
@@ -175,7 +166,7 @@ fn agree<T: Told>(
             || (same_height && old != new);
         if contradiction {
             let head = |told: &T| {
-                let HeadAt { head, block } = told.head();
+                let ChainHead { head, block } = told.head();
                 format!(
                     "entry {} is {} in block {}",
                     head.length, head.hash, block.number
@@ -200,22 +191,23 @@ fn agree<T: Told>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hashchain::{DeviceId, LinkHash};
     use mhealth_api::{BlockRef, Hash, Head};
 
     /// A head of so many entries in a block; a head's hash follows from its length unless it is a lie.
     fn told(length: u64, lie: u8, block: u64) -> Option<DeviceHeads> {
         let head = Head {
             length,
-            hash: Hash([length as u8 + lie; 32]),
+            hash: LinkHash([length as u8 + lie; 32]),
         };
         let block = BlockRef {
             number: block,
             hash: Hash([7; 32]),
         };
         Some(DeviceHeads {
-            device: 1,
+            device: DeviceId(1),
             relay: head,
-            chain: HeadAt { head, block },
+            chain: ChainHead { head, block },
         })
     }
 

@@ -23,12 +23,13 @@ mod schema;
 
 use std::{path::PathBuf, sync::Arc};
 
-use hashchain::{LinkHash, Sealer};
+use hashchain::{LinkHash, Sealer, StudyId};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use enrolments::{EnrolmentCode, ServerAddresses};
 pub use entries::Sealed;
-pub use records::{DeviceRecord, LocalId, Predecessor, QueuedRun, Totals};
+pub use mhealth_api::Predecessor;
+pub use records::{DeviceRecord, LocalId, QueuedRun, Totals};
 
 pub use crate::freeze::FreezeReason;
 use crate::{clock::Clock, error::Error, payload::Participant};
@@ -39,7 +40,7 @@ pub struct Terms {
     /// Hash of the chain's genesis block.
     pub chain: [u8; 32],
     /// The study on that chain.
-    pub study: u32,
+    pub study: StudyId,
     /// The study's X25519 key, to which the secrets are escrowed.
     pub auditor_key: [u8; 32],
 }

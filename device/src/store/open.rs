@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use hashchain::StudyId;
 use rand::{CryptoRng, RngCore};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
@@ -132,7 +133,7 @@ impl Store {
                 |row| {
                     let terms = Terms {
                         chain: row.get(0)?,
-                        study: row.get(1)?,
+                        study: StudyId(row.get(1)?),
                         auditor_key: row.get(2)?,
                     };
                     Ok((terms, row.get(3)?))
@@ -260,7 +261,7 @@ fn fill<R: CryptoRng + RngCore>(
         transaction.pragma_update(None, "user_version", schema::VERSION)?;
         transaction.execute(
             "INSERT INTO terms (only_one, chain, study, auditor_key, salt) VALUES (1, ?1, ?2, ?3, ?4)",
-            (terms.chain, terms.study, terms.auditor_key, salt),
+            (terms.chain, terms.study.0, terms.auditor_key, salt),
         )?;
         transaction.commit()
     };

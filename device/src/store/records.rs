@@ -2,7 +2,11 @@
 
 //! Devices and runs as the store keeps them.
 
-use hashchain::{DataDigest, Enrolment, Entry, LinkHash, Native, RatchetKey, Sealer, Secret, Tag};
+use hashchain::{
+    DataDigest, DeviceId, Enrolment, Entry, LinkHash, Native, RatchetKey, Run, RunEntry, Sealer,
+    Secret, Tag,
+};
+use mhealth_api::Predecessor;
 use rand::{CryptoRng, RngCore};
 use rusqlite::{OptionalExtension, Row};
 use zeroize::Zeroizing;
@@ -19,15 +23,6 @@ use crate::{
 /// A device's row in its file. Means nothing elsewhere; the chain's number is [`DeviceRecord::number`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LocalId(pub(crate) i64);
-
-/// The compromised device that a new one replaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Predecessor {
-    /// Its number on the chain.
-    pub device: u32,
-    /// Its last trusted head, at which it was retired.
-    pub head: LinkHash,
-}
 
 /// What is known of a device, without its secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +42,7 @@ pub struct DeviceRecord {
     /// `h_0`.
     pub genesis: LinkHash,
     /// The number that the chain gave it; `None` before it is enrolled.
-    pub number: Option<u32>,
+    pub number: Option<DeviceId>,
     /// How many entries it sealed.
     pub length: u64,
     /// The hash of the last of them, or `h_0`.
@@ -79,17 +74,21 @@ pub struct QueuedRun {
 }
 
 impl QueuedRun {
+    /// The run, as the chain gets it of the device of this number.
+    pub fn run(&self, device: DeviceId) -> Run {
+        Run {
+            device,
+            first_sequence: self.first().sequence,
+            previous: self.first().previous,
+            entries: self.entries.iter().map(RunEntry::from).collect(),
+            signature: Some(self.signature.0),
+        }
+    }
+
     /// Its first entry.
     pub fn first(&self) -> &Entry {
         self.entries
             .first()
-            .expect("a run is made of at least one entry; qed")
-    }
-
-    /// Its last entry, over whose hash the signature is.
-    pub fn last(&self) -> &Entry {
-        self.entries
-            .last()
             .expect("a run is made of at least one entry; qed")
     }
 }
@@ -156,7 +155,7 @@ impl Store {
                     *key.expose_seed(),
                     secret_commitment,
                     &escrow,
-                    predecessor.map(|p| p.device),
+                    predecessor.map(|p| p.device.0),
                     predecessor.map(|p| p.head.0),
                     genesis.0,
                     position.sealer.key().expose(),
@@ -206,10 +205,10 @@ impl Store {
     }
 
     /// Remembers the number that the chain gave a device, and erases the code that the device redeemed for it.
-    pub fn set_number(&self, id: LocalId, number: u32) -> Result<(), Error> {
+    pub fn set_number(&self, id: LocalId, number: DeviceId) -> Result<(), Error> {
         let update = "UPDATE device SET chain_id = ?2, code = NULL WHERE id = ?1";
         self.connection
-            .execute(update, (id.0, number))
+            .execute(update, (id.0, number.0))
             .map(drop)
             .map_err(|e| self.failed(e))
     }
@@ -292,13 +291,13 @@ fn device_from(row: &Row<'_>) -> rusqlite::Result<DeviceRecord> {
         escrow: row.get(4)?,
         predecessor: match predecessor {
             (Some(device), Some(head)) => Some(Predecessor {
-                device,
+                device: DeviceId(device),
                 head: LinkHash(head),
             }),
             _ => None,
         },
         genesis: LinkHash(row.get(7)?),
-        number: row.get(8)?,
+        number: row.get::<_, Option<u32>>(8)?.map(DeviceId),
         length: row.get(9)?,
         head: LinkHash(row.get(10)?),
         confirmed: row.get(11)?,

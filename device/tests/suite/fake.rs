@@ -7,14 +7,13 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use hashchain::{link, Enrolment, Entry, LinkHash, Native};
-use mhealth_api::Refusal;
+use hashchain::{DataDigest, DeviceId, Enrolment, Entry, LinkHash, Native, Run, StudyId};
+use mhealth_api::{Head, Refusal, RegisteredEntry};
 use mhealth_device::{
     chain::{
-        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, ChainRefusal, Decision,
-        Enrolment as Enrolling, OutgoingRun, Receipt, StudyTerms, Upload,
+        Chain, ChainDevice, ChainFault, ChainRefusal, Decision, Enrolment as Enrolling,
+        OutgoingRun, Receipt, StudyTerms, Upload,
     },
-    store::QueuedRun,
     PublicKey,
 };
 
@@ -34,7 +33,7 @@ pub(crate) struct State {
     devices: Vec<Enrolled>,
     pub(crate) troubles: VecDeque<Trouble>,
     /// Every run that arrived, in order.
-    pub(crate) received: Vec<QueuedRun>,
+    pub(crate) received: Vec<Run>,
     /// Keys that the chain enrols under no circumstances.
     pub(crate) unwelcome: Vec<PublicKey>,
     /// Devices whose runs are refused with this code.
@@ -44,7 +43,7 @@ pub(crate) struct State {
 struct Enrolled {
     key: PublicKey,
     genesis: LinkHash,
-    entries: Vec<ChainEntry>,
+    entries: Vec<RegisteredEntry>,
 }
 
 impl Enrolled {
@@ -57,52 +56,47 @@ impl Enrolled {
 
     fn as_found(&self, id: usize) -> ChainDevice {
         ChainDevice {
-            number: id as u32,
+            number: DeviceId(id as u32),
             genesis: self.genesis,
             head: self.head(),
         }
     }
 
-    fn head(&self) -> ChainHead {
+    fn head(&self) -> Head {
         let hash = self.entries.last().map_or(self.genesis, |entry| entry.hash);
-        ChainHead {
+        Head {
             hash,
             length: self.entries.len() as u64,
         }
     }
 
-    fn record(&mut self, run: &QueuedRun) -> Decision<Receipt> {
+    fn record(&mut self, run: &Run) -> Decision<Receipt> {
         let refuse = |reason: Refusal| Err(ChainRefusal::by_chain(reason, "refused"));
-        let before = run.first().sequence - 1;
+        let before = run.first_sequence - 1;
         if before > self.head().length {
             return refuse(Refusal::Gap);
         }
-        if self.hash_at(before) != Some(run.first().previous) {
+        if self.hash_at(before) != Some(run.previous) {
             return refuse(Refusal::PreviousIsNotHead);
         }
-        let mut hash = run.first().previous;
-        let mut made = Vec::new();
+        let signature = run.signature.expect("a signature");
+        if !hashchain::is_signed(&self.key.0, &run.last_link(), &signature) {
+            return refuse(Refusal::BadSignature);
+        }
         for Entry {
             sequence,
             digest,
-            tag,
+            hash,
             ..
-        } in &run.entries
+        } in run.links()
         {
-            hash = link::<Native>(*sequence, &hash, digest, tag);
-            made.push(ChainEntry {
-                sequence: *sequence,
-                digest: *digest,
-                hash,
-            });
-        }
-        if !hashchain::is_signed(&self.key.0, &hash, &run.signature.0) {
-            return refuse(Refusal::BadSignature);
-        }
-        for entry in made {
-            match self.entries.get(entry.sequence as usize - 1) {
-                None => self.entries.push(entry),
-                Some(recorded) if recorded.hash == entry.hash => {}
+            match self.entries.get(sequence as usize - 1) {
+                None => self.entries.push(RegisteredEntry {
+                    sequence,
+                    digest,
+                    hash,
+                }),
+                Some(recorded) if recorded.hash == hash => {}
                 Some(_) => return refuse(Refusal::Fork),
             }
         }
@@ -137,7 +131,7 @@ impl FakeChain {
         self.state.lock().expect("no test panics with the lock")
     }
 
-    pub(crate) fn head_of(&self, key: PublicKey) -> ChainHead {
+    pub(crate) fn head_of(&self, key: PublicKey) -> Head {
         self.state()
             .devices
             .iter()
@@ -146,7 +140,7 @@ impl FakeChain {
             .head()
     }
 
-    pub(crate) fn entries_of(&self, key: PublicKey) -> Vec<ChainEntry> {
+    pub(crate) fn entries_of(&self, key: PublicKey) -> Vec<RegisteredEntry> {
         let state = self.state();
         state
             .devices
@@ -166,8 +160,8 @@ impl FakeChain {
             .find(|d| d.key == key)
             .expect("it is enrolled");
         let sequence = device.entries.len() as u64 + 1;
-        let digest = hashchain::DataDigest([0xfa; 32]);
-        device.entries.push(ChainEntry {
+        let digest = DataDigest([0xfa; 32]);
+        device.entries.push(RegisteredEntry {
             sequence,
             digest,
             hash,
@@ -202,8 +196,8 @@ impl Chain for FakeChain {
         self.genesis
     }
 
-    async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
-        Ok((study == 0).then_some(StudyTerms {
+    async fn study(&self, study: StudyId) -> Result<Option<StudyTerms>, ChainFault> {
+        Ok((study == StudyId(0)).then_some(StudyTerms {
             auditor_key: self.auditor_key,
             open: true,
         }))
@@ -218,22 +212,22 @@ impl Chain for FakeChain {
         Ok(keys.iter().map(find).collect())
     }
 
-    async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
+    async fn heads(&self, devices: &[DeviceId]) -> Result<Vec<Option<Head>>, ChainFault> {
         let state = self.state();
         Ok(devices
             .iter()
-            .map(|id| Some(state.devices.get(*id as usize)?.head()))
+            .map(|id| Some(state.devices.get(id.0 as usize)?.head()))
             .collect())
     }
 
     async fn entries(
         &self,
-        device: u32,
+        device: DeviceId,
         from: u64,
         count: u32,
-    ) -> Result<Vec<ChainEntry>, ChainFault> {
+    ) -> Result<Vec<RegisteredEntry>, ChainFault> {
         let state = self.state();
-        let entries = &state.devices[device as usize].entries;
+        let entries = &state.devices[device.0 as usize].entries;
         Ok(entries
             .iter()
             .skip(from as usize - 1)
@@ -244,7 +238,7 @@ impl Chain for FakeChain {
 
     async fn enrol(
         &self,
-        study: u32,
+        study: StudyId,
         enrolments: Vec<Enrolling>,
     ) -> Result<Vec<Decision<ChainDevice>>, ChainFault> {
         let trouble = self.trouble();
@@ -301,7 +295,7 @@ impl Chain for FakeChain {
         let mut decisions = Vec::new();
         for upload in uploads {
             assert_eq!(
-                state.devices[upload.device as usize].key,
+                state.devices[upload.device.0 as usize].key,
                 upload.key.public()
             );
             let mut of_device = Vec::new();
@@ -312,7 +306,7 @@ impl Chain for FakeChain {
                     .filter(|(key, _)| *key == upload.key.public());
                 of_device.push(match shut_out {
                     Some((_, reason)) => Err(ChainRefusal::by_chain(reason, "refused")),
-                    None => state.devices[upload.device as usize].record(&run),
+                    None => state.devices[upload.device.0 as usize].record(&run),
                 });
                 state.received.push(run);
             }

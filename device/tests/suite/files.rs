@@ -229,7 +229,7 @@ fn a_file_of_another_chain_study_auditor_or_device_is_refused_by_name() {
     );
     assert_eq!(
         open_for(Terms {
-            study: 9,
+            study: hashchain::StudyId(9),
             ..terms()
         }),
         "state_of_another_study"

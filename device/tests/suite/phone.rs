@@ -2,6 +2,7 @@
 
 //! The whole life of one device, by what an app calls.
 
+use hashchain::DeviceId;
 use mhealth_api::{DeviceStatus, Refusal};
 use mhealth_device::{
     store::FreezeReason, Device, EnrolmentCode, Error, Standing, Store, SyncError,
@@ -22,7 +23,7 @@ fn code() -> EnrolmentCode {
     EnrolmentCode::from("CODE".to_owned())
 }
 
-fn number(device: &Device<'_>) -> Option<u32> {
+fn number(device: &Device<'_>) -> Option<DeviceId> {
     device.record().expect("a record").number
 }
 
@@ -47,8 +48,14 @@ async fn a_phone_enrols_seals_uploads_and_is_level_though_answers_are_lost() {
         .extend([Trouble::LostAnswer, Trouble::None, Trouble::LostAnswer]);
     let lost = phone.enrol(&chain, &code()).await.expect_err("lost");
     assert_eq!((lost.code(), number(&phone)), ("node_unreachable", None));
-    assert_eq!(phone.enrol(&chain, &code()).await.expect("found"), 0);
-    assert_eq!(phone.enrol(&chain, &code()).await.expect("it is"), 0);
+    assert_eq!(
+        phone.enrol(&chain, &code()).await.expect("found"),
+        DeviceId(0)
+    );
+    assert_eq!(
+        phone.enrol(&chain, &code()).await.expect("it is"),
+        DeviceId(0)
+    );
 
     phone.upload(&chain).await.expect_err("lost");
     assert_eq!(

@@ -2,6 +2,7 @@
 
 //! Runs: how long they are, and that they never change.
 
+use hashchain::DeviceId;
 use mhealth_device::store::FreezeReason;
 
 use crate::{device, seal, store_at, store_in_memory};
@@ -28,7 +29,7 @@ fn runs_cover_every_entry_once_and_are_at_most_as_long_as_asked() {
     for run in &runs {
         assert!(hashchain::is_signed(
             &key.0,
-            &run.last().hash,
+            &run.run(DeviceId(0)).last_link(),
             &run.signature.0
         ));
     }
@@ -84,7 +85,7 @@ fn totals_count_refused_and_stopped_entries_as_refused() {
         }
         phone.runs(2).expect("runs");
     }
-    store.set_number(a.id(), 0).expect("numbered");
+    store.set_number(a.id(), DeviceId(0)).expect("numbered");
     store.confirm(a.id(), 3, 1).expect("confirmed");
     store
         .set_refusal(a.id(), 3, Some("ClientHashchain.Gap"))

@@ -2,7 +2,7 @@
 
 //! What a seal leaves behind, and what it does not.
 
-use hashchain::{Envelope, OpeningKey};
+use hashchain::{DeviceId, Envelope, OpeningKey};
 use mhealth_device::{
     payload::Participant,
     store::{FreezeReason, Predecessor},
@@ -208,7 +208,10 @@ fn a_successor_starts_from_the_last_trusted_head_of_the_retired_device() {
     let head = retired.record().expect("a record").head;
     let next = Store::in_memory(&terms(), crate::clock(), &mut rng(7)).expect("a store");
     let participant = Participant("P-1".into());
-    let predecessor = Predecessor { device: 3, head };
+    let predecessor = Predecessor {
+        device: DeviceId(3),
+        head,
+    };
     let phone = Device::succeeding(&next, &participant, predecessor, &mut rng(8)).expect("made");
     let record = phone.record().expect("a record");
     assert_eq!(record.predecessor, Some(predecessor));

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use hashchain::DeviceId;
 use mhealth_api::Refusal;
 use mhealth_device::{
     fleet::{enrol_all, upload_all, Refused},
@@ -73,7 +74,7 @@ async fn a_device_that_the_chain_knows_already_is_found_again_and_not_enrolled_t
     assert!(register(&store, &chain).await.is_err());
     assert_eq!(phone.record().expect("a record").number, None);
     assert_eq!(register(&store, &chain).await.expect("registered"), []);
-    assert_eq!(phone.record().expect("a record").number, Some(0));
+    assert_eq!(phone.record().expect("a record").number, Some(DeviceId(0)));
 }
 
 #[tokio::test]
@@ -94,6 +95,7 @@ async fn a_retry_sends_identical_bytes() {
     upload_all(&store, &chain, 4, |_| ())
         .await
         .expect("uploaded");
+    let formed: Vec<_> = formed.iter().map(|run| run.run(DeviceId(0))).collect();
     assert_eq!(chain.state().received[..2], formed[..]);
     assert_level(&phone, &store, &chain);
 }

@@ -9,7 +9,7 @@ pub(crate) mod world;
 
 use std::{path::Path, sync::Arc};
 
-use hashchain::{Native, OpeningKey, Verifier};
+use hashchain::{Native, OpeningKey, StudyId, Verifier};
 use mhealth_device::{
     payload::Participant, store::LocalId, Clock, Device, Recipient, Record, Sealed, Store, Terms,
 };
@@ -33,7 +33,7 @@ pub(crate) fn auditor() -> OpeningKey {
 pub(crate) fn terms() -> Terms {
     Terms {
         chain: [0xc4; 32],
-        study: 0,
+        study: StudyId(0),
         auditor_key: auditor().sealing_key().0,
     }
 }

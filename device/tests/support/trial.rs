@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use hashchain::DeviceId;
 use mhealth_device::{
     fleet::{enrol_all, upload_all, Refused},
     servers::{Address, Patience, Servers, Settings},
@@ -119,7 +120,7 @@ impl Trial {
         let state = self.world.state();
         let on_chain = &state.devices[0];
         assert_eq!(on_chain.head().length, record.length);
-        assert_eq!(on_chain.head().hash.0, record.head.0);
+        assert_eq!(on_chain.head().hash, record.head);
         assert_eq!((record.confirmed, record.queued()), (record.length, 0));
         assert_eq!(record.frozen, None);
     }
@@ -135,7 +136,7 @@ impl Trial {
             let held = self.relays[relay]
                 .set()
                 .envelopes
-                .get(&(0, sequence))
+                .get(&(DeviceId(0), sequence))
                 .cloned();
             let own = self.store.envelope(phone.id(), sequence).expect("read");
             assert_eq!(held, own, "relay {relay}, entry {sequence}");

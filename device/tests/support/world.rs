@@ -8,7 +8,7 @@ use std::{
 };
 
 use ed25519_dalek::{Signature, VerifyingKey};
-use hashchain::{link, DataDigest, Enrolment, LinkHash, Native, Tag};
+use hashchain::{DataDigest, DeviceId, Enrolment, LinkHash, Native, StudyId};
 use mhealth_api::{
     BlockRef, ChainHead, Code, DeviceStatus, EnrolRequest, Enrolled, Hash, Head, Key, Predecessor,
     Refusal,
@@ -17,20 +17,20 @@ use mhealth_api::{
 /// A registered entry.
 #[derive(Clone, Copy)]
 pub(crate) struct Registered {
-    pub(crate) digest: Hash,
-    pub(crate) hash: Hash,
+    pub(crate) digest: DataDigest,
+    pub(crate) hash: LinkHash,
 }
 
 /// A device as the chain has it.
 pub(crate) struct OnChain {
     pub(crate) key: Key,
-    pub(crate) genesis: Hash,
+    pub(crate) genesis: LinkHash,
     pub(crate) entries: Vec<Registered>,
     pub(crate) status: DeviceStatus,
 }
 
 impl OnChain {
-    pub(crate) fn hash_at(&self, length: u64) -> Option<Hash> {
+    pub(crate) fn hash_at(&self, length: u64) -> Option<LinkHash> {
         match length.checked_sub(1) {
             None => Some(self.genesis),
             Some(last) => self.entries.get(last as usize).map(|entry| entry.hash),
@@ -57,10 +57,10 @@ pub(crate) struct Issued {
 pub(crate) struct State {
     pub(crate) devices: Vec<OnChain>,
     pub(crate) codes: HashMap<String, Issued>,
-    pub(crate) tokens: HashMap<String, u32>,
+    pub(crate) tokens: HashMap<String, DeviceId>,
     pub(crate) block: u64,
     /// Runs that were registered, to see that none is registered twice.
-    pub(crate) registered: HashSet<Hash>,
+    pub(crate) registered: HashSet<LinkHash>,
 }
 
 #[derive(Clone, Default)]
@@ -82,12 +82,12 @@ impl World {
         world
     }
 
-    pub(crate) fn forge(&self, device: u32) {
+    pub(crate) fn forge(&self, device: DeviceId) {
         let forged = Registered {
-            digest: Hash([0xfa; 32]),
-            hash: Hash([0xbd; 32]),
+            digest: DataDigest([0xfa; 32]),
+            hash: LinkHash([0xbd; 32]),
         };
-        self.state().devices[device as usize].entries.push(forged);
+        self.state().devices[device.0 as usize].entries.push(forged);
     }
 }
 
@@ -101,17 +101,20 @@ impl State {
         }
     }
 
-    pub(crate) fn head_of(&self, device: u32) -> Option<ChainHead> {
+    pub(crate) fn head_of(&self, device: DeviceId) -> Option<ChainHead> {
         Some(ChainHead {
-            head: self.devices.get(device as usize)?.head(),
+            head: self.devices.get(device.0 as usize)?.head(),
             block: self.present(),
         })
     }
 
     pub(crate) fn enrol(&mut self, request: &EnrolRequest) -> Result<Enrolled, Code> {
         let content = serde_json::to_vec(request).expect("written");
-        let message =
-            mhealth_api::enrolment_message(&Hash(crate::support::terms().chain), 0, request);
+        let message = mhealth_api::enrolment_message(
+            &Hash(crate::support::terms().chain),
+            StudyId(0),
+            request,
+        );
         verify(&request.device_key, &message, &request.proof.0)?;
         let issued = self.codes.get_mut(&request.code).ok_or(Code::UnknownCode)?;
         let predecessor = issued.predecessor;
@@ -123,16 +126,16 @@ impl State {
                 let escrow = hashchain::escrow_commitment::<Native>(&request.escrow.0);
                 let genesis = hashchain::genesis::<Native>(&Enrolment {
                     chain: &crate::support::terms().chain,
-                    study: 0,
+                    study: StudyId(0),
                     device_key: &request.device_key.0,
-                    predecessor: predecessor.map(|before| LinkHash(before.head.0)),
+                    predecessor: predecessor.map(|before| before.head),
                     secret_commitment: &request.secret_commitment.0,
                     escrow_commitment: &escrow,
                 });
                 self.block += 1;
                 self.devices.push(OnChain {
                     key: request.device_key,
-                    genesis: Hash(genesis.0),
+                    genesis,
                     entries: Vec::new(),
                     status: DeviceStatus::Active,
                 });
@@ -144,8 +147,8 @@ impl State {
             .position(|d| d.key == request.device_key);
         let device = device.expect("it was enrolled");
         Ok(Enrolled {
-            device: device as u32,
-            study: 0,
+            device: DeviceId(device as u32),
+            study: StudyId(0),
             genesis: self.devices[device].genesis,
             block: self.present(),
         })
@@ -154,7 +157,7 @@ impl State {
     /// Registers a run as the pallet does; otherwise the reason.
     pub(crate) fn register(&mut self, run: &mhealth_api::RunUpload) -> Result<(), Refusal> {
         self.block += 1;
-        let device = &mut self.devices[run.device as usize];
+        let device = &mut self.devices[run.device.0 as usize];
         let before = run.sequence - 1;
         if before > device.head().length {
             return Err(Refusal::Gap);
@@ -163,13 +166,13 @@ impl State {
             return Err(Refusal::PreviousIsNotHead);
         }
         let mut new = Vec::new();
-        for (sequence, entry, hash) in links(run) {
-            match device.hash_at(sequence) {
-                Some(known) if known == hash => {}
+        for entry in run.run().links() {
+            match device.hash_at(entry.sequence) {
+                Some(known) if known == entry.hash => {}
                 Some(_) => return Err(Refusal::Fork),
                 None => new.push(Registered {
-                    digest: entry,
-                    hash,
+                    digest: entry.digest,
+                    hash: entry.hash,
                 }),
             }
         }
@@ -185,18 +188,6 @@ impl State {
         device.entries.extend(new);
         Ok(())
     }
-}
-
-/// Sequence, digest and link of each entry of a run.
-pub(crate) fn links(run: &mhealth_api::RunUpload) -> Vec<(u64, Hash, Hash)> {
-    let mut previous = LinkHash(run.previous.0);
-    let mut links = Vec::new();
-    for (sequence, entry) in (run.sequence..).zip(&run.entries) {
-        let digest = DataDigest(entry.digest.0);
-        previous = link::<Native>(sequence, &previous, &digest, &Tag(entry.tag.0));
-        links.push((sequence, entry.digest, Hash(previous.0)));
-    }
-    links
 }
 
 pub(crate) fn verify(key: &Key, message: &[u8], signature: &[u8; 64]) -> Result<(), Code> {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Envelopes and escrows: what another implementation sealed is opened, what is wrong is refused by name, and
 //! what is sealed here opens again, but only in its own place.
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Hashing is pluggable: another SHA-256, as the runtime's host function is one, gives the same results.
 
 use hashchain::{
@@ -127,7 +128,7 @@ proptest! {
         );
         let enrolment = Enrolment {
             chain: &made.chain,
-            study: made.study,
+            study: hashchain::StudyId(made.study),
             device_key: &made.device_key,
             predecessor: None,
             secret_commitment: &made.secret_commitment,

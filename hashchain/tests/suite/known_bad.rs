@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Planted mistakes: verifiers that leave out one rule each. The vectors must tell every one of them from
 //! a right one, or they would not notice the same mistake in a client. One case that the file has not is
 //! added here: an entry that is sound in itself, but follows another than the one before it.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! What holds for every chain, and for every way to damage one.
 
 use hashchain::encoding::{encode, DOMAIN};

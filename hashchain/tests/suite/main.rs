@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Tests of the hashchain's rules: vectors, laws, planted mistakes, and the worked example of the
 //! specification.
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Chains to test with, made as a device makes them.
 
 use ed25519_dalek::SigningKey;
 use hashchain::{
     data_digest, escrow_commitment, genesis, link, secret_commitment, sign_head, Coverage,
-    Enrolment, Entry, LinkHash, Native, Refusal, Sealer, Secret, Verifier,
+    Enrolment, Entry, LinkHash, Native, Refusal, Sealer, Secret, StudyId, Verifier,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -29,7 +30,7 @@ impl Made {
     pub(crate) fn genesis(&self) -> LinkHash {
         genesis::<Native>(&Enrolment {
             chain: &self.chain,
-            study: self.study,
+            study: StudyId(self.study),
             device_key: &self.device_key,
             predecessor: Some(LinkHash(self.predecessor)),
             secret_commitment: &self.secret_commitment,

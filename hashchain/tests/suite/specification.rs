@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The bytes of the worked example in `docs/protocol/hashchain.md` are those of the vector that it names.
 
 use std::collections::BTreeMap;

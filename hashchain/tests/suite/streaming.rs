@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! An auditor verifies chains that do not fit into memory.
 
 use hashchain::{data_digest, LinkHash, Native, Sealer, Secret, Verifier};

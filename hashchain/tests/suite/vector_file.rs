@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! The file of test vectors: the one named by `HASHCHAIN_VECTORS`, or the copy that the project ships.
 
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+
 //! Every vector of the file, valid and invalid, each invalid one for the reason that it names.
 
 use hashchain::encoding::{encode, hash};
@@ -43,7 +44,7 @@ fn every_genesis_follows_from_its_enrolment() {
         let predecessor = device.predecessor.array();
         let made = genesis::<Native>(&Enrolment {
             chain: &device.chain.array(),
-            study: device.study,
+            study: hashchain::StudyId(device.study),
             device_key: &device.device_key.array(),
             predecessor: (predecessor != [0; 32]).then_some(LinkHash(predecessor)),
             secret_commitment: &secret_commitment,

@@ -3,6 +3,7 @@
 //! The attacks of the paper's Figures 4, 5 and 6, and against what they are tried.
 
 use clap::ValueEnum;
+use hashchain::StudyId;
 use mhealth_testing::topology::{Topology, PAPER_STUDY, SIGNED_STUDY};
 use serde::Serialize;
 
@@ -43,7 +44,7 @@ impl Column {
         }
     }
 
-    pub(crate) fn study(self) -> u32 {
+    pub(crate) fn study(self) -> StudyId {
         match self {
             Column::DeviceSigned => SIGNED_STUDY,
             _ => PAPER_STUDY,

@@ -3,7 +3,8 @@
 //! The same attacks where phones do not chain (Figures 2a and 2b).
 
 use anyhow::{Context, Result};
-use mhealth_api::{Hash, RunEntry, RunState, RunStatus, RunUpload};
+use hashchain::{data_digest, Native, Tag};
+use mhealth_api::{Base64, RunEntry, RunState, RunStatus, RunUpload};
 use mhealth_testing::handset::{self, links, Handset};
 use mhealth_testing::http;
 use rand::rngs::StdRng;
@@ -74,9 +75,9 @@ async fn hacked(
         _ => vec![sent[0].clone(), handset::envelope(random)],
     };
     let entries = brought.into_iter().map(|envelope| RunEntry {
-        digest: Hash(hashchain::data_digest::<hashchain::Native>(&envelope).0),
-        tag: Hash([0; 32]),
-        envelope: mhealth_api::Base64(envelope),
+        digest: data_digest::<Native>(&envelope),
+        tag: Tag([0; 32]),
+        envelope: Base64(envelope),
     });
     let run = RunUpload {
         device: victim.phone.device(),

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use hashchain::DeviceId;
 use mhealth_testing::audit::{Device, Entry, Party, Report};
 use serde::Serialize;
 
@@ -47,9 +48,9 @@ pub(crate) struct Verdict {
 /// What an audit says of an honest entry, besides that it is valid.
 pub(crate) struct Judge<'a> {
     column: Column,
-    devices: BTreeMap<u32, &'a Device>,
+    devices: BTreeMap<DeviceId, &'a Device>,
     /// The attempt on each attacked device.
-    attacked: HashMap<u32, &'a Planted>,
+    attacked: HashMap<DeviceId, &'a Planted>,
     /// How honest entries look where no entry can be valid.
     usual: BTreeSet<(&'a str, &'a [String])>,
 }
@@ -57,7 +58,7 @@ pub(crate) struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// With the devices that nobody attacked as a measure of what is usual.
     pub(crate) fn new(column: Column, report: &'a Report, planted: &'a [Planted]) -> Self {
-        let attacked: HashMap<u32, &Planted> = planted
+        let attacked: HashMap<DeviceId, &Planted> = planted
             .iter()
             .map(|planted| (planted.device, planted))
             .collect();

@@ -3,7 +3,8 @@
 //! Figure 4: a hacked relay, against phones that chain.
 
 use anyhow::{ensure, Result};
-use mhealth_api::{Hash, RunState, RunUpload};
+use hashchain::Tag;
+use mhealth_api::{RunState, RunUpload};
 use mhealth_testing::handset::{self, links};
 use mhealth_testing::played_relay::alter;
 use rand::rngs::StdRng;
@@ -53,7 +54,7 @@ async fn altered(
             let place = random.random_range(0..=last);
             alter(&mut forged, place, handset::envelope(random));
             if random.random() {
-                forged.entries[place].tag = Hash(random.random());
+                forged.entries[place].tag = Tag(random.random());
             }
         }
         Attack::Reorder => forged.entries.swap(last - 1, last),
@@ -62,7 +63,7 @@ async fn altered(
         }
         _ => {
             let mut added = forged.entries[last].clone();
-            added.tag = Hash(random.random());
+            added.tag = Tag(random.random());
             let place = random.random_range(0..=last + 1);
             forged.entries.insert(place, added);
             alter(&mut forged, place, handset::envelope(random));

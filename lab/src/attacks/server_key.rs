@@ -10,7 +10,7 @@ use base64::Engine;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use ed25519_dalek::{Signer, SigningKey};
-use hashchain::{encoding, Native};
+use hashchain::{encoding, DeviceId, Native, StudyId};
 use mhealth_api::{Claims, Confirmation, Hash, Jwk, Key, RELAY_AUDIENCE};
 use mhealth_testing::handset;
 use rusqlite::{Connection, OpenFlags};
@@ -25,7 +25,7 @@ pub(crate) struct StolenServerKey {
     key: SigningKey,
     issuer: String,
     chain: Hash,
-    study: u32,
+    study: StudyId,
 }
 
 impl StolenServerKey {
@@ -35,7 +35,7 @@ impl StolenServerKey {
         secret: &str,
         issuer: &str,
         chain: Hash,
-        study: u32,
+        study: StudyId,
     ) -> Result<Self> {
         let database = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let newest = "SELECT kid, wrapped FROM signing_keys ORDER BY id DESC LIMIT 1";
@@ -63,7 +63,7 @@ impl StolenServerKey {
     }
 
     /// An authentication key for any device.
-    pub(crate) fn token(&self, device: u32, key: &Key) -> Result<String> {
+    pub(crate) fn token(&self, device: DeviceId, key: &Key) -> Result<String> {
         let now = handset::now();
         let header = json!({ "alg": "EdDSA", "typ": "JWT", "kid": self.name });
         let claims = Claims {

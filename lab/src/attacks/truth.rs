@@ -4,7 +4,8 @@
 
 use std::time::Instant;
 
-use mhealth_api::{Hash, Key};
+use hashchain::{DeviceId, LinkHash};
+use mhealth_api::Key;
 use mhealth_testing::audit::Party;
 
 use crate::attack::Attack;
@@ -13,7 +14,7 @@ use crate::attack::Attack;
 #[derive(Clone, Debug)]
 pub(crate) struct Planted {
     pub(crate) attack: Attack,
-    pub(crate) device: u32,
+    pub(crate) device: DeviceId,
     pub(crate) effect: Effect,
     /// Who did it. An audit that names one of these, alone or among others, is right.
     pub(crate) culprits: Vec<Culprit>,
@@ -28,11 +29,11 @@ pub(crate) struct Planted {
 #[derive(Clone, Debug)]
 pub(crate) enum Effect {
     /// These entries are not the device's, or not in their place, and are to stand on the chain.
-    Illegal(Vec<(u64, Hash)>),
+    Illegal(Vec<(u64, LinkHash)>),
     /// This relay no longer keeps what stands registered at these places.
     Kept(Vec<u64>),
     /// These entries of the device's are to stay off the chain.
-    Missing(Vec<(u64, Hash)>),
+    Missing(Vec<(u64, LinkHash)>),
     /// Bare data of the device's are to stay off the chain, so there is nothing to look for.
     Vanished,
     /// A run was to be registered before the one that it follows; whether it was.

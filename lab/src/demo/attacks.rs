@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use mhealth_api::{Hash, Key, RunUpload};
+use hashchain::{DeviceId, LinkHash, StudyId};
+use mhealth_api::{Key, RunUpload};
 use mhealth_chain_client::{calls, Account, ChainClient, Submitter};
 use mhealth_testing::audit::{self, Entry, Party, Report};
 use mhealth_testing::handset::{envelope, links, Handset};
@@ -16,7 +17,7 @@ use rand::rngs::StdRng;
 use rand::SeedableRng;
 
 /// The trial's study, whose policy is `DeviceSigned`.
-pub(crate) const STUDY: u32 = SIGNED_STUDY;
+pub(crate) const STUDY: StudyId = SIGNED_STUDY;
 
 /// Who plays in the attacks, beside the trial's own servers.
 pub(crate) struct Cast {
@@ -50,8 +51,8 @@ impl Cast {
 /// An attack that was played, and what an audit has to say of it.
 pub(crate) struct Attack {
     what: &'static str,
-    device: u32,
-    entry: (u64, Hash),
+    device: DeviceId,
+    entry: (u64, LinkHash),
     registered: bool,
     /// The verdict, the first ground, the kind of the party at fault, and its account.
     expected: (&'static str, &'static str, &'static str, Option<Key>),
@@ -60,7 +61,7 @@ pub(crate) struct Attack {
 /// An attack as the audit shows it.
 pub(crate) struct Found<'a> {
     what: &'static str,
-    device: u32,
+    device: DeviceId,
     entry: Option<&'a Entry>,
     pub(crate) held: bool,
 }
@@ -116,7 +117,7 @@ async fn phone(chain: &ChainClient, cast: &Cast, seed: u64) -> Result<Handset> {
     Ok(phone)
 }
 
-fn first(run: &RunUpload) -> Result<(u64, Hash)> {
+fn first(run: &RunUpload) -> Result<(u64, LinkHash)> {
     links(run).first().copied().context("a run without entries")
 }
 
@@ -211,7 +212,7 @@ pub(crate) fn found<'a>(report: &'a Report, attacks: &[Attack]) -> Vec<Found<'a>
 }
 
 /// What the audit finds wrong that nobody planted: entries that a phone made and that stood registered before the attacks.
-pub(crate) fn false_alarms(report: &Report, attacks: &[Attack], tried: u32) -> Vec<String> {
+pub(crate) fn false_alarms(report: &Report, attacks: &[Attack], tried: DeviceId) -> Vec<String> {
     let mut alarms = Vec::new();
     for device in &report.devices {
         let attack = attacks.iter().find(|attack| attack.device == device.device);

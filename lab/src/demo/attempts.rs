@@ -6,10 +6,9 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use hashchain::{DataDigest, DeviceId, LinkHash, Run};
 use mhealth_api::RunUpload;
-use mhealth_chain_client::{
-    calls, Account, Call, ChainClient, Error, Inclusion, Run, Submitter, H256,
-};
+use mhealth_chain_client::{calls, Account, Call, ChainClient, Error, Inclusion, Submitter, H256};
 use mhealth_testing::phone::{self, Phone};
 use mhealth_testing::rpc::JsonRpc;
 use serde_json::{json, Value};
@@ -44,7 +43,7 @@ impl fmt::Display for Attempt {
 }
 
 /// Tries every one. Gives the device that was attacked, too.
-pub(crate) async fn run(chain: &ChainClient, cast: &Cast) -> Result<(Vec<Attempt>, u32)> {
+pub(crate) async fn run(chain: &ChainClient, cast: &Cast) -> Result<(Vec<Attempt>, DeviceId)> {
     let relay = &cast.relay.submitter;
     let stranger = chain.submitter(Account::from_secret_uri("//Stranger")?);
     let (mut victim, mut thief) = tokio::try_join!(
@@ -62,15 +61,15 @@ pub(crate) async fn run(chain: &ChainClient, cast: &Cast) -> Result<(Vec<Attempt
     };
 
     let mut wrong_previous = next.clone();
-    wrong_previous.previous = H256::repeat_byte(0xbb);
+    wrong_previous.previous = LinkHash([0xbb; 32]);
     let wrong_previous = victim.sign_again(wrong_previous);
     let mut after_a_gap = next.clone();
-    after_a_gap.sequence += 1;
+    after_a_gap.first_sequence += 1;
     let mut altered = next.clone();
-    altered.entries[0].digest = H256::repeat_byte(0xcc);
+    altered.entries[0].digest = DataDigest([0xcc; 32]);
     let mut foreign = thief.run(1);
     foreign.device = victim.device();
-    foreign.sequence = next.sequence;
+    foreign.first_sequence = next.first_sequence;
     foreign.previous = next.previous;
     let foreign = thief.sign_again(foreign);
 
@@ -124,7 +123,7 @@ fn with_data(run: &Run) -> RunUpload {
 struct Scene<'a> {
     chain: &'a ChainClient,
     node: JsonRpc,
-    device: u32,
+    device: DeviceId,
 }
 
 impl Scene<'_> {
@@ -201,7 +200,7 @@ impl Scene<'_> {
     }
 
     /// What an attempt could change: the device's head and the journal's length.
-    async fn state(&self) -> Result<(Option<(H256, u64)>, u64)> {
+    async fn state(&self) -> Result<(Option<(LinkHash, u64)>, u64)> {
         let (_, now) = self.chain.at_finalised().await?;
         let head = now.head(self.device).await?;
         Ok((

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use hashchain::DeviceId;
 use mhealth_chain_client::ChainClient;
 use mhealth_testing::node::{node_binary, Node};
 use mhealth_testing::output;
@@ -140,7 +141,7 @@ async fn audit(
     site: &Site,
     chain: &ChainClient,
     cast: &attacks::Cast,
-    tried: u32,
+    tried: DeviceId,
     output: &std::path::Path,
 ) -> Result<bool> {
     println!("Attacking the trial, and auditing it:");

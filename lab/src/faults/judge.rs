@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Result};
-use hashchain::{DataDigest, LinkHash, Native, Tag};
-use mhealth_chain_client::{AccountId32, BlockId, ChainClient, ChainEvent, EntryView, Run, H256};
+use hashchain::{DeviceId, LinkHash, Run};
+use mhealth_chain_client::{AccountId32, BlockId, ChainClient, ChainEvent, EntryView, H256};
 
 use crate::record::{Acknowledged, Said};
 
@@ -47,7 +47,7 @@ pub(crate) struct Brought {
 /// Waits until every acknowledged run is on the finalised chain. Gives up, without an error, when the chain's journal has
 /// not grown for as long as this.
 pub(crate) async fn settle(chain: &ChainClient, said: &Said, patience: Duration) -> Result<()> {
-    let mut waiting: BTreeMap<u32, u64> = BTreeMap::new();
+    let mut waiting: BTreeMap<DeviceId, u64> = BTreeMap::new();
     for run in said.runs.values() {
         let last = waiting.entry(run.device).or_default();
         *last = (*last).max(run.last());
@@ -86,7 +86,7 @@ pub(crate) async fn judge(chain: &ChainClient, said: &Said) -> Result<Judgement>
     for (device, genesis) in &said.enrolled {
         judgement.enrolled += 1;
         let found = view.device(*device).await?;
-        if found.is_none_or(|found| found.genesis.0 != genesis.0) {
+        if found.is_none_or(|found| found.genesis != *genesis) {
             judgement.enrolments_lost += 1;
             judgement.tell(|| format!("the enrolment of device {device} is not on the chain"));
         }
@@ -147,7 +147,7 @@ fn compare(said: &Said, journal: &[EntryView], brought: &[Brought]) -> Judgement
         on_chain: journal.len() as u64,
         ..Judgement::default()
     };
-    let mut links: HashMap<(u32, u64), H256> = HashMap::new();
+    let mut links: HashMap<(DeviceId, u64), LinkHash> = HashMap::new();
     for entry in journal {
         if links
             .insert((entry.device, entry.sequence), entry.hash)
@@ -174,13 +174,12 @@ impl Judgement {
     }
 
     /// A link binds all before it, so the last one of a run answers for the whole run.
-    fn count_lost(&mut self, said: &Said, links: &HashMap<(u32, u64), H256>) {
-        let mut acknowledged: HashSet<(u32, u64)> = HashSet::new();
-        let mut lost: HashSet<(u32, u64)> = HashSet::new();
+    fn count_lost(&mut self, said: &Said, links: &HashMap<(DeviceId, u64), LinkHash>) {
+        let mut acknowledged: HashSet<(DeviceId, u64)> = HashSet::new();
+        let mut lost: HashSet<(DeviceId, u64)> = HashSet::new();
         let stands = |run: &Acknowledged| {
-            links
-                .get(&(run.device, run.last()))
-                .is_some_and(|link| link.0 == run.head.0)
+            let link = links.get(&(run.device, run.last()));
+            link == Some(&run.head)
         };
         for (name, run) in &said.runs {
             let entries = (run.sequence..=run.last()).map(|sequence| (run.device, sequence));
@@ -199,10 +198,15 @@ impl Judgement {
 
     /// No account may bring the same run twice. Two accounts may: each relay confirms what the other brought.
     fn count_doubled(&mut self, brought: &[Brought]) {
-        let mut first: HashMap<([u8; 32], u32, u64, H256), &Brought> = HashMap::new();
+        let mut first: HashMap<([u8; 32], DeviceId, u64, LinkHash), &Brought> = HashMap::new();
         for again in brought {
             let run = &again.run;
-            let key = (again.submitter.0, run.device, run.sequence, last_link(run));
+            let key = (
+                again.submitter.0,
+                run.device,
+                run.first_sequence,
+                run.last_link(),
+            );
             let Some(before) = first.insert(key, again) else {
                 continue;
             };
@@ -212,7 +216,7 @@ impl Judgement {
             self.tell(|| {
                 format!(
                     "{} submitted entries {}… of device {} twice, in extrinsics {before:?} and {after:?}",
-                    again.submitter, run.sequence, run.device
+                    again.submitter, run.first_sequence, run.device
                 )
             });
         }
@@ -225,32 +229,23 @@ impl Judgement {
     }
 }
 
-fn last_link(run: &Run) -> H256 {
-    let entries = run.entries.iter().zip(run.sequence..);
-    let last = entries.fold(LinkHash(run.previous.0), |previous, (entry, sequence)| {
-        let (digest, tag) = (DataDigest(entry.digest.0), Tag(entry.tag.0));
-        hashchain::link::<Native>(sequence, &previous, &digest, &tag)
-    });
-    H256(last.0)
-}
-
 #[cfg(test)]
 mod tests {
+    use hashchain::{DataDigest, RunEntry, Tag};
     use mhealth_api::Hash;
-    use mhealth_chain_client::RunEntry;
 
     use super::*;
 
-    fn link(device: u32, sequence: u64) -> H256 {
-        H256([device as u8 * 16 + sequence as u8; 32])
+    fn link(device: u32, sequence: u64) -> LinkHash {
+        LinkHash([device as u8 * 16 + sequence as u8; 32])
     }
 
     fn entry(device: u32, sequence: u64) -> EntryView {
         EntryView {
             index: 0,
-            device,
+            device: DeviceId(device),
             sequence,
-            digest: H256::zero(),
+            digest: DataDigest([0; 32]),
             hash: link(device, sequence),
             previous: None,
         }
@@ -262,10 +257,10 @@ mod tests {
         for (number, (device, sequence, entries)) in runs.iter().copied().enumerate() {
             let last = sequence + u64::from(entries) - 1;
             let run = Acknowledged {
-                device,
+                device: DeviceId(device),
                 sequence,
                 entries,
-                head: Hash(link(device, last).0),
+                head: link(device, last),
             };
             said.runs.insert(Hash([number as u8; 32]), run);
         }
@@ -274,17 +269,17 @@ mod tests {
 
     fn brought(account: u8, device: u32, block: u64) -> Brought {
         let entry = RunEntry {
-            digest: H256([1; 32]),
-            tag: H256([2; 32]),
+            digest: DataDigest([1; 32]),
+            tag: Tag([2; 32]),
         };
         Brought {
             submitter: AccountId32([account; 32]),
             block,
             extrinsic_index: 1,
             run: Run {
-                device,
-                sequence: 1,
-                previous: H256::zero(),
+                device: DeviceId(device),
+                first_sequence: 1,
+                previous: LinkHash([0; 32]),
                 entries: vec![entry; 3],
                 signature: None,
             },
@@ -309,7 +304,7 @@ mod tests {
     #[test]
     fn acknowledged_entries_that_are_missing_or_altered_are_lost() {
         let mut altered = entry(2, 2);
-        altered.hash = H256([0xff; 32]);
+        altered.hash = LinkHash([0xff; 32]);
         let judgement = compare(
             &said(&[(1, 1, 3), (2, 1, 2), (3, 1, 1), (3, 1, 2)]),
             &[

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 
 use anyhow::{Context, Result};
+use hashchain::{DeviceId, LinkHash};
 use mhealth_api::{Code, Enrolled, Hash, Problem, RunState, RunStatus};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -43,7 +44,7 @@ pub(crate) struct Said {
     /// that; the promise was broken all the same.
     pub(crate) forgotten: HashSet<Hash>,
     /// Devices that an authentication server says it has enrolled, with link 0.
-    pub(crate) enrolled: HashMap<u32, Hash>,
+    pub(crate) enrolled: HashMap<DeviceId, LinkHash>,
     /// Runs of which a relay said that the chain refused them.
     pub(crate) refused: HashMap<Hash, RunStatus>,
     /// Answers by their status.
@@ -55,11 +56,11 @@ pub(crate) struct Said {
 /// A run that a relay acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Acknowledged {
-    pub(crate) device: u32,
+    pub(crate) device: DeviceId,
     pub(crate) sequence: u64,
     pub(crate) entries: u32,
     /// Link of the last entry.
-    pub(crate) head: Hash,
+    pub(crate) head: LinkHash,
 }
 
 impl Acknowledged {
@@ -195,10 +196,10 @@ mod tests {
     fn status(state: RunState) -> Vec<u8> {
         let status = RunStatus {
             run: Hash([1; 32]),
-            device: 3,
+            device: DeviceId(3),
             sequence: 5,
             entries: 4,
-            head: Hash([2; 32]),
+            head: LinkHash([2; 32]),
             state,
             block: None,
             extrinsic_index: None,
@@ -239,7 +240,10 @@ mod tests {
         }
         let said = record.said();
         let runs: Vec<_> = said.runs.values().collect();
-        assert_eq!((runs[0].device, runs[0].last(), runs.len()), (3, 8, 1));
+        assert_eq!(
+            (runs[0].device, runs[0].last(), runs.len()),
+            (DeviceId(3), 8, 1)
+        );
         assert_eq!(*record.count().borrow(), 1);
         assert_eq!(said.statuses[&202], 3);
     }

@@ -22,15 +22,13 @@ use mhealth_testing::audit;
 use mhealth_testing::node::{self, Node};
 use mhealth_testing::postgres::Postgres;
 use mhealth_testing::servers::{self, AuthOptions, RelayOptions, Server};
-use mhealth_testing::topology::last_word;
+use mhealth_testing::topology::{last_word, SIGNED_STUDY};
 
 use crate::load::{Load, Servers};
 use crate::plan::{Disk, Fault, Link, Target, RELAYS};
 use crate::proxy::{Proxy, State};
 use crate::record::{Keeper, Record};
 
-/// The study that a development chain begins with.
-const STUDY: u32 = 0;
 /// Accounts of the relays: the first two processes share one.
 const ACCOUNTS: [&str; RELAYS] = ["//Dave", "//Dave", "//Eve"];
 /// Whose database is whose.
@@ -88,7 +86,7 @@ impl Site {
         let auth_url = links.to_auth.url();
         let relay_urls: Vec<String> = links.to_relays.iter().map(Proxy::url).collect();
         let launch = servers::auth(&AuthOptions {
-            study: STUDY,
+            study: SIGNED_STUDY,
             chain: links.to_node[RELAYS].websocket_url(),
             account: "//Charlie",
             database: servers::sqlite_in(folder, "auth.db"),
@@ -108,7 +106,7 @@ impl Site {
                 _ => servers::sqlite_in(&relay_disk, "relay.db"),
             };
             let relay = servers::relay(&RelayOptions {
-                study: STUDY,
+                study: SIGNED_STUDY,
                 chain: links.to_node[number].websocket_url(),
                 account,
                 database,
@@ -272,7 +270,7 @@ impl Site {
         });
         audit::Options {
             node: self.node_url(),
-            study: STUDY,
+            study: SIGNED_STUDY,
             relays: relays.collect(),
             ..audit::Options::default()
         }

@@ -8,7 +8,7 @@ use codec::{Decode, Encode};
 use frame_benchmarking::v2::*;
 use frame_support::{traits::Get, BoundedVec};
 use frame_system::RawOrigin;
-use hashchain::{DataDigest, LinkHash, Tag};
+use hashchain::LinkHash;
 use pallet_studies::{Study, StudyId, StudyPolicy, StudyStatus};
 use sp_core::H256;
 use sp_runtime::AccountId32;
@@ -75,39 +75,26 @@ fn run_after(
     entries: u32,
     salt: u8,
 ) -> (Run, H256) {
-    let mut head = previous;
-    let entries = (sequence..sequence + u64::from(entries))
-        .map(|sequence| {
-            let hash = |what: u8| {
-                H256(sp_io::hashing::sha2_256(
-                    &(device, sequence, salt, what).encode(),
-                ))
-            };
-            let entry = RunEntry {
-                digest: hash(0),
-                tag: hash(1),
-            };
-            head = H256(
-                hashchain::link::<HostSha256>(
-                    sequence,
-                    &LinkHash(head.0),
-                    &DataDigest(entry.digest.0),
-                    &Tag(entry.tag.0),
-                )
-                .0,
-            );
-            entry
-        })
-        .collect::<Vec<_>>()
-        .try_into()
-        .expect("benchmarked runs are short; qed");
+    let hash = |sequence: u64, what: u8| {
+        let of = (device, sequence, salt, what).encode();
+        H256(sp_io::hashing::sha2_256(&of))
+    };
+    let entry = |sequence| RunEntry {
+        digest: hash(sequence, 0),
+        tag: hash(sequence, 1),
+    };
+    let entries = (sequence..sequence + u64::from(entries)).map(entry);
     let run = Run {
         device,
         sequence,
         previous,
-        entries,
+        entries: entries
+            .collect::<Vec<_>>()
+            .try_into()
+            .expect("benchmarked runs are short; qed"),
         signature: None,
     };
+    let head = run.last_link();
     (run, head)
 }
 

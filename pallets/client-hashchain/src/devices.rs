@@ -250,7 +250,7 @@ fn link_zero<T: Config>(
     let chain = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
     let link = hashchain::genesis::<HostSha256>(&hashchain::Enrolment {
         chain: &as_hash(chain.as_ref()),
-        study,
+        study: hashchain::StudyId(study),
         device_key,
         predecessor: trusted.map(|trusted| LinkHash(trusted.hash.0)),
         secret_commitment: &secret_commitment.0,

@@ -2,7 +2,7 @@
 
 //! A chain of three pallets on which the tests run, and phones that make real entries for it.
 
-use crate::{self as pallet_client_hashchain, types::*, Event, HostSha256, LastTrusted, Pallet};
+use crate::{self as pallet_client_hashchain, types::*, Event, LastTrusted, Pallet};
 use codec::Encode;
 use frame_support::{
     assert_ok, derive_impl, parameter_types,
@@ -10,7 +10,7 @@ use frame_support::{
     weights::{RuntimeDbWeight, Weight},
 };
 use frame_system::EnsureRoot;
-use hashchain::{DataDigest, LinkHash, Tag};
+use hashchain::LinkHash;
 use pallet_studies::{GenesisStudy, StudyId, StudyPolicy};
 use sp_core::{ed25519, Pair, H256};
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage};
@@ -153,35 +153,22 @@ impl Phone {
     /// The next `entries` entries, signed. `salt` tells different data apart.
     pub(crate) fn run(&mut self, entries: u32, salt: u8) -> Run {
         let (sequence, previous) = (self.length + 1, self.head);
-        let entries = (sequence..)
-            .take(entries as usize)
-            .map(|sequence| {
-                let entry = RunEntry {
-                    digest: hash((sequence, salt, "digest")),
-                    tag: hash((sequence, salt, "tag")),
-                };
-                self.head = H256(
-                    hashchain::link::<HostSha256>(
-                        sequence,
-                        &LinkHash(self.head.0),
-                        &DataDigest(entry.digest.0),
-                        &Tag(entry.tag.0),
-                    )
-                    .0,
-                );
-                self.length = sequence;
-                entry
-            })
-            .collect::<Vec<_>>()
-            .try_into()
-            .expect("runs of the tests are short");
-        Run {
+        let entry = |sequence| RunEntry {
+            digest: hash((sequence, salt, "digest")),
+            tag: hash((sequence, salt, "tag")),
+        };
+        let entries: Vec<_> = (sequence..).take(entries as usize).map(entry).collect();
+        let mut run = Run {
             device: self.id,
             sequence,
             previous,
-            entries,
-            signature: Some(self.sign()),
-        }
+            entries: entries.try_into().expect("runs of the tests are short"),
+            signature: None,
+        };
+        self.length = sequence - 1 + run.entries.len() as u64;
+        self.head = run.last_link();
+        run.signature = Some(self.sign());
+        run
     }
 
     pub(crate) fn sign(&self) -> [u8; 64] {

@@ -24,7 +24,7 @@ pub const HEADS_PER_PAGE: u32 = 32;
 pub const ENTRIES_PER_PAGE: u32 = 64;
 
 /// Most entries in one run.
-pub const MAX_RUN_LENGTH: u32 = 256;
+pub const MAX_RUN_LENGTH: u32 = hashchain::MAX_RUN_LENGTH as u32;
 
 /// Most runs in one batch.
 pub const MAX_BATCH_LENGTH: u32 = 1_024;

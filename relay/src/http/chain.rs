@@ -5,9 +5,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use mhealth_api::{
-    Code, DeviceHeads, DeviceOnChain, Hash, Key, Problem, RegisteredEntry, StudyTerms,
-};
+use hashchain::{DeviceId, StudyId};
+use mhealth_api::{Code, DeviceHeads, DeviceOnChain, Key, Problem, RegisteredEntry, StudyTerms};
 use mhealth_server::{on_chain, ApiError, Json, Path, Query};
 
 use super::App;
@@ -26,7 +25,7 @@ const MOST_ENTRIES: u32 = 1_024;
 ))]
 pub(super) async fn device(
     State(app): State<Arc<App>>,
-    Path(device): Path<u32>,
+    Path(device): Path<DeviceId>,
 ) -> Result<Json<DeviceOnChain>, ApiError> {
     found(&app, device).await
 }
@@ -51,7 +50,7 @@ pub(super) async fn key(
     found(&app, device).await
 }
 
-async fn found(app: &App, device: u32) -> Result<Json<DeviceOnChain>, ApiError> {
+async fn found(app: &App, device: DeviceId) -> Result<Json<DeviceOnChain>, ApiError> {
     let (view, block) = app
         .ledger
         .device(device)
@@ -70,7 +69,7 @@ async fn found(app: &App, device: u32) -> Result<Json<DeviceOnChain>, ApiError> 
 ))]
 pub(super) async fn heads(
     State(app): State<Arc<App>>,
-    Path(device): Path<u32>,
+    Path(device): Path<DeviceId>,
 ) -> Result<Json<DeviceHeads>, ApiError> {
     let (relay, chain) = app.intake.heads(device).await?;
     Ok(Json(DeviceHeads {
@@ -110,7 +109,7 @@ fn usual() -> u32 {
 ))]
 pub(super) async fn entries(
     State(app): State<Arc<App>>,
-    Path(device): Path<u32>,
+    Path(device): Path<DeviceId>,
     Query(range): Query<Range>,
 ) -> Result<Json<Vec<RegisteredEntry>>, ApiError> {
     if range.from == 0 || range.count > MOST_ENTRIES {
@@ -119,8 +118,8 @@ pub(super) async fn entries(
     let entries = app.ledger.entries(device, range.from, range.count).await?;
     let entries = entries.into_iter().map(|entry| RegisteredEntry {
         sequence: entry.sequence,
-        digest: Hash(entry.digest.0),
-        hash: Hash(entry.hash.0),
+        digest: entry.digest,
+        hash: entry.hash,
     });
     Ok(Json(entries.collect()))
 }
@@ -135,7 +134,7 @@ pub(super) async fn entries(
 ))]
 pub(super) async fn study(
     State(app): State<Arc<App>>,
-    Path(study): Path<u32>,
+    Path(study): Path<StudyId>,
 ) -> Result<Json<StudyTerms>, ApiError> {
     let view = app.ledger.study(study).await?.ok_or(Code::UnknownStudy)?;
     Ok(Json(on_chain::study(app.ledger.genesis(), study, view)))

@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
+use hashchain::StudyId;
 use mhealth_api::{Code, ExportedRun, Problem};
 use mhealth_server::{ApiError, Bearer, Query};
 
@@ -24,7 +25,7 @@ const NDJSON: &str = "application/x-ndjson";
 pub(super) struct Selection {
     #[serde(default)]
     after: u64,
-    study: Option<u32>,
+    study: Option<StudyId>,
 }
 
 /// Runs with their envelopes, whatever became of them, in the order in which they were stored: one JSON object a line. A
@@ -51,7 +52,7 @@ pub(super) async fn export(
     tracing::info!(
         auditor,
         after = selection.after,
-        study = selection.study,
+        study = selection.study.map(u32::from),
         "an export begins"
     );
     let query = ExportQuery {

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use hashchain::DeviceId;
 use mhealth_api::Refusal;
 use mhealth_chain_client::{ChainEvent, Effect};
 
@@ -16,7 +17,7 @@ struct Told {
     /// By place in the batch.
     refused: HashMap<u32, Refusal>,
     /// How many were known already, by device, first sequence and number of entries.
-    known: HashMap<(u32, u64, u32), u32>,
+    known: HashMap<(DeviceId, u64, u32), u32>,
 }
 
 impl Told {
@@ -135,6 +136,6 @@ impl Leader<'_> {
             .entries(run.device, run.last(), 1)
             .await?;
         let entry = entries.first().filter(|entry| entry.sequence == run.last());
-        Ok(entry.map(|entry| entry.hash.0 == run.head.0))
+        Ok(entry.map(|entry| entry.hash == run.head))
     }
 }

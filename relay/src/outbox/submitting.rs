@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::leader::{Flight, Leader};
 use super::OutboxError;
 use crate::ledger::LedgerError;
-use crate::run::for_chain;
 use crate::store::{NewBatch, PendingRun};
 
 impl Leader<'_> {
@@ -44,24 +43,15 @@ impl Leader<'_> {
     /// Signs a batch and stores it, and gives its nonce; none if a run has changed since it was read.
     async fn store_batch(&mut self, runs: Vec<PendingRun>) -> Result<Option<u64>, OutboxError> {
         let nonce = self.free_nonce();
-        let call = runs.iter().map(|pending| {
-            let run = &pending.run;
-            for_chain(
-                run.device,
-                run.sequence,
-                pending.previous,
-                &pending.digests_and_tags,
-                pending.signature,
-            )
-        });
-        let signed = self.outbox.ledger.sign(call.collect(), nonce).await?;
+        let runs = runs.into_iter().map(|run| (run.run, run.for_chain));
+        let (runs, for_chain): (Vec<_>, Vec<_>) = runs.unzip();
+        let signed = self.outbox.ledger.sign(for_chain, nonce).await?;
         let batch = NewBatch {
             hash: Hash(signed.hash.0),
             nonce,
             death: signed.death,
             bytes: signed.bytes,
         };
-        let runs = runs.into_iter().map(|pending| pending.run).collect();
         let store = &self.outbox.store;
         let Some(batch) = store.store_batch(self.lease, batch, runs).await? else {
             return Ok(None);

@@ -12,6 +12,7 @@ mod sending;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashchain::DeviceId;
 use mhealth_api::{Hash, RunState};
 use tokio::task::JoinHandle;
 
@@ -97,7 +98,7 @@ async fn until_state(store: &Store, run: &Hash, expected: RunState) {
 async fn with_one_run(scratch: Scratch) -> (Scratch, FakeChain, TestDevice, Hash) {
     let chain = FakeChain::new();
     let mut device = TestDevice::new(1);
-    chain.enrol(1, device.genesis());
+    chain.enrol(DeviceId(1), device.genesis());
     let run = device.checked(2);
     let id = run.id;
     accept(&scratch.store, &[candidate(run, device.genesis())]).await;

@@ -16,6 +16,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashchain::{DataDigest, DeviceId};
 use mhealth_api::{Code, Hash, Head, Problem, Refusal, RunState, RunStatus};
 use mhealth_server::WriteTransaction;
 
@@ -36,7 +37,7 @@ pub struct Candidate {
     /// What is stored already is answered all the same.
     pub admission: Result<(), Code>,
     /// The device's own count, for a record that is chained here on its behalf.
-    pub record: Option<(u64, Hash)>,
+    pub record: Option<(u64, DataDigest)>,
 }
 
 /// What became of an upload.
@@ -95,7 +96,7 @@ struct Group<'a> {
     /// Their runs as far as they are stored, with those of this group.
     known: HashMap<Hash, RunStatus>,
     /// The relay's own heads of their devices, as this group leaves them.
-    heads: HashMap<u32, Head>,
+    heads: HashMap<DeviceId, Head>,
     changes: Changes<'a>,
 }
 
@@ -121,8 +122,9 @@ impl<'a> Group<'a> {
         candidate: &'a Candidate,
         id: i64,
     ) -> Result<Decision, StoreError> {
-        let run = &*candidate.run;
-        let known = self.known.get(&run.id);
+        let checked = &*candidate.run;
+        let device = checked.run.device;
+        let known = self.known.get(&checked.id);
         let is_known = known.is_some();
         match (known, candidate.admission) {
             (Some(status), admission) if admission.is_err() || !is_passing(status) => {
@@ -131,12 +133,12 @@ impl<'a> Group<'a> {
             (None, Err(code)) => return Ok(Ok(Acceptance::Refused(code.into()))),
             _ => {}
         }
-        let own = self.heads.get(&run.device).copied();
-        let stored = match link_to_compare(run, own, &candidate.answers) {
-            Some(sequence) => history::link_at(transaction, run.device, sequence).await?,
+        let own = self.heads.get(&device).copied();
+        let stored = match link_to_compare(checked, own, &candidate.answers) {
+            Some(sequence) => history::link_at(transaction, device, sequence).await?,
             None => None,
         };
-        let position = match judge(run, own, &candidate.answers, |_| stored) {
+        let position = match judge(checked, own, &candidate.answers, |_| stored) {
             Ok(position) => position,
             Err(question) => return Ok(Err(question)),
         };
@@ -144,25 +146,30 @@ impl<'a> Group<'a> {
         if let Position::Gap(head) = position {
             return Ok(Ok(Acceptance::Refused(gap(head))));
         }
-        if is_rival && !is_known && !self.keeps_another_rival(transaction, run.device).await? {
+        if is_rival && !is_known && !self.keeps_another_rival(transaction, device).await? {
             return Ok(Ok(Acceptance::Refused(Code::TooManyConflicts.into())));
         }
         if position == Position::Follows {
             let head = Head {
-                length: run.last(),
-                hash: run.head(),
+                length: checked.last(),
+                hash: checked.head(),
             };
-            self.heads.insert(run.device, head);
-            self.changes.heads.insert(run.device, head);
+            self.heads.insert(device, head);
+            self.changes.heads.insert(device, head);
         }
-        let status = pending(run);
-        if self.known.insert(run.id, status.clone()).is_some() {
-            self.changes.requeued.push(run.id);
+        let status = pending(checked);
+        if self.known.insert(checked.id, status.clone()).is_some() {
+            self.changes.requeued.push(checked.id);
         } else {
-            self.changes.new.push(NewRun { id, run, is_rival });
+            let new = NewRun {
+                id,
+                checked,
+                is_rival,
+            };
+            self.changes.new.push(new);
         }
         if let Some((sequence, digest)) = candidate.record {
-            let record = (run.device, sequence, digest, run.id);
+            let record = (device, sequence, digest, checked.id);
             self.changes.records.push(record);
         }
         Ok(Ok(Acceptance::Accepted(status)))
@@ -172,10 +179,10 @@ impl<'a> Group<'a> {
     async fn keeps_another_rival(
         &self,
         transaction: &mut WriteTransaction,
-        device: u32,
+        device: DeviceId,
     ) -> Result<bool, StoreError> {
         let new = self.changes.new.iter();
-        let here = new.filter(|new| new.is_rival && new.run.device == device);
+        let here = new.filter(|new| new.is_rival && new.checked.run.device == device);
         let there = history::rivals(transaction, device).await?;
         Ok(there + (here.count() as u64) < u64::from(self.max_rivals))
     }
@@ -189,13 +196,13 @@ fn is_passing(status: &RunStatus) -> bool {
     status.state == RunState::Refused && passes
 }
 
-fn pending(run: &CheckedRun) -> RunStatus {
+fn pending(checked: &CheckedRun) -> RunStatus {
     RunStatus {
-        run: run.id,
-        device: run.device,
-        sequence: run.sequence,
-        entries: run.links.len() as u32,
-        head: run.head(),
+        run: checked.id,
+        device: checked.run.device,
+        sequence: checked.run.first_sequence,
+        entries: checked.links.len() as u32,
+        head: checked.head(),
         state: RunState::Pending,
         block: None,
         extrinsic_index: None,

@@ -2,6 +2,7 @@
 
 //! For auditors: their credentials, and the runs with their envelopes.
 
+use hashchain::StudyId;
 use mhealth_api::{ExportedRun, SignatureBytes};
 use mhealth_server::credentials::{self, Change, CredentialError, Scopes};
 use mhealth_server::SecretText;
@@ -19,7 +20,7 @@ pub struct ExportQuery {
     /// Those behind this cursor.
     pub after: u64,
     /// Those of one study only.
-    pub study: Option<u32>,
+    pub study: Option<StudyId>,
 }
 
 impl Store {
@@ -37,9 +38,6 @@ impl Store {
             .fetch_all(self.database.pool())
             .await?;
         let runs = rows.iter().map(|row| {
-            let signature: Option<Vec<u8>> = row.try_get("signature")?;
-            let signature = signature.map(<[u8; 64]>::try_from).transpose();
-            let signature = signature.map_err(|_| StoreError::Corrupt("a signature"))?;
             let entries: Vec<u8> = row.try_get("entries_bytes")?;
             let envelopes: Vec<u8> = row.try_get("envelopes")?;
             let received_at: u64 = unsigned(row.try_get("received_at")?)?;
@@ -48,8 +46,8 @@ impl Store {
                 status: rows::status(row)?,
                 study: unsigned(row.try_get("study")?)?,
                 previous: hash(row.try_get("previous")?)?,
-                entries: rows::entries(&entries, &envelopes)?,
-                signature: signature.map(SignatureBytes),
+                entries: rows::entries_with_envelopes(&entries, &envelopes)?,
+                signature: rows::signature(row)?.map(SignatureBytes),
                 received_at: received_at / 1_000,
             })
         });

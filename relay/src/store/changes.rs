@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use hashchain::{DataDigest, DeviceId, RunEntry};
 use mhealth_api::{Hash, Head};
 use mhealth_server::WriteTransaction;
 use sqlx::AssertSqlSafe;
@@ -16,7 +17,7 @@ use crate::run::CheckedRun;
 pub(super) struct NewRun<'a> {
     /// The row's id.
     pub(super) id: i64,
-    pub(super) run: &'a CheckedRun,
+    pub(super) checked: &'a CheckedRun,
     /// Whether it contradicts the history of its device.
     pub(super) is_rival: bool,
 }
@@ -28,9 +29,9 @@ pub(super) struct Changes<'a> {
     /// Runs that were refused and get another chance.
     pub(super) requeued: Vec<Hash>,
     /// New heads of devices.
-    pub(super) heads: HashMap<u32, Head>,
+    pub(super) heads: HashMap<DeviceId, Head>,
     /// Device, its own count, digest, and the run that the record became.
-    pub(super) records: Vec<(u32, u64, Hash, Hash)>,
+    pub(super) records: Vec<(DeviceId, u64, DataDigest, Hash)>,
 }
 
 impl Changes<'_> {
@@ -93,21 +94,23 @@ async fn insert_runs(
         tuples(chunk.len(), 13)
     );
     let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
-    for NewRun { id, run, is_rival } in chunk {
+    for new in chunk {
+        let (checked, run) = (new.checked, &new.checked.run);
+        let entries: Vec<_> = run.entries.iter().map(RunEntry::to_bytes).collect();
         query = query
-            .bind(*id)
-            .bind(run.id.0.to_vec())
+            .bind(new.id)
+            .bind(checked.id.0.to_vec())
             .bind(i64::from(run.device))
-            .bind(i64::from(run.study))
-            .bind(signed(run.sequence))
-            .bind(run.links.len() as i64)
+            .bind(i64::from(checked.study))
+            .bind(signed(run.first_sequence))
+            .bind(entries.len() as i64)
             .bind(run.previous.0.to_vec())
-            .bind(run.head().0.to_vec())
+            .bind(checked.head().0.to_vec())
             .bind(run.signature.map(|signature| signature.to_vec()))
-            .bind(i64::from(*is_rival))
+            .bind(i64::from(new.is_rival))
             .bind(signed(now))
             .bind(PENDING)
-            .bind(run.digests_and_tags.clone());
+            .bind(entries.into_flattened());
     }
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -122,8 +125,8 @@ async fn insert_payloads(
         tuples(chunk.len(), 2)
     );
     let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
-    for NewRun { id, run, .. } in chunk {
-        query = query.bind(*id).bind(run.envelopes.clone());
+    for NewRun { id, checked, .. } in chunk {
+        query = query.bind(*id).bind(checked.envelopes.clone());
     }
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -131,7 +134,7 @@ async fn insert_payloads(
 
 async fn write_heads(
     transaction: &mut WriteTransaction,
-    chunk: &[(u32, Head)],
+    chunk: &[(DeviceId, Head)],
 ) -> Result<(), StoreError> {
     let sql = format!(
         "INSERT INTO heads (device, length, hash) VALUES {} \

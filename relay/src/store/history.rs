@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use hashchain::{entries, DeviceId, LinkHash, Native};
 use mhealth_api::{Hash, Head, RunStatus};
 use mhealth_server::WriteTransaction;
 use sqlx::any::AnyRow;
@@ -11,7 +12,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::rows::{self, hash, placeholders, signed, unsigned, CHUNK, REFUSED, STATUS_COLUMNS};
 use super::StoreError;
-use crate::run::{CheckedRun, ENTRY_BYTES};
+use crate::run::CheckedRun;
 
 /// Those of the runs that are stored, and where they stand.
 pub(super) async fn known(
@@ -40,8 +41,8 @@ pub(super) async fn known(
 pub(super) async fn heads(
     transaction: &mut WriteTransaction,
     runs: &[&CheckedRun],
-) -> Result<HashMap<u32, Head>, StoreError> {
-    let mut devices: Vec<_> = runs.iter().map(|run| run.device).collect();
+) -> Result<HashMap<DeviceId, Head>, StoreError> {
+    let mut devices: Vec<_> = runs.iter().map(|checked| checked.run.device).collect();
     devices.sort_unstable();
     devices.dedup();
     let mut heads = HashMap::new();
@@ -68,9 +69,9 @@ pub(super) async fn heads(
 /// The link at a sequence in a run that is on its way or finalised; none if no such run is stored.
 pub(super) async fn link_at(
     transaction: &mut WriteTransaction,
-    device: u32,
+    device: DeviceId,
     sequence: u64,
-) -> Result<Option<Hash>, StoreError> {
+) -> Result<Option<LinkHash>, StoreError> {
     let row: Option<AnyRow> = sqlx::query(
         "SELECT sequence, previous, entries_bytes FROM runs WHERE device = $1 AND sequence <= $2 \
          AND sequence + entries > $2 AND state < $3 AND rival = 0 ORDER BY id LIMIT 1",
@@ -82,26 +83,17 @@ pub(super) async fn link_at(
     .await?;
     let Some(row) = row else { return Ok(None) };
     let first: u64 = unsigned(row.try_get("sequence")?)?;
-    let previous = hashchain::LinkHash(hash(row.try_get("previous")?)?.0);
-    let entries: Vec<u8> = row.try_get("entries_bytes")?;
-    let count = (sequence - first + 1) as usize;
-    let link = entries
-        .chunks_exact(ENTRY_BYTES)
-        .zip(first..)
-        .take(count)
-        .fold(previous, |previous, (entry, sequence)| {
-            let [mut digest, mut tag] = [[0; 32]; 2];
-            digest.copy_from_slice(&entry[..32]);
-            tag.copy_from_slice(&entry[32..]);
-            hashchain::link::<hashchain::Native>(sequence, &previous, &digest.into(), &tag.into())
-        });
-    Ok(Some(Hash(link.0)))
+    let previous = hash(row.try_get("previous")?)?;
+    let bytes: Vec<u8> = row.try_get("entries_bytes")?;
+    let mut entries = entries::<Native>(first, previous, rows::entries(&bytes));
+    let entry = entries.find(|entry| entry.sequence == sequence);
+    Ok(entry.map(|entry| entry.hash))
 }
 
 /// How many runs are kept that contradict the history of a device.
 pub(super) async fn rivals(
     transaction: &mut WriteTransaction,
-    device: u32,
+    device: DeviceId,
 ) -> Result<u64, StoreError> {
     let (count,): (i64,) =
         sqlx::query_as("SELECT COUNT(*) FROM runs WHERE device = $1 AND rival = 1")

@@ -28,6 +28,7 @@ pub use position::{ChainAnswers, Question};
 pub use queue::Queue;
 pub use settle::{Fate, Settlement};
 
+use hashchain::{DataDigest, DeviceId};
 use mhealth_api::{Hash, RunStatus};
 use mhealth_server::{identity, Database, Migration, SharedClock};
 pub use mhealth_server::{Lease, StoreError};
@@ -92,7 +93,7 @@ impl Store {
     }
 
     /// The relay's own head of a device; none if nothing of it was accepted here, or not since the chain refused a run.
-    pub async fn head(&self, device: u32) -> Result<Option<mhealth_api::Head>, StoreError> {
+    pub async fn head(&self, device: DeviceId) -> Result<Option<mhealth_api::Head>, StoreError> {
         let row: Option<(i64, Vec<u8>)> =
             sqlx::query_as("SELECT length, hash FROM heads WHERE device = $1")
                 .bind(i64::from(device))
@@ -110,9 +111,9 @@ impl Store {
     /// What a device's record became that was chained here: its digest and its run. None if it was never stored.
     pub async fn record(
         &self,
-        device: u32,
+        device: DeviceId,
         sequence: u64,
-    ) -> Result<Option<(Hash, Hash)>, StoreError> {
+    ) -> Result<Option<(DataDigest, Hash)>, StoreError> {
         let row: Option<(Vec<u8>, Vec<u8>)> =
             sqlx::query_as("SELECT digest, run FROM records WHERE device = $1 AND sequence = $2")
                 .bind(i64::from(device))

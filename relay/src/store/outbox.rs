@@ -4,11 +4,12 @@
 
 use std::sync::Arc;
 
+use hashchain::{DeviceId, LinkHash, Run};
 use mhealth_api::Hash;
 use mhealth_server::WriteTransaction;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::rows::{hash, signed, unsigned, DEAD, LIVE, PENDING, SUBMITTED};
+use super::rows::{self, hash, signed, unsigned, DEAD, LIVE, PENDING, SUBMITTED};
 use super::{Lease, Store, StoreError};
 
 /// A run that waits to be submitted.
@@ -16,12 +17,8 @@ use super::{Lease, Store, StoreError};
 pub struct PendingRun {
     /// What the submission keeps of it.
     pub run: RunRef,
-    /// Link before its first entry.
-    pub previous: Hash,
-    /// The device's signature.
-    pub signature: Option<[u8; 64]>,
-    /// Digest and tag of each entry.
-    pub digests_and_tags: Vec<u8>,
+    /// The same, as the chain takes it.
+    pub for_chain: Run,
 }
 
 /// A run of a batch.
@@ -30,13 +27,13 @@ pub struct RunRef {
     /// The row's id, in the order of which runs are submitted.
     pub id: i64,
     /// Whose it is.
-    pub device: u32,
+    pub device: DeviceId,
     /// Sequence of its first entry.
     pub sequence: u64,
     /// How many entries.
     pub entries: u32,
     /// Link of its last entry.
-    pub head: Hash,
+    pub head: LinkHash,
     /// When it was stored, in milliseconds since 1970.
     pub received_at: u64,
 }
@@ -86,14 +83,16 @@ impl Store {
             .fetch_all(self.database.pool())
             .await?;
         let pending = rows.iter().map(|row| {
-            let signature: Option<Vec<u8>> = row.try_get("signature")?;
-            let signature = signature.map(<[u8; 64]>::try_from).transpose();
-            Ok(PendingRun {
-                run: run_ref(row)?,
+            let run = run_ref(row)?;
+            let entries: Vec<u8> = row.try_get("entries_bytes")?;
+            let for_chain = Run {
+                device: run.device,
+                first_sequence: run.sequence,
                 previous: hash(row.try_get("previous")?)?,
-                signature: signature.map_err(|_| StoreError::Corrupt("a signature"))?,
-                digests_and_tags: row.try_get("entries_bytes")?,
-            })
+                entries: rows::entries(&entries).collect(),
+                signature: rows::signature(row)?,
+            };
+            Ok(PendingRun { run, for_chain })
         });
         pending.collect()
     }

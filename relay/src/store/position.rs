@@ -2,7 +2,8 @@
 
 //! How a new run stands to what the relay and the chain have of its device.
 
-use mhealth_api::{Hash, Head};
+use hashchain::LinkHash;
+use mhealth_api::Head;
 
 use crate::run::CheckedRun;
 
@@ -12,7 +13,7 @@ pub struct ChainAnswers {
     /// Its finalised head.
     pub head: Option<Head>,
     /// The link registered at a sequence; none there if the chain does not have it in state.
-    pub link: Option<(u64, Option<Hash>)>,
+    pub link: Option<(u64, Option<LinkHash>)>,
 }
 
 /// What the chain has to be asked before a run can be judged.
@@ -46,10 +47,10 @@ pub(super) fn judge(
     run: &CheckedRun,
     own: Option<Head>,
     answers: &ChainAnswers,
-    stored_link: impl FnOnce(u64) -> Option<Hash>,
+    stored_link: impl FnOnce(u64) -> Option<LinkHash>,
 ) -> Result<Position, Question> {
     let head = latest(own, answers.head).ok_or(Question::Head)?;
-    if run.sequence - 1 > head.length {
+    if run.run.first_sequence - 1 > head.length {
         answers.head.ok_or(Question::Head)?;
         return Ok(Position::Gap(head));
     }
@@ -105,7 +106,7 @@ mod tests {
         }
     }
 
-    fn never(_: u64) -> Option<Hash> {
+    fn never(_: u64) -> Option<LinkHash> {
         panic!("no link needs to be looked up")
     }
 
@@ -220,7 +221,7 @@ mod tests {
             Ok(Position::Rival)
         );
         let short = TestDevice::with_history(1, 9).checked(1);
-        let other = |_| Some(Hash([1; 32]));
+        let other = |_| Some(LinkHash([1; 32]));
         assert_eq!(
             judge(&short, Some(head), &seeing(head), other),
             Ok(Position::Rival)

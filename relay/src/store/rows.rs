@@ -8,7 +8,6 @@ use sqlx::any::AnyRow;
 use sqlx::Row;
 
 use super::StoreError;
-use crate::run::ENTRY_BYTES;
 
 /// The columns that [`status`] reads.
 pub(super) const STATUS_COLUMNS: &str =
@@ -70,32 +69,40 @@ pub(super) fn status(row: &AnyRow) -> Result<RunStatus, StoreError> {
     })
 }
 
+pub(super) fn signature(row: &AnyRow) -> Result<Option<[u8; 64]>, StoreError> {
+    let signature: Option<Vec<u8>> = row.try_get("signature")?;
+    let signature = signature.map(<[u8; 64]>::try_from).transpose();
+    signature.map_err(|_| StoreError::Corrupt("a signature"))
+}
+
+/// Entries without their envelopes, from the column that holds them.
+pub(super) fn entries(bytes: &[u8]) -> impl Iterator<Item = hashchain::RunEntry> + '_ {
+    let (entries, _) = bytes.as_chunks();
+    entries.iter().map(hashchain::RunEntry::from_bytes)
+}
+
 /// Entries from the two columns that hold them.
-pub(super) fn entries(
-    digests_and_tags: &[u8],
+pub(super) fn entries_with_envelopes(
+    bytes: &[u8],
     envelopes: &[u8],
 ) -> Result<Vec<RunEntry>, StoreError> {
-    let corrupt = StoreError::Corrupt("envelopes");
+    let corrupt = || StoreError::Corrupt("envelopes");
     let mut rest = envelopes;
-    let mut entries = Vec::with_capacity(digests_and_tags.len() / ENTRY_BYTES);
-    for entry in digests_and_tags.chunks_exact(ENTRY_BYTES) {
-        let Some((length, after)) = rest.split_first_chunk::<4>() else {
-            return Err(corrupt);
-        };
-        let Some((envelope, after)) = after.split_at_checked(u32::from_be_bytes(*length) as usize)
-        else {
-            return Err(corrupt);
-        };
-        entries.push(RunEntry {
-            digest: hash(entry[..32].to_vec())?,
-            tag: hash(entry[32..].to_vec())?,
+    let mut with_envelopes = Vec::new();
+    for hashchain::RunEntry { digest, tag } in entries(bytes) {
+        let (length, after) = rest.split_first_chunk().ok_or_else(corrupt)?;
+        let length = u32::from_be_bytes(*length) as usize;
+        let (envelope, after) = after.split_at_checked(length).ok_or_else(corrupt)?;
+        with_envelopes.push(RunEntry {
+            digest,
+            tag,
             envelope: Base64(envelope.to_vec()),
         });
         rest = after;
     }
     match rest {
-        [] => Ok(entries),
-        _ => Err(corrupt),
+        [] => Ok(with_envelopes),
+        _ => Err(corrupt()),
     }
 }
 

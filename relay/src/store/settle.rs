@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use hashchain::DeviceId;
 use mhealth_api::{BlockRef, Hash, Refusal};
 use mhealth_server::WriteTransaction;
 use sqlx::AssertSqlSafe;
@@ -147,7 +148,7 @@ impl Store {
     /// Whether entries of this device before a sequence are still on their way to the chain from here.
     pub async fn has_open_run_before(
         &self,
-        device: u32,
+        device: DeviceId,
         sequence: u64,
     ) -> Result<bool, StoreError> {
         let row: Option<(i64,)> = sqlx::query_as(

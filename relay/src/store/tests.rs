@@ -11,6 +11,7 @@ mod settling;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::{BlockRef, Hash, Head};
 use mhealth_server::{Database, ManualClock};
 

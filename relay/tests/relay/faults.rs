@@ -2,6 +2,7 @@
 
 //! Killed at bad moments: nothing that was acknowledged is lost or doubled.
 
+use hashchain::StudyId;
 use mhealth_api::RunState;
 use mhealth_testing::node;
 use mhealth_testing::servers::{relay, RelayOptions};
@@ -14,7 +15,8 @@ on_both_databases! {
 }
 
 async fn what_was_acknowledged_outlives_the_relay(kind: Kind) {
-    let mut world = World::start_with(kind, node::Launch::consensus(), 0, |launch| launch).await;
+    let mut world =
+        World::start_with(kind, node::Launch::consensus(), StudyId(0), |launch| launch).await;
     let mut phone = world.phone(1).await;
     let mut runs = Vec::new();
     for _ in 0..5 {
@@ -33,7 +35,8 @@ async fn what_was_acknowledged_outlives_the_relay(kind: Kind) {
 }
 
 async fn what_was_acknowledged_outlives_the_node(kind: Kind) {
-    let mut world = World::start_with(kind, node::Launch::consensus(), 0, |launch| launch).await;
+    let mut world =
+        World::start_with(kind, node::Launch::consensus(), StudyId(0), |launch| launch).await;
     let mut phone = world.phone(1).await;
     let first = world.upload_new(&mut phone, 1).await;
     world.settled(first.run).await;
@@ -55,9 +58,9 @@ async fn what_was_acknowledged_outlives_the_node(kind: Kind) {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_relays_share_one_postgresql_and_one_account() {
     let consensus = node::Launch::consensus();
-    let mut world = World::start_with(Kind::Postgres, consensus, 0, |launch| launch).await;
+    let mut world = World::start_with(Kind::Postgres, consensus, StudyId(0), |launch| launch).await;
     let second = relay(&RelayOptions {
-        study: 0,
+        study: StudyId(0),
         chain: world.node.url(),
         account: "//Dave",
         database: world.database.clone(),

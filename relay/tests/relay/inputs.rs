@@ -3,6 +3,7 @@
 //! Bad bodies and parameters: each has its code, and nothing is stored.
 
 use axum::body::Bytes;
+use hashchain::Tag;
 use mhealth_api::{Base64, Hash, RunUpload};
 use mhealth_testing::process::peak_memory;
 use serde_json::{json, Value};
@@ -96,7 +97,7 @@ async fn every_bad_body_has_its_code(kind: Kind) {
             "digest_mismatch",
         ),
         (
-            changed(&|run| run.entries[1].tag = Hash([7; 32])),
+            changed(&|run| run.entries[1].tag = Tag([7; 32])),
             422,
             "bad_signature",
         ),
@@ -105,7 +106,7 @@ async fn every_bad_body_has_its_code(kind: Kind) {
             422,
             "missing_signature",
         ),
-        (changed(&|run| run.device += 1), 403, "wrong_device"),
+        (changed(&|run| run.device.0 += 1), 403, "wrong_device"),
         ("[".repeat(100_000), 422, "invalid_message"),
         (" ".repeat(5 * 1024 * 1024), 413, "body_too_large"),
     ];

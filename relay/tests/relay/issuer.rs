@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use ed25519_dalek::{Signer, SigningKey};
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::{Claims, Confirmation, Hash, Jwk, JwkSet, Key, RELAY_AUDIENCE};
 use serde_json::{json, Value};
 
@@ -46,7 +47,7 @@ impl Issuer {
     }
 
     /// Claims of an honest token.
-    pub(crate) fn claims(&self, chain: Hash, study: u32, device: u32, key: Key) -> Claims {
+    pub(crate) fn claims(&self, chain: Hash, study: StudyId, device: DeviceId, key: Key) -> Claims {
         let now = now();
         Claims {
             iss: self.url(),

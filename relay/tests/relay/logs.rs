@@ -2,6 +2,7 @@
 
 //! What went through the relay does not stand in its log.
 
+use hashchain::StudyId;
 use mhealth_api::{RunState, RunUpload};
 use mhealth_testing::{node, secrets::Secrets};
 
@@ -14,7 +15,7 @@ on_both_databases! {
 async fn the_most_talkative_log_names_no_envelope_token_or_credential(kind: Kind) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("relay.log");
-    let mut world = World::start_with(kind, node::Launch::instant(), 0, |launch| {
+    let mut world = World::start_with(kind, node::Launch::instant(), StudyId(0), |launch| {
         launch.env("RUST_LOG", "trace").log_to(&file)
     })
     .await;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::stream::FuturesUnordered;
 use futures::StreamExt;
+use hashchain::StudyId;
 use mhealth_api::RunState;
 use mhealth_testing::node;
 
@@ -20,7 +21,7 @@ on_both_databases! {
 }
 
 async fn a_full_queue_is_told_with_a_time_to_wait(kind: Kind) {
-    let mut world = World::start_with(kind, node::Launch::consensus(), 0, |launch| {
+    let mut world = World::start_with(kind, node::Launch::consensus(), StudyId(0), |launch| {
         launch.arg("--max-queued-entries=20")
     })
     .await;
@@ -65,7 +66,7 @@ async fn a_full_queue_is_told_with_a_time_to_wait(kind: Kind) {
 }
 
 async fn a_device_that_sends_too_often_is_told_to_wait(kind: Kind) {
-    let world = World::start_with(kind, node::Launch::instant(), 0, |launch| {
+    let world = World::start_with(kind, node::Launch::instant(), StudyId(0), |launch| {
         launch.arg("--device-rate=1").arg("--device-burst=3")
     })
     .await;
@@ -92,7 +93,7 @@ async fn a_device_that_sends_too_often_is_told_to_wait(kind: Kind) {
 async fn uploads_that_wait_for_the_chain_have_a_bound_in_memory(kind: Kind) {
     const PHONES: u8 = 8;
     const MEMORY: usize = 60_000;
-    let world = World::start_with(kind, node::Launch::instant(), 0, |launch| {
+    let world = World::start_with(kind, node::Launch::instant(), StudyId(0), |launch| {
         launch.arg(format!("--max-bodies={MEMORY}"))
     })
     .await;

@@ -5,6 +5,7 @@
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use ed25519_dalek::SigningKey;
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::{Claims, Hash, Key};
 use mhealth_testing::node;
 use serde_json::json;
@@ -25,7 +26,9 @@ async fn every_bad_token_has_its_code(kind: Kind) {
     let other = world.phone(2).await;
     let run = with_envelopes(&phone.run_of(1, NIGHT));
     let key = Key(phone.account().public_key());
-    let honest = world.issuer.claims(world.genesis(), 0, phone.device(), key);
+    let honest = world
+        .issuer
+        .claims(world.genesis(), StudyId(0), phone.device(), key);
     let changed = |change: &dyn Fn(&mut Claims)| {
         let mut claims = honest.clone();
         change(&mut claims);
@@ -112,7 +115,11 @@ async fn every_bad_token_has_its_code(kind: Kind) {
             409,
             "wrong_chain",
         ),
-        (changed(&|claims| claims.study = 9), 403, "wrong_study"),
+        (
+            changed(&|claims| claims.study = StudyId(9)),
+            403,
+            "wrong_study",
+        ),
         (
             changed(&|claims| claims.sub = other.device().to_string()),
             403,
@@ -173,9 +180,11 @@ async fn a_new_key_of_the_issuer_is_found_and_an_unknown_device_told(kind: Kind)
     }
     assert_eq!(answer.status, 202, "{answer:?}");
     let mut unknown = run.clone();
-    unknown.device = 99;
+    unknown.device = DeviceId(99);
     let key = Key(phone.account().public_key());
-    let claims = world.issuer.claims(world.genesis(), 0, 99, key);
+    let claims = world
+        .issuer
+        .claims(world.genesis(), StudyId(0), DeviceId(99), key);
     let answer = world
         .post("/v1/runs", &world.issuer.token(&claims), &unknown)
         .await;
@@ -188,14 +197,16 @@ async fn a_new_key_of_the_issuer_is_found_and_an_unknown_device_told(kind: Kind)
 async fn an_issuer_whose_keys_were_never_read_is_told_as_passing(kind: Kind) {
     // Nobody listens at port 1.
     const AWAY: &str = "http://127.0.0.1:1";
-    let world = World::start_with(kind, node::Launch::instant(), 0, |launch| {
+    let world = World::start_with(kind, node::Launch::instant(), StudyId(0), |launch| {
         launch.arg(format!("--trusted-issuer=issuer={AWAY},study=0"))
     })
     .await;
     let mut phone = world.phone(1).await;
     let run = with_envelopes(&phone.run_of(1, NIGHT));
     let key = Key(phone.account().public_key());
-    let mut claims = world.issuer.claims(world.genesis(), 0, phone.device(), key);
+    let mut claims = world
+        .issuer
+        .claims(world.genesis(), StudyId(0), phone.device(), key);
     claims.iss = AWAY.into();
     let answer = world
         .post("/v1/runs", &world.issuer.token(&claims), &run)

@@ -2,11 +2,12 @@
 
 //! What becomes of good runs, and of bad ones that are evidence.
 
+use hashchain::{LinkHash, StudyId};
 use mhealth_api::{
     BareRecord, Base64, DeviceOnChain, ExportedRun, Policy, RegisteredEntry, RunState, RunStatus,
     StudyTerms,
 };
-use mhealth_chain_client::{calls, Account, H256};
+use mhealth_chain_client::{calls, Account};
 use mhealth_testing::node;
 
 use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
@@ -28,7 +29,7 @@ async fn a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor(kind: Kind) 
     let answer = world.post("/v1/runs", &world.token(&phone), &run).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let status: RunStatus = answer.json();
-    assert_eq!((status.entries, status.head.0), (3, phone.head().0));
+    assert_eq!((status.entries, status.head), (3, phone.head()));
 
     let settled = world.settled(status.run).await;
     assert_eq!(settled.state, RunState::Finalised, "{settled:?}");
@@ -47,7 +48,7 @@ async fn a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor(kind: Kind) 
 
     let heads = world.heads(phone.device()).await;
     assert_eq!(heads.relay, heads.chain.head);
-    assert_eq!(heads.relay.hash.0, phone.head().0);
+    assert_eq!(heads.relay.hash, phone.head());
     let device: DeviceOnChain = world
         .get(&format!("/v1/devices/{}", phone.device()))
         .await
@@ -61,7 +62,7 @@ async fn a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor(kind: Kind) 
     let path = format!("/v1/devices/{}/entries?from=2&count=5", phone.device());
     let entries: Vec<RegisteredEntry> = world.get(&path).await.json();
     assert_eq!((entries.len(), entries[0].sequence), (2, 2));
-    assert_eq!(entries[1].hash.0, phone.head().0);
+    assert_eq!(entries[1].hash, phone.head());
     let study: StudyTerms = world.get("/v1/studies/0").await.json();
     assert_eq!((study.policy, study.open), (Policy::DeviceSigned, true));
 
@@ -94,7 +95,8 @@ async fn a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor(kind: Kind) 
 }
 
 async fn runs_follow_each_other_without_waiting_for_the_chain(kind: Kind) {
-    let world = World::start_with(kind, node::Launch::consensus(), 0, |launch| launch).await;
+    let world =
+        World::start_with(kind, node::Launch::consensus(), StudyId(0), |launch| launch).await;
     let mut phone = world.phone(1).await;
     let mut last = None;
     for _ in 0..20 {
@@ -157,7 +159,7 @@ async fn a_fork_is_kept_as_evidence_and_shuts_the_device_out(kind: Kind) {
     let honest = world.upload(&phone, &honest).await;
     world.settled(honest.run).await;
     copy.run_of(1, NIGHT);
-    let mut thief = copy.astray(H256([5; 32]));
+    let mut thief = copy.astray(LinkHash([5; 32]));
     let rival = with_envelopes(&thief.run_of(2, NIGHT));
     let rival = world.upload(&phone, &rival).await;
     let settled = world.settled(rival.run).await;
@@ -179,7 +181,7 @@ async fn a_fork_is_kept_as_evidence_and_shuts_the_device_out(kind: Kind) {
 
 async fn bare_records_are_chained_on_behalf_of_devices_where_that_is_wanted(kind: Kind) {
     // Study 1 of a development chain asks for no signatures.
-    let world = World::start_with(kind, node::Launch::instant(), 1, |launch| {
+    let world = World::start_with(kind, node::Launch::instant(), StudyId(1), |launch| {
         launch.arg("--chain-for-devices")
     })
     .await;

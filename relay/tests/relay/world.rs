@@ -4,8 +4,9 @@
 
 use std::time::{Duration, Instant};
 
+use hashchain::{DeviceId, Run, StudyId};
 use mhealth_api::{DeviceHeads, Hash, Key, Problem, RunState, RunStatus, RunUpload};
-use mhealth_chain_client::{Account, ChainClient, Run, Submitter};
+use mhealth_chain_client::{Account, ChainClient, Submitter};
 pub(crate) use mhealth_testing::databases::Kind;
 use mhealth_testing::node::{self, Node};
 pub(crate) use mhealth_testing::on_both_databases;
@@ -30,7 +31,7 @@ pub(crate) struct World {
     pub(crate) office: Submitter,
     pub(crate) issuer: Issuer,
     pub(crate) http: reqwest::Client,
-    pub(crate) study: u32,
+    pub(crate) study: StudyId,
     pub(crate) database: String,
     _files: TempDir,
     _postgres: Option<Postgres>,
@@ -63,13 +64,13 @@ impl Answer {
 impl World {
     /// An instant chain and a relay.
     pub(crate) async fn start(kind: Kind) -> Self {
-        Self::start_with(kind, node::Launch::instant(), 0, |launch| launch).await
+        Self::start_with(kind, node::Launch::instant(), StudyId(0), |launch| launch).await
     }
 
     pub(crate) async fn start_with(
         kind: Kind,
         node: node::Launch,
-        study: u32,
+        study: StudyId,
         change: impl FnOnce(Launch) -> Launch,
     ) -> Self {
         let files = tempfile::tempdir().unwrap();
@@ -177,7 +178,7 @@ impl World {
         self.get(&format!("/v1/runs/{run}")).await.json()
     }
 
-    pub(crate) async fn heads(&self, device: u32) -> DeviceHeads {
+    pub(crate) async fn heads(&self, device: DeviceId) -> DeviceHeads {
         self.get(&format!("/v1/devices/{device}/head")).await.json()
     }
 

@@ -45,7 +45,7 @@ fn line(device: &DeviceRecord) -> String {
         .frozen
         .map(|reason| format!(" stopped={}", reason.code()));
     format!(
-        "{} key={} device={number} sequence={} confirmed={} queued={} head=0x{}{}",
+        "{} key={} device={number} sequence={} confirmed={} queued={} head={}{}",
         device.participant,
         device.key,
         device.length,

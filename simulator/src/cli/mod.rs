@@ -12,6 +12,7 @@ mod topology;
 use std::{path::PathBuf, process::ExitCode, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use hashchain::{StudyId, MAX_RUN_LENGTH};
 use mhealth_device::PublicKey;
 use time::{macros::format_description, Date};
 use zeroize::Zeroizing;
@@ -96,8 +97,8 @@ pub(crate) struct Simulate {
     #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
     state: PathBuf,
     /// The study to enrol in.
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    study: u32,
+    #[arg(long, value_name = "N", default_value_t = StudyId(0))]
+    study: StudyId,
     /// With --node: enrol new devices with the account of this secret URI, which must be an authentication server of the
     /// study. The default on a development chain is //Charlie. Prefer the environment to the command line.
     #[arg(
@@ -108,7 +109,7 @@ pub(crate) struct Simulate {
     )]
     enrol_with: Option<Secret>,
     /// Send at most this many entries in one run.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=MAX_RUN_LENGTH as i64))]
     run_length: u32,
     /// Whether envelopes are encrypted to the participants.
     #[arg(long, value_enum, default_value_t = EnvelopeForm::Hpke)]

@@ -5,11 +5,11 @@
 use std::{fs::File, io::Read, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args;
-use hashchain::{LinkHash, SealingKey};
+use hashchain::{SealingKey, StudyId, MAX_RUN_LENGTH};
 use mhealth_api::CodeTerms;
 use mhealth_device::{
-    payload::Participant, servers::AuthenticationServer, store::Predecessor, Device, EnrolmentCode,
-    Error, PublicKey, Recipient, Record, Sealed, Store, SyncError, SystemClock, Terms,
+    payload::Participant, servers::AuthenticationServer, Device, EnrolmentCode, Error, PublicKey,
+    Recipient, Record, Sealed, Store, SyncError, SystemClock, Terms,
 };
 use rand::{rngs::StdRng, SeedableRng};
 
@@ -43,7 +43,7 @@ pub(crate) struct Enrol {
     state: PathBuf,
     /// Refuse a code for any other study.
     #[arg(long, value_name = "N")]
-    study: Option<u32>,
+    study: Option<StudyId>,
     /// Refuse a code that names another auditor than this X25519 key, in hexadecimal. Whoever gives the phone a wrong key
     /// can read its secret.
     #[arg(long, value_name = "KEY", value_parser = hash)]
@@ -90,7 +90,7 @@ pub(crate) struct Upload {
     #[arg(long, value_name = "KEY", value_parser = public_key)]
     device: Option<PublicKey>,
     /// Send at most this many entries in one run.
-    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=MAX_RUN_LENGTH as i64))]
     run_length: u32,
 }
 
@@ -136,7 +136,7 @@ pub(super) async fn enrol(options: &Enrol) -> Result<ExitCode, Failure> {
     };
     let device = device.record()?;
     println!(
-        "device={number} study={} key={} genesis=0x{}",
+        "device={number} study={} key={} genesis={}",
         store.terms().study,
         device.key,
         device.genesis
@@ -197,13 +197,7 @@ fn make(options: &Enrol, found: &CodeTerms, participant: &Participant) -> Result
         // Made before with another code, and never enrolled.
         (Some(id), _) => id,
         (None, None) => Device::of(&store, participant, &mut rng)?.id(),
-        (None, Some(before)) => {
-            let before = Predecessor {
-                device: before.device,
-                head: LinkHash(before.head.0),
-            };
-            Device::succeeding(&store, participant, before, &mut rng)?.id()
-        }
+        (None, Some(before)) => Device::succeeding(&store, participant, before, &mut rng)?.id(),
     };
     store.set_recipient(id, found.participant_key.map(|key| key.0))?;
     Ok(store)
@@ -244,7 +238,7 @@ pub(super) fn seal(options: &Seal) -> Result<ExitCode, Failure> {
     let head = store
         .hash_at(device.id, sequence)?
         .unwrap_or(device.genesis);
-    println!("sequence={sequence} head=0x{head}");
+    println!("sequence={sequence} head={head}");
     Ok(ExitCode::SUCCESS)
 }
 

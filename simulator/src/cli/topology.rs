@@ -5,10 +5,12 @@
 use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
+use hashchain::{DeviceId, StudyId};
+use mhealth_api::{Head, RegisteredEntry};
 use mhealth_device::{
     chain::{
-        Chain, ChainDevice, ChainEntry, ChainFault, ChainHead, Decision, DeviceKey, Enrolment,
-        Receipt, StudyTerms, Upload, UploadPolicy,
+        Chain, ChainDevice, ChainFault, Decision, DeviceKey, Enrolment, Receipt, StudyTerms,
+        Upload, UploadPolicy,
     },
     servers::{Address, Certificates, Patience, Servers, Settings},
     store::ServerAddresses,
@@ -278,14 +280,18 @@ impl Chain for Connection {
         }
     }
 
-    async fn introduce(&self, device: u32, key: &DeviceKey) -> Result<Decision<()>, ChainFault> {
+    async fn introduce(
+        &self,
+        device: DeviceId,
+        key: &DeviceKey,
+    ) -> Result<Decision<()>, ChainFault> {
         match self {
             Self::Direct(direct) => direct.introduce(device, key).await,
             Self::Servers(through) => through.servers.introduce(device, key).await,
         }
     }
 
-    async fn study(&self, study: u32) -> Result<Option<StudyTerms>, ChainFault> {
+    async fn study(&self, study: StudyId) -> Result<Option<StudyTerms>, ChainFault> {
         match self {
             Self::Direct(direct) => direct.study(study).await,
             Self::Servers(through) => through.servers.study(study).await,
@@ -299,7 +305,7 @@ impl Chain for Connection {
         }
     }
 
-    async fn heads(&self, devices: &[u32]) -> Result<Vec<Option<ChainHead>>, ChainFault> {
+    async fn heads(&self, devices: &[DeviceId]) -> Result<Vec<Option<Head>>, ChainFault> {
         match self {
             Self::Direct(direct) => direct.heads(devices).await,
             Self::Servers(through) => through.servers.heads(devices).await,
@@ -308,10 +314,10 @@ impl Chain for Connection {
 
     async fn entries(
         &self,
-        device: u32,
+        device: DeviceId,
         from: u64,
         count: u32,
-    ) -> Result<Vec<ChainEntry>, ChainFault> {
+    ) -> Result<Vec<RegisteredEntry>, ChainFault> {
         match self {
             Self::Direct(direct) => direct.entries(device, from, count).await,
             Self::Servers(through) => through.servers.entries(device, from, count).await,
@@ -320,7 +326,7 @@ impl Chain for Connection {
 
     async fn enrol(
         &self,
-        study: u32,
+        study: StudyId,
         enrolments: Vec<Enrolment>,
     ) -> Result<Vec<Decision<ChainDevice>>, ChainFault> {
         match self {

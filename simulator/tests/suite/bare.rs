@@ -30,7 +30,7 @@ async fn bare_records_are_chained_by_the_relay_and_only_their_number_is_compared
     assert!(trial.relays[1].received("/v1/records").is_empty());
 
     // What hides in such a topology: entries of somebody else.
-    trial.world.state().devices[0].entries[3].hash = mhealth_api::Hash([0xbd; 32]);
+    trial.world.state().devices[0].entries[3].hash = hashchain::LinkHash([0xbd; 32]);
     let standing = trial
         .phone()
         .sync(&through(settings))

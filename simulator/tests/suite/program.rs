@@ -8,7 +8,8 @@ use std::{
     process::{Output, Stdio},
 };
 
-use mhealth_api::{Code, Hash, Head, Key};
+use hashchain::{DeviceId, LinkHash};
+use mhealth_api::{Code, Head, Key, Predecessor};
 
 use crate::support::{
     fakes::{Fake, Trouble},
@@ -163,7 +164,7 @@ async fn a_phone_enrols_seals_uploads_and_compares_by_the_words_of_the_help() {
     assert!(status.stdout.contains(&site.office.address), "{status:?}");
 
     // What the relays hold can be read by the participant and by nobody else.
-    let envelope = site.relays[1].set().envelopes[&(0, 1)].clone();
+    let envelope = site.relays[1].set().envelopes[&(DeviceId(0), 1)].clone();
     let device = site.world.state().devices[0].key;
     let opened = hashchain::open_envelope(&participant, &device.0, 1, &envelope);
     let opened = opened.expect("the participant can");
@@ -329,7 +330,7 @@ async fn a_foreign_head_contradicting_relays_and_refusals_are_told_apart_by_thei
 
     let lie = Head {
         length: 1,
-        hash: Hash([0xbd; 32]),
+        hash: LinkHash([0xbd; 32]),
     };
     site.relays[1].set().lie = Some(lie);
     site.run(&["sync", "--copies=2"])
@@ -343,7 +344,7 @@ async fn a_foreign_head_contradicting_relays_and_refusals_are_told_apart_by_thei
     site.relays[0].trouble([Trouble::Refused(Code::StudyClosed, None)]);
     site.run(&["upload"]).await.failed(1, "study_closed");
 
-    site.world.forge(0);
+    site.world.forge(DeviceId(0));
     let stopped = site.run(&["sync"]).await;
     assert_eq!(
         (stopped.status, stopped.values()["stopped"]),
@@ -361,7 +362,10 @@ async fn a_foreign_head_contradicting_relays_and_refusals_are_told_apart_by_thei
     // Staff retires it, and a new device goes on from the last trusted head.
     let head = site.world.state().devices[0].entries[0].hash;
     let renewed = Issued {
-        predecessor: Some(mhealth_api::Predecessor { device: 0, head }),
+        predecessor: Some(Predecessor {
+            device: DeviceId(0),
+            head,
+        }),
         ..Issued::default()
     };
     site.world.state().codes.insert("CODE-3".into(), renewed);

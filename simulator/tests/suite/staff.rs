@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use hashchain::StudyId;
 use mhealth_device::{
     payload::Participant,
     servers::{AuthenticationServer, Certificates},
@@ -41,12 +42,12 @@ async fn staff_gets_codes_for_a_cohort_and_a_wrong_credential_gets_none() {
     assert_eq!(issued.expect("issued"), code("CODE-OF-P-1"));
     assert_eq!(
         server
-            .study(0)
+            .study(StudyId(0))
             .await
             .expect("answered")
             .expect("there")
             .study,
-        0
+        StudyId(0)
     );
-    assert_eq!(server.study(1).await.expect("answered"), None);
+    assert_eq!(server.study(StudyId(1)).await.expect("answered"), None);
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use hashchain::DeviceId;
 use mhealth_chain_client::ChainClient;
 use mhealth_testing::node::Node;
 
@@ -91,7 +92,7 @@ impl Cohort {
     }
 
     /// Device number on chain, length and head of each device, as `status` prints them.
-    pub(crate) fn heads(&self) -> Vec<(u32, u64, String)> {
+    pub(crate) fn heads(&self) -> Vec<(DeviceId, u64, String)> {
         let status = self.run("status", &[]);
         assert_eq!(status.status, Some(0), "{}", status.stderr);
         let lines = status.stdout.lines().filter(|line| line.contains("head="));
@@ -177,10 +178,7 @@ pub(crate) async fn assert_equal(cohort: &Cohort, chain: &ChainClient) {
             .await
             .expect("read")
             .expect("it is enrolled");
-        assert_eq!(
-            (on_chain.length, format!("{:#x}", on_chain.hash)),
-            (length, head)
-        );
+        assert_eq!((on_chain.length, on_chain.hash.to_string()), (length, head));
         entries += length;
     }
     assert_eq!(chain.journal_length().await.expect("read"), entries);

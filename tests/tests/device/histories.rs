@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use hashchain::{sign_head, DataDigest, DeviceId, LinkHash, Run, RunEntry, Tag};
 use mhealth_chain_client::{calls, Account};
 use mhealth_device::{Store, SystemClock};
 
@@ -35,10 +36,7 @@ async fn a_restored_backup_is_stopped_before_it_seals_a_second_history() {
             .await
             .expect("read")
             .expect("it is enrolled");
-        assert_eq!(
-            (on_chain.length, format!("{:#x}", on_chain.hash)),
-            (length, head)
-        );
+        assert_eq!((on_chain.length, on_chain.hash.to_string()), (length, head));
     }
     let check = cohort.run("check", &[]);
     assert_eq!((check.status, check.number("stopped")), (Some(1), 2));
@@ -101,30 +99,18 @@ fn stolen_seed(state: &Path) -> [u8; 32] {
     *store.device_key(device).expect("read").expose_seed()
 }
 
-fn forged_run(
-    seed: &[u8; 32],
-    device: u32,
-    sequence: u64,
-    previous: mhealth_chain_client::H256,
-) -> mhealth_chain_client::Run {
-    use hashchain::{link, sign_head, DataDigest, LinkHash, Native, Tag};
-    use mhealth_chain_client::{Run, RunEntry, H256};
-    let (digest, tag) = ([0xfa; 32], [0xfb; 32]);
-    let hash = link::<Native>(
-        sequence,
-        &LinkHash(previous.0),
-        &DataDigest(digest),
-        &Tag(tag),
-    );
-    let key = ed25519_dalek::SigningKey::from_bytes(seed);
-    Run {
+fn forged_run(seed: &[u8; 32], device: DeviceId, first_sequence: u64, previous: LinkHash) -> Run {
+    let mut run = Run {
         device,
-        sequence,
+        first_sequence,
         previous,
         entries: vec![RunEntry {
-            digest: H256(digest),
-            tag: H256(tag),
+            digest: DataDigest([0xfa; 32]),
+            tag: Tag([0xfb; 32]),
         }],
-        signature: Some(sign_head(&key, &hash)),
-    }
+        signature: None,
+    };
+    let key = ed25519_dalek::SigningKey::from_bytes(seed);
+    run.signature = Some(sign_head(&key, &run.last_link()));
+    run
 }

@@ -11,11 +11,9 @@ use jsonrpsee::core::client::Error as WireError;
 use mhealth_chain_client::{Account, ChainClient, Submitter, H256};
 use mhealth_testing::node::{Launch, Node};
 use mhealth_testing::rpc::JsonRpc;
+pub use mhealth_testing::topology::SIGNED_STUDY as STUDY;
 use serde::de::DeserializeOwned;
 use serde_json::{json, Value};
-
-/// The study that a development chain begins with.
-pub const STUDY: u32 = 0;
 
 /// A running node and a client of it.
 pub struct Setting {

@@ -14,8 +14,19 @@ const WRITE: &str = "WRITE_VECTORS";
 fn judged(bytes: &[u8], genesis: [u8; 32]) -> Value {
     match Evidence::from_bytes(bytes).map(|evidence| verify(&evidence, genesis)) {
         Err(error) => json!({ "unreadable": format!("{error:?}") }),
-        Ok(Err(refusal)) => json!({ "refused": format!("{refusal:?}") }),
+        Ok(Err(refusal)) => json!({ "refused": worded(refusal) }),
         Ok(Ok(claims)) => json!({ "claims": claims }),
+    }
+}
+
+/// The words of version 1, in which numbers are bare.
+fn worded(refusal: Refusal) -> String {
+    match refusal {
+        Refusal::Study(study) => format!("Study({study})"),
+        Refusal::Device { device, fault } => {
+            format!("Device {{ device: {device}, fault: {fault:?} }}")
+        }
+        other => format!("{other:?}"),
     }
 }
 
@@ -74,9 +85,9 @@ fn cases() -> Vec<Value> {
     });
     changed("another device's number", &|it| {
         it.study = None;
-        it.devices[0].device = 0;
+        it.devices[0].device = DeviceId(0);
     });
-    changed("another study", &|it| it.study = Some(4));
+    changed("another study", &|it| it.study = Some(StudyId(4)));
     changed("the study's device is left out", &|it| it.devices.clear());
     changed("no state proof", &|it| it.state_proof.clear());
     changed("no first authorities", &|it| it.authorities_proof.clear());

@@ -2,6 +2,7 @@
 
 //! The paper's attacks, planted in memory.
 
+use hashchain::Tag;
 use mhealth_api::{Key, RunState};
 
 use super::world::{altered, foreign, Parcel, World, DAVE, EVE};
@@ -110,7 +111,7 @@ fn figure_4_a_relay_that_keeps_the_genuine_entry_or_none_convicts_itself() {
     let mut world = World::new(false);
     let genuine = world.phone.record(1, "a bad night");
     let mut relinked = altered(&genuine);
-    relinked.entries[0].1 .0 = [3; 32];
+    relinked.run.entries[0].tag = Tag([3; 32]);
     world.bring(DAVE, &relinked);
     let judgement = world.audit();
     assert_eq!(registered(&judgement)[0].parties, [relay(DAVE)]);
@@ -133,7 +134,7 @@ fn figure_5_a_relay_through_which_both_thief_and_phone_wrote_is_not_convicted_by
 {
     for thief_first in [true, false] {
         let mut world = World::new(false);
-        let head = honest(&mut world, 0, 2).end();
+        let head = honest(&mut world, 0, 2).run.last_link();
         let stolen = foreign(3, head, "not the phone's");
         let genuine = world.phone.record(1, "a bad night");
         let order = match thief_first {
@@ -147,7 +148,7 @@ fn figure_5_a_relay_through_which_both_thief_and_phone_wrote_is_not_convicted_by
         let forged = judgement
             .entries
             .iter()
-            .find(|entry| entry.link.0 == stolen.end().0)
+            .find(|entry| entry.link == stolen.run.last_link())
             .unwrap();
         let expected = [relay(DAVE), Party::AuthenticationKeyHolder];
         assert_eq!(forged.parties, expected, "{forged:?}");
@@ -158,7 +159,7 @@ fn figure_5_a_relay_through_which_both_thief_and_phone_wrote_is_not_convicted_by
 #[test]
 fn figure_4_a_relay_that_had_the_genuine_entry_first_and_brought_a_forged_one_convicts_itself() {
     let mut world = World::new(false);
-    let head = honest(&mut world, 0, 2).end();
+    let head = honest(&mut world, 0, 2).run.last_link();
     let forged = foreign(3, head, "not the phone's");
     let genuine = world.phone.record(1, "a bad night");
     world.store(0, &genuine, RunState::Pending);
@@ -193,7 +194,7 @@ fn figure_4_altered_in_the_store_only_is_found_by_digest_and_the_other_relay_has
         let mut world = World::new(device_signed);
         let parcel = honest(&mut world, 0, 3);
         world.relay(1, &parcel);
-        world.stores[0].runs[0].entries[1].envelope_digest.0[0] ^= 1;
+        world.stores[0].runs[0].envelopes[1].digest.0[0] ^= 1;
         let judgement = world.audit();
         assert_eq!(
             verdicts(&judgement),
@@ -271,7 +272,7 @@ fn a_relay_that_lost_what_it_brought_is_found_though_another_relay_has_it() {
 fn figure_4_reordered_entries_carry_tags_of_other_positions() {
     let mut world = World::new(false);
     let mut parcel = world.phone.record(3, "a night");
-    parcel.entries.swap(0, 2);
+    parcel.run.entries.swap(0, 2);
     parcel.envelopes.swap(0, 2);
     world.relay(0, &parcel);
     let judgement = world.audit();
@@ -334,7 +335,10 @@ fn figure_5_is_refused_where_devices_sign() {
 fn a_signing_key_without_the_secret_makes_forged_entries_and_not_the_relay_is_blamed() {
     let mut world = World::new(true);
     let mut forged = foreign(1, world.record.head, "slept well");
-    forged.signature = Some(hashchain::sign_head(&world.phone.key, &forged.end()));
+    forged.run.signature = Some(hashchain::sign_head(
+        &world.phone.key,
+        &forged.run.last_link(),
+    ));
     assert_eq!(world.relay(0, &forged), RunState::Finalised);
     let judgement = world.audit();
     assert_eq!(verdicts(&judgement), [Verdict::Forged]);

@@ -2,7 +2,7 @@
 
 //! What could not be checked is said, and never passes for right.
 
-use hashchain::{LinkHash, OpeningKey};
+use hashchain::{DeviceId, LinkHash, OpeningKey, StudyId};
 use mhealth_api::{DeviceStatus, RunState};
 
 use super::world::World;
@@ -110,15 +110,15 @@ fn without_blocks_the_relays_runs_are_enough_and_without_both_tags_are_not_at_ha
 #[test]
 fn a_signature_that_is_nowhere_is_not_covered_and_a_wrong_one_on_chain_is_the_validators_fault() {
     let mut world = trial();
-    for run in &mut world.stores[0].runs {
-        run.signature = None;
+    for held in &mut world.stores[0].runs {
+        held.run.signature = None;
     }
     let mut case = world.case();
     case.brought.clear();
     not_covered(&case, &Uncovered::SignatureNotAtHand);
     let mut case = world.case();
-    for run in &mut case.brought {
-        run.signature = Some([5; 64]);
+    for brought in &mut case.brought {
+        brought.run.signature = Some([5; 64]);
     }
     let judgement = judge(&case);
     assert_eq!(judgement.count(Verdict::Forged), 6);
@@ -137,7 +137,7 @@ fn what_the_device_sent_itself_is_held_by_no_relay() {
 #[test]
 fn link_zero_is_computed_and_not_believed() {
     let mut case = trial().case();
-    case.record.study = 9;
+    case.record.study = StudyId(9);
     let judgement = judge(&case);
     assert!(judgement
         .findings
@@ -154,7 +154,7 @@ fn link_zero_is_computed_and_not_believed() {
 fn a_successor_whose_predecessors_head_is_not_at_hand_is_not_covered_in_its_first_link() {
     let mut case = trial().case();
     case.record.predecessor = Some(Predecessor {
-        device: 1,
+        device: DeviceId(1),
         trusted_head: None,
     });
     let judgement = judge(&case);
@@ -166,7 +166,7 @@ fn a_successor_whose_predecessors_head_is_not_at_hand_is_not_covered_in_its_firs
         .iter()
         .all(|entry| entry.verdict == Verdict::Valid));
     case.record.predecessor = Some(Predecessor {
-        device: 1,
+        device: DeviceId(1),
         trusted_head: Some(LinkHash([2; 32])),
     });
     assert!(judge(&case)
@@ -183,7 +183,7 @@ fn what_the_study_does_not_trust_is_disputed() {
     let judgement = judge(&case);
     assert_eq!(judgement.count(Verdict::Disputed), 2);
     assert_eq!(judgement.trusted_to, 4);
-    assert_eq!(judgement.trusted_head.0, case.registered[3].link.0);
+    assert_eq!(judgement.trusted_head, case.registered[3].link);
 }
 
 #[test]
@@ -199,10 +199,9 @@ fn erased_content_is_erased_and_not_altered_or_missing_and_forgery_stays_forgery
         .iter()
         .all(|entry| entry.content == Content::Erased));
 
-    case.stores[0].runs[0].entries[0].envelope_digest.0[0] ^= 1;
+    case.stores[0].runs[0].envelopes[0].digest.0[0] ^= 1;
     assert_eq!(judge(&case).entries[0].verdict, Verdict::Altered);
-    case.stores[0].runs[0].entries[0].envelope_digest =
-        hashchain::data_digest::<hashchain::Native>(b"");
+    case.stores[0].runs[0].envelopes[0].digest = hashchain::data_digest::<hashchain::Native>(b"");
     assert_eq!(judge(&case).entries[0].verdict, Verdict::Erased);
     case.stores[0].runs.clear();
     assert_eq!(judge(&case).count(Verdict::Erased), 6);
@@ -212,9 +211,9 @@ fn erased_content_is_erased_and_not_altered_or_missing_and_forgery_stays_forgery
 fn a_sequence_at_the_end_of_all_numbers_is_no_reason_to_count_there() {
     let mut world = trial();
     let mut far = world.phone.record(1, "a night");
-    far.sequence = u64::MAX;
+    far.run.first_sequence = u64::MAX;
     world.store(0, &far, RunState::Pending);
-    far.sequence = u64::MAX / 2;
+    far.run.first_sequence = u64::MAX / 2;
     world.store(0, &far, RunState::Pending);
     let judgement = not_covered(&world.case(), &Uncovered::TooFarAhead);
     assert_eq!(judgement.count(Verdict::Unregistered), 2);

@@ -65,9 +65,9 @@ fn tamper(case: &mut Case, place: prop::sample::Index, bit: usize, kind: usize) 
                 .stores
                 .iter_mut()
                 .flat_map(|store| store.runs.iter_mut());
-            let mut held: Vec<_> = held.flat_map(|run| run.entries.iter_mut()).collect();
+            let mut held: Vec<_> = held.flat_map(|held| held.envelopes.iter_mut()).collect();
             let place = place.index(held.len());
-            flip(&mut held[place].envelope_digest.0);
+            flip(&mut held[place].digest.0);
         }
         1 => flip(&mut place.get_mut(&mut case.registered).digest.0),
         2 => flip(&mut place.get_mut(&mut case.registered).link.0),
@@ -151,8 +151,8 @@ proptest! {
     ) {
         let mut world = play(false, &acts);
         let mut parcel = world.phone.record(2, "a night");
-        parcel.sequence = sequence;
-        parcel.previous = hashchain::LinkHash(previous);
+        parcel.run.first_sequence = sequence;
+        parcel.run.previous = hashchain::LinkHash(previous);
         world.store(0, &parcel, mhealth_api::RunState::Finalised);
         let mut case = world.case();
         case.record.length = length;

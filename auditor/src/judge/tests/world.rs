@@ -5,39 +5,31 @@
 use ed25519_dalek::SigningKey;
 use hashchain::{
     data_digest, escrow_commitment, genesis, is_signed, seal_escrow, secret_commitment, sign_head,
-    DataDigest, Enrolment, LinkHash, Native, OpeningKey, Sealer, Secret, Tag,
+    DeviceId, Enrolment, Entry, LinkHash, Native, OpeningKey, Run, RunEntry, Sealer, Secret,
+    StudyId,
 };
 use mhealth_api::{DeviceStatus, Refusal, RunState};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 
 use crate::case::{
-    links, BroughtRun, Case, Conflict, DeviceRecord, HeldEntry, HeldRun, RegisteredEntry,
-    RelayStore, SecretAccess,
+    BroughtRun, Case, Conflict, DeviceRecord, HeldEnvelope, HeldRun, RegisteredEntry, RelayStore,
+    SecretAccess,
 };
 use crate::judge::{judge, Judgement};
 use crate::verdict::Content;
 
 pub(super) const CHAIN: [u8; 32] = [7; 32];
+const DEVICE: DeviceId = DeviceId(3);
+const STUDY: StudyId = StudyId(0);
 pub(super) const DAVE: [u8; 32] = [0xd0; 32];
 pub(super) const EVE: [u8; 32] = [0xe0; 32];
 
 /// A run on its way, with its envelopes.
 #[derive(Clone, Debug)]
 pub(super) struct Parcel {
-    pub(super) sequence: u64,
-    pub(super) previous: LinkHash,
-    pub(super) entries: Vec<(DataDigest, Tag)>,
+    pub(super) run: Run,
     pub(super) envelopes: Vec<Vec<u8>>,
-    pub(super) signature: Option<[u8; 64]>,
-}
-
-impl Parcel {
-    pub(super) fn end(&self) -> LinkHash {
-        *links(self.sequence, self.previous, &self.entries)
-            .last()
-            .unwrap()
-    }
 }
 
 /// A phone; a copy of it is a thief with key and secret (Figure 6).
@@ -48,23 +40,26 @@ pub(super) struct Phone {
 
 impl Phone {
     pub(super) fn record(&mut self, count: usize, data: &str) -> Parcel {
-        let (previous, sequence) = (self.sealer.head(), self.sealer.sequence() + 1);
+        let (previous, first_sequence) = (self.sealer.head(), self.sealer.sequence() + 1);
         let mut envelopes = Vec::new();
         let mut entries = Vec::new();
         for index in 0..count {
             let mut envelope = vec![1];
-            envelope.extend([sequence as u8; 32]);
+            envelope.extend([first_sequence as u8; 32]);
             envelope.extend(format!("{data} {index} and an authentication tag").bytes());
             let entry = self.sealer.append(&data_digest::<Native>(&envelope));
-            entries.push((entry.digest, entry.tag));
+            entries.push(RunEntry::from(&entry));
             envelopes.push(envelope);
         }
         Parcel {
-            sequence,
-            previous,
-            entries,
+            run: Run {
+                device: DEVICE,
+                first_sequence,
+                previous,
+                entries,
+                signature: Some(sign_head(&self.key, &self.sealer.head())),
+            },
             envelopes,
-            signature: Some(sign_head(&self.key, &self.sealer.head())),
         }
     }
 
@@ -103,7 +98,7 @@ impl World {
         let commitment = secret_commitment::<Native>(&secret);
         let genesis = genesis::<Native>(&Enrolment {
             chain: &CHAIN,
-            study: 0,
+            study: STUDY,
             device_key: &public,
             predecessor: None,
             secret_commitment: &commitment,
@@ -119,8 +114,8 @@ impl World {
             device_signed,
             auditor,
             record: DeviceRecord {
-                device: 3,
-                study: 0,
+                device: DEVICE,
+                study: STUDY,
                 key: public,
                 secret_commitment: commitment,
                 escrow,
@@ -156,19 +151,13 @@ impl World {
 
     /// A relay takes a parcel into its store, and no more.
     pub(super) fn store(&mut self, relay: usize, parcel: &Parcel, state: RunState) {
-        let entries = parcel.entries.iter().zip(&parcel.envelopes);
+        let envelopes = parcel.envelopes.iter().map(|envelope| HeldEnvelope {
+            digest: data_digest::<Native>(envelope),
+            content: Content::Sealed,
+        });
         self.stores[relay].runs.push(HeldRun {
-            sequence: parcel.sequence,
-            previous: parcel.previous,
-            entries: entries
-                .map(|((digest, tag), envelope)| HeldEntry {
-                    digest: *digest,
-                    tag: *tag,
-                    envelope_digest: data_digest::<Native>(envelope),
-                    content: Content::Sealed,
-                })
-                .collect(),
-            signature: parcel.signature,
+            run: parcel.run.clone(),
+            envelopes: envelopes.collect(),
             state,
             reason: None,
             received_at: self.now - 100_000,
@@ -179,28 +168,30 @@ impl World {
     /// The chain judges a run, as the runtime does.
     pub(super) fn bring(&mut self, account: [u8; 32], parcel: &Parcel) -> RunState {
         self.block += 1;
-        let hashes = links(parcel.sequence, parcel.previous, &parcel.entries);
-        let end = *hashes.last().unwrap();
+        let run = &parcel.run;
+        let entries: Vec<Entry> = run.links().collect();
+        let (first, last, end) = (
+            run.first_sequence,
+            run.last_sequence().unwrap(),
+            run.last_link(),
+        );
         let length = self.record.length;
-        let signed = parcel
+        let signed = run
             .signature
             .is_some_and(|signature| is_signed(&self.record.key, &end, &signature));
-        let link_at = |sequence: u64| match sequence.checked_sub(parcel.sequence) {
-            None => parcel.previous,
-            Some(index) => hashes[index as usize],
+        let link_at = |sequence: u64| match sequence.checked_sub(first) {
+            None => run.previous,
+            Some(index) => entries[index as usize].hash,
         };
         let mut registered = vec![self.record.genesis];
         registered.extend(self.registered.iter().map(|entry| entry.link));
-        let last = parcel.sequence + hashes.len() as u64 - 1;
         let common = last.min(length);
         let mut refused = None;
-        if parcel.sequence > length + 1 {
+        if first > length + 1 {
             refused = Some(Refusal::Gap);
         } else if registered[common as usize] != link_at(common) {
             let mut at = common;
-            while at > (parcel.sequence - 1).max(1)
-                && registered[at as usize - 1] != link_at(at - 1)
-            {
+            while at > (first - 1).max(1) && registered[at as usize - 1] != link_at(at - 1) {
                 at -= 1;
             }
             if signed || !self.device_signed {
@@ -208,8 +199,7 @@ impl World {
                     sequence: at,
                     recorded: registered[at as usize],
                     rival: link_at(at),
-                    rival_digest: (at >= parcel.sequence)
-                        .then(|| parcel.entries[(at - parcel.sequence) as usize].0),
+                    rival_digest: (at >= first).then(|| entries[(at - first) as usize].digest),
                     signed,
                     submitter: account,
                     block: self.block,
@@ -225,14 +215,12 @@ impl World {
             } else if self.device_signed && !signed {
                 refused = Some(Refusal::BadSignature);
             } else {
-                for sequence in length + 1..=last {
-                    let index = (sequence - parcel.sequence) as usize;
-                    self.registered.push(RegisteredEntry {
-                        sequence,
-                        digest: parcel.entries[index].0,
-                        link: hashes[index],
-                    });
-                }
+                let new = entries.iter().filter(|entry| entry.sequence > length);
+                self.registered.extend(new.map(|entry| RegisteredEntry {
+                    sequence: entry.sequence,
+                    digest: entry.digest,
+                    link: entry.hash,
+                }));
                 (self.record.length, self.record.head) = (last, end);
             }
         }
@@ -241,10 +229,7 @@ impl World {
             extrinsic: 1,
             submitter: account,
             refused: refused.clone(),
-            sequence: parcel.sequence,
-            previous: parcel.previous,
-            entries: parcel.entries.clone(),
-            signature: parcel.signature,
+            run: run.clone(),
         });
         match refused {
             None => RunState::Finalised,
@@ -279,7 +264,7 @@ pub(super) fn altered(parcel: &Parcel) -> Parcel {
     let mut altered = parcel.clone();
     let envelope = altered.envelopes.last_mut().unwrap();
     *envelope.last_mut().unwrap() ^= 1;
-    altered.entries.last_mut().unwrap().0 = data_digest::<Native>(envelope);
+    altered.run.entries.last_mut().unwrap().digest = data_digest::<Native>(envelope);
     altered
 }
 

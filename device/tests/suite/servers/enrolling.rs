@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use hashchain::LinkHash;
-use mhealth_api::{Code, DeviceStatus, Hash, Key, Predecessor as Before};
+use hashchain::{DeviceId, LinkHash, StudyId};
+use mhealth_api::{Code, DeviceStatus, Key, Predecessor};
 use mhealth_device::{
     chain::Chain,
     fleet::{enrol_all, upload_all},
     payload::Participant,
     servers::{AuthenticationServer, Certificates, Servers},
-    store::{FreezeReason, Predecessor},
+    store::FreezeReason,
     Device, Store,
 };
 
@@ -45,12 +45,12 @@ async fn a_device_enrols_with_its_code_which_is_erased_then() {
         enrol(&store, &through(settings(&office, &[], 1))).await,
         [""; 0]
     );
-    assert_eq!(phone.record().expect("a record").number, Some(0));
+    assert_eq!(phone.record().expect("a record").number, Some(DeviceId(0)));
     assert_eq!(store.code(phone.id()).expect("read"), None);
     let state = world.state();
     assert_eq!(
-        state.devices[0].genesis.0,
-        phone.record().expect("a record").genesis.0
+        state.devices[0].genesis,
+        phone.record().expect("a record").genesis
     );
 }
 
@@ -102,7 +102,7 @@ async fn a_phone_that_was_killed_before_the_answer_enrols_with_the_code_that_it_
         enrol(&store, &through(settings(&office, &[], 1))).await,
         [""; 0]
     );
-    assert_eq!(phone.record().expect("a record").number, Some(0));
+    assert_eq!(phone.record().expect("a record").number, Some(DeviceId(0)));
     assert_eq!(world.state().devices.len(), 1);
 }
 
@@ -130,9 +130,9 @@ async fn without_code_or_with_a_bad_one_a_device_is_refused_by_name() {
 #[tokio::test]
 async fn a_code_for_another_predecessor_is_not_used_up() {
     let world = World::with_codes(&["CODE"]);
-    let before = Before {
-        device: 7,
-        head: Hash([7; 32]),
+    let before = Predecessor {
+        device: DeviceId(7),
+        head: LinkHash([7; 32]),
     };
     world
         .state()
@@ -154,10 +154,6 @@ async fn a_code_for_another_predecessor_is_not_used_up() {
 
     // The device that was made for it starts from the last trusted head.
     let store = store_in_memory();
-    let before = Predecessor {
-        device: 7,
-        head: LinkHash([7; 32]),
-    };
     let participant = Participant("P-1".into());
     let phone = Device::succeeding(&store, &participant, before, &mut rng(5)).expect("made");
     store
@@ -167,7 +163,7 @@ async fn a_code_for_another_predecessor_is_not_used_up() {
         enrol(&store, &through(settings(&office, &[], 1))).await,
         [""; 0]
     );
-    assert_eq!(phone.record().expect("a record").number, Some(0));
+    assert_eq!(phone.record().expect("a record").number, Some(DeviceId(0)));
 }
 
 #[tokio::test]
@@ -176,7 +172,7 @@ async fn a_code_for_another_chain_study_or_auditor_is_not_used_up() {
     let office = Fake::office(&world).await;
     let mut others = vec![crate::terms(); 3];
     others[0].chain = [1; 32];
-    others[1].study = 5;
+    others[1].study = StudyId(5);
     others[2].auditor_key = [1; 32];
     for terms in others {
         let store = Store::in_memory(&terms, clock(), &mut rng(1)).expect("a store");
@@ -199,7 +195,7 @@ async fn a_genesis_that_is_not_the_devices_own_stops_the_device() {
     seal(&phone, "monday");
     let own = phone.record().expect("a record").key;
     trial.world.state().devices[0].key = Key(own.0);
-    trial.world.state().devices[0].genesis = Hash([0x0d; 32]);
+    trial.world.state().devices[0].genesis = LinkHash([0x0d; 32]);
     upload_all(&store, &trial.servers(1), 2, |_| ())
         .await
         .expect("compared");
@@ -269,7 +265,7 @@ async fn relays_that_were_not_configured_are_those_that_the_authentication_serve
     let servers = through(settings);
     let key = trial.store.device_key(trial.phone().id()).expect("a key");
     servers
-        .introduce(0, &key)
+        .introduce(DeviceId(0), &key)
         .await
         .expect("answered")
         .expect("welcome");
@@ -290,7 +286,7 @@ async fn a_server_that_is_away_is_named_when_patience_is_over() {
     );
     let server = server.expect("a client");
     office.set().down = true;
-    let fault = server.study(0).await.expect_err("away");
+    let fault = server.study(StudyId(0)).await.expect_err("away");
     assert!(
         fault.passing && fault.code == "server_unreachable",
         "{fault:?}"

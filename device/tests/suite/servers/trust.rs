@@ -2,6 +2,7 @@
 
 //! What a device believes of what relays say.
 
+use hashchain::{DeviceId, LinkHash};
 use mhealth_api::{BlockRef, Hash, Head};
 use mhealth_device::{fleet, store::FreezeReason, Standing};
 
@@ -15,7 +16,7 @@ async fn a_foreign_head_stops_the_device_and_nothing_more_is_sent() {
     assert_eq!(trial.upload(1).await, Ok(vec![]));
     let sent = trial.relays[0].received("/v1/runs").len();
     trial.seal(2..4);
-    trial.world.forge(0);
+    trial.world.forge(DeviceId(0));
     assert_eq!(trial.upload(1).await, Ok(vec![]));
     let frozen = trial.phone().record().expect("a record").frozen;
     assert_eq!(frozen, Some(FreezeReason::ForeignHead));
@@ -32,7 +33,7 @@ async fn a_head_that_becomes_foreign_while_a_run_is_under_way_stops_the_device()
         while trial.relays[0].set().runs.is_empty() {
             tokio::task::yield_now().await;
         }
-        trial.world.forge(0);
+        trial.world.forge(DeviceId(0));
     };
     let (uploaded, ()) = tokio::join!(trial.upload_through(&servers), forge);
     assert_eq!(uploaded, Ok(vec![]));
@@ -84,7 +85,7 @@ async fn a_restored_backup_is_told_from_a_foreign_head_through_a_relay() {
 async fn relays_that_contradict_each_other_are_named_and_stop_nobody() {
     let lie = Head {
         length: 2,
-        hash: Hash([0xbd; 32]),
+        hash: LinkHash([0xbd; 32]),
     };
     for lying in [0, 1] {
         let trial = Trial::with_relays(2).await;
@@ -204,7 +205,7 @@ async fn a_head_longer_than_any_chain_is_foreign_and_the_state_file_is_not_blame
     trial.seal(0..2);
     let lie = Head {
         length: u64::MAX,
-        hash: Hash([0xbd; 32]),
+        hash: LinkHash([0xbd; 32]),
     };
     trial.relays[0].set().lie = Some(lie);
     let standing = trial.phone().sync(&trial.servers(1)).await;

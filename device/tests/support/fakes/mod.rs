@@ -18,9 +18,10 @@ use axum::{
     response::{IntoResponse, Response},
     Json, Router,
 };
+use hashchain::{DeviceId, LinkHash};
 use mhealth_api::{run_id, BlockRef, Code, Hash, Head, Problem, RunState, RunStatus, RunUpload};
 
-use super::world::{links, World};
+use super::world::World;
 
 /// What happens to a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +69,7 @@ pub(crate) struct Behaviour {
     /// Relays that the authentication server names.
     pub(crate) relays: Vec<String>,
     /// Envelopes that this relay holds, by device and sequence.
-    pub(crate) envelopes: HashMap<(u32, u64), Vec<u8>>,
+    pub(crate) envelopes: HashMap<(DeviceId, u64), Vec<u8>>,
 }
 
 /// A running server. It ends with the test.
@@ -152,7 +153,7 @@ async fn misbehave(State(fake): State<Fake>, request: Request, next: Next) -> Re
         Trouble::OtherReceipt => {
             let run: RunUpload = serde_json::from_slice(&body).expect("an upload");
             let mut status = receipt(&run);
-            status.head = Hash([9; 32]);
+            status.head = LinkHash([9; 32]);
             (StatusCode::ACCEPTED, Json(status)).into_response()
         }
     }
@@ -187,7 +188,7 @@ fn name(run: &RunUpload) -> Hash {
 }
 
 fn receipt(run: &RunUpload) -> RunStatus {
-    let head = links(run).last().expect("it has entries").2;
+    let head = run.run().last_link();
     RunStatus {
         run: run_id(run.device, run.sequence, &run.previous, &head),
         device: run.device,

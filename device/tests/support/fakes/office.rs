@@ -9,6 +9,7 @@ use axum::{
     routing::{get, post},
     Json, Router,
 };
+use hashchain::StudyId;
 use mhealth_api::{
     Code, CodeTerms, CodeTermsRequest, DeviceStatus, EnrolRequest, Hash, Key, Policy, Problem,
     StudyTerms, TokenAnswer, TokenRequest,
@@ -39,7 +40,7 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
     };
     Json(CodeTerms {
         chain: Hash(crate::support::terms().chain),
-        study: 0,
+        study: StudyId(0),
         policy: Policy::DeviceSigned,
         auditor_key: Key(crate::support::terms().auditor_key),
         participant_key: issued.participant_key,
@@ -59,7 +60,7 @@ async fn enrol(State(fake): State<Fake>, Json(request): Json<EnrolRequest>) -> R
 async fn token(State(fake): State<Fake>, Json(request): Json<TokenRequest>) -> Response {
     let ours = crate::support::clock().0.unix_timestamp() as u64 + fake.set().ahead;
     let mut state = fake.world.state();
-    let Some(device) = state.devices.get(request.device as usize) else {
+    let Some(device) = state.devices.get(request.device.0 as usize) else {
         return refuse(Code::UnknownDevice, None);
     };
     let chain = Hash(crate::support::terms().chain);
@@ -113,8 +114,8 @@ async fn issue(
     (StatusCode::CREATED, Json(answer)).into_response()
 }
 
-async fn study(State(_): State<Fake>, Path(study): Path<u32>) -> Response {
-    if study != 0 {
+async fn study(State(_): State<Fake>, Path(study): Path<StudyId>) -> Response {
+    if study != StudyId(0) {
         return refuse(Code::UnknownStudy, None);
     }
     Json(StudyTerms {

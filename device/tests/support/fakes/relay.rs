@@ -11,6 +11,7 @@ use axum::{
     routing::{get, post},
     Json, Router,
 };
+use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{
     BareRecord, Code, DeviceHeads, DeviceOnChain, DeviceStatus, Hash, Head, Key, Problem, Refusal,
     RegisteredEntry, RunState, RunUpload,
@@ -32,13 +33,13 @@ impl Fake {
         Self::serve(world, routes).await
     }
 
-    fn holder_of(&self, headers: &HeaderMap) -> Option<u32> {
+    fn holder_of(&self, headers: &HeaderMap) -> Option<DeviceId> {
         let token = headers.get("authorization")?.to_str().ok()?;
         let token = token.strip_prefix("Bearer ")?;
         self.world.state().tokens.get(token).copied()
     }
 
-    fn view(&self, device: u32) -> Option<mhealth_api::ChainHead> {
+    fn view(&self, device: DeviceId) -> Option<mhealth_api::ChainHead> {
         let behaviour = self.set();
         let mut view = self.world.state().head_of(device)?;
         if let Some((head, block)) = behaviour.stuck_at {
@@ -65,7 +66,7 @@ async fn upload(
     assert_eq!(holder, run.device);
     for entry in &run.entries {
         let digest = hashchain::data_digest::<hashchain::Native>(&entry.envelope.0);
-        assert_eq!(digest.0, entry.digest.0);
+        assert_eq!(digest, entry.digest);
     }
     let status = receipt(&run);
     let mut behaviour = fake.set();
@@ -75,10 +76,10 @@ async fn upload(
     let signature = run.signature.expect("a signature");
     let on_chain = {
         let state = fake.world.state();
-        let device = &state.devices[run.device as usize];
+        let device = &state.devices[run.device.0 as usize];
         assert!(hashchain::is_signed(
             &device.key.0,
-            &hashchain::LinkHash(status.head.0),
+            &status.head,
             &signature.0
         ));
         match device.status {
@@ -165,13 +166,13 @@ async fn record(
     };
     assert_eq!(holder, record.device);
     let mut state = fake.world.state();
-    let device = &mut state.devices[record.device as usize];
+    let device = &mut state.devices[record.device.0 as usize];
     if record.sequence > device.head().length {
         // Chained by the relay, with whatever hash it likes.
         let digest = hashchain::data_digest::<hashchain::Native>(&record.envelope.0);
         device.entries.push(Registered {
-            digest: Hash(digest.0),
-            hash: Hash([0x2a; 32]),
+            digest,
+            hash: LinkHash([0x2a; 32]),
         });
     }
     (StatusCode::ACCEPTED, Json(json!({"state": "pending"}))).into_response()
@@ -184,7 +185,7 @@ async fn by_key(State(fake): State<Fake>, Path(key): Path<String>) -> Response {
         let place = devices.iter().position(|device| device.key == key);
         place.map(|place| {
             (
-                place as u32,
+                DeviceId(place as u32),
                 devices[place].genesis,
                 devices[place].status.clone(),
             )
@@ -195,7 +196,7 @@ async fn by_key(State(fake): State<Fake>, Path(key): Path<String>) -> Response {
     };
     Json(DeviceOnChain {
         device,
-        study: 0,
+        study: StudyId(0),
         key,
         genesis,
         status,
@@ -204,7 +205,7 @@ async fn by_key(State(fake): State<Fake>, Path(key): Path<String>) -> Response {
     .into_response()
 }
 
-async fn head(State(fake): State<Fake>, Path(device): Path<u32>) -> Response {
+async fn head(State(fake): State<Fake>, Path(device): Path<DeviceId>) -> Response {
     match fake.view(device) {
         None => refuse(Code::UnknownDevice, None),
         Some(chain) => Json(DeviceHeads {
@@ -218,11 +219,11 @@ async fn head(State(fake): State<Fake>, Path(device): Path<u32>) -> Response {
 
 async fn entries(
     State(fake): State<Fake>,
-    Path(device): Path<u32>,
+    Path(device): Path<DeviceId>,
     Query(page): Query<HashMap<String, u64>>,
 ) -> Response {
     let state = fake.world.state();
-    let registered = &state.devices[device as usize].entries;
+    let registered = &state.devices[device.0 as usize].entries;
     let entries: Vec<RegisteredEntry> = (1..)
         .zip(registered)
         .filter(|(sequence, _)| *sequence >= page["from"])

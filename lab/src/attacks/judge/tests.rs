@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use mhealth_api::{Hash, Key};
+use hashchain::LinkHash;
+use mhealth_api::Key;
 use serde_json::{json, Value};
 
 use super::*;
@@ -12,7 +13,7 @@ use crate::truth::Culprit;
 const MALLORY: Key = Key([7; 32]);
 
 fn entry(sequence: u64, verdict: &str, parties: Value) -> Value {
-    let link = Hash([sequence as u8; 32]);
+    let link = LinkHash([sequence as u8; 32]);
     let grounds: Vec<&str> = match verdict {
         "valid" => Vec::new(),
         _ => vec!["tag_fails"],
@@ -35,8 +36,8 @@ fn report(honest: Value, attacked: Value) -> Report {
 fn planted() -> Planted {
     Planted {
         attack: Attack::Alter,
-        device: 1,
-        effect: Effect::Illegal(vec![(2, Hash([2; 32]))]),
+        device: DeviceId(1),
+        effect: Effect::Illegal(vec![(2, LinkHash([2; 32]))]),
         culprits: vec![Culprit::Relay(MALLORY)],
         honest_to: 1,
         block: 5,

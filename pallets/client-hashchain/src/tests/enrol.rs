@@ -14,7 +14,7 @@ fn link_zero(study: u32, key: &[u8; 32], predecessor: Option<LinkHash>) -> H256 
     H256(
         hashchain::genesis::<HostSha256>(&Enrolment {
             chain: &System::block_hash(0).0,
-            study,
+            study: hashchain::StudyId(study),
             device_key: key,
             predecessor,
             secret_commitment: &[8; 32],

@@ -7,9 +7,10 @@ mod ledger;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use hashchain::{DeviceId, LinkHash, Run};
 use mhealth_api::{run_id, Hash, Head, Refusal};
 use mhealth_chain_client::{
-    AccountId32, ChainEvent, Effect, FinalisedBlock, FinalisedExtrinsic, Run, H256,
+    AccountId32, ChainEvent, Effect, FinalisedBlock, FinalisedExtrinsic, H256,
 };
 use tokio::sync::watch;
 
@@ -23,8 +24,8 @@ pub(crate) struct FakeChain {
 
 #[derive(Clone)]
 struct Registered {
-    genesis: Hash,
-    links: Vec<Hash>,
+    genesis: LinkHash,
+    links: Vec<LinkHash>,
 }
 
 #[derive(Default)]
@@ -35,7 +36,7 @@ struct State {
     signed: HashMap<Vec<u8>, (u64, u64, Vec<Run>)>,
     pool: BTreeMap<u64, Vec<u8>>,
     handed: Vec<Vec<u8>>,
-    devices: HashMap<u32, Registered>,
+    devices: HashMap<DeviceId, Registered>,
     refusals: HashMap<Hash, Refusal>,
     included: Vec<Hash>,
     nonce: u64,
@@ -44,7 +45,7 @@ struct State {
     away: bool,
     loses_all_next: bool,
     /// What stood before each block.
-    before: Vec<(u64, HashMap<u32, Registered>, usize)>,
+    before: Vec<(u64, HashMap<DeviceId, Registered>, usize)>,
 }
 
 impl FakeChain {
@@ -71,7 +72,7 @@ impl FakeChain {
         }
     }
 
-    pub(crate) fn enrol(&self, device: u32, genesis: Head) {
+    pub(crate) fn enrol(&self, device: DeviceId, genesis: Head) {
         let registered = Registered {
             genesis: genesis.hash,
             links: Vec::new(),
@@ -80,13 +81,13 @@ impl FakeChain {
     }
 
     /// Another relay has brought entries; only the last link is known.
-    pub(super) fn set_head(&self, device: u32, head: Head) {
+    pub(super) fn set_head(&self, device: DeviceId, head: Head) {
         let mut state = self.state();
         let registered = state.devices.get_mut(&device).unwrap();
         registered.links.resize(head.length as usize, head.hash);
     }
 
-    pub(super) fn head(&self, device: u32) -> Head {
+    pub(super) fn head(&self, device: DeviceId) -> Head {
         let state = self.state();
         let registered = &state.devices[&device];
         let hash = registered
@@ -220,36 +221,35 @@ impl State {
         let (_, _, runs) = self.signed[bytes].clone();
         let mut events = Vec::new();
         for (run, position) in runs.iter().zip(0..) {
-            let links = links(run);
-            let previous = Hash(run.previous.0);
-            let id = run_id(run.device, run.sequence, &previous, links.last().unwrap());
+            let sequence = run.first_sequence;
+            let id = run_id(run.device, sequence, &run.previous, &run.last_link());
             let registered = self.devices.get_mut(&run.device).unwrap();
             let length = registered.links.len() as u64;
             let reason = match self.refusals.get(&id) {
                 Some(reason) => Some(reason.clone()),
-                None if run.sequence > length + 1 => Some(Refusal::Gap),
+                None if sequence > length + 1 => Some(Refusal::Gap),
                 None => None,
             };
             if let Some(reason) = reason {
-                let (device, sequence) = (run.device, run.sequence);
                 events.push(ChainEvent::RunRefused {
                     position,
-                    device,
+                    device: run.device,
                     sequence,
                     reason,
                 });
                 continue;
             }
             self.included.push(id);
-            if run.sequence + links.len() as u64 - 1 <= length {
+            if run.last_sequence().unwrap() <= length {
                 events.push(ChainEvent::RunAlreadyRecorded {
                     device: run.device,
-                    sequence: run.sequence,
-                    entries: links.len() as u32,
+                    sequence,
+                    entries: run.entries.len() as u32,
                 });
             } else {
-                let known = (length + 1 - run.sequence) as usize;
-                registered.links.extend(&links[known..]);
+                let known = (length + 1 - sequence) as usize;
+                let new = run.links().skip(known).map(|entry| entry.hash);
+                registered.links.extend(new);
             }
         }
         events.push(ChainEvent::BatchProcessed {
@@ -284,18 +284,4 @@ fn block(
 fn hash_of(bytes: &[u8]) -> [u8; 32] {
     use sha2::{Digest, Sha256};
     Sha256::digest(bytes).into()
-}
-
-fn links(run: &Run) -> Vec<Hash> {
-    let mut previous = hashchain::LinkHash(run.previous.0);
-    let links = run
-        .entries
-        .iter()
-        .zip(run.sequence..)
-        .map(|(entry, sequence)| {
-            let (digest, tag) = (entry.digest.0.into(), entry.tag.0.into());
-            previous = hashchain::link::<hashchain::Native>(sequence, &previous, &digest, &tag);
-            Hash(previous.0)
-        });
-    links.collect()
 }

@@ -11,7 +11,7 @@ pub(super) async fn events_that_the_node_dropped_are_replaced_by_what_stands_reg
 ) {
     let (scratch, chain, _, run) = with_one_run(scratch).await;
     let mut other = TestDevice::new(2);
-    chain.enrol(2, other.genesis());
+    chain.enrol(DeviceId(2), other.genesis());
     let refused = other.checked(1);
     chain.refuse(refused.id, Refusal::DeviceSuspended);
     accept(
@@ -42,13 +42,13 @@ pub(super) async fn finalised_blocks_that_a_node_lost_are_taken_back_and_the_sam
     chain.make_block();
     until_state(&scratch.store, &run, RunState::Finalised).await;
     chain.lose_blocks_after(0);
-    assert_ne!(chain.head(1), device.head());
+    assert_ne!(chain.head(DeviceId(1)), device.head());
     // The node goes on from where it woke up, with other blocks.
     chain.make_block();
     chain.make_block();
     until(|| async { chain.pool_size() == 1 }).await;
     chain.make_block();
-    until(|| async { chain.head(1) == device.head() }).await;
+    until(|| async { chain.head(DeviceId(1)) == device.head() }).await;
     until_state(&scratch.store, &run, RunState::Finalised).await;
     let number = scratch
         .store
@@ -89,7 +89,7 @@ pub(super) async fn a_chain_that_began_anew_is_noticed_at_the_start(scratch: Scr
     until(|| async { chain.pool_size() == 1 }).await;
     chain.make_block();
     until_state(&scratch.store, &run, RunState::Finalised).await;
-    assert_eq!(chain.head(1), device.head());
+    assert_eq!(chain.head(DeviceId(1)), device.head());
     process.stop().await;
 }
 
@@ -127,6 +127,6 @@ pub(super) async fn a_chain_that_began_anew_while_a_process_began_frees_no_nonce
     })
     .await;
     assert_eq!(state(&scratch.store, &run).await, RunState::Finalised);
-    assert_eq!(chain.head(1), device.head());
+    assert_eq!(chain.head(DeviceId(1)), device.head());
     process.stop().await;
 }

@@ -15,9 +15,9 @@ pub(super) async fn each_refusal_has_its_state(scratch: Scratch) {
         (Refusal::BeyondReach, RunState::Refused),
     ];
     let mut runs = Vec::new();
-    for (number, (reason, state)) in reasons.into_iter().enumerate() {
-        let mut device = TestDevice::new(number as u32);
-        chain.enrol(number as u32, device.genesis());
+    for (number, (reason, state)) in (0..).zip(reasons) {
+        let mut device = TestDevice::new(number);
+        chain.enrol(device.number(), device.genesis());
         let run = device.checked(1);
         chain.refuse(run.id, reason.clone());
         runs.push((run.id, state, reason));
@@ -38,7 +38,7 @@ pub(super) async fn a_run_that_was_registered_by_another_relay_is_finalised_with
     scratch: Scratch,
 ) {
     let (scratch, chain, device, run) = with_one_run(scratch).await;
-    chain.set_head(1, device.head());
+    chain.set_head(DeviceId(1), device.head());
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     until(|| async { chain.pool_size() == 1 }).await;
     chain.make_block();
@@ -54,7 +54,7 @@ pub(super) async fn a_run_that_was_registered_by_another_relay_is_finalised_with
 pub(super) async fn a_gap_that_earlier_runs_will_bridge_is_no_refusal(scratch: Scratch) {
     let chain = FakeChain::new();
     let mut device = TestDevice::new(1);
-    chain.enrol(1, device.genesis());
+    chain.enrol(DeviceId(1), device.genesis());
     let (first, second) = (device.checked(1), device.checked(1));
     let genesis = device.genesis();
     // The store takes the second one first, as it does after the chain's head was seen to be there and then lost.
@@ -73,14 +73,14 @@ pub(super) async fn a_gap_that_earlier_runs_will_bridge_is_no_refusal(scratch: S
     })
     .await;
     assert_eq!(state(&scratch.store, &first.id).await, RunState::Finalised);
-    assert_eq!(chain.head(1), device.head());
+    assert_eq!(chain.head(DeviceId(1)), device.head());
     process.stop().await;
 }
 
 pub(super) async fn a_gap_that_nothing_will_bridge_is_refused(scratch: Scratch) {
     let chain = FakeChain::new();
     let mut device = TestDevice::new(1);
-    chain.enrol(1, device.genesis());
+    chain.enrol(DeviceId(1), device.genesis());
     let (first, second) = (device.checked(1), device.checked(1));
     let at_one = mhealth_api::Head {
         length: 1,
@@ -91,6 +91,6 @@ pub(super) async fn a_gap_that_nothing_will_bridge_is_refused(scratch: Scratch) 
     until(|| async { chain.pool_size() == 1 }).await;
     chain.make_block();
     until_state(&scratch.store, &second.id, RunState::Refused).await;
-    assert_eq!(scratch.store.head(1).await.unwrap(), None);
+    assert_eq!(scratch.store.head(DeviceId(1)).await.unwrap(), None);
     process.stop().await;
 }

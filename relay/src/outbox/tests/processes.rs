@@ -48,8 +48,8 @@ pub(super) async fn two_processes_submit_everything_once(scratch: Scratch) {
     let mut devices: Vec<_> = (0..10).map(TestDevice::new).collect();
     let mut runs = Vec::new();
     for _ in 0..10 {
-        for (number, device) in devices.iter_mut().enumerate() {
-            chain.enrol(number as u32, device.genesis());
+        for device in &mut devices {
+            chain.enrol(device.number(), device.genesis());
             let run = device.checked(1);
             runs.push(run.id);
             accept(&scratch.store, &[candidate(run, device.genesis())]).await;

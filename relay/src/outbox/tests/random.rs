@@ -28,8 +28,8 @@ async fn play(seed: u64) {
     let chain = FakeChain::new();
     let mut devices: Vec<_> = (0..DEVICES).map(TestDevice::new).collect();
     let genesis: Vec<_> = devices.iter().map(TestDevice::genesis).collect();
-    for (number, genesis) in (0..).zip(&genesis) {
-        chain.enrol(number, *genesis);
+    for device in &devices {
+        chain.enrol(device.number(), device.genesis());
     }
     let start = async || Process::start(scratch.other().await, &chain, scratch.clock.clone());
     let mut processes = vec![Some(start().await), Some(start().await)];
@@ -112,8 +112,8 @@ async fn play(seed: u64) {
             "seed {seed}"
         );
     }
-    for (number, device) in (0..).zip(&devices) {
-        assert_eq!(chain.head(number), device.head(), "seed {seed}");
+    for device in &devices {
+        assert_eq!(chain.head(device.number()), device.head(), "seed {seed}");
     }
     for process in processes.into_iter().flatten() {
         process.stop().await;

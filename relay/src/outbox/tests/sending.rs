@@ -13,7 +13,7 @@ pub(super) async fn what_waits_is_sent_and_its_outcome_written_down(scratch: Scr
     until_state(&scratch.store, &run, RunState::Finalised).await;
     let status = scratch.store.status(&run).await.unwrap().unwrap();
     assert_eq!(status.block.unwrap().number, 1);
-    assert_eq!(chain.head(1), device.head());
+    assert_eq!(chain.head(DeviceId(1)), device.head());
     process.stop().await;
     // Another process need not wait for the lease to run out.
     assert!(scratch
@@ -64,7 +64,7 @@ pub(super) async fn a_nonce_that_was_used_elsewhere_gives_the_runs_back(scratch:
 pub(super) async fn batches_keep_to_their_limits_and_to_the_order_of_runs(scratch: Scratch) {
     let chain = FakeChain::new();
     let mut device = TestDevice::new(1);
-    chain.enrol(1, device.genesis());
+    chain.enrol(DeviceId(1), device.genesis());
     let genesis = device.genesis();
     let runs: Vec<_> = (0..7).map(|_| device.checked(4)).collect();
     for run in &runs {
@@ -88,6 +88,6 @@ pub(super) async fn batches_keep_to_their_limits_and_to_the_order_of_runs(scratc
     until(|| async { chain.pool_size() == 1 }).await;
     chain.make_block();
     until(|| async { scratch.store.queue().await.unwrap().runs == 0 }).await;
-    assert_eq!(chain.head(1), device.head());
+    assert_eq!(chain.head(DeviceId(1)), device.head());
     process.stop().await;
 }

@@ -21,11 +21,10 @@ pub(super) async fn accepted_runs_wait(scratch: Scratch) {
         (RunState::Pending, 3, run.id)
     );
     assert_eq!(store.status(&run.id).await.unwrap().as_ref(), Some(status));
-    assert_eq!(store.head(1).await.unwrap(), Some(device.head()));
+    assert_eq!(store.head(DeviceId(1)).await.unwrap(), Some(device.head()));
     let pending = store.pending_runs(10).await.unwrap();
     assert_eq!(pending.len(), 1);
-    assert_eq!(pending[0].digests_and_tags, run.digests_and_tags);
-    assert_eq!(pending[0].signature, run.signature);
+    assert_eq!(pending[0].for_chain, run.run);
     let queue = store.queue().await.unwrap();
     assert_eq!(
         (queue.runs, queue.entries, queue.oldest),
@@ -77,7 +76,7 @@ pub(super) async fn group_sees_itself(scratch: Scratch) {
     let pending = scratch.store.pending_runs(1_000).await.unwrap();
     assert!(pending.is_sorted_by_key(|pending| pending.run.id));
     for device in &devices {
-        let head = scratch.store.head(device.run_number()).await.unwrap();
+        let head = scratch.store.head(device.number()).await.unwrap();
         assert_eq!(head, Some(device.head()));
     }
 }
@@ -98,7 +97,10 @@ pub(super) async fn rivals_are_bounded(scratch: Scratch) {
     };
     assert_eq!(problem.known_code(), Some(Code::TooManyConflicts));
     // A rival does not take the head.
-    assert_eq!(scratch.store.head(1).await.unwrap(), Some(device.head()));
+    assert_eq!(
+        scratch.store.head(DeviceId(1)).await.unwrap(),
+        Some(device.head())
+    );
 }
 
 pub(super) async fn older_cuts(scratch: Scratch) {
@@ -129,7 +131,10 @@ pub(super) async fn older_cuts(scratch: Scratch) {
         .await
         .unwrap();
     assert_eq!(rival, 1);
-    assert_eq!(scratch.store.head(1).await.unwrap(), Some(device.head()));
+    assert_eq!(
+        scratch.store.head(DeviceId(1)).await.unwrap(),
+        Some(device.head())
+    );
 }
 
 pub(super) async fn not_taken(scratch: Scratch) {

@@ -34,7 +34,7 @@ pub(super) async fn export_resumes(scratch: Scratch) {
     assert_eq!(exported[0].received_at, 1_000_000);
     let other_study = ExportQuery {
         after: 0,
-        study: Some(5),
+        study: Some(StudyId(5)),
     };
     assert!(store.export(other_study).await.unwrap().is_empty());
 }

@@ -47,8 +47,8 @@ pub(super) async fn outcomes(scratch: Scratch) {
     assert_eq!(store.followed().await.unwrap(), Some(block(7)));
     assert!(store.live_batches().await.unwrap().is_empty());
     // The heads of refused runs are forgotten, those of others are not.
-    let heads = [store.head(0).await.unwrap(), store.head(2).await.unwrap()];
-    assert!(heads[0].is_some() && heads[1].is_none());
+    let head = async |device| store.head(DeviceId(device)).await.unwrap();
+    assert!(head(0).await.is_some() && head(2).await.is_none());
     // A second time changes nothing.
     settle(store, lease, 8, &live, &[const { Fate::Again }; 5]).await;
     assert_eq!(
@@ -77,7 +77,7 @@ pub(super) async fn another_chance(scratch: Scratch) {
     assert!(
         matches!(&decisions[0], Ok(Acceptance::Accepted(status)) if status.state == RunState::Pending)
     );
-    assert_eq!(store.head(1).await.unwrap(), Some(device.head()));
+    assert_eq!(store.head(DeviceId(1)).await.unwrap(), Some(device.head()));
     let live = batch(store, lease, 1).await;
     settle(
         store,

@@ -3,9 +3,10 @@
 //! The chain as the relay sees it.
 
 use futures::stream::{self, BoxStream, StreamExt};
+use hashchain::{DataDigest, DeviceId, LinkHash, Run, StudyId};
 use mhealth_api::{BlockRef, DeviceStatus, Hash};
 use mhealth_chain_client::{
-    DeviceView, EntryView, Error, FinalisedBlock, PoolAnswer, PoolRefusal, Run, SignedTransaction,
+    DeviceView, EntryView, Error, FinalisedBlock, PoolAnswer, PoolRefusal, SignedTransaction,
     StudyView, H256,
 };
 
@@ -23,7 +24,7 @@ impl Ledger for FakeChain {
         [9; 32]
     }
 
-    fn device(&self, device: u32) -> Answer<'_, Option<(DeviceView, BlockRef)>> {
+    fn device(&self, device: DeviceId) -> Answer<'_, Option<(DeviceView, BlockRef)>> {
         Box::pin(async move {
             drop(self.present()?);
             if !self.state().devices.contains_key(&device) {
@@ -32,14 +33,14 @@ impl Ledger for FakeChain {
             let head = self.head(device);
             let view = DeviceView {
                 device,
-                study: 0,
+                study: StudyId(0),
                 key: [0; 32],
                 secret_commitment: H256::zero(),
                 escrow: Vec::new(),
-                genesis: H256::zero(),
+                genesis: LinkHash([0; 32]),
                 status: DeviceStatus::Active,
                 length: head.length,
-                head: H256(head.hash.0),
+                head: head.hash,
                 predecessor: None,
                 successor: None,
                 trusted_length: None,
@@ -52,11 +53,11 @@ impl Ledger for FakeChain {
         })
     }
 
-    fn device_by_key(&self, _: [u8; 32]) -> Answer<'_, Option<u32>> {
+    fn device_by_key(&self, _: [u8; 32]) -> Answer<'_, Option<DeviceId>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn entries(&self, device: u32, from: u64, _: u32) -> Answer<'_, Vec<EntryView>> {
+    fn entries(&self, device: DeviceId, from: u64, _: u32) -> Answer<'_, Vec<EntryView>> {
         Box::pin(async move {
             let state = self.present()?;
             let link = state.devices[&device].links.get(from as usize - 1);
@@ -64,15 +65,15 @@ impl Ledger for FakeChain {
                 index: 0,
                 device,
                 sequence: from,
-                digest: H256::zero(),
-                hash: H256(link.0),
+                digest: DataDigest([0; 32]),
+                hash: *link,
                 previous: None,
             });
             Ok(entry.into_iter().collect())
         })
     }
 
-    fn study(&self, _: u32) -> Answer<'_, Option<StudyView>> {
+    fn study(&self, _: StudyId) -> Answer<'_, Option<StudyView>> {
         Box::pin(async { Ok(None) })
     }
 
