@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail, ensure, Context, Result};
 use hashchain::{DeviceId, StudyId};
-use mhealth_chain_client::{ChainClient, PoolAnswer};
+use mhealth_chain_client::ChainClient;
 use mhealth_testing::node::{Launch, Node, VALIDATORS};
 use mhealth_testing::rpc::JsonRpc;
 use serde::Serialize;
 use sp_keyring::Sr25519Keyring::{Charlie, Dave, Eve};
 use tokio::sync::mpsc;
 
-use crate::extrinsic::{enrolments, Signer};
+use crate::extrinsic::{enrolments, send, Form, Signer};
 use crate::generator::{Generator, LOOK};
 use crate::measured::{Latency, Measured};
 use crate::say;
@@ -24,15 +24,6 @@ use crate::workload::{EntryFile, Phones, RELAYS};
 
 /// Without a finalised batch for so long, something is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What the transactions carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Runs, which the chain checks and registers.
-    Runs,
-    /// The same bytes, which `System.remark` ignores.
-    Remark,
-}
 
 /// A chain with Aura and GRANDPA, and a block every two seconds.
 pub(crate) struct Chain {
@@ -286,14 +277,6 @@ impl Chain {
 
     fn nodes(&self) -> impl Iterator<Item = &Node> {
         [&self.node].into_iter().chain(&self.others)
-    }
-}
-
-/// Hands a transaction to the node, which has to take it.
-pub(crate) async fn send(client: &ChainClient, transaction: &[u8]) -> Result<()> {
-    match client.send(transaction).await? {
-        PoolAnswer::Taken => Ok(()),
-        other => bail!("the node did not take a transaction: {other:?}"),
     }
 }
 

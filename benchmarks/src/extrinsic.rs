@@ -2,8 +2,10 @@
 
 //! Signed extrinsics, made with the runtime's own types: cheap enough for a generator that shares two cores with the node.
 
+use anyhow::{bail, Result};
 use codec::{Compact, Encode};
 use hashchain::StudyId;
+use mhealth_chain_client::{ChainClient, PoolAnswer};
 use mhealth_runtime::{CheckRole, RuntimeCall, Signature, TxExtension, VERSION};
 use sp_core::{crypto::Pair, sr25519, H256};
 use sp_keyring::Sr25519Keyring;
@@ -113,6 +115,23 @@ pub(crate) fn enrolments(study: StudyId, phones: &Phones) -> impl Iterator<Item 
     let some: Vec<_> = calls.chunks(ENROLMENTS).map(<[_]>::to_vec).collect();
     some.into_iter()
         .map(|calls| RuntimeCall::Utility(pallet_utility::Call::batch_all { calls }))
+}
+
+/// What the transactions carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Runs, which the chain checks and registers.
+    Runs,
+    /// The same bytes, which `System.remark` ignores.
+    Remark,
+}
+
+/// Hands a transaction to the node, which has to take it.
+pub(crate) async fn send(client: &ChainClient, transaction: &[u8]) -> Result<()> {
+    match client.send(transaction).await? {
+        PoolAnswer::Taken => Ok(()),
+        other => bail!("the node did not take a transaction: {other:?}"),
+    }
 }
 
 #[cfg(test)]

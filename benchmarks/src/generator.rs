@@ -14,8 +14,7 @@ use sp_runtime::traits::{BlakeTwo256, Hash};
 use tokio::sync::{mpsc, Semaphore};
 use tokio::task::JoinHandle;
 
-use crate::chain::{send, Form};
-use crate::extrinsic::Signer;
+use crate::extrinsic::{send, Form, Signer};
 use crate::workload::{EntryFile, RELAYS};
 
 /// Entries that wait in the node's pool at least and at most, when they come as fast as it takes them. In between it is twice

@@ -23,8 +23,9 @@ use anyhow::{ensure, Result};
 use clap::Parser;
 use mhealth_testing::topology::{PAPER_STUDY as PAPER, SIGNED_STUDY as SIGNED};
 
-use crate::chain::{Chain, Form};
+use crate::chain::Chain;
 use crate::direct::Direct;
+use crate::extrinsic::Form;
 use crate::ladder::Step;
 use crate::measured::Measured;
 use crate::report::{Part, Report};

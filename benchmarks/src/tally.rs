@@ -9,7 +9,7 @@ use anyhow::Result;
 use mhealth_chain_client::{ChainClient, ChainEvent, H256};
 use tokio::sync::mpsc;
 
-use crate::chain::Form;
+use crate::extrinsic::Form;
 
 /// What became of a transaction: its hash, and how many entries it registered; none if it failed.
 type Settled = (H256, Option<usize>);
