@@ -21,6 +21,7 @@ use crate::attack::{Attack, Column};
 use crate::judge::{Fate, Judge, Verdict};
 use crate::stage::Stage;
 use crate::truth::Planted;
+use crate::{bare, keys, relay, secret};
 
 /// Attempts at a time. Each mostly waits for blocks.
 const AT_ONCE: usize = 192;
@@ -58,6 +59,20 @@ pub(crate) struct Played {
 /// Attempts, with the first audit that saw each.
 type Record = Arc<Mutex<Vec<(Planted, Option<After>)>>>;
 
+/// Makes one attempt.
+async fn attempt(stage: &Stage, attack: Attack, random: StdRng) -> Result<Planted> {
+    let planted = if !stage.column.chained() {
+        bare::attempt(stage, attack, random).await
+    } else {
+        match attack.figure() {
+            4 => relay::attempt(stage, attack, random).await,
+            5 => keys::attempt(stage, attack, random).await,
+            _ => secret::attempt(stage, attack, random).await,
+        }
+    };
+    planted.with_context(|| format!("{attack:?} in {}", stage.column.title()))
+}
+
 pub(crate) async fn play(
     column: Column,
     seed: u64,
@@ -94,7 +109,7 @@ pub(crate) async fn play(
         let own = (seed << 24) ^ ((attack as u64) << 16) ^ u64::from(number);
         running.spawn(async move {
             let _place = places.acquire().await?;
-            let planted = stage.attempt(attack, StdRng::seed_from_u64(own)).await?;
+            let planted = attempt(&stage, attack, StdRng::seed_from_u64(own)).await?;
             record
                 .lock()
                 .expect("no holder of this lock panics; qed")

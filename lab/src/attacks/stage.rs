@@ -19,7 +19,6 @@ use rusqlite::Connection;
 use crate::attack::{Attack, Column};
 use crate::server_key::StolenServerKey;
 use crate::truth::{Culprit, Effect, Planted};
-use crate::{bare, keys, relay, secret};
 
 /// Milliseconds between blocks. Nobody waits for consensus here: what is measured is what the rules say, in blocks.
 const BLOCK: &str = "--sealing=250";
@@ -79,20 +78,6 @@ impl Stage {
             chain,
             hacked,
         })
-    }
-
-    /// Makes one attempt.
-    pub(crate) async fn attempt(&self, attack: Attack, random: StdRng) -> Result<Planted> {
-        let planted = if !self.column.chained() {
-            bare::attempt(self, attack, random).await
-        } else {
-            match attack.figure() {
-                4 => relay::attempt(self, attack, random).await,
-                5 => keys::attempt(self, attack, random).await,
-                _ => secret::attempt(self, attack, random).await,
-            }
-        };
-        planted.with_context(|| format!("{attack:?} in {}", self.column.title()))
     }
 
     /// A phone that has registered some honest entries through the first relay.
