@@ -226,6 +226,20 @@ impl fmt::Display for DispatchRefusal {
     }
 }
 
+/// The word of an error that this program has no variant for: `Studies.NotSponsor` becomes `studies.not_sponsor`.
+pub(crate) fn unknown_word(name: &str) -> Refusal {
+    let mut word = String::with_capacity(name.len() + 8);
+    for letter in name.chars() {
+        let begins = word.is_empty() || word.ends_with('.');
+        if letter.is_ascii_uppercase() && !begins {
+            word.push('_');
+        }
+        word.push(letter.to_ascii_lowercase());
+    }
+    word.parse()
+        .unwrap_or_else(|_| Refusal::Unknown("unreadable".to_owned()))
+}
+
 /// Messages end their own sentences, so a reason taken from elsewhere goes in without its full stop.
 pub(crate) fn without_full_stop(reason: impl fmt::Display) -> String {
     reason.to_string().trim_end_matches(['.', ' ']).to_string()

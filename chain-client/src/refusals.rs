@@ -89,23 +89,10 @@ impl From<&PoolRefusal> for Refusal {
     }
 }
 
-/// The word of an error that this program has no variant for: `Studies.NotSponsor` becomes `studies.not_sponsor`.
-pub(crate) fn unknown(name: &str) -> Refusal {
-    let mut word = String::with_capacity(name.len() + 8);
-    for letter in name.chars() {
-        let begins = word.is_empty() || word.ends_with('.');
-        if letter.is_ascii_uppercase() && !begins {
-            word.push('_');
-        }
-        word.push(letter.to_ascii_lowercase());
-    }
-    word.parse()
-        .unwrap_or_else(|_| Refusal::Unknown("unreadable".to_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::unknown_word as unknown;
 
     #[test]
     fn every_reason_of_the_chain_has_the_word_of_its_name() {

@@ -13,8 +13,7 @@ use subxt::runtime_apis::Payload;
 use subxt::utils::H256;
 use subxt::{ArcMetadata, Metadata, OfflineClient, OfflineClientAtBlock};
 
-use crate::error::{without_full_stop, DispatchRefusal, Error};
-use crate::refusals;
+use crate::error::{unknown_word, without_full_stop, DispatchRefusal, Error};
 use crate::rpc::{Config, Rpc, Version};
 
 /// Types of the runtime, generated from `metadata/mhealth.scale`. A test of the workspace keeps the file equal to the
@@ -124,21 +123,39 @@ impl Runtime {
                 };
                 let word = match error.as_root_error::<api::Error>() {
                     Ok(api::Error::ClientHashchain(reason)) => reason.into(),
-                    _ => refusals::unknown(&name),
+                    _ => unknown_word(&name),
                 };
                 DispatchRefusal::new(name, word, doc)
             }
-            // Errors of no pallet: the name is that of the variant, with what it carries in brackets.
             Ok(error) => {
-                let name = format!("{error:?}");
-                let variant = name.split('(').next().unwrap_or_default();
-                DispatchRefusal::new(&name, refusals::unknown(variant), error.to_string())
+                let name = name_of(&error);
+                DispatchRefusal::new(name, unknown_word(name), error.to_string())
             }
             Err(_) => {
                 let name = format!("0x{}", hex::encode(dispatch_error));
-                DispatchRefusal::new(&name, refusals::unknown(&name), "")
+                DispatchRefusal::new(&name, unknown_word(&name), "")
             }
         }
+    }
+}
+
+/// The name of an error that belongs to no pallet, as the metadata has it.
+fn name_of(error: &DispatchError) -> &'static str {
+    match error {
+        DispatchError::CannotLookup => "CannotLookup",
+        DispatchError::BadOrigin => "BadOrigin",
+        DispatchError::Module(_) => "Module",
+        DispatchError::ConsumerRemaining => "ConsumerRemaining",
+        DispatchError::NoProviders => "NoProviders",
+        DispatchError::TooManyConsumers => "TooManyConsumers",
+        DispatchError::Token(_) => "Token",
+        DispatchError::Arithmetic(_) => "Arithmetic",
+        DispatchError::Transactional(_) => "Transactional",
+        DispatchError::Exhausted => "Exhausted",
+        DispatchError::Corruption => "Corruption",
+        DispatchError::Unavailable => "Unavailable",
+        DispatchError::RootNotAllowed => "RootNotAllowed",
+        _ => "Other",
     }
 }
 
