@@ -31,7 +31,7 @@ pub async fn run<T: OnDatabase, F: Future<Output = ()>>(kind: Kind, test: impl F
     test(T::on(kind).await).await;
 }
 
-/// Runs every test of a module on both databases. Each takes one [`OnDatabase`](databases::OnDatabase).
+/// Runs every test of a module on both databases. Each takes one [`OnDatabase`](crate::databases::OnDatabase).
 #[macro_export]
 macro_rules! on_both_databases {
     ($($name:ident)*) => {
