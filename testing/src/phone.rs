@@ -7,12 +7,12 @@ use std::iter;
 use anyhow::Result;
 pub use hashchain::testing::Phone;
 use hashchain::{testing, DeviceId, Run, StudyId};
-use mhealth_api::{Base64, RunUpload, SignatureBytes};
+use mhealth_api::{Base64, ExportedRun, RunState, RunStatus, RunUpload, SignatureBytes};
 use mhealth_chain_client::{Account, Call, Submitter};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 
-use crate::enrolment;
+use crate::{enrolment, handset};
 
 /// A run as phones upload it, every entry with this envelope: the one that [`Phone::run_of`] digests.
 pub fn upload(run: &Run, envelope: &[u8]) -> RunUpload {
@@ -33,6 +33,38 @@ pub fn with_envelopes(run: &Run, envelopes: impl IntoIterator<Item = Vec<u8>>) -
         previous: run.previous,
         entries: entries.collect(),
         signature: run.signature.map(SignatureBytes),
+    }
+}
+
+/// The next entries of a phone, with envelopes that look sealed.
+pub fn record(phone: &mut Phone, entries: usize, data: &str) -> RunUpload {
+    let place = [phone.length() as u8; 31];
+    let envelopes = (0..entries)
+        .map(|index| [&[1], &place[..], &[index as u8], data.as_bytes(), &[9; 32]].concat());
+    let envelopes: Vec<Vec<u8>> = envelopes.collect();
+    with_envelopes(&phone.run_with(&envelopes), envelopes)
+}
+
+/// A run as a relay that stored it exports it.
+pub fn exported(run: &RunUpload, cursor: u64, study: StudyId, state: RunState) -> ExportedRun {
+    ExportedRun {
+        cursor,
+        status: RunStatus {
+            run: handset::name(run),
+            device: run.device,
+            sequence: run.sequence,
+            entries: run.entries.len() as u32,
+            head: run.run().last_link(),
+            state,
+            block: None,
+            extrinsic_index: None,
+            reason: None,
+        },
+        study,
+        previous: run.previous,
+        entries: run.entries.clone(),
+        signature: run.signature,
+        received_at: 1,
     }
 }
 
