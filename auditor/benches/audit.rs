@@ -19,17 +19,18 @@ use std::time::{Duration, Instant};
 
 use futures::{stream, StreamExt};
 use hashchain::{DeviceId, StudyId};
-use mhealth_api::RunState;
+use mhealth_api::{RunState, RunUpload};
 use mhealth_auditor::evidence::Evidence;
 use mhealth_chain_client::{calls, Submission};
 use mhealth_testing::node::Launch;
+use mhealth_testing::phone::{enrol_after, exported, record, Phone};
 use mhealth_testing::process;
 
-use support::{Parcel, Phone, Trial};
+use support::Trial;
 
 const STUDY: StudyId = StudyId(0);
 const DEVICES: u32 = 1_000;
-const ENTRIES_A_RUN: u8 = 16;
+const ENTRIES_A_RUN: usize = 16;
 const RUNS_A_BATCH: usize = 64;
 /// Batches on their way to the chain.
 const IN_FLIGHT: usize = 48;
@@ -52,11 +53,12 @@ fn main() {
 
 async fn measure(wanted: u64) {
     let trial = Trial::begin(Launch::consensus().arg("--state-pruning=archive")).await;
+    let office = &trial.office;
     let mut phones: Vec<Phone> = stream::iter(1..=DEVICES)
-        .map(|number| {
+        .map(|number| async move {
             let mut seed = [0x3c; 32];
             seed[..4].copy_from_slice(&number.to_le_bytes());
-            trial.enrol_with(STUDY, seed, None)
+            enrol_after(office, STUDY, &seed, None).await.unwrap()
         })
         .buffer_unordered(200)
         .collect()
@@ -71,13 +73,13 @@ async fn measure(wanted: u64) {
     let (mut entries, mut cursor) = (0, 0);
     while entries < wanted {
         for chunk in phones.chunks_mut(RUNS_A_BATCH) {
-            let parcels: Vec<Parcel> = chunk
+            let runs: Vec<_> = chunk
                 .iter_mut()
-                .map(|phone| phone.record(ENTRIES_A_RUN, &bytes))
+                .map(|phone| record(phone, ENTRIES_A_RUN, &bytes))
                 .collect();
-            for parcel in &parcels {
+            for run in &runs {
                 cursor += 1;
-                let mut line = parcel.line(cursor, STUDY, RunState::Finalised);
+                let mut line = exported(run, cursor, STUDY, RunState::Finalised);
                 if cursor == 1 {
                     // The one that the audit must find.
                     line.entries[0].envelope.0[40] ^= 1;
@@ -85,8 +87,8 @@ async fn measure(wanted: u64) {
                 serde_json::to_writer(&mut export, &line).unwrap();
                 export.write_all(b"\n").unwrap();
             }
-            entries += (parcels.len() * usize::from(ENTRIES_A_RUN)) as u64;
-            let runs = parcels.into_iter().map(|parcel| parcel.run).collect();
+            entries += (runs.len() * ENTRIES_A_RUN) as u64;
+            let runs = runs.iter().map(RunUpload::run).collect();
             let batch = trial.relay.submit(calls::submit_batch(runs)).await.unwrap();
             under_way.push_back(batch);
             if under_way.len() == IN_FLIGHT {
@@ -131,7 +133,7 @@ async fn measure(wanted: u64) {
         );
     }
     // Not the phone whose envelope was altered.
-    evidence(&trial, phones[1].device, &path);
+    evidence(&trial, phones[1].device(), &path);
 }
 
 /// How large the evidence of one device is, and how long the program takes to write and to verify it.

@@ -14,22 +14,21 @@ use std::time::{Duration, Instant};
 use ed25519_dalek::SigningKey;
 use hashchain::encoding::encode;
 use hashchain::{
-    data_digest, escrow_commitment, genesis, seal_escrow, secret_commitment, sign_head, DeviceId,
-    Enrolment, Native, OpeningKey, Run, RunEntry, Sealer, Secret, Sha256, StudyId,
+    escrow_commitment, genesis, seal_escrow, secret_commitment, DeviceId, Enrolment, Native,
+    OpeningKey, Secret, Sha256, StudyId,
 };
-use mhealth_api::{
-    run_id, Base64, DeviceStatus, ExportedEntry, ExportedRun, RunState, RunStatus, SignatureBytes,
-};
+use mhealth_api::{DeviceStatus, ExportedRun, RunState};
 use mhealth_auditor::case::{
     BroughtRun, Case, DeviceRecord, HeldRun, RegisteredEntry, RelayStore, SecretAccess,
 };
 use mhealth_auditor::{judge, Outcome};
+use mhealth_testing::phone::{exported, record, Phone};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 
 const ENTRIES: u64 = 1_008;
-/// What a night's record takes, sealed.
-const ENVELOPE: usize = 600;
+/// What a night's record takes; sealed, it is 600 bytes.
+const DATA: usize = 535;
 const RELAY: [u8; 32] = [0xd0; 32];
 const DEVICE: DeviceId = DeviceId(1);
 const STUDY: StudyId = StudyId(0);
@@ -100,71 +99,38 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
         secret_commitment: &commitment,
         escrow_commitment: &escrow_commitment::<Native>(&escrow),
     });
-    let mut sealer = Sealer::begin(genesis, &secret);
-    let (mut registered, mut brought, mut exported) = (Vec::new(), Vec::new(), Vec::new());
+    let mut phone = Phone::new(key, DEVICE, genesis, &secret);
+    let (mut registered, mut brought, mut exports) = (Vec::new(), Vec::new(), Vec::new());
     let mut messages = Vec::new();
-    while sealer.sequence() < ENTRIES {
-        let (previous, sequence) = (sealer.head(), sealer.sequence() + 1);
-        let mut entries = Vec::new();
-        let mut held = Vec::new();
-        for place in 0..run_length {
-            let before = sealer.head();
-            let mut envelope = vec![place as u8; ENVELOPE];
-            envelope[0] = 1;
-            let entry = sealer.append(&data_digest::<Native>(&envelope));
+    while phone.length() < ENTRIES {
+        let mut upload = record(&mut phone, run_length, &"x".repeat(DATA));
+        if !device_signed {
+            upload.signature = None;
+        }
+        let run = upload.run();
+        for (entry, sent) in run.links().zip(&upload.entries) {
             let position = entry.sequence.to_be_bytes();
-            let (before, digest) = (&before.0[..], &entry.digest.0[..]);
+            let (before, digest) = (&entry.previous.0[..], &entry.digest.0[..]);
             messages.extend([
                 encode("link", &[&position, before, digest, &entry.tag.0]),
                 encode("tag", &[&position, before, digest]),
                 encode("next", &[]),
-                encode("data", &[&envelope]),
+                encode("data", &[&sent.envelope.0]),
             ]);
             registered.push(RegisteredEntry {
                 sequence: entry.sequence,
                 digest: entry.digest,
                 link: entry.hash,
             });
-            held.push(ExportedEntry {
-                digest: entry.digest,
-                tag: entry.tag,
-                envelope: Base64(envelope),
-            });
-            entries.push(RunEntry::from(&entry));
         }
-        let signature = device_signed.then(|| sign_head(&key, &sealer.head()));
-        let head = sealer.head();
-        exported.push(ExportedRun {
-            cursor: exported.len() as u64 + 1,
-            status: RunStatus {
-                run: run_id(DEVICE, sequence, &previous, &head),
-                device: DEVICE,
-                sequence,
-                entries: run_length as u32,
-                head,
-                state: RunState::Finalised,
-                block: None,
-                extrinsic_index: None,
-                reason: None,
-            },
-            study: STUDY,
-            previous,
-            entries: held,
-            signature: signature.map(SignatureBytes),
-            received_at: 1,
-        });
+        let cursor = exports.len() as u64 + 1;
+        exports.push(exported(&upload, cursor, STUDY, RunState::Finalised));
         brought.push(BroughtRun {
-            block: brought.len() as u64 + 2,
+            block: cursor + 1,
             extrinsic: 1,
             submitter: RELAY,
             refused: None,
-            run: Run {
-                device: DEVICE,
-                first_sequence: sequence,
-                previous,
-                entries,
-                signature,
-            },
+            run,
         });
     }
     let case = Case {
@@ -177,8 +143,8 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
             secret_commitment: commitment,
             escrow,
             genesis,
-            length: sealer.sequence(),
-            head: sealer.head(),
+            length: phone.length(),
+            head: phone.head(),
             status: DeviceStatus::Active,
             predecessor: None,
             successor: None,
@@ -193,7 +159,7 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
             name: "dave".into(),
             account: Some(RELAY),
             complete: true,
-            runs: exported
+            runs: exports
                 .iter()
                 .map(|run| HeldRun::from_export(run, &public, None))
                 .collect(),
@@ -202,5 +168,5 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
         erased: false,
         now: Some(10),
     };
-    (case, exported, messages)
+    (case, exports, messages)
 }

@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use hashchain::{data_digest, DeviceId, Native, StudyId};
 use mhealth_chain_client::calls;
 use mhealth_testing::node::Launch;
+use mhealth_testing::phone::record;
 use serde_json::Value;
 
 use support::Trial;
@@ -103,7 +104,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
     ];
     for night in 0..3 {
         for phone in &mut phones {
-            let parcel = phone.record(2, &format!("night {night}"));
+            let parcel = record(phone, 2, &format!("night {night}"));
             trial.bring(StudyId(0), &parcel).await;
         }
     }
@@ -160,7 +161,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
     for _ in 0..2 {
         trial.audit_with(0, &export, &more).expect(0, &["valid=12"]);
     }
-    let night = phones[0].record(1, "a later night");
+    let night = record(&mut phones[0], 1, "a later night");
     trial.bring(StudyId(0), &night).await;
     trial
         .audit_with(0, &trial.export(), &more)
@@ -186,7 +187,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
     trial
         .audit(0, &trial.export())
         .expect(2, &["audit=not_covered"]);
-    trial.lines[last].status.device = phones[0].device;
+    trial.lines[last].status.device = phones[0].device();
     trial.lines[2].entries[1].envelope.0[40] ^= 1;
     let audit = trial.audit(0, &trial.export());
     audit.expect(1, &["audit=wrong", "altered=1", "valid=12"]);
@@ -208,7 +209,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
         "erasures",
         format!(
             "{{\"device\":{},\"erased_at\":\"2026-11-20\",\"record\":\"request 7\"}}\n",
-            phones[0].device
+            phones[0].device()
         ),
     );
     let key = trial.directory.path().join("auditor.key");
@@ -227,12 +228,12 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
 async fn a_thief_with_key_and_secret_is_found_the_device_replaced_and_both_chains_audited() {
     let mut trial = Trial::begin(Launch::instant()).await;
     let mut phone = trial.enrol(StudyId(0), 3, None).await;
-    let parcel = phone.record(3, "a night");
+    let parcel = record(&mut phone, 3, "a night");
     trial.bring(StudyId(0), &parcel).await;
     let mut thief = phone.copy();
-    let stolen = thief.record(1, "the thief's");
+    let stolen = record(&mut thief, 1, "the thief's");
     trial.bring(StudyId(0), &stolen).await;
-    let genuine = phone.record(1, "the phone's");
+    let genuine = record(&mut phone, 1, "the phone's");
     trial.bring(StudyId(0), &genuine).await;
     let audit = trial.audit(0, &trial.export());
     audit.expect(1, &["valid=3", "disputed=2", "conflicts=1"]);
@@ -242,20 +243,20 @@ async fn a_thief_with_key_and_secret_is_found_the_device_replaced_and_both_chain
     assert_eq!(device["conflicts"][0]["rival_by"], "secret");
 
     // The study retires the device at the entry that the audit names, and enrols another in its place.
-    let entries = trial.chain.entries(phone.device, 3, 1).await.unwrap();
+    let entries = trial.chain.entries(phone.device(), 3, 1).await.unwrap();
     let last = mhealth_chain_client::LastTrusted::Entry(entries[0].index);
     trial
         .office
-        .submit_and_wait(calls::retire(phone.device, last))
+        .submit_and_wait(calls::retire(phone.device(), last))
         .await
         .unwrap();
-    let mut replacement = trial.enrol(StudyId(0), 4, Some(phone.device)).await;
-    let parcel = replacement.record(2, "a night");
+    let mut replacement = trial.enrol(StudyId(0), 4, Some(phone.device())).await;
+    let parcel = record(&mut replacement, 2, "a night");
     trial.bring(StudyId(0), &parcel).await;
     let audit = trial.audit(0, &trial.export());
     audit.expect(1, &["valid=5", "disputed=2"]);
     assert_eq!(audit.json["devices"][1]["outcome"], "right");
-    assert_eq!(audit.json["devices"][1]["predecessor"], phone.device.0);
+    assert_eq!(audit.json["devices"][1]["predecessor"], phone.device().0);
     assert!(audit.html.contains("enrolled anew"));
 }
 
@@ -266,11 +267,12 @@ async fn in_a_study_without_signatures_what_a_relay_altered_on_the_way_is_found(
         panic!("the node under test has no study 1; build it anew");
     }
     let mut phone = trial.enrol(StudyId(1), 5, None).await;
-    let parcel = phone.record(2, "a night");
+    let parcel = record(&mut phone, 2, "a night");
     trial.bring(StudyId(1), &parcel).await;
-    let mut altered = phone.record(1, "a bad night");
-    altered.envelopes[0] = [&[1u8; 33][..], b"slept well", &[9; 32]].concat();
-    altered.run.entries[0].digest = data_digest::<Native>(&altered.envelopes[0]);
+    let mut altered = record(&mut phone, 1, "a bad night");
+    let entry = &mut altered.entries[0];
+    entry.envelope.0 = [&[1u8; 33][..], b"slept well", &[9; 32]].concat();
+    entry.digest = data_digest::<Native>(&entry.envelope.0);
     trial.bring(StudyId(1), &altered).await;
     let audit = trial.audit(1, &trial.export());
     audit.expect(1, &["valid=2", "forged=1"]);

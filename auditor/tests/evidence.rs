@@ -12,6 +12,7 @@ use hashchain::{DeviceId, StudyId};
 use mhealth_api::DeviceStatus;
 use mhealth_auditor::evidence::{verify, DeviceClaims, Evidence, Fault, FormatError, Refusal};
 use mhealth_testing::node::Launch;
+use mhealth_testing::phone::record;
 
 use support::Trial;
 
@@ -73,7 +74,7 @@ async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_
     let mut trial = Trial::begin(Launch::consensus()).await;
     let mut phone = trial.enrol(StudyId(0), 21, None).await;
     for night in ["one", "two"] {
-        let parcel = phone.record(1, night);
+        let parcel = record(&mut phone, 1, night);
         trial.bring(StudyId(0), &parcel).await;
     }
     let key = trial.auditor_key_file();
@@ -85,13 +86,13 @@ async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_
         "--export",
         &export,
     ];
-    let evidence = prove(&trial, phone.device, 2, &full);
+    let evidence = prove(&trial, phone.device(), 2, &full);
     let genesis = trial.chain.genesis_hash().0;
     assert_eq!(verify(&evidence, genesis).unwrap().authorities, 1);
     let claims = device_claims(&evidence, genesis);
     assert!(claims.signed && claims.tags && claims.envelopes);
     assert_eq!((claims.entries, claims.conflicts.len()), (2, 0));
-    assert_eq!(claims.head, phone.sealer.head());
+    assert_eq!(claims.head, phone.head());
 
     let file = trial.file("evidence", evidence.to_bytes());
     let output = check(&file, &trial.genesis());
@@ -105,7 +106,7 @@ async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_
 
     wrong_parts_are_named(&evidence, genesis);
     // The bare proof is the smallest file: all of its bits are tried.
-    let bare = prove(&trial, phone.device, 2, &[]);
+    let bare = prove(&trial, phone.device(), 2, &[]);
     no_flipped_bit_changes_a_claim(&bare, genesis);
 }
 
@@ -218,31 +219,31 @@ fn no_flipped_bit_changes_a_claim(evidence: &Evidence, genesis: [u8; 32]) {
 async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
     let mut trial = Trial::begin(Launch::consensus()).await;
     let mut phone = trial.enrol(StudyId(0), 22, None).await;
-    let parcel = phone.record(2, "a night");
+    let parcel = record(&mut phone, 2, "a night");
     trial.bring(StudyId(0), &parcel).await;
     let mut thief = phone.copy();
-    let stolen = thief.record(1, "the thief's");
+    let stolen = record(&mut thief, 1, "the thief's");
     trial.bring(StudyId(0), &stolen).await;
-    let genuine = phone.record(1, "the phone's");
+    let genuine = record(&mut phone, 1, "the phone's");
     trial.bring(StudyId(0), &genuine).await;
-    let entries = trial.chain.entries(phone.device, 2, 1).await.unwrap();
+    let entries = trial.chain.entries(phone.device(), 2, 1).await.unwrap();
     let last = mhealth_chain_client::LastTrusted::Entry(entries[0].index);
-    let retire = mhealth_chain_client::calls::retire(phone.device, last);
+    let retire = mhealth_chain_client::calls::retire(phone.device(), last);
     trial.office.submit_and_wait(retire).await.unwrap();
-    let mut replacement = trial.enrol(StudyId(0), 23, Some(phone.device)).await;
-    let parcel = replacement.record(4, "a night");
+    let mut replacement = trial.enrol(StudyId(0), 23, Some(phone.device())).await;
+    let parcel = record(&mut replacement, 4, "a night");
     trial.bring(StudyId(0), &parcel).await;
 
     let genesis = trial.chain.genesis_hash().0;
-    let claims = device_claims(&prove(&trial, replacement.device, 4, &[]), genesis);
+    let claims = device_claims(&prove(&trial, replacement.device(), 4, &[]), genesis);
     assert_eq!(
         (claims.predecessor, &claims.status),
-        (Some(phone.device), &DeviceStatus::Active)
+        (Some(phone.device()), &DeviceStatus::Active)
     );
-    let claims = device_claims(&prove(&trial, phone.device, 3, &[]), genesis);
+    let claims = device_claims(&prove(&trial, phone.device(), 3, &[]), genesis);
     assert_eq!(
         (claims.successor, &claims.status),
-        (Some(replacement.device), &DeviceStatus::Retired)
+        (Some(replacement.device()), &DeviceStatus::Retired)
     );
     assert_eq!(claims.trusted_length, Some(2));
     assert_eq!(claims.conflicts.len(), 1);
@@ -254,7 +255,7 @@ async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
     let whole = verify(&study, genesis).unwrap();
     assert_eq!(whole.study, Some(StudyId(0)));
     let numbers: Vec<DeviceId> = whole.devices.iter().map(|device| device.device).collect();
-    assert_eq!(numbers, [phone.device, replacement.device]);
+    assert_eq!(numbers, [phone.device(), replacement.device()]);
     assert_eq!(whole.devices[0], claims);
     let mut without = study.clone();
     without.devices.pop();

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use hashchain::StudyId;
 use mhealth_testing::node::Launch;
+use mhealth_testing::phone::record;
 
 use support::Trial;
 
@@ -46,7 +47,7 @@ async fn a_browser_shows_and_prints_the_report_and_asks_for_nothing_else() {
     for seed in 1..=3 {
         let mut phone = trial.enrol(StudyId(0), seed, None).await;
         for night in ["one", "two", "three"] {
-            let parcel = phone.record(2, night);
+            let parcel = record(&mut phone, 2, night);
             trial.bring(StudyId(0), &parcel).await;
         }
     }

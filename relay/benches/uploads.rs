@@ -19,7 +19,7 @@ use hashchain::StudyId;
 use mhealth_api::{Claims, Confirmation, Hash, Jwk, JwkSet, Key, RELAY_AUDIENCE};
 use mhealth_chain_client::{Account, ChainClient, Submitter, SubmitterOptions};
 use mhealth_testing::node;
-use mhealth_testing::phone::{upload, Phone};
+use mhealth_testing::phone::{enrol_after, upload, Phone};
 use mhealth_testing::postgres::Postgres;
 use mhealth_testing::process;
 use mhealth_testing::servers::{relay, RelayOptions, Server};
@@ -171,7 +171,7 @@ async fn enrol(office: &Submitter, devices: usize) -> Result<Vec<Phone>> {
         seed
     });
     stream::iter(seeds)
-        .map(|seed| async move { Phone::enrol_with(office, STUDY, &seed).await })
+        .map(|seed| async move { enrol_after(office, STUDY, &seed, None).await })
         .buffer_unordered(ENROLMENTS)
         .try_collect()
         .await
@@ -297,7 +297,7 @@ fn token(signer: &SigningKey, issuer: &str, chain: Hash, phone: &Phone) -> Resul
         chain,
         study: STUDY,
         cnf: Confirmation {
-            jwk: Jwk::of(&Key(phone.account().public_key())),
+            jwk: Jwk::of(&Key(phone.public_key())),
         },
     };
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA","typ":"JWT","kid":"one"}"#);

@@ -3,21 +3,16 @@
 //! A device in memory, for unit tests.
 
 use ed25519_dalek::SigningKey;
-use hashchain::{
-    data_digest, plain_envelope, sign_head, Content, DeviceId, LinkHash, Native, Sealer, Secret,
-    StudyId,
-};
-use mhealth_api::{Base64, Head, Key, RunEntry, RunUpload, SignatureBytes};
+use hashchain::{plain_envelope, Content, DeviceId, LinkHash, Secret, StudyId};
+use mhealth_api::{Head, Key, RunUpload};
+use mhealth_testing::phone::{with_envelopes, Phone};
 
 use crate::run::{CheckedRun, Rules};
 
 /// Chains and signs entries.
 pub(crate) struct TestDevice {
-    device: DeviceId,
-    key: SigningKey,
-    sealer: Sealer,
+    phone: Phone,
     genesis: LinkHash,
-    made: u32,
 }
 
 impl TestDevice {
@@ -28,21 +23,19 @@ impl TestDevice {
 
     /// The same device with another secret, so that its entries are others.
     pub(crate) fn with_history(device: u32, history: u8) -> Self {
-        let seed = (device % 251) as u8 + 1;
-        let genesis = LinkHash([seed; 32]);
-        let mut secret = [seed; 32];
+        let seed = [(device % 251) as u8 + 1; 32];
+        let (key, genesis) = (SigningKey::from_bytes(&seed), LinkHash(seed));
+        let mut secret = seed;
         secret[0] = history;
+        let secret = Secret::from_bytes(&secret);
         Self {
-            device: DeviceId(device),
-            key: SigningKey::from_bytes(&[seed; 32]),
-            sealer: Sealer::begin(genesis, &Secret::from_bytes(&secret)),
+            phone: Phone::new(key, DeviceId(device), genesis, &secret),
             genesis,
-            made: 0,
         }
     }
 
     pub(crate) fn key(&self) -> Key {
-        Key(self.key.verifying_key().to_bytes())
+        Key(self.phone.public_key())
     }
 
     pub(crate) fn genesis(&self) -> Head {
@@ -54,39 +47,25 @@ impl TestDevice {
 
     pub(crate) fn head(&self) -> Head {
         Head {
-            length: self.sealer.sequence(),
-            hash: self.sealer.head(),
+            length: self.phone.length(),
+            hash: self.phone.head(),
         }
     }
 
     pub(crate) fn number(&self) -> DeviceId {
-        self.device
+        self.phone.device()
     }
 
     /// Makes so many entries and signs them.
     pub(crate) fn run(&mut self, entries: usize) -> RunUpload {
-        let previous = self.sealer.head();
-        let sequence = self.sealer.sequence() + 1;
-        let entries = (0..entries).map(|_| {
-            self.made += 1;
-            let payload = format!("{}", self.made);
+        let sequences = (self.phone.length() + 1..).take(entries);
+        let envelopes = sequences.map(|sequence| {
+            let payload = sequence.to_string();
             let content = Content::new("text/plain", payload.as_bytes()).unwrap();
-            let envelope = plain_envelope(&[0; 32], &content);
-            let entry = self.sealer.append(&data_digest::<Native>(&envelope));
-            RunEntry {
-                digest: entry.digest,
-                tag: entry.tag,
-                envelope: Base64(envelope),
-            }
+            plain_envelope(&[0; 32], &content)
         });
-        let entries = entries.collect();
-        RunUpload {
-            device: self.device,
-            sequence,
-            previous,
-            entries,
-            signature: Some(SignatureBytes(sign_head(&self.key, &self.sealer.head()))),
-        }
+        let envelopes: Vec<_> = envelopes.collect();
+        with_envelopes(&self.phone.run_with(&envelopes), envelopes)
     }
 
     /// The same, checked.

@@ -7,8 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{bail, Context, Result};
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
-    data_digest, seal_escrow, secret_commitment, DeviceId, LinkHash, Native, SealingKey, Secret,
-    StudyId,
+    seal_escrow, secret_commitment, DeviceId, LinkHash, Native, SealingKey, Secret, StudyId,
 };
 use mhealth_api::{
     enrolment_message, run_id, token_message, BareRecord, Base64, CodeTerms, DeviceHeads,
@@ -119,15 +118,13 @@ impl Handset {
 
     /// The public half of its signing key.
     pub fn public_key(&self) -> Key {
-        Key(self.phone.account().public_key())
+        Key(self.phone.public_key())
     }
 
     /// Makes so many entries and signs them as a run.
     pub fn record(&mut self, entries: usize) -> RunUpload {
         let envelopes: Vec<_> = (0..entries).map(|_| envelope(&mut self.random)).collect();
-        let digests = envelopes.iter().map(|it| data_digest::<Native>(it));
-        let run = self.phone.run_with(digests);
-        with_envelopes(&run, envelopes)
+        with_envelopes(&self.phone.run_with(&envelopes), envelopes)
     }
 
     /// What malware copies off the phone: key, secret as it is now, and state (Figure 6).
@@ -144,15 +141,15 @@ impl Handset {
 
     /// A thief who has the signing key and not the secret.
     pub fn with_another_secret(&mut self) -> Handset {
-        let phone = self.phone.with_secret(&self.random.random());
+        let (head, length) = (self.phone.head(), self.phone.length());
+        let phone = self.phone.resumed_with(head, length, &self.random.random());
         self.stolen(phone)
     }
 
     /// A thief who has neither: another device that writes in this one's name.
     pub fn another_device(&mut self) -> Handset {
         let mut thief = self.with_another_secret();
-        let key = SigningKey::from_bytes(&self.random.random());
-        thief.phone = thief.phone.with_key(key);
+        thief.phone.key = SigningKey::from_bytes(&self.random.random());
         thief
     }
 
@@ -174,7 +171,7 @@ impl Handset {
             device,
             issued_at,
             nonce,
-            proof: self.phone.sign(&message),
+            proof: SignatureBytes(self.phone.sign(&message)),
         };
         let answer =
             http::post_patiently(&format!("{}/v1/token", door.url), None, &request).await?;

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail, Context, Result};
 use hashchain::{data_digest, Native, Run, StudyId};
-use mhealth_api::{ExportedRun, Key, Refusal, RunState, RunStatus, RunUpload};
+use mhealth_api::{ExportedRun, Key, Refusal, RunState, RunUpload};
 use mhealth_chain_client::{
     calls, Account, ChainClient, ChainEvent, Error, PoolRefusal, Submission, Submitter,
 };
 use tokio::sync::oneshot;
 
 use crate::handset;
+use crate::phone::exported;
 
 /// Most runs of one transaction.
 const MOST_A_BATCH: usize = 64;
@@ -151,26 +152,11 @@ impl PlayedRelay {
     fn add(&self, run: &RunUpload, state: RunState, received_at: u64, brought: Option<Brought>) {
         let mut store = self.store();
         let cursor = store.len() as u64 + 1;
-        store.push(ExportedRun {
-            cursor,
-            status: RunStatus {
-                run: handset::name(run),
-                device: run.device,
-                sequence: run.sequence,
-                entries: run.entries.len() as u32,
-                head: run.run().last_link(),
-                state,
-                // Shown where there is something to show; the auditor is told the account by name.
-                block: None,
-                extrinsic_index: None,
-                reason: brought.and_then(|brought| brought.refused),
-            },
-            study: self.study,
-            previous: run.previous,
-            entries: run.entries.clone(),
-            signature: run.signature,
-            received_at,
-        });
+        let mut run = exported(run, cursor, self.study, state);
+        // Block and extrinsic are shown where there is something to show; the auditor is told the account by name.
+        run.status.reason = brought.and_then(|brought| brought.refused);
+        run.received_at = received_at;
+        store.push(run);
     }
 
     fn store(&self) -> MutexGuard<'_, Vec<ExportedRun>> {

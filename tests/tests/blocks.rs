@@ -9,7 +9,7 @@ use hashchain::{DataDigest, Native, RunEntry, Tag};
 use mhealth_chain_client::{calls, H256};
 use mhealth_runtime::{Header, RuntimeCall, UncheckedExtrinsic, VERSION};
 use mhealth_testing::node::Launch;
-use mhealth_testing::phone::Phone;
+use mhealth_testing::phone;
 use pallet_client_hashchain::{Call, Runs};
 use serde_json::{json, Value};
 use support::{Setting, STUDY};
@@ -20,7 +20,7 @@ const STATES: u64 = 8;
 #[tokio::test(flavor = "multi_thread")]
 async fn an_entry_is_proved_by_blocks_alone_when_the_state_is_gone() {
     let setting = Setting::start(Launch::instant().arg(format!("--state-pruning={STATES}"))).await;
-    let mut phone = Phone::enrol(&setting.office(), STUDY, 1)
+    let mut phone = phone::enrol(&setting.office(), STUDY, 1)
         .await
         .expect("enrolled");
     let mut head = phone.head();

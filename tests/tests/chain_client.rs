@@ -9,14 +9,14 @@ use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{DeviceStatus, Policy, Refusal};
 use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, Error, Follower, H256};
 use mhealth_testing::node::Launch;
-use mhealth_testing::phone::Phone;
+use mhealth_testing::phone;
 use support::{finalised_within, Setting, STUDY};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_phone_is_enrolled_and_registers_entries_itself_and_by_a_relay() {
     let setting = Setting::instant().await;
     let chain = &setting.chain;
-    let mut phone = Phone::enrol(&setting.office(), STUDY, 1)
+    let mut phone = phone::enrol(&setting.office(), STUDY, 1)
         .await
         .expect("enrolled");
     let enrolled = chain
@@ -24,13 +24,13 @@ async fn a_phone_is_enrolled_and_registers_entries_itself_and_by_a_relay() {
         .await
         .expect("read")
         .expect("it is there");
-    assert_eq!(enrolled.key, phone.account().public_key());
+    assert_eq!(enrolled.key, phone.public_key());
     assert_eq!((enrolled.genesis, enrolled.length), (phone.head(), 0));
     assert_eq!(enrolled.status, DeviceStatus::Active);
 
     let own = calls::submit(phone.run(3));
-    let outcome = phone
-        .submitter(chain)
+    let outcome = chain
+        .submitter(phone::account(&phone))
         .submit_and_wait(own)
         .await
         .expect("registered");
@@ -64,12 +64,15 @@ async fn a_phone_is_enrolled_and_registers_entries_itself_and_by_a_relay() {
     assert_eq!(entries[4].hash, phone.head());
     assert_eq!(chain.journal(0, 10).await.expect("read"), entries);
     assert_eq!(chain.journal_length().await.expect("read"), 5);
-    let key = phone.account().public_key();
+    let key = phone.public_key();
     assert_eq!(
         chain.device_by_key(key).await.expect("read"),
         Some(phone.device())
     );
-    assert!(chain.has_role(&phone.account().id()).await.expect("read"));
+    assert!(chain
+        .has_role(&phone::account(&phone).id())
+        .await
+        .expect("read"));
     let study = chain
         .study(STUDY)
         .await
@@ -114,9 +117,9 @@ async fn a_batch_reports_every_run_and_keeps_the_evidence_of_a_fork() {
     let setting = Setting::instant().await;
     let chain = &setting.chain;
     let office = setting.office();
-    let mut good = Phone::enrol(&office, STUDY, 1).await.expect("enrolled");
-    let mut forked = Phone::enrol(&office, STUDY, 2).await.expect("enrolled");
-    let mut gappy = Phone::enrol(&office, STUDY, 3).await.expect("enrolled");
+    let mut good = phone::enrol(&office, STUDY, 1).await.expect("enrolled");
+    let mut forked = phone::enrol(&office, STUDY, 2).await.expect("enrolled");
+    let mut gappy = phone::enrol(&office, STUDY, 3).await.expect("enrolled");
     let relay = setting.relay();
 
     // The forked phone was restored from a backup: it signs a second first entry.
@@ -179,7 +182,7 @@ async fn a_batch_reports_every_run_and_keeps_the_evidence_of_a_fork() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_call_has_the_pallets_name_and_words() {
     let setting = Setting::instant().await;
-    let mut phone = Phone::enrol(&setting.office(), STUDY, 1)
+    let mut phone = phone::enrol(&setting.office(), STUDY, 1)
         .await
         .expect("enrolled");
     let _lost = phone.run(1);
@@ -206,7 +209,7 @@ async fn a_refused_call_has_the_pallets_name_and_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_with_another_previous_is_refused_over_plain_json_rpc_and_changes_nothing() {
     let setting = Setting::instant().await;
-    let mut phone = Phone::enrol(&setting.office(), STUDY, 1)
+    let mut phone = phone::enrol(&setting.office(), STUDY, 1)
         .await
         .expect("enrolled");
     let first = calls::submit(phone.run(2));
@@ -274,7 +277,7 @@ async fn an_account_without_a_role_is_turned_away_in_the_pool() {
     let setting = Setting::instant().await;
     let stranger = Account::from_secret_uri("//Ferdie").expect("it is well known");
     assert!(!setting.chain.has_role(&stranger.id()).await.expect("read"));
-    let call = Phone::enrolment(STUDY, 1);
+    let call = phone::enrolment(STUDY, 1);
     let submitter = setting.chain.submitter(stranger.clone());
     let error = submitter.submit(call.clone()).await.expect_err("no role");
     assert_eq!(error.code(), "no_role", "{error}");
@@ -308,7 +311,7 @@ async fn a_role_counts_from_the_block_that_gave_it_to_the_block_that_took_it() {
     let setting = Setting::instant().await;
     let sponsor = setting.submitter("//Bob");
     let ferdie = Account::from_secret_uri("//Ferdie").expect("it is well known");
-    let mut phone = Phone::enrol(&setting.office(), STUDY, 1)
+    let mut phone = phone::enrol(&setting.office(), STUDY, 1)
         .await
         .expect("enrolled");
     let grant = calls::add_relay(STUDY, ferdie.id());
@@ -335,7 +338,7 @@ async fn parallel_submissions_of_one_account_get_dense_nonces_and_are_all_finali
     let tasks = (1..=TASKS).map(|seed| {
         let office = office.clone();
         tokio::spawn(async move {
-            let submission = office.submit(Phone::enrolment(STUDY, seed)).await?;
+            let submission = office.submit(phone::enrolment(STUDY, seed)).await?;
             let nonce = submission.nonce();
             let outcome = submission.finalised().await?.succeeded()?;
             Ok::<_, mhealth_chain_client::Error>((nonce, outcome.block_number))
@@ -365,12 +368,13 @@ async fn parallel_submissions_of_one_account_get_dense_nonces_and_are_all_finali
 #[tokio::test(flavor = "multi_thread")]
 async fn with_real_consensus_a_run_is_finalised() {
     let setting = Setting::start(Launch::consensus()).await;
-    let mut phone = Phone::enrol(&setting.office(), STUDY, 1)
+    let mut phone = phone::enrol(&setting.office(), STUDY, 1)
         .await
         .expect("enrolled");
     let run = calls::submit(phone.run(4));
-    let outcome = phone
-        .submitter(&setting.chain)
+    let outcome = setting
+        .chain
+        .submitter(phone::account(&phone))
         .submit_and_wait(run)
         .await
         .expect("registered");

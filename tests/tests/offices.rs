@@ -6,7 +6,7 @@ mod support;
 
 use mhealth_api::{DeviceStatus, Policy};
 use mhealth_chain_client::{calls, Account, ChainEvent, Error, LastTrusted, SuspensionReason};
-use mhealth_testing::phone::Phone;
+use mhealth_testing::phone;
 use support::{Setting, STUDY};
 
 fn is_refused_with(error: &Error, name: &str) -> bool {
@@ -48,7 +48,7 @@ async fn a_member_of_the_consortium_creates_a_study_and_its_sponsor_appoints_the
         .submit_and_wait(appointment)
         .await
         .expect("appointed");
-    let phone = Phone::enrol(&office, study, 1).await.expect("enrolled");
+    let phone = phone::enrol(&office, study, 1).await.expect("enrolled");
     let device = setting
         .chain
         .device(phone.device())
@@ -59,7 +59,7 @@ async fn a_member_of_the_consortium_creates_a_study_and_its_sponsor_appoints_the
 
     let dismissal = calls::remove_authentication_server(study, office.account());
     sponsor.submit_and_wait(dismissal).await.expect("dismissed");
-    let error = Phone::enrol(&office, study, 2)
+    let error = phone::enrol(&office, study, 2)
         .await
         .err()
         .expect("no server of the study");
@@ -73,7 +73,7 @@ async fn a_member_of_the_consortium_creates_a_study_and_its_sponsor_appoints_the
 async fn a_device_is_suspended_resumed_and_retired() {
     let setting = Setting::instant().await;
     let (office, relay) = (setting.office(), setting.relay());
-    let mut phone = Phone::enrol(&office, STUDY, 1).await.expect("enrolled");
+    let mut phone = phone::enrol(&office, STUDY, 1).await.expect("enrolled");
     let device = phone.device();
     let first = calls::submit(phone.run(1));
     relay.submit_and_wait(first).await.expect("registered");
@@ -94,7 +94,7 @@ async fn a_device_is_suspended_resumed_and_retired() {
         is_refused_with(&error, "ClientHashchain.DeviceSuspended"),
         "{error}"
     );
-    let itself = phone.submitter(&setting.chain);
+    let itself = setting.chain.submitter(phone::account(&phone));
     let error = itself
         .submit(second.clone())
         .await
@@ -123,7 +123,7 @@ async fn a_device_is_suspended_resumed_and_retired() {
 async fn a_closed_study_takes_no_entries_until_it_is_reopened() {
     let setting = Setting::instant().await;
     let sponsor = setting.submitter("//Bob");
-    let mut phone = Phone::enrol(&setting.office(), STUDY, 1)
+    let mut phone = phone::enrol(&setting.office(), STUDY, 1)
         .await
         .expect("enrolled");
     let run = calls::submit(phone.run(1));

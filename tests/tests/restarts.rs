@@ -12,7 +12,7 @@ use mhealth_chain_client::{
     calls, ChainClient, ConnectOptions, FinalisedBlock, Follower, Patience,
 };
 use mhealth_testing::node::Launch;
-use mhealth_testing::phone::Phone;
+use mhealth_testing::phone;
 use support::{Setting, STUDY};
 
 /// Follows until this block has come, checking that every block is the child of the one before.
@@ -35,7 +35,7 @@ async fn follow_to(follower: &mut Follower, number: u64) -> Vec<FinalisedBlock> 
 async fn a_follower_misses_no_block_over_a_restart_of_the_node() {
     let mut setting = Setting::instant().await;
     let mut follower = setting.chain.follow_from(1);
-    let mut phone = Phone::enrol(&setting.office(), STUDY, 1)
+    let mut phone = phone::enrol(&setting.office(), STUDY, 1)
         .await
         .expect("enrolled");
     let relay = setting.relay();
@@ -86,7 +86,7 @@ async fn what_was_under_way_when_the_node_was_killed_is_registered_once() {
     let office = setting.office();
     let mut phones = Vec::new();
     for seed in 1..=3 {
-        phones.push(Phone::enrol(&office, STUDY, seed).await.expect("enrolled"));
+        phones.push(phone::enrol(&office, STUDY, seed).await.expect("enrolled"));
     }
     let relay = setting.relay();
     let mut submissions = Vec::new();

@@ -4,7 +4,8 @@
 
 use codec::Encode;
 use finality_grandpa::{Commit, Message, Precommit, SignedPrecommit};
-use hashchain::{secret_commitment, sign_head, LinkHash, Sealer, Secret, Tag};
+use hashchain::{secret_commitment, LinkHash, Secret, Tag};
+use mhealth_testing::phone::Phone;
 use proptest::prelude::*;
 use sp_consensus_grandpa::{
     localized_payload, AuthorityId, AuthorityList, ConsensusLog, GrandpaJustification,
@@ -137,15 +138,11 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         secret_commitment: &commitment,
         escrow_commitment: &hashchain::escrow_commitment::<Native>(&escrow),
     });
-    let mut sealer = Sealer::begin(link_zero, &secret);
+    let mut phone = Phone::new(key, DeviceId(1), link_zero, &secret);
     let envelopes: Vec<Vec<u8>> = (0..3u8).map(|night| vec![1, night]).collect();
-    let entries = envelopes.iter().map(|envelope| {
-        let entry = sealer.append(&hashchain::data_digest::<Native>(envelope));
-        RunEntry::from(&entry)
-    });
-    let entries: Vec<RunEntry> = entries.collect();
+    let run = phone.run_with(&envelopes);
     // Study, status, length, latest, hash, signer; key, commitment, escrow, link 0, predecessor, successor, trusted, enrolled at.
-    let head = (5u32, 0u8, 3u64, Some(2u64), sealer.head().0, Some(public));
+    let head = (5u32, 0u8, 3u64, Some(2u64), phone.head().0, Some(public));
     let other = (4u32, 2u8, 7u64, None::<u64>, [0u8; 32], None::<[u8; 32]>);
     let none: Option<(u64, [u8; 32])> = None;
     let record = (
@@ -201,8 +198,8 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         study: Some(StudyId(5)),
         devices: vec![DeviceEvidence {
             device: DeviceId(1),
-            entries,
-            signature: Some(sign_head(&key, &sealer.head())),
+            entries: run.entries,
+            signature: run.signature,
             envelopes: Some(envelopes),
             secret: Some(*secret.expose()),
         }],

@@ -9,7 +9,7 @@ use anyhow::Result;
 use hashchain::{DataDigest, DeviceId, LinkHash, Run};
 use mhealth_api::RunUpload;
 use mhealth_chain_client::{calls, Account, Call, ChainClient, Error, Inclusion, Submitter, H256};
-use mhealth_testing::phone::{self, Phone};
+use mhealth_testing::phone;
 use mhealth_testing::rpc::JsonRpc;
 use serde_json::{json, Value};
 
@@ -47,8 +47,8 @@ pub(crate) async fn run(chain: &ChainClient, cast: &Cast) -> Result<(Vec<Attempt
     let relay = &cast.relay.submitter;
     let stranger = chain.submitter(Account::from_secret_uri("//Stranger")?);
     let (mut victim, mut thief) = tokio::try_join!(
-        Phone::enrol(&cast.office, STUDY, 0xd1),
-        Phone::enrol(&cast.office, STUDY, 0xd2)
+        phone::enrol(&cast.office, STUDY, 0xd1),
+        phone::enrol(&cast.office, STUDY, 0xd2)
     )?;
     let first = victim.run_of(2, DATA);
     cast.relay.keep_settled(&with_data(&first));

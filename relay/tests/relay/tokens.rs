@@ -25,7 +25,7 @@ async fn every_bad_token_has_its_code(kind: Kind) {
     let mut phone = world.phone(1).await;
     let other = world.phone(2).await;
     let run = with_envelopes(&phone.run_of(1, NIGHT));
-    let key = Key(phone.account().public_key());
+    let key = Key(phone.public_key());
     let honest = world
         .issuer
         .claims(world.genesis(), StudyId(0), phone.device(), key);
@@ -126,9 +126,7 @@ async fn every_bad_token_has_its_code(kind: Kind) {
             "wrong_device",
         ),
         (
-            changed(&|claims| {
-                claims.cnf.jwk = mhealth_api::Jwk::of(&Key(other.account().public_key()))
-            }),
+            changed(&|claims| claims.cnf.jwk = mhealth_api::Jwk::of(&Key(other.public_key()))),
             403,
             "wrong_device",
         ),
@@ -181,7 +179,7 @@ async fn a_new_key_of_the_issuer_is_found_and_an_unknown_device_told(kind: Kind)
     assert_eq!(answer.status, 202, "{answer:?}");
     let mut unknown = run.clone();
     unknown.device = DeviceId(99);
-    let key = Key(phone.account().public_key());
+    let key = Key(phone.public_key());
     let claims = world
         .issuer
         .claims(world.genesis(), StudyId(0), DeviceId(99), key);
@@ -203,7 +201,7 @@ async fn an_issuer_whose_keys_were_never_read_is_told_as_passing(kind: Kind) {
     .await;
     let mut phone = world.phone(1).await;
     let run = with_envelopes(&phone.run_of(1, NIGHT));
-    let key = Key(phone.account().public_key());
+    let key = Key(phone.public_key());
     let mut claims = world
         .issuer
         .claims(world.genesis(), StudyId(0), phone.device(), key);

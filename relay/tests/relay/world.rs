@@ -115,11 +115,11 @@ impl World {
     }
 
     pub(crate) async fn phone(&self, seed: u8) -> Phone {
-        Phone::enrol(&self.office, self.study, seed).await.unwrap()
+        phone::enrol(&self.office, self.study, seed).await.unwrap()
     }
 
     pub(crate) fn token(&self, phone: &Phone) -> String {
-        let key = Key(phone.account().public_key());
+        let key = Key(phone.public_key());
         self.issuer.token(
             &self
                 .issuer

@@ -5,9 +5,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hashchain::{sign_head, DataDigest, DeviceId, LinkHash, Run, RunEntry, Tag};
+use ed25519_dalek::SigningKey;
+use hashchain::{DeviceId, LinkHash, Run, Secret};
 use mhealth_chain_client::{calls, Account};
 use mhealth_device::{Store, SystemClock};
+use mhealth_testing::phone::Phone;
 
 use crate::cohort::Cohort;
 use crate::support::{Setting, STUDY};
@@ -100,17 +102,7 @@ fn stolen_seed(state: &Path) -> [u8; 32] {
 }
 
 fn forged_run(seed: &[u8; 32], device: DeviceId, first_sequence: u64, previous: LinkHash) -> Run {
-    let mut run = Run {
-        device,
-        first_sequence,
-        previous,
-        entries: vec![RunEntry {
-            digest: DataDigest([0xfa; 32]),
-            tag: Tag([0xfb; 32]),
-        }],
-        signature: None,
-    };
-    let key = ed25519_dalek::SigningKey::from_bytes(seed);
-    run.signature = Some(sign_head(&key, &run.last_link()));
-    run
+    let key = SigningKey::from_bytes(seed);
+    let thief = Phone::new(key, device, previous, &Secret::from_bytes(&[0xfb; 32]));
+    thief.resumed_at(previous, first_sequence - 1).run(1)
 }

@@ -3,9 +3,10 @@
 //! The paper's attacks, planted in memory.
 
 use hashchain::Tag;
-use mhealth_api::{Key, RunState};
+use mhealth_api::{Key, RunState, RunUpload, SignatureBytes};
+use mhealth_testing::phone::record;
 
-use super::world::{altered, foreign, Parcel, World, DAVE, EVE};
+use super::world::{altered, foreign, World, DAVE, EVE};
 use crate::judge::Judgement;
 use crate::verdict::{Ground, JudgedEntry, Maker, Outcome, Party, Verdict};
 
@@ -35,8 +36,8 @@ fn has(judgement: &Judgement, ground: Ground, party: &Party) -> bool {
     findings.any(|finding| finding.ground == ground && finding.parties.contains(party))
 }
 
-fn honest(world: &mut World, relay: usize, count: usize) -> Parcel {
-    let parcel = world.phone.record(count, "a night");
+fn honest(world: &mut World, relay: usize, count: usize) -> RunUpload {
+    let parcel = record(&mut world.phone, count, "a night");
     assert_eq!(world.relay(relay, &parcel), RunState::Finalised);
     parcel
 }
@@ -61,7 +62,7 @@ fn an_honest_trial_is_right_in_both_policies() {
 fn figure_4_altered_and_relinked_by_a_relay_is_detected_and_named() {
     let mut world = World::new(false);
     honest(&mut world, 0, 2);
-    let genuine = world.phone.record(3, "a bad night");
+    let genuine = record(&mut world.phone, 3, "a bad night");
     assert_eq!(world.relay(0, &altered(&genuine)), RunState::Finalised);
     // The phone sees a foreign head and sends what it made through another relay.
     assert_eq!(world.relay(1, &genuine), RunState::Conflicting);
@@ -98,7 +99,7 @@ fn figure_4_altered_and_relinked_by_a_relay_is_detected_and_named() {
 #[test]
 fn figure_4_without_a_second_relay_names_the_relay_and_who_could_have_written_to_it() {
     let mut world = World::new(false);
-    let genuine = world.phone.record(2, "a bad night");
+    let genuine = record(&mut world.phone, 2, "a bad night");
     world.relay(0, &altered(&genuine));
     let judgement = world.audit();
     assert_eq!(verdicts(&judgement), [Verdict::Valid, Verdict::Forged]);
@@ -109,9 +110,9 @@ fn figure_4_without_a_second_relay_names_the_relay_and_who_could_have_written_to
 #[test]
 fn figure_4_a_relay_that_keeps_the_genuine_entry_or_none_convicts_itself() {
     let mut world = World::new(false);
-    let genuine = world.phone.record(1, "a bad night");
+    let genuine = record(&mut world.phone, 1, "a bad night");
     let mut relinked = altered(&genuine);
-    relinked.run.entries[0].tag = Tag([3; 32]);
+    relinked.entries[0].tag = Tag([3; 32]);
     world.bring(DAVE, &relinked);
     let judgement = world.audit();
     assert_eq!(registered(&judgement)[0].parties, [relay(DAVE)]);
@@ -134,9 +135,9 @@ fn figure_5_a_relay_through_which_both_thief_and_phone_wrote_is_not_convicted_by
 {
     for thief_first in [true, false] {
         let mut world = World::new(false);
-        let head = honest(&mut world, 0, 2).run.last_link();
+        let head = honest(&mut world, 0, 2).run().last_link();
         let stolen = foreign(3, head, "not the phone's");
-        let genuine = world.phone.record(1, "a bad night");
+        let genuine = record(&mut world.phone, 1, "a bad night");
         let order = match thief_first {
             true => [&stolen, &genuine],
             false => [&genuine, &stolen],
@@ -148,7 +149,7 @@ fn figure_5_a_relay_through_which_both_thief_and_phone_wrote_is_not_convicted_by
         let forged = judgement
             .entries
             .iter()
-            .find(|entry| entry.link == stolen.run.last_link())
+            .find(|entry| entry.link == stolen.run().last_link())
             .unwrap();
         let expected = [relay(DAVE), Party::AuthenticationKeyHolder];
         assert_eq!(forged.parties, expected, "{forged:?}");
@@ -159,9 +160,9 @@ fn figure_5_a_relay_through_which_both_thief_and_phone_wrote_is_not_convicted_by
 #[test]
 fn figure_4_a_relay_that_had_the_genuine_entry_first_and_brought_a_forged_one_convicts_itself() {
     let mut world = World::new(false);
-    let head = honest(&mut world, 0, 2).run.last_link();
+    let head = honest(&mut world, 0, 2).run().last_link();
     let forged = foreign(3, head, "not the phone's");
-    let genuine = world.phone.record(1, "a bad night");
+    let genuine = record(&mut world.phone, 1, "a bad night");
     world.store(0, &genuine, RunState::Pending);
     world.relay(0, &forged);
     world.relay(1, &genuine);
@@ -176,7 +177,7 @@ fn figure_4_a_relay_that_had_the_genuine_entry_first_and_brought_a_forged_one_co
 #[test]
 fn figure_4_is_refused_where_devices_sign_and_the_attempt_is_pinned_on_the_relay() {
     let mut world = World::new(true);
-    let genuine = world.phone.record(2, "a bad night");
+    let genuine = record(&mut world.phone, 2, "a bad night");
     assert_eq!(world.relay(0, &altered(&genuine)), RunState::Refused);
     assert_eq!(world.relay(1, &genuine), RunState::Finalised);
     let judgement = world.audit();
@@ -211,7 +212,7 @@ fn figure_4_altered_in_the_store_only_is_found_by_digest_and_the_other_relay_has
 #[test]
 fn figure_4_a_store_rewritten_with_digests_and_links_contradicts_the_chain() {
     let mut world = World::new(true);
-    let parcel = world.phone.record(2, "a bad night");
+    let parcel = record(&mut world.phone, 2, "a bad night");
     world.bring(DAVE, &parcel);
     world.store(0, &altered(&parcel), RunState::Finalised);
     let judgement = world.audit();
@@ -227,7 +228,7 @@ fn figure_4_dropped_and_withheld_entries_are_missing_and_kept_back() {
     let mut world = World::new(true);
     honest(&mut world, 0, 2);
     world.stores[0].runs.clear();
-    let withheld = world.phone.record(1, "a night");
+    let withheld = record(&mut world.phone, 1, "a night");
     world.store(1, &withheld, RunState::Pending);
     let judgement = world.audit();
     assert_eq!(verdicts(&judgement), [Verdict::Missing; 2]);
@@ -271,9 +272,8 @@ fn a_relay_that_lost_what_it_brought_is_found_though_another_relay_has_it() {
 #[test]
 fn figure_4_reordered_entries_carry_tags_of_other_positions() {
     let mut world = World::new(false);
-    let mut parcel = world.phone.record(3, "a night");
-    parcel.run.entries.swap(0, 2);
-    parcel.envelopes.swap(0, 2);
+    let mut parcel = record(&mut world.phone, 3, "a night");
+    parcel.entries.swap(0, 2);
     world.relay(0, &parcel);
     let judgement = world.audit();
     assert_eq!(verdicts(&judgement), [Verdict::Forged; 3]);
@@ -288,7 +288,7 @@ fn figure_5_written_with_a_stolen_authentication_key_is_forged_and_the_phones_ow
     honest(&mut world, 0, 2);
     let forged = foreign(3, world.record.head, "slept well");
     assert_eq!(world.relay(0, &forged), RunState::Finalised);
-    let genuine = world.phone.record(1, "slept badly");
+    let genuine = record(&mut world.phone, 1, "slept badly");
     assert_eq!(world.relay(1, &genuine), RunState::Conflicting);
     let judgement = world.audit();
     assert_eq!(
@@ -335,10 +335,11 @@ fn figure_5_is_refused_where_devices_sign() {
 fn a_signing_key_without_the_secret_makes_forged_entries_and_not_the_relay_is_blamed() {
     let mut world = World::new(true);
     let mut forged = foreign(1, world.record.head, "slept well");
-    forged.run.signature = Some(hashchain::sign_head(
-        &world.phone.key,
-        &forged.run.last_link(),
-    ));
+    forged.signature = world
+        .phone
+        .sign_again(forged.run())
+        .signature
+        .map(SignatureBytes);
     assert_eq!(world.relay(0, &forged), RunState::Finalised);
     let judgement = world.audit();
     assert_eq!(verdicts(&judgement), [Verdict::Forged]);
@@ -352,8 +353,8 @@ fn figure_6_thief_or_phone_first_what_follows_the_theft_is_disputed_and_what_was
             let mut world = World::new(device_signed);
             honest(&mut world, 0, 2);
             let mut thief = world.phone.copy();
-            let stolen = thief.record(1, "the thief's");
-            let genuine = world.phone.record(2, "the phone's");
+            let stolen = record(&mut thief, 1, "the thief's");
+            let genuine = record(&mut world.phone, 2, "the phone's");
             let (first, second) = match thief_first {
                 true => (&stolen, &genuine),
                 false => (&genuine, &stolen),
@@ -385,8 +386,8 @@ fn figure_6_a_run_that_begins_after_the_fork_is_a_dispute_from_the_last_common_p
     let mut world = World::new(false);
     honest(&mut world, 0, 2);
     let mut thief = world.phone.copy();
-    let _ = thief.record(2, "never sent");
-    let stolen = thief.record(1, "the thief's");
+    let _ = record(&mut thief, 2, "never sent");
+    let stolen = record(&mut thief, 1, "the thief's");
     honest(&mut world, 0, 2);
     assert_eq!(world.relay(1, &stolen), RunState::Conflicting);
     let judgement = world.audit();
@@ -398,7 +399,7 @@ fn figure_6_a_run_that_begins_after_the_fork_is_a_dispute_from_the_last_common_p
 fn figure_6_with_the_phone_silenced_is_seen_by_nobody() {
     let mut world = World::new(true);
     let mut thief = world.phone.copy();
-    let stolen = thief.record(1, "the thief's");
+    let stolen = record(&mut thief, 1, "the thief's");
     world.relay(0, &stolen);
     assert_eq!(world.audit().outcome(), Outcome::Right);
 }

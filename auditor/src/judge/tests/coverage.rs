@@ -4,6 +4,7 @@
 
 use hashchain::{DeviceId, LinkHash, OpeningKey, StudyId};
 use mhealth_api::{DeviceStatus, RunState};
+use mhealth_testing::phone::record;
 
 use super::world::World;
 use crate::case::Case;
@@ -14,7 +15,7 @@ use crate::verdict::{Content, Ground, Outcome, Party, Uncovered, Verdict};
 fn trial() -> World {
     let mut world = World::new(true);
     for _ in 0..3 {
-        let parcel = world.phone.record(2, "a night");
+        let parcel = record(&mut world.phone, 2, "a night");
         world.relay(0, &parcel);
     }
     world
@@ -128,7 +129,7 @@ fn a_signature_that_is_nowhere_is_not_covered_and_a_wrong_one_on_chain_is_the_va
 #[test]
 fn what_the_device_sent_itself_is_held_by_no_relay() {
     let mut world = World::new(true);
-    let parcel = world.phone.record(2, "a night");
+    let parcel = record(&mut world.phone, 2, "a night");
     world.bring(world.record.key, &parcel);
     world.stores.clear();
     not_covered(&world.case(), &Uncovered::SentDirectly);
@@ -210,10 +211,10 @@ fn erased_content_is_erased_and_not_altered_or_missing_and_forgery_stays_forgery
 #[test]
 fn a_sequence_at_the_end_of_all_numbers_is_no_reason_to_count_there() {
     let mut world = trial();
-    let mut far = world.phone.record(1, "a night");
-    far.run.first_sequence = u64::MAX;
+    let mut far = record(&mut world.phone, 1, "a night");
+    far.sequence = u64::MAX;
     world.store(0, &far, RunState::Pending);
-    far.run.first_sequence = u64::MAX / 2;
+    far.sequence = u64::MAX / 2;
     world.store(0, &far, RunState::Pending);
     let judgement = not_covered(&world.case(), &Uncovered::TooFarAhead);
     assert_eq!(judgement.count(Verdict::Unregistered), 2);

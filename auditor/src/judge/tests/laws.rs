@@ -2,6 +2,7 @@
 
 //! Laws that hold for every trial.
 
+use mhealth_testing::phone::record;
 use proptest::prelude::*;
 
 use super::world::World;
@@ -38,7 +39,7 @@ fn play(device_signed: bool, acts: &[Act]) -> World {
                     world.relay(*relay, &parcel);
                     sent.push(parcel);
                 }
-                let parcel = world.phone.record(*count, "a night");
+                let parcel = record(&mut world.phone, *count, "a night");
                 world.relay(*relay, &parcel);
                 sent.push(parcel);
             }
@@ -47,7 +48,7 @@ fn play(device_signed: bool, acts: &[Act]) -> World {
                 world.relay(*relay, &parcel);
             }
             Act::Again(..) => {}
-            Act::Lose => lost.push(world.phone.record(1, "a night")),
+            Act::Lose => lost.push(record(&mut world.phone, 1, "a night")),
         }
     }
     world
@@ -150,9 +151,9 @@ proptest! {
         acts in prop::collection::vec(act(), 1..4),
     ) {
         let mut world = play(false, &acts);
-        let mut parcel = world.phone.record(2, "a night");
-        parcel.run.first_sequence = sequence;
-        parcel.run.previous = hashchain::LinkHash(previous);
+        let mut parcel = record(&mut world.phone, 2, "a night");
+        parcel.sequence = sequence;
+        parcel.previous = hashchain::LinkHash(previous);
         world.store(0, &parcel, mhealth_api::RunState::Finalised);
         let mut case = world.case();
         case.record.length = length;

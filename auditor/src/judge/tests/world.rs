@@ -4,11 +4,11 @@
 
 use ed25519_dalek::SigningKey;
 use hashchain::{
-    data_digest, escrow_commitment, genesis, is_signed, seal_escrow, secret_commitment, sign_head,
-    DeviceId, Enrolment, Entry, LinkHash, Native, OpeningKey, Run, RunEntry, Sealer, Secret,
-    StudyId,
+    data_digest, escrow_commitment, genesis, is_signed, seal_escrow, secret_commitment, DeviceId,
+    Enrolment, Entry, LinkHash, Native, OpeningKey, Secret, StudyId,
 };
-use mhealth_api::{DeviceStatus, Refusal, RunState};
+use mhealth_api::{DeviceStatus, Refusal, RunState, RunUpload};
+use mhealth_testing::phone::{record, Phone};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 
@@ -24,54 +24,6 @@ const DEVICE: DeviceId = DeviceId(3);
 const STUDY: StudyId = StudyId(0);
 pub(super) const DAVE: [u8; 32] = [0xd0; 32];
 pub(super) const EVE: [u8; 32] = [0xe0; 32];
-
-/// A run on its way, with its envelopes.
-#[derive(Clone, Debug)]
-pub(super) struct Parcel {
-    pub(super) run: Run,
-    pub(super) envelopes: Vec<Vec<u8>>,
-}
-
-/// A phone; a copy of it is a thief with key and secret (Figure 6).
-pub(super) struct Phone {
-    pub(super) key: SigningKey,
-    sealer: Sealer,
-}
-
-impl Phone {
-    pub(super) fn record(&mut self, count: usize, data: &str) -> Parcel {
-        let (previous, first_sequence) = (self.sealer.head(), self.sealer.sequence() + 1);
-        let mut envelopes = Vec::new();
-        let mut entries = Vec::new();
-        for index in 0..count {
-            let mut envelope = vec![1];
-            envelope.extend([first_sequence as u8; 32]);
-            envelope.extend(format!("{data} {index} and an authentication tag").bytes());
-            let entry = self.sealer.append(&data_digest::<Native>(&envelope));
-            entries.push(RunEntry::from(&entry));
-            envelopes.push(envelope);
-        }
-        Parcel {
-            run: Run {
-                device: DEVICE,
-                first_sequence,
-                previous,
-                entries,
-                signature: Some(sign_head(&self.key, &self.sealer.head())),
-            },
-            envelopes,
-        }
-    }
-
-    pub(super) fn copy(&self) -> Self {
-        let key = self.sealer.key();
-        let copied = hashchain::RatchetKey::restore(key.index(), key.expose()).unwrap();
-        Phone {
-            key: self.key.clone(),
-            sealer: Sealer::resume(self.sealer.head(), copied),
-        }
-    }
-}
 
 /// Chain, relays and auditor.
 pub(super) struct World {
@@ -132,17 +84,14 @@ impl World {
             brought: Vec::new(),
             conflicts: Vec::new(),
             stores: vec![store("dave", DAVE), store("eve", EVE)],
-            phone: Phone {
-                key,
-                sealer: Sealer::begin(genesis, &secret),
-            },
+            phone: Phone::new(key, DEVICE, genesis, &secret),
             now: 1_000_000,
             block: 1,
         }
     }
 
     /// A relay takes a parcel into its store and brings it to the chain.
-    pub(super) fn relay(&mut self, relay: usize, parcel: &Parcel) -> RunState {
+    pub(super) fn relay(&mut self, relay: usize, parcel: &RunUpload) -> RunState {
         let account = self.stores[relay].account.unwrap();
         let state = self.bring(account, parcel);
         self.store(relay, parcel, state.clone());
@@ -150,13 +99,13 @@ impl World {
     }
 
     /// A relay takes a parcel into its store, and no more.
-    pub(super) fn store(&mut self, relay: usize, parcel: &Parcel, state: RunState) {
-        let envelopes = parcel.envelopes.iter().map(|envelope| HeldEnvelope {
-            digest: data_digest::<Native>(envelope),
+    pub(super) fn store(&mut self, relay: usize, parcel: &RunUpload, state: RunState) {
+        let envelopes = parcel.entries.iter().map(|entry| HeldEnvelope {
+            digest: data_digest::<Native>(&entry.envelope.0),
             content: Content::Sealed,
         });
         self.stores[relay].runs.push(HeldRun {
-            run: parcel.run.clone(),
+            run: parcel.run(),
             envelopes: envelopes.collect(),
             state,
             reason: None,
@@ -166,9 +115,9 @@ impl World {
     }
 
     /// The chain judges a run, as the runtime does.
-    pub(super) fn bring(&mut self, account: [u8; 32], parcel: &Parcel) -> RunState {
+    pub(super) fn bring(&mut self, account: [u8; 32], parcel: &RunUpload) -> RunState {
         self.block += 1;
-        let run = &parcel.run;
+        let run = parcel.run();
         let entries: Vec<Entry> = run.links().collect();
         let (first, last, end) = (
             run.first_sequence,
@@ -229,7 +178,7 @@ impl World {
             extrinsic: 1,
             submitter: account,
             refused: refused.clone(),
-            run: run.clone(),
+            run,
         });
         match refused {
             None => RunState::Finalised,
@@ -260,23 +209,17 @@ impl World {
 }
 
 /// A relay that alters a parcel's last entry and computes the links anew; it keeps tags and signature, having no better.
-pub(super) fn altered(parcel: &Parcel) -> Parcel {
+pub(super) fn altered(parcel: &RunUpload) -> RunUpload {
     let mut altered = parcel.clone();
-    let envelope = altered.envelopes.last_mut().unwrap();
-    *envelope.last_mut().unwrap() ^= 1;
-    altered.run.entries.last_mut().unwrap().digest = data_digest::<Native>(envelope);
+    let last = altered.entries.last_mut().unwrap();
+    *last.envelope.0.last_mut().unwrap() ^= 1;
+    last.digest = data_digest::<Native>(&last.envelope.0);
     altered
 }
 
 /// Somebody with the device's authentication key writes in its name: no secret, no signing key.
-pub(super) fn foreign(sequence: u64, previous: LinkHash, data: &str) -> Parcel {
+pub(super) fn foreign(sequence: u64, previous: LinkHash, data: &str) -> RunUpload {
     let key = SigningKey::from_bytes(&[99; 32]);
-    let mut thief = Phone {
-        sealer: Sealer::resume(
-            previous,
-            hashchain::RatchetKey::restore(sequence - 1, &[98; 32]).unwrap(),
-        ),
-        key,
-    };
-    thief.record(1, data)
+    let thief = Phone::new(key, DEVICE, previous, &Secret::from_bytes(&[98; 32]));
+    record(&mut thief.resumed_at(previous, sequence - 1), 1, data)
 }
