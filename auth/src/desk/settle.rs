@@ -22,7 +22,7 @@ use crate::store::{Claim, Lease, StoreError};
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What an order says to the chain.
-enum Errand {
+enum Job {
     Enrol(Claim),
     Device(DeviceId),
 }
@@ -94,19 +94,19 @@ async fn attempt(
     order: &Order,
     handed: &mut Option<oneshot::Sender<()>>,
 ) -> Result<Settled, Later> {
-    let errand = match (&order.action, order.code, order.device) {
+    let job = match (&order.action, order.code, order.device) {
         (Action::Enrol, Some(code), _) => {
             let claim = app.store.claim(code).await?;
-            Errand::Enrol(claim.ok_or_else(|| ApiError::from(Code::CodeExpired))?)
+            Job::Enrol(claim.ok_or_else(|| ApiError::from(Code::CodeExpired))?)
         }
-        (_, _, Some(device)) => Errand::Device(device),
+        (_, _, Some(device)) => Job::Device(device),
         _ => return Ok(Settled::refused(Refusal::Incomplete)),
     };
     // A process that was killed may have done it without writing it down.
-    if let Some(settled) = look(app, order, &errand).await? {
+    if let Some(settled) = look(app, order, &job).await? {
         return Ok(settled);
     }
-    let Some(call) = call(app, order, &errand).await? else {
+    let Some(call) = call(app, order, &job).await? else {
         return Ok(Settled::refused(Refusal::NotAnEntryOfThisDevice));
     };
     let submission = match submitter.submit(call).await {
@@ -119,7 +119,7 @@ async fn attempt(
     let outcome = submission.finalised().await?;
     if let Err(refusal) = &outcome.result {
         // It may have been refused because an earlier transaction of this order had done it.
-        let looked = look(app, order, &errand).await?;
+        let looked = look(app, order, &job).await?;
         return Ok(looked.unwrap_or_else(|| Settled::refused(refusal.refusal().clone())));
     }
     let block = BlockRef {
@@ -133,7 +133,7 @@ async fn attempt(
         _ => None,
     });
     if enrolled.is_none() && order.action == Action::Enrol {
-        let looked = look(app, order, &errand).await?;
+        let looked = look(app, order, &job).await?;
         return Ok(looked.unwrap_or_else(|| Settled::refused(Refusal::Incomplete)));
     }
     Ok(Settled {
@@ -143,11 +143,11 @@ async fn attempt(
 }
 
 /// Whether the finalised chain is as the order wants it.
-async fn look(app: &App, order: &Order, errand: &Errand) -> Result<Option<Settled>, Later> {
+async fn look(app: &App, order: &Order, job: &Job) -> Result<Option<Settled>, Later> {
     let Finalised { view, block } = finalised(&app.chain).await?;
-    let device = match errand {
-        Errand::Device(device) => *device,
-        Errand::Enrol(claim) => match view.device_by_key(claim.key.0).await? {
+    let device = match job {
+        Job::Device(device) => *device,
+        Job::Enrol(claim) => match view.device_by_key(claim.key.0).await? {
             Some(device) => device,
             None => return Ok(None),
         },
@@ -155,8 +155,8 @@ async fn look(app: &App, order: &Order, errand: &Errand) -> Result<Option<Settle
     let Some(found) = view.device(device).await? else {
         return Ok(Some(Settled::refused(Refusal::UnknownDevice)));
     };
-    let settled = match (&order.action, errand) {
-        (Action::Enrol, Errand::Enrol(claim)) => {
+    let settled = match (&order.action, job) {
+        (Action::Enrol, Job::Enrol(claim)) => {
             let is_ours = found.study == app.terms.study
                 && hash(found.secret_commitment) == claim.commitment
                 && found.escrow == claim.escrow
@@ -176,15 +176,15 @@ async fn look(app: &App, order: &Order, errand: &Errand) -> Result<Option<Settle
         (Action::Retire { .. }, _) => {
             (found.status == DeviceStatus::Retired).then(|| Settled::done(block))
         }
-        (Action::Enrol, Errand::Device(_)) => None,
+        (Action::Enrol, Job::Device(_)) => None,
     };
     Ok(settled)
 }
 
 /// The call that does it; none when the order names an entry that the device does not have.
-async fn call(app: &App, order: &Order, errand: &Errand) -> Result<Option<Call>, Later> {
-    let device = match errand {
-        Errand::Enrol(claim) => {
+async fn call(app: &App, order: &Order, job: &Job) -> Result<Option<Call>, Later> {
+    let device = match job {
+        Job::Enrol(claim) => {
             let commitment = H256(claim.commitment.0);
             let call = calls::enrol(
                 app.terms.study,
@@ -195,7 +195,7 @@ async fn call(app: &App, order: &Order, errand: &Errand) -> Result<Option<Call>,
             );
             return Ok(Some(call));
         }
-        Errand::Device(device) => *device,
+        Job::Device(device) => *device,
     };
     Ok(match order.action {
         Action::Enrol => None,

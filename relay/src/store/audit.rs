@@ -17,14 +17,14 @@ const PAGE: u32 = 16;
 /// Which runs to export.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExportQuery {
-    /// Those behind this cursor.
+    /// Those after this cursor.
     pub after: u64,
     /// Those of one study only.
     pub study: Option<StudyId>,
 }
 
 impl Store {
-    /// The next runs behind the cursor, a few at a time; none at the end.
+    /// The next runs after the cursor, a few at a time; none at the end.
     pub async fn export(&self, query: ExportQuery) -> Result<Vec<ExportedRun>, StoreError> {
         let sql = format!(
             "SELECT runs.id AS id, study, previous, signature, received_at, entries_bytes, envelopes, {STATUS_COLUMNS} \
