@@ -119,7 +119,7 @@ impl App {
         })
     }
 
-    /// A retired device that a new one may go on from; `invalid_state` when it is not retired or has a successor.
+    /// A retired device that a new one may go on from; `invalid_state` when it is not retired.
     pub async fn predecessor(&self, device: DeviceId) -> Result<Predecessor, ApiError> {
         let Finalised { view, .. } = self.finalised().await?;
         let found = view.device(device).await?.ok_or(Code::UnknownDevice)?;

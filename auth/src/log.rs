@@ -15,7 +15,7 @@ pub struct LogLine {
     pub id: u64,
     /// Seconds since 1970.
     pub at: u64,
-    /// Who: an administrator's name, `device`, or `server`.
+    /// Who: an administrator's name, `device`, `server`, or `operator`.
     pub actor: String,
     /// What, such as `code issued`.
     pub action: String,

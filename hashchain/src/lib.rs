@@ -87,7 +87,7 @@
 //! | `hpke` | sealing and opening of envelopes and escrows (RFC 9180); the caller brings the random numbers |
 //! | `serde` | links, digests and tags as hexadecimal text with `0x`, device and study numbers as numbers |
 //! | `scale` | the same types in SCALE, as the bytes that they are |
-//! | `testing` | a pretended phone, for tests and for no program |
+//! | `testing` | a pretended phone, for tests and the laboratory |
 //!
 //! Without features it is encoding, links, runs, envelopes' forms and [`LinkVerifier`] over any [`Sha256`]; the
 //! runtime takes its encodings and links, and the rest is for verifiers on small devices. It builds for `wasm32v1-none` without features and with `native`.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A pretended phone for tests, without a chain, a server or a random number: who needs one of these brings it.
+//! A pretended phone for tests and the laboratory, without a chain, a server or a random number: who needs one of these brings it.
 
 use core::iter;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Structured logs to standard error. They name addresses, devices and codes, and never a body, a key or a secret.
+//! Structured logs to standard error. They name addresses, devices and error codes, and never a body, a key or a secret.
 
 use tracing_subscriber::EnvFilter;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! `mhealth-device`: simulates a cohort of patients' devices, and looks into their state files.
+//! `mhealth-device`: plays single phones and cohorts of them, and looks into their state files.
 #![allow(clippy::print_stdout)] // Results go to standard output, everything else to standard error.
 
 mod cli;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Whole trials through real servers, in every topology of the paper's Figures 1 and 2, on both databases.
+//! Whole trials through real servers, in every topology of the paper that has servers; Figure 1c on both databases.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;

@@ -175,7 +175,7 @@ fn summary(claims: &Claims) -> String {
 /// What is proved, and what is not.
 fn tell(claims: &Claims) {
     println!("This is proved, if the genesis hash given is the right one:");
-    println!("- Block {} ({}) of chain {} is final: two thirds of its {} authorities signed for it (set {}, traced from the first).",
+    println!("- Block {} ({}) of chain {} is final: more than two thirds of its {} authorities signed for it (set {}, traced from the first).",
         claims.block, claims.block_hash, claims.chain, claims.authorities, claims.authority_set);
     if let Some(study) = claims.study {
         println!(

@@ -47,7 +47,7 @@ async fn code(
     (status = 401, description = "`invalid_proof`.", body = Problem),
     (status = 403, description = "`study_closed`.", body = Problem),
     (status = 404, description = "`unknown_code`.", body = Problem),
-    (status = 409, description = "`code_used`, `key_in_use`, `refused_by_chain`.", body = Problem),
+    (status = 409, description = "`code_used`, `key_in_use`, `invalid_state`, `refused_by_chain`.", body = Problem),
     (status = 410, description = "`code_expired`, `code_revoked`.", body = Problem),
     (status = 422, description = "`weak_key`, `invalid_escrow`.", body = Problem),
     (status = 429, description = "`too_many_requests`.", body = Problem),

@@ -3,8 +3,8 @@
 //! `hashchain_proveHead`: the head of a device, provable to somebody who trusts no node.
 //!
 //! The answer holds three proofs that fit together. The storage proof shows the values under `keys` in the state whose
-//! root the header names. The header's hash is the block. The finality proof shows that at least two thirds of GRANDPA's
-//! voters have finalised that block or a descendant, whose ancestry it carries. Who knows the chain's authorities can check
+//! root the header names. The header's hash is the block. The finality proof shows that more than two thirds of
+//! GRANDPA's voters have finalised that block or a descendant, whose ancestry it carries. Who knows the chain's authorities can check
 //! all of it offline, and years later.
 
 #[cfg(test)]

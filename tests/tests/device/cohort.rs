@@ -51,10 +51,10 @@ impl Cohort {
             .nth(2)
             .expect("target/release/deps")
             .join("mhealth-device");
-        let program = std::env::var_os("MHEALTH_DEVICE").map_or(beside, PathBuf::from);
+        let program = std::env::var_os("MHEALTH_DEVICE_BIN").map_or(beside, PathBuf::from);
         assert!(
             program.is_file(),
-            "run cargo build --release -p mhealth-simulator first"
+            "run cargo build --release --workspace first"
         );
         let mut command = Command::new(program);
         command
