@@ -52,14 +52,6 @@ macro_rules! hash_type {
             }
         }
 
-        impl TryFrom<&[u8]> for $name {
-            type Error = core::array::TryFromSliceError;
-
-            fn try_from(bytes: &[u8]) -> Result<Self, Self::Error> {
-                bytes.try_into().map(Self)
-            }
-        }
-
         #[cfg(feature = "serde")]
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -11,7 +11,7 @@ use hashchain::{
 };
 use mhealth_api::{
     enrolment_message, run_id, token_message, BareRecord, Base64, CodeTerms, DeviceHeads,
-    EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunState, RunStatus, RunUpload, SignatureBytes,
+    EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunStatus, RunUpload, SignatureBytes,
     TokenAnswer, TokenRequest,
 };
 use mhealth_chain_client::{Submitter, H256};
@@ -240,9 +240,8 @@ pub async fn settled(relay: &str, run: Hash) -> Result<RunStatus> {
         let status: RunStatus = http::get_patiently(&format!("{relay}/v1/runs/{run}"))
             .await?
             .message()?;
-        match status.state {
-            RunState::Pending | RunState::Submitted => {}
-            _ => return Ok(status),
+        if !status.state.is_open() {
+            return Ok(status);
         }
         if tokio::time::Instant::now() > deadline {
             bail!("the run {run} is still {:?}", status.state);

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use hashchain::{DeviceId, Run, StudyId};
-use mhealth_api::{DeviceHeads, Hash, Key, Problem, RunState, RunStatus, RunUpload};
+use mhealth_api::{DeviceHeads, Hash, Key, Problem, RunStatus, RunUpload};
 use mhealth_chain_client::{Account, ChainClient, Submitter};
 pub(crate) use mhealth_testing::databases::Kind;
 use mhealth_testing::node::{self, Node};
@@ -187,7 +187,7 @@ impl World {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let status = self.status(run).await;
-            if !matches!(status.state, RunState::Pending | RunState::Submitted) {
+            if !status.state.is_open() {
                 return status;
             }
             assert!(
