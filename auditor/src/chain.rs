@@ -276,6 +276,10 @@ fn refusal(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -
     if let Err(refusal) = &effect.result {
         return Some(refusal.refusal().clone());
     }
+    if brought.wrapped {
+        // Events count the runs of one call, and do not say of which.
+        return None;
+    }
     effect.events.iter().find_map(|event| match event {
         ChainEvent::RunRefused {
             position, reason, ..
