@@ -140,7 +140,7 @@ impl ChainClient {
         self.latest().await?.head(device).await
     }
 
-    /// Up to `count` entries of a device from sequence `from` on, oldest first, at most 1,024 at a time.
+    /// Up to `count` entries of a device from sequence `from` on, oldest first.
     pub async fn entries(
         &self,
         device: DeviceId,

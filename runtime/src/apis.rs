@@ -8,7 +8,7 @@ use frame_support::{
     pallet_prelude::{TransactionSource, TransactionValidity},
 };
 use pallet_client_hashchain_runtime_api::{
-    ConflictView, DeviceView, EntryView, HeadView, StudyView,
+    ConflictView, DeviceView, EntriesPage, EntryView, HeadView, StudyView,
 };
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::{sr25519::AuthorityId as AuraId, SlotDuration};
@@ -155,8 +155,8 @@ impl_runtime_apis! {
             ClientHashchain::head_view(device)
         }
 
-        fn entries(device: u32, from: u64, count: u32) -> Vec<EntryView> {
-            ClientHashchain::entries_view(device, from, count)
+        fn entries(device: u32, from: u64, count: u32, at: Option<u64>) -> EntriesPage {
+            ClientHashchain::entries_view(device, from, count, at)
         }
 
         fn journal(from: u64, count: u32) -> Vec<EntryView> {
