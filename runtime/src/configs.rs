@@ -12,13 +12,13 @@ use sp_consensus_aura::sr25519::AuthorityId as AuraId;
 use sp_runtime::traits::{ConvertInto, OpaqueKeys};
 
 use crate::{
+    admission::Admitted,
     limits::{
         ByteWeight, DatabaseWeight, MaxProposalWeight, PageByteWeight, RuntimeBlockLength,
-        RuntimeBlockWeights, MAX_AUTHORITIES, MOTION, SESSION, SLOT_MILLISECONDS,
+        RuntimeBlockWeights, MAX_AUTHORITIES, MAX_TRANSACTION, MOTION, SESSION, SLOT_MILLISECONDS,
     },
-    AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Members, Nonce, OriginCaller,
-    PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session,
-    SessionKeys, VERSION,
+    AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Members, Nonce, PalletInfo,
+    Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session, SessionKeys, VERSION,
 };
 
 frame_support::parameter_types! {
@@ -155,6 +155,7 @@ frame_support::parameter_types! {
 
 impl pallet_client_hashchain::Config for Runtime {
     type ByteWeight = ByteWeight;
+    type Gate = Admitted;
     type PageByteWeight = PageByteWeight;
     type JournalRetention = JournalRetention;
     type MaxConflicts = ConstU32<16>;
@@ -163,9 +164,7 @@ impl pallet_client_hashchain::Config for Runtime {
     type WeightInfo = pallet_client_hashchain::weights::SubstrateWeight<Runtime>;
 }
 
-impl pallet_utility::Config for Runtime {
-    type PalletsOrigin = OriginCaller;
-    type RuntimeCall = RuntimeCall;
-    type RuntimeEvent = RuntimeEvent;
-    type WeightInfo = pallet_utility::weights::SubstrateWeight<Runtime>;
+impl pallet_admission::Config for Runtime {
+    type MaxLength = ConstU32<MAX_TRANSACTION>;
+    type Rules = Admitted;
 }
