@@ -17,6 +17,7 @@ use crate::{
 
 mod accounts;
 mod lanes;
+mod starvation;
 mod table;
 
 /// Who signs.
