@@ -8,15 +8,17 @@ use frame_support::{
 };
 use frame_system::EnsureRoot;
 use pallet_collective::{EnsureProportionAtLeast, EnsureProportionMoreThan};
+use pallet_consortium::Collective;
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;
 use sp_runtime::traits::{ConvertInto, OpaqueKeys};
 
 use crate::{
     limits::{
         ByteWeight, DatabaseWeight, MaxProposalWeight, PageByteWeight, RuntimeBlockLength,
-        RuntimeBlockWeights, MAX_AUTHORITIES, MOTION, SESSION, SLOT_MILLISECONDS,
+        RuntimeBlockWeights, MAX_AUTHORITIES, MOTION, MOTIONS_PER_MEMBER, SESSION,
+        SLOT_MILLISECONDS,
     },
-    AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Members, Nonce, OriginCaller,
+    AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Nonce, OriginCaller,
     PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session,
     SessionKeys, VERSION,
 };
@@ -90,20 +92,19 @@ impl pallet_session::Config for Runtime {
     type WeightInfo = pallet_session::weights::SubstrateWeight<Runtime>;
 }
 
-/// The instance of pallet-collective, and of the membership beside it, that is the consortium.
-type Collective = pallet_collective::Instance1;
-
 /// Two thirds of the member organisations, or Root, as which nobody but two thirds of them can act.
 type TwoThirds =
     EitherOfDiverse<EnsureRoot<AccountId>, EnsureProportionAtLeast<AccountId, Collective, 2, 3>>;
 
 impl pallet_collective::Config<Collective> for Runtime {
-    type Consideration = ();
+    // Its reads and writes are within the weight of `propose`, which was measured with a currency.
+    type Consideration = pallet_consortium::Place<Runtime>;
     type DefaultVote = pallet_consortium::AbstentionsAreNays;
     type DisapproveOrigin = EnsureRoot<AccountId>;
     type KillOrigin = EnsureRoot<AccountId>;
     type MaxMembers = ConstU32<MAX_AUTHORITIES>;
-    type MaxProposals = ConstU32<32>;
+    // Every member's places, so that none ever waits for another's.
+    type MaxProposals = ConstU32<{ MOTIONS_PER_MEMBER * MAX_AUTHORITIES }>;
     type MaxProposalWeight = MaxProposalWeight;
     type MotionDuration = ConstU32<MOTION>;
     type Proposal = RuntimeCall;
@@ -132,7 +133,7 @@ impl pallet_membership::Config<Collective> for Runtime {
 impl pallet_consortium::Config for Runtime {
     type DecisionOrigin = TwoThirds;
     type MaxValidators = ConstU32<MAX_AUTHORITIES>;
-    type Members = Members;
+    type MotionsPerMember = ConstU32<MOTIONS_PER_MEMBER>;
     type RuntimeCall = RuntimeCall;
     type WeightInfo = pallet_consortium::weights::SubstrateWeight<Runtime>;
 }

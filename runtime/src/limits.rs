@@ -48,6 +48,9 @@ pub const MAX_AUTHORITIES: u32 = 64;
 /// How long the consortium may vote on a motion, in blocks: three days, so that a weekend does not end one.
 pub const MOTION: BlockNumber = 3 * DAYS;
 
+/// How many motions a member may have open at a time.
+pub const MOTIONS_PER_MEMBER: u32 = 2;
+
 /// Execution time that a block may take by its weights, in picoseconds: a whole slot. More than an author's clock allows, so
 /// that weights which are somewhat too high do not leave time unused.
 pub const BLOCK_REF_TIME: u64 = SLOT_MILLISECONDS * WEIGHT_REF_TIME_PER_MILLIS;

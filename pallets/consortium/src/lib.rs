@@ -65,6 +65,7 @@ mod impls;
 mod membership;
 #[cfg(test)]
 mod mock;
+mod motions;
 mod no_currency;
 mod session;
 #[cfg(test)]
@@ -72,9 +73,16 @@ mod tests;
 pub mod weights;
 
 pub use membership::{AbstentionsAreNays, AdmitMembers};
+pub use motions::{Motion, Place};
 pub use no_currency::NoCurrency;
 pub use pallet::*;
 pub use weights::WeightInfo;
+
+/// The instance of the collective pallet, and of the membership pallet beside it, that is the consortium.
+pub type Collective = frame_support::instances::Instance1;
+
+/// How many motions may be open at a time, over all members.
+pub(crate) type MaxMotions<T> = <T as pallet_collective::Config<Collective>>::MaxProposals;
 
 /// The pallet itself: what its users configure, read and call.
 #[frame_support::pallet]
@@ -84,11 +92,11 @@ pub mod pallet {
     use frame_support::{
         dispatch::GetDispatchInfo,
         pallet_prelude::*,
-        traits::{GetCallMetadata, SortedMembers, UnfilteredDispatchable},
+        traits::{GetCallMetadata, UnfilteredDispatchable},
     };
     use frame_system::pallet_prelude::*;
 
-    use super::WeightInfo;
+    use super::{Collective, MaxMotions, Motion, WeightInfo};
 
     /// The in-code storage version.
     pub(crate) const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -103,19 +111,22 @@ pub mod pallet {
     pub trait Config:
         frame_system::Config
         + pallet_session::Config<ValidatorId = <Self as frame_system::Config>::AccountId>
+        + pallet_collective::Config<Collective>
+        + pallet_membership::Config<Collective>
     {
         /// The calls that can be dispatched as root: those of the whole runtime.
         type RuntimeCall: Parameter
-            + UnfilteredDispatchable<RuntimeOrigin = Self::RuntimeOrigin>
+            + UnfilteredDispatchable<RuntimeOrigin = <Self as frame_system::Config>::RuntimeOrigin>
             + GetCallMetadata
             + GetDispatchInfo;
 
         /// Who decides: two thirds of the members. Whoever passes it is master of the chain.
-        type DecisionOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+        type DecisionOrigin: EnsureOrigin<<Self as frame_system::Config>::RuntimeOrigin>;
 
-        /// The member organisations. They may send transactions even if they do not validate; if
-        /// this names other accounts than those that vote, members cannot reach the chain.
-        type Members: SortedMembers<Self::AccountId>;
+        /// How many motions a member may have open at a time. Not zero, and the collective's
+        /// `MaxProposals` must have that many places for every member.
+        #[pallet::constant]
+        type MotionsPerMember: Get<u32>;
 
         /// How many validators there may be. Not above what the consensus pallets take, or the
         /// validators beyond their limit are ignored. Not zero.
@@ -131,6 +142,12 @@ pub mod pallet {
     #[pallet::storage]
     pub type Validators<T: Config> =
         StorageValue<_, BoundedVec<T::AccountId, T::MaxValidators>, ValueQuery>;
+
+    /// Who proposed each motion that is open, oldest first. A motion that was closed stays here
+    /// until the next one is proposed; what is open is in `council.proposals`.
+    #[pallet::storage]
+    pub type Motions<T: Config> =
+        StorageValue<_, BoundedVec<Motion<T::Hash, T::AccountId>, MaxMotions<T>>, ValueQuery>;
 
     /// Nothing to choose: the first validators are those of the session pallet's genesis.
     #[pallet::genesis_config]
@@ -198,6 +215,9 @@ pub mod pallet {
         LastValidator,
         /// There are as many validators as `maxValidators` allows; remove one first.
         TooManyValidators,
+        /// The member has as many open motions as `motionsPerMember` allows; let one of them be
+        /// voted on and closed first, or vote against it and close it.
+        TooManyMotions,
     }
 
     #[pallet::call]
@@ -250,6 +270,16 @@ pub mod pallet {
             assert!(
                 T::MaxValidators::get() > 0,
                 "MaxValidators must not be zero"
+            );
+            assert!(
+                T::MotionsPerMember::get() > 0,
+                "MotionsPerMember must not be zero"
+            );
+            let places = T::MotionsPerMember::get()
+                .saturating_mul(<T as pallet_membership::Config<Collective>>::MaxMembers::get());
+            assert!(
+                <MaxMotions<T> as Get<u32>>::get() >= places,
+                "MaxProposals must have every member's places"
             );
         }
 

@@ -8,7 +8,8 @@ use pallet_collective::{DefaultVote, MemberCount};
 
 use crate::{Config, Pallet};
 
-/// Gives every new member a place on the chain `T`, then tells `Next` of the change.
+/// Gives every new member a place on the chain `T`, closes the motions of members who leave, and tells
+/// `Next` of the change.
 ///
 /// For `MembershipInitialized` and `MembershipChanged` of `pallet_membership`, with the collective
 /// as `Next`. Without it a new member could vote on paper only: an account that nobody admitted
@@ -33,6 +34,7 @@ impl<T: Config, Next: ChangeMembers<T::AccountId>> ChangeMembers<T::AccountId>
         sorted_new: &[T::AccountId],
     ) {
         incoming.iter().for_each(Pallet::<T>::admit);
+        outgoing.iter().for_each(Pallet::<T>::close_motions_of);
         Next::change_members_sorted(incoming, outgoing, sorted_new);
     }
 

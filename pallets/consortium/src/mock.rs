@@ -12,7 +12,7 @@ use pallet_collective::{EnsureProportionAtLeast, Instance1};
 use pallet_session::PeriodicSessions;
 use sp_runtime::{impl_opaque_keys, testing::UintAuthorityId, traits::ConvertInto, BuildStorage};
 
-use crate::{self as pallet_consortium, AbstentionsAreNays, AdmitMembers, NoCurrency};
+use crate::{self as pallet_consortium, AbstentionsAreNays, AdmitMembers, NoCurrency, Place};
 
 /// The members of the mock's genesis.
 pub(crate) const MEMBERS: [u64; 4] = [1, 2, 3, 4];
@@ -74,7 +74,7 @@ impl pallet_collective::Config<Instance1> for Test {
     type Proposal = RuntimeCall;
     type RuntimeEvent = RuntimeEvent;
     type MotionDuration = ConstU64<20>;
-    type MaxProposals = ConstU32<8>;
+    type MaxProposals = ConstU32<16>;
     type MaxMembers = ConstU32<8>;
     type DefaultVote = AbstentionsAreNays;
     type WeightInfo = ();
@@ -82,7 +82,7 @@ impl pallet_collective::Config<Instance1> for Test {
     type MaxProposalWeight = MaxProposalWeight;
     type DisapproveOrigin = EnsureRoot<u64>;
     type KillOrigin = EnsureRoot<u64>;
-    type Consideration = ();
+    type Consideration = Place<Test>;
 }
 
 impl pallet_membership::Config<Instance1> for Test {
@@ -101,7 +101,7 @@ impl pallet_membership::Config<Instance1> for Test {
 impl pallet_consortium::Config for Test {
     type RuntimeCall = RuntimeCall;
     type DecisionOrigin = TwoThirds;
-    type Members = Members;
+    type MotionsPerMember = ConstU32<2>;
     type MaxValidators = MaxValidators;
     type WeightInfo = ();
 }

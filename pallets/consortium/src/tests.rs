@@ -8,6 +8,7 @@ mod dispatch_as_root;
 mod genesis;
 mod invariants;
 mod membership;
+mod motions;
 mod no_currency;
 mod remove_validator;
 mod sessions;
