@@ -96,12 +96,17 @@ impl pallet_session::Config for Runtime {
 type TwoThirds =
     EitherOfDiverse<EnsureRoot<AccountId>, EnsureProportionAtLeast<AccountId, Collective, 2, 3>>;
 
+/// More than half of the member organisations: what a study needs, which binds nobody but its sponsor, and what cancels a
+/// motion, which they could vote down in any case.
+type MoreThanHalf =
+    EitherOfDiverse<EnsureRoot<AccountId>, EnsureProportionMoreThan<AccountId, Collective, 1, 2>>;
+
 impl pallet_collective::Config<Collective> for Runtime {
     // Its reads and writes are within the weight of `propose`, which was measured with a currency.
     type Consideration = pallet_consortium::Place<Runtime>;
     type DefaultVote = pallet_consortium::AbstentionsAreNays;
-    type DisapproveOrigin = EnsureRoot<AccountId>;
-    type KillOrigin = EnsureRoot<AccountId>;
+    type DisapproveOrigin = MoreThanHalf;
+    type KillOrigin = MoreThanHalf;
     type MaxMembers = ConstU32<MAX_AUTHORITIES>;
     // Every member's places, so that none ever waits for another's.
     type MaxProposals = ConstU32<{ MOTIONS_PER_MEMBER * MAX_AUTHORITIES }>;
@@ -137,10 +142,6 @@ impl pallet_consortium::Config for Runtime {
     type RuntimeCall = RuntimeCall;
     type WeightInfo = pallet_consortium::weights::SubstrateWeight<Runtime>;
 }
-
-/// More than half of the member organisations: what a study needs, which binds nobody but its sponsor.
-type MoreThanHalf =
-    EitherOfDiverse<EnsureRoot<AccountId>, EnsureProportionMoreThan<AccountId, Collective, 1, 2>>;
 
 impl pallet_studies::Config for Runtime {
     type CreateStudyOrigin = MoreThanHalf;

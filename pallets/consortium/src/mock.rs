@@ -8,7 +8,7 @@ use frame_support::{
     weights::Weight,
 };
 use frame_system::EnsureRoot;
-use pallet_collective::{EnsureProportionAtLeast, Instance1};
+use pallet_collective::{EnsureProportionAtLeast, EnsureProportionMoreThan, Instance1};
 use pallet_session::PeriodicSessions;
 use sp_runtime::{impl_opaque_keys, testing::UintAuthorityId, traits::ConvertInto, BuildStorage};
 
@@ -63,6 +63,9 @@ impl pallet_session::Config for Test {
 
 type TwoThirds = EitherOfDiverse<EnsureRoot<u64>, EnsureProportionAtLeast<u64, Instance1, 2, 3>>;
 
+type MoreThanHalf =
+    EitherOfDiverse<EnsureRoot<u64>, EnsureProportionMoreThan<u64, Instance1, 1, 2>>;
+
 parameter_types! {
     pub const MaxProposalWeight: Weight = Weight::MAX;
     /// How many validators there may be.
@@ -80,8 +83,8 @@ impl pallet_collective::Config<Instance1> for Test {
     type WeightInfo = ();
     type SetMembersOrigin = NeverEnsureOrigin<()>;
     type MaxProposalWeight = MaxProposalWeight;
-    type DisapproveOrigin = EnsureRoot<u64>;
-    type KillOrigin = EnsureRoot<u64>;
+    type DisapproveOrigin = MoreThanHalf;
+    type KillOrigin = MoreThanHalf;
     type Consideration = Place<Test>;
 }
 
