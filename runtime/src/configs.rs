@@ -121,18 +121,19 @@ impl pallet_collective::Config<Collective> for Runtime {
 }
 
 impl pallet_membership::Config<Collective> for Runtime {
-    type AddOrigin = TwoThirds;
+    // Members come and go by the calls of pallet-consortium, which never leave none or two; ...
+    type AddOrigin = NeverEnsureOrigin<()>;
     type MaxMembers = ConstU32<MAX_AUTHORITIES>;
     type MembershipChanged = pallet_consortium::AdmitMembers<Runtime, Council>;
     type MembershipInitialized = pallet_consortium::AdmitMembers<Runtime, Council>;
-    // There is no member whose voice counts for those who are silent, ...
+    // ... there is no member whose voice counts for those who are silent; ...
     type PrimeOrigin = NeverEnsureOrigin<()>;
-    type RemoveOrigin = TwoThirds;
-    // ... and members come and go one by one.
+    type RemoveOrigin = NeverEnsureOrigin<()>;
+    // ... and what is left here is to put one member in another's place.
     type ResetOrigin = NeverEnsureOrigin<()>;
     type RuntimeEvent = RuntimeEvent;
     type SwapOrigin = TwoThirds;
-    type WeightInfo = pallet_membership::weights::SubstrateWeight<Runtime>;
+    type WeightInfo = pallet_consortium::MembershipWeight<Runtime>;
 }
 
 impl pallet_consortium::Config for Runtime {

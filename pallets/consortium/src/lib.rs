@@ -72,7 +72,7 @@ mod session;
 mod tests;
 pub mod weights;
 
-pub use membership::{AbstentionsAreNays, AdmitMembers};
+pub use membership::{AbstentionsAreNays, AdmitMembers, MembershipWeight};
 pub use motions::{Motion, Place};
 pub use no_currency::NoCurrency;
 pub use pallet::*;
@@ -83,6 +83,9 @@ pub type Collective = frame_support::instances::Instance1;
 
 /// How many motions may be open at a time, over all members.
 pub(crate) type MaxMotions<T> = <T as pallet_collective::Config<Collective>>::MaxProposals;
+
+/// How many members there may be.
+pub(crate) type MaxMembers<T> = <T as pallet_membership::Config<Collective>>::MaxMembers;
 
 /// The pallet itself: what its users configure, read and call.
 #[frame_support::pallet]
@@ -96,7 +99,7 @@ pub mod pallet {
     };
     use frame_system::pallet_prelude::*;
 
-    use super::{Collective, MaxMotions, Motion, WeightInfo};
+    use super::{Collective, MaxMembers, MaxMotions, Motion, WeightInfo};
 
     /// The in-code storage version.
     pub(crate) const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -191,6 +194,17 @@ pub mod pallet {
             /// The former validator's account.
             validator: T::AccountId,
         },
+        /// The consortium has new members; each has a vote from now on.
+        MembersAdded {
+            /// The new members' accounts.
+            members: BoundedVec<T::AccountId, MaxMembers<T>>,
+        },
+        /// The consortium removed a member: its votes do not count any more, and its motions are
+        /// closed. If it is a validator, it stays one until it is removed as such.
+        MemberRemoved {
+            /// The former member's account.
+            member: T::AccountId,
+        },
         /// The consortium dispatched a call as root, and the call succeeded.
         DispatchedAsRoot {
             /// The name of the pallet whose call it was, as the runtime names it.
@@ -218,6 +232,19 @@ pub mod pallet {
         /// The member has as many open motions as `motionsPerMember` allows; let one of them be
         /// voted on and closed first, or vote against it and close it.
         TooManyMotions,
+        /// The account is a member already; leave it out.
+        AlreadyMember,
+        /// The account is not a member; look the members up in `members.members`.
+        NotAMember,
+        /// There would be more members than there may be; remove one first.
+        TooManyMembers,
+        /// Nobody would be left to decide anything, and nobody could undo that; add other members
+        /// first.
+        LastMember,
+        /// There would be two members, who need each other for every decision, so that one lost key
+        /// would end the consortium. Add two or more at once to one member, and of three replace
+        /// one by another organisation (`members.swapMember`) instead of removing it.
+        TwoMembers,
     }
 
     #[pallet::call]
@@ -261,6 +288,32 @@ pub mod pallet {
         ) -> DispatchResultWithPostInfo {
             T::DecisionOrigin::ensure_origin(origin)?;
             Self::do_dispatch_as_root(*call)
+        }
+
+        /// Adds one or several members by one decision. For two thirds of the members only.
+        ///
+        /// - `members`: their accounts, none of which is a member yet. There may not be two members
+        ///   afterwards, so a member that is alone adds at least two.
+        #[pallet::call_index(3)]
+        #[pallet::weight(<T as Config>::WeightInfo::add_members(members.len() as u32))]
+        pub fn add_members(
+            origin: OriginFor<T>,
+            members: BoundedVec<T::AccountId, MaxMembers<T>>,
+        ) -> DispatchResult {
+            T::DecisionOrigin::ensure_origin(origin)?;
+            Self::do_add_members(members)
+        }
+
+        /// Removes a member and closes its motions; as a validator it is removed by
+        /// `removeValidator`. For two thirds of the members only, and neither the last member nor
+        /// one of three.
+        ///
+        /// - `member`: its account.
+        #[pallet::call_index(4)]
+        #[pallet::weight(<T as Config>::WeightInfo::remove_member())]
+        pub fn remove_member(origin: OriginFor<T>, member: T::AccountId) -> DispatchResult {
+            T::DecisionOrigin::ensure_origin(origin)?;
+            Self::do_remove_member(member)
         }
     }
 

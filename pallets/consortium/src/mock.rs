@@ -90,8 +90,8 @@ impl pallet_collective::Config<Instance1> for Test {
 
 impl pallet_membership::Config<Instance1> for Test {
     type RuntimeEvent = RuntimeEvent;
-    type AddOrigin = TwoThirds;
-    type RemoveOrigin = TwoThirds;
+    type AddOrigin = NeverEnsureOrigin<()>;
+    type RemoveOrigin = NeverEnsureOrigin<()>;
     type SwapOrigin = TwoThirds;
     type ResetOrigin = NeverEnsureOrigin<()>;
     type PrimeOrigin = NeverEnsureOrigin<()>;
@@ -109,10 +109,30 @@ impl pallet_consortium::Config for Test {
     type WeightInfo = ();
 }
 
-/// Builds the chain of a test.
+/// Builds the chain of a test, with [`MEMBERS`].
 pub(crate) struct ExtBuilder;
 
+/// Builds the chain of a test whose members are these.
+pub(crate) struct WithMembers(Vec<u64>);
+
 impl ExtBuilder {
+    /// Begins with other members.
+    pub(crate) fn with_members(members: &[u64]) -> WithMembers {
+        WithMembers(members.to_vec())
+    }
+
+    /// The state after genesis, in block 1, so that events are kept.
+    pub(crate) fn build(self) -> sp_io::TestExternalities {
+        Self::with_members(&MEMBERS).build()
+    }
+
+    /// Runs a test and checks the pallet's invariants after it.
+    pub(crate) fn build_and_execute(self, test: impl FnOnce()) {
+        Self::with_members(&MEMBERS).build_and_execute(test);
+    }
+}
+
+impl WithMembers {
     /// The state after genesis, in block 1, so that events are kept.
     pub(crate) fn build(self) -> sp_io::TestExternalities {
         let with_keys = |who: u64| (who, who, keys(who));
@@ -122,7 +142,7 @@ impl ExtBuilder {
                 non_authority_keys: vec![with_keys(CANDIDATE)],
             },
             members: pallet_membership::GenesisConfig {
-                members: MEMBERS.to_vec().try_into().expect("they are few"),
+                members: self.0.try_into().expect("they are few"),
                 ..Default::default()
             },
             ..Default::default()

@@ -79,8 +79,8 @@ fn a_member_that_fills_its_places_is_removed_by_the_others() {
             pallet_consortium::Error::<Runtime>::TooManyMotions
         );
 
-        let remove: RuntimeCall = pallet_membership::Call::remove_member {
-            who: Dave.to_account_id().into(),
+        let remove: RuntimeCall = pallet_consortium::Call::remove_member {
+            member: Dave.to_account_id(),
         }
         .into();
         assert!(remove.encoded_size() < ENOUGH.1 as usize);
