@@ -16,7 +16,7 @@ use crate::{
     limits::{
         ByteWeight, DatabaseWeight, MaxProposalWeight, PageByteWeight, RuntimeBlockLength,
         RuntimeBlockWeights, MAX_AUTHORITIES, MOTION, MOTIONS_PER_MEMBER, SESSION,
-        SLOT_MILLISECONDS,
+        SLOT_MILLISECONDS, URGENT, URGENT_VOTES_PER_MEMBER,
     },
     AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Nonce, OriginCaller,
     PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session,
@@ -141,6 +141,8 @@ impl pallet_consortium::Config for Runtime {
     type MaxValidators = ConstU32<MAX_AUTHORITIES>;
     type MotionsPerMember = ConstU32<MOTIONS_PER_MEMBER>;
     type RuntimeCall = RuntimeCall;
+    type UrgentPeriod = ConstU32<URGENT>;
+    type UrgentVotesPerMember = ConstU32<URGENT_VOTES_PER_MEMBER>;
     type WeightInfo = pallet_consortium::weights::SubstrateWeight<Runtime>;
 }
 

@@ -9,7 +9,11 @@ use frame_benchmarking::v2::*;
 use frame_support::traits::{EnsureOrigin, Get};
 use sp_runtime::traits::TrailingZeroInput;
 
-use crate::{Call, Collective, Config, MaxMembers, Pallet, Validators};
+use crate::{
+    Call, Collective, Config, MaxMembers, Pallet, UrgentDecision, UrgentDecisionOf, UrgentVote,
+    UrgentVotes, Validators,
+};
+use frame_system::RawOrigin;
 
 /// Registers session keys for an account, past the proof of their possession.
 fn register_keys<T: Config>(who: &T::AccountId) {
@@ -56,6 +60,27 @@ fn fill_consortium<T: Config>(count: u32) -> Vec<T::AccountId> {
         .expect("every member has its places");
     }
     members
+}
+
+/// Lets all `members` vote for the removal of `member`, and for something else.
+fn vote_against<T: Config>(members: &[T::AccountId], member: &T::AccountId) {
+    let decisions: [UrgentDecisionOf<T>; 2] = [
+        UrgentDecision::AuthorizeUpgrade {
+            code_hash: Default::default(),
+        },
+        UrgentDecision::RemoveMember {
+            member: member.clone(),
+        },
+    ];
+    let until = frame_system::Pallet::<T>::block_number() + T::UrgentPeriod::get();
+    let votes: Vec<_> = decisions
+        .into_iter()
+        .map(|decision| UrgentVote { decision, until })
+        .collect();
+    for member in members {
+        let votes = votes.clone().try_into().expect("a member has two votes");
+        UrgentVotes::<T>::set(member, votes);
+    }
 }
 
 #[benchmarks(where <T as Config>::RuntimeCall: From<frame_system::Call<T>>)]
@@ -148,6 +173,54 @@ mod benchmarks {
         );
 
         assert!(!Pallet::<T>::is_member(&first));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn change_key() -> Result<(), BenchmarkError> {
+        let members = fill_consortium::<T>(MaxMembers::<T>::get());
+        let member = members[0].clone();
+        vote_against::<T>(&members, &member);
+        let successor: T::AccountId = account("new", 0, 0);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(member), successor.clone());
+
+        assert!(Pallet::<T>::is_member(&successor));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn vote_urgent() -> Result<(), BenchmarkError> {
+        let members = fill_consortium::<T>(MaxMembers::<T>::get());
+        let member = members[0].clone();
+        // All vote at once, which no chain sees: the rest of them after the decision was made.
+        vote_against::<T>(&members, &member);
+        let last = members[1].clone();
+        let decision = UrgentDecision::RemoveMember {
+            member: member.clone(),
+        };
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(last), decision);
+
+        assert!(!Pallet::<T>::is_member(&member));
+        Ok(())
+    }
+
+    #[benchmark]
+    fn withdraw_urgent_vote() -> Result<(), BenchmarkError> {
+        let members = fill_consortium::<T>(MaxMembers::<T>::get());
+        let member = members[0].clone();
+        vote_against::<T>(&members, &member);
+        let decision = UrgentDecision::RemoveMember {
+            member: member.clone(),
+        };
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(member), decision);
+
+        assert!(Pallet::<T>::do_try_state().is_ok());
         Ok(())
     }
 

@@ -12,7 +12,10 @@ use frame_support::{
 use frame_system::RawOrigin;
 use sp_runtime::{DispatchErrorWithPostInfo, TryRuntimeError};
 
-use crate::{Collective, Config, Error, Event, Pallet, Validators, WeightInfo};
+use crate::{
+    membership::TOO_FEW, Collective, Config, Error, Event, KeyChanges, Pallet, Validators,
+    WeightInfo,
+};
 
 /// What the runtime asks. Reading only, but for [`Pallet::admit`].
 impl<T: Config> Pallet<T> {
@@ -125,6 +128,8 @@ impl<T: Config> Pallet<T> {
     /// 2. There is a validator if anybody makes blocks at all.
     /// 3. Every validator and every member has a place on the chain.
     /// 4. Every open motion is a member's, and no member has more of them than it may.
+    /// 5. Urgent votes and changes of keys are those of members, and no vote counts too long.
+    /// 6. There are not two members.
     pub fn do_try_state() -> Result<(), TryRuntimeError> {
         let validators = Validators::<T>::get();
         let distinct: BTreeSet<_> = validators.iter().collect();
@@ -144,6 +149,12 @@ impl<T: Config> Pallet<T> {
                 .all(|who| frame_system::Pallet::<T>::providers(who) > 0),
             "an account of the consortium has no place on the chain"
         );
+        ensure!(members.len() != TOO_FEW, "there are two members");
+        ensure!(
+            KeyChanges::<T>::iter_keys().all(|who| members.contains(&who)),
+            "who changed its key is no member"
+        );
+        Self::check_urgent_votes(&members)?;
         Self::check_motions(&members)
     }
 }

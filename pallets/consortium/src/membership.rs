@@ -5,20 +5,22 @@
 use core::marker::PhantomData;
 use frame_support::{
     ensure,
-    traits::{ChangeMembers, InitializeMembers},
+    traits::{ChangeMembers, Get, InitializeMembers},
     weights::Weight,
     BoundedVec,
 };
 use pallet_collective::{DefaultVote, MemberCount};
-use sp_runtime::DispatchResult;
+use sp_runtime::{DispatchResult, Saturating};
 
-use crate::{Collective, Config, Error, Event, MaxMembers, Pallet, WeightInfo};
+use crate::{
+    Collective, Config, Error, Event, KeyChanges, MaxMembers, Pallet, UrgentVotes, WeightInfo,
+};
 
 /// Members, sorted by account.
 type MemberList<T> = BoundedVec<<T as frame_system::Config>::AccountId, MaxMembers<T>>;
 
-/// Gives every new member a place on the chain `T`, closes the motions of members who leave, and tells
-/// `Next` of the change.
+/// Gives every new member a place on the chain `T`, forgets the motions and urgent votes of members who
+/// leave, and tells `Next` of the change.
 ///
 /// For `MembershipInitialized` and `MembershipChanged` of `pallet_membership`, with the collective
 /// as `Next`. Without it a new member could vote on paper only: an account that nobody admitted
@@ -48,7 +50,11 @@ impl<T: Config, Next: ChangeMembers<T::AccountId>> ChangeMembers<T::AccountId>
         sorted_new: &[T::AccountId],
     ) {
         incoming.iter().for_each(Pallet::<T>::admit);
-        outgoing.iter().for_each(Pallet::<T>::close_motions_of);
+        for former in outgoing {
+            Pallet::<T>::close_motions_of(former);
+            UrgentVotes::<T>::remove(former);
+            KeyChanges::<T>::remove(former);
+        }
         Next::change_members_sorted(incoming, outgoing, sorted_new);
     }
 
@@ -90,6 +96,55 @@ impl<T: Config> Pallet<T> {
         Self::change_members(&[], core::slice::from_ref(&member), members)?;
         Self::deposit_event(Event::MemberRemoved { member });
         Ok(())
+    }
+
+    /// Puts `successor` in the place of `member`.
+    pub(crate) fn replace_member(member: &T::AccountId, successor: T::AccountId) -> DispatchResult {
+        Self::exchange(member, &successor)?;
+        Self::deposit_event(Event::MemberReplaced {
+            former: member.clone(),
+            member: successor,
+        });
+        Ok(())
+    }
+
+    /// Makes `successor` the account of the member `who`, whose motions it keeps, and against whom the same is asked for.
+    pub(crate) fn do_change_key(who: T::AccountId, successor: T::AccountId) -> DispatchResult {
+        ensure!(Self::is_member(&who), Error::<T>::NotAMember);
+        ensure!(!Self::is_member(&successor), Error::<T>::AlreadyMember);
+        let now = frame_system::Pallet::<T>::block_number();
+        ensure!(
+            KeyChanges::<T>::get(&who)
+                .is_none_or(|last| now >= last.saturating_add(T::UrgentPeriod::get())),
+            Error::<T>::KeyChangedRecently
+        );
+
+        Self::pass_motions_on(&who, &successor);
+        Self::follow_in_urgent_votes(&who, &successor);
+        Self::exchange(&who, &successor)?;
+        KeyChanges::<T>::insert(&successor, now);
+        Self::deposit_event(Event::MemberKeyChanged {
+            former: who,
+            member: successor,
+        });
+        Ok(())
+    }
+
+    fn exchange(former: &T::AccountId, successor: &T::AccountId) -> DispatchResult {
+        let mut members = pallet_membership::Pallet::<T, Collective>::members();
+        let place = members
+            .binary_search(former)
+            .map_err(|_| Error::<T>::NotAMember)?;
+        ensure!(!members.contains(successor), Error::<T>::AlreadyMember);
+        if let Some(member) = members.get_mut(place) {
+            *member = successor.clone();
+        }
+        members.sort();
+        Self::change_members(
+            core::slice::from_ref(successor),
+            core::slice::from_ref(former),
+            members,
+        )
     }
 
     /// Makes `members`, which are sorted, the members: neither none nor two.

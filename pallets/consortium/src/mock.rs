@@ -24,6 +24,8 @@ pub(crate) const CANDIDATE: u64 = 8;
 pub(crate) const STRANGER: u64 = 9;
 /// How many blocks a session lasts.
 pub(crate) const SESSION: u64 = 5;
+/// How many blocks an urgent vote counts.
+pub(crate) const URGENT: u64 = 10;
 
 frame_support::construct_runtime!(
     pub enum Test {
@@ -105,6 +107,8 @@ impl pallet_consortium::Config for Test {
     type RuntimeCall = RuntimeCall;
     type DecisionOrigin = TwoThirds;
     type MotionsPerMember = ConstU32<2>;
+    type UrgentPeriod = ConstU64<URGENT>;
+    type UrgentVotesPerMember = ConstU32<2>;
     type MaxValidators = MaxValidators;
     type WeightInfo = ();
 }

@@ -115,6 +115,17 @@ impl<T: Config> Pallet<T> {
         }
     }
 
+    /// Makes `successor` the proposer of the motions of `former`, which is the same member.
+    pub(crate) fn pass_motions_on(former: &T::AccountId, successor: &T::AccountId) {
+        Motions::<T>::mutate(|motions| {
+            for motion in motions.iter_mut() {
+                if motion.proposer == *former {
+                    motion.proposer = successor.clone();
+                }
+            }
+        });
+    }
+
     /// The motions that are open, with their proposers, oldest first.
     pub fn open_motions() -> Vec<Motion<T::Hash, T::AccountId>> {
         let open = pallet_collective::Proposals::<T, Collective>::get();

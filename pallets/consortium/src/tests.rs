@@ -12,6 +12,7 @@ mod motions;
 mod no_currency;
 mod remove_validator;
 mod sessions;
+mod urgent;
 
 use codec::Encode;
 use frame_support::{assert_ok, weights::Weight};

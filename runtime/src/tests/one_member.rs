@@ -4,7 +4,7 @@
 
 use codec::Encode;
 use frame_support::{assert_noop, assert_ok, dispatch::GetDispatchInfo, weights::Weight};
-use pallet_consortium::Collective;
+use pallet_consortium::{Collective, UrgentDecision};
 use sp_keyring::Sr25519Keyring::{self, Alice, Bob, Charlie, Dave, Ferdie};
 use sp_runtime::{
     traits::{BlakeTwo256, Hash as _},
@@ -13,8 +13,8 @@ use sp_runtime::{
 
 use super::executed;
 use crate::{
-    limits::MOTIONS_PER_MEMBER, testing::local, Council, Hash, Members, Runtime, RuntimeCall,
-    RuntimeOrigin,
+    limits::MOTIONS_PER_MEMBER, testing::local, Consortium, Council, Hash, Members, Runtime,
+    RuntimeCall, RuntimeOrigin, System,
 };
 
 /// More than any motion here needs.
@@ -135,4 +135,56 @@ fn half_of_the_members_cancel_nothing() {
         assert!(Council::kill(origin(Ferdie), motion).is_err());
         assert!(Council::disapprove_proposal(origin(Alice), motion).is_err());
     });
+}
+
+/// A member can make its own removal a motion before the others do, with a threshold of two, and so close it before it
+/// has the ayes that it needs, over and over; or with one that nobody reaches. The same call cannot be proposed twice.
+#[test]
+fn a_member_that_spoils_every_motion_against_it_is_removed_within_hours() {
+    local().execute_with(|| {
+        let remove: RuntimeCall = pallet_consortium::Call::remove_member {
+            member: Dave.to_account_id(),
+        }
+        .into();
+        assert_ok!(propose(Dave, 2, &remove));
+        assert!(propose(Alice, 3, &remove).is_err());
+        assert_eq!(
+            carry(&remove, &[Dave, Alice]),
+            Err(DispatchError::BadOrigin)
+        );
+        assert_ok!(propose(Dave, 5, &remove));
+        assert!(propose(Alice, 3, &remove).is_err());
+
+        let decision = UrgentDecision::RemoveMember {
+            member: Dave.to_account_id(),
+        };
+        for member in [Alice, Bob, Charlie] {
+            assert!(Members::members().contains(&Dave.to_account_id()));
+            assert_ok!(Consortium::vote_urgent(origin(member), decision.clone()));
+        }
+        assert!(!Members::members().contains(&Dave.to_account_id()));
+        assert_ok!(Consortium::do_try_state());
+    });
+}
+
+#[test]
+fn any_three_of_four_members_authorise_an_upgrade_within_hours() {
+    let all = [Alice, Bob, Charlie, Dave];
+    for absent in all {
+        local().execute_with(|| {
+            let code_hash = Hash::repeat_byte(7);
+            let decision = UrgentDecision::AuthorizeUpgrade { code_hash };
+            for member in all.into_iter().filter(|member| *member != absent) {
+                assert!(System::authorized_upgrade().is_none());
+                // What is absent may as well vote for something else all the time.
+                let other = UrgentDecision::AuthorizeUpgrade {
+                    code_hash: Hash::repeat_byte(8),
+                };
+                assert_ok!(Consortium::vote_urgent(origin(absent), other));
+                assert_ok!(Consortium::vote_urgent(origin(member), decision.clone()));
+            }
+            let authorised = System::authorized_upgrade().expect("it is authorised");
+            assert_eq!(*authorised.code_hash(), code_hash);
+        });
+    }
 }

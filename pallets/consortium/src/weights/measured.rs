@@ -42,6 +42,21 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
             .saturating_add(T::DbWeight::get().reads(134))
             .saturating_add(T::DbWeight::get().writes(137))
     }
+    fn change_key() -> Weight {
+        Weight::from_parts(800_000_000, 400000)
+            .saturating_add(T::DbWeight::get().reads(199))
+            .saturating_add(T::DbWeight::get().writes(199))
+    }
+    fn vote_urgent() -> Weight {
+        Weight::from_parts(900_000_000, 400000)
+            .saturating_add(T::DbWeight::get().reads(199))
+            .saturating_add(T::DbWeight::get().writes(202))
+    }
+    fn withdraw_urgent_vote() -> Weight {
+        Weight::from_parts(20_000_000, 3700)
+            .saturating_add(T::DbWeight::get().reads(1))
+            .saturating_add(T::DbWeight::get().writes(1))
+    }
     fn has_role() -> Weight {
         Weight::from_parts(6_860_000, 3535).saturating_add(T::DbWeight::get().reads(2))
     }
