@@ -13,14 +13,14 @@ use sp_consensus_aura::sr25519::AuthorityId as AuraId;
 use sp_runtime::traits::{ConvertInto, OpaqueKeys};
 
 use crate::{
+    admission::Admitted,
     limits::{
         ByteWeight, DatabaseWeight, MaxProposalWeight, PageByteWeight, RuntimeBlockLength,
-        RuntimeBlockWeights, MAX_AUTHORITIES, MOTION, MOTIONS_PER_MEMBER, SESSION,
+        RuntimeBlockWeights, MAX_AUTHORITIES, MAX_TRANSACTION, MOTION, MOTIONS_PER_MEMBER, SESSION,
         SLOT_MILLISECONDS, URGENT, URGENT_VOTES_PER_MEMBER,
     },
-    AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Nonce, OriginCaller,
-    PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session,
-    SessionKeys, VERSION,
+    AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Nonce, PalletInfo, Runtime,
+    RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session, SessionKeys, VERSION,
 };
 
 frame_support::parameter_types! {
@@ -160,6 +160,7 @@ frame_support::parameter_types! {
 
 impl pallet_client_hashchain::Config for Runtime {
     type ByteWeight = ByteWeight;
+    type Gate = Admitted;
     type PageByteWeight = PageByteWeight;
     type JournalRetention = JournalRetention;
     type MaxConflicts = ConstU32<16>;
@@ -168,9 +169,7 @@ impl pallet_client_hashchain::Config for Runtime {
     type WeightInfo = pallet_client_hashchain::weights::SubstrateWeight<Runtime>;
 }
 
-impl pallet_utility::Config for Runtime {
-    type PalletsOrigin = OriginCaller;
-    type RuntimeCall = RuntimeCall;
-    type RuntimeEvent = RuntimeEvent;
-    type WeightInfo = pallet_utility::weights::SubstrateWeight<Runtime>;
+impl pallet_admission::Config for Runtime {
+    type MaxLength = ConstU32<MAX_TRANSACTION>;
+    type Rules = Admitted;
 }

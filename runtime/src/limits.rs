@@ -95,6 +95,10 @@ pub const NORMAL_BYTES_RATIO: Perbill = Perbill::from_percent(90);
 /// The network carries blocks of up to 16 MiB.
 pub const BLOCK_BYTES: u32 = 15 * 1024 * 1024;
 
+/// Most bytes of a transaction: 2 MiB. The author of a block holds each several times, decoded and with what it
+/// registers, in a memory of 128 MiB; and a new runtime, compressed, has to fit.
+pub const MAX_TRANSACTION: u32 = 2 * 1024 * 1024;
+
 /// What hooks may take of a block before the first transaction.
 const BLOCK_INITIALISATION: Perbill = Perbill::from_percent(5);
 
@@ -135,6 +139,6 @@ parameter_types! {
         .modify_max_length_for_class(DispatchClass::Normal, |length| *length = NORMAL_BYTES_RATIO * *length)
         .build();
 
-    /// Most weight that a decision of the consortium may have.
-    pub MaxProposalWeight: Weight = Perbill::from_percent(50) * RuntimeBlockWeights::get().max_block;
+    /// Most weight that a decision of the consortium may have: with the transaction around it, it has to fit into its lane.
+    pub MaxProposalWeight: Weight = Perbill::from_percent(18) * RuntimeBlockWeights::get().max_block;
 }
