@@ -48,6 +48,16 @@ pub const MAX_AUTHORITIES: u32 = 64;
 /// How long the consortium may vote on a motion, in blocks: three days, so that a weekend does not end one.
 pub const MOTION: BlockNumber = 3 * DAYS;
 
+/// How many motions a member may have open at a time.
+pub const MOTIONS_PER_MEMBER: u32 = 2;
+
+/// For how many blocks a member's vote for an urgent decision counts: six hours, within which organisations that were called
+/// by telephone can all vote.
+pub const URGENT: BlockNumber = 6 * HOURS;
+
+/// For how many urgent decisions a member may vote at a time: the removal of a member and of its validator.
+pub const URGENT_VOTES_PER_MEMBER: u32 = 2;
+
 /// Execution time that a block may take by its weights, in picoseconds: a whole slot. More than an author's clock allows, so
 /// that weights which are somewhat too high do not leave time unused.
 pub const BLOCK_REF_TIME: u64 = SLOT_MILLISECONDS * WEIGHT_REF_TIME_PER_MILLIS;

@@ -93,12 +93,15 @@ rows!(council, pallet_collective::Call<OfRuntime, pallet_collective::Instance1>,
 );
 
 rows!(members, pallet_membership::Call<OfRuntime, pallet_collective::Instance1>,
-    change_key => MEMBERS,
+    // Its `change_key` would let a member escape its removal; the consortium's own does not.
+    change_key => Row::Nobody,
     add_member | remove_member | swap_member | reset_members | set_prime | clear_prime => Row::Nobody,
 );
 
 rows!(consortium, pallet_consortium::Call<OfRuntime>,
     add_validator | remove_validator | dispatch_as_root => Row::Nobody,
+    add_members | remove_member => Row::Nobody,
+    change_key | vote_urgent | withdraw_urgent_vote => MEMBERS,
 );
 
 rows!(studies, pallet_studies::Call<OfRuntime>,
