@@ -30,7 +30,8 @@
 //!    suspends the device:
 #![doc = docify::embed!("src/tests/batch.rs", a_signed_fork_is_kept_as_evidence_and_suspends_the_device)]
 //! 4. What an entry costs does not grow with the number of devices or entries: heads are paged, the journal is written
-//!    once, and a fork is located within a fixed budget of steps.
+//!    once, and whoever makes the chain walk back pays a step from a fixed budget for every page of the journal, whether its
+//!    entries stood there before or came with the same call.
 //! 5. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
 //!    provable from the blocks.
 //!
@@ -109,8 +110,8 @@ pub mod pallet {
         #[pallet::constant]
         type MaxConflicts: Get<u32>;
 
-        /// How many journal entries one call may walk back to compare old runs or to locate a fork. Each step may read
-        /// a page of the journal, so the whole budget is part of every call's weight and what is unused is given back.
+        /// How many pages of the journal one call may walk back over to compare old runs or to locate forks. Pages that the
+        /// call itself fills count, too. The whole budget is part of every call's weight, and what is unused is given back.
         #[pallet::constant]
         type WalkBudget: Get<u32>;
 

@@ -56,8 +56,8 @@ parameter_types! {
     pub static JournalRetention: Option<u64> = None;
     pub static WalkBudget: u32 = 256;
     pub static DatabaseWeight: RuntimeDbWeight = RuntimeDbWeight { read: 0, write: 0 };
-    pub const ByteWeight: Weight = Weight::from_parts(1_000, 0);
-    pub const PageByteWeight: Weight = Weight::from_parts(100, 0);
+    pub static ByteWeight: Weight = Weight::from_parts(1_000, 0);
+    pub static PageByteWeight: Weight = Weight::from_parts(100, 0);
 }
 
 impl pallet_client_hashchain::Config for Test {

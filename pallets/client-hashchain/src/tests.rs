@@ -11,3 +11,4 @@ mod run_checks;
 mod runs;
 mod status;
 mod submit;
+mod walks;
