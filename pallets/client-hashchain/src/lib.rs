@@ -29,6 +29,9 @@
 //! 3. In a study with the policy `DeviceSigned`, nobody but the device can register anything, and a signed fork
 //!    suspends the device:
 #![doc = docify::embed!("src/tests/batch.rs", a_signed_fork_is_kept_as_evidence_and_suspends_the_device)]
+//!    What a device's key signed against its own history is evidence whatever has become of device or study since, and
+//!    the study cannot lift the suspension:
+#![doc = docify::embed!("src/tests/forks.rs", a_signed_fork_of_a_suspended_device_is_kept_and_nobody_resumes_it)]
 //! 4. What an entry costs does not grow with the number of devices or entries: heads are paged, the journal is written
 //!    once, and whoever makes the chain walk back pays a step from a fixed budget for every page of the journal, whether its
 //!    entries stood there before or came with the same call.
@@ -45,6 +48,7 @@ mod batch;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
 mod compare;
+mod conflicts;
 mod devices;
 mod hashing;
 mod journal;
@@ -426,8 +430,8 @@ pub mod pallet {
         /// Registers one run, or fails with the reason why not.
         ///
         /// A run that is registered already succeeds without a change; one that overlaps the head is registered from
-        /// its first new entry on. Because a failed call leaves no trace, relays use `submit_batch`, which keeps
-        /// the evidence of a fork.
+        /// its first new entry on. Because a failed call leaves no trace, not even of a fork, relays use `submit_batch`,
+        /// which keeps the evidence.
         #[pallet::call_index(1)]
         #[pallet::weight(BatchSize::from(run).declared::<T>())]
         pub fn submit(origin: OriginFor<T>, run: Run) -> DispatchResultWithPostInfo {
@@ -438,7 +442,7 @@ pub mod pallet {
         /// Registers many runs, each of which stands or falls alone.
         ///
         /// The call itself succeeds. A refused run leaves an event with its place in the batch and its reason, and the
-        /// evidence of a fork is stored.
+        /// evidence of a fork is stored, a signed one even when the device is suspended or retired or the study closed.
         #[pallet::call_index(2)]
         #[pallet::weight(BatchSize::from(runs).declared::<T>())]
         pub fn submit_batch(origin: OriginFor<T>, runs: Runs) -> DispatchResultWithPostInfo {

@@ -4,6 +4,7 @@
 
 mod batch;
 mod enrol;
+mod forks;
 mod journal;
 mod laws;
 mod pages;

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Rival histories of devices that may not write, and the places that their evidence has.
+
+use crate::{
+    mock::*, Conflicts, DeviceStatus, Error, Event, LastTrusted, RefusalReason, SuspensionReason,
+};
+use frame_support::{assert_noop, assert_ok};
+
+fn status(device: u32) -> DeviceStatus {
+    HashchainPallet::head_of(device).expect("enrolled").status
+}
+
+/// A phone with two entries, and a copy of it that has the first alone.
+fn forked(study: u32) -> (Phone, Phone) {
+    let mut phone = Phone::enrolled(study, 1);
+    phone.registered(1);
+    let copy = phone.clone();
+    phone.registered(1);
+    (phone, copy)
+}
+
+fn close(study: u32) {
+    assert_ok!(Studies::close_study(RuntimeOrigin::signed(SPONSOR), study));
+}
+
+#[docify::export]
+#[test]
+fn a_signed_fork_of_a_suspended_device_is_kept_and_nobody_resumes_it() {
+    run(|| {
+        let (phone, mut copy) = forked(SIGNED);
+        assert_ok!(suspend(phone.id));
+        let events = submit_batch(RELAY, vec![copy.run(1, 66)]);
+        assert_eq!(refusals(&events), [(0, RefusalReason::DeviceSuspended)]);
+        assert!(Conflicts::<Test>::get(phone.id)[0].signed);
+        assert_eq!(
+            status(phone.id),
+            DeviceStatus::Suspended(SuspensionReason::Fork)
+        );
+        assert_noop!(
+            ClientHashchain::resume(RuntimeOrigin::signed(SPONSOR), phone.id),
+            Error::<Test>::ForkedDeviceCannotResume
+        );
+    });
+}
+
+#[test]
+fn a_signed_fork_in_a_closed_study_is_kept_and_suspends_the_device() {
+    run(|| {
+        let (phone, mut copy) = forked(SIGNED);
+        close(SIGNED);
+        let events = submit_batch(RELAY, vec![copy.run(1, 66)]);
+        assert_eq!(refusals(&events), [(0, RefusalReason::StudyClosed)]);
+        assert_eq!(Conflicts::<Test>::get(phone.id).len(), 1);
+        assert_eq!(
+            status(phone.id),
+            DeviceStatus::Suspended(SuspensionReason::Fork)
+        );
+    });
+}
+
+#[test]
+fn a_signed_fork_of_a_retired_device_is_kept_and_the_device_stays_retired() {
+    run(|| {
+        let (phone, mut copy) = forked(SIGNED);
+        assert_ok!(retire(phone.id, LastTrusted::Latest));
+        let events = submit_batch(RELAY, vec![copy.run(1, 66)]);
+        assert_eq!(refusals(&events), [(0, RefusalReason::DeviceRetired)]);
+        assert_eq!(Conflicts::<Test>::get(phone.id).len(), 1);
+        assert_eq!(status(phone.id), DeviceStatus::Retired);
+    });
+}
+
+#[test]
+fn a_second_fork_is_kept_and_the_device_is_not_reported_suspended_again() {
+    run(|| {
+        let (phone, copy) = forked(SIGNED);
+        submit_batch(RELAY, vec![copy.clone().run(1, 66)]);
+        let events = submit_batch(RELAY, vec![copy.clone().run(1, 67)]);
+        assert_eq!(refusals(&events), [(0, RefusalReason::DeviceSuspended)]);
+        assert_eq!(Conflicts::<Test>::get(phone.id).len(), 2);
+        let again = |event: &Event<Test>| matches!(event, Event::DeviceSuspended { .. });
+        assert!(!events.iter().any(again));
+    });
+}
+
+/// Nothing that is registered there need be signed, so a signed rival is no proof against the device: a relay may have been
+/// first with a forgery. It is what the phone has to say, and it is kept.
+#[test]
+fn under_the_papers_policy_the_phones_late_run_is_kept_and_its_status_stays() {
+    let cases: [fn(u32); 3] = [
+        |_| close(PAPER),
+        |device| suspend(device).expect("active"),
+        |device| retire(device, LastTrusted::Latest).expect("active"),
+    ];
+    for shut in cases {
+        run(|| {
+            let (phone, mut copy) = forked(PAPER);
+            shut(phone.id);
+            let before = status(phone.id);
+            submit_batch(RELAY, vec![copy.run(1, 66)]);
+            assert!(Conflicts::<Test>::get(phone.id)[0].signed);
+            assert_eq!(status(phone.id), before);
+        });
+    }
+}
+
+#[test]
+fn an_unsigned_rival_of_a_device_that_may_not_write_leaves_nothing() {
+    for study in [PAPER, SIGNED] {
+        run(|| {
+            let (phone, mut copy) = forked(study);
+            assert_ok!(suspend(phone.id));
+            let mut rival = copy.run(1, 66);
+            rival.signature = None;
+            submit_batch(RELAY, vec![rival.clone()]);
+            rival.signature = Some([6; 64]);
+            submit_batch(RELAY, vec![rival]);
+            assert!(Conflicts::<Test>::get(phone.id).is_empty());
+            assert_eq!(
+                status(phone.id),
+                DeviceStatus::Suspended(SuspensionReason::Lost)
+            );
+        });
+    }
+}
