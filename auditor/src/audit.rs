@@ -176,6 +176,7 @@ impl Audit {
                 runs: self.scratch.held(device, index)?,
             });
         }
+        let (conflicts, conflicts_not_stored) = chain::conflicts(&self.view, device).await?;
         Ok(Case {
             chain: self.study.genesis,
             device_signed: self.study.study.policy == Policy::DeviceSigned,
@@ -183,7 +184,8 @@ impl Audit {
             registered: self.scratch.registered(device)?,
             brought: self.scratch.brought(device)?,
             blocks_complete: self.study.blocks_complete,
-            conflicts: chain::conflicts(&self.view, device).await?,
+            conflicts,
+            conflicts_not_stored,
             stores,
             secret: SecretAccess::open(self.options.auditor.as_ref(), record),
             erased: self.erasure(device).is_some(),

@@ -3,8 +3,10 @@
 //! Evidence of rival histories.
 
 use crate::{
-    compare::Divergence, Config, ConflictOf, Conflicts, DeviceId, Event, HashchainConflict, Pallet,
+    compare::Divergence, Config, ConflictOf, Conflicts, DeviceConflictsOf, DeviceId, Event,
+    HashchainConflict, Pallet,
 };
+use frame_support::traits::Get;
 use sp_runtime::AccountId32;
 
 /// Stores the evidence of a rival history that `submitter` brought for a device, and reports it.
@@ -21,18 +23,26 @@ pub(crate) fn keep<T: Config>(
         rival_digest,
         reason: _,
     } = divergence;
-    let stored = store::<T>(
-        device,
-        HashchainConflict {
-            sequence,
-            recorded,
-            rival,
-            rival_digest,
-            signed,
-            submitter: submitter.clone(),
-            block: frame_system::Pallet::<T>::block_number(),
-        },
-    );
+    let conflict = HashchainConflict {
+        sequence,
+        recorded,
+        rival,
+        rival_digest,
+        signed,
+        submitter: submitter.clone(),
+        block: frame_system::Pallet::<T>::block_number(),
+    };
+    let (stored, not_stored) = Conflicts::<T>::mutate(device, |conflicts| {
+        let stored = match is_known(&conflicts.stored, &conflict) {
+            true => false,
+            false => {
+                let stored = store::<T>(conflicts, conflict);
+                conflicts.not_stored = conflicts.not_stored.saturating_add((!stored).into());
+                stored
+            }
+        };
+        (stored, conflicts.not_stored)
+    });
     Pallet::<T>::deposit_event(Event::ConflictRecorded {
         device,
         sequence,
@@ -40,15 +50,24 @@ pub(crate) fn keep<T: Config>(
         rival,
         signed,
         stored,
+        not_stored,
     });
 }
 
-/// Keeps evidence once, and within the bound. Says whether it was kept.
-fn store<T: Config>(device: DeviceId, conflict: ConflictOf<T>) -> bool {
-    Conflicts::<T>::mutate(device, |conflicts| {
-        let known = conflicts
-            .iter()
-            .any(|known| known.sequence == conflict.sequence && known.rival == conflict.rival);
-        !known && conflicts.try_push(conflict).is_ok()
+/// Whether the same evidence stands there. A rival that was brought without its signature at first is known only as such.
+fn is_known<A, B>(stored: &[HashchainConflict<A, B>], conflict: &HashchainConflict<A, B>) -> bool {
+    stored.iter().any(|known| {
+        (known.sequence, known.rival) == (conflict.sequence, conflict.rival)
+            && known.signed >= conflict.signed
     })
+}
+
+/// Stores evidence if it has a place, and says whether it had.
+fn store<T: Config>(conflicts: &mut DeviceConflictsOf<T>, conflict: ConflictOf<T>) -> bool {
+    let mut unsigned = conflicts.stored.iter().filter(|known| !known.signed);
+    let of_others = |known: &ConflictOf<T>| known.submitter != conflict.submitter;
+    let has_place = conflict.signed
+        || (unsigned.clone().count() < T::MaxUnsignedConflicts::get() as usize
+            && unsigned.all(of_others));
+    has_place && conflicts.stored.try_push(conflict).is_ok()
 }

@@ -35,7 +35,10 @@
 //! 4. What an entry costs does not grow with the number of devices or entries: heads are paged, the journal is written
 //!    once, and whoever makes the chain walk back pays a step from a fixed budget for every page of the journal, whether its
 //!    entries stood there before or came with the same call.
-//! 5. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
+//! 5. Evidence has a place: rivals that nobody signed cannot take those of signed ones, an account has one of them a device,
+//!    and what has no place is counted:
+#![doc = docify::embed!("src/tests/forks.rs", unsigned_rivals_leave_the_signed_ones_their_places)]
+//! 6. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
 //!    provable from the blocks.
 //!
 //! Source: Motohashi et al., J Med Internet Res 2019;21(5):e13385, Figures 1 to 6.
@@ -91,6 +94,13 @@ pub mod pallet {
     pub type ConflictOf<T> =
         HashchainConflict<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
 
+    /// [`DeviceConflicts`] with this chain's types.
+    pub type DeviceConflictsOf<T> = DeviceConflicts<
+        <T as frame_system::Config>::AccountId,
+        BlockNumberFor<T>,
+        <T as Config>::MaxConflicts,
+    >;
+
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
 
     #[pallet::pallet]
@@ -110,9 +120,14 @@ pub mod pallet {
         #[pallet::constant]
         type MaxEscrowLength: Get<u32>;
 
-        /// Most conflicts stored for one device. More are refused all the same, but leave only an event.
+        /// Most conflicts stored for one device. More are refused all the same, but are only counted.
         #[pallet::constant]
         type MaxConflicts: Get<u32>;
+
+        /// How many of them may be rivals that the device's key did not sign; each account may bring one. The other places
+        /// are for signed rivals.
+        #[pallet::constant]
+        type MaxUnsignedConflicts: Get<u32>;
 
         /// How many pages of the journal one call may walk back over to compare old runs or to locate forks. Pages that the
         /// call itself fills count, too. The whole budget is part of every call's weight, and what is unused is given back.
@@ -200,15 +215,11 @@ pub mod pallet {
     #[pallet::storage]
     pub type FirstJournalPage<T: Config> = StorageValue<_, u64, ValueQuery>;
 
-    /// Rival histories brought for a device, oldest first. Empty: nobody ever contradicted the device's history.
+    /// Rival histories brought for a device, and how many of them had no place. Absent: nobody ever contradicted the
+    /// device's history.
     #[pallet::storage]
-    pub type Conflicts<T: Config> = StorageMap<
-        _,
-        Twox64Concat,
-        DeviceId,
-        BoundedVec<ConflictOf<T>, T::MaxConflicts>,
-        ValueQuery,
-    >;
+    pub type Conflicts<T: Config> =
+        StorageMap<_, Twox64Concat, DeviceId, DeviceConflictsOf<T>, ValueQuery>;
 
     /// What has happened to a device or to its entries.
     #[pallet::event]
@@ -275,7 +286,7 @@ pub mod pallet {
             /// Why it was refused.
             reason: RefusalReason,
         },
-        /// Somebody brought a rival history of a device; the evidence is stored unless the device's list is full.
+        /// Somebody brought a rival history of a device. The evidence is stored once and while it has a place.
         ConflictRecorded {
             /// The device that has two histories.
             device: DeviceId,
@@ -287,8 +298,11 @@ pub mod pallet {
             rival: H256,
             /// Whether the device's own key signed the rival.
             signed: bool,
-            /// Whether the evidence was stored, too. It is not when it was stored before or the list is full.
+            /// Whether the evidence was stored now. It is not when it was stored before, or when it has no place and is
+            /// only counted.
             stored: bool,
+            /// How many rivals of the device were not stored so far, for want of a place.
+            not_stored: u32,
         },
         /// A device may not register entries for now.
         DeviceSuspended {
@@ -393,8 +407,9 @@ pub mod pallet {
                 "a device could not enrol, because its escrow would not fit"
             );
             assert!(
-                T::MaxConflicts::get() > 0,
-                "without conflicts in state there is no evidence"
+                T::MaxUnsignedConflicts::get() > 0
+                    && T::MaxConflicts::get() > T::MaxUnsignedConflicts::get(),
+                "unsigned rivals and signed ones both need a place, or there is no evidence"
             );
             assert!(
                 T::WalkBudget::get() >= MAX_RUN_LENGTH,

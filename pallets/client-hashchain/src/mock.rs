@@ -26,6 +26,7 @@ pub(crate) const SPONSOR: AccountId32 = AccountId32::new([1; 32]);
 pub(crate) const AUTHENTICATION_SERVER: AccountId32 = AccountId32::new([2; 32]);
 pub(crate) const RELAY: AccountId32 = AccountId32::new([3; 32]);
 pub(crate) const SECOND_RELAY: AccountId32 = AccountId32::new([4; 32]);
+pub(crate) const THIRD_RELAY: AccountId32 = AccountId32::new([6; 32]);
 /// Relay of a third study, which has no devices.
 pub(crate) const FOREIGN_RELAY: AccountId32 = AccountId32::new([5; 32]);
 
@@ -64,7 +65,8 @@ impl pallet_client_hashchain::Config for Test {
     type ByteWeight = ByteWeight;
     type PageByteWeight = PageByteWeight;
     type MaxEscrowLength = ConstU32<128>;
-    type MaxConflicts = ConstU32<2>;
+    type MaxConflicts = ConstU32<4>;
+    type MaxUnsignedConflicts = ConstU32<2>;
     type WalkBudget = WalkBudget;
     type JournalRetention = JournalRetention;
     type WeightInfo = ();
@@ -83,7 +85,10 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
     RuntimeGenesisConfig {
         studies: pallet_studies::GenesisConfig {
             studies: vec![
-                study(StudyPolicy::HashchainOnly, vec![RELAY, SECOND_RELAY]),
+                study(
+                    StudyPolicy::HashchainOnly,
+                    vec![RELAY, SECOND_RELAY, THIRD_RELAY],
+                ),
                 study(StudyPolicy::DeviceSigned, vec![RELAY, SECOND_RELAY]),
                 study(StudyPolicy::DeviceSigned, vec![FOREIGN_RELAY]),
             ],

@@ -3,7 +3,8 @@
 //! Rival histories of devices that may not write, and the places that their evidence has.
 
 use crate::{
-    mock::*, Conflicts, DeviceStatus, Error, Event, LastTrusted, RefusalReason, SuspensionReason,
+    mock::*, Conflicts, DeviceStatus, Error, Event, LastTrusted, RefusalReason, Run,
+    SuspensionReason,
 };
 use frame_support::{assert_noop, assert_ok};
 
@@ -32,7 +33,7 @@ fn a_signed_fork_of_a_suspended_device_is_kept_and_nobody_resumes_it() {
         assert_ok!(suspend(phone.id));
         let events = submit_batch(RELAY, vec![copy.run(1, 66)]);
         assert_eq!(refusals(&events), [(0, RefusalReason::DeviceSuspended)]);
-        assert!(Conflicts::<Test>::get(phone.id)[0].signed);
+        assert!(Conflicts::<Test>::get(phone.id).stored[0].signed);
         assert_eq!(
             status(phone.id),
             DeviceStatus::Suspended(SuspensionReason::Fork)
@@ -51,7 +52,7 @@ fn a_signed_fork_in_a_closed_study_is_kept_and_suspends_the_device() {
         close(SIGNED);
         let events = submit_batch(RELAY, vec![copy.run(1, 66)]);
         assert_eq!(refusals(&events), [(0, RefusalReason::StudyClosed)]);
-        assert_eq!(Conflicts::<Test>::get(phone.id).len(), 1);
+        assert_eq!(Conflicts::<Test>::get(phone.id).stored.len(), 1);
         assert_eq!(
             status(phone.id),
             DeviceStatus::Suspended(SuspensionReason::Fork)
@@ -66,7 +67,7 @@ fn a_signed_fork_of_a_retired_device_is_kept_and_the_device_stays_retired() {
         assert_ok!(retire(phone.id, LastTrusted::Latest));
         let events = submit_batch(RELAY, vec![copy.run(1, 66)]);
         assert_eq!(refusals(&events), [(0, RefusalReason::DeviceRetired)]);
-        assert_eq!(Conflicts::<Test>::get(phone.id).len(), 1);
+        assert_eq!(Conflicts::<Test>::get(phone.id).stored.len(), 1);
         assert_eq!(status(phone.id), DeviceStatus::Retired);
     });
 }
@@ -78,7 +79,7 @@ fn a_second_fork_is_kept_and_the_device_is_not_reported_suspended_again() {
         submit_batch(RELAY, vec![copy.clone().run(1, 66)]);
         let events = submit_batch(RELAY, vec![copy.clone().run(1, 67)]);
         assert_eq!(refusals(&events), [(0, RefusalReason::DeviceSuspended)]);
-        assert_eq!(Conflicts::<Test>::get(phone.id).len(), 2);
+        assert_eq!(Conflicts::<Test>::get(phone.id).stored.len(), 2);
         let again = |event: &Event<Test>| matches!(event, Event::DeviceSuspended { .. });
         assert!(!events.iter().any(again));
     });
@@ -99,7 +100,7 @@ fn under_the_papers_policy_the_phones_late_run_is_kept_and_its_status_stays() {
             shut(phone.id);
             let before = status(phone.id);
             submit_batch(RELAY, vec![copy.run(1, 66)]);
-            assert!(Conflicts::<Test>::get(phone.id)[0].signed);
+            assert!(Conflicts::<Test>::get(phone.id).stored[0].signed);
             assert_eq!(status(phone.id), before);
         });
     }
@@ -116,11 +117,83 @@ fn an_unsigned_rival_of_a_device_that_may_not_write_leaves_nothing() {
             submit_batch(RELAY, vec![rival.clone()]);
             rival.signature = Some([6; 64]);
             submit_batch(RELAY, vec![rival]);
-            assert!(Conflicts::<Test>::get(phone.id).is_empty());
+            assert!(Conflicts::<Test>::get(phone.id).stored.is_empty());
             assert_eq!(
                 status(phone.id),
                 DeviceStatus::Suspended(SuspensionReason::Lost)
             );
         });
     }
+}
+
+/// A rival of the copy, signed or not.
+fn rival(copy: &Phone, salt: u8, signed: bool) -> Run {
+    let mut rival = copy.clone().run(1, salt);
+    rival.signature = rival.signature.filter(|_| signed);
+    rival
+}
+
+/// How many rivals of a device are stored, and how many are not.
+fn places(device: u32) -> (usize, u32) {
+    let conflicts = Conflicts::<Test>::get(device);
+    (conflicts.stored.len(), conflicts.not_stored)
+}
+
+/// The last word on whether evidence was stored, and on how many rivals are not.
+fn reported(events: &[Event<Test>]) -> Option<(bool, u32)> {
+    events.iter().rev().find_map(|event| match event {
+        Event::ConflictRecorded {
+            stored, not_stored, ..
+        } => Some((*stored, *not_stored)),
+        _ => None,
+    })
+}
+
+#[docify::export]
+#[test]
+fn unsigned_rivals_leave_the_signed_ones_their_places() {
+    run(|| {
+        let (phone, copy) = forked(PAPER);
+        // A relay has one place, ...
+        submit_batch(RELAY, vec![rival(&copy, 1, false), rival(&copy, 2, false)]);
+        assert_eq!(places(phone.id), (1, 1));
+        // ... two of them fill what is there for unsigned rivals, ...
+        submit_batch(SECOND_RELAY, vec![rival(&copy, 3, false)]);
+        submit_batch(THIRD_RELAY, vec![rival(&copy, 4, false)]);
+        assert_eq!(places(phone.id), (2, 2));
+        // ... and what the phone signed has a place all the same.
+        let events = submit_batch(RELAY, vec![rival(&copy, 5, true)]);
+        assert_eq!(reported(&events), Some((true, 2)));
+        assert!(Conflicts::<Test>::get(phone.id).stored[2].signed);
+    });
+}
+
+#[test]
+fn evidence_is_stored_once_and_what_has_no_place_is_counted() {
+    run(|| {
+        let (phone, copy) = forked(PAPER);
+        for salt in 1..=4 {
+            submit_batch(RELAY, vec![rival(&copy, salt, true)]);
+            let again = submit_batch(SECOND_RELAY, vec![rival(&copy, salt, true)]);
+            assert_eq!(reported(&again), Some((false, 0)));
+        }
+        assert_eq!(places(phone.id), (4, 0));
+        let events = submit_batch(RELAY, vec![rival(&copy, 5, true)]);
+        assert_eq!(reported(&events), Some((false, 1)));
+        assert_eq!(places(phone.id), (4, 1));
+    });
+}
+
+/// A relay that takes the signature off a run on its way does not keep the signed run from being stored.
+#[test]
+fn a_rival_that_came_unsigned_first_is_stored_with_its_signature_too() {
+    run(|| {
+        let (phone, copy) = forked(PAPER);
+        submit_batch(RELAY, vec![rival(&copy, 1, false)]);
+        let events = submit_batch(SECOND_RELAY, vec![rival(&copy, 1, true)]);
+        assert_eq!(reported(&events), Some((true, 0)));
+        let unsigned_again = submit_batch(THIRD_RELAY, vec![rival(&copy, 1, false)]);
+        assert_eq!(reported(&unsigned_again), Some((false, 0)));
+        assert_eq!(places(phone.id), (2, 0));
+    });
 }
