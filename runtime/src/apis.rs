@@ -8,7 +8,7 @@ use frame_support::{
     pallet_prelude::{TransactionSource, TransactionValidity},
 };
 use pallet_client_hashchain_runtime_api::{
-    ConflictView, DeviceView, EntryView, HeadView, StudyView,
+    ConflictsView, DeviceView, EntryView, HeadView, StudyView,
 };
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::{sr25519::AuthorityId as AuraId, SlotDuration};
@@ -168,7 +168,7 @@ impl_runtime_apis! {
             ClientHashchain::journal_length()
         }
 
-        fn conflicts(device: u32) -> Vec<ConflictView<AccountId>> {
+        fn conflicts(device: u32) -> ConflictsView<AccountId> {
             ClientHashchain::conflicts_view(device)
         }
 

@@ -164,6 +164,7 @@ impl pallet_client_hashchain::Config for Runtime {
     type PageByteWeight = PageByteWeight;
     type JournalRetention = JournalRetention;
     type MaxConflicts = ConstU32<16>;
+    type MaxUnsignedConflicts = ConstU32<12>;
     type MaxEscrowLength = ConstU32<128>;
     type WalkBudget = ConstU32<512>;
     type WeightInfo = pallet_client_hashchain::weights::SubstrateWeight<Runtime>;

@@ -245,6 +245,12 @@ fn tell_device(claims: &DeviceClaims) {
         0 => println!("  No rival history of it is on record."),
         count => println!("  Rival histories of it on record: {count}."),
     }
+    if claims.conflicts_not_stored > 0 {
+        println!(
+            "  Rivals that the record had no place for: {}.",
+            claims.conflicts_not_stored
+        );
+    }
     for conflict in &claims.conflicts {
         println!(
             "    from entry {} on: registered {}, rival {}{}, brought in block {} by {}",

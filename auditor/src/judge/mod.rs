@@ -48,6 +48,8 @@ pub struct Judgement {
     pub findings: Vec<Finding>,
     /// Rival histories, side by side with the registered one.
     pub conflicts: Vec<JudgedConflict>,
+    /// How many rivals the chain did not record, for want of a place. The blocks have them.
+    pub conflicts_not_stored: u32,
     /// What could not be checked of the device as a whole.
     pub uncovered: Vec<Uncovered>,
     /// Last entry before the first that is not the device's beyond doubt: where a replacement should go on from.
@@ -116,6 +118,7 @@ pub fn judge(case: &Case) -> Judgement {
         entries,
         findings: notes.findings(),
         conflicts,
+        conflicts_not_stored: case.conflicts_not_stored,
         uncovered: notes.uncovered,
         trusted_to,
         trusted_head,

@@ -196,6 +196,7 @@ impl World {
             brought: self.brought.clone(),
             blocks_complete: true,
             conflicts: self.conflicts.clone(),
+            conflicts_not_stored: 0,
             stores: self.stores.clone(),
             secret: SecretAccess::open(Some(&self.auditor), &self.record),
             erased: false,
