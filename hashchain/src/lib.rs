@@ -95,7 +95,6 @@
 
 extern crate alloc;
 
-mod device_key;
 pub mod encoding;
 mod envelope;
 pub mod hex;
@@ -114,8 +113,8 @@ mod signature;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod verify;
+mod weak_keys;
 
-pub use device_key::is_weak_device_key;
 pub use encoding::Sha256;
 pub use envelope::{plain_envelope, Content, Envelope, EnvelopeError, MAX_MEDIA_TYPE_LENGTH};
 pub use link::{
@@ -141,3 +140,4 @@ pub use signature::{is_signed, sign_head};
 #[cfg(feature = "native")]
 pub use verify::{Coverage, Verifier};
 pub use verify::{Fault, LinkVerifier, Reason, Refusal};
+pub use weak_keys::{is_weak_device_key, is_weak_sealing_key};
