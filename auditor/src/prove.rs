@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use codec::{Decode, DecodeAll};
 use futures::{StreamExt, TryStreamExt};
-use hashchain::{is_signed, DataDigest, DeviceId, OpeningKey, Run, RunEntry, StudyId, Tag};
+use hashchain::{
+    head_message, is_strictly_signed, DataDigest, DeviceId, OpeningKey, Run, RunEntry, StudyId, Tag,
+};
 use mhealth_chain_client::{ChainClient, ChainView, DeviceView, EntryView, H256};
 
 use crate::chain::all_devices;
@@ -221,7 +223,8 @@ impl Search {
         }
         let (key, head) = (&self.record.key, &self.record.head);
         if last == Some(*head) {
-            let signed = |signature: &[u8; 64]| is_signed(key, head, signature);
+            let message = head_message(head);
+            let signed = |signature: &[u8; 64]| is_strictly_signed(key, &message, signature);
             self.signature = self.signature.or(run.signature.filter(signed));
         }
     }

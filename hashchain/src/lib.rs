@@ -85,6 +85,7 @@
 //! |---|---|
 //! | `native` (default) | [`Native`] hashing, tags, [`Sealer`], [`Verifier`], signatures, in pure Rust |
 //! | `hpke` | sealing and opening of envelopes and escrows (RFC 9180); the caller brings the random numbers |
+//! | `zip215` | signatures by the chain's rule, for those who judge what it has accepted |
 //! | `serde` | links, digests and tags as hexadecimal text with `0x`, device and study numbers as numbers |
 //! | `scale` | the same types in SCALE, as the bytes that they are |
 //! | `testing` | a pretended phone, for tests and the laboratory |
@@ -135,8 +136,10 @@ pub use sealing::{
     open_envelope, open_escrow, seal_envelope, seal_escrow, OpenError, OpenedContent, OpeningKey,
     SealError, SealingKey, ESCROW_LENGTH,
 };
+#[cfg(feature = "zip215")]
+pub use signature::is_signed_by_zip215;
 #[cfg(feature = "native")]
-pub use signature::{is_signed, sign_head};
+pub use signature::{is_strictly_signed, sign_head};
 #[cfg(feature = "native")]
 pub use verify::{Coverage, Verifier};
 pub use verify::{Fault, LinkVerifier, Reason, Refusal};

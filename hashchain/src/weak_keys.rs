@@ -77,7 +77,7 @@ mod tests {
     use ed25519_dalek::{SigningKey, VerifyingKey};
 
     use super::*;
-    use crate::{is_signed, LinkHash};
+    use crate::is_strictly_signed;
 
     #[test]
     fn keys_of_small_order_are_weak_and_no_signature_fits_them() {
@@ -94,13 +94,13 @@ mod tests {
                 // The neutral point as R and zero as s: fits all messages, but for strictness.
                 let mut signature = [0; 64];
                 signature[0] = 1;
-                assert!(!is_signed(&key, &LinkHash([7; 32]), &signature));
+                assert!(!is_strictly_signed(&key, &[7; 32], &signature));
             }
         }
         assert!(points >= 8, "all eight points are among them");
     }
 
-    #[cfg(feature = "hpke")]
+    #[cfg(all(feature = "hpke", feature = "testing"))]
     #[test]
     fn nothing_can_be_sealed_to_exactly_the_weak_keys() {
         use curve25519_dalek::{constants::EIGHT_TORSION, MontgomeryPoint};

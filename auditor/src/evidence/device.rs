@@ -4,8 +4,8 @@
 
 use codec::Encode;
 use hashchain::{
-    data_digest, entries, escrow_commitment, genesis, is_signed, secret_commitment, DeviceId,
-    Enrolment, LinkHash, Native, RatchetKey, Secret, Sha256, StudyId,
+    data_digest, entries, escrow_commitment, genesis, head_message, is_strictly_signed,
+    secret_commitment, DeviceId, Enrolment, LinkHash, Native, RatchetKey, Secret, Sha256, StudyId,
 };
 use mhealth_api::{DeviceStatus, Hash, Key};
 use serde::Serialize;
@@ -199,7 +199,7 @@ fn check_entries(
         return Err(Fault::Tag(sequence));
     }
     if let Some(signature) = &evidence.signature {
-        if !is_signed(&record.key, &link, signature) {
+        if !is_strictly_signed(&record.key, &head_message(&link), signature) {
             return Err(Fault::Signature);
         }
     }

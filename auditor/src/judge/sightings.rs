@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use hashchain::{is_signed, DataDigest, LinkHash, Run, Tag};
+use hashchain::{head_message, is_strictly_signed, DataDigest, LinkHash, Run, Tag};
 
 use crate::case::{Case, RegisteredEntry};
 
@@ -155,7 +155,9 @@ impl Sightings {
     pub(super) fn signed_links(&self, key: &[u8; 32]) -> HashSet<(u64, LinkHash)> {
         let mut signed = HashSet::new();
         for end in &self.run_ends {
-            if signed.contains(&(end.last, end.link)) || !is_signed(key, &end.link, &end.signature)
+            let message = head_message(&end.link);
+            if signed.contains(&(end.last, end.link))
+                || !is_strictly_signed(key, &message, &end.signature)
             {
                 continue;
             }
