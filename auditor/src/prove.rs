@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use codec::{Decode, DecodeAll};
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{
-    head_message, is_strictly_signed, DataDigest, DeviceId, OpeningKey, Run, RunEntry, StudyId, Tag,
+    head_message, is_signed_by_zip215, is_strictly_signed, DataDigest, DeviceId, OpeningKey, Run,
+    RunEntry, StudyId, Tag,
 };
 use mhealth_chain_client::{ChainClient, ChainView, DeviceView, EntryView, H256};
 
@@ -224,8 +225,13 @@ impl Search {
         let (key, head) = (&self.record.key, &self.record.head);
         if last == Some(*head) {
             let message = head_message(head);
-            let signed = |signature: &[u8; 64]| is_strictly_signed(key, &message, signature);
-            self.signature = self.signature.or(run.signature.filter(signed));
+            let signed = |signature: &[u8; 64]| is_signed_by_zip215(key, &message, signature);
+            if let Some(signature) = run.signature.filter(signed) {
+                // One that every verifier accepts is the better evidence.
+                if self.signature.is_none() || is_strictly_signed(key, &message, &signature) {
+                    self.signature = Some(signature);
+                }
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 
 use ed25519_dalek::SigningKey;
 use hashchain::{
-    data_digest, escrow_commitment, genesis, head_message, is_strictly_signed, seal_escrow,
+    data_digest, escrow_commitment, genesis, head_message, is_signed_by_zip215, seal_escrow,
     secret_commitment, DeviceId, Enrolment, Entry, LinkHash, Native, OpeningKey, Secret, StudyId,
 };
 use mhealth_api::{DeviceStatus, Refusal, RunState, RunUpload};
@@ -126,7 +126,7 @@ impl World {
         );
         let length = self.record.length;
         let signed = run.signature.is_some_and(|signature| {
-            is_strictly_signed(&self.record.key, &head_message(&end), &signature)
+            is_signed_by_zip215(&self.record.key, &head_message(&end), &signature)
         });
         let link_at = |sequence: u64| match sequence.checked_sub(first) {
             None => run.previous,
