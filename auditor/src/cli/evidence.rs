@@ -268,6 +268,12 @@ fn tell_device(claims: &DeviceClaims) {
     }
     if claims.signed {
         println!("  The device's key signed the last link, and with it all entries.");
+        if !claims.strictly_signed {
+            println!(
+                "    The signature holds by the chain's rule, ZIP 215, and not by stricter ones. Only a holder of the device's key can \
+                 have made it so."
+            );
+        }
     }
     if claims.tags {
         println!("  Every entry was made with the device's secret.");

@@ -20,7 +20,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use hashchain::{escrow_commitment, genesis, DeviceId, Enrolment, LinkHash, Native};
 use mhealth_api::Key;
@@ -99,12 +99,19 @@ pub fn judge(case: &Case) -> Judgement {
     if walk.head_mismatch {
         notes.find(Ground::HeadMismatch, vec![Party::Validators], None);
     }
-    let signed = sightings.signed_links(&case.record.key);
+    let signed = sightings.signed(&case.record.key);
+    for sequence in signed.oddly.iter().flat_map(|(first, last)| *first..=*last) {
+        notes.find(
+            Ground::SignatureNotStrict,
+            vec![Party::Device],
+            Some(sequence),
+        );
+    }
     let facts = Facts {
         case,
         sightings: &sightings,
         walk: &walk,
-        signed: &signed,
+        signed: &signed.links,
     };
     let (rivals, conflicts, fork) = rivals::entries(&facts, &mut notes);
     let mut entries = registered::entries(&facts, fork, &mut notes);
@@ -130,7 +137,7 @@ struct Facts<'a> {
     case: &'a Case,
     sightings: &'a Sightings,
     walk: &'a Walk,
-    signed: &'a std::collections::HashSet<(u64, LinkHash)>,
+    signed: &'a HashSet<(u64, LinkHash)>,
 }
 
 /// From which sequence on the registered history has a rival that was not shown to be forged.

@@ -255,9 +255,9 @@ pub mod pallet {
         AlreadySponsor,
         /// The title is empty or not UTF-8; give the study a name that people can read.
         IllegibleTitle,
-        /// The auditor key is zero, so nobody could ever read the escrowed secrets; give the
-        /// X25519 public key of the study's auditor.
-        MissingAuditorKey,
+        /// The auditor key is zero or another point of small order, to which no phone can seal its
+        /// secret; have the study's auditor make a new X25519 key pair, and give its public half.
+        WeakAuditorKey,
         /// All numbers for studies are used up; no further study can be created on this chain.
         NoStudyIdLeft,
     }
@@ -269,8 +269,8 @@ pub mod pallet {
         ///
         /// - `sponsor`: the account that will appoint the study's servers.
         /// - `policy`: what the chain demands of a run; cannot be changed later.
-        /// - `auditor_key`: X25519 public key to which devices seal their secret; cannot be changed
-        ///   later.
+        /// - `auditor_key`: X25519 public key to which devices seal their secret; not of small order.
+        ///   It cannot be changed later.
         /// - `title`: the study's name for people, in UTF-8.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::create_study())]
