@@ -2,7 +2,7 @@
 
 //! Looks for a device's tags, which stand in the extrinsics alone.
 
-use hashchain::{is_signed, Run, RunEntry, Tag};
+use hashchain::{head_message, is_signed_by_zip215, is_strictly_signed, Run, RunEntry, Tag};
 use mhealth_chain_client::{ChainView, DeviceView, EntryView};
 
 use super::{unfit, Contents, Unaccounted};
@@ -48,8 +48,14 @@ impl Search {
         }
         let (key, head) = (&self.record.key, &self.record.head);
         if last == Some(*head) {
-            let signed = |signature: &[u8; 64]| is_signed(key, head, signature);
-            self.signature = self.signature.or(run.signature.filter(signed));
+            let message = head_message(head);
+            let signed = |signature: &[u8; 64]| is_signed_by_zip215(key, &message, signature);
+            if let Some(signature) = run.signature.filter(signed) {
+                // One that every verifier accepts is the better evidence.
+                if self.signature.is_none() || is_strictly_signed(key, &message, &signature) {
+                    self.signature = Some(signature);
+                }
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 mod batch;
 mod enrol;
 mod entries;
+mod forks;
 mod journal;
 mod laws;
 mod pages;
@@ -12,3 +13,4 @@ mod run_checks;
 mod runs;
 mod status;
 mod submit;
+mod walks;
