@@ -152,6 +152,10 @@ words! {
         BadSignature = "bad_signature",
         /// The run ends too long before the head to be compared within one call.
         BeyondReach = "beyond_reach",
+        /// The study has registered as many entries or bytes as it may.
+        StudyAllowanceUsed = "study_allowance_used",
+        /// The device has as many entries as one may have in its study.
+        DeviceAllowanceUsed = "device_allowance_used",
 
         /// No study has this number.
         UnknownStudy = "unknown_study",
@@ -208,7 +212,12 @@ impl Refusal {
     pub fn passes_by_itself(&self) -> bool {
         matches!(
             self,
-            Self::NotARelayOfThisStudy | Self::StudyClosed | Self::DeviceSuspended | Self::Gap
+            Self::NotARelayOfThisStudy
+                | Self::StudyClosed
+                | Self::DeviceSuspended
+                | Self::Gap
+                | Self::StudyAllowanceUsed
+                | Self::DeviceAllowanceUsed
         )
     }
 

@@ -11,7 +11,7 @@ use crate::rpc::Config;
 use crate::runtime::api;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Event as HashchainEvent;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Event as StudiesEvent;
-use crate::types::SuspensionReason;
+use crate::types::{Allowance, SuspensionReason};
 use crate::wire::Read;
 
 /// An event of the chain's own pallets.
@@ -164,6 +164,13 @@ pub enum ChainEvent {
         /// The former relay's account.
         account: AccountId32,
     },
+    /// The consortium granted a study another allowance.
+    AllowanceSet {
+        /// The study.
+        study: StudyId,
+        /// What it may use from now on.
+        allowance: Allowance,
+    },
     /// The consortium named another sponsor for a study.
     SponsorReplaced {
         /// The study.
@@ -236,5 +243,6 @@ same!(StudiesEvent {
     AuthenticationServerRemoved { study, account }
     RelayAdded { study, account }
     RelayRemoved { study, account }
+    AllowanceSet { study, allowance }
     SponsorReplaced { study, former, sponsor }
 });

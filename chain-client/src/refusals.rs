@@ -37,6 +37,8 @@ same_words!(RefusalReason {
     SignatureMissing,
     BadSignature,
     BeyondReach,
+    StudyAllowanceUsed,
+    DeviceAllowanceUsed,
 });
 
 same_words!(HashchainError {
@@ -53,6 +55,8 @@ same_words!(HashchainError {
     SignatureMissing,
     BadSignature,
     BeyondReach,
+    StudyAllowanceUsed,
+    DeviceAllowanceUsed,
     UnknownStudy,
     NotAnAuthenticationServer,
     NotTheStudysOffice,

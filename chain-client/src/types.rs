@@ -143,6 +143,21 @@ pub struct StudyView {
     pub title: String,
 }
 
+/// What a study may make the chain keep, over its whole life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Devices enrolled.
+    pub devices: u32,
+    /// Entries registered.
+    pub entries: u64,
+    /// Bytes of the runs that are registered.
+    pub bytes: u64,
+    /// Accounts that get their first role on the chain as a server of the study.
+    pub admissions: u32,
+    /// Most entries of one device.
+    pub device_entries: u64,
+}
+
 /// Why a device may not register entries for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SuspensionReason {

@@ -9,6 +9,7 @@ use frame_support::{
 use frame_system::EnsureRoot;
 use pallet_collective::{EnsureProportionAtLeast, EnsureProportionMoreThan};
 use pallet_consortium::Collective;
+use pallet_studies::{Allowance, Amounts};
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;
 use sp_runtime::traits::{ConvertInto, OpaqueKeys};
 
@@ -146,8 +147,23 @@ impl pallet_consortium::Config for Runtime {
     type WeightInfo = pallet_consortium::weights::SubstrateWeight<Runtime>;
 }
 
+frame_support::parameter_types! {
+    /// More than a large study needs: ten million phones, an entry a second of each of a hundred thousand for two years.
+    /// The consortium grants less or more.
+    pub const DefaultAllowance: Allowance = Allowance {
+        study: Amounts {
+            devices: 10_000_000,
+            entries: 6_000_000_000_000,
+            bytes: 1_000_000_000_000_000,
+            admissions: 4_096,
+        },
+        device_entries: 1_000_000_000,
+    };
+}
+
 impl pallet_studies::Config for Runtime {
     type CreateStudyOrigin = MoreThanHalf;
+    type DefaultAllowance = DefaultAllowance;
     type MaxServers = ConstU32<64>;
     type MaxTitleLength = ConstU32<128>;
     type WeightInfo = pallet_studies::weights::SubstrateWeight<Runtime>;

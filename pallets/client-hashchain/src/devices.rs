@@ -62,6 +62,7 @@ impl<T: Config> Pallet<T> {
         let device = NextDeviceId::<T>::get();
         let next = device.checked_add(1).ok_or(Error::<T>::TooManyDevices)?;
 
+        Studies::<T>::take_device(study)?;
         let genesis = link_zero::<T>(study, &key, trusted, &secret_commitment, &escrow);
         let head = DeviceHead {
             study,

@@ -364,6 +364,12 @@ pub mod pallet {
         /// The run ends too far before the head to be compared within this call. If it should be registered already,
         /// look its entries up instead; otherwise submit fewer old runs at a time.
         BeyondReach,
+        /// The study has registered as many entries, or bytes of runs, as it may (`studies.quotas`). Keep the entries;
+        /// the consortium can grant more by `studies.setAllowance`.
+        StudyAllowanceUsed,
+        /// The device has as many entries as one may have in its study (`studies.quotas`). Keep the entries; the
+        /// consortium can grant more by `studies.setAllowance`.
+        DeviceAllowanceUsed,
         /// No study has this number.
         UnknownStudy,
         /// Only an authentication server of the study enrols devices. The sponsor can add one.

@@ -11,7 +11,7 @@ use frame_support::{
 };
 use frame_system::EnsureRoot;
 use hashchain::LinkHash;
-use pallet_studies::{GenesisStudy, StudyId, StudyPolicy};
+use pallet_studies::{Allowance, Amounts, GenesisStudy, StudyId, StudyPolicy};
 use sp_core::{ed25519, Pair, H256};
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage};
 
@@ -46,10 +46,24 @@ impl frame_system::Config for Test {
     type Lookup = IdentityLookup<AccountId32>;
 }
 
+parameter_types! {
+    /// What a study of these tests may use.
+    pub static DefaultAllowance: Allowance = Allowance {
+        study: Amounts {
+            devices: 10_000,
+            entries: u64::MAX,
+            bytes: u64::MAX,
+            admissions: 100,
+        },
+        device_entries: u64::MAX,
+    };
+}
+
 impl pallet_studies::Config for Test {
     type CreateStudyOrigin = EnsureRoot<AccountId32>;
     type MaxTitleLength = ConstU32<32>;
     type MaxServers = ConstU32<4>;
+    type DefaultAllowance = DefaultAllowance;
     type WeightInfo = ();
 }
 

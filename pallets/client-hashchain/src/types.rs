@@ -335,4 +335,8 @@ pub enum RefusalReason {
     BadSignature,
     /// The run ends too far before the head to be compared within this call.
     BeyondReach,
+    /// The study has registered as many entries, or bytes of runs, as it may.
+    StudyAllowanceUsed,
+    /// The device has as many entries as one may have in its study.
+    DeviceAllowanceUsed,
 }

@@ -105,7 +105,7 @@ rows!(consortium, pallet_consortium::Call<OfRuntime>,
 );
 
 rows!(studies, pallet_studies::Call<OfRuntime>,
-    create_study | replace_sponsor => Row::Nobody,
+    create_study | replace_sponsor | set_allowance => Row::Nobody,
     close_study | reopen_study => SPONSORS,
     add_authentication_server | remove_authentication_server => SPONSORS,
     add_relay | remove_relay => SPONSORS,
