@@ -8,6 +8,7 @@
 //! | ClientHashchain | what is written: devices, the head of each device's hashchain, the journal of entries, conflicts |
 //! | Council, Members, Consortium | who runs the chain: the member organisations, their decisions, the validators |
 //! | Session, Aura, Grandpa, Timestamp | how blocks are made and become final |
+//! | Accountability | what validators answer for: double blocks, double votes, missed slots |
 //! | System, Utility | accounts, runtime upgrades, several calls in one transaction |
 //!
 //! There is no currency, there are no fees, and nobody has sudo rights. What a currency does elsewhere, keeping
@@ -187,4 +188,6 @@ mod runtime {
     pub type Studies = pallet_studies;
     #[runtime::pallet_index(10)]
     pub type ClientHashchain = pallet_client_hashchain;
+    #[runtime::pallet_index(11)]
+    pub type Accountability = pallet_accountability;
 }
