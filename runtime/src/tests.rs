@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 mod accountability;
+mod one_member;
 
 use codec::Encode;
 use frame_support::{

@@ -4,15 +4,16 @@
 
 use codec::Encode;
 use hashchain::{
-    data_digest, entries, escrow_commitment, genesis, is_signed, secret_commitment, DeviceId,
-    Enrolment, LinkHash, Native, RatchetKey, Secret, Sha256, StudyId,
+    data_digest, entries, escrow_commitment, genesis, head_message, is_signed_by_zip215,
+    is_strictly_signed, secret_commitment, DeviceId, Enrolment, LinkHash, Native, RatchetKey,
+    Secret, Sha256, StudyId,
 };
 use mhealth_api::{DeviceStatus, Hash, Key};
 use serde::Serialize;
 
 use super::state::{
-    conflicts_key, device_key, head_page_key, place_in_page, Conflict, DeviceHead, DeviceRecord,
-    ProvedState, Status,
+    conflicts_key, device_key, head_page_key, place_in_page, Conflict, DeviceConflicts, DeviceHead,
+    DeviceRecord, ProvedState, Status,
 };
 use super::DeviceEvidence;
 
@@ -41,14 +42,18 @@ pub struct DeviceClaims {
     pub head: LinkHash,
     /// Digest over the entries' digests and tags, to compare two files by.
     pub content: Hash,
-    /// Whether the device's signature over the last link is in the file.
+    /// Whether the device's signature over the last link is in the file. It holds by the chain's rule, ZIP 215.
     pub signed: bool,
+    /// Whether that signature holds by the strict rule, too. If not, only a holder of the device's key can have made it so.
+    pub strictly_signed: bool,
     /// Whether the envelopes are in the file; each has its entry's digest.
     pub envelopes: bool,
     /// Whether the secret is in the file; it made every tag.
     pub tags: bool,
     /// The rival histories on record.
     pub conflicts: Vec<ClaimedConflict>,
+    /// How many times a rival was brought that is not on record, for want of a place.
+    pub conflicts_not_stored: u32,
 }
 
 /// A rival history on record.
@@ -104,9 +109,10 @@ pub(super) fn verify_device(
     let record: DeviceRecord = needed(state, device_key(device))?;
     let page: Vec<DeviceHead> = needed(state, head_page_key(device))?;
     let head = page.get(place_in_page(device)).ok_or(Fault::State)?;
-    let conflicts: Option<Vec<Conflict>> = state
+    let conflicts: Option<DeviceConflicts> = state
         .read(conflicts_key(device))
         .map_err(|_| Fault::State)?;
+    let DeviceConflicts { stored, not_stored } = conflicts.unwrap_or_default();
     let predecessor = match record.predecessor {
         None => None,
         Some(predecessor) => {
@@ -143,9 +149,13 @@ pub(super) fn verify_device(
         head: head.hash,
         content: Hash(Native::sha256(&evidence.entries.encode())),
         signed: evidence.signature.is_some(),
+        strictly_signed: evidence.signature.is_some_and(|signature| {
+            is_strictly_signed(&record.key, &head_message(&head.hash), &signature)
+        }),
         envelopes: evidence.envelopes.is_some(),
         tags: evidence.secret.is_some(),
-        conflicts: conflicts.into_iter().flatten().map(claimed).collect(),
+        conflicts: stored.into_iter().map(claimed).collect(),
+        conflicts_not_stored: not_stored,
     })
 }
 
@@ -199,7 +209,7 @@ fn check_entries(
         return Err(Fault::Tag(sequence));
     }
     if let Some(signature) = &evidence.signature {
-        if !is_signed(&record.key, &link, signature) {
+        if !is_signed_by_zip215(&record.key, &head_message(&link), signature) {
             return Err(Fault::Signature);
         }
     }
