@@ -30,6 +30,8 @@ use crate::{
     Session, Studies,
 };
 
+mod metadata;
+
 fn accounts(keys: &[Sr25519Keyring]) -> Vec<crate::AccountId> {
     keys.iter().map(|key| key.to_account_id()).collect()
 }
