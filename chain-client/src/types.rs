@@ -100,6 +100,16 @@ pub struct EntryView {
     pub previous: Option<u64>,
 }
 
+/// A part of a device's entries, and where to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntriesPage {
+    /// Entries of the device, newest first; at most 1,024.
+    pub entries: Vec<EntryView>,
+    /// What to give as `at` to go on with the entries before these. None: there are no more, or those before have left the
+    /// chain's state.
+    pub next: Option<u64>,
+}
+
 /// A rival history of a device that somebody tried to register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConflictView {

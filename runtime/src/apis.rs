@@ -10,7 +10,7 @@ use frame_support::{
 };
 use pallet_accountability::KnownOwner;
 use pallet_client_hashchain_runtime_api::{
-    ConflictsView, DeviceView, EntryView, HeadView, StudyView,
+    ConflictsView, DeviceView, EntriesPage, EntryView, HeadView, StudyView,
 };
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::{sr25519::AuthorityId as AuraId, SlotDuration};
@@ -165,8 +165,8 @@ impl_runtime_apis! {
             ClientHashchain::head_view(device)
         }
 
-        fn entries(device: u32, from: u64, count: u32) -> Vec<EntryView> {
-            ClientHashchain::entries_view(device, from, count)
+        fn entries(device: u32, from: u64, count: u32, at: Option<u64>) -> EntriesPage {
+            ClientHashchain::entries_view(device, from, count, at)
         }
 
         fn journal(from: u64, count: u32) -> Vec<EntryView> {

@@ -4,6 +4,7 @@
 
 mod batch;
 mod enrol;
+mod entries;
 mod forks;
 mod journal;
 mod laws;
