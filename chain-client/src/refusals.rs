@@ -67,6 +67,9 @@ same_words!(HashchainError {
     ForkedDeviceCannotResume,
     ForkNeedsProof,
     NotAnEntryOfThisDevice,
+    OnlyTheSponsor,
+    RetirementPending,
+    NoRetirementPending,
 });
 
 impl From<&PoolRefusal> for Refusal {

@@ -8,6 +8,7 @@ mod forks;
 mod journal;
 mod laws;
 mod pages;
+mod retirement;
 mod run_checks;
 mod runs;
 mod status;
