@@ -187,6 +187,8 @@ words! {
         RetirementPending = "retirement_pending",
         /// No retirement of the device is pending.
         NoRetirementPending = "no_retirement_pending",
+        /// Runs stand at the top of an extrinsic, never within another call.
+        RunsWithinAnotherCall = "runs_within_another_call",
 
         /// The account that submitted it has no role on the chain.
         NoRole = "no_role",
@@ -194,6 +196,10 @@ words! {
         DeviceShutOut = "device_shut_out",
         /// The account that submitted it is a device's and may send its own runs only.
         NotOwnRuns = "not_own_runs",
+        /// None of the roles of the account that submitted it may make this call.
+        NotItsCall = "not_its_call",
+        /// Too much of what the account that submitted it sent was refused of late.
+        TooMuchRefused = "too_much_refused",
         /// The transaction is too large or too heavy for a block.
         TooHeavy = "too_heavy",
         /// The node's pool refused the transaction for another reason.

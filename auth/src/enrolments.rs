@@ -5,7 +5,7 @@
 //! The claim — this code, this key, this commitment, this escrow — is durable before the chain is asked, and binds the code
 //! for good. Whoever asks again with the same content gets the same answer, through crashes of either side.
 
-use hashchain::DeviceId;
+use hashchain::{is_strictly_signed, DeviceId};
 use mhealth_api::{
     enrolment_message, Code, CodeTerms, DeviceStatus, EnrolRequest, Enrolled, Key, Predecessor,
     Refusal,
@@ -16,7 +16,6 @@ use crate::app::{App, Finalised};
 use crate::codes::{CodeRecord, CodeSecret};
 use crate::orders::Outcome;
 use crate::store::Redemption;
-use crate::tokens::is_signed;
 
 impl App {
     /// What a code is for, without using it. Also of a code that was redeemed: a device that was killed in between asks
@@ -103,7 +102,7 @@ impl App {
             return Err(Code::InvalidEscrow.into());
         }
         let message = enrolment_message(&self.terms.chain, self.terms.study, request);
-        match is_signed(&request.device_key.0, &message, &request.proof.0) {
+        match is_strictly_signed(&request.device_key.0, &message, &request.proof.0) {
             true => Ok(()),
             false => Err(Code::InvalidProof.into()),
         }

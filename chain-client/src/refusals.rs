@@ -70,6 +70,7 @@ same_words!(HashchainError {
     OnlyTheSponsor,
     RetirementPending,
     NoRetirementPending,
+    RunsWithinAnotherCall,
 });
 
 impl From<&PoolRefusal> for Refusal {
@@ -78,6 +79,8 @@ impl From<&PoolRefusal> for Refusal {
             PoolRefusal::NoRole => Self::NoRole,
             PoolRefusal::DeviceShutOut => Self::DeviceShutOut,
             PoolRefusal::NotOwnRuns => Self::NotOwnRuns,
+            PoolRefusal::NotItsCall => Self::NotItsCall,
+            PoolRefusal::TooMuchRefused => Self::TooMuchRefused,
             PoolRefusal::TooHeavy => Self::TooHeavy,
             PoolRefusal::Stale
             | PoolRefusal::Future

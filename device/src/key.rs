@@ -104,12 +104,12 @@ mod tests {
         let again = DeviceKey::from_seed(&key.expose_seed());
         let head = LinkHash([9; 32]);
         assert_eq!(key.sign_head(&head), again.sign_head(&head));
-        let signature = ed25519_dalek::Signature::from_bytes(&key.sign_head(&head).0);
         let message = hashchain::head_message(&head);
-        assert!(key
-            .0
-            .verifying_key()
-            .verify_strict(&message, &signature)
-            .is_ok());
+        let signature = key.sign_head(&head).0;
+        assert!(hashchain::is_strictly_signed(
+            &key.public().0,
+            &message,
+            &signature
+        ));
     }
 }

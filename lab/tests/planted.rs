@@ -1,31 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Faults that tests must find: those of the relay, which `scripts/faults --planted` plants, and in `planted/pallets` those of
+//! Faults that tests must find: those of the relay, which `scripts/faults --planted` plants, and in folders below `planted` those of
 //! which each names the test that fails with it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+fn files_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let files = std::fs::read_dir(folder).expect("the folder is there");
+    files.map(|file| file.expect("it is read").path())
+}
+
 fn patches_in(folder: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(folder)
-        .expect("the folder is there")
-        .map(|file| file.expect("it is read").path())
-        .filter(|path| path.extension().is_some_and(|end| end == "patch"))
-        .collect()
+    let is_patch = |path: &PathBuf| path.extension().is_some_and(|end| end == "patch");
+    files_in(folder).filter(is_patch).collect()
 }
 
 #[test]
 fn every_planted_fault_fits_the_sources_as_they_are() {
     let root = Path::new("..").canonicalize().expect("it is there");
-    let of_the_relay = patches_in(&root.join("lab/planted"));
-    let of_pallets = patches_in(&root.join("lab/planted/pallets"));
+    let planted = root.join("lab/planted");
+    let of_the_relay = patches_in(&planted);
     assert_eq!(of_the_relay.len(), 3);
-    assert!(!of_pallets.is_empty());
-    for patch in &of_pallets {
+    let folders = files_in(&planted).filter(|path| path.is_dir());
+    let of_others: Vec<PathBuf> = folders.flat_map(|folder| patches_in(&folder)).collect();
+    assert!(!of_others.is_empty());
+    for patch in &of_others {
         let text = std::fs::read_to_string(patch).expect("it is read");
         assert!(text.starts_with("Found by `cargo test "), "{patch:?}");
     }
-    for patch in of_the_relay.iter().chain(&of_pallets) {
+    for patch in of_the_relay.iter().chain(&of_others) {
         let applied = Command::new("git")
             .args(["apply", "--check"])
             .arg(patch)

@@ -14,7 +14,7 @@ use mhealth_api::{
     EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunStatus, RunUpload, SignatureBytes,
     TokenAnswer, TokenRequest,
 };
-use mhealth_chain_client::{Submitter, H256};
+use mhealth_chain_client::{Account, Submitter, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
@@ -177,6 +177,17 @@ impl Handset {
             http::post_patiently(&format!("{}/v1/token", door.url), None, &request).await?;
         let answer: TokenAnswer = answer.message().context("no authentication key")?;
         Ok(answer.token)
+    }
+
+    /// Its account on the chain, which is its signing key.
+    pub fn account(&self) -> Account {
+        Account::device(self.phone.key.as_bytes())
+    }
+
+    /// Signs a run so that the chain accepts it and other verifiers do not, as whoever has the signing key can.
+    pub fn sign_oddly(&self, run: &mut RunUpload) {
+        let signed = self.phone.sign_oddly(run.run());
+        run.signature = signed.signature.map(SignatureBytes);
     }
 
     /// Data without a chain, as phones of Figures 2a and 2b send it.

@@ -4,8 +4,9 @@
 
 use codec::Encode;
 use hashchain::{
-    data_digest, entries, escrow_commitment, genesis, is_signed, secret_commitment, DeviceId,
-    Enrolment, LinkHash, Native, RatchetKey, Secret, Sha256, StudyId,
+    data_digest, entries, escrow_commitment, genesis, head_message, is_signed_by_zip215,
+    is_strictly_signed, secret_commitment, DeviceId, Enrolment, LinkHash, Native, RatchetKey,
+    Secret, Sha256, StudyId,
 };
 use mhealth_api::{DeviceStatus, Hash, Key};
 use serde::Serialize;
@@ -43,8 +44,10 @@ pub struct DeviceClaims {
     pub head: LinkHash,
     /// Digest over the entries' digests and tags, to compare two files by.
     pub content: Hash,
-    /// Whether the device's signature over the last link is in the file.
+    /// Whether the device's signature over the last link is in the file. It holds by the chain's rule, ZIP 215.
     pub signed: bool,
+    /// Whether that signature holds by the strict rule, too. If not, only a holder of the device's key can have made it so.
+    pub strictly_signed: bool,
     /// Whether the envelopes are in the file; each has its entry's digest.
     pub envelopes: bool,
     /// Whether the secret is in the file; it made every tag.
@@ -157,6 +160,9 @@ pub(super) fn verify_device(
         head: head.hash,
         content: Hash(Native::sha256(&evidence.entries.encode())),
         signed: evidence.signature.is_some(),
+        strictly_signed: evidence.signature.is_some_and(|signature| {
+            is_strictly_signed(&record.key, &head_message(&head.hash), &signature)
+        }),
         envelopes: evidence.envelopes.is_some(),
         tags: evidence.secret.is_some(),
         conflicts: stored.into_iter().map(claimed).collect(),
@@ -214,7 +220,7 @@ fn check_entries(
         return Err(Fault::Tag(sequence));
     }
     if let Some(signature) = &evidence.signature {
-        if !is_signed(&record.key, &link, signature) {
+        if !is_signed_by_zip215(&record.key, &head_message(&link), signature) {
             return Err(Fault::Signature);
         }
     }

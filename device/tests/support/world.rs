@@ -7,7 +7,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use ed25519_dalek::{Signature, VerifyingKey};
 use hashchain::{DataDigest, DeviceId, Enrolment, LinkHash, Native, StudyId};
 use mhealth_api::{
     BlockRef, ChainHead, Code, DeviceStatus, EnrolRequest, Enrolled, Hash, Head, Key, Predecessor,
@@ -191,8 +190,11 @@ impl State {
 }
 
 pub(crate) fn verify(key: &Key, message: &[u8], signature: &[u8; 64]) -> Result<(), Code> {
-    VerifyingKey::from_bytes(&key.0)
-        .map_err(|_| Code::WeakKey)?
-        .verify_strict(message, &Signature::from_bytes(signature))
-        .map_err(|_| Code::InvalidProof)
+    if hashchain::is_weak_device_key(&key.0) {
+        return Err(Code::WeakKey);
+    }
+    match hashchain::is_strictly_signed(&key.0, message, signature) {
+        true => Ok(()),
+        false => Err(Code::InvalidProof),
+    }
 }

@@ -70,6 +70,7 @@ impl pallet_client_hashchain::Config for Test {
     type MaxEscrowLength = ConstU32<128>;
     type MaxConflicts = ConstU32<4>;
     type MaxUnsignedConflicts = ConstU32<2>;
+    type Gate = ();
     type WalkBudget = WalkBudget;
     type JournalRetention = JournalRetention;
     type WeightInfo = ();

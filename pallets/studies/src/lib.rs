@@ -68,7 +68,9 @@ mod types;
 pub mod weights;
 
 pub use pallet::*;
-pub use types::{GenesisStudy, ServerCount, Study, StudyId, StudyOf, StudyPolicy, StudyStatus};
+pub use types::{
+    GenesisStudy, RoleCounts, ServerCount, Study, StudyId, StudyOf, StudyPolicy, StudyStatus,
+};
 pub use weights::WeightInfo;
 
 /// The pallet itself: what its users configure, read and call.
@@ -134,10 +136,10 @@ pub mod pallet {
     pub type ServerCounts<T: Config> =
         StorageMap<_, Twox64Concat, StudyId, ServerCount, ValueQuery>;
 
-    /// How many roles an account holds over all studies: each sponsorship, each place as an
-    /// authentication server and each as a relay counts one. Absent: none. Never zero.
+    /// How many roles of each kind an account holds over all studies. Absent: none.
     #[pallet::storage]
-    pub type RoleCount<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, u32, OptionQuery>;
+    pub type RoleCount<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, RoleCounts, OptionQuery>;
 
     /// The studies that exist from the first block on, numbered in this order from 0.
     #[pallet::genesis_config]
@@ -253,9 +255,9 @@ pub mod pallet {
         AlreadySponsor,
         /// The title is empty or not UTF-8; give the study a name that people can read.
         IllegibleTitle,
-        /// The auditor key is zero, so nobody could ever read the escrowed secrets; give the
-        /// X25519 public key of the study's auditor.
-        MissingAuditorKey,
+        /// The auditor key is zero or another point of small order, to which no phone can seal its
+        /// secret; have the study's auditor make a new X25519 key pair, and give its public half.
+        WeakAuditorKey,
         /// All numbers for studies are used up; no further study can be created on this chain.
         NoStudyIdLeft,
     }
@@ -267,8 +269,8 @@ pub mod pallet {
         ///
         /// - `sponsor`: the account that will appoint the study's servers.
         /// - `policy`: what the chain demands of a run; cannot be changed later.
-        /// - `auditor_key`: X25519 public key to which devices seal their secret; cannot be changed
-        ///   later.
+        /// - `auditor_key`: X25519 public key to which devices seal their secret; not of small order.
+        ///   It cannot be changed later.
         /// - `title`: the study's name for people, in UTF-8.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::create_study())]
