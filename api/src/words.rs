@@ -185,6 +185,12 @@ words! {
         ForkNeedsProof = "fork_needs_proof",
         /// The journal entry is not this device's, or has left the state.
         NotAnEntryOfThisDevice = "not_an_entry_of_this_device",
+        /// Only the study's sponsor may do this: distrust entries, or veto a retirement.
+        OnlyTheSponsor = "only_the_sponsor",
+        /// The device is to retire, and that does not hold yet.
+        RetirementPending = "retirement_pending",
+        /// No retirement of the device is pending.
+        NoRetirementPending = "no_retirement_pending",
         /// Runs stand at the top of an extrinsic, never within another call.
         RunsWithinAnotherCall = "runs_within_another_call",
 

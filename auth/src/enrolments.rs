@@ -130,7 +130,7 @@ impl App {
             _ => {
                 return Err(ApiError::new(
                     Code::InvalidState,
-                    "The predecessor is not retired.",
+                    "The predecessor is not retired, or its retirement does not hold yet.",
                 ))
             }
         };
@@ -169,6 +169,7 @@ pub(crate) fn refusal(why: &Refusal) -> ApiError {
         | Refusal::NotSuspended
         | Refusal::DeviceRetired
         | Refusal::ForkedDeviceCannotResume
+        | Refusal::RetirementPending
         | Refusal::PredecessorHasSuccessor => Code::InvalidState,
         _ => Code::RefusedByChain,
     };

@@ -61,14 +61,20 @@ pub fn resume(device: DeviceId) -> Call {
     Call::new(api::tx().client_hashchain().resume(device.0))
 }
 
-/// Ends a device's hashchain and names the last entry that the study trusts; for the study's sponsor or an
-/// authentication server.
+/// Ends a device's hashchain and names the last entry that the study trusts; for the study's sponsor. An authentication
+/// server can only name the latest entry: the device is suspended, and retired after the chain's delay unless the sponsor
+/// vetoes it.
 pub fn retire(device: DeviceId, last_trusted: LastTrusted) -> Call {
     Call::new(
         api::tx()
             .client_hashchain()
             .retire(device.0, last_trusted.into()),
     )
+}
+
+/// Ends a retirement that an authentication server asked for and that does not hold yet; for the study's sponsor.
+pub fn veto_retirement(device: DeviceId) -> Call {
+    Call::new(api::tx().client_hashchain().veto_retirement(device.0))
 }
 
 /// Proposes to the consortium to create a study; for a member. The study is there at once when one member is enough,

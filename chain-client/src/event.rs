@@ -108,6 +108,18 @@ pub enum ChainEvent {
         /// The device.
         device: DeviceId,
     },
+    /// An authentication server asked to retire a device, which is suspended from now on.
+    RetirementPending {
+        /// The device.
+        device: DeviceId,
+        /// Block from which on it is retired, unless the sponsor vetoes it.
+        retires_at: u32,
+    },
+    /// The sponsor does not want a device retired. It stays suspended until it is resumed.
+    RetirementVetoed {
+        /// The device.
+        device: DeviceId,
+    },
     /// A device's hashchain has ended.
     DeviceRetired {
         /// The device.
@@ -232,6 +244,8 @@ same!(HashchainEvent {
     ConflictRecorded { device, sequence, recorded, rival, signed, stored, not_stored }
     DeviceSuspended { device, reason }
     DeviceResumed { device }
+    RetirementPending { device, retires_at }
+    RetirementVetoed { device }
     DeviceRetired { device, trusted_length, trusted_head }
 });
 

@@ -71,6 +71,9 @@ same_words!(HashchainError {
     ForkedDeviceCannotResume,
     ForkNeedsProof,
     NotAnEntryOfThisDevice,
+    OnlyTheSponsor,
+    RetirementPending,
+    NoRetirementPending,
     RunsWithinAnotherCall,
 });
 

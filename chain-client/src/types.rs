@@ -70,6 +70,9 @@ pub struct DeviceView {
     pub trusted_length: Option<u64>,
     /// Block in which it was enrolled.
     pub enrolled_at: u32,
+    /// Block from which on it is retired, when an authentication server has asked for that; until then the sponsor can veto
+    /// it.
+    pub retires_at: Option<u32>,
 }
 
 /// The head of a device's hashchain: what the next run must name as `previous`.

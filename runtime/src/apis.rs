@@ -177,6 +177,10 @@ impl_runtime_apis! {
             ClientHashchain::journal_length()
         }
 
+        fn retirement_delay() -> u32 {
+            ClientHashchain::retirement_delay()
+        }
+
         fn conflicts(device: u32) -> ConflictsView<AccountId> {
             ClientHashchain::conflicts_view(device)
         }

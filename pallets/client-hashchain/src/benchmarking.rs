@@ -52,6 +52,12 @@ fn enrol<T: Config>(key: [u8; 32], predecessor: Option<DeviceId>) -> DeviceId {
     NextDeviceId::<T>::get() - 1
 }
 
+/// Lets so many blocks pass that what servers asked to retire is retired.
+fn pass_retirement_delay<T: Config>() {
+    let now = frame_system::Pallet::<T>::block_number();
+    frame_system::Pallet::<T>::set_block_number(now + RetirementDelay::<T>::get());
+}
+
 /// A key pair in the node's keystore; its public half.
 fn new_key() -> sp_core::ed25519::Public {
     sp_io::crypto::ed25519_generate(sp_core::testing::ED25519, None)
@@ -180,7 +186,9 @@ mod benchmarks {
     fn enrol() {
         set_up_study::<T>(StudyPolicy::DeviceSigned);
         let old = super::enrol::<T>([10; 32], None);
-        Pallet::<T>::do_retire(&SPONSOR, old, LastTrusted::Latest).expect("active; qed");
+        // Nobody has written down yet that it is retired.
+        Pallet::<T>::do_retire(&SERVER, old, LastTrusted::Latest).expect("active; qed");
+        pass_retirement_delay::<T>();
         // The page that is changed is full but for one place.
         for seed in 11..HEADS_PER_PAGE as u8 + 9 {
             super::enrol::<T>([seed; 32], None);
@@ -403,7 +411,7 @@ mod benchmarks {
 
         #[extrinsic_call]
         _(
-            RawOrigin::Signed(SERVER),
+            RawOrigin::Signed(SPONSOR),
             device,
             LastTrusted::Entry(u64::from(ENTRIES_PER_PAGE) - 1),
         );
@@ -412,6 +420,19 @@ mod benchmarks {
             Pallet::<T>::head_of(device).map(|head| head.status),
             Some(DeviceStatus::Retired)
         );
+    }
+
+    #[benchmark]
+    fn veto_retirement() {
+        set_up_study::<T>(StudyPolicy::HashchainOnly);
+        let (device, _) = spread_devices::<T>(1, |_| [10; 32])[0];
+        Pallet::<T>::do_retire(&SERVER, device, LastTrusted::Latest).expect("active; qed");
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(SPONSOR), device);
+
+        let record = Devices::<T>::get(device);
+        assert_eq!(record.map(|record| record.retires_at), Some(None));
     }
 
     impl_benchmark_test_suite!(Pallet, crate::mock::with_keystore(), crate::mock::Test);

@@ -17,6 +17,9 @@ use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage};
 
 pub(crate) type HashchainPallet = Pallet<Test>;
 
+/// Blocks until a server's retirement holds.
+pub(crate) const RETIREMENT_DELAY: u64 = 10;
+
 /// Study 0: `HashchainOnly`.
 pub(crate) const PAPER: StudyId = 0;
 /// Study 1: `DeviceSigned`.
@@ -107,6 +110,9 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
                 study(StudyPolicy::DeviceSigned, vec![RELAY, SECOND_RELAY]),
                 study(StudyPolicy::DeviceSigned, vec![FOREIGN_RELAY]),
             ],
+        },
+        client_hashchain: pallet_client_hashchain::GenesisConfig {
+            retirement_delay: RETIREMENT_DELAY,
         },
         ..Default::default()
     }

@@ -10,6 +10,7 @@ mod journal;
 mod laws;
 mod pages;
 mod quota;
+mod retirement;
 mod run_checks;
 mod runs;
 mod status;

@@ -131,4 +131,5 @@ rows!(client_hashchain, pallet_client_hashchain::Call<OfRuntime>,
     enrol => SERVERS,
     submit | submit_batch => Row::Runs,
     suspend | resume | retire => STUDY_OFFICES,
+    veto_retirement => SPONSORS,
 );
