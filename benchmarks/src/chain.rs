@@ -88,7 +88,7 @@ impl Chain {
     /// Makes and enrols devices of a study.
     pub(crate) async fn enrol(&mut self, study: StudyId, count: u32) -> Result<Phones> {
         let phones = Phones::new(self.genesis(), study, self.devices, count);
-        for call in enrolments(study, &phones) {
+        for call in enrolments(study, &self.office, &phones) {
             let transaction = self.office.call(&call);
             send(&self.client, &transaction).await?;
         }

@@ -113,7 +113,7 @@ impl Direct {
     /// Enrols devices of a study.
     pub(crate) fn enrol(&mut self, study: StudyId, phones: &Phones) -> Result<Registered> {
         let office = &mut self.office;
-        let transactions = enrolments(study, phones).map(|call| Ok(office.call(&call)));
+        let transactions = enrolments(study, office, phones).map(|call| Ok(office.call(&call)));
         self.clients.measure(transactions, phones.len() as usize, 0)
     }
 

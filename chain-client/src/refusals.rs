@@ -58,6 +58,7 @@ same_words!(HashchainError {
     NotTheStudysOffice,
     KeyInUse,
     WeakKey,
+    KeyProofFails,
     EscrowMissing,
     PredecessorNotRetired,
     PredecessorHasSuccessor,

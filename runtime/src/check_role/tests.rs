@@ -2,7 +2,7 @@
 
 use codec::Encode;
 use frame_support::{assert_ok, dispatch::GetDispatchInfo, pallet_prelude::TransactionSource};
-use pallet_client_hashchain::{DeviceId, LastTrusted, Run, SuspensionReason};
+use pallet_client_hashchain::{DeviceId, HostSha256, LastTrusted, Run, SuspensionReason};
 use sp_core::{ed25519, Pair, H256};
 use sp_keyring::Sr25519Keyring::{self, Alice, Bob, Charlie, Dave, Eve, Ferdie};
 use sp_runtime::{
@@ -91,14 +91,25 @@ fn block(who: Sr25519Keyring, nonce: Nonce) -> Result<(), TransactionValidityErr
 
 /// Enrols the device of this seed in study 0; it gets number 0.
 fn enrol(seed: u8) -> AccountId {
-    let key = ed25519::Pair::from_seed(&[seed; 32]).public().0;
+    let pair = ed25519::Pair::from_seed(&[seed; 32]);
+    let (key, commitment, escrow) = (pair.public().0, [1; 32], vec![2; 81]);
+    let message = hashchain::key_proof_message(&hashchain::KeyProof {
+        chain: &System::block_hash(0).0,
+        study: hashchain::StudyId(0),
+        server: Charlie.to_account_id().as_ref(),
+        device_key: &key,
+        predecessor: None,
+        secret_commitment: &commitment,
+        escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&escrow),
+    });
     assert_ok!(ClientHashchain::enrol(
         RuntimeOrigin::signed(Charlie.to_account_id()),
         0,
         key,
-        H256::repeat_byte(1),
-        vec![2; 81].try_into().expect("it is short"),
+        H256(commitment),
+        escrow.try_into().expect("it is short"),
         None,
+        pair.sign(&message).0,
     ));
     key.into()
 }
