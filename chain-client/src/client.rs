@@ -22,7 +22,7 @@ use crate::submitter::{Submitter, SubmitterOptions};
 use crate::tracker::Tracker;
 use crate::transport::{Generation, Patience, Transport};
 use crate::types::{
-    BlockId, ChainType, ConflictView, DeviceView, EntryView, HeadProof, HeadView, StudyView,
+    BlockId, ChainType, ConflictsView, DeviceView, EntryView, HeadProof, HeadView, StudyView,
 };
 use crate::view::ChainView;
 
@@ -161,7 +161,7 @@ impl ChainClient {
     }
 
     /// The rival histories that were brought for a device, oldest first.
-    pub async fn conflicts(&self, device: DeviceId) -> Result<Vec<ConflictView>, Error> {
+    pub async fn conflicts(&self, device: DeviceId) -> Result<ConflictsView, Error> {
         self.latest().await?.conflicts(device).await
     }
 

@@ -91,8 +91,10 @@ pub enum ChainEvent {
         rival: LinkHash,
         /// Whether the device's own key signed the rival.
         signed: bool,
-        /// Whether the evidence was stored, too.
+        /// Whether the evidence was stored now. It is not when it was stored before, or has no place.
         stored: bool,
+        /// How many rivals of the device were not stored so far, for want of a place.
+        not_stored: u32,
     },
     /// A device may not register entries for now.
     DeviceSuspended {
@@ -220,7 +222,7 @@ same!(HashchainEvent {
     RunAlreadyRecorded { device, sequence, entries }
     BatchProcessed { submitter, recorded, already_recorded, refused, first_index, entries }
     RunRefused { position, device, sequence, reason }
-    ConflictRecorded { device, sequence, recorded, rival, signed, stored }
+    ConflictRecorded { device, sequence, recorded, rival, signed, stored, not_stored }
     DeviceSuspended { device, reason }
     DeviceResumed { device }
     DeviceRetired { device, trusted_length, trusted_head }

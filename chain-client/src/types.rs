@@ -119,6 +119,15 @@ pub struct ConflictView {
     pub block: u32,
 }
 
+/// The rival histories of a device that somebody tried to register.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConflictsView {
+    /// Those that are stored, oldest first.
+    pub stored: Vec<ConflictView>,
+    /// How many times a rival was brought that is not among them, for want of a place. The blocks have it.
+    pub not_stored: u32,
+}
+
 /// A study, as clients need to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StudyView {

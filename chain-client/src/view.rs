@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::rpc::Rpc;
 use crate::runtime::api::runtime_types::pallet_client_hashchain_runtime_api as wire;
 use crate::runtime::{api, Runtime};
-use crate::types::{ConflictView, DeviceView, EntryView, HeadView, StudyView};
+use crate::types::{ConflictView, ConflictsView, DeviceView, EntryView, HeadView, StudyView};
 use crate::wire::Read;
 
 /// Reads the chain at one block, so that several answers fit together.
@@ -76,10 +76,13 @@ impl ChainView {
         self.ask(hashchain().journal_length()).await
     }
 
-    /// The rival histories that were brought for a device, oldest first.
-    pub async fn conflicts(&self, device: DeviceId) -> Result<Vec<ConflictView>, Error> {
+    /// The rival histories that were brought for a device.
+    pub async fn conflicts(&self, device: DeviceId) -> Result<ConflictsView, Error> {
         let answer = self.ask(hashchain().conflicts(device.0)).await?;
-        Ok(answer.into_iter().map(ConflictView::from).collect())
+        Ok(ConflictsView {
+            stored: answer.stored.into_iter().map(ConflictView::from).collect(),
+            not_stored: answer.not_stored,
+        })
     }
 
     /// A study and its rules.

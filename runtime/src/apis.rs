@@ -8,7 +8,7 @@ use frame_support::{
     pallet_prelude::{TransactionSource, TransactionValidity},
 };
 use pallet_client_hashchain_runtime_api::{
-    ConflictView, DeviceView, EntryView, HeadView, StudyView,
+    ConflictsView, DeviceView, EntryView, HeadView, StudyView,
 };
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::{sr25519::AuthorityId as AuraId, SlotDuration};
@@ -22,8 +22,9 @@ use sp_session::OpaqueGeneratedSessionKeys;
 use sp_version::RuntimeVersion;
 
 use crate::{
-    genesis, limits::SLOT_MILLISECONDS, AccountId, Block, CheckRole, ClientHashchain, Executive,
-    Grandpa, InherentDataExt, Nonce, Runtime, RuntimeGenesisConfig, SessionKeys, System, VERSION,
+    admission::may_send, genesis, limits::SLOT_MILLISECONDS, AccountId, Block, ClientHashchain,
+    Executive, Grandpa, InherentDataExt, Nonce, Runtime, RuntimeGenesisConfig, SessionKeys, System,
+    VERSION,
 };
 
 impl_runtime_apis! {
@@ -167,7 +168,7 @@ impl_runtime_apis! {
             ClientHashchain::journal_length()
         }
 
-        fn conflicts(device: u32) -> Vec<ConflictView<AccountId>> {
+        fn conflicts(device: u32) -> ConflictsView<AccountId> {
             ClientHashchain::conflicts_view(device)
         }
 
@@ -176,7 +177,7 @@ impl_runtime_apis! {
         }
 
         fn has_role(account: AccountId) -> bool {
-            CheckRole::check_account(&account).is_ok()
+            may_send(&account)
         }
 
         fn head_proof_keys(device: u32) -> Vec<Vec<u8>> {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+mod one_member;
+
 use codec::Encode;
 use frame_support::{
     assert_noop, assert_ok,
@@ -26,6 +28,8 @@ use crate::{
     ClientHashchain, Consortium, Council, Grandpa, Members, Runtime, RuntimeCall, RuntimeOrigin,
     Session, Studies,
 };
+
+mod metadata;
 
 fn accounts(keys: &[Sr25519Keyring]) -> Vec<crate::AccountId> {
     keys.iter().map(|key| key.to_account_id()).collect()

@@ -211,7 +211,8 @@ describe('polkadot-js on a development chain', () => {
     const result = await submit(api.tx.clientHashchain.submitBatch([rival]), roles.relay);
 
     assert.equal(result.findRecord('clientHashchain', 'RunRefused').event.data.reason.type, 'Fork');
-    const [conflict] = await api.call.hashchainApi.conflicts(device.id);
+    const { stored: [conflict], notStored } = await api.call.hashchainApi.conflicts(device.id);
+    assert.equal(notStored.toNumber(), 0);
     assert.equal(conflict.recorded.toHex(), hex(device.head));
     assert.equal(conflict.rival.toHex(), hex(copy.head));
     assert.ok(conflict.signed.isTrue);

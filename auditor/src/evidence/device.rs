@@ -12,8 +12,8 @@ use mhealth_api::{DeviceStatus, Hash, Key};
 use serde::Serialize;
 
 use super::state::{
-    conflicts_key, device_key, head_page_key, place_in_page, Conflict, DeviceHead, DeviceRecord,
-    ProvedState, Status,
+    conflicts_key, device_key, head_page_key, place_in_page, Conflict, DeviceConflicts, DeviceHead,
+    DeviceRecord, ProvedState, Status,
 };
 use super::DeviceEvidence;
 
@@ -52,6 +52,8 @@ pub struct DeviceClaims {
     pub tags: bool,
     /// The rival histories on record.
     pub conflicts: Vec<ClaimedConflict>,
+    /// How many times a rival was brought that is not on record, for want of a place.
+    pub conflicts_not_stored: u32,
 }
 
 /// A rival history on record.
@@ -107,9 +109,10 @@ pub(super) fn verify_device(
     let record: DeviceRecord = needed(state, device_key(device))?;
     let page: Vec<DeviceHead> = needed(state, head_page_key(device))?;
     let head = page.get(place_in_page(device)).ok_or(Fault::State)?;
-    let conflicts: Option<Vec<Conflict>> = state
+    let conflicts: Option<DeviceConflicts> = state
         .read(conflicts_key(device))
         .map_err(|_| Fault::State)?;
+    let DeviceConflicts { stored, not_stored } = conflicts.unwrap_or_default();
     let predecessor = match record.predecessor {
         None => None,
         Some(predecessor) => {
@@ -151,7 +154,8 @@ pub(super) fn verify_device(
         }),
         envelopes: evidence.envelopes.is_some(),
         tags: evidence.secret.is_some(),
-        conflicts: conflicts.into_iter().flatten().map(claimed).collect(),
+        conflicts: stored.into_iter().map(claimed).collect(),
+        conflicts_not_stored: not_stored,
     })
 }
 

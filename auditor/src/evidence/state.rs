@@ -104,6 +104,12 @@ pub(super) struct Conflict {
     pub(super) block: u32,
 }
 
+#[derive(Clone, Debug, Default, Decode)]
+pub(super) struct DeviceConflicts {
+    pub(super) stored: Vec<Conflict>,
+    pub(super) not_stored: u32,
+}
+
 /// A part of a state, proved against its root.
 pub(super) struct ProvedState {
     root: H256,

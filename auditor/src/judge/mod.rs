@@ -10,6 +10,7 @@
 //! - `Valid` is what is left when every check was made and none found anything. A check that could not be made leaves a
 //!   reason.
 
+mod accounts;
 mod blame;
 mod registered;
 mod rivals;
@@ -47,6 +48,8 @@ pub struct Judgement {
     pub findings: Vec<Finding>,
     /// Rival histories, side by side with the registered one.
     pub conflicts: Vec<JudgedConflict>,
+    /// How many rivals the chain did not record, for want of a place. The blocks have them.
+    pub conflicts_not_stored: u32,
     /// What could not be checked of the device as a whole.
     pub uncovered: Vec<Uncovered>,
     /// Last entry before the first that is not the device's beyond doubt: where a replacement should go on from.
@@ -66,6 +69,16 @@ impl Judgement {
             .chain(uncovered)
             .max()
             .unwrap_or(Outcome::Right)
+    }
+
+    /// How many registered entries no extrinsic accounts for.
+    pub fn unaccounted(&self) -> u64 {
+        let findings = self.findings.iter();
+        findings
+            .filter(|finding| finding.ground == Ground::Unaccounted)
+            .flat_map(|finding| &finding.sequences)
+            .map(|(first, last)| last - first + 1)
+            .sum()
     }
 
     /// How many entries got this verdict.
@@ -105,12 +118,14 @@ pub fn judge(case: &Case) -> Judgement {
     let (trusted_to, trusted_head) = trusted(case, &entries, genesis);
     entries.extend(rivals);
     entries.sort_by_key(|entry| (entry.sequence, !entry.registered, entry.link));
+    accounts::unaccounted(&facts, &mut notes);
     stores(case, &mut notes);
     Judgement {
         device: case.record.device,
         entries,
         findings: notes.findings(),
         conflicts,
+        conflicts_not_stored: case.conflicts_not_stored,
         uncovered: notes.uncovered,
         trusted_to,
         trusted_head,
@@ -167,7 +182,7 @@ impl Notes {
 }
 
 /// Sequences as ranges, both ends included.
-fn ranges(mut sequences: Vec<u64>) -> Vec<(u64, u64)> {
+pub(crate) fn ranges(mut sequences: Vec<u64>) -> Vec<(u64, u64)> {
     sequences.sort_unstable();
     sequences.dedup();
     let mut ranges: Vec<(u64, u64)> = Vec::new();

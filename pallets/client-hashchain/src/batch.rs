@@ -7,22 +7,25 @@
 
 use crate::{
     compare::{compare, Divergence, Relation},
+    conflicts,
     pages::WorkingPages,
     run_checks::{run_checks, LINK, SIGNED},
-    size::Done,
+    size::{bytes_of, Done},
     walk::Walk,
-    BatchSize, Config, ConflictOf, Conflicts, DeviceByKey, DeviceHead, DeviceId, DeviceStatus,
-    Devices, EntryIndex, Error, Event, FirstIndexOfBlock, HashchainConflict, JournalEntry, Pallet,
-    RefusalReason, Run, RunView, Runs, SuspensionReason,
+    BatchSize, Brought, Config, DeviceByKey, DeviceHead, DeviceId, DeviceStatus, Devices,
+    EntryIndex, Error, Event, FirstIndexOfBlock, Gate, JournalEntry, Pallet, RefusalReason, Run,
+    RunView, Runs, SuspensionReason,
 };
 use alloc::{collections::BTreeMap, vec, vec::Vec};
-use frame_support::dispatch::{
-    DispatchErrorWithPostInfo, DispatchResultWithPostInfo, PostDispatchInfo,
+use frame_support::{
+    dispatch::{DispatchErrorWithPostInfo, DispatchResultWithPostInfo, PostDispatchInfo},
+    ensure,
 };
+use frame_system::{ensure_signed, pallet_prelude::OriginFor};
 use hashchain::LinkHash;
 use pallet_studies::{StudyId, StudyStatus};
 use sp_core::{ed25519, H256};
-use sp_runtime::AccountId32;
+use sp_runtime::{AccountId32, DispatchError};
 
 type Studies<T> = pallet_studies::Pallet<T>;
 
@@ -43,6 +46,16 @@ enum Outcome {
 struct Rules {
     is_relay: bool,
     open: bool,
+}
+
+/// Why nobody may write in the device's name at present; none if it may.
+fn shut(rules: Rules, status: DeviceStatus) -> Option<RefusalReason> {
+    match status {
+        _ if !rules.open => Some(RefusalReason::StudyClosed),
+        DeviceStatus::Retired => Some(RefusalReason::DeviceRetired),
+        DeviceStatus::Suspended(_) => Some(RefusalReason::DeviceSuspended),
+        DeviceStatus::Active => None,
+    }
 }
 
 /// The runs of one call while they are being processed.
@@ -106,7 +119,8 @@ impl<T: Config> Batch<T> {
     /// its `previous` is taken at its word.
     ///
     /// What is registered already is a success before anything else is asked: a retry must not be refused because the
-    /// device has been suspended since.
+    /// device has been suspended since. And what the device signed against its own history is evidence, whatever has become
+    /// of the device or its study since.
     fn register(&mut self, run: RunView<'_>, links: &[LinkHash]) -> Result<Outcome, RefusalReason> {
         let last = run
             .sequence
@@ -120,19 +134,18 @@ impl<T: Config> Batch<T> {
             .filter(|rules| rules.is_relay || self.submits_for_itself(run.device))
             .ok_or(RefusalReason::NotARelayOfThisStudy)?;
 
-        match compare(&mut self.walk, run, last, &head, links) {
-            Relation::Recorded => Ok(Outcome::AlreadyRecorded),
-            _ if !rules.open => Err(RefusalReason::StudyClosed),
-            _ if head.status == DeviceStatus::Retired => Err(RefusalReason::DeviceRetired),
-            _ if head.status != DeviceStatus::Active => Err(RefusalReason::DeviceSuspended),
-            Relation::Gap => Err(RefusalReason::Gap),
-            Relation::BeyondReach => Err(RefusalReason::BeyondReach),
-            Relation::Follows { known } => self
+        let shut = shut(rules, head.status);
+        match (compare(&mut self.walk, run, last, &head, links), shut) {
+            (Relation::Recorded, _) => Ok(Outcome::AlreadyRecorded),
+            (Relation::Diverges(divergence), _) => {
+                Err(self.refuse_rival(run, last_link, &head, divergence, shut))
+            }
+            (_, Some(reason)) => Err(reason),
+            (Relation::Gap, None) => Err(RefusalReason::Gap),
+            (Relation::BeyondReach, None) => Err(RefusalReason::BeyondReach),
+            (Relation::Follows { known }, None) => self
                 .check_signature(run, last_link, &head)
                 .map(|()| self.append(run, links, known, head)),
-            Relation::Diverges(divergence) => {
-                Err(self.refuse_rival(run, last_link, &head, divergence))
-            }
         }
     }
 
@@ -164,59 +177,50 @@ impl<T: Config> Batch<T> {
         }
     }
 
-    /// Keeps the evidence of a rival history and says why the run is refused.
+    /// Keeps the evidence of a rival history and says why the run is refused: for what shuts the device out, if anything does.
     ///
     /// Where the policy asks for signatures, an unsigned rival is refused for the same reason, but proves nothing and
-    /// is not kept: a relay could otherwise fill a device's list at will.
+    /// is not kept: a relay could otherwise fill a device's list at will. Of a device that may not write, only a signed
+    /// rival is kept, under any policy.
     fn refuse_rival(
         &mut self,
         run: RunView<'_>,
         last_link: LinkHash,
         head: &DeviceHead,
         divergence: Divergence,
+        shut: Option<RefusalReason>,
     ) -> RefusalReason {
-        let Divergence {
-            sequence,
-            recorded,
-            rival,
-            rival_digest,
-            reason,
-        } = divergence;
+        let reason = shut.unwrap_or(divergence.reason);
         // A foreign link 0 with nothing registered after it is no second history, only a run of another chain.
-        if sequence == 0 || self.check_signature(run, last_link, head).is_err() {
+        if divergence.sequence == 0 {
             return reason;
         }
-        let signed = head.signer.is_some() || self.is_signed(run, last_link, head);
-        self.forks += 1;
-        let stored = store_conflict::<T>(
-            run.device,
-            HashchainConflict {
-                sequence,
-                recorded,
-                rival,
-                rival_digest,
-                signed,
-                submitter: self.submitter.clone(),
-                block: frame_system::Pallet::<T>::block_number(),
-            },
-        );
-        Pallet::<T>::deposit_event(Event::ConflictRecorded {
-            device: run.device,
-            sequence,
-            recorded,
-            rival,
-            signed,
-            stored,
-        });
-        if head.signer.is_some() {
-            let status = DeviceStatus::Suspended(SuspensionReason::Fork);
-            self.pages.set(run.device, &DeviceHead { status, ..*head });
-            Pallet::<T>::deposit_event(Event::DeviceSuspended {
-                device: run.device,
-                reason: SuspensionReason::Fork,
-            });
+        let signed = match head.signer {
+            Some(_) => self.check_signature(run, last_link, head).is_ok(),
+            None => self.is_signed(run, last_link, head),
+        };
+        if signed || (head.signer.is_none() && shut.is_none()) {
+            self.forks += 1;
+            conflicts::keep::<T>(run.device, divergence, signed, &self.submitter);
+        }
+        if signed && head.signer.is_some() {
+            self.suspend_for_fork(run.device, head);
         }
         reason
+    }
+
+    /// Everything that is registered of this device is signed, and so is the rival: its key signed two histories. That ends
+    /// any other suspension, which the study could lift.
+    fn suspend_for_fork(&mut self, device: DeviceId, head: &DeviceHead) {
+        let status = DeviceStatus::Suspended(SuspensionReason::Fork);
+        if head.status == DeviceStatus::Retired || head.status == status {
+            return;
+        }
+        self.pages.set(device, &DeviceHead { status, ..*head });
+        Pallet::<T>::deposit_event(Event::DeviceSuspended {
+            device,
+            reason: SuspensionReason::Fork,
+        });
     }
 
     /// Demands the device's signature where the study does.
@@ -316,17 +320,14 @@ pub(crate) fn is_signed<T: Config>(
     )
 }
 
-/// Keeps evidence once, and within the bound. Says whether it was kept.
-fn store_conflict<T: Config>(device: DeviceId, conflict: ConflictOf<T>) -> bool {
-    Conflicts::<T>::mutate(device, |conflicts| {
-        let known = conflicts
-            .iter()
-            .any(|known| known.sequence == conflict.sequence && known.rival == conflict.rival);
-        !known && conflicts.try_push(conflict).is_ok()
-    })
-}
-
 impl<T: Config> Pallet<T> {
+    /// Passes for a signed call that stands at the top of its extrinsic, and says who signed.
+    pub(crate) fn ensure_brings_runs(origin: OriginFor<T>) -> Result<AccountId32, DispatchError> {
+        let who = ensure_signed(origin)?;
+        ensure!(T::Gate::at_top_level(), Error::<T>::RunsWithinAnotherCall);
+        Ok(who)
+    }
+
     pub(crate) fn do_submit(who: AccountId32, run: Run) -> DispatchResultWithPostInfo {
         let size = BatchSize::from(&run);
         let runs = Runs::from(&run);
@@ -335,19 +336,26 @@ impl<T: Config> Pallet<T> {
         let mut batch = Batch::<T>::new(who);
         let outcome = batch.register(run, &links);
         let post_info = batch.weight(size);
+        let mut brought = Brought::default();
         let event = match outcome {
             Ok(Outcome::Recorded {
                 head,
                 first_index,
                 entries,
-            }) => Event::RunRecorded {
-                device: run.device,
-                length: head.length,
-                head: head.hash,
-                first_index,
-                entries,
-            },
-            Ok(Outcome::AlreadyRecorded) => already_recorded(run),
+            }) => {
+                brought.recorded = bytes_of(run);
+                Event::RunRecorded {
+                    device: run.device,
+                    length: head.length,
+                    head: head.hash,
+                    first_index,
+                    entries,
+                }
+            }
+            Ok(Outcome::AlreadyRecorded) => {
+                brought.known = bytes_of(run);
+                already_recorded(run)
+            }
             Err(reason) => {
                 return Err(DispatchErrorWithPostInfo {
                     post_info,
@@ -356,6 +364,7 @@ impl<T: Config> Pallet<T> {
             }
         };
         batch.write();
+        T::Gate::note(brought);
         Self::deposit_event(event);
         Ok(post_info)
     }
@@ -364,17 +373,23 @@ impl<T: Config> Pallet<T> {
         let size = BatchSize::from(&runs);
         let mut batch = Batch::<T>::new(who);
         let (mut recorded, mut known, mut refused) = (0, 0, 0);
+        let mut brought = Brought::default();
         let links = links_of(&runs);
         batch.check_together(size, &runs, &links);
         for (position, (run, links)) in (0..).zip(with_links(&runs, &links)) {
             match batch.register(run, links) {
-                Ok(Outcome::Recorded { .. }) => recorded += 1,
+                Ok(Outcome::Recorded { .. }) => {
+                    recorded += 1;
+                    brought.recorded += bytes_of(run);
+                }
                 Ok(Outcome::AlreadyRecorded) => {
                     known += 1;
+                    brought.known += bytes_of(run);
                     Self::deposit_event(already_recorded(run));
                 }
                 Err(reason) => {
                     refused += 1;
+                    brought.refused += bytes_of(run);
                     Self::deposit_event(Event::RunRefused {
                         position,
                         device: run.device,
@@ -394,6 +409,7 @@ impl<T: Config> Pallet<T> {
         };
         let post_info = batch.weight(size);
         batch.write();
+        T::Gate::note(brought);
         Self::deposit_event(event);
         post_info
     }

@@ -29,9 +29,16 @@
 //! 3. In a study with the policy `DeviceSigned`, nobody but the device can register anything, and a signed fork
 //!    suspends the device:
 #![doc = docify::embed!("src/tests/batch.rs", a_signed_fork_is_kept_as_evidence_and_suspends_the_device)]
+//!    What a device's key signed against its own history is evidence whatever has become of device or study since, and
+//!    the study cannot lift the suspension:
+#![doc = docify::embed!("src/tests/forks.rs", a_signed_fork_of_a_suspended_device_is_kept_and_nobody_resumes_it)]
 //! 4. What an entry costs does not grow with the number of devices or entries: heads are paged, the journal is written
-//!    once, and a fork is located within a fixed budget of steps.
-//! 5. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
+//!    once, and whoever makes the chain walk back pays a step from a fixed budget for every page of the journal, whether its
+//!    entries stood there before or came with the same call.
+//! 5. Evidence has a place: rivals that nobody signed cannot take those of signed ones, an account has one of them a device,
+//!    and what has no place is counted:
+#![doc = docify::embed!("src/tests/forks.rs", unsigned_rivals_leave_the_signed_ones_their_places)]
+//! 6. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
 //!    provable from the blocks.
 //!
 //! Source: Motohashi et al., J Med Internet Res 2019;21(5):e13385, Figures 1 to 6.
@@ -44,7 +51,9 @@ mod batch;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
 mod compare;
+mod conflicts;
 mod devices;
+mod gate;
 mod hashing;
 mod journal;
 #[cfg(test)]
@@ -63,6 +72,7 @@ mod types;
 mod walk;
 pub mod weights;
 
+pub use gate::{Brought, Gate};
 pub use hashing::HostSha256;
 pub use pallet::*;
 pub use runs::{Entries, RunView, Runs};
@@ -86,6 +96,13 @@ pub mod pallet {
     pub type ConflictOf<T> =
         HashchainConflict<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
 
+    /// [`DeviceConflicts`] with this chain's types.
+    pub type DeviceConflictsOf<T> = DeviceConflicts<
+        <T as frame_system::Config>::AccountId,
+        BlockNumberFor<T>,
+        <T as Config>::MaxConflicts,
+    >;
+
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
 
     #[pallet::pallet]
@@ -105,12 +122,17 @@ pub mod pallet {
         #[pallet::constant]
         type MaxEscrowLength: Get<u32>;
 
-        /// Most conflicts stored for one device. More are refused all the same, but leave only an event.
+        /// Most conflicts stored for one device. More are refused all the same, but are only counted.
         #[pallet::constant]
         type MaxConflicts: Get<u32>;
 
-        /// How many journal entries one call may walk back to compare old runs or to locate a fork. Each step may read
-        /// a page of the journal, so the whole budget is part of every call's weight and what is unused is given back.
+        /// How many of them may be rivals that the device's key did not sign; each account may bring one. The other places
+        /// are for signed rivals.
+        #[pallet::constant]
+        type MaxUnsignedConflicts: Get<u32>;
+
+        /// How many pages of the journal one call may walk back over to compare old runs or to locate forks. Pages that the
+        /// call itself fills count, too. The whole budget is part of every call's weight, and what is unused is given back.
         #[pallet::constant]
         type WalkBudget: Get<u32>;
 
@@ -127,6 +149,9 @@ pub mod pallet {
         /// trie, hashed with its node, and written anew.
         #[pallet::constant]
         type PageByteWeight: Get<Weight>;
+
+        /// The transaction around a call: whether it may bring runs here, and who keeps the account of refused ones.
+        type Gate: Gate;
 
         /// Measured weights.
         type WeightInfo: WeightInfo;
@@ -195,15 +220,11 @@ pub mod pallet {
     #[pallet::storage]
     pub type FirstJournalPage<T: Config> = StorageValue<_, u64, ValueQuery>;
 
-    /// Rival histories brought for a device, oldest first. Empty: nobody ever contradicted the device's history.
+    /// Rival histories brought for a device, and how many of them had no place. Absent: nobody ever contradicted the
+    /// device's history.
     #[pallet::storage]
-    pub type Conflicts<T: Config> = StorageMap<
-        _,
-        Twox64Concat,
-        DeviceId,
-        BoundedVec<ConflictOf<T>, T::MaxConflicts>,
-        ValueQuery,
-    >;
+    pub type Conflicts<T: Config> =
+        StorageMap<_, Twox64Concat, DeviceId, DeviceConflictsOf<T>, ValueQuery>;
 
     /// What has happened to a device or to its entries.
     #[pallet::event]
@@ -270,7 +291,7 @@ pub mod pallet {
             /// Why it was refused.
             reason: RefusalReason,
         },
-        /// Somebody brought a rival history of a device; the evidence is stored unless the device's list is full.
+        /// Somebody brought a rival history of a device. The evidence is stored once and while it has a place.
         ConflictRecorded {
             /// The device that has two histories.
             device: DeviceId,
@@ -282,8 +303,11 @@ pub mod pallet {
             rival: H256,
             /// Whether the device's own key signed the rival.
             signed: bool,
-            /// Whether the evidence was stored, too. It is not when it was stored before or the list is full.
+            /// Whether the evidence was stored now. It is not when it was stored before, or when it has no place and is
+            /// only counted.
             stored: bool,
+            /// How many rivals of the device were not stored so far, for want of a place.
+            not_stored: u32,
         },
         /// A device may not register entries for now.
         DeviceSuspended {
@@ -372,6 +396,9 @@ pub mod pallet {
         ForkNeedsProof,
         /// The journal entry is not this device's, or has left the state.
         NotAnEntryOfThisDevice,
+        /// Runs stand at the top of an extrinsic, where auditors find them, and never within another call. Send
+        /// `submit` or `submitBatch` as a transaction of its own.
+        RunsWithinAnotherCall,
     }
 
     #[pallet::hooks]
@@ -391,8 +418,9 @@ pub mod pallet {
                 "a device could not enrol, because its escrow would not fit"
             );
             assert!(
-                T::MaxConflicts::get() > 0,
-                "without conflicts in state there is no evidence"
+                T::MaxUnsignedConflicts::get() > 0
+                    && T::MaxConflicts::get() > T::MaxUnsignedConflicts::get(),
+                "unsigned rivals and signed ones both need a place, or there is no evidence"
             );
             assert!(
                 T::WalkBudget::get() >= MAX_RUN_LENGTH,
@@ -443,23 +471,23 @@ pub mod pallet {
         /// Registers one run, or fails with the reason why not.
         ///
         /// A run that is registered already succeeds without a change; one that overlaps the head is registered from
-        /// its first new entry on. Because a failed call leaves no trace, relays use `submit_batch`, which keeps
-        /// the evidence of a fork.
+        /// its first new entry on. Because a failed call leaves no trace, not even of a fork, relays use `submit_batch`,
+        /// which keeps the evidence.
         #[pallet::call_index(1)]
         #[pallet::weight(BatchSize::from(run).declared::<T>())]
         pub fn submit(origin: OriginFor<T>, run: Run) -> DispatchResultWithPostInfo {
-            let who = ensure_signed(origin)?;
+            let who = Self::ensure_brings_runs(origin)?;
             Self::do_submit(who, run)
         }
 
         /// Registers many runs, each of which stands or falls alone.
         ///
         /// The call itself succeeds. A refused run leaves an event with its place in the batch and its reason, and the
-        /// evidence of a fork is stored.
+        /// evidence of a fork is stored, a signed one even when the device is suspended or retired or the study closed.
         #[pallet::call_index(2)]
         #[pallet::weight(BatchSize::from(runs).declared::<T>())]
         pub fn submit_batch(origin: OriginFor<T>, runs: Runs) -> DispatchResultWithPostInfo {
-            let who = ensure_signed(origin)?;
+            let who = Self::ensure_brings_runs(origin)?;
             Ok(Self::do_submit_batch(who, runs))
         }
 

@@ -26,6 +26,7 @@ pub(crate) const SPONSOR: AccountId32 = AccountId32::new([1; 32]);
 pub(crate) const AUTHENTICATION_SERVER: AccountId32 = AccountId32::new([2; 32]);
 pub(crate) const RELAY: AccountId32 = AccountId32::new([3; 32]);
 pub(crate) const SECOND_RELAY: AccountId32 = AccountId32::new([4; 32]);
+pub(crate) const THIRD_RELAY: AccountId32 = AccountId32::new([6; 32]);
 /// Study 2: `DeviceSigned`, with servers of its own.
 pub(crate) const FOREIGN: StudyId = 2;
 /// Relay of the third study, which has no devices.
@@ -58,15 +59,17 @@ parameter_types! {
     pub static JournalRetention: Option<u64> = None;
     pub static WalkBudget: u32 = 256;
     pub static DatabaseWeight: RuntimeDbWeight = RuntimeDbWeight { read: 0, write: 0 };
-    pub const ByteWeight: Weight = Weight::from_parts(1_000, 0);
-    pub const PageByteWeight: Weight = Weight::from_parts(100, 0);
+    pub static ByteWeight: Weight = Weight::from_parts(1_000, 0);
+    pub static PageByteWeight: Weight = Weight::from_parts(100, 0);
 }
 
 impl pallet_client_hashchain::Config for Test {
     type ByteWeight = ByteWeight;
     type PageByteWeight = PageByteWeight;
     type MaxEscrowLength = ConstU32<128>;
-    type MaxConflicts = ConstU32<2>;
+    type MaxConflicts = ConstU32<4>;
+    type MaxUnsignedConflicts = ConstU32<2>;
+    type Gate = ();
     type WalkBudget = WalkBudget;
     type JournalRetention = JournalRetention;
     type WeightInfo = ();
@@ -85,7 +88,10 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
     RuntimeGenesisConfig {
         studies: pallet_studies::GenesisConfig {
             studies: vec![
-                study(StudyPolicy::HashchainOnly, vec![RELAY, SECOND_RELAY]),
+                study(
+                    StudyPolicy::HashchainOnly,
+                    vec![RELAY, SECOND_RELAY, THIRD_RELAY],
+                ),
                 study(StudyPolicy::DeviceSigned, vec![RELAY, SECOND_RELAY]),
                 study(StudyPolicy::DeviceSigned, vec![FOREIGN_RELAY]),
             ],

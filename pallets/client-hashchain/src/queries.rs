@@ -3,12 +3,12 @@
 //! Answers of the runtime API, in the words of the protocol instead of the storage layout.
 
 use crate::{
-    Config, Conflicts, DeviceByKey, DeviceId, DeviceStatus, Devices, EntryIndex, HeadPages,
-    JournalEntry, JournalLength, JournalPages, Pallet, ENTRIES_PER_PAGE,
+    Config, ConflictOf, Conflicts, DeviceByKey, DeviceConflicts, DeviceId, DeviceStatus, Devices,
+    EntryIndex, HeadPages, JournalEntry, JournalLength, JournalPages, Pallet, ENTRIES_PER_PAGE,
 };
 use alloc::{vec, vec::Vec};
 use pallet_client_hashchain_runtime_api::{
-    ConflictView, DeviceState, DeviceView, EntryView, HeadView, StudyView,
+    ConflictView, ConflictsView, DeviceState, DeviceView, EntryView, HeadView, StudyView,
 };
 use pallet_studies::{StudyId, StudyPolicy, StudyStatus};
 use sp_runtime::{traits::UniqueSaturatedInto, AccountId32};
@@ -101,19 +101,21 @@ impl<T: Config> Pallet<T> {
     }
 
     /// The rival histories that were brought for a device.
-    pub fn conflicts_view(device: DeviceId) -> Vec<ConflictView<AccountId32>> {
-        Conflicts::<T>::get(device)
-            .into_iter()
-            .map(|conflict| ConflictView {
-                sequence: conflict.sequence,
-                recorded: conflict.recorded,
-                rival: conflict.rival,
-                rival_digest: conflict.rival_digest,
-                signed: conflict.signed,
-                submitter: conflict.submitter,
-                block: conflict.block.unique_saturated_into(),
-            })
-            .collect()
+    pub fn conflicts_view(device: DeviceId) -> ConflictsView<AccountId32> {
+        let DeviceConflicts { stored, not_stored } = Conflicts::<T>::get(device);
+        let view = |conflict: ConflictOf<T>| ConflictView {
+            sequence: conflict.sequence,
+            recorded: conflict.recorded,
+            rival: conflict.rival,
+            rival_digest: conflict.rival_digest,
+            signed: conflict.signed,
+            submitter: conflict.submitter,
+            block: conflict.block.unique_saturated_into(),
+        };
+        ConflictsView {
+            stored: stored.into_iter().map(view).collect(),
+            not_stored,
+        }
     }
 
     /// A study and its rules.

@@ -4,6 +4,7 @@
 
 mod batch;
 mod enrol;
+mod forks;
 mod journal;
 mod laws;
 mod pages;
@@ -11,3 +12,4 @@ mod run_checks;
 mod runs;
 mod status;
 mod submit;
+mod walks;

@@ -3,7 +3,10 @@
 //! What the pallet stores, and what is submitted to it.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::{traits::ConstU32, BoundedVec};
+use frame_support::{
+    traits::{ConstU32, Get},
+    BoundedVec,
+};
 use scale_info::TypeInfo;
 use sp_core::H256;
 
@@ -200,7 +203,7 @@ pub enum LastTrusted {
     Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug,
 )]
 #[scale_info(skip_type_params(MaxEscrowLength))]
-pub struct DeviceRecord<BlockNumber, MaxEscrowLength: frame_support::traits::Get<u32>> {
+pub struct DeviceRecord<BlockNumber, MaxEscrowLength: Get<u32>> {
     /// Its Ed25519 public key, which is also its account.
     pub key: [u8; 32],
     /// `H("secret", S)`: binds the device to its secure string without showing it.
@@ -267,6 +270,29 @@ pub struct HashchainConflict<AccountId, BlockNumber> {
     pub submitter: AccountId,
     /// The block in which it came; its extrinsics hold the whole run.
     pub block: BlockNumber,
+}
+
+/// The rival histories of a device: those that have a place, and how many have none.
+#[derive(
+    Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug,
+)]
+#[scale_info(skip_type_params(MaxConflicts))]
+pub struct DeviceConflicts<AccountId, BlockNumber, MaxConflicts: Get<u32>> {
+    /// The stored ones, oldest first.
+    pub stored: BoundedVec<HashchainConflict<AccountId, BlockNumber>, MaxConflicts>,
+    /// How many times a rival was brought that is not among the stored, for want of a place. The blocks have it.
+    pub not_stored: u32,
+}
+
+impl<AccountId, BlockNumber, MaxConflicts: Get<u32>> Default
+    for DeviceConflicts<AccountId, BlockNumber, MaxConflicts>
+{
+    fn default() -> Self {
+        Self {
+            stored: BoundedVec::new(),
+            not_stored: 0,
+        }
+    }
 }
 
 /// Why a run was refused. Each reason is an error of the same name, too.

@@ -104,6 +104,15 @@ pub struct ConflictView<AccountId> {
     pub block: u32,
 }
 
+/// The rival histories of a device that somebody tried to register.
+#[derive(Clone, PartialEq, Eq, Encode, Decode, TypeInfo, Debug)]
+pub struct ConflictsView<AccountId> {
+    /// Those that are stored, oldest first.
+    pub stored: Vec<ConflictView<AccountId>>,
+    /// How many times a rival was brought that is not among them, for want of a place. The blocks have it.
+    pub not_stored: u32,
+}
+
 /// A study, as clients need to know it.
 #[derive(Clone, PartialEq, Eq, Encode, Decode, TypeInfo, Debug)]
 pub struct StudyView<AccountId> {
@@ -142,8 +151,8 @@ sp_api::decl_runtime_apis! {
         /// Number of entries ever registered on this chain.
         fn journal_length() -> u64;
 
-        /// The rival histories that were brought for a device, oldest first.
-        fn conflicts(device: u32) -> Vec<ConflictView<AccountId>>;
+        /// The rival histories that were brought for a device: those that are stored, oldest first, and how many are not.
+        fn conflicts(device: u32) -> ConflictsView<AccountId>;
 
         /// A study and its rules.
         fn study(study: u32) -> Option<StudyView<AccountId>>;
