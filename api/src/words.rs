@@ -167,6 +167,8 @@ words! {
         KeyInUse = "key_in_use",
         /// A key for which anybody can make signatures.
         WeakKey = "weak_key",
+        /// The device's key did not agree to this enrolment.
+        KeyProofFails = "key_proof_fails",
         /// The enrolment has no escrow.
         EscrowMissing = "escrow_missing",
         /// The predecessor is not a retired device of the same study.

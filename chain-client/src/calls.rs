@@ -17,7 +17,8 @@ use crate::runtime::api::runtime_types::pallet_studies::pallet::Call as StudiesC
 use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
 use crate::types::{LastTrusted, SuspensionReason};
 
-/// Enrols a device in a study; for an authentication server of the study. The event `DeviceEnrolled` tells the device's
+/// Enrols a device in a study; for an authentication server of the study, whose account the device's key has signed in
+/// [`key_proof_message`](hashchain::key_proof_message). The event `DeviceEnrolled` tells the device's
 /// number and link 0.
 pub fn enrol(
     study: StudyId,
@@ -25,6 +26,7 @@ pub fn enrol(
     secret_commitment: H256,
     escrow: Vec<u8>,
     predecessor: Option<DeviceId>,
+    key_proof: [u8; 64],
 ) -> Call {
     Call::new(api::tx().client_hashchain().enrol(
         study.0,
@@ -32,6 +34,7 @@ pub fn enrol(
         secret_commitment,
         BoundedVec(escrow),
         predecessor.map(u32::from),
+        key_proof,
     ))
 }
 

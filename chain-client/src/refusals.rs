@@ -62,6 +62,7 @@ same_words!(HashchainError {
     NotTheStudysOffice,
     KeyInUse,
     WeakKey,
+    KeyProofFails,
     EscrowMissing,
     PredecessorNotRetired,
     PredecessorHasSuccessor,

@@ -193,6 +193,7 @@ async fn call(app: &App, order: &Order, job: &Job) -> Result<Option<Call>, Later
                 commitment,
                 claim.escrow.clone(),
                 claim.predecessor,
+                claim.key_proof.0,
             );
             return Ok(Some(call));
         }

@@ -11,7 +11,7 @@ use frame_support::{ensure, traits::Get, weights::Weight, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use hashchain::LinkHash;
 use pallet_studies::{StudyId, StudyPolicy, StudyStatus};
-use sp_core::H256;
+use sp_core::{ed25519, H256};
 use sp_runtime::{traits::Zero, AccountId32, DispatchResult};
 
 type Studies<T> = pallet_studies::Pallet<T>;
@@ -25,6 +25,18 @@ const FAR_KEYS: u64 = 3;
 /// says: it shares none of the trie's nodes above it with them.
 pub(crate) fn enrolment_weight<T: Config>() -> Weight {
     <T as Config>::WeightInfo::enrol().saturating_add(T::DbWeight::get().writes(FAR_KEYS))
+}
+
+/// A device that is to be enrolled.
+pub(crate) struct NewDevice<T: Config> {
+    /// Its Ed25519 public key, which is also its account.
+    pub(crate) key: [u8; 32],
+    /// Commitment to its secret.
+    pub(crate) secret_commitment: H256,
+    /// Its secret, sealed to the study's auditor.
+    pub(crate) escrow: BoundedVec<u8, T::MaxEscrowLength>,
+    /// The retired device that it replaces.
+    pub(crate) predecessor: Option<DeviceId>,
 }
 
 /// The page that has the head of a device, and the head's place in it.
@@ -49,13 +61,19 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_enrol(
         who: &AccountId32,
         study: StudyId,
-        key: [u8; 32],
-        secret_commitment: H256,
-        escrow: BoundedVec<u8, T::MaxEscrowLength>,
-        predecessor: Option<DeviceId>,
+        device: NewDevice<T>,
+        key_proof: &[u8; 64],
     ) -> DispatchResult {
         let policy = Self::policy_for_enrolment(who, study)?;
-        Self::ensure_new_device(&key, &escrow)?;
+        Self::ensure_new_device(&device.key, &device.escrow)?;
+        let escrow_commitment = hashchain::escrow_commitment::<HostSha256>(&device.escrow);
+        Self::ensure_key_agrees(who, study, &device, &escrow_commitment, key_proof)?;
+        let NewDevice {
+            key,
+            secret_commitment,
+            escrow,
+            predecessor,
+        } = device;
         let followed = predecessor
             .map(|predecessor| Self::to_follow(study, predecessor))
             .transpose()?;
@@ -64,7 +82,7 @@ impl<T: Config> Pallet<T> {
 
         Studies::<T>::take_device(study)?;
         let trusted = followed.as_ref().map(|(_, trusted)| *trusted);
-        let genesis = link_zero::<T>(study, &key, trusted, &secret_commitment, &escrow);
+        let genesis = link_zero::<T>(study, &key, trusted, &secret_commitment, &escrow_commitment);
         let head = DeviceHead {
             study,
             status: DeviceStatus::Active,
@@ -123,6 +141,33 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
+    /// Refuses a key whose holder did not agree to be enrolled here, by this server and with this secret: whoever saw the
+    /// key, in the pool or anywhere, could enrol it elsewhere otherwise. The rule is that of all signatures on this chain, ZIP 215.
+    fn ensure_key_agrees(
+        who: &AccountId32,
+        study: StudyId,
+        device: &NewDevice<T>,
+        escrow_commitment: &[u8; 32],
+        key_proof: &[u8; 64],
+    ) -> Result<(), Error<T>> {
+        let message = hashchain::key_proof_message(&hashchain::KeyProof {
+            chain: &chain_hash::<T>(),
+            study: hashchain::StudyId(study),
+            server: who.as_ref(),
+            device_key: &device.key,
+            predecessor: device.predecessor.map(hashchain::DeviceId),
+            secret_commitment: &device.secret_commitment.0,
+            escrow_commitment,
+        });
+        let agrees = sp_io::crypto::ed25519_verify(
+            &ed25519::Signature::from_raw(*key_proof),
+            &message,
+            &ed25519::Public::from_raw(device.key),
+        );
+        ensure!(agrees, Error::<T>::KeyProofFails);
+        Ok(())
+    }
+
     /// The device that a successor goes on from, and the head that the successor commits to.
     fn to_follow(
         study: StudyId,
@@ -167,23 +212,23 @@ fn link_zero<T: Config>(
     device_key: &[u8; 32],
     trusted: Option<TrustedHead>,
     secret_commitment: &H256,
-    escrow: &[u8],
+    escrow_commitment: &[u8; 32],
 ) -> H256 {
-    let chain = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
     let link = hashchain::genesis::<HostSha256>(&hashchain::Enrolment {
-        chain: &as_hash(chain.as_ref()),
+        chain: &chain_hash::<T>(),
         study: hashchain::StudyId(study),
         device_key,
         predecessor: trusted.map(|trusted| LinkHash(trusted.hash.0)),
         secret_commitment: &secret_commitment.0,
-        escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(escrow),
+        escrow_commitment,
     });
     H256(link.0)
 }
 
-/// A block hash as 32 bytes. This chain's hashes have that length.
-fn as_hash(hash: &[u8]) -> [u8; 32] {
+/// Hash of this chain's first block. This chain's hashes have 32 bytes.
+pub(crate) fn chain_hash<T: Config>() -> [u8; 32] {
+    let hash = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(hash);
+    bytes.copy_from_slice(hash.as_ref());
     bytes
 }

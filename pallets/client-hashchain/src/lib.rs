@@ -427,6 +427,9 @@ pub mod pallet {
         KeyInUse,
         /// The key is one of the few for which anybody can make signatures. Generate a new key pair.
         WeakKey,
+        /// The proof is not a signature by the device's key for this chain, study, server, predecessor, secret and escrow. Have
+        /// the device sign again for the account that enrols it; a proof that was made for another server is of no use.
+        KeyProofFails,
         /// A device without escrow could never be audited. Seal the secure string to the study's auditor key.
         EscrowMissing,
         /// The predecessor must be a retired device of the same study. Retire it first, and wait until that holds.
@@ -497,7 +500,15 @@ pub mod pallet {
     impl<T: Config> Pallet<T> {
         /// Enrols a device: gives it a number and computes link 0 of its hashchain.
         ///
-        /// Called by an authentication server of the study, which has checked that the device holds the private key.
+        /// Called by an authentication server of the study.
+        ///
+        /// - `study`: the number of the study.
+        /// - `key`: the device's Ed25519 public key, which is also its account.
+        /// - `secret_commitment`: hash of the device's secret.
+        /// - `escrow`: the secret, sealed to the study's auditor.
+        /// - `predecessor`: the retired device that this one replaces, if any.
+        /// - `key_proof`: signature by the device's key over this chain, the study, the server's account and all of the above.
+        ///   Without it nobody can enrol a key that is not theirs to enrol.
         #[pallet::call_index(0)]
         #[pallet::weight(devices::enrolment_weight::<T>())]
         pub fn enrol(
@@ -507,9 +518,16 @@ pub mod pallet {
             secret_commitment: H256,
             escrow: BoundedVec<u8, T::MaxEscrowLength>,
             predecessor: Option<DeviceId>,
+            key_proof: [u8; 64],
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_enrol(&who, study, key, secret_commitment, escrow, predecessor)
+            let device = devices::NewDevice {
+                key,
+                secret_commitment,
+                escrow,
+                predecessor,
+            };
+            Self::do_enrol(&who, study, device, &key_proof)
         }
 
         /// Registers one run, or fails with the reason why not.

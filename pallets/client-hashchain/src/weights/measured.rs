@@ -17,9 +17,10 @@ pub struct SubstrateWeight<T>(PhantomData<T>);
 
 impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     fn enrol() -> Weight {
-        Weight::from_parts(60_000_000, 6286)
-            .saturating_add(T::DbWeight::get().reads(9))
-            .saturating_add(T::DbWeight::get().writes(7))
+        // 53_169_000 as measured, and what is estimated for a retirement that holds and for the check of the key's proof.
+        Weight::from_parts(120_000_000, 6286)
+            .saturating_add(T::DbWeight::get().reads(10))
+            .saturating_add(T::DbWeight::get().writes(8))
     }
     /// Measured for `r` from 1 to 256.
     fn submit_batch(r: u32) -> Weight {

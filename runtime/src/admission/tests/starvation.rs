@@ -220,6 +220,7 @@ impl Attack {
                 secret_commitment: H256::zero(),
                 escrow: vec![1; 128].try_into().expect("it is short"),
                 predecessor: None,
+                key_proof: [0; 64],
             }
             .into(),
             Self::AddRelay => pallet_studies::Call::add_relay {
