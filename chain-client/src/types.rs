@@ -70,6 +70,9 @@ pub struct DeviceView {
     pub trusted_length: Option<u64>,
     /// Block in which it was enrolled.
     pub enrolled_at: u32,
+    /// Block from which on it is retired, when an authentication server has asked for that; until then the sponsor can veto
+    /// it.
+    pub retires_at: Option<u32>,
 }
 
 /// The head of a device's hashchain: what the next run must name as `previous`.
@@ -151,6 +154,21 @@ pub struct StudyView {
     pub auditor_key: [u8; 32],
     /// The study's title.
     pub title: String,
+}
+
+/// What a study may make the chain keep, over its whole life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Devices enrolled.
+    pub devices: u32,
+    /// Entries registered.
+    pub entries: u64,
+    /// Bytes of the runs that are registered.
+    pub bytes: u64,
+    /// Accounts that get their first role on the chain as a server of the study.
+    pub admissions: u32,
+    /// Most entries of one device.
+    pub device_entries: u64,
 }
 
 /// Why a device may not register entries for now.

@@ -118,6 +118,11 @@ impl ChainView {
         })
     }
 
+    /// How many blocks pass until a retirement holds that an authentication server asks for.
+    pub async fn retirement_delay(&self) -> Result<u32, Error> {
+        self.ask(hashchain().retirement_delay()).await
+    }
+
     /// A study and its rules.
     pub async fn study(&self, study: StudyId) -> Result<Option<StudyView>, Error> {
         let answer = self.ask(hashchain().study(study.0)).await?;
@@ -169,6 +174,7 @@ impl From<wire::DeviceView> for DeviceView {
             successor: view.successor.read(),
             trusted_length: view.trusted_length,
             enrolled_at: view.enrolled_at,
+            retires_at: view.retires_at,
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use ed25519_dalek::{Signer, SigningKey};
-use hashchain::{hex::Hex, LinkHash};
+use hashchain::{hex::Hex, key_proof_message, KeyProof, LinkHash};
 use rand::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
 
@@ -69,6 +69,11 @@ impl DeviceKey {
 
     /// Signs a proof of possession. Every such message begins with a label of its own, so that none passes for another or
     /// for the head of a run.
+    /// Agrees to be enrolled as it says there, and nowhere else.
+    pub fn agree(&self, to: &KeyProof<'_>) -> Signature {
+        self.sign(&key_proof_message(to))
+    }
+
     pub(crate) fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.0.sign(message).to_bytes())
     }

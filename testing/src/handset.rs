@@ -10,9 +10,9 @@ use hashchain::{
     seal_escrow, secret_commitment, DeviceId, LinkHash, Native, SealingKey, Secret, StudyId,
 };
 use mhealth_api::{
-    enrolment_message, run_id, token_message, BareRecord, Base64, CodeTerms, DeviceHeads,
-    EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunStatus, RunUpload, SignatureBytes,
-    TokenAnswer, TokenRequest,
+    enrolment_message, key_proof_message, run_id, token_message, BareRecord, Base64, CodeTerms,
+    DeviceHeads, EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunStatus, RunUpload,
+    SignatureBytes, TokenAnswer, TokenRequest,
 };
 use mhealth_chain_client::{Account, Submitter, H256};
 use rand::rngs::StdRng;
@@ -70,9 +70,12 @@ impl Handset {
             secret_commitment: Hash(secret_commitment::<Native>(&secret)),
             escrow: Base64(escrow.context("the escrow cannot be sealed")?),
             proof: SignatureBytes([0; 64]),
+            key_proof: SignatureBytes([0; 64]),
         };
         let message = enrolment_message(&terms.chain, terms.study, &request);
         request.proof = SignatureBytes(key.sign(&message).to_bytes());
+        let message = key_proof_message(&terms.chain, terms.study, &terms.server, None, &request);
+        request.key_proof = SignatureBytes(key.sign(&message).to_bytes());
         let url = format!("{}/v1/enrol", door.url);
         let enrolled: Enrolled = http::post_patiently(&url, None, &request)
             .await?
@@ -94,7 +97,7 @@ impl Handset {
         let mut random = StdRng::seed_from_u64(seed);
         let key = SigningKey::from_bytes(&random.random());
         let secret = Secret::from_bytes(&random.random());
-        let call = enrolment::enrolment(study, &key, &secret, None, &mut random);
+        let call = enrolment::enrolment(office, study, &key, &secret, None, &mut random);
         let (device, genesis) = enrolment::enrol(office, call).await?;
         Ok(Handset {
             phone: Phone::new(key, device, genesis, &secret),

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import { catalogue, docs as docsOf, enums, runtimeCalls } from './catalogue.js';
-import { accounts, connect, enrol, errorText, night, STUDY, submit } from './chain.js';
+import { accounts, connect, enrol, enrolment, errorText, night, STUDY, submit } from './chain.js';
 import { Device, hex } from './hashchain.js';
 import { startNode } from './node.js';
 
@@ -224,13 +224,20 @@ describe('polkadot-js on a development chain', () => {
 
   test('an account without a role is turned away before any block', async (t) => {
     const stranger = new Device();
-    const call = api.tx.clientHashchain.enrol(
-      STUDY, hex(stranger.key), hex(stranger.secretCommitment), hex(stranger.escrow), null,
-    );
+    const call = enrolment(api, stranger, roles.nobody);
     await assert.rejects(submit(call, roles.nobody), (error) => {
       t.diagnostic(`a user reads: ${error.message}`);
       return /Custom error: 101/.test(error.message);
     });
+  });
+
+  test('a key is enrolled by no other server than the one that its device named', async (t) => {
+    const device = new Device();
+    const elsewhere = enrolment(api, device, roles.relay);
+    const result = await submit(elsewhere, roles.authenticationServer);
+    const text = errorText(api, result.dispatchError);
+    t.diagnostic(`a user reads: ${text}`);
+    assert.match(text, /^clientHashchain\.KeyProofFails: /);
   });
 
   test('a sponsor appoints a relay, which may then submit, and takes the role back', async () => {

@@ -281,7 +281,7 @@ async fn an_account_without_a_role_is_turned_away_in_the_pool() {
     let setting = Setting::instant().await;
     let stranger = Account::from_secret_uri("//Ferdie").expect("it is well known");
     assert!(!setting.chain.has_role(&stranger.id()).await.expect("read"));
-    let call = phone::enrolment(STUDY, 1);
+    let call = phone::enrolment(&setting.office(), STUDY, 1);
     let submitter = setting.chain.submitter(stranger.clone());
     let error = submitter.submit(call.clone()).await.expect_err("no role");
     assert_eq!(error.code(), "no_role", "{error}");
@@ -342,7 +342,9 @@ async fn parallel_submissions_of_one_account_get_dense_nonces_and_are_all_finali
     let tasks = (1..=TASKS).map(|seed| {
         let office = office.clone();
         tokio::spawn(async move {
-            let submission = office.submit(phone::enrolment(STUDY, seed)).await?;
+            let submission = office
+                .submit(phone::enrolment(&office, STUDY, seed))
+                .await?;
             let nonce = submission.nonce();
             let outcome = submission.finalised().await?.succeeded()?;
             Ok::<_, mhealth_chain_client::Error>((nonce, outcome.block_number))

@@ -241,6 +241,9 @@ fn tell_device(claims: &DeviceClaims) {
     if let Some(trusted) = claims.trusted_length {
         println!("  The study retired it and trusts its first {trusted} entries.");
     }
+    if let Some(from) = claims.retires_at {
+        println!("  It is to retire in block {from}, unless the study's sponsor vetoes that.");
+    }
     match claims.conflicts.len() {
         0 => println!("  No rival history of it is on record."),
         count => println!("  Rival histories of it on record: {count}."),

@@ -3,9 +3,9 @@
 //! Answers of the runtime API, in the words of the protocol instead of the storage layout.
 
 use crate::{
-    walk::Walk, Config, ConflictOf, Conflicts, DeviceByKey, DeviceConflicts, DeviceId,
-    DeviceStatus, Devices, EntryIndex, HeadPages, JournalEntry, JournalLength, JournalPages,
-    Pallet, ENTRIES_PER_PAGE,
+    status::Device, walk::Walk, Config, ConflictOf, Conflicts, DeviceByKey, DeviceConflicts,
+    DeviceId, DeviceStatus, Devices, EntryIndex, HeadPages, JournalEntry, JournalLength,
+    JournalPages, Pallet, RetirementDelay, ENTRIES_PER_PAGE,
 };
 use alloc::{vec, vec::Vec};
 use pallet_client_hashchain_runtime_api::{
@@ -22,11 +22,10 @@ pub(crate) const MAX_PAGES: u32 = 1_024;
 
 impl<T: Config> Pallet<T> {
     /// All that the chain knows about a device.
-    pub fn device_view(device: DeviceId) -> Option<DeviceView> {
-        let head = Self::head_of(device)?;
-        let record = Devices::<T>::get(device)?;
+    pub fn device_view(id: DeviceId) -> Option<DeviceView> {
+        let Device { head, record, .. } = Device::<T>::of(id).ok()?;
         Some(DeviceView {
-            device,
+            device: id,
             study: head.study,
             key: record.key,
             secret_commitment: record.secret_commitment,
@@ -43,7 +42,13 @@ impl<T: Config> Pallet<T> {
             successor: record.successor,
             trusted_length: record.trusted.map(|trusted| trusted.length),
             enrolled_at: record.enrolled_at.unique_saturated_into(),
+            retires_at: record.retires_at.map(|block| block.unique_saturated_into()),
         })
+    }
+
+    /// Blocks until a retirement holds that an authentication server asks for.
+    pub fn retirement_delay() -> u32 {
+        RetirementDelay::<T>::get().unique_saturated_into()
     }
 
     /// The device that enrolled with this key.

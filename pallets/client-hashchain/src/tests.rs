@@ -9,6 +9,8 @@ mod forks;
 mod journal;
 mod laws;
 mod pages;
+mod quota;
+mod retirement;
 mod run_checks;
 mod runs;
 mod status;

@@ -55,6 +55,9 @@ pub struct DeviceView {
     pub trusted_length: Option<u64>,
     /// Block in which it was enrolled.
     pub enrolled_at: u32,
+    /// Block from which on it is retired, when an authentication server has asked for that; until then the sponsor can veto
+    /// it.
+    pub retires_at: Option<u32>,
 }
 
 /// The head of a device's hashchain: what the next run must name as `previous`.
@@ -165,6 +168,10 @@ sp_api::decl_runtime_apis! {
 
         /// The rival histories that were brought for a device: those that are stored, oldest first, and how many are not.
         fn conflicts(device: u32) -> ConflictsView<AccountId>;
+
+        /// How many blocks pass until a retirement holds that an authentication server asks for. The sponsor's holds at
+        /// once.
+        fn retirement_delay() -> u32;
 
         /// A study and its rules.
         fn study(study: u32) -> Option<StudyView<AccountId>>;
