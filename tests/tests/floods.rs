@@ -106,7 +106,7 @@ async fn a_member_that_declares_whole_blocks_keeps_nobody_out() {
             &sponsor,
             calls::remove_relay(STUDY, setting.submitter("//Eve").account())
         ),
-        blocks_until(&setting, &office, phone::enrolment(STUDY, 2)),
+        blocks_until(&setting, &office, phone::enrolment(&office, STUDY, 2)),
     );
     assert!(
         waited.0 <= SOON && waited.1 <= SOON && waited.2 <= SOON,

@@ -5,6 +5,7 @@
 use crate::{mock::*, Error, RefusalReason};
 use frame_support::{assert_noop, assert_ok};
 use pallet_studies::{Allowance, Amounts};
+use sp_core::{ed25519, Pair};
 
 type Studies = pallet_studies::Pallet<Test>;
 
@@ -82,7 +83,7 @@ fn a_study_enrols_as_many_devices_as_it_may() {
         grant(u64::MAX, u64::MAX, u64::MAX);
         (0..3).for_each(|seed| drop(Phone::enrolled(SIGNED, seed)));
         assert_noop!(
-            enrol(SIGNED, [4; 32], None),
+            enrol(SIGNED, &ed25519::Pair::from_seed(&[4; 32]), None),
             pallet_studies::Error::<Test>::NoDeviceLeft
         );
     });

@@ -5,6 +5,7 @@
 use crate::{mock::*, DeviceStatus, Devices, Error, Event, LastTrusted, SuspensionReason};
 use frame_support::{assert_noop, assert_ok};
 use pallet_client_hashchain_runtime_api::DeviceState;
+use sp_core::{ed25519, Pair};
 use sp_runtime::{AccountId32, DispatchResult};
 
 fn by(who: AccountId32) -> RuntimeOrigin {
@@ -55,7 +56,7 @@ fn a_server_suspends_the_device_at_once_and_retires_it_after_the_delay() {
         assert_eq!(view.state, DeviceState::Suspended);
         assert_eq!(view.retires_at, Some(HOLDS as u32));
         assert_noop!(
-            enrol(SIGNED, [9; 32], Some(phone.id)),
+            enrol(SIGNED, &ed25519::Pair::from_seed(&[9; 32]), Some(phone.id)),
             Error::<Test>::RetirementPending
         );
 
