@@ -98,6 +98,7 @@ pub type TxExtension = (
     frame_system::CheckMortality<Runtime>,
     pallet_admission::Admit<Runtime>,
     frame_system::CheckWeight<Runtime>,
+    frame_metadata_hash_extension::CheckMetadataHash<Runtime>,
 );
 
 /// What the runtime asks of the node that executes it. A node without one of these cannot run it, so nodes have to be newer
