@@ -51,6 +51,14 @@ impl Column {
         }
     }
 
+    /// A study that is not attacked.
+    pub(crate) fn other_study(self) -> StudyId {
+        match self.study() {
+            SIGNED_STUDY => PAPER_STUDY,
+            _ => SIGNED_STUDY,
+        }
+    }
+
     pub(crate) fn title(self) -> &'static str {
         match self {
             Column::OneOffice => "2a, no hashchain",
@@ -111,10 +119,12 @@ pub(crate) enum Attack {
     Silenced,
     /// A phone signs its own entries so that the chain accepts it and other verifiers do not.
     OddSignature,
+    /// An authentication server of another study enrols a phone's key, which it saw in the pool, before the phone is enrolled.
+    SquatKey,
 }
 
 impl Attack {
-    pub(crate) const ALL: [Attack; 18] = [
+    pub(crate) const ALL: [Attack; 19] = [
         Attack::Alter,
         Attack::Reorder,
         Attack::LeaveOut,
@@ -133,6 +143,7 @@ impl Attack {
         Attack::BothAtOnce,
         Attack::Silenced,
         Attack::OddSignature,
+        Attack::SquatKey,
     ];
 
     /// Whether it says something about a column. Where relays chain there are no runs and no secrets.
@@ -147,13 +158,14 @@ impl Attack {
                     | Attack::PhoneFirst
                     | Attack::BothAtOnce
                     | Attack::OddSignature
+                    | Attack::SquatKey
             )
     }
 
     /// The paper's figure; none of an attack that the paper does not have.
     pub(crate) fn figure(self) -> Option<u8> {
         Some(match self {
-            Attack::OddSignature => return None,
+            Attack::OddSignature | Attack::SquatKey => return None,
             Attack::AuthenticationKey | Attack::ServerKey | Attack::SigningKey => 5,
             Attack::RewritePast
             | Attack::ThiefFirst
@@ -184,6 +196,7 @@ impl Attack {
             Attack::BothAtOnce => "key+secret: both at once",
             Attack::Silenced => "key+secret: phone silenced",
             Attack::OddSignature => "phone signs oddly",
+            Attack::SquatKey => "foreign server squats a key",
         }
     }
 }
