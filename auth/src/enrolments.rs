@@ -141,7 +141,7 @@ impl App {
             _ => {
                 return Err(ApiError::new(
                     Code::InvalidState,
-                    "The predecessor is not retired.",
+                    "The predecessor is not retired, or its retirement does not hold yet.",
                 ))
             }
         };
@@ -180,6 +180,7 @@ pub(crate) fn refusal(why: &Refusal) -> ApiError {
         | Refusal::NotSuspended
         | Refusal::DeviceRetired
         | Refusal::ForkedDeviceCannotResume
+        | Refusal::RetirementPending
         | Refusal::PredecessorHasSuccessor => Code::InvalidState,
         _ => Code::RefusedByChain,
     };

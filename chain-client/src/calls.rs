@@ -12,6 +12,7 @@ use crate::call::Call;
 use crate::runtime::api;
 use crate::runtime::api::runtime_types::bounded_collections::bounded_vec::BoundedVec;
 use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
+use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Call as HashchainCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Call as StudiesCall;
 use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
@@ -50,6 +51,15 @@ pub fn submit_batch(runs: Vec<Run>) -> Call {
     Call::new(api::tx().client_hashchain().submit_batch(BoundedVec(runs)))
 }
 
+/// The same within a call of the council. The chain takes no runs within other calls; this is for those who try.
+pub fn submit_batch_within(runs: Vec<Run>) -> Call {
+    let runs = runs.into_iter().map(wire::Run::from).collect();
+    let runs = RuntimeCall::ClientHashchain(HashchainCall::submit_batch {
+        runs: BoundedVec(runs),
+    });
+    Call::new(api::tx().council().execute(runs, u32::MAX))
+}
+
 /// Keeps a device from registering entries until it is resumed; for the study's sponsor or an authentication server.
 pub fn suspend(device: DeviceId, reason: SuspensionReason) -> Call {
     Call::new(
@@ -64,14 +74,20 @@ pub fn resume(device: DeviceId) -> Call {
     Call::new(api::tx().client_hashchain().resume(device.0))
 }
 
-/// Ends a device's hashchain and names the last entry that the study trusts; for the study's sponsor or an
-/// authentication server.
+/// Ends a device's hashchain and names the last entry that the study trusts; for the study's sponsor. An authentication
+/// server can only name the latest entry: the device is suspended, and retired after the chain's delay unless the sponsor
+/// vetoes it.
 pub fn retire(device: DeviceId, last_trusted: LastTrusted) -> Call {
     Call::new(
         api::tx()
             .client_hashchain()
             .retire(device.0, last_trusted.into()),
     )
+}
+
+/// Ends a retirement that an authentication server asked for and that does not hold yet; for the study's sponsor.
+pub fn veto_retirement(device: DeviceId) -> Call {
+    Call::new(api::tx().client_hashchain().veto_retirement(device.0))
 }
 
 /// Proposes to the consortium to create a study; for a member. The study is there at once when one member is enough,

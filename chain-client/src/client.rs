@@ -140,7 +140,7 @@ impl ChainClient {
         self.latest().await?.head(device).await
     }
 
-    /// Up to `count` entries of a device from sequence `from` on, oldest first, at most 1,024 at a time.
+    /// Up to `count` entries of a device from sequence `from` on, oldest first.
     pub async fn entries(
         &self,
         device: DeviceId,
@@ -236,8 +236,7 @@ impl ChainClient {
         block_time(&self.connection, block).await
     }
 
-    /// The runs that signed extrinsics of this block brought, in order. Runs within other calls, such as
-    /// `Utility.batch`, are left out.
+    /// The runs that signed extrinsics of this block brought, in order, also those in calls within calls.
     pub async fn runs_brought(&self, block: H256) -> Result<Vec<BroughtRun>, Error> {
         runs_brought(&self.connection, block).await
     }

@@ -11,7 +11,7 @@ use crate::rpc::Config;
 use crate::runtime::api;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Event as HashchainEvent;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Event as StudiesEvent;
-use crate::types::SuspensionReason;
+use crate::types::{Allowance, SuspensionReason};
 use crate::wire::Read;
 
 /// An event of the chain's own pallets.
@@ -108,6 +108,18 @@ pub enum ChainEvent {
         /// The device.
         device: DeviceId,
     },
+    /// An authentication server asked to retire a device, which is suspended from now on.
+    RetirementPending {
+        /// The device.
+        device: DeviceId,
+        /// Block from which on it is retired, unless the sponsor vetoes it.
+        retires_at: u32,
+    },
+    /// The sponsor does not want a device retired. It stays suspended until it is resumed.
+    RetirementVetoed {
+        /// The device.
+        device: DeviceId,
+    },
     /// A device's hashchain has ended.
     DeviceRetired {
         /// The device.
@@ -163,6 +175,13 @@ pub enum ChainEvent {
         study: StudyId,
         /// The former relay's account.
         account: AccountId32,
+    },
+    /// The consortium granted a study another allowance.
+    AllowanceSet {
+        /// The study.
+        study: StudyId,
+        /// What it may use from now on.
+        allowance: Allowance,
     },
     /// The consortium named another sponsor for a study.
     SponsorReplaced {
@@ -225,6 +244,8 @@ same!(HashchainEvent {
     ConflictRecorded { device, sequence, recorded, rival, signed, stored, not_stored }
     DeviceSuspended { device, reason }
     DeviceResumed { device }
+    RetirementPending { device, retires_at }
+    RetirementVetoed { device }
     DeviceRetired { device, trusted_length, trusted_head }
 });
 
@@ -236,5 +257,6 @@ same!(StudiesEvent {
     AuthenticationServerRemoved { study, account }
     RelayAdded { study, account }
     RelayRemoved { study, account }
+    AllowanceSet { study, allowance }
     SponsorReplaced { study, former, sponsor }
 });

@@ -37,6 +37,8 @@ same_words!(RefusalReason {
     SignatureMissing,
     BadSignature,
     BeyondReach,
+    StudyAllowanceUsed,
+    DeviceAllowanceUsed,
 });
 
 same_words!(HashchainError {
@@ -53,6 +55,8 @@ same_words!(HashchainError {
     SignatureMissing,
     BadSignature,
     BeyondReach,
+    StudyAllowanceUsed,
+    DeviceAllowanceUsed,
     UnknownStudy,
     NotAnAuthenticationServer,
     NotTheStudysOffice,
@@ -68,6 +72,9 @@ same_words!(HashchainError {
     ForkedDeviceCannotResume,
     ForkNeedsProof,
     NotAnEntryOfThisDevice,
+    OnlyTheSponsor,
+    RetirementPending,
+    NoRetirementPending,
     RunsWithinAnotherCall,
 });
 

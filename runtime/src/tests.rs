@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+mod accountability;
 mod one_member;
 
 use codec::Encode;

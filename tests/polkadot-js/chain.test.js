@@ -142,7 +142,9 @@ describe('polkadot-js on a development chain', () => {
       const stored = await head(device);
       assert.equal(stored.hash_.toHex(), hex(device.head));
       assert.equal(stored.length.toNumber(), 3);
-      const entries = await api.call.hashchainApi.entries(device.id, 1, 10);
+      const page = await api.call.hashchainApi.entries(device.id, 1, 10, null);
+      assert.ok(page.next.isNone, 'there are no more');
+      const entries = [...page.entries_].reverse(); // the chain answers newest first
       assert.deepEqual(
         entries.map((entry) => [entry.sequence.toNumber(), entry.digest.toHex()]),
         runs[position].entries.map((entry, index) => [index + 1, entry.digest]),

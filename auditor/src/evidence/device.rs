@@ -36,6 +36,8 @@ pub struct DeviceClaims {
     pub successor: Option<DeviceId>,
     /// How many of its entries the study trusts, when it is retired.
     pub trusted_length: Option<u64>,
+    /// Block from which on it is retired unless the sponsor vetoes it, when an authentication server has asked for that.
+    pub retires_at: Option<u32>,
     /// Number of registered entries; all of them are in the file, in this order.
     pub entries: u64,
     /// Link of the last.
@@ -99,10 +101,11 @@ pub enum Fault {
     Tag(u64),
 }
 
-/// Checks everything that is in the file about a device of this chain.
+/// Checks everything that is in the file about a device of this chain, as of this block.
 pub(super) fn verify_device(
     evidence: &DeviceEvidence,
     state: &ProvedState,
+    block: u32,
     chain: [u8; 32],
 ) -> Result<DeviceClaims, Fault> {
     let device = evidence.device;
@@ -132,6 +135,12 @@ pub(super) fn verify_device(
         return Err(Fault::Genesis);
     }
     check_entries(evidence, &record, head, link_zero)?;
+    // Once the block has come, the device is retired without a word in the state.
+    let has_come_due = record.retires_at.is_some_and(|from| from <= block);
+    let trusted_length = match has_come_due {
+        true => Some(head.length),
+        false => record.trusted.map(|trusted| trusted.length),
+    };
     Ok(DeviceClaims {
         device,
         study: head.study,
@@ -139,12 +148,14 @@ pub(super) fn verify_device(
         enrolled_at: record.enrolled_at,
         status: match head.status {
             Status::Active => DeviceStatus::Active,
+            Status::Suspended(_) if has_come_due => DeviceStatus::Retired,
             Status::Suspended(_) => DeviceStatus::Suspended,
             Status::Retired => DeviceStatus::Retired,
         },
         predecessor: record.predecessor,
         successor: record.successor,
-        trusted_length: record.trusted.map(|trusted| trusted.length),
+        trusted_length,
+        retires_at: record.retires_at.filter(|_| !has_come_due),
         entries: head.length,
         head: head.hash,
         content: Hash(Native::sha256(&evidence.entries.encode())),

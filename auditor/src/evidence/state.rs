@@ -90,6 +90,7 @@ pub(super) struct DeviceRecord {
     pub(super) successor: Option<DeviceId>,
     pub(super) trusted: Option<TrustedHead>,
     pub(super) enrolled_at: u32,
+    pub(super) retires_at: Option<u32>,
 }
 
 #[derive(Clone, Debug, Decode)]

@@ -144,7 +144,8 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
     let envelopes: Vec<Vec<u8>> = (0..3u8).map(|night| vec![1, night]).collect();
     let run = phone.run_with(&envelopes);
     let odd_run = phone.sign_oddly(run.clone());
-    // Study, status, length, latest, hash, signer; key, commitment, escrow, link 0, predecessor, successor, trusted, enrolled at.
+    // Study, status, length, latest, hash, signer; key, commitment, escrow, link 0, predecessor, successor, trusted, enrolled at,
+    // retires at.
     let head = (5u32, 0u8, 3u64, Some(2u64), phone.head().0, Some(public));
     let other = (4u32, 2u8, 7u64, None::<u64>, [0u8; 32], None::<[u8; 32]>);
     let none: Option<(u64, [u8; 32])> = None;
@@ -157,6 +158,7 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         None::<u32>,
         none,
         2u32,
+        None::<u32>,
     );
     let trusted = Some((4u64, [6u8; 32]));
     let before = (
@@ -168,6 +170,7 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         Some(1u32),
         trusted,
         1u32,
+        None::<u32>,
     );
     let (root, state_proof) = state::<L>(&[
         (device_key(DeviceId(0)), before.encode()),

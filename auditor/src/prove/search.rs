@@ -10,9 +10,6 @@ use crate::error::AuditError;
 use crate::evidence::DeviceEvidence;
 use crate::judge::ranges;
 
-/// Entries a request.
-const PAGE: u32 = 1_024;
-
 /// A device whose runs are looked for in the blocks.
 pub(super) struct Search {
     pub(super) record: DeviceView,
@@ -24,15 +21,11 @@ pub(super) struct Search {
 impl Search {
     /// Reads the registered entries.
     pub(super) async fn begin(view: &ChainView, record: DeviceView) -> Result<Self, AuditError> {
-        let mut registered = Vec::new();
-        while (registered.len() as u64) < record.length {
-            let page = view
-                .entries(record.device, registered.len() as u64 + 1, PAGE)
-                .await?;
-            if page.is_empty() {
-                return Err(unfit("entries of the device have left the node's state"));
-            }
-            registered.extend(page);
+        // From the head back in one go: whatever began at an entry would have to walk there first.
+        let registered = view.entries(record.device, 1, u32::MAX).await?;
+        let sequences = registered.iter().map(|entry| entry.sequence);
+        if !sequences.eq(1..=record.length) {
+            return Err(unfit("entries of the device have left the node's state"));
         }
         Ok(Self {
             tags: vec![None; registered.len()],

@@ -234,6 +234,15 @@ async fn a_successor_goes_on_from_the_last_trusted_entry(setting: Setting) {
     setting
         .on_chain("//Charlie", calls::retire(old.device, LastTrusted::Latest))
         .await;
+    let answer = setting.admin_post("/v1/admin/codes", not_yet.clone()).await;
+    assert_eq!(
+        code_of(answer).await,
+        Code::InvalidState,
+        "it waits for a veto"
+    );
+    setting
+        .on_chain("//Bob", calls::retire(old.device, LastTrusted::Latest))
+        .await;
 
     let code = setting.issue(not_yet.clone()).await.code;
     let predecessor = setting.terms(&code).await.predecessor.unwrap();

@@ -117,6 +117,8 @@ pub(crate) enum Attack {
     BothAtOnce,
     /// The thief writes, and the phone was silenced.
     Silenced,
+    /// A relay brings what it altered within another call, so that readers of blocks may pass over it.
+    Wraps,
     /// A phone signs its own entries so that the chain accepts it and other verifiers do not.
     OddSignature,
     /// An authentication server of another study enrols a phone's key, which it saw in the pool, before the phone is enrolled.
@@ -124,7 +126,7 @@ pub(crate) enum Attack {
 }
 
 impl Attack {
-    pub(crate) const ALL: [Attack; 19] = [
+    pub(crate) const ALL: [Attack; 20] = [
         Attack::Alter,
         Attack::Reorder,
         Attack::LeaveOut,
@@ -142,6 +144,7 @@ impl Attack {
         Attack::PhoneFirst,
         Attack::BothAtOnce,
         Attack::Silenced,
+        Attack::Wraps,
         Attack::OddSignature,
         Attack::SquatKey,
     ];
@@ -157,6 +160,7 @@ impl Attack {
                     | Attack::RewritePast
                     | Attack::PhoneFirst
                     | Attack::BothAtOnce
+                    | Attack::Wraps
                     | Attack::OddSignature
                     | Attack::SquatKey
             )
@@ -165,7 +169,7 @@ impl Attack {
     /// The paper's figure; none of an attack that the paper does not have.
     pub(crate) fn figure(self) -> Option<u8> {
         Some(match self {
-            Attack::OddSignature | Attack::SquatKey => return None,
+            Attack::Wraps | Attack::OddSignature | Attack::SquatKey => return None,
             Attack::AuthenticationKey | Attack::ServerKey | Attack::SigningKey => 5,
             Attack::RewritePast
             | Attack::ThiefFirst
@@ -195,6 +199,7 @@ impl Attack {
             Attack::PhoneFirst => "key+secret: phone first",
             Attack::BothAtOnce => "key+secret: both at once",
             Attack::Silenced => "key+secret: phone silenced",
+            Attack::Wraps => "relay wraps runs in a call",
             Attack::OddSignature => "phone signs oddly",
             Attack::SquatKey => "foreign server squats a key",
         }

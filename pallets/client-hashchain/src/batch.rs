@@ -46,6 +46,14 @@ enum Outcome {
 struct Rules {
     is_relay: bool,
     open: bool,
+    /// What the study may still register.
+    entries_left: u64,
+    bytes_left: u64,
+    /// What this call registers.
+    entries: u64,
+    bytes: u64,
+    /// Most entries of one device.
+    device_entries: u64,
 }
 
 /// Why nobody may write in the device's name at present; none if it may.
@@ -145,8 +153,31 @@ impl<T: Config> Batch<T> {
             (Relation::BeyondReach, None) => Err(RefusalReason::BeyondReach),
             (Relation::Follows { known }, None) => self
                 .check_signature(run, last_link, &head)
+                .and_then(|()| self.take_room(run, known, &head))
                 .map(|()| self.append(run, links, known, head)),
         }
+    }
+
+    /// Takes the new entries of a run, and its bytes, from what the study and the device may still register.
+    fn take_room(
+        &mut self,
+        run: RunView<'_>,
+        known: usize,
+        head: &DeviceHead,
+    ) -> Result<(), RefusalReason> {
+        let rules = self.rules.get_mut(&head.study).and_then(Option::as_mut);
+        let rules = rules.ok_or(RefusalReason::NotARelayOfThisStudy)?;
+        let new = (run.entries.len() - known) as u64;
+        let entries = rules.entries + new;
+        let bytes = rules.bytes + u64::from(bytes_of(run));
+        if entries > rules.entries_left || bytes > rules.bytes_left {
+            return Err(RefusalReason::StudyAllowanceUsed);
+        }
+        if head.length + new > rules.device_entries {
+            return Err(RefusalReason::DeviceAllowanceUsed);
+        }
+        (rules.entries, rules.bytes) = (entries, bytes);
+        Ok(())
     }
 
     /// Registers the entries of a run from the first unknown one on, after the device's head.
@@ -253,15 +284,29 @@ impl<T: Config> Batch<T> {
     fn rules(&mut self, study: StudyId) -> Option<Rules> {
         let submitter = &self.submitter;
         *self.rules.entry(study).or_insert_with(|| {
-            Studies::<T>::study(study).map(|rules| Rules {
-                is_relay: Studies::<T>::is_relay(study, submitter),
-                open: rules.status == StudyStatus::Open,
+            Studies::<T>::study(study).map(|rules| {
+                let quota = Studies::<T>::quota(study);
+                let (entries_left, bytes_left) = quota.left();
+                Rules {
+                    is_relay: Studies::<T>::is_relay(study, submitter),
+                    open: rules.status == StudyStatus::Open,
+                    entries_left,
+                    bytes_left,
+                    entries: 0,
+                    bytes: 0,
+                    device_entries: quota.allowance.device_entries,
+                }
             })
         })
     }
 
     /// Writes what has changed.
     fn write(self) {
+        for (study, rules) in &self.rules {
+            if let Some(rules) = rules.filter(|rules| rules.entries > 0) {
+                Studies::<T>::count_entries(*study, rules.entries, rules.bytes);
+            }
+        }
         self.pages.write();
         let new_entries = self.walk.new_entries();
         if !new_entries.is_empty() {

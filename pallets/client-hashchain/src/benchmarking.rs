@@ -52,6 +52,12 @@ fn enrol<T: Config>(key: sp_core::ed25519::Public, predecessor: Option<DeviceId>
     NextDeviceId::<T>::get() - 1
 }
 
+/// Lets so many blocks pass that what servers asked to retire is retired.
+fn pass_retirement_delay<T: Config>() {
+    let now = frame_system::Pallet::<T>::block_number();
+    frame_system::Pallet::<T>::set_block_number(now + RetirementDelay::<T>::get());
+}
+
 /// What the device with this key signs to be enrolled by [`SERVER`].
 fn key_proof<T: Config>(key: &sp_core::ed25519::Public, predecessor: Option<DeviceId>) -> [u8; 64] {
     let message = hashchain::key_proof_message(&hashchain::KeyProof {
@@ -196,7 +202,9 @@ mod benchmarks {
     fn enrol() {
         set_up_study::<T>(StudyPolicy::DeviceSigned);
         let old = super::enrol::<T>(new_key(), None);
-        Pallet::<T>::do_retire(&SPONSOR, old, LastTrusted::Latest).expect("active; qed");
+        // Nobody has written down yet that it is retired.
+        Pallet::<T>::do_retire(&SERVER, old, LastTrusted::Latest).expect("active; qed");
+        pass_retirement_delay::<T>();
         // The page that is changed is full but for one place.
         for _ in 2..HEADS_PER_PAGE {
             super::enrol::<T>(new_key(), None);
@@ -422,7 +430,7 @@ mod benchmarks {
 
         #[extrinsic_call]
         _(
-            RawOrigin::Signed(SERVER),
+            RawOrigin::Signed(SPONSOR),
             device,
             LastTrusted::Entry(u64::from(ENTRIES_PER_PAGE) - 1),
         );
@@ -431,6 +439,19 @@ mod benchmarks {
             Pallet::<T>::head_of(device).map(|head| head.status),
             Some(DeviceStatus::Retired)
         );
+    }
+
+    #[benchmark]
+    fn veto_retirement() {
+        set_up_study::<T>(StudyPolicy::HashchainOnly);
+        let (device, _) = spread_devices::<T>(1, |_| [10; 32])[0];
+        Pallet::<T>::do_retire(&SERVER, device, LastTrusted::Latest).expect("active; qed");
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(SPONSOR), device);
+
+        let record = Devices::<T>::get(device);
+        assert_eq!(record.map(|record| record.retires_at), Some(None));
     }
 
     impl_benchmark_test_suite!(Pallet, crate::mock::with_keystore(), crate::mock::Test);

@@ -18,7 +18,8 @@
 //! * A relay of the study, or the device itself, submits runs of entries: [`Pallet::submit`] for one run, which fails
 //!   as a whole when the run is refused, and [`Pallet::submit_batch`], in which every run stands or falls alone and the
 //!   evidence of a fork is kept.
-//! * The study's sponsor or authentication server suspends, resumes and retires devices.
+//! * The study's sponsor or authentication server suspends, resumes and retires devices. What a server asks for and
+//!   cannot be undone waits for the sponsor's veto.
 //!
 //! ## Goals
 //!
@@ -38,7 +39,9 @@
 //! 5. Evidence has a place: rivals that nobody signed cannot take those of signed ones, an account has one of them a device,
 //!    and what has no place is counted:
 #![doc = docify::embed!("src/tests/forks.rs", unsigned_rivals_leave_the_signed_ones_their_places)]
-//! 6. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
+//! 6. An authentication server cannot end a hashchain against the sponsor's will:
+#![doc = docify::embed!("src/tests/retirement.rs", the_sponsor_vetoes_a_retirement_and_the_device_goes_on)]
+//! 7. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
 //!    provable from the blocks.
 //!
 //! Source: Motohashi et al., J Med Internet Res 2019;21(5):e13385, Figures 1 to 6.
@@ -64,6 +67,7 @@ mod refusal;
 pub mod run_checks;
 mod runs;
 mod size;
+mod status;
 #[cfg(test)]
 mod tests;
 #[cfg(any(feature = "try-runtime", test))]
@@ -102,6 +106,9 @@ pub mod pallet {
         BlockNumberFor<T>,
         <T as Config>::MaxConflicts,
     >;
+
+    /// Blocks of a day, with one every two seconds.
+    const A_DAY: u32 = 43_200;
 
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
 
@@ -220,11 +227,38 @@ pub mod pallet {
     #[pallet::storage]
     pub type FirstJournalPage<T: Config> = StorageValue<_, u64, ValueQuery>;
 
+    /// How many blocks pass from when an authentication server asks for the retirement of a device until it holds. The
+    /// sponsor can veto it meanwhile. Set at genesis: a day unless told otherwise.
+    #[pallet::storage]
+    pub type RetirementDelay<T: Config> = StorageValue<_, BlockNumberFor<T>, ValueQuery>;
+
     /// Rival histories brought for a device, and how many of them had no place. Absent: nobody ever contradicted the
     /// device's history.
     #[pallet::storage]
     pub type Conflicts<T: Config> =
         StorageMap<_, Twox64Concat, DeviceId, DeviceConflictsOf<T>, ValueQuery>;
+
+    /// What the pallet begins with.
+    #[pallet::genesis_config]
+    pub struct GenesisConfig<T: Config> {
+        /// Blocks until a retirement holds that an authentication server asked for.
+        pub retirement_delay: BlockNumberFor<T>,
+    }
+
+    impl<T: Config> Default for GenesisConfig<T> {
+        fn default() -> Self {
+            Self {
+                retirement_delay: A_DAY.into(),
+            }
+        }
+    }
+
+    #[pallet::genesis_build]
+    impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+        fn build(&self) {
+            RetirementDelay::<T>::put(self.retirement_delay);
+        }
+    }
 
     /// What has happened to a device or to its entries.
     #[pallet::event]
@@ -321,7 +355,20 @@ pub mod pallet {
             /// The device.
             device: DeviceId,
         },
-        /// A device's hashchain has ended.
+        /// An authentication server asked to retire a device, which is suspended from now on. The sponsor can veto it.
+        RetirementPending {
+            /// The device.
+            device: DeviceId,
+            /// Block from which on it is retired, with its latest entry trusted.
+            retires_at: BlockNumberFor<T>,
+        },
+        /// The sponsor does not want a device retired. It stays suspended until somebody resumes it.
+        RetirementVetoed {
+            /// The device.
+            device: DeviceId,
+        },
+        /// A device's hashchain has ended. A retirement that an authentication server asked for is reported when it is
+        /// written down, which may be later than it holds.
         DeviceRetired {
             /// The device.
             device: DeviceId,
@@ -364,6 +411,12 @@ pub mod pallet {
         /// The run ends too far before the head to be compared within this call. If it should be registered already,
         /// look its entries up instead; otherwise submit fewer old runs at a time.
         BeyondReach,
+        /// The study has registered as many entries, or bytes of runs, as it may (`studies.quotas`). Keep the entries;
+        /// the consortium can grant more by `studies.setAllowance`.
+        StudyAllowanceUsed,
+        /// The device has as many entries as one may have in its study (`studies.quotas`). Keep the entries; the
+        /// consortium can grant more by `studies.setAllowance`.
+        DeviceAllowanceUsed,
         /// No study has this number.
         UnknownStudy,
         /// Only an authentication server of the study enrols devices. The sponsor can add one.
@@ -379,7 +432,7 @@ pub mod pallet {
         KeyProofFails,
         /// A device without escrow could never be audited. Seal the secure string to the study's auditor key.
         EscrowMissing,
-        /// The predecessor must be a retired device of the same study. Retire it first.
+        /// The predecessor must be a retired device of the same study. Retire it first, and wait until that holds.
         PredecessorNotRetired,
         /// The predecessor has a successor already.
         PredecessorHasSuccessor,
@@ -394,8 +447,17 @@ pub mod pallet {
         ForkedDeviceCannotResume,
         /// Only the chain itself suspends for a fork, on proof. Give another reason.
         ForkNeedsProof,
-        /// The journal entry is not this device's, or has left the state.
+        /// The journal entry is not this device's, or has left the state. Name another.
         NotAnEntryOfThisDevice,
+        /// Only the study's sponsor may do this: distrust entries, or veto a retirement. Ask the sponsor, or retire the
+        /// device with its latest entry trusted.
+        OnlyTheSponsor,
+        /// The device is to retire at the block that its record names. Wait for that block; or ask the sponsor, who can
+        /// veto the retirement and then resume the device, or retire it at once.
+        RetirementPending,
+        /// No retirement of this device is pending, so there is nothing to veto. One that holds already cannot be undone:
+        /// enrol a successor.
+        NoRetirementPending,
         /// Runs stand at the top of an extrinsic, where auditors find them, and never within another call. Send
         /// `submit` or `submitBatch` as a transaction of its own.
         RunsWithinAnotherCall,
@@ -505,7 +567,7 @@ pub mod pallet {
         }
 
         /// Lets a suspended device register entries again. Called by the study's sponsor or one of its authentication
-        /// servers. A device that signed a fork cannot be resumed.
+        /// servers. A device that signed a fork cannot be resumed, and one that is to retire only after the sponsor's veto.
         #[pallet::call_index(4)]
         #[pallet::weight(<T as Config>::WeightInfo::resume())]
         pub fn resume(origin: OriginFor<T>, device: DeviceId) -> DispatchResult {
@@ -513,8 +575,12 @@ pub mod pallet {
             Self::do_resume(&who, device)
         }
 
-        /// Ends a device's hashchain and names the last entry that the study trusts; a successor commits to it. Called
-        /// by the study's sponsor or one of its authentication servers. Cannot be undone.
+        /// Ends a device's hashchain and names the last entry that the study trusts; a successor commits to it. Cannot be
+        /// undone.
+        ///
+        /// Called by the study's sponsor, it holds at once. Called by an authentication server, which can only name the
+        /// latest entry, the device is suspended at once and retired after `RetirementDelay` blocks, unless the sponsor
+        /// vetoes it.
         #[pallet::call_index(5)]
         #[pallet::weight(<T as Config>::WeightInfo::retire())]
         pub fn retire(
@@ -524,6 +590,15 @@ pub mod pallet {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_retire(&who, device, last_trusted)
+        }
+
+        /// Ends a retirement that an authentication server asked for and that does not hold yet. Called by the study's
+        /// sponsor. The device stays suspended until it is resumed.
+        #[pallet::call_index(6)]
+        #[pallet::weight(<T as Config>::WeightInfo::veto_retirement())]
+        pub fn veto_retirement(origin: OriginFor<T>, device: DeviceId) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_veto_retirement(&who, device)
         }
     }
 }

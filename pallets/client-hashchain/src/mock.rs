@@ -11,11 +11,14 @@ use frame_support::{
 };
 use frame_system::EnsureRoot;
 use hashchain::LinkHash;
-use pallet_studies::{GenesisStudy, StudyId, StudyPolicy};
+use pallet_studies::{Allowance, Amounts, GenesisStudy, StudyId, StudyPolicy};
 use sp_core::{ed25519, Pair, H256};
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage};
 
 pub(crate) type HashchainPallet = Pallet<Test>;
+
+/// Blocks until a server's retirement holds.
+pub(crate) const RETIREMENT_DELAY: u64 = 10;
 
 /// Study 0: `HashchainOnly`.
 pub(crate) const PAPER: StudyId = 0;
@@ -48,10 +51,24 @@ impl frame_system::Config for Test {
     type Lookup = IdentityLookup<AccountId32>;
 }
 
+parameter_types! {
+    /// What a study of these tests may use.
+    pub static DefaultAllowance: Allowance = Allowance {
+        study: Amounts {
+            devices: 10_000,
+            entries: u64::MAX,
+            bytes: u64::MAX,
+            admissions: 100,
+        },
+        device_entries: u64::MAX,
+    };
+}
+
 impl pallet_studies::Config for Test {
     type CreateStudyOrigin = EnsureRoot<AccountId32>;
     type MaxTitleLength = ConstU32<32>;
     type MaxServers = ConstU32<4>;
+    type DefaultAllowance = DefaultAllowance;
     type WeightInfo = ();
 }
 
@@ -95,6 +112,9 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
                 study(StudyPolicy::DeviceSigned, vec![RELAY, SECOND_RELAY]),
                 study(StudyPolicy::DeviceSigned, vec![FOREIGN_RELAY]),
             ],
+        },
+        client_hashchain: pallet_client_hashchain::GenesisConfig {
+            retirement_delay: RETIREMENT_DELAY,
         },
         ..Default::default()
     }

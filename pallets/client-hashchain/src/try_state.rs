@@ -124,6 +124,10 @@ impl<T: Config> Pallet<T> {
                 .is_none_or(|trusted| trusted.length <= head.length),
             "more entries are trusted than there are"
         );
+        ensure!(
+            record.retires_at.is_none() || matches!(head.status, DeviceStatus::Suspended(_)),
+            "a device that is to retire is not suspended"
+        );
         let is_link_back = |other: Option<DeviceId>| other == Some(device);
         ensure!(
             record.predecessor.is_none_or(|predecessor| is_link_back(

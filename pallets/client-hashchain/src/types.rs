@@ -116,7 +116,8 @@ pub enum SuspensionReason {
 pub enum DeviceStatus {
     /// Its runs are accepted.
     Active,
-    /// Its runs are refused until the study lifts the suspension.
+    /// Its runs are refused until the study lifts the suspension. If the record names a block in `retires_at`, the device is
+    /// retired from that block on.
     Suspended(SuspensionReason),
     /// Its hashchain has ended.
     Retired,
@@ -220,6 +221,9 @@ pub struct DeviceRecord<BlockNumber, MaxEscrowLength: Get<u32>> {
     pub trusted: Option<TrustedHead>,
     /// Block in which it was enrolled.
     pub enrolled_at: BlockNumber,
+    /// Block from which on it is retired with its latest entry trusted, because an authentication server asked for that.
+    /// Until then the sponsor can veto it. None otherwise, and none when the retirement is written down.
+    pub retires_at: Option<BlockNumber>,
 }
 
 /// One entry of the journal. Written once.
@@ -335,4 +339,8 @@ pub enum RefusalReason {
     BadSignature,
     /// The run ends too far before the head to be compared within this call.
     BeyondReach,
+    /// The study has registered as many entries, or bytes of runs, as it may.
+    StudyAllowanceUsed,
+    /// The device has as many entries as one may have in its study.
+    DeviceAllowanceUsed,
 }

@@ -35,10 +35,15 @@ pub(crate) fn lookups() -> u64 {
 impl<T: Config> Walk<T> {
     /// With the whole budget, and nothing added yet.
     pub(crate) fn new() -> Self {
+        Self::with_budget(T::WalkBudget::get())
+    }
+
+    /// With so many steps. For a call, [`Walk::new`] is the one that counts what it spends.
+    pub(crate) fn with_budget(steps: u32) -> Self {
         Self {
             first_index: JournalLength::<T>::get(),
             new_entries: Vec::new(),
-            steps_left: T::WalkBudget::get(),
+            steps_left: steps,
             page: None,
             page_read: None,
             _runtime: PhantomData,
@@ -68,6 +73,11 @@ impl<T: Config> Walk<T> {
     /// Steps that were spent, for the weight.
     pub(crate) fn steps(&self) -> u32 {
         T::WalkBudget::get() - self.steps_left
+    }
+
+    /// Whether no steps are left.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.steps_left == 0
     }
 
     /// The entry at `index`; none if the budget is spent or the entry has left the state.

@@ -136,6 +136,7 @@ impl<T: Config> Pallet<T> {
             Error::<T>::TooManyAuthenticationServers
         );
 
+        Self::take_admission(study, &account)?;
         count.authentication_servers.saturating_inc();
         ServerCounts::<T>::insert(study, count);
         AuthenticationServers::<T>::insert(study, &account, ());
@@ -171,6 +172,7 @@ impl<T: Config> Pallet<T> {
             Error::<T>::TooManyRelays
         );
 
+        Self::take_admission(study, &account)?;
         count.relays.saturating_inc();
         ServerCounts::<T>::insert(study, count);
         Relays::<T>::insert(study, &account, ());
