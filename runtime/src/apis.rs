@@ -8,7 +8,7 @@ use frame_support::{
     pallet_prelude::{TransactionSource, TransactionValidity},
 };
 use pallet_client_hashchain_runtime_api::{
-    ConflictView, DeviceView, EntryView, HeadView, StudyView,
+    ConflictView, DeviceView, EntryView, HeadView, RotationView, StudyView,
 };
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::{sr25519::AuthorityId as AuraId, SlotDuration};
@@ -23,8 +23,8 @@ use sp_version::RuntimeVersion;
 
 use crate::{
     admission::may_send, genesis, limits::SLOT_MILLISECONDS, AccountId, Block, ClientHashchain,
-    Executive, Grandpa, InherentDataExt, Nonce, Runtime, RuntimeGenesisConfig, SessionKeys, System,
-    VERSION,
+    Executive, Grandpa, InherentDataExt, Nonce, Runtime, RuntimeGenesisConfig, SessionKeys,
+    Studies, System, VERSION,
 };
 
 impl_runtime_apis! {
@@ -174,6 +174,13 @@ impl_runtime_apis! {
 
         fn study(study: u32) -> Option<StudyView<AccountId>> {
             ClientHashchain::study_view(study)
+        }
+
+        fn rotations(study: u32) -> Vec<RotationView<AccountId>> {
+            Studies::rotations(study)
+                .into_iter()
+                .map(|(former, successor)| RotationView { former, successor })
+                .collect()
         }
 
         fn has_role(account: AccountId) -> bool {

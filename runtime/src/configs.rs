@@ -148,6 +148,7 @@ impl pallet_consortium::Config for Runtime {
 
 impl pallet_studies::Config for Runtime {
     type CreateStudyOrigin = MoreThanHalf;
+    type MaxRotations = ConstU32<8>;
     type MaxServers = ConstU32<64>;
     type MaxTitleLength = ConstU32<128>;
     type WeightInfo = pallet_studies::weights::SubstrateWeight<Runtime>;

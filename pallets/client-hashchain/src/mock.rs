@@ -49,6 +49,7 @@ impl pallet_studies::Config for Test {
     type CreateStudyOrigin = EnsureRoot<AccountId32>;
     type MaxTitleLength = ConstU32<32>;
     type MaxServers = ConstU32<4>;
+    type MaxRotations = ConstU32<4>;
     type WeightInfo = ();
 }
 

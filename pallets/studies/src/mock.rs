@@ -42,6 +42,8 @@ impl frame_system::Config for Test {
 parameter_types! {
     /// How many servers of a kind a study may have.
     pub static MaxServers: u32 = 3;
+    /// How many times an account may be changed.
+    pub static MaxRotations: u32 = 4;
 }
 
 frame_support::ord_parameter_types! {
@@ -52,6 +54,7 @@ impl pallet_studies::Config for Test {
     type CreateStudyOrigin = EnsureSignedBy<Consortium, u64>;
     type MaxTitleLength = ConstU32<32>;
     type MaxServers = MaxServers;
+    type MaxRotations = MaxRotations;
     type WeightInfo = ();
 }
 

@@ -20,7 +20,7 @@ use crate::{
         table::{self, row, Row},
     },
     testing::development,
-    ClientHashchain, Consortium, Members, Runtime, RuntimeCall, RuntimeOrigin, ACCOUNT_HAS_NO_ROLE,
+    ClientHashchain, Consortium, Runtime, RuntimeCall, RuntimeOrigin, ACCOUNT_HAS_NO_ROLE,
     DEVICE_MAY_NOT_WRITE, DEVICE_MAY_ONLY_SUBMIT, ROLE_MAY_NOT_CALL,
 };
 
@@ -127,9 +127,11 @@ fn code<T>(outcome: Result<T, TransactionValidityError>) -> Option<u8> {
 
 /// A sender with one role each, and the refusal that it reads where it may not call.
 fn senders() -> Vec<(Roles, Sender, u8)> {
-    assert_ok!(Members::add_member(
+    // There are never two members, so there is a third, who sends nothing.
+    let members = vec![One.to_account_id(), [9; 32].into()];
+    assert_ok!(Consortium::add_members(
         RuntimeOrigin::root(),
-        One.to_account_id().into()
+        members.try_into().expect("there is room")
     ));
     pallet_consortium::Validators::<Runtime>::mutate(|validators| {
         validators
