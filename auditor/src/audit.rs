@@ -109,7 +109,7 @@ impl Audit {
         for (index, export) in options.exports.iter().enumerate() {
             let reading = take_in(&study, &options, &scratch, index, progress).await?;
             let account = match export.account {
-                Some(account) => Some(account),
+                Some(account) => Some(study.rotations.present(account)),
                 None => scratch.account_of(index)?,
             };
             stores.push(StoreReport {
@@ -183,7 +183,7 @@ impl Audit {
             registered: self.scratch.registered(device)?,
             brought: self.scratch.brought(device)?,
             blocks_complete: self.study.blocks_complete,
-            conflicts: chain::conflicts(&self.view, device).await?,
+            conflicts: chain::conflicts(&self.view, device, &self.study.rotations).await?,
             stores,
             secret: SecretAccess::open(self.options.auditor.as_ref(), record),
             erased: self.erasure(device).is_some(),
