@@ -158,6 +158,11 @@ pub fn remove_relay(study: StudyId, account: AccountId32) -> Call {
     Call::new(api::tx().studies().remove_relay(study.0, account))
 }
 
+/// Moves all roles of the signer in a study to another account of its own.
+pub fn rotate(study: StudyId, successor: AccountId32) -> Call {
+    Call::new(api::tx().studies().rotate(study.0, successor))
+}
+
 fn propose(threshold: u32, call: RuntimeCall) -> Call {
     /// Upper bound of the encoded proposal, which the collective checks: a call of the studies with its title.
     const LENGTH_BOUND: u32 = 1024;

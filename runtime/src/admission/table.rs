@@ -125,6 +125,7 @@ rows!(studies, pallet_studies::Call<OfRuntime>,
     close_study | reopen_study => SPONSORS,
     add_authentication_server | remove_authentication_server => SPONSORS,
     add_relay | remove_relay => SPONSORS,
+    rotate => Row::Office(Roles::SPONSOR.or(Roles::SERVER).or(Roles::RELAY), Lane::Study),
 );
 
 rows!(client_hashchain, pallet_client_hashchain::Call<OfRuntime>,
