@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! GRANDPA's finality, checked from the first authorities on.
+//! GRANDPA's finality, checked from the authorities on that the file begins with.
 
 use std::collections::HashMap;
 
@@ -28,9 +28,9 @@ pub(super) struct Authorities {
 pub(super) struct NotFinal;
 
 impl Authorities {
-    pub(super) fn first(list: AuthorityList) -> Option<Self> {
+    pub(super) fn new(set: u64, list: AuthorityList) -> Option<Self> {
         Some(Authorities {
-            set: 0,
+            set,
             voters: VoterSet::new(list)?,
         })
     }
@@ -46,11 +46,9 @@ impl Authorities {
     /// The set that follows, if this one's voters made the block final that names it.
     pub(super) fn hand_over(&self, handover: &Handover) -> Result<Self, NotFinal> {
         self.check(&handover.header, &handover.justification)?;
-        let voters = next_authorities(&handover.header).and_then(VoterSet::new);
-        Ok(Authorities {
-            set: self.set + 1,
-            voters: voters.ok_or(NotFinal)?,
-        })
+        let next = next_authorities(&handover.header).ok_or(NotFinal)?;
+        let set = self.set.checked_add(1).ok_or(NotFinal)?;
+        Authorities::new(set, next).ok_or(NotFinal)
     }
 
     /// Whether this set's voters made the block final.
@@ -84,16 +82,30 @@ impl Authorities {
 }
 
 /// The authorities that a block names, if it names any. A change that takes effect later than in this block does not occur on
-/// this chain, and is not taken.
+/// this chain, and is not taken; nor is anything from a block that changes them by force, because the set before it does not
+/// sign for that.
 pub(crate) fn next_authorities(header: &Header) -> Option<AuthorityList> {
-    header.digest().logs().iter().find_map(|item| match item {
+    if forces_authorities(header) {
+        return None;
+    }
+    logs(header).find_map(|log| match log {
+        ConsensusLog::ScheduledChange(change) if change.delay == 0 => Some(change.next_authorities),
+        _ => None,
+    })
+}
+
+/// Whether a block changes the authorities by force, as the consortium can after finality was lost. The set before has no say in
+/// it, so no evidence leads over this block but from a checkpoint after it.
+pub(crate) fn forces_authorities(header: &Header) -> bool {
+    logs(header).any(|log| matches!(log, ConsensusLog::ForcedChange(..)))
+}
+
+/// What GRANDPA's pallet says in a block's header.
+fn logs(header: &Header) -> impl Iterator<Item = ConsensusLog<u32>> + '_ {
+    let logs = header.digest().logs().iter();
+    logs.filter_map(|item| match item {
         DigestItem::Consensus(GRANDPA_ENGINE_ID, log) => {
-            match ConsensusLog::<u32>::decode_all(&mut &log[..]) {
-                Ok(ConsensusLog::ScheduledChange(change)) if change.delay == 0 => {
-                    Some(change.next_authorities)
-                }
-                _ => None,
-            }
+            ConsensusLog::decode_all(&mut &log[..]).ok()
         }
         _ => None,
     })
