@@ -181,6 +181,8 @@ words! {
         ForkNeedsProof = "fork_needs_proof",
         /// The journal entry is not this device's, or has left the state.
         NotAnEntryOfThisDevice = "not_an_entry_of_this_device",
+        /// Runs stand at the top of an extrinsic, never within another call.
+        RunsWithinAnotherCall = "runs_within_another_call",
 
         /// The account that submitted it has no role on the chain.
         NoRole = "no_role",
@@ -188,6 +190,10 @@ words! {
         DeviceShutOut = "device_shut_out",
         /// The account that submitted it is a device's and may send its own runs only.
         NotOwnRuns = "not_own_runs",
+        /// None of the roles of the account that submitted it may make this call.
+        NotItsCall = "not_its_call",
+        /// Too much of what the account that submitted it sent was refused of late.
+        TooMuchRefused = "too_much_refused",
         /// The transaction is too large or too heavy for a block.
         TooHeavy = "too_heavy",
         /// The node's pool refused the transaction for another reason.

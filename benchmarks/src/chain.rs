@@ -14,7 +14,7 @@ use serde::Serialize;
 use sp_keyring::Sr25519Keyring::{Charlie, Dave, Eve};
 use tokio::sync::mpsc;
 
-use crate::extrinsic::{enrolments, send, Form, Signer};
+use crate::extrinsic::{enrolments, send, Signer, ENROLMENTS};
 use crate::generator::{Generator, LOOK};
 use crate::measured::{Latency, Measured};
 use crate::say;
@@ -88,19 +88,13 @@ impl Chain {
     /// Makes and enrols devices of a study.
     pub(crate) async fn enrol(&mut self, study: StudyId, count: u32) -> Result<Phones> {
         let phones = Phones::new(self.genesis(), study, self.devices, count);
-        for call in enrolments(study, &phones) {
-            let transaction = self.office.call(&call);
-            send(&self.client, &transaction).await?;
-        }
-        let office = mhealth_chain_client::AccountId32(*self.office.account().as_ref());
-        let deadline = Instant::now() + PATIENCE * 60;
-        loop {
-            let (_, view) = self.client.at_finalised().await?;
-            if view.nonce(&office).await? == u64::from(self.office.nonce) {
-                break;
+        let calls: Vec<_> = enrolments(study, &phones).collect();
+        for some in calls.chunks(ENROLMENTS) {
+            for call in some {
+                let transaction = self.office.call(call);
+                send(&self.client, &transaction).await?;
             }
-            ensure!(Instant::now() < deadline, "the devices were not enrolled");
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            self.await_office().await?;
         }
         // Those of now do not belong to a measurement; they are printed.
         self.look_for_discarded();
@@ -116,12 +110,25 @@ impl Chain {
         Ok(phones)
     }
 
+    /// Waits until what the office has sent is final.
+    async fn await_office(&self) -> Result<()> {
+        let office = mhealth_chain_client::AccountId32(*self.office.account().as_ref());
+        let deadline = Instant::now() + PATIENCE * 60;
+        loop {
+            let (_, view) = self.client.at_finalised().await?;
+            if view.nonce(&office).await? == u64::from(self.office.nonce) {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the devices were not enrolled");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Sends the batches of a file, at a rate or as fast as they are taken, and waits until all are final.
     pub(crate) async fn measure(
         &mut self,
         name: &str,
         file: &EntryFile,
-        form: Form,
         rate: Option<f64>,
     ) -> Result<Measured> {
         let from = self.client.finalised().await?.number + 1;
@@ -147,13 +154,11 @@ impl Chain {
             &self.rpc,
             relays,
             file,
-            form,
             rate,
             &sending,
         ));
 
         let mut tally = Tally::default();
-        let each = file.entries / file.batches;
         let mut look = tokio::time::interval(LOOK);
         while generator.is_some() || tally.settled() < file.batches {
             look.tick().await;
@@ -167,7 +172,7 @@ impl Chain {
                 tally.sent(transaction);
             }
             while let Ok(block) = blocks.try_recv() {
-                tally.take(block, form, each);
+                tally.take(block);
             }
             if following.is_finished() {
                 bail!("the follower ended: {:?}", following.await?);
@@ -188,10 +193,7 @@ impl Chain {
         Ok(Measured {
             system: name.to_owned(),
             entries,
-            refused: match form {
-                Form::Runs => file.entries.saturating_sub(tally.entries),
-                Form::Remark => 0,
-            },
+            refused: file.entries.saturating_sub(tally.entries),
             seconds,
             processor_seconds: processor_seconds * entries as f64 / total,
             charged_seconds: None,
@@ -320,7 +322,7 @@ mod tests {
         };
         let file = phones.write(&plan, &folder.path().join("entries"))?;
 
-        let measured = chain.measure("full", &file, Form::Runs, None).await?;
+        let measured = chain.measure("full", &file, None).await?;
 
         assert!(chain.discarded.is_empty(), "{}", chain.log());
         assert_eq!(measured.refused, 0);

@@ -6,7 +6,7 @@ use anyhow::{bail, Result};
 use codec::{Compact, Encode};
 use hashchain::StudyId;
 use mhealth_chain_client::{ChainClient, PoolAnswer};
-use mhealth_runtime::{CheckRole, RuntimeCall, Signature, TxExtension, VERSION};
+use mhealth_runtime::{RuntimeCall, Signature, TxExtension, VERSION};
 use sp_core::{crypto::Pair, sr25519, H256};
 use sp_keyring::Sr25519Keyring;
 use sp_runtime::generic::Era;
@@ -15,8 +15,8 @@ use sp_runtime::MultiAddress;
 
 use crate::workload::{Phones, ESCROW};
 
-/// Devices that enrol in one transaction.
-const ENROLMENTS: usize = 100;
+/// Devices that enrol before the next ones are sent: fewer than a node's pool holds.
+pub(crate) const ENROLMENTS: usize = 4_096;
 
 /// An account, and how many transactions it has signed.
 pub(crate) struct Signer {
@@ -61,13 +61,12 @@ impl Signer {
 
     fn encoded(&mut self, call: &[u8]) -> Vec<u8> {
         let extension: TxExtension = (
-            CheckRole,
             frame_system::CheckNonZeroSender::new(),
             frame_system::CheckSpecVersion::new(),
             frame_system::CheckTxVersion::new(),
             frame_system::CheckGenesis::new(),
             frame_system::CheckMortality::from(Era::Immortal),
-            frame_system::CheckNonce::from(self.nonce),
+            pallet_admission::Admit::with_nonce(self.nonce),
             frame_system::CheckWeight::new(),
         );
         self.nonce += 1;
@@ -99,31 +98,19 @@ impl Signer {
 }
 
 /// Calls that enrol the devices of a study, in order.
-pub(crate) fn enrolments(study: StudyId, phones: &Phones) -> impl Iterator<Item = RuntimeCall> {
-    let calls: Vec<RuntimeCall> = phones
-        .enrolments()
-        .map(|(key, secret_commitment)| {
-            RuntimeCall::ClientHashchain(pallet_client_hashchain::Call::enrol {
-                study: study.0,
-                key,
-                secret_commitment,
-                escrow: ESCROW.to_vec().try_into().expect("it is short; qed"),
-                predecessor: None,
-            })
+pub(crate) fn enrolments(
+    study: StudyId,
+    phones: &Phones,
+) -> impl Iterator<Item = RuntimeCall> + '_ {
+    phones.enrolments().map(move |(key, secret_commitment)| {
+        RuntimeCall::ClientHashchain(pallet_client_hashchain::Call::enrol {
+            study: study.0,
+            key,
+            secret_commitment,
+            escrow: ESCROW.to_vec().try_into().expect("it is short; qed"),
+            predecessor: None,
         })
-        .collect();
-    let some: Vec<_> = calls.chunks(ENROLMENTS).map(<[_]>::to_vec).collect();
-    some.into_iter()
-        .map(|calls| RuntimeCall::Utility(pallet_utility::Call::batch_all { calls }))
-}
-
-/// What the transactions carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
-    /// Runs, which the chain checks and registers.
-    Runs,
-    /// The same bytes, which `System.remark` ignores.
-    Remark,
+    })
 }
 
 /// Hands a transaction to the node, which has to take it.

@@ -14,7 +14,7 @@ use sp_runtime::traits::{BlakeTwo256, Hash};
 use tokio::sync::{mpsc, Semaphore};
 use tokio::task::JoinHandle;
 
-use crate::extrinsic::{send, Form, Signer};
+use crate::extrinsic::{send, Signer};
 use crate::workload::{EntryFile, RELAYS};
 
 /// Entries that wait in the node's pool at least and at most, when they come as fast as it takes them. In between it is twice
@@ -53,7 +53,6 @@ impl Generator {
         rpc: &JsonRpc,
         relays: [Signer; RELAYS],
         file: &EntryFile,
-        form: Form,
         rate: Option<f64>,
         sent: &mpsc::UnboundedSender<(H256, Instant)>,
     ) -> Self {
@@ -65,7 +64,6 @@ impl Generator {
             let relay = Relay {
                 client: client.clone(),
                 signer,
-                form,
                 permits: permits.clone(),
                 sent: sent.clone(),
             };
@@ -161,7 +159,6 @@ struct StorageAt {
 struct Relay {
     client: ChainClient,
     signer: Signer,
-    form: Form,
     permits: Arc<Semaphore>,
     sent: mpsc::UnboundedSender<(H256, Instant)>,
 }
@@ -172,14 +169,7 @@ impl Relay {
         for batch in file.batches()?.skip(place).step_by(RELAYS) {
             self.permits.acquire().await?.forget();
             let batch = batch?;
-            let transaction = match self.form {
-                Form::Runs => self.signer.batch(&batch),
-                Form::Remark => {
-                    let remark = frame_system::Call::remark { remark: batch };
-                    self.signer
-                        .call(&mhealth_runtime::RuntimeCall::System(remark))
-                }
-            };
+            let transaction = self.signer.batch(&batch);
             let hash = H256(BlakeTwo256::hash(&transaction).0);
             // Nobody listens any more after an error.
             let _ = self.sent.send((hash, Instant::now()));

@@ -25,7 +25,6 @@ use mhealth_testing::topology::{PAPER_STUDY as PAPER, SIGNED_STUDY as SIGNED};
 
 use crate::chain::Chain;
 use crate::direct::Direct;
-use crate::extrinsic::Form;
 use crate::ladder::Step;
 use crate::measured::Measured;
 use crate::report::{Part, Report};
@@ -209,7 +208,7 @@ async fn run(options: &Options) -> Result<()> {
             }
         };
         let rate = options.rate.map(|rate| rate as f64);
-        keep(chain.measure(OURS, &file, Form::Runs, rate).await?);
+        keep(chain.measure(OURS, &file, rate).await?);
         if let Some(log) = &options.log {
             std::fs::write(log, chain.log())?;
         }
@@ -233,11 +232,6 @@ async fn run(options: &Options) -> Result<()> {
         for step in Step::ALL {
             keep(ladder::measure(&file, &heads, step, folder.path())?);
         }
-        keep(
-            chain
-                .measure("System.remark of the same bytes", &file, Form::Remark, rate)
-                .await?,
-        );
     }
     if !options.quick {
         say(format_args!("a second node fetches the chain\n"));

@@ -9,8 +9,6 @@ use anyhow::Result;
 use mhealth_chain_client::{ChainClient, ChainEvent, H256};
 use tokio::sync::mpsc;
 
-use crate::extrinsic::Form;
-
 /// What became of a transaction: its hash, and how many entries it registered; none if it failed.
 type Settled = (H256, Option<usize>);
 
@@ -92,8 +90,8 @@ impl Tally {
         self.waits.len()
     }
 
-    /// Counts what a block has of them; a batch has `each` entries.
-    pub(crate) fn take(&mut self, block: Block, form: Form, each: usize) {
+    /// Counts what a block has of them.
+    pub(crate) fn take(&mut self, block: Block) {
         let mut registered = 0;
         let mut batches = 0;
         for (hash, counted) in block.settled {
@@ -102,10 +100,9 @@ impl Tally {
             };
             batches += 1;
             self.waits.push((block.at - sent).as_secs_f64());
-            match (counted, form) {
-                (None, _) => self.failed += 1,
-                (Some(_), Form::Remark) => registered += each,
-                (Some(entries), Form::Runs) => registered += entries,
+            match counted {
+                None => self.failed += 1,
+                Some(entries) => registered += entries,
             }
         }
         if batches > 0 {

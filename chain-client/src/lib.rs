@@ -56,6 +56,7 @@ mod transport;
 mod types;
 mod view;
 mod wire;
+mod within;
 
 pub use account::Account;
 pub use block::{Effect, FinalisedBlock, FinalisedExtrinsic};

@@ -7,13 +7,6 @@ use std::fmt;
 use subxt::rpcs::UserError;
 use subxt::tx::TransactionInvalid;
 
-/// Custom code of the chain for an account that holds no role.
-const NO_ROLE: u8 = 101;
-/// Custom code of the chain for a device that is suspended or retired and holds no other role.
-const DEVICE_SHUT_OUT: u8 = 102;
-/// Custom code of the chain for a device that holds no other role and sends anything but runs of its own.
-const NOT_OWN_RUNS: u8 = 103;
-
 /// What became of the attempt to hand a transaction to the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolAnswer {
@@ -35,6 +28,10 @@ pub enum PoolRefusal {
     DeviceShutOut,
     /// The account is a device's and holds no other role: it may send runs of its own entries and nothing else.
     NotOwnRuns,
+    /// None of the account's roles may make this call.
+    NotItsCall,
+    /// Too much of what the account sent was refused of late; it has to wait.
+    TooMuchRefused,
     /// The nonce was used before.
     Stale,
     /// The nonce is ahead of the account's, and the pool keeps no such transactions.
@@ -64,6 +61,19 @@ pub enum PoolRefusal {
 }
 
 impl PoolRefusal {
+    /// Reads the custom code of the chain (docs/explained/admission.md).
+    fn from_custom(code: u8) -> Option<Self> {
+        Some(match code {
+            101 => PoolRefusal::NoRole,
+            102 => PoolRefusal::DeviceShutOut,
+            103 => PoolRefusal::NotOwnRuns,
+            104 => PoolRefusal::NotItsCall,
+            105 | 106 => PoolRefusal::TooHeavy,
+            107 => PoolRefusal::TooMuchRefused,
+            _ => return None,
+        })
+    }
+
     /// Reads the answer of `author_submitExtrinsic`. The numbers are those of `sc-rpc-api`'s author errors; for 1010
     /// the reason is in the data, in the words of `sp-runtime`'s `InvalidTransaction`.
     pub(crate) fn from_answer(answer: &UserError) -> Self {
@@ -86,12 +96,10 @@ impl PoolRefusal {
                 "Transaction has a bad signature" => PoolRefusal::BadSignature,
                 "Transaction has an ancient birth block" => PoolRefusal::Ancient,
                 "Transaction would exhaust the block limits" => PoolRefusal::TooHeavy,
-                custom => match custom.strip_prefix("Custom error: ").map(str::parse::<u8>) {
-                    Some(Ok(NO_ROLE)) => PoolRefusal::NoRole,
-                    Some(Ok(DEVICE_SHUT_OUT)) => PoolRefusal::DeviceShutOut,
-                    Some(Ok(NOT_OWN_RUNS)) => PoolRefusal::NotOwnRuns,
-                    _ => other(),
-                },
+                custom => custom
+                    .strip_prefix("Custom error: ")
+                    .and_then(|code| Self::from_custom(code.parse().ok()?))
+                    .unwrap_or_else(other),
             },
             1012 => PoolRefusal::Banned,
             1013 => PoolRefusal::AlreadyThere,
@@ -110,13 +118,18 @@ impl PoolRefusal {
             TransactionInvalid::BadProof => PoolRefusal::BadSignature,
             TransactionInvalid::AncientBirthBlock => PoolRefusal::Ancient,
             TransactionInvalid::ExhaustsResources => PoolRefusal::TooHeavy,
-            TransactionInvalid::Custom(NO_ROLE) => PoolRefusal::NoRole,
-            TransactionInvalid::Custom(DEVICE_SHUT_OUT) => PoolRefusal::DeviceShutOut,
-            TransactionInvalid::Custom(NOT_OWN_RUNS) => PoolRefusal::NotOwnRuns,
-            other => PoolRefusal::Other {
-                code: 1010,
-                message: format!("{other:?}"),
-            },
+            TransactionInvalid::Custom(code) => {
+                Self::from_custom(*code).unwrap_or_else(|| Self::invalid(invalid))
+            }
+            other => Self::invalid(other),
+        }
+    }
+
+    /// A transaction that is invalid for a reason without a name here.
+    fn invalid(reason: &TransactionInvalid) -> Self {
+        PoolRefusal::Other {
+            code: 1010,
+            message: format!("{reason:?}"),
         }
     }
 
@@ -126,6 +139,8 @@ impl PoolRefusal {
             PoolRefusal::NoRole => "no_role",
             PoolRefusal::DeviceShutOut => "device_shut_out",
             PoolRefusal::NotOwnRuns => "not_own_runs",
+            PoolRefusal::NotItsCall => "not_its_call",
+            PoolRefusal::TooMuchRefused => "too_much_refused",
             PoolRefusal::Stale => "nonce_stale",
             PoolRefusal::Future => "nonce_ahead",
             PoolRefusal::BadSignature => "bad_transaction_signature",
@@ -144,6 +159,7 @@ impl PoolRefusal {
         matches!(
             self,
             PoolRefusal::PoolFull
+                | PoolRefusal::TooMuchRefused
                 | PoolRefusal::Stale
                 | PoolRefusal::Future
                 | PoolRefusal::Outbid
@@ -176,6 +192,16 @@ impl fmt::Display for PoolRefusal {
             PoolRefusal::NotOwnRuns => write!(
                 f,
                 "The account is a device's and holds no other role: it may send runs of its own entries only."
+            ),
+            PoolRefusal::NotItsCall => write!(
+                f,
+                "None of the account's roles may make this call. docs/explained/admission.md has the table of roles and \
+                 calls."
+            ),
+            PoolRefusal::TooMuchRefused => write!(
+                f,
+                "Too much of what this account sent was refused of late. Look into the refusals; with every block some is \
+                 forgiven."
             ),
             PoolRefusal::Stale => write!(f, "The nonce of the transaction was used before."),
             PoolRefusal::Future => write!(
@@ -233,15 +259,22 @@ mod tests {
 
     #[test]
     fn the_chains_own_codes_get_names() {
-        let no_role = answer(1010, "Invalid Transaction", Some("Custom error: 101"));
-        let shut_out = answer(1010, "Invalid Transaction", Some("Custom error: 102"));
-        assert_eq!(PoolRefusal::from_answer(&no_role), PoolRefusal::NoRole);
-        assert_eq!(
-            PoolRefusal::from_answer(&shut_out),
-            PoolRefusal::DeviceShutOut
-        );
-        let foreign = answer(1010, "Invalid Transaction", Some("Custom error: 103"));
-        assert_eq!(PoolRefusal::from_answer(&foreign), PoolRefusal::NotOwnRuns);
+        let codes = [
+            (101, PoolRefusal::NoRole),
+            (102, PoolRefusal::DeviceShutOut),
+            (103, PoolRefusal::NotOwnRuns),
+            (104, PoolRefusal::NotItsCall),
+            (105, PoolRefusal::TooHeavy),
+            (106, PoolRefusal::TooHeavy),
+            (107, PoolRefusal::TooMuchRefused),
+        ];
+        for (code, refusal) in codes {
+            let data = format!("Custom error: {code}");
+            let answer = answer(1010, "Invalid Transaction", Some(&data));
+            assert_eq!(PoolRefusal::from_answer(&answer), refusal);
+            let invalid = TransactionInvalid::Custom(code);
+            assert_eq!(PoolRefusal::from_validity(&invalid), refusal);
+        }
     }
 
     #[test]

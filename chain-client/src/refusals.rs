@@ -67,6 +67,7 @@ same_words!(HashchainError {
     ForkedDeviceCannotResume,
     ForkNeedsProof,
     NotAnEntryOfThisDevice,
+    RunsWithinAnotherCall,
 });
 
 impl From<&PoolRefusal> for Refusal {
@@ -75,6 +76,8 @@ impl From<&PoolRefusal> for Refusal {
             PoolRefusal::NoRole => Self::NoRole,
             PoolRefusal::DeviceShutOut => Self::DeviceShutOut,
             PoolRefusal::NotOwnRuns => Self::NotOwnRuns,
+            PoolRefusal::NotItsCall => Self::NotItsCall,
+            PoolRefusal::TooMuchRefused => Self::TooMuchRefused,
             PoolRefusal::TooHeavy => Self::TooHeavy,
             PoolRefusal::Stale
             | PoolRefusal::Future

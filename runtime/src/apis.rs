@@ -22,8 +22,9 @@ use sp_session::OpaqueGeneratedSessionKeys;
 use sp_version::RuntimeVersion;
 
 use crate::{
-    genesis, limits::SLOT_MILLISECONDS, AccountId, Block, CheckRole, ClientHashchain, Executive,
-    Grandpa, InherentDataExt, Nonce, Runtime, RuntimeGenesisConfig, SessionKeys, System, VERSION,
+    admission::may_send, genesis, limits::SLOT_MILLISECONDS, AccountId, Block, ClientHashchain,
+    Executive, Grandpa, InherentDataExt, Nonce, Runtime, RuntimeGenesisConfig, SessionKeys, System,
+    VERSION,
 };
 
 impl_runtime_apis! {
@@ -176,7 +177,7 @@ impl_runtime_apis! {
         }
 
         fn has_role(account: AccountId) -> bool {
-            CheckRole::check_account(&account).is_ok()
+            may_send(&account)
         }
 
         fn head_proof_keys(device: u32) -> Vec<Vec<u8>> {

@@ -8,17 +8,19 @@ use frame_support::{
 };
 use frame_system::EnsureRoot;
 use pallet_collective::{EnsureProportionAtLeast, EnsureProportionMoreThan};
+use pallet_consortium::Collective;
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;
 use sp_runtime::traits::{ConvertInto, OpaqueKeys};
 
 use crate::{
+    admission::Admitted,
     limits::{
         ByteWeight, DatabaseWeight, MaxProposalWeight, PageByteWeight, RuntimeBlockLength,
-        RuntimeBlockWeights, MAX_AUTHORITIES, MOTION, SESSION, SLOT_MILLISECONDS,
+        RuntimeBlockWeights, MAX_AUTHORITIES, MAX_TRANSACTION, MOTION, MOTIONS_PER_MEMBER, SESSION,
+        SLOT_MILLISECONDS, URGENT, URGENT_VOTES_PER_MEMBER,
     },
-    AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Members, Nonce, OriginCaller,
-    PalletInfo, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session,
-    SessionKeys, VERSION,
+    AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Nonce, PalletInfo, Runtime,
+    RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session, SessionKeys, VERSION,
 };
 
 frame_support::parameter_types! {
@@ -90,20 +92,24 @@ impl pallet_session::Config for Runtime {
     type WeightInfo = pallet_session::weights::SubstrateWeight<Runtime>;
 }
 
-/// The instance of pallet-collective, and of the membership beside it, that is the consortium.
-type Collective = pallet_collective::Instance1;
-
 /// Two thirds of the member organisations, or Root, as which nobody but two thirds of them can act.
 type TwoThirds =
     EitherOfDiverse<EnsureRoot<AccountId>, EnsureProportionAtLeast<AccountId, Collective, 2, 3>>;
 
+/// More than half of the member organisations: what a study needs, which binds nobody but its sponsor, and what cancels a
+/// motion, which they could vote down in any case.
+type MoreThanHalf =
+    EitherOfDiverse<EnsureRoot<AccountId>, EnsureProportionMoreThan<AccountId, Collective, 1, 2>>;
+
 impl pallet_collective::Config<Collective> for Runtime {
-    type Consideration = ();
+    // Its reads and writes are within the weight of `propose`, which was measured with a currency.
+    type Consideration = pallet_consortium::Place<Runtime>;
     type DefaultVote = pallet_consortium::AbstentionsAreNays;
-    type DisapproveOrigin = EnsureRoot<AccountId>;
-    type KillOrigin = EnsureRoot<AccountId>;
+    type DisapproveOrigin = MoreThanHalf;
+    type KillOrigin = MoreThanHalf;
     type MaxMembers = ConstU32<MAX_AUTHORITIES>;
-    type MaxProposals = ConstU32<32>;
+    // Every member's places, so that none ever waits for another's.
+    type MaxProposals = ConstU32<{ MOTIONS_PER_MEMBER * MAX_AUTHORITIES }>;
     type MaxProposalWeight = MaxProposalWeight;
     type MotionDuration = ConstU32<MOTION>;
     type Proposal = RuntimeCall;
@@ -115,31 +121,30 @@ impl pallet_collective::Config<Collective> for Runtime {
 }
 
 impl pallet_membership::Config<Collective> for Runtime {
-    type AddOrigin = TwoThirds;
+    // Members come and go by the calls of pallet-consortium, which never leave none or two; ...
+    type AddOrigin = NeverEnsureOrigin<()>;
     type MaxMembers = ConstU32<MAX_AUTHORITIES>;
     type MembershipChanged = pallet_consortium::AdmitMembers<Runtime, Council>;
     type MembershipInitialized = pallet_consortium::AdmitMembers<Runtime, Council>;
-    // There is no member whose voice counts for those who are silent, ...
+    // ... there is no member whose voice counts for those who are silent; ...
     type PrimeOrigin = NeverEnsureOrigin<()>;
-    type RemoveOrigin = TwoThirds;
-    // ... and members come and go one by one.
+    type RemoveOrigin = NeverEnsureOrigin<()>;
+    // ... and what is left here is to put one member in another's place.
     type ResetOrigin = NeverEnsureOrigin<()>;
     type RuntimeEvent = RuntimeEvent;
     type SwapOrigin = TwoThirds;
-    type WeightInfo = pallet_membership::weights::SubstrateWeight<Runtime>;
+    type WeightInfo = pallet_consortium::MembershipWeight<Runtime>;
 }
 
 impl pallet_consortium::Config for Runtime {
     type DecisionOrigin = TwoThirds;
     type MaxValidators = ConstU32<MAX_AUTHORITIES>;
-    type Members = Members;
+    type MotionsPerMember = ConstU32<MOTIONS_PER_MEMBER>;
     type RuntimeCall = RuntimeCall;
+    type UrgentPeriod = ConstU32<URGENT>;
+    type UrgentVotesPerMember = ConstU32<URGENT_VOTES_PER_MEMBER>;
     type WeightInfo = pallet_consortium::weights::SubstrateWeight<Runtime>;
 }
-
-/// More than half of the member organisations: what a study needs, which binds nobody but its sponsor.
-type MoreThanHalf =
-    EitherOfDiverse<EnsureRoot<AccountId>, EnsureProportionMoreThan<AccountId, Collective, 1, 2>>;
 
 impl pallet_studies::Config for Runtime {
     type CreateStudyOrigin = MoreThanHalf;
@@ -155,6 +160,7 @@ frame_support::parameter_types! {
 
 impl pallet_client_hashchain::Config for Runtime {
     type ByteWeight = ByteWeight;
+    type Gate = Admitted;
     type PageByteWeight = PageByteWeight;
     type JournalRetention = JournalRetention;
     type MaxConflicts = ConstU32<16>;
@@ -163,9 +169,7 @@ impl pallet_client_hashchain::Config for Runtime {
     type WeightInfo = pallet_client_hashchain::weights::SubstrateWeight<Runtime>;
 }
 
-impl pallet_utility::Config for Runtime {
-    type PalletsOrigin = OriginCaller;
-    type RuntimeCall = RuntimeCall;
-    type RuntimeEvent = RuntimeEvent;
-    type WeightInfo = pallet_utility::weights::SubstrateWeight<Runtime>;
+impl pallet_admission::Config for Runtime {
+    type MaxLength = ConstU32<MAX_TRANSACTION>;
+    type Rules = Admitted;
 }

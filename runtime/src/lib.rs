@@ -8,11 +8,11 @@
 //! | ClientHashchain | what is written: devices, the head of each device's hashchain, the journal of entries, conflicts |
 //! | Council, Members, Consortium | who runs the chain: the member organisations, their decisions, the validators |
 //! | Session, Aura, Grandpa, Timestamp | how blocks are made and become final |
-//! | System, Utility | accounts, runtime upgrades, several calls in one transaction |
+//! | Admission | which transactions are taken, and in which order |
+//! | System | accounts, runtime upgrades |
 //!
 //! There is no currency, there are no fees, and nobody has sudo rights. What a currency does elsewhere, keeping
-//! strangers from filling the chain, [`CheckRole`] does here: an account without a role is turned away in the transaction
-//! pool. What sudo does elsewhere, two thirds of the consortium do by `Consortium::dispatch_as_root`.
+//! strangers and floods from filling the chain, [`pallet_admission`] does here, by a table of who may make which call. What sudo does elsewhere, two thirds of the consortium do by `Consortium::dispatch_as_root`.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![allow(
@@ -23,10 +23,10 @@
 
 extern crate alloc;
 
+mod admission;
 mod apis;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarks;
-mod check_role;
 mod configs;
 pub mod genesis;
 pub mod limits;
@@ -43,10 +43,10 @@ use sp_runtime::{
 };
 use sp_version::RuntimeVersion;
 
-pub use apis::{RuntimeApi, RUNTIME_API_VERSIONS};
-pub use check_role::{
-    CheckRole, ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE, DEVICE_MAY_ONLY_SUBMIT,
+pub use admission::{
+    ACCOUNT_HAS_NO_ROLE, DEVICE_MAY_NOT_WRITE, DEVICE_MAY_ONLY_SUBMIT, ROLE_MAY_NOT_CALL,
 };
+pub use apis::{RuntimeApi, RUNTIME_API_VERSIONS};
 
 // The Wasm form of this crate: `WASM_BINARY` and `WASM_BINARY_BLOATY`.
 #[cfg(feature = "std")]
@@ -88,18 +88,14 @@ pub type UncheckedExtrinsic =
 
 /// What is checked of every transaction beside its signature, in this order.
 ///
-/// [`CheckRole`] comes first, so that a stranger reads that the account has no role, rather than [`CheckNonce`]'s
-/// complaint about a payment on a chain that has none.
-///
-/// [`CheckNonce`]: frame_system::CheckNonce
+/// To clients [`Admit`](pallet_admission::Admit) is `CheckNonce`, so this is what they know of other chains.
 pub type TxExtension = (
-    CheckRole,
     frame_system::CheckNonZeroSender<Runtime>,
     frame_system::CheckSpecVersion<Runtime>,
     frame_system::CheckTxVersion<Runtime>,
     frame_system::CheckGenesis<Runtime>,
     frame_system::CheckMortality<Runtime>,
-    frame_system::CheckNonce<Runtime>,
+    pallet_admission::Admit<Runtime>,
     frame_system::CheckWeight<Runtime>,
 );
 
@@ -182,7 +178,7 @@ mod runtime {
     #[runtime::pallet_index(7)]
     pub type Consortium = pallet_consortium;
     #[runtime::pallet_index(8)]
-    pub type Utility = pallet_utility;
+    pub type Admission = pallet_admission;
     #[runtime::pallet_index(9)]
     pub type Studies = pallet_studies;
     #[runtime::pallet_index(10)]

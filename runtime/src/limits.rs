@@ -48,6 +48,16 @@ pub const MAX_AUTHORITIES: u32 = 64;
 /// How long the consortium may vote on a motion, in blocks: three days, so that a weekend does not end one.
 pub const MOTION: BlockNumber = 3 * DAYS;
 
+/// How many motions a member may have open at a time.
+pub const MOTIONS_PER_MEMBER: u32 = 2;
+
+/// For how many blocks a member's vote for an urgent decision counts: six hours, within which organisations that were called
+/// by telephone can all vote.
+pub const URGENT: BlockNumber = 6 * HOURS;
+
+/// For how many urgent decisions a member may vote at a time: the removal of a member and of its validator.
+pub const URGENT_VOTES_PER_MEMBER: u32 = 2;
+
 /// Execution time that a block may take by its weights, in picoseconds: a whole slot. More than an author's clock allows, so
 /// that weights which are somewhat too high do not leave time unused.
 pub const BLOCK_REF_TIME: u64 = SLOT_MILLISECONDS * WEIGHT_REF_TIME_PER_MILLIS;
@@ -84,6 +94,10 @@ pub const NORMAL_BYTES_RATIO: Perbill = Perbill::from_percent(90);
 /// An entry that comes alone in a run is 110 bytes, and 175 in a signed one, so that 13.5 MiB hold 128,000 or 81,000 of them.
 /// The network carries blocks of up to 16 MiB.
 pub const BLOCK_BYTES: u32 = 15 * 1024 * 1024;
+
+/// Most bytes of a transaction: 2 MiB. The author of a block holds each several times, decoded and with what it
+/// registers, in a memory of 128 MiB; and a new runtime, compressed, has to fit.
+pub const MAX_TRANSACTION: u32 = 2 * 1024 * 1024;
 
 /// What hooks may take of a block before the first transaction.
 const BLOCK_INITIALISATION: Perbill = Perbill::from_percent(5);
@@ -125,6 +139,6 @@ parameter_types! {
         .modify_max_length_for_class(DispatchClass::Normal, |length| *length = NORMAL_BYTES_RATIO * *length)
         .build();
 
-    /// Most weight that a decision of the consortium may have.
-    pub MaxProposalWeight: Weight = Perbill::from_percent(50) * RuntimeBlockWeights::get().max_block;
+    /// Most weight that a decision of the consortium may have: with the transaction around it, it has to fit into its lane.
+    pub MaxProposalWeight: Weight = Perbill::from_percent(18) * RuntimeBlockWeights::get().max_block;
 }

@@ -11,8 +11,8 @@ use sp_keyring::Sr25519Keyring;
 use sp_runtime::generic::{Era, SignedPayload};
 
 use crate::{
-    genesis, BlockNumber, CheckRole, Nonce, Runtime, RuntimeCall, RuntimeGenesisConfig, System,
-    TxExtension, UncheckedExtrinsic,
+    genesis, AccountId, BlockNumber, Nonce, Runtime, RuntimeCall, RuntimeGenesisConfig, Signature,
+    System, TxExtension, UncheckedExtrinsic,
 };
 
 /// The block in which tests begin.
@@ -59,23 +59,29 @@ fn merge(base: &mut Value, patch: Value) {
 
 /// An immortal transaction, signed.
 pub(crate) fn signed(who: Sr25519Keyring, nonce: Nonce, call: RuntimeCall) -> UncheckedExtrinsic {
+    signed_by(who.to_account_id(), nonce, call, |payload| {
+        who.sign(payload).into()
+    })
+}
+
+/// An immortal transaction that `sign` signs.
+pub(crate) fn signed_by(
+    who: AccountId,
+    nonce: Nonce,
+    call: RuntimeCall,
+    sign: impl FnOnce(&[u8]) -> Signature,
+) -> UncheckedExtrinsic {
     let extension: TxExtension = (
-        CheckRole,
         frame_system::CheckNonZeroSender::new(),
         frame_system::CheckSpecVersion::new(),
         frame_system::CheckTxVersion::new(),
         frame_system::CheckGenesis::new(),
         frame_system::CheckMortality::from(Era::Immortal),
-        frame_system::CheckNonce::<Runtime>::from(nonce),
+        pallet_admission::Admit::<Runtime>::with_nonce(nonce),
         frame_system::CheckWeight::new(),
     );
     let payload =
         SignedPayload::new(call.clone(), extension.clone()).expect("nothing implicit is missing");
-    let signature = payload.using_encoded(|bytes| who.sign(bytes));
-    UncheckedExtrinsic::new_signed(
-        call,
-        who.to_account_id().into(),
-        signature.into(),
-        extension,
-    )
+    let signature = payload.using_encoded(sign);
+    UncheckedExtrinsic::new_signed(call, who.into(), signature, extension)
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+mod one_member;
+
 use codec::Encode;
 use frame_support::{
     assert_noop, assert_ok,

@@ -9,7 +9,7 @@ use clap::Args;
 use hashchain::{DeviceId, StudyId};
 use mhealth_auditor::evidence::{self, Checkpoint, Claims, DeviceClaims, Evidence};
 use mhealth_auditor::export;
-use mhealth_auditor::prove::{self, Contents, Subject};
+use mhealth_auditor::prove::{self, Contents, Proved, Subject};
 use mhealth_auditor::AuditError;
 use mhealth_chain_client::{ChainClient, H256};
 
@@ -17,6 +17,8 @@ use super::inputs;
 
 /// Exit status of evidence that was read and proves nothing.
 const REFUSED: u8 = 1;
+/// Exit status of evidence that is not about all devices of the study.
+const LEFT_OUT: u8 = 1;
 
 /// Writes evidence about one device or all devices of a study: a file that anybody can check offline.
 ///
@@ -48,6 +50,10 @@ pub(crate) struct ProveArguments {
     /// File with the study's auditor key, to open the escrow with.
     #[arg(long, value_name = "FILE")]
     auditor_key: Option<PathBuf>,
+    /// Leaves out devices with entries that no extrinsic accounts for, and names them. The file then does not say that its
+    /// devices are all of the study, and the exit status is 1. Without this, no evidence is made where there are such devices.
+    #[arg(long, conflicts_with = "device")]
+    leave_out_unaccounted: bool,
     /// Where to write the evidence.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -73,6 +79,7 @@ pub(crate) struct VerifyArguments {
 pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
     let mut contents = Contents {
         checkpoints: arguments.checkpoint,
+        leave_out_unaccounted: arguments.leave_out_unaccounted,
         ..Contents::default()
     };
     if arguments.with_secret {
@@ -102,14 +109,18 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         Some(device) => Subject::Device(device),
         None => Subject::Study(arguments.study),
     };
-    let evidence = prove::prove(&client, subject, &contents, &mut |done, of| {
+    let proved = prove::prove(&client, subject, &contents, &mut |done, of| {
         bar.set_length(of);
         bar.set_position(done);
     })
     .await?;
     bar.finish_and_clear();
+    let Proved { evidence, left_out } = proved;
     let bytes = evidence.to_bytes();
     std::fs::write(&arguments.out, &bytes)?;
+    for device in &left_out {
+        println!("left out: {device}");
+    }
     println!(
         "evidence={} bytes={} {} entries={} block={}",
         arguments.out.display(),
@@ -117,9 +128,10 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         match arguments.device {
             Some(device) => format!("device={device}"),
             None => format!(
-                "study={} devices={}",
+                "study={} devices={} left_out={}",
                 arguments.study,
-                evidence.devices.len()
+                evidence.devices.len(),
+                left_out.len()
             ),
         },
         evidence
@@ -129,7 +141,7 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
             .sum::<usize>(),
         evidence.block.number
     );
-    Ok(0)
+    Ok(if left_out.is_empty() { 0 } else { LEFT_OUT })
 }
 
 pub(super) fn verify(arguments: &VerifyArguments) -> Result<u8, AuditError> {

@@ -10,6 +10,7 @@
 //! - `Valid` is what is left when every check was made and none found anything. A check that could not be made leaves a
 //!   reason.
 
+mod accounts;
 mod blame;
 mod registered;
 mod rivals;
@@ -68,6 +69,16 @@ impl Judgement {
             .unwrap_or(Outcome::Right)
     }
 
+    /// How many registered entries no extrinsic accounts for.
+    pub fn unaccounted(&self) -> u64 {
+        let findings = self.findings.iter();
+        findings
+            .filter(|finding| finding.ground == Ground::Unaccounted)
+            .flat_map(|finding| &finding.sequences)
+            .map(|(first, last)| last - first + 1)
+            .sum()
+    }
+
     /// How many entries got this verdict.
     pub fn count(&self, verdict: Verdict) -> u64 {
         self.entries
@@ -98,6 +109,7 @@ pub fn judge(case: &Case) -> Judgement {
     let (trusted_to, trusted_head) = trusted(case, &entries, genesis);
     entries.extend(rivals);
     entries.sort_by_key(|entry| (entry.sequence, !entry.registered, entry.link));
+    accounts::unaccounted(&facts, &mut notes);
     stores(case, &mut notes);
     Judgement {
         device: case.record.device,
@@ -160,7 +172,7 @@ impl Notes {
 }
 
 /// Sequences as ranges, both ends included.
-fn ranges(mut sequences: Vec<u64>) -> Vec<(u64, u64)> {
+pub(crate) fn ranges(mut sequences: Vec<u64>) -> Vec<(u64, u64)> {
     sequences.sort_unstable();
     sequences.dedup();
     let mut ranges: Vec<(u64, u64)> = Vec::new();

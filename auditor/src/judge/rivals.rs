@@ -13,7 +13,7 @@ use crate::verdict::{
 };
 
 use super::sightings::Sighting;
-use super::{blame, key, Facts, Fork, Notes, ON_ITS_WAY};
+use super::{accounts, blame, key, Facts, Fork, Notes, ON_ITS_WAY};
 
 /// What an unregistered entry is.
 #[derive(Clone, Debug)]
@@ -168,6 +168,10 @@ fn judged(
         Kind::FarAhead => judged.uncovered = vec![Uncovered::TooFarAhead],
     }
     contradicting(facts, sighting, &mut judged);
+    if accounts::is_gone(facts, sequence, sighting) {
+        judged.grounds = vec![Ground::RecordedAndGone];
+        judged.parties = vec![Party::Validators];
+    }
     if let Some(ground) = judged.grounds.first() {
         notes.find(*ground, judged.parties.clone(), Some(sequence));
     }
@@ -190,9 +194,9 @@ fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
         return;
     }
     for run in sighting.brought.iter().map(|index| &case.brought[*index]) {
-        if run.refused.is_some() {
+        if let Some(why) = run.fate.refused() {
             judged.grounds = vec![Ground::RefusedByChain];
-            judged.uncovered = vec![refused(run.refused.clone())];
+            judged.uncovered = vec![refused(Some(why.clone()))];
         }
     }
     for (store, run) in held_runs(facts, sighting) {

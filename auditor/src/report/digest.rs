@@ -40,6 +40,8 @@ pub struct Summary {
     pub findings: u64,
     /// How many rival histories the chain recorded.
     pub conflicts: u64,
+    /// Registered entries that no extrinsic accounts for.
+    pub unaccounted: u64,
     /// `right`, `wrong` or `not_covered`.
     pub outcome: Option<Outcome>,
 }
@@ -53,6 +55,7 @@ impl Summary {
         self.entries += judgement.entries.len() as u64;
         self.findings += judgement.findings.len() as u64;
         self.conflicts += judgement.conflicts.len() as u64;
+        self.unaccounted += judgement.unaccounted();
         for verdict in Verdict::ALL {
             *self.verdicts.entry(verdict).or_default() += judgement.count(verdict);
         }

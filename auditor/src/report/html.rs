@@ -62,10 +62,15 @@ fn headline(outcome: Outcome) -> &'static str {
 fn explained(digest: &Digest) -> String {
     let summary = &digest.summary;
     let right = summary.count(Verdict::Valid) + summary.count(Verdict::Erased);
-    format!(
+    let mut text = format!(
         "{right} of {} entries of {} devices are valid.",
         summary.entries, summary.devices
-    )
+    );
+    if summary.unaccounted > 0 {
+        let count = summary.unaccounted;
+        text += &format!(" No extrinsic of any block accounts for {count} registered entries.");
+    }
+    text
 }
 
 fn about(heading: &Heading) -> Markup {

@@ -51,6 +51,10 @@ pub enum Ground {
     AttemptRefused,
     /// What the device escrowed is not the secret that it committed to.
     EscrowIsNotTheSecret,
+    /// It is in the chain's state, and no extrinsic of any block brought it.
+    Unaccounted,
+    /// A block says that it was registered, and it is not in the chain's state.
+    RecordedAndGone,
 }
 
 impl Ground {
@@ -88,6 +92,12 @@ impl Ground {
             Ground::AttemptRefused => "It was not made with the device's secret or key, and was not registered: an attempt.",
             Ground::EscrowIsNotTheSecret => {
                 "The device escrowed something else than the secret that it committed to: its tags cannot be checked."
+            }
+            Ground::Unaccounted => {
+                "It is in the chain's state, and no extrinsic of any block accounts for it: nobody can be named for it."
+            }
+            Ground::RecordedAndGone => {
+                "A block says that the chain registered it, and it is not in the chain's state."
             }
         }
     }

@@ -223,6 +223,7 @@ fn is_lasting(refusal: &PoolRefusal) -> bool {
         refusal,
         PoolRefusal::NoRole
             | PoolRefusal::DeviceShutOut
+            | PoolRefusal::NotItsCall
             | PoolRefusal::TooHeavy
             | PoolRefusal::Other { .. }
     )

@@ -9,20 +9,22 @@ use crate::{
     compare::{compare, Divergence, Relation},
     pages::WorkingPages,
     run_checks::{run_checks, LINK, SIGNED},
-    size::Done,
+    size::{bytes_of, Done},
     walk::Walk,
-    BatchSize, Config, ConflictOf, Conflicts, DeviceByKey, DeviceHead, DeviceId, DeviceStatus,
-    Devices, EntryIndex, Error, Event, FirstIndexOfBlock, HashchainConflict, JournalEntry, Pallet,
-    RefusalReason, Run, RunView, Runs, SuspensionReason,
+    BatchSize, Brought, Config, ConflictOf, Conflicts, DeviceByKey, DeviceHead, DeviceId,
+    DeviceStatus, Devices, EntryIndex, Error, Event, FirstIndexOfBlock, Gate, HashchainConflict,
+    JournalEntry, Pallet, RefusalReason, Run, RunView, Runs, SuspensionReason,
 };
 use alloc::{collections::BTreeMap, vec, vec::Vec};
-use frame_support::dispatch::{
-    DispatchErrorWithPostInfo, DispatchResultWithPostInfo, PostDispatchInfo,
+use frame_support::{
+    dispatch::{DispatchErrorWithPostInfo, DispatchResultWithPostInfo, PostDispatchInfo},
+    ensure,
 };
+use frame_system::{ensure_signed, pallet_prelude::OriginFor};
 use hashchain::LinkHash;
 use pallet_studies::{StudyId, StudyStatus};
 use sp_core::{ed25519, H256};
-use sp_runtime::AccountId32;
+use sp_runtime::{AccountId32, DispatchError};
 
 type Studies<T> = pallet_studies::Pallet<T>;
 
@@ -327,6 +329,13 @@ fn store_conflict<T: Config>(device: DeviceId, conflict: ConflictOf<T>) -> bool 
 }
 
 impl<T: Config> Pallet<T> {
+    /// Passes for a signed call that stands at the top of its extrinsic, and says who signed.
+    pub(crate) fn ensure_brings_runs(origin: OriginFor<T>) -> Result<AccountId32, DispatchError> {
+        let who = ensure_signed(origin)?;
+        ensure!(T::Gate::at_top_level(), Error::<T>::RunsWithinAnotherCall);
+        Ok(who)
+    }
+
     pub(crate) fn do_submit(who: AccountId32, run: Run) -> DispatchResultWithPostInfo {
         let size = BatchSize::from(&run);
         let runs = Runs::from(&run);
@@ -335,19 +344,26 @@ impl<T: Config> Pallet<T> {
         let mut batch = Batch::<T>::new(who);
         let outcome = batch.register(run, &links);
         let post_info = batch.weight(size);
+        let mut brought = Brought::default();
         let event = match outcome {
             Ok(Outcome::Recorded {
                 head,
                 first_index,
                 entries,
-            }) => Event::RunRecorded {
-                device: run.device,
-                length: head.length,
-                head: head.hash,
-                first_index,
-                entries,
-            },
-            Ok(Outcome::AlreadyRecorded) => already_recorded(run),
+            }) => {
+                brought.recorded = bytes_of(run);
+                Event::RunRecorded {
+                    device: run.device,
+                    length: head.length,
+                    head: head.hash,
+                    first_index,
+                    entries,
+                }
+            }
+            Ok(Outcome::AlreadyRecorded) => {
+                brought.known = bytes_of(run);
+                already_recorded(run)
+            }
             Err(reason) => {
                 return Err(DispatchErrorWithPostInfo {
                     post_info,
@@ -356,6 +372,7 @@ impl<T: Config> Pallet<T> {
             }
         };
         batch.write();
+        T::Gate::note(brought);
         Self::deposit_event(event);
         Ok(post_info)
     }
@@ -364,17 +381,23 @@ impl<T: Config> Pallet<T> {
         let size = BatchSize::from(&runs);
         let mut batch = Batch::<T>::new(who);
         let (mut recorded, mut known, mut refused) = (0, 0, 0);
+        let mut brought = Brought::default();
         let links = links_of(&runs);
         batch.check_together(size, &runs, &links);
         for (position, (run, links)) in (0..).zip(with_links(&runs, &links)) {
             match batch.register(run, links) {
-                Ok(Outcome::Recorded { .. }) => recorded += 1,
+                Ok(Outcome::Recorded { .. }) => {
+                    recorded += 1;
+                    brought.recorded += bytes_of(run);
+                }
                 Ok(Outcome::AlreadyRecorded) => {
                     known += 1;
+                    brought.known += bytes_of(run);
                     Self::deposit_event(already_recorded(run));
                 }
                 Err(reason) => {
                     refused += 1;
+                    brought.refused += bytes_of(run);
                     Self::deposit_event(Event::RunRefused {
                         position,
                         device: run.device,
@@ -394,6 +417,7 @@ impl<T: Config> Pallet<T> {
         };
         let post_info = batch.weight(size);
         batch.write();
+        T::Gate::note(brought);
         Self::deposit_event(event);
         post_info
     }

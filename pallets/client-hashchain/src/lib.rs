@@ -45,6 +45,7 @@ mod batch;
 mod benchmarking;
 mod compare;
 mod devices;
+mod gate;
 mod hashing;
 mod journal;
 #[cfg(test)]
@@ -63,6 +64,7 @@ mod types;
 mod walk;
 pub mod weights;
 
+pub use gate::{Brought, Gate};
 pub use hashing::HostSha256;
 pub use pallet::*;
 pub use runs::{Entries, RunView, Runs};
@@ -127,6 +129,9 @@ pub mod pallet {
         /// trie, hashed with its node, and written anew.
         #[pallet::constant]
         type PageByteWeight: Get<Weight>;
+
+        /// The transaction around a call: whether it may bring runs here, and who keeps the account of refused ones.
+        type Gate: Gate;
 
         /// Measured weights.
         type WeightInfo: WeightInfo;
@@ -369,6 +374,9 @@ pub mod pallet {
         ForkNeedsProof,
         /// The journal entry is not this device's, or has left the state.
         NotAnEntryOfThisDevice,
+        /// Runs stand at the top of an extrinsic, where auditors find them, and never within another call. Send
+        /// `submit` or `submitBatch` as a transaction of its own.
+        RunsWithinAnotherCall,
     }
 
     #[pallet::hooks]
@@ -430,7 +438,7 @@ pub mod pallet {
         #[pallet::call_index(1)]
         #[pallet::weight(BatchSize::from(run).declared::<T>())]
         pub fn submit(origin: OriginFor<T>, run: Run) -> DispatchResultWithPostInfo {
-            let who = ensure_signed(origin)?;
+            let who = Self::ensure_brings_runs(origin)?;
             Self::do_submit(who, run)
         }
 
@@ -441,7 +449,7 @@ pub mod pallet {
         #[pallet::call_index(2)]
         #[pallet::weight(BatchSize::from(runs).declared::<T>())]
         pub fn submit_batch(origin: OriginFor<T>, runs: Runs) -> DispatchResultWithPostInfo {
-            let who = ensure_signed(origin)?;
+            let who = Self::ensure_brings_runs(origin)?;
             Ok(Self::do_submit_batch(who, runs))
         }
 

@@ -65,6 +65,7 @@ impl pallet_client_hashchain::Config for Test {
     type PageByteWeight = PageByteWeight;
     type MaxEscrowLength = ConstU32<128>;
     type MaxConflicts = ConstU32<2>;
+    type Gate = ();
     type WalkBudget = WalkBudget;
     type JournalRetention = JournalRetention;
     type WeightInfo = ();

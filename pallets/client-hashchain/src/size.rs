@@ -2,7 +2,9 @@
 
 //! What the weight of a call depends on.
 
-use crate::{pages::Touched, types::ENTRIES_PER_PAGE, Config, HeadPage, Run, Runs, WeightInfo};
+use crate::{
+    pages::Touched, types::ENTRIES_PER_PAGE, Config, HeadPage, Run, RunView, Runs, WeightInfo,
+};
 use codec::MaxEncodedLen;
 use frame_support::{traits::Get, weights::Weight};
 
@@ -27,6 +29,12 @@ const RUN_BYTES: u64 = 4 + 8 + 32 + 1 + 1;
 const ENTRY_BYTES: u64 = 32 + 32;
 /// Bytes of a signature.
 const SIGNATURE_BYTES: u64 = 64;
+
+/// Bytes of a run in a block.
+pub(crate) fn bytes_of(run: RunView<'_>) -> u32 {
+    let signature = run.signature.map_or(0, |_| SIGNATURE_BYTES);
+    count((RUN_BYTES + run.entries.len() as u64 * ENTRY_BYTES + signature) as usize)
+}
 
 fn count(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(u32::MAX)

@@ -7,18 +7,21 @@ use frame_support::{
     dispatch::{extract_actual_weight, GetDispatchInfo},
     ensure,
     pallet_prelude::*,
-    traits::{GetCallMetadata, SortedMembers, UnfilteredDispatchable},
+    traits::{Contains, GetCallMetadata, UnfilteredDispatchable},
 };
 use frame_system::RawOrigin;
 use sp_runtime::{DispatchErrorWithPostInfo, TryRuntimeError};
 
-use crate::{Config, Error, Event, Pallet, Validators, WeightInfo};
+use crate::{
+    membership::TOO_FEW, Collective, Config, Error, Event, KeyChanges, Pallet, Validators,
+    WeightInfo,
+};
 
 /// What the runtime asks. Reading only, but for [`Pallet::admit`].
 impl<T: Config> Pallet<T> {
     /// Whether `who` has a vote in the consortium. One storage read.
     pub fn is_member(who: &T::AccountId) -> bool {
-        T::Members::contains(who)
+        pallet_membership::Pallet::<T, Collective>::contains(who)
     }
 
     /// Whether the consortium wants `who` to make blocks. One storage read.
@@ -124,6 +127,9 @@ impl<T: Config> Pallet<T> {
     /// 1. No validator is listed twice.
     /// 2. There is a validator if anybody makes blocks at all.
     /// 3. Every validator and every member has a place on the chain.
+    /// 4. Every open motion is a member's, and no member has more of them than it may.
+    /// 5. Urgent votes and changes of keys are those of members, and no vote counts too long.
+    /// 6. There are not two members.
     pub fn do_try_state() -> Result<(), TryRuntimeError> {
         let validators = Validators::<T>::get();
         let distinct: BTreeSet<_> = validators.iter().collect();
@@ -135,7 +141,7 @@ impl<T: Config> Pallet<T> {
             !validators.is_empty() || pallet_session::Pallet::<T>::validators().is_empty(),
             "there are no validators"
         );
-        let members = T::Members::sorted_members();
+        let members = pallet_membership::Pallet::<T, Collective>::members();
         ensure!(
             validators
                 .iter()
@@ -143,6 +149,12 @@ impl<T: Config> Pallet<T> {
                 .all(|who| frame_system::Pallet::<T>::providers(who) > 0),
             "an account of the consortium has no place on the chain"
         );
-        Ok(())
+        ensure!(members.len() != TOO_FEW, "there are two members");
+        ensure!(
+            KeyChanges::<T>::iter_keys().all(|who| members.contains(&who)),
+            "who changed its key is no member"
+        );
+        Self::check_urgent_votes(&members)?;
+        Self::check_motions(&members)
     }
 }

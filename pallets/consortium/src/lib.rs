@@ -17,15 +17,29 @@
 //! Nobody else has such a power. There is no administrator's key that could be stolen, and no
 //! currency by which votes could be bought.
 //!
-//! Members discuss and vote by the collective pallet of FRAME, and come and go by its membership
-//! pallet. A change of the validators takes effect at the session after next, so that whoever
-//! follows the chain hears of it before it happens.
+//! Members discuss and vote by the collective pallet of FRAME. A change of the validators takes
+//! effect at the session after next, so that whoever follows the chain hears of it before it
+//! happens.
+//!
+//! One member, absent or hostile, does not keep the others from deciding. Each has places of its
+//! own in the list of motions; more than half of the members cancel a motion. And what cannot wait,
+//! the removal of a member or validator and the authorisation of an upgrade, has a way of its own
+//! ([`vote_urgent`](Pallet::vote_urgent)) without motions: members say what they want, and it is
+//! done when two thirds of them want the same within hours. Nobody can make such a decision in the
+//! others' stead with a threshold that spoils it, and nobody escapes by changing its key.
+//!
+//! A consortium has **one member, or three and more**. Two would need each other for everything, so
+//! that one lost key would end it. With three or more, one may be away or lose its key: of three,
+//! two are two thirds; of four and five, all others together; of six, four.
 //!
 //! ## Interface
 //!
 //! - Two thirds of the members call [`add_validator`](Pallet::add_validator),
-//!   [`remove_validator`](Pallet::remove_validator) and
-//!   [`dispatch_as_root`](Pallet::dispatch_as_root).
+//!   [`remove_validator`](Pallet::remove_validator), [`add_members`](Pallet::add_members),
+//!   [`remove_member`](Pallet::remove_member) and
+//!   [`dispatch_as_root`](Pallet::dispatch_as_root), and `members.swapMember`.
+//! - A member calls [`change_key`](Pallet::change_key), [`vote_urgent`](Pallet::vote_urgent) and
+//!   [`withdraw_urgent_vote`](Pallet::withdraw_urgent_vote).
 //! - An organisation that is to validate becomes a member first, registers the keys of its computer
 //!   by `session.set_keys`, and is then added as a validator under its member's account.
 //! - The runtime asks [`Pallet::has_role`], [`Pallet::is_member`] and [`Pallet::is_validator`].
@@ -36,20 +50,27 @@
 //!   `ValidatorIdOf = sp_runtime::traits::ConvertInto`; the first validators are the accounts of
 //!   the `keys` in the session pallet's genesis, which therefore comes before this pallet.
 //! - `pallet_membership::Config::MembershipInitialized` and `MembershipChanged =`
-//!   [`AdmitMembers`]`<Runtime, Collective>`. `ResetOrigin` and `PrimeOrigin` had better be
-//!   `NeverEnsureOrigin`: `reset_members` takes an account several times over, and a prime member
-//!   would vote for those who are silent.
+//!   [`AdmitMembers`]`<Runtime, Collective>`, and `WeightInfo =` [`MembershipWeight`]. Its origins
+//!   but `SwapOrigin` are `NeverEnsureOrigin`: its own calls leave none or two members,
+//!   `reset_members` takes an account several times over, and a prime member would vote for those
+//!   who are silent. Its `change_key` must be refused to everybody; here is one that does not let
+//!   a member escape.
+//! - `pallet_collective::Config::Consideration =` [`Place`], and `MaxProposals` with
+//!   [`MotionsPerMember`](Config::MotionsPerMember) places for every member that there may be.
 //! - `pallet_collective::Config::DefaultVote =` [`AbstentionsAreNays`], because the other default
 //!   votes of that pallet count the silent as ayes and so make two thirds out of less.
 //!
 //! ## Goals
 //!
 //! 1. Nothing but the decision of two thirds of the members changes who runs the chain.
-//! 2. The chain never decides itself to death: the last validator that has keys stays.
+//! 2. The chain never decides itself to death: the last member and the last validator that has keys
+//!    stay, and there are never two members.
 //! 3. A validator without keys is never appointed, because the others would wait for it.
 //! 4. As long as the validators do not change, neither does the set of authorities, so that whoever
 //!    checks finality offline need not follow a change in every session.
-//! 5. A decision that fails says so: the error of the root call is the error of the decision.
+//! 5. No single member keeps two thirds of the members, all of them others, from removing it or from
+//!    authorising an upgrade within hours.
+//! 6. A decision that fails says so: the error of the root call is the error of the decision.
 //!
 //! ## Example
 //!
@@ -65,16 +86,29 @@ mod impls;
 mod membership;
 #[cfg(test)]
 mod mock;
+mod motions;
 mod no_currency;
 mod session;
 #[cfg(test)]
 mod tests;
+mod urgent;
 pub mod weights;
 
-pub use membership::{AbstentionsAreNays, AdmitMembers};
+pub use membership::{AbstentionsAreNays, AdmitMembers, MembershipWeight};
+pub use motions::{Motion, Place};
 pub use no_currency::NoCurrency;
 pub use pallet::*;
+pub use urgent::{UrgentDecision, UrgentDecisionOf, UrgentVote, UrgentVoteOf};
 pub use weights::WeightInfo;
+
+/// The instance of the collective pallet, and of the membership pallet beside it, that is the consortium.
+pub type Collective = frame_support::instances::Instance1;
+
+/// How many motions may be open at a time, over all members.
+pub(crate) type MaxMotions<T> = <T as pallet_collective::Config<Collective>>::MaxProposals;
+
+/// How many members there may be.
+pub(crate) type MaxMembers<T> = <T as pallet_membership::Config<Collective>>::MaxMembers;
 
 /// The pallet itself: what its users configure, read and call.
 #[frame_support::pallet]
@@ -84,11 +118,14 @@ pub mod pallet {
     use frame_support::{
         dispatch::GetDispatchInfo,
         pallet_prelude::*,
-        traits::{GetCallMetadata, SortedMembers, UnfilteredDispatchable},
+        traits::{GetCallMetadata, UnfilteredDispatchable},
     };
     use frame_system::pallet_prelude::*;
+    use sp_runtime::traits::Zero;
 
-    use super::WeightInfo;
+    use super::{
+        Collective, MaxMembers, MaxMotions, Motion, UrgentDecisionOf, UrgentVoteOf, WeightInfo,
+    };
 
     /// The in-code storage version.
     pub(crate) const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
@@ -103,19 +140,31 @@ pub mod pallet {
     pub trait Config:
         frame_system::Config
         + pallet_session::Config<ValidatorId = <Self as frame_system::Config>::AccountId>
+        + pallet_collective::Config<Collective>
+        + pallet_membership::Config<Collective>
     {
         /// The calls that can be dispatched as root: those of the whole runtime.
         type RuntimeCall: Parameter
-            + UnfilteredDispatchable<RuntimeOrigin = Self::RuntimeOrigin>
+            + UnfilteredDispatchable<RuntimeOrigin = <Self as frame_system::Config>::RuntimeOrigin>
             + GetCallMetadata
             + GetDispatchInfo;
 
         /// Who decides: two thirds of the members. Whoever passes it is master of the chain.
-        type DecisionOrigin: EnsureOrigin<Self::RuntimeOrigin>;
+        type DecisionOrigin: EnsureOrigin<<Self as frame_system::Config>::RuntimeOrigin>;
 
-        /// The member organisations. They may send transactions even if they do not validate; if
-        /// this names other accounts than those that vote, members cannot reach the chain.
-        type Members: SortedMembers<Self::AccountId>;
+        /// How many motions a member may have open at a time. Not zero, and the collective's
+        /// `MaxProposals` must have that many places for every member.
+        #[pallet::constant]
+        type MotionsPerMember: Get<u32>;
+
+        /// For how many blocks an urgent vote counts, and how long a member must wait before it
+        /// changes its key again. Not zero.
+        #[pallet::constant]
+        type UrgentPeriod: Get<BlockNumberFor<Self>>;
+
+        /// For how many urgent decisions a member may vote at a time. Not zero.
+        #[pallet::constant]
+        type UrgentVotesPerMember: Get<u32>;
 
         /// How many validators there may be. Not above what the consensus pallets take, or the
         /// validators beyond their limit are ignored. Not zero.
@@ -131,6 +180,28 @@ pub mod pallet {
     #[pallet::storage]
     pub type Validators<T: Config> =
         StorageValue<_, BoundedVec<T::AccountId, T::MaxValidators>, ValueQuery>;
+
+    /// Who proposed each motion that is open, oldest first. A motion that was closed stays here
+    /// until the next one is proposed; what is open is in `council.proposals`.
+    #[pallet::storage]
+    pub type Motions<T: Config> =
+        StorageValue<_, BoundedVec<Motion<T::Hash, T::AccountId>, MaxMotions<T>>, ValueQuery>;
+
+    /// The urgent decisions that a member votes for, each until a block. Absent: none. A vote whose
+    /// time is over does not count, and is forgotten with the member's next one.
+    #[pallet::storage]
+    pub type UrgentVotes<T: Config> = StorageMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        BoundedVec<UrgentVoteOf<T>, T::UrgentVotesPerMember>,
+        ValueQuery,
+    >;
+
+    /// The block in which a member took its present account. Absent: it has had no other.
+    #[pallet::storage]
+    pub type KeyChanges<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, BlockNumberFor<T>, OptionQuery>;
 
     /// Nothing to choose: the first validators are those of the session pallet's genesis.
     #[pallet::genesis_config]
@@ -174,6 +245,55 @@ pub mod pallet {
             /// The former validator's account.
             validator: T::AccountId,
         },
+        /// The consortium has new members; each has a vote from now on.
+        MembersAdded {
+            /// The new members' accounts.
+            members: BoundedVec<T::AccountId, MaxMembers<T>>,
+        },
+        /// The consortium removed a member: its votes do not count any more, and its motions are
+        /// closed. If it is a validator, it stays one until it is removed as such.
+        MemberRemoved {
+            /// The former member's account.
+            member: T::AccountId,
+        },
+        /// Another account took a member's place by urgent decision.
+        MemberReplaced {
+            /// The former member's account.
+            former: T::AccountId,
+            /// The new member's account.
+            member: T::AccountId,
+        },
+        /// A member took another account. Its open motions are its own still; its votes in the
+        /// council have to be cast again.
+        MemberKeyChanged {
+            /// The account that it had.
+            former: T::AccountId,
+            /// The account that it has.
+            member: T::AccountId,
+        },
+        /// A member voted for an urgent decision, which is made as soon as enough members did.
+        UrgentVoteCast {
+            /// The member.
+            member: T::AccountId,
+            /// What it voted for.
+            decision: UrgentDecisionOf<T>,
+            /// How many members vote for it now.
+            ayes: u32,
+            /// How many members there are.
+            members: u32,
+        },
+        /// A member took its vote for an urgent decision back.
+        UrgentVoteWithdrawn {
+            /// The member.
+            member: T::AccountId,
+            /// What it had voted for.
+            decision: UrgentDecisionOf<T>,
+        },
+        /// Enough members voted for an urgent decision, and it was carried out.
+        UrgentlyDecided {
+            /// What was done.
+            decision: UrgentDecisionOf<T>,
+        },
         /// The consortium dispatched a call as root, and the call succeeded.
         DispatchedAsRoot {
             /// The name of the pallet whose call it was, as the runtime names it.
@@ -198,6 +318,33 @@ pub mod pallet {
         LastValidator,
         /// There are as many validators as `maxValidators` allows; remove one first.
         TooManyValidators,
+        /// The member has as many open motions as `motionsPerMember` allows; let one of them be
+        /// voted on and closed first, or vote against it and close it.
+        TooManyMotions,
+        /// The account is a member already; leave it out.
+        AlreadyMember,
+        /// The account is not a member; look the members up in `members.members`.
+        NotAMember,
+        /// There would be more members than there may be; remove one first.
+        TooManyMembers,
+        /// Nobody would be left to decide anything, and nobody could undo that; add other members
+        /// first.
+        LastMember,
+        /// There would be two members, who need each other for every decision, so that one lost key
+        /// would end the consortium. Add two or more at once to one member, and of three replace
+        /// one by another organisation (`members.swapMember`) instead of removing it.
+        TwoMembers,
+        /// The member changed its key less than `urgentPeriod` blocks ago; wait, or let the other
+        /// members put the new account in its place (`members.swapMember`).
+        KeyChangedRecently,
+        /// The member votes for as many urgent decisions as `urgentVotesPerMember` allows; take one
+        /// of those votes back by `withdrawUrgentVote` first, or wait until it is over.
+        TooManyUrgentVotes,
+        /// The member does not vote for this urgent decision at present; look its votes up in
+        /// `consortium.urgentVotes`.
+        NoSuchUrgentVote,
+        /// The council has no such open motion; look its motions up in `council.proposals`.
+        NoSuchMotion,
     }
 
     #[pallet::call]
@@ -242,6 +389,76 @@ pub mod pallet {
             T::DecisionOrigin::ensure_origin(origin)?;
             Self::do_dispatch_as_root(*call)
         }
+
+        /// Adds one or several members by one decision. For two thirds of the members only.
+        ///
+        /// - `members`: their accounts, none of which is a member yet. There may not be two members
+        ///   afterwards, so a member that is alone adds at least two.
+        #[pallet::call_index(3)]
+        #[pallet::weight(<T as Config>::WeightInfo::add_members(members.len() as u32))]
+        pub fn add_members(
+            origin: OriginFor<T>,
+            members: BoundedVec<T::AccountId, MaxMembers<T>>,
+        ) -> DispatchResult {
+            T::DecisionOrigin::ensure_origin(origin)?;
+            Self::do_add_members(members)
+        }
+
+        /// Removes a member and closes its motions; as a validator it is removed by
+        /// `removeValidator`. For two thirds of the members only, and neither the last member nor
+        /// one of three.
+        ///
+        /// - `member`: its account.
+        #[pallet::call_index(4)]
+        #[pallet::weight(<T as Config>::WeightInfo::remove_member())]
+        pub fn remove_member(origin: OriginFor<T>, member: T::AccountId) -> DispatchResult {
+            T::DecisionOrigin::ensure_origin(origin)?;
+            Self::do_remove_member(member)
+        }
+
+        /// Takes another account as the caller's own in the consortium. The former account keeps
+        /// its nonce, so nothing that it signed can be executed again. For a member only, and once
+        /// in `urgentPeriod` blocks, so that nobody escapes its removal by changing its key.
+        ///
+        /// - `successor`: the new account, which is not a member.
+        #[pallet::call_index(5)]
+        #[pallet::weight(<T as Config>::WeightInfo::change_key())]
+        pub fn change_key(origin: OriginFor<T>, successor: T::AccountId) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_change_key(who, successor)
+        }
+
+        /// Votes for an urgent decision, which is made at once when two thirds of the members vote
+        /// for it (for `CancelMotion` more than half). The vote counts for `urgentPeriod` blocks; to
+        /// vote again extends it. It is refused if what it asks for cannot be done. For a member
+        /// only.
+        ///
+        /// - `decision`: what is to be done.
+        #[pallet::call_index(6)]
+        #[pallet::weight((
+            <T as Config>::WeightInfo::vote_urgent(),
+            DispatchClass::Operational,
+        ))]
+        pub fn vote_urgent(origin: OriginFor<T>, decision: UrgentDecisionOf<T>) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_vote_urgent(who, decision)
+        }
+
+        /// Takes a vote for an urgent decision back. For the member that cast it.
+        ///
+        /// - `decision`: what the member had voted for.
+        #[pallet::call_index(7)]
+        #[pallet::weight((
+            <T as Config>::WeightInfo::withdraw_urgent_vote(),
+            DispatchClass::Operational,
+        ))]
+        pub fn withdraw_urgent_vote(
+            origin: OriginFor<T>,
+            decision: UrgentDecisionOf<T>,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_withdraw_urgent_vote(who, decision)
+        }
     }
 
     #[pallet::hooks]
@@ -250,6 +467,20 @@ pub mod pallet {
             assert!(
                 T::MaxValidators::get() > 0,
                 "MaxValidators must not be zero"
+            );
+            assert!(
+                T::MotionsPerMember::get() > 0,
+                "MotionsPerMember must not be zero"
+            );
+            assert!(
+                T::UrgentVotesPerMember::get() > 0 && !T::UrgentPeriod::get().is_zero(),
+                "members must have urgent votes, and time for them"
+            );
+            let places = T::MotionsPerMember::get()
+                .saturating_mul(<T as pallet_membership::Config<Collective>>::MaxMembers::get());
+            assert!(
+                <MaxMotions<T> as Get<u32>>::get() >= places,
+                "MaxProposals must have every member's places"
             );
         }
 

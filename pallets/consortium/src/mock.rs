@@ -8,11 +8,11 @@ use frame_support::{
     weights::Weight,
 };
 use frame_system::EnsureRoot;
-use pallet_collective::{EnsureProportionAtLeast, Instance1};
+use pallet_collective::{EnsureProportionAtLeast, EnsureProportionMoreThan, Instance1};
 use pallet_session::PeriodicSessions;
 use sp_runtime::{impl_opaque_keys, testing::UintAuthorityId, traits::ConvertInto, BuildStorage};
 
-use crate::{self as pallet_consortium, AbstentionsAreNays, AdmitMembers, NoCurrency};
+use crate::{self as pallet_consortium, AbstentionsAreNays, AdmitMembers, NoCurrency, Place};
 
 /// The members of the mock's genesis.
 pub(crate) const MEMBERS: [u64; 4] = [1, 2, 3, 4];
@@ -24,6 +24,8 @@ pub(crate) const CANDIDATE: u64 = 8;
 pub(crate) const STRANGER: u64 = 9;
 /// How many blocks a session lasts.
 pub(crate) const SESSION: u64 = 5;
+/// How many blocks an urgent vote counts.
+pub(crate) const URGENT: u64 = 10;
 
 frame_support::construct_runtime!(
     pub enum Test {
@@ -63,6 +65,9 @@ impl pallet_session::Config for Test {
 
 type TwoThirds = EitherOfDiverse<EnsureRoot<u64>, EnsureProportionAtLeast<u64, Instance1, 2, 3>>;
 
+type MoreThanHalf =
+    EitherOfDiverse<EnsureRoot<u64>, EnsureProportionMoreThan<u64, Instance1, 1, 2>>;
+
 parameter_types! {
     pub const MaxProposalWeight: Weight = Weight::MAX;
     /// How many validators there may be.
@@ -74,21 +79,21 @@ impl pallet_collective::Config<Instance1> for Test {
     type Proposal = RuntimeCall;
     type RuntimeEvent = RuntimeEvent;
     type MotionDuration = ConstU64<20>;
-    type MaxProposals = ConstU32<8>;
+    type MaxProposals = ConstU32<16>;
     type MaxMembers = ConstU32<8>;
     type DefaultVote = AbstentionsAreNays;
     type WeightInfo = ();
     type SetMembersOrigin = NeverEnsureOrigin<()>;
     type MaxProposalWeight = MaxProposalWeight;
-    type DisapproveOrigin = EnsureRoot<u64>;
-    type KillOrigin = EnsureRoot<u64>;
-    type Consideration = ();
+    type DisapproveOrigin = MoreThanHalf;
+    type KillOrigin = MoreThanHalf;
+    type Consideration = Place<Test>;
 }
 
 impl pallet_membership::Config<Instance1> for Test {
     type RuntimeEvent = RuntimeEvent;
-    type AddOrigin = TwoThirds;
-    type RemoveOrigin = TwoThirds;
+    type AddOrigin = NeverEnsureOrigin<()>;
+    type RemoveOrigin = NeverEnsureOrigin<()>;
     type SwapOrigin = TwoThirds;
     type ResetOrigin = NeverEnsureOrigin<()>;
     type PrimeOrigin = NeverEnsureOrigin<()>;
@@ -101,15 +106,37 @@ impl pallet_membership::Config<Instance1> for Test {
 impl pallet_consortium::Config for Test {
     type RuntimeCall = RuntimeCall;
     type DecisionOrigin = TwoThirds;
-    type Members = Members;
+    type MotionsPerMember = ConstU32<2>;
+    type UrgentPeriod = ConstU64<URGENT>;
+    type UrgentVotesPerMember = ConstU32<2>;
     type MaxValidators = MaxValidators;
     type WeightInfo = ();
 }
 
-/// Builds the chain of a test.
+/// Builds the chain of a test, with [`MEMBERS`].
 pub(crate) struct ExtBuilder;
 
+/// Builds the chain of a test whose members are these.
+pub(crate) struct WithMembers(Vec<u64>);
+
 impl ExtBuilder {
+    /// Begins with other members.
+    pub(crate) fn with_members(members: &[u64]) -> WithMembers {
+        WithMembers(members.to_vec())
+    }
+
+    /// The state after genesis, in block 1, so that events are kept.
+    pub(crate) fn build(self) -> sp_io::TestExternalities {
+        Self::with_members(&MEMBERS).build()
+    }
+
+    /// Runs a test and checks the pallet's invariants after it.
+    pub(crate) fn build_and_execute(self, test: impl FnOnce()) {
+        Self::with_members(&MEMBERS).build_and_execute(test);
+    }
+}
+
+impl WithMembers {
     /// The state after genesis, in block 1, so that events are kept.
     pub(crate) fn build(self) -> sp_io::TestExternalities {
         let with_keys = |who: u64| (who, who, keys(who));
@@ -119,7 +146,7 @@ impl ExtBuilder {
                 non_authority_keys: vec![with_keys(CANDIDATE)],
             },
             members: pallet_membership::GenesisConfig {
-                members: MEMBERS.to_vec().try_into().expect("they are few"),
+                members: self.0.try_into().expect("they are few"),
                 ..Default::default()
             },
             ..Default::default()

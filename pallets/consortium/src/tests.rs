@@ -8,9 +8,11 @@ mod dispatch_as_root;
 mod genesis;
 mod invariants;
 mod membership;
+mod motions;
 mod no_currency;
 mod remove_validator;
 mod sessions;
+mod urgent;
 
 use codec::Encode;
 use frame_support::{assert_ok, weights::Weight};

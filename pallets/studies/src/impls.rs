@@ -8,8 +8,9 @@ use frame_system::{ensure_signed, pallet_prelude::OriginFor};
 use sp_runtime::{Saturating, TryRuntimeError};
 
 use crate::{
-    AuthenticationServers, Config, Error, Event, GenesisStudy, NextStudyId, Pallet, Relays,
-    RoleCount, ServerCounts, Studies, Study, StudyId, StudyOf, StudyPolicy, StudyStatus,
+    types::Role, AuthenticationServers, Config, Error, Event, GenesisStudy, NextStudyId, Pallet,
+    Relays, RoleCount, RoleCounts, ServerCounts, Studies, Study, StudyId, StudyOf, StudyPolicy,
+    StudyStatus,
 };
 
 /// What other pallets and the runtime ask. Reading only, but for [`Pallet::admit`].
@@ -38,6 +39,11 @@ impl<T: Config> Pallet<T> {
     /// [`WeightInfo::has_role`](crate::WeightInfo::has_role).
     pub fn has_role(who: &T::AccountId) -> bool {
         RoleCount::<T>::contains_key(who)
+    }
+
+    /// How many roles of each kind `who` holds over all studies. One storage read.
+    pub fn roles(who: &T::AccountId) -> RoleCounts {
+        RoleCount::<T>::get(who).unwrap_or_default()
     }
 
     /// The authentication servers of `study`, in no particular order. At most `MaxServers` reads.
@@ -94,7 +100,7 @@ impl<T: Config> Pallet<T> {
                 title,
             },
         );
-        Self::grant(&sponsor);
+        Self::grant(&sponsor, Role::Sponsor);
         Self::deposit_event(Event::StudyCreated {
             study,
             sponsor,
@@ -133,7 +139,7 @@ impl<T: Config> Pallet<T> {
         count.authentication_servers.saturating_inc();
         ServerCounts::<T>::insert(study, count);
         AuthenticationServers::<T>::insert(study, &account, ());
-        Self::grant(&account);
+        Self::grant(&account, Role::AuthenticationServer);
         Self::deposit_event(Event::AuthenticationServerAdded { study, account });
         Ok(())
     }
@@ -150,7 +156,7 @@ impl<T: Config> Pallet<T> {
 
         ServerCounts::<T>::mutate(study, |count| count.authentication_servers.saturating_dec());
         AuthenticationServers::<T>::remove(study, &account);
-        Self::revoke(&account);
+        Self::revoke(&account, Role::AuthenticationServer);
         Self::deposit_event(Event::AuthenticationServerRemoved { study, account });
         Ok(())
     }
@@ -168,7 +174,7 @@ impl<T: Config> Pallet<T> {
         count.relays.saturating_inc();
         ServerCounts::<T>::insert(study, count);
         Relays::<T>::insert(study, &account, ());
-        Self::grant(&account);
+        Self::grant(&account, Role::Relay);
         Self::deposit_event(Event::RelayAdded { study, account });
         Ok(())
     }
@@ -179,7 +185,7 @@ impl<T: Config> Pallet<T> {
 
         ServerCounts::<T>::mutate(study, |count| count.relays.saturating_dec());
         Relays::<T>::remove(study, &account);
-        Self::revoke(&account);
+        Self::revoke(&account, Role::Relay);
         Self::deposit_event(Event::RelayRemoved { study, account });
         Ok(())
     }
@@ -191,8 +197,8 @@ impl<T: Config> Pallet<T> {
 
         let former = core::mem::replace(&mut record.sponsor, sponsor.clone());
         Studies::<T>::insert(study, record);
-        Self::revoke(&former);
-        Self::grant(&sponsor);
+        Self::revoke(&former, Role::Sponsor);
+        Self::grant(&sponsor, Role::Sponsor);
         Self::deposit_event(Event::SponsorReplaced {
             study,
             former,
@@ -245,20 +251,21 @@ impl<T: Config> Pallet<T> {
         })
     }
 
-    /// Counts one role more for `who` and admits it to the chain.
-    fn grant(who: &T::AccountId) {
-        RoleCount::<T>::mutate(who, |count| {
-            *count = Some(count.unwrap_or(0).saturating_add(1));
+    /// Counts this role once more for `who` and admits it to the chain.
+    fn grant(who: &T::AccountId, role: Role) {
+        RoleCount::<T>::mutate(who, |counts| {
+            counts.get_or_insert_default().of(role).saturating_inc();
         });
         Self::admit(who);
     }
 
-    /// Counts one role less for `who`. Its place on the chain stays; see [`Pallet::admit`].
-    fn revoke(who: &T::AccountId) {
-        RoleCount::<T>::mutate_exists(who, |count| {
-            *count = count
-                .and_then(|count| count.checked_sub(1))
-                .filter(|count| *count > 0);
+    /// Counts this role once less for `who`. Its place on the chain stays; see [`Pallet::admit`].
+    fn revoke(who: &T::AccountId, role: Role) {
+        RoleCount::<T>::mutate_exists(who, |counts| {
+            if let Some(held) = counts {
+                held.of(role).saturating_dec();
+            }
+            *counts = counts.filter(|held| *held != RoleCounts::default());
         });
     }
 }
@@ -269,10 +276,10 @@ impl<T: Config> Pallet<T> {
     ///
     /// 1. Studies are numbered densely from 0 to `NextStudyId`, and their titles can be read.
     /// 2. Servers belong to existing studies, and `ServerCounts` counts them, within `MaxServers`.
-    /// 3. `RoleCount` is the sum of all roles of an account, and no account without role is in it.
+    /// 3. `RoleCount` counts all roles of an account, and no account without role is in it.
     /// 4. Every account with a role has a place on the chain.
     pub fn do_try_state() -> Result<(), TryRuntimeError> {
-        let mut roles = BTreeMap::<T::AccountId, u32>::new();
+        let mut roles = BTreeMap::<T::AccountId, RoleCounts>::new();
         let next = NextStudyId::<T>::get();
 
         let mut studies = 0u32;
@@ -281,7 +288,11 @@ impl<T: Config> Pallet<T> {
             ensure!(!study.title.is_empty(), "a study has no title");
             ensure!(study.auditor_key != [0; 32], "a study has no auditor key");
             studies.saturating_inc();
-            roles.entry(study.sponsor).or_default().saturating_inc();
+            roles
+                .entry(study.sponsor)
+                .or_default()
+                .sponsor
+                .saturating_inc();
         }
         ensure!(studies == next, "a study is missing");
 
@@ -289,11 +300,15 @@ impl<T: Config> Pallet<T> {
         for (study, account, ()) in AuthenticationServers::<T>::iter() {
             let count = counts.entry(study).or_default();
             count.authentication_servers.saturating_inc();
-            roles.entry(account).or_default().saturating_inc();
+            roles
+                .entry(account)
+                .or_default()
+                .authentication_server
+                .saturating_inc();
         }
         for (study, account, ()) in Relays::<T>::iter() {
             counts.entry(study).or_default().relays.saturating_inc();
-            roles.entry(account).or_default().saturating_inc();
+            roles.entry(account).or_default().relay.saturating_inc();
         }
         for (study, count) in &counts {
             ensure!(*study < next, "a server belongs to no study");

@@ -68,7 +68,9 @@ mod types;
 pub mod weights;
 
 pub use pallet::*;
-pub use types::{GenesisStudy, ServerCount, Study, StudyId, StudyOf, StudyPolicy, StudyStatus};
+pub use types::{
+    GenesisStudy, RoleCounts, ServerCount, Study, StudyId, StudyOf, StudyPolicy, StudyStatus,
+};
 pub use weights::WeightInfo;
 
 /// The pallet itself: what its users configure, read and call.
@@ -134,10 +136,10 @@ pub mod pallet {
     pub type ServerCounts<T: Config> =
         StorageMap<_, Twox64Concat, StudyId, ServerCount, ValueQuery>;
 
-    /// How many roles an account holds over all studies: each sponsorship, each place as an
-    /// authentication server and each as a relay counts one. Absent: none. Never zero.
+    /// How many roles of each kind an account holds over all studies. Absent: none.
     #[pallet::storage]
-    pub type RoleCount<T: Config> = StorageMap<_, Blake2_128Concat, T::AccountId, u32, OptionQuery>;
+    pub type RoleCount<T: Config> =
+        StorageMap<_, Blake2_128Concat, T::AccountId, RoleCounts, OptionQuery>;
 
     /// The studies that exist from the first block on, numbered in this order from 0.
     #[pallet::genesis_config]

@@ -102,6 +102,48 @@ pub struct ServerCount {
     pub relays: u32,
 }
 
+/// How many roles of each kind an account holds over all studies.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Debug,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+)]
+pub struct RoleCounts {
+    /// Studies that it sponsors.
+    pub sponsor: u32,
+    /// Studies in which it is an authentication server.
+    pub authentication_server: u32,
+    /// Studies in which it is a relay.
+    pub relay: u32,
+}
+
+/// A role in a study.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Role {
+    Sponsor,
+    AuthenticationServer,
+    Relay,
+}
+
+impl RoleCounts {
+    /// The count of a role.
+    pub(crate) fn of(&mut self, role: Role) -> &mut u32 {
+        match role {
+            Role::Sponsor => &mut self.sponsor,
+            Role::AuthenticationServer => &mut self.authentication_server,
+            Role::Relay => &mut self.relay,
+        }
+    }
+}
+
 /// A study that exists from the first block on.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

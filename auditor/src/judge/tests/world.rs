@@ -13,8 +13,8 @@ use rand::rngs::StdRng;
 use rand::SeedableRng;
 
 use crate::case::{
-    BroughtRun, Case, Conflict, DeviceRecord, HeldEnvelope, HeldRun, RegisteredEntry, RelayStore,
-    SecretAccess,
+    BroughtRun, Case, Conflict, DeviceRecord, Fate, HeldEnvelope, HeldRun, RegisteredEntry,
+    RelayStore, SecretAccess,
 };
 use crate::judge::{judge, Judgement};
 use crate::verdict::Content;
@@ -177,7 +177,7 @@ impl World {
             block: self.block,
             extrinsic: 1,
             submitter: account,
-            refused: refused.clone(),
+            fate: refused.clone().map_or(Fate::Registered, Fate::Refused),
             run,
         });
         match refused {

@@ -52,7 +52,8 @@ fn one_member_is_not_enough_even_without_a_vote() {
 fn who_is_silent_does_not_agree() {
     ExtBuilder.build_and_execute(|| {
         // One aye more than half of five members, then silence until the vote is over.
-        assert_ok!(Members::add_member(RuntimeOrigin::root(), 5));
+        let five = vec![5].try_into().expect("it is one");
+        assert_ok!(Consortium::add_members(RuntimeOrigin::root(), five));
         let call = add_candidate();
         let length = call.encoded_size() as u32;
         let hash = BlakeTwo256::hash_of(&call);
@@ -106,7 +107,8 @@ fn a_decision_that_fails_says_so() {
 #[test]
 fn the_members_decide_who_is_a_member() {
     ExtBuilder.build_and_execute(|| {
-        let add = RuntimeCall::Members(pallet_membership::Call::add_member { who: 5 });
+        let members = vec![5].try_into().expect("it is one");
+        let add = RuntimeCall::Consortium(Call::add_members { members });
         assert_ok!(decide(add, 3, &[1, 2, 3]));
         assert!(Consortium::is_member(&5));
         // Three of five are less than two thirds.

@@ -5,7 +5,7 @@
 use frame_support::assert_ok;
 use sp_runtime::TryRuntimeError;
 
-use crate::{mock::*, Validators};
+use crate::{mock::*, Collective, Motion, Motions, Validators};
 
 #[test]
 fn damage_is_seen() {
@@ -30,6 +30,37 @@ fn damage_is_seen() {
             assert_ok!(System::dec_providers(&4));
         }),
         Err("an account of the consortium has no place on the chain".into())
+    );
+}
+
+#[test]
+fn motions_out_of_place_are_seen() {
+    let propose = |proposers: &[u64]| {
+        for (number, proposer) in (0u8..).zip(proposers) {
+            let motion = sp_core::H256::repeat_byte(number);
+            assert_ok!(pallet_collective::Proposals::<Test, Collective>::try_append(motion));
+            let motion = Motion {
+                motion,
+                proposer: *proposer,
+            };
+            assert_ok!(Motions::<Test>::try_append(motion));
+        }
+    };
+    assert_eq!(complaint_after(|| propose(&[1, 1, 2])), Ok(()));
+    assert_eq!(
+        complaint_after(|| {
+            propose(&[1]);
+            Motions::<Test>::kill();
+        }),
+        Err("the proposer of a motion is not known".into())
+    );
+    assert_eq!(
+        complaint_after(|| propose(&[STRANGER])),
+        Err("a motion is nobody's".into())
+    );
+    assert_eq!(
+        complaint_after(|| propose(&[1, 1, 1])),
+        Err("a member has too many motions".into())
     );
 }
 

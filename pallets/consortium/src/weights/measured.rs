@@ -29,6 +29,34 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     fn dispatch_as_root() -> Weight {
         Weight::from_parts(4_596_000, 0)
     }
+    fn add_members(n: u32) -> Weight {
+        Weight::from_parts(400_000_000, 220000)
+            .saturating_add(Weight::from_parts(3_000_000, 2603).saturating_mul(n.into()))
+            .saturating_add(T::DbWeight::get().reads(132))
+            .saturating_add(T::DbWeight::get().reads((1_u64).saturating_mul(n.into())))
+            .saturating_add(T::DbWeight::get().writes(131))
+            .saturating_add(T::DbWeight::get().writes((1_u64).saturating_mul(n.into())))
+    }
+    fn remove_member() -> Weight {
+        Weight::from_parts(600_000_000, 220000)
+            .saturating_add(T::DbWeight::get().reads(134))
+            .saturating_add(T::DbWeight::get().writes(137))
+    }
+    fn change_key() -> Weight {
+        Weight::from_parts(800_000_000, 400000)
+            .saturating_add(T::DbWeight::get().reads(199))
+            .saturating_add(T::DbWeight::get().writes(199))
+    }
+    fn vote_urgent() -> Weight {
+        Weight::from_parts(900_000_000, 400000)
+            .saturating_add(T::DbWeight::get().reads(199))
+            .saturating_add(T::DbWeight::get().writes(202))
+    }
+    fn withdraw_urgent_vote() -> Weight {
+        Weight::from_parts(20_000_000, 3700)
+            .saturating_add(T::DbWeight::get().reads(1))
+            .saturating_add(T::DbWeight::get().writes(1))
+    }
     fn has_role() -> Weight {
         Weight::from_parts(6_860_000, 3535).saturating_add(T::DbWeight::get().reads(2))
     }

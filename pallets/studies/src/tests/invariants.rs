@@ -6,7 +6,8 @@ use frame_support::assert_ok;
 use sp_runtime::TryRuntimeError;
 
 use crate::{
-    mock::*, AuthenticationServers, NextStudyId, Relays, RoleCount, ServerCounts, Studies as Stored,
+    mock::*, AuthenticationServers, NextStudyId, Relays, RoleCount, RoleCounts, ServerCounts,
+    Studies as Stored,
 };
 
 fn complaint_after(damage: impl FnOnce()) -> Result<(), TryRuntimeError> {
@@ -62,11 +63,17 @@ fn damage_to_servers_is_seen() {
 #[test]
 fn damage_to_roles_is_seen() {
     assert_eq!(
-        complaint_after(|| RoleCount::<Test>::insert(RELAY, 2)),
+        complaint_after(|| {
+            let relay = RoleCounts {
+                relay: 2,
+                ..Default::default()
+            };
+            RoleCount::<Test>::insert(RELAY, relay);
+        }),
         Err("the roles of an account are miscounted".into())
     );
     assert_eq!(
-        complaint_after(|| RoleCount::<Test>::insert(STRANGER, 0)),
+        complaint_after(|| RoleCount::<Test>::insert(STRANGER, RoleCounts::default())),
         Err("the roles of an account are miscounted".into())
     );
     assert_eq!(

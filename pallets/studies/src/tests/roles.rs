@@ -4,7 +4,7 @@
 
 use frame_support::assert_ok;
 
-use crate::{mock::*, RoleCount};
+use crate::{mock::*, RoleCount, RoleCounts};
 
 #[test]
 fn an_account_has_a_role_until_it_loses_its_last_one() {
@@ -21,11 +21,19 @@ fn an_account_has_a_role_until_it_loses_its_last_one() {
             STUDY,
             30
         ));
-        assert_eq!(RoleCount::<Test>::get(30), Some(3));
+        assert_eq!(
+            Studies::roles(&30),
+            RoleCounts {
+                sponsor: 1,
+                authentication_server: 1,
+                relay: 1
+            }
+        );
 
         let sponsor = RuntimeOrigin::signed(30);
         assert_ok!(Studies::remove_relay(sponsor.clone(), STUDY, 30));
         assert!(Studies::has_role(&30));
+        assert_eq!(Studies::roles(&30).relay, 0);
         assert_ok!(Studies::remove_authentication_server(sponsor, STUDY, 30));
         assert!(Studies::has_role(&30));
         assert_ok!(Studies::replace_sponsor(

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! # Admission
+//!
+//! Which transactions the chain takes, and in which order.
+//!
+//! ## For those who do not program
+//!
+//! Nothing costs money here, so something else must keep one account from taking all the room in the blocks. Every
+//! transaction belongs to a *lane*: decisions of the consortium, decisions of a study, what devices send for themselves, what
+//! relays bring. The small lanes go first and may fill only a share of a block, so neither can they push the relays out nor the relays
+//! them. Within a lane, who has had least of late goes first; between equals, who came first.
+//!
+//! What fails or is refused costs its sender: it counts as if it had done all that it declared, and bytes that were refused
+//! are a debt, which the account's good work and the passing of time pay off. An account too deep in debt waits.
+//!
+//! ## Overview
+//!
+//! The pallet has no calls. [`Admit`] is the transaction extension that asks the runtime's [`Rules`] who may make which call and in which lane,
+//! bounds a transaction's length and declared weight, puts it in its place in the pool, and keeps the accounts. To clients it
+//! is `CheckNonce`, byte by byte, so that a client which knows nothing of this pallet signs correct transactions.
+//!
+//! ## Goals
+//!
+//! 1. No lane can starve another: each but the last has a cap ([`Limits`]), and the last is what the others leave.
+//! 2. No account can starve another of its lane: a transaction's place depends on what its account has had in the blocks
+//!    before ([`Use::spent`]) and on how many of its transactions come before it.
+//! 3. Refused work is not free: see [`Use::debt`].
+//! 4. What a caller declares is bounded: a transaction that no block could hold is refused at once.
+//! 5. Runs of entries stand at the top of an extrinsic: see [`Pallet::take_top_level`].
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+mod extension;
+mod lanes;
+#[cfg(test)]
+mod mock;
+#[cfg(test)]
+mod tests;
+mod turns;
+
+pub use extension::Admit;
+pub use lanes::{Lane, LaneUse, Limits};
+pub use pallet::*;
+pub use turns::{Outcome, Use};
+
+/// The custom error of a transaction that is longer than [`Config::MaxLength`].
+pub const TOO_LONG: u8 = 105;
+
+/// The custom error of a transaction that declares more work than its lane may do in a block.
+pub const TOO_HEAVY: u8 = 106;
+
+/// The custom error of a transaction whose account has had more refused than it may. Time pays the debt off.
+pub const TOO_MUCH_REFUSED: u8 = 107;
+
+/// Who may make which call: the runtime's table.
+pub trait Rules<AccountId, Call> {
+    /// The lane in which `who` may make this call, or the custom error of the transaction.
+    fn lane(who: &AccountId, call: &Call) -> Result<Lane, u8>;
+
+    /// What a lane may take.
+    fn limits(lane: Lane) -> Limits;
+
+    /// Whether the call itself brings runs of entries.
+    fn brings_runs(call: &Call) -> bool;
+}
+
+/// The pallet itself.
+#[frame_support::pallet]
+pub mod pallet {
+    use super::*;
+    use frame_support::pallet_prelude::*;
+    use frame_system::pallet_prelude::*;
+
+    const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
+
+    /// Keeps the accounts of lanes and senders.
+    #[pallet::pallet]
+    #[pallet::storage_version(STORAGE_VERSION)]
+    pub struct Pallet<T>(_);
+
+    /// What a runtime decides about admission.
+    #[pallet::config]
+    pub trait Config: frame_system::Config {
+        /// Who may make which call.
+        type Rules: Rules<Self::AccountId, <Self as frame_system::Config>::RuntimeCall>;
+
+        /// Most bytes of a transaction. Not more than the memory of the node that makes a block can hold several times.
+        #[pallet::constant]
+        type MaxLength: Get<u32>;
+    }
+
+    /// What an account has had of a lane of late. Absent: nothing yet. An account without a role has none.
+    #[pallet::storage]
+    pub type Uses<T: Config> = StorageDoubleMap<
+        _,
+        Blake2_128Concat,
+        T::AccountId,
+        Identity,
+        Lane,
+        Use<BlockNumberFor<T>>,
+        ValueQuery,
+    >;
+
+    /// What each lane has taken of the current block. It never reaches the state: absent between blocks.
+    #[pallet::storage]
+    pub type BlockUse<T: Config> = StorageValue<_, [LaneUse; Lane::COUNT], ValueQuery>;
+
+    /// Whether the call that is being dispatched brings runs and stands at the top of its extrinsic. It never reaches the
+    /// state: absent between transactions.
+    #[pallet::storage]
+    pub type TopLevelRuns<T: Config> = StorageValue<_, bool, ValueQuery>;
+
+    /// What became of the runs of the transaction that is being dispatched. It never reaches the state: absent between
+    /// transactions.
+    #[pallet::storage]
+    pub type RunsOutcome<T: Config> = StorageValue<_, Outcome, OptionQuery>;
+
+    #[pallet::hooks]
+    impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
+        fn on_finalize(_: BlockNumberFor<T>) {
+            BlockUse::<T>::kill();
+        }
+
+        fn integrity_test() {
+            let longest = *T::BlockLength::get()
+                .max
+                .get(frame_support::dispatch::DispatchClass::Normal);
+            assert!(
+                T::MaxLength::get() < longest,
+                "the longest transaction must fit a block"
+            );
+        }
+
+        #[cfg(feature = "try-runtime")]
+        fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
+            Self::do_try_state()
+        }
+    }
+}
+
+impl<T: Config> Pallet<T> {
+    /// Whether the runs that are being dispatched stand at the top of their extrinsic; says yes once a transaction.
+    ///
+    /// Who audits reads runs from extrinsics. A call that brings runs from within another call could hide them, so it has to
+    /// ask here and refuse.
+    pub fn take_top_level() -> bool {
+        TopLevelRuns::<T>::take()
+    }
+
+    /// Notes what became of the runs of the transaction that is being dispatched.
+    pub fn note_runs(outcome: Outcome) {
+        RunsOutcome::<T>::put(outcome);
+    }
+
+    /// Checks the pallet's invariant: what counts within a block or a transaction is gone after it.
+    pub fn do_try_state() -> Result<(), sp_runtime::TryRuntimeError> {
+        frame_support::ensure!(
+            !TopLevelRuns::<T>::exists(),
+            "a mark outlived its transaction"
+        );
+        frame_support::ensure!(
+            !RunsOutcome::<T>::exists(),
+            "an outcome outlived its transaction"
+        );
+        Ok(())
+    }
+}

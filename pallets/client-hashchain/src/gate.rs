@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the pallet asks and tells about the transaction around a call.
+
+/// The transaction around a call that brings runs.
+pub trait Gate {
+    /// Whether the call stands at the top of its extrinsic; asked once a call.
+    ///
+    /// Tags stand in extrinsics only. Runs within another call could be overlooked by whoever audits, so they are refused.
+    fn at_top_level() -> bool;
+
+    /// Told what became of the call's runs, so that refused ones cost their sender.
+    fn note(outcome: Brought);
+}
+
+/// What became of the runs of a call, in bytes of the runs.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Brought {
+    /// Registered now.
+    pub recorded: u32,
+    /// Registered before.
+    pub known: u32,
+    /// Refused.
+    pub refused: u32,
+}
+
+/// For mocks: every call stands at the top, and nobody keeps accounts.
+impl Gate for () {
+    fn at_top_level() -> bool {
+        true
+    }
+
+    fn note(_: Brought) {}
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Who may make which call, and how much of a block each may take.
+
+#![warn(missing_docs)]
+
+use pallet_admission::{Lane, Limits, Outcome, Rules};
+use pallet_client_hashchain::{Brought, Call as HashchainCall, DeviceId, Gate};
+use sp_runtime::Perbill;
+
+use crate::{AccountId, Admission, ClientHashchain, RuntimeCall};
+use roles::Roles;
+use table::{row, Row};
+
+mod roles;
+mod table;
+#[cfg(test)]
+mod tests;
+
+/// The custom error of a transaction whose account has no role on this chain.
+///
+/// It is not a member of the consortium, a validator, a sponsor, an authentication server, a relay, or a device.
+pub const ACCOUNT_HAS_NO_ROLE: u8 = 101;
+
+/// The custom error of a transaction by a suspended or retired device that holds no other role.
+pub const DEVICE_MAY_NOT_WRITE: u8 = 102;
+
+/// The custom error of a device that holds no other role and sends anything but runs of its own entries.
+pub const DEVICE_MAY_ONLY_SUBMIT: u8 = 103;
+
+/// The custom error of an account whose roles may not make this call.
+pub const ROLE_MAY_NOT_CALL: u8 = 104;
+
+/// This chain's rules of admission.
+pub enum Admitted {}
+
+impl Rules<AccountId, RuntimeCall> for Admitted {
+    fn lane(who: &AccountId, call: &RuntimeCall) -> Result<Lane, u8> {
+        let roles = Roles::of(who);
+        match row(call) {
+            Row::Runs if roles.any(Roles::RELAY) => Ok(Lane::Relay),
+            Row::Runs => own_runs(who, roles, call).map(|()| Lane::Device),
+            Row::Office(may, lane) if roles.any(may) => Ok(lane),
+            Row::Office(..) | Row::Nobody if roles == Roles::NONE => {
+                Err(device_alone(who).map_or_else(|code| code, |_| DEVICE_MAY_ONLY_SUBMIT))
+            }
+            Row::Office(..) | Row::Nobody => Err(ROLE_MAY_NOT_CALL),
+        }
+    }
+
+    fn limits(lane: Lane) -> Limits {
+        const KIB: u32 = 1024;
+        const MIB: u32 = 1024 * KIB;
+        let share = Perbill::from_percent;
+        match lane {
+            // As large as an upgrade needs, which brings the code of a runtime.
+            Lane::Consortium => Limits {
+                weight: share(20),
+                bytes: share(20),
+                longest: 2 * MIB,
+                debt: 8 * MIB,
+                forgiven: 64 * KIB,
+                all_owed: false,
+            },
+            Lane::Study => Limits {
+                weight: share(25),
+                bytes: share(10),
+                longest: 64 * KIB,
+                debt: MIB,
+                forgiven: 4 * KIB,
+                all_owed: false,
+            },
+            // A share and no more: 256 KiB at once, 44 MB a day. Devices are in strangers' hands; most of what
+            // they write goes by relays.
+            Lane::Device => Limits {
+                weight: share(15),
+                bytes: share(15),
+                longest: 64 * KIB,
+                debt: 256 * KIB,
+                forgiven: KIB,
+                all_owed: true,
+            },
+            Lane::Relay => Limits {
+                weight: share(100),
+                bytes: share(100),
+                longest: 2 * MIB,
+                debt: 16 * MIB,
+                forgiven: 64 * KIB,
+                all_owed: false,
+            },
+        }
+    }
+
+    fn brings_runs(call: &RuntimeCall) -> bool {
+        matches!(row(call), Row::Runs)
+    }
+}
+
+/// Whether the account may send transactions at present, whatever they call.
+pub(crate) fn may_send(who: &AccountId) -> bool {
+    Roles::of(who) != Roles::NONE || device_alone(who).is_ok()
+}
+
+/// The active device whose account this is; the code of the refusal if there is none.
+fn device_alone(who: &AccountId) -> Result<DeviceId, u8> {
+    match ClientHashchain::device_by_key(*who.as_ref()) {
+        Some(device) if ClientHashchain::has_role(who) => Ok(device),
+        Some(_) => Err(DEVICE_MAY_NOT_WRITE),
+        None => Err(ACCOUNT_HAS_NO_ROLE),
+    }
+}
+
+/// Passes an active device that brings runs of its own and nothing else.
+fn own_runs(who: &AccountId, roles: Roles, call: &RuntimeCall) -> Result<(), u8> {
+    let device = match device_alone(who) {
+        Ok(device) => device,
+        Err(ACCOUNT_HAS_NO_ROLE) if roles != Roles::NONE => return Err(ROLE_MAY_NOT_CALL),
+        Err(code) => return Err(code),
+    };
+    let own = match call {
+        RuntimeCall::ClientHashchain(HashchainCall::submit { run }) => run.device == device,
+        RuntimeCall::ClientHashchain(HashchainCall::submit_batch { runs }) => {
+            runs.iter().all(|run| run.device == device)
+        }
+        _ => false,
+    };
+    if own {
+        Ok(())
+    } else {
+        Err(DEVICE_MAY_ONLY_SUBMIT)
+    }
+}
+
+impl Gate for Admitted {
+    fn at_top_level() -> bool {
+        Admission::take_top_level()
+    }
+
+    fn note(brought: Brought) {
+        Admission::note_runs(Outcome {
+            recorded: brought.recorded,
+            known: brought.known,
+            refused: brought.refused,
+        });
+    }
+}
