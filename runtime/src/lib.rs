@@ -8,6 +8,7 @@
 //! | ClientHashchain | what is written: devices, the head of each device's hashchain, the journal of entries, conflicts |
 //! | Council, Members, Consortium | who runs the chain: the member organisations, their decisions, the validators |
 //! | Session, Aura, Grandpa, Timestamp | how blocks are made and become final |
+//! | Finality | what the chain knows of that: the last final block, help over a stall, proofs that contradict each other |
 //! | Admission | which transactions are taken, and in which order |
 //! | System | accounts, runtime upgrades |
 //!
@@ -183,4 +184,7 @@ mod runtime {
     pub type Studies = pallet_studies;
     #[runtime::pallet_index(10)]
     pub type ClientHashchain = pallet_client_hashchain;
+    // After Session and Grandpa: it looks at what they did in the same block.
+    #[runtime::pallet_index(12)]
+    pub type Finality = pallet_finality;
 }

@@ -32,6 +32,16 @@ fn the_chain_client_is_built_with_the_metadata_of_this_runtime() {
 }
 
 #[test]
+fn the_auditor_looks_for_authorities_where_the_chain_puts_them() {
+    let expected = [
+        pallet_grandpa::Authorities::<Runtime>::hashed_key().to_vec(),
+        pallet_grandpa::CurrentSetId::<Runtime>::hashed_key().to_vec(),
+        frame_system::BlockHash::<Runtime>::hashed_key_for(0),
+    ];
+    assert_eq!(evidence::checkpoint_keys(), expected);
+}
+
+#[test]
 fn the_auditor_looks_for_devices_where_the_chain_puts_them() {
     assert_eq!(evidence::HEADS_PER_PAGE, HEADS_PER_PAGE);
     for device in [0, HEADS_PER_PAGE - 1, HEADS_PER_PAGE, 1_000_003] {

@@ -4,6 +4,7 @@
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::Hash;
+use mhealth_justification::Voters;
 use serde::Serialize;
 use sp_consensus_grandpa::AuthorityList;
 use sp_core::H256;
@@ -11,7 +12,7 @@ use sp_runtime::traits::Header as _;
 
 use super::checkpoint::Checkpoint;
 use super::device::{verify_device, DeviceClaims, Fault};
-use super::finality::Authorities;
+use super::finality::{check, hand_over};
 use super::state::{
     genesis_hash_key, head_page_key, next_device_key, set_key, DeviceHead, ProvedState,
     AUTHORITIES_KEY, HEADS_PER_PAGE,
@@ -133,7 +134,7 @@ pub fn verify(
         block_hash: Hash(evidence.block.hash().0),
         trust,
         authority_set: authorities.set(),
-        authorities: authorities.voters(),
+        authorities: authorities.count(),
         study: evidence.study,
         devices: devices.collect::<Result<_, _>>()?,
     })
@@ -163,16 +164,14 @@ fn check_chain(
     evidence: &Evidence,
     expected: [u8; 32],
     checkpoints: &[Checkpoint],
-) -> Result<(Trust, Authorities), Refusal> {
+) -> Result<(Trust, Voters), Refusal> {
     if evidence.genesis.hash() != H256(expected) || *evidence.genesis.number() != 0 {
         return Err(Refusal::AnotherChain);
     }
     let newest = Checkpoint::newest_before(checkpoints, *evidence.block.number());
     let (checkpoint, mut authorities) = start(evidence, newest)?;
     for (index, handover) in evidence.handovers.iter().enumerate() {
-        authorities = authorities
-            .hand_over(handover)
-            .map_err(|_| Refusal::Handover(index))?;
+        authorities = hand_over(&authorities, handover).map_err(|_| Refusal::Handover(index))?;
     }
     let mut last = &evidence.block;
     for header in &evidence.descendants {
@@ -183,9 +182,7 @@ fn check_chain(
         }
         last = header;
     }
-    authorities
-        .check(last, &evidence.justification)
-        .map_err(|_| Refusal::Finality)?;
+    check(&authorities, last, &evidence.justification).map_err(|_| Refusal::Finality)?;
     let known: Vec<Checkpoint> = blocks(evidence).map(Checkpoint::of).collect();
     let contradicts = |it: &&Checkpoint| {
         let same_number = |block: &Checkpoint| block.number == it.number;
@@ -221,7 +218,7 @@ fn blocks(evidence: &Evidence) -> impl Iterator<Item = &Header> {
 fn start(
     evidence: &Evidence,
     newest: Option<Checkpoint>,
-) -> Result<(Option<Checkpoint>, Authorities), Refusal> {
+) -> Result<(Option<Checkpoint>, Voters), Refusal> {
     match &evidence.start {
         Start::Genesis(proof) => {
             if let Some(newest) = newest.filter(|it| *it != Checkpoint::of(&evidence.genesis)) {
@@ -252,7 +249,7 @@ fn start(
 }
 
 /// The authorities that vote on the blocks after a checkpoint, if it is of the chain with this first block.
-fn authorities_at(state: &ProvedState, genesis: H256) -> Option<Authorities> {
+fn authorities_at(state: &ProvedState, genesis: H256) -> Option<Voters> {
     let first: H256 = state.read(genesis_hash_key()).ok()??;
     let set: u64 = state.read(set_key()).ok()??;
     (first == genesis)
@@ -260,7 +257,7 @@ fn authorities_at(state: &ProvedState, genesis: H256) -> Option<Authorities> {
         .flatten()
 }
 
-fn authorities_of(state: &ProvedState, set: u64) -> Option<Authorities> {
+fn authorities_of(state: &ProvedState, set: u64) -> Option<Voters> {
     let list: AuthorityList = state.read(AUTHORITIES_KEY.to_vec()).ok()??;
-    Authorities::new(set, list)
+    Voters::new(set, list)
 }

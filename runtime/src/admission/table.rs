@@ -26,6 +26,15 @@ const SPONSORS: Row = Row::Office(Roles::SPONSOR, Lane::Study);
 const SERVERS: Row = Row::Office(Roles::SERVER, Lane::Study);
 const STUDY_OFFICES: Row = Row::Office(Roles::SPONSOR.or(Roles::SERVER), Lane::Study);
 
+const EVERY_OFFICE: Row = Row::Office(
+    Roles::MEMBER
+        .or(Roles::VALIDATOR)
+        .or(Roles::SPONSOR)
+        .or(Roles::SERVER)
+        .or(Roles::RELAY),
+    Lane::Study,
+);
+
 /// The row of a call.
 pub(super) fn row(call: &RuntimeCall) -> Row {
     match call {
@@ -36,6 +45,7 @@ pub(super) fn row(call: &RuntimeCall) -> Row {
         RuntimeCall::Council(call) => council(call),
         RuntimeCall::Members(call) => members(call),
         RuntimeCall::Consortium(call) => consortium(call),
+        RuntimeCall::Finality(call) => finality(call),
         RuntimeCall::Studies(call) => studies(call),
         RuntimeCall::ClientHashchain(call) => client_hashchain(call),
     }
@@ -102,6 +112,12 @@ rows!(consortium, pallet_consortium::Call<OfRuntime>,
     add_validator | remove_validator | dispatch_as_root => Row::Nobody,
     add_members | remove_member => Row::Nobody,
     change_key | vote_urgent | withdraw_urgent_vote => MEMBERS,
+);
+
+rows!(finality, pallet_finality::Call<OfRuntime>,
+    // Whoever has a proof.
+    report_final | report_conflict => EVERY_OFFICE,
+    note_stalled => Row::Nobody,
 );
 
 rows!(studies, pallet_studies::Call<OfRuntime>,
