@@ -155,6 +155,7 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
         brought,
         blocks_complete: true,
         conflicts: Vec::new(),
+        conflicts_not_stored: 0,
         stores: vec![RelayStore {
             name: "dave".into(),
             account: Some(RELAY),

@@ -183,6 +183,7 @@ impl Audit {
                 runs: self.scratch.held(device, index)?,
             });
         }
+        let (conflicts, conflicts_not_stored) = chain::conflicts(&self.view, device).await?;
         Ok(Case {
             chain: self.study.genesis,
             device_signed: self.study.study.policy == Policy::DeviceSigned,
@@ -190,7 +191,8 @@ impl Audit {
             registered: self.scratch.registered(device)?,
             brought: self.brought(device)?,
             blocks_complete: self.study.blocks_complete,
-            conflicts: chain::conflicts(&self.view, device).await?,
+            conflicts,
+            conflicts_not_stored,
             stores,
             secret: SecretAccess::open(self.options.auditor.as_ref(), record),
             erased: self.erasure(device).is_some(),

@@ -27,6 +27,8 @@ pub struct Case {
     pub blocks_complete: bool,
     /// The rival histories that the chain recorded.
     pub conflicts: Vec<Conflict>,
+    /// How many rivals the chain did not record, for want of a place. The blocks have them.
+    pub conflicts_not_stored: u32,
     /// What each relay holds of this device.
     pub stores: Vec<RelayStore>,
     /// The device's secret, or why there is none.

@@ -288,10 +288,11 @@ fn fate(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> F
     refused.map_or(Fate::Registered, Fate::Refused)
 }
 
-/// The rival histories that the chain recorded for a device.
-pub async fn conflicts(view: &ChainView, device: DeviceId) -> Result<Vec<Conflict>, Error> {
+/// The rival histories that the chain recorded for a device, and how many it had no place for.
+pub async fn conflicts(view: &ChainView, device: DeviceId) -> Result<(Vec<Conflict>, u32), Error> {
     let conflicts = view.conflicts(device).await?;
-    Ok(conflicts
+    let recorded = conflicts
+        .stored
         .into_iter()
         .map(|conflict| Conflict {
             sequence: conflict.sequence,
@@ -302,5 +303,6 @@ pub async fn conflicts(view: &ChainView, device: DeviceId) -> Result<Vec<Conflic
             submitter: conflict.submitter.0,
             block: u64::from(conflict.block),
         })
-        .collect())
+        .collect();
+    Ok((recorded, conflicts.not_stored))
 }

@@ -6,7 +6,9 @@ use alloc::{string::String, vec::Vec};
 use frame_benchmarking::{define_benchmarks, BenchmarkBatch, BenchmarkConfig, BenchmarkList};
 use frame_support::traits::{StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
 
-use crate::{AllPalletsWithSystem, ClientHashchain, Consortium, Finality, Runtime, Studies};
+use crate::{
+    Accountability, AllPalletsWithSystem, ClientHashchain, Consortium, Finality, Runtime, Studies,
+};
 
 define_benchmarks!(
     [frame_system, frame_system_benchmarking::Pallet::<Runtime>]
@@ -14,6 +16,7 @@ define_benchmarks!(
     [pallet_consortium, Consortium]
     [pallet_finality, Finality]
     [pallet_client_hashchain, ClientHashchain]
+    [pallet_accountability, Accountability]
 );
 
 impl frame_system_benchmarking::Config for Runtime {}

@@ -8,6 +8,7 @@
 //! | ClientHashchain | what is written: devices, the head of each device's hashchain, the journal of entries, conflicts |
 //! | Council, Members, Consortium | who runs the chain: the member organisations, their decisions, the validators |
 //! | Session, Aura, Grandpa, Timestamp | how blocks are made and become final |
+//! | Accountability | what validators answer for: double blocks, double votes, missed slots |
 //! | Finality | what the chain knows of that: the last final block, help over a stall, proofs that contradict each other |
 //! | Admission | which transactions are taken, and in which order |
 //! | System | accounts, runtime upgrades |
@@ -184,6 +185,8 @@ mod runtime {
     pub type Studies = pallet_studies;
     #[runtime::pallet_index(10)]
     pub type ClientHashchain = pallet_client_hashchain;
+    #[runtime::pallet_index(11)]
+    pub type Accountability = pallet_accountability;
     // After Session and Grandpa: it looks at what they did in the same block.
     #[runtime::pallet_index(12)]
     pub type Finality = pallet_finality;

@@ -53,6 +53,9 @@ pub const FORCED_DELAY: BlockNumber = 16;
 /// Most bytes of a finality proof: two signatures of each of [`MAX_AUTHORITIES`] voters, and as much again for headers.
 pub const FINALITY_PROOF_BYTES: u32 = 32 * 1_024;
 
+/// How many sessions the chain remembers for what validators answer for: a week's.
+pub const REMEMBERED_SESSIONS: u32 = 7 * DAYS / SESSION;
+
 /// Most validators and most member organisations.
 pub const MAX_AUTHORITIES: u32 = 64;
 

@@ -278,9 +278,18 @@ fn tell_device(claims: &DeviceClaims) {
     if let Some(trusted) = claims.trusted_length {
         println!("  The study retired it and trusts its first {trusted} entries.");
     }
+    if let Some(from) = claims.retires_at {
+        println!("  It is to retire in block {from}, unless the study's sponsor vetoes that.");
+    }
     match claims.conflicts.len() {
         0 => println!("  No rival history of it is on record."),
         count => println!("  Rival histories of it on record: {count}."),
+    }
+    if claims.conflicts_not_stored > 0 {
+        println!(
+            "  Rivals that the record had no place for: {}.",
+            claims.conflicts_not_stored
+        );
     }
     for conflict in &claims.conflicts {
         println!(
@@ -299,6 +308,12 @@ fn tell_device(claims: &DeviceClaims) {
     }
     if claims.signed {
         println!("  The device's key signed the last link, and with it all entries.");
+        if !claims.strictly_signed {
+            println!(
+                "    The signature holds by the chain's rule, ZIP 215, and not by stricter ones. Only a holder of the device's key can \
+                 have made it so."
+            );
+        }
     }
     if claims.tags {
         println!("  Every entry was made with the device's secret.");

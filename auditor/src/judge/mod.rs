@@ -20,7 +20,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use hashchain::{escrow_commitment, genesis, DeviceId, Enrolment, LinkHash, Native};
 use mhealth_api::Key;
@@ -48,6 +48,8 @@ pub struct Judgement {
     pub findings: Vec<Finding>,
     /// Rival histories, side by side with the registered one.
     pub conflicts: Vec<JudgedConflict>,
+    /// How many rivals the chain did not record, for want of a place. The blocks have them.
+    pub conflicts_not_stored: u32,
     /// What could not be checked of the device as a whole.
     pub uncovered: Vec<Uncovered>,
     /// Last entry before the first that is not the device's beyond doubt: where a replacement should go on from.
@@ -97,12 +99,19 @@ pub fn judge(case: &Case) -> Judgement {
     if walk.head_mismatch {
         notes.find(Ground::HeadMismatch, vec![Party::Validators], None);
     }
-    let signed = sightings.signed_links(&case.record.key);
+    let signed = sightings.signed(&case.record.key);
+    for sequence in signed.oddly.iter().flat_map(|(first, last)| *first..=*last) {
+        notes.find(
+            Ground::SignatureNotStrict,
+            vec![Party::Device],
+            Some(sequence),
+        );
+    }
     let facts = Facts {
         case,
         sightings: &sightings,
         walk: &walk,
-        signed: &signed,
+        signed: &signed.links,
     };
     let (rivals, conflicts, fork) = rivals::entries(&facts, &mut notes);
     let mut entries = registered::entries(&facts, fork, &mut notes);
@@ -116,6 +125,7 @@ pub fn judge(case: &Case) -> Judgement {
         entries,
         findings: notes.findings(),
         conflicts,
+        conflicts_not_stored: case.conflicts_not_stored,
         uncovered: notes.uncovered,
         trusted_to,
         trusted_head,
@@ -127,7 +137,7 @@ struct Facts<'a> {
     case: &'a Case,
     sightings: &'a Sightings,
     walk: &'a Walk,
-    signed: &'a std::collections::HashSet<(u64, LinkHash)>,
+    signed: &'a HashSet<(u64, LinkHash)>,
 }
 
 /// From which sequence on the registered history has a rival that was not shown to be forged.

@@ -160,8 +160,8 @@ impl Draft {
             .flat_map(|sighting| sighting.brought.iter())
             .map(|index| &facts.case.brought[*index]);
         match runs.into_iter().any(|run| run.fate == Fate::Registered) {
-            // A block has the run that registered it, and no run there is signed as it should be: the runtime would have
-            // refused it.
+            // A block has the run that registered it, and no run there is signed by the chain's own rule: the runtime would
+            // have refused it.
             true => self.wrong(
                 Verdict::Forged,
                 vec![Ground::SignatureFails],

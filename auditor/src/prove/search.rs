@@ -2,16 +2,13 @@
 
 //! Looks for a device's tags, which stand in the extrinsics alone.
 
-use hashchain::{is_signed, Run, RunEntry, Tag};
+use hashchain::{head_message, is_signed_by_zip215, is_strictly_signed, Run, RunEntry, Tag};
 use mhealth_chain_client::{ChainView, DeviceView, EntryView};
 
 use super::{unfit, Contents, Unaccounted};
 use crate::error::AuditError;
 use crate::evidence::DeviceEvidence;
 use crate::judge::ranges;
-
-/// Entries a request.
-const PAGE: u32 = 1_024;
 
 /// A device whose runs are looked for in the blocks.
 pub(super) struct Search {
@@ -24,15 +21,11 @@ pub(super) struct Search {
 impl Search {
     /// Reads the registered entries.
     pub(super) async fn begin(view: &ChainView, record: DeviceView) -> Result<Self, AuditError> {
-        let mut registered = Vec::new();
-        while (registered.len() as u64) < record.length {
-            let page = view
-                .entries(record.device, registered.len() as u64 + 1, PAGE)
-                .await?;
-            if page.is_empty() {
-                return Err(unfit("entries of the device have left the node's state"));
-            }
-            registered.extend(page);
+        // From the head back in one go: whatever began at an entry would have to walk there first.
+        let registered = view.entries(record.device, 1, u32::MAX).await?;
+        let sequences = registered.iter().map(|entry| entry.sequence);
+        if !sequences.eq(1..=record.length) {
+            return Err(unfit("entries of the device have left the node's state"));
         }
         Ok(Self {
             tags: vec![None; registered.len()],
@@ -55,8 +48,14 @@ impl Search {
         }
         let (key, head) = (&self.record.key, &self.record.head);
         if last == Some(*head) {
-            let signed = |signature: &[u8; 64]| is_signed(key, head, signature);
-            self.signature = self.signature.or(run.signature.filter(signed));
+            let message = head_message(head);
+            let signed = |signature: &[u8; 64]| is_signed_by_zip215(key, &message, signature);
+            if let Some(signature) = run.signature.filter(signed) {
+                // One that every verifier accepts is the better evidence.
+                if self.signature.is_none() || is_strictly_signed(key, &message, &signature) {
+                    self.signature = Some(signature);
+                }
+            }
         }
     }
 

@@ -272,6 +272,9 @@ fn one_device(device: &DeviceDigest, relays: &[StoreReport]) -> Markup {
             p { strong { "Erased: " } "the participant's key was destroyed on " (erasure.erased_at) " (" (erasure.record) ")." }
         }
         @for conflict in &device.conflicts { (sides(conflict, relays)) }
+        @if device.conflicts_not_stored > 0 {
+            p { "The chain counts " (device.conflicts_not_stored) " more rivals that its record had no place for." }
+        }
         @if !device.shown.is_empty() { (exceptions(device, relays)) }
         p.soft { "Key " span.hash { (device.key) } ", " (device.length) " registered entries, head " span.hash { (device.head) } }
     }

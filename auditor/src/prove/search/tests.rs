@@ -45,6 +45,7 @@ fn search(device: u32, runs: usize) -> (Search, Vec<Run>) {
             successor: None,
             trusted_length: None,
             enrolled_at: 1,
+            retires_at: None,
         },
         tags: vec![None; registered.len()],
         registered,

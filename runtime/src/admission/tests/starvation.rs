@@ -13,7 +13,7 @@ use frame_system::BlockWeight;
 use pallet_client_hashchain::{Run, RunEntry, SuspensionReason};
 use proptest::prelude::*;
 use sp_core::H256;
-use sp_keyring::Sr25519Keyring::{Alice, Bob, Charlie, Dave, Eve, One, Two};
+use sp_keyring::Sr25519Keyring::{Alice, AliceStash, Bob, Charlie, Dave, Eve, One, Two};
 use sp_runtime::transaction_validity::{
     InvalidTransaction, TransactionPriority, TransactionValidityError,
 };
@@ -24,8 +24,7 @@ use super::{
 use crate::{
     limits::{MaxProposalWeight, RuntimeBlockWeights},
     testing::development,
-    BlockNumber, Consortium, Members, Runtime, RuntimeCall, RuntimeOrigin, System,
-    UncheckedExtrinsic,
+    BlockNumber, Consortium, Runtime, RuntimeCall, RuntimeOrigin, System, UncheckedExtrinsic,
 };
 
 /// Bytes that a node's pool holds, by default.
@@ -221,6 +220,7 @@ impl Attack {
                 secret_commitment: H256::zero(),
                 escrow: vec![1; 128].try_into().expect("it is short"),
                 predecessor: None,
+                key_proof: [0; 64],
             }
             .into(),
             Self::AddRelay => pallet_studies::Call::add_relay {
@@ -289,8 +289,10 @@ fn attackers() -> [Sender; 6] {
 fn chain() -> sp_io::TestExternalities {
     let mut chain = development();
     chain.execute_with(|| {
-        let one = One.to_account_id();
-        assert_ok!(Members::add_member(RuntimeOrigin::root(), one.into()));
+        // With one more the member would be one of two.
+        let members = [One, AliceStash].map(|who| who.to_account_id());
+        let members = members.to_vec().try_into().expect("they are few");
+        assert_ok!(Consortium::add_members(RuntimeOrigin::root(), members));
         pallet_consortium::Validators::<Runtime>::mutate(|validators| {
             validators
                 .try_push(Two.to_account_id())
