@@ -12,6 +12,7 @@ use crate::call::Call;
 use crate::runtime::api;
 use crate::runtime::api::runtime_types::bounded_collections::bounded_vec::BoundedVec;
 use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
+use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Call as HashchainCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
 use crate::runtime::api::runtime_types::pallet_finality::pallet::Call as FinalityCall;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Call as StudiesCall;
@@ -49,6 +50,15 @@ pub fn submit(run: Run) -> Call {
 pub fn submit_batch(runs: Vec<Run>) -> Call {
     let runs = runs.into_iter().map(wire::Run::from).collect();
     Call::new(api::tx().client_hashchain().submit_batch(BoundedVec(runs)))
+}
+
+/// The same within a call of the council. The chain takes no runs within other calls; this is for those who try.
+pub fn submit_batch_within(runs: Vec<Run>) -> Call {
+    let runs = runs.into_iter().map(wire::Run::from).collect();
+    let runs = RuntimeCall::ClientHashchain(HashchainCall::submit_batch {
+        runs: BoundedVec(runs),
+    });
+    Call::new(api::tx().council().execute(runs, u32::MAX))
 }
 
 /// Keeps a device from registering entries until it is resumed; for the study's sponsor or an authentication server.

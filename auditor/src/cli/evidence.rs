@@ -121,17 +121,20 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
     for device in &left_out {
         println!("left out: {device}");
     }
+    let others = match left_out.len() {
+        0 => String::new(),
+        count => format!(" left_out={count}"),
+    };
     println!(
-        "evidence={} bytes={} {} entries={} block={}",
+        "evidence={} bytes={} {} entries={} block={}{others}",
         arguments.out.display(),
         bytes.len(),
         match arguments.device {
             Some(device) => format!("device={device}"),
             None => format!(
-                "study={} devices={} left_out={}",
+                "study={} devices={}",
                 arguments.study,
-                evidence.devices.len(),
-                left_out.len()
+                evidence.devices.len()
             ),
         },
         evidence

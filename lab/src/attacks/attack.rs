@@ -109,12 +109,14 @@ pub(crate) enum Attack {
     BothAtOnce,
     /// The thief writes, and the phone was silenced.
     Silenced,
+    /// A relay brings what it altered within another call, so that readers of blocks may pass over it.
+    Wraps,
     /// A phone signs its own entries so that the chain accepts it and other verifiers do not.
     OddSignature,
 }
 
 impl Attack {
-    pub(crate) const ALL: [Attack; 18] = [
+    pub(crate) const ALL: [Attack; 19] = [
         Attack::Alter,
         Attack::Reorder,
         Attack::LeaveOut,
@@ -132,6 +134,7 @@ impl Attack {
         Attack::PhoneFirst,
         Attack::BothAtOnce,
         Attack::Silenced,
+        Attack::Wraps,
         Attack::OddSignature,
     ];
 
@@ -146,6 +149,7 @@ impl Attack {
                     | Attack::RewritePast
                     | Attack::PhoneFirst
                     | Attack::BothAtOnce
+                    | Attack::Wraps
                     | Attack::OddSignature
             )
     }
@@ -153,7 +157,7 @@ impl Attack {
     /// The paper's figure; none of an attack that the paper does not have.
     pub(crate) fn figure(self) -> Option<u8> {
         Some(match self {
-            Attack::OddSignature => return None,
+            Attack::Wraps | Attack::OddSignature => return None,
             Attack::AuthenticationKey | Attack::ServerKey | Attack::SigningKey => 5,
             Attack::RewritePast
             | Attack::ThiefFirst
@@ -183,6 +187,7 @@ impl Attack {
             Attack::PhoneFirst => "key+secret: phone first",
             Attack::BothAtOnce => "key+secret: both at once",
             Attack::Silenced => "key+secret: phone silenced",
+            Attack::Wraps => "relay wraps runs in a call",
             Attack::OddSignature => "phone signs oddly",
         }
     }
