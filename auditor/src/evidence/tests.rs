@@ -222,13 +222,13 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
 fn a_signature_counts_by_the_chains_rule_and_strictness_is_said_beside_it() {
     let mut made = made();
     made.evidence.devices[0].signature = Some(made.odd_signature);
-    let claims = verify(&made.evidence, made.genesis).unwrap();
+    let claims = verify(&made.evidence, made.genesis, &[]).unwrap();
     assert!(claims.devices[0].signed && !claims.devices[0].strictly_signed);
     made.evidence.devices[0].signature = None;
-    let claims = verify(&made.evidence, made.genesis).unwrap();
+    let claims = verify(&made.evidence, made.genesis, &[]).unwrap();
     assert!(!claims.devices[0].signed && !claims.devices[0].strictly_signed);
     made.evidence.devices[0].signature = Some([7; 64]);
-    let refused = verify(&made.evidence, made.genesis);
+    let refused = verify(&made.evidence, made.genesis, &[]);
     assert_eq!(refused, Err(of(1, Fault::Signature)));
 }
 

@@ -28,6 +28,7 @@ fn forced_naming(first: fn(H256) -> H256) -> Forced {
         evidence: before,
         genesis,
         sets,
+        ..
     } = made();
     let new = voters(&[7, 8, 9]);
     let [authorities, set, first_block] = checkpoint_keys();
