@@ -9,6 +9,7 @@
 //! | Council, Members, Consortium | who runs the chain: the member organisations, their decisions, the validators |
 //! | Session, Aura, Grandpa, Timestamp | how blocks are made and become final |
 //! | Accountability | what validators answer for: double blocks, double votes, missed slots |
+//! | Finality | what the chain knows of that: the last final block, help over a stall, proofs that contradict each other |
 //! | Admission | which transactions are taken, and in which order |
 //! | System | accounts, runtime upgrades |
 //!
@@ -187,4 +188,7 @@ mod runtime {
     pub type ClientHashchain = pallet_client_hashchain;
     #[runtime::pallet_index(11)]
     pub type Accountability = pallet_accountability;
+    // After Session and Grandpa: it looks at what they did in the same block.
+    #[runtime::pallet_index(12)]
+    pub type Finality = pallet_finality;
 }
