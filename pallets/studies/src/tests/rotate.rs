@@ -18,7 +18,8 @@ fn sponsor() -> RuntimeOrigin {
 
 #[test]
 fn every_role_changes_its_own_account() {
-    let checks: [(u64, fn(u64) -> bool); 3] = [
+    type Holds = fn(u64) -> bool;
+    let checks: [(u64, Holds); 3] = [
         (SPONSOR, |who| Studies::is_sponsor(STUDY, &who)),
         (AUTHENTICATION_SERVER, |who| {
             Studies::is_authentication_server(STUDY, &who)
