@@ -23,6 +23,8 @@ pub struct CodeTermsRequest {
 pub struct CodeTerms {
     /// Hash of the chain's genesis block.
     pub chain: Hash,
+    /// Account of this server on the chain, which the device names in its [`EnrolRequest::key_proof`].
+    pub server: Key,
     /// The study that the code is for.
     #[cfg_attr(feature = "openapi", schema(value_type = u32))]
     pub study: StudyId,
@@ -66,6 +68,8 @@ pub struct EnrolRequest {
     pub escrow: Base64,
     /// The device's signature over [`enrolment_message`]: it possesses the key.
     pub proof: SignatureBytes,
+    /// The device's signature over [`key_proof_message`], for the chain: it agrees to be enrolled by this server, and by no other.
+    pub key_proof: SignatureBytes,
 }
 
 /// The device stands on the chain, finalised.
@@ -102,4 +106,25 @@ pub fn enrolment_message(chain: &Hash, study: StudyId, request: &EnrolRequest) -
             &escrow,
         ],
     )
+}
+
+/// What a device signs so that the chain takes its key from this server: `enc("key-proof", chain, u32 study, server, key, u32
+/// predecessor or nothing, commitment, H("escrow", escrow))`. The chain sees it, so it says nothing of the code.
+pub fn key_proof_message(
+    chain: &Hash,
+    study: StudyId,
+    server: &Key,
+    predecessor: Option<DeviceId>,
+    request: &EnrolRequest,
+) -> Vec<u8> {
+    let escrow = hashchain::escrow_commitment::<hashchain::Native>(&request.escrow.0);
+    hashchain::key_proof_message(&hashchain::KeyProof {
+        chain: &chain.0,
+        study,
+        server: &server.0,
+        device_key: &request.device_key.0,
+        predecessor,
+        secret_commitment: &request.secret_commitment.0,
+        escrow_commitment: &escrow,
+    })
 }

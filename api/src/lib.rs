@@ -21,7 +21,8 @@ mod words;
 pub use admin::{IssuedCode, NewCode};
 pub use bytes::{Base64, Hash, InvalidBytes, Key, Nonce, SignatureBytes};
 pub use enrolment::{
-    enrolment_message, CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled, Predecessor,
+    enrolment_message, key_proof_message, CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled,
+    Predecessor,
 };
 pub use problem::{Code, Problem, PROBLEM_MEDIA_TYPE};
 pub use runs::{

@@ -114,6 +114,8 @@ codes! {
     ReplayedProof = "replayed_proof", 409, "This proof was used before; make a new one.";
     /// The device's clock is off.
     ClockSkew = "clock_skew", 401, "The device's clock and the server's are too far apart.";
+    /// The device's key did not agree to be enrolled by this server.
+    InvalidKeyProof = "invalid_key_proof", 422, "The proof for the chain is not a signature by the device's key over this enrolment.";
     /// The escrow has the wrong length.
     InvalidEscrow = "invalid_escrow", 422, "The escrow does not have the length of an escrowed secret.";
 

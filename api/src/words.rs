@@ -152,6 +152,10 @@ words! {
         BadSignature = "bad_signature",
         /// The run ends too long before the head to be compared within one call.
         BeyondReach = "beyond_reach",
+        /// The study has registered as many entries or bytes as it may.
+        StudyAllowanceUsed = "study_allowance_used",
+        /// The device has as many entries as one may have in its study.
+        DeviceAllowanceUsed = "device_allowance_used",
 
         /// No study has this number.
         UnknownStudy = "unknown_study",
@@ -163,6 +167,8 @@ words! {
         KeyInUse = "key_in_use",
         /// A key for which anybody can make signatures.
         WeakKey = "weak_key",
+        /// The device's key did not agree to this enrolment.
+        KeyProofFails = "key_proof_fails",
         /// The enrolment has no escrow.
         EscrowMissing = "escrow_missing",
         /// The predecessor is not a retired device of the same study.
@@ -181,6 +187,12 @@ words! {
         ForkNeedsProof = "fork_needs_proof",
         /// The journal entry is not this device's, or has left the state.
         NotAnEntryOfThisDevice = "not_an_entry_of_this_device",
+        /// Only the study's sponsor may do this: distrust entries, or veto a retirement.
+        OnlyTheSponsor = "only_the_sponsor",
+        /// The device is to retire, and that does not hold yet.
+        RetirementPending = "retirement_pending",
+        /// No retirement of the device is pending.
+        NoRetirementPending = "no_retirement_pending",
         /// Runs stand at the top of an extrinsic, never within another call.
         RunsWithinAnotherCall = "runs_within_another_call",
 
@@ -208,7 +220,12 @@ impl Refusal {
     pub fn passes_by_itself(&self) -> bool {
         matches!(
             self,
-            Self::NotARelayOfThisStudy | Self::StudyClosed | Self::DeviceSuspended | Self::Gap
+            Self::NotARelayOfThisStudy
+                | Self::StudyClosed
+                | Self::DeviceSuspended
+                | Self::Gap
+                | Self::StudyAllowanceUsed
+                | Self::DeviceAllowanceUsed
         )
     }
 

@@ -5,8 +5,8 @@
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{
-    enrolment_message, run_id, token_message, Base64, Code, EnrolRequest, Hash, Key, Nonce,
-    Refusal, SignatureBytes,
+    enrolment_message, key_proof_message, run_id, token_message, Base64, Code, EnrolRequest, Hash,
+    Key, Nonce, Refusal, SignatureBytes,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/protocol/device-api.md");
@@ -70,8 +70,11 @@ fn the_proofs_have_the_documented_bytes() {
         secret_commitment: Hash([2; 32]),
         escrow: Base64(vec![3; 81]),
         proof: SignatureBytes([0; 64]),
+        key_proof: SignatureBytes([0; 64]),
     };
     let enrol = enrolment_message(&chain, StudyId(7), &request);
+    let server = Key([7; 32]);
+    let agreed = key_proof_message(&chain, StudyId(7), &server, None, &request);
     let issuer = "https://auth.example.org";
     let token = token_message(&chain, issuer, DeviceId(41), 1_800_000_000, &Nonce([4; 16]));
     let run = run_id(DeviceId(41), 9, &LinkHash([5; 32]), &LinkHash([6; 32]));
@@ -79,6 +82,8 @@ fn the_proofs_have_the_documented_bytes() {
         ("device key", request.device_key.to_string()),
         ("enrol message", hex(&enrol)),
         ("enrol proof", hex(&key.sign(&enrol).to_bytes())),
+        ("key message", hex(&agreed)),
+        ("key proof", hex(&key.sign(&agreed).to_bytes())),
         ("token message", hex(&token)),
         ("token proof", hex(&key.sign(&token).to_bytes())),
         ("run name", run.to_string()),

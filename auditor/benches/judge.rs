@@ -19,7 +19,7 @@ use hashchain::{
 };
 use mhealth_api::{DeviceStatus, ExportedRun, RunState};
 use mhealth_auditor::case::{
-    BroughtRun, Case, DeviceRecord, HeldRun, RegisteredEntry, RelayStore, SecretAccess,
+    BroughtRun, Case, DeviceRecord, Fate, HeldRun, RegisteredEntry, RelayStore, SecretAccess,
 };
 use mhealth_auditor::{judge, Outcome};
 use mhealth_testing::phone::{exported, record, Phone};
@@ -129,7 +129,7 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
             block: cursor + 1,
             extrinsic: 1,
             submitter: RELAY,
-            refused: None,
+            fate: Fate::Registered,
             run,
         });
     }
@@ -155,6 +155,7 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
         brought,
         blocks_complete: true,
         conflicts: Vec::new(),
+        conflicts_not_stored: 0,
         stores: vec![RelayStore {
             name: "dave".into(),
             account: Some(RELAY),

@@ -10,7 +10,7 @@ use mhealth_api::{ExportedRun, Key, Policy};
 use mhealth_chain_client::{ChainClient, ChainView};
 use serde::{Deserialize, Serialize};
 
-use crate::case::{Case, DeviceRecord, HeldRun, RelayStore, SecretAccess};
+use crate::case::{BroughtRun, Case, DeviceRecord, HeldRun, RelayStore, SecretAccess};
 use crate::chain::{self, ChainStudy, Progress};
 use crate::error::AuditError;
 use crate::export::{self, ExportFault, Reading, Source};
@@ -165,6 +165,13 @@ impl Audit {
             .find(|erasure| erasure.device == device)
     }
 
+    /// The runs of a device in blocks, up to the block of the audit: an earlier audit may have read further.
+    fn brought(&self, device: DeviceId) -> Result<Vec<BroughtRun>, AuditError> {
+        let mut brought = self.scratch.brought(device)?;
+        brought.retain(|run| run.block <= self.study.block.number);
+        Ok(brought)
+    }
+
     async fn case(&self, record: &DeviceRecord) -> Result<Case, AuditError> {
         let device = record.device;
         let mut stores = Vec::new();
@@ -176,14 +183,17 @@ impl Audit {
                 runs: self.scratch.held(device, index)?,
             });
         }
+        let (conflicts, conflicts_not_stored) =
+            chain::conflicts(&self.view, device, &self.study.rotations).await?;
         Ok(Case {
             chain: self.study.genesis,
             device_signed: self.study.study.policy == Policy::DeviceSigned,
             record: record.clone(),
             registered: self.scratch.registered(device)?,
-            brought: self.scratch.brought(device)?,
+            brought: self.brought(device)?,
             blocks_complete: self.study.blocks_complete,
-            conflicts: chain::conflicts(&self.view, device, &self.study.rotations).await?,
+            conflicts,
+            conflicts_not_stored,
             stores,
             secret: SecretAccess::open(self.options.auditor.as_ref(), record),
             erased: self.erasure(device).is_some(),

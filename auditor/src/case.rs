@@ -27,6 +27,8 @@ pub struct Case {
     pub blocks_complete: bool,
     /// The rival histories that the chain recorded.
     pub conflicts: Vec<Conflict>,
+    /// How many rivals the chain did not record, for want of a place. The blocks have them.
+    pub conflicts_not_stored: u32,
     /// What each relay holds of this device.
     pub stores: Vec<RelayStore>,
     /// The device's secret, or why there is none.
@@ -97,10 +99,32 @@ pub struct BroughtRun {
     pub extrinsic: u32,
     /// The account that signed the extrinsic.
     pub submitter: [u8; 32],
-    /// Why the chain refused it. None if it did not, or if its events have left the node.
-    pub refused: Option<Refusal>,
+    /// What the chain says that it made of it.
+    pub fate: Fate,
     /// The run.
     pub run: Run,
+}
+
+/// What the events of a block say of a run in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was registered, or had been before.
+    Registered,
+    /// It was refused.
+    Refused(Refusal),
+    /// They do not say: they have left the node, or the run came in a call within another, where nothing tells whether that
+    /// call was ever made.
+    Untold,
+}
+
+impl Fate {
+    /// Why the chain refused the run; none if it did not, or does not say.
+    pub fn refused(&self) -> Option<&Refusal> {
+        match self {
+            Fate::Refused(why) => Some(why),
+            Fate::Registered | Fate::Untold => None,
+        }
+    }
 }
 
 /// A rival history that the chain recorded.

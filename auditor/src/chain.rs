@@ -6,13 +6,12 @@ use std::collections::HashMap;
 
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{DeviceId, StudyId};
-use mhealth_api::Refusal;
 use mhealth_chain_client::{
     AccountId32, BlockId, ChainClient, ChainEvent, ChainView, DeviceView, Error, FinalisedBlock,
     StudyView,
 };
 
-use crate::case::{BroughtRun, Conflict, DeviceRecord, Predecessor, RegisteredEntry};
+use crate::case::{BroughtRun, Conflict, DeviceRecord, Fate, Predecessor, RegisteredEntry};
 use crate::error::AuditError;
 use crate::scratch::Scratch;
 
@@ -289,7 +288,7 @@ async fn read_blocks(
                         block: block.number,
                         extrinsic: brought.extrinsic_index,
                         submitter: brought.submitter.0,
-                        refused: refusal(&block, &brought),
+                        fate: fate(&block, &brought),
                         run: brought.run,
                     };
                     scratch.add_brought(brought.position, &run)?;
@@ -310,32 +309,38 @@ async fn read_blocks(
     }
 }
 
-/// Why the chain refused a run, if it did and the node still has the block's events.
-fn refusal(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> Option<Refusal> {
-    let extrinsic = block
-        .extrinsics
-        .iter()
-        .find(|extrinsic| extrinsic.index == brought.extrinsic_index)?;
-    let effect = extrinsic.effect.as_ref()?;
+/// What the block's events say of a run in it.
+fn fate(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> Fate {
+    let mut extrinsics = block.extrinsics.iter();
+    let extrinsic = extrinsics.find(|extrinsic| extrinsic.index == brought.extrinsic_index);
+    let Some(effect) = extrinsic.and_then(|extrinsic| extrinsic.effect.as_ref()) else {
+        return Fate::Untold;
+    };
     if let Err(refusal) = &effect.result {
-        return Some(refusal.refusal().clone());
+        return Fate::Refused(refusal.refusal().clone());
     }
-    effect.events.iter().find_map(|event| match event {
+    if brought.wrapped {
+        // Events count the runs of one call, and do not say of which.
+        return Fate::Untold;
+    }
+    let refused = effect.events.iter().find_map(|event| match event {
         ChainEvent::RunRefused {
             position, reason, ..
         } if *position == brought.position => Some(reason.clone()),
         _ => None,
-    })
+    });
+    refused.map_or(Fate::Registered, Fate::Refused)
 }
 
-/// The rival histories that the chain recorded for a device.
+/// The rival histories that the chain recorded for a device, and how many it had no place for.
 pub async fn conflicts(
     view: &ChainView,
     device: DeviceId,
     rotations: &Rotations,
-) -> Result<Vec<Conflict>, Error> {
+) -> Result<(Vec<Conflict>, u32), Error> {
     let conflicts = view.conflicts(device).await?;
-    Ok(conflicts
+    let recorded = conflicts
+        .stored
         .into_iter()
         .map(|conflict| Conflict {
             sequence: conflict.sequence,
@@ -346,5 +351,6 @@ pub async fn conflicts(
             submitter: rotations.present(conflict.submitter.0),
             block: u64::from(conflict.block),
         })
-        .collect())
+        .collect();
+    Ok((recorded, conflicts.not_stored))
 }

@@ -5,6 +5,8 @@
 use hashchain::StudyId;
 use mhealth_api::Key;
 
+use crate::prove::Unaccounted;
+
 /// Why an audit could not be made. Nothing is said of any entry then.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -39,6 +41,9 @@ pub enum AuditError {
     /// A node does not give what evidence needs.
     #[error("no evidence can be made: {0}")]
     NotProvable(String),
+    /// No evidence can be made of these devices.
+    #[error("no evidence can be made: {}", unaccounted(.0))]
+    Unaccounted(Vec<Unaccounted>),
     /// A file is no evidence.
     #[error("{0}")]
     Format(#[from] crate::evidence::FormatError),
@@ -58,8 +63,22 @@ impl AuditError {
             AuditError::ForeignCheckpoint => "foreign_checkpoint",
             AuditError::Input { .. } => "bad_input",
             AuditError::NotProvable(_) => "not_provable",
+            AuditError::Unaccounted(_) => "unaccounted",
             AuditError::Format(_) => "not_evidence",
             AuditError::Output(_) => "output_failed",
         }
     }
+}
+
+/// What is unaccounted for, and what to do.
+fn unaccounted(devices: &[Unaccounted]) -> String {
+    /// Devices that are named.
+    const SHOWN: usize = 10;
+    let named = devices.iter().take(SHOWN).map(Unaccounted::to_string);
+    let named = named.collect::<Vec<_>>().join("; ");
+    let more = match devices.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!("; and {more} more devices"),
+    };
+    format!("{named}{more}. --leave-out-unaccounted makes that of the study's other devices")
 }

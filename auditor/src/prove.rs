@@ -2,24 +2,27 @@
 
 //! Makes evidence: asks a node for every proof that [`crate::evidence`] needs, and checks the result before it is handed out.
 
+mod search;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
 use codec::{Decode, DecodeAll};
 use futures::{StreamExt, TryStreamExt};
-use hashchain::{is_signed, DataDigest, DeviceId, OpeningKey, Run, RunEntry, StudyId, Tag};
-use mhealth_chain_client::{ChainClient, ChainView, DeviceView, EntryView, H256};
+use hashchain::{DataDigest, DeviceId, OpeningKey, StudyId};
+use mhealth_chain_client::{ChainClient, DeviceView, H256};
 
 use crate::chain::all_devices;
 use crate::error::AuditError;
+use search::Search;
+
 use crate::evidence::{
-    conflicts_key, device_key, head_page_key, next_authorities, next_device_key, verify,
-    DeviceEvidence, Evidence, Handover, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
+    conflicts_key, device_key, head_page_key, next_authorities, next_device_key, verify, Evidence,
+    Handover, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
 };
 
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
-/// Entries a request.
-const PAGE: u32 = 1_024;
 /// Storage keys a request.
 const KEYS: usize = 512;
 
@@ -28,6 +31,8 @@ const KEYS: usize = 512;
 pub struct Contents {
     /// Opens the escrow, so that the secret goes into the file.
     pub secret: Option<OpeningKey>,
+    /// Whether devices with entries that no extrinsic accounts for are left out, instead of that nothing is made.
+    pub leave_out_unaccounted: bool,
     /// Envelopes by their digests. When there are any, all of the device's must be among them, and go into the file.
     pub envelopes: HashMap<DataDigest, Vec<u8>>,
 }
@@ -49,6 +54,47 @@ pub enum Subject {
     Study(StudyId),
 }
 
+/// What was made.
+#[derive(Clone, Debug)]
+pub struct Proved {
+    /// The evidence. When a device was left out, it is about the others, and does not say that these are all of a study.
+    pub evidence: Evidence,
+    /// The devices of the study that it is not about, in order of their numbers.
+    pub left_out: Vec<Unaccounted>,
+}
+
+/// A device of which no evidence can be made: its tags stand in extrinsics alone, and no extrinsic accounts for these entries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unaccounted {
+    /// The device.
+    pub device: DeviceId,
+    /// The entries, as ranges of sequences, both ends included.
+    pub sequences: Vec<(u64, u64)>,
+}
+
+impl fmt::Display for Unaccounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Ranges that are written out.
+        const SHOWN: usize = 10;
+        write!(
+            f,
+            "device {}: no extrinsic of any block accounts for entry ",
+            self.device
+        )?;
+        for (index, (first, last)) in self.sequences.iter().take(SHOWN).enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            match first == last {
+                true => write!(f, "{comma}{first}")?,
+                false => write!(f, "{comma}{first} to {last}")?,
+            }
+        }
+        match self.sequences.len().saturating_sub(SHOWN) {
+            0 => Ok(()),
+            _ => f.write_str(" and others"),
+        }
+    }
+}
+
 /// Makes evidence of a device or a study, in the latest block whose finality is proved.
 ///
 /// Takes time linear in the age of the chain: every header is read for handovers of authorities, every block since the
@@ -58,7 +104,7 @@ pub async fn prove(
     subject: Subject,
     contents: &Contents,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Evidence, AuditError> {
+) -> Result<Proved, AuditError> {
     let any = match subject {
         Subject::Device(device) => device,
         // Whichever: asked for is the block, and the proof that it is final. Numbers are given out from 0 on.
@@ -102,7 +148,8 @@ pub async fn prove(
     keys.sort();
     keys.dedup();
     let genesis = client.genesis_hash();
-    let devices = devices(client, records, hash, block.number, contents, progress).await?;
+    let found = devices(client, records, hash, block.number, progress).await?;
+    let (devices, left_out) = search::sort_out(found, contents)?;
     let evidence = Evidence {
         genesis: header(client, genesis).await?,
         authorities_proof: read_proof(client, &[AUTHORITIES_KEY.to_vec()], genesis).await?,
@@ -111,7 +158,7 @@ pub async fn prove(
         block,
         descendants: finality.descendants,
         justification: finality.justification,
-        study,
+        study: study.filter(|_| left_out.is_empty()),
         devices,
     };
     let last = evidence.descendants.last().unwrap_or(&evidence.block);
@@ -119,7 +166,7 @@ pub async fn prove(
         return Err(unfit("the node's finality proof is for another block"));
     }
     match verify(&evidence, genesis.0) {
-        Ok(_) => Ok(evidence),
+        Ok(_) => Ok(Proved { evidence, left_out }),
         Err(refusal) => Err(unfit(&refusal.to_string())),
     }
 }
@@ -181,79 +228,14 @@ async fn handovers(client: &ChainClient, before: u32) -> Result<Vec<Handover>, A
     Ok(handovers)
 }
 
-/// A device whose runs are looked for in the blocks.
-struct Search {
-    record: DeviceView,
-    registered: Vec<EntryView>,
-    tags: Vec<Option<Tag>>,
-    signature: Option<[u8; 64]>,
-}
-
-impl Search {
-    async fn begin(view: &ChainView, record: DeviceView) -> Result<Self, AuditError> {
-        let mut registered = Vec::new();
-        while (registered.len() as u64) < record.length {
-            let page = view
-                .entries(record.device, registered.len() as u64 + 1, PAGE)
-                .await?;
-            if page.is_empty() {
-                return Err(unfit("entries of the device have left the node's state"));
-            }
-            registered.extend(page);
-        }
-        Ok(Self {
-            tags: vec![None; registered.len()],
-            record,
-            registered,
-            signature: None,
-        })
-    }
-
-    fn look_at(&mut self, run: &Run) {
-        let mut last = None;
-        for entry in run.links() {
-            let place = usize::try_from(entry.sequence.wrapping_sub(1)).unwrap_or(usize::MAX);
-            let registered = self.registered.get(place);
-            if registered.is_some_and(|registered| registered.hash == entry.hash) {
-                self.tags[place] = Some(entry.tag);
-            }
-            last = Some(entry.hash);
-        }
-        let (key, head) = (&self.record.key, &self.record.head);
-        if last == Some(*head) {
-            let signed = |signature: &[u8; 64]| is_signed(key, head, signature);
-            self.signature = self.signature.or(run.signature.filter(signed));
-        }
-    }
-
-    fn end(self, contents: &Contents) -> Result<DeviceEvidence, AuditError> {
-        let entries = self.registered.iter().zip(self.tags).map(|(entry, tag)| {
-            Some(RunEntry {
-                digest: entry.digest,
-                tag: tag?,
-            })
-        });
-        let entries: Option<Vec<RunEntry>> = entries.collect();
-        let entries = entries.ok_or_else(|| unfit("the blocks lack a run of the device"))?;
-        Ok(DeviceEvidence {
-            device: self.record.device,
-            signature: self.signature,
-            envelopes: envelopes(&entries, contents)?,
-            entries,
-            secret: secret(&self.record, contents)?,
-        })
-    }
-}
-
-/// The registered entries with their tags, from the blocks, and the signatures over the last ones.
+/// The devices with their registered entries, and what the blocks have of them.
 async fn devices(
     client: &ChainClient,
     records: Vec<DeviceView>,
     block: H256,
     number: u32,
-    contents: &Contents,
     progress: &mut dyn FnMut(u64, u64),
-) -> Result<Vec<DeviceEvidence>, AuditError> {
+) -> Result<Vec<Search>, AuditError> {
     let view = client.at(block).await?;
     let from = records.iter().map(|record| u64::from(record.enrolled_at));
     let (from, to) = (from.min().unwrap_or(0), u64::from(number));
@@ -281,32 +263,5 @@ async fn devices(
             }
         }
     }
-    let searches = searches.into_values();
-    searches.map(|search| search.end(contents)).collect()
-}
-
-fn envelopes(
-    entries: &[RunEntry],
-    contents: &Contents,
-) -> Result<Option<Vec<Vec<u8>>>, AuditError> {
-    if contents.envelopes.is_empty() {
-        return Ok(None);
-    }
-    let envelopes: Option<Vec<Vec<u8>>> = entries
-        .iter()
-        .map(|entry| contents.envelopes.get(&entry.digest).cloned())
-        .collect();
-    envelopes
-        .map(Some)
-        .ok_or_else(|| unfit("an envelope of the device is in none of the exports"))
-}
-
-fn secret(record: &DeviceView, contents: &Contents) -> Result<Option<[u8; 32]>, AuditError> {
-    let Some(auditor) = &contents.secret else {
-        return Ok(None);
-    };
-    let commitment = record.secret_commitment.0;
-    hashchain::open_escrow(auditor, &record.key, &commitment, &record.escrow)
-        .map(|secret| Some(*secret.expose()))
-        .map_err(|_| unfit("the auditor's key does not open the device's escrow"))
+    Ok(searches.into_values().collect())
 }

@@ -11,7 +11,7 @@ use mhealth_api::{Refusal, RunState};
 use rusqlite::types::Type;
 use rusqlite::{params, Connection, OptionalExtension, Row};
 
-use crate::case::{BroughtRun, HeldEnvelope, HeldRun, RegisteredEntry};
+use crate::case::{BroughtRun, Fate, HeldEnvelope, HeldRun, RegisteredEntry};
 use crate::verdict::Content;
 
 const SCHEMA: &str = "
@@ -22,7 +22,7 @@ CREATE TABLE IF NOT EXISTS registered (
     PRIMARY KEY (device, sequence)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS brought (
     device INTEGER NOT NULL, block INTEGER NOT NULL, extrinsic INTEGER NOT NULL, position INTEGER NOT NULL,
-    submitter BLOB NOT NULL, refused TEXT, sequence INTEGER NOT NULL, previous BLOB NOT NULL, parts BLOB NOT NULL,
+    submitter BLOB NOT NULL, fate TEXT, sequence INTEGER NOT NULL, previous BLOB NOT NULL, parts BLOB NOT NULL,
     signature BLOB, PRIMARY KEY (device, block, extrinsic, position)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS held (
     device INTEGER NOT NULL, store INTEGER NOT NULL, cursor INTEGER NOT NULL, sequence INTEGER NOT NULL,
@@ -183,7 +183,11 @@ impl Scratch {
                 brought.extrinsic,
                 position,
                 brought.submitter,
-                brought.refused.as_ref().map(Refusal::as_str),
+                match &brought.fate {
+                    Fate::Registered => Some(REGISTERED),
+                    Fate::Refused(why) => Some(why.as_str()),
+                    Fate::Untold => None,
+                },
                 run.first_sequence,
                 run.previous.0,
                 parts,
@@ -207,7 +211,7 @@ impl Scratch {
     /// The runs of a device that blocks brought, in the chain's order.
     pub fn brought(&self, device: DeviceId) -> Result<Vec<BroughtRun>, rusqlite::Error> {
         let mut query = self.0.prepare_cached(
-            "SELECT block, extrinsic, submitter, refused, sequence, previous, parts, signature FROM brought
+            "SELECT block, extrinsic, submitter, fate, sequence, previous, parts, signature FROM brought
              WHERE device = ?1 ORDER BY block, extrinsic, position",
         )?;
         let rows = query.query_map([device.0], |row| {
@@ -217,7 +221,7 @@ impl Scratch {
                 block: row.get(0)?,
                 extrinsic: row.get(1)?,
                 submitter: row.get(2)?,
-                refused: word(row, 3)?,
+                fate: fate(row, 3)?,
                 run: Run {
                     device,
                     first_sequence: row.get(4)?,
@@ -305,6 +309,19 @@ const CONTENTS: [Content; 6] = [
     Content::Unreadable,
     Content::Erased,
 ];
+
+/// What stands in the place of a reason for a run that was not refused. No reason has no letters.
+const REGISTERED: &str = "";
+
+/// What became of a run, from a column.
+fn fate(row: &Row<'_>, column: usize) -> Result<Fate, rusqlite::Error> {
+    let text: Option<String> = row.get(column)?;
+    match text.as_deref() {
+        None => Ok(Fate::Untold),
+        Some(REGISTERED) => Ok(Fate::Registered),
+        Some(_) => Ok(word(row, column)?.map_or(Fate::Untold, Fate::Refused)),
+    }
+}
 
 /// A word from a column, as it was written there.
 fn word<T: FromStr>(row: &Row<'_>, column: usize) -> Result<Option<T>, rusqlite::Error>

@@ -131,7 +131,8 @@ pub enum Party {
     SigningKeyHolder,
     /// Somebody who holds a copy of both key and secret (Figure 6), or the device itself, set back to an earlier state.
     SecretHolder,
-    /// The device: what it committed to is not what it escrowed.
+    /// The device, that is, whoever holds its key: what it committed to is not what it escrowed, or it signs as no honest phone
+    /// does.
     Device,
     /// The chain's validators: the state contradicts the rules.
     Validators,

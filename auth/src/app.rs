@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use hashchain::{DeviceId, StudyId};
-use mhealth_api::{BlockRef, Code, Hash};
+use mhealth_api::{BlockRef, Code, Hash, Key};
 use mhealth_chain_client::{ChainClient, ChainView, DeviceView, StudyView, H256};
 use mhealth_server::{ApiError, CancellationToken, SharedClock};
 
@@ -21,6 +21,8 @@ pub struct Terms {
     pub issuer: String,
     /// Hash of the chain's genesis block.
     pub chain: Hash,
+    /// This server's account on the chain.
+    pub server: Key,
     /// The study that this server is for.
     pub study: StudyId,
     /// Base addresses of the study's relays.

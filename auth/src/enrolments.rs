@@ -5,10 +5,10 @@
 //! The claim — this code, this key, this commitment, this escrow — is durable before the chain is asked, and binds the code
 //! for good. Whoever asks again with the same content gets the same answer, through crashes of either side.
 
-use hashchain::DeviceId;
+use hashchain::{is_strictly_signed, DeviceId};
 use mhealth_api::{
-    enrolment_message, Code, CodeTerms, DeviceStatus, EnrolRequest, Enrolled, Key, Predecessor,
-    Refusal,
+    enrolment_message, key_proof_message, Code, CodeTerms, DeviceStatus, EnrolRequest, Enrolled,
+    Key, Predecessor, Refusal,
 };
 use mhealth_server::ApiError;
 
@@ -16,7 +16,6 @@ use crate::app::{App, Finalised};
 use crate::codes::{CodeRecord, CodeSecret};
 use crate::orders::Outcome;
 use crate::store::Redemption;
-use crate::tokens::is_signed;
 
 impl App {
     /// What a code is for, without using it. Also of a code that was redeemed: a device that was killed in between asks
@@ -33,6 +32,7 @@ impl App {
         };
         Ok(CodeTerms {
             chain: self.terms.chain,
+            server: self.terms.server,
             study: self.terms.study,
             policy: study.policy,
             auditor_key: Key(study.auditor_key),
@@ -46,7 +46,7 @@ impl App {
     pub async fn enrol(&self, request: &EnrolRequest) -> Result<Enrolled, ApiError> {
         let record = self.code(&request.code).await?;
         let code = record.view.id;
-        self.check(request)?;
+        self.check(request, record.view.predecessor)?;
         if !record.claimed {
             refuse_unless_open(&record, self.now())?;
             let study = self.study(self.terms.study).await?;
@@ -74,6 +74,10 @@ impl App {
         if !claim.is_of(request) {
             return Err(Code::CodeUsed.into());
         }
+        if record.claimed {
+            // Of the account that this server has now, which may be another than when the code was claimed.
+            self.store.renew_key_proof(code, &request.key_proof).await?;
+        }
         let order = self.store.order_of_code(code).await?;
         // The reason why the chain refused it may have passed.
         if record.claimed && self.store.try_again(order).await? {
@@ -95,18 +99,24 @@ impl App {
         found.ok_or_else(|| Code::UnknownCode.into())
     }
 
-    fn check(&self, request: &EnrolRequest) -> Result<(), ApiError> {
+    /// Whether the request holds in itself. Strict, as everybody is who takes a signature before the chain does.
+    fn check(&self, request: &EnrolRequest, predecessor: Option<DeviceId>) -> Result<(), ApiError> {
         if hashchain::is_weak_device_key(&request.device_key.0) {
             return Err(Code::WeakKey.into());
         }
         if request.escrow.0.len() != hashchain::ESCROW_LENGTH {
             return Err(Code::InvalidEscrow.into());
         }
-        let message = enrolment_message(&self.terms.chain, self.terms.study, request);
-        match is_signed(&request.device_key.0, &message, &request.proof.0) {
-            true => Ok(()),
-            false => Err(Code::InvalidProof.into()),
+        let (chain, study, server) = (&self.terms.chain, self.terms.study, &self.terms.server);
+        let message = enrolment_message(chain, study, request);
+        if !is_strictly_signed(&request.device_key.0, &message, &request.proof.0) {
+            return Err(Code::InvalidProof.into());
         }
+        let message = key_proof_message(chain, study, server, predecessor, request);
+        if !is_strictly_signed(&request.device_key.0, &message, &request.key_proof.0) {
+            return Err(Code::InvalidKeyProof.into());
+        }
+        Ok(())
     }
 
     async fn enrolled(&self, code: u64) -> Result<Enrolled, ApiError> {
@@ -131,7 +141,7 @@ impl App {
             _ => {
                 return Err(ApiError::new(
                     Code::InvalidState,
-                    "The predecessor is not retired.",
+                    "The predecessor is not retired, or its retirement does not hold yet.",
                 ))
             }
         };
@@ -170,6 +180,7 @@ pub(crate) fn refusal(why: &Refusal) -> ApiError {
         | Refusal::NotSuspended
         | Refusal::DeviceRetired
         | Refusal::ForkedDeviceCannotResume
+        | Refusal::RetirementPending
         | Refusal::PredecessorHasSuccessor => Code::InvalidState,
         _ => Code::RefusedByChain,
     };

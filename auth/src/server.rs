@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{bail, Context};
 use hashchain::StudyId;
-use mhealth_api::Hash;
+use mhealth_api::{Hash, Key};
 use mhealth_chain_client::{Account, ChainClient, SubmitterOptions};
 use mhealth_server::startup::is_ready;
 use mhealth_server::{
@@ -131,9 +131,10 @@ pub async fn prepare(
         in_flight: desk::UNDER_WAY.into(),
         ..SubmitterOptions::default()
     };
+    let own = Key(account.public_key());
     let submitter = chain.submitter_with(account, options);
     let app = Arc::new(App {
-        terms: terms(auth, &bound, genesis, study),
+        terms: terms(auth, &bound, genesis, own, study),
         orders: OrderBook::new(store.clone()),
         keys: KeyRing::new(store.clone(), &auth.key_secret()?),
         metrics: Metrics::register(&ground.registry)?,
@@ -157,11 +158,12 @@ pub async fn prepare(
         .background(remove_expired(shared)))
 }
 
-fn terms(auth: &AuthOptions, bound: &Bound, chain: Hash, study: StudyId) -> Terms {
+fn terms(auth: &AuthOptions, bound: &Bound, chain: Hash, server: Key, study: StudyId) -> Terms {
     let base = |url: &str| url.trim_end_matches('/').to_owned();
     Terms {
         issuer: base(&auth.issuer.clone().unwrap_or_else(|| bound.base_url())),
         chain,
+        server,
         study,
         relays: auth.relays.iter().map(|relay| base(relay)).collect(),
         token_lifetime: auth.token_lifetime,

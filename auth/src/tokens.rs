@@ -2,7 +2,7 @@
 
 //! Tokens: the paper's authentication key. A device proves that it possesses its key, and gets a JWT for some minutes.
 
-use ed25519_dalek::{Signature, VerifyingKey};
+use hashchain::is_strictly_signed;
 use jsonwebtoken::{Algorithm, Header};
 use mhealth_api::{
     token_message, Claims, Code, Confirmation, DeviceStatus, Jwk, Key, Problem, TokenAnswer,
@@ -28,7 +28,7 @@ impl App {
             request.issued_at,
             &request.nonce,
         );
-        match is_signed(&device.key, &message, &request.proof.0) {
+        match is_strictly_signed(&device.key, &message, &request.proof.0) {
             true => Ok(Proven(device)),
             false => Err(Code::InvalidProof.into()),
         }
@@ -97,13 +97,4 @@ impl App {
             relays: self.terms.relays.clone(),
         })
     }
-}
-
-/// Whether the device's key signed the message, by the strict rules of the whole project: no weak keys, one encoding.
-pub(crate) fn is_signed(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
-    let key = VerifyingKey::from_bytes(key);
-    key.is_ok_and(|key| {
-        key.verify_strict(message, &Signature::from_bytes(signature))
-            .is_ok()
-    })
 }

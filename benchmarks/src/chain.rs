@@ -88,7 +88,7 @@ impl Chain {
     /// Makes and enrols devices of a study.
     pub(crate) async fn enrol(&mut self, study: StudyId, count: u32) -> Result<Phones> {
         let phones = Phones::new(self.genesis(), study, self.devices, count);
-        let calls: Vec<_> = enrolments(study, &phones).collect();
+        let calls: Vec<_> = enrolments(study, &self.office, &phones).collect();
         for some in calls.chunks(ENROLMENTS) {
             for call in some {
                 let transaction = self.office.call(call);

@@ -112,8 +112,9 @@ impl Direct {
 
     /// Enrols devices of a study.
     pub(crate) fn enrol(&mut self, study: StudyId, phones: &Phones) -> Result<Registered> {
+        let calls: Vec<_> = enrolments(study, &self.office, phones).collect();
         let office = &mut self.office;
-        let transactions = enrolments(study, phones).map(|call| Ok(office.call(&call)));
+        let transactions = calls.iter().map(|call| Ok(office.call(call)));
         self.clients.measure(transactions, phones.len() as usize, 0)
     }
 

@@ -38,6 +38,11 @@ impl Signer {
         }
     }
 
+    /// Hash of the first block of the chain that it signs for.
+    pub(crate) fn genesis(&self) -> [u8; 32] {
+        self.genesis.0
+    }
+
     /// The account.
     pub(crate) fn account(&self) -> &mhealth_runtime::AccountId {
         &self.account
@@ -98,17 +103,20 @@ impl Signer {
 }
 
 /// Calls that enrol the devices of a study, in order.
-pub(crate) fn enrolments(
+pub(crate) fn enrolments<'a>(
     study: StudyId,
-    phones: &Phones,
-) -> impl Iterator<Item = RuntimeCall> + '_ {
-    phones.enrolments().map(move |(key, secret_commitment)| {
+    office: &'a Signer,
+    phones: &'a Phones,
+) -> impl Iterator<Item = RuntimeCall> + 'a {
+    let proved = phones.enrolments(study, office.genesis(), office.account().as_ref());
+    proved.map(move |(key, secret_commitment, key_proof)| {
         RuntimeCall::ClientHashchain(pallet_client_hashchain::Call::enrol {
             study: study.0,
             key,
             secret_commitment,
             escrow: ESCROW.to_vec().try_into().expect("it is short; qed"),
             predecessor: None,
+            key_proof,
         })
     })
 }

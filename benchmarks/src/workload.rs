@@ -13,10 +13,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{ensure, Context, Result};
 use codec::{Decode, Encode};
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
-    data_digest, escrow_commitment, genesis, secret_commitment, sign_head, DeviceId, Enrolment,
-    LinkHash, Native, RatchetKey, Sealer, Secret, Sha256, StudyId,
+    data_digest, escrow_commitment, genesis, key_proof_message, secret_commitment, sign_head,
+    DeviceId, Enrolment, KeyProof, LinkHash, Native, RatchetKey, Sealer, Secret, Sha256, StudyId,
 };
 use pallet_client_hashchain::{Run, RunEntry};
 use rand::rngs::StdRng;
@@ -126,11 +126,27 @@ impl Phones {
         self.phones.len() as u32
     }
 
-    /// The devices' public keys and secret commitments, in the order in which they enrol.
-    pub(crate) fn enrolments(&self) -> impl Iterator<Item = ([u8; 32], H256)> + '_ {
-        self.phones.iter().map(|phone| {
+    /// The devices' public keys, secret commitments and proofs for this server, in the order in which they enrol.
+    pub(crate) fn enrolments<'a>(
+        &'a self,
+        study: StudyId,
+        chain: [u8; 32],
+        server: &'a [u8; 32],
+    ) -> impl Iterator<Item = ([u8; 32], H256, [u8; 64])> + 'a {
+        self.phones.iter().map(move |phone| {
             let key = phone.key.verifying_key().to_bytes();
-            (key, H256(secret_commitment::<Native>(&phone.secret)))
+            let commitment = secret_commitment::<Native>(&phone.secret);
+            let message = key_proof_message(&KeyProof {
+                chain: &chain,
+                study,
+                server,
+                device_key: &key,
+                predecessor: None,
+                secret_commitment: &commitment,
+                escrow_commitment: &escrow_commitment::<Native>(&ESCROW),
+            });
+            let proof = phone.key.sign(&message).to_bytes();
+            (key, H256(commitment), proof)
         })
     }
 

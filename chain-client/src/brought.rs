@@ -6,14 +6,17 @@
 //! as long as the block does.
 
 use hashchain::Run;
-use subxt::utils::{AccountId32, H256};
+use subxt::ext::frame_decode::extrinsics::ExtrinsicTypeInfo;
+use subxt::ext::scale_decode::DecodeAsType;
+use subxt::utils::{strip_compact_prefix, AccountId32, H256};
+use subxt::Metadata;
 
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Call as HashchainCall;
-use crate::runtime::Runtime;
 use crate::wire::Read;
+use crate::within::{after, each_call, NotFound};
 
 /// A run in an extrinsic of a block, whatever the chain made of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,13 +25,17 @@ pub struct BroughtRun {
     pub submitter: AccountId32,
     /// Place of the extrinsic in the block, from 0.
     pub extrinsic_index: u32,
-    /// Place of the run in the batch, from 0; also 0 for a run that came alone.
+    /// Place of the run among all runs of the extrinsic, from 0. Where the extrinsic's own call is a batch, this is its place in
+    /// the batch.
     pub position: u32,
+    /// Whether the run came in a call within the extrinsic's own. The chain refuses those, but a decision of the consortium or
+    /// a runtime of another version may let them in; whether the inner call was ever made, the extrinsic does not say.
+    pub wrapped: bool,
     /// The run.
     pub run: Run,
 }
 
-/// The runs that signed extrinsics of this block brought, in order.
+/// The runs that signed extrinsics of this block brought, in order, also those in calls within calls.
 pub(crate) async fn runs_brought(
     connection: &Connection,
     block: H256,
@@ -38,101 +45,111 @@ pub(crate) async fn runs_brought(
         return Ok(Vec::new());
     }
     let runtime = connection.runtime(raw.parent_hash).await?;
-    read(&runtime, raw.extrinsics).await
+    read(runtime.at().metadata_ref(), &raw.extrinsics)
 }
 
-async fn read(runtime: &Runtime, extrinsics: Vec<Vec<u8>>) -> Result<Vec<BroughtRun>, Error> {
-    let extrinsics = runtime.at().extrinsics().from_bytes(extrinsics).await;
+fn read(metadata: &Metadata, extrinsics: &[Vec<u8>]) -> Result<Vec<BroughtRun>, Error> {
     let mut brought = Vec::new();
     for (extrinsic, index) in extrinsics.iter().zip(0u32..) {
-        let extrinsic = extrinsic.map_err(|error| Error::protocol("an extrinsic", error))?;
-        if extrinsic.pallet_name() != "ClientHashchain" {
-            continue;
-        }
-        // An address of this chain's accounts: a byte 0, then the account.
-        let Some([0, account @ ..]) = extrinsic.address_bytes() else {
+        let signed = signed(metadata, extrinsic);
+        let signed = signed.map_err(|error| Error::protocol("an extrinsic", error))?;
+        let Some((submitter, call)) = signed else {
             continue;
         };
-        let Ok(account) = <[u8; 32]>::try_from(account) else {
-            continue;
-        };
-        let call = extrinsic
-            .decode_call_data_as::<RuntimeCall>()
-            .map_err(|error| Error::protocol("an extrinsic", error))?;
-        let runs = match call {
-            RuntimeCall::ClientHashchain(HashchainCall::submit { run }) => vec![run],
-            RuntimeCall::ClientHashchain(HashchainCall::submit_batch { runs }) => runs.0,
-            _ => continue,
-        };
-        brought.extend(
-            runs.into_iter()
-                .zip(0u32..)
-                .map(|(run, position)| BroughtRun {
-                    submitter: AccountId32(account),
-                    extrinsic_index: index,
-                    position,
-                    run: run.read(),
-                }),
-        );
+        let found = runs_within(metadata, call)?.into_iter().zip(0u32..);
+        brought.extend(found.map(|((depth, run), position)| BroughtRun {
+            submitter,
+            extrinsic_index: index,
+            position,
+            wrapped: depth > 0,
+            run,
+        }));
     }
     Ok(brought)
 }
 
-#[cfg(test)]
-mod tests {
-    use hashchain::{DataDigest, DeviceId, LinkHash, RunEntry, Tag};
+/// The account that signed an extrinsic, and the bytes of its call.
+type SignedCall<'a> = (AccountId32, &'a [u8]);
 
-    use super::*;
-    use crate::account::Account;
-    use crate::calls;
-    use crate::fake::FakeNode;
-    use crate::types::SuspensionReason;
+/// Who signed an extrinsic, and its call; none if nobody did, as the one that sets the clock.
+///
+/// Read here and not by subxt, which takes stack for every call within a call: a node that lies could end the program.
+fn signed<'a>(
+    metadata: &Metadata,
+    extrinsic: &'a [u8],
+) -> Result<Option<SignedCall<'a>>, NotFound> {
+    /// Signed, of version 4, which is how this chain's transactions are.
+    const SIGNED: u8 = 0b1000_0100;
+    let (_, body) = strip_compact_prefix(extrinsic).map_err(|_| NotFound::Encoding)?;
+    // An address of this chain's accounts: a byte 0, then the account.
+    let Some(([SIGNED, 0], rest)) = body.split_first_chunk() else {
+        return Ok(None);
+    };
+    let (account, rest) = rest.split_first_chunk().ok_or(NotFound::Encoding)?;
+    let signature = metadata
+        .extrinsic_signature_info()
+        .map_err(|_| NotFound::Metadata)?
+        .signature_id;
+    let extensions = metadata
+        .extrinsic_extension_info(None)
+        .map_err(|_| NotFound::Metadata)?
+        .extension_ids;
+    let between = std::iter::once(signature).chain(extensions.iter().map(|extension| extension.id));
+    let call = after(metadata.types(), between, rest)?;
+    Ok(Some((AccountId32(*account), call)))
+}
 
-    #[tokio::test]
-    async fn the_runs_of_a_block_are_read_with_their_submitter_and_place() {
-        let node = FakeNode::new();
-        let client = node.client().await;
-        let entry = |digest, tag| RunEntry {
-            digest: DataDigest([digest; 32]),
-            tag: Tag([tag; 32]),
-        };
-        let run = |device| Run {
-            device: DeviceId(device),
-            first_sequence: 7,
-            previous: LinkHash([device as u8; 32]),
-            entries: vec![entry(1, 2), entry(3, 4)],
-            signature: (device % 2 == 0).then_some([9; 64]),
-        };
-        let relay = Account::from_secret_uri("//Dave").unwrap();
-        let office = Account::from_secret_uri("//Charlie").unwrap();
-        let transactions = [
-            (&relay, calls::submit_batch(vec![run(1), run(2)]), 0),
-            (&relay, calls::submit(run(3)), 1),
-            (
-                &office,
-                calls::suspend(DeviceId(4), SuspensionReason::Lost),
-                0,
-            ),
-        ];
-        let mut extrinsics = Vec::new();
-        for (account, call, nonce) in transactions {
-            let signed = client.sign(account, &call, nonce, 64).await.unwrap();
-            extrinsics.push(signed.bytes.to_vec());
+/// The runs in a call and in all calls within it, each with the depth of its call.
+fn runs_within(metadata: &Metadata, call: &[u8]) -> Result<Vec<(usize, Run)>, Error> {
+    let mut runs = Vec::new();
+    let call_type = metadata.outer_enums().call_enum_ty();
+    let found = each_call(metadata.types(), call_type, call, |depth, bytes| {
+        let found = runs_of(metadata, call_type, bytes)?;
+        runs.extend(found.into_iter().map(|run| (depth, run)));
+        Ok::<_, Unread>(())
+    });
+    match found {
+        Ok(()) => Ok(runs),
+        Err(Unread::NotFound(NotFound::TooDeep)) => {
+            // No block of an honest chain has this. What lies deeper shows as entries that no extrinsic accounts for.
+            tracing::warn!("an extrinsic nests calls too deep; those below are not read");
+            Ok(runs)
         }
-        let runtime = client
-            .connection()
-            .runtime(client.genesis_hash())
-            .await
-            .unwrap();
-        let brought = read(&runtime, extrinsics).await.unwrap();
-        let places: Vec<_> = brought
-            .iter()
-            .map(|run| (run.extrinsic_index, run.position))
-            .collect();
-        assert_eq!(places, [(0, 0), (0, 1), (1, 0)]);
-        for (brought, device) in brought.iter().zip(1..) {
-            assert_eq!(brought.submitter, relay.id());
-            assert_eq!(brought.run, run(device));
-        }
+        Err(error) => Err(Error::protocol("an extrinsic", error)),
     }
 }
+
+/// Why the runs within a call could not be read.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error(transparent)]
+    NotFound(#[from] NotFound),
+    #[error("a call with runs cannot be read: {0}")]
+    Runs(#[from] subxt::ext::scale_decode::Error),
+}
+
+/// The runs that this call itself brings, not those within it.
+fn runs_of(metadata: &Metadata, call_type: u32, call: &[u8]) -> Result<Vec<Run>, Unread> {
+    let [pallet, variant, ..] = call else {
+        return Ok(Vec::new());
+    };
+    let pallet = metadata.pallet_by_call_index(*pallet);
+    let variant = pallet
+        .filter(|pallet| pallet.name() == "ClientHashchain")
+        .and_then(|pallet| pallet.call_variant_by_index(*variant));
+    // Others may have another form in another version of the runtime, and are nobody's runs.
+    if !variant.is_some_and(|variant| matches!(&*variant.name, "submit" | "submit_batch")) {
+        return Ok(Vec::new());
+    }
+    let call = RuntimeCall::decode_as_type(&mut &*call, call_type, metadata.types())?;
+    Ok(match call {
+        RuntimeCall::ClientHashchain(HashchainCall::submit { run }) => vec![run.read()],
+        RuntimeCall::ClientHashchain(HashchainCall::submit_batch { runs }) => {
+            runs.0.into_iter().map(Read::read).collect()
+        }
+        _ => Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,7 +17,8 @@ use crate::runtime::api::runtime_types::pallet_studies::pallet::Call as StudiesC
 use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
 use crate::types::{LastTrusted, SuspensionReason};
 
-/// Enrols a device in a study; for an authentication server of the study. The event `DeviceEnrolled` tells the device's
+/// Enrols a device in a study; for an authentication server of the study, whose account the device's key has signed in
+/// [`key_proof_message`](hashchain::key_proof_message). The event `DeviceEnrolled` tells the device's
 /// number and link 0.
 pub fn enrol(
     study: StudyId,
@@ -25,6 +26,7 @@ pub fn enrol(
     secret_commitment: H256,
     escrow: Vec<u8>,
     predecessor: Option<DeviceId>,
+    key_proof: [u8; 64],
 ) -> Call {
     Call::new(api::tx().client_hashchain().enrol(
         study.0,
@@ -32,6 +34,7 @@ pub fn enrol(
         secret_commitment,
         BoundedVec(escrow),
         predecessor.map(u32::from),
+        key_proof,
     ))
 }
 
@@ -61,14 +64,20 @@ pub fn resume(device: DeviceId) -> Call {
     Call::new(api::tx().client_hashchain().resume(device.0))
 }
 
-/// Ends a device's hashchain and names the last entry that the study trusts; for the study's sponsor or an
-/// authentication server.
+/// Ends a device's hashchain and names the last entry that the study trusts; for the study's sponsor. An authentication
+/// server can only name the latest entry: the device is suspended, and retired after the chain's delay unless the sponsor
+/// vetoes it.
 pub fn retire(device: DeviceId, last_trusted: LastTrusted) -> Call {
     Call::new(
         api::tx()
             .client_hashchain()
             .retire(device.0, last_trusted.into()),
     )
+}
+
+/// Ends a retirement that an authentication server asked for and that does not hold yet; for the study's sponsor.
+pub fn veto_retirement(device: DeviceId) -> Call {
+    Call::new(api::tx().client_hashchain().veto_retirement(device.0))
 }
 
 /// Proposes to the consortium to create a study; for a member. The study is there at once when one member is enough,

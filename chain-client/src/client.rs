@@ -22,7 +22,7 @@ use crate::submitter::{Submitter, SubmitterOptions};
 use crate::tracker::Tracker;
 use crate::transport::{Generation, Patience, Transport};
 use crate::types::{
-    BlockId, ChainType, ConflictView, DeviceView, EntryView, HeadProof, HeadView, StudyView,
+    BlockId, ChainType, ConflictsView, DeviceView, EntryView, HeadProof, HeadView, StudyView,
 };
 use crate::view::ChainView;
 
@@ -140,7 +140,7 @@ impl ChainClient {
         self.latest().await?.head(device).await
     }
 
-    /// Up to `count` entries of a device from sequence `from` on, oldest first, at most 1,024 at a time.
+    /// Up to `count` entries of a device from sequence `from` on, oldest first.
     pub async fn entries(
         &self,
         device: DeviceId,
@@ -161,7 +161,7 @@ impl ChainClient {
     }
 
     /// The rival histories that were brought for a device, oldest first.
-    pub async fn conflicts(&self, device: DeviceId) -> Result<Vec<ConflictView>, Error> {
+    pub async fn conflicts(&self, device: DeviceId) -> Result<ConflictsView, Error> {
         self.latest().await?.conflicts(device).await
     }
 
@@ -236,8 +236,7 @@ impl ChainClient {
         block_time(&self.connection, block).await
     }
 
-    /// The runs that signed extrinsics of this block brought, in order. Runs within other calls, such as
-    /// `Utility.batch`, are left out.
+    /// The runs that signed extrinsics of this block brought, in order, also those in calls within calls.
     pub async fn runs_brought(&self, block: H256) -> Result<Vec<BroughtRun>, Error> {
         runs_brought(&self.connection, block).await
     }

@@ -11,7 +11,7 @@ use crate::rpc::Config;
 use crate::runtime::api;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Event as HashchainEvent;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Event as StudiesEvent;
-use crate::types::SuspensionReason;
+use crate::types::{Allowance, SuspensionReason};
 use crate::wire::Read;
 
 /// An event of the chain's own pallets.
@@ -91,8 +91,10 @@ pub enum ChainEvent {
         rival: LinkHash,
         /// Whether the device's own key signed the rival.
         signed: bool,
-        /// Whether the evidence was stored, too.
+        /// Whether the evidence was stored now. It is not when it was stored before, or has no place.
         stored: bool,
+        /// How many rivals of the device were not stored so far, for want of a place.
+        not_stored: u32,
     },
     /// A device may not register entries for now.
     DeviceSuspended {
@@ -103,6 +105,18 @@ pub enum ChainEvent {
     },
     /// A device may register entries again.
     DeviceResumed {
+        /// The device.
+        device: DeviceId,
+    },
+    /// An authentication server asked to retire a device, which is suspended from now on.
+    RetirementPending {
+        /// The device.
+        device: DeviceId,
+        /// Block from which on it is retired, unless the sponsor vetoes it.
+        retires_at: u32,
+    },
+    /// The sponsor does not want a device retired. It stays suspended until it is resumed.
+    RetirementVetoed {
         /// The device.
         device: DeviceId,
     },
@@ -161,6 +175,13 @@ pub enum ChainEvent {
         study: StudyId,
         /// The former relay's account.
         account: AccountId32,
+    },
+    /// The consortium granted a study another allowance.
+    AllowanceSet {
+        /// The study.
+        study: StudyId,
+        /// What it may use from now on.
+        allowance: Allowance,
     },
     /// The consortium named another sponsor for a study.
     SponsorReplaced {
@@ -229,9 +250,11 @@ same!(HashchainEvent {
     RunAlreadyRecorded { device, sequence, entries }
     BatchProcessed { submitter, recorded, already_recorded, refused, first_index, entries }
     RunRefused { position, device, sequence, reason }
-    ConflictRecorded { device, sequence, recorded, rival, signed, stored }
+    ConflictRecorded { device, sequence, recorded, rival, signed, stored, not_stored }
     DeviceSuspended { device, reason }
     DeviceResumed { device }
+    RetirementPending { device, retires_at }
+    RetirementVetoed { device }
     DeviceRetired { device, trusted_length, trusted_head }
 });
 
@@ -243,6 +266,7 @@ same!(StudiesEvent {
     AuthenticationServerRemoved { study, account }
     RelayAdded { study, account }
     RelayRemoved { study, account }
+    AllowanceSet { study, allowance }
     SponsorReplaced { study, former, sponsor }
     AccountRotated { study, former, account }
 });

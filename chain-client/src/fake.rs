@@ -54,6 +54,8 @@ struct State {
     handed: Vec<Vec<u8>>,
     heads: Vec<mpsc::UnboundedSender<Value>>,
     down: bool,
+    entries: VecDeque<Vec<u8>>,
+    asked: Vec<Vec<u8>>,
 }
 
 #[derive(Clone)]
@@ -95,6 +97,16 @@ impl FakeNode {
 
     pub(crate) fn play(&self, trick: Trick) {
         self.state().tricks.push_back(trick);
+    }
+
+    /// Answers the next question for entries with these bytes.
+    pub(crate) fn answer_entries(&self, answer: Vec<u8>) {
+        self.state().entries.push_back(answer);
+    }
+
+    /// The arguments of every question for entries, in order.
+    pub(crate) fn asked_for_entries(&self) -> Vec<Vec<u8>> {
+        self.state().asked.clone()
     }
 
     /// Every transaction that was handed over, in order, the same as often as it was.
@@ -192,7 +204,10 @@ impl FakeNode {
             }
             "state_getRuntimeVersion" => json!({ "specVersion": 100, "transactionVersion": 1 }),
             "state_getStorage" => Value::Null,
-            "state_call" => json!(hex_of(state.call(&params[0], &bytes(&params[1])))),
+            "state_call" => {
+                let answer = state.call(&params[0], &bytes(&params[1]));
+                json!(hex_of(answer))
+            }
             "system_accountNextIndex" => {
                 let account = params[0].as_str().expect("an address");
                 let account: AccountId32 = account.parse().expect("an address");
@@ -298,13 +313,18 @@ impl State {
         }
     }
 
-    fn call(&self, function: &Value, arguments: &[u8]) -> Vec<u8> {
+    fn call(&mut self, function: &Value, arguments: &[u8]) -> Vec<u8> {
         match function.as_str() {
             Some("Metadata_metadata_at_version") => Some(METADATA.to_vec()).encode(),
             Some("AccountNonceApi_account_nonce") => {
                 let account: [u8; 32] = arguments.try_into().expect("an account");
                 let nonce = self.nonces.get(&account).copied().unwrap_or_default();
                 (nonce as u32).encode()
+            }
+            Some("HashchainApi_entries") => {
+                self.asked.push(arguments.to_vec());
+                let answer = self.entries.pop_front();
+                answer.expect("a test that asks for entries has an answer")
             }
             other => panic!("the fake runtime does not know {other:?}"),
         }

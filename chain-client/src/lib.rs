@@ -56,6 +56,7 @@ mod transport;
 mod types;
 mod view;
 mod wire;
+mod within;
 
 pub use account::Account;
 pub use block::{Effect, FinalisedBlock, FinalisedExtrinsic};
@@ -72,7 +73,7 @@ pub use submitter::{Submitter, SubmitterOptions};
 pub use subxt::utils::{AccountId32, H256};
 pub use transport::Patience;
 pub use types::{
-    BlockId, ChainType, ConflictView, DeviceView, EntryView, HeadProof, HeadView, LastTrusted,
-    StudyView, SuspensionReason,
+    Allowance, BlockId, ChainType, ConflictView, ConflictsView, DeviceView, EntriesPage, EntryView,
+    HeadProof, HeadView, LastTrusted, StudyView, SuspensionReason,
 };
 pub use view::ChainView;

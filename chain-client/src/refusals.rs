@@ -37,6 +37,8 @@ same_words!(RefusalReason {
     SignatureMissing,
     BadSignature,
     BeyondReach,
+    StudyAllowanceUsed,
+    DeviceAllowanceUsed,
 });
 
 same_words!(HashchainError {
@@ -53,11 +55,14 @@ same_words!(HashchainError {
     SignatureMissing,
     BadSignature,
     BeyondReach,
+    StudyAllowanceUsed,
+    DeviceAllowanceUsed,
     UnknownStudy,
     NotAnAuthenticationServer,
     NotTheStudysOffice,
     KeyInUse,
     WeakKey,
+    KeyProofFails,
     EscrowMissing,
     PredecessorNotRetired,
     PredecessorHasSuccessor,
@@ -67,6 +72,9 @@ same_words!(HashchainError {
     ForkedDeviceCannotResume,
     ForkNeedsProof,
     NotAnEntryOfThisDevice,
+    OnlyTheSponsor,
+    RetirementPending,
+    NoRetirementPending,
     RunsWithinAnotherCall,
 });
 

@@ -88,6 +88,11 @@ impl Submitter {
         }
     }
 
+    /// Hash of the chain's genesis block.
+    pub fn genesis_hash(&self) -> H256 {
+        self.connection.genesis()
+    }
+
     /// The account that signs.
     pub fn account(&self) -> AccountId32 {
         self.account.id()

@@ -3,6 +3,7 @@
 //! Submitter and follower against a node that misbehaves on demand.
 
 mod connecting;
+mod entries;
 mod following;
 mod submitting;
 

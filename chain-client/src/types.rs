@@ -70,6 +70,9 @@ pub struct DeviceView {
     pub trusted_length: Option<u64>,
     /// Block in which it was enrolled.
     pub enrolled_at: u32,
+    /// Block from which on it is retired, when an authentication server has asked for that; until then the sponsor can veto
+    /// it.
+    pub retires_at: Option<u32>,
 }
 
 /// The head of a device's hashchain: what the next run must name as `previous`.
@@ -100,6 +103,16 @@ pub struct EntryView {
     pub previous: Option<u64>,
 }
 
+/// A part of a device's entries, and where to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntriesPage {
+    /// Entries of the device, newest first; at most 1,024.
+    pub entries: Vec<EntryView>,
+    /// What to give as `at` to go on with the entries before these. None: there are no more, or those before have left the
+    /// chain's state.
+    pub next: Option<u64>,
+}
+
 /// A rival history of a device that somebody tried to register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConflictView {
@@ -119,6 +132,15 @@ pub struct ConflictView {
     pub block: u32,
 }
 
+/// The rival histories of a device that somebody tried to register.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConflictsView {
+    /// Those that are stored, oldest first.
+    pub stored: Vec<ConflictView>,
+    /// How many times a rival was brought that is not among them, for want of a place. The blocks have it.
+    pub not_stored: u32,
+}
+
 /// A study, as clients need to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StudyView {
@@ -132,6 +154,21 @@ pub struct StudyView {
     pub auditor_key: [u8; 32],
     /// The study's title.
     pub title: String,
+}
+
+/// What a study may make the chain keep, over its whole life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// Devices enrolled.
+    pub devices: u32,
+    /// Entries registered.
+    pub entries: u64,
+    /// Bytes of the runs that are registered.
+    pub bytes: u64,
+    /// Accounts that get their first role on the chain as a server of the study.
+    pub admissions: u32,
+    /// Most entries of one device.
+    pub device_entries: u64,
 }
 
 /// Why a device may not register entries for now.

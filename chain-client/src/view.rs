@@ -11,7 +11,9 @@ use crate::error::Error;
 use crate::rpc::Rpc;
 use crate::runtime::api::runtime_types::pallet_client_hashchain_runtime_api as wire;
 use crate::runtime::{api, Runtime};
-use crate::types::{ConflictView, DeviceView, EntryView, HeadView, StudyView};
+use crate::types::{
+    ConflictView, ConflictsView, DeviceView, EntriesPage, EntryView, HeadView, StudyView,
+};
 use crate::wire::Read;
 
 /// Reads the chain at one block, so that several answers fit together.
@@ -53,16 +55,47 @@ impl ChainView {
         Ok(answer.map(HeadView::from))
     }
 
-    /// Up to `count` entries of a device from sequence `from` on, oldest first, at most 1,024 at a time. The chain walks
-    /// back from the head, so the call costs as much as there are entries after `from`.
+    /// Up to `count` entries of a device from sequence `from` on, oldest first. The chain can only walk back from the head, and
+    /// only so far in one call, so this takes one call for every 1,024 entries, and for every 1,024 pages of the journal
+    /// between them and the head.
     pub async fn entries(
         &self,
         device: DeviceId,
         from: u64,
         count: u32,
     ) -> Result<Vec<EntryView>, Error> {
-        let answer = self.ask(hashchain().entries(device.0, from, count)).await?;
-        Ok(answer.into_iter().map(EntryView::from).collect())
+        let mut entries = Vec::new();
+        let mut at = None;
+        loop {
+            let page = self.entries_page(device, from, count, at).await?;
+            entries.extend(page.entries);
+            match (at, page.next) {
+                (_, None) => break,
+                (Some(at), Some(next)) if next >= at => {
+                    return Err(Error::protocol("entries", "the answer does not lead back"));
+                }
+                (_, next) => at = next,
+            }
+        }
+        entries.reverse();
+        Ok(entries)
+    }
+
+    /// One part of what [`ChainView::entries`] gives, newest first: without `at` from the head back, with it from the device's
+    /// entry at this place of the journal.
+    pub async fn entries_page(
+        &self,
+        device: DeviceId,
+        from: u64,
+        count: u32,
+        at: Option<u64>,
+    ) -> Result<EntriesPage, Error> {
+        let payload = hashchain().entries(device.0, from, count, at);
+        let answer = self.ask(payload).await?;
+        Ok(EntriesPage {
+            entries: answer.entries.into_iter().map(EntryView::from).collect(),
+            next: answer.next,
+        })
     }
 
     /// Up to `count` entries of the whole chain from journal index `from` on, at most 1,024 at a time.
@@ -76,10 +109,18 @@ impl ChainView {
         self.ask(hashchain().journal_length()).await
     }
 
-    /// The rival histories that were brought for a device, oldest first.
-    pub async fn conflicts(&self, device: DeviceId) -> Result<Vec<ConflictView>, Error> {
+    /// The rival histories that were brought for a device.
+    pub async fn conflicts(&self, device: DeviceId) -> Result<ConflictsView, Error> {
         let answer = self.ask(hashchain().conflicts(device.0)).await?;
-        Ok(answer.into_iter().map(ConflictView::from).collect())
+        Ok(ConflictsView {
+            stored: answer.stored.into_iter().map(ConflictView::from).collect(),
+            not_stored: answer.not_stored,
+        })
+    }
+
+    /// How many blocks pass until a retirement holds that an authentication server asks for.
+    pub async fn retirement_delay(&self) -> Result<u32, Error> {
+        self.ask(hashchain().retirement_delay()).await
     }
 
     /// A study and its rules.
@@ -143,6 +184,7 @@ impl From<wire::DeviceView> for DeviceView {
             successor: view.successor.read(),
             trusted_length: view.trusted_length,
             enrolled_at: view.enrolled_at,
+            retires_at: view.retires_at,
         }
     }
 }

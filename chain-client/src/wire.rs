@@ -9,8 +9,8 @@ use subxt::utils::{AccountId32, H256};
 use crate::runtime::api::runtime_types::bounded_collections::bounded_vec::BoundedVec;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
 use crate::runtime::api::runtime_types::pallet_client_hashchain_runtime_api::DeviceState;
-use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy;
-use crate::types::{LastTrusted, SuspensionReason};
+use crate::runtime::api::runtime_types::pallet_studies::{quota, types::StudyPolicy};
+use crate::types::{Allowance, LastTrusted, SuspensionReason};
 
 /// A value of the metadata's type, read as one of ours.
 pub(crate) trait Read<T> {
@@ -86,6 +86,18 @@ impl Read<Run> for wire::Run {
             previous: self.previous.read(),
             entries: self.entries.0.into_iter().map(entry).collect(),
             signature: self.signature,
+        }
+    }
+}
+
+impl Read<Allowance> for quota::Allowance {
+    fn read(self) -> Allowance {
+        Allowance {
+            devices: self.study.devices,
+            entries: self.study.entries,
+            bytes: self.study.bytes,
+            admissions: self.study.admissions,
+            device_entries: self.device_entries,
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use ed25519_dalek::{Signer, SigningKey};
-use hashchain::{hex::Hex, LinkHash};
+use hashchain::{hex::Hex, key_proof_message, KeyProof, LinkHash};
 use rand::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
 
@@ -69,6 +69,11 @@ impl DeviceKey {
 
     /// Signs a proof of possession. Every such message begins with a label of its own, so that none passes for another or
     /// for the head of a run.
+    /// Agrees to be enrolled as it says there, and nowhere else.
+    pub fn agree(&self, to: &KeyProof<'_>) -> Signature {
+        self.sign(&key_proof_message(to))
+    }
+
     pub(crate) fn sign(&self, message: &[u8]) -> Signature {
         Signature(self.0.sign(message).to_bytes())
     }
@@ -104,12 +109,12 @@ mod tests {
         let again = DeviceKey::from_seed(&key.expose_seed());
         let head = LinkHash([9; 32]);
         assert_eq!(key.sign_head(&head), again.sign_head(&head));
-        let signature = ed25519_dalek::Signature::from_bytes(&key.sign_head(&head).0);
         let message = hashchain::head_message(&head);
-        assert!(key
-            .0
-            .verifying_key()
-            .verify_strict(&message, &signature)
-            .is_ok());
+        let signature = key.sign_head(&head).0;
+        assert!(hashchain::is_strictly_signed(
+            &key.public().0,
+            &message,
+            &signature
+        ));
     }
 }

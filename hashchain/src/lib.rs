@@ -85,6 +85,7 @@
 //! |---|---|
 //! | `native` (default) | [`Native`] hashing, tags, [`Sealer`], [`Verifier`], signatures, in pure Rust |
 //! | `hpke` | sealing and opening of envelopes and escrows (RFC 9180); the caller brings the random numbers |
+//! | `zip215` | signatures by the chain's rule, for those who judge what it has accepted |
 //! | `serde` | links, digests and tags as hexadecimal text with `0x`, device and study numbers as numbers |
 //! | `scale` | the same types in SCALE, as the bytes that they are |
 //! | `testing` | a pretended phone, for tests and the laboratory |
@@ -95,7 +96,6 @@
 
 extern crate alloc;
 
-mod device_key;
 pub mod encoding;
 mod envelope;
 pub mod hex;
@@ -114,13 +114,13 @@ mod signature;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod verify;
+mod weak_keys;
 
-pub use device_key::is_weak_device_key;
 pub use encoding::Sha256;
 pub use envelope::{plain_envelope, Content, Envelope, EnvelopeError, MAX_MEDIA_TYPE_LENGTH};
 pub use link::{
-    data_digest, escrow_commitment, genesis, head_message, link, secret_commitment, Enrolment,
-    Entry, HEAD_MESSAGE_LENGTH,
+    data_digest, escrow_commitment, genesis, head_message, key_proof_message, link,
+    secret_commitment, Enrolment, Entry, KeyProof, HEAD_MESSAGE_LENGTH,
 };
 #[cfg(feature = "native")]
 pub use native::Native;
@@ -136,8 +136,11 @@ pub use sealing::{
     open_envelope, open_escrow, seal_envelope, seal_escrow, OpenError, OpenedContent, OpeningKey,
     SealError, SealingKey, ESCROW_LENGTH,
 };
+#[cfg(feature = "zip215")]
+pub use signature::is_signed_by_zip215;
 #[cfg(feature = "native")]
-pub use signature::{is_signed, sign_head};
+pub use signature::{is_strictly_signed, sign_head};
 #[cfg(feature = "native")]
 pub use verify::{Coverage, Verifier};
 pub use verify::{Fault, LinkVerifier, Reason, Refusal};
+pub use weak_keys::{is_weak_device_key, is_weak_sealing_key};

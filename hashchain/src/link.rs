@@ -2,10 +2,12 @@
 
 //! The links of the chain: what anybody, the runtime too, computes and checks without a secret.
 
+use alloc::vec::Vec;
+
 use zeroize::Zeroizing;
 
-use crate::encoding::{length_prefix, Frame, Sha256};
-use crate::newtypes::{DataDigest, LinkHash, StudyId, Tag};
+use crate::encoding::{encode, length_prefix, Frame, Sha256};
+use crate::newtypes::{DataDigest, DeviceId, LinkHash, StudyId, Tag};
 use crate::ratchet::Secret;
 
 /// Bytes of the message that a device signs, see [`head_message`].
@@ -47,6 +49,43 @@ pub fn genesis<H: Sha256>(enrolment: &Enrolment<'_>) -> LinkHash {
         enrolment.secret_commitment,
         enrolment.escrow_commitment,
     ])))
+}
+
+/// What the holder of a device's key agrees to when the device is enrolled.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyProof<'a> {
+    /// Hash of the blockchain's genesis block.
+    pub chain: &'a [u8; 32],
+    /// The study's id on that chain.
+    pub study: StudyId,
+    /// Account of the authentication server that enrols the device. Nobody else can.
+    pub server: &'a [u8; 32],
+    /// The device's public Ed25519 key.
+    pub device_key: &'a [u8; 32],
+    /// The retired device that this one replaces.
+    pub predecessor: Option<DeviceId>,
+    /// [`secret_commitment`] of the device's secret.
+    pub secret_commitment: &'a [u8; 32],
+    /// [`escrow_commitment`] of the secret, sealed to the study's auditor.
+    pub escrow_commitment: &'a [u8; 32],
+}
+
+/// `enc("key-proof", chain, u32 study, server, device key, u32 predecessor or nothing, H("secret", S), H("escrow", escrow))`: what the
+/// device signs, so that the chain enrols its key for nobody else and with nothing else.
+pub fn key_proof_message(proof: &KeyProof<'_>) -> Vec<u8> {
+    let predecessor = proof.predecessor.map(|device| device.0.to_be_bytes());
+    encode(
+        "key-proof",
+        &[
+            proof.chain,
+            &proof.study.0.to_be_bytes(),
+            proof.server,
+            proof.device_key,
+            predecessor.as_ref().map_or(&[], |number| number.as_slice()),
+            proof.secret_commitment,
+            proof.escrow_commitment,
+        ],
+    )
 }
 
 /// `h_i = H("link", u64 i, h_(i-1), d_i, t_i)`, the hash of entry `sequence`.

@@ -2,13 +2,18 @@
 
 //! A pretended phone for tests and the laboratory, without a chain, a server or a random number: who needs one of these brings it.
 
+mod odd;
+
 use core::iter;
 
 use ed25519_dalek::{Signer, SigningKey};
 
 use crate::{
-    data_digest, sign_head, DeviceId, LinkHash, Native, RatchetKey, Run, RunEntry, Sealer, Secret,
+    data_digest, head_message, sign_head, DeviceId, LinkHash, Native, RatchetKey, Run, RunEntry,
+    Sealer, Secret,
 };
+
+pub use odd::{challenge, encoded, sign_oddly, sign_with};
 
 /// Key and secret of the phone with this seed.
 pub fn keys(seed: &[u8; 32]) -> (SigningKey, Secret) {
@@ -111,6 +116,13 @@ impl Phone {
             entries: entries.collect(),
             signature: Some(sign_head(&self.key, &self.head())),
         }
+    }
+
+    /// Signs a run so that the chain accepts the signature and nobody else does, as the holder of the key can at any time.
+    pub fn sign_oddly(&self, mut run: Run) -> Run {
+        let message = head_message(&run.last_link());
+        run.signature = Some(sign_oddly(&self.key, &message));
+        run
     }
 
     /// Signs a run as it now is: over the last link that follows from its own `previous`.

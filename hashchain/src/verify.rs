@@ -199,11 +199,11 @@ impl<H> fmt::Debug for LinkVerifier<H> {
 #[cfg(feature = "native")]
 mod whole {
     use super::{Fault, LinkVerifier, Refusal};
-    use crate::link::{data_digest, Entry};
+    use crate::link::{data_digest, head_message, Entry};
     use crate::native::Native;
     use crate::newtypes::LinkHash;
     use crate::ratchet::{RatchetKey, Secret};
-    use crate::signature::is_signed;
+    use crate::signature::is_strictly_signed;
 
     /// Verifies a chain from its first entry to its head, as far as the caller's knowledge goes.
     ///
@@ -309,7 +309,7 @@ mod whole {
         }
 
         /// Checks that the entries followed so far end in `head`, then the device's signature over it, which
-        /// covers all of them. One signature a run is enough; the last one covers the whole chain.
+        /// covers all of them, by the strict rule. One signature a run is enough; the last one covers the whole chain.
         pub fn check_signature(
             &mut self,
             device_key: &[u8; 32],
@@ -317,7 +317,8 @@ mod whole {
             signature: &[u8; 64],
         ) -> Result<(), Refusal> {
             self.check_head(head)?;
-            let checked = if is_signed(device_key, head, signature) {
+            let message = head_message(head);
+            let checked = if is_strictly_signed(device_key, &message, signature) {
                 self.coverage.signed = self.coverage.entries;
                 Ok(())
             } else {

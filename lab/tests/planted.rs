@@ -1,26 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The faults that `scripts/faults --planted` plants.
+//! Faults that tests must find: those of the relay, which `scripts/faults --planted` plants, and in folders below `planted` those of
+//! which each names the test that fails with it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+fn files_in(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    let files = std::fs::read_dir(folder).expect("the folder is there");
+    files.map(|file| file.expect("it is read").path())
+}
+
+fn patches_in(folder: &Path) -> Vec<PathBuf> {
+    let is_patch = |path: &PathBuf| path.extension().is_some_and(|end| end == "patch");
+    files_in(folder).filter(is_patch).collect()
+}
 
 #[test]
 fn every_planted_fault_fits_the_sources_as_they_are() {
     let root = Path::new("..").canonicalize().expect("it is there");
-    let patches = std::fs::read_dir(root.join("lab/planted")).expect("the folder is there");
-    let mut count = 0;
-    for patch in patches {
-        let patch = patch.expect("it is read").path();
+    let planted = root.join("lab/planted");
+    let of_the_relay = patches_in(&planted);
+    assert_eq!(of_the_relay.len(), 3);
+    let folders = files_in(&planted).filter(|path| path.is_dir());
+    let of_others: Vec<PathBuf> = folders.flat_map(|folder| patches_in(&folder)).collect();
+    assert!(!of_others.is_empty());
+    for patch in &of_others {
+        let text = std::fs::read_to_string(patch).expect("it is read");
+        assert!(text.starts_with("Found by `cargo test "), "{patch:?}");
+    }
+    for patch in of_the_relay.iter().chain(&of_others) {
         let applied = Command::new("git")
             .args(["apply", "--check"])
-            .arg(patch.canonicalize().expect("it is there"))
+            .arg(patch)
             .current_dir(&root)
             .output()
             .expect("git runs");
         let error = String::from_utf8_lossy(&applied.stderr);
         assert!(applied.status.success(), "{}: {error}", patch.display());
-        count += 1;
     }
-    assert_eq!(count, 3);
 }

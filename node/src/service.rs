@@ -10,6 +10,7 @@ mod clock;
 mod components;
 mod full;
 mod sealing;
+mod witness;
 
 use mhealth_runtime::{opaque::Block, RuntimeApi};
 use sc_executor::WasmExecutor;

@@ -4,7 +4,9 @@
 //!
 //! What is not checked here is what the relay and the chain know of the device: see [`crate::store`].
 
-use hashchain::{data_digest, is_signed, LinkHash, Native, Run, StudyId, MAX_RUN_LENGTH};
+use hashchain::{
+    data_digest, head_message, is_strictly_signed, LinkHash, Native, Run, StudyId, MAX_RUN_LENGTH,
+};
 use mhealth_api::{run_id, Code, Hash, Key, Policy, Problem, RunUpload};
 
 /// A run as it is stored. It has an entry, and sequences from 1 to 2⁶³ - 1.
@@ -77,7 +79,7 @@ impl CheckedRun {
         let head = links.last().ok_or(Code::EmptyRun)?;
         if rules.policy == Policy::DeviceSigned {
             let signature = run.signature.as_ref().ok_or(Code::MissingSignature)?;
-            if !is_signed(&rules.key.0, head, signature) {
+            if !is_strictly_signed(&rules.key.0, &head_message(head), signature) {
                 return Err(Code::BadSignature.into());
             }
         }

@@ -3,16 +3,18 @@
 //! What the node and clients may ask the runtime.
 
 use alloc::vec::Vec;
+use codec::Encode;
 use frame_support::{
     genesis_builder_helper::{build_state, get_preset},
     pallet_prelude::{TransactionSource, TransactionValidity},
 };
+use pallet_accountability::KnownOwner;
 use pallet_client_hashchain_runtime_api::{
-    ConflictView, DeviceView, EntryView, HeadView, RotationView, StudyView,
+    ConflictsView, DeviceView, EntriesPage, EntryView, HeadView, RotationView, StudyView,
 };
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::{sr25519::AuthorityId as AuraId, SlotDuration};
-use sp_consensus_grandpa::AuthorityId as GrandpaId;
+use sp_consensus_grandpa::{AuthorityId as GrandpaId, EquivocationProof, OpaqueKeyOwnershipProof};
 use sp_core::{crypto::KeyTypeId, OpaqueMetadata};
 use sp_runtime::{
     traits::{Block as BlockT, NumberFor},
@@ -22,9 +24,9 @@ use sp_session::OpaqueGeneratedSessionKeys;
 use sp_version::RuntimeVersion;
 
 use crate::{
-    admission::may_send, genesis, limits::SLOT_MILLISECONDS, AccountId, Block, ClientHashchain,
-    Executive, Grandpa, InherentDataExt, Nonce, Runtime, RuntimeGenesisConfig, SessionKeys,
-    Studies, System, VERSION,
+    admission::may_send, genesis, limits::SLOT_MILLISECONDS, AccountId, Accountability, Block,
+    ClientHashchain, Executive, Grandpa, InherentDataExt, Nonce, Runtime, RuntimeGenesisConfig,
+    SessionKeys, Studies, System, UncheckedExtrinsic, VERSION,
 };
 
 impl_runtime_apis! {
@@ -108,19 +110,26 @@ impl_runtime_apis! {
             pallet_grandpa::CurrentSetId::<Runtime>::get()
         }
 
-        // This chain takes no reports of double votes: see the set-up of pallet-grandpa.
         fn submit_report_equivocation_unsigned_extrinsic(
-            _: sp_consensus_grandpa::EquivocationProof<<Block as BlockT>::Hash, NumberFor<Block>>,
-            _: sp_consensus_grandpa::OpaqueKeyOwnershipProof,
+            proof: EquivocationProof<<Block as BlockT>::Hash, NumberFor<Block>>,
+            owner: OpaqueKeyOwnershipProof,
         ) -> Option<()> {
-            None
+            Grandpa::submit_unsigned_equivocation_report(proof, owner.decode()?)
         }
 
         fn generate_key_ownership_proof(
-            _: sp_consensus_grandpa::SetId,
-            _: GrandpaId,
-        ) -> Option<sp_consensus_grandpa::OpaqueKeyOwnershipProof> {
-            None
+            set: sp_consensus_grandpa::SetId,
+            voter: GrandpaId,
+        ) -> Option<OpaqueKeyOwnershipProof> {
+            let owner = Accountability::is_known_voter(set, &voter).then_some(KnownOwner)?;
+            Some(OpaqueKeyOwnershipProof::new(owner.encode()))
+        }
+    }
+
+    impl pallet_accountability_runtime_api::AccountabilityApi<Block> for Runtime {
+        fn block_equivocation_report(first: Vec<u8>, second: Vec<u8>) -> Option<Vec<u8>> {
+            let call = Accountability::block_report(first, second)?;
+            Some(UncheckedExtrinsic::new_bare(call.into()).encode())
         }
     }
 
@@ -156,8 +165,8 @@ impl_runtime_apis! {
             ClientHashchain::head_view(device)
         }
 
-        fn entries(device: u32, from: u64, count: u32) -> Vec<EntryView> {
-            ClientHashchain::entries_view(device, from, count)
+        fn entries(device: u32, from: u64, count: u32, at: Option<u64>) -> EntriesPage {
+            ClientHashchain::entries_view(device, from, count, at)
         }
 
         fn journal(from: u64, count: u32) -> Vec<EntryView> {
@@ -168,7 +177,11 @@ impl_runtime_apis! {
             ClientHashchain::journal_length()
         }
 
-        fn conflicts(device: u32) -> Vec<ConflictView<AccountId>> {
+        fn retirement_delay() -> u32 {
+            ClientHashchain::retirement_delay()
+        }
+
+        fn conflicts(device: u32) -> ConflictsView<AccountId> {
             ClientHashchain::conflicts_view(device)
         }
 

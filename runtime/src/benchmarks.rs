@@ -6,13 +6,14 @@ use alloc::{string::String, vec::Vec};
 use frame_benchmarking::{define_benchmarks, BenchmarkBatch, BenchmarkConfig, BenchmarkList};
 use frame_support::traits::{StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
 
-use crate::{AllPalletsWithSystem, ClientHashchain, Consortium, Runtime, Studies};
+use crate::{Accountability, AllPalletsWithSystem, ClientHashchain, Consortium, Runtime, Studies};
 
 define_benchmarks!(
     [frame_system, frame_system_benchmarking::Pallet::<Runtime>]
     [pallet_studies, Studies]
     [pallet_consortium, Consortium]
     [pallet_client_hashchain, ClientHashchain]
+    [pallet_accountability, Accountability]
 );
 
 impl frame_system_benchmarking::Config for Runtime {}

@@ -6,9 +6,14 @@ use frame_support::{
     derive_impl,
     traits::{ConstBool, ConstU32, ConstU64, EitherOfDiverse, NeverEnsureOrigin},
 };
-use frame_system::EnsureRoot;
+use frame_system::{
+    offchain::{CreateBare, CreateTransactionBase},
+    EnsureRoot,
+};
 use pallet_collective::{EnsureProportionAtLeast, EnsureProportionMoreThan};
 use pallet_consortium::Collective;
+use pallet_session::disabling::UpToLimitDisablingStrategy;
+use pallet_studies::{Allowance, Amounts};
 use sp_consensus_aura::sr25519::AuthorityId as AuraId;
 use sp_runtime::traits::{ConvertInto, OpaqueKeys};
 
@@ -16,11 +21,12 @@ use crate::{
     admission::Admitted,
     limits::{
         ByteWeight, DatabaseWeight, MaxProposalWeight, PageByteWeight, RuntimeBlockLength,
-        RuntimeBlockWeights, MAX_AUTHORITIES, MAX_TRANSACTION, MOTION, MOTIONS_PER_MEMBER, SESSION,
-        SLOT_MILLISECONDS, URGENT, URGENT_VOTES_PER_MEMBER,
+        RuntimeBlockWeights, MAX_AUTHORITIES, MAX_TRANSACTION, MOTION, MOTIONS_PER_MEMBER,
+        REMEMBERED_SESSIONS, SESSION, SLOT_MILLISECONDS, URGENT, URGENT_VOTES_PER_MEMBER,
     },
     AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Nonce, PalletInfo, Runtime,
-    RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session, SessionKeys, VERSION,
+    RuntimeCall, RuntimeEvent, RuntimeOrigin, RuntimeTask, Session, SessionKeys,
+    UncheckedExtrinsic, VERSION,
 };
 
 frame_support::parameter_types! {
@@ -62,14 +68,15 @@ impl pallet_aura::Config for Runtime {
     type SlotDuration = ConstU64<SLOT_MILLISECONDS>;
 }
 
-/// Nobody is punished by the chain for voting twice: the consortium knows its members by contract, and removes one by
-/// decision. So there are no proofs of key ownership to keep, and no reports.
+/// Who votes twice is recorded, and makes no blocks for the rest of the session. What else follows, the consortium decides:
+/// it knows its members by contract, and there is no stake to take.
 impl pallet_grandpa::Config for Runtime {
-    type EquivocationReportSystem = ();
-    type KeyOwnerProof = sp_core::Void;
+    type EquivocationReportSystem = pallet_accountability::VoteReports<Runtime>;
+    type KeyOwnerProof = pallet_accountability::KnownOwner;
     type MaxAuthorities = ConstU32<MAX_AUTHORITIES>;
     type MaxNominators = ConstU32<0>;
-    type MaxSetIdSessionEntries = ConstU64<0>;
+    // A session may have a set of its own.
+    type MaxSetIdSessionEntries = ConstU64<{ REMEMBERED_SESSIONS as u64 }>;
     type RuntimeEvent = RuntimeEvent;
     type WeightInfo = ();
 }
@@ -79,17 +86,45 @@ type Sessions = pallet_session::PeriodicSessions<ConstU32<SESSION>, ConstU32<0>>
 
 impl pallet_session::Config for Runtime {
     type Currency = pallet_consortium::NoCurrency;
-    type DisablingStrategy = ();
+    type DisablingStrategy = UpToLimitDisablingStrategy;
     type KeyDeposit = ConstU32<0>;
     type Keys = SessionKeys;
     type NextSessionRotation = Sessions;
     type RuntimeEvent = RuntimeEvent;
-    type SessionHandler = <SessionKeys as OpaqueKeys>::KeyTypeIdProviders;
+    type SessionHandler = pallet_accountability::WithRosters<
+        Runtime,
+        <SessionKeys as OpaqueKeys>::KeyTypeIdProviders,
+    >;
     type SessionManager = Consortium;
     type ShouldEndSession = Sessions;
     type ValidatorId = AccountId;
     type ValidatorIdOf = ConvertInto;
     type WeightInfo = pallet_session::weights::SubstrateWeight<Runtime>;
+}
+
+impl pallet_accountability::Config for Runtime {
+    type MaxOffences = ConstU32<64>;
+    type MaxValidators = ConstU32<MAX_AUTHORITIES>;
+    type RememberedSessions = ConstU32<REMEMBERED_SESSIONS>;
+    type WeightInfo = pallet_accountability::weights::SubstrateWeight<Runtime>;
+}
+
+/// Transactions that the runtime makes in a node: reports, which nobody signs.
+impl<C> CreateTransactionBase<C> for Runtime
+where
+    RuntimeCall: From<C>,
+{
+    type Extrinsic = UncheckedExtrinsic;
+    type RuntimeCall = RuntimeCall;
+}
+
+impl<C> CreateBare<C> for Runtime
+where
+    RuntimeCall: From<C>,
+{
+    fn create_bare(call: RuntimeCall) -> UncheckedExtrinsic {
+        UncheckedExtrinsic::new_bare(call)
+    }
 }
 
 /// Two thirds of the member organisations, or Root, as which nobody but two thirds of them can act.
@@ -146,8 +181,23 @@ impl pallet_consortium::Config for Runtime {
     type WeightInfo = pallet_consortium::weights::SubstrateWeight<Runtime>;
 }
 
+frame_support::parameter_types! {
+    /// More than a large study needs: ten million phones, an entry a second of each of a hundred thousand for two years.
+    /// The consortium grants less or more.
+    pub const DefaultAllowance: Allowance = Allowance {
+        study: Amounts {
+            devices: 10_000_000,
+            entries: 6_000_000_000_000,
+            bytes: 1_000_000_000_000_000,
+            admissions: 4_096,
+        },
+        device_entries: 1_000_000_000,
+    };
+}
+
 impl pallet_studies::Config for Runtime {
     type CreateStudyOrigin = MoreThanHalf;
+    type DefaultAllowance = DefaultAllowance;
     type MaxRotations = ConstU32<8>;
     type MaxServers = ConstU32<64>;
     type MaxTitleLength = ConstU32<128>;
@@ -165,6 +215,7 @@ impl pallet_client_hashchain::Config for Runtime {
     type PageByteWeight = PageByteWeight;
     type JournalRetention = JournalRetention;
     type MaxConflicts = ConstU32<16>;
+    type MaxUnsignedConflicts = ConstU32<12>;
     type MaxEscrowLength = ConstU32<128>;
     type WalkBudget = ConstU32<512>;
     type WeightInfo = pallet_client_hashchain::weights::SubstrateWeight<Runtime>;

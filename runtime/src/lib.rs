@@ -8,6 +8,7 @@
 //! | ClientHashchain | what is written: devices, the head of each device's hashchain, the journal of entries, conflicts |
 //! | Council, Members, Consortium | who runs the chain: the member organisations, their decisions, the validators |
 //! | Session, Aura, Grandpa, Timestamp | how blocks are made and become final |
+//! | Accountability | what validators answer for: double blocks, double votes, missed slots |
 //! | Admission | which transactions are taken, and in which order |
 //! | System | accounts, runtime upgrades |
 //!
@@ -183,4 +184,6 @@ mod runtime {
     pub type Studies = pallet_studies;
     #[runtime::pallet_index(10)]
     pub type ClientHashchain = pallet_client_hashchain;
+    #[runtime::pallet_index(11)]
+    pub type Accountability = pallet_accountability;
 }

@@ -42,6 +42,9 @@ pub const DAYS: BlockNumber = 24 * HOURS;
 /// nothing changes costs a few storage reads, so it is short: an organisation that must go is gone in ten minutes.
 pub const SESSION: BlockNumber = 5 * MINUTES;
 
+/// How many sessions the chain remembers for what validators answer for: a week's.
+pub const REMEMBERED_SESSIONS: u32 = 7 * DAYS / SESSION;
+
 /// Most validators and most member organisations.
 pub const MAX_AUTHORITIES: u32 = 64;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+mod accountability;
 mod one_member;
 
 use codec::Encode;
@@ -28,6 +29,8 @@ use crate::{
     ClientHashchain, Consortium, Council, Grandpa, Members, Runtime, RuntimeCall, RuntimeOrigin,
     Session, Studies,
 };
+
+mod metadata;
 
 fn accounts(keys: &[Sr25519Keyring]) -> Vec<crate::AccountId> {
     keys.iter().map(|key| key.to_account_id()).collect()

@@ -15,7 +15,7 @@ use futures::{
     future::{self, Either},
     stream, StreamExt,
 };
-use hashchain::{DeviceId, StudyId};
+use hashchain::{escrow_commitment, DeviceId, KeyProof, Native, StudyId};
 use mhealth_api::{Head, RegisteredEntry};
 use mhealth_chain_client::{
     calls, Account, ChainClient, ConnectOptions, Error, Patience, Submission, Submitter, H256,
@@ -25,7 +25,6 @@ use mhealth_device::{
         Chain, ChainDevice, ChainFault, ChainRefusal, Decision, Enrolment, OutgoingRun, Receipt,
         StudyTerms, Upload,
     },
-    store::DeviceRecord,
     PublicKey,
 };
 
@@ -168,11 +167,11 @@ impl Chain for Direct {
     ) -> Result<Vec<Decision<ChainDevice>>, ChainFault> {
         let keys: Vec<PublicKey> = enrolments.iter().map(|one| one.device.key).collect();
         let known = self.devices(&keys).await?;
-        let unknown: Vec<&DeviceRecord> = enrolments
+        let unknown: Vec<&Enrolment> = enrolments
             .iter()
             .zip(&known)
             .filter(|(_, known)| known.is_none())
-            .map(|(one, _)| &one.device)
+            .map(|(one, _)| one)
             .collect();
         if unknown.is_empty() {
             return Ok(known.into_iter().flatten().map(Ok).collect());
@@ -217,7 +216,7 @@ impl Direct {
     async fn submit_enrolments(
         &self,
         study: StudyId,
-        devices: &[&DeviceRecord],
+        enrolments: &[&Enrolment],
     ) -> Result<Vec<Decision<()>>, ChainFault> {
         let Some(enroller) = self.enroller.clone() else {
             return Err(ChainFault {
@@ -227,18 +226,30 @@ impl Direct {
             });
         };
         let submitter = self.client.submitter(enroller);
-        let enrol = |device: &&DeviceRecord| {
+        let enrol = |enrolment: &&Enrolment| {
+            let device = &enrolment.device;
+            let predecessor = device.predecessor.map(|before| before.device);
+            let key_proof = enrolment.key.agree(&KeyProof {
+                chain: &submitter.genesis_hash().0,
+                study,
+                server: &submitter.account().0,
+                device_key: &device.key.0,
+                predecessor,
+                secret_commitment: &device.secret_commitment,
+                escrow_commitment: &escrow_commitment::<Native>(&device.escrow),
+            });
             let call = calls::enrol(
                 study,
                 device.key.0,
                 H256(device.secret_commitment),
                 device.escrow.clone(),
-                device.predecessor.map(|predecessor| predecessor.device),
+                predecessor,
+                key_proof.0,
             );
             let submitter = submitter.clone();
             async move { decision(submitter.submit(call).await).await }
         };
-        let enrolments: Vec<_> = devices.iter().map(enrol).collect();
+        let enrolments: Vec<_> = enrolments.iter().map(enrol).collect();
         let decisions = stream::iter(enrolments)
             .buffered(AT_A_TIME)
             .collect::<Vec<_>>();

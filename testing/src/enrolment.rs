@@ -3,9 +3,10 @@
 //! Enrolments as the chain sees them, by an authentication server's account and past its HTTP.
 
 use anyhow::{Context, Result};
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
-    seal_escrow, secret_commitment, DeviceId, LinkHash, Native, OpeningKey, Secret, Sha256, StudyId,
+    escrow_commitment, key_proof_message, seal_escrow, secret_commitment, DeviceId, KeyProof,
+    LinkHash, Native, OpeningKey, Secret, Sha256, StudyId,
 };
 use mhealth_chain_client::{calls, Call, ChainEvent, Submitter, H256};
 use rand::rngs::StdRng;
@@ -22,20 +23,45 @@ pub fn development_auditor_digits() -> String {
     digits.collect()
 }
 
-/// The call that enrols a device with this key and secret, which is sealed to the development chain's auditor.
+/// The call by which this authentication server enrols a device with this key and secret, which is sealed to the development
+/// chain's auditor.
 pub fn enrolment(
+    office: &Submitter,
     study: StudyId,
     key: &SigningKey,
     secret: &Secret,
     predecessor: Option<DeviceId>,
     random: &mut StdRng,
 ) -> Call {
-    let key = key.verifying_key().to_bytes();
+    let public = key.verifying_key().to_bytes();
     let auditor = development_auditor().sealing_key();
-    let escrow = seal_escrow(&auditor, &key, secret, random);
+    let escrow = seal_escrow(&auditor, &public, secret, random);
     let escrow = escrow.expect("the development auditor's key is a good one; qed");
-    let commitment = H256(secret_commitment::<Native>(secret));
-    calls::enrol(study, key, commitment, escrow, predecessor)
+    let commitment = secret_commitment::<Native>(secret);
+    enrolment_with(office, study, key, commitment, escrow, predecessor)
+}
+
+/// The same with a commitment and an escrow that nobody need be able to open.
+pub fn enrolment_with(
+    office: &Submitter,
+    study: StudyId,
+    key: &SigningKey,
+    commitment: [u8; 32],
+    escrow: Vec<u8>,
+    predecessor: Option<DeviceId>,
+) -> Call {
+    let public = key.verifying_key().to_bytes();
+    let message = key_proof_message(&KeyProof {
+        chain: &office.genesis_hash().0,
+        study,
+        server: &office.account().0,
+        device_key: &public,
+        predecessor,
+        secret_commitment: &commitment,
+        escrow_commitment: &escrow_commitment::<Native>(&escrow),
+    });
+    let proof = key.sign(&message).to_bytes();
+    calls::enrol(study, public, H256(commitment), escrow, predecessor, proof)
 }
 
 /// Has an authentication server's account submit such a call, and gives the device's number and its link 0.

@@ -10,11 +10,11 @@ use hashchain::{
     seal_escrow, secret_commitment, DeviceId, LinkHash, Native, SealingKey, Secret, StudyId,
 };
 use mhealth_api::{
-    enrolment_message, run_id, token_message, BareRecord, Base64, CodeTerms, DeviceHeads,
-    EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunStatus, RunUpload, SignatureBytes,
-    TokenAnswer, TokenRequest,
+    enrolment_message, key_proof_message, run_id, token_message, BareRecord, Base64, CodeTerms,
+    DeviceHeads, EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunStatus, RunUpload,
+    SignatureBytes, TokenAnswer, TokenRequest,
 };
-use mhealth_chain_client::{Submitter, H256};
+use mhealth_chain_client::{Account, Submitter, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
@@ -70,9 +70,12 @@ impl Handset {
             secret_commitment: Hash(secret_commitment::<Native>(&secret)),
             escrow: Base64(escrow.context("the escrow cannot be sealed")?),
             proof: SignatureBytes([0; 64]),
+            key_proof: SignatureBytes([0; 64]),
         };
         let message = enrolment_message(&terms.chain, terms.study, &request);
         request.proof = SignatureBytes(key.sign(&message).to_bytes());
+        let message = key_proof_message(&terms.chain, terms.study, &terms.server, None, &request);
+        request.key_proof = SignatureBytes(key.sign(&message).to_bytes());
         let url = format!("{}/v1/enrol", door.url);
         let enrolled: Enrolled = http::post_patiently(&url, None, &request)
             .await?
@@ -94,7 +97,7 @@ impl Handset {
         let mut random = StdRng::seed_from_u64(seed);
         let key = SigningKey::from_bytes(&random.random());
         let secret = Secret::from_bytes(&random.random());
-        let call = enrolment::enrolment(study, &key, &secret, None, &mut random);
+        let call = enrolment::enrolment(office, study, &key, &secret, None, &mut random);
         let (device, genesis) = enrolment::enrol(office, call).await?;
         Ok(Handset {
             phone: Phone::new(key, device, genesis, &secret),
@@ -177,6 +180,17 @@ impl Handset {
             http::post_patiently(&format!("{}/v1/token", door.url), None, &request).await?;
         let answer: TokenAnswer = answer.message().context("no authentication key")?;
         Ok(answer.token)
+    }
+
+    /// Its account on the chain, which is its signing key.
+    pub fn account(&self) -> Account {
+        Account::device(self.phone.key.as_bytes())
+    }
+
+    /// Signs a run so that the chain accepts it and other verifiers do not, as whoever has the signing key can.
+    pub fn sign_oddly(&self, run: &mut RunUpload) {
+        let signed = self.phone.sign_oddly(run.run());
+        run.signature = signed.signature.map(SignatureBytes);
     }
 
     /// Data without a chain, as phones of Figures 2a and 2b send it.

@@ -81,20 +81,25 @@ pub async fn enrol_after(
     predecessor: Option<DeviceId>,
 ) -> Result<Phone> {
     let (key, secret) = testing::keys(seed);
-    let call = enrolment_after(study, seed, predecessor);
+    let call = enrolment_after(office, study, seed, predecessor);
     let (device, genesis) = enrolment::enrol(office, call).await?;
     Ok(Phone::new(key, device, genesis, &secret))
 }
 
-/// The call that enrols the phone with this seed.
-pub fn enrolment(study: StudyId, seed: u8) -> Call {
-    enrolment_after(study, &[seed; 32], None)
+/// The call by which this authentication server enrols the phone with this seed.
+pub fn enrolment(office: &Submitter, study: StudyId, seed: u8) -> Call {
+    enrolment_after(office, study, &[seed; 32], None)
 }
 
-fn enrolment_after(study: StudyId, seed: &[u8; 32], predecessor: Option<DeviceId>) -> Call {
+fn enrolment_after(
+    office: &Submitter,
+    study: StudyId,
+    seed: &[u8; 32],
+    predecessor: Option<DeviceId>,
+) -> Call {
     let (key, secret) = testing::keys(seed);
     let mut random = StdRng::from_seed(*seed);
-    enrolment::enrolment(study, &key, &secret, predecessor, &mut random)
+    enrolment::enrolment(office, study, &key, &secret, predecessor, &mut random)
 }
 
 /// A phone's account, with which it can submit for itself.

@@ -49,11 +49,18 @@ export function errorText(api, dispatchError) {
   return `${error.section}.${error.name}: ${docs(error)}`;
 }
 
+/** The call by which this server enrols a device. The device agrees to that server alone. */
+export const enrolment = (api, device, server) =>
+  api.tx.clientHashchain.enrol(
+    STUDY, hex(device.key), hex(device.secretCommitment), hex(device.escrow), null,
+    hex(device.keyProof(api.genesisHash.toU8a(), STUDY, server.publicKey)),
+  );
+
 /** A new device, enrolled in the preset's study, with its number on this chain. */
 export async function enrol(api, server) {
   const device = new Device();
   const result = await submit(
-    api.tx.clientHashchain.enrol(STUDY, hex(device.key), hex(device.secretCommitment), hex(device.escrow), null),
+    enrolment(api, device, server),
     server,
   );
   if (result.dispatchError) throw new Error(errorText(api, result.dispatchError));

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 import { catalogue, docs as docsOf, enums, runtimeCalls } from './catalogue.js';
-import { accounts, connect, enrol, errorText, night, STUDY, submit } from './chain.js';
+import { accounts, connect, enrol, enrolment, errorText, night, STUDY, submit } from './chain.js';
 import { Device, hex } from './hashchain.js';
 import { startNode } from './node.js';
 
@@ -142,7 +142,9 @@ describe('polkadot-js on a development chain', () => {
       const stored = await head(device);
       assert.equal(stored.hash_.toHex(), hex(device.head));
       assert.equal(stored.length.toNumber(), 3);
-      const entries = await api.call.hashchainApi.entries(device.id, 1, 10);
+      const page = await api.call.hashchainApi.entries(device.id, 1, 10, null);
+      assert.ok(page.next.isNone, 'there are no more');
+      const entries = [...page.entries_].reverse(); // the chain answers newest first
       assert.deepEqual(
         entries.map((entry) => [entry.sequence.toNumber(), entry.digest.toHex()]),
         runs[position].entries.map((entry, index) => [index + 1, entry.digest]),
@@ -211,7 +213,8 @@ describe('polkadot-js on a development chain', () => {
     const result = await submit(api.tx.clientHashchain.submitBatch([rival]), roles.relay);
 
     assert.equal(result.findRecord('clientHashchain', 'RunRefused').event.data.reason.type, 'Fork');
-    const [conflict] = await api.call.hashchainApi.conflicts(device.id);
+    const { stored: [conflict], notStored } = await api.call.hashchainApi.conflicts(device.id);
+    assert.equal(notStored.toNumber(), 0);
     assert.equal(conflict.recorded.toHex(), hex(device.head));
     assert.equal(conflict.rival.toHex(), hex(copy.head));
     assert.ok(conflict.signed.isTrue);
@@ -221,13 +224,20 @@ describe('polkadot-js on a development chain', () => {
 
   test('an account without a role is turned away before any block', async (t) => {
     const stranger = new Device();
-    const call = api.tx.clientHashchain.enrol(
-      STUDY, hex(stranger.key), hex(stranger.secretCommitment), hex(stranger.escrow), null,
-    );
+    const call = enrolment(api, stranger, roles.nobody);
     await assert.rejects(submit(call, roles.nobody), (error) => {
       t.diagnostic(`a user reads: ${error.message}`);
       return /Custom error: 101/.test(error.message);
     });
+  });
+
+  test('a key is enrolled by no other server than the one that its device named', async (t) => {
+    const device = new Device();
+    const elsewhere = enrolment(api, device, roles.relay);
+    const result = await submit(elsewhere, roles.authenticationServer);
+    const text = errorText(api, result.dispatchError);
+    t.diagnostic(`a user reads: ${text}`);
+    assert.match(text, /^clientHashchain\.KeyProofFails: /);
   });
 
   test('a sponsor appoints a relay, which may then submit, and takes the role back', async () => {

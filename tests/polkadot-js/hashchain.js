@@ -44,6 +44,13 @@ export const headMessage = (head) => encode('head', head);
 export const genesis = ({ chain, study, deviceKey, predecessor = ZERO, secretCommitment, escrow }) =>
   hash('genesis', chain, u32(study), deviceKey, predecessor, secretCommitment, hash('escrow', escrow));
 
+/** What the device signs so that the chain takes its key from this server and no other. */
+export const keyProofMessage = ({ chain, study, server, deviceKey, predecessor, secretCommitment, escrow }) =>
+  encode(
+    'key-proof', chain, u32(study), server, deviceKey, predecessor === undefined ? Buffer.alloc(0) : u32(predecessor),
+    secretCommitment, hash('escrow', escrow),
+  );
+
 // DER around a raw Ed25519 key: all that Node asks for beyond the 32 bytes.
 const privateKey = (seed) =>
   createPrivateKey({ key: Buffer.concat([Buffer.from('302e020100300506032b657004220420', 'hex'), seed]), format: 'der', type: 'pkcs8' });
@@ -73,6 +80,12 @@ export class Device {
   begin(chain, study) {
     this.#head = genesis({ chain, study, deviceKey: this.key, secretCommitment: this.secretCommitment, escrow: this.escrow });
     return this.#head;
+  }
+
+  /** Agrees to be enrolled in a study of this chain by the server with this account. */
+  keyProof(chain, study, server) {
+    const { key: deviceKey, secretCommitment, escrow } = this;
+    return sign(null, keyProofMessage({ chain, study, server, deviceKey, secretCommitment, escrow }), this.#signer);
   }
 
   /** Seals one entry to the chain; its key is forgotten. */

@@ -65,6 +65,6 @@ async function show() {
   for (let id = 0; id < Math.min(devices.toNumber(), 10); id += 1) {
     const device = (await at.call.hashchainApi.device(id)).unwrap();
     const conflicts = await at.call.hashchainApi.conflicts(id);
-    console.log(`  device ${id}: ${device.length} entries, head ${device.head}, ${device.state}, conflicts: ${conflicts.length}`);
+    console.log(`  device ${id}: ${device.length} entries, head ${device.head}, ${device.state}, conflicts: ${conflicts.stored.length}`);
   }
 }

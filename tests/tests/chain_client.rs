@@ -7,7 +7,9 @@ mod support;
 use futures::future::join_all;
 use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{DeviceStatus, Policy, Refusal};
-use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, Error, Follower, H256};
+use mhealth_chain_client::{
+    calls, Account, ChainClient, ChainEvent, ConflictsView, Error, Follower, H256,
+};
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone;
 use support::{finalised_within, Setting, STUDY};
@@ -103,7 +105,8 @@ async fn what_does_not_exist_reads_as_none() {
     assert_eq!(chain.device_by_key([7; 32]).await.expect("read"), None);
     assert_eq!(chain.study(StudyId(7)).await.expect("read"), None);
     assert_eq!(chain.entries(nobody, 1, 10).await.expect("read"), []);
-    assert_eq!(chain.conflicts(nobody).await.expect("read"), []);
+    let conflicts = chain.conflicts(nobody).await.expect("read");
+    assert_eq!(conflicts, ConflictsView::default());
     let unknown = chain
         .at(H256::repeat_byte(9))
         .await
@@ -161,7 +164,8 @@ async fn a_batch_reports_every_run_and_keeps_the_evidence_of_a_fork() {
     assert_eq!(totals, Some((1, 1, 2, 2)));
 
     let conflicts = chain.conflicts(forked.device()).await.expect("read");
-    assert_eq!(conflicts.len(), 1);
+    assert_eq!((conflicts.stored.len(), conflicts.not_stored), (1, 0));
+    let conflicts = conflicts.stored;
     assert_eq!((conflicts[0].sequence, conflicts[0].signed), (1, true));
     assert_eq!(conflicts[0].recorded, forked.head());
     assert_eq!(conflicts[0].rival, restored.head());
@@ -277,7 +281,7 @@ async fn an_account_without_a_role_is_turned_away_in_the_pool() {
     let setting = Setting::instant().await;
     let stranger = Account::from_secret_uri("//Ferdie").expect("it is well known");
     assert!(!setting.chain.has_role(&stranger.id()).await.expect("read"));
-    let call = phone::enrolment(STUDY, 1);
+    let call = phone::enrolment(&setting.office(), STUDY, 1);
     let submitter = setting.chain.submitter(stranger.clone());
     let error = submitter.submit(call.clone()).await.expect_err("no role");
     assert_eq!(error.code(), "no_role", "{error}");
@@ -338,7 +342,9 @@ async fn parallel_submissions_of_one_account_get_dense_nonces_and_are_all_finali
     let tasks = (1..=TASKS).map(|seed| {
         let office = office.clone();
         tokio::spawn(async move {
-            let submission = office.submit(phone::enrolment(STUDY, seed)).await?;
+            let submission = office
+                .submit(phone::enrolment(&office, STUDY, seed))
+                .await?;
             let nonce = submission.nonce();
             let outcome = submission.finalised().await?.succeeded()?;
             Ok::<_, mhealth_chain_client::Error>((nonce, outcome.block_number))

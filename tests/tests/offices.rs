@@ -108,7 +108,16 @@ async fn a_device_is_suspended_resumed_and_retired() {
     itself.submit_and_wait(second).await.expect("registered");
 
     let retirement = calls::retire(device, LastTrusted::Entry(0));
-    office.submit_and_wait(retirement).await.expect("retired");
+    let error = office
+        .submit_and_wait(retirement.clone())
+        .await
+        .expect_err("it is the sponsor's to say");
+    assert!(
+        is_refused_with(&error, "ClientHashchain.OnlyTheSponsor"),
+        "{error}"
+    );
+    let sponsor = setting.submitter("//Bob");
+    sponsor.submit_and_wait(retirement).await.expect("retired");
     let view = setting
         .chain
         .device(device)
@@ -117,6 +126,50 @@ async fn a_device_is_suspended_resumed_and_retired() {
         .expect("it is there");
     assert_eq!((view.status, view.length), (DeviceStatus::Retired, 2));
     assert_eq!(view.trusted_length, Some(1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_servers_retirement_waits_and_the_sponsor_vetoes_it() {
+    let setting = Setting::instant().await;
+    let (office, sponsor) = (setting.office(), setting.submitter("//Bob"));
+    let mut phone = phone::enrol(&office, STUDY, 1).await.expect("enrolled");
+    let device = phone.device();
+    let (_, view) = setting.chain.at_finalised().await.expect("read");
+    let delay = view.retirement_delay().await.expect("read");
+
+    let retirement = calls::retire(device, LastTrusted::Latest);
+    let outcome = office.submit_and_wait(retirement).await.expect("asked");
+    let asked_in = u32::try_from(outcome.block_number).expect("few blocks");
+    let retires_at = asked_in + delay;
+    let pending = ChainEvent::RetirementPending { device, retires_at };
+    assert!(outcome.events.contains(&pending), "{outcome:?}");
+    let view = async || {
+        let view = setting.chain.device(device).await.expect("read");
+        view.expect("it is there")
+    };
+    assert_eq!(view().await.status, DeviceStatus::Suspended);
+    assert_eq!(view().await.retires_at, Some(retires_at));
+    let resumption = calls::resume(device);
+    let error = office
+        .submit_and_wait(resumption.clone())
+        .await
+        .expect_err("it is pending");
+    assert!(
+        is_refused_with(&error, "ClientHashchain.RetirementPending"),
+        "{error}"
+    );
+
+    let veto = calls::veto_retirement(device);
+    let outcome = sponsor.submit_and_wait(veto).await.expect("vetoed");
+    assert_eq!(outcome.events, [ChainEvent::RetirementVetoed { device }]);
+    sponsor.submit_and_wait(resumption).await.expect("resumed");
+    let run = calls::submit(phone.run(1));
+    setting
+        .relay()
+        .submit_and_wait(run)
+        .await
+        .expect("registered");
+    assert_eq!(view().await.retires_at, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

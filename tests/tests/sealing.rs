@@ -4,8 +4,9 @@
 
 mod support;
 
-use mhealth_chain_client::{calls, Account, BlockId, H256};
+use mhealth_chain_client::{Account, BlockId, H256};
 use mhealth_testing::node::Launch;
+use mhealth_testing::phone;
 use serde_json::{json, Value};
 use support::{Setting, STUDY};
 
@@ -31,9 +32,12 @@ async fn under_manual_sealing_a_block_is_made_when_it_is_asked_for_and_final_at_
     refusal.expect_err("there is nothing to put into it");
     assert_eq!(chain.finalised().await.expect("it has one"), first);
 
+    let office = setting.office();
     let key = Account::device(&[7; 32]).public_key();
-    let enrolment = calls::enrol(STUDY, key, H256::zero(), vec![0; 81], None);
-    let submission = setting.office().submit(enrolment).await.expect("pooled");
+    let submission = office
+        .submit(phone::enrolment(&office, STUDY, 7))
+        .await
+        .expect("pooled");
     let hash = create_block(&setting, false).await.expect("a block for it");
     let outcome = submission.finalised().await.expect("it is in the block");
     assert_eq!(outcome.block_number, 2);

@@ -4,7 +4,7 @@ use hashchain::{DeviceId, LinkHash, Run};
 use mhealth_chain_client::AccountId32;
 
 use super::Rotations;
-use crate::case::BroughtRun;
+use crate::case::{BroughtRun, Fate};
 use crate::scratch::Scratch;
 
 fn account(number: u8) -> AccountId32 {
@@ -43,7 +43,7 @@ fn what_a_former_account_brought_is_told_of_the_present_one() {
             block,
             extrinsic: 1,
             submitter: [submitter; 32],
-            refused: None,
+            fate: Fate::Registered,
             run,
         };
         scratch.add_brought(0, &brought).unwrap();

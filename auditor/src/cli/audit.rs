@@ -125,16 +125,21 @@ fn print(heading: &Heading, digest: &Digest) {
             println!("{count:>10}  {verdict}");
         }
     }
+    if summary.unaccounted > 0 {
+        let count = summary.unaccounted;
+        println!("{count:>10}  unaccounted: registered, and no extrinsic of any block brought it");
+    }
     let counts =
         Verdict::ALL.map(|verdict| format!("{}={}", verdict.as_str(), summary.count(verdict)));
     println!(
-        "audit={} devices={} entries={} {} findings={} conflicts={}",
+        "audit={} devices={} entries={} {} findings={} conflicts={} unaccounted={}",
         summary.outcome().as_str(),
         summary.devices,
         summary.entries,
         counts.join(" "),
         summary.findings,
-        summary.conflicts
+        summary.conflicts,
+        summary.unaccounted
     );
 }
 

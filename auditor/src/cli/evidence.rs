@@ -9,7 +9,7 @@ use clap::Args;
 use hashchain::{DeviceId, StudyId};
 use mhealth_auditor::evidence::{self, Claims, DeviceClaims, Evidence};
 use mhealth_auditor::export;
-use mhealth_auditor::prove::{self, Contents, Subject};
+use mhealth_auditor::prove::{self, Contents, Proved, Subject};
 use mhealth_auditor::AuditError;
 use mhealth_chain_client::{ChainClient, H256};
 
@@ -17,6 +17,8 @@ use super::inputs;
 
 /// Exit status of evidence that was read and proves nothing.
 const REFUSED: u8 = 1;
+/// Exit status of evidence that is not about all devices of the study.
+const LEFT_OUT: u8 = 1;
 
 /// Writes evidence about one device or all devices of a study: a file that anybody can check offline.
 ///
@@ -44,6 +46,10 @@ pub(crate) struct ProveArguments {
     /// File with the study's auditor key, to open the escrow with.
     #[arg(long, value_name = "FILE")]
     auditor_key: Option<PathBuf>,
+    /// Leaves out devices with entries that no extrinsic accounts for, and names them. The file then does not say that its
+    /// devices are all of the study, and the exit status is 1. Without this, no evidence is made where there are such devices.
+    #[arg(long, conflicts_with = "device")]
+    leave_out_unaccounted: bool,
     /// Where to write the evidence.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -63,7 +69,10 @@ pub(crate) struct VerifyArguments {
 }
 
 pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
-    let mut contents = Contents::default();
+    let mut contents = Contents {
+        leave_out_unaccounted: arguments.leave_out_unaccounted,
+        ..Contents::default()
+    };
     if arguments.with_secret {
         contents.secret = inputs::auditor_key(arguments.auditor_key.as_deref())?;
     }
@@ -91,14 +100,18 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         Some(device) => Subject::Device(device),
         None => Subject::Study(arguments.study),
     };
-    let evidence = prove::prove(&client, subject, &contents, &mut |done, of| {
+    let proved = prove::prove(&client, subject, &contents, &mut |done, of| {
         bar.set_length(of);
         bar.set_position(done);
     })
     .await?;
     bar.finish_and_clear();
+    let Proved { evidence, left_out } = proved;
     let bytes = evidence.to_bytes();
     std::fs::write(&arguments.out, &bytes)?;
+    for device in &left_out {
+        println!("left out: {device}");
+    }
     println!(
         "evidence={} bytes={} {} entries={} block={}",
         arguments.out.display(),
@@ -106,9 +119,10 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         match arguments.device {
             Some(device) => format!("device={device}"),
             None => format!(
-                "study={} devices={}",
+                "study={} devices={} left_out={}",
                 arguments.study,
-                evidence.devices.len()
+                evidence.devices.len(),
+                left_out.len()
             ),
         },
         evidence
@@ -118,7 +132,7 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
             .sum::<usize>(),
         evidence.block.number
     );
-    Ok(0)
+    Ok(if left_out.is_empty() { 0 } else { LEFT_OUT })
 }
 
 pub(super) fn verify(arguments: &VerifyArguments) -> Result<u8, AuditError> {
@@ -227,9 +241,18 @@ fn tell_device(claims: &DeviceClaims) {
     if let Some(trusted) = claims.trusted_length {
         println!("  The study retired it and trusts its first {trusted} entries.");
     }
+    if let Some(from) = claims.retires_at {
+        println!("  It is to retire in block {from}, unless the study's sponsor vetoes that.");
+    }
     match claims.conflicts.len() {
         0 => println!("  No rival history of it is on record."),
         count => println!("  Rival histories of it on record: {count}."),
+    }
+    if claims.conflicts_not_stored > 0 {
+        println!(
+            "  Rivals that the record had no place for: {}.",
+            claims.conflicts_not_stored
+        );
     }
     for conflict in &claims.conflicts {
         println!(
@@ -248,6 +271,12 @@ fn tell_device(claims: &DeviceClaims) {
     }
     if claims.signed {
         println!("  The device's key signed the last link, and with it all entries.");
+        if !claims.strictly_signed {
+            println!(
+                "    The signature holds by the chain's rule, ZIP 215, and not by stricter ones. Only a holder of the device's key can \
+                 have made it so."
+            );
+        }
     }
     if claims.tags {
         println!("  Every entry was made with the device's secret.");

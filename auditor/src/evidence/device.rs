@@ -4,15 +4,16 @@
 
 use codec::Encode;
 use hashchain::{
-    data_digest, entries, escrow_commitment, genesis, is_signed, secret_commitment, DeviceId,
-    Enrolment, LinkHash, Native, RatchetKey, Secret, Sha256, StudyId,
+    data_digest, entries, escrow_commitment, genesis, head_message, is_signed_by_zip215,
+    is_strictly_signed, secret_commitment, DeviceId, Enrolment, LinkHash, Native, RatchetKey,
+    Secret, Sha256, StudyId,
 };
 use mhealth_api::{DeviceStatus, Hash, Key};
 use serde::Serialize;
 
 use super::state::{
-    conflicts_key, device_key, head_page_key, place_in_page, Conflict, DeviceHead, DeviceRecord,
-    ProvedState, Status,
+    conflicts_key, device_key, head_page_key, place_in_page, Conflict, DeviceConflicts, DeviceHead,
+    DeviceRecord, ProvedState, Status,
 };
 use super::DeviceEvidence;
 
@@ -35,20 +36,26 @@ pub struct DeviceClaims {
     pub successor: Option<DeviceId>,
     /// How many of its entries the study trusts, when it is retired.
     pub trusted_length: Option<u64>,
+    /// Block from which on it is retired unless the sponsor vetoes it, when an authentication server has asked for that.
+    pub retires_at: Option<u32>,
     /// Number of registered entries; all of them are in the file, in this order.
     pub entries: u64,
     /// Link of the last.
     pub head: LinkHash,
     /// Digest over the entries' digests and tags, to compare two files by.
     pub content: Hash,
-    /// Whether the device's signature over the last link is in the file.
+    /// Whether the device's signature over the last link is in the file. It holds by the chain's rule, ZIP 215.
     pub signed: bool,
+    /// Whether that signature holds by the strict rule, too. If not, only a holder of the device's key can have made it so.
+    pub strictly_signed: bool,
     /// Whether the envelopes are in the file; each has its entry's digest.
     pub envelopes: bool,
     /// Whether the secret is in the file; it made every tag.
     pub tags: bool,
     /// The rival histories on record.
     pub conflicts: Vec<ClaimedConflict>,
+    /// How many times a rival was brought that is not on record, for want of a place.
+    pub conflicts_not_stored: u32,
 }
 
 /// A rival history on record.
@@ -94,19 +101,21 @@ pub enum Fault {
     Tag(u64),
 }
 
-/// Checks everything that is in the file about a device of this chain.
+/// Checks everything that is in the file about a device of this chain, as of this block.
 pub(super) fn verify_device(
     evidence: &DeviceEvidence,
     state: &ProvedState,
+    block: u32,
     chain: [u8; 32],
 ) -> Result<DeviceClaims, Fault> {
     let device = evidence.device;
     let record: DeviceRecord = needed(state, device_key(device))?;
     let page: Vec<DeviceHead> = needed(state, head_page_key(device))?;
     let head = page.get(place_in_page(device)).ok_or(Fault::State)?;
-    let conflicts: Option<Vec<Conflict>> = state
+    let conflicts: Option<DeviceConflicts> = state
         .read(conflicts_key(device))
         .map_err(|_| Fault::State)?;
+    let DeviceConflicts { stored, not_stored } = conflicts.unwrap_or_default();
     let predecessor = match record.predecessor {
         None => None,
         Some(predecessor) => {
@@ -126,6 +135,12 @@ pub(super) fn verify_device(
         return Err(Fault::Genesis);
     }
     check_entries(evidence, &record, head, link_zero)?;
+    // Once the block has come, the device is retired without a word in the state.
+    let has_come_due = record.retires_at.is_some_and(|from| from <= block);
+    let trusted_length = match has_come_due {
+        true => Some(head.length),
+        false => record.trusted.map(|trusted| trusted.length),
+    };
     Ok(DeviceClaims {
         device,
         study: head.study,
@@ -133,19 +148,25 @@ pub(super) fn verify_device(
         enrolled_at: record.enrolled_at,
         status: match head.status {
             Status::Active => DeviceStatus::Active,
+            Status::Suspended(_) if has_come_due => DeviceStatus::Retired,
             Status::Suspended(_) => DeviceStatus::Suspended,
             Status::Retired => DeviceStatus::Retired,
         },
         predecessor: record.predecessor,
         successor: record.successor,
-        trusted_length: record.trusted.map(|trusted| trusted.length),
+        trusted_length,
+        retires_at: record.retires_at.filter(|_| !has_come_due),
         entries: head.length,
         head: head.hash,
         content: Hash(Native::sha256(&evidence.entries.encode())),
         signed: evidence.signature.is_some(),
+        strictly_signed: evidence.signature.is_some_and(|signature| {
+            is_strictly_signed(&record.key, &head_message(&head.hash), &signature)
+        }),
         envelopes: evidence.envelopes.is_some(),
         tags: evidence.secret.is_some(),
-        conflicts: conflicts.into_iter().flatten().map(claimed).collect(),
+        conflicts: stored.into_iter().map(claimed).collect(),
+        conflicts_not_stored: not_stored,
     })
 }
 
@@ -199,7 +220,7 @@ fn check_entries(
         return Err(Fault::Tag(sequence));
     }
     if let Some(signature) = &evidence.signature {
-        if !is_signed(&record.key, &link, signature) {
+        if !is_signed_by_zip215(&record.key, &head_message(&link), signature) {
             return Err(Fault::Signature);
         }
     }

@@ -90,6 +90,7 @@ pub(super) struct DeviceRecord {
     pub(super) successor: Option<DeviceId>,
     pub(super) trusted: Option<TrustedHead>,
     pub(super) enrolled_at: u32,
+    pub(super) retires_at: Option<u32>,
 }
 
 #[derive(Clone, Debug, Decode)]
@@ -102,6 +103,12 @@ pub(super) struct Conflict {
     pub(super) signed: bool,
     pub(super) submitter: [u8; 32],
     pub(super) block: u32,
+}
+
+#[derive(Clone, Debug, Default, Decode)]
+pub(super) struct DeviceConflicts {
+    pub(super) stored: Vec<Conflict>,
+    pub(super) not_stored: u32,
 }
 
 /// A part of a state, proved against its root.

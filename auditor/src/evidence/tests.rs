@@ -111,6 +111,8 @@ struct Made {
     evidence: Evidence,
     genesis: [u8; 32],
     sets: [Voters; 3],
+    /// The device's over the last link, which the chain accepts and a strict verifier refuses.
+    odd_signature: [u8; 64],
 }
 
 /// On a chain like ours, of state version 0.
@@ -141,7 +143,9 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
     let mut phone = Phone::new(key, DeviceId(1), link_zero, &secret);
     let envelopes: Vec<Vec<u8>> = (0..3u8).map(|night| vec![1, night]).collect();
     let run = phone.run_with(&envelopes);
-    // Study, status, length, latest, hash, signer; key, commitment, escrow, link 0, predecessor, successor, trusted, enrolled at.
+    let odd_run = phone.sign_oddly(run.clone());
+    // Study, status, length, latest, hash, signer; key, commitment, escrow, link 0, predecessor, successor, trusted, enrolled at,
+    // retires at.
     let head = (5u32, 0u8, 3u64, Some(2u64), phone.head().0, Some(public));
     let other = (4u32, 2u8, 7u64, None::<u64>, [0u8; 32], None::<[u8; 32]>);
     let none: Option<(u64, [u8; 32])> = None;
@@ -154,6 +158,7 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         None::<u32>,
         none,
         2u32,
+        None::<u32>,
     );
     let trusted = Some((4u64, [6u8; 32]));
     let before = (
@@ -165,6 +170,7 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         Some(1u32),
         trusted,
         1u32,
+        None::<u32>,
     );
     let (root, state_proof) = state::<L>(&[
         (device_key(DeviceId(0)), before.encode()),
@@ -208,7 +214,22 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         evidence,
         genesis: chain,
         sets,
+        odd_signature: odd_run.signature.expect("it was signed"),
     }
+}
+
+#[test]
+fn a_signature_counts_by_the_chains_rule_and_strictness_is_said_beside_it() {
+    let mut made = made();
+    made.evidence.devices[0].signature = Some(made.odd_signature);
+    let claims = verify(&made.evidence, made.genesis).unwrap();
+    assert!(claims.devices[0].signed && !claims.devices[0].strictly_signed);
+    made.evidence.devices[0].signature = None;
+    let claims = verify(&made.evidence, made.genesis).unwrap();
+    assert!(!claims.devices[0].signed && !claims.devices[0].strictly_signed);
+    made.evidence.devices[0].signature = Some([7; 64]);
+    let refused = verify(&made.evidence, made.genesis);
+    assert_eq!(refused, Err(of(1, Fault::Signature)));
 }
 
 #[test]
@@ -223,7 +244,13 @@ fn a_chain_of_handovers_is_followed_from_the_first_block_to_the_last_set() {
         (device.entries, device.predecessor, device.study),
         (3, Some(DeviceId(0)), StudyId(5))
     );
-    assert!(device.signed && device.tags && device.envelopes && device.conflicts.is_empty());
+    assert!(
+        device.signed
+            && device.strictly_signed
+            && device.tags
+            && device.envelopes
+            && device.conflicts.is_empty()
+    );
     let read = Evidence::from_bytes(&evidence.to_bytes()).unwrap();
     assert_eq!(read, evidence);
 }
@@ -234,6 +261,7 @@ fn a_handover_by_too_few_by_others_out_of_order_or_left_out_is_refused() {
         evidence,
         genesis,
         sets,
+        ..
     } = made();
     let refused = |change: &dyn Fn(&mut Evidence)| {
         let mut changed = evidence.clone();
@@ -275,6 +303,7 @@ fn what_is_not_in_the_state_or_not_after_the_block_is_refused() {
         evidence,
         genesis,
         sets,
+        ..
     } = made();
     let refused = |change: &dyn Fn(&mut Evidence)| {
         let mut changed = evidence.clone();

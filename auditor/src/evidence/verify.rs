@@ -85,9 +85,11 @@ pub fn verify(evidence: &Evidence, expected: [u8; 32]) -> Result<Claims, Refusal
         }
     }
     let devices = evidence.devices.iter().map(|it| {
-        verify_device(it, &state, expected).map_err(|fault| Refusal::Device {
-            device: it.device,
-            fault,
+        verify_device(it, &state, *evidence.block.number(), expected).map_err(|fault| {
+            Refusal::Device {
+                device: it.device,
+                fault,
+            }
         })
     });
     Ok(Claims {

@@ -7,7 +7,7 @@
 
 use hashchain::LinkHash;
 
-use crate::case::{BroughtRun, Case, RelayStore};
+use crate::case::{BroughtRun, Case, Fate, RelayStore};
 use crate::verdict::{Ground, Maker, Party};
 
 use super::sightings::Sighting;
@@ -25,17 +25,19 @@ pub(super) fn store_party(case: &Case, store: &RelayStore) -> Party {
     }
 }
 
-/// The run that brought an entry to the chain: the first that was not refused, or else the first.
+/// The run that brought an entry to the chain: the first that was registered, or of which that is not known to be false, or
+/// else the first.
 pub(super) fn bringer<'a>(case: &'a Case, sighting: &Sighting) -> Option<&'a BroughtRun> {
     bringer_place(case, sighting).map(|index| &case.brought[index])
 }
 
 fn bringer_place(case: &Case, sighting: &Sighting) -> Option<usize> {
-    let mut runs = sighting.brought.iter().copied();
-    let accepted = runs
-        .clone()
-        .find(|run| case.brought[*run].refused.is_none());
-    accepted.or_else(|| runs.next())
+    let runs = sighting.brought.iter().copied();
+    runs.min_by_key(|run| match case.brought[*run].fate {
+        Fate::Registered => 0,
+        Fate::Untold => 1,
+        Fate::Refused(_) => 2,
+    })
 }
 
 /// Grounds and parties of an entry that the device's secret did not make.

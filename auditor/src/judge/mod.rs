@@ -10,6 +10,7 @@
 //! - `Valid` is what is left when every check was made and none found anything. A check that could not be made leaves a
 //!   reason.
 
+mod accounts;
 mod blame;
 mod registered;
 mod rivals;
@@ -19,7 +20,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use hashchain::{escrow_commitment, genesis, DeviceId, Enrolment, LinkHash, Native};
 use mhealth_api::Key;
@@ -47,6 +48,8 @@ pub struct Judgement {
     pub findings: Vec<Finding>,
     /// Rival histories, side by side with the registered one.
     pub conflicts: Vec<JudgedConflict>,
+    /// How many rivals the chain did not record, for want of a place. The blocks have them.
+    pub conflicts_not_stored: u32,
     /// What could not be checked of the device as a whole.
     pub uncovered: Vec<Uncovered>,
     /// Last entry before the first that is not the device's beyond doubt: where a replacement should go on from.
@@ -68,6 +71,16 @@ impl Judgement {
             .unwrap_or(Outcome::Right)
     }
 
+    /// How many registered entries no extrinsic accounts for.
+    pub fn unaccounted(&self) -> u64 {
+        let findings = self.findings.iter();
+        findings
+            .filter(|finding| finding.ground == Ground::Unaccounted)
+            .flat_map(|finding| &finding.sequences)
+            .map(|(first, last)| last - first + 1)
+            .sum()
+    }
+
     /// How many entries got this verdict.
     pub fn count(&self, verdict: Verdict) -> u64 {
         self.entries
@@ -86,24 +99,33 @@ pub fn judge(case: &Case) -> Judgement {
     if walk.head_mismatch {
         notes.find(Ground::HeadMismatch, vec![Party::Validators], None);
     }
-    let signed = sightings.signed_links(&case.record.key);
+    let signed = sightings.signed(&case.record.key);
+    for sequence in signed.oddly.iter().flat_map(|(first, last)| *first..=*last) {
+        notes.find(
+            Ground::SignatureNotStrict,
+            vec![Party::Device],
+            Some(sequence),
+        );
+    }
     let facts = Facts {
         case,
         sightings: &sightings,
         walk: &walk,
-        signed: &signed,
+        signed: &signed.links,
     };
     let (rivals, conflicts, fork) = rivals::entries(&facts, &mut notes);
     let mut entries = registered::entries(&facts, fork, &mut notes);
     let (trusted_to, trusted_head) = trusted(case, &entries, genesis);
     entries.extend(rivals);
     entries.sort_by_key(|entry| (entry.sequence, !entry.registered, entry.link));
+    accounts::unaccounted(&facts, &mut notes);
     stores(case, &mut notes);
     Judgement {
         device: case.record.device,
         entries,
         findings: notes.findings(),
         conflicts,
+        conflicts_not_stored: case.conflicts_not_stored,
         uncovered: notes.uncovered,
         trusted_to,
         trusted_head,
@@ -115,7 +137,7 @@ struct Facts<'a> {
     case: &'a Case,
     sightings: &'a Sightings,
     walk: &'a Walk,
-    signed: &'a std::collections::HashSet<(u64, LinkHash)>,
+    signed: &'a HashSet<(u64, LinkHash)>,
 }
 
 /// From which sequence on the registered history has a rival that was not shown to be forged.
@@ -160,7 +182,7 @@ impl Notes {
 }
 
 /// Sequences as ranges, both ends included.
-fn ranges(mut sequences: Vec<u64>) -> Vec<(u64, u64)> {
+pub(crate) fn ranges(mut sequences: Vec<u64>) -> Vec<(u64, u64)> {
     sequences.sort_unstable();
     sequences.dedup();
     let mut ranges: Vec<(u64, u64)> = Vec::new();

@@ -5,7 +5,7 @@
 use hashchain::{data_digest, DataDigest, LinkHash, Native};
 use mhealth_api::RunState;
 
-use crate::case::{HeldEnvelope, RegisteredEntry, SecretAccess};
+use crate::case::{Fate, HeldEnvelope, RegisteredEntry, SecretAccess};
 use crate::verdict::{Content, Ground, JudgedEntry, Maker, Party, Uncovered, Verdict};
 
 use super::sightings::Sighting;
@@ -159,9 +159,9 @@ impl Draft {
             .into_iter()
             .flat_map(|sighting| sighting.brought.iter())
             .map(|index| &facts.case.brought[*index]);
-        match runs.into_iter().any(|run| run.refused.is_none()) {
-            // A block has the run that registered it, and no run there is signed as it should be: the runtime would have
-            // refused it.
+        match runs.into_iter().any(|run| run.fate == Fate::Registered) {
+            // A block has the run that registered it, and no run there is signed by the chain's own rule: the runtime would
+            // have refused it.
             true => self.wrong(
                 Verdict::Forged,
                 vec![Ground::SignatureFails],

@@ -13,7 +13,7 @@ use crate::verdict::{
 };
 
 use super::sightings::Sighting;
-use super::{blame, key, Facts, Fork, Notes, ON_ITS_WAY};
+use super::{accounts, blame, key, Facts, Fork, Notes, ON_ITS_WAY};
 
 /// What an unregistered entry is.
 #[derive(Clone, Debug)]
@@ -53,7 +53,10 @@ pub(super) fn entries(
         .case
         .conflicts
         .iter()
-        .map(|conflict| side_by_side(facts, &mut fork, conflict))
+        .map(|conflict| {
+            signature(facts, notes, conflict);
+            side_by_side(facts, &mut fork, conflict)
+        })
         .collect();
     (entries, conflicts, fork)
 }
@@ -168,6 +171,10 @@ fn judged(
         Kind::FarAhead => judged.uncovered = vec![Uncovered::TooFarAhead],
     }
     contradicting(facts, sighting, &mut judged);
+    if accounts::is_gone(facts, sequence, sighting) {
+        judged.grounds = vec![Ground::RecordedAndGone];
+        judged.parties = vec![Party::Validators];
+    }
     if let Some(ground) = judged.grounds.first() {
         notes.find(*ground, judged.parties.clone(), Some(sequence));
     }
@@ -190,9 +197,9 @@ fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
         return;
     }
     for run in sighting.brought.iter().map(|index| &case.brought[*index]) {
-        if run.refused.is_some() {
+        if let Some(why) = run.fate.refused() {
             judged.grounds = vec![Ground::RefusedByChain];
-            judged.uncovered = vec![refused(run.refused.clone())];
+            judged.uncovered = vec![refused(Some(why.clone()))];
         }
     }
     for (store, run) in held_runs(facts, sighting) {
@@ -234,6 +241,27 @@ fn contradicting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntr
             judged.grounds.dedup();
             judged.parties = vec![blame::store_party(facts.case, store)];
         }
+    }
+}
+
+/// A rival that the chain calls signed, and whose run is in the block that the chain names, must be signed by the chain's own rule.
+fn signature(facts: &Facts<'_>, notes: &mut Notes, conflict: &Conflict) {
+    let rival = (conflict.sequence, conflict.rival);
+    if !conflict.signed || facts.signed.contains(&rival) {
+        return;
+    }
+    // The rival itself, or what follows it when its run began only after it.
+    let next = facts.sightings.at(conflict.sequence.saturating_add(1));
+    let next = next.filter(|(_, sighting)| sighting.previous == conflict.rival);
+    let seen = facts.sightings.find(conflict.sequence, conflict.rival);
+    let mut runs = next
+        .map(|(_, sighting)| sighting)
+        .chain(seen)
+        .flat_map(|sighting| &sighting.brought)
+        .map(|index| &facts.case.brought[*index]);
+    if runs.any(|run| run.block == conflict.block && run.submitter == conflict.submitter) {
+        let validators = vec![Party::Validators];
+        notes.find(Ground::SignatureFails, validators, Some(conflict.sequence));
     }
 }
 

@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use hashchain::{is_signed, DataDigest, LinkHash, Run, Tag};
+use hashchain::{
+    head_message, is_signed_by_zip215, is_strictly_signed, DataDigest, LinkHash, Run, Tag,
+};
 
 use crate::case::{Case, RegisteredEntry};
 
@@ -45,6 +47,15 @@ pub(super) struct Place {
     pub(super) entry: usize,
 }
 
+/// What the device's key signed.
+#[derive(Debug, Default)]
+pub(super) struct Signed {
+    /// The links that its signatures cover.
+    pub(super) links: HashSet<(u64, LinkHash)>,
+    /// First and last sequence of each run in a block whose signature only the chain's rule accepts.
+    pub(super) oddly: Vec<(u64, u64)>,
+}
+
 /// All sightings of a device.
 #[derive(Debug, Default)]
 pub(super) struct Sightings {
@@ -56,6 +67,9 @@ pub(super) struct Sightings {
 /// The end of a run that carries a signature.
 #[derive(Clone, Copy, Debug)]
 struct RunEnd {
+    /// A block has the run; otherwise only a relay does.
+    in_block: bool,
+    first: u64,
     last: u64,
     link: LinkHash,
     signature: [u8; 64],
@@ -65,11 +79,11 @@ impl Sightings {
     pub(super) fn of(case: &Case) -> Self {
         let mut sightings = Sightings::default();
         for (index, brought) in case.brought.iter().enumerate() {
-            sightings.take(&brought.run, |seen, _| seen.brought.push(index));
+            sightings.take(&brought.run, true, |seen, _| seen.brought.push(index));
         }
         for (store, relay) in case.stores.iter().enumerate() {
             for (run, held) in relay.runs.iter().enumerate() {
-                sightings.take(&held.run, |seen, entry| {
+                sightings.take(&held.run, false, |seen, entry| {
                     seen.held.push(Place { store, run, entry });
                 });
             }
@@ -78,7 +92,7 @@ impl Sightings {
     }
 
     /// Takes in a run's entries, each of which is noted with its place in the run, and the run's end, if that is signed.
-    fn take(&mut self, run: &Run, note: impl Fn(&mut Sighting, usize)) {
+    fn take(&mut self, run: &Run, in_block: bool, note: impl Fn(&mut Sighting, usize)) {
         let mut end = None;
         for (place, entry) in run.links().enumerate() {
             let sighting = self.by_sequence.entry((entry.sequence, entry.hash));
@@ -94,6 +108,8 @@ impl Sightings {
         }
         if let (Some((last, link)), Some(signature)) = (end, run.signature) {
             self.run_ends.push(RunEnd {
+                in_block,
+                first: run.first_sequence,
                 last,
                 link,
                 signature,
@@ -150,18 +166,26 @@ impl Sightings {
         self.by_sequence.len()
     }
 
-    /// The links that a valid signature of the device covers outside the registered chain: each run's links up to its
-    /// signed end.
-    pub(super) fn signed_links(&self, key: &[u8; 32]) -> HashSet<(u64, LinkHash)> {
-        let mut signed = HashSet::new();
+    /// What valid signatures of the device cover: each run's links up to its signed end.
+    ///
+    /// Runs in blocks are judged by the chain's rule, runs that only a relay shows by the strict one, by which the relay should have
+    /// refused them.
+    pub(super) fn signed(&self, key: &[u8; 32]) -> Signed {
+        let mut signed = Signed::default();
         for end in &self.run_ends {
-            if signed.contains(&(end.last, end.link)) || !is_signed(key, &end.link, &end.signature)
-            {
+            if signed.links.contains(&(end.last, end.link)) {
                 continue;
+            }
+            let message = head_message(&end.link);
+            if !is_strictly_signed(key, &message, &end.signature) {
+                if !end.in_block || !is_signed_by_zip215(key, &message, &end.signature) {
+                    continue;
+                }
+                signed.oddly.push((end.first, end.last));
             }
             let (mut sequence, mut link) = (end.last, end.link);
             // A signed link binds those before it, as far back as they were seen.
-            while signed.insert((sequence, link)) {
+            while signed.links.insert((sequence, link)) {
                 match self.find(sequence, link) {
                     Some(sighting) if sequence > 1 => {
                         (sequence, link) = (sequence - 1, sighting.previous);

@@ -3,4 +3,5 @@
 mod attacks;
 mod coverage;
 mod laws;
+mod signatures;
 mod world;

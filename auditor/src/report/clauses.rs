@@ -41,8 +41,11 @@ pub(super) fn table(summary: &Summary) -> Vec<Clause> {
         ),
         row(
             "21 CFR 11.10(e): time-stamped audit trail that obscures nothing recorded before",
-            "Positions run without a gap from 1 to the chain's head; the block of each registration is named.",
-            format!("{} registered entries; conflicts on record: {}", summary.registered, summary.conflicts),
+            "Positions run without a gap from 1 to the chain's head; for each, an extrinsic was looked for that brought it, and its block is named.",
+            format!(
+                "{} registered entries, {} of them unaccounted for; conflicts on record: {}",
+                summary.registered, summary.unaccounted, summary.conflicts
+            ),
         ),
         row(
             "21 CFR 11.10(d), (g): access limited to authorised individuals",

@@ -40,6 +40,8 @@ pub struct Summary {
     pub findings: u64,
     /// How many rival histories the chain recorded.
     pub conflicts: u64,
+    /// Registered entries that no extrinsic accounts for.
+    pub unaccounted: u64,
     /// `right`, `wrong` or `not_covered`.
     pub outcome: Option<Outcome>,
 }
@@ -53,6 +55,7 @@ impl Summary {
         self.entries += judgement.entries.len() as u64;
         self.findings += judgement.findings.len() as u64;
         self.conflicts += judgement.conflicts.len() as u64;
+        self.unaccounted += judgement.unaccounted();
         for verdict in Verdict::ALL {
             *self.verdicts.entry(verdict).or_default() += judgement.count(verdict);
         }
@@ -97,6 +100,7 @@ pub(super) struct DeviceDigest {
     pub(super) gaps: Vec<(u64, u64)>,
     pub(super) findings: Vec<Finding>,
     pub(super) conflicts: Vec<JudgedConflict>,
+    pub(super) conflicts_not_stored: u32,
     pub(super) uncovered: Vec<Uncovered>,
     pub(super) shown: Vec<JudgedEntry>,
     pub(super) hidden: u64,
@@ -175,6 +179,7 @@ impl Digest {
             gaps: gaps(&days),
             findings: judgement.findings.clone(),
             conflicts: judgement.conflicts.clone(),
+            conflicts_not_stored: judgement.conflicts_not_stored,
             uncovered: judgement.uncovered.clone(),
             hidden: (all - shown.len()) as u64,
             shown,

@@ -62,10 +62,15 @@ fn headline(outcome: Outcome) -> &'static str {
 fn explained(digest: &Digest) -> String {
     let summary = &digest.summary;
     let right = summary.count(Verdict::Valid) + summary.count(Verdict::Erased);
-    format!(
+    let mut text = format!(
         "{right} of {} entries of {} devices are valid.",
         summary.entries, summary.devices
-    )
+    );
+    if summary.unaccounted > 0 {
+        let count = summary.unaccounted;
+        text += &format!(" No extrinsic of any block accounts for {count} registered entries.");
+    }
+    text
 }
 
 fn about(heading: &Heading) -> Markup {
@@ -267,6 +272,9 @@ fn one_device(device: &DeviceDigest, relays: &[StoreReport]) -> Markup {
             p { strong { "Erased: " } "the participant's key was destroyed on " (erasure.erased_at) " (" (erasure.record) ")." }
         }
         @for conflict in &device.conflicts { (sides(conflict, relays)) }
+        @if device.conflicts_not_stored > 0 {
+            p { "The chain counts " (device.conflicts_not_stored) " more rivals that its record had no place for." }
+        }
         @if !device.shown.is_empty() { (exceptions(device, relays)) }
         p.soft { "Key " span.hash { (device.key) } ", " (device.length) " registered entries, head " span.hash { (device.head) } }
     }

@@ -40,6 +40,7 @@ struct Device<'a> {
     uncovered: &'a [Uncovered],
     findings: Vec<WordedFinding<'a>>,
     conflicts: &'a [JudgedConflict],
+    conflicts_not_stored: u32,
     entries: &'a [JudgedEntry],
 }
 
@@ -97,6 +98,7 @@ impl<W: Write> JsonReport<W> {
                 })
                 .collect(),
             conflicts: &judgement.conflicts,
+            conflicts_not_stored: judgement.conflicts_not_stored,
             entries: &judgement.entries,
         };
         json(&mut self.out, &device)

@@ -25,8 +25,11 @@ pub enum Ground {
     GenuineHeldByBringer,
     /// The relay that brought the forged entry cannot show it.
     BroughtButNotHeld,
-    /// The study asks for the device's signature, and the one on chain is not the device's.
+    /// The chain took it for signed by the device's key, and by the chain's own rule it is not.
     SignatureFails,
+    /// The device's signature holds by the chain's rule and by no strict one: it has points that nobody but a holder of the device's
+    /// key can have put there.
+    SignatureNotStrict,
     /// The envelope that a relay holds has another digest than the registered one.
     EnvelopeDiffers,
     /// A relay says of another entry than the registered one that it is registered.
@@ -51,6 +54,10 @@ pub enum Ground {
     AttemptRefused,
     /// What the device escrowed is not the secret that it committed to.
     EscrowIsNotTheSecret,
+    /// It is in the chain's state, and no extrinsic of any block brought it.
+    Unaccounted,
+    /// A block says that it was registered, and it is not in the chain's state.
+    RecordedAndGone,
 }
 
 impl Ground {
@@ -68,7 +75,10 @@ impl Ground {
                 "The relay that brought the forged entry holds the genuine one in its own store."
             }
             Ground::BroughtButNotHeld => "The relay that brought this entry to the chain cannot show it.",
-            Ground::SignatureFails => "The study asks for the device's signature, and the one given is not the device's.",
+            Ground::SignatureFails => "The chain took it for signed by the device's key, and the signature is not the device's.",
+            Ground::SignatureNotStrict => {
+                "A holder of the device's key signed it in a form that the chain accepts and other verifiers refuse: no phone of this project does so."
+            }
             Ground::EnvelopeDiffers => "The data in the relay's store are not the data that were registered.",
             Ground::StoreContradictsChain => {
                 "The relay says that another entry is registered here than the chain does."
@@ -88,6 +98,12 @@ impl Ground {
             Ground::AttemptRefused => "It was not made with the device's secret or key, and was not registered: an attempt.",
             Ground::EscrowIsNotTheSecret => {
                 "The device escrowed something else than the secret that it committed to: its tags cannot be checked."
+            }
+            Ground::Unaccounted => {
+                "It is in the chain's state, and no extrinsic of any block accounts for it: nobody can be named for it."
+            }
+            Ground::RecordedAndGone => {
+                "A block says that the chain registered it, and it is not in the chain's state."
             }
         }
     }

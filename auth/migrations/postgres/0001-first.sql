@@ -21,6 +21,7 @@ CREATE TABLE enrolments (
     device_key BYTEA NOT NULL UNIQUE,
     commitment BYTEA NOT NULL,
     escrow BYTEA NOT NULL,
+    key_proof BYTEA NOT NULL,
     device BIGINT UNIQUE,
     genesis BYTEA,
     block_number BIGINT,

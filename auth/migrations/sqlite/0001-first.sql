@@ -21,6 +21,7 @@ CREATE TABLE enrolments (
     device_key BLOB NOT NULL UNIQUE,
     commitment BLOB NOT NULL,
     escrow BLOB NOT NULL,
+    key_proof BLOB NOT NULL,
     device BIGINT UNIQUE,
     genesis BLOB,
     block_number BIGINT,

@@ -173,9 +173,10 @@ async fn look(app: &App, order: &Order, job: &Job) -> Result<Option<Settled>, La
             (found.status == DeviceStatus::Suspended).then(|| Settled::done(block))
         }
         (Action::Resume, _) => (found.status == DeviceStatus::Active).then(|| Settled::done(block)),
-        (Action::Retire { .. }, _) => {
-            (found.status == DeviceStatus::Retired).then(|| Settled::done(block))
-        }
+        // The chain has heard it when the device is to retire; it holds when the sponsor's time for a veto is over.
+        (Action::Retire { .. }, _) => (found.status == DeviceStatus::Retired
+            || found.retires_at.is_some())
+        .then(|| Settled::done(block)),
         (Action::Enrol, Job::Device(_)) => None,
     };
     Ok(settled)
@@ -192,6 +193,7 @@ async fn call(app: &App, order: &Order, job: &Job) -> Result<Option<Call>, Later
                 commitment,
                 claim.escrow.clone(),
                 claim.predecessor,
+                claim.key_proof.0,
             );
             return Ok(Some(call));
         }
@@ -241,7 +243,7 @@ async fn write_down(
                 Action::Enrol => "device enrolled",
                 Action::Suspend { .. } => "device suspended",
                 Action::Resume => "device resumed",
-                Action::Retire { .. } => "device retired",
+                Action::Retire { .. } => "retirement on chain",
             };
             (done.to_owned(), order.why.clone(), "done")
         }

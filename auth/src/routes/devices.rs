@@ -157,10 +157,14 @@ async fn resume(
 }
 
 /// Ends a device's hashchain for good. A new device can go on from its last trusted entry.
+///
+/// A server's account can only ask for that: the device is suspended at once, and retired when the time has passed in which
+/// the study's sponsor can veto it (a day, unless the chain was set up otherwise). Entries that are not to be trusted
+/// (`trusted_length`) are the sponsor's to name.
 #[utoipa::path(post, path = "/v1/admin/devices/{id}/retire", tag = "admin", security(("admin" = [])),
     params(("id" = u32, Path, description = "The device's number.")), request_body = Retirement,
     responses(
-        (status = 200, description = "It is retired, finalised.", body = DeviceOnChain),
+        (status = 200, description = "It is suspended and will retire, or is retired, finalised.", body = DeviceOnChain),
         (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
         (status = 403, description = "`wrong_study`.", body = Problem),
         (status = 404, description = "`unknown_device`.", body = Problem),

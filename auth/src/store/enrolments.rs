@@ -3,7 +3,7 @@
 //! What devices redeemed their codes with, and what became of it.
 
 use hashchain::{DeviceId, LinkHash};
-use mhealth_api::{BlockRef, EnrolRequest, Hash, Key};
+use mhealth_api::{BlockRef, EnrolRequest, Hash, Key, SignatureBytes};
 use mhealth_server::rows::{hash, signed, unsigned};
 use mhealth_server::{StoreError, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub struct Claim {
     pub commitment: Hash,
     /// Its secret, sealed to the auditor.
     pub escrow: Vec<u8>,
+    /// Its signature, by which the chain knows that it agreed to this enrolment.
+    pub key_proof: SignatureBytes,
     /// The device that it goes on from.
     pub predecessor: Option<DeviceId>,
     /// The participant's pseudonym.
@@ -88,13 +90,14 @@ impl Store {
             return Ok(Redemption::TooLate);
         }
         let inserted = sqlx::query(
-            "INSERT INTO enrolments (code, device_key, commitment, escrow) VALUES ($1, $2, $3, $4) \
+            "INSERT INTO enrolments (code, device_key, commitment, escrow, key_proof) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (device_key) DO NOTHING",
         )
         .bind(signed(code))
         .bind(request.device_key.0.to_vec())
         .bind(request.secret_commitment.0.to_vec())
         .bind(request.escrow.0.clone())
+        .bind(request.key_proof.0.to_vec())
         .execute(&mut *transaction)
         .await?;
         if inserted.rows_affected() == 0 {
@@ -122,25 +125,44 @@ impl Store {
         Ok(Redemption::Redeemed)
     }
 
+    /// Takes a newer proof for the claim on a code, as long as the device is not on the chain.
+    pub async fn renew_key_proof(
+        &self,
+        code: u64,
+        key_proof: &SignatureBytes,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE enrolments SET key_proof = $1 WHERE code = $2 AND device IS NULL AND key_proof <> $1";
+        let mut transaction = self.database.begin().await?;
+        sqlx::query(sql)
+            .bind(key_proof.0.to_vec())
+            .bind(signed(code))
+            .execute(&mut *transaction)
+            .await?;
+        Ok(transaction.commit().await?)
+    }
+
     /// The claim on a code; none when it was not redeemed.
     pub async fn claim(&self, code: u64) -> Result<Option<Claim>, StoreError> {
-        type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Option<i64>, String);
+        type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Option<i64>, String);
         let row: Option<Row> = sqlx::query_as(
-            "SELECT e.device_key, e.commitment, e.escrow, c.predecessor, c.participant \
+            "SELECT e.device_key, e.commitment, e.escrow, e.key_proof, c.predecessor, c.participant \
              FROM enrolments e JOIN codes c ON c.id = e.code WHERE e.code = $1",
         )
         .bind(signed(code))
         .fetch_optional(self.database.pool())
         .await?;
-        let claim = row.map(|(key, commitment, escrow, predecessor, participant)| {
-            Ok(Claim {
-                key: hash(key)?,
-                commitment: hash(commitment)?,
-                escrow,
-                predecessor: predecessor.map(unsigned).transpose()?,
-                participant,
-            })
-        });
+        let claim = row.map(
+            |(key, commitment, escrow, key_proof, predecessor, participant)| {
+                Ok(Claim {
+                    key: hash(key)?,
+                    commitment: hash(commitment)?,
+                    escrow,
+                    key_proof: signature(key_proof)?,
+                    predecessor: predecessor.map(unsigned).transpose()?,
+                    participant,
+                })
+            },
+        );
         claim.transpose()
     }
 
@@ -250,4 +272,11 @@ impl Store {
         .await?;
         Ok(())
     }
+}
+
+fn signature(bytes: Vec<u8>) -> Result<SignatureBytes, StoreError> {
+    let bytes = <[u8; 64]>::try_from(bytes);
+    bytes
+        .map(SignatureBytes)
+        .map_err(|_| StoreError::Corrupt("a signature"))
 }

@@ -6,6 +6,7 @@ use mhealth_api::{Code, DeviceOnChain, Hash};
 use mhealth_auth::codes::{CodeState, CodeView, IssuedCode};
 use mhealth_auth::log::{self, LogLine, Tampered};
 use mhealth_auth::routes::devices::{DeviceRecord, EnrolledDevice};
+use mhealth_chain_client::{calls, LastTrusted};
 use mhealth_server::credentials::{self, Change, CredentialError};
 use serde_json::{json, Value};
 
@@ -164,11 +165,8 @@ async fn a_device_is_suspended_resumed_and_retired_on_the_chain(setting: Setting
         ),
         ("resume", json!({ "why": "phone found" }), "active"),
         ("suspend", json!({ "why": "asked to pause" }), "suspended"),
-        (
-            "retire",
-            json!({ "why": "new phone", "trusted_length": 0 }),
-            "retired",
-        ),
+        // The sponsor may still veto it.
+        ("retire", json!({ "why": "new phone" }), "suspended"),
     ] {
         let device: DeviceOnChain = answer(setting.admin_post(&address(what), body).await)
             .await
@@ -181,7 +179,8 @@ async fn a_device_is_suspended_resumed_and_retired_on_the_chain(setting: Setting
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(device.trusted_length, Some(0));
+    assert!(device.retires_at.is_some());
+    assert_eq!(device.trusted_length, None);
 }
 
 async fn what_does_not_fit_the_devices_state_is_refused(setting: Setting) {
@@ -194,11 +193,14 @@ async fn what_does_not_fit_the_devices_state_is_refused(setting: Setting) {
         code_of(post("resume", &why).await).await,
         Code::InvalidState
     );
-    let beyond = json!({ "why": "a test", "trusted_length": 1 });
-    assert_eq!(
-        code_of(post("retire", &beyond).await).await,
-        Code::RefusedByChain
-    );
+    // Beyond its entries; and none of them, which is the sponsor's to say.
+    for trusted_length in [1, 0] {
+        let retirement = json!({ "why": "a test", "trusted_length": trusted_length });
+        assert_eq!(
+            code_of(post("retire", &retirement).await).await,
+            Code::RefusedByChain
+        );
+    }
     for bad in [
         json!({}),
         json!({ "why": " " }),
@@ -213,6 +215,12 @@ async fn what_does_not_fit_the_devices_state_is_refused(setting: Setting) {
         );
     }
     assert_eq!(post("retire", &why).await.status(), 200);
+    assert_eq!(
+        code_of(post("resume", &why).await).await,
+        Code::InvalidState
+    );
+    let retirement = calls::retire(enrolled.device, LastTrusted::Latest);
+    setting.on_chain("//Bob", retirement).await;
     for what in ["suspend", "resume", "retire"] {
         assert_eq!(
             code_of(post(what, &why).await).await,

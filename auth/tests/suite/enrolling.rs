@@ -3,13 +3,13 @@
 //! From a code to a device on the chain.
 
 use hashchain::StudyId;
-use mhealth_api::{enrolment_message, Base64, Code, DeviceStatus, Hash, Key, Policy};
+use mhealth_api::{key_proof_message, Base64, Code, DeviceStatus, Hash, Key, Policy};
 use mhealth_chain_client::{calls, LastTrusted, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
-use crate::support::{code_of, on_both_databases, Phone, Setting, STUDY};
+use crate::support::{code_of, on_both_databases, server_key, Phone, Setting, STUDY};
 
 on_both_databases! {
     a_device_is_enrolled_on_the_chain_and_told_its_link_0
@@ -97,7 +97,7 @@ async fn a_code_is_good_for_one_device_and_one_content(setting: Setting) {
     let mut changed = setting.request(&phone, &code);
     changed.escrow = Base64(vec![2; hashchain::ESCROW_LENGTH]);
     let chain = Hash(setting.chain.genesis_hash().0);
-    changed.proof = phone.sign(&enrolment_message(&chain, STUDY, &changed));
+    phone.prove(chain, STUDY, None, &mut changed);
     assert_eq!(setting.enrol(&changed).await, Err(Code::CodeUsed));
     // Many phones at once: one wins.
     let code = setting.code().await.code;
@@ -161,6 +161,14 @@ async fn what_proves_nothing_is_refused_and_the_code_stays_good(setting: Setting
         let elsewhere = phone.request(other_chain, study, &code);
         assert_eq!(setting.enrol(&elsewhere).await, Err(Code::InvalidProof));
     }
+    // A proof that the chain would not take from this server, and one that only the chain would take.
+    let mut elsewhere = good.clone();
+    let message = key_proof_message(&chain, STUDY, &Key([9; 32]), None, &good);
+    elsewhere.key_proof = phone.sign(&message);
+    assert_eq!(setting.enrol(&elsewhere).await, Err(Code::InvalidKeyProof));
+    let message = key_proof_message(&chain, STUDY, &server_key(), None, &good);
+    elsewhere.key_proof = phone.sign_oddly(&message);
+    assert_eq!(setting.enrol(&elsewhere).await, Err(Code::InvalidKeyProof));
     let other_code = setting.code().await.code;
     let mut moved = setting.request(&phone, &other_code);
     moved.code.clone_from(&code);
@@ -190,8 +198,7 @@ async fn a_key_is_enrolled_once(setting: Setting) {
     );
     // By somebody else's hand: the chain knows it, this server does not.
     let stranger = Phone::random();
-    let call = calls::enrol(STUDY, stranger.key().0, H256([5; 32]), vec![1; 81], None);
-    setting.on_chain("//Charlie", call).await;
+    setting.enrol_by_hand(STUDY, &stranger).await;
     assert_eq!(
         setting.enrol(&setting.request(&stranger, &code)).await,
         Err(Code::KeyInUse)
@@ -227,6 +234,15 @@ async fn a_successor_goes_on_from_the_last_trusted_entry(setting: Setting) {
     setting
         .on_chain("//Charlie", calls::retire(old.device, LastTrusted::Latest))
         .await;
+    let answer = setting.admin_post("/v1/admin/codes", not_yet.clone()).await;
+    assert_eq!(
+        code_of(answer).await,
+        Code::InvalidState,
+        "it waits for a veto"
+    );
+    setting
+        .on_chain("//Bob", calls::retire(old.device, LastTrusted::Latest))
+        .await;
 
     let code = setting.issue(not_yet.clone()).await.code;
     let predecessor = setting.terms(&code).await.predecessor.unwrap();
@@ -235,10 +251,12 @@ async fn a_successor_goes_on_from_the_last_trusted_entry(setting: Setting) {
         (old.device, old.genesis)
     );
     let phone = Phone::random();
-    let new = setting
-        .enrol(&setting.request(&phone, &code))
-        .await
-        .unwrap();
+    let chain = Hash(setting.chain.genesis_hash().0);
+    let mut request = setting.request(&phone, &code);
+    // It agreed to be a first device, not to follow another.
+    assert_eq!(setting.enrol(&request).await, Err(Code::InvalidKeyProof));
+    phone.prove(chain, STUDY, Some(old.device), &mut request);
+    let new = setting.enrol(&request).await.unwrap();
     let device = setting.chain.device(new.device).await.unwrap().unwrap();
     assert_eq!(device.predecessor, Some(old.device));
 
@@ -295,7 +313,14 @@ async fn what_the_chain_refuses_is_told_and_can_be_tried_again(setting: Setting)
 async fn messages_with_unknown_or_missing_members_are_refused(setting: Setting) {
     let request = setting.request(&Phone::random(), "x");
     let good = serde_json::to_value(&request).unwrap();
-    for member in ["code", "device_key", "secret_commitment", "escrow", "proof"] {
+    for member in [
+        "code",
+        "device_key",
+        "secret_commitment",
+        "escrow",
+        "proof",
+        "key_proof",
+    ] {
         let mut bad = good.clone();
         bad.as_object_mut().unwrap().remove(member);
         assert_eq!(

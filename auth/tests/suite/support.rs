@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, Weak};
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{
-    enrolment_message, token_message, Base64, Code, CodeTerms, EnrolRequest, Enrolled, Hash, Key,
-    Nonce, Problem, SignatureBytes, TokenAnswer, TokenRequest,
+    enrolment_message, key_proof_message, token_message, Base64, Code, CodeTerms, EnrolRequest,
+    Enrolled, Hash, Key, Nonce, Problem, SignatureBytes, TokenAnswer, TokenRequest,
 };
 use mhealth_auth::codes::IssuedCode;
 use mhealth_auth::server::{prepare, AuthOptions};
 use mhealth_auth::store::Store;
-use mhealth_chain_client::{Account, Call, ChainClient};
+use mhealth_chain_client::{calls, Account, Call, ChainClient, H256};
 use mhealth_server::credentials::Change;
 use mhealth_server::{
     read_options_from, CancellationToken, Clock, Database, ManualClock, ServerOptions,
@@ -266,6 +266,15 @@ impl Setting {
         phone.request(Hash(self.chain.genesis_hash().0), STUDY, code)
     }
 
+    /// Enrols a phone with the server's account, past the server.
+    pub async fn enrol_by_hand(&self, study: StudyId, phone: &Phone) {
+        let request = phone.request(Hash(self.chain.genesis_hash().0), study, "");
+        let (key, proof) = (request.device_key.0, request.key_proof.0);
+        let commitment = H256(request.secret_commitment.0);
+        let call = calls::enrol(study, key, commitment, request.escrow.0, None, proof);
+        self.on_chain("//Charlie", call).await;
+    }
+
     pub async fn enrol(&self, request: &EnrolRequest) -> Result<Enrolled, Code> {
         answer(self.post("/v1/enrol", request).await).await
     }
@@ -348,6 +357,12 @@ pub async fn code_of(response: Response) -> Code {
         .expect("its code is known")
 }
 
+/// The account of the server, which is Charlie's.
+pub fn server_key() -> Key {
+    let server = Account::from_secret_uri("//Charlie").expect("it is well known");
+    Key(server.public_key())
+}
+
 /// A participant's device.
 #[derive(Clone)]
 pub struct Phone {
@@ -371,6 +386,11 @@ impl Phone {
         SignatureBytes(self.key.sign(message).to_bytes())
     }
 
+    /// Signs so that the chain accepts it and the server does not.
+    pub fn sign_oddly(&self, message: &[u8]) -> SignatureBytes {
+        SignatureBytes(hashchain::testing::sign_oddly(&self.key, message))
+    }
+
     pub fn commitment(&self) -> Hash {
         let secret = hashchain::Secret::from_bytes(&self.secret);
         Hash(hashchain::secret_commitment::<hashchain::Native>(&secret))
@@ -383,8 +403,23 @@ impl Phone {
             secret_commitment: self.commitment(),
             escrow: Base64(vec![1; hashchain::ESCROW_LENGTH]),
             proof: SignatureBytes([0; 64]),
+            key_proof: SignatureBytes([0; 64]),
         };
-        request.proof = self.sign(&enrolment_message(&chain, study, &request));
+        self.prove(chain, study, None, &mut request);
         request
+    }
+
+    /// Signs a request as it now is, for the server whose account is Charlie's.
+    pub fn prove(
+        &self,
+        chain: Hash,
+        study: StudyId,
+        predecessor: Option<DeviceId>,
+        request: &mut EnrolRequest,
+    ) {
+        let server = server_key();
+        request.proof = self.sign(&enrolment_message(&chain, study, request));
+        let message = key_proof_message(&chain, study, &server, predecessor, request);
+        request.key_proof = self.sign(&message);
     }
 }

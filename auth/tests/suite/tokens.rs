@@ -5,7 +5,7 @@
 use hashchain::{DeviceId, StudyId};
 use jsonwebtoken::{decode, decode_header, Algorithm, DecodingKey, Validation};
 use mhealth_api::{Claims, Code, Hash, Jwk, JwkSet, RELAY_AUDIENCE};
-use mhealth_chain_client::{calls, LastTrusted, SuspensionReason, H256};
+use mhealth_chain_client::{calls, LastTrusted, SuspensionReason};
 use serde_json::json;
 
 use crate::support::{answer, code_of, on_both_databases, problem, Phone, Setting, STUDY};
@@ -192,8 +192,7 @@ async fn suspended_retired_unknown_and_foreign_devices_get_no_token(setting: Set
         .on_chain("//Bob", calls::add_authentication_server(studies, charlie))
         .await;
     let foreign = Phone::random();
-    let call = calls::enrol(studies, foreign.key().0, H256([5; 32]), vec![1; 81], None);
-    setting.on_chain("//Charlie", call).await;
+    setting.enrol_by_hand(studies, &foreign).await;
     let number = setting
         .chain
         .device_by_key(foreign.key().0)

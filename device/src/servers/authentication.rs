@@ -13,9 +13,9 @@ use std::{
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{
-    enrolment_message, token_message, Base64, Code, CodeTerms, CodeTermsRequest, EnrolRequest,
-    Enrolled, Hash, Head, Key, Nonce, Problem, SignatureBytes, StudyTerms, TokenAnswer,
-    TokenRequest,
+    enrolment_message, key_proof_message, token_message, Base64, Code, CodeTerms, CodeTermsRequest,
+    EnrolRequest, Enrolled, Hash, Head, Key, Nonce, Problem, SignatureBytes, StudyTerms,
+    TokenAnswer, TokenRequest,
 };
 use serde::{de::DeserializeOwned, Serialize};
 
@@ -112,17 +112,15 @@ impl AuthenticationServer {
                 "The device has no enrolment code. Ask the study's staff for one.",
             )));
         };
-        match self.code_terms(code).await? {
-            Ok(found) => {
-                if let Err(refusal) = compare(&found, terms, &enrolment.device) {
-                    return Ok(Err(refusal));
-                }
-            }
-            // Used by this device, perhaps, whose answer was lost: the next question tells.
-            Err(refusal) if refusal.code == Code::CodeUsed.as_str() => {}
+        // A server says of a used code, too, what it was for: this device may have used it, and not got the answer.
+        let found = match self.code_terms(code).await? {
+            Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
+        };
+        if let Err(refusal) = compare(&found, terms, &enrolment.device) {
+            return Ok(Err(refusal));
         }
-        let request = enrol_request(terms, enrolment, code);
+        let request = enrol_request(terms, &found.server, enrolment, code);
         let answer: Decision<Enrolled> = self.request("/v1/enrol", &request, None).await?;
         Ok(match answer {
             Ok(enrolled) if enrolled.study != terms.study => Err(ChainRefusal::before_the_chain(
@@ -265,8 +263,13 @@ fn compare(found: &CodeTerms, terms: &Terms, device: &DeviceRecord) -> Result<()
     ))
 }
 
-/// The same device and code always make the same request.
-fn enrol_request(terms: &Terms, enrolment: &Enrolment, code: &EnrolmentCode) -> EnrolRequest {
+/// The same device and code always make the same request to the same server.
+fn enrol_request(
+    terms: &Terms,
+    server: &Key,
+    enrolment: &Enrolment,
+    code: &EnrolmentCode,
+) -> EnrolRequest {
     let device = &enrolment.device;
     let mut request = EnrolRequest {
         code: code.expose().into(),
@@ -274,9 +277,14 @@ fn enrol_request(terms: &Terms, enrolment: &Enrolment, code: &EnrolmentCode) -> 
         secret_commitment: Hash(device.secret_commitment),
         escrow: Base64(device.escrow.clone()),
         proof: SignatureBytes([0; 64]),
+        key_proof: SignatureBytes([0; 64]),
     };
-    let message = enrolment_message(&Hash(terms.chain), terms.study, &request);
+    let chain = Hash(terms.chain);
+    let message = enrolment_message(&chain, terms.study, &request);
     request.proof = SignatureBytes(enrolment.key.sign(&message).0);
+    let predecessor = device.predecessor.map(|before| before.device);
+    let message = key_proof_message(&chain, terms.study, server, predecessor, &request);
+    request.key_proof = SignatureBytes(enrolment.key.sign(&message).0);
     request
 }
 

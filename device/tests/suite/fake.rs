@@ -80,7 +80,8 @@ impl Enrolled {
             return refuse(Refusal::PreviousIsNotHead);
         }
         let signature = run.signature.expect("a signature");
-        if !hashchain::is_signed(&self.key.0, &run.last_link(), &signature) {
+        let message = hashchain::head_message(&run.last_link());
+        if !hashchain::is_strictly_signed(&self.key.0, &message, &signature) {
             return refuse(Refusal::BadSignature);
         }
         for Entry {

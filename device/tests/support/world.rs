@@ -7,7 +7,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use ed25519_dalek::{Signature, VerifyingKey};
 use hashchain::{DataDigest, DeviceId, Enrolment, LinkHash, Native, StudyId};
 use mhealth_api::{
     BlockRef, ChainHead, Code, DeviceStatus, EnrolRequest, Enrolled, Hash, Head, Key, Predecessor,
@@ -110,14 +109,15 @@ impl State {
 
     pub(crate) fn enrol(&mut self, request: &EnrolRequest) -> Result<Enrolled, Code> {
         let content = serde_json::to_vec(request).expect("written");
-        let message = mhealth_api::enrolment_message(
-            &Hash(crate::support::terms().chain),
-            StudyId(0),
-            request,
-        );
+        let chain = Hash(crate::support::terms().chain);
+        let message = mhealth_api::enrolment_message(&chain, StudyId(0), request);
         verify(&request.device_key, &message, &request.proof.0)?;
         let issued = self.codes.get_mut(&request.code).ok_or(Code::UnknownCode)?;
         let predecessor = issued.predecessor;
+        let before = predecessor.map(|before| before.device);
+        let message = mhealth_api::key_proof_message(&chain, StudyId(0), &SERVER, before, request);
+        verify(&request.device_key, &message, &request.key_proof.0)
+            .map_err(|_| Code::InvalidKeyProof)?;
         match &issued.used_for {
             Some(used) if *used == (request.device_key, content.clone()) => {}
             Some(_) => return Err(Code::CodeUsed),
@@ -190,9 +190,15 @@ impl State {
     }
 }
 
+/// Account of the pretended authentication server.
+pub(crate) const SERVER: Key = Key([0xc4; 32]);
+
 pub(crate) fn verify(key: &Key, message: &[u8], signature: &[u8; 64]) -> Result<(), Code> {
-    VerifyingKey::from_bytes(&key.0)
-        .map_err(|_| Code::WeakKey)?
-        .verify_strict(message, &Signature::from_bytes(signature))
-        .map_err(|_| Code::InvalidProof)
+    if hashchain::is_weak_device_key(&key.0) {
+        return Err(Code::WeakKey);
+    }
+    match hashchain::is_strictly_signed(&key.0, message, signature) {
+        true => Ok(()),
+        false => Err(Code::InvalidProof),
+    }
 }

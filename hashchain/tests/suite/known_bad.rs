@@ -4,8 +4,7 @@
 //! a right one, or they would not notice the same mistake in a client. One case that the file has not is
 //! added here: an entry that is sound in itself, but follows another than the one before it.
 
-use ed25519_dalek::{Signature, VerifyingKey};
-use hashchain::{Native, Sha256};
+use hashchain::{is_strictly_signed, Native, Sha256};
 
 use crate::vector_file::{ChainGroup, ChainTest, EncodingTest, Expected, VectorFile};
 
@@ -158,10 +157,8 @@ fn caught_by(mistake: Mistake, group: &ChainGroup, test: &ChainTest) -> Option<&
 }
 
 fn is_signed(group: &ChainGroup, test: &ChainTest, message: &[u8]) -> bool {
-    VerifyingKey::from_bytes(&group.device.device_key.array()).is_ok_and(|key| {
-        let signature = Signature::from_bytes(&test.signature.array());
-        key.verify_strict(message, &signature).is_ok()
-    })
+    let key = group.device.device_key.array();
+    is_strictly_signed(&key, message, &test.signature.array())
 }
 
 fn encode(mistake: Mistake, label: &str, parts: &[&[u8]]) -> Vec<u8> {

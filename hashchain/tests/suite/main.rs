@@ -8,6 +8,7 @@ mod hashing;
 mod known_bad;
 mod laws;
 mod making;
+mod signatures;
 mod specification;
 mod streaming;
 mod vector_file;

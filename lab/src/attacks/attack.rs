@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The attacks of the paper's Figures 4, 5 and 6, and against what they are tried.
+//! The attacks of the paper's Figures 4, 5 and 6 and some that the paper does not have, and against what they are tried.
 
 use clap::ValueEnum;
 use hashchain::StudyId;
@@ -109,10 +109,12 @@ pub(crate) enum Attack {
     BothAtOnce,
     /// The thief writes, and the phone was silenced.
     Silenced,
+    /// A phone signs its own entries so that the chain accepts it and other verifiers do not.
+    OddSignature,
 }
 
 impl Attack {
-    pub(crate) const ALL: [Attack; 17] = [
+    pub(crate) const ALL: [Attack; 18] = [
         Attack::Alter,
         Attack::Reorder,
         Attack::LeaveOut,
@@ -130,6 +132,7 @@ impl Attack {
         Attack::PhoneFirst,
         Attack::BothAtOnce,
         Attack::Silenced,
+        Attack::OddSignature,
     ];
 
     /// Whether it says something about a column. Where relays chain there are no runs and no secrets.
@@ -143,12 +146,14 @@ impl Attack {
                     | Attack::RewritePast
                     | Attack::PhoneFirst
                     | Attack::BothAtOnce
+                    | Attack::OddSignature
             )
     }
 
-    /// The paper's figure.
-    pub(crate) fn figure(self) -> u8 {
-        match self {
+    /// The paper's figure; none of an attack that the paper does not have.
+    pub(crate) fn figure(self) -> Option<u8> {
+        Some(match self {
+            Attack::OddSignature => return None,
             Attack::AuthenticationKey | Attack::ServerKey | Attack::SigningKey => 5,
             Attack::RewritePast
             | Attack::ThiefFirst
@@ -156,7 +161,7 @@ impl Attack {
             | Attack::BothAtOnce
             | Attack::Silenced => 6,
             _ => 4,
-        }
+        })
     }
 
     pub(crate) fn title(self) -> &'static str {
@@ -178,6 +183,7 @@ impl Attack {
             Attack::PhoneFirst => "key+secret: phone first",
             Attack::BothAtOnce => "key+secret: both at once",
             Attack::Silenced => "key+secret: phone silenced",
+            Attack::OddSignature => "phone signs oddly",
         }
     }
 }

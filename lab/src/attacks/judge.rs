@@ -4,8 +4,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use hashchain::DeviceId;
-use mhealth_testing::audit::{Device, Entry, Party, Report};
+use hashchain::{DeviceId, LinkHash};
+use mhealth_testing::audit::{Device, Entry, Finding, Party, Report};
 use serde::Serialize;
 
 use crate::attack::Column;
@@ -126,6 +126,26 @@ impl<'a> Judge<'a> {
                 match registered.iter().all(|entry| self.seen(entry)) {
                     true => verdict(Fate::Detected, Some(parties(&registered))),
                     false => verdict(Fate::Unseen, None),
+                }
+            }
+            Effect::SignedOddly(links) => {
+                let registered = |(sequence, link): &(u64, LinkHash)| {
+                    let entry = device.entry(*sequence, *link);
+                    entry.filter(|entry| entry.registered)
+                };
+                let entries: Vec<&Entry> = links.iter().filter_map(registered).collect();
+                if entries.is_empty() {
+                    return verdict(Fate::Prevented, None);
+                }
+                let found = entries.iter().map(|entry| device.found(entry.sequence));
+                let found: Vec<&Finding> = found.flatten().collect();
+                let odd = found.iter().any(|it| it.ground == "signature_not_strict");
+                let still_judged = entries.iter().all(|entry| entry.verdict == "valid");
+                // Whatever else is found of them speaks of the signature, too: nothing else is wrong with them.
+                let parties = found.iter().map(|it| it.parties.as_slice()).collect();
+                match found.is_empty() || (odd && !still_judged) {
+                    true => verdict(Fate::Unseen, None),
+                    false => verdict(Fate::Detected, Some(parties)),
                 }
             }
             Effect::Kept(places) => {

@@ -7,6 +7,7 @@
 
 mod attack;
 mod bare;
+mod beyond;
 mod judge;
 mod keys;
 mod play;

@@ -21,7 +21,7 @@ use crate::attack::{Attack, Column};
 use crate::judge::{Fate, Judge, Verdict};
 use crate::stage::Stage;
 use crate::truth::Planted;
-use crate::{bare, keys, relay, secret};
+use crate::{bare, beyond, keys, relay, secret};
 
 /// Attempts at a time. Each mostly waits for blocks.
 const AT_ONCE: usize = 192;
@@ -65,9 +65,10 @@ async fn attempt(stage: &Stage, attack: Attack, random: StdRng) -> Result<Plante
         bare::attempt(stage, attack, random).await
     } else {
         match attack.figure() {
-            4 => relay::attempt(stage, attack, random).await,
-            5 => keys::attempt(stage, attack, random).await,
-            _ => secret::attempt(stage, attack, random).await,
+            None => beyond::attempt(stage, attack, random).await,
+            Some(4) => relay::attempt(stage, attack, random).await,
+            Some(5) => keys::attempt(stage, attack, random).await,
+            Some(_) => secret::attempt(stage, attack, random).await,
         }
     };
     planted.with_context(|| format!("{attack:?} in {}", stage.column.title()))

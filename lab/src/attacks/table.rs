@@ -183,7 +183,10 @@ impl fmt::Display for Measured {
         }
         writeln!(f)?;
         for attack in Attack::ALL {
-            write!(f, "{:<6} {:<31}", attack.figure(), attack.title())?;
+            let figure = attack
+                .figure()
+                .map_or("-".into(), |figure| figure.to_string());
+            write!(f, "{figure:<6} {:<31}", attack.title())?;
             for played in &self.played {
                 let cell = match attack.applies(played.column) {
                     true => words(Counts::of(of(played, attack))),

@@ -30,6 +30,8 @@ pub(crate) struct Planted {
 pub(crate) enum Effect {
     /// These entries are not the device's, or not in their place, and are to stand on the chain.
     Illegal(Vec<(u64, LinkHash)>),
+    /// These entries are the device's own and stand on the chain; how they are signed is to be held against others.
+    SignedOddly(Vec<(u64, LinkHash)>),
     /// This relay no longer keeps what stands registered at these places.
     Kept(Vec<u64>),
     /// These entries of the device's are to stay off the chain.
@@ -47,6 +49,7 @@ pub(crate) enum Culprit {
     AuthenticationKeyHolder,
     SigningKeyHolder,
     SecretHolder,
+    Device,
 }
 
 impl Culprit {
@@ -57,6 +60,7 @@ impl Culprit {
             Culprit::AuthenticationKeyHolder => party.party == "authentication_key_holder",
             Culprit::SigningKeyHolder => party.party == "signing_key_holder",
             Culprit::SecretHolder => party.party == "secret_holder",
+            Culprit::Device => party.party == "device",
         }
     }
 }

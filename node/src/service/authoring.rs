@@ -20,7 +20,7 @@ use sp_keystore::KeystorePtr;
 use substrate_prometheus_endpoint::Registry;
 
 use super::{
-    clock::Clocked, components::inherent_data, FullClient, FullPool, FullSelectChain,
+    clock::Clocked, components::inherent_data, witness, FullClient, FullPool, FullSelectChain,
     GrandpaBlockImport, GrandpaLink, JUSTIFICATION_PERIOD,
 };
 
@@ -80,6 +80,9 @@ pub(super) fn spawn(
 ) -> Result<(), sc_service::Error> {
     if settings.role.is_authority() {
         spawn_aura(&parts, &settings, task_manager)?;
+        // What it reports goes into blocks of its own, so it is for those that make blocks.
+        let watch = witness::watch(parts.client.clone(), parts.pool.clone());
+        task_manager.spawn_handle().spawn("witness", None, watch);
     }
     if settings.with_grandpa {
         spawn_grandpa(parts, settings, task_manager)?;

@@ -7,13 +7,14 @@
 
 use crate::{
     compare::{compare, Divergence, Relation},
+    conflicts,
     pages::WorkingPages,
     run_checks::{run_checks, LINK, SIGNED},
     size::{bytes_of, Done},
     walk::Walk,
-    BatchSize, Brought, Config, ConflictOf, Conflicts, DeviceByKey, DeviceHead, DeviceId,
-    DeviceStatus, Devices, EntryIndex, Error, Event, FirstIndexOfBlock, Gate, HashchainConflict,
-    JournalEntry, Pallet, RefusalReason, Run, RunView, Runs, SuspensionReason,
+    BatchSize, Brought, Config, DeviceByKey, DeviceHead, DeviceId, DeviceStatus, Devices,
+    EntryIndex, Error, Event, FirstIndexOfBlock, Gate, JournalEntry, Pallet, RefusalReason, Run,
+    RunView, Runs, SuspensionReason,
 };
 use alloc::{collections::BTreeMap, vec, vec::Vec};
 use frame_support::{
@@ -45,6 +46,24 @@ enum Outcome {
 struct Rules {
     is_relay: bool,
     open: bool,
+    /// What the study may still register.
+    entries_left: u64,
+    bytes_left: u64,
+    /// What this call registers.
+    entries: u64,
+    bytes: u64,
+    /// Most entries of one device.
+    device_entries: u64,
+}
+
+/// Why nobody may write in the device's name at present; none if it may.
+fn shut(rules: Rules, status: DeviceStatus) -> Option<RefusalReason> {
+    match status {
+        _ if !rules.open => Some(RefusalReason::StudyClosed),
+        DeviceStatus::Retired => Some(RefusalReason::DeviceRetired),
+        DeviceStatus::Suspended(_) => Some(RefusalReason::DeviceSuspended),
+        DeviceStatus::Active => None,
+    }
 }
 
 /// The runs of one call while they are being processed.
@@ -108,7 +127,8 @@ impl<T: Config> Batch<T> {
     /// its `previous` is taken at its word.
     ///
     /// What is registered already is a success before anything else is asked: a retry must not be refused because the
-    /// device has been suspended since.
+    /// device has been suspended since. And what the device signed against its own history is evidence, whatever has become
+    /// of the device or its study since.
     fn register(&mut self, run: RunView<'_>, links: &[LinkHash]) -> Result<Outcome, RefusalReason> {
         let last = run
             .sequence
@@ -122,20 +142,42 @@ impl<T: Config> Batch<T> {
             .filter(|rules| rules.is_relay || self.submits_for_itself(run.device))
             .ok_or(RefusalReason::NotARelayOfThisStudy)?;
 
-        match compare(&mut self.walk, run, last, &head, links) {
-            Relation::Recorded => Ok(Outcome::AlreadyRecorded),
-            _ if !rules.open => Err(RefusalReason::StudyClosed),
-            _ if head.status == DeviceStatus::Retired => Err(RefusalReason::DeviceRetired),
-            _ if head.status != DeviceStatus::Active => Err(RefusalReason::DeviceSuspended),
-            Relation::Gap => Err(RefusalReason::Gap),
-            Relation::BeyondReach => Err(RefusalReason::BeyondReach),
-            Relation::Follows { known } => self
-                .check_signature(run, last_link, &head)
-                .map(|()| self.append(run, links, known, head)),
-            Relation::Diverges(divergence) => {
-                Err(self.refuse_rival(run, last_link, &head, divergence))
+        let shut = shut(rules, head.status);
+        match (compare(&mut self.walk, run, last, &head, links), shut) {
+            (Relation::Recorded, _) => Ok(Outcome::AlreadyRecorded),
+            (Relation::Diverges(divergence), _) => {
+                Err(self.refuse_rival(run, last_link, &head, divergence, shut))
             }
+            (_, Some(reason)) => Err(reason),
+            (Relation::Gap, None) => Err(RefusalReason::Gap),
+            (Relation::BeyondReach, None) => Err(RefusalReason::BeyondReach),
+            (Relation::Follows { known }, None) => self
+                .check_signature(run, last_link, &head)
+                .and_then(|()| self.take_room(run, known, &head))
+                .map(|()| self.append(run, links, known, head)),
         }
+    }
+
+    /// Takes the new entries of a run, and its bytes, from what the study and the device may still register.
+    fn take_room(
+        &mut self,
+        run: RunView<'_>,
+        known: usize,
+        head: &DeviceHead,
+    ) -> Result<(), RefusalReason> {
+        let rules = self.rules.get_mut(&head.study).and_then(Option::as_mut);
+        let rules = rules.ok_or(RefusalReason::NotARelayOfThisStudy)?;
+        let new = (run.entries.len() - known) as u64;
+        let entries = rules.entries + new;
+        let bytes = rules.bytes + u64::from(bytes_of(run));
+        if entries > rules.entries_left || bytes > rules.bytes_left {
+            return Err(RefusalReason::StudyAllowanceUsed);
+        }
+        if head.length + new > rules.device_entries {
+            return Err(RefusalReason::DeviceAllowanceUsed);
+        }
+        (rules.entries, rules.bytes) = (entries, bytes);
+        Ok(())
     }
 
     /// Registers the entries of a run from the first unknown one on, after the device's head.
@@ -166,59 +208,50 @@ impl<T: Config> Batch<T> {
         }
     }
 
-    /// Keeps the evidence of a rival history and says why the run is refused.
+    /// Keeps the evidence of a rival history and says why the run is refused: for what shuts the device out, if anything does.
     ///
     /// Where the policy asks for signatures, an unsigned rival is refused for the same reason, but proves nothing and
-    /// is not kept: a relay could otherwise fill a device's list at will.
+    /// is not kept: a relay could otherwise fill a device's list at will. Of a device that may not write, only a signed
+    /// rival is kept, under any policy.
     fn refuse_rival(
         &mut self,
         run: RunView<'_>,
         last_link: LinkHash,
         head: &DeviceHead,
         divergence: Divergence,
+        shut: Option<RefusalReason>,
     ) -> RefusalReason {
-        let Divergence {
-            sequence,
-            recorded,
-            rival,
-            rival_digest,
-            reason,
-        } = divergence;
+        let reason = shut.unwrap_or(divergence.reason);
         // A foreign link 0 with nothing registered after it is no second history, only a run of another chain.
-        if sequence == 0 || self.check_signature(run, last_link, head).is_err() {
+        if divergence.sequence == 0 {
             return reason;
         }
-        let signed = head.signer.is_some() || self.is_signed(run, last_link, head);
-        self.forks += 1;
-        let stored = store_conflict::<T>(
-            run.device,
-            HashchainConflict {
-                sequence,
-                recorded,
-                rival,
-                rival_digest,
-                signed,
-                submitter: self.submitter.clone(),
-                block: frame_system::Pallet::<T>::block_number(),
-            },
-        );
-        Pallet::<T>::deposit_event(Event::ConflictRecorded {
-            device: run.device,
-            sequence,
-            recorded,
-            rival,
-            signed,
-            stored,
-        });
-        if head.signer.is_some() {
-            let status = DeviceStatus::Suspended(SuspensionReason::Fork);
-            self.pages.set(run.device, &DeviceHead { status, ..*head });
-            Pallet::<T>::deposit_event(Event::DeviceSuspended {
-                device: run.device,
-                reason: SuspensionReason::Fork,
-            });
+        let signed = match head.signer {
+            Some(_) => self.check_signature(run, last_link, head).is_ok(),
+            None => self.is_signed(run, last_link, head),
+        };
+        if signed || (head.signer.is_none() && shut.is_none()) {
+            self.forks += 1;
+            conflicts::keep::<T>(run.device, divergence, signed, &self.submitter);
+        }
+        if signed && head.signer.is_some() {
+            self.suspend_for_fork(run.device, head);
         }
         reason
+    }
+
+    /// Everything that is registered of this device is signed, and so is the rival: its key signed two histories. That ends
+    /// any other suspension, which the study could lift.
+    fn suspend_for_fork(&mut self, device: DeviceId, head: &DeviceHead) {
+        let status = DeviceStatus::Suspended(SuspensionReason::Fork);
+        if head.status == DeviceStatus::Retired || head.status == status {
+            return;
+        }
+        self.pages.set(device, &DeviceHead { status, ..*head });
+        Pallet::<T>::deposit_event(Event::DeviceSuspended {
+            device,
+            reason: SuspensionReason::Fork,
+        });
     }
 
     /// Demands the device's signature where the study does.
@@ -251,15 +284,29 @@ impl<T: Config> Batch<T> {
     fn rules(&mut self, study: StudyId) -> Option<Rules> {
         let submitter = &self.submitter;
         *self.rules.entry(study).or_insert_with(|| {
-            Studies::<T>::study(study).map(|rules| Rules {
-                is_relay: Studies::<T>::is_relay(study, submitter),
-                open: rules.status == StudyStatus::Open,
+            Studies::<T>::study(study).map(|rules| {
+                let quota = Studies::<T>::quota(study);
+                let (entries_left, bytes_left) = quota.left();
+                Rules {
+                    is_relay: Studies::<T>::is_relay(study, submitter),
+                    open: rules.status == StudyStatus::Open,
+                    entries_left,
+                    bytes_left,
+                    entries: 0,
+                    bytes: 0,
+                    device_entries: quota.allowance.device_entries,
+                }
             })
         })
     }
 
     /// Writes what has changed.
     fn write(self) {
+        for (study, rules) in &self.rules {
+            if let Some(rules) = rules.filter(|rules| rules.entries > 0) {
+                Studies::<T>::count_entries(*study, rules.entries, rules.bytes);
+            }
+        }
         self.pages.write();
         let new_entries = self.walk.new_entries();
         if !new_entries.is_empty() {
@@ -316,16 +363,6 @@ pub(crate) fn is_signed<T: Config>(
         &hashchain::head_message(&last_link),
         &ed25519::Public::from_raw(key),
     )
-}
-
-/// Keeps evidence once, and within the bound. Says whether it was kept.
-fn store_conflict<T: Config>(device: DeviceId, conflict: ConflictOf<T>) -> bool {
-    Conflicts::<T>::mutate(device, |conflicts| {
-        let known = conflicts
-            .iter()
-            .any(|known| known.sequence == conflict.sequence && known.rival == conflict.rival);
-        !known && conflicts.try_push(conflict).is_ok()
-    })
 }
 
 impl<T: Config> Pallet<T> {

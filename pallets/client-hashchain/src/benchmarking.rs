@@ -16,6 +16,7 @@ use sp_runtime::AccountId32;
 const STUDY: StudyId = 0;
 const SPONSOR: AccountId32 = AccountId32::new([1; 32]);
 const SERVER: AccountId32 = AccountId32::new([2; 32]);
+const COMMITMENT: H256 = H256([8; 32]);
 const RELAY: AccountId32 = AccountId32::new([3; 32]);
 
 fn set_up_study<T: Config>(policy: StudyPolicy) {
@@ -39,17 +40,38 @@ fn escrow<T: Config>() -> BoundedVec<u8, T::MaxEscrowLength> {
         .expect("as long as allowed; qed")
 }
 
-fn enrol<T: Config>(key: [u8; 32], predecessor: Option<DeviceId>) -> DeviceId {
-    Pallet::<T>::do_enrol(
-        &SERVER,
-        STUDY,
-        key,
-        H256([8; 32]),
-        escrow::<T>(),
+fn enrol<T: Config>(key: sp_core::ed25519::Public, predecessor: Option<DeviceId>) -> DeviceId {
+    let device = devices::NewDevice {
+        key: key.0,
+        secret_commitment: COMMITMENT,
+        escrow: escrow::<T>(),
         predecessor,
-    )
-    .expect("the study takes devices; qed");
+    };
+    let proof = key_proof::<T>(&key, predecessor);
+    Pallet::<T>::do_enrol(&SERVER, STUDY, device, &proof).expect("the study takes devices; qed");
     NextDeviceId::<T>::get() - 1
+}
+
+/// Lets so many blocks pass that what servers asked to retire is retired.
+fn pass_retirement_delay<T: Config>() {
+    let now = frame_system::Pallet::<T>::block_number();
+    frame_system::Pallet::<T>::set_block_number(now + RetirementDelay::<T>::get());
+}
+
+/// What the device with this key signs to be enrolled by [`SERVER`].
+fn key_proof<T: Config>(key: &sp_core::ed25519::Public, predecessor: Option<DeviceId>) -> [u8; 64] {
+    let message = hashchain::key_proof_message(&hashchain::KeyProof {
+        chain: &devices::chain_hash::<T>(),
+        study: hashchain::StudyId(STUDY),
+        server: SERVER.as_ref(),
+        device_key: &key.0,
+        predecessor: predecessor.map(hashchain::DeviceId),
+        secret_commitment: &COMMITMENT.0,
+        escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&escrow::<T>()),
+    });
+    sp_io::crypto::ed25519_sign(sp_core::testing::ED25519, key, &message)
+        .expect("the key was generated there; qed")
+        .0
 }
 
 /// A key pair in the node's keystore; its public half.
@@ -102,7 +124,7 @@ fn run_after(
 ///
 /// The pages are written directly: enrolling 32 devices for each of a thousand would take the benchmark's whole time.
 fn spread_devices<T: Config>(count: u32, key: impl Fn(u32) -> [u8; 32]) -> Vec<(DeviceId, H256)> {
-    let template = enrol::<T>(new_key().0, None);
+    let template = enrol::<T>(new_key(), None);
     let mut record = Devices::<T>::get(template).expect("just enrolled; qed");
     let head = Pallet::<T>::head_of(template).expect("just enrolled; qed");
     (1..=count)
@@ -179,24 +201,29 @@ mod benchmarks {
     #[benchmark]
     fn enrol() {
         set_up_study::<T>(StudyPolicy::DeviceSigned);
-        let old = super::enrol::<T>([10; 32], None);
-        Pallet::<T>::do_retire(&SPONSOR, old, LastTrusted::Latest).expect("active; qed");
+        let old = super::enrol::<T>(new_key(), None);
+        // Nobody has written down yet that it is retired.
+        Pallet::<T>::do_retire(&SERVER, old, LastTrusted::Latest).expect("active; qed");
+        pass_retirement_delay::<T>();
         // The page that is changed is full but for one place.
-        for seed in 11..HEADS_PER_PAGE as u8 + 9 {
-            super::enrol::<T>([seed; 32], None);
+        for _ in 2..HEADS_PER_PAGE {
+            super::enrol::<T>(new_key(), None);
         }
+        let key = new_key();
+        let proof = key_proof::<T>(&key, Some(old));
 
         #[extrinsic_call]
         _(
             RawOrigin::Signed(SERVER),
             STUDY,
-            [99; 32],
-            H256([8; 32]),
+            key.0,
+            COMMITMENT,
             escrow::<T>(),
             Some(old),
+            proof,
         );
 
-        assert_eq!(DeviceByKey::<T>::get([99; 32]), Some(HEADS_PER_PAGE - 1));
+        assert_eq!(DeviceByKey::<T>::get(key.0), Some(HEADS_PER_PAGE - 1));
     }
 
     /// `r` runs of one entry, of devices whose heads are all on different pages.
@@ -328,7 +355,7 @@ mod benchmarks {
     #[benchmark]
     fn walk(w: Linear<1, 256>) -> Result<(), BenchmarkError> {
         set_up_study::<T>(StudyPolicy::HashchainOnly);
-        let device = super::enrol::<T>([10; 32], None);
+        let device = super::enrol::<T>(new_key(), None);
         let head = Pallet::<T>::head_of(device).expect("just enrolled; qed");
         let (old, first) = run_after(device, 1, head.hash, 1, 0);
         let entry = |page: u64| JournalEntry {
@@ -403,7 +430,7 @@ mod benchmarks {
 
         #[extrinsic_call]
         _(
-            RawOrigin::Signed(SERVER),
+            RawOrigin::Signed(SPONSOR),
             device,
             LastTrusted::Entry(u64::from(ENTRIES_PER_PAGE) - 1),
         );
@@ -412,6 +439,19 @@ mod benchmarks {
             Pallet::<T>::head_of(device).map(|head| head.status),
             Some(DeviceStatus::Retired)
         );
+    }
+
+    #[benchmark]
+    fn veto_retirement() {
+        set_up_study::<T>(StudyPolicy::HashchainOnly);
+        let (device, _) = spread_devices::<T>(1, |_| [10; 32])[0];
+        Pallet::<T>::do_retire(&SERVER, device, LastTrusted::Latest).expect("active; qed");
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(SPONSOR), device);
+
+        let record = Devices::<T>::get(device);
+        assert_eq!(record.map(|record| record.retires_at), Some(None));
     }
 
     impl_benchmark_test_suite!(Pallet, crate::mock::with_keystore(), crate::mock::Test);

@@ -5,7 +5,7 @@
 //! A link binds everything before it, so one comparison decides: the run's link at the last sequence that both
 //! histories have. Only a run that ends before the head, or that diverges, needs steps back through the journal.
 
-use crate::{walk::Walk, Config, DeviceHead, Devices, EntryIndex, RefusalReason, RunView};
+use crate::{walk::Walk, Config, DeviceHead, EntryIndex, JournalEntry, RefusalReason, RunView};
 use hashchain::LinkHash;
 use sp_core::H256;
 
@@ -38,8 +38,14 @@ pub(crate) struct Divergence {
 struct Recorded {
     sequence: u64,
     hash: H256,
-    /// Place of the entry; none at sequence 0.
-    index: Option<EntryIndex>,
+    entry: Found,
+}
+
+/// The entry that a walk has come to.
+enum Found {
+    /// It is the latest, and was not looked up yet; none where the device has no entry.
+    Latest(Option<EntryIndex>),
+    Entry(JournalEntry),
 }
 
 /// Compares a run, whose last entry has the sequence `last`, with the head of its device.
@@ -58,10 +64,10 @@ pub(crate) fn compare<T: Config>(
     let mut recorded = Recorded {
         sequence: head.length,
         hash: head.hash,
-        index: head.latest,
+        entry: Found::Latest(head.latest),
     };
     while recorded.sequence > common {
-        match step_back(walk, run, &recorded) {
+        match step_back(walk, &recorded) {
             Some(earlier) => recorded = earlier,
             None => return Relation::BeyondReach,
         }
@@ -92,7 +98,7 @@ fn locate<T: Config>(
     };
     // Link 0 carries no data: a history differs at its first entry at the earliest.
     while differing.sequence > before.max(1) {
-        match step_back(walk, run, &differing) {
+        match step_back(walk, &differing) {
             Some(earlier) if earlier.hash != claimed(run, links, earlier.sequence) => {
                 differing = earlier
             }
@@ -112,21 +118,18 @@ fn locate<T: Config>(
     }
 }
 
-/// The registered link one sequence earlier; none if the budget is spent or the entry has left the state.
-fn step_back<T: Config>(walk: &mut Walk<T>, run: RunView<'_>, from: &Recorded) -> Option<Recorded> {
-    let entry = walk.entry(from.index?)?;
-    let sequence = from.sequence - 1;
-    Some(match entry.previous {
-        Some(index) => Recorded {
-            sequence,
-            hash: walk.entry(index)?.hash,
-            index: Some(index),
-        },
-        None => Recorded {
-            sequence,
-            hash: Devices::<T>::get(run.device)?.genesis,
-            index: None,
-        },
+/// The registered link one sequence earlier; none if the budget is spent or the entry has left the state, and before the
+/// first entry, as link 0 is never compared by a walk.
+fn step_back<T: Config>(walk: &mut Walk<T>, from: &Recorded) -> Option<Recorded> {
+    let entry = match from.entry {
+        Found::Latest(index) => walk.entry(index?)?,
+        Found::Entry(entry) => entry,
+    };
+    let earlier = walk.entry(entry.previous?)?;
+    Some(Recorded {
+        sequence: from.sequence - 1,
+        hash: earlier.hash,
+        entry: Found::Entry(earlier),
     })
 }
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Enrolment, suspension and retirement of devices.
+//! Enrolment of devices.
 
 use crate::{
-    Config, DeviceByKey, DeviceHead, DeviceId, DeviceRecord, DeviceRecordOf, DeviceStatus, Devices,
-    Error, Event, HeadPages, HostSha256, LastTrusted, NextDeviceId, Pallet, SuspensionReason,
-    TrustedHead, WeightInfo, HEADS_PER_PAGE,
+    status::Device, Config, DeviceByKey, DeviceHead, DeviceId, DeviceRecord, DeviceRecordOf,
+    DeviceStatus, Devices, Error, Event, HeadPages, HostSha256, NextDeviceId, Pallet, TrustedHead,
+    WeightInfo, HEADS_PER_PAGE,
 };
 use frame_support::{ensure, traits::Get, weights::Weight, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use hashchain::LinkHash;
 use pallet_studies::{StudyId, StudyPolicy, StudyStatus};
-use sp_core::H256;
-use sp_runtime::{traits::Zero, AccountId32, DispatchError, DispatchResult};
+use sp_core::{ed25519, H256};
+use sp_runtime::{traits::Zero, AccountId32, DispatchResult};
 
 type Studies<T> = pallet_studies::Pallet<T>;
 
@@ -25,6 +25,18 @@ const FAR_KEYS: u64 = 3;
 /// says: it shares none of the trie's nodes above it with them.
 pub(crate) fn enrolment_weight<T: Config>() -> Weight {
     <T as Config>::WeightInfo::enrol().saturating_add(T::DbWeight::get().writes(FAR_KEYS))
+}
+
+/// A device that is to be enrolled.
+pub(crate) struct NewDevice<T: Config> {
+    /// Its Ed25519 public key, which is also its account.
+    pub(crate) key: [u8; 32],
+    /// Commitment to its secret.
+    pub(crate) secret_commitment: H256,
+    /// Its secret, sealed to the study's auditor.
+    pub(crate) escrow: BoundedVec<u8, T::MaxEscrowLength>,
+    /// The retired device that it replaces.
+    pub(crate) predecessor: Option<DeviceId>,
 }
 
 /// The page that has the head of a device, and the head's place in it.
@@ -49,20 +61,28 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_enrol(
         who: &AccountId32,
         study: StudyId,
-        key: [u8; 32],
-        secret_commitment: H256,
-        escrow: BoundedVec<u8, T::MaxEscrowLength>,
-        predecessor: Option<DeviceId>,
+        device: NewDevice<T>,
+        key_proof: &[u8; 64],
     ) -> DispatchResult {
         let policy = Self::policy_for_enrolment(who, study)?;
-        Self::ensure_new_device(&key, &escrow)?;
-        let trusted = predecessor
-            .map(|predecessor| Self::trusted_head_to_follow(study, predecessor))
+        Self::ensure_new_device(&device.key, &device.escrow)?;
+        let escrow_commitment = hashchain::escrow_commitment::<HostSha256>(&device.escrow);
+        Self::ensure_key_agrees(who, study, &device, &escrow_commitment, key_proof)?;
+        let NewDevice {
+            key,
+            secret_commitment,
+            escrow,
+            predecessor,
+        } = device;
+        let followed = predecessor
+            .map(|predecessor| Self::to_follow(study, predecessor))
             .transpose()?;
         let device = NextDeviceId::<T>::get();
         let next = device.checked_add(1).ok_or(Error::<T>::TooManyDevices)?;
 
-        let genesis = link_zero::<T>(study, &key, trusted, &secret_commitment, &escrow);
+        Studies::<T>::take_device(study)?;
+        let trusted = followed.as_ref().map(|(_, trusted)| *trusted);
+        let genesis = link_zero::<T>(study, &key, trusted, &secret_commitment, &escrow_commitment);
         let head = DeviceHead {
             study,
             status: DeviceStatus::Active,
@@ -80,9 +100,14 @@ impl<T: Config> Pallet<T> {
             successor: None,
             trusted: None,
             enrolled_at: frame_system::Pallet::<T>::block_number(),
+            retires_at: None,
         };
 
         NextDeviceId::<T>::put(next);
+        if let Some((mut followed, _)) = followed {
+            followed.record.successor = Some(device);
+            followed.write();
+        }
         Self::write_new_device(device, head, record);
         // The device's own account may submit for itself (Figure 1a).
         Studies::<T>::admit(&AccountId32::new(key));
@@ -92,71 +117,6 @@ impl<T: Config> Pallet<T> {
             key,
             genesis,
             predecessor,
-        });
-        Ok(())
-    }
-
-    pub(crate) fn do_suspend(
-        who: &AccountId32,
-        device: DeviceId,
-        reason: SuspensionReason,
-    ) -> DispatchResult {
-        ensure!(reason != SuspensionReason::Fork, Error::<T>::ForkNeedsProof);
-        Self::change_status(who, device, |status| match status {
-            DeviceStatus::Active => Ok(DeviceStatus::Suspended(reason)),
-            _ => Err(Error::<T>::NotActive),
-        })?;
-        Self::deposit_event(Event::DeviceSuspended { device, reason });
-        Ok(())
-    }
-
-    pub(crate) fn do_resume(who: &AccountId32, device: DeviceId) -> DispatchResult {
-        Self::change_status(who, device, |status| match status {
-            DeviceStatus::Suspended(SuspensionReason::Fork) => {
-                Err(Error::<T>::ForkedDeviceCannotResume)
-            }
-            DeviceStatus::Suspended(_) => Ok(DeviceStatus::Active),
-            _ => Err(Error::<T>::NotSuspended),
-        })?;
-        Self::deposit_event(Event::DeviceResumed { device });
-        Ok(())
-    }
-
-    pub(crate) fn do_retire(
-        who: &AccountId32,
-        device: DeviceId,
-        last_trusted: LastTrusted,
-    ) -> DispatchResult {
-        let head = Self::change_status(who, device, |status| match status {
-            DeviceStatus::Retired => Err(Error::<T>::DeviceRetired),
-            _ => Ok(DeviceStatus::Retired),
-        })?;
-        let trusted = Devices::<T>::try_mutate(device, |record| {
-            let record = record.as_mut().ok_or(Error::<T>::UnknownDevice)?;
-            let trusted = match last_trusted {
-                LastTrusted::Latest => TrustedHead {
-                    length: head.length,
-                    hash: head.hash,
-                },
-                LastTrusted::Nothing => TrustedHead {
-                    length: 0,
-                    hash: record.genesis,
-                },
-                LastTrusted::Entry(index) => Self::journal_entry(index)
-                    .filter(|entry| entry.device == device)
-                    .map(|entry| TrustedHead {
-                        length: entry.sequence,
-                        hash: entry.hash,
-                    })
-                    .ok_or(Error::<T>::NotAnEntryOfThisDevice)?,
-            };
-            record.trusted = Some(trusted);
-            Ok::<_, DispatchError>(trusted)
-        })?;
-        Self::deposit_event(Event::DeviceRetired {
-            device,
-            trusted_length: trusted.length,
-            trusted_head: trusted.hash,
         });
         Ok(())
     }
@@ -181,20 +141,56 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// The head that a successor of `predecessor` commits to.
-    fn trusted_head_to_follow(
+    /// Refuses a key whose holder did not agree to be enrolled here, by this server and with this secret: whoever saw the
+    /// key, in the pool or anywhere, could enrol it elsewhere otherwise. The rule is that of all signatures on this chain, ZIP 215.
+    fn ensure_key_agrees(
+        who: &AccountId32,
+        study: StudyId,
+        device: &NewDevice<T>,
+        escrow_commitment: &[u8; 32],
+        key_proof: &[u8; 64],
+    ) -> Result<(), Error<T>> {
+        let message = hashchain::key_proof_message(&hashchain::KeyProof {
+            chain: &chain_hash::<T>(),
+            study: hashchain::StudyId(study),
+            server: who.as_ref(),
+            device_key: &device.key,
+            predecessor: device.predecessor.map(hashchain::DeviceId),
+            secret_commitment: &device.secret_commitment.0,
+            escrow_commitment,
+        });
+        let agrees = sp_io::crypto::ed25519_verify(
+            &ed25519::Signature::from_raw(*key_proof),
+            &message,
+            &ed25519::Public::from_raw(device.key),
+        );
+        ensure!(agrees, Error::<T>::KeyProofFails);
+        Ok(())
+    }
+
+    /// The device that a successor goes on from, and the head that the successor commits to.
+    fn to_follow(
         study: StudyId,
         predecessor: DeviceId,
-    ) -> Result<TrustedHead, Error<T>> {
-        let head = Self::head_of(predecessor).ok_or(Error::<T>::UnknownDevice)?;
-        let record = Devices::<T>::get(predecessor).ok_or(Error::<T>::UnknownDevice)?;
-        ensure!(head.study == study, Error::<T>::PredecessorNotRetired);
-        let trusted = record.trusted.ok_or(Error::<T>::PredecessorNotRetired)?;
+    ) -> Result<(Device<T>, TrustedHead), Error<T>> {
+        let device = Device::<T>::of(predecessor)?;
         ensure!(
-            record.successor.is_none(),
+            device.head.study == study,
+            Error::<T>::PredecessorNotRetired
+        );
+        ensure!(
+            device.record.retires_at.is_none(),
+            Error::<T>::RetirementPending
+        );
+        let trusted = device
+            .record
+            .trusted
+            .ok_or(Error::<T>::PredecessorNotRetired)?;
+        ensure!(
+            device.record.successor.is_none(),
             Error::<T>::PredecessorHasSuccessor
         );
-        Ok(trusted)
+        Ok((device, trusted))
     }
 
     fn write_new_device(device: DeviceId, head: DeviceHead, record: DeviceRecordOf<T>) {
@@ -206,36 +202,7 @@ impl<T: Config> Pallet<T> {
                 .try_push(head)
                 .expect("numbers are dense, so a page takes exactly its own devices; qed");
         });
-        if let Some(predecessor) = record.predecessor {
-            Devices::<T>::mutate(predecessor, |old| {
-                if let Some(old) = old {
-                    old.successor = Some(device);
-                }
-            });
-        }
         Devices::<T>::insert(device, record);
-    }
-
-    /// Lets the study's office change the status of a device, and returns its head.
-    fn change_status(
-        who: &AccountId32,
-        device: DeviceId,
-        change: impl FnOnce(DeviceStatus) -> Result<DeviceStatus, Error<T>>,
-    ) -> Result<DeviceHead, DispatchError> {
-        let (page, slot) = position(device);
-        HeadPages::<T>::try_mutate(page, |heads| {
-            let head = heads
-                .as_mut()
-                .and_then(|heads| heads.get_mut(slot))
-                .ok_or(Error::<T>::UnknownDevice)?;
-            ensure!(
-                Studies::<T>::is_sponsor(head.study, who)
-                    || Studies::<T>::is_authentication_server(head.study, who),
-                Error::<T>::NotTheStudysOffice
-            );
-            head.status = change(head.status)?;
-            Ok(*head)
-        })
     }
 }
 
@@ -245,23 +212,23 @@ fn link_zero<T: Config>(
     device_key: &[u8; 32],
     trusted: Option<TrustedHead>,
     secret_commitment: &H256,
-    escrow: &[u8],
+    escrow_commitment: &[u8; 32],
 ) -> H256 {
-    let chain = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
     let link = hashchain::genesis::<HostSha256>(&hashchain::Enrolment {
-        chain: &as_hash(chain.as_ref()),
+        chain: &chain_hash::<T>(),
         study: hashchain::StudyId(study),
         device_key,
         predecessor: trusted.map(|trusted| LinkHash(trusted.hash.0)),
         secret_commitment: &secret_commitment.0,
-        escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(escrow),
+        escrow_commitment,
     });
     H256(link.0)
 }
 
-/// A block hash as 32 bytes. This chain's hashes have that length.
-fn as_hash(hash: &[u8]) -> [u8; 32] {
+/// Hash of this chain's first block. This chain's hashes have 32 bytes.
+pub(crate) fn chain_hash<T: Config>() -> [u8; 32] {
+    let hash = frame_system::Pallet::<T>::block_hash(BlockNumberFor::<T>::zero());
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(hash);
+    bytes.copy_from_slice(hash.as_ref());
     bytes
 }

@@ -18,7 +18,8 @@
 //! * A relay of the study, or the device itself, submits runs of entries: [`Pallet::submit`] for one run, which fails
 //!   as a whole when the run is refused, and [`Pallet::submit_batch`], in which every run stands or falls alone and the
 //!   evidence of a fork is kept.
-//! * The study's sponsor or authentication server suspends, resumes and retires devices.
+//! * The study's sponsor or authentication server suspends, resumes and retires devices. What a server asks for and
+//!   cannot be undone waits for the sponsor's veto.
 //!
 //! ## Goals
 //!
@@ -29,9 +30,18 @@
 //! 3. In a study with the policy `DeviceSigned`, nobody but the device can register anything, and a signed fork
 //!    suspends the device:
 #![doc = docify::embed!("src/tests/batch.rs", a_signed_fork_is_kept_as_evidence_and_suspends_the_device)]
+//!    What a device's key signed against its own history is evidence whatever has become of device or study since, and
+//!    the study cannot lift the suspension:
+#![doc = docify::embed!("src/tests/forks.rs", a_signed_fork_of_a_suspended_device_is_kept_and_nobody_resumes_it)]
 //! 4. What an entry costs does not grow with the number of devices or entries: heads are paged, the journal is written
-//!    once, and a fork is located within a fixed budget of steps.
-//! 5. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
+//!    once, and whoever makes the chain walk back pays a step from a fixed budget for every page of the journal, whether its
+//!    entries stood there before or came with the same call.
+//! 5. Evidence has a place: rivals that nobody signed cannot take those of signed ones, an account has one of them a device,
+//!    and what has no place is counted:
+#![doc = docify::embed!("src/tests/forks.rs", unsigned_rivals_leave_the_signed_ones_their_places)]
+//! 6. An authentication server cannot end a hashchain against the sponsor's will:
+#![doc = docify::embed!("src/tests/retirement.rs", the_sponsor_vetoes_a_retirement_and_the_device_goes_on)]
+//! 7. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
 //!    provable from the blocks.
 //!
 //! Source: Motohashi et al., J Med Internet Res 2019;21(5):e13385, Figures 1 to 6.
@@ -44,6 +54,7 @@ mod batch;
 #[cfg(feature = "runtime-benchmarks")]
 mod benchmarking;
 mod compare;
+mod conflicts;
 mod devices;
 mod gate;
 mod hashing;
@@ -56,6 +67,7 @@ mod refusal;
 pub mod run_checks;
 mod runs;
 mod size;
+mod status;
 #[cfg(test)]
 mod tests;
 #[cfg(any(feature = "try-runtime", test))]
@@ -88,6 +100,16 @@ pub mod pallet {
     pub type ConflictOf<T> =
         HashchainConflict<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
 
+    /// [`DeviceConflicts`] with this chain's types.
+    pub type DeviceConflictsOf<T> = DeviceConflicts<
+        <T as frame_system::Config>::AccountId,
+        BlockNumberFor<T>,
+        <T as Config>::MaxConflicts,
+    >;
+
+    /// Blocks of a day, with one every two seconds.
+    const A_DAY: u32 = 43_200;
+
     const STORAGE_VERSION: StorageVersion = StorageVersion::new(1);
 
     #[pallet::pallet]
@@ -107,12 +129,17 @@ pub mod pallet {
         #[pallet::constant]
         type MaxEscrowLength: Get<u32>;
 
-        /// Most conflicts stored for one device. More are refused all the same, but leave only an event.
+        /// Most conflicts stored for one device. More are refused all the same, but are only counted.
         #[pallet::constant]
         type MaxConflicts: Get<u32>;
 
-        /// How many journal entries one call may walk back to compare old runs or to locate a fork. Each step may read
-        /// a page of the journal, so the whole budget is part of every call's weight and what is unused is given back.
+        /// How many of them may be rivals that the device's key did not sign; each account may bring one. The other places
+        /// are for signed rivals.
+        #[pallet::constant]
+        type MaxUnsignedConflicts: Get<u32>;
+
+        /// How many pages of the journal one call may walk back over to compare old runs or to locate forks. Pages that the
+        /// call itself fills count, too. The whole budget is part of every call's weight, and what is unused is given back.
         #[pallet::constant]
         type WalkBudget: Get<u32>;
 
@@ -200,15 +227,38 @@ pub mod pallet {
     #[pallet::storage]
     pub type FirstJournalPage<T: Config> = StorageValue<_, u64, ValueQuery>;
 
-    /// Rival histories brought for a device, oldest first. Empty: nobody ever contradicted the device's history.
+    /// How many blocks pass from when an authentication server asks for the retirement of a device until it holds. The
+    /// sponsor can veto it meanwhile. Set at genesis: a day unless told otherwise.
     #[pallet::storage]
-    pub type Conflicts<T: Config> = StorageMap<
-        _,
-        Twox64Concat,
-        DeviceId,
-        BoundedVec<ConflictOf<T>, T::MaxConflicts>,
-        ValueQuery,
-    >;
+    pub type RetirementDelay<T: Config> = StorageValue<_, BlockNumberFor<T>, ValueQuery>;
+
+    /// Rival histories brought for a device, and how many of them had no place. Absent: nobody ever contradicted the
+    /// device's history.
+    #[pallet::storage]
+    pub type Conflicts<T: Config> =
+        StorageMap<_, Twox64Concat, DeviceId, DeviceConflictsOf<T>, ValueQuery>;
+
+    /// What the pallet begins with.
+    #[pallet::genesis_config]
+    pub struct GenesisConfig<T: Config> {
+        /// Blocks until a retirement holds that an authentication server asked for.
+        pub retirement_delay: BlockNumberFor<T>,
+    }
+
+    impl<T: Config> Default for GenesisConfig<T> {
+        fn default() -> Self {
+            Self {
+                retirement_delay: A_DAY.into(),
+            }
+        }
+    }
+
+    #[pallet::genesis_build]
+    impl<T: Config> BuildGenesisConfig for GenesisConfig<T> {
+        fn build(&self) {
+            RetirementDelay::<T>::put(self.retirement_delay);
+        }
+    }
 
     /// What has happened to a device or to its entries.
     #[pallet::event]
@@ -275,7 +325,7 @@ pub mod pallet {
             /// Why it was refused.
             reason: RefusalReason,
         },
-        /// Somebody brought a rival history of a device; the evidence is stored unless the device's list is full.
+        /// Somebody brought a rival history of a device. The evidence is stored once and while it has a place.
         ConflictRecorded {
             /// The device that has two histories.
             device: DeviceId,
@@ -287,8 +337,11 @@ pub mod pallet {
             rival: H256,
             /// Whether the device's own key signed the rival.
             signed: bool,
-            /// Whether the evidence was stored, too. It is not when it was stored before or the list is full.
+            /// Whether the evidence was stored now. It is not when it was stored before, or when it has no place and is
+            /// only counted.
             stored: bool,
+            /// How many rivals of the device were not stored so far, for want of a place.
+            not_stored: u32,
         },
         /// A device may not register entries for now.
         DeviceSuspended {
@@ -302,7 +355,20 @@ pub mod pallet {
             /// The device.
             device: DeviceId,
         },
-        /// A device's hashchain has ended.
+        /// An authentication server asked to retire a device, which is suspended from now on. The sponsor can veto it.
+        RetirementPending {
+            /// The device.
+            device: DeviceId,
+            /// Block from which on it is retired, with its latest entry trusted.
+            retires_at: BlockNumberFor<T>,
+        },
+        /// The sponsor does not want a device retired. It stays suspended until somebody resumes it.
+        RetirementVetoed {
+            /// The device.
+            device: DeviceId,
+        },
+        /// A device's hashchain has ended. A retirement that an authentication server asked for is reported when it is
+        /// written down, which may be later than it holds.
         DeviceRetired {
             /// The device.
             device: DeviceId,
@@ -345,6 +411,12 @@ pub mod pallet {
         /// The run ends too far before the head to be compared within this call. If it should be registered already,
         /// look its entries up instead; otherwise submit fewer old runs at a time.
         BeyondReach,
+        /// The study has registered as many entries, or bytes of runs, as it may (`studies.quotas`). Keep the entries;
+        /// the consortium can grant more by `studies.setAllowance`.
+        StudyAllowanceUsed,
+        /// The device has as many entries as one may have in its study (`studies.quotas`). Keep the entries; the
+        /// consortium can grant more by `studies.setAllowance`.
+        DeviceAllowanceUsed,
         /// No study has this number.
         UnknownStudy,
         /// Only an authentication server of the study enrols devices. The sponsor can add one.
@@ -355,9 +427,12 @@ pub mod pallet {
         KeyInUse,
         /// The key is one of the few for which anybody can make signatures. Generate a new key pair.
         WeakKey,
+        /// The proof is not a signature by the device's key for this chain, study, server, predecessor, secret and escrow. Have
+        /// the device sign again for the account that enrols it; a proof that was made for another server is of no use.
+        KeyProofFails,
         /// A device without escrow could never be audited. Seal the secure string to the study's auditor key.
         EscrowMissing,
-        /// The predecessor must be a retired device of the same study. Retire it first.
+        /// The predecessor must be a retired device of the same study. Retire it first, and wait until that holds.
         PredecessorNotRetired,
         /// The predecessor has a successor already.
         PredecessorHasSuccessor,
@@ -372,8 +447,17 @@ pub mod pallet {
         ForkedDeviceCannotResume,
         /// Only the chain itself suspends for a fork, on proof. Give another reason.
         ForkNeedsProof,
-        /// The journal entry is not this device's, or has left the state.
+        /// The journal entry is not this device's, or has left the state. Name another.
         NotAnEntryOfThisDevice,
+        /// Only the study's sponsor may do this: distrust entries, or veto a retirement. Ask the sponsor, or retire the
+        /// device with its latest entry trusted.
+        OnlyTheSponsor,
+        /// The device is to retire at the block that its record names. Wait for that block; or ask the sponsor, who can
+        /// veto the retirement and then resume the device, or retire it at once.
+        RetirementPending,
+        /// No retirement of this device is pending, so there is nothing to veto. One that holds already cannot be undone:
+        /// enrol a successor.
+        NoRetirementPending,
         /// Runs stand at the top of an extrinsic, where auditors find them, and never within another call. Send
         /// `submit` or `submitBatch` as a transaction of its own.
         RunsWithinAnotherCall,
@@ -396,8 +480,9 @@ pub mod pallet {
                 "a device could not enrol, because its escrow would not fit"
             );
             assert!(
-                T::MaxConflicts::get() > 0,
-                "without conflicts in state there is no evidence"
+                T::MaxUnsignedConflicts::get() > 0
+                    && T::MaxConflicts::get() > T::MaxUnsignedConflicts::get(),
+                "unsigned rivals and signed ones both need a place, or there is no evidence"
             );
             assert!(
                 T::WalkBudget::get() >= MAX_RUN_LENGTH,
@@ -415,7 +500,15 @@ pub mod pallet {
     impl<T: Config> Pallet<T> {
         /// Enrols a device: gives it a number and computes link 0 of its hashchain.
         ///
-        /// Called by an authentication server of the study, which has checked that the device holds the private key.
+        /// Called by an authentication server of the study.
+        ///
+        /// - `study`: the number of the study.
+        /// - `key`: the device's Ed25519 public key, which is also its account.
+        /// - `secret_commitment`: hash of the device's secret.
+        /// - `escrow`: the secret, sealed to the study's auditor.
+        /// - `predecessor`: the retired device that this one replaces, if any.
+        /// - `key_proof`: signature by the device's key over this chain, the study, the server's account and all of the above.
+        ///   Without it nobody can enrol a key that is not theirs to enrol.
         #[pallet::call_index(0)]
         #[pallet::weight(devices::enrolment_weight::<T>())]
         pub fn enrol(
@@ -425,16 +518,23 @@ pub mod pallet {
             secret_commitment: H256,
             escrow: BoundedVec<u8, T::MaxEscrowLength>,
             predecessor: Option<DeviceId>,
+            key_proof: [u8; 64],
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
-            Self::do_enrol(&who, study, key, secret_commitment, escrow, predecessor)
+            let device = devices::NewDevice {
+                key,
+                secret_commitment,
+                escrow,
+                predecessor,
+            };
+            Self::do_enrol(&who, study, device, &key_proof)
         }
 
         /// Registers one run, or fails with the reason why not.
         ///
         /// A run that is registered already succeeds without a change; one that overlaps the head is registered from
-        /// its first new entry on. Because a failed call leaves no trace, relays use `submit_batch`, which keeps
-        /// the evidence of a fork.
+        /// its first new entry on. Because a failed call leaves no trace, not even of a fork, relays use `submit_batch`,
+        /// which keeps the evidence.
         #[pallet::call_index(1)]
         #[pallet::weight(BatchSize::from(run).declared::<T>())]
         pub fn submit(origin: OriginFor<T>, run: Run) -> DispatchResultWithPostInfo {
@@ -445,7 +545,7 @@ pub mod pallet {
         /// Registers many runs, each of which stands or falls alone.
         ///
         /// The call itself succeeds. A refused run leaves an event with its place in the batch and its reason, and the
-        /// evidence of a fork is stored.
+        /// evidence of a fork is stored, a signed one even when the device is suspended or retired or the study closed.
         #[pallet::call_index(2)]
         #[pallet::weight(BatchSize::from(runs).declared::<T>())]
         pub fn submit_batch(origin: OriginFor<T>, runs: Runs) -> DispatchResultWithPostInfo {
@@ -467,7 +567,7 @@ pub mod pallet {
         }
 
         /// Lets a suspended device register entries again. Called by the study's sponsor or one of its authentication
-        /// servers. A device that signed a fork cannot be resumed.
+        /// servers. A device that signed a fork cannot be resumed, and one that is to retire only after the sponsor's veto.
         #[pallet::call_index(4)]
         #[pallet::weight(<T as Config>::WeightInfo::resume())]
         pub fn resume(origin: OriginFor<T>, device: DeviceId) -> DispatchResult {
@@ -475,8 +575,12 @@ pub mod pallet {
             Self::do_resume(&who, device)
         }
 
-        /// Ends a device's hashchain and names the last entry that the study trusts; a successor commits to it. Called
-        /// by the study's sponsor or one of its authentication servers. Cannot be undone.
+        /// Ends a device's hashchain and names the last entry that the study trusts; a successor commits to it. Cannot be
+        /// undone.
+        ///
+        /// Called by the study's sponsor, it holds at once. Called by an authentication server, which can only name the
+        /// latest entry, the device is suspended at once and retired after `RetirementDelay` blocks, unless the sponsor
+        /// vetoes it.
         #[pallet::call_index(5)]
         #[pallet::weight(<T as Config>::WeightInfo::retire())]
         pub fn retire(
@@ -486,6 +590,15 @@ pub mod pallet {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_retire(&who, device, last_trusted)
+        }
+
+        /// Ends a retirement that an authentication server asked for and that does not hold yet. Called by the study's
+        /// sponsor. The device stays suspended until it is resumed.
+        #[pallet::call_index(6)]
+        #[pallet::weight(<T as Config>::WeightInfo::veto_retirement())]
+        pub fn veto_retirement(origin: OriginFor<T>, device: DeviceId) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_veto_retirement(&who, device)
         }
     }
 }

@@ -2,7 +2,7 @@
 
 //! A chain of three pallets on which the tests run, and phones that make real entries for it.
 
-use crate::{self as pallet_client_hashchain, types::*, Event, LastTrusted, Pallet};
+use crate::{self as pallet_client_hashchain, types::*, Event, HostSha256, LastTrusted, Pallet};
 use codec::Encode;
 use frame_support::{
     assert_ok, derive_impl, parameter_types,
@@ -11,11 +11,14 @@ use frame_support::{
 };
 use frame_system::EnsureRoot;
 use hashchain::LinkHash;
-use pallet_studies::{GenesisStudy, StudyId, StudyPolicy};
+use pallet_studies::{Allowance, Amounts, GenesisStudy, StudyId, StudyPolicy};
 use sp_core::{ed25519, Pair, H256};
 use sp_runtime::{traits::IdentityLookup, AccountId32, BuildStorage};
 
 pub(crate) type HashchainPallet = Pallet<Test>;
+
+/// Blocks until a server's retirement holds.
+pub(crate) const RETIREMENT_DELAY: u64 = 10;
 
 /// Study 0: `HashchainOnly`.
 pub(crate) const PAPER: StudyId = 0;
@@ -26,7 +29,10 @@ pub(crate) const SPONSOR: AccountId32 = AccountId32::new([1; 32]);
 pub(crate) const AUTHENTICATION_SERVER: AccountId32 = AccountId32::new([2; 32]);
 pub(crate) const RELAY: AccountId32 = AccountId32::new([3; 32]);
 pub(crate) const SECOND_RELAY: AccountId32 = AccountId32::new([4; 32]);
-/// Relay of a third study, which has no devices.
+pub(crate) const THIRD_RELAY: AccountId32 = AccountId32::new([6; 32]);
+/// Study 2: `DeviceSigned`, with servers of its own.
+pub(crate) const FOREIGN: StudyId = 2;
+/// Relay of the third study, which has no devices.
 pub(crate) const FOREIGN_RELAY: AccountId32 = AccountId32::new([5; 32]);
 
 frame_support::construct_runtime!(
@@ -45,11 +51,25 @@ impl frame_system::Config for Test {
     type Lookup = IdentityLookup<AccountId32>;
 }
 
+parameter_types! {
+    /// What a study of these tests may use.
+    pub static DefaultAllowance: Allowance = Allowance {
+        study: Amounts {
+            devices: 10_000,
+            entries: u64::MAX,
+            bytes: u64::MAX,
+            admissions: 100,
+        },
+        device_entries: u64::MAX,
+    };
+}
+
 impl pallet_studies::Config for Test {
     type CreateStudyOrigin = EnsureRoot<AccountId32>;
     type MaxTitleLength = ConstU32<32>;
     type MaxServers = ConstU32<4>;
     type MaxRotations = ConstU32<4>;
+    type DefaultAllowance = DefaultAllowance;
     type WeightInfo = ();
 }
 
@@ -57,15 +77,16 @@ parameter_types! {
     pub static JournalRetention: Option<u64> = None;
     pub static WalkBudget: u32 = 256;
     pub static DatabaseWeight: RuntimeDbWeight = RuntimeDbWeight { read: 0, write: 0 };
-    pub const ByteWeight: Weight = Weight::from_parts(1_000, 0);
-    pub const PageByteWeight: Weight = Weight::from_parts(100, 0);
+    pub static ByteWeight: Weight = Weight::from_parts(1_000, 0);
+    pub static PageByteWeight: Weight = Weight::from_parts(100, 0);
 }
 
 impl pallet_client_hashchain::Config for Test {
     type ByteWeight = ByteWeight;
     type PageByteWeight = PageByteWeight;
     type MaxEscrowLength = ConstU32<128>;
-    type MaxConflicts = ConstU32<2>;
+    type MaxConflicts = ConstU32<4>;
+    type MaxUnsignedConflicts = ConstU32<2>;
     type Gate = ();
     type WalkBudget = WalkBudget;
     type JournalRetention = JournalRetention;
@@ -85,10 +106,16 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
     RuntimeGenesisConfig {
         studies: pallet_studies::GenesisConfig {
             studies: vec![
-                study(StudyPolicy::HashchainOnly, vec![RELAY, SECOND_RELAY]),
+                study(
+                    StudyPolicy::HashchainOnly,
+                    vec![RELAY, SECOND_RELAY, THIRD_RELAY],
+                ),
                 study(StudyPolicy::DeviceSigned, vec![RELAY, SECOND_RELAY]),
                 study(StudyPolicy::DeviceSigned, vec![FOREIGN_RELAY]),
             ],
+        },
+        client_hashchain: pallet_client_hashchain::GenesisConfig {
+            retirement_delay: RETIREMENT_DELAY,
         },
         ..Default::default()
     }
@@ -115,6 +142,10 @@ pub(crate) fn run(test: impl FnOnce()) {
     });
 }
 
+/// What devices of the tests commit to, and what they escrow. The chain looks into neither.
+pub(crate) const COMMITMENT: [u8; 32] = [8; 32];
+pub(crate) const ESCROW: [u8; ESCROW_LENGTH as usize] = [9; ESCROW_LENGTH as usize];
+
 /// A phone that keeps its own hashchain. The chain does not check tags, so a hash of the sequence serves as one.
 #[derive(Clone)]
 pub(crate) struct Phone {
@@ -133,7 +164,7 @@ impl Phone {
     /// A phone that goes on from a retired one.
     pub(crate) fn succeeding(study: StudyId, seed: u8, predecessor: Option<DeviceId>) -> Self {
         let pair = ed25519::Pair::from_seed(&[seed; 32]);
-        assert_ok!(enrol(study, pair.public().0, predecessor));
+        assert_ok!(enrol(study, &pair, predecessor));
         let id = crate::NextDeviceId::<Test>::get() - 1;
         let head = HashchainPallet::head_of(id).expect("just enrolled").hash;
         Self {
@@ -193,17 +224,55 @@ fn hash(of: impl Encode) -> H256 {
 
 pub(crate) fn enrol(
     study: StudyId,
-    key: [u8; 32],
+    pair: &ed25519::Pair,
     predecessor: Option<DeviceId>,
 ) -> sp_runtime::DispatchResult {
+    let proof = key_proof(pair, &AUTHENTICATION_SERVER, study, predecessor);
+    enrol_with(
+        AUTHENTICATION_SERVER,
+        study,
+        pair.public().0,
+        predecessor,
+        proof,
+    )
+}
+
+/// An enrolment by any account, with any proof.
+pub(crate) fn enrol_with(
+    who: AccountId32,
+    study: StudyId,
+    key: [u8; 32],
+    predecessor: Option<DeviceId>,
+    key_proof: [u8; 64],
+) -> sp_runtime::DispatchResult {
     ClientHashchain::enrol(
-        RuntimeOrigin::signed(AUTHENTICATION_SERVER),
+        RuntimeOrigin::signed(who),
         study,
         key,
-        H256([8; 32]),
-        vec![9; ESCROW_LENGTH as usize].try_into().expect("fits"),
+        H256(COMMITMENT),
+        ESCROW.to_vec().try_into().expect("fits"),
         predecessor,
+        key_proof,
     )
+}
+
+/// What [`enrol_with`] takes for a proof of this key.
+pub(crate) fn key_proof(
+    pair: &ed25519::Pair,
+    server: &AccountId32,
+    study: StudyId,
+    predecessor: Option<DeviceId>,
+) -> [u8; 64] {
+    let message = hashchain::key_proof_message(&hashchain::KeyProof {
+        chain: &System::block_hash(0).0,
+        study: hashchain::StudyId(study),
+        server: server.as_ref(),
+        device_key: &pair.public().0,
+        predecessor: predecessor.map(hashchain::DeviceId),
+        secret_commitment: &COMMITMENT,
+        escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&ESCROW),
+    });
+    pair.sign(&message).0
 }
 
 pub(crate) fn submit(

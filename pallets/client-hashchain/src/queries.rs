@@ -3,26 +3,29 @@
 //! Answers of the runtime API, in the words of the protocol instead of the storage layout.
 
 use crate::{
-    Config, Conflicts, DeviceByKey, DeviceId, DeviceStatus, Devices, EntryIndex, HeadPages,
-    JournalEntry, JournalLength, JournalPages, Pallet, ENTRIES_PER_PAGE,
+    status::Device, walk::Walk, Config, ConflictOf, Conflicts, DeviceByKey, DeviceConflicts,
+    DeviceId, DeviceStatus, Devices, EntryIndex, HeadPages, JournalEntry, JournalLength,
+    JournalPages, Pallet, RetirementDelay, ENTRIES_PER_PAGE,
 };
 use alloc::{vec, vec::Vec};
 use pallet_client_hashchain_runtime_api::{
-    ConflictView, DeviceState, DeviceView, EntryView, HeadView, StudyView,
+    ConflictView, ConflictsView, DeviceState, DeviceView, EntriesPage, EntryView, HeadView,
+    StudyView,
 };
 use pallet_studies::{StudyId, StudyPolicy, StudyStatus};
 use sp_runtime::{traits::UniqueSaturatedInto, AccountId32};
 
 /// Most entries in one answer.
-const MAX_ANSWER: u32 = 1_024;
+pub(crate) const MAX_ANSWER: u32 = 1_024;
+/// Most pages of the journal that one answer reads, each of which costs a node 4 to 30 µs.
+pub(crate) const MAX_PAGES: u32 = 1_024;
 
 impl<T: Config> Pallet<T> {
     /// All that the chain knows about a device.
-    pub fn device_view(device: DeviceId) -> Option<DeviceView> {
-        let head = Self::head_of(device)?;
-        let record = Devices::<T>::get(device)?;
+    pub fn device_view(id: DeviceId) -> Option<DeviceView> {
+        let Device { head, record, .. } = Device::<T>::of(id).ok()?;
         Some(DeviceView {
-            device,
+            device: id,
             study: head.study,
             key: record.key,
             secret_commitment: record.secret_commitment,
@@ -39,7 +42,13 @@ impl<T: Config> Pallet<T> {
             successor: record.successor,
             trusted_length: record.trusted.map(|trusted| trusted.length),
             enrolled_at: record.enrolled_at.unique_saturated_into(),
+            retires_at: record.retires_at.map(|block| block.unique_saturated_into()),
         })
+    }
+
+    /// Blocks until a retirement holds that an authentication server asks for.
+    pub fn retirement_delay() -> u32 {
+        RetirementDelay::<T>::get().unique_saturated_into()
     }
 
     /// The device that enrolled with this key.
@@ -56,28 +65,41 @@ impl<T: Config> Pallet<T> {
         })
     }
 
-    /// Up to `count` entries of a device from sequence `from` on, oldest first.
-    pub fn entries_view(device: DeviceId, from: u64, count: u32) -> Vec<EntryView> {
-        let Some(head) = Self::head_of(device) else {
-            return Vec::new();
-        };
+    /// Up to `count` entries of a device from sequence `from` on, newest first, in parts: from the head back, or from the
+    /// device's entry at the index `at` of the journal.
+    pub fn entries_view(
+        device: DeviceId,
+        from: u64,
+        count: u32,
+        at: Option<EntryIndex>,
+    ) -> EntriesPage {
+        let mut page = EntriesPage::default();
+        if count == 0 {
+            return page;
+        }
         let from = from.max(1);
-        let until = from.saturating_add(u64::from(count.min(MAX_ANSWER)));
-        let mut entries = Vec::new();
-        let mut next = head.latest;
-        while let Some((index, entry)) =
-            next.and_then(|index| Some((index, Self::journal_entry(index)?)))
-        {
-            if entry.sequence < from {
+        let until = from.saturating_add(count.into());
+        let mut walk = Walk::<T>::with_budget(MAX_PAGES);
+        page.next = at.or_else(|| Self::head_of(device)?.latest);
+        while let Some(index) = page.next {
+            if page.entries.len() == MAX_ANSWER as usize {
+                break;
+            }
+            let Some(entry) = walk.entry(index) else {
+                // If there was enough budget, the entry was never written or has left the state.
+                page.next = page.next.filter(|_| walk.is_spent());
+                break;
+            };
+            if entry.device != device || entry.sequence < from {
+                page.next = None;
                 break;
             }
             if entry.sequence < until {
-                entries.push(view(index, entry));
+                page.entries.push(view(index, entry));
             }
-            next = entry.previous;
+            page.next = entry.previous.filter(|_| entry.sequence > from);
         }
-        entries.reverse();
-        entries
+        page
     }
 
     /// Up to `count` entries of the whole chain from journal index `from` on.
@@ -101,19 +123,21 @@ impl<T: Config> Pallet<T> {
     }
 
     /// The rival histories that were brought for a device.
-    pub fn conflicts_view(device: DeviceId) -> Vec<ConflictView<AccountId32>> {
-        Conflicts::<T>::get(device)
-            .into_iter()
-            .map(|conflict| ConflictView {
-                sequence: conflict.sequence,
-                recorded: conflict.recorded,
-                rival: conflict.rival,
-                rival_digest: conflict.rival_digest,
-                signed: conflict.signed,
-                submitter: conflict.submitter,
-                block: conflict.block.unique_saturated_into(),
-            })
-            .collect()
+    pub fn conflicts_view(device: DeviceId) -> ConflictsView<AccountId32> {
+        let DeviceConflicts { stored, not_stored } = Conflicts::<T>::get(device);
+        let view = |conflict: ConflictOf<T>| ConflictView {
+            sequence: conflict.sequence,
+            recorded: conflict.recorded,
+            rival: conflict.rival,
+            rival_digest: conflict.rival_digest,
+            signed: conflict.signed,
+            submitter: conflict.submitter,
+            block: conflict.block.unique_saturated_into(),
+        };
+        ConflictsView {
+            stored: stored.into_iter().map(view).collect(),
+            not_stored,
+        }
     }
 
     /// A study and its rules.

@@ -20,6 +20,8 @@ impl<T: Config> From<RefusalReason> for Error<T> {
             RefusalReason::SignatureMissing => Error::SignatureMissing,
             RefusalReason::BadSignature => Error::BadSignature,
             RefusalReason::BeyondReach => Error::BeyondReach,
+            RefusalReason::StudyAllowanceUsed => Error::StudyAllowanceUsed,
+            RefusalReason::DeviceAllowanceUsed => Error::DeviceAllowanceUsed,
         }
     }
 }

@@ -4,10 +4,15 @@
 
 mod batch;
 mod enrol;
+mod entries;
+mod forks;
 mod journal;
 mod laws;
 mod pages;
+mod quota;
+mod retirement;
 mod run_checks;
 mod runs;
 mod status;
 mod submit;
+mod walks;

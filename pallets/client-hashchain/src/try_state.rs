@@ -3,11 +3,12 @@
 //! What must hold between any two calls.
 
 use crate::{
-    Config, Conflicts, DeviceByKey, DeviceId, DeviceStatus, Devices, FirstIndexOfBlock,
-    FirstJournalPage, HeadPages, JournalLength, JournalPages, NextDeviceId, Pallet,
-    ENTRIES_PER_PAGE, HEADS_PER_PAGE,
+    Config, Conflicts, DeviceByKey, DeviceConflictsOf, DeviceId, DeviceStatus, Devices,
+    FirstIndexOfBlock, FirstJournalPage, HeadPages, JournalLength, JournalPages, NextDeviceId,
+    Pallet, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
 };
-use frame_support::ensure;
+use alloc::{collections::BTreeSet, vec::Vec};
+use frame_support::{ensure, traits::Get};
 use pallet_studies::StudyPolicy;
 use sp_runtime::TryRuntimeError;
 
@@ -25,9 +26,39 @@ impl<T: Config> Pallet<T> {
                 && DeviceByKey::<T>::iter_keys().count() == devices as usize,
             "there is a record or a key for a number that was never given out"
         );
+        Conflicts::<T>::iter().try_for_each(|(device, conflicts)| {
+            ensure!(
+                device < devices,
+                "there is a conflict of a device that does not exist"
+            );
+            Self::check_conflicts(&conflicts)
+        })
+    }
+
+    /// Unsigned rivals have taken no place but their own, and none is stored twice.
+    fn check_conflicts(conflicts: &DeviceConflictsOf<T>) -> Result<(), TryRuntimeError> {
+        let unsigned: Vec<_> = conflicts
+            .stored
+            .iter()
+            .filter(|conflict| !conflict.signed)
+            .collect();
+        let submitters: BTreeSet<_> = unsigned
+            .iter()
+            .map(|unsigned| &unsigned.submitter)
+            .collect();
         ensure!(
-            Conflicts::<T>::iter_keys().all(|device| device < devices),
-            "there is a conflict of a device that does not exist"
+            unsigned.len() <= T::MaxUnsignedConflicts::get() as usize
+                && submitters.len() == unsigned.len(),
+            "unsigned rivals have more places than they may"
+        );
+        let rivals: BTreeSet<_> = conflicts
+            .stored
+            .iter()
+            .map(|conflict| (conflict.sequence, conflict.rival, conflict.signed))
+            .collect();
+        ensure!(
+            rivals.len() == conflicts.stored.len(),
+            "a rival is stored twice"
         );
         Ok(())
     }
@@ -92,6 +123,10 @@ impl<T: Config> Pallet<T> {
                 .trusted
                 .is_none_or(|trusted| trusted.length <= head.length),
             "more entries are trusted than there are"
+        );
+        ensure!(
+            record.retires_at.is_none() || matches!(head.status, DeviceStatus::Suspended(_)),
+            "a device that is to retire is not suspended"
         );
         let is_link_back = |other: Option<DeviceId>| other == Some(device);
         ensure!(

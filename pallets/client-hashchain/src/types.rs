@@ -3,7 +3,10 @@
 //! What the pallet stores, and what is submitted to it.
 
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::{traits::ConstU32, BoundedVec};
+use frame_support::{
+    traits::{ConstU32, Get},
+    BoundedVec,
+};
 use scale_info::TypeInfo;
 use sp_core::H256;
 
@@ -113,7 +116,8 @@ pub enum SuspensionReason {
 pub enum DeviceStatus {
     /// Its runs are accepted.
     Active,
-    /// Its runs are refused until the study lifts the suspension.
+    /// Its runs are refused until the study lifts the suspension. If the record names a block in `retires_at`, the device is
+    /// retired from that block on.
     Suspended(SuspensionReason),
     /// Its hashchain has ended.
     Retired,
@@ -200,7 +204,7 @@ pub enum LastTrusted {
     Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug,
 )]
 #[scale_info(skip_type_params(MaxEscrowLength))]
-pub struct DeviceRecord<BlockNumber, MaxEscrowLength: frame_support::traits::Get<u32>> {
+pub struct DeviceRecord<BlockNumber, MaxEscrowLength: Get<u32>> {
     /// Its Ed25519 public key, which is also its account.
     pub key: [u8; 32],
     /// `H("secret", S)`: binds the device to its secure string without showing it.
@@ -217,6 +221,9 @@ pub struct DeviceRecord<BlockNumber, MaxEscrowLength: frame_support::traits::Get
     pub trusted: Option<TrustedHead>,
     /// Block in which it was enrolled.
     pub enrolled_at: BlockNumber,
+    /// Block from which on it is retired with its latest entry trusted, because an authentication server asked for that.
+    /// Until then the sponsor can veto it. None otherwise, and none when the retirement is written down.
+    pub retires_at: Option<BlockNumber>,
 }
 
 /// One entry of the journal. Written once.
@@ -269,6 +276,29 @@ pub struct HashchainConflict<AccountId, BlockNumber> {
     pub block: BlockNumber,
 }
 
+/// The rival histories of a device: those that have a place, and how many have none.
+#[derive(
+    Clone, PartialEq, Eq, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug,
+)]
+#[scale_info(skip_type_params(MaxConflicts))]
+pub struct DeviceConflicts<AccountId, BlockNumber, MaxConflicts: Get<u32>> {
+    /// The stored ones, oldest first.
+    pub stored: BoundedVec<HashchainConflict<AccountId, BlockNumber>, MaxConflicts>,
+    /// How many times a rival was brought that is not among the stored, for want of a place. The blocks have it.
+    pub not_stored: u32,
+}
+
+impl<AccountId, BlockNumber, MaxConflicts: Get<u32>> Default
+    for DeviceConflicts<AccountId, BlockNumber, MaxConflicts>
+{
+    fn default() -> Self {
+        Self {
+            stored: BoundedVec::new(),
+            not_stored: 0,
+        }
+    }
+}
+
 /// Why a run was refused. Each reason is an error of the same name, too.
 #[derive(
     Clone,
@@ -309,4 +339,8 @@ pub enum RefusalReason {
     BadSignature,
     /// The run ends too far before the head to be compared within this call.
     BeyondReach,
+    /// The study has registered as many entries, or bytes of runs, as it may.
+    StudyAllowanceUsed,
+    /// The device has as many entries as one may have in its study.
+    DeviceAllowanceUsed,
 }

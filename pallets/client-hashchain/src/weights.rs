@@ -32,6 +32,8 @@ pub trait WeightInfo {
     fn resume() -> Weight;
     /// One device retired at an entry of the journal.
     fn retire() -> Weight;
+    /// A retirement vetoed.
+    fn veto_retirement() -> Weight;
 }
 
 /// For mocks, in which nothing is measured: one unit for each thing done.
@@ -67,6 +69,9 @@ impl WeightInfo for () {
         Weight::from_parts(1, 0)
     }
     fn retire() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn veto_retirement() -> Weight {
         Weight::from_parts(1, 0)
     }
 }

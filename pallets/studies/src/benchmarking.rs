@@ -161,6 +161,21 @@ mod benchmarks {
     }
 
     #[benchmark]
+    fn set_allowance() -> Result<(), BenchmarkError> {
+        let origin = T::CreateStudyOrigin::try_successful_origin()
+            .map_err(|()| BenchmarkError::Weightless)?;
+        let study = super::create_study::<T>(&account("sponsor", 0, 0));
+        let mut allowance = T::DefaultAllowance::get();
+        allowance.device_entries += 1;
+
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, study, allowance);
+
+        assert_eq!(Pallet::<T>::quota(study).allowance, allowance);
+        Ok(())
+    }
+
+    #[benchmark]
     fn has_role() {
         let sponsor: T::AccountId = account("sponsor", 0, 0);
         super::create_study::<T>(&sponsor);

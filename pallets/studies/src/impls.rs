@@ -85,7 +85,7 @@ impl<T: Config> Pallet<T> {
             !title.is_empty() && core::str::from_utf8(&title).is_ok(),
             Error::<T>::IllegibleTitle
         );
-        ensure!(auditor_key != [0; 32], Error::<T>::MissingAuditorKey);
+        Self::ensure_can_be_sealed_to(&auditor_key)?;
         let study = NextStudyId::<T>::get();
         let next = study.checked_add(1).ok_or(Error::<T>::NoStudyIdLeft)?;
 
@@ -137,6 +137,7 @@ impl<T: Config> Pallet<T> {
             Error::<T>::TooManyAuthenticationServers
         );
 
+        Self::take_admission(study, &account)?;
         count.authentication_servers.saturating_inc();
         ServerCounts::<T>::insert(study, count);
         AuthenticationServers::<T>::insert(study, &account, ());
@@ -174,6 +175,7 @@ impl<T: Config> Pallet<T> {
             Error::<T>::TooManyRelays
         );
 
+        Self::take_admission(study, &account)?;
         count.relays.saturating_inc();
         ServerCounts::<T>::insert(study, count);
         Relays::<T>::insert(study, &account, ());
@@ -241,6 +243,13 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
+    /// Passes if phones can escrow their secrets to this auditor key.
+    fn ensure_can_be_sealed_to(auditor_key: &[u8; 32]) -> DispatchResult {
+        let weak = hashchain::is_weak_sealing_key(auditor_key);
+        ensure!(!weak, Error::<T>::WeakAuditorKey);
+        Ok(())
+    }
+
     fn ensure_open(study: StudyId) -> DispatchResult {
         let study = Studies::<T>::get(study).ok_or(Error::<T>::UnknownStudy)?;
         ensure!(study.status == StudyStatus::Open, Error::<T>::StudyIsClosed);
@@ -292,7 +301,10 @@ impl<T: Config> Pallet<T> {
         for (id, study) in Studies::<T>::iter() {
             ensure!(id < next, "a study has a number that was not given yet");
             ensure!(!study.title.is_empty(), "a study has no title");
-            ensure!(study.auditor_key != [0; 32], "a study has no auditor key");
+            ensure!(
+                !hashchain::is_weak_sealing_key(&study.auditor_key),
+                "a study has a weak auditor key"
+            );
             studies.saturating_inc();
             roles
                 .entry(study.sponsor)

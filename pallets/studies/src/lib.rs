@@ -27,8 +27,8 @@
 //!
 //! ## Interface
 //!
-//! - The consortium calls [`create_study`](Pallet::create_study) and
-//!   [`replace_sponsor`](Pallet::replace_sponsor).
+//! - The consortium calls [`create_study`](Pallet::create_study),
+//!   [`replace_sponsor`](Pallet::replace_sponsor) and [`set_allowance`](Pallet::set_allowance).
 //! - The sponsor calls [`close_study`](Pallet::close_study),
 //!   [`reopen_study`](Pallet::reopen_study),
 //!   [`add_authentication_server`](Pallet::add_authentication_server),
@@ -47,7 +47,7 @@
 //! 3. A transaction that was once executed can never be executed again, however often its signer
 //!    loses roles and gains them. This is why the account of a former role holder stays on the
 //!    chain with its nonce; see [`Pallet::admit`].
-//! 4. Nothing grows without a bound that the runtime names.
+//! 4. Nothing grows without a bound that the runtime names, or the consortium grants ([`Quota`]).
 //! 5. Whoever changes its account stays who it was: its former accounts are on record
 //!    ([`Rotations`]), and it does not escape its removal.
 //! 6. No study disappears: a closed one stays readable, with its number.
@@ -65,6 +65,7 @@ mod benchmarking;
 mod impls;
 #[cfg(test)]
 mod mock;
+mod quota;
 mod rotation;
 #[cfg(test)]
 mod tests;
@@ -72,6 +73,7 @@ mod types;
 pub mod weights;
 
 pub use pallet::*;
+pub use quota::{Allowance, Amounts, Quota};
 pub use rotation::Rotation;
 pub use types::{
     GenesisStudy, RoleCounts, ServerCount, Study, StudyId, StudyOf, StudyPolicy, StudyStatus,
@@ -111,6 +113,10 @@ pub mod pallet {
         /// one sponsor can make the chain store. Not zero.
         #[pallet::constant]
         type MaxServers: Get<u32>;
+
+        /// What a study may use until the consortium grants it something else.
+        #[pallet::constant]
+        type DefaultAllowance: Get<Allowance>;
 
         /// How many times the holder of a role may change its account in a study; then it must be
         /// appointed anew.
@@ -164,6 +170,11 @@ pub mod pallet {
     #[pallet::storage]
     pub type RoleCount<T: Config> =
         StorageMap<_, Blake2_128Concat, T::AccountId, RoleCounts, OptionQuery>;
+
+    /// What each study may make the chain keep, and what it has. Absent: it has used nothing, and may use the constant
+    /// `defaultAllowance`.
+    #[pallet::storage]
+    pub type Quotas<T: Config> = StorageMap<_, Twox64Concat, StudyId, Quota, OptionQuery>;
 
     /// The studies that exist from the first block on, numbered in this order from 0.
     #[pallet::genesis_config]
@@ -235,6 +246,13 @@ pub mod pallet {
             /// The former relay's account.
             account: T::AccountId,
         },
+        /// The consortium granted a study another allowance.
+        AllowanceSet {
+            /// The study.
+            study: StudyId,
+            /// What it may use from now on, over its whole life.
+            allowance: Allowance,
+        },
         /// The consortium named another sponsor for a study.
         SponsorReplaced {
             /// The study.
@@ -288,9 +306,15 @@ pub mod pallet {
         AlreadySponsor,
         /// The title is empty or not UTF-8; give the study a name that people can read.
         IllegibleTitle,
-        /// The auditor key is zero, so nobody could ever read the escrowed secrets; give the
-        /// X25519 public key of the study's auditor.
-        MissingAuditorKey,
+        /// The auditor key is zero or another point of small order, to which no phone can seal its
+        /// secret; have the study's auditor make a new X25519 key pair, and give its public half.
+        WeakAuditorKey,
+        /// The study has enrolled as many devices as it may; the consortium can grant more by
+        /// `studies.setAllowance`.
+        NoDeviceLeft,
+        /// The study has brought as many new accounts to the chain as it may, former servers among
+        /// them; appoint one that was here before, or ask the consortium for a larger allowance.
+        NoAdmissionLeft,
         /// All numbers for studies are used up; no further study can be created on this chain.
         NoStudyIdLeft,
         /// The account holds no role in this study that it could give up; sign with the account of
@@ -313,8 +337,8 @@ pub mod pallet {
         ///
         /// - `sponsor`: the account that will appoint the study's servers.
         /// - `policy`: what the chain demands of a run; cannot be changed later.
-        /// - `auditor_key`: X25519 public key to which devices seal their secret; cannot be changed
-        ///   later.
+        /// - `auditor_key`: X25519 public key to which devices seal their secret; not of small order.
+        ///   It cannot be changed later.
         /// - `title`: the study's name for people, in UTF-8.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::create_study())]
@@ -449,6 +473,23 @@ pub mod pallet {
         ) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_rotate(study, who, successor)
+        }
+
+        /// Grants a study another allowance: of devices, entries, bytes of runs and new accounts, each
+        /// over its whole life, and how many entries one device may have. What it has used stays
+        /// counted. For the consortium only.
+        ///
+        /// - `study`: the number of the study.
+        /// - `allowance`: what it may use; a smaller one than before stops what has used more.
+        #[pallet::call_index(11)]
+        #[pallet::weight(T::WeightInfo::set_allowance())]
+        pub fn set_allowance(
+            origin: OriginFor<T>,
+            study: StudyId,
+            allowance: Allowance,
+        ) -> DispatchResult {
+            T::CreateStudyOrigin::ensure_origin(origin)?;
+            Self::do_set_allowance(study, allowance)
         }
     }
 

@@ -8,7 +8,7 @@ use sp_core::H256;
 use sp_runtime::BuildStorage;
 
 use crate as pallet_studies;
-use crate::{GenesisStudy, StudyId, StudyPolicy};
+use crate::{Allowance, Amounts, GenesisStudy, StudyId, StudyPolicy};
 
 /// Stands for the consortium.
 pub(crate) const CONSORTIUM: u64 = 1;
@@ -44,6 +44,16 @@ parameter_types! {
     pub static MaxServers: u32 = 3;
     /// How many times an account may be changed.
     pub static MaxRotations: u32 = 4;
+    /// What a study may use until it is granted something else.
+    pub const DefaultAllowance: Allowance = Allowance {
+        study: Amounts {
+            devices: 2,
+            entries: 100,
+            bytes: 10_000,
+            admissions: 100,
+        },
+        device_entries: 80,
+    };
 }
 
 frame_support::ord_parameter_types! {
@@ -53,6 +63,7 @@ frame_support::ord_parameter_types! {
 impl pallet_studies::Config for Test {
     type CreateStudyOrigin = EnsureSignedBy<Consortium, u64>;
     type MaxTitleLength = ConstU32<32>;
+    type DefaultAllowance = DefaultAllowance;
     type MaxServers = MaxServers;
     type MaxRotations = MaxRotations;
     type WeightInfo = ();

@@ -8,6 +8,7 @@ mod close_study;
 mod create_study;
 mod genesis;
 mod invariants;
+mod quota;
 mod remove_authentication_server;
 mod remove_relay;
 mod reopen_study;

@@ -26,6 +26,16 @@ const SPONSORS: Row = Row::Office(Roles::SPONSOR, Lane::Study);
 const SERVERS: Row = Row::Office(Roles::SERVER, Lane::Study);
 const STUDY_OFFICES: Row = Row::Office(Roles::SPONSOR.or(Roles::SERVER), Lane::Study);
 
+/// Whoever has an office may report a validator, in a lane where nobody's reports can keep the consortium waiting.
+const REPORTERS: Row = Row::Office(
+    Roles::MEMBER
+        .or(Roles::VALIDATOR)
+        .or(Roles::SPONSOR)
+        .or(Roles::SERVER)
+        .or(Roles::RELAY),
+    Lane::Study,
+);
+
 /// The row of a call.
 pub(super) fn row(call: &RuntimeCall) -> Row {
     match call {
@@ -38,6 +48,7 @@ pub(super) fn row(call: &RuntimeCall) -> Row {
         RuntimeCall::Consortium(call) => consortium(call),
         RuntimeCall::Studies(call) => studies(call),
         RuntimeCall::ClientHashchain(call) => client_hashchain(call),
+        RuntimeCall::Accountability(call) => accountability(call),
     }
 }
 
@@ -79,7 +90,12 @@ rows!(timestamp, pallet_timestamp::Call<OfRuntime>,
 );
 
 rows!(grandpa, pallet_grandpa::Call<OfRuntime>,
-    report_equivocation | report_equivocation_unsigned | note_stalled => Row::Nobody,
+    report_equivocation => REPORTERS,
+    report_equivocation_unsigned | note_stalled => Row::Nobody,
+);
+
+rows!(accountability, pallet_accountability::Call<OfRuntime>,
+    report_block_equivocation => REPORTERS,
 );
 
 rows!(session, pallet_session::Call<OfRuntime>,
@@ -105,7 +121,7 @@ rows!(consortium, pallet_consortium::Call<OfRuntime>,
 );
 
 rows!(studies, pallet_studies::Call<OfRuntime>,
-    create_study | replace_sponsor => Row::Nobody,
+    create_study | replace_sponsor | set_allowance => Row::Nobody,
     close_study | reopen_study => SPONSORS,
     add_authentication_server | remove_authentication_server => SPONSORS,
     add_relay | remove_relay => SPONSORS,
@@ -116,4 +132,5 @@ rows!(client_hashchain, pallet_client_hashchain::Call<OfRuntime>,
     enrol => SERVERS,
     submit | submit_batch => Row::Runs,
     suspend | resume | retire => STUDY_OFFICES,
+    veto_retirement => SPONSORS,
 );

@@ -2,7 +2,7 @@
 
 use codec::Encode;
 use frame_support::{assert_ok, pallet_prelude::TransactionSource, traits::Hooks};
-use pallet_client_hashchain::{Call as HashchainCall, DeviceId, Run};
+use pallet_client_hashchain::{Call as HashchainCall, DeviceId, HostSha256, Run};
 use sp_core::{ed25519, Pair, H256};
 use sp_keyring::Sr25519Keyring::{self, Charlie};
 use sp_runtime::{
@@ -17,6 +17,7 @@ use crate::{
 
 mod accounts;
 mod lanes;
+mod starvation;
 mod table;
 
 /// Who signs.
@@ -103,13 +104,24 @@ fn batch(runs: Vec<Run>) -> RuntimeCall {
 /// Enrols the device of this seed in study 0; numbers are given from 0.
 fn enrol(seed: u8) -> Sender {
     let device = Sender::Device(seed);
+    let (commitment, escrow) = ([1; 32], vec![2; 81]);
+    let message = hashchain::key_proof_message(&hashchain::KeyProof {
+        chain: &System::block_hash(0).0,
+        study: hashchain::StudyId(0),
+        server: Charlie.to_account_id().as_ref(),
+        device_key: &pair(seed).public().0,
+        predecessor: None,
+        secret_commitment: &commitment,
+        escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&escrow),
+    });
     assert_ok!(ClientHashchain::enrol(
         RuntimeOrigin::signed(Charlie.to_account_id()),
         0,
-        device.account().into(),
-        H256::repeat_byte(1),
-        vec![2; 81].try_into().expect("it is short"),
+        pair(seed).public().0,
+        H256(commitment),
+        escrow.try_into().expect("it is short"),
         None,
+        pair(seed).sign(&message).0,
     ));
     device
 }

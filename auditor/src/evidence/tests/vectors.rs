@@ -80,6 +80,9 @@ fn cases() -> Vec<Value> {
     changed("another signature", &|it| {
         it.devices[0].signature = Some([7; 64]);
     });
+    changed("a signature that only the chain's rule accepts", &|it| {
+        it.devices[0].signature = Some(made.odd_signature);
+    });
     changed("another secret", &|it| {
         it.devices[0].secret = Some([7; 32]);
     });
@@ -129,5 +132,5 @@ fn the_vectors_say_what_this_reader_does() {
             .filter(|case| case["expected"].get(kind).is_some());
         of_kind.count()
     };
-    assert_eq!((is("claims"), is("refused"), is("unreadable")), (3, 14, 5));
+    assert_eq!((is("claims"), is("refused"), is("unreadable")), (4, 14, 5));
 }

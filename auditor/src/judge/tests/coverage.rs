@@ -3,14 +3,13 @@
 //! What could not be checked is said, and never passes for right.
 
 use hashchain::{DeviceId, LinkHash, OpeningKey, StudyId};
-use mhealth_api::{DeviceStatus, RunState};
+use mhealth_api::{DeviceStatus, Refusal, RunState};
 use mhealth_testing::phone::record;
 
 use super::world::World;
-use crate::case::Case;
-use crate::case::{Predecessor, SecretAccess};
+use crate::case::{Case, Fate, Predecessor, SecretAccess};
 use crate::judge::{judge, Judgement};
-use crate::verdict::{Content, Ground, Outcome, Party, Uncovered, Verdict};
+use crate::verdict::{Content, Finding, Ground, Outcome, Party, Uncovered, Verdict};
 
 fn trial() -> World {
     let mut world = World::new(true);
@@ -79,6 +78,7 @@ fn entries_that_left_the_state_and_are_nowhere_else_are_named_one_by_one() {
     let mut case = trial().case();
     case.registered.drain(..4);
     case.brought.drain(..2);
+    case.blocks_complete = false;
     // The relay holds the first run only, which nothing ties to the entries after the gap.
     case.stores[0].runs.remove(1);
     let judgement = not_covered(&case, &Uncovered::LeftState);
@@ -96,9 +96,9 @@ fn entries_that_left_the_state_and_are_nowhere_else_are_named_one_by_one() {
 fn without_blocks_the_relays_runs_are_enough_and_without_both_tags_are_not_at_hand() {
     let mut case = trial().case();
     case.brought.clear();
-    assert_eq!(judge(&case).outcome(), Outcome::Right);
     case.blocks_complete = false;
     let judgement = judge(&case);
+    assert_eq!(judgement.count(Verdict::Valid), 6);
     assert_eq!(judgement.uncovered, [Uncovered::BlocksNotAtHand]);
     assert_eq!(judgement.outcome(), Outcome::NotCovered);
     for store in &mut case.stores {
@@ -116,6 +116,7 @@ fn a_signature_that_is_nowhere_is_not_covered_and_a_wrong_one_on_chain_is_the_va
     }
     let mut case = world.case();
     case.brought.clear();
+    case.blocks_complete = false;
     not_covered(&case, &Uncovered::SignatureNotAtHand);
     let mut case = world.case();
     for brought in &mut case.brought {
@@ -133,6 +134,82 @@ fn what_the_device_sent_itself_is_held_by_no_relay() {
     world.bring(world.record.key, &parcel);
     world.stores.clear();
     not_covered(&world.case(), &Uncovered::SentDirectly);
+}
+
+fn finding(ground: Ground, parties: &[Party], sequences: &[(u64, u64)]) -> Finding {
+    Finding {
+        ground,
+        parties: parties.to_vec(),
+        sequences: sequences.to_vec(),
+    }
+}
+
+#[test]
+fn what_no_extrinsic_brought_is_unaccounted_for_and_the_rest_is_judged_like_ever() {
+    let mut case = trial().case();
+    case.brought.remove(1);
+    let judgement = judge(&case);
+    assert_eq!(
+        judgement.findings,
+        [finding(Ground::Unaccounted, &[], &[(3, 4)])]
+    );
+    assert_eq!(judgement.outcome(), Outcome::Wrong);
+    assert_eq!(judgement.unaccounted(), 2);
+    assert_eq!(judgement.count(Verdict::Valid), 6);
+
+    // The same where no relay shows it.
+    case.stores[0].runs.remove(1);
+    let judgement = judge(&case);
+    assert_eq!(judgement.unaccounted(), 2);
+    assert_eq!(judgement.count(Verdict::Valid), 4);
+    // And where it has left the state.
+    case.registered.clear();
+    assert_eq!(judge(&case).unaccounted(), 2);
+    case.brought.clear();
+    assert_eq!(judge(&case).unaccounted(), 6);
+}
+
+#[test]
+fn a_refused_run_accounts_for_nothing_and_one_whose_fate_is_not_told_may() {
+    let mut case = trial().case();
+    case.brought[2].fate = Fate::Refused(Refusal::Gap);
+    let judgement = judge(&case);
+    let unaccounted = finding(Ground::Unaccounted, &[], &[(5, 6)]);
+    assert_eq!(judgement.findings, [unaccounted]);
+    case.brought[2].fate = Fate::Untold;
+    assert_eq!(judge(&case).outcome(), Outcome::Right);
+    case.brought.clear();
+    case.blocks_complete = false;
+    assert_eq!(judge(&case).unaccounted(), 0);
+}
+
+#[test]
+fn what_the_chain_says_it_registered_and_does_not_have_is_the_validators_fault() {
+    let mut case = trial().case();
+    case.registered.truncate(4);
+    (case.record.length, case.record.head) = (4, case.registered[3].link);
+    let gone = finding(Ground::RecordedAndGone, &[Party::Validators], &[(5, 6)]);
+    assert_eq!(judge(&case).findings, [gone]);
+    // Refused, or of a fate that is not told, it is on its way.
+    for fate in [Fate::Refused(Refusal::Gap), Fate::Untold] {
+        case.brought[2].fate = fate;
+        let judgement = judge(&case);
+        let gone = |it: &Finding| it.ground == Ground::RecordedAndGone;
+        assert!(!judgement.findings.iter().any(gone), "{judgement:?}");
+    }
+}
+
+#[test]
+fn a_run_in_another_call_without_the_signature_proves_nothing_against_the_validators() {
+    let mut world = trial();
+    for held in &mut world.stores[0].runs {
+        held.run.signature = None;
+    }
+    let mut case = world.case();
+    for brought in &mut case.brought {
+        (brought.run.signature, brought.fate) = (None, Fate::Untold);
+    }
+    not_covered(&case, &Uncovered::SignatureNotAtHand);
 }
 
 #[test]

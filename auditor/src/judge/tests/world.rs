@@ -4,8 +4,8 @@
 
 use ed25519_dalek::SigningKey;
 use hashchain::{
-    data_digest, escrow_commitment, genesis, is_signed, seal_escrow, secret_commitment, DeviceId,
-    Enrolment, Entry, LinkHash, Native, OpeningKey, Secret, StudyId,
+    data_digest, escrow_commitment, genesis, head_message, is_signed_by_zip215, seal_escrow,
+    secret_commitment, DeviceId, Enrolment, Entry, LinkHash, Native, OpeningKey, Secret, StudyId,
 };
 use mhealth_api::{DeviceStatus, Refusal, RunState, RunUpload};
 use mhealth_testing::phone::{record, Phone};
@@ -13,8 +13,8 @@ use rand::rngs::StdRng;
 use rand::SeedableRng;
 
 use crate::case::{
-    BroughtRun, Case, Conflict, DeviceRecord, HeldEnvelope, HeldRun, RegisteredEntry, RelayStore,
-    SecretAccess,
+    BroughtRun, Case, Conflict, DeviceRecord, Fate, HeldEnvelope, HeldRun, RegisteredEntry,
+    RelayStore, SecretAccess,
 };
 use crate::judge::{judge, Judgement};
 use crate::verdict::Content;
@@ -125,9 +125,9 @@ impl World {
             run.last_link(),
         );
         let length = self.record.length;
-        let signed = run
-            .signature
-            .is_some_and(|signature| is_signed(&self.record.key, &end, &signature));
+        let signed = run.signature.is_some_and(|signature| {
+            is_signed_by_zip215(&self.record.key, &head_message(&end), &signature)
+        });
         let link_at = |sequence: u64| match sequence.checked_sub(first) {
             None => run.previous,
             Some(index) => entries[index as usize].hash,
@@ -177,7 +177,7 @@ impl World {
             block: self.block,
             extrinsic: 1,
             submitter: account,
-            refused: refused.clone(),
+            fate: refused.clone().map_or(Fate::Registered, Fate::Refused),
             run,
         });
         match refused {
@@ -196,6 +196,7 @@ impl World {
             brought: self.brought.clone(),
             blocks_complete: true,
             conflicts: self.conflicts.clone(),
+            conflicts_not_stored: 0,
             stores: self.stores.clone(),
             secret: SecretAccess::open(Some(&self.auditor), &self.record),
             erased: false,

@@ -35,11 +35,11 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
     let state = fake.world.state();
     let issued = match state.codes.get(&request.code) {
         None => return refuse(Code::UnknownCode, None),
-        Some(issued) if issued.used_for.is_some() => return refuse(Code::CodeUsed, None),
         Some(issued) => issued.clone(),
     };
     Json(CodeTerms {
         chain: Hash(crate::support::terms().chain),
+        server: crate::support::world::SERVER,
         study: StudyId(0),
         policy: Policy::DeviceSigned,
         auditor_key: Key(crate::support::terms().auditor_key),

@@ -77,9 +77,9 @@ async fn upload(
     let on_chain = {
         let state = fake.world.state();
         let device = &state.devices[run.device.0 as usize];
-        assert!(hashchain::is_signed(
+        assert!(hashchain::is_strictly_signed(
             &device.key.0,
-            &status.head,
+            &hashchain::head_message(&status.head),
             &signature.0
         ));
         match device.status {

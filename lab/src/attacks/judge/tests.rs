@@ -45,6 +45,34 @@ fn planted() -> Planted {
     }
 }
 
+#[test]
+fn an_odd_signature_is_the_devices_and_its_entries_stay_valid() {
+    let planted = Planted {
+        effect: Effect::SignedOddly(vec![(2, LinkHash([2; 32]))]),
+        culprits: vec![Culprit::Device],
+        ..planted()
+    };
+    let judged = |verdict: &str, ground: &str, party: &str| {
+        let mut report = report(entry(1, "valid", json!([])), entry(2, verdict, json!([])));
+        let finding =
+            json!({ "ground": ground, "parties": [{ "party": party }], "sequences": [[2, 2]] });
+        report.devices[1].findings = vec![serde_json::from_value(finding).expect("a finding")];
+        let verdict = Judge::new(
+            Column::DeviceSigned,
+            &report,
+            std::slice::from_ref(&planted),
+        )
+        .verdict(&planted);
+        (verdict.fate, verdict.named)
+    };
+    let odd = "signature_not_strict";
+    let right = (Fate::Detected, Some(Named::Alone));
+    assert_eq!(judged("valid", odd, "device"), right);
+    assert_eq!(judged("forged", odd, "device"), (Fate::Unseen, None));
+    let wrong = (Fate::Detected, Some(Named::Wrong));
+    assert_eq!(judged("forged", "signature_fails", "validators"), wrong);
+}
+
 fn judged(column: Column, report: &Report) -> (Fate, Option<Named>) {
     let planted = planted();
     let verdict = Judge::new(column, report, std::slice::from_ref(&planted)).verdict(&planted);

@@ -55,6 +55,9 @@ pub struct DeviceView {
     pub trusted_length: Option<u64>,
     /// Block in which it was enrolled.
     pub enrolled_at: u32,
+    /// Block from which on it is retired, when an authentication server has asked for that; until then the sponsor can veto
+    /// it.
+    pub retires_at: Option<u32>,
 }
 
 /// The head of a device's hashchain: what the next run must name as `previous`.
@@ -85,6 +88,16 @@ pub struct EntryView {
     pub previous: Option<u64>,
 }
 
+/// A part of a device's entries, and where to go on.
+#[derive(Clone, PartialEq, Eq, Encode, Decode, TypeInfo, Debug, Default)]
+pub struct EntriesPage {
+    /// Entries of the device, newest first.
+    pub entries: Vec<EntryView>,
+    /// What to give as `at` to go on with the entries before these. None: there are no more, or those before have left
+    /// the state.
+    pub next: Option<u64>,
+}
+
 /// A rival history of a device that somebody tried to register.
 #[derive(Clone, PartialEq, Eq, Encode, Decode, TypeInfo, Debug)]
 pub struct ConflictView<AccountId> {
@@ -102,6 +115,15 @@ pub struct ConflictView<AccountId> {
     pub submitter: AccountId,
     /// The block in which it came; its extrinsics hold the whole run.
     pub block: u32,
+}
+
+/// The rival histories of a device that somebody tried to register.
+#[derive(Clone, PartialEq, Eq, Encode, Decode, TypeInfo, Debug)]
+pub struct ConflictsView<AccountId> {
+    /// Those that are stored, oldest first.
+    pub stored: Vec<ConflictView<AccountId>>,
+    /// How many times a rival was brought that is not among them, for want of a place. The blocks have it.
+    pub not_stored: u32,
 }
 
 /// A study, as clients need to know it.
@@ -140,10 +162,12 @@ sp_api::decl_runtime_apis! {
         /// The head that the device's next run must follow.
         fn head(device: u32) -> Option<HeadView>;
 
-        /// Up to `count` entries of a device from sequence `from` on, oldest first, at most 1,024. The chain walks
-        /// back from the head, so the call costs as much as there are entries after `from`. Entries that have left
-        /// the state are not returned: they stay in the blocks.
-        fn entries(device: u32, from: u64, count: u32) -> Vec<EntryView>;
+        /// Up to `count` entries of a device from sequence `from` on, newest first, in parts. The chain can only walk back:
+        /// without `at` from the head, with it from the entry of the device at this index of the journal. One call reads at
+        /// most 1,024 pages of the journal and answers at most 1,024 entries. If that was not all, the answer names in
+        /// `next` what to give as `at` in the next call, also when it has no entry yet because those asked for lie further
+        /// back. Entries that have left the state are not returned: they stay in the blocks.
+        fn entries(device: u32, from: u64, count: u32, at: Option<u64>) -> EntriesPage;
 
         /// Up to `count` entries of the whole chain from journal index `from` on, at most 1,024.
         fn journal(from: u64, count: u32) -> Vec<EntryView>;
@@ -151,8 +175,12 @@ sp_api::decl_runtime_apis! {
         /// Number of entries ever registered on this chain.
         fn journal_length() -> u64;
 
-        /// The rival histories that were brought for a device, oldest first.
-        fn conflicts(device: u32) -> Vec<ConflictView<AccountId>>;
+        /// The rival histories that were brought for a device: those that are stored, oldest first, and how many are not.
+        fn conflicts(device: u32) -> ConflictsView<AccountId>;
+
+        /// How many blocks pass until a retirement holds that an authentication server asks for. The sponsor's holds at
+        /// once.
+        fn retirement_delay() -> u32;
 
         /// A study and its rules.
         fn study(study: u32) -> Option<StudyView<AccountId>>;

@@ -131,7 +131,7 @@ fn a_signed_fork_is_kept_as_evidence_and_suspends_the_device() {
         let events = submit_batch(RELAY, vec![rival.clone()]);
 
         assert_eq!(refusals(&events), [(0, RefusalReason::Fork)]);
-        let conflicts = Conflicts::<Test>::get(phone.id);
+        let conflicts = Conflicts::<Test>::get(phone.id).stored;
         assert_eq!(conflicts.len(), 1);
         assert_eq!(conflicts[0].sequence, 3, "the first entry that differs");
         assert_eq!(conflicts[0].rival_digest, Some(rival.entries[0].digest));
@@ -152,7 +152,7 @@ fn an_unsigned_rival_proves_nothing_where_signatures_are_asked_for() {
         forged.signature = Some([0; 64]);
         let events = submit_batch(RELAY, vec![forged]);
         assert_eq!(refusals(&events), [(0, RefusalReason::Fork)]);
-        assert!(Conflicts::<Test>::get(phone.id).is_empty());
+        assert!(Conflicts::<Test>::get(phone.id).stored.is_empty());
         assert_eq!(status(phone.id), DeviceStatus::Active);
     });
 }
@@ -168,7 +168,7 @@ fn under_the_papers_policy_a_rival_is_recorded_and_the_device_goes_on() {
         own.signature = None;
         let events = submit_batch(RELAY, vec![own.clone()]);
         assert_eq!(refusals(&events), [(0, RefusalReason::Fork)]);
-        let conflict = &Conflicts::<Test>::get(phone.id)[0];
+        let conflict = &Conflicts::<Test>::get(phone.id).stored[0];
         assert_eq!(
             (conflict.sequence, conflict.recorded, conflict.rival),
             (1, thief.head, phone.head)
@@ -189,7 +189,7 @@ fn a_run_on_top_of_another_history_is_a_conflict_at_the_head() {
         let believed = rival.head;
         let events = submit_batch(RELAY, vec![rival.run(1, 66)]);
         assert_eq!(refusals(&events), [(0, RefusalReason::PreviousIsNotHead)]);
-        let conflict = &Conflicts::<Test>::get(phone.id)[0];
+        let conflict = &Conflicts::<Test>::get(phone.id).stored[0];
         assert_eq!(
             (conflict.sequence, conflict.rival, conflict.rival_digest),
             (2, believed, None)
@@ -205,7 +205,7 @@ fn a_run_from_a_foreign_link_zero_is_no_second_history() {
         lost.head = H256::zero();
         let events = submit_batch(RELAY, vec![lost.run(1, 0)]);
         assert_eq!(refusals(&events), [(0, RefusalReason::PreviousIsNotHead)]);
-        assert!(Conflicts::<Test>::get(phone.id).is_empty());
+        assert!(Conflicts::<Test>::get(phone.id).stored.is_empty());
         assert_eq!(status(phone.id), DeviceStatus::Active);
     });
 }
@@ -226,28 +226,9 @@ fn a_fork_is_located_at_its_first_differing_entry() {
             .expect("short");
         (rival.sequence, rival.previous) = (shared.sequence, shared.previous);
         submit_batch(RELAY, vec![rival.clone()]);
-        let conflict = &Conflicts::<Test>::get(phone.id)[0];
+        let conflict = &Conflicts::<Test>::get(phone.id).stored[0];
         assert_eq!(conflict.sequence, 3);
         assert_eq!(conflict.rival_digest, Some(rival.entries[2].digest));
-    });
-}
-
-#[test]
-fn evidence_is_kept_once_and_within_its_bound() {
-    run(|| {
-        let mut phone = Phone::enrolled(PAPER, 1);
-        let twin = phone.clone();
-        phone.registered(2);
-        let rival = |salt| twin.clone().run(1, salt);
-        let stored = |events: Vec<Event<Test>>| {
-            events
-                .iter()
-                .filter(|event| matches!(event, Event::ConflictRecorded { stored: true, .. }))
-                .count()
-        };
-        assert_eq!(stored(submit_batch(RELAY, vec![rival(1), rival(1)])), 1);
-        assert_eq!(stored(submit_batch(RELAY, vec![rival(2), rival(3)])), 1);
-        assert_eq!(Conflicts::<Test>::get(phone.id).len(), 2);
     });
 }
 

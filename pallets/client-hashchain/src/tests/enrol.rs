@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{
-    mock::*, DeviceByKey, Devices, Error, Event, HeadPages, HostSha256, LastTrusted, ESCROW_LENGTH,
-};
+use crate::{mock::*, DeviceByKey, Devices, Error, Event, HeadPages, HostSha256, LastTrusted};
 use frame_support::{assert_noop, assert_ok};
 use hashchain::{Enrolment, LinkHash};
-use sp_core::H256;
+use sp_core::{ed25519, Pair, H256};
+use sp_runtime::AccountId32;
 
-const KEY: [u8; 32] = [40; 32];
-const ESCROW: [u8; ESCROW_LENGTH as usize] = [9; ESCROW_LENGTH as usize];
+/// The key pair of a device that is not enrolled yet.
+fn pair() -> ed25519::Pair {
+    ed25519::Pair::from_seed(&[40; 32])
+}
 
 fn link_zero(study: u32, key: &[u8; 32], predecessor: Option<LinkHash>) -> H256 {
     H256(
@@ -17,7 +18,7 @@ fn link_zero(study: u32, key: &[u8; 32], predecessor: Option<LinkHash>) -> H256 
             study: hashchain::StudyId(study),
             device_key: key,
             predecessor,
-            secret_commitment: &[8; 32],
+            secret_commitment: &COMMITMENT,
             escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&ESCROW),
         })
         .0,
@@ -27,18 +28,19 @@ fn link_zero(study: u32, key: &[u8; 32], predecessor: Option<LinkHash>) -> H256 
 #[test]
 fn link_zero_binds_chain_study_key_secret_and_escrow() {
     run(|| {
-        assert_ok!(enrol(SIGNED, KEY, None));
-        let genesis = link_zero(SIGNED, &KEY, None);
+        assert_ok!(enrol(SIGNED, &pair(), None));
+        let key = pair().public().0;
+        let genesis = link_zero(SIGNED, &key, None);
         let record = Devices::<Test>::get(0).expect("enrolled");
         assert_eq!(record.genesis, genesis);
         assert_eq!(HashchainPallet::head_of(0).expect("enrolled").hash, genesis);
-        assert_eq!(DeviceByKey::<Test>::get(KEY), Some(0));
+        assert_eq!(DeviceByKey::<Test>::get(key), Some(0));
         assert_eq!(
             events(),
             [Event::DeviceEnrolled {
                 device: 0,
                 study: SIGNED,
-                key: KEY,
+                key,
                 genesis,
                 predecessor: None,
             }]
@@ -92,27 +94,34 @@ fn a_successor_commits_to_the_last_trusted_head_of_its_predecessor() {
 fn every_bad_enrolment_is_refused_for_its_own_reason() {
     run(|| {
         let by = |who, study, key, escrow: Vec<u8>, predecessor| {
+            let key_proof = match key == pair().public().0 {
+                true => key_proof(&pair(), &AUTHENTICATION_SERVER, study, predecessor),
+                false => [0; 64],
+            };
             ClientHashchain::enrol(
                 RuntimeOrigin::signed(who),
                 study,
                 key,
-                H256::zero(),
+                H256(COMMITMENT),
                 escrow.try_into().expect("fits"),
                 predecessor,
+                key_proof,
             )
         };
+        let whole = ESCROW.to_vec();
+        let new = pair().public().0;
         let phone = Phone::enrolled(SIGNED, 1);
         let taken = phone.pair_key();
         assert_noop!(
-            by(AUTHENTICATION_SERVER, 77, KEY, vec![1], None),
+            by(AUTHENTICATION_SERVER, 77, new, vec![1], None),
             Error::<Test>::UnknownStudy
         );
         assert_noop!(
-            by(RELAY, SIGNED, KEY, vec![1], None),
+            by(RELAY, SIGNED, new, vec![1], None),
             Error::<Test>::NotAnAuthenticationServer
         );
         assert_noop!(
-            by(AUTHENTICATION_SERVER, SIGNED, KEY, vec![], None),
+            by(AUTHENTICATION_SERVER, SIGNED, new, vec![], None),
             Error::<Test>::EscrowMissing
         );
         assert_noop!(
@@ -124,25 +133,43 @@ fn every_bad_enrolment_is_refused_for_its_own_reason() {
             Error::<Test>::KeyInUse
         );
         assert_noop!(
-            by(AUTHENTICATION_SERVER, SIGNED, KEY, vec![1], Some(9)),
+            by(AUTHENTICATION_SERVER, SIGNED, new, whole.clone(), Some(9)),
             Error::<Test>::UnknownDevice
         );
         assert_noop!(
-            by(AUTHENTICATION_SERVER, SIGNED, KEY, vec![1], Some(phone.id)),
+            by(
+                AUTHENTICATION_SERVER,
+                SIGNED,
+                new,
+                whole.clone(),
+                Some(phone.id)
+            ),
             Error::<Test>::PredecessorNotRetired
         );
         assert_ok!(retire(phone.id, LastTrusted::Latest));
         assert_noop!(
-            by(AUTHENTICATION_SERVER, PAPER, KEY, vec![1], Some(phone.id)),
+            by(
+                AUTHENTICATION_SERVER,
+                PAPER,
+                new,
+                whole.clone(),
+                Some(phone.id)
+            ),
             Error::<Test>::PredecessorNotRetired
         );
         Phone::succeeding(SIGNED, 2, Some(phone.id));
         assert_noop!(
-            by(AUTHENTICATION_SERVER, SIGNED, KEY, vec![1], Some(phone.id)),
+            by(
+                AUTHENTICATION_SERVER,
+                SIGNED,
+                new,
+                whole.clone(),
+                Some(phone.id)
+            ),
             Error::<Test>::PredecessorHasSuccessor
         );
         assert_ok!(Studies::close_study(RuntimeOrigin::signed(SPONSOR), SIGNED));
-        assert_noop!(enrol(SIGNED, KEY, None), Error::<Test>::StudyClosed);
+        assert_noop!(enrol(SIGNED, &pair(), None), Error::<Test>::StudyClosed);
     });
 }
 
@@ -150,7 +177,83 @@ fn every_bad_enrolment_is_refused_for_its_own_reason() {
 fn the_chain_ends_enrolment_when_its_numbers_are_used_up() {
     run(|| {
         crate::NextDeviceId::<Test>::put(u32::MAX);
-        assert_noop!(enrol(SIGNED, KEY, None), Error::<Test>::TooManyDevices);
+        assert_noop!(enrol(SIGNED, &pair(), None), Error::<Test>::TooManyDevices);
         crate::NextDeviceId::<Test>::put(0);
+    });
+}
+
+#[test]
+fn nobody_enrols_a_key_but_the_server_that_its_holder_named() {
+    run(|| {
+        let key = pair().public().0;
+        let proof = key_proof(&pair(), &AUTHENTICATION_SERVER, SIGNED, None);
+        let refuse = |who, study, key, proof| {
+            let refused = enrol_with(who, study, key, None, proof);
+            assert_noop!(refused, Error::<Test>::KeyProofFails);
+        };
+        // A server of another study sees key and proof in the pool, and is faster.
+        let other = AccountId32::new([77; 32]);
+        assert_ok!(Studies::do_add_authentication_server(
+            FOREIGN,
+            other.clone()
+        ));
+        refuse(other.clone(), FOREIGN, key, proof);
+        let own = key_proof(&ed25519::Pair::from_seed(&[41; 32]), &other, FOREIGN, None);
+        refuse(other.clone(), FOREIGN, key, own);
+        // Another server of the same study, and the same server for another study.
+        assert_ok!(Studies::do_add_authentication_server(SIGNED, other.clone()));
+        refuse(other, SIGNED, key, proof);
+        refuse(AUTHENTICATION_SERVER, FOREIGN, key, proof);
+        // Another key, and none.
+        refuse(AUTHENTICATION_SERVER, SIGNED, [42; 32], proof);
+        refuse(AUTHENTICATION_SERVER, SIGNED, key, [0; 64]);
+        assert_ok!(enrol_with(AUTHENTICATION_SERVER, SIGNED, key, None, proof));
+    });
+}
+
+#[test]
+fn a_key_proof_is_for_one_chain_predecessor_secret_and_escrow() {
+    run(|| {
+        let mut old = Phone::enrolled(SIGNED, 1);
+        old.registered(1);
+        assert_ok!(retire(old.id, LastTrusted::Latest));
+        let key = pair().public().0;
+        let server = || RuntimeOrigin::signed(AUTHENTICATION_SERVER);
+        let proof = key_proof(&pair(), &AUTHENTICATION_SERVER, SIGNED, None);
+        let with = |commitment, escrow: Vec<u8>, predecessor, proof| {
+            let escrow = escrow.try_into().expect("fits");
+            ClientHashchain::enrol(
+                server(),
+                SIGNED,
+                key,
+                H256(commitment),
+                escrow,
+                predecessor,
+                proof,
+            )
+        };
+        let mut other_escrow = ESCROW.to_vec();
+        other_escrow[80] ^= 1;
+        for refused in [
+            with([7; 32], ESCROW.to_vec(), None, proof),
+            with(COMMITMENT, other_escrow, None, proof),
+            with(COMMITMENT, ESCROW.to_vec(), Some(old.id), proof),
+        ] {
+            assert_noop!(refused, Error::<Test>::KeyProofFails);
+        }
+        // The same on another chain.
+        let elsewhere = hashchain::key_proof_message(&hashchain::KeyProof {
+            chain: &[1; 32],
+            study: hashchain::StudyId(SIGNED),
+            server: AUTHENTICATION_SERVER.as_ref(),
+            device_key: &key,
+            predecessor: None,
+            secret_commitment: &COMMITMENT,
+            escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&ESCROW),
+        });
+        let elsewhere = pair().sign(&elsewhere).0;
+        let refused = with(COMMITMENT, ESCROW.to_vec(), None, elsewhere);
+        assert_noop!(refused, Error::<Test>::KeyProofFails);
+        assert_ok!(with(COMMITMENT, ESCROW.to_vec(), None, proof));
     });
 }

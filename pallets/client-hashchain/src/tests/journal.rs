@@ -28,18 +28,24 @@ fn the_runtime_api_walks_a_devices_entries_among_those_of_others() {
             phone.registered(2);
             other.registered(3);
         }
-        let entries = HashchainPallet::entries_view(phone.id, 11, 7);
+        let page = |device, from, count| {
+            let page = HashchainPallet::entries_view(device, from, count, None);
+            assert_eq!(page.next, None, "that was all");
+            page.entries
+        };
+        let entries = page(phone.id, 11, 7);
         assert_eq!(
             entries
                 .iter()
                 .map(|entry| entry.sequence)
                 .collect::<Vec<_>>(),
-            (11..18).collect::<Vec<_>>()
+            (11..18).rev().collect::<Vec<_>>()
         );
         assert!(entries.iter().all(|entry| entry.device == phone.id));
-        assert_eq!(HashchainPallet::entries_view(phone.id, 0, 1000).len(), 60);
-        assert!(HashchainPallet::entries_view(phone.id, 61, 10).is_empty());
-        assert!(HashchainPallet::entries_view(77, 1, 10).is_empty());
+        assert_eq!(page(phone.id, 0, 1000).len(), 60);
+        assert!(page(phone.id, 61, 10).is_empty());
+        assert!(page(phone.id, 1, 0).is_empty());
+        assert!(page(77, 1, 10).is_empty());
 
         let journal = HashchainPallet::journal_view(62, 5);
         assert_eq!(
@@ -63,7 +69,8 @@ fn pages_older_than_the_retention_leave_the_state() {
         assert!(JournalPages::<Test>::get(6).is_none());
         assert!(JournalPages::<Test>::get(7).is_some());
         // What is left is still read, and the chain goes on.
-        assert_eq!(HashchainPallet::entries_view(phone.id, 1, 1000).len(), 192);
+        let page = HashchainPallet::entries_view(phone.id, 1, 1000, None);
+        assert_eq!((page.entries.len(), page.next), (192, None));
         assert_ok!(submit(RELAY, phone.run(1, 0)));
     });
 }

@@ -68,6 +68,44 @@ fn odd_signatures_are_judged_alike() {
     assert!(all_signed(&[]));
 }
 
+/// The vectors of `docs/protocol/hashchain.md`, section 13, with what comes out by ZIP 215.
+fn vectors() -> Vec<(Signed, bool)> {
+    let file = include_str!("../../../../hashchain/tests/vectors/signatures-v1.json");
+    let file: serde_json::Value = serde_json::from_str(file).expect("it is JSON");
+    let tests = file["testGroups"][0]["tests"].as_array().expect("a list");
+    assert_eq!(file["numberOfTests"], tests.len());
+    let vectors = tests.iter().map(|test| {
+        let bytes = |name: &str| {
+            let digits = test[name].as_str().expect("text");
+            sp_core::bytes::from_hex(digits).expect("hexadecimal digits")
+        };
+        let signed = [bytes("signature"), bytes("deviceKey"), bytes("link")].concat();
+        (signed.try_into().expect("fits"), test["zip215"] == "valid")
+    });
+    vectors.collect()
+}
+
+fn by_the_rules(signed: &Signed) -> bool {
+    let (signature, rest) = signed.split_first_chunk().expect("it is longer");
+    let (key, link) = rest.split_first_chunk().expect("it is longer");
+    let message = hashchain::head_message(&LinkHash(link.try_into().expect("what is left")));
+    hashchain::is_signed_by_zip215(key, &message, signature)
+}
+
+#[test]
+fn the_chain_accepts_exactly_what_the_vectors_say_alone_and_in_a_batch() {
+    for (vector, valid) in vectors() {
+        assert_eq!(one_by_one(&[vector]), valid);
+        assert_eq!(by_the_rules(&vector), valid);
+        assert_eq!(all_signed(&vector), valid);
+        let among_others = [signed(1), vector, signed(2)];
+        assert_eq!(all_signed(among_others.as_flattened()), valid);
+    }
+    let valid = vectors().into_iter().filter(|(_, valid)| *valid);
+    let valid: Vec<Signed> = valid.map(|(vector, _)| vector).collect();
+    assert!(all_signed(valid.as_flattened()));
+}
+
 #[test]
 fn what_is_no_whole_signature_is_not_valid() {
     let two = [signed(1), signed(2)];
@@ -98,6 +136,21 @@ proptest! {
         all[which.index(usize::from(count))][bit / 8] ^= 1 << (bit % 8);
         prop_assert!(!one_by_one(&all));
         prop_assert!(!all_signed(all.as_flattened()));
+    }
+
+    #[test]
+    fn the_chain_and_the_rules_agree_on_whatever_is_made_of_the_vectors(
+        which in any::<prop::sample::Index>(),
+        bits in prop::collection::vec(0usize..SIGNED * 8, 0..3),
+    ) {
+        let vectors = vectors();
+        let (mut vector, _) = *which.get(&vectors);
+        for bit in bits {
+            vector[bit / 8] ^= 1 << (bit % 8);
+        }
+        let valid = by_the_rules(&vector);
+        prop_assert_eq!(one_by_one(&[vector]), valid);
+        prop_assert_eq!(all_signed([signed(1), vector].as_flattened()), valid);
     }
 
     #[test]

@@ -226,7 +226,7 @@ fn a_fork_that_is_submitted_alone_leaves_no_trace() {
         let mut twin = phone.clone();
         phone.registered(2);
         assert_eq!(refused(RELAY, twin.run(2, 7)), Error::<Test>::Fork.into());
-        assert!(Conflicts::<Test>::get(phone.id).is_empty());
+        assert!(Conflicts::<Test>::get(phone.id).stored.is_empty());
     });
 }
 

@@ -103,18 +103,33 @@ fn a_title_that_nobody_can_read_is_refused() {
 }
 
 #[test]
-fn an_auditor_key_of_zeros_is_refused() {
+fn an_auditor_key_to_which_nothing_can_be_sealed_is_refused() {
+    let with = |first: u8, rest: u8, last: u8| {
+        let mut key = [rest; 32];
+        (key[0], key[31]) = (first, last);
+        key
+    };
     ExtBuilder::default().build_and_execute(|| {
-        assert_noop!(
-            Studies::create_study(
-                RuntimeOrigin::signed(CONSORTIUM),
-                SPONSOR,
-                StudyPolicy::DeviceSigned,
-                [0; 32],
-                title("Insomnia"),
-            ),
-            Error::<Test>::MissingAuditorKey
-        );
+        for weak in [
+            with(0, 0, 0),
+            with(1, 0, 0),
+            // The same two with the bit that X25519 ignores, the point of order 4 on the twist, and zero as p.
+            with(0, 0, 0x80),
+            with(1, 0, 0x80),
+            with(0xec, 0xff, 0x7f),
+            with(0xed, 0xff, 0x7f),
+        ] {
+            assert_noop!(
+                Studies::create_study(
+                    RuntimeOrigin::signed(CONSORTIUM),
+                    SPONSOR,
+                    StudyPolicy::DeviceSigned,
+                    weak,
+                    title("Insomnia"),
+                ),
+                Error::<Test>::WeakAuditorKey
+            );
+        }
     });
 }
 

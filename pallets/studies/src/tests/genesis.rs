@@ -49,8 +49,8 @@ fn a_genesis_with_a_title_that_is_too_long_does_not_build() {
 }
 
 #[test]
-#[should_panic(expected = "MissingAuditorKey")]
-fn a_genesis_without_auditor_key_does_not_build() {
+#[should_panic(expected = "WeakAuditorKey")]
+fn a_genesis_with_a_weak_auditor_key_does_not_build() {
     let study = GenesisStudy {
         auditor_key: H256::zero(),
         ..genesis_study()

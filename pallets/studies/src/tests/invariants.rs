@@ -36,7 +36,7 @@ fn damage_to_studies_is_seen() {
         complaint_after(|| Stored::<Test>::mutate_extant(STUDY, |study| {
             study.auditor_key = [0; 32];
         })),
-        Err("a study has no auditor key".into())
+        Err("a study has a weak auditor key".into())
     );
 }
 

@@ -45,6 +45,7 @@ impl Ledger for FakeChain {
                 successor: None,
                 trusted_length: None,
                 enrolled_at: 0,
+                retires_at: None,
             };
             let block = self.finalised().await?;
             // Meanwhile the world goes on.

@@ -1,35 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Programs off chain know the chain by its metadata. The file that they are built with must be the runtime's own.
 //! Evidence is verified without metadata, by what the auditor knows of the state.
-
-use std::path::Path;
 
 use hashchain::DeviceId;
 use mhealth_auditor::evidence;
 use mhealth_runtime::Runtime;
 use pallet_client_hashchain::{Conflicts, Devices, HeadPages, NextDeviceId, HEADS_PER_PAGE};
-
-/// What the chain client asks a node for.
-const METADATA_VERSION: u32 = 16;
-
-#[test]
-fn the_chain_client_is_built_with_the_metadata_of_this_runtime() {
-    let metadata =
-        Runtime::metadata_at_version(METADATA_VERSION).expect("the runtime offers this version");
-    let file = Path::new("../chain-client/metadata/mhealth.scale");
-    if std::env::var_os("UPDATE_METADATA").is_some() {
-        std::fs::write(file, &*metadata).expect("the checked-in metadata can be written");
-        return;
-    }
-    let checked_in = std::fs::read(file).unwrap_or_default();
-    assert!(
-        checked_in == *metadata,
-        "chain-client/metadata/mhealth.scale is not the runtime's metadata any more. Bring it up to date with \
-         UPDATE_METADATA=1 cargo test --release -p mhealth-tests --test metadata, \
-         and look whether the runtime's versions have to rise."
-    );
-}
 
 #[test]
 fn the_auditor_looks_for_devices_where_the_chain_puts_them() {

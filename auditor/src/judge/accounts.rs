@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! State against blocks, in both directions: what is registered was brought by an extrinsic, and what the chain says it
+//! registered is in its state.
+
+use crate::case::Fate;
+use crate::verdict::Ground;
+
+use super::sightings::Sighting;
+use super::{Facts, Notes};
+
+/// Names every registered position that no extrinsic accounts for, once all blocks were read. Who is at fault, nothing
+/// shows: the entry came by a way that this program does not know, or the node left the extrinsic out.
+pub(super) fn unaccounted(facts: &Facts<'_>, notes: &mut Notes) {
+    if !facts.case.blocks_complete {
+        return;
+    }
+    for (step, sequence) in facts.walk.registered.iter().zip(1..) {
+        let accounted = match step.entry {
+            Some(entry) => {
+                let sighting = facts.sightings.find(sequence, entry.link);
+                sighting.is_some_and(|sighting| is_brought(facts, sighting))
+            }
+            // What has left the state may be any of those that were brought for the place.
+            None => {
+                let mut seen = facts.sightings.at(sequence);
+                seen.any(|(_, sighting)| is_brought(facts, sighting))
+            }
+        };
+        if !accounted {
+            notes.find(Ground::Unaccounted, Vec::new(), Some(sequence));
+        }
+    }
+}
+
+fn is_brought(facts: &Facts<'_>, sighting: &Sighting) -> bool {
+    let mut runs = sighting.brought.iter();
+    runs.any(|run| facts.case.brought[*run].fate.refused().is_none())
+}
+
+/// Whether the chain's events say of an entry that it was registered, and its state has another in its place, or none.
+pub(super) fn is_gone(facts: &Facts<'_>, sequence: u64, sighting: &Sighting) -> bool {
+    let place = facts.walk.at(sequence);
+    // What has left the state cannot be compared.
+    let at_hand = place.is_none_or(|step| step.entry.is_some());
+    let mut runs = sighting.brought.iter();
+    at_hand && runs.any(|run| facts.case.brought[*run].fate == Fate::Registered)
+}

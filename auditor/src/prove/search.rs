@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Looks for a device's tags, which stand in the extrinsics alone.
+
+use hashchain::{head_message, is_signed_by_zip215, is_strictly_signed, Run, RunEntry, Tag};
+use mhealth_chain_client::{ChainView, DeviceView, EntryView};
+
+use super::{unfit, Contents, Unaccounted};
+use crate::error::AuditError;
+use crate::evidence::DeviceEvidence;
+use crate::judge::ranges;
+
+/// A device whose runs are looked for in the blocks.
+pub(super) struct Search {
+    pub(super) record: DeviceView,
+    registered: Vec<EntryView>,
+    tags: Vec<Option<Tag>>,
+    signature: Option<[u8; 64]>,
+}
+
+impl Search {
+    /// Reads the registered entries.
+    pub(super) async fn begin(view: &ChainView, record: DeviceView) -> Result<Self, AuditError> {
+        // From the head back in one go: whatever began at an entry would have to walk there first.
+        let registered = view.entries(record.device, 1, u32::MAX).await?;
+        let sequences = registered.iter().map(|entry| entry.sequence);
+        if !sequences.eq(1..=record.length) {
+            return Err(unfit("entries of the device have left the node's state"));
+        }
+        Ok(Self {
+            tags: vec![None; registered.len()],
+            record,
+            registered,
+            signature: None,
+        })
+    }
+
+    /// Takes tags and signature from a run that a block brought.
+    pub(super) fn look_at(&mut self, run: &Run) {
+        let mut last = None;
+        for entry in run.links() {
+            let place = usize::try_from(entry.sequence.wrapping_sub(1)).unwrap_or(usize::MAX);
+            let registered = self.registered.get(place);
+            if registered.is_some_and(|registered| registered.hash == entry.hash) {
+                self.tags[place] = Some(entry.tag);
+            }
+            last = Some(entry.hash);
+        }
+        let (key, head) = (&self.record.key, &self.record.head);
+        if last == Some(*head) {
+            let message = head_message(head);
+            let signed = |signature: &[u8; 64]| is_signed_by_zip215(key, &message, signature);
+            if let Some(signature) = run.signature.filter(signed) {
+                // One that every verifier accepts is the better evidence.
+                if self.signature.is_none() || is_strictly_signed(key, &message, &signature) {
+                    self.signature = Some(signature);
+                }
+            }
+        }
+    }
+
+    /// The places of which no block had the tag.
+    fn unaccounted(&self) -> Vec<u64> {
+        let tags = self.tags.iter().zip(1..);
+        tags.filter(|(tag, _)| tag.is_none())
+            .map(|(_, sequence)| sequence)
+            .collect()
+    }
+
+    fn end(self, contents: &Contents) -> Result<Result<DeviceEvidence, Unaccounted>, AuditError> {
+        let missing = self.unaccounted();
+        if !missing.is_empty() {
+            return Ok(Err(Unaccounted {
+                device: self.record.device,
+                sequences: ranges(missing),
+            }));
+        }
+        let entries = self.registered.iter().zip(self.tags.iter().flatten());
+        let entries: Vec<RunEntry> = entries
+            .map(|(entry, tag)| RunEntry {
+                digest: entry.digest,
+                tag: *tag,
+            })
+            .collect();
+        Ok(Ok(DeviceEvidence {
+            device: self.record.device,
+            signature: self.signature,
+            envelopes: envelopes(&entries, contents)?,
+            entries,
+            secret: secret(&self.record, contents)?,
+        }))
+    }
+}
+
+/// The evidence of each device, and the devices of which there is none because entries of theirs are unaccounted for. An
+/// error where the caller wants all, and where nothing is left.
+pub(super) fn sort_out(
+    searches: Vec<Search>,
+    contents: &Contents,
+) -> Result<(Vec<DeviceEvidence>, Vec<Unaccounted>), AuditError> {
+    let (mut devices, mut left_out) = (Vec::new(), Vec::new());
+    for search in searches {
+        match search.end(contents)? {
+            Ok(device) => devices.push(device),
+            Err(unaccounted) => left_out.push(unaccounted),
+        }
+    }
+    if !left_out.is_empty() && (devices.is_empty() || !contents.leave_out_unaccounted) {
+        return Err(AuditError::Unaccounted(left_out));
+    }
+    Ok((devices, left_out))
+}
+
+fn envelopes(
+    entries: &[RunEntry],
+    contents: &Contents,
+) -> Result<Option<Vec<Vec<u8>>>, AuditError> {
+    if contents.envelopes.is_empty() {
+        return Ok(None);
+    }
+    let envelopes: Option<Vec<Vec<u8>>> = entries
+        .iter()
+        .map(|entry| contents.envelopes.get(&entry.digest).cloned())
+        .collect();
+    envelopes
+        .map(Some)
+        .ok_or_else(|| unfit("an envelope of the device is in none of the exports"))
+}
+
+fn secret(record: &DeviceView, contents: &Contents) -> Result<Option<[u8; 32]>, AuditError> {
+    let Some(auditor) = &contents.secret else {
+        return Ok(None);
+    };
+    let commitment = record.secret_commitment.0;
+    hashchain::open_escrow(auditor, &record.key, &commitment, &record.escrow)
+        .map(|secret| Some(*secret.expose()))
+        .map_err(|_| unfit("the auditor's key does not open the device's escrow"))
+}
+
+#[cfg(test)]
+mod tests;
