@@ -12,7 +12,9 @@ use crate::call::Call;
 use crate::runtime::api;
 use crate::runtime::api::runtime_types::bounded_collections::bounded_vec::BoundedVec;
 use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
+use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Call as HashchainCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
+use crate::runtime::api::runtime_types::pallet_finality::pallet::Call as FinalityCall;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Call as StudiesCall;
 use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
 use crate::types::{LastTrusted, SuspensionReason};
@@ -48,6 +50,15 @@ pub fn submit(run: Run) -> Call {
 pub fn submit_batch(runs: Vec<Run>) -> Call {
     let runs = runs.into_iter().map(wire::Run::from).collect();
     Call::new(api::tx().client_hashchain().submit_batch(BoundedVec(runs)))
+}
+
+/// The same within a call of the council. The chain takes no runs within other calls; this is for those who try.
+pub fn submit_batch_within(runs: Vec<Run>) -> Call {
+    let runs = runs.into_iter().map(wire::Run::from).collect();
+    let runs = RuntimeCall::ClientHashchain(HashchainCall::submit_batch {
+        runs: BoundedVec(runs),
+    });
+    Call::new(api::tx().council().execute(runs, u32::MAX))
 }
 
 /// Keeps a device from registering entries until it is resumed; for the study's sponsor or an authentication server.
@@ -107,6 +118,18 @@ pub fn replace_sponsor(threshold: u32, study: StudyId, sponsor: AccountId32) -> 
         study: study.0,
         sponsor,
     });
+    propose(threshold, call)
+}
+
+/// Proves to the chain that a block is final; for anybody with a role. The proof is what a node answers, such as
+/// [`HeadProof::finality_proof`](crate::HeadProof::finality_proof).
+pub fn report_final(set: u64, proof: Vec<u8>) -> Call {
+    Call::new(api::tx().finality().report_final(set, BoundedVec(proof)))
+}
+
+/// Proposes to the consortium to change the authorities by force, because finality has stalled; for a member.
+pub fn note_stalled(threshold: u32, last_final: u32) -> Call {
+    let call = RuntimeCall::Finality(FinalityCall::note_stalled { last_final });
     propose(threshold, call)
 }
 

@@ -51,6 +51,14 @@ impl Column {
         }
     }
 
+    /// A study that is not attacked.
+    pub(crate) fn other_study(self) -> StudyId {
+        match self.study() {
+            SIGNED_STUDY => PAPER_STUDY,
+            _ => SIGNED_STUDY,
+        }
+    }
+
     pub(crate) fn title(self) -> &'static str {
         match self {
             Column::OneOffice => "2a, no hashchain",
@@ -109,12 +117,16 @@ pub(crate) enum Attack {
     BothAtOnce,
     /// The thief writes, and the phone was silenced.
     Silenced,
+    /// A relay brings what it altered within another call, so that readers of blocks may pass over it.
+    Wraps,
     /// A phone signs its own entries so that the chain accepts it and other verifiers do not.
     OddSignature,
+    /// An authentication server of another study enrols a phone's key, which it saw in the pool, before the phone is enrolled.
+    SquatKey,
 }
 
 impl Attack {
-    pub(crate) const ALL: [Attack; 18] = [
+    pub(crate) const ALL: [Attack; 20] = [
         Attack::Alter,
         Attack::Reorder,
         Attack::LeaveOut,
@@ -132,7 +144,9 @@ impl Attack {
         Attack::PhoneFirst,
         Attack::BothAtOnce,
         Attack::Silenced,
+        Attack::Wraps,
         Attack::OddSignature,
+        Attack::SquatKey,
     ];
 
     /// Whether it says something about a column. Where relays chain there are no runs and no secrets.
@@ -146,14 +160,16 @@ impl Attack {
                     | Attack::RewritePast
                     | Attack::PhoneFirst
                     | Attack::BothAtOnce
+                    | Attack::Wraps
                     | Attack::OddSignature
+                    | Attack::SquatKey
             )
     }
 
     /// The paper's figure; none of an attack that the paper does not have.
     pub(crate) fn figure(self) -> Option<u8> {
         Some(match self {
-            Attack::OddSignature => return None,
+            Attack::Wraps | Attack::OddSignature | Attack::SquatKey => return None,
             Attack::AuthenticationKey | Attack::ServerKey | Attack::SigningKey => 5,
             Attack::RewritePast
             | Attack::ThiefFirst
@@ -183,7 +199,9 @@ impl Attack {
             Attack::PhoneFirst => "key+secret: phone first",
             Attack::BothAtOnce => "key+secret: both at once",
             Attack::Silenced => "key+secret: phone silenced",
+            Attack::Wraps => "relay wraps runs in a call",
             Attack::OddSignature => "phone signs oddly",
+            Attack::SquatKey => "foreign server squats a key",
         }
     }
 }

@@ -68,8 +68,8 @@ impl pallet_studies::Config for Test {
     type CreateStudyOrigin = EnsureRoot<AccountId32>;
     type MaxTitleLength = ConstU32<32>;
     type MaxServers = ConstU32<4>;
-    type MaxRotations = ConstU32<4>;
     type DefaultAllowance = DefaultAllowance;
+    type MaxRotations = ConstU32<4>;
     type WeightInfo = ();
 }
 

@@ -144,6 +144,21 @@ mod benchmarks {
     }
 
     #[benchmark]
+    fn set_allowance() -> Result<(), BenchmarkError> {
+        let origin = T::CreateStudyOrigin::try_successful_origin()
+            .map_err(|()| BenchmarkError::Weightless)?;
+        let study = super::create_study::<T>(&account("sponsor", 0, 0));
+        let mut allowance = T::DefaultAllowance::get();
+        allowance.device_entries += 1;
+
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, study, allowance);
+
+        assert_eq!(Pallet::<T>::quota(study).allowance, allowance);
+        Ok(())
+    }
+
+    #[benchmark]
     fn rotate() {
         let holder: T::AccountId = whitelisted_caller();
         let study = super::create_study::<T>(&holder);
@@ -158,21 +173,6 @@ mod benchmarks {
         _(RawOrigin::Signed(holder), study, successor.clone());
 
         assert!(Pallet::<T>::is_sponsor(study, &successor));
-    }
-
-    #[benchmark]
-    fn set_allowance() -> Result<(), BenchmarkError> {
-        let origin = T::CreateStudyOrigin::try_successful_origin()
-            .map_err(|()| BenchmarkError::Weightless)?;
-        let study = super::create_study::<T>(&account("sponsor", 0, 0));
-        let mut allowance = T::DefaultAllowance::get();
-        allowance.device_entries += 1;
-
-        #[extrinsic_call]
-        _(origin as T::RuntimeOrigin, study, allowance);
-
-        assert_eq!(Pallet::<T>::quota(study).allowance, allowance);
-        Ok(())
     }
 
     #[benchmark]

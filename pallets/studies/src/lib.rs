@@ -117,7 +117,6 @@ pub mod pallet {
         /// What a study may use until the consortium grants it something else.
         #[pallet::constant]
         type DefaultAllowance: Get<Allowance>;
-
         /// How many times the holder of a role may change its account in a study; then it must be
         /// appointed anew.
         #[pallet::constant]
@@ -481,7 +480,7 @@ pub mod pallet {
         ///
         /// - `study`: the number of the study.
         /// - `allowance`: what it may use; a smaller one than before stops what has used more.
-        #[pallet::call_index(11)]
+        #[pallet::call_index(9)]
         #[pallet::weight(T::WeightInfo::set_allowance())]
         pub fn set_allowance(
             origin: OriginFor<T>,

@@ -42,8 +42,6 @@ impl frame_system::Config for Test {
 parameter_types! {
     /// How many servers of a kind a study may have.
     pub static MaxServers: u32 = 3;
-    /// How many times an account may be changed.
-    pub static MaxRotations: u32 = 4;
     /// What a study may use until it is granted something else.
     pub const DefaultAllowance: Allowance = Allowance {
         study: Amounts {
@@ -54,6 +52,8 @@ parameter_types! {
         },
         device_entries: 80,
     };
+    /// How many times an account may be changed.
+    pub static MaxRotations: u32 = 4;
 }
 
 frame_support::ord_parameter_types! {

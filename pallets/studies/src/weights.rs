@@ -60,10 +60,10 @@ impl WeightInfo for () {
     fn replace_sponsor() -> Weight {
         Weight::from_parts(1, 0)
     }
-    fn rotate() -> Weight {
+    fn set_allowance() -> Weight {
         Weight::from_parts(1, 0)
     }
-    fn set_allowance() -> Weight {
+    fn rotate() -> Weight {
         Weight::from_parts(1, 0)
     }
     fn has_role() -> Weight {

@@ -56,15 +56,16 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
             .saturating_add(T::DbWeight::get().reads(5))
             .saturating_add(T::DbWeight::get().writes(4))
     }
-    fn rotate() -> Weight {
-        Weight::from_parts(70_000_000, 6200)
-            .saturating_add(T::DbWeight::get().reads(10))
-            .saturating_add(T::DbWeight::get().writes(10))
-    }
     fn set_allowance() -> Weight {
         Weight::from_parts(12_000_000, 3673)
             .saturating_add(T::DbWeight::get().reads(2))
             .saturating_add(T::DbWeight::get().writes(1))
+    }
+
+    fn rotate() -> Weight {
+        Weight::from_parts(70_000_000, 6200)
+            .saturating_add(T::DbWeight::get().reads(10))
+            .saturating_add(T::DbWeight::get().writes(10))
     }
     fn has_role() -> Weight {
         Weight::from_parts(5_528_000, 3517).saturating_add(T::DbWeight::get().reads(1))
