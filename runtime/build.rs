@@ -10,6 +10,10 @@ fn main() {
             let workspace = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
             std::env::set_var("WASM_BUILD_WORKSPACE_HINT", workspace);
         }
-        substrate_wasm_builder::WasmBuilder::build_using_defaults();
+        let builder = substrate_wasm_builder::WasmBuilder::init_with_defaults();
+        // There is no currency; a wallet wants a symbol and decimals all the same.
+        #[cfg(feature = "metadata-hash")]
+        let builder = builder.enable_metadata_hash("NONE", 0);
+        builder.build();
     }
 }

@@ -109,7 +109,7 @@ impl Audit {
         for (index, export) in options.exports.iter().enumerate() {
             let reading = take_in(&study, &options, &scratch, index, progress).await?;
             let account = match export.account {
-                Some(account) => Some(account),
+                Some(account) => Some(study.rotations.present(account)),
                 None => scratch.account_of(index)?,
             };
             stores.push(StoreReport {
@@ -183,7 +183,8 @@ impl Audit {
                 runs: self.scratch.held(device, index)?,
             });
         }
-        let (conflicts, conflicts_not_stored) = chain::conflicts(&self.view, device).await?;
+        let (conflicts, conflicts_not_stored) =
+            chain::conflicts(&self.view, device, &self.study.rotations).await?;
         Ok(Case {
             chain: self.study.genesis,
             device_signed: self.study.study.policy == Policy::DeviceSigned,

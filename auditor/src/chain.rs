@@ -2,15 +2,21 @@
 
 //! Reads a study from the chain, as of one finalised block.
 
+use std::collections::HashMap;
+
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{DeviceId, StudyId};
 use mhealth_chain_client::{
-    BlockId, ChainClient, ChainEvent, ChainView, DeviceView, Error, FinalisedBlock, StudyView,
+    AccountId32, BlockId, ChainClient, ChainEvent, ChainView, DeviceView, Error, FinalisedBlock,
+    StudyView,
 };
 
 use crate::case::{BroughtRun, Conflict, DeviceRecord, Fate, Predecessor, RegisteredEntry};
 use crate::error::AuditError;
 use crate::scratch::Scratch;
+
+#[cfg(test)]
+mod tests;
 
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
@@ -32,6 +38,8 @@ pub struct ChainStudy {
     pub study: StudyView,
     /// Its devices, in order of their numbers.
     pub devices: Vec<DeviceRecord>,
+    /// The accounts that the study's servers gave up for others.
+    pub rotations: Rotations,
     /// Whether every block was read with its extrinsics.
     pub blocks_complete: bool,
 }
@@ -67,6 +75,10 @@ pub async fn read(
     read_journal(&view, &devices, scratch, progress).await?;
     name_predecessors(&view, &mut devices, scratch).await?;
     let blocks_complete = read_blocks(client, &devices, block, scratch, progress).await?;
+    let rotations = Rotations::new(view.rotations(number).await?);
+    for (former, present) in rotations.all() {
+        scratch.rename_submitter(former, present)?;
+    }
     Ok(ChainStudy {
         genesis: client.genesis_hash().0,
         block,
@@ -74,8 +86,40 @@ pub async fn read(
         number,
         study,
         devices,
+        rotations,
         blocks_complete,
     })
+}
+
+/// The accounts that relays and authentication servers of a study gave up, each with the one that its holder has now. What
+/// a former account did is told of the present one, so that a relay is one party whatever its key was at the time.
+#[derive(Clone, Debug, Default)]
+pub struct Rotations(HashMap<[u8; 32], [u8; 32]>);
+
+impl Rotations {
+    fn new(rotations: Vec<(AccountId32, AccountId32)>) -> Self {
+        let next: HashMap<_, _> = rotations
+            .into_iter()
+            .map(|(former, successor)| (former.0, successor.0))
+            .collect();
+        let last = |mut account: [u8; 32]| {
+            // No account is given up twice, so no chain is longer than all of them.
+            for _ in 0..next.len() {
+                account = next.get(&account).copied().unwrap_or(account);
+            }
+            account
+        };
+        Self(next.keys().map(|former| (*former, last(*former))).collect())
+    }
+
+    /// The account that is now in the place of `account`: itself, unless it was given up.
+    pub fn present(&self, account: [u8; 32]) -> [u8; 32] {
+        self.0.get(&account).copied().unwrap_or(account)
+    }
+
+    fn all(&self) -> impl Iterator<Item = ([u8; 32], [u8; 32])> + '_ {
+        self.0.iter().map(|(former, present)| (*former, *present))
+    }
 }
 
 async fn read_devices(
@@ -289,7 +333,11 @@ fn fate(block: &FinalisedBlock, brought: &mhealth_chain_client::BroughtRun) -> F
 }
 
 /// The rival histories that the chain recorded for a device, and how many it had no place for.
-pub async fn conflicts(view: &ChainView, device: DeviceId) -> Result<(Vec<Conflict>, u32), Error> {
+pub async fn conflicts(
+    view: &ChainView,
+    device: DeviceId,
+    rotations: &Rotations,
+) -> Result<(Vec<Conflict>, u32), Error> {
     let conflicts = view.conflicts(device).await?;
     let recorded = conflicts
         .stored
@@ -300,7 +348,7 @@ pub async fn conflicts(view: &ChainView, device: DeviceId) -> Result<(Vec<Confli
             rival: conflict.rival,
             rival_digest: conflict.rival_digest,
             signed: conflict.signed,
-            submitter: conflict.submitter.0,
+            submitter: rotations.present(conflict.submitter.0),
             block: u64::from(conflict.block),
         })
         .collect();

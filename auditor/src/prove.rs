@@ -17,8 +17,9 @@ use crate::error::AuditError;
 use search::Search;
 
 use crate::evidence::{
-    conflicts_key, device_key, head_page_key, next_authorities, next_device_key, verify, Evidence,
-    Handover, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
+    checkpoint_keys, conflicts_key, device_key, forces_authorities, head_page_key,
+    next_authorities, next_device_key, verify, Checkpoint, Evidence, Handover, Header, Start,
+    AUTHORITIES_KEY, HEADS_PER_PAGE,
 };
 
 /// Requests at the same time.
@@ -31,6 +32,8 @@ const KEYS: usize = 512;
 pub struct Contents {
     /// Opens the escrow, so that the secret goes into the file.
     pub secret: Option<OpeningKey>,
+    /// Blocks that the readers trust. The file begins at the newest of them that is before the proved block.
+    pub checkpoints: Vec<Checkpoint>,
     /// Whether devices with entries that no extrinsic accounts for are left out, instead of that nothing is made.
     pub leave_out_unaccounted: bool,
     /// Envelopes by their digests. When there are any, all of the device's must be among them, and go into the file.
@@ -97,8 +100,8 @@ impl fmt::Display for Unaccounted {
 
 /// Makes evidence of a device or a study, in the latest block whose finality is proved.
 ///
-/// Takes time linear in the age of the chain: every header is read for handovers of authorities, every block since the
-/// enrolment for tags, and for a study the record of every device on the chain.
+/// Takes time linear in the age of the chain: every header since the checkpoint is read for handovers of authorities, every
+/// block since the enrolment for tags, and for a study the record of every device on the chain.
 pub async fn prove(
     client: &ChainClient,
     subject: Subject,
@@ -150,10 +153,14 @@ pub async fn prove(
     let genesis = client.genesis_hash();
     let found = devices(client, records, hash, block.number, progress).await?;
     let (devices, left_out) = search::sort_out(found, contents)?;
+    let checkpoint = Checkpoint::newest_before(&contents.checkpoints, block.number);
+    // The first block needs no trust beside the genesis hash.
+    let checkpoint = checkpoint.filter(|checkpoint| checkpoint.number > 0);
+    let from = checkpoint.map_or(0, |checkpoint| checkpoint.number);
     let evidence = Evidence {
         genesis: header(client, genesis).await?,
-        authorities_proof: read_proof(client, &[AUTHORITIES_KEY.to_vec()], genesis).await?,
-        handovers: handovers(client, block.number).await?,
+        start: start(client, checkpoint).await?,
+        handovers: handovers(client, from, block.number).await?,
         state_proof: read_proof(client, &keys, hash).await?,
         block,
         descendants: finality.descendants,
@@ -165,7 +172,7 @@ pub async fn prove(
     if last.hash().0 != finality.block {
         return Err(unfit("the node's finality proof is for another block"));
     }
-    match verify(&evidence, genesis.0) {
+    match verify(&evidence, genesis.0, &contents.checkpoints) {
         Ok(_) => Ok(Proved { evidence, left_out }),
         Err(refusal) => Err(unfit(&refusal.to_string())),
     }
@@ -195,12 +202,36 @@ async fn read_proof(
     Ok(nodes.into_iter().collect())
 }
 
-/// The blocks before this one that named other authorities, each with its justification.
+/// The authorities to begin with, as the state of the checkpoint or of the first block names them.
+async fn start(client: &ChainClient, checkpoint: Option<Checkpoint>) -> Result<Start, AuditError> {
+    let Some(checkpoint) = checkpoint else {
+        let keys = [AUTHORITIES_KEY.to_vec()];
+        let proof = read_proof(client, &keys, client.genesis_hash()).await?;
+        return Ok(Start::Genesis(proof));
+    };
+    let block = client.block_hash(u64::from(checkpoint.number)).await?;
+    let block = block
+        .filter(|block| block.0 == checkpoint.hash.0)
+        .ok_or_else(|| {
+            unfit(&format!(
+                "the node's chain lacks the checkpoint {checkpoint}"
+            ))
+        })?;
+    Ok(Start::Checkpoint {
+        header: header(client, block).await?,
+        proof: read_proof(client, &checkpoint_keys(), block).await?,
+    })
+}
+
+/// The blocks between these two that named other authorities, each with its justification.
 ///
-/// No index says which blocks did, so this reads every header from the first on: two requests a block, in time linear in the
-/// age of the chain.
-async fn handovers(client: &ChainClient, before: u32) -> Result<Vec<Handover>, AuditError> {
-    let headers = futures::stream::iter(1..before)
+/// No index says which blocks did, so this reads every header: two requests a block, in time linear in their number.
+async fn handovers(
+    client: &ChainClient,
+    after: u32,
+    before: u32,
+) -> Result<Vec<Handover>, AuditError> {
+    let headers = futures::stream::iter(after + 1..before)
         .map(|number| async move {
             let block = client.block_hash(u64::from(number)).await?;
             header(
@@ -211,11 +242,20 @@ async fn handovers(client: &ChainClient, before: u32) -> Result<Vec<Handover>, A
         })
         .buffered(AT_ONCE);
     let naming: Vec<Header> = headers
-        .try_filter(|header| std::future::ready(next_authorities(header).is_some()))
+        .try_filter(|header| {
+            let changes = forces_authorities(header) || next_authorities(header).is_some();
+            std::future::ready(changes)
+        })
         .try_collect()
         .await?;
     let mut handovers = Vec::new();
     for header in naming {
+        if forces_authorities(&header) {
+            return Err(unfit(&format!(
+                "block {} changed the authorities by force, which those before did not sign; give a later block with --checkpoint",
+                header.number
+            )));
+        }
         let proof = client.finality_proof(u64::from(header.number)).await?;
         let proof =
             proof.ok_or_else(|| unfit("the node has no proof for a handover of authorities"))?;

@@ -196,6 +196,18 @@ impl Scratch {
             .map(drop)
     }
 
+    /// Tells of the account `present` what `former` brought, which was given up for it.
+    pub fn rename_submitter(
+        &self,
+        former: [u8; 32],
+        present: [u8; 32],
+    ) -> Result<(), rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("UPDATE brought SET submitter = ?2 WHERE submitter = ?1")?;
+        query.execute(params![former, present]).map(drop)
+    }
+
     /// The runs of a device that blocks brought, in the chain's order.
     pub fn brought(&self, device: DeviceId) -> Result<Vec<BroughtRun>, rusqlite::Error> {
         let mut query = self.0.prepare_cached(

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::DeviceStatus;
-use mhealth_auditor::evidence::{verify, DeviceClaims, Evidence, Fault, FormatError, Refusal};
+use mhealth_auditor::evidence::{
+    verify, DeviceClaims, Evidence, Fault, FormatError, Refusal, Start,
+};
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone::record;
 
@@ -52,10 +54,15 @@ fn prove_with(trial: &Trial, entries: usize, more: &[&str]) -> Evidence {
 
 /// Runs the verifier without environment and without a network, where the system lets us take it away.
 fn check(file: &Path, genesis: &str) -> Output {
+    check_with(file, genesis, &[])
+}
+
+fn check_with(file: &Path, genesis: &str, more: &[&str]) -> Output {
     let arguments = ["verify", file.to_str().unwrap(), "--genesis", genesis];
+    let arguments = [&arguments[..], more].concat();
     let isolated = Command::new("unshare")
         .args(["--net", "--map-root-user", AUDITOR])
-        .args(arguments)
+        .args(&arguments)
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
         .output();
@@ -88,7 +95,7 @@ async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_
     ];
     let evidence = prove(&trial, phone.device(), 2, &full);
     let genesis = trial.chain.genesis_hash().0;
-    assert_eq!(verify(&evidence, genesis).unwrap().authorities, 1);
+    assert_eq!(verify(&evidence, genesis, &[]).unwrap().authorities, 1);
     let claims = device_claims(&evidence, genesis);
     assert!(claims.signed && claims.tags && claims.envelopes);
     assert_eq!((claims.entries, claims.conflicts.len()), (2, 0));
@@ -108,11 +115,37 @@ async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_
     // The bare proof is the smallest file: all of its bits are tried.
     let bare = prove(&trial, phone.device(), 2, &[]);
     no_flipped_bit_changes_a_claim(&bare, genesis);
+
+    let block = trial.chain.block_hash(1).await.unwrap().unwrap();
+    let checkpoint = format!("{block:?}@1");
+    let from = ["--checkpoint", &checkpoint];
+    let evidence = prove(&trial, phone.device(), 2, &from);
+    let file = trial.file("from-a-checkpoint", evidence.to_bytes());
+    let trusting = check_with(&file, &trial.genesis(), &from);
+    assert_eq!(trusting.status.code(), Some(0), "{trusting:?}");
+    assert!(last_line(&trusting).ends_with(" checkpoint=1"));
+    let told = String::from_utf8(trusting.stdout).unwrap();
+    assert!(told.contains(&format!("from the checkpoint {checkpoint}")));
+    let doubting = check(&file, &trial.genesis());
+    assert_eq!(doubting.status.code(), Some(1));
+    let why = String::from_utf8(doubting.stderr).unwrap();
+    assert!(
+        why.contains(&checkpoint) && why.contains("--checkpoint"),
+        "{why}"
+    );
+    // The other way round: who has a checkpoint takes no file that leaves it out.
+    let file = trial.file("from-the-first-block", bare.to_bytes());
+    let newer = check_with(&file, &trial.genesis(), &from);
+    assert_eq!(newer.status.code(), Some(1));
+    let plain = check(&file, &trial.genesis());
+    assert!(last_line(&plain).ends_with(" checkpoint=none"));
+    let told = String::from_utf8(plain.stdout).unwrap();
+    assert!(told.contains("without a checkpoint"));
 }
 
 /// What a file about one device claims of it.
 fn device_claims(evidence: &Evidence, genesis: [u8; 32]) -> DeviceClaims {
-    let mut claims = verify(evidence, genesis).unwrap();
+    let mut claims = verify(evidence, genesis, &[]).unwrap();
     assert_eq!(claims.devices.len(), 1);
     claims.devices.remove(0)
 }
@@ -121,12 +154,12 @@ fn wrong_parts_are_named(evidence: &Evidence, genesis: [u8; 32]) {
     let refused = |change: &dyn Fn(&mut Evidence)| {
         let mut changed = evidence.clone();
         change(&mut changed);
-        verify(&changed, genesis).unwrap_err()
+        verify(&changed, genesis, &[]).unwrap_err()
     };
-    assert_eq!(verify(evidence, [1; 32]), Err(Refusal::AnotherChain));
+    assert_eq!(verify(evidence, [1; 32], &[]), Err(Refusal::AnotherChain));
     assert_eq!(refused(&|it| it.genesis.number = 1), Refusal::AnotherChain);
     assert_eq!(
-        refused(&|it| it.authorities_proof.clear()),
+        refused(&|it| it.start = Start::Genesis(Vec::new())),
         Refusal::FirstAuthorities
     );
     assert_eq!(
@@ -179,7 +212,7 @@ fn wrong_parts_are_named(evidence: &Evidence, genesis: [u8; 32]) {
 
 fn no_flipped_bit_changes_a_claim(evidence: &Evidence, genesis: [u8; 32]) {
     let bytes = evidence.to_bytes();
-    let claims = verify(evidence, genesis).unwrap();
+    let claims = verify(evidence, genesis, &[]).unwrap();
     let contents = 18..bytes.len() - 32;
     for bit in 0..bytes.len() * 8 {
         let mut flipped = bytes.clone();
@@ -206,7 +239,7 @@ fn no_flipped_bit_changes_a_claim(evidence: &Evidence, genesis: [u8; 32]) {
                     let checksum = <hashchain::Native as hashchain::Sha256>::sha256(&flipped);
                     flipped.extend(checksum);
                     let read = Evidence::from_bytes(&flipped);
-                    if let Ok(Ok(claimed)) = read.map(|read| verify(&read, genesis)) {
+                    if let Ok(Ok(claimed)) = read.map(|read| verify(&read, genesis, &[])) {
                         assert_eq!(&claimed, claims, "bit {bit}");
                     }
                 }
@@ -252,14 +285,17 @@ async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
 
     // The same of the whole study, in one file that shows that it lacks no device.
     let study = prove_with(&trial, 7, &["--study", "0"]);
-    let whole = verify(&study, genesis).unwrap();
+    let whole = verify(&study, genesis, &[]).unwrap();
     assert_eq!(whole.study, Some(StudyId(0)));
     let numbers: Vec<DeviceId> = whole.devices.iter().map(|device| device.device).collect();
     assert_eq!(numbers, [phone.device(), replacement.device()]);
     assert_eq!(whole.devices[0], claims);
     let mut without = study.clone();
     without.devices.pop();
-    assert_eq!(verify(&without, genesis), Err(Refusal::Study(StudyId(0))));
+    assert_eq!(
+        verify(&without, genesis, &[]),
+        Err(Refusal::Study(StudyId(0)))
+    );
     let file = trial.file("study", study.to_bytes());
     let output = check(&file, &trial.genesis());
     assert_eq!(output.status.code(), Some(0), "{output:?}");

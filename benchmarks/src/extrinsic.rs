@@ -73,6 +73,7 @@ impl Signer {
             frame_system::CheckMortality::from(Era::Immortal),
             pallet_admission::Admit::with_nonce(self.nonce),
             frame_system::CheckWeight::new(),
+            frame_metadata_hash_extension::CheckMetadataHash::new(false),
         );
         self.nonce += 1;
         let extension = extension.encode();
@@ -83,6 +84,7 @@ impl Signer {
             VERSION.transaction_version,
             self.genesis,
             self.genesis,
+            None::<[u8; 32]>,
         )
             .encode_to(&mut payload);
         let signature = match payload.len() > 256 {

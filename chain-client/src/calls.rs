@@ -14,6 +14,7 @@ use crate::runtime::api::runtime_types::bounded_collections::bounded_vec::Bounde
 use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Call as HashchainCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
+use crate::runtime::api::runtime_types::pallet_finality::pallet::Call as FinalityCall;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Call as StudiesCall;
 use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
 use crate::types::{LastTrusted, SuspensionReason};
@@ -120,6 +121,18 @@ pub fn replace_sponsor(threshold: u32, study: StudyId, sponsor: AccountId32) -> 
     propose(threshold, call)
 }
 
+/// Proves to the chain that a block is final; for anybody with a role. The proof is what a node answers, such as
+/// [`HeadProof::finality_proof`](crate::HeadProof::finality_proof).
+pub fn report_final(set: u64, proof: Vec<u8>) -> Call {
+    Call::new(api::tx().finality().report_final(set, BoundedVec(proof)))
+}
+
+/// Proposes to the consortium to change the authorities by force, because finality has stalled; for a member.
+pub fn note_stalled(threshold: u32, last_final: u32) -> Call {
+    let call = RuntimeCall::Finality(FinalityCall::note_stalled { last_final });
+    propose(threshold, call)
+}
+
 /// Closes a study; for its sponsor.
 pub fn close_study(study: StudyId) -> Call {
     Call::new(api::tx().studies().close_study(study.0))
@@ -156,6 +169,11 @@ pub fn add_relay(study: StudyId, account: AccountId32) -> Call {
 /// Takes the role of a relay away; for the study's sponsor.
 pub fn remove_relay(study: StudyId, account: AccountId32) -> Call {
     Call::new(api::tx().studies().remove_relay(study.0, account))
+}
+
+/// Moves all roles of the signer in a study to another account of its own.
+pub fn rotate(study: StudyId, successor: AccountId32) -> Call {
+    Call::new(api::tx().studies().rotate(study.0, successor))
 }
 
 fn propose(threshold: u32, call: RuntimeCall) -> Call {

@@ -192,6 +192,15 @@ pub enum ChainEvent {
         /// The account that answers for it from now on.
         sponsor: AccountId32,
     },
+    /// The holder of roles in a study took another account for all of them.
+    AccountRotated {
+        /// The study.
+        study: StudyId,
+        /// The account that it gave up.
+        former: AccountId32,
+        /// The account that it has from now on.
+        account: AccountId32,
+    },
     /// An event of another pallet, such as `Consortium.ValidatorAdded`, by its name alone.
     Other {
         /// Pallet and event.
@@ -259,4 +268,5 @@ same!(StudiesEvent {
     RelayRemoved { study, account }
     AllowanceSet { study, allowance }
     SponsorReplaced { study, former, sponsor }
+    AccountRotated { study, former, account }
 });

@@ -129,6 +129,16 @@ impl ChainView {
         Ok(answer.map(StudyView::from))
     }
 
+    /// The accounts of a study that their holders gave up, each with the one that took its place then.
+    pub async fn rotations(
+        &self,
+        study: StudyId,
+    ) -> Result<Vec<(AccountId32, AccountId32)>, Error> {
+        let answer = self.ask(hashchain().rotations(study.0)).await?;
+        let pair = |rotation: wire::RotationView<_>| (rotation.former, rotation.successor);
+        Ok(answer.into_iter().map(pair).collect())
+    }
+
     /// Whether the account may send transactions to this chain at all.
     pub async fn has_role(&self, account: &AccountId32) -> Result<bool, Error> {
         self.ask(hashchain().has_role(*account)).await

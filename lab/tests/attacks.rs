@@ -17,7 +17,7 @@ fn no_attack_on_the_hashchain_passes_unseen_and_those_on_phones_that_do_not_chai
     assert!(output.status.success(), "{said}\n{error}");
     let last = said.lines().next_back().unwrap_or_default();
     assert!(
-        last.starts_with("attempts=72 ")
+        last.starts_with("attempts=76 ")
             && last.ends_with(" unseen=0 misattributed=0 false_alarms=0 silenced_unseen=4"),
         "{said}"
     );

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::ArgPredicate::IsPresent;
 
-use crate::service::Sealing;
+use crate::{checkpoint::Checkpoint, service::Sealing};
 
 /// The options and subcommands of the node.
 #[derive(Debug, clap::Parser)]
@@ -44,6 +44,19 @@ pub(crate) struct Cli {
     /// what is in the folder, so only the node's account may write to it.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) runtime_cache: Option<PathBuf>,
+
+    /// With --sync warp: begin at this block, which you know to be final from a source other than the network, instead of
+    /// following the handovers of authorities from the first block on. Needed once the consortium has changed the
+    /// authorities by force, which no handover leads over; a block after that will do.
+    ///
+    /// The hash alone does not have the state's root, so the header has to come with it: --checkpoint-header.
+    #[arg(long, value_name = "HASH@NUMBER", requires = "checkpoint_header")]
+    pub(crate) checkpoint: Option<Checkpoint>,
+
+    /// File with the checkpoint's header, as the RPC method chain_getHeader answers for its hash. It may come from anybody: the
+    /// node refuses a header that does not have the checkpoint's hash.
+    #[arg(long, value_name = "FILE", requires = "checkpoint")]
+    pub(crate) checkpoint_header: Option<PathBuf>,
 
     #[command(flatten)]
     pub(crate) run: sc_cli::RunCmd,

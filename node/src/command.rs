@@ -4,8 +4,9 @@
 
 use std::path::Path;
 
-use mhealth_runtime::opaque::Block;
+use mhealth_runtime::{opaque::Block, Header};
 use sc_cli::SubstrateCli;
+use sc_network::config::SyncMode;
 use sc_service::{Configuration, TaskManager};
 
 use crate::{
@@ -116,16 +117,32 @@ fn run_node(cli: &Cli) -> sc_cli::Result<()> {
     // Before the first line of the log, so that the operator does not have to look for it.
     service::refuse_what_is_not_built_in(runner.config(), consensus)
         .map_err(|refusal| sc_cli::Error::Input(refusal.into()))?;
+    let begin = begin(cli, runner.config())?;
     let cache = cli.runtime_cache.as_deref();
-    runner.run_node_until_exit(|config| async move { start(config, consensus, cache) })
+    runner.run_node_until_exit(|config| async move { start(config, consensus, begin, cache) })
+}
+
+/// The header of the checkpoint that the node begins at, if one is given.
+fn begin(cli: &Cli, config: &Configuration) -> sc_cli::Result<Option<Header>> {
+    let (Some(checkpoint), Some(file)) = (cli.checkpoint, &cli.checkpoint_header) else {
+        return Ok(None);
+    };
+    if !matches!(config.network.sync_mode, SyncMode::Warp) {
+        let refusal = "--checkpoint says where warp sync begins; give --sync warp with it";
+        return Err(sc_cli::Error::Input(refusal.into()));
+    }
+    let header = checkpoint.header(file);
+    let header = header.map_err(|error| sc_cli::Error::Input(error.to_string()))?;
+    Ok(Some(header))
 }
 
 fn start(
     config: Configuration,
     consensus: Consensus,
+    begin: Option<Header>,
     runtime_cache: Option<&Path>,
 ) -> sc_cli::Result<TaskManager> {
-    service::start(config, consensus, runtime_cache).map_err(sc_cli::Error::Service)
+    service::start(config, consensus, begin, runtime_cache).map_err(sc_cli::Error::Service)
 }
 
 fn components(config: &Configuration) -> sc_cli::Result<Components> {

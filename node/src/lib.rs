@@ -7,6 +7,7 @@
 //! the runtime, which the chain carries with it.
 
 mod chain_spec;
+mod checkpoint;
 mod cli;
 mod command;
 mod rpc;

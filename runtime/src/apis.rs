@@ -10,7 +10,7 @@ use frame_support::{
 };
 use pallet_accountability::KnownOwner;
 use pallet_client_hashchain_runtime_api::{
-    ConflictsView, DeviceView, EntriesPage, EntryView, HeadView, StudyView,
+    ConflictsView, DeviceView, EntriesPage, EntryView, HeadView, RotationView, StudyView,
 };
 use sp_api::impl_runtime_apis;
 use sp_consensus_aura::{sr25519::AuthorityId as AuraId, SlotDuration};
@@ -26,7 +26,7 @@ use sp_version::RuntimeVersion;
 use crate::{
     admission::may_send, genesis, limits::SLOT_MILLISECONDS, AccountId, Accountability, Block,
     ClientHashchain, Executive, Grandpa, InherentDataExt, Nonce, Runtime, RuntimeGenesisConfig,
-    SessionKeys, System, UncheckedExtrinsic, VERSION,
+    SessionKeys, Studies, System, UncheckedExtrinsic, VERSION,
 };
 
 impl_runtime_apis! {
@@ -187,6 +187,13 @@ impl_runtime_apis! {
 
         fn study(study: u32) -> Option<StudyView<AccountId>> {
             ClientHashchain::study_view(study)
+        }
+
+        fn rotations(study: u32) -> Vec<RotationView<AccountId>> {
+            Studies::rotations(study)
+                .into_iter()
+                .map(|(former, successor)| RotationView { former, successor })
+                .collect()
         }
 
         fn has_role(account: AccountId) -> bool {

@@ -6,12 +6,15 @@ use alloc::{string::String, vec::Vec};
 use frame_benchmarking::{define_benchmarks, BenchmarkBatch, BenchmarkConfig, BenchmarkList};
 use frame_support::traits::{StorageInfo, StorageInfoTrait, WhitelistedStorageKeys};
 
-use crate::{Accountability, AllPalletsWithSystem, ClientHashchain, Consortium, Runtime, Studies};
+use crate::{
+    Accountability, AllPalletsWithSystem, ClientHashchain, Consortium, Finality, Runtime, Studies,
+};
 
 define_benchmarks!(
     [frame_system, frame_system_benchmarking::Pallet::<Runtime>]
     [pallet_studies, Studies]
     [pallet_consortium, Consortium]
+    [pallet_finality, Finality]
     [pallet_client_hashchain, ClientHashchain]
     [pallet_accountability, Accountability]
 );

@@ -9,6 +9,7 @@
 //! | Council, Members, Consortium | who runs the chain: the member organisations, their decisions, the validators |
 //! | Session, Aura, Grandpa, Timestamp | how blocks are made and become final |
 //! | Accountability | what validators answer for: double blocks, double votes, missed slots |
+//! | Finality | what the chain knows of that: the last final block, help over a stall, proofs that contradict each other |
 //! | Admission | which transactions are taken, and in which order |
 //! | System | accounts, runtime upgrades |
 //!
@@ -98,6 +99,7 @@ pub type TxExtension = (
     frame_system::CheckMortality<Runtime>,
     pallet_admission::Admit<Runtime>,
     frame_system::CheckWeight<Runtime>,
+    frame_metadata_hash_extension::CheckMetadataHash<Runtime>,
 );
 
 /// What the runtime asks of the node that executes it. A node without one of these cannot run it, so nodes have to be newer
@@ -186,4 +188,7 @@ mod runtime {
     pub type ClientHashchain = pallet_client_hashchain;
     #[runtime::pallet_index(11)]
     pub type Accountability = pallet_accountability;
+    // After Session and Grandpa: it looks at what they did in the same block.
+    #[runtime::pallet_index(12)]
+    pub type Finality = pallet_finality;
 }

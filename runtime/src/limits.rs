@@ -42,6 +42,17 @@ pub const DAYS: BlockNumber = 24 * HOURS;
 /// nothing changes costs a few storage reads, so it is short: an organisation that must go is gone in ten minutes.
 pub const SESSION: BlockNumber = 5 * MINUTES;
 
+/// Blocks that the last final block must lie behind before the consortium may change the authorities by force: five minutes, in
+/// which a validator that only restarts is back.
+pub const LEAST_LAG: BlockNumber = 5 * MINUTES;
+
+/// Blocks between that decision and its effect: half a minute, after which no node has the block with the decision on a chain
+/// of its own.
+pub const FORCED_DELAY: BlockNumber = 16;
+
+/// Most bytes of a finality proof: two signatures of each of [`MAX_AUTHORITIES`] voters, and as much again for headers.
+pub const FINALITY_PROOF_BYTES: u32 = 32 * 1_024;
+
 /// How many sessions the chain remembers for what validators answer for: a week's.
 pub const REMEMBERED_SESSIONS: u32 = 7 * DAYS / SESSION;
 

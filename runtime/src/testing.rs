@@ -79,6 +79,7 @@ pub(crate) fn signed_by(
         frame_system::CheckMortality::from(Era::Immortal),
         pallet_admission::Admit::<Runtime>::with_nonce(nonce),
         frame_system::CheckWeight::new(),
+        frame_metadata_hash_extension::CheckMetadataHash::new(false),
     );
     let payload =
         SignedPayload::new(call.clone(), extension.clone()).expect("nothing implicit is missing");

@@ -23,6 +23,8 @@ use sp_runtime::{
     DispatchError,
 };
 
+mod finality;
+
 use crate::{
     genesis,
     limits::{MaxProposalWeight, RuntimeBlockLength, RuntimeBlockWeights},
@@ -115,15 +117,20 @@ fn there_are_no_other_presets() {
 
 /// Lets `voters` decide on a call as Root, the first of them proposing it, and says whether it was done.
 fn decide(voters: &[Sr25519Keyring], call: impl Into<RuntimeCall>) -> Result<(), DispatchError> {
-    let motion: RuntimeCall = pallet_consortium::Call::dispatch_as_root {
+    let motion = pallet_consortium::Call::dispatch_as_root {
         call: Box::new(call.into()),
-    }
-    .into();
+    };
+    decide_on(voters, motion.into())
+}
+
+/// Lets `voters` decide on a motion, the first of them proposing it, and says whether it was done.
+fn decide_on(voters: &[Sr25519Keyring], motion: RuntimeCall) -> Result<(), DispatchError> {
     let hash = BlakeTwo256::hash_of(&motion);
     let length = motion.encoded_size() as u32;
     let weight = motion.get_dispatch_info().call_weight;
     let threshold = voters.len() as u32;
     let proposer = RuntimeOrigin::signed(voters[0].to_account_id());
+    let index = pallet_collective::ProposalCount::<Runtime, pallet_collective::Instance1>::get();
     assert_ok!(Council::propose(
         proposer.clone(),
         threshold,
@@ -132,9 +139,9 @@ fn decide(voters: &[Sr25519Keyring], call: impl Into<RuntimeCall>) -> Result<(),
     ));
     for voter in voters {
         let voter = RuntimeOrigin::signed(voter.to_account_id());
-        assert_ok!(Council::vote(voter, hash, 0, true));
+        assert_ok!(Council::vote(voter, hash, index, true));
     }
-    assert_ok!(Council::close(proposer, hash, 0, weight, length));
+    assert_ok!(Council::close(proposer, hash, index, weight, length));
     executed()
 }
 
@@ -172,18 +179,6 @@ fn two_thirds_of_the_consortium_authorise_an_upgrade_by_its_hash() {
             authorised.map(|upgrade| *upgrade.code_hash()),
             Some(code_hash)
         );
-    });
-}
-
-#[test]
-fn two_thirds_of_the_consortium_help_grandpa_over_a_stall() {
-    local().execute_with(|| {
-        let help = pallet_grandpa::Call::note_stalled {
-            delay: 10,
-            best_finalized_block_number: 0,
-        };
-        assert_ok!(decide(&[Alice, Bob, Charlie], help));
-        assert_eq!(pallet_grandpa::Stalled::<Runtime>::get(), Some((10, 0)));
     });
 }
 

@@ -14,7 +14,7 @@ use mhealth_api::{
     DeviceHeads, EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunStatus, RunUpload,
     SignatureBytes, TokenAnswer, TokenRequest,
 };
-use mhealth_chain_client::{Account, Submitter, H256};
+use mhealth_chain_client::{calls, Account, Call, Submitter, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
@@ -46,45 +46,8 @@ pub struct Handset {
 
 impl Handset {
     /// Enrols a phone with a code of the site's staff.
-    pub async fn enrol(door: &Door, mut random: StdRng) -> Result<Self> {
-        let name = format!("P-{:08x}", random.random::<u32>());
-        let url = format!("{}/v1/admin/codes", door.url);
-        let answer =
-            http::post_patiently(&url, Some(&door.admin), &json!({ "participant": name })).await?;
-        if answer.status >= 300 {
-            bail!("no code: {} {}", answer.status, answer.body);
-        }
-        let code = answer.body["code"].as_str().context("no code")?.to_owned();
-        let url = format!("{}/v1/code", door.url);
-        let terms: CodeTerms = http::post_patiently(&url, None, &json!({ "code": code }))
-            .await?
-            .message()?;
-        let key = SigningKey::from_bytes(&random.random());
-        let secret = Secret::from_bytes(&random.random());
-        let public = key.verifying_key().to_bytes();
-        let auditor = SealingKey(terms.auditor_key.0);
-        let escrow = seal_escrow(&auditor, &public, &secret, &mut random);
-        let mut request = EnrolRequest {
-            code,
-            device_key: Key(public),
-            secret_commitment: Hash(secret_commitment::<Native>(&secret)),
-            escrow: Base64(escrow.context("the escrow cannot be sealed")?),
-            proof: SignatureBytes([0; 64]),
-            key_proof: SignatureBytes([0; 64]),
-        };
-        let message = enrolment_message(&terms.chain, terms.study, &request);
-        request.proof = SignatureBytes(key.sign(&message).to_bytes());
-        let message = key_proof_message(&terms.chain, terms.study, &terms.server, None, &request);
-        request.key_proof = SignatureBytes(key.sign(&message).to_bytes());
-        let url = format!("{}/v1/enrol", door.url);
-        let enrolled: Enrolled = http::post_patiently(&url, None, &request)
-            .await?
-            .message()?;
-        Ok(Handset {
-            phone: Phone::new(key, enrolled.device, enrolled.genesis, &secret),
-            chain: terms.chain,
-            random,
-        })
+    pub async fn enrol(door: &Door, random: StdRng) -> Result<Self> {
+        Newcomer::with_code(door, random).await?.enrol(door).await
     }
 
     /// Enrols a phone by hand, with the account of an authentication server of a development chain.
@@ -200,6 +163,90 @@ impl Handset {
             sequence: count,
             envelope: Base64(envelope(&mut self.random)),
         }
+    }
+}
+
+/// A phone that is about to enrol: it has a code and all that it will say.
+pub struct Newcomer {
+    request: EnrolRequest,
+    key: SigningKey,
+    secret: Secret,
+    chain: Hash,
+    random: StdRng,
+}
+
+impl Newcomer {
+    /// A phone with a code of the site's staff.
+    pub async fn with_code(door: &Door, mut random: StdRng) -> Result<Self> {
+        let name = format!("P-{:08x}", random.random::<u32>());
+        let url = format!("{}/v1/admin/codes", door.url);
+        let answer =
+            http::post_patiently(&url, Some(&door.admin), &json!({ "participant": name })).await?;
+        if answer.status >= 300 {
+            bail!("no code: {} {}", answer.status, answer.body);
+        }
+        let code = answer.body["code"].as_str().context("no code")?.to_owned();
+        let url = format!("{}/v1/code", door.url);
+        let terms: CodeTerms = http::post_patiently(&url, None, &json!({ "code": code }))
+            .await?
+            .message()?;
+        let key = SigningKey::from_bytes(&random.random());
+        let secret = Secret::from_bytes(&random.random());
+        let public = key.verifying_key().to_bytes();
+        let auditor = SealingKey(terms.auditor_key.0);
+        let escrow = seal_escrow(&auditor, &public, &secret, &mut random);
+        let mut request = EnrolRequest {
+            code,
+            device_key: Key(public),
+            secret_commitment: Hash(secret_commitment::<Native>(&secret)),
+            escrow: Base64(escrow.context("the escrow cannot be sealed")?),
+            proof: SignatureBytes([0; 64]),
+            key_proof: SignatureBytes([0; 64]),
+        };
+        let (chain, study) = (terms.chain, terms.study);
+        let message = enrolment_message(&chain, study, &request);
+        request.proof = SignatureBytes(key.sign(&message).to_bytes());
+        let message = key_proof_message(&chain, study, &terms.server, None, &request);
+        request.key_proof = SignatureBytes(key.sign(&message).to_bytes());
+        Ok(Newcomer {
+            request,
+            key,
+            secret,
+            chain,
+            random,
+        })
+    }
+
+    /// The call by which somebody enrols the phone in a study of theirs, with nothing but what the phone's own enrolment shows in a
+    /// node's pool.
+    pub fn seen_in_the_pool(&self, study: StudyId) -> Call {
+        let request = &self.request;
+        calls::enrol(
+            study,
+            request.device_key.0,
+            H256(request.secret_commitment.0),
+            request.escrow.0.clone(),
+            None,
+            request.key_proof.0,
+        )
+    }
+
+    /// The public half of its signing key.
+    pub fn public_key(&self) -> Key {
+        self.request.device_key
+    }
+
+    /// Redeems the code.
+    pub async fn enrol(self, door: &Door) -> Result<Handset> {
+        let url = format!("{}/v1/enrol", door.url);
+        let enrolled: Enrolled = http::post_patiently(&url, None, &self.request)
+            .await?
+            .message()?;
+        Ok(Handset {
+            phone: Phone::new(self.key, enrolled.device, enrolled.genesis, &self.secret),
+            chain: self.chain,
+            random: self.random,
+        })
     }
 }
 

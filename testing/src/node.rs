@@ -73,6 +73,11 @@ impl Launch {
         self
     }
 
+    /// Adds several.
+    pub fn args<A: AsRef<OsStr>>(self, arguments: impl IntoIterator<Item = A>) -> Self {
+        arguments.into_iter().fold(self, Launch::arg)
+    }
+
     /// Keeps the chain in this directory, which stays when the node is dropped. Otherwise it gets one that does not.
     pub fn base_path(mut self, directory: impl Into<PathBuf>) -> Self {
         self.base = Some(directory.into());
@@ -108,7 +113,7 @@ impl Launch {
             child: None,
             _directory: kept,
         };
-        node.spawn()?;
+        node.spawn_with(&[])?;
         Ok(node)
     }
 }
@@ -190,14 +195,20 @@ impl Node {
 
     /// Starts it again after [`Node::kill`] or [`Node::stop`]: same database, same address.
     pub fn start_again(&mut self) -> Result<()> {
-        self.kill()?;
-        self.spawn()
+        self.start_again_with(&[])
     }
 
-    fn spawn(&mut self) -> Result<()> {
+    /// The same, this time with more arguments.
+    pub fn start_again_with(&mut self, more: &[&str]) -> Result<()> {
+        self.kill()?;
+        self.spawn_with(more)
+    }
+
+    fn spawn_with(&mut self, more: &[&str]) -> Result<()> {
         self.log = Log::default();
         let mut child = Command::new(&self.binary)
             .args(&self.arguments)
+            .args(more)
             .arg("--base-path")
             .arg(&self.base)
             .arg(format!("--rpc-port={}", self.rpc_port()))

@@ -23,13 +23,15 @@ const SOON: u64 = 3 + 1;
 fn signed(setting: &Setting, who: Sr25519Keyring, nonce: u32, call: &RuntimeCall) -> Vec<u8> {
     let genesis = setting.chain.genesis_hash();
     let immortal = 0u8;
-    let extension = (immortal, Compact(nonce)).encode();
+    let no_metadata_hash = 0u8;
+    let extension = (immortal, Compact(nonce), no_metadata_hash).encode();
     let call = call.encode();
     let beside = (
         VERSION.spec_version,
         VERSION.transaction_version,
         genesis.0,
         genesis.0,
+        None::<[u8; 32]>,
     );
     let payload = [call.clone(), extension.clone(), beside.encode()].concat();
     let signature = match payload.len() > 256 {

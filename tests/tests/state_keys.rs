@@ -8,6 +8,16 @@ use mhealth_runtime::Runtime;
 use pallet_client_hashchain::{Conflicts, Devices, HeadPages, NextDeviceId, HEADS_PER_PAGE};
 
 #[test]
+fn the_auditor_looks_for_authorities_where_the_chain_puts_them() {
+    let expected = [
+        pallet_grandpa::Authorities::<Runtime>::hashed_key().to_vec(),
+        pallet_grandpa::CurrentSetId::<Runtime>::hashed_key().to_vec(),
+        frame_system::BlockHash::<Runtime>::hashed_key_for(0),
+    ];
+    assert_eq!(evidence::checkpoint_keys(), expected);
+}
+
+#[test]
 fn the_auditor_looks_for_devices_where_the_chain_puts_them() {
     assert_eq!(evidence::HEADS_PER_PAGE, HEADS_PER_PAGE);
     for device in [0, HEADS_PER_PAGE - 1, HEADS_PER_PAGE, 1_000_003] {

@@ -10,12 +10,12 @@ use std::sync::LazyLock;
 use hashchain::{Native, Sha256};
 use libfuzzer_sys::fuzz_target;
 use mhealth_api::Hash;
-use mhealth_auditor::evidence::{verify, Evidence, MAGIC, VERSION};
+use mhealth_auditor::evidence::{verify, Checkpoint, Evidence, Start, MAGIC, VERSION};
 use serde_json::Value;
 
 /// The first vector: its genesis hash, and its only device with its head.
 static TRUE: LazyLock<(Hash, u64, Value)> = LazyLock::new(|| {
-    let vectors = include_str!("../../tests/vectors/evidence-v1.json");
+    let vectors = include_str!("../../tests/vectors/evidence-v2.json");
     let vectors: Value = serde_json::from_str(vectors).expect("the vectors are JSON; qed");
     let first = &vectors["cases"][0];
     let claims = &first["expected"]["claims"];
@@ -49,9 +49,13 @@ fn read(file: &[u8]) {
     };
     assert_eq!(evidence.to_bytes(), file, "two files say the same");
     // About whatever chain the file names, which leads further than the expected one.
-    let _ = verify(&evidence, evidence.genesis.hash().0);
+    let own = match &evidence.start {
+        Start::Genesis(_) => &evidence.genesis,
+        Start::Checkpoint { header, .. } => header,
+    };
+    let _ = verify(&evidence, evidence.genesis.hash().0, &[Checkpoint::of(own)]);
     let (genesis, device, head) = &*TRUE;
-    let Ok(claims) = verify(&evidence, genesis.0) else {
+    let Ok(claims) = verify(&evidence, genesis.0, &[]) else {
         return;
     };
     for claimed in &claims.devices {

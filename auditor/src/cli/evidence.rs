@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hashchain::{DeviceId, StudyId};
-use mhealth_auditor::evidence::{self, Claims, DeviceClaims, Evidence};
+use mhealth_auditor::evidence::{self, Checkpoint, Claims, DeviceClaims, Evidence};
 use mhealth_auditor::export;
 use mhealth_auditor::prove::{self, Contents, Proved, Subject};
 use mhealth_auditor::AuditError;
@@ -37,6 +37,10 @@ pub(crate) struct ProveArguments {
     /// The study.
     #[arg(long, default_value_t = StudyId(0))]
     study: StudyId,
+    /// A block that the readers of the file trust, such as one that the consortium published; may be given several times. The
+    /// file begins at the newest that is before the proved block, and needs it after a change of authorities by force.
+    #[arg(long, value_name = "HASH@NUMBER")]
+    checkpoint: Vec<Checkpoint>,
     /// A saved export to take the envelopes from; may be given several times. The file then holds them all.
     #[arg(long, value_name = "NAME=FILE")]
     export: Vec<String>,
@@ -55,7 +59,7 @@ pub(crate) struct ProveArguments {
     out: PathBuf,
 }
 
-/// Checks evidence offline: no node, no server, nothing but the file and the genesis hash.
+/// Checks evidence offline: no node, no server, nothing but the file, the genesis hash, and checkpoints.
 #[derive(Args)]
 pub(crate) struct VerifyArguments {
     /// The evidence.
@@ -63,6 +67,10 @@ pub(crate) struct VerifyArguments {
     /// Genesis hash of the chain, from a source that you trust.
     #[arg(long, value_name = "HASH")]
     genesis: H256,
+    /// A block of the chain, from a source that you trust; may be given several times. The file has to begin at the newest that
+    /// is before its block, and what authorities before it signed counts for nothing.
+    #[arg(long, value_name = "HASH@NUMBER")]
+    checkpoint: Vec<Checkpoint>,
     /// Prints what is proved as JSON.
     #[arg(long)]
     json: bool,
@@ -70,6 +78,7 @@ pub(crate) struct VerifyArguments {
 
 pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
     let mut contents = Contents {
+        checkpoints: arguments.checkpoint,
         leave_out_unaccounted: arguments.leave_out_unaccounted,
         ..Contents::default()
     };
@@ -149,7 +158,7 @@ pub(super) fn verify(arguments: &VerifyArguments) -> Result<u8, AuditError> {
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
     let evidence = Evidence::from_bytes(&bytes)?;
-    match evidence::verify(&evidence, arguments.genesis.0) {
+    match evidence::verify(&evidence, arguments.genesis.0, &arguments.checkpoint) {
         Ok(claims) => {
             match arguments.json {
                 true => println!("{}", serde_json::json!(claims)),
@@ -176,7 +185,7 @@ fn summary(claims: &Claims) -> String {
         (Some(study), devices) => format!("study={study} devices={}", devices.len()),
     };
     format!(
-        "{about} entries={} block={} signed={} tags={} envelopes={} conflicts={}",
+        "{about} entries={} block={} signed={} tags={} envelopes={} conflicts={} checkpoint={}",
         devices.iter().map(|device| device.entries).sum::<u64>(),
         claims.block,
         all(|device| device.signed),
@@ -185,15 +194,20 @@ fn summary(claims: &Claims) -> String {
         devices
             .iter()
             .map(|device| device.conflicts.len())
-            .sum::<usize>()
+            .sum::<usize>(),
+        match claims.trust.checkpoint {
+            Some(checkpoint) => checkpoint.number.to_string(),
+            None => "none".into(),
+        }
     )
 }
 
 /// What is proved, and what is not.
 fn tell(claims: &Claims) {
-    println!("This is proved, if the genesis hash given is the right one:");
-    println!("- Block {} ({}) of chain {} is final: more than two thirds of its {} authorities signed for it (set {}, traced from the first).",
+    println!("This is proved, if the hashes given are the right ones:");
+    println!("- Block {} ({}) of chain {} is final: more than two thirds of its {} authorities signed for it (set {}).",
         claims.block, claims.block_hash, claims.chain, claims.authorities, claims.authority_set);
+    tell_trust(claims);
     if let Some(study) = claims.study {
         println!(
             "- In it, study {study} has {} devices, which are all in this file.",
@@ -227,6 +241,29 @@ fn tell(claims: &Claims) {
         |device| device.envelopes,
         "what the data are. This file holds their digests only.",
     );
+}
+
+/// Whose honesty, and the secrecy of whose keys, all of this rests on.
+fn tell_trust(claims: &Claims) {
+    let trust = &claims.trust;
+    match trust.checkpoint {
+        Some(checkpoint) => println!(
+            "  That set is traced over {} handovers from the checkpoint {checkpoint}, {} blocks before. Keys of older sets are worth nothing here.",
+            trust.handovers,
+            claims.block.saturating_sub(checkpoint.number)
+        ),
+        None => println!(
+            "  That set is traced over {} handovers from the chain's first block, {} blocks before, without a checkpoint: whoever has \
+             the keys of more than two thirds of any set since then, also of one that was replaced long ago, could have made this \
+             file. A recent --checkpoint rules that out.",
+            trust.handovers, claims.block
+        ),
+    }
+    for later in &trust.later {
+        println!(
+            "  The checkpoint {later} is later than this evidence, and says nothing about it."
+        );
+    }
 }
 
 fn tell_device(claims: &DeviceClaims) {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Evidence: one file about a device, or about all devices of a study, that anybody can check offline, who knows the genesis
-//! hash of the chain and trusts nobody else. `docs/protocol/evidence.md` fixes its format and says what it proves.
+//! hash of the chain, and perhaps a checkpoint, and trusts nobody else. `docs/protocol/evidence.md` fixes its format and says
+//! what it proves.
 //!
 //! Nothing in this module talks to a node or a server, and it uses no client of one.
 
+mod checkpoint;
 mod device;
 mod finality;
 mod state;
@@ -17,12 +19,14 @@ use codec::{Decode, DecodeAll, Encode};
 use hashchain::{DeviceId, Native, RunEntry, Sha256, StudyId};
 use sp_runtime::{generic, traits::BlakeTwo256};
 
+pub use checkpoint::{Checkpoint, NotACheckpoint};
 pub use device::{ClaimedConflict, DeviceClaims, Fault};
-pub(crate) use finality::next_authorities;
+pub(crate) use finality::{forces_authorities, next_authorities};
 pub use state::{
-    conflicts_key, device_key, head_page_key, next_device_key, AUTHORITIES_KEY, HEADS_PER_PAGE,
+    checkpoint_keys, conflicts_key, device_key, head_page_key, next_device_key, AUTHORITIES_KEY,
+    HEADS_PER_PAGE,
 };
-pub use verify::{verify, Claims, Refusal};
+pub use verify::{verify, Claims, Refusal, Trust};
 
 /// A block header of the chain.
 pub type Header = generic::Header<u32, BlakeTwo256>;
@@ -30,7 +34,7 @@ pub type Header = generic::Header<u32, BlakeTwo256>;
 /// First bytes of every evidence file.
 pub const MAGIC: [u8; 16] = *b"mhealth-evidence";
 /// The version of the format that this crate reads and writes.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Largest file that is read.
 pub const LARGEST: usize = 256 << 20;
 
@@ -39,9 +43,9 @@ pub const LARGEST: usize = 256 << 20;
 pub struct Evidence {
     /// The first block of the chain.
     pub genesis: Header,
-    /// Nodes of its state trie that lead to the first GRANDPA authorities.
-    pub authorities_proof: Vec<Vec<u8>>,
-    /// Blocks in which one set of authorities handed over to the next, oldest first.
+    /// The block whose state names the authorities to begin with.
+    pub start: Start,
+    /// Blocks after it in which one set of authorities handed over to the next, oldest first.
     pub handovers: Vec<Handover>,
     /// The block whose state is proved.
     pub block: Header,
@@ -55,6 +59,20 @@ pub struct Evidence {
     pub study: Option<StudyId>,
     /// The devices, in order of their numbers.
     pub devices: Vec<DeviceEvidence>,
+}
+
+/// The block whose state names the authorities that the file begins with.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Start {
+    /// The first block of the chain. Holds the nodes of its state trie that lead to the first GRANDPA authorities.
+    Genesis(Vec<Vec<u8>>),
+    /// A later block, which the reader has to trust.
+    Checkpoint {
+        /// The block.
+        header: Header,
+        /// Nodes of its state trie that lead to the values under [`checkpoint_keys()`].
+        proof: Vec<Vec<u8>>,
+    },
 }
 
 /// A device in the file.
@@ -88,7 +106,7 @@ pub enum FormatError {
     #[error("this is no evidence file")]
     NotEvidence,
     /// It is of a version that this program does not know.
-    #[error("this evidence is of version {0}; this program knows version {VERSION}")]
+    #[error("this evidence is of version {0}; this program knows version {VERSION}, in which it can be made anew with `mhealth-auditor prove`")]
     UnknownVersion(u16),
     /// It ends too early, goes on after its end, or is not encoded as it should be.
     #[error("this evidence is damaged: it is not encoded as version {VERSION} asks")]

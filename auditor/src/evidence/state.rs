@@ -50,6 +50,24 @@ pub fn next_device_key() -> Vec<u8> {
     prefix("NextDeviceId")
 }
 
+/// Where the number of the present set of GRANDPA authorities stands.
+pub(super) fn set_key() -> Vec<u8> {
+    [twox_128(b"Grandpa"), twox_128(b"CurrentSetId")].concat()
+}
+
+/// Where the hash of the chain's first block stands, which stays when those of later blocks go.
+pub(super) fn genesis_hash_key() -> Vec<u8> {
+    let number = 0u32.to_le_bytes();
+    let item = [twox_128(b"System"), twox_128(b"BlockHash")].concat();
+    [&item[..], &twox_64(&number), &number].concat()
+}
+
+/// What a checkpoint's state must say: the authorities that vote on the blocks after it, the number of their set, and the
+/// chain's first block.
+pub fn checkpoint_keys() -> [Vec<u8>; 3] {
+    [AUTHORITIES_KEY.to_vec(), set_key(), genesis_hash_key()]
+}
+
 /// Where a device's head stands within its page.
 pub(super) fn place_in_page(device: DeviceId) -> usize {
     (device.0 % HEADS_PER_PAGE) as usize

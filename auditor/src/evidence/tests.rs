@@ -19,6 +19,7 @@ use sp_trie::{LayoutV0, LayoutV1, MemoryDB, TrieDBMutBuilder, TrieLayout, TrieMu
 use super::state::*;
 use super::*;
 
+mod checkpoints;
 mod vectors;
 
 type Voters = Vec<ed25519::Pair>;
@@ -122,8 +123,7 @@ fn made() -> Made {
 
 fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
     let sets = [voters(&[1, 2, 3, 4]), voters(&[3, 4, 5, 6]), voters(&[7])];
-    let (root, authorities_proof) =
-        state::<L>(&[(AUTHORITIES_KEY.to_vec(), list(&sets[0]).encode())]);
+    let (root, proof) = state::<L>(&[(AUTHORITIES_KEY.to_vec(), list(&sets[0]).encode())]);
     let first = Header::new(0, H256::default(), root, H256::default(), Digest::default());
     let chain = first.hash().0;
 
@@ -185,7 +185,7 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
     let after = child(&block, H256([4; 32]), None, 0);
     let evidence = Evidence {
         genesis: first,
-        authorities_proof,
+        start: Start::Genesis(proof),
         handovers: vec![
             // Three of four are more than two thirds.
             Handover {
@@ -222,13 +222,13 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
 fn a_signature_counts_by_the_chains_rule_and_strictness_is_said_beside_it() {
     let mut made = made();
     made.evidence.devices[0].signature = Some(made.odd_signature);
-    let claims = verify(&made.evidence, made.genesis).unwrap();
+    let claims = verify(&made.evidence, made.genesis, &[]).unwrap();
     assert!(claims.devices[0].signed && !claims.devices[0].strictly_signed);
     made.evidence.devices[0].signature = None;
-    let claims = verify(&made.evidence, made.genesis).unwrap();
+    let claims = verify(&made.evidence, made.genesis, &[]).unwrap();
     assert!(!claims.devices[0].signed && !claims.devices[0].strictly_signed);
     made.evidence.devices[0].signature = Some([7; 64]);
-    let refused = verify(&made.evidence, made.genesis);
+    let refused = verify(&made.evidence, made.genesis, &[]);
     assert_eq!(refused, Err(of(1, Fault::Signature)));
 }
 
@@ -237,7 +237,7 @@ fn a_chain_of_handovers_is_followed_from_the_first_block_to_the_last_set() {
     let Made {
         evidence, genesis, ..
     } = made();
-    let claims = verify(&evidence, genesis).unwrap();
+    let claims = verify(&evidence, genesis, &[]).unwrap();
     assert_eq!((claims.authority_set, claims.authorities), (2, 1));
     let device = &claims.devices[0];
     assert_eq!(
@@ -266,7 +266,7 @@ fn a_handover_by_too_few_by_others_out_of_order_or_left_out_is_refused() {
     let refused = |change: &dyn Fn(&mut Evidence)| {
         let mut changed = evidence.clone();
         change(&mut changed);
-        verify(&changed, genesis).unwrap_err()
+        verify(&changed, genesis, &[]).unwrap_err()
     };
     let one = &evidence.handovers[0].header;
     let by = |voters: &[ed25519::Pair], set| {
@@ -308,7 +308,7 @@ fn what_is_not_in_the_state_or_not_after_the_block_is_refused() {
     let refused = |change: &dyn Fn(&mut Evidence)| {
         let mut changed = evidence.clone();
         change(&mut changed);
-        verify(&changed, genesis).unwrap_err()
+        verify(&changed, genesis, &[]).unwrap_err()
     };
     assert_eq!(refused(&|it| it.descendants.clear()), Refusal::Finality);
     assert_eq!(
@@ -323,15 +323,15 @@ fn what_is_not_in_the_state_or_not_after_the_block_is_refused() {
     let alone = justify(&evidence.block, &sets[2], 2);
     let mut shorter = evidence.clone();
     (shorter.descendants, shorter.justification) = (Vec::new(), alone);
-    assert!(verify(&shorter, genesis).is_ok());
+    assert!(verify(&shorter, genesis, &[]).is_ok());
     for node in 0..evidence.state_proof.len() {
         let mut less = evidence.clone();
         less.state_proof.remove(node);
-        match verify(&less, genesis) {
+        match verify(&less, genesis, &[]) {
             Err(Refusal::Study(StudyId(5))) => {}
             Err(refusal) => assert_eq!(refusal, of(1, Fault::State)),
             // The node of a value that nobody asked for.
-            Ok(claims) => assert_eq!(claims, verify(&evidence, genesis).unwrap()),
+            Ok(claims) => assert_eq!(claims, verify(&evidence, genesis, &[]).unwrap()),
         }
     }
     let renamed = |number| {
@@ -360,7 +360,7 @@ fn a_study_is_proved_by_all_of_its_devices_and_by_them_alone() {
             ..device.clone()
         });
         changed.devices = devices.collect();
-        verify(&changed, genesis).map(|claims| claims.study.map(u32::from))
+        verify(&changed, genesis, &[]).map(|claims| claims.study.map(u32::from))
     };
     assert_eq!(with(Some(5), &[1]), Ok(Some(5)));
     assert_eq!(with(None, &[1]), Ok(None));
@@ -379,13 +379,13 @@ fn entries_that_the_secret_did_not_make_are_refused_where_the_secret_is_in_the_f
     let mut made = made();
     made.evidence.devices[0].entries[1].tag = Tag([7; 32]);
     assert_eq!(
-        verify(&made.evidence, made.genesis),
+        verify(&made.evidence, made.genesis, &[]),
         Err(of(1, Fault::Entries))
     );
 }
 
 #[test]
-fn a_later_version_leftover_bytes_and_a_torn_file_have_errors_of_their_own() {
+fn another_version_leftover_bytes_and_a_torn_file_have_errors_of_their_own() {
     let bytes = made().evidence.to_bytes();
     let sealed = |mut contents: Vec<u8>| {
         let checksum = Native::sha256(&contents);
@@ -393,9 +393,14 @@ fn a_later_version_leftover_bytes_and_a_torn_file_have_errors_of_their_own() {
         Evidence::from_bytes(&contents)
     };
     let contents = &bytes[..bytes.len() - 32];
-    let mut later = contents.to_vec();
-    later[16] = 2;
-    assert_eq!(sealed(later), Err(FormatError::UnknownVersion(2)));
+    for version in [1, 3] {
+        let mut other = contents.to_vec();
+        other[16] = version;
+        let unknown = FormatError::UnknownVersion(version.into());
+        assert_eq!(sealed(other), Err(unknown));
+        let words = unknown.to_string();
+        assert!(words.contains(&format!("version {version}")) && words.contains("prove"));
+    }
     assert_eq!(sealed([contents, &[0]].concat()), Err(FormatError::Damaged));
     assert_eq!(
         sealed(contents[..contents.len() - 1].to_vec()),
@@ -416,7 +421,7 @@ proptest! {
         let checksum = Native::sha256(&bytes);
         bytes.extend(checksum);
         if let Ok(evidence) = Evidence::from_bytes(&bytes) {
-            prop_assert!(verify(&evidence, [0; 32]).is_err());
+            prop_assert!(verify(&evidence, [0; 32], &[]).is_err());
         }
     }
 
@@ -427,14 +432,14 @@ proptest! {
         length in 1..64usize,
     ) {
         let Made { evidence, genesis, .. } = made();
-        let claims = verify(&evidence, genesis).unwrap();
+        let claims = verify(&evidence, genesis, &[]).unwrap();
         let mut bytes = evidence.to_bytes();
         bytes.truncate(bytes.len() - 32);
         let (from, to) = (from.index(bytes.len() - 64), to.index(bytes.len() - 64));
         bytes.copy_within(from..from + length, to);
         let checksum = Native::sha256(&bytes);
         bytes.extend(checksum);
-        if let Ok(Ok(claimed)) = Evidence::from_bytes(&bytes).map(|read| verify(&read, genesis)) {
+        if let Ok(Ok(claimed)) = Evidence::from_bytes(&bytes).map(|read| verify(&read, genesis, &[])) {
             prop_assert_eq!(claimed, claims);
         }
     }

@@ -51,6 +51,14 @@ impl Column {
         }
     }
 
+    /// A study that is not attacked.
+    pub(crate) fn other_study(self) -> StudyId {
+        match self.study() {
+            SIGNED_STUDY => PAPER_STUDY,
+            _ => SIGNED_STUDY,
+        }
+    }
+
     pub(crate) fn title(self) -> &'static str {
         match self {
             Column::OneOffice => "2a, no hashchain",
@@ -113,10 +121,12 @@ pub(crate) enum Attack {
     Wraps,
     /// A phone signs its own entries so that the chain accepts it and other verifiers do not.
     OddSignature,
+    /// An authentication server of another study enrols a phone's key, which it saw in the pool, before the phone is enrolled.
+    SquatKey,
 }
 
 impl Attack {
-    pub(crate) const ALL: [Attack; 19] = [
+    pub(crate) const ALL: [Attack; 20] = [
         Attack::Alter,
         Attack::Reorder,
         Attack::LeaveOut,
@@ -136,6 +146,7 @@ impl Attack {
         Attack::Silenced,
         Attack::Wraps,
         Attack::OddSignature,
+        Attack::SquatKey,
     ];
 
     /// Whether it says something about a column. Where relays chain there are no runs and no secrets.
@@ -151,13 +162,14 @@ impl Attack {
                     | Attack::BothAtOnce
                     | Attack::Wraps
                     | Attack::OddSignature
+                    | Attack::SquatKey
             )
     }
 
     /// The paper's figure; none of an attack that the paper does not have.
     pub(crate) fn figure(self) -> Option<u8> {
         Some(match self {
-            Attack::Wraps | Attack::OddSignature => return None,
+            Attack::Wraps | Attack::OddSignature | Attack::SquatKey => return None,
             Attack::AuthenticationKey | Attack::ServerKey | Attack::SigningKey => 5,
             Attack::RewritePast
             | Attack::ThiefFirst
@@ -189,6 +201,7 @@ impl Attack {
             Attack::Silenced => "key+secret: phone silenced",
             Attack::Wraps => "relay wraps runs in a call",
             Attack::OddSignature => "phone signs oddly",
+            Attack::SquatKey => "foreign server squats a key",
         }
     }
 }

@@ -4,16 +4,19 @@
 
 use anyhow::{Context, Result};
 use mhealth_chain_client::{calls, Error, PoolRefusal};
-use mhealth_testing::handset::{self, links};
+use mhealth_testing::handset::{self, links, Newcomer};
 use mhealth_testing::played_relay::alter;
 use rand::rngs::StdRng;
-use rand::Rng;
+use rand::{Rng, SeedableRng};
 
 use crate::attack::Attack;
 use crate::stage::{Stage, Victim};
 use crate::truth::{Culprit, Effect, Planted};
 
 pub(crate) async fn attempt(stage: &Stage, attack: Attack, mut random: StdRng) -> Result<Planted> {
+    if attack == Attack::SquatKey {
+        return squatted(stage, random).await;
+    }
     let victim = stage.victim(&mut random).await?;
     match attack {
         Attack::Wraps => wraps(stage, victim, &mut random).await,
@@ -58,4 +61,40 @@ async fn odd_signature(stage: &Stage, mut victim: Victim, random: &mut StdRng) -
     stage
         .planted(Attack::OddSignature, &victim, effect, Culprit::Device)
         .await
+}
+
+/// The server has all that stands in the phone's enrolment, and its transaction is in a block first.
+async fn squatted(stage: &Stage, mut random: StdRng) -> Result<Planted> {
+    let newcomer = Newcomer::with_code(&stage.doors[0], StdRng::from_rng(&mut random)).await?;
+    let key = newcomer.public_key();
+    let call = newcomer.seen_in_the_pool(stage.column.other_study());
+    let squatted = stage
+        .foreign_server
+        .submit_and_wait(call)
+        .await?
+        .succeeded();
+    if squatted.is_ok() {
+        let device = stage.chain.device_by_key(key.0).await?;
+        return Ok(Planted {
+            attack: Attack::SquatKey,
+            device: device.context("the chain does not know whom it enrolled")?,
+            effect: Effect::Missing(Vec::new()),
+            culprits: vec![Culprit::ForeignServer],
+            honest_to: 0,
+            block: stage.block().await?,
+            at: std::time::Instant::now(),
+        });
+    }
+    let mut phone = newcomer.enrol(&stage.doors[0]).await?;
+    let token = phone.token(&stage.doors[0]).await?;
+    let run = phone.record(random.random_range(1..=3));
+    handset::deliver(&stage.relays[0], &token, &run).await?;
+    let victim = Victim {
+        honest_to: phone.head().length,
+        phone,
+        token,
+    };
+    let effect = Effect::Missing(links(&run));
+    let planted = stage.planted(Attack::SquatKey, &victim, effect, Culprit::ForeignServer);
+    planted.await
 }

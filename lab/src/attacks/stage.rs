@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use mhealth_api::{Hash, Key, RunStatus, RunUpload};
-use mhealth_chain_client::{Account, ChainClient};
+use mhealth_chain_client::{calls, Account, ChainClient, Submitter};
 use mhealth_testing::handset::{self, Door, Handset};
 use mhealth_testing::node::Launch;
 use mhealth_testing::played_relay::PlayedRelay;
@@ -24,6 +24,8 @@ use crate::truth::{Culprit, Effect, Planted};
 const BLOCK: &str = "--sealing=250";
 /// Account of the hacked relay.
 const HACKED: &str = "//Mallory";
+/// Account of an authentication server of another study.
+const FOREIGN_SERVER: &str = "//Mallet";
 /// Another process has the database open, too.
 const BUSY: Duration = Duration::from_secs(20);
 
@@ -33,6 +35,8 @@ pub(crate) struct Stage {
     pub(crate) site: Site,
     pub(crate) chain: ChainClient,
     pub(crate) hacked: PlayedRelay,
+    /// An authentication server of another study.
+    pub(crate) foreign_server: Submitter,
     pub(crate) relays: Vec<String>,
     pub(crate) doors: Vec<Door>,
     /// Accounts of the honest relays; the second one's database is in an attacker's reach.
@@ -52,6 +56,11 @@ impl Stage {
         let site = Site::of(plan, folder).await?;
         let chain = ChainClient::connect(&site.node().url()).await?;
         let hacked = PlayedRelay::appoint(&chain, column.study(), SPONSOR, HACKED).await?;
+        let foreign = Account::from_secret_uri(FOREIGN_SERVER)?;
+        let sponsor = chain.submitter(Account::from_secret_uri(SPONSOR)?);
+        let appointment = calls::add_authentication_server(column.other_study(), foreign.id());
+        let appointed = sponsor.submit_and_wait(appointment).await?.succeeded();
+        appointed.context("the sponsor could not appoint the server")?;
         let doors = site.doors();
         let mut server_keys = Vec::new();
         for (number, door) in doors.iter().enumerate() {
@@ -67,6 +76,7 @@ impl Stage {
         for relay in RELAYS {
             accounts.push(Key(Account::from_secret_uri(relay)?.public_key()));
         }
+        let foreign_server = chain.submitter(foreign);
         Ok(Stage {
             column,
             relays: site.relay_urls(),
@@ -77,6 +87,7 @@ impl Stage {
             site,
             chain,
             hacked,
+            foreign_server,
         })
     }
 

@@ -50,6 +50,8 @@ pub(crate) enum Culprit {
     SigningKeyHolder,
     SecretHolder,
     Device,
+    /// An authentication server of another study. What it does there is no matter of this study's audit.
+    ForeignServer,
 }
 
 impl Culprit {
@@ -61,6 +63,7 @@ impl Culprit {
             Culprit::SigningKeyHolder => party.party == "signing_key_holder",
             Culprit::SecretHolder => party.party == "secret_holder",
             Culprit::Device => party.party == "device",
+            Culprit::ForeignServer => false,
         }
     }
 }

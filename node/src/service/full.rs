@@ -5,7 +5,7 @@
 use std::{path::Path, sync::Arc};
 
 use futures::channel::mpsc;
-use mhealth_runtime::{opaque::Block, Hash};
+use mhealth_runtime::{opaque::Block, Hash, Header};
 use sc_client_api::HeaderBackend;
 use sc_consensus_grandpa::{warp_proof::NetworkProvider, FinalityProofProvider, SharedVoterState};
 use sc_network::{
@@ -25,11 +25,12 @@ use crate::rpc;
 
 type NetworkConfiguration = FullNetworkConfiguration<Block, Hash, Litep2pNetworkBackend>;
 
-/// Starts a node, which keeps its runtime compiled in a folder if there is one for that. It runs until the returned
-/// task manager is dropped.
+/// Starts a node, which keeps its runtime compiled in a folder if there is one for that. A new node that syncs by warp begins
+/// at the block with the header given, if one is. It runs until the returned task manager is dropped.
 pub(crate) fn start(
     config: Configuration,
     consensus: Consensus,
+    begin: Option<Header>,
     runtime_cache: Option<&Path>,
 ) -> Result<TaskManager, sc_service::Error> {
     let parts = components(&config, consensus, runtime_cache)?;
@@ -39,11 +40,16 @@ pub(crate) fn start(
     let authority_set = parts.grandpa_link.shared_authority_set().clone();
 
     let (net_config, metrics, vote_channel) = network_configuration(&config, &client);
-    let warp_sync = Arc::new(NetworkProvider::new(
-        backend.clone(),
-        authority_set.clone(),
-        Vec::new(),
-    ));
+    let warp_sync = match begin {
+        Some(header) => WarpSyncConfig::WithTarget(header),
+        // Without hard forks: no block of these proofs is the one in which authorities are changed by force, so naming it here
+        // would not lead over it. A checkpoint does.
+        None => WarpSyncConfig::WithProvider(Arc::new(NetworkProvider::new(
+            backend.clone(),
+            authority_set.clone(),
+            Vec::new(),
+        ))),
+    };
     let (network, system_rpc_tx, tx_handler_controller, sync_service, _) =
         sc_service::build_network(BuildNetworkParams {
             config: &config,
@@ -54,7 +60,7 @@ pub(crate) fn start(
             spawn_essential_handle: task_manager.spawn_essential_handle(),
             import_queue: parts.import_queue,
             block_announce_validator_builder: None,
-            warp_sync_config: Some(WarpSyncConfig::WithProvider(warp_sync)),
+            warp_sync_config: Some(warp_sync),
             block_relay: None,
             metrics,
             gap_sync_body_policy: None,

@@ -38,7 +38,7 @@ pub(super) async fn watch(client: Arc<FullClient>, pool: Arc<FullPool>) {
                 other.hash(),
                 block.hash,
             ),
-            // Another node was faster, or the two are one block with two seals.
+            // Another node was faster.
             Ok(false) => {}
             Err(error) => tracing::warn!(
                 target: "accountability",

@@ -55,6 +55,12 @@ impl<T: Config> Sealed<T> {
         Ok((session, seat, key))
     }
 
+    /// What makes it another block than others. One content sealed twice is two blocks, with two hashes, on which the chain
+    /// forks; and nobody but the author can seal again: an sr25519 signature has one form, and needs the key.
+    fn identity(&self) -> (&T::Hash, &AuthoritySignature) {
+        (&self.content, &self.seal)
+    }
+
     fn is_sealed_by(&self, author: &AuthorityId) -> bool {
         author.verify(&self.content.as_ref(), &self.seal)
     }
@@ -77,7 +83,7 @@ impl<T: Config> Pallet<T> {
         let one = Sealed::<T>::read(first).ok_or(Error::NotAHeader)?;
         let other = Sealed::<T>::read(second).ok_or(Error::NotAHeader)?;
         ensure!(
-            one.slot == other.slot && one.content != other.content,
+            one.slot == other.slot && one.identity() != other.identity(),
             Error::NoTwoBlocks
         );
         // The headers may come in either order.

@@ -7,7 +7,7 @@
 //! ## Overview
 //!
 //! A validator makes a block when its slot has come, and votes on the blocks of all. It cheats when it **equivocates**:
-//! when it seals two different blocks for one slot, or signs two different votes in one round of voting. Below a third
+//! when it seals two blocks for one slot, or signs two different votes in one round of voting. Below a third
 //! of the validators that harms nobody, but it is how every attack on finality begins, and it happens to the careless,
 //! too, who run a second node with the keys of the first. Either way the others must know. Each of the two statements
 //! is signed, so together they are a proof that anybody can check.

@@ -69,6 +69,7 @@ impl pallet_studies::Config for Test {
     type MaxTitleLength = ConstU32<32>;
     type MaxServers = ConstU32<4>;
     type DefaultAllowance = DefaultAllowance;
+    type MaxRotations = ConstU32<4>;
     type WeightInfo = ();
 }
 

@@ -99,6 +99,7 @@ impl<T: Config> Pallet<T> {
     pub(crate) fn do_dispatch_as_root(
         call: <T as Config>::RuntimeCall,
     ) -> DispatchResultWithPostInfo {
+        ensure!(!T::Guarded::contains(&call), Error::<T>::Guarded);
         let info = call.get_dispatch_info();
         let name = call.get_call_metadata();
         let result = call.dispatch_bypass_filter(RawOrigin::Root.into());

@@ -11,8 +11,7 @@
 //! some or all of them run a **validator**, a computer that makes blocks and confirms the blocks of
 //! the others. This pallet keeps the list of validators and gives the consortium the one power that
 //! a chain cannot do without: to do, when two thirds of its members agree, anything at all, for
-//! example to install a new version of the chain's rules or to help its voting on blocks over a
-//! long failure.
+//! example to install a new version of the chain's rules.
 //!
 //! Nobody else has such a power. There is no administrator's key that could be stolen, and no
 //! currency by which votes could be bought.
@@ -118,7 +117,7 @@ pub mod pallet {
     use frame_support::{
         dispatch::GetDispatchInfo,
         pallet_prelude::*,
-        traits::{GetCallMetadata, UnfilteredDispatchable},
+        traits::{Contains, GetCallMetadata, UnfilteredDispatchable},
     };
     use frame_system::pallet_prelude::*;
     use sp_runtime::traits::Zero;
@@ -151,6 +150,9 @@ pub mod pallet {
 
         /// Who decides: two thirds of the members. Whoever passes it is master of the chain.
         type DecisionOrigin: EnsureOrigin<<Self as frame_system::Config>::RuntimeOrigin>;
+
+        /// Calls that are not even dispatched as root, because another call with more checks stands in their place.
+        type Guarded: Contains<<Self as Config>::RuntimeCall>;
 
         /// How many motions a member may have open at a time. Not zero, and the collective's
         /// `MaxProposals` must have that many places for every member.
@@ -345,6 +347,9 @@ pub mod pallet {
         NoSuchUrgentVote,
         /// The council has no such open motion; look its motions up in `council.proposals`.
         NoSuchMotion,
+        /// This call is not dispatched as root, because another with more checks stands in its place: `finality.noteStalled`
+        /// for `grandpa.noteStalled`. Propose that one.
+        Guarded,
     }
 
     #[pallet::call]
@@ -371,10 +376,11 @@ pub mod pallet {
             Self::do_remove_validator(&validator)
         }
 
-        /// Dispatches a call as root, past every filter. It fails if the call fails, and with the
+        /// Dispatches a call as root, past every filter but one. It fails if the call fails, and with the
         /// call's own error. For two thirds of the members only.
         ///
-        /// - `call`: the call, for example `system.authorizeUpgrade` or `grandpa.noteStalled`.
+        /// - `call`: the call, for example `system.authorizeUpgrade`. `grandpa.noteStalled` is refused; `finality.noteStalled`
+        ///   stands in its place.
         #[pallet::call_index(2)]
         #[pallet::weight({
             let inner = call.get_dispatch_info();

@@ -4,7 +4,7 @@
 
 use frame_support::{
     derive_impl, parameter_types,
-    traits::{ConstU32, ConstU64, EitherOfDiverse, NeverEnsureOrigin},
+    traits::{ConstU32, ConstU64, Contains, EitherOfDiverse, NeverEnsureOrigin},
     weights::Weight,
 };
 use frame_system::EnsureRoot;
@@ -103,9 +103,22 @@ impl pallet_membership::Config<Instance1> for Test {
     type WeightInfo = ();
 }
 
+/// Stands for what another call does with more checks.
+pub struct Halting;
+
+impl Contains<RuntimeCall> for Halting {
+    fn contains(call: &RuntimeCall) -> bool {
+        matches!(
+            call,
+            RuntimeCall::System(frame_system::Call::kill_storage { .. })
+        )
+    }
+}
+
 impl pallet_consortium::Config for Test {
     type RuntimeCall = RuntimeCall;
     type DecisionOrigin = TwoThirds;
+    type Guarded = Halting;
     type MotionsPerMember = ConstU32<2>;
     type UrgentPeriod = ConstU64<URGENT>;
     type UrgentVotesPerMember = ConstU32<2>;

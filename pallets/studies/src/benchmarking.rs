@@ -159,6 +159,23 @@ mod benchmarks {
     }
 
     #[benchmark]
+    fn rotate() {
+        let holder: T::AccountId = whitelisted_caller();
+        let study = super::create_study::<T>(&holder);
+        assert_ok!(Pallet::<T>::do_add_relay(study, holder.clone()));
+        assert_ok!(Pallet::<T>::do_add_authentication_server(
+            study,
+            holder.clone()
+        ));
+        let successor: T::AccountId = account("successor", 0, 0);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(holder), study, successor.clone());
+
+        assert!(Pallet::<T>::is_sponsor(study, &successor));
+    }
+
+    #[benchmark]
     fn has_role() {
         let sponsor: T::AccountId = account("sponsor", 0, 0);
         super::create_study::<T>(&sponsor);

@@ -126,6 +126,7 @@ impl<T: Config> Pallet<T> {
     /// Makes `account` an authentication server of an open study.
     pub fn do_add_authentication_server(study: StudyId, account: T::AccountId) -> DispatchResult {
         Self::ensure_open(study)?;
+        Self::ensure_not_given_up(study, &account)?;
         ensure!(
             !Self::is_authentication_server(study, &account),
             Error::<T>::AlreadyAuthenticationServer
@@ -150,6 +151,7 @@ impl<T: Config> Pallet<T> {
         study: StudyId,
         account: T::AccountId,
     ) -> DispatchResult {
+        let account = Self::present_account(study, account);
         ensure!(
             Self::is_authentication_server(study, &account),
             Error::<T>::NotAnAuthenticationServer
@@ -165,6 +167,7 @@ impl<T: Config> Pallet<T> {
     /// Makes `account` a relay of an open study.
     pub fn do_add_relay(study: StudyId, account: T::AccountId) -> DispatchResult {
         Self::ensure_open(study)?;
+        Self::ensure_not_given_up(study, &account)?;
         ensure!(!Self::is_relay(study, &account), Error::<T>::AlreadyRelay);
         let mut count = ServerCounts::<T>::get(study);
         ensure!(
@@ -183,6 +186,7 @@ impl<T: Config> Pallet<T> {
 
     /// Takes the role of a relay from `account`.
     pub fn do_remove_relay(study: StudyId, account: T::AccountId) -> DispatchResult {
+        let account = Self::present_account(study, account);
         ensure!(Self::is_relay(study, &account), Error::<T>::NotARelay);
 
         ServerCounts::<T>::mutate(study, |count| count.relays.saturating_dec());
@@ -196,6 +200,7 @@ impl<T: Config> Pallet<T> {
     pub fn do_replace_sponsor(study: StudyId, sponsor: T::AccountId) -> DispatchResult {
         let mut record = Studies::<T>::get(study).ok_or(Error::<T>::UnknownStudy)?;
         ensure!(record.sponsor != sponsor, Error::<T>::AlreadySponsor);
+        Self::ensure_not_given_up(study, &sponsor)?;
 
         let former = core::mem::replace(&mut record.sponsor, sponsor.clone());
         Studies::<T>::insert(study, record);
@@ -261,7 +266,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Counts this role once more for `who` and admits it to the chain.
-    fn grant(who: &T::AccountId, role: Role) {
+    pub(crate) fn grant(who: &T::AccountId, role: Role) {
         RoleCount::<T>::mutate(who, |counts| {
             counts.get_or_insert_default().of(role).saturating_inc();
         });
@@ -269,7 +274,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Counts this role once less for `who`. Its place on the chain stays; see [`Pallet::admit`].
-    fn revoke(who: &T::AccountId, role: Role) {
+    pub(crate) fn revoke(who: &T::AccountId, role: Role) {
         RoleCount::<T>::mutate_exists(who, |counts| {
             if let Some(held) = counts {
                 held.of(role).saturating_dec();
@@ -287,6 +292,7 @@ impl<T: Config> Pallet<T> {
     /// 2. Servers belong to existing studies, and `ServerCounts` counts them, within `MaxServers`.
     /// 3. `RoleCount` counts all roles of an account, and no account without role is in it.
     /// 4. Every account with a role has a place on the chain.
+    /// 5. An account that was given up holds no role, and its successor is on record.
     pub fn do_try_state() -> Result<(), TryRuntimeError> {
         let mut roles = BTreeMap::<T::AccountId, RoleCounts>::new();
         let next = NextStudyId::<T>::get();
@@ -349,6 +355,6 @@ impl<T: Config> Pallet<T> {
             );
         }
         ensure!(roles.is_empty(), "an account holds an uncounted role");
-        Ok(())
+        Self::check_rotations()
     }
 }

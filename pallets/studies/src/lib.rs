@@ -34,6 +34,7 @@
 //!   [`add_authentication_server`](Pallet::add_authentication_server),
 //!   [`remove_authentication_server`](Pallet::remove_authentication_server),
 //!   [`add_relay`](Pallet::add_relay) and [`remove_relay`](Pallet::remove_relay).
+//! - Each of them calls [`rotate`](Pallet::rotate) to take another account for its roles.
 //! - Other pallets ask [`Pallet::study`], [`Pallet::is_sponsor`],
 //!   [`Pallet::is_authentication_server`], [`Pallet::is_relay`] and [`Pallet::has_role`], and give
 //!   an account of theirs a place on the chain by [`Pallet::admit`].
@@ -47,7 +48,9 @@
 //!    loses roles and gains them. This is why the account of a former role holder stays on the
 //!    chain with its nonce; see [`Pallet::admit`].
 //! 4. Nothing grows without a bound that the runtime names, or the consortium grants ([`Quota`]).
-//! 5. No study disappears: a closed one stays readable, with its number.
+//! 5. Whoever changes its account stays who it was: its former accounts are on record
+//!    ([`Rotations`]), and it does not escape its removal.
+//! 6. No study disappears: a closed one stays readable, with its number.
 //!
 //! ## Example
 //!
@@ -63,6 +66,7 @@ mod impls;
 #[cfg(test)]
 mod mock;
 mod quota;
+mod rotation;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -70,6 +74,7 @@ pub mod weights;
 
 pub use pallet::*;
 pub use quota::{Allowance, Amounts, Quota};
+pub use rotation::Rotation;
 pub use types::{
     GenesisStudy, RoleCounts, ServerCount, Study, StudyId, StudyOf, StudyPolicy, StudyStatus,
 };
@@ -112,6 +117,10 @@ pub mod pallet {
         /// What a study may use until the consortium grants it something else.
         #[pallet::constant]
         type DefaultAllowance: Get<Allowance>;
+        /// How many times the holder of a role may change its account in a study; then it must be
+        /// appointed anew.
+        #[pallet::constant]
+        type MaxRotations: Get<u32>;
 
         /// Measured weights of the calls.
         type WeightInfo: WeightInfo;
@@ -136,6 +145,20 @@ pub mod pallet {
     #[pallet::storage]
     pub type Relays<T: Config> =
         StorageDoubleMap<_, Twox64Concat, StudyId, Blake2_128Concat, T::AccountId, (), OptionQuery>;
+
+    /// What became of the accounts of a study that were given up for others, and of those that came
+    /// in their place. Absent: the account was never changed. What a former account did is its
+    /// successor's doing.
+    #[pallet::storage]
+    pub type Rotations<T: Config> = StorageDoubleMap<
+        _,
+        Twox64Concat,
+        StudyId,
+        Blake2_128Concat,
+        T::AccountId,
+        Rotation<T::AccountId>,
+        OptionQuery,
+    >;
 
     /// How many authentication servers and relays a study has. Absent: none of either.
     #[pallet::storage]
@@ -238,6 +261,15 @@ pub mod pallet {
             /// The account that answers for it from now on.
             sponsor: T::AccountId,
         },
+        /// The holder of one or several roles in a study took another account for all of them.
+        AccountRotated {
+            /// The study.
+            study: StudyId,
+            /// The account that it gave up.
+            former: T::AccountId,
+            /// The account that it has from now on.
+            account: T::AccountId,
+        },
     }
 
     /// Why a call was refused, and what its caller can do.
@@ -284,6 +316,17 @@ pub mod pallet {
         NoAdmissionLeft,
         /// All numbers for studies are used up; no further study can be created on this chain.
         NoStudyIdLeft,
+        /// The account holds no role in this study that it could give up; sign with the account of
+        /// the sponsor, the authentication server or the relay.
+        NoRoleInStudy,
+        /// The new account has or had a role in this study; take a key that was never used there.
+        SuccessorIsNotNew,
+        /// The account was given up for another in this study, so that what it did before belongs to
+        /// that one; appoint an account of another key.
+        AccountWasGivenUp,
+        /// The account was changed as often as `maxRotations` allows; ask who appointed it, the
+        /// sponsor or for a sponsor the consortium, to appoint the new account instead.
+        TooManyRotations,
     }
 
     #[pallet::call]
@@ -351,7 +394,8 @@ pub mod pallet {
         /// stay as they are. For the sponsor only.
         ///
         /// - `study`: the number of the study; it may be closed.
-        /// - `account`: the account of the authentication server.
+        /// - `account`: the account of the authentication server, or one that it gave up for its
+        ///   present one.
         #[pallet::call_index(4)]
         #[pallet::weight(T::WeightInfo::remove_authentication_server())]
         pub fn remove_authentication_server(
@@ -382,7 +426,7 @@ pub mod pallet {
         /// Takes the role of a relay away, at once. What it submitted stays. For the sponsor only.
         ///
         /// - `study`: the number of the study; it may be closed.
-        /// - `account`: the account of the relay.
+        /// - `account`: the account of the relay, or one that it gave up for its present one.
         #[pallet::call_index(6)]
         #[pallet::weight(T::WeightInfo::remove_relay())]
         pub fn remove_relay(
@@ -411,13 +455,32 @@ pub mod pallet {
             Self::do_replace_sponsor(study, sponsor)
         }
 
+        /// Moves all roles of the caller in a study to another account of its own, for example
+        /// because its key may be known to others. The former account keeps its nonce, so nothing
+        /// that it signed can be executed again, and what it did is the new account's doing. A thief
+        /// of the key can call this, too; then the sponsor removes the server or relay (by its
+        /// former account as well), and the consortium replaces the sponsor.
+        ///
+        /// - `study`: the number of the study; it may be closed.
+        /// - `successor`: the new account, which never had a role in the study.
+        #[pallet::call_index(8)]
+        #[pallet::weight(T::WeightInfo::rotate())]
+        pub fn rotate(
+            origin: OriginFor<T>,
+            study: StudyId,
+            successor: T::AccountId,
+        ) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_rotate(study, who, successor)
+        }
+
         /// Grants a study another allowance: of devices, entries, bytes of runs and new accounts, each
         /// over its whole life, and how many entries one device may have. What it has used stays
         /// counted. For the consortium only.
         ///
         /// - `study`: the number of the study.
         /// - `allowance`: what it may use; a smaller one than before stops what has used more.
-        #[pallet::call_index(11)]
+        #[pallet::call_index(9)]
         #[pallet::weight(T::WeightInfo::set_allowance())]
         pub fn set_allowance(
             origin: OriginFor<T>,

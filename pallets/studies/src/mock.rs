@@ -52,6 +52,8 @@ parameter_types! {
         },
         device_entries: 80,
     };
+    /// How many times an account may be changed.
+    pub static MaxRotations: u32 = 4;
 }
 
 frame_support::ord_parameter_types! {
@@ -63,6 +65,7 @@ impl pallet_studies::Config for Test {
     type MaxTitleLength = ConstU32<32>;
     type DefaultAllowance = DefaultAllowance;
     type MaxServers = MaxServers;
+    type MaxRotations = MaxRotations;
     type WeightInfo = ();
 }
 

@@ -14,6 +14,7 @@ mod remove_relay;
 mod reopen_study;
 mod replace_sponsor;
 mod roles;
+mod rotate;
 
 use frame_support::assert_ok;
 

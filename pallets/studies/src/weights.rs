@@ -26,6 +26,8 @@ pub trait WeightInfo {
     fn remove_relay() -> Weight;
     /// Weight of [`replace_sponsor`](crate::Pallet::replace_sponsor).
     fn replace_sponsor() -> Weight;
+    /// Weight of [`rotate`](crate::Pallet::rotate), of an account with all three roles.
+    fn rotate() -> Weight;
     /// Weight of [`set_allowance`](crate::Pallet::set_allowance).
     fn set_allowance() -> Weight;
     /// Weight of [`has_role`](crate::Pallet::has_role), for the runtime's transaction extension.
@@ -59,6 +61,9 @@ impl WeightInfo for () {
         Weight::from_parts(1, 0)
     }
     fn set_allowance() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn rotate() -> Weight {
         Weight::from_parts(1, 0)
     }
     fn has_role() -> Weight {

@@ -26,7 +26,7 @@ const SPONSORS: Row = Row::Office(Roles::SPONSOR, Lane::Study);
 const SERVERS: Row = Row::Office(Roles::SERVER, Lane::Study);
 const STUDY_OFFICES: Row = Row::Office(Roles::SPONSOR.or(Roles::SERVER), Lane::Study);
 
-/// Whoever has an office may report a validator, in a lane where nobody's reports can keep the consortium waiting.
+/// Whoever has an office may report a validator, or show what is final, in a lane where nobody's reports can keep the consortium waiting.
 const REPORTERS: Row = Row::Office(
     Roles::MEMBER
         .or(Roles::VALIDATOR)
@@ -46,6 +46,7 @@ pub(super) fn row(call: &RuntimeCall) -> Row {
         RuntimeCall::Council(call) => council(call),
         RuntimeCall::Members(call) => members(call),
         RuntimeCall::Consortium(call) => consortium(call),
+        RuntimeCall::Finality(call) => finality(call),
         RuntimeCall::Studies(call) => studies(call),
         RuntimeCall::ClientHashchain(call) => client_hashchain(call),
         RuntimeCall::Accountability(call) => accountability(call),
@@ -120,11 +121,18 @@ rows!(consortium, pallet_consortium::Call<OfRuntime>,
     change_key | vote_urgent | withdraw_urgent_vote => MEMBERS,
 );
 
+rows!(finality, pallet_finality::Call<OfRuntime>,
+    // Whoever has a proof.
+    report_final | report_conflict => REPORTERS,
+    note_stalled => Row::Nobody,
+);
+
 rows!(studies, pallet_studies::Call<OfRuntime>,
     create_study | replace_sponsor | set_allowance => Row::Nobody,
     close_study | reopen_study => SPONSORS,
     add_authentication_server | remove_authentication_server => SPONSORS,
     add_relay | remove_relay => SPONSORS,
+    rotate => Row::Office(Roles::SPONSOR.or(Roles::SERVER).or(Roles::RELAY), Lane::Study),
 );
 
 rows!(client_hashchain, pallet_client_hashchain::Call<OfRuntime>,

@@ -2,40 +2,50 @@
 
 //! The vectors for whoever writes another verifier: files, and what must be said of each.
 
+use mhealth_api::Hash;
 use serde_json::{json, Value};
 
 use super::*;
 
-const FILE: &str = "tests/vectors/evidence-v1.json";
+const FILE: &str = "tests/vectors/evidence-v2.json";
 /// Set to write the vectors anew, after a change of the format that is meant.
 const WRITE: &str = "WRITE_VECTORS";
 
 /// What a verifier must say of a file: what it claims, or why it is refused.
-fn judged(bytes: &[u8], genesis: [u8; 32]) -> Value {
-    match Evidence::from_bytes(bytes).map(|evidence| verify(&evidence, genesis)) {
+fn judged(bytes: &[u8], genesis: [u8; 32], checkpoints: &[Checkpoint]) -> Value {
+    match Evidence::from_bytes(bytes).map(|evidence| verify(&evidence, genesis, checkpoints)) {
         Err(error) => json!({ "unreadable": format!("{error:?}") }),
         Ok(Err(refusal)) => json!({ "refused": worded(refusal) }),
         Ok(Ok(claims)) => json!({ "claims": claims }),
     }
 }
 
-/// The words of version 1, in which numbers are bare.
+/// The words of the vectors, in which numbers are bare.
 fn worded(refusal: Refusal) -> String {
     match refusal {
         Refusal::Study(study) => format!("Study({study})"),
         Refusal::Device { device, fault } => {
             format!("Device {{ device: {device}, fault: {fault:?} }}")
         }
+        Refusal::Untrusted(it) => format!("Untrusted({it})"),
+        Refusal::NotFromCheckpoint(it) => format!("NotFromCheckpoint({it})"),
+        Refusal::AnotherHistory(it) => format!("AnotherHistory({it})"),
         other => format!("{other:?}"),
     }
 }
 
 fn case(name: &str, bytes: &[u8], genesis: [u8; 32]) -> Value {
+    case_with(name, bytes, genesis, &[])
+}
+
+fn case_with(name: &str, bytes: &[u8], genesis: [u8; 32], checkpoints: &[Checkpoint]) -> Value {
+    let words: Vec<String> = checkpoints.iter().map(Checkpoint::to_string).collect();
     json!({
         "name": name,
         "genesis": hex::encode(genesis),
+        "checkpoints": words,
         "file": hex::encode(bytes),
-        "expected": judged(bytes, genesis),
+        "expected": judged(bytes, genesis, checkpoints),
     })
 }
 
@@ -93,7 +103,10 @@ fn cases() -> Vec<Value> {
     changed("another study", &|it| it.study = Some(StudyId(4)));
     changed("the study's device is left out", &|it| it.devices.clear());
     changed("no state proof", &|it| it.state_proof.clear());
-    changed("no first authorities", &|it| it.authorities_proof.clear());
+    changed("no first authorities", &|it| {
+        it.start = Start::Genesis(Vec::new());
+    });
+    cases.extend(checkpoint_cases());
     let other = made_on::<LayoutV1<Blake2Hasher>>();
     let bytes = other.evidence.to_bytes();
     cases.push(case("a chain of state version 1", &bytes, other.genesis));
@@ -101,15 +114,50 @@ fn cases() -> Vec<Value> {
     let mut flipped = whole.clone();
     flipped[500] ^= 1;
     cases.push(case("a flipped bit", &flipped, genesis));
-    let mut later = contents.to_vec();
-    later[16] = 2;
-    cases.push(case("a later version", &sealed(&later), genesis));
+    for (name, version) in [("an earlier version", 1), ("a later version", 3)] {
+        let mut other = contents.to_vec();
+        other[16] = version;
+        cases.push(case(name, &sealed(&other), genesis));
+    }
     let longer = [contents, &[0]].concat();
     cases.push(case("a byte too many", &sealed(&longer), genesis));
     let shorter = &contents[..contents.len() - 1];
     cases.push(case("a byte too few", &sealed(shorter), genesis));
     cases.push(case("no evidence at all", b"%PDF-1.7", genesis));
     cases
+}
+
+/// A chain whose authorities were changed by force.
+fn checkpoint_cases() -> Vec<Value> {
+    let forced = checkpoints::forced();
+    let bytes = forced.evidence.to_bytes();
+    let with = |name: &str, checkpoints: &[Checkpoint]| {
+        case_with(name, &bytes, forced.genesis, checkpoints)
+    };
+    let trusted = forced.checkpoint;
+    let mut lacking = forced.evidence.clone();
+    lacking.start = Start::Genesis(Vec::new());
+    vec![
+        with("after a change by force, with its checkpoint", &[trusted]),
+        with("after a change by force, without a checkpoint", &[]),
+        with(
+            "another block is the checkpoint",
+            &[Checkpoint {
+                hash: Hash([7; 32]),
+                ..trusted
+            }],
+        ),
+        with(
+            "a newer checkpoint than the file's",
+            &[trusted, forced.newer],
+        ),
+        case_with(
+            "a file from the first block, for a reader with a checkpoint",
+            &lacking.to_bytes(),
+            forced.genesis,
+            &[trusted],
+        ),
+    ]
 }
 
 #[test]
@@ -132,5 +180,5 @@ fn the_vectors_say_what_this_reader_does() {
             .filter(|case| case["expected"].get(kind).is_some());
         of_kind.count()
     };
-    assert_eq!((is("claims"), is("refused"), is("unreadable")), (4, 14, 5));
+    assert_eq!((is("claims"), is("refused"), is("unreadable")), (5, 18, 6));
 }

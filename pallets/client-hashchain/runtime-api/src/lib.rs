@@ -141,6 +141,15 @@ pub struct StudyView<AccountId> {
     pub title: Vec<u8>,
 }
 
+/// An account of a study that was given up for another by who holds both.
+#[derive(Clone, PartialEq, Eq, Encode, Decode, TypeInfo, Debug)]
+pub struct RotationView<AccountId> {
+    /// The account that was given up.
+    pub former: AccountId,
+    /// The account that took its place, and may have been given up itself since.
+    pub successor: AccountId,
+}
+
 sp_api::decl_runtime_apis! {
     /// Reads the devices, their hashchains and their studies.
     pub trait HashchainApi<AccountId> where AccountId: Codec {
@@ -175,6 +184,10 @@ sp_api::decl_runtime_apis! {
 
         /// A study and its rules.
         fn study(study: u32) -> Option<StudyView<AccountId>>;
+
+        /// The accounts of a study that their holders gave up for others, in no particular order. What a former account
+        /// did is its successor's doing.
+        fn rotations(study: u32) -> Vec<RotationView<AccountId>>;
 
         /// Whether the account may send transactions to this chain at all.
         fn has_role(account: AccountId) -> bool;

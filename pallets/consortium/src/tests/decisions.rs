@@ -123,7 +123,7 @@ fn the_members_decide_who_is_a_member() {
 #[test]
 fn the_members_of_a_stalled_chain_reach_root() {
     ExtBuilder.build_and_execute(|| {
-        // Stands for `grandpa.note_stalled`: root only, with effect on the state alone.
+        // Root only, with effect on the state alone.
         let note = RuntimeCall::System(frame_system::Call::set_heap_pages { pages: 64 });
         let decision = RuntimeCall::Consortium(Call::dispatch_as_root {
             call: Box::new(note),

@@ -8,7 +8,7 @@ use frame_support::{
 use sp_runtime::DispatchError;
 
 use super::{decided, last_event};
-use crate::{mock::*, Call, Event, WeightInfo};
+use crate::{mock::*, Call, Error, Event, WeightInfo};
 
 #[test]
 fn a_call_is_dispatched_as_root() {
@@ -37,6 +37,27 @@ fn a_call_that_fails_fails_with_its_own_error_and_leaves_nothing() {
             Err(DispatchError::BadOrigin)
         );
         assert_eq!(System::events().len(), before);
+    });
+}
+
+#[test]
+fn a_call_that_another_with_more_checks_stands_for_is_refused_however_it_is_wrapped() {
+    ExtBuilder.build_and_execute(|| {
+        let guarded = RuntimeCall::System(frame_system::Call::kill_storage {
+            keys: vec![b"key".to_vec()],
+        });
+        let wrapped = RuntimeCall::Consortium(Call::dispatch_as_root {
+            call: Box::new(guarded.clone()),
+        });
+        assert_ok!(Consortium::dispatch_as_root(decided(), write()));
+        for call in [guarded, wrapped] {
+            let result = Consortium::dispatch_as_root(decided(), Box::new(call));
+            assert_eq!(
+                result.map(|_| ()).map_err(|refused| refused.error),
+                Err(Error::<Test>::Guarded.into())
+            );
+        }
+        assert!(sp_io::storage::exists(b"key"));
     });
 }
 

@@ -33,33 +33,39 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     }
     fn add_authentication_server() -> Weight {
         Weight::from_parts(25_488_000, 3673)
-            .saturating_add(T::DbWeight::get().reads(5))
+            .saturating_add(T::DbWeight::get().reads(6))
             .saturating_add(T::DbWeight::get().writes(4))
     }
     fn remove_authentication_server() -> Weight {
         Weight::from_parts(21_221_000, 3673)
-            .saturating_add(T::DbWeight::get().reads(4))
+            .saturating_add(T::DbWeight::get().reads(13))
             .saturating_add(T::DbWeight::get().writes(3))
     }
     fn add_relay() -> Weight {
         Weight::from_parts(25_227_000, 3673)
-            .saturating_add(T::DbWeight::get().reads(5))
+            .saturating_add(T::DbWeight::get().reads(6))
             .saturating_add(T::DbWeight::get().writes(4))
     }
     fn remove_relay() -> Weight {
         Weight::from_parts(21_081_000, 3673)
-            .saturating_add(T::DbWeight::get().reads(4))
+            .saturating_add(T::DbWeight::get().reads(13))
             .saturating_add(T::DbWeight::get().writes(3))
     }
     fn replace_sponsor() -> Weight {
         Weight::from_parts(19_819_000, 6044)
-            .saturating_add(T::DbWeight::get().reads(4))
+            .saturating_add(T::DbWeight::get().reads(5))
             .saturating_add(T::DbWeight::get().writes(4))
     }
     fn set_allowance() -> Weight {
         Weight::from_parts(12_000_000, 3673)
             .saturating_add(T::DbWeight::get().reads(2))
             .saturating_add(T::DbWeight::get().writes(1))
+    }
+
+    fn rotate() -> Weight {
+        Weight::from_parts(70_000_000, 6200)
+            .saturating_add(T::DbWeight::get().reads(10))
+            .saturating_add(T::DbWeight::get().writes(10))
     }
     fn has_role() -> Weight {
         Weight::from_parts(5_528_000, 3517).saturating_add(T::DbWeight::get().reads(1))

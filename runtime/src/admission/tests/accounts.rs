@@ -154,6 +154,7 @@ fn to_clients_the_extensions_are_those_of_other_chains() {
         "CheckMortality",
         "CheckNonce",
         "CheckWeight",
+        "CheckMetadataHash",
     ];
     assert_eq!(names, usual);
     assert_eq!(

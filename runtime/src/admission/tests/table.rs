@@ -34,6 +34,7 @@ fn rows() -> Vec<(&'static str, &'static [(&'static str, Row)])> {
         ("Council", table::council::ROWS),
         ("Members", table::members::ROWS),
         ("Consortium", table::consortium::ROWS),
+        ("Finality", table::finality::ROWS),
         ("Studies", table::studies::ROWS),
         ("ClientHashchain", table::client_hashchain::ROWS),
         ("Accountability", table::accountability::ROWS),

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use hashchain::{DeviceId, LinkHash, Run};
+use mhealth_chain_client::AccountId32;
+
+use super::Rotations;
+use crate::case::{BroughtRun, Fate};
+use crate::scratch::Scratch;
+
+fn account(number: u8) -> AccountId32 {
+    AccountId32([number; 32])
+}
+
+/// One relay had accounts 1, 2 and 3, another had 7 and 8.
+fn rotations() -> Rotations {
+    Rotations::new(vec![
+        (account(2), account(3)),
+        (account(7), account(8)),
+        (account(1), account(2)),
+    ])
+}
+
+#[test]
+fn an_account_that_was_given_up_is_its_last_successor() {
+    let present = |number| rotations().present([number; 32]);
+    assert_eq!([1, 2, 3].map(present), [[3; 32]; 3]);
+    assert_eq!([7, 8].map(present), [[8; 32]; 2]);
+    assert_eq!(present(9), [9; 32]);
+}
+
+#[test]
+fn what_a_former_account_brought_is_told_of_the_present_one() {
+    let scratch = Scratch::temporary().unwrap();
+    for (block, submitter) in [(1, 1), (2, 2), (3, 3), (4, 9)] {
+        let run = Run {
+            device: DeviceId(0),
+            first_sequence: block,
+            previous: LinkHash([0; 32]),
+            entries: vec![],
+            signature: None,
+        };
+        let brought = BroughtRun {
+            block,
+            extrinsic: 1,
+            submitter: [submitter; 32],
+            fate: Fate::Registered,
+            run,
+        };
+        scratch.add_brought(0, &brought).unwrap();
+    }
+    // Twice, as an audit does that goes on where another was cut short.
+    for _ in 0..2 {
+        for (former, present) in rotations().all() {
+            scratch.rename_submitter(former, present).unwrap();
+        }
+    }
+    let brought = scratch.brought(DeviceId(0)).unwrap();
+    let submitters: Vec<_> = brought.iter().map(|run| run.submitter).collect();
+    assert_eq!(submitters, [[3; 32], [3; 32], [3; 32], [9; 32]]);
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The same chain after its finality was lost: its authorities were changed by force.
+
+use mhealth_api::Hash;
+
+use super::*;
+
+/// Evidence from after a change by force, which took place in the block that is the checkpoint.
+pub(super) struct Forced {
+    pub(super) evidence: Evidence,
+    pub(super) genesis: [u8; 32],
+    pub(super) checkpoint: Checkpoint,
+    /// The block after it, of which the file says nothing.
+    pub(super) newer: Checkpoint,
+    before: Evidence,
+    sets: [Voters; 3],
+    new: Voters,
+}
+
+pub(super) fn forced() -> Forced {
+    forced_naming(|genesis| genesis)
+}
+
+/// A chain whose state, at the checkpoint, names this first block.
+fn forced_naming(first: fn(H256) -> H256) -> Forced {
+    let Made {
+        evidence: before,
+        genesis,
+        sets,
+        ..
+    } = made();
+    let new = voters(&[7, 8, 9]);
+    let [authorities, set, first_block] = checkpoint_keys();
+    let (root, proof) = state::<LayoutV0<Blake2Hasher>>(&[
+        (authorities, list(&new).encode()),
+        (set, 3u64.encode()),
+        (first_block, first(H256(genesis)).encode()),
+    ]);
+    let change = force(&before.descendants[0], root, &new);
+    let between = child(&change, H256([5; 32]), None, 0);
+    let block = child(&between, *before.block.state_root(), None, 0);
+    let evidence = Evidence {
+        justification: justify(&block, &new, 3),
+        start: Start::Checkpoint {
+            header: change.clone(),
+            proof,
+        },
+        handovers: Vec::new(),
+        block,
+        descendants: Vec::new(),
+        ..before.clone()
+    };
+    Forced {
+        checkpoint: Checkpoint::of(&change),
+        newer: Checkpoint::of(&between),
+        evidence,
+        genesis,
+        before,
+        sets,
+        new,
+    }
+}
+
+/// A block that changes the authorities by force.
+fn force(parent: &Header, root: H256, next: &Voters) -> Header {
+    let change = ScheduledChange {
+        next_authorities: list(next),
+        delay: 0,
+    };
+    let log = ConsensusLog::<u32>::ForcedChange(parent.number - 1, change);
+    let mut header = child(parent, root, None, 0);
+    header.digest.logs = vec![DigestItem::Consensus(GRANDPA_ENGINE_ID, log.encode())];
+    header
+}
+
+#[test]
+fn evidence_from_after_a_change_by_force_holds_for_those_who_trust_a_checkpoint_after_it() {
+    let forced = forced();
+    let Forced {
+        evidence,
+        genesis,
+        checkpoint,
+        ..
+    } = &forced;
+    let claims = verify(evidence, *genesis, &[*checkpoint]).unwrap();
+    assert_eq!((claims.authority_set, claims.authorities), (3, 3));
+    let trust = Trust {
+        checkpoint: Some(*checkpoint),
+        handovers: 0,
+        later: Vec::new(),
+    };
+    assert_eq!(claims.trust, trust);
+    let untrusted = Refusal::Untrusted(*checkpoint);
+    assert_eq!(verify(evidence, *genesis, &[]), Err(untrusted));
+    assert!(untrusted.to_string().contains(&checkpoint.to_string()));
+}
+
+#[test]
+fn a_file_that_begins_elsewhere_than_at_the_newest_checkpoint_before_its_block_is_refused() {
+    let forced = forced();
+    let judged = |evidence: &Evidence, checkpoints: &[Checkpoint]| {
+        verify(evidence, forced.genesis, checkpoints).map(|claims| claims.trust.later)
+    };
+    let (trusted, newer) = (forced.checkpoint, forced.newer);
+    let both = judged(&forced.evidence, &[trusted, newer]);
+    assert_eq!(both, Err(Refusal::NotFromCheckpoint(newer)));
+    let hash = Hash([7; 32]);
+    let other = Checkpoint { hash, ..trusted };
+    let refused = judged(&forced.evidence, &[other]);
+    assert_eq!(refused, Err(Refusal::AnotherHistory(other)));
+    let older = Checkpoint { hash, number: 1 };
+    assert_eq!(
+        judged(&forced.evidence, &[older]),
+        Err(Refusal::Untrusted(trusted))
+    );
+    // Two checkpoints of one number are not both right.
+    assert!(judged(&forced.evidence, &[trusted, other]).is_err());
+    assert!(judged(&forced.evidence, &[other, trusted]).is_err());
+    // Nobody needs a checkpoint older than the newest.
+    assert_eq!(judged(&forced.evidence, &[older, trusted]), Ok(Vec::new()));
+
+    // Keys of sets before the checkpoint are worth nothing, however well they signed.
+    let before = &forced.before;
+    let one = Checkpoint::of(&before.handovers[0].header);
+    assert_eq!(judged(before, &[one]), Err(Refusal::NotFromCheckpoint(one)));
+    // Of what is later than the evidence it is said that it is.
+    assert_eq!(judged(before, &[trusted]), Ok(vec![trusted]));
+    // The first block is a checkpoint that everybody has.
+    let first = Checkpoint::of(&before.genesis);
+    assert_eq!(judged(before, &[first]), Ok(Vec::new()));
+    // What the file has of a checkpoint's number is the checkpoint.
+    let same = Checkpoint::of(&before.block);
+    assert_eq!(judged(before, &[same]), Ok(Vec::new()));
+    let rival = Checkpoint { hash, ..same };
+    assert_eq!(
+        judged(before, &[rival]),
+        Err(Refusal::AnotherHistory(rival))
+    );
+    let after = Checkpoint {
+        hash,
+        number: before.descendants[0].number,
+    };
+    assert_eq!(
+        judged(before, &[after]),
+        Err(Refusal::AnotherHistory(after))
+    );
+}
+
+#[test]
+fn the_authorities_at_a_checkpoint_are_those_of_its_state_on_the_same_chain() {
+    let forced = forced();
+    let refused = |change: &dyn Fn(&mut Evidence)| {
+        let mut changed = forced.evidence.clone();
+        change(&mut changed);
+        verify(&changed, forced.genesis, &[forced.checkpoint]).unwrap_err()
+    };
+    let Start::Checkpoint { header, proof } = &forced.evidence.start else {
+        unreachable!()
+    };
+    for node in 0..proof.len() {
+        let mut less = proof.clone();
+        less.remove(node);
+        let less = Start::Checkpoint {
+            header: header.clone(),
+            proof: less,
+        };
+        assert_eq!(
+            refused(&|it| it.start = less.clone()),
+            Refusal::CheckpointState
+        );
+    }
+    let mut other = header.clone();
+    other.state_root = H256([1; 32]);
+    let other = Start::Checkpoint {
+        header: other,
+        proof: proof.clone(),
+    };
+    let of_other = refused(&|it| it.start = other.clone());
+    assert_eq!(of_other, Refusal::AnotherHistory(forced.checkpoint));
+    let strange = forced_naming(|_| H256([3; 32]));
+    let refused_there = verify(&strange.evidence, strange.genesis, &[strange.checkpoint]);
+    assert_eq!(refused_there, Err(Refusal::CheckpointState));
+
+    let block = &forced.evidence.block;
+    let by = |voters: &Voters, set| {
+        let justification = justify(block, voters, set);
+        refused(&|it| it.justification = justification.clone())
+    };
+    assert_eq!(by(&forced.sets[2], 3), Refusal::Finality);
+    assert_eq!(by(&forced.sets[2], 2), Refusal::Finality);
+    assert_eq!(by(&forced.new, 2), Refusal::Finality);
+}
+
+#[test]
+fn handovers_are_followed_from_a_checkpoint_on_but_never_over_a_change_by_force() {
+    let forced = forced();
+    let later = voters(&[20]);
+    let handover = child(&forced.evidence.block, H256([6; 32]), Some(&later), 0);
+    let block = child(&handover, forced.evidence.block.state_root, None, 0);
+    let mut evidence = Evidence {
+        handovers: vec![Handover {
+            justification: justify(&handover, &forced.new, 3),
+            header: handover,
+        }],
+        justification: justify(&block, &later, 4),
+        block,
+        ..forced.evidence.clone()
+    };
+    let claims = verify(&evidence, forced.genesis, &[forced.checkpoint]).unwrap();
+    assert_eq!((claims.authority_set, claims.trust.handovers), (4, 1));
+
+    // Even where the set before signed for the block, which on a chain that goes on it may have.
+    let mut change = force(&forced.evidence.block, H256([6; 32]), &later);
+    for scheduled_too in [false, true] {
+        if scheduled_too {
+            let and = child(&forced.evidence.block, H256([6; 32]), Some(&later), 0);
+            change.digest.logs.extend(and.digest.logs);
+        }
+        let block = child(&change, forced.evidence.block.state_root, None, 0);
+        evidence.handovers = vec![Handover {
+            justification: justify(&change, &forced.new, 3),
+            header: change.clone(),
+        }];
+        evidence.justification = justify(&block, &later, 4);
+        evidence.block = block;
+        let judged = verify(&evidence, forced.genesis, &[forced.checkpoint]);
+        assert_eq!(judged, Err(Refusal::Handover(0)));
+    }
+}
+
+#[test]
+fn no_flipped_bit_changes_what_evidence_from_a_checkpoint_claims() {
+    let forced = forced();
+    let checkpoints = [forced.checkpoint];
+    let claims = verify(&forced.evidence, forced.genesis, &checkpoints).unwrap();
+    let bytes = forced.evidence.to_bytes();
+    let contents = &bytes[..bytes.len() - 32];
+    for bit in 18 * 8..contents.len() * 8 {
+        let mut flipped = contents.to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let checksum = Native::sha256(&flipped);
+        flipped.extend(checksum);
+        let read = Evidence::from_bytes(&flipped);
+        if let Ok(Ok(claimed)) = read.map(|read| verify(&read, forced.genesis, &checkpoints)) {
+            assert_eq!(claimed, claims, "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_is_written_as_a_hash_and_a_number() {
+    let forced = forced();
+    let text = forced.checkpoint.to_string();
+    assert_eq!(text.parse(), Ok(forced.checkpoint));
+    let (hash, number) = text.split_once('@').unwrap();
+    for wrong in ["", "@", hash, number, "@5", &hash[..20]] {
+        assert_eq!(wrong.parse::<Checkpoint>(), Err(NotACheckpoint));
+    }
+    for wrong in [
+        format!("{hash}@"),
+        format!("{hash}@-1"),
+        format!("{number}@{hash}"),
+    ] {
+        assert_eq!(wrong.parse::<Checkpoint>(), Err(NotACheckpoint));
+    }
+}

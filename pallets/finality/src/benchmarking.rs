@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Benchmarks of the calls, each in its dearest case that succeeds.
+
+use alloc::vec::Vec;
+
+use frame_benchmarking::v2::*;
+use frame_support::{
+    traits::{EnsureOrigin, Get},
+    BoundedVec,
+};
+use frame_system::{pallet_prelude::BlockNumberFor, RawOrigin};
+use pallet_grandpa::BoundedAuthorityList;
+use sp_consensus_grandpa::{AuthorityId, SetId};
+use sp_runtime::traits::{Saturating, Zero};
+
+use crate::{
+    pallet::ProofOf, signing, Call, Config, Conflicts, LastFinal, LatestSet, LeastLag, Pallet, Sets,
+};
+
+/// Makes the voters of the present set so many new ones, and the block a late one.
+fn voters<T: Config>(count: u32) -> (SetId, Vec<(AuthorityId, u64)>) {
+    let voters = signing::generate(count);
+    let list = BoundedAuthorityList::<T::MaxAuthorities>::force_from(voters.clone(), None);
+    pallet_grandpa::Authorities::<T>::put(list);
+    let set = LatestSet::<T>::get();
+    Pallet::<T>::remember(set, Zero::zero());
+    frame_system::Pallet::<T>::set_block_number(late::<T>());
+    (set, voters)
+}
+
+/// A block after which a change by force is taken, in the middle of a session.
+fn late<T: Config>() -> BlockNumberFor<T> {
+    LeastLag::<T>::get()
+        .saturating_mul(4u32.into())
+        .saturating_add(20u32.into())
+}
+
+fn proof<T: Config>(voters: &[(AuthorityId, u64)], set: SetId, seed: u8) -> ProofOf<T> {
+    let hash = hash::<T>(seed);
+    let bytes = signing::proof::<T>(voters, set, hash, number::<T>());
+    BoundedVec::try_from(bytes).expect("signatures of all voters fit; qed")
+}
+
+fn number<T: Config>() -> BlockNumberFor<T> {
+    3u32.into()
+}
+
+fn hash<T: Config>(seed: u8) -> T::Hash {
+    use sp_runtime::traits::Header;
+    signing::header::<T>(number::<T>(), Default::default(), seed).hash()
+}
+
+#[benchmarks]
+mod benchmarks {
+    use super::*;
+
+    #[benchmark]
+    fn report_final(v: Linear<1, { T::MaxAuthorities::get() }>) {
+        let (set, voters) = voters::<T>(v);
+        let proof = proof::<T>(&voters, set, 1);
+        let hash = hash::<T>(1);
+        frame_system::BlockHash::<T>::insert(number::<T>(), hash);
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(account("caller", 0, 0)), set, proof);
+
+        assert!(LastFinal::<T>::get().is_some());
+    }
+
+    #[benchmark]
+    fn note_stalled() -> Result<(), BenchmarkError> {
+        let origin =
+            T::DecisionOrigin::try_successful_origin().map_err(|()| BenchmarkError::Weightless)?;
+        let (set, voters) = voters::<T>(T::MaxAuthorities::get());
+        let proof = proof::<T>(&voters, set, 1);
+        frame_system::BlockHash::<T>::insert(number::<T>(), hash::<T>(1));
+        let caller = RawOrigin::Signed(account("caller", 0, 0));
+        Pallet::<T>::report_final(caller.into(), set, proof)?;
+
+        #[extrinsic_call]
+        _(origin as T::RuntimeOrigin, number::<T>());
+
+        assert_eq!(LatestSet::<T>::get(), set + 1);
+        Ok(())
+    }
+
+    #[benchmark]
+    fn report_conflict(v: Linear<2, { 2 * T::MaxAuthorities::get() }>) {
+        let (set, voters) = voters::<T>(v / 2);
+        let lower = proof::<T>(&voters, set, 1);
+        let higher = proof::<T>(&voters, set, 2);
+
+        #[extrinsic_call]
+        _(
+            RawOrigin::Signed(account("caller", 0, 0)),
+            set,
+            lower,
+            higher,
+            Default::default(),
+        );
+
+        assert_eq!(Conflicts::<T>::get().len(), 1);
+    }
+
+    impl_benchmark_test_suite! {
+        Pallet,
+        crate::mock::chain(),
+        crate::mock::Test,
+    }
+}

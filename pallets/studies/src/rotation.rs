@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Accounts of a study that were given up for others, by who holds them.
+
+use alloc::vec::Vec;
+use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use frame_support::{ensure, pallet_prelude::*};
+use scale_info::TypeInfo;
+use sp_runtime::TryRuntimeError;
+
+use crate::{
+    types::Role, AuthenticationServers, Config, Error, Event, Pallet, Relays, Rotations, Studies,
+    StudyId,
+};
+
+/// What became of an account that changed in a study, or came in the place of one that did.
+#[derive(
+    Clone, PartialEq, Eq, Debug, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo,
+)]
+pub struct Rotation<AccountId> {
+    /// The account that took its place; none if it still has its place.
+    pub successor: Option<AccountId>,
+    /// How many accounts its holder had before it.
+    pub generation: u32,
+}
+
+impl<T: Config> Pallet<T> {
+    /// Moves all roles of `who` in `study` to `successor`.
+    pub(crate) fn do_rotate(
+        study: StudyId,
+        who: T::AccountId,
+        successor: T::AccountId,
+    ) -> DispatchResult {
+        let mut record = Studies::<T>::get(study).ok_or(Error::<T>::UnknownStudy)?;
+        let roles = Self::roles_in(study, &record.sponsor, &who);
+        ensure!(!roles.is_empty(), Error::<T>::NoRoleInStudy);
+        ensure!(
+            Self::roles_in(study, &record.sponsor, &successor).is_empty()
+                && !Rotations::<T>::contains_key(study, &successor),
+            Error::<T>::SuccessorIsNotNew
+        );
+        let generation = Rotations::<T>::get(study, &who).map_or(0, |before| before.generation);
+        ensure!(
+            generation < T::MaxRotations::get(),
+            Error::<T>::TooManyRotations
+        );
+
+        for role in roles {
+            match role {
+                Role::Sponsor => {
+                    record.sponsor = successor.clone();
+                    Studies::<T>::insert(study, &record);
+                }
+                Role::AuthenticationServer => {
+                    AuthenticationServers::<T>::swap(study, &who, study, &successor);
+                }
+                Role::Relay => Relays::<T>::swap(study, &who, study, &successor),
+            }
+            Self::revoke(&who, role);
+            Self::grant(&successor, role);
+        }
+        Rotations::<T>::insert(
+            study,
+            &who,
+            Rotation {
+                successor: Some(successor.clone()),
+                generation,
+            },
+        );
+        Rotations::<T>::insert(
+            study,
+            &successor,
+            Rotation {
+                successor: None,
+                generation: generation.saturating_add(1),
+            },
+        );
+        Self::deposit_event(Event::AccountRotated {
+            study,
+            former: who,
+            account: successor,
+        });
+        Ok(())
+    }
+
+    /// The account that is now in the place of `account` in `study`: itself, unless it was given up. At most
+    /// `MaxRotations` reads more than one.
+    pub fn present_account(study: StudyId, account: T::AccountId) -> T::AccountId {
+        let mut present = account;
+        while let Some(next) =
+            Rotations::<T>::get(study, &present).and_then(|rotation| rotation.successor)
+        {
+            present = next;
+        }
+        present
+    }
+
+    /// Every account of `study` that was given up, and the one that took its place then, in no particular order.
+    pub fn rotations(study: StudyId) -> Vec<(T::AccountId, T::AccountId)> {
+        Rotations::<T>::iter_prefix(study)
+            .filter_map(|(former, rotation)| Some((former, rotation.successor?)))
+            .collect()
+    }
+
+    /// Passes if `account` may get a role in `study`: it was not given up there, so that what it did before is not mistaken
+    /// for what it does now.
+    pub(crate) fn ensure_not_given_up(study: StudyId, account: &T::AccountId) -> DispatchResult {
+        let given_up = Rotations::<T>::get(study, account)
+            .is_some_and(|rotation| rotation.successor.is_some());
+        ensure!(!given_up, Error::<T>::AccountWasGivenUp);
+        Ok(())
+    }
+
+    fn roles_in(study: StudyId, sponsor: &T::AccountId, who: &T::AccountId) -> Vec<Role> {
+        let held = [
+            (Role::Sponsor, sponsor == who),
+            (
+                Role::AuthenticationServer,
+                Self::is_authentication_server(study, who),
+            ),
+            (Role::Relay, Self::is_relay(study, who)),
+        ];
+        let held = held.into_iter().filter(|(_, holds)| *holds);
+        held.map(|(role, _)| role).collect()
+    }
+
+    /// Checks that who was given up has no role, and that accounts follow each other one by one.
+    pub(crate) fn check_rotations() -> Result<(), TryRuntimeError> {
+        for (study, account, rotation) in Rotations::<T>::iter() {
+            let record = Studies::<T>::get(study).ok_or("a rotation belongs to no study")?;
+            ensure!(
+                rotation.generation <= T::MaxRotations::get(),
+                "an account was changed too often"
+            );
+            let Some(successor) = rotation.successor else {
+                continue;
+            };
+            ensure!(
+                Self::roles_in(study, &record.sponsor, &account).is_empty(),
+                "an account that was given up holds a role"
+            );
+            let next = Rotations::<T>::get(study, &successor);
+            ensure!(
+                next.is_some_and(|next| next.generation == rotation.generation.saturating_add(1)),
+                "accounts do not follow each other"
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use frame_support::{assert_noop, assert_ok};
+use sp_runtime::DispatchResult;
+
+use crate::{mock::*, Error, Event, GenesisStudy, Rotations};
+
+/// The account that takes over.
+const NEW: u64 = 20;
+
+fn rotate(who: u64, successor: u64) -> DispatchResult {
+    Studies::rotate(RuntimeOrigin::signed(who), STUDY, successor)
+}
+
+fn sponsor() -> RuntimeOrigin {
+    RuntimeOrigin::signed(SPONSOR)
+}
+
+#[test]
+fn every_role_changes_its_own_account() {
+    type Holds = fn(u64) -> bool;
+    let checks: [(u64, Holds); 3] = [
+        (SPONSOR, |who| Studies::is_sponsor(STUDY, &who)),
+        (AUTHENTICATION_SERVER, |who| {
+            Studies::is_authentication_server(STUDY, &who)
+        }),
+        (RELAY, |who| Studies::is_relay(STUDY, &who)),
+    ];
+    for (who, holds) in checks {
+        ExtBuilder::default().build_and_execute(|| {
+            assert_ok!(rotate(who, NEW));
+            assert!(holds(NEW) && !holds(who));
+            assert!(Studies::has_role(&NEW) && !Studies::has_role(&who));
+            assert_eq!(
+                last_event(),
+                Some(Event::AccountRotated {
+                    study: STUDY,
+                    former: who,
+                    account: NEW,
+                })
+            );
+            // The former account has no say any more.
+            assert_noop!(rotate(who, 21), Error::<Test>::NoRoleInStudy);
+        });
+    }
+}
+
+#[test]
+fn an_account_with_several_roles_gives_all_of_them_up() {
+    let study = GenesisStudy {
+        relays: vec![SPONSOR],
+        authentication_servers: vec![SPONSOR],
+        ..genesis_study()
+    };
+    ExtBuilder::default()
+        .studies(vec![study, genesis_study()])
+        .build_and_execute(|| {
+            assert_ok!(rotate(SPONSOR, NEW));
+            assert!(Studies::is_sponsor(STUDY, &NEW));
+            assert!(Studies::is_authentication_server(STUDY, &NEW));
+            assert!(Studies::is_relay(STUDY, &NEW));
+            // In another study it is what it was.
+            assert!(Studies::is_sponsor(1, &SPONSOR));
+        });
+}
+
+#[test]
+fn the_former_account_keeps_its_nonce_and_the_new_one_is_admitted() {
+    ExtBuilder::default().build_and_execute(|| {
+        System::inc_account_nonce(RELAY);
+        assert_ok!(rotate(RELAY, NEW));
+        assert_eq!(System::providers(&NEW), 1);
+        assert_eq!(
+            (System::providers(&RELAY), System::account_nonce(RELAY)),
+            (1, 1)
+        );
+    });
+}
+
+#[test]
+fn what_the_former_account_did_is_its_successors() {
+    ExtBuilder::default().build_and_execute(|| {
+        assert_ok!(rotate(RELAY, 20));
+        assert_ok!(rotate(20, 21));
+        assert_eq!(Studies::present_account(STUDY, RELAY), 21);
+        assert_eq!(Studies::present_account(STUDY, STRANGER), STRANGER);
+        let mut rotations = Studies::rotations(STUDY);
+        rotations.sort_unstable();
+        assert_eq!(rotations, [(RELAY, 20), (20, 21)]);
+        // Also when the role is gone.
+        assert_ok!(Studies::remove_relay(sponsor(), STUDY, 21));
+        assert_eq!(Studies::present_account(STUDY, RELAY), 21);
+    });
+}
+
+#[test]
+fn nobody_escapes_its_removal_by_changing_its_account() {
+    ExtBuilder::default().build_and_execute(|| {
+        assert_ok!(rotate(RELAY, 20));
+        assert_ok!(rotate(20, 21));
+        assert_ok!(Studies::remove_relay(sponsor(), STUDY, RELAY));
+        assert!(!Studies::is_relay(STUDY, &21));
+        assert_eq!(
+            last_event(),
+            Some(Event::RelayRemoved {
+                study: STUDY,
+                account: 21
+            })
+        );
+        assert_ok!(rotate(AUTHENTICATION_SERVER, 30));
+        assert_ok!(Studies::remove_authentication_server(
+            sponsor(),
+            STUDY,
+            AUTHENTICATION_SERVER
+        ));
+        assert!(!Studies::is_authentication_server(STUDY, &30));
+    });
+}
+
+#[test]
+fn the_consortium_takes_a_study_back_from_who_stole_its_sponsors_key() {
+    ExtBuilder::default().build_and_execute(|| {
+        assert_ok!(rotate(SPONSOR, STRANGER));
+        let consortium = RuntimeOrigin::signed(CONSORTIUM);
+        assert_ok!(Studies::replace_sponsor(consortium.clone(), STUDY, NEW));
+        assert!(Studies::is_sponsor(STUDY, &NEW));
+        assert_noop!(
+            Studies::replace_sponsor(consortium, STUDY, SPONSOR),
+            Error::<Test>::AccountWasGivenUp
+        );
+    });
+}
+
+#[test]
+fn the_new_account_is_new_to_the_study() {
+    ExtBuilder::default().build_and_execute(|| {
+        for successor in [SPONSOR, AUTHENTICATION_SERVER, RELAY] {
+            assert_noop!(rotate(RELAY, successor), Error::<Test>::SuccessorIsNotNew);
+        }
+        assert_ok!(rotate(RELAY, 20));
+        assert_noop!(rotate(20, RELAY), Error::<Test>::SuccessorIsNotNew);
+        assert_noop!(
+            rotate(AUTHENTICATION_SERVER, RELAY),
+            Error::<Test>::SuccessorIsNotNew
+        );
+        // Nor is an account that was given up appointed again.
+        assert_noop!(
+            Studies::add_relay(sponsor(), STUDY, RELAY),
+            Error::<Test>::AccountWasGivenUp
+        );
+        assert_noop!(
+            Studies::add_authentication_server(sponsor(), STUDY, RELAY),
+            Error::<Test>::AccountWasGivenUp
+        );
+    });
+}
+
+#[test]
+fn an_account_is_changed_so_many_times_and_then_appointed_anew() {
+    ExtBuilder::default().build_and_execute(|| {
+        let mut relay = RELAY;
+        for next in 20..20 + u64::from(MaxRotations::get()) {
+            assert_ok!(rotate(relay, next));
+            relay = next;
+        }
+        assert_noop!(rotate(relay, 40), Error::<Test>::TooManyRotations);
+        assert_ok!(Studies::remove_relay(sponsor(), STUDY, relay));
+        assert_ok!(Studies::add_relay(sponsor(), STUDY, 40));
+        assert_ok!(rotate(40, 41));
+    });
+}
+
+#[test]
+fn an_account_is_changed_in_a_closed_study_but_not_in_one_that_does_not_exist() {
+    ExtBuilder::default().build_and_execute(|| {
+        assert_ok!(Studies::close_study(sponsor(), STUDY));
+        assert_ok!(rotate(RELAY, NEW));
+        assert_noop!(
+            Studies::rotate(RuntimeOrigin::signed(SPONSOR), NO_STUDY, 21),
+            Error::<Test>::UnknownStudy
+        );
+        assert_noop!(rotate(STRANGER, 21), Error::<Test>::NoRoleInStudy);
+        assert_eq!(Rotations::<Test>::iter().count(), 2);
+    });
+}

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Finality is lost and comes back, by the steps of `docs/operating/running-a-node.md#when-finality-is-lost`, and evidence
+//! from before and after verifies.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use codec::DecodeAll;
+use mhealth_auditor::evidence::{verify, Checkpoint, Evidence, Header, Refusal};
+use mhealth_auditor::prove::{prove, Contents, Subject};
+use mhealth_chain_client::{calls, Account, ChainClient, Submitter};
+use mhealth_testing::node::{subcommand, Launch, Node};
+use mhealth_testing::phone::{self, Phone};
+use mhealth_testing::rpc::JsonRpc;
+use serde_json::{json, Value};
+use support::STUDY;
+
+/// How long finality must have stalled on this chain, in blocks: five minutes would be long for a test.
+const LEAST_LAG: u64 = 5;
+/// Blocks between the decision and its effect.
+const DELAY: u64 = 16;
+/// How long to wait for anything.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// A node without the voter of GRANDPA: to the others it is one that is gone.
+const VOTER_OFF: &str = "--no-grandpa";
+
+/// The development chain, but for its patience.
+fn specification(folder: &Path) -> PathBuf {
+    let file = folder.join("stalling.json");
+    let output = format!("--output={}", file.display());
+    subcommand(["export-chain-spec", "--chain=dev", &output]).expect("exported");
+    let text = fs::read_to_string(&file).expect("read");
+    let mut specification: Value = serde_json::from_str(&text).expect("JSON");
+    let patch = &mut specification["genesis"]["runtimeGenesis"]["patch"];
+    patch["finality"] = json!({ "leastLag": LEAST_LAG });
+    fs::write(&file, specification.to_string()).expect("written");
+    file
+}
+
+/// Asks until there is an answer. There is nothing else that tells of blocks which are not final.
+async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < patience, "{what}");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+}
+
+/// The chain's only validator, with what the test does on its chain.
+struct Validator {
+    node: Node,
+    chain: ChainClient,
+}
+
+impl Validator {
+    async fn start(launch: Launch) -> Self {
+        let node = launch.start().expect("the node starts");
+        let chain = ChainClient::connect(&node.url()).await.expect("it answers");
+        Validator { node, chain }
+    }
+
+    async fn start_again(&mut self, options: &[&str]) {
+        self.node.stop().expect("it stops");
+        self.node.start_again_with(options).expect("it starts");
+        let chain = ChainClient::connect(&self.node.url()).await;
+        self.chain = chain.expect("it answers");
+    }
+
+    fn submitter(&self, name: &str) -> Submitter {
+        let account = Account::from_secret_uri(name).expect("it is well known");
+        self.chain.submitter(account)
+    }
+
+    async fn best(&self) -> u64 {
+        self.chain.best_block().await.expect("it answers").number
+    }
+
+    async fn finalised(&self) -> u64 {
+        self.chain.finalised().await.expect("it answers").number
+    }
+
+    async fn best_is(&self, number: u64) {
+        let reached = async || (self.best().await >= number).then_some(());
+        until("blocks are made", reached).await;
+    }
+
+    /// The number of the set of voters, at the best block.
+    async fn set(&self) -> u64 {
+        let rpc = JsonRpc::connect(&self.node.url())
+            .await
+            .expect("it answers");
+        let key = pallet_grandpa::CurrentSetId::<mhealth_runtime::Runtime>::hashed_key();
+        let key = json!(format!("0x{}", hex::encode(key)));
+        let value: String = rpc.request("state_getStorage", &[key]).await.expect("read");
+        let bytes = hex::decode(&value[2..]).expect("hexadecimal");
+        u64::decode_all(&mut &bytes[..]).expect("a number")
+    }
+
+    /// Evidence of the phone, once it has so many entries in a block whose finality is proved.
+    async fn evidence(&self, phone: &Phone, entries: usize, trusted: &[Checkpoint]) -> Evidence {
+        let contents = Contents {
+            checkpoints: trusted.to_vec(),
+            ..Contents::default()
+        };
+        let device = Subject::Device(phone.device());
+        let proved = async || {
+            let proved = prove(&self.chain, device, &contents, &mut |_, _| ()).await;
+            let evidence = proved.ok().map(|proved| proved.evidence);
+            evidence.filter(|evidence| evidence.devices[0].entries.len() == entries)
+        };
+        until("evidence can be made", proved).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_verifies() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let chain = format!("--chain={}", specification(folder.path()).display());
+    let launch = Launch::bare()
+        .args([&*chain, "--alice", "--validator", "--force-authoring"])
+        .arg(format!("--node-key={:064x}", 1))
+        .base_path(folder.path().join("alice"));
+    let mut alice = Validator::start(launch).await;
+    let genesis = alice.chain.genesis_hash().0;
+    let enrolled = phone::enrol(&alice.submitter("//Charlie"), STUDY, 1).await;
+    let mut phone = enrolled.expect("enrolled");
+    let run = calls::submit(phone.run(1));
+    let brought = alice.submitter("//Dave").submit_and_wait(run).await;
+    brought.expect("registered");
+    let before = alice.evidence(&phone, 1, &[]).await;
+
+    an_old_view_of_finality_decides_nothing(&alice, &phone).await;
+
+    // The voter is gone; blocks are still made, and nothing becomes final.
+    alice.start_again(&[VOTER_OFF]).await;
+    let last = alice.finalised().await;
+    let head = alice
+        .chain
+        .head_proof(phone.device())
+        .await
+        .expect("proved");
+    let proved = Header::decode_all(&mut &head.header[..]).expect("a header");
+    assert_eq!(u64::from(proved.number), last);
+    alice.best_is(last + LEAST_LAG + 1).await;
+    assert_eq!(alice.finalised().await, last);
+
+    // Anybody proves which block is the last final one, and the consortium decides.
+    let report = calls::report_final(0, head.finality_proof);
+    let _report = alice
+        .submitter("//Eve")
+        .submit(report)
+        .await
+        .expect("taken");
+    let reported = alice.best().await + 2;
+    alice.best_is(reported).await;
+    assert_eq!(alice.set().await, 0);
+    let last_number = u32::try_from(last).expect("the chain is young");
+    let decision = calls::note_stalled(1, last_number);
+    let _decision = alice
+        .submitter("//Alice")
+        .submit(decision)
+        .await
+        .expect("taken");
+    until("it is decided", async || {
+        (alice.set().await == 1).then_some(())
+    })
+    .await;
+    let block = alice.chain.best_block().await.expect("it answers");
+    let checkpoint = Checkpoint {
+        hash: mhealth_api::Hash(block.hash.0),
+        number: u32::try_from(block.number).expect("the chain is young"),
+    };
+    alice.best_is(block.number + DELAY + 1).await;
+
+    // With a voter of the new set, finality goes on from the last final block.
+    alice.start_again(&[]).await;
+    let resumed = async || (alice.finalised().await > block.number).then_some(());
+    until("finality resumes", resumed).await;
+    let run = calls::submit(phone.run(1));
+    let brought = alice.submitter("//Dave").submit_and_wait(run).await;
+    brought.expect("registered");
+
+    let after = alice.evidence(&phone, 2, &[checkpoint]).await;
+    let claims = verify(&after, genesis, &[checkpoint]).expect("it verifies");
+    assert_eq!(claims.trust.checkpoint, Some(checkpoint));
+    assert_eq!((claims.authority_set, claims.devices[0].entries), (1, 2));
+    let without = verify(&after, genesis, &[]);
+    assert_eq!(without, Err(Refusal::Untrusted(checkpoint)));
+    for trusted in [&[][..], &[checkpoint]] {
+        let claims = verify(&before, genesis, trusted).expect("it verifies");
+        assert_eq!((claims.authority_set, claims.devices[0].entries), (0, 1));
+        assert_eq!(claims.trust.later, trusted);
+    }
+    let device = Subject::Device(phone.device());
+    let contents = Contents::default();
+    let refused = prove(&alice.chain, device, &contents, &mut |_, _| ()).await;
+    let refused = refused
+        .expect_err("nobody signed for the change")
+        .to_string();
+    assert!(
+        refused.contains("by force") && refused.contains("--checkpoint"),
+        "{refused}"
+    );
+
+    a_new_node_begins_at_the_checkpoint(&alice, &chain, checkpoint, folder.path()).await;
+}
+
+/// A decision for a block after which another was shown to be final fails, and finality goes on.
+async fn an_old_view_of_finality_decides_nothing(alice: &Validator, phone: &Phone) {
+    let relay = alice.submitter("//Eve");
+    let mut shown = Vec::new();
+    while shown.len() < 2 {
+        let newer = async || {
+            let head = alice
+                .chain
+                .head_proof(phone.device())
+                .await
+                .expect("proved");
+            let block = Header::decode_all(&mut &head.header[..]).expect("a header");
+            (shown.last() < Some(&block.number)).then_some((block.number, head.finality_proof))
+        };
+        let (number, proof) = until("blocks become final", newer).await;
+        let reported = relay.submit_and_wait(calls::report_final(0, proof)).await;
+        reported.expect("it is final");
+        shown.push(number);
+    }
+    let decision = calls::note_stalled(1, shown[0]);
+    let decided = alice.submitter("//Alice").submit_and_wait(decision).await;
+    let block = decided.expect("it was proposed").block_number;
+    assert_eq!(alice.set().await, 0);
+    let goes_on = async || (alice.finalised().await > block).then_some(());
+    until("finality goes on", goes_on).await;
+}
+
+/// Warp sync from the checkpoint leads over the change by force.
+async fn a_new_node_begins_at_the_checkpoint(
+    alice: &Validator,
+    chain: &str,
+    checkpoint: Checkpoint,
+    folder: &Path,
+) {
+    let rpc = JsonRpc::connect(&alice.node.url())
+        .await
+        .expect("it answers");
+    let hash = json!(checkpoint.hash.to_string());
+    let header: Value = rpc.request("chain_getHeader", &[hash]).await.expect("read");
+    let file = folder.join("header.json");
+    fs::write(&file, header.to_string()).expect("written");
+    let address = alice.node.address().await.expect("it listens");
+    let begin = format!("--checkpoint={checkpoint}");
+    let with = format!("--checkpoint-header={}", file.display());
+    let newcomer = Launch::bare().args([chain, &begin, &with]);
+    let Err(refusal) = newcomer.clone().start() else {
+        panic!("a checkpoint without warp sync says nothing");
+    };
+    assert!(refusal.to_string().contains("--sync warp"), "{refusal}");
+    let newcomer = newcomer.args(["--sync=warp", "--bootnodes", &address]);
+    let node = Validator::start(newcomer).await;
+    let target = alice.chain.finalised().await.expect("it answers");
+    let follows = async || (node.finalised().await >= target.number).then_some(());
+    until("the new node follows", follows).await;
+    let same = node.chain.block_hash(target.number).await;
+    assert_eq!(same.expect("it answers"), Some(target.hash));
+}
