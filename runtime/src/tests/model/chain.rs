@@ -6,9 +6,7 @@ use std::fmt::Debug;
 
 use frame_support::traits::Hooks;
 use pallet_admission::{Outcome as Bytes, Rules as _, RunsOutcome, TopLevelRuns};
-use pallet_client_hashchain::{
-    Call as Hashchain, Conflicts, Devices, Event, FirstIndexOfBlock, JournalLength,
-};
+use pallet_client_hashchain::{Call as Hashchain, Conflicts, Devices, Event, JournalLength};
 use pallet_consortium::{KeyChanges, UrgentVotes, Validators};
 use pallet_studies::{StudyPolicy, StudyStatus};
 use sp_runtime::{traits::Dispatchable, DispatchError};
@@ -67,8 +65,6 @@ pub(super) fn pass(blocks: BlockNumber) {
     <Admission as Hooks<_>>::on_finalize(now);
     System::set_block_number(now + blocks);
     <ClientHashchain as Hooks<_>>::on_initialize(now + blocks);
-    // Absent in the first block, as there is none before it.
-    debug_assert!(FirstIndexOfBlock::<Runtime>::get() <= JournalLength::<Runtime>::get());
 }
 
 /// What the pallets themselves say must hold.
@@ -186,6 +182,7 @@ pub(super) fn compare_touched(world: &World, act: &Act, from: usize) -> Same {
                 | add_relay { study: one, .. }
                 | remove_relay { study: one, .. }
                 | replace_sponsor { study: one, .. }
+                | rotate { study: one, .. }
                 | set_allowance { study: one, .. } => study = Some(*one),
                 _ => study = (world.studies.len() as u32).checked_sub(1),
             }
@@ -240,7 +237,9 @@ fn compare_study(world: &World, id: u32) -> Same {
     let servers = Studies::authentication_servers(id).into_iter().collect();
     same(("servers of", id), &servers, &model.servers)?;
     let relays = Studies::relays(id).into_iter().collect();
-    same(("relays of", id), &relays, &model.relays)
+    same(("relays of", id), &relays, &model.relays)?;
+    let given_up = Studies::rotations(id).into_iter().collect();
+    same(("accounts given up in", id), &given_up, &model.given_up)
 }
 
 fn compare_device(world: &World, id: u32) -> Same {

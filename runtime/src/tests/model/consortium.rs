@@ -260,6 +260,9 @@ impl World {
                 | Studies::replace_sponsor { .. }
                 | Studies::set_allowance { .. },
             ) => (false, Lane::Study),
+            RuntimeCall::Studies(Studies::rotate { .. }) => {
+                (sponsor || server || relay, Lane::Study)
+            }
             RuntimeCall::Studies(_) => (sponsor, Lane::Study),
             RuntimeCall::Consortium(
                 Consortium::change_key { .. }

@@ -48,6 +48,53 @@ const COMPARE_ALL: u64 = 100;
 /// Calls of the short form for each of its seeds.
 const SHORT: (u64, [u64; 3]) = (7_000, [1, 2, 3]);
 
+/// The calls that are made, each of which is done at times.
+const CALLS: [&str; 25] = [
+    "enrol",
+    "submit",
+    "submit_batch",
+    "suspend",
+    "resume",
+    "retire",
+    "veto_retirement",
+    "create_study",
+    "close_study",
+    "reopen_study",
+    "add_authentication_server",
+    "remove_authentication_server",
+    "add_relay",
+    "remove_relay",
+    "replace_sponsor",
+    "set_allowance",
+    "rotate",
+    "add_validator",
+    "remove_validator",
+    "add_members",
+    "remove_member",
+    "swap_member",
+    "change_key",
+    "vote_urgent",
+    "withdraw_urgent_vote",
+];
+
+/// For what runs are refused at times: all but `BeyondReach`, as histories here are short.
+const REASONS: [&str; 14] = [
+    "EmptyRun",
+    "InvalidSequence",
+    "UnknownDevice",
+    "NotARelayOfThisStudy",
+    "StudyClosed",
+    "DeviceSuspended",
+    "DeviceRetired",
+    "Gap",
+    "PreviousIsNotHead",
+    "Fork",
+    "SignatureMissing",
+    "BadSignature",
+    "StudyAllowanceUsed",
+    "DeviceAllowanceUsed",
+];
+
 /// How often each call came to what.
 type Tally = BTreeMap<(String, String), u64>;
 
@@ -207,6 +254,18 @@ fn random_calls_by_all_roles_come_to_what_the_model_says() {
     }
     for ((call, what), times) in &tally {
         println!("{times:8} {call}: {what}");
+    }
+    // What never came up was not compared.
+    for call in CALLS {
+        let done = (call.to_string(), "done".to_string());
+        assert!(tally.contains_key(&done), "{call} was never done");
+    }
+    for reason in REASONS {
+        let refused = ("submit".to_string(), reason.to_string());
+        assert!(
+            tally.contains_key(&refused),
+            "no run was refused for {reason}"
+        );
     }
     let made = calls * seeds.len() as u64;
     println!(

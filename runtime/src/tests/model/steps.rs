@@ -15,6 +15,9 @@ use super::{
 };
 use crate::{AccountId, Runtime, RuntimeCall};
 
+/// How often the holder of a role may change its account in a study.
+const ROTATIONS: u32 = 8;
+
 /// On whose behalf a call is made.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum By {
@@ -282,6 +285,8 @@ impl World {
                 ensure(self.is_more_than_half(by), "BadOrigin")?;
                 let found = self.study(*study)?;
                 ensure(found.sponsor != *sponsor, "AlreadySponsor")?;
+                let was_given_up = found.given_up.contains_key(sponsor);
+                ensure(!was_given_up, "AccountWasGivenUp")?;
                 found.sponsor = sponsor.clone();
                 self.known.insert(sponsor.clone());
                 Ok(())
@@ -306,6 +311,8 @@ impl World {
             Studies::add_authentication_server { study, account } => {
                 let found = self.own_study(by, *study)?;
                 ensure(found.open, "StudyIsClosed")?;
+                let was_given_up = found.given_up.contains_key(account);
+                ensure(!was_given_up, "AccountWasGivenUp")?;
                 let is_new = !found.servers.contains(account);
                 ensure(is_new, "AlreadyAuthenticationServer")?;
                 self.admit(*study, account)?;
@@ -313,20 +320,30 @@ impl World {
                 Ok(())
             }
             Studies::remove_authentication_server { study, account } => {
-                let was_there = self.own_study(by, *study)?.servers.remove(account);
+                let found = self.own_study(by, *study)?;
+                let was_there = found.servers.remove(&found.present(account));
                 ensure(was_there, "NotAnAuthenticationServer")
             }
             Studies::add_relay { study, account } => {
                 let found = self.own_study(by, *study)?;
                 ensure(found.open, "StudyIsClosed")?;
+                let was_given_up = found.given_up.contains_key(account);
+                ensure(!was_given_up, "AccountWasGivenUp")?;
                 ensure(!found.relays.contains(account), "AlreadyRelay")?;
                 self.admit(*study, account)?;
                 self.study(*study)?.relays.insert(account.clone());
                 Ok(())
             }
             Studies::remove_relay { study, account } => {
-                let was_there = self.own_study(by, *study)?.relays.remove(account);
+                let found = self.own_study(by, *study)?;
+                let was_there = found.relays.remove(&found.present(account));
                 ensure(was_there, "NotARelay")
+            }
+            Studies::rotate { study, successor } => {
+                let who = by.account()?;
+                self.study(*study)?.rotate(who, successor)?;
+                self.known.insert(successor.clone());
+                Ok(())
             }
             call => panic!("the model does not know {call:?}"),
         }
@@ -354,5 +371,28 @@ impl World {
         let found = self.study(study)?;
         ensure(found.sponsor == *who, "NotTheSponsor")?;
         Ok(found)
+    }
+}
+
+impl Study {
+    /// All roles of `who` are its successor's from now on.
+    fn rotate(&mut self, who: &AccountId, successor: &AccountId) -> Result<(), &'static str> {
+        ensure(self.has(who), "NoRoleInStudy")?;
+        let is_new = !self.has(successor) && !self.generations.contains_key(successor);
+        ensure(is_new, "SuccessorIsNotNew")?;
+        let generation = self.generations.get(who).copied().unwrap_or_default();
+        ensure(generation < ROTATIONS, "TooManyRotations")?;
+        if self.sponsor == *who {
+            self.sponsor = successor.clone();
+        }
+        for holders in [&mut self.servers, &mut self.relays] {
+            if holders.remove(who) {
+                holders.insert(successor.clone());
+            }
+        }
+        self.given_up.insert(who.clone(), successor.clone());
+        self.generations.insert(who.clone(), generation);
+        self.generations.insert(successor.clone(), generation + 1);
+        Ok(())
     }
 }

@@ -27,7 +27,7 @@ pub(super) const WEAK_KEY: [u8; 32] = [0; 32];
 
 /// Most studies and devices of a chain, so that they meet each other often.
 const STUDIES: usize = 4;
-const DEVICES: usize = 16;
+const DEVICES: usize = 24;
 
 /// What happens next.
 pub(super) enum Step {
@@ -155,7 +155,16 @@ impl Strategy {
         } else {
             self.dice.below(6) + 1
         };
-        let runs: Vec<Run> = (0..count).map(|_| self.run(world)).collect();
+        let first = self.device(world);
+        let runs: Vec<Run> = (0..count)
+            .map(|place| {
+                let id = match place {
+                    0 => first,
+                    _ => self.device_beside(world, first),
+                };
+                self.run(world, id)
+            })
+            .collect();
         let of = world.devices.get(runs[0].device as usize);
         let who = match of {
             Some(device) if self.dice.percent(12) => AccountId::new(device.key),
@@ -180,8 +189,19 @@ impl Strategy {
         }
     }
 
-    fn run(&mut self, world: &mut World) -> Run {
-        let id = self.device(world);
+    /// Mostly a device of the same study.
+    fn device_beside(&mut self, world: &World, first: u32) -> u32 {
+        let study = |id: u32| world.devices.get(id as usize).map(|device| device.study);
+        let of_it: Vec<_> = (0..world.devices.len() as u32)
+            .filter(|id| study(*id) == study(first))
+            .collect();
+        if of_it.is_empty() || self.dice.percent(10) {
+            return self.device(world);
+        }
+        self.dice.one_of(&of_it)
+    }
+
+    fn run(&mut self, world: &mut World, id: u32) -> Run {
         let Some(device) = world.devices.get(id as usize).cloned() else {
             return Run {
                 device: id,
@@ -197,7 +217,7 @@ impl Strategy {
                 self.recorded(&device, id, first, new)
             }
             // The same with another entry among them.
-            20..32 if length > 0 => {
+            20..30 if length > 0 => {
                 let first = 1 + self.dice.below(length);
                 let new = self.dice.below(2);
                 let mut run = self.recorded(&device, id, first, new);
@@ -207,28 +227,28 @@ impl Strategy {
                 run
             }
             // Another entry before it than there is.
-            32..38 => {
+            30..35 => {
                 let mut run = self.following(&device, id, length);
                 run.previous = H256::repeat_byte(self.dice.below(8) as u8);
                 run
             }
-            38..42 => {
+            35..39 => {
                 let far = length + 1 + self.dice.below(3);
                 Run {
                     sequence: far + 1,
                     ..self.following(&device, id, length)
                 }
             }
-            42 => Run {
+            39 => Run {
                 sequence: self.dice.one_of(&[0, u64::MAX - 1, u64::MAX]),
                 ..self.following(&device, id, length)
             },
-            43 => Run {
+            40 => Run {
                 entries: Default::default(),
                 ..self.following(&device, id, length)
             },
             // As if it began anew.
-            44 => Run {
+            41 => Run {
                 sequence: 1,
                 ..self.following(&device, id, length)
             },
@@ -371,7 +391,7 @@ impl Strategy {
         });
         let who = self.mostly(offices.unwrap_or_default());
         let call = match self.dice.below(100) {
-            0..22 => Hashchain::suspend {
+            0..14 => Hashchain::suspend {
                 device,
                 reason: self.dice.one_of(&[
                     SuspensionReason::Lost,
@@ -381,8 +401,8 @@ impl Strategy {
                     SuspensionReason::Fork,
                 ]),
             },
-            22..55 => Hashchain::resume { device },
-            55..78 => Hashchain::veto_retirement { device },
+            14..58 => Hashchain::resume { device },
+            58..80 => Hashchain::veto_retirement { device },
             _ => {
                 let entry = self.dice.below(world.journal.len() as u64 + 2);
                 let own = self.an_entry_of(world, device);
@@ -419,12 +439,15 @@ impl Strategy {
         let sponsor = sponsor.map(|study| study.sponsor.clone());
         let who = self.mostly(sponsor.into_iter().collect());
         let call = match self.dice.below(100) {
-            0..8 => Studies::close_study { study },
-            8..26 => Studies::reopen_study { study },
-            26..44 => Studies::add_authentication_server { study, account },
-            44..50 => Studies::remove_authentication_server { study, account },
-            50..68 => Studies::add_relay { study, account },
-            68..74 => Studies::remove_relay { study, account },
+            0..4 => Studies::close_study { study },
+            4..24 => Studies::reopen_study { study },
+            24..42 => Studies::add_authentication_server { study, account },
+            42..47 => Studies::remove_authentication_server { study, account },
+            47..50 => {
+                return self.rotate(world, study, account);
+            }
+            50..69 => Studies::add_relay { study, account },
+            69..74 => Studies::remove_relay { study, account },
             74..92 => Studies::set_allowance {
                 study,
                 allowance: self.allowance(world),
@@ -458,9 +481,19 @@ impl Strategy {
         }
     }
 
+    /// Somebody with a role in the study gives up its account for this one.
+    fn rotate(&mut self, world: &World, study: u32, successor: AccountId) -> Act {
+        let holders = world.studies.get(study as usize).map(|study| {
+            let offices = study.servers.iter().chain(&study.relays);
+            offices.chain([&study.sponsor]).cloned().collect()
+        });
+        let who = self.mostly(holders.unwrap_or_default());
+        signed(who, Studies::rotate { study, successor })
+    }
+
     /// Mostly what studies have by default, and otherwise little.
     fn allowance(&mut self, world: &World) -> Allowance {
-        if self.dice.percent(60) {
+        if self.dice.percent(75) {
             return world.default_allowance.expect("it is set");
         }
         Allowance {

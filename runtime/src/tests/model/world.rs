@@ -50,6 +50,10 @@ pub(super) struct Study {
     pub(super) open: bool,
     pub(super) allowance: Allowance,
     pub(super) used: Amounts,
+    /// Accounts that were given up, and which took their place.
+    pub(super) given_up: BTreeMap<AccountId, AccountId>,
+    /// How many accounts the holder of an account had before it. Only of accounts that changed.
+    pub(super) generations: BTreeMap<AccountId, u32>,
 }
 
 /// A device and its whole history.
@@ -130,7 +134,24 @@ impl World {
             open: true,
             allowance: self.default_allowance.expect("it is set"),
             used: Amounts::default(),
+            given_up: BTreeMap::new(),
+            generations: BTreeMap::new(),
         });
+    }
+}
+
+impl Study {
+    /// Whether the account has a role in it.
+    pub(super) fn has(&self, who: &AccountId) -> bool {
+        self.sponsor == *who || self.servers.contains(who) || self.relays.contains(who)
+    }
+
+    /// The account that is now in the place of this one.
+    pub(super) fn present(&self, account: &AccountId) -> AccountId {
+        match self.given_up.get(account) {
+            Some(next) => self.present(next),
+            None => account.clone(),
+        }
     }
 }
 
