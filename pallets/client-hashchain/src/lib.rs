@@ -70,7 +70,6 @@ mod size;
 mod status;
 #[cfg(test)]
 mod tests;
-#[cfg(any(feature = "try-runtime", test))]
 mod try_state;
 mod types;
 mod walk;

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Random calls by all roles, and beside the chain a model that says what should come of them.
+//!
+//! The model (`world`, `steps`, `runs`, `consortium`) is written to be believed by whoever reads it: lists of studies, devices and
+//! entries, whole histories that are compared entry by entry, no pages, budgets, caches or counters. Each call is decided by the
+//! model and dispatched to the pallets of the real runtime; outcome, events and what it touched must be the same, and the pallets'
+//! own invariants must hold. From time to time everything is compared.
+//!
+//! What the model leaves out: motions are decided as the council's origin, not voted on; session keys, reports of validators and
+//! finality have tests of their own; what a call is charged, and so the budget of walks, is no outcome here.
+//!
+//! The long form, with its figure in docs/explained/security.md:
+//!
+//! ```sh
+//! MODEL_CALLS=1000000 MODEL_SEED=1 cargo test --release -p mhealth-runtime --lib model -- --nocapture
+//! ```
+
+mod chain;
+mod consortium;
+mod runs;
+mod steps;
+mod strategy;
+mod world;
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
+
+use pallet_client_hashchain::RetirementDelay;
+use sp_keyring::Sr25519Keyring::{Alice, Bob, Charlie, Dave, Eve};
+use sp_runtime::traits::{BlakeTwo256, Hash as _};
+
+use crate::{
+    testing::{local, DAY_ONE},
+    Runtime, System,
+};
+use runs::Verdict;
+use steps::{Act, Outcome};
+use strategy::{Step, Strategy};
+use world::World;
+
+/// Calls to one chain. Then another begins, so that histories stay short enough to be compared whole.
+const CALLS_A_CHAIN: u64 = 500;
+
+/// Calls between two comparisons of everything.
+const COMPARE_ALL: u64 = 100;
+
+/// Calls of the short form for each of its seeds.
+const SHORT: (u64, [u64; 3]) = (7_000, [1, 2, 3]);
+
+/// The calls that are made, each of which is done at times.
+const CALLS: [&str; 25] = [
+    "enrol",
+    "submit",
+    "submit_batch",
+    "suspend",
+    "resume",
+    "retire",
+    "veto_retirement",
+    "create_study",
+    "close_study",
+    "reopen_study",
+    "add_authentication_server",
+    "remove_authentication_server",
+    "add_relay",
+    "remove_relay",
+    "replace_sponsor",
+    "set_allowance",
+    "rotate",
+    "add_validator",
+    "remove_validator",
+    "add_members",
+    "remove_member",
+    "swap_member",
+    "change_key",
+    "vote_urgent",
+    "withdraw_urgent_vote",
+];
+
+/// For what runs are refused at times: all but `BeyondReach`, as histories here are short.
+const REASONS: [&str; 14] = [
+    "EmptyRun",
+    "InvalidSequence",
+    "UnknownDevice",
+    "NotARelayOfThisStudy",
+    "StudyClosed",
+    "DeviceSuspended",
+    "DeviceRetired",
+    "Gap",
+    "PreviousIsNotHead",
+    "Fork",
+    "SignatureMissing",
+    "BadSignature",
+    "StudyAllowanceUsed",
+    "DeviceAllowanceUsed",
+];
+
+/// How often each call came to what.
+type Tally = BTreeMap<(String, String), u64>;
+
+/// The preset with four members, which the model builds like everything that follows.
+fn beginning() -> World {
+    let organisations = [Alice, Bob, Charlie, Dave].map(|key| key.to_account_id());
+    let mut world = World {
+        block: DAY_ONE,
+        chain: System::block_hash(0).0,
+        members: organisations.iter().cloned().collect(),
+        validators: organisations.to_vec(),
+        keyed: organisations.iter().cloned().collect(),
+        known: organisations.iter().cloned().collect(),
+        retirement_delay: RetirementDelay::<Runtime>::get(),
+        default_allowance: Some(crate::configs::DefaultAllowance::get()),
+        ..World::default()
+    };
+    for (study, device_signed) in [(0, true), (1, false)] {
+        world.add_study(Bob.to_account_id(), device_signed);
+        for server in [Charlie, Dave, Eve].map(|key| key.to_account_id()) {
+            world.admit(study, &server).expect("the allowance is large");
+            let of = world.study(study).expect("it was added");
+            if server == Charlie.to_account_id() {
+                of.servers.insert(server);
+            } else {
+                of.relays.insert(server);
+            }
+        }
+    }
+    world
+}
+
+/// Plays so many calls on a chain of its own.
+fn play(seed: u64, calls: u64, tally: &mut Tally) -> Result<(), String> {
+    let mut world = beginning();
+    let mut strategy = Strategy::new(seed);
+    chain::compare_all(&world, strategy.accounts())?;
+    let mut made = 0;
+    while made < calls {
+        match strategy.next(&mut world) {
+            Step::Blocks(blocks) => {
+                chain::pass(blocks);
+                world.block += blocks;
+            }
+            Step::Call(act) => {
+                made += 1;
+                one(&mut world, &act, tally)
+                    .and_then(|()| match made % COMPARE_ALL {
+                        0 => chain::compare_all(&world, strategy.accounts()),
+                        _ => Ok(()),
+                    })
+                    .map_err(|difference| format!("call {made}, {act:?}:\n{difference}"))?;
+            }
+        }
+    }
+    chain::compare_all(&world, strategy.accounts())
+}
+
+/// One call, decided by the model and by the chain.
+fn one(world: &mut World, act: &Act, tally: &mut Tally) -> Result<(), String> {
+    chain::compare_admission(world, act)?;
+    let from = world.journal.len();
+    let model = world.act(act);
+    let chain = chain::dispatch(act);
+    count(tally, act, &model);
+    chain::compare_outcome(act, chain, &model)?;
+    chain::compare_touched(world, act, from)?;
+    chain::try_state()
+}
+
+fn count(tally: &mut Tally, act: &Act, outcome: &Outcome) {
+    use frame_support::traits::GetCallName;
+    let name = match &act.call {
+        crate::RuntimeCall::ClientHashchain(call) => call.get_call_name(),
+        crate::RuntimeCall::Studies(call) => call.get_call_name(),
+        crate::RuntimeCall::Consortium(call) => call.get_call_name(),
+        crate::RuntimeCall::Members(call) => call.get_call_name(),
+        _ => "other",
+    };
+    let mut add = |what: String| *tally.entry((name.into(), what)).or_default() += 1;
+    match outcome {
+        Err(error) => add((*error).into()),
+        Ok(verdicts) => {
+            add("done".into());
+            for verdict in verdicts {
+                add(match verdict {
+                    Verdict::Recorded { known: 0 } => "a run is registered".into(),
+                    Verdict::Recorded { .. } => "a run overlaps".into(),
+                    Verdict::Known => "a run is known".into(),
+                    Verdict::Refused(reason, None) => format!("a run: {reason:?}"),
+                    Verdict::Refused(reason, Some(rival)) => {
+                        format!("a rival, signed {}: {reason:?}", rival.signed)
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// Plays so many calls on chains beside each other, and says how often each came to what.
+fn play_all(seed: u64, calls: u64) -> Tally {
+    let chains = calls.div_ceil(CALLS_A_CHAIN);
+    let next = AtomicU64::new(0);
+    let worker = || {
+        let mut tally = Tally::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= chains {
+                return tally;
+            }
+            let calls = CALLS_A_CHAIN.min(calls - number * CALLS_A_CHAIN);
+            let seed_of = BlakeTwo256::hash_of(&(seed, number)).to_low_u64_be();
+            let played = local().execute_with(|| play(seed_of, calls, &mut tally));
+            played.unwrap_or_else(|difference| {
+                panic!("MODEL_SEED={seed}, chain {number}, {difference}")
+            });
+        }
+    };
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(worker)).collect();
+        let mut all = Tally::new();
+        for tally in workers {
+            let tally = tally
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            for (what, times) in tally {
+                *all.entry(what).or_default() += times;
+            }
+        }
+        all
+    })
+}
+
+fn number(name: &str) -> Option<u64> {
+    let value = std::env::var(name).ok()?;
+    Some(
+        value
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is a number, not {value}")),
+    )
+}
+
+#[test]
+#[allow(clippy::print_stdout, reason = "the figures of the long form")]
+fn random_calls_by_all_roles_come_to_what_the_model_says() {
+    let begin = Instant::now();
+    let (short, seeds) = SHORT;
+    let (calls, seeds) = match number("MODEL_CALLS") {
+        Some(calls) => (calls, vec![number("MODEL_SEED").unwrap_or(1)]),
+        None => (short, seeds.to_vec()),
+    };
+    let mut tally = Tally::new();
+    for seed in &seeds {
+        for (what, times) in play_all(*seed, calls) {
+            *tally.entry(what).or_default() += times;
+        }
+    }
+    for ((call, what), times) in &tally {
+        println!("{times:8} {call}: {what}");
+    }
+    // What never came up was not compared.
+    for call in CALLS {
+        let done = (call.to_string(), "done".to_string());
+        assert!(tally.contains_key(&done), "{call} was never done");
+    }
+    for reason in REASONS {
+        let refused = ("submit".to_string(), reason.to_string());
+        assert!(
+            tally.contains_key(&refused),
+            "no run was refused for {reason}"
+        );
+    }
+    let made = calls * seeds.len() as u64;
+    println!(
+        "calls={made} seeds={seeds:?} differences=0 seconds={}",
+        begin.elapsed().as_secs()
+    );
+}
