@@ -187,6 +187,8 @@ words! {
         ForkNeedsProof = "fork_needs_proof",
         /// The journal entry is not this device's, or has left the state.
         NotAnEntryOfThisDevice = "not_an_entry_of_this_device",
+        /// The authentication server has changed the status of as many devices as one may within an hour.
+        TooManyStatusChanges = "too_many_status_changes",
         /// Only the study's sponsor may do this: distrust entries, or veto a retirement.
         OnlyTheSponsor = "only_the_sponsor",
         /// The device is to retire, and that does not hold yet.

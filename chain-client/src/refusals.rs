@@ -72,6 +72,7 @@ same_words!(HashchainError {
     ForkedDeviceCannotResume,
     ForkNeedsProof,
     NotAnEntryOfThisDevice,
+    TooManyStatusChanges,
     OnlyTheSponsor,
     RetirementPending,
     NoRetirementPending,

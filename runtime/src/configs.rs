@@ -21,7 +21,7 @@ use crate::{
     admission::Admitted,
     limits::{
         ByteWeight, DatabaseWeight, MaxProposalWeight, PageByteWeight, RuntimeBlockLength,
-        RuntimeBlockWeights, FINALITY_PROOF_BYTES, FORCED_DELAY, LEAST_LAG, MAX_AUTHORITIES,
+        RuntimeBlockWeights, FINALITY_PROOF_BYTES, FORCED_DELAY, HOURS, LEAST_LAG, MAX_AUTHORITIES,
         MAX_TRANSACTION, MOTION, MOTIONS_PER_MEMBER, REMEMBERED_SESSIONS, SESSION,
         SLOT_MILLISECONDS, URGENT, URGENT_VOTES_PER_MEMBER,
     },
@@ -244,6 +244,8 @@ impl pallet_client_hashchain::Config for Runtime {
     type MaxConflicts = ConstU32<16>;
     type MaxUnsignedConflicts = ConstU32<12>;
     type MaxEscrowLength = ConstU32<128>;
+    type MaxStatusChanges = ConstU32<256>;
+    type StatusWindow = ConstU32<HOURS>;
     type WalkBudget = ConstU32<512>;
     type WeightInfo = pallet_client_hashchain::weights::SubstrateWeight<Runtime>;
 }

@@ -137,6 +137,15 @@ pub mod pallet {
         #[pallet::constant]
         type MaxUnsignedConflicts: Get<u32>;
 
+        /// How many times in a window an authentication server may suspend, resume and retire devices of a study. The
+        /// sponsor is not bound.
+        #[pallet::constant]
+        type MaxStatusChanges: Get<u32>;
+
+        /// Blocks of that window; windows follow each other from the first block on.
+        #[pallet::constant]
+        type StatusWindow: Get<u32>;
+
         /// How many pages of the journal one call may walk back over to compare old runs or to locate forks. Pages that the
         /// call itself fills count, too. The whole budget is part of every call's weight, and what is unused is given back.
         #[pallet::constant]
@@ -230,6 +239,19 @@ pub mod pallet {
     /// sponsor can veto it meanwhile. Set at genesis: a day unless told otherwise.
     #[pallet::storage]
     pub type RetirementDelay<T: Config> = StorageValue<_, BlockNumberFor<T>, ValueQuery>;
+
+    /// How many times an authentication server has changed the status of a study's devices in the latest window in which it
+    /// did. Absent: never.
+    #[pallet::storage]
+    pub type StatusChanges<T: Config> = StorageDoubleMap<
+        _,
+        Twox64Concat,
+        StudyId,
+        Blake2_128Concat,
+        T::AccountId,
+        StatusChangeCount<BlockNumberFor<T>>,
+        ValueQuery,
+    >;
 
     /// Rival histories brought for a device, and how many of them had no place. Absent: nobody ever contradicted the
     /// device's history.
@@ -448,6 +470,9 @@ pub mod pallet {
         ForkNeedsProof,
         /// The journal entry is not this device's, or has left the state. Name another.
         NotAnEntryOfThisDevice,
+        /// The authentication server has suspended, resumed and retired as many devices as one may within an hour. Wait
+        /// for the next, or let the study's sponsor do it, whom this does not bind.
+        TooManyStatusChanges,
         /// Only the study's sponsor may do this: distrust entries, or veto a retirement. Ask the sponsor, or retire the
         /// device with its latest entry trusted.
         OnlyTheSponsor,
@@ -482,6 +507,10 @@ pub mod pallet {
                 T::MaxUnsignedConflicts::get() > 0
                     && T::MaxConflicts::get() > T::MaxUnsignedConflicts::get(),
                 "unsigned rivals and signed ones both need a place, or there is no evidence"
+            );
+            assert!(
+                T::StatusWindow::get() > 0,
+                "changes of a status are counted in windows of at least a block"
             );
             assert!(
                 T::WalkBudget::get() >= MAX_RUN_LENGTH,

@@ -20,6 +20,10 @@ pub(crate) type HashchainPallet = Pallet<Test>;
 /// Blocks until a server's retirement holds.
 pub(crate) const RETIREMENT_DELAY: u64 = 10;
 
+/// Changes of a status that the servers of a study may make in a window, and the window's blocks.
+pub(crate) const MAX_STATUS_CHANGES: u32 = 6;
+pub(crate) const STATUS_WINDOW: u32 = 100;
+
 /// Study 0: `HashchainOnly`.
 pub(crate) const PAPER: StudyId = 0;
 /// Study 1: `DeviceSigned`.
@@ -88,6 +92,8 @@ impl pallet_client_hashchain::Config for Test {
     type MaxConflicts = ConstU32<4>;
     type MaxUnsignedConflicts = ConstU32<2>;
     type Gate = ();
+    type MaxStatusChanges = ConstU32<MAX_STATUS_CHANGES>;
+    type StatusWindow = ConstU32<STATUS_WINDOW>;
     type WalkBudget = WalkBudget;
     type JournalRetention = JournalRetention;
     type WeightInfo = ();

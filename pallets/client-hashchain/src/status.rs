@@ -8,9 +8,10 @@
 
 use crate::{
     devices::position, Config, DeviceHead, DeviceId, DeviceRecordOf, DeviceStatus, Devices, Error,
-    Event, HeadPages, LastTrusted, Pallet, RetirementDelay, SuspensionReason, TrustedHead,
+    Event, HeadPages, LastTrusted, Pallet, RetirementDelay, StatusChangeCount, StatusChanges,
+    SuspensionReason, TrustedHead,
 };
-use frame_support::ensure;
+use frame_support::{ensure, traits::Get};
 use pallet_studies::StudyId;
 use sp_runtime::{traits::Saturating, AccountId32, DispatchResult};
 
@@ -92,11 +93,12 @@ impl<T: Config> Pallet<T> {
         reason: SuspensionReason,
     ) -> DispatchResult {
         ensure!(reason != SuspensionReason::Fork, Error::<T>::ForkNeedsProof);
-        let (mut device, _) = Self::device_of_office(who, id)?;
+        let (mut device, office) = Self::device_of_office(who, id)?;
         ensure!(
             device.head.status == DeviceStatus::Active,
             Error::<T>::NotActive
         );
+        Self::count_change(device.head.study, who, office)?;
         device.head.status = DeviceStatus::Suspended(reason);
         device.write();
         Self::deposit_event(Event::DeviceSuspended { device: id, reason });
@@ -104,7 +106,7 @@ impl<T: Config> Pallet<T> {
     }
 
     pub(crate) fn do_resume(who: &AccountId32, id: DeviceId) -> DispatchResult {
-        let (mut device, _) = Self::device_of_office(who, id)?;
+        let (mut device, office) = Self::device_of_office(who, id)?;
         match device.head.status {
             DeviceStatus::Suspended(SuspensionReason::Fork) => {
                 return Err(Error::<T>::ForkedDeviceCannotResume.into())
@@ -116,6 +118,7 @@ impl<T: Config> Pallet<T> {
             device.record.retires_at.is_none(),
             Error::<T>::RetirementPending
         );
+        Self::count_change(device.head.study, who, office)?;
         device.head.status = DeviceStatus::Active;
         device.write();
         Self::deposit_event(Event::DeviceResumed { device: id });
@@ -139,7 +142,7 @@ impl<T: Config> Pallet<T> {
         }
         match office {
             Office::Sponsor => Self::retire_at_once(device, last_trusted),
-            Office::AuthenticationServer => Self::retire_later(device, last_trusted),
+            Office::AuthenticationServer => Self::retire_later(who, device, last_trusted),
         }
     }
 
@@ -181,7 +184,11 @@ impl<T: Config> Pallet<T> {
     }
 
     /// Suspends the device if it is not suspended, and notes from when on it is retired.
-    fn retire_later(mut device: Device<T>, last_trusted: LastTrusted) -> DispatchResult {
+    fn retire_later(
+        who: &AccountId32,
+        mut device: Device<T>,
+        last_trusted: LastTrusted,
+    ) -> DispatchResult {
         ensure!(
             last_trusted == LastTrusted::Latest,
             Error::<T>::OnlyTheSponsor
@@ -190,6 +197,7 @@ impl<T: Config> Pallet<T> {
             device.record.retires_at.is_none(),
             Error::<T>::RetirementPending
         );
+        Self::count_change(device.head.study, who, Office::AuthenticationServer)?;
         let id = device.id;
         let now = frame_system::Pallet::<T>::block_number();
         let retires_at = now.saturating_add(RetirementDelay::<T>::get());
@@ -208,6 +216,26 @@ impl<T: Config> Pallet<T> {
             retires_at,
         });
         Ok(())
+    }
+
+    /// Counts a change of a device's status, which an authentication server may make only so often. The sponsor may always.
+    fn count_change(study: StudyId, who: &AccountId32, office: Office) -> Result<(), Error<T>> {
+        if office == Office::Sponsor {
+            return Ok(());
+        }
+        let now = frame_system::Pallet::<T>::block_number();
+        let window = now / T::StatusWindow::get().into();
+        StatusChanges::<T>::try_mutate(study, who, |changes| {
+            if changes.window != window {
+                *changes = StatusChangeCount { window, count: 0 };
+            }
+            ensure!(
+                changes.count < T::MaxStatusChanges::get(),
+                Error::<T>::TooManyStatusChanges
+            );
+            changes.count += 1;
+            Ok(())
+        })
     }
 
     /// A device, for an account that may change its status.

@@ -5,7 +5,7 @@
 use crate::{
     Config, Conflicts, DeviceByKey, DeviceConflictsOf, DeviceId, DeviceStatus, Devices,
     FirstIndexOfBlock, FirstJournalPage, HeadPages, JournalLength, JournalPages, NextDeviceId,
-    Pallet, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
+    Pallet, StatusChanges, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
 };
 use alloc::{collections::BTreeSet, vec::Vec};
 use frame_support::{ensure, traits::Get};
@@ -25,6 +25,11 @@ impl<T: Config> Pallet<T> {
             Devices::<T>::iter_keys().count() == devices as usize
                 && DeviceByKey::<T>::iter_keys().count() == devices as usize,
             "there is a record or a key for a number that was never given out"
+        );
+        ensure!(
+            StatusChanges::<T>::iter_values()
+                .all(|changes| changes.count <= T::MaxStatusChanges::get()),
+            "a server has changed the status of more devices than it may"
         );
         Conflicts::<T>::iter().try_for_each(|(device, conflicts)| {
             ensure!(

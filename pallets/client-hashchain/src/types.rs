@@ -226,6 +226,27 @@ pub struct DeviceRecord<BlockNumber, MaxEscrowLength: Get<u32>> {
     pub retires_at: Option<BlockNumber>,
 }
 
+/// How many times the authentication servers of a study have changed the status of a device, in a window of time.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Debug,
+)]
+pub struct StatusChangeCount<BlockNumber> {
+    /// The window, counted from the first block on.
+    pub window: BlockNumber,
+    /// Changes in it.
+    pub count: u32,
+}
+
 /// One entry of the journal. Written once.
 #[derive(
     Clone,

@@ -131,3 +131,35 @@ fn a_device_none_of_whose_entries_is_trusted_ends_at_link_zero() {
         assert_ne!(genesis, H256::zero());
     });
 }
+
+/// A server that was broken into does not take a whole study off the chain before somebody looks.
+#[test]
+fn a_server_changes_the_status_of_only_so_many_devices_in_a_window() {
+    run(|| {
+        let server = || RuntimeOrigin::signed(AUTHENTICATION_SERVER);
+        let by_server = |device| ClientHashchain::suspend(server(), device, SuspensionReason::Lost);
+        let seeds = 0..MAX_STATUS_CHANGES as u8 + 3;
+        let phones: Vec<_> = seeds.map(|seed| Phone::enrolled(SIGNED, seed).id).collect();
+        let (now, later) = phones.split_at(MAX_STATUS_CHANGES as usize);
+        assert_ok!(by_server(now[0]));
+        assert_ok!(resume(now[0]));
+        for device in &now[..MAX_STATUS_CHANGES as usize - 2] {
+            assert_ok!(ClientHashchain::retire(
+                server(),
+                *device,
+                LastTrusted::Latest
+            ));
+        }
+        let too_many = Error::<Test>::TooManyStatusChanges;
+        assert_noop!(by_server(later[0]), too_many);
+        // Another study's servers, and the sponsor, are not bound by it, ...
+        let other = Phone::enrolled(PAPER, 99).id;
+        assert_ok!(by_server(other));
+        assert_ok!(suspend(later[0]));
+        assert_noop!(resume(later[0]), Error::<Test>::TooManyStatusChanges);
+        // ... and when the window is over there is another.
+        System::set_block_number(STATUS_WINDOW.into());
+        assert_ok!(resume(later[0]));
+        assert_ok!(by_server(later[1]));
+    });
+}

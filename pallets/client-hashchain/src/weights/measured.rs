@@ -86,18 +86,18 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
     }
     fn suspend() -> Weight {
         Weight::from_parts(30_000_000, 6286)
-            .saturating_add(T::DbWeight::get().reads(4))
-            .saturating_add(T::DbWeight::get().writes(2))
+            .saturating_add(T::DbWeight::get().reads(5))
+            .saturating_add(T::DbWeight::get().writes(3))
     }
     fn resume() -> Weight {
         Weight::from_parts(30_000_000, 6286)
-            .saturating_add(T::DbWeight::get().reads(4))
-            .saturating_add(T::DbWeight::get().writes(2))
+            .saturating_add(T::DbWeight::get().reads(5))
+            .saturating_add(T::DbWeight::get().writes(3))
     }
     fn retire() -> Weight {
         Weight::from_parts(35_000_000, 8915)
-            .saturating_add(T::DbWeight::get().reads(6))
-            .saturating_add(T::DbWeight::get().writes(2))
+            .saturating_add(T::DbWeight::get().reads(7))
+            .saturating_add(T::DbWeight::get().writes(3))
     }
     fn veto_retirement() -> Weight {
         Weight::from_parts(30_000_000, 6286)
