@@ -6,7 +6,9 @@ use std::fmt::Debug;
 
 use frame_support::traits::Hooks;
 use pallet_admission::{Outcome as Bytes, Rules as _, RunsOutcome, TopLevelRuns};
-use pallet_client_hashchain::{Call as Hashchain, Conflicts, Devices, Event, JournalLength};
+use pallet_client_hashchain::{
+    Call as Hashchain, Conflicts, Devices, Event, JournalLength, StatusChanges,
+};
 use pallet_consortium::{KeyChanges, UrgentVotes, Validators};
 use pallet_studies::{StudyPolicy, StudyStatus};
 use sp_runtime::{traits::Dispatchable, DispatchError};
@@ -17,8 +19,9 @@ use super::{
     world::{Conflict, World},
 };
 use crate::{
-    admission::Admitted, AccountId, Accountability, Admission, BlockNumber, ClientHashchain,
-    Consortium, Members, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin, Studies, System,
+    admission::Admitted, limits::HOURS, AccountId, Accountability, Admission, BlockNumber,
+    ClientHashchain, Consortium, Members, Runtime, RuntimeCall, RuntimeEvent, RuntimeOrigin,
+    Studies, System,
 };
 
 /// What differs, in words.
@@ -238,6 +241,11 @@ fn compare_study(world: &World, id: u32) -> Same {
     same(("servers of", id), &servers, &model.servers)?;
     let relays = Studies::relays(id).into_iter().collect();
     same(("relays of", id), &relays, &model.relays)?;
+    for server in &model.servers {
+        let changes = StatusChanges::<Runtime>::get(id, server);
+        let in_hour = model.changes_in_hour(server, changes.window * HOURS);
+        same(("changes by a server of", id), changes.count, in_hour)?;
+    }
     let given_up = Studies::rotations(id).into_iter().collect();
     same(("accounts given up in", id), &given_up, &model.given_up)
 }

@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{AccountId, Runtime, RuntimeCall};
 
-/// How often the holder of a role may change its account in a study.
-const ROTATIONS: u32 = 8;
+/// How many devices of a study a server may suspend, resume and retire in an hour.
+const CHANGES_AN_HOUR: u32 = 256;
 
 /// On whose behalf a call is made.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,17 +117,19 @@ impl World {
             Hashchain::enrol { .. } => self.enrol(who, call),
             Hashchain::suspend { device, reason } => {
                 ensure(*reason != SuspensionReason::Fork, "ForkNeedsProof")?;
-                let (mut found, _) = self.device_of_office(who, *device)?;
+                let (mut found, is_sponsor) = self.device_of_office(who, *device)?;
                 ensure(found.status == DeviceStatus::Active, "NotActive")?;
+                self.count_change(found.study, who, is_sponsor)?;
                 found.status = DeviceStatus::Suspended(*reason);
                 self.put(*device, found)
             }
             Hashchain::resume { device } => {
-                let (mut found, _) = self.device_of_office(who, *device)?;
+                let (mut found, is_sponsor) = self.device_of_office(who, *device)?;
                 ensure(!found.is_forked(), "ForkedDeviceCannotResume")?;
                 let is_suspended = matches!(found.status, DeviceStatus::Suspended(_));
                 ensure(is_suspended, "NotSuspended")?;
                 ensure(found.retires_at.is_none(), "RetirementPending")?;
+                self.count_change(found.study, who, is_sponsor)?;
                 found.status = DeviceStatus::Active;
                 self.put(*device, found)
             }
@@ -168,6 +170,7 @@ impl World {
         } else {
             ensure(last == LastTrusted::Latest, "OnlyTheSponsor")?;
             ensure(device.retires_at.is_none(), "RetirementPending")?;
+            self.count_change(device.study, who, is_sponsor)?;
             if device.status == DeviceStatus::Active {
                 device.status = DeviceStatus::Suspended(SuspensionReason::Administrative);
             }
@@ -186,6 +189,23 @@ impl World {
             "NotTheStudysOffice",
         )?;
         Ok((device, is_sponsor))
+    }
+
+    /// A server may change only so many states in an hour.
+    fn count_change(
+        &mut self,
+        id: u32,
+        who: &AccountId,
+        is_sponsor: bool,
+    ) -> Result<(), &'static str> {
+        let block = self.block;
+        let study = self.study(id)?;
+        if !is_sponsor {
+            let may = study.changes_in_hour(who, block) < CHANGES_AN_HOUR;
+            ensure(may, "TooManyStatusChanges")?;
+            study.status_changes.push((who.clone(), block));
+        }
+        Ok(())
     }
 
     fn put(&mut self, id: u32, device: Device) -> Result<(), &'static str> {
@@ -371,28 +391,5 @@ impl World {
         let found = self.study(study)?;
         ensure(found.sponsor == *who, "NotTheSponsor")?;
         Ok(found)
-    }
-}
-
-impl Study {
-    /// All roles of `who` are its successor's from now on.
-    fn rotate(&mut self, who: &AccountId, successor: &AccountId) -> Result<(), &'static str> {
-        ensure(self.has(who), "NoRoleInStudy")?;
-        let is_new = !self.has(successor) && !self.generations.contains_key(successor);
-        ensure(is_new, "SuccessorIsNotNew")?;
-        let generation = self.generations.get(who).copied().unwrap_or_default();
-        ensure(generation < ROTATIONS, "TooManyRotations")?;
-        if self.sponsor == *who {
-            self.sponsor = successor.clone();
-        }
-        for holders in [&mut self.servers, &mut self.relays] {
-            if holders.remove(who) {
-                holders.insert(successor.clone());
-            }
-        }
-        self.given_up.insert(who.clone(), successor.clone());
-        self.generations.insert(who.clone(), generation);
-        self.generations.insert(successor.clone(), generation + 1);
-        Ok(())
     }
 }

@@ -9,7 +9,11 @@ use pallet_consortium::UrgentDecision;
 use pallet_studies::{Allowance, Amounts};
 use sp_core::H256;
 
-use crate::{AccountId, BlockNumber, Hash};
+use super::steps::ensure;
+use crate::{limits::HOURS, AccountId, BlockNumber, Hash};
+
+/// How often the holder of a role may change its account in a study.
+const ROTATIONS: u32 = 8;
 
 /// Everything that the model knows.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +56,8 @@ pub(super) struct Study {
     pub(super) used: Amounts,
     /// Accounts that were given up, and which took their place.
     pub(super) given_up: BTreeMap<AccountId, AccountId>,
+    /// Every change of a device's status by a server, and its block.
+    pub(super) status_changes: Vec<(AccountId, BlockNumber)>,
     /// How many accounts the holder of an account had before it. Only of accounts that changed.
     pub(super) generations: BTreeMap<AccountId, u32>,
 }
@@ -135,6 +141,7 @@ impl World {
             allowance: self.default_allowance.expect("it is set"),
             used: Amounts::default(),
             given_up: BTreeMap::new(),
+            status_changes: Vec::new(),
             generations: BTreeMap::new(),
         });
     }
@@ -144,6 +151,38 @@ impl Study {
     /// Whether the account has a role in it.
     pub(super) fn has(&self, who: &AccountId) -> bool {
         self.sponsor == *who || self.servers.contains(who) || self.relays.contains(who)
+    }
+
+    /// How many changes of a status the server has made in the hour of this block, counted from the first block on.
+    pub(super) fn changes_in_hour(&self, who: &AccountId, block: BlockNumber) -> u32 {
+        let own = self.status_changes.iter().filter(|(by, _)| by == who);
+        own.filter(|(_, made)| made / HOURS == block / HOURS)
+            .count() as u32
+    }
+
+    /// All roles of `who` are its successor's from now on.
+    pub(super) fn rotate(
+        &mut self,
+        who: &AccountId,
+        successor: &AccountId,
+    ) -> Result<(), &'static str> {
+        ensure(self.has(who), "NoRoleInStudy")?;
+        let is_new = !self.has(successor) && !self.generations.contains_key(successor);
+        ensure(is_new, "SuccessorIsNotNew")?;
+        let generation = self.generations.get(who).copied().unwrap_or_default();
+        ensure(generation < ROTATIONS, "TooManyRotations")?;
+        if self.sponsor == *who {
+            self.sponsor = successor.clone();
+        }
+        for holders in [&mut self.servers, &mut self.relays] {
+            if holders.remove(who) {
+                holders.insert(successor.clone());
+            }
+        }
+        self.given_up.insert(who.clone(), successor.clone());
+        self.generations.insert(who.clone(), generation);
+        self.generations.insert(successor.clone(), generation + 1);
+        Ok(())
     }
 
     /// The account that is now in the place of this one.
