@@ -246,7 +246,7 @@ async fn a_thief_with_key_and_secret_is_found_the_device_replaced_and_both_chain
     let entries = trial.chain.entries(phone.device(), 3, 1).await.unwrap();
     let last = mhealth_chain_client::LastTrusted::Entry(entries[0].index);
     trial
-        .office
+        .sponsor
         .submit_and_wait(calls::retire(phone.device(), last))
         .await
         .unwrap();

@@ -262,7 +262,7 @@ async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
     let entries = trial.chain.entries(phone.device(), 2, 1).await.unwrap();
     let last = mhealth_chain_client::LastTrusted::Entry(entries[0].index);
     let retire = mhealth_chain_client::calls::retire(phone.device(), last);
-    trial.office.submit_and_wait(retire).await.unwrap();
+    trial.sponsor.submit_and_wait(retire).await.unwrap();
     let mut replacement = trial.enrol(StudyId(0), 23, Some(phone.device())).await;
     let parcel = record(&mut replacement, 4, "a night");
     trial.bring(StudyId(0), &parcel).await;

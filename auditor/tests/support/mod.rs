@@ -18,6 +18,7 @@ pub(crate) struct Trial {
     pub(crate) chain: ChainClient,
     pub(crate) directory: TempDir,
     pub(crate) office: Submitter,
+    pub(crate) sponsor: Submitter,
     pub(crate) relay: Submitter,
     pub(crate) lines: Vec<ExportedRun>,
 }
@@ -29,6 +30,7 @@ impl Trial {
         let account = |name: &str| chain.submitter(Account::from_secret_uri(name).unwrap());
         Trial {
             office: account("//Charlie"),
+            sponsor: account("//Bob"),
             relay: account("//Dave"),
             node,
             chain,
