@@ -22,6 +22,7 @@ export function accounts() {
     authenticationServer: named('Charlie'),
     relay: named('Dave'),
     nobody: named('Ferdie'),
+    another: named('Ferdie//2'),
   };
 }
 

@@ -253,13 +253,43 @@ describe('polkadot-js on a development chain', () => {
     );
   });
 
+  test('a server suspends a device and resumes it', async () => {
+    const { device } = await enrol(api, roles.authenticationServer);
+    for (const [call, event] of [
+      [api.tx.clientHashchain.suspend(device.id, 'Lost'), 'DeviceSuspended'],
+      [api.tx.clientHashchain.resume(device.id), 'DeviceResumed'],
+    ]) {
+      const result = await submit(call, roles.authenticationServer);
+      assert.ok(result.findRecord('clientHashchain', event));
+    }
+  });
+
+  test('a relay changes its account, and its sponsor removes it by the former one', async () => {
+    await submit(api.tx.studies.addRelay(STUDY, roles.nobody.address), roles.sponsor);
+    const rotated = await submit(api.tx.studies.rotate(STUDY, roles.another.address), roles.nobody);
+    assert.ok(rotated.findRecord('studies', 'AccountRotated'));
+    const { device } = await enrol(api, roles.authenticationServer);
+    const call = api.tx.clientHashchain.submit(device.run(device.id, [night(400)]));
+    const result = await submit(call, roles.another);
+    assert.equal(result.dispatchError, undefined);
+    const removed = await submit(api.tx.studies.removeRelay(STUDY, roles.nobody.address), roles.sponsor);
+    assert.ok(removed.findRecord('studies', 'RelayRemoved'));
+  });
+
+  test('a call that is another role\'s is turned away before any block', async () => {
+    await assert.rejects(submit(api.tx.studies.closeStudy(STUDY), roles.relay), /Custom error: 104/);
+    await assert.rejects(submit(api.tx.system.remark('0x00'), roles.member), /Custom error: 104/);
+  });
+
   test('everything that stands in storage decodes', async () => {
+    // What it takes several members and validators to leave there.
+    const others = ['consortium.UrgentVotes', 'consortium.KeyChanges', 'accountability.Offences'];
     const empty = [];
     for (const { section, name } of catalogue(api).filter(({ kind }) => kind === 'storage')) {
       const item = api.query[section][name[0].toLowerCase() + name.slice(1)];
       const isMap = item.creator.meta.type.isMap;
       const values = isMap ? (await item.entries()).map(([, value]) => value) : [await item()];
-      if (values.length === 0) empty.push(`${section}.${name}`);
+      if (values.length === 0 && !others.includes(`${section}.${name}`)) empty.push(`${section}.${name}`);
       for (const value of values) assert.doesNotThrow(() => value.toHuman());
     }
     assert.deepEqual(empty, [], 'the tests above left something in every map');

@@ -31,7 +31,8 @@ pub struct Amounts {
     /// Bytes of the runs that were registered, as they stand in blocks.
     pub bytes: u64,
     /// Accounts that got their first role on the chain as a server of the study. They stay, with their nonce, when the role
-    /// goes.
+    /// goes. Accounts that servers change to by `rotate` are bounded by `maxRotations`, and not counted here: a key that
+    /// others know must be changed, whatever was used up.
     pub admissions: u32,
 }
 
