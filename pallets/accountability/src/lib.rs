@@ -22,7 +22,7 @@
 //!
 //! - A node that validates and sees two blocks of one slot, or two votes of one round, reports it by itself, in a
 //!   transaction that nobody signs and that goes into a block of its own.
-//! - Whoever may send transactions calls [`report_block_equivocation`](Pallet::report_block_equivocation) with two
+//! - Whoever has a role other than a device's calls [`report_block_equivocation`](Pallet::report_block_equivocation) with two
 //!   headers, or GRANDPA's `report_equivocation` with its proof.
 //! - Everybody reads [`Offences`] by the validator's account, and [`Sessions`] with the [`Rosters`] beside them by the
 //!   session's number.

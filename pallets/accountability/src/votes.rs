@@ -115,7 +115,7 @@ impl<T: Config> Pallet<T> {
 }
 
 /// The lower of the two blocks that were voted for. It says when the votes were, in a set that may last for months: the
-/// voter has signed it, so that nobody who reports can date the offence as he likes.
+/// voter has signed it, so that whoever reports cannot date the offence at will.
 fn lower_vote<T: Config>(proof: &TwoVotes<T>) -> BlockNumberFor<T> {
     use sp_consensus_grandpa::Equivocation::{Precommit, Prevote};
     // The proof does not show its fields, but its encoding does.

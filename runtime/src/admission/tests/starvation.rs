@@ -358,7 +358,7 @@ proptest! {
     }
 }
 
-/// Finding 1 of the review: a relay's account closes motions that do not exist, and declares the whole block for each.
+/// A relay's account would close motions that do not exist, and declare the whole block for each.
 #[test]
 fn a_relay_cannot_close_motions_at_all() {
     chain().execute_with(|| {
