@@ -226,6 +226,7 @@ impl pallet_studies::Config for Runtime {
     type CreateStudyOrigin = MoreThanHalf;
     type DefaultAllowance = DefaultAllowance;
     type MaxRotations = ConstU32<8>;
+    type OnRotate = Admitted;
     type MaxServers = ConstU32<64>;
     type MaxTitleLength = ConstU32<128>;
     type WeightInfo = pallet_studies::weights::SubstrateWeight<Runtime>;

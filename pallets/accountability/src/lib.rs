@@ -208,7 +208,7 @@ pub mod pallet {
     #[pallet::call]
     impl<T: Config> Pallet<T> {
         /// Reports that a validator made two blocks for one slot. It is recorded, and the validator makes no more blocks in
-        /// this session. Whoever may send transactions may report; a validator's node does so by itself when it sees it.
+        /// this session. Whoever has a role other than a device's may report; a validator's node does so by itself when it sees it.
         ///
         /// - `first`: the encoded header of one block, with its seal.
         /// - `second`: that of the other block.

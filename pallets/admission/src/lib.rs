@@ -90,7 +90,7 @@ pub mod pallet {
         type MaxLength: Get<u32>;
     }
 
-    /// What an account has had of a lane of late. Absent: nothing yet. An account without a role has none.
+    /// What an account has had of a lane of late. Absent: nothing yet. An account that never had a role has none.
     #[pallet::storage]
     pub type Uses<T: Config> = StorageDoubleMap<
         _,
@@ -146,6 +146,20 @@ impl<T: Config> Pallet<T> {
     /// ask here and refuse.
     pub fn take_top_level() -> bool {
         TopLevelRuns::<T>::take()
+    }
+
+    /// Lets an account owe what another one owed, and have had what that one had, of every lane.
+    pub fn carry_on(former: &T::AccountId, successor: &T::AccountId) {
+        let now = frame_system::Pallet::<T>::block_number();
+        for lane in Lane::ALL {
+            let limits = T::Rules::limits(lane);
+            let had = Uses::<T>::get(former, lane).at(now, &limits);
+            Uses::<T>::mutate(successor, lane, |own| {
+                *own = own.at(now, &limits);
+                own.spent = own.spent.max(had.spent);
+                own.debt = own.debt.max(had.debt);
+            });
+        }
     }
 
     /// Notes what became of the runs of the transaction that is being dispatched.

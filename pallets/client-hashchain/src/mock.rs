@@ -74,6 +74,7 @@ impl pallet_studies::Config for Test {
     type MaxServers = ConstU32<4>;
     type DefaultAllowance = DefaultAllowance;
     type MaxRotations = ConstU32<4>;
+    type OnRotate = ();
     type WeightInfo = ();
 }
 

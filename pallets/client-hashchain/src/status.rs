@@ -238,6 +238,24 @@ impl<T: Config> Pallet<T> {
         })
     }
 
+    /// Counts what one authentication server of a study has changed as what another one has.
+    pub fn carry_on(study: StudyId, former: &AccountId32, successor: &AccountId32) {
+        let made = StatusChanges::<T>::take(study, former);
+        if made.count == 0 {
+            return;
+        }
+        StatusChanges::<T>::mutate(study, successor, |own| {
+            let both = match own.window == made.window {
+                true => own.count.saturating_add(made.count),
+                false => made.count,
+            };
+            if own.window <= made.window {
+                own.window = made.window;
+                own.count = both.min(T::MaxStatusChanges::get());
+            }
+        });
+    }
+
     /// A device, for an account that may change its status.
     fn device_of_office(who: &AccountId32, id: DeviceId) -> Result<(Device<T>, Office), Error<T>> {
         let device = Device::<T>::of(id)?;

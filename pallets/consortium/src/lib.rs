@@ -309,7 +309,7 @@ pub mod pallet {
     #[pallet::error]
     pub enum Error<T> {
         /// The account has registered no session keys, so it could not make blocks; let it call
-        /// `session.setKeys` first, for which it must be a member or hold another role.
+        /// `session.setKeys` first, for which it must be a member.
         NoSessionKeys,
         /// The account is a validator already, so there is nothing left to do.
         AlreadyValidator,

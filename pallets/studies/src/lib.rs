@@ -74,7 +74,7 @@ pub mod weights;
 
 pub use pallet::*;
 pub use quota::{Allowance, Amounts, Quota};
-pub use rotation::Rotation;
+pub use rotation::{OnRotate, Rotation};
 pub use types::{
     GenesisStudy, RoleCounts, ServerCount, Study, StudyId, StudyOf, StudyPolicy, StudyStatus,
 };
@@ -121,6 +121,9 @@ pub mod pallet {
         /// appointed anew.
         #[pallet::constant]
         type MaxRotations: Get<u32>;
+
+        /// Told when an account gives its roles to another, so that what is counted of it goes on.
+        type OnRotate: OnRotate<Self::AccountId>;
 
         /// Measured weights of the calls.
         type WeightInfo: WeightInfo;

@@ -66,6 +66,7 @@ impl pallet_studies::Config for Test {
     type DefaultAllowance = DefaultAllowance;
     type MaxServers = MaxServers;
     type MaxRotations = MaxRotations;
+    type OnRotate = ();
     type WeightInfo = ();
 }
 

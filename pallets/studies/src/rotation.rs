@@ -24,6 +24,17 @@ pub struct Rotation<AccountId> {
     pub generation: u32,
 }
 
+/// Told when an account gives its roles in a study to another, so that what is counted of the one goes on with the other.
+pub trait OnRotate<AccountId> {
+    /// `successor` takes the place of `former` in `study`.
+    fn on_rotate(study: StudyId, former: &AccountId, successor: &AccountId);
+}
+
+/// For mocks: nothing is counted.
+impl<AccountId> OnRotate<AccountId> for () {
+    fn on_rotate(_: StudyId, _: &AccountId, _: &AccountId) {}
+}
+
 impl<T: Config> Pallet<T> {
     /// Moves all roles of `who` in `study` to `successor`.
     pub(crate) fn do_rotate(
@@ -59,6 +70,7 @@ impl<T: Config> Pallet<T> {
             Self::revoke(&who, role);
             Self::grant(&successor, role);
         }
+        T::OnRotate::on_rotate(study, &who, &successor);
         Rotations::<T>::insert(
             study,
             &who,

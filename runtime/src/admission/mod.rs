@@ -6,6 +6,7 @@
 
 use pallet_admission::{Lane, Limits, Outcome, Rules};
 use pallet_client_hashchain::{Brought, Call as HashchainCall, DeviceId, Gate};
+use pallet_studies::{OnRotate, StudyId};
 use sp_runtime::Perbill;
 
 use crate::{AccountId, Admission, ClientHashchain, RuntimeCall};
@@ -128,6 +129,14 @@ fn own_runs(who: &AccountId, roles: Roles, call: &RuntimeCall) -> Result<(), u8>
         Ok(())
     } else {
         Err(DEVICE_MAY_ONLY_SUBMIT)
+    }
+}
+
+/// Whoever changes its account changes neither what it owes nor what it did within the hour.
+impl OnRotate<AccountId> for Admitted {
+    fn on_rotate(study: StudyId, former: &AccountId, successor: &AccountId) {
+        Admission::carry_on(former, successor);
+        ClientHashchain::carry_on(study, former, successor);
     }
 }
 

@@ -64,8 +64,8 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
 
     fn rotate() -> Weight {
         Weight::from_parts(70_000_000, 6200)
-            .saturating_add(T::DbWeight::get().reads(10))
-            .saturating_add(T::DbWeight::get().writes(10))
+            .saturating_add(T::DbWeight::get().reads(20))
+            .saturating_add(T::DbWeight::get().writes(15))
     }
     fn has_role() -> Weight {
         Weight::from_parts(5_528_000, 3517).saturating_add(T::DbWeight::get().reads(1))

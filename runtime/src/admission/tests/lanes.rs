@@ -6,7 +6,7 @@ use frame_support::{assert_ok, dispatch::GetDispatchInfo, weights::Weight};
 use pallet_admission::{BlockUse, Lane, Rules, Uses, TOO_HEAVY, TOO_LONG, TOO_MUCH_REFUSED};
 use pallet_client_hashchain::{Run, RunEntry, SuspensionReason, MAX_RUN_LENGTH};
 use sp_core::H256;
-use sp_keyring::Sr25519Keyring::{Alice, Charlie, Dave, Eve};
+use sp_keyring::Sr25519Keyring::{Alice, Charlie, Dave, Eve, Ferdie};
 use sp_runtime::{
     traits::{BlakeTwo256, Dispatchable, Hash},
     transaction_validity::{InvalidTransaction, TransactionPriority},
@@ -252,6 +252,23 @@ fn who_brings_nothing_but_refused_runs_is_stopped_until_time_has_passed() {
         assert_eq!(pool(flood.next(junk())), Err(refusal));
         System::set_block_number(owes.block + waits);
         assert_ok!(pool(flood.next(junk())));
+    });
+}
+
+#[test]
+fn who_changes_its_account_owes_what_it_owed() {
+    development().execute_with(|| {
+        let (former, present) = (Sender::from(Dave), Sender::from(Ferdie));
+        assert_ok!(block(former.next(batch(vec![gap(MAX_RUN_LENGTH); 100]))));
+        let owed = had(&former, Lane::Relay);
+        assert!(owed.debt > 0 && owed.spent > 0);
+        let rotate = pallet_studies::Call::rotate {
+            study: 0,
+            successor: present.account(),
+        };
+        let outcome = block(former.next(rotate)).expect("Dave is a relay");
+        assert_ok!(outcome);
+        assert_eq!(had(&present, Lane::Relay), owed);
     });
 }
 

@@ -179,6 +179,12 @@ impl Study {
                 holders.insert(successor.clone());
             }
         }
+        // What was counted of the one is counted of the other.
+        for (by, _) in &mut self.status_changes {
+            if by == who {
+                *by = successor.clone();
+            }
+        }
         self.given_up.insert(who.clone(), successor.clone());
         self.generations.insert(who.clone(), generation);
         self.generations.insert(successor.clone(), generation + 1);
