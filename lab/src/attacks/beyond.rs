@@ -34,8 +34,8 @@ async fn wraps(stage: &Stage, mut victim: Victim, random: &mut StdRng) -> Result
         // A relay may make no call that holds others.
         Err(Error::Refused(PoolRefusal::NotItsCall)) => {}
         outcome => {
-            let call = outcome?.succeeded();
-            call.context("the wrapped call failed for another reason than that it is refused")?;
+            outcome
+                .context("the wrapped call failed for another reason than that it is refused")?;
         }
     }
     let effect = Effect::Illegal(links(&forged));
@@ -53,8 +53,7 @@ async fn odd_signature(stage: &Stage, mut victim: Victim, random: &mut StdRng) -
     victim.phone.sign_oddly(&mut run);
     let phone = stage.chain.submitter(victim.phone.account());
     let brought = phone.submit_and_wait(calls::submit_batch(vec![run.run()]));
-    let registered = brought.await?.succeeded();
-    registered.context("the phone could not bring its run")?;
+    brought.await.context("the phone could not bring its run")?;
     // So that nobody lacks the data: all that there is to say is about the signature.
     stage.hacked.keep_settled(&run);
     let effect = Effect::SignedOddly(links(&run));
@@ -68,12 +67,12 @@ async fn squatted(stage: &Stage, mut random: StdRng) -> Result<Planted> {
     let newcomer = Newcomer::with_code(&stage.doors[0], StdRng::from_rng(&mut random)).await?;
     let key = newcomer.public_key();
     let call = newcomer.seen_in_the_pool(stage.column.other_study());
-    let squatted = stage
-        .foreign_server
-        .submit_and_wait(call)
-        .await?
-        .succeeded();
-    if squatted.is_ok() {
+    let squatted = match stage.foreign_server.submit_and_wait(call).await {
+        Ok(_) => true,
+        Err(Error::Dispatch(_)) => false,
+        Err(error) => return Err(error.into()),
+    };
+    if squatted {
         let device = stage.chain.device_by_key(key.0).await?;
         return Ok(Planted {
             attack: Attack::SquatKey,

@@ -70,10 +70,7 @@ async fn who_may_not_enrol_is_refused_and_the_nights_wait() {
     let setting = Setting::instant().await;
     let cohort = Cohort::of(&setting.node);
     let nights = ["--devices", "2", "--nights", "5"];
-    for (who, code) in [
-        ("//Ferdie", "no_role"),
-        ("//Dave", "not_an_authentication_server"),
-    ] {
+    for (who, code) in [("//Ferdie", "no_role"), ("//Dave", "not_its_call")] {
         let report = cohort.simulate(&[&nights[..], &["--enrol-with", who]].concat());
         report.assert_failed(1, code);
         assert_eq!(
