@@ -15,14 +15,13 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), mhealth_chain_client::Error> {
-//! use hashchain::StudyId;
-//! use mhealth_chain_client::{calls, Account, ChainClient, H256};
+//! use hashchain::DeviceId;
+//! use mhealth_chain_client::{calls, Account, ChainClient, SuspensionReason};
 //!
 //! let chain = ChainClient::connect("ws://127.0.0.1:9944").await?;
 //! let office = chain.submitter(Account::from_secret_uri("//Charlie")?);
-//! let phone = Account::device(&[7; 32]);
-//! let enrolment = calls::enrol(StudyId(0), phone.public_key(), H256::zero(), vec![0; 81], None);
-//! let outcome = office.submit(enrolment).await?.finalised().await?;
+//! let suspension = calls::suspend(DeviceId(0), SuspensionReason::Lost);
+//! let outcome = office.submit(suspension).await?.finalised().await?;
 //! println!("block {}: {:?}", outcome.block_number, outcome.events);
 //! # Ok(())
 //! # }
