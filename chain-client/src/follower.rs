@@ -110,7 +110,11 @@ impl Follower {
             None => {
                 let heads = self.connection.rpc().finalised_heads().await?;
                 self.connection.check_chain().await?;
-                self.heads.insert(heads)
+                self.heads = Some(heads);
+                // What became final while the node prepared the subscription may never be announced, and on a chain that
+                // makes blocks on demand nothing may come after it.
+                self.finalised = Some(self.connection.finalised().await?.number);
+                return Ok(());
             }
         };
         match heads.next().await {
