@@ -33,10 +33,6 @@
 
 mod extension;
 mod lanes;
-#[cfg(test)]
-mod mock;
-#[cfg(test)]
-mod tests;
 mod turns;
 
 pub use extension::Admit;

@@ -11,6 +11,7 @@ use crate::{
     Event, HeadPages, LastTrusted, Pallet, RetirementDelay, StatusChangeCount, StatusChanges,
     SuspensionReason, TrustedHead,
 };
+use core::cmp::Ordering;
 use frame_support::{ensure, traits::Get};
 use pallet_studies::StudyId;
 use sp_runtime::{traits::Saturating, AccountId32, DispatchResult};
@@ -244,15 +245,13 @@ impl<T: Config> Pallet<T> {
         if made.count == 0 {
             return;
         }
-        StatusChanges::<T>::mutate(study, successor, |own| {
-            let both = match own.window == made.window {
-                true => own.count.saturating_add(made.count),
-                false => made.count,
-            };
-            if own.window <= made.window {
-                own.window = made.window;
+        StatusChanges::<T>::mutate(study, successor, |own| match own.window.cmp(&made.window) {
+            Ordering::Less => *own = made,
+            Ordering::Equal => {
+                let both = own.count.saturating_add(made.count);
                 own.count = both.min(T::MaxStatusChanges::get());
             }
+            Ordering::Greater => (),
         });
     }
 

@@ -42,7 +42,7 @@
 //! ## Goals
 //!
 //! 1. A role can be taken away at any moment, of a closed study too.
-//! 2. Whether an account holds any role at all is one storage read ([`Pallet::has_role`]),
+//! 2. Which kinds of role an account holds is one storage read ([`Pallet::roles`]),
 //!    because the transaction pool asks it of every transaction.
 //! 3. A transaction that was once executed can never be executed again, however often its signer
 //!    loses roles and gains them. This is why the account of a former role holder stays on the
