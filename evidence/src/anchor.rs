@@ -11,6 +11,7 @@ use crate::checkpoint::Checkpoint;
 use crate::finality::AuthoritySet;
 use crate::header::Header;
 use crate::proof::{CheckpointAuthorities, FinalityProof, FirstAuthorities};
+use crate::state::genesis_hash_key;
 use crate::trie::State;
 
 /// What a phone or an auditor knows of a chain: its first block, the authorities who vote on what is final, and up to which block it
@@ -36,12 +37,13 @@ pub enum Refusal {
     CheckpointState,
     /// In the handover with this place, from 0, the set before did not make the block final, or it names no next one.
     Handover(usize),
-    /// There are more handovers or descendants than one proof may have.
-    TooLong,
     /// A header after the block does not follow the one before.
     Descendants,
     /// The block is not shown to be final by the authorities of its time.
     NotFinal,
+    /// The block's state does not say which chain it is of. GRANDPA's votes do not either, and the same authorities may vote on
+    /// several chains.
+    ChainNotNamed,
     /// The block is before one that was seen already.
     TooOld {
         /// The block's number.
@@ -60,9 +62,9 @@ impl Refusal {
             Self::AnotherHistory => "another_history",
             Self::CheckpointState => "checkpoint_not_proved",
             Self::Handover(_) => "handover_not_final",
-            Self::TooLong => "proof_too_long",
             Self::Descendants => "descendants_do_not_follow",
             Self::NotFinal => "block_not_final",
+            Self::ChainNotNamed => "chain_not_proved",
             Self::TooOld { .. } => "proof_too_old",
         }
     }
@@ -82,9 +84,11 @@ impl core::fmt::Display for Refusal {
             Self::Handover(place) => {
                 write!(f, "handover {place} of the authorities is not proved to be final")
             }
-            Self::TooLong => f.write_str("the proof has too many handovers or headers"),
             Self::Descendants => f.write_str("the headers after the block do not follow it"),
             Self::NotFinal => f.write_str("the block is not proved to be final"),
+            Self::ChainNotNamed => {
+                f.write_str("it is not proved which chain the block is of")
+            }
             Self::TooOld { block, seen } => {
                 write!(f, "the proof is about block {block}, and block {seen} was seen already")
             }
@@ -142,24 +146,10 @@ impl Anchor {
         self.block
     }
 
-    /// What a proof shows, if it shows anything: the block is final, and is not before one that was seen already. The anchor moves on to
-    /// its block and its authorities; when the proof is refused, it stays as it is.
+    /// What a proof shows, if it shows anything: the block is final, is of this chain by what stands in its state under
+    /// [`genesis_hash_key`], and is not before one that was seen already. The anchor moves on to its block and its authorities; when the
+    /// proof is refused, it stays as it is.
     pub fn check<'p>(&mut self, proof: &'p FinalityProof) -> Result<FinalState<'p>, Refusal> {
-        let most = (
-            FinalityProof::MOST_HANDOVERS,
-            FinalityProof::MOST_DESCENDANTS,
-        );
-        if proof.handovers.len() > most.0 || proof.descendants.len() > most.1 {
-            return Err(Refusal::TooLong);
-        }
-        self.check_unbounded(proof)
-    }
-
-    /// As [`Anchor::check`], for whoever reads what is longer than an answer to a phone, and has bounded it.
-    pub fn check_unbounded<'p>(
-        &mut self,
-        proof: &'p FinalityProof,
-    ) -> Result<FinalState<'p>, Refusal> {
         let (block, seen) = (proof.block.number, self.block);
         if block < seen {
             return Err(Refusal::TooOld { block, seen });
@@ -178,11 +168,17 @@ impl Anchor {
         }
         let shown = set.finalises(last, &proof.justification);
         shown.map_err(|_| Refusal::NotFinal)?;
+        let state = State::new(proof.block.state_root, &proof.nodes);
+        match state.value::<[u8; 32]>(&genesis_hash_key()) {
+            Ok(Some(genesis)) if genesis == self.genesis => {}
+            Ok(Some(_)) => return Err(Refusal::AnotherChain),
+            Ok(None) | Err(_) => return Err(Refusal::ChainNotNamed),
+        }
         (self.set, self.block) = (set, block);
         Ok(FinalState {
             hash: proof.block.hash(),
             header: &proof.block,
-            state: State::new(proof.block.state_root, &proof.nodes),
+            state,
         })
     }
 }

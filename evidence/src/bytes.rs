@@ -74,6 +74,24 @@ pub(crate) fn bounded_bytes<I: Input>(input: &mut I) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
+/// Reads so many bytes from an input that has them, and writes them behind their length.
+pub(crate) fn append_counted<I: Input>(
+    input: &mut I,
+    length: usize,
+    bytes: &mut Vec<u8>,
+) -> Result<(), Error> {
+    // By an eighth, not to twice of what there is: what is read from a file takes little more memory than the file.
+    const LENGTH: usize = 5;
+    let more = LENGTH + length;
+    if bytes.capacity() - bytes.len() < more {
+        bytes.reserve_exact(more.max(bytes.len() / 8).max(1 << 10));
+    }
+    Compact(length as u32).encode_to(bytes);
+    let start = bytes.len();
+    bytes.resize(start + length, 0);
+    input.read(&mut bytes[start..])
+}
+
 /// Byte strings, as they stand in SCALE: `Vec<Vec<u8>>`, in memory as long as it is in a file, whatever is in it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Blobs {
@@ -165,12 +183,8 @@ impl Decode for Blobs {
         let mut bytes = Vec::new();
         for _ in 0..count {
             let length = self::count(input, 1, usize::MAX)?;
-            Compact(length as u32).encode_to(&mut bytes);
-            let start = bytes.len();
-            bytes.resize(start + length, 0);
-            input.read(&mut bytes[start..])?;
+            append_counted(input, length, &mut bytes)?;
         }
-        // What grew by doubling holds up to twice what is in it.
         bytes.shrink_to_fit();
         Ok(Blobs {
             count: count as u32,

@@ -56,6 +56,17 @@ impl FromStr for Checkpoint {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for Checkpoint {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let mut fields = serializer.serialize_struct("Checkpoint", 2)?;
+        fields.serialize_field("hash", &alloc::format!("{}", Hex(&self.hash)))?;
+        fields.serialize_field("number", &self.number)?;
+        fields.end()
+    }
+}
+
 impl fmt::Display for NotACheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("expected a checkpoint as HASH@NUMBER: a block's hash in hexadecimal, an @, and the block's number")

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use codec::{Compact, Decode, Encode, EncodeLike, Error, Input, Output};
 
-use crate::bytes::{count, length, malformed, take, take_counted, Malformed};
+use crate::bytes::{append_counted, count, length, malformed, take, take_counted, Malformed};
 use crate::hash::blake2_256;
 
 /// A block's header, as Substrate has it with numbers of 32 bits and BLAKE2b-256.
@@ -178,10 +178,7 @@ impl Decode for Digest {
                 _ => return Err(malformed("has an item of an unknown kind")),
             }
             let length = count(input, 1, usize::MAX)?;
-            Compact(length as u32).encode_to(&mut bytes);
-            let start = bytes.len();
-            bytes.resize(start + length, 0);
-            input.read(&mut bytes[start..])?;
+            append_counted(input, length, &mut bytes)?;
         }
         bytes.shrink_to_fit();
         Ok(Digest(bytes))

@@ -39,7 +39,8 @@ pub struct FinalityProof {
     pub descendants: Vec<Header>,
     /// GRANDPA's justification for the last of them, or for the block itself.
     pub justification: Vec<u8>,
-    /// Nodes of the block's state's trie.
+    /// Nodes of the block's state's trie. One value has to be among what they lead to: the hash of the first block, under
+    /// [`genesis_hash_key`](crate::genesis_hash_key).
     pub nodes: Blobs,
 }
 
@@ -57,7 +58,7 @@ pub struct HeadProof {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// It has more than [`HeadProof::LARGEST`] bytes.
+    /// It has more than [`HeadProof::LARGEST`] bytes, or more handovers or headers than one may have.
     TooLarge,
     /// It is of a version that this program does not know.
     UnknownVersion(u8),
@@ -90,20 +91,12 @@ impl core::fmt::Display for FormatError {
 
 impl core::error::Error for FormatError {}
 
-impl FinalityProof {
-    /// Most handovers in one answer. Who is further behind asks again, from the last of them on.
-    pub const MOST_HANDOVERS: usize = 64;
-    /// Most headers between the block and the one that the justification is for.
-    pub const MOST_DESCENDANTS: usize = 256;
-}
-
 impl Decode for FinalityProof {
     fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
-        let most = (Self::MOST_HANDOVERS, Self::MOST_DESCENDANTS);
         Ok(FinalityProof {
-            handovers: bounded_list(input, Handover::LEAST_BYTES, most.0)?,
+            handovers: bounded_list(input, Handover::LEAST_BYTES, usize::MAX)?,
             block: Header::decode(input)?,
-            descendants: bounded_list(input, Header::LEAST_BYTES, most.1)?,
+            descendants: bounded_list(input, Header::LEAST_BYTES, usize::MAX)?,
             justification: bounded_bytes(input)?,
             nodes: Blobs::decode(input)?,
         })
@@ -115,6 +108,11 @@ impl HeadProof {
     pub const VERSION: u8 = 1;
     /// Most bytes of a proof.
     pub const LARGEST: usize = 256 << 10;
+
+    /// Most handovers in one. Who is further behind asks again, from the last of them on.
+    pub const MOST_HANDOVERS: usize = 64;
+    /// Most headers between the block and the one that the justification is for.
+    pub const MOST_DESCENDANTS: usize = 256;
 
     /// Its bytes: the version, and the rest in SCALE.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -130,7 +128,13 @@ impl HeadProof {
         if *version != Self::VERSION {
             return Err(FormatError::UnknownVersion(*version));
         }
-        let (first, finality) = decode_exactly(rest).map_err(|_| FormatError::Malformed)?;
+        let (first, finality): (_, FinalityProof) =
+            decode_exactly(rest).map_err(|_| FormatError::Malformed)?;
+        if finality.handovers.len() > Self::MOST_HANDOVERS
+            || finality.descendants.len() > Self::MOST_DESCENDANTS
+        {
+            return Err(FormatError::TooLarge);
+        }
         Ok(HeadProof { first, finality })
     }
 }
