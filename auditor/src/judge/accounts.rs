@@ -3,7 +3,9 @@
 //! State against blocks, in both directions: what is registered was brought by an extrinsic, and what the chain says it
 //! registered is in its state.
 
-use crate::case::Fate;
+use mhealth_api::RunState;
+
+use crate::case::{Fate, HeldRun, RelayStore};
 use crate::verdict::Ground;
 
 use super::sightings::Sighting;
@@ -45,4 +47,36 @@ pub(super) fn is_gone(facts: &Facts<'_>, sequence: u64, sighting: &Sighting) -> 
     let at_hand = place.is_none_or(|step| step.entry.is_some());
     let mut runs = sighting.brought.iter();
     at_hand && runs.any(|run| facts.case.brought[*run].fate == Fate::Registered)
+}
+
+/// Whether the state that a relay gives a run contradicts the blocks: it says that the chain refused the run, and no block has a
+/// refusal of it that the relay's account brought; or that it was registered, and it is not in the state. What it says of blocks
+/// after that of the audit is not judged, and excuses nothing.
+pub(super) fn contradicts_blocks(facts: &Facts<'_>, store: &RelayStore, held: &HeldRun) -> bool {
+    let case = facts.case;
+    if !case.blocks_complete || held.settled_at.is_some_and(|block| block > case.block) {
+        return false;
+    }
+    let Some(last) = held.run.last_sequence() else {
+        return false;
+    };
+    match held.state {
+        RunState::Refused | RunState::Conflicting => {
+            let sighting = facts.sightings.find(last, held.run.last_link());
+            let mut brought = sighting
+                .into_iter()
+                .flat_map(|sighting| &sighting.brought)
+                .map(|index| &case.brought[*index]);
+            let signer = store.signer(held);
+            !brought.any(|brought| {
+                brought.run.first_sequence == held.run.first_sequence
+                    && brought.run.last_sequence() == Some(last)
+                    && brought.fate != Fate::Registered
+                    && signer.is_none_or(|signer| signer == brought.submitter)
+            })
+        }
+        // Where another entry is registered, it is said elsewhere: `store_contradicts_chain`.
+        RunState::Finalised => facts.walk.at(last).is_none(),
+        RunState::Pending | RunState::Submitted | RunState::Unknown(_) => false,
+    }
 }

@@ -39,6 +39,7 @@ fn heading() -> Heading {
         block: 1,
         block_hash: Hash([0; 32]),
         block_time: None,
+        no_export: Vec::new(),
     }
 }
 
