@@ -175,7 +175,7 @@ mod tests {
             lp(&[8; 32]),
         ]
         .concat();
-        assert_eq!(bytes.len(), 194);
+        assert_eq!(bytes.len(), 190);
         let expected = <Native as encoding::Sha256>::sha256(&bytes);
         assert_eq!(statement, expected);
     }

@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -283,6 +283,7 @@ async fn an_export_without_an_end_ends_with_a_code() {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
             let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
             let mut sent = stream.write_all(head.as_bytes());
             while sent.is_ok() {

@@ -314,6 +314,7 @@ async fn endless(bytes: &'static [u8], pause: Duration) -> Source {
     tokio::spawn(async move {
         loop {
             let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 4096]).await.unwrap();
             let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
             let mut sent = stream.write_all(head.as_bytes()).await;
             while sent.is_ok() {

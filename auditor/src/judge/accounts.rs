@@ -5,7 +5,7 @@
 
 use mhealth_api::RunState;
 
-use crate::case::{Fate, HeldRun, RelayStore};
+use crate::case::{BroughtRun, Fate, HeldRun, RelayStore};
 use crate::verdict::Ground;
 
 use super::sightings::Sighting;
@@ -60,23 +60,33 @@ pub(super) fn contradicts_blocks(facts: &Facts<'_>, store: &RelayStore, held: &H
     let Some(last) = held.run.last_sequence() else {
         return false;
     };
+    let brought = |link| {
+        let sighting = facts.sightings.find(last, link);
+        let indices = sighting.into_iter().flat_map(|seen| &seen.brought);
+        let runs = indices.map(|index| &case.brought[*index]);
+        let whole = runs.filter(|brought| {
+            let run = &brought.run;
+            run.first_sequence == held.run.first_sequence && run.last_sequence() == Some(last)
+        });
+        whole.collect::<Vec<&BroughtRun>>()
+    };
     match held.state {
         RunState::Refused | RunState::Conflicting => {
-            let sighting = facts.sightings.find(last, held.run.last_link());
-            let mut brought = sighting
-                .into_iter()
-                .flat_map(|sighting| &sighting.brought)
-                .map(|index| &case.brought[*index]);
             let signer = store.signer(held);
+            let mut brought = brought(held.run.last_link()).into_iter();
             !brought.any(|brought| {
-                brought.run.first_sequence == held.run.first_sequence
-                    && brought.run.last_sequence() == Some(last)
-                    && brought.fate != Fate::Registered
+                brought.fate != Fate::Registered
                     && signer.is_none_or(|signer| signer == brought.submitter)
             })
         }
-        // Where another entry is registered, it is said elsewhere: `store_contradicts_chain`.
-        RunState::Finalised => facts.walk.at(last).is_none(),
-        RunState::Pending | RunState::Submitted | RunState::Unknown(_) => false,
+        // Where another entry is registered, it is said elsewhere: `store_contradicts_chain`. What a block says is registered,
+        // and is not there, is no fault of the relay's: `recorded_and_gone`.
+        RunState::Finalised if facts.walk.at(last).is_none() => {
+            let mut brought = brought(held.run.last_link()).into_iter();
+            !brought.any(|brought| brought.fate.refused().is_none())
+        }
+        RunState::Finalised | RunState::Pending | RunState::Submitted | RunState::Unknown(_) => {
+            false
+        }
     }
 }

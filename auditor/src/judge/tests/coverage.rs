@@ -52,10 +52,11 @@ fn an_escrow_that_does_not_open_speaks_against_the_device() {
 #[test]
 fn without_exports_or_with_half_of_one_the_data_are_not_covered() {
     let mut world = trial();
-    world.stores[1].complete = false;
+    world.stores[0].complete = false;
     let mut case = world.case();
     case.stores[0].runs.pop();
-    let why = Uncovered::ExportIncomplete { name: "eve".into() };
+    let name = "dave".to_string();
+    let why = Uncovered::ExportIncomplete { name };
     assert_eq!(not_covered(&case, &why).count(Verdict::NotCovered), 2);
     case.stores.clear();
     for account in [DAVE, EVE] {
