@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use hashchain::StudyId;
 use mhealth_api::{BlockRef, ExportedRun, Hash, Key, RunState};
-use mhealth_chain_client::Account;
+use mhealth_chain_client::{calls, Account};
 use mhealth_testing::export::lines;
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone::record;
@@ -216,6 +216,39 @@ async fn what_a_relay_says_of_a_run_is_compared_with_the_blocks() {
     let entry = audited(&early);
     assert_eq!(entry["grounds"], json!(["withheld"]));
     assert_eq!(entry["parties"], relay("//Dave"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chain_says_whose_exports_an_audit_needs() {
+    let (trial, of_dave, _) = trial().await;
+    let dave = trial.signer("//Dave", STUDY).await;
+    let file = trial.file("dave", dave.export(&of_dave));
+    let lacking = || {
+        let (status, line, report) = audit(&trial, &[export("dave", &file)]);
+        assert_eq!(status, Some(2), "{line}");
+        let mut accounts: Vec<Value> =
+            serde_json::from_value(report["audit"]["no_export"].clone()).unwrap();
+        accounts.sort_by_key(Value::to_string);
+        accounts
+    };
+    let expected = |names: &[&str]| {
+        let mut accounts: Vec<Value> = names.iter().map(|name| json!(account(name))).collect();
+        accounts.sort_by_key(Value::to_string);
+        accounts
+    };
+    assert_eq!(lacking(), expected(&["//Eve"]));
+    // One that was appointed and has brought nothing.
+    let change = async |call| {
+        let done = trial.sponsor.submit_and_wait(call).await.unwrap();
+        done.succeeded().unwrap();
+    };
+    let id = |name: &str| Account::from_secret_uri(name).unwrap().id();
+    change(calls::add_relay(STUDY, id("//Newcomer"))).await;
+    assert_eq!(lacking(), expected(&["//Eve", "//Newcomer"]));
+    // Once both are removed, the one that brought runs still has to show them.
+    change(calls::remove_relay(STUDY, id("//Newcomer"))).await;
+    change(calls::remove_relay(STUDY, id("//Eve"))).await;
+    assert_eq!(lacking(), expected(&["//Eve"]));
 }
 
 /// Waits for a program's end. Its status, and the most memory that it had, in MiB.
