@@ -12,6 +12,7 @@
 mod admin;
 mod bytes;
 mod enrolment;
+mod export;
 mod problem;
 mod proof;
 mod runs;
@@ -25,14 +26,18 @@ pub use enrolment::{
     enrolment_message, key_proof_message, CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled,
     Predecessor,
 };
+pub use export::{
+    ClosingLine, ExportClosing, ExportLine, ExportedEntry, ExportedRun, CLOSING_PREFIX,
+    LONGEST_EXPORT_LINE,
+};
 pub use problem::{Code, Problem, PROBLEM_MEDIA_TYPE};
 pub use proof::{
     token_hash, Proof, ProofClaims, ProofError, Thumbprint, DPOP, DPOP_NONCE, MAX_PROOF_LENGTH,
     PROOF_ALGORITHM, PROOF_TYPE,
 };
 pub use runs::{
-    run_id, BareRecord, BlockRef, ChainHead, DeviceHeads, DeviceOnChain, ExportedEntry,
-    ExportedRun, Head, RegisteredEntry, RunEntry, RunStatus, RunUpload,
+    run_id, BareRecord, BlockRef, ChainHead, DeviceHeads, DeviceOnChain, Head, RegisteredEntry,
+    RunEntry, RunStatus, RunUpload,
 };
 pub use study::{Policy, StudyTerms};
 pub use token::{Claims, Confirmation, Jwk, JwkSet, TokenAnswer, TokenRequest};

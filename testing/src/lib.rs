@@ -6,6 +6,7 @@ pub mod audit;
 pub mod databases;
 pub mod document;
 pub mod enrolment;
+pub mod export;
 pub mod handset;
 pub mod http;
 mod log;
