@@ -135,7 +135,10 @@ impl<'s> Device<'s> {
         self.store.expect_chain(&chain.genesis())?;
         self.introduce(chain).await?;
         let standings = sync::sync(self.store, chain, &[self.id]).await?;
-        Ok(standings.into_iter().next().unwrap_or(Standing::Unenrolled))
+        match standings.into_iter().next() {
+            Some(compared) => Ok(compared?),
+            None => Ok(Standing::Unenrolled),
+        }
     }
 
     async fn introduce<C: Chain>(&self, chain: &C) -> Result<(), SyncError> {

@@ -5,17 +5,27 @@ use std::collections::HashMap;
 use codec::{Decode, Encode};
 use jsonrpsee::types::ErrorObjectOwned;
 use mhealth_runtime::{BlockNumber, Hash, Header, VERSION};
-use sc_consensus_grandpa::FinalityProof;
-use sp_runtime::traits::{BlakeTwo256, Header as _};
+use sc_consensus_grandpa::{FinalityProof, GRANDPA_ENGINE_ID};
+use sp_consensus_grandpa::{ConsensusLog, ScheduledChange};
+use sp_core::storage::Storage;
+use sp_runtime::{
+    traits::{BlakeTwo256, Header as _},
+    Digest, DigestItem,
+};
 use sp_state_machine::{new_in_mem, prove_read, read_proof_check, InMemoryBackend};
 use sp_trie::StorageProof;
 
-use super::{prove_head, HeadProof, ProofSource, ProveHeadError, MOST_HEADERS};
+use super::handovers::MOST_HANDOVERS;
+use super::{
+    first_authorities, prove_head, Asker, FirstAuthorities, HeadProof, ProofSource, ProveHeadError,
+    MOST_HEADERS,
+};
 
 /// The only device of the tests' chain, and where its head is.
 const DEVICE: u32 = 3;
 const KEY: &[u8] = b"page with the head of device 3";
 const HEAD: &[u8] = b"head of device 3";
+const RECORD_KEY: &[u8] = b"record of device 3";
 
 /// A chain whose every block has the same state.
 struct Chain {
@@ -29,15 +39,23 @@ struct Chain {
     latest: Option<(Hash, Vec<u8>)>,
     oldest_state: BlockNumber,
     state: InMemoryBackend<BlakeTwo256>,
+    /// The sets that have ended, each with its last block.
+    ended: Vec<(u64, BlockNumber)>,
+    present: u64,
 }
 
 impl Chain {
     /// A chain of so many blocks, all finalised, of which the last has a justification.
     fn of(blocks: BlockNumber) -> Self {
+        Self::with_handovers(blocks, &[])
+    }
+
+    /// The same, in which a new set of authorities follows each of these blocks. Their justifications are kept.
+    fn with_handovers(blocks: BlockNumber, ends: &[BlockNumber]) -> Self {
         let mut state = new_in_mem::<BlakeTwo256>();
         let others = (0u32..100).map(|number| (number.encode(), Some(vec![1; 40])));
         let values = others
-            .chain([(KEY.to_vec(), Some(HEAD.to_vec()))])
+            .chain([KEY, RECORD_KEY].map(|key| (key.to_vec(), Some(HEAD.to_vec()))))
             .collect();
         state.insert([(None, values)], VERSION.state_version());
         let header = |number, parent: Hash, extrinsics_root| {
@@ -46,7 +64,10 @@ impl Chain {
                 extrinsics_root,
                 *state.root(),
                 parent,
-                Default::default(),
+                match ends.contains(&number) {
+                    true => named_authorities(),
+                    false => Default::default(),
+                },
             )
         };
         let mut headers: Vec<Header> = vec![header(0, Hash::zero(), Hash::zero())];
@@ -62,12 +83,17 @@ impl Chain {
         let latest = headers
             .last()
             .map(|header| (header.hash(), justification(blocks)));
+        let kept = ends
+            .iter()
+            .map(|end| (headers[*end as usize].hash(), justification(*end)));
         Self {
+            kept: kept.collect(),
+            ended: (0..).zip(ends.iter().copied()).collect(),
+            present: ends.len() as u64,
             headers,
             known,
             fork,
             finalised: blocks,
-            kept: HashMap::new(),
             latest,
             oldest_state: 0,
             state,
@@ -84,8 +110,48 @@ impl Chain {
     }
 
     fn prove(&self, device: u32, at: Option<Hash>) -> Result<HeadProof, i32> {
-        prove_head(self, device, at).map_err(|error| ErrorObjectOwned::from(error).code())
+        self.prove_to(device, at, None)
     }
+
+    fn prove_to(
+        &self,
+        device: u32,
+        at: Option<Hash>,
+        asker: Option<Asker>,
+    ) -> Result<HeadProof, i32> {
+        prove_head(self, device, at, asker).map_err(|error| ErrorObjectOwned::from(error).code())
+    }
+
+    /// What somebody gets who knows this set.
+    fn prove_since(&self, set: u64) -> Result<HeadProof, i32> {
+        let asker = Asker {
+            set: Some(set),
+            record: false,
+        };
+        self.prove_to(DEVICE, None, Some(asker))
+    }
+}
+
+/// What GRANDPA's pallet writes into the last block of a set.
+fn named_authorities() -> Digest {
+    let change = ScheduledChange {
+        next_authorities: Vec::new(),
+        delay: 0,
+    };
+    let log = ConsensusLog::<BlockNumber>::ScheduledChange(change);
+    Digest {
+        logs: vec![DigestItem::Consensus(GRANDPA_ENGINE_ID, log.encode())],
+    }
+}
+
+/// The blocks that an answer has handovers of.
+fn handed_over(proof: &HeadProof) -> Vec<BlockNumber> {
+    let numbers = proof.handovers.iter().map(|handover| {
+        let header = Header::decode(&mut &handover.header[..]).expect("a header");
+        assert_eq!(handover.justification[..], justification(header.number));
+        header.number
+    });
+    numbers.collect()
 }
 
 fn justification(number: BlockNumber) -> Vec<u8> {
@@ -122,7 +188,7 @@ impl ProofSource for Chain {
     }
 
     fn keys(&self, _: Hash, device: u32) -> Result<Option<Vec<Vec<u8>>>, sp_blockchain::Error> {
-        Ok((device == DEVICE).then(|| vec![KEY.to_vec()]))
+        Ok((device == DEVICE).then(|| vec![KEY.to_vec(), RECORD_KEY.to_vec()]))
     }
 
     fn storage_proof(
@@ -132,6 +198,17 @@ impl ProofSource for Chain {
     ) -> Result<Vec<Vec<u8>>, sp_blockchain::Error> {
         let proof = prove_read(self.state.clone(), keys).expect("the state is in memory");
         Ok(proof.into_iter_nodes().collect())
+    }
+
+    fn sets(&self) -> (Vec<(u64, BlockNumber)>, u64) {
+        (self.ended.clone(), self.present)
+    }
+
+    fn first_authorities(&self) -> Option<FirstAuthorities> {
+        Some(FirstAuthorities {
+            header: self.headers[0].clone(),
+            proof: vec![b"node".to_vec()],
+        })
     }
 }
 
@@ -254,6 +331,8 @@ fn the_answer_has_the_names_that_clients_read() {
     let json = serde_json::to_value(proof).expect("the answer is JSON");
     for name in [
         "device",
+        "first",
+        "handovers",
         "blockNumber",
         "blockHash",
         "header",
@@ -265,4 +344,148 @@ fn the_answer_has_the_names_that_clients_read() {
     }
     let header = json["header"].as_str().expect("a string");
     assert!(header.starts_with("0x"));
+}
+
+#[test]
+fn who_knows_the_present_set_gets_nothing_more_than_the_proof() {
+    let chain = Chain::with_handovers(40, &[10, 30]);
+    let proof = chain.prove_since(2).expect("everything is there");
+    assert_eq!((proof.first, proof.handovers), (None, Vec::new()));
+    assert_eq!(proof.block_number, 40);
+}
+
+#[test]
+fn who_knows_an_older_set_gets_the_handovers_since() {
+    let chain = Chain::with_handovers(40, &[10, 20, 30]);
+    let proof = chain.prove_since(1).expect("everything is there");
+    assert_eq!(handed_over(&proof), [20, 30]);
+    assert_eq!((proof.first, proof.block_number), (None, 40));
+}
+
+#[test]
+fn who_knows_no_set_gets_the_first_and_all_handovers() {
+    let chain = Chain::with_handovers(40, &[10, 30]);
+    let proof = chain
+        .prove_to(DEVICE, None, Some(Asker::default()))
+        .expect("everything is there");
+    assert_eq!(handed_over(&proof), [10, 30]);
+    let first = proof.first.expect("the first authorities");
+    assert_eq!(first.header[..], chain.headers[0].encode());
+}
+
+#[test]
+fn the_last_block_of_a_set_is_signed_by_that_set() {
+    let chain = Chain::with_handovers(30, &[10, 30]);
+    assert_eq!(handed_over(&chain.prove_since(0).expect("a proof")), [10]);
+    let asker = Asker::default();
+    let at = Some(chain.block(10));
+    let proof = chain.prove_to(DEVICE, at, Some(asker)).expect("a proof");
+    assert!(proof.handovers.is_empty());
+}
+
+#[test]
+fn more_handovers_than_an_answer_has_lead_to_a_later_set_first() {
+    let ends: Vec<_> = (1..=MOST_HANDOVERS as u32 * 2 + 10).collect();
+    let chain = Chain::with_handovers(ends.len() as u32 + 1, &ends);
+    let mut set = 0;
+    for expected in [MOST_HANDOVERS, MOST_HANDOVERS, 10] {
+        let proof = chain.prove_since(set).expect("a proof");
+        assert_eq!(proof.handovers.len(), expected);
+        let last = finality(&proof);
+        assert_eq!(last.justification, justification(proof.block_number));
+        assert_eq!(proof.proof.is_empty(), expected == MOST_HANDOVERS);
+        set += proof.handovers.len() as u64;
+    }
+    assert_eq!(set, chain.present);
+}
+
+#[test]
+fn a_change_by_force_is_named_and_not_bridged() {
+    // Set 1 ended by force, which is noted at a block that names nobody.
+    let mut chain = Chain::with_handovers(40, &[10, 20, 30]);
+    chain.headers[20].digest = Digest::default();
+    chain.known.insert(chain.block(20), chain.headers[20].clone());
+    for set in [0, 1] {
+        assert_eq!(chain.prove_since(set), Err(9_106));
+    }
+    assert!(chain.prove_since(2).is_ok());
+    let refusal = prove_head(&chain, DEVICE, None, Some(Asker::default()));
+    let refusal = ErrorObjectOwned::from(refusal.expect_err("a gap"));
+    assert!(refusal.message().contains("authority set 1"), "{refusal}");
+}
+
+#[test]
+fn a_change_by_force_noted_at_the_block_of_the_last_handover_is_not_bridged() {
+    let mut chain = Chain::with_handovers(40, &[10, 20]);
+    chain.ended = vec![(0, 10), (1, 10), (2, 20)];
+    chain.present = 3;
+    for set in [0, 1] {
+        assert_eq!(chain.prove_since(set), Err(9_106));
+    }
+    assert!(chain.prove_since(2).is_ok());
+}
+
+#[test]
+fn a_node_that_began_at_a_later_set_says_from_which_on_it_cannot_prove() {
+    let mut chain = Chain::with_handovers(40, &[10, 20]);
+    chain.ended.remove(0);
+    assert_eq!(chain.prove_since(0), Err(9_106));
+    assert!(chain.prove_since(1).is_ok());
+    assert_eq!(chain.prove_since(3), Err(9_107));
+}
+
+#[test]
+fn the_record_is_proved_for_those_who_ask_for_it() {
+    let chain = Chain::of(20);
+    let keys = |record| {
+        let asker = Asker {
+            set: Some(0),
+            record,
+        };
+        chain.prove_to(DEVICE, None, Some(asker)).unwrap().keys
+    };
+    let names = |keys: Vec<sp_core::Bytes>| keys.into_iter().map(|key| key.0).collect::<Vec<_>>();
+    assert_eq!(names(keys(false)), [KEY.to_vec()]);
+    assert_eq!(names(keys(true)), [KEY.to_vec(), RECORD_KEY.to_vec()]);
+}
+
+#[test]
+fn the_first_authorities_are_proved_from_the_chain_specification() {
+    let spec = crate::chain_spec::load("local", crate::chain_spec::Purpose::Run);
+    let Ok(spec) = spec else {
+        return; // Without the Wasm runtime there is no specification.
+    };
+    let genesis: Storage = spec.as_storage_builder().build_storage().expect("storage");
+    let mut state = new_in_mem::<BlakeTwo256>();
+    let values = genesis.top.iter();
+    let values = values.map(|(key, value)| (key.clone(), Some(value.clone())));
+    state.insert([(None, values.collect())], VERSION.state_version());
+    let header = Header::new(
+        0,
+        Hash::zero(),
+        *state.root(),
+        Hash::zero(),
+        Default::default(),
+    );
+    let first = first_authorities(header.clone(), genesis.clone()).expect("it names authorities");
+    let bytes: usize = first.proof.iter().map(Vec::len).sum();
+    assert!(bytes < 8 * 1024, "{bytes} bytes");
+    let nodes = StorageProof::new(first.proof);
+    let key = authorities_key();
+    let values = read_proof_check::<BlakeTwo256, _>(header.state_root, nodes, [&key]);
+    let value = values.expect("the nodes lead there").remove(&key);
+    assert_eq!(value, Some(genesis.top.get(&key).cloned()));
+
+    let mut other = header;
+    other.state_root = Hash::repeat_byte(1);
+    assert_eq!(first_authorities(other, genesis), None);
+}
+
+/// `twox128("Grandpa") ‖ twox128("Authorities")`.
+fn authorities_key() -> Vec<u8> {
+    [
+        sp_core::hashing::twox_128(b"Grandpa"),
+        sp_core::hashing::twox_128(b"Authorities"),
+    ]
+    .concat()
 }
