@@ -6,6 +6,7 @@
 //! requests and few syncs of the disk.
 
 pub use crate::{
+    export::export_queue,
     sync::sync_all,
     upload::{enrol_all, upload_all, Refused},
 };

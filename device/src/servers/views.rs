@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mhealth_api::{ChainHead, Code, DeviceHeads, DeviceOnChain};
+use mhealth_api::{Code, DeviceOnChain};
 use mhealth_evidence::HeadProof;
 
 use super::{
@@ -198,45 +198,21 @@ impl Inner {
         checker: &HeadChecker,
         question: &Question,
     ) -> Result<FinalHead, Unproved> {
-        let device = question.device;
-        let wrong = |path: &str| Unproved::Wrong(other_device(relay, path));
-        let (head, told) = match question.record {
-            true => {
-                let path = format!("/v1/devices/{device}");
-                let request = self.http.get(relay.address.at(&path));
-                let told: DeviceOnChain = self
-                    .http
-                    .send(request)
-                    .await
-                    .map_err(|failure| unproved(relay, failure))?;
-                if told.device != device || told.key.0 != question.key.0 {
-                    return Err(wrong(&path));
-                }
-                let ChainHead { head, .. } = told.chain;
-                let told = ChainDevice {
-                    number: device,
-                    genesis: told.genesis,
-                    head,
-                };
-                (head, Some(told))
-            }
-            false => {
-                let path = format!("/v1/devices/{device}/head");
-                let request = self.http.get(relay.address.at(&path));
-                let told: DeviceHeads = self
-                    .http
-                    .send(request)
-                    .await
-                    .map_err(|failure| unproved(relay, failure))?;
-                if told.device != device {
-                    return Err(wrong(&path));
-                }
-                (told.chain.head, None)
-            }
-        };
+        let path = format!("/v1/devices/{}", question.device);
+        let request = self.http.get(relay.address.at(&path));
+        let told = self.http.send::<DeviceOnChain>(request).await;
+        let told = told.map_err(|failure| unproved(relay, failure))?;
         relay.worked();
+        if told.device != question.device || told.key.0 != question.key.0 {
+            return Err(Unproved::Wrong(other_device(relay, &path)));
+        }
+        let told = ChainDevice {
+            number: told.device,
+            genesis: told.genesis,
+            head: told.chain.head,
+        };
         checker
-            .take_word(device, head, told.as_ref())
+            .take_word(told.number, told.head, Some(&told))
             .map_err(Unproved::Wrong)
     }
 

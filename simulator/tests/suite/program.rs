@@ -316,7 +316,7 @@ async fn servers_that_are_away_are_an_exit_status_of_their_own_and_nights_are_se
 }
 
 #[tokio::test]
-async fn a_foreign_head_contradicting_relays_and_refusals_are_told_apart_by_their_codes() {
+async fn a_foreign_head_lies_and_refusals_are_told_apart_by_their_codes() {
     let site = Site::open().await;
     let auth = site.auth();
     let code = [("MHEALTH_CODE", "CODE-2")];
@@ -333,15 +333,17 @@ async fn a_foreign_head_contradicting_relays_and_refusals_are_told_apart_by_thei
         hash: LinkHash([0xbd; 32]),
     };
     site.relays[1].set().lie = Some(lie);
-    site.run(&["sync", "--copies=2"])
-        .await
-        .failed(1, "relays_disagree");
+    site.run(&["sync", "--copies=2"]).await.succeeded();
+    let trusting = site.run(&["sync", "--copies=2", "--trust-relays"]).await;
+    assert!(trusting.stderr.contains("words are taken for proofs"));
     site.relays[1].set().lie = None;
 
     site.run_with(&["seal", "--source=tuesday"], &[], "{}")
         .await
         .succeeded();
-    site.relays[0].trouble([Trouble::Refused(Code::StudyClosed, None)]);
+    for relay in &site.relays {
+        relay.trouble([Trouble::Refused(Code::StudyClosed, None)]);
+    }
     site.run(&["upload"]).await.failed(1, "study_closed");
 
     site.world.forge(DeviceId(0));
