@@ -7,7 +7,9 @@
 //! signature say that the device made the entries, and in which order, and nothing says when.
 
 use hashchain::DeviceId;
-use mhealth_api::{run_id, Base64, ExportedEntry, ExportedRun, RunState, RunStatus, SignatureBytes};
+use mhealth_api::{
+    run_id, Base64, ExportedEntry, ExportedRun, RunState, RunStatus, SignatureBytes,
+};
 
 use crate::{
     error::Error,

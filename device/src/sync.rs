@@ -125,7 +125,12 @@ async fn sync_page<C: Chain>(
         found.push((device, frozen));
     }
     find_numbers(chain, checker, &mut found).await;
-    let open = || found.iter().enumerate().filter(|(_, (_, known))| known.is_none());
+    let open = || {
+        found
+            .iter()
+            .enumerate()
+            .filter(|(_, (_, known))| known.is_none())
+    };
     let places: Vec<usize> = open().map(|(place, _)| place).collect();
     let questions: Vec<Question> = open()
         .filter_map(|(_, (device, _))| question(device))

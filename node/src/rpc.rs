@@ -24,8 +24,8 @@ use sc_consensus_manual_seal::{
 use sc_rpc::SubscriptionTaskExecutor;
 use substrate_frame_rpc_system::{System, SystemApiServer};
 
-use self::prove_head::{HashchainProofsServer, HeadProver, NodeSource};
 pub(crate) use self::prove_head::{first_authorities, FirstAuthorities};
+use self::prove_head::{HashchainProofsServer, HeadProver, NodeSource};
 use crate::service::{FullBackend, FullClient, FullPool};
 
 /// What the RPC methods work with.

@@ -80,7 +80,10 @@ impl Proofs {
     }
 
     fn slot(&self, place: Place) -> Arc<Slot> {
-        let mut kept = self.kept.lock().expect("no holder of this lock panics; qed");
+        let mut kept = self
+            .kept
+            .lock()
+            .expect("no holder of this lock panics; qed");
         if kept.len() >= MOST && !kept.contains_key(&place) {
             kept.clear();
         }

@@ -148,7 +148,11 @@ async fn show(State(relay): State<Arc<Inner>>, request: Request) -> Response {
 
 impl Inner {
     async fn ask(&self, place: &str) -> Result<(StatusCode, Bytes)> {
-        let answer = self.http.get(format!("{}{place}", self.real)).send().await?;
+        let answer = self
+            .http
+            .get(format!("{}{place}", self.real))
+            .send()
+            .await?;
         let status = StatusCode::from_u16(answer.status().as_u16())?;
         Ok((status, answer.bytes().await?))
     }

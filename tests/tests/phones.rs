@@ -127,7 +127,9 @@ async fn phones_move_on(fault: Fault) {
     let [dave, eve] = [&site.relays[0], &site.relays[1]].map(Server::url);
     for copies in [1, 2] {
         let state = format!("phones-{copies}");
-        let doubtful = DoubtfulRelay::before(&dave, fault).await.expect("it starts");
+        let doubtful = DoubtfulRelay::before(&dave, fault)
+            .await
+            .expect("it starts");
         let relays = [doubtful.url(), &dave, &eve];
         // A laggard has to have seen something first.
         let first = site.simulate(&state, 2, copies, &relays);
@@ -174,7 +176,9 @@ async fn phones_that_know_a_liar_only_keep_everything_for_an_honest_relay() {
     let [dave, eve] = [&site.relays[0], &site.relays[1]].map(Server::url);
     let honest = site.simulate("phones", 2, 1, &[&dave]);
     assert!(honest.is_complete(), "{}", honest.all);
-    let liar = DoubtfulRelay::before(&dave, Fault::Lies).await.expect("it starts");
+    let liar = DoubtfulRelay::before(&dave, Fault::Lies)
+        .await
+        .expect("it starts");
     let lied_to = site.simulate("phones", 6, 1, &[liar.url()]);
     assert!(!lied_to.success && liar.taken() > 0, "{}", lied_to.all);
     let checked = site.device(&["check"], "phones");

@@ -261,9 +261,7 @@ impl Carrier<'_> {
                     return Ok(false);
                 }
                 Some(Said::UnderWay) if late => {
-                    return Err(DeliveryError::Doubtful(
-                        self.stalled(sent.elapsed(), None),
-                    ));
+                    return Err(DeliveryError::Doubtful(self.stalled(sent.elapsed(), None)));
                 }
                 Some(Said::UnderWay) => {}
                 Some(Said::Final) => {

@@ -236,10 +236,7 @@ fn decide_one<'a>(answers: impl Iterator<Item = &'a Answer>) -> Option<Decision<
                 receipt.holders.push(relay.to_string());
                 let newest = |head: &FinalHead| (head.block(), head.head().length);
                 let before = receipt.head.take();
-                receipt.head = before
-                    .into_iter()
-                    .chain([known.clone()])
-                    .max_by_key(newest);
+                receipt.head = before.into_iter().chain([known.clone()]).max_by_key(newest);
             }
             Answer::Held(relay) => {
                 let receipt = receipt.get_or_insert_with(Receipt::default);

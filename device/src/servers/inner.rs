@@ -134,7 +134,10 @@ impl Inner {
                 Ok(address) => {
                     let address: super::Address = address;
                     let doubted = self.settings.doubts.get(address.as_str()).copied();
-                    relays.push(Arc::new(Relay::doubted_until(address, doubted.unwrap_or(0))));
+                    relays.push(Arc::new(Relay::doubted_until(
+                        address,
+                        doubted.unwrap_or(0),
+                    )));
                 }
                 Err(error) => tracing::warn!(%error, "a relay's address cannot be used"),
             }

@@ -38,11 +38,12 @@ struct Health {
 }
 
 impl Relay {
+    #[cfg(test)]
     pub(super) fn new(address: Address) -> Self {
         Self::doubted_until(address, 0)
     }
 
-    /// A relay that was doubted before.
+    /// A relay that others were preferred to until then, in seconds since 1970; 0 for one of which nothing is known.
     pub(super) fn doubted_until(address: Address, until: i64) -> Self {
         Self {
             address,

@@ -161,7 +161,10 @@ impl Inner {
         for _ in 0..MOST_STEPS {
             let set = checker.set();
             let from = set.map_or_else(String::new, |set| format!("set={set}&"));
-            let path = format!("/v1/devices/{device}/proof?{from}record={}", question.record);
+            let path = format!(
+                "/v1/devices/{device}/proof?{from}record={}",
+                question.record
+            );
             let request = self.http.get(relay.address.at(&path));
             let proof = self.http.send_bytes(request, HeadProof::LARGEST).await;
             let proof = proof.map_err(|failure| unproved(relay, failure))?;
@@ -219,9 +222,8 @@ impl Inner {
     /// The relays in the order in which a device turns to them; those that need not be left alone first.
     pub(super) fn in_turn(&self, first: u32) -> Result<Vec<Arc<Relay>>, ChainFault> {
         let relays = preference(&self.relays()?, first, self.now());
-        let (mut ready, resting): (Vec<_>, Vec<_>) = relays
-            .into_iter()
-            .partition(|relay| relay.rest().is_zero());
+        let (mut ready, resting): (Vec<_>, Vec<_>) =
+            relays.into_iter().partition(|relay| relay.rest().is_zero());
         ready.extend(resting);
         Ok(ready)
     }

@@ -57,7 +57,9 @@ impl Store {
     /// redeemed for it.
     pub fn set_number(&self, id: LocalId, known: &FinalHead) -> Result<(), Error> {
         self.connection
-            .prepare_cached("UPDATE device SET chain_id = ?2, said = NULL, code = NULL WHERE id = ?1")
+            .prepare_cached(
+                "UPDATE device SET chain_id = ?2, said = NULL, code = NULL WHERE id = ?1",
+            )
             .and_then(|mut update| update.execute((id.0, known.device().0)))
             .map(drop)
             .map_err(|e| self.failed(e))

@@ -243,7 +243,9 @@ impl Chain for FakeChain {
             let number = question.device.0 as usize;
             let device = state.devices.get(number);
             let device = device.filter(|device| device.key == question.key);
-            let found = device.map(|device| device.as_found(number)).ok_or(behind())?;
+            let found = device
+                .map(|device| device.as_found(number))
+                .ok_or(behind())?;
             checker.take_word(question.device, found.head, Some(&found))
         };
         questions.iter().map(word).collect()

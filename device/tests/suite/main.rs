@@ -14,6 +14,4 @@ mod standing;
 mod support;
 mod uploading;
 
-use support::{
-    assert_verifies, clock, device, rng, seal, store_at, store_in_memory, terms, word,
-};
+use support::{assert_verifies, clock, device, rng, seal, store_at, store_in_memory, terms, word};

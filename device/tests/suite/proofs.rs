@@ -161,23 +161,39 @@ fn what_is_no_proof_is_refused_with_its_code_and_changes_nothing() {
     let elsewhere = prove(&world.state(), DeviceId(40), Some(0), false);
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("nothing", Vec::new(), "proof_malformed"),
-        ("truncated", bytes[..bytes.len() - 1].to_vec(), "proof_malformed"),
+        (
+            "truncated",
+            bytes[..bytes.len() - 1].to_vec(),
+            "proof_malformed",
+        ),
         ("too long", [&bytes[..], &[0]].concat(), "proof_malformed"),
-        ("much too long", vec![1; HeadProof::LARGEST + 1], "proof_too_large"),
+        (
+            "much too long",
+            vec![1; HeadProof::LARGEST + 1],
+            "proof_too_large",
+        ),
         (
             "of another version",
             [&[2], &bytes[1..]].concat(),
             "proof_version_unknown",
         ),
         ("too few votes", signed_by(&[0, 1], 0), "block_not_final"),
-        ("doubled votes", signed_by(&[0, 0, 1, 1], 0), "block_not_final"),
-        ("strangers' votes", signed_by(&[7, 8, 9], 0), "block_not_final"),
-        ("of another set", signed_by(&[0, 1, 2], 1), "block_not_final"),
         (
-            "another device's page",
-            elsewhere.to_bytes(),
-            "not_proved",
+            "doubled votes",
+            signed_by(&[0, 0, 1, 1], 0),
+            "block_not_final",
         ),
+        (
+            "strangers' votes",
+            signed_by(&[7, 8, 9], 0),
+            "block_not_final",
+        ),
+        (
+            "of another set",
+            signed_by(&[0, 1, 2], 1),
+            "block_not_final",
+        ),
+        ("another device's page", elsewhere.to_bytes(), "not_proved"),
         (
             "another block",
             with(&|proof| proof.finality.block.number += 1),
@@ -250,7 +266,10 @@ fn a_device_that_knows_nothing_begins_at_the_first_block_of_its_own_chain_only()
     assert_eq!(code(check(&checker, &other)), "another_chain");
     let mut headless = genuine.clone();
     headless.first.as_mut().expect("it begins there").nodes = Default::default();
-    assert_eq!(code(check(&checker, &headless)), "first_authorities_not_proved");
+    assert_eq!(
+        code(check(&checker, &headless)),
+        "first_authorities_not_proved"
+    );
     assert_eq!(checker.set(), None);
     head(check(&checker, &genuine));
     assert_eq!(first_authorities().genesis.number, 0);

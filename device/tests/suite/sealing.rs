@@ -179,7 +179,11 @@ fn a_stopped_device_seals_nothing_more() {
     let phone = device(&store, "P-1");
     seal(&phone, "first");
     store
-        .freeze(phone.id(), FreezeReason::RestoredBackup, &word(&store, 0, 1))
+        .freeze(
+            phone.id(),
+            FreezeReason::RestoredBackup,
+            &word(&store, 0, 1),
+        )
         .expect("frozen");
     let record = Record {
         source: "second",

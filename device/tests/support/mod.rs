@@ -13,7 +13,8 @@ use std::{path::Path, sync::Arc};
 use hashchain::{DeviceId, LinkHash, Native, OpeningKey, StudyId, Verifier};
 use mhealth_api::Head;
 use mhealth_device::{
-    chain::FinalHead, payload::Participant, store::LocalId, Clock, Device, Recipient, Record, Sealed, Store, Terms,
+    chain::FinalHead, payload::Participant, store::LocalId, Clock, Device, Recipient, Record,
+    Sealed, Store, Terms,
 };
 use rand::{rngs::StdRng, SeedableRng};
 use time::{macros::datetime, OffsetDateTime};

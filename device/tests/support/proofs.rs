@@ -35,7 +35,10 @@ fn listed(set: u64) -> Vec<([u8; 32], u64)> {
 fn state_of(values: Vec<(Vec<u8>, Vec<u8>)>, keys: &[Vec<u8>]) -> ([u8; 32], Blobs) {
     let mut state = new_in_mem::<Blake2Hasher>();
     let values = values.into_iter().map(|(key, value)| (key, Some(value)));
-    state.insert([(None, values.collect())], sp_core::storage::StateVersion::V0);
+    state.insert(
+        [(None, values.collect())],
+        sp_core::storage::StateVersion::V0,
+    );
     let root = state.root().0;
     let proof = prove_read(state, keys).expect("the state is in memory");
     let mut nodes = Blobs::default();
@@ -58,7 +61,10 @@ pub(crate) fn first_authorities() -> &'static FirstAuthorities {
     static FIRST: OnceLock<FirstAuthorities> = OnceLock::new();
     FIRST.get_or_init(|| {
         let key = AUTHORITIES_KEY.to_vec();
-        let values = vec![(key.clone(), listed(0).encode()), (b"other".to_vec(), vec![1; 40])];
+        let values = vec![
+            (key.clone(), listed(0).encode()),
+            (b"other".to_vec(), vec![1; 40]),
+        ];
         let (root, nodes) = state_of(values, &[key]);
         FirstAuthorities {
             genesis: header(0, root, Digest::default()),

@@ -27,11 +27,11 @@ use sc_consensus_grandpa::FinalityProof;
 use serde::{Deserialize, Serialize};
 use sp_core::Bytes;
 
+use self::handovers::{handovers, Handovers};
 pub(crate) use self::{
     first::{first_authorities, FirstAuthorities},
     source::NodeSource,
 };
-use self::handovers::{handovers, Handovers};
 
 /// How many headers a finality proof may carry, about a megabyte.
 ///

@@ -44,7 +44,9 @@ pub(super) fn export(options: &ExportQueue) -> Result<ExitCode, Failure> {
             Unwritten::File(error) => unwritable(error),
         })?;
     }
-    let file = out.into_inner().map_err(|error| unwritable(error.into_error()))?;
+    let file = out
+        .into_inner()
+        .map_err(|error| unwritable(error.into_error()))?;
     file.sync_all().map_err(unwritable)?;
     println!(
         "devices={} runs={cursor} entries={entries} left_out={left_out}",

@@ -155,10 +155,9 @@ async fn prepare(options: &Simulate) -> Result<(Store, Option<Connection>), Fail
             };
             store.set_servers(&addresses)?;
             let load = options.load;
-            let servers =
-                options
-                    .topology
-                    .servers(authentication, &addresses, &store, load)?;
+            let servers = options
+                .topology
+                .servers(authentication, &addresses, &store, load)?;
             Ok((store, Some(Connection::Servers(servers))))
         }
     }

@@ -358,7 +358,10 @@ async fn words_are_trusted_on_request_only_and_for_what_they_are_worth() {
     let untrusting = trial.upload_through(&through(settings.clone())).await;
     assert_eq!(untrusting, Err("chain_stalled".into()));
     settings.trust_relays = true;
-    assert_eq!(trial.upload_through(&through(settings.clone())).await, Ok(vec![]));
+    assert_eq!(
+        trial.upload_through(&through(settings.clone())).await,
+        Ok(vec![])
+    );
     trial.assert_level();
     // Whoever is trusted can stop the device.
     Lie::ForeignHead.tell(&trial, 0);

@@ -19,9 +19,7 @@ use axum::{
     Json, Router,
 };
 use hashchain::{DeviceId, LinkHash};
-use mhealth_api::{
-    run_id, Code, Hash, Head, Problem, Refusal, RunState, RunStatus, RunUpload,
-};
+use mhealth_api::{run_id, Code, Hash, Head, Problem, Refusal, RunState, RunStatus, RunUpload};
 use mhealth_evidence::HeadProof;
 
 use super::{proofs, world::World};
@@ -119,7 +117,10 @@ impl Fake {
         let seen = {
             let state = self.world.state();
             let head = state.devices[device.0 as usize].head();
-            (head, proofs::prove(&state, device, Some(0), true).to_bytes())
+            (
+                head,
+                proofs::prove(&state, device, Some(0), true).to_bytes(),
+            )
         };
         self.set().stuck_at = Some(seen);
     }

@@ -31,6 +31,7 @@ impl Fake {
             .route("/v1/records", post(record))
             .route("/v1/runs/{run}", get(status))
             .route("/v1/keys/{key}", get(by_key))
+            .route("/v1/devices/{device}", get(by_number))
             .route("/v1/devices/{device}/head", get(head))
             .route("/v1/devices/{device}/proof", get(proof))
             .route("/v1/devices/{device}/entries", get(entries));
@@ -207,6 +208,17 @@ async fn by_key(State(fake): State<Fake>, Path(key): Path<String>) -> Response {
         },
     })
     .into_response()
+}
+
+async fn by_number(State(fake): State<Fake>, Path(device): Path<DeviceId>) -> Response {
+    let key = {
+        let devices = &fake.world.state().devices;
+        devices.get(device.0 as usize).map(|device| device.key)
+    };
+    match key {
+        Some(key) => by_key(State(fake), Path(key.to_string())).await,
+        None => refuse(Code::UnknownDevice, None),
+    }
 }
 
 async fn proof(

@@ -404,7 +404,9 @@ fn a_change_by_force_is_named_and_not_bridged() {
     // Set 1 ended by force, which is noted at a block that names nobody.
     let mut chain = Chain::with_handovers(40, &[10, 20, 30]);
     chain.headers[20].digest = Digest::default();
-    chain.known.insert(chain.block(20), chain.headers[20].clone());
+    chain
+        .known
+        .insert(chain.block(20), chain.headers[20].clone());
     for set in [0, 1] {
         assert_eq!(chain.prove_since(set), Err(9_106));
     }
