@@ -7,6 +7,7 @@ use rand::{CryptoRng, RngCore};
 
 use crate::{
     chain::{Chain, ChainFault},
+    enrol,
     error::Error,
     payload::Participant,
     queue,
@@ -74,7 +75,7 @@ impl<'s> Device<'s> {
         let before = self.record()?;
         if before.number.is_none() {
             self.store.set_code(self.id, Some(code))?;
-            let refused = upload::enrol(self.store, chain, vec![before], |_| ()).await?;
+            let refused = enrol::enrol(self.store, chain, vec![before], |_| ()).await?;
             if let Some(refused) = refused.into_iter().next() {
                 return Err(refused.refusal.into());
             }

@@ -76,7 +76,9 @@
 
 pub mod chain;
 mod clock;
+mod continuation;
 mod device;
+mod enrol;
 mod error;
 mod export;
 pub mod fleet;

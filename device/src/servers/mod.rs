@@ -27,6 +27,7 @@ mod relay;
 mod settings;
 mod tokens;
 mod views;
+mod waiting;
 
 use std::{collections::HashMap, future::Future, sync::Arc};
 
