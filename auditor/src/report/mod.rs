@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use time::macros::format_description;
 use time::OffsetDateTime;
 
-use crate::chain::ChainStudy;
+use crate::chain::{ChainStudy, Standing};
 
 /// What an audit was about, and who made it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,8 @@ pub struct Heading {
     pub block_hash: Hash,
     /// The time that it names, in seconds since 1970.
     pub block_time: Option<u64>,
+    /// What is proved of all that was read from the chain, and what only the node says.
+    pub standing: Standing,
 }
 
 impl Heading {
@@ -63,6 +65,7 @@ impl Heading {
             block: study.block.number,
             block_hash: Hash(study.block.hash.0),
             block_time: study.time,
+            standing: study.standing.clone(),
         }
     }
 }

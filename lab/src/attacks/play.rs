@@ -163,7 +163,7 @@ async fn audit_on(
     let store = folder.join("hacked.ndjson");
     let mut options = stage.site.audit();
     options.exports = vec![("hacked".into(), store.clone(), Some(stage.hacked.account))];
-    options.checkpoint = Some(folder.join("checkpoint.db"));
+    options.kept = Some(folder.join("kept.db"));
     for audits in 1.. {
         let last = over.load(Ordering::Relaxed);
         stage.hacked.export(&store)?;
