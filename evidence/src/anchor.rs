@@ -10,8 +10,8 @@ use crate::bytes::Blobs;
 use crate::checkpoint::Checkpoint;
 use crate::finality::AuthoritySet;
 use crate::header::Header;
+use crate::keys::genesis_hash_key;
 use crate::proof::{CheckpointAuthorities, FinalityProof, FirstAuthorities};
-use crate::state::genesis_hash_key;
 use crate::trie::State;
 
 /// What a phone or an auditor knows of a chain: its first block, the authorities who vote on what is final, and up to which block it

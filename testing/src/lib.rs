@@ -12,6 +12,7 @@ pub mod handset;
 pub mod http;
 mod log;
 pub mod node;
+pub mod node_front;
 pub mod output;
 pub mod phone;
 pub mod played_relay;
