@@ -14,7 +14,7 @@ use std::{
 
 use hashchain::{DeviceId, LinkHash};
 use mhealth_api::Head;
-use mhealth_evidence::{Anchor, FinalityProof, HeadProof};
+use mhealth_evidence::{Anchor, HeadProof};
 
 use crate::chain::{ChainDevice, ChainFault};
 
@@ -196,7 +196,7 @@ impl HeadChecker {
         let head = state.head(question.device);
         let found = match head {
             // It is right as far as it goes, and does not come to the head.
-            Err(_) if proof.finality.handovers.len() == FinalityProof::MOST_HANDOVERS => None,
+            Err(_) if proof.finality.handovers.len() == HeadProof::MOST_HANDOVERS => None,
             Err(error) => return Err(ProofFault::new(error.code(), format!("{error}."))),
             Ok(None) => return Err(no_such_device(question.device, block)),
             Ok(Some(head)) => Some(Head {
