@@ -278,7 +278,10 @@ pub fn command(options: &Options, json: &Path) -> Result<Command> {
         command.args(["--genesis", genesis]);
     }
     for (name, url, credential) in &options.relays {
-        let variable = format!("MHEALTH_RELAY_CREDENTIAL_{}", name.to_uppercase());
+        let variable = format!(
+            "MHEALTH_RELAY_CREDENTIAL_{}",
+            name.to_uppercase().replace('-', "_")
+        );
         command
             .arg(format!("--relay={name}={url}"))
             .env(variable, credential);
