@@ -2,7 +2,10 @@
 
 //! Audits with the real `mhealth-auditor`, and what its JSON report says.
 
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
 use hashchain::{DeviceId, LinkHash, StudyId};
@@ -10,7 +13,12 @@ use mhealth_api::Key;
 use serde::Deserialize;
 
 use crate::enrolment::development_auditor_digits;
-use crate::process::Program;
+use crate::process::{self, Program};
+
+/// Between two looks at a program's memory.
+const LOOK: Duration = Duration::from_millis(20);
+/// Bytes of what a program said that are kept.
+const SHOWN: usize = 2_000;
 
 /// What an audit is told.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +27,8 @@ pub struct Options {
     pub node: String,
     /// The study.
     pub study: StudyId,
+    /// Hash of the chain's first block, if the audit is to insist on it.
+    pub genesis: Option<String>,
     /// Relays to read: name, base address, credential.
     pub relays: Vec<(String, String, String)>,
     /// Saved exports: name, file.
@@ -90,9 +100,22 @@ pub struct Entry {
     /// Who may be at fault.
     #[serde(default)]
     pub parties: Vec<Party>,
+    /// What was not looked at.
+    #[serde(default)]
+    pub uncovered: Vec<Uncovered>,
     /// The account that brought it to the chain.
     #[serde(default)]
     pub submitter: Option<Key>,
+}
+
+/// Why something was not looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Uncovered {
+    /// The reason's word.
+    pub reason: String,
+    /// The account of the relay whose export is lacking.
+    #[serde(default)]
+    pub account: Option<Key>,
 }
 
 /// A party that an audit names.
@@ -176,6 +199,76 @@ impl Device {
 
 /// Runs an audit, which writes its JSON report into this file, and reads it.
 pub fn run(options: &Options, json: &Path) -> Result<Report> {
+    let output = command(options, json)?.output();
+    let output = output.context("cannot run mhealth-auditor")?;
+    if !matches!(output.status.code(), Some(0..=2)) {
+        bail!(
+            "mhealth-auditor: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    read(json)
+}
+
+/// What becomes of an audit, or of another call of the auditor's program, that something hostile is given to.
+#[derive(Debug)]
+pub struct Watched {
+    /// Its exit status; none when it was ended by a signal, or did not end within the patience.
+    pub status: Option<i32>,
+    /// What it said last.
+    pub said: String,
+    /// How long it took.
+    pub took: Duration,
+    /// Most memory that it had, in MiB.
+    pub memory: u64,
+}
+
+/// Runs the auditor's program, and watches its time and memory. Ends it after this time.
+pub fn watch(mut command: Command, patience: Duration) -> Result<Watched> {
+    let began = Instant::now();
+    let mut out = tempfile::tempfile()?;
+    let mut child = command
+        .stdout(out.try_clone()?)
+        .stderr(out.try_clone()?)
+        .spawn()
+        .context("cannot run mhealth-auditor")?;
+    let mut memory = 0;
+    let status = loop {
+        memory = memory.max(process::peak_memory(child.id()).unwrap_or_default());
+        match child.try_wait()? {
+            Some(status) => break status.code(),
+            None if began.elapsed() > patience => {
+                process::kill(&mut child)?;
+                break None;
+            }
+            None => std::thread::sleep(LOOK),
+        }
+    };
+    let took = began.elapsed();
+    out.rewind()?;
+    let mut said = Vec::new();
+    // The end of it is enough.
+    out.read_to_end(&mut said)?;
+    let said = String::from_utf8_lossy(&said).trim_end().to_owned();
+    let from = said.len().saturating_sub(SHOWN);
+    let from = (from..).find(|place| said.is_char_boundary(*place));
+    Ok(Watched {
+        status,
+        said: said[from.unwrap_or_default()..].to_owned(),
+        took,
+        memory,
+    })
+}
+
+/// Reads a report that an audit has written.
+pub fn read(json: &Path) -> Result<Report> {
+    let text = std::fs::read(json)?;
+    serde_json::from_slice(&text).context("the auditor's report has another form")
+}
+
+/// The call of the auditor's program.
+pub fn command(options: &Options, json: &Path) -> Result<Command> {
     let mut command = Program::Auditor.command()?;
     command
         .args(["audit", "--node", &options.node])
@@ -185,8 +278,14 @@ pub fn run(options: &Options, json: &Path) -> Result<Report> {
         .arg("--json")
         .arg(json)
         .env("MHEALTH_AUDITOR_KEY", development_auditor_digits());
+    if let Some(genesis) = &options.genesis {
+        command.args(["--genesis", genesis]);
+    }
     for (name, url, credential) in &options.relays {
-        let variable = format!("MHEALTH_RELAY_CREDENTIAL_{}", name.to_uppercase());
+        let variable = format!(
+            "MHEALTH_RELAY_CREDENTIAL_{}",
+            name.to_uppercase().replace('-', "_")
+        );
         command
             .arg(format!("--relay={name}={url}"))
             .env(variable, credential);
@@ -205,14 +304,5 @@ pub fn run(options: &Options, json: &Path) -> Result<Report> {
     if let Some(auditor) = &options.auditor {
         command.args(["--auditor", auditor]);
     }
-    let output = command.output().context("cannot run mhealth-auditor")?;
-    if !matches!(output.status.code(), Some(0..=2)) {
-        bail!(
-            "mhealth-auditor: {}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    let text = std::fs::read(json)?;
-    serde_json::from_slice(&text).context("the auditor's report has another form")
+    Ok(command)
 }

@@ -8,6 +8,7 @@ pub mod document;
 pub mod doubtful_relay;
 pub mod enrolment;
 pub mod export;
+pub mod front;
 pub mod handset;
 pub mod http;
 mod log;

@@ -153,6 +153,28 @@ impl Cohort {
         Ok(command)
     }
 
+    /// Other devices that go through the same authentication server and these relays, one of which is to hold each run.
+    pub fn through(&self, name: &str, relays: &[String]) -> Cohort {
+        let mut arguments = Vec::new();
+        let mut given = self.arguments.iter();
+        while let Some(argument) = given.next() {
+            match argument.as_str() {
+                // With its value.
+                "--relay" => drop(given.next()),
+                argument if argument.starts_with("--copies=") => {}
+                argument => arguments.push(argument.to_owned()),
+            }
+        }
+        for relay in relays {
+            arguments.extend(["--relay".to_owned(), relay.clone()]);
+        }
+        Cohort {
+            name: name.to_owned(),
+            arguments,
+            environment: self.environment.clone(),
+        }
+    }
+
     /// Its state file in this folder.
     pub fn state(&self, folder: &Path) -> PathBuf {
         folder.join(format!("{}.db", self.name))

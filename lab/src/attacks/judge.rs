@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use hashchain::{DeviceId, LinkHash};
+use mhealth_api::Key;
 use mhealth_testing::audit::{Device, Entry, Finding, Party, Report};
 use serde::Serialize;
 
 use crate::attack::Column;
-use crate::truth::{Effect, Planted};
+use crate::truth::{Culprit, Effect, Planted};
 
 /// What became of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -80,6 +81,12 @@ impl<'a> Judge<'a> {
             attacked,
             usual,
         }
+    }
+
+    /// Says nothing about these devices, of which something else is known than an audit's verdict.
+    pub(crate) fn setting_aside(mut self, devices: &BTreeSet<DeviceId>) -> Self {
+        self.devices.retain(|device, _| !devices.contains(device));
+        self
     }
 
     /// Whether the audit tells this entry from an honest one.
@@ -159,6 +166,31 @@ impl<'a> Judge<'a> {
                 }
                 verdict(Fate::Detected, Some(parties))
             }
+            Effect::NotShown(places) => {
+                let entries: Vec<&Entry> = places
+                    .iter()
+                    .filter_map(|place| device.registered(*place))
+                    .collect();
+                if entries.len() < places.len() || entries.iter().any(|it| it.verdict == "valid") {
+                    return verdict(Fate::Unseen, None);
+                }
+                // Nobody is accused of what was not looked at. The report says whose export it lacks.
+                let named = |entry: &&Entry| {
+                    let culprit =
+                        |account: Key| planted.culprits.contains(&Culprit::Relay(account));
+                    let mut lacking = entry.uncovered.iter().filter_map(|it| it.account);
+                    match entry.verdict == "not_covered" && entry.parties.is_empty() {
+                        false => Named::Wrong,
+                        true if lacking.clone().any(|account| !culprit(account)) => Named::Wrong,
+                        true if lacking.any(culprit) => Named::Alone,
+                        true => Named::Nobody,
+                    }
+                };
+                Verdict {
+                    fate: Fate::Detected,
+                    named: worst(entries.iter().map(named)),
+                }
+            }
             Effect::Missing(links) => {
                 let found: Vec<Option<&Entry>> = links
                     .iter()
@@ -224,12 +256,15 @@ fn named(planted: &Planted, entries: &[&[Party]]) -> Named {
             _ => Named::Wrong,
         }
     };
-    let all: Vec<Named> = entries.iter().map(|parties| of(parties)).collect();
-    // The worst that is said of any of its entries.
-    [Named::Wrong, Named::Nobody, Named::Among]
+    worst(entries.iter().map(|parties| of(parties))).unwrap_or(Named::Alone)
+}
+
+/// The worst that is said of any entry of an attempt.
+fn worst(named: impl Iterator<Item = Named>) -> Option<Named> {
+    let all: Vec<Named> = named.collect();
+    [Named::Wrong, Named::Nobody, Named::Among, Named::Alone]
         .into_iter()
         .find(|named| all.contains(named))
-        .unwrap_or(Named::Alone)
 }
 
 #[cfg(test)]

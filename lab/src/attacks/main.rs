@@ -10,6 +10,7 @@ mod bare;
 mod beyond;
 mod judge;
 mod keys;
+mod parties;
 mod play;
 mod relay;
 mod secret;
@@ -18,28 +19,30 @@ mod stage;
 mod table;
 mod truth;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
 
-use attack::Column;
+use attack::{Attack, Column};
 use judge::{Fate, Named};
 use mhealth_testing::output;
 use play::Played;
 use table::Measured;
 
-/// Plays the attacks of the paper's Figures 4, 5 and 6 against real servers and a real chain, in each topology and policy,
-/// with honest phones beside them, and compares entry by entry what the auditor says with what was done.
+/// Plays the attacks of the paper's Figures 4, 5 and 6, and what else each party can do with all of its rights, against real
+/// servers and a real chain, in each topology and policy, with honest phones beside them. What came of each is judged by what was
+/// done, not by what the auditor says of itself.
 ///
-/// Prevented: no illegal entry stands on the chain. Detected: it does, and the auditor's verdict on it is not valid. Unseen: the
-/// auditor takes it for honest; where phones do not chain, that means that it looks like every honest entry. Misattributed:
-/// the auditor names somebody, and not who did it.
+/// Prevented: it had no effect: no illegal entry stands on the chain, nothing is lost, no phone stands still. Detected: it had, and
+/// the auditor's verdict on it is not valid. Unseen: it had, and nobody says so; where phones do not chain, that means that it looks
+/// like every honest entry. Misattributed: the auditor names somebody, and not who did it.
 ///
-/// The last line reads `attempts= prevented= detected= unseen= misattributed= false_alarms= silenced_unseen=`, the first six
-/// over the hashchain's two policies; the phone that was silenced is counted apart, because no cryptography sees it. The exit
-/// status is 0 when nothing was unseen, misattributed, or a false alarm.
+/// The last line reads `attempts= prevented= detected= unseen= misattributed= false_alarms= silenced_unseen= unmet=`, all but the last
+/// two over the hashchain's two policies; the phone that was silenced is counted apart, because no cryptography sees it. Unmet: it did
+/// not end as the row says that it must. The exit status is 0 when nothing was unseen, misattributed, unmet, or a false alarm.
 #[derive(Parser)]
 #[command(name = "mhealth-attacks", version)]
 struct Options {
@@ -52,6 +55,9 @@ struct Options {
     /// Only against this topology and policy; may be given several times.
     #[arg(long, value_name = "NAME")]
     column: Vec<Column>,
+    /// Only this attack; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    attack: Vec<Attack>,
     /// Folder for chains, databases, audits and `attacks.json`. What an earlier laboratory left there is replaced.
     #[arg(long, value_name = "FOLDER", default_value = "output/attacks")]
     output: PathBuf,
@@ -59,8 +65,8 @@ struct Options {
 
 /// Written into the folder, so that only a folder of this program's own is ever replaced.
 const MARK: &str = "made-by-attacks";
-/// False alarms and errors that are printed.
-const SHOWN: usize = 20;
+/// False alarms, and attempts of an attack that did not end as they must, that are printed.
+const SHOWN: usize = 4;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -84,7 +90,8 @@ async fn run(options: &Options) -> Result<bool> {
     let wanted = |column: &Column| options.column.is_empty() || options.column.contains(column);
     for column in Column::ALL.into_iter().filter(wanted) {
         println!("Attacking {} …", column.title());
-        let this = play::play(column, options.seed, options.attempts, &output).await?;
+        let (seed, attempts) = (options.seed, options.attempts);
+        let this = play::play(column, seed, attempts, &options.attack, &output).await?;
         println!(
             "  {} attempts, {} honest entries, {} audits in {:.0} s",
             this.tried.len(),
@@ -113,10 +120,17 @@ fn complain(played: &Played) {
         println!("  false alarm: {alarm}");
     }
     let wrong = played.tried.iter().filter(|tried| {
-        let silenced = tried.planted.attack == attack::Attack::Silenced;
-        !silenced && tried.verdict.fate == Fate::Unseen || tried.verdict.named == Some(Named::Wrong)
+        let silenced = tried.attack == Attack::Silenced;
+        !silenced && tried.verdict.fate == Fate::Unseen
+            || tried.verdict.named == Some(Named::Wrong)
+            || !tried.is_right()
     });
-    for tried in wrong.take(SHOWN) {
-        println!("  {:?}: {:?}", tried.verdict, tried.planted);
+    let mut shown: BTreeMap<Attack, usize> = BTreeMap::new();
+    for tried in wrong {
+        let of_attack = shown.entry(tried.attack).or_default();
+        *of_attack += 1;
+        if *of_attack <= SHOWN {
+            println!("  {:?}: {:?}: {}", tried.attack, tried.verdict, tried.about);
+        }
     }
 }

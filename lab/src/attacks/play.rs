@@ -17,14 +17,16 @@ use rand::SeedableRng;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::attack::{Attack, Column};
-use crate::judge::{Fate, Judge, Verdict};
+use crate::attack::{Attack, Column, Must};
+use crate::judge::{Fate, Judge, Named, Verdict};
 use crate::stage::Stage;
 use crate::truth::Planted;
-use crate::{bare, beyond, keys, relay, secret};
+use crate::{bare, beyond, keys, parties, relay, secret};
 
 /// Attempts at a time. Each mostly waits for blocks.
 const AT_ONCE: usize = 192;
+/// Up to so many attempts of each attack both acts are played at the same time.
+const FEW: u32 = 8;
 /// Nights of an honest phone.
 const NIGHTS: u32 = 6;
 /// For how many blocks a run may be on its way: nobody waits an hour here.
@@ -32,12 +34,43 @@ const ON_ITS_WAY: u64 = 5;
 /// Between two looks at the chain, and between two audits at least.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// An attempt, judged by the last audit.
+/// An attempt, and what came of it.
 pub(crate) struct Tried {
-    pub(crate) planted: Planted,
+    pub(crate) attack: Attack,
     pub(crate) verdict: Verdict,
     /// How long it took until an audit saw it.
     pub(crate) after: Option<After>,
+    /// How long an honest party waited for what it wanted, where it was made to wait.
+    pub(crate) waited: Option<Duration>,
+    /// What was done, for people who look for the reason of a failure.
+    pub(crate) about: String,
+}
+
+impl Tried {
+    /// As an audit shows it.
+    pub(crate) fn judged(planted: &Planted, judge: &Judge<'_>) -> Self {
+        Tried {
+            attack: planted.attack,
+            verdict: judge.verdict(planted),
+            after: None,
+            waited: None,
+            about: format!("{planted:?}"),
+        }
+    }
+
+    /// Whether that is what must come of it, where phones chain.
+    pub(crate) fn is_right(&self) -> bool {
+        let Verdict { fate, named } = self.verdict;
+        let among = matches!(named, Some(Named::Alone | Named::Among));
+        match self.attack.must() {
+            Must::BePrevented => fate == Fate::Prevented,
+            Must::BeKnown => fate == Fate::Prevented || (fate == Fate::Detected && among),
+            Must::NameItsMaker => {
+                fate == Fate::Prevented || (fate == Fate::Detected && named == Some(Named::Alone))
+            }
+            Must::PassUnseen => true,
+        }
+    }
 }
 
 /// How long detection took, from when the attempt took effect to the end of the first audit that says so.
@@ -76,14 +109,73 @@ async fn attempt(stage: &Stage, attack: Attack, random: StdRng) -> Result<Plante
     planted.with_context(|| format!("{attack:?} in {}", stage.column.title()))
 }
 
+/// Plays both acts against a column, or these attacks alone.
 pub(crate) async fn play(
     column: Column,
     seed: u64,
     attempts: u32,
+    wanted: &[Attack],
     folder: &Path,
 ) -> Result<Played> {
     let began = Instant::now();
     let folder = folder.join(column.folder());
+    let of_act = |second: bool| -> Vec<Attack> {
+        let attacks = Attack::ALL.into_iter();
+        let attacks = attacks.filter(|attack| wanted.is_empty() || wanted.contains(attack));
+        attacks
+            .filter(|attack| attack.is_of_a_party() == second && attack.applies(column))
+            .collect()
+    };
+    let (first, second) = (of_act(false), of_act(true));
+    let papers = async {
+        match first.is_empty() {
+            true => Ok(Act::default()),
+            false => papers(column, seed, attempts, &first, &folder).await,
+        }
+    };
+    let parties = async {
+        match second.is_empty() {
+            true => Ok(Act::default()),
+            false => parties::play(column, seed, attempts, &second, &folder).await,
+        }
+    };
+    // A few attempts mostly wait for blocks. Many wait for the processors, and what is measured is how long phones wait.
+    let (papers, parties) = match attempts <= FEW {
+        true => tokio::try_join!(papers, parties)?,
+        false => (papers.await?, parties.await?),
+    };
+    let mut played = Played {
+        column,
+        tried: papers.tried,
+        honest: papers.honest + parties.honest,
+        alarms: papers.alarms,
+        audits: papers.audits + parties.audits,
+        took: began.elapsed(),
+    };
+    played.tried.extend(parties.tried);
+    played.alarms.extend(parties.alarms);
+    Ok(played)
+}
+
+/// What came of an act in a column.
+#[derive(Default)]
+pub(crate) struct Act {
+    pub(crate) tried: Vec<Tried>,
+    /// Entries of phones that nobody attacked, or from before an attack.
+    pub(crate) honest: u64,
+    pub(crate) alarms: Vec<String>,
+    pub(crate) audits: usize,
+}
+
+/// The first act: the paper's attacks, and some beside them, on a chain that makes blocks without consensus.
+async fn papers(
+    column: Column,
+    seed: u64,
+    attempts: u32,
+    attacks: &[Attack],
+    folder: &Path,
+) -> Result<Act> {
+    let folder = folder.to_path_buf();
     let stage = Arc::new(Stage::set(column, &folder).await?);
     let record: Record = Arc::default();
     let over = Arc::new(AtomicBool::new(false));
@@ -98,9 +190,9 @@ pub(crate) async fn play(
         move || honest_phones(cohorts, seed, attempts, &folder)
     });
 
-    let mut plan: Vec<(Attack, u32)> = Attack::ALL
-        .into_iter()
-        .filter(|attack| attack.applies(column))
+    let mut plan: Vec<(Attack, u32)> = attacks
+        .iter()
+        .copied()
         .flat_map(|attack| (0..attempts).map(move |number| (attack, number)))
         .collect();
     plan.shuffle(&mut StdRng::seed_from_u64(seed));
@@ -137,21 +229,18 @@ pub(crate) async fn play(
     let judge = Judge::new(column, &report, &planted);
     let (honest, alarms) = judge.false_alarms();
     let tried = record.into_iter().map(|(planted, after)| {
-        let verdict = judge.verdict(&planted);
+        let tried = Tried::judged(&planted, &judge);
         Tried {
-            planted,
-            verdict,
             // Some were seen before they came to nothing.
-            after: after.filter(|_| verdict.fate == Fate::Detected),
+            after: after.filter(|_| tried.verdict.fate == Fate::Detected),
+            ..tried
         }
     });
-    Ok(Played {
-        column,
+    Ok(Act {
         tried: tried.collect(),
         honest,
         alarms,
         audits,
-        took: began.elapsed(),
     })
 }
 

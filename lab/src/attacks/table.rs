@@ -3,6 +3,7 @@
 //! What was measured, as a table for people and as JSON.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde_json::{json, Value};
 
@@ -22,6 +23,8 @@ pub(crate) struct Counts {
     pub(crate) among: usize,
     pub(crate) misattributed: usize,
     pub(crate) unattributed: usize,
+    /// Which did not end as they must where phones chain.
+    pub(crate) unmet: usize,
 }
 
 impl Counts {
@@ -29,6 +32,7 @@ impl Counts {
         let mut counts = Counts::default();
         for tried in tried {
             counts.attempts += 1;
+            counts.unmet += usize::from(!tried.is_right());
             match tried.verdict.fate {
                 Fate::Prevented => counts.prevented += 1,
                 Fate::Detected => counts.detected += 1,
@@ -49,7 +53,7 @@ impl Counts {
         json!({
             "attempts": self.attempts, "prevented": self.prevented, "detected": self.detected,
             "unseen": self.unseen, "named_alone": self.alone, "named_among": self.among,
-            "misattributed": self.misattributed, "named_nobody": self.unattributed,
+            "misattributed": self.misattributed, "named_nobody": self.unattributed, "unmet": self.unmet,
         })
     }
 }
@@ -71,7 +75,13 @@ pub(crate) struct Sum {
 impl Sum {
     /// Whether the hashchain kept what it promises.
     pub(crate) fn held(&self) -> bool {
-        self.counts.unseen == 0 && self.counts.misattributed == 0 && self.false_alarms == 0
+        let Counts {
+            unseen,
+            misattributed,
+            unmet,
+            ..
+        } = self.counts;
+        unseen + misattributed + unmet + self.false_alarms == 0
     }
 }
 
@@ -79,14 +89,15 @@ impl fmt::Display for Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "attempts={} prevented={} detected={} unseen={} misattributed={} false_alarms={} silenced_unseen={}",
+            "attempts={} prevented={} detected={} unseen={} misattributed={} false_alarms={} silenced_unseen={} unmet={}",
             self.counts.attempts,
             self.counts.prevented,
             self.counts.detected,
             self.counts.unseen,
             self.counts.misattributed,
             self.false_alarms,
-            self.silenced_unseen
+            self.silenced_unseen,
+            self.counts.unmet
         )
     }
 }
@@ -96,7 +107,7 @@ impl Measured {
     pub(crate) fn sum(&self) -> Sum {
         let chained = || self.played.iter().filter(|played| played.column.chained());
         let tried = || chained().flat_map(|played| &played.tried);
-        let silenced = |tried: &&Tried| tried.planted.attack == Attack::Silenced;
+        let silenced = |tried: &&Tried| tried.attack == Attack::Silenced;
         Sum {
             counts: Counts::of(tried().filter(|tried| !silenced(tried))),
             false_alarms: chained().map(|played| played.alarms.len()).sum(),
@@ -111,6 +122,7 @@ impl Measured {
                 let mut cell = counts.json();
                 cell["attack"] = json!(attack);
                 cell["figure"] = json!(attack.figure());
+                cell["waited_seconds"] = json!(waited(played, attack).map(|it| it.as_secs_f64()));
                 if let Some((median, longest)) = times(played, attack) {
                     cell["median_blocks"] = json!(median.blocks);
                     cell["median_seconds"] = json!(median.seconds);
@@ -141,7 +153,7 @@ fn cells(played: &Played) -> impl Iterator<Item = (Attack, Counts)> + '_ {
 }
 
 fn of(played: &Played, attack: Attack) -> impl Iterator<Item = &Tried> {
-    let is = move |tried: &&Tried| tried.planted.attack == attack;
+    let is = move |tried: &&Tried| tried.attack == attack;
     played.tried.iter().filter(is)
 }
 
@@ -159,6 +171,11 @@ fn times(played: &Played, attack: Attack) -> Option<(After, After)> {
         })
     };
     Some((at(after.len() / 2)?, at(after.len().checked_sub(1)?)?))
+}
+
+/// How long an honest party waited at most.
+fn waited(played: &Played, attack: Attack) -> Option<Duration> {
+    of(played, attack).filter_map(|tried| tried.waited).max()
 }
 
 /// `12 prevented, 8 detected` of a cell.
@@ -213,21 +230,24 @@ impl fmt::Display for Measured {
 fn attribution(f: &mut fmt::Formatter<'_>, played: &Played) -> fmt::Result {
     writeln!(
         f,
-        "\n{}: {} audits in {:.0} s while attacks went on. Who was named, of what an audit shows, and how long detection took:",
+        "\n{}: {} audits in {:.0} s while attacks went on. Who was named, of what an audit shows, how long detection took, and how long honest \
+         parties waited at most:",
         played.column.title(),
         played.audits,
         played.took.as_secs_f64()
     )?;
     writeln!(
         f,
-        "{:<31} {:>6} {:>6} {:>6} {:>6}   {:<20} {:<20}",
+        "{:<31} {:>6} {:>6} {:>6} {:>6} {:>6}   {:<20} {:<20} {:>8}",
         "attack",
         "alone",
         "among",
         "wrong",
         "none",
+        "unmet",
         "blocks (median, max)",
-        "seconds (median, max)"
+        "seconds (median, max)",
+        "waited s"
     )?;
     for (attack, counts) in cells(played) {
         let (blocks, seconds) = match times(played, attack) {
@@ -237,14 +257,17 @@ fn attribution(f: &mut fmt::Formatter<'_>, played: &Played) -> fmt::Result {
             ),
             None => ("-".into(), "-".into()),
         };
+        let waited = waited(played, attack);
+        let waited = waited.map_or("-".into(), |it| format!("{:.1}", it.as_secs_f64()));
         writeln!(
             f,
-            "{:<31} {:>6} {:>6} {:>6} {:>6}   {blocks:<20} {seconds:<20}",
+            "{:<31} {:>6} {:>6} {:>6} {:>6} {:>6}   {blocks:<20} {seconds:<20} {waited:>8}",
             attack.title(),
             counts.alone,
             counts.among,
             counts.misattributed,
-            counts.unattributed
+            counts.unattributed,
+            counts.unmet
         )?;
     }
     Ok(())

@@ -34,6 +34,8 @@ pub(crate) enum Effect {
     SignedOddly(Vec<(u64, LinkHash)>),
     /// This relay no longer keeps what stands registered at these places.
     Kept(Vec<u64>),
+    /// What stands registered at these places is not shown to the auditor, by a relay that is not asked or does not answer.
+    NotShown(Vec<u64>),
     /// These entries of the device's are to stay off the chain.
     Missing(Vec<(u64, LinkHash)>),
     /// Bare data of the device's are to stay off the chain, so there is nothing to look for.

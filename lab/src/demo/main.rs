@@ -8,6 +8,7 @@
 mod attacks;
 mod attempts;
 mod evidence;
+mod liar;
 mod trial;
 
 use std::path::PathBuf;
@@ -22,8 +23,8 @@ use mhealth_testing::output;
 use mhealth_testing::topology::{Site, Topology};
 
 /// Runs a whole trial on this machine: starts a development chain, an authentication server and relays, enrols devices,
-/// registers every night of theirs, tries what must be refused, compares every head on chain with the device's own, plays the
-/// paper's three attacks on the trial, and audits it.
+/// registers every night of theirs, tries what must be refused, compares every head on chain with the device's own, has a
+/// relay lie to a phone, plays the paper's three attacks on the trial, and audits it.
 #[derive(Parser)]
 #[command(name = "mhealth-demo", version)]
 struct Options {
@@ -99,6 +100,15 @@ async fn run(options: &Options) -> Result<bool> {
     } else {
         Heads::Unknown
     };
+    let caught = match topology.phones_chain() {
+        true => liar::meet(&site, &chain, &options.output).await?,
+        false => None,
+    };
+    if let Some(caught) = &caught {
+        println!("Lying to a phone:");
+        println!("  {caught}");
+    }
+    let caught = caught.is_none_or(|caught| caught.held);
     // Where phones do not chain there is nothing that an audit could hold on to.
     let audited = match topology.phones_chain() {
         true => audit(&site, &chain, &cast, tried, &options.output).await?,
@@ -107,7 +117,8 @@ async fn run(options: &Options) -> Result<bool> {
     println!("Proving what stands on the chain to somebody who has nothing but a file and the chain's first hash:");
     let proved = evidence::prove_and_verify(&site, &chain, &options.output)?;
     println!("  {proved}");
-    let held = complete && heads != Heads::Different && refused == attempts.len() && audited;
+    let held =
+        complete && heads != Heads::Different && refused == attempts.len() && audited && caught;
     println!();
     summary(
         node,

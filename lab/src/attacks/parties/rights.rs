@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What accounts with a role can do on the chain itself: a relay, an authentication server, a member of the consortium.
+//!
+//! Validators that make two blocks or vote twice need several nodes; their test is `tests/tests/accountability.rs`.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{ensure, Context, Result};
+use hashchain::{DataDigest, DeviceId, LinkHash, Tag};
+use mhealth_api::{DeviceStatus, Policy, RunState, RunUpload};
+use mhealth_chain_client::{
+    calls, Account, AccountId32, Call, ChainClient, Error, LastTrusted, Submitter, SuspensionReason,
+};
+use mhealth_testing::handset::{self, links};
+use mhealth_testing::node::{subcommand, Launch};
+use mhealth_testing::played_relay::{alter, PlayedRelay};
+use mhealth_testing::rpc::JsonRpc;
+use mhealth_testing::topology::SPONSOR;
+use rand::rngs::StdRng;
+use rand::Rng;
+use serde_json::{json, Value};
+use tokio::task::JoinHandle;
+
+use super::arena::SharedArena;
+use crate::attack::{Attack, Column};
+use crate::judge::{Fate, Verdict};
+use crate::play::Tried;
+
+/// The rows of this file that are played while others are.
+pub(crate) const ROWS: [Attack; 5] = [
+    Attack::FillsConflicts,
+    Attack::ForksSuspended,
+    Attack::RetiresDevices,
+    Attack::FillsMotions,
+    Attack::StallsFinality,
+];
+
+/// Rivals that a relay makes up for a device: as many as there are places for conflicts.
+const RIVALS: usize = 16;
+/// Blocks within which an honest relay's batch is in one, while another relay floods: `docs/explained/threat-model.md`.
+const SOON: u64 = 5;
+/// Entries of a run of junk.
+const JUNK: usize = 256;
+/// Transactions of junk that are on their way at a time.
+const FLOOD: usize = 64;
+/// Motions that one member proposes.
+const MOTIONS: u32 = 4;
+/// Under which the chain keeps a change of authorities by force that was decided: `Grandpa.PendingChange`.
+const PENDING_CHANGE: &str = "0x5f9cc45b7a00c5899361e1c6099678dc2ff65991b1c915dd6cc8d4825eacfcb4";
+
+/// Whether it held, the device that is left in some state, and what happened.
+type Outcome = (bool, Option<DeviceId>, String);
+
+/// Attempts of a row at most: some are slow, and a server may change the status of only so many devices an hour.
+pub(crate) fn most(row: Attack) -> u32 {
+    match row {
+        Attack::FillsConflicts => 1_000,
+        Attack::ForksSuspended | Attack::RetiresDevices => 48,
+        _ => 3,
+    }
+}
+
+/// Accounts that have a role in the column's study, and misuse it.
+pub(crate) struct Offices {
+    relay: PlayedRelay,
+    server: Submitter,
+    member: Submitter,
+}
+
+impl Offices {
+    pub(crate) async fn appoint(arena: &SharedArena) -> Result<Self> {
+        let (chain, study) = (&arena.chain, arena.column.study());
+        let server = Account::from_secret_uri("//Mallet//rights")?;
+        let appointment = calls::add_authentication_server(study, server.id());
+        arena
+            .sponsor
+            .submit_and_wait(appointment)
+            .await?
+            .succeeded()?;
+        Ok(Offices {
+            relay: PlayedRelay::appoint(chain, study, SPONSOR, "//Mallory//rights").await?,
+            server: chain.submitter(server),
+            member: chain.submitter(Account::from_secret_uri("//Alice")?),
+        })
+    }
+
+    /// Makes one attempt of a row of this file.
+    pub(crate) async fn attempt(
+        &self,
+        arena: &SharedArena,
+        row: Attack,
+        number: u32,
+        mut random: StdRng,
+    ) -> Result<(Tried, Option<DeviceId>)> {
+        let began = Instant::now();
+        let (held, device, about) = match row {
+            Attack::FillsConflicts => self.fill_conflicts(arena, &mut random).await?,
+            Attack::ForksSuspended => self.fork_suspended(arena, &mut random).await?,
+            Attack::RetiresDevices => self.retire(arena, &mut random).await?,
+            Attack::FillsMotions => fill_motions(number).await?,
+            _ => self.stall(arena, number).await?,
+        };
+        let waited = match row {
+            Attack::RetiresDevices => Some(began.elapsed()),
+            _ => None,
+        };
+        Ok((tried(row, held, waited, about), device))
+    }
+
+    /// A relay forges an entry, where the chain lets it, and brings rivals that it made up, so that the phone's own has no place
+    /// among the device's conflicts.
+    async fn fill_conflicts(&self, arena: &SharedArena, random: &mut StdRng) -> Result<Outcome> {
+        let eve = &arena.honest[1];
+        let mut victim = arena.victim(eve, random).await?;
+        let genuine = victim.phone.record(1);
+        for _ in 0..=RIVALS {
+            let mut forged = genuine.clone();
+            alter(&mut forged, 0, handset::envelope(random));
+            forged.entries[0].tag = Tag(random.random());
+            self.relay.bring(&forged).await?;
+        }
+        victim.send(&eve.url(), &genuine).await?;
+        let (_, link) = links(&genuine)[0];
+        let device = victim.phone.device();
+        let registered = arena.chain.entries(device, genuine.sequence, 1).await?;
+        let conflicts = arena.chain.conflicts(device).await?;
+        let is_kept = conflicts
+            .stored
+            .iter()
+            .any(|it| it.signed && it.rival == link);
+        let is_registered = registered.iter().any(|entry| entry.hash == link);
+        Ok((
+            is_kept || is_registered,
+            Some(device),
+            format!("{conflicts:?}"),
+        ))
+    }
+
+    /// The office suspends a device, a relay brings a fork that the device's key signed, and the office resumes the device.
+    async fn fork_suspended(&self, arena: &SharedArena, random: &mut StdRng) -> Result<Outcome> {
+        let eve = &arena.honest[1];
+        let mut victim = arena.victim(eve, random).await?;
+        let device = victim.phone.device();
+        let mut thief = victim.phone.stolen_copy();
+        let genuine = victim.phone.record(1);
+        victim.send(&eve.url(), &genuine).await?;
+        let suspension = calls::suspend(device, SuspensionReason::Administrative);
+        let done = self.server.submit_and_wait(suspension).await?;
+        done.succeeded()?;
+        let fork = thief.record(1);
+        self.relay.bring(&fork).await?;
+        let resumed = self.server.submit_and_wait(calls::resume(device)).await;
+        let resumed = resumed.is_ok_and(|done| done.succeeded().is_ok());
+        let (_, link) = links(&fork)[0];
+        let conflicts = arena.chain.conflicts(device).await?;
+        let is_kept = conflicts
+            .stored
+            .iter()
+            .any(|it| it.signed && it.rival == link);
+        let held = is_kept && !(resumed && arena.column == Column::DeviceSigned);
+        Ok((
+            held,
+            Some(device),
+            format!("resumed {resumed}, {conflicts:?}"),
+        ))
+    }
+
+    /// An authentication server retires a device for good, and its entries with it. The sponsor looks the same day.
+    async fn retire(&self, arena: &SharedArena, random: &mut StdRng) -> Result<Outcome> {
+        let eve = &arena.honest[1];
+        let mut victim = arena.victim(eve, random).await?;
+        let device = victim.phone.device();
+        let distrust = calls::retire(device, LastTrusted::Nothing);
+        let distrusted = self.server.submit_and_wait(distrust).await.is_ok();
+        self.server
+            .submit_and_wait(calls::retire(device, LastTrusted::Latest))
+            .await?;
+        arena
+            .sponsor
+            .submit_and_wait(calls::veto_retirement(device))
+            .await?;
+        arena.sponsor.submit_and_wait(calls::resume(device)).await?;
+        let run = victim.phone.record(1);
+        let state = goes_on(&victim.token, &eve.url(), &run).await?;
+        let view = arena
+            .chain
+            .device(device)
+            .await?
+            .context("it is enrolled")?;
+        let held =
+            !distrusted && view.status == DeviceStatus::Active && state == RunState::Finalised;
+        let about = format!("distrusted {distrusted}, {:?}, {state:?}", view.status);
+        Ok((held, Some(device), about))
+    }
+
+    /// A member has the authorities changed by force while finality is alive: about the latest final block, about an old one, and
+    /// about one that it has proved to be final itself.
+    async fn stall(&self, arena: &SharedArena, number: u32) -> Result<Outcome> {
+        let last = arena.chain.finalised().await?.number;
+        let named = match number % 3 {
+            0 => last,
+            1 => last / 2,
+            _ => {
+                let proof = arena.chain.finality_proof(last).await?;
+                let proof = proof.context("no proof of finality")?;
+                // It may be known already.
+                let _reported = self
+                    .member
+                    .submit_and_wait(calls::report_final(0, proof))
+                    .await;
+                last
+            }
+        };
+        let call = calls::note_stalled(1, u32::try_from(named)?);
+        let decided = self.member.submit_and_wait(call).await;
+        let rpc = JsonRpc::connect(&arena.node.url()).await?;
+        let pending: Value = rpc
+            .request("state_getStorage", &[json!(PENDING_CHANGE)])
+            .await?;
+        let after = arena.chain.best_block().await?.number;
+        let began = Instant::now();
+        while arena.chain.finalised().await?.number < after
+            && began.elapsed() < Duration::from_secs(30)
+        {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let alive = arena.chain.finalised().await?.number >= after;
+        let held = pending.is_null() && alive;
+        let about = format!("block {named} of {last}: {decided:?}, pending {pending}");
+        Ok((held, None, about))
+    }
+}
+
+/// A relay floods with junk while a phone writes through an honest one.
+pub(crate) async fn floods(
+    arena: &SharedArena,
+    attempts: u32,
+    mut random: StdRng,
+) -> Result<Vec<Tried>> {
+    let study = arena.column.study();
+    let flooding = PlayedRelay::appoint(&arena.chain, study, SPONSOR, "//Mallory//floods").await?;
+    let eve = &arena.honest[1];
+    let mut victim = arena.victim(eve, &mut random).await?;
+    let flood = flood(flooding.submitter.clone(), victim.phone.device());
+    let mut all = Vec::new();
+    for _ in 0..attempts {
+        let run = victim.phone.record(1);
+        let began = Instant::now();
+        let sent = arena.chain.best_block().await?.number;
+        let status = handset::deliver(&eve.url(), &victim.token, &run).await?;
+        let block = status.block.context("it is settled")?.number;
+        let held = status.state == RunState::Finalised && block <= sent + SOON;
+        let about = format!("sent at block {sent}, in block {block}");
+        all.push(tried(Attack::Floods, held, Some(began.elapsed()), about));
+    }
+    flood.abort();
+    Ok(all)
+}
+
+fn flood(submitter: Submitter, device: DeviceId) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut under_way = Vec::new();
+        loop {
+            let runs = (0..3).map(|_| junk(device).run()).collect();
+            match submitter.submit(calls::submit_batch(runs)).await {
+                Ok(sent) => under_way.push(sent),
+                // It is told to wait, and does not.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+            if under_way.len() > FLOOD {
+                under_way.remove(0);
+            }
+        }
+    })
+}
+
+fn tried(attack: Attack, held: bool, waited: Option<Duration>, about: String) -> Tried {
+    let fate = match held {
+        true => Fate::Prevented,
+        false => Fate::Unseen,
+    };
+    Tried {
+        attack,
+        verdict: Verdict { fate, named: None },
+        after: None,
+        waited,
+        about,
+    }
+}
+
+/// A phone that was shut out for a while sends until the relay has heard that it no longer is.
+async fn goes_on(token: &str, relay: &str, run: &RunUpload) -> Result<RunState> {
+    let began = Instant::now();
+    loop {
+        let answer = handset::upload(relay, token, run).await?;
+        if (200..300).contains(&answer.status) {
+            return Ok(handset::settled(relay, handset::name(run)).await?.state);
+        }
+        ensure!(began.elapsed() < Duration::from_secs(60), "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// A run that begins too late.
+fn junk(device: DeviceId) -> RunUpload {
+    let entry = mhealth_api::RunEntry {
+        digest: DataDigest([1; 32]),
+        tag: Tag([2; 32]),
+        envelope: mhealth_api::Base64(Vec::new()),
+    };
+    RunUpload {
+        device,
+        sequence: 1_000,
+        previous: LinkHash([0; 32]),
+        entries: vec![entry; JUNK],
+        signature: None,
+    }
+}
+
+/// On a chain with four members, one proposes as much as it can; another one has a proposal of its own.
+async fn fill_motions(number: u32) -> Result<Outcome> {
+    let folder = std::env::temp_dir();
+    let file = folder.join(format!(
+        "mhealth-members-{}-{number}.json",
+        std::process::id()
+    ));
+    let output = format!("--output={}", file.display());
+    subcommand(["export-chain-spec", "--chain=dev", &output])?;
+    let mut specification: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
+    let members = ["//Alice", "//Bob", "//Charlie", "//Dave"];
+    let mut accounts = BTreeSet::new();
+    for member in members {
+        accounts.insert(Account::from_secret_uri(member)?.id().to_string());
+    }
+    let patch = &mut specification["genesis"]["runtimeGenesis"]["patch"];
+    patch["members"]["members"] = json!(accounts);
+    std::fs::write(&file, specification.to_string())?;
+    let node = Launch::bare()
+        .arg(format!("--chain={}", file.display()))
+        .args(["--alice", "--validator", "--sealing=instant"])
+        .start()?;
+    let chain = ChainClient::connect(&node.url()).await?;
+    let filler = chain.submitter(Account::from_secret_uri(members[1])?);
+    let mut opened = 0;
+    for motion in 0..MOTIONS {
+        opened += u32::from(proposed(&filler, motion).await?);
+    }
+    let other = chain.submitter(Account::from_secret_uri(members[2])?);
+    let another = proposed(&other, MOTIONS).await?;
+    std::fs::remove_file(file)?;
+    Ok((
+        another && opened < MOTIONS,
+        None,
+        format!("one member opened {opened} of {MOTIONS}, another one {another}"),
+    ))
+}
+
+/// Whether a motion is open now.
+async fn proposed(member: &Submitter, number: u32) -> Result<bool> {
+    let title = format!("Study {number}");
+    let sponsor: AccountId32 = member.account();
+    let call: Call = calls::create_study(3, sponsor, Policy::DeviceSigned, [9; 32], &title);
+    match member.submit_and_wait(call).await {
+        Ok(done) => Ok(done.succeeded().is_ok()),
+        Err(Error::Dispatch(_) | Error::Refused(_)) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
