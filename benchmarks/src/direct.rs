@@ -13,7 +13,9 @@ use frame_system::{BlockWeight, ConsumedWeight};
 use hashchain::StudyId;
 use mhealth_runtime::limits::{SESSION, SLOT_MILLISECONDS};
 use mhealth_runtime::opaque::Block;
-use mhealth_runtime::{HostFunctions, Runtime, RuntimeApi, UncheckedExtrinsic, WASM_BINARY};
+use mhealth_runtime::{
+    HostFunctions, Runtime, RuntimeApi, RuntimeCall, UncheckedExtrinsic, WASM_BINARY,
+};
 use sc_block_builder::BlockBuilderBuilder;
 use sc_chain_spec::{GenesisBlockBuilder, GenesisConfigBuilderRuntimeCaller};
 use sc_client_api::execution_extensions::ExecutionExtensions;
@@ -83,6 +85,15 @@ pub(crate) struct Registered {
     pub(crate) bytes: usize,
 }
 
+/// What a block took until it was proposed: executed, with storage root.
+#[derive(Clone, Copy)]
+pub(crate) struct Alone {
+    /// As the clock says.
+    pub(crate) seconds: f64,
+    /// As the weights say.
+    pub(crate) charged_seconds: f64,
+}
+
 impl Direct {
     /// An empty chain, with two databases in this folder.
     pub(crate) fn new(folder: &Path) -> Result<Self> {
@@ -108,6 +119,41 @@ impl Direct {
     /// Hash of the first block.
     pub(crate) fn genesis(&self) -> [u8; 32] {
         self.clients.author.info().genesis_hash.0
+    }
+
+    /// The account of the authentication server.
+    pub(crate) fn office(&self) -> &mhealth_runtime::AccountId {
+        self.office.account()
+    }
+
+    /// A transaction of the first relay that brings these runs, given in their encoding.
+    pub(crate) fn batch(&mut self, runs: &[u8]) -> Vec<u8> {
+        self.relays[0].batch(runs)
+    }
+
+    /// A transaction of the authentication server.
+    pub(crate) fn office_call(&mut self, call: &RuntimeCall) -> Vec<u8> {
+        self.office.call(call)
+    }
+
+    /// A block with these transactions and no others.
+    pub(crate) fn alone(&mut self, transactions: Vec<Vec<u8>>) -> Result<Alone> {
+        let clients = &mut self.clients;
+        let next = clients.author.info().best_number + 1;
+        if next.is_multiple_of(SESSION) {
+            clients.block(&mut std::iter::empty().peekable())?;
+        }
+        (clients.made, clients.imported, clients.proposed_seconds) = Default::default();
+        let mut transactions = transactions.into_iter().map(Ok).peekable();
+        clients.block(&mut transactions)?;
+        ensure!(
+            transactions.peek().is_none(),
+            "the transactions do not fit into a block"
+        );
+        Ok(Alone {
+            seconds: clients.proposed_seconds,
+            charged_seconds: clients.made.charged_seconds,
+        })
     }
 
     /// Enrols devices of a study.
@@ -299,7 +345,7 @@ impl Watch {
 
 /// Waits until the databases have written what is left of a measurement, so that its bytes are counted and the next does
 /// not pay for them.
-fn rest() -> Result<()> {
+pub(crate) fn rest() -> Result<()> {
     for _ in 0..PATIENCE {
         let watch = Watch::start()?;
         std::thread::sleep(Duration::from_secs(1));
@@ -367,9 +413,7 @@ fn import(
 }
 
 fn time(now: u64) -> UncheckedExtrinsic {
-    UncheckedExtrinsic::new_bare(mhealth_runtime::RuntimeCall::Timestamp(
-        pallet_timestamp::Call::set { now },
-    ))
+    UncheckedExtrinsic::new_bare(RuntimeCall::Timestamp(pallet_timestamp::Call::set { now }))
 }
 
 fn opaque(bytes: &[u8]) -> Result<OpaqueExtrinsic> {

@@ -11,6 +11,7 @@ mod ladder;
 mod measured;
 mod postgres;
 mod report;
+mod shapes;
 mod sqlite;
 mod tally;
 mod usage;
@@ -64,6 +65,18 @@ struct Options {
     /// million entries.
     #[arg(long)]
     growth: bool,
+
+    /// Measures instead whether any transaction takes more than twice what it is charged, in the shapes of an adversary.
+    #[arg(long)]
+    shapes: bool,
+
+    /// Random mixes of those shapes.
+    #[arg(long, default_value_t = 100)]
+    mixes: usize,
+
+    /// Seed of the random mixes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 
     /// Four validators on this machine instead of one, each of which executes what the others make.
     #[arg(long)]
@@ -150,6 +163,13 @@ async fn run(options: &Options) -> Result<()> {
     if options.growth {
         return growth::run(options.devices, options.publish.as_deref());
     }
+    let folder = tempfile::Builder::new()
+        .prefix("mhealth-bench-")
+        .tempdir()?;
+    if options.shapes {
+        let publish = options.publish.as_deref();
+        return shapes::run(options.seed, options.mixes, folder.path(), publish);
+    }
     let devices = options.devices.unwrap_or(match options.quick {
         true => 10_000,
         false => 100_000,
@@ -158,9 +178,6 @@ async fn run(options: &Options) -> Result<()> {
         true => 15,
         false => 60,
     });
-    let folder = tempfile::Builder::new()
-        .prefix("mhealth-bench-")
-        .tempdir()?;
     let mut chain = Chain::start(options.network, options.states).await?;
     let mut direct = match options.quick || options.network {
         true => None,

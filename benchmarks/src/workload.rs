@@ -126,6 +126,14 @@ impl Phones {
         self.phones.len() as u32
     }
 
+    /// Each of the devices by itself, before its first entry.
+    pub(crate) fn each(&self) -> impl Iterator<Item = hashchain::testing::Phone> + '_ {
+        (self.first..).zip(&self.phones).map(|(number, phone)| {
+            let key = phone.key.clone();
+            hashchain::testing::Phone::new(key, DeviceId(number), phone.link_0, &phone.secret)
+        })
+    }
+
     /// The devices' public keys, secret commitments and proofs for this server, in the order in which they enrol.
     pub(crate) fn enrolments<'a>(
         &'a self,

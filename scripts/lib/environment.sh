@@ -12,3 +12,7 @@ build_programs() { (cd "$root" && cargo build --release --workspace "${@/#/--bin
 
 # The same for everything that a whole system is made of, and these.
 build_system() { build_programs mhealth-node mhealth-auth mhealth-relay mhealth-device mhealth-auditor "$@"; }
+
+# What the crate `evidence` is checked for, beside this machine: web pages, runtimes, telephones. Nothing is built for them.
+# shellcheck disable=SC2034 # for those who source this
+portable_targets=(wasm32-unknown-unknown wasm32v1-none aarch64-linux-android aarch64-apple-ios)

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a reader knows of a chain, and how it learns more.
+
+use core::ops::Deref;
+
+use codec::{Decode, Encode};
+
+use crate::bytes::Blobs;
+use crate::checkpoint::Checkpoint;
+use crate::finality::AuthoritySet;
+use crate::header::Header;
+use crate::proof::{CheckpointAuthorities, FinalityProof, FirstAuthorities};
+use crate::state::genesis_hash_key;
+use crate::trie::State;
+
+/// What a phone or an auditor knows of a chain: its first block, the authorities who vote on what is final, and up to which block it
+/// has seen. Whoever stores it keeps it safe from others: everything rests on it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Anchor {
+    genesis: [u8; 32],
+    set: AuthoritySet,
+    block: u32,
+}
+
+/// Why a proof shows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Its first block is another one.
+    AnotherChain,
+    /// Nothing leads to the first authorities.
+    FirstAuthorities,
+    /// The header is not that of the checkpoint.
+    AnotherHistory,
+    /// The state of the checkpoint does not say who the authorities are, or is of another chain.
+    CheckpointState,
+    /// In the handover with this place, from 0, the set before did not make the block final, or it names no next one.
+    Handover(usize),
+    /// A header after the block does not follow the one before.
+    Descendants,
+    /// The block is not shown to be final by the authorities of its time.
+    NotFinal,
+    /// The block's state does not say which chain it is of. GRANDPA's votes do not either, and the same authorities may vote on
+    /// several chains.
+    ChainNotNamed,
+    /// The block is before one that was seen already.
+    TooOld {
+        /// The block's number.
+        block: u32,
+        /// The number of the newest block that was seen.
+        seen: u32,
+    },
+}
+
+impl Refusal {
+    /// Stable name of the error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AnotherChain => "another_chain",
+            Self::FirstAuthorities => "first_authorities_not_proved",
+            Self::AnotherHistory => "another_history",
+            Self::CheckpointState => "checkpoint_not_proved",
+            Self::Handover(_) => "handover_not_final",
+            Self::Descendants => "descendants_do_not_follow",
+            Self::NotFinal => "block_not_final",
+            Self::ChainNotNamed => "chain_not_proved",
+            Self::TooOld { .. } => "proof_too_old",
+        }
+    }
+}
+
+impl core::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::AnotherChain => f.write_str("the proof is about another chain"),
+            Self::FirstAuthorities => {
+                f.write_str("the first authorities are not proved by the first block's state")
+            }
+            Self::AnotherHistory => f.write_str("the block is not the checkpoint"),
+            Self::CheckpointState => f.write_str(
+                "the authorities at the checkpoint are not proved by its state, or it is of another chain",
+            ),
+            Self::Handover(place) => {
+                write!(f, "handover {place} of the authorities is not proved to be final")
+            }
+            Self::Descendants => f.write_str("the headers after the block do not follow it"),
+            Self::NotFinal => f.write_str("the block is not proved to be final"),
+            Self::ChainNotNamed => {
+                f.write_str("it is not proved which chain the block is of")
+            }
+            Self::TooOld { block, seen } => {
+                write!(f, "the proof is about block {block}, and block {seen} was seen already")
+            }
+        }
+    }
+}
+
+impl core::error::Error for Refusal {}
+
+impl Anchor {
+    /// What somebody knows who knows the first block's hash, once it was shown who the first authorities are.
+    pub fn begin(genesis: [u8; 32], first: &FirstAuthorities) -> Result<Self, Refusal> {
+        if first.genesis.number != 0 || first.genesis.hash() != genesis {
+            return Err(Refusal::AnotherChain);
+        }
+        let state = State::new(first.genesis.state_root, &first.nodes);
+        let set = state.first_authorities();
+        Ok(Anchor {
+            genesis,
+            set: set.map_err(|_| Refusal::FirstAuthorities)?,
+            block: 0,
+        })
+    }
+
+    /// What somebody knows who trusts a block, once it was shown who the authorities after it are. Nothing rests on those before.
+    pub fn at_checkpoint(
+        genesis: [u8; 32],
+        checkpoint: Checkpoint,
+        authorities: &CheckpointAuthorities,
+    ) -> Result<Self, Refusal> {
+        if Checkpoint::of(&authorities.header) != checkpoint {
+            return Err(Refusal::AnotherHistory);
+        }
+        let state = State::new(authorities.header.state_root, &authorities.nodes);
+        let set = state.authorities_after(genesis);
+        Ok(Anchor {
+            genesis,
+            set: set.map_err(|_| Refusal::CheckpointState)?,
+            block: checkpoint.number,
+        })
+    }
+
+    /// Hash of the chain's first block.
+    pub fn genesis(&self) -> [u8; 32] {
+        self.genesis
+    }
+
+    /// The authorities who vote on the blocks to come, as far as it is known.
+    pub fn set(&self) -> &AuthoritySet {
+        &self.set
+    }
+
+    /// Number of the newest block that was shown to be final.
+    pub fn block(&self) -> u32 {
+        self.block
+    }
+
+    /// What a proof shows, if it shows anything: the block is final, is of this chain by what stands in its state under
+    /// [`genesis_hash_key`], and is not before one that was seen already. The anchor moves on to its block and its authorities; when the
+    /// proof is refused, it stays as it is.
+    pub fn check<'p>(&mut self, proof: &'p FinalityProof) -> Result<FinalState<'p>, Refusal> {
+        let (block, seen) = (proof.block.number, self.block);
+        if block < seen {
+            return Err(Refusal::TooOld { block, seen });
+        }
+        let mut set = self.set.clone();
+        for (place, handover) in proof.handovers.iter().enumerate() {
+            let next = set.hand_over(handover);
+            set = next.map_err(|_| Refusal::Handover(place))?;
+        }
+        let mut last = &proof.block;
+        for header in &proof.descendants {
+            if !header.follows(last) {
+                return Err(Refusal::Descendants);
+            }
+            last = header;
+        }
+        let shown = set.finalises(last, &proof.justification);
+        shown.map_err(|_| Refusal::NotFinal)?;
+        let state = State::new(proof.block.state_root, &proof.nodes);
+        match state.value::<[u8; 32]>(&genesis_hash_key()) {
+            Ok(Some(genesis)) if genesis == self.genesis => {}
+            Ok(Some(_)) => return Err(Refusal::AnotherChain),
+            Ok(None) | Err(_) => return Err(Refusal::ChainNotNamed),
+        }
+        (self.set, self.block) = (set, block);
+        Ok(FinalState {
+            hash: proof.block.hash(),
+            header: &proof.block,
+            state,
+        })
+    }
+}
+
+/// The state of a block that is final: what it says is proved, or [`NotProved`](crate::NotProved). Only an [`Anchor`] makes it.
+#[derive(Clone, Debug)]
+pub struct FinalState<'p> {
+    hash: [u8; 32],
+    header: &'p Header,
+    state: State<'p>,
+}
+
+impl<'p> FinalState<'p> {
+    /// Hash of the block.
+    pub fn hash(&self) -> [u8; 32] {
+        self.hash
+    }
+
+    /// Its header.
+    pub fn header(&self) -> &'p Header {
+        self.header
+    }
+
+    /// Its number.
+    pub fn number(&self) -> u32 {
+        self.header.number
+    }
+
+    /// The same state, with other nodes of it.
+    pub fn with_nodes<'n>(&self, nodes: &'n Blobs) -> State<'n> {
+        State::new(self.header.state_root, nodes)
+    }
+}
+
+/// What can be read: [`State::device`], [`State::head`], [`State::conflicts`], [`State::read`].
+impl<'p> Deref for FinalState<'p> {
+    type Target = State<'p>;
+
+    fn deref(&self) -> &State<'p> {
+        &self.state
+    }
+}
