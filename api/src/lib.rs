@@ -12,6 +12,7 @@
 mod admin;
 mod bytes;
 mod enrolment;
+mod export;
 mod problem;
 mod runs;
 mod study;
@@ -24,10 +25,14 @@ pub use enrolment::{
     enrolment_message, key_proof_message, CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled,
     Predecessor,
 };
+pub use export::{
+    ClosingLine, ExportClosing, ExportLine, ExportedEntry, ExportedRun, CLOSING_PREFIX,
+    LONGEST_EXPORT_LINE,
+};
 pub use problem::{Code, Problem, PROBLEM_MEDIA_TYPE};
 pub use runs::{
-    run_id, BareRecord, BlockRef, ChainHead, DeviceHeads, DeviceOnChain, ExportedEntry,
-    ExportedRun, Head, RegisteredEntry, RunEntry, RunStatus, RunUpload,
+    run_id, BareRecord, BlockRef, ChainHead, DeviceHeads, DeviceOnChain, Head, RegisteredEntry,
+    RunEntry, RunStatus, RunUpload,
 };
 pub use study::{Policy, StudyTerms};
 pub use token::{

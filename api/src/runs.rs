@@ -173,32 +173,6 @@ pub struct RegisteredEntry {
     pub hash: LinkHash,
 }
 
-/// A line of `GET /v1/export`: a run as the relay keeps it, whatever became of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ExportedRun {
-    /// To go on from here, ask for `after=` this.
-    pub cursor: u64,
-    /// Its state and receipt.
-    pub status: RunStatus,
-    /// The device's study.
-    #[cfg_attr(feature = "openapi", schema(value_type = u32))]
-    pub study: StudyId,
-    /// Link of the entry before the first.
-    #[cfg_attr(feature = "openapi", schema(value_type = Hash))]
-    pub previous: LinkHash,
-    /// The entries with their envelopes.
-    pub entries: Vec<ExportedEntry>,
-    /// The device's signature, when the run carries one.
-    pub signature: Option<SignatureBytes>,
-    /// When the relay stored it, in seconds since 1970.
-    pub received_at: u64,
-}
-
-/// An entry of an exported run.
-pub type ExportedEntry = RunEntry;
-
 impl RunUpload {
     /// The run without its data, as the chain gets it.
     pub fn run(&self) -> Run {

@@ -21,7 +21,8 @@ use futures::{stream, StreamExt};
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{RunState, RunUpload};
 use mhealth_auditor::evidence::Evidence;
-use mhealth_chain_client::{calls, Submission};
+use mhealth_chain_client::{calls, Account, Submission};
+use mhealth_testing::export::{closing_line, Signer};
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone::{enrol_after, exported, record, Phone};
 use mhealth_testing::process;
@@ -100,6 +101,12 @@ async fn measure(wanted: u64) {
         settle(under_way.pop_front()).await;
     }
     export.flush().unwrap();
+    let account = Account::from_secret_uri("//Dave").unwrap();
+    let signer = Signer::now(&trial.chain, STUDY, account).await.unwrap();
+    let lines = std::fs::read_to_string(&path).unwrap();
+    let closing = closing_line(signer.closing(&lines, 0, cursor, false));
+    drop(lines);
+    export.get_mut().write_all(closing.as_bytes()).unwrap();
     println!(
         "devices={DEVICES} entries={entries} registered_in_s={:.0} export_mib={}",
         began.elapsed().as_secs_f64(),

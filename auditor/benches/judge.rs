@@ -21,7 +21,8 @@ use mhealth_api::{DeviceStatus, ExportedRun, RunState};
 use mhealth_auditor::case::{
     BroughtRun, Case, DeviceRecord, Fate, HeldRun, RegisteredEntry, RelayStore, SecretAccess,
 };
-use mhealth_auditor::{judge, Outcome};
+use mhealth_auditor::export::Holder;
+use mhealth_auditor::{judge, Outcome, ON_ITS_WAY};
 use mhealth_testing::phone::{exported, record, Phone};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
@@ -156,10 +157,13 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
         blocks_complete: true,
         conflicts: Vec::new(),
         conflicts_not_stored: 0,
+        relays: vec![RELAY],
         stores: vec![RelayStore {
             name: "dave".into(),
+            holder: Holder::Relay,
             account: Some(RELAY),
             complete: true,
+            block: Some(u64::MAX),
             runs: exports
                 .iter()
                 .map(|run| HeldRun::from_export(run, &public, None))
@@ -167,7 +171,8 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
         }],
         secret: SecretAccess::Opened(secret),
         erased: false,
-        now: Some(10),
+        block: 10,
+        patience: ON_ITS_WAY,
     };
     (case, exports, messages)
 }

@@ -6,15 +6,16 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use hashchain::{DeviceId, OpeningKey, StudyId};
-use mhealth_api::{ExportedRun, Key, Policy};
+use mhealth_api::{Key, Policy};
 use mhealth_chain_client::{ChainClient, ChainView};
 use serde::{Deserialize, Serialize};
 
-use crate::case::{BroughtRun, Case, DeviceRecord, HeldRun, RelayStore, SecretAccess};
+use crate::case::{BroughtRun, Case, DeviceRecord, RelayStore, SecretAccess};
 use crate::chain::{self, ChainStudy, Progress};
 use crate::error::AuditError;
-use crate::export::{self, ExportFault, Reading, Source};
-use crate::judge::{judge, Judgement};
+use crate::export::{Holder, Limits, Reading, Source};
+use crate::intake;
+use crate::judge::{judge, Judgement, ON_ITS_WAY};
 use crate::scratch::Scratch;
 
 /// What an audit is given besides the chain.
@@ -28,6 +29,10 @@ pub struct Options {
     pub participants: HashMap<DeviceId, OpeningKey>,
     /// Records of destroyed participants' keys.
     pub erasures: Vec<Erasure>,
+    /// For how many blocks a run may be on its way to the chain; [`ON_ITS_WAY`] if it is not said.
+    pub patience: Option<u64>,
+    /// How much is read of an export.
+    pub limits: Limits,
     /// Where to keep what was read, so that an audit that was cut short goes on from there.
     pub checkpoint: Option<PathBuf>,
 }
@@ -39,8 +44,8 @@ pub struct NamedExport {
     pub name: String,
     /// Where it comes from.
     pub source: Source,
-    /// The relay's account. Without it, it is taken from the extrinsics that the relay's receipts name.
-    pub account: Option<[u8; 32]>,
+    /// Who shows it.
+    pub holder: Holder,
 }
 
 /// The record that a participant's key was destroyed.
@@ -60,8 +65,12 @@ pub struct Erasure {
 pub struct StoreReport {
     /// What it is called.
     pub name: String,
-    /// The relay's account on chain.
+    /// Who shows it.
+    pub holder: Holder,
+    /// The present account of the relay that signed all of it. Without it nobody is charged with what it shows.
     pub account: Option<Key>,
+    /// Whether the chain knows that account as a relay of the study.
+    pub known: bool,
     /// How reading it went.
     #[serde(flatten)]
     pub reading: Reading,
@@ -73,6 +82,8 @@ pub struct Audit {
     pub study: ChainStudy,
     /// The exports.
     pub stores: Vec<StoreReport>,
+    /// The study's relays: those that the chain names, and those that brought runs of it, by their present accounts.
+    pub relays: Vec<[u8; 32]>,
     options: Options,
     scratch: Scratch,
     view: ChainView,
@@ -105,23 +116,25 @@ impl Audit {
             }
         }
         scratch.forget_held()?;
+        let view = client.at(study.block.hash).await?;
+        let relays = intake::relays(&view, &study, &scratch).await?;
         let mut stores = Vec::new();
         for (index, export) in options.exports.iter().enumerate() {
-            let reading = take_in(&study, &options, &scratch, index, progress).await?;
-            let account = match export.account {
-                Some(account) => Some(study.rotations.present(account)),
-                None => scratch.account_of(index)?,
-            };
+            let reading =
+                intake::take_in(client, &study, &options, &scratch, index, progress).await?;
+            let account = intake::account(&study, &scratch, index, &reading)?;
             stores.push(StoreReport {
                 name: export.name.clone(),
+                holder: export.holder,
                 account: account.map(Key),
+                known: account.is_some_and(|account| relays.contains(&account)),
                 reading,
             });
         }
-        let view = client.at(study.block.hash).await?;
         Ok(Audit {
             study,
             stores,
+            relays,
             options,
             scratch,
             view,
@@ -158,6 +171,15 @@ impl Audit {
         Ok(())
     }
 
+    /// The study's relays of which no export was given that they signed.
+    pub fn unread(&self) -> Vec<Key> {
+        let signed: Vec<Option<Key>> = self.stores.iter().map(|store| store.account).collect();
+        let relays = self.relays.iter().map(|account| Key(*account));
+        relays
+            .filter(|account| !signed.contains(&Some(*account)))
+            .collect()
+    }
+
     fn erasure(&self, device: DeviceId) -> Option<&Erasure> {
         self.options
             .erasures
@@ -178,8 +200,10 @@ impl Audit {
         for (index, store) in self.stores.iter().enumerate() {
             stores.push(RelayStore {
                 name: store.name.clone(),
+                holder: store.holder,
                 account: store.account.map(|account| account.0),
                 complete: store.reading.is_complete(),
+                block: store.reading.block.map(|block| block.number),
                 runs: self.scratch.held(device, index)?,
             });
         }
@@ -194,10 +218,12 @@ impl Audit {
             blocks_complete: self.study.blocks_complete,
             conflicts,
             conflicts_not_stored,
+            relays: self.relays.clone(),
             stores,
             secret: SecretAccess::open(self.options.auditor.as_ref(), record),
             erased: self.erasure(device).is_some(),
-            now: self.study.time,
+            block: self.study.block.number,
+            patience: self.options.patience.unwrap_or(ON_ITS_WAY),
         })
     }
 }
@@ -212,48 +238,4 @@ pub struct Judged<'a> {
     pub erasure: Option<&'a Erasure>,
     /// When the blocks that the judgement names were made, in seconds since 1970.
     pub block_times: HashMap<u64, Option<u64>>,
-}
-
-async fn take_in(
-    study: &ChainStudy,
-    options: &Options,
-    scratch: &Scratch,
-    index: usize,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Reading, AuditError> {
-    let source = &options.exports[index].source;
-    let mut take = |line: u64, run: ExportedRun, reading: &mut Reading| -> Result<(), AuditError> {
-        let device = run.status.device;
-        let position = chain::position(&study.devices, device);
-        let record = position.map(|position| &study.devices[position]);
-        let Some(record) = record.filter(|record| record.study == run.study) else {
-            reading.fault(ExportFault::ForeignDevice { line, device });
-            return Ok(());
-        };
-        // No database and no device gets this far; see docs/protocol/hashchain.md, section 8.
-        let last = run.status.sequence.checked_add(run.entries.len() as u64);
-        if last.is_none_or(|last| last > hashchain::MAX_INDEX)
-            || run.received_at > hashchain::MAX_INDEX
-        {
-            reading.fault(ExportFault::Unreadable {
-                line,
-                why: "a number is larger than any that occurs".into(),
-            });
-            return Ok(());
-        }
-        let held = HeldRun::from_export(&run, &record.key, options.participants.get(&device));
-        let block = run
-            .status
-            .block
-            .filter(|block| block.number <= hashchain::MAX_INDEX);
-        let place = block.zip(run.status.extrinsic_index);
-        let place = place.map(|(block, extrinsic)| (block.number, extrinsic));
-        scratch.add_held(index, line, &held, place)?;
-        progress(Progress::Runs(reading.runs));
-        Ok(())
-    };
-    scratch.begin()?;
-    let reading = export::read(source, study.number, &mut take).await;
-    scratch.end()?;
-    reading
 }

@@ -8,6 +8,7 @@ use hashchain::{
 };
 use mhealth_api::{run_id, DeviceStatus, ExportedRun, Refusal, RunState};
 
+use crate::export::Holder;
 use crate::verdict::{Content, Uncovered};
 
 /// A device and all that chain, relays and escrow say about it.
@@ -29,14 +30,19 @@ pub struct Case {
     pub conflicts: Vec<Conflict>,
     /// How many rivals the chain did not record, for want of a place. The blocks have them.
     pub conflicts_not_stored: u32,
-    /// What each relay holds of this device.
+    /// The relays whose exports have to be read: those that the chain names, and those that brought runs of the study, each by
+    /// its present account.
+    pub relays: Vec<[u8; 32]>,
+    /// What each export shows of this device.
     pub stores: Vec<RelayStore>,
     /// The device's secret, or why there is none.
     pub secret: SecretAccess,
     /// Set when the participant's key was destroyed on record.
     pub erased: bool,
-    /// Seconds since 1970 at the block of the audit; how old an unregistered run is, is counted from here.
-    pub now: Option<u64>,
+    /// The block of the audit.
+    pub block: u64,
+    /// For how many blocks a run may be on its way to the chain.
+    pub patience: u64,
 }
 
 /// What the chain has about a device beside its entries.
@@ -146,15 +152,19 @@ pub struct Conflict {
     pub block: u64,
 }
 
-/// One relay's export, as far as it concerns this device.
+/// One export, as far as it concerns this device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RelayStore {
     /// The export's name, as the person who runs the audit gave it.
     pub name: String,
-    /// The relay's account on chain, when it is known.
+    /// Who shows it.
+    pub holder: Holder,
+    /// The relay's present account on chain, if it signed all of the export. Otherwise nobody answers for it.
     pub account: Option<[u8; 32]>,
     /// Whether the export was read to its end.
     pub complete: bool,
+    /// The finalised block that the relay had seen, as it signed: what it brought up to there, it can show.
+    pub block: Option<u64>,
     /// The device's runs.
     pub runs: Vec<HeldRun>,
 }
@@ -170,10 +180,17 @@ pub struct HeldRun {
     pub state: RunState,
     /// Why the chain refused it, as the relay tells it.
     pub reason: Option<Refusal>,
-    /// When the relay stored it, in seconds since 1970.
+    /// In which block that was, as the relay tells it.
+    pub settled_at: Option<u64>,
+    /// When the relay stored it, in seconds since 1970, as the relay tells it. Nothing is judged by it.
     pub received_at: u64,
     /// Whether its receipt fits what it holds.
     pub consistent: bool,
+    /// The finalised block that the relay had seen when it signed that it holds the run. None: nobody signed that.
+    pub signed_at: Option<u64>,
+    /// The first block in which the relay's account brought a run, and signed that it did, that it stored no earlier than this
+    /// one. None: there is none, or nobody signed the order.
+    pub held_since: Option<u64>,
 }
 
 /// An envelope in a relay's store. Its digest is kept, not the bytes: two envelopes with one digest are the same.
@@ -216,6 +233,33 @@ impl SecretAccess {
     }
 }
 
+impl RelayStore {
+    /// Whether the relay has signed that this is all that it held once it had seen a block.
+    pub fn covers(&self, block: u64) -> bool {
+        self.account.is_some() && self.complete && self.block.is_some_and(|seen| block <= seen)
+    }
+
+    /// The account that signed that it holds this run of the store.
+    pub fn signer(&self, held: &HeldRun) -> Option<[u8; 32]> {
+        self.account.filter(|_| held.signed_at.is_some())
+    }
+}
+
+impl Case {
+    /// The study's relays of which no export was read that their account signed, in order.
+    pub fn unread(&self) -> Vec<[u8; 32]> {
+        let signed = |account: &[u8; 32]| {
+            let mut stores = self.stores.iter();
+            stores.any(|store| store.account == Some(*account))
+        };
+        let unread = self.relays.iter().filter(|account| !signed(account));
+        let mut unread: Vec<[u8; 32]> = unread.copied().collect();
+        unread.sort_unstable();
+        unread.dedup();
+        unread
+    }
+}
+
 impl HeldRun {
     /// Takes what the judge needs from a line of a relay's export.
     pub fn from_export(
@@ -246,6 +290,12 @@ impl HeldRun {
             run,
             state: status.state.clone(),
             reason: status.reason.clone(),
+            settled_at: status
+                .block
+                .map(|block| block.number)
+                .filter(|number| *number <= hashchain::MAX_INDEX),
+            signed_at: None,
+            held_since: None,
             received_at: exported.received_at,
             consistent,
         }

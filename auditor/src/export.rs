@@ -1,26 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Reads the exports of relays: one run a line, from a file or over HTTP.
+//! Reads the exports of relays: one run a line, from a file or over HTTP, and the lines by which the relay's account answers
+//! for them.
 //!
-//! An export comes from a party that may be at fault, so nothing in it is believed. A line that cannot be read is a
-//! [`ExportFault`], is counted, and makes the export incomplete: what it might have held is not covered.
+//! An export comes from a party that may be at fault, so nothing in it is believed. A line that cannot be read is an
+//! [`ExportFault`], is counted, and makes the export incomplete: what it might have held is not covered. An export is its account's
+//! only if that account signed all of it, from the first run on ([`closings`]). Everything that a relay could make
+//! endless has a bound ([`Limits`]).
+
+mod closings;
+mod fault;
+mod lines;
+mod transfer;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures::StreamExt;
-use hashchain::{DeviceId, StudyId};
-use mhealth_api::ExportedRun;
+use hashchain::StudyId;
+use mhealth_api::{BlockRef, ExportedRun};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use zeroize::Zeroizing;
 
-/// Longest line. A run holds at most 256 entries, and relays take no upload near this size.
-pub const LONGEST_LINE: usize = 64 << 20;
-/// How often a transfer that breaks off is taken up again without having moved on.
-const TRIES: u32 = 5;
-/// For how long a relay may say nothing.
-const SILENCE: Duration = Duration::from_secs(30);
+pub use fault::ExportFault;
+pub use mhealth_api::LONGEST_EXPORT_LINE as LONGEST_LINE;
+
+use lines::{Go, Lines};
+
 /// How many faults are kept in words. All are counted.
 const KEPT_FAULTS: usize = 20;
 
@@ -47,56 +56,67 @@ impl std::fmt::Debug for Source {
     }
 }
 
-/// What was wrong with a line, or with the transfer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "snake_case", tag = "fault")]
-pub enum ExportFault {
-    /// It is no run as `docs/operating/auditing.md` describes it.
-    #[error("line {line} is no exported run: {why}")]
-    Unreadable {
-        /// The line, from 1.
-        line: u64,
-        /// What the reader stumbled over. No content of the line is in it.
-        why: String,
-    },
-    /// It is longer than [`LONGEST_LINE`].
-    #[error("line {line} is longer than {LONGEST_LINE} bytes")]
-    TooLong {
-        /// The line, from 1.
-        line: u64,
-    },
-    /// The export ends within a line.
-    #[error("the export ends within line {line}")]
-    Truncated {
-        /// The line, from 1.
-        line: u64,
-    },
-    /// Its cursor is not greater than that of the line before.
-    #[error("line {line} is out of order")]
-    OutOfOrder {
-        /// The line, from 1.
-        line: u64,
-    },
-    /// It names a device that the chain does not know in this study.
-    #[error("line {line} names device {device}, which is no device of this study")]
-    ForeignDevice {
-        /// The line, from 1.
-        line: u64,
-        /// The device that it names.
-        device: DeviceId,
-    },
-    /// The relay could not be read from.
-    #[error("the transfer broke off: {why}")]
-    BrokeOff {
-        /// Why.
-        why: String,
-    },
-    /// The file could not be read.
-    #[error("the file could not be read: {why}")]
-    File {
-        /// Why.
-        why: String,
-    },
+/// Whose runs an export shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Holder {
+    /// A relay's, which answers for them with its account.
+    #[default]
+    Relay,
+    /// A phone's, which nobody signed as a whole. Each run has the device's own signature.
+    Phone,
+}
+
+/// What an export has to be of.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// Genesis hash of the chain.
+    pub chain: [u8; 32],
+    /// The study.
+    pub study: StudyId,
+    /// Who shows it.
+    pub holder: Holder,
+    /// How much of it is read.
+    pub limits: Limits,
+}
+
+/// How much of an export is read. What is beyond ends it, with a fault of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Lines.
+    pub lines: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Until the end of one answer of a relay, which has about 16 MiB.
+    pub answer: Duration,
+    /// Until the end.
+    pub time: Duration,
+    /// Faults.
+    pub faults: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            lines: 100_000_000,
+            bytes: 256 << 30,
+            answer: Duration::from_secs(15 * 60),
+            time: Duration::from_secs(12 * 60 * 60),
+            faults: 1_000,
+        }
+    }
+}
+
+impl Limits {
+    /// No relay that is honest holds more runs of a study than a few for every registered entry, what waits, and what
+    /// contradicts a device's history.
+    pub fn lines_of(mut self, registered: u64, devices: u64) -> Self {
+        let most = registered
+            .saturating_mul(4)
+            .saturating_add(devices.saturating_mul(64));
+        self.lines = self.lines.min(most.saturating_add(1_000_000));
+        self
+    }
 }
 
 /// How reading an export went.
@@ -110,10 +130,17 @@ pub struct Reading {
     pub first_faults: Vec<ExportFault>,
     /// Cursor of the last run that was read.
     pub cursor: u64,
+    /// Answers with a closing line that holds.
+    pub answers: u64,
+    /// The finalised block that the relay had seen when it began its last answer, as it signed.
+    pub block: Option<BlockRef>,
+    /// The account that signed all of it, from the first run on.
+    #[serde(skip)]
+    pub account: Option<[u8; 32]>,
 }
 
 impl Reading {
-    /// Whether everything was read.
+    /// Whether everything was read, and signed.
     pub fn is_complete(&self) -> bool {
         self.faults == 0
     }
@@ -127,112 +154,35 @@ impl Reading {
     }
 }
 
-/// Takes a run with the number of its line, and may add to the faults of the export.
-pub type Take<'a, E> = dyn FnMut(u64, ExportedRun, &mut Reading) -> Result<(), E> + 'a;
-
-/// Cuts a stream of bytes into lines and reads each.
-struct Lines<'a, E> {
-    line: u64,
-    buffer: Vec<u8>,
-    /// The current line is being skipped.
-    skipping: bool,
-    reading: Reading,
-    take: &'a mut Take<'a, E>,
+/// What the reader hands over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// A run, with the number of its line.
+    Run {
+        /// The line, from 1.
+        line: u64,
+        /// The run.
+        run: Box<ExportedRun>,
+    },
+    /// A closing line holds for the runs since the one before.
+    Signed {
+        /// The block that it names, which nobody has compared with the chain.
+        block: BlockRef,
+    },
+    /// The transfer broke off: the runs since the last closing line will come again.
+    Dropped,
 }
 
-impl<'a, E> Lines<'a, E> {
-    fn new(take: &'a mut Take<'a, E>) -> Self {
-        Lines {
-            line: 0,
-            buffer: Vec::new(),
-            skipping: false,
-            reading: Reading::default(),
-            take,
-        }
-    }
+/// Takes what was read, and may add to the faults of the export.
+pub type Take<'a, E> = dyn FnMut(Taken, &mut Reading) -> Result<(), E> + 'a;
 
-    fn feed(&mut self, mut bytes: &[u8]) -> Result<(), E> {
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.extend(&bytes[..end]);
-            bytes = &bytes[end + 1..];
-            self.end_of_line(false)?;
-        }
-        self.extend(bytes);
-        Ok(())
-    }
-
-    fn extend(&mut self, bytes: &[u8]) {
-        if self.skipping {
-            return;
-        }
-        if self.buffer.len() + bytes.len() > LONGEST_LINE {
-            self.skipping = true;
-            self.buffer.clear();
-            let line = self.line + 1;
-            self.reading.fault(ExportFault::TooLong { line });
-            return;
-        }
-        self.buffer.extend_from_slice(bytes);
-    }
-
-    fn end_of_line(&mut self, at_end: bool) -> Result<(), E> {
-        let skipped = std::mem::take(&mut self.skipping);
-        let text = std::mem::take(&mut self.buffer);
-        if at_end && text.is_empty() {
-            return Ok(());
-        }
-        self.line += 1;
-        let line = self.line;
-        if skipped || text.iter().all(u8::is_ascii_whitespace) {
-            return Ok(());
-        }
-        match serde_json::from_slice::<ExportedRun>(&text) {
-            Ok(run) => {
-                if run.cursor <= self.reading.cursor && self.reading.runs > 0 {
-                    self.reading.fault(ExportFault::OutOfOrder { line });
-                }
-                self.reading.cursor = self.reading.cursor.max(run.cursor);
-                self.reading.runs += 1;
-                let mut reading = std::mem::take(&mut self.reading);
-                let taken = (self.take)(line, run, &mut reading);
-                self.reading = reading;
-                taken
-            }
-            Err(_) if at_end => {
-                self.reading.fault(ExportFault::Truncated { line });
-                Ok(())
-            }
-            Err(error) => {
-                self.reading.fault(ExportFault::Unreadable {
-                    line,
-                    why: place_of(&error),
-                });
-                Ok(())
-            }
-        }
-    }
-}
-
-/// What the reader stumbled over, without a value of the line: it may be a patient's.
-fn place_of(error: &serde_json::Error) -> String {
-    let kind = match error.classify() {
-        serde_json::error::Category::Syntax => "not JSON",
-        serde_json::error::Category::Eof => "it ends too early",
-        serde_json::error::Category::Data => {
-            "a field is missing, unknown or wrong; it may be of a later version"
-        }
-        serde_json::error::Category::Io => "it could not be read",
-    };
-    format!("{kind}, at column {}", error.column())
-}
-
-/// Reads an export to its end, or as far as it goes, and hands every run over with the number of its line.
+/// Reads an export to its end, or as far as it goes.
 pub async fn read<E>(
     source: &Source,
-    study: StudyId,
+    expected: &Expected,
     take: &mut Take<'_, E>,
 ) -> Result<Reading, E> {
-    let mut lines = Lines::new(take);
+    let mut lines = Lines::new(expected, take);
     match source {
         Source::File(path) => match tokio::fs::File::open(path).await {
             Ok(file) => read_stream(file, &mut lines).await?,
@@ -240,19 +190,22 @@ pub async fn read<E>(
                 why: error.to_string(),
             }),
         },
-        Source::Relay { url, credential } => read_relay(url, credential, study, &mut lines).await?,
+        Source::Relay { url, credential } => {
+            transfer::read_relay(url, credential, &mut lines).await?;
+        }
     }
-    Ok(lines.reading)
+    Ok(lines.end())
 }
 
 /// The same from any stream of bytes.
 pub async fn read_from<E>(
     stream: impl AsyncRead + Unpin,
+    expected: &Expected,
     take: &mut Take<'_, E>,
 ) -> Result<Reading, E> {
-    let mut lines = Lines::new(take);
+    let mut lines = Lines::new(expected, take);
     read_stream(stream, &mut lines).await?;
-    Ok(lines.reading)
+    Ok(lines.end())
 }
 
 async fn read_stream<E>(
@@ -261,10 +214,19 @@ async fn read_stream<E>(
 ) -> Result<(), E> {
     let mut chunk = vec![0; 1 << 16];
     loop {
-        match stream.read(&mut chunk).await {
-            Ok(0) => return lines.end_of_line(true),
-            Ok(length) => lines.feed(&chunk[..length])?,
-            Err(error) => {
+        // A pipe may say nothing for ever.
+        let read = tokio::time::timeout_at(lines.deadline, stream.read(&mut chunk)).await;
+        match read {
+            Err(_) => {
+                lines.too_slow();
+                return Ok(());
+            }
+            Ok(Ok(0)) => return lines.end_of_text(),
+            Ok(Ok(length)) => match lines.feed(&chunk[..length])? {
+                Go::On => {}
+                Go::Stop => return Ok(()),
+            },
+            Ok(Err(error)) => {
                 lines.reading.fault(ExportFault::File {
                     why: error.to_string(),
                 });
@@ -273,97 +235,3 @@ async fn read_stream<E>(
         }
     }
 }
-
-/// Resumes a transfer that broke off after the last whole line.
-async fn read_relay<E>(
-    url: &str,
-    credential: &str,
-    study: StudyId,
-    lines: &mut Lines<'_, E>,
-) -> Result<(), E> {
-    let client = match client() {
-        Ok(client) => client,
-        Err(error) => {
-            lines.reading.fault(ExportFault::BrokeOff {
-                why: error.to_string(),
-            });
-            return Ok(());
-        }
-    };
-    let mut tries = 0;
-    loop {
-        let reached = lines.reading.cursor;
-        let address = format!(
-            "{}/v1/export?after={reached}&study={study}",
-            url.trim_end_matches('/')
-        );
-        let why = match transfer(&client, &address, credential, lines).await? {
-            Ok(()) => return lines.end_of_line(true),
-            Err(why) => why,
-        };
-        // Half a line is asked for again.
-        lines.buffer.clear();
-        lines.skipping = false;
-        tries = if lines.reading.cursor > reached {
-            0
-        } else {
-            tries + 1
-        };
-        if why.is_final || tries >= TRIES {
-            lines.reading.fault(ExportFault::BrokeOff { why: why.text });
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(200 << tries.min(5))).await;
-    }
-}
-
-struct Broken {
-    text: String,
-    is_final: bool,
-}
-
-async fn transfer<E>(
-    client: &reqwest::Client,
-    address: &str,
-    credential: &str,
-    lines: &mut Lines<'_, E>,
-) -> Result<Result<(), Broken>, E> {
-    let passing = |error: reqwest::Error| {
-        Ok(Err(Broken {
-            text: error.without_url().to_string(),
-            is_final: false,
-        }))
-    };
-    let answer = match client.get(address).bearer_auth(credential).send().await {
-        Ok(answer) => answer,
-        Err(error) => return passing(error),
-    };
-    let status = answer.status();
-    if status != reqwest::StatusCode::OK {
-        return Ok(Err(Broken {
-            text: format!("the relay answers {status}"),
-            is_final: status.is_client_error(),
-        }));
-    }
-    let mut body = answer.bytes_stream();
-    while let Some(chunk) = body.next().await {
-        match chunk {
-            Ok(chunk) => lines.feed(&chunk)?,
-            Err(error) => return passing(error),
-        }
-    }
-    Ok(Ok(()))
-}
-
-fn client() -> Result<reqwest::Client, reqwest::Error> {
-    // Fails only when a provider is installed already, which then serves as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .connect_timeout(Duration::from_secs(10))
-        .read_timeout(SILENCE)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-}
-
-#[cfg(test)]
-mod tests;

@@ -21,6 +21,7 @@ pub mod chain;
 mod error;
 pub mod evidence;
 pub mod export;
+mod intake;
 mod judge;
 pub mod prove;
 pub mod report;

@@ -23,12 +23,19 @@ CREATE TABLE IF NOT EXISTS registered (
 CREATE TABLE IF NOT EXISTS brought (
     device INTEGER NOT NULL, block INTEGER NOT NULL, extrinsic INTEGER NOT NULL, position INTEGER NOT NULL,
     submitter BLOB NOT NULL, fate TEXT, sequence INTEGER NOT NULL, previous BLOB NOT NULL, parts BLOB NOT NULL,
-    signature BLOB, PRIMARY KEY (device, block, extrinsic, position)) WITHOUT ROWID;
+    signature BLOB, head BLOB NOT NULL, PRIMARY KEY (device, block, extrinsic, position)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS brought_run ON brought (device, sequence);
 CREATE TABLE IF NOT EXISTS held (
-    device INTEGER NOT NULL, store INTEGER NOT NULL, cursor INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    device INTEGER NOT NULL, store INTEGER NOT NULL, line INTEGER NOT NULL, sequence INTEGER NOT NULL,
     previous BLOB NOT NULL, parts BLOB NOT NULL, signature BLOB, state TEXT NOT NULL, reason TEXT,
-    received_at INTEGER NOT NULL, consistent INTEGER NOT NULL, block INTEGER, extrinsic INTEGER,
-    PRIMARY KEY (device, store, cursor)) WITHOUT ROWID;
+    received_at INTEGER NOT NULL, consistent INTEGER NOT NULL, settled INTEGER, head BLOB NOT NULL,
+    PRIMARY KEY (device, store, line)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS answer (
+    store INTEGER NOT NULL, line INTEGER NOT NULL, block INTEGER NOT NULL,
+    PRIMARY KEY (store, line)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS since (
+    store INTEGER NOT NULL, line INTEGER NOT NULL, block INTEGER NOT NULL,
+    PRIMARY KEY (store, line)) WITHOUT ROWID;
 ";
 
 /// Bytes of an entry of a relay's run.
@@ -86,7 +93,66 @@ impl Scratch {
 
     /// Drops what was read from exports: their receipts change, so an audit reads them anew.
     pub fn forget_held(&self) -> Result<(), rusqlite::Error> {
-        self.0.execute_batch("DELETE FROM held")
+        self.0
+            .execute_batch("DELETE FROM held; DELETE FROM answer; DELETE FROM since")
+    }
+
+    /// Begins the runs of one answer of a relay, which are kept or dropped together. Within [`Scratch::begin`].
+    pub fn begin_answer(&self) -> Result<(), rusqlite::Error> {
+        self.0.execute_batch("SAVEPOINT answer")
+    }
+
+    /// Keeps them.
+    pub fn keep_answer(&self) -> Result<(), rusqlite::Error> {
+        self.0.execute_batch("RELEASE answer")
+    }
+
+    /// Drops them.
+    pub fn drop_answer(&self) -> Result<(), rusqlite::Error> {
+        self.0.execute_batch("ROLLBACK TO answer; RELEASE answer")
+    }
+
+    /// The runs of a store up to a line, and after the answer before, are signed: by somebody who had seen this block.
+    pub fn add_answer(&self, store: usize, line: u64, block: u64) -> Result<(), rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("INSERT OR REPLACE INTO answer VALUES (?1, ?2, ?3)")?;
+        query.execute(params![store as u64, line, block]).map(drop)
+    }
+
+    /// Finds, for a store that an account signed, since when its runs have been in it at the latest: an account that says that it
+    /// brought a later run of its store in a block, and did so, had all those before. Only the places where that changes are
+    /// kept.
+    pub fn find_since(&self, store: usize, account: [u8; 32]) -> Result<(), rusqlite::Error> {
+        let mut brought = self.0.prepare(
+            "SELECT held.line, MIN(brought.block) FROM held JOIN brought USING (device, sequence, head)
+             WHERE held.store = ?1 AND brought.submitter = ?2 AND brought.block = held.settled GROUP BY held.line ORDER BY held.line DESC",
+        )?;
+        let mut rows = brought.query(params![store as u64, account])?;
+        let mut since: Vec<(u64, u64)> = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (line, block) = (row.get(0)?, row.get(1)?);
+            if since.last().is_none_or(|(_, earliest)| block < *earliest) {
+                since.push((line, block));
+            }
+        }
+        let mut insert = self
+            .0
+            .prepare("INSERT OR REPLACE INTO since VALUES (?1, ?2, ?3)")?;
+        for (line, block) in since {
+            insert.execute(params![store as u64, line, block])?;
+        }
+        Ok(())
+    }
+
+    /// The accounts that brought runs as relays do: not those whom the chain refused for not being one of the study's.
+    pub fn submitters(&self) -> Result<Vec<[u8; 32]>, rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare("SELECT DISTINCT submitter FROM brought WHERE fate IS NOT ?1")?;
+        let stranger = Refusal::NotARelayOfThisStudy;
+        let rows = query.query_map([stranger.as_str()], |row| row.get(0))?;
+        rows.collect()
     }
 
     /// Something to remember about the audit itself.
@@ -174,7 +240,7 @@ impl Scratch {
         let run = &brought.run;
         let parts: Vec<u8> = run.entries.iter().flat_map(RunEntry::to_bytes).collect();
         let mut query = self.0.prepare_cached(
-            "INSERT OR REPLACE INTO brought VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            "INSERT OR REPLACE INTO brought VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?;
         query
             .execute(params![
@@ -192,6 +258,7 @@ impl Scratch {
                 run.previous.0,
                 parts,
                 run.signature,
+                run.last_link().0,
             ])
             .map(drop)
     }
@@ -235,13 +302,7 @@ impl Scratch {
     }
 
     /// A run in a relay's store.
-    pub fn add_held(
-        &self,
-        store: usize,
-        cursor: u64,
-        held: &HeldRun,
-        place: Option<(u64, u32)>,
-    ) -> Result<(), rusqlite::Error> {
+    pub fn add_held(&self, store: usize, line: u64, held: &HeldRun) -> Result<(), rusqlite::Error> {
         let run = &held.run;
         let mut parts = Vec::with_capacity(run.entries.len() * HELD_PART);
         for (entry, envelope) in run.entries.iter().zip(&held.envelopes) {
@@ -261,7 +322,7 @@ impl Scratch {
             .execute(params![
                 run.device.0,
                 store as u64,
-                cursor,
+                line,
                 run.first_sequence,
                 run.previous.0,
                 parts,
@@ -270,8 +331,8 @@ impl Scratch {
                 held.reason.as_ref().map(Refusal::as_str),
                 held.received_at,
                 held.consistent,
-                place.map(|(block, _)| block),
-                place.map(|(_, extrinsic)| extrinsic),
+                held.settled_at,
+                run.last_link().0,
             ])
             .map(drop)
     }
@@ -279,25 +340,15 @@ impl Scratch {
     /// The runs of a device in one relay's store, in the order in which the relay stored them.
     pub fn held(&self, device: DeviceId, store: usize) -> Result<Vec<HeldRun>, rusqlite::Error> {
         let mut query = self.0.prepare_cached(
-            "SELECT sequence, previous, parts, signature, state, reason, received_at, consistent FROM held
-             WHERE device = ?1 AND store = ?2 ORDER BY cursor",
+            "SELECT sequence, previous, parts, signature, state, reason, received_at, consistent, settled,
+                (SELECT block FROM answer WHERE answer.store = held.store AND answer.line >= held.line
+                 ORDER BY answer.line LIMIT 1),
+                (SELECT block FROM since WHERE since.store = held.store AND since.line >= held.line
+                 ORDER BY since.line LIMIT 1)
+             FROM held WHERE device = ?1 AND store = ?2 ORDER BY line",
         )?;
         let rows = query.query_map(params![device.0, store as u64], |row| held_run(device, row))?;
         rows.collect()
-    }
-
-    /// The account that signed the extrinsics that a relay names in its receipts. None if there is none, or more than one.
-    pub fn account_of(&self, store: usize) -> Result<Option<[u8; 32]>, rusqlite::Error> {
-        let mut query = self.0.prepare_cached(
-            "SELECT DISTINCT brought.submitter FROM held JOIN brought USING (device, block, extrinsic)
-             WHERE held.store = ?1 AND brought.sequence = held.sequence LIMIT 2",
-        )?;
-        let accounts: Result<Vec<[u8; 32]>, _> =
-            query.query_map([store as u64], |row| row.get(0))?.collect();
-        Ok(match accounts?.as_slice() {
-            [account] => Some(*account),
-            _ => None,
-        })
     }
 }
 
@@ -363,5 +414,8 @@ fn held_run(device: DeviceId, row: &Row<'_>) -> Result<HeldRun, rusqlite::Error>
         reason: word(row, 5)?,
         received_at: row.get(6)?,
         consistent: row.get(7)?,
+        settled_at: row.get(8)?,
+        signed_at: row.get(9)?,
+        held_since: row.get(10)?,
     })
 }

@@ -110,7 +110,8 @@ impl Outcome {
     }
 }
 
-/// Who may be at fault. Several parties on one finding mean: one of these, and the evidence does not say which.
+/// Who may be at fault. Several parties on one finding mean: one of these, and the evidence does not say which. A relay's
+/// account is charged only with what it signed, on the chain or in its export.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "party")]
 pub enum Party {
@@ -119,11 +120,13 @@ pub enum Party {
         /// Its account on the chain.
         account: Key,
     },
-    /// The relay whose export has this name, where its account is not known.
+    /// Whoever made the export of this name, which no account signed: nobody is charged with it.
     RelayStore {
         /// The export's name.
         name: String,
     },
+    /// Another relay of the study, of which no signed export was at hand. Which one, nothing shows.
+    UnreadRelay,
     /// Somebody else who holds an authentication key (token) for this device, or the server's key that issues them
     /// (Figure 5).
     AuthenticationKeyHolder,
@@ -147,7 +150,13 @@ impl fmt::Display for Party {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Party::Relay { account } => write!(f, "the relay with the account {account}"),
-            Party::RelayStore { name } => write!(f, "the relay of the export {name}"),
+            Party::RelayStore { name } => write!(
+                f,
+                "whoever made the export {name}, which no account signed"
+            ),
+            Party::UnreadRelay => {
+                f.write_str("another relay of the study, of which no signed export was at hand")
+            }
             Party::AuthenticationKeyHolder => {
                 f.write_str("a holder of a stolen authentication key for this device")
             }
@@ -165,7 +174,7 @@ impl fmt::Display for Party {
 }
 
 /// What is known of an entry's content. It bears on no verdict, save that erased content makes a valid entry an erased one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Content {
     /// Nobody holds it.
@@ -215,7 +224,7 @@ pub struct JudgedEntry {
     /// Names of the exports that hold it unaltered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_by: Vec<String>,
-    /// When the first relay stored it, in seconds since 1970, by that relay's clock.
+    /// When the first relay stored it, in seconds since 1970, as that relay tells it. Nothing is judged by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub received_at: Option<u64>,
 }

@@ -44,8 +44,8 @@ impl Audited for Trial {
                 "--study",
                 &study.to_string(),
             ])
-            .arg("--export")
-            .arg(format!("dave={}", export.display()))
+            .arg(format!("--export=dave={}", export.display()))
+            .arg(self.other_export())
             .args(["--auditor", "a monitor", "--json"])
             .arg(&json)
             .arg("--html")
@@ -108,7 +108,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
             trial.bring(StudyId(0), &parcel).await;
         }
     }
-    let export = trial.export();
+    let export = trial.export().await;
     let audit = trial.audit(0, &export);
     audit.expect(
         0,
@@ -164,17 +164,17 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
     let night = record(&mut phones[0], 1, "a later night");
     trial.bring(StudyId(0), &night).await;
     trial
-        .audit_with(0, &trial.export(), &more)
+        .audit_with(0, &trial.export().await, &more)
         .expect(0, &["valid=13"]);
-    let foreign = trial.audit_with(1, &trial.export(), &more);
+    let foreign = trial.audit_with(1, &trial.export().await, &more);
     foreign.expect(3, &["error=foreign_checkpoint"]);
     let line = trial.lines.pop().unwrap();
-    let without = trial.export();
+    let without = trial.export().await;
     trial
         .audit(0, &without)
         .expect(1, &["missing=1", "valid=12"]);
     trial.lines.push(line);
-    let export = trial.export();
+    let export = trial.export().await;
 
     // Half an export, nonsense in it, a foreign device in it, one altered byte.
     let whole = std::fs::read(&export).unwrap();
@@ -185,11 +185,11 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
     let last = trial.lines.len() - 1;
     trial.lines[last].status.device = DeviceId(77);
     trial
-        .audit(0, &trial.export())
+        .audit(0, &trial.export().await)
         .expect(2, &["audit=not_covered"]);
     trial.lines[last].status.device = phones[0].device();
     trial.lines[2].entries[1].envelope.0[40] ^= 1;
-    let audit = trial.audit(0, &trial.export());
+    let audit = trial.audit(0, &trial.export().await);
     audit.expect(1, &["audit=wrong", "altered=1", "valid=12"]);
     assert_eq!(
         audit.json["devices"][0]["findings"][0]["ground"],
@@ -200,7 +200,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
     // A relay that lost a run.
     let lost = trial.lines.remove(0);
     trial
-        .audit(0, &trial.export())
+        .audit(0, &trial.export().await)
         .expect(1, &["missing=2", "valid=11"]);
     trial.lines.insert(0, lost);
 
@@ -219,7 +219,7 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
         "--auditor-key",
         key.to_str().unwrap(),
     ];
-    let audit = trial.audit_with(0, &trial.export(), &more);
+    let audit = trial.audit_with(0, &trial.export().await, &more);
     audit.expect(0, &["erased=7", "valid=6"]);
     assert!(audit.html.contains("request 7"));
 }
@@ -235,7 +235,7 @@ async fn a_thief_with_key_and_secret_is_found_the_device_replaced_and_both_chain
     trial.bring(StudyId(0), &stolen).await;
     let genuine = record(&mut phone, 1, "the phone's");
     trial.bring(StudyId(0), &genuine).await;
-    let audit = trial.audit(0, &trial.export());
+    let audit = trial.audit(0, &trial.export().await);
     audit.expect(1, &["valid=3", "disputed=2", "conflicts=1"]);
     let device = &audit.json["devices"][0];
     assert_eq!(device["trusted_to"], 3);
@@ -253,7 +253,7 @@ async fn a_thief_with_key_and_secret_is_found_the_device_replaced_and_both_chain
     let mut replacement = trial.enrol(StudyId(0), 4, Some(phone.device())).await;
     let parcel = record(&mut replacement, 2, "a night");
     trial.bring(StudyId(0), &parcel).await;
-    let audit = trial.audit(0, &trial.export());
+    let audit = trial.audit(0, &trial.export().await);
     audit.expect(1, &["valid=5", "disputed=2"]);
     assert_eq!(audit.json["devices"][1]["outcome"], "right");
     assert_eq!(audit.json["devices"][1]["predecessor"], phone.device().0);
@@ -274,7 +274,7 @@ async fn in_a_study_without_signatures_what_a_relay_altered_on_the_way_is_found(
     entry.envelope.0 = [&[1u8; 33][..], b"slept well", &[9; 32]].concat();
     entry.digest = data_digest::<Native>(&entry.envelope.0);
     trial.bring(StudyId(1), &altered).await;
-    let audit = trial.audit(1, &trial.export());
+    let audit = trial.audit(1, &trial.export().await);
     audit.expect(1, &["valid=2", "forged=1"]);
     let entry = &audit.json["devices"][0]["entries"][2];
     assert_eq!(entry["verdict"], "forged");

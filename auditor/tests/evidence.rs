@@ -85,7 +85,7 @@ async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_
         trial.bring(StudyId(0), &parcel).await;
     }
     let key = trial.auditor_key_file();
-    let export = format!("dave={}", trial.export().display());
+    let export = format!("dave={}", trial.export().await.display());
     let full = [
         "--with-secret",
         "--auditor-key",

@@ -57,7 +57,7 @@ async fn a_browser_shows_and_prints_the_report_and_asks_for_nothing_else() {
     let output = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"))
         .args(["audit", "--node", &trial.node.url(), "--study", "0"])
         .args(["--genesis", &trial.genesis(), "--export"])
-        .arg(format!("dave={}", trial.export().display()))
+        .arg(format!("dave={}", trial.export().await.display()))
         .arg("--auditor-key")
         .arg(trial.auditor_key_file())
         .arg("--html")

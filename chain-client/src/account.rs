@@ -63,6 +63,22 @@ impl Account {
             Account::Device(key) => key.verifying_key().to_bytes(),
         }
     }
+
+    /// Signs what the account says off chain: the hash of a statement, which is no payload of an extrinsic. With the scheme
+    /// and context by which the account signs extrinsics.
+    pub fn sign_statement(&self, statement: &[u8; 32]) -> [u8; 64] {
+        match self {
+            Account::Organisation(pair) => pair.sign(statement).0,
+            Account::Device(key) => key.sign(statement).to_bytes(),
+        }
+    }
+}
+
+/// Whether an organisation's account signed a statement, as [`Account::sign_statement`] does: sr25519, signing context
+/// `substrate`.
+pub fn is_statement_of(account: &[u8; 32], statement: &[u8; 32], signature: &[u8; 64]) -> bool {
+    let signature = sr25519::Signature(*signature);
+    sr25519::verify(&signature, statement, &sr25519::PublicKey(*account))
 }
 
 impl Signer<Config> for Account {
@@ -116,6 +132,25 @@ mod tests {
             device.sign(b"payload"),
             MultiSignature::Ed25519(_)
         ));
+    }
+
+    #[test]
+    fn a_statement_is_the_accounts_that_signed_it_and_of_nothing_else() {
+        let dave = Account::from_secret_uri("//Dave").expect("it is well known");
+        let eve = Account::from_secret_uri("//Eve").expect("it is well known");
+        let signature = dave.sign_statement(&[7; 32]);
+        assert!(is_statement_of(&dave.public_key(), &[7; 32], &signature));
+        assert!(!is_statement_of(&eve.public_key(), &[7; 32], &signature));
+        assert!(!is_statement_of(&dave.public_key(), &[8; 32], &signature));
+        for bit in 0..512 {
+            let mut other = signature;
+            other[bit / 8] ^= 1 << (bit % 8);
+            assert!(
+                !is_statement_of(&dave.public_key(), &[7; 32], &other),
+                "{bit}"
+            );
+        }
+        assert!(!is_statement_of(&[0xff; 32], &[7; 32], &signature));
     }
 
     #[test]

@@ -57,7 +57,7 @@ mod view;
 mod wire;
 mod within;
 
-pub use account::Account;
+pub use account::{is_statement_of, Account};
 pub use block::{Effect, FinalisedBlock, FinalisedExtrinsic};
 pub use brought::BroughtRun;
 pub use call::Call;

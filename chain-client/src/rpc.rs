@@ -121,6 +121,21 @@ impl Rpc {
         answer.map_err(|error| self.error("state_getStorage", &at, error))
     }
 
+    /// Up to so many keys of a block's state that begin with `prefix`, after `start`, in order.
+    pub(crate) async fn keys(
+        &self,
+        prefix: &[u8],
+        count: u32,
+        start: Option<&[u8]>,
+        at: H256,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let methods = &self.methods;
+        let answer = methods
+            .state_get_keys_paged(prefix, count, start, Some(at))
+            .await;
+        answer.map_err(|error| self.error("state_getKeysPaged", &at, error))
+    }
+
     pub(crate) async fn call(
         &self,
         function: &str,

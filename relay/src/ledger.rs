@@ -87,6 +87,8 @@ pub trait Ledger: Send + Sync + 'static {
     fn nonce_after(&self, block: Hash) -> Answer<'_, u64>;
     /// The account's next nonce after the best block, which may not be final.
     fn best_nonce(&self) -> Answer<'_, u64>;
+    /// Signs the hash of something that the relay's account says off chain.
+    fn sign_statement(&self, statement: &[u8; 32]) -> [u8; 64];
     /// Signs a batch, and sends nothing.
     fn sign(&self, runs: Vec<Run>, nonce: u64) -> Answer<'_, SignedTransaction>;
     /// Hands a transaction to the node.
@@ -204,6 +206,10 @@ impl Ledger for NodeLedger {
             let best = self.client()?.best_block().await?;
             self.nonce_after(Hash(best.hash.0)).await
         })
+    }
+
+    fn sign_statement(&self, statement: &[u8; 32]) -> [u8; 64] {
+        self.account.sign_statement(statement)
     }
 
     fn sign(&self, runs: Vec<Run>, nonce: u64) -> Answer<'_, SignedTransaction> {

@@ -5,13 +5,18 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
+use mhealth_api::LONGEST_EXPORT_LINE;
 use mhealth_server::credentials::CredentialCommand;
 use mhealth_server::{ChainOptions, ServerOptions, LIST_DELIMITER};
 
 use crate::intake::IntakeLimits;
 use crate::issuers::TrustedIssuer;
 use crate::outbox::{OutboxOptions, MAX_BATCH_RUNS};
+
+/// Most bytes that an upload may be allowed to have: a line of an export has its entries, and less than so much beside.
+const LARGEST_BODY: u64 = LONGEST_EXPORT_LINE as u64 - 64 * 1024;
 
 /// The relay server of mHealth Chain: authenticates devices, keeps their envelopes and brings their runs to the chain.
 ///
@@ -74,8 +79,9 @@ pub struct RelayOptions {
     #[arg(long)]
     pub chain_for_devices: bool,
 
-    /// Largest upload, in bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = 4 * 1024 * 1024)]
+    /// Largest upload, in bytes. What is taken must fit into a line of an export.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 * 1024 * 1024,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=LARGEST_BODY))]
     pub max_body: usize,
 
     /// Bytes of all uploads that are not answered yet, at most. Further uploads are answered with `overloaded`.

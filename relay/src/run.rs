@@ -22,6 +22,8 @@ pub struct CheckedRun {
     pub links: Vec<LinkHash>,
     /// Each envelope with its length before it, 4 bytes big-endian.
     pub envelopes: Vec<u8>,
+    /// Whether the device's key signed it. Where the study asks for that, it did.
+    pub is_signed: bool,
 }
 
 /// What the check has to know of a device.
@@ -77,11 +79,15 @@ impl CheckedRun {
             envelopes.extend_from_slice(envelope);
         }
         let head = links.last().ok_or(Code::EmptyRun)?;
-        if rules.policy == Policy::DeviceSigned {
-            let signature = run.signature.as_ref().ok_or(Code::MissingSignature)?;
-            if !is_strictly_signed(&rules.key.0, &head_message(head), signature) {
-                return Err(Code::BadSignature.into());
+        let is_signed = run.signature.as_ref().is_some_and(|signature| {
+            is_strictly_signed(&rules.key.0, &head_message(head), signature)
+        });
+        if rules.policy == Policy::DeviceSigned && !is_signed {
+            return Err(match run.signature {
+                None => Code::MissingSignature,
+                Some(_) => Code::BadSignature,
             }
+            .into());
         }
         Ok(Self {
             id: run_id(run.device, run.first_sequence, &run.previous, head),
@@ -89,6 +95,7 @@ impl CheckedRun {
             run,
             links,
             envelopes,
+            is_signed,
         })
     }
 
@@ -182,8 +189,14 @@ mod tests {
     #[test]
     fn a_study_without_signatures_takes_unsigned_runs() {
         let mut device = TestDevice::new(7);
-        let mut upload = device.run(1);
-        upload.signature = None;
-        assert!(CheckedRun::check(upload, &rules(&device, Policy::HashchainOnly)).is_ok());
+        let upload = device.run(1);
+        let mut bare = upload.clone();
+        bare.signature = None;
+        let mut foreign = upload.clone();
+        foreign.signature = Some(mhealth_api::SignatureBytes([5; 64]));
+        for (upload, is_signed) in [(upload, true), (bare, false), (foreign, false)] {
+            let run = CheckedRun::check(upload, &rules(&device, Policy::HashchainOnly)).unwrap();
+            assert_eq!(run.is_signed, is_signed);
+        }
     }
 }

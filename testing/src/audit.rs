@@ -31,8 +31,10 @@ pub struct Options {
     pub genesis: Option<String>,
     /// Relays to read: name, base address, credential.
     pub relays: Vec<(String, String, String)>,
-    /// Saved exports: name, file, account of the relay.
-    pub exports: Vec<(String, PathBuf, Option<Key>)>,
+    /// Saved exports: name, file.
+    pub exports: Vec<(String, PathBuf)>,
+    /// For how many blocks a run may be on its way; the auditor's own number if it is not said.
+    pub on_its_way: Option<u64>,
     /// Where to keep what was read of the chain.
     pub checkpoint: Option<PathBuf>,
     /// Where the report for people goes.
@@ -286,11 +288,11 @@ pub fn command(options: &Options, json: &Path) -> Result<Command> {
             .arg(format!("--relay={name}={url}"))
             .env(variable, credential);
     }
-    for (name, file, account) in &options.exports {
+    for (name, file) in &options.exports {
         command.arg(format!("--export={name}={}", file.display()));
-        if let Some(account) = account {
-            command.arg(format!("--account={name}={account}"));
-        }
+    }
+    if let Some(blocks) = options.on_its_way {
+        command.arg(format!("--on-its-way={blocks}"));
     }
     for (option, path) in [
         ("--checkpoint", &options.checkpoint),

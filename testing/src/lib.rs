@@ -7,6 +7,7 @@ pub mod databases;
 pub mod document;
 pub mod enrolment;
 pub mod front;
+pub mod export;
 pub mod handset;
 pub mod http;
 mod log;

@@ -3,19 +3,19 @@
 //! A relay that is played here, such as one in the hands of an attacker: it has a relay's account, brings to the chain what
 //! it wants, and shows an auditor the store that it wants.
 
-use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use anyhow::{anyhow, bail, Context, Result};
 use hashchain::{data_digest, Native, Run, StudyId};
-use mhealth_api::{ExportedRun, Key, Refusal, RunState, RunUpload};
+use mhealth_api::{BlockRef, ExportedRun, Hash, Key, Refusal, RunState, RunUpload};
 use mhealth_chain_client::{
     calls, Account, ChainClient, ChainEvent, Error, PoolRefusal, Submission, Submitter,
 };
 use tokio::sync::oneshot;
 
+use crate::export::Signer;
 use crate::handset;
 use crate::phone::exported;
 
@@ -31,6 +31,10 @@ pub struct PlayedRelay {
     pub account: Key,
     /// Signs with it.
     pub submitter: Submitter,
+    /// The chain, as its node tells it.
+    chain: ChainClient,
+    /// Its account with the secret.
+    signer: Account,
     study: StudyId,
     /// Runs that wait for a transaction.
     waiting: Mutex<Vec<Waiting>>,
@@ -44,6 +48,8 @@ pub struct PlayedRelay {
 pub struct Brought {
     /// The block.
     pub block: u64,
+    /// Its hash.
+    pub hash: Hash,
     /// The extrinsic in it.
     pub extrinsic: u32,
     /// Why the chain refused it.
@@ -66,6 +72,8 @@ impl PlayedRelay {
         Ok(PlayedRelay {
             account: Key(account.public_key()),
             study,
+            chain: chain.clone(),
+            signer: account.clone(),
             submitter: chain.submitter(account),
             waiting: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
@@ -138,14 +146,10 @@ impl PlayedRelay {
         Ok(brought)
     }
 
-    /// Writes what it shows to auditors.
-    pub fn export(&self, file: &Path) -> Result<()> {
-        let mut text = Vec::new();
-        for run in self.store().iter() {
-            serde_json::to_writer(&mut text, run)?;
-            text.write_all(b"\n")?;
-        }
-        std::fs::write(file, text)?;
+    /// Writes what it shows to auditors, signed by its account as of the latest finalised block.
+    pub async fn export(&self, file: &Path) -> Result<()> {
+        let signer = Signer::now(&self.chain, self.study, self.signer.clone()).await?;
+        std::fs::write(file, signer.export(&self.store()))?;
         Ok(())
     }
 
@@ -153,8 +157,14 @@ impl PlayedRelay {
         let mut store = self.store();
         let cursor = store.len() as u64 + 1;
         let mut run = exported(run, cursor, self.study, state);
-        // Block and extrinsic are shown where there is something to show; the auditor is told the account by name.
-        run.status.reason = brought.and_then(|brought| brought.refused);
+        if let Some(brought) = brought {
+            run.status.block = Some(BlockRef {
+                number: brought.block,
+                hash: brought.hash,
+            });
+            run.status.extrinsic_index = Some(brought.extrinsic);
+            run.status.reason = brought.refused;
+        }
         run.received_at = received_at;
         store.push(run);
     }
@@ -177,6 +187,7 @@ async fn settle(submission: Submission, answers: Vec<oneshot::Sender<Result<Brou
         let brought = match &outcome {
             Ok(outcome) => Ok(Brought {
                 block: outcome.block_number,
+                hash: Hash(outcome.block_hash.0),
                 extrinsic: outcome.extrinsic_index,
                 refused: outcome.events.iter().find_map(|event| match event {
                     ChainEvent::RunRefused {

@@ -10,10 +10,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Args;
 use hashchain::StudyId;
 use indicatif::{ProgressBar, ProgressStyle};
-use mhealth_auditor::audit::{Judged, Options};
+use mhealth_auditor::audit::{Judged, Options, StoreReport};
 use mhealth_auditor::chain::Progress;
+use mhealth_auditor::export::{Holder, Limits};
 use mhealth_auditor::report::{page, Digest, Heading, JsonReport};
-use mhealth_auditor::{Audit, AuditError, Outcome, Verdict};
+use mhealth_auditor::{Audit, AuditError, Outcome, Verdict, ON_ITS_WAY};
 use mhealth_chain_client::{ChainClient, H256};
 
 use super::inputs;
@@ -37,9 +38,16 @@ pub(crate) struct AuditArguments {
     /// An export that was saved before; may be given several times.
     #[arg(long, value_name = "NAME=FILE")]
     export: Vec<String>,
-    /// The account of a relay, where its receipts do not show it.
-    #[arg(long, value_name = "NAME=ACCOUNT")]
-    account: Vec<String>,
+    /// For how many blocks a run may be on its way to the chain before a relay that signed that it holds it is said to keep it
+    /// back.
+    #[arg(long, value_name = "BLOCKS", default_value_t = ON_ITS_WAY)]
+    on_its_way: u64,
+    /// Most bytes that are read of an export.
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().bytes)]
+    export_bytes: u64,
+    /// Most seconds that reading an export may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().time.as_secs())]
+    export_seconds: u64,
     /// File with the study's auditor key in hexadecimal digits; or MHEALTH_AUDITOR_KEY in the environment.
     #[arg(long, value_name = "FILE")]
     auditor_key: Option<PathBuf>,
@@ -65,7 +73,13 @@ pub(crate) struct AuditArguments {
 
 pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
     let options = Options {
-        exports: inputs::exports(&arguments.relay, &arguments.export, &arguments.account)?,
+        exports: inputs::exports(&arguments.relay, &arguments.export)?,
+        patience: Some(arguments.on_its_way),
+        limits: Limits {
+            bytes: arguments.export_bytes,
+            time: Duration::from_secs(arguments.export_seconds),
+            ..Limits::default()
+        },
         auditor: inputs::auditor_key(arguments.auditor_key.as_deref())?,
         participants: inputs::participants(arguments.participant_keys.as_deref())?,
         erasures: inputs::erasures(arguments.erasures.as_deref())?,
@@ -79,7 +93,7 @@ pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
     let audit = Audit::gather(&client, arguments.study, options, &mut |at| bar.show(at)).await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let run_at = now.map_or(0, |since| since.as_secs());
-    let heading = Heading::new(&audit.study, &arguments.auditor, run_at);
+    let heading = Heading::new(&audit.study, &arguments.auditor, run_at, audit.unread());
     let mut json = match &arguments.json {
         Some(path) => {
             let file = BufWriter::new(File::create(path)?);
@@ -88,11 +102,8 @@ pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
         None => None,
     };
     let mut digest = Digest::default();
-    if audit
-        .stores
-        .iter()
-        .any(|store| !store.reading.is_complete())
-    {
+    let mut stores = audit.stores.iter();
+    if stores.any(|store| !store.reading.is_complete()) || !heading.no_export.is_empty() {
         digest.summary.worse(Outcome::NotCovered);
     }
     let mut sink = |judged: Judged<'_>| -> Result<(), AuditError> {
@@ -108,12 +119,12 @@ pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
         let mut file = File::create(path)?;
         file.write_all(page(&heading, &audit.stores, &digest).as_bytes())?;
     }
-    print(&heading, &digest);
+    print(&heading, &audit.stores, &digest);
     Ok(digest.summary.outcome().exit_status())
 }
 
 /// What a person sees, and a last line for programs.
-fn print(heading: &Heading, digest: &Digest) {
+fn print(heading: &Heading, stores: &[StoreReport], digest: &Digest) {
     let summary = &digest.summary;
     println!(
         "Study {} at block {}: {} entries of {} devices.",
@@ -128,6 +139,20 @@ fn print(heading: &Heading, digest: &Digest) {
     if summary.unaccounted > 0 {
         let count = summary.unaccounted;
         println!("{count:>10}  unaccounted: registered, and no extrinsic of any block brought it");
+    }
+    for store in stores {
+        let name = &store.name;
+        if store.account.is_none() && store.holder == Holder::Relay {
+            println!(
+                "Nobody signed all of the export {name}: no account is charged with what it shows."
+            );
+        }
+        for fault in &store.reading.first_faults {
+            println!("The export {name}: {fault}.");
+        }
+    }
+    for account in &heading.no_export {
+        println!("Not covered: no export was given that the relay {account} signed.");
     }
     let counts =
         Verdict::ALL.map(|verdict| format!("{}={}", verdict.as_str(), summary.count(verdict)));

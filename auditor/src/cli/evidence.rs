@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::Args;
 use hashchain::{DeviceId, StudyId};
 use mhealth_auditor::evidence::{self, Checkpoint, Claims, DeviceClaims, Evidence};
-use mhealth_auditor::export;
+use mhealth_auditor::export::{self, Expected, Holder, Limits, Taken};
 use mhealth_auditor::prove::{self, Contents, Proved, Subject};
 use mhealth_auditor::AuditError;
 use mhealth_chain_client::{ChainClient, H256};
@@ -85,12 +85,23 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
     if arguments.with_secret {
         contents.secret = inputs::auditor_key(arguments.auditor_key.as_deref())?;
     }
-    for named in inputs::exports(&[], &arguments.export, &[])? {
-        let mut take = |_: u64, run: mhealth_api::ExportedRun, _: &mut export::Reading| {
-            if arguments
-                .device
-                .is_none_or(|device| run.status.device == device)
-            {
+    let client = match arguments.genesis {
+        Some(genesis) => ChainClient::connect_expecting(&arguments.node, genesis).await?,
+        None => ChainClient::connect(&arguments.node).await?,
+    };
+    let expected = Expected {
+        chain: client.genesis_hash().0,
+        study: arguments.study,
+        holder: Holder::Relay,
+        limits: Limits::default(),
+    };
+    for named in inputs::exports(&[], &arguments.export)? {
+        let mut take = |taken: Taken, _: &mut export::Reading| {
+            let Taken::Run { run, .. } = taken else {
+                return Ok(());
+            };
+            let device = run.status.device;
+            if arguments.device.is_none_or(|only| only == device) {
                 for entry in run.entries {
                     let digest = hashchain::data_digest::<hashchain::Native>(&entry.envelope.0);
                     contents.envelopes.insert(digest, entry.envelope.0);
@@ -98,12 +109,8 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
             }
             Ok::<_, AuditError>(())
         };
-        export::read(&named.source, arguments.study, &mut take).await?;
+        export::read(&named.source, &expected, &mut take).await?;
     }
-    let client = match arguments.genesis {
-        Some(genesis) => ChainClient::connect_expecting(&arguments.node, genesis).await?,
-        None => ChainClient::connect(&arguments.node).await?,
-    };
     let bar = indicatif::ProgressBar::new(0);
     let subject = match arguments.device {
         Some(device) => Subject::Device(device),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use hashchain::{DeviceId, OpeningKey};
 use mhealth_auditor::audit::{Erasure, NamedExport};
-use mhealth_auditor::export::Source;
+use mhealth_auditor::export::{Holder, Source};
 use mhealth_auditor::AuditError;
 use zeroize::Zeroizing;
 
@@ -98,11 +98,7 @@ pub(super) fn erasures(file: Option<&Path>) -> Result<Vec<Erasure>, AuditError> 
 }
 
 /// Relays and export files, in the order in which they were named.
-pub(super) fn exports(
-    relays: &[String],
-    files: &[String],
-    accounts: &[String],
-) -> Result<Vec<NamedExport>, AuditError> {
+pub(super) fn exports(relays: &[String], files: &[String]) -> Result<Vec<NamedExport>, AuditError> {
     let mut exports: Vec<NamedExport> = Vec::new();
     for (argument, is_file) in relays
         .iter()
@@ -120,29 +116,11 @@ pub(super) fn exports(
                 credential: credential(&name)?,
             },
         };
-        let account = accounts
-            .iter()
-            .filter_map(|account| account.split_once('='))
-            .find(|(whose, _)| *whose == name)
-            .map(|(_, account)| self::account(account))
-            .transpose()?;
         exports.push(NamedExport {
             name,
             source,
-            account,
+            holder: Holder::Relay,
         });
-    }
-    for argument in accounts {
-        let name = argument.split_once('=').map(|(name, _)| name);
-        if !exports
-            .iter()
-            .any(|export| Some(export.name.as_str()) == name)
-        {
-            return Err(bad(
-                argument,
-                "expected NAME=ACCOUNT, with the name of an export",
-            ));
-        }
     }
     Ok(exports)
 }
@@ -169,16 +147,4 @@ fn credential(name: &str) -> Result<Zeroizing<String>, AuditError> {
                 format!("no credential: set {CREDENTIAL}, or {own} for this relay alone"),
             )
         })
-}
-
-fn account(digits: &str) -> Result<[u8; 32], AuditError> {
-    let mut account = [0; 32];
-    let bare = digits.strip_prefix("0x").unwrap_or(digits);
-    hex::decode_to_slice(bare, &mut account).map_err(|_| {
-        bad(
-            digits,
-            "expected an account's public key in 64 hexadecimal digits",
-        )
-    })?;
-    Ok(account)
 }

@@ -3,7 +3,9 @@
 //! State against blocks, in both directions: what is registered was brought by an extrinsic, and what the chain says it
 //! registered is in its state.
 
-use crate::case::Fate;
+use mhealth_api::RunState;
+
+use crate::case::{BroughtRun, Fate, HeldRun, RelayStore};
 use crate::verdict::Ground;
 
 use super::sightings::Sighting;
@@ -45,4 +47,46 @@ pub(super) fn is_gone(facts: &Facts<'_>, sequence: u64, sighting: &Sighting) -> 
     let at_hand = place.is_none_or(|step| step.entry.is_some());
     let mut runs = sighting.brought.iter();
     at_hand && runs.any(|run| facts.case.brought[*run].fate == Fate::Registered)
+}
+
+/// Whether the state that a relay gives a run contradicts the blocks: it says that the chain refused the run, and no block has a
+/// refusal of it that the relay's account brought; or that it was registered, and it is not in the state. What it says of blocks
+/// after that of the audit is not judged, and excuses nothing.
+pub(super) fn contradicts_blocks(facts: &Facts<'_>, store: &RelayStore, held: &HeldRun) -> bool {
+    let case = facts.case;
+    if !case.blocks_complete || held.settled_at.is_some_and(|block| block > case.block) {
+        return false;
+    }
+    let Some(last) = held.run.last_sequence() else {
+        return false;
+    };
+    let brought = |link| {
+        let sighting = facts.sightings.find(last, link);
+        let indices = sighting.into_iter().flat_map(|seen| &seen.brought);
+        let runs = indices.map(|index| &case.brought[*index]);
+        let whole = runs.filter(|brought| {
+            let run = &brought.run;
+            run.first_sequence == held.run.first_sequence && run.last_sequence() == Some(last)
+        });
+        whole.collect::<Vec<&BroughtRun>>()
+    };
+    match held.state {
+        RunState::Refused | RunState::Conflicting => {
+            let signer = store.signer(held);
+            let mut brought = brought(held.run.last_link()).into_iter();
+            !brought.any(|brought| {
+                brought.fate != Fate::Registered
+                    && signer.is_none_or(|signer| signer == brought.submitter)
+            })
+        }
+        // Where another entry is registered, it is said elsewhere: `store_contradicts_chain`. What a block says is registered,
+        // and is not there, is no fault of the relay's: `recorded_and_gone`.
+        RunState::Finalised if facts.walk.at(last).is_none() => {
+            let mut brought = brought(held.run.last_link()).into_iter();
+            !brought.any(|brought| brought.fate.refused().is_none())
+        }
+        RunState::Finalised | RunState::Pending | RunState::Submitted | RunState::Unknown(_) => {
+            false
+        }
+    }
 }

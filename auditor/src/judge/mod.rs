@@ -33,8 +33,9 @@ use crate::verdict::{
 use sightings::Sightings;
 use walk::Walk;
 
-/// How long a run may be on its way to the chain before the relay is held to have kept it back.
-pub const ON_ITS_WAY: u64 = 3_600;
+/// For how many blocks a run may be on its way to the chain before the relay is held to have kept it back: an hour of blocks of
+/// two seconds.
+pub const ON_ITS_WAY: u64 = 1_800;
 
 /// What the audit says of one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +120,9 @@ pub fn judge(case: &Case) -> Judgement {
     entries.extend(rivals);
     entries.sort_by_key(|entry| (entry.sequence, !entry.registered, entry.link));
     accounts::unaccounted(&facts, &mut notes);
-    stores(case, &mut notes);
+    stores(&facts, &mut notes);
+    notes.uncovered.sort();
+    notes.uncovered.dedup();
     Judgement {
         device: case.record.device,
         entries,
@@ -165,8 +168,15 @@ struct Notes {
 
 impl Notes {
     fn find(&mut self, ground: Ground, parties: Vec<Party>, sequence: Option<u64>) {
-        let sequences = self.findings.entry((ground, parties)).or_default();
-        sequences.extend(sequence);
+        let each = ground.is_of_each() && parties.len() > 1;
+        let findings = match each {
+            true => parties.into_iter().map(|party| vec![party]).collect(),
+            false => vec![parties],
+        };
+        for parties in findings {
+            let sequences = self.findings.entry((ground, parties)).or_default();
+            sequences.extend(sequence);
+        }
     }
 
     fn findings(&mut self) -> Vec<Finding> {
@@ -234,13 +244,19 @@ fn link_zero(case: &Case, notes: &mut Notes) -> Option<LinkHash> {
     Some(computed)
 }
 
-/// Receipts that do not fit, and exports that ended early.
-fn stores(case: &Case, notes: &mut Notes) {
+/// Receipts and states that do not fit, exports that ended early, and relays of which there is none.
+fn stores(facts: &Facts<'_>, notes: &mut Notes) {
+    let case = facts.case;
     for store in &case.stores {
-        for held in store.runs.iter().filter(|held| !held.consistent) {
-            let party = vec![blame::store_party(case, store)];
+        for held in &store.runs {
             let first = Some(held.run.first_sequence);
-            notes.find(Ground::ExportContradictsItself, party, first);
+            let mut wrong = |ground| notes.find(ground, vec![blame::holder(store, held)], first);
+            if !held.consistent {
+                wrong(Ground::ExportContradictsItself);
+            }
+            if accounts::contradicts_blocks(facts, store, held) {
+                wrong(Ground::StateContradictsBlocks);
+            }
         }
         if !store.complete {
             let name = store.name.clone();
@@ -250,18 +266,10 @@ fn stores(case: &Case, notes: &mut Notes) {
     if !case.blocks_complete {
         notes.uncovered.push(Uncovered::BlocksNotAtHand);
     }
-    if case.stores.is_empty() && case.record.length > 0 && !sent_directly(case) {
-        notes.uncovered.push(Uncovered::NoExport);
+    for account in case.unread() {
+        let account = key(account);
+        notes.uncovered.push(Uncovered::NoExport { account });
     }
-}
-
-/// Whether the device brought all its runs itself.
-fn sent_directly(case: &Case) -> bool {
-    !case.brought.is_empty()
-        && case
-            .brought
-            .iter()
-            .all(|run| run.submitter == case.record.key)
 }
 
 /// How far the chain is the device's beyond doubt.

@@ -2,10 +2,13 @@
 
 //! A verdict for every position that the chain says is registered.
 
+use std::collections::BTreeSet;
+
 use hashchain::{data_digest, DataDigest, LinkHash, Native};
 use mhealth_api::RunState;
 
-use crate::case::{Fate, HeldEnvelope, RegisteredEntry, SecretAccess};
+use crate::case::{Case, Fate, HeldEnvelope, RegisteredEntry, SecretAccess};
+use crate::export::Holder;
 use crate::verdict::{Content, Ground, JudgedEntry, Maker, Party, Uncovered, Verdict};
 
 use super::sightings::Sighting;
@@ -62,6 +65,8 @@ fn one(
     draft.signature(facts, entry, sighting);
     draft.history(facts, fork, step, entry);
     let content = draft.data(facts, notes, entry, sighting);
+    draft.uncovered.sort();
+    draft.uncovered.dedup();
     let held = sighting.into_iter().flat_map(|sighting| &sighting.held);
     JudgedEntry {
         sequence: entry.sequence,
@@ -201,27 +206,26 @@ impl Draft {
     ) -> Content {
         let case = facts.case;
         let mut content = Content::Absent;
-        let (mut intact, mut altered, mut deleted) = (Vec::new(), Vec::new(), false);
+        let (mut is_intact, mut altered, mut deleted) = (false, BTreeSet::new(), false);
         for place in sighting.into_iter().flat_map(|sighting| &sighting.held) {
             let held = &case.stores[place.store].runs[place.run].envelopes[place.entry];
             if held.digest == entry.digest {
-                intact.push(place.store);
-                content = held.content;
+                is_intact = true;
+                content = content.max(held.content);
             } else if case.erased && is_empty(held) {
                 deleted = true;
             } else {
-                altered.push(place.store);
+                altered.insert(blame::holder_at(case, place));
             }
         }
-        for store in &altered {
-            let party = blame::store_party(case, &case.stores[*store]);
-            self.wrong(Verdict::Altered, vec![Ground::EnvelopeDiffers], vec![party]);
-        }
-        self.grounds.dedup();
-        if !intact.is_empty() {
+        if !is_intact && altered.is_empty() && !(case.erased && deleted) {
+            self.no_copy(facts, notes, entry, sighting);
+        } else {
             lost(facts, notes, entry, sighting);
-        } else if altered.is_empty() && !(case.erased && deleted) {
-            self.no_copy(facts, entry, sighting);
+        }
+        if !altered.is_empty() {
+            let parties = altered.into_iter().collect();
+            self.wrong(Verdict::Altered, vec![Ground::EnvelopeDiffers], parties);
         }
         match content {
             Content::Sealed | Content::Unreadable | Content::Absent if case.erased => {
@@ -231,57 +235,89 @@ impl Draft {
         }
     }
 
-    fn no_copy(&mut self, facts: &Facts<'_>, entry: RegisteredEntry, sighting: Option<&Sighting>) {
+    fn no_copy(
+        &mut self,
+        facts: &Facts<'_>,
+        notes: &mut Notes,
+        entry: RegisteredEntry,
+        sighting: Option<&Sighting>,
+    ) {
         let case = facts.case;
         let bringer = sighting.and_then(|sighting| blame::bringer(case, sighting));
         let directly = bringer.is_some_and(|run| run.submitter == case.record.key);
-        let contradicting = facts.sightings.at(entry.sequence).find_map(|(_, other)| {
-            let finalised = other.held.iter().find(|place| {
-                case.stores[place.store].runs[place.run].state == RunState::Finalised
-            });
-            finalised.map(|place| &case.stores[place.store])
-        });
-        if let Some(store) = contradicting {
-            let party = blame::store_party(case, store);
+        let others = facts.sightings.at(entry.sequence);
+        let finalised = others
+            .flat_map(|(_, other)| &other.held)
+            .filter(|place| case.stores[place.store].runs[place.run].state == RunState::Finalised);
+        let contradicting: BTreeSet<Party> = finalised
+            .map(|place| blame::holder_at(case, place))
+            .collect();
+        if !contradicting.is_empty() {
+            let (ground, parties) = (Ground::StoreContradictsChain, contradicting);
             self.wrong(
                 Verdict::Altered,
-                vec![Ground::StoreContradictsChain],
-                vec![party],
+                vec![ground],
+                parties.into_iter().collect(),
             );
-        } else if case.erased {
+            return;
+        }
+        if case.erased {
             // The participant asked for it to be gone, and it is.
-        } else if directly {
+            return;
+        }
+        if directly {
             self.uncovered.push(Uncovered::SentDirectly);
-        } else if case.stores.is_empty() {
-            self.uncovered.push(Uncovered::NoExport);
-        } else if case.stores.iter().any(|store| !store.complete) {
-            let incomplete = case.stores.iter().filter(|store| !store.complete);
-            self.uncovered
-                .extend(incomplete.map(|store| Uncovered::ExportIncomplete {
-                    name: store.name.clone(),
-                }));
+            return;
+        }
+        let unread = unread(case, bringer.map_or(0, |run| run.block));
+        if unread.is_empty() {
+            let party = bringer.map(|run| blame::relay(run.submitter));
+            let parties = party.into_iter().collect();
+            self.wrong(Verdict::Missing, vec![Ground::HeldByNobody], parties);
         } else {
-            let party = bringer.map(|run| Party::Relay {
-                account: key(run.submitter),
-            });
-            self.wrong(
-                Verdict::Missing,
-                vec![Ground::HeldByNobody],
-                party.into_iter().collect(),
-            );
+            self.uncovered.extend(unread);
+            lost(facts, notes, entry, sighting);
         }
     }
 }
 
+/// Why a relay may hold what was brought in this block, though no export shows it.
+fn unread(case: &Case, block: u64) -> BTreeSet<Uncovered> {
+    let unread = case.unread().into_iter();
+    let mut reasons: BTreeSet<Uncovered> = unread
+        .map(|account| Uncovered::NoExport {
+            account: key(account),
+        })
+        .collect();
+    // A relay may show several exports; one that reaches this block is enough.
+    let covered = |account: Option<[u8; 32]>| {
+        let mut stores = case.stores.iter();
+        stores.any(|store| store.account == account && store.covers(block))
+    };
+    let relays = case.stores.iter();
+    let relays = relays.filter(|store| store.holder == Holder::Relay);
+    for store in relays.filter(|store| !covered(store.account)) {
+        let name = store.name.clone();
+        reasons.insert(match (store.complete, store.block) {
+            (true, Some(block)) => Uncovered::ExportTooOld { name, block },
+            _ => Uncovered::ExportIncomplete { name },
+        });
+    }
+    reasons
+}
+
 /// Every relay that brought an entry should hold it, even where another one does.
 fn lost(facts: &Facts<'_>, notes: &mut Notes, entry: RegisteredEntry, sighting: Option<&Sighting>) {
-    let Some(sighting) = sighting else { return };
+    let Some(sighting) = sighting.filter(|_| !facts.case.erased) else {
+        return;
+    };
     for (index, store) in facts.case.stores.iter().enumerate() {
         let mut runs = sighting.brought.iter().map(|run| &facts.case.brought[*run]);
-        let brought = runs.any(|run| store.account == Some(run.submitter));
+        let brought =
+            runs.any(|run| store.account == Some(run.submitter) && store.covers(run.block));
         let holds = sighting.held.iter().any(|place| place.store == index);
-        if brought && !holds && store.complete {
-            let party = blame::store_party(facts.case, store);
+        if let (Some(account), true, false) = (store.account, brought, holds) {
+            let party = blame::relay(account);
             notes.find(Ground::BroughtButNotHeld, vec![party], Some(entry.sequence));
         }
     }

@@ -2,18 +2,18 @@
 
 //! What was seen and is not registered: entries on their way, refused attempts, and second histories.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use hashchain::LinkHash;
 use mhealth_api::{DeviceStatus, Refusal, RunState};
 
-use crate::case::{Conflict, HeldRun};
+use crate::case::{Case, Conflict, HeldRun, RelayStore};
 use crate::verdict::{
     Content, Ground, JudgedConflict, JudgedEntry, Maker, Party, Uncovered, Verdict,
 };
 
 use super::sightings::Sighting;
-use super::{accounts, blame, key, Facts, Fork, Notes, ON_ITS_WAY};
+use super::{accounts, blame, key, Facts, Fork, Notes};
 
 /// What an unregistered entry is.
 #[derive(Clone, Debug)]
@@ -182,6 +182,8 @@ fn judged(
 }
 
 /// An entry that goes on from the registered head: is it on its way, refused, or kept back?
+///
+/// Only the chain excuses: what a relay says of it, or when it says that it got it, proves nothing.
 fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
     let case = facts.case;
     let refused = |why| Uncovered::Refused { why };
@@ -191,56 +193,60 @@ fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
         DeviceStatus::Retired => Some(Refusal::DeviceRetired),
         DeviceStatus::Unknown(status) => Some(Refusal::Unknown(status.clone())),
     };
-    if shut_out.is_some() {
+    let brought = sighting.brought.iter().map(|index| &case.brought[*index]);
+    let in_blocks = brought.filter_map(|run| run.fate.refused().cloned());
+    if let Some(why) = shut_out.or(in_blocks.last()) {
         judged.grounds = vec![Ground::RefusedByChain];
-        judged.uncovered = vec![refused(shut_out)];
+        judged.uncovered = vec![refused(why)];
+    }
+    let contradicting: BTreeSet<Party> = held_runs(facts, sighting)
+        .filter(|(store, run)| accounts::contradicts_blocks(facts, store, run))
+        .map(|(store, run)| blame::holder(store, run))
+        .collect();
+    if !contradicting.is_empty() {
+        judged.grounds.insert(0, Ground::StateContradictsBlocks);
+        judged.parties = contradicting.into_iter().collect();
         return;
     }
-    for run in sighting.brought.iter().map(|index| &case.brought[*index]) {
-        if let Some(why) = run.fate.refused() {
-            judged.grounds = vec![Ground::RefusedByChain];
-            judged.uncovered = vec![refused(Some(why.clone()))];
-        }
+    if !judged.grounds.is_empty() {
+        return;
     }
-    for (store, run) in held_runs(facts, sighting) {
-        match run.state {
-            RunState::Pending
-            | RunState::Submitted
-            | RunState::Finalised
-            | RunState::Unknown(_) => {
-                let age = case.now.map(|now| now.saturating_sub(run.received_at));
-                if age.is_some_and(|age| age > ON_ITS_WAY) {
-                    judged.grounds = vec![Ground::Withheld];
-                    judged.parties.push(blame::store_party(case, store));
-                }
-            }
-            RunState::Refused | RunState::Conflicting if judged.grounds.is_empty() => {
-                judged.grounds = vec![Ground::RefusedByChain];
-                judged.uncovered = vec![refused(run.reason.clone())];
-            }
-            RunState::Refused | RunState::Conflicting => {}
-        }
-    }
-    judged.parties.sort();
-    judged.parties.dedup();
-    if judged.grounds.is_empty() {
+    let withholding: BTreeSet<Party> = held_runs(facts, sighting)
+        .filter(|(store, run)| is_withheld(case, sighting, store, run))
+        .map(|(store, run)| blame::holder(store, run))
+        .collect();
+    if withholding.is_empty() {
         judged.uncovered = vec![Uncovered::OnItsWay];
+    } else {
+        judged.grounds = vec![Ground::Withheld];
+        judged.parties = withholding.into_iter().collect();
     }
 }
 
-/// A relay that says of an unregistered entry that it is registered does not hold what the chain does. A short while
-/// after the audit's block it may be right, so a run that goes on from the head is judged by its age instead.
+/// Whether a relay signed that it holds a run since a block that is long before that of the audit, and nobody has brought it:
+/// the block that it had seen when it signed, or the one in which it brought a run that it says it stored later.
+fn is_withheld(case: &Case, sighting: &Sighting, store: &RelayStore, run: &HeldRun) -> bool {
+    let since = [run.signed_at, run.held_since];
+    let since = since.into_iter().flatten().min();
+    store.signer(run).is_some()
+        && sighting.brought.is_empty()
+        && case.blocks_complete
+        && since.is_some_and(|since| since.saturating_add(case.patience) < case.block)
+}
+
+/// A relay that says of an unregistered entry that it is registered does not hold what the chain does.
 fn contradicting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
     let place = facts.walk.at(judged.sequence);
     if place.is_none_or(|step| step.entry.is_none()) {
         return;
     }
-    for (store, run) in held_runs(facts, sighting) {
-        if run.state == RunState::Finalised {
-            judged.grounds.insert(0, Ground::StoreContradictsChain);
-            judged.grounds.dedup();
-            judged.parties = vec![blame::store_party(facts.case, store)];
-        }
+    let finalised = held_runs(facts, sighting).filter(|(_, run)| run.state == RunState::Finalised);
+    let parties: BTreeSet<Party> = finalised
+        .map(|(store, run)| blame::holder(store, run))
+        .collect();
+    if !parties.is_empty() {
+        judged.grounds.insert(0, Ground::StoreContradictsChain);
+        judged.parties = parties.into_iter().collect();
     }
 }
 
@@ -307,16 +313,19 @@ fn side_by_side(facts: &Facts<'_>, fork: &mut Fork, conflict: &Conflict) -> Judg
 fn held_runs<'a>(
     facts: &'a Facts<'_>,
     sighting: &'a Sighting,
-) -> impl Iterator<Item = (&'a crate::case::RelayStore, &'a HeldRun)> {
+) -> impl Iterator<Item = (&'a RelayStore, &'a HeldRun)> {
     sighting.held.iter().map(|place| {
         let store = &facts.case.stores[place.store];
         (store, &store.runs[place.run])
     })
 }
 
+/// What is known of the content, of the unaltered envelope where there is one.
 fn content(facts: &Facts<'_>, sighting: &Sighting) -> Content {
-    let place = sighting.held.first();
-    place.map_or(Content::Absent, |place| {
-        facts.case.stores[place.store].runs[place.run].envelopes[place.entry].content
-    })
+    let envelopes = sighting.held.iter().map(|place| {
+        let run = &facts.case.stores[place.store].runs[place.run];
+        &run.envelopes[place.entry]
+    });
+    let best = envelopes.max_by_key(|held| (held.digest == sighting.digest, held.content));
+    best.map_or(Content::Absent, |held| held.content)
 }

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod coverage;
+mod exports;
 mod laws;
 mod signatures;
 mod world;

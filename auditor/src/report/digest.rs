@@ -96,7 +96,7 @@ pub(super) struct DeviceDigest {
     pub(super) strip: Vec<(Verdict, u64)>,
     pub(super) first: Option<u64>,
     pub(super) last: Option<u64>,
-    /// Days without an entry, first and last of each stretch.
+    /// Days on which no entry was registered, first and last of each stretch.
     pub(super) gaps: Vec<(u64, u64)>,
     pub(super) findings: Vec<Finding>,
     pub(super) conflicts: Vec<JudgedConflict>,
@@ -115,7 +115,7 @@ pub struct Digest {
     pub(super) devices: Vec<DeviceDigest>,
     /// Registered entries by the minute of their block.
     pub(super) minutes: BTreeMap<u64, u64>,
-    /// Registered entries by their delay, as in [`DELAYS`].
+    /// Registered entries by their delay, as in [`DELAYS`], from when the relay says that it got them.
     pub(super) delays: [u64; DELAYS.len()],
 }
 
@@ -136,16 +136,15 @@ impl Digest {
             let made = block.and_then(|block| judged.block_times.get(&block).copied().flatten());
             if let Some(made) = made {
                 *self.minutes.entry(made / 60).or_default() += 1;
+                // Blocks tell the days, and not the relays, which could hide with their clocks that a phone was silenced.
+                days.insert(made / 86_400);
+                first = Some(first.map_or(made, |first: u64| first.min(made)));
+                last = last.max(Some(made));
                 if let Some(received) = entry.received_at {
                     let delay = made.saturating_sub(received);
                     let bin = DELAYS.iter().position(|(end, _)| delay < *end);
                     self.delays[bin.unwrap_or(DELAYS.len() - 1)] += 1;
                 }
-            }
-            if let Some(seen) = entry.received_at.or(made) {
-                days.insert(seen / 86_400);
-                first = Some(first.map_or(seen, |first: u64| first.min(seen)));
-                last = last.max(Some(seen));
             }
         }
         let wrong = |entry: &&JudgedEntry| entry.outcome() != Outcome::Right;

@@ -3,13 +3,16 @@
 //! The report for people: one page that needs nothing else, on screen and on paper.
 
 use maud::{html, Markup, PreEscaped, DOCTYPE};
-use mhealth_api::Policy;
+use mhealth_api::{Key, Policy};
 
 use super::digest::{DeviceDigest, DELAYS};
 use super::style::STYLE;
 use super::{clauses, day, moment, plot, Digest, Heading};
 use crate::audit::StoreReport;
-use crate::verdict::{Finding, JudgedConflict, JudgedEntry, Maker, Outcome, Party, Verdict};
+use crate::export::Holder;
+use crate::verdict::{
+    Finding, Ground, JudgedConflict, JudgedEntry, Maker, Outcome, Party, Verdict,
+};
 
 /// The page, as text.
 pub fn page(heading: &Heading, relays: &[StoreReport], digest: &Digest) -> String {
@@ -34,10 +37,10 @@ pub fn page(heading: &Heading, relays: &[StoreReport], digest: &Digest) -> Strin
                 h2 { "What was found" }
                 (found(digest, relays))
                 h2 { "Relays" }
-                (stores(relays))
+                (stores(heading, relays))
                 h2 { "Registrations over time" }
                 (registrations(digest))
-                h2 { "From the relay's receipt to the block" }
+                h2 { "From the relay's receipt, as it says, to the block" }
                 (delays(digest))
                 h2 { "Participants" }
                 @for line in digest.lineages() { (lineage(&line, relays)) }
@@ -136,7 +139,7 @@ fn found(digest: &Digest, relays: &[StoreReport]) -> Markup {
                         td { a href=(format!("#device-{}", device.device)) { (device.device) } }
                         td { (ranges(&finding.sequences)) }
                         td.why { (finding.ground.sentence()) }
-                        td { (parties(&finding.parties, relays)) }
+                        td { (parties(Some(finding.ground), &finding.parties, relays)) }
                     }
                 }
             }
@@ -155,13 +158,14 @@ fn ranges(sequences: &[(u64, u64)]) -> String {
     sequences.iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
-fn parties(parties: &[Party], relays: &[StoreReport]) -> Markup {
+fn parties(ground: Option<Ground>, parties: &[Party], relays: &[StoreReport]) -> Markup {
+    let each = ground.is_some_and(Ground::is_of_each);
     html! {
         @match parties {
             [] => span.soft { "cannot be told" },
             [one] => (party(one, relays)),
             several => {
-                "one of:"
+                @if each { "each of:" } @else { "one of:" }
                 @for one in several { br; "– " (party(one, relays)) }
             },
         }
@@ -173,26 +177,25 @@ fn party(party: &Party, relays: &[StoreReport]) -> Markup {
     let Party::Relay { account } = party else {
         return html! { (party) };
     };
-    let known = relays.iter().find(|relay| relay.account == Some(*account));
-    html! {
-        "the relay " @if let Some(relay) = known { strong { (relay.name) } " " }
-        span.hash { (account) }
-    }
+    html! { "the relay " (named(*account, relays)) span.hash { (account) } }
 }
 
-fn stores(relays: &[StoreReport]) -> Markup {
+/// The names of the exports that an account signed.
+fn named(account: Key, relays: &[StoreReport]) -> Markup {
+    let signed = relays.iter().filter(|relay| relay.account == Some(account));
+    html! { @for relay in signed { strong { (relay.name) } " " } }
+}
+
+fn stores(heading: &Heading, relays: &[StoreReport]) -> Markup {
     html! {
         @if relays.is_empty() { p { "No export was given, so no entry's data could be compared." } }
         @else {
             table {
-                thead { tr { th { "Export" } th { "Account" } th.number { "Runs" } th { "Read" } } }
+                thead { tr { th { "Export" } th { "Signed by" } th.number { "Runs" } th { "Read" } } }
                 @for relay in relays {
                     tr {
                         td { (relay.name) }
-                        td { @match &relay.account {
-                            Some(account) => span.hash { (account) },
-                            None => span.soft { "not known" },
-                        } }
+                        td { (signed_by(relay)) }
                         td.number { (relay.reading.runs) }
                         td {
                             @if relay.reading.is_complete() { "to its end" }
@@ -204,6 +207,23 @@ fn stores(relays: &[StoreReport]) -> Markup {
                     }
                 }
             }
+        }
+        @for account in &heading.no_export {
+            p { strong { "Not covered: " } "no export was given that the relay " span.hash { (account) } " signed." }
+        }
+    }
+}
+
+fn signed_by(relay: &StoreReport) -> Markup {
+    html! {
+        @match (&relay.account, relay.holder) {
+            (Some(account), _) => {
+                span.hash { (account) }
+                @if !relay.known { br; "which is no relay of this study" }
+                @if let Some(block) = relay.reading.block { br; span.soft { "having seen block " (block.number) } }
+            },
+            (None, Holder::Phone) => span.soft { "a phone's own; each run by the device" },
+            (None, Holder::Relay) => "nobody: no account is charged with what it shows",
         }
     }
 }
@@ -226,7 +246,7 @@ fn delays(digest: &Digest) -> Markup {
         })
         .collect();
     html! {
-        p.soft { "How long entries took from the relay's clock at receipt to the time of the block." }
+        p.soft { "From when the relay says that it got an entry to the time of the block. Nothing is judged by it: a relay can say what it likes." }
         (plot::bars("Entries by their delay from receipt to block", &bars))
     }
 }
@@ -259,7 +279,7 @@ fn one_device(device: &DeviceDigest, relays: &[StoreReport]) -> Markup {
             }
         }
         @if !device.gaps.is_empty() {
-            p { strong { "Days without data: " } (device.gaps.iter().take(20).map(|(first, last)| match first == last {
+            p { strong { "Days without data, by the blocks: " } (device.gaps.iter().take(20).map(|(first, last)| match first == last {
                 true => day(*first),
                 false => format!("{} – {}", day(*first), day(*last)),
             }).collect::<Vec<_>>().join(", ")) }
@@ -288,9 +308,6 @@ fn stretch(first: Option<u64>, last: Option<u64>) -> String {
 }
 
 fn sides(conflict: &JudgedConflict, relays: &[StoreReport]) -> Markup {
-    let by = relays
-        .iter()
-        .find(|relay| relay.account == Some(conflict.submitter));
     html! {
         p { strong { "Two histories from entry " (conflict.sequence) " on" } }
         div.sides {
@@ -302,8 +319,7 @@ fn sides(conflict: &JudgedConflict, relays: &[StoreReport]) -> Markup {
                 p { "Rival, brought in block " (conflict.block) ": " (maker(conflict.rival_by))
                     @if conflict.rival_signed { ", signed by its key" } }
                 p.hash { (conflict.rival) }
-                p.soft { "brought by "
-                    @if let Some(relay) = by { "the relay " strong { (relay.name) } " " }
+                p.soft { "brought by " (named(conflict.submitter, relays))
                     span.hash { (conflict.submitter) } }
             }
         }
@@ -328,7 +344,7 @@ fn exceptions(device: &DeviceDigest, relays: &[StoreReport]) -> Markup {
                     td { (chip(entry.verdict))
                         @if !entry.registered && entry.verdict != Verdict::Unregistered { br; span.soft { "not registered" } } }
                     td.why { (why(entry)) }
-                    td { @if !entry.grounds.is_empty() { (parties(&entry.parties, relays)) } }
+                    td { @if !entry.grounds.is_empty() { (parties(entry.grounds.first().copied(), &entry.parties, relays)) } }
                     td.number { @if let Some(block) = entry.block { (block) } }
                 }
             }

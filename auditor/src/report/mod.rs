@@ -46,11 +46,13 @@ pub struct Heading {
     pub block_hash: Hash,
     /// The time that it names, in seconds since 1970.
     pub block_time: Option<u64>,
+    /// The study's relays of which no export was given that they signed, by their present accounts.
+    pub no_export: Vec<Key>,
 }
 
 impl Heading {
-    /// The heading of an audit of this study.
-    pub fn new(study: &ChainStudy, auditor: &str, run_at: u64) -> Self {
+    /// The heading of an audit of this study, without the export of some of its relays.
+    pub fn new(study: &ChainStudy, auditor: &str, run_at: u64, no_export: Vec<Key>) -> Self {
         Heading {
             auditor: auditor.into(),
             program: concat!("mhealth-auditor ", env!("CARGO_PKG_VERSION")).into(),
@@ -63,6 +65,7 @@ impl Heading {
             block: study.block.number,
             block_hash: Hash(study.block.hash.0),
             block_time: study.time,
+            no_export,
         }
     }
 }

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use mhealth_api::Policy;
+use hashchain::{DataDigest, DeviceId, LinkHash};
+use mhealth_api::{DeviceStatus, Policy};
 
 use super::*;
+use crate::audit::Judged;
+use crate::case::DeviceRecord;
+use crate::judge::Judgement;
+use crate::verdict::{Content, JudgedEntry, Verdict};
 
 #[test]
 fn times_and_days_are_written_for_people() {
@@ -39,6 +44,7 @@ fn heading() -> Heading {
         block: 1,
         block_hash: Hash([0; 32]),
         block_time: None,
+        no_export: Vec::new(),
     }
 }
 
@@ -49,6 +55,65 @@ fn a_study_without_devices_is_not_covered_in_the_report_for_programs_too() {
     report.end(&Summary::default()).expect("memory takes it");
     let report: serde_json::Value = serde_json::from_slice(&text).expect("it is JSON");
     assert_eq!(report["summary"]["outcome"], "not_covered");
+}
+
+#[test]
+fn blocks_tell_on_which_days_there_are_data_and_not_the_relays_clock() {
+    const DAY: u64 = 86_400;
+    let record = DeviceRecord {
+        device: DeviceId(0),
+        study: StudyId(0),
+        key: [0; 32],
+        secret_commitment: [0; 32],
+        escrow: Vec::new(),
+        genesis: LinkHash([0; 32]),
+        length: 2,
+        head: LinkHash([0; 32]),
+        status: DeviceStatus::Active,
+        predecessor: None,
+        successor: None,
+        trusted_length: None,
+        enrolled_at: 1,
+    };
+    // Registered on the tenth and the fifteenth day; the relay says that something came on every day.
+    let entry = |sequence: u64, registered: bool, received_at: u64| JudgedEntry {
+        sequence,
+        link: LinkHash([sequence as u8; 32]),
+        digest: DataDigest([0; 32]),
+        registered,
+        verdict: Verdict::Valid,
+        grounds: Vec::new(),
+        parties: Vec::new(),
+        uncovered: Vec::new(),
+        content: Content::Sealed,
+        block: registered.then_some(sequence),
+        submitter: None,
+        held_by: Vec::new(),
+        received_at: Some(received_at),
+    };
+    let registered = [entry(1, true, 9 * DAY), entry(2, true, 11 * DAY)];
+    let said = (9..16).map(|day| entry(day, false, day * DAY));
+    let judgement = Judgement {
+        device: record.device,
+        entries: registered.into_iter().chain(said).collect(),
+        findings: Vec::new(),
+        conflicts: Vec::new(),
+        conflicts_not_stored: 0,
+        uncovered: Vec::new(),
+        trusted_to: 2,
+        trusted_head: LinkHash([0; 32]),
+    };
+    let mut digest = Digest::default();
+    digest.add(&Judged {
+        record: &record,
+        judgement,
+        erasure: None,
+        block_times: HashMap::from([(1, Some(10 * DAY)), (2, Some(15 * DAY))]),
+    });
+    let page = page(&heading(), &[], &digest);
+    let gap = format!("{} – {}", day(11), day(14));
+    let said = format!("Days without data, by the blocks: </strong>{gap}</p>");
+    assert!(page.contains(&said), "{page}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub enum Ground {
     /// The tag is not the secret's.
     TagFails,
     /// The tag is not the secret's for this entry, but that of a genuine one that stood in no earlier block: who wrote it saw
-    /// that tag at a relay, or in the pool of a node, where it waited for its block.
+    /// that tag at a relay that had it, or in the pool of a node, where it waited for its block.
     TagTakenFromGenuine,
     /// The relay that brought the forged entry holds the genuine one, too.
     GenuineHeldByBringer,
@@ -44,8 +44,10 @@ pub enum Ground {
     NotTrustedByStudy,
     /// No relay holds it.
     HeldByNobody,
-    /// A genuine entry is in a relay's store, and the relay did not bring it to the chain.
+    /// A relay signed that it holds a genuine entry, long before the block of the audit, and no block has it.
     Withheld,
+    /// A relay says of a run that the chain refused or registered it, and no block says so.
+    StateContradictsBlocks,
     /// The chain refused it for a reason that speaks against nobody: a gap, a suspended device, a closed study.
     RefusedByChain,
     /// The registered entry in its place is not the device's.
@@ -69,7 +71,7 @@ impl Ground {
             Ground::HeadMismatch => "The chain's head is not the link of the last registered entry.",
             Ground::TagFails => "The tag was not made with the device's secret.",
             Ground::TagTakenFromGenuine => {
-                "The tag belongs to a genuine entry that stood in no earlier block: whoever wrote this saw it at a relay, or in the pool of a node."
+                "The tag belongs to a genuine entry that stood in no earlier block: whoever wrote this saw it at one of the relays that had it, or in the pool of a node."
             }
             Ground::GenuineHeldByBringer => {
                 "The relay that brought the forged entry holds the genuine one in its own store."
@@ -92,7 +94,10 @@ impl Ground {
             }
             Ground::NotTrustedByStudy => "The study retired the device at an earlier entry and does not trust this one.",
             Ground::HeldByNobody => "It is on the chain, but no relay holds its data.",
-            Ground::Withheld => "The relay accepted this genuine entry and did not bring it to the chain.",
+            Ground::Withheld => "The relay held this genuine entry long before the block of the audit, as it signed, and no block has it.",
+            Ground::StateContradictsBlocks => {
+                "The relay says that the chain refused or registered this, and no block says so."
+            }
             Ground::RefusedByChain => "The chain refused it for a reason that speaks against nobody.",
             Ground::DisplacedByForgery => "It is genuine, and a forged entry is registered in its place.",
             Ground::AttemptRefused => "It was not made with the device's secret or key, and was not registered: an attempt.",
@@ -106,6 +111,18 @@ impl Ground {
                 "A block says that the chain registered it, and it is not in the chain's state."
             }
         }
+    }
+
+    /// Whether each party that is named did this, and not only one of them: each has signed, or shows, something of its own.
+    pub const fn is_of_each(self) -> bool {
+        matches!(
+            self,
+            Ground::EnvelopeDiffers
+                | Ground::StoreContradictsChain
+                | Ground::ExportContradictsItself
+                | Ground::StateContradictsBlocks
+                | Ground::Withheld
+        )
     }
 
     /// What the finding amounts to.

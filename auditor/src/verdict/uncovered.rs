@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use mhealth_api::Refusal;
+use mhealth_api::{Key, Refusal};
 use serde::{Deserialize, Serialize};
 
 /// Why something was not looked at.
@@ -29,21 +29,31 @@ pub enum Uncovered {
     PredecessorNotAtHand,
     /// The node has dropped the state of blocks, and with it who brought what there: attempts may lie hidden.
     BlocksNotAtHand,
-    /// No relay's export was given.
-    NoExport,
+    /// No export was given that this relay of the study signed.
+    NoExport {
+        /// The relay's account.
+        account: Key,
+    },
     /// A relay's export could not be read to its end.
     ExportIncomplete {
         /// The export's name.
         name: String,
     },
+    /// A relay's export is older than the block that brought it.
+    ExportTooOld {
+        /// The export's name.
+        name: String,
+        /// The block that the relay had seen.
+        block: u64,
+    },
     /// The device brought it to the chain itself; no relay is expected to hold its data.
     SentDirectly,
-    /// It was accepted a short while ago and is on its way to the chain.
+    /// It may be on its way to the chain: nothing that is signed shows for how long somebody has had it.
     OnItsWay,
     /// The chain refused it for a passing or administrative reason.
     Refused {
-        /// The chain's reason; none when a relay gave none.
-        why: Option<Refusal>,
+        /// The chain's reason.
+        why: Refusal,
     },
     /// Its sequence is too far beyond the device's last entry to be derived.
     TooFarAhead,
@@ -71,16 +81,20 @@ impl fmt::Display for Uncovered {
             Uncovered::BlocksNotAtHand => {
                 f.write_str("the node has dropped the state of blocks that brought its runs")
             }
-            Uncovered::NoExport => f.write_str("no relay's export was given"),
+            Uncovered::NoExport { account } => {
+                write!(f, "no export was given that the relay {account} signed")
+            }
             Uncovered::ExportIncomplete { name } => {
                 write!(f, "the export {name} could not be read to its end")
             }
-            Uncovered::SentDirectly => f.write_str("the device sent it to the chain itself"),
-            Uncovered::OnItsWay => f.write_str("it is on its way to the chain"),
-            Uncovered::Refused { why: Some(why) } => write!(f, "the chain refused it ({why})"),
-            Uncovered::Refused { why: None } => {
-                f.write_str("the chain refused it (no reason given)")
+            Uncovered::ExportTooOld { name, block } => {
+                write!(f, "the export {name} was made at block {block}, before this was brought")
             }
+            Uncovered::SentDirectly => f.write_str("the device sent it to the chain itself"),
+            Uncovered::OnItsWay => f.write_str(
+                "it may be on its way to the chain; audit again later, also with the exports of today",
+            ),
+            Uncovered::Refused { why } => write!(f, "the chain refused it ({why})"),
             Uncovered::TooFarAhead => f.write_str("it is too far beyond the device's last entry"),
         }
     }

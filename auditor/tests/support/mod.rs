@@ -9,9 +9,13 @@ use hashchain::{DeviceId, StudyId};
 use mhealth_api::{ExportedRun, RunState, RunUpload};
 use mhealth_chain_client::{calls, Account, ChainClient, ChainEvent, Submitter};
 use mhealth_testing::enrolment::development_auditor_digits;
+use mhealth_testing::export::Signer;
 use mhealth_testing::node::{Launch, Node};
 use mhealth_testing::phone::{enrol_after, exported, Phone};
 use tempfile::TempDir;
+
+/// File of the relay that has nothing.
+const OTHER_EXPORT: &str = "eve.ndjson";
 
 pub(crate) struct Trial {
     pub(crate) node: Node,
@@ -81,11 +85,24 @@ impl Trial {
         format!("{:?}", self.chain.genesis_hash())
     }
 
-    pub(crate) fn export(&self) -> PathBuf {
-        let lines = self
-            .lines
-            .iter()
-            .map(|line| serde_json::to_string(line).unwrap() + "\n");
-        self.file("export.ndjson", lines.collect::<String>())
+    /// What the relay shows, signed by its account. The study's other relay has nothing, and signs that, too.
+    pub(crate) async fn export(&self) -> PathBuf {
+        let study = self.lines.first().map_or(StudyId(0), |line| line.study);
+        let eve = self.signer("//Eve", study).await;
+        self.file(OTHER_EXPORT, eve.export(&[]));
+        let dave = self.signer("//Dave", study).await;
+        self.file("export.ndjson", dave.export(&self.lines))
+    }
+
+    /// A relay's account, and what it has seen of the chain.
+    pub(crate) async fn signer(&self, account: &str, study: StudyId) -> Signer {
+        let account = Account::from_secret_uri(account).unwrap();
+        Signer::now(&self.chain, study, account).await.unwrap()
+    }
+
+    /// The options that give an audit the other relay's export.
+    pub(crate) fn other_export(&self) -> String {
+        let file = self.directory.path().join(OTHER_EXPORT);
+        format!("--export=eve={}", file.display())
     }
 }

@@ -14,10 +14,6 @@ use crate::attack::Attack;
 use crate::stage::{Stage, Victim};
 use crate::truth::{Culprit, Effect, Planted};
 
-/// An hour and a little, in seconds: the relay's clock is set back by that, so that nobody has to wait until an auditor
-/// says that a run was kept back.
-const KEPT_BACK: u64 = 2 * 60 * 60;
-
 pub(crate) async fn attempt(stage: &Stage, attack: Attack, mut random: StdRng) -> Result<Planted> {
     let mut victim = stage.victim(&mut random).await?;
     match attack {
@@ -25,7 +21,7 @@ pub(crate) async fn attempt(stage: &Stage, attack: Attack, mut random: StdRng) -
         Attack::Drop => dropped(stage, victim).await,
         Attack::Withhold => {
             let run = victim.phone.record(random.random_range(1..=3));
-            stage.hacked.keep_back(&run, handset::now() - KEPT_BACK);
+            stage.hacked.keep_back(&run, handset::now());
             let effect = Effect::Missing(links(&run));
             stage.planted(attack, &victim, effect, hacked(stage)).await
         }

@@ -110,6 +110,13 @@ impl Stage {
         Ok(self.chain.finalised().await?.number)
     }
 
+    /// Waits until so many blocks more are final.
+    pub(crate) async fn let_blocks_pass(&self, count: u64) -> Result<()> {
+        let last = self.block().await? + count;
+        self.chain.follow_from(last).next().await?;
+        Ok(())
+    }
+
     /// An attempt that took effect just now.
     pub(crate) async fn planted(
         &self,

@@ -173,15 +173,13 @@ async fn stolen_secret(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
 }
 
 /// Audits the trial with the real auditor.
-pub(crate) fn audit(site: &Site, cast: &Cast, folder: &Path) -> Result<Report> {
+pub(crate) async fn audit(site: &Site, cast: &Cast, folder: &Path) -> Result<Report> {
     let mut options = site.audit();
     let played = [("hacked", &cast.hacked), ("other", &cast.relay)];
     for (name, relay) in played {
         let file = folder.join(format!("{name}.ndjson"));
-        relay.export(&file)?;
-        options
-            .exports
-            .push((name.into(), file, Some(relay.account)));
+        relay.export(&file).await?;
+        options.exports.push((name.into(), file));
     }
     options.html = Some(folder.join("audit.html"));
     options.auditor = Some("the demo".into());

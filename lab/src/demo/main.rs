@@ -157,7 +157,7 @@ async fn audit(
 ) -> Result<bool> {
     println!("Attacking the trial, and auditing it:");
     let attacks = attacks::play(chain, cast).await?;
-    let report = attacks::audit(site, cast, output)?;
+    let report = attacks::audit(site, cast, output).await?;
     let found = attacks::found(&report, &attacks);
     for attack in &found {
         println!("  {attack}");

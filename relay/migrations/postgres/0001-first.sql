@@ -7,7 +7,8 @@ CREATE TABLE relay (
 );
 INSERT INTO relay (id, next_run) VALUES (1, 1);
 
--- State: 0 pending, 1 submitted, 2 finalised, 3 refused, 4 conflicting. Bytes of entries: 64 each, digest and tag.
+-- State: 0 pending, 1 submitted, 2 finalised, 3 refused, 4 conflicting. Rival: 1 if the run contradicts its device's history,
+-- 2 if the device's key signed it all the same. Bytes of entries: 64 each, digest and tag.
 CREATE TABLE runs (
     id BIGINT PRIMARY KEY,
     run BYTEA NOT NULL UNIQUE,

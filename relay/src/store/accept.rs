@@ -146,7 +146,7 @@ impl<'a> Group<'a> {
         if let Position::Gap(head) = position {
             return Ok(Ok(Acceptance::Refused(gap(head))));
         }
-        if is_rival && !is_known && !self.keeps_another_rival(transaction, device).await? {
+        if is_rival && !is_known && !self.keeps_another_rival(transaction, checked).await? {
             return Ok(Ok(Acceptance::Refused(Code::TooManyConflicts.into())));
         }
         if position == Position::Follows {
@@ -175,16 +175,23 @@ impl<'a> Group<'a> {
         Ok(Ok(Acceptance::Accepted(status)))
     }
 
-    /// Whether there is room for one more run that contradicts the history of a device.
+    /// Whether there is room for one more run that contradicts the history of a device. A quarter of the places is for those
+    /// that the device's key signed: whoever fills the others without it does not keep the phone's own run out, which is the
+    /// evidence against them.
     async fn keeps_another_rival(
         &self,
         transaction: &mut WriteTransaction,
-        device: DeviceId,
+        checked: &CheckedRun,
     ) -> Result<bool, StoreError> {
+        let mut rivals = history::rivals(transaction, checked.run.device).await?;
         let new = self.changes.new.iter();
-        let here = new.filter(|new| new.is_rival && new.checked.run.device == device);
-        let there = history::rivals(transaction, device).await?;
-        Ok(there + (here.count() as u64) < u64::from(self.max_rivals))
+        for new in new.filter(|new| new.is_rival && new.checked.run.device == checked.run.device) {
+            rivals.all += 1;
+            rivals.unsigned += u64::from(!new.checked.is_signed);
+        }
+        let unsigned = self.max_rivals - self.max_rivals.div_ceil(4);
+        let has_place = rivals.all < u64::from(self.max_rivals);
+        Ok(has_place && (checked.is_signed || rivals.unsigned < u64::from(unsigned)))
     }
 }
 

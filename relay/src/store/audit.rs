@@ -15,12 +15,12 @@ use super::{Store, StoreError};
 const PAGE: u32 = 16;
 
 /// Which runs to export.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct ExportQuery {
+    /// Those of this study.
+    pub study: StudyId,
     /// Those after this cursor.
     pub after: u64,
-    /// Those of one study only.
-    pub study: Option<StudyId>,
 }
 
 impl Store {
@@ -29,11 +29,11 @@ impl Store {
         let sql = format!(
             "SELECT runs.id AS id, study, previous, signature, received_at, entries_bytes, envelopes, {STATUS_COLUMNS} \
              FROM runs JOIN payloads ON payloads.id = runs.id \
-             WHERE runs.id > $1 AND ($2 < 0 OR study = $2) ORDER BY runs.id LIMIT $3"
+             WHERE runs.id > $1 AND study = $2 ORDER BY runs.id LIMIT $3"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(signed(query.after))
-            .bind(query.study.map_or(-1, i64::from))
+            .bind(i64::from(query.study))
             .bind(i64::from(PAGE))
             .fetch_all(self.database.pool())
             .await?;

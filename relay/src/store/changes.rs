@@ -9,7 +9,7 @@ use mhealth_api::{Hash, Head};
 use mhealth_server::WriteTransaction;
 use sqlx::AssertSqlSafe;
 
-use super::rows::{signed, tuples, CHUNK, PENDING, REFUSED};
+use super::rows::{signed, tuples, CHUNK, PENDING, REFUSED, SIGNED_RIVAL, UNSIGNED_RIVAL};
 use super::StoreError;
 use crate::run::CheckedRun;
 
@@ -20,6 +20,17 @@ pub(super) struct NewRun<'a> {
     pub(super) checked: &'a CheckedRun,
     /// Whether it contradicts the history of its device.
     pub(super) is_rival: bool,
+}
+
+impl NewRun<'_> {
+    /// What the column `rival` says of it.
+    pub(super) fn rival(&self) -> i64 {
+        match (self.is_rival, self.checked.is_signed) {
+            (false, _) => 0,
+            (true, false) => UNSIGNED_RIVAL,
+            (true, true) => SIGNED_RIVAL,
+        }
+    }
 }
 
 /// Everything that one group changes, gathered before it is written.
@@ -107,7 +118,7 @@ async fn insert_runs(
             .bind(run.previous.0.to_vec())
             .bind(checked.head().0.to_vec())
             .bind(run.signature.map(|signature| signature.to_vec()))
-            .bind(i64::from(new.is_rival))
+            .bind(new.rival())
             .bind(signed(now))
             .bind(PENDING)
             .bind(entries.into_flattened());

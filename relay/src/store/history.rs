@@ -10,7 +10,9 @@ use mhealth_server::WriteTransaction;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
-use super::rows::{self, hash, placeholders, signed, unsigned, CHUNK, REFUSED, STATUS_COLUMNS};
+use super::rows::{
+    self, hash, placeholders, signed, unsigned, CHUNK, REFUSED, STATUS_COLUMNS, UNSIGNED_RIVAL,
+};
 use super::StoreError;
 use crate::run::CheckedRun;
 
@@ -91,14 +93,32 @@ pub(super) async fn link_at(
 }
 
 /// How many runs are kept that contradict the history of a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rivals {
+    /// All of them.
+    pub(super) all: u64,
+    /// Those that the device's key did not sign.
+    pub(super) unsigned: u64,
+}
+
+/// How many runs are kept that contradict the history of a device.
 pub(super) async fn rivals(
     transaction: &mut WriteTransaction,
     device: DeviceId,
-) -> Result<u64, StoreError> {
-    let (count,): (i64,) =
-        sqlx::query_as("SELECT COUNT(*) FROM runs WHERE device = $1 AND rival = 1")
-            .bind(i64::from(device))
-            .fetch_one(&mut **transaction)
-            .await?;
-    unsigned(count)
+) -> Result<Rivals, StoreError> {
+    let kinds: Vec<(i64, i64)> = sqlx::query_as(
+        "SELECT rival, COUNT(*) FROM runs WHERE device = $1 AND rival > 0 GROUP BY rival",
+    )
+    .bind(i64::from(device))
+    .fetch_all(&mut **transaction)
+    .await?;
+    let mut rivals = Rivals::default();
+    for (kind, count) in kinds {
+        let count: u64 = unsigned(count)?;
+        rivals.all += count;
+        if kind == UNSIGNED_RIVAL {
+            rivals.unsigned += count;
+        }
+    }
+    Ok(rivals)
 }

@@ -25,6 +25,10 @@ pub(super) const FINALISED: i64 = 2;
 pub(super) const REFUSED: i64 = 3;
 pub(super) const CONFLICTING: i64 = 4;
 
+/// What a run that contradicts its device's history is; 0 of one that does not.
+pub(super) const UNSIGNED_RIVAL: i64 = 1;
+pub(super) const SIGNED_RIVAL: i64 = 2;
+
 /// States of a batch.
 pub(super) const LIVE: i64 = 0;
 pub(super) const SETTLED: i64 = 1;

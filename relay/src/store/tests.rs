@@ -100,6 +100,7 @@ on_both! {
     the_same_run_again_is_known = accepting::same_run_again;
     a_group_sees_its_own_earlier_runs = accepting::group_sees_itself;
     only_so_many_rivals_of_a_device_are_kept = accepting::rivals_are_bounded;
+    what_the_devices_key_did_not_sign_keeps_no_run_out_that_it_signed = accepting::signed_rivals_have_a_place;
     an_older_cut_is_compared_with_stored_links = accepting::older_cuts;
     a_group_goes_on_without_the_run_that_the_chain_is_asked_about = accepting::asked_about;
     what_is_not_taken_is_not_stored_but_known_runs_are_answered = accepting::not_taken;

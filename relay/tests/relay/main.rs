@@ -2,6 +2,7 @@
 
 //! The real relay against a real node, over real HTTP. Tokens are signed and their keys served by the tests.
 
+mod exports;
 mod faults;
 mod inputs;
 mod interface;

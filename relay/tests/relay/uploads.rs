@@ -4,12 +4,12 @@
 
 use hashchain::{LinkHash, StudyId};
 use mhealth_api::{
-    BareRecord, Base64, DeviceOnChain, ExportedRun, Policy, RegisteredEntry, RunState, RunStatus,
-    StudyTerms,
+    BareRecord, Base64, DeviceOnChain, Policy, RegisteredEntry, RunState, RunStatus, StudyTerms,
 };
 use mhealth_chain_client::{calls, Account};
 use mhealth_testing::node;
 
+use crate::exports::export;
 use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
 
 on_both_databases! {
@@ -67,29 +67,31 @@ async fn a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor(kind: Kind) 
     assert_eq!((study.policy, study.open), (Policy::DeviceSigned, true));
 
     let credential = world.launch.run(&["auditor", "add", "eva"]).unwrap();
-    let export = world.get_as("/v1/export?study=0", &credential).await;
-    let runs: Vec<ExportedRun> = export
-        .body
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let (runs, closing) = export(&world, &credential, 0).await;
     assert_eq!(runs.len(), 1);
     assert_eq!(
         (&runs[0].status, &runs[0].entries),
         (&settled, &run.entries)
     );
-    let rest = world
-        .get_as(&format!("/v1/export?after={}", runs[0].cursor), &credential)
-        .await;
-    assert_eq!((rest.status, rest.body.as_str()), (200, ""));
+    let reached = closing.reached;
+    let (rest, closing) = export(&world, &credential, reached).await;
     assert_eq!(
-        world.get_as("/v1/export", "guess").await.code(),
+        (rest.len(), closing.after, closing.reached),
+        (0, reached, reached)
+    );
+    let of_study = "/v1/export?study=0";
+    assert_eq!(
+        world.get_as(of_study, "guess").await.code(),
         "invalid_credentials"
     );
-    assert_eq!(world.get("/v1/export").await.code(), "missing_credentials");
-    world.launch.run(&["auditor", "remove", "eva"]).unwrap();
+    assert_eq!(world.get(of_study).await.code(), "missing_credentials");
     assert_eq!(
         world.get_as("/v1/export", &credential).await.code(),
+        "invalid_parameter"
+    );
+    world.launch.run(&["auditor", "remove", "eva"]).unwrap();
+    assert_eq!(
+        world.get_as(of_study, &credential).await.code(),
         "invalid_credentials"
     );
 }
@@ -166,8 +168,8 @@ async fn a_fork_is_kept_as_evidence_and_shuts_the_device_out(kind: Kind) {
     assert_eq!(settled.state, RunState::Conflicting, "{settled:?}");
     assert!(settled.reason.is_some());
     let credential = world.launch.run(&["auditor", "add", "eva"]).unwrap();
-    let export = world.get_as("/v1/export", &credential).await;
-    assert_eq!(export.body.lines().count(), 2);
+    let (runs, _) = export(&world, &credential, 0).await;
+    assert_eq!(runs.len(), 2);
     // The chain has suspended the device, which the relay learns from the block.
     let next = with_envelopes(&phone.run_of(1, NIGHT));
     let answer = world.post("/v1/runs", &world.token(&phone), &next).await;

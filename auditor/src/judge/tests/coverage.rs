@@ -3,10 +3,10 @@
 //! What could not be checked is said, and never passes for right.
 
 use hashchain::{DeviceId, LinkHash, OpeningKey, StudyId};
-use mhealth_api::{DeviceStatus, Refusal, RunState};
+use mhealth_api::{DeviceStatus, Key, Refusal, RunState};
 use mhealth_testing::phone::record;
 
-use super::world::World;
+use super::world::{World, DAVE, EVE};
 use crate::case::{Case, Fate, Predecessor, SecretAccess};
 use crate::judge::{judge, Judgement};
 use crate::verdict::{Content, Finding, Ground, Outcome, Party, Uncovered, Verdict};
@@ -52,16 +52,22 @@ fn an_escrow_that_does_not_open_speaks_against_the_device() {
 #[test]
 fn without_exports_or_with_half_of_one_the_data_are_not_covered() {
     let mut world = trial();
-    world.stores[1].complete = false;
+    world.stores[0].complete = false;
     let mut case = world.case();
     case.stores[0].runs.pop();
-    let why = Uncovered::ExportIncomplete { name: "eve".into() };
+    let name = "dave".to_string();
+    let why = Uncovered::ExportIncomplete { name };
     assert_eq!(not_covered(&case, &why).count(Verdict::NotCovered), 2);
     case.stores.clear();
-    assert_eq!(
-        not_covered(&case, &Uncovered::NoExport).count(Verdict::NotCovered),
-        6
-    );
+    for account in [DAVE, EVE] {
+        let account = Key(account);
+        let judgement = not_covered(&case, &Uncovered::NoExport { account });
+        assert_eq!(judgement.count(Verdict::NotCovered), 6);
+        // The device as a whole is not covered either.
+        assert!(judgement
+            .uncovered
+            .contains(&Uncovered::NoExport { account }));
+    }
 }
 
 #[test]

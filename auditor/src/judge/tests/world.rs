@@ -16,7 +16,8 @@ use crate::case::{
     BroughtRun, Case, Conflict, DeviceRecord, Fate, HeldEnvelope, HeldRun, RegisteredEntry,
     RelayStore, SecretAccess,
 };
-use crate::judge::{judge, Judgement};
+use crate::export::Holder;
+use crate::judge::{judge, Judgement, ON_ITS_WAY};
 use crate::verdict::Content;
 
 pub(super) const CHAIN: [u8; 32] = [7; 32];
@@ -35,8 +36,7 @@ pub(super) struct World {
     pub(super) conflicts: Vec<Conflict>,
     pub(super) stores: Vec<RelayStore>,
     pub(super) phone: Phone,
-    pub(super) now: u64,
-    block: u64,
+    pub(super) block: u64,
 }
 
 impl World {
@@ -58,8 +58,10 @@ impl World {
         });
         let store = |name: &str, account| RelayStore {
             name: name.into(),
+            holder: Holder::Relay,
             account: Some(account),
             complete: true,
+            block: None,
             runs: Vec::new(),
         };
         World {
@@ -85,7 +87,6 @@ impl World {
             conflicts: Vec::new(),
             stores: vec![store("dave", DAVE), store("eve", EVE)],
             phone: Phone::new(key, DEVICE, genesis, &secret),
-            now: 1_000_000,
             block: 1,
         }
     }
@@ -104,13 +105,17 @@ impl World {
             digest: data_digest::<Native>(&entry.envelope.0),
             content: Content::Sealed,
         });
+        let settled_at = (!state.is_open()).then_some(self.block);
         self.stores[relay].runs.push(HeldRun {
             run: parcel.run(),
             envelopes: envelopes.collect(),
             state,
             reason: None,
-            received_at: self.now - 100_000,
+            settled_at,
+            received_at: 1,
             consistent: true,
+            signed_at: None,
+            held_since: None,
         });
     }
 
@@ -187,6 +192,18 @@ impl World {
         }
     }
 
+    /// The stores as relays show them now: what no test says otherwise of is signed, about the latest block.
+    fn shown(&self) -> Vec<RelayStore> {
+        let mut stores = self.stores.clone();
+        for store in stores.iter_mut().filter(|store| store.account.is_some()) {
+            let seen = *store.block.get_or_insert(self.block);
+            for held in &mut store.runs {
+                held.signed_at.get_or_insert(seen);
+            }
+        }
+        stores
+    }
+
     pub(super) fn case(&self) -> Case {
         Case {
             chain: CHAIN,
@@ -197,10 +214,12 @@ impl World {
             blocks_complete: true,
             conflicts: self.conflicts.clone(),
             conflicts_not_stored: 0,
-            stores: self.stores.clone(),
+            relays: vec![DAVE, EVE],
+            stores: self.shown(),
             secret: SecretAccess::open(Some(&self.auditor), &self.record),
             erased: false,
-            now: Some(self.now),
+            block: self.block,
+            patience: ON_ITS_WAY,
         }
     }
 

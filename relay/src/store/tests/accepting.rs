@@ -103,6 +103,38 @@ pub(super) async fn rivals_are_bounded(scratch: Scratch) {
     );
 }
 
+/// Somebody without the device's key fills its places, and the phone's own run comes after that.
+pub(super) async fn signed_rivals_have_a_place(scratch: Scratch) {
+    let thief = |history: u8| {
+        let forged = TestDevice::with_history(1, history).checked(1);
+        let is_signed = false;
+        crate::run::CheckedRun {
+            is_signed,
+            ..forged
+        }
+    };
+    let genesis = TestDevice::new(1).genesis();
+    let mut taken = 0;
+    let attempts = (1..=20).map(|history| candidate(thief(history), genesis));
+    let attempts: Vec<_> = attempts.collect();
+    for group in attempts.chunks(3) {
+        let decisions = scratch.store.accept(group, 16).await.unwrap();
+        let accepted = |decision: &&Decision| matches!(decision, Ok(Acceptance::Accepted(_)));
+        taken += decisions.iter().filter(accepted).count();
+    }
+    // The first is no rival, but took the head.
+    assert_eq!(taken, 1 + 12);
+    for history in 100..104 {
+        let genuine = candidate(TestDevice::with_history(1, history).checked(1), genesis);
+        let decisions = scratch.store.accept(&[genuine], 16).await.unwrap();
+        let accepted = matches!(decisions[0], Ok(Acceptance::Accepted(_)));
+        assert!(accepted, "{history}: {decisions:?}");
+    }
+    let one_more = candidate(TestDevice::with_history(1, 104).checked(1), genesis);
+    let decisions = scratch.store.accept(&[one_more], 16).await.unwrap();
+    assert!(matches!(decisions[0], Ok(Acceptance::Refused(_))));
+}
+
 pub(super) async fn older_cuts(scratch: Scratch) {
     let mut device = TestDevice::new(1);
     let genesis = device.genesis();
@@ -130,7 +162,8 @@ pub(super) async fn older_cuts(scratch: Scratch) {
         .fetch_one(scratch.store.database().pool())
         .await
         .unwrap();
-    assert_eq!(rival, 1);
+    // Signed by the device's key all the same.
+    assert_eq!(rival, 2);
     assert_eq!(
         scratch.store.head(DeviceId(1)).await.unwrap(),
         Some(device.head())

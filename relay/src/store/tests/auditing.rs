@@ -18,7 +18,10 @@ pub(super) async fn export_resumes(scratch: Scratch) {
         accept(store, &[candidate(device.check(upload.clone()), genesis)]).await;
         uploads.push(upload);
     }
-    let mut query = ExportQuery::default();
+    let mut query = ExportQuery {
+        study: StudyId(0),
+        after: 0,
+    };
     let mut exported = Vec::new();
     loop {
         let page = store.export(query).await.unwrap();
@@ -34,7 +37,7 @@ pub(super) async fn export_resumes(scratch: Scratch) {
     assert_eq!(exported[0].received_at, 1_000_000);
     let other_study = ExportQuery {
         after: 0,
-        study: Some(StudyId(5)),
+        study: StudyId(5),
     };
     assert!(store.export(other_study).await.unwrap().is_empty());
 }

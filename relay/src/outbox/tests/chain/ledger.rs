@@ -123,6 +123,10 @@ impl Ledger for FakeChain {
         Box::pin(async move { Ok(self.present()?.nonce) })
     }
 
+    fn sign_statement(&self, _: &[u8; 32]) -> [u8; 64] {
+        [0; 64]
+    }
+
     fn sign(&self, runs: Vec<Run>, nonce: u64) -> Answer<'_, SignedTransaction> {
         Box::pin(async move {
             let mut state = self.present()?;

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Hostile exports of a real chain, given to the real program: each relay answers for what it signed, and no export keeps the
+//! auditor or its memory.
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use hashchain::StudyId;
+use mhealth_api::{BlockRef, ExportedRun, Hash, Key, RunState};
+use mhealth_chain_client::{calls, Account};
+use mhealth_testing::export::lines;
+use mhealth_testing::node::Launch;
+use mhealth_testing::phone::record;
+use mhealth_testing::process;
+use serde_json::{json, Value};
+
+use support::Trial;
+
+const STUDY: StudyId = StudyId(0);
+
+fn account(name: &str) -> Key {
+    Key(Account::from_secret_uri(name).unwrap().public_key())
+}
+
+/// A command that audits the study, with the auditor's key.
+fn command(trial: &Trial, more: &[String]) -> (Command, PathBuf) {
+    let json = trial.directory.path().join("a.json");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+    command
+        .args(["audit", "--study=0", "--node", &trial.node.url()])
+        .args(["--genesis", &trial.genesis()])
+        .args(["--html=/dev/null", "--json"])
+        .arg(&json)
+        .arg("--auditor-key")
+        .arg(trial.auditor_key_file())
+        .args(more)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    (command, json)
+}
+
+/// The exit status, the last line, and the report.
+fn audit(trial: &Trial, more: &[String]) -> (Option<i32>, String, Value) {
+    let (mut command, json) = command(trial, more);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let last = text.lines().last().unwrap_or_default().to_string();
+    let report = std::fs::read(json).unwrap_or_default();
+    let report = serde_json::from_slice(&report).unwrap_or(Value::Null);
+    (output.status.code(), last, report)
+}
+
+fn export(name: &str, file: &Path) -> String {
+    format!("--export={name}={}", file.display())
+}
+
+/// Ground and parties of everything that was found about the first device.
+fn found(report: &Value) -> Vec<(String, Value)> {
+    let findings = report["devices"][0]["findings"].as_array().unwrap();
+    let found = findings.iter().map(|finding| {
+        let ground = finding["ground"].as_str().unwrap().to_string();
+        (ground, finding["parties"].clone())
+    });
+    found.collect()
+}
+
+fn relay(name: &str) -> Value {
+    json!([{ "party": "relay", "account": account(name) }])
+}
+
+/// Two runs of a phone through Dave and one through Eve, and what each of them holds.
+async fn trial() -> (Trial, Vec<ExportedRun>, Vec<ExportedRun>) {
+    let mut trial = Trial::begin(Launch::instant()).await;
+    let mut phone = trial.enrol(STUDY, 31, None).await;
+    for night in ["one", "two"] {
+        let parcel = record(&mut phone, 2, night);
+        trial.bring(STUDY, &parcel).await;
+    }
+    let of_dave = std::mem::take(&mut trial.lines);
+    let eve = Account::from_secret_uri("//Eve").unwrap();
+    trial.relay = trial.chain.submitter(eve);
+    let parcel = record(&mut phone, 1, "three");
+    trial.bring(STUDY, &parcel).await;
+    let of_eve = std::mem::take(&mut trial.lines);
+    (trial, of_dave, of_eve)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_shows_anothers_receipts_answers_for_them_itself() {
+    let (trial, of_dave, of_eve) = trial().await;
+    let dave = trial.signer("//Dave", STUDY).await;
+    let eve = trial.signer("//Eve", STUDY).await;
+    let dave = trial.file("dave", dave.export(&of_dave));
+    let honest = trial.file("eve", eve.export(&of_eve));
+    let both = [export("dave", &dave), export("eve", &honest)];
+    let (status, line, _) = audit(&trial, &both);
+    assert_eq!(status, Some(0), "{line}");
+
+    // Eve shows Dave's lines, receipts and all, with one byte of each envelope changed, before her own.
+    let mut copied = of_dave.clone();
+    for run in &mut copied {
+        for entry in &mut run.entries {
+            entry.envelope.0[40] ^= 1;
+        }
+    }
+    copied.extend(of_eve.iter().cloned());
+    for (run, cursor) in copied.iter_mut().zip(1..) {
+        run.cursor = cursor;
+    }
+    let hostile = trial.file("hostile", eve.export(&copied));
+    let unsigned = trial.file("unsigned", lines(&copied));
+    for last in [true, false] {
+        let mut exports = vec![export("dave", &dave), export("bob", &hostile)];
+        exports.rotate_left(usize::from(last));
+        let (status, line, report) = audit(&trial, &exports);
+        assert_eq!(status, Some(1), "{line}");
+        let envelopes = "envelope_differs".to_string();
+        assert_eq!(found(&report), [(envelopes.clone(), relay("//Eve"))]);
+        assert_eq!(report["audit"]["no_export"], json!([]));
+
+        // Unsigned, it is charged to nobody, and Eve's own is not covered.
+        exports.retain(|export| export.contains("dave"));
+        exports.insert(usize::from(last), export("bob", &unsigned));
+        let (status, line, report) = audit(&trial, &exports);
+        assert_eq!(status, Some(1), "{line}");
+        let nobody = json!([{ "party": "relay_store", "name": "bob" }]);
+        assert_eq!(found(&report), [(envelopes, nobody)]);
+        assert_eq!(report["audit"]["no_export"], json!([account("//Eve")]));
+    }
+
+    // Without Eve's export what she brought is not covered, and not missing.
+    let (status, line, report) = audit(&trial, &both[..1]);
+    assert_eq!(status, Some(2), "{line}");
+    assert!(line.contains(" missing=0 ") && line.contains(" valid=4 "));
+    let entry = &report["devices"][0]["entries"][4];
+    let uncovered = json!([{ "reason": "no_export", "account": account("//Eve") }]);
+    assert_eq!(entry["uncovered"], uncovered);
+    assert_eq!(found(&report), []);
+
+    // What Eve answers for is of this chain and study only.
+    let mut foreign = eve.clone();
+    foreign.block.hash = Hash([1; 32]);
+    let mut other = eve.clone();
+    other.study = StudyId(1);
+    let mut elsewhere = eve.clone();
+    elsewhere.chain = Hash([1; 32]);
+    for (signer, fault) in [
+        (foreign, "foreign_block"),
+        (other, "another_study"),
+        (elsewhere, "another_chain"),
+    ] {
+        let file = trial.file("foreign", signer.export(&of_eve));
+        let (status, line, report) = audit(&trial, &[both[0].clone(), export("eve", &file)]);
+        assert_eq!(status, Some(2), "{line}");
+        let store = &report["relays"][1];
+        assert_eq!(store["first_faults"][0]["fault"], fault);
+        assert_eq!(store["account"], Value::Null);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_relay_says_of_a_run_is_compared_with_the_blocks() {
+    let (mut trial, of_dave, of_eve) = trial().await;
+    let mut phone = trial.enrol(STUDY, 32, None).await;
+    let eve = trial.signer("//Eve", STUDY).await;
+    let eve_file = trial.file("eve", eve.export(&of_eve));
+    let withheld = record(&mut phone, 1, "a night that is kept back");
+    let line = |state: RunState| {
+        let mut line = mhealth_testing::phone::exported(&withheld, 9, STUDY, state);
+        line.received_at = u64::from(u32::MAX);
+        line
+    };
+    let dave = trial.signer("//Dave", STUDY).await;
+    let shown = |state: RunState| [of_dave.clone(), vec![line(state)]].concat();
+    let early = trial.file("early", dave.export(&shown(RunState::Pending)));
+    let audited = |file: &Path| {
+        let patience = "--on-its-way=3".to_string();
+        let exports = [export("dave", file), export("eve", &eve_file), patience];
+        let (status, line, report) = audit(&trial, &exports);
+        let entries = report["devices"][1]["entries"].clone();
+        (status, line, entries[0].clone())
+    };
+    let (status, text, entry) = audited(&early);
+    assert_eq!(status, Some(2), "{text}");
+    assert_eq!(entry["uncovered"], json!([{ "reason": "on_its_way" }]));
+
+    // The chain has refused nothing.
+    let mut refused = line(RunState::Refused);
+    refused.status.block = Some(BlockRef {
+        number: 1,
+        hash: Hash([0; 32]),
+    });
+    let lies = [of_dave.clone(), vec![refused]].concat();
+    let (status, text, entry) = audited(&trial.file("lies", dave.export(&lies)));
+    assert_eq!(status, Some(1), "{text}");
+    assert_eq!(entry["grounds"], json!(["state_contradicts_blocks"]));
+    assert_eq!(entry["parties"], relay("//Dave"));
+
+    // Some blocks after Dave signed that he holds it, it is in none.
+    let mut other = trial.enrol(STUDY, 33, None).await;
+    for _ in 0..4 {
+        let parcel = record(&mut other, 1, "another's");
+        trial.bring(STUDY, &parcel).await;
+    }
+    let audited = |file: &Path| {
+        let patience = "--on-its-way=3".to_string();
+        let exports = [export("dave", file), export("eve", &eve_file), patience];
+        audit(&trial, &exports).2["devices"][1]["entries"][0].clone()
+    };
+    let entry = audited(&early);
+    assert_eq!(entry["grounds"], json!(["withheld"]));
+    assert_eq!(entry["parties"], relay("//Dave"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_chain_says_whose_exports_an_audit_needs() {
+    let (trial, of_dave, _) = trial().await;
+    let dave = trial.signer("//Dave", STUDY).await;
+    let file = trial.file("dave", dave.export(&of_dave));
+    let lacking = || {
+        let (status, line, report) = audit(&trial, &[export("dave", &file)]);
+        assert_eq!(status, Some(2), "{line}");
+        let mut accounts: Vec<Value> =
+            serde_json::from_value(report["audit"]["no_export"].clone()).unwrap();
+        accounts.sort_by_key(Value::to_string);
+        accounts
+    };
+    let expected = |names: &[&str]| {
+        let mut accounts: Vec<Value> = names.iter().map(|name| json!(account(name))).collect();
+        accounts.sort_by_key(Value::to_string);
+        accounts
+    };
+    assert_eq!(lacking(), expected(&["//Eve"]));
+    // One that was appointed and has brought nothing.
+    let change = async |call| {
+        let done = trial.sponsor.submit_and_wait(call).await.unwrap();
+        done.succeeded().unwrap();
+    };
+    let id = |name: &str| Account::from_secret_uri(name).unwrap().id();
+    change(calls::add_relay(STUDY, id("//Newcomer"))).await;
+    assert_eq!(lacking(), expected(&["//Eve", "//Newcomer"]));
+    // Once both are removed, the one that brought runs still has to show them.
+    change(calls::remove_relay(STUDY, id("//Newcomer"))).await;
+    change(calls::remove_relay(STUDY, id("//Eve"))).await;
+    assert_eq!(lacking(), expected(&["//Eve"]));
+}
+
+/// Waits for a program's end. Its status, and the most memory that it had, in MiB.
+fn watched(child: &mut Child) -> (ExitStatus, u64) {
+    let mut peak = 0;
+    loop {
+        peak = peak.max(process::peak_memory(child.id()).unwrap_or(0));
+        if let Some(status) = child.try_wait().unwrap() {
+            return (status, peak);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Most MiB of memory that an auditor has, whatever a relay shows.
+const MOST_MEMORY: u64 = 200;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_relay_shows_the_auditors_memory_and_report_stay_small() {
+    let (trial, of_dave, _) = trial().await;
+    let genuine = lines(&of_dave);
+    let first = genuine.lines().next().unwrap().to_string();
+    let reason = |length: usize| {
+        let bomb = format!(
+            "\"state\":\"refused\",\"reason\":\"{}\"",
+            "a".repeat(length)
+        );
+        first.replacen("\"state\":\"finalised\"", &bomb, 1) + "\n"
+    };
+    let entry = serde_json::to_string(&of_dave[0].entries[0]).unwrap();
+    let entries = format!("\"entries\":[{}", format!("{entry},").repeat(15_000));
+    let entries = first.replacen("\"entries\":[", &entries, 1) + "\n";
+    let nested = "[".repeat(1_000_000) + "\n";
+    let shapes: [(&str, String, usize); 6] = [
+        ("a long reason", reason(15_000_000), 8),
+        ("a longer line", reason(40_000_000), 3),
+        ("a word too many", reason(200), 20_000),
+        ("too many entries", entries, 20),
+        ("deep", nested, 50),
+        ("blank", "\n".into(), 2_000_000),
+    ];
+    for (shape, line, times) in shapes {
+        let file = trial.file("bomb", "");
+        let mut bomb = std::fs::File::create(&file).unwrap();
+        bomb.write_all(genuine.as_bytes()).unwrap();
+        for _ in 0..times {
+            bomb.write_all(line.as_bytes()).unwrap();
+        }
+        drop(bomb);
+        let (mut command, json) = command(&trial, &[export("dave", &file)]);
+        let (status, peak) = watched(&mut command.spawn().unwrap());
+        assert_eq!(status.code(), Some(2), "{shape}: {status}");
+        assert!(peak > 0 && peak < MOST_MEMORY, "{shape}: {peak} MiB");
+        let report = std::fs::metadata(json).unwrap().len();
+        assert!(report < 100_000, "{shape}: a report of {report} bytes");
+        println!("shape={shape:?} peak_mib={peak} report_bytes={report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_without_an_end_ends_with_a_code() {
+    let (trial, _, _) = trial().await;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("--relay=dave=http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let head = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+            let mut sent = stream.write_all(head.as_bytes());
+            while sent.is_ok() {
+                sent = stream.write_all(b" ");
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    });
+    let (mut command, json) = command(&trial, &[url, "--export-seconds=2".into()]);
+    command.env("MHEALTH_RELAY_CREDENTIAL", "anything");
+    let (status, peak) = watched(&mut command.spawn().unwrap());
+    assert_eq!(status.code(), Some(2));
+    assert!(peak < MOST_MEMORY, "{peak} MiB");
+    let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    assert_eq!(report["relays"][0]["first_faults"][0]["fault"], "too_slow");
+}
