@@ -84,11 +84,6 @@ hex_bytes!(
     64,
     "0x2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a"
 );
-hex_bytes!(
-    /// A random number that is used once: 16 bytes.
-    Nonce, 16, "0x2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a"
-);
-
 /// Bytes of any length: an envelope or an escrow.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -131,21 +126,21 @@ mod tests {
 
     #[test]
     fn wrong_length_wrong_digits_and_a_missing_prefix_are_refused() {
-        let good = Nonce([1; 16]).to_string();
+        let good = Key([1; 32]).to_string();
         for bad in [
             &good[2..],
-            &good[..32],
+            &good[..64],
             &format!("{good}00"),
             &good.replace("01", "0g"),
         ] {
             assert_eq!(
-                bad.parse::<Nonce>(),
-                Err(InvalidBytes::Hex(InvalidHex { digits: 32 })),
+                bad.parse::<Key>(),
+                Err(InvalidBytes::Hex(InvalidHex { digits: 64 })),
                 "{bad}"
             );
         }
         // A letter of two bytes must not be cut in half.
-        assert!("0xéééééééééééééééé".parse::<Nonce>().is_err());
+        assert!(format!("0x{}", "é".repeat(32)).parse::<Key>().is_err());
     }
 
     #[test]

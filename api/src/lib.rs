@@ -14,13 +14,14 @@ mod bytes;
 mod enrolment;
 mod export;
 mod problem;
+mod proof;
 mod runs;
 mod study;
 mod token;
 mod words;
 
 pub use admin::{IssuedCode, NewCode};
-pub use bytes::{Base64, Hash, InvalidBytes, Key, Nonce, SignatureBytes};
+pub use bytes::{Base64, Hash, InvalidBytes, Key, SignatureBytes};
 pub use enrolment::{
     enrolment_message, key_proof_message, CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled,
     Predecessor,
@@ -30,12 +31,14 @@ pub use export::{
     LONGEST_EXPORT_LINE,
 };
 pub use problem::{Code, Problem, PROBLEM_MEDIA_TYPE};
+pub use proof::{
+    token_hash, Proof, ProofClaims, ProofError, Thumbprint, DPOP, DPOP_NONCE, MAX_PROOF_LENGTH,
+    PROOF_ALGORITHM, PROOF_TYPE,
+};
 pub use runs::{
     run_id, BareRecord, BlockRef, ChainHead, DeviceHeads, DeviceOnChain, Head, RegisteredEntry,
     RunEntry, RunStatus, RunUpload,
 };
 pub use study::{Policy, StudyTerms};
-pub use token::{
-    token_message, Claims, Confirmation, Jwk, JwkSet, TokenAnswer, TokenRequest, RELAY_AUDIENCE,
-};
+pub use token::{Claims, Confirmation, Jwk, JwkSet, TokenAnswer, TokenRequest};
 pub use words::{DeviceStatus, NotAWord, Refusal, RunState, MAX_WORD_LENGTH};

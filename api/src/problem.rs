@@ -88,7 +88,7 @@ codes! {
     /// The keys of a trusted issuer cannot be read.
     IssuerUnavailable = "issuer_unavailable", 503, "The keys of the token's issuer cannot be read at present.";
     /// Issued for another audience.
-    WrongAudience = "wrong_audience", 401, "The token is for another audience.";
+    WrongAudience = "wrong_audience", 401, "The token does not list this relay.";
     /// Issued for another chain.
     WrongChain = "wrong_chain", 409, "This is for another chain.";
     /// Issued for another device.
@@ -110,10 +110,22 @@ codes! {
     WeakKey = "weak_key", 422, "The device key is weak and proves nothing.";
     /// The signature is not the device's.
     InvalidProof = "invalid_proof", 401, "The proof of possession is not a signature by the device's key.";
+    /// No proof of possession where one is needed.
+    MissingProof = "missing_proof", 401, "The proof of possession is missing.";
+    /// More than one proof, or something that is none.
+    MalformedProof = "malformed_proof", 401, "This is not one proof of possession as servers take it.";
+    /// Made by another key than the token is bound to, or than the device's.
+    ProofByAnotherKey = "proof_by_another_key", 401, "The proof of possession was made by another key.";
+    /// Made for another method.
+    ProofForAnotherMethod = "proof_for_another_method", 401, "The proof of possession is for another method.";
+    /// Made for another address.
+    ProofForAnotherAddress = "proof_for_another_address", 401, "The proof of possession is for another address.";
+    /// Made for another token.
+    ProofForAnotherToken = "proof_for_another_token", 401, "The proof of possession is for another token.";
+    /// Made too long ago, or in the future, by the server's clock; or the nonce is not one of the server's, or too old.
+    UseDpopNonce = "use_dpop_nonce", 401, "Make a new proof with the nonce in the header DPoP-Nonce.";
     /// The proof was seen before.
-    ReplayedProof = "replayed_proof", 409, "This proof was used before; make a new one.";
-    /// The device's clock is off.
-    ClockSkew = "clock_skew", 401, "The device's clock and the server's are too far apart.";
+    ReplayedProof = "replayed_proof", 401, "This proof was used before; make a new one.";
     /// The device's key did not agree to be enrolled by this server.
     InvalidKeyProof = "invalid_key_proof", 422, "The proof for the chain is not a signature by the device's key over this enrolment.";
     /// The escrow has the wrong length.
@@ -193,7 +205,7 @@ pub struct Problem {
     /// With `gap`: the relay's head of the device, from which to send.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<Head>,
-    /// With `clock_skew`: the server's clock, in seconds since 1970.
+    /// With `token_not_yet_valid`: the server's clock, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_time: Option<u64>,
 }

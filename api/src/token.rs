@@ -1,31 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The paper's authentication key: a short-lived JWT (RFC 7519) that relays verify without asking anybody.
+//! The paper's authentication key: a short-lived JWT (RFC 7519) that relays verify without asking anybody, bound to the
+//! device's key (RFC 9449).
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use hashchain::{DeviceId, StudyId};
 use serde::{Deserialize, Serialize};
 
-use crate::{Hash, Key, Nonce, SignatureBytes};
+use crate::{Hash, Key, Thumbprint};
 
-/// `aud` of every token that a relay accepts.
-pub const RELAY_AUDIENCE: &str = "mhealth-relay";
-
-/// `POST /v1/token`: a device asks for a token, with a proof that it possesses its key.
-#[derive(Clone, Serialize, Deserialize)]
+/// `POST /v1/token`: a device asks for a token. The request carries a [proof](crate::ProofClaims) by the device's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenRequest {
     /// The device's number on the chain.
     #[cfg_attr(feature = "openapi", schema(value_type = u32))]
     pub device: DeviceId,
-    /// The device's clock, in seconds since 1970.
-    pub issued_at: u64,
-    /// Never used before by this device.
-    pub nonce: Nonce,
-    /// The device's signature over [`token_message`].
-    pub proof: SignatureBytes,
 }
 
 /// A token.
@@ -33,44 +25,24 @@ pub struct TokenRequest {
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenAnswer {
-    /// The JWT, for `Authorization: Bearer`.
+    /// The JWT, for `Authorization: DPoP`.
     pub token: String,
-    /// `Bearer`.
+    /// `DPoP` (RFC 9449, section 5): the token is good only together with a proof by the device's key.
     pub token_type: String,
     /// Seconds until it expires.
     pub expires_in: u64,
-    /// Base addresses of the study's relays.
+    /// Base addresses of the study's relays, at which the token is good.
     pub relays: Vec<String>,
 }
 
-/// What a device signs to get a token: `enc("token", chain, issuer, u32 device, u64 issued_at, nonce)`.
-pub fn token_message(
-    chain: &Hash,
-    issuer: &str,
-    device: DeviceId,
-    issued_at: u64,
-    nonce: &Nonce,
-) -> Vec<u8> {
-    hashchain::encoding::encode(
-        "token",
-        &[
-            &chain.0,
-            issuer.as_bytes(),
-            &device.0.to_be_bytes(),
-            &issued_at.to_be_bytes(),
-            &nonce.0,
-        ],
-    )
-}
-
-/// What a token says (RFC 7519, section 4.1; `cnf`: RFC 7800).
+/// What a token says (RFC 7519, section 4.1; `cnf`: RFC 7800 and RFC 9449, section 6.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Claims {
     /// The authentication server's base address.
     pub iss: String,
-    /// [`RELAY_AUDIENCE`].
-    pub aud: String,
+    /// Base addresses of the study's relays. A relay takes no token that does not list it.
+    pub aud: Vec<String>,
     /// The device's number on the chain, in decimal digits.
     pub sub: String,
     /// Issued at.
@@ -86,16 +58,16 @@ pub struct Claims {
     /// The device's study.
     #[cfg_attr(feature = "openapi", schema(value_type = u32))]
     pub study: StudyId,
-    /// The device's key.
+    /// The key that the device must possess, which is the one that the chain has for it.
     pub cnf: Confirmation,
 }
 
 /// The key that the holder of the token possesses.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Confirmation {
-    /// As a JSON Web Key.
-    pub jwk: Jwk,
+    /// The thumbprint of the device's key.
+    pub jkt: Thumbprint,
 }
 
 /// An Ed25519 public key as a JSON Web Key (RFC 7517, RFC 8037).

@@ -5,8 +5,8 @@
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{
-    enrolment_message, key_proof_message, run_id, token_message, Base64, Code, EnrolRequest, Hash,
-    Key, Nonce, Refusal, SignatureBytes,
+    enrolment_message, key_proof_message, run_id, Base64, Code, EnrolRequest, Hash, Key,
+    ProofClaims, Refusal, SignatureBytes, Thumbprint,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/protocol/device-api.md");
@@ -75,8 +75,9 @@ fn the_proofs_have_the_documented_bytes() {
     let enrol = enrolment_message(&chain, StudyId(7), &request);
     let server = Key([7; 32]);
     let agreed = key_proof_message(&chain, StudyId(7), &server, None, &request);
-    let issuer = "https://auth.example.org";
-    let token = token_message(&chain, issuer, DeviceId(41), 1_800_000_000, &Nonce([4; 16]));
+    let address = "https://relay.example.org/v1/runs";
+    let proof = ProofClaims::new("POST", address, 1_800_000_000, [4; 16]).with_token("a.b.c");
+    let sign = |message: &[u8]| key.sign(message).to_bytes();
     let run = run_id(DeviceId(41), 9, &LinkHash([5; 32]), &LinkHash([6; 32]));
     let lines = [
         ("device key", request.device_key.to_string()),
@@ -84,8 +85,11 @@ fn the_proofs_have_the_documented_bytes() {
         ("enrol proof", hex(&key.sign(&enrol).to_bytes())),
         ("key message", hex(&agreed)),
         ("key proof", hex(&key.sign(&agreed).to_bytes())),
-        ("token message", hex(&token)),
-        ("token proof", hex(&key.sign(&token).to_bytes())),
+        (
+            "thumbprint",
+            Thumbprint::of(&request.device_key).to_string(),
+        ),
+        ("possession", proof.signed(&request.device_key, sign)),
         ("run name", run.to_string()),
     ];
     let block: String = lines

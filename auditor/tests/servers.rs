@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use hashchain::StudyId;
 use mhealth_testing::enrolment::development_auditor_digits;
 use mhealth_testing::node;
+use mhealth_testing::port::Port;
 use mhealth_testing::process::Program;
 use mhealth_testing::servers::{auth, relay, sqlite_in, AuthOptions, Launch, RelayOptions};
 use mhealth_testing::topology::last_word;
@@ -49,13 +50,14 @@ fn audit(node: &str, directory: &Path, relays: &Relays<'_>) -> Output {
 fn a_trial_through_two_relays_is_right_and_a_relay_that_is_away_or_refuses_is_not_covered() {
     let node = node::Launch::instant().start().unwrap();
     let directory = TempDir::new().unwrap();
+    let ports = [(); 2].map(|()| Port::reserve().unwrap());
     let office = auth(&AuthOptions {
         study: StudyId(0),
         chain: node.url(),
         account: "//Charlie",
         database: sqlite_in(directory.path(), "auth.db"),
         issuer: None,
-        relays: Vec::new(),
+        relays: ports.iter().map(Port::url).collect(),
     });
     let admin = last_word(&office.run(&["admin", "add", "clerk"]).unwrap());
     let office = office.start().unwrap();
@@ -77,7 +79,8 @@ fn a_trial_through_two_relays_is_right_and_a_relay_that_is_away_or_refuses_is_no
     let credentials = [credential(&launches[0]), credential(&launches[1])];
     let mut servers: Vec<_> = launches
         .into_iter()
-        .map(|launch| launch.start().unwrap())
+        .zip(ports)
+        .map(|(launch, port)| launch.start_at(port).unwrap())
         .collect();
     let urls = [servers[0].url(), servers[1].url()];
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{BlockRef, Code, Hash, Key};
 use mhealth_chain_client::{ChainClient, ChainView, DeviceView, StudyView, H256};
-use mhealth_server::{ApiError, CancellationToken, SharedClock};
+use mhealth_server::dpop::Proofs;
+use mhealth_server::{ApiError, BaseAddress, CancellationToken, SharedClock};
 
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
@@ -25,8 +26,8 @@ pub struct Terms {
     pub server: Key,
     /// The study that this server is for.
     pub study: StudyId,
-    /// Base addresses of the study's relays.
-    pub relays: Vec<String>,
+    /// Base addresses of the study's relays, at which its tokens are good.
+    pub relays: Vec<BaseAddress>,
     /// How long a token is good, in seconds.
     pub token_lifetime: u64,
     /// How far a device's clock may be off, in seconds.
@@ -45,6 +46,8 @@ pub struct App {
     pub chain: ChainClient,
     /// News of what is to be done on the chain.
     pub orders: OrderBook,
+    /// Checks proofs of possession.
+    pub proofs: Proofs,
     /// What signs tokens.
     pub keys: KeyRing,
     /// Metrics for Prometheus.

@@ -52,17 +52,21 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use mhealth_server::BaseAddress;
 
     use super::*;
 
     #[test]
     fn lists_are_split_at_spaces() {
-        let list = "http://a.example http://b.example";
+        let list = "https://a.example https://b.example";
         let options = Options::try_parse_from(["mhealth-auth", "--relay", list]).unwrap();
-        assert_eq!(
-            options.auth.relays,
-            ["http://a.example", "http://b.example"]
-        );
+        let relays: Vec<_> = options
+            .auth
+            .relays
+            .iter()
+            .map(BaseAddress::as_str)
+            .collect();
+        assert_eq!(relays, ["https://a.example", "https://b.example"]);
     }
 
     #[test]

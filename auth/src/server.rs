@@ -10,10 +10,11 @@ use anyhow::{bail, Context};
 use hashchain::StudyId;
 use mhealth_api::{Hash, Key};
 use mhealth_chain_client::{Account, ChainClient, SubmitterOptions};
+use mhealth_server::dpop::Proofs;
 use mhealth_server::startup::is_ready;
 use mhealth_server::{
-    Bound, CancellationToken, ChainOptions, Ground, SecretText, Server, ServerOptions, SharedClock,
-    SystemClock, LIST_DELIMITER,
+    BaseAddress, Bound, CancellationToken, ChainOptions, Ground, SecretText, Server, ServerOptions,
+    SharedClock, SystemClock, LIST_DELIMITER,
 };
 
 use crate::app::{hash, App, Terms};
@@ -41,26 +42,29 @@ pub struct AuthOptions {
     pub study: Option<StudyId>,
 
     /// Base address of this server as devices and relays know it, such as `https://auth.example.org`, which is in every
-    /// token. Default: the address that the server listens on.
+    /// token and in every proof of possession that devices make for it. Default: the address that the server listens on, if
+    /// that is one of this machine.
     #[arg(long, value_name = "URL", env = "MHEALTH_ISSUER")]
-    pub issuer: Option<String>,
+    pub issuer: Option<BaseAddress>,
 
-    /// Base address of a relay of the study, which devices get with their tokens. May be given several times; in the
-    /// environment separated by spaces.
+    /// Base address of a relay of the study, as devices reach it and as the relay's own option --address has it. Tokens are
+    /// good at these relays only, and devices get the list with them. May be given several times; in the environment
+    /// separated by spaces.
     #[arg(
         long = "relay",
         value_name = "URL",
         env = "MHEALTH_RELAYS",
         value_delimiter = LIST_DELIMITER
     )]
-    pub relays: Vec<String>,
+    pub relays: Vec<BaseAddress>,
 
     /// Seconds that a token is valid.
     #[arg(long, value_name = "SECONDS", env = "MHEALTH_TOKEN_LIFETIME", default_value = "600",
         value_parser = clap::value_parser!(u64).range(10..=86_400))]
     pub token_lifetime: u64,
 
-    /// Seconds that a device's clock may be off.
+    /// Seconds that clocks of relays may be off, and that a device's clock may be off before the server has to give it a
+    /// nonce.
     #[arg(long, value_name = "SECONDS", env = "MHEALTH_CLOCK_SKEW", default_value = "120",
         value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub clock_skew: u64,
@@ -126,7 +130,18 @@ pub async fn prepare(
     store.bind_to(&genesis, study).await?;
     check_role(&chain, &account, study).await?;
 
+    if auth.relays.is_empty() {
+        tracing::warn!("no relay is named, so tokens are good nowhere: give --relay");
+    }
     let bound = server.bind().await?;
+    let issuer = issuer(auth, &bound)?;
+    let key_secret = auth.key_secret()?;
+    let proofs = Proofs::new(
+        vec![issuer.clone()],
+        &key_secret,
+        auth.clock_skew,
+        clock.clone(),
+    );
     let options = SubmitterOptions {
         in_flight: desk::UNDER_WAY.into(),
         ..SubmitterOptions::default()
@@ -134,9 +149,10 @@ pub async fn prepare(
     let own = Key(account.public_key());
     let submitter = chain.submitter_with(account, options);
     let app = Arc::new(App {
-        terms: terms(auth, &bound, genesis, own, study),
+        terms: terms(auth, &issuer, genesis, own, study),
+        proofs,
         orders: OrderBook::new(store.clone()),
-        keys: KeyRing::new(store.clone(), &auth.key_secret()?),
+        keys: KeyRing::new(store.clone(), &key_secret),
         metrics: Metrics::register(&ground.registry)?,
         store,
         chain,
@@ -158,14 +174,25 @@ pub async fn prepare(
         .background(remove_expired(shared)))
 }
 
-fn terms(auth: &AuthOptions, bound: &Bound, chain: Hash, server: Key, study: StudyId) -> Terms {
-    let base = |url: &str| url.trim_end_matches('/').to_owned();
+fn issuer(auth: &AuthOptions, bound: &Bound) -> anyhow::Result<BaseAddress> {
+    let named = auth.issuer.iter().cloned().collect();
+    let mut known_as = bound.known_as(named, "--issuer")?.into_iter();
+    known_as.next().context("the server has no address")
+}
+
+fn terms(
+    auth: &AuthOptions,
+    issuer: &BaseAddress,
+    chain: Hash,
+    server: Key,
+    study: StudyId,
+) -> Terms {
     Terms {
-        issuer: base(&auth.issuer.clone().unwrap_or_else(|| bound.base_url())),
+        issuer: issuer.to_string(),
         chain,
         server,
         study,
-        relays: auth.relays.iter().map(|relay| base(relay)).collect(),
+        relays: auth.relays.clone(),
         token_lifetime: auth.token_lifetime,
         clock_skew: auth.clock_skew,
         patience: Duration::from_secs(auth.patience),
@@ -196,8 +223,8 @@ async fn remove_expired(shared: Shared) {
             () = tokio::time::sleep(pause) => {}
         }
         shared.forget();
-        if let Err(error) = app.store.forget_nonces(app.now()).await {
-            tracing::warn!(%error, "old nonces cannot be removed yet");
+        if let Err(error) = app.store.forget_proofs(app.now()).await {
+            tracing::warn!(%error, "old proofs cannot be removed yet");
         }
         pause = CLEANING;
     }

@@ -1,65 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Tokens: the paper's authentication key. A device proves that it possesses its key, and gets a JWT for some minutes.
+//! Tokens: the paper's authentication key. A device proves that it possesses its key, and gets a JWT for some minutes, which
+//! is good together with such proofs only.
 
-use hashchain::is_strictly_signed;
+use hashchain::DeviceId;
 use jsonwebtoken::{Algorithm, Header};
-use mhealth_api::{
-    token_message, Claims, Code, Confirmation, DeviceStatus, Jwk, Key, Problem, TokenAnswer,
-    TokenRequest, RELAY_AUDIENCE,
-};
+use mhealth_api::{Claims, Code, Confirmation, DeviceStatus, Key, Thumbprint, TokenAnswer, DPOP};
 use mhealth_chain_client::DeviceView;
+use mhealth_server::dpop::Proven;
 use mhealth_server::ApiError;
 use rand::TryRngCore;
 
 use crate::app::App;
 
-/// A device that has proven that it possesses its key.
-pub struct Proven(DeviceView);
-
 impl App {
-    /// Checks the proof of a request, and nothing else yet.
-    pub async fn prove(&self, request: &TokenRequest) -> Result<Proven, ApiError> {
-        let device = self.device(request.device).await?;
-        let message = token_message(
-            &self.terms.chain,
-            &self.terms.issuer,
-            request.device,
-            request.issued_at,
-            &request.nonce,
-        );
-        match is_strictly_signed(&device.key, &message, &request.proof.0) {
-            true => Ok(Proven(device)),
-            false => Err(Code::InvalidProof.into()),
+    /// The device whose key made the proof.
+    pub async fn proven_device(
+        &self,
+        device: DeviceId,
+        proven: &Proven,
+    ) -> Result<DeviceView, ApiError> {
+        let found = self.device(device).await?;
+        match Key(found.key) == proven.key {
+            true => Ok(found),
+            false => Err(ApiError::from(Code::ProofByAnotherKey).asking_for_proof()),
         }
     }
 
-    /// A token for a device that is active on the finalised chain. The proof must be fresh and new.
+    /// A token for a device that is active on the finalised chain. The proof must be new.
     pub async fn token(
         &self,
-        request: &TokenRequest,
+        device: &DeviceView,
         proven: &Proven,
     ) -> Result<TokenAnswer, ApiError> {
-        let now = self.now();
-        if request.issued_at.abs_diff(now) > self.terms.clock_skew {
-            let mut problem = Problem::new(Code::ClockSkew);
-            problem.server_time = Some(now);
-            return Err(problem.into());
-        }
-        match proven.0.status {
+        match device.status {
             DeviceStatus::Active => {}
             DeviceStatus::Suspended => return Err(Code::DeviceSuspended.into()),
             DeviceStatus::Retired => return Err(Code::DeviceRetired.into()),
             // A status of a newer chain: nothing can be said, and no token is given.
             DeviceStatus::Unknown(_) => return Err(Code::InvalidState.into()),
         }
-        // Until then the same time stamp would be accepted.
-        let until = request.issued_at + self.terms.clock_skew + 1;
-        let is_new = self.store.use_nonce(request.device, &request.nonce, until);
-        if !is_new.await? {
-            return Err(Code::ReplayedProof.into());
+        if !self.store.use_proof(&proven.proof).await? {
+            return Err(ApiError::from(Code::ReplayedProof).asking_for_proof());
         }
-        self.sign(&proven.0, now).await
+        self.sign(device, self.now()).await
     }
 
     async fn sign(&self, device: &DeviceView, now: u64) -> Result<TokenAnswer, ApiError> {
@@ -69,7 +53,7 @@ impl App {
             .map_err(ApiError::internal)?;
         let claims = Claims {
             iss: self.terms.issuer.clone(),
-            aud: RELAY_AUDIENCE.into(),
+            aud: self.relays(),
             sub: device.device.to_string(),
             iat: now,
             // Relays' clocks are off, too.
@@ -79,7 +63,7 @@ impl App {
             chain: self.terms.chain,
             study: device.study,
             cnf: Confirmation {
-                jwk: Jwk::of(&Key(device.key)),
+                jkt: Thumbprint::of(&Key(device.key)),
             },
         };
         let signing = self.keys.signing().await?;
@@ -92,9 +76,13 @@ impl App {
         self.metrics.tokens.inc();
         Ok(TokenAnswer {
             token,
-            token_type: "Bearer".into(),
+            token_type: DPOP.into(),
             expires_in: self.terms.token_lifetime,
-            relays: self.terms.relays.clone(),
+            relays: self.relays(),
         })
+    }
+
+    fn relays(&self) -> Vec<String> {
+        self.terms.relays.iter().map(ToString::to_string).collect()
     }
 }

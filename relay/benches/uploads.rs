@@ -16,8 +16,9 @@ use base64::Engine;
 use ed25519_dalek::{Signer, SigningKey};
 use futures::{stream, StreamExt, TryStreamExt};
 use hashchain::StudyId;
-use mhealth_api::{Claims, Confirmation, Hash, Jwk, JwkSet, Key, RELAY_AUDIENCE};
+use mhealth_api::{Claims, Confirmation, Hash, Jwk, JwkSet, Key, Thumbprint};
 use mhealth_chain_client::{Account, ChainClient, Submitter, SubmitterOptions};
+use mhealth_testing::handset::Pass;
 use mhealth_testing::node;
 use mhealth_testing::phone::{enrol_after, upload, Phone};
 use mhealth_testing::postgres::Postgres;
@@ -112,7 +113,11 @@ async fn measure(database: &str, plan: &Plan) -> Result<()> {
     let each = plan.uploads / plan.devices;
     let mut queues = Vec::new();
     for phone in &mut phones {
-        let token = token(&signer, &issuer, genesis, phone)?;
+        let token = token(&signer, &issuer, &server.url(), genesis, phone)?;
+        let pass = Pass {
+            token,
+            key: phone.key.clone(),
+        };
         let bodies: Result<Vec<_>> = (0..each)
             .map(|_| {
                 Ok(serde_json::to_vec(&upload(
@@ -121,7 +126,7 @@ async fn measure(database: &str, plan: &Plan) -> Result<()> {
                 ))?)
             })
             .collect();
-        queues.push((token, bodies?));
+        queues.push((pass, bodies?));
     }
 
     let http = reqwest::Client::builder()
@@ -129,7 +134,7 @@ async fn measure(database: &str, plan: &Plan) -> Result<()> {
         .build()?;
     let began = Instant::now();
     let mut senders = stream::iter(queues)
-        .map(|(token, bodies)| tokio::spawn(send(http.clone(), server.url(), token, bodies)))
+        .map(|(pass, bodies)| tokio::spawn(send(http.clone(), server.url(), pass, bodies)))
         .buffer_unordered(CONNECTIONS);
     let mut latencies = Vec::new();
     while let Some(sender) = senders.next().await {
@@ -180,18 +185,21 @@ async fn enrol(office: &Submitter, devices: usize) -> Result<Vec<Phone>> {
 async fn send(
     http: reqwest::Client,
     url: String,
-    token: String,
+    pass: Pass,
     bodies: Vec<Vec<u8>>,
 ) -> Result<Vec<Duration>> {
     let mut latencies = Vec::with_capacity(bodies.len());
     for body in bodies {
         let began = Instant::now();
         loop {
-            let request = http
-                .post(format!("{url}/v1/runs"))
-                .header("content-type", "application/json")
-                .bearer_auth(&token)
-                .body(body.clone());
+            let address = format!("{url}/v1/runs");
+            let request = http.post(&address);
+            let request = request.header("content-type", "application/json");
+            let headers = pass.headers(&address).into_iter();
+            let request = headers.fold(request, |request, (name, value)| {
+                request.header(name, value)
+            });
+            let request = request.body(body.clone());
             let answer = request.send().await?;
             match answer.status().as_u16() {
                 202 => {
@@ -282,13 +290,19 @@ async fn serve_keys(signer: &SigningKey) -> Result<String> {
     Ok(format!("http://{address}"))
 }
 
-fn token(signer: &SigningKey, issuer: &str, chain: Hash, phone: &Phone) -> Result<String> {
+fn token(
+    signer: &SigningKey,
+    issuer: &str,
+    relay: &str,
+    chain: Hash,
+    phone: &Phone,
+) -> Result<String> {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)?
         .as_secs();
     let claims = Claims {
         iss: issuer.to_owned(),
-        aud: RELAY_AUDIENCE.to_owned(),
+        aud: vec![relay.to_owned()],
         sub: phone.device().to_string(),
         iat: now,
         nbf: now,
@@ -297,7 +311,7 @@ fn token(signer: &SigningKey, issuer: &str, chain: Hash, phone: &Phone) -> Resul
         chain,
         study: STUDY,
         cnf: Confirmation {
-            jwk: Jwk::of(&Key(phone.public_key())),
+            jkt: Thumbprint::of(&Key(phone.public_key())),
         },
     };
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA","typ":"JWT","kid":"one"}"#);

@@ -37,6 +37,8 @@ pub struct Device {
 /// A device that was looked up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
+    /// Its number.
+    pub number: DeviceId,
     /// The device.
     pub device: Device,
     /// Its finalised head, if the chain was asked just now; none if the device was remembered.
@@ -110,24 +112,29 @@ impl Directory {
     }
 
     /// A device; `unknown_device` if the chain has none of this number.
-    pub async fn device(&self, device: DeviceId) -> Result<Found, ApiError> {
-        let (known, generation) = self.recall(&self.devices, device);
+    pub async fn device(&self, number: DeviceId) -> Result<Found, ApiError> {
+        let (known, generation) = self.recall(&self.devices, number);
         if let Some(device) = known {
-            return Ok(Found { device, head: None });
+            return Ok(Found {
+                number,
+                device,
+                head: None,
+            });
         }
-        let view = self.ledger.device(device).await?;
+        let view = self.ledger.device(number).await?;
         let (view, _) = view.ok_or_else(|| Problem::new(Code::UnknownDevice))?;
         let value = Device {
             study: view.study,
             key: Key(view.key),
             status: view.status,
         };
-        self.remember(&self.devices, device, value.clone(), generation);
+        self.remember(&self.devices, number, value.clone(), generation);
         let head = Head {
             length: view.length,
             hash: view.head,
         };
         Ok(Found {
+            number,
             device: value,
             head: Some(head),
         })

@@ -94,11 +94,11 @@ impl Intake {
     /// Checks a run and stores it. Returns after the commit.
     pub async fn upload(
         &self,
-        holder: &Holder,
+        found: Found,
         upload: RunUpload,
         share: BodyShare,
     ) -> Result<Answered, ApiError> {
-        let found = self.admit(holder, upload.device).await?;
+        check_sender(&found, upload.device)?;
         let device = &found.device;
         let study = self.directory.study(device.study).await?;
         let rules = Rules {
@@ -130,11 +130,11 @@ impl Intake {
     /// Chains a bare record on a device's behalf and stores it.
     pub async fn record(
         &self,
-        holder: &Holder,
+        found: Found,
         record: BareRecord,
         share: BodyShare,
     ) -> Result<Answered, ApiError> {
-        let found = self.admit(holder, record.device).await?;
+        check_sender(&found, record.device)?;
         if record.sequence == 0 || record.sequence > i64::MAX as u64 {
             return Err(Code::InvalidSequence.into());
         }
@@ -195,16 +195,17 @@ impl Intake {
         self.rates.shrink_to_fit();
     }
 
-    /// Whether the holder of a token may speak for a device, and often enough.
-    async fn admit(&self, holder: &Holder, device: DeviceId) -> Result<Found, ApiError> {
-        if holder.device != device {
-            return Err(Code::WrongDevice.into());
-        }
-        if let Err(early) = self.rates.check_key(&device) {
+    /// Counts a request of a device that has proved to be it; `too_many_requests` if it sends too often.
+    pub fn count(&self, device: DeviceId) -> Result<(), ApiError> {
+        self.rates.check_key(&device).map_err(|early| {
             let wait: Duration = early.wait_time_from(DefaultClock::default().now());
-            return Err(ApiError::from(Code::TooManyRequests).retry_after(wait));
-        }
-        let found = self.directory.device(device).await?;
+            ApiError::from(Code::TooManyRequests).retry_after(wait)
+        })
+    }
+
+    /// Whether the chain has the holder's device with this study and this key.
+    pub async fn admit(&self, holder: &Holder) -> Result<Found, ApiError> {
+        let found = self.directory.device(holder.device).await?;
         if found.device.study != holder.study {
             return Err(Code::WrongStudy.into());
         }
@@ -281,6 +282,14 @@ impl Intake {
             }
         }
         Ok(())
+    }
+}
+
+/// A device sends what is its own.
+fn check_sender(found: &Found, device: DeviceId) -> Result<(), Code> {
+    match found.number == device {
+        true => Ok(()),
+        false => Err(Code::WrongDevice),
     }
 }
 

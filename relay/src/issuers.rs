@@ -11,8 +11,8 @@ use anyhow::{bail, Context};
 use futures::future::join_all;
 use hashchain::StudyId;
 use mhealth_api::{JwkSet, Key};
-use mhealth_server::SharedClock;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often key sets are read anew. A key that its server took back is refused after this time at the latest.
@@ -86,24 +86,22 @@ pub struct Issuers(Arc<Vec<Issuer>>);
 struct Issuer {
     trusted: TrustedIssuer,
     http: reqwest::Client,
-    clock: SharedClock,
     keys: RwLock<Option<KeySet>>,
-    /// When the keys were asked for last, in milliseconds since 1970.
-    asked_at: Mutex<Option<u64>>,
+    /// When the keys were asked for last.
+    asked_at: Mutex<Option<Instant>>,
 }
 
 struct KeySet {
     by_id: HashMap<String, Key>,
-    read_at: u64,
+    read_at: Instant,
 }
 
 impl Issuers {
     /// Nothing is read yet. TLS certificates of the servers are checked by `http`.
-    pub fn new(trusted: Vec<TrustedIssuer>, http: reqwest::Client, clock: SharedClock) -> Self {
+    pub fn new(trusted: Vec<TrustedIssuer>, http: reqwest::Client) -> Self {
         let issuers = trusted.into_iter().map(|trusted| Issuer {
             trusted,
             http: http.clone(),
-            clock: clock.clone(),
             keys: RwLock::default(),
             asked_at: Mutex::default(),
         });
@@ -119,9 +117,9 @@ impl Issuers {
             .find(|known| known.trusted.issuer == issuer)
             .unwrap();
         let by_id = keys.into_iter().collect();
-        let read_at = issuer.clock.now_millis();
+        let read_at = Instant::now();
         *issuer.keys.write().unwrap() = Some(KeySet { by_id, read_at });
-        *issuer.asked_at.try_lock().unwrap() = Some(u64::MAX / 2);
+        *issuer.asked_at.try_lock().unwrap() = Some(read_at + STALE);
     }
 
     /// Whether an issuer is trusted at all.
@@ -134,6 +132,13 @@ impl Issuers {
         self.0
             .iter()
             .any(|known| known.trusted.issuer == issuer && known.trusted.study == study)
+    }
+
+    /// Whether an issuer still signs with a key that it had under this name, as far as was read. One that it took back, or
+    /// whose issuer was not reached for too long, is good no more, whatever was signed with it.
+    pub fn has(&self, issuer: &str, kid: &str, key: &Key) -> bool {
+        let known = self.0.iter().find(|known| known.trusted.issuer == issuer);
+        known.is_some_and(|issuer| issuer.known_key(kid) == Lookup::Key(*key))
     }
 
     /// A key of an issuer, read from it if need be.
@@ -168,9 +173,8 @@ impl Issuer {
             .keys
             .read()
             .expect("no holder of this lock panics; qed");
-        let now = self.clock.now_millis();
         match keys.as_ref() {
-            Some(keys) if now < keys.read_at + STALE.as_millis() as u64 => keys
+            Some(keys) if keys.read_at.elapsed() < STALE => keys
                 .by_id
                 .get(kid)
                 .map_or(Lookup::NoSuchKey, |key| Lookup::Key(*key)),
@@ -181,8 +185,8 @@ impl Issuer {
     /// Reads the keys, unless somebody has just done so. What cannot be read leaves the keys as they are.
     async fn read_again(&self) {
         let mut asked_at = self.asked_at.lock().await;
-        let now = self.clock.now_millis();
-        if asked_at.is_some_and(|at| now < at + BETWEEN_READS.as_millis() as u64) {
+        let now = Instant::now();
+        if asked_at.is_some_and(|at| now < at + BETWEEN_READS) {
             return;
         }
         *asked_at = Some(now);

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{DeviceId, StudyId};
-use mhealth_api::{Claims, Confirmation, Hash, Jwk, Key, Policy, RunUpload, RELAY_AUDIENCE};
+use mhealth_api::{Claims, Confirmation, Hash, Key, Policy, RunUpload, Thumbprint};
 use mhealth_server::ManualClock;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
@@ -166,15 +166,17 @@ async fn no_token_but_the_signed_one_is_taken() {
     let issuer = "https://auth.example";
     let trusted: TrustedIssuer = format!("issuer={issuer},study=0").parse().unwrap();
     let clock = ManualClock::at(NOW);
-    let issuers = Issuers::new(vec![trusted], http(), clock.clone());
+    let issuers = Issuers::new(vec![trusted], http());
     issuers.set_keys(
         issuer,
         [("one".to_owned(), Key(key.verifying_key().to_bytes()))],
     );
-    let tokens = Tokens::new(issuers, chain, 30, clock as Arc<_>);
+    let relay = "https://relay.example";
+    let addresses = [relay.parse().unwrap()];
+    let tokens = Tokens::new(issuers, chain, &addresses, 30, clock as Arc<_>);
     let claims = Claims {
         iss: issuer.into(),
-        aud: RELAY_AUDIENCE.into(),
+        aud: vec![relay.into()],
         sub: "7".into(),
         iat: NOW,
         nbf: NOW,
@@ -183,7 +185,7 @@ async fn no_token_but_the_signed_one_is_taken() {
         chain,
         study: StudyId(0),
         cnf: Confirmation {
-            jwk: Jwk::of(&Key([8; 32])),
+            jkt: Thumbprint::of(&Key([8; 32])),
         },
     };
     let header = br#"{"alg":"EdDSA","typ":"JWT","kid":"one"}"#;
@@ -194,8 +196,8 @@ async fn no_token_but_the_signed_one_is_taken() {
     .join(".");
     let signature = key.sign(message.as_bytes()).to_bytes();
     let good = format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature));
-    let holder = tokens.verify(&good).await.unwrap();
-    assert_eq!(holder.device, DeviceId(7));
+    let verified = tokens.verify(&good).await.unwrap();
+    assert_eq!(verified.device, DeviceId(7));
     let mut random = StdRng::seed_from_u64(3);
     let mut refused = std::collections::BTreeMap::<String, u32>::new();
     for _ in 0..cases() {

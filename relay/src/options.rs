@@ -9,7 +9,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use mhealth_api::LONGEST_EXPORT_LINE;
 use mhealth_server::credentials::CredentialCommand;
-use mhealth_server::{ChainOptions, ServerOptions, LIST_DELIMITER};
+use mhealth_server::{BaseAddress, ChainOptions, ServerOptions, LIST_DELIMITER};
 
 use crate::intake::IntakeLimits;
 use crate::issuers::TrustedIssuer;
@@ -70,8 +70,21 @@ pub struct RelayOptions {
     )]
     pub issuers: Vec<TrustedIssuer>,
 
-    /// Seconds that the clocks of the relay and an authentication server may differ.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    /// Base address by which devices reach this relay, such as `https://relay.example.org`. Tokens list it, and proofs of
+    /// possession name it. May be given several times; in the environment separated by spaces. Default: the address that the
+    /// relay listens on, if that is one of this machine.
+    #[arg(
+        long = "address",
+        value_name = "URL",
+        env = "MHEALTH_ADDRESSES",
+        value_delimiter = LIST_DELIMITER
+    )]
+    pub addresses: Vec<BaseAddress>,
+
+    /// Seconds that the clocks of the relay and an authentication server may differ, and that a device's clock may be off
+    /// before the relay has to give it a nonce.
+    #[arg(long, value_name = "SECONDS", default_value = "30",
+        value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub clock_skew: u64,
 
     /// Take bare records and chain them on behalf of devices, as in Figures 2a and 2b of the paper. Nothing protects such

@@ -9,10 +9,11 @@ use anyhow::Context;
 use mhealth_api::Hash;
 use mhealth_chain_client::H256;
 use mhealth_server::credentials::Change;
+use mhealth_server::dpop::{Proofs, Replays};
 use mhealth_server::startup::is_ready;
 use mhealth_server::{
-    stop_on_signals, Bound, CancellationToken, ChainOptions, Database, Ground, Limits, Server,
-    SharedClock, SystemClock,
+    stop_on_signals, BaseAddress, Bound, CancellationToken, ChainOptions, Database, Ground, Limits,
+    Server, SharedClock, SystemClock,
 };
 use prometheus::Registry;
 use tokio::sync::Notify;
@@ -60,8 +61,19 @@ async fn serve(options: &Options, stop: CancellationToken) -> anyhow::Result<()>
         return Ok(());
     };
     store.bind_to(&ledger.genesis(), &ledger.account()).await?;
-    let parts = Parts::new(&options.relay, store, ledger, clock, &ground.registry)?;
     let bound = options.server.bind().await?;
+    let addresses = bound.known_as(options.relay.addresses.clone(), "--address")?;
+    let skew = options.relay.clock_skew;
+    let secret = options.chain.account_secret()?;
+    let proofs = Proofs::new(addresses.clone(), &secret, skew, clock.clone());
+    let parts = Parts::new(
+        &options.relay,
+        store,
+        ledger,
+        (addresses, proofs),
+        clock,
+        &ground.registry,
+    )?;
     parts.server(ground, bound, &stop).serve(stop).await
 }
 
@@ -82,10 +94,11 @@ impl Parts {
         options: &RelayOptions,
         store: Store,
         ledger: Arc<dyn Ledger>,
+        (addresses, proofs): (Vec<BaseAddress>, Proofs),
         clock: SharedClock,
         registry: &Registry,
     ) -> anyhow::Result<Self> {
-        let issuers = issuers(options, clock.clone())?;
+        let issuers = issuers(options)?;
         let metrics = Metrics::register(registry)?;
         let directory = Directory::new(ledger.clone(), clock.clone());
         let stored = Arc::new(Notify::new());
@@ -116,6 +129,7 @@ impl Parts {
         let tokens = Tokens::new(
             issuers.clone(),
             ledger.genesis(),
+            &addresses,
             options.clock_skew,
             clock.clone(),
         );
@@ -125,6 +139,8 @@ impl Parts {
             directory,
             intake,
             tokens,
+            replays: Replays::of(&proofs),
+            proofs,
             chain_for_devices: options.chain_for_devices,
         };
         let limits = Limits {
@@ -169,7 +185,7 @@ impl Parts {
 }
 
 /// The authentication servers that are trusted, whose keys are read over HTTP.
-fn issuers(options: &RelayOptions, clock: SharedClock) -> anyhow::Result<Issuers> {
+fn issuers(options: &RelayOptions) -> anyhow::Result<Issuers> {
     if options.issuers.is_empty() {
         tracing::warn!("no issuer is trusted, so nobody can upload: give --trusted-issuer");
     }
@@ -178,7 +194,7 @@ fn issuers(options: &RelayOptions, clock: SharedClock) -> anyhow::Result<Issuers
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .context("no HTTP client")?;
-    Ok(Issuers::new(options.issuers.clone(), http, clock))
+    Ok(Issuers::new(options.issuers.clone(), http))
 }
 
 /// The chain. A relay that knows its chain from its database serves at once, whether the node is there or not: devices

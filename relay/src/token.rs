@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Device tokens: JSON Web Tokens that authentication servers sign and this relay checks by itself.
+//! Device tokens: JSON Web Tokens that authentication servers sign and this relay checks by itself. A token is good together
+//! with a proof by the key that it is bound to, and at the relays that it lists.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use hashchain::{DeviceId, StudyId};
 use jsonwebtoken::dangerous::insecure_decode;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
-use mhealth_api::{Claims, Code, Hash, Jwk, Key, Problem, RELAY_AUDIENCE};
-use mhealth_server::SharedClock;
+use mhealth_api::{Claims, Code, Hash, Jwk, Key, Problem, Thumbprint};
+use mhealth_server::{BaseAddress, SharedClock};
 use sha2::{Digest, Sha256};
 
 use crate::issuers::{Issuers, Lookup};
@@ -23,15 +24,35 @@ const REMEMBERED: usize = 16_384;
 
 /// What a token says, once it is verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The device.
+    pub device: DeviceId,
+    /// Its study.
+    pub study: StudyId,
+    /// The key that the token is bound to.
+    pub thumbprint: Thumbprint,
+    expires_at: u64,
+    not_before: u64,
+}
+
+/// Who sends: a device that has a good token and the key to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The device.
     pub device: DeviceId,
     /// Its study.
     pub study: StudyId,
-    /// The key that the device must have on the chain, too.
+    /// The key that it has proved to possess, which it must have on the chain, too.
     pub key: Key,
-    expires_at: u64,
-    not_before: u64,
+}
+
+/// A token that was verified, and the key of its issuer that verified it.
+#[derive(Clone)]
+struct Remembered {
+    verified: Verified,
+    issuer: String,
+    kid: String,
+    key: Key,
 }
 
 /// Verifies tokens. Cheap to clone.
@@ -39,48 +60,68 @@ pub struct Holder {
 pub struct Tokens {
     issuers: Issuers,
     chain: Hash,
+    /// Base addresses of this relay.
+    addresses: Arc<[BaseAddress]>,
     /// Seconds that the clocks of the two servers may differ.
     skew: u64,
     clock: SharedClock,
-    verified: Arc<Mutex<HashMap<[u8; 32], Holder>>>,
+    remembered: Arc<Mutex<HashMap<[u8; 32], Remembered>>>,
 }
 
 impl Tokens {
-    /// For tokens of one chain.
-    pub fn new(issuers: Issuers, chain: Hash, skew: u64, clock: SharedClock) -> Self {
+    /// For tokens of one chain, at a relay with these base addresses.
+    pub fn new(
+        issuers: Issuers,
+        chain: Hash,
+        addresses: &[BaseAddress],
+        skew: u64,
+        clock: SharedClock,
+    ) -> Self {
         Self {
             issuers,
             chain,
+            addresses: addresses.into(),
             skew,
             clock,
-            verified: Arc::default(),
+            remembered: Arc::default(),
         }
     }
 
     /// Verifies a token: form, algorithm, issuer, signature, audience, times, chain, study, device.
-    pub async fn verify(&self, token: &str) -> Result<Holder, Problem> {
+    pub async fn verify(&self, token: &str) -> Result<Verified, Problem> {
         if token.len() > MAX_TOKEN {
             return Err(invalid("It is too long."));
         }
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let known = self.verified().get(&digest).copied();
-        let holder = match known {
-            Some(holder) => holder,
+        let verified = match self.recall(&digest) {
+            Some(verified) => verified,
             None => {
-                let holder = self.read(token).await?;
-                let mut verified = self.verified();
-                if verified.len() >= REMEMBERED {
-                    verified.clear();
+                let read = self.read(token).await?;
+                let mut remembered = self.remembered();
+                if remembered.len() >= REMEMBERED {
+                    remembered.clear();
                 }
-                verified.insert(digest, holder);
-                holder
+                let verified = read.verified;
+                remembered.insert(digest, read);
+                verified
             }
         };
-        self.check_times(&holder)?;
-        Ok(holder)
+        self.check_times(&verified)?;
+        Ok(verified)
     }
 
-    async fn read(&self, token: &str) -> Result<Holder, Problem> {
+    /// A token that was verified, if the key that signed it is still one of its issuer's.
+    fn recall(&self, digest: &[u8; 32]) -> Option<Verified> {
+        let mut remembered = self.remembered();
+        let known = remembered.get(digest)?;
+        if self.issuers.has(&known.issuer, &known.kid, &known.key) {
+            return Some(known.verified);
+        }
+        remembered.remove(digest);
+        None
+    }
+
+    async fn read(&self, token: &str) -> Result<Remembered, Problem> {
         // Nothing of this is believed before the signature is: it only says whose key to check with.
         let unverified = insecure_decode::<Claims>(token)
             .map_err(|_| invalid("It is not a token of the form that relays take."))?;
@@ -92,23 +133,33 @@ impl Tokens {
                 "It has critical extensions, of which relays know none.",
             ));
         }
-        let issuer = &unverified.claims.iss;
-        if !self.issuers.knows(issuer) {
+        let issuer = unverified.claims.iss;
+        if !self.issuers.knows(&issuer) {
             return Err(Code::UnknownIssuer.into());
         }
-        let kid = unverified.header.kid.as_deref();
+        let kid = unverified.header.kid;
         let kid = kid.ok_or_else(|| invalid("It does not name the key that signed it."))?;
-        let key = match self.issuers.key(issuer, kid).await {
+        let key = match self.issuers.key(&issuer, &kid).await {
             Lookup::Key(key) => key,
             Lookup::NoSuchKey => return Err(invalid("No key of its issuer has this name.")),
             Lookup::Unreachable => return Err(Code::IssuerUnavailable.into()),
         };
         let claims = signed_claims(token, &key)?;
-        self.check(&claims)
+        let verified = self.check(&claims)?;
+        Ok(Remembered {
+            verified,
+            issuer,
+            kid,
+            key,
+        })
     }
 
-    fn check(&self, claims: &Claims) -> Result<Holder, Problem> {
-        if claims.aud != RELAY_AUDIENCE {
+    fn check(&self, claims: &Claims) -> Result<Verified, Problem> {
+        let is_here = |relay: &String| {
+            let relay = relay.parse().ok();
+            relay.is_some_and(|relay| self.addresses.contains(&relay))
+        };
+        if !claims.aud.iter().any(is_here) {
             return Err(Code::WrongAudience.into());
         }
         if claims.exp <= claims.nbf || claims.exp - claims.nbf > MAX_LIFETIME {
@@ -116,31 +167,30 @@ impl Tokens {
                 "It expires before it is valid, or is valid for more than seven days.",
             ));
         }
-        let key = claims.cnf.jwk.key();
         let device = claims.sub.parse().ok();
-        let holder = Holder {
+        let verified = Verified {
             device: device.ok_or_else(|| invalid("Its subject is not a device's number."))?,
             study: claims.study,
-            key: key.ok_or_else(|| invalid("It names no Ed25519 key of the device."))?,
+            thumbprint: claims.cnf.jkt,
             expires_at: claims.exp,
             not_before: claims.nbf,
         };
-        self.check_times(&holder)?;
+        self.check_times(&verified)?;
         if claims.chain != self.chain {
             return Err(Code::WrongChain.into());
         }
         if !self.issuers.speaks_for(&claims.iss, claims.study) {
             return Err(Code::WrongStudy.into());
         }
-        Ok(holder)
+        Ok(verified)
     }
 
-    fn check_times(&self, holder: &Holder) -> Result<(), Problem> {
+    fn check_times(&self, token: &Verified) -> Result<(), Problem> {
         let now = self.clock.now();
-        if now >= holder.expires_at.saturating_add(self.skew) {
+        if now >= token.expires_at.saturating_add(self.skew) {
             return Err(Code::TokenExpired.into());
         }
-        if now.saturating_add(self.skew) < holder.not_before {
+        if now.saturating_add(self.skew) < token.not_before {
             let problem = Problem::new(Code::TokenNotYetValid);
             return Err(Problem {
                 server_time: Some(now),
@@ -150,8 +200,8 @@ impl Tokens {
         Ok(())
     }
 
-    fn verified(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Holder>> {
-        self.verified
+    fn remembered(&self) -> std::sync::MutexGuard<'_, HashMap<[u8; 32], Remembered>> {
+        self.remembered
             .lock()
             .expect("no holder of this lock panics; qed")
     }

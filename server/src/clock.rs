@@ -42,6 +42,11 @@ impl ManualClock {
         Arc::new(Self(AtomicU64::new(seconds * 1_000)))
     }
 
+    /// Is set to so many seconds since 1970.
+    pub fn set(&self, seconds: u64) {
+        self.0.store(seconds * 1_000, Ordering::SeqCst);
+    }
+
     /// Moves on.
     pub fn advance(&self, seconds: u64) {
         self.0.fetch_add(seconds * 1_000, Ordering::SeqCst);

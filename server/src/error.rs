@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use axum::http::{header, HeaderValue, StatusCode};
+use axum::http::{header, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use mhealth_api::{Code, Problem, PROBLEM_MEDIA_TYPE};
 use sqlx::error::DatabaseError;
@@ -12,6 +12,8 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// Seconds that a client is told to wait when nothing better is known.
 const RETRY_AFTER: u64 = 2;
+/// [`mhealth_api::DPOP_NONCE`], as header names are compared.
+const NONCE: &str = "dpop-nonce";
 
 /// A [`Problem`] as an answer. Handlers return it with `?`: every inner error becomes a problem with a stable code, is logged
 /// there, and goes no further.
@@ -19,6 +21,17 @@ const RETRY_AFTER: u64 = 2;
 pub struct ApiError {
     problem: Box<Problem>,
     retry_after: Option<u64>,
+    challenge: Challenge,
+}
+
+/// What a refused client is told to come with (RFC 9110, section 11.6.1).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Challenge {
+    /// A credential.
+    #[default]
+    Bearer,
+    /// A token and a proof of possession, perhaps with this nonce in it.
+    Dpop { nonce: Option<String> },
 }
 
 impl ApiError {
@@ -39,6 +52,20 @@ impl ApiError {
         Code::Internal.into()
     }
 
+    /// The client is to come with a token and a proof of possession (RFC 9449, section 7.1).
+    pub fn asking_for_proof(mut self) -> Self {
+        if self.challenge == Challenge::Bearer {
+            self.challenge = Challenge::Dpop { nonce: None };
+        }
+        self
+    }
+
+    /// The client is to put this nonce into its next proof (RFC 9449, sections 8 and 9).
+    pub(crate) fn with_nonce(mut self, nonce: String) -> Self {
+        self.challenge = Challenge::Dpop { nonce: Some(nonce) };
+        self
+    }
+
     /// What the client gets to see.
     pub fn problem(&self) -> &Problem {
         &self.problem
@@ -51,6 +78,7 @@ impl From<Problem> for ApiError {
         Self {
             problem: Box::new(problem),
             retry_after: waits.then_some(RETRY_AFTER),
+            challenge: Challenge::default(),
         }
     }
 }
@@ -134,6 +162,36 @@ fn is_end_of_session(error: &dyn DatabaseError) -> bool {
     error.is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
+impl Challenge {
+    fn text(&self, problem: &Problem) -> HeaderValue {
+        let text = match (self, problem.known_code()) {
+            (Self::Bearer, _) => "Bearer",
+            (_, Some(Code::MissingCredentials)) => r#"DPoP algs="EdDSA""#,
+            (_, Some(Code::UseDpopNonce)) => r#"DPoP error="use_dpop_nonce", algs="EdDSA""#,
+            (_, Some(code)) if is_about_the_proof(code) => {
+                r#"DPoP error="invalid_dpop_proof", algs="EdDSA""#
+            }
+            _ => r#"DPoP error="invalid_token", algs="EdDSA""#,
+        };
+        HeaderValue::from_static(text)
+    }
+}
+
+fn is_about_the_proof(code: Code) -> bool {
+    use Code::*;
+    matches!(
+        code,
+        MissingProof
+            | MalformedProof
+            | InvalidProof
+            | ProofByAnotherKey
+            | ProofForAnotherMethod
+            | ProofForAnotherAddress
+            | ProofForAnotherToken
+            | ReplayedProof
+    )
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let problem = *self.problem;
@@ -152,9 +210,18 @@ impl IntoResponse for ApiError {
             HeaderValue::from_static(PROBLEM_MEDIA_TYPE),
         );
         if status == StatusCode::UNAUTHORIZED {
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, self.challenge.text(&problem));
+            let nonce = match self.challenge {
+                Challenge::Dpop { nonce: Some(nonce) } => HeaderValue::from_str(&nonce).ok(),
+                _ => None,
+            };
+            if let Some(nonce) = nonce {
+                headers.insert(HeaderName::from_static(NONCE), nonce);
+                // What stands there once is of no use to anybody else.
+                let no_store = HeaderValue::from_static("no-store");
+                headers.insert(header::CACHE_CONTROL, no_store);
+            }
         }
         if let Some(seconds) = self.retry_after {
             response

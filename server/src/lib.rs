@@ -54,11 +54,13 @@
 //! `application/problem+json` ([`ApiError`]). What a stranger can make grow has a bound ([`Limits`]).
 
 mod account;
+mod base_address;
 mod body;
 mod clock;
 mod config;
 pub mod credentials;
 mod database;
+pub mod dpop;
 mod error;
 mod extract;
 pub mod identity;
@@ -78,6 +80,7 @@ mod stop;
 mod tls;
 
 pub use account::ChainOptions;
+pub use base_address::{BaseAddress, NoBaseAddress};
 pub use body::{BodyShare, Json};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use config::{read_options, read_options_from, LIST_DELIMITER};

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
-use crate::{tls, Limits, ServerOptions};
+use crate::{tls, BaseAddress, Limits, ServerOptions};
 
 /// An address that is bound, and on which nothing is answered yet.
 pub struct Bound {
@@ -67,6 +67,24 @@ impl Bound {
     pub fn base_url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
+    }
+}
+
+impl Bound {
+    /// By which base addresses clients reach the server: those that its operator names, or the one that is bound where it is
+    /// for this machine only. What a request says in its header Host counts for nothing. `option` names the option.
+    pub fn known_as(
+        &self,
+        named: Vec<BaseAddress>,
+        option: &str,
+    ) -> anyhow::Result<Vec<BaseAddress>> {
+        if !named.is_empty() {
+            return Ok(named);
+        }
+        if self.behind_proxy || !self.address.ip().is_loopback() {
+            bail!("devices reach this server by an address that it cannot know: give {option}");
+        }
+        Ok(vec![self.base_url().parse()?])
     }
 }
 

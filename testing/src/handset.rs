@@ -10,13 +10,14 @@ use hashchain::{
     seal_escrow, secret_commitment, DeviceId, LinkHash, Native, SealingKey, Secret, StudyId,
 };
 use mhealth_api::{
-    enrolment_message, key_proof_message, run_id, token_message, BareRecord, Base64, CodeTerms,
-    DeviceHeads, EnrolRequest, Enrolled, Hash, Head, Key, Nonce, RunStatus, RunUpload,
-    SignatureBytes, TokenAnswer, TokenRequest,
+    enrolment_message, key_proof_message, run_id, BareRecord, Base64, CodeTerms, DeviceHeads,
+    EnrolRequest, Enrolled, Hash, Head, Key, RunStatus, RunUpload, SignatureBytes, TokenAnswer,
+    TokenRequest,
 };
 use mhealth_chain_client::{calls, Account, Call, Submitter, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::enrolment;
@@ -40,7 +41,6 @@ pub struct Door {
 /// A phone that talks to servers.
 pub struct Handset {
     phone: Phone,
-    chain: Hash,
     random: StdRng,
 }
 
@@ -51,12 +51,7 @@ impl Handset {
     }
 
     /// Enrols a phone by hand, with the account of an authentication server of a development chain.
-    pub async fn enrol_by_hand(
-        office: &Submitter,
-        chain: H256,
-        study: StudyId,
-        seed: u64,
-    ) -> Result<Self> {
+    pub async fn enrol_by_hand(office: &Submitter, study: StudyId, seed: u64) -> Result<Self> {
         let mut random = StdRng::seed_from_u64(seed);
         let key = SigningKey::from_bytes(&random.random());
         let secret = Secret::from_bytes(&random.random());
@@ -64,7 +59,6 @@ impl Handset {
         let (device, genesis) = enrolment::enrol(office, call).await?;
         Ok(Handset {
             phone: Phone::new(key, device, genesis, &secret),
-            chain: Hash(chain.0),
             random,
         })
     }
@@ -122,27 +116,26 @@ impl Handset {
     fn stolen(&mut self, phone: Phone) -> Handset {
         Handset {
             phone,
-            chain: self.chain,
             random: StdRng::from_rng(&mut self.random),
         }
     }
 
     /// An authentication key for this phone, by proof of its signing key.
-    pub async fn token(&mut self, door: &Door) -> Result<String> {
-        let nonce = Nonce(self.random.random());
-        let issued_at = now();
+    pub async fn token(&self, door: &Door) -> Result<Pass> {
+        let url = format!("{}/v1/token", door.url);
         let device = self.device();
-        let message = token_message(&self.chain, &door.url, device, issued_at, &nonce);
-        let request = TokenRequest {
-            device,
-            issued_at,
-            nonce,
-            proof: SignatureBytes(self.phone.sign(&message)),
-        };
-        let answer =
-            http::post_patiently(&format!("{}/v1/token", door.url), None, &request).await?;
+        let request = TokenRequest { device };
+        let answer = http::post_proven_patiently(&url, &self.phone.key, None, &request).await?;
         let answer: TokenAnswer = answer.message().context("no authentication key")?;
-        Ok(answer.token)
+        Ok(self.pass(answer.token))
+    }
+
+    /// Uses an authentication key, wherever it is from, with this phone's signing key.
+    pub fn pass(&self, token: String) -> Pass {
+        Pass {
+            token,
+            key: self.phone.key.clone(),
+        }
     }
 
     /// Its account on the chain, which is its signing key.
@@ -166,12 +159,32 @@ impl Handset {
     }
 }
 
+/// An authentication key, and the signing key with which its holder proves to be the device. Relays want both.
+#[derive(Clone)]
+pub struct Pass {
+    /// The token.
+    pub token: String,
+    /// The key that makes the proofs.
+    pub key: SigningKey,
+}
+
+impl Pass {
+    /// The headers with which its holder posts to this address, once.
+    pub fn headers(&self, url: &str) -> Vec<(&'static str, String)> {
+        http::proven(url, &self.key, Some(&self.token))
+    }
+
+    /// Sends a message with it.
+    pub async fn post(&self, url: &str, message: &impl Serialize) -> Result<Answer> {
+        http::post_proven_patiently(url, &self.key, Some(&self.token), message).await
+    }
+}
+
 /// A phone that is about to enrol: it has a code and all that it will say.
 pub struct Newcomer {
     request: EnrolRequest,
     key: SigningKey,
     secret: Secret,
-    chain: Hash,
     random: StdRng,
 }
 
@@ -212,7 +225,6 @@ impl Newcomer {
             request,
             key,
             secret,
-            chain,
             random,
         })
     }
@@ -244,7 +256,6 @@ impl Newcomer {
             .message()?;
         Ok(Handset {
             phone: Phone::new(self.key, enrolled.device, enrolled.genesis, &self.secret),
-            chain: self.chain,
             random: self.random,
         })
     }
@@ -277,19 +288,19 @@ pub fn name(run: &RunUpload) -> Hash {
 }
 
 /// Hands a run to a relay.
-pub async fn upload(relay: &str, token: &str, run: &RunUpload) -> Result<Answer> {
-    http::post_patiently(&format!("{relay}/v1/runs"), Some(token), run).await
+pub async fn upload(relay: &str, pass: &Pass, run: &RunUpload) -> Result<Answer> {
+    pass.post(&format!("{relay}/v1/runs"), run).await
 }
 
 /// Hands a run to a relay, and waits until the chain has settled it.
-pub async fn deliver(relay: &str, token: &str, run: &RunUpload) -> Result<RunStatus> {
-    let status: RunStatus = upload(relay, token, run).await?.message()?;
+pub async fn deliver(relay: &str, pass: &Pass, run: &RunUpload) -> Result<RunStatus> {
+    let status: RunStatus = upload(relay, pass, run).await?.message()?;
     settled(relay, status.run).await
 }
 
 /// Hands bare data to a relay that chains for phones, and waits until the chain has settled it.
-pub async fn deliver_bare(relay: &str, token: &str, record: &BareRecord) -> Result<RunStatus> {
-    let answer = http::post_patiently(&format!("{relay}/v1/records"), Some(token), record).await?;
+pub async fn deliver_bare(relay: &str, pass: &Pass, record: &BareRecord) -> Result<RunStatus> {
+    let answer = pass.post(&format!("{relay}/v1/records"), record).await?;
     let status: RunStatus = answer.message()?;
     settled(relay, status.run).await
 }

@@ -6,11 +6,15 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{bail, Context, Result};
+use ed25519_dalek::{Signer, SigningKey};
+use mhealth_api::{Key, ProofClaims, DPOP};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+use crate::handset::now;
 
 /// A server's answer.
 #[derive(Debug)]
@@ -73,25 +77,76 @@ pub async fn post_patiently(
     patiently(|| post(url, bearer, message)).await
 }
 
+/// [`post_proven`], [`patiently`].
+pub async fn post_proven_patiently(
+    url: &str,
+    key: &SigningKey,
+    token: Option<&str>,
+    message: &impl Serialize,
+) -> Result<Answer> {
+    patiently(|| post_proven(url, key, token, message)).await
+}
+
 /// Asks for what stands at this address.
 pub async fn get(url: &str) -> Result<Answer> {
-    exchange("GET", url, None, String::new()).await
+    exchange("GET", url, &[], String::new()).await
 }
 
 /// Sends a message, with the credential that the server asks for.
 pub async fn post(url: &str, bearer: Option<&str>, message: &impl Serialize) -> Result<Answer> {
-    exchange("POST", url, bearer, serde_json::to_string(message)?).await
+    let header = bearer.map(|bearer| ("Authorization", format!("Bearer {bearer}")));
+    let body = serde_json::to_string(message)?;
+    exchange("POST", url, header.as_slice(), body).await
 }
 
-async fn exchange(method: &str, url: &str, bearer: Option<&str>, body: String) -> Result<Answer> {
+/// Sends a message as whoever possesses this key, with a token if there is one.
+pub async fn post_proven(
+    url: &str,
+    key: &SigningKey,
+    token: Option<&str>,
+    message: &impl Serialize,
+) -> Result<Answer> {
+    let headers = proven(url, key, token);
+    exchange("POST", url, &headers, serde_json::to_string(message)?).await
+}
+
+/// The headers with which the owner of this key posts to this address.
+pub fn proven(url: &str, key: &SigningKey, token: Option<&str>) -> Vec<(&'static str, String)> {
+    let claims = ProofClaims::new("POST", url, now(), rand::random());
+    let claims = match token {
+        Some(token) => claims.with_token(token),
+        None => claims,
+    };
+    let authorization = token.map(|token| ("Authorization", format!("{DPOP} {token}")));
+    let proof = (DPOP, proof(key, &claims));
+    authorization.into_iter().chain([proof]).collect()
+}
+
+/// These claims, signed by this key.
+pub fn proof(key: &SigningKey, claims: &ProofClaims) -> String {
+    let public = Key(key.verifying_key().to_bytes());
+    claims.signed(&public, |message| key.sign(message).to_bytes())
+}
+
+/// Sends any headers and any body, as strangers do.
+pub async fn exchange(
+    method: &str,
+    url: &str,
+    headers: &[(&str, String)],
+    body: String,
+) -> Result<Answer> {
     let rest = url.strip_prefix("http://").context("not plain HTTP")?;
     let (host, path) = rest.split_once('/').context("an address without a path")?;
-    let bearer = bearer.map_or_else(String::new, |bearer| {
-        format!("Authorization: Bearer {bearer}\r\n")
-    });
+    let own = [("Host", host.to_owned())];
+    let names_host = |(name, _): &(&str, String)| name.eq_ignore_ascii_case("host");
+    let own = own.iter().filter(|_| !headers.iter().any(names_host));
+    let headers = own.chain(headers);
+    let headers: String = headers
+        .map(|(name, value)| format!("{name}: {value}\r\n"))
+        .collect();
     let request = format!(
-        "{method} /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\n\
-         {bearer}Content-Length: {}\r\n\r\n{body}",
+        "{method} /{path} HTTP/1.1\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         {headers}Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
     let mut stream = TcpStream::connect(host).await?;

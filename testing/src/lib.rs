@@ -16,7 +16,7 @@ pub mod node_front;
 pub mod output;
 pub mod phone;
 pub mod played_relay;
-mod port;
+pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod rpc;

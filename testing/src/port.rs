@@ -15,7 +15,7 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 /// A port that the system hands out is free again as soon as its server is killed. Another test's node may then get it,
 /// and whoever waits for the first to come back talks to a stranger.
 #[derive(Debug)]
-pub(crate) struct Port {
+pub struct Port {
     number: u16,
     /// Locked. The system unlocks it when the process ends, however that comes about.
     _lock: File,
@@ -23,7 +23,7 @@ pub(crate) struct Port {
 
 impl Port {
     /// A port that is free now.
-    pub(crate) fn reserve() -> Result<Self> {
+    pub fn reserve() -> Result<Self> {
         let folder = std::env::temp_dir().join("mhealth-test-ports");
         std::fs::create_dir_all(&folder).context("the folder of taken ports")?;
         let start = rand::random_range(RANGE);
@@ -45,8 +45,13 @@ impl Port {
     }
 
     /// Its number.
-    pub(crate) fn number(&self) -> u16 {
+    pub fn number(&self) -> u16 {
         self.number
+    }
+
+    /// Base address of the server that is going to listen there, without a slash at the end.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.number)
     }
 }
 

@@ -70,9 +70,14 @@ impl Launch {
 
     /// Starts it and waits until it listens.
     pub fn start(self) -> Result<Server> {
+        self.start_at(Port::reserve()?)
+    }
+
+    /// Starts it where others expect it.
+    pub fn start_at(self, port: Port) -> Result<Server> {
         let mut server = Server {
             launch: self,
-            port: Port::reserve()?,
+            port,
             scheme: "http".into(),
             output: Log::default(),
             log: Log::default(),
@@ -270,7 +275,7 @@ pub struct AuthOptions {
     pub database: String,
     /// Its base address as devices and relays know it, when that is not the one it listens on.
     pub issuer: Option<String>,
-    /// Base addresses of the study's relays.
+    /// Base addresses of the study's relays, at which its tokens are good.
     pub relays: Vec<String>,
 }
 

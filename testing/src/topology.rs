@@ -13,6 +13,7 @@ use mhealth_chain_client::{calls, Account, ChainClient};
 use crate::audit;
 use crate::handset::Door;
 use crate::node::{self, Node};
+use crate::port::Port;
 use crate::process::Program;
 use crate::servers::{self, AuthOptions, RelayOptions, Server};
 
@@ -199,12 +200,20 @@ impl Site {
         if topology.offices() > 1 {
             appoint_second_office(&chain, study).await?;
         }
+        let ports = (0..topology.relays()).map(|_| Port::reserve());
+        let ports = ports.collect::<Result<Vec<_>>>()?;
         let mut offices = Vec::new();
         for (number, account) in OFFICES.into_iter().take(topology.offices()).enumerate() {
-            offices.push(start_office(study, number, account, &chain, folder)?);
+            // Tokens are good at the relays that their office names: its own, where each relay has one.
+            let named = match topology.offices() {
+                1 => &ports[..],
+                _ => std::slice::from_ref(&ports[number]),
+            };
+            let named = named.iter().map(Port::url).collect();
+            offices.push(start_office(study, number, account, named, &chain, folder)?);
         }
         let mut relays = Vec::new();
-        for (number, account) in RELAYS.into_iter().take(topology.relays()).enumerate() {
+        for ((number, account), port) in RELAYS.into_iter().enumerate().zip(ports) {
             // With one office a relay, each trusts its own; otherwise all trust the only one.
             let office = &offices[number.min(offices.len() - 1)];
             let options = RelayOptions {
@@ -219,7 +228,7 @@ impl Site {
                 launch = launch.arg("--chain-for-devices");
             }
             let credential = last_word(&launch.run(&["auditor", "add", "monitor"])?);
-            let server = launch.start()?;
+            let server = launch.start_at(port)?;
             server.wait_until_ready()?;
             relays.push(Relay { server, credential });
         }
@@ -322,6 +331,7 @@ fn start_office(
     study: StudyId,
     number: usize,
     account: &'static str,
+    relays: Vec<String>,
     chain: &str,
     folder: &Path,
 ) -> Result<Office> {
@@ -331,7 +341,7 @@ fn start_office(
         account,
         database: servers::sqlite_in(folder, &office_database(number)),
         issuer: None,
-        relays: Vec::new(),
+        relays,
     })
     // All phones and thieves of this machine have one address, which the server would hold back as one stranger.
     .arg("--requests-per-second=100000");

@@ -5,6 +5,7 @@
 use std::process::Command;
 
 use mhealth_testing::node;
+use mhealth_testing::port::Port;
 use mhealth_testing::servers::{self, AuthOptions, RelayOptions};
 use mhealth_testing::topology::SIGNED_STUDY;
 
@@ -28,13 +29,14 @@ fn script() -> String {
 fn the_document_takes_its_reader_from_a_code_to_a_finalised_entry() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = node::Launch::consensus().start().expect("the node starts");
+    let port = Port::reserve().expect("a port");
     let launch = servers::auth(&AuthOptions {
         study: SIGNED_STUDY,
         chain: node.url(),
         account: "//Charlie",
         database: servers::sqlite_in(folder.path(), "auth.db"),
         issuer: None,
-        relays: Vec::new(),
+        relays: vec![port.url()],
     });
     let admin = launch
         .run(&["admin", "add", "reader"])
@@ -47,7 +49,7 @@ fn the_document_takes_its_reader_from_a_code_to_a_finalised_entry() {
         database: servers::sqlite_in(folder.path(), "relay.db"),
         issuer: auth.url(),
     });
-    let relay = relay.start().expect("the relay starts");
+    let relay = relay.start_at(port).expect("the relay starts");
     auth.wait_until_ready().expect("it is ready");
     relay.wait_until_ready().expect("it is ready");
 

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_chain_client::ChainClient;
 use mhealth_testing::node::{self, Node};
+use mhealth_testing::port::Port;
 use mhealth_testing::postgres::Postgres;
 use mhealth_testing::process::Program;
 use mhealth_testing::servers::{self, http_get, AuthOptions, RelayOptions, Server};
@@ -53,14 +54,14 @@ impl Site {
     }
 
     /// The study's authentication server, and a credential of its staff.
-    fn auth(&self, study: StudyId, name: &str, relays: &[&Server]) -> (Server, String) {
+    fn auth(&self, study: StudyId, name: &str, relays: &[Port]) -> (Server, String) {
         let launch = servers::auth(&AuthOptions {
             study,
             chain: self.node.url(),
             account: "//Charlie",
             database: self.database(name),
             issuer: None,
-            relays: relays.iter().map(|relay| relay.url()).collect(),
+            relays: relays.iter().map(Port::url).collect(),
         });
         let credential = launch.run(&["admin", "add", "staff"]).expect("it is added");
         let server = launch.start().expect("the authentication server starts");
@@ -74,6 +75,7 @@ impl Site {
         account: &'static str,
         auth: &Server,
         database: &str,
+        port: Port,
     ) -> Server {
         let relay = servers::relay(&RelayOptions {
             study,
@@ -82,7 +84,7 @@ impl Site {
             database: database.to_owned(),
             issuer: auth.url(),
         });
-        let relay = relay.start().expect("the relay starts");
+        let relay = relay.start_at(port).expect("the relay starts");
         relay.wait_until_ready().expect("it is ready");
         relay
     }
@@ -169,6 +171,10 @@ impl Outcome {
     }
 }
 
+fn ports<const N: usize>() -> [Port; N] {
+    [(); N].map(|()| Port::reserve().expect("a port"))
+}
+
 fn twice(runs: &[(DeviceId, u64, LinkHash)]) -> usize {
     let different: HashSet<_> = runs.iter().collect();
     runs.len() - different.len()
@@ -176,9 +182,13 @@ fn twice(runs: &[(DeviceId, u64, LinkHash)]) -> usize {
 
 /// Figures 1c and 2c: each run goes to two relays with accounts and databases of their own.
 async fn a_trial_through_two_relays(site: Site) {
-    let (auth, credential) = site.auth(DEVICE_SIGNED, "auth", &[]);
-    let relays = [("//Dave", "dave"), ("//Eve", "eve")]
-        .map(|(account, name)| site.relay(DEVICE_SIGNED, account, &auth, &site.database(name)));
+    let ports = ports();
+    let (auth, credential) = site.auth(DEVICE_SIGNED, "auth", &ports);
+    let [one, two] = ports;
+    let relays = [("//Dave", "dave", one), ("//Eve", "eve", two)];
+    let relays = relays.map(|(account, name, port)| {
+        site.relay(DEVICE_SIGNED, account, &auth, &site.database(name), port)
+    });
     let [one, two] = &relays;
     let outcome = site.simulate(&auth, &credential, &[one, two], &["--copies=2"]);
     assert!(outcome.all_finalised(), "{}", outcome.output);
@@ -215,10 +225,11 @@ async fn a_trial_through_two_relays_is_finalised_on_postgresql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_relay_processes_on_one_database_and_one_account_submit_nothing_twice() {
     let site = Site::on_postgresql();
-    let (auth, credential) = site.auth(DEVICE_SIGNED, "auth", &[]);
+    let ports = ports();
+    let (auth, credential) = site.auth(DEVICE_SIGNED, "auth", &ports);
     let shared = site.database("shared");
-    let mut one = site.relay(DEVICE_SIGNED, "//Dave", &auth, &shared);
-    let two = site.relay(DEVICE_SIGNED, "//Dave", &auth, &shared);
+    let [mut one, two] =
+        ports.map(|port| site.relay(DEVICE_SIGNED, "//Dave", &auth, &shared, port));
     // The same run to both processes: the second finds what the first has stored.
     let outcome = site.simulate(&auth, &credential, &[&one, &two], &["--copies=2"]);
     assert!(outcome.all_finalised(), "{}", outcome.output);
@@ -238,8 +249,11 @@ async fn two_relay_processes_on_one_database_and_one_account_submit_nothing_twic
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_through_one_relay_survives_a_kill_of_every_server() {
     let site = Site::on_sqlite();
-    let (mut auth, credential) = site.auth(DEVICE_SIGNED, "auth", &[]);
-    let mut relay = site.relay(DEVICE_SIGNED, "//Dave", &auth, &site.database("relay"));
+    let [port] = ports();
+    let named = std::slice::from_ref(&port);
+    let (mut auth, credential) = site.auth(DEVICE_SIGNED, "auth", named);
+    let database = site.database("relay");
+    let mut relay = site.relay(DEVICE_SIGNED, "//Dave", &auth, &database, port);
     let outcome = site.simulate(&auth, &credential, &[&relay], &[]);
     assert!(outcome.all_finalised(), "{}", outcome.output);
     relay.kill().expect("it is killed");
@@ -255,7 +269,8 @@ async fn a_trial_through_one_relay_survives_a_kill_of_every_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_chains_for_devices_brings_their_bare_records_to_the_chain() {
     let site = Site::on_sqlite();
-    let (auth, credential) = site.auth(HASHCHAIN_ONLY, "auth", &[]);
+    let [port] = ports();
+    let (auth, credential) = site.auth(HASHCHAIN_ONLY, "auth", std::slice::from_ref(&port));
     let relay = servers::relay(&RelayOptions {
         study: HASHCHAIN_ONLY,
         chain: site.node.url(),
@@ -265,7 +280,7 @@ async fn a_relay_that_chains_for_devices_brings_their_bare_records_to_the_chain(
     });
     let relay = relay
         .arg("--chain-for-devices")
-        .start()
+        .start_at(port)
         .expect("the relay starts");
     relay.wait_until_ready().expect("it is ready");
     let study = format!("--study={HASHCHAIN_ONLY}");
@@ -284,15 +299,14 @@ async fn a_relay_that_chains_for_devices_brings_their_bare_records_to_the_chain(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_one_relays_authentication_server_is_worth_nothing_at_another_relay() {
     let site = Site::on_sqlite();
-    let (own, credential) = site.auth(DEVICE_SIGNED, "own", &[]);
-    let (other, _) = site.auth(DEVICE_SIGNED, "other", &[]);
-    let relay = site.relay(DEVICE_SIGNED, "//Dave", &own, &site.database("own-relay"));
-    let foreign = site.relay(
-        DEVICE_SIGNED,
-        "//Eve",
-        &other,
-        &site.database("other-relay"),
-    );
+    // Either names both relays: it is the issuer that the other relay does not trust.
+    let ports = ports();
+    let (own, credential) = site.auth(DEVICE_SIGNED, "own", &ports);
+    let (other, _) = site.auth(DEVICE_SIGNED, "other", &ports);
+    let [port, foreign] = ports;
+    let databases = ["own-relay", "other-relay"].map(|name| site.database(name));
+    let relay = site.relay(DEVICE_SIGNED, "//Dave", &own, &databases[0], port);
+    let foreign = site.relay(DEVICE_SIGNED, "//Eve", &other, &databases[1], foreign);
     let outcome = site.simulate(&own, &credential, &[&foreign], &["--patience=3"]);
     assert!(!outcome.success, "{}", outcome.output);
     let length = site

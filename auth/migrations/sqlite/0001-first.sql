@@ -54,14 +54,12 @@ CREATE TABLE signing_keys (
     followed_at BIGINT
 );
 
--- Nonces of token requests, for as long as their time stamps would still be taken.
-CREATE TABLE nonces (
-    device BIGINT NOT NULL,
-    nonce BLOB NOT NULL,
-    until BIGINT NOT NULL,
-    PRIMARY KEY (device, nonce)
+-- Proofs of token requests, for as long as they would still be taken.
+CREATE TABLE proofs (
+    id BLOB PRIMARY KEY,
+    until BIGINT NOT NULL
 );
-CREATE INDEX nonces_by_time ON nonces (until);
+CREATE INDEX proofs_by_time ON proofs (until);
 
 -- Who did what, when and why. Each line's hash covers the line before it.
 CREATE TABLE log (

@@ -15,9 +15,10 @@ use axum::http::request::Parts;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hashchain::DeviceId;
-use mhealth_api::Code;
+use mhealth_api::{Code, DPOP};
+use mhealth_server::dpop::Proven;
 use mhealth_server::{ApiError, Bearer, Peer};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -89,14 +90,31 @@ impl FromRequestParts<Shared> for Admin {
     }
 }
 
+/// Who proves to possess a key. Checked from the head of the request, before its body is read.
+pub(crate) struct Prover(pub(crate) Proven);
+
+impl FromRequestParts<Shared> for Prover {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
+        let peer = Peer::from_request_parts(parts, shared).await?;
+        shared.admit(peer)?;
+        shared.app.proofs.check(parts, None).map(Self)
+    }
+}
+
 /// All routes of the server.
 pub fn router(shared: Shared) -> OpenApiRouter {
     let credential = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("A credential that `mhealth-auth admin add` printed."))
         .build();
-    let components =
-        ComponentsBuilder::new().security_scheme("admin", SecurityScheme::Http(credential));
+    // OpenAPI has no word for RFC 9449.
+    let proof = "A proof by the device's key, for this request (RFC 9449).";
+    let proof = ApiKey::Header(ApiKeyValue::with_description(DPOP, proof));
+    let components = ComponentsBuilder::new()
+        .security_scheme("admin", SecurityScheme::Http(credential))
+        .security_scheme("device_proof", SecurityScheme::ApiKey(proof));
     let document = OpenApiBuilder::new()
         .components(Some(components.build()))
         .build();

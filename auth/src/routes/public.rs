@@ -14,7 +14,7 @@ use mhealth_server::{on_chain, ApiError, Json, Path, Peer};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::{Prover, Shared};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -63,23 +63,23 @@ async fn enrol(
 }
 
 /// A token for a device that proves that it possesses its key.
-#[utoipa::path(post, path = "/v1/token", tag = "device", request_body = TokenRequest, responses(
+#[utoipa::path(post, path = "/v1/token", tag = "device", security(("device_proof" = [])), request_body = TokenRequest, responses(
     (status = 200, description = "A token.", body = TokenAnswer),
-    (status = 401, description = "`invalid_proof`, `clock_skew` with `server_time`.", body = Problem),
+    (status = 401, description = "The proof is not taken: `missing_proof`, `malformed_proof`, `invalid_proof`, \
+        `proof_by_another_key`, `proof_for_another_method`, `proof_for_another_address`, `proof_for_another_token`, \
+        `replayed_proof`, and `use_dpop_nonce` with the header DPoP-Nonce.", body = Problem),
     (status = 403, description = "`device_suspended`, `device_retired`, `wrong_study`.", body = Problem),
     (status = 404, description = "`unknown_device`.", body = Problem),
-    (status = 409, description = "`replayed_proof`.", body = Problem),
     (status = 429, description = "`too_many_requests`.", body = Problem),
 ))]
 async fn token(
     State(shared): State<Shared>,
-    peer: Peer,
+    Prover(proven): Prover,
     Json(request): Json<TokenRequest>,
 ) -> Result<Response, ApiError> {
-    shared.admit(peer)?;
-    let proven = shared.app.prove(&request).await?;
+    let device = shared.app.proven_device(request.device, &proven).await?;
     shared.admit_device(request.device)?;
-    let answer: TokenAnswer = shared.app.token(&request, &proven).await?;
+    let answer: TokenAnswer = shared.app.token(&device, &proven).await?;
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(answer)).into_response())
 }
 

@@ -3,7 +3,7 @@
 //! From a code to a device on the chain.
 
 use hashchain::StudyId;
-use mhealth_api::{key_proof_message, Base64, Code, DeviceStatus, Hash, Key, Policy};
+use mhealth_api::{key_proof_message, Base64, Code, DeviceStatus, Hash, Key, Policy, DPOP};
 use mhealth_chain_client::{calls, LastTrusted, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -362,7 +362,7 @@ async fn no_body_makes_the_server_fail(setting: Setting) {
         ),
         (
             "/v1/token",
-            serde_json::to_vec(&setting.token_request(&phone, enrolled.device)).unwrap(),
+            serde_json::to_vec(&json!({ "device": enrolled.device })).unwrap(),
         ),
     ];
     let mut random = StdRng::seed_from_u64(1);
@@ -387,7 +387,8 @@ async fn no_body_makes_the_server_fail(setting: Setting) {
         let request = setting
             .http
             .post(setting.url(path))
-            .header("content-type", "application/json");
+            .header("content-type", "application/json")
+            .header(DPOP, phone.proof(&setting.proof_claims()));
         let answer = request.body(body.clone()).send().await.unwrap();
         if !answer.status().is_success() {
             let code = code_of(answer).await;

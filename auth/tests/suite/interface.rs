@@ -21,7 +21,7 @@ async fn only_administrators_get_in(setting: Setting) {
     let mut tried = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
-            if operation["security"].is_null() {
+            if operation["security"][0]["admin"].is_null() {
                 continue;
             }
             let method: Method = method.to_uppercase().parse().unwrap();
@@ -101,10 +101,11 @@ async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
             assert_eq!(answer.status() != 405, is_listed, "{method} {path}");
         }
     }
-    assert_eq!(
-        document["components"]["securitySchemes"]["admin"]["scheme"],
-        "bearer"
-    );
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!(schemes["admin"]["scheme"], "bearer");
+    assert_eq!(schemes["device_proof"]["name"], "DPoP");
+    let token = &document["paths"]["/v1/token"]["post"];
+    assert!(token["security"][0]["device_proof"].is_array());
 }
 
 async fn a_study_is_shown_as_it_stands(setting: Setting) {

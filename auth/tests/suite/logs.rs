@@ -2,7 +2,7 @@
 
 //! What went through the server does not stand in its log.
 
-use mhealth_api::{token_message, Code, Hash, Nonce, TokenAnswer, TokenRequest};
+use mhealth_api::{Code, ProofClaims, TokenAnswer, TokenRequest, DPOP};
 use mhealth_auth::codes::IssuedCode;
 use mhealth_testing::{secrets::Secrets, servers};
 use serde_json::{json, Value};
@@ -66,16 +66,11 @@ async fn the_most_talkative_log_names_no_pseudonym_code_credential_or_token(sett
         .unwrap();
     let now = std::time::SystemTime::now();
     let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-    let nonce = Nonce(rand::random());
-    let chain = Hash(setting.chain.genesis_hash().0);
-    let message = token_message(&chain, &url, enrolled.device, now, &nonce);
-    let proven = TokenRequest {
-        device: enrolled.device,
-        issued_at: now,
-        nonce,
-        proof: phone.sign(&message),
-    };
-    let asked = post("/v1/token", "", serde_json::to_value(&proven).unwrap()).await;
+    let address = format!("{url}/v1/token");
+    let proof = phone.proof(&ProofClaims::new("POST", &address, now, rand::random()));
+    let asked = setting.http.post(address).header(DPOP, &proof);
+    let device = enrolled.device;
+    let asked = asked.json(&TokenRequest { device }).send().await;
     let given: TokenAnswer = answer(asked.unwrap()).await.unwrap();
     let path = format!("/v1/admin/devices/{}/suspend", enrolled.device);
     let suspended = post(&path, &admin, json!({ "why": WHY })).await.unwrap();
@@ -95,6 +90,7 @@ async fn the_most_talkative_log_names_no_pseudonym_code_credential_or_token(sett
     }
     secrets.add("the credential", &admin[1..]);
     secrets.add_token(&given.token);
+    secrets.add_token(&proof);
     secrets.add("the secret of the keys", "hunter2");
     secrets.add("the account", "//Charlie");
     secrets.add_password(&database);

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, Weak};
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{
-    enrolment_message, key_proof_message, token_message, Base64, Code, CodeTerms, EnrolRequest,
-    Enrolled, Hash, Key, Nonce, Problem, SignatureBytes, TokenAnswer, TokenRequest,
+    enrolment_message, key_proof_message, Base64, Code, CodeTerms, EnrolRequest, Enrolled, Hash,
+    Key, Problem, ProofClaims, SignatureBytes, TokenAnswer, TokenRequest, DPOP,
 };
 use mhealth_auth::codes::IssuedCode;
 use mhealth_auth::server::{prepare, AuthOptions};
@@ -290,30 +290,23 @@ impl Setting {
         (phone, enrolled)
     }
 
-    /// A request for a token, made now.
-    pub fn token_request(&self, phone: &Phone, device: DeviceId) -> TokenRequest {
-        self.token_request_at(phone, device, self.clock.now())
+    /// Claims of a proof for a request for a token, made now.
+    pub fn proof_claims(&self) -> ProofClaims {
+        let url = self.url("/v1/token");
+        ProofClaims::new("POST", &url, self.clock.now(), rand::random())
     }
 
-    pub fn token_request_at(
-        &self,
-        phone: &Phone,
-        device: DeviceId,
-        issued_at: u64,
-    ) -> TokenRequest {
-        let nonce = Nonce(rand::random());
-        let chain = Hash(self.chain.genesis_hash().0);
-        let message = token_message(&chain, &self.auth.url, device, issued_at, &nonce);
-        TokenRequest {
-            device,
-            issued_at,
-            nonce,
-            proof: phone.sign(&message),
-        }
+    /// Asks for a token with this proof.
+    pub async fn ask_for_token(&self, device: DeviceId, proof: &str) -> Response {
+        let request = self.http.post(self.url("/v1/token"));
+        let request = request.header(DPOP, proof).json(&TokenRequest { device });
+        request.send().await.expect("the server answers")
     }
 
-    pub async fn token(&self, request: &TokenRequest) -> Result<TokenAnswer, Code> {
-        answer(self.post("/v1/token", request).await).await
+    /// A token for a phone.
+    pub async fn token(&self, phone: &Phone, device: DeviceId) -> Result<TokenAnswer, Code> {
+        let proof = phone.proof(&self.proof_claims());
+        answer(self.ask_for_token(device, &proof).await).await
     }
 
     /// Someone of the development chain does something.
@@ -380,6 +373,11 @@ impl Phone {
 
     pub fn key(&self) -> Key {
         Key(self.key.verifying_key().to_bytes())
+    }
+
+    /// A proof of possession.
+    pub fn proof(&self, claims: &ProofClaims) -> String {
+        claims.signed(&self.key(), |message| self.sign(message).0)
     }
 
     pub fn sign(&self, message: &[u8]) -> SignatureBytes {

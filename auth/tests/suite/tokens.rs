@@ -4,17 +4,21 @@
 
 use hashchain::{DeviceId, StudyId};
 use jsonwebtoken::{decode, decode_header, Algorithm, DecodingKey, Validation};
-use mhealth_api::{Claims, Code, Hash, Jwk, JwkSet, RELAY_AUDIENCE};
+use mhealth_api::{
+    Claims, Code, Hash, JwkSet, ProofClaims, Thumbprint, TokenAnswer, TokenRequest, DPOP,
+    DPOP_NONCE,
+};
 use mhealth_chain_client::{calls, LastTrusted, SuspensionReason};
 use serde_json::json;
 
-use crate::support::{answer, code_of, on_both_databases, problem, Phone, Setting, STUDY};
+use crate::support::{answer, code_of, on_both_databases, Phone, Running, Setting, STUDY};
+use mhealth_server::Clock;
 
 on_both_databases! {
     a_token_says_who_for_what_and_until_when_and_verifies_by_the_key_set
-    a_proof_works_once
-    clocks_that_are_too_far_apart_are_told_the_servers_time
-    a_proof_for_another_server_chain_device_or_key_is_refused
+    a_proof_works_once_at_all_processes
+    a_device_whose_clock_is_wrong_is_given_a_nonce
+    every_bad_proof_has_its_code
     suspended_retired_unknown_and_foreign_devices_get_no_token
     keys_rotate_and_the_old_one_stays_as_long_as_its_tokens
     signing_keys_are_encrypted_and_replaced_when_the_secret_changes
@@ -33,7 +37,7 @@ fn verified(token: &str, keys: &JwkSet) -> Option<Claims> {
     assert_eq!(header.alg, Algorithm::EdDSA);
     let jwk = keys.keys.iter().find(|key| key.kid == header.kid)?;
     let mut validation = Validation::new(Algorithm::EdDSA);
-    validation.set_audience(&[RELAY_AUDIENCE]);
+    validation.set_audience(&["http://127.0.0.1:2"]);
     validation.validate_exp = false;
     let key = DecodingKey::from_ed_components(&jwk.x).unwrap();
     Some(decode(token, &key, &validation).unwrap().claims)
@@ -41,17 +45,14 @@ fn verified(token: &str, keys: &JwkSet) -> Option<Claims> {
 
 async fn a_token_says_who_for_what_and_until_when_and_verifies_by_the_key_set(setting: Setting) {
     let (phone, enrolled) = setting.enrolled().await;
-    let response = setting
-        .post("/v1/token", &setting.token_request(&phone, enrolled.device))
-        .await;
+    let proof = phone.proof(&setting.proof_claims());
+    let response = setting.ask_for_token(enrolled.device, &proof).await;
     assert_eq!(response.headers()["cache-control"], "no-store");
     let given: mhealth_api::TokenAnswer = answer(response).await.unwrap();
-    assert_eq!(
-        (given.token_type.as_str(), given.expires_in),
-        ("Bearer", 600)
-    );
+    assert_eq!((given.token_type.as_str(), given.expires_in), ("DPoP", 600));
     assert_eq!(given.relays, ["http://127.0.0.1:1", "http://127.0.0.1:2"]);
     let claims = verified(&given.token, &key_set(&setting).await).unwrap();
+    assert_eq!(claims.aud, given.relays);
     assert_eq!(claims.iss, setting.auth.url);
     assert_eq!(claims.sub, enrolled.device.to_string());
     assert_eq!(
@@ -60,11 +61,8 @@ async fn a_token_says_who_for_what_and_until_when_and_verifies_by_the_key_set(se
     );
     assert_eq!(claims.chain, Hash(setting.chain.genesis_hash().0));
     assert_eq!(claims.study, STUDY);
-    assert_eq!(claims.cnf.jwk, Jwk::of(&phone.key()));
-    let second = setting
-        .token(&setting.token_request(&phone, enrolled.device))
-        .await
-        .unwrap();
+    assert_eq!(claims.cnf.jkt, Thumbprint::of(&phone.key()));
+    let second = setting.token(&phone, enrolled.device).await.unwrap();
     assert_ne!(
         verified(&second.token, &key_set(&setting).await)
             .unwrap()
@@ -73,90 +71,148 @@ async fn a_token_says_who_for_what_and_until_when_and_verifies_by_the_key_set(se
     );
 }
 
-async fn a_proof_works_once(setting: Setting) {
+async fn a_proof_works_once_at_all_processes(setting: Setting) {
     let (phone, enrolled) = setting.enrolled().await;
-    let request = setting.token_request(&phone, enrolled.device);
-    let answers = futures::future::join_all((0..5).map(|_| setting.token(&request))).await;
+    let device = enrolled.device;
+    // Another process, which serves under the same address.
+    let issuer = format!("--issuer={}", setting.auth.url);
+    let clock = setting.clock.clone();
+    let more = [issuer.as_str()];
+    let other = Running::start(&setting.database_url, &setting.node_url, clock, &more);
+    let other = other.await.unwrap();
+    let proof = phone.proof(&setting.proof_claims());
+    let ask_other = || {
+        let request = setting.http.post(format!("{}/v1/token", other.url));
+        let request = request.header(DPOP, &proof).json(&TokenRequest { device });
+        async { answer::<TokenAnswer>(request.send().await.unwrap()).await }
+    };
+    let ask = || async { answer::<TokenAnswer>(setting.ask_for_token(device, &proof).await).await };
+    let (one, two, three) = futures::join!(ask(), ask_other(), ask());
+    let answers = [one, two, three].map(|answer| answer.map(drop));
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
-    assert_eq!(
-        setting.token(&request).await.err(),
-        Some(Code::ReplayedProof)
-    );
-    // As long as its time stamp would be taken, its nonce is kept; then it is forgotten.
+    assert!(answers.contains(&Err(Code::ReplayedProof)));
+    assert_eq!(ask_other().await.err(), Some(Code::ReplayedProof));
+    // As long as its time would be taken, it is kept; then it is forgotten.
     setting.clock.advance(120);
-    setting.store.forget_nonces(1_800_000_120).await.unwrap();
-    assert_eq!(
-        setting.token(&request).await.err(),
-        Some(Code::ReplayedProof)
-    );
+    setting.store.forget_proofs(1_800_000_120).await.unwrap();
+    assert_eq!(ask().await.err(), Some(Code::ReplayedProof));
     setting.clock.advance(1);
-    assert_eq!(setting.token(&request).await.err(), Some(Code::ClockSkew));
-    setting.store.forget_nonces(1_800_000_122).await.unwrap();
-    let (left,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM nonces")
+    assert_eq!(ask().await.err(), Some(Code::UseDpopNonce));
+    setting.store.forget_proofs(1_800_000_121).await.unwrap();
+    let (left,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM proofs")
         .fetch_one(setting.database.pool())
         .await
         .unwrap();
     assert_eq!(left, 0);
+    other.stop().await;
 }
 
-async fn clocks_that_are_too_far_apart_are_told_the_servers_time(setting: Setting) {
+async fn a_device_whose_clock_is_wrong_is_given_a_nonce(setting: Setting) {
     let (phone, enrolled) = setting.enrolled().await;
+    let proof_at = |time: u64, nonce: Option<&str>| {
+        let mut claims = setting.proof_claims();
+        claims.iat = time;
+        phone.proof(&claims.with_nonce(nonce.map(str::to_owned)))
+    };
     for time in [1_800_000_000 - 121, 1_800_000_000 + 121, 0, u64::MAX] {
-        let request = setting.token_request_at(&phone, enrolled.device, time);
-        let problem = problem(setting.post("/v1/token", &request).await).await;
-        assert_eq!(problem.known_code(), Some(Code::ClockSkew), "{time}");
-        assert_eq!(problem.server_time, Some(1_800_000_000));
+        let proof = proof_at(time, None);
+        let refused = setting.ask_for_token(enrolled.device, &proof).await;
+        assert_eq!(
+            refused.headers()["www-authenticate"],
+            r#"DPoP error="use_dpop_nonce", algs="EdDSA""#
+        );
+        let nonce = refused.headers()[DPOP_NONCE].to_str().unwrap().to_owned();
+        assert_eq!(code_of(refused).await, Code::UseDpopNonce, "{time}");
+        let proof = proof_at(time, Some(&nonce));
+        let given = setting.ask_for_token(enrolled.device, &proof).await;
+        assert_eq!(given.status(), 200, "{time}");
+        let again = setting.ask_for_token(enrolled.device, &proof).await;
+        assert_eq!(code_of(again).await, Code::ReplayedProof);
+        // Twice the time that a clock may be off; also for a clock that is right.
+        setting.clock.advance(241);
+        let proof = proof_at(setting.clock.now(), Some(&nonce));
+        let late = setting.ask_for_token(enrolled.device, &proof).await;
+        assert_eq!(code_of(late).await, Code::UseDpopNonce);
+        setting.clock.set(1_800_000_000);
     }
     for time in [1_800_000_000 - 120, 1_800_000_000 + 120] {
-        setting
-            .token(&setting.token_request_at(&phone, enrolled.device, time))
-            .await
-            .unwrap();
+        let proof = proof_at(time, None);
+        let given = setting.ask_for_token(enrolled.device, &proof).await;
+        assert_eq!(given.status(), 200, "{time}");
     }
 }
 
-async fn a_proof_for_another_server_chain_device_or_key_is_refused(setting: Setting) {
+async fn every_bad_proof_has_its_code(setting: Setting) {
     let (phone, enrolled) = setting.enrolled().await;
     let (other, other_enrolled) = setting.enrolled().await;
-    let chain = Hash(setting.chain.genesis_hash().0);
-    let good = setting.token_request(&phone, enrolled.device);
-    let sign = |chain: &Hash, issuer: &str, device: DeviceId| {
-        phone.sign(&mhealth_api::token_message(
-            chain,
-            issuer,
-            device,
-            good.issued_at,
-            &good.nonce,
-        ))
+    let good = setting.proof_claims();
+    let changed = |change: &dyn Fn(&mut ProofClaims)| {
+        let mut claims = good.clone();
+        change(&mut claims);
+        phone.proof(&claims)
+    };
+    let text = phone.proof(&good);
+    let (message, _) = text.rsplit_once('.').unwrap();
+    let (_, signature) = {
+        let other = other.proof(&good);
+        let (message, signature) = other.rsplit_once('.').unwrap();
+        (message.to_owned(), signature.to_owned())
     };
     let device = enrolled.device;
-    for proof in [
-        sign(&Hash([0; 32]), &setting.auth.url, device),
-        sign(&chain, "https://evil.example", device),
-        sign(&chain, &setting.auth.url, other_enrolled.device),
-        other.sign(b"anything"),
-        mhealth_api::SignatureBytes([0; 64]),
+    let evil = "https://evil.example/v1/token";
+    for (proof, device, expected) in [
+        (String::new(), device, Code::MalformedProof),
+        ("x".repeat(3_000), device, Code::MalformedProof),
+        (format!("{message}.{signature}"), device, Code::InvalidProof),
+        (other.proof(&good), device, Code::ProofByAnotherKey),
+        (text.clone(), other_enrolled.device, Code::ProofByAnotherKey),
+        (
+            changed(&|claims| claims.htm = "GET".into()),
+            device,
+            Code::ProofForAnotherMethod,
+        ),
+        (
+            changed(&|claims| claims.htu = evil.into()),
+            device,
+            Code::ProofForAnotherAddress,
+        ),
+        (
+            changed(&|claims| claims.htu = setting.url("/v1/enrol")),
+            device,
+            Code::ProofForAnotherAddress,
+        ),
+        (
+            changed(&|claims| claims.ath = Some("x".into())),
+            device,
+            Code::ProofForAnotherToken,
+        ),
+        (
+            changed(&|claims| claims.nonce = Some("x".into())),
+            device,
+            Code::UseDpopNonce,
+        ),
     ] {
-        let mut bad = good.clone();
-        bad.proof = proof;
-        assert_eq!(setting.token(&bad).await.err(), Some(Code::InvalidProof));
+        let refused = setting.ask_for_token(device, &proof).await;
+        assert_eq!(code_of(refused).await, expected, "{proof}");
     }
-    let mut bad = good.clone();
-    bad.device = other_enrolled.device;
-    assert_eq!(setting.token(&bad).await.err(), Some(Code::InvalidProof));
-    // None of these has used up the nonce.
-    setting.token(&good).await.unwrap();
+    let request = setting.http.post(setting.url("/v1/token"));
+    let request = request.header(DPOP, &text).header(DPOP, &text);
+    let twice = request.json(&TokenRequest { device }).send().await.unwrap();
+    assert_eq!(code_of(twice).await, Code::MalformedProof);
+    // Before the body is read.
+    let request = setting.http.post(setting.url("/v1/token")).body("no JSON");
+    assert_eq!(
+        code_of(request.send().await.unwrap()).await,
+        Code::MissingProof
+    );
+    // None of these has used up the proof.
+    assert_eq!(setting.ask_for_token(device, &text).await.status(), 200);
 }
 
 async fn suspended_retired_unknown_and_foreign_devices_get_no_token(setting: Setting) {
     let (phone, enrolled) = setting.enrolled().await;
     let device = enrolled.device;
-    let ask = async || {
-        setting
-            .token(&setting.token_request(&phone, device))
-            .await
-            .map(|_| ())
-    };
+    let ask = async || setting.token(&phone, device).await.map(|_| ());
     setting
         .on_chain("//Bob", calls::suspend(device, SuspensionReason::Lost))
         .await;
@@ -167,11 +223,8 @@ async fn suspended_retired_unknown_and_foreign_devices_get_no_token(setting: Set
         .on_chain("//Bob", calls::retire(device, LastTrusted::Latest))
         .await;
     assert_eq!(ask().await, Err(Code::DeviceRetired));
-    let unknown = setting.token_request(&phone, DeviceId(u32::MAX));
-    assert_eq!(
-        setting.token(&unknown).await.err(),
-        Some(Code::UnknownDevice)
-    );
+    let unknown = setting.token(&phone, DeviceId(u32::MAX)).await;
+    assert_eq!(unknown.err(), Some(Code::UnknownDevice));
 
     // A device of another study, which the same account enrols.
     let bob = mhealth_chain_client::Account::from_secret_uri("//Bob")
@@ -199,8 +252,8 @@ async fn suspended_retired_unknown_and_foreign_devices_get_no_token(setting: Set
         .await
         .unwrap()
         .unwrap();
-    let request = setting.token_request(&foreign, number);
-    assert_eq!(setting.token(&request).await.err(), Some(Code::WrongStudy));
+    let refused = setting.token(&foreign, number).await;
+    assert_eq!(refused.err(), Some(Code::WrongStudy));
 }
 
 async fn next_study(setting: &Setting) -> StudyId {
@@ -213,11 +266,7 @@ async fn next_study(setting: &Setting) -> StudyId {
 
 async fn keys_rotate_and_the_old_one_stays_as_long_as_its_tokens(setting: Setting) {
     let (phone, enrolled) = setting.enrolled().await;
-    let old = setting
-        .token(&setting.token_request(&phone, enrolled.device))
-        .await
-        .unwrap()
-        .token;
+    let old = setting.token(&phone, enrolled.device).await.unwrap().token;
     let before = key_set(&setting).await;
     assert_eq!(before.keys.len(), 1);
     assert!(
@@ -228,11 +277,7 @@ async fn keys_rotate_and_the_old_one_stays_as_long_as_its_tokens(setting: Settin
         .admin_post("/v1/admin/keys/rotate", json!({ "why": "every quarter" }))
         .await;
     assert_eq!(answer.status(), 201);
-    let new = setting
-        .token(&setting.token_request(&phone, enrolled.device))
-        .await
-        .unwrap()
-        .token;
+    let new = setting.token(&phone, enrolled.device).await.unwrap().token;
     let both = key_set(&setting).await;
     assert_eq!(both.keys.len(), 2);
     assert_ne!(
@@ -276,9 +321,8 @@ async fn signing_keys_are_encrypted_and_replaced_when_the_secret_changes(setting
 async fn one_device_cannot_ask_for_tokens_without_end(setting: Setting) {
     let (phone, enrolled) = setting.enrolled().await;
     let refused = loop {
-        let answer = setting
-            .post("/v1/token", &setting.token_request(&phone, enrolled.device))
-            .await;
+        let proof = phone.proof(&setting.proof_claims());
+        let answer = setting.ask_for_token(enrolled.device, &proof).await;
         if !answer.status().is_success() {
             break answer;
         }
@@ -287,10 +331,7 @@ async fn one_device_cannot_ask_for_tokens_without_end(setting: Setting) {
     assert_eq!(code_of(refused).await, Code::TooManyRequests);
     // Others are not affected.
     let (other, enrolled) = setting.enrolled().await;
-    setting
-        .token(&setting.token_request(&other, enrolled.device))
-        .await
-        .unwrap();
+    setting.token(&other, enrolled.device).await.unwrap();
 }
 
 async fn one_address_cannot_ask_without_end(setting: Setting) {

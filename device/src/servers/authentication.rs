@@ -2,20 +2,12 @@
 
 //! The authentication server: codes, enrolments, tokens.
 
-use std::{
-    future::Future,
-    sync::{
-        atomic::{AtomicI64, Ordering},
-        Arc,
-    },
-    time::Instant,
-};
+use std::{future::Future, sync::Arc, time::Instant};
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{
-    enrolment_message, key_proof_message, token_message, Base64, Code, CodeTerms, CodeTermsRequest,
-    EnrolRequest, Enrolled, Hash, Head, Key, Nonce, Problem, SignatureBytes, StudyTerms,
-    TokenAnswer, TokenRequest,
+    enrolment_message, key_proof_message, Base64, Code, CodeTerms, CodeTermsRequest, EnrolRequest,
+    Enrolled, Hash, Head, Key, Problem, SignatureBytes, StudyTerms, TokenAnswer, TokenRequest,
 };
 use serde::{de::DeserializeOwned, Serialize};
 
@@ -31,9 +23,6 @@ use crate::{
     store::{DeviceRecord, EnrolmentCode, Terms},
 };
 
-/// Proofs that are tried when the server says that the clock is wrong, or that it saw one before.
-const PROOFS: u32 = 3;
-
 /// How many times longer a device waits for a server that has too many of them.
 const PATIENCE_IN_A_QUEUE: u32 = 20;
 
@@ -43,7 +32,6 @@ pub struct AuthenticationServer {
     address: Address,
     http: Arc<Http>,
     patience: Patience,
-    clock: ClockWithSkew,
 }
 
 impl AuthenticationServer {
@@ -54,24 +42,15 @@ impl AuthenticationServer {
         certificates: &Certificates,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ChainFault> {
-        let http = Http::new(&patience, certificates, 64)?;
-        Ok(Self::with(address, Arc::new(http), patience, clock))
+        let http = Http::new(&patience, certificates, 64, clock)?;
+        Ok(Self::with(address, Arc::new(http), patience))
     }
 
-    pub(super) fn with(
-        address: Address,
-        http: Arc<Http>,
-        patience: Patience,
-        clock: Arc<dyn Clock>,
-    ) -> Self {
+    pub(super) fn with(address: Address, http: Arc<Http>, patience: Patience) -> Self {
         Self {
             address,
             http,
             patience,
-            clock: ClockWithSkew {
-                clock,
-                skew: AtomicI64::new(0),
-            },
         }
     }
 
@@ -139,41 +118,24 @@ impl AuthenticationServer {
         })
     }
 
-    /// A new token for a device that proves that it possesses its key. A clock that is wrong is corrected by what the
-    /// server says, for this program only.
+    /// A new token for a device that proves that it possesses its key.
     pub(super) async fn token(
         &self,
-        chain: &[u8; 32],
         device: DeviceId,
         key: &DeviceKey,
     ) -> Result<Decision<TokenAnswer>, ChainFault> {
-        let mut proofs = 0;
-        loop {
-            proofs += 1;
-            let answer = self
-                .insist(|| {
-                    // Each attempt with a proof of its own: the one before may have been seen.
-                    let request =
-                        token_request(chain, &self.address, device, key, self.clock.now());
-                    let body = serde_json::to_vec(&request)
-                        .expect("bytes and numbers always serialise; qed");
-                    self.http
-                        .send(self.http.post(self.address.at("/v1/token"), body))
-                })
-                .await?;
-            let problem = match answer {
-                Ok(token) => return Ok(Ok(token)),
-                Err(problem) => problem,
-            };
-            let again = match problem.known_code() {
-                Some(Code::ClockSkew) => self.clock.correct(problem.server_time),
-                Some(Code::ReplayedProof) => true,
-                _ => false,
-            };
-            if !again || proofs >= PROOFS {
-                return Ok(Err(refusal(&problem)));
-            }
-        }
+        let address = self.address.at("/v1/token");
+        let body =
+            serde_json::to_vec(&TokenRequest { device }).expect("a number always serialises; qed");
+        let ask = async || {
+            let _permit = self.http.permit().await;
+            let patience = self.patience.answer;
+            self.http
+                .post_proven(&address, &body, key, None, patience)
+                .await
+        };
+        let answer = self.insist(ask).await?;
+        Ok(answer.map_err(|problem| refusal(&problem)))
     }
 
     /// Posts a message of the interface to one of the server's addresses, in the name of whoever has the credential.
@@ -286,55 +248,4 @@ fn enrol_request(
     let message = key_proof_message(&chain, terms.study, server, predecessor, &request);
     request.key_proof = SignatureBytes(enrolment.key.sign(&message).0);
     request
-}
-
-fn token_request(
-    chain: &[u8; 32],
-    issuer: &Address,
-    device: DeviceId,
-    key: &DeviceKey,
-    issued_at: u64,
-) -> TokenRequest {
-    let nonce = Nonce(rand::random());
-    let message = token_message(&Hash(*chain), issuer.as_str(), device, issued_at, &nonce);
-    TokenRequest {
-        device,
-        issued_at,
-        nonce,
-        proof: SignatureBytes(key.sign(&message).0),
-    }
-}
-
-/// The device's clock, and how far it is from the server's.
-struct ClockWithSkew {
-    clock: Arc<dyn Clock>,
-    skew: AtomicI64,
-}
-
-impl std::fmt::Debug for ClockWithSkew {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} s of skew", self.skew.load(Ordering::Relaxed))
-    }
-}
-
-impl ClockWithSkew {
-    fn now(&self) -> u64 {
-        let own = self.clock.now().unix_timestamp();
-        let now = own.saturating_add(self.skew.load(Ordering::Relaxed));
-        now.try_into().unwrap_or_default()
-    }
-
-    /// Believes the server. That costs nothing: a proof with a wrong time is good for nothing else.
-    fn correct(&self, server_time: Option<u64>) -> bool {
-        let Some(server) = server_time.and_then(|time| i64::try_from(time).ok()) else {
-            return false;
-        };
-        let skew = server.saturating_sub(self.clock.now().unix_timestamp());
-        self.skew.store(skew, Ordering::Relaxed);
-        tracing::warn!(
-            seconds = skew,
-            "this device's clock is not the authentication server's"
-        );
-        true
-    }
 }

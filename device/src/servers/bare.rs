@@ -96,14 +96,13 @@ async fn insist(
                 })
             }
         };
-        let request = inner
-            .http
-            .post(relay.address.at("/v1/records"), body.clone())
-            .bearer_auth(token.expose());
+        let address = relay.address.at("/v1/records");
         let permit = inner.http.permit().await;
         let sent = Instant::now();
-        let answer: Result<serde_json::Value, _> =
-            inner.http.send_for(request, patience.answer).await;
+        let answer: Result<serde_json::Value, _> = inner
+            .http
+            .post_proven(&address, &body, &upload.key, Some(&token), patience.answer)
+            .await;
         drop(permit);
         let failure = match answer {
             Ok(_) => {

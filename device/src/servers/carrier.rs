@@ -163,13 +163,13 @@ impl Carrier<'_> {
                 Ok(Err(refusal)) => return Ok(Posted::Refused(refusal)),
                 Err(fault) => return Err(DeliveryError::Hopeless(fault)),
             };
-            let request = http
-                .post(relay.address.at("/v1/runs"), run.body.clone())
-                .bearer_auth(token.expose());
+            let address = relay.address.at("/v1/runs");
             let permit = http.permit().await;
             let sent = Instant::now();
-            let answer: Result<RunStatus, _> =
-                http.send_for(request, inner.settings.patience.answer).await;
+            let patience = inner.settings.patience.answer;
+            let answer: Result<RunStatus, _> = http
+                .post_proven(&address, &run.body, self.key, Some(&token), patience)
+                .await;
             drop(permit);
             let failure = match answer {
                 Ok(status) => {
@@ -349,7 +349,28 @@ fn is_about_the_token(code: Code) -> bool {
     use Code::*;
     matches!(
         code,
-        InvalidToken | TokenExpired | TokenNotYetValid | MissingCredentials | InvalidCredentials
+        InvalidToken
+            | TokenExpired
+            | TokenNotYetValid
+            | MissingCredentials
+            | InvalidCredentials
+            | WrongAudience
+    )
+}
+
+fn is_about_the_proof(code: Code) -> bool {
+    use Code::*;
+    matches!(
+        code,
+        MissingProof
+            | MalformedProof
+            | InvalidProof
+            | ProofByAnotherKey
+            | ProofForAnotherMethod
+            | ProofForAnotherAddress
+            | ProofForAnotherToken
+            | UseDpopNonce
+            | ReplayedProof
     )
 }
 
@@ -357,14 +378,10 @@ fn is_about_the_token(code: Code) -> bool {
 fn is_about_the_relay(code: Code) -> bool {
     use Code::*;
     is_about_the_token(code)
+        || is_about_the_proof(code)
         || matches!(
             code,
-            UnknownIssuer
-                | WrongAudience
-                | WrongChain
-                | NotFound
-                | MethodNotAllowed
-                | NotChainedHere
+            UnknownIssuer | WrongChain | NotFound | MethodNotAllowed | NotChainedHere
         )
 }
 

@@ -2,7 +2,11 @@
 
 //! Requests and their answers, and what can go wrong with them.
 
-use std::{fmt, sync::Once, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Once},
+    time::Duration,
+};
 
 use mhealth_api::{Code, Problem};
 use reqwest::{
@@ -13,11 +17,18 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
-use super::{address::Address, patience::Patience};
-use crate::chain::{ChainFault, ChainRefusal};
+use super::{address::Address, patience::Patience, possession::Possession, tokens::Token};
+use crate::{
+    chain::{ChainFault, ChainRefusal},
+    clock::Clock,
+    key::DeviceKey,
+};
 
 /// Longest answer that is read. The longest that a server has reason to give is a page of entries.
 const LONGEST_ANSWER: usize = 4 << 20;
+
+/// Proofs of possession that are tried when the server wants another one: because the clock is wrong, or it saw one before.
+const PROOFS: u32 = 3;
 
 /// Longest text of a stranger that goes into a message.
 const LONGEST_QUOTE: usize = 200;
@@ -86,6 +97,14 @@ impl Failure {
         }
     }
 
+    /// Whether the server wants the same request with another proof of possession.
+    fn wants_another_proof(&self) -> bool {
+        matches!(
+            self.refusal(),
+            Some(Code::UseDpopNonce | Code::ReplayedProof)
+        )
+    }
+
     /// What a device says of it, with the server that it met it at.
     pub(super) fn at(self, server: &Address) -> ChainFault {
         let passing = self.may_pass();
@@ -121,6 +140,7 @@ pub(super) fn quote(text: &str) -> String {
 #[derive(Debug)]
 pub(super) struct Http {
     client: Client,
+    possession: Possession,
     answer: Duration,
     /// As many requests as there may be connections.
     permits: Semaphore,
@@ -131,6 +151,7 @@ impl Http {
         patience: &Patience,
         certificates: &Certificates,
         connections: usize,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, ChainFault> {
         static PROVIDER: Once = Once::new();
         PROVIDER.call_once(|| {
@@ -155,6 +176,7 @@ impl Http {
             })?;
         Ok(Self {
             client,
+            possession: Possession::new(clock),
             answer: patience.answer,
             permits: Semaphore::new(connections.max(1)),
         })
@@ -181,6 +203,30 @@ impl Http {
         self.send_for(request, self.answer).await
     }
 
+    /// Posts a JSON body in the name of the device that possesses the key, with its token if there is one. A proof that the
+    /// server does not take for the time or because it saw it before is made anew.
+    pub(super) async fn post_proven<T: DeserializeOwned>(
+        &self,
+        address: &str,
+        body: &[u8],
+        key: &DeviceKey,
+        token: Option<&Token>,
+        patience: Duration,
+    ) -> Result<T, Failure> {
+        let mut proofs = 0;
+        loop {
+            proofs += 1;
+            let request = self.post(address.to_owned(), body.to_vec());
+            let request = self.possession.prove(request, address, key, token);
+            match self.send_for(request, patience).await {
+                Err(failure) if failure.wants_another_proof() && proofs < PROOFS => {
+                    tracing::debug!(address, "the server wants another proof");
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     /// Waits until there is a connection for a request.
     pub(super) async fn permit(&self) -> SemaphorePermit<'_> {
         let permit = self.permits.acquire().await;
@@ -195,6 +241,7 @@ impl Http {
     ) -> Result<T, Failure> {
         let answer = request.timeout(patience).send().await;
         let answer = answer.map_err(|error| unreachable(&error))?;
+        self.possession.learn(&answer);
         let status = answer.status();
         let wait = retry_after(&answer);
         let body = read(answer).await?;

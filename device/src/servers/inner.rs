@@ -42,12 +42,12 @@ impl Inner {
             &settings.patience,
             &settings.certificates,
             settings.connections,
+            settings.clock.clone(),
         )?);
         let authentication = AuthenticationServer::with(
             settings.authentication.clone(),
             http.clone(),
             settings.patience,
-            settings.clock.clone(),
         );
         let relays = settings.relays.iter().cloned();
         Ok(Self {
@@ -103,10 +103,7 @@ impl Inner {
         if let Some(token) = self.tokens.of(device) {
             return Ok(Ok(token));
         }
-        let answer = self
-            .authentication
-            .token(&self.settings.terms.chain, device, key)
-            .await?;
+        let answer = self.authentication.token(device, key).await?;
         let answer = match answer {
             Ok(answer) => answer,
             Err(refusal) => return Ok(Err(refusal)),

@@ -22,6 +22,7 @@ mod http;
 mod inner;
 mod observer;
 mod patience;
+mod possession;
 mod prepared;
 mod relay;
 mod settings;

@@ -12,7 +12,7 @@ use std::{
 use hashchain::DeviceId;
 use zeroize::Zeroizing;
 
-/// A token for relays. Whoever has it can send in the device's name, though not make entries; never shown.
+/// A token for relays. It is good only together with proofs by the device's key; never shown all the same.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Token(Zeroizing<String>);
 

@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) devices: Vec<OnChain>,
     pub(crate) codes: HashMap<String, Issued>,
     pub(crate) tokens: HashMap<String, DeviceId>,
+    /// Names of proofs of possession that were used.
+    pub(crate) proofs: HashSet<String>,
     pub(crate) block: u64,
     /// Runs that were registered, to see that none is registered twice.
     pub(crate) registered: HashSet<LinkHash>,

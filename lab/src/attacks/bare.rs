@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 use hashchain::{data_digest, Native, Tag};
 use mhealth_api::{Base64, RunEntry, RunState, RunStatus, RunUpload};
 use mhealth_testing::handset::{self, links, Handset};
-use mhealth_testing::http;
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 
@@ -106,25 +105,39 @@ async fn thief(
 ) -> Result<Planted> {
     let device = victim.phone.device();
     let (token, culprit) = match attack {
-        Attack::AuthenticationKey => (victim.token.clone(), Culprit::AuthenticationKeyHolder),
-        Attack::ServerKey => (
-            stage.server_keys[office].token(device, &victim.phone.public_key())?,
-            Culprit::AuthenticationKeyHolder,
-        ),
+        Attack::AuthenticationKey => {
+            let thief = victim.phone.another_device();
+            let token = thief.pass(victim.token.token.clone());
+            (token, Culprit::AuthenticationKeyHolder)
+        }
+        Attack::ServerKey => {
+            let thief = victim.phone.another_device();
+            let token = stage.server_keys[office].token(device, &thief.public_key())?;
+            (thief.pass(token), Culprit::AuthenticationKeyHolder)
+        }
         _ => {
-            let mut thief = victim.phone.stolen_copy();
+            let thief = victim.phone.stolen_copy();
             let token = thief.token(&stage.doors[office]).await?;
             (token, Culprit::SigningKeyHolder)
         }
     };
     let record = victim.phone.bare_record(FAR);
-    let answer =
-        http::post_patiently(&format!("{relay}/v1/records"), Some(&token), &record).await?;
-    let status: RunStatus = answer.message().context("the relay refuses the thief")?;
-    let status = handset::settled(relay, status.run).await?;
-    let illegal = match status.state {
-        RunState::Finalised => vec![(status.sequence, status.head)],
-        _ => Vec::new(),
+    let answer = token.post(&format!("{relay}/v1/records"), &record).await?;
+    let has_key = culprit == Culprit::SigningKeyHolder;
+    ensure!(
+        has_key || answer.status >= 300,
+        "the relay takes a token without the key that it is bound to"
+    );
+    let illegal = match has_key {
+        true => {
+            let status: RunStatus = answer.message().context("the relay refuses the thief")?;
+            let status = handset::settled(relay, status.run).await?;
+            match status.state {
+                RunState::Finalised => vec![(status.sequence, status.head)],
+                _ => Vec::new(),
+            }
+        }
+        false => Vec::new(),
     };
     let planted = stage.planted(attack, &victim, Effect::Illegal(illegal), culprit);
     let planted = planted.await?;

@@ -16,20 +16,22 @@ pub(crate) async fn attempt(stage: &Stage, attack: Attack, mut random: StdRng) -
     let device = victim.phone.device();
     // The phone may be left with the relay that the thief wrote to.
     let [thiefs, phones] = [(); 2].map(|()| &stage.relays[random.random_range(0..2)]);
-    let public = victim.phone.public_key();
     let (mut thief, token, culprit) = match attack {
-        Attack::AuthenticationKey => (
-            victim.phone.another_device(),
-            victim.token.clone(),
-            Culprit::AuthenticationKeyHolder,
-        ),
-        Attack::ServerKey => (
-            victim.phone.another_device(),
-            stage.server_keys[0].token(device, &public)?,
-            Culprit::AuthenticationKeyHolder,
-        ),
+        Attack::AuthenticationKey => {
+            let thief = victim.phone.another_device();
+            let token = thief.pass(victim.token.token.clone());
+            (thief, token, Culprit::AuthenticationKeyHolder)
+        }
+        Attack::ServerKey => {
+            let thief = victim.phone.another_device();
+            // Bound to the key that the chain has, or to one that the thief has.
+            let bound_to = [victim.phone.public_key(), thief.public_key()];
+            let bound_to = &bound_to[random.random_range(0..2)];
+            let token = thief.pass(stage.server_keys[0].token(device, bound_to)?);
+            (thief, token, Culprit::AuthenticationKeyHolder)
+        }
         _ => {
-            let mut thief = victim.phone.with_another_secret();
+            let thief = victim.phone.with_another_secret();
             let token = thief.token(&stage.doors[0]).await?;
             (thief, token, Culprit::SigningKeyHolder)
         }

@@ -11,7 +11,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{encoding, DeviceId, Native, StudyId};
-use mhealth_api::{Claims, Confirmation, Hash, Jwk, Key, RELAY_AUDIENCE};
+use mhealth_api::{Claims, Confirmation, Hash, Key, Thumbprint};
 use mhealth_testing::handset;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::json;
@@ -26,6 +26,7 @@ pub(crate) struct StolenServerKey {
     issuer: String,
     chain: Hash,
     study: StudyId,
+    relays: Vec<String>,
 }
 
 impl StolenServerKey {
@@ -36,6 +37,7 @@ impl StolenServerKey {
         issuer: &str,
         chain: Hash,
         study: StudyId,
+        relays: Vec<String>,
     ) -> Result<Self> {
         let database = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let newest = "SELECT kid, wrapped FROM signing_keys ORDER BY id DESC LIMIT 1";
@@ -59,16 +61,17 @@ impl StolenServerKey {
             issuer: issuer.to_owned(),
             chain,
             study,
+            relays,
         })
     }
 
-    /// An authentication key for any device.
+    /// An authentication key for any device, bound to any key.
     pub(crate) fn token(&self, device: DeviceId, key: &Key) -> Result<String> {
         let now = handset::now();
         let header = json!({ "alg": "EdDSA", "typ": "JWT", "kid": self.name });
         let claims = Claims {
             iss: self.issuer.clone(),
-            aud: RELAY_AUDIENCE.into(),
+            aud: self.relays.clone(),
             sub: device.to_string(),
             iat: now,
             nbf: now.saturating_sub(5),
@@ -76,7 +79,9 @@ impl StolenServerKey {
             jti: format!("stolen-{device}-{now}"),
             chain: self.chain,
             study: self.study,
-            cnf: Confirmation { jwk: Jwk::of(key) },
+            cnf: Confirmation {
+                jkt: Thumbprint::of(key),
+            },
         };
         let signed = format!(
             "{}.{}",

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use mhealth_api::{Hash, Key, RunStatus, RunUpload};
 use mhealth_chain_client::{calls, Account, ChainClient, Submitter};
-use mhealth_testing::handset::{self, Door, Handset};
+use mhealth_testing::handset::{self, Door, Handset, Pass};
 use mhealth_testing::node::Launch;
 use mhealth_testing::played_relay::PlayedRelay;
 use mhealth_testing::topology::{self, Plan, Site, OFFICES, RELAYS, SPONSOR};
@@ -70,6 +70,7 @@ impl Stage {
                 &door.url,
                 Hash(chain.genesis_hash().0),
                 column.study(),
+                site.relay_urls(),
             )?);
         }
         let mut accounts = Vec::new();
@@ -165,7 +166,7 @@ impl Stage {
 /// A phone that is going to be attacked.
 pub(crate) struct Victim {
     pub(crate) phone: Handset,
-    pub(crate) token: String,
+    pub(crate) token: Pass,
     pub(crate) honest_to: u64,
 }
 

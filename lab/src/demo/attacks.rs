@@ -110,9 +110,8 @@ pub(crate) async fn play(chain: &ChainClient, cast: &Cast) -> Result<Vec<Attack>
     Ok(vec![hacked, keys, secret])
 }
 
-async fn phone(chain: &ChainClient, cast: &Cast, seed: u64) -> Result<Handset> {
-    let genesis = chain.genesis_hash();
-    let mut phone = Handset::enrol_by_hand(&cast.office, genesis, STUDY, seed).await?;
+async fn phone(cast: &Cast, seed: u64) -> Result<Handset> {
+    let mut phone = Handset::enrol_by_hand(&cast.office, STUDY, seed).await?;
     cast.relay.relay(&phone.record(2)).await?;
     Ok(phone)
 }
@@ -123,7 +122,7 @@ fn first(run: &RunUpload) -> Result<(u64, LinkHash)> {
 
 /// Figure 4. The phone gets no receipt, and sends its run through another relay.
 async fn hacked_relay(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
-    let mut phone = phone(chain, cast, 4).await?;
+    let mut phone = phone(cast, 4).await?;
     let genuine = phone.record(1);
     let mut forged = genuine.clone();
     alter(&mut forged, 0, envelope(&mut StdRng::seed_from_u64(4)));
@@ -145,7 +144,7 @@ async fn hacked_relay(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
 
 /// Figure 5, with the phone's own signing key stolen, too: without it nothing would be registered.
 async fn stolen_keys(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
-    let mut phone = phone(chain, cast, 5).await?;
+    let mut phone = phone(cast, 5).await?;
     let forged = phone.with_another_secret().record(1);
     let brought = cast.relay.relay(&forged).await?;
     Ok(Attack {
@@ -159,7 +158,7 @@ async fn stolen_keys(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
 
 /// Figure 6. The thief is first; the phone's own run is the proof that there are two.
 async fn stolen_secret(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
-    let mut phone = phone(chain, cast, 6).await?;
+    let mut phone = phone(cast, 6).await?;
     let stolen = phone.stolen_copy().record(1);
     let brought = cast.relay.relay(&stolen).await?;
     cast.relay.relay(&phone.record(1)).await?;

@@ -112,6 +112,8 @@ impl Site {
                 database,
                 issuer: auth_url.clone(),
             })
+            // Devices reach it through the link.
+            .arg(format!("--address={}", relay_urls[number]))
             .log_to(folder.join(format!("relay-{number}.log")));
             // One for each database.
             if KEEPERS[number] == credentials.len() {

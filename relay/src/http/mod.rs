@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use mhealth_server::{ApiError, Bearer};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use mhealth_server::dpop::{self, BoundToken, Proofs, Replays};
+use mhealth_server::ApiError;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::directory::Directory;
+use crate::directory::{Directory, Found};
 use crate::intake::Intake;
 use crate::ledger::Ledger;
 use crate::store::Store;
@@ -34,25 +35,43 @@ pub struct App {
     pub intake: Intake,
     /// Verifies tokens.
     pub tokens: Tokens,
+    /// Checks that they come with a proof of possession.
+    pub proofs: Proofs,
+    /// Remembers these proofs.
+    pub replays: Replays,
     /// Whether bare records are chained on behalf of devices.
     pub chain_for_devices: bool,
 }
 
 /// Every route of the relay.
 pub fn router(app: Arc<App>) -> OpenApiRouter {
-    let bearer = |description| {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        SecurityScheme::Http(scheme.description(Some(description)).build())
+    let in_header = |name: &str, description: &str| {
+        let value = ApiKeyValue::with_description(name, description);
+        SecurityScheme::ApiKey(ApiKey::Header(value))
     };
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some(
+            "A credential that `mhealth-relay auditor add` printed.",
+        ))
+        .build();
+    // OpenAPI has no word for RFC 9449.
     let components = ComponentsBuilder::new()
         .security_scheme(
             "device_token",
-            bearer("A token that an authentication server of the study gave the device."),
+            in_header(
+                "Authorization",
+                "`DPoP` and a token that an authentication server of the study gave the device.",
+            ),
         )
         .security_scheme(
-            "auditor_credential",
-            bearer("A credential that `mhealth-relay auditor add` printed."),
-        );
+            "device_proof",
+            in_header(
+                "DPoP",
+                "A proof by the device's key, for this request and this token (RFC 9449).",
+            ),
+        )
+        .security_scheme("auditor_credential", SecurityScheme::Http(bearer));
     let document = OpenApiBuilder::new()
         .components(Some(components.build()))
         .build();
@@ -69,14 +88,37 @@ pub fn router(app: Arc<App>) -> OpenApiRouter {
         .with_state(app)
 }
 
-/// The holder of a good device token. Verified from the head of the request, before its body is read.
-pub struct DeviceToken(pub Holder);
+/// A device that may send, and what is known of it. All of it is checked from the head of the request, before its body is read.
+pub struct Sender {
+    /// The holder of the token, who possesses its key.
+    pub holder: Holder,
+    /// The device on the chain.
+    pub found: Found,
+}
 
-impl FromRequestParts<Arc<App>> for DeviceToken {
+impl FromRequestParts<Arc<App>> for Sender {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let Bearer(token) = <Bearer as FromRequestParts<_>>::from_request_parts(parts, app).await?;
-        Ok(Self(app.tokens.verify(&token).await?))
+        let token = dpop::token(&parts.headers)?;
+        let verified = app.tokens.verify(token).await;
+        let verified = verified.map_err(|problem| ApiError::from(problem).asking_for_proof())?;
+        let bound = BoundToken {
+            token,
+            thumbprint: verified.thumbprint,
+        };
+        let proven = app.proofs.check(parts, Some(bound))?;
+        let asking = |code| ApiError::from(code).asking_for_proof();
+        // A proof that somebody has copied costs the device nothing of what it may send.
+        app.replays.check(&proven.proof).map_err(asking)?;
+        app.intake.count(verified.device)?;
+        app.replays.use_up(&proven.proof).map_err(asking)?;
+        let holder = Holder {
+            device: verified.device,
+            study: verified.study,
+            key: proven.key,
+        };
+        let found = app.intake.admit(&holder).await?;
+        Ok(Self { holder, found })
     }
 }

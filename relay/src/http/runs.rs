@@ -9,20 +9,23 @@ use axum::http::StatusCode;
 use mhealth_api::{BareRecord, Code, Hash, Problem, RunStatus, RunUpload};
 use mhealth_server::{ApiError, BodyShare, Json, Path};
 
-use super::{App, DeviceToken};
+use super::{App, Sender};
 use crate::intake::Answered;
 
 type Answer = Result<(StatusCode, Json<RunStatus>), ApiError>;
 
 /// Takes a run with its envelopes. What is answered with 202 is stored durably; a run that was stored before is answered
 /// with 200 and its present state.
-#[utoipa::path(post, path = "/v1/runs", tag = "device", security(("device_token" = [])),
+#[utoipa::path(post, path = "/v1/runs", tag = "device", security(("device_token" = [], "device_proof" = [])),
     request_body = RunUpload, responses(
     (status = 202, description = "Stored, and on its way to the chain.", body = RunStatus),
     (status = 200, description = "Stored before; this is where it stands.", body = RunStatus),
     (status = 400, description = "`malformed_json`", body = Problem),
     (status = 401, description = "The token is not taken: `missing_credentials`, `invalid_token`, `token_expired`, \
-        `token_not_yet_valid`, `unknown_issuer`, `wrong_audience`", body = Problem),
+        `token_not_yet_valid`, `unknown_issuer`, `wrong_audience`. The proof is not taken: `missing_proof`, \
+        `malformed_proof`, `invalid_proof`, `proof_by_another_key`, `proof_for_another_method`, \
+        `proof_for_another_address`, `proof_for_another_token`, `replayed_proof`, and `use_dpop_nonce` with the header \
+        DPoP-Nonce", body = Problem),
     (status = 403, description = "`wrong_device`, `wrong_study`, `device_suspended`, `device_retired`, `study_closed`",
         body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
@@ -40,23 +43,26 @@ type Answer = Result<(StatusCode, Json<RunStatus>), ApiError>;
 ))]
 pub(super) async fn upload(
     State(app): State<Arc<App>>,
-    DeviceToken(holder): DeviceToken,
+    sender: Sender,
     share: BodyShare,
     Json(upload): Json<RunUpload>,
 ) -> Answer {
-    let answered = app.intake.upload(&holder, upload, share).await;
+    let answered = app.intake.upload(sender.found, upload, share).await;
     answered.map(answer)
 }
 
 /// Takes a record that the relay is to chain on the device's behalf. For the topologies of Figures 2a and 2b only, in which
 /// nothing protects data on its way.
-#[utoipa::path(post, path = "/v1/records", tag = "device", security(("device_token" = [])),
+#[utoipa::path(post, path = "/v1/records", tag = "device", security(("device_token" = [], "device_proof" = [])),
     request_body = BareRecord, responses(
     (status = 202, description = "Stored, and on its way to the chain.", body = RunStatus),
     (status = 200, description = "Stored before; this is where it stands.", body = RunStatus),
     (status = 400, description = "`malformed_json`", body = Problem),
     (status = 401, description = "The token is not taken: `missing_credentials`, `invalid_token`, `token_expired`, \
-        `token_not_yet_valid`, `unknown_issuer`, `wrong_audience`", body = Problem),
+        `token_not_yet_valid`, `unknown_issuer`, `wrong_audience`. The proof is not taken: `missing_proof`, \
+        `malformed_proof`, `invalid_proof`, `proof_by_another_key`, `proof_for_another_method`, \
+        `proof_for_another_address`, `proof_for_another_token`, `replayed_proof`, and `use_dpop_nonce` with the header \
+        DPoP-Nonce", body = Problem),
     (status = 403, description = "`not_chained_here`: this relay takes chained runs only. `wrong_device`, `wrong_study`, \
         `device_suspended`, `device_retired`, `study_closed`", body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
@@ -73,14 +79,14 @@ pub(super) async fn upload(
 ))]
 pub(super) async fn record(
     State(app): State<Arc<App>>,
-    DeviceToken(holder): DeviceToken,
+    sender: Sender,
     share: BodyShare,
     Json(record): Json<BareRecord>,
 ) -> Answer {
     if !app.chain_for_devices {
         return Err(Code::NotChainedHere.into());
     }
-    let answered = app.intake.record(&holder, record, share).await;
+    let answered = app.intake.record(sender.found, record, share).await;
     answered.map(answer)
 }
 

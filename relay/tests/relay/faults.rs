@@ -67,6 +67,7 @@ async fn two_relays_share_one_postgresql_and_one_account() {
         issuer: world.issuer.url(),
     });
     let mut second = second.start().unwrap();
+    world.issuer.relays.push(second.url());
     let mut phones = Vec::new();
     for seed in 1..=4 {
         phones.push(world.phone(seed).await);

@@ -21,7 +21,7 @@ async fn every_bad_body_has_its_code(kind: Kind) {
     let world = World::start(kind).await;
     let mut phone = world.phone(1).await;
     let honest = with_envelopes(&phone.run_of(2, NIGHT));
-    let token = world.token(&phone);
+    let token = world.pass(&phone);
     let as_json = serde_json::to_value(&honest).unwrap();
     let with = |change: &dyn Fn(&mut Value)| {
         let mut value = as_json.clone();
@@ -119,9 +119,11 @@ async fn every_bad_body_has_its_code(kind: Kind) {
             "{start}"
         );
     }
-    let untyped = world.http.post(format!("{}/v1/runs", world.relay.url()));
-    let untyped = untyped.bearer_auth(&token).body("{}").send().await.unwrap();
-    assert_eq!(untyped.status(), 415);
+    let mut untyped = world.http.post(world.url("/v1/runs"));
+    for (name, value) in token.headers(&world.url("/v1/runs")) {
+        untyped = untyped.header(name, value);
+    }
+    assert_eq!(untyped.body("{}").send().await.unwrap().status(), 415);
     assert_eq!(world.heads(phone.device()).await.relay.length, 0);
     world.upload(&phone, &honest).await;
 }
@@ -173,7 +175,7 @@ async fn a_run_of_a_million_entries_is_told_that_it_is_too_large(kind: Kind) {
     let world = World::start(kind).await;
     let mut phone = world.phone(1).await;
     let honest = with_envelopes(&phone.run_of(1, NIGHT));
-    let token = world.token(&phone);
+    let token = world.pass(&phone);
     let text = serde_json::to_string(&honest).unwrap();
     let (head, rest) = text.split_once("\"entries\":[").unwrap();
     let (entry, tail) = rest.split_once(']').unwrap();
@@ -186,9 +188,8 @@ async fn a_run_of_a_million_entries_is_told_that_it_is_too_large(kind: Kind) {
     let upload = || {
         let parts = parts.clone().map(Ok::<_, std::io::Error>);
         let body = reqwest::Body::wrap_stream(futures::stream::iter(parts));
-        let request = world.http.post(format!("{}/v1/runs", world.relay.url()));
-        let request = request.header("content-type", "application/json");
-        request.bearer_auth(&token).body(body)
+        let headers = token.headers(&world.url("/v1/runs"));
+        world.request("/v1/runs", &headers).body(body)
     };
     let relay = world.relay.process_id().unwrap();
     let before = peak_memory(relay).unwrap();

@@ -99,21 +99,35 @@ async fn every_credential_is_described_and_asked_for(kind: Kind) {
             .iter()
             .flat_map(|one| one.as_object().unwrap().keys())
         {
-            assert_eq!(schemes[name]["scheme"], "bearer", "{method} {path}");
             tried.insert(format!("{name}: {method} {path}"));
             let request = || world.http.request(method.clone(), url(&world, &path));
-            assert_eq!(answer(request()).await.code(), "missing_credentials");
-            let wrong = answer(request().bearer_auth("hunter2")).await;
-            assert_eq!(wrong.status, 401, "{method} {path}");
-            let expected = match name.as_str() {
-                "device_token" => "invalid_token",
-                _ => "invalid_credentials",
+            let nothing = answer(request()).await;
+            assert_eq!(nothing.code(), "missing_credentials");
+            let (scheme, expected) = match name.as_str() {
+                "auditor_credential" => ("Bearer", "invalid_credentials"),
+                _ => ("DPoP", "invalid_token"),
             };
+            assert!(nothing.challenge.is_some_and(|it| it.starts_with(scheme)));
+            let described = &schemes[name];
+            match name.as_str() {
+                "auditor_credential" => assert_eq!(described["scheme"], "bearer"),
+                "device_token" => assert_eq!(described["name"], "Authorization"),
+                _ => assert_eq!(described["name"], "DPoP"),
+            }
+            let wrong = request().header("authorization", format!("{scheme} hunter2"));
+            let wrong = answer(wrong).await;
+            assert_eq!(wrong.status, 401, "{method} {path}");
             assert_eq!(wrong.code(), expected);
+            // What is good for the one is no credential for the other.
+            let other = if scheme == "DPoP" { "Bearer" } else { "DPoP" };
+            let other = request().header("authorization", format!("{other} hunter2"));
+            assert_eq!(answer(other).await.code(), "missing_credentials");
         }
     }
     let expected = [
         "auditor_credential: GET /v1/export",
+        "device_proof: POST /v1/records",
+        "device_proof: POST /v1/runs",
         "device_token: POST /v1/records",
         "device_token: POST /v1/runs",
     ];

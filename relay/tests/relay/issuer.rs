@@ -13,12 +13,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{DeviceId, StudyId};
-use mhealth_api::{Claims, Confirmation, Hash, Jwk, JwkSet, Key, RELAY_AUDIENCE};
+use mhealth_api::{Claims, Confirmation, Hash, Jwk, JwkSet, Key, Thumbprint};
 use serde_json::{json, Value};
 
 pub(crate) struct Issuer {
     address: SocketAddr,
     keys: Arc<Mutex<Vec<SigningKey>>>,
+    /// Base addresses of the relays that its tokens list.
+    pub(crate) relays: Vec<String>,
 }
 
 impl Issuer {
@@ -30,7 +32,11 @@ impl Issuer {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async { axum::serve(listener, router).await });
-        Self { address, keys }
+        Self {
+            address,
+            keys,
+            relays: Vec::new(),
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -51,7 +57,7 @@ impl Issuer {
         let now = now();
         Claims {
             iss: self.url(),
-            aud: RELAY_AUDIENCE.into(),
+            aud: self.relays.clone(),
             sub: device.to_string(),
             iat: now,
             nbf: now,
@@ -59,7 +65,9 @@ impl Issuer {
             jti: format!("{:x}", rand::random::<u128>()),
             chain,
             study,
-            cnf: Confirmation { jwk: Jwk::of(&key) },
+            cnf: Confirmation {
+                jkt: Thumbprint::of(&key),
+            },
         }
     }
 

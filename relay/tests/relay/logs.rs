@@ -6,7 +6,7 @@ use hashchain::StudyId;
 use mhealth_api::{RunState, RunUpload};
 use mhealth_testing::{node, secrets::Secrets};
 
-use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
+use crate::world::{on_both_databases, pass, with_envelopes, Kind, World, NIGHT};
 
 on_both_databases! {
     the_most_talkative_log_names_no_envelope_token_or_credential
@@ -22,8 +22,8 @@ async fn the_most_talkative_log_names_no_envelope_token_or_credential(kind: Kind
     let mut phone = world.phone(1).await;
     let credential = world.launch.run(&["auditor", "add", "eva"]).unwrap();
     let good = with_envelopes(&phone.run_of(2, NIGHT));
-    let token = world.token(&phone);
-    let mut tokens = vec![token.clone()];
+    let token = world.pass(&phone);
+    let mut tokens = vec![token.token.clone()];
     let stored = world.post("/v1/runs", &token, &good).await;
     assert_eq!(stored.status, 202);
     let run = stored.json::<mhealth_api::RunStatus>().run;
@@ -35,8 +35,10 @@ async fn the_most_talkative_log_names_no_envelope_token_or_credential(kind: Kind
     let mut broken = serde_json::to_string(&good).unwrap();
     broken.truncate(broken.len() - 5);
     world.post_text("/v1/runs", Some(&token), broken).await;
-    let wrong = format!("{}AAAA", &token[..token.len() - 4]);
-    world.post("/v1/runs", &wrong, &good).await;
+    let wrong = format!("{}AAAA", &token.token[..token.token.len() - 4]);
+    world
+        .post("/v1/runs", &pass(&phone, wrong.clone()), &good)
+        .await;
     tokens.push(wrong);
     let export = world.get_as("/v1/export?study=0", &credential).await;
     assert_eq!(export.body.lines().count(), 2);

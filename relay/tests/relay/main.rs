@@ -9,6 +9,7 @@ mod interface;
 mod issuer;
 mod logs;
 mod pressure;
+mod proofs;
 mod tokens;
 mod uploads;
 mod world;

@@ -2,22 +2,26 @@
 
 //! Bad tokens: each has its code, and nothing is stored.
 
+use std::time::{Duration, Instant};
+
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use ed25519_dalek::SigningKey;
 use hashchain::{DeviceId, StudyId};
-use mhealth_api::{Claims, Hash, Key};
+use mhealth_api::{Claims, Hash, Key, Thumbprint};
+use mhealth_testing::handset::Pass;
 use mhealth_testing::node;
 use serde_json::json;
 
 use crate::issuer::{kid, now, sign};
-use crate::world::{on_both_databases, with_envelopes, Kind, World, NIGHT};
+use crate::world::{on_both_databases, pass, with_envelopes, Kind, World, NIGHT, PATIENCE};
 
 on_both_databases! {
     every_bad_token_has_its_code
     a_token_is_refused_before_its_body_is_read
     a_new_key_of_the_issuer_is_found_and_an_unknown_device_told
     an_issuer_whose_keys_were_never_read_is_told_as_passing
+    a_token_ends_with_the_key_that_signed_it
 }
 
 async fn every_bad_token_has_its_code(kind: Kind) {
@@ -25,10 +29,7 @@ async fn every_bad_token_has_its_code(kind: Kind) {
     let mut phone = world.phone(1).await;
     let other = world.phone(2).await;
     let run = with_envelopes(&phone.run_of(1, NIGHT));
-    let key = Key(phone.public_key());
-    let honest = world
-        .issuer
-        .claims(world.genesis(), StudyId(0), phone.device(), key);
+    let honest = world.claims(&phone);
     let changed = |change: &dyn Fn(&mut Claims)| {
         let mut claims = honest.clone();
         change(&mut claims);
@@ -81,7 +82,13 @@ async fn every_bad_token_has_its_code(kind: Kind) {
             "unknown_issuer",
         ),
         (
-            changed(&|claims| claims.aud = "mhealth-auth".into()),
+            changed(&|claims| claims.aud = vec!["http://127.0.0.1:1".into()]),
+            401,
+            "wrong_audience",
+        ),
+        (changed(&|claims| claims.aud.clear()), 401, "wrong_audience"),
+        (
+            changed(&|claims| claims.aud[0].push_str("/elsewhere")),
             401,
             "wrong_audience",
         ),
@@ -106,11 +113,6 @@ async fn every_bad_token_has_its_code(kind: Kind) {
             "invalid_token",
         ),
         (
-            changed(&|claims| claims.cnf.jwk.kty = "EC".into()),
-            401,
-            "invalid_token",
-        ),
-        (
             changed(&|claims| claims.chain = Hash([1; 32])),
             409,
             "wrong_chain",
@@ -126,24 +128,41 @@ async fn every_bad_token_has_its_code(kind: Kind) {
             "wrong_device",
         ),
         (
-            changed(&|claims| claims.cnf.jwk = mhealth_api::Jwk::of(&Key(other.public_key()))),
-            403,
-            "wrong_device",
+            changed(&|claims| claims.cnf.jkt = Thumbprint::of(&Key(other.public_key()))),
+            401,
+            "proof_by_another_key",
         ),
         (
             changed(&|claims| claims.sub = "99".into()),
-            403,
-            "wrong_device",
+            404,
+            "unknown_device",
         ),
     ];
     for (token, status, code) in &cases {
-        let answer = world.post("/v1/runs", token, &run).await;
+        let pass = pass(&phone, token.clone());
+        let answer = world.post("/v1/runs", &pass, &run).await;
         assert_eq!(
             (answer.status, answer.code().as_str()),
             (*status, *code),
             "{token}"
         );
+        let challenge = match *code {
+            "missing_credentials" => r#"DPoP algs="EdDSA""#,
+            "proof_by_another_key" => r#"DPoP error="invalid_dpop_proof", algs="EdDSA""#,
+            _ => r#"DPoP error="invalid_token", algs="EdDSA""#,
+        };
+        let challenge = (*status == 401).then_some(challenge);
+        assert_eq!(answer.challenge.as_deref(), challenge, "{token}");
     }
+    // A token for one device that is bound to another one's key, which its thief has.
+    let mut stolen = honest.clone();
+    stolen.cnf.jkt = Thumbprint::of(&Key(other.public_key()));
+    let stolen = pass(&other, world.issuer.token(&stolen));
+    let answer = world.post("/v1/runs", &stolen, &run).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (403, "wrong_device")
+    );
     let body = serde_json::to_string(&run).unwrap();
     let answer = world.post_text("/v1/runs", None, body).await;
     assert_eq!(answer.code(), "missing_credentials");
@@ -153,10 +172,20 @@ async fn every_bad_token_has_its_code(kind: Kind) {
 
 async fn a_token_is_refused_before_its_body_is_read(kind: Kind) {
     let world = World::start(kind).await;
+    let phone = world.phone(1).await;
+    let nonsense = pass(&phone, "nonsense".into());
     let answer = world
-        .post_text("/v1/runs", Some("nonsense"), "not JSON".into())
+        .post_text("/v1/runs", Some(&nonsense), "not JSON".into())
         .await;
     assert_eq!(answer.code(), "invalid_token");
+    let stranger = Pass {
+        key: SigningKey::from_bytes(&[9; 32]),
+        ..world.pass(&phone)
+    };
+    let answer = world
+        .post_text("/v1/runs", Some(&stranger), "not JSON".into())
+        .await;
+    assert_eq!(answer.code(), "proof_by_another_key");
 }
 
 async fn a_new_key_of_the_issuer_is_found_and_an_unknown_device_told(kind: Kind) {
@@ -167,25 +196,22 @@ async fn a_new_key_of_the_issuer_is_found_and_an_unknown_device_told(kind: Kind)
     world.issuer.replace_key(5);
     let run = with_envelopes(&phone.run_of(1, NIGHT));
     // Key sets are not read again more often than every two seconds.
-    let mut answer = world.post("/v1/runs", &world.token(&phone), &run).await;
+    let mut answer = world.post("/v1/runs", &world.pass(&phone), &run).await;
     for _ in 0..200 {
         if answer.status == 202 {
             break;
         }
         assert_eq!(answer.code(), "invalid_token");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        answer = world.post("/v1/runs", &world.token(&phone), &run).await;
+        answer = world.post("/v1/runs", &world.pass(&phone), &run).await;
     }
     assert_eq!(answer.status, 202, "{answer:?}");
     let mut unknown = run.clone();
     unknown.device = DeviceId(99);
-    let key = Key(phone.public_key());
-    let claims = world
-        .issuer
-        .claims(world.genesis(), StudyId(0), DeviceId(99), key);
-    let answer = world
-        .post("/v1/runs", &world.issuer.token(&claims), &unknown)
-        .await;
+    let mut claims = world.claims(&phone);
+    claims.sub = unknown.device.to_string();
+    let unknown_device = pass(&phone, world.issuer.token(&claims));
+    let answer = world.post("/v1/runs", &unknown_device, &unknown).await;
     assert_eq!(
         (answer.status, answer.code().as_str()),
         (404, "unknown_device")
@@ -201,14 +227,10 @@ async fn an_issuer_whose_keys_were_never_read_is_told_as_passing(kind: Kind) {
     .await;
     let mut phone = world.phone(1).await;
     let run = with_envelopes(&phone.run_of(1, NIGHT));
-    let key = Key(phone.public_key());
-    let mut claims = world
-        .issuer
-        .claims(world.genesis(), StudyId(0), phone.device(), key);
+    let mut claims = world.claims(&phone);
     claims.iss = AWAY.into();
-    let answer = world
-        .post("/v1/runs", &world.issuer.token(&claims), &run)
-        .await;
+    let away = pass(&phone, world.issuer.token(&claims));
+    let answer = world.post("/v1/runs", &away, &run).await;
     assert_eq!(
         (answer.status, answer.code().as_str()),
         (503, "issuer_unavailable")
@@ -216,4 +238,37 @@ async fn an_issuer_whose_keys_were_never_read_is_told_as_passing(kind: Kind) {
     assert!(answer.retry_after.is_some_and(|seconds| seconds > 0));
     // Tokens of the other issuer are good.
     world.upload(&phone, &run).await;
+}
+
+/// Also one that was taken before the issuer removed the key: what was verified is worth as much as the key.
+async fn a_token_ends_with_the_key_that_signed_it(kind: Kind) {
+    let world = World::start(kind).await;
+    let mut phone = world.phone(1).await;
+    let mut other = world.phone(2).await;
+    let before = world.pass(&phone);
+    let run = with_envelopes(&phone.run_of(1, NIGHT));
+    assert_eq!(world.post("/v1/runs", &before, &run).await.status, 202);
+    world.issuer.replace_key(5);
+    // A token of the new key makes the relay read the keys, as it does by itself every minute.
+    let after = world.pass(&other);
+    let others = with_envelopes(&other.run_of(1, NIGHT));
+    let deadline = Instant::now() + PATIENCE;
+    while world.post("/v1/runs", &after, &others).await.code_or_none()
+        == Some("invalid_token".into())
+    {
+        assert!(Instant::now() < deadline, "{}", world.relay.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let answer = world.post("/v1/runs", &before, &run).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (401, "invalid_token")
+    );
+    assert_eq!(
+        world
+            .post("/v1/runs", &world.pass(&phone), &run)
+            .await
+            .status,
+        200
+    );
 }

@@ -26,7 +26,7 @@ async fn a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor(kind: Kind) 
     let world = World::start(kind).await;
     let mut phone = world.phone(1).await;
     let run = with_envelopes(&phone.run_of(3, NIGHT));
-    let answer = world.post("/v1/runs", &world.token(&phone), &run).await;
+    let answer = world.post("/v1/runs", &world.pass(&phone), &run).await;
     assert_eq!(answer.status, 202, "{answer:?}");
     let status: RunStatus = answer.json();
     assert_eq!((status.entries, status.head), (3, phone.head()));
@@ -40,7 +40,7 @@ async fn a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor(kind: Kind) 
     assert_eq!(world.length(&phone).await, 3);
 
     // The same again is no second run.
-    let again = world.post("/v1/runs", &world.token(&phone), &run).await;
+    let again = world.post("/v1/runs", &world.pass(&phone), &run).await;
     assert_eq!(
         (again.status, again.json::<RunStatus>()),
         (200, settled.clone())
@@ -119,7 +119,7 @@ async fn a_gap_names_the_head_to_send_from(kind: Kind) {
     let mut phone = world.phone(1).await;
     let first = with_envelopes(&phone.run_of(2, NIGHT));
     let second = with_envelopes(&phone.run_of(2, NIGHT));
-    let answer = world.post("/v1/runs", &world.token(&phone), &second).await;
+    let answer = world.post("/v1/runs", &world.pass(&phone), &second).await;
     let problem = answer.problem();
     assert_eq!(
         (problem.code.as_str(), problem.head.unwrap().length),
@@ -172,7 +172,7 @@ async fn a_fork_is_kept_as_evidence_and_shuts_the_device_out(kind: Kind) {
     assert_eq!(runs.len(), 2);
     // The chain has suspended the device, which the relay learns from the block.
     let next = with_envelopes(&phone.run_of(1, NIGHT));
-    let answer = world.post("/v1/runs", &world.token(&phone), &next).await;
+    let answer = world.post("/v1/runs", &world.pass(&phone), &next).await;
     assert_eq!(
         (answer.status, answer.code().as_str()),
         (403, "device_suspended")
@@ -188,7 +188,7 @@ async fn bare_records_are_chained_on_behalf_of_devices_where_that_is_wanted(kind
     })
     .await;
     let phone = world.phone(1).await;
-    let token = world.token(&phone);
+    let token = world.pass(&phone);
     let record = |sequence, data: &str| BareRecord {
         device: phone.device(),
         sequence,
@@ -228,7 +228,7 @@ async fn bare_records_are_refused_where_they_are_not_wanted(kind: Kind) {
         envelope: Base64(vec![1, 2, 3]),
     };
     let answer = world
-        .post("/v1/records", &world.token(&phone), &record)
+        .post("/v1/records", &world.pass(&phone), &record)
         .await;
     assert_eq!(answer.code(), "not_chained_here");
 }

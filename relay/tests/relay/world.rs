@@ -5,9 +5,10 @@
 use std::time::{Duration, Instant};
 
 use hashchain::{DeviceId, Run, StudyId};
-use mhealth_api::{DeviceHeads, Hash, Key, Problem, RunStatus, RunUpload};
+use mhealth_api::{Claims, DeviceHeads, Hash, Key, Problem, RunStatus, RunUpload};
 use mhealth_chain_client::{Account, ChainClient, Submitter};
 pub(crate) use mhealth_testing::databases::Kind;
+use mhealth_testing::handset::Pass;
 use mhealth_testing::node::{self, Node};
 pub(crate) use mhealth_testing::on_both_databases;
 use mhealth_testing::phone::{self, Phone};
@@ -42,6 +43,9 @@ pub(crate) struct World {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) retry_after: Option<u64>,
+    /// The headers WWW-Authenticate and DPoP-Nonce.
+    pub(crate) challenge: Option<String>,
+    pub(crate) nonce: Option<String>,
     pub(crate) body: String,
 }
 
@@ -58,6 +62,11 @@ impl Answer {
 
     pub(crate) fn code(&self) -> String {
         self.problem().code
+    }
+
+    /// The code, if something is wrong.
+    pub(crate) fn code_or_none(&self) -> Option<String> {
+        (self.status >= 400).then(|| self.code())
     }
 }
 
@@ -83,7 +92,7 @@ impl World {
         let node = node.start().unwrap();
         let chain = ChainClient::connect(&node.url()).await.unwrap();
         let office = chain.submitter(Account::from_secret_uri("//Charlie").unwrap());
-        let issuer = Issuer::start().await;
+        let mut issuer = Issuer::start().await;
         let launch = relay(&RelayOptions {
             study,
             chain: node.url(),
@@ -93,6 +102,7 @@ impl World {
         });
         let launch = change(launch);
         let relay = launch.clone().start().unwrap();
+        issuer.relays.push(relay.url());
         mhealth_server::install_crypto();
         let http = reqwest::Client::new();
         Self {
@@ -118,30 +128,43 @@ impl World {
         phone::enrol(&self.office, self.study, seed).await.unwrap()
     }
 
-    pub(crate) fn token(&self, phone: &Phone) -> String {
+    pub(crate) fn claims(&self, phone: &Phone) -> Claims {
         let key = Key(phone.public_key());
-        self.issuer.token(
-            &self
-                .issuer
-                .claims(self.genesis(), self.study, phone.device(), key),
-        )
+        self.issuer
+            .claims(self.genesis(), self.study, phone.device(), key)
     }
 
-    pub(crate) async fn post(&self, path: &str, token: &str, body: &impl Serialize) -> Answer {
+    /// A phone's token and key.
+    pub(crate) fn pass(&self, phone: &Phone) -> Pass {
+        pass(phone, self.issuer.token(&self.claims(phone)))
+    }
+
+    pub(crate) async fn post(&self, path: &str, pass: &Pass, body: &impl Serialize) -> Answer {
         let body = serde_json::to_string(body).unwrap();
-        self.post_text(path, Some(token), body).await
+        self.post_text(path, Some(pass), body).await
     }
 
-    pub(crate) async fn post_text(&self, path: &str, token: Option<&str>, body: String) -> Answer {
-        let mut request = self
-            .http
-            .post(format!("{}{path}", self.relay.url()))
-            .header("content-type", "application/json")
-            .body(body);
-        if let Some(token) = token {
-            request = request.bearer_auth(token);
-        }
-        answer(request).await
+    pub(crate) async fn post_text(&self, path: &str, pass: Option<&Pass>, body: String) -> Answer {
+        let headers = pass.map(|pass| pass.headers(&self.url(path)));
+        answer(self.request(path, &headers.unwrap_or_default()).body(body)).await
+    }
+
+    /// A request to post JSON with these headers.
+    pub(crate) fn request(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> reqwest::RequestBuilder {
+        let request = self.http.post(self.url(path));
+        let request = request.header("content-type", "application/json");
+        let with = |request: reqwest::RequestBuilder, (name, value): &(&str, String)| {
+            request.header(*name, value)
+        };
+        headers.iter().fold(request, with)
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.relay.url())
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -159,7 +182,7 @@ impl World {
 
     /// Uploads a run, which must be stored.
     pub(crate) async fn upload(&self, phone: &Phone, run: &RunUpload) -> RunStatus {
-        let answer = self.post("/v1/runs", &self.token(phone), run).await;
+        let answer = self.post("/v1/runs", &self.pass(phone), run).await;
         assert!(
             matches!(answer.status, 200 | 202),
             "{answer:?}\n{}",
@@ -211,11 +234,24 @@ impl World {
 
 pub(crate) async fn answer(request: reqwest::RequestBuilder) -> Answer {
     let answer = request.send().await.unwrap();
-    let retry_after = answer.headers().get("retry-after");
+    let header = |name: &str| {
+        let value = answer.headers().get(name)?;
+        Some(value.to_str().ok()?.to_owned())
+    };
     Answer {
         status: answer.status().as_u16(),
-        retry_after: retry_after.and_then(|value| value.to_str().ok()?.parse().ok()),
+        retry_after: header("retry-after").and_then(|value| value.parse().ok()),
+        challenge: header("www-authenticate"),
+        nonce: header("dpop-nonce"),
         body: answer.text().await.unwrap(),
+    }
+}
+
+/// A token of whatever kind, with a phone's key.
+pub(crate) fn pass(phone: &Phone, token: String) -> Pass {
+    Pass {
+        token,
+        key: phone.key.clone(),
     }
 }
 

@@ -204,13 +204,44 @@ async fn a_genesis_that_is_not_the_devices_own_stops_the_device() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_wrong_is_corrected_by_what_the_server_says() {
+async fn a_device_whose_clock_is_wrong_uses_the_nonces_of_the_servers() {
     let trial = Trial::with_relays(1).await;
     trial.seal(0..3);
     trial.office.set().ahead = 86_400;
+    trial.relays[0].set().ahead = 86_400;
     assert_eq!(trial.upload(1).await, Ok(vec![]));
     trial.assert_level();
     assert_eq!(trial.office.received("/v1/token").len(), 2);
+    // One nonce is enough for both runs.
+    assert_eq!(trial.relays[0].received("/v1/runs").len(), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_is_never_content_with_a_proof_is_given_up() {
+    let trial = Trial::with_relays(1).await;
+    trial.seal(0..1);
+    let never = || Trouble::Refused(Code::UseDpopNonce, None);
+    trial.relays[0].trouble([never(), never(), never()]);
+    let fault = trial.upload(1).await;
+    assert_eq!(fault, Err("use_dpop_nonce".into()));
+    assert_eq!(trial.relays[0].received("/v1/runs").len(), 3);
+    assert_eq!(trial.phone().record().expect("a record").queued(), 1);
+    assert_eq!(trial.upload(1).await, Ok(vec![]));
+    trial.assert_level();
+}
+
+#[tokio::test]
+async fn a_relay_that_takes_the_proof_for_another_address_is_left_for_another_relay() {
+    let trial = Trial::with_relays(2).await;
+    trial.seal(0..1);
+    for relay in &trial.relays {
+        relay.trouble([Trouble::Refused(Code::ProofForAnotherAddress, None)]);
+    }
+    assert!(trial.upload(1).await.is_err());
+    assert_eq!(trial.phone().record().expect("a record").queued(), 1);
+    trial.relays[0].trouble([Trouble::Refused(Code::ProofForAnotherAddress, None)]);
+    assert_eq!(trial.upload(1).await, Ok(vec![]));
+    trial.assert_level();
 }
 
 #[tokio::test]
@@ -222,8 +253,8 @@ async fn a_proof_that_was_seen_is_replaced_by_a_new_one() {
         Trouble::LostAnswer,
     ]);
     assert_eq!(trial.upload(1).await, Ok(vec![]));
-    let bodies = trial.office.received("/v1/token");
-    assert!(bodies.len() == 3 && bodies[0] != bodies[1] && bodies[1] != bodies[2]);
+    let proofs = trial.office.set().proofs.clone();
+    assert!(proofs.len() == 3 && proofs[0] != proofs[1] && proofs[1] != proofs[2]);
     trial.assert_level();
 }
 

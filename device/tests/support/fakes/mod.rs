@@ -13,15 +13,21 @@ use std::{
 use axum::{
     body::{Body, Bytes},
     extract::{Request, State},
-    http::{header, StatusCode},
+    http::{header, HeaderMap, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     Json, Router,
 };
 use hashchain::{DeviceId, LinkHash};
-use mhealth_api::{run_id, BlockRef, Code, Hash, Head, Problem, RunState, RunStatus, RunUpload};
+use mhealth_api::{
+    run_id, token_hash, BlockRef, Code, Hash, Head, Key, Problem, Proof, RunState, RunStatus,
+    RunUpload, DPOP, DPOP_NONCE,
+};
 
 use super::world::World;
+
+/// Servers give this to devices whose clocks are wrong.
+const NONCE: &str = "a nonce";
 
 /// What happens to a request.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +56,8 @@ pub(crate) struct Behaviour {
     pub(crate) down: bool,
     /// Every body that arrived at an address that changes something, in order.
     pub(crate) received: Vec<(String, Bytes)>,
+    /// Every proof of possession that arrived, in order.
+    pub(crate) proofs: Vec<String>,
     /// What every request was answered with in the end.
     pub(crate) requests: u64,
     /// Runs by their names, with how often they were asked for.
@@ -131,7 +139,10 @@ async fn misbehave(State(fake): State<Fake>, request: Request, next: Next) -> Re
         .await
         .unwrap_or_default();
     if parts.method == "POST" && trouble != Trouble::LostRequest {
-        fake.set().received.push((path.clone(), body.clone()));
+        let proof = parts.headers.get(DPOP).and_then(|it| it.to_str().ok());
+        let mut behaviour = fake.set();
+        behaviour.proofs.extend(proof.map(str::to_owned));
+        behaviour.received.push((path.clone(), body.clone()));
     }
     let request = Request::from_parts(parts, Body::from(body.clone()));
     match trouble {
@@ -155,6 +166,40 @@ async fn misbehave(State(fake): State<Fake>, request: Request, next: Next) -> Re
             let mut status = receipt(&run);
             status.head = LinkHash([9; 32]);
             (StatusCode::ACCEPTED, Json(status)).into_response()
+        }
+    }
+}
+
+impl Fake {
+    /// Who posts to this path, with this token or without one; otherwise the answer. As RFC 9449 has it.
+    fn prover(
+        &self,
+        headers: &HeaderMap,
+        path: &str,
+        token: Option<&str>,
+    ) -> Result<Key, Response> {
+        let proof = headers.get(DPOP).and_then(|proof| proof.to_str().ok());
+        let proof = proof.ok_or_else(|| refuse(Code::MissingProof, None))?;
+        let proof = Proof::read(proof).expect("it has the form of a proof");
+        assert!(proof.is_signed());
+        let claims = &proof.claims;
+        assert_eq!(claims.htm, "POST");
+        assert_eq!(claims.htu, format!("{}{path}", self.address));
+        assert_eq!(claims.ath, token.map(token_hash));
+        let ours = crate::support::clock().0.unix_timestamp() as u64 + self.set().ahead;
+        let fresh = match &claims.nonce {
+            Some(nonce) => nonce == NONCE,
+            None => claims.iat.abs_diff(ours) <= 120,
+        };
+        if !fresh {
+            let mut answer = refuse(Code::UseDpopNonce, None);
+            let nonce = NONCE.parse().expect("a header");
+            answer.headers_mut().insert(DPOP_NONCE, nonce);
+            return Err(answer);
+        }
+        match self.world.state().proofs.insert(claims.jti.clone()) {
+            true => Ok(proof.key),
+            false => Err(refuse(Code::ReplayedProof, None)),
         }
     }
 }

@@ -11,13 +11,13 @@ use axum::{
 };
 use hashchain::StudyId;
 use mhealth_api::{
-    Code, CodeTerms, CodeTermsRequest, DeviceStatus, EnrolRequest, Hash, Key, Policy, Problem,
-    StudyTerms, TokenAnswer, TokenRequest,
+    Code, CodeTerms, CodeTermsRequest, DeviceStatus, EnrolRequest, Hash, Key, Policy, StudyTerms,
+    TokenAnswer, TokenRequest, DPOP,
 };
 use serde_json::json;
 
-use super::{refuse, refuse_with, Fake};
-use crate::support::world::{verify, Issued, World};
+use super::{refuse, Fake};
+use crate::support::world::{Issued, World};
 
 impl Fake {
     pub(crate) async fn office(world: &World) -> Self {
@@ -57,38 +57,30 @@ async fn enrol(State(fake): State<Fake>, Json(request): Json<EnrolRequest>) -> R
     }
 }
 
-async fn token(State(fake): State<Fake>, Json(request): Json<TokenRequest>) -> Response {
-    let ours = crate::support::clock().0.unix_timestamp() as u64 + fake.set().ahead;
+async fn token(
+    State(fake): State<Fake>,
+    headers: HeaderMap,
+    Json(request): Json<TokenRequest>,
+) -> Response {
+    let key = match fake.prover(&headers, "/v1/token", None) {
+        Ok(key) => key,
+        Err(answer) => return answer,
+    };
     let mut state = fake.world.state();
     let Some(device) = state.devices.get(request.device.0 as usize) else {
         return refuse(Code::UnknownDevice, None);
     };
-    let chain = Hash(crate::support::terms().chain);
-    let message = mhealth_api::token_message(
-        &chain,
-        &fake.address,
-        request.device,
-        request.issued_at,
-        &request.nonce,
-    );
-    if let Err(code) = verify(&device.key, &message, &request.proof.0) {
-        return refuse(code, None);
+    if device.key != key {
+        return refuse(Code::ProofByAnotherKey, None);
     }
     if device.status != DeviceStatus::Active {
         return refuse(Code::DeviceSuspended, None);
     }
-    if request.issued_at.abs_diff(ours) > 120 {
-        let mut problem = Problem::new(Code::ClockSkew);
-        problem.server_time = Some(ours);
-        return refuse_with(problem, None);
-    }
-    let token = format!("token of {} by {}", request.device, request.nonce);
-    if state.tokens.insert(token.clone(), request.device).is_some() {
-        return refuse(Code::ReplayedProof, None);
-    }
+    let token = format!("token-{}-of-{}", state.tokens.len(), request.device);
+    state.tokens.insert(token.clone(), request.device);
     Json(TokenAnswer {
         token,
-        token_type: "Bearer".into(),
+        token_type: DPOP.into(),
         expires_in: 600,
         relays: fake.set().relays.clone(),
     })

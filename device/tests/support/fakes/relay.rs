@@ -33,10 +33,19 @@ impl Fake {
         Self::serve(world, routes).await
     }
 
-    fn holder_of(&self, headers: &HeaderMap) -> Option<DeviceId> {
-        let token = headers.get("authorization")?.to_str().ok()?;
-        let token = token.strip_prefix("Bearer ")?;
-        self.world.state().tokens.get(token).copied()
+    /// Whose token comes with a request, and a proof by that device's key.
+    fn holder_of(&self, headers: &HeaderMap, path: &str) -> Result<DeviceId, Response> {
+        let token = headers.get("authorization");
+        let token = token.and_then(|token| token.to_str().ok()?.strip_prefix("DPoP "));
+        let token = token.ok_or_else(|| refuse(Code::MissingCredentials, None))?;
+        let key = self.prover(headers, path, Some(token))?;
+        let state = self.world.state();
+        let holder = state.tokens.get(token).copied();
+        let holder = holder.ok_or_else(|| refuse(Code::InvalidToken, None))?;
+        match state.devices[holder.0 as usize].key == key {
+            true => Ok(holder),
+            false => Err(refuse(Code::ProofByAnotherKey, None)),
+        }
     }
 
     fn view(&self, device: DeviceId) -> Option<mhealth_api::ChainHead> {
@@ -60,8 +69,9 @@ async fn upload(
     headers: HeaderMap,
     Json(run): Json<RunUpload>,
 ) -> Response {
-    let Some(holder) = fake.holder_of(&headers) else {
-        return refuse(Code::InvalidToken, None);
+    let holder = match fake.holder_of(&headers, "/v1/runs") {
+        Ok(holder) => holder,
+        Err(answer) => return answer,
     };
     assert_eq!(holder, run.device);
     for entry in &run.entries {
@@ -161,8 +171,9 @@ async fn record(
     headers: HeaderMap,
     Json(record): Json<BareRecord>,
 ) -> Response {
-    let Some(holder) = fake.holder_of(&headers) else {
-        return refuse(Code::InvalidToken, None);
+    let holder = match fake.holder_of(&headers, "/v1/records") {
+        Ok(holder) => holder,
+        Err(answer) => return answer,
     };
     assert_eq!(holder, record.device);
     let mut state = fake.world.state();
