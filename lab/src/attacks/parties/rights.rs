@@ -13,7 +13,7 @@ use mhealth_api::{DeviceStatus, Policy, RunState, RunUpload};
 use mhealth_chain_client::{
     calls, Account, AccountId32, Call, ChainClient, Error, LastTrusted, Submitter, SuspensionReason,
 };
-use mhealth_testing::handset::{self, links};
+use mhealth_testing::handset::{self, links, Pass};
 use mhealth_testing::node::{subcommand, Launch};
 use mhealth_testing::played_relay::{alter, PlayedRelay};
 use mhealth_testing::rpc::JsonRpc;
@@ -291,7 +291,7 @@ fn tried(attack: Attack, held: bool, waited: Option<Duration>, about: String) ->
 }
 
 /// A phone that was shut out for a while sends until the relay has heard that it no longer is.
-async fn goes_on(token: &str, relay: &str, run: &RunUpload) -> Result<RunState> {
+async fn goes_on(token: &Pass, relay: &str, run: &RunUpload) -> Result<RunState> {
     let began = Instant::now();
     loop {
         let answer = handset::upload(relay, token, run).await?;
