@@ -130,6 +130,9 @@ async fn bomb(arena: &SharedArena, number: u32) -> Result<Conduct> {
 
 /// A file that begins as evidence of this chain does, and goes on with sixty million empty lists.
 async fn evidence(arena: &SharedArena, number: u32) -> Result<Watched> {
+    // There must be something to prove.
+    let mut random = StdRng::seed_from_u64(u64::from(number) | 1 << 32);
+    arena.victim(&arena.honest[1], &mut random).await?;
     let genuine = arena.folder.join(format!("genuine-{number}.evidence"));
     let genesis = format!("{:?}", arena.chain.genesis_hash());
     let mut prove = Program::Auditor.command()?;

@@ -199,6 +199,7 @@ async fn own_chain(chain: &str, study: StudyId, export: &Path) -> Result<(Node, 
     let node = Launch::bare()
         .arg(format!("--chain={chain}"))
         .args(["--alice", "--validator", "--sealing=instant"])
+        .arg(format!("--node-key={:064x}", 7))
         .arg("--state-pruning=archive")
         .start()?;
     let world = World::play(&node, study, false, export).await?;

@@ -340,6 +340,7 @@ async fn fill_motions(number: u32) -> Result<Outcome> {
     let node = Launch::bare()
         .arg(format!("--chain={}", file.display()))
         .args(["--alice", "--validator", "--sealing=instant"])
+        .arg(format!("--node-key={:064x}", 8))
         .start()?;
     let chain = ChainClient::connect(&node.url()).await?;
     let filler = chain.submitter(Account::from_secret_uri(members[1])?);
