@@ -20,8 +20,9 @@ use crate::{clock::Clock, key::DeviceKey};
 
 /// How long a server's nonce is used. After that the device does without one, and gets another if its clock is still wrong.
 const NONCE: Duration = Duration::from_secs(60);
-/// Longest nonce that is kept.
+/// Longest nonce that is kept, and how many at most: a few addresses of each server are posted to.
 const LONGEST_NONCE: usize = 256;
+const MOST_NONCES: usize = 256;
 
 /// Makes proofs. Servers that find the device's clock wrong give it nonces, one for each address.
 pub(super) struct Possession {
@@ -77,7 +78,12 @@ impl Possession {
         if let Some(nonce) = nonce.filter(|nonce| nonce.len() <= LONGEST_NONCE) {
             let kept = (nonce.to_owned(), Instant::now());
             let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-            nonces.insert(answer.url().clone(), kept);
+            if nonces.len() >= MOST_NONCES {
+                nonces.retain(|_, (_, since)| since.elapsed() < NONCE / 2);
+            }
+            if nonces.len() < MOST_NONCES {
+                nonces.insert(answer.url().clone(), kept);
+            }
         }
     }
 
