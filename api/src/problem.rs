@@ -70,6 +70,10 @@ codes! {
     StorageUnavailable = "storage_unavailable", 503, "The database does not take anything at present.";
     /// The server stops.
     ShuttingDown = "shutting_down", 503, "The server is stopping.";
+    /// The server's node has no proof at present.
+    ProofUnavailable = "proof_unavailable", 503, "There is no proof of this at present; ask again, or another relay.";
+    /// The authorities were changed in a way that cannot be proved from the set on that was named.
+    SetNotBridged = "set_not_bridged", 409, "No proof leads on from this set of authorities.";
     /// A fault of the server.
     Internal = "internal", 500, "The server failed; what it acknowledged before is not affected.";
 

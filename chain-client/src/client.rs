@@ -251,6 +251,21 @@ impl ChainClient {
         self.connection.rpc().head_proof(device.0).await
     }
 
+    /// The proof of a device's head about the latest block whose finality the node can prove. It begins at the set of
+    /// authorities of the number given, or without one at the first block, and covers the device's record, too, if so wanted.
+    /// None if no device has this number.
+    pub async fn prove_head(
+        &self,
+        device: DeviceId,
+        set: Option<u64>,
+        record: bool,
+    ) -> Result<Option<ProvedHead>, Error> {
+        self.connection
+            .rpc()
+            .prove_head(device.0, set, record)
+            .await
+    }
+
     /// GRANDPA's `FinalityProof` for the block of this number, SCALE encoded; none if the node has none.
     pub async fn finality_proof(&self, number: u64) -> Result<Option<Vec<u8>>, Error> {
         self.connection.rpc().finality_proof(number).await

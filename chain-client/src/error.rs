@@ -113,6 +113,18 @@ pub enum Error {
         /// What is wrong with it; never the secret itself.
         reason: String,
     },
+    /// The node has no proof of what was asked, at least not now.
+    #[error("The node cannot prove it: {reason}.")]
+    NotProvable {
+        /// What the node said.
+        reason: String,
+    },
+    /// The node cannot prove that one set of authorities handed over to the next.
+    #[error("The node cannot prove it from the authorities on that are known: {reason}.")]
+    SetNotBridged {
+        /// What the node said, with the set.
+        reason: String,
+    },
     /// The node answered something that this client does not understand.
     #[error("The node gave an answer that this program does not understand ({what}): {reason}.")]
     Protocol {
@@ -142,6 +154,8 @@ impl Error {
             Error::UnknownBlock { .. } => "unknown_block",
             Error::Diverged { .. } => "chain_diverged",
             Error::BadSecret { .. } => "bad_secret",
+            Error::NotProvable { .. } => "proof_unavailable",
+            Error::SetNotBridged { .. } => "set_not_bridged",
             Error::Protocol { .. } => "unexpected_answer",
             Error::Closed => "client_closed",
         }

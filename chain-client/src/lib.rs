@@ -73,6 +73,6 @@ pub use subxt::utils::{AccountId32, H256};
 pub use transport::Patience;
 pub use types::{
     Allowance, BlockId, ChainType, ConflictView, ConflictsView, DeviceView, EntriesPage, EntryView,
-    HeadProof, HeadView, LastTrusted, StudyView, SuspensionReason,
+    HeadProof, HeadView, LastTrusted, ProvedHead, StudyView, SuspensionReason,
 };
 pub use view::ChainView;

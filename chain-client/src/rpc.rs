@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::json;
 use subxt::config::substrate::{SubstrateConfig, SubstrateHeader};
 use subxt::config::RpcConfigFor;
-use subxt::ext::codec::Encode;
+use subxt::ext::codec::{Compact, Decode, Encode};
 use subxt::rpcs::client::{rpc_params, RpcClient, RpcSubscription};
 use subxt::rpcs::methods::legacy::Bytes;
 use subxt::rpcs::methods::LegacyRpcMethods;
@@ -17,12 +18,19 @@ use subxt::utils::{AccountId32, H256};
 use crate::error::{without_full_stop, Error};
 use crate::pool::{PoolAnswer, PoolRefusal};
 use crate::transport::NoConnection;
-use crate::types::{ChainType, HeadProof};
+use crate::types::{BlockId, ChainType, HeadProof, ProvedHead};
 
 /// The chain uses Substrate's standard accounts, addresses, signatures and headers.
 pub(crate) type Config = SubstrateConfig;
 
 pub(crate) type Header = SubstrateHeader<H256>;
+
+/// The method that proves heads, and what its errors mean.
+const PROVE_HEAD: &str = "hashchain_proveHead";
+const NO_SUCH_DEVICE: i32 = 9_101;
+/// Not final yet, no proof of finality, no state any more, or of a later set of authorities than the node knows.
+const NOT_PROVABLE: [i32; 4] = [9_103, 9_104, 9_105, 9_107];
+const SET_NOT_BRIDGED: i32 = 9_106;
 
 /// A block as the node stores it.
 pub(crate) struct RawBlock {
@@ -190,7 +198,6 @@ impl Rpc {
 
     /// The head of a device, proved in the latest block whose finality is proved.
     pub(crate) async fn head_proof(&self, device: u32) -> Result<HeadProof, Error> {
-        const METHOD: &str = "hashchain_proveHead";
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Proof {
@@ -198,13 +205,40 @@ impl Rpc {
             header: Bytes,
             finality_proof: Bytes,
         }
-        let answer = self.client.request(METHOD, rpc_params![device]).await;
-        let proof: Proof = answer.map_err(|error| self.error(METHOD, &"", error))?;
+        let answer = self.client.request(PROVE_HEAD, rpc_params![device]).await;
+        let proof: Proof = answer.map_err(|error| self.error(PROVE_HEAD, &"", error))?;
         Ok(HeadProof {
             block: proof.block_hash,
             header: proof.header.0,
             finality_proof: proof.finality_proof.0,
         })
+    }
+
+    /// The proof of a device's head from a set of authorities on; none if the node knows no such device.
+    pub(crate) async fn prove_head(
+        &self,
+        device: u32,
+        set: Option<u64>,
+        record: bool,
+    ) -> Result<Option<ProvedHead>, Error> {
+        let asker = json!({ "set": set, "record": record });
+        let answer = self
+            .client
+            .request(PROVE_HEAD, rpc_params![device, (), asker])
+            .await;
+        let parts: ProofParts = match answer {
+            Ok(parts) => parts,
+            Err(RpcError::User(answer)) if answer.code == NO_SUCH_DEVICE => return Ok(None),
+            Err(error) => return Err(self.error(PROVE_HEAD, &"", error)),
+        };
+        let block = BlockId {
+            number: parts.block_number,
+            hash: parts.block_hash,
+        };
+        let proof = parts
+            .encode()
+            .ok_or_else(|| Error::protocol(PROVE_HEAD, "its finality proof cannot be read"))?;
+        Ok(Some(ProvedHead { block, proof }))
     }
 
     /// GRANDPA's proof that the block of this number is final; none if the node has none.
@@ -249,7 +283,15 @@ impl Rpc {
                     Some(data) => format!("{} {}", answer.message, data.get()),
                     None => answer.message.clone(),
                 };
-                if text.contains("State already discarded") {
+                if answer.code == SET_NOT_BRIDGED {
+                    Error::SetNotBridged {
+                        reason: without_full_stop(text),
+                    }
+                } else if NOT_PROVABLE.contains(&answer.code) {
+                    Error::NotProvable {
+                        reason: without_full_stop(text),
+                    }
+                } else if text.contains("State already discarded") {
                     Error::StatePruned {
                         block: block.name(),
                     }
@@ -262,6 +304,66 @@ impl Rpc {
             error => Error::protocol(method, error),
         }
     }
+}
+
+/// The parts of a proof, as the node names them.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ProofParts {
+    first: Option<First>,
+    handovers: Vec<Handover>,
+    block_number: u64,
+    block_hash: H256,
+    header: Bytes,
+    proof: Vec<Bytes>,
+    finality_proof: Bytes,
+}
+
+#[derive(Deserialize)]
+struct First {
+    header: Bytes,
+    proof: Vec<Bytes>,
+}
+
+#[derive(Deserialize)]
+struct Handover {
+    header: Bytes,
+    justification: Bytes,
+}
+
+impl ProofParts {
+    /// The proof as it goes to devices; none if the node's answer is not what it should be. Headers are encoded already.
+    fn encode(&self) -> Option<Vec<u8>> {
+        let mut finality = &self.finality_proof.0[..];
+        let (_, justification) = <(H256, Vec<u8>)>::decode(&mut finality).ok()?;
+        let descendants = finality;
+        let mut proof = vec![VERSION];
+        match &self.first {
+            None => proof.push(0),
+            Some(first) => {
+                proof.push(1);
+                proof.extend(&first.header.0);
+                proof.extend(nodes(&first.proof).encode());
+            }
+        }
+        proof.extend(Compact(self.handovers.len() as u32).encode());
+        for handover in &self.handovers {
+            proof.extend(&handover.header.0);
+            proof.extend(handover.justification.0.encode());
+        }
+        proof.extend(&self.header.0);
+        proof.extend(descendants);
+        proof.extend(justification.encode());
+        proof.extend(nodes(&self.proof).encode());
+        Some(proof)
+    }
+}
+
+/// Version of the encoding of proofs.
+const VERSION: u8 = 1;
+
+fn nodes(proof: &[Bytes]) -> Vec<&[u8]> {
+    proof.iter().map(|node| &node.0[..]).collect()
 }
 
 /// Blocks go by number or by hash; messages name whichever was asked for.

@@ -41,6 +41,15 @@ pub struct HeadProof {
     pub finality_proof: Vec<u8>,
 }
 
+/// The proof of a device's head, for somebody who trusts no node: from the authorities on that the asker knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProvedHead {
+    /// The block in whose state the head is proved.
+    pub block: BlockId,
+    /// The proof, as `docs/protocol/device-api.md` lays it out.
+    pub proof: Vec<u8>,
+}
+
 /// All that the chain has about one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceView {

@@ -4,14 +4,17 @@
 //!
 //! [`Servers`](crate::servers::Servers) is the paper's Figures 1b and 1c: the device goes through an authentication
 //! server and relays. The simulator has the way of Figure 1a, on which a device talks to a node itself; tests use a chain
-//! in memory. Everything read is **finalised**: what a device sees here is never taken back.
+//! in memory. Whoever is asked may lie. What counts is a [`FinalHead`], which a [`HeadChecker`] made of a proof.
 
 use std::future::Future;
 
 use hashchain::{DeviceId, LinkHash, Run, StudyId};
 use mhealth_api::{Head, Refusal, RegisteredEntry};
 
-pub use crate::key::{DeviceKey, Signature};
+pub use crate::{
+    key::{DeviceKey, Signature},
+    proof::{Checked, FinalHead, HeadChecker, ProofFault, Question},
+};
 
 use crate::{
     key::PublicKey,
@@ -39,7 +42,7 @@ pub struct StudyTerms {
     pub open: bool,
 }
 
-/// An enrolled device, as the chain has it.
+/// An enrolled device, as a server says that the chain has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainDevice {
     /// The number that the chain gave it.
@@ -108,8 +111,21 @@ pub struct Upload {
     pub device: DeviceId,
     /// Its key: in the direct form it signs the transactions, through servers it gets the device its tokens.
     pub key: DeviceKey,
+    /// Whether the chain was proved to have the device's own enrolment under this number.
+    pub proved: bool,
     /// The runs, each following the one before.
     pub runs: Vec<OutgoingRun>,
+}
+
+impl Upload {
+    /// What is asked to find out what became of the runs.
+    pub fn question(&self) -> Question {
+        Question {
+            device: self.device,
+            key: self.key.public(),
+            record: !self.proved,
+        }
+    }
 }
 
 /// A run with its data.
@@ -119,7 +135,8 @@ pub struct OutgoingRun {
     pub run: Run,
     /// The envelopes of its entries, in order; none where [`UploadPolicy::carries_data`] says so.
     pub envelopes: Vec<Vec<u8>>,
-    /// Base addresses of the relays that acknowledged it before.
+    /// Base addresses of the relays that acknowledged it before. None while it is not known to be finalised: what a relay
+    /// acknowledged it may have lost.
     pub holders: Vec<String>,
 }
 
@@ -128,8 +145,8 @@ pub struct OutgoingRun {
 pub struct Receipt {
     /// Base addresses of the relays that hold the run with its data; none in the direct form.
     pub holders: Vec<String>,
-    /// The finalised head that the receipt vouches for. Without it the device asks for its head.
-    pub head: Option<Head>,
+    /// The finalised head that has the run. Without it the device asks for its head.
+    pub head: Option<FinalHead>,
 }
 
 /// How a way to the chain is to be used.
@@ -141,6 +158,9 @@ pub struct UploadPolicy {
     /// and 2b a relay chains on the devices' behalf; then only numbers of entries can be compared, and nothing shows
     /// that an entry is foreign.
     pub keeps_hashchain: bool,
+    /// Whether words are taken for proofs, because the chain has none. Whoever is asked can then make runs vanish and
+    /// stop devices.
+    pub trusts_words: bool,
     /// How many relays are to hold each run.
     pub copies: u32,
     /// Devices of one enrolment.
@@ -158,6 +178,7 @@ impl Default for UploadPolicy {
         Self {
             carries_data: false,
             keeps_hashchain: true,
+            trusts_words: false,
             copies: 1,
             enrolments_at_a_time: 128,
             devices_at_a_time: 128,
@@ -193,28 +214,34 @@ pub trait Chain {
         study: StudyId,
     ) -> impl Future<Output = Result<Option<StudyTerms>, ChainFault>> + Send;
 
-    /// The devices that are enrolled with these keys, in the order of the keys; `None` where there is none.
-    fn devices(
+    /// The numbers of the devices that are enrolled with these keys, in the order of the keys; `None` where nobody knows one.
+    /// Whoever names another device's is not believed.
+    fn find(
         &self,
+        checker: &HeadChecker,
         keys: &[PublicKey],
-    ) -> impl Future<Output = Result<Vec<Option<ChainDevice>>, ChainFault>> + Send;
+    ) -> impl Future<Output = Result<Vec<Option<DeviceId>>, ChainFault>> + Send;
 
-    /// Heads of devices by the chain's numbers, in their order.
+    /// Finalised heads of devices, in the order of the questions. Whoever gives a proof that the checker does not take is not
+    /// believed, and others are asked.
     fn heads(
         &self,
-        devices: &[DeviceId],
-    ) -> impl Future<Output = Result<Vec<Option<Head>>, ChainFault>> + Send;
+        checker: &HeadChecker,
+        questions: &[Question],
+    ) -> impl Future<Output = Vec<Result<FinalHead, ChainFault>>> + Send;
 
-    /// Up to `count` entries of a device from sequence `from` on, oldest first; the chain may give fewer.
+    /// Up to `count` entries of a device from sequence `from` on, oldest first; there may be fewer. Nothing proves them but
+    /// their links. `source` says who is asked, from 0 on; `None` when there is nobody more.
     fn entries(
         &self,
         device: DeviceId,
         from: u64,
         count: u32,
-    ) -> impl Future<Output = Result<Vec<RegisteredEntry>, ChainFault>> + Send;
+        source: usize,
+    ) -> impl Future<Output = Result<Option<Vec<RegisteredEntry>>, ChainFault>> + Send;
 
-    /// Enrols devices in a study and waits until each is finalised or refused. One decision a device, in order: the
-    /// device as the chain has it. A device that is enrolled already is found, not enrolled twice.
+    /// Enrols devices in a study and waits until each is said to be finalised or refused. One decision a device, in order.
+    /// A device that is enrolled already is found, not enrolled twice.
     fn enrol(
         &self,
         study: StudyId,
@@ -225,6 +252,7 @@ pub trait Chain {
     /// one decision a run, in order. That the entries of a run are recorded already is no refusal.
     fn upload(
         &self,
+        checker: &HeadChecker,
         uploads: Vec<Upload>,
     ) -> impl Future<Output = Result<Vec<Vec<Decision<Receipt>>>, ChainFault>> + Send;
 }

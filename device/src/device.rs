@@ -7,6 +7,7 @@ use rand::{CryptoRng, RngCore};
 
 use crate::{
     chain::{Chain, ChainFault},
+    enrol,
     error::Error,
     payload::Participant,
     queue,
@@ -74,7 +75,7 @@ impl<'s> Device<'s> {
         let before = self.record()?;
         if before.number.is_none() {
             self.store.set_code(self.id, Some(code))?;
-            let refused = upload::enrol(self.store, chain, vec![before], |_| ()).await?;
+            let refused = enrol::enrol(self.store, chain, vec![before], |_| ()).await?;
             if let Some(refused) = refused.into_iter().next() {
                 return Err(refused.refusal.into());
             }
@@ -135,7 +136,10 @@ impl<'s> Device<'s> {
         self.store.expect_chain(&chain.genesis())?;
         self.introduce(chain).await?;
         let standings = sync::sync(self.store, chain, &[self.id]).await?;
-        Ok(standings.into_iter().next().unwrap_or(Standing::Unenrolled))
+        match standings.into_iter().next() {
+            Some(compared) => Ok(compared?),
+            None => Ok(Standing::Unenrolled),
+        }
     }
 
     async fn introduce<C: Chain>(&self, chain: &C) -> Result<(), SyncError> {

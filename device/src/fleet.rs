@@ -6,6 +6,8 @@
 //! requests and few syncs of the disk.
 
 pub use crate::{
+    enrol::enrol_all,
+    export::export_queue,
     sync::sync_all,
-    upload::{enrol_all, upload_all, Refused},
+    upload::{upload_all, Refused},
 };

@@ -67,20 +67,25 @@
 //! 2. [`store`]: the one file in which envelope, entry and the next ratchet key become durable together.
 //! 3. `queue`: from entries to signed runs, which never change.
 //! 4. `upload`: what is queued, until the chain has finalised it. [`fleet`] does it for several devices at a time.
-//! 5. [`chain`]: what a device asks of the chain; the border to every way there.
+//! 5. [`chain`]: what a device asks of the chain; the border to every way there. `proof`: what it believes of the answers.
 //! 6. [`servers`]: the way through an authentication server and relays (the paper's Figures 1b and 1c).
-//! 7. `sync`: whether the chain's head is the device's own, and what to do when it is not.
+//! 7. `sync`: whether the chain's head is the device's own, and what to do when it is not. `export`: how what is left on a
+//!    stopped device gets to an auditor.
 //!
 //! Beside them, [`payload`] has what a trial of insomnia records.
 
 pub mod chain;
 mod clock;
+mod continuation;
 mod device;
+mod enrol;
 mod error;
+mod export;
 pub mod fleet;
 mod freeze;
 mod key;
 pub mod payload;
+mod proof;
 mod queue;
 mod seal;
 pub mod servers;

@@ -8,8 +8,10 @@
 //! | as many | the same head | **level** with it | |
 //! | any number | another head than the device's at that place | faced with a **foreign head** | stops |
 //! | more entries | they follow the device's head, made with its own ratchet key | a **restored backup** | stops |
-//! | fewer entries than it had finalised before, or no such device any more | | | the chain **went back**: a fault |
 //! | | the key enrolled under other terms | of **another enrolment** | stops |
+//!
+//! All of this is about a head that is **proved** ([`FinalHead`]). Whoever says something without a proof stops nobody: a
+//! relay that knows no such device, or fewer entries than were proved before, may be behind, and another one is asked.
 //!
 //! The fourth row is told from the third by making the tags anew: the device's ratchet key makes every later one,
 //! and who has none of the device's keys cannot make a single one. So entries that pass were made by this device
@@ -20,19 +22,14 @@
 //! Where a relay chains on the devices' behalf (Figures 2a and 2b) only the numbers of entries can be compared, and no
 //! foreign entry shows. That is what those topologies lack.
 
-use hashchain::{DeviceId, LinkHash, Sealer};
-use mhealth_api::{Head, RegisteredEntry};
-
 use crate::{
-    chain::{Chain, ChainDevice, ChainFault, ChainRefusal},
+    chain::{Chain, ChainFault, ChainRefusal, FinalHead, HeadChecker, Question, UploadPolicy},
+    continuation::is_continued,
     error::Error,
     freeze::FreezeReason,
     key::PublicKey,
     store::{DeviceRecord, LocalId, Store},
 };
-
-/// Entries that are read at a time.
-const PAGE: u32 = 1_024;
 
 /// Devices that are looked up at a time.
 const DEVICES_AT_A_TIME: usize = 128;
@@ -87,42 +84,121 @@ impl SyncError {
     }
 }
 
+/// How a device compares, or why it could not be compared.
+pub(crate) type Compared = Result<Standing, ChainFault>;
+
 /// Compares devices with the chain, enrolled ones or not, and marks what is confirmed. A head that is not the device's
-/// stops it. The standings are in the order of the devices.
+/// stops it. What is found is in the order of the devices.
 pub(crate) async fn sync<C: Chain>(
     store: &Store,
     chain: &C,
     devices: &[LocalId],
-) -> Result<Vec<Standing>, SyncError> {
-    let mut standings = Vec::with_capacity(devices.len());
+) -> Result<Vec<Compared>, SyncError> {
+    let policy = chain.policy();
+    if policy.trusts_words {
+        tracing::warn!("relays' words are taken for proofs: whoever is asked can make entries vanish and stop devices");
+    }
+    let checker = store.checker(policy.trusts_words);
+    let mut compared = Vec::with_capacity(devices.len());
     for page in devices.chunks(DEVICES_AT_A_TIME) {
-        let devices = page
+        compared.extend(sync_page(store, chain, &checker, page).await?);
+        store.keep_anchor()?;
+    }
+    Ok(compared)
+}
+
+async fn sync_page<C: Chain>(
+    store: &Store,
+    chain: &C,
+    checker: &HeadChecker,
+    page: &[LocalId],
+) -> Result<Vec<Compared>, SyncError> {
+    let mut found: Vec<(DeviceRecord, Option<Compared>)> = Vec::with_capacity(page.len());
+    for id in page {
+        let device = store.device(*id)?;
+        let frozen = device.frozen.map(|reason| Ok(Standing::Frozen(reason)));
+        found.push((device, frozen));
+    }
+    find_numbers(chain, checker, &mut found).await;
+    let open = || {
+        found
             .iter()
-            .map(|id| store.device(*id))
-            .collect::<Result<Vec<_>, _>>()?;
-        let keys: Vec<PublicKey> = devices.iter().map(|device| device.key).collect();
-        let found = chain.devices(&keys).await?;
-        let known = store.together(|| {
-            let pairs = devices.iter().zip(found);
-            pairs
-                .map(|(device, found)| match identify(store, device, found)? {
-                    Identity::Known(found) => {
-                        let settled = settle(store, chain, device, found.head)?;
-                        Ok(settled.map_or_else(|| Err(found), Ok))
+            .enumerate()
+            .filter(|(_, (_, known))| known.is_none())
+    };
+    let places: Vec<usize> = open().map(|(place, _)| place).collect();
+    let questions: Vec<Question> = open()
+        .filter_map(|(_, (device, _))| question(device))
+        .collect();
+    let heads = match questions.is_empty() {
+        true => Vec::new(),
+        false => chain.heads(checker, &questions).await,
+    };
+    let policy = chain.policy();
+    let foreign = store.together(|| {
+        let mut foreign = Vec::new();
+        for (place, head) in places.into_iter().zip(heads) {
+            let (device, known) = &mut found[place];
+            *known = match head {
+                Err(fault) => Some(Err(fault)),
+                Ok(head) => match take(store, &policy, device, &head)? {
+                    Taken::Compared(compared) => Some(compared),
+                    Taken::Foreign => {
+                        foreign.push((place, head));
+                        None
                     }
-                    Identity::Unknown => Ok(Ok(Standing::Unenrolled)),
-                    Identity::Frozen(reason) => Ok(Ok(Standing::Frozen(reason))),
-                })
-                .collect::<Result<Vec<_>, SyncError>>()
-        })?;
-        for (device, known) in devices.iter().zip(known) {
-            standings.push(match known {
-                Ok(standing) => standing,
-                Err(found) => compare(store, chain, device, found.number, found.head).await?,
-            });
+                },
+            };
+        }
+        Ok::<_, SyncError>(foreign)
+    })?;
+    for (place, head) in foreign {
+        let (device, known) = &mut found[place];
+        *known = Some(match compare(store, chain, device, &head).await {
+            Ok(standing) => Ok(standing),
+            Err(SyncError::Chain(fault)) => Err(fault),
+            Err(error) => return Err(error),
+        });
+    }
+    let compared = found.into_iter().map(|(_, known)| known);
+    Ok(compared
+        .map(|known| known.unwrap_or(Ok(Standing::Unenrolled)))
+        .collect())
+}
+
+/// Asks for the numbers of devices that have none. Nobody's word for one is kept before the chain's record was proved under it.
+async fn find_numbers<C: Chain>(
+    chain: &C,
+    checker: &HeadChecker,
+    found: &mut [(DeviceRecord, Option<Compared>)],
+) {
+    let strangers: Vec<&mut (DeviceRecord, Option<Compared>)> = found
+        .iter_mut()
+        .filter(|(device, known)| known.is_none() && device.number.is_none())
+        .collect();
+    if strangers.is_empty() {
+        return;
+    }
+    let keys: Vec<PublicKey> = strangers.iter().map(|(device, _)| device.key).collect();
+    let numbers = chain.find(checker, &keys).await;
+    for (place, (device, known)) in strangers.into_iter().enumerate() {
+        match &numbers {
+            Err(fault) => *known = Some(Err(fault.clone())),
+            Ok(numbers) => match numbers.get(place).copied().flatten() {
+                Some(number) => device.number = Some(number),
+                None => *known = Some(Ok(Standing::Unenrolled)),
+            },
         }
     }
-    Ok(standings)
+}
+
+/// What is asked about a device that has a number.
+pub(crate) fn question(device: &DeviceRecord) -> Option<Question> {
+    Some(Question {
+        device: device.number?,
+        key: device.key,
+        record: !device.proved,
+    })
 }
 
 /// Compares all devices of a file with the chain, enrolled ones or not, and marks what is confirmed. A head that is not a
@@ -134,56 +210,60 @@ pub async fn sync_all<C: Chain>(
     store.expect_chain(&chain.genesis())?;
     let ids: Vec<LocalId> = store.devices()?.iter().map(|device| device.id).collect();
     let standings = sync(store, chain, &ids).await?;
+    let standings = standings.into_iter().collect::<Result<Vec<_>, _>>()?;
     let devices = store.devices()?;
     Ok(devices.into_iter().zip(standings).collect())
 }
 
-/// Whether the chain knows a device.
-pub(crate) enum Identity {
-    /// It does, under the terms of this file.
-    Known(ChainDevice),
-    /// It does not, and never did.
-    Unknown,
-    /// The device was stopped, now or before.
-    Frozen(FreezeReason),
+/// What a final head means for a device.
+pub(crate) enum Taken {
+    /// All that there is to know.
+    Compared(Compared),
+    /// The head is not the device's own.
+    Foreign,
 }
 
-/// Compares what the chain has under a device's key with the device, and remembers its number.
-pub(crate) fn identify(
+/// Takes a final head for what it means for a device, as far as that goes without asking anything more.
+pub(crate) fn take(
     store: &Store,
+    policy: &UploadPolicy,
     device: &DeviceRecord,
-    found: Option<ChainDevice>,
-) -> Result<Identity, SyncError> {
+    known: &FinalHead,
+) -> Result<Taken, SyncError> {
     if let Some(reason) = device.frozen {
-        return Ok(Identity::Frozen(reason));
+        return Ok(Taken::Compared(Ok(Standing::Frozen(reason))));
     }
-    match (device.number, found) {
-        (None, None) => Ok(Identity::Unknown),
-        (Some(_), None) => Err(went_back()),
-        (Some(known), Some(found)) if known != found.number => Err(went_back()),
-        (_, Some(found)) if found.genesis != device.genesis => {
-            stop(store, device, FreezeReason::OtherEnrolment).map(Identity::Frozen)
+    if let Some(enrolled) = known.enrolment() {
+        if enrolled.key.is_some_and(|key| key != device.key.0) {
+            store.set_said(device.id, None)?;
+            return Ok(Taken::Compared(Err(another_device(device, known))));
         }
-        (None, Some(found)) => {
-            store.set_number(device.id, found.number)?;
-            Ok(Identity::Known(found))
+        if enrolled.genesis != device.genesis {
+            let stopped = stop(store, device, FreezeReason::OtherEnrolment, known)?;
+            return Ok(Taken::Compared(Ok(stopped)));
         }
-        (Some(_), Some(found)) => Ok(Identity::Known(found)),
+        if !device.proved {
+            store.set_number(device.id, known)?;
+        }
+    } else if !device.proved {
+        // Whose head this is, is not known.
+        return Ok(Taken::Compared(Err(another_device(device, known))));
     }
+    Ok(match settle(store, policy, device, known)? {
+        Some(compared) => Taken::Compared(compared),
+        None => Taken::Foreign,
+    })
 }
 
-/// Compares a device's entries with the head that the chain has of it, as far as that goes without asking the chain
-/// anything more. `None`: the head is not the device's own.
-pub(crate) fn settle<C: Chain>(
+/// Compares a device's entries with a final head of it, as far as that goes without asking the chain anything more. `None`:
+/// the head is not the device's own.
+fn settle(
     store: &Store,
-    chain: &C,
+    policy: &UploadPolicy,
     device: &DeviceRecord,
-    head: Head,
-) -> Result<Option<Standing>, SyncError> {
-    if let Some(reason) = device.frozen {
-        return Ok(Some(Standing::Frozen(reason)));
-    }
-    let policy = chain.policy();
+    known: &FinalHead,
+) -> Result<Option<Compared>, SyncError> {
+    let head = known.head();
     let length = match policy.keeps_hashchain {
         true => head.length,
         false => head.length.min(device.length),
@@ -196,106 +276,72 @@ pub(crate) fn settle<C: Chain>(
         return Ok(None);
     }
     if length < device.confirmed {
-        return Err(went_back());
+        return Ok(Some(Err(shorter(known))));
     }
-    store.confirm(device.id, length, policy.copies)?;
-    Ok(Some(match device.length - length {
+    store.confirm(device.id, length, policy.copies, known)?;
+    Ok(Some(Ok(match device.length - length {
         0 => Standing::Level,
         queued => Standing::Queued(queued),
-    }))
+    })))
 }
 
-/// Compares a device's entries with the head that the chain has of it. A head that is not the device's stops it.
+/// Compares a device's entries with a final head that is not its own, and stops it.
 pub(crate) async fn compare<C: Chain>(
     store: &Store,
     chain: &C,
     device: &DeviceRecord,
-    number: DeviceId,
-    head: Head,
+    known: &FinalHead,
 ) -> Result<Standing, SyncError> {
-    if let Some(standing) = settle(store, chain, device, head)? {
-        return Ok(standing);
-    }
-    let ahead = head.length > device.length;
-    let reason = if ahead && is_continued(store, chain, device, number, head).await? {
+    let ahead = known.head().length > device.length;
+    let reason = if ahead && is_continued(store, chain, device, known).await? {
         FreezeReason::RestoredBackup
     } else {
         FreezeReason::ForeignHead
     };
-    stop(store, device, reason).map(Standing::Frozen)
+    stop(store, device, reason, known)
 }
 
 fn stop(
     store: &Store,
     device: &DeviceRecord,
     reason: FreezeReason,
-) -> Result<FreezeReason, SyncError> {
-    store.freeze(device.id, reason)?;
-    tracing::error!(device = %device.key, reason = reason.code(), "the device was stopped");
-    Ok(reason)
+    known: &FinalHead,
+) -> Result<Standing, SyncError> {
+    store.freeze(device.id, reason, known)?;
+    tracing::error!(device = %device.key, reason = reason.code(), block = known.block(), "the device was stopped");
+    Ok(Standing::Frozen(reason))
 }
 
-/// What was finalised is gone: a development chain that was started afresh has the same genesis block as before.
-pub(crate) fn went_back() -> SyncError {
-    SyncError::Chain(ChainFault {
-        code: "chain_went_back".into(),
-        message: "The chain lacks what it had finalised before: it was reset, or its database was restored from an \
-                  old copy. On a chain that was reset, begin with a new state file."
-            .into(),
-        passing: false,
-    })
+/// Fewer entries than were finalised before.
+fn shorter(known: &FinalHead) -> ChainFault {
+    match known.block() {
+        // More than a third of the authorities signed two histories.
+        Some(block) => ChainFault {
+            code: "chain_went_back".into(),
+            message: format!(
+                "Block {block} is proved to be final and lacks what an earlier block had. Report this to the study."
+            ),
+            passing: false,
+        },
+        None => ChainFault {
+            code: "relay_behind".into(),
+            message: "What is shown lacks what the chain had finalised before. Ask again later. On a development chain \
+                      that was begun anew, begin with a new state file."
+                .into(),
+            passing: true,
+        },
+    }
 }
 
-/// Whether the chain's entries after the device's head follow it and were made with its ratchet key.
-async fn is_continued<C: Chain>(
-    store: &Store,
-    chain: &C,
-    device: &DeviceRecord,
-    number: DeviceId,
-    head: Head,
-) -> Result<bool, SyncError> {
-    let mut continuation = Continuation::of(store, device.id)?;
-    while continuation.length() < head.length {
-        let page = chain
-            .entries(number, continuation.length() + 1, PAGE)
-            .await?;
-        if page.is_empty() {
-            // The chain promised more. It is its own witness that something is wrong.
-            return Ok(false);
-        }
-        for entry in page
-            .iter()
-            .take_while(|entry| entry.sequence <= head.length)
-        {
-            if !continuation.follow(entry) {
-                return Ok(false);
-            }
-        }
-    }
-    Ok(continuation.head() == head.hash)
-}
-
-/// Goes on from a device's state with what the chain holds, and says whether it is the device's own.
-struct Continuation(Sealer);
-
-impl Continuation {
-    fn of(store: &Store, id: LocalId) -> Result<Self, Error> {
-        store.sealer(id).map(Self)
-    }
-
-    fn length(&self) -> u64 {
-        self.0.sequence()
-    }
-
-    fn head(&self) -> LinkHash {
-        self.0.head()
-    }
-
-    /// Makes the entry anew from its digest. The hash covers the tag, so equal hashes mean equal tags.
-    fn follow(&mut self, entry: &RegisteredEntry) -> bool {
-        let (made, after) = self.0.draft(&entry.digest);
-        let own = made.sequence == entry.sequence && made.hash == entry.hash;
-        self.0 = after;
-        own
+/// The number that a server named is not the device's.
+fn another_device(device: &DeviceRecord, known: &FinalHead) -> ChainFault {
+    ChainFault {
+        code: "number_of_another_device".into(),
+        message: format!(
+            "The device {} was said to be number {}, and the chain has another device there.",
+            device.key,
+            known.device()
+        ),
+        passing: true,
     }
 }

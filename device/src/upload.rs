@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Getting devices enrolled and their queues finalised.
+//! Getting queues finalised.
 //!
 //! All of this can be called again at any time, after a failure above all: what the chain has already is found, not
 //! written a second time. A refusal stops the device that met it, for this call only, and never the others; the queue
@@ -10,17 +10,16 @@ use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures::{stream::FuturesUnordered, FutureExt, StreamExt};
 use hashchain::DeviceId;
-use mhealth_api::Head;
 
 use crate::{
     chain::{
-        Chain, ChainFault, ChainRefusal, Decision, Enrolment, OutgoingRun, Receipt, Upload,
-        UploadPolicy,
+        Chain, ChainFault, ChainRefusal, Decision, FinalHead, HeadChecker, OutgoingRun, Question,
+        Receipt, Upload, UploadPolicy,
     },
     key::PublicKey,
     queue,
     store::{DeviceRecord, LocalId, QueuedRun, Store},
-    sync::{compare, identify, settle, sync, went_back, Standing, SyncError},
+    sync::{compare, question, sync, take, Compared, Standing, SyncError, Taken},
 };
 
 /// Entries of one device whose data are in memory at a time; at least one run.
@@ -37,64 +36,9 @@ pub struct Refused {
     pub refusal: ChainRefusal,
 }
 
-/// Makes sure that the chain knows every device of the file. A device that it knows already is found by its key and
-/// must be enrolled under the terms of this file; otherwise it is stopped. `enrolled` is told of how many devices the
-/// chain has decided.
-pub async fn enrol_all<C: Chain>(
-    store: &Store,
-    chain: &C,
-    enrolled: impl FnMut(usize),
-) -> Result<Vec<Refused>, SyncError> {
-    enrol(store, chain, store.devices()?, enrolled).await
-}
-
-/// [`enrol_all`] for some devices of a file.
-pub(crate) async fn enrol<C: Chain>(
-    store: &Store,
-    chain: &C,
-    mut strangers: Vec<DeviceRecord>,
-    mut enrolled: impl FnMut(usize),
-) -> Result<Vec<Refused>, SyncError> {
-    store.expect_chain(&chain.genesis())?;
-    strangers.retain(|device| device.number.is_none() && device.frozen.is_none());
-    let mut refused = Vec::new();
-    for devices in strangers.chunks(chain.policy().enrolments_at_a_time.max(1)) {
-        let enrolments = devices
-            .iter()
-            .map(|device| enrolment(store, device))
-            .collect::<Result<Vec<_>, _>>()?;
-        let decisions = chain.enrol(store.terms().study, enrolments).await?;
-        store.together(|| {
-            for (device, decision) in devices.iter().zip(decisions) {
-                match decision {
-                    // Stops the device when the chain has other terms than this file.
-                    Ok(found) => {
-                        identify(store, device, Some(found))?;
-                    }
-                    Err(refusal) => refused.push(Refused {
-                        device: device.key,
-                        sequence: 0,
-                        refusal,
-                    }),
-                }
-            }
-            Ok::<(), SyncError>(())
-        })?;
-        enrolled(devices.len());
-    }
-    Ok(refused)
-}
-
-fn enrolment(store: &Store, device: &DeviceRecord) -> Result<Enrolment, SyncError> {
-    Ok(Enrolment {
-        device: device.clone(),
-        key: store.device_key(device.id)?,
-        code: store.code(device.id)?,
-    })
-}
-
 /// Sends everything that is queued until the chain has finalised it or refused it. Compares every enrolled device with
-/// the chain first and after each upload; `confirmed` is told how many entries have become finalised since.
+/// the chain first and after each upload; `confirmed` is told how many entries have become finalised since. A device that cannot
+/// be compared at first sends all the same: somebody else may prove what becomes of it.
 ///
 /// Finalised runs that too few relays hold are sent to further ones. When that does not succeed they stay in the queue,
 /// see [`Store::runs_short_of_copies`], and nothing else waits for them.
@@ -118,12 +62,22 @@ pub(crate) async fn upload<C: Chain>(
 ) -> Result<Vec<Refused>, SyncError> {
     store.expect_chain(&chain.genesis())?;
     let before = store.totals()?.finalised;
-    let standings = sync(store, chain, devices).await?;
-    let compared = devices.iter().zip(standings);
-    let mut waiting: VecDeque<LocalId> = compared
-        .filter(|(_, standing)| matches!(standing, Standing::Queued(_)))
-        .map(|(id, _)| *id)
-        .collect();
+    let compared = sync(store, chain, devices).await?;
+    let mut waiting = VecDeque::new();
+    let mut session = Session::default();
+    for (id, compared) in devices.iter().zip(compared) {
+        let record = store.device(*id)?;
+        let sends = match compared {
+            Ok(standing) => matches!(standing, Standing::Queued(_)),
+            Err(fault) => {
+                session.faults.insert(*id, fault);
+                record.number.is_some() && record.queued() > 0
+            }
+        };
+        if sends {
+            waiting.push_back(*id);
+        }
+    }
     confirmed(store.totals()?.finalised - before);
     let wanted: HashSet<LocalId> = devices.iter().copied().collect();
     queue::form_all_runs(store, &wanted, run_length)?;
@@ -132,7 +86,7 @@ pub(crate) async fn upload<C: Chain>(
     waiting.extend(short.filter(|id| wanted.contains(id) && !waiting_already.contains(id)));
 
     let policy = chain.policy();
-    let mut session = Session::default();
+    let checker = store.checker(policy.trusts_words);
     let mut under_way = FuturesUnordered::new();
     let mut fault: Option<ChainFault> = None;
     loop {
@@ -142,7 +96,8 @@ pub(crate) async fn upload<C: Chain>(
             let devices: Vec<LocalId> = waiting.drain(..size).collect();
             let (senders, uploads) = prepare(store, run_length, &devices, &policy)?;
             if !uploads.is_empty() {
-                under_way.push(async move { (senders, chain.upload(uploads).await) });
+                let checker = &checker;
+                under_way.push(async move { (senders, chain.upload(checker, uploads).await) });
             }
         }
         let Some(first) = under_way.next().await else {
@@ -163,13 +118,13 @@ pub(crate) async fn upload<C: Chain>(
                 Err(found) => fault = fault.or(Some(found)),
             }
         }
-        let settled = store.together(|| note(store, senders, answers, &mut session))?;
-        let (finalised, left) = confirm(store, chain, settled, &session).await?;
+        let settled = store.together(|| note(store, &policy, senders, answers, &mut session))?;
+        let (finalised, left) = confirm(store, chain, &checker, settled, &mut session).await?;
         confirmed(finalised);
         // Devices that have more to send go to the end of the line.
         waiting.extend(left);
     }
-    match fault {
+    match fault.or_else(|| session.faults.into_values().next()) {
         Some(fault) => Err(fault.into()),
         None => Ok(session.refused),
     }
@@ -183,22 +138,22 @@ struct Session {
     stopped: HashSet<LocalId>,
     /// Devices whose run did not fit the head, with the chain's length at that time.
     misfits: HashMap<LocalId, u64>,
+    /// Devices of which nobody proved what the chain has, and why not.
+    faults: HashMap<LocalId, ChainFault>,
 }
 
 /// A device whose runs are under way.
 struct Sender {
     device: DeviceRecord,
-    number: DeviceId,
-    /// First entries of the runs, in their order.
-    firsts: Vec<u64>,
+    /// First and last entries of the runs, in their order.
+    runs: Vec<(u64, u64)>,
 }
 
 /// A device whose runs were answered.
 struct Settled {
     device: DeviceRecord,
-    number: DeviceId,
-    /// The finalised head, if the receipts vouch for one and nothing was refused.
-    head: Option<Head>,
+    /// The newest final head, if the receipts have one and nothing was refused.
+    head: Option<FinalHead>,
 }
 
 /// The runs that these devices send next, and who sends them.
@@ -215,6 +170,7 @@ fn prepare(
         let Some(number) = device.number.filter(|_| device.frozen.is_none()) else {
             continue;
         };
+        let proved = device.proved;
         queue::form_runs(store, id, run_length)?;
         let mut runs = Vec::new();
         let mut entries = 0;
@@ -223,19 +179,26 @@ fn prepare(
             if with_data && !runs.is_empty() && entries > ENTRIES_WITH_DATA {
                 break;
             }
-            runs.push(outgoing(store, id, number, run, with_data)?);
+            let finalised = run.last().sequence <= device.confirmed;
+            runs.push(outgoing(store, id, number, run, with_data, finalised)?);
         }
         if runs.is_empty() {
             continue;
         }
         senders.push(Sender {
             device,
-            number,
-            firsts: runs.iter().map(|out| out.run.first_sequence).collect(),
+            runs: runs
+                .iter()
+                .map(|out| {
+                    let first = out.run.first_sequence;
+                    (first, out.run.last_sequence().unwrap_or(first))
+                })
+                .collect(),
         });
         uploads.push(Upload {
             device: number,
             key: store.device_key(id)?,
+            proved,
             runs,
         });
     }
@@ -248,6 +211,7 @@ fn outgoing(
     number: DeviceId,
     queued: QueuedRun,
     with_data: bool,
+    finalised: bool,
 ) -> Result<OutgoingRun, SyncError> {
     let mut envelopes = Vec::new();
     if with_data {
@@ -259,23 +223,28 @@ fn outgoing(
     Ok(OutgoingRun {
         run: queued.run(number),
         envelopes,
-        holders: queued.holders,
+        // A relay may have lost what it acknowledged. What is final, another one can still bring.
+        holders: match finalised {
+            true => queued.holders,
+            false => Vec::new(),
+        },
     })
 }
 
 /// Remembers refusals, and which relays hold what.
 fn note(
     store: &Store,
+    policy: &UploadPolicy,
     senders: Vec<Sender>,
     answers: Vec<Vec<Decision<Receipt>>>,
     session: &mut Session,
 ) -> Result<Vec<Settled>, SyncError> {
     let mut settled = Vec::with_capacity(senders.len());
-    for (sender, decisions) in senders.into_iter().zip(answers) {
-        let (device, number) = (sender.device, sender.number);
-        let mut head: Option<Head> = None;
+    for (Sender { device, runs }, decisions) in senders.into_iter().zip(answers) {
+        let mut head: Option<FinalHead> = None;
         let mut refusal = None;
-        for (first, decision) in sender.firsts.into_iter().zip(decisions) {
+        let copies_only = runs.iter().all(|(_, last)| *last <= device.confirmed);
+        for ((first, _), decision) in runs.into_iter().zip(decisions) {
             match decision {
                 Ok(receipt) => {
                     for relay in &receipt.holders {
@@ -284,7 +253,7 @@ fn note(
                     head = head
                         .into_iter()
                         .chain(receipt.head)
-                        .max_by_key(|h| h.length);
+                        .max_by_key(|known| (known.block(), known.head().length));
                 }
                 // Only the first refusal tells something: the runs after it cannot follow.
                 Err(found) => {
@@ -292,15 +261,8 @@ fn note(
                 }
             }
         }
-        // A receipt for a copy of what was finalised long ago is older than what is known.
-        if head.is_some_and(|head| head.length < device.confirmed) {
-            head = store
-                .hash_at(device.id, device.confirmed)?
-                .map(|hash| Head {
-                    hash,
-                    length: device.confirmed,
-                });
-        }
+        store.forget_copied(device.id, policy.copies)?;
+        let refused = refusal.is_some();
         if let Some((sequence, refusal)) = refusal {
             head = None;
             store.set_refusal(device.id, sequence, Some(&refusal.code))?;
@@ -315,11 +277,10 @@ fn note(
                 });
             }
         }
-        settled.push(Settled {
-            device,
-            number,
-            head,
-        });
+        // A receipt for a copy of what was finalised long ago says nothing new.
+        if refused || !copies_only {
+            settled.push(Settled { device, head });
+        }
     }
     Ok(settled)
 }
@@ -329,40 +290,62 @@ fn note(
 async fn confirm<C: Chain>(
     store: &Store,
     chain: &C,
+    checker: &HeadChecker,
     settled: Vec<Settled>,
-    session: &Session,
+    session: &mut Session,
 ) -> Result<(u64, Vec<LocalId>), SyncError> {
-    let open = settled.iter().filter(|device| device.head.is_none());
-    let numbers: Vec<DeviceId> = open.map(|device| device.number).collect();
-    let mut asked = match numbers.is_empty() {
+    let policy = chain.policy();
+    let open = settled.iter().filter(|one| one.head.is_none());
+    let questions: Vec<Question> = open.filter_map(|one| question(&one.device)).collect();
+    let mut asked = match questions.is_empty() {
         true => Vec::new(),
-        false => chain.heads(&numbers).await?,
+        false => chain.heads(checker, &questions).await,
     }
     .into_iter();
-    let mut compared = Vec::with_capacity(settled.len());
-    for one in settled {
-        let head = match one.head {
-            Some(head) => head,
-            None => asked.next().flatten().ok_or_else(went_back)?,
+    let mut known = Vec::with_capacity(settled.len());
+    for Settled { device, head } in settled {
+        let head = match head {
+            Some(head) => Ok(head),
+            None => asked.next().unwrap_or_else(|| Err(nobody_answered())),
         };
-        compared.push((one.device, one.number, head));
+        match head {
+            Ok(head) => known.push((device, head)),
+            Err(fault) => {
+                session.faults.insert(device.id, fault);
+            }
+        }
     }
-    let own = store.together(|| {
-        let settle = |(device, _, head): &(DeviceRecord, DeviceId, Head)| {
-            settle(store, chain, device, *head)
-        };
-        compared.iter().map(settle).collect::<Result<Vec<_>, _>>()
+    let taken = store.together(|| {
+        let take = |(device, head): &(DeviceRecord, FinalHead)| take(store, &policy, device, head);
+        known.iter().map(take).collect::<Result<Vec<_>, _>>()
     })?;
     let (mut finalised, mut left) = (0, Vec::new());
-    for ((device, number, head), own) in compared.into_iter().zip(own) {
-        let standing = match own {
-            Some(standing) => standing,
-            None => compare(store, chain, &device, number, head).await?,
+    for ((device, head), taken) in known.into_iter().zip(taken) {
+        let compared: Compared = match taken {
+            Taken::Compared(compared) => compared,
+            Taken::Foreign => Ok(compare(store, chain, &device, &head).await?),
         };
         finalised += store.device(device.id)?.confirmed - device.confirmed;
-        if matches!(standing, Standing::Queued(_)) && !session.stopped.contains(&device.id) {
-            left.push(device.id);
+        match compared {
+            Ok(standing) => {
+                session.faults.remove(&device.id);
+                let queued = matches!(standing, Standing::Queued(_));
+                if queued && !session.stopped.contains(&device.id) {
+                    left.push(device.id);
+                }
+            }
+            Err(fault) => {
+                session.faults.insert(device.id, fault);
+            }
         }
     }
     Ok((finalised, left))
+}
+
+fn nobody_answered() -> ChainFault {
+    ChainFault {
+        code: "proof_unavailable".into(),
+        message: "Nobody said what the chain has of the device.".into(),
+        passing: true,
+    }
 }

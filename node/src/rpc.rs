@@ -24,6 +24,7 @@ use sc_consensus_manual_seal::{
 use sc_rpc::SubscriptionTaskExecutor;
 use substrate_frame_rpc_system::{System, SystemApiServer};
 
+pub(crate) use self::prove_head::{first_authorities, FirstAuthorities};
 use self::prove_head::{HashchainProofsServer, HeadProver, NodeSource};
 use crate::service::{FullBackend, FullClient, FullPool};
 
@@ -33,6 +34,8 @@ pub(crate) struct Parts {
     pub(crate) backend: Arc<FullBackend>,
     pub(crate) pool: Arc<FullPool>,
     pub(crate) authority_set: SharedAuthoritySet<Hash, BlockNumber>,
+    /// What proves the first authorities; none if the chain specification does not make the first block's state.
+    pub(crate) first_authorities: Option<FirstAuthorities>,
     pub(crate) voter_state: SharedVoterState,
     pub(crate) justifications: GrandpaJustificationStream<Block>,
     pub(crate) finality_proofs: Arc<FinalityProofProvider<FullBackend, Block>>,
@@ -53,6 +56,8 @@ pub(crate) fn extensions(
         HeadProver::new(NodeSource {
             client: parts.client.clone(),
             backend: parts.backend.clone(),
+            authority_set: parts.authority_set.clone(),
+            first_authorities: parts.first_authorities.clone(),
         })
         .into_rpc()
         .into(),

@@ -77,6 +77,14 @@ pub trait Ledger: Send + Sync + 'static {
     fn device_by_key(&self, key: [u8; 32]) -> Answer<'_, Option<DeviceId>>;
     /// Up to so many entries of a device from a sequence on.
     fn entries(&self, device: DeviceId, from: u64, count: u32) -> Answer<'_, Vec<EntryView>>;
+    /// The proof of a device's head, from the set of authorities of this number on, and of its record if so wanted. None if the
+    /// chain has no such device.
+    fn proof(
+        &self,
+        device: DeviceId,
+        set: Option<u64>,
+        record: bool,
+    ) -> Answer<'_, Option<Vec<u8>>>;
     /// A study.
     fn study(&self, study: StudyId) -> Answer<'_, Option<StudyView>>;
     /// The latest finalised block.
@@ -167,6 +175,19 @@ impl Ledger for NodeLedger {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
             Ok(client.entries(device, from, count).await?)
+        })
+    }
+
+    fn proof(
+        &self,
+        device: DeviceId,
+        set: Option<u64>,
+        record: bool,
+    ) -> Answer<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let (client, _read) = self.read().await?;
+            let proved = client.prove_head(device, set, record).await?;
+            Ok(proved.map(|proved| proved.proof))
         })
     }
 

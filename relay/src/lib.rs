@@ -13,6 +13,8 @@
 //! 5. [`outbox`]: the run goes into a signed transaction, which is stored and then sent; finalised blocks tell what became
 //!    of it, and the run gets its receipt.
 //!
+//! [`proofs`] hands devices the proofs by which they know, without a word of this relay, that what they sent is final.
+//!
 //! Every step can be interrupted by a power cut: what was acknowledged is in the database, and what is in a transaction is
 //! in no other until finalised blocks say that this one never will be included.
 
@@ -26,6 +28,7 @@ pub mod metrics;
 mod mutations;
 mod options;
 pub mod outbox;
+pub mod proofs;
 pub mod run;
 mod serve;
 pub mod store;

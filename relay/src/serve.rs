@@ -26,6 +26,7 @@ use crate::ledger::{Ledger, NodeLedger};
 use crate::metrics::Metrics;
 use crate::options::{Command, Options, RelayOptions};
 use crate::outbox::Outbox;
+use crate::proofs::Proofs;
 use crate::store::Store;
 use crate::token::Tokens;
 use crate::writer::{Level, Writer};
@@ -134,6 +135,7 @@ impl Parts {
             clock.clone(),
         );
         let app = App {
+            proofs: Proofs::of(ledger.clone()),
             store,
             ledger,
             directory,

@@ -124,6 +124,14 @@ impl From<mhealth_chain_client::Error> for ApiError {
                 tracing::warn!(%error, code = error.code(), "the chain is not available");
                 Code::ChainUnavailable.into()
             }
+            Error::NotProvable { .. } => {
+                tracing::warn!(%error, "the node has no proof");
+                Code::ProofUnavailable.into()
+            }
+            Error::SetNotBridged { .. } => {
+                tracing::warn!(%error, "the node cannot bridge the sets");
+                ApiError::new(Code::SetNotBridged, error.to_string())
+            }
             _ => ApiError::internal(&error),
         }
     }

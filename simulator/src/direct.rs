@@ -3,7 +3,8 @@
 //! The paper's Figure 1a: the device talks to a node of the chain itself, without a relay.
 //!
 //! A device signs its own transactions with its device key, whose account the chain admitted at enrolment. Enrolments are
-//! signed by an authentication server of the study, here by an account that the caller holds.
+//! signed by an authentication server of the study, here by an account that the caller holds. The node may be a stranger's: what
+//! the device goes by is proved, as through relays.
 
 use std::{
     future::Future,
@@ -22,8 +23,8 @@ use mhealth_chain_client::{
 };
 use mhealth_device::{
     chain::{
-        Chain, ChainDevice, ChainFault, ChainRefusal, Decision, Enrolment, OutgoingRun, Receipt,
-        StudyTerms, Upload,
+        Chain, ChainDevice, ChainFault, ChainRefusal, Checked, Decision, Enrolment, FinalHead,
+        HeadChecker, OutgoingRun, Question, Receipt, StudyTerms, Upload, UploadPolicy,
     },
     PublicKey,
 };
@@ -33,6 +34,9 @@ const AT_A_TIME: usize = 32;
 
 /// How often to look whether the chain still finalises blocks.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Between two questions for the proof of a block.
+const PROOF_PAUSE: Duration = Duration::from_millis(200);
 
 /// Blocks take seconds; less patience than this would give up a chain that works.
 const SHORTEST_PATIENCE: Duration = Duration::from_secs(15);
@@ -44,6 +48,8 @@ pub struct Direct {
     enroller: Option<Account>,
     /// How long to wait for the next finalised block.
     patience: Duration,
+    /// Whether the node's words are taken for proofs.
+    trusts_words: bool,
 }
 
 impl Direct {
@@ -65,7 +71,14 @@ impl Direct {
             client,
             enroller: None,
             patience: patience.reconnect.max(SHORTEST_PATIENCE),
+            trusts_words: false,
         })
+    }
+
+    /// Takes the node's words for proofs: for chains that have none.
+    pub fn trusting(mut self, trusts_words: bool) -> Self {
+        self.trusts_words = trusts_words;
+        self
     }
 
     /// Enrols devices as this account, which must be an authentication server of their study.
@@ -85,6 +98,13 @@ impl Chain for Direct {
         self.client.genesis_hash().0
     }
 
+    fn policy(&self) -> UploadPolicy {
+        UploadPolicy {
+            trusts_words: self.trusts_words,
+            ..UploadPolicy::default()
+        }
+    }
+
     async fn study(&self, study: StudyId) -> Result<Option<StudyTerms>, ChainFault> {
         let study = self.client.study(study).await.map_err(fault)?;
         Ok(study.map(|study| StudyTerms {
@@ -93,55 +113,37 @@ impl Chain for Direct {
         }))
     }
 
-    async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
-        let (_, view) = self.client.at_finalised().await.map_err(fault)?;
-        let look_up = |key: PublicKey| {
-            let view = view.clone();
-            async move {
-                let Some(number) = view.device_by_key(key.0).await? else {
-                    return Ok(None);
-                };
-                let device = view.device(number).await?;
-                Ok(device.map(|device| ChainDevice {
-                    number: device.device,
-                    genesis: device.genesis,
-                    head: Head {
-                        hash: device.head,
-                        length: device.length,
-                    },
-                }))
-            }
-        };
-        let found: Vec<Result<_, Error>> = stream::iter(keys.to_vec())
-            .map(look_up)
-            .buffered(AT_A_TIME)
-            .collect()
-            .await;
-        found
+    async fn find(
+        &self,
+        _checker: &HeadChecker,
+        keys: &[PublicKey],
+    ) -> Result<Vec<Option<DeviceId>>, ChainFault> {
+        let found = self.devices(keys).await?;
+        Ok(found
             .into_iter()
-            .map(|found| found.map_err(fault))
-            .collect()
+            .map(|device| device.map(|device| device.number))
+            .collect())
     }
 
-    async fn heads(&self, devices: &[DeviceId]) -> Result<Vec<Option<Head>>, ChainFault> {
-        let (_, view) = self.client.at_finalised().await.map_err(fault)?;
-        let read = |device: DeviceId| {
-            let view = view.clone();
-            async move { view.head(device).await }
+    async fn heads(
+        &self,
+        checker: &HeadChecker,
+        questions: &[Question],
+    ) -> Vec<Result<FinalHead, ChainFault>> {
+        let reached = match self.client.finalised().await {
+            Ok(block) => block.number,
+            Err(error) => return vec![Err(fault(error)); questions.len()],
         };
-        let heads: Vec<Result<_, Error>> = stream::iter(devices.to_vec())
-            .map(read)
+        stream::iter(questions.to_vec())
+            .map(|question| async move {
+                match checker.trusts_words() {
+                    true => self.word(checker, &question).await,
+                    false => self.proof(checker, &question, reached).await,
+                }
+            })
             .buffered(AT_A_TIME)
             .collect()
-            .await;
-        let plain = |head: mhealth_chain_client::HeadView| Head {
-            hash: head.hash,
-            length: head.length,
-        };
-        heads
-            .into_iter()
-            .map(|head| Ok(head.map_err(fault)?.map(plain)))
-            .collect()
+            .await
     }
 
     async fn entries(
@@ -149,7 +151,11 @@ impl Chain for Direct {
         device: DeviceId,
         from: u64,
         count: u32,
-    ) -> Result<Vec<RegisteredEntry>, ChainFault> {
+        source: usize,
+    ) -> Result<Option<Vec<RegisteredEntry>>, ChainFault> {
+        if source > 0 {
+            return Ok(None);
+        }
         let entries = self.client.entries(device, from, count);
         let entries = entries.await.map_err(fault)?;
         let plain = |entry: mhealth_chain_client::EntryView| RegisteredEntry {
@@ -157,7 +163,7 @@ impl Chain for Direct {
             digest: entry.digest,
             hash: entry.hash,
         };
-        Ok(entries.into_iter().map(plain).collect())
+        Ok(Some(entries.into_iter().map(plain).collect()))
     }
 
     async fn enrol(
@@ -197,6 +203,7 @@ impl Chain for Direct {
 
     async fn upload(
         &self,
+        _checker: &HeadChecker,
         uploads: Vec<Upload>,
     ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault> {
         let send = |upload: Upload| {
@@ -213,6 +220,80 @@ impl Chain for Direct {
 }
 
 impl Direct {
+    /// The devices with these keys, as the node has them.
+    async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
+        let (_, view) = self.client.at_finalised().await.map_err(fault)?;
+        let look_up = |key: PublicKey| {
+            let view = view.clone();
+            async move {
+                let Some(number) = view.device_by_key(key.0).await? else {
+                    return Ok(None);
+                };
+                Ok(view.device(number).await?.as_ref().map(plain))
+            }
+        };
+        let found: Vec<Result<_, Error>> = stream::iter(keys.to_vec())
+            .map(look_up)
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        found
+            .into_iter()
+            .map(|found| found.map_err(fault))
+            .collect()
+    }
+
+    /// A device's head, proved in this block or a later one. The proof of a block comes a moment after the block.
+    async fn proof(
+        &self,
+        checker: &HeadChecker,
+        question: &Question,
+        reached: u64,
+    ) -> Result<FinalHead, ChainFault> {
+        let begun = Instant::now();
+        loop {
+            let set = checker.set();
+            let proved = self
+                .client
+                .prove_head(question.device, set, question.record);
+            let late = begun.elapsed() > self.patience;
+            match proved.await.map_err(fault)? {
+                None => return Err(unknown(question.device)),
+                Some(proved) if proved.block.number < reached && !late => {
+                    tokio::time::sleep(PROOF_PAUSE).await;
+                }
+                Some(proved) => match checker.check(question, &proved.proof) {
+                    Ok(Checked::Head(head)) => return Ok(head),
+                    Ok(Checked::OnTheWay) => {}
+                    // Meanwhile another proof led to later authorities.
+                    Err(_) if checker.set() != set => {}
+                    Err(refused) => {
+                        return Err(ChainFault {
+                            code: refused.code.into(),
+                            message: format!("The node proves nothing. {refused}"),
+                            passing: true,
+                        })
+                    }
+                },
+            }
+        }
+    }
+
+    /// A device's head by the node's word.
+    async fn word(
+        &self,
+        checker: &HeadChecker,
+        question: &Question,
+    ) -> Result<FinalHead, ChainFault> {
+        let device = self.client.device(question.device).await.map_err(fault)?;
+        let device = device.ok_or_else(|| unknown(question.device))?;
+        if device.key != question.key.0 {
+            return Err(unknown(question.device));
+        }
+        let device = plain(&device);
+        checker.take_word(question.device, device.head, Some(&device))
+    }
+
     async fn submit_enrolments(
         &self,
         study: StudyId,
@@ -289,6 +370,29 @@ impl Direct {
     }
 }
 
+/// A device as the node has it.
+fn plain(device: &mhealth_chain_client::DeviceView) -> ChainDevice {
+    ChainDevice {
+        number: device.device,
+        genesis: device.genesis,
+        head: Head {
+            hash: device.head,
+            length: device.length,
+        },
+    }
+}
+
+fn unknown(device: DeviceId) -> ChainFault {
+    ChainFault {
+        code: "relay_behind".into(),
+        message: format!(
+            "The node has not seen the device {device} yet. On a development chain that was begun anew, begin with a new \
+             state file."
+        ),
+        passing: true,
+    }
+}
+
 /// Hands all runs of a device to the node, one after the other, then waits for each.
 async fn send_runs(
     submitter: &Submitter,
@@ -339,6 +443,6 @@ pub fn fault(error: Error) -> ChainFault {
         message: error.to_string(),
         passing: error.is_unreachable()
             || error.is_safe_to_submit_anew()
-            || matches!(error, Error::StatePruned { .. }),
+            || matches!(error, Error::StatePruned { .. } | Error::NotProvable { .. }),
     }
 }

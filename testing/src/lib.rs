@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod databases;
 pub mod document;
+pub mod doubtful_relay;
 pub mod enrolment;
 pub mod export;
 pub mod front;

@@ -67,6 +67,12 @@ impl Launch {
         }
     }
 
+    /// Whether GRANDPA proves what is final. Under `--sealing` blocks are final without it.
+    pub fn proves_finality(&self) -> bool {
+        let sealing = |argument: &OsString| argument.to_string_lossy().starts_with("--sealing");
+        !self.arguments.iter().any(sealing)
+    }
+
     /// Adds an argument of the node's command line.
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.arguments.push(argument.as_ref().to_os_string());

@@ -109,6 +109,8 @@ impl Plan {
 pub struct Site {
     topology: Topology,
     study: StudyId,
+    /// Whether blocks are proved to be final.
+    proves: bool,
     // Servers before the node: they are dropped in this order.
     relays: Vec<Relay>,
     offices: Vec<Office>,
@@ -192,6 +194,7 @@ impl Site {
             study,
             chain,
         } = plan;
+        let proves = chain.proves_finality();
         let node = chain
             .base_path(folder.join("chain"))
             .arg("--state-pruning=archive")
@@ -235,6 +238,7 @@ impl Site {
         Ok(Self {
             topology,
             study,
+            proves,
             relays,
             offices,
             node,
@@ -276,15 +280,20 @@ impl Site {
     /// The ways that devices can go: one, or where each relay serves devices of its own, one for each relay.
     pub fn cohorts(&self) -> Vec<Cohort> {
         let relays = self.relay_urls();
+        // Without proofs there are words only.
+        let trust = (!self.proves).then(|| "--trust-relays".to_owned());
         if self.offices.is_empty() {
+            let mut arguments = vec!["--node".into(), self.node.url()];
+            arguments.extend(trust);
             return vec![Cohort {
                 name: "devices".into(),
-                arguments: vec!["--node".into(), self.node.url()],
+                arguments,
                 environment: Vec::new(),
             }];
         }
         let through = |name: String, office: &Office, relays: &[String]| {
             let mut arguments = vec!["--auth".to_owned(), office.server.url()];
+            arguments.extend(trust.clone());
             for relay in relays {
                 arguments.extend(["--relay".to_owned(), relay.clone()]);
             }

@@ -8,25 +8,28 @@
 
 use std::{sync::Arc, time::Instant};
 
-use hashchain::DeviceId;
-use mhealth_api::{BareRecord, Base64, Code, DeviceHeads, Head};
+use mhealth_api::{BareRecord, Base64, Code};
 
 use super::{
     http::{refusal, Failure},
     inner::Inner,
     relay::{preference, Relay},
+    views::Unproved,
 };
-use crate::chain::{ChainFault, Decision, OutgoingRun, Receipt, Upload};
+use crate::chain::{
+    ChainFault, Decision, FinalHead, HeadChecker, OutgoingRun, Question, Receipt, Upload,
+};
 
 /// Sends a device's entries as bare records and waits until so many are registered. One decision a run.
 pub(super) async fn deliver_bare(
     inner: Arc<Inner>,
+    checker: HeadChecker,
     upload: Upload,
 ) -> Result<Vec<Decision<Receipt>>, ChainFault> {
     if let Err(refused) = inner.token(upload.device, &upload.key).await? {
         return Ok(vec![Err(refused); upload.runs.len()]);
     }
-    let relays = preference(&inner.relays()?, upload.device.0);
+    let relays = preference(&inner.relays()?, upload.device.0, 0);
     let Some(relay) = relays.first() else {
         return Ok(Vec::new());
     };
@@ -43,7 +46,10 @@ pub(super) async fn deliver_bare(
         .filter(|(_, decision)| decision.is_ok())
         .filter_map(|(out, _)| out.run.last_sequence());
     if let Some(last) = last.max() {
-        await_length(&inner, relay, upload.device, last).await?;
+        let known = await_length(&inner, &checker, relay, &upload.question(), last).await?;
+        for receipt in decisions.iter_mut().flatten() {
+            receipt.head = Some(known.clone());
+        }
     }
     Ok(decisions)
 }
@@ -67,10 +73,7 @@ async fn send_run(
     }
     Ok(Ok(Receipt {
         holders: vec![relay.address.to_string()],
-        head: run.last_sequence().map(|length| Head {
-            hash: run.last_link(),
-            length,
-        }),
+        head: None,
     }))
 }
 
@@ -135,15 +138,15 @@ async fn insist(
     }
 }
 
-/// Waits until the chain has so many entries of the device.
+/// Waits until it is proved that the chain has so many entries of the device.
 async fn await_length(
     inner: &Inner,
+    checker: &HeadChecker,
     relay: &Relay,
-    device: DeviceId,
+    question: &Question,
     length: u64,
-) -> Result<(), ChainFault> {
+) -> Result<FinalHead, ChainFault> {
     let begun = Instant::now();
-    let path = format!("/v1/devices/{device}/head");
     loop {
         let (soonest, next) = inner.expectation.waits();
         let wait = if begun.elapsed() < soonest {
@@ -152,19 +155,18 @@ async fn await_length(
             next
         };
         tokio::time::sleep(wait).await;
-        let request = inner.http.get(relay.address.at(&path));
-        match inner.http.send::<DeviceHeads>(request).await {
-            Ok(heads) if heads.chain.head.length >= length => {
+        match inner.head_from(relay, checker, question).await {
+            Ok(known) if known.head().length >= length => {
                 inner.expectation.learn(begun.elapsed());
                 inner.observer.finalised(begun.elapsed());
-                return Ok(());
+                return Ok(known);
             }
-            Err(failure) if !failure.may_pass() => return Err(failure.at(&relay.address)),
+            Err(Unproved::Wrong(fault)) => return Err(fault),
             _ if begun.elapsed() > inner.settings.patience.finality => {
                 return Err(ChainFault {
                     code: "chain_stalled".into(),
                     message: format!(
-                        "{}: it accepted the records, but the chain has not finalised them.",
+                        "{}: it accepted the records, and there is no proof that the chain has finalised them.",
                         relay.address
                     ),
                     passing: true,

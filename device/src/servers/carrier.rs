@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! One relay: sending it a device's runs, and asking it until they are finalised.
+//! One relay: sending it a device's runs. [`super::waiting`] has the rest: asking it until they are proved to be final.
 
 use std::{
     collections::{BTreeMap, HashSet},
     time::{Duration, Instant},
 };
 
-use hashchain::DeviceId;
-use mhealth_api::{BlockRef, Code, Head, Refusal, RunState, RunStatus};
+use mhealth_api::{Code, Head, RunStatus};
 
 use super::{
     address::Address,
@@ -16,9 +15,10 @@ use super::{
     inner::Inner,
     prepared::PreparedRun,
     relay::Relay,
+    waiting::Said,
 };
 use crate::{
-    chain::{ChainFault, ChainRefusal},
+    chain::{ChainFault, ChainRefusal, FinalHead, HeadChecker, Question},
     key::DeviceKey,
 };
 
@@ -39,14 +39,12 @@ enum Posted {
 /// What became of a run at a relay.
 #[derive(Clone, Debug)]
 pub(super) enum Answer {
-    /// The chain has it, says this relay.
-    Finalised(Address, Option<BlockRef>),
-    /// This relay acknowledged it earlier.
+    /// The chain has as many entries of the device, as this head shows. The relay took the run.
+    Final(Address, FinalHead),
+    /// It is final, and this relay acknowledged it earlier.
     Held(Address),
-    /// The relay or the chain refused it.
-    Refused(Address, ChainRefusal),
-    /// The chain has something else in its place, says this relay.
-    Contradicted(Address, ChainRefusal),
+    /// The relay says that it or the chain refused it.
+    Refused(ChainRefusal),
 }
 
 /// Why a relay did not get a device's runs.
@@ -58,6 +56,10 @@ pub(super) enum DeliveryError {
     Device(ChainFault, Option<Duration>),
     /// This device cannot use the relay.
     Unusable(ChainFault),
+    /// The relay did not do what it said: it keeps runs back, loses them, or shows what is no proof.
+    Doubtful(ChainFault),
+    /// The relay says that the run of this place is refused. Others may say something else.
+    Refused(usize, ChainRefusal),
     /// No relay can help.
     Hopeless(ChainFault),
 }
@@ -68,14 +70,15 @@ pub(super) type Accepted = BTreeMap<usize, Instant>;
 /// Brings one device's runs to one relay.
 pub(super) struct Carrier<'a> {
     pub(super) inner: &'a Inner,
-    pub(super) device: DeviceId,
+    pub(super) checker: &'a HeadChecker,
+    pub(super) question: Question,
     pub(super) key: &'a DeviceKey,
     pub(super) runs: &'a [PreparedRun],
     pub(super) relay: &'a Relay,
 }
 
 impl Carrier<'_> {
-    /// Brings a relay what it has not accepted yet, and waits until it says that everything is finalised or refused.
+    /// Brings a relay what it has not accepted yet, and waits until it is proved that everything is final.
     pub(super) async fn carry(
         &self,
         answers: &mut [Option<Answer>],
@@ -89,7 +92,7 @@ impl Carrier<'_> {
             tracing::warn!(relay = %self.relay.address, "it lost what it had accepted; sending it again");
             self.inner.observer.repeated();
         }
-        Err(forgetful(self.relay))
+        Err(DeliveryError::Doubtful(forgetful(self.relay)))
     }
 
     async fn send(
@@ -112,17 +115,13 @@ impl Carrier<'_> {
             }
             match self.post(run).await? {
                 Posted::Accepted(status, sent) => {
-                    match self.settled(run, &status)? {
-                        None => {
-                            accepted.insert(next, sent);
-                        }
-                        Some(answer) => {
-                            let refused = !matches!(answer, Answer::Finalised(..));
-                            answers[next] = Some(answer);
-                            if refused {
-                                break; // What follows cannot be recorded.
-                            }
-                        }
+                    if let Said::Refused(refusal) = self.said(run, &status)? {
+                        // What follows cannot be recorded. What went before may be under way.
+                        self.await_finality(answers, accepted).await?;
+                        return Err(DeliveryError::Refused(next, refusal));
+                    }
+                    if answers[next].is_none() {
+                        accepted.insert(next, sent);
                     }
                     next += 1;
                 }
@@ -136,15 +135,15 @@ impl Carrier<'_> {
                     // What the device does not have any more is finalised; the relay has not seen that yet.
                     let from = from.ok_or_else(|| lagging(self.relay))?;
                     if rewinds == MOST_REWINDS {
-                        return Err(forgetful(self.relay));
+                        return Err(DeliveryError::Doubtful(forgetful(self.relay)));
                     }
                     rewinds += 1;
                     again.extend(from..next);
                     next = from;
                 }
                 Posted::Refused(refusal) => {
-                    answers[next] = Some(Answer::Refused(self.relay.address.clone(), refusal));
-                    break;
+                    self.await_finality(answers, accepted).await?;
+                    return Err(DeliveryError::Refused(next, refusal));
                 }
             }
         }
@@ -158,7 +157,7 @@ impl Carrier<'_> {
         let mut renewed = false;
         inner.observer.turn().await;
         loop {
-            let token = match inner.token(self.device, self.key).await {
+            let token = match inner.token(self.question.device, self.key).await {
                 Ok(Ok(token)) => token,
                 Ok(Err(refusal)) => return Ok(Posted::Refused(refusal)),
                 Err(fault) => return Err(DeliveryError::Hopeless(fault)),
@@ -181,7 +180,7 @@ impl Carrier<'_> {
             };
             inner.observer.repeated();
             if failure.refusal().is_some_and(is_about_the_token) && !renewed {
-                inner.tokens.forget(self.device, &token);
+                inner.tokens.forget(self.question.device, &token);
                 renewed = true;
                 continue;
             }
@@ -222,125 +221,6 @@ impl Carrier<'_> {
                 Failure::Refused(problem).at(&self.relay.address),
             )),
             _ => Ok(Posted::Refused(refusal(&problem))),
-        }
-    }
-
-    /// Asks for what was accepted until all of it is settled. `false`: the relay has lost it.
-    async fn await_finality(
-        &self,
-        answers: &mut [Option<Answer>],
-        accepted: &mut Accepted,
-    ) -> Result<bool, DeliveryError> {
-        let inner = self.inner;
-        let mut first = true;
-        // The entries of the latest run follow those of all others: once it is finalised, so are they.
-        while let Some((latest, sent)) = accepted
-            .iter()
-            .max_by_key(|(place, _)| self.runs[**place].last)
-            .map(|(place, sent)| (*place, *sent))
-        {
-            let (soonest, next) = inner.expectation.waits();
-            let wait = match std::mem::take(&mut first) {
-                true => soonest.saturating_sub(sent.elapsed()),
-                false => next,
-            };
-            tokio::time::sleep(wait.mul_f64(0.9 + 0.2 * rand::random::<f64>())).await;
-            match self.look(latest).await? {
-                None => {
-                    accepted.clear();
-                    return Ok(false);
-                }
-                Some(None) => {
-                    if sent.elapsed() > inner.settings.patience.finality {
-                        return Err(DeliveryError::Hopeless(stalled(sent.elapsed())));
-                    }
-                }
-                Some(Some(answer @ Answer::Finalised(..))) => {
-                    inner.expectation.learn(sent.elapsed());
-                    for (place, sent) in std::mem::take(accepted) {
-                        inner.observer.finalised(sent.elapsed());
-                        answers[place] = Some(match &answer {
-                            Answer::Finalised(by, _) if place != latest => {
-                                Answer::Finalised(by.clone(), None)
-                            }
-                            other => other.clone(),
-                        });
-                    }
-                }
-                Some(Some(_)) => {
-                    // One of those before it may be the cause; each is asked for.
-                    for place in accepted.keys().copied().collect::<Vec<_>>() {
-                        if let Some(Some(answer)) = self.look(place).await? {
-                            answers[place] = Some(answer);
-                            accepted.remove(&place);
-                        }
-                    }
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// Asks for one run: `None` if the relay does not know it, an inner `None` while it is under way.
-    async fn look(&self, place: usize) -> Result<Option<Option<Answer>>, DeliveryError> {
-        let http = &self.inner.http;
-        let run = &self.runs[place];
-        let address = self.relay.address.at(&format!("/v1/runs/{}", run.id));
-        match http.send::<RunStatus>(http.get(address)).await {
-            Ok(status) => {
-                self.relay.worked();
-                self.settled(run, &status).map(Some)
-            }
-            Err(failure) if failure.refusal() == Some(Code::UnknownRun) => Ok(None),
-            Err(failure) if failure.may_pass() => {
-                let wait = failure.wait();
-                Err(DeliveryError::Relay(failure.at(&self.relay.address), wait))
-            }
-            Err(failure) => Err(DeliveryError::Unusable(failure.at(&self.relay.address))),
-        }
-    }
-
-    /// What a status says of a run; `None` while it is under way. A status of another run shows that the relay is not
-    /// what it should be.
-    fn settled(
-        &self,
-        run: &PreparedRun,
-        status: &RunStatus,
-    ) -> Result<Option<Answer>, DeliveryError> {
-        if !run.is_of(status, self.device) {
-            return Err(DeliveryError::Unusable(ChainFault {
-                code: "receipt_mismatch".into(),
-                message: format!(
-                    "{}: its receipt is not for the run that was sent.",
-                    self.relay.address
-                ),
-                passing: false,
-            }));
-        }
-        let address = self.relay.address.clone();
-        let refusal = || match &status.reason {
-            Some(reason) => {
-                ChainRefusal::by_chain(reason.clone(), format!("The chain refused it: {reason}."))
-            }
-            None => ChainRefusal::before_the_chain(
-                "refused",
-                "The relay says that the chain refused it, but not why.",
-            ),
-        };
-        match status.state {
-            // A state that only newer relays have is no end.
-            RunState::Pending | RunState::Submitted | RunState::Unknown(_) => Ok(None),
-            RunState::Finalised => Ok(Some(Answer::Finalised(address, status.block))),
-            // Another relay may serve the study.
-            RunState::Refused if status.reason == Some(Refusal::NotARelayOfThisStudy) => {
-                Err(DeliveryError::Unusable(ChainFault {
-                    code: refusal().code,
-                    message: format!("{address}: it does not serve this study."),
-                    passing: false,
-                }))
-            }
-            RunState::Refused => Ok(Some(Answer::Refused(address, refusal()))),
-            RunState::Conflicting => Ok(Some(Answer::Contradicted(address, refusal()))),
         }
     }
 }
@@ -385,15 +265,15 @@ fn is_about_the_relay(code: Code) -> bool {
         )
 }
 
-fn forgetful(relay: &Relay) -> DeliveryError {
-    DeliveryError::Unusable(ChainFault {
+fn forgetful(relay: &Relay) -> ChainFault {
+    ChainFault {
         code: "relay_loses_runs".into(),
         message: format!(
             "{}: it accepts runs and afterwards does not know them.",
             relay.address
         ),
         passing: true,
-    })
+    }
 }
 
 fn lagging(relay: &Relay) -> DeliveryError {
@@ -406,15 +286,4 @@ fn lagging(relay: &Relay) -> DeliveryError {
         passing: true,
     };
     DeliveryError::Device(fault, None)
-}
-
-fn stalled(waited: Duration) -> ChainFault {
-    ChainFault {
-        code: "chain_stalled".into(),
-        message: format!(
-            "A relay accepted the entries {} seconds ago, but the chain has not finalised them. The relay keeps them.",
-            waited.as_secs()
-        ),
-        passing: true,
-    }
 }

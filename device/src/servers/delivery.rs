@@ -1,37 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Bringing a device's runs to as many relays as are to hold them, and waiting for finality.
+//! Bringing a device's runs to as many relays as are to hold them, and waiting until it is proved that they are final.
 //!
 //! A device has as many *workers* as its runs are to have copies. A worker turns to one relay at a time, which no other
-//! worker of the device uses. When its relay does not answer, it goes to another one and sends the same bytes there; what the
-//! chain has already is a success.
+//! worker of the device uses. When its relay does not answer, refuses, keeps what it took back, or says what it does not
+//! prove, it goes to another one and sends the same bytes there; what the chain has already is a success.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use futures::future;
-use hashchain::DeviceId;
 
 use super::{
-    address::Address,
     carrier::{Accepted, Answer, Carrier, DeliveryError},
     inner::Inner,
     prepared::PreparedRun,
     relay::{preference, Relay},
-    witness::disagreement,
 };
 use crate::{
-    chain::{ChainFault, ChainRefusal, Decision, Receipt, Upload},
+    chain::{
+        ChainFault, ChainRefusal, Decision, FinalHead, HeadChecker, Question, Receipt, Upload,
+    },
     key::DeviceKey,
 };
 
 /// A device's runs on their way.
 struct Delivery {
     inner: Arc<Inner>,
-    device: DeviceId,
+    checker: HeadChecker,
+    question: Question,
     key: DeviceKey,
     runs: Vec<PreparedRun>,
     relays: Vec<Arc<Relay>>,
@@ -42,9 +42,10 @@ struct Delivery {
 /// Delivers one device's runs. One decision a run, in their order.
 pub(super) async fn deliver(
     inner: Arc<Inner>,
+    checker: HeadChecker,
     upload: Upload,
 ) -> Result<Vec<Decision<Receipt>>, ChainFault> {
-    let device = upload.device;
+    let (device, question) = (upload.device, upload.question());
     let runs = upload.runs.into_iter();
     let runs: Vec<PreparedRun> = runs.map(PreparedRun::of).collect();
     // Before the relays are chosen, because the authentication server may be the one that names them.
@@ -52,8 +53,9 @@ pub(super) async fn deliver(
         return Ok(vec![Err(refusal); runs.len()]);
     }
     let delivery = Delivery {
-        relays: preference(&inner.relays()?, device.0),
-        device,
+        relays: preference(&inner.relays()?, device.0, inner.now()),
+        checker,
+        question,
         key: upload.key,
         runs,
         taken: Mutex::default(),
@@ -71,55 +73,93 @@ impl Delivery {
     async fn work(&self) -> Findings {
         let patience = &self.inner.settings.patience;
         let mut answers = vec![None; self.runs.len()];
-        let mut banned = HashSet::new();
+        // Relays that are not turned to again for these runs, and those that are to be left alone for a while.
+        let (mut banned, mut resting) = (HashSet::new(), HashMap::new());
         // By relay, so that one that was away is not sent what it has already.
         let mut accepted: HashMap<usize, Accepted> = HashMap::new();
+        // The first refusal of each run. Whether it is more than a word shows when others are asked.
+        let mut refusals: BTreeMap<usize, (usize, ChainRefusal)> = BTreeMap::new();
         let (mut begun, mut failures) = (Instant::now(), 0);
         let mut fault = None;
-        while let Some(place) = self.take(&banned).await {
+        while let Some(place) = self.take(&banned, &resting).await {
             let relay = &self.relays[place];
             let with_relay = accepted.entry(place).or_default();
             let before = answers.iter().flatten().count() + with_relay.len();
             let carried = self.carrier(relay).carry(&mut answers, with_relay).await;
             let Err(error) = carried else {
+                for (other, (teller, refusal)) in &refusals {
+                    if matches!(answers[*other], Some(Answer::Final(..))) {
+                        self.doubt(*teller, &refusal.code);
+                    }
+                }
                 return (answers, None);
             };
             if answers.iter().flatten().count() + with_relay.len() > before {
                 (begun, failures) = (Instant::now(), 0);
             }
-            tracing::debug!(relay = %relay.address, device = %self.device, ?error, "not delivered");
+            tracing::debug!(relay = %relay.address, device = %self.question.device, ?error, "not delivered");
             self.release(place);
-            let wait = match error {
+            match error {
                 DeliveryError::Relay(found, asked) => {
                     relay.failed(patience, &found, asked);
                     fault = Some(found);
-                    Duration::ZERO
                 }
                 DeliveryError::Device(found, asked) => {
                     failures += 1;
                     fault = Some(found);
-                    patience.backoff(failures, asked)
+                    let wait = patience.backoff(failures, asked);
+                    resting.insert(place, Instant::now() + wait);
                 }
                 DeliveryError::Unusable(found) => {
                     tracing::warn!(fault = %found, "this relay is not turned to again");
                     banned.insert(place);
                     fault = Some(found);
-                    Duration::ZERO
+                }
+                DeliveryError::Doubtful(found) => {
+                    relay.doubt(self.inner.now(), &found);
+                    banned.insert(place);
+                    // It took its time. Others have theirs.
+                    begun = Instant::now();
+                    fault = Some(found);
+                }
+                DeliveryError::Refused(of, refusal) => {
+                    banned.insert(place);
+                    refusals.entry(of).or_insert((place, refusal));
                 }
                 DeliveryError::Hopeless(found) => return (answers, Some(found)),
-            };
-            if begun.elapsed() + wait >= patience.give_up {
+            }
+            if begun.elapsed() >= patience.give_up {
                 break;
             }
-            tokio::time::sleep(wait).await;
+        }
+        // Everybody was asked. What was refused, and what follows it, stays queued.
+        if let Some((first, (_, refusal))) = refusals.into_iter().next() {
+            for answer in answers.iter_mut().skip(first) {
+                answer.get_or_insert(Answer::Refused(refusal.clone()));
+            }
         }
         (answers, fault)
+    }
+
+    /// A relay refused what another one brought to the chain.
+    fn doubt(&self, teller: usize, code: &str) {
+        let relay = &self.relays[teller];
+        let fault = ChainFault {
+            code: "refused_what_is_final".into(),
+            message: format!(
+                "{}: it refused with {code} what the chain has taken.",
+                relay.address
+            ),
+            passing: true,
+        };
+        relay.doubt(self.inner.now(), &fault);
     }
 
     fn carrier<'a>(&'a self, relay: &'a Relay) -> Carrier<'a> {
         Carrier {
             inner: &self.inner,
-            device: self.device,
+            checker: &self.checker,
+            question: self.question,
             key: &self.key,
             runs: &self.runs,
             relay,
@@ -128,13 +168,23 @@ impl Delivery {
 
     /// The relay to turn to: the first of the device's order that need not be left alone, or the one that can be asked
     /// soonest. `None` when there is none that other workers do not use.
-    async fn take(&self, banned: &HashSet<usize>) -> Option<usize> {
+    async fn take(
+        &self,
+        banned: &HashSet<usize>,
+        resting: &HashMap<usize, Instant>,
+    ) -> Option<usize> {
         loop {
             let rest = {
                 let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
                 let free =
                     (0..self.relays.len()).filter(|i| !taken.contains(i) && !banned.contains(i));
-                let rests = free.map(|place| (self.relays[place].rest(), place));
+                let rests = free.map(|place| {
+                    let until = resting.get(&place);
+                    let own = until.map_or(Duration::ZERO, |until| {
+                        until.saturating_duration_since(Instant::now())
+                    });
+                    (self.relays[place].rest().max(own), place)
+                });
                 let (rest, place) = rests.min_by_key(|(rest, _)| *rest)?;
                 if rest.is_zero() {
                     taken.insert(place);
@@ -153,12 +203,12 @@ impl Delivery {
 
     /// Puts together what the workers found.
     fn decide(&self, findings: Vec<Findings>) -> Result<Vec<Decision<Receipt>>, ChainFault> {
-        let mut decisions = Vec::with_capacity(self.runs.len());
+        let mut decisions: Vec<Decision<Receipt>> = Vec::with_capacity(self.runs.len());
         for (place, run) in self.runs.iter().enumerate() {
             let answers = findings
                 .iter()
                 .filter_map(|(answers, _)| answers[place].as_ref());
-            match self.decide_one(run, answers)? {
+            match decide_one(answers) {
                 Some(decision) => decisions.push(decision),
                 // It follows one that was refused.
                 None if matches!(decisions.last(), Some(Err(_))) => {
@@ -174,44 +224,30 @@ impl Delivery {
         }
         Ok(decisions)
     }
+}
 
-    fn decide_one<'a>(
-        &self,
-        run: &PreparedRun,
-        answers: impl Iterator<Item = &'a Answer>,
-    ) -> Result<Option<Decision<Receipt>>, ChainFault> {
-        let mut receipt: Option<Receipt> = None;
-        let mut finalised: Option<&Address> = None;
-        let mut refused: Option<(&Address, &ChainRefusal, bool)> = None;
-        for answer in answers {
-            match answer {
-                Answer::Finalised(relay, block) => {
-                    if let Some(block) = block {
-                        self.inner.witness.see(relay, *block)?;
-                    }
-                    finalised = finalised.or(Some(relay));
-                    let receipt = receipt.get_or_insert_with(Receipt::default);
-                    receipt.holders.push(relay.to_string());
-                    receipt.head = Some(run.head);
-                }
-                Answer::Held(relay) => {
-                    let receipt = receipt.get_or_insert_with(Receipt::default);
-                    receipt.holders.push(relay.to_string());
-                }
-                Answer::Refused(relay, refusal) => {
-                    refused = refused.or(Some((relay, refusal, false)));
-                }
-                Answer::Contradicted(relay, refusal) => refused = Some((relay, refusal, true)),
+fn decide_one<'a>(answers: impl Iterator<Item = &'a Answer>) -> Option<Decision<Receipt>> {
+    let mut receipt: Option<Receipt> = None;
+    let mut refused: Option<&ChainRefusal> = None;
+    for answer in answers {
+        match answer {
+            Answer::Final(relay, known) => {
+                let receipt = receipt.get_or_insert_with(Receipt::default);
+                receipt.holders.push(relay.to_string());
+                let newest = |head: &FinalHead| (head.block(), head.head().length);
+                let before = receipt.head.take();
+                receipt.head = before.into_iter().chain([known.clone()]).max_by_key(newest);
             }
-        }
-        match (finalised, refused) {
-            (Some(one), Some((other, refusal, true))) => {
-                let says = format!("device {}'s entry {} is registered", self.device, run.last);
-                Err(disagreement(one, &says, other, &refusal.code))
+            Answer::Held(relay) => {
+                let receipt = receipt.get_or_insert_with(Receipt::default);
+                receipt.holders.push(relay.to_string());
             }
-            (_, Some((_, refusal, _))) if receipt.is_none() => Ok(Some(Err(refusal.clone()))),
-            _ => Ok(receipt.map(Ok)),
+            Answer::Refused(refusal) => refused = refused.or(Some(refusal)),
         }
+    }
+    match (receipt, refused) {
+        (None, Some(refusal)) => Some(Err(refusal.clone())),
+        (receipt, _) => receipt.map(Ok),
     }
 }
 

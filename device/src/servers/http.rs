@@ -233,30 +233,52 @@ impl Http {
         permit.expect("nobody closes the semaphore; qed")
     }
 
+    /// Sends a request when there is a connection for it, and reads so many bytes at most of its answer, whatever they are.
+    pub(super) async fn send_bytes(
+        &self,
+        request: RequestBuilder,
+        most: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let _permit = self.permit().await;
+        let (status, body, wait) = self.receive(request, self.answer, most).await?;
+        match status.is_success() {
+            true => Ok(body),
+            false => Err(failure(status, &body, wait)),
+        }
+    }
+
     /// Sends a request that may take long, besides all others.
     pub(super) async fn send_for<T: DeserializeOwned>(
         &self,
         request: RequestBuilder,
         patience: Duration,
     ) -> Result<T, Failure> {
-        let answer = request.timeout(patience).send().await;
-        let answer = answer.map_err(|error| unreachable(&error))?;
-        self.possession.learn(&answer);
-        let status = answer.status();
-        let wait = retry_after(&answer);
-        let body = read(answer).await?;
+        let (status, body, wait) = self.receive(request, patience, LONGEST_ANSWER).await?;
         if status.is_success() {
             return serde_json::from_slice(&body)
                 .map_err(|_| Failure::Nonsense("its answer is not part of this interface".into()));
         }
         Err(failure(status, &body, wait))
     }
+
+    async fn receive(
+        &self,
+        request: RequestBuilder,
+        patience: Duration,
+        most: usize,
+    ) -> Result<(StatusCode, Zeroizing<Vec<u8>>, Option<Duration>), Failure> {
+        let answer = request.timeout(patience).send().await;
+        let answer = answer.map_err(|error| unreachable(&error))?;
+        self.possession.learn(&answer);
+        let (status, wait) = (answer.status(), retry_after(&answer));
+        Ok((status, read(answer, most).await?, wait))
+    }
 }
 
-async fn read(mut answer: Response) -> Result<Zeroizing<Vec<u8>>, Failure> {
+async fn read(mut answer: Response, most: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let mut body = Zeroizing::new(Vec::new());
     while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(&error))? {
-        if body.len() + chunk.len() > LONGEST_ANSWER {
+        if body.len() + chunk.len() > most {
             return Err(Failure::Nonsense("its answer is too long".into()));
         }
         body.extend_from_slice(&chunk);

@@ -17,7 +17,6 @@ use super::{
     relay::Relay,
     settings::Settings,
     tokens::{Token, Tokens},
-    witness::Witness,
 };
 use crate::{
     chain::{ChainFault, Decision},
@@ -31,7 +30,6 @@ pub(super) struct Inner {
     pub(super) authentication: AuthenticationServer,
     relays: RwLock<Vec<Arc<Relay>>>,
     pub(super) tokens: Tokens,
-    pub(super) witness: Witness,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) expectation: Expectation,
 }
@@ -49,17 +47,24 @@ impl Inner {
             http.clone(),
             settings.patience,
         );
-        let relays = settings.relays.iter().cloned();
+        let relays = settings.relays.iter().map(|relay| {
+            let doubted = settings.doubts.get(relay.as_str()).copied();
+            Arc::new(Relay::doubted_until(relay.clone(), doubted.unwrap_or(0)))
+        });
         Ok(Self {
-            relays: RwLock::new(relays.map(|relay| Arc::new(Relay::new(relay))).collect()),
+            relays: RwLock::new(relays.collect()),
             http,
             authentication,
             tokens: Tokens::default(),
-            witness: Witness::default(),
             observer: settings.observer.clone(),
             expectation: Expectation::new(),
             settings,
         })
+    }
+
+    /// The device's clock, in seconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        self.settings.clock.now().unix_timestamp()
     }
 
     pub(super) fn known_relays(&self) -> Vec<Arc<Relay>> {
@@ -123,7 +128,14 @@ impl Inner {
         }
         for name in named {
             match name.parse() {
-                Ok(address) => relays.push(Arc::new(Relay::new(address))),
+                Ok(address) => {
+                    let address: super::Address = address;
+                    let doubted = self.settings.doubts.get(address.as_str()).copied();
+                    relays.push(Arc::new(Relay::doubted_until(
+                        address,
+                        doubted.unwrap_or(0),
+                    )));
+                }
                 Err(error) => tracing::warn!(%error, "a relay's address cannot be used"),
             }
         }

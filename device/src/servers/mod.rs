@@ -6,10 +6,10 @@
 //! Relays take its runs with their data, keep them, and bring them to the chain. `docs/protocol/device-api.md` is the text of the
 //! protocol.
 //!
-//! The device trusts none of them further than it must. What it sends was chained before, so a relay can withhold it and
-//! do nothing else; what a relay says is compared with the device's own hashchain, and with what other relays say when a
-//! run goes to several. Whatever happens on the way, the queue in the device's file is kept until the chain has
-//! finalised it, and an attempt that is repeated sends identical bytes.
+//! The device trusts none of them. What it sends was chained before, so a relay can withhold it and do nothing else; what a
+//! relay says only changes where the device sends next, and what it shows counts when it is proved. Whatever happens on the
+//! way, the queue in the device's file is kept until it is proved that the chain has finalised it, and an attempt that is
+//! repeated sends identical bytes.
 
 mod address;
 mod authentication;
@@ -28,13 +28,13 @@ mod relay;
 mod settings;
 mod tokens;
 mod views;
-mod witness;
+mod waiting;
 
-use std::{future::Future, sync::Arc};
+use std::{collections::HashMap, future::Future, sync::Arc};
 
 use futures::{stream, StreamExt};
 use hashchain::{DeviceId, StudyId};
-use mhealth_api::{DeviceHeads, DeviceOnChain, Head, RegisteredEntry};
+use mhealth_api::RegisteredEntry;
 use tokio::task::JoinSet;
 
 pub use address::{Address, AddressError};
@@ -46,8 +46,8 @@ pub use settings::Settings;
 
 use crate::{
     chain::{
-        Chain, ChainDevice, ChainFault, Decision, Enrolment, Receipt, StudyTerms, Upload,
-        UploadPolicy,
+        Chain, ChainDevice, ChainFault, Decision, Enrolment, FinalHead, HeadChecker, Question,
+        Receipt, StudyTerms, Upload, UploadPolicy,
     },
     key::{DeviceKey, PublicKey},
 };
@@ -92,6 +92,17 @@ impl Servers {
         relays.iter().map(|relay| relay.address.clone()).collect()
     }
 
+    /// The relays that did not do what they said, by their base addresses, and until when others are turned to first, in
+    /// seconds since 1970. Whoever stores them hands them back with the [`Settings`] next time.
+    pub fn doubts(&self) -> HashMap<String, i64> {
+        let now = self.0.now();
+        let relays = self.0.known_relays();
+        let ends = relays
+            .iter()
+            .map(|relay| (relay.address.to_string(), relay.doubts_end()));
+        ends.filter(|(_, until)| *until > now).collect()
+    }
+
     /// Does something for each upload, all at the same time, independently of whoever waits for it.
     async fn for_each<F>(
         &self,
@@ -129,6 +140,7 @@ impl Chain for Servers {
         UploadPolicy {
             carries_data: true,
             keeps_hashchain: !self.0.bare_records(),
+            trusts_words: self.0.settings.trust_relays,
             copies: self.0.settings.copies.max(1),
             enrolments_at_a_time: ENROLMENTS_AT_A_TIME,
             devices_at_a_time: 1,
@@ -157,40 +169,29 @@ impl Chain for Servers {
         }))
     }
 
-    async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
-        let ask = |key: PublicKey| async move {
-            let path = format!("/v1/keys/{key}");
-            // The order in which relays are asked differs from device to device, here by its key.
-            let first = u32::from_be_bytes([key.0[0], key.0[1], key.0[2], key.0[3]]);
-            let told: Option<DeviceOnChain> = self.0.ask(first, &path).await?;
-            match told {
-                Some(told) if told.key.0 != key.0 => Err(other_device(&path)),
-                told => Ok(told.map(|told| views::device(&told))),
-            }
-        };
+    async fn find(
+        &self,
+        checker: &HeadChecker,
+        keys: &[PublicKey],
+    ) -> Result<Vec<Option<DeviceId>>, ChainFault> {
         let found: Vec<_> = stream::iter(keys.to_vec())
-            .map(ask)
+            .map(|key| async move { self.0.number(checker, &key).await })
             .buffered(AT_A_TIME)
             .collect()
             .await;
         found.into_iter().collect()
     }
 
-    async fn heads(&self, devices: &[DeviceId]) -> Result<Vec<Option<Head>>, ChainFault> {
-        let ask = |device: DeviceId| async move {
-            let path = format!("/v1/devices/{device}/head");
-            let told: Option<DeviceHeads> = self.0.ask(device.0, &path).await?;
-            match told {
-                Some(told) if told.device != device => Err(other_device(&path)),
-                told => Ok(told.map(|told| told.chain.head)),
-            }
-        };
-        let heads: Vec<_> = stream::iter(devices.to_vec())
-            .map(ask)
+    async fn heads(
+        &self,
+        checker: &HeadChecker,
+        questions: &[Question],
+    ) -> Vec<Result<FinalHead, ChainFault>> {
+        stream::iter(questions.to_vec())
+            .map(|question| async move { self.0.head(checker, &question).await })
             .buffered(AT_A_TIME)
             .collect()
-            .await;
-        heads.into_iter().collect()
+            .await
     }
 
     async fn entries(
@@ -198,17 +199,19 @@ impl Chain for Servers {
         device: DeviceId,
         from: u64,
         count: u32,
-    ) -> Result<Vec<RegisteredEntry>, ChainFault> {
+        source: usize,
+    ) -> Result<Option<Vec<RegisteredEntry>>, ChainFault> {
+        let relays = self.0.relays()?;
+        let relays = relay::preference(&relays, device.0, 0);
+        let Some(relay) = relays.get(source) else {
+            return Ok(None);
+        };
         let path = format!("/v1/devices/{device}/entries?from={from}&count={count}");
-        let mut fault = None;
-        for relay in relay::preference(&self.0.relays()?, device.0) {
-            let request = self.0.http.get(relay.address.at(&path));
-            match self.0.http.send(request).await {
-                Ok(entries) => return Ok(entries),
-                Err(failure) => fault = Some(failure.at(&relay.address)),
-            }
-        }
-        Err(fault.unwrap_or_else(|| other_device(&path)))
+        let request = self.0.http.get(relay.address.at(&path));
+        let entries = self.0.http.send(request).await;
+        entries
+            .map(Some)
+            .map_err(|failure| failure.at(&relay.address))
     }
 
     async fn enrol(
@@ -230,20 +233,15 @@ impl Chain for Servers {
 
     async fn upload(
         &self,
+        checker: &HeadChecker,
         uploads: Vec<Upload>,
     ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault> {
         #[cfg(feature = "bare-records")]
         if self.0.bare_records() {
-            return self.for_each(uploads, bare::deliver_bare).await;
+            let deliver = |inner, upload| bare::deliver_bare(inner, checker.clone(), upload);
+            return self.for_each(uploads, deliver).await;
         }
-        self.for_each(uploads, delivery::deliver).await
-    }
-}
-
-fn other_device(path: &str) -> ChainFault {
-    ChainFault {
-        code: "nonsense_answer".into(),
-        message: format!("A relay answered {path} with something that was not asked for."),
-        passing: false,
+        let deliver = |inner, upload| delivery::deliver(inner, checker.clone(), upload);
+        self.for_each(uploads, deliver).await
     }
 }

@@ -10,11 +10,25 @@ use std::{
 use super::{address::Address, patience::Patience};
 use crate::chain::ChainFault;
 
+/// How long others are turned to first when a relay did not do what it said, in seconds: this long the first time, and twice
+/// as long each further time, up to a day.
+const SHORTEST_DOUBT: i64 = 600;
+const LONGEST_DOUBT: i64 = 86_400;
+
 /// A relay, as all uploads together have found it.
 #[derive(Debug)]
 pub(super) struct Relay {
     pub(super) address: Address,
     health: Mutex<Health>,
+    doubt: Mutex<Doubt>,
+}
+
+/// Whether a relay does what it says. Nothing that it only says ends a doubt.
+#[derive(Debug, Default)]
+struct Doubt {
+    times: u32,
+    /// In seconds since 1970.
+    until: i64,
 }
 
 #[derive(Debug, Default)]
@@ -24,11 +38,44 @@ struct Health {
 }
 
 impl Relay {
+    #[cfg(test)]
     pub(super) fn new(address: Address) -> Self {
+        Self::doubted_until(address, 0)
+    }
+
+    /// A relay that others were preferred to until then, in seconds since 1970; 0 for one of which nothing is known.
+    pub(super) fn doubted_until(address: Address, until: i64) -> Self {
         Self {
             address,
             health: Mutex::default(),
+            doubt: Mutex::new(Doubt {
+                times: u32::from(until > 0),
+                until,
+            }),
         }
+    }
+
+    /// It did not do what it said, or showed what is no proof. Others are turned to first for a while.
+    pub(super) fn doubt(&self, now: i64, fault: &ChainFault) {
+        let mut doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        // What was under way at the same time counts once.
+        if doubt.until <= now {
+            let wait = SHORTEST_DOUBT << doubt.times.min(16);
+            doubt.times = doubt.times.saturating_add(1);
+            doubt.until = now.saturating_add(wait.min(LONGEST_DOUBT));
+            tracing::warn!(%fault, "others are turned to first");
+        }
+    }
+
+    /// What it was sent is proved to be final.
+    pub(super) fn delivered(&self) {
+        *self.doubt.lock().unwrap_or_else(PoisonError::into_inner) = Doubt::default();
+    }
+
+    /// Until when others are turned to first, in seconds since 1970.
+    pub(super) fn doubts_end(&self) -> i64 {
+        let doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        doubt.until
     }
 
     /// It did not answer, or asked to be left alone. Failures of requests that were under way at the same time count as
@@ -68,13 +115,14 @@ impl Relay {
 }
 
 /// The relays in the order in which a device turns to them. Each device begins with another one, so that they share the
-/// devices, and always with the same one, so that it rarely has to send what came before.
-pub(super) fn preference(relays: &[Arc<Relay>], device: u32) -> Vec<Arc<Relay>> {
+/// devices, and always with the same one, so that it rarely has to send what came before. Those that are doubted come last.
+pub(super) fn preference(relays: &[Arc<Relay>], device: u32, now: i64) -> Vec<Arc<Relay>> {
     let mut relays = relays.to_vec();
     if !relays.is_empty() {
         let first = device as usize % relays.len();
         relays.rotate_left(first);
     }
+    relays.sort_by_key(|relay| relay.doubts_end() > now);
     relays
 }
 
@@ -108,9 +156,39 @@ mod tests {
         let relays: Vec<_> = ["https://a.example", "https://b.example"]
             .map(|address| Arc::new(Relay::new(address.parse().unwrap())))
             .into();
-        let first = |device| preference(&relays, device)[0].address.clone();
+        let first = |device| preference(&relays, device, 0)[0].address.clone();
         assert_ne!(first(0), first(1));
         assert_eq!(first(0), first(2));
-        assert!(preference(&[], 3).is_empty());
+        assert!(preference(&[], 3, 0).is_empty());
+    }
+
+    #[test]
+    fn a_doubted_relay_comes_last_for_longer_each_time_until_it_delivers() {
+        let relays: Vec<_> = ["https://a.example", "https://b.example"]
+            .map(|address| Arc::new(Relay::new(address.parse().unwrap())))
+            .into();
+        let fault = ChainFault {
+            code: "proof_unavailable".into(),
+            message: "It said so and did not prove it.".into(),
+            passing: true,
+        };
+        let first = |now| preference(&relays, 0, now)[0].address.clone();
+        let [one, other] = [0, 1].map(|place| relays[place].address.clone());
+        let mut now = 0;
+        for wait in [600, 1_200, 2_400] {
+            assert_eq!(first(now), one);
+            relays[0].doubt(now, &fault);
+            relays[0].doubt(now, &fault);
+            assert_eq!(first(now + wait - 1), other);
+            now += wait;
+        }
+        for _ in 0..40 {
+            relays[0].doubt(now, &fault);
+            assert!(relays[0].doubts_end() <= now + LONGEST_DOUBT);
+            now = relays[0].doubts_end();
+        }
+        relays[0].doubt(now, &fault);
+        relays[0].delivered();
+        assert_eq!(first(now), one);
     }
 }

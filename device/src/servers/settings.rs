@@ -2,7 +2,7 @@
 
 //! How a device goes through servers.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{address::Address, http::Certificates, observer::Observer, patience::Patience};
 use crate::{clock::Clock, store::Terms};
@@ -16,6 +16,12 @@ pub struct Settings {
     pub authentication: Address,
     /// The relays. When there are none, those that the authentication server names with its first token.
     pub relays: Vec<Address>,
+    /// Relays, by their base addresses, to which others are preferred, and until when, in seconds since 1970: what
+    /// [`Servers::doubts`](super::Servers::doubts) said before.
+    pub doubts: HashMap<String, i64>,
+    /// Whether relays' words are taken for proofs. Only for chains that have no proofs: whoever is asked can then make runs
+    /// vanish and stop the device.
+    pub trust_relays: bool,
     /// How many of them are to hold each run: 1 in Figure 1b, more in Figure 1c.
     pub copies: u32,
     /// The topologies of Figures 2a and 2b, which exist to be measured against: data go as bare records and a relay
@@ -41,6 +47,8 @@ impl Settings {
             terms,
             authentication,
             relays: Vec::new(),
+            doubts: HashMap::new(),
+            trust_relays: false,
             copies: 1,
             #[cfg(feature = "bare-records")]
             bare_records: false,

@@ -1,256 +1,289 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What relays say the chain has finalised.
+//! What relays show of the chain.
 //!
-//! As many relays are asked as are to hold a run. What they say is compared at the same height: one that has seen fewer
-//! blocks is asked again until it has caught up.
+//! Whatever a relay shows is worth what its proof is worth. As many relays are asked as are to hold a run, and the newest of
+//! what is proved counts; whoever shows something else is remembered, and turned to last.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use mhealth_api::{ChainHead, Code, DeviceHeads, DeviceOnChain};
-use serde::de::DeserializeOwned;
+use mhealth_api::{Code, DeviceOnChain};
+use mhealth_evidence::HeadProof;
 
 use super::{
-    address::Address,
+    http::Failure,
     inner::Inner,
     relay::{preference, Relay},
-    witness::disagreement,
 };
-use crate::chain::{ChainDevice, ChainFault};
+use crate::{
+    chain::{ChainDevice, ChainFault, Checked, FinalHead, HeadChecker, Question},
+    key::PublicKey,
+};
+use hashchain::DeviceId;
 
-/// Something that a relay tells of a device.
-pub(super) trait Told: DeserializeOwned + Send {
-    /// The finalised head.
-    fn head(&self) -> &ChainHead;
+/// Answers that lead to later authorities only, before a relay is not asked any more. Each leads over 64 changes of them.
+const MOST_STEPS: u32 = 256;
 
-    /// Whether both are of the same device.
-    fn is_same(&self, other: &Self) -> bool;
+/// Why a relay's answer is no proof.
+#[derive(Debug)]
+pub(super) enum Unproved {
+    /// It has none at present, or does not answer.
+    NotNow(ChainFault, Option<Duration>),
+    /// It shows what is no proof, or is behind what was proved before.
+    Wrong(ChainFault),
 }
 
-impl Told for DeviceHeads {
-    fn head(&self) -> &ChainHead {
-        &self.chain
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        self.device == other.device
-    }
-}
-
-impl Told for DeviceOnChain {
-    fn head(&self) -> &ChainHead {
-        &self.chain
-    }
-
-    fn is_same(&self, other: &Self) -> bool {
-        (self.device, self.key, self.genesis) == (other.device, other.key, other.genesis)
-    }
-}
-
-/// A device as the device library has it.
-pub(super) fn device(told: &DeviceOnChain) -> ChainDevice {
-    ChainDevice {
-        number: told.device,
-        genesis: told.genesis,
-        head: told.chain.head,
+impl Unproved {
+    pub(super) fn into_fault(self) -> ChainFault {
+        match self {
+            Self::NotNow(fault, _) | Self::Wrong(fault) => fault,
+        }
     }
 }
 
 impl Inner {
-    /// Asks relays for something of a device, as many as are to hold a run if so many answer, and compares what they
-    /// say. `None`: the chain has no such device. `first` chooses the relay to begin with.
-    pub(super) async fn ask<T: Told>(
+    /// The number of the device with a key; none if no relay that answers knows such a device.
+    pub(super) async fn number(
         &self,
-        first: u32,
-        path: &str,
-    ) -> Result<Option<T>, ChainFault> {
+        checker: &HeadChecker,
+        key: &PublicKey,
+    ) -> Result<Option<DeviceId>, ChainFault> {
+        // The order in which relays are asked differs from device to device, here by its key.
+        let first = u32::from_be_bytes([key.0[0], key.0[1], key.0[2], key.0[3]]);
+        let path = format!("/v1/keys/{key}");
         let patience = &self.settings.patience;
-        let relays = preference(&self.relays()?, first);
         let begun = Instant::now();
         let mut attempts = 0;
         loop {
-            let (answers, mut fault) = self.ask_each(&relays, path).await?;
-            if !answers.is_empty() {
-                match agree(answers)? {
-                    Ok(told) => return Ok(told),
-                    Err(lagging) => fault = Some(lagging),
+            let (mut unknown, mut fault) = (false, None);
+            for relay in self.in_turn(first)? {
+                tokio::time::sleep(relay.rest()).await;
+                let request = self.http.get(relay.address.at(&path));
+                match self.http.send::<DeviceOnChain>(request).await {
+                    Ok(told) => {
+                        relay.worked();
+                        let question = Question {
+                            device: told.device,
+                            key: *key,
+                            record: true,
+                        };
+                        match self.head_from(&relay, checker, &question).await {
+                            Ok(head) if head.is_of(key) => return Ok(Some(told.device)),
+                            Ok(_) => {
+                                let found = other_device(&relay, &path);
+                                relay.doubt(self.now(), &found);
+                                fault = Some(found);
+                            }
+                            Err(unproved) => fault = Some(unproved.into_fault()),
+                        }
+                    }
+                    Err(failure) if failure.refusal() == Some(Code::UnknownDevice) => {
+                        relay.worked();
+                        unknown = true;
+                    }
+                    Err(failure) => fault = Some(self.failed(&relay, failure)),
                 }
             }
             attempts += 1;
             let wait = patience.backoff(attempts, None);
             match fault {
-                Some(fault) if !fault.passing || begun.elapsed() + wait >= patience.give_up => {
-                    return Err(fault);
-                }
-                _ => tokio::time::sleep(wait).await,
+                None => return Ok(None),
+                Some(_) if unknown => return Ok(None),
+                Some(fault) if begun.elapsed() + wait >= patience.give_up => return Err(fault),
+                Some(_) => tokio::time::sleep(wait).await,
             }
         }
     }
 
-    /// The answers of as many relays as are wanted, and the last failure.
-    async fn ask_each<T: Told>(
+    /// A device's final head: the newest that as many relays prove as are to hold a run, if so many do.
+    pub(super) async fn head(
         &self,
-        relays: &[Arc<Relay>],
-        path: &str,
-    ) -> Result<(Vec<(Address, Option<T>)>, Option<ChainFault>), ChainFault> {
+        checker: &HeadChecker,
+        question: &Question,
+    ) -> Result<FinalHead, ChainFault> {
+        let patience = &self.settings.patience;
         let wanted = self.settings.copies.max(1) as usize;
-        let (mut answers, mut fault) = (Vec::new(), None);
-        // Those that need not be left alone first.
-        let (ready, resting): (Vec<_>, Vec<_>) =
-            relays.iter().partition(|relay| relay.rest().is_zero());
-        for relay in ready.into_iter().chain(resting) {
-            if answers.len() == wanted {
-                break;
-            }
-            let rest = relay.rest();
-            if !rest.is_zero() && !answers.is_empty() {
-                break; // One answer now is better than two later.
-            }
-            tokio::time::sleep(rest).await;
-            let request = self.http.get(relay.address.at(path));
-            match self.http.send::<T>(request).await {
-                Ok(told) => {
-                    relay.worked();
-                    self.witness.see(&relay.address, told.head().block)?;
-                    answers.push((relay.address.clone(), Some(told)));
+        let begun = Instant::now();
+        let mut attempts = 0;
+        loop {
+            let mut heads: Vec<FinalHead> = Vec::new();
+            let mut fault: Option<ChainFault> = None;
+            for relay in self.in_turn(question.device.0)? {
+                let rest = relay.rest();
+                if heads.len() == wanted || (!rest.is_zero() && !heads.is_empty()) {
+                    break; // One answer now is better than two later.
                 }
-                Err(failure) if failure.refusal() == Some(Code::UnknownDevice) => {
-                    relay.worked();
-                    answers.push((relay.address.clone(), None));
-                }
-                Err(failure) => {
-                    let (passing, wait) = (failure.may_pass(), failure.wait());
-                    let found = failure.at(&relay.address);
-                    match passing {
-                        true => relay.failed(&self.settings.patience, &found, wait),
-                        false => {
-                            tracing::warn!(fault = %found, "a relay does not answer the question")
-                        }
+                tokio::time::sleep(rest).await;
+                match self.head_from(&relay, checker, question).await {
+                    Ok(head) => heads.push(head),
+                    Err(Unproved::NotNow(found, wait)) => {
+                        relay.failed(patience, &found, wait);
+                        // A failure that may pass is the better reason to ask again.
+                        fault = match fault {
+                            Some(earlier @ ChainFault { passing: true, .. }) => Some(earlier),
+                            _ => Some(found),
+                        };
                     }
-                    // A failure that may pass is the better reason to ask again.
-                    fault = match fault {
-                        Some(earlier @ ChainFault { passing: true, .. }) => Some(earlier),
-                        _ => Some(found),
+                    Err(Unproved::Wrong(found)) => {
+                        relay.doubt(self.now(), &found);
+                        fault = fault.or(Some(found));
+                    }
+                }
+            }
+            let newest = |head: &FinalHead| (head.block(), head.head().length);
+            if let Some(head) = heads.into_iter().max_by_key(newest) {
+                return Ok(head);
+            }
+            attempts += 1;
+            let wait = patience.backoff(attempts, None);
+            let fault = fault.unwrap_or_else(nobody);
+            if !fault.passing || begun.elapsed() + wait >= patience.give_up {
+                return Err(fault);
+            }
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// A device's final head as one relay proves it.
+    pub(super) async fn head_from(
+        &self,
+        relay: &Relay,
+        checker: &HeadChecker,
+        question: &Question,
+    ) -> Result<FinalHead, Unproved> {
+        if checker.trusts_words() {
+            return self.word_from(relay, checker, question).await;
+        }
+        let device = question.device;
+        for _ in 0..MOST_STEPS {
+            let set = checker.set();
+            let from = set.map_or_else(String::new, |set| format!("set={set}&"));
+            let path = format!(
+                "/v1/devices/{device}/proof?{from}record={}",
+                question.record
+            );
+            let request = self.http.get(relay.address.at(&path));
+            let proof = self.http.send_bytes(request, HeadProof::LARGEST).await;
+            let proof = proof.map_err(|failure| unproved(relay, failure))?;
+            relay.worked();
+            match checker.check(question, &proof) {
+                Ok(Checked::Head(head)) => return Ok(head),
+                Ok(Checked::OnTheWay) => {}
+                // Meanwhile another proof led to later authorities.
+                Err(_) if checker.set() != set => {}
+                Err(refused) => {
+                    let behind = match refused.is_of_a_laggard() {
+                        true => " It is behind, or shows what was true once. On a development chain that was begun anew, begin with a new state file.",
+                        false => "",
                     };
+                    return Err(Unproved::Wrong(ChainFault {
+                        code: refused.code.into(),
+                        message: format!("{}: {refused}{behind}", relay.address),
+                        passing: true,
+                    }));
                 }
             }
         }
-        Ok((answers, fault))
-    }
-}
-
-/// The newest of what relays say, if all agree; an inner error when one of them has not caught up.
-#[allow(clippy::type_complexity)] // The outer error ends the question, the inner one repeats it.
-fn agree<T: Told>(
-    answers: Vec<(Address, Option<T>)>,
-) -> Result<Result<Option<T>, ChainFault>, ChainFault> {
-    let mut ignorant = None;
-    let mut told: Vec<(Address, T)> = Vec::new();
-    for (relay, answer) in answers {
-        match answer {
-            Some(answer) => told.push((relay, answer)),
-            None => ignorant = Some(relay),
-        }
-    }
-    told.sort_by_key(|(_, told)| told.head().block.number);
-    let Some((newest, best)) = told.pop() else {
-        return Ok(Ok(None));
-    };
-    let mut lagging = ignorant;
-    for (relay, other) in told {
-        let (old, new) = (&other.head().head, &best.head().head);
-        let same_height = other.head().block == best.head().block;
-        let contradiction = !other.is_same(&best)
-            || old.length > new.length
-            || (old.length == new.length && old.hash != new.hash)
-            || (same_height && old != new);
-        if contradiction {
-            let head = |told: &T| {
-                let ChainHead { head, block } = told.head();
-                format!(
-                    "entry {} is {} in block {}",
-                    head.length, head.hash, block.number
-                )
-            };
-            return Err(disagreement(&relay, &head(&other), &newest, &head(&best)));
-        }
-        if old.length < new.length {
-            lagging = Some(relay);
-        }
-    }
-    Ok(match lagging {
-        None => Ok(Some(best)),
-        Some(relay) => Err(ChainFault {
-            code: "relay_behind".into(),
-            message: format!("{relay}: it has not seen the blocks that other relays have seen."),
+        Err(Unproved::Wrong(ChainFault {
+            code: "proof_too_long".into(),
+            message: format!("{}: its proofs lead to no head.", relay.address),
             passing: true,
-        }),
-    })
+        }))
+    }
+
+    /// The same by the relay's word, for chains that have no proofs.
+    async fn word_from(
+        &self,
+        relay: &Relay,
+        checker: &HeadChecker,
+        question: &Question,
+    ) -> Result<FinalHead, Unproved> {
+        let path = format!("/v1/devices/{}", question.device);
+        let request = self.http.get(relay.address.at(&path));
+        let told = self.http.send::<DeviceOnChain>(request).await;
+        let told = told.map_err(|failure| unproved(relay, failure))?;
+        relay.worked();
+        if told.device != question.device || told.key.0 != question.key.0 {
+            return Err(Unproved::Wrong(other_device(relay, &path)));
+        }
+        let told = ChainDevice {
+            number: told.device,
+            genesis: told.genesis,
+            head: told.chain.head,
+        };
+        checker
+            .take_word(told.number, told.head, Some(&told))
+            .map_err(Unproved::Wrong)
+    }
+
+    /// The relays in the order in which a device turns to them; those that need not be left alone first.
+    pub(super) fn in_turn(&self, first: u32) -> Result<Vec<Arc<Relay>>, ChainFault> {
+        let relays = preference(&self.relays()?, first, self.now());
+        let (mut ready, resting): (Vec<_>, Vec<_>) =
+            relays.into_iter().partition(|relay| relay.rest().is_zero());
+        ready.extend(resting);
+        Ok(ready)
+    }
+
+    /// What a failure of a relay means to the others, and to whoever asked.
+    pub(super) fn failed(&self, relay: &Relay, failure: Failure) -> ChainFault {
+        let (passing, wait) = (failure.may_pass(), failure.wait());
+        let fault = failure.at(&relay.address);
+        match passing {
+            true => relay.failed(&self.settings.patience, &fault, wait),
+            false => tracing::warn!(%fault, "a relay does not answer the question"),
+        }
+        fault
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use hashchain::{DeviceId, LinkHash};
-    use mhealth_api::{BlockRef, Hash, Head};
-
-    /// A head of so many entries in a block; a head's hash follows from its length unless it is a lie.
-    fn told(length: u64, lie: u8, block: u64) -> Option<DeviceHeads> {
-        let head = Head {
-            length,
-            hash: LinkHash([length as u8 + lie; 32]),
-        };
-        let block = BlockRef {
-            number: block,
-            hash: Hash([7; 32]),
-        };
-        Some(DeviceHeads {
-            device: DeviceId(1),
-            relay: head,
-            chain: ChainHead { head, block },
-        })
-    }
-
-    fn agreed(one: Option<DeviceHeads>, other: Option<DeviceHeads>) -> Result<u64, String> {
-        let [a, b]: [Address; 2] =
-            ["https://a.example", "https://b.example"].map(|address| address.parse().unwrap());
-        let both_orders = [
-            agree(vec![(a.clone(), one), (b.clone(), other)]),
-            agree(vec![(b, other), (a, one)]),
-        ];
-        let [first, second] = both_orders.map(|agreed| match agreed {
-            Ok(Ok(told)) => Ok(told.map_or(0, |told| told.chain.head.length)),
-            Ok(Err(fault)) | Err(fault) => Err(fault.code),
-        });
-        assert_eq!(first, second, "the order of the answers does not matter");
-        first
-    }
-
-    #[test]
-    fn relays_that_say_the_same_agree_whatever_block_they_have_seen() {
-        assert_eq!(agreed(told(3, 0, 10), told(3, 0, 10)), Ok(3));
-        assert_eq!(agreed(told(3, 0, 10), told(3, 0, 12)), Ok(3));
-        assert_eq!(agreed(None, None), Ok(0));
-    }
-
-    #[test]
-    fn who_has_seen_less_is_asked_again() {
-        assert_eq!(
-            agreed(told(3, 0, 10), told(5, 0, 12)),
-            Err("relay_behind".into())
-        );
-        assert_eq!(agreed(None, told(5, 0, 12)), Err("relay_behind".into()));
-    }
-
-    #[test]
-    fn contradictions_are_found() {
-        for (one, other) in [
-            (told(3, 0, 10), told(3, 1, 10)),
-            (told(3, 0, 10), told(3, 1, 11)),
-            (told(3, 0, 10), told(4, 0, 10)),
-            (told(4, 0, 10), told(3, 0, 11)),
-        ] {
-            assert_eq!(agreed(one, other), Err("relays_disagree".into()));
+/// What it means that there is no proof.
+fn unproved(relay: &Relay, failure: Failure) -> Unproved {
+    let wait = failure.wait();
+    match failure.refusal() {
+        // It has not seen the block of the enrolment yet, or says so.
+        Some(Code::UnknownDevice) => {
+            relay.worked();
+            let fault = failure.at(&relay.address);
+            return Unproved::NotNow(
+                ChainFault {
+                    passing: true,
+                    ..fault
+                },
+                wait,
+            );
         }
+        // An honest relay may have to say so. Whether all of them do shows when they are asked.
+        Some(Code::SetNotBridged) => return Unproved::NotNow(failure.at(&relay.address), wait),
+        _ => {}
+    }
+    match failure.may_pass() {
+        true => Unproved::NotNow(failure.at(&relay.address), wait),
+        false => Unproved::Wrong(ChainFault {
+            passing: true,
+            ..failure.at(&relay.address)
+        }),
+    }
+}
+
+fn other_device(relay: &Relay, path: &str) -> ChainFault {
+    ChainFault {
+        code: "nonsense_answer".into(),
+        message: format!(
+            "{}: it answered {path} with something that was not asked for.",
+            relay.address
+        ),
+        passing: true,
+    }
+}
+
+fn nobody() -> ChainFault {
+    ChainFault {
+        code: "server_unreachable".into(),
+        message: "No relay answered.".into(),
+        passing: true,
     }
 }

@@ -103,30 +103,6 @@ impl Store {
             .map_err(|e| self.failed(e))
     }
 
-    /// The chain has finalised the device's entries up to `sequence`, which never goes back. Runs that are finalised
-    /// leave the queue; when each is to be held by several relays, not before so many acknowledged it.
-    pub fn confirm(&self, id: LocalId, sequence: u64, copies: u32) -> Result<(), Error> {
-        let confirm = || -> rusqlite::Result<()> {
-            self.connection
-                .prepare_cached("UPDATE device SET confirmed = MAX(confirmed, ?2) WHERE id = ?1")?
-                .execute((id.0, sequence))?;
-            self.connection
-                .prepare_cached(
-                    "DELETE FROM run WHERE device = ?1 AND last <= ?2 AND (?3 <= 1 OR ?3 <= (SELECT COUNT(*) \
-                     FROM copy WHERE copy.device = run.device AND copy.first = run.first))",
-                )?
-                .execute((id.0, sequence, copies))?;
-            self.connection
-                .prepare_cached(
-                    "DELETE FROM copy WHERE device = ?1 AND NOT EXISTS (SELECT 1 FROM run WHERE \
-                     run.device = copy.device AND run.first = copy.first)",
-                )?
-                .execute([id.0])?;
-            Ok(())
-        };
-        self.together(|| confirm().map_err(|e| self.failed(e)))
-    }
-
     /// The chain refused the run that starts at `first`, or (`None`) it is to be tried afresh.
     pub fn set_refusal(&self, id: LocalId, first: u64, refusal: Option<&str>) -> Result<(), Error> {
         self.connection

@@ -144,6 +144,14 @@ impl Store {
             .map_err(|e| self.failed(e))
     }
 
+    /// When an entry was sealed, in seconds since 1970 by the device's clock.
+    pub(crate) fn sealed_at(&self, id: LocalId, sequence: u64) -> Result<u64, Error> {
+        self.connection
+            .prepare_cached("SELECT MAX(sealed, 0) FROM entry WHERE device = ?1 AND sequence = ?2")
+            .and_then(|mut find| find.query_row((id.0, sequence), |row| row.get(0)))
+            .map_err(|e| self.failed(e))
+    }
+
     /// An entry without its data.
     pub(crate) fn lacks_envelope(&self) -> Error {
         self.corrupt("an entry has no envelope")

@@ -14,6 +14,7 @@
 //! A phone's file holds one device, that of a simulated cohort one a participant; all of one chain and one study.
 
 mod audit;
+mod beliefs;
 mod deliveries;
 mod enrolments;
 mod entries;
@@ -21,7 +22,10 @@ mod open;
 mod records;
 mod schema;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use hashchain::{LinkHash, Sealer, StudyId};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -32,7 +36,7 @@ pub use mhealth_api::Predecessor;
 pub use records::{DeviceRecord, LocalId, QueuedRun, Totals};
 
 pub use crate::freeze::FreezeReason;
-use crate::{clock::Clock, error::Error, payload::Participant};
+use crate::{clock::Clock, error::Error, payload::Participant, proof::Known};
 
 /// What the devices of one file are enrolled under; fixed when the file is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +57,8 @@ pub struct Store {
     /// Makes pseudonyms of this file, see [`Store::pseudonym`].
     salt: [u8; 32],
     clock: Arc<dyn Clock>,
+    /// What was proved of the chain, shared with those who check proofs.
+    known: Arc<Mutex<Known>>,
 }
 
 impl std::fmt::Debug for Store {

@@ -6,18 +6,20 @@ use std::{
     fs::{File, OpenOptions},
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
-use hashchain::StudyId;
+use hashchain::{DeviceId, StudyId};
+use mhealth_evidence::Anchor;
 use rand::{CryptoRng, RngCore};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::{schema, Store, Terms};
 use crate::{
     clock::Clock,
     error::Error,
     key::{readable, PublicKey},
+    proof::Known,
 };
 
 /// How long to wait for another program that holds the file, in milliseconds.
@@ -38,7 +40,6 @@ impl Store {
         let connection = connect(path)?;
         check_kind(&connection, path)?;
         prepare(&connection, path)?;
-        upgrade(&connection, path)?;
         Self::with(connection, path.to_owned(), clock)
     }
 
@@ -146,12 +147,14 @@ impl Store {
                 },
                 other => failed(&path, other),
             })?;
+        let known = known(&connection, &path, terms.chain)?;
         let store = Self {
             connection,
             path,
             terms,
             salt,
             clock,
+            known: Arc::new(Mutex::new(known)),
         };
         store.audit()?;
         store.erase_spent_keys()?;
@@ -203,10 +206,10 @@ fn check_kind(connection: &Connection, path: &Path) -> Result<(), Error> {
             known: schema::VERSION,
         });
     }
-    if found < 1 {
+    if found < schema::VERSION {
         return Err(Error::Corrupt {
             path: path.to_owned(),
-            what: "its version is not one of this program".into(),
+            what: format!("its version is {found}, which no release of this program had"),
         });
     }
     Ok(())
@@ -227,21 +230,30 @@ fn prepare(connection: &Connection, path: &Path) -> Result<(), Error> {
     set("temp_store", &"MEMORY")
 }
 
-/// Brings a file of an earlier version to the present one, in one transaction.
-fn upgrade(connection: &Connection, path: &Path) -> Result<(), Error> {
-    let upgrade = || -> rusqlite::Result<()> {
-        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-        let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        if found == 1 {
-            transaction.execute_batch(schema::SINCE_1)?;
-            transaction.pragma_update(None, "user_version", schema::VERSION)?;
-        }
-        transaction.commit()
+/// What the devices of the file have learned of the chain.
+fn known(connection: &Connection, path: &Path, genesis: [u8; 32]) -> Result<Known, Error> {
+    let corrupt = || Error::Corrupt {
+        path: path.to_owned(),
+        what: "what it knows of the chain's authorities cannot be read".into(),
     };
-    match number(connection, path, "user_version")? {
-        schema::VERSION => Ok(()),
-        _ => upgrade().map_err(|e| failed(path, e)),
+    let anchor: Option<Vec<u8>> = connection
+        .query_row("SELECT known FROM anchor", [], |row| row.get(0))
+        .optional()
+        .map_err(|e| failed(path, e))?;
+    let anchor = anchor
+        .map(|known| mhealth_evidence::decode_exactly::<Anchor>(&known).map_err(|_| corrupt()))
+        .transpose()?;
+    if anchor.as_ref().is_some_and(|it| it.genesis() != genesis) {
+        return Err(corrupt());
     }
+    let seen = connection
+        .prepare("SELECT chain_id, seen FROM device WHERE chain_id IS NOT NULL AND seen > 0")
+        .and_then(|mut seen| {
+            seen.query_map([], |row| Ok((DeviceId(row.get(0)?), row.get(1)?)))?
+                .collect()
+        })
+        .map_err(|e| failed(path, e))?;
+    Ok(Known::new(genesis, anchor, seen))
 }
 
 fn fill<R: CryptoRng + RngCore>(
@@ -256,7 +268,6 @@ fn fill<R: CryptoRng + RngCore>(
     let fill = || -> rusqlite::Result<()> {
         let transaction = connection.unchecked_transaction()?;
         transaction.execute_batch(schema::TABLES)?;
-        transaction.execute_batch(schema::SINCE_1)?;
         transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", schema::VERSION)?;
         transaction.execute(

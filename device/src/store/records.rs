@@ -41,8 +41,10 @@ pub struct DeviceRecord {
     pub predecessor: Option<Predecessor>,
     /// `h_0`.
     pub genesis: LinkHash,
-    /// The number that the chain gave it; `None` before it is enrolled.
+    /// The number that the chain gave it, or that a server named; `None` before it is enrolled.
     pub number: Option<DeviceId>,
+    /// Whether the chain has its enrolment under that number, and not only a server's word for it.
+    pub proved: bool,
     /// How many entries it sealed.
     pub length: u64,
     /// The hash of the last of them, or `h_0`.
@@ -91,6 +93,13 @@ impl QueuedRun {
             .first()
             .expect("a run is made of at least one entry; qed")
     }
+
+    /// Its last entry.
+    pub fn last(&self) -> &Entry {
+        self.entries
+            .last()
+            .expect("a run is made of at least one entry; qed")
+    }
 }
 
 /// Counts over all devices of a file.
@@ -112,7 +121,7 @@ pub struct Totals {
 
 const COLUMNS: &str =
     "id, participant, key, secret_commitment, escrow, predecessor, predecessor_head, genesis, \
-                       chain_id, length, head, confirmed, frozen";
+                       COALESCE(chain_id, said), length, head, confirmed, frozen, chain_id IS NOT NULL";
 
 impl Store {
     /// Makes a device for a participant: a key, a secret, the escrow of it, and the hash that its chain starts
@@ -204,29 +213,11 @@ impl Store {
             .map_err(|e| self.failed(e))
     }
 
-    /// Remembers the number that the chain gave a device, and erases the code that the device redeemed for it.
-    pub fn set_number(&self, id: LocalId, number: DeviceId) -> Result<(), Error> {
-        let update = "UPDATE device SET chain_id = ?2, code = NULL WHERE id = ?1";
-        self.connection
-            .execute(update, (id.0, number.0))
-            .map(drop)
-            .map_err(|e| self.failed(e))
-    }
-
-    /// Stops a device for good.
-    pub fn freeze(&self, id: LocalId, reason: FreezeReason) -> Result<(), Error> {
-        let update = "UPDATE device SET frozen = ?2 WHERE id = ?1";
-        self.connection
-            .execute(update, (id.0, reason.code()))
-            .map(drop)
-            .map_err(|e| self.failed(e))
-    }
-
     /// Counts over all devices.
     pub fn totals(&self) -> Result<Totals, Error> {
         self.connection
             .query_row(
-                "SELECT COUNT(*), COUNT(chain_id), COUNT(frozen), COALESCE(SUM(length), 0), \
+                "SELECT COUNT(*), COUNT(COALESCE(chain_id, said)), COUNT(frozen), COALESCE(SUM(length), 0), \
                  COALESCE(SUM(confirmed), 0), COALESCE(SUM(CASE WHEN frozen IS NULL THEN (SELECT \
                  COALESCE(SUM(MIN(last - first + 1, last - confirmed)), 0) FROM run WHERE device = id AND \
                  refusal IS NOT NULL AND last > confirmed) ELSE length - confirmed END), 0) FROM device",
@@ -298,6 +289,7 @@ fn device_from(row: &Row<'_>) -> rusqlite::Result<DeviceRecord> {
         },
         genesis: LinkHash(row.get(7)?),
         number: row.get::<_, Option<u32>>(8)?.map(DeviceId),
+        proved: row.get(13)?,
         length: row.get(9)?,
         head: LinkHash(row.get(10)?),
         confirmed: row.get(11)?,

@@ -2,8 +2,8 @@
 
 //! Tables of the state file.
 
-/// Version of the tables, in the file as SQLite's `user_version`. A program refuses newer files than it knows.
-pub(super) const VERSION: i64 = 2;
+/// Version of the tables, in the file as SQLite's `user_version`. A program refuses files of other versions.
+pub(super) const VERSION: i64 = 3;
 
 /// Says whose file this is, as SQLite's `application_id` ("mHdv").
 pub(super) const APPLICATION_ID: i64 = 0x6d48_6476;
@@ -18,7 +18,16 @@ CREATE TABLE terms (
     salt         BLOB NOT NULL CHECK (length(salt) = 32)
 ) STRICT;
 
--- One row a device. `seed` and `ratchet` are secret; `chain_id` is the device's number on the chain.
+-- What was proved of the chain's authorities. Proofs are checked from here on.
+CREATE TABLE anchor (
+    only_one  INTEGER PRIMARY KEY CHECK (only_one = 1),
+    known     BLOB NOT NULL
+) STRICT;
+
+-- One row a device. `seed` and `ratchet` are secret. `chain_id` is the device's number on the chain, as it was proved; `said`
+-- is the number that a server named when it enrolled the device. `seen` is the block in which its head was proved last.
+-- `code` is secret, too: whoever has it can enrol in the participant's name. It is erased once the enrolment is proved.
+-- `recipient` is the participant's X25519 key, to which payloads are sealed, when an enrolment code named one.
 CREATE TABLE device (
     id                 INTEGER PRIMARY KEY,
     participant        TEXT NOT NULL UNIQUE,
@@ -30,13 +39,17 @@ CREATE TABLE device (
     predecessor_head   BLOB CHECK (length(predecessor_head) = 32),
     genesis            BLOB NOT NULL CHECK (length(genesis) = 32),
     chain_id           INTEGER UNIQUE,
+    said               INTEGER,
+    seen               INTEGER NOT NULL DEFAULT 0 CHECK (seen >= 0),
     length             INTEGER NOT NULL CHECK (length >= 0),
     head               BLOB NOT NULL CHECK (length(head) = 32),
     ratchet            BLOB NOT NULL CHECK (length(ratchet) = 32),
     checksum           BLOB NOT NULL CHECK (length(checksum) = 16),
     confirmed          INTEGER NOT NULL DEFAULT 0 CHECK (confirmed BETWEEN 0 AND length),
     frozen             TEXT,
-    created            INTEGER NOT NULL
+    created            INTEGER NOT NULL,
+    code               TEXT,
+    recipient          BLOB CHECK (length(recipient) = 32)
 ) STRICT;
 
 -- One row an entry. `source` is the caller's name for what was sealed, for example the day of the night.
@@ -62,14 +75,6 @@ CREATE TABLE run (
     refusal    TEXT,
     PRIMARY KEY (device, first)
 ) STRICT;
-";
-
-/// What version 2 added to version 1: how devices enrol and upload through servers.
-pub(super) const SINCE_1: &str = "
--- `code` is secret: whoever has it can enrol in the participant's name. It is erased once it is redeemed.
-ALTER TABLE device ADD COLUMN code TEXT;
--- X25519 key of the participant, to which payloads are sealed, when an enrolment code named one.
-ALTER TABLE device ADD COLUMN recipient BLOB CHECK (length(recipient) = 32);
 
 -- Relays that acknowledged a run which has to be held by several.
 CREATE TABLE copy (
@@ -86,5 +91,11 @@ CREATE TABLE server (
     role     TEXT NOT NULL CHECK (role IN ('authentication', 'relay')),
     bare     INTEGER NOT NULL CHECK (bare IN (0, 1)),
     PRIMARY KEY (role, address)
+) STRICT;
+
+-- Relays that did not do what they said, and until when others are turned to first, in seconds since 1970.
+CREATE TABLE doubt (
+    relay  TEXT PRIMARY KEY,
+    until  INTEGER NOT NULL
 ) STRICT;
 ";

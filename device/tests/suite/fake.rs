@@ -11,8 +11,8 @@ use hashchain::{DataDigest, DeviceId, Enrolment, Entry, LinkHash, Native, Run, S
 use mhealth_api::{Head, Refusal, RegisteredEntry};
 use mhealth_device::{
     chain::{
-        Chain, ChainDevice, ChainFault, ChainRefusal, Decision, Enrolment as Enrolling,
-        OutgoingRun, Receipt, StudyTerms, Upload,
+        Chain, ChainDevice, ChainFault, ChainRefusal, Decision, Enrolment as Enrolling, FinalHead,
+        HeadChecker, OutgoingRun, Question, Receipt, StudyTerms, Upload, UploadPolicy,
     },
     PublicKey,
 };
@@ -192,6 +192,14 @@ fn lost() -> ChainFault {
     }
 }
 
+fn behind() -> ChainFault {
+    ChainFault {
+        code: "relay_behind".into(),
+        message: "no such device".into(),
+        passing: true,
+    }
+}
+
 impl Chain for FakeChain {
     fn genesis(&self) -> [u8; 32] {
         self.genesis
@@ -204,21 +212,43 @@ impl Chain for FakeChain {
         }))
     }
 
-    async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
+    /// It has no proofs, so its devices are told to trust its words.
+    fn policy(&self) -> UploadPolicy {
+        UploadPolicy {
+            trusts_words: true,
+            ..UploadPolicy::default()
+        }
+    }
+
+    async fn find(
+        &self,
+        _: &HeadChecker,
+        keys: &[PublicKey],
+    ) -> Result<Vec<Option<DeviceId>>, ChainFault> {
         let state = self.state();
         let find = |key: &PublicKey| {
             let id = state.devices.iter().position(|device| device.key == *key)?;
-            Some(state.devices[id].as_found(id))
+            Some(DeviceId(id as u32))
         };
         Ok(keys.iter().map(find).collect())
     }
 
-    async fn heads(&self, devices: &[DeviceId]) -> Result<Vec<Option<Head>>, ChainFault> {
+    async fn heads(
+        &self,
+        checker: &HeadChecker,
+        questions: &[Question],
+    ) -> Vec<Result<FinalHead, ChainFault>> {
         let state = self.state();
-        Ok(devices
-            .iter()
-            .map(|id| Some(state.devices.get(id.0 as usize)?.head()))
-            .collect())
+        let word = |question: &Question| {
+            let number = question.device.0 as usize;
+            let device = state.devices.get(number);
+            let device = device.filter(|device| device.key == question.key);
+            let found = device
+                .map(|device| device.as_found(number))
+                .ok_or(behind())?;
+            checker.take_word(question.device, found.head, Some(&found))
+        };
+        questions.iter().map(word).collect()
     }
 
     async fn entries(
@@ -226,15 +256,18 @@ impl Chain for FakeChain {
         device: DeviceId,
         from: u64,
         count: u32,
-    ) -> Result<Vec<RegisteredEntry>, ChainFault> {
+        source: usize,
+    ) -> Result<Option<Vec<RegisteredEntry>>, ChainFault> {
         let state = self.state();
         let entries = &state.devices[device.0 as usize].entries;
-        Ok(entries
-            .iter()
-            .skip(from as usize - 1)
-            .take(count as usize)
-            .copied()
-            .collect())
+        Ok((source == 0).then(|| {
+            entries
+                .iter()
+                .skip(from as usize - 1)
+                .take(count as usize)
+                .copied()
+                .collect()
+        }))
     }
 
     async fn enrol(
@@ -286,6 +319,7 @@ impl Chain for FakeChain {
 
     async fn upload(
         &self,
+        _: &HeadChecker,
         uploads: Vec<Upload>,
     ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault> {
         let trouble = self.trouble();

@@ -5,6 +5,7 @@
 mod fake;
 mod files;
 mod phone;
+mod proofs;
 mod queue;
 mod sealing;
 mod servers;
@@ -13,4 +14,4 @@ mod standing;
 mod support;
 mod uploading;
 
-use support::{assert_verifies, clock, device, rng, seal, store_at, store_in_memory, terms};
+use support::{assert_verifies, clock, device, rng, seal, store_at, store_in_memory, terms, word};

@@ -5,7 +5,7 @@
 use hashchain::DeviceId;
 use mhealth_device::store::FreezeReason;
 
-use crate::{device, seal, store_at, store_in_memory};
+use crate::{device, seal, store_at, store_in_memory, word};
 
 #[test]
 fn runs_cover_every_entry_once_and_are_at_most_as_long_as_asked() {
@@ -62,12 +62,18 @@ fn confirming_inside_a_run_keeps_the_run_and_confirming_all_empties_the_queue() 
         seal(&phone, &format!("night {night}"));
     }
     let formed = phone.runs(3).expect("runs");
-    store.confirm(phone.id(), 4, 1).expect("confirmed");
+    store
+        .confirm(phone.id(), 4, 1, &word(&store, 0, 4))
+        .expect("confirmed");
     assert_eq!(phone.runs(3).expect("runs"), formed[1..]);
     assert_eq!(phone.record().expect("a record").queued(), 2);
-    store.confirm(phone.id(), 2, 1).expect("it never goes back");
+    store
+        .confirm(phone.id(), 2, 1, &word(&store, 0, 2))
+        .expect("it never goes back");
     assert_eq!(phone.record().expect("a record").confirmed, 4);
-    store.confirm(phone.id(), 6, 1).expect("confirmed");
+    store
+        .confirm(phone.id(), 6, 1, &word(&store, 0, 6))
+        .expect("confirmed");
     assert!(phone.runs(3).expect("runs").is_empty());
 }
 
@@ -85,13 +91,14 @@ fn totals_count_refused_and_stopped_entries_as_refused() {
         }
         phone.runs(2).expect("runs");
     }
-    store.set_number(a.id(), DeviceId(0)).expect("numbered");
-    store.confirm(a.id(), 3, 1).expect("confirmed");
+    let known = word(&store, 0, 3);
+    store.set_number(a.id(), &known).expect("numbered");
+    store.confirm(a.id(), 3, 1, &known).expect("confirmed");
     store
         .set_refusal(a.id(), 3, Some("ClientHashchain.Gap"))
         .expect("refused");
     store
-        .freeze(b.id(), FreezeReason::ForeignHead)
+        .freeze(b.id(), FreezeReason::ForeignHead, &known)
         .expect("frozen");
     let totals = store.totals().expect("totals");
     assert_eq!((totals.devices, totals.enrolled, totals.frozen), (3, 1, 1));

@@ -9,7 +9,7 @@ use mhealth_device::{
     Device, Error, Recipient, Record, Sealed, Store,
 };
 
-use crate::{assert_verifies, device, rng, seal, store_at, store_in_memory, terms};
+use crate::{assert_verifies, device, rng, seal, store_at, store_in_memory, terms, word};
 
 #[test]
 fn what_was_sealed_verifies_under_the_rules_with_the_escrowed_secret() {
@@ -179,7 +179,11 @@ fn a_stopped_device_seals_nothing_more() {
     let phone = device(&store, "P-1");
     seal(&phone, "first");
     store
-        .freeze(phone.id(), FreezeReason::RestoredBackup)
+        .freeze(
+            phone.id(),
+            FreezeReason::RestoredBackup,
+            &word(&store, 0, 1),
+        )
         .expect("frozen");
     let record = Record {
         source: "second",

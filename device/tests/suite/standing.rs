@@ -154,7 +154,7 @@ async fn a_chain_that_forgot_what_it_finalised_is_a_fault_and_stops_nobody() {
     // Started afresh: the same genesis block, and nothing in it.
     let afresh = FakeChain::new();
     let error = sync_all(&store, &afresh).await.expect_err("it went back");
-    assert_eq!(error.code(), "chain_went_back");
+    assert_eq!(error.code(), "relay_behind");
     // Started afresh, and the number was given to somebody else.
     let stranger = store_in_memory();
     seal(&device(&stranger, "P-9"), "monday");
@@ -164,7 +164,7 @@ async fn a_chain_that_forgot_what_it_finalised_is_a_fault_and_stops_nobody() {
             .await
             .expect_err("it went back")
             .code(),
-        "chain_went_back"
+        "relay_behind"
     );
     assert_eq!(standing(&phone, &chain).await, Standing::Level);
 }

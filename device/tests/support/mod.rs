@@ -4,14 +4,17 @@
 #![allow(dead_code)] // Each of the two uses some of it.
 
 pub(crate) mod fakes;
+pub(crate) mod proofs;
 pub(crate) mod trial;
 pub(crate) mod world;
 
 use std::{path::Path, sync::Arc};
 
-use hashchain::{Native, OpeningKey, StudyId, Verifier};
+use hashchain::{DeviceId, LinkHash, Native, OpeningKey, StudyId, Verifier};
+use mhealth_api::Head;
 use mhealth_device::{
-    payload::Participant, store::LocalId, Clock, Device, Recipient, Record, Sealed, Store, Terms,
+    chain::FinalHead, payload::Participant, store::LocalId, Clock, Device, Recipient, Record,
+    Sealed, Store, Terms,
 };
 use rand::{rngs::StdRng, SeedableRng};
 use time::{macros::datetime, OffsetDateTime};
@@ -32,7 +35,7 @@ pub(crate) fn auditor() -> OpeningKey {
 
 pub(crate) fn terms() -> Terms {
     Terms {
-        chain: [0xc4; 32],
+        chain: proofs::genesis_hash(),
         study: StudyId(0),
         auditor_key: auditor().sealing_key().0,
     }
@@ -69,6 +72,17 @@ pub(crate) fn seal(device: &Device<'_>, source: &str) -> Sealed {
     device
         .seal(&record, Recipient::Anybody, &mut rng(2))
         .expect("sealed")
+}
+
+/// That a device's head is final, by the word of the test.
+pub(crate) fn word(store: &Store, number: u32, length: u64) -> FinalHead {
+    let head = Head {
+        length,
+        hash: LinkHash([0; 32]),
+    };
+    let checker = store.checker(true);
+    let known = checker.take_word(DeviceId(number), head, None);
+    known.expect("it trusts words")
 }
 
 /// Verifies everything there is of a device: links, envelopes, tags by the escrowed secret, the newest signature.

@@ -12,6 +12,9 @@ use mhealth_api::{
     BlockRef, ChainHead, Code, DeviceStatus, EnrolRequest, Enrolled, Hash, Head, Key, Predecessor,
     Refusal,
 };
+use mhealth_evidence::Handover;
+
+use super::proofs;
 
 /// A registered entry.
 #[derive(Clone, Copy)]
@@ -60,6 +63,8 @@ pub(crate) struct State {
     /// Names of proofs of possession that were used.
     pub(crate) proofs: HashSet<String>,
     pub(crate) block: u64,
+    /// How each set of authorities handed over to the next.
+    pub(crate) handovers: Vec<Handover>,
     /// Runs that were registered, to see that none is registered twice.
     pub(crate) registered: HashSet<LinkHash>,
 }
@@ -83,12 +88,23 @@ impl World {
         world
     }
 
+    /// New authorities take over.
+    pub(crate) fn hand_over(&self) {
+        let mut state = self.state();
+        state.block += 1;
+        let (set, block) = (state.handovers.len() as u64, state.block as u32);
+        state.handovers.push(proofs::hand_over(set, block));
+        state.block += 1;
+    }
+
     pub(crate) fn forge(&self, device: DeviceId) {
         let forged = Registered {
             digest: DataDigest([0xfa; 32]),
             hash: LinkHash([0xbd; 32]),
         };
-        self.state().devices[device.0 as usize].entries.push(forged);
+        let mut state = self.state();
+        state.block += 1;
+        state.devices[device.0 as usize].entries.push(forged);
     }
 }
 

@@ -6,11 +6,15 @@
 //! root the header names. The header's hash is the block. The finality proof shows that more than two thirds of
 //! GRANDPA's voters have finalised that block or a descendant, whose ancestry it carries. Who knows the chain's authorities can check
 //! all of it offline, and years later.
+//!
+//! Somebody who knows an older set of authorities, or only the first block's hash, says so, and gets the handovers from
+//! that set on, and the first authorities. Then nobody has to be asked who the present authorities are.
 
+mod first;
+mod handovers;
+mod source;
 #[cfg(test)]
 mod tests;
-
-use std::sync::Arc;
 
 use codec::Encode;
 use jsonrpsee::{
@@ -18,16 +22,16 @@ use jsonrpsee::{
     proc_macros::rpc,
     types::{ErrorObject, ErrorObjectOwned},
 };
-use mhealth_runtime::{opaque::Block, BlockNumber, Hash, Header};
-use pallet_client_hashchain_runtime_api::HashchainApi as _;
-use sc_client_api::{Backend, HeaderBackend, ProofProvider};
-use sc_consensus_grandpa::{best_justification, FinalityProof, GRANDPA_ENGINE_ID};
+use mhealth_runtime::{BlockNumber, Hash, Header};
+use sc_consensus_grandpa::FinalityProof;
 use serde::{Deserialize, Serialize};
-use sp_api::ProvideRuntimeApi;
-use sp_blockchain::Backend as _;
 use sp_core::Bytes;
 
-use crate::service::{FullBackend, FullClient};
+use self::handovers::{handovers, Handovers};
+pub(crate) use self::{
+    first::{first_authorities, FirstAuthorities},
+    source::NodeSource,
+};
 
 /// How many headers a finality proof may carry, about a megabyte.
 ///
@@ -39,9 +43,27 @@ const MOST_HEADERS: BlockNumber = 4_096;
 pub(crate) trait HashchainProofs {
     /// Proves the head of a device.
     ///
-    /// `at` names the block to prove it in; without it, the latest block whose finality is proved is taken.
+    /// `at` names the block to prove it in; without it, the latest block whose finality is proved is taken. `asker` says
+    /// which authorities the asker knows; without it, the answer leads to none.
     #[method(name = "hashchain_proveHead", blocking)]
-    fn prove_head(&self, device: u32, at: Option<Hash>) -> RpcResult<HeadProof>;
+    fn prove_head(
+        &self,
+        device: u32,
+        at: Option<Hash>,
+        asker: Option<Asker>,
+    ) -> RpcResult<HeadProof>;
+}
+
+/// Who asks for a proof, and what for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Asker {
+    /// The number of the set of authorities that the asker knows; none if it knows the first block's hash only.
+    #[serde(default)]
+    set: Option<u64>,
+    /// Whether the device's record is to be proved beside its head, too.
+    #[serde(default)]
+    record: bool,
 }
 
 /// The head of a device, with everything that is needed to check it.
@@ -50,6 +72,11 @@ pub(crate) trait HashchainProofs {
 pub(crate) struct HeadProof {
     /// The device.
     device: u32,
+    /// The chain's first authorities, for an asker that knows no set.
+    first: Option<First>,
+    /// The blocks in which one set handed over to the next, from the asker's set on, oldest first. When these are the most
+    /// that an answer has, the block is one of the last set that they lead to, and no value is proved: the asker asks again.
+    handovers: Vec<Handover>,
     /// The block in whose state the head is proved.
     block_number: BlockNumber,
     /// That block's hash.
@@ -63,6 +90,33 @@ pub(crate) struct HeadProof {
     /// GRANDPA's `FinalityProof`, SCALE encoded: hash of a finalised block, its justification, and the headers after this
     /// block up to it.
     finality_proof: Bytes,
+}
+
+/// The first authorities, proved against the first block's hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct First {
+    /// The first block's header, SCALE encoded.
+    header: Bytes,
+    /// The nodes of its state trie that lead to GRANDPA's authorities.
+    proof: Vec<Bytes>,
+}
+
+impl From<FirstAuthorities> for First {
+    fn from(first: FirstAuthorities) -> Self {
+        Self {
+            header: first.header.encode().into(),
+            proof: first.proof.into_iter().map(Bytes).collect(),
+        }
+    }
+}
+
+/// The last block of a set of authorities, which names the next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Handover {
+    /// Its header, SCALE encoded.
+    header: Bytes,
+    /// Its justification by the set that hands over.
+    justification: Bytes,
 }
 
 /// Why a head cannot be proved.
@@ -85,6 +139,15 @@ pub(crate) enum ProveHeadError {
     /// This node has dropped the state of the block.
     #[error("this node has dropped the state of the block {0}; ask one that runs with --state-pruning archive")]
     StatePruned(Hash),
+    /// The set that the asker knows did not hand over to the next, or this node does not have its proof.
+    #[error(
+        "no proof leads from authority set {0} to the next: the authorities were changed by force after it, or this node \
+         began later; a checkpoint after it leads further"
+    )]
+    SetNotBridged(u64),
+    /// The asker knows a later set than this node does.
+    #[error("this node does not know authority set {0} yet")]
+    SetAhead(u64),
     /// The node itself failed.
     #[error("the node could not read its database")]
     Internal(#[from] sp_blockchain::Error),
@@ -99,6 +162,8 @@ impl ProveHeadError {
             Self::NotFinalised(_) => 9_103,
             Self::NoFinalityProof => 9_104,
             Self::StatePruned(_) => 9_105,
+            Self::SetNotBridged(_) => 9_106,
+            Self::SetAhead(_) => 9_107,
             Self::Internal(_) => 9_199,
         }
     }
@@ -130,7 +195,8 @@ pub(crate) trait ProofSource: Send + Sync + 'static {
     /// Whether the state after a block is still there.
     fn has_state(&self, block: Hash, number: BlockNumber) -> bool;
 
-    /// The storage keys that prove a device's head; none if there is no such device.
+    /// The storage keys that prove a device's head, that of its page before that of its record; none if there is no such
+    /// device.
     fn keys(&self, block: Hash, device: u32) -> Result<Option<Vec<Vec<u8>>>, sp_blockchain::Error>;
 
     /// The trie nodes that lead to the values under `keys`.
@@ -139,6 +205,12 @@ pub(crate) trait ProofSource: Send + Sync + 'static {
         block: Hash,
         keys: &[Vec<u8>],
     ) -> Result<Vec<Vec<u8>>, sp_blockchain::Error>;
+
+    /// The sets of authorities that have ended, each with its last block, oldest first; and the present one.
+    fn sets(&self) -> (Vec<(u64, BlockNumber)>, u64);
+
+    /// The first authorities; none if this node cannot prove them.
+    fn first_authorities(&self) -> Option<FirstAuthorities>;
 }
 
 /// Answers `hashchain_proveHead`.
@@ -153,8 +225,13 @@ impl<S> HeadProver<S> {
 }
 
 impl<S: ProofSource> HashchainProofsServer for HeadProver<S> {
-    fn prove_head(&self, device: u32, at: Option<Hash>) -> RpcResult<HeadProof> {
-        Ok(prove_head(&self.source, device, at)?)
+    fn prove_head(
+        &self,
+        device: u32,
+        at: Option<Hash>,
+        asker: Option<Asker>,
+    ) -> RpcResult<HeadProof> {
+        Ok(prove_head(&self.source, device, at, asker)?)
     }
 }
 
@@ -162,6 +239,7 @@ fn prove_head(
     source: &impl ProofSource,
     device: u32,
     at: Option<Hash>,
+    asker: Option<Asker>,
 ) -> Result<HeadProof, ProveHeadError> {
     let latest = source.latest_justified()?;
     let block = match (at, &latest) {
@@ -175,17 +253,43 @@ fn prove_head(
     if header.number > source.finalised() || source.canonical(header.number)? != Some(block) {
         return Err(ProveHeadError::NotFinalised(block));
     }
+    let finality_proof =
+        finality_proof(source, header.number, latest)?.ok_or(ProveHeadError::NoFinalityProof)?;
+    let (first, handovers) = match &asker {
+        None => (None, Vec::new()),
+        Some(asker) => {
+            let justified = finality_proof.unknown_headers.last().unwrap_or(&header);
+            let first = match asker.set {
+                None => Some(
+                    source
+                        .first_authorities()
+                        .ok_or(ProveHeadError::SetNotBridged(0))?
+                        .into(),
+                ),
+                Some(_) => None,
+            };
+            match handovers(source, asker.set.unwrap_or(0), justified.number)? {
+                Handovers::All(handovers) => (first, handovers),
+                Handovers::Some(handovers, last) => {
+                    return Ok(on_the_way(device, first, handovers, last))
+                }
+            }
+        }
+    };
     if !source.has_state(block, header.number) {
         return Err(ProveHeadError::StatePruned(block));
     }
-    let keys = source
+    let mut keys = source
         .keys(block, device)?
         .ok_or(ProveHeadError::UnknownDevice(device))?;
-    let finality_proof =
-        finality_proof(source, header.number, latest)?.ok_or(ProveHeadError::NoFinalityProof)?;
+    if asker.is_some_and(|asker| !asker.record) {
+        keys.truncate(1);
+    }
     let proof = source.storage_proof(block, &keys)?;
     Ok(HeadProof {
         device,
+        first,
+        handovers,
         block_number: header.number,
         block_hash: block,
         header: header.encode().into(),
@@ -193,6 +297,33 @@ fn prove_head(
         proof: proof.into_iter().map(Bytes).collect(),
         finality_proof: finality_proof.encode().into(),
     })
+}
+
+/// An answer that leads to a later set only, because the sets since are more than one answer has. The block is the last of
+/// that set, whose justification is kept; its state may be gone.
+fn on_the_way(
+    device: u32,
+    first: Option<First>,
+    handovers: Vec<Handover>,
+    (header, justification): (Header, Vec<u8>),
+) -> HeadProof {
+    let block = header.hash();
+    let finality_proof = FinalityProof {
+        block,
+        justification,
+        unknown_headers: Vec::<Header>::new(),
+    };
+    HeadProof {
+        device,
+        first,
+        handovers,
+        block_number: header.number,
+        block_hash: block,
+        header: header.encode().into(),
+        keys: Vec::new(),
+        proof: Vec::new(),
+        finality_proof: finality_proof.encode().into(),
+    }
 }
 
 /// The earliest justification that covers a finalised block, with the headers in between.
@@ -231,60 +362,4 @@ fn finality_proof(
         }
     }
     Ok(None)
-}
-
-/// The database and the runtime of this node.
-pub(crate) struct NodeSource {
-    pub(crate) client: Arc<FullClient>,
-    pub(crate) backend: Arc<FullBackend>,
-}
-
-impl ProofSource for NodeSource {
-    fn finalised(&self) -> BlockNumber {
-        self.client.info().finalized_number
-    }
-
-    fn latest_justified(&self) -> Result<Option<(Hash, Vec<u8>)>, sp_blockchain::Error> {
-        let justification = best_justification::<_, Block>(&*self.backend)?;
-        Ok(justification.map(|justification| (justification.target().1, justification.encode())))
-    }
-
-    fn kept_justification(&self, block: Hash) -> Result<Option<Vec<u8>>, sp_blockchain::Error> {
-        let justifications = self.backend.blockchain().justifications(block)?;
-        Ok(justifications.and_then(|kept| kept.into_justification(GRANDPA_ENGINE_ID)))
-    }
-
-    fn header(&self, block: Hash) -> Result<Option<Header>, sp_blockchain::Error> {
-        self.client.header(block)
-    }
-
-    fn canonical(&self, number: BlockNumber) -> Result<Option<Hash>, sp_blockchain::Error> {
-        self.client.hash(number)
-    }
-
-    fn has_state(&self, block: Hash, number: BlockNumber) -> bool {
-        self.backend.have_state_at(block, number)
-    }
-
-    fn keys(&self, block: Hash, device: u32) -> Result<Option<Vec<Vec<u8>>>, sp_blockchain::Error> {
-        let keys = (|| {
-            let api = self.client.runtime_api();
-            if api.head(block, device)?.is_none() {
-                return Ok(None);
-            }
-            api.head_proof_keys(block, device).map(Some)
-        })();
-        keys.map_err(|error: sp_api::ApiError| sp_blockchain::Error::RuntimeApiError(error))
-    }
-
-    fn storage_proof(
-        &self,
-        block: Hash,
-        keys: &[Vec<u8>],
-    ) -> Result<Vec<Vec<u8>>, sp_blockchain::Error> {
-        let proof = self
-            .client
-            .read_proof(block, &mut keys.iter().map(Vec::as_slice))?;
-        Ok(proof.into_iter_nodes().collect())
-    }
 }

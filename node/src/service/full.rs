@@ -73,6 +73,7 @@ pub(crate) fn start(
         backend: backend.clone(),
         pool: pool.clone(),
         authority_set: authority_set.clone(),
+        first_authorities: first_authorities(&config, &client)?,
         voter_state: voter_state.clone(),
         justifications: parts.grandpa_link.justification_stream(),
         finality_proofs: FinalityProofProvider::new_for_service(
@@ -144,6 +145,30 @@ fn transaction_pool(
     .with_prometheus(config.prometheus_registry())
     .build();
     Arc::new(pool)
+}
+
+/// What proves the chain's first authorities: from the specification, so that a node that has pruned the first state can
+/// give it, too.
+fn first_authorities(
+    config: &Configuration,
+    client: &FullClient,
+) -> Result<Option<rpc::FirstAuthorities>, sc_service::Error> {
+    let genesis = client.info().genesis_hash;
+    let storage = config
+        .chain_spec
+        .as_storage_builder()
+        .build_storage()
+        .map_err(sc_service::Error::Other)?;
+    let proof = client
+        .header(genesis)?
+        .and_then(|header| rpc::first_authorities(header, storage));
+    if proof.is_none() {
+        tracing::warn!(
+            "the chain specification does not make the state of the first block {genesis:?}, so this node cannot prove the first \
+             authorities"
+        );
+    }
+    Ok(proof)
 }
 
 /// How the node uses the network, with the channel of GRANDPA's votes on it.

@@ -5,12 +5,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{Code, DeviceHeads, DeviceOnChain, Key, Problem, RegisteredEntry, StudyTerms};
 use mhealth_server::{on_chain, ApiError, Json, Path, Query};
 
 use super::App;
 
+/// Media type of proofs.
+const BYTES: &str = "application/octet-stream";
 /// Entries of an answer when the question does not say how many, and at most.
 const ENTRIES: u32 = 256;
 const MOST_ENTRIES: u32 = 1_024;
@@ -77,6 +81,38 @@ pub(super) async fn heads(
         relay,
         chain,
     }))
+}
+
+/// What the device knows and wants to know.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asker {
+    set: Option<u64>,
+    #[serde(default)]
+    record: bool,
+}
+
+/// Proves a device's finalised head, so that the device need not believe this relay: bytes, which `docs/protocol/device-api.md`
+/// lays out.
+#[utoipa::path(get, path = "/v1/devices/{device}/proof", tag = "chain", params(
+    ("device" = u32, Path, description = "The device's number."),
+    ("set" = Option<u64>, Query, description = "The number of the set of authorities that the device knows; none if it knows \
+        the hash of the chain's first block only."),
+    ("record" = Option<bool>, Query, description = "Whether the device's record is proved, too; false unless told."),
+), responses(
+    (status = 200, description = "The proof.", body = Vec<u8>, content_type = "application/octet-stream"),
+    (status = 400, description = "`invalid_parameter`", body = Problem),
+    (status = 404, description = "`unknown_device`", body = Problem),
+    (status = 409, description = "`set_not_bridged`: the problem names the set that no proof leads on from", body = Problem),
+    (status = 503, description = "`proof_unavailable`, `chain_unavailable`", body = Problem),
+))]
+pub(super) async fn proof(
+    State(app): State<Arc<App>>,
+    Path(device): Path<DeviceId>,
+    Query(asker): Query<Asker>,
+) -> Result<impl IntoResponse, ApiError> {
+    let proof = app.proofs.head(device, asker.set, asker.record).await?;
+    Ok(([(header::CONTENT_TYPE, BYTES)], proof))
 }
 
 /// Which entries.

@@ -20,6 +20,7 @@ use utoipa_axum::routes;
 use crate::directory::{Directory, Found};
 use crate::intake::Intake;
 use crate::ledger::Ledger;
+use crate::proofs::Proofs;
 use crate::store::Store;
 use crate::token::{Holder, Tokens};
 
@@ -29,6 +30,8 @@ pub struct App {
     pub store: Store,
     /// The chain.
     pub ledger: Arc<dyn Ledger>,
+    /// Proofs of heads.
+    pub proofs: Proofs,
     /// Devices and studies.
     pub directory: Directory,
     /// Takes uploads.
@@ -82,6 +85,7 @@ pub fn router(app: Arc<App>) -> OpenApiRouter {
         .routes(routes!(chain::device))
         .routes(routes!(chain::key))
         .routes(routes!(chain::heads))
+        .routes(routes!(chain::proof))
         .routes(routes!(chain::entries))
         .routes(routes!(chain::study))
         .routes(routes!(export::export))

@@ -152,6 +152,26 @@ async fn bad_parameters_have_their_code(kind: Kind) {
     }
     let unknown = format!("/v1/runs/{}", Hash([1; 32]));
     assert_eq!(world.get(&unknown).await.code(), "unknown_run");
+    for path in [
+        "/v1/devices/0/proof?set=x",
+        "/v1/devices/0/proof?set=-1",
+        "/v1/devices/0/proof?record=2",
+        "/v1/devices/0/proof?colour=red",
+        "/v1/devices/x/proof",
+    ] {
+        let answer = world.get(path).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (400, "invalid_parameter"),
+            "{path}"
+        );
+    }
+    // This chain makes its blocks without GRANDPA.
+    let answer = world.get("/v1/devices/0/proof?record=true").await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (503, "proof_unavailable")
+    );
 }
 
 async fn operators_see_readiness_and_metrics(kind: Kind) {

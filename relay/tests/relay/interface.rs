@@ -60,6 +60,7 @@ async fn the_openapi_document_lists_exactly_the_routes(kind: Kind) {
         "GET /v1/devices/{device}",
         "GET /v1/devices/{device}/entries",
         "GET /v1/devices/{device}/head",
+        "GET /v1/devices/{device}/proof",
         "GET /v1/export",
         "GET /v1/keys/{key}",
         "GET /v1/runs/{run}",

@@ -117,7 +117,6 @@ impl From<ChainFault> for Failure {
         let exit = match fault.code.as_str() {
             "wrong_chain" | "incompatible_runtime" | "chain_went_back" => OTHER_CHAIN,
             "bad_url" | "bad_secret" | "no_enroller" | "too_few_relays" => INPUT,
-            "relays_disagree" => REFUSED,
             _ => UNREACHABLE,
         };
         Self {

@@ -60,7 +60,9 @@ pub(super) async fn sync(options: &Sync) -> Result<ExitCode, Failure> {
     let store = open(&options.state, options.device.as_ref())?;
     let chain = options.topology.connect(&store).await?;
     let (mut level, mut behind, mut unenrolled, mut stopped) = (0, 0, 0, 0);
-    let standings = sync_all(&store, &chain).await?;
+    let standings = sync_all(&store, &chain).await;
+    chain.remember(&store)?;
+    let standings = standings?;
     for (device, standing) in &standings {
         match standing {
             Standing::Level => level += 1,

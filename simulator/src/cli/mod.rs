@@ -5,6 +5,7 @@
 mod failure;
 mod inspect;
 mod phone;
+mod queue;
 mod register;
 mod simulate;
 mod topology;
@@ -51,6 +52,7 @@ enum Command {
     #[command(visible_alias = "check")]
     Sync(Box<Sync>),
     Status(Status),
+    ExportQueue(ExportQueue),
     Simulate(Box<Simulate>),
 }
 
@@ -159,6 +161,23 @@ pub(crate) struct Sync {
     device: Option<PublicKey>,
 }
 
+/// Writes what the devices of a state file sealed and the chain is not known to have, stopped devices above all, into a file for
+/// the auditor: a line for each run, as relays export them. The last line reads `devices= runs= entries= left_out=`; left out
+/// are entries of devices that the chain never gave a number.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct ExportQueue {
+    /// The state file. Nothing is removed from it.
+    #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
+    state: PathBuf,
+    /// Only of the device with this public key.
+    #[arg(long, value_name = "KEY", value_parser = public_key)]
+    device: Option<PublicKey>,
+    /// The new file. It holds data as relays do: sealed to the participant, or in plain form.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
 /// Form of an envelope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum EnvelopeForm {
@@ -199,6 +218,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Upload(options) => phone::upload(&options).await,
         Command::Sync(options) => inspect::sync(&options).await,
         Command::Status(options) => inspect::status(&options),
+        Command::ExportQueue(options) => queue::export(&options),
         Command::Simulate(options) => simulate::simulate(&options).await,
     }
 }

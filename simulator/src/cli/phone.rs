@@ -126,7 +126,7 @@ pub(super) async fn enrol(options: &Enrol) -> Result<ExitCode, Failure> {
     let load = Load::default();
     let through = options
         .topology
-        .servers(authentication, &addresses, *store.terms(), load)?;
+        .servers(authentication, &addresses, &store, load)?;
     let device = Device::of(&store, &participant, &mut StdRng::from_os_rng())?;
     let number = match device.enrol(&through.servers, &code).await {
         Err(SyncError::Device(Error::Frozen { reason, .. })) => {

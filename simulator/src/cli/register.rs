@@ -42,7 +42,9 @@ pub(super) async fn register(
 ) -> Result<Vec<Refused>, Failure> {
     let mut attempt = 1;
     loop {
-        match register_once(store, chain, run_length, enrolling).await {
+        let registered = register_once(store, chain, run_length, enrolling).await;
+        chain.remember(store)?;
+        match registered {
             Err(SyncError::Chain(fault)) if may_pass(&fault) && attempt < ATTEMPTS => {
                 tracing::warn!(error = %fault, attempt, "trying again");
                 attempt += 1;

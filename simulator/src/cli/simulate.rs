@@ -155,10 +155,9 @@ async fn prepare(options: &Simulate) -> Result<(Store, Option<Connection>), Fail
             };
             store.set_servers(&addresses)?;
             let load = options.load;
-            let servers =
-                options
-                    .topology
-                    .servers(authentication, &addresses, *store.terms(), load)?;
+            let servers = options
+                .topology
+                .servers(authentication, &addresses, &store, load)?;
             Ok((store, Some(Connection::Servers(servers))))
         }
     }
@@ -182,6 +181,7 @@ async fn prepare_direct(
         ..options.topology.patience_with_node()
     };
     let connected = Direct::connect(url, genesis, patience).await;
+    let connected = connected.map(|direct| direct.trusting(options.topology.trust_relays));
     let direct = match (connected, known) {
         (Err(fault), Some(store)) if fault.code == "node_unreachable" => {
             tracing::warn!(error = %fault, "sealing first");

@@ -6,11 +6,11 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 
 use clap::Args;
 use hashchain::{DeviceId, StudyId};
-use mhealth_api::{Head, RegisteredEntry};
+use mhealth_api::RegisteredEntry;
 use mhealth_device::{
     chain::{
-        Chain, ChainDevice, ChainFault, Decision, DeviceKey, Enrolment, Receipt, StudyTerms,
-        Upload, UploadPolicy,
+        Chain, ChainDevice, ChainFault, Decision, DeviceKey, Enrolment, FinalHead, HeadChecker,
+        Question, Receipt, StudyTerms, Upload, UploadPolicy,
     },
     servers::{Address, Certificates, Patience, Servers, Settings},
     store::ServerAddresses,
@@ -25,6 +25,9 @@ const LOCAL_NODE: &str = "ws://127.0.0.1:9944";
 
 /// Devices whose runs are under way at a time.
 const WINDOW: u32 = 2_048;
+
+/// Blocks are final within seconds; a relay is given this long at least to bring a run there.
+const SHORTEST_FINALITY: Duration = Duration::from_secs(10);
 
 /// Devices that are asked, one after the other, to find out where relays are.
 const INTRODUCTIONS: usize = 3;
@@ -44,13 +47,17 @@ pub(super) struct Topology {
     /// or the authentication server names]
     #[arg(long = "relay", value_name = "URL", conflicts_with = "node")]
     relays: Vec<Address>,
-    /// How many relays are to hold each run (Figure 1c). What they say is compared.
+    /// How many relays are to hold each run (Figure 1c).
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     copies: u32,
     /// Send data unchained and let the relay chain them (Figures 2a and 2b). Nothing protects them on their way; these
     /// topologies exist to be measured against. The state file remembers it.
     #[arg(long, conflicts_with = "node")]
     bare_records: bool,
+    /// Take the words of relays, or of the node, for proofs: only for chains that have none (--sealing). Whoever is asked
+    /// can then make entries vanish and stop devices.
+    #[arg(long)]
+    pub(super) trust_relays: bool,
     /// Also trust the certificates of this PEM file.
     #[arg(long, value_name = "FILE")]
     ca_certificate: Option<PathBuf>,
@@ -152,7 +159,7 @@ impl Topology {
         Patience {
             connect: usual.connect.min(given.max(Duration::from_secs(1))),
             give_up: given,
-            finality: usual.finality.max(3 * given),
+            finality: (3 * given).max(SHORTEST_FINALITY),
             ..usual
         }
     }
@@ -167,16 +174,18 @@ impl Topology {
         }
     }
 
-    /// Servers by their addresses. Nothing is asked yet.
+    /// Servers by their addresses, as the state file remembers them. Nothing is asked yet.
     pub(super) fn servers(
         &self,
         authentication: Address,
         addresses: &ServerAddresses,
-        terms: Terms,
+        store: &Store,
         load: Load,
     ) -> Result<LoadedServers, Failure> {
         let meter = Arc::new(Meter::with_rate(load.rate));
-        let mut settings = Settings::new(terms, authentication, Arc::new(SystemClock));
+        let mut settings = Settings::new(*store.terms(), authentication, Arc::new(SystemClock));
+        settings.doubts = store.doubts()?;
+        settings.trust_relays = self.trust_relays;
         for relay in &addresses.relays {
             settings.relays.push(address(relay)?);
         }
@@ -203,11 +212,11 @@ impl Topology {
             Route::Direct(url) => {
                 let genesis = Some(store.terms().chain);
                 let direct = Direct::connect(&url, genesis, self.patience_with_node()).await?;
-                Ok(Connection::Direct(direct))
+                Ok(Connection::Direct(direct.trusting(self.trust_relays)))
             }
             Route::Servers(authentication, addresses) => {
                 let load = Load::default();
-                let servers = self.servers(authentication, &addresses, *store.terms(), load)?;
+                let servers = self.servers(authentication, &addresses, store, load)?;
                 store.set_servers(&addresses)?;
                 acquaint(store, &servers.servers).await?;
                 Ok(Connection::Servers(servers))
@@ -240,6 +249,16 @@ pub(super) async fn acquaint(store: &Store, servers: &Servers) -> Result<bool, S
         }
     }
     Ok(false)
+}
+
+impl Connection {
+    /// Remembers in the state file which relays did not do what they said.
+    pub(super) fn remember(&self, store: &Store) -> Result<(), Failure> {
+        if let Self::Servers(through) = self {
+            store.set_doubts(&through.servers.doubts())?;
+        }
+        Ok(())
+    }
 }
 
 /// Servers, with what is measured of them.
@@ -298,17 +317,25 @@ impl Chain for Connection {
         }
     }
 
-    async fn devices(&self, keys: &[PublicKey]) -> Result<Vec<Option<ChainDevice>>, ChainFault> {
+    async fn find(
+        &self,
+        checker: &HeadChecker,
+        keys: &[PublicKey],
+    ) -> Result<Vec<Option<DeviceId>>, ChainFault> {
         match self {
-            Self::Direct(direct) => direct.devices(keys).await,
-            Self::Servers(through) => through.servers.devices(keys).await,
+            Self::Direct(direct) => direct.find(checker, keys).await,
+            Self::Servers(through) => through.servers.find(checker, keys).await,
         }
     }
 
-    async fn heads(&self, devices: &[DeviceId]) -> Result<Vec<Option<Head>>, ChainFault> {
+    async fn heads(
+        &self,
+        checker: &HeadChecker,
+        questions: &[Question],
+    ) -> Vec<Result<FinalHead, ChainFault>> {
         match self {
-            Self::Direct(direct) => direct.heads(devices).await,
-            Self::Servers(through) => through.servers.heads(devices).await,
+            Self::Direct(direct) => direct.heads(checker, questions).await,
+            Self::Servers(through) => through.servers.heads(checker, questions).await,
         }
     }
 
@@ -317,10 +344,11 @@ impl Chain for Connection {
         device: DeviceId,
         from: u64,
         count: u32,
-    ) -> Result<Vec<RegisteredEntry>, ChainFault> {
+        source: usize,
+    ) -> Result<Option<Vec<RegisteredEntry>>, ChainFault> {
         match self {
-            Self::Direct(direct) => direct.entries(device, from, count).await,
-            Self::Servers(through) => through.servers.entries(device, from, count).await,
+            Self::Direct(direct) => direct.entries(device, from, count, source).await,
+            Self::Servers(through) => through.servers.entries(device, from, count, source).await,
         }
     }
 
@@ -337,11 +365,12 @@ impl Chain for Connection {
 
     async fn upload(
         &self,
+        checker: &HeadChecker,
         uploads: Vec<Upload>,
     ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault> {
         match self {
-            Self::Direct(direct) => direct.upload(uploads).await,
-            Self::Servers(through) => through.servers.upload(uploads).await,
+            Self::Direct(direct) => direct.upload(checker, uploads).await,
+            Self::Servers(through) => through.servers.upload(checker, uploads).await,
         }
     }
 }

@@ -15,7 +15,7 @@ use mhealth_simulator::cohort::{
 };
 use time::macros::date;
 
-use crate::support::{assert_verifies, rng, store_in_memory};
+use crate::support::{assert_verifies, rng, store_in_memory, word};
 
 const FILE: &str = "Id,Day,TotalSleepRecords,TotalMinutesAsleep,TotalTimeInBed
 4388161847,2016-04-17,2,619,641
@@ -145,7 +145,7 @@ fn nights_of_a_stopped_device_are_counted_and_not_sealed() {
     seal_nights(&store, measured().take(1), 1, None, &mut rng(1), || ()).expect("sealed");
     let device = store.devices().expect("devices")[0].id;
     store
-        .freeze(device, FreezeReason::ForeignHead)
+        .freeze(device, FreezeReason::ForeignHead, &word(&store, 0, 1))
         .expect("frozen");
     let intake = seal_nights(&store, measured(), 10, None, &mut rng(2), || ()).expect("sealed");
     assert_eq!(

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hashchain::{DeviceId, LinkHash};
-use mhealth_api::{Code, Head, Key, Predecessor};
+use mhealth_api::{Code, ExportedRun, Head, Key, Predecessor, RunState};
 
 use crate::support::{
     fakes::{Fake, Trouble},
@@ -22,6 +22,17 @@ struct Site {
     world: World,
     office: Fake,
     relays: [Fake; 2],
+}
+
+/// The run of a line, as it would have gone to the chain.
+fn sent(line: &ExportedRun) -> hashchain::Run {
+    hashchain::Run {
+        device: line.status.device,
+        first_sequence: line.status.sequence,
+        previous: line.previous,
+        entries: line.entries.iter().map(hashchain::RunEntry::from).collect(),
+        signature: line.signature.map(|signature| signature.0),
+    }
 }
 
 /// What the program printed, and how it ended.
@@ -70,6 +81,47 @@ impl Site {
             .stdin(Stdio::from(std::fs::File::open(&stdin).expect("opened")))
             .kill_on_drop(true);
         Report::of(command.output().await.expect("it starts"))
+    }
+
+    /// What a stopped phone still holds goes to the auditor, whole, and stays on the phone.
+    async fn take_out_what_is_left(&self, entries: usize) {
+        let file = self.folder.path().join("phone.ndjson");
+        let out = format!("--out={}", file.display());
+        let export = ["export-queue", &out];
+        let taken = self.run(&export).await.succeeded();
+        let left = entries.to_string();
+        assert_eq!(taken.values()["entries"], left);
+        assert_eq!(taken.values()["left_out"], "0");
+        let text = std::fs::read_to_string(&file).expect("written");
+        let runs: Vec<ExportedRun> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("a line of an export"))
+            .collect();
+        let mut verifier = None;
+        let mut taken = 0;
+        for run in &runs {
+            let links: Vec<_> = sent(run).links().collect();
+            assert!(verifier.is_none_or(|head| head == run.previous));
+            assert_eq!(run.status.head, sent(run).last_link());
+            assert_eq!(run.status.state, RunState::Pending);
+            verifier = Some(run.status.head);
+            taken += links.len();
+            let key = self.world.state().devices[0].key;
+            let message = hashchain::head_message(&run.status.head);
+            let signature = run.signature.expect("the device signs");
+            assert!(hashchain::is_strictly_signed(
+                &key.0,
+                &message,
+                &signature.0
+            ));
+            for entry in &run.entries {
+                let digest = hashchain::data_digest::<hashchain::Native>(&entry.envelope.0);
+                assert_eq!(digest, entry.digest);
+            }
+        }
+        assert_eq!(taken, entries);
+        // A file that is there is not written over.
+        self.run(&export).await.failed(2, "unwritable_output");
     }
 
     fn auth(&self) -> String {
@@ -316,7 +368,7 @@ async fn servers_that_are_away_are_an_exit_status_of_their_own_and_nights_are_se
 }
 
 #[tokio::test]
-async fn a_foreign_head_contradicting_relays_and_refusals_are_told_apart_by_their_codes() {
+async fn a_foreign_head_lies_and_refusals_are_told_apart_by_their_codes() {
     let site = Site::open().await;
     let auth = site.auth();
     let code = [("MHEALTH_CODE", "CODE-2")];
@@ -333,17 +385,22 @@ async fn a_foreign_head_contradicting_relays_and_refusals_are_told_apart_by_thei
         hash: LinkHash([0xbd; 32]),
     };
     site.relays[1].set().lie = Some(lie);
-    site.run(&["sync", "--copies=2"])
-        .await
-        .failed(1, "relays_disagree");
+    site.run(&["sync", "--copies=2"]).await.succeeded();
+    let trusting = site.run(&["sync", "--copies=2", "--trust-relays"]).await;
+    assert!(trusting.stderr.contains("words are taken for proofs"));
     site.relays[1].set().lie = None;
 
     site.run_with(&["seal", "--source=tuesday"], &[], "{}")
         .await
         .succeeded();
-    site.relays[0].trouble([Trouble::Refused(Code::StudyClosed, None)]);
+    for relay in &site.relays {
+        relay.trouble([Trouble::Refused(Code::StudyClosed, None)]);
+    }
     site.run(&["upload"]).await.failed(1, "study_closed");
 
+    site.run_with(&["seal", "--source=late"], &[], "{}")
+        .await
+        .succeeded();
     site.world.forge(DeviceId(0));
     let stopped = site.run(&["sync"]).await;
     assert_eq!(
@@ -358,6 +415,7 @@ async fn a_foreign_head_contradicting_relays_and_refusals_are_told_apart_by_thei
         .await
         .failed(5, "device_frozen");
     site.run(&["upload"]).await.failed(1, "foreign_head");
+    site.take_out_what_is_left(2).await;
 
     // Staff retires it, and a new device goes on from the last trusted head.
     let head = site.world.state().devices[0].entries[0].hash;

@@ -18,6 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Cohort {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) url: String,
+    /// For chains that make their blocks without GRANDPA.
+    pub(crate) trusts_words: bool,
 }
 
 /// What the program printed, and how it ended.
@@ -33,11 +35,20 @@ impl Cohort {
         Cohort {
             folder,
             url: url.to_string(),
+            trusts_words: true,
         }
     }
 
     pub(crate) fn of(node: &Node) -> Self {
         Cohort::at(&node.url())
+    }
+
+    /// On a chain with GRANDPA: the cohort goes by proofs.
+    pub(crate) fn proving(node: &Node) -> Self {
+        Cohort {
+            trusts_words: false,
+            ..Cohort::of(node)
+        }
     }
 
     pub(crate) fn state(&self) -> PathBuf {
@@ -69,6 +80,9 @@ impl Cohort {
             .stderr(Stdio::piped());
         if subcommand != "status" {
             command.args(["--node", &self.url]);
+        }
+        if self.trusts_words && subcommand != "status" {
+            command.arg("--trust-relays");
         }
         command
     }

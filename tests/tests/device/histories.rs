@@ -9,6 +9,7 @@ use ed25519_dalek::SigningKey;
 use hashchain::{DeviceId, LinkHash, Run, Secret};
 use mhealth_chain_client::{calls, Account};
 use mhealth_device::{Store, SystemClock};
+use mhealth_testing::node::Launch;
 use mhealth_testing::phone::Phone;
 
 use crate::cohort::Cohort;
@@ -57,8 +58,8 @@ fn restore(backup: &Path, state: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_that_somebody_else_wrote_with_the_stolen_key_stop_the_device() {
-    let setting = Setting::instant().await;
-    let cohort = Cohort::of(&setting.node);
+    let setting = Setting::start(Launch::consensus()).await;
+    let cohort = Cohort::proving(&setting.node);
     cohort
         .simulate(&["--devices", "1", "--nights", "4"])
         .assert_complete();

@@ -10,7 +10,7 @@ use crate::support::Setting;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_that_is_killed_while_it_registers_goes_on_where_it_was() {
     let setting = Setting::start(Launch::consensus()).await;
-    let cohort = Cohort::of(&setting.node);
+    let cohort = Cohort::proving(&setting.node);
     let nights = ["--devices", "5", "--nights", "14", "--run-length", "2"];
     for wanted in [0, 1, 12, 30] {
         let mut program = cohort.start(&nights);
@@ -25,7 +25,7 @@ async fn a_program_that_is_killed_while_it_registers_goes_on_where_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_killed_and_started_again_in_between_costs_nothing() {
     let mut setting = Setting::start(Launch::consensus()).await;
-    let cohort = Cohort::of(&setting.node);
+    let cohort = Cohort::proving(&setting.node);
     let program = cohort.start(&["--devices", "5", "--nights", "14", "--run-length", "2"]);
     for wanted in [1, 20] {
         entries_on_chain(&setting.chain, wanted).await;

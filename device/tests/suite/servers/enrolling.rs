@@ -33,7 +33,7 @@ async fn enrol(store: &Store, servers: &Servers) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_device_enrols_with_its_code_which_is_erased_then() {
+async fn a_device_enrols_with_its_code_which_is_erased_when_that_is_proved() {
     let world = World::with_codes(&["ABCD-EFGH"]);
     let office = Fake::office(&world).await;
     let store = store_in_memory();
@@ -45,7 +45,15 @@ async fn a_device_enrols_with_its_code_which_is_erased_then() {
         enrol(&store, &through(settings(&office, &[], 1))).await,
         [""; 0]
     );
-    assert_eq!(phone.record().expect("a record").number, Some(DeviceId(0)));
+    let said = phone.record().expect("a record");
+    assert_eq!((said.number, said.proved), (Some(DeviceId(0)), false));
+    assert!(store.code(phone.id()).expect("read").is_some());
+    // A relay proves what the server said. Only then the code is worth nothing any more.
+    let relay = Fake::relay(&world).await;
+    let servers = through(settings(&office, &[&relay], 1));
+    phone.sync(&servers).await.expect("compared");
+    let proved = phone.record().expect("a record");
+    assert_eq!((proved.number, proved.proved), (Some(DeviceId(0)), true));
     assert_eq!(store.code(phone.id()).expect("read"), None);
     let state = world.state();
     assert_eq!(

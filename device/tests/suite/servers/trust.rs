@@ -2,12 +2,15 @@
 
 //! What a device believes of what relays say.
 
-use hashchain::{DeviceId, LinkHash};
-use mhealth_api::{BlockRef, Hash, Head};
-use mhealth_device::{fleet, store::FreezeReason, Standing};
+use std::time::Duration;
 
-use super::{impatience, through, Trial};
-use crate::seal;
+use hashchain::{DeviceId, LinkHash};
+use mhealth_api::{Head, Refusal, RunState};
+use mhealth_device::{fleet, servers::Settings, store::FreezeReason, Standing};
+use mhealth_evidence::HeadProof;
+
+use super::{address, fakes::Fake, impatience, through, Trial};
+use crate::{seal, store_in_memory, support::proofs::justification};
 
 #[tokio::test]
 async fn a_foreign_head_stops_the_device_and_nothing_more_is_sent() {
@@ -81,108 +84,290 @@ async fn a_restored_backup_is_told_from_a_foreign_head_through_a_relay() {
     assert_eq!(standing, Standing::Frozen(FreezeReason::RestoredBackup));
 }
 
-#[tokio::test]
-async fn relays_that_contradict_each_other_are_named_and_stop_nobody() {
-    let lie = Head {
-        length: 2,
-        hash: LinkHash([0xbd; 32]),
-    };
-    for lying in [0, 1] {
-        let trial = Trial::with_relays(2).await;
-        trial.seal(0..2);
-        assert_eq!(trial.upload(2).await, Ok(vec![]));
-        trial.relays[lying].set().lie = Some(lie);
-        let fault = trial
-            .phone()
-            .sync(&trial.servers(2))
-            .await
-            .expect_err("a lie");
-        assert_eq!(fault.code(), "relays_disagree");
-        for relay in &trial.relays {
-            assert!(fault.to_string().contains(&relay.address), "{fault}");
+/// What a relay says that is not so.
+#[derive(Clone, Copy, Debug)]
+enum Lie {
+    /// "It is registered." It never brings anything to the chain.
+    Finalised,
+    /// "The chain refused it."
+    Refused,
+    /// "The chain has something else."
+    Conflicting,
+    /// "Others wrote in this device's name."
+    ForeignHead,
+    /// "There are more entries than any chain has."
+    LongerThanAny,
+    /// "There is less than was finalised."
+    ShorterHead,
+    /// "There is no such device."
+    NoSuchDevice,
+}
+
+const LIES: [Lie; 7] = [
+    Lie::Finalised,
+    Lie::Refused,
+    Lie::Conflicting,
+    Lie::ForeignHead,
+    Lie::LongerThanAny,
+    Lie::ShorterHead,
+    Lie::NoSuchDevice,
+];
+
+impl Lie {
+    /// Makes a relay a liar, who shows whatever it can instead of proofs.
+    fn tell(self, trial: &Trial, relay: usize) {
+        let foreign = |length| Head {
+            length,
+            hash: LinkHash([0xbd; 32]),
+        };
+        let genesis = trial.world.state().devices[0].genesis;
+        let behaviour = &mut trial.relays[relay].set();
+        match self {
+            Self::Finalised => behaviour.says = Some((RunState::Finalised, None)),
+            Self::Refused => {
+                behaviour.says = Some((RunState::Refused, Some(Refusal::DeviceSuspended)));
+            }
+            Self::Conflicting => {
+                behaviour.says = Some((RunState::Conflicting, Some(Refusal::Fork)));
+            }
+            Self::ForeignHead => behaviour.lie = Some(foreign(2)),
+            Self::LongerThanAny => behaviour.lie = Some(foreign(u64::MAX)),
+            Self::ShorterHead => {
+                behaviour.lie = Some(Head {
+                    length: 0,
+                    hash: genesis,
+                });
+            }
+            Self::NoSuchDevice => behaviour.knows_nobody = true,
         }
-        assert_eq!(trial.phone().record().expect("a record").frozen, None);
+        // Signed by one authority of four, all of whose keys it has.
+        behaviour.forger = Some(std::sync::Arc::new(|mut proof: HeadProof| {
+            proof.finality.block.number += 1;
+            proof.finality.justification = justification(&proof.finality.block, 0, &[3, 3, 3]);
+            proof.to_bytes()
+        }));
+    }
+}
+
+/// Short for relays that keep what they took.
+fn hasty(trial: &Trial, copies: u32) -> Settings {
+    let mut settings = trial.settings(copies);
+    settings.patience.finality = Duration::from_millis(400);
+    settings
+}
+
+#[tokio::test]
+async fn no_word_of_a_relay_stops_a_device_or_makes_it_forget_and_another_relay_gets_the_run() {
+    for lie in LIES {
+        for (copies, liar) in [(1, 0), (2, 0), (2, 1)] {
+            let trial = Trial::with_relays(3).await;
+            trial.seal(0..2);
+            assert_eq!(trial.upload(1).await, Ok(vec![]));
+            lie.tell(&trial, liar);
+            trial.seal(2..5);
+            let servers = through(hasty(&trial, copies));
+            let case = format!("{lie:?}, {copies} copies, liar {liar}");
+            assert_eq!(trial.upload_through(&servers).await, Ok(vec![]), "{case}");
+            trial.assert_level();
+            let standing = trial.phone().sync(&servers).await;
+            assert_eq!(standing.expect("compared"), Standing::Level, "{case}");
+        }
     }
 }
 
 #[tokio::test]
-async fn a_relay_that_follows_another_chain_is_found_by_its_receipts() {
+async fn a_device_that_knows_liars_only_keeps_everything_for_the_next_honest_relay() {
+    for lie in LIES {
+        let trial = Trial::with_relays(1).await;
+        trial.seal(0..2);
+        assert_eq!(trial.upload(1).await, Ok(vec![]));
+        lie.tell(&trial, 0);
+        // It says so and keeps it to itself.
+        trial.relays[0].set().slowness = u32::MAX;
+        trial.seal(2..5);
+        let mut settings = hasty(&trial, 1);
+        settings.patience.give_up = Duration::from_millis(100);
+        let uploaded = trial.upload_through(&through(settings.clone())).await;
+        assert_ne!(uploaded, Ok(vec![]), "{lie:?}");
+        let record = trial.phone().record().expect("a record");
+        assert_eq!((record.queued(), record.frozen), (3, None), "{lie:?}");
+        let standing = trial.phone().sync(&through(settings)).await;
+        assert!(standing.is_err(), "{lie:?}: {standing:?}");
+
+        let honest = Fake::relay(&trial.world).await;
+        let mut settings = trial.settings(1);
+        settings.relays = vec![address(&honest)];
+        let uploaded = trial.upload_through(&through(settings)).await;
+        assert_eq!(uploaded, Ok(vec![]), "{lie:?}");
+        trial.assert_level();
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_keeps_runs_back_is_left_and_remembered() {
+    for copies in [1, 2] {
+        let trial = Trial::with_relays(3).await;
+        trial.relays[0].set().slowness = u32::MAX;
+        let mut settings = hasty(&trial, copies);
+        for nights in [0..3, 3..6] {
+            let servers = through(settings.clone());
+            trial.seal(nights);
+            let before = trial.relays[0].received("/v1/runs").len();
+            assert_eq!(trial.upload_through(&servers).await, Ok(vec![]));
+            trial.assert_level();
+            let doubts = servers.doubts();
+            assert!(doubts.contains_key(&trial.relays[0].address), "{doubts:?}");
+            // As the state file hands them on.
+            trial.store.set_doubts(&doubts).expect("kept");
+            let met = trial.relays[0].received("/v1/runs").len() > before;
+            assert_eq!(met, settings.doubts.is_empty(), "met the first time only");
+            settings.doubts = trial.store.doubts().expect("read");
+        }
+    }
+}
+
+#[tokio::test]
+async fn when_all_relays_keep_a_run_back_it_stays_queued_and_each_was_tried() {
     let trial = Trial::with_relays(2).await;
-    let servers = trial.servers(2);
-    trial.seal(0..2);
-    assert_eq!(
-        trial.phone().sync(&servers).await.expect("compared"),
-        Standing::Queued(2)
-    );
-    trial.relays[1].set().other_chain = true;
-    // Heads are compared first; what is left to the receipts is what was seen before.
-    assert_eq!(
-        trial.upload_through(&servers).await,
-        Err("relays_disagree".into())
-    );
-    assert_eq!(trial.phone().record().expect("a record").frozen, None);
-    trial.relays[1].set().other_chain = false;
-    assert_eq!(trial.upload(2).await, Ok(vec![]));
+    for relay in &trial.relays {
+        relay.set().slowness = u32::MAX;
+    }
+    trial.seal(0..3);
+    let uploaded = trial.upload_through(&through(hasty(&trial, 1))).await;
+    assert_eq!(uploaded, Err("chain_stalled".into()));
+    for relay in &trial.relays {
+        assert!(!relay.received("/v1/runs").is_empty());
+        relay.set().slowness = 0;
+    }
+    assert_eq!(trial.phone().record().expect("a record").queued(), 3);
+    assert_eq!(trial.upload(1).await, Ok(vec![]));
     trial.assert_level();
 }
 
 #[tokio::test]
-async fn a_relay_that_lags_behind_is_waited_for_and_named_when_it_never_catches_up() {
-    let trial = Trial::with_relays(2).await;
-    let stuck = {
-        let state = trial.world.state();
-        let head = state.devices[0].head();
-        (head, state.present())
-    };
-    trial.seal(0..2);
-    assert_eq!(trial.upload(1).await, Ok(vec![]));
-    trial.relays[1].set().stuck_at = Some(stuck);
-    let mut settings = trial.settings(2);
-    settings.patience = impatience();
-    let fault = trial
-        .phone()
-        .sync(&through(settings))
-        .await
-        .expect_err("it lags");
-    assert_eq!(fault.code(), "relay_behind");
+async fn a_relay_that_lags_behind_is_passed_over_and_never_called_a_reset_chain() {
+    for copies in [1, 2] {
+        let trial = Trial::with_relays(3).await;
+        trial.relays[0].stand_still(DeviceId(0));
+        trial.seal(0..3);
+        let servers = through(hasty(&trial, copies));
+        assert_eq!(trial.upload_through(&servers).await, Ok(vec![]));
+        trial.assert_level();
+        let standing = trial.phone().sync(&servers).await;
+        assert_eq!(standing.expect("compared"), Standing::Level);
+        trial.seal(3..5);
+        assert_eq!(trial.upload_through(&servers).await, Ok(vec![]));
+        trial.assert_level();
+    }
+}
 
-    let servers = trial.servers(2);
+#[tokio::test]
+async fn a_device_that_knows_a_laggard_only_waits_for_it() {
+    let trial = Trial::with_relays(1).await;
+    trial.seal(0..2);
+    let stuck = {
+        trial.relays[0].stand_still(DeviceId(0));
+        trial.relays[0].set().stuck_at.take()
+    };
+    assert_eq!(trial.upload(1).await, Ok(vec![]));
+    trial.relays[0].set().stuck_at = stuck;
+    let mut settings = hasty(&trial, 1);
+    settings.patience = impatience();
+    let fault = trial.phone().sync(&through(settings)).await;
+    assert_eq!(fault.expect_err("it lags").code(), "proof_too_old");
+    assert_eq!(trial.phone().record().expect("a record").frozen, None);
+
+    let servers = trial.servers(1);
     let catch_up = async {
-        let asked = trial.relays[1].set().requests;
-        while trial.relays[1].set().requests < asked + 2 {
+        let asked = trial.relays[0].set().requests;
+        while trial.relays[0].set().requests < asked + 2 {
             tokio::task::yield_now().await;
         }
-        trial.relays[1].set().stuck_at = None;
+        trial.relays[0].set().stuck_at = None;
     };
-    let (phone, ()) = (trial.phone(), ());
+    let phone = trial.phone();
     let (standing, ()) = tokio::join!(phone.sync(&servers), catch_up);
     assert_eq!(standing.expect("compared"), Standing::Level);
 }
 
 #[tokio::test]
-async fn a_chain_that_forgot_what_it_finalised_is_a_fault_and_stops_nobody() {
+async fn a_genuine_proof_that_is_old_confirms_nothing_new_and_another_relay_is_asked() {
+    // Replayed: it is not before what the device saw, and lacks what the relay says is registered.
+    let trial = Trial::with_relays(2).await;
+    trial.relays[0].stand_still(DeviceId(0));
+    trial.relays[0].set().says = Some((RunState::Finalised, None));
+    trial.seal(0..3);
+    let uploaded = trial.upload_through(&through(hasty(&trial, 1))).await;
+    assert_eq!(uploaded, Ok(vec![]));
+    trial.assert_level();
+    trial.assert_held_by(&[1]);
+}
+
+#[tokio::test]
+async fn a_relay_without_proofs_is_passed_over() {
+    let trial = Trial::with_relays(2).await;
+    trial.relays[0].set().proves_nothing = true;
+    trial.seal(0..3);
+    let uploaded = trial.upload_through(&through(hasty(&trial, 1))).await;
+    assert_eq!(uploaded, Ok(vec![]));
+    trial.assert_level();
+}
+
+#[tokio::test]
+async fn a_server_that_names_another_devices_number_stops_nobody() {
     let trial = Trial::with_relays(1).await;
-    trial.seal(0..2);
-    assert_eq!(trial.upload(1).await, Ok(vec![]));
-    let genesis = trial.world.state().devices[0].genesis;
-    let (head, block) = (
-        Head {
-            length: 0,
-            hash: genesis,
-        },
-        BlockRef {
-            number: 1,
-            hash: Hash([1; 32]),
-        },
+    let store = store_in_memory();
+    let phone = crate::device(&store, "P-2");
+    seal(&phone, "monday");
+    // The number of the trial's own phone, whose head is not this device's.
+    store.set_said(phone.id(), Some(DeviceId(0))).expect("said");
+    let mut settings = trial.settings(1);
+    settings.patience = impatience();
+    let servers = through(settings);
+    let fault = phone.sync(&servers).await.expect_err("another device's");
+    assert_eq!(fault.code(), "number_of_another_device");
+    let record = phone.record().expect("a record");
+    assert_eq!((record.number, record.frozen), (None, None));
+    assert_eq!(
+        phone.sync(&servers).await.expect("compared"),
+        Standing::Unenrolled
     );
-    trial.relays[0].set().stuck_at = Some((head, block));
-    let fault = trial
-        .phone()
-        .sync(&trial.servers(1))
-        .await
-        .expect_err("it went back");
-    assert_eq!(fault.code(), "chain_went_back");
-    assert_eq!(trial.phone().record().expect("a record").frozen, None);
+}
+
+#[tokio::test]
+async fn new_authorities_are_followed_while_runs_are_under_way() {
+    let trial = Trial::with_relays(2).await;
+    for round in 0..3 {
+        trial.seal(3 * round..3 * round + 3);
+        for _ in 0..round * 40 {
+            trial.world.hand_over();
+        }
+        assert_eq!(trial.upload(2).await, Ok(vec![]));
+        trial.assert_level();
+    }
+    assert_eq!(trial.store.checker(false).set(), Some(120));
+}
+
+#[tokio::test]
+async fn words_are_trusted_on_request_only_and_for_what_they_are_worth() {
+    let trial = Trial::with_relays(1).await;
+    trial.relays[0].set().proves_nothing = true;
+    trial.seal(0..3);
+    let mut settings = hasty(&trial, 1);
+    settings.patience.give_up = Duration::from_millis(100);
+    let untrusting = trial.upload_through(&through(settings.clone())).await;
+    assert_eq!(untrusting, Err("chain_stalled".into()));
+    settings.trust_relays = true;
+    assert_eq!(
+        trial.upload_through(&through(settings.clone())).await,
+        Ok(vec![])
+    );
+    trial.assert_level();
+    // Whoever is trusted can stop the device.
+    Lie::ForeignHead.tell(&trial, 0);
+    let standing = trial.phone().sync(&through(settings)).await;
+    let stopped = Standing::Frozen(FreezeReason::ForeignHead);
+    assert_eq!(standing.expect("compared"), stopped);
 }
 
 #[tokio::test]
@@ -197,20 +382,4 @@ async fn one_relay_that_is_away_does_not_hide_what_the_other_says() {
         .await
         .expect("compared");
     assert_eq!(standing, Standing::Level);
-}
-
-#[tokio::test]
-async fn a_head_longer_than_any_chain_is_foreign_and_the_state_file_is_not_blamed() {
-    let trial = Trial::with_relays(1).await;
-    trial.seal(0..2);
-    let lie = Head {
-        length: u64::MAX,
-        hash: LinkHash([0xbd; 32]),
-    };
-    trial.relays[0].set().lie = Some(lie);
-    let standing = trial.phone().sync(&trial.servers(1)).await;
-    assert_eq!(
-        standing.expect("compared"),
-        Standing::Frozen(FreezeReason::ForeignHead)
-    );
 }

@@ -20,11 +20,12 @@ use axum::{
 };
 use hashchain::{DeviceId, LinkHash};
 use mhealth_api::{
-    run_id, token_hash, BlockRef, Code, Hash, Head, Key, Problem, Proof, RunState, RunStatus,
+    run_id, token_hash, BlockRef, Code, Hash, Head, Key, Problem, Proof, Refusal, RunState, RunStatus,
     RunUpload, DPOP, DPOP_NONCE,
 };
+use mhealth_evidence::HeadProof;
 
-use super::world::World;
+use super::{proofs, world::World};
 
 /// Servers give this to devices whose clocks are wrong.
 const NONCE: &str = "a nonce";
@@ -48,6 +49,9 @@ pub(crate) enum Trouble {
     OtherReceipt,
 }
 
+/// Makes something else of a proof.
+pub(crate) type Forger = Arc<dyn Fn(HeadProof) -> Vec<u8> + Send + Sync>;
+
 #[derive(Default)]
 pub(crate) struct Behaviour {
     /// One a request that changes something, in their order.
@@ -64,12 +68,18 @@ pub(crate) struct Behaviour {
     pub(crate) runs: HashMap<Hash, (RunUpload, RunStatus, u32)>,
     /// How often a run is asked for before it is finalised.
     pub(crate) slowness: u32,
-    /// A head that this relay shows instead of the device's.
+    /// A head that this relay shows instead of the device's, without a proof.
     pub(crate) lie: Option<Head>,
-    /// The relay names another block of each number.
-    pub(crate) other_chain: bool,
-    /// The relay does not see blocks any more.
-    pub(crate) stuck_at: Option<(Head, BlockRef)>,
+    /// What the relay shows instead of a proof.
+    pub(crate) forger: Option<Forger>,
+    /// The relay has no proofs.
+    pub(crate) proves_nothing: bool,
+    /// What the relay says of every run that it took, without bringing it to the chain.
+    pub(crate) says: Option<(RunState, Option<Refusal>)>,
+    /// The relay knows no device.
+    pub(crate) knows_nobody: bool,
+    /// The relay does not see blocks any more: what it shows since.
+    pub(crate) stuck_at: Option<(Head, Vec<u8>)>,
     /// Answers to uploads, before anything else.
     pub(crate) gaps: Vec<Problem>,
     /// Seconds by which the server's clock is ahead.
@@ -108,6 +118,24 @@ impl Fake {
 
     pub(crate) fn set(&self) -> MutexGuard<'_, Behaviour> {
         self.behaviour.lock().expect("no test panics with the lock")
+    }
+
+    /// The relay does not see blocks any more, and shows what it saw of a device.
+    pub(crate) fn stand_still(&self, device: DeviceId) {
+        let seen = {
+            let state = self.world.state();
+            let head = state.devices[device.0 as usize].head();
+            (
+                head,
+                proofs::prove(&state, device, Some(0), true).to_bytes(),
+            )
+        };
+        self.set().stuck_at = Some(seen);
+    }
+
+    /// The relay shows this instead of a proof.
+    pub(crate) fn forge(&self, forger: impl Fn(HeadProof) -> Vec<u8> + Send + Sync + 'static) {
+        self.set().forger = Some(Arc::new(forger));
     }
 
     pub(crate) fn trouble(&self, troubles: impl IntoIterator<Item = Trouble>) {

@@ -19,7 +19,10 @@ use mhealth_api::{
 use serde_json::json;
 
 use super::{receipt, refuse, refuse_with, Fake};
-use crate::support::world::{Registered, World};
+use crate::support::{
+    proofs,
+    world::{Registered, World},
+};
 
 impl Fake {
     pub(crate) async fn relay(world: &World) -> Self {
@@ -28,7 +31,9 @@ impl Fake {
             .route("/v1/records", post(record))
             .route("/v1/runs/{run}", get(status))
             .route("/v1/keys/{key}", get(by_key))
+            .route("/v1/devices/{device}", get(by_number))
             .route("/v1/devices/{device}/head", get(head))
+            .route("/v1/devices/{device}/proof", get(proof))
             .route("/v1/devices/{device}/entries", get(entries));
         Self::serve(world, routes).await
     }
@@ -51,16 +56,13 @@ impl Fake {
     fn view(&self, device: DeviceId) -> Option<mhealth_api::ChainHead> {
         let behaviour = self.set();
         let mut view = self.world.state().head_of(device)?;
-        if let Some((head, block)) = behaviour.stuck_at {
-            view = mhealth_api::ChainHead { head, block };
+        if let Some((head, _)) = behaviour.stuck_at {
+            view.head = head;
         }
         if let Some(lie) = behaviour.lie {
             view.head = lie;
         }
-        if behaviour.other_chain {
-            view.block.hash = Hash([0x0c; 32]);
-        }
-        Some(view)
+        (!behaviour.knows_nobody).then_some(view)
     }
 }
 
@@ -129,10 +131,14 @@ async fn status(State(fake): State<Fake>, Path(run): Path<String>) -> Response {
     let run: Hash = run.parse().expect("a run's name");
     let mut behaviour = fake.set();
     let slowness = behaviour.slowness;
-    let other_chain = behaviour.other_chain;
-    let Some((_, _, asked)) = behaviour.runs.get_mut(&run) else {
+    let said = behaviour.says.clone();
+    let Some((_, status, asked)) = behaviour.runs.get_mut(&run) else {
         return refuse(Code::UnknownRun, None);
     };
+    if let Some((state, reason)) = said {
+        (status.state, status.reason) = (state, reason);
+        return Json(status.clone()).into_response();
+    }
     *asked += 1;
     if *asked > slowness {
         // The relay brings runs to the chain in their order.
@@ -159,11 +165,7 @@ async fn status(State(fake): State<Fake>, Path(run): Path<String>) -> Response {
             status.extrinsic_index = Some(2);
         }
     }
-    let mut status = behaviour.runs[&run].1.clone();
-    if let (true, Some(block)) = (other_chain, &mut status.block) {
-        block.hash = Hash([0x0c; 32]);
-    }
-    Json(status).into_response()
+    Json(behaviour.runs[&run].1.clone()).into_response()
 }
 
 async fn record(
@@ -211,8 +213,48 @@ async fn by_key(State(fake): State<Fake>, Path(key): Path<String>) -> Response {
         key,
         genesis,
         status,
-        chain: fake.view(device).expect("it is there"),
+        chain: match fake.view(device) {
+            Some(chain) => chain,
+            None => return refuse(Code::UnknownDevice, None),
+        },
     })
+    .into_response()
+}
+
+async fn by_number(State(fake): State<Fake>, Path(device): Path<DeviceId>) -> Response {
+    let key = {
+        let devices = &fake.world.state().devices;
+        devices.get(device.0 as usize).map(|device| device.key)
+    };
+    match key {
+        Some(key) => by_key(State(fake), Path(key.to_string())).await,
+        None => refuse(Code::UnknownDevice, None),
+    }
+}
+
+async fn proof(
+    State(fake): State<Fake>,
+    Path(device): Path<DeviceId>,
+    Query(asker): Query<HashMap<String, String>>,
+) -> Response {
+    let known = (device.0 as usize) < fake.world.state().devices.len();
+    let behaviour = fake.set();
+    if !known || behaviour.knows_nobody {
+        return refuse(Code::UnknownDevice, None);
+    }
+    if behaviour.proves_nothing {
+        return refuse(Code::ProofUnavailable, None);
+    }
+    if let Some((_, proof)) = &behaviour.stuck_at {
+        return proof.clone().into_response();
+    }
+    let set = asker.get("set").map(|set| set.parse().expect("a number"));
+    let record = asker["record"] == "true";
+    let proof = proofs::prove(&fake.world.state(), device, set, record);
+    match &behaviour.forger {
+        Some(forge) => forge(proof),
+        None => proof.to_bytes(),
+    }
     .into_response()
 }
 

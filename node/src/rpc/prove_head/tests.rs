@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 
+mod authorities;
+
 use std::collections::HashMap;
 
 use codec::{Decode, Encode};
 use jsonrpsee::types::ErrorObjectOwned;
 use mhealth_runtime::{BlockNumber, Hash, Header, VERSION};
-use sc_consensus_grandpa::FinalityProof;
-use sp_runtime::traits::{BlakeTwo256, Header as _};
+use sc_consensus_grandpa::{FinalityProof, GRANDPA_ENGINE_ID};
+use sp_consensus_grandpa::{ConsensusLog, ScheduledChange};
+use sp_runtime::{
+    traits::{BlakeTwo256, Header as _},
+    Digest, DigestItem,
+};
 use sp_state_machine::{new_in_mem, prove_read, read_proof_check, InMemoryBackend};
 use sp_trie::StorageProof;
 
-use super::{prove_head, HeadProof, ProofSource, ProveHeadError, MOST_HEADERS};
+use super::{
+    prove_head, Asker, FirstAuthorities, HeadProof, ProofSource, ProveHeadError, MOST_HEADERS,
+};
 
 /// The only device of the tests' chain, and where its head is.
 const DEVICE: u32 = 3;
 const KEY: &[u8] = b"page with the head of device 3";
 const HEAD: &[u8] = b"head of device 3";
+const RECORD_KEY: &[u8] = b"record of device 3";
 
 /// A chain whose every block has the same state.
 struct Chain {
@@ -29,15 +38,23 @@ struct Chain {
     latest: Option<(Hash, Vec<u8>)>,
     oldest_state: BlockNumber,
     state: InMemoryBackend<BlakeTwo256>,
+    /// The sets that have ended, each with its last block.
+    ended: Vec<(u64, BlockNumber)>,
+    present: u64,
 }
 
 impl Chain {
     /// A chain of so many blocks, all finalised, of which the last has a justification.
     fn of(blocks: BlockNumber) -> Self {
+        Self::with_handovers(blocks, &[])
+    }
+
+    /// The same, in which a new set of authorities follows each of these blocks. Their justifications are kept.
+    fn with_handovers(blocks: BlockNumber, ends: &[BlockNumber]) -> Self {
         let mut state = new_in_mem::<BlakeTwo256>();
         let others = (0u32..100).map(|number| (number.encode(), Some(vec![1; 40])));
         let values = others
-            .chain([(KEY.to_vec(), Some(HEAD.to_vec()))])
+            .chain([KEY, RECORD_KEY].map(|key| (key.to_vec(), Some(HEAD.to_vec()))))
             .collect();
         state.insert([(None, values)], VERSION.state_version());
         let header = |number, parent: Hash, extrinsics_root| {
@@ -46,7 +63,10 @@ impl Chain {
                 extrinsics_root,
                 *state.root(),
                 parent,
-                Default::default(),
+                match ends.contains(&number) {
+                    true => named_authorities(),
+                    false => Default::default(),
+                },
             )
         };
         let mut headers: Vec<Header> = vec![header(0, Hash::zero(), Hash::zero())];
@@ -62,12 +82,17 @@ impl Chain {
         let latest = headers
             .last()
             .map(|header| (header.hash(), justification(blocks)));
+        let kept = ends
+            .iter()
+            .map(|end| (headers[*end as usize].hash(), justification(*end)));
         Self {
+            kept: kept.collect(),
+            ended: (0..).zip(ends.iter().copied()).collect(),
+            present: ends.len() as u64,
             headers,
             known,
             fork,
             finalised: blocks,
-            kept: HashMap::new(),
             latest,
             oldest_state: 0,
             state,
@@ -84,8 +109,48 @@ impl Chain {
     }
 
     fn prove(&self, device: u32, at: Option<Hash>) -> Result<HeadProof, i32> {
-        prove_head(self, device, at).map_err(|error| ErrorObjectOwned::from(error).code())
+        self.prove_to(device, at, None)
     }
+
+    fn prove_to(
+        &self,
+        device: u32,
+        at: Option<Hash>,
+        asker: Option<Asker>,
+    ) -> Result<HeadProof, i32> {
+        prove_head(self, device, at, asker).map_err(|error| ErrorObjectOwned::from(error).code())
+    }
+
+    /// What somebody gets who knows this set.
+    fn prove_since(&self, set: u64) -> Result<HeadProof, i32> {
+        let asker = Asker {
+            set: Some(set),
+            record: false,
+        };
+        self.prove_to(DEVICE, None, Some(asker))
+    }
+}
+
+/// What GRANDPA's pallet writes into the last block of a set.
+fn named_authorities() -> Digest {
+    let change = ScheduledChange {
+        next_authorities: Vec::new(),
+        delay: 0,
+    };
+    let log = ConsensusLog::<BlockNumber>::ScheduledChange(change);
+    Digest {
+        logs: vec![DigestItem::Consensus(GRANDPA_ENGINE_ID, log.encode())],
+    }
+}
+
+/// The blocks that an answer has handovers of.
+fn handed_over(proof: &HeadProof) -> Vec<BlockNumber> {
+    let numbers = proof.handovers.iter().map(|handover| {
+        let header = Header::decode(&mut &handover.header[..]).expect("a header");
+        assert_eq!(handover.justification[..], justification(header.number));
+        header.number
+    });
+    numbers.collect()
 }
 
 fn justification(number: BlockNumber) -> Vec<u8> {
@@ -122,7 +187,7 @@ impl ProofSource for Chain {
     }
 
     fn keys(&self, _: Hash, device: u32) -> Result<Option<Vec<Vec<u8>>>, sp_blockchain::Error> {
-        Ok((device == DEVICE).then(|| vec![KEY.to_vec()]))
+        Ok((device == DEVICE).then(|| vec![KEY.to_vec(), RECORD_KEY.to_vec()]))
     }
 
     fn storage_proof(
@@ -132,6 +197,17 @@ impl ProofSource for Chain {
     ) -> Result<Vec<Vec<u8>>, sp_blockchain::Error> {
         let proof = prove_read(self.state.clone(), keys).expect("the state is in memory");
         Ok(proof.into_iter_nodes().collect())
+    }
+
+    fn sets(&self) -> (Vec<(u64, BlockNumber)>, u64) {
+        (self.ended.clone(), self.present)
+    }
+
+    fn first_authorities(&self) -> Option<FirstAuthorities> {
+        Some(FirstAuthorities {
+            header: self.headers[0].clone(),
+            proof: vec![b"node".to_vec()],
+        })
     }
 }
 
@@ -254,6 +330,8 @@ fn the_answer_has_the_names_that_clients_read() {
     let json = serde_json::to_value(proof).expect("the answer is JSON");
     for name in [
         "device",
+        "first",
+        "handovers",
         "blockNumber",
         "blockHash",
         "header",

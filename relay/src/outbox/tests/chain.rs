@@ -44,6 +44,8 @@ struct State {
     drop_events: bool,
     away: bool,
     loses_all_next: bool,
+    /// How often a proof was asked for.
+    proofs_asked: u32,
     /// What stood before each block.
     before: Vec<(u64, HashMap<DeviceId, Registered>, usize)>,
 }
@@ -99,6 +101,11 @@ impl FakeChain {
             length: registered.links.len() as u64,
             hash,
         }
+    }
+
+    /// How often a proof was asked for.
+    pub(crate) fn proofs_asked(&self) -> u32 {
+        self.state().proofs_asked
     }
 
     pub(super) fn refuse(&self, run: Hash, reason: Refusal) {

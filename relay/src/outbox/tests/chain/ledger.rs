@@ -74,6 +74,20 @@ impl Ledger for FakeChain {
         })
     }
 
+    fn proof(
+        &self,
+        device: DeviceId,
+        set: Option<u64>,
+        record: bool,
+    ) -> Answer<'_, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let mut state = self.present()?;
+            state.proofs_asked += 1;
+            let known = state.devices.contains_key(&device);
+            Ok(known.then(|| format!("{set:?} {record}").into_bytes()))
+        })
+    }
+
     fn study(&self, _: StudyId) -> Answer<'_, Option<StudyView>> {
         Box::pin(async { Ok(None) })
     }

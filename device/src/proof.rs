@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a device believes of the chain, and why.
+//!
+//! Whatever a relay says only changes where the device sends next. What makes it forget a run, or stop, is a
+//! [`FinalHead`], and there are two ways to one: a proof that the device has checked, from the set of authorities on that it
+//! knew before ([`HeadChecker::check`]); or, for a chain that has no such proofs and a device that was told so, a word
+//! ([`HeadChecker::take_word`]).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use hashchain::{DeviceId, LinkHash};
+use mhealth_api::Head;
+use mhealth_evidence::{Anchor, FinalityProof, HeadProof};
+
+use crate::chain::{ChainDevice, ChainFault};
+
+/// A device's finalised head that the device may go by. Only [`HeadChecker`] makes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalHead {
+    device: DeviceId,
+    head: Head,
+    block: Option<u32>,
+    enrolment: Option<Enrolled>,
+}
+
+/// What the chain has of a device's enrolment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Enrolled {
+    /// The device's key; none where only words tell of it, which name the device by its key.
+    pub(crate) key: Option<[u8; 32]>,
+    /// Link 0.
+    pub(crate) genesis: LinkHash,
+}
+
+impl FinalHead {
+    /// The device whose head it is.
+    pub fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    /// The head.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Number of the block in whose state it is proved; none when it is only somebody's word.
+    pub fn block(&self) -> Option<u32> {
+        self.block
+    }
+
+    /// Whether the chain has this key under the device's number; unknown unless the enrolment was asked for, too.
+    pub(crate) fn is_of(&self, key: &crate::PublicKey) -> bool {
+        let enrolled = self.enrolment.as_ref();
+        enrolled.is_some_and(|enrolled| enrolled.key.is_none_or(|known| known == key.0))
+    }
+
+    /// The enrolment, if that was asked for, too.
+    pub(crate) fn enrolment(&self) -> Option<Enrolled> {
+        self.enrolment
+    }
+}
+
+/// Why a proof was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ProofFault {
+    /// Stable name.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+impl ProofFault {
+    fn new(code: &'static str, message: impl ToString) -> Self {
+        Self {
+            code,
+            message: message.to_string(),
+        }
+    }
+
+    /// Whether an honest relay may give such a proof, because its node has not seen the latest blocks.
+    pub(crate) fn is_of_a_laggard(&self) -> bool {
+        self.code == TOO_OLD
+    }
+}
+
+const TOO_OLD: &str = "proof_too_old";
+
+/// What a proof came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Checked {
+    /// The head.
+    Head(FinalHead),
+    /// The authorities changed so often that one answer does not lead to the present ones. What it led to is known now: ask
+    /// again.
+    OnTheWay,
+}
+
+/// What a device asks of the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The number by which the chain is said to know the device.
+    pub device: DeviceId,
+    /// Its key.
+    pub key: crate::PublicKey,
+    /// Whether its enrolment is to be proved, too.
+    pub record: bool,
+}
+
+/// Checks what is said of heads. Shared by all that ask in the name of a file's devices.
+#[derive(Clone, Debug)]
+pub struct HeadChecker {
+    known: Arc<Mutex<Known>>,
+    trusts_words: bool,
+}
+
+/// What the devices of a file have learned of the chain.
+#[derive(Debug)]
+pub(crate) struct Known {
+    genesis: [u8; 32],
+    /// The authorities; none before the first proof.
+    anchor: Option<Anchor>,
+    /// Whether the file lacks what is known of the authorities.
+    unsaved: bool,
+    /// The block in which a device's head was proved last.
+    seen: HashMap<DeviceId, u32>,
+}
+
+impl Known {
+    pub(crate) fn new(
+        genesis: [u8; 32],
+        anchor: Option<Anchor>,
+        seen: HashMap<DeviceId, u32>,
+    ) -> Self {
+        Self {
+            genesis,
+            anchor,
+            unsaved: false,
+            seen,
+        }
+    }
+}
+
+impl HeadChecker {
+    pub(crate) fn of(known: Arc<Mutex<Known>>, trusts_words: bool) -> Self {
+        Self {
+            known,
+            trusts_words,
+        }
+    }
+
+    /// Whether words are taken for proofs.
+    pub fn trusts_words(&self) -> bool {
+        self.trusts_words
+    }
+
+    /// The number of the set of authorities that is known; none before the first proof.
+    pub fn set(&self) -> Option<u64> {
+        let known = self.known();
+        known.anchor.as_ref().map(|anchor| anchor.set().id())
+    }
+
+    /// Checks a proof of a device's head: it leads from the authorities that are known, or from the chain's first block, to a
+    /// block that is final, and from that block's state to the head. When it is refused, nothing has changed.
+    pub fn check(&self, question: &Question, proof: &[u8]) -> Result<Checked, ProofFault> {
+        let proof = HeadProof::from_bytes(proof)
+            .map_err(|error| ProofFault::new(error.code(), format!("{error}.")))?;
+        let refused = |refusal: mhealth_evidence::Refusal| {
+            ProofFault::new(refusal.code(), format!("{refusal}."))
+        };
+        let mut known = self.known();
+        let before = match (&known.anchor, &proof.first) {
+            (Some(anchor), _) => anchor.clone(),
+            (None, Some(first)) => Anchor::begin(known.genesis, first).map_err(refused)?,
+            (None, None) => {
+                return Err(ProofFault::new(
+                    "first_authorities_missing",
+                    "The proof does not begin at the chain's first block, and the device knows nothing later.",
+                ))
+            }
+        };
+        let mut after = before.clone();
+        let state = after.check(&proof.finality).map_err(refused)?;
+        let block = state.number();
+        let seen = known.seen.get(&question.device).copied().unwrap_or(0);
+        if block < seen {
+            return Err(ProofFault::new(
+                TOO_OLD,
+                format!("The proof is about block {block}, and block {seen} was seen already."),
+            ));
+        }
+        let head = state.head(question.device);
+        let found = match head {
+            // It is right as far as it goes, and does not come to the head.
+            Err(_) if proof.finality.handovers.len() == FinalityProof::MOST_HANDOVERS => None,
+            Err(error) => return Err(ProofFault::new(error.code(), format!("{error}."))),
+            Ok(None) => return Err(no_such_device(question.device, block)),
+            Ok(Some(head)) => Some(Head {
+                length: head.length,
+                hash: head.hash,
+            }),
+        };
+        let enrolment = match (question.record, found) {
+            (true, Some(_)) => {
+                let record = state
+                    .device(question.device)
+                    .map_err(|error| ProofFault::new(error.code(), format!("{error}.")))?
+                    .ok_or_else(|| no_such_device(question.device, block))?;
+                Some(Enrolled {
+                    key: Some(record.key),
+                    genesis: record.genesis,
+                })
+            }
+            _ => None,
+        };
+        // The anchor's own block is that of the last change of authorities. Devices of one file see later ones in any order.
+        let learned = match before.set() == after.set() {
+            true => before,
+            false => after,
+        };
+        if known.anchor.as_ref() != Some(&learned) {
+            known.anchor = Some(learned);
+            known.unsaved = true;
+        }
+        let Some(head) = found else {
+            return Ok(Checked::OnTheWay);
+        };
+        known.seen.insert(question.device, block);
+        Ok(Checked::Head(FinalHead {
+            device: question.device,
+            head,
+            block: Some(block),
+            enrolment,
+        }))
+    }
+
+    /// Takes somebody's word for a device's head, and perhaps for its enrolment, if this was asked for explicitly.
+    pub fn take_word(
+        &self,
+        device: DeviceId,
+        head: Head,
+        enrolment: Option<&ChainDevice>,
+    ) -> Result<FinalHead, ChainFault> {
+        if !self.trusts_words {
+            return Err(ChainFault {
+                code: "words_not_trusted".into(),
+                message: "This device goes by proofs, and was given a word.".into(),
+                passing: false,
+            });
+        }
+        Ok(FinalHead {
+            device,
+            head,
+            block: None,
+            enrolment: enrolment.map(|told| Enrolled {
+                key: None,
+                genesis: told.genesis,
+            }),
+        })
+    }
+
+    /// What is to be stored of the authorities, since it was asked for last.
+    pub(crate) fn take_unsaved(&self) -> Option<Anchor> {
+        let mut known = self.known();
+        std::mem::take(&mut known.unsaved)
+            .then(|| known.anchor.clone())
+            .flatten()
+    }
+
+    /// It could not be stored.
+    pub(crate) fn is_unsaved(&self) {
+        self.known().unsaved = true;
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Whatever is changed is changed last, and at once.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn no_such_device(device: DeviceId, block: u32) -> ProofFault {
+    ProofFault::new(
+        "device_not_on_chain",
+        format!("In block {block} there is no device {device}."),
+    )
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What the file's devices believe of the chain and of relays.
+
+use std::collections::HashMap;
+
+use hashchain::DeviceId;
+use mhealth_evidence::Anchor;
+use rusqlite::params;
+
+use super::{LocalId, Store};
+use crate::{
+    error::Error,
+    freeze::FreezeReason,
+    proof::{FinalHead, HeadChecker},
+};
+
+impl Store {
+    /// Checks proofs for the devices of this file, from what was proved before. With `trusts_words`, for chains that have no
+    /// proofs, words do.
+    pub fn checker(&self, trusts_words: bool) -> HeadChecker {
+        HeadChecker::of(self.known.clone(), trusts_words)
+    }
+
+    /// Makes durable what was proved of the chain's authorities.
+    pub(crate) fn keep_anchor(&self) -> Result<(), Error> {
+        let checker = self.checker(false);
+        let Some(anchor) = checker.take_unsaved() else {
+            return Ok(());
+        };
+        let kept = self.write_anchor(&anchor);
+        if kept.is_err() {
+            checker.is_unsaved();
+        }
+        kept
+    }
+
+    fn write_anchor(&self, anchor: &Anchor) -> Result<(), Error> {
+        let replace = "INSERT INTO anchor (only_one, known) VALUES (1, ?1) ON CONFLICT (only_one) DO UPDATE SET known = ?1";
+        self.connection
+            .prepare_cached(replace)
+            .and_then(|mut replace| replace.execute([codec::Encode::encode(anchor)]))
+            .map(drop)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// A server says that the chain gave a device this number; or (`None`) it did not tell the truth.
+    pub fn set_said(&self, id: LocalId, number: Option<DeviceId>) -> Result<(), Error> {
+        self.connection
+            .prepare_cached("UPDATE device SET said = ?2 WHERE id = ?1")
+            .and_then(|mut update| update.execute((id.0, number.map(|number| number.0))))
+            .map(drop)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// Remembers a device's number on the chain, under which its own enrolment was found, and erases the code that the device
+    /// redeemed for it.
+    pub fn set_number(&self, id: LocalId, known: &FinalHead) -> Result<(), Error> {
+        self.connection
+            .prepare_cached(
+                "UPDATE device SET chain_id = ?2, said = NULL, code = NULL WHERE id = ?1",
+            )
+            .and_then(|mut update| update.execute((id.0, known.device().0)))
+            .map(drop)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// The chain has finalised the device's entries up to `sequence`, which never goes back. Runs that are finalised
+    /// leave the queue; when each is to be held by several relays, not before so many acknowledged it.
+    pub fn confirm(
+        &self,
+        id: LocalId,
+        sequence: u64,
+        copies: u32,
+        known: &FinalHead,
+    ) -> Result<(), Error> {
+        let sequence = sequence.min(known.head().length);
+        let confirm = || -> rusqlite::Result<()> {
+            self.connection
+                .prepare_cached(
+                    "UPDATE device SET confirmed = MAX(confirmed, ?2), seen = MAX(seen, ?3) WHERE id = ?1",
+                )?
+                .execute((id.0, sequence, known.block().unwrap_or(0)))?;
+            Ok(())
+        };
+        self.together(|| {
+            self.keep_anchor()?;
+            confirm().map_err(|e| self.failed(e))?;
+            self.forget_copied(id, copies)
+        })
+    }
+
+    /// Takes out of the queue what is finalised and held by as many relays as are wanted.
+    pub(crate) fn forget_copied(&self, id: LocalId, copies: u32) -> Result<(), Error> {
+        let forget = || -> rusqlite::Result<()> {
+            self.connection
+                .prepare_cached(
+                    "DELETE FROM run WHERE device = ?1 AND last <= (SELECT confirmed FROM device WHERE id = ?1) AND \
+                     (?2 <= 1 OR ?2 <= (SELECT COUNT(*) FROM copy WHERE copy.device = run.device AND copy.first = \
+                     run.first))",
+                )?
+                .execute((id.0, copies))?;
+            self.connection
+                .prepare_cached(
+                    "DELETE FROM copy WHERE device = ?1 AND NOT EXISTS (SELECT 1 FROM run WHERE \
+                     run.device = copy.device AND run.first = copy.first)",
+                )?
+                .execute([id.0])?;
+            Ok(())
+        };
+        forget().map_err(|e| self.failed(e))
+    }
+
+    /// Stops a device for good, because of what the chain has of it.
+    pub fn freeze(
+        &self,
+        id: LocalId,
+        reason: FreezeReason,
+        known: &FinalHead,
+    ) -> Result<(), Error> {
+        let update = "UPDATE device SET frozen = ?2, seen = MAX(seen, ?3) WHERE id = ?1";
+        self.connection
+            .execute(update, (id.0, reason.code(), known.block().unwrap_or(0)))
+            .map(drop)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// The relays that did not do what they said, and until when others are turned to first, in seconds since 1970.
+    pub fn doubts(&self) -> Result<HashMap<String, i64>, Error> {
+        self.connection
+            .prepare_cached("SELECT relay, until FROM doubt")
+            .and_then(|mut doubts| {
+                doubts
+                    .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+                    .collect()
+            })
+            .map_err(|e| self.failed(e))
+    }
+
+    /// Remembers these doubts instead of those before.
+    pub fn set_doubts(&self, doubts: &HashMap<String, i64>) -> Result<(), Error> {
+        let write = || -> rusqlite::Result<()> {
+            self.connection.execute("DELETE FROM doubt", [])?;
+            let mut insert = self
+                .connection
+                .prepare_cached("INSERT INTO doubt (relay, until) VALUES (?1, ?2)")?;
+            for (relay, until) in doubts {
+                insert.execute(params![relay, until])?;
+            }
+            Ok(())
+        };
+        self.together(|| write().map_err(|e| self.failed(e)))
+    }
+}

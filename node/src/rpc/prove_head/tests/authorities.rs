@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How a proof leads from the authorities that the asker knows to those who signed for the block.
+
+use codec::Encode;
+use jsonrpsee::types::ErrorObjectOwned;
+use mhealth_runtime::{Hash, Header, VERSION};
+use sp_core::storage::Storage;
+use sp_runtime::{
+    traits::{BlakeTwo256, Header as _},
+    Digest,
+};
+use sp_state_machine::{new_in_mem, read_proof_check};
+use sp_trie::StorageProof;
+
+use super::{finality, handed_over, justification, Chain, DEVICE, KEY, RECORD_KEY};
+use crate::rpc::prove_head::{first_authorities, handovers::MOST_HANDOVERS, prove_head, Asker};
+
+#[test]
+fn who_knows_the_present_set_gets_nothing_more_than_the_proof() {
+    let chain = Chain::with_handovers(40, &[10, 30]);
+    let proof = chain.prove_since(2).expect("everything is there");
+    assert_eq!((proof.first, proof.handovers), (None, Vec::new()));
+    assert_eq!(proof.block_number, 40);
+}
+
+#[test]
+fn who_knows_an_older_set_gets_the_handovers_since() {
+    let chain = Chain::with_handovers(40, &[10, 20, 30]);
+    let proof = chain.prove_since(1).expect("everything is there");
+    assert_eq!(handed_over(&proof), [20, 30]);
+    assert_eq!((proof.first, proof.block_number), (None, 40));
+}
+
+#[test]
+fn who_knows_no_set_gets_the_first_and_all_handovers() {
+    let chain = Chain::with_handovers(40, &[10, 30]);
+    let proof = chain
+        .prove_to(DEVICE, None, Some(Asker::default()))
+        .expect("everything is there");
+    assert_eq!(handed_over(&proof), [10, 30]);
+    let first = proof.first.expect("the first authorities");
+    assert_eq!(first.header[..], chain.headers[0].encode());
+}
+
+#[test]
+fn the_last_block_of_a_set_is_signed_by_that_set() {
+    let chain = Chain::with_handovers(30, &[10, 30]);
+    assert_eq!(handed_over(&chain.prove_since(0).expect("a proof")), [10]);
+    let asker = Asker::default();
+    let at = Some(chain.block(10));
+    let proof = chain.prove_to(DEVICE, at, Some(asker)).expect("a proof");
+    assert!(proof.handovers.is_empty());
+}
+
+#[test]
+fn more_handovers_than_an_answer_has_lead_to_a_later_set_first() {
+    let ends: Vec<_> = (1..=MOST_HANDOVERS as u32 * 2 + 10).collect();
+    let chain = Chain::with_handovers(ends.len() as u32 + 1, &ends);
+    let mut set = 0;
+    for expected in [MOST_HANDOVERS, MOST_HANDOVERS, 10] {
+        let proof = chain.prove_since(set).expect("a proof");
+        assert_eq!(proof.handovers.len(), expected);
+        let last = finality(&proof);
+        assert_eq!(last.justification, justification(proof.block_number));
+        assert_eq!(proof.proof.is_empty(), expected == MOST_HANDOVERS);
+        set += proof.handovers.len() as u64;
+    }
+    assert_eq!(set, chain.present);
+}
+
+#[test]
+fn a_change_by_force_is_named_and_not_bridged() {
+    // Set 1 ended by force, which is noted at a block that names nobody.
+    let mut chain = Chain::with_handovers(40, &[10, 20, 30]);
+    chain.headers[20].digest = Digest::default();
+    chain
+        .known
+        .insert(chain.block(20), chain.headers[20].clone());
+    for set in [0, 1] {
+        assert_eq!(chain.prove_since(set), Err(9_106));
+    }
+    assert!(chain.prove_since(2).is_ok());
+    let refusal = prove_head(&chain, DEVICE, None, Some(Asker::default()));
+    let refusal = ErrorObjectOwned::from(refusal.expect_err("a gap"));
+    assert!(refusal.message().contains("authority set 1"), "{refusal}");
+}
+
+#[test]
+fn a_change_by_force_noted_at_the_block_of_the_last_handover_is_not_bridged() {
+    let mut chain = Chain::with_handovers(40, &[10, 20]);
+    chain.ended = vec![(0, 10), (1, 10), (2, 20)];
+    chain.present = 3;
+    for set in [0, 1] {
+        assert_eq!(chain.prove_since(set), Err(9_106));
+    }
+    assert!(chain.prove_since(2).is_ok());
+}
+
+#[test]
+fn a_node_that_began_at_a_later_set_says_from_which_on_it_cannot_prove() {
+    let mut chain = Chain::with_handovers(40, &[10, 20]);
+    chain.ended.remove(0);
+    assert_eq!(chain.prove_since(0), Err(9_106));
+    assert!(chain.prove_since(1).is_ok());
+    assert_eq!(chain.prove_since(3), Err(9_107));
+}
+
+#[test]
+fn the_record_is_proved_for_those_who_ask_for_it() {
+    let chain = Chain::of(20);
+    let keys = |record| {
+        let asker = Asker {
+            set: Some(0),
+            record,
+        };
+        chain.prove_to(DEVICE, None, Some(asker)).unwrap().keys
+    };
+    let names = |keys: Vec<sp_core::Bytes>| keys.into_iter().map(|key| key.0).collect::<Vec<_>>();
+    assert_eq!(names(keys(false)), [KEY.to_vec()]);
+    assert_eq!(names(keys(true)), [KEY.to_vec(), RECORD_KEY.to_vec()]);
+}
+
+#[test]
+fn the_first_authorities_are_proved_from_the_chain_specification() {
+    let spec = crate::chain_spec::load("local", crate::chain_spec::Purpose::Run);
+    let Ok(spec) = spec else {
+        return; // Without the Wasm runtime there is no specification.
+    };
+    let genesis: Storage = spec.as_storage_builder().build_storage().expect("storage");
+    let mut state = new_in_mem::<BlakeTwo256>();
+    let values = genesis.top.iter();
+    let values = values.map(|(key, value)| (key.clone(), Some(value.clone())));
+    state.insert([(None, values.collect())], VERSION.state_version());
+    let header = Header::new(
+        0,
+        Hash::zero(),
+        *state.root(),
+        Hash::zero(),
+        Default::default(),
+    );
+    let first = first_authorities(header.clone(), genesis.clone()).expect("it names authorities");
+    let bytes: usize = first.proof.iter().map(Vec::len).sum();
+    assert!(bytes < 8 * 1024, "{bytes} bytes");
+    let nodes = StorageProof::new(first.proof);
+    let key = authorities_key();
+    let values = read_proof_check::<BlakeTwo256, _>(header.state_root, nodes, [&key]);
+    let value = values.expect("the nodes lead there").remove(&key);
+    assert_eq!(value, Some(genesis.top.get(&key).cloned()));
+
+    let mut other = header;
+    other.state_root = Hash::repeat_byte(1);
+    assert_eq!(first_authorities(other, genesis), None);
+}
+
+/// `twox128("Grandpa") ‖ twox128("Authorities")`.
+fn authorities_key() -> Vec<u8> {
+    [
+        sp_core::hashing::twox_128(b"Grandpa"),
+        sp_core::hashing::twox_128(b"Authorities"),
+    ]
+    .concat()
+}
