@@ -13,7 +13,7 @@ use mhealth_api::{DeviceStatus, Policy, RunState, RunUpload};
 use mhealth_chain_client::{
     calls, Account, AccountId32, Call, ChainClient, Error, LastTrusted, Submitter, SuspensionReason,
 };
-use mhealth_testing::handset::{self, links, Pass};
+use mhealth_testing::handset::{self, links, Handset, Pass};
 use mhealth_testing::node::{subcommand, Launch};
 use mhealth_testing::played_relay::{alter, PlayedRelay};
 use mhealth_testing::rpc::JsonRpc;
@@ -198,13 +198,14 @@ impl Offices {
     /// A member has the authorities changed by force while finality is alive: about the latest final block, about an old one, and
     /// about one that it has proved to be final itself.
     async fn stall(&self, arena: &SharedArena, number: u32) -> Result<Outcome> {
+        let first = rand::SeedableRng::seed_from_u64(u64::from(number) | 1 << 33);
+        Handset::enrol(&arena.door, first).await?;
         let last = arena.chain.finalised().await?.number;
         let named = match number % 3 {
             0 => last,
             1 => last / 2,
             _ => {
-                let proof = arena.chain.finality_proof(last).await?;
-                let proof = proof.context("no proof of finality")?;
+                let proof = arena.chain.head_proof(DeviceId(0)).await?.finality_proof;
                 // It may be known already.
                 let _reported = self
                     .member
