@@ -16,3 +16,15 @@ build_system() { build_programs mhealth-node mhealth-auth mhealth-relay mhealth-
 # What the crate `evidence` is checked for, beside this machine: web pages, runtimes, telephones. Nothing is built for them.
 # shellcheck disable=SC2034 # for those who source this
 portable_targets=(wasm32-unknown-unknown wasm32v1-none aarch64-linux-android aarch64-apple-ios)
+
+# Builds a program of a package from a copy of the sources with one fault planted in it, and prints where it is.
+planted_program() {
+    local patch=$1 package=$2 program=$3 copy=$CARGO_TARGET_DIR/planted/source
+    rm -rf "$copy"
+    mkdir -p "$copy"
+    (cd "$root" && git ls-files -z | tar --create --null --files-from -) | tar --extract --directory "$copy"
+    # The copy may lie within the checkout, and git must not take it for a part of it.
+    (cd "$copy" && GIT_CEILING_DIRECTORIES=$(dirname "$copy") git apply "$patch")
+    (cd "$copy" && cargo build --quiet -p "$package" --target-dir "$CARGO_TARGET_DIR/planted") >&2
+    echo "$CARGO_TARGET_DIR/planted/debug/$program"
+}

@@ -35,6 +35,8 @@ pub struct Options {
     pub exports: Vec<(String, PathBuf)>,
     /// For how many blocks a run may be on its way; the auditor's own number if it is not said.
     pub on_its_way: Option<u64>,
+    /// For how many seconds an export is read at most; the auditor's own number if it is not said.
+    pub export_seconds: Option<u64>,
     /// Where to keep what was read of the chain.
     pub kept: Option<PathBuf>,
     /// Where the report for people goes.
@@ -292,6 +294,9 @@ pub fn command(options: &Options, json: &Path) -> Result<Command> {
     }
     for (name, file) in &options.exports {
         command.arg(format!("--export={name}={}", file.display()));
+    }
+    if let Some(seconds) = options.export_seconds {
+        command.arg(format!("--export-seconds={seconds}"));
     }
     if let Some(blocks) = options.on_its_way {
         command.arg(format!("--on-its-way={blocks}"));

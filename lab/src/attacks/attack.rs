@@ -147,6 +147,8 @@ pub(crate) enum Attack {
     ShowsLess,
     /// It shows an auditor nothing.
     ShowsNothing,
+    /// It shows an auditor what another relay has signed: whole, cut, in another order, or beside its own.
+    BorrowsExport,
     /// An honest relay is not asked for its export.
     NotAsked,
     /// An authentication server names another key for a participant's data.
@@ -193,7 +195,7 @@ pub(crate) enum Must {
 }
 
 impl Attack {
-    pub(crate) const ALL: [Attack; 47] = [
+    pub(crate) const ALL: [Attack; 48] = [
         Attack::Alter,
         Attack::Reorder,
         Attack::LeaveOut,
@@ -226,6 +228,7 @@ impl Attack {
         Attack::WritesTime,
         Attack::ShowsLess,
         Attack::ShowsNothing,
+        Attack::BorrowsExport,
         Attack::NotAsked,
         Attack::OtherParticipantKey,
         Attack::NodeHidesConflict,
@@ -321,6 +324,7 @@ impl Attack {
             | Attack::WritesTime
             | Attack::ShowsLess
             | Attack::ShowsNothing
+            | Attack::BorrowsExport
             | Attack::NotAsked => Must::NameItsMaker,
             _ => Must::BeKnown,
         }
@@ -341,6 +345,7 @@ impl Attack {
             Attack::WritesTime => "//Mallory//time",
             Attack::ShowsLess => "//Mallory//less",
             Attack::ShowsNothing => "//Mallory//nothing",
+            Attack::BorrowsExport => "//Mallory//borrows",
             _ => return None,
         })
     }
@@ -385,6 +390,7 @@ impl Attack {
             Attack::WritesTime => "relay writes another time",
             Attack::ShowsLess => "relay shows less than it brought",
             Attack::ShowsNothing => "relay shows nothing",
+            Attack::BorrowsExport => "relay shows another's export",
             Attack::NotAsked => "honest relay is not asked",
             Attack::OtherParticipantKey => "server names another key",
             Attack::NodeHidesConflict => "node hides a conflict",

@@ -10,6 +10,7 @@ mod bare;
 mod beyond;
 mod judge;
 mod keys;
+mod markdown;
 mod parties;
 mod play;
 mod relay;
@@ -58,7 +59,7 @@ struct Options {
     /// Only this attack; may be given several times.
     #[arg(long, value_name = "NAME")]
     attack: Vec<Attack>,
-    /// Folder for chains, databases, audits and `attacks.json`. What an earlier laboratory left there is replaced.
+    /// Folder for chains, databases, audits, `attacks.json`, and the tables as `attacks.md`. What an earlier laboratory left there is replaced.
     #[arg(long, value_name = "FOLDER", default_value = "output/attacks")]
     output: PathBuf,
 }
@@ -104,6 +105,7 @@ async fn run(options: &Options) -> Result<bool> {
         // After each column: the next may take long.
         let json = serde_json::to_string_pretty(&measured.json())?;
         std::fs::write(output.join("attacks.json"), json)?;
+        std::fs::write(output.join("attacks.md"), markdown::tables(&measured))?;
     }
     println!("\n{measured}");
     let sum = measured.sum();

@@ -49,6 +49,21 @@ impl Counts {
         counts
     }
 
+    /// The sum of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Counts {
+            attempts: self.attempts + other.attempts,
+            prevented: self.prevented + other.prevented,
+            detected: self.detected + other.detected,
+            unseen: self.unseen + other.unseen,
+            alone: self.alone + other.alone,
+            among: self.among + other.among,
+            misattributed: self.misattributed + other.misattributed,
+            unattributed: self.unattributed + other.unattributed,
+            unmet: self.unmet + other.unmet,
+        }
+    }
+
     fn json(self) -> Value {
         json!({
             "attempts": self.attempts, "prevented": self.prevented, "detected": self.detected,
@@ -149,7 +164,12 @@ fn cells(played: &Played) -> impl Iterator<Item = (Attack, Counts)> + '_ {
     let applying = Attack::ALL
         .into_iter()
         .filter(|attack| attack.applies(played.column));
-    applying.map(|attack| (attack, Counts::of(of(played, attack))))
+    applying.map(|attack| (attack, cell(played, attack)))
+}
+
+/// Counts of an attack in a column.
+pub(crate) fn cell(played: &Played, attack: Attack) -> Counts {
+    Counts::of(of(played, attack))
 }
 
 fn of(played: &Played, attack: Attack) -> impl Iterator<Item = &Tried> {
@@ -174,7 +194,7 @@ fn times(played: &Played, attack: Attack) -> Option<(After, After)> {
 }
 
 /// How long an honest party waited at most.
-fn waited(played: &Played, attack: Attack) -> Option<Duration> {
+pub(crate) fn waited(played: &Played, attack: Attack) -> Option<Duration> {
     of(played, attack).filter_map(|tried| tried.waited).max()
 }
 
@@ -206,7 +226,7 @@ impl fmt::Display for Measured {
             write!(f, "{figure:<6} {:<31}", attack.title())?;
             for played in &self.played {
                 let cell = match attack.applies(played.column) {
-                    true => words(Counts::of(of(played, attack))),
+                    true => words(cell(played, attack)),
                     false => "-".into(),
                 };
                 write!(f, " | {cell:<26}")?;

@@ -11,11 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::http::header::AUTHORIZATION;
 use futures::future::try_join_all;
 use mhealth_api::Key;
 use mhealth_chain_client::{calls, Account, ChainClient, Submitter};
 use mhealth_testing::audit;
-use mhealth_testing::front::Front;
+use mhealth_testing::export::Signer;
+use mhealth_testing::front::{Asked, Front, Told};
 use mhealth_testing::handset::{self, Door, Handset};
 use mhealth_testing::node::{Launch, Node};
 use mhealth_testing::servers::{self, AuthOptions, RelayOptions, Server};
@@ -28,6 +30,9 @@ use crate::stage::Victim;
 
 /// Between two looks at a chain.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// For how many blocks a run may be on its way: nobody waits an hour here.
+pub(crate) const ON_ITS_WAY: u64 = 3;
 
 /// A relay: the real program, behind a front that may be hostile.
 pub(crate) struct Relay {
@@ -81,6 +86,13 @@ impl Relay {
             database: servers::sqlite_in(folder, &format!("{}.db", self.name)),
             issuer: issuer.to_owned(),
         })
+        .arg(format!("--address={}", self.url()))
+    }
+
+    /// Signs what it shows, with its own account.
+    pub(crate) async fn signer(&self, arena: &Arena) -> Result<Signer> {
+        let account = Account::from_secret_uri(self.account)?;
+        Ok(Signer::now(&arena.chain, arena.column.study(), account).await?)
     }
 
     fn start(&self, launch: servers::Launch) -> Result<()> {
@@ -93,6 +105,14 @@ impl Relay {
 
     pub(crate) fn url(&self) -> String {
         self.front.url()
+    }
+
+    /// What it shows an auditor who asks so.
+    pub(crate) async fn exported(&self, asked: &Asked) -> Result<Told> {
+        let mut asked = asked.clone();
+        let credential = format!("Bearer {}", self.credential);
+        asked.headers.insert(AUTHORIZATION, credential.parse()?);
+        self.front.behind().pass(&asked).await
     }
 }
 
@@ -210,11 +230,20 @@ impl Arena {
         })
     }
 
+    /// Waits until so many blocks more are final.
+    pub(crate) async fn let_blocks_pass(&self, count: u64) -> Result<()> {
+        let last = self.chain.finalised().await?.number + count;
+        self.chain.follow_from(last).next().await?;
+        Ok(())
+    }
+
     /// Whoever audits the study reads these.
     pub(crate) fn audit(&self, relays: &[&Relay]) -> audit::Options {
         audit::Options {
             node: self.node.url(),
             study: self.column.study(),
+            genesis: Some(format!("{:?}", self.chain.genesis_hash())),
+            on_its_way: Some(ON_ITS_WAY),
             relays: relays
                 .iter()
                 .map(|relay| (relay.name.clone(), relay.url(), relay.credential.clone()))

@@ -2,14 +2,16 @@
 
 //! What a relay shows an auditor: it has a real store, and shows another one.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use axum::http::Method;
 use axum::response::IntoResponse;
 use hashchain::StudyId;
-use mhealth_api::{ExportedRun, Refusal, RunState, RunUpload};
-use mhealth_testing::front::{conduct, Told};
+use mhealth_api::{ClosingLine, ExportedRun, Refusal, RunState, RunUpload, CLOSING_PREFIX};
+use mhealth_testing::export::{closing_line, Signer};
+use mhealth_testing::front::{conduct, Asked, Told};
 use mhealth_testing::handset::{self, links};
 use mhealth_testing::phone::exported;
 use rand::rngs::StdRng;
@@ -24,13 +26,14 @@ use crate::truth::{Culprit, Effect, Planted};
 const NDJSON: &str = "application/x-ndjson";
 
 /// The rows of this file that one audit judges.
-pub(crate) const ROWS: [Attack; 7] = [
+pub(crate) const ROWS: [Attack; 8] = [
     Attack::CopiesReceipts,
     Attack::AltersExport,
     Attack::WritesRefused,
     Attack::WritesTime,
     Attack::ShowsLess,
     Attack::ShowsNothing,
+    Attack::BorrowsExport,
     Attack::NotAsked,
 ];
 
@@ -45,29 +48,60 @@ const EXCUSES: [Refusal; 5] = [
 
 /// What the hostile relays of these rows show, by row.
 #[derive(Clone, Default)]
-pub(crate) struct Shown(Arc<Mutex<Vec<ExportedRun>>>);
+pub(crate) struct Shown {
+    runs: Arc<Mutex<Vec<ExportedRun>>>,
+    /// How another's export is borrowed.
+    pub(crate) way: Arc<AtomicU32>,
+}
 
 impl Shown {
     fn add(&self, mut run: ExportedRun) {
-        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         run.cursor = shown.len() as u64 + 1;
         shown.push(run);
     }
 
     fn lines(&self) -> Vec<ExportedRun> {
-        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         shown.clone()
     }
 }
 
-/// How the relay of a row treats phones and auditors.
+/// Ways to show what another relay has signed.
+pub(crate) const WAYS_TO_BORROW: u32 = 6;
+
+/// Another relay's export, shown as one's own.
+fn borrowed(way: u32, others: &str, own: &str) -> Result<String> {
+    let (lines, closing) = match others.rfind(CLOSING_PREFIX) {
+        Some(place) => others.split_at(place),
+        None => (others, ""),
+    };
+    let mut told: Vec<&str> = lines.lines().collect();
+    let mut signed: ClosingLine = serde_json::from_str(closing)?;
+    match way % WAYS_TO_BORROW {
+        1 if !told.is_empty() => drop(told.remove(0)),
+        2 => told.reverse(),
+        3 => {
+            let own = own.rfind(CLOSING_PREFIX).map(|place| &own[place..]);
+            let own: ClosingLine = serde_json::from_str(own.unwrap_or_default())?;
+            signed.closing.account = own.closing.account;
+        }
+        4 => return Ok([own, others].concat()),
+        5 => signed.closing.study.0 ^= 1,
+        _ => {}
+    }
+    let lines: String = told.iter().flat_map(|line| [line, "\n"]).collect();
+    Ok(lines + &closing_line(signed.closing))
+}
+
+/// How the relay of a row treats phones and auditors. What it shows it signs with its own account.
 pub(crate) fn turn(arena: &SharedArena, row: Attack, shown: &Shown) {
     let Ok(relay) = arena.hostile(row) else {
         return;
     };
-    let shown = shown.clone();
+    let (shown, weak) = (shown.clone(), Arc::downgrade(arena));
     relay.front.play(conduct(move |asked, behind| {
-        let shown = shown.clone();
+        let (shown, weak) = (shown.clone(), weak.clone());
         async move {
             let keeps_back = matches!(row, Attack::WritesRefused | Attack::WritesTime);
             if keeps_back && asked.is(Method::POST, "/v1/runs") {
@@ -76,6 +110,14 @@ pub(crate) fn turn(arena: &SharedArena, row: Attack, shown: &Shown) {
             }
             if !asked.is(Method::GET, "/v1/export") {
                 return Ok(behind.pass(&asked).await?.into_response());
+            }
+            if row == Attack::BorrowsExport {
+                let own = std::str::from_utf8(&behind.pass(&asked).await?.body)?.to_owned();
+                let arena = weak.upgrade().context("all is over")?;
+                let others = arena.honest[0].exported(&asked).await?;
+                let way = shown.way.load(Ordering::Relaxed);
+                let told = borrowed(way, std::str::from_utf8(&others.body)?, &own)?;
+                return Ok(Told::bytes(200, NDJSON, told)?.into_response());
             }
             let lines = match row {
                 Attack::ShowsNothing => {
@@ -87,7 +129,9 @@ pub(crate) fn turn(arena: &SharedArena, row: Attack, shown: &Shown) {
                 }
                 _ => shown.lines(),
             };
-            Ok(export(&lines)?.into_response())
+            let arena = weak.upgrade().context("all is over")?;
+            let signer = arena.hostile(row)?.signer(&arena).await?;
+            Ok(export(&signer, &asked, lines)?.into_response())
         }
     }));
 }
@@ -122,17 +166,18 @@ fn alter_last(run: &mut ExportedRun) {
 
 fn read(told: &Told) -> Result<Vec<ExportedRun>> {
     let text = std::str::from_utf8(&told.body)?;
-    let lines = text.lines().filter(|line| !line.trim().is_empty());
+    let lines = text
+        .lines()
+        .filter(|line| !line.starts_with(CLOSING_PREFIX));
     lines.map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-fn export(lines: &[ExportedRun]) -> Result<Told> {
-    let mut text = Vec::new();
-    for run in lines {
-        serde_json::to_writer(&mut text, run)?;
-        text.push(b'\n');
-    }
-    Told::bytes(200, NDJSON, text)
+fn export(signer: &Signer, asked: &Asked, mut lines: Vec<ExportedRun>) -> Result<Told> {
+    let query = asked.path.split(['?', '&']);
+    let after = query.filter_map(|part| part.strip_prefix("after=")).next();
+    let after = after.map_or(Ok(0), str::parse)?;
+    lines.retain(|line| line.cursor > after);
+    Told::bytes(200, NDJSON, signer.answer(after, &lines, false))
 }
 
 /// Makes one attempt.

@@ -35,6 +35,8 @@ pub(crate) const ROWS: [Attack; 3] = [
 
 /// Until then the auditor's program has ended, whatever it was given.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// For so long an auditor reads one export here, instead of hours.
+const SECONDS: u64 = 20;
 /// So much memory it may take for what is of no use, in MiB.
 const MEMORY: u64 = 400;
 /// The same for evidence.
@@ -61,6 +63,7 @@ pub(crate) async fn attempt(arena: &SharedArena, row: Attack, number: u32) -> Re
             let json = arena.folder.join(format!("{}-{number}.json", row.name()));
             let mut options = arena.audit(&[]);
             options.relays = vec![("hostile".into(), front.url(), "a.credential".into())];
+            options.export_seconds = Some(SECONDS);
             let command = audit::command(&options, &json)?;
             (watch(command).await?, Some(json))
         }
@@ -127,6 +130,9 @@ async fn bomb(arena: &SharedArena, number: u32) -> Result<Conduct> {
 
 /// A file that begins as evidence of this chain does, and goes on with sixty million empty lists.
 async fn evidence(arena: &SharedArena, number: u32) -> Result<Watched> {
+    // There must be something to prove.
+    let mut random = StdRng::seed_from_u64(u64::from(number) | 1 << 32);
+    arena.victim(&arena.honest[1], &mut random).await?;
     let genuine = arena.folder.join(format!("genuine-{number}.evidence"));
     let genesis = format!("{:?}", arena.chain.genesis_hash());
     let mut prove = Program::Auditor.command()?;

@@ -16,9 +16,10 @@ mod phones;
 mod rights;
 mod tokens;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -33,7 +34,7 @@ use crate::attack::{Attack, Column};
 use crate::judge::Judge;
 use crate::play::{Act, Tried};
 use crate::truth::Planted;
-use arena::{Arena, Relay, SharedArena};
+use arena::{Arena, Relay, SharedArena, ON_ITS_WAY};
 
 /// Attempts at a time. Each mostly waits for blocks.
 const AT_ONCE: usize = 192;
@@ -58,6 +59,7 @@ pub(crate) async fn play(
         places: Arc::new(Semaphore::new(AT_ONCE)),
         planting: JoinSet::new(),
         trying: JoinSet::new(),
+        shown: exports::Shown::default(),
     };
     for row in rows {
         playing.begin(*row);
@@ -70,26 +72,50 @@ pub(crate) async fn play(
         tried.extend(of_row);
         aside.extend(devices);
     }
+    let mut borrowing: BTreeMap<u32, BTreeSet<DeviceId>> = BTreeMap::new();
     while let Some(ended) = playing.planting.join_next().await {
-        planted.push(ended??);
+        let (number, one) = ended??;
+        if one.attack == Attack::BorrowsExport {
+            let way = number % exports::WAYS_TO_BORROW;
+            borrowing.entry(way).or_default().insert(one.device);
+        }
+        planted.push(one);
     }
 
+    let earlier = match arena.hostile.get(&Attack::WritesTime) {
+        Some(relay) => Some(yesterday(&arena, relay).await?),
+        None => None,
+    };
     let everybody: Vec<&Relay> = arena.honest.iter().chain(arena.hostile.values()).collect();
-    let report = audited(&arena, &everybody, "audit").await?;
+    let report = audited(&arena, &everybody, earlier.as_deref(), "audit").await?;
     let judge = Judge::new(column, &report, &planted).setting_aside(&aside);
-    let (honest, alarms) = judge.false_alarms();
+    let (honest, mut alarms) = judge.false_alarms();
+    let mut audits = 1;
+    for (way, devices) in &borrowing {
+        playing.shown.way.store(*way, Ordering::Relaxed);
+        let name = format!("audit-borrowed-{way}");
+        let report = audited(&arena, &everybody, earlier.as_deref(), &name).await?;
+        let judge = Judge::new(column, &report, &planted).setting_aside(&aside);
+        alarms.extend(judge.false_alarms().1);
+        let of_way = planted
+            .iter()
+            .filter(|planted| devices.contains(&planted.device));
+        tried.extend(of_way.map(|planted| Tried::judged(planted, &judge)));
+        audits += 1;
+    }
     // An audit that is not given Dave's export, as when nobody asked Dave.
     let others: Vec<&Relay> = everybody
         .into_iter()
         .filter(|relay| relay.name != "dave")
         .collect();
     let without_dave = match rows.contains(&Attack::NotAsked) {
-        true => Some(audited(&arena, &others, "audit-without-dave").await?),
+        true => Some(audited(&arena, &others, earlier.as_deref(), "audit-without-dave").await?),
         false => None,
     };
     let without_dave = without_dave.as_ref();
     let without_dave = without_dave.map(|report| Judge::new(column, report, &planted));
-    for planted in &planted {
+    let others = |planted: &&Planted| planted.attack != Attack::BorrowsExport;
+    for planted in planted.iter().filter(others) {
         let judge = match (planted.attack, &without_dave) {
             (Attack::NotAsked, Some(judge)) => judge,
             _ => &judge,
@@ -105,7 +131,7 @@ pub(crate) async fn play(
         tried,
         honest,
         alarms,
-        audits: 1 + usize::from(without_dave.is_some()),
+        audits: audits + usize::from(without_dave.is_some()),
     })
 }
 
@@ -116,9 +142,11 @@ struct Playing {
     attempts: u32,
     places: Arc<Semaphore>,
     /// Attempts that an audit judges.
-    planting: JoinSet<Result<Planted>>,
+    planting: JoinSet<Result<(u32, Planted)>>,
     /// Attempts that are judged without one, and devices that are left in such a state that an audit has something to say of them.
     trying: JoinSet<Result<(Vec<Tried>, Vec<DeviceId>)>>,
+    /// What the relay shows that borrows another's export.
+    shown: exports::Shown,
 }
 
 impl Playing {
@@ -140,11 +168,14 @@ impl Playing {
             });
         } else if exports::ROWS.contains(&row) {
             let shown = exports::Shown::default();
+            if row == Attack::BorrowsExport {
+                self.shown = shown.clone();
+            }
             exports::turn(&arena, row, &shown);
             for number in 0..attempts {
                 let (arena, shown) = (arena.clone(), shown.clone());
                 let random = self.random(row, number);
-                self.plant(row, async move {
+                self.plant(row, number, async move {
                     exports::attempt(&arena, row, &shown, random).await
                 });
             }
@@ -152,7 +183,9 @@ impl Playing {
             tokens::takes(&arena);
             for number in 0..attempts {
                 let (arena, random) = (arena.clone(), self.random(row, number));
-                self.plant(row, async move { tokens::replayed(&arena, random).await });
+                self.plant(row, number, async move {
+                    tokens::replayed(&arena, random).await
+                });
             }
         } else if row == Attack::OtherParticipantKey {
             let changed = office::Changed::default();
@@ -172,12 +205,14 @@ impl Playing {
     fn plant(
         &mut self,
         row: Attack,
+        number: u32,
         attempt: impl Future<Output = Result<Planted>> + Send + 'static,
     ) {
         let places = self.places.clone();
         self.planting.spawn(async move {
             let _place = places.acquire().await?;
-            attempt.await.with_context(|| format!("{row:?}"))
+            let planted = attempt.await.with_context(|| format!("{row:?}"))?;
+            Ok((number, planted))
         });
     }
 
@@ -239,9 +274,28 @@ impl Playing {
     }
 }
 
+/// What the relay showed yesterday, as the auditor has kept it.
+async fn yesterday(arena: &SharedArena, relay: &Relay) -> Result<PathBuf> {
+    let study = arena.column.study();
+    let url = format!("{}/v1/export?study={study}&after=0", relay.url());
+    let export = reqwest::get(url).await?.bytes().await?;
+    let file = arena.folder.join("yesterday.ndjson");
+    std::fs::write(&file, export)?;
+    arena.let_blocks_pass(ON_ITS_WAY + 2).await?;
+    Ok(file)
+}
+
 /// Audits the study with the real auditor.
-async fn audited(arena: &SharedArena, relays: &[&Relay], name: &str) -> Result<Report> {
-    let options = arena.audit(relays);
+async fn audited(
+    arena: &SharedArena,
+    relays: &[&Relay],
+    earlier: Option<&Path>,
+    name: &str,
+) -> Result<Report> {
+    let mut options = arena.audit(relays);
+    if let Some(file) = earlier {
+        options.exports = vec![("yesterday".into(), file.to_path_buf())];
+    }
     let json = arena.folder.join(format!("{name}.json"));
     tokio::task::spawn_blocking(move || audit::run(&options, &json)).await?
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use hashchain::StudyId;
-use mhealth_api::Key;
 use mhealth_chain_client::{calls, Account, ChainClient};
 use mhealth_testing::audit::{self, Party, Report, Watched};
 use mhealth_testing::handset::Handset;
@@ -60,7 +59,6 @@ struct World {
     /// Digits that stand in the extrinsic with the run that made the conflict, and nowhere else.
     rival: String,
     export: PathBuf,
-    account: Key,
 }
 
 impl Scene {
@@ -150,8 +148,8 @@ impl World {
         let relay = PlayedRelay::appoint(&chain, study, SPONSOR, RELAY).await?;
         let office = chain.submitter(office);
         let genesis = chain.genesis_hash();
-        let mut robbed = Handset::enrol_by_hand(&office, genesis, study, 1).await?;
-        let mut honest = Handset::enrol_by_hand(&office, genesis, study, 2).await?;
+        let mut robbed = Handset::enrol_by_hand(&office, study, 1).await?;
+        let mut honest = Handset::enrol_by_hand(&office, study, 2).await?;
         for phone in [&mut robbed, &mut honest] {
             relay.relay(&phone.record(2)).await?;
         }
@@ -171,7 +169,7 @@ impl World {
         let rival = robbed.record(1);
         relay.relay(&rival).await?;
         relay.relay(&honest.record(2)).await?;
-        relay.export(export)?;
+        relay.export(export).await?;
         let digest = rival.entries[0].digest.0;
         Ok(World {
             url: node.url(),
@@ -181,7 +179,6 @@ impl World {
             before,
             rival: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
             export: export.to_path_buf(),
-            account: relay.account,
         })
     }
 
@@ -191,7 +188,7 @@ impl World {
             node: node.to_owned(),
             study: self.study,
             genesis: Some(genuine.genesis.clone()),
-            exports: vec![("scene".into(), self.export.clone(), Some(self.account))],
+            exports: vec![("scene".into(), self.export.clone())],
             ..audit::Options::default()
         }
     }
@@ -202,6 +199,7 @@ async fn own_chain(chain: &str, study: StudyId, export: &Path) -> Result<(Node, 
     let node = Launch::bare()
         .arg(format!("--chain={chain}"))
         .args(["--alice", "--validator", "--sealing=instant"])
+        .arg(format!("--node-key={:064x}", 7))
         .arg("--state-pruning=archive")
         .start()?;
     let world = World::play(&node, study, false, export).await?;

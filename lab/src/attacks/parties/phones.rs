@@ -14,7 +14,7 @@ use mhealth_testing::process::Program;
 use super::arena::Arena;
 
 /// How patient phones are with servers that do not answer, in seconds.
-const PATIENCE: u32 = 10;
+const PATIENCE: u32 = 4;
 
 /// Phones that go the same way.
 pub(crate) struct Cohort {

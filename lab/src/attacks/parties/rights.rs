@@ -13,7 +13,7 @@ use mhealth_api::{DeviceStatus, Policy, RunState, RunUpload};
 use mhealth_chain_client::{
     calls, Account, AccountId32, Call, ChainClient, Error, LastTrusted, Submitter, SuspensionReason,
 };
-use mhealth_testing::handset::{self, links};
+use mhealth_testing::handset::{self, links, Handset, Pass};
 use mhealth_testing::node::{subcommand, Launch};
 use mhealth_testing::played_relay::{alter, PlayedRelay};
 use mhealth_testing::rpc::JsonRpc;
@@ -198,13 +198,14 @@ impl Offices {
     /// A member has the authorities changed by force while finality is alive: about the latest final block, about an old one, and
     /// about one that it has proved to be final itself.
     async fn stall(&self, arena: &SharedArena, number: u32) -> Result<Outcome> {
+        let first = rand::SeedableRng::seed_from_u64(u64::from(number) | 1 << 33);
+        Handset::enrol(&arena.door, first).await?;
         let last = arena.chain.finalised().await?.number;
         let named = match number % 3 {
             0 => last,
             1 => last / 2,
             _ => {
-                let proof = arena.chain.finality_proof(last).await?;
-                let proof = proof.context("no proof of finality")?;
+                let proof = arena.chain.head_proof(DeviceId(0)).await?.finality_proof;
                 // It may be known already.
                 let _reported = self
                     .member
@@ -291,7 +292,7 @@ fn tried(attack: Attack, held: bool, waited: Option<Duration>, about: String) ->
 }
 
 /// A phone that was shut out for a while sends until the relay has heard that it no longer is.
-async fn goes_on(token: &str, relay: &str, run: &RunUpload) -> Result<RunState> {
+async fn goes_on(token: &Pass, relay: &str, run: &RunUpload) -> Result<RunState> {
     let began = Instant::now();
     loop {
         let answer = handset::upload(relay, token, run).await?;
@@ -340,6 +341,7 @@ async fn fill_motions(number: u32) -> Result<Outcome> {
     let node = Launch::bare()
         .arg(format!("--chain={}", file.display()))
         .args(["--alice", "--validator", "--sealing=instant"])
+        .arg(format!("--node-key={:064x}", 8))
         .start()?;
     let chain = ChainClient::connect(&node.url()).await?;
     let filler = chain.submitter(Account::from_secret_uri(members[1])?);
