@@ -120,8 +120,7 @@ impl Audit {
             }
         }
         scratch.forget_held()?;
-        let view = client.at(study.block.hash).await?;
-        let relays = intake::relays(&view, &study, &scratch).await?;
+        let relays = intake::relays(&study, &scratch)?;
         let mut stores = Vec::new();
         for (index, export) in options.exports.iter().enumerate() {
             let reading =

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use mhealth_api::{BlockRef, ExportedRun};
-use mhealth_chain_client::{ChainClient, ChainView};
+use mhealth_chain_client::ChainClient;
 
 use crate::audit::Options;
 use crate::case::HeldRun;
@@ -54,7 +54,7 @@ pub(crate) async fn take_in(
     scratch.end()?;
     let mut reading = reading?;
     let blocks = intake.blocks.into_values();
-    foreign_block(client, study, blocks, &mut reading).await?;
+    foreign_block(client, study, scratch, blocks, &mut reading).await?;
     Ok(reading)
 }
 
@@ -137,6 +137,7 @@ impl Intake<'_> {
 async fn foreign_block(
     client: &ChainClient,
     study: &ChainStudy,
+    scratch: &Scratch,
     blocks: impl Iterator<Item = BlockRef>,
     reading: &mut Reading,
 ) -> Result<(), AuditError> {
@@ -145,8 +146,13 @@ async fn foreign_block(
         if block.number > study.block.number {
             continue;
         }
-        let own = client.block_hash(block.number).await?;
-        if own.is_none_or(|own| own.0 != block.hash.0) {
+        let own = match (block.number, scratch.header(block.number)?) {
+            (_, Some(read)) => Some(read),
+            (0, None) => Some(study.genesis),
+            // Before the checkpoint that the audit begins at, and before the first device.
+            (number, None) => client.block_hash(number).await?.map(|own| own.0),
+        };
+        if own != Some(block.hash.0) {
             let number = block.number;
             reading.fault(ExportFault::ForeignBlock { number });
             (reading.account, reading.block) = (None, None);
@@ -173,13 +179,8 @@ pub(crate) fn account(
 
 /// The relays of a study whose exports have to be read: those that the chain names, and those that brought runs of the study, each
 /// by its present account.
-pub(crate) async fn relays(
-    view: &ChainView,
-    study: &ChainStudy,
-    scratch: &Scratch,
-) -> Result<Vec<[u8; 32]>, AuditError> {
-    let named = view.relays(study.number).await?;
-    let mut relays: Vec<[u8; 32]> = named.into_iter().map(|account| account.0).collect();
+pub(crate) fn relays(study: &ChainStudy, scratch: &Scratch) -> Result<Vec<[u8; 32]>, AuditError> {
+    let mut relays = study.relays.clone();
     let brought = scratch.submitters()?.into_iter();
     // Devices bring their own runs where no relay does.
     let is_device = |account: &[u8; 32]| {

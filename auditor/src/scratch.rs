@@ -17,6 +17,7 @@ use crate::verdict::Content;
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS block (number INTEGER PRIMARY KEY, time INTEGER);
+CREATE TABLE IF NOT EXISTS header (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS registered (
     device INTEGER NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL, link BLOB NOT NULL,
     PRIMARY KEY (device, sequence)) WITHOUT ROWID;
@@ -177,6 +178,22 @@ impl Scratch {
             .0
             .prepare_cached("INSERT OR REPLACE INTO block VALUES (?1, ?2)")?;
         query.execute(params![number, time]).map(drop)
+    }
+
+    /// The hash of a block that leads to the block of the audit.
+    pub fn add_header(&self, number: u64, hash: &[u8; 32]) -> Result<(), rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("INSERT OR REPLACE INTO header VALUES (?1, ?2)")?;
+        query.execute(params![number, hash]).map(drop)
+    }
+
+    /// The hash of a block, if it was read.
+    pub fn header(&self, number: u64) -> Result<Option<[u8; 32]>, rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("SELECT hash FROM header WHERE number = ?1")?;
+        query.query_row([number], |row| row.get(0)).optional()
     }
 
     /// When a block was made, if that is known.

@@ -55,6 +55,7 @@ impl Said {
 }
 
 async fn audit(trial: &Trial, node: &str, more: &[&str]) -> Said {
+    let export = trial.export().await;
     let json = trial.directory.path().join("proved.json");
     let html = trial.directory.path().join("proved.html");
     let _ = std::fs::remove_file(&json);
@@ -64,7 +65,8 @@ async fn audit(trial: &Trial, node: &str, more: &[&str]) -> Said {
         .arg(&json)
         .arg("--html")
         .arg(&html)
-        .arg(format!("--export=dave={}", trial.export().display()))
+        .arg(format!("--export=dave={}", export.display()))
+        .arg(trial.other_export())
         .arg("--auditor-key")
         .arg(trial.auditor_key_file())
         .args(more);

@@ -132,7 +132,8 @@ impl Rpc {
 
     /// All keys of a block's state that begin so.
     pub(crate) async fn keys_under(&self, prefix: &[u8], at: H256) -> Result<Vec<Vec<u8>>, Error> {
-        /// Keys a request.
+        const METHOD: &str = "state_getKeysPaged";
+        /// Keys an answer.
         const PAGE: u32 = 512;
         /// Whoever gives more does not speak of this chain.
         const MOST: usize = 65_536;
@@ -142,19 +143,14 @@ impl Rpc {
             let page = self
                 .methods
                 .state_get_keys_paged(prefix, PAGE, last, Some(at));
-            let page = page
-                .await
-                .map_err(|error| self.error("state_getKeysPaged", &at, error))?;
-            let whole = page.len() as u32 >= PAGE;
-            keys.extend(page);
-            if keys.len() > MOST {
-                return Err(Error::protocol(
-                    "state_getKeysPaged",
-                    "the answer has no end",
-                ));
-            }
-            if !whole {
+            let page = page.await.map_err(|error| self.error(METHOD, &at, error))?;
+            if page.is_empty() {
                 return Ok(keys);
+            }
+            keys.extend(page);
+            // Keys grow, so this ends.
+            if keys.len() > MOST || !keys.is_sorted_by(|one, next| one < next) {
+                return Err(Error::protocol(METHOD, "the answer does not lead on"));
             }
         }
     }
@@ -162,21 +158,6 @@ impl Rpc {
     pub(crate) async fn storage(&self, key: &[u8], at: H256) -> Result<Option<Vec<u8>>, Error> {
         let answer = self.methods.state_get_storage(key, Some(at)).await;
         answer.map_err(|error| self.error("state_getStorage", &at, error))
-    }
-
-    /// Up to so many keys of a block's state that begin with `prefix`, after `start`, in order.
-    pub(crate) async fn keys(
-        &self,
-        prefix: &[u8],
-        count: u32,
-        start: Option<&[u8]>,
-        at: H256,
-    ) -> Result<Vec<Vec<u8>>, Error> {
-        let methods = &self.methods;
-        let answer = methods
-            .state_get_keys_paged(prefix, count, start, Some(at))
-            .await;
-        answer.map_err(|error| self.error("state_getKeysPaged", &at, error))
     }
 
     pub(crate) async fn call(

@@ -116,18 +116,6 @@ impl Runtime {
         Ok((name, arguments))
     }
 
-    /// What the storage keys of a study's relays begin with; the account is the end of each.
-    pub(crate) fn relays_prefix(&self, study: u32) -> Result<Vec<u8>, Error> {
-        let prefix = self
-            .at
-            .storage()
-            .entry(api::storage().studies().relays())
-            .and_then(|entry| entry.iter_key((study,)));
-        prefix.map_err(|error| Error::IncompatibleRuntime {
-            what: without_full_stop(format!("Studies.Relays: {error}")),
-        })
-    }
-
     pub(crate) fn decode_answer<P: Payload>(
         &self,
         payload: &P,

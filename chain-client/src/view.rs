@@ -139,33 +139,6 @@ impl ChainView {
         Ok(answer.into_iter().map(pair).collect())
     }
 
-    /// The relays of a study, in no particular order.
-    pub async fn relays(&self, study: StudyId) -> Result<Vec<AccountId32>, Error> {
-        /// Keys an answer.
-        const PAGE: u32 = 256;
-        let method = "state_getKeysPaged";
-        let prefix = self.runtime.relays_prefix(study.0)?;
-        let mut relays = Vec::new();
-        let mut last: Option<Vec<u8>> = None;
-        loop {
-            let keys = self.rpc.keys(&prefix, PAGE, last.as_deref(), self.block);
-            let keys = keys.await?;
-            for key in &keys {
-                let (_, account) = key
-                    .split_last_chunk()
-                    .filter(|_| key.starts_with(&prefix))
-                    .ok_or_else(|| Error::protocol(method, "a key is not a relay's"))?;
-                relays.push(AccountId32(*account));
-            }
-            match keys.into_iter().last() {
-                // Keys grow, so this ends.
-                Some(key) if last.as_ref().is_none_or(|last| *last < key) => last = Some(key),
-                Some(_) => return Err(Error::protocol(method, "the answer does not lead on")),
-                None => return Ok(relays),
-            }
-        }
-    }
-
     /// Whether the account may send transactions to this chain at all.
     pub async fn has_role(&self, account: &AccountId32) -> Result<bool, Error> {
         self.ask(hashchain().has_role(*account)).await

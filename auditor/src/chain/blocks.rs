@@ -282,6 +282,7 @@ impl SoFar {
             let words: Vec<String> = numbers.iter().map(u32::to_string).collect();
             words.join(" ")
         };
+        scratch.add_header(number, &hash)?;
         scratch.remember("block", &number.to_string())?;
         scratch.remember("block_hash", &hex::encode(hash))?;
         if !found.changes.handovers.is_empty() {
