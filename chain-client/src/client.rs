@@ -22,7 +22,8 @@ use crate::submitter::{Submitter, SubmitterOptions};
 use crate::tracker::Tracker;
 use crate::transport::{Generation, Patience, Transport};
 use crate::types::{
-    BlockId, ChainType, ConflictsView, DeviceView, EntryView, HeadProof, HeadView, StudyView,
+    BlockId, ChainType, ConflictsView, DeviceView, EntryView, HeadProof, HeadView, ProvedHead,
+    StudyView,
 };
 use crate::view::ChainView;
 
