@@ -118,6 +118,7 @@ async fn measure(wanted: u64) {
         let mut audit = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
         audit
             .args(["audit", "--node", &trial.node.url(), "--study", "0"])
+            .arg("--trust-node")
             .args(["--genesis", &trial.genesis(), "--export"])
             .arg(format!("dave={}", path.display()))
             .arg("--auditor-key")

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use hashchain::{DeviceId, OpeningKey, StudyId};
 use mhealth_api::{Key, Policy};
-use mhealth_chain_client::{ChainClient, ChainView};
+use mhealth_chain_client::ChainClient;
 use serde::{Deserialize, Serialize};
 
 use crate::case::{BroughtRun, Case, DeviceRecord, RelayStore, SecretAccess};
-use crate::chain::{self, ChainStudy, Progress};
+use crate::chain::{self, Basis, ChainStudy, Progress};
 use crate::error::AuditError;
 use crate::export::{Holder, Limits, Reading, Source};
 use crate::intake;
@@ -33,8 +33,10 @@ pub struct Options {
     pub patience: Option<u64>,
     /// How much is read of an export.
     pub limits: Limits,
+    /// What is known of the chain.
+    pub basis: Basis,
     /// Where to keep what was read, so that an audit that was cut short goes on from there.
-    pub checkpoint: Option<PathBuf>,
+    pub kept: Option<PathBuf>,
 }
 
 /// A relay's export, and whose it is.
@@ -86,7 +88,6 @@ pub struct Audit {
     pub relays: Vec<[u8; 32]>,
     options: Options,
     scratch: Scratch,
-    view: ChainView,
 }
 
 impl Audit {
@@ -97,16 +98,19 @@ impl Audit {
         options: Options,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, AuditError> {
-        let scratch = match &options.checkpoint {
+        let scratch = match &options.kept {
             Some(path) => Scratch::kept(path)?,
             None => Scratch::temporary()?,
         };
-        let whose = format!("{} study {study}", hex::encode(client.genesis_hash().0));
+        let mut whose = format!("{} study {study}", hex::encode(client.genesis_hash().0));
+        for checkpoint in &options.basis.checkpoints {
+            whose += &format!(" from {checkpoint}");
+        }
         match scratch.fact("audit")? {
-            Some(found) if found != whose => return Err(AuditError::ForeignCheckpoint),
+            Some(found) if found != whose => return Err(AuditError::ForeignFile),
             _ => scratch.remember("audit", &whose)?,
         }
-        let study = chain::read(client, study, &scratch, progress).await?;
+        let study = chain::read(client, study, &options.basis, &scratch, progress).await?;
         if let Some(auditor) = &options.auditor {
             if auditor.sealing_key().0 != study.study.auditor_key {
                 return Err(AuditError::WrongAuditorKey {
@@ -137,7 +141,6 @@ impl Audit {
             relays,
             options,
             scratch,
-            view,
         })
     }
 
@@ -207,8 +210,9 @@ impl Audit {
                 runs: self.scratch.held(device, index)?,
             });
         }
+        let study = &self.study;
         let (conflicts, conflicts_not_stored) =
-            chain::conflicts(&self.view, device, &self.study.rotations).await?;
+            study.state.conflicts(device, &study.rotations).await?;
         Ok(Case {
             chain: self.study.genesis,
             device_signed: self.study.study.policy == Policy::DeviceSigned,

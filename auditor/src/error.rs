@@ -5,6 +5,7 @@
 use hashchain::StudyId;
 use mhealth_api::Key;
 
+use crate::chain::Unproved;
 use crate::prove::Unaccounted;
 
 /// Why an audit could not be made. Nothing is said of any entry then.
@@ -27,9 +28,12 @@ pub enum AuditError {
         /// The public half of the key that was given.
         given: Key,
     },
-    /// The checkpoint belongs to another audit.
-    #[error("the checkpoint is of another study or another chain")]
-    ForeignCheckpoint,
+    /// The file with what was read before belongs to another audit.
+    #[error("the file given with --keep is of another study or another chain, or of an audit from other checkpoints")]
+    ForeignFile,
+    /// The node says something that it does not prove.
+    #[error("the node does not prove what it says: {0}")]
+    Unproved(#[from] Unproved),
     /// A file of the caller's is not as it should be.
     #[error("{file}: {why}")]
     Input {
@@ -54,13 +58,14 @@ pub enum AuditError {
 
 impl AuditError {
     /// The error as one word. Stable.
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             AuditError::Chain(_) => "chain_unreadable",
             AuditError::Scratch(_) => "scratch_failed",
             AuditError::NoSuchStudy(_) => "no_such_study",
             AuditError::WrongAuditorKey { .. } => "wrong_auditor_key",
-            AuditError::ForeignCheckpoint => "foreign_checkpoint",
+            AuditError::ForeignFile => "foreign_file",
+            AuditError::Unproved(unproved) => unproved.code(),
             AuditError::Input { .. } => "bad_input",
             AuditError::NotProvable(_) => "not_provable",
             AuditError::Unaccounted(_) => "unaccounted",

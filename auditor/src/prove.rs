@@ -4,28 +4,27 @@
 
 mod search;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use codec::{Decode, DecodeAll};
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{DataDigest, DeviceId, OpeningKey, StudyId};
 use mhealth_chain_client::{ChainClient, DeviceView, H256};
+use mhealth_evidence::{
+    checkpoint_keys, conflicts_key, device_key, forces_authorities, genesis_hash_key,
+    head_page_key, next_authorities, next_device_key, Checkpoint, CheckpointAuthorities,
+    FinalityProof, Handover, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
+};
 
-use crate::chain::all_devices;
+use crate::chain::{all_devices, handover, read_proof, NodesFinality};
 use crate::error::AuditError;
 use search::Search;
 
-use crate::evidence::{
-    checkpoint_keys, conflicts_key, device_key, forces_authorities, head_page_key,
-    next_authorities, next_device_key, verify, Checkpoint, Evidence, Handover, Header, Start,
-    AUTHORITIES_KEY, HEADS_PER_PAGE,
-};
+use crate::evidence::{verify, Evidence, Start};
 
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
-/// Storage keys a request.
-const KEYS: usize = 512;
 
 /// What goes into the file beside the proofs.
 #[derive(Debug, Default)]
@@ -38,14 +37,6 @@ pub struct Contents {
     pub leave_out_unaccounted: bool,
     /// Envelopes by their digests. When there are any, all of the device's must be among them, and go into the file.
     pub envelopes: HashMap<DataDigest, Vec<u8>>,
-}
-
-/// GRANDPA's proof that a block is final.
-#[derive(Decode)]
-struct FinalityProof {
-    block: [u8; 32],
-    justification: Vec<u8>,
-    descendants: Vec<Header>,
 }
 
 /// What evidence is about.
@@ -118,10 +109,10 @@ pub async fn prove(
     };
     let head = client.head_proof(any).await?;
     let block: Header = decoded(&head.header, "a header")?;
-    let finality: FinalityProof = decoded(&head.finality_proof, "a finality proof")?;
+    let finality: NodesFinality = decoded(&head.finality_proof, "a finality proof")?;
     let hash = head.block;
     let view = client.at(hash).await?;
-    let mut keys = Vec::new();
+    let mut keys = vec![genesis_hash_key()];
     let (study, records) = match subject {
         Subject::Device(device) => (None, view.device(device).await?.into_iter().collect()),
         Subject::Study(study) => {
@@ -160,16 +151,18 @@ pub async fn prove(
     let evidence = Evidence {
         genesis: header(client, genesis).await?,
         start: start(client, checkpoint).await?,
-        handovers: handovers(client, from, block.number).await?,
-        state_proof: read_proof(client, &keys, hash).await?,
-        block,
-        descendants: finality.descendants,
-        justification: finality.justification,
+        finality: FinalityProof {
+            handovers: handovers(client, from, block.number).await?,
+            nodes: read_proof(client, &keys, hash).await?,
+            block,
+            descendants: finality.descendants,
+            justification: finality.justification,
+        },
         study: study.filter(|_| left_out.is_empty()),
         devices,
     };
-    let last = evidence.descendants.last().unwrap_or(&evidence.block);
-    if last.hash().0 != finality.block {
+    let last = evidence.finality.descendants.last();
+    if last.unwrap_or(&evidence.finality.block).hash() != finality.block {
         return Err(unfit("the node's finality proof is for another block"));
     }
     match verify(&evidence, genesis.0, &contents.checkpoints) {
@@ -190,18 +183,6 @@ async fn header(client: &ChainClient, block: H256) -> Result<Header, AuditError>
     decoded(&client.header(block).await?, "a header")
 }
 
-async fn read_proof(
-    client: &ChainClient,
-    keys: &[Vec<u8>],
-    block: H256,
-) -> Result<Vec<Vec<u8>>, AuditError> {
-    let mut nodes = BTreeSet::new();
-    for some in keys.chunks(KEYS) {
-        nodes.extend(client.read_proof(some, block).await?);
-    }
-    Ok(nodes.into_iter().collect())
-}
-
 /// The authorities to begin with, as the state of the checkpoint or of the first block names them.
 async fn start(client: &ChainClient, checkpoint: Option<Checkpoint>) -> Result<Start, AuditError> {
     let Some(checkpoint) = checkpoint else {
@@ -211,16 +192,16 @@ async fn start(client: &ChainClient, checkpoint: Option<Checkpoint>) -> Result<S
     };
     let block = client.block_hash(u64::from(checkpoint.number)).await?;
     let block = block
-        .filter(|block| block.0 == checkpoint.hash.0)
+        .filter(|block| block.0 == checkpoint.hash)
         .ok_or_else(|| {
             unfit(&format!(
                 "the node's chain lacks the checkpoint {checkpoint}"
             ))
         })?;
-    Ok(Start::Checkpoint {
+    Ok(Start::Checkpoint(CheckpointAuthorities {
         header: header(client, block).await?,
-        proof: read_proof(client, &checkpoint_keys(), block).await?,
-    })
+        nodes: read_proof(client, &checkpoint_keys(), block).await?,
+    }))
 }
 
 /// The blocks between these two that named other authorities, each with its justification.
@@ -256,14 +237,10 @@ async fn handovers(
                 header.number
             )));
         }
-        let proof = client.finality_proof(u64::from(header.number)).await?;
-        let proof =
-            proof.ok_or_else(|| unfit("the node has no proof for a handover of authorities"))?;
-        let proof: FinalityProof = decoded(&proof, "a finality proof")?;
-        handovers.push(Handover {
-            header,
-            justification: proof.justification,
-        });
+        let proved = handover(client, header.number).await?;
+        handovers.push(
+            proved.ok_or_else(|| unfit("the node has no proof for a handover of authorities"))?,
+        );
     }
     Ok(handovers)
 }

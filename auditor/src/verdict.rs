@@ -84,6 +84,8 @@ impl fmt::Display for Verdict {
 pub enum Outcome {
     /// Everything was checked, and is right.
     Right,
+    /// All that was read is right, but some of it is only the node's word.
+    NotProved,
     /// Nothing was found wrong, but not everything could be checked.
     NotCovered,
     /// Something is wrong.
@@ -97,6 +99,7 @@ impl Outcome {
             Outcome::Right => 0,
             Outcome::Wrong => 1,
             Outcome::NotCovered => 2,
+            Outcome::NotProved => 4,
         }
     }
 
@@ -104,6 +107,7 @@ impl Outcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Outcome::Right => "right",
+            Outcome::NotProved => "not_proved",
             Outcome::NotCovered => "not_covered",
             Outcome::Wrong => "wrong",
         }

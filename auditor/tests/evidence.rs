@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::DeviceStatus;
 use mhealth_auditor::evidence::{
-    verify, DeviceClaims, Evidence, Fault, FormatError, Refusal, Start,
+    verify, Blobs, DeviceClaims, Evidence, Fault, FormatError, Handover, Refusal, Start,
 };
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone::record;
@@ -159,20 +159,26 @@ fn wrong_parts_are_named(evidence: &Evidence, genesis: [u8; 32]) {
     assert_eq!(verify(evidence, [1; 32], &[]), Err(Refusal::AnotherChain));
     assert_eq!(refused(&|it| it.genesis.number = 1), Refusal::AnotherChain);
     assert_eq!(
-        refused(&|it| it.start = Start::Genesis(Vec::new())),
+        refused(&|it| it.start = Start::Genesis(Blobs::default())),
         Refusal::FirstAuthorities
     );
     assert_eq!(
-        refused(&|it| it.block.number += 1),
-        refused(&|it| it.justification.clear())
+        refused(&|it| it.finality.block.number += 1),
+        refused(&|it| it.finality.justification.clear())
     );
-    assert_eq!(refused(&|it| it.justification.clear()), Refusal::Finality);
+    assert_eq!(
+        refused(&|it| it.finality.justification.clear()),
+        Refusal::Finality
+    );
     let fault = |change: &dyn Fn(&mut Evidence)| match refused(change) {
         Refusal::Device { fault, .. } => fault,
         other => panic!("{other}"),
     };
     let device = &evidence.devices[0];
-    assert_eq!(fault(&|it| it.state_proof.truncate(1)), Fault::State);
+    assert_eq!(
+        fault(&|it| it.finality.nodes = it.finality.nodes.iter().take(1).collect()),
+        Fault::State
+    );
     assert_eq!(fault(&|it| it.devices[0].device.0 += 1), Fault::State);
     assert_eq!(
         fault(&|it| it.devices[0].entries.truncate(1)),
@@ -190,7 +196,12 @@ fn wrong_parts_are_named(evidence: &Evidence, genesis: [u8; 32]) {
         fault(&|it| it.devices[0].secret = Some([0; 32])),
         Fault::Secret
     );
-    let altered = fault(&|it| it.devices[0].envelopes.as_mut().unwrap()[1][40] ^= 1);
+    let altered = fault(&|it| {
+        let envelopes = it.devices[0].envelopes.take().unwrap();
+        let mut envelopes: Vec<Vec<u8>> = envelopes.iter().map(<[u8]>::to_vec).collect();
+        envelopes[1][40] ^= 1;
+        it.devices[0].envelopes = Some(envelopes.iter().collect());
+    });
     assert_eq!(altered, Fault::Envelope(2));
     assert_eq!(
         refused(&|it| it.devices.push(device.clone())),
@@ -200,12 +211,12 @@ fn wrong_parts_are_named(evidence: &Evidence, genesis: [u8; 32]) {
         refused(&|it| it.study = Some(StudyId(0))),
         Refusal::Study(StudyId(0))
     );
-    let handover = mhealth_auditor::evidence::Handover {
-        header: evidence.block.clone(),
-        justification: evidence.justification.clone(),
+    let handover = Handover {
+        header: evidence.finality.block.clone(),
+        justification: evidence.finality.justification.clone(),
     };
     assert_eq!(
-        refused(&|it| it.handovers.push(handover.clone())),
+        refused(&|it| it.finality.handovers.push(handover.clone())),
         Refusal::Handover(0)
     );
 }

@@ -56,6 +56,7 @@ async fn a_browser_shows_and_prints_the_report_and_asks_for_nothing_else() {
     let page = folder.join("report.html");
     let output = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"))
         .args(["audit", "--node", &trial.node.url(), "--study", "0"])
+        .arg("--trust-node")
         .args(["--genesis", &trial.genesis(), "--export"])
         .arg(format!("dave={}", trial.export().await.display()))
         .arg("--auditor-key")

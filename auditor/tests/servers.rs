@@ -28,7 +28,14 @@ struct Relays<'a> {
 fn audit(node: &str, directory: &Path, relays: &Relays<'_>) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
     command
-        .args(["audit", "--node", node, "--study=0", "--html"])
+        .args([
+            "audit",
+            "--node",
+            node,
+            "--study=0",
+            "--trust-node",
+            "--html",
+        ])
         .arg(directory.join("audit.html"))
         .env("MHEALTH_AUDITOR_KEY", development_auditor_digits());
     for index in 0..2 {

@@ -125,7 +125,7 @@ pub(crate) async fn block_time(connection: &Connection, block: H256) -> Result<O
     Ok(milliseconds.map(|milliseconds| milliseconds / 1_000))
 }
 
-fn bare(raw: &RawBlock) -> FinalisedBlock {
+pub(crate) fn bare(raw: &RawBlock) -> FinalisedBlock {
     let extrinsics = raw.extrinsics.iter().zip(0u32..);
     FinalisedBlock {
         number: raw.number,
@@ -143,7 +143,11 @@ fn bare(raw: &RawBlock) -> FinalisedBlock {
 }
 
 /// Deals the block's events out to its extrinsics.
-fn attach(block: &mut FinalisedBlock, runtime: &Runtime, bytes: Vec<u8>) -> Result<(), Error> {
+pub(crate) fn attach(
+    block: &mut FinalisedBlock,
+    runtime: &Runtime,
+    bytes: Vec<u8>,
+) -> Result<(), Error> {
     for extrinsic in &mut block.extrinsics {
         extrinsic.effect = Some(Effect {
             result: Ok(()),

@@ -48,7 +48,7 @@ pub(crate) async fn runs_brought(
     read(runtime.at().metadata_ref(), &raw.extrinsics)
 }
 
-fn read(metadata: &Metadata, extrinsics: &[Vec<u8>]) -> Result<Vec<BroughtRun>, Error> {
+pub(crate) fn read(metadata: &Metadata, extrinsics: &[Vec<u8>]) -> Result<Vec<BroughtRun>, Error> {
     let mut brought = Vec::new();
     for (extrinsic, index) in extrinsics.iter().zip(0u32..) {
         let signed = signed(metadata, extrinsic);

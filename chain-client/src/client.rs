@@ -282,7 +282,6 @@ impl ChainClient {
         self.connection.rpc().chain_type().await
     }
 
-    #[cfg(test)]
     pub(crate) fn connection(&self) -> &Connection {
         &self.connection
     }

@@ -29,6 +29,7 @@
 
 mod account;
 mod block;
+mod body;
 mod brought;
 mod call;
 pub mod calls;
@@ -59,6 +60,7 @@ mod within;
 
 pub use account::{is_statement_of, Account};
 pub use block::{Effect, FinalisedBlock, FinalisedExtrinsic};
+pub use body::{BlockBody, BlockContents};
 pub use brought::BroughtRun;
 pub use call::Call;
 pub use client::{ChainClient, ConnectOptions};

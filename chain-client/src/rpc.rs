@@ -100,6 +100,11 @@ impl Rpc {
 
     /// A block. Its justification is not read: the node's answer has it in another form than subxt's type for it.
     pub(crate) async fn block(&self, hash: H256) -> Result<RawBlock, Error> {
+        Ok(self.block_and_header(hash).await?.0)
+    }
+
+    /// The same, with its header, SCALE encoded.
+    pub(crate) async fn block_and_header(&self, hash: H256) -> Result<(RawBlock, Vec<u8>), Error> {
         #[derive(Deserialize)]
         struct Signed {
             block: Block,
@@ -116,12 +121,42 @@ impl Rpc {
         let Signed { block } = answer
             .map_err(|error| self.error("chain_getBlock", &hash, error))
             .and_then(|answer: Option<Signed>| answer.ok_or_else(|| unknown_block(&hash)))?;
-        Ok(RawBlock {
+        let raw = RawBlock {
             number: block.header.number,
             hash,
             parent_hash: block.header.parent_hash,
             extrinsics: block.extrinsics.into_iter().map(|bytes| bytes.0).collect(),
-        })
+        };
+        Ok((raw, block.header.encode()))
+    }
+
+    /// All keys of a block's state that begin so.
+    pub(crate) async fn keys_under(&self, prefix: &[u8], at: H256) -> Result<Vec<Vec<u8>>, Error> {
+        /// Keys a request.
+        const PAGE: u32 = 512;
+        /// Whoever gives more does not speak of this chain.
+        const MOST: usize = 65_536;
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        loop {
+            let last = keys.last().map(Vec::as_slice);
+            let page = self
+                .methods
+                .state_get_keys_paged(prefix, PAGE, last, Some(at));
+            let page = page
+                .await
+                .map_err(|error| self.error("state_getKeysPaged", &at, error))?;
+            let whole = page.len() as u32 >= PAGE;
+            keys.extend(page);
+            if keys.len() > MOST {
+                return Err(Error::protocol(
+                    "state_getKeysPaged",
+                    "the answer has no end",
+                ));
+            }
+            if !whole {
+                return Ok(keys);
+            }
+        }
     }
 
     pub(crate) async fn storage(&self, key: &[u8], at: H256) -> Result<Option<Vec<u8>>, Error> {

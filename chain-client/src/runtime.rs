@@ -21,6 +21,16 @@ use crate::rpc::{Config, Rpc, Version};
 #[subxt::subxt(runtime_metadata_path = "metadata/mhealth.scale")]
 pub(crate) mod api {}
 
+/// The version of the rules whose metadata that is, as it says itself.
+pub(crate) fn known_spec_version() -> Option<u32> {
+    let metadata = Metadata::decode_from(KNOWN).ok()?;
+    let system = metadata.pallet_by_name("System")?;
+    let version = system.constant_by_name("Version")?.value();
+    // Names of the rules and of who wrote them, the version of the interface for authors, and this one.
+    let (_, _, _, spec) = <(String, String, u32, u32)>::decode(&mut &version[..]).ok()?;
+    Some(spec)
+}
+
 /// Metadata versions that this program reads, best first.
 const METADATA_VERSIONS: [u32; 2] = [16, 15];
 
@@ -28,7 +38,11 @@ const METADATA_VERSIONS: [u32; 2] = [16, 15];
 #[derive(Clone)]
 pub(crate) struct Runtime {
     at: OfflineClientAtBlock<Config>,
+    known: bool,
 }
+
+/// The metadata that this program was built with.
+const KNOWN: &[u8] = include_bytes!("../metadata/mhealth.scale");
 
 impl Runtime {
     pub(crate) fn new(
@@ -48,7 +62,12 @@ impl Runtime {
         let at = OfflineClient::new_with_config(config)
             .at_block(0u64)
             .map_err(|error| Error::protocol("metadata", error))?;
-        Ok(Runtime { at })
+        Ok(Runtime { at, known: false })
+    }
+
+    /// Whether its metadata is the one that this program was built with.
+    pub(crate) fn is_known(&self) -> bool {
+        self.known
     }
 
     /// Asks the node for the metadata of the runtime that is in force at a block.
@@ -66,7 +85,11 @@ impl Runtime {
             if let Some(bytes) = bytes {
                 let metadata = Metadata::decode_from(&bytes)
                     .map_err(|error| Error::protocol(function, error))?;
-                return Runtime::new(Arc::new(metadata), version, genesis);
+                let runtime = Runtime::new(Arc::new(metadata), version, genesis)?;
+                return Ok(Runtime {
+                    known: bytes == KNOWN,
+                    ..runtime
+                });
             }
         }
         Err(Error::IncompatibleRuntime {

@@ -14,7 +14,7 @@ use std::{
 
 use hashchain::{DeviceId, LinkHash};
 use mhealth_api::Head;
-use mhealth_evidence::{Anchor, FinalityProof, HeadProof};
+use mhealth_evidence::{Anchor, HeadProof};
 
 use crate::chain::{ChainDevice, ChainFault};
 
@@ -143,6 +143,19 @@ impl Known {
             seen,
         }
     }
+
+    /// Remembers the authorities that a proof led to. The anchor's own block is that of their last change: devices of one file
+    /// see later ones in any order.
+    fn learn(&mut self, before: Anchor, after: Anchor) {
+        let learned = match before.set() == after.set() {
+            true => before,
+            false => after,
+        };
+        if self.anchor.as_ref() != Some(&learned) {
+            self.anchor = Some(learned);
+            self.unsaved = true;
+        }
+    }
 }
 
 impl HeadChecker {
@@ -184,6 +197,14 @@ impl HeadChecker {
             }
         };
         let mut after = before.clone();
+        // It is right as far as it goes, and does not come to a head.
+        let on_the_way = proof.finality.nodes.iter().next().is_none()
+            && proof.finality.handovers.len() == HeadProof::MOST_HANDOVERS;
+        if on_the_way {
+            after.follow(&proof.finality).map_err(refused)?;
+            known.learn(before, after);
+            return Ok(Checked::OnTheWay);
+        }
         let state = after.check(&proof.finality).map_err(refused)?;
         let block = state.number();
         let seen = known.seen.get(&question.device).copied().unwrap_or(0);
@@ -193,46 +214,29 @@ impl HeadChecker {
                 format!("The proof is about block {block}, and block {seen} was seen already."),
             ));
         }
-        let head = state.head(question.device);
-        let found = match head {
-            // It is right as far as it goes, and does not come to the head.
-            Err(_) if proof.finality.handovers.len() == FinalityProof::MOST_HANDOVERS => None,
-            Err(error) => return Err(ProofFault::new(error.code(), format!("{error}."))),
-            Ok(None) => return Err(no_such_device(question.device, block)),
-            Ok(Some(head)) => Some(Head {
-                length: head.length,
-                hash: head.hash,
-            }),
-        };
-        let enrolment = match (question.record, found) {
-            (true, Some(_)) => {
-                let record = state
-                    .device(question.device)
-                    .map_err(|error| ProofFault::new(error.code(), format!("{error}.")))?
-                    .ok_or_else(|| no_such_device(question.device, block))?;
+        let not_proved =
+            |error: mhealth_evidence::NotProved| ProofFault::new(error.code(), format!("{error}."));
+        let head = state.head(question.device).map_err(not_proved)?;
+        let head = head.ok_or_else(|| no_such_device(question.device, block))?;
+        let enrolment = match question.record {
+            true => {
+                let record = state.device(question.device).map_err(not_proved)?;
+                let record = record.ok_or_else(|| no_such_device(question.device, block))?;
                 Some(Enrolled {
                     key: Some(record.key),
                     genesis: record.genesis,
                 })
             }
-            _ => None,
+            false => None,
         };
-        // The anchor's own block is that of the last change of authorities. Devices of one file see later ones in any order.
-        let learned = match before.set() == after.set() {
-            true => before,
-            false => after,
-        };
-        if known.anchor.as_ref() != Some(&learned) {
-            known.anchor = Some(learned);
-            known.unsaved = true;
-        }
-        let Some(head) = found else {
-            return Ok(Checked::OnTheWay);
-        };
+        known.learn(before, after);
         known.seen.insert(question.device, block);
         Ok(Checked::Head(FinalHead {
             device: question.device,
-            head,
+            head: Head {
+                length: head.length,
+                hash: head.hash,
+            },
             block: Some(block),
             enrolment,
         }))

@@ -10,8 +10,8 @@ use crate::bytes::Blobs;
 use crate::checkpoint::Checkpoint;
 use crate::finality::AuthoritySet;
 use crate::header::Header;
+use crate::keys::genesis_hash_key;
 use crate::proof::{CheckpointAuthorities, FinalityProof, FirstAuthorities};
-use crate::state::genesis_hash_key;
 use crate::trie::State;
 
 /// What a phone or an auditor knows of a chain: its first block, the authorities who vote on what is final, and up to which block it
@@ -150,6 +150,37 @@ impl Anchor {
     /// [`genesis_hash_key`], and is not before one that was seen already. The anchor moves on to its block and its authorities; when the
     /// proof is refused, it stays as it is.
     pub fn check<'p>(&mut self, proof: &'p FinalityProof) -> Result<FinalState<'p>, Refusal> {
+        let set = self.finalised_by(proof)?;
+        let state = State::new(proof.block.state_root, &proof.nodes);
+        match state.value::<[u8; 32]>(&genesis_hash_key()) {
+            Ok(Some(genesis)) if genesis == self.genesis => {}
+            Ok(Some(_)) => return Err(Refusal::AnotherChain),
+            Ok(None) | Err(_) => return Err(Refusal::ChainNotNamed),
+        }
+        (self.set, self.block) = (set, proof.block.number);
+        Ok(FinalState {
+            hash: proof.block.hash(),
+            header: &proof.block,
+            state,
+        })
+    }
+
+    /// Moves on over as many changes of authorities as an answer has at most ([`HeadProof::MOST_HANDOVERS`]), to the set that the
+    /// last of them names. Nodes may not have the state of a block so far back, so it is not asked whose chain that is: that the
+    /// authorities of the anchor's set signed for it is all. The first proof of a state after it has to name the chain.
+    ///
+    /// [`HeadProof::MOST_HANDOVERS`]: crate::HeadProof::MOST_HANDOVERS
+    pub fn follow(&mut self, proof: &FinalityProof) -> Result<(), Refusal> {
+        if proof.handovers.len() < crate::HeadProof::MOST_HANDOVERS {
+            return Err(Refusal::ChainNotNamed);
+        }
+        let set = self.finalised_by(proof)?;
+        (self.set, self.block) = (set, proof.block.number);
+        Ok(())
+    }
+
+    /// The set that made a proof's block final, over every set between the anchor's and it.
+    fn finalised_by(&self, proof: &FinalityProof) -> Result<AuthoritySet, Refusal> {
         let (block, seen) = (proof.block.number, self.block);
         if block < seen {
             return Err(Refusal::TooOld { block, seen });
@@ -168,18 +199,7 @@ impl Anchor {
         }
         let shown = set.finalises(last, &proof.justification);
         shown.map_err(|_| Refusal::NotFinal)?;
-        let state = State::new(proof.block.state_root, &proof.nodes);
-        match state.value::<[u8; 32]>(&genesis_hash_key()) {
-            Ok(Some(genesis)) if genesis == self.genesis => {}
-            Ok(Some(_)) => return Err(Refusal::AnotherChain),
-            Ok(None) | Err(_) => return Err(Refusal::ChainNotNamed),
-        }
-        (self.set, self.block) = (set, block);
-        Ok(FinalState {
-            hash: proof.block.hash(),
-            header: &proof.block,
-            state,
-        })
+        Ok(set)
     }
 }
 

@@ -32,9 +32,10 @@ mod checkpoint;
 mod finality;
 mod hash;
 mod header;
+mod keys;
 mod proof;
+mod records;
 mod root;
-mod state;
 mod trie;
 
 pub use anchor::{Anchor, FinalState, Refusal};
@@ -45,11 +46,16 @@ pub use finality::{
 };
 pub use hash::blake2_256;
 pub use header::{Digest, DigestItem, Header};
-pub use proof::{CheckpointAuthorities, FinalityProof, FirstAuthorities, FormatError, HeadProof};
-pub use root::ordered_root;
-pub use state::{
-    checkpoint_keys, conflicts_key, device_key, genesis_hash_key, head_page_key, next_device_key,
-    set_key, Conflict, DeviceConflicts, DeviceHead, DeviceRecord, DeviceStatus, SuspensionReason,
-    TrustedHead, AUTHORITIES_KEY, HEADS_PER_PAGE,
+pub use keys::{
+    checkpoint_keys, conflicts_key, device_key, events_key, genesis_hash_key, head_page_key,
+    journal_length_key, journal_page_key, last_runtime_upgrade_key, next_device_key, now_key,
+    relays_prefix, rotations_prefix, set_key, study_key, AUTHORITIES_KEY, ENTRIES_PER_PAGE,
+    HEADS_PER_PAGE,
 };
-pub use trie::{NotProved, State};
+pub use proof::{CheckpointAuthorities, FinalityProof, FirstAuthorities, FormatError, HeadProof};
+pub use records::{
+    Conflict, DeviceConflicts, DeviceHead, DeviceRecord, DeviceStatus, JournalEntry, Rotated,
+    StudyPolicy, StudyRecord, StudyStatus, SuspensionReason, TrustedHead,
+};
+pub use root::ordered_root;
+pub use trie::{Item, NotProved, State};

@@ -33,6 +33,9 @@ impl core::fmt::Display for NotProved {
 
 impl core::error::Error for NotProved {}
 
+/// A key and its value.
+pub type Item<'a> = (Vec<u8>, &'a [u8]);
+
 /// A state of which some nodes are there. What it says follows from its root; whether the root is that of a final block, it
 /// does not know: [`FinalState`](crate::FinalState) does.
 #[derive(Clone, Debug)]
@@ -109,6 +112,48 @@ impl<'a> State<'a> {
             value.is_empty().then_some(decoded).ok_or(NotProved)
         };
         self.read(key)?.map(decoded).transpose()
+    }
+
+    /// All keys that begin so, each with its value, in order. The nodes have to lead to all of them: what is not shown is not proved
+    /// to be absent.
+    pub fn under(&self, prefix: &[u8]) -> Result<Vec<Item<'a>>, NotProved> {
+        let mut found = Vec::new();
+        let prefix = Nibbles::of(prefix);
+        let root = self.node(&self.root).ok_or(NotProved)?;
+        let mut open = alloc::vec![(Vec::new(), root)];
+        while let Some((mut path, node)) = open.pop() {
+            let read = Node::read(node).map_err(|_| NotProved)?;
+            path.extend((0..read.partial.len()).map(|index| read.partial.at(index) as u8));
+            let agree = |(index, nibble): (usize, &u8)| prefix.at(index) == usize::from(*nibble);
+            if !path.iter().enumerate().take(prefix.len()).all(agree) {
+                continue;
+            }
+            if let Some(value) = read.value.filter(|_| path.len() >= prefix.len()) {
+                let value = match value {
+                    Value::Inline(value) => value,
+                    Value::Hashed(hash) => self.node(hash).ok_or(NotProved)?,
+                };
+                let pairs = path.chunks_exact(2);
+                // Keys are of whole bytes.
+                let key = pairs.map(|pair| pair[0] << 4 | pair[1]).collect();
+                found.push((key, value));
+            }
+            // The first child is to be the next.
+            for (nibble, child) in read.children.into_iter().enumerate().rev() {
+                let Some(child) = child else { continue };
+                if path.len() < prefix.len() && prefix.at(path.len()) != nibble {
+                    continue;
+                }
+                let child = match <&[u8; 32]>::try_from(child) {
+                    Ok(hash) => self.node(hash).ok_or(NotProved)?,
+                    Err(_) => child,
+                };
+                let mut path = path.clone();
+                path.push(nibble as u8);
+                open.push((path, child));
+            }
+        }
+        Ok(found)
     }
 
     fn node(&self, hash: &[u8; 32]) -> Option<&'a [u8]> {

@@ -176,6 +176,40 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn all_keys_that_begin_alike_are_found_or_it_is_not_proved(
+        values in prop::collection::btree_map(
+            prop::collection::vec(prop_oneof![Just(0u8), Just(16), Just(1), any::<u8>()], 0..6),
+            prop::collection::vec(any::<u8>(), 0..50),
+            0..40,
+        ),
+        prefix in prop::collection::vec(prop_oneof![Just(0u8), Just(16), Just(1)], 0..4),
+        left_out in any::<prop::sample::Index>(),
+        newer in any::<bool>(),
+    ) {
+        let values: Vec<(Vec<u8>, Vec<u8>)> = values.into_iter().collect();
+        let (root, nodes) = match newer {
+            false => trie::<LayoutV0<Blake2Hasher>>(&values),
+            true => trie::<LayoutV1<Blake2Hasher>>(&values),
+        };
+        let all: Blobs = nodes.iter().collect();
+        let begin = values.iter().filter(|(key, _)| key.starts_with(&prefix));
+        let expected: Vec<(Vec<u8>, &[u8])> = begin.map(|(key, value)| (key.clone(), &value[..])).collect();
+        let state = State::new(root.0, &all);
+        prop_assert_eq!(state.under(&prefix), Ok(expected.clone()));
+        if !nodes.is_empty() {
+            let left_out = left_out.index(nodes.len());
+            let some = nodes.iter().enumerate().filter(|(place, _)| *place != left_out);
+            let some: Blobs = some.map(|(_, node)| node).collect();
+            let found = State::new(root.0, &some).under(&prefix);
+            prop_assert!(found.is_err() || found == Ok(expected));
+        }
+    }
+}
+
 fn said(root: H256, nodes: &Blobs, keys: &[Vec<u8>]) -> Said {
     let state = State::new(root.0, nodes);
     let value = |key: &Vec<u8>| {

@@ -13,12 +13,13 @@
 //! 5. [`outbox`]: the run goes into a signed transaction, which is stored and then sent; finalised blocks tell what became
 //!    of it, and the run gets its receipt.
 //!
-//! [`proofs`] hands devices the proofs by which they know, without a word of this relay, that what they sent is final.
+//! [`head_proofs`] hands devices the proofs by which they know, without a word of this relay, that what they sent is final.
 //!
 //! Every step can be interrupted by a power cut: what was acknowledged is in the database, and what is in a transaction is
 //! in no other until finalised blocks say that this one never will be included.
 
 pub mod directory;
+pub mod head_proofs;
 pub mod http;
 pub mod intake;
 pub mod issuers;
@@ -28,7 +29,6 @@ pub mod metrics;
 mod mutations;
 mod options;
 pub mod outbox;
-pub mod proofs;
 pub mod run;
 mod serve;
 pub mod store;

@@ -19,6 +19,7 @@ use prometheus::Registry;
 use tokio::sync::Notify;
 
 use crate::directory::Directory;
+use crate::head_proofs::HeadProofs;
 use crate::http::{router, App};
 use crate::intake::Intake;
 use crate::issuers::Issuers;
@@ -26,7 +27,6 @@ use crate::ledger::{Ledger, NodeLedger};
 use crate::metrics::Metrics;
 use crate::options::{Command, Options, RelayOptions};
 use crate::outbox::Outbox;
-use crate::proofs::Proofs;
 use crate::store::Store;
 use crate::token::Tokens;
 use crate::writer::{Level, Writer};
@@ -135,7 +135,7 @@ impl Parts {
             clock.clone(),
         );
         let app = App {
-            proofs: Proofs::of(ledger.clone()),
+            head_proofs: HeadProofs::of(ledger.clone()),
             store,
             ledger,
             directory,

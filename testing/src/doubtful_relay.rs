@@ -16,6 +16,7 @@ use axum::{Json, Router};
 use mhealth_api::{BlockRef, Code, Hash, Problem, RunState, RunStatus, RunUpload};
 use tokio::task::JoinHandle;
 
+use crate::http;
 use crate::phone::exported;
 
 /// What is wrong with the relay.
@@ -42,7 +43,6 @@ struct Inner {
     fault: Fault,
     /// Base address of the relay that is asked.
     real: String,
-    http: reqwest::Client,
     runs: Mutex<HashMap<Hash, RunStatus>>,
     /// What was shown first.
     shown: Mutex<HashMap<String, (StatusCode, Bytes)>>,
@@ -54,7 +54,6 @@ impl DoubtfulRelay {
         let inner = Arc::new(Inner {
             fault,
             real: real.to_owned(),
-            http: reqwest::Client::new(),
             runs: Mutex::default(),
             shown: Mutex::default(),
         });
@@ -148,13 +147,8 @@ async fn show(State(relay): State<Arc<Inner>>, request: Request) -> Response {
 
 impl Inner {
     async fn ask(&self, place: &str) -> Result<(StatusCode, Bytes)> {
-        let answer = self
-            .http
-            .get(format!("{}{place}", self.real))
-            .send()
-            .await?;
-        let status = StatusCode::from_u16(answer.status().as_u16())?;
-        Ok((status, answer.bytes().await?))
+        let (status, body) = http::get_bytes(&format!("{}{place}", self.real)).await?;
+        Ok((StatusCode::from_u16(status)?, body.into()))
     }
 }
 

@@ -135,6 +135,27 @@ pub async fn exchange(
     headers: &[(&str, String)],
     body: String,
 ) -> Result<Answer> {
+    let (head, body) = transfer(method, url, headers, body).await?;
+    Ok(Answer {
+        status: status(&head)?,
+        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        retry_after: retry_after(&head),
+    })
+}
+
+/// Asks for what stands at this address, whatever it is: the status and the bytes.
+pub async fn get_bytes(url: &str) -> Result<(u16, Vec<u8>)> {
+    let (head, body) = transfer("GET", url, &[], String::new()).await?;
+    Ok((status(&head)?, body))
+}
+
+/// Head and body of an answer.
+async fn transfer(
+    method: &str,
+    url: &str,
+    headers: &[(&str, String)],
+    body: String,
+) -> Result<(String, Vec<u8>)> {
     let rest = url.strip_prefix("http://").context("not plain HTTP")?;
     let (host, path) = rest.split_once('/').context("an address without a path")?;
     let own = [("Host", host.to_owned())];
@@ -153,17 +174,15 @@ pub async fn exchange(
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
-    let answer = String::from_utf8(answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    Ok(Answer {
-        status: status.context("no status")?,
-        body: serde_json::from_str(body).unwrap_or(Value::Null),
-        retry_after: retry_after(head),
-    })
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let body = answer.split_off(end.context("no HTTP answer")? + 4);
+    Ok((String::from_utf8(answer)?, body))
+}
+
+fn status(head: &str) -> Result<u16> {
+    let status = head.split(' ').nth(1);
+    let status = status.and_then(|status| status.parse().ok());
+    status.context("no status")
 }
 
 fn retry_after(head: &str) -> Option<u64> {

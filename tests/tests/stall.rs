@@ -174,7 +174,7 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     .await;
     let block = alice.chain.best_block().await.expect("it answers");
     let checkpoint = Checkpoint {
-        hash: mhealth_api::Hash(block.hash.0),
+        hash: block.hash.0,
         number: u32::try_from(block.number).expect("the chain is young"),
     };
     alice.best_is(block.number + DELAY + 1).await;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Evidence is verified without metadata, by what the auditor knows of the state.
+//! Evidence is verified without metadata, by what the reader knows of the state.
 
-use hashchain::DeviceId;
-use mhealth_auditor::evidence;
+use hashchain::{DeviceId, StudyId};
+use mhealth_evidence as evidence;
 use mhealth_runtime::Runtime;
 use pallet_client_hashchain::{Conflicts, Devices, HeadPages, NextDeviceId, HEADS_PER_PAGE};
 
 #[test]
-fn the_auditor_looks_for_authorities_where_the_chain_puts_them() {
+fn the_reader_looks_for_authorities_where_the_chain_puts_them() {
     let expected = [
         pallet_grandpa::Authorities::<Runtime>::hashed_key().to_vec(),
         pallet_grandpa::CurrentSetId::<Runtime>::hashed_key().to_vec(),
@@ -18,7 +18,7 @@ fn the_auditor_looks_for_authorities_where_the_chain_puts_them() {
 }
 
 #[test]
-fn the_auditor_looks_for_devices_where_the_chain_puts_them() {
+fn the_reader_looks_for_devices_where_the_chain_puts_them() {
     assert_eq!(evidence::HEADS_PER_PAGE, HEADS_PER_PAGE);
     for device in [0, HEADS_PER_PAGE - 1, HEADS_PER_PAGE, 1_000_003] {
         let page = device / HEADS_PER_PAGE;
@@ -39,4 +39,99 @@ fn the_auditor_looks_for_devices_where_the_chain_puts_them() {
         evidence::next_device_key(),
         NextDeviceId::<Runtime>::hashed_key()
     );
+}
+
+#[test]
+fn the_reader_looks_for_studies_and_the_journal_where_the_chain_puts_them() {
+    use pallet_client_hashchain::{JournalLength, JournalPages, ENTRIES_PER_PAGE};
+    use pallet_studies::{Relays, Rotations, Studies};
+
+    assert_eq!(evidence::ENTRIES_PER_PAGE, u64::from(ENTRIES_PER_PAGE));
+    for number in [0, 1, 70_000] {
+        let study = StudyId(number);
+        let page = u64::from(number) << 20;
+        let expected = JournalPages::<Runtime>::hashed_key_for(page);
+        assert_eq!(evidence::journal_page_key(page), expected);
+        let expected = Studies::<Runtime>::hashed_key_for(number);
+        assert_eq!(evidence::study_key(study), expected);
+        let account = sp_core::crypto::AccountId32::from([number as u8; 32]);
+        let relay = Relays::<Runtime>::hashed_key_for(number, &account);
+        assert!(relay.starts_with(&evidence::relays_prefix(study)));
+        assert!(relay.ends_with(&[number as u8; 32]));
+        let former = Rotations::<Runtime>::hashed_key_for(number, &account);
+        assert!(former.starts_with(&evidence::rotations_prefix(study)));
+    }
+    let expected = JournalLength::<Runtime>::hashed_key();
+    assert_eq!(evidence::journal_length_key(), expected);
+    let expected = frame_system::LastRuntimeUpgrade::<Runtime>::hashed_key();
+    assert_eq!(evidence::last_runtime_upgrade_key(), expected);
+    let expected = pallet_timestamp::Now::<Runtime>::hashed_key();
+    assert_eq!(evidence::now_key(), expected);
+}
+
+/// What the chain writes is what the reader reads, to the last byte.
+#[test]
+fn the_reader_reads_what_the_chain_writes() {
+    use codec::{Decode, Encode};
+    use pallet_client_hashchain as chain;
+
+    fn same<T: Decode + Encode>(written: Vec<u8>) {
+        let read = evidence::decode_exactly::<T>(&written).expect("it is read");
+        assert_eq!(read.encode(), written);
+    }
+    let hash = sp_core::H256::repeat_byte(3);
+    for status in [
+        chain::DeviceStatus::Active,
+        chain::DeviceStatus::Suspended(chain::SuspensionReason::Fork),
+        chain::DeviceStatus::Retired,
+    ] {
+        let head = chain::DeviceHead {
+            study: 7,
+            status,
+            length: 1 << 40,
+            latest: Some(9),
+            hash,
+            signer: Some([4; 32]),
+        };
+        same::<evidence::DeviceHead>(head.encode());
+    }
+    let entry = chain::JournalEntry {
+        device: 1,
+        sequence: 2,
+        digest: hash,
+        hash,
+        previous: Some(3),
+    };
+    same::<evidence::JournalEntry>(entry.encode());
+    let conflict = chain::HashchainConflict {
+        sequence: 1,
+        recorded: hash,
+        rival: hash,
+        rival_digest: Some(hash),
+        signed: true,
+        submitter: sp_core::crypto::AccountId32::from([5; 32]),
+        block: 6u32,
+    };
+    same::<evidence::Conflict>(conflict.encode());
+    same::<evidence::DeviceConflicts>((vec![conflict], 3u32).encode());
+    let record = chain::DeviceRecord::<u32, sp_core::ConstU32<81>> {
+        key: [1; 32],
+        secret_commitment: hash,
+        escrow: vec![2; 81].try_into().expect("it has room"),
+        genesis: hash,
+        predecessor: Some(1),
+        successor: None,
+        trusted: Some(chain::TrustedHead { length: 4, hash }),
+        enrolled_at: 5,
+        retires_at: Some(6),
+    };
+    same::<evidence::DeviceRecord>(record.encode());
+    let study = pallet_studies::Study {
+        sponsor: sp_core::crypto::AccountId32::from([5; 32]),
+        policy: pallet_studies::StudyPolicy::HashchainOnly,
+        status: pallet_studies::StudyStatus::Closed,
+        auditor_key: [6; 32],
+        title: b"a title".to_vec(),
+    };
+    same::<evidence::StudyRecord>(study.encode());
 }

@@ -51,9 +51,9 @@ fn read(file: &[u8]) {
     // About whatever chain the file names, which leads further than the expected one.
     let own = match &evidence.start {
         Start::Genesis(_) => &evidence.genesis,
-        Start::Checkpoint { header, .. } => header,
+        Start::Checkpoint(authorities) => &authorities.header,
     };
-    let _ = verify(&evidence, evidence.genesis.hash().0, &[Checkpoint::of(own)]);
+    let _ = verify(&evidence, evidence.genesis.hash(), &[Checkpoint::of(own)]);
     let (genesis, device, head) = &*TRUE;
     let Ok(claims) = verify(&evidence, genesis.0, &[]) else {
         return;

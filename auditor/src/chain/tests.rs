@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use hashchain::{DeviceId, LinkHash, Run};
-use mhealth_chain_client::AccountId32;
 
 use super::Rotations;
 use crate::case::{BroughtRun, Fate};
 use crate::scratch::Scratch;
 
-fn account(number: u8) -> AccountId32 {
-    AccountId32([number; 32])
+fn account(number: u8) -> [u8; 32] {
+    [number; 32]
 }
 
 /// One relay had accounts 1, 2 and 3, another had 7 and 8.

@@ -11,11 +11,12 @@ use clap::Args;
 use hashchain::StudyId;
 use indicatif::{ProgressBar, ProgressStyle};
 use mhealth_auditor::audit::{Judged, Options, StoreReport};
-use mhealth_auditor::chain::Progress;
+use mhealth_auditor::chain::{Basis, Progress};
 use mhealth_auditor::export::{Holder, Limits};
 use mhealth_auditor::report::{page, Digest, Heading, JsonReport};
 use mhealth_auditor::{Audit, AuditError, Outcome, Verdict, ON_ITS_WAY};
 use mhealth_chain_client::{ChainClient, H256};
+use mhealth_evidence::Checkpoint;
 
 use super::inputs;
 
@@ -25,9 +26,17 @@ pub(crate) struct AuditArguments {
     /// WebSocket address of a node that keeps the study's chain.
     #[arg(long, env = "MHEALTH_NODE_URL", default_value = "ws://127.0.0.1:9944")]
     node: String,
-    /// Genesis hash of the chain that the node must follow. Give it: a node of another chain could tell anything.
+    /// Genesis hash of the chain, from a source that you trust. Everything is proved from there; without it the node says which
+    /// chain is audited, and the exit status is not 0.
     #[arg(long, value_name = "HASH")]
     genesis: Option<H256>,
+    /// A block of the chain, from a source that you trust; may be given several times. Everything is proved from the newest of them
+    /// on, which is needed after a change of authorities by force.
+    #[arg(long, value_name = "HASH@NUMBER")]
+    checkpoint: Vec<Checkpoint>,
+    /// Is content with the node's word where it gives no proof, as on a chain without finality. The reports say what that is.
+    #[arg(long)]
+    trust_node: bool,
     /// The study's number.
     #[arg(long)]
     study: StudyId,
@@ -68,7 +77,7 @@ pub(crate) struct AuditArguments {
     auditor: String,
     /// Keeps what was read of the chain here, so that an audit that was cut short goes on from it.
     #[arg(long, value_name = "FILE")]
-    checkpoint: Option<PathBuf>,
+    keep: Option<PathBuf>,
 }
 
 pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
@@ -83,7 +92,12 @@ pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
         auditor: inputs::auditor_key(arguments.auditor_key.as_deref())?,
         participants: inputs::participants(arguments.participant_keys.as_deref())?,
         erasures: inputs::erasures(arguments.erasures.as_deref())?,
-        checkpoint: arguments.checkpoint.clone(),
+        basis: Basis {
+            genesis: arguments.genesis.map(|genesis| genesis.0),
+            checkpoints: arguments.checkpoint.clone(),
+            trust_node: arguments.trust_node,
+        },
+        kept: arguments.keep.clone(),
     };
     let client = match arguments.genesis {
         Some(genesis) => ChainClient::connect_expecting(&arguments.node, genesis).await?,
@@ -105,6 +119,9 @@ pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
     let mut stores = audit.stores.iter();
     if stores.any(|store| !store.reading.is_complete()) || !heading.no_export.is_empty() {
         digest.summary.worse(Outcome::NotCovered);
+    }
+    if !heading.standing.is_enough() {
+        digest.summary.worse(Outcome::NotProved);
     }
     let mut sink = |judged: Judged<'_>| -> Result<(), AuditError> {
         digest.add(&judged);
@@ -130,6 +147,9 @@ fn print(heading: &Heading, stores: &[StoreReport], digest: &Digest) {
         "Study {} at block {}: {} entries of {} devices.",
         heading.study, heading.block, summary.entries, summary.devices
     );
+    for word in &heading.standing.words {
+        println!("Only the node says {word}.");
+    }
     for verdict in Verdict::ALL {
         let count = summary.count(verdict);
         if count > 0 {
@@ -157,14 +177,15 @@ fn print(heading: &Heading, stores: &[StoreReport], digest: &Digest) {
     let counts =
         Verdict::ALL.map(|verdict| format!("{}={}", verdict.as_str(), summary.count(verdict)));
     println!(
-        "audit={} devices={} entries={} {} findings={} conflicts={} unaccounted={}",
+        "audit={} devices={} entries={} {} findings={} conflicts={} unaccounted={} proved={}",
         summary.outcome().as_str(),
         summary.devices,
         summary.entries,
         counts.join(" "),
         summary.findings,
         summary.conflicts,
-        summary.unaccounted
+        summary.unaccounted,
+        heading.standing.words.is_empty()
     );
 }
 

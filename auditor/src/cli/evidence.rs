@@ -7,11 +7,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hashchain::{DeviceId, StudyId};
-use mhealth_auditor::evidence::{self, Checkpoint, Claims, DeviceClaims, Evidence};
+use mhealth_auditor::evidence::{self, Claims, DeviceClaims, Evidence};
 use mhealth_auditor::export::{self, Expected, Holder, Limits, Taken};
 use mhealth_auditor::prove::{self, Contents, Proved, Subject};
 use mhealth_auditor::AuditError;
 use mhealth_chain_client::{ChainClient, H256};
+use mhealth_evidence::Checkpoint;
 
 use super::inputs;
 
@@ -149,7 +150,7 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
             .iter()
             .map(|it| it.entries.len())
             .sum::<usize>(),
-        evidence.block.number
+        evidence.finality.block.number
     );
     Ok(if left_out.is_empty() { 0 } else { LEFT_OUT })
 }
@@ -160,11 +161,15 @@ pub(super) fn verify(arguments: &VerifyArguments) -> Result<u8, AuditError> {
         why: error.to_string(),
     };
     let file = std::fs::File::open(&arguments.file).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(evidence::LARGEST as u64 + 1)
+    let length = file.metadata().map_err(unreadable)?.len();
+    let most = evidence::LARGEST as u64 + 1;
+    // Room for all of it at once: a vector that grows takes up to twice as much.
+    let mut bytes = Vec::with_capacity(length.min(most) as usize + 1);
+    file.take(most)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
     let evidence = Evidence::from_bytes(&bytes)?;
+    drop(bytes);
     match evidence::verify(&evidence, arguments.genesis.0, &arguments.checkpoint) {
         Ok(claims) => {
             match arguments.json {

@@ -12,7 +12,8 @@ use mhealth_auditor::AuditError;
 /// Judges every entry of a study: what the chain has, what the relays hold, and who made it.
 ///
 /// The exit status says what came out: 0 everything was checked and is right, 1 something is wrong, 2 nothing was found
-/// wrong but not everything could be checked, 3 the audit could not be made.
+/// wrong but not everything could be checked, 3 the audit could not be made, 4 what was read is right but some of it is only the
+/// node's word.
 #[derive(Parser)]
 #[command(name = "mhealth-auditor", version)]
 pub(crate) struct Arguments {

@@ -9,12 +9,12 @@ use hashchain::{
     Secret, Sha256, StudyId,
 };
 use mhealth_api::{DeviceStatus, Hash, Key};
+use mhealth_evidence::{
+    Conflict, DeviceConflicts, DeviceHead, DeviceRecord, DeviceStatus as Status, FinalState,
+    NotProved,
+};
 use serde::Serialize;
 
-use super::state::{
-    conflicts_key, device_key, head_page_key, place_in_page, Conflict, DeviceConflicts, DeviceHead,
-    DeviceRecord, ProvedState, Status,
-};
 use super::DeviceEvidence;
 
 /// What evidence proves of a device. Nothing stands here that was not checked.
@@ -101,25 +101,21 @@ pub enum Fault {
     Tag(u64),
 }
 
-/// Checks everything that is in the file about a device of this chain, as of this block.
+/// Checks everything that is in the file about a device of this chain.
 pub(super) fn verify_device(
     evidence: &DeviceEvidence,
-    state: &ProvedState,
-    block: u32,
+    state: &FinalState<'_>,
     chain: [u8; 32],
 ) -> Result<DeviceClaims, Fault> {
     let device = evidence.device;
-    let record: DeviceRecord = needed(state, device_key(device))?;
-    let page: Vec<DeviceHead> = needed(state, head_page_key(device))?;
-    let head = page.get(place_in_page(device)).ok_or(Fault::State)?;
-    let conflicts: Option<DeviceConflicts> = state
-        .read(conflicts_key(device))
-        .map_err(|_| Fault::State)?;
-    let DeviceConflicts { stored, not_stored } = conflicts.unwrap_or_default();
+    let record = needed(state.device(device))?;
+    let head = &needed(state.head(device))?;
+    let conflicts = state.conflicts(device).map_err(|_| Fault::State)?;
+    let DeviceConflicts { stored, not_stored } = conflicts;
     let predecessor = match record.predecessor {
         None => None,
         Some(predecessor) => {
-            let before: DeviceRecord = needed(state, device_key(predecessor))?;
+            let before = needed(state.device(predecessor))?;
             Some(before.trusted.ok_or(Fault::State)?.hash)
         }
     };
@@ -136,7 +132,7 @@ pub(super) fn verify_device(
     }
     check_entries(evidence, &record, head, link_zero)?;
     // Once the block has come, the device is retired without a word in the state.
-    let has_come_due = record.retires_at.is_some_and(|from| from <= block);
+    let has_come_due = record.is_retired_at(state.number());
     let trusted_length = match has_come_due {
         true => Some(head.length),
         false => record.trusted.map(|trusted| trusted.length),
@@ -170,9 +166,8 @@ pub(super) fn verify_device(
     })
 }
 
-fn needed<T: codec::Decode>(state: &ProvedState, key: Vec<u8>) -> Result<T, Fault> {
-    let value = state.read(key).map_err(|_| Fault::State)?;
-    value.ok_or(Fault::State)
+fn needed<T>(value: Result<Option<T>, NotProved>) -> Result<T, Fault> {
+    value.ok().flatten().ok_or(Fault::State)
 }
 
 fn claimed(conflict: Conflict) -> ClaimedConflict {
@@ -228,7 +223,8 @@ fn check_entries(
         if envelopes.len() != evidence.entries.len() {
             return Err(Fault::Envelope(envelopes.len() as u64));
         }
-        for ((entry, envelope), sequence) in evidence.entries.iter().zip(envelopes).zip(1..) {
+        for ((entry, envelope), sequence) in evidence.entries.iter().zip(envelopes.iter()).zip(1..)
+        {
             if data_digest::<Native>(envelope) != entry.digest {
                 return Err(Fault::Envelope(sequence));
             }

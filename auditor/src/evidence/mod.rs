@@ -6,30 +6,22 @@
 //!
 //! Nothing in this module talks to a node or a server, and it uses no client of one.
 
-mod checkpoint;
 mod device;
-mod finality;
-mod state;
 mod verify;
 
 #[cfg(test)]
 mod tests;
 
-use codec::{Decode, DecodeAll, Encode};
+use codec::{Decode, Encode, Error, Input};
 use hashchain::{DeviceId, Native, RunEntry, Sha256, StudyId};
-use sp_runtime::{generic, traits::BlakeTwo256};
+use mhealth_evidence::{bounded_list, decode_exactly, DeviceRecord};
 
-pub use checkpoint::{Checkpoint, NotACheckpoint};
-pub use device::{ClaimedConflict, DeviceClaims, Fault};
-pub(crate) use finality::{forces_authorities, next_authorities};
-pub use state::{
-    checkpoint_keys, conflicts_key, device_key, head_page_key, next_device_key, AUTHORITIES_KEY,
-    HEADS_PER_PAGE,
+pub use mhealth_evidence::{
+    Blobs, Checkpoint, CheckpointAuthorities, FinalityProof, Handover, Header,
 };
-pub use verify::{verify, Claims, Refusal, Trust};
 
-/// A block header of the chain.
-pub type Header = generic::Header<u32, BlakeTwo256>;
+pub use device::{ClaimedConflict, DeviceClaims, Fault};
+pub use verify::{verify, Claims, Refusal, Trust};
 
 /// First bytes of every evidence file.
 pub const MAGIC: [u8; 16] = *b"mhealth-evidence";
@@ -39,22 +31,14 @@ pub const VERSION: u16 = 2;
 pub const LARGEST: usize = 256 << 20;
 
 /// What stands in the file, after magic and version.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct Evidence {
     /// The first block of the chain.
     pub genesis: Header,
     /// The block whose state names the authorities to begin with.
     pub start: Start,
-    /// Blocks after it in which one set of authorities handed over to the next, oldest first.
-    pub handovers: Vec<Handover>,
-    /// The block whose state is proved.
-    pub block: Header,
-    /// The headers after it, up to the block that the justification is for.
-    pub descendants: Vec<Header>,
-    /// GRANDPA's justification for the last of them, or for the block itself.
-    pub justification: Vec<u8>,
-    /// Nodes of the block's state trie.
-    pub state_proof: Vec<Vec<u8>>,
+    /// That the block is final whose state is proved, and nodes of that state.
+    pub finality: FinalityProof,
     /// The study that the devices are all of; none when the file does not say so.
     pub study: Option<StudyId>,
     /// The devices, in order of their numbers.
@@ -65,18 +49,13 @@ pub struct Evidence {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Start {
     /// The first block of the chain. Holds the nodes of its state trie that lead to the first GRANDPA authorities.
-    Genesis(Vec<Vec<u8>>),
+    Genesis(Blobs),
     /// A later block, which the reader has to trust.
-    Checkpoint {
-        /// The block.
-        header: Header,
-        /// Nodes of its state trie that lead to the values under [`checkpoint_keys()`].
-        proof: Vec<Vec<u8>>,
-    },
+    Checkpoint(CheckpointAuthorities),
 }
 
 /// A device in the file.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct DeviceEvidence {
     /// Its number.
     pub device: DeviceId,
@@ -85,18 +64,9 @@ pub struct DeviceEvidence {
     /// The device's signature over the last link, if there is one.
     pub signature: Option<[u8; 64]>,
     /// The envelopes of all entries, if they are part of the file.
-    pub envelopes: Option<Vec<Vec<u8>>>,
+    pub envelopes: Option<Blobs>,
     /// The device's secret, if it is part of the file. Who has it can make tags as well as check them.
     pub secret: Option<[u8; 32]>,
-}
-
-/// A block that names the next authorities, and the present ones' justification for it.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct Handover {
-    /// The block.
-    pub header: Header,
-    /// Its justification.
-    pub justification: Vec<u8>,
 }
 
 /// Why a file is no evidence of this version.
@@ -144,12 +114,46 @@ impl Evidence {
         if Native::sha256(&bytes[..bytes.len() - 32]) != *checksum {
             return Err(FormatError::Checksum);
         }
-        let mut input = contents;
-        let evidence = Self::decode_all(&mut input).map_err(|_| FormatError::Damaged)?;
         // There is one encoding of everything, so no two files say the same.
-        match evidence.encode() == contents {
-            true => Ok(evidence),
-            false => Err(FormatError::Damaged),
-        }
+        decode_exactly(contents).map_err(|_| FormatError::Damaged)
+    }
+}
+
+// What is read is no larger in memory than in the file, whatever is in it: every count is compared with the bytes that are there.
+
+impl Decode for Evidence {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+        let genesis = Header::decode(input)?;
+        let start = Start::decode(input)?;
+        let finality = FinalityProof::decode(input)?;
+        let study = Decode::decode(input)?;
+        // Of every device the state's proof has the record, which is much longer than a device without entries.
+        let most = finality.nodes.size() / DeviceRecord::LEAST_BYTES;
+        Ok(Evidence {
+            genesis,
+            start,
+            finality,
+            study,
+            devices: bounded_list(input, DeviceEvidence::LEAST_BYTES, most)?,
+        })
+    }
+}
+
+impl DeviceEvidence {
+    /// Bytes that every encoded device takes.
+    const LEAST_BYTES: usize = 4 + 1 + 1 + 1 + 1;
+    /// Bytes that every entry takes.
+    const ENTRY_BYTES: usize = 32 + 32;
+}
+
+impl Decode for DeviceEvidence {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+        Ok(DeviceEvidence {
+            device: Decode::decode(input)?,
+            entries: bounded_list(input, Self::ENTRY_BYTES, usize::MAX)?,
+            signature: Decode::decode(input)?,
+            envelopes: Decode::decode(input)?,
+            secret: Decode::decode(input)?,
+        })
     }
 }

@@ -5,6 +5,10 @@
 use codec::Encode;
 use finality_grandpa::{Commit, Message, Precommit, SignedPrecommit};
 use hashchain::{secret_commitment, LinkHash, Secret, Tag};
+use mhealth_evidence::{
+    checkpoint_keys, device_key, genesis_hash_key, head_page_key, next_device_key, Digest,
+    DigestItem, AUTHORITIES_KEY,
+};
 use mhealth_testing::phone::Phone;
 use proptest::prelude::*;
 use sp_consensus_grandpa::{
@@ -12,17 +16,19 @@ use sp_consensus_grandpa::{
     ScheduledChange, GRANDPA_ENGINE_ID,
 };
 use sp_core::{ed25519, Blake2Hasher, Pair, H256};
-use sp_runtime::generic::{Digest, DigestItem};
-use sp_runtime::traits::Header as _;
+use sp_runtime::generic;
+use sp_runtime::traits::BlakeTwo256;
 use sp_trie::{LayoutV0, LayoutV1, MemoryDB, TrieDBMutBuilder, TrieLayout, TrieMut};
 
-use super::state::*;
 use super::*;
 
 mod checkpoints;
+mod oracle;
 mod vectors;
 
 type Voters = Vec<ed25519::Pair>;
+/// A header, as the chain's nodes have it.
+type NodeHeader = generic::Header<u32, BlakeTwo256>;
 
 fn voters(seeds: &[u8]) -> Voters {
     seeds
@@ -59,28 +65,38 @@ fn state<L: TrieLayout<Hash = Blake2Hasher>>(
     (root, nodes)
 }
 
-fn child(parent: &Header, root: H256, next: Option<&Voters>, delay: u32) -> Header {
+fn child(parent: &Header, root: [u8; 32], next: Option<&Voters>, delay: u32) -> Header {
     let change = next.map(|next| {
-        let log = ConsensusLog::<u32>::ScheduledChange(ScheduledChange {
+        ConsensusLog::<u32>::ScheduledChange(ScheduledChange {
             next_authorities: list(next),
             delay,
-        });
-        DigestItem::Consensus(GRANDPA_ENGINE_ID, log.encode())
+        })
     });
+    child_saying(
+        parent,
+        root,
+        &change
+            .map(|log| log.encode())
+            .into_iter()
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// A block in which GRANDPA says this.
+fn child_saying(parent: &Header, root: [u8; 32], logs: &[Vec<u8>]) -> Header {
+    let items = logs.iter();
     Header {
         parent_hash: parent.hash(),
         number: parent.number + 1,
         state_root: root,
-        extrinsics_root: H256::default(),
-        digest: Digest {
-            logs: change.into_iter().collect(),
-        },
+        extrinsics_root: [0; 32],
+        digest: Digest::new(items.map(|log| DigestItem::Consensus(GRANDPA_ENGINE_ID, log))),
     }
 }
 
 fn justify(header: &Header, voters: &[ed25519::Pair], set: u64) -> Vec<u8> {
     let precommit = Precommit {
-        target_hash: header.hash(),
+        target_hash: H256(header.hash()),
         target_number: header.number,
     };
     let message = Message::Precommit(precommit.clone());
@@ -89,16 +105,21 @@ fn justify(header: &Header, voters: &[ed25519::Pair], set: u64) -> Vec<u8> {
         signature: voter.sign(&localized_payload(9, set, &message)).into(),
         id: AuthorityId::from(voter.public()),
     };
-    GrandpaJustification::<Header> {
+    GrandpaJustification::<NodeHeader> {
         round: 9,
         commit: Commit {
-            target_hash: header.hash(),
+            target_hash: H256(header.hash()),
             target_number: header.number,
             precommits: voters.iter().map(signed).collect(),
         },
         votes_ancestries: Vec::new(),
     }
     .encode()
+}
+
+fn without(nodes: &Blobs, place: usize) -> Blobs {
+    let others = nodes.iter().enumerate().filter(|(it, _)| *it != place);
+    others.map(|(_, node)| node).collect()
 }
 
 fn of(device: u32, fault: Fault) -> Refusal {
@@ -124,8 +145,14 @@ fn made() -> Made {
 fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
     let sets = [voters(&[1, 2, 3, 4]), voters(&[3, 4, 5, 6]), voters(&[7])];
     let (root, proof) = state::<L>(&[(AUTHORITIES_KEY.to_vec(), list(&sets[0]).encode())]);
-    let first = Header::new(0, H256::default(), root, H256::default(), Digest::default());
-    let chain = first.hash().0;
+    let first = Header {
+        parent_hash: [0; 32],
+        number: 0,
+        state_root: root.0,
+        extrinsics_root: [0; 32],
+        digest: Digest::default(),
+    };
+    let chain = first.hash();
 
     let secret = Secret::from_bytes(&[8; 32]);
     let key = ed25519_dalek::SigningKey::from_bytes(&[9; 32]);
@@ -177,36 +204,39 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         (device_key(DeviceId(1)), record.encode()),
         (head_page_key(DeviceId(1)), vec![other, head].encode()),
         (next_device_key(), 2u32.encode()),
+        (genesis_hash_key(), chain.encode()),
         (vec![1, 2, 3], vec![0; 50]),
     ]);
-    let one = child(&first, H256([1; 32]), Some(&sets[1]), 0);
-    let two = child(&one, H256([2; 32]), Some(&sets[2]), 0);
-    let block = child(&two, root, None, 0);
-    let after = child(&block, H256([4; 32]), None, 0);
+    let one = child(&first, [1; 32], Some(&sets[1]), 0);
+    let two = child(&one, [2; 32], Some(&sets[2]), 0);
+    let block = child(&two, root.0, None, 0);
+    let after = child(&block, [4; 32], None, 0);
     let evidence = Evidence {
         genesis: first,
-        start: Start::Genesis(proof),
-        handovers: vec![
-            // Three of four are more than two thirds.
-            Handover {
-                justification: justify(&one, &sets[0][1..], 0),
-                header: one,
-            },
-            Handover {
-                justification: justify(&two, &sets[1], 1),
-                header: two,
-            },
-        ],
-        justification: justify(&after, &sets[2], 2),
-        block,
-        descendants: vec![after],
-        state_proof,
+        start: Start::Genesis(proof.iter().collect()),
+        finality: FinalityProof {
+            handovers: vec![
+                // Three of four are more than two thirds.
+                Handover {
+                    justification: justify(&one, &sets[0][1..], 0),
+                    header: one,
+                },
+                Handover {
+                    justification: justify(&two, &sets[1], 1),
+                    header: two,
+                },
+            ],
+            justification: justify(&after, &sets[2], 2),
+            block,
+            descendants: vec![after],
+            nodes: state_proof.iter().collect(),
+        },
         study: Some(StudyId(5)),
         devices: vec![DeviceEvidence {
             device: DeviceId(1),
             entries: run.entries,
             signature: run.signature,
-            envelopes: Some(envelopes),
+            envelopes: Some(envelopes.iter().collect()),
             secret: Some(*secret.expose()),
         }],
     };
@@ -268,10 +298,10 @@ fn a_handover_by_too_few_by_others_out_of_order_or_left_out_is_refused() {
         change(&mut changed);
         verify(&changed, genesis, &[]).unwrap_err()
     };
-    let one = &evidence.handovers[0].header;
+    let one = &evidence.finality.handovers[0].header;
     let by = |voters: &[ed25519::Pair], set| {
         let justification = justify(one, voters, set);
-        refused(&|it| it.handovers[0].justification = justification.clone())
+        refused(&|it| it.finality.handovers[0].justification = justification.clone())
     };
     assert_eq!(by(&sets[0][..2], 0), Refusal::Handover(0));
     assert_eq!(by(&sets[1], 0), Refusal::Handover(0));
@@ -279,20 +309,26 @@ fn a_handover_by_too_few_by_others_out_of_order_or_left_out_is_refused() {
     // One voter twice is one voter.
     let twice = [&sets[0][..2], &sets[0][..1]].concat();
     assert_eq!(by(&twice, 0), Refusal::Handover(0));
-    assert_eq!(refused(&|it| it.handovers.swap(0, 1)), Refusal::Handover(0));
     assert_eq!(
-        refused(&|it| drop(it.handovers.remove(0))),
+        refused(&|it| it.finality.handovers.swap(0, 1)),
         Refusal::Handover(0)
     );
-    assert_eq!(refused(&|it| it.handovers.truncate(1)), Refusal::Finality);
+    assert_eq!(
+        refused(&|it| drop(it.finality.handovers.remove(0))),
+        Refusal::Handover(0)
+    );
+    assert_eq!(
+        refused(&|it| it.finality.handovers.truncate(1)),
+        Refusal::Finality
+    );
     // A change that is to take effect later is not followed.
-    let late = child(&evidence.genesis, H256([1; 32]), Some(&sets[1]), 3);
+    let late = child(&evidence.genesis, [1; 32], Some(&sets[1]), 3);
     let handover = Handover {
         justification: justify(&late, &sets[0], 0),
         header: late,
     };
     assert_eq!(
-        refused(&|it| it.handovers[0] = handover.clone()),
+        refused(&|it| it.finality.handovers[0] = handover.clone()),
         Refusal::Handover(0)
     );
 }
@@ -310,25 +346,28 @@ fn what_is_not_in_the_state_or_not_after_the_block_is_refused() {
         change(&mut changed);
         verify(&changed, genesis, &[]).unwrap_err()
     };
-    assert_eq!(refused(&|it| it.descendants.clear()), Refusal::Finality);
     assert_eq!(
-        refused(&|it| it.descendants[0].number += 1),
+        refused(&|it| it.finality.descendants.clear()),
+        Refusal::Finality
+    );
+    assert_eq!(
+        refused(&|it| it.finality.descendants[0].number += 1),
         Refusal::Descendants
     );
-    let strange = child(&evidence.handovers[0].header, H256([4; 32]), None, 0);
+    let strange = child(&evidence.finality.handovers[0].header, [4; 32], None, 0);
     assert_eq!(
-        refused(&|it| it.descendants[0] = strange.clone()),
+        refused(&|it| it.finality.descendants[0] = strange.clone()),
         Refusal::Descendants
     );
-    let alone = justify(&evidence.block, &sets[2], 2);
+    let alone = justify(&evidence.finality.block, &sets[2], 2);
     let mut shorter = evidence.clone();
-    (shorter.descendants, shorter.justification) = (Vec::new(), alone);
+    (shorter.finality.descendants, shorter.finality.justification) = (Vec::new(), alone);
     assert!(verify(&shorter, genesis, &[]).is_ok());
-    for node in 0..evidence.state_proof.len() {
+    for node in 0..evidence.finality.nodes.len() {
         let mut less = evidence.clone();
-        less.state_proof.remove(node);
+        less.finality.nodes = without(&evidence.finality.nodes, node);
         match verify(&less, genesis, &[]) {
-            Err(Refusal::Study(StudyId(5))) => {}
+            Err(Refusal::Study(StudyId(5)) | Refusal::ChainNotNamed) => {}
             Err(refusal) => assert_eq!(refusal, of(1, Fault::State)),
             // The node of a value that nobody asked for.
             Ok(claims) => assert_eq!(claims, verify(&evidence, genesis, &[]).unwrap()),

@@ -4,20 +4,13 @@
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::Hash;
-use mhealth_justification::Voters;
-use serde::Serialize;
-use sp_consensus_grandpa::AuthorityList;
-use sp_core::H256;
-use sp_runtime::traits::Header as _;
-
-use super::checkpoint::Checkpoint;
-use super::device::{verify_device, DeviceClaims, Fault};
-use super::finality::{check, hand_over};
-use super::state::{
-    genesis_hash_key, head_page_key, next_device_key, set_key, DeviceHead, ProvedState,
-    AUTHORITIES_KEY, HEADS_PER_PAGE,
+use mhealth_evidence::{
+    Anchor, Checkpoint, FinalState, FirstAuthorities, Header, Refusal as Unproved, HEADS_PER_PAGE,
 };
-use super::{Evidence, Header, Start};
+use serde::Serialize;
+
+use super::device::{verify_device, DeviceClaims, Fault};
+use super::{Evidence, Start};
 
 /// What evidence proves. Nothing stands here that was not checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -84,6 +77,9 @@ pub enum Refusal {
     /// The block is not final.
     #[error("the block is not proved to be final")]
     Finality,
+    /// The block's state does not name this chain. The same authorities may vote on another one.
+    #[error("the block's state is not proved to be of the chain expected")]
+    ChainNotNamed,
     /// There is no device, or they are not in order of their numbers.
     #[error("the evidence names no device, or not in order of their numbers")]
     Order,
@@ -109,8 +105,7 @@ pub fn verify(
     expected: [u8; 32],
     checkpoints: &[Checkpoint],
 ) -> Result<Claims, Refusal> {
-    let (trust, authorities) = check_chain(evidence, expected, checkpoints)?;
-    let state = ProvedState::new(*evidence.block.state_root(), &evidence.state_proof);
+    let (trust, anchor, state) = check_chain(evidence, expected, checkpoints)?;
     let numbers: Vec<DeviceId> = evidence.devices.iter().map(|it| it.device).collect();
     if !numbers.is_sorted_by(|one, next| one < next)
         || (numbers.is_empty() && evidence.study.is_none())
@@ -123,32 +118,31 @@ pub fn verify(
         }
     }
     let devices = evidence.devices.iter().map(|it| {
-        verify_device(it, &state, *evidence.block.number(), expected).map_err(|fault| {
-            Refusal::Device {
-                device: it.device,
-                fault,
-            }
+        let verified = verify_device(it, &state, expected);
+        verified.map_err(|fault| Refusal::Device {
+            device: it.device,
+            fault,
         })
     });
     Ok(Claims {
         chain: Hash(expected),
-        block: *evidence.block.number(),
-        block_hash: Hash(evidence.block.hash().0),
+        block: state.number(),
+        block_hash: Hash(state.hash()),
         trust,
-        authority_set: authorities.set(),
-        authorities: authorities.count(),
+        authority_set: anchor.set().id(),
+        authorities: anchor.set().voters(),
         study: evidence.study,
         devices: devices.collect::<Result<_, _>>()?,
     })
 }
 
 /// All devices of a study, from the heads of all devices there are; none where one of these is not proved.
-fn devices_of(study: StudyId, state: &ProvedState) -> Option<Vec<DeviceId>> {
-    let next: u32 = state.read(next_device_key()).ok()?.unwrap_or(0);
+fn devices_of(study: StudyId, state: &FinalState<'_>) -> Option<Vec<DeviceId>> {
+    let next = state.devices().ok()?;
     let mut devices = Vec::new();
     for page in 0..next.div_ceil(HEADS_PER_PAGE) {
         let first = page * HEADS_PER_PAGE;
-        let heads: Vec<DeviceHead> = state.read(head_page_key(DeviceId(first))).ok()??;
+        let heads = state.heads(DeviceId(first)).ok()?;
         if heads.len() != HEADS_PER_PAGE.min(next - first) as usize {
             return None;
         }
@@ -162,29 +156,23 @@ fn devices_of(study: StudyId, state: &ProvedState) -> Option<Vec<DeviceId>> {
 }
 
 /// From the block that is trusted to the one whose state is proved, over every set of authorities between.
-fn check_chain(
-    evidence: &Evidence,
+pub(super) fn check_chain<'e>(
+    evidence: &'e Evidence,
     expected: [u8; 32],
     checkpoints: &[Checkpoint],
-) -> Result<(Trust, Voters), Refusal> {
-    if evidence.genesis.hash() != H256(expected) || *evidence.genesis.number() != 0 {
+) -> Result<(Trust, Anchor, FinalState<'e>), Refusal> {
+    if evidence.genesis.hash() != expected || evidence.genesis.number != 0 {
         return Err(Refusal::AnotherChain);
     }
-    let newest = Checkpoint::newest_before(checkpoints, *evidence.block.number());
-    let (checkpoint, mut authorities) = start(evidence, newest)?;
-    for (index, handover) in evidence.handovers.iter().enumerate() {
-        authorities = hand_over(&authorities, handover).map_err(|_| Refusal::Handover(index))?;
-    }
-    let mut last = &evidence.block;
-    for header in &evidence.descendants {
-        let follows = *header.parent_hash() == last.hash()
-            && last.number().checked_add(1) == Some(*header.number());
-        if !follows {
-            return Err(Refusal::Descendants);
-        }
-        last = header;
-    }
-    check(&authorities, last, &evidence.justification).map_err(|_| Refusal::Finality)?;
+    let finality = &evidence.finality;
+    let newest = Checkpoint::newest_before(checkpoints, finality.block.number);
+    let (checkpoint, mut anchor) = start(evidence, expected, newest)?;
+    let state = anchor.check(finality).map_err(|why| match why {
+        Unproved::Handover(place) => Refusal::Handover(place),
+        Unproved::Descendants => Refusal::Descendants,
+        Unproved::AnotherChain | Unproved::ChainNotNamed => Refusal::ChainNotNamed,
+        _ => Refusal::Finality,
+    })?;
     let known: Vec<Checkpoint> = blocks(evidence).map(Checkpoint::of).collect();
     let contradicts = |it: &&Checkpoint| {
         let same_number = |block: &Checkpoint| block.number == it.number;
@@ -193,45 +181,51 @@ fn check_chain(
     if let Some(other) = checkpoints.iter().find(contradicts) {
         return Err(Refusal::AnotherHistory(*other));
     }
-    let later = checkpoints.iter().filter(|it| it.number > *last.number());
+    let last = finality.descendants.last().unwrap_or(&finality.block);
+    let later = checkpoints.iter().filter(|it| it.number > last.number);
     let trust = Trust {
         checkpoint,
-        handovers: evidence.handovers.len(),
+        handovers: finality.handovers.len(),
         later: later.copied().collect(),
     };
-    Ok((trust, authorities))
+    Ok((trust, anchor, state))
 }
 
 /// All blocks that the file has headers of.
-fn blocks(evidence: &Evidence) -> impl Iterator<Item = &Header> {
+pub(super) fn blocks(evidence: &Evidence) -> impl Iterator<Item = &Header> {
     let start = match &evidence.start {
         Start::Genesis(_) => None,
-        Start::Checkpoint { header, .. } => Some(header),
+        Start::Checkpoint(authorities) => Some(&authorities.header),
     };
-    let handovers = evidence.handovers.iter().map(|handover| &handover.header);
-    [&evidence.genesis, &evidence.block]
+    let finality = &evidence.finality;
+    let handovers = finality.handovers.iter().map(|handover| &handover.header);
+    [&evidence.genesis, &finality.block]
         .into_iter()
         .chain(start)
         .chain(handovers)
-        .chain(&evidence.descendants)
+        .chain(&finality.descendants)
 }
 
-/// The authorities that the file begins with, and the checkpoint that they are from.
+/// What the file begins with: the authorities of the first block, or of the checkpoint, which is then named.
 fn start(
     evidence: &Evidence,
+    expected: [u8; 32],
     newest: Option<Checkpoint>,
-) -> Result<(Option<Checkpoint>, Voters), Refusal> {
+) -> Result<(Option<Checkpoint>, Anchor), Refusal> {
     match &evidence.start {
-        Start::Genesis(proof) => {
+        Start::Genesis(nodes) => {
             if let Some(newest) = newest.filter(|it| *it != Checkpoint::of(&evidence.genesis)) {
                 return Err(Refusal::NotFromCheckpoint(newest));
             }
-            let state = ProvedState::new(*evidence.genesis.state_root(), proof);
-            let first = authorities_of(&state, 0).ok_or(Refusal::FirstAuthorities)?;
-            Ok((None, first))
+            let first = FirstAuthorities {
+                genesis: evidence.genesis.clone(),
+                nodes: nodes.clone(),
+            };
+            let anchor = Anchor::begin(expected, &first);
+            Ok((None, anchor.map_err(|_| Refusal::FirstAuthorities)?))
         }
-        Start::Checkpoint { header, proof } => {
-            let checkpoint = Checkpoint::of(header);
+        Start::Checkpoint(authorities) => {
+            let checkpoint = Checkpoint::of(&authorities.header);
             match newest {
                 Some(newest) if newest == checkpoint => {}
                 Some(newest) if newest.number == checkpoint.number => {
@@ -242,24 +236,9 @@ fn start(
                 }
                 _ => return Err(Refusal::Untrusted(checkpoint)),
             }
-            let state = ProvedState::new(*header.state_root(), proof);
-            let authorities = authorities_at(&state, evidence.genesis.hash());
-            let authorities = authorities.ok_or(Refusal::CheckpointState)?;
-            Ok((Some(checkpoint), authorities))
+            let anchor = Anchor::at_checkpoint(expected, checkpoint, authorities);
+            let anchor = anchor.map_err(|_| Refusal::CheckpointState)?;
+            Ok((Some(checkpoint), anchor))
         }
     }
-}
-
-/// The authorities that vote on the blocks after a checkpoint, if it is of the chain with this first block.
-fn authorities_at(state: &ProvedState, genesis: H256) -> Option<Voters> {
-    let first: H256 = state.read(genesis_hash_key()).ok()??;
-    let set: u64 = state.read(set_key()).ok()??;
-    (first == genesis)
-        .then(|| authorities_of(state, set))
-        .flatten()
-}
-
-fn authorities_of(state: &ProvedState, set: u64) -> Option<Voters> {
-    let list: AuthorityList = state.read(AUTHORITIES_KEY.to_vec()).ok()??;
-    Voters::new(set, list)
 }

@@ -4,6 +4,7 @@
 
 use hashchain::{head_message, is_signed_by_zip215, is_strictly_signed, Run, RunEntry, Tag};
 use mhealth_chain_client::{ChainView, DeviceView, EntryView};
+use mhealth_evidence::Blobs;
 
 use super::{unfit, Contents, Unaccounted};
 use crate::error::AuditError;
@@ -111,16 +112,13 @@ pub(super) fn sort_out(
     Ok((devices, left_out))
 }
 
-fn envelopes(
-    entries: &[RunEntry],
-    contents: &Contents,
-) -> Result<Option<Vec<Vec<u8>>>, AuditError> {
+fn envelopes(entries: &[RunEntry], contents: &Contents) -> Result<Option<Blobs>, AuditError> {
     if contents.envelopes.is_empty() {
         return Ok(None);
     }
-    let envelopes: Option<Vec<Vec<u8>>> = entries
+    let envelopes: Option<Blobs> = entries
         .iter()
-        .map(|entry| contents.envelopes.get(&entry.digest).cloned())
+        .map(|entry| contents.envelopes.get(&entry.digest))
         .collect();
     envelopes
         .map(Some)

@@ -9,6 +9,7 @@ use super::digest::{DeviceDigest, DELAYS};
 use super::style::STYLE;
 use super::{clauses, day, moment, plot, Digest, Heading};
 use crate::audit::StoreReport;
+use crate::chain::Standing;
 use crate::export::Holder;
 use crate::verdict::{
     Finding, Ground, JudgedConflict, JudgedEntry, Maker, Outcome, Party, Verdict,
@@ -58,6 +59,7 @@ fn headline(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Right => "Everything was checked, and is right.",
         Outcome::Wrong => "Something is wrong.",
+        Outcome::NotProved => "What was read is right, but some of it is only the node's word.",
         Outcome::NotCovered => "Nothing was found wrong, but not everything could be checked.",
     }
 }
@@ -83,10 +85,31 @@ fn about(heading: &Heading) -> Markup {
             tr { th { "With" } td { (heading.program) } }
             tr { th { "Block" } td { (heading.block) " of " (moment(heading.block_time)) br; span.hash { (heading.block_hash) } } }
             tr { th { "Chain" } td { span.hash { (heading.chain) } } }
+            tr { th { "Proof" } td { (standing(&heading.standing)) } }
             tr { th { "Policy" } td { @match heading.policy {
                 Policy::DeviceSigned => "every run carries the device's signature (DeviceSigned)",
                 Policy::HashchainOnly => "hashchain only (HashchainOnly): forged entries are detected, not prevented",
             } } }
+        }
+    }
+}
+
+/// What is proved of all that was read from the chain, and what is not.
+fn standing(standing: &Standing) -> Markup {
+    html! {
+        @if let Some(finality) = &standing.finality {
+            "final by " (finality.authorities) " authorities, traced over " (finality.handovers) " handovers from "
+            @match finality.checkpoint {
+                Some(block) => { "the checkpoint at block " (block) },
+                None => "the first block",
+            }
+            "; state and extrinsics are proved"
+        }
+        @for word in &standing.words {
+            p { strong { "only the node says" } " " (word) }
+        }
+        @if !standing.words.is_empty() && standing.trusted {
+            p.soft { "Whoever ran the audit is content with the node's word." }
         }
     }
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use time::macros::format_description;
 use time::OffsetDateTime;
 
-use crate::chain::ChainStudy;
+use crate::chain::{ChainStudy, Standing};
 
 /// What an audit was about, and who made it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +48,8 @@ pub struct Heading {
     pub block_time: Option<u64>,
     /// The study's relays of which no export was given that they signed, by their present accounts.
     pub no_export: Vec<Key>,
+    /// What is proved of all that was read from the chain, and what only the node says.
+    pub standing: Standing,
 }
 
 impl Heading {
@@ -66,6 +68,7 @@ impl Heading {
             block_hash: Hash(study.block.hash.0),
             block_time: study.time,
             no_export,
+            standing: study.standing.clone(),
         }
     }
 }

@@ -45,6 +45,7 @@ fn heading() -> Heading {
         block_hash: Hash([0; 32]),
         block_time: None,
         no_export: Vec::new(),
+        standing: Standing::default(),
     }
 }
 
@@ -129,4 +130,42 @@ fn what_strangers_wrote_stays_text() {
         "{page}"
     );
     assert!(!page.contains("http"), "nothing is fetched from elsewhere");
+}
+
+#[test]
+fn what_only_the_node_says_stands_in_both_reports() {
+    use crate::chain::{ProvedFinality, Word};
+
+    let mut heading = heading();
+    heading.standing.words = vec![
+        Word::Genesis,
+        Word::Finality {
+            why: "<there is none>".into(),
+        },
+        Word::Runtime { block: 7 },
+    ];
+    let html = page(&heading, &[], &Digest::default());
+    assert!(html.contains("only the node says"), "{html}");
+    assert!(html.contains("&lt;there is none&gt;") && html.contains("block 7"));
+    let json = serde_json::to_value(&heading).expect("it is JSON");
+    let words = &json["standing"]["words"];
+    assert_eq!(words[1]["word"], "finality");
+    assert_eq!(
+        words[2],
+        serde_json::json!({ "word": "runtime", "block": 7 })
+    );
+    assert!(!heading.standing.is_enough());
+    heading.standing.trusted = true;
+    assert!(heading.standing.is_enough());
+    heading.standing = Standing {
+        finality: Some(ProvedFinality {
+            checkpoint: None,
+            handovers: 2,
+            authority_set: 2,
+            authorities: 4,
+        }),
+        ..Standing::default()
+    };
+    let html = page(&heading, &[], &Digest::default());
+    assert!(html.contains("2 handovers") && !html.contains("only the node says"));
 }

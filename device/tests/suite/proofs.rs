@@ -10,7 +10,7 @@ use mhealth_device::{
     chain::{Checked, FinalHead, HeadChecker, ProofFault, Question},
     PublicKey, Store,
 };
-use mhealth_evidence::{FinalityProof, HeadProof};
+use mhealth_evidence::HeadProof;
 
 use crate::{
     store_at, store_in_memory,
@@ -102,7 +102,7 @@ fn a_genuine_proof_shows_the_head_and_the_enrolment() {
 fn a_proof_leads_over_any_number_of_changes_of_authorities() {
     let world = chain();
     let (_store, checker) = knowing(&world);
-    let most = FinalityProof::MOST_HANDOVERS as u64;
+    let most = HeadProof::MOST_HANDOVERS as u64;
     for _ in 0..2 * most + 10 {
         world.hand_over();
     }

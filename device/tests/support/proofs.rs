@@ -8,8 +8,9 @@ use codec::Encode;
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::DeviceId;
 use mhealth_evidence::{
-    device_key, head_page_key, Blobs, DeviceHead, DeviceRecord, DeviceStatus, Digest, DigestItem,
-    FinalityProof, FirstAuthorities, Handover, HeadProof, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
+    device_key, genesis_hash_key, head_page_key, Blobs, DeviceHead, DeviceRecord, DeviceStatus,
+    Digest, DigestItem, FinalityProof, FirstAuthorities, Handover, HeadProof, Header,
+    AUTHORITIES_KEY, HEADS_PER_PAGE,
 };
 use sp_core::Blake2Hasher;
 use sp_state_machine::{new_in_mem, prove_read};
@@ -109,8 +110,8 @@ pub(crate) fn prove(state: &State, device: DeviceId, set: Option<u64>, record: b
     let from = set.unwrap_or(0) as usize;
     let handovers = state.handovers.get(from..).unwrap_or_default();
     let first = set.is_none().then(|| first_authorities().clone());
-    if handovers.len() > FinalityProof::MOST_HANDOVERS {
-        let (now, later) = handovers.split_at(FinalityProof::MOST_HANDOVERS);
+    if handovers.len() > HeadProof::MOST_HANDOVERS {
+        let (now, later) = handovers.split_at(HeadProof::MOST_HANDOVERS);
         let end = &later[0];
         return HeadProof {
             first,
@@ -123,7 +124,7 @@ pub(crate) fn prove(state: &State, device: DeviceId, set: Option<u64>, record: b
             },
         };
     }
-    let mut keys = vec![head_page_key(device)];
+    let mut keys = vec![genesis_hash_key(), head_page_key(device)];
     keys.extend(record.then(|| device_key(device)));
     let (root, nodes) = state_of(values(state), &keys);
     let block = header(state.block as u32, root, Digest::default());
@@ -175,6 +176,9 @@ fn values(state: &State) -> Vec<(Vec<u8>, Vec<u8>)> {
     });
     records
         .chain(pages)
-        .chain([(b"something else".to_vec(), vec![9; 64])])
+        .chain([
+            (genesis_hash_key(), genesis_hash().to_vec()),
+            (b"something else".to_vec(), vec![9; 64]),
+        ])
         .collect()
 }

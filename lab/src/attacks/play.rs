@@ -255,7 +255,7 @@ async fn audit_on(
     let mut options = stage.site.audit();
     options.exports = vec![("hacked".into(), store.clone())];
     options.on_its_way = Some(ON_ITS_WAY);
-    options.checkpoint = Some(folder.join("checkpoint.db"));
+    options.kept = Some(folder.join("kept.db"));
     for audits in 1.. {
         let last = over.load(Ordering::Relaxed);
         if last {

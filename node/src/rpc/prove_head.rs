@@ -17,12 +17,13 @@ mod source;
 mod tests;
 
 use codec::Encode;
+use frame_system::BlockHash;
 use jsonrpsee::{
     core::RpcResult,
     proc_macros::rpc,
     types::{ErrorObject, ErrorObjectOwned},
 };
-use mhealth_runtime::{BlockNumber, Hash, Header};
+use mhealth_runtime::{BlockNumber, Hash, Header, Runtime};
 use sc_consensus_grandpa::FinalityProof;
 use serde::{Deserialize, Serialize};
 use sp_core::Bytes;
@@ -282,8 +283,12 @@ fn prove_head(
     let mut keys = source
         .keys(block, device)?
         .ok_or(ProveHeadError::UnknownDevice(device))?;
-    if asker.is_some_and(|asker| !asker.record) {
-        keys.truncate(1);
+    if let Some(asker) = asker {
+        if !asker.record {
+            keys.truncate(1);
+        }
+        // Whose state it is: there may be other chains with the same authorities.
+        keys.push(BlockHash::<Runtime>::hashed_key_for(0));
     }
     let proof = source.storage_proof(block, &keys)?;
     Ok(HeadProof {

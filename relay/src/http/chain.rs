@@ -111,7 +111,10 @@ pub(super) async fn proof(
     Path(device): Path<DeviceId>,
     Query(asker): Query<Asker>,
 ) -> Result<impl IntoResponse, ApiError> {
-    let proof = app.proofs.head(device, asker.set, asker.record).await?;
+    let proof = app
+        .head_proofs
+        .head(device, asker.set, asker.record)
+        .await?;
     Ok(([(header::CONTENT_TYPE, BYTES)], proof))
 }
 

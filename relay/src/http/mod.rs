@@ -18,9 +18,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::directory::{Directory, Found};
+use crate::head_proofs::HeadProofs;
 use crate::intake::Intake;
 use crate::ledger::Ledger;
-use crate::proofs::Proofs;
 use crate::store::Store;
 use crate::token::{Holder, Tokens};
 
@@ -31,7 +31,7 @@ pub struct App {
     /// The chain.
     pub ledger: Arc<dyn Ledger>,
     /// Proofs of heads.
-    pub proofs: Proofs,
+    pub head_proofs: HeadProofs,
     /// Devices and studies.
     pub directory: Directory,
     /// Takes uploads.

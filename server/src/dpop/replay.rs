@@ -11,7 +11,7 @@ use super::{ProofUse, Proofs};
 use crate::SharedClock;
 
 /// Proofs that are remembered at most in each of two halves; about 20 bytes each.
-const MOST: usize = 1 << 19;
+const MOST: usize = 1 << 20;
 
 type Id = [u8; ProofUse::LENGTH];
 

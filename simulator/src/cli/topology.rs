@@ -14,7 +14,7 @@ use mhealth_device::{
     },
     servers::{Address, Certificates, Patience, Servers, Settings},
     store::ServerAddresses,
-    PublicKey, Store, SyncError, SystemClock, Terms,
+    PublicKey, Store, SyncError, SystemClock,
 };
 use mhealth_simulator::{direct::Direct, meter::Meter};
 

@@ -2,7 +2,7 @@
 
 //! The same chain after its finality was lost: its authorities were changed by force.
 
-use mhealth_api::Hash;
+use mhealth_evidence::NotACheckpoint;
 
 use super::*;
 
@@ -23,7 +23,7 @@ pub(super) fn forced() -> Forced {
 }
 
 /// A chain whose state, at the checkpoint, names this first block.
-fn forced_naming(first: fn(H256) -> H256) -> Forced {
+fn forced_naming(first: fn([u8; 32]) -> [u8; 32]) -> Forced {
     let Made {
         evidence: before,
         genesis,
@@ -35,20 +35,23 @@ fn forced_naming(first: fn(H256) -> H256) -> Forced {
     let (root, proof) = state::<LayoutV0<Blake2Hasher>>(&[
         (authorities, list(&new).encode()),
         (set, 3u64.encode()),
-        (first_block, first(H256(genesis)).encode()),
+        (first_block, first(genesis).encode()),
     ]);
-    let change = force(&before.descendants[0], root, &new);
-    let between = child(&change, H256([5; 32]), None, 0);
-    let block = child(&between, *before.block.state_root(), None, 0);
+    let change = force(&before.finality.descendants[0], root.0, &new);
+    let between = child(&change, [5; 32], None, 0);
+    let block = child(&between, before.finality.block.state_root, None, 0);
     let evidence = Evidence {
-        justification: justify(&block, &new, 3),
-        start: Start::Checkpoint {
+        start: Start::Checkpoint(CheckpointAuthorities {
             header: change.clone(),
-            proof,
+            nodes: proof.iter().collect(),
+        }),
+        finality: FinalityProof {
+            handovers: Vec::new(),
+            justification: justify(&block, &new, 3),
+            block,
+            descendants: Vec::new(),
+            nodes: before.finality.nodes.clone(),
         },
-        handovers: Vec::new(),
-        block,
-        descendants: Vec::new(),
         ..before.clone()
     };
     Forced {
@@ -62,16 +65,21 @@ fn forced_naming(first: fn(H256) -> H256) -> Forced {
     }
 }
 
-/// A block that changes the authorities by force.
-fn force(parent: &Header, root: H256, next: &Voters) -> Header {
-    let change = ScheduledChange {
+/// A block that changes the authorities by force, and by those before, too, when there are any.
+fn force(parent: &Header, root: [u8; 32], next: &Voters) -> Header {
+    force_and(parent, root, next, None)
+}
+
+fn force_and(parent: &Header, root: [u8; 32], next: &Voters, scheduled: Option<&Voters>) -> Header {
+    let change = |next| ScheduledChange {
         next_authorities: list(next),
         delay: 0,
     };
-    let log = ConsensusLog::<u32>::ForcedChange(parent.number - 1, change);
-    let mut header = child(parent, root, None, 0);
-    header.digest.logs = vec![DigestItem::Consensus(GRANDPA_ENGINE_ID, log.encode())];
-    header
+    let forced = ConsensusLog::<u32>::ForcedChange(parent.number - 1, change(next));
+    let scheduled = scheduled.map(|next| ConsensusLog::ScheduledChange(change(next)));
+    let logs = [forced].into_iter().chain(scheduled);
+    let logs: Vec<Vec<u8>> = logs.map(|log| log.encode()).collect();
+    child_saying(parent, root, &logs)
 }
 
 #[test]
@@ -105,7 +113,7 @@ fn a_file_that_begins_elsewhere_than_at_the_newest_checkpoint_before_its_block_i
     let (trusted, newer) = (forced.checkpoint, forced.newer);
     let both = judged(&forced.evidence, &[trusted, newer]);
     assert_eq!(both, Err(Refusal::NotFromCheckpoint(newer)));
-    let hash = Hash([7; 32]);
+    let hash = [7; 32];
     let other = Checkpoint { hash, ..trusted };
     let refused = judged(&forced.evidence, &[other]);
     assert_eq!(refused, Err(Refusal::AnotherHistory(other)));
@@ -122,7 +130,7 @@ fn a_file_that_begins_elsewhere_than_at_the_newest_checkpoint_before_its_block_i
 
     // Keys of sets before the checkpoint are worth nothing, however well they signed.
     let before = &forced.before;
-    let one = Checkpoint::of(&before.handovers[0].header);
+    let one = Checkpoint::of(&before.finality.handovers[0].header);
     assert_eq!(judged(before, &[one]), Err(Refusal::NotFromCheckpoint(one)));
     // Of what is later than the evidence it is said that it is.
     assert_eq!(judged(before, &[trusted]), Ok(vec![trusted]));
@@ -130,7 +138,7 @@ fn a_file_that_begins_elsewhere_than_at_the_newest_checkpoint_before_its_block_i
     let first = Checkpoint::of(&before.genesis);
     assert_eq!(judged(before, &[first]), Ok(Vec::new()));
     // What the file has of a checkpoint's number is the checkpoint.
-    let same = Checkpoint::of(&before.block);
+    let same = Checkpoint::of(&before.finality.block);
     assert_eq!(judged(before, &[same]), Ok(Vec::new()));
     let rival = Checkpoint { hash, ..same };
     assert_eq!(
@@ -139,7 +147,7 @@ fn a_file_that_begins_elsewhere_than_at_the_newest_checkpoint_before_its_block_i
     );
     let after = Checkpoint {
         hash,
-        number: before.descendants[0].number,
+        number: before.finality.descendants[0].number,
     };
     assert_eq!(
         judged(before, &[after]),
@@ -155,37 +163,32 @@ fn the_authorities_at_a_checkpoint_are_those_of_its_state_on_the_same_chain() {
         change(&mut changed);
         verify(&changed, forced.genesis, &[forced.checkpoint]).unwrap_err()
     };
-    let Start::Checkpoint { header, proof } = &forced.evidence.start else {
+    let Start::Checkpoint(authorities) = &forced.evidence.start else {
         unreachable!()
     };
-    for node in 0..proof.len() {
-        let mut less = proof.clone();
-        less.remove(node);
-        let less = Start::Checkpoint {
-            header: header.clone(),
-            proof: less,
-        };
+    for node in 0..authorities.nodes.len() {
+        let less = Start::Checkpoint(CheckpointAuthorities {
+            header: authorities.header.clone(),
+            nodes: without(&authorities.nodes, node),
+        });
         assert_eq!(
             refused(&|it| it.start = less.clone()),
             Refusal::CheckpointState
         );
     }
-    let mut other = header.clone();
-    other.state_root = H256([1; 32]);
-    let other = Start::Checkpoint {
-        header: other,
-        proof: proof.clone(),
-    };
+    let mut other = authorities.clone();
+    other.header.state_root = [1; 32];
+    let other = Start::Checkpoint(other);
     let of_other = refused(&|it| it.start = other.clone());
     assert_eq!(of_other, Refusal::AnotherHistory(forced.checkpoint));
-    let strange = forced_naming(|_| H256([3; 32]));
+    let strange = forced_naming(|_| [3; 32]);
     let refused_there = verify(&strange.evidence, strange.genesis, &[strange.checkpoint]);
     assert_eq!(refused_there, Err(Refusal::CheckpointState));
 
-    let block = &forced.evidence.block;
+    let block = &forced.evidence.finality.block;
     let by = |voters: &Voters, set| {
         let justification = justify(block, voters, set);
-        refused(&|it| it.justification = justification.clone())
+        refused(&|it| it.finality.justification = justification.clone())
     };
     assert_eq!(by(&forced.sets[2], 3), Refusal::Finality);
     assert_eq!(by(&forced.sets[2], 2), Refusal::Finality);
@@ -196,34 +199,34 @@ fn the_authorities_at_a_checkpoint_are_those_of_its_state_on_the_same_chain() {
 fn handovers_are_followed_from_a_checkpoint_on_but_never_over_a_change_by_force() {
     let forced = forced();
     let later = voters(&[20]);
-    let handover = child(&forced.evidence.block, H256([6; 32]), Some(&later), 0);
-    let block = child(&handover, forced.evidence.block.state_root, None, 0);
-    let mut evidence = Evidence {
-        handovers: vec![Handover {
-            justification: justify(&handover, &forced.new, 3),
-            header: handover,
-        }],
-        justification: justify(&block, &later, 4),
-        block,
-        ..forced.evidence.clone()
-    };
+    let handover = child(&forced.evidence.finality.block, [6; 32], Some(&later), 0);
+    let block = child(
+        &handover,
+        forced.evidence.finality.block.state_root,
+        None,
+        0,
+    );
+    let mut evidence = forced.evidence.clone();
+    evidence.finality.handovers = vec![Handover {
+        justification: justify(&handover, &forced.new, 3),
+        header: handover,
+    }];
+    evidence.finality.justification = justify(&block, &later, 4);
+    evidence.finality.block = block;
     let claims = verify(&evidence, forced.genesis, &[forced.checkpoint]).unwrap();
     assert_eq!((claims.authority_set, claims.trust.handovers), (4, 1));
 
     // Even where the set before signed for the block, which on a chain that goes on it may have.
-    let mut change = force(&forced.evidence.block, H256([6; 32]), &later);
-    for scheduled_too in [false, true] {
-        if scheduled_too {
-            let and = child(&forced.evidence.block, H256([6; 32]), Some(&later), 0);
-            change.digest.logs.extend(and.digest.logs);
-        }
-        let block = child(&change, forced.evidence.block.state_root, None, 0);
-        evidence.handovers = vec![Handover {
+    for scheduled_too in [None, Some(&later)] {
+        let before = &forced.evidence.finality.block;
+        let change = force_and(before, [6; 32], &later, scheduled_too);
+        let block = child(&change, forced.evidence.finality.block.state_root, None, 0);
+        evidence.finality.handovers = vec![Handover {
             justification: justify(&change, &forced.new, 3),
             header: change.clone(),
         }];
-        evidence.justification = justify(&block, &later, 4);
-        evidence.block = block;
+        evidence.finality.justification = justify(&block, &later, 4);
+        evidence.finality.block = block;
         let judged = verify(&evidence, forced.genesis, &[forced.checkpoint]);
         assert_eq!(judged, Err(Refusal::Handover(0)));
     }

@@ -20,7 +20,7 @@ use axum::{
 };
 use hashchain::{DeviceId, LinkHash};
 use mhealth_api::{
-    run_id, token_hash, BlockRef, Code, Hash, Head, Key, Problem, Proof, Refusal, RunState, RunStatus,
+    run_id, token_hash, Code, Hash, Head, Key, Problem, Proof, Refusal, RunState, RunStatus,
     RunUpload, DPOP, DPOP_NONCE,
 };
 use mhealth_evidence::HeadProof;

@@ -26,7 +26,7 @@ const LONGEST_KEPT: usize = 16 * 1024;
 const HEADS_PER_PAGE: u32 = 32;
 
 /// The proofs that were given out just now.
-pub struct Proofs {
+pub struct HeadProofs {
     ledger: Arc<dyn Ledger>,
     kept: Mutex<HashMap<Place, Arc<Slot>>>,
 }
@@ -37,7 +37,7 @@ type Place = (u32, Option<u64>);
 /// A proof, and when the node was asked for it. Whoever holds it is asking.
 type Slot = tokio::sync::Mutex<Option<(Bytes, Instant)>>;
 
-impl Proofs {
+impl HeadProofs {
     /// Asks this chain.
     pub fn of(ledger: Arc<dyn Ledger>) -> Self {
         Self {
@@ -108,7 +108,7 @@ mod tests {
     #[tokio::test]
     async fn devices_of_one_page_and_set_cost_the_node_one_question() {
         let chain = chain_of(40);
-        let proofs = Proofs::of(Arc::new(chain.clone()));
+        let proofs = HeadProofs::of(Arc::new(chain.clone()));
         let ask = |device, set| proofs.head(DeviceId(device), set, false);
         let many = (0..32).map(|device| ask(device, Some(3)));
         let many = futures::future::join_all(many).await;
@@ -123,7 +123,7 @@ mod tests {
     #[tokio::test]
     async fn records_are_of_one_device_and_asked_for_each_time() {
         let chain = chain_of(2);
-        let proofs = Proofs::of(Arc::new(chain.clone()));
+        let proofs = HeadProofs::of(Arc::new(chain.clone()));
         for device in [0, 1, 1] {
             assert!(proofs.head(DeviceId(device), None, true).await.is_ok());
         }
@@ -133,7 +133,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_node_does_not_prove_is_asked_for_again() {
         let chain = chain_of(1);
-        let proofs = Proofs::of(Arc::new(chain.clone()));
+        let proofs = HeadProofs::of(Arc::new(chain.clone()));
         let unknown = proofs.head(DeviceId(7), Some(0), false).await.unwrap_err();
         assert_eq!(unknown.problem().known_code(), Some(Code::UnknownDevice));
         chain.enrol(DeviceId(7), TestDevice::new(7).genesis());
@@ -143,7 +143,7 @@ mod tests {
     #[tokio::test]
     async fn there_is_an_end_to_what_is_kept() {
         let chain = chain_of(1);
-        let proofs = Proofs::of(Arc::new(chain));
+        let proofs = HeadProofs::of(Arc::new(chain));
         for set in 0..2 * MOST as u64 {
             assert!(proofs.head(DeviceId(0), Some(set), false).await.is_ok());
             assert!(proofs.kept.lock().unwrap().len() <= MOST);

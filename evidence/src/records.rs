@@ -1,74 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What the chain keeps: under which keys, and what the values are.
+//! What the values are that the chain's state keeps.
 
 use alloc::vec::Vec;
 
-use codec::{Decode, Encode, Error, Input};
+use codec::{Compact, Decode, Encode, Error, Input};
 use hashchain::{DataDigest, DeviceId, LinkHash, StudyId};
 
 use crate::bytes::{bounded_bytes, bounded_list};
-use crate::finality::AuthoritySet;
-use crate::hash::{twox_128, twox_64};
+use crate::finality::{Authority, AuthoritySet};
+use crate::keys::{
+    conflicts_key, device_key, genesis_hash_key, head_page_key, journal_length_key,
+    journal_page_key, last_runtime_upgrade_key, next_device_key, relays_prefix, rotations_prefix,
+    set_key, study_key, AUTHORITIES_KEY, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
+};
 use crate::trie::{NotProved, State};
-
-/// `twox128("Grandpa") ‖ twox128("Authorities")`: those who vote on what is final.
-pub const AUTHORITIES_KEY: [u8; 32] = [
-    0x5f, 0x9c, 0xc4, 0x5b, 0x7a, 0x00, 0xc5, 0x89, 0x93, 0x61, 0xe1, 0xc6, 0x09, 0x96, 0x78, 0xdc,
-    0x5e, 0x06, 0x21, 0xc4, 0x86, 0x9a, 0xa6, 0x0c, 0x02, 0xbe, 0x9a, 0xdc, 0xc9, 0x8a, 0x0d, 0x1d,
-];
-/// Heads in one storage value.
-pub const HEADS_PER_PAGE: u32 = 32;
-
-fn item(pallet: &str, item: &str) -> Vec<u8> {
-    [twox_128(pallet.as_bytes()), twox_128(item.as_bytes())].concat()
-}
-
-fn hashchain_item(name: &str) -> Vec<u8> {
-    item("ClientHashchain", name)
-}
-
-fn under(item: Vec<u8>, number: u32) -> Vec<u8> {
-    let number = number.to_le_bytes();
-    [&item[..], &twox_64(&number), &number].concat()
-}
-
-/// Where the record of a device stands: [`DeviceRecord`].
-pub fn device_key(device: DeviceId) -> Vec<u8> {
-    under(hashchain_item("Devices"), device.0)
-}
-
-/// Where the head of a device stands, among those of its neighbours: [`DeviceHead`].
-pub fn head_page_key(device: DeviceId) -> Vec<u8> {
-    let page = device.0 / HEADS_PER_PAGE;
-    [&hashchain_item("HeadPages")[..], &page.to_le_bytes()].concat()
-}
-
-/// Where the conflicts of a device stand: [`DeviceConflicts`].
-pub fn conflicts_key(device: DeviceId) -> Vec<u8> {
-    under(hashchain_item("Conflicts"), device.0)
-}
-
-/// Where the number stands that the next device will get, a `u32`.
-pub fn next_device_key() -> Vec<u8> {
-    hashchain_item("NextDeviceId")
-}
-
-/// Where the number of the present set of authorities stands, a `u64`.
-pub fn set_key() -> Vec<u8> {
-    item("Grandpa", "CurrentSetId")
-}
-
-/// Where the hash of the chain's first block stands, which stays when those of later blocks go.
-pub fn genesis_hash_key() -> Vec<u8> {
-    under(item("System", "BlockHash"), 0)
-}
-
-/// What a checkpoint's state must say: the authorities that vote on the blocks after it, the number of their set, and the
-/// chain's first block.
-pub fn checkpoint_keys() -> [Vec<u8>; 3] {
-    [AUTHORITIES_KEY.to_vec(), set_key(), genesis_hash_key()]
-}
 
 /// What the chain keeps of a device from its enrolment on.
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
@@ -191,6 +137,102 @@ pub struct DeviceConflicts {
     pub not_stored: u32,
 }
 
+/// An entry in the journal of the whole chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct JournalEntry {
+    /// The device that it belongs to.
+    pub device: DeviceId,
+    /// Its place in the device's hashchain, from 1.
+    pub sequence: u64,
+    /// Its data digest.
+    pub digest: DataDigest,
+    /// Its link.
+    pub hash: LinkHash,
+    /// Where the device's entry before it is in the journal.
+    pub previous: Option<u64>,
+}
+
+impl JournalEntry {
+    const LEAST_BYTES: usize = 4 + 8 + 32 + 32 + 1;
+}
+
+/// What the chain keeps of a study.
+#[derive(Clone, Debug, PartialEq, Eq, Encode)]
+pub struct StudyRecord {
+    /// The account that appoints the study's servers.
+    pub sponsor: [u8; 32],
+    /// What the chain asks of a run before it records it.
+    pub policy: StudyPolicy,
+    /// Whether the study takes entries.
+    pub status: StudyStatus,
+    /// The X25519 key that devices seal their secrets to.
+    pub auditor_key: [u8; 32],
+    /// The study's name for people, in UTF-8.
+    pub title: Vec<u8>,
+}
+
+/// What the chain asks of a run before it records it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum StudyPolicy {
+    /// It follows the device's head.
+    HashchainOnly,
+    /// It is signed by the device, too.
+    DeviceSigned,
+}
+
+/// Whether a study takes entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum StudyStatus {
+    /// It does.
+    Open,
+    /// It does not.
+    Closed,
+}
+
+impl Decode for StudyRecord {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+        Ok(StudyRecord {
+            sponsor: Decode::decode(input)?,
+            policy: Decode::decode(input)?,
+            status: Decode::decode(input)?,
+            auditor_key: Decode::decode(input)?,
+            title: bounded_bytes(input)?,
+        })
+    }
+}
+
+/// An account that was given up, and the one that took its place.
+pub type Rotated = ([u8; 32], [u8; 32]);
+
+/// What became of an account that a study's servers gave up, or that came in another's place.
+#[derive(Decode)]
+struct Rotation {
+    successor: Option<[u8; 32]>,
+    #[expect(dead_code, reason = "all of the value is read")]
+    generation: u32,
+}
+
+/// The entries of a page of the journal.
+struct JournalPage(Vec<JournalEntry>);
+
+impl Decode for JournalPage {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+        bounded_list(input, JournalEntry::LEAST_BYTES, ENTRIES_PER_PAGE as usize).map(JournalPage)
+    }
+}
+
+/// Which runtime worked last: the version of its rules, and its name.
+#[derive(Decode)]
+struct LastRuntimeUpgrade(Compact<u32>, NameOfRuntime);
+
+struct NameOfRuntime;
+
+impl Decode for NameOfRuntime {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+        bounded_bytes(input).map(|_| NameOfRuntime)
+    }
+}
+
 impl Decode for DeviceRecord {
     fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
         Ok(DeviceRecord {
@@ -253,6 +295,46 @@ impl State<'_> {
         Ok(self.value(&next_device_key())?.unwrap_or(0))
     }
 
+    /// How many entries were ever registered on the chain.
+    pub fn journal_length(&self) -> Result<u64, NotProved> {
+        Ok(self.value(&journal_length_key())?.unwrap_or(0))
+    }
+
+    /// The entries of the journal from `64 page` on; none when they have left the state, or are not there yet.
+    pub fn journal_page(&self, page: u64) -> Result<Vec<JournalEntry>, NotProved> {
+        let page: Option<JournalPage> = self.value(&journal_page_key(page))?;
+        Ok(page.map_or_else(Vec::new, |page| page.0))
+    }
+
+    /// A study; none when there is none of this number.
+    pub fn study(&self, study: StudyId) -> Result<Option<StudyRecord>, NotProved> {
+        self.value(&study_key(study))
+    }
+
+    /// The accounts of a study's relays. The nodes have to lead to all of them.
+    pub fn relays(&self, study: StudyId) -> Result<Vec<[u8; 32]>, NotProved> {
+        let relays = self.under(&relays_prefix(study))?;
+        relays.iter().map(|(key, _)| account(key)).collect()
+    }
+
+    /// The accounts that servers of a study gave up, each with the one that took its place. The nodes have to lead to all of them.
+    pub fn rotations(&self, study: StudyId) -> Result<Vec<Rotated>, NotProved> {
+        let mut rotations = Vec::new();
+        for (key, mut value) in self.under(&rotations_prefix(study))? {
+            let rotation = Rotation::decode(&mut value).map_err(|_| NotProved)?;
+            if let Some(successor) = rotation.successor {
+                rotations.push((account(&key)?, successor));
+            }
+        }
+        Ok(rotations)
+    }
+
+    /// The version of the runtime by whose rules the block was made.
+    pub fn spec_version(&self) -> Result<u32, NotProved> {
+        let last: Option<LastRuntimeUpgrade> = self.value(&last_runtime_upgrade_key())?;
+        Ok(last.ok_or(NotProved)?.0 .0)
+    }
+
     /// The first authorities, in the state of the chain's first block.
     pub(crate) fn first_authorities(&self) -> Result<AuthoritySet, NotProved> {
         self.authorities(0)
@@ -275,10 +357,15 @@ impl State<'_> {
 }
 
 /// Authorities as the state lists them.
-struct Listed(Vec<crate::finality::Authority>);
+struct Listed(Vec<Authority>);
 
 impl Decode for Listed {
     fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
         AuthoritySet::decode_list(input).map(Listed)
     }
+}
+
+/// The account that a key ends with.
+fn account(key: &[u8]) -> Result<[u8; 32], NotProved> {
+    key.last_chunk().copied().ok_or(NotProved)
 }
