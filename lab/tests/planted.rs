@@ -40,3 +40,19 @@ fn every_planted_fault_fits_the_sources_as_they_are() {
         assert!(applied.status.success(), "{}: {error}", patch.display());
     }
 }
+
+#[test]
+fn every_fault_that_a_row_must_find_is_there() {
+    let planted = Path::new("planted");
+    let rows = std::fs::read_to_string(planted.join("rows")).expect("it is read");
+    let help = Command::new(env!("CARGO_BIN_EXE_mhealth-attacks"))
+        .arg("--help")
+        .output()
+        .expect("the laboratory starts");
+    let help = String::from_utf8_lossy(&help.stdout);
+    for line in rows.lines().filter(|line| !line.starts_with('#')) {
+        let (patch, row) = line.split_once(' ').expect("a patch and a row");
+        assert!(planted.join(format!("{patch}.patch")).is_file(), "{patch}");
+        assert!(help.contains(row), "{row}");
+    }
+}

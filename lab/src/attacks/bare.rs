@@ -2,7 +2,7 @@
 
 //! The same attacks where phones do not chain (Figures 2a and 2b).
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use hashchain::{data_digest, Native, Tag};
 use mhealth_api::{Base64, RunEntry, RunState, RunStatus, RunUpload};
 use mhealth_testing::handset::{self, links, Handset};

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use futures::future::try_join_all;
 
 use attack::{Attack, Column};
 use judge::{Fate, Named};
@@ -89,19 +90,31 @@ async fn run(options: &Options) -> Result<bool> {
         played: Vec::new(),
     };
     let wanted = |column: &Column| options.column.is_empty() || options.column.contains(column);
-    for column in Column::ALL.into_iter().filter(wanted) {
-        println!("Attacking {} …", column.title());
+    let columns: Vec<Column> = Column::ALL.into_iter().filter(wanted).collect();
+    // A few attempts mostly wait for blocks, in all columns at the same time.
+    let at_a_time = match options.attempts <= play::FEW {
+        true => columns.len(),
+        false => 1,
+    };
+    for columns in columns.chunks(at_a_time.max(1)) {
+        let titles: Vec<&str> = columns.iter().map(|column| column.title()).collect();
+        println!("Attacking {} …", titles.join("; "));
         let (seed, attempts) = (options.seed, options.attempts);
-        let this = play::play(column, seed, attempts, &options.attack, &output).await?;
-        println!(
-            "  {} attempts, {} honest entries, {} audits in {:.0} s",
-            this.tried.len(),
-            this.honest,
-            this.audits,
-            this.took.as_secs_f64()
-        );
-        complain(&this);
-        measured.played.push(this);
+        let all = columns
+            .iter()
+            .map(|column| play::play(*column, seed, attempts, &options.attack, &output));
+        for this in try_join_all(all).await? {
+            println!(
+                "  {}: {} attempts, {} honest entries, {} audits in {:.0} s",
+                this.column.title(),
+                this.tried.len(),
+                this.honest,
+                this.audits,
+                this.took.as_secs_f64()
+            );
+            complain(&this);
+            measured.played.push(this);
+        }
         // After each column: the next may take long.
         let json = serde_json::to_string_pretty(&measured.json())?;
         std::fs::write(output.join("attacks.json"), json)?;

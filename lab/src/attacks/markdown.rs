@@ -39,7 +39,12 @@ fn table(text: &mut String, measured: &Measured, attacks: &[Attack]) {
         ),
     );
     line(text, &vec!["---"; columns.len() + 4].join(" | "));
-    for attack in attacks {
+    let tried = |attack: &&Attack| {
+        columns
+            .iter()
+            .any(|played| cell(played, **attack).attempts > 0)
+    };
+    for attack in attacks.iter().filter(tried) {
         let cells: Vec<String> = columns.iter().map(|played| said(played, *attack)).collect();
         let mut named = Counts::default();
         for played in columns.iter().filter(|played| played.column.chained()) {

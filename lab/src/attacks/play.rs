@@ -26,7 +26,7 @@ use crate::{bare, beyond, keys, parties, relay, secret};
 /// Attempts at a time. Each mostly waits for blocks.
 const AT_ONCE: usize = 192;
 /// Up to so many attempts of each attack both acts are played at the same time.
-const FEW: u32 = 8;
+pub(crate) const FEW: u32 = 8;
 /// Nights of an honest phone.
 const NIGHTS: u32 = 6;
 /// For how many blocks a run may be on its way: nobody waits an hour here.

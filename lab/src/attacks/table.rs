@@ -161,10 +161,10 @@ impl Measured {
 }
 
 fn cells(played: &Played) -> impl Iterator<Item = (Attack, Counts)> + '_ {
-    let applying = Attack::ALL
+    let counted = Attack::ALL
         .into_iter()
-        .filter(|attack| attack.applies(played.column));
-    applying.map(|attack| (attack, cell(played, attack)))
+        .map(|attack| (attack, cell(played, attack)));
+    counted.filter(|(_, counts)| counts.attempts > 0)
 }
 
 /// Counts of an attack in a column.
@@ -219,7 +219,12 @@ impl fmt::Display for Measured {
             write!(f, " | {:<26}", played.column.title())?;
         }
         writeln!(f)?;
-        for attack in Attack::ALL {
+        let tried = |attack: &Attack| {
+            self.played
+                .iter()
+                .any(|played| cell(played, *attack).attempts > 0)
+        };
+        for attack in Attack::ALL.into_iter().filter(tried) {
             let figure = attack
                 .figure()
                 .map_or("-".into(), |figure| figure.to_string());

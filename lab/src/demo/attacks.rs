@@ -101,12 +101,9 @@ fn named(party: &Party) -> String {
 }
 
 /// Plays all three at once, each on a phone that has registered two nights.
-pub(crate) async fn play(chain: &ChainClient, cast: &Cast) -> Result<Vec<Attack>> {
-    let (hacked, keys, secret) = tokio::try_join!(
-        hacked_relay(chain, cast),
-        stolen_keys(chain, cast),
-        stolen_secret(chain, cast)
-    )?;
+pub(crate) async fn play(cast: &Cast) -> Result<Vec<Attack>> {
+    let (hacked, keys, secret) =
+        tokio::try_join!(hacked_relay(cast), stolen_keys(cast), stolen_secret(cast))?;
     Ok(vec![hacked, keys, secret])
 }
 
@@ -121,7 +118,7 @@ fn first(run: &RunUpload) -> Result<(u64, LinkHash)> {
 }
 
 /// Figure 4. The phone gets no receipt, and sends its run through another relay.
-async fn hacked_relay(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
+async fn hacked_relay(cast: &Cast) -> Result<Attack> {
     let mut phone = phone(cast, 4).await?;
     let genuine = phone.record(1);
     let mut forged = genuine.clone();
@@ -143,7 +140,7 @@ async fn hacked_relay(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
 }
 
 /// Figure 5, with the phone's own signing key stolen, too: without it nothing would be registered.
-async fn stolen_keys(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
+async fn stolen_keys(cast: &Cast) -> Result<Attack> {
     let mut phone = phone(cast, 5).await?;
     let forged = phone.with_another_secret().record(1);
     let brought = cast.relay.relay(&forged).await?;
@@ -157,7 +154,7 @@ async fn stolen_keys(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
 }
 
 /// Figure 6. The thief is first; the phone's own run is the proof that there are two.
-async fn stolen_secret(chain: &ChainClient, cast: &Cast) -> Result<Attack> {
+async fn stolen_secret(cast: &Cast) -> Result<Attack> {
     let mut phone = phone(cast, 6).await?;
     let stolen = phone.stolen_copy().record(1);
     let brought = cast.relay.relay(&stolen).await?;

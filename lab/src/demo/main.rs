@@ -111,7 +111,7 @@ async fn run(options: &Options) -> Result<bool> {
     let caught = caught.is_none_or(|caught| caught.held);
     // Where phones do not chain there is nothing that an audit could hold on to.
     let audited = match topology.phones_chain() {
-        true => audit(&site, &chain, &cast, tried, &options.output).await?,
+        true => audit(&site, &cast, tried, &options.output).await?,
         false => true,
     };
     println!("Proving what stands on the chain to somebody who has nothing but a file and the chain's first hash:");
@@ -150,13 +150,12 @@ async fn run(options: &Options) -> Result<bool> {
 /// Plays the attacks and audits the trial. Whether the audit found them, and nothing else.
 async fn audit(
     site: &Site,
-    chain: &ChainClient,
     cast: &attacks::Cast,
     tried: DeviceId,
     output: &std::path::Path,
 ) -> Result<bool> {
     println!("Attacking the trial, and auditing it:");
-    let attacks = attacks::play(chain, cast).await?;
+    let attacks = attacks::play(cast).await?;
     let report = attacks::audit(site, cast, output).await?;
     let found = attacks::found(&report, &attacks);
     for attack in &found {

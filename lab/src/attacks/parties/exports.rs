@@ -79,7 +79,7 @@ fn borrowed(way: u32, others: &str, own: &str) -> Result<String> {
     let mut told: Vec<&str> = lines.lines().collect();
     let mut signed: ClosingLine = serde_json::from_str(closing)?;
     match way % WAYS_TO_BORROW {
-        1 if !told.is_empty() => drop(told.remove(0)),
+        1 if !told.is_empty() => told = told.split_off(1),
         2 => told.reverse(),
         3 => {
             let own = own.rfind(CLOSING_PREFIX).map(|place| &own[place..]);
@@ -173,9 +173,11 @@ fn read(told: &Told) -> Result<Vec<ExportedRun>> {
 }
 
 fn export(signer: &Signer, asked: &Asked, mut lines: Vec<ExportedRun>) -> Result<Told> {
-    let query = asked.path.split(['?', '&']);
-    let after = query.filter_map(|part| part.strip_prefix("after=")).next();
-    let after = after.map_or(Ok(0), str::parse)?;
+    let mut query = asked.path.split(['?', '&']);
+    let after: u64 = match query.find_map(|part| part.strip_prefix("after=")) {
+        Some(cursor) => cursor.parse()?,
+        None => 0,
+    };
     lines.retain(|line| line.cursor > after);
     Told::bytes(200, NDJSON, signer.answer(after, &lines, false))
 }

@@ -36,7 +36,7 @@ pub(crate) const ROWS: [Attack; 3] = [
 /// Until then the auditor's program has ended, whatever it was given.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// For so long an auditor reads one export here, instead of hours.
-const SECONDS: u64 = 20;
+const SECONDS: u64 = 8;
 /// So much memory it may take for what is of no use, in MiB.
 const MEMORY: u64 = 400;
 /// The same for evidence.
@@ -131,7 +131,7 @@ async fn bomb(arena: &SharedArena, number: u32) -> Result<Conduct> {
 /// A file that begins as evidence of this chain does, and goes on with sixty million empty lists.
 async fn evidence(arena: &SharedArena, number: u32) -> Result<Watched> {
     // There must be something to prove.
-    let mut random = StdRng::seed_from_u64(u64::from(number) | 1 << 32);
+    let mut random = StdRng::seed_from_u64(u64::from(number) | (1 << 32));
     arena.victim(&arena.honest[1], &mut random).await?;
     let genuine = arena.folder.join(format!("genuine-{number}.evidence"));
     let genesis = format!("{:?}", arena.chain.genesis_hash());
@@ -161,7 +161,7 @@ fn write_hostile(genuine: &Path, hostile: &Path) -> Result<()> {
     bytes.truncate(BEFORE_THE_PROOF);
     // The start is the first block, and the proof of its authorities has so many nodes: a compact number of four bytes.
     bytes.push(0);
-    bytes.extend(((EVIDENCE as u32) << 2 | 0b10).to_le_bytes());
+    bytes.extend((((EVIDENCE as u32) << 2) | 0b10).to_le_bytes());
     bytes.resize(bytes.len() + EVIDENCE, 0);
     bytes.extend(Native::sha256(&bytes));
     Ok(std::fs::write(hostile, bytes)?)

@@ -33,6 +33,8 @@ pub(crate) const ROWS: [Attack; 4] = [
 
 /// An audit of this small study takes seconds.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// How keys of the state begin under which the chain keeps conflicts: `ClientHashchain.Conflicts`.
+const CONFLICTS: &str = "0xe2adf92ceab6073ea47eba22112709449314e8db2a1d633542346fe6354c02a2";
 /// Accounts of these rows: an authentication server and a relay.
 const OFFICE: &str = "//Mallet//scene";
 const RELAY: &str = "//Mallory//scene";
@@ -90,6 +92,7 @@ impl Scene {
             old: world.old.clone(),
             before: world.before.clone(),
             rival: world.rival.clone(),
+            cuts: number % 2 == 1,
         };
         let front = NodeFront::before(&world.url, liar).await?;
         let options = world.options(&front.url(), &self.genuine);
@@ -225,9 +228,29 @@ struct Liar {
     old: String,
     before: HashSet<String>,
     rival: String,
+    /// It leaves nodes out of proofs, instead of taking older ones.
+    cuts: bool,
 }
 
 impl Liar {
+    /// Whether a question is about what it lies about.
+    fn lies_about(&self, method: &str, parameters: &Value) -> bool {
+        match (self.row, method) {
+            (Attack::NodeShortens, "state_call") => true,
+            (Attack::NodeHidesConflict, "state_call") => parameters[0]
+                .as_str()
+                .is_some_and(|function| function.to_lowercase().contains("conflict")),
+            (
+                Attack::NodeHidesConflict | Attack::NodeShortens,
+                "state_getStorage" | "state_getReadProof" | "state_queryStorageAt",
+            ) => {
+                let all = self.row == Attack::NodeShortens;
+                all || parameters[0].to_string().contains(CONFLICTS)
+            }
+            _ => false,
+        }
+    }
+
     /// Has a question about the state answered as of the old block.
     fn earlier(&self, parameters: &mut Value, place: usize) {
         if let Some(at) = parameters.get_mut(place) {
@@ -241,23 +264,18 @@ impl Liar {
 
 impl Lies for Liar {
     fn ask(&self, method: &str, parameters: &mut Value) {
-        let about_conflicts = parameters[0]
-            .as_str()
-            .is_some_and(|function| function.to_lowercase().contains("conflict"));
-        match (self.row, method) {
-            (Attack::NodeHidesConflict, "state_call") if about_conflicts => {
-                self.earlier(parameters, 2);
-            }
-            (Attack::NodeShortens, "state_call") => self.earlier(parameters, 2),
-            (
-                Attack::NodeShortens,
-                "state_getStorage" | "state_getReadProof" | "state_queryStorageAt",
-            ) => self.earlier(parameters, 1),
-            _ => {}
+        let is_proof = method == "state_getReadProof";
+        if self.lies_about(method, parameters) && !(is_proof && self.cuts) {
+            self.earlier(parameters, if method == "state_call" { 2 } else { 1 });
         }
     }
 
     fn answer(&self, method: &str, asked: &Value, answer: &mut Value) {
+        if self.cuts && method == "state_getReadProof" && self.lies_about(method, asked) {
+            if let Some(nodes) = answer["proof"].as_array_mut() {
+                nodes.truncate(nodes.len() / 2);
+            }
+        }
         match (self.row, method) {
             (Attack::NodeOfAnotherChain, "chain_getBlockHash") if asked[0] == json!(0) => {
                 *answer = json!(self.genesis);

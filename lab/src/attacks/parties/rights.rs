@@ -198,7 +198,7 @@ impl Offices {
     /// A member has the authorities changed by force while finality is alive: about the latest final block, about an old one, and
     /// about one that it has proved to be final itself.
     async fn stall(&self, arena: &SharedArena, number: u32) -> Result<Outcome> {
-        let first = rand::SeedableRng::seed_from_u64(u64::from(number) | 1 << 33);
+        let first = rand::SeedableRng::seed_from_u64(u64::from(number) | (1 << 33));
         Handset::enrol(&arena.door, first).await?;
         let last = arena.chain.finalised().await?.number;
         let named = match number % 3 {
