@@ -249,7 +249,7 @@ async fn a_new_node_begins_at_the_checkpoint(
     let rpc = JsonRpc::connect(&alice.node.url())
         .await
         .expect("it answers");
-    let hash = json!(checkpoint.hash.to_string());
+    let hash = json!(format!("0x{}", hex::encode(checkpoint.hash)));
     let header: Value = rpc.request("chain_getHeader", &[hash]).await.expect("read");
     let file = folder.join("header.json");
     fs::write(&file, header.to_string()).expect("written");

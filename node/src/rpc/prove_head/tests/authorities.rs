@@ -14,7 +14,9 @@ use sp_state_machine::{new_in_mem, read_proof_check};
 use sp_trie::StorageProof;
 
 use super::{finality, handed_over, justification, Chain, DEVICE, KEY, RECORD_KEY};
-use crate::rpc::prove_head::{first_authorities, handovers::MOST_HANDOVERS, prove_head, Asker};
+use crate::rpc::prove_head::{
+    first::AUTHORITIES_KEY, first_authorities, handovers::MOST_HANDOVERS, prove_head, Asker,
+};
 
 #[test]
 fn who_knows_the_present_set_gets_nothing_more_than_the_proof() {
@@ -143,7 +145,7 @@ fn the_first_authorities_are_proved_from_the_chain_specification() {
     let bytes: usize = first.proof.iter().map(Vec::len).sum();
     assert!(bytes < 8 * 1024, "{bytes} bytes");
     let nodes = StorageProof::new(first.proof);
-    let key = authorities_key();
+    let key = AUTHORITIES_KEY.to_vec();
     let values = read_proof_check::<BlakeTwo256, _>(header.state_root, nodes, [&key]);
     let value = values.expect("the nodes lead there").remove(&key);
     assert_eq!(value, Some(genesis.top.get(&key).cloned()));
@@ -151,13 +153,4 @@ fn the_first_authorities_are_proved_from_the_chain_specification() {
     let mut other = header;
     other.state_root = Hash::repeat_byte(1);
     assert_eq!(first_authorities(other, genesis), None);
-}
-
-/// `twox128("Grandpa") ‖ twox128("Authorities")`.
-fn authorities_key() -> Vec<u8> {
-    [
-        sp_core::hashing::twox_128(b"Grandpa"),
-        sp_core::hashing::twox_128(b"Authorities"),
-    ]
-    .concat()
 }
