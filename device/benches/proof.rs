@@ -4,6 +4,8 @@
 //!
 //! `cargo bench --workspace --bench proof`
 
+#![allow(missing_docs)] // criterion_group! makes a public function
+
 #[path = "../tests/support/mod.rs"]
 mod support;
 
