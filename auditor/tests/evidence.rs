@@ -176,8 +176,8 @@ fn wrong_parts_are_named(evidence: &Evidence, genesis: [u8; 32]) {
     };
     let device = &evidence.devices[0];
     assert_eq!(
-        fault(&|it| it.finality.nodes = it.finality.nodes.iter().take(1).collect()),
-        Fault::State
+        refused(&|it| it.finality.nodes = it.finality.nodes.iter().take(1).collect()),
+        Refusal::ChainNotNamed
     );
     assert_eq!(fault(&|it| it.devices[0].device.0 += 1), Fault::State);
     assert_eq!(

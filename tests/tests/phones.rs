@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use mhealth_testing::doubtful_relay::{DoubtfulRelay, Fault};
 use mhealth_testing::node::{self, Node};
+use mhealth_testing::port::Port;
 use mhealth_testing::process::Program;
 use mhealth_testing::servers::{self, AuthOptions, RelayOptions, Server};
 use mhealth_testing::topology::SIGNED_STUDY;
@@ -32,17 +33,21 @@ impl Site {
     fn open() -> Self {
         let node = node::Launch::consensus().start().expect("the node starts");
         let folder = tempfile::tempdir().expect("a folder");
+        // Tokens are good at the relays that they list, so their addresses are known before.
+        let ports = [(); 2].map(|()| Port::reserve().expect("a port is free"));
         let launch = servers::auth(&AuthOptions {
             study: SIGNED_STUDY,
             chain: node.url(),
             account: "//Charlie",
             database: servers::sqlite_in(folder.path(), "auth.db"),
             issuer: None,
-            relays: Vec::new(),
+            relays: ports.iter().map(Port::url).collect(),
         });
         let admin = launch.run(&["admin", "add", "staff"]).expect("it is added");
         let auth = launch.start().expect("the authentication server starts");
-        let relays = [("//Dave", "dave.db"), ("//Eve", "eve.db")].map(|(account, database)| {
+        let [dave, eve] = ports;
+        let relays = [("//Dave", "dave.db", dave), ("//Eve", "eve.db", eve)];
+        let relays = relays.map(|(account, database, port)| {
             let relay = servers::relay(&RelayOptions {
                 study: SIGNED_STUDY,
                 chain: node.url(),
@@ -50,7 +55,7 @@ impl Site {
                 database: servers::sqlite_in(folder.path(), database),
                 issuer: auth.url(),
             });
-            let relay = relay.start().expect("the relay starts");
+            let relay = relay.start_at(port).expect("the relay starts");
             relay.wait_until_ready().expect("it is ready");
             relay
         });

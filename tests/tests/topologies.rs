@@ -14,8 +14,11 @@ fn the_phones_commands_are_understood() {
         include_str!("../../docs/operating/topologies.md"),
         "mhealth-device",
     );
-    assert_eq!(commands.len(), 7);
-    for command in commands {
+    // One more takes out of a file what a stopped phone still holds, and talks to nobody: the simulator's own tests try it.
+    let simulated = |command: &&Vec<String>| command.iter().any(|word| word == "simulate");
+    assert_eq!(commands.len(), 8);
+    assert_eq!(commands.iter().filter(simulated).count(), 7);
+    for command in commands.iter().filter(simulated) {
         let folder = tempfile::tempdir().expect("a folder");
         // Nobody listens at port 1.
         let nowhere = command.iter().map(|word| match word.rsplit_once(':') {

@@ -207,7 +207,7 @@ fn what_is_no_proof_is_refused_with_its_code_and_changes_nothing() {
         (
             "without nodes",
             with(&|proof| proof.finality.nodes = Default::default()),
-            "not_proved",
+            "chain_not_proved",
         ),
     ];
     for (name, bytes, expected) in cases {

@@ -99,7 +99,7 @@ impl Offices {
             Attack::FillsConflicts => self.fill_conflicts(arena, &mut random).await?,
             Attack::ForksSuspended => self.fork_suspended(arena, &mut random).await?,
             Attack::RetiresDevices => self.retire(arena, &mut random).await?,
-            Attack::FillsMotions => fill_motions(number).await?,
+            Attack::FillsMotions => fill_motions().await?,
             _ => self.stall(arena, number).await?,
         };
         let waited = match row {
@@ -321,12 +321,9 @@ fn junk(device: DeviceId) -> RunUpload {
 }
 
 /// On a chain with four members, one proposes as much as it can; another one has a proposal of its own.
-async fn fill_motions(number: u32) -> Result<Outcome> {
-    let folder = std::env::temp_dir();
-    let file = folder.join(format!(
-        "mhealth-members-{}-{number}.json",
-        std::process::id()
-    ));
+async fn fill_motions() -> Result<Outcome> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("members.json");
     let output = format!("--output={}", file.display());
     subcommand(["export-chain-spec", "--chain=dev", &output])?;
     let mut specification: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
@@ -351,7 +348,6 @@ async fn fill_motions(number: u32) -> Result<Outcome> {
     }
     let other = chain.submitter(Account::from_secret_uri(members[2])?);
     let another = proposed(&other, MOTIONS).await?;
-    std::fs::remove_file(file)?;
     Ok((
         another && opened < MOTIONS,
         None,
