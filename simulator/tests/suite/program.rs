@@ -386,9 +386,9 @@ async fn a_foreign_head_lies_and_refusals_are_told_apart_by_their_codes() {
     };
     site.relays[1].set().lie = Some(lie);
     site.run(&["sync", "--copies=2"]).await.succeeded();
+    site.relays[1].set().lie = None;
     let trusting = site.run(&["sync", "--copies=2", "--trust-relays"]).await;
     assert!(trusting.stderr.contains("words are taken for proofs"));
-    site.relays[1].set().lie = None;
 
     site.run_with(&["seal", "--source=tuesday"], &[], "{}")
         .await

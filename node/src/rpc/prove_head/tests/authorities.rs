@@ -110,17 +110,21 @@ fn a_node_that_began_at_a_later_set_says_from_which_on_it_cannot_prove() {
 
 #[test]
 fn the_record_is_proved_for_those_who_ask_for_it() {
-    let chain = Chain::of(20);
+    let source = Chain::of(20);
     let keys = |record| {
         let asker = Asker {
             set: Some(0),
             record,
         };
-        chain.prove_to(DEVICE, None, Some(asker)).unwrap().keys
+        source.prove_to(DEVICE, None, Some(asker)).unwrap().keys
     };
     let names = |keys: Vec<sp_core::Bytes>| keys.into_iter().map(|key| key.0).collect::<Vec<_>>();
-    assert_eq!(names(keys(false)), [KEY.to_vec()]);
-    assert_eq!(names(keys(true)), [KEY.to_vec(), RECORD_KEY.to_vec()]);
+    let chain = mhealth_evidence::genesis_hash_key();
+    assert_eq!(names(keys(false)), [KEY.to_vec(), chain.clone()]);
+    assert_eq!(
+        names(keys(true)),
+        [KEY.to_vec(), RECORD_KEY.to_vec(), chain]
+    );
 }
 
 #[test]
