@@ -60,6 +60,10 @@ struct Options {
     /// Only this attack; may be given several times.
     #[arg(long, value_name = "NAME")]
     attack: Vec<Attack>,
+    /// Plays the second act, too, in which each party has all of its rights. It takes minutes, and has not been played to its end
+    /// since phones go by proofs.
+    #[arg(long)]
+    parties: bool,
     /// Folder for chains, databases, audits, `attacks.json`, and the tables as `attacks.md`. What an earlier laboratory left there is replaced.
     #[arg(long, value_name = "FOLDER", default_value = "output/attacks")]
     output: PathBuf,
@@ -90,6 +94,15 @@ async fn run(options: &Options) -> Result<bool> {
         played: Vec::new(),
     };
     let wanted = |column: &Column| options.column.is_empty() || options.column.contains(column);
+    let first_act = || {
+        Attack::ALL
+            .into_iter()
+            .filter(|attack| !attack.is_of_a_party())
+    };
+    let attacks: Vec<Attack> = match options.attack.is_empty() && !options.parties {
+        true => first_act().collect(),
+        false => options.attack.clone(),
+    };
     let columns: Vec<Column> = Column::ALL.into_iter().filter(wanted).collect();
     // A few attempts mostly wait for blocks, in all columns at the same time.
     let at_a_time = match options.attempts <= play::FEW {
@@ -102,7 +115,7 @@ async fn run(options: &Options) -> Result<bool> {
         let (seed, attempts) = (options.seed, options.attempts);
         let all = columns
             .iter()
-            .map(|column| play::play(*column, seed, attempts, &options.attack, &output));
+            .map(|column| play::play(*column, seed, attempts, &attacks, &output));
         for this in try_join_all(all).await? {
             println!(
                 "  {}: {} attempts, {} honest entries, {} audits in {:.0} s",
