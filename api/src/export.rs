@@ -16,6 +16,7 @@ pub const LONGEST_EXPORT_LINE: usize = 16 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[allow(clippy::large_enum_variant)] // One closing line an answer.
 pub enum ExportLine {
     /// A run.
     Run(Box<ExportedRun>),

@@ -5,7 +5,7 @@
 //!
 //! An export comes from a party that may be at fault, so nothing in it is believed. A line that cannot be read is an
 //! [`ExportFault`], is counted, and makes the export incomplete: what it might have held is not covered. An export is its account's
-//! only if that account signed all of it, from the first run on ([`closings`]). Everything that a relay could make
+//! only if that account signed all of it, from the first run on (`closings`). Everything that a relay could make
 //! endless has a bound ([`Limits`]).
 
 mod closings;

@@ -305,7 +305,6 @@ async fn whatever_a_relay_shows_the_auditors_memory_and_report_stay_small() {
         assert!(peak > 0 && peak < MOST_MEMORY, "{shape}: {peak} MiB");
         let report = std::fs::metadata(json).unwrap().len();
         assert!(report < 100_000, "{shape}: a report of {report} bytes");
-        println!("shape={shape:?} peak_mib={peak} report_bytes={report}");
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! `cargo bench --workspace --bench proof`
 
-#![allow(missing_docs)] // criterion_group! makes a public function
+#![allow(missing_docs, clippy::print_stdout)] // criterion_group! makes a public function; bytes are printed
 
 #[path = "../tests/support/mod.rs"]
 mod support;

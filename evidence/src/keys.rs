@@ -31,18 +31,18 @@ fn under(item: Vec<u8>, number: u32) -> Vec<u8> {
     [&item[..], &twox_64(&number), &number].concat()
 }
 
-/// Where the record of a device stands: [`DeviceRecord`].
+/// Where the record of a device stands: [`DeviceRecord`](crate::DeviceRecord).
 pub fn device_key(device: DeviceId) -> Vec<u8> {
     under(hashchain_item("Devices"), device.0)
 }
 
-/// Where the head of a device stands, among those of its neighbours: [`DeviceHead`].
+/// Where the head of a device stands, among those of its neighbours: [`DeviceHead`](crate::DeviceHead).
 pub fn head_page_key(device: DeviceId) -> Vec<u8> {
     let page = device.0 / HEADS_PER_PAGE;
     [&hashchain_item("HeadPages")[..], &page.to_le_bytes()].concat()
 }
 
-/// Where the conflicts of a device stand: [`DeviceConflicts`].
+/// Where the conflicts of a device stand: [`DeviceConflicts`](crate::DeviceConflicts).
 pub fn conflicts_key(device: DeviceId) -> Vec<u8> {
     under(hashchain_item("Conflicts"), device.0)
 }

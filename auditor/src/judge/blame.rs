@@ -182,7 +182,7 @@ fn own_store(
         };
         before && !other.brought.iter().any(|place| Some(*place) < brought)
     };
-    if genuine.iter().any(|other| chosen(other)) {
+    if genuine.iter().any(chosen) {
         return Some(Ground::GenuineHeldByBringer);
     }
     (covers && held.is_none()).then_some(Ground::BroughtButNotHeld)

@@ -194,8 +194,8 @@ fn waiting(facts: &Facts<'_>, sighting: &Sighting, judged: &mut JudgedEntry) {
         DeviceStatus::Unknown(status) => Some(Refusal::Unknown(status.clone())),
     };
     let brought = sighting.brought.iter().map(|index| &case.brought[*index]);
-    let in_blocks = brought.filter_map(|run| run.fate.refused().cloned());
-    if let Some(why) = shut_out.or(in_blocks.last()) {
+    let mut in_blocks = brought.filter_map(|run| run.fate.refused().cloned());
+    if let Some(why) = shut_out.or(in_blocks.next_back()) {
         judged.grounds = vec![Ground::RefusedByChain];
         judged.uncovered = vec![refused(why)];
     }

@@ -224,7 +224,7 @@ fn a_tag_taken_from_a_genuine_entry_names_every_relay_that_had_it() {
     let both = [relay(DAVE), relay(EVE)];
     assert_eq!(forged.parties, both);
     let displaced = named(&judgement, Ground::DisplacedByForgery);
-    assert_eq!(displaced, [both.clone()]);
+    assert_eq!(displaced, std::slice::from_ref(&both));
 
     // Shown by an export that nobody signed: whoever made it had the entry, and Eve may have had it.
     world.stores[1].account = None;
