@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use hashchain::DeviceId;
 use mhealth_api::Code;
+use mhealth_evidence::HEADS_PER_PAGE;
 use mhealth_server::ApiError;
 
 use crate::ledger::Ledger;
@@ -22,8 +23,6 @@ const FRESH: Duration = Duration::from_millis(500);
 const MOST: usize = 1_024;
 /// Longer ones, which lead over many sets of authorities, are not kept.
 const LONGEST_KEPT: usize = 16 * 1024;
-/// Heads in one storage value of the chain.
-const HEADS_PER_PAGE: u32 = 32;
 
 /// The proofs that were given out just now.
 pub struct HeadProofs {

@@ -17,13 +17,13 @@ mod source;
 mod tests;
 
 use codec::Encode;
-use frame_system::BlockHash;
 use jsonrpsee::{
     core::RpcResult,
     proc_macros::rpc,
     types::{ErrorObject, ErrorObjectOwned},
 };
-use mhealth_runtime::{BlockNumber, Hash, Header, Runtime};
+use mhealth_evidence::genesis_hash_key;
+use mhealth_runtime::{BlockNumber, Hash, Header};
 use sc_consensus_grandpa::FinalityProof;
 use serde::{Deserialize, Serialize};
 use sp_core::Bytes;
@@ -288,7 +288,7 @@ fn prove_head(
             keys.truncate(1);
         }
         // Whose state it is: there may be other chains with the same authorities.
-        keys.push(BlockHash::<Runtime>::hashed_key_for(0));
+        keys.push(genesis_hash_key());
     }
     let proof = source.storage_proof(block, &keys)?;
     Ok(HeadProof {

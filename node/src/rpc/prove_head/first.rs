@@ -4,16 +4,11 @@
 //!
 //! A node that prunes does not have that state any more. It is made once more from the chain specification, in memory.
 
+use mhealth_evidence::AUTHORITIES_KEY;
 use mhealth_runtime::Header;
 use sp_core::storage::{StateVersion, Storage};
 use sp_runtime::traits::BlakeTwo256;
 use sp_state_machine::{new_in_mem, prove_read};
-
-/// `twox128("Grandpa") ‖ twox128("Authorities")`.
-pub(super) const AUTHORITIES_KEY: [u8; 32] = [
-    0x5f, 0x9c, 0xc4, 0x5b, 0x7a, 0x00, 0xc5, 0x89, 0x93, 0x61, 0xe1, 0xc6, 0x09, 0x96, 0x78, 0xdc,
-    0x5e, 0x06, 0x21, 0xc4, 0x86, 0x9a, 0xa6, 0x0c, 0x02, 0xbe, 0x9a, 0xdc, 0xc9, 0x8a, 0x0d, 0x1d,
-];
 
 /// What proves the first authorities to somebody who knows the first block's hash.
 #[derive(Debug, Clone, PartialEq, Eq)]

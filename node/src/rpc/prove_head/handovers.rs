@@ -6,15 +6,13 @@
 //! different: the set before had no say in it, and signed nothing that would lead over it.
 
 use codec::{DecodeAll, Encode};
+use mhealth_evidence::HeadProof;
 use mhealth_runtime::{BlockNumber, Header};
 use sc_consensus_grandpa::GRANDPA_ENGINE_ID;
 use sp_consensus_grandpa::ConsensusLog;
 use sp_runtime::DigestItem;
 
 use super::{Handover, ProofSource, ProveHeadError};
-
-/// Most handovers in one answer.
-pub(super) const MOST_HANDOVERS: usize = 64;
 
 /// The handovers from a set on.
 pub(super) enum Handovers {
@@ -54,7 +52,7 @@ pub(super) fn handovers(
         let Some((header, justification)) = end_of_set(source, *last)? else {
             return Err(not_bridged);
         };
-        if handovers.len() == MOST_HANDOVERS {
+        if handovers.len() == HeadProof::MOST_HANDOVERS {
             return Ok(Handovers::Some(handovers, (header, justification)));
         }
         handovers.push(Handover {

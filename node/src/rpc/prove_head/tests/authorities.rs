@@ -4,6 +4,7 @@
 
 use codec::Encode;
 use jsonrpsee::types::ErrorObjectOwned;
+use mhealth_evidence::{HeadProof, AUTHORITIES_KEY};
 use mhealth_runtime::{Hash, Header, VERSION};
 use sp_core::storage::Storage;
 use sp_runtime::{
@@ -14,9 +15,9 @@ use sp_state_machine::{new_in_mem, read_proof_check};
 use sp_trie::StorageProof;
 
 use super::{finality, handed_over, justification, Chain, DEVICE, KEY, RECORD_KEY};
-use crate::rpc::prove_head::{
-    first::AUTHORITIES_KEY, first_authorities, handovers::MOST_HANDOVERS, prove_head, Asker,
-};
+use crate::rpc::prove_head::{first_authorities, prove_head, Asker};
+
+const MOST_HANDOVERS: usize = HeadProof::MOST_HANDOVERS;
 
 #[test]
 fn who_knows_the_present_set_gets_nothing_more_than_the_proof() {
