@@ -43,6 +43,25 @@ macro_rules! codes {
     };
 }
 
+impl Code {
+    /// Whether it says something about a proof of possession, and nothing about the token or the request.
+    pub fn is_about_a_proof(self) -> bool {
+        use Code::*;
+        matches!(
+            self,
+            MissingProof
+                | MalformedProof
+                | InvalidProof
+                | ProofByAnotherKey
+                | ProofForAnotherMethod
+                | ProofForAnotherAddress
+                | ProofForAnotherToken
+                | UseDpopNonce
+                | ReplayedProof
+        )
+    }
+}
+
 codes! {
     /// The body is not JSON.
     MalformedJson = "malformed_json", 400, "The body is not JSON.";

@@ -176,28 +176,13 @@ impl Challenge {
             (Self::Bearer, _) => "Bearer",
             (_, Some(Code::MissingCredentials)) => r#"DPoP algs="EdDSA""#,
             (_, Some(Code::UseDpopNonce)) => r#"DPoP error="use_dpop_nonce", algs="EdDSA""#,
-            (_, Some(code)) if is_about_the_proof(code) => {
+            (_, Some(code)) if code.is_about_a_proof() => {
                 r#"DPoP error="invalid_dpop_proof", algs="EdDSA""#
             }
             _ => r#"DPoP error="invalid_token", algs="EdDSA""#,
         };
         HeaderValue::from_static(text)
     }
-}
-
-fn is_about_the_proof(code: Code) -> bool {
-    use Code::*;
-    matches!(
-        code,
-        MissingProof
-            | MalformedProof
-            | InvalidProof
-            | ProofByAnotherKey
-            | ProofForAnotherMethod
-            | ProofForAnotherAddress
-            | ProofForAnotherToken
-            | ReplayedProof
-    )
 }
 
 impl IntoResponse for ApiError {

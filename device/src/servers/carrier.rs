@@ -238,27 +238,11 @@ fn is_about_the_token(code: Code) -> bool {
     )
 }
 
-fn is_about_the_proof(code: Code) -> bool {
-    use Code::*;
-    matches!(
-        code,
-        MissingProof
-            | MalformedProof
-            | InvalidProof
-            | ProofByAnotherKey
-            | ProofForAnotherMethod
-            | ProofForAnotherAddress
-            | ProofForAnotherToken
-            | UseDpopNonce
-            | ReplayedProof
-    )
-}
-
 /// Refusals that another relay may not share.
 fn is_about_the_relay(code: Code) -> bool {
     use Code::*;
     is_about_the_token(code)
-        || is_about_the_proof(code)
+        || code.is_about_a_proof()
         || matches!(
             code,
             UnknownIssuer | WrongChain | NotFound | MethodNotAllowed | NotChainedHere
