@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use futures::{stream, StreamExt};
@@ -22,14 +22,16 @@ use hashchain::{DeviceId, StudyId};
 use mhealth_api::{RunState, RunUpload};
 use mhealth_auditor::evidence::Evidence;
 use mhealth_chain_client::{calls, Account, Submission};
+use mhealth_testing::audit::watch;
 use mhealth_testing::export::{closing_line, Signer};
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone::{enrol_after, exported, record, Phone};
-use mhealth_testing::process;
 
 use support::Trial;
 
 const STUDY: StudyId = StudyId(0);
+/// An audit that takes longer is broken.
+const PATIENCE: Duration = Duration::from_secs(3_600);
 const DEVICES: u32 = 1_000;
 const ENTRIES_A_RUN: usize = 16;
 const RUNS_A_BATCH: usize = 64;
@@ -114,7 +116,6 @@ async fn measure(wanted: u64) {
     );
 
     for (name, reports) in [("judge", false), ("judge and write both reports", true)] {
-        let began = Instant::now();
         let mut audit = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
         audit
             .args(["audit", "--node", &trial.node.url(), "--study", "0"])
@@ -122,8 +123,7 @@ async fn measure(wanted: u64) {
             .args(["--genesis", &trial.genesis(), "--export"])
             .arg(format!("dave={}", path.display()))
             .arg("--auditor-key")
-            .arg(trial.auditor_key_file())
-            .stderr(Stdio::null());
+            .arg(trial.auditor_key_file());
         if reports {
             audit
                 .arg("--json")
@@ -132,9 +132,9 @@ async fn measure(wanted: u64) {
                 .arg("--html")
                 .arg(trial.directory.path().join("a.html"));
         }
-        let (status, peak) = watched(&mut audit.spawn().unwrap());
-        let took = began.elapsed().as_secs_f64();
-        assert_eq!(status.code(), Some(1), "the altered envelope is found");
+        let ended = watch(audit, PATIENCE).unwrap();
+        let (took, peak) = (ended.took.as_secs_f64(), ended.memory);
+        assert_eq!(ended.status, Some(1), "the altered envelope is found");
         println!(
             "what={name:?} seconds={took:.0} entries_per_s={:.0} peak_mib={peak}",
             entries as f64 / took
@@ -190,17 +190,5 @@ fn timed(command: &mut Command) -> Duration {
 async fn settle(batch: Option<Submission>) {
     if let Some(batch) = batch {
         batch.finalised().await.unwrap().succeeded().unwrap();
-    }
-}
-
-/// Waits until the program ends, and says how much memory it took at most, in MiB.
-fn watched(child: &mut Child) -> (ExitStatus, u64) {
-    let mut peak = 0;
-    loop {
-        peak = peak.max(process::peak_memory(child.id()).unwrap_or(0));
-        if let Some(status) = child.try_wait().unwrap() {
-            return (status, peak);
-        }
-        std::thread::sleep(Duration::from_millis(20));
     }
 }

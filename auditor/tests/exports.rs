@@ -8,16 +8,16 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use hashchain::StudyId;
 use mhealth_api::{BlockRef, ExportedRun, Hash, Key, RunState};
 use mhealth_chain_client::{calls, Account};
+use mhealth_testing::audit::watch;
 use mhealth_testing::export::lines;
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone::record;
-use mhealth_testing::process;
 use serde_json::{json, Value};
 
 use support::Trial;
@@ -252,20 +252,10 @@ async fn the_chain_says_whose_exports_an_audit_needs() {
     assert_eq!(lacking(), expected(&["//Eve"]));
 }
 
-/// Waits for a program's end. Its status, and the most memory that it had, in MiB.
-fn watched(child: &mut Child) -> (ExitStatus, u64) {
-    let mut peak = 0;
-    loop {
-        peak = peak.max(process::peak_memory(child.id()).unwrap_or(0));
-        if let Some(status) = child.try_wait().unwrap() {
-            return (status, peak);
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// Most MiB of memory that an auditor has, whatever a relay shows.
 const MOST_MEMORY: u64 = 200;
+/// An auditor that has not ended by then does not end.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_relay_shows_the_auditors_memory_and_report_stay_small() {
@@ -299,9 +289,10 @@ async fn whatever_a_relay_shows_the_auditors_memory_and_report_stay_small() {
             bomb.write_all(line.as_bytes()).unwrap();
         }
         drop(bomb);
-        let (mut command, json) = command(&trial, &[export("dave", &file)]);
-        let (status, peak) = watched(&mut command.spawn().unwrap());
-        assert_eq!(status.code(), Some(2), "{shape}: {status}");
+        let (command, json) = command(&trial, &[export("dave", &file)]);
+        let ended = watch(command, PATIENCE).unwrap();
+        let peak = ended.memory;
+        assert_eq!(ended.status, Some(2), "{shape}: {}", ended.said);
         assert!(peak > 0 && peak < MOST_MEMORY, "{shape}: {peak} MiB");
         let report = std::fs::metadata(json).unwrap().len();
         assert!(report < 100_000, "{shape}: a report of {report} bytes");
@@ -327,8 +318,9 @@ async fn an_export_without_an_end_ends_with_a_code() {
     });
     let (mut command, json) = command(&trial, &[url, "--export-seconds=2".into()]);
     command.env("MHEALTH_RELAY_CREDENTIAL", "anything");
-    let (status, peak) = watched(&mut command.spawn().unwrap());
-    assert_eq!(status.code(), Some(2));
+    let ended = watch(command, PATIENCE).unwrap();
+    let peak = ended.memory;
+    assert_eq!(ended.status, Some(2), "{}", ended.said);
     assert!(peak < MOST_MEMORY, "{peak} MiB");
     let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
     assert_eq!(report["relays"][0]["first_faults"][0]["fault"], "too_slow");

@@ -16,7 +16,7 @@ use crate::enrolment::development_auditor_digits;
 use crate::process::{self, Program};
 
 /// Between two looks at a program's memory.
-const LOOK: Duration = Duration::from_millis(20);
+const LOOK: Duration = Duration::from_millis(5);
 /// Bytes of what a program said that are kept.
 const SHOWN: usize = 2_000;
 

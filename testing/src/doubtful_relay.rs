@@ -16,8 +16,7 @@ use axum::{Json, Router};
 use mhealth_api::{BlockRef, Code, Hash, Problem, RunState, RunStatus, RunUpload};
 use tokio::task::JoinHandle;
 
-use crate::http;
-use crate::phone::exported;
+use crate::{http, phone};
 
 /// What is wrong with the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +92,7 @@ impl Drop for DoubtfulRelay {
 }
 
 async fn take(State(relay): State<Arc<Inner>>, Json(run): Json<RunUpload>) -> Response {
-    let status = exported(&run, 1, hashchain::StudyId(0), RunState::Pending).status;
+    let status = phone::status(&run, RunState::Pending);
     lock(&relay.runs).insert(status.run, status.clone());
     (StatusCode::ACCEPTED, Json(status)).into_response()
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Folders that programs write their results into.
+//! What programs leave: the folders that they write their results into, and the lines that they print.
 
 use std::path::{Path, PathBuf};
 
@@ -22,4 +22,12 @@ pub fn prepare(output: &Path, mark: &str, whose: &str) -> Result<PathBuf> {
         .with_context(|| format!("cannot make the folder {}", output.display()))?;
     std::fs::write(output.join(mark), "")?;
     Ok(output.canonicalize()?)
+}
+
+/// A value of a line `key=value key=value …`, as our programs print them for machines.
+pub fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    let mut pairs = line
+        .split_whitespace()
+        .filter_map(|pair| pair.split_once('='));
+    pairs.find(|(name, _)| *name == key).map(|(_, value)| value)
 }

@@ -45,21 +45,26 @@ pub fn record(phone: &mut Phone, entries: usize, data: &str) -> RunUpload {
     with_envelopes(&phone.run_with(&envelopes), envelopes)
 }
 
+/// What a relay says of a run in this state, without a block.
+pub fn status(run: &RunUpload, state: RunState) -> RunStatus {
+    RunStatus {
+        run: handset::name(run),
+        device: run.device,
+        sequence: run.sequence,
+        entries: run.entries.len() as u32,
+        head: run.run().last_link(),
+        state,
+        block: None,
+        extrinsic_index: None,
+        reason: None,
+    }
+}
+
 /// A run as a relay that stored it exports it.
 pub fn exported(run: &RunUpload, cursor: u64, study: StudyId, state: RunState) -> ExportedRun {
     ExportedRun {
         cursor,
-        status: RunStatus {
-            run: handset::name(run),
-            device: run.device,
-            sequence: run.sequence,
-            entries: run.entries.len() as u32,
-            head: run.run().last_link(),
-            state,
-            block: None,
-            extrinsic_index: None,
-            reason: None,
-        },
+        status: status(run, state),
         study,
         previous: run.previous,
         entries: run.entries.clone(),

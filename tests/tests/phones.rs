@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use mhealth_testing::doubtful_relay::{DoubtfulRelay, Fault};
 use mhealth_testing::node::{self, Node};
+use mhealth_testing::output::value;
 use mhealth_testing::port::Port;
 use mhealth_testing::process::Program;
 use mhealth_testing::servers::{self, AuthOptions, RelayOptions, Server};
@@ -115,15 +116,12 @@ impl Site {
 
 impl Said {
     fn is_complete(&self) -> bool {
-        let figure = |name: &str| {
-            let mut pairs = self.last.split_whitespace();
-            pairs.find_map(|pair| pair.strip_prefix(name)?.parse::<u64>().ok())
-        };
-        let entries = figure("entries=");
+        let figure = |name| value(&self.last, name)?.parse::<u64>().ok();
+        let entries = figure("entries");
         self.success
             && entries.is_some_and(|entries| entries > 0)
-            && figure("finalised=") == entries
-            && figure("refused=") == Some(0)
+            && figure("finalised") == entries
+            && figure("refused") == Some(0)
     }
 }
 

@@ -14,7 +14,8 @@ use axum::response::IntoResponse;
 use mhealth_api::{BlockRef, Hash, RunState, RunStatus, RunUpload};
 use mhealth_chain_client::ChainClient;
 use mhealth_testing::front::{conduct, Conduct, Front, Told};
-use mhealth_testing::handset;
+use mhealth_testing::output::value;
+use mhealth_testing::phone;
 use mhealth_testing::topology::{Cohort, Site};
 
 /// The phone's nights.
@@ -89,7 +90,7 @@ pub(crate) async fn meet(
     let number = |status: &str, key: &str| value(status, key).and_then(|it| it.parse().ok());
     let kept = number(&before, "queued").unwrap_or_default();
     let arrived = head.as_ref().map_or(0, |head| head.length);
-    let same = head.is_some_and(|head| value(&after, "head") == Some(head.hash.to_string()));
+    let same = head.is_some_and(|head| value(&after, "head") == Some(&head.hash.to_string()));
     let lied_about = lies.lock().unwrap_or_else(PoisonError::into_inner).len();
     Ok(Some(Caught {
         lied_about,
@@ -120,18 +121,12 @@ fn liar(chain: ChainClient, lies: Lies) -> Conduct {
             let run: RunUpload = asked.message()?;
             let block = chain.finalised().await?;
             let status = RunStatus {
-                run: handset::name(&run),
-                device: run.device,
-                sequence: run.sequence,
-                entries: run.entries.len() as u32,
-                head: run.run().last_link(),
-                state: RunState::Finalised,
                 block: Some(BlockRef {
                     number: block.number,
                     hash: Hash(block.hash.0),
                 }),
                 extrinsic_index: Some(1),
-                reason: None,
+                ..phone::status(&run, RunState::Finalised)
             };
             let answer = Told::message_of(200, &status)?;
             let mut lies = lies.lock().unwrap_or_else(PoisonError::into_inner);
@@ -166,13 +161,4 @@ async fn standing(cohort: &Cohort, folder: &Path) -> Result<String> {
     let said = String::from_utf8_lossy(&output.stdout);
     let line = said.lines().find(|line| line.contains(" key="));
     Ok(line.unwrap_or_default().to_owned())
-}
-
-/// A value of a line `key=value key=value …`.
-fn value(said: &str, key: &str) -> Option<String> {
-    let mut pairs = said
-        .split_whitespace()
-        .filter_map(|pair| pair.split_once('='));
-    let found = pairs.find(|(name, _)| *name == key)?.1;
-    Some(found.to_owned())
 }

@@ -2,11 +2,11 @@
 
 //! The devices' part, played by the real `mhealth-device`.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{anyhow, bail, Context, Result};
+use mhealth_testing::output::value;
 use mhealth_testing::process::Program;
 use mhealth_testing::topology::Cohort;
 
@@ -101,13 +101,8 @@ impl Trial {
 impl Registered {
     /// Reads the last line of `mhealth-device simulate`: `key=value key=value …`.
     fn parse(line: &str) -> Result<Self> {
-        let values: BTreeMap<&str, &str> = line
-            .split_whitespace()
-            .filter_map(|pair| pair.split_once('='))
-            .collect();
         let number = |key: &str| {
-            values
-                .get(key)
+            value(line, key)
                 .and_then(|value| value.parse().ok())
                 .ok_or_else(|| anyhow!("mhealth-device did not report {key}: \"{line}\""))
         };

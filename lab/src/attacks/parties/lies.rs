@@ -18,7 +18,7 @@ use mhealth_api::{
     BlockRef, ChainHead, DeviceHeads, DeviceOnChain, Hash, Head, RunState, RunStatus, RunUpload,
 };
 use mhealth_testing::front::{conduct, Asked, Behind, Conduct, Told};
-use mhealth_testing::handset;
+use mhealth_testing::phone;
 
 use super::arena::{Relay, SharedArena};
 use super::phones::{Cohort, Phone, Session};
@@ -326,15 +326,9 @@ impl Liar {
             _ => (RunState::Finalised, block_of(run.device, behind).await.ok()),
         };
         Ok(RunStatus {
-            run: handset::name(run),
-            device: run.device,
-            sequence: run.sequence,
-            entries: run.entries.len() as u32,
-            head: run.run().last_link(),
-            state,
             extrinsic_index: block.map(|_| 2),
             block,
-            reason: None,
+            ..phone::status(run, state)
         })
     }
 

@@ -16,6 +16,7 @@ use hashchain::{open_envelope, OpeningKey};
 use mhealth_api::{CodeTerms, Key, RunUpload};
 use mhealth_testing::front::{conduct, Asked, Told};
 use mhealth_testing::http;
+use mhealth_testing::output::value;
 use mhealth_testing::process::Program;
 use rand::rngs::StdRng;
 use rand::Rng;
@@ -110,7 +111,7 @@ pub(crate) async fn attempt(
         let key = value(&said, "key").context("no key")?;
         let readable = arena.honest[1].front.seen().iter().any(|asked| {
             let run = asked.message::<RunUpload>();
-            run.is_ok_and(|run| is_read(&run, value(&said, "device"), &key, thiefs))
+            run.is_ok_and(|run| is_read(&run, value(&said, "device"), key, thiefs))
         });
         ensure!(
             readable || !sealed.status.success() || !uploaded.status.success() || number > 0,
@@ -158,13 +159,4 @@ async fn device(
     with(&mut command);
     let output = tokio::task::spawn_blocking(move || command.output()).await?;
     output.context("cannot run mhealth-device")
-}
-
-/// A value of a line `key=value key=value …`.
-fn value(said: &str, key: &str) -> Option<String> {
-    let mut pairs = said
-        .split_whitespace()
-        .filter_map(|pair| pair.split_once('='));
-    let found = pairs.find(|(name, _)| *name == key)?.1;
-    Some(found.to_owned())
 }

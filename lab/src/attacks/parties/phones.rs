@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use hashchain::DeviceId;
+use mhealth_testing::output::value;
 use mhealth_testing::process::Program;
 
 use super::arena::Arena;
@@ -112,12 +113,7 @@ impl Cohort {
 
 /// A line of `mhealth-device status`: `NAME key= device= sequence= confirmed= queued= head= stopped=`.
 fn phone(line: &str) -> Option<Phone> {
-    let value = |key: &str| {
-        let mut pairs = line
-            .split_whitespace()
-            .filter_map(|pair| pair.split_once('='));
-        pairs.find(|(name, _)| *name == key).map(|(_, value)| value)
-    };
+    let value = |key| value(line, key);
     Some(Phone {
         device: value("device")?.parse().ok()?,
         length: value("sequence")?.parse().ok()?,
