@@ -5,6 +5,8 @@
 //! Each shape stands alone in a block of its own, in the runtime as nodes run it. What the block takes, with its storage root,
 //! is compared with what it is charged, both without what an empty block takes and is charged.
 
+mod batches;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -12,9 +14,8 @@ use std::path::Path;
 use anyhow::{ensure, Result};
 use codec::Encode;
 use hashchain::testing::Phone;
-use hashchain::{DataDigest, DeviceId, LinkHash, RunEntry, Tag, MAX_RUN_LENGTH};
 use mhealth_runtime::{Runtime, RuntimeCall};
-use pallet_client_hashchain::{Call, LastTrusted, SuspensionReason, MAX_BATCH_LENGTH};
+use pallet_client_hashchain::{Call, LastTrusted, SuspensionReason};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sp_core::H256;
@@ -22,6 +23,7 @@ use sp_keyring::Sr25519Keyring::{
     self, AliceStash, Bob, BobStash, CharlieStash, DaveStash, Eve, Ferdie, One, Two,
 };
 
+use self::batches::{mix, Shape, SHAPES};
 use crate::direct::{Alone, Direct};
 use crate::extrinsic::Signer;
 use crate::report::replace_between;
@@ -36,52 +38,12 @@ const DEVICES: u32 = 40_000;
 const TIMES: usize = 3;
 /// Calls of one kind in a block. An authentication server may change the status of 256 devices an hour.
 const CALLS: usize = 24;
-/// Runs of a batch in which every run has a device of its own.
-const WIDE: usize = 512;
-/// Runs of the longest batch.
-const LONGEST: usize = MAX_BATCH_LENGTH as usize;
-/// Bytes of runs that a transaction holds beside its frame.
-const ROOM: usize = 2_000_000;
 /// What the chain stores of a device's escrow at most.
 const LONGEST_ESCROW: usize = 128;
 /// Where the table stands in the page that it is published in.
 const MARKS: [&str; 2] = [
     "<!-- scripts/bench --shapes -->",
     "<!-- /scripts/bench --shapes -->",
-];
-
-/// A transaction to measure, after those that make the state for it.
-struct Shape {
-    before: Vec<Vec<hashchain::Run>>,
-    measured: Vec<hashchain::Run>,
-}
-
-/// What makes a shape.
-type Maker = fn(&mut Stage) -> Shape;
-
-/// The shapes with names.
-const SHAPES: [(&str, Maker); 15] = [
-    ("512 runs, each head on a page of its own", spread),
-    (
-        "512 signed runs, each head on a page of its own",
-        spread_signed,
-    ),
-    ("the longest runs that a transaction holds", longest_runs),
-    ("the same after a wrong link", longest_rivals),
-    ("1,024 runs of one device, one after the other", one_device),
-    (
-        "1,024 retries, each as far back as the batch's own entries go",
-        retries_within,
-    ),
-    ("1,024 rivals of the batch's own entries", rivals_within),
-    ("1,024 retries, each entry on a page of its own", retries),
-    ("1,024 gaps", gaps),
-    ("1,024 runs of devices that do not exist", strangers),
-    ("512 unsigned rivals", rivals),
-    ("512 signed rivals, each suspends its device", forks),
-    ("512 signed rivals of suspended devices", forks_again),
-    ("1,024 signatures, the last one wrong", one_wrong),
-    ("512 odd signatures", odd),
 ];
 
 /// Measures all shapes, and so many random mixes of them; prints the table and puts it into the documentation.
@@ -390,239 +352,4 @@ fn on_chain(run: &hashchain::Run) -> pallet_client_hashchain::Run {
             .expect("no longer than runs are; qed"),
         signature: run.signature,
     }
-}
-
-fn measured(runs: impl IntoIterator<Item = hashchain::Run>) -> Shape {
-    after(Vec::new(), runs)
-}
-
-fn after(
-    before: Vec<Vec<hashchain::Run>>,
-    runs: impl IntoIterator<Item = hashchain::Run>,
-) -> Shape {
-    Shape {
-        before,
-        measured: runs.into_iter().collect(),
-    }
-}
-
-fn unsigned(run: hashchain::Run) -> hashchain::Run {
-    hashchain::Run {
-        signature: None,
-        ..run
-    }
-}
-
-fn spread(stage: &mut Stage) -> Shape {
-    let mut phones = stage.take(false, WIDE, true);
-    measured(phones.iter_mut().map(|phone| unsigned(phone.run(1))))
-}
-
-fn spread_signed(stage: &mut Stage) -> Shape {
-    let mut phones = stage.take(true, WIDE, true);
-    measured(phones.iter_mut().map(|phone| phone.run(1)))
-}
-
-/// How many of the longest runs a transaction holds.
-fn longest() -> usize {
-    ROOM / (MAX_RUN_LENGTH * RunEntry::LENGTH + 64)
-}
-
-fn longest_runs(stage: &mut Stage) -> Shape {
-    let mut phones = stage.take(false, longest(), true);
-    measured(
-        phones
-            .iter_mut()
-            .map(|phone| unsigned(phone.run(MAX_RUN_LENGTH))),
-    )
-}
-
-fn longest_rivals(stage: &mut Stage) -> Shape {
-    let phones = stage.take(false, longest(), true);
-    let astray = |phone: &Phone| unsigned(phone.astray(LinkHash([7; 32])).run(MAX_RUN_LENGTH));
-    measured(phones.iter().map(astray))
-}
-
-fn one_device(stage: &mut Stage) -> Shape {
-    let mut phone = stage.one(false);
-    measured((0..LONGEST).map(|_| unsigned(phone.run(1))))
-}
-
-/// New entries as many as leave room for the rest of a batch.
-fn many(phone: &mut Phone) -> Vec<hashchain::Run> {
-    (0..96)
-        .map(|_| unsigned(phone.run(MAX_RUN_LENGTH)))
-        .collect()
-}
-
-fn retries_within(stage: &mut Stage) -> Shape {
-    let mut phone = stage.one(false);
-    let first = unsigned(phone.run(1));
-    let new = many(&mut phone);
-    let again = std::iter::repeat_n(first.clone(), LONGEST - new.len() - 1);
-    measured([first].into_iter().chain(new).chain(again))
-}
-
-fn rivals_within(stage: &mut Stage) -> Shape {
-    let mut phone = stage.one(false);
-    let before = phone.copy();
-    let new = many(&mut phone);
-    let rivals =
-        (0..LONGEST - new.len()).map(|_| unsigned(before.copy().run_of(1, "another night")));
-    let rivals: Vec<_> = rivals.collect();
-    measured(new.into_iter().chain(rivals))
-}
-
-/// Retries whose walks go over pages that other devices have filled between.
-fn retries(stage: &mut Stage) -> Shape {
-    let mut phone = stage.one(false);
-    let mut others = stage.take(false, 16, false);
-    let first = unsigned(phone.run(1));
-    let mut before = vec![vec![first.clone()]];
-    for _ in 0..8 {
-        let mut batch = Vec::new();
-        for _ in 0..6 {
-            for other in &mut others {
-                batch.push(unsigned(other.run(MAX_RUN_LENGTH)));
-                batch.push(unsigned(phone.run(1)));
-            }
-        }
-        before.push(batch);
-    }
-    after(before, std::iter::repeat_n(first, LONGEST))
-}
-
-fn gaps(stage: &mut Stage) -> Shape {
-    let phone = stage.one(false);
-    let gap = unsigned(phone.resumed_at(phone.head(), 9).run(1));
-    measured(std::iter::repeat_n(gap, LONGEST))
-}
-
-fn strangers(_: &mut Stage) -> Shape {
-    let run = |place: usize| hashchain::Run {
-        device: DeviceId(u32::MAX - place as u32),
-        first_sequence: 1,
-        previous: LinkHash([1; 32]),
-        entries: vec![RunEntry {
-            digest: DataDigest([2; 32]),
-            tag: Tag([3; 32]),
-        }],
-        signature: None,
-    };
-    measured((0..LONGEST).map(run))
-}
-
-/// Devices that have registered an entry, and as many rivals of it.
-fn rivals_of(stage: &mut Stage, signed: bool) -> (Vec<hashchain::Run>, Vec<hashchain::Run>) {
-    let phones = stage.take(signed, WIDE, true);
-    let bring = |run: hashchain::Run| match signed {
-        true => run,
-        false => unsigned(run),
-    };
-    let own = phones
-        .iter()
-        .map(|phone| bring(phone.copy().run(1)))
-        .collect();
-    let rivals = phones
-        .iter()
-        .map(|phone| bring(phone.copy().run_of(1, "another night")));
-    (own, rivals.collect())
-}
-
-fn rivals(stage: &mut Stage) -> Shape {
-    let (own, rivals) = rivals_of(stage, false);
-    after(vec![own], rivals)
-}
-
-fn forks(stage: &mut Stage) -> Shape {
-    let (own, rivals) = rivals_of(stage, true);
-    after(vec![own], rivals)
-}
-
-fn forks_again(stage: &mut Stage) -> Shape {
-    let phones = stage.take(true, WIDE, true);
-    let all = |data: &str| -> Vec<_> {
-        phones
-            .iter()
-            .map(|phone| phone.copy().run_of(1, data))
-            .collect()
-    };
-    let mut before = vec![all("a night")];
-    before.extend((0..12).map(|rival| all(&format!("rival {rival}"))));
-    after(before, all("one more"))
-}
-
-fn one_wrong(stage: &mut Stage) -> Shape {
-    let mut phones = stage.take(true, LONGEST, true);
-    let mut runs: Vec<_> = phones.iter_mut().map(|phone| phone.run(1)).collect();
-    if let Some(signature) = runs.last_mut().and_then(|run| run.signature.as_mut()) {
-        signature[40] ^= 1;
-    }
-    measured(runs)
-}
-
-fn odd(stage: &mut Stage) -> Shape {
-    let mut phones = stage.take(true, WIDE, true);
-    measured(phones.iter_mut().map(|phone| {
-        let run = phone.run(1);
-        phone.sign_oddly(run)
-    }))
-}
-
-/// Runs of a few devices in which everything occurs that the other shapes are made of.
-fn mix(stage: &mut Stage, rng: &mut StdRng) -> Shape {
-    let signed = rng.random_bool(0.5);
-    let count = rng.random_range(1..64);
-    let apart = rng.random_bool(0.5);
-    let mut phones = stage.take(signed, count, apart);
-    let fresh: Vec<Phone> = phones.iter().map(Phone::copy).collect();
-    let mut brought = Vec::new();
-    let mut some = |rng: &mut StdRng, runs: usize| {
-        let mut batch: Vec<hashchain::Run> = Vec::new();
-        let mut bytes = 0;
-        while batch.len() < runs && bytes < ROOM {
-            let place = rng.random_range(0..phones.len());
-            let phone = &mut phones[place];
-            let entries = match rng.random_bool(0.1) {
-                true => rng.random_range(1..=MAX_RUN_LENGTH),
-                false => rng.random_range(1..4),
-            };
-            let run = match rng.random_range(0..10) {
-                0..=3 => phone.run(entries),
-                4 if !brought.is_empty() => {
-                    let known: &hashchain::Run = &brought[rng.random_range(0..brought.len())];
-                    known.clone()
-                }
-                5 => fresh[place].copy().run_of(entries, "another night"),
-                6 => phone.astray(LinkHash([7; 32])).run(entries),
-                7 => phone
-                    .resumed_at(phone.head(), phone.length() + 9)
-                    .run(entries),
-                8 => {
-                    let run = phone.run(entries);
-                    phone.sign_oddly(run)
-                }
-                _ => {
-                    let mut run = phone.copy().run(entries);
-                    if let Some(signature) = &mut run.signature {
-                        signature[40] ^= 1;
-                    }
-                    run
-                }
-            };
-            let run = match signed || rng.random_bool(0.1) {
-                true => run,
-                false => unsigned(run),
-            };
-            bytes += run.entries.len() * RunEntry::LENGTH + 128;
-            brought.push(run.clone());
-            batch.push(run);
-        }
-        batch
-    };
-    let before = (0..rng.random_range(0..3)).map(|_| 256).collect::<Vec<_>>();
-    let before = before.into_iter().map(|runs| some(rng, runs)).collect();
-    let runs = rng.random_range(1..=LONGEST);
-    let runs = some(rng, runs);
-    after(before, runs)
 }
