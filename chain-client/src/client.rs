@@ -237,6 +237,20 @@ impl ChainClient {
         block_time(&self.connection, block).await
     }
 
+    /// The seconds since 1970 that the latest final block names, to compare a clock with. None where that says nothing: of a
+    /// development chain, whose blocks may be made faster than their times allow; of the first block; and when the node has
+    /// dropped the state.
+    pub async fn finalised_time(&self) -> Result<Option<u64>, Error> {
+        if self.chain_type().await? == ChainType::Development {
+            return Ok(None);
+        }
+        let block = self.finalised().await?;
+        match block.number {
+            0 => Ok(None),
+            _ => self.block_time(block.hash).await,
+        }
+    }
+
     /// The runs that signed extrinsics of this block brought, in order, also those in calls within calls.
     pub async fn runs_brought(&self, block: H256) -> Result<Vec<BroughtRun>, Error> {
         runs_brought(&self.connection, block).await

@@ -25,6 +25,15 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The node is on another machine, and nothing protects what is said to it.
+    #[error(
+        "\"{url}\" is on another machine, and nothing protects what is said to it. Give an address that begins with \
+         wss://; ws:// is for a node on this machine."
+    )]
+    Unprotected {
+        /// The address as it was given.
+        url: String,
+    },
     /// No connection to the node could be made, or the connection was lost and did not come back in time.
     #[error("The node at {url} cannot be reached: {reason}. Check that it runs and that the address is right.")]
     Unreachable {
@@ -143,6 +152,7 @@ impl Error {
     pub fn code(&self) -> &'static str {
         match self {
             Error::BadUrl { .. } => "bad_url",
+            Error::Unprotected { .. } => "node_without_tls",
             Error::Unreachable { .. } => "node_unreachable",
             Error::WrongChain { .. } => "wrong_chain",
             Error::IncompatibleRuntime { .. } => "incompatible_runtime",

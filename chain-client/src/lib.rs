@@ -40,12 +40,14 @@ mod event;
 #[cfg(test)]
 mod fake;
 mod follower;
+mod machine;
 mod nonce;
 mod pending;
 mod pool;
 mod refusals;
 mod rpc;
 mod runtime;
+mod secret_file;
 mod signing;
 mod submission;
 mod submitter;
@@ -67,12 +69,16 @@ pub use client::{ChainClient, ConnectOptions};
 pub use error::{DispatchRefusal, Error};
 pub use event::ChainEvent;
 pub use follower::Follower;
+pub use machine::is_on_this_machine;
 pub use pool::{PoolAnswer, PoolRefusal};
+pub use secret_file::{
+    check_private, create_private, open_private, read_secret, read_secret_text, SecretFileError,
+};
 pub use signing::SignedTransaction;
 pub use submission::{Inclusion, Submission};
 pub use submitter::{Submitter, SubmitterOptions};
 pub use subxt::utils::{AccountId32, H256};
-pub use transport::Patience;
+pub use transport::{check_node_address, Patience};
 pub use types::{
     Allowance, BlockId, ChainType, ConflictView, ConflictsView, DeviceView, EntriesPage, EntryView,
     HeadProof, HeadView, LastTrusted, ProvedHead, StudyView, SuspensionReason,

@@ -18,6 +18,7 @@ use subxt::rpcs::{Error as RpcError, UserError};
 use tokio::time::Instant;
 
 use crate::error::{without_full_stop, Error};
+use crate::machine::is_on_this_machine;
 
 /// Requests and answers above this size are refused on both sides. A full batch of 1,024 runs takes under 2 MB, a full block of
 /// 15 MiB twice as much in hexadecimal.
@@ -90,7 +91,7 @@ impl Transport {
         patience: Patience,
         generation: Generation,
     ) -> Result<Self, Error> {
-        check_url(url)?;
+        check_node_address(url)?;
         let transport = Transport {
             url: url.to_string(),
             patience,
@@ -257,14 +258,20 @@ impl ToRpcParams for Params {
     }
 }
 
-fn check_url(url: &str) -> Result<(), Error> {
+/// Whether a node may be spoken to at this address: by `wss://`, or by `ws://` on this machine.
+pub fn check_node_address(url: &str) -> Result<(), Error> {
     let rest = url
         .strip_prefix("ws://")
         .or_else(|| url.strip_prefix("wss://"));
     let reason = match rest {
         None => "it does not begin with ws:// or wss://",
         Some("") => "it names no host",
-        Some(_) => return Ok(()),
+        Some(_) if url.starts_with("wss://") || is_on_this_machine(url) => return Ok(()),
+        Some(_) => {
+            return Err(Error::Unprotected {
+                url: url.to_string(),
+            })
+        }
     };
     Err(Error::BadUrl {
         url: url.to_string(),
@@ -334,6 +341,22 @@ mod tests {
             let error = connect(url).await;
             assert_eq!(error.code(), "bad_url", "{url}: {error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_node_on_another_machine_is_not_spoken_to_without_tls() {
+        for url in [
+            "ws://node.example:9944",
+            "ws://10.0.0.7",
+            "ws://127.0.0.1@node.example",
+        ] {
+            let error = connect(url).await;
+            assert_eq!(error.code(), "node_without_tls", "{url}: {error}");
+            assert!(error.to_string().contains("wss://"), "{error}");
+        }
+        // It gets as far as the network.
+        let error = connect("wss://127.0.0.1:1").await;
+        assert_eq!(error.code(), "node_unreachable", "{error}");
     }
 
     /// As a stream does that is polled in turn with other work on the same connection.

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Files that hold secrets: nobody but their owner may read them.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::Read;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+/// Where systemd puts what `LoadCredential` names. It lets the service into the folder by an access control list, which shows
+/// as the group's right to read.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// Why a secret was not read from its file.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretFileError {
+    /// Others than its owner can read it, so it may be known already.
+    #[error(
+        "{} holds a secret and can be read by others (mode {mode:03o}): run `chmod 600 {}` (file_readable_by_others)",
+        path.display(), path.display()
+    )]
+    ReadableByOthers {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// It cannot be read.
+    #[error("the secret in {} cannot be read: {why} (file_unreadable)", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
+}
+
+impl SecretFileError {
+    /// The error as one word. Stable.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::ReadableByOthers { .. } => "file_readable_by_others",
+            Self::Unreadable { .. } => "file_unreadable",
+        }
+    }
+
+    fn unreadable(path: &Path, why: impl std::fmt::Display) -> Self {
+        Self::Unreadable {
+            path: path.to_owned(),
+            why: why.to_string(),
+        }
+    }
+}
+
+/// Reads a secret, unless others than its owner can read the file, too.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
+    let unreadable = |error: std::io::Error| SecretFileError::unreadable(path, error);
+    let mut file = File::open(path).map_err(unreadable)?;
+    // Of the file that is open: its name may be another's by now.
+    let metadata = file.metadata().map_err(unreadable)?;
+    check_mode(path, &metadata)?;
+    let mut secret = Zeroizing::new(Vec::with_capacity(metadata.len().min(1 << 20) as usize));
+    file.read_to_end(&mut secret).map_err(unreadable)?;
+    Ok(secret)
+}
+
+/// Reads a secret that is text. White space at the end does not count.
+pub fn read_secret_text(path: &Path) -> Result<Zeroizing<String>, SecretFileError> {
+    let bytes = read_secret(path)?;
+    let text = std::str::from_utf8(&bytes);
+    let text = text.map_err(|_| SecretFileError::unreadable(path, "it is not text"))?;
+    Ok(Zeroizing::new(text.trim_end().to_owned()))
+}
+
+/// Fails when others than its owner can read the file. Pipes and terminals are read by whoever has them.
+pub fn check_private(path: &Path) -> Result<(), SecretFileError> {
+    let metadata = std::fs::metadata(path);
+    check_mode(
+        path,
+        &metadata.map_err(|error| SecretFileError::unreadable(path, error))?,
+    )
+}
+
+/// Opens a file to write to which nobody but its owner can read, whatever the umask; makes it if it is not there. What stands
+/// in it stays until it is overwritten.
+pub fn open_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    // It was there before, or the umask takes rights from its owner.
+    if metadata.is_file() && metadata.permissions().mode() & 0o777 != 0o600 {
+        file.set_permissions(PermissionsExt::from_mode(0o600))?;
+    }
+    Ok(file)
+}
+
+/// The same, and empties it.
+pub fn create_private(path: &Path) -> std::io::Result<File> {
+    let file = open_private(path)?;
+    // A pipe has nothing to empty.
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    Ok(file)
+}
+
+fn check_mode(path: &Path, metadata: &Metadata) -> Result<(), SecretFileError> {
+    let mode = metadata.permissions().mode() & 0o777;
+    let others = if is_credential(path) { 0o007 } else { 0o077 };
+    match metadata.is_file() && mode & others != 0 {
+        true => Err(SecretFileError::ReadableByOthers {
+            path: path.to_owned(),
+            mode,
+        }),
+        false => Ok(()),
+    }
+}
+
+fn is_credential(path: &Path) -> bool {
+    let Some(folder) = std::env::var_os(CREDENTIALS) else {
+        return false;
+    };
+    let whole = |path: &Path| path.canonicalize().ok();
+    whole(path)
+        .zip(whole(Path::new(&folder)))
+        .is_some_and(|(path, folder)| path.starts_with(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_file_is_private_whether_or_not_it_was_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let (new, old) = (directory.path().join("new"), directory.path().join("old"));
+        std::fs::write(&old, "what was there").unwrap();
+        std::fs::set_permissions(&old, PermissionsExt::from_mode(0o666)).unwrap();
+        for path in [&new, &old] {
+            open_private(path).unwrap();
+            let mode = std::fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600);
+        }
+        assert_eq!(std::fs::read(&old).unwrap(), b"what was there");
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_refused_with_the_command_that_mends_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        std::fs::write(&path, "//Charlie\n").unwrap();
+        for mode in [0o644, 0o640, 0o604, 0o660, 0o777] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            let error = read_secret_text(&path).unwrap_err();
+            assert_eq!(error.code(), "file_readable_by_others");
+            let command = format!("chmod 600 {}", path.display());
+            assert!(error.to_string().contains(&command), "{error}");
+        }
+        for mode in [0o600, 0o400, 0o700] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(*read_secret_text(&path).unwrap(), "//Charlie");
+        }
+        let none = read_secret(&directory.path().join("none")).unwrap_err();
+        assert_eq!(none.code(), "file_unreadable");
+    }
+}
