@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use hashchain::{DeviceId, OpeningKey, StudyId};
 use mhealth_api::{Key, Policy};
-use mhealth_chain_client::ChainClient;
+use mhealth_chain_client::{open_private, ChainClient};
 use serde::{Deserialize, Serialize};
 
 use crate::case::{BroughtRun, Case, DeviceRecord, RelayStore, SecretAccess};
@@ -99,7 +99,11 @@ impl Audit {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Self, AuditError> {
         let scratch = match &options.kept {
-            Some(path) => Scratch::kept(path)?,
+            Some(path) => {
+                // It has what relays show, whoever may read the folder.
+                open_private(path)?;
+                Scratch::kept(path)?
+            }
             None => Scratch::temporary()?,
         };
         let mut whose = format!("{} study {study}", hex::encode(client.genesis_hash().0));

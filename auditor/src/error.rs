@@ -42,6 +42,12 @@ pub enum AuditError {
         /// What is wrong with it.
         why: String,
     },
+    /// A file with keys is not fit to be read.
+    #[error("{0}")]
+    SecretFile(#[from] mhealth_chain_client::SecretFileError),
+    /// A credential would go to a relay on another machine unprotected.
+    #[error("a credential goes to a relay by https:// only, or by http:// on this machine, and not to {0}")]
+    RelayWithoutTls(String),
     /// A node does not give what evidence needs.
     #[error("no evidence can be made: {0}")]
     NotProvable(String),
@@ -67,6 +73,8 @@ impl AuditError {
             AuditError::ForeignFile => "foreign_file",
             AuditError::Unproved(unproved) => unproved.code(),
             AuditError::Input { .. } => "bad_input",
+            AuditError::SecretFile(error) => error.code(),
+            AuditError::RelayWithoutTls(_) => "relay_without_tls",
             AuditError::NotProvable(_) => "not_provable",
             AuditError::Unaccounted(_) => "unaccounted",
             AuditError::Format(_) => "not_evidence",

@@ -143,6 +143,19 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
     trial
         .audit_with(0, &export, &garbage)
         .expect(3, &["error=bad_input"]);
+    let seen = trial.file("seen.key", "ab".repeat(32));
+    let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+    std::fs::set_permissions(&seen, everybody).unwrap();
+    let seen = ["--auditor-key", seen.to_str().unwrap()];
+    trial
+        .audit_with(0, &export, &seen)
+        .expect(3, &["error=file_readable_by_others"]);
+    trial
+        .audit_with(0, &export, &["--relay=far=http://relay.example"])
+        .expect(3, &["error=relay_without_tls"]);
+    trial
+        .audit_with(0, &export, &["--node=ws://node.example:9944"])
+        .expect(3, &["error=chain_unreadable"]);
     let genesis = format!("0x{}", "11".repeat(32));
     trial
         .audit_with(0, &export, &["--genesis", &genesis])

@@ -2,7 +2,7 @@
 
 //! `mhealth-auditor prove` and `mhealth-auditor verify`.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,7 +11,7 @@ use mhealth_auditor::evidence::{self, Claims, DeviceClaims, Evidence};
 use mhealth_auditor::export::{self, Expected, Holder, Limits, Taken};
 use mhealth_auditor::prove::{self, Contents, Proved, Subject};
 use mhealth_auditor::AuditError;
-use mhealth_chain_client::{ChainClient, H256};
+use mhealth_chain_client::{create_private, ChainClient, H256};
 use mhealth_evidence::Checkpoint;
 
 use super::inputs;
@@ -125,7 +125,8 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
     bar.finish_and_clear();
     let Proved { evidence, left_out } = proved;
     let bytes = evidence.to_bytes();
-    std::fs::write(&arguments.out, &bytes)?;
+    // It may hold envelopes and a device's secret.
+    create_private(&arguments.out)?.write_all(&bytes)?;
     for device in &left_out {
         println!("left out: {device}");
     }

@@ -10,6 +10,7 @@ use hashchain::{DeviceId, OpeningKey};
 use mhealth_auditor::audit::{Erasure, NamedExport};
 use mhealth_auditor::export::{Holder, Source};
 use mhealth_auditor::AuditError;
+use mhealth_chain_client::{is_on_this_machine, read_secret_text};
 use zeroize::Zeroizing;
 
 /// Holds the auditor's key, in 64 hexadecimal digits.
@@ -24,9 +25,9 @@ fn bad(file: impl std::fmt::Display, why: impl std::fmt::Display) -> AuditError 
     }
 }
 
+/// A file with keys. Others than its owner must not be able to read it.
 fn text(path: &Path) -> Result<Zeroizing<String>, AuditError> {
-    let read = std::fs::read_to_string(path).map_err(|error| bad(path.display(), error))?;
-    Ok(Zeroizing::new(read))
+    Ok(read_secret_text(path)?)
 }
 
 fn key(digits: &str, place: impl std::fmt::Display) -> Result<OpeningKey, AuditError> {
@@ -112,7 +113,7 @@ pub(super) fn exports(relays: &[String], files: &[String]) -> Result<Vec<NamedEx
         let source = match is_file {
             true => Source::File(place.into()),
             false => Source::Relay {
-                url: place.into(),
+                url: protected(place)?.into(),
                 credential: credential(&name)?,
             },
         };
@@ -136,15 +137,27 @@ fn named(argument: &str, number: usize) -> (String, &str) {
     }
 }
 
+/// A relay's address to which a credential may be sent.
+fn protected(address: &str) -> Result<&str, AuditError> {
+    match address.starts_with("https://") || is_on_this_machine(address) {
+        true => Ok(address),
+        false => Err(AuditError::RelayWithoutTls(address.to_owned())),
+    }
+}
+
+/// The credential for a relay: its own, or the one for all; each from a variable, or from the file that a variable names.
 fn credential(name: &str) -> Result<Zeroizing<String>, AuditError> {
     let own = format!("{CREDENTIAL}_{}", name.to_uppercase().replace('-', "_"));
-    std::env::var(&own)
-        .or_else(|_| std::env::var(CREDENTIAL))
-        .map(|credential| Zeroizing::new(credential.trim().to_string()))
-        .map_err(|_| {
-            bad(
-                name,
-                format!("no credential: set {CREDENTIAL}, or {own} for this relay alone"),
-            )
-        })
+    for variable in [own.as_str(), CREDENTIAL] {
+        if let Ok(credential) = std::env::var(variable) {
+            return Ok(Zeroizing::new(credential.trim().to_string()));
+        }
+        if let Some(file) = std::env::var_os(format!("{variable}_FILE")) {
+            return text(Path::new(&file));
+        }
+    }
+    let why = format!(
+        "no credential: set {CREDENTIAL}, or {own} for this relay alone; with _FILE behind the name, the file that holds it"
+    );
+    Err(bad(name, why))
 }

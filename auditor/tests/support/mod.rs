@@ -3,6 +3,7 @@
 //! A trial on a real chain: phones with real escrows, an authentication server, and a relay that keeps what it brings.
 #![allow(dead_code)] // Each test uses a part of it.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use hashchain::{DeviceId, StudyId};
@@ -72,7 +73,8 @@ impl Trial {
 
     pub(crate) fn file(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.directory.path().join(name);
-        std::fs::write(&path, text).unwrap();
+        let mut file = mhealth_chain_client::create_private(&path).unwrap();
+        file.write_all(text.as_ref()).unwrap();
         path
     }
 
