@@ -8,9 +8,11 @@ use mhealth_server::{on_chain, ApiError};
 
 use crate::app::{App, Finalised};
 use crate::codes::{checked_lifetime, CodeSecret, IssuedCode, NewCode};
+use crate::desk::retirement;
 use crate::enrolments::refusal;
 use crate::log::Note;
 use crate::orders::{Action, Order, Outcome};
+use crate::routes::devices::Retired;
 use crate::store::Admin;
 
 impl App {
@@ -80,6 +82,26 @@ impl App {
             Outcome::Done { .. } => self.on_chain(device).await,
             Outcome::Refused { why } => Err(refusal(&why)),
         }
+    }
+
+    /// Orders that a device's hashchain ends, and tells how it ends, finalised.
+    pub async fn retire_device(
+        &self,
+        admin: &Admin,
+        device: DeviceId,
+        trusted_length: Option<u64>,
+        why: String,
+    ) -> Result<Retired, ApiError> {
+        let action = Action::Retire { trusted_length };
+        self.change_device(admin, device, action, why).await?;
+        let Finalised { view, block } = self.finalised().await?;
+        let found = view.device(device).await?.ok_or(Code::UnknownDevice)?;
+        Ok(Retired {
+            // Should the sponsor have vetoed it meanwhile, none are.
+            trusted_length: retirement(&found).map(|(trusted, _)| trusted),
+            retires_at: found.retires_at,
+            on_chain: on_chain::device(&found, block),
+        })
     }
 
     /// A device of the study, as it is on the finalised chain.

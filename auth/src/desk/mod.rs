@@ -10,6 +10,8 @@
 mod lost;
 mod settle;
 
+pub(crate) use settle::retirement;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

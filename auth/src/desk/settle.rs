@@ -8,7 +8,8 @@ use std::time::Duration;
 use hashchain::DeviceId;
 use mhealth_api::{BlockRef, Code, DeviceStatus, Refusal};
 use mhealth_chain_client::{
-    calls, Call, ChainEvent, Error, LastTrusted, PoolRefusal, Submitter, SuspensionReason, H256,
+    calls, Call, ChainEvent, DeviceView, Error, LastTrusted, PoolRefusal, Submitter,
+    SuspensionReason, H256,
 };
 use mhealth_server::ApiError;
 use tokio::sync::oneshot;
@@ -173,13 +174,33 @@ async fn look(app: &App, order: &Order, job: &Job) -> Result<Option<Settled>, La
             (found.status == DeviceStatus::Suspended).then(|| Settled::done(block))
         }
         (Action::Resume, _) => (found.status == DeviceStatus::Active).then(|| Settled::done(block)),
-        // The chain has heard it when the device is to retire; it holds when the sponsor's time for a veto is over.
-        (Action::Retire { .. }, _) => (found.status == DeviceStatus::Retired
-            || found.retires_at.is_some())
-        .then(|| Settled::done(block)),
+        (Action::Retire { trusted_length }, _) => {
+            retirement(&found).map(|(trusted, otherwise)| {
+                // Two of the staff may have said different things. Which entries are trusted cannot be taken back, so one of
+                // them has to know that it is not as he said.
+                match trusted_length.unwrap_or(found.length) == trusted {
+                    true => Settled::done(block),
+                    false => Settled::refused(otherwise),
+                }
+            })
+        }
         (Action::Enrol, Job::Device(_)) => None,
     };
     Ok(settled)
+}
+
+/// How many entries of a device are trusted that is retired or will be, and why it cannot be retired otherwise; none when it
+/// is not to retire. The chain has heard it when the device is to retire; it holds when the sponsor's time for a veto is over,
+/// and what the device has until then is trusted.
+pub(crate) fn retirement(device: &DeviceView) -> Option<(u64, Refusal)> {
+    match (&device.status, device.retires_at) {
+        (DeviceStatus::Retired, _) => {
+            let trusted = device.trusted_length.unwrap_or(device.length);
+            Some((trusted, Refusal::DeviceRetired))
+        }
+        (_, Some(_)) => Some((device.length, Refusal::RetirementPending)),
+        (_, None) => None,
+    }
 }
 
 /// The call that does it; none when the order names an entry that the device does not have.

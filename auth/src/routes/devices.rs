@@ -57,6 +57,18 @@ pub struct Retirement {
     pub trusted_length: Option<u64>,
 }
 
+/// How a device's hashchain ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Retired {
+    /// As it is on the finalised chain.
+    pub on_chain: DeviceOnChain,
+    /// How many of its entries are trusted; none when the sponsor has vetoed the retirement.
+    pub trusted_length: Option<u64>,
+    /// Block from which on it is retired, while the sponsor may veto that; none once it is.
+    pub retires_at: Option<u32>,
+}
+
 /// The devices that this server enrolled, by number.
 #[utoipa::path(get, path = "/v1/admin/devices", tag = "admin", security(("admin" = [])), params(
     ("after" = Option<i64>, Query, description = "Begin after this device; absent begins with the first."),
@@ -164,11 +176,12 @@ async fn resume(
 #[utoipa::path(post, path = "/v1/admin/devices/{id}/retire", tag = "admin", security(("admin" = [])),
     params(("id" = u32, Path, description = "The device's number.")), request_body = Retirement,
     responses(
-        (status = 200, description = "It is suspended and will retire, or is retired, finalised.", body = DeviceOnChain),
+        (status = 200, description = "It is suspended and will retire, or is retired, finalised, as was ordered.", body = Retired),
         (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
         (status = 403, description = "`wrong_study`.", body = Problem),
         (status = 404, description = "`unknown_device`.", body = Problem),
-        (status = 409, description = "`invalid_state`, `refused_by_chain`.", body = Problem),
+        (status = 409, description = "`invalid_state`: among others, it retires with other entries trusted; \
+            `refused_by_chain`.", body = Problem),
         (status = 503, description = "`chain_unavailable`: the order stays and will be done.", body = Problem),
     ))]
 async fn retire(
@@ -176,13 +189,9 @@ async fn retire(
     admin: Admin,
     Path(id): Path<DeviceId>,
     Json(retirement): Json<Retirement>,
-) -> Result<Json<DeviceOnChain>, ApiError> {
-    let action = Action::Retire {
-        trusted_length: retirement.trusted_length,
-    };
-    shared
-        .app
-        .change_device(&admin, id, action, retirement.why.into())
-        .await
-        .map(Json)
+) -> Result<Json<Retired>, ApiError> {
+    let trusted = retirement.trusted_length;
+    let why = retirement.why.into();
+    let retired = shared.app.retire_device(&admin, id, trusted, why);
+    retired.await.map(Json)
 }

@@ -5,7 +5,7 @@
 use mhealth_api::{Code, DeviceOnChain, Hash};
 use mhealth_auth::codes::{CodeState, CodeView, IssuedCode};
 use mhealth_auth::log::{self, LogLine, Tampered};
-use mhealth_auth::routes::devices::{DeviceRecord, EnrolledDevice};
+use mhealth_auth::routes::devices::{DeviceRecord, EnrolledDevice, Retired};
 use mhealth_chain_client::{calls, LastTrusted};
 use mhealth_server::credentials::{self, Change, CredentialError};
 use serde_json::{json, Value};
@@ -18,6 +18,7 @@ on_both_databases! {
     codes_have_bounds
     a_device_is_suspended_resumed_and_retired_on_the_chain
     what_does_not_fit_the_devices_state_is_refused
+    of_two_who_retire_a_device_differently_one_is_told
     devices_are_listed_with_their_participants
     the_log_tells_who_did_what_when_and_why
     the_log_cannot_be_changed_and_a_forged_line_shows
@@ -165,14 +166,18 @@ async fn a_device_is_suspended_resumed_and_retired_on_the_chain(setting: Setting
         ),
         ("resume", json!({ "why": "phone found" }), "active"),
         ("suspend", json!({ "why": "asked to pause" }), "suspended"),
-        // The sponsor may still veto it.
-        ("retire", json!({ "why": "new phone" }), "suspended"),
     ] {
         let device: DeviceOnChain = answer(setting.admin_post(&address(what), body).await)
             .await
             .unwrap();
         assert_eq!(device.status.as_str(), expected);
     }
+    // The sponsor may still veto it.
+    let retire = address("retire");
+    let retired = setting.admin_post(&retire, json!({ "why": "new phone" }));
+    let retired: Retired = answer(retired.await).await.unwrap();
+    assert_eq!(retired.on_chain.status.as_str(), "suspended");
+    assert_eq!(retired.trusted_length, Some(0));
     let device = setting
         .chain
         .device(enrolled.device)
@@ -181,6 +186,35 @@ async fn a_device_is_suspended_resumed_and_retired_on_the_chain(setting: Setting
         .unwrap();
     assert!(device.retires_at.is_some());
     assert_eq!(device.trusted_length, None);
+    assert_eq!(retired.retires_at, device.retires_at);
+}
+
+async fn of_two_who_retire_a_device_differently_one_is_told(setting: Setting) {
+    let (_, enrolled) = setting.enrolled().await;
+    let retire = format!("/v1/admin/devices/{}/retire", enrolled.device);
+    let post = async |trusted_length: Option<u64>| {
+        let retirement = json!({ "why": "a test", "trusted_length": trusted_length });
+        setting.admin_post(&retire, retirement).await
+    };
+    // Both are ordered before the chain has heard one of them.
+    let (all, one) = futures::join!(post(None), post(Some(1)));
+    let all: Retired = answer(all).await.unwrap();
+    assert_eq!(all.trusted_length, Some(0));
+    let code = code_of(one).await;
+    assert!(
+        matches!(code, Code::InvalidState | Code::RefusedByChain),
+        "{code}"
+    );
+    // And when it has.
+    assert_eq!(code_of(post(Some(1)).await).await, Code::InvalidState);
+    // Who says the same is not told that it failed.
+    for same in [None, Some(0)] {
+        let same: Retired = answer(post(same).await).await.unwrap();
+        assert_eq!(same.trusted_length, Some(0));
+    }
+    let other = calls::retire(enrolled.device, LastTrusted::Nothing);
+    setting.on_chain("//Bob", other).await;
+    assert_eq!(code_of(post(None).await).await, Code::InvalidState);
 }
 
 async fn what_does_not_fit_the_devices_state_is_refused(setting: Setting) {
