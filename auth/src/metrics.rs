@@ -15,6 +15,8 @@ pub struct Metrics {
     pub orders_pending: IntGauge,
     /// Whether this process does the orders.
     pub lease: IntGauge,
+    /// How many blocks the node is behind what was seen of the chain, as far as this process has looked.
+    pub behind: IntGauge,
 }
 
 impl Metrics {
@@ -34,11 +36,16 @@ impl Metrics {
                 "Orders that are not settled yet.",
             )?,
             lease: IntGauge::new("mhealth_auth_lease", "1 when this process does the orders.")?,
+            behind: IntGauge::new(
+                "mhealth_auth_node_behind_blocks",
+                "Blocks that the node lacks of what was seen of the chain; orders wait while it does.",
+            )?,
         };
         registry.register(Box::new(metrics.tokens.clone()))?;
         registry.register(Box::new(metrics.orders.clone()))?;
         registry.register(Box::new(metrics.orders_pending.clone()))?;
         registry.register(Box::new(metrics.lease.clone()))?;
+        registry.register(Box::new(metrics.behind.clone()))?;
         Ok(metrics)
     }
 }

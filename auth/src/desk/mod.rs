@@ -44,6 +44,7 @@ pub async fn work(app: Arc<App>, submitter: Submitter) {
         renewed: None,
         tasks: JoinSet::new(),
         watch: lost::Watch::default(),
+        waits: false,
         last: None,
         busy: HashMap::new(),
     };
@@ -54,14 +55,20 @@ pub async fn work(app: Arc<App>, submitter: Submitter) {
         if let Some(lease) = lease {
             if watched.is_none_or(|at| at.elapsed() > RENEWAL) {
                 match desk.watch.look(&desk.app, lease).await {
-                    Ok(_) => watched = Some(Instant::now()),
+                    Ok(standing) => {
+                        watched = Some(Instant::now());
+                        desk.notice(standing);
+                    }
                     Err(error) => {
                         tracing::warn!(error = %error.problem(), "the chain cannot be watched")
                     }
                 }
             }
-            if let Err(error) = desk.take_up(lease).await {
-                tracing::warn!(%error, "orders cannot be read");
+            // What a node says that is behind is old, and orders would be done that are done.
+            if !desk.waits {
+                if let Err(error) = desk.take_up(lease).await {
+                    tracing::warn!(%error, "orders cannot be read");
+                }
             }
         }
         let app = desk.app.clone();
@@ -87,11 +94,36 @@ struct Desk {
     /// Orders under way, by task: the order's number, and the device whose turn it is.
     busy: HashMap<tokio::task::Id, (u64, Option<DeviceId>)>,
     watch: lost::Watch,
+    /// Whether the node has not come as far as it was.
+    waits: bool,
     /// Ends when the order that was begun last has been handed to the node.
     last: Option<oneshot::Receiver<()>>,
 }
 
 impl Desk {
+    /// Waits while the node is behind, and says so.
+    fn notice(&mut self, standing: lost::Standing) {
+        let behind = match standing {
+            lost::Standing::Behind { seen, now } => {
+                if !self.waits {
+                    tracing::warn!(
+                        seen,
+                        now,
+                        "the node is behind what was seen of the chain; orders wait"
+                    );
+                }
+                seen.saturating_sub(now).max(1)
+            }
+            lost::Standing::GoesOn | lost::Standing::LostBlocks => 0,
+        };
+        if self.waits && behind == 0 {
+            tracing::info!("the node has caught up");
+        }
+        self.waits = behind > 0;
+        let behind = i64::try_from(behind).unwrap_or(i64::MAX);
+        self.app.metrics.behind.set(behind);
+    }
+
     /// Starts whatever is pending and not under way. Orders for one device are done one after the other.
     async fn take_up(&mut self, lease: Lease) -> Result<(), StoreError> {
         let most = usize::from(UNDER_WAY);
