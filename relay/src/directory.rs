@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{Code, DeviceStatus, Head, Key, Policy, Problem};
@@ -18,10 +19,10 @@ use crate::ledger::Ledger;
 const DEVICES: usize = 200_000;
 /// Studies that are remembered.
 const STUDIES: usize = 1_000;
-/// How long what is remembered counts, in seconds: long while finalised blocks are read here, which tell of every change,
-/// and short while another process does.
-const WATCHED: u64 = 600;
-const UNWATCHED: u64 = 30;
+/// How long what is remembered counts: long while finalised blocks are read here, which tell of every change, and short while
+/// another process does.
+const WATCHED: Duration = Duration::from_secs(600);
+const UNWATCHED: Duration = Duration::from_secs(30);
 
 /// A device. Its head is not part of it: every run changes that.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +67,8 @@ struct Memory<K, T> {
 
 struct Remembered<T> {
     value: T,
-    since: u64,
+    /// By the time that passes: the machine's clock may be set.
+    since: Duration,
 }
 
 impl<K: Eq + Hash, T> Memory<K, T> {
@@ -194,7 +196,7 @@ impl Directory {
         };
         let memory = lock(memory);
         let known = memory.values.get(&key);
-        let fresh = known.filter(|known| self.clock.now() < known.since + limit);
+        let fresh = known.filter(|known| self.clock.passed() < known.since + limit);
         (fresh.map(|known| known.value.clone()), memory.generation)
     }
 
@@ -206,7 +208,7 @@ impl Directory {
         value: T,
         generation: u64,
     ) {
-        let since = self.clock.now();
+        let since = self.clock.passed();
         let mut memory = lock(memory);
         if generation != memory.generation {
             return;
@@ -252,5 +254,21 @@ mod tests {
         // The chain is asked again, and then no more.
         assert!(directory.device(DeviceId(1)).await.unwrap().head.is_some());
         assert!(directory.device(DeviceId(1)).await.unwrap().head.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_remembered_grows_old_whatever_the_clock_is_set_to() {
+        let chain = FakeChain::new();
+        chain.enrol(DeviceId(1), TestDevice::new(1).genesis());
+        let clock = ManualClock::at(1_000_000);
+        let directory = Directory::new(Arc::new(chain), clock.clone());
+        let is_asked = async || directory.device(DeviceId(1)).await.unwrap().head.is_some();
+        assert!(is_asked().await);
+        for step in [1_000, 9_000_000] {
+            clock.set(step);
+            assert!(!is_asked().await);
+            clock.advance(30);
+            assert!(is_asked().await);
+        }
     }
 }

@@ -3,8 +3,10 @@
 //! What time it is: a parameter, so that tests need not wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Tells the time.
 pub trait Clock: Send + Sync + 'static {
@@ -15,6 +17,10 @@ pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> u64 {
         self.now_millis() / 1_000
     }
+
+    /// How much time has passed since some moment. Setting the clock changes nothing about it, so it is what to measure how old
+    /// something is with.
+    fn passed(&self) -> Duration;
 }
 
 /// A clock that the parts of a server share.
@@ -30,31 +36,45 @@ impl Clock for SystemClock {
         // A machine whose clock is before 1970 has no time to speak of.
         elapsed.map_or(0, |elapsed| elapsed.as_millis() as u64)
     }
+
+    fn passed(&self) -> Duration {
+        START.elapsed()
+    }
 }
 
 /// A clock that only moves when a test says so, for tests.
 #[derive(Debug, Default)]
-pub struct ManualClock(AtomicU64);
+pub struct ManualClock {
+    millis: AtomicU64,
+    passed: AtomicU64,
+}
 
 impl ManualClock {
     /// Stands at so many seconds since 1970.
     pub fn at(seconds: u64) -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(seconds * 1_000)))
+        let clock = Self::default();
+        clock.set(seconds);
+        Arc::new(clock)
     }
 
-    /// Is set to so many seconds since 1970.
+    /// Is set to so many seconds since 1970, although no time has passed.
     pub fn set(&self, seconds: u64) {
-        self.0.store(seconds * 1_000, Ordering::SeqCst);
+        self.millis.store(seconds * 1_000, Ordering::SeqCst);
     }
 
     /// Moves on.
     pub fn advance(&self, seconds: u64) {
-        self.0.fetch_add(seconds * 1_000, Ordering::SeqCst);
+        self.millis.fetch_add(seconds * 1_000, Ordering::SeqCst);
+        self.passed.fetch_add(seconds * 1_000, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now_millis(&self) -> u64 {
-        self.0.load(Ordering::SeqCst)
+        self.millis.load(Ordering::SeqCst)
+    }
+
+    fn passed(&self) -> Duration {
+        Duration::from_millis(self.passed.load(Ordering::SeqCst))
     }
 }
