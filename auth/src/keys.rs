@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! The keys that sign tokens. They rotate: a new key signs at once, and the one before it stays in the key set until its
-//! last token has expired.
+//! last token has expired, unless all keys before are withdrawn with it.
 //!
 //! Secret keys are in the database encrypted (ChaCha20-Poly1305, RFC 8439), because databases are backed up and copied.
 //! The encrypting key is derived from a secret that only the server has.
@@ -20,7 +20,7 @@ use rand::TryRngCore;
 use zeroize::Zeroizing;
 
 use crate::log::Note;
-use crate::store::Store;
+use crate::store::{Before, Store};
 
 const NONCE_LENGTH: usize = 12;
 /// PKCS #8 (RFC 8410, section 7) around the 32 bytes of an Ed25519 seed.
@@ -98,6 +98,22 @@ impl KeyRing {
 
     /// Makes a new key, which signs from now on; returns its name.
     pub async fn make(&self, why: &str, actor: &str, now: u64) -> Result<String, ApiError> {
+        self.follow(Before::Stay, why, actor, now).await
+    }
+
+    /// Makes a new key, which signs from now on, and withdraws all others at once, with every token that they signed; returns
+    /// its name. For when a key may be in other hands.
+    pub async fn revoke(&self, why: &str, actor: &str, now: u64) -> Result<String, ApiError> {
+        self.follow(Before::Withdrawn, why, actor, now).await
+    }
+
+    async fn follow(
+        &self,
+        before: Before,
+        why: &str,
+        actor: &str,
+        now: u64,
+    ) -> Result<String, ApiError> {
         let mut seed = Zeroizing::new([0; 32]);
         rand::rngs::OsRng
             .try_fill_bytes(&mut *seed)
@@ -109,12 +125,15 @@ impl KeyRing {
         let note = Note {
             at: now,
             actor,
-            action: "signing key made",
+            action: match before {
+                Before::Stay => "signing key made",
+                Before::Withdrawn => "signing key made, all others withdrawn",
+            },
             subject: &subject,
             why,
         };
         self.store
-            .add_signing_key(&kid, public, wrapped, note)
+            .add_signing_key(&kid, public, wrapped, before, note)
             .await?;
         Ok(kid)
     }

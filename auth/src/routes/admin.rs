@@ -24,6 +24,7 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
         .routes(routes!(issue_code, list_codes))
         .routes(routes!(revoke_code))
         .routes(routes!(rotate_keys))
+        .routes(routes!(revoke_keys))
         .routes(routes!(read_log))
 }
 
@@ -143,6 +144,24 @@ async fn rotate_keys(
     let app = &shared.app;
     let why = String::from(change.why);
     let kid = app.keys.make(&why, &admin.name, app.now()).await?;
+    Ok((StatusCode::CREATED, Json(NewKey { kid })))
+}
+
+/// Makes a new key that signs tokens from now on, and withdraws all others at once: no token that they signed is good any more.
+/// For when a key may be in other hands. Relays notice within ten seconds, phones get new tokens by themselves.
+#[utoipa::path(post, path = "/v1/admin/keys/revoke", tag = "admin", security(("admin" = [])), request_body = Change,
+    responses(
+        (status = 201, description = "The new key.", body = NewKey),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+    ))]
+async fn revoke_keys(
+    State(shared): State<Shared>,
+    admin: Admin,
+    Json(change): Json<Change>,
+) -> Result<(StatusCode, Json<NewKey>), ApiError> {
+    let app = &shared.app;
+    let why = String::from(change.why);
+    let kid = app.keys.revoke(&why, &admin.name, app.now()).await?;
     Ok((StatusCode::CREATED, Json(NewKey { kid })))
 }
 

@@ -92,7 +92,7 @@ async fn jwks(State(shared): State<Shared>) -> Result<Response, ApiError> {
     // A token that was signed a moment before the rotation, as the slowest clock sees it.
     let grace = app.terms.token_lifetime + app.terms.clock_skew;
     let keys: JwkSet = app.keys.public(app.now(), grace).await?;
-    Ok(([(header::CACHE_CONTROL, "max-age=60")], Json(keys)).into_response())
+    Ok(([(header::CACHE_CONTROL, "max-age=10")], Json(keys)).into_response())
 }
 
 /// A study, as it is on the finalised chain.

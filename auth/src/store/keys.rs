@@ -9,13 +9,24 @@ use mhealth_server::StoreError;
 use super::Store;
 use crate::log::Note;
 
+/// What becomes of the keys before a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// They stay good for the tokens that they signed.
+    Stay,
+    /// They are good for nothing any more: they may be in other hands.
+    Withdrawn,
+}
+
 impl Store {
     /// Adds a key, which is the newest from now on. Only the newest signs, so the secrets of those before it are forgotten.
+    /// These stay in the key set until their last tokens have expired, or are withdrawn from it at once.
     pub async fn add_signing_key(
         &self,
         kid: &str,
         public: [u8; 32],
         wrapped: Vec<u8>,
+        before: Before,
         note: Note<'_>,
     ) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
@@ -27,6 +38,12 @@ impl Store {
         .bind(signed(note.at))
         .execute(&mut *transaction)
         .await?;
+        if before == Before::Withdrawn {
+            // As if it had been followed long ago.
+            sqlx::query("UPDATE signing_keys SET followed_at = 0")
+                .execute(&mut *transaction)
+                .await?;
+        }
         sqlx::query("INSERT INTO signing_keys (kid, public_key, wrapped, created_at) VALUES ($1, $2, $3, $4)")
             .bind(kid.to_owned())
             .bind(public.to_vec())

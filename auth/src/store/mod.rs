@@ -24,6 +24,7 @@ pub use enrolments::{Claim, EnrolledDevice, Redemption};
 pub use mhealth_server::{Lease, StoreError};
 
 const MIGRATIONS: &[Migration] = &[Migration {
+pub use keys::Before;
     version: 1,
     name: "first",
     sqlite: include_str!("../../migrations/sqlite/0001-first.sql"),

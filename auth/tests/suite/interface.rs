@@ -48,7 +48,7 @@ async fn only_administrators_get_in(setting: Setting) {
             tried += 1;
         }
     }
-    assert_eq!(tried, 10);
+    assert_eq!(tried, 11);
 }
 
 async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
@@ -79,6 +79,7 @@ async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
         "POST /v1/admin/devices/{id}/retire",
         "POST /v1/admin/devices/{id}/suspend",
         "POST /v1/admin/keys/rotate",
+        "POST /v1/admin/keys/revoke",
         "POST /v1/code",
         "POST /v1/enrol",
         "POST /v1/token",

@@ -21,6 +21,7 @@ on_both_databases! {
     every_bad_proof_has_its_code
     suspended_retired_unknown_and_foreign_devices_get_no_token
     keys_rotate_and_the_old_one_stays_as_long_as_its_tokens
+    revoked_keys_are_gone_at_once
     signing_keys_are_encrypted_and_replaced_when_the_secret_changes
     one_device_cannot_ask_for_tokens_without_end
     one_address_cannot_ask_without_end
@@ -293,6 +294,23 @@ async fn keys_rotate_and_the_old_one_stays_as_long_as_its_tokens(setting: Settin
     let after = key_set(&setting).await;
     assert_eq!(after.keys.len(), 1);
     assert!(verified(&old, &after).is_none() && verified(&new, &after).is_some());
+}
+
+async fn revoked_keys_are_gone_at_once(setting: Setting) {
+    let (phone, enrolled) = setting.enrolled().await;
+    let stolen = setting.token(&phone, enrolled.device).await.unwrap().token;
+    let rotate = json!({ "why": "every quarter" });
+    setting.admin_post("/v1/admin/keys/rotate", rotate).await;
+    let seen = setting.token(&phone, enrolled.device).await.unwrap().token;
+    assert_eq!(key_set(&setting).await.keys.len(), 2);
+    let revoke = json!({ "why": "a copy of the database is in other hands" });
+    let made = setting.admin_post("/v1/admin/keys/revoke", revoke).await;
+    assert_eq!(made.status(), 201);
+    let keys = key_set(&setting).await;
+    assert_eq!(keys.keys.len(), 1);
+    assert!(verified(&stolen, &keys).is_none() && verified(&seen, &keys).is_none());
+    let new = setting.token(&phone, enrolled.device).await.unwrap().token;
+    assert!(verified(&new, &keys).is_some());
 }
 
 async fn signing_keys_are_encrypted_and_replaced_when_the_secret_changes(setting: Setting) {
