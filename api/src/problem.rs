@@ -87,6 +87,8 @@ codes! {
     ChainUnavailable = "chain_unavailable", 503, "The chain cannot be reached at present.";
     /// The database does not answer.
     StorageUnavailable = "storage_unavailable", 503, "The database does not take anything at present.";
+    /// A part of the server is not as it should be.
+    NotReady = "not_ready", 503, "The server cannot do all of its work at present.";
     /// The server stops.
     ShuttingDown = "shutting_down", 503, "The server is stopping.";
     /// The server's node has no proof at present.

@@ -33,6 +33,7 @@ pub mod log;
 pub mod metrics;
 pub mod order_book;
 pub mod orders;
+mod ready;
 pub mod routes;
 pub mod server;
 pub mod staff;

@@ -3,6 +3,7 @@
 //! How the server starts: options, database, chain, keys, routes.
 
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +12,9 @@ use hashchain::StudyId;
 use mhealth_api::{Hash, Key};
 use mhealth_chain_client::{Account, ChainClient, SubmitterOptions};
 use mhealth_server::dpop::Proofs;
-use mhealth_server::startup::is_ready;
 use mhealth_server::{
-    BaseAddress, Bound, CancellationToken, ChainOptions, Ground, SecretText, Server, ServerOptions,
-    SharedClock, SystemClock, LIST_DELIMITER,
+    BaseAddress, Bound, CancellationToken, ChainOptions, Ground, Readiness, SecretText, Server,
+    ServerOptions, SharedClock, SystemClock, LIST_DELIMITER,
 };
 
 use crate::app::{hash, App, Terms};
@@ -22,6 +22,7 @@ use crate::desk;
 use crate::keys::KeyRing;
 use crate::metrics::Metrics;
 use crate::order_book::OrderBook;
+use crate::ready;
 use crate::routes::{self, Shared};
 use crate::store::Store;
 
@@ -88,16 +89,22 @@ pub struct AuthOptions {
         long,
         value_name = "SECRET",
         env = "MHEALTH_AUTH_KEY",
-        hide_env_values = true
+        hide_env_values = true,
+        conflicts_with = "key_secret_file"
     )]
     pub key_secret: Option<SecretText>,
+
+    /// File that holds this secret. Nobody but its owner may be able to read it.
+    #[arg(long, value_name = "FILE", env = "MHEALTH_AUTH_KEY_FILE")]
+    pub key_secret_file: Option<PathBuf>,
 }
 
 impl AuthOptions {
-    fn key_secret(&self) -> anyhow::Result<SecretText> {
-        match &self.key_secret {
-            Some(secret) => Ok(secret.clone()),
-            None => self.chain.account_secret(),
+    pub(crate) fn key_secret(&self) -> anyhow::Result<SecretText> {
+        match (&self.key_secret, &self.key_secret_file) {
+            (Some(secret), _) => Ok(secret.clone()),
+            (None, Some(path)) => Ok(SecretText::from_file(path)?),
+            (None, None) => self.chain.account_secret(),
         }
     }
 }
@@ -122,6 +129,7 @@ pub async fn prepare(
     let study = auth
         .study
         .context("the server needs the number of its study: --study or MHEALTH_STUDY")?;
+    auth.chain.check()?;
     let account = auth.chain.account()?;
     let ground = Ground::lay(server).await?;
     let store = Store::open(ground.database.clone()).await?;
@@ -162,13 +170,15 @@ pub async fn prepare(
     let keys = app.keys.prepare(app.now()).await;
     keys.map_err(|error| anyhow::anyhow!("{}", error.problem()))?;
     let shared = Shared::new(app.clone(), auth.requests_per_second);
-    let ready = app.clone();
+    let (public, staff) = routes::routers(shared.clone());
+    let readiness = ready::parts(Readiness::register(&ground.registry)?, &app, server)?;
     Ok(ground
         .server("mhealth-auth", DESCRIPTION, bound)
-        .routes(routes::router(shared.clone()))
+        .routes(public)
+        .staff_routes(staff)
         .ready(move || {
-            let app = ready.clone();
-            async move { is_ready(app.store.database(), app.chain.finalised()).await }
+            let readiness = readiness.clone();
+            async move { readiness.look().await }
         })
         .background(desk::work(app, submitter))
         .background(remove_expired(shared)))

@@ -11,12 +11,13 @@ use anyhow::{bail, Context};
 use futures::future::join_all;
 use hashchain::StudyId;
 use mhealth_api::{JwkSet, Key};
+use mhealth_chain_client::is_on_this_machine;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often key sets are read anew. A key that its server took back is refused after this time at the latest.
-const REFRESH: Duration = Duration::from_secs(60);
+const REFRESH: Duration = Duration::from_secs(10);
 /// How long keys are good whose server cannot be reached: relays verify tokens by themselves, but not for ever.
 const STALE: Duration = Duration::from_secs(24 * 3_600);
 /// A token with an unknown key makes the relay read the key set again, but not more often than this.
@@ -56,8 +57,7 @@ impl FromStr for TrustedIssuer {
             .unwrap_or_else(|| format!("{}/.well-known/jwks.json", issuer.trim_end_matches('/')));
         let url =
             reqwest::Url::parse(&jwks).context("the address of the keys is not a valid URL")?;
-        let is_local = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
-        if url.scheme() != "https" && !(url.scheme() == "http" && is_local) {
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_on_this_machine(&jwks)) {
             bail!("the address of the keys must begin with https, or with http on this machine");
         }
         Ok(Self {
@@ -79,9 +79,12 @@ pub enum Lookup {
     Unreachable,
 }
 
-/// The keys of all trusted issuers. Cheap to clone.
+/// The keys of all trusted issuers. Cheap to clone; all clones trust the same.
 #[derive(Clone)]
-pub struct Issuers(Arc<Vec<Issuer>>);
+pub struct Issuers {
+    trusted: Arc<RwLock<Arc<[Arc<Issuer>]>>>,
+    http: reqwest::Client,
+}
 
 struct Issuer {
     trusted: TrustedIssuer,
@@ -99,23 +102,50 @@ struct KeySet {
 impl Issuers {
     /// Nothing is read yet. TLS certificates of the servers are checked by `http`.
     pub fn new(trusted: Vec<TrustedIssuer>, http: reqwest::Client) -> Self {
-        let issuers = trusted.into_iter().map(|trusted| Issuer {
-            trusted,
-            http: http.clone(),
-            keys: RwLock::default(),
-            asked_at: Mutex::default(),
+        let issuers = Self {
+            trusted: Arc::new(RwLock::new([].into())),
+            http,
+        };
+        issuers.replace(trusted);
+        issuers
+    }
+
+    /// From now on trusts these and no others. What was read of those that stay is still known.
+    pub fn replace(&self, trusted: Vec<TrustedIssuer>) {
+        let before = self.all();
+        let issuers = trusted.into_iter().map(|trusted| {
+            let known = before.iter().find(|known| known.trusted == trusted);
+            known.cloned().unwrap_or_else(|| {
+                Arc::new(Issuer {
+                    trusted,
+                    http: self.http.clone(),
+                    keys: RwLock::default(),
+                    asked_at: Mutex::default(),
+                })
+            })
         });
-        Self(Arc::new(issuers.collect()))
+        let issuers = issuers.collect();
+        *self
+            .trusted
+            .write()
+            .expect("no holder of this lock panics; qed") = issuers;
+    }
+
+    fn all(&self) -> Arc<[Arc<Issuer>]> {
+        let trusted = self.trusted.read();
+        trusted.expect("no holder of this lock panics; qed").clone()
+    }
+
+    fn find(&self, issuer: &str) -> Option<Arc<Issuer>> {
+        let all = self.all();
+        let known = all.iter().find(|known| known.trusted.issuer == issuer);
+        known.cloned()
     }
 
     /// Keys of an issuer as if they had been read from it.
     #[cfg(test)]
     pub(crate) fn set_keys(&self, issuer: &str, keys: impl IntoIterator<Item = (String, Key)>) {
-        let issuer = self
-            .0
-            .iter()
-            .find(|known| known.trusted.issuer == issuer)
-            .unwrap();
+        let issuer = self.find(issuer).unwrap();
         let by_id = keys.into_iter().collect();
         let read_at = Instant::now();
         *issuer.keys.write().unwrap() = Some(KeySet { by_id, read_at });
@@ -124,12 +154,12 @@ impl Issuers {
 
     /// Whether an issuer is trusted at all.
     pub fn knows(&self, issuer: &str) -> bool {
-        self.0.iter().any(|known| known.trusted.issuer == issuer)
+        self.find(issuer).is_some()
     }
 
     /// Whether an issuer's tokens are good for a study.
     pub fn speaks_for(&self, issuer: &str, study: StudyId) -> bool {
-        self.0
+        self.all()
             .iter()
             .any(|known| known.trusted.issuer == issuer && known.trusted.study == study)
     }
@@ -137,13 +167,13 @@ impl Issuers {
     /// Whether an issuer still signs with a key that it had under this name, as far as was read. One that it took back, or
     /// whose issuer was not reached for too long, is good no more, whatever was signed with it.
     pub fn has(&self, issuer: &str, kid: &str, key: &Key) -> bool {
-        let known = self.0.iter().find(|known| known.trusted.issuer == issuer);
+        let known = self.find(issuer);
         known.is_some_and(|issuer| issuer.known_key(kid) == Lookup::Key(*key))
     }
 
     /// A key of an issuer, read from it if need be.
     pub async fn key(&self, issuer: &str, kid: &str) -> Lookup {
-        let Some(issuer) = self.0.iter().find(|known| known.trusted.issuer == issuer) else {
+        let Some(issuer) = self.find(issuer) else {
             return Lookup::NoSuchKey;
         };
         match issuer.known_key(kid) {
@@ -155,19 +185,56 @@ impl Issuers {
         }
     }
 
+    /// The issuers whose keys are not known: they were not read yet, or not for too long.
+    pub fn unknown(&self) -> Vec<String> {
+        let counted = self.keys_known().into_iter();
+        let unknown = counted.filter(|(_, keys)| keys.is_none());
+        unknown.map(|(issuer, _)| issuer).collect()
+    }
+
+    /// How many keys each issuer has; none while they are not known.
+    pub fn keys_known(&self) -> Vec<(String, Option<usize>)> {
+        let all = self.all();
+        let known = all.iter();
+        known
+            .map(|issuer| (issuer.trusted.issuer.clone(), issuer.count()))
+            .collect()
+    }
+
+    /// Reads the keys of all.
+    pub async fn read(&self) {
+        let all = self.all();
+        join_all(all.iter().map(|issuer| issuer.read_again())).await;
+    }
+
     /// Keeps the keys fresh until the server stops.
     pub async fn keep_fresh(self, stop: CancellationToken) {
         loop {
-            join_all(self.0.iter().map(Issuer::read_again)).await;
+            self.read().await;
+            let pause = match self.unknown().is_empty() {
+                true => REFRESH,
+                false => BETWEEN_READS,
+            };
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(REFRESH) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 }
 
 impl Issuer {
+    /// How many keys it has; none while they are not known.
+    fn count(&self) -> Option<usize> {
+        let keys = self
+            .keys
+            .read()
+            .expect("no holder of this lock panics; qed");
+        let known = keys.as_ref();
+        let fresh = known.filter(|keys| keys.read_at.elapsed() < STALE);
+        fresh.map(|keys| keys.by_id.len())
+    }
+
     fn known_key(&self, kid: &str) -> Lookup {
         let keys = self
             .keys

@@ -89,6 +89,8 @@ pub trait Ledger: Send + Sync + 'static {
     fn study(&self, study: StudyId) -> Answer<'_, Option<StudyView>>;
     /// The latest finalised block.
     fn finalised(&self) -> Answer<'_, BlockRef>;
+    /// The seconds since 1970 that the latest finalised block names; none where that says nothing.
+    fn finalised_time(&self) -> Answer<'_, Option<u64>>;
     /// Hash of the best block of that number.
     fn block_hash(&self, number: u64) -> Answer<'_, Option<Hash>>;
     /// The account's next nonce after a block.
@@ -206,6 +208,10 @@ impl Ledger for NodeLedger {
                 hash: Hash(block.hash.0),
             })
         })
+    }
+
+    fn finalised_time(&self) -> Answer<'_, Option<u64>> {
+        Box::pin(async move { Ok(self.client()?.finalised_time().await?) })
     }
 
     fn block_hash(&self, number: u64) -> Answer<'_, Option<Hash>> {

@@ -29,6 +29,7 @@ pub mod metrics;
 mod mutations;
 mod options;
 pub mod outbox;
+mod ready;
 pub mod run;
 mod serve;
 pub mod store;

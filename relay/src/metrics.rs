@@ -22,6 +22,8 @@ pub struct Metrics {
     batches: IntGauge,
     leading: IntGauge,
     followed: IntGauge,
+    behind: IntGauge,
+    unknown: IntGauge,
     settled_after: Histogram,
     group: Histogram,
 }
@@ -73,6 +75,14 @@ impl Metrics {
             followed: gauge(
                 "mhealth_relay_followed_block",
                 "Number of the latest finalised block whose outcomes are written down.",
+            )?,
+            behind: gauge(
+                "mhealth_relay_node_behind_blocks",
+                "Blocks that the node lacks of those whose outcomes are written down; nothing new is submitted while it does.",
+            )?,
+            unknown: gauge(
+                "mhealth_relay_unknown_transactions",
+                "Transactions of the relay's account that its database did not know when this process began to submit.",
             )?,
             settled_after: histogram(
                 "mhealth_relay_finalised_after_seconds",
@@ -134,5 +144,26 @@ impl Metrics {
     /// A block was worked off.
     pub fn followed(&self, number: u64) {
         self.followed.set(number as i64);
+        self.behind.set(0);
+    }
+
+    /// The node lacks so many blocks of those that were worked off.
+    pub fn node_is_behind(&self, blocks: u64) {
+        self.behind.set(blocks as i64);
+    }
+
+    /// How many blocks the node lacks of those that were worked off, as far as this process follows them.
+    pub fn blocks_behind(&self) -> i64 {
+        self.behind.get()
+    }
+
+    /// The account had sent so many transactions that the database does not know.
+    pub fn unknown_transactions(&self, count: u64) {
+        self.unknown.set(count as i64);
+    }
+
+    /// Age of the oldest run that is not settled yet, in seconds.
+    pub fn oldest_queued(&self) -> i64 {
+        self.oldest.get()
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use mhealth_api::LONGEST_EXPORT_LINE;
+use mhealth_server::backup::CopyCommand;
 use mhealth_server::credentials::CredentialCommand;
+use mhealth_server::doctor::DoctorOptions;
 use mhealth_server::{BaseAddress, ChainOptions, ServerOptions, LIST_DELIMITER};
 
 use crate::intake::IntakeLimits;
@@ -55,6 +57,11 @@ pub enum Command {
     /// Credentials of auditors, who may export runs with their envelopes.
     #[command(subcommand)]
     Auditor(CredentialCommand),
+    /// Looks at everything that the relay needs, and says a line of each. Changes nothing; fails when something is bad.
+    Doctor(DoctorOptions),
+    /// Copies of the database.
+    #[command(flatten)]
+    Copy(CopyCommand),
 }
 
 /// Options of the relay alone.
@@ -144,6 +151,10 @@ pub struct RelayOptions {
     #[arg(long, value_name = "SECONDS", default_value_t = 6,
         value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub lease: u64,
+
+    /// Seconds that a run may wait for the chain before the relay is not ready. 0: however long.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub ready_queue_age: u64,
 }
 
 impl RelayOptions {

@@ -8,12 +8,14 @@ use std::time::Duration;
 use anyhow::Context;
 use mhealth_api::Hash;
 use mhealth_chain_client::H256;
+use mhealth_server::backup::{self, CopyCommand};
 use mhealth_server::credentials::Change;
+use mhealth_server::doctor::{Condition, Doctor, DoctorOptions};
 use mhealth_server::dpop::{Proofs, Replays};
-use mhealth_server::startup::is_ready;
+use mhealth_server::startup::{reload, say};
 use mhealth_server::{
-    stop_on_signals, BaseAddress, Bound, CancellationToken, ChainOptions, Database, Ground, Limits,
-    Server, SharedClock, SystemClock,
+    install_crypto, stop_on_signals, BaseAddress, Bound, CancellationToken, ChainOptions, Database,
+    DatabaseUrl, Ground, Limits, Readiness, Server, SharedClock, SystemClock,
 };
 use prometheus::Registry;
 use tokio::sync::Notify;
@@ -27,6 +29,7 @@ use crate::ledger::{Ledger, NodeLedger};
 use crate::metrics::Metrics;
 use crate::options::{Command, Options, RelayOptions};
 use crate::outbox::Outbox;
+use crate::ready::{self, Bounds};
 use crate::store::Store;
 use crate::token::Tokens;
 use crate::writer::{Level, Writer};
@@ -45,16 +48,66 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     match &options.command {
         None | Some(Command::Serve) => serve(&options, stop_on_signals()).await,
         Some(Command::Auditor(command)) => {
-            let database = Database::open(&options.server.database).await?;
+            let database = Database::open(&options.server.database_url()?).await?;
             let store = Store::open(database, Arc::new(SystemClock)).await?;
             let change = async |change: Change<'_>| store.change_auditor(change).await;
             command.run(store.database(), change).await
         }
+        Some(Command::Doctor(how)) => doctor(&options, *how).await,
+        Some(Command::Copy(command)) => copy(&options.server.database_url()?, command).await,
     }
+}
+
+async fn doctor(options: &Options, how: DoctorOptions) -> anyhow::Result<()> {
+    install_crypto();
+    let mut doctor = Doctor::default();
+    doctor.examine(&options.server, &options.chain).await;
+    let issuers = issuers(&options.relay)?;
+    issuers.read().await;
+    for (issuer, keys) in issuers.keys_known() {
+        match keys {
+            Some(keys) => {
+                let detail = format!("{issuer} signs with {keys} keys.");
+                doctor.note("issuer", Condition::Good, detail);
+            }
+            None => {
+                let detail = format!("The keys of {issuer} cannot be read.");
+                doctor.note("issuer", Condition::Bad, detail);
+            }
+        }
+    }
+    if options.relay.issuers.is_empty() {
+        let detail = "None is trusted, so nobody can upload: give --trusted-issuer.";
+        doctor.note("issuer", Condition::Bad, detail);
+    }
+    doctor.print(how)
+}
+
+async fn copy(url: &DatabaseUrl, command: &CopyCommand) -> anyhow::Result<()> {
+    match command {
+        CopyCommand::Backup { file } => {
+            backup::backup(url, file).await?;
+            say(format_args!("copied {url} to {}", file.display()))?;
+        }
+        CopyCommand::Restore { file } => {
+            // Nothing in it says more than was so once: finalised blocks tell what became of it.
+            let made = backup::restore(url, file, async |_, _, _| Ok(())).await?;
+            let made = made.map_or("an unknown time".to_owned(), |at| {
+                format!("{at} seconds after 1970")
+            });
+            say(format_args!(
+                "restored {url} from a copy of {made}. What the relay acknowledged later is not in it: phones bring that again as \
+                 long as they have no proof that the chain has it. What it brought to the chain later is taken as registered \
+                 already. Credentials of auditors that were made or taken back later have to be made or taken back again."
+            ))?;
+        }
+    }
+    Ok(())
 }
 
 /// Serves until it is told to stop.
 async fn serve(options: &Options, stop: CancellationToken) -> anyhow::Result<()> {
+    options.chain.check()?;
     let ground = Ground::lay(&options.server).await?;
     let clock: SharedClock = Arc::new(SystemClock);
     let store = Store::open(ground.database.clone(), clock.clone()).await?;
@@ -73,6 +126,7 @@ async fn serve(options: &Options, stop: CancellationToken) -> anyhow::Result<()>
         ledger,
         (addresses, proofs),
         clock,
+        Bounds::of(&options.server, options.relay.ready_queue_age)?,
         &ground.registry,
     )?;
     parts.server(ground, bound, &stop).serve(stop).await
@@ -88,6 +142,7 @@ struct Parts {
     metrics: Metrics,
     clock: SharedClock,
     limits: Limits,
+    readiness: Readiness,
 }
 
 impl Parts {
@@ -97,6 +152,7 @@ impl Parts {
         ledger: Arc<dyn Ledger>,
         (addresses, proofs): (Vec<BaseAddress>, Proofs),
         clock: SharedClock,
+        bounds: Bounds,
         registry: &Registry,
     ) -> anyhow::Result<Self> {
         let issuers = issuers(options)?;
@@ -150,21 +206,25 @@ impl Parts {
             all_bodies_bytes: options.max_bodies,
             ..Limits::default()
         };
+        let app = Arc::new(app);
+        let readiness = Readiness::register(registry)?;
+        let readiness = ready::parts(readiness, &app, &issuers, &metrics, &clock, bounds);
         Ok(Self {
-            app: Arc::new(app),
+            app,
             issuers,
             outbox,
             level,
             metrics,
             clock,
             limits,
+            readiness,
         })
     }
 
     /// What it answers, and what it does beside.
     fn server(self, ground: Ground, bound: Bound, stop: &CancellationToken) -> Server {
         let app = self.app;
-        let ready = app.clone();
+        let readiness = self.readiness;
         let housekeeping = keep_house(
             app.clone(),
             self.level,
@@ -177,12 +237,26 @@ impl Parts {
             .routes(router(app))
             .limits(self.limits)
             .ready(move || {
-                let app = ready.clone();
-                async move { is_ready(app.store.database(), app.ledger.finalised()).await }
+                let readiness = readiness.clone();
+                async move { readiness.look().await }
             })
+            .background(reload_issuers(self.issuers.clone(), stop.clone()))
             .background(self.issuers.keep_fresh(stop.clone()))
             .background(self.outbox.run(stop.clone()))
             .background(housekeeping)
+    }
+}
+
+/// Trusts other issuers when the options are read anew.
+async fn reload_issuers(issuers: Issuers, stop: CancellationToken) {
+    let reloads = reload(|options: Options| {
+        let trusted = options.relay.issuers;
+        tracing::info!(issuers = trusted.len(), "the options were read anew");
+        issuers.replace(trusted);
+    });
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = reloads => {}
     }
 }
 

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{bail, Context};
-use mhealth_chain_client::{Account, ChainClient, ConnectOptions, Patience, H256};
+use mhealth_chain_client::{
+    check_node_address, Account, ChainClient, ConnectOptions, Patience, H256,
+};
 
 use crate::SecretText;
 
@@ -18,7 +20,7 @@ const RECONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// Which chain, and as whom.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ChainOptions {
-    /// WebSocket address of a node.
+    /// WebSocket address of a node: wss://, or ws:// on this machine.
     #[arg(
         long,
         value_name = "URL",
@@ -42,12 +44,18 @@ pub struct ChainOptions {
     )]
     pub account: Option<SecretText>,
 
-    /// File that holds the secret of the server's account.
+    /// File that holds the secret of the server's account. Nobody but its owner may be able to read it.
     #[arg(long, value_name = "FILE", env = "MHEALTH_ACCOUNT_FILE")]
     pub account_file: Option<PathBuf>,
 }
 
 impl ChainOptions {
+    /// Whether the node may be spoken to at this address.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let checked = check_node_address(&self.node);
+        checked.map_err(|error| anyhow::anyhow!("{error} ({})", error.code()))
+    }
+
     /// Connects to the node, which may still be starting.
     pub async fn connect(&self) -> anyhow::Result<ChainClient> {
         let options = ConnectOptions {
@@ -71,7 +79,7 @@ impl ChainOptions {
     pub fn account_secret(&self) -> anyhow::Result<SecretText> {
         match (&self.account, &self.account_file) {
             (Some(secret), _) => Ok(secret.clone()),
-            (None, Some(path)) => SecretText::from_file(path),
+            (None, Some(path)) => Ok(SecretText::from_file(path)?),
             (None, None) => bail!(
                 "the server needs its account's secret: set MHEALTH_ACCOUNT, or --account-file"
             ),

@@ -11,7 +11,8 @@ use clap::error::ErrorKind;
 use clap::{Arg, Command, Parser};
 use toml::{Table, Value};
 
-use crate::SecretText;
+use crate::database::has_password;
+use crate::{DatabaseUrl, SecretText};
 
 /// What separates the values of an option in the environment that may be given several times.
 pub const LIST_DELIMITER: char = ' ';
@@ -26,7 +27,8 @@ pub fn read_options<P: Parser>() -> P {
 ///
 /// The file holds options by their long names (`log-format = "json"`). An option that may be given several times is an
 /// array there, and in the environment its values are separated by spaces ([`LIST_DELIMITER`]). An option of the form
-/// `key=value,…` may be a table. Secrets ([`SecretText`]) are refused in the file.
+/// `key=value,…` may be a table. Secrets ([`SecretText`]) are refused in the file, and
+/// so are addresses of databases with a password.
 pub fn read_options_from<P: Parser>(
     arguments: impl IntoIterator<Item = impl Into<OsString>>,
 ) -> Result<P, clap::Error> {
@@ -80,9 +82,10 @@ fn with_file(command: Command, path: &Path) -> Result<Command, clap::Error> {
         if argument.get_value_parser().type_id() == TypeId::of::<SecretText>() {
             return fail(
                 &command,
-                format!("{key} is a secret; give it by the environment or a file of its own"),
+                format!("{key} is a secret (secret_in_file); give it by the environment or a file of its own"),
             );
         }
+        let is_address = argument.get_value_parser().type_id() == TypeId::of::<DatabaseUrl>();
         let values = match texts(&value) {
             Some(values) => values,
             None => {
@@ -92,6 +95,15 @@ fn with_file(command: Command, path: &Path) -> Result<Command, clap::Error> {
                 )
             }
         };
+        if is_address && values.iter().any(|address| has_password(address)) {
+            return fail(
+                &command,
+                format!(
+                    "{key} has a password in it (secret_in_file); give the address by the environment, or by a file of its own \
+                     with --{name}-url-file"
+                ),
+            );
+        }
         command = with_defaults(command, &name, &values);
     }
     Ok(command)
@@ -136,7 +148,8 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-/// clap keeps defaults for as long as the process lives, and so do these: they are read once.
+/// clap keeps defaults for as long as the process lives, and so do these: they are read at the start, and when an operator asks
+/// for it.
 fn with_defaults(command: Command, name: &str, values: &[String]) -> Command {
     let own = command
         .get_arguments()

@@ -3,16 +3,20 @@
 //! One SQL layer for SQLite and PostgreSQL.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context;
+use mhealth_chain_client::{check_private, is_on_this_machine, open_private};
 use sqlx::any::{install_default_drivers, AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrationType, Migrator};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Any, AnyPool, ConnectOptions, Connection, Executor, SqlStr, Transaction};
 use zeroize::Zeroizing;
 
-use crate::ApiError;
+use crate::{ApiError, SetupFault};
 
 const CONNECTIONS: u32 = 16;
 /// How long a request waits for a free connection, or for a database that is away.
@@ -61,6 +65,67 @@ impl FromStr for DatabaseUrl {
             Err(_) => Err("this is not the address of a database".to_owned()),
         }
     }
+}
+
+impl DatabaseUrl {
+    /// Whether it is PostgreSQL.
+    pub fn is_postgres(&self) -> bool {
+        self.kind == Kind::Postgres
+    }
+
+    /// The file of an SQLite database; none for one in memory, and for PostgreSQL.
+    pub fn file(&self) -> Option<PathBuf> {
+        let is_kept = !self.url.contains(":memory:") && !self.url.contains("mode=memory");
+        let options = SqliteConnectOptions::from_str(&self.url).ok();
+        options
+            .filter(|_| self.kind == Kind::Sqlite && is_kept)
+            .map(|options| options.get_filename().to_owned())
+    }
+
+    /// As libpq and sqlx read it.
+    pub(crate) fn text(&self) -> &str {
+        &self.url
+    }
+
+    /// Fails when the database is on another machine and its certificate would not be checked.
+    pub(crate) fn check_protected(&self) -> Result<(), SetupFault> {
+        let Some(options) = PgConnectOptions::from_str(&self.url)
+            .ok()
+            .filter(|_| self.is_postgres())
+        else {
+            return Ok(());
+        };
+        let host = options.get_host();
+        let is_here = options.get_socket().is_some()
+            || host.starts_with('/')
+            || is_on_this_machine(&format!("postgres://{}", bracketed(host)));
+        match is_here || matches!(options.get_ssl_mode(), PgSslMode::VerifyFull) {
+            true => Ok(()),
+            false => Err(SetupFault::DatabaseWithoutTls {
+                host: host.to_owned(),
+            }),
+        }
+    }
+}
+
+/// An address of IPv6 as it stands in a URL.
+fn bracketed(host: &str) -> String {
+    match host.contains(':') && !host.starts_with('[') {
+        true => format!("[{host}]"),
+        false => host.to_owned(),
+    }
+}
+
+/// Whether a database's address holds a password.
+pub(crate) fn has_password(address: &str) -> bool {
+    let Some((_, rest)) = address.split_once("://") else {
+        return false;
+    };
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let authority = rest.split('/').next().unwrap_or_default();
+    let user = authority.rsplit_once('@').map_or("", |(user, _)| user);
+    let is_password = |part: &str| part.starts_with("password=");
+    user.contains(':') || query.split('&').any(is_password)
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -129,11 +194,20 @@ impl Database {
 
     /// Opens it with at most so many connections.
     pub async fn open_with(url: &DatabaseUrl, connections: u32) -> anyhow::Result<Self> {
+        if let Some(file) = url.file() {
+            make_private(&file, url.text().contains("mode=rwc"))?;
+        }
+        Self::open_as_it_is(url, connections).await
+    }
+
+    /// The same, and leaves the modes of its files as they are.
+    pub(crate) async fn open_as_it_is(url: &DatabaseUrl, connections: u32) -> anyhow::Result<Self> {
         install_default_drivers();
         let settings = match url.kind {
             Kind::Sqlite => SQLITE_SETTINGS,
             Kind::Postgres => POSTGRES_SETTINGS,
         };
+        url.check_protected()?;
         let options = AnyConnectOptions::from_str(&url.url)?.disable_statement_logging();
         let pool = AnyPoolOptions::new()
             .max_connections(connections)
@@ -224,6 +298,40 @@ impl Database {
     }
 }
 
+/// Sees to it that nobody but its owner can read an SQLite database and what belongs to it: SQLite makes its other files with
+/// the mode of the first.
+fn make_private(file: &Path, may_be_made: bool) -> Result<(), SetupFault> {
+    let not_made = |why| SetupFault::NotMade {
+        path: file.to_owned(),
+        why,
+    };
+    if !file.exists() {
+        return match may_be_made {
+            true => open_private(file).map(drop).map_err(not_made),
+            false => Ok(()),
+        };
+    }
+    for path in files_of(file) {
+        if !path.exists() || check_private(&path).is_ok() {
+            continue;
+        }
+        tracing::warn!(file = %path.display(), "others could read this file; from now on its owner alone can");
+        open_private(&path)
+            .map(drop)
+            .map_err(|why| SetupFault::NotPrivate { path, why })?;
+    }
+    Ok(())
+}
+
+/// The files of an SQLite database.
+pub(crate) fn files_of(file: &Path) -> [PathBuf; 4] {
+    ["", "-wal", "-shm", "-journal"].map(|end| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(end);
+        name.into()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +367,52 @@ mod tests {
         for bad in ["mysql://a/b", "hunter2", "", "postgres:// /"] {
             let error = bad.parse::<DatabaseUrl>().unwrap_err();
             assert!(!error.contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn a_database_on_another_machine_is_asked_for_its_certificate() {
+        for (url, is_taken) in [
+            ("sqlite:relay.db", true),
+            ("postgres://a@127.0.0.1/d", true),
+            ("postgres://a@localhost/d?sslmode=disable", true),
+            ("postgres://a@[::1]:5433/d", true),
+            ("postgres://%2Fvar%2Frun%2Fpostgresql/d", true),
+            ("postgres:///d?host=/var/run/postgresql", true),
+            ("postgres://a@db.example/d?sslmode=verify-full", true),
+            ("postgres://a@db.example/d", false),
+            ("postgres://a@db.example/d?sslmode=require", false),
+            ("postgres://a@db.example/d?sslmode=verify-ca", false),
+            ("postgres://a@10.0.0.7/d?sslmode=prefer", false),
+            ("postgres://a@localhost.example/d", false),
+            ("postgres://a@127.0.0.1/d?host=db.example", false),
+        ] {
+            let url: DatabaseUrl = url.parse().unwrap();
+            let checked = url.check_protected();
+            assert_eq!(checked.is_ok(), is_taken, "{url}");
+            if let Err(fault) = checked {
+                assert_eq!(fault.code(), "database_without_tls");
+                assert!(fault.to_string().contains("sslmode=verify-full"), "{fault}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_address_is_noticed() {
+        for with in [
+            "postgres://a:b@h/d",
+            "postgresql://a:@h/d",
+            "postgres://h/d?x=y&password=b",
+        ] {
+            assert!(has_password(with), "{with}");
+        }
+        for without in [
+            "sqlite:a.db",
+            "sqlite:a@b:c",
+            "postgres://h:5432/d",
+            "postgres://a@[::1]:5432/d?sslmode=verify-full",
+        ] {
+            assert!(!has_password(without), "{without}");
         }
     }
 

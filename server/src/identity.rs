@@ -2,7 +2,7 @@
 
 //! Whose a database is. Runs, orders and nonces of one chain and account mean nothing on another.
 
-use crate::{Database, StoreError};
+use crate::{backup, Database, StoreError};
 
 /// Claims the database for these, such as a chain and an account, once and for all; [`StoreError::Foreign`] when it is
 /// another's.
@@ -10,6 +10,7 @@ pub async fn claim(
     database: &Database,
     owners: &[(&'static str, String)],
 ) -> Result<(), StoreError> {
+    backup::refuse_copies(database).await?;
     let mut transaction = database.begin().await?;
     for (what, expected) in owners {
         sqlx::query(

@@ -42,6 +42,17 @@ impl Lease {
         Ok(fence.map(|(fence,)| Self { fence, duration }))
     }
 
+    /// Whether some process holds the lease.
+    pub async fn is_held(database: &Database) -> Result<bool, StoreError> {
+        let now = database.now_millis();
+        // Safe: the expression is a constant.
+        let statement = AssertSqlSafe(format!(
+            "SELECT COUNT(*) FROM lease WHERE expires_at > {now} AND expires_at - duration <= {now}"
+        ));
+        let (held,): (i64,) = sqlx::query_as(statement).fetch_one(database.pool()).await?;
+        Ok(held > 0)
+    }
+
     /// Gives the lease back, so that another process need not wait.
     pub async fn give_back(self, database: &Database) -> Result<(), StoreError> {
         sqlx::query("UPDATE lease SET expires_at = 0 WHERE id = 1 AND fence = $1")

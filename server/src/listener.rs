@@ -13,19 +13,21 @@ use std::time::Duration;
 use anyhow::{bail, Context as _};
 use axum_server::{AddrListener, Address};
 use prometheus::IntGauge;
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 
-use crate::{tls, BaseAddress, Limits, ServerOptions};
+use crate::staff::StaffListener;
+use crate::tls::Identity;
+use crate::{BaseAddress, Limits, ServerOptions};
 
 /// An address that is bound, and on which nothing is answered yet.
 pub struct Bound {
     pub(crate) listener: TcpListener,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) tls: Option<Identity>,
     pub(crate) behind_proxy: bool,
+    pub(crate) staff: Option<StaffListener>,
     address: SocketAddr,
 }
 
@@ -33,7 +35,7 @@ impl ServerOptions {
     /// Binds the address. Fails when it would speak plain HTTP to a network.
     pub async fn bind(&self) -> anyhow::Result<Bound> {
         let tls = match (&self.tls_certificate, &self.tls_key) {
-            (Some(certificate), Some(key)) => Some(tls::server_config(certificate, key)?),
+            (Some(certificate), Some(key)) => Some(Identity::load(certificate, key)?),
             (None, None) => None,
             _ => bail!("--tls-certificate and --tls-key go together"),
         };
@@ -48,10 +50,15 @@ impl ServerOptions {
             .await
             .with_context(|| format!("cannot listen on {}", self.listen))?;
         let address = listener.local_addr()?;
+        let staff = match &self.admin_listen {
+            Some(place) => Some(place.bind().await?),
+            None => None,
+        };
         Ok(Bound {
             listener,
             tls,
             behind_proxy: self.behind_tls_proxy,
+            staff,
             address,
         })
     }

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::DatabaseUrl;
+use crate::{DatabaseUrl, SecretText, SetupFault, StaffAddress};
 
 /// Options that every server has. A server's own options go beside them, with `#[command(flatten)]`.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,8 +24,13 @@ pub struct ServerOptions {
     )]
     pub listen: SocketAddr,
 
+    /// Where staff, metrics and probes are served, and nowhere else then: `127.0.0.1:PORT`, or `unix:PATH` for a socket that
+    /// only the server's user can open. Without it the public address serves them, too.
+    #[arg(long, value_name = "PLACE", env = "MHEALTH_ADMIN_LISTEN")]
+    pub admin_listen: Option<StaffAddress>,
+
     /// Where to keep data: `sqlite:PATH` or `postgres://USER:PASSWORD@HOST/DATABASE`. With a password in it, give it by
-    /// the environment.
+    /// the environment or by --database-url-file.
     #[arg(
         long,
         value_name = "URL",
@@ -34,6 +39,15 @@ pub struct ServerOptions {
         default_value = "sqlite:mhealth.db"
     )]
     pub database: DatabaseUrl,
+
+    /// File that holds the address of the database, instead of --database. Nobody but its owner may be able to read it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "MHEALTH_DATABASE_URL_FILE",
+        conflicts_with = "database"
+    )]
+    pub database_url_file: Option<PathBuf>,
 
     /// Certificate chain (PEM) to serve HTTPS with. Without it the server listens on the loopback interface only.
     #[arg(
@@ -58,7 +72,30 @@ pub struct ServerOptions {
     #[arg(long, env = "MHEALTH_BEHIND_TLS_PROXY")]
     pub behind_tls_proxy: bool,
 
-    /// How logs are written to standard error. RUST_LOG says which.
+    /// Seconds that the latest final block may be old before the server is not ready. 0: however old, as where blocks are
+    /// made only when there is something to put into them.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        env = "MHEALTH_READY_HEAD_AGE",
+        default_value_t = 120
+    )]
+    pub ready_head_age: u64,
+
+    /// Bytes that must be left where an SQLite database is, or the server is not ready.
+    #[arg(
+        long,
+        value_name = "BYTES",
+        env = "MHEALTH_READY_FREE_DISK",
+        default_value_t = 64 * 1024 * 1024
+    )]
+    pub ready_free_disk: u64,
+
+    /// Which logs are written, such as `info` or `warn,mhealth_relay=debug`. RUST_LOG goes before it.
+    #[arg(long, value_name = "FILTER", env = "MHEALTH_LOG")]
+    pub log: Option<String>,
+
+    /// How logs are written to standard error.
     #[arg(
         long,
         value_name = "FORMAT",
@@ -66,6 +103,25 @@ pub struct ServerOptions {
         default_value = "text"
     )]
     pub log_format: LogFormat,
+}
+
+impl ServerOptions {
+    /// Where an SQLite database is; none for PostgreSQL, which tells nobody how much it has left.
+    pub fn database_folder(&self) -> anyhow::Result<Option<PathBuf>> {
+        let file = self.database_url()?.file();
+        Ok(file.and_then(|file| file.parent().map(PathBuf::from)))
+    }
+
+    /// The address of the database.
+    pub fn database_url(&self) -> anyhow::Result<DatabaseUrl> {
+        let Some(file) = &self.database_url_file else {
+            return Ok(self.database.clone());
+        };
+        let url = SecretText::from_file(file)?;
+        let option = "--database-url-file";
+        let fault = |why| SetupFault::InvalidOption { option, why };
+        Ok(url.expose().parse().map_err(fault)?)
+    }
 }
 
 /// How logs are written.

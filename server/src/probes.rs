@@ -42,7 +42,10 @@ pub(crate) fn router() -> OpenApiRouter<Probes> {
         .routes(routes!(healthz))
         .routes(routes!(readyz))
         .routes(routes!(metrics_text))
-        .routes(routes!(openapi))
+}
+
+pub(crate) fn document_router() -> OpenApiRouter<Probes> {
+    OpenApiRouter::new().routes(routes!(openapi))
 }
 
 /// Whether the process answers at all.
@@ -53,7 +56,7 @@ async fn healthz() -> Json<Health> {
     OK
 }
 
-/// Whether the server can do its work: database and chain are there.
+/// Whether the server can do all of its work.
 #[utoipa::path(get, path = "/readyz", tag = "operation", responses(
     (status = 200, description = "It can.", body = Health),
     (status = 503, description = "It cannot; the detail says what is missing.", body = Problem),

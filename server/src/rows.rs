@@ -25,6 +25,12 @@ pub enum StoreError {
         /// Whose it should be.
         expected: String,
     },
+    /// The database is a copy.
+    #[error(
+        "this is a copy of a database, made {0} seconds after 1970, and not a database: `restore` puts it in place \
+         (backup_not_restored)"
+    )]
+    Copy(String),
     /// A row is not what this program wrote.
     #[error("the database holds {0} that this program did not write")]
     Corrupt(&'static str),

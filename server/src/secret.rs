@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use anyhow::Context;
+use mhealth_chain_client::{read_secret_text, SecretFileError};
 use zeroize::Zeroizing;
 
 /// A secret as text. `Debug` and `--help` show nothing of it, and it is erased when dropped.
@@ -15,12 +15,9 @@ use zeroize::Zeroizing;
 pub struct SecretText(Zeroizing<String>);
 
 impl SecretText {
-    /// Reads it from a file; white space at the end does not count.
-    pub fn from_file(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .map(Zeroizing::new)
-            .with_context(|| format!("cannot read the secret in {}", path.display()))?;
-        Ok(Self(Zeroizing::new(text.trim_end().to_owned())))
+    /// Reads it from a file that nobody but its owner can read; white space at the end does not count.
+    pub fn from_file(path: &Path) -> Result<Self, SecretFileError> {
+        Ok(Self(read_secret_text(path)?))
     }
 
     /// The secret itself. Whoever calls this must not log it.
@@ -57,14 +54,5 @@ mod tests {
     fn debug_shows_nothing_of_the_secret() {
         let secret: SecretText = "//Charlie".parse().unwrap();
         assert_eq!(format!("{secret:?}"), "SecretText(secret)");
-    }
-
-    #[test]
-    fn a_secret_is_read_from_a_file_without_its_line_end() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("secret");
-        std::fs::write(&path, "//Charlie\n").unwrap();
-        assert_eq!(SecretText::from_file(&path).unwrap().expose(), "//Charlie");
-        assert!(SecretText::from_file(&directory.path().join("none")).is_err());
     }
 }

@@ -8,13 +8,14 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::tls_rustls::RustlsAcceptor;
 use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
 use mhealth_api::{Code, PROBLEM_MEDIA_TYPE};
@@ -30,7 +31,11 @@ use crate::extract::Peer;
 use crate::listener::{Gate, Origin};
 use crate::metrics::{measure, HttpMetrics};
 use crate::probes::{self, Probes, ReadinessCheck};
+use crate::tls::TlsMetrics;
 use crate::{ApiError, Bound, Database, Limits};
+
+/// How often a server looks whether it is ready, without being asked.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// What goes on beside the answers to requests.
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -41,6 +46,7 @@ pub struct Server {
     description: &'static str,
     bound: Bound,
     routes: OpenApiRouter,
+    staff_routes: OpenApiRouter,
     registry: Registry,
     ready: Option<ReadinessCheck>,
     limits: Limits,
@@ -56,6 +62,7 @@ impl Server {
             description,
             bound,
             routes: OpenApiRouter::default(),
+            staff_routes: OpenApiRouter::default(),
             registry: Registry::new(),
             ready: None,
             limits: Limits::default(),
@@ -72,6 +79,12 @@ impl Server {
     /// Adds routes, which also make the OpenAPI document.
     pub fn routes(mut self, routes: OpenApiRouter) -> Self {
         self.routes = self.routes.merge(routes);
+        self
+    }
+
+    /// Adds routes for staff. With a listener of their own (`--admin-listen`), nobody reaches them by the public one.
+    pub fn staff_routes(mut self, routes: OpenApiRouter) -> Self {
+        self.staff_routes = self.staff_routes.merge(routes);
         self
     }
 
@@ -116,6 +129,9 @@ impl Server {
     /// When it is ready, prints one line to standard output: `listening on http://127.0.0.1:PORT`.
     pub async fn serve(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let database = self.database.take();
+        if let Some(ready) = self.ready.clone() {
+            self.tasks.push(Box::pin(watch(ready, stop.clone())));
+        }
         let tasks = std::mem::take(&mut self.tasks).into_iter();
         let tasks: Vec<_> = tasks.map(tokio::spawn).collect();
         let served = self.answer(&stop).await;
@@ -133,20 +149,42 @@ impl Server {
     async fn answer(self, stop: &CancellationToken) -> anyhow::Result<()> {
         let limits = self.limits.within_open_files();
         let metrics = HttpMetrics::register(&self.registry)?;
+        let tls_metrics = TlsMetrics::register(&self.registry)?;
         let base_url = self.bound.base_url();
-        let probes = Probes {
-            registry: self.registry,
-            ready: self.ready,
-            document: Arc::new(OnceLock::new()),
+        // Each listener has a document of its own.
+        let documented = |routes: OpenApiRouter, is_for_operators: bool| {
+            let probes = Probes {
+                registry: self.registry.clone(),
+                ready: self.ready.clone(),
+                document: Arc::new(OnceLock::new()),
+            };
+            let document = probes.document.clone();
+            let mut routes = routes.merge(probes::document_router().with_state(probes.clone()));
+            if is_for_operators {
+                routes = routes.merge(probes::router().with_state(probes));
+            }
+            let (router, mut openapi) = routes.split_for_parts();
+            describe(&mut openapi, self.name, self.description);
+            document
+                .set(openapi)
+                .ok()
+                .expect("it was made empty above; qed");
+            router
         };
-        let document = probes.document.clone();
-        let routes = self.routes.merge(probes::router().with_state(probes));
-        let (router, mut openapi) = routes.split_for_parts();
-        describe(&mut openapi, self.name, self.description);
-        document
-            .set(openapi)
-            .ok()
-            .expect("it was made empty above; qed");
+        let (router, staff) = match self.bound.staff {
+            None => (documented(self.routes.merge(self.staff_routes), true), None),
+            Some(listener) => {
+                let staff = documented(self.staff_routes, true);
+                (documented(self.routes, false), Some((listener, staff)))
+            }
+        };
+        let staff_stop = stop.child_token();
+        let staff = staff.map(|(listener, router)| {
+            let place = listener.address().to_string();
+            let router = layered(router, limits, metrics.clone(), false);
+            let task = tokio::spawn(listener.serve(router, staff_stop.clone()));
+            (place, task)
+        });
         let service = layered(router, limits, metrics.clone(), self.bound.behind_proxy)
             .into_make_service_with_connect_info::<Origin>();
 
@@ -160,19 +198,40 @@ impl Server {
                 handle.graceful_shutdown(Some(limits.stop_timeout));
             }
         });
-        announce(&base_url)?;
+        let place = staff.as_ref().map(|(place, _)| place.as_str());
+        announce(&base_url, place)?;
         tracing::info!(server = self.name, version = env!("CARGO_PKG_VERSION"), %base_url, "listening");
         let served = match self.bound.tls {
-            Some(config) => {
-                let acceptor = RustlsAcceptor::new(RustlsConfig::from_config(config));
+            Some(identity) => {
+                let acceptor = RustlsAcceptor::new(identity.config());
+                let fresh = identity.keep_fresh(tls_metrics, stop.child_token());
+                tokio::spawn(fresh);
                 let server = tuned(server.acceptor(acceptor), &limits);
                 server.serve(service).await
             }
             None => tuned(server, &limits).serve(service).await,
         };
         stopping.abort();
+        staff_stop.cancel();
+        if let Some((_, task)) = staff {
+            // A request of theirs that takes longer is cut off.
+            let _ = tokio::time::timeout(limits.stop_timeout, task).await;
+        }
         tracing::info!(server = self.name, "stopped");
         Ok(served?)
+    }
+}
+
+/// Looks from time to time whether the server is ready, so that its metrics say so although nobody asks.
+async fn watch(ready: ReadinessCheck, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        if let Err(error) = ready().await {
+            tracing::warn!(reason = error.problem().detail, "the server is not ready");
+        }
     }
 }
 
@@ -192,8 +251,11 @@ fn tuned<A>(
 }
 
 /// Programs that start a server wait for this line.
-fn announce(base_url: &str) -> std::io::Result<()> {
+fn announce(base_url: &str, staff: Option<&str>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
+    if let Some(staff) = staff {
+        writeln!(out, "for staff and operators: {staff}")?;
+    }
     writeln!(out, "listening on {base_url}")?;
     out.flush()
 }

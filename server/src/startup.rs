@@ -3,27 +3,51 @@
 //! The way in which every server starts.
 
 use std::future::Future;
-use std::time::Duration;
+use std::io::Write;
 
 use clap::Parser;
-use mhealth_api::Code;
 use prometheus::Registry;
+use tokio::signal::unix::{signal, SignalKind};
 
-use crate::{install_crypto, read_options, ApiError, Bound, Database, Server, ServerOptions};
-
-/// How long the chain may take to answer when an operator asks whether a server is ready.
-const READY_PATIENCE: Duration = Duration::from_secs(3);
+use crate::{
+    install_crypto, read_options, read_options_from, Bound, Database, Server, ServerOptions,
+};
 
 /// The program of a server: reads its options, starts logging, and does the rest. Ends the process with a message when the
 /// options are wrong.
 pub async fn program<O, F>(run: impl FnOnce(O) -> F) -> anyhow::Result<()>
 where
-    O: Parser + AsRef<ServerOptions>,
+    O: Parser + AsRef<ServerOptions> + 'static,
     F: Future<Output = anyhow::Result<()>>,
 {
     let options: O = read_options();
     options.as_ref().start_logging();
+    tokio::spawn(reload::<O>(|options| options.as_ref().change_logging()));
     run(options).await
+}
+
+/// Says a line to whoever gave the command.
+pub fn say(line: std::fmt::Arguments<'_>) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// On every SIGHUP reads the options once more, and hands them over. What is wrong with them is told, and changes nothing. Ends
+/// with the process.
+pub async fn reload<O: Parser>(apply: impl Fn(O)) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else {
+        return;
+    };
+    while hangups.recv().await.is_some() {
+        match read_options_from(std::env::args_os()) {
+            Ok(options) => apply(options),
+            Err(error) => {
+                let error = error.to_string();
+                tracing::error!(error, "the options cannot be read anew; those before stay");
+            }
+        }
+    }
 }
 
 /// What a server is built on.
@@ -39,7 +63,7 @@ impl Ground {
     pub async fn lay(options: &ServerOptions) -> anyhow::Result<Self> {
         install_crypto();
         Ok(Self {
-            database: Database::open(&options.database).await?,
+            database: Database::open(&options.database_url()?).await?,
             registry: Registry::new(),
         })
     }
@@ -49,17 +73,5 @@ impl Ground {
         Server::new(name, description, bound)
             .registry(self.registry)
             .database(self.database)
-    }
-}
-
-/// Whether database and chain answer. `chain` is any question to the chain.
-pub async fn is_ready<T, E>(
-    database: &Database,
-    chain: impl Future<Output = Result<T, E>>,
-) -> Result<(), ApiError> {
-    database.check().await?;
-    match tokio::time::timeout(READY_PATIENCE, chain).await {
-        Ok(Ok(_)) => Ok(()),
-        _ => Err(Code::ChainUnavailable.into()),
     }
 }

@@ -2,6 +2,7 @@
 
 //! Command line and configuration file.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use mhealth_server::{read_options_from, ChainOptions, LogFormat, SecretText, ServerOptions};
@@ -68,7 +69,15 @@ fn unknown_options_secrets_and_broken_files_are_refused_without_showing_them() {
     for (file, expected) in [
         ("colour = 1", "there is no option colour"),
         ("config = 'other.toml'", "there is no option config"),
-        (secret, "account is a secret"),
+        (secret, "account is a secret (secret_in_file)"),
+        (
+            "database = 'postgres://a:hunter2@127.0.0.1/d'",
+            "database has a password in it (secret_in_file)",
+        ),
+        (
+            "database = 'postgres://127.0.0.1/d?password=hunter2'",
+            "--database-url-file",
+        ),
         ("study = {", "the configuration file"),
         ("study = 1979-05-27", "no form"),
         ("study = 'many'", "invalid value"),
@@ -92,6 +101,9 @@ fn an_accounts_secret_comes_by_option_or_file_and_is_not_shown() {
     std::fs::write(&path, "//Charlie\n").unwrap();
     let file = format!("--account-file={}", path.display());
     let options = read("study = 0", &[&file]).unwrap();
+    let error = options.chain.account().unwrap_err().to_string();
+    assert!(error.contains("(file_readable_by_others)"), "{error}");
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o400)).unwrap();
     assert_eq!(options.chain.account().unwrap().id(), account.id());
     let error = read("study = 0", &[]).unwrap().chain.account().unwrap_err();
     assert!(error.to_string().contains("MHEALTH_ACCOUNT"), "{error}");

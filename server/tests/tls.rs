@@ -4,8 +4,10 @@
 
 mod support;
 
+use std::io::Write;
 use std::path::PathBuf;
 
+use mhealth_chain_client::create_private;
 use mhealth_server::Limits;
 use support::{options, Running};
 use tempfile::TempDir;
@@ -26,7 +28,9 @@ fn identity() -> Identity {
         directory.path().join("key.pem"),
     );
     std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let mut file = create_private(&key).unwrap();
+    file.write_all(made.signing_key.serialize_pem().as_bytes())
+        .unwrap();
     Identity {
         certificate,
         key,
@@ -98,5 +102,73 @@ async fn what_is_no_certificate_and_a_key_of_another_are_refused_at_start() {
             .err()
             .expect("it does not fit");
         assert!(!format!("{error:#}").contains("PRIVATE"), "{error:#}");
+    }
+}
+
+/// Puts another identity where one is.
+fn replace(one: &Identity, by: &Identity) {
+    std::fs::copy(&by.certificate, &one.certificate).unwrap();
+    std::fs::copy(&by.key, &one.key).unwrap();
+}
+
+fn client_of(identity: &Identity) -> reqwest::Client {
+    let trusted = reqwest::Certificate::from_pem(identity.pem.as_bytes()).unwrap();
+    let client = reqwest::Client::builder().tls_certs_only([trusted]);
+    // A connection of its own for each request.
+    client.pool_max_idle_per_host(0).build().unwrap()
+}
+
+/// Waits until a client is served.
+async fn served(client: &reqwest::Client, url: &str) -> reqwest::Response {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        match client.get(url).send().await {
+            Ok(answer) => return answer,
+            Err(error) => assert!(std::time::Instant::now() < deadline, "{error:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_taken_up_and_a_broken_one_is_not() {
+    let (used, renewed) = (identity(), identity());
+    let arguments = [
+        "--tls-certificate",
+        text(&used.certificate),
+        "--tls-key",
+        text(&used.key),
+    ];
+    let server = Running::with(Limits::default(), &arguments, true).await;
+    let metrics = server.url("/metrics");
+    served(&client_of(&used), &metrics).await;
+    replace(&used, &renewed);
+    let told = served(&client_of(&renewed), &metrics)
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(told.contains("mhealth_tls_certificate_fresh 1"), "{told}");
+    assert!(
+        told.contains("mhealth_tls_certificate_expires_timestamp_seconds"),
+        "{told}"
+    );
+    assert!(client_of(&used).get(&metrics).send().await.is_err());
+    // One that does not fit its key, and none at all: the one before stays, and the alarm is told.
+    std::fs::write(&used.certificate, identity().pem).unwrap();
+    let client = client_of(&renewed);
+    loop {
+        let told = served(&client, &metrics).await.text().await.unwrap();
+        if told.contains("mhealth_tls_certificate_fresh 0") {
+            break;
+        }
+    }
+    std::fs::write(&used.certificate, "").unwrap();
+    served(&client, &metrics).await;
+    replace(&used, &renewed);
+    loop {
+        let told = served(&client, &metrics).await.text().await.unwrap();
+        if told.contains("mhealth_tls_certificate_fresh 1") {
+            break;
+        }
     }
 }

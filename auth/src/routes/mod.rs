@@ -103,8 +103,8 @@ impl FromRequestParts<Shared> for Prover {
     }
 }
 
-/// All routes of the server.
-pub fn router(shared: Shared) -> OpenApiRouter {
+/// The routes of the server: those for everybody, and those for staff.
+pub fn routers(shared: Shared) -> (OpenApiRouter, OpenApiRouter) {
     let credential = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some("A credential that `mhealth-auth admin add` printed."))
@@ -118,11 +118,11 @@ pub fn router(shared: Shared) -> OpenApiRouter {
     let document = OpenApiBuilder::new()
         .components(Some(components.build()))
         .build();
-    OpenApiRouter::with_openapi(document)
-        .merge(public::router())
+    let public = OpenApiRouter::with_openapi(document.clone()).merge(public::router());
+    let staff = OpenApiRouter::with_openapi(document)
         .merge(admin::router())
-        .merge(devices::router())
-        .with_state(shared)
+        .merge(devices::router());
+    (public.with_state(shared.clone()), staff.with_state(shared))
 }
 
 /// Pages of lists.

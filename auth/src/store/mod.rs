@@ -16,15 +16,18 @@ mod tokens;
 
 use hashchain::StudyId;
 use mhealth_api::Hash;
-use mhealth_server::{identity, Database, Migration};
+use mhealth_server::rows::signed;
+use mhealth_server::{identity, Database, Migration, WriteTransaction};
+
+use crate::log::Note;
 
 pub use admins::Admin;
 pub use codes::Revocation;
 pub use enrolments::{Claim, EnrolledDevice, Redemption};
+pub use keys::Before;
 pub use mhealth_server::{Lease, StoreError};
 
 const MIGRATIONS: &[Migration] = &[Migration {
-pub use keys::Before;
     version: 1,
     name: "first",
     sqlite: include_str!("../../migrations/sqlite/0001-first.sql"),
@@ -47,6 +50,35 @@ impl Store {
     /// The database itself.
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// What must not be believed of a copy that is put in place: a code that is open in it may have been redeemed, and a
+    /// signing key may have been withdrawn.
+    pub async fn mend_copy(
+        database: &Database,
+        transaction: &mut WriteTransaction,
+        now: u64,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE codes SET revoked_at = $1 WHERE claimed_at IS NULL AND revoked_at IS NULL",
+        )
+        .bind(signed(now))
+        .execute(&mut **transaction)
+        .await?;
+        sqlx::query("UPDATE signing_keys SET wrapped = NULL, followed_at = 0")
+            .execute(&mut **transaction)
+            .await?;
+        let store = Self {
+            database: database.clone(),
+        };
+        let note = Note {
+            at: now,
+            actor: "operator",
+            action: "database restored from a copy",
+            subject: "database",
+            why: "what is older than this line and newer than the line before it is lost",
+        };
+        store.append(transaction, note).await
     }
 
     /// Binds the database to a study of a chain, once and for all.

@@ -14,6 +14,7 @@ on_both_databases! {
     only_administrators_get_in
     the_openapi_document_lists_exactly_the_routes
     a_study_is_shown_as_it_stands
+    staff_and_operators_have_a_place_of_their_own
 }
 
 async fn only_administrators_get_in(setting: Setting) {
@@ -78,8 +79,8 @@ async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
         "POST /v1/admin/devices/{id}/resume",
         "POST /v1/admin/devices/{id}/retire",
         "POST /v1/admin/devices/{id}/suspend",
-        "POST /v1/admin/keys/rotate",
         "POST /v1/admin/keys/revoke",
+        "POST /v1/admin/keys/rotate",
         "POST /v1/code",
         "POST /v1/enrol",
         "POST /v1/token",
@@ -124,4 +125,62 @@ async fn a_study_is_shown_as_it_stands(setting: Setting) {
         code_of(setting.get("/v1/studies/x").await).await,
         Code::InvalidParameter
     );
+}
+
+/// Status and body of what is asked of a socket in the file system.
+async fn over_socket(socket: &std::path::Path, path: &str, credential: &str) -> (u16, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: staff\r\nAuthorization: Bearer {credential}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut said = String::new();
+    stream.read_to_string(&mut said).await.unwrap();
+    let status = said.split(' ').nth(1).unwrap().parse().unwrap();
+    let (_, body) = said.split_once("\r\n\r\n").unwrap();
+    (status, body.to_owned())
+}
+
+async fn staff_and_operators_have_a_place_of_their_own(setting: Setting) {
+    use std::os::unix::fs::PermissionsExt;
+    let socket = setting.directory.path().join("staff");
+    let place = format!("--admin-listen=unix:{}", socket.display());
+    let setting = setting.restart(&[&place]).await;
+    // The server before it gives the lease back.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while over_socket(&socket, "/readyz", "").await.0 != 200 {
+        assert!(std::time::Instant::now() < deadline);
+    }
+    let operation = ["/healthz", "/readyz", "/metrics"];
+    for path in operation
+        .iter()
+        .chain(&["/v1/admin/codes", "/v1/admin/log"])
+    {
+        let (status, body) = over_socket(&socket, path, &setting.admin).await;
+        assert_eq!(status, 200, "{path}: {body}");
+        let public = setting.admin_get(path).await;
+        assert_eq!(code_of(public).await, Code::NotFound, "{path}");
+    }
+    let (status, body) = over_socket(&socket, "/v1/admin/codes", "hunter2").await;
+    assert_eq!(status, 401, "{body}");
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // Each place has a document of what it serves.
+    let public = setting.get("/openapi.json").await.text().await.unwrap();
+    assert!(
+        public.contains("/v1/token") && !public.contains("/v1/admin/"),
+        "{public}"
+    );
+    let (_, staff) = over_socket(&socket, "/openapi.json", "").await;
+    assert!(
+        staff.contains("/v1/admin/codes") && !staff.contains("/v1/token"),
+        "{staff}"
+    );
+    // Phones go on as before.
+    let study = setting.get(&format!("/v1/studies/{STUDY}")).await;
+    assert_eq!(study.status(), 200);
+    let setting = setting.restart(&[]).await;
+    assert!(!socket.exists());
+    assert_eq!(setting.get("/healthz").await.status(), 200);
 }

@@ -3,6 +3,7 @@
 //! The authentication server against a real node, over real HTTP, on both databases.
 
 mod administering;
+mod copies;
 mod enrolling;
 mod interface;
 mod logs;

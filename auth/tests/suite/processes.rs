@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{Code, EnrolRequest, Enrolled};
 use mhealth_auth::codes::IssuedCode;
+use mhealth_auth::log::LogLine;
+use mhealth_auth::routes::devices::EnrolledDevice;
 use mhealth_auth::server::prepare;
 use mhealth_chain_client::ChainClient;
 use mhealth_server::{CancellationToken, Database};
@@ -17,7 +19,8 @@ use mhealth_testing::servers;
 use serde_json::json;
 
 use crate::support::{
-    answer, code_of, on_both_databases, options, ticking, Kind, Phone, Running, Setting, STUDY,
+    answer, code_of, on_both_databases, options, problem, ticking, Kind, Phone, Running, Setting,
+    STUDY,
 };
 
 on_both_databases! {
@@ -25,6 +28,7 @@ on_both_databases! {
     an_enrolment_that_waits_when_the_server_stops_is_told_so_and_done_after_the_next_start
     a_lost_chain_is_told_and_what_was_ordered_is_done_when_it_is_back
     devices_keep_their_numbers_when_the_node_loses_finalised_blocks
+    a_node_that_is_merely_behind_is_waited_for
     two_servers_share_a_database_and_an_account
     a_database_of_another_study_is_refused
 }
@@ -217,6 +221,44 @@ async fn devices_keep_their_numbers_when_the_node_loses_finalised_blocks(mut set
     assert_eq!(ask(&auth.url()).await, told);
 }
 
+async fn a_node_that_is_merely_behind_is_waited_for(mut setting: Setting) {
+    let node = ticking().start().unwrap();
+    setting.database_url = setting.another_database();
+    let first = launch(&setting, &node.url());
+    setting.admin = first.run(&["admin", "add", "nurse"]).unwrap();
+    let mut auth = first.clone().start().unwrap();
+    let code = issue(&setting, &auth.url(), "P").await;
+    let request = setting.request(&Phone::random(), &code.code);
+    let told = enrol(&setting, &auth.url(), &request).await.unwrap();
+    auth.stop().unwrap();
+    // The same chain, at its beginning, as of a node that has just been set up.
+    let behind = NodeLaunch::consensus().arg("--sealing=manual");
+    let behind = behind.start().unwrap();
+    let mut auth = launch(&setting, &behind.url()).start().unwrap();
+    auth.wait_for_log("the node is behind").unwrap();
+    let ready = setting.http.get(format!("{}/readyz", auth.url()));
+    let ready = problem(ready.send().await.unwrap()).await;
+    assert_eq!(ready.known_code(), Some(Code::NotReady));
+    assert!(ready.detail.contains("node: "), "{}", ready.detail);
+    let devices = setting.http.get(format!("{}/v1/admin/devices", auth.url()));
+    let devices = devices.bearer_auth(&setting.admin).send().await.unwrap();
+    let devices: Vec<EnrolledDevice> = answer(devices).await.unwrap();
+    let devices: Vec<_> = devices.iter().map(|device| device.device).collect();
+    assert_eq!(devices, [told.device]);
+    auth.stop().unwrap();
+    // With a node that has caught up it goes on as if nothing had been.
+    let auth = first.start().unwrap();
+    auth.wait_until_ready().unwrap();
+    assert_eq!(enrol(&setting, &auth.url(), &request).await, Ok(told));
+    let lines = setting.http.get(format!("{}/v1/admin/log", auth.url()));
+    let lines = lines.bearer_auth(&setting.admin).send().await.unwrap();
+    let lines: Vec<LogLine> = answer(lines).await.unwrap();
+    assert!(
+        lines.iter().all(|line| line.action != "ordered anew"),
+        "{lines:?}"
+    );
+}
+
 async fn two_servers_share_a_database_and_an_account(mut setting: Setting) {
     let clock = setting.clock.clone();
     let mut other = Running::start(&setting.database_url, &setting.node_url, clock, &[])
@@ -287,6 +329,31 @@ async fn a_database_of_another_study_is_refused(setting: Setting) {
             "{error}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_doctor_looks_at_the_chain_and_the_study() {
+    let setting = Setting::new(Kind::Sqlite).await;
+    let with = launch(&setting, "").env("MHEALTH_NODE_URL", &setting.node_url);
+    let said = with
+        .clone()
+        .env("MHEALTH_STUDY", "0")
+        .run(&["doctor"])
+        .unwrap();
+    for line in [
+        "good      node: ",
+        "good      study: ",
+        "good      role: ",
+        " bad=0",
+    ] {
+        assert!(said.contains(line), "{line}: {said}");
+    }
+    let nowhere = with.env("MHEALTH_STUDY", "77").run(&["doctor", "--json"]);
+    let error = nowhere.unwrap_err().to_string();
+    assert!(
+        error.contains("1 parts are not as they should be"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -114,6 +114,8 @@ impl Site {
             })
             // Devices reach it through the link.
             .arg(format!("--address={}", relay_urls[number]))
+            // Its disk is small.
+            .arg("--ready-free-disk=1")
             .log_to(folder.join(format!("relay-{number}.log")));
             // One for each database.
             if KEEPERS[number] == credentials.len() {
@@ -246,7 +248,8 @@ impl Site {
         if !postgres.is_running() {
             revive(|| postgres.start_again())?;
         }
-        for server in self.relays.iter().chain([&self.auth]) {
+        // A relay is ready once it knows the keys of the authentication server.
+        for server in [&self.auth].into_iter().chain(&self.relays) {
             let mut server = lock(server);
             if !server.is_running() {
                 revive(|| server.start_again())?;

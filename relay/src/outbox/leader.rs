@@ -109,8 +109,27 @@ impl<'a> Leader<'a> {
             })
             .collect();
         self.nonce = self.outbox.ledger.nonce_after(finalised.hash).await?;
-        self.is_ahead = finalised.number < self.followed.number;
+        let behind = self.followed.number.saturating_sub(finalised.number);
+        self.is_ahead = behind > 0;
+        self.compare_nonces().await?;
+        self.outbox.metrics.node_is_behind(behind);
         Ok(self.outbox.ledger.follow(self.followed.number + 1))
+    }
+
+    /// Says so when the account has sent what this database does not know. A transaction is stored before it is sent, so then the
+    /// database is an old copy, or somebody else has the account's secret.
+    async fn compare_nonces(&self) -> Result<(), OutboxError> {
+        let latest = self.outbox.store.latest_nonce().await?;
+        let unknown = latest.map_or(0, |latest| self.nonce.saturating_sub(latest + 1));
+        self.outbox.metrics.unknown_transactions(unknown);
+        if unknown > 0 {
+            tracing::error!(
+                unknown,
+                "the account has sent transactions that are not in this database: it is an old copy, or somebody else has the \
+                 account's secret"
+            );
+        }
+        Ok(())
     }
 
     async fn work(

@@ -147,6 +147,8 @@ impl Outbox {
                     let ended = leader::Leader::new(&self, lease).lead(&stop).await;
                     self.directory.watch(false);
                     self.metrics.leading(false);
+                    // Who leads next knows that of its own node.
+                    self.metrics.node_is_behind(0);
                     match ended {
                         Ok(()) => {
                             if let Err(error) = self.store.give_lease_back(lease).await {

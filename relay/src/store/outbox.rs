@@ -177,6 +177,13 @@ impl Store {
         Ok(batches)
     }
 
+    /// The highest nonce of the latest transactions that were stored; none if there are none.
+    pub async fn latest_nonce(&self) -> Result<Option<u64>, StoreError> {
+        let sql = "SELECT MAX(nonce) FROM (SELECT nonce FROM batches ORDER BY id DESC LIMIT 64) AS latest";
+        let (nonce,): (Option<i64>,) = sqlx::query_as(sql).fetch_one(self.database.pool()).await?;
+        nonce.map(unsigned).transpose()
+    }
+
     /// Gives a transaction up that cannot get into a block any more; its runs wait again.
     pub async fn discard(&self, lease: Lease, batch: i64) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;

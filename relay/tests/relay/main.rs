@@ -2,14 +2,18 @@
 
 //! The real relay against a real node, over real HTTP. Tokens are signed and their keys served by the tests.
 
+mod backup;
 mod exports;
 mod faults;
+mod files;
 mod inputs;
 mod interface;
 mod issuer;
 mod logs;
 mod pressure;
 mod proofs;
+mod readiness;
+mod reloading;
 mod tokens;
 mod uploads;
 mod world;

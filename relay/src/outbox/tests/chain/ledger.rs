@@ -103,6 +103,10 @@ impl Ledger for FakeChain {
         })
     }
 
+    fn finalised_time(&self) -> Answer<'_, Option<u64>> {
+        Box::pin(async { Ok(None) })
+    }
+
     fn block_hash(&self, number: u64) -> Answer<'_, Option<Hash>> {
         Box::pin(async move {
             let mut state = self.present()?;
