@@ -131,8 +131,8 @@ pub(crate) async fn attempt(
 }
 
 /// Whether somebody who is not the participant reads what the phone sent.
-fn is_read(run: &RunUpload, device: Option<String>, key: &str, thiefs: &OpeningKey) -> bool {
-    if device.as_deref() != Some(&run.device.to_string()) {
+fn is_read(run: &RunUpload, device: Option<&str>, key: &str, thiefs: &OpeningKey) -> bool {
+    if device != Some(&run.device.to_string()) {
         return false;
     }
     let Ok(key) = key.parse::<Key>() else {
