@@ -87,6 +87,8 @@ pub trait Ledger: Send + Sync + 'static {
     ) -> Answer<'_, Option<Vec<u8>>>;
     /// A study.
     fn study(&self, study: StudyId) -> Answer<'_, Option<StudyView>>;
+    /// The accounts of a study that were given up, each with the one that took its place.
+    fn rotations(&self, study: StudyId) -> Answer<'_, Vec<([u8; 32], [u8; 32])>>;
     /// The latest finalised block.
     fn finalised(&self) -> Answer<'_, BlockRef>;
     /// Hash of the best block of that number.
@@ -195,6 +197,18 @@ impl Ledger for NodeLedger {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
             Ok(client.study(study).await?)
+        })
+    }
+
+    fn rotations(&self, study: StudyId) -> Answer<'_, Vec<([u8; 32], [u8; 32])>> {
+        Box::pin(async move {
+            let (client, _read) = self.read().await?;
+            let (_, view) = client.at_finalised().await?;
+            let rotations = view.rotations(study).await?;
+            let pairs = rotations.into_iter();
+            Ok(pairs
+                .map(|(former, successor)| (former.0, successor.0))
+                .collect())
         })
     }
 

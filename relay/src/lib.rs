@@ -32,6 +32,7 @@ pub mod outbox;
 pub mod run;
 mod serve;
 pub mod store;
+pub mod takeover;
 #[cfg(test)]
 mod testing;
 pub mod token;

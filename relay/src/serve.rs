@@ -26,8 +26,9 @@ use crate::issuers::Issuers;
 use crate::ledger::{Ledger, NodeLedger};
 use crate::metrics::Metrics;
 use crate::options::{Command, Options, RelayOptions};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, OutboxOptions};
 use crate::store::Store;
+use crate::takeover;
 use crate::token::Tokens;
 use crate::writer::{Level, Writer};
 
@@ -61,7 +62,7 @@ async fn serve(options: &Options, stop: CancellationToken) -> anyhow::Result<()>
     let Some(ledger) = node(options, &store, &stop).await? else {
         return Ok(());
     };
-    store.bind_to(&ledger.genesis(), &ledger.account()).await?;
+    let former = claim(&store, &*ledger).await?;
     let bound = options.server.bind().await?;
     let addresses = bound.known_as(options.relay.addresses.clone(), "--address")?;
     let skew = options.relay.clock_skew;
@@ -70,12 +71,29 @@ async fn serve(options: &Options, stop: CancellationToken) -> anyhow::Result<()>
     let parts = Parts::new(
         &options.relay,
         store,
-        ledger,
+        (ledger, former),
         (addresses, proofs),
         clock,
         &ground.registry,
     )?;
     parts.server(ground, bound, &stop).serve(stop).await
+}
+
+/// Makes sure that the database is this relay's, or that of the account whose place it took, which it returns.
+async fn claim(store: &Store, ledger: &dyn Ledger) -> anyhow::Result<Option<[u8; 32]>> {
+    let present = ledger.account();
+    let owner = store.account().await?.unwrap_or(present);
+    store.bind_to(&ledger.genesis(), &owner).await?;
+    if owner == present {
+        return Ok(None);
+    }
+    takeover::check(store, ledger, owner).await?;
+    tracing::warn!(
+        former = %Hash(owner),
+        present = %Hash(present),
+        "the account was changed on chain; what the former one sent ends first"
+    );
+    Ok(Some(owner))
 }
 
 /// What the relay is made of.
@@ -94,7 +112,7 @@ impl Parts {
     fn new(
         options: &RelayOptions,
         store: Store,
-        ledger: Arc<dyn Ledger>,
+        (ledger, former): (Arc<dyn Ledger>, Option<[u8; 32]>),
         (addresses, proofs): (Vec<BaseAddress>, Proofs),
         clock: SharedClock,
         registry: &Registry,
@@ -124,7 +142,10 @@ impl Parts {
             directory.clone(),
             metrics.clone(),
             clock.clone(),
-            options.outbox(),
+            OutboxOptions {
+                former,
+                ..options.outbox()
+            },
             stored,
         );
         let tokens = Tokens::new(
@@ -200,14 +221,18 @@ fn issuers(options: &RelayOptions) -> anyhow::Result<Issuers> {
 }
 
 /// The chain. A relay that knows its chain from its database serves at once, whether the node is there or not: devices
-/// can ask for the state of their runs, and auditors can export. None if the server was told to stop.
+/// can ask for the state of their runs, and auditors can export. With another account than the database's the chain has to be
+/// asked first. None if the server was told to stop.
 async fn node(
     options: &Options,
     store: &Store,
     stop: &CancellationToken,
 ) -> anyhow::Result<Option<Arc<dyn Ledger>>> {
     let account = options.chain.account()?;
-    if let Some(genesis) = store.chain().await? {
+    let chain = store.chain().await?;
+    let owner = store.account().await?;
+    let is_own = owner.is_none_or(|owner| owner == account.public_key());
+    if let Some(genesis) = chain.filter(|_| is_own) {
         let mut chain = options.chain.clone();
         let expected = *chain.genesis.get_or_insert(H256(genesis.0));
         anyhow::ensure!(

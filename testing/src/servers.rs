@@ -212,7 +212,14 @@ impl Server {
         self.spawn()
     }
 
-    /// The same at another free port.
+    /// Starts it again with other options, at the same address.
+    pub fn start_again_as(&mut self, launch: Launch) -> Result<()> {
+        self.kill()?;
+        self.launch = launch;
+        self.spawn()
+    }
+
+    /// Starts it again at another free port.
     pub fn start_elsewhere(&mut self) -> Result<()> {
         self.kill()?;
         self.port = Port::reserve()?;

@@ -21,7 +21,7 @@ impl Ledger for FakeChain {
     }
 
     fn account(&self) -> [u8; 32] {
-        [9; 32]
+        self.account
     }
 
     fn device(&self, device: DeviceId) -> Answer<'_, Option<(DeviceView, BlockRef)>> {
@@ -92,6 +92,10 @@ impl Ledger for FakeChain {
         Box::pin(async { Ok(None) })
     }
 
+    fn rotations(&self, _: StudyId) -> Answer<'_, Vec<([u8; 32], [u8; 32])>> {
+        Box::pin(async move { Ok(self.present()?.rotations.clone()) })
+    }
+
     fn finalised(&self) -> Answer<'_, BlockRef> {
         Box::pin(async move {
             let state = self.present()?;
@@ -126,6 +130,9 @@ impl Ledger for FakeChain {
                 block: hash.to_string(),
             })?;
             // What stands before the next block stands after this one.
+            if self.account != state.account {
+                return Ok(0);
+            }
             Ok(state
                 .before
                 .get(number + 1)
@@ -134,7 +141,11 @@ impl Ledger for FakeChain {
     }
 
     fn best_nonce(&self) -> Answer<'_, u64> {
-        Box::pin(async move { Ok(self.present()?.nonce) })
+        Box::pin(async move {
+            let state = self.present()?;
+            let is_present = self.account == state.account;
+            Ok(if is_present { state.nonce } else { 0 })
+        })
     }
 
     fn sign_statement(&self, _: &[u8; 32]) -> [u8; 64] {
@@ -164,6 +175,9 @@ impl Ledger for FakeChain {
             let mut state = self.present()?;
             state.handed.push(transaction.to_vec());
             state.forget_expired();
+            if self.account != state.account {
+                return Ok(PoolAnswer::Refused(PoolRefusal::Stale));
+            }
             let (nonce, death, _) = state.signed[transaction].clone();
             if nonce < state.nonce {
                 return Ok(PoolAnswer::Refused(PoolRefusal::Stale));
