@@ -79,7 +79,8 @@ pub(super) async fn a_process_of_the_former_account_does_not_take_the_database_b
     scratch.pass(7).await;
     let old = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
     // It sees whose the database is, and leaves the lease to others.
-    old.task.await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), old.task).await;
+    ended.expect("it ends").unwrap();
     assert_eq!(scratch.store.account().await.unwrap(), Some(NEXT));
     let process = successor(scratch.other().await, &next, scratch.clock.clone());
     next.make_block();
