@@ -97,6 +97,7 @@ pub use clock::{Clock, SystemClock};
 pub use device::Device;
 pub use error::Error;
 pub use key::PublicKey;
+pub use mhealth_evidence::Checkpoint;
 pub use seal::{Recipient, Record};
 pub use store::{EnrolmentCode, Sealed, Store, Terms};
 pub use sync::{Standing, SyncError};

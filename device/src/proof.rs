@@ -14,7 +14,7 @@ use std::{
 
 use hashchain::{DeviceId, LinkHash};
 use mhealth_api::Head;
-use mhealth_evidence::{Anchor, HeadProof};
+use mhealth_evidence::{Anchor, Checkpoint, HeadProof};
 
 use crate::chain::{ChainDevice, ChainFault};
 
@@ -116,6 +116,8 @@ pub struct Question {
 pub struct HeadChecker {
     known: Arc<Mutex<Known>>,
     trusts_words: bool,
+    /// Blocks that the devices' holder trusts, from the consortium.
+    checkpoints: Arc<[Checkpoint]>,
 }
 
 /// What the devices of a file have learned of the chain.
@@ -159,11 +161,25 @@ impl Known {
 }
 
 impl HeadChecker {
-    pub(crate) fn of(known: Arc<Mutex<Known>>, trusts_words: bool) -> Self {
+    pub(crate) fn of(
+        known: Arc<Mutex<Known>>,
+        trusts_words: bool,
+        checkpoints: Arc<[Checkpoint]>,
+    ) -> Self {
         Self {
             known,
             trusts_words,
+            checkpoints,
         }
+    }
+
+    /// The blocks that are trusted and not behind what is known already. Where one of them changes the chain's authorities by
+    /// force, a proof may lead over it, if whoever makes it is told the block's hash.
+    pub fn checkpoints(&self) -> Vec<Checkpoint> {
+        let known = self.known();
+        let reached = known.anchor.as_ref().map_or(0, Anchor::block);
+        let checkpoints = self.checkpoints.iter().copied();
+        checkpoints.filter(|block| block.number > reached).collect()
     }
 
     /// Whether words are taken for proofs.
@@ -201,11 +217,14 @@ impl HeadChecker {
         let on_the_way = proof.finality.nodes.iter().next().is_none()
             && proof.finality.handovers.len() == HeadProof::MOST_HANDOVERS;
         if on_the_way {
-            after.follow(&proof.finality).map_err(refused)?;
+            after
+                .follow(&proof.finality, &self.checkpoints)
+                .map_err(refused)?;
             known.learn(before, after);
             return Ok(Checked::OnTheWay);
         }
-        let state = after.check(&proof.finality).map_err(refused)?;
+        let state = after.check_with(&proof.finality, &self.checkpoints);
+        let state = state.map_err(refused)?;
         let block = state.number();
         let seen = known.seen.get(&question.device).copied().unwrap_or(0);
         if block < seen {

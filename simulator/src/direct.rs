@@ -253,9 +253,11 @@ impl Direct {
         let begun = Instant::now();
         loop {
             let set = checker.set();
+            let trusted = checker.checkpoints();
+            let trusted: Vec<_> = trusted.iter().map(|it| H256(it.hash)).collect();
             let proved = self
                 .client
-                .prove_head(question.device, set, question.record);
+                .prove_head(question.device, set, question.record, &trusted);
             let late = begun.elapsed() > self.patience;
             match proved.await.map_err(fault)? {
                 None => return Err(unknown(question.device)),

@@ -28,6 +28,7 @@ use std::{
 };
 
 use hashchain::{LinkHash, Sealer, StudyId};
+use mhealth_evidence::Checkpoint;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 pub use enrolments::{EnrolmentCode, ServerAddresses};
@@ -59,6 +60,8 @@ pub struct Store {
     clock: Arc<dyn Clock>,
     /// What was proved of the chain, shared with those who check proofs.
     known: Arc<Mutex<Known>>,
+    /// Blocks that are trusted, over which proofs may lead without signatures.
+    checkpoints: Arc<[Checkpoint]>,
 }
 
 impl std::fmt::Debug for Store {

@@ -14,7 +14,7 @@ use mhealth_evidence::Anchor;
 use rand::{CryptoRng, RngCore};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{schema, Store, Terms};
+use super::{beliefs::checkpoints, schema, Store, Terms};
 use crate::{
     clock::Clock,
     error::Error,
@@ -148,6 +148,7 @@ impl Store {
                 other => failed(&path, other),
             })?;
         let known = known(&connection, &path, terms.chain)?;
+        let checkpoints = checkpoints(&connection).map_err(|error| failed(&path, error))?;
         let store = Self {
             connection,
             path,
@@ -155,6 +156,7 @@ impl Store {
             salt,
             clock,
             known: Arc::new(Mutex::new(known)),
+            checkpoints,
         };
         store.audit()?;
         store.erase_spent_keys()?;

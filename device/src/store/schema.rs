@@ -3,7 +3,7 @@
 //! Tables of the state file.
 
 /// Version of the tables, in the file as SQLite's `user_version`. A program refuses files of other versions.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// Says whose file this is, as SQLite's `application_id` ("mHdv").
 pub(super) const APPLICATION_ID: i64 = 0x6d48_6476;
@@ -22,6 +22,13 @@ CREATE TABLE terms (
 CREATE TABLE anchor (
     only_one  INTEGER PRIMARY KEY CHECK (only_one = 1),
     known     BLOB NOT NULL
+) STRICT;
+
+-- Blocks that the devices' holder trusts to be of the chain, as the consortium named them.
+CREATE TABLE checkpoint (
+    number  INTEGER NOT NULL CHECK (number BETWEEN 0 AND 4294967295),
+    hash    BLOB NOT NULL CHECK (length(hash) = 32),
+    PRIMARY KEY (number, hash)
 ) STRICT;
 
 -- One row a device. `seed` and `ratchet` are secret. `chain_id` is the device's number on the chain, as it was proved; `said`

@@ -158,7 +158,7 @@ fn a_database_of_another_program_is_not_ours() {
 
 #[test]
 fn a_file_of_a_newer_program_is_refused() {
-    assert_eq!(open_after("PRAGMA user_version = 4"), "state_newer");
+    assert_eq!(open_after("PRAGMA user_version = 5"), "state_newer");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn what_does_not_fit_together_is_corrupt() {
         "UPDATE terms SET study = 7",
         "DELETE FROM terms",
         "PRAGMA user_version = 0",
-        "PRAGMA user_version = 2",
+        "PRAGMA user_version = 3",
         "INSERT INTO anchor VALUES (1, randomblob(76))",
     ] {
         assert_eq!(open_after(sql), "state_corrupt", "{sql}");

@@ -118,6 +118,46 @@ fn a_proof_leads_over_any_number_of_changes_of_authorities() {
 }
 
 #[test]
+fn a_proof_leads_over_a_change_by_force_for_who_trusts_its_block() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path: &Path = &folder.path().join("state.db");
+    let world = chain();
+    let mut store = store_at(path);
+    let phone = crate::device(&store, "P-1");
+    let checker = store.checker(false);
+    let found = head(check(&checker, &proof(&world, &checker, false)));
+    store.set_number(phone.id(), &found).expect("numbered");
+    store.confirm(phone.id(), 0, 1, &found).expect("confirmed");
+    let change = world.appoint_by_force();
+    world.hand_over();
+    let later = proof(&world, &checker, false);
+    assert_eq!(code(check(&checker, &later)), "change_by_force");
+    assert!(checker.checkpoints().is_empty());
+    let mut other = change;
+    other.hash[0] ^= 1;
+    store.trust(other).expect("kept");
+    assert_eq!(
+        code(check(&store.checker(false), &later)),
+        "change_by_force"
+    );
+
+    store.trust(change).expect("kept");
+    drop((checker, store));
+    let store = store_at(path);
+    let checker = store.checker(false);
+    // A relay is told of them, which passes them on to its node.
+    assert_eq!(checker.checkpoints().len(), 2);
+    assert_eq!(checker.set(), Some(0));
+    let found = head(check(&checker, &later));
+    assert_eq!(
+        (checker.set(), found.block()),
+        (Some(2), Some(world.state().block as u32))
+    );
+    // Once it is behind, nobody has to be told any more.
+    assert!(checker.checkpoints().is_empty());
+}
+
+#[test]
 fn what_is_known_of_the_authorities_is_kept_with_the_first_thing_it_confirms() {
     let folder = tempfile::tempdir().expect("a folder");
     let path: &Path = &folder.path().join("state.db");

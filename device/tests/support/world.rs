@@ -12,7 +12,7 @@ use mhealth_api::{
     BlockRef, ChainHead, Code, DeviceStatus, EnrolRequest, Enrolled, Hash, Head, Key, Predecessor,
     Refusal,
 };
-use mhealth_evidence::Handover;
+use mhealth_evidence::{Checkpoint, Handover};
 
 use super::proofs;
 
@@ -95,6 +95,18 @@ impl World {
         let (set, block) = (state.handovers.len() as u64, state.block as u32);
         state.handovers.push(proofs::hand_over(set, block));
         state.block += 1;
+    }
+
+    /// New authorities are appointed by force, for whom nobody signed. The block that does so.
+    pub(crate) fn appoint_by_force(&self) -> Checkpoint {
+        let mut state = self.state();
+        state.block += 1;
+        let (set, block) = (state.handovers.len() as u64, state.block as u32);
+        let appointed = proofs::appoint_by_force(set, block);
+        let checkpoint = Checkpoint::of(&appointed.header);
+        state.handovers.push(appointed);
+        state.block += 1;
+        checkpoint
     }
 
     pub(crate) fn forge(&self, device: DeviceId) {

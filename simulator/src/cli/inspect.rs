@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! `status` and `sync`.
+//! `status`, `trust` and `sync`.
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
@@ -8,7 +8,7 @@ use mhealth_device::{
     fleet::sync_all, store::DeviceRecord, PublicKey, Standing, Store, SystemClock,
 };
 
-use super::{failure::REFUSED, Failure, Status, Sync};
+use super::{failure::REFUSED, Failure, Status, Sync, Trust};
 
 pub(super) fn status(options: &Status) -> Result<ExitCode, Failure> {
     let store = open(&options.state, options.device.as_ref())?;
@@ -34,6 +34,13 @@ pub(super) fn status(options: &Status) -> Result<ExitCode, Failure> {
         totals.finalised,
         totals.frozen,
     );
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn trust(options: &Trust) -> Result<ExitCode, Failure> {
+    let mut store = open(&options.state, None)?;
+    store.trust(options.checkpoint)?;
+    println!("trusted={}", options.checkpoint);
     Ok(ExitCode::SUCCESS)
 }
 

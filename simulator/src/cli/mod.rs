@@ -14,7 +14,7 @@ use std::{path::PathBuf, process::ExitCode, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hashchain::{StudyId, MAX_RUN_LENGTH};
-use mhealth_device::PublicKey;
+use mhealth_device::{Checkpoint, PublicKey};
 use time::{macros::format_description, Date};
 use zeroize::Zeroizing;
 
@@ -52,6 +52,7 @@ enum Command {
     #[command(visible_alias = "check")]
     Sync(Box<Sync>),
     Status(Status),
+    Trust(Trust),
     ExportQueue(ExportQueue),
     Simulate(Box<Simulate>),
 }
@@ -143,6 +144,21 @@ pub(crate) struct Status {
     device: Option<PublicKey>,
 }
 
+/// Trusts a block of the chain, as the consortium named it after it changed the authorities by force.
+///
+/// Nobody signed for such a change, so no proof leads over it, and devices that knew the authorities before stop believing
+/// relays until they are told. Never take the block from a relay.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Trust {
+    /// The state file.
+    #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
+    state: PathBuf,
+    /// The block that changed the authorities: its hash and its number.
+    #[arg(value_name = "HASH@NUMBER")]
+    checkpoint: Checkpoint,
+}
+
 /// Compares the head of every device of a state file with the head that the chain has finalised, by what a node or relays
 /// say.
 ///
@@ -218,6 +234,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Upload(options) => phone::upload(&options).await,
         Command::Sync(options) => inspect::sync(&options).await,
         Command::Status(options) => inspect::status(&options),
+        Command::Trust(options) => inspect::trust(&options),
         Command::ExportQueue(options) => queue::export(&options),
         Command::Simulate(options) => simulate::simulate(&options).await,
     }

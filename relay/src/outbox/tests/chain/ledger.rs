@@ -11,7 +11,7 @@ use mhealth_chain_client::{
 };
 
 use super::{hash_of, FakeChain};
-use crate::ledger::{Answer, Ledger, LedgerError};
+use crate::ledger::{Answer, Known, Ledger, LedgerError};
 
 const ERA: u64 = 64;
 
@@ -74,17 +74,12 @@ impl Ledger for FakeChain {
         })
     }
 
-    fn proof(
-        &self,
-        device: DeviceId,
-        set: Option<u64>,
-        record: bool,
-    ) -> Answer<'_, Option<Vec<u8>>> {
+    fn proof(&self, device: DeviceId, known: Known, record: bool) -> Answer<'_, Option<Vec<u8>>> {
         Box::pin(async move {
             let mut state = self.present()?;
             state.proofs_asked += 1;
-            let known = state.devices.contains_key(&device);
-            Ok(known.then(|| format!("{set:?} {record}").into_bytes()))
+            let is_known = state.devices.contains_key(&device);
+            Ok(is_known.then(|| format!("{known:?} {record}").into_bytes()))
         })
     }
 
