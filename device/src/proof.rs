@@ -95,8 +95,8 @@ const TOO_OLD: &str = "proof_too_old";
 pub enum Checked {
     /// The head.
     Head(FinalHead),
-    /// The authorities changed so often that one answer does not lead to the present ones. What it led to is known now: ask
-    /// again.
+    /// The authorities changed so often that one answer does not lead to the present ones. Ask again, from those on that it led
+    /// to.
     OnTheWay,
 }
 
@@ -126,6 +126,9 @@ pub(crate) struct Known {
     genesis: [u8; 32],
     /// The authorities; none before the first proof.
     anchor: Option<Anchor>,
+    /// Later ones, to which answers led that name no chain. The same authorities may vote on several, so what comes of these is
+    /// known only when a state names this one.
+    on_the_way: Option<Anchor>,
     /// Whether the file lacks what is known of the authorities.
     unsaved: bool,
     /// The block in which a device's head was proved last.
@@ -141,6 +144,7 @@ impl Known {
         Self {
             genesis,
             anchor,
+            on_the_way: None,
             unsaved: false,
             seen,
         }
@@ -149,6 +153,7 @@ impl Known {
     /// Remembers the authorities that a proof led to. The anchor's own block is that of their last change: devices of one file
     /// see later ones in any order.
     fn learn(&mut self, before: Anchor, after: Anchor) {
+        self.on_the_way = None;
         let learned = match before.set() == after.set() {
             true => before,
             false => after,
@@ -187,14 +192,16 @@ impl HeadChecker {
         self.trusts_words
     }
 
-    /// The number of the set of authorities that is known; none before the first proof.
+    /// The number of the set of authorities that a proof is to lead on from; none before the first proof.
     pub fn set(&self) -> Option<u64> {
         let known = self.known();
-        known.anchor.as_ref().map(|anchor| anchor.set().id())
+        let anchor = known.on_the_way.as_ref().or(known.anchor.as_ref());
+        anchor.map(|anchor| anchor.set().id())
     }
 
     /// Checks a proof of a device's head: it leads from the authorities that are known, or from the chain's first block, to a
-    /// block that is final, and from that block's state to the head. When it is refused, nothing has changed.
+    /// block that is final, and from that block's state to the head. When it is refused, nothing has changed but that answers
+    /// which led towards it are forgotten: they may have led astray.
     pub fn check(&self, question: &Question, proof: &[u8]) -> Result<Checked, ProofFault> {
         let proof = HeadProof::from_bytes(proof)
             .map_err(|error| ProofFault::new(error.code(), format!("{error}.")))?;
@@ -202,7 +209,8 @@ impl HeadChecker {
             ProofFault::new(refusal.code(), format!("{refusal}."))
         };
         let mut known = self.known();
-        let before = match (&known.anchor, &proof.first) {
+        let on_the_way = known.on_the_way.take();
+        let before = match (on_the_way.as_ref().or(known.anchor.as_ref()), &proof.first) {
             (Some(anchor), _) => anchor.clone(),
             (None, Some(first)) => Anchor::begin(known.genesis, first).map_err(refused)?,
             (None, None) => {
@@ -214,17 +222,18 @@ impl HeadChecker {
         };
         let mut after = before.clone();
         // It is right as far as it goes, and does not come to a head.
-        let on_the_way = proof.finality.nodes.iter().next().is_none()
+        let leads_to_no_state = proof.finality.nodes.iter().next().is_none()
             && proof.finality.handovers.len() == HeadProof::MOST_HANDOVERS;
-        if on_the_way {
+        if leads_to_no_state {
             after
                 .follow(&proof.finality, &self.checkpoints)
                 .map_err(refused)?;
-            known.learn(before, after);
+            known.on_the_way = Some(after);
             return Ok(Checked::OnTheWay);
         }
         let state = after.check_with(&proof.finality, &self.checkpoints);
         let state = state.map_err(refused)?;
+        known.on_the_way = on_the_way;
         let block = state.number();
         let seen = known.seen.get(&question.device).copied().unwrap_or(0);
         if block < seen {

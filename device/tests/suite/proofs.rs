@@ -15,7 +15,7 @@ use mhealth_evidence::HeadProof;
 use crate::{
     store_at, store_in_memory,
     support::{
-        proofs::{first_authorities, justification, prove},
+        proofs::{astray, first_authorities, justification, prove},
         world::{OnChain, World},
     },
 };
@@ -115,6 +115,23 @@ fn a_proof_leads_over_any_number_of_changes_of_authorities() {
     let found = head(check(&checker, &proof(&world, &checker, false)));
     assert_eq!(found.block(), Some(block));
     assert_eq!(checker.set(), Some(2 * most + 10));
+}
+
+#[test]
+fn answers_that_led_to_another_chains_authorities_are_forgotten() {
+    let world = chain();
+    let (_store, checker) = knowing(&world);
+    world.hand_over();
+    let most = HeadProof::MOST_HANDOVERS as u64;
+    assert_eq!(check(&checker, &astray()), Ok(Checked::OnTheWay));
+    assert_eq!(checker.set(), Some(most));
+    // Nothing of this chain leads on from there; what was known before is known still.
+    let genuine = prove(&world.state(), DEVICE, Some(0), false);
+    assert_eq!(code(check(&checker, &genuine)), "handover_not_final");
+    assert_eq!(checker.set(), Some(0));
+    let found = head(check(&checker, &genuine));
+    assert_eq!(found.block(), Some(world.state().block as u32));
+    assert_eq!(checker.set(), Some(1));
 }
 
 #[test]
