@@ -122,6 +122,7 @@ fn answers_that_led_to_another_chains_authorities_are_forgotten() {
     let world = chain();
     let (_store, checker) = knowing(&world);
     world.hand_over();
+    world.state().block += 200;
     let most = HeadProof::MOST_HANDOVERS as u64;
     assert_eq!(check(&checker, &astray()), Ok(Checked::OnTheWay));
     assert_eq!(checker.set(), Some(most));
