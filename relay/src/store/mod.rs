@@ -16,6 +16,7 @@ mod lease;
 mod outbox;
 mod position;
 mod queue;
+mod quotas;
 mod rows;
 mod settle;
 #[cfg(test)]
@@ -26,6 +27,7 @@ pub use audit::ExportQuery;
 pub use outbox::{LiveBatch, NewBatch, PendingRun, RunRef};
 pub use position::{ChainAnswers, Question};
 pub use queue::Queue;
+pub use quotas::Quotas;
 pub use settle::{Fate, Settlement};
 
 use hashchain::{DataDigest, DeviceId};

@@ -5,6 +5,7 @@
 mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use hashchain::{DeviceId, LinkHash, Run};
@@ -19,6 +20,7 @@ use crate::ledger::LedgerError;
 #[derive(Clone)]
 pub(crate) struct FakeChain {
     state: Arc<Mutex<State>>,
+    is_mad: Arc<AtomicBool>,
     finalised: Arc<watch::Sender<u64>>,
 }
 
@@ -57,6 +59,7 @@ impl FakeChain {
         state.before.push(Default::default());
         Self {
             state: Arc::new(Mutex::new(state)),
+            is_mad: Arc::default(),
             finalised: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -65,7 +68,13 @@ impl FakeChain {
         self.state.lock().unwrap()
     }
 
+    /// From now on, who asks it panics.
+    pub(crate) fn go_mad(&self) {
+        self.is_mad.store(true, Ordering::SeqCst);
+    }
+
     fn present(&self) -> Result<MutexGuard<'_, State>, LedgerError> {
+        assert!(!self.is_mad.load(Ordering::SeqCst), "it is mad");
         let state = self.state();
         if state.away {
             Err(LedgerError::NotConnected)
