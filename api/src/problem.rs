@@ -71,6 +71,10 @@ codes! {
     InvalidParameter = "invalid_parameter", 400, "A parameter of the address has the wrong form.";
     /// Not `application/json`.
     UnsupportedMediaType = "unsupported_media_type", 415, "The body must be application/json.";
+    /// A `Content-Encoding` other than gzip.
+    UnsupportedEncoding = "unsupported_encoding", 415, "The body must be sent as it is, or as gzip.";
+    /// JSON in another encoding than UTF-8.
+    UnsupportedCharset = "unsupported_charset", 415, "The body must be in UTF-8.";
     /// The body exceeds the limit.
     BodyTooLarge = "body_too_large", 413, "The body is larger than this server takes.";
     /// Nothing is at this address.
@@ -187,6 +191,12 @@ codes! {
     Gap = "gap", 409, "Entries before this run are missing; send from the head on.";
     /// The device has too many rivals of its own history stored.
     TooManyConflicts = "too_many_conflicts", 409, "This device has as many conflicting runs as the relay keeps.";
+    /// As many of the device's entries wait for the chain as may.
+    DeviceQueueFull = "device_queue_full", 429, "Enough of this device's entries wait for the chain; wait as long as Retry-After says.";
+    /// The device has sent as many bytes as it may for now.
+    DeviceBytesUsed = "device_bytes_used", 429, "The device has sent as much as it may for now; wait as long as Retry-After says.";
+    /// The relay keeps as many bytes of the device as it may.
+    DeviceStorageFull = "device_storage_full", 403, "The relay keeps as much of this device as it may.";
     /// The relay does not chain on behalf of devices.
     NotChainedHere = "not_chained_here", 403, "This relay takes chained runs only.";
 }

@@ -2,7 +2,6 @@
 
 //! How the server starts: options, database, chain, keys, routes.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,15 +72,6 @@ pub struct AuthOptions {
     #[arg(long, value_name = "SECONDS", env = "MHEALTH_PATIENCE", default_value = "60",
         value_parser = clap::value_parser!(u64).range(1..=600))]
     pub patience: u64,
-
-    /// Requests per second from one address; ten times as many in a burst.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        env = "MHEALTH_REQUESTS_PER_SECOND",
-        default_value = "200"
-    )]
-    pub requests_per_second: NonZeroU32,
 
     /// Secret under which signing keys are encrypted in the database. Default: the secret of the account.
     #[arg(
@@ -161,7 +151,7 @@ pub async fn prepare(
     });
     let keys = app.keys.prepare(app.now()).await;
     keys.map_err(|error| anyhow::anyhow!("{}", error.problem()))?;
-    let shared = Shared::new(app.clone(), auth.requests_per_second);
+    let shared = Shared::new(app.clone());
     let ready = app.clone();
     Ok(ground
         .server("mhealth-auth", DESCRIPTION, bound)
@@ -170,8 +160,10 @@ pub async fn prepare(
             let app = ready.clone();
             async move { is_ready(app.store.database(), app.chain.finalised()).await }
         })
-        .background(desk::work(app, submitter))
-        .background(remove_expired(shared)))
+        .staff(routes::STAFF)
+        .machines(routes::RELAYS)
+        .background("desk", desk::work(app, submitter))
+        .background("cleaning", remove_expired(shared)))
 }
 
 fn issuer(auth: &AuthOptions, bound: &Bound) -> anyhow::Result<BaseAddress> {

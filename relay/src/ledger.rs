@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// without it the relay knows for sure that it never will be included.
 const ERA: u64 = 64;
 /// Questions to the node at a time that devices can bring about.
-const READS: usize = 32;
+pub(crate) const READS: usize = 32;
 
 /// Why the chain gave no answer.
 #[derive(Clone, Debug, thiserror::Error)]

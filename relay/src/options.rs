@@ -14,6 +14,7 @@ use mhealth_server::{BaseAddress, ChainOptions, ServerOptions, LIST_DELIMITER};
 use crate::intake::IntakeLimits;
 use crate::issuers::TrustedIssuer;
 use crate::outbox::{OutboxOptions, MAX_BATCH_RUNS};
+use crate::store::Quotas;
 
 /// Most bytes that an upload may be allowed to have: a line of an export has its entries, and less than so much beside.
 const LARGEST_BODY: u64 = LONGEST_EXPORT_LINE as u64 - 64 * 1024;
@@ -121,6 +122,24 @@ pub struct RelayOptions {
     #[arg(long, value_name = "UPLOADS", default_value = "100")]
     pub device_burst: NonZeroU32,
 
+    /// Uploads of one device that are under way at a time, at most.
+    #[arg(long, value_name = "UPLOADS", default_value = "4")]
+    pub device_at_once: NonZeroU32,
+
+    /// Bytes that one device may send in a day, and at once. What it has sent counts less and less, as the day goes by; more is
+    /// answered with `device_bytes_used`.
+    #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024 * 1024)]
+    pub device_bytes_per_day: u64,
+
+    /// Bytes of one device that are kept, at most. More is answered with `device_storage_full`, until you raise it.
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024 * 1024)]
+    pub device_bytes: u64,
+
+    /// Entries of one device that wait for the chain, at most, while nobody else's do. The fuller the queue, the fewer: when
+    /// half of --max-queued-entries wait, half as many. More is answered with `device_queue_full`.
+    #[arg(long, value_name = "ENTRIES", default_value_t = 16_384)]
+    pub device_queued_entries: u64,
+
     /// Runs in one transaction, at most.
     #[arg(long, value_name = "RUNS", default_value_t = MAX_BATCH_RUNS,
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BATCH_RUNS)))]
@@ -154,6 +173,17 @@ impl RelayOptions {
             max_queued_entries: self.max_queued_entries,
             uploads_per_second: self.device_rate,
             burst: self.device_burst,
+            at_once: self.device_at_once,
+        }
+    }
+
+    /// How much of a device is kept.
+    pub fn quotas(&self) -> Quotas {
+        Quotas {
+            rivals: self.max_conflicts,
+            bytes_per_day: self.device_bytes_per_day,
+            bytes: self.device_bytes,
+            queued_entries: self.device_queued_entries,
         }
     }
 

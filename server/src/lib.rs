@@ -42,7 +42,7 @@
 //!         .await
 //! }
 //!
-//! # async fn start() -> anyhow::Result<()> {
+//! # async fn start() -> std::process::ExitCode {
 //! startup::program(serve).await
 //! # }
 //! ```
@@ -51,18 +51,23 @@
 //! chain ([`Lease`]), and the [`credentials`] of staff and auditors. These modules and [`Database`] hold the SQL of this crate.
 //!
 //! Every server answers `/healthz`, `/readyz`, `/metrics` and `/openapi.json`, and says what is wrong with a request as
-//! `application/problem+json` ([`ApiError`]). What a stranger can make grow has a bound ([`Limits`]).
+//! `application/problem+json` ([`ApiError`]). What a stranger can make grow has a bound ([`Limits`]), and an address has its
+//! [share](shares) of it. What a server does beside answering is watched: if a part dies, the server ends ([`PartDied`]).
 
 mod account;
+mod admission;
 mod base_address;
 mod body;
 mod clock;
 mod config;
+mod connections;
 pub mod credentials;
 mod database;
 pub mod dpop;
+mod encoding;
 mod error;
 mod extract;
+mod gate;
 pub mod identity;
 mod lease;
 mod limits;
@@ -71,10 +76,12 @@ mod logging;
 mod metrics;
 pub mod on_chain;
 mod options;
+mod pace;
 mod probes;
 pub mod rows;
 mod secret;
 mod serve;
+pub mod shares;
 pub mod startup;
 mod stop;
 mod tls;
@@ -94,7 +101,7 @@ pub use options::{LogFormat, ServerOptions};
 pub use probes::ReadinessCheck;
 pub use rows::StoreError;
 pub use secret::SecretText;
-pub use serve::Server;
+pub use serve::{PartDied, Server};
 pub use startup::Ground;
 pub use stop::stop_on_signals;
 pub use tls::install_crypto;

@@ -3,9 +3,10 @@
 //! The options that every server has.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use crate::DatabaseUrl;
+use crate::{DatabaseUrl, Limits};
 
 /// Options that every server has. A server's own options go beside them, with `#[command(flatten)]`.
 #[derive(Clone, Debug, clap::Args)]
@@ -58,6 +59,21 @@ pub struct ServerOptions {
     #[arg(long, env = "MHEALTH_BEHIND_TLS_PROXY")]
     pub behind_tls_proxy: bool,
 
+    /// Requests per second from one address (of IPv6, from one /64 network); ten times as many in a burst. What staff, probes
+    /// and other servers ask for is counted apart from what phones and strangers do.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "MHEALTH_REQUESTS_PER_SECOND",
+        default_value = "200"
+    )]
+    pub requests_per_second: NonZeroU32,
+
+    /// What one address may have of the connections, of the requests under way and of the memory for bodies, in percent.
+    #[arg(long, value_name = "PERCENT", env = "MHEALTH_ADDRESS_SHARE", default_value = "25",
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub address_share: u32,
+
     /// How logs are written to standard error. RUST_LOG says which.
     #[arg(
         long,
@@ -66,6 +82,17 @@ pub struct ServerOptions {
         default_value = "text"
     )]
     pub log_format: LogFormat,
+}
+
+impl ServerOptions {
+    /// The usual limits, as far as no option has others.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            requests_per_second: self.requests_per_second,
+            address_share: self.address_share,
+            ..Limits::default()
+        }
+    }
 }
 
 /// How logs are written.

@@ -3,27 +3,49 @@
 //! The way in which every server starts.
 
 use std::future::Future;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
 use mhealth_api::Code;
 use prometheus::Registry;
 
-use crate::{install_crypto, read_options, ApiError, Bound, Database, Server, ServerOptions};
+use crate::{
+    install_crypto, read_options, ApiError, Bound, Database, Limits, PartDied, Server,
+    ServerOptions,
+};
 
 /// How long the chain may take to answer when an operator asks whether a server is ready.
 const READY_PATIENCE: Duration = Duration::from_secs(3);
 
+/// Exit status of a server of which a part died: a fault of the program (`EX_SOFTWARE` of sysexits.h). Whoever starts it may
+/// start it again.
+pub const PART_DIED: u8 = 70;
+
 /// The program of a server: reads its options, starts logging, and does the rest. Ends the process with a message when the
-/// options are wrong.
-pub async fn program<O, F>(run: impl FnOnce(O) -> F) -> anyhow::Result<()>
+/// options are wrong. The exit status is 0 when it was told to stop, [`PART_DIED`] when a part of it died, and 1 when it could
+/// not start or go on.
+pub async fn program<O, F>(run: impl FnOnce(O) -> F) -> ExitCode
 where
     O: Parser + AsRef<ServerOptions>,
     F: Future<Output = anyhow::Result<()>>,
 {
     let options: O = read_options();
     options.as_ref().start_logging();
-    run(options).await
+    match run(options).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:?}");
+            exit_code(&error)
+        }
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    match error.downcast_ref::<PartDied>() {
+        Some(_) => PART_DIED.into(),
+        None => ExitCode::FAILURE,
+    }
 }
 
 /// What a server is built on.
@@ -32,6 +54,8 @@ pub struct Ground {
     pub database: Database,
     /// Its metrics.
     pub registry: Registry,
+    /// Its limits, as the options have them.
+    pub limits: Limits,
 }
 
 impl Ground {
@@ -41,12 +65,14 @@ impl Ground {
         Ok(Self {
             database: Database::open(&options.database).await?,
             registry: Registry::new(),
+            limits: options.limits(),
         })
     }
 
     /// A server on this ground, without routes of its own.
     pub fn server(self, name: &'static str, description: &'static str, bound: Bound) -> Server {
         Server::new(name, description, bound)
+            .limits(self.limits)
             .registry(self.registry)
             .database(self.database)
     }
@@ -61,5 +87,22 @@ pub async fn is_ready<T, E>(
     match tokio::time::timeout(READY_PATIENCE, chain).await {
         Ok(Ok(_)) => Ok(()),
         _ => Err(Code::ChainUnavailable.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exit_status_tells_a_part_that_died_from_what_else_went_wrong() {
+        let code = |error: anyhow::Error| format!("{:?}", exit_code(&error));
+        let died = format!("{:?}", ExitCode::from(PART_DIED));
+        assert_eq!(code(PartDied("outbox").into()), died);
+        assert_eq!(
+            code(anyhow::Error::from(PartDied("outbox")).context("more")),
+            died
+        );
+        assert_ne!(code(anyhow::anyhow!("no database")), died);
     }
 }

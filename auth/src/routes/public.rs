@@ -10,7 +10,7 @@ use mhealth_api::{
     CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled, JwkSet, Problem, StudyTerms, TokenAnswer,
     TokenRequest,
 };
-use mhealth_server::{on_chain, ApiError, Json, Path, Peer};
+use mhealth_server::{on_chain, ApiError, Json, Path};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -34,10 +34,8 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
 ))]
 async fn code(
     State(shared): State<Shared>,
-    peer: Peer,
     Json(request): Json<CodeTermsRequest>,
 ) -> Result<Json<CodeTerms>, ApiError> {
-    shared.admit(peer)?;
     shared.app.code_terms(&request.code).await.map(Json)
 }
 
@@ -55,10 +53,8 @@ async fn code(
 ))]
 async fn enrol(
     State(shared): State<Shared>,
-    peer: Peer,
     Json(request): Json<EnrolRequest>,
 ) -> Result<Json<Enrolled>, ApiError> {
-    shared.admit(peer)?;
     shared.app.enrol(&request).await.map(Json)
 }
 

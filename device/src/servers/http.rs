@@ -78,7 +78,12 @@ impl Failure {
 
     /// Whether the server has too many requests of this caller, and room for others.
     pub(super) fn is_later(&self) -> bool {
-        matches!(self, Self::Busy { code, .. } if *code == Code::TooManyRequests.as_str())
+        let codes = [
+            Code::TooManyRequests,
+            Code::DeviceQueueFull,
+            Code::DeviceBytesUsed,
+        ];
+        matches!(self, Self::Busy { code, .. } if codes.iter().any(|later| code == later.as_str()))
     }
 
     /// How long the server wants to be left alone.

@@ -13,6 +13,7 @@ use mhealth_api::{
 };
 use mhealth_server::{on_chain, ApiError, Json, Path, Query};
 
+use super::turns::Turn;
 use super::App;
 use crate::ledger::Known;
 
@@ -28,10 +29,12 @@ const MOST_ENTRIES: u32 = 1_024;
     (status = 200, description = "The device.", body = DeviceOnChain),
     (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
-    (status = 503, description = "`chain_unavailable`", body = Problem),
+    (status = 429, description = "`too_many_requests`", body = Problem),
+    (status = 503, description = "`chain_unavailable`, `overloaded`", body = Problem),
 ))]
 pub(super) async fn device(
     State(app): State<Arc<App>>,
+    _turn: Turn,
     Path(device): Path<DeviceId>,
 ) -> Result<Json<DeviceOnChain>, ApiError> {
     found(&app, device).await
@@ -43,10 +46,12 @@ pub(super) async fn device(
     (status = 200, description = "The device.", body = DeviceOnChain),
     (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
-    (status = 503, description = "`chain_unavailable`", body = Problem),
+    (status = 429, description = "`too_many_requests`", body = Problem),
+    (status = 503, description = "`chain_unavailable`, `overloaded`", body = Problem),
 ))]
 pub(super) async fn key(
     State(app): State<Arc<App>>,
+    _turn: Turn,
     Path(key): Path<Key>,
 ) -> Result<Json<DeviceOnChain>, ApiError> {
     let device = app
@@ -72,10 +77,12 @@ async fn found(app: &App, device: DeviceId) -> Result<Json<DeviceOnChain>, ApiEr
     (status = 200, description = "Both heads.", body = DeviceHeads),
     (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
-    (status = 503, description = "`chain_unavailable`, `storage_unavailable`", body = Problem),
+    (status = 429, description = "`too_many_requests`", body = Problem),
+    (status = 503, description = "`chain_unavailable`, `storage_unavailable`, `overloaded`", body = Problem),
 ))]
 pub(super) async fn heads(
     State(app): State<Arc<App>>,
+    _turn: Turn,
     Path(device): Path<DeviceId>,
 ) -> Result<Json<DeviceHeads>, ApiError> {
     let (relay, chain) = app.intake.heads(device).await?;
@@ -131,10 +138,12 @@ impl TryFrom<String> for Checkpoints {
     (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
     (status = 409, description = "`set_not_bridged`: the problem names the set that no proof leads on from", body = Problem),
-    (status = 503, description = "`proof_unavailable`, `chain_unavailable`", body = Problem),
+    (status = 429, description = "`too_many_requests`", body = Problem),
+    (status = 503, description = "`proof_unavailable`, `chain_unavailable`, `overloaded`", body = Problem),
 ))]
 pub(super) async fn proof(
     State(app): State<Arc<App>>,
+    _turn: Turn,
     Path(device): Path<DeviceId>,
     Query(asker): Query<Asker>,
 ) -> Result<impl IntoResponse, ApiError> {
@@ -172,10 +181,12 @@ fn usual() -> u32 {
 ), responses(
     (status = 200, description = "The entries.", body = Vec<RegisteredEntry>),
     (status = 400, description = "`invalid_parameter`", body = Problem),
-    (status = 503, description = "`chain_unavailable`", body = Problem),
+    (status = 429, description = "`too_many_requests`", body = Problem),
+    (status = 503, description = "`chain_unavailable`, `overloaded`", body = Problem),
 ))]
 pub(super) async fn entries(
     State(app): State<Arc<App>>,
+    _turn: Turn,
     Path(device): Path<DeviceId>,
     Query(range): Query<Range>,
 ) -> Result<Json<Vec<RegisteredEntry>>, ApiError> {
@@ -197,10 +208,12 @@ pub(super) async fn entries(
     (status = 200, description = "The study.", body = StudyTerms),
     (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 404, description = "`unknown_study`", body = Problem),
-    (status = 503, description = "`chain_unavailable`", body = Problem),
+    (status = 429, description = "`too_many_requests`", body = Problem),
+    (status = 503, description = "`chain_unavailable`, `overloaded`", body = Problem),
 ))]
 pub(super) async fn study(
     State(app): State<Arc<App>>,
+    _turn: Turn,
     Path(study): Path<StudyId>,
 ) -> Result<Json<StudyTerms>, ApiError> {
     let view = app.ledger.study(study).await?.ok_or(Code::UnknownStudy)?;

@@ -17,6 +17,7 @@ mod outbox;
 mod owner;
 mod position;
 mod queue;
+mod quotas;
 mod rows;
 mod settle;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use audit::ExportQuery;
 pub use outbox::{LiveBatch, NewBatch, PendingRun, RunRef};
 pub use position::{ChainAnswers, Question};
 pub use queue::Queue;
+pub use quotas::Quotas;
 pub use settle::{Fate, Settlement};
 
 use hashchain::{DataDigest, DeviceId};

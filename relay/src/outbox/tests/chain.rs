@@ -5,6 +5,7 @@
 mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use hashchain::{DeviceId, LinkHash, Run};
@@ -21,6 +22,7 @@ pub(crate) struct FakeChain {
     /// Of the relay that looks at it.
     account: [u8; 32],
     state: Arc<Mutex<State>>,
+    is_mad: Arc<AtomicBool>,
     finalised: Arc<watch::Sender<u64>>,
 }
 
@@ -67,6 +69,7 @@ impl FakeChain {
         Self {
             account,
             state: Arc::new(Mutex::new(state)),
+            is_mad: Arc::default(),
             finalised: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -75,7 +78,13 @@ impl FakeChain {
         self.state.lock().unwrap()
     }
 
+    /// From now on, who asks it panics.
+    pub(crate) fn go_mad(&self) {
+        self.is_mad.store(true, Ordering::SeqCst);
+    }
+
     fn present(&self) -> Result<MutexGuard<'_, State>, LedgerError> {
+        assert!(!self.is_mad.load(Ordering::SeqCst), "it is mad");
         let state = self.state();
         if state.away {
             Err(LedgerError::NotConnected)

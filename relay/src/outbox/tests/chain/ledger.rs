@@ -4,10 +4,10 @@
 
 use futures::stream::{self, BoxStream, StreamExt};
 use hashchain::{DataDigest, DeviceId, LinkHash, Run, StudyId};
-use mhealth_api::{BlockRef, DeviceStatus, Hash};
+use mhealth_api::{BlockRef, DeviceStatus, Hash, Policy};
 use mhealth_chain_client::{
-    DeviceView, EntryView, Error, FinalisedBlock, PoolAnswer, PoolRefusal, SignedTransaction,
-    StudyView, H256,
+    AccountId32, DeviceView, EntryView, Error, FinalisedBlock, PoolAnswer, PoolRefusal,
+    SignedTransaction, StudyView, H256,
 };
 
 use super::{hash_of, FakeChain};
@@ -84,7 +84,15 @@ impl Ledger for FakeChain {
     }
 
     fn study(&self, _: StudyId) -> Answer<'_, Option<StudyView>> {
-        Box::pin(async { Ok(None) })
+        Box::pin(async {
+            Ok(Some(StudyView {
+                sponsor: AccountId32([1; 32]),
+                policy: Policy::DeviceSigned,
+                open: true,
+                auditor_key: [0; 32],
+                title: "A study".into(),
+            }))
+        })
     }
 
     fn rotations(&self, _: StudyId) -> Answer<'_, Vec<([u8; 32], [u8; 32])>> {
