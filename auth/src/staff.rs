@@ -11,7 +11,7 @@ use crate::codes::{checked_lifetime, CodeSecret, IssuedCode, NewCode};
 use crate::enrolments::refusal;
 use crate::log::Note;
 use crate::orders::{Action, Order, Outcome};
-use crate::store::Admin;
+use crate::store::{Admin, Decision};
 
 impl App {
     /// Makes a code. Its predecessor, if it has one, must be retired and without a successor.
@@ -37,14 +37,8 @@ impl App {
         })
     }
 
-    /// Orders a change of a device, and answers when that is finalised.
-    pub async fn change_device(
-        &self,
-        admin: &Admin,
-        device: DeviceId,
-        action: Action,
-        why: String,
-    ) -> Result<DeviceOnChain, ApiError> {
+    /// A device of the study whose state allows this; `invalid_state` otherwise.
+    pub(crate) async fn fitting(&self, device: DeviceId, action: &Action) -> Result<(), ApiError> {
         let found = self.device(device).await?;
         let fits = match action {
             Action::Suspend { .. } => found.status == DeviceStatus::Active,
@@ -52,12 +46,25 @@ impl App {
             Action::Retire { .. } => found.status != DeviceStatus::Retired,
             Action::Enrol => false,
         };
-        if !fits {
-            return Err(Code::InvalidState.into());
+        match fits {
+            true => Ok(()),
+            false => Err(Code::InvalidState.into()),
         }
+    }
+
+    /// Orders a change of a device, and answers when that is finalised. With a decision, a second person has approved it.
+    pub async fn change_device(
+        &self,
+        by: &str,
+        device: DeviceId,
+        action: Action,
+        why: String,
+        decision: Option<Decision>,
+    ) -> Result<DeviceOnChain, ApiError> {
+        self.fitting(device, &action).await?;
         let note = Note {
             at: self.now(),
-            actor: &admin.name,
+            actor: by,
             action: &format!("{} ordered", action.name()),
             subject: &format!("device {device}"),
             why: &why.clone(),
@@ -67,10 +74,11 @@ impl App {
             action,
             code: None,
             device: Some(device),
-            actor: admin.name.clone(),
+            actor: by.to_owned(),
             why,
         };
-        let id = self.store.order(&order, note).await?;
+        let id = self.store.order(&order, note, decision.as_ref()).await?;
+        let id = id.ok_or(Code::ApprovalClosed)?;
         self.orders.wake();
         match self
             .orders

@@ -230,7 +230,7 @@ impl Site {
             if !topology.phones_chain() {
                 launch = launch.arg("--chain-for-devices");
             }
-            let credential = last_word(&launch.run(&["auditor", "add", "monitor"])?);
+            let credential = last_word(&launch.add_auditor("monitor")?);
             let server = launch.start_at(port)?;
             server.wait_until_ready()?;
             relays.push(Relay { server, credential });
@@ -354,7 +354,7 @@ fn start_office(
     })
     // All phones and thieves of this machine have one address, which the server would hold back as one stranger.
     .arg("--requests-per-second=100000");
-    let admin = launch.run(&["admin", "add", "site-staff"])?;
+    let admin = launch.add_admin("site-staff")?;
     let server = launch.start()?;
     server.wait_until_ready()?;
     Ok(Office { server, admin })

@@ -147,7 +147,7 @@ fn record(row: &AnyRow, now: u64) -> Result<CodeRecord, StoreError> {
         claimed,
         view: CodeView {
             id: unsigned(row.try_get("id")?)?,
-            participant: row.try_get("participant")?,
+            participant: Some(row.try_get("participant")?),
             participant_key: participant_key.map(hash).transpose()?,
             predecessor: predecessor.map(unsigned).transpose()?,
             created_by: row.try_get("created_by")?,

@@ -8,6 +8,7 @@ use mhealth_auth::log::{self, LogLine, Tampered};
 use mhealth_auth::routes::devices::{DeviceRecord, EnrolledDevice};
 use mhealth_chain_client::{calls, LastTrusted};
 use mhealth_server::credentials::{self, Change, CredentialError};
+use mhealth_server::Scopes;
 use serde_json::{json, Value};
 
 use crate::support::{answer, code_of, on_both_databases, Setting};
@@ -26,11 +27,14 @@ on_both_databases! {
 async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Setting) {
     assert_eq!(setting.admin_get("/v1/admin/codes").await.status(), 200);
     let change = async |change: Change<'_>| setting.store.change_admin(change, 1).await;
+    let everything = Scopes::all();
     assert!(matches!(
-        change(Change::Add("nurse")).await,
+        change(Change::Add("nurse", &everything)).await,
         Err(CredentialError::NameInUse(_))
     ));
     assert_eq!(setting.admin_get("/v1/admin/codes").await.status(), 200);
+    let granted = change(Change::Grant("nurse", &everything)).await.unwrap();
+    assert_eq!(granted, None, "the credential stays");
     let newer = change(Change::Rotate("nurse")).await.unwrap().unwrap();
     assert_eq!(
         code_of(setting.admin_get("/v1/admin/codes").await).await,
@@ -41,7 +45,7 @@ async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Set
         .get(setting.url("/v1/admin/codes"))
         .bearer_auth(newer.expose());
     assert_eq!(with_newer.send().await.unwrap().status(), 200);
-    change(Change::Add("doctor")).await.unwrap();
+    change(Change::Add("doctor", &everything)).await.unwrap();
     let names = credentials::list(&setting.database).await.unwrap();
     let names: Vec<_> = names.iter().map(|holder| &*holder.name).collect();
     assert_eq!(names, ["doctor", "nurse"]);
@@ -61,7 +65,10 @@ async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Set
         Code::InvalidCredentials
     );
     for bad in ["", "two words", "é", &"x".repeat(65)] {
-        assert!(change(Change::Add(bad)).await.is_err(), "{bad}");
+        assert!(
+            change(Change::Add(bad, &everything)).await.is_err(),
+            "{bad}"
+        );
     }
     let stored: (String,) = sqlx::query_as("SELECT name FROM credentials")
         .fetch_one(setting.database.pool())
@@ -73,6 +80,7 @@ async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Set
     assert_eq!(
         told,
         [
+            "admin's duties changed",
             "admin's credential replaced",
             "admin added",
             "admin removed"
@@ -247,7 +255,7 @@ async fn devices_are_listed_with_their_participants(setting: Setting) {
         (listed[0].device, listed[0].key),
         (first.device, phone.key())
     );
-    assert_eq!(listed[0].participant, "P-001");
+    assert_eq!(listed[0].participant.as_deref(), Some("P-001"));
     let page = format!("/v1/admin/devices?after={}&limit=1", first.device);
     let page: Vec<EnrolledDevice> = answer(setting.admin_get(&page).await).await.unwrap();
     assert_eq!(page[0].device, second.device);
@@ -283,7 +291,7 @@ async fn the_log_tells_who_did_what_when_and_why(setting: Setting) {
         told,
         [
             ("server", "signing key made", "first start"),
-            ("operator", "admin added", ""),
+            ("operator", "admin added", "study=all may=all"),
             ("nurse", "code issued", ""),
             ("device", "code redeemed", key.as_str()),
             ("device", "device enrolled", "code 1"),

@@ -31,7 +31,7 @@ async fn the_most_talkative_log_names_no_pseudonym_code_credential_or_token(sett
         .env("RUST_LOG", "trace")
         .env("MHEALTH_AUTH_KEY", "hunter2hunter2")
         .log_to(&file);
-    let admin = launch.run(&["admin", "add", "nurse"]).unwrap();
+    let admin = launch.add_admin("nurse").unwrap();
     let mut auth = launch.start().unwrap();
     let url = auth.url();
     let post = |path: &str, credential: &str, body: Value| {
