@@ -141,6 +141,10 @@ codes! {
     CodeUsed = "code_used", 409, "The enrolment code was used before.";
     /// Staff took the code back.
     CodeRevoked = "code_revoked", 410, "The enrolment code was revoked.";
+    /// The participant has a code that can be redeemed.
+    ParticipantHasCode = "participant_has_code", 409, "The participant has an open enrolment code already; say another.";
+    /// The participant has a device that is not retired.
+    ParticipantHasDevice = "participant_has_device", 409, "The participant has a device already; say another, or suspend or retire it first.";
     /// The key is enrolled already.
     KeyInUse = "key_in_use", 409, "A device with this key is enrolled already.";
     /// A key that nobody can prove anything with.

@@ -3,7 +3,7 @@
 //! What the study's staff have done: codes, and changes of devices.
 
 use hashchain::DeviceId;
-use mhealth_api::{Code, DeviceOnChain, DeviceStatus};
+use mhealth_api::{Another, Code, DeviceOnChain, DeviceStatus};
 use mhealth_server::{on_chain, ApiError};
 
 use crate::app::{App, Finalised};
@@ -26,15 +26,45 @@ impl App {
             self.predecessor(predecessor).await?;
         }
         let lifetime = checked_lifetime(&new)?;
+        self.check_devices_of(&new).await?;
         let secret = CodeSecret::random().map_err(ApiError::internal)?;
         let now = self.now();
         let expires_at = now + lifetime;
         let issued = self.store.issue_code(admin, new, &secret, expires_at, now);
         Ok(IssuedCode {
-            id: issued.await?,
+            id: issued.await?.ok_or(Code::ParticipantHasCode)?,
             code: secret.reveal(),
             expires_at,
         })
+    }
+
+    /// `participant_has_device` when the participant's devices stand against another one. Two at a time count as two people in an
+    /// audit, so somebody has to want them.
+    async fn check_devices_of(&self, new: &NewCode) -> Result<(), ApiError> {
+        if new.another == Some(Another::Additional) {
+            return Ok(());
+        }
+        let devices = self.store.devices_of(&new.participant).await?;
+        if devices.is_empty() {
+            return Ok(());
+        }
+        let Finalised { view, .. } = self.finalised().await?;
+        for device in devices {
+            // None: a device that redeemed its code and is about to be enrolled.
+            let status = match device {
+                Some(device) => view.device(device).await?.map(|device| device.status),
+                None => Some(DeviceStatus::Active),
+            };
+            let is_over = match (new.another, status) {
+                (_, None | Some(DeviceStatus::Retired)) => true,
+                (Some(Another::Replace), Some(DeviceStatus::Suspended)) => true,
+                _ => false,
+            };
+            if !is_over {
+                return Err(Code::ParticipantHasDevice.into());
+            }
+        }
+        Ok(())
     }
 
     /// A device of the study whose state allows this; `invalid_state` otherwise.

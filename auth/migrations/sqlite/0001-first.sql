@@ -14,6 +14,7 @@ CREATE TABLE codes (
     revoked_at BIGINT,
     claimed_at BIGINT
 );
+CREATE INDEX codes_by_participant ON codes (participant);
 
 -- What devices redeemed their codes with, and what became of it. Written before the chain is asked.
 CREATE TABLE enrolments (

@@ -69,7 +69,8 @@ pub struct Change {
         (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
         (status = 403, description = "`not_allowed`; `wrong_study`: the predecessor's.", body = Problem),
         (status = 404, description = "`unknown_device`: the predecessor.", body = Problem),
-        (status = 409, description = "`invalid_state`: the predecessor is not retired, or has a successor.", body = Problem),
+        (status = 409, description = "`participant_has_code`, `participant_has_device`; `invalid_state`: the predecessor is \
+            not retired, or has a successor.", body = Problem),
         (status = 422, description = "`invalid_message`.", body = Problem),
     ))]
 async fn issue_code(

@@ -12,7 +12,7 @@ use crate::orders::{Order, Outcome, Settled};
 
 const PENDING: i64 = 0;
 const DONE: i64 = 1;
-const REFUSED: i64 = 2;
+pub(super) const REFUSED: i64 = 2;
 
 impl Store {
     /// Stores an order within the caller's transaction; returns its number.

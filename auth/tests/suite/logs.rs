@@ -38,7 +38,7 @@ async fn the_most_talkative_log_names_no_pseudonym_code_credential_or_token(sett
         let request = setting.http.post(format!("{url}{path}"));
         request.bearer_auth(credential).json(&body).send()
     };
-    let new_code = json!({ "participant": PSEUDONYM });
+    let new_code = json!({ "participant": PSEUDONYM, "another": "additional" });
     let issued = post("/v1/admin/codes", &admin, new_code.clone()).await;
     let code: IssuedCode = answer(issued.unwrap()).await.unwrap();
     let unused = post("/v1/admin/codes", &admin, new_code.clone()).await;

@@ -282,7 +282,8 @@ impl Setting {
     }
 
     pub async fn code(&self) -> IssuedCode {
-        self.issue(json!({ "participant": "P-001" })).await
+        self.issue(json!({ "participant": "P-001", "another": "additional" }))
+            .await
     }
 
     pub async fn terms(&self, code: &str) -> CodeTerms {
