@@ -20,7 +20,7 @@ mod study;
 mod token;
 mod words;
 
-pub use admin::{IssuedCode, NewCode};
+pub use admin::{Another, IssuedCode, NewCode};
 pub use bytes::{Base64, Hash, InvalidBytes, Key, SignatureBytes};
 pub use enrolment::{
     enrolment_message, key_proof_message, CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled,

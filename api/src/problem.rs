@@ -104,6 +104,20 @@ codes! {
     MissingCredentials = "missing_credentials", 401, "Credentials are missing.";
     /// Credentials that nobody has.
     InvalidCredentials = "invalid_credentials", 401, "The credentials are not valid.";
+    /// A good credential, for something else.
+    NotAllowed = "not_allowed", 403, "The credential is not good for this.";
+    /// A login of staff that is over.
+    SessionExpired = "session_expired", 401, "The session is over; log in again.";
+    /// Somebody came back from the login provider with something that this server did not begin, or that does not hold.
+    LoginFailed = "login_failed", 401, "The login did not succeed; begin again.";
+    /// The provider by which staff log in cannot be reached.
+    LoginUnavailable = "login_unavailable", 503, "The login provider cannot be reached at present.";
+    /// Nobody asked for this.
+    UnknownApproval = "unknown_approval", 404, "No request for approval has this number.";
+    /// The one who asked decides.
+    NeedsAnotherPerson = "needs_another_person", 403, "Another person with the same duty has to decide this.";
+    /// It was decided before, or nobody decided it in time.
+    ApprovalClosed = "approval_closed", 409, "This request was decided before, or its time is over.";
     /// Not a token that this server's authentication servers signed.
     InvalidToken = "invalid_token", 401, "The token is not valid.";
     /// Its time is over.
@@ -131,6 +145,10 @@ codes! {
     CodeUsed = "code_used", 409, "The enrolment code was used before.";
     /// Staff took the code back.
     CodeRevoked = "code_revoked", 410, "The enrolment code was revoked.";
+    /// The participant has a code that can be redeemed.
+    ParticipantHasCode = "participant_has_code", 409, "The participant has an open enrolment code already; say another.";
+    /// The participant has a device that is not retired.
+    ParticipantHasDevice = "participant_has_device", 409, "The participant has a device already; say another, or suspend or retire it first.";
     /// The key is enrolled already.
     KeyInUse = "key_in_use", 409, "A device with this key is enrolled already.";
     /// A key that nobody can prove anything with.

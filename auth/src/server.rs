@@ -12,13 +12,15 @@ use mhealth_chain_client::{Account, ChainClient, SubmitterOptions};
 use mhealth_server::dpop::Proofs;
 use mhealth_server::startup::is_ready;
 use mhealth_server::{
-    BaseAddress, Bound, CancellationToken, ChainOptions, Ground, SecretText, Server, ServerOptions,
-    SharedClock, SystemClock, LIST_DELIMITER,
+    BaseAddress, Bound, CancellationToken, ChainOptions, FailureOptions, Failures, Ground,
+    SecretText, Server, ServerOptions, SharedClock, SystemClock, LIST_DELIMITER,
 };
 
 use crate::app::{hash, App, Terms};
+use crate::approvals::Act;
 use crate::desk;
 use crate::keys::KeyRing;
+use crate::login::{Login, LoginOptions};
 use crate::metrics::Metrics;
 use crate::order_book::OrderBook;
 use crate::routes::{self, Shared};
@@ -81,6 +83,24 @@ pub struct AuthOptions {
         hide_env_values = true
     )]
     pub key_secret: Option<SecretText>,
+
+    /// What needs a second person with the same duty: the first one asks for it, the second one approves it within a day. May be
+    /// given several times, or separated by commas.
+    #[arg(
+        long,
+        value_name = "WHAT",
+        env = "MHEALTH_SECOND_APPROVAL",
+        value_delimiter = ','
+    )]
+    pub second_approval: Vec<Act>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub failures: FailureOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub login: LoginOptions,
 }
 
 impl AuthOptions {
@@ -138,11 +158,14 @@ pub async fn prepare(
     };
     let own = Key(account.public_key());
     let submitter = chain.submitter_with(account, options);
+    let login = Login::from_options(&auth.login, &issuer, &key_secret)?;
     let app = Arc::new(App {
         terms: terms(auth, &issuer, genesis, own, study),
         proofs,
         orders: OrderBook::new(store.clone()),
         keys: KeyRing::new(store.clone(), &key_secret),
+        login,
+        failures: Failures::register(auth.failures, &ground.registry)?,
         metrics: Metrics::register(&ground.registry)?,
         store,
         chain,
@@ -188,6 +211,7 @@ fn terms(
         token_lifetime: auth.token_lifetime,
         clock_skew: auth.clock_skew,
         patience: Duration::from_secs(auth.patience),
+        second_approval: auth.second_approval.iter().copied().collect(),
     }
 }
 
@@ -215,8 +239,15 @@ async fn remove_expired(shared: Shared) {
             () = tokio::time::sleep(pause) => {}
         }
         shared.forget();
-        if let Err(error) = app.store.forget_proofs(app.now()).await {
+        let (store, now) = (&app.store, app.now());
+        if let Err(error) = store.forget_proofs(now).await {
             tracing::warn!(%error, "old proofs cannot be removed yet");
+        }
+        if let Err(error) = store.forget_sessions(now).await {
+            tracing::warn!(%error, "old sessions cannot be removed yet");
+        }
+        if let Err(error) = store.end_approvals(now).await {
+            tracing::warn!(%error, "requests for approval cannot be ended yet");
         }
         pause = CLEANING;
     }

@@ -3,7 +3,7 @@
 //! What the study's staff have done: codes, and changes of devices.
 
 use hashchain::DeviceId;
-use mhealth_api::{Code, DeviceOnChain, DeviceStatus};
+use mhealth_api::{Another, Code, DeviceOnChain, DeviceStatus};
 use mhealth_server::{on_chain, ApiError};
 
 use crate::app::{App, Finalised};
@@ -11,7 +11,7 @@ use crate::codes::{checked_lifetime, CodeSecret, IssuedCode, NewCode};
 use crate::enrolments::refusal;
 use crate::log::Note;
 use crate::orders::{Action, Order, Outcome};
-use crate::store::Admin;
+use crate::store::{Admin, Decision};
 
 impl App {
     /// Makes a code. Its predecessor, if it has one, must be retired and without a successor.
@@ -26,25 +26,49 @@ impl App {
             self.predecessor(predecessor).await?;
         }
         let lifetime = checked_lifetime(&new)?;
+        self.check_devices_of(&new).await?;
         let secret = CodeSecret::random().map_err(ApiError::internal)?;
         let now = self.now();
         let expires_at = now + lifetime;
         let issued = self.store.issue_code(admin, new, &secret, expires_at, now);
         Ok(IssuedCode {
-            id: issued.await?,
+            id: issued.await?.ok_or(Code::ParticipantHasCode)?,
             code: secret.reveal(),
             expires_at,
         })
     }
 
-    /// Orders a change of a device, and answers when that is finalised.
-    pub async fn change_device(
-        &self,
-        admin: &Admin,
-        device: DeviceId,
-        action: Action,
-        why: String,
-    ) -> Result<DeviceOnChain, ApiError> {
+    /// `participant_has_device` when the participant's devices stand against another one. Two at a time count as two people in an
+    /// audit, so somebody has to want them.
+    async fn check_devices_of(&self, new: &NewCode) -> Result<(), ApiError> {
+        if new.another == Some(Another::Additional) {
+            return Ok(());
+        }
+        let devices = self.store.devices_of(&new.participant).await?;
+        if devices.is_empty() {
+            return Ok(());
+        }
+        let Finalised { view, .. } = self.finalised().await?;
+        for device in devices {
+            // None: a device that redeemed its code and is about to be enrolled.
+            let status = match device {
+                Some(device) => view.device(device).await?.map(|device| device.status),
+                None => Some(DeviceStatus::Active),
+            };
+            let is_over = match (new.another, status) {
+                (_, None | Some(DeviceStatus::Retired)) => true,
+                (Some(Another::Replace), Some(DeviceStatus::Suspended)) => true,
+                _ => false,
+            };
+            if !is_over {
+                return Err(Code::ParticipantHasDevice.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// A device of the study whose state allows this; `invalid_state` otherwise.
+    pub(crate) async fn fitting(&self, device: DeviceId, action: &Action) -> Result<(), ApiError> {
         let found = self.device(device).await?;
         let fits = match action {
             Action::Suspend { .. } => found.status == DeviceStatus::Active,
@@ -52,12 +76,25 @@ impl App {
             Action::Retire { .. } => found.status != DeviceStatus::Retired,
             Action::Enrol => false,
         };
-        if !fits {
-            return Err(Code::InvalidState.into());
+        match fits {
+            true => Ok(()),
+            false => Err(Code::InvalidState.into()),
         }
+    }
+
+    /// Orders a change of a device, and answers when that is finalised. With a decision, a second person has approved it.
+    pub async fn change_device(
+        &self,
+        by: &str,
+        device: DeviceId,
+        action: Action,
+        why: String,
+        decision: Option<Decision>,
+    ) -> Result<DeviceOnChain, ApiError> {
+        self.fitting(device, &action).await?;
         let note = Note {
             at: self.now(),
-            actor: &admin.name,
+            actor: by,
             action: &format!("{} ordered", action.name()),
             subject: &format!("device {device}"),
             why: &why.clone(),
@@ -67,10 +104,11 @@ impl App {
             action,
             code: None,
             device: Some(device),
-            actor: admin.name.clone(),
+            actor: by.to_owned(),
             why,
         };
-        let id = self.store.order(&order, note).await?;
+        let id = self.store.order(&order, note, decision.as_ref()).await?;
+        let id = id.ok_or(Code::ApprovalClosed)?;
         self.orders.wake();
         match self
             .orders

@@ -9,7 +9,11 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use mhealth_api::LONGEST_EXPORT_LINE;
 use mhealth_server::credentials::CredentialCommand;
-use mhealth_server::{BaseAddress, ChainOptions, ServerOptions, LIST_DELIMITER};
+use mhealth_server::scopes::OneOrAll;
+use mhealth_server::{
+    BaseAddress, ChainOptions, Duty, FailureOptions, Scopes, ServerOptions, StudyOption,
+    LIST_DELIMITER,
+};
 
 use crate::intake::IntakeLimits;
 use crate::issuers::TrustedIssuer;
@@ -55,7 +59,24 @@ pub enum Command {
     Serve,
     /// Credentials of auditors, who may export runs with their envelopes.
     #[command(subcommand)]
-    Auditor(CredentialCommand),
+    Auditor(CredentialCommand<AuditorOptions>),
+}
+
+/// What an auditor's credential is good for.
+#[derive(Clone, Debug, Args)]
+pub struct AuditorOptions {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub study: StudyOption,
+}
+
+impl From<&AuditorOptions> for Scopes {
+    fn from(options: &AuditorOptions) -> Self {
+        Scopes {
+            studies: options.study.studies(),
+            duties: [OneOrAll::One(Duty::Export)].into_iter().collect(),
+        }
+    }
 }
 
 /// Options of the relay alone.
@@ -163,6 +184,10 @@ pub struct RelayOptions {
     #[arg(long, value_name = "SECONDS", default_value_t = 6,
         value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub lease: u64,
+
+    /// Wrong credentials of auditors.
+    #[command(flatten)]
+    pub failures: FailureOptions,
 }
 
 impl RelayOptions {
@@ -217,6 +242,29 @@ mod tests {
             .map(|issuer| issuer.study)
             .collect();
         assert_eq!(studies, [StudyId(0), StudyId(1)]);
+    }
+
+    #[test]
+    fn a_credential_says_for_which_studies_it_is() {
+        let scopes = |studies: &[&str]| {
+            let start = ["mhealth-relay", "auditor", "add", "eva"];
+            let arguments = start.iter().chain(studies);
+            match Options::try_parse_from(arguments)?.command {
+                Some(Command::Auditor(CredentialCommand::Add { scopes, .. })) => {
+                    Ok(Scopes::from(&scopes).to_string())
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(scopes(&[]).is_err_and(|error: clap::Error| error.to_string().contains("--study")));
+        for (studies, text) in [
+            (&["--study=7", "--study=0"][..], "study=0,7 may=export"),
+            (&["--study=7,0"], "study=0,7 may=export"),
+            (&["--study=all"], "study=all may=export"),
+        ] {
+            assert_eq!(scopes(studies).unwrap(), text);
+        }
+        assert!(scopes(&["--study=x"]).is_err());
     }
 
     #[test]

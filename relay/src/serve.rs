@@ -14,8 +14,8 @@ use mhealth_server::credentials::Change;
 use mhealth_server::dpop::{Proofs, Replays};
 use mhealth_server::startup::is_ready;
 use mhealth_server::{
-    stop_on_signals, BaseAddress, Bound, CancellationToken, ChainOptions, Database, Ground, Limits,
-    Server, SharedClock, SystemClock,
+    stop_on_signals, BaseAddress, Bound, CancellationToken, ChainOptions, Database, Failures,
+    Ground, Limits, Server, SharedClock, SystemClock,
 };
 use tokio::sync::Notify;
 
@@ -171,6 +171,7 @@ impl Parts {
             intake,
             tokens,
             replays: Replays::of(&proofs),
+            failures: Failures::register(options.failures, registry)?,
             proofs,
             chain_for_devices: options.chain_for_devices,
             turns: Turns::new(ground.limits.address_share),

@@ -48,7 +48,8 @@
 //! ```
 //!
 //! What servers keep alike is here, too: whose the database is ([`identity`]), which of several processes works with the
-//! chain ([`Lease`]), and the [`credentials`] of staff and auditors. These modules and [`Database`] hold the SQL of this crate.
+//! chain ([`Lease`]), and the [`credentials`] of staff and
+//! auditors, each with its [`scopes`]. These modules and [`Database`] hold the SQL of this crate.
 //!
 //! Every server answers `/healthz`, `/readyz`, `/metrics` and `/openapi.json`, and says what is wrong with a request as
 //! `application/problem+json` ([`ApiError`]). What a stranger can make grow has a bound ([`Limits`]), and an address has its
@@ -67,6 +68,7 @@ pub mod dpop;
 mod encoding;
 mod error;
 mod extract;
+mod failures;
 mod gate;
 pub mod identity;
 mod lease;
@@ -79,6 +81,7 @@ mod options;
 mod pace;
 mod probes;
 pub mod rows;
+pub mod scopes;
 mod secret;
 mod serve;
 pub mod shares;
@@ -94,12 +97,14 @@ pub use config::{read_options, read_options_from, LIST_DELIMITER};
 pub use database::{Database, DatabaseUrl, Migration, WriteTransaction};
 pub use error::ApiError;
 pub use extract::{Bearer, Path, Peer, Query};
+pub use failures::{FailureOptions, Failures};
 pub use lease::Lease;
 pub use limits::Limits;
 pub use listener::Bound;
 pub use options::{LogFormat, ServerOptions};
 pub use probes::ReadinessCheck;
 pub use rows::StoreError;
+pub use scopes::{Duty, Scopes, StudyOption};
 pub use secret::SecretText;
 pub use serve::{PartDied, Server};
 pub use startup::Ground;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use mhealth_api::{IssuedCode, Key, NewCode};
+use mhealth_api::{Another, IssuedCode, Key, NewCode};
 use mhealth_device::{
     chain::{ChainFault, Decision},
     payload::Participant,
@@ -25,6 +25,8 @@ pub async fn issue_code(
         participant_key: participant_key.map(Key),
         predecessor: None,
         expires_in: Some(expires_in.as_secs()),
+        // A cohort may be played again at the same server.
+        another: Some(Another::Additional),
     };
     let issued: Decision<IssuedCode> = server
         .request("/v1/admin/codes", &new, Some(credential))

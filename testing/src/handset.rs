@@ -193,8 +193,12 @@ impl Newcomer {
     pub async fn with_code(door: &Door, mut random: StdRng) -> Result<Self> {
         let name = format!("P-{:08x}", random.random::<u32>());
         let url = format!("{}/v1/admin/codes", door.url);
-        let answer =
-            http::post_patiently(&url, Some(&door.admin), &json!({ "participant": name })).await?;
+        let answer = http::post_patiently(
+            &url,
+            Some(&door.admin),
+            &json!({ "participant": name, "another": "additional" }),
+        )
+        .await?;
         if answer.status >= 300 {
             bail!("no code: {} {}", answer.status, answer.body);
         }

@@ -104,6 +104,17 @@ impl Launch {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// Makes a credential of an authentication server's staff, good for everything, and returns it.
+    pub fn add_admin(&self, name: &str) -> Result<String> {
+        let everything = ["--study", "all", "--may", "all"];
+        self.run(&[&["admin", "add", name][..], &everything].concat())
+    }
+
+    /// Makes a credential of an auditor, good for all of a relay's studies, and returns it.
+    pub fn add_auditor(&self, name: &str) -> Result<String> {
+        self.run(&["auditor", "add", name, "--study", "all"])
+    }
+
     fn command(&self) -> Result<Command> {
         let mut command = self.program.command()?;
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -230,7 +230,7 @@ impl Site {
             if !topology.phones_chain() {
                 launch = launch.arg("--chain-for-devices");
             }
-            let credential = last_word(&launch.run(&["auditor", "add", "monitor"])?);
+            let credential = last_word(&launch.add_auditor("monitor")?);
             let server = launch.start_at(port)?;
             server.wait_until_ready()?;
             relays.push(Relay { server, credential });
@@ -352,7 +352,7 @@ fn start_office(
         issuer: None,
         relays,
     });
-    let admin = launch.run(&["admin", "add", "site-staff"])?;
+    let admin = launch.add_admin("site-staff")?;
     let server = launch.start()?;
     server.wait_until_ready()?;
     Ok(Office { server, admin })

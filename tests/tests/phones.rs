@@ -44,7 +44,7 @@ impl Site {
             issuer: None,
             relays: ports.iter().map(Port::url).collect(),
         });
-        let admin = launch.run(&["admin", "add", "staff"]).expect("it is added");
+        let admin = launch.add_admin("staff").expect("it is added");
         let auth = launch.start().expect("the authentication server starts");
         let [dave, eve] = ports;
         let relays = [("//Dave", "dave.db", dave), ("//Eve", "eve.db", eve)];

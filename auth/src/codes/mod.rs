@@ -39,8 +39,8 @@ pub enum CodeState {
 pub struct CodeView {
     /// Names the code without revealing it.
     pub id: u64,
-    /// The participant's pseudonym.
-    pub participant: String,
+    /// The participant's pseudonym; none for who may not read it.
+    pub participant: Option<String>,
     /// X25519 key of the participant.
     pub participant_key: Option<Key>,
     /// The retired device whose hashchain the new one goes on from.

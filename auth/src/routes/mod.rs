@@ -2,8 +2,11 @@
 
 //! The HTTP routes. Each attribute makes both the route and its part of the OpenAPI document.
 
+mod access;
 pub mod admin;
+pub mod approvals;
 pub mod devices;
+pub mod login;
 mod public;
 
 use std::num::NonZeroU32;
@@ -16,13 +19,14 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hashchain::DeviceId;
 use mhealth_api::{Code, DPOP};
 use mhealth_server::dpop::Proven;
-use mhealth_server::{ApiError, Bearer};
+use mhealth_server::ApiError;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
-use crate::store::Admin;
+
+pub use access::STAFF_DUTIES;
 
 /// Tokens that one device may get at once, and one more each second.
 const TOKENS_AT_ONCE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0; qed");
@@ -59,17 +63,6 @@ impl Shared {
     }
 }
 
-impl FromRequestParts<Shared> for Admin {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
-        let bearer =
-            <Bearer as FromRequestParts<Shared>>::from_request_parts(parts, shared).await?;
-        let found = shared.app.store.admin(&bearer.0).await?;
-        found.ok_or_else(|| Code::InvalidCredentials.into())
-    }
-}
-
 /// Who proves to possess a key. Checked from the head of the request, before its body is read.
 pub(crate) struct Prover(pub(crate) Proven);
 
@@ -90,7 +83,9 @@ pub const RELAYS: &[&str] = &["/.well-known/jwks.json"];
 pub fn router(shared: Shared) -> OpenApiRouter {
     let credential = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A credential that `mhealth-auth admin add` printed."))
+        .description(Some(
+            "A credential that `mhealth-auth admin add` printed, or one of a session.",
+        ))
         .build();
     // OpenAPI has no word for RFC 9449.
     let proof = "A proof by the device's key, for this request (RFC 9449).";
@@ -105,6 +100,8 @@ pub fn router(shared: Shared) -> OpenApiRouter {
         .merge(public::router())
         .merge(admin::router())
         .merge(devices::router())
+        .merge(approvals::router())
+        .merge(login::router())
         .with_state(shared)
 }
 

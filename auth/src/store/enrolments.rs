@@ -58,8 +58,8 @@ pub struct EnrolledDevice {
     pub device: DeviceId,
     /// Its Ed25519 public key.
     pub key: Key,
-    /// The participant's pseudonym.
-    pub participant: String,
+    /// The participant's pseudonym; none for who may not read it.
+    pub participant: Option<String>,
     /// The code that it redeemed.
     pub code: u64,
     /// The device that it goes on from.
@@ -222,7 +222,7 @@ impl Store {
                 Ok(EnrolledDevice {
                     device: unsigned(device)?,
                     key: hash(key)?,
-                    participant,
+                    participant: Some(participant),
                     code: unsigned(code)?,
                     predecessor: predecessor.map(unsigned).transpose()?,
                     enrolled_at: unsigned(enrolled_at)?,

@@ -6,19 +6,26 @@ use mhealth_api::Key;
 use mhealth_server::rows::{hash, signed};
 use mhealth_server::StoreError;
 
-use super::Store;
+use super::{Decision, Store};
 use crate::log::Note;
 
 impl Store {
-    /// Adds a key, which is the newest from now on. Only the newest signs, so the secrets of those before it are forgotten.
+    /// Adds a key, which is the newest from now on. Only the newest signs, so the secrets of those before it are forgotten. False when it
+    /// needs a decision that came too late.
     pub async fn add_signing_key(
         &self,
         kid: &str,
         public: [u8; 32],
         wrapped: Vec<u8>,
         note: Note<'_>,
-    ) -> Result<(), StoreError> {
+        decision: Option<&Decision>,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin().await?;
+        if let Some(decision) = decision {
+            if !self.decide(&mut transaction, decision, note.at).await? {
+                return Ok(false);
+            }
+        }
         // Two keys that are made at the same time follow each other.
         self.take_turn(&mut transaction).await?;
         sqlx::query(
@@ -36,7 +43,7 @@ impl Store {
             .await?;
         self.append(&mut transaction, note).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     /// Name and encrypted secret of the newest key; the secret is none when it was forgotten.

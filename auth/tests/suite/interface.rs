@@ -48,7 +48,7 @@ async fn only_administrators_get_in(setting: Setting) {
             tried += 1;
         }
     }
-    assert_eq!(tried, 10);
+    assert_eq!(tried, 14);
 }
 
 async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
@@ -69,16 +69,22 @@ async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
         "GET /metrics",
         "GET /openapi.json",
         "GET /readyz",
+        "GET /v1/admin/approvals",
+        "GET /v1/admin/callback",
         "GET /v1/admin/codes",
         "GET /v1/admin/devices",
         "GET /v1/admin/devices/{id}",
         "GET /v1/admin/log",
+        "GET /v1/admin/login",
         "GET /v1/studies/{study}",
+        "POST /v1/admin/approvals/{id}",
+        "POST /v1/admin/approvals/{id}/reject",
         "POST /v1/admin/codes",
         "POST /v1/admin/devices/{id}/resume",
         "POST /v1/admin/devices/{id}/retire",
         "POST /v1/admin/devices/{id}/suspend",
         "POST /v1/admin/keys/rotate",
+        "POST /v1/admin/logout",
         "POST /v1/code",
         "POST /v1/enrol",
         "POST /v1/token",

@@ -3,8 +3,11 @@
 //! The authentication server against a real node, over real HTTP, on both databases.
 
 mod administering;
+mod approving;
+mod duties;
 mod enrolling;
 mod interface;
+mod logging_in;
 mod logs;
 mod processes;
 mod support;

@@ -18,7 +18,7 @@ use mhealth_auth::store::Store;
 use mhealth_chain_client::{calls, Account, Call, ChainClient, H256};
 use mhealth_server::credentials::Change;
 use mhealth_server::{
-    read_options_from, CancellationToken, Clock, Database, ManualClock, ServerOptions,
+    read_options_from, CancellationToken, Clock, Database, ManualClock, Scopes, ServerOptions,
 };
 pub use mhealth_testing::databases::Kind;
 use mhealth_testing::databases::OnDatabase;
@@ -39,6 +39,14 @@ static NODE: Mutex<Weak<Node>> = Mutex::new(Weak::new());
 static POSTGRES: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
 /// All tests share //Charlie, who can only do one thing at a time.
 static TURN: Turn<()> = Turn::const_new(());
+
+/// How most tests start the server.
+pub const USUAL: &[&str] = &[
+    "--relay=http://127.0.0.1:1/",
+    "--relay=http://127.0.0.1:2",
+    // Tests guess a lot.
+    "--wrong-credentials=1000",
+];
 
 /// What a test works with.
 pub struct Setting {
@@ -141,11 +149,7 @@ impl OnDatabase for Setting {
 
 impl Setting {
     pub async fn new(kind: Kind) -> Self {
-        Self::with(
-            kind,
-            &["--relay=http://127.0.0.1:1/", "--relay=http://127.0.0.1:2"],
-        )
-        .await
+        Self::with(kind, USUAL).await
     }
 
     pub async fn with(kind: Kind, more: &[&str]) -> Self {
@@ -166,7 +170,8 @@ impl Setting {
             .await
             .expect("it is there");
         let store = Store::open(database.clone()).await.expect("it is a store");
-        let admin = store.change_admin(Change::Add("nurse"), clock.now()).await;
+        let everything = Change::Add("nurse", &Scopes::all());
+        let admin = store.change_admin(everything, clock.now()).await;
         let admin = admin.expect("the name is good").expect("it is made");
         Setting {
             auth,
@@ -246,6 +251,30 @@ impl Setting {
         request.send().await.expect("the server answers")
     }
 
+    /// A credential that is good for this, such as `study=0 may=codes`.
+    pub async fn credential(&self, name: &str, scopes: &str) -> String {
+        let scopes: Scopes = scopes.parse().expect("that is how scopes are written");
+        let made = self
+            .store
+            .change_admin(Change::Add(name, &scopes), self.clock.now());
+        let made = made.await.expect("the name is new").expect("it is made");
+        made.expose().to_owned()
+    }
+
+    /// Asks as whoever has this credential.
+    pub async fn ask_as(
+        &self,
+        credential: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Response {
+        let method = method.parse().expect("it is a method");
+        let request = self.http.request(method, self.url(path));
+        let request = request.bearer_auth(credential).json(&body);
+        request.send().await.expect("the server answers")
+    }
+
     pub async fn issue(&self, body: Value) -> IssuedCode {
         let answer = self.admin_post("/v1/admin/codes", body).await;
         assert_eq!(answer.status(), 201);
@@ -253,7 +282,8 @@ impl Setting {
     }
 
     pub async fn code(&self) -> IssuedCode {
-        self.issue(json!({ "participant": "P-001" })).await
+        self.issue(json!({ "participant": "P-001", "another": "additional" }))
+            .await
     }
 
     pub async fn terms(&self, code: &str) -> CodeTerms {

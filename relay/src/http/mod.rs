@@ -14,7 +14,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use mhealth_server::dpop::{self, BoundToken, Proofs, Replays};
-use mhealth_server::ApiError;
+use mhealth_server::{ApiError, Failures};
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApiBuilder};
@@ -46,6 +46,8 @@ pub struct App {
     pub proofs: Proofs,
     /// Remembers these proofs.
     pub replays: Replays,
+    /// Slows down whoever guesses credentials.
+    pub failures: Failures,
     /// Whether bare records are chained on behalf of devices.
     pub chain_for_devices: bool,
     /// Whose question to the node is next.

@@ -145,7 +145,7 @@ impl Arena {
             relays: everybody().map(Relay::url).collect(),
         })
         .arg("--requests-per-second=100000");
-        let admin = last_word(&launch.run(&["admin", "add", "site-staff"])?);
+        let admin = last_word(&launch.add_admin("site-staff")?);
         let server = launch.start()?;
         server.wait_until_ready()?;
         office.stand_before(&server.url());
@@ -163,7 +163,7 @@ impl Arena {
         let (url, issuer) = (node.url(), office.url());
         for relay in honest.iter_mut().chain(hostile.values_mut()) {
             let launch = relay.launch(column, &url, &issuer, folder);
-            relay.credential = last_word(&launch.run(&["auditor", "add", "monitor"])?);
+            relay.credential = last_word(&launch.add_auditor("monitor")?);
             // A laggard is started when its node has fallen behind.
             if relay.name != Attack::LagsBehind.name() {
                 relay.start(launch)?;
