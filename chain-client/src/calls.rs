@@ -9,7 +9,8 @@ use mhealth_api::Policy;
 use subxt::utils::{AccountId32, H256};
 
 use crate::call::Call;
-use crate::council::{Motion, Proposal, UrgentDecision};
+use crate::council::{Proposal, UrgentDecision};
+use crate::motions::Motion;
 use crate::runtime::api;
 use crate::runtime::api::runtime_types::bounded_collections::bounded_vec::BoundedVec;
 use crate::runtime::api::runtime_types::mhealth_runtime::{RuntimeCall, SessionKeys as WireKeys};
