@@ -5,6 +5,7 @@
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::Policy;
 use subxt::runtime_apis::Payload;
+use subxt::storage::{Address, PrefixOf};
 use subxt::utils::{AccountId32, H256};
 
 use crate::error::Error;
@@ -155,6 +156,43 @@ impl ChainView {
     /// The storage keys whose values prove the head of a device against the state root of this block.
     pub async fn head_proof_keys(&self, device: DeviceId) -> Result<Vec<Vec<u8>>, Error> {
         self.ask(hashchain().head_proof_keys(device.0)).await
+    }
+
+    /// A value of the chain's state; none if there is none.
+    pub(crate) async fn value<A: Address>(
+        &self,
+        address: A,
+        parts: A::KeyParts,
+    ) -> Result<Option<A::Value>, Error> {
+        let key = self.runtime.storage_key(&address, parts)?;
+        let value = self.rpc.storage(&key, self.block).await?;
+        value
+            .map(|value| self.runtime.decode_value(&address, &value))
+            .transpose()
+    }
+
+    /// The same as it is stored.
+    pub(crate) async fn bytes<A: Address>(
+        &self,
+        address: &A,
+        parts: A::KeyParts,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let key = self.runtime.storage_key(address, parts)?;
+        self.rpc.storage(&key, self.block).await
+    }
+
+    /// The keys of a map's values, or of those under the first parts of its keys.
+    pub(crate) async fn keys<A: Address, P: PrefixOf<A::KeyParts>>(
+        &self,
+        address: &A,
+        parts: P,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let prefix = self.runtime.storage_prefix(address, parts)?;
+        self.rpc.keys_under(&prefix, self.block).await
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     async fn ask<P: Payload>(&self, payload: P) -> Result<P::ReturnType, Error> {

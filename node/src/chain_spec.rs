@@ -16,9 +16,6 @@ use crate::well_known_keys;
 type GenericChainSpec =
     sc_service::GenericChainSpec<sc_chain_spec::NoExtension, mhealth_runtime::HostFunctions>;
 
-/// Chains with different identifiers never exchange a message.
-const PROTOCOL_ID: &str = "mhealth";
-
 /// What a specification is loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -79,7 +76,6 @@ impl Preset {
             .with_name(self.name)
             .with_id(self.id)
             .with_chain_type(self.chain_type.clone())
-            .with_protocol_id(PROTOCOL_ID)
             .with_properties(properties())
             .with_genesis_config_preset_name(self.preset)
             .build();
@@ -107,11 +103,13 @@ impl Preset {
     }
 }
 
-/// What wallets and polkadot-js Apps want to know. There is no token to name.
+/// What wallets and polkadot-js Apps want to know. There is no token, and where nothing is said, they invent one.
 fn properties() -> Properties {
     let mut properties = Properties::new();
     properties.insert("ss58Format".into(), json!(42));
     properties.insert("isEthereum".into(), json!(false));
+    properties.insert("tokenSymbol".into(), json!(""));
+    properties.insert("tokenDecimals".into(), json!(0));
     properties
 }
 
@@ -133,7 +131,7 @@ mod tests {
             "chainType": chain_type,
             "bootNodes": [],
             "telemetryEndpoints": null,
-            "protocolId": PROTOCOL_ID,
+            "protocolId": null,
             "properties": null,
             "codeSubstitutes": {},
             "genesis": { "raw": { "top": { "0x01": value }, "childrenDefault": {} } },
@@ -187,10 +185,20 @@ mod tests {
     }
 
     #[test]
+    fn chains_are_known_by_their_first_block_alone() {
+        for preset in [DEVELOPMENT, LOCAL] {
+            let spec = preset.spec(Purpose::Export).expect("the presets are ours");
+            assert_eq!(spec.protocol_id(), None, "{}", preset.name);
+            assert_eq!(spec.fork_id(), None, "{}", preset.name);
+        }
+    }
+
+    #[test]
     fn wallets_learn_the_address_format_and_that_there_is_no_token() {
         let properties = properties();
         assert_eq!(properties["ss58Format"], json!(42));
         assert_eq!(properties["isEthereum"], json!(false));
-        assert!(!properties.contains_key("tokenSymbol"));
+        assert_eq!(properties["tokenSymbol"], json!(""));
+        assert_eq!(properties["tokenDecimals"], json!(0));
     }
 }
