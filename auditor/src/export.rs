@@ -11,6 +11,7 @@
 mod closings;
 mod fault;
 mod lines;
+mod named;
 mod transfer;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ use zeroize::Zeroizing;
 
 pub use fault::ExportFault;
 pub use mhealth_api::LONGEST_EXPORT_LINE as LONGEST_LINE;
+pub use named::from_arguments;
 
 use lines::{Go, Lines};
 

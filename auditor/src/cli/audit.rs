@@ -12,7 +12,7 @@ use hashchain::StudyId;
 use indicatif::{ProgressBar, ProgressStyle};
 use mhealth_auditor::audit::{Judged, Options, StoreReport};
 use mhealth_auditor::chain::{Basis, Progress};
-use mhealth_auditor::export::{Holder, Limits};
+use mhealth_auditor::export::{self, Holder, Limits};
 use mhealth_auditor::report::{page, Digest, Heading, JsonReport};
 use mhealth_auditor::{Audit, AuditError, Outcome, Verdict, ON_ITS_WAY};
 use mhealth_chain_client::{ChainClient, H256};
@@ -82,7 +82,7 @@ pub(crate) struct AuditArguments {
 
 pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
     let options = Options {
-        exports: inputs::exports(&arguments.relay, &arguments.export)?,
+        exports: export::from_arguments(&arguments.relay, &arguments.export)?,
         patience: Some(arguments.on_its_way),
         limits: Limits {
             bytes: arguments.export_bytes,

@@ -96,7 +96,7 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         holder: Holder::Relay,
         limits: Limits::default(),
     };
-    for named in inputs::exports(&[], &arguments.export)? {
+    for named in export::from_arguments(&[], &arguments.export)? {
         let mut take = |taken: Taken, _: &mut export::Reading| {
             let Taken::Run { run, .. } = taken else {
                 return Ok(());

@@ -7,15 +7,12 @@ use std::io::BufRead;
 use std::path::Path;
 
 use hashchain::{DeviceId, OpeningKey};
-use mhealth_auditor::audit::{Erasure, NamedExport};
-use mhealth_auditor::export::{Holder, Source};
+use mhealth_auditor::audit::Erasure;
 use mhealth_auditor::AuditError;
 use zeroize::Zeroizing;
 
 /// Holds the auditor's key, in 64 hexadecimal digits.
 const AUDITOR_KEY: &str = "MHEALTH_AUDITOR_KEY";
-/// Holds the credential for all relays; `MHEALTH_RELAY_CREDENTIAL_NAME` for the one called `name`.
-const CREDENTIAL: &str = "MHEALTH_RELAY_CREDENTIAL";
 
 fn bad(file: impl std::fmt::Display, why: impl std::fmt::Display) -> AuditError {
     AuditError::Input {
@@ -95,56 +92,4 @@ pub(super) fn erasures(file: Option<&Path>) -> Result<Vec<Erasure>, AuditError> 
         }
     }
     Ok(erasures)
-}
-
-/// Relays and export files, in the order in which they were named.
-pub(super) fn exports(relays: &[String], files: &[String]) -> Result<Vec<NamedExport>, AuditError> {
-    let mut exports: Vec<NamedExport> = Vec::new();
-    for (argument, is_file) in relays
-        .iter()
-        .map(|relay| (relay, false))
-        .chain(files.iter().map(|file| (file, true)))
-    {
-        let (name, place) = named(argument, exports.len() + 1);
-        if exports.iter().any(|export| export.name == name) {
-            return Err(bad(argument, "two exports have the same name"));
-        }
-        let source = match is_file {
-            true => Source::File(place.into()),
-            false => Source::Relay {
-                url: place.into(),
-                credential: credential(&name)?,
-            },
-        };
-        exports.push(NamedExport {
-            name,
-            source,
-            holder: Holder::Relay,
-        });
-    }
-    Ok(exports)
-}
-
-/// `NAME=PLACE`, or a place, which is named by its number.
-fn named(argument: &str, number: usize) -> (String, &str) {
-    match argument.split_once('=') {
-        // A query of a URL has an equals sign, too.
-        Some((name, place)) if !name.is_empty() && !name.contains(['/', ':', '?']) => {
-            (name.to_string(), place)
-        }
-        _ => (format!("relay-{number}"), argument),
-    }
-}
-
-fn credential(name: &str) -> Result<Zeroizing<String>, AuditError> {
-    let own = format!("{CREDENTIAL}_{}", name.to_uppercase().replace('-', "_"));
-    std::env::var(&own)
-        .or_else(|_| std::env::var(CREDENTIAL))
-        .map(|credential| Zeroizing::new(credential.trim().to_string()))
-        .map_err(|_| {
-            bad(
-                name,
-                format!("no credential: set {CREDENTIAL}, or {own} for this relay alone"),
-            )
-        })
 }
