@@ -208,6 +208,8 @@ words! {
         NotItsCall = "not_its_call",
         /// Too much of what the account that submitted it sent was refused of late.
         TooMuchRefused = "too_much_refused",
+        /// The motion asks for another number of ayes than its call needs.
+        OtherThreshold = "other_threshold",
         /// The transaction is too large or too heavy for a block.
         TooHeavy = "too_heavy",
         /// The node's pool refused the transaction for another reason.

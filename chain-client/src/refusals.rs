@@ -87,6 +87,7 @@ impl From<&PoolRefusal> for Refusal {
             PoolRefusal::NotOwnRuns => Self::NotOwnRuns,
             PoolRefusal::NotItsCall => Self::NotItsCall,
             PoolRefusal::TooMuchRefused => Self::TooMuchRefused,
+            PoolRefusal::OtherThreshold => Self::OtherThreshold,
             PoolRefusal::TooHeavy => Self::TooHeavy,
             PoolRefusal::Stale
             | PoolRefusal::Future

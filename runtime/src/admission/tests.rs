@@ -17,6 +17,7 @@ use crate::{
 
 mod accounts;
 mod lanes;
+mod motions;
 mod starvation;
 mod table;
 
