@@ -76,7 +76,7 @@ pub struct NewKey {
         (status = 403, description = "`wrong_study`: the predecessor's.", body = Problem),
         (status = 404, description = "`unknown_device`: the predecessor.", body = Problem),
         (status = 409, description = "`invalid_state`: the predecessor is not retired, or has a successor.", body = Problem),
-        (status = 422, description = "`invalid_message`.", body = Problem),
+        (status = 422, description = "`invalid_message`, `weak_participant_key`.", body = Problem),
     ))]
 async fn issue_code(
     State(shared): State<Shared>,

@@ -2,13 +2,14 @@
 
 //! Enrolment codes, by the hashes of their secrets.
 
+use mhealth_api::EnrolmentCode;
 use mhealth_server::rows::{hash, signed, unsigned};
 use mhealth_server::StoreError;
 use sqlx::any::AnyRow;
 use sqlx::Row as _;
 
 use super::{Admin, Store};
-use crate::codes::{CodeRecord, CodeSecret, CodeState, CodeView, NewCode};
+use crate::codes::{CodeRecord, CodeState, CodeView, NewCode};
 use crate::log::Note;
 
 /// What came of taking a code back.
@@ -28,7 +29,7 @@ impl Store {
         &self,
         admin: &Admin,
         new: NewCode,
-        secret: &CodeSecret,
+        code: &EnrolmentCode,
         expires_at: u64,
         now: u64,
     ) -> Result<u64, StoreError> {
@@ -37,7 +38,7 @@ impl Store {
             "INSERT INTO codes (hash, participant, participant_key, predecessor, created_by, created_at, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
         )
-        .bind(secret.hash())
+        .bind(code.hash().to_vec())
         .bind(new.participant)
         .bind(new.participant_key.map(|key| key.0.to_vec()))
         .bind(new.predecessor.map(i64::from))
@@ -58,14 +59,14 @@ impl Store {
         unsigned(id)
     }
 
-    /// The code of this secret; none when nobody issued it.
+    /// What is known of a code; none when nobody issued it.
     pub async fn code(
         &self,
-        secret: &CodeSecret,
+        code: &EnrolmentCode,
         now: u64,
     ) -> Result<Option<CodeRecord>, StoreError> {
         let row = sqlx::query("SELECT * FROM codes WHERE hash = $1")
-            .bind(secret.hash())
+            .bind(code.hash().to_vec())
             .fetch_optional(self.database.pool())
             .await?;
         row.map(|row| record(&row, now)).transpose()
