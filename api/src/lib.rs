@@ -11,6 +11,7 @@
 
 mod admin;
 mod bytes;
+mod code;
 mod enrolment;
 mod export;
 mod problem;
@@ -22,6 +23,7 @@ mod words;
 
 pub use admin::{Another, IssuedCode, NewCode};
 pub use bytes::{Base64, Hash, InvalidBytes, Key, SignatureBytes};
+pub use code::{EnrolmentCode, MalformedCode};
 pub use enrolment::{
     enrolment_message, key_proof_message, CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled,
     Predecessor,

@@ -137,6 +137,8 @@ codes! {
     /// Issued for another study.
     WrongStudy = "wrong_study", 403, "The device belongs to another study.";
 
+    /// A symbol of the code was left out, doubled or mistyped.
+    MalformedCode = "malformed_code", 422, "This is not an enrolment code; compare it with the paper, symbol by symbol.";
     /// Nobody issued this code.
     UnknownCode = "unknown_code", 404, "No such enrolment code was issued.";
     /// The code's time is over.
@@ -153,6 +155,12 @@ codes! {
     KeyInUse = "key_in_use", 409, "A device with this key is enrolled already.";
     /// A key that nobody can prove anything with.
     WeakKey = "weak_key", 422, "The device key is weak and proves nothing.";
+    /// To this participant key nothing can be sealed that only the participant opens.
+    WeakParticipantKey = "weak_participant_key", 422, "The participant's key is weak: everybody could open what is sealed to it.";
+    /// The device seals its data to another key than the code is for.
+    AnotherParticipantKey = "another_participant_key", 409, "The code is for another participant's key.";
+    /// The device sealed its secret to a former key of the study's auditor, or to none of its keys.
+    OtherAuditorEpoch = "other_auditor_epoch", 409, "The study's auditor has another key by now; seal the secret anew.";
     /// The signature is not the device's.
     InvalidProof = "invalid_proof", 401, "The proof of possession is not a signature by the device's key.";
     /// No proof of possession where one is needed.

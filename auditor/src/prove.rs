@@ -29,8 +29,9 @@ const AT_ONCE: usize = 16;
 /// What goes into the file beside the proofs.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// Opens the escrow, so that the secret goes into the file.
-    pub secret: Option<OpeningKey>,
+    /// The auditor's keys of all epochs of the devices: one of them opens the escrow of each, so that the secret goes into the file.
+    /// None: it does not.
+    pub auditors: Vec<OpeningKey>,
     /// Blocks that the readers trust. The file begins at the newest of them that is before the proved block.
     pub checkpoints: Vec<Checkpoint>,
     /// Whether devices with entries that no extrinsic accounts for are left out, instead of that nothing is made.

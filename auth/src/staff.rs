@@ -7,7 +7,7 @@ use mhealth_api::{Another, Code, DeviceOnChain, DeviceStatus};
 use mhealth_server::{on_chain, ApiError};
 
 use crate::app::{App, Finalised};
-use crate::codes::{checked_lifetime, CodeSecret, IssuedCode, NewCode};
+use crate::codes::{checked_lifetime, new_code, IssuedCode, NewCode};
 use crate::enrolments::refusal;
 use crate::log::Note;
 use crate::orders::{Action, Order, Outcome};
@@ -27,13 +27,13 @@ impl App {
         }
         let lifetime = checked_lifetime(&new)?;
         self.check_devices_of(&new).await?;
-        let secret = CodeSecret::random().map_err(ApiError::internal)?;
+        let code = new_code(new.participant_key.as_ref()).map_err(ApiError::internal)?;
         let now = self.now();
         let expires_at = now + lifetime;
-        let issued = self.store.issue_code(admin, new, &secret, expires_at, now);
+        let issued = self.store.issue_code(admin, new, &code, expires_at, now);
         Ok(IssuedCode {
             id: issued.await?.ok_or(Code::ParticipantHasCode)?,
-            code: secret.reveal(),
+            code: code.reveal().to_string(),
             expires_at,
         })
     }

@@ -24,23 +24,35 @@ use crate::types::{LastTrusted, SuspensionReason};
 /// Upper bound of an encoded proposal, which the collective checks. The longest names all members that there can be.
 const LONGEST_PROPOSAL: u32 = 4_096;
 
+/// A device that is to be enrolled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDevice {
+    /// Its Ed25519 public key.
+    pub key: [u8; 32],
+    /// `H("secret", S)`.
+    pub secret_commitment: H256,
+    /// The secret, sealed to the study's auditor.
+    pub escrow: Vec<u8>,
+    /// Which of the study's auditor keys that was, from 0 on.
+    pub auditor_epoch: u32,
+    /// `H("participant", key)` of the key to which it seals its data.
+    pub participant: H256,
+    /// The device that it goes on from.
+    pub predecessor: Option<DeviceId>,
+}
+
 /// Enrols a device in a study; for an authentication server of the study, whose account the device's key has signed in
 /// [`key_proof_message`](hashchain::key_proof_message). The event `DeviceEnrolled` tells the device's
 /// number and link 0.
-pub fn enrol(
-    study: StudyId,
-    key: [u8; 32],
-    secret_commitment: H256,
-    escrow: Vec<u8>,
-    predecessor: Option<DeviceId>,
-    key_proof: [u8; 64],
-) -> Call {
+pub fn enrol(study: StudyId, device: NewDevice, key_proof: [u8; 64]) -> Call {
     Call::new(api::tx().client_hashchain().enrol(
         study.0,
-        key,
-        secret_commitment,
-        BoundedVec(escrow),
-        predecessor.map(u32::from),
+        device.key,
+        device.secret_commitment,
+        BoundedVec(device.escrow),
+        device.auditor_epoch,
+        device.participant,
+        device.predecessor.map(u32::from),
         key_proof,
     ))
 }
@@ -197,6 +209,11 @@ pub fn report_final(set: u64, proof: Vec<u8>) -> Call {
 /// Proposes to the consortium to change the authorities by force, because finality has stalled; for a member.
 pub fn note_stalled(threshold: u32, last_final: u32) -> Call {
     propose(threshold, &Proposal::NoteStalled { last_final })
+}
+
+/// Names another key of a study's auditor, for devices that enrol from then on; for the study's sponsor.
+pub fn set_auditor_key(study: StudyId, auditor_key: [u8; 32]) -> Call {
+    Call::new(api::tx().studies().set_auditor_key(study.0, auditor_key))
 }
 
 /// Closes a study; for its sponsor.

@@ -184,6 +184,15 @@ pub enum ChainEvent {
         /// What it may use from now on.
         allowance: Allowance,
     },
+    /// The sponsor named another key of the study's auditor, for devices that enrol from now on.
+    AuditorKeySet {
+        /// The study.
+        study: StudyId,
+        /// The epoch that begins with it.
+        epoch: u32,
+        /// The X25519 key.
+        auditor_key: [u8; 32],
+    },
     /// The consortium named another sponsor for a study.
     SponsorReplaced {
         /// The study.
@@ -357,6 +366,7 @@ same!(StudiesEvent {
     RelayAdded { study, account }
     RelayRemoved { study, account }
     AllowanceSet { study, allowance }
+    AuditorKeySet { study, epoch, auditor_key }
     SponsorReplaced { study, former, sponsor }
     AccountRotated { study, former, account }
 });

@@ -214,6 +214,8 @@ impl From<wire::DeviceView> for DeviceView {
             key: view.key,
             secret_commitment: view.secret_commitment,
             escrow: view.escrow,
+            auditor_epoch: view.auditor_epoch,
+            participant: view.participant,
             genesis: view.genesis.read(),
             status: view.state.read(),
             length: view.length,
@@ -276,6 +278,7 @@ impl From<wire::StudyView<AccountId32>> for StudyView {
             open: view.open,
             auditor_key: view.auditor_key,
             title: String::from_utf8_lossy(&view.title).into_owned(),
+            former_auditor_keys: view.former_auditor_keys,
         }
     }
 }

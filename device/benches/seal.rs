@@ -29,6 +29,7 @@ fn terms() -> Terms {
         chain: [1; 32],
         study: hashchain::StudyId(0),
         auditor_key,
+        auditor_epoch: 0,
     }
 }
 

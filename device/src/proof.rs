@@ -34,6 +34,8 @@ pub(crate) struct Enrolled {
     pub(crate) key: Option<[u8; 32]>,
     /// Link 0.
     pub(crate) genesis: LinkHash,
+    /// Digest of the participant's key; none where only words tell of it.
+    pub(crate) participant: Option<[u8; 32]>,
 }
 
 impl FinalHead {
@@ -253,6 +255,7 @@ impl HeadChecker {
                 Some(Enrolled {
                     key: Some(record.key),
                     genesis: record.genesis,
+                    participant: Some(record.participant),
                 })
             }
             false => None,
@@ -291,6 +294,7 @@ impl HeadChecker {
             enrolment: enrolment.map(|told| Enrolled {
                 key: None,
                 genesis: told.genesis,
+                participant: None,
             }),
         })
     }

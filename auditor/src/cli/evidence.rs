@@ -48,9 +48,9 @@ pub(crate) struct ProveArguments {
     /// Puts the devices' secrets into the file, so that everybody can check the tags. Who has one can make tags, too.
     #[arg(long, requires = "auditor_key")]
     with_secret: bool,
-    /// File with the study's auditor key, to open the escrow with.
+    /// File with a key of the study's auditor, to open the escrow with; may be given several times.
     #[arg(long, value_name = "FILE")]
-    auditor_key: Option<PathBuf>,
+    auditor_key: Vec<PathBuf>,
     /// Leaves out devices with entries that no extrinsic accounts for, and names them. The file then does not say that its
     /// devices are all of the study, and the exit status is 1. Without this, no evidence is made where there are such devices.
     #[arg(long, conflicts_with = "device")]
@@ -84,7 +84,7 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         ..Contents::default()
     };
     if arguments.with_secret {
-        contents.secret = inputs::auditor_key(arguments.auditor_key.as_deref())?;
+        contents.auditors = inputs::auditor_keys(&arguments.auditor_key)?;
     }
     let client = match arguments.genesis {
         Some(genesis) => ChainClient::connect_expecting(&arguments.node, genesis).await?,

@@ -4,14 +4,15 @@
 
 use std::collections::HashMap;
 use std::io::BufRead;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hashchain::{DeviceId, OpeningKey};
 use mhealth_auditor::audit::Erasure;
+use mhealth_auditor::participants::ParticipantList;
 use mhealth_auditor::AuditError;
 use zeroize::Zeroizing;
 
-/// Holds the auditor's key, in 64 hexadecimal digits.
+/// Holds the auditor's keys, each in 64 hexadecimal digits.
 const AUDITOR_KEY: &str = "MHEALTH_AUDITOR_KEY";
 
 fn bad(file: impl std::fmt::Display, why: impl std::fmt::Display) -> AuditError {
@@ -39,13 +40,43 @@ fn key(digits: &str, place: impl std::fmt::Display) -> Result<OpeningKey, AuditE
     Ok(OpeningKey::from_bytes(&bytes))
 }
 
-/// The auditor's key, if one is given.
-pub(super) fn auditor_key(file: Option<&Path>) -> Result<Option<OpeningKey>, AuditError> {
-    match (file, std::env::var(AUDITOR_KEY).map(Zeroizing::new)) {
-        (Some(path), _) => key(&text(path)?, path.display()).map(Some),
-        (None, Ok(digits)) => key(&digits, AUDITOR_KEY).map(Some),
-        (None, Err(_)) => Ok(None),
+/// The auditor's keys, if any are given: a line each.
+pub(super) fn auditor_keys(files: &[PathBuf]) -> Result<Vec<OpeningKey>, AuditError> {
+    let mut texts = Vec::new();
+    for path in files {
+        texts.push((text(path)?, path.display().to_string()));
     }
+    if files.is_empty() {
+        if let Ok(digits) = std::env::var(AUDITOR_KEY) {
+            texts.push((Zeroizing::new(digits), AUDITOR_KEY.into()));
+        }
+    }
+    let mut keys = Vec::new();
+    for (text, place) in &texts {
+        let before = keys.len();
+        for digits in text.split_whitespace() {
+            keys.push(key(digits, place)?);
+        }
+        if keys.len() == before {
+            return Err(bad(place, "expected an X25519 private key"));
+        }
+    }
+    Ok(keys)
+}
+
+/// The participants' public keys: a line each, a device's number or a pseudonym, and the key.
+pub(super) fn participant_list(file: Option<&Path>) -> Result<Option<ParticipantList>, AuditError> {
+    let Some(path) = file else {
+        return Ok(None);
+    };
+    let lines = text(path)?;
+    let lines = lines.lines().zip(1..);
+    let mut list = ParticipantList::default();
+    for (line, number) in lines.filter(|(line, _)| !line.trim().is_empty()) {
+        list.add(line)
+            .map_err(|why| bad(format!("{}, line {number}", path.display()), why))?;
+    }
+    Ok(Some(list))
 }
 
 /// Participants' keys: a line each, the device's number and the key.

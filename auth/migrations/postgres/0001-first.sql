@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The database of an authentication server. Times are seconds since 1970.
 
--- Enrolment codes. `hash` is the SHA-256 of the 128 random bits.
+-- Enrolment codes. `hash` is `H("code", symbols)`.
 CREATE TABLE codes (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     hash BYTEA NOT NULL UNIQUE,
@@ -22,6 +22,7 @@ CREATE TABLE enrolments (
     device_key BYTEA NOT NULL UNIQUE,
     commitment BYTEA NOT NULL,
     escrow BYTEA NOT NULL,
+    auditor_epoch BIGINT NOT NULL,
     key_proof BYTEA NOT NULL,
     device BIGINT UNIQUE,
     genesis BYTEA,

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The database of an authentication server. Times are seconds since 1970.
 
--- Enrolment codes. `hash` is the SHA-256 of the 128 random bits.
+-- Enrolment codes. `hash` is `H("code", symbols)`.
 CREATE TABLE codes (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     hash BLOB NOT NULL UNIQUE,
@@ -22,6 +22,7 @@ CREATE TABLE enrolments (
     device_key BLOB NOT NULL UNIQUE,
     commitment BLOB NOT NULL,
     escrow BLOB NOT NULL,
+    auditor_epoch BIGINT NOT NULL,
     key_proof BLOB NOT NULL,
     device BIGINT UNIQUE,
     genesis BLOB,

@@ -71,7 +71,7 @@ pub struct Change {
         (status = 404, description = "`unknown_device`: the predecessor.", body = Problem),
         (status = 409, description = "`participant_has_code`, `participant_has_device`; `invalid_state`: the predecessor is \
             not retired, or has a successor.", body = Problem),
-        (status = 422, description = "`invalid_message`.", body = Problem),
+        (status = 422, description = "`invalid_message`, `weak_participant_key`.", body = Problem),
     ))]
 async fn issue_code(
     State(shared): State<Shared>,

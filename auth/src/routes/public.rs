@@ -30,6 +30,7 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
     (status = 200, description = "What a device needs to make link 0.", body = CodeTerms),
     (status = 404, description = "`unknown_code`.", body = Problem),
     (status = 410, description = "`code_expired`, `code_revoked`.", body = Problem),
+    (status = 422, description = "`malformed_code`.", body = Problem),
     (status = 429, description = "`too_many_requests`.", body = Problem),
 ))]
 async fn code(
@@ -45,9 +46,10 @@ async fn code(
     (status = 401, description = "`invalid_proof`.", body = Problem),
     (status = 403, description = "`study_closed`.", body = Problem),
     (status = 404, description = "`unknown_code`.", body = Problem),
-    (status = 409, description = "`code_used`, `key_in_use`, `invalid_state`, `refused_by_chain`.", body = Problem),
+    (status = 409, description = "`code_used`, `key_in_use`, `another_participant_key`, `other_auditor_epoch`, `invalid_state`, \
+        `refused_by_chain`.", body = Problem),
     (status = 410, description = "`code_expired`, `code_revoked`.", body = Problem),
-    (status = 422, description = "`weak_key`, `invalid_escrow`.", body = Problem),
+    (status = 422, description = "`malformed_code`, `weak_key`, `invalid_escrow`, `invalid_key_proof`.", body = Problem),
     (status = 429, description = "`too_many_requests`.", body = Problem),
     (status = 503, description = "`chain_unavailable`, `shutting_down`: send the same request again.", body = Problem),
 ))]

@@ -3,7 +3,7 @@
 //! Enrolment codes, by the hashes of their secrets.
 
 use hashchain::DeviceId;
-use mhealth_api::Another;
+use mhealth_api::{Another, EnrolmentCode};
 use mhealth_server::rows::{hash, signed, unsigned};
 use mhealth_server::{StoreError, WriteTransaction};
 use sqlx::any::AnyRow;
@@ -11,7 +11,7 @@ use sqlx::Row as _;
 
 use super::orders::REFUSED;
 use super::{Admin, Store};
-use crate::codes::{CodeRecord, CodeSecret, CodeState, CodeView, NewCode};
+use crate::codes::{CodeRecord, CodeState, CodeView, NewCode};
 use crate::log::Note;
 
 /// What came of taking a code back.
@@ -32,7 +32,7 @@ impl Store {
         &self,
         admin: &Admin,
         new: NewCode,
-        secret: &CodeSecret,
+        code: &EnrolmentCode,
         expires_at: u64,
         now: u64,
     ) -> Result<Option<u64>, StoreError> {
@@ -53,7 +53,7 @@ impl Store {
             "INSERT INTO codes (hash, participant, participant_key, predecessor, created_by, created_at, expires_at) \
              VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING id",
         )
-        .bind(secret.hash())
+        .bind(code.hash().to_vec())
         .bind(new.participant)
         .bind(new.participant_key.map(|key| key.0.to_vec()))
         .bind(new.predecessor.map(i64::from))
@@ -107,14 +107,14 @@ impl Store {
         devices.collect()
     }
 
-    /// The code of this secret; none when nobody issued it.
+    /// What is known of a code; none when nobody issued it.
     pub async fn code(
         &self,
-        secret: &CodeSecret,
+        code: &EnrolmentCode,
         now: u64,
     ) -> Result<Option<CodeRecord>, StoreError> {
         let row = sqlx::query("SELECT * FROM codes WHERE hash = $1")
-            .bind(secret.hash())
+            .bind(code.hash().to_vec())
             .fetch_optional(self.database.pool())
             .await?;
         row.map(|row| record(&row, now)).transpose()

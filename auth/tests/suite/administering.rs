@@ -159,6 +159,16 @@ async fn codes_have_bounds(setting: Setting) {
         let answer = setting.admin_post("/v1/admin/codes", bad.clone()).await;
         assert_eq!(code_of(answer).await, Code::InvalidMessage, "{bad}");
     }
+    for weak in [[0; 32], [0xff; 32]] {
+        // Zero, and a form of the smallest number that is none; the topmost bit does not count.
+        let mut weak: [u8; 32] = weak;
+        if weak[0] != 0 {
+            weak[0] = 0xee;
+        }
+        let weak = json!({ "participant": "P", "participant_key": mhealth_api::Key(weak) });
+        let answer = setting.admin_post("/v1/admin/codes", weak.clone()).await;
+        assert_eq!(code_of(answer).await, Code::WeakParticipantKey, "{weak}");
+    }
     for bad in ["limit=0", "limit=1001", "limit=x", "after=-1", "more=1"] {
         let answer = setting.admin_get(&format!("/v1/admin/codes?{bad}")).await;
         assert_eq!(code_of(answer).await, Code::InvalidParameter, "{bad}");

@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, Weak};
 
 use ed25519_dalek::{Signer, SigningKey};
-use hashchain::{DeviceId, StudyId};
+use hashchain::{participant_digest, DeviceId, StudyId};
 use mhealth_api::{
     enrolment_message, key_proof_message, Base64, Code, CodeTerms, EnrolRequest, Enrolled, Hash,
     Key, Problem, ProofClaims, SignatureBytes, TokenAnswer, TokenRequest, DPOP,
@@ -299,9 +299,15 @@ impl Setting {
     /// Enrols a phone with the server's account, past the server.
     pub async fn enrol_by_hand(&self, study: StudyId, phone: &Phone) {
         let request = phone.request(Hash(self.chain.genesis_hash().0), study, "");
-        let (key, proof) = (request.device_key.0, request.key_proof.0);
-        let commitment = H256(request.secret_commitment.0);
-        let call = calls::enrol(study, key, commitment, request.escrow.0, None, proof);
+        let device = calls::NewDevice {
+            key: request.device_key.0,
+            secret_commitment: H256(request.secret_commitment.0),
+            escrow: request.escrow.0,
+            auditor_epoch: request.auditor_epoch,
+            participant: H256(request.participant.0),
+            predecessor: None,
+        };
+        let call = calls::enrol(study, device, request.key_proof.0);
         self.on_chain("//Charlie", call).await;
     }
 
@@ -386,6 +392,13 @@ pub fn server_key() -> Key {
     Key(server.public_key())
 }
 
+/// The auditor key of the development chain's studies.
+pub fn development_auditor_key() -> Key {
+    Key(mhealth_testing::enrolment::development_auditor()
+        .sealing_key()
+        .0)
+}
+
 /// A participant's device.
 #[derive(Clone)]
 pub struct Phone {
@@ -430,6 +443,8 @@ impl Phone {
             device_key: self.key(),
             secret_commitment: self.commitment(),
             escrow: Base64(vec![1; hashchain::ESCROW_LENGTH]),
+            auditor_epoch: 0,
+            participant: Hash(participant_digest::<hashchain::Native>(None)),
             proof: SignatureBytes([0; 64]),
             key_proof: SignatureBytes([0; 64]),
         };
@@ -447,7 +462,8 @@ impl Phone {
     ) {
         let server = server_key();
         request.proof = self.sign(&enrolment_message(&chain, study, request));
-        let message = key_proof_message(&chain, study, &server, predecessor, request);
+        let auditor = development_auditor_key();
+        let message = key_proof_message(&chain, study, &server, &auditor, predecessor, request);
         request.key_proof = self.sign(&message);
     }
 }

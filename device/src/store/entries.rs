@@ -41,6 +41,16 @@ impl Group<'_> {
                 reason,
             });
         }
+        let named = match recipient {
+            Recipient::Anybody => None,
+            Recipient::Participant(key) => Some(key.0),
+        };
+        match (device.recipient, named) {
+            (known, named) if known == named => {}
+            // Named with the first entry, of a device that is not enrolled yet.
+            (None, Some(_)) => store.set_recipient(id, named)?,
+            _ => return Err(Error::AnotherParticipantKey),
+        }
         let Position { sealer } = store.position(id)?;
         let sequence = sealer.sequence() + 1;
         let envelope = seal::envelope(record, recipient, &device.key, sequence, rng)?;

@@ -31,23 +31,25 @@ use hashchain::{LinkHash, Sealer, StudyId};
 use mhealth_evidence::Checkpoint;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-pub use enrolments::{EnrolmentCode, ServerAddresses};
+pub use enrolments::ServerAddresses;
 pub use entries::Sealed;
-pub use mhealth_api::Predecessor;
+pub use mhealth_api::{EnrolmentCode, Predecessor};
 pub use records::{DeviceRecord, LocalId, QueuedRun, Totals};
 
 pub use crate::freeze::FreezeReason;
 use crate::{clock::Clock, error::Error, payload::Participant, proof::Known};
 
-/// What the devices of one file are enrolled under; fixed when the file is made.
+/// What the devices of one file are enrolled under. Chain and study are fixed when the file is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// Hash of the chain's genesis block.
     pub chain: [u8; 32],
     /// The study on that chain.
     pub study: StudyId,
-    /// The study's X25519 key, to which the secrets are escrowed.
+    /// The study's X25519 key, to which the secrets of new devices are escrowed.
     pub auditor_key: [u8; 32],
+    /// How many keys the study had before it. A device keeps the key of its day.
+    pub auditor_epoch: u32,
 }
 
 /// An open state file.
@@ -74,7 +76,7 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// What the devices of this file are enrolled under.
+    /// What new devices of this file are enrolled under.
     pub fn terms(&self) -> &Terms {
         &self.terms
     }

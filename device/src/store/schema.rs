@@ -11,11 +11,12 @@ pub(super) const APPLICATION_ID: i64 = 0x6d48_6476;
 /// Made in one transaction together with the two numbers above: a file is either empty or complete.
 pub(super) const TABLES: &str = "
 CREATE TABLE terms (
-    only_one     INTEGER PRIMARY KEY CHECK (only_one = 1),
-    chain        BLOB NOT NULL CHECK (length(chain) = 32),
-    study        INTEGER NOT NULL,
-    auditor_key  BLOB NOT NULL CHECK (length(auditor_key) = 32),
-    salt         BLOB NOT NULL CHECK (length(salt) = 32)
+    only_one       INTEGER PRIMARY KEY CHECK (only_one = 1),
+    chain          BLOB NOT NULL CHECK (length(chain) = 32),
+    study          INTEGER NOT NULL,
+    auditor_key    BLOB NOT NULL CHECK (length(auditor_key) = 32),
+    auditor_epoch  INTEGER NOT NULL CHECK (auditor_epoch >= 0),
+    salt           BLOB NOT NULL CHECK (length(salt) = 32)
 ) STRICT;
 
 -- What was proved of the chain's authorities. Proofs are checked from here on.
@@ -34,7 +35,8 @@ CREATE TABLE checkpoint (
 -- One row a device. `seed` and `ratchet` are secret. `chain_id` is the device's number on the chain, as it was proved; `said`
 -- is the number that a server named when it enrolled the device. `seen` is the block in which its head was proved last.
 -- `code` is secret, too: whoever has it can enrol in the participant's name. It is erased once the enrolment is proved.
--- `recipient` is the participant's X25519 key, to which payloads are sealed, when an enrolment code named one.
+-- `recipient` is the participant's X25519 key, to which payloads are sealed; none in studies with plain envelopes. It is enrolled
+-- with the device and does not change from then on. `auditor_key` is what the escrow is sealed to, the study's key of that epoch.
 CREATE TABLE device (
     id                 INTEGER PRIMARY KEY,
     participant        TEXT NOT NULL UNIQUE,
@@ -42,6 +44,8 @@ CREATE TABLE device (
     seed               BLOB NOT NULL CHECK (length(seed) = 32),
     secret_commitment  BLOB NOT NULL CHECK (length(secret_commitment) = 32),
     escrow             BLOB NOT NULL,
+    auditor_key        BLOB NOT NULL CHECK (length(auditor_key) = 32),
+    auditor_epoch      INTEGER NOT NULL CHECK (auditor_epoch >= 0),
     predecessor        INTEGER,
     predecessor_head   BLOB CHECK (length(predecessor_head) = 32),
     genesis            BLOB NOT NULL CHECK (length(genesis) = 32),

@@ -28,6 +28,7 @@ fn chain() -> World {
     for number in 0..70u8 {
         let device = OnChain {
             key: Key([number; 32]),
+            participant: mhealth_api::Hash([0; 32]),
             genesis: hashchain::LinkHash([number; 32]),
             entries: Vec::new(),
             status: mhealth_api::DeviceStatus::Active,

@@ -142,6 +142,51 @@ fn an_envelope_for_a_participant_opens_with_that_participants_key_only() {
 }
 
 #[test]
+fn a_device_seals_to_one_participant_and_to_nobody_else() {
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    let keys = [5, 6].map(|seed| OpeningKey::from_bytes(&[seed; 32]).sealing_key());
+    let seal = |source: &str, recipient| {
+        let record = Record {
+            source,
+            media_type: "text/plain",
+            payload: b"x",
+        };
+        phone.seal(&record, recipient, &mut rng(4))
+    };
+    seal("first", Recipient::Participant(&keys[0])).expect("sealed");
+    for other in [Recipient::Participant(&keys[1]), Recipient::Anybody] {
+        let refused = seal("second", other).expect_err("another");
+        assert_eq!(refused.code(), "another_participant_key");
+    }
+    seal("second", Recipient::Participant(&keys[0])).expect("sealed");
+    assert_eq!(phone.record().expect("a record").length, 2);
+    let refused = store.set_recipient(phone.id(), Some(keys[1].0));
+    assert_eq!(
+        refused.expect_err("another").code(),
+        "another_participant_key"
+    );
+    // What was sealed to nobody goes on so.
+    let open = device(&store, "P-2");
+    let record = |source| Record {
+        source,
+        media_type: "text/plain",
+        payload: b"x",
+    };
+    open.seal(&record("first"), Recipient::Anybody, &mut rng(4))
+        .expect("sealed");
+    let refused = open.seal(
+        &record("second"),
+        Recipient::Participant(&keys[0]),
+        &mut rng(4),
+    );
+    assert_eq!(
+        refused.expect_err("another").code(),
+        "another_participant_key"
+    );
+}
+
+#[test]
 fn what_cannot_be_sealed_leaves_the_device_as_it_was() {
     let store = store_in_memory();
     let phone = device(&store, "P-1");
@@ -169,7 +214,7 @@ fn what_cannot_be_sealed_leaves_the_device_as_it_was() {
         payload: b"x",
     };
     let error = phone.seal(&record, Recipient::Participant(&no_key), &mut rng(5));
-    assert_eq!(error.expect_err("refused").code(), "payload_unsealable");
+    assert_eq!(error.expect_err("refused").code(), "weak_participant_key");
     assert_eq!(phone.record().expect("a record"), before);
 }
 

@@ -192,6 +192,8 @@ fn values(state: &State) -> Vec<(Vec<u8>, Vec<u8>)> {
             key: device.key.0,
             secret_commitment: [0; 32],
             escrow: vec![0; 81],
+            auditor_epoch: 0,
+            participant: device.participant.0,
             genesis: device.genesis,
             predecessor: None,
             successor: None,

@@ -55,6 +55,7 @@ enum Command {
     Trust(Trust),
     ExportQueue(ExportQueue),
     Simulate(Box<Simulate>),
+    ListParticipants(ListParticipants),
 }
 
 /// Plays a cohort: takes nights from a file or makes them up, one device for each participant, one entry for each night,
@@ -130,6 +131,9 @@ pub(crate) struct Simulate {
     /// The study's X25519 key, to which secrets are escrowed, in hexadecimal. Without --offline the chain is asked for it.
     #[arg(long, value_name = "KEY", requires = "offline", value_parser = hash)]
     auditor_key: Option<[u8; 32]>,
+    /// How many keys the study's auditor had before that one.
+    #[arg(long, value_name = "N", requires = "auditor_key", default_value_t = 0)]
+    auditor_epoch: u32,
 }
 
 /// Shows the devices of a state file: their keys, numbers on the chain, heads, and what is queued. No secrets, no data.
@@ -157,6 +161,19 @@ pub(crate) struct Trust {
     /// The block that changed the authorities: its hash and its number.
     #[arg(value_name = "HASH@NUMBER")]
     checkpoint: Checkpoint,
+}
+
+/// Lists the participants' public keys as the auditor's `--participants` takes them: a line each, pseudonym and key. No private keys.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct ListParticipants {
+    /// The file of the participants' private keys.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "mhealth-device.db.participants"
+    )]
+    participant_keys: PathBuf,
 }
 
 /// Compares the head of every device of a state file with the head that the chain has finalised, by what a node or relays
@@ -237,6 +254,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Trust(options) => inspect::trust(&options),
         Command::ExportQueue(options) => queue::export(&options),
         Command::Simulate(options) => simulate::simulate(&options).await,
+        Command::ListParticipants(options) => inspect::list_participants(&options),
     }
 }
 

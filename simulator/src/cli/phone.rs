@@ -6,7 +6,7 @@ use std::{fs::File, io::Read, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args;
 use hashchain::{SealingKey, StudyId, MAX_RUN_LENGTH};
-use mhealth_api::CodeTerms;
+use mhealth_api::{Code, CodeTerms};
 use mhealth_device::{
     payload::Participant, servers::AuthenticationServer, Device, EnrolmentCode, Error, PublicKey,
     Recipient, Record, Sealed, Store, SyncError, SystemClock, Terms,
@@ -95,7 +95,13 @@ pub(crate) struct Upload {
 }
 
 pub(super) async fn enrol(options: &Enrol) -> Result<ExitCode, Failure> {
-    let code = EnrolmentCode::from(options.code.expose().to_owned());
+    let code: EnrolmentCode = options.code.expose().parse().map_err(|_| {
+        Failure::input(
+            Code::MalformedCode.as_str(),
+            "This is not an enrolment code: a symbol is missing, mistyped, or one too many. Compare it with the paper. Nothing was \
+             sent.",
+        )
+    })?;
     let known = match Store::open(&options.state, Arc::new(SystemClock)) {
         Ok(store) => Some(store),
         Err(Error::Missing(_) | Error::Unfinished(_)) => None,

@@ -198,6 +198,7 @@ async fn prepare_direct(
         chain: direct.genesis(),
         study: options.study,
         auditor_key: study.auditor_key,
+        auditor_epoch: study.auditor_epoch,
     };
     let clock = Arc::new(SystemClock);
     let store = Store::open_or_create(&options.state, &terms, clock, &mut rng())?;
@@ -210,6 +211,7 @@ fn offline_terms(options: &Simulate) -> Result<Terms, Failure> {
             chain,
             study: options.study,
             auditor_key,
+            auditor_epoch: options.auditor_epoch,
         }),
         _ => Err(Failure::input(
             "terms_unknown",
@@ -246,6 +248,7 @@ async fn terms_by_server(options: &Simulate, server: Address) -> Result<Terms, F
         chain: study.chain.0,
         study: options.study,
         auditor_key: study.auditor_key.0,
+        auditor_epoch: study.auditor_epoch,
     })
 }
 

@@ -2,15 +2,14 @@
 
 //! One-time enrolment codes: single use, expiring, stored as hashes.
 
-mod text;
-
 use hashchain::DeviceId;
-use mhealth_api::{Code, Key};
+use mhealth_api::{Code, EnrolmentCode, Key};
 use mhealth_server::ApiError;
+use rand::TryRngCore;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 pub use mhealth_api::{IssuedCode, NewCode};
-pub use text::{CodeSecret, NotACode};
 
 /// When staff do not say how long a code is good.
 pub const DEFAULT_LIFETIME: u64 = 7 * 24 * 3_600;
@@ -67,7 +66,17 @@ pub struct CodeRecord {
     pub claimed: bool,
 }
 
-/// How long the code is to be good, in seconds; `invalid_message` when something does not have its bounds.
+/// A new code, of the operating system's randomness, for data that are sealed to this key.
+pub(crate) fn new_code(
+    participant_key: Option<&Key>,
+) -> Result<EnrolmentCode, rand::rand_core::OsError> {
+    let mut secret = Zeroizing::new([0; 13]);
+    rand::rngs::OsRng.try_fill_bytes(&mut *secret)?;
+    Ok(EnrolmentCode::new(&secret, participant_key))
+}
+
+/// How long the code is to be good, in seconds; `invalid_message` when something does not have its bounds, and
+/// `weak_participant_key`.
 pub(crate) fn checked_lifetime(new: &NewCode) -> Result<u64, ApiError> {
     let lifetime = new.expires_in.unwrap_or(DEFAULT_LIFETIME);
     let is_name = (1..=MAX_PARTICIPANT_LENGTH).contains(&new.participant.len())
@@ -80,6 +89,10 @@ pub(crate) fn checked_lifetime(new: &NewCode) -> Result<u64, ApiError> {
     if !LIFETIMES.contains(&lifetime) {
         let detail = "The member expires_in is from 60 to 7776000 seconds.";
         return Err(ApiError::new(Code::InvalidMessage, detail));
+    }
+    let key = new.participant_key.as_ref();
+    if key.is_some_and(|key| hashchain::is_weak_sealing_key(&key.0)) {
+        return Err(Code::WeakParticipantKey.into());
     }
     Ok(lifetime)
 }
