@@ -95,7 +95,16 @@ pub enum Error {
         /// Why.
         reason: FreezeReason,
     },
-    /// A payload cannot be sealed, because it is too long or its recipient's key is no key.
+    /// A payload is longer than every relay takes. It was not sealed.
+    #[error(
+        "The payload has more than the {most} bytes that relays are sure to take. It was not sealed: no later entry could \
+         pass it. Seal it in parts, each as an entry of its own."
+    )]
+    TooLarge {
+        /// Bytes that a payload may have.
+        most: usize,
+    },
+    /// A payload cannot be sealed, because its media type is none or its recipient's key is no key.
     #[error("The payload cannot be sealed: {0}.")]
     Unsealable(String),
 }
@@ -117,6 +126,7 @@ impl Error {
             Self::InUse(_) => "state_in_use",
             Self::DiskFull(_) => "state_disk_full",
             Self::Frozen { .. } => "device_frozen",
+            Self::TooLarge { .. } => "payload_too_large",
             Self::Unsealable(_) => "payload_unsealable",
         }
     }

@@ -13,7 +13,7 @@ use serde::{de::DeserializeOwned, Serialize};
 
 use super::{
     address::Address,
-    http::{refusal, Certificates, Failure, Http},
+    http::{quote, refusal, Certificates, Failure, Http},
     patience::Patience,
 };
 use crate::{
@@ -67,7 +67,8 @@ impl AuthenticationServer {
         }
     }
 
-    /// What a code is for. It is not used up by asking.
+    /// What a code is for. It is not used up by asking. Refused where the server calls itself by another address: whoever
+    /// used the code would get no token.
     pub async fn code_terms(
         &self,
         code: &EnrolmentCode,
@@ -75,7 +76,13 @@ impl AuthenticationServer {
         let request = CodeTermsRequest {
             code: code.expose().into(),
         };
-        self.request("/v1/code", &request, None).await
+        let found: Decision<CodeTerms> = self.request("/v1/code", &request, None).await?;
+        Ok(
+            found.and_then(|found| match self.address.is(&found.issuer) {
+                true => Ok(found),
+                false => Err(self.another_address(&found.issuer)),
+            }),
+        )
     }
 
     /// Enrols a device with its code, and waits until that is finalised. What the code is for is compared with what
@@ -186,6 +193,17 @@ impl AuthenticationServer {
                 }
             }
         }
+    }
+
+    fn another_address(&self, issuer: &str) -> ChainRefusal {
+        let (address, issuer) = (&self.address, quote(issuer));
+        ChainRefusal::before_the_chain(
+            "other_address",
+            format!(
+                "The authentication server is {address} to this device and {issuer} to itself, and takes proofs for its own \
+                 name only. Use {issuer}, or have the server's --issuer changed. The code was not used."
+            ),
+        )
     }
 
     fn fault(&self, problem: Problem) -> ChainFault {

@@ -39,6 +39,41 @@ fn a_source_is_sealed_once() {
 }
 
 #[test]
+fn the_largest_payload_has_an_envelope_that_every_relay_takes_and_a_larger_one_is_not_sealed() {
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    let participant = OpeningKey::from_bytes(&[5; 32]).sealing_key();
+    let longest = "x".repeat(255);
+    let mut payload = vec![7; Record::MAX_PAYLOAD_LENGTH];
+    for (source, recipient) in [
+        ("plain", Recipient::Anybody),
+        ("sealed", Recipient::Participant(&participant)),
+    ] {
+        let record = Record {
+            source,
+            media_type: &longest,
+            payload: &payload,
+        };
+        let Ok(Sealed::New(entry)) = phone.seal(&record, recipient, &mut rng(5)) else {
+            panic!("it was not sealed");
+        };
+        let envelope = store.envelope(phone.id(), entry.sequence).expect("read");
+        let length = envelope.expect("it is there").len();
+        assert!(length <= mhealth_api::MAX_ENVELOPE_LENGTH, "{length}");
+    }
+    let before = phone.record().expect("a record");
+    payload.resize(300_000, 7);
+    let raw = Record {
+        source: "raw actigraphy",
+        media_type: "application/octet-stream",
+        payload: &payload,
+    };
+    let refused = phone.seal(&raw, Recipient::Anybody, &mut rng(5));
+    assert_eq!(refused.expect_err("too large").code(), "payload_too_large");
+    assert_eq!(phone.record().expect("a record"), before);
+}
+
+#[test]
 fn a_device_goes_on_where_it_was_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("state.db");
@@ -160,7 +195,7 @@ fn what_cannot_be_sealed_leaves_the_device_as_it_was() {
     assert_eq!(seal("", b"x"), "payload_unsealable");
     assert_eq!(
         seal("text/plain", &vec![0; Record::MAX_PAYLOAD_LENGTH + 1]),
-        "payload_unsealable"
+        "payload_too_large"
     );
     let no_key = hashchain::SealingKey([0; 32]);
     let record = Record {

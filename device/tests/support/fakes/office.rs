@@ -39,6 +39,11 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
     };
     Json(CodeTerms {
         chain: Hash(crate::support::terms().chain),
+        issuer: fake
+            .set()
+            .issuer
+            .clone()
+            .unwrap_or_else(|| fake.address.clone()),
         server: crate::support::world::SERVER,
         study: StudyId(0),
         policy: Policy::DeviceSigned,
