@@ -158,7 +158,7 @@ fn a_database_of_another_program_is_not_ours() {
 
 #[test]
 fn a_file_of_a_newer_program_is_refused() {
-    assert_eq!(open_after("PRAGMA user_version = 4"), "state_newer");
+    assert_eq!(open_after("PRAGMA user_version = 5"), "state_newer");
 }
 
 #[test]

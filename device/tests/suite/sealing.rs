@@ -4,8 +4,8 @@
 
 use hashchain::{DeviceId, Envelope, OpeningKey};
 use mhealth_device::{
-    payload::Participant,
-    store::{FreezeReason, Predecessor},
+    payload::{corrected, Participant},
+    store::{Change, FreezeReason, Predecessor},
     Device, Error, Recipient, Record, Sealed, Store,
 };
 
@@ -36,6 +36,61 @@ fn a_source_is_sealed_once() {
         seal(&device(&store, "P-2"), "monday"),
         Sealed::New(_)
     ));
+}
+
+#[test]
+fn another_content_of_a_source_is_told_and_sealed_only_as_a_correction() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state.db");
+    let record = |payload| Record {
+        source: "monday",
+        media_type: "text/plain",
+        payload,
+    };
+    let participant = OpeningKey::from_bytes(&[5; 32]);
+    let seal = |payload, change| {
+        // Opened anew each time: what was sealed before is in the file.
+        let store = store_at(&path);
+        let phone = device(&store, "P-1");
+        let recipient = participant.sealing_key();
+        let record = record(payload);
+        let group = store.group().expect("begun");
+        let sealed = group.seal_content(
+            phone.id(),
+            &record,
+            &record.content(),
+            change,
+            Recipient::Participant(&recipient),
+            &mut rng(9),
+        );
+        group.commit().expect("durable");
+        sealed.expect("a record")
+    };
+    assert!(matches!(seal(b"431", Change::Refuse), Sealed::New(_)));
+    assert_eq!(seal(b"431", Change::Refuse), Sealed::Before(1));
+    assert_eq!(seal(b"431", Change::Correct), Sealed::Before(1));
+    assert_eq!(seal(b"188", Change::Refuse), Sealed::Differs(1));
+    assert!(matches!(seal(b"188", Change::Correct), Sealed::New(entry) if entry.sequence == 2));
+    assert_eq!(seal(b"188", Change::Correct), Sealed::Before(2));
+    assert_eq!(seal(b"431", Change::Refuse), Sealed::Differs(2));
+    assert!(matches!(seal(b"431", Change::Correct), Sealed::New(entry) if entry.sequence == 3));
+
+    let store = store_at(&path);
+    let phone = device(&store, "P-1");
+    let key = phone.record().expect("a record").key;
+    let corrections: Vec<_> = (1..=3)
+        .map(|sequence| {
+            let envelope = store.envelope(phone.id(), sequence).expect("read");
+            let envelope = envelope.expect("it is there");
+            let opened = hashchain::open_envelope(&participant, &key.0, sequence, &envelope);
+            let opened = opened.expect("it was sealed to this key");
+            let (plain, corrects) = corrected(opened.content().media_type());
+            assert_eq!(plain, "text/plain");
+            corrects
+        })
+        .collect();
+    assert_eq!(corrections, [None, Some(1), Some(2)]);
+    assert_verifies(&store, phone.id());
 }
 
 #[test]
