@@ -23,6 +23,9 @@ pub struct CodeTermsRequest {
 pub struct CodeTerms {
     /// Hash of the chain's genesis block.
     pub chain: Hash,
+    /// Base address of this server, as proofs of possession for it have to name it. A device that reaches it by another one
+    /// would use the code up and then get no token.
+    pub issuer: String,
     /// Account of this server on the chain, which the device names in its [`EnrolRequest::key_proof`].
     pub server: Key,
     /// The study that the code is for.

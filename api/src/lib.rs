@@ -39,7 +39,7 @@ pub use proof::{
 };
 pub use runs::{
     run_id, BareRecord, BlockRef, ChainHead, DeviceHeads, DeviceOnChain, Head, RegisteredEntry,
-    RunEntry, RunStatus, RunUpload,
+    RunEntry, RunStatus, RunUpload, MAX_ENVELOPE_LENGTH,
 };
 pub use study::{Policy, StudyTerms};
 pub use token::{Claims, Confirmation, Jwk, JwkSet, TokenAnswer, TokenRequest};

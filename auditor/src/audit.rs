@@ -125,11 +125,22 @@ impl Audit {
             }
         }
         scratch.forget_held()?;
+        let (mut study, mut read, mut ahead) = (study, Vec::new(), None);
+        for index in 0..options.exports.len() {
+            let taken = intake::take_in(&study, &options, &scratch, index, progress).await?;
+            ahead = ahead.max(intake::is_ahead(&study, &scratch, index, &taken)?);
+            read.push(taken);
+        }
+        // The study went on meanwhile. So the audit is about a block that the exports have not passed.
+        if let Some(block) = ahead {
+            chain::wait_for(client, block).await?;
+            let number = study.number;
+            study = chain::read(client, number, &options.basis, &scratch, progress).await?;
+        }
         let relays = intake::relays(&study, &scratch)?;
         let mut stores = Vec::new();
-        for (index, export) in options.exports.iter().enumerate() {
-            let reading =
-                intake::take_in(client, &study, &options, &scratch, index, progress).await?;
+        for ((index, export), taken) in options.exports.iter().enumerate().zip(read) {
+            let reading = intake::settle(client, &study, &options, &scratch, index, taken).await?;
             let account = intake::account(&study, &scratch, index, &reading)?;
             stores.push(StoreReport {
                 name: export.name.clone(),

@@ -126,6 +126,8 @@ impl Limits {
 pub struct Reading {
     /// Runs that were read.
     pub runs: u64,
+    /// Of these, runs of devices that came after the block of the audit.
+    pub later: u64,
     /// Lines that were not, and breaks.
     pub faults: u64,
     /// The first faults, in words.

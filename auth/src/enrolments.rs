@@ -33,6 +33,7 @@ impl App {
         };
         Ok(CodeTerms {
             chain: self.terms.chain,
+            issuer: self.terms.issuer.clone(),
             server: self.terms.server,
             study: self.terms.study,
             policy: study.policy,

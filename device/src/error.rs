@@ -104,7 +104,16 @@ pub enum Error {
     /// The participant's key is a point of small order.
     #[error("The participant's key is weak: everybody could open what is sealed to it. Nothing was sealed.")]
     WeakParticipantKey,
-    /// A payload cannot be sealed, because it is too long or its recipient's key is no key.
+    /// A payload is longer than every relay takes. It was not sealed.
+    #[error(
+        "The payload has more than the {most} bytes that relays are sure to take. It was not sealed: no later entry could \
+         pass it. Seal it in parts, each as an entry of its own."
+    )]
+    TooLarge {
+        /// Bytes that a payload may have.
+        most: usize,
+    },
+    /// A payload cannot be sealed, because its media type is none or its recipient's key is no key.
     #[error("The payload cannot be sealed: {0}.")]
     Unsealable(String),
 }
@@ -128,6 +137,7 @@ impl Error {
             Self::Frozen { .. } => "device_frozen",
             Self::AnotherParticipantKey => "another_participant_key",
             Self::WeakParticipantKey => "weak_participant_key",
+            Self::TooLarge { .. } => "payload_too_large",
             Self::Unsealable(_) => "payload_unsealable",
         }
     }

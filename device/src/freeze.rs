@@ -44,9 +44,11 @@ impl fmt::Display for FreezeReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ForeignHead => {
-                "the chain holds entries in its name that it did not make. Somebody else wrote for it, or a relay \
-                 altered what it sent. Report this to the study; the auditor can tell from the escrowed secret which \
-                 entries are whose, and a new enrolment goes on from the last trusted one."
+                "the chain holds entries in its name that are not in this state file. Most likely the state file is an old \
+                 copy, restored from a backup, and sealed again before it was compared with the chain. Otherwise somebody \
+                 else wrote for the device, or a relay altered what it sent. Report this to the study; the auditor can tell \
+                 from the escrowed secret which entries are whose, and a new enrolment goes on from the last trusted one. \
+                 What is left in the file can be taken out for the auditor."
             }
             Self::RestoredBackup => {
                 "the chain goes on from this state with entries made with its own secret. The state file is an old \

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use mhealth_api::LONGEST_EXPORT_LINE;
+use mhealth_api::{LONGEST_EXPORT_LINE, MAX_ENVELOPE_LENGTH};
 use mhealth_server::credentials::CredentialCommand;
 use mhealth_server::scopes::OneOrAll;
 use mhealth_server::{
@@ -22,6 +22,9 @@ use crate::store::Quotas;
 
 /// Most bytes that an upload may be allowed to have: a line of an export has its entries, and less than so much beside.
 const LARGEST_BODY: u64 = LONGEST_EXPORT_LINE as u64 - 64 * 1024;
+
+/// Fewest bytes that an upload must be allowed to have: a phone's run has 512 KiB of envelopes, here in base64.
+const SMALLEST_BODY: u64 = 1024 * 1024;
 
 /// The relay server of mHealth Chain: authenticates devices, keeps their envelopes and brings their runs to the chain.
 ///
@@ -116,15 +119,16 @@ pub struct RelayOptions {
 
     /// Largest upload, in bytes. What is taken must fit into a line of an export.
     #[arg(long, value_name = "BYTES", default_value_t = 4 * 1024 * 1024,
-        value_parser = RangedU64ValueParser::<usize>::new().range(1..=LARGEST_BODY))]
+        value_parser = RangedU64ValueParser::<usize>::new().range(SMALLEST_BODY..=LARGEST_BODY))]
     pub max_body: usize,
 
     /// Bytes of all uploads that are not answered yet, at most. Further uploads are answered with `overloaded`.
     #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024 * 1024)]
     pub max_bodies: usize,
 
-    /// Largest envelope, in bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024)]
+    /// Largest envelope, in bytes. Phones seal envelopes of up to 256 KiB and count on it that every relay takes them.
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_ENVELOPE_LENGTH,
+        value_parser = RangedU64ValueParser::<usize>::new().range(MAX_ENVELOPE_LENGTH as u64..=LARGEST_BODY))]
     pub max_envelope: usize,
 
     /// Entries that wait for the chain, at most. Further uploads are answered with `overloaded`.

@@ -176,7 +176,7 @@ impl ProvedState {
     }
 
     /// A device, of whatever study.
-    pub(super) async fn device(
+    pub(crate) async fn device(
         &self,
         device: DeviceId,
     ) -> Result<Option<DeviceRecord>, AuditError> {

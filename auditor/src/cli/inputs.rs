@@ -3,7 +3,7 @@
 //! Keys, credentials and records from files and from the environment. Secrets are never given on the command line.
 
 use std::collections::HashMap;
-use std::io::BufRead;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use hashchain::{DeviceId, OpeningKey};
@@ -15,6 +15,9 @@ use zeroize::Zeroizing;
 /// Holds the auditor's keys, each in 64 hexadecimal digits.
 const AUDITOR_KEY: &str = "MHEALTH_AUDITOR_KEY";
 
+/// Bytes of the largest file of keys or records that is read.
+const LARGEST: u64 = 64 << 20;
+
 fn bad(file: impl std::fmt::Display, why: impl std::fmt::Display) -> AuditError {
     AuditError::Input {
         file: file.to_string(),
@@ -22,9 +25,19 @@ fn bad(file: impl std::fmt::Display, why: impl std::fmt::Display) -> AuditError 
     }
 }
 
+/// All of a small file.
 fn text(path: &Path) -> Result<Zeroizing<String>, AuditError> {
-    let read = std::fs::read_to_string(path).map_err(|error| bad(path.display(), error))?;
-    Ok(Zeroizing::new(read))
+    let unreadable = |error: std::io::Error| bad(path.display(), error);
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut read = Zeroizing::new(String::new());
+    let length = file.take(LARGEST + 1).read_to_string(&mut read);
+    match length.map_err(unreadable)? as u64 > LARGEST {
+        true => Err(bad(
+            path.display(),
+            format!("it has more than {LARGEST} bytes"),
+        )),
+        false => Ok(read),
+    }
 }
 
 fn key(digits: &str, place: impl std::fmt::Display) -> Result<OpeningKey, AuditError> {
@@ -111,13 +124,10 @@ pub(super) fn erasures(file: Option<&Path>) -> Result<Vec<Erasure>, AuditError> 
     let Some(path) = file else {
         return Ok(Vec::new());
     };
-    let opened = std::fs::File::open(path).map_err(|error| bad(path.display(), error))?;
-    let lines = std::io::BufReader::new(opened).lines().zip(1..);
     let mut erasures = Vec::new();
-    for (line, number) in lines {
-        let line = line.map_err(|error| bad(path.display(), error))?;
+    for (line, number) in text(path)?.lines().zip(1..) {
         if !line.trim().is_empty() {
-            let erasure = serde_json::from_str(&line)
+            let erasure = serde_json::from_str(line)
                 .map_err(|error| bad(format!("{}, line {number}", path.display()), error))?;
             erasures.push(erasure);
         }

@@ -13,7 +13,7 @@ use serde::{de::DeserializeOwned, Serialize};
 
 use super::{
     address::Address,
-    http::{refusal, Certificates, Failure, Http},
+    http::{quote, refusal, Certificates, Failure, Http},
     patience::Patience,
 };
 use crate::{
@@ -67,7 +67,8 @@ impl AuthenticationServer {
         }
     }
 
-    /// What a code is for. It is not used up by asking. Of the participant's key the server is not believed: the code has its pin.
+    /// What a code is for. It is not used up by asking. Refused where the server calls itself by another address: whoever used the
+    /// code would get no token. Of the participant's key the server is not believed: the code has its pin.
     pub async fn code_terms(
         &self,
         code: &EnrolmentCode,
@@ -76,7 +77,10 @@ impl AuthenticationServer {
             code: code.reveal().to_string(),
         };
         let told: Decision<CodeTerms> = self.request("/v1/code", &request, None).await?;
-        Ok(told.and_then(|terms| pinned(code, terms)))
+        Ok(told.and_then(|terms| match self.address.is(&terms.issuer) {
+            true => pinned(code, terms),
+            false => Err(self.another_address(&terms.issuer)),
+        }))
     }
 
     /// Enrols a device with its code, and waits until that is finalised. What the code is for is compared with what
@@ -187,6 +191,17 @@ impl AuthenticationServer {
                 }
             }
         }
+    }
+
+    fn another_address(&self, issuer: &str) -> ChainRefusal {
+        let (address, issuer) = (&self.address, quote(issuer));
+        ChainRefusal::before_the_chain(
+            "other_address",
+            format!(
+                "The authentication server is {address} to this device and {issuer} to itself, and takes proofs for its own \
+                 name only. Use {issuer}, or have the server's --issuer changed. The code was not used."
+            ),
+        )
     }
 
     fn fault(&self, problem: Problem) -> ChainFault {

@@ -29,10 +29,11 @@ use std::{
 
 use hashchain::{LinkHash, Sealer, StudyId};
 use mhealth_evidence::Checkpoint;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use time::OffsetDateTime;
 
 pub use enrolments::ServerAddresses;
-pub use entries::Sealed;
+pub use entries::{Change, Sealed};
 pub use mhealth_api::{EnrolmentCode, Predecessor};
 pub use records::{DeviceRecord, LocalId, QueuedRun, Totals};
 
@@ -93,6 +94,34 @@ impl Store {
         let parts: [&[u8]; 3] = [b"mhealth-device/pseudonym", &self.salt, id.as_bytes()];
         let digest = hashchain::Native::sha256_of_parts(&parts);
         Participant(format!("P-{}", hex::encode(&digest[..8])))
+    }
+
+    /// The pseudonym that was noted for names of this likeness, see [`note_likeness`](Self::note_likeness).
+    pub fn noted_likeness(&self, likeness: &str) -> Result<Option<Participant>, Error> {
+        self.connection
+            .prepare_cached("SELECT participant FROM likeness WHERE likeness = ?1")
+            .and_then(|mut find| {
+                find.query_row([self.pseudonym(likeness).0], |row| row.get(0))
+                    .optional()
+            })
+            .map(|participant| participant.map(Participant))
+            .map_err(|e| self.failed(e))
+    }
+
+    /// Notes who is known by a name of this likeness, so that another spelling of it is noticed. The first one counts.
+    pub fn note_likeness(&self, likeness: &str, participant: &Participant) -> Result<(), Error> {
+        self.connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO likeness (likeness, participant) VALUES (?1, ?2)",
+            )
+            .and_then(|mut note| note.execute((self.pseudonym(likeness).0, &participant.0)))
+            .map(drop)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// The time, by the device's clock.
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
     }
 
     /// Several seals in one transaction, all or none of them durable: what a simulator does to seal a hundred

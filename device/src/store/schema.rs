@@ -63,7 +63,9 @@ CREATE TABLE device (
     recipient          BLOB CHECK (length(recipient) = 32)
 ) STRICT;
 
--- One row an entry. `source` is the caller's name for what was sealed, for example the day of the night.
+-- One row an entry. `source` is the caller's name for what was sealed, for example the day of the night; an entry that
+-- corrects another one has the same. `content` is a keyed digest of what the source said: it tells a repetition from a
+-- correction. Whoever has this file can try out with it what somebody recorded.
 CREATE TABLE entry (
     device    INTEGER NOT NULL REFERENCES device (id),
     sequence  INTEGER NOT NULL CHECK (sequence > 0),
@@ -71,10 +73,18 @@ CREATE TABLE entry (
     digest    BLOB NOT NULL CHECK (length(digest) = 32),
     tag       BLOB NOT NULL CHECK (length(tag) = 32),
     hash      BLOB NOT NULL CHECK (length(hash) = 32),
+    content   BLOB NOT NULL CHECK (length(content) = 16),
     sealed    INTEGER NOT NULL,
     envelope  BLOB NOT NULL,
     UNIQUE (device, sequence),
-    UNIQUE (device, source)
+    UNIQUE (device, source, sequence)
+) STRICT;
+
+-- What was first taken in under a name that looks like this, as a pseudonym: the same person does not come back under a
+-- name that differs from it by what nobody sees.
+CREATE TABLE likeness (
+    likeness     TEXT PRIMARY KEY,
+    participant  TEXT NOT NULL
 ) STRICT;
 
 -- One row a run that was formed and is not confirmed yet. Its bytes never change: a retry sends the same ones.

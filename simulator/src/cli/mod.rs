@@ -3,6 +3,7 @@
 //! The command line.
 
 mod failure;
+mod input;
 mod inspect;
 mod phone;
 mod queue;
@@ -15,7 +16,8 @@ use std::{path::PathBuf, process::ExitCode, str::FromStr};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hashchain::{StudyId, MAX_RUN_LENGTH};
 use mhealth_device::{Checkpoint, PublicKey};
-use time::{macros::format_description, Date};
+use mhealth_simulator::cohort::csv::{parse_day, DateFormat};
+use time::Date;
 use zeroize::Zeroizing;
 
 pub(crate) use failure::Failure;
@@ -62,25 +64,24 @@ enum Command {
 /// and registers them on the chain, directly (--node) or through servers (--auth, --relay).
 ///
 /// It can be killed at any point and started again with the same arguments: no night is lost or sealed twice. The last line
-/// reads `devices= entries= duplicates= finalised= refused=`. Through servers a line of figures comes before it:
+/// reads `devices= entries= duplicates= finalised= refused=`. With --csv or --omh the first one reads `rows= blank=
+/// corrections=`. Through servers a line of figures comes before it:
 /// `uploads= repeated= seconds= uploads_per_s= entries_per_s=` and the times to a relay's 202 and to finality.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Simulate {
-    /// Take the nights from this CSV file with the columns Id, Day, TotalSleepRecords, TotalMinutesAsleep and
-    /// TotalTimeInBed; repeated rows are recognised.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["devices", "nights", "seed", "start"])]
-    csv: Option<PathBuf>,
-    /// Without --csv: how many participants, each with one device.
+    #[command(flatten)]
+    input: input::Input,
+    /// Without a file: how many participants, each with one device.
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     devices: u32,
-    /// Without --csv: how many nights the trial lasts. Some are missing, as in a real one.
+    /// Without a file: how many nights the trial lasts. Some are missing, as in a real one.
     #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..=3_650))]
     nights: u32,
-    /// Without --csv: the same seed makes the same nights.
+    /// Without a file: the same seed makes the same nights.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Without --csv: evening of the first night.
+    /// Without a file: evening of the first night.
     #[arg(long, value_name = "YYYY-MM-DD", default_value = "2026-01-05", value_parser = date)]
     start: Date,
     #[command(flatten)]
@@ -259,8 +260,8 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
 }
 
 fn date(text: &str) -> Result<Date, String> {
-    Date::parse(text, format_description!("[year]-[month]-[day]"))
-        .map_err(|_| "not a date of the form YYYY-MM-DD".into())
+    parse_day(text, Some(DateFormat::YearMonthDay))
+        .map_err(|_| "not a date of the form YYYY-MM-DD from 1970 to 2100".into())
 }
 
 fn hash(text: &str) -> Result<[u8; 32], String> {

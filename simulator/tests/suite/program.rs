@@ -292,6 +292,54 @@ async fn a_code_for_something_else_than_configured_is_not_used_and_nothing_is_wr
 }
 
 #[tokio::test]
+async fn a_code_is_not_used_at_a_server_that_goes_by_another_address_and_nothing_is_written() {
+    let site = Site::open().await;
+    let code = [("MHEALTH_CODE", "CODE-1")];
+    let other = site.office.address.replace("127.0.0.1", "localhost");
+    let arguments = ["enrol", &format!("--auth={other}")];
+    let refused = site
+        .run_with(&arguments, &code, "")
+        .await
+        .failed(1, "other_address");
+    assert!(refused.stderr.contains(&other) && refused.stderr.contains(&site.office.address));
+    assert!(!site.state().exists() && site.world.state().devices.is_empty());
+    let slash = format!("{}/", site.auth());
+    site.run_with(&["enrol", &slash], &code, "")
+        .await
+        .succeeded();
+}
+
+#[tokio::test]
+async fn what_was_sealed_is_not_sealed_otherwise_without_a_word_and_nothing_is_too_large_for_a_relay(
+) {
+    let site = Site::open().await;
+    let code = [("MHEALTH_CODE", "CODE-1")];
+    site.run_with(&["enrol", &site.auth()], &code, "")
+        .await
+        .succeeded();
+    let seal = ["seal", "--source=monday"];
+    site.run_with(&seal, &[], "431").await.succeeded();
+    let differs = site
+        .run_with(&seal, &[], "188")
+        .await
+        .failed(2, "differs_from_sealed");
+    assert!(differs.stderr.contains("entry 1"));
+    let correct = ["seal", "--source=monday", "--corrections"];
+    let corrected = site.run_with(&correct, &[], "188").await.succeeded();
+    assert_eq!(corrected.values()["sequence"], "2");
+
+    let raw = "x".repeat(300_000);
+    let large = ["seal", "--source=actigraphy"];
+    site.run_with(&large, &[], &raw)
+        .await
+        .failed(2, "payload_too_large");
+    let sealed = site.run_with(&["seal", "--source=tuesday"], &[], "7").await;
+    assert_eq!(sealed.succeeded().values()["sequence"], "3");
+    let uploaded = site.run(&["upload"]).await.succeeded();
+    assert_eq!(uploaded.values()["finalised"], "3");
+}
+
+#[tokio::test]
 async fn an_enrolment_that_was_cut_off_goes_on_with_the_same_command() {
     let site = Site::open().await;
     let code = world::code("CODE-1").reveal();
@@ -435,6 +483,9 @@ async fn a_foreign_head_lies_and_refusals_are_told_apart_by_their_codes() {
         stopped.stdout.contains("stopped[foreign_head]"),
         "{stopped:?}"
     );
+    // A phone that was set back, and sealed again before it looked, looks like this, too.
+    let told = site.run(&["upload"]).await.failed(1, "foreign_head");
+    assert!(told.stderr.contains("restored from a backup"), "{told:?}");
     site.run_with(&["seal", "--source=wednesday"], &[], "{}")
         .await
         .failed(5, "device_frozen");

@@ -121,6 +121,31 @@ async fn a_phone_that_was_killed_before_the_answer_enrols_with_the_code_that_it_
 }
 
 #[tokio::test]
+async fn a_code_is_not_used_at_a_server_that_goes_by_another_address() {
+    let world = World::with_codes(&["CODE"]);
+    let office = Fake::office(&world).await;
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    store
+        .set_code(phone.id(), Some(&code("CODE")))
+        .expect("kept");
+    let servers = through(settings(&office, &[], 1));
+    let other = office.address.replace("127.0.0.1", "localhost");
+    office.set().issuer = Some(other.clone());
+    let refused = enrol_all(&store, &servers, |_| ()).await.expect("answered");
+    let refusal = &refused[0].refusal;
+    assert_eq!(refusal.code, "other_address");
+    assert!(refusal.message.contains(&other) && refusal.message.contains(&office.address));
+    assert!(office.received("/v1/enrol").is_empty());
+    // The same address, written otherwise, is none.
+    office.set().issuer = Some(format!(
+        "{}/",
+        office.address.to_uppercase().replace("HTTP", "http")
+    ));
+    assert_eq!(enrol(&store, &servers).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn without_code_or_with_a_bad_one_a_device_is_refused_by_name() {
     let world = World::with_codes(&["CODE"]);
     let office = Fake::office(&world).await;

@@ -40,6 +40,11 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
     let (auditor_key, auditor_epoch) = state.auditor();
     Json(CodeTerms {
         chain: Hash(crate::support::terms().chain),
+        issuer: fake
+            .set()
+            .issuer
+            .clone()
+            .unwrap_or_else(|| fake.address.clone()),
         server: crate::support::world::SERVER,
         study: StudyId(0),
         policy: Policy::DeviceSigned,
