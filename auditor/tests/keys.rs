@@ -41,7 +41,9 @@ fn audit(trial: &Trial, export: &Path, more: &[&str]) -> (i32, String) {
 
 /// What the report says, as text.
 fn report(trial: &Trial) -> String {
-    std::fs::read_to_string(trial.directory.path().join("keys.json")).expect("it is written")
+    let file = trial.directory.path().join("keys.json");
+    let report = std::fs::read_to_string(file).expect("it is written");
+    report.replace(": ", ":")
 }
 
 fn digits(key: &[u8; 32]) -> String {
