@@ -18,7 +18,7 @@ use mhealth_testing::played_relay::PlayedRelay;
 use mhealth_testing::topology::SPONSOR;
 use serde_json::{json, Value};
 
-use super::arena::SharedArena;
+use super::arena::{aside, SharedArena};
 use crate::attack::Attack;
 use crate::judge::{Fate, Named, Verdict};
 use crate::play::Tried;
@@ -66,16 +66,26 @@ struct World {
 impl Scene {
     pub(crate) async fn set(arena: &SharedArena) -> Result<Self> {
         let (study, folder) = (arena.column.other_study(), &arena.folder);
-        let genuine = World::play(&arena.node, study, true, &folder.join("scene.ndjson")).await?;
+        let [scene, invented, another] =
+            ["scene", "invented", "another"].map(|name| folder.join(format!("{name}.ndjson")));
+        let another = async {
+            let folder = folder.clone();
+            let specification = aside(move || other_specification(&folder)).await?;
+            own_chain(&specification, study, &another).await
+        };
+        let (genuine, invented, another) = tokio::try_join!(
+            World::play(&arena.chain, arena.node.url(), study, true, &scene),
+            own_chain("dev", study, &invented),
+            another,
+        )?;
         let options = genuine.options(&genuine.url, &genuine);
         let json = folder.join("scene.json");
-        let truth = tokio::task::spawn_blocking(move || audit::run(&options, &json)).await??;
-        let specification = other_specification(folder)?;
+        let truth = aside(move || audit::run(&options, &json)).await?;
         Ok(Scene {
             genuine,
             truth,
-            invented: own_chain("dev", study, &folder.join("invented.ndjson")).await?,
-            another: own_chain(&specification, study, &folder.join("another.ndjson")).await?,
+            invented,
+            another,
         })
     }
 
@@ -97,11 +107,11 @@ impl Scene {
         let front = NodeFront::before(&world.url, liar).await?;
         let options = world.options(&front.url(), &self.genuine);
         let json = folder.join(format!("{}-{number}.json", row.name()));
-        let watched = tokio::task::spawn_blocking({
+        let watched = aside({
             let json = json.clone();
             move || audit::watch(audit::command(&options, &json)?, PATIENCE)
-        })
-        .await??;
+        });
+        let watched = watched.await?;
         let report = audit::read(&json).ok();
         Ok(Tried {
             attack: row,
@@ -142,13 +152,18 @@ fn parties(report: &Report) -> Vec<&Party> {
 
 impl World {
     /// Two phones write. Where one of them is stolen from, the thief writes first, and then the phone.
-    async fn play(node: &Node, study: StudyId, stolen: bool, export: &Path) -> Result<Self> {
-        let chain = ChainClient::connect(&node.url()).await?;
+    async fn play(
+        chain: &ChainClient,
+        url: String,
+        study: StudyId,
+        stolen: bool,
+        export: &Path,
+    ) -> Result<Self> {
         let office = Account::from_secret_uri(OFFICE)?;
         let sponsor = chain.submitter(Account::from_secret_uri(SPONSOR)?);
         let appointment = calls::add_authentication_server(study, office.id());
         sponsor.submit_and_wait(appointment).await?.succeeded()?;
-        let relay = PlayedRelay::appoint(&chain, study, SPONSOR, RELAY).await?;
+        let relay = PlayedRelay::appoint(chain, study, SPONSOR, RELAY).await?;
         let office = chain.submitter(office);
         let genesis = chain.genesis_hash();
         let mut robbed = Handset::enrol_by_hand(&office, study, 1).await?;
@@ -175,7 +190,7 @@ impl World {
         relay.export(export).await?;
         let digest = rival.entries[0].digest.0;
         Ok(World {
-            url: node.url(),
+            url,
             study,
             genesis: format!("{genesis:?}"),
             old: format!("{:?}", old.hash),
@@ -199,13 +214,14 @@ impl World {
 
 /// A chain whose blocks somebody makes alone.
 async fn own_chain(chain: &str, study: StudyId, export: &Path) -> Result<(Node, World)> {
-    let node = Launch::bare()
+    let launch = Launch::bare()
         .arg(format!("--chain={chain}"))
         .args(["--alice", "--validator", "--sealing=instant"])
         .arg(format!("--node-key={:064x}", 7))
-        .arg("--state-pruning=archive")
-        .start()?;
-    let world = World::play(&node, study, false, export).await?;
+        .arg("--state-pruning=archive");
+    let node = aside(|| launch.start()).await?;
+    let chain = ChainClient::connect(&node.url()).await?;
+    let world = World::play(&chain, node.url(), study, false, export).await?;
     Ok((node, world))
 }
 

@@ -22,7 +22,7 @@ use rand::rngs::StdRng;
 use rand::Rng;
 use serde_json::json;
 
-use super::arena::SharedArena;
+use super::arena::{aside, SharedArena};
 use crate::attack::Attack;
 use crate::judge::{Fate, Verdict};
 use crate::play::Tried;
@@ -131,8 +131,8 @@ pub(crate) async fn attempt(
 }
 
 /// Whether somebody who is not the participant reads what the phone sent.
-fn is_read(run: &RunUpload, device: Option<String>, key: &str, thiefs: &OpeningKey) -> bool {
-    if device.as_deref() != Some(&run.device.to_string()) {
+fn is_read(run: &RunUpload, device: Option<&str>, key: &str, thiefs: &OpeningKey) -> bool {
+    if device != Some(&run.device.to_string()[..]) {
         return false;
     }
     let Ok(key) = key.parse::<Key>() else {
@@ -157,6 +157,6 @@ async fn device(
         .arg(state)
         .stdin(Stdio::null());
     with(&mut command);
-    let output = tokio::task::spawn_blocking(move || command.output()).await?;
+    let output = aside(move || Ok(command.output()?)).await;
     output.context("cannot run mhealth-device")
 }
