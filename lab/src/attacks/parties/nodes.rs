@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use hashchain::StudyId;
 use mhealth_chain_client::{calls, Account, ChainClient};
 use mhealth_testing::audit::{self, Party, Report, Watched};
@@ -15,7 +15,7 @@ use mhealth_testing::handset::Handset;
 use mhealth_testing::node::{subcommand, Launch, Node};
 use mhealth_testing::node_front::{Lies, NodeFront};
 use mhealth_testing::played_relay::PlayedRelay;
-use mhealth_testing::topology::SPONSOR;
+use mhealth_testing::topology::{RELAYS, SPONSOR};
 use serde_json::{json, Value};
 
 use super::arena::{aside, SharedArena};
@@ -35,6 +35,9 @@ pub(crate) const ROWS: [Attack; 4] = [
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How keys of the state begin under which the chain keeps conflicts: `ClientHashchain.Conflicts`.
 const CONFLICTS: &str = "0xe2adf92ceab6073ea47eba22112709449314e8db2a1d633542346fe6354c02a2";
+/// Exit statuses of an audit that was not made, and of one that found nothing wrong in what the node did not prove.
+const COULD_NOT_RUN: i32 = 3;
+const NOT_PROVED: i32 = 4;
 /// Accounts of these rows: an authentication server and a relay.
 const OFFICE: &str = "//Mallet//scene";
 const RELAY: &str = "//Mallory//scene";
@@ -81,6 +84,10 @@ impl Scene {
         let options = genuine.options(&genuine.url, &genuine);
         let json = folder.join("scene.json");
         let truth = aside(move || audit::run(&options, &json)).await?;
+        ensure!(
+            truth.summary.outcome == "wrong" && !truth.alarms().is_empty(),
+            "an honest node does not show the conflict"
+        );
         Ok(Scene {
             genuine,
             truth,
@@ -122,14 +129,17 @@ impl Scene {
         })
     }
 
-    /// An audit that calls the lie right has believed it. One that cannot be done, or says what it could not look at, has not; and
-    /// whom it names must be named by an audit of the truth, too.
+    /// An audit that cannot be made, or says what is only the node's word, has not believed the lie. Any other audit must find what
+    /// one of the truth finds, and nothing else. The study's relays are all read, so there is nothing else to be said.
     fn verdict(&self, watched: &Watched, report: Option<&Report>) -> Verdict {
+        let report = report.filter(|_| watched.status == Some(1));
+        let is_true = report.is_some_and(|report| report.alarms() == self.truth.alarms());
         let fate = match watched.status {
-            Some(0) | None => Fate::Unseen,
-            Some(_) => Fate::Prevented,
+            Some(COULD_NOT_RUN | NOT_PROVED) => Fate::Prevented,
+            Some(1) if is_true => Fate::Prevented,
+            _ => Fate::Unseen,
         };
-        let named = report.filter(|_| watched.status == Some(1)).map(|report| {
+        let named = report.map(|report| {
             let truly = parties(&self.truth);
             match parties(report).iter().all(|party| truly.contains(party)) {
                 true => Named::Nobody,
@@ -164,6 +174,12 @@ impl World {
         let appointment = calls::add_authentication_server(study, office.id());
         sponsor.submit_and_wait(appointment).await?.succeeded()?;
         let relay = PlayedRelay::appoint(chain, study, SPONSOR, RELAY).await?;
+        // Of a study whose relays are all read an audit has nothing else to miss.
+        for account in RELAYS {
+            let account = Account::from_secret_uri(account)?.id();
+            let removal = calls::remove_relay(study, account);
+            sponsor.submit_and_wait(removal).await?.succeeded()?;
+        }
         let office = chain.submitter(office);
         let genesis = chain.genesis_hash();
         let mut robbed = Handset::enrol_by_hand(&office, study, 1).await?;
