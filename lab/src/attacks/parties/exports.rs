@@ -89,6 +89,8 @@ pub(crate) fn ways(row: Attack) -> u32 {
 
 /// Ways to show what another relay has signed.
 const WAYS_TO_BORROW: u32 = 6;
+/// In this one it is shown beside the relay's own runs, which an audit then finds unaltered, whoever signed what.
+const BESIDE_ITS_OWN: u32 = 4;
 
 /// Another relay's export, shown as one's own.
 fn borrowed(way: u32, others: &str, own: &str) -> Result<String> {
@@ -106,7 +108,7 @@ fn borrowed(way: u32, others: &str, own: &str) -> Result<String> {
             let own: ClosingLine = serde_json::from_str(own.unwrap_or_default())?;
             signed.closing.account = own.closing.account;
         }
-        4 => return Ok([own, others].concat()),
+        BESIDE_ITS_OWN => return Ok([own, others].concat()),
         5 => signed.closing.study.0 ^= 1,
         _ => {}
     }
@@ -209,6 +211,7 @@ fn export(signer: &Signer, asked: &Asked, mut lines: Vec<ExportedRun>) -> Result
 pub(crate) async fn attempt(
     arena: &SharedArena,
     row: Attack,
+    number: u32,
     shown: &Shown,
     mut random: StdRng,
 ) -> Result<Planted> {
@@ -260,7 +263,12 @@ pub(crate) async fn attempt(
                 _ => arena.hostile(row)?,
             };
             handset::deliver(&relay.url(), &victim.token, &run).await?;
-            (Effect::NotShown(places), relay)
+            let beside = number % WAYS_TO_BORROW == BESIDE_ITS_OWN;
+            let effect = match row == Attack::BorrowsExport && beside {
+                true => Effect::Missing(links(&run)),
+                false => Effect::NotShown(places),
+            };
+            (effect, relay)
         }
     };
     Ok(Planted {

@@ -201,7 +201,7 @@ impl Playing {
                 let (arena, shown) = (arena.clone(), shown.clone());
                 let random = self.random(row, number);
                 self.plant(row, number, async move {
-                    exports::attempt(&arena, row, &shown, random).await
+                    exports::attempt(&arena, row, number, &shown, random).await
                 });
             }
         } else if row == Attack::ReplaysTokens {
