@@ -291,7 +291,7 @@ fn start_servers(
         .env("MHEALTH_DATABASE", database("auth.db"))
         .arg(format!("--study={study}"))
         .arg(format!("--relay={}", port.url()));
-    let credential = auth.run(&["admin", "add", "staff"]).expect("added");
+    let credential = auth.add_admin("staff").expect("added");
     let auth = auth.start().expect("it starts");
     auth.wait_until_ready().expect("it is ready");
     let relay = launch(Program::Relay, relay)

@@ -273,6 +273,7 @@ impl Site {
             relays: relays
                 .map(|(relay, name)| (name.into(), relay.server.url(), relay.credential.clone()))
                 .collect(),
+            trust_node: true,
             ..audit::Options::default()
         }
     }

@@ -60,7 +60,7 @@ impl Site {
             issuer: None,
             relays: vec![relay_port.url()],
         }));
-        let admin = last_word(&launch.run(&["admin", "add", "staff"]).expect("it is added"));
+        let admin = last_word(&launch.add_admin("staff").expect("it is added"));
         let auth = launch.start().expect("the authentication server starts");
         let relay = usual(servers::relay(&RelayOptions {
             study: STUDY,

@@ -51,7 +51,7 @@ async fn a_relay_keeps_its_database_when_its_account_changes() {
         issuer: None,
         relays: vec![relay_url.clone()],
     });
-    let admin = office.run(&["admin", "add", "staff"]).expect("it is added");
+    let admin = office.add_admin("staff").expect("it is added");
     let office = office.start().expect("the authentication server starts");
     office.wait_until_ready().expect("it is ready");
     let relay = |account: &'static str| -> Launch {
@@ -63,7 +63,7 @@ async fn a_relay_keeps_its_database_when_its_account_changes() {
             issuer: office.url(),
         })
     };
-    let credential = relay(FORMER).run(&["auditor", "add", "eva"]);
+    let credential = relay(FORMER).add_auditor("eva");
     let credential = last_word(&credential.expect("it is added"));
     let mut server = relay(FORMER).start_at(port).expect("the relay starts");
     server.wait_until_ready().expect("it is ready");

@@ -274,6 +274,7 @@ impl Site {
             node: self.node_url(),
             study: SIGNED_STUDY,
             relays: relays.collect(),
+            trust_node: true,
             ..audit::Options::default()
         }
     }
