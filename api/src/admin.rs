@@ -24,6 +24,20 @@ pub struct NewCode {
     /// Seconds until the code expires: from a minute to 90 days, 7 days when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_in: Option<u64>,
+    /// What to do when the participant has an open code or a device already. Refused when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub another: Option<Another>,
+}
+
+/// Why a participant gets a code who has one already, or a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Another {
+    /// The participant uses several devices at a time. Everything stays as it is.
+    Additional,
+    /// The new device takes the place of those before it, none of which is active any more. Open codes are taken back.
+    Replace,
 }
 
 /// A code, shown this once.
@@ -33,7 +47,8 @@ pub struct NewCode {
 pub struct IssuedCode {
     /// Names the code without revealing it.
     pub id: u64,
-    /// The code, to be handed to the participant.
+    /// The code, to be handed to the participant. Whoever asked for it compares its pin with the participant's key
+    /// ([`EnrolmentCode::is_for`](crate::EnrolmentCode::is_for)): this server may be the thief's.
     pub code: String,
     /// Seconds since 1970.
     pub expires_at: u64,

@@ -23,6 +23,9 @@ pub struct CodeTermsRequest {
 pub struct CodeTerms {
     /// Hash of the chain's genesis block.
     pub chain: Hash,
+    /// Base address of this server, as proofs of possession for it have to name it. A device that reaches it by another one
+    /// would use the code up and then get no token.
+    pub issuer: String,
     /// Account of this server on the chain, which the device names in its [`EnrolRequest::key_proof`].
     pub server: Key,
     /// The study that the code is for.
@@ -32,7 +35,9 @@ pub struct CodeTerms {
     pub policy: Policy,
     /// X25519 key to which the device escrows its secret.
     pub auditor_key: Key,
-    /// X25519 key of the participant, to which payloads are sealed; none in studies with plain envelopes.
+    /// How many keys the study's auditor had before.
+    pub auditor_epoch: u32,
+    /// X25519 key of the participant, to which payloads are sealed; none in studies with plain envelopes. The code has its pin.
     pub participant_key: Option<Key>,
     /// The retired device whose hashchain this one goes on from.
     pub predecessor: Option<Predecessor>,
@@ -66,6 +71,10 @@ pub struct EnrolRequest {
     pub secret_commitment: Hash,
     /// S, sealed to the study's auditor.
     pub escrow: Base64,
+    /// Which of the auditor's keys that was: [`CodeTerms::auditor_epoch`].
+    pub auditor_epoch: u32,
+    /// `H("participant", key)` of the key to which the device will seal its payloads; of an empty part if to none.
+    pub participant: Hash,
     /// The device's signature over [`enrolment_message`]: it possesses the key.
     pub proof: SignatureBytes,
     /// The device's signature over [`key_proof_message`], for the chain: it agrees to be enrolled by this server, and by no other.
@@ -109,11 +118,13 @@ pub fn enrolment_message(chain: &Hash, study: StudyId, request: &EnrolRequest) -
 }
 
 /// What a device signs so that the chain takes its key from this server: `enc("key-proof", chain, u32 study, server, key, u32
-/// predecessor or nothing, commitment, H("escrow", escrow))`. The chain sees it, so it says nothing of the code.
+/// predecessor or nothing, commitment, H("escrow", escrow), u32 epoch, auditor key, participant)`. The chain sees it, so it says
+/// nothing of the code.
 pub fn key_proof_message(
     chain: &Hash,
     study: StudyId,
     server: &Key,
+    auditor_key: &Key,
     predecessor: Option<DeviceId>,
     request: &EnrolRequest,
 ) -> Vec<u8> {
@@ -126,5 +137,8 @@ pub fn key_proof_message(
         predecessor,
         secret_commitment: &request.secret_commitment.0,
         escrow_commitment: &escrow,
+        auditor_epoch: request.auditor_epoch,
+        auditor_key: &auditor_key.0,
+        participant: &request.participant.0,
     })
 }

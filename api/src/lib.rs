@@ -11,6 +11,7 @@
 
 mod admin;
 mod bytes;
+mod code;
 mod enrolment;
 mod export;
 mod problem;
@@ -20,8 +21,9 @@ mod study;
 mod token;
 mod words;
 
-pub use admin::{IssuedCode, NewCode};
+pub use admin::{Another, IssuedCode, NewCode};
 pub use bytes::{Base64, Hash, InvalidBytes, Key, SignatureBytes};
+pub use code::{EnrolmentCode, MalformedCode};
 pub use enrolment::{
     enrolment_message, key_proof_message, CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled,
     Predecessor,
@@ -37,7 +39,7 @@ pub use proof::{
 };
 pub use runs::{
     run_id, BareRecord, BlockRef, ChainHead, DeviceHeads, DeviceOnChain, Head, RegisteredEntry,
-    RunEntry, RunStatus, RunUpload,
+    RunEntry, RunStatus, RunUpload, MAX_ENVELOPE_LENGTH,
 };
 pub use study::{Policy, StudyTerms};
 pub use token::{Claims, Confirmation, Jwk, JwkSet, TokenAnswer, TokenRequest};

@@ -71,6 +71,10 @@ codes! {
     InvalidParameter = "invalid_parameter", 400, "A parameter of the address has the wrong form.";
     /// Not `application/json`.
     UnsupportedMediaType = "unsupported_media_type", 415, "The body must be application/json.";
+    /// A `Content-Encoding` other than gzip.
+    UnsupportedEncoding = "unsupported_encoding", 415, "The body must be sent as it is, or as gzip.";
+    /// JSON in another encoding than UTF-8.
+    UnsupportedCharset = "unsupported_charset", 415, "The body must be in UTF-8.";
     /// The body exceeds the limit.
     BodyTooLarge = "body_too_large", 413, "The body is larger than this server takes.";
     /// Nothing is at this address.
@@ -102,6 +106,20 @@ codes! {
     MissingCredentials = "missing_credentials", 401, "Credentials are missing.";
     /// Credentials that nobody has.
     InvalidCredentials = "invalid_credentials", 401, "The credentials are not valid.";
+    /// A good credential, for something else.
+    NotAllowed = "not_allowed", 403, "The credential is not good for this.";
+    /// A login of staff that is over.
+    SessionExpired = "session_expired", 401, "The session is over; log in again.";
+    /// Somebody came back from the login provider with something that this server did not begin, or that does not hold.
+    LoginFailed = "login_failed", 401, "The login did not succeed; begin again.";
+    /// The provider by which staff log in cannot be reached.
+    LoginUnavailable = "login_unavailable", 503, "The login provider cannot be reached at present.";
+    /// Nobody asked for this.
+    UnknownApproval = "unknown_approval", 404, "No request for approval has this number.";
+    /// The one who asked decides.
+    NeedsAnotherPerson = "needs_another_person", 403, "Another person with the same duty has to decide this.";
+    /// It was decided before, or nobody decided it in time.
+    ApprovalClosed = "approval_closed", 409, "This request was decided before, or its time is over.";
     /// Not a token that this server's authentication servers signed.
     InvalidToken = "invalid_token", 401, "The token is not valid.";
     /// Its time is over.
@@ -121,6 +139,8 @@ codes! {
     /// Issued for another study.
     WrongStudy = "wrong_study", 403, "The device belongs to another study.";
 
+    /// A symbol of the code was left out, doubled or mistyped.
+    MalformedCode = "malformed_code", 422, "This is not an enrolment code; compare it with the paper, symbol by symbol.";
     /// Nobody issued this code.
     UnknownCode = "unknown_code", 404, "No such enrolment code was issued.";
     /// The code's time is over.
@@ -129,10 +149,20 @@ codes! {
     CodeUsed = "code_used", 409, "The enrolment code was used before.";
     /// Staff took the code back.
     CodeRevoked = "code_revoked", 410, "The enrolment code was revoked.";
+    /// The participant has a code that can be redeemed.
+    ParticipantHasCode = "participant_has_code", 409, "The participant has an open enrolment code already; say another.";
+    /// The participant has a device that is not retired.
+    ParticipantHasDevice = "participant_has_device", 409, "The participant has a device already; say another, or suspend or retire it first.";
     /// The key is enrolled already.
     KeyInUse = "key_in_use", 409, "A device with this key is enrolled already.";
     /// A key that nobody can prove anything with.
     WeakKey = "weak_key", 422, "The device key is weak and proves nothing.";
+    /// To this participant key nothing can be sealed that only the participant opens.
+    WeakParticipantKey = "weak_participant_key", 422, "The participant's key is weak: everybody could open what is sealed to it.";
+    /// The device seals its data to another key than the code is for.
+    AnotherParticipantKey = "another_participant_key", 409, "The code is for another participant's key.";
+    /// The device sealed its secret to a former key of the study's auditor, or to none of its keys.
+    OtherAuditorEpoch = "other_auditor_epoch", 409, "The study's auditor has another key by now; seal the secret anew.";
     /// The signature is not the device's.
     InvalidProof = "invalid_proof", 401, "The proof of possession is not a signature by the device's key.";
     /// No proof of possession where one is needed.
@@ -189,6 +219,12 @@ codes! {
     Gap = "gap", 409, "Entries before this run are missing; send from the head on.";
     /// The device has too many rivals of its own history stored.
     TooManyConflicts = "too_many_conflicts", 409, "This device has as many conflicting runs as the relay keeps.";
+    /// As many of the device's entries wait for the chain as may.
+    DeviceQueueFull = "device_queue_full", 429, "Enough of this device's entries wait for the chain; wait as long as Retry-After says.";
+    /// The device has sent as many bytes as it may for now.
+    DeviceBytesUsed = "device_bytes_used", 429, "The device has sent as much as it may for now; wait as long as Retry-After says.";
+    /// The relay keeps as many bytes of the device as it may.
+    DeviceStorageFull = "device_storage_full", 403, "The relay keeps as much of this device as it may.";
     /// The relay does not chain on behalf of devices.
     NotChainedHere = "not_chained_here", 403, "This relay takes chained runs only.";
 }

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Base64, DeviceStatus, Hash, Key, Refusal, RunState, SignatureBytes};
 
+/// Bytes of an envelope that every relay takes, and that no phone exceeds. What is longer would be refused, and every later
+/// entry of its device with it; so phone and relay know the same bound before anything is sealed.
+pub const MAX_ENVELOPE_LENGTH: usize = 256 * 1024;
+
 /// `POST /v1/runs`: consecutive entries of one device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -34,6 +34,8 @@ pub struct StudyTerms {
     pub policy: Policy,
     /// X25519 key to which devices escrow their secrets.
     pub auditor_key: Key,
+    /// How many keys the study's auditor had before: the epoch of devices that enrol now.
+    pub auditor_epoch: u32,
     /// Whether it takes entries.
     pub open: bool,
 }

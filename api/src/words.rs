@@ -171,6 +171,8 @@ words! {
         KeyProofFails = "key_proof_fails",
         /// The enrolment has no escrow.
         EscrowMissing = "escrow_missing",
+        /// The escrow is for a former key of the study's auditor, or for none of its keys.
+        OtherAuditorEpoch = "other_auditor_epoch",
         /// The predecessor is not a retired device of the same study.
         PredecessorNotRetired = "predecessor_not_retired",
         /// The predecessor has a successor already.
@@ -206,6 +208,8 @@ words! {
         NotOwnRuns = "not_own_runs",
         /// None of the roles of the account that submitted it may make this call.
         NotItsCall = "not_its_call",
+        /// The motion asks for another number of ayes than its call needs.
+        OtherThreshold = "other_threshold",
         /// Too much of what the account that submitted it sent was refused of late.
         TooMuchRefused = "too_much_refused",
         /// The transaction is too large or too heavy for a block.

@@ -3,10 +3,10 @@
 //! `docs/protocol/device-api.md` says what the code says.
 
 use ed25519_dalek::{Signer, SigningKey};
-use hashchain::{DeviceId, LinkHash, StudyId};
+use hashchain::{participant_digest, DeviceId, LinkHash, Native, StudyId};
 use mhealth_api::{
-    enrolment_message, key_proof_message, run_id, Base64, Code, EnrolRequest, Hash, Key,
-    ProofClaims, Refusal, SignatureBytes, Thumbprint,
+    enrolment_message, key_proof_message, run_id, Base64, Code, EnrolRequest, EnrolmentCode, Hash,
+    Key, ProofClaims, Refusal, SignatureBytes, Thumbprint,
 };
 
 const DOCUMENT: &str = include_str!("../../docs/protocol/device-api.md");
@@ -64,23 +64,32 @@ fn codes_that_the_text_names_exist() {
 fn the_proofs_have_the_documented_bytes() {
     let key = SigningKey::from_bytes(&[0x2a; 32]);
     let chain = Hash([1; 32]);
+    let participant_key = Key([9; 32]);
+    let code = EnrolmentCode::new(&[0x2a; 13], Some(&participant_key));
+    let participant = participant_digest::<Native>(Some(&participant_key.0));
     let request = EnrolRequest {
-        code: "ABCDE-FGHJK".into(),
+        code: code.reveal().to_string(),
         device_key: Key(key.verifying_key().to_bytes()),
         secret_commitment: Hash([2; 32]),
         escrow: Base64(vec![3; 81]),
+        auditor_epoch: 1,
+        participant: Hash(participant),
         proof: SignatureBytes([0; 64]),
         key_proof: SignatureBytes([0; 64]),
     };
     let enrol = enrolment_message(&chain, StudyId(7), &request);
     let server = Key([7; 32]);
-    let agreed = key_proof_message(&chain, StudyId(7), &server, None, &request);
+    let auditor = Key([8; 32]);
+    let agreed = key_proof_message(&chain, StudyId(7), &server, &auditor, None, &request);
     let address = "https://relay.example.org/v1/runs";
     let proof = ProofClaims::new("POST", address, 1_800_000_000, [4; 16]).with_token("a.b.c");
     let sign = |message: &[u8]| key.sign(message).to_bytes();
     let run = run_id(DeviceId(41), 9, &LinkHash([5; 32]), &LinkHash([6; 32]));
     let lines = [
         ("device key", request.device_key.to_string()),
+        ("participant", hex(&participant)),
+        ("code", request.code.clone()),
+        ("code hash", hex(&code.hash())),
         ("enrol message", hex(&enrol)),
         ("enrol proof", hex(&key.sign(&enrol).to_bytes())),
         ("key message", hex(&agreed)),

@@ -16,6 +16,7 @@ use crate::error::AuditError;
 use crate::export::{Holder, Limits, Reading, Source};
 use crate::intake;
 use crate::judge::{judge, Judgement, ON_ITS_WAY};
+use crate::participants::ParticipantList;
 use crate::scratch::Scratch;
 
 /// What an audit is given besides the chain.
@@ -23,10 +24,12 @@ use crate::scratch::Scratch;
 pub struct Options {
     /// The relays' exports.
     pub exports: Vec<NamedExport>,
-    /// The study's auditor key.
-    pub auditor: Option<OpeningKey>,
+    /// The keys of the study's auditor, each of another epoch.
+    pub auditors: Vec<OpeningKey>,
     /// Participants' keys, by device.
     pub participants: HashMap<DeviceId, OpeningKey>,
+    /// The public halves that devices should seal to, as the holder of the participants' keys lists them.
+    pub listed: Option<ParticipantList>,
     /// Records of destroyed participants' keys.
     pub erasures: Vec<Erasure>,
     /// For how many blocks a run may be on its way to the chain; [`ON_ITS_WAY`] if it is not said.
@@ -115,20 +118,33 @@ impl Audit {
             _ => scratch.remember("audit", &whose)?,
         }
         let study = chain::read(client, study, &options.basis, &scratch, progress).await?;
-        if let Some(auditor) = &options.auditor {
-            if auditor.sealing_key().0 != study.study.auditor_key {
+        for auditor in &options.auditors {
+            let key = auditor.sealing_key().0;
+            let former = &study.study.former_auditor_keys;
+            if key != study.study.auditor_key && !former.contains(&key) {
                 return Err(AuditError::WrongAuditorKey {
                     expected: Key(study.study.auditor_key),
-                    given: Key(auditor.sealing_key().0),
+                    given: Key(key),
                 });
             }
         }
         scratch.forget_held()?;
+        let (mut study, mut read, mut ahead) = (study, Vec::new(), None);
+        for index in 0..options.exports.len() {
+            let taken = intake::take_in(&study, &options, &scratch, index, progress).await?;
+            ahead = ahead.max(intake::is_ahead(&study, &scratch, index, &taken)?);
+            read.push(taken);
+        }
+        // The study went on meanwhile. So the audit is about a block that the exports have not passed.
+        if let Some(block) = ahead {
+            chain::wait_for(client, block).await?;
+            let number = study.number;
+            study = chain::read(client, number, &options.basis, &scratch, progress).await?;
+        }
         let relays = intake::relays(&study, &scratch)?;
         let mut stores = Vec::new();
-        for (index, export) in options.exports.iter().enumerate() {
-            let reading =
-                intake::take_in(client, &study, &options, &scratch, index, progress).await?;
+        for ((index, export), taken) in options.exports.iter().enumerate().zip(read) {
+            let reading = intake::settle(client, &study, &options, &scratch, index, taken).await?;
             let account = intake::account(&study, &scratch, index, &reading)?;
             stores.push(StoreReport {
                 name: export.name.clone(),
@@ -200,6 +216,13 @@ impl Audit {
         Ok(brought)
     }
 
+    fn secret(&self, record: &DeviceRecord) -> SecretAccess {
+        // The chain enrols no device of an epoch that was not reached; then the present key does not open its escrow either.
+        let of_epoch = self.study.study.auditor_key_of(record.auditor_epoch);
+        let of_epoch = of_epoch.unwrap_or(self.study.study.auditor_key);
+        SecretAccess::open(&self.options.auditors, &of_epoch, record)
+    }
+
     async fn case(&self, record: &DeviceRecord) -> Result<Case, AuditError> {
         let device = record.device;
         let mut stores = Vec::new();
@@ -227,7 +250,12 @@ impl Audit {
             conflicts_not_stored,
             relays: self.relays.clone(),
             stores,
-            secret: SecretAccess::open(self.options.auditor.as_ref(), record),
+            secret: self.secret(record),
+            participant_key_fits: self
+                .options
+                .listed
+                .as_ref()
+                .map(|list| list.fits(device, &record.participant)),
             erased: self.erasure(device).is_some(),
             block: self.study.block.number,
             patience: self.options.patience.unwrap_or(ON_ITS_WAY),

@@ -6,7 +6,7 @@ use hashchain::{
     data_digest, open_envelope, DataDigest, DeviceId, Envelope, LinkHash, Native, OpeningKey, Run,
     RunEntry, Secret, StudyId,
 };
-use mhealth_api::{run_id, DeviceStatus, ExportedRun, Refusal, RunState};
+use mhealth_api::{run_id, DeviceStatus, ExportedRun, Key, Refusal, RunState};
 
 use crate::export::Holder;
 use crate::verdict::{Content, Uncovered};
@@ -37,6 +37,8 @@ pub struct Case {
     pub stores: Vec<RelayStore>,
     /// The device's secret, or why there is none.
     pub secret: SecretAccess,
+    /// Whether the device seals to the key that the holder of the participants' keys lists for it; none without such a list.
+    pub participant_key_fits: Option<bool>,
     /// Set when the participant's key was destroyed on record.
     pub erased: bool,
     /// The block of the audit.
@@ -58,6 +60,10 @@ pub struct DeviceRecord {
     pub secret_commitment: [u8; 32],
     /// The secret, sealed to the study's auditor.
     pub escrow: Vec<u8>,
+    /// Which of the study's auditor keys that was, from 0 on.
+    pub auditor_epoch: u32,
+    /// Digest of the participant's key, to which the device seals its data.
+    pub participant: [u8; 32],
     /// Link 0, as the chain gives it. The judge computes its own.
     pub genesis: LinkHash,
     /// Number of registered entries.
@@ -212,10 +218,18 @@ pub enum SecretAccess {
 }
 
 impl SecretAccess {
-    /// Opens the escrow of a device with the auditor's key, if there is one.
-    pub fn open(auditor: Option<&OpeningKey>, record: &DeviceRecord) -> Self {
-        let Some(auditor) = auditor else {
+    /// Opens the escrow of a device with the auditor's key of the device's epoch, if it is among those that were given. The
+    /// chain says which public key that epoch had.
+    pub fn open(auditors: &[OpeningKey], of_epoch: &[u8; 32], record: &DeviceRecord) -> Self {
+        if auditors.is_empty() {
             return SecretAccess::Closed(Uncovered::NoAuditorKey);
+        }
+        let mut auditors = auditors.iter();
+        let Some(auditor) = auditors.find(|key| key.sealing_key().0 == *of_epoch) else {
+            return SecretAccess::Closed(Uncovered::NoKeyOfEpoch {
+                epoch: record.auditor_epoch,
+                key: Key(*of_epoch),
+            });
         };
         let opened = hashchain::open_escrow(
             auditor,

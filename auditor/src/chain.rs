@@ -10,6 +10,7 @@ mod state;
 mod tests;
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{DeviceId, StudyId};
@@ -29,6 +30,11 @@ pub(crate) use state::{read_proof, ProvedState};
 
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
+
+/// How long the node may take to prove a block that it calls final, how long it may be behind a relay, and how often it is asked.
+const PROOF: Duration = Duration::from_secs(60);
+const BEHIND: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A study on a chain, at the block of the audit.
 #[derive(Clone)]
@@ -122,6 +128,20 @@ pub async fn read(
         standing,
         state,
     })
+}
+
+/// Waits until the node proves the finality of a block of this number, which some relay has seen, but not for long: a relay may
+/// say anything, and the node may be behind.
+pub(crate) async fn wait_for(client: &ChainClient, number: u64) -> Result<(), AuditError> {
+    let begun = Instant::now();
+    while Target::find(client).await?.block.number < number {
+        let is_final = client.finalised().await?.number >= number;
+        if begun.elapsed() > if is_final { PROOF } else { BEHIND } {
+            break;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// The accounts that relays and authentication servers of a study gave up, each with the one that its holder has now. What

@@ -2,7 +2,7 @@
 
 //! Why an audit could not be made.
 
-use hashchain::StudyId;
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::Key;
 
 use crate::chain::Unproved;
@@ -54,6 +54,14 @@ pub enum AuditError {
     /// No evidence can be made of these devices.
     #[error("no evidence can be made: {}", unaccounted(.0))]
     Unaccounted(Vec<Unaccounted>),
+    /// The evidence about one device alone is more than anybody reads.
+    #[error("no evidence can be made: that of device {device} alone has more than the {most} bytes that are read. Leave out --export")]
+    TooLarge {
+        /// The device.
+        device: DeviceId,
+        /// Bytes that a file may have.
+        most: usize,
+    },
     /// A file is no evidence.
     #[error("{0}")]
     Format(#[from] crate::evidence::FormatError),
@@ -77,6 +85,7 @@ impl AuditError {
             AuditError::RelayWithoutTls(_) => "relay_without_tls",
             AuditError::NotProvable(_) => "not_provable",
             AuditError::Unaccounted(_) => "unaccounted",
+            AuditError::TooLarge { .. } => "evidence_too_large",
             AuditError::Format(_) => "not_evidence",
             AuditError::Output(_) => "output_failed",
         }

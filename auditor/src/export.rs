@@ -11,6 +11,7 @@
 mod closings;
 mod fault;
 mod lines;
+mod named;
 mod transfer;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ use zeroize::Zeroizing;
 
 pub use fault::ExportFault;
 pub use mhealth_api::LONGEST_EXPORT_LINE as LONGEST_LINE;
+pub use named::from_arguments;
 
 use lines::{Go, Lines};
 
@@ -124,6 +126,8 @@ impl Limits {
 pub struct Reading {
     /// Runs that were read.
     pub runs: u64,
+    /// Of these, runs of devices that came after the block of the audit.
+    pub later: u64,
     /// Lines that were not, and breaks.
     pub faults: u64,
     /// The first faults, in words.

@@ -8,21 +8,32 @@ use mhealth_api::{BlockRef, ExportedRun};
 use mhealth_chain_client::ChainClient;
 
 use crate::audit::Options;
-use crate::case::HeldRun;
+use crate::case::{DeviceRecord, HeldRun};
 use crate::chain::{self, ChainStudy, Progress};
 use crate::error::AuditError;
 use crate::export::{self, Expected, ExportFault, Reading, Taken};
 use crate::scratch::Scratch;
 
+/// Runs of devices that the chain did not have when it was read, and their bytes: as many as come while an audit reads, and
+/// no more of what a hostile export invents.
+const UNKNOWN_RUNS: u64 = 10_000;
+const UNKNOWN_BYTES: u64 = 64 << 20;
+
+/// An export that was read.
+pub(crate) struct TakenIn {
+    pub(crate) reading: Reading,
+    /// The blocks that its closing lines name.
+    blocks: Vec<BlockRef>,
+}
+
 /// Reads one export to its end.
 pub(crate) async fn take_in(
-    client: &ChainClient,
     study: &ChainStudy,
     options: &Options,
     scratch: &Scratch,
     index: usize,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Reading, AuditError> {
+) -> Result<TakenIn, AuditError> {
     let export = &options.exports[index];
     let registered = study.devices.iter().map(|device| device.length).sum();
     let devices = study.devices.len() as u64;
@@ -40,6 +51,7 @@ pub(crate) async fn take_in(
         last: 0,
         is_open: false,
         blocks: BTreeMap::new(),
+        unknown: (0, 0),
     };
     let mut take = |taken: Taken, reading: &mut Reading| -> Result<(), AuditError> {
         intake.take(taken, reading)?;
@@ -52,10 +64,65 @@ pub(crate) async fn take_in(
         scratch.keep_answer()?;
     }
     scratch.end()?;
-    let mut reading = reading?;
-    let blocks = intake.blocks.into_values();
-    foreign_block(client, study, scratch, blocks, &mut reading).await?;
+    Ok(TakenIn {
+        reading: reading?,
+        blocks: intake.blocks.into_values().collect(),
+    })
+}
+
+/// Whether an export shows more than the chain had when it was read: the study goes on while it is audited.
+pub(crate) fn is_ahead(
+    study: &ChainStudy,
+    scratch: &Scratch,
+    index: usize,
+    taken: &TakenIn,
+) -> Result<Option<u64>, AuditError> {
+    let block = taken.reading.block.map_or(0, |block| block.number);
+    let later = block > study.block.number;
+    Ok((later || !scratch.unknown(index)?.is_empty()).then_some(block))
+}
+
+/// Compares an export with the chain as the audit is about it, and takes in the runs of devices that were not known when it was
+/// read. What is of no device of the study is a fault, unless the device may have come after the block of the audit.
+pub(crate) async fn settle(
+    client: &ChainClient,
+    study: &ChainStudy,
+    options: &Options,
+    scratch: &Scratch,
+    index: usize,
+    taken: TakenIn,
+) -> Result<Reading, AuditError> {
+    let TakenIn {
+        mut reading,
+        blocks,
+    } = taken;
+    let signed = reading.block.map_or(0, |block| block.number);
+    for (line, text) in scratch.unknown(index)? {
+        // It was written by this program.
+        let Ok(run) = serde_json::from_slice::<ExportedRun>(&text) else {
+            continue;
+        };
+        let device = run.status.device;
+        let record = known(study, &run);
+        if let Some(record) = record {
+            let participant = options.participants.get(&device);
+            let held = HeldRun::from_export(&run, &record.key, participant);
+            scratch.add_held(index, line, &held)?;
+        } else if signed > study.block.number && study.state.device(device).await?.is_none() {
+            reading.later += 1;
+        } else {
+            reading.fault(ExportFault::ForeignDevice { line, device });
+        }
+    }
+    foreign_block(client, study, scratch, blocks.into_iter(), &mut reading).await?;
     Ok(reading)
+}
+
+/// The study's device that a run is of.
+fn known<'a>(study: &'a ChainStudy, run: &ExportedRun) -> Option<&'a DeviceRecord> {
+    let position = chain::position(&study.devices, run.status.device);
+    let record = position.map(|position| &study.devices[position]);
+    record.filter(|record| record.study == run.study)
 }
 
 /// What is known while one export is read.
@@ -70,6 +137,8 @@ struct Intake<'a> {
     is_open: bool,
     /// The blocks that closing lines name, by number.
     blocks: BTreeMap<u64, BlockRef>,
+    /// Runs of devices that are not known yet, and their bytes.
+    unknown: (u64, u64),
 }
 
 impl Intake<'_> {
@@ -107,15 +176,13 @@ impl Intake<'_> {
         Ok(())
     }
 
-    fn run(&self, line: u64, run: &ExportedRun, reading: &mut Reading) -> Result<(), AuditError> {
-        let study = self.study;
+    fn run(
+        &mut self,
+        line: u64,
+        run: &ExportedRun,
+        reading: &mut Reading,
+    ) -> Result<(), AuditError> {
         let device = run.status.device;
-        let position = chain::position(&study.devices, device);
-        let record = position.map(|position| &study.devices[position]);
-        let Some(record) = record.filter(|record| record.study == run.study) else {
-            reading.fault(ExportFault::ForeignDevice { line, device });
-            return Ok(());
-        };
         // No database and no device gets this far; see docs/protocol/hashchain.md, section 8.
         let last = run.status.sequence.checked_add(run.entries.len() as u64);
         if last.is_none_or(|last| last > hashchain::MAX_INDEX)
@@ -125,9 +192,31 @@ impl Intake<'_> {
             reading.fault(ExportFault::Unreadable { line, why });
             return Ok(());
         }
+        let Some(record) = known(self.study, run) else {
+            return self.unknown(line, run, reading);
+        };
         let participant = self.options.participants.get(&device);
         let held = HeldRun::from_export(run, &record.key, participant);
         self.scratch.add_held(self.index, line, &held)?;
+        Ok(())
+    }
+
+    /// Keeps a run of a device that the study did not have when the chain was read: it may have come since.
+    fn unknown(
+        &mut self,
+        line: u64,
+        run: &ExportedRun,
+        reading: &mut Reading,
+    ) -> Result<(), AuditError> {
+        let text = serde_json::to_vec(run).unwrap_or_default();
+        let (runs, bytes) = (self.unknown.0 + 1, self.unknown.1 + text.len() as u64);
+        if run.study != self.study.number || runs > UNKNOWN_RUNS || bytes > UNKNOWN_BYTES {
+            let device = run.status.device;
+            reading.fault(ExportFault::ForeignDevice { line, device });
+            return Ok(());
+        }
+        self.unknown = (runs, bytes);
+        self.scratch.add_unknown(self.index, line, &text)?;
         Ok(())
     }
 }

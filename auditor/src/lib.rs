@@ -23,6 +23,7 @@ pub mod evidence;
 pub mod export;
 mod intake;
 mod judge;
+pub mod participants;
 pub mod prove;
 pub mod report;
 pub mod scratch;

@@ -7,7 +7,7 @@ mod search;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use codec::{Decode, DecodeAll};
+use codec::{Decode, DecodeAll, Encode};
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{DataDigest, DeviceId, OpeningKey, StudyId};
 use mhealth_chain_client::{ChainClient, DeviceView, H256};
@@ -21,22 +21,28 @@ use crate::chain::{all_devices, handover, read_proof, NodesFinality};
 use crate::error::AuditError;
 use search::Search;
 
-use crate::evidence::{verify, Evidence, Start};
+use crate::evidence::{verify, Blobs, DeviceEvidence, Evidence, Start, LARGEST};
 
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
 
+/// More bytes of a file than its contents have: magic, version, checksum, and longer counts.
+const FRAME: usize = 128;
+
 /// What goes into the file beside the proofs.
 #[derive(Debug, Default)]
 pub struct Contents {
-    /// Opens the escrow, so that the secret goes into the file.
-    pub secret: Option<OpeningKey>,
+    /// The auditor's keys of all epochs of the devices: one of them opens the escrow of each, so that the secret goes into the file.
+    /// None: it does not.
+    pub auditors: Vec<OpeningKey>,
     /// Blocks that the readers trust. The file begins at the newest of them that is before the proved block.
     pub checkpoints: Vec<Checkpoint>,
     /// Whether devices with entries that no extrinsic accounts for are left out, instead of that nothing is made.
     pub leave_out_unaccounted: bool,
     /// Envelopes by their digests. When there are any, all of the device's must be among them, and go into the file.
     pub envelopes: HashMap<DataDigest, Vec<u8>>,
+    /// Bytes of the largest file; as many as [are read](LARGEST) if none are given.
+    pub largest: Option<usize>,
 }
 
 /// What evidence is about.
@@ -51,8 +57,9 @@ pub enum Subject {
 /// What was made.
 #[derive(Clone, Debug)]
 pub struct Proved {
-    /// The evidence. When a device was left out, it is about the others, and does not say that these are all of a study.
-    pub evidence: Evidence,
+    /// The evidence, in several parts where one would be too large. Each part is evidence by itself. In parts, and when a
+    /// device was left out, it does not say that its devices are all of a study.
+    pub parts: Vec<Evidence>,
     /// The devices of the study that it is not about, in order of their numbers.
     pub left_out: Vec<Unaccounted>,
 }
@@ -112,14 +119,14 @@ pub async fn prove(
     let finality: NodesFinality = decoded(&head.finality_proof, "a finality proof")?;
     let hash = head.block;
     let view = client.at(hash).await?;
-    let mut keys = vec![genesis_hash_key()];
+    let mut all_keys = vec![genesis_hash_key()];
     let (study, records) = match subject {
         Subject::Device(device) => (None, view.device(device).await?.into_iter().collect()),
         Subject::Study(study) => {
             let mut all = all_devices(&view, &mut |_| ()).await?;
             let pages = all.iter().step_by(HEADS_PER_PAGE as usize);
-            keys.extend(pages.map(|device| head_page_key(device.device)));
-            keys.push(next_device_key());
+            all_keys.extend(pages.map(|device| head_page_key(device.device)));
+            all_keys.push(next_device_key());
             all.retain(|device| device.study == study);
             (Some(study), all)
         }
@@ -130,17 +137,7 @@ pub async fn prove(
             Subject::Study(_) => "the study has no devices",
         }));
     }
-    for record in &records {
-        let device = record.device;
-        keys.extend([
-            device_key(device),
-            head_page_key(device),
-            conflicts_key(device),
-        ]);
-        keys.extend(record.predecessor.map(device_key));
-    }
-    keys.sort();
-    keys.dedup();
+    let own_keys: BTreeMap<DeviceId, Vec<Vec<u8>>> = records.iter().map(own_keys).collect();
     let genesis = client.genesis_hash();
     let found = devices(client, records, hash, block.number, progress).await?;
     let (devices, left_out) = search::sort_out(found, contents)?;
@@ -148,27 +145,93 @@ pub async fn prove(
     // The first block needs no trust beside the genesis hash.
     let checkpoint = checkpoint.filter(|checkpoint| checkpoint.number > 0);
     let from = checkpoint.map_or(0, |checkpoint| checkpoint.number);
-    let evidence = Evidence {
+    let bare = Evidence {
         genesis: header(client, genesis).await?,
         start: start(client, checkpoint).await?,
         finality: FinalityProof {
             handovers: handovers(client, from, block.number).await?,
-            nodes: read_proof(client, &keys, hash).await?,
+            nodes: Blobs::default(),
             block,
             descendants: finality.descendants,
             justification: finality.justification,
         },
-        study: study.filter(|_| left_out.is_empty()),
-        devices,
+        study: None,
+        devices: Vec::new(),
     };
-    let last = evidence.finality.descendants.last();
-    if last.unwrap_or(&evidence.finality.block).hash() != finality.block {
+    let last = bare.finality.descendants.last();
+    if last.unwrap_or(&bare.finality.block).hash() != finality.block {
         return Err(unfit("the node's finality proof is for another block"));
     }
-    match verify(&evidence, genesis.0, &contents.checkpoints) {
-        Ok(_) => Ok(Proved { evidence, left_out }),
-        Err(refusal) => Err(unfit(&refusal.to_string())),
+    let most = contents.largest.unwrap_or(LARGEST);
+    let (mut parts, mut whole) = (Vec::new(), true);
+    // What is left to be put into files, the first of it last.
+    let mut left = shares(devices, most);
+    whole &= left.len() == 1;
+    left.reverse();
+    while let Some(mut devices) = left.pop() {
+        let study = study.filter(|_| whole && left_out.is_empty());
+        let mut keys = match study {
+            Some(_) => all_keys.clone(),
+            None => vec![genesis_hash_key()],
+        };
+        let of_devices = devices.iter().filter_map(|it| own_keys.get(&it.device));
+        keys.extend(of_devices.flatten().cloned());
+        keys.sort();
+        keys.dedup();
+        let mut evidence = bare.clone();
+        evidence.finality.nodes = read_proof(client, &keys, hash).await?;
+        evidence.study = study;
+        if evidence.encoded_size() + devices.encoded_size() > most.saturating_sub(FRAME) {
+            let [one] = devices.as_slice() else {
+                let second = devices.split_off(devices.len() / 2);
+                left.extend([second, devices]);
+                whole = false;
+                continue;
+            };
+            return Err(AuditError::TooLarge {
+                device: one.device,
+                most,
+            });
+        }
+        evidence.devices = devices;
+        if let Err(refusal) = verify(&evidence, genesis.0, &contents.checkpoints) {
+            return Err(unfit(&refusal.to_string()));
+        }
+        parts.push(evidence);
     }
+    Ok(Proved { parts, left_out })
+}
+
+/// The places in the state of what is said of a device.
+fn own_keys(record: &DeviceView) -> (DeviceId, Vec<Vec<u8>>) {
+    let device = record.device;
+    let mut keys = vec![
+        device_key(device),
+        head_page_key(device),
+        conflicts_key(device),
+    ];
+    keys.extend(record.predecessor.map(device_key));
+    (device, keys)
+}
+
+/// The devices in shares for one file each. Half of a file is left for the proofs.
+fn shares(devices: Vec<DeviceEvidence>, most: usize) -> Vec<Vec<DeviceEvidence>> {
+    let mut shares = vec![Vec::new()];
+    let mut size = 0;
+    for device in devices {
+        let own = device.encoded_size();
+        match shares.last_mut() {
+            Some(share) if share.is_empty() || size + own <= most / 2 => {
+                size += own;
+                share.push(device);
+            }
+            _ => {
+                size = own;
+                shares.push(vec![device]);
+            }
+        }
+    }
+    shares
 }
 
 fn unfit(why: &str) -> AuditError {

@@ -34,6 +34,9 @@ CREATE TABLE IF NOT EXISTS held (
 CREATE TABLE IF NOT EXISTS answer (
     store INTEGER NOT NULL, line INTEGER NOT NULL, block INTEGER NOT NULL,
     PRIMARY KEY (store, line)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unknown (
+    store INTEGER NOT NULL, line INTEGER NOT NULL, run BLOB NOT NULL,
+    PRIMARY KEY (store, line)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS since (
     store INTEGER NOT NULL, line INTEGER NOT NULL, block INTEGER NOT NULL,
     PRIMARY KEY (store, line)) WITHOUT ROWID;
@@ -94,8 +97,9 @@ impl Scratch {
 
     /// Drops what was read from exports: their receipts change, so an audit reads them anew.
     pub fn forget_held(&self) -> Result<(), rusqlite::Error> {
-        self.0
-            .execute_batch("DELETE FROM held; DELETE FROM answer; DELETE FROM since")
+        self.0.execute_batch(
+            "DELETE FROM held; DELETE FROM answer; DELETE FROM since; DELETE FROM unknown",
+        )
     }
 
     /// Begins the runs of one answer of a relay, which are kept or dropped together. Within [`Scratch::begin`].
@@ -352,6 +356,23 @@ impl Scratch {
                 run.last_link().0,
             ])
             .map(drop)
+    }
+
+    /// A run, as it stands in an export, of a device that is not known yet.
+    pub fn add_unknown(&self, store: usize, line: u64, run: &[u8]) -> Result<(), rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("INSERT OR REPLACE INTO unknown VALUES (?1, ?2, ?3)")?;
+        query.execute(params![store as u64, line, run]).map(drop)
+    }
+
+    /// All of them, by line.
+    pub fn unknown(&self, store: usize) -> Result<Vec<(u64, Vec<u8>)>, rusqlite::Error> {
+        let mut query = self
+            .0
+            .prepare_cached("SELECT line, run FROM unknown WHERE store = ?1 ORDER BY line")?;
+        let rows = query.query_map([store as u64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect()
     }
 
     /// The runs of a device in one relay's store, in the order in which the relay stored them.

@@ -141,6 +141,8 @@ pub enum Party {
     /// The device, that is, whoever holds its key: what it committed to is not what it escrowed, or it signs as no honest phone
     /// does.
     Device,
+    /// The authentication server that enrolled the device, or whoever made its codes.
+    AuthenticationServer,
     /// The chain's validators: the state contradicts the rules.
     Validators,
     /// An account without a role in the study.
@@ -171,6 +173,9 @@ impl fmt::Display for Party {
                 "a holder of a copy of the device's key and secret, or the device set back to an earlier state",
             ),
             Party::Device => f.write_str("the device"),
+            Party::AuthenticationServer => {
+                f.write_str("the authentication server that enrolled the device")
+            }
             Party::Validators => f.write_str("the chain's validators"),
             Party::Account { account } => write!(f, "the account {account}"),
         }

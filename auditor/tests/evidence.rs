@@ -111,6 +111,7 @@ async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_
     let torn = trial.file("torn", &evidence.to_bytes()[..300]);
     assert_eq!(check(&torn, &trial.genesis()).status.code(), Some(3));
 
+    exports_that_give_nothing_are_errors(&trial, phone.device());
     wrong_parts_are_named(&evidence, genesis);
     // The bare proof is the smallest file: all of its bits are tried.
     let bare = prove(&trial, phone.device(), 2, &[]);
@@ -141,6 +142,67 @@ async fn evidence_of_a_real_chain_is_checked_offline_and_no_flipped_bit_changes_
     assert!(last_line(&plain).ends_with(" checkpoint=none"));
     let told = String::from_utf8(plain.stdout).unwrap();
     assert!(told.contains("without a checkpoint"));
+}
+
+/// Each with the line, where there is one; and no evidence is written.
+fn exports_that_give_nothing_are_errors(trial: &Trial, device: DeviceId) {
+    let good = std::fs::read_to_string(trial.directory.path().join("export.ndjson")).unwrap();
+    let first = good.lines().next().unwrap();
+    let utf16: Vec<u8> = format!("\u{feff}{first}\n")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let others = first.replacen("\"device\":0", "\"device\":7", 1);
+    assert_ne!(others, first);
+    let cases: [(&str, Option<&[u8]>, &str); 6] = [
+        ("missing", None, "could not be read"),
+        ("empty", Some(b""), "there is no run in it"),
+        ("utf-16", Some(&utf16), "line 1 is no exported run"),
+        (
+            "torn",
+            Some(&first.as_bytes()[..first.len() / 2]),
+            "ends within line 1",
+        ),
+        ("blank", Some(b"\n\n"), "line 1 is blank"),
+        (
+            "of another device",
+            Some(others.as_bytes()),
+            "no envelope of these devices",
+        ),
+    ];
+    for (name, text, why) in cases {
+        let file = trial.directory.path().join(name);
+        if let Some(text) = text {
+            std::fs::write(&file, text).unwrap();
+        }
+        let out = trial.directory.path().join("nothing");
+        let output = Command::new(AUDITOR)
+            .args([
+                "prove",
+                "--node",
+                &trial.node.url(),
+                "--device",
+                &device.to_string(),
+            ])
+            .args(["--genesis", &trial.genesis(), "--export"])
+            .arg(format!("dave={}", file.display()))
+            .arg("--out")
+            .arg(&out)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(3), "{name}: {output:?}");
+        assert_eq!(
+            last_line(&output),
+            "audit=could_not_run error=bad_input",
+            "{name}"
+        );
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains(why) && said.contains("dave"),
+            "{name}: {said}"
+        );
+        assert!(!out.exists(), "{name}");
+    }
 }
 
 /// What a file about one device claims of it.
@@ -312,4 +374,39 @@ async fn evidence_shows_conflicts_suspension_and_re_enrolment() {
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let expected = "verified=true study=0 devices=2 entries=7";
     assert!(last_line(&output).starts_with(expected), "{output:?}");
+
+    // Where that is more than a file may have, in parts that are checked one by one, and do not say that they are all.
+    let most = (study.to_bytes().len() - 1).to_string();
+    let out = trial.directory.path().join("large");
+    let prove_parts = |most: &str| {
+        Command::new(AUDITOR)
+            .args(["prove", "--node", &trial.node.url(), "--study", "0"])
+            .args(["--genesis", &trial.genesis(), "--largest", most, "--out"])
+            .arg(&out)
+            .output()
+            .unwrap()
+    };
+    let output = prove_parts(&most);
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        last_line(&output).ends_with(" parts=2") && !out.exists(),
+        "{output:?}"
+    );
+    let mut devices = Vec::new();
+    for part in ["large.1", "large.2"] {
+        let file = trial.directory.path().join(part);
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(bytes.len() < study.to_bytes().len());
+        let claims = verify(&Evidence::from_bytes(&bytes).unwrap(), genesis, &[]).unwrap();
+        assert_eq!(claims.study, None);
+        devices.extend(claims.devices);
+        assert_eq!(check(&file, &trial.genesis()).status.code(), Some(0));
+    }
+    assert_eq!(devices, whole.devices);
+    let output = prove_parts("2000");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(
+        last_line(&output).ends_with("error=evidence_too_large"),
+        "{output:?}"
+    );
 }

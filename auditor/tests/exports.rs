@@ -325,3 +325,83 @@ async fn an_export_without_an_end_ends_with_a_code() {
     let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
     assert_eq!(report["relays"][0]["first_faults"][0]["fault"], "too_slow");
 }
+
+/// A named pipe as an export: it is opened once the chain was read.
+async fn write_once_it_is_read<F: std::future::Future<Output = String>>(
+    pipe: &Path,
+    text: impl FnOnce() -> F,
+) {
+    let path = pipe.to_owned();
+    let open = move || std::fs::OpenOptions::new().write(true).open(path);
+    let mut open = tokio::task::spawn_blocking(open).await.unwrap().unwrap();
+    open.write_all(text().await.as_bytes()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn phones_that_enrol_and_upload_while_the_audit_reads_cost_nothing() {
+    let mut trial = Trial::begin(Launch::instant()).await;
+    let mut early = trial.enrol(STUDY, 61, None).await;
+    let parcel = record(&mut early, 2, "before");
+    trial.bring(STUDY, &parcel).await;
+    let pipes = ["dave", "eve"].map(|name| {
+        let pipe = trial.directory.path().join(name);
+        let made = Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        pipe
+    });
+    let (mut command, json) = command(
+        &trial,
+        &[export("dave", &pipes[0]), export("eve", &pipes[1])],
+    );
+    let child = command.spawn().unwrap();
+
+    write_once_it_is_read(&pipes[0], async || {
+        // The block of the audit would be this one, and now there are others.
+        let parcel = record(&mut early, 3, "meanwhile");
+        trial.bring(STUDY, &parcel).await;
+        let mut late = trial.enrol(STUDY, 62, None).await;
+        let parcel = record(&mut late, 1, "meanwhile");
+        trial.bring(STUDY, &parcel).await;
+        let dave = trial.signer("//Dave", STUDY).await;
+        dave.export(&trial.lines)
+    })
+    .await;
+    write_once_it_is_read(&pipes[1], async || {
+        trial.signer("//Eve", STUDY).await.export(&[])
+    })
+    .await;
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(
+        last.starts_with("audit=right devices=2 entries=6 valid=6 "),
+        "{last}"
+    );
+    let report: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let dave = &report["relays"][0];
+    assert_eq!((&dave["faults"], &dave["later"]), (&json!(0), &json!(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_that_a_relay_makes_up_are_faults_and_not_of_later() {
+    let mut trial = Trial::begin(Launch::instant()).await;
+    let mut phone = trial.enrol(STUDY, 63, None).await;
+    let parcel = record(&mut phone, 1, "a night");
+    trial.bring(STUDY, &parcel).await;
+    trial.export().await;
+    let mut lines = trial.lines.clone();
+    let mut invented = lines[0].clone();
+    invented.status.device = hashchain::DeviceId(7);
+    invented.cursor += 1;
+    lines.push(invented);
+    let dave = trial.signer("//Dave", STUDY).await.export(&lines);
+    let file = trial.file("dave.ndjson", dave);
+    let (status, _, report) = audit(&trial, &[export("dave", &file), trial.other_export()]);
+    assert_eq!(status, Some(2));
+    let faults = &report["relays"][0]["first_faults"];
+    assert_eq!(
+        faults,
+        &json!([{ "fault": "foreign_device", "line": 2, "device": 7 }])
+    );
+}

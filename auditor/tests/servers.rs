@@ -66,7 +66,7 @@ fn a_trial_through_two_relays_is_right_and_a_relay_that_is_away_or_refuses_is_no
         issuer: None,
         relays: ports.iter().map(Port::url).collect(),
     });
-    let admin = last_word(&office.run(&["admin", "add", "clerk"]).unwrap());
+    let admin = last_word(&office.add_admin("clerk").unwrap());
     let office = office.start().unwrap();
     let names = ["dave", "eve"];
     let launches: Vec<Launch> = [("//Dave", "dave.db"), ("//Eve", "eve.db")]
@@ -81,8 +81,7 @@ fn a_trial_through_two_relays_is_right_and_a_relay_that_is_away_or_refuses_is_no
             })
         })
         .collect();
-    let credential =
-        |launch: &Launch| last_word(&launch.run(&["auditor", "add", "monitor"]).unwrap());
+    let credential = |launch: &Launch| last_word(&launch.add_auditor("monitor").unwrap());
     let credentials = [credential(&launches[0]), credential(&launches[1])];
     let mut servers: Vec<_> = launches
         .into_iter()

@@ -2,15 +2,18 @@
 
 //! What all parts of the server share.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{BlockRef, Code, Hash, Key};
 use mhealth_chain_client::{ChainClient, ChainView, DeviceView, StudyView, H256};
 use mhealth_server::dpop::Proofs;
-use mhealth_server::{ApiError, BaseAddress, CancellationToken, SharedClock};
+use mhealth_server::{ApiError, BaseAddress, CancellationToken, Failures, SharedClock};
 
+use crate::approvals::Act;
 use crate::keys::KeyRing;
+use crate::login::Login;
 use crate::metrics::Metrics;
 use crate::order_book::OrderBook;
 use crate::store::Store;
@@ -34,6 +37,8 @@ pub struct Terms {
     pub clock_skew: u64,
     /// How long a request waits for the chain.
     pub patience: Duration,
+    /// What needs two people.
+    pub second_approval: BTreeSet<Act>,
 }
 
 /// The server's state. Handlers share one.
@@ -50,6 +55,10 @@ pub struct App {
     pub proofs: Proofs,
     /// What signs tokens.
     pub keys: KeyRing,
+    /// The provider by which staff log in, if there is one.
+    pub login: Option<Login>,
+    /// Slows down whoever guesses credentials.
+    pub failures: Failures,
     /// Metrics for Prometheus.
     pub metrics: Metrics,
     /// What time it is.

@@ -5,12 +5,15 @@
 use mhealth_server::backup::{self, CopyCommand};
 use mhealth_server::credentials::{Change, CredentialCommand};
 use mhealth_server::doctor::{Condition, Doctor, DoctorOptions};
+use mhealth_server::scopes::OneOrAll;
 use mhealth_server::startup::say;
 use mhealth_server::{
-    install_crypto, stop_on_signals, Clock, Database, ServerOptions, SystemClock,
+    install_crypto, stop_on_signals, Clock, Database, Duty, Scopes, ServerOptions, StudyOption,
+    SystemClock,
 };
 
 use crate::keys::KeyRing;
+use crate::routes::STAFF_DUTIES;
 use crate::server::{serve, AuthOptions};
 use crate::store::Store;
 
@@ -32,7 +35,7 @@ pub struct Options {
 enum Command {
     /// Credentials of administrators, the study's staff.
     #[command(subcommand)]
-    Admin(CredentialCommand),
+    Admin(CredentialCommand<StaffOptions>),
     /// Looks at everything that the server needs, and says a line of each. Changes nothing; fails when something is bad.
     Doctor(DoctorOptions),
     /// Copies of the database.
@@ -59,6 +62,44 @@ enum KeyCommand {
         #[arg(long)]
         why: String,
     },
+}
+
+/// What a credential of the staff is good for.
+#[derive(Clone, Debug, clap::Args)]
+struct StaffOptions {
+    #[command(flatten)]
+    study: StudyOption,
+    /// What it is good for: codes, suspend (and resume), retire, keys, pseudonyms (whose code or device it is), log; or all. May be
+    /// given several times, or separated by commas.
+    #[arg(
+        long,
+        value_name = "DUTY|all",
+        required = true,
+        value_delimiter = ',',
+        value_parser = staff_duty
+    )]
+    may: Vec<OneOrAll<Duty>>,
+}
+
+impl From<&StaffOptions> for Scopes {
+    fn from(options: &StaffOptions) -> Self {
+        Scopes {
+            studies: options.study.studies(),
+            duties: options.may.iter().copied().collect(),
+        }
+    }
+}
+
+/// A duty that there is at this server.
+pub(crate) fn staff_duty(text: &str) -> Result<OneOrAll<Duty>, String> {
+    let names: Vec<_> = STAFF_DUTIES.iter().map(|duty| duty.as_str()).collect();
+    match text.parse()? {
+        OneOrAll::One(duty) if !STAFF_DUTIES.contains(&duty) => Err(format!(
+            "{duty} is no duty at an authentication server: {}",
+            names.join(", ")
+        )),
+        duty => Ok(duty),
+    }
 }
 
 impl AsRef<ServerOptions> for Options {
@@ -106,10 +147,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             let keys = KeyRing::new(store, &secret);
             let now = SystemClock.now();
             let made = match command {
-                KeyCommand::Rotate { why } => keys.make(why, "operator", now).await,
-                KeyCommand::Revoke { why } => keys.revoke(why, "operator", now).await,
+                KeyCommand::Rotate { why } => keys.make(why, "operator", now, None).await,
+                KeyCommand::Revoke { why } => keys.revoke(why, "operator", now).await.map(Some),
             };
             let kid = made.map_err(|error| anyhow::anyhow!("{}", error.problem()))?;
+            let kid = kid.expect("no decision was asked for; qed");
             say(format_args!("{kid}"))?;
             database.close().await;
             Ok(())
@@ -153,9 +195,10 @@ async fn doctor(options: &Options, how: DoctorOptions) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use mhealth_server::BaseAddress;
+    use mhealth_server::{read_options_from, BaseAddress};
 
     use super::*;
+    use crate::approvals::Act;
 
     #[test]
     fn lists_are_split_at_spaces() {
@@ -168,6 +211,63 @@ mod tests {
             .map(BaseAddress::as_str)
             .collect();
         assert_eq!(relays, ["https://a.example", "https://b.example"]);
+    }
+
+    #[test]
+    fn a_credential_says_for_what_it_is() {
+        let scopes = |more: &[&str]| {
+            let arguments = ["mhealth-auth", "admin", "grant", "eva"].iter().chain(more);
+            match Options::try_parse_from(arguments)?.command {
+                Some(Command::Admin(CredentialCommand::Grant { scopes, .. })) => {
+                    Ok(Scopes::from(&scopes).to_string())
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        for lacks in [&[][..], &["--study=0"], &["--may=codes"]] {
+            let error: clap::Error = scopes(lacks).expect_err("nobody gets everything unasked");
+            assert!(error.to_string().contains("required"), "{error}");
+        }
+        for (more, text) in [
+            (
+                ["--study=0", "--may=suspend,codes"],
+                "study=0 may=codes,suspend",
+            ),
+            (["--study=0,3", "--may=log"], "study=0,3 may=log"),
+            (["--study=all", "--may=all"], "study=all may=all"),
+        ] {
+            assert_eq!(scopes(&more).unwrap(), text);
+        }
+        for bad in ["export", "everything", "", "codes,,keys"] {
+            let may = format!("--may={bad}");
+            assert!(scopes(&["--study=0", &may]).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_login_of_the_documents_is_understood() {
+        let document = include_str!("../../docs/operating/running-an-authentication-server.md");
+        let start = document.find("oidc-issuer = ").expect("it is there");
+        let length = document[start..].find("```").expect("it ends");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("auth.toml");
+        std::fs::write(&file, &document[start..start + length]).unwrap();
+        let file = file.to_str().unwrap();
+        let options: Options = read_options_from(["mhealth-auth", "--config", file]).unwrap();
+        let AuthOptions {
+            login,
+            second_approval,
+            ..
+        } = options.auth;
+        assert_eq!(second_approval, [Act::Retire, Act::Keys]);
+        assert_eq!(login.oidc_issuer.as_deref(), Some("https://login.example"));
+        let grants: Vec<_> = login
+            .oidc_grants
+            .iter()
+            .map(|grant| (&*grant.value, grant.duties.to_string()))
+            .collect();
+        let expected = [("site-staff", "codes,suspend"), ("data-manager", "all")];
+        assert_eq!(grants, expected.map(|(value, may)| (value, may.to_owned())));
     }
 
     #[test]

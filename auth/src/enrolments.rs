@@ -5,15 +5,16 @@
 //! The claim — this code, this key, this commitment, this escrow — is durable before the chain is asked, and binds the code
 //! for good. Whoever asks again with the same content gets the same answer, through crashes of either side.
 
-use hashchain::{is_strictly_signed, DeviceId};
+use hashchain::{is_strictly_signed, participant_digest, DeviceId, Native};
 use mhealth_api::{
     enrolment_message, key_proof_message, Code, CodeTerms, DeviceStatus, EnrolRequest, Enrolled,
-    Key, Predecessor, Refusal,
+    EnrolmentCode, Key, Predecessor, Refusal,
 };
+use mhealth_chain_client::StudyView;
 use mhealth_server::ApiError;
 
 use crate::app::{App, Finalised};
-use crate::codes::{CodeRecord, CodeSecret};
+use crate::codes::CodeRecord;
 use crate::orders::Outcome;
 use crate::store::Redemption;
 
@@ -32,10 +33,12 @@ impl App {
         };
         Ok(CodeTerms {
             chain: self.terms.chain,
+            issuer: self.terms.issuer.clone(),
             server: self.terms.server,
             study: self.terms.study,
             policy: study.policy,
             auditor_key: Key(study.auditor_key),
+            auditor_epoch: study.auditor_epoch(),
             participant_key: record.view.participant_key,
             predecessor,
             expires_at: record.view.expires_at,
@@ -46,10 +49,10 @@ impl App {
     pub async fn enrol(&self, request: &EnrolRequest) -> Result<Enrolled, ApiError> {
         let record = self.code(&request.code).await?;
         let code = record.view.id;
-        self.check(request, record.view.predecessor)?;
+        let study = self.study(self.terms.study).await?;
+        self.check(request, &record, &study)?;
         if !record.claimed {
             refuse_unless_open(&record, self.now())?;
-            let study = self.study(self.terms.study).await?;
             if !study.open {
                 return Err(Code::StudyClosed.into());
             }
@@ -94,13 +97,18 @@ impl App {
     }
 
     async fn code(&self, text: &str) -> Result<CodeRecord, ApiError> {
-        let secret: CodeSecret = text.parse().map_err(|_| Code::UnknownCode)?;
-        let found = self.store.code(&secret, self.now()).await?;
+        let code: EnrolmentCode = text.parse().map_err(|_| Code::MalformedCode)?;
+        let found = self.store.code(&code, self.now()).await?;
         found.ok_or_else(|| Code::UnknownCode.into())
     }
 
     /// Whether the request holds in itself. Strict, as everybody is who takes a signature before the chain does.
-    fn check(&self, request: &EnrolRequest, predecessor: Option<DeviceId>) -> Result<(), ApiError> {
+    fn check(
+        &self,
+        request: &EnrolRequest,
+        record: &CodeRecord,
+        of_chain: &StudyView,
+    ) -> Result<(), ApiError> {
         if hashchain::is_weak_device_key(&request.device_key.0) {
             return Err(Code::WeakKey.into());
         }
@@ -112,7 +120,19 @@ impl App {
         if !is_strictly_signed(&request.device_key.0, &message, &request.proof.0) {
             return Err(Code::InvalidProof.into());
         }
-        let message = key_proof_message(chain, study, server, predecessor, request);
+        let participant_key = record.view.participant_key.map(|key| key.0);
+        if request.participant.0 != participant_digest::<Native>(participant_key.as_ref()) {
+            return Err(Code::AnotherParticipantKey.into());
+        }
+        // Whoever redeemed the code before the key was changed asks for the answer again.
+        let auditor_key = of_chain.auditor_key_of(request.auditor_epoch);
+        let is_present = request.auditor_epoch == of_chain.auditor_epoch();
+        let auditor_key = auditor_key
+            .filter(|_| is_present || record.claimed)
+            .map(Key)
+            .ok_or(Code::OtherAuditorEpoch)?;
+        let predecessor = record.view.predecessor;
+        let message = key_proof_message(chain, study, server, &auditor_key, predecessor, request);
         if !is_strictly_signed(&request.device_key.0, &message, &request.key_proof.0) {
             return Err(Code::InvalidKeyProof.into());
         }
@@ -175,6 +195,7 @@ pub(crate) fn refusal(why: &Refusal) -> ApiError {
     let code = match why {
         Refusal::StudyClosed => Code::StudyClosed,
         Refusal::KeyInUse => Code::KeyInUse,
+        Refusal::OtherAuditorEpoch => Code::OtherAuditorEpoch,
         Refusal::UnknownDevice => Code::UnknownDevice,
         Refusal::NotActive
         | Refusal::NotSuspended

@@ -20,7 +20,7 @@ use rand::TryRngCore;
 use zeroize::Zeroizing;
 
 use crate::log::Note;
-use crate::store::{Before, Store};
+use crate::store::{Before, Decision, Store};
 
 const NONCE_LENGTH: usize = 12;
 /// PKCS #8 (RFC 8410, section 7) around the 32 bytes of an Ed25519 seed.
@@ -62,7 +62,7 @@ impl KeyRing {
             Some(_) => "the key before cannot be opened with the server's secret",
             None => "first start",
         };
-        self.make(why, "server", now).await.map(drop)
+        self.make(why, "server", now, None).await.map(drop)
     }
 
     /// The key that signs, which another process may have made a moment ago.
@@ -96,15 +96,23 @@ impl KeyRing {
         Ok(signing)
     }
 
-    /// Makes a new key, which signs from now on; returns its name.
-    pub async fn make(&self, why: &str, actor: &str, now: u64) -> Result<String, ApiError> {
-        self.follow(Before::Stay, why, actor, now).await
+    /// Makes a new key, which signs from now on; returns its name. None when it needs a decision that came too late.
+    pub async fn make(
+        &self,
+        why: &str,
+        actor: &str,
+        now: u64,
+        decision: Option<&Decision>,
+    ) -> Result<Option<String>, ApiError> {
+        self.follow(Before::Stay, why, actor, now, decision).await
     }
 
     /// Makes a new key, which signs from now on, and withdraws all others at once, with every token that they signed; returns
-    /// its name. For when a key may be in other hands.
+    /// its name. For when a key may be in other hands, so it waits for nobody.
     pub async fn revoke(&self, why: &str, actor: &str, now: u64) -> Result<String, ApiError> {
-        self.follow(Before::Withdrawn, why, actor, now).await
+        let made = self.follow(Before::Withdrawn, why, actor, now, None);
+        made.await?
+            .ok_or_else(|| ApiError::internal("a decision was waited for that nobody asked for"))
     }
 
     async fn follow(
@@ -113,7 +121,8 @@ impl KeyRing {
         why: &str,
         actor: &str,
         now: u64,
-    ) -> Result<String, ApiError> {
+        decision: Option<&Decision>,
+    ) -> Result<Option<String>, ApiError> {
         let mut seed = Zeroizing::new([0; 32]);
         rand::rngs::OsRng
             .try_fill_bytes(&mut *seed)
@@ -132,10 +141,10 @@ impl KeyRing {
             subject: &subject,
             why,
         };
-        self.store
-            .add_signing_key(&kid, public, wrapped, before, note)
-            .await?;
-        Ok(kid)
+        let made = self
+            .store
+            .add_signing_key(&kid, public, wrapped, before, note, decision);
+        Ok(made.await?.then_some(kid))
     }
 
     /// The key that signs, and those whose last tokens may still live: `grace` is how long, in seconds, after a key was

@@ -11,8 +11,10 @@
 //!
 //! A device goes through the modules in this order:
 //!
-//! 1. [`routes`]: who asks is let in, by address or by an administrator's credential;
-//! 2. [`staff`] and [`codes`]: staff issue a one-time code, whose hash is kept;
+//! 1. [`routes`]: who asks is let in, by address or by a credential of the staff, which is for some duties only; staff can get one
+//!    from a provider of the house ([`login`]);
+//! 2. [`staff`] and [`codes`]: staff issue a one-time code, whose hash is kept; some of what they do needs a second person
+//!    ([`approvals`]);
 //! 3. [`enrolments`]: a device redeems the code. Its claim and the order to enrol it are durable before the chain is asked;
 //! 4. [`store`]: everything that is kept, with the log of who did what, when and why ([`log`]);
 //! 5. [`orders`] and [`desk`]: what is to be done on the chain is done by one process at a time, so that several can share
@@ -24,12 +26,14 @@
 //! What all of them share is the [`app`]; [`server`] and [`cli`] start it.
 
 pub mod app;
+pub mod approvals;
 pub mod cli;
 pub mod codes;
 pub mod desk;
 pub mod enrolments;
 pub mod keys;
 pub mod log;
+pub mod login;
 pub mod metrics;
 pub mod order_book;
 pub mod orders;

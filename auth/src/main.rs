@@ -3,6 +3,6 @@
 //! The binary `mhealth-auth`.
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> std::process::ExitCode {
     mhealth_server::startup::program(mhealth_auth::cli::run).await
 }

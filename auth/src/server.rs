@@ -2,7 +2,6 @@
 
 //! How the server starts: options, database, chain, keys, routes.
 
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +12,15 @@ use mhealth_api::{Hash, Key};
 use mhealth_chain_client::{Account, ChainClient, SubmitterOptions};
 use mhealth_server::dpop::Proofs;
 use mhealth_server::{
-    BaseAddress, Bound, CancellationToken, ChainOptions, Ground, Readiness, SecretText, Server,
-    ServerOptions, SharedClock, SystemClock, LIST_DELIMITER,
+    BaseAddress, Bound, CancellationToken, ChainOptions, FailureOptions, Failures, Ground,
+    Readiness, SecretText, Server, ServerOptions, SharedClock, SystemClock, LIST_DELIMITER,
 };
 
 use crate::app::{hash, App, Terms};
+use crate::approvals::Act;
 use crate::desk;
 use crate::keys::KeyRing;
+use crate::login::{Login, LoginOptions};
 use crate::metrics::Metrics;
 use crate::order_book::OrderBook;
 use crate::ready;
@@ -75,15 +76,6 @@ pub struct AuthOptions {
         value_parser = clap::value_parser!(u64).range(1..=600))]
     pub patience: u64,
 
-    /// Requests per second from one address; ten times as many in a burst.
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        env = "MHEALTH_REQUESTS_PER_SECOND",
-        default_value = "200"
-    )]
-    pub requests_per_second: NonZeroU32,
-
     /// Secret under which signing keys are encrypted in the database. Default: the secret of the account.
     #[arg(
         long,
@@ -97,6 +89,24 @@ pub struct AuthOptions {
     /// File that holds this secret. Nobody but its owner may be able to read it.
     #[arg(long, value_name = "FILE", env = "MHEALTH_AUTH_KEY_FILE")]
     pub key_secret_file: Option<PathBuf>,
+
+    /// What needs a second person with the same duty: the first one asks for it, the second one approves it within a day. May be
+    /// given several times, or separated by commas.
+    #[arg(
+        long,
+        value_name = "WHAT",
+        env = "MHEALTH_SECOND_APPROVAL",
+        value_delimiter = ','
+    )]
+    pub second_approval: Vec<Act>,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub failures: FailureOptions,
+
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub login: LoginOptions,
 }
 
 impl AuthOptions {
@@ -156,11 +166,14 @@ pub async fn prepare(
     };
     let own = Key(account.public_key());
     let submitter = chain.submitter_with(account, options);
+    let login = Login::from_options(&auth.login, &issuer, &key_secret)?;
     let app = Arc::new(App {
         terms: terms(auth, &issuer, genesis, own, study),
         proofs,
         orders: OrderBook::new(store.clone()),
         keys: KeyRing::new(store.clone(), &key_secret),
+        login,
+        failures: Failures::register(auth.failures, &ground.registry)?,
         metrics: Metrics::register(&ground.registry)?,
         store,
         chain,
@@ -169,7 +182,7 @@ pub async fn prepare(
     });
     let keys = app.keys.prepare(app.now()).await;
     keys.map_err(|error| anyhow::anyhow!("{}", error.problem()))?;
-    let shared = Shared::new(app.clone(), auth.requests_per_second);
+    let shared = Shared::new(app.clone());
     let (public, staff) = routes::routers(shared.clone());
     let readiness = ready::parts(Readiness::register(&ground.registry)?, &app, server)?;
     Ok(ground
@@ -180,8 +193,10 @@ pub async fn prepare(
             let readiness = readiness.clone();
             async move { readiness.look().await }
         })
-        .background(desk::work(app, submitter))
-        .background(remove_expired(shared)))
+        .staff(routes::STAFF)
+        .machines(routes::RELAYS)
+        .background("desk", desk::work(app, submitter))
+        .background("cleaning", remove_expired(shared)))
 }
 
 fn issuer(auth: &AuthOptions, bound: &Bound) -> anyhow::Result<BaseAddress> {
@@ -206,6 +221,7 @@ fn terms(
         token_lifetime: auth.token_lifetime,
         clock_skew: auth.clock_skew,
         patience: Duration::from_secs(auth.patience),
+        second_approval: auth.second_approval.iter().copied().collect(),
     }
 }
 
@@ -233,8 +249,15 @@ async fn remove_expired(shared: Shared) {
             () = tokio::time::sleep(pause) => {}
         }
         shared.forget();
-        if let Err(error) = app.store.forget_proofs(app.now()).await {
+        let (store, now) = (&app.store, app.now());
+        if let Err(error) = store.forget_proofs(now).await {
             tracing::warn!(%error, "old proofs cannot be removed yet");
+        }
+        if let Err(error) = store.forget_sessions(now).await {
+            tracing::warn!(%error, "old sessions cannot be removed yet");
+        }
+        if let Err(error) = store.end_approvals(now).await {
+            tracing::warn!(%error, "requests for approval cannot be ended yet");
         }
         pause = CLEANING;
     }

@@ -3,17 +3,17 @@
 //! What the study's staff have done: codes, and changes of devices.
 
 use hashchain::DeviceId;
-use mhealth_api::{Code, DeviceOnChain, DeviceStatus};
+use mhealth_api::{Another, Code, DeviceOnChain, DeviceStatus};
 use mhealth_server::{on_chain, ApiError};
 
 use crate::app::{App, Finalised};
-use crate::codes::{checked_lifetime, CodeSecret, IssuedCode, NewCode};
+use crate::codes::{checked_lifetime, new_code, IssuedCode, NewCode};
 use crate::desk::retirement;
 use crate::enrolments::refusal;
 use crate::log::Note;
 use crate::orders::{Action, Order, Outcome};
 use crate::routes::devices::Retired;
-use crate::store::Admin;
+use crate::store::{Admin, Decision};
 
 impl App {
     /// Makes a code. Its predecessor, if it has one, must be retired and without a successor.
@@ -28,25 +28,49 @@ impl App {
             self.predecessor(predecessor).await?;
         }
         let lifetime = checked_lifetime(&new)?;
-        let secret = CodeSecret::random().map_err(ApiError::internal)?;
+        self.check_devices_of(&new).await?;
+        let code = new_code(new.participant_key.as_ref()).map_err(ApiError::internal)?;
         let now = self.now();
         let expires_at = now + lifetime;
-        let issued = self.store.issue_code(admin, new, &secret, expires_at, now);
+        let issued = self.store.issue_code(admin, new, &code, expires_at, now);
         Ok(IssuedCode {
-            id: issued.await?,
-            code: secret.reveal(),
+            id: issued.await?.ok_or(Code::ParticipantHasCode)?,
+            code: code.reveal().to_string(),
             expires_at,
         })
     }
 
-    /// Orders a change of a device, and answers when that is finalised.
-    pub async fn change_device(
-        &self,
-        admin: &Admin,
-        device: DeviceId,
-        action: Action,
-        why: String,
-    ) -> Result<DeviceOnChain, ApiError> {
+    /// `participant_has_device` when the participant's devices stand against another one. Two at a time count as two people in an
+    /// audit, so somebody has to want them.
+    async fn check_devices_of(&self, new: &NewCode) -> Result<(), ApiError> {
+        if new.another == Some(Another::Additional) {
+            return Ok(());
+        }
+        let devices = self.store.devices_of(&new.participant).await?;
+        if devices.is_empty() {
+            return Ok(());
+        }
+        let Finalised { view, .. } = self.finalised().await?;
+        for device in devices {
+            // None: a device that redeemed its code and is about to be enrolled.
+            let status = match device {
+                Some(device) => view.device(device).await?.map(|device| device.status),
+                None => Some(DeviceStatus::Active),
+            };
+            let is_over = match (new.another, status) {
+                (_, None | Some(DeviceStatus::Retired)) => true,
+                (Some(Another::Replace), Some(DeviceStatus::Suspended)) => true,
+                _ => false,
+            };
+            if !is_over {
+                return Err(Code::ParticipantHasDevice.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// A device of the study whose state allows this; `invalid_state` otherwise.
+    pub(crate) async fn fitting(&self, device: DeviceId, action: &Action) -> Result<(), ApiError> {
         let found = self.device(device).await?;
         let fits = match action {
             Action::Suspend { .. } => found.status == DeviceStatus::Active,
@@ -54,12 +78,38 @@ impl App {
             Action::Retire { .. } => found.status != DeviceStatus::Retired,
             Action::Enrol => false,
         };
-        if !fits {
-            return Err(Code::InvalidState.into());
+        match fits {
+            true => Ok(()),
+            false => Err(Code::InvalidState.into()),
         }
+    }
+
+    /// Orders a change of a device, and answers when that is finalised. With a decision, a second person has approved it.
+    pub async fn change_device(
+        &self,
+        by: &str,
+        device: DeviceId,
+        action: Action,
+        why: String,
+        decision: Option<Decision>,
+    ) -> Result<DeviceOnChain, ApiError> {
+        self.carry_out_order(by, device, action, why, decision)
+            .await?;
+        self.on_chain(device).await
+    }
+
+    async fn carry_out_order(
+        &self,
+        by: &str,
+        device: DeviceId,
+        action: Action,
+        why: String,
+        decision: Option<Decision>,
+    ) -> Result<(), ApiError> {
+        self.fitting(device, &action).await?;
         let note = Note {
             at: self.now(),
-            actor: &admin.name,
+            actor: by,
             action: &format!("{} ordered", action.name()),
             subject: &format!("device {device}"),
             why: &why.clone(),
@@ -69,17 +119,18 @@ impl App {
             action,
             code: None,
             device: Some(device),
-            actor: admin.name.clone(),
+            actor: by.to_owned(),
             why,
         };
-        let id = self.store.order(&order, note).await?;
+        let id = self.store.order(&order, note, decision.as_ref()).await?;
+        let id = id.ok_or(Code::ApprovalClosed)?;
         self.orders.wake();
         match self
             .orders
             .outcome(id, self.terms.patience, &self.stop)
             .await?
         {
-            Outcome::Done { .. } => self.on_chain(device).await,
+            Outcome::Done { .. } => Ok(()),
             Outcome::Refused { why } => Err(refusal(&why)),
         }
     }
@@ -87,13 +138,15 @@ impl App {
     /// Orders that a device's hashchain ends, and tells how it ends, finalised.
     pub async fn retire_device(
         &self,
-        admin: &Admin,
+        by: &str,
         device: DeviceId,
         trusted_length: Option<u64>,
         why: String,
+        decision: Option<Decision>,
     ) -> Result<Retired, ApiError> {
         let action = Action::Retire { trusted_length };
-        self.change_device(admin, device, action, why).await?;
+        self.carry_out_order(by, device, action, why, decision)
+            .await?;
         let Finalised { view, block } = self.finalised().await?;
         let found = view.device(device).await?.ok_or(Code::UnknownDevice)?;
         Ok(Retired {

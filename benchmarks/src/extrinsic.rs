@@ -13,7 +13,7 @@ use sp_runtime::generic::Era;
 use sp_runtime::traits::{BlakeTwo256, Hash};
 use sp_runtime::MultiAddress;
 
-use crate::workload::{Phones, ESCROW};
+use crate::workload::{Phones, ESCROW, PARTICIPANT};
 
 /// Devices that enrol before the next ones are sent: fewer than a node's pool holds.
 pub(crate) const ENROLMENTS: usize = 4_096;
@@ -117,6 +117,8 @@ pub(crate) fn enrolments<'a>(
             key,
             secret_commitment,
             escrow: ESCROW.to_vec().try_into().expect("it is short; qed"),
+            auditor_epoch: 0,
+            participant: sp_core::H256(PARTICIPANT),
             predecessor: None,
             key_proof,
         })

@@ -27,7 +27,7 @@ use self::batches::{mix, Shape, SHAPES};
 use crate::direct::{Alone, Direct};
 use crate::extrinsic::Signer;
 use crate::report::replace_between;
-use crate::workload::Phones;
+use crate::workload::{Phones, PARTICIPANT};
 use crate::{say, PAPER, SIGNED};
 
 /// How many times its charge a transaction may take.
@@ -317,12 +317,17 @@ fn enrolment(direct: &Direct, seed: &[u8; 32]) -> Call<Runtime> {
         predecessor: None,
         secret_commitment: &commitment,
         escrow_commitment: &hashchain::escrow_commitment::<hashchain::Native>(&escrow),
+        auditor_epoch: 0,
+        auditor_key: &mhealth_runtime::genesis::DEVELOPMENT_AUDITOR_KEY,
+        participant: &PARTICIPANT,
     });
     Call::enrol {
         study: PAPER.0,
         key: device_key,
         secret_commitment: H256(commitment),
         escrow: escrow.try_into().expect("as long as may be; qed"),
+        auditor_epoch: 0,
+        participant: H256(PARTICIPANT),
         predecessor: None,
         key_proof: ed25519_dalek::Signer::sign(&key, &message).to_bytes(),
     }

@@ -18,6 +18,7 @@ use hashchain::{
     data_digest, escrow_commitment, genesis, key_proof_message, secret_commitment, sign_head,
     DeviceId, Enrolment, KeyProof, LinkHash, Native, RatchetKey, Sealer, Secret, Sha256, StudyId,
 };
+use mhealth_runtime::genesis::DEVELOPMENT_AUDITOR_KEY;
 use pallet_client_hashchain::{Run, RunEntry};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -30,6 +31,8 @@ pub(crate) const RELAYS: usize = 2;
 const NEIGHBOURS: u32 = 32;
 /// What the chain stores as escrow. It does not look into it.
 pub(crate) const ESCROW: [u8; 81] = [1; 81];
+/// What it stores as the digest of a participant's key.
+pub(crate) const PARTICIPANT: [u8; 32] = [2; 32];
 
 /// Runs of 1 in a batch. A transaction declares the worst that its runs can cost, and what it declares has to fit into what is
 /// left of a block, so many runs leave more of it empty.
@@ -152,6 +155,9 @@ impl Phones {
                 predecessor: None,
                 secret_commitment: &commitment,
                 escrow_commitment: &escrow_commitment::<Native>(&ESCROW),
+                auditor_epoch: 0,
+                auditor_key: &DEVELOPMENT_AUDITOR_KEY,
+                participant: &PARTICIPANT,
             });
             let proof = phone.key.sign(&message).to_bytes();
             (key, H256(commitment), proof)

@@ -72,6 +72,16 @@ impl Account {
             Account::Device(key) => key.sign(statement).to_bytes(),
         }
     }
+    /// Shows the chain that whoever registers this as a session key holds it: the signature that `session.setKeys` asks for,
+    /// over the account that the key will make blocks or vote for.
+    pub fn prove_possession(&self, owner: &AccountId32) -> [u8; 64] {
+        /// What the SDK puts before the owner (`sp_core::proof_of_possession`).
+        const TAG: &[u8] = b"POP_";
+        match Signer::<Config>::sign(self, &[TAG, &owner.0].concat()) {
+            MultiSignature::Sr25519(signature) | MultiSignature::Ed25519(signature) => signature,
+            MultiSignature::Ecdsa(_) => unreachable!("no account here has such a key"),
+        }
+    }
 }
 
 /// Whether an organisation's account signed a statement, as [`Account::sign_statement`] does: sr25519, signing context

@@ -166,8 +166,8 @@ pub(crate) fn attach(
         };
         match (effect, failure(&event, runtime)) {
             (Some(effect), Some(refusal)) => effect.result = Err(refusal),
-            (Some(effect), None) => effect.events.extend(event::decode(&event)?),
-            (None, _) => block.events.extend(event::decode(&event)?),
+            (Some(effect), None) => effect.events.extend(event::decode(&event, runtime)?),
+            (None, _) => block.events.extend(event::decode(&event, runtime)?),
         }
     }
     Ok(())

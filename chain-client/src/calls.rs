@@ -9,33 +9,50 @@ use mhealth_api::Policy;
 use subxt::utils::{AccountId32, H256};
 
 use crate::call::Call;
+use crate::council::{Proposal, UrgentDecision};
+use crate::motions::Motion;
 use crate::runtime::api;
 use crate::runtime::api::runtime_types::bounded_collections::bounded_vec::BoundedVec;
-use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
+use crate::runtime::api::runtime_types::mhealth_runtime::{RuntimeCall, SessionKeys as WireKeys};
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Call as HashchainCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::types as wire;
-use crate::runtime::api::runtime_types::pallet_finality::pallet::Call as FinalityCall;
-use crate::runtime::api::runtime_types::pallet_studies::pallet::Call as StudiesCall;
-use crate::runtime::api::runtime_types::pallet_studies::types::StudyPolicy as WirePolicy;
+use crate::runtime::api::runtime_types::sp_consensus_aura::sr25519::app_sr25519::Public as AuraKey;
+use crate::runtime::api::runtime_types::sp_consensus_grandpa::app::Public as GrandpaKey;
+use crate::runtime::api::runtime_types::sp_weights::weight_v2::Weight;
 use crate::types::{LastTrusted, SuspensionReason};
+
+/// Upper bound of an encoded proposal, which the collective checks. The longest names all members that there can be.
+const LONGEST_PROPOSAL: u32 = 4_096;
+
+/// A device that is to be enrolled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDevice {
+    /// Its Ed25519 public key.
+    pub key: [u8; 32],
+    /// `H("secret", S)`.
+    pub secret_commitment: H256,
+    /// The secret, sealed to the study's auditor.
+    pub escrow: Vec<u8>,
+    /// Which of the study's auditor keys that was, from 0 on.
+    pub auditor_epoch: u32,
+    /// `H("participant", key)` of the key to which it seals its data.
+    pub participant: H256,
+    /// The device that it goes on from.
+    pub predecessor: Option<DeviceId>,
+}
 
 /// Enrols a device in a study; for an authentication server of the study, whose account the device's key has signed in
 /// [`key_proof_message`](hashchain::key_proof_message). The event `DeviceEnrolled` tells the device's
 /// number and link 0.
-pub fn enrol(
-    study: StudyId,
-    key: [u8; 32],
-    secret_commitment: H256,
-    escrow: Vec<u8>,
-    predecessor: Option<DeviceId>,
-    key_proof: [u8; 64],
-) -> Call {
+pub fn enrol(study: StudyId, device: NewDevice, key_proof: [u8; 64]) -> Call {
     Call::new(api::tx().client_hashchain().enrol(
         study.0,
-        key,
-        secret_commitment,
-        BoundedVec(escrow),
-        predecessor.map(u32::from),
+        device.key,
+        device.secret_commitment,
+        BoundedVec(device.escrow),
+        device.auditor_epoch,
+        device.participant,
+        device.predecessor.map(u32::from),
         key_proof,
     ))
 }
@@ -91,6 +108,75 @@ pub fn veto_retirement(device: DeviceId) -> Call {
     Call::new(api::tx().client_hashchain().veto_retirement(device.0))
 }
 
+/// Proposes something to the other members of the consortium; for a member. It is done at once when one member is enough, and
+/// otherwise when so many have approved and somebody closes the motion. [`Proposal::needs`] says how many it takes.
+pub fn propose(threshold: u32, proposal: &Proposal) -> Call {
+    Call::new(
+        api::tx()
+            .council()
+            .propose(threshold, proposal.call(), LONGEST_PROPOSAL),
+    )
+}
+
+/// Votes on an open motion; for a member.
+pub fn vote(motion: H256, index: u32, approve: bool) -> Call {
+    Call::new(api::tx().council().vote(motion, index, approve))
+}
+
+/// Closes an open motion that has enough votes or cannot get them any more, or whose time is over; for a member. An approved
+/// one is carried out.
+pub fn close(motion: &Motion) -> Call {
+    let (ref_time, proof_size) = motion.weight;
+    let weight = Weight {
+        ref_time,
+        proof_size,
+    };
+    Call::new(
+        api::tx()
+            .council()
+            .close(motion.hash, motion.index, weight, motion.length),
+    )
+}
+
+/// Votes for an urgent decision, which is carried out as soon as enough members vote for it; for a member.
+pub fn vote_urgent(decision: UrgentDecision) -> Call {
+    Call::new(api::tx().consortium().vote_urgent(decision.wire()))
+}
+
+/// Takes a vote for an urgent decision back; for the member that cast it.
+pub fn withdraw_urgent_vote(decision: UrgentDecision) -> Call {
+    Call::new(api::tx().consortium().withdraw_urgent_vote(decision.wire()))
+}
+
+/// Puts another account of its own in a member's place in the consortium; for the member.
+pub fn change_key(successor: AccountId32) -> Call {
+    Call::new(api::tx().consortium().change_key(successor))
+}
+
+/// The keys by which a validator makes blocks and votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionKeys {
+    /// Aura: sr25519.
+    pub aura: [u8; 32],
+    /// GRANDPA: Ed25519.
+    pub grandpa: [u8; 32],
+}
+
+/// Registers other session keys, which count from the session after next on; for a validator, or a member that is going to be
+/// one. Each key proves that its holder agrees ([`Account::prove_possession`](crate::Account::prove_possession)).
+pub fn set_session_keys(keys: SessionKeys, aura: [u8; 64], grandpa: [u8; 64]) -> Call {
+    let keys = WireKeys {
+        aura: AuraKey(keys.aura),
+        grandpa: GrandpaKey(keys.grandpa),
+    };
+    Call::new(api::tx().session().set_keys(keys, [aura, grandpa].concat()))
+}
+
+/// Puts the code of new rules in force, whose hash the consortium has authorised; for a member.
+pub fn apply_authorized_upgrade(code: Vec<u8>) -> Call {
+    Call::new(api::tx().system().apply_authorized_upgrade(code))
+}
+
 /// Proposes to the consortium to create a study; for a member. The study is there at once when one member is enough,
 /// as on a development chain, and otherwise when enough have approved.
 pub fn create_study(
@@ -100,25 +186,18 @@ pub fn create_study(
     auditor_key: [u8; 32],
     title: &str,
 ) -> Call {
-    let call = RuntimeCall::Studies(StudiesCall::create_study {
+    let proposal = Proposal::CreateStudy {
         sponsor,
-        policy: match policy {
-            Policy::HashchainOnly => WirePolicy::HashchainOnly,
-            Policy::DeviceSigned => WirePolicy::DeviceSigned,
-        },
+        policy,
         auditor_key,
-        title: BoundedVec(title.as_bytes().to_vec()),
-    });
-    propose(threshold, call)
+        title: title.to_owned(),
+    };
+    propose(threshold, &proposal)
 }
 
 /// Proposes to the consortium to name another sponsor for a study; for a member.
 pub fn replace_sponsor(threshold: u32, study: StudyId, sponsor: AccountId32) -> Call {
-    let call = RuntimeCall::Studies(StudiesCall::replace_sponsor {
-        study: study.0,
-        sponsor,
-    });
-    propose(threshold, call)
+    propose(threshold, &Proposal::ReplaceSponsor { study, sponsor })
 }
 
 /// Proves to the chain that a block is final; for anybody with a role. The proof is what a node answers, such as
@@ -129,8 +208,12 @@ pub fn report_final(set: u64, proof: Vec<u8>) -> Call {
 
 /// Proposes to the consortium to change the authorities by force, because finality has stalled; for a member.
 pub fn note_stalled(threshold: u32, last_final: u32) -> Call {
-    let call = RuntimeCall::Finality(FinalityCall::note_stalled { last_final });
-    propose(threshold, call)
+    propose(threshold, &Proposal::NoteStalled { last_final })
+}
+
+/// Names another key of a study's auditor, for devices that enrol from then on; for the study's sponsor.
+pub fn set_auditor_key(study: StudyId, auditor_key: [u8; 32]) -> Call {
+    Call::new(api::tx().studies().set_auditor_key(study.0, auditor_key))
 }
 
 /// Closes a study; for its sponsor.
@@ -174,10 +257,4 @@ pub fn remove_relay(study: StudyId, account: AccountId32) -> Call {
 /// Moves all roles of the signer in a study to another account of its own.
 pub fn rotate(study: StudyId, successor: AccountId32) -> Call {
     Call::new(api::tx().studies().rotate(study.0, successor))
-}
-
-fn propose(threshold: u32, call: RuntimeCall) -> Call {
-    /// Upper bound of the encoded proposal, which the collective checks: a call of the studies with its title.
-    const LENGTH_BOUND: u32 = 1024;
-    Call::new(api::tx().council().propose(threshold, call, LENGTH_BOUND))
 }

@@ -268,16 +268,17 @@ impl ChainClient {
 
     /// The proof of a device's head about the latest block whose finality the node can prove. It begins at the set of
     /// authorities of the number given, or without one at the first block, and covers the device's record, too, if so wanted.
-    /// None if no device has this number.
+    /// It leads over changes by force where the asker trusts their blocks, `checkpoints`. None if no device has this number.
     pub async fn prove_head(
         &self,
         device: DeviceId,
         set: Option<u64>,
         record: bool,
+        checkpoints: &[H256],
     ) -> Result<Option<ProvedHead>, Error> {
         self.connection
             .rpc()
-            .prove_head(device.0, set, record)
+            .prove_head(device.0, set, record, checkpoints)
             .await
     }
 

@@ -4,13 +4,14 @@
 
 use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{Policy, Refusal};
-use subxt::utils::AccountId32;
+use subxt::utils::{AccountId32, H256};
 
-use crate::error::{without_full_stop, Error};
+use crate::error::{without_full_stop, DispatchRefusal, Error};
 use crate::rpc::Config;
-use crate::runtime::api;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Event as HashchainEvent;
+use crate::runtime::api::runtime_types::pallet_collective::pallet::Event as CouncilEvent;
 use crate::runtime::api::runtime_types::pallet_studies::pallet::Event as StudiesEvent;
+use crate::runtime::{api, Runtime};
 use crate::types::{Allowance, SuspensionReason};
 use crate::wire::Read;
 
@@ -183,6 +184,15 @@ pub enum ChainEvent {
         /// What it may use from now on.
         allowance: Allowance,
     },
+    /// The sponsor named another key of the study's auditor, for devices that enrol from now on.
+    AuditorKeySet {
+        /// The study.
+        study: StudyId,
+        /// The epoch that begins with it.
+        epoch: u32,
+        /// The X25519 key.
+        auditor_key: [u8; 32],
+    },
     /// The consortium named another sponsor for a study.
     SponsorReplaced {
         /// The study.
@@ -201,6 +211,38 @@ pub enum ChainEvent {
         /// The account that it has from now on.
         account: AccountId32,
     },
+    /// A member proposed a motion to the council, which is open from now on.
+    MotionProposed {
+        /// Hash of the proposed call.
+        motion: H256,
+        /// Its number.
+        index: u32,
+        /// The member.
+        proposer: AccountId32,
+        /// How many members have to approve it.
+        threshold: u32,
+    },
+    /// A member voted on an open motion.
+    MotionVoted {
+        /// The motion.
+        motion: H256,
+        /// How many members approve it now.
+        ayes: u32,
+        /// How many reject it now.
+        nays: u32,
+    },
+    /// A motion was closed because it cannot get enough votes any more, or its time was over.
+    MotionDisapproved {
+        /// The motion.
+        motion: H256,
+    },
+    /// Enough members approved a motion, and its call was made.
+    MotionExecuted {
+        /// The motion.
+        motion: H256,
+        /// Whether the call succeeded, or why the chain refused it.
+        result: Result<(), DispatchRefusal>,
+    },
     /// An event of another pallet, such as `Consortium.ValidatorAdded`, by its name alone.
     Other {
         /// Pallet and event.
@@ -211,14 +253,24 @@ pub enum ChainEvent {
 /// Reads one event; none for those of the system itself, which every extrinsic has.
 pub(crate) fn decode(
     event: &subxt::events::Event<'_, Config>,
+    runtime: &Runtime,
 ) -> Result<Option<ChainEvent>, Error> {
     let pallet = event.pallet_name();
     let name = || format!("{pallet}.{}", event.event_name());
     match pallet {
         "System" => Ok(None),
-        "ClientHashchain" | "Studies" => match event.decode_as::<api::Event>() {
+        "ClientHashchain" | "Council" | "Studies" => match event.decode_as::<api::Event>() {
             Ok(api::Event::ClientHashchain(event)) => Ok(Some(event.into())),
             Ok(api::Event::Studies(event)) => Ok(Some(event.into())),
+            Ok(api::Event::Council(decoded)) => {
+                let refusal = |error: &[u8]| runtime.refusal(error);
+                Ok(Some(of_council(
+                    decoded,
+                    event.field_bytes(),
+                    refusal,
+                    name(),
+                )))
+            }
             Ok(_) => Err(Error::protocol(
                 name(),
                 "the event belongs to another pallet",
@@ -228,6 +280,53 @@ pub(crate) fn decode(
             }),
         },
         _ => Ok(Some(ChainEvent::Other { name: name() })),
+    }
+}
+
+/// An event of the council. Those that say no more than another of the same call keep their name alone.
+fn of_council(
+    event: CouncilEvent,
+    fields: &[u8],
+    refusal: impl Fn(&[u8]) -> DispatchRefusal,
+    name: String,
+) -> ChainEvent {
+    match event {
+        CouncilEvent::Proposed {
+            account,
+            proposal_index,
+            proposal_hash,
+            threshold,
+        } => ChainEvent::MotionProposed {
+            motion: proposal_hash,
+            index: proposal_index,
+            proposer: account,
+            threshold,
+        },
+        CouncilEvent::Voted {
+            proposal_hash,
+            yes,
+            no,
+            ..
+        } => ChainEvent::MotionVoted {
+            motion: proposal_hash,
+            ayes: yes,
+            nays: no,
+        },
+        CouncilEvent::Disapproved { proposal_hash } => ChainEvent::MotionDisapproved {
+            motion: proposal_hash,
+        },
+        CouncilEvent::Executed {
+            proposal_hash,
+            result,
+        } => ChainEvent::MotionExecuted {
+            motion: proposal_hash,
+            // The fields are the hash, and a result whose first byte says which it is. The error's own bytes name it best.
+            result: match result {
+                Ok(()) => Ok(()),
+                Err(_) => Err(refusal(fields.get(33..).unwrap_or_default())),
+            },
+        },
+        _ => ChainEvent::Other { name },
     }
 }
 
@@ -267,6 +366,7 @@ same!(StudiesEvent {
     RelayAdded { study, account }
     RelayRemoved { study, account }
     AllowanceSet { study, allowance }
+    AuditorKeySet { study, epoch, auditor_key }
     SponsorReplaced { study, former, sponsor }
     AccountRotated { study, former, account }
 });

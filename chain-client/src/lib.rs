@@ -35,16 +35,19 @@ mod call;
 pub mod calls;
 mod client;
 mod connection;
+mod council;
 mod error;
 mod event;
 #[cfg(test)]
 mod fake;
 mod follower;
 mod machine;
+mod motions;
 mod nonce;
 mod pending;
 mod pool;
 mod refusals;
+mod roster;
 mod rpc;
 mod runtime;
 mod secret_file;
@@ -66,11 +69,14 @@ pub use body::{BlockBody, BlockContents};
 pub use brought::BroughtRun;
 pub use call::Call;
 pub use client::{ChainClient, ConnectOptions};
+pub use council::{Proposal, UrgentDecision};
 pub use error::{DispatchRefusal, Error};
 pub use event::ChainEvent;
 pub use follower::Follower;
 pub use machine::is_on_this_machine;
+pub use motions::Motion;
 pub use pool::{PoolAnswer, PoolRefusal};
+pub use roster::{Quota, Roster};
 pub use secret_file::{
     check_private, create_private, open_private, read_secret, read_secret_text, SecretFileError,
 };

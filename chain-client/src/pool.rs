@@ -30,6 +30,8 @@ pub enum PoolRefusal {
     NotOwnRuns,
     /// None of the account's roles may make this call.
     NotItsCall,
+    /// The motion asks for another number of ayes than its call needs.
+    OtherThreshold,
     /// Too much of what the account sent was refused of late; it has to wait.
     TooMuchRefused,
     /// The nonce was used before.
@@ -70,6 +72,7 @@ impl PoolRefusal {
             104 => PoolRefusal::NotItsCall,
             105 | 106 => PoolRefusal::TooHeavy,
             107 => PoolRefusal::TooMuchRefused,
+            108 => PoolRefusal::OtherThreshold,
             _ => return None,
         })
     }
@@ -140,6 +143,7 @@ impl PoolRefusal {
             PoolRefusal::DeviceShutOut => "device_shut_out",
             PoolRefusal::NotOwnRuns => "not_own_runs",
             PoolRefusal::NotItsCall => "not_its_call",
+            PoolRefusal::OtherThreshold => "other_threshold",
             PoolRefusal::TooMuchRefused => "too_much_refused",
             PoolRefusal::Stale => "nonce_stale",
             PoolRefusal::Future => "nonce_ahead",
@@ -197,6 +201,10 @@ impl fmt::Display for PoolRefusal {
                 f,
                 "None of the account's roles may make this call. docs/explained/admission.md has the table of roles and \
                  calls."
+            ),
+            PoolRefusal::OtherThreshold => write!(
+                f,
+                "The motion asks for another number of ayes than its call needs. docs/explained/admission.md has the numbers."
             ),
             PoolRefusal::TooMuchRefused => write!(
                 f,
@@ -267,6 +275,7 @@ mod tests {
             (105, PoolRefusal::TooHeavy),
             (106, PoolRefusal::TooHeavy),
             (107, PoolRefusal::TooMuchRefused),
+            (108, PoolRefusal::OtherThreshold),
         ];
         for (code, refusal) in codes {
             let data = format!("Custom error: {code}");

@@ -64,6 +64,7 @@ same_words!(HashchainError {
     WeakKey,
     KeyProofFails,
     EscrowMissing,
+    OtherAuditorEpoch,
     PredecessorNotRetired,
     PredecessorHasSuccessor,
     TooManyDevices,
@@ -86,6 +87,7 @@ impl From<&PoolRefusal> for Refusal {
             PoolRefusal::DeviceShutOut => Self::DeviceShutOut,
             PoolRefusal::NotOwnRuns => Self::NotOwnRuns,
             PoolRefusal::NotItsCall => Self::NotItsCall,
+            PoolRefusal::OtherThreshold => Self::OtherThreshold,
             PoolRefusal::TooMuchRefused => Self::TooMuchRefused,
             PoolRefusal::TooHeavy => Self::TooHeavy,
             PoolRefusal::Stale

@@ -236,8 +236,9 @@ impl Rpc {
         device: u32,
         set: Option<u64>,
         record: bool,
+        checkpoints: &[H256],
     ) -> Result<Option<ProvedHead>, Error> {
-        let asker = json!({ "set": set, "record": record });
+        let asker = json!({ "set": set, "record": record, "checkpoints": checkpoints });
         let answer = self
             .client
             .request(PROVE_HEAD, rpc_params![device, (), asker])

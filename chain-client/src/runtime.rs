@@ -8,8 +8,10 @@ use subxt::config::substrate::{SpecVersionForRange, SubstrateConfig};
 use subxt::error::DispatchError;
 use subxt::ext::codec::{Decode, Encode};
 use subxt::ext::frame_decode::runtime_apis::decode_runtime_api_response;
+use subxt::ext::frame_decode::storage::decode_storage_value;
 use subxt::ext::scale_decode::IntoVisitor;
 use subxt::runtime_apis::Payload;
+use subxt::storage::{Address, PrefixOf};
 use subxt::utils::H256;
 use subxt::{ArcMetadata, Metadata, OfflineClient, OfflineClientAtBlock};
 
@@ -133,6 +135,60 @@ impl Runtime {
         .map_err(|error| Error::protocol(payload.method_name(), error))
     }
 
+    /// The key of a value of the chain's state, once the value is seen to be of the type that this program was built for.
+    pub(crate) fn storage_key<A: Address>(
+        &self,
+        address: &A,
+        parts: A::KeyParts,
+    ) -> Result<Vec<u8>, Error> {
+        let entry = self.at.storage().entry(address);
+        entry
+            .and_then(|entry| entry.fetch_key(parts))
+            .map_err(|error| unfit(address, error))
+    }
+
+    /// What the keys of all values of a map begin with, or of those under the first parts of its keys.
+    pub(crate) fn storage_prefix<A: Address, P: PrefixOf<A::KeyParts>>(
+        &self,
+        address: &A,
+        parts: P,
+    ) -> Result<Vec<u8>, Error> {
+        let entry = self.at.storage().entry(address);
+        entry
+            .and_then(|entry| entry.iter_key(parts))
+            .map_err(|error| unfit(address, error))
+    }
+
+    /// Reads a value of the chain's state.
+    pub(crate) fn decode_value<A: Address>(
+        &self,
+        address: &A,
+        value: &[u8],
+    ) -> Result<A::Value, Error> {
+        let metadata = self.at.metadata_ref();
+        decode_storage_value(
+            address.pallet_name(),
+            address.entry_name(),
+            &mut &value[..],
+            metadata,
+            metadata.types(),
+            A::Value::into_visitor(),
+        )
+        .map_err(|error| Error::protocol(name(address), error))
+    }
+
+    /// A constant of the runtime.
+    pub(crate) fn constant<A: subxt::constants::Address>(
+        &self,
+        address: A,
+    ) -> Result<A::Target, Error> {
+        let name = format!("{}.{}", address.pallet_name(), address.constant_name());
+        let constant = self.at.constants().entry(address);
+        constant.map_err(|error| Error::IncompatibleRuntime {
+            what: without_full_stop(format!("{name}: {error}")),
+        })
+    }
+
     /// Names a dispatch error and gives it the chain's own documentation.
     pub(crate) fn refusal(&self, dispatch_error: &[u8]) -> DispatchRefusal {
         match DispatchError::decode_from(dispatch_error, self.at.metadata()) {
@@ -159,6 +215,16 @@ impl Runtime {
                 DispatchRefusal::new(&name, unknown_word(&name), "")
             }
         }
+    }
+}
+
+fn name(address: &impl Address) -> String {
+    format!("{}.{}", address.pallet_name(), address.entry_name())
+}
+
+fn unfit(address: &impl Address, error: impl std::fmt::Display) -> Error {
+    Error::IncompatibleRuntime {
+        what: without_full_stop(format!("{}: {error}", name(address))),
     }
 }
 

@@ -54,16 +54,26 @@ impl SecretFileError {
     }
 }
 
+/// Bytes of the largest secret: the keys of a large study's participants.
+const LARGEST: u64 = 64 << 20;
+
 /// Reads a secret, unless others than its owner can read the file, too.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, SecretFileError> {
     let unreadable = |error: std::io::Error| SecretFileError::unreadable(path, error);
-    let mut file = File::open(path).map_err(unreadable)?;
+    let file = File::open(path).map_err(unreadable)?;
     // Of the file that is open: its name may be another's by now.
     let metadata = file.metadata().map_err(unreadable)?;
     check_mode(path, &metadata)?;
     let mut secret = Zeroizing::new(Vec::with_capacity(metadata.len().min(1 << 20) as usize));
+    let mut file = file.take(LARGEST + 1);
     file.read_to_end(&mut secret).map_err(unreadable)?;
-    Ok(secret)
+    match secret.len() as u64 > LARGEST {
+        true => Err(SecretFileError::unreadable(
+            path,
+            format!("it has more than {LARGEST} bytes"),
+        )),
+        false => Ok(secret),
+    }
 }
 
 /// Reads a secret that is text. White space at the end does not count.

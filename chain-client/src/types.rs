@@ -63,6 +63,10 @@ pub struct DeviceView {
     pub secret_commitment: H256,
     /// The secure string, sealed to the study's auditor.
     pub escrow: Vec<u8>,
+    /// Which of the study's auditor keys that was, from 0 on.
+    pub auditor_epoch: u32,
+    /// `H("participant", key)` of the key to which the device seals its data.
+    pub participant: H256,
     /// Link 0 of its hashchain, computed by the chain.
     pub genesis: LinkHash,
     /// Whether it may register entries.
@@ -163,6 +167,23 @@ pub struct StudyView {
     pub auditor_key: [u8; 32],
     /// The study's title.
     pub title: String,
+    /// The auditor keys before the present one, in the order of their epochs.
+    pub former_auditor_keys: Vec<[u8; 32]>,
+}
+
+impl StudyView {
+    /// The epoch of the present auditor key.
+    pub fn auditor_epoch(&self) -> u32 {
+        self.former_auditor_keys.len() as u32
+    }
+
+    /// The auditor key of an epoch; none if it was not reached yet.
+    pub fn auditor_key_of(&self, epoch: u32) -> Option<[u8; 32]> {
+        match epoch == self.auditor_epoch() {
+            true => Some(self.auditor_key),
+            false => self.former_auditor_keys.get(epoch as usize).copied(),
+        }
+    }
 }
 
 /// What a study may make the chain keep, over its whole life.

@@ -5,6 +5,7 @@
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::Policy;
 use subxt::runtime_apis::Payload;
+use subxt::storage::{Address, PrefixOf};
 use subxt::utils::{AccountId32, H256};
 
 use crate::error::Error;
@@ -157,6 +158,43 @@ impl ChainView {
         self.ask(hashchain().head_proof_keys(device.0)).await
     }
 
+    /// A value of the chain's state; none if there is none.
+    pub(crate) async fn value<A: Address>(
+        &self,
+        address: A,
+        parts: A::KeyParts,
+    ) -> Result<Option<A::Value>, Error> {
+        let key = self.runtime.storage_key(&address, parts)?;
+        let value = self.rpc.storage(&key, self.block).await?;
+        value
+            .map(|value| self.runtime.decode_value(&address, &value))
+            .transpose()
+    }
+
+    /// The same as it is stored.
+    pub(crate) async fn bytes<A: Address>(
+        &self,
+        address: &A,
+        parts: A::KeyParts,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        let key = self.runtime.storage_key(address, parts)?;
+        self.rpc.storage(&key, self.block).await
+    }
+
+    /// The keys of a map's values, or of those under the first parts of its keys.
+    pub(crate) async fn keys<A: Address, P: PrefixOf<A::KeyParts>>(
+        &self,
+        address: &A,
+        parts: P,
+    ) -> Result<Vec<Vec<u8>>, Error> {
+        let prefix = self.runtime.storage_prefix(address, parts)?;
+        self.rpc.keys_under(&prefix, self.block).await
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     async fn ask<P: Payload>(&self, payload: P) -> Result<P::ReturnType, Error> {
         let (function, arguments) = self.runtime.encode_call(&payload)?;
         let answer = self.rpc.call(&function, &arguments, self.block).await?;
@@ -176,6 +214,8 @@ impl From<wire::DeviceView> for DeviceView {
             key: view.key,
             secret_commitment: view.secret_commitment,
             escrow: view.escrow,
+            auditor_epoch: view.auditor_epoch,
+            participant: view.participant,
             genesis: view.genesis.read(),
             status: view.state.read(),
             length: view.length,
@@ -238,6 +278,7 @@ impl From<wire::StudyView<AccountId32>> for StudyView {
             open: view.open,
             auditor_key: view.auditor_key,
             title: String::from_utf8_lossy(&view.title).into_owned(),
+            former_auditor_keys: view.former_auditor_keys,
         }
     }
 }

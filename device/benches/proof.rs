@@ -31,6 +31,7 @@ fn chain(devices: u32) -> World {
         key[..4].copy_from_slice(&number.to_be_bytes());
         state.devices.push(OnChain {
             key: Key(key),
+            participant: mhealth_api::Hash([0; 32]),
             genesis: LinkHash(key),
             entries: Vec::new(),
             status: DeviceStatus::Active,

@@ -13,8 +13,8 @@ use criterion::{BatchSize, Criterion, Throughput};
 use hashchain::{OpeningKey, SealingKey};
 use mhealth_device::{
     payload::{
-        Minutes, Modality, Night, PartOfDay, Participant, Percentage, SleepEpisode, TimeFrame,
-        TimeInBed, TimeInterval, Uuid, MEDIA_TYPE,
+        Minutes, Modality, Night, PartOfDay, Participant, SleepEpisode, TimeFrame, TimeInBed,
+        TimeInterval, Uuid, MEDIA_TYPE,
     },
     Device, Recipient, Record, Store, SystemClock, Terms,
 };
@@ -29,6 +29,7 @@ fn terms() -> Terms {
         chain: [1; 32],
         study: hashchain::StudyId(0),
         auditor_key,
+        auditor_epoch: 0,
     }
 }
 
@@ -42,7 +43,6 @@ fn payload(rng: &mut StdRng) -> Vec<u8> {
     };
     let sleep_episode = SleepEpisode {
         total_sleep_time: Some(Minutes::new(327)),
-        sleep_efficiency_percentage: Percentage::of(327, 346),
         ..SleepEpisode::within(frame.clone())
     };
     let time_in_bed = TimeInBed {

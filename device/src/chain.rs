@@ -38,6 +38,8 @@ pub struct ChainFault {
 pub struct StudyTerms {
     /// X25519 key that secrets are escrowed to.
     pub auditor_key: [u8; 32],
+    /// How many keys the auditor had before.
+    pub auditor_epoch: u32,
     /// Whether it takes entries.
     pub open: bool,
 }

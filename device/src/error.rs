@@ -95,7 +95,25 @@ pub enum Error {
         /// Why.
         reason: FreezeReason,
     },
-    /// A payload cannot be sealed, because it is too long or its recipient's key is no key.
+    /// The payload was to be sealed to another key than the device is enrolled with, or than its other entries are sealed to.
+    #[error(
+        "The key is not the participant's with which this device was made. Nothing was sealed. Report this to the study: somebody \
+         may want to read what only the participant should."
+    )]
+    AnotherParticipantKey,
+    /// The participant's key is a point of small order.
+    #[error("The participant's key is weak: everybody could open what is sealed to it. Nothing was sealed.")]
+    WeakParticipantKey,
+    /// A payload is longer than every relay takes. It was not sealed.
+    #[error(
+        "The payload has more than the {most} bytes that relays are sure to take. It was not sealed: no later entry could \
+         pass it. Seal it in parts, each as an entry of its own."
+    )]
+    TooLarge {
+        /// Bytes that a payload may have.
+        most: usize,
+    },
+    /// A payload cannot be sealed, because its media type is none or its recipient's key is no key.
     #[error("The payload cannot be sealed: {0}.")]
     Unsealable(String),
 }
@@ -117,6 +135,9 @@ impl Error {
             Self::InUse(_) => "state_in_use",
             Self::DiskFull(_) => "state_disk_full",
             Self::Frozen { .. } => "device_frozen",
+            Self::AnotherParticipantKey => "another_participant_key",
+            Self::WeakParticipantKey => "weak_participant_key",
+            Self::TooLarge { .. } => "payload_too_large",
             Self::Unsealable(_) => "payload_unsealable",
         }
     }

@@ -13,6 +13,8 @@ pub enum FreezeReason {
     RestoredBackup,
     /// The chain has the device's key enrolled with another secret, escrow, predecessor or study.
     OtherEnrolment,
+    /// The chain has the device enrolled with another participant's key.
+    AnotherParticipantKey,
 }
 
 impl FreezeReason {
@@ -22,6 +24,7 @@ impl FreezeReason {
             Self::ForeignHead => "foreign_head",
             Self::RestoredBackup => "restored_backup",
             Self::OtherEnrolment => "other_enrolment",
+            Self::AnotherParticipantKey => "another_participant_key",
         }
     }
 
@@ -30,6 +33,7 @@ impl FreezeReason {
             Self::ForeignHead,
             Self::RestoredBackup,
             Self::OtherEnrolment,
+            Self::AnotherParticipantKey,
         ]
         .into_iter()
         .find(|reason| reason.code() == code)
@@ -40,14 +44,20 @@ impl fmt::Display for FreezeReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ForeignHead => {
-                "the chain holds entries in its name that it did not make. Somebody else wrote for it, or a relay \
-                 altered what it sent. Report this to the study; the auditor can tell from the escrowed secret which \
-                 entries are whose, and a new enrolment goes on from the last trusted one."
+                "the chain holds entries in its name that are not in this state file. Most likely the state file is an old \
+                 copy, restored from a backup, and sealed again before it was compared with the chain. Otherwise somebody \
+                 else wrote for the device, or a relay altered what it sent. Report this to the study; the auditor can tell \
+                 from the escrowed secret which entries are whose, and a new enrolment goes on from the last trusted one. \
+                 What is left in the file can be taken out for the auditor."
             }
             Self::RestoredBackup => {
                 "the chain goes on from this state with entries made with its own secret. The state file is an old \
                  copy, most likely restored from a backup, or somebody else holds a copy of it. Enrol the device \
                  anew; nothing that the chain holds is lost."
+            }
+            Self::AnotherParticipantKey => {
+                "the chain has another participant's key on record than the one that its payloads are sealed to. Report this to \
+                 the study: who holds that other key could read what only the participant should."
             }
             Self::OtherEnrolment => {
                 "the chain has its key enrolled under other terms than this state file. The state file is not the one \

@@ -23,7 +23,8 @@
 //! # let path = folder.path().join("state.db");
 //! // Once. `AuthenticationServer::code_terms` says what the code that staff handed out is for.
 //! let clock = Arc::new(SystemClock);
-//! let terms = Terms { chain: [1; 32], study: hashchain::StudyId(0), auditor_key };
+//! let study = hashchain::StudyId(0);
+//! let terms = Terms { chain: [1; 32], study, auditor_key, auditor_epoch: 0 };
 //! let store = Store::open_or_create(&path, &terms, clock.clone(), &mut rng)?;
 //! let device = Device::of(&store, &Participant("P-17".into()), &mut rng)?;
 //!
@@ -55,7 +56,7 @@
 //! }
 //! let authentication: Address = "https://auth.example.org".parse()?;
 //! let servers = Servers::new(Settings::new(terms, authentication, clock))?;
-//! let code = EnrolmentCode::from("ABCD-EFGH".to_owned());
+//! let code: EnrolmentCode = "00000-00000-00000-00000-NT18T-B2ZW3-QZWY7-4SQ46".parse()?;
 //! let life = online(&device, &servers, &code); // Awaited by the app.
 //! # drop(life);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -97,6 +98,7 @@ pub use clock::{Clock, SystemClock};
 pub use device::Device;
 pub use error::Error;
 pub use key::PublicKey;
+pub use mhealth_evidence::Checkpoint;
 pub use seal::{Recipient, Record};
 pub use store::{EnrolmentCode, Sealed, Store, Terms};
 pub use sync::{Standing, SyncError};

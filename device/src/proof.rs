@@ -14,7 +14,7 @@ use std::{
 
 use hashchain::{DeviceId, LinkHash};
 use mhealth_api::Head;
-use mhealth_evidence::{Anchor, HeadProof};
+use mhealth_evidence::{Anchor, Checkpoint, HeadProof};
 
 use crate::chain::{ChainDevice, ChainFault};
 
@@ -34,6 +34,8 @@ pub(crate) struct Enrolled {
     pub(crate) key: Option<[u8; 32]>,
     /// Link 0.
     pub(crate) genesis: LinkHash,
+    /// Digest of the participant's key; none where only words tell of it.
+    pub(crate) participant: Option<[u8; 32]>,
 }
 
 impl FinalHead {
@@ -95,8 +97,8 @@ const TOO_OLD: &str = "proof_too_old";
 pub enum Checked {
     /// The head.
     Head(FinalHead),
-    /// The authorities changed so often that one answer does not lead to the present ones. What it led to is known now: ask
-    /// again.
+    /// The authorities changed so often that one answer does not lead to the present ones. Ask again, from those on that it led
+    /// to.
     OnTheWay,
 }
 
@@ -116,6 +118,8 @@ pub struct Question {
 pub struct HeadChecker {
     known: Arc<Mutex<Known>>,
     trusts_words: bool,
+    /// Blocks that the devices' holder trusts, from the consortium.
+    checkpoints: Arc<[Checkpoint]>,
 }
 
 /// What the devices of a file have learned of the chain.
@@ -124,6 +128,9 @@ pub(crate) struct Known {
     genesis: [u8; 32],
     /// The authorities; none before the first proof.
     anchor: Option<Anchor>,
+    /// Later ones, to which answers led that name no chain. The same authorities may vote on several, so what comes of these is
+    /// known only when a state names this one.
+    on_the_way: Option<Anchor>,
     /// Whether the file lacks what is known of the authorities.
     unsaved: bool,
     /// The block in which a device's head was proved last.
@@ -139,6 +146,7 @@ impl Known {
         Self {
             genesis,
             anchor,
+            on_the_way: None,
             unsaved: false,
             seen,
         }
@@ -147,6 +155,7 @@ impl Known {
     /// Remembers the authorities that a proof led to. The anchor's own block is that of their last change: devices of one file
     /// see later ones in any order.
     fn learn(&mut self, before: Anchor, after: Anchor) {
+        self.on_the_way = None;
         let learned = match before.set() == after.set() {
             true => before,
             false => after,
@@ -159,11 +168,25 @@ impl Known {
 }
 
 impl HeadChecker {
-    pub(crate) fn of(known: Arc<Mutex<Known>>, trusts_words: bool) -> Self {
+    pub(crate) fn of(
+        known: Arc<Mutex<Known>>,
+        trusts_words: bool,
+        checkpoints: Arc<[Checkpoint]>,
+    ) -> Self {
         Self {
             known,
             trusts_words,
+            checkpoints,
         }
+    }
+
+    /// The blocks that are trusted and not behind what is known already. Where one of them changes the chain's authorities by
+    /// force, a proof may lead over it, if whoever makes it is told the block's hash.
+    pub fn checkpoints(&self) -> Vec<Checkpoint> {
+        let known = self.known();
+        let reached = known.anchor.as_ref().map_or(0, Anchor::block);
+        let checkpoints = self.checkpoints.iter().copied();
+        checkpoints.filter(|block| block.number > reached).collect()
     }
 
     /// Whether words are taken for proofs.
@@ -171,14 +194,16 @@ impl HeadChecker {
         self.trusts_words
     }
 
-    /// The number of the set of authorities that is known; none before the first proof.
+    /// The number of the set of authorities that a proof is to lead on from; none before the first proof.
     pub fn set(&self) -> Option<u64> {
         let known = self.known();
-        known.anchor.as_ref().map(|anchor| anchor.set().id())
+        let anchor = known.on_the_way.as_ref().or(known.anchor.as_ref());
+        anchor.map(|anchor| anchor.set().id())
     }
 
     /// Checks a proof of a device's head: it leads from the authorities that are known, or from the chain's first block, to a
-    /// block that is final, and from that block's state to the head. When it is refused, nothing has changed.
+    /// block that is final, and from that block's state to the head. When it is refused, nothing has changed but that answers
+    /// which led towards it are forgotten: they may have led astray.
     pub fn check(&self, question: &Question, proof: &[u8]) -> Result<Checked, ProofFault> {
         let proof = HeadProof::from_bytes(proof)
             .map_err(|error| ProofFault::new(error.code(), format!("{error}.")))?;
@@ -186,7 +211,8 @@ impl HeadChecker {
             ProofFault::new(refusal.code(), format!("{refusal}."))
         };
         let mut known = self.known();
-        let before = match (&known.anchor, &proof.first) {
+        let on_the_way = known.on_the_way.take();
+        let before = match (on_the_way.as_ref().or(known.anchor.as_ref()), &proof.first) {
             (Some(anchor), _) => anchor.clone(),
             (None, Some(first)) => Anchor::begin(known.genesis, first).map_err(refused)?,
             (None, None) => {
@@ -198,14 +224,18 @@ impl HeadChecker {
         };
         let mut after = before.clone();
         // It is right as far as it goes, and does not come to a head.
-        let on_the_way = proof.finality.nodes.iter().next().is_none()
+        let leads_to_no_state = proof.finality.nodes.iter().next().is_none()
             && proof.finality.handovers.len() == HeadProof::MOST_HANDOVERS;
-        if on_the_way {
-            after.follow(&proof.finality).map_err(refused)?;
-            known.learn(before, after);
+        if leads_to_no_state {
+            after
+                .follow(&proof.finality, &self.checkpoints)
+                .map_err(refused)?;
+            known.on_the_way = Some(after);
             return Ok(Checked::OnTheWay);
         }
-        let state = after.check(&proof.finality).map_err(refused)?;
+        let state = after.check_with(&proof.finality, &self.checkpoints);
+        let state = state.map_err(refused)?;
+        known.on_the_way = on_the_way;
         let block = state.number();
         let seen = known.seen.get(&question.device).copied().unwrap_or(0);
         if block < seen {
@@ -225,6 +255,7 @@ impl HeadChecker {
                 Some(Enrolled {
                     key: Some(record.key),
                     genesis: record.genesis,
+                    participant: Some(record.participant),
                 })
             }
             false => None,
@@ -263,6 +294,7 @@ impl HeadChecker {
             enrolment: enrolment.map(|told| Enrolled {
                 key: None,
                 genesis: told.genesis,
+                participant: None,
             }),
         })
     }

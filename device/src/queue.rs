@@ -14,9 +14,9 @@ use crate::{
     store::{LocalId, QueuedRun, Store},
 };
 
-/// Most bytes of data in a run of several entries. A single entry may have more, up to
-/// [`Record::MAX_PAYLOAD_LENGTH`](crate::Record::MAX_PAYLOAD_LENGTH). Relays take bodies that this fits into, in base64.
+/// Most bytes of data in a run. Relays take bodies that this fits into, in base64, and a single entry is smaller.
 const MAX_RUN_BYTES: u64 = 512 * 1024;
+const _: () = assert!(mhealth_api::MAX_ENVELOPE_LENGTH as u64 <= MAX_RUN_BYTES);
 
 /// Devices whose runs are formed in one transaction.
 const DEVICES_AT_A_TIME: usize = 512;

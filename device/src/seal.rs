@@ -3,6 +3,7 @@
 //! From a payload to an envelope, and from a secret to its escrow.
 
 use hashchain::{plain_envelope, seal_envelope, seal_escrow, Content, SealingKey, Secret};
+use mhealth_api::MAX_ENVELOPE_LENGTH;
 use rand::{CryptoRng, RngCore};
 
 use crate::{error::Error, key::PublicKey};
@@ -20,8 +21,15 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Longest payload, in bytes. A night takes about one and a half thousand; a relay refuses bodies far below this.
-    pub const MAX_PAYLOAD_LENGTH: usize = 1 << 20;
+    /// Longest payload, in bytes. A night takes about one and a half thousand. What is longer has an envelope that some
+    /// relay may refuse, and every later entry would wait behind it for ever: it is refused before it is sealed. The
+    /// envelope itself is compared with [`MAX_ENVELOPE_LENGTH`], too.
+    pub const MAX_PAYLOAD_LENGTH: usize = MAX_ENVELOPE_LENGTH - 512;
+
+    /// What tells it from another record of the same source: all of it.
+    pub fn content(&self) -> Vec<u8> {
+        [self.media_type.as_bytes(), b"\0", self.payload].concat()
+    }
 }
 
 /// Who shall be able to read an envelope.
@@ -42,22 +50,24 @@ pub(crate) fn envelope<R: CryptoRng + RngCore>(
     sequence: u64,
     rng: &mut R,
 ) -> Result<Vec<u8>, Error> {
-    let (length, most) = (record.payload.len(), Record::MAX_PAYLOAD_LENGTH);
-    if length > most {
-        return Err(Error::Unsealable(format!(
-            "it has {length} bytes, more than {most}"
-        )));
+    let most = Record::MAX_PAYLOAD_LENGTH;
+    if record.payload.len() > most {
+        return Err(Error::TooLarge { most });
     }
     let content = Content::new(record.media_type, record.payload)
         .map_err(|error| Error::Unsealable(error.to_string()))?;
-    match recipient {
+    let envelope = match recipient {
         Recipient::Anybody => {
             let mut random = [0; 32];
             rng.fill_bytes(&mut random);
-            Ok(plain_envelope(&random, &content))
+            plain_envelope(&random, &content)
         }
         Recipient::Participant(key) => seal_envelope(key, &device.0, sequence, &content, rng)
-            .map_err(|error| Error::Unsealable(error.to_string())),
+            .map_err(|error| Error::Unsealable(error.to_string()))?,
+    };
+    match envelope.len() <= MAX_ENVELOPE_LENGTH {
+        true => Ok(envelope),
+        false => Err(Error::TooLarge { most }),
     }
 }
 

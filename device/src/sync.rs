@@ -9,6 +9,7 @@
 //! | any number | another head than the device's at that place | faced with a **foreign head** | stops |
 //! | more entries | they follow the device's head, made with its own ratchet key | a **restored backup** | stops |
 //! | | the key enrolled under other terms | of **another enrolment** | stops |
+//! | | another participant's key on record | sealing to **another participant's key** | stops |
 //!
 //! All of this is about a head that is **proved** ([`FinalHead`]). Whoever says something without a proof stops nobody: a
 //! relay that knows no such device, or fewer entries than were proved before, may be behind, and another one is asked.
@@ -240,6 +241,11 @@ pub(crate) fn take(
         }
         if enrolled.genesis != device.genesis {
             let stopped = stop(store, device, FreezeReason::OtherEnrolment, known)?;
+            return Ok(Taken::Compared(Ok(stopped)));
+        }
+        let participant = device.participant_digest();
+        if enrolled.participant.is_some_and(|it| it != participant) {
+            let stopped = stop(store, device, FreezeReason::AnotherParticipantKey, known)?;
             return Ok(Taken::Compared(Ok(stopped)));
         }
         if !device.proved {

@@ -37,6 +37,8 @@ pub enum Refusal {
     CheckpointState,
     /// In the handover with this place, from 0, the set before did not make the block final, or it names no next one.
     Handover(usize),
+    /// A block changes the authorities by force, so that nobody signed for it, and is no checkpoint of the reader's.
+    ChangeByForce(Checkpoint),
     /// A header after the block does not follow the one before.
     Descendants,
     /// The block is not shown to be final by the authorities of its time.
@@ -62,6 +64,7 @@ impl Refusal {
             Self::AnotherHistory => "another_history",
             Self::CheckpointState => "checkpoint_not_proved",
             Self::Handover(_) => "handover_not_final",
+            Self::ChangeByForce(_) => "change_by_force",
             Self::Descendants => "descendants_do_not_follow",
             Self::NotFinal => "block_not_final",
             Self::ChainNotNamed => "chain_not_proved",
@@ -84,6 +87,10 @@ impl core::fmt::Display for Refusal {
             Self::Handover(place) => {
                 write!(f, "handover {place} of the authorities is not proved to be final")
             }
+            Self::ChangeByForce(block) => write!(
+                f,
+                "the authorities were changed by force in block {block}, which only trust in it leads over"
+            ),
             Self::Descendants => f.write_str("the headers after the block do not follow it"),
             Self::NotFinal => f.write_str("the block is not proved to be final"),
             Self::ChainNotNamed => {
@@ -150,7 +157,17 @@ impl Anchor {
     /// [`genesis_hash_key`], and is not before one that was seen already. The anchor moves on to its block and its authorities; when the
     /// proof is refused, it stays as it is.
     pub fn check<'p>(&mut self, proof: &'p FinalityProof) -> Result<FinalState<'p>, Refusal> {
-        let set = self.finalised_by(proof)?;
+        self.check_with(proof, &[])
+    }
+
+    /// The same for a reader who trusts these blocks: where one of them changes the authorities by force, the proof may lead over it
+    /// without signatures. The reader has them from the consortium, and not from whoever brings proofs.
+    pub fn check_with<'p>(
+        &mut self,
+        proof: &'p FinalityProof,
+        checkpoints: &[Checkpoint],
+    ) -> Result<FinalState<'p>, Refusal> {
+        let set = self.finalised_by(proof, checkpoints)?;
         let state = State::new(proof.block.state_root, &proof.nodes);
         match state.value::<[u8; 32]>(&genesis_hash_key()) {
             Ok(Some(genesis)) if genesis == self.genesis => {}
@@ -170,24 +187,41 @@ impl Anchor {
     /// authorities of the anchor's set signed for it is all. The first proof of a state after it has to name the chain.
     ///
     /// [`HeadProof::MOST_HANDOVERS`]: crate::HeadProof::MOST_HANDOVERS
-    pub fn follow(&mut self, proof: &FinalityProof) -> Result<(), Refusal> {
+    pub fn follow(
+        &mut self,
+        proof: &FinalityProof,
+        checkpoints: &[Checkpoint],
+    ) -> Result<(), Refusal> {
         if proof.handovers.len() < crate::HeadProof::MOST_HANDOVERS {
             return Err(Refusal::ChainNotNamed);
         }
-        let set = self.finalised_by(proof)?;
+        let set = self.finalised_by(proof, checkpoints)?;
         (self.set, self.block) = (set, proof.block.number);
         Ok(())
     }
 
     /// The set that made a proof's block final, over every set between the anchor's and it.
-    fn finalised_by(&self, proof: &FinalityProof) -> Result<AuthoritySet, Refusal> {
+    fn finalised_by(
+        &self,
+        proof: &FinalityProof,
+        checkpoints: &[Checkpoint],
+    ) -> Result<AuthoritySet, Refusal> {
         let (block, seen) = (proof.block.number, self.block);
         if block < seen {
             return Err(Refusal::TooOld { block, seen });
         }
         let mut set = self.set.clone();
         for (place, handover) in proof.handovers.iter().enumerate() {
-            let next = set.hand_over(handover);
+            let next = match handover.justification.is_empty() {
+                true => {
+                    let block = Checkpoint::of(&handover.header);
+                    if !checkpoints.contains(&block) {
+                        return Err(Refusal::ChangeByForce(block));
+                    }
+                    set.replaced_by_force(&handover.header)
+                }
+                false => set.hand_over(handover),
+            };
             set = next.map_err(|_| Refusal::Handover(place))?;
         }
         let mut last = &proof.block;

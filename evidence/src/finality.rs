@@ -22,12 +22,13 @@ pub struct AuthoritySet {
 /// A voter's Ed25519 key, and the weight of its vote.
 pub type Authority = ([u8; 32], u64);
 
-/// A block that names the next authorities, and the present ones' justification for it.
+/// A block that names the next authorities, and the present ones' justification for it. Where it names them by force nobody
+/// signed for it: then there is no justification, and the reader has to trust the block ([`Checkpoint`](crate::Checkpoint)).
 #[derive(Clone, Debug, PartialEq, Eq, Encode)]
 pub struct Handover {
     /// The block.
     pub header: Header,
-    /// Its justification.
+    /// Its justification; empty when the block changes the authorities by force.
     pub justification: Vec<u8>,
 }
 
@@ -135,9 +136,17 @@ impl AuthoritySet {
     /// The set that follows, if this one made the block final that names it.
     pub fn hand_over(&self, handover: &Handover) -> Result<AuthoritySet, NotFinal> {
         self.finalises(&handover.header, &handover.justification)?;
-        let next = next_authorities(&handover.header).ok_or(NotFinal)?;
+        self.followed_by(next_authorities(&handover.header))
+    }
+
+    /// The set that a block appoints by force in the place of this one. Nothing but trust in the block says that it is final.
+    pub fn replaced_by_force(&self, header: &Header) -> Result<AuthoritySet, NotFinal> {
+        self.followed_by(forced_authorities(header))
+    }
+
+    fn followed_by(&self, next: Option<Vec<Authority>>) -> Result<AuthoritySet, NotFinal> {
         let id = self.id.checked_add(1).ok_or(NotFinal)?;
-        AuthoritySet::new(id, next).ok_or(NotFinal)
+        AuthoritySet::new(id, next.ok_or(NotFinal)?).ok_or(NotFinal)
     }
 }
 
@@ -162,12 +171,19 @@ pub fn next_authorities(header: &Header) -> Option<Vec<Authority>> {
 }
 
 /// Whether a block changes the authorities by force, as the consortium can after finality was lost. The set before has no say in
-/// it, so no proof leads over this block but from a checkpoint after it.
+/// it, so nothing leads over this block but trust in it, or in a block after it.
 pub fn forces_authorities(header: &Header) -> bool {
-    logs(header).any(|log| match log.split_first() {
+    forced_authorities(header).is_some()
+}
+
+/// The authorities that a block appoints by force, if it does.
+fn forced_authorities(header: &Header) -> Option<Vec<Authority>> {
+    logs(header).find_map(|log| match log.split_first() {
         // The number of the last final block stands before the change.
-        Some((&FORCED_CHANGE, [_, _, _, _, change @ ..])) => read_change(change).is_ok(),
-        _ => false,
+        Some((&FORCED_CHANGE, [_, _, _, _, change @ ..])) => {
+            read_change(change).ok().map(|(next, _)| next)
+        }
+        _ => None,
     })
 }
 

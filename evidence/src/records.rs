@@ -25,6 +25,10 @@ pub struct DeviceRecord {
     pub secret_commitment: [u8; 32],
     /// The secret, sealed to the study's auditor.
     pub escrow: Vec<u8>,
+    /// Which of the study's auditor keys that was, from 0 on.
+    pub auditor_epoch: u32,
+    /// Digest of the key to which the device seals its data.
+    pub participant: [u8; 32],
     /// Link 0.
     pub genesis: LinkHash,
     /// The device that it goes on from.
@@ -41,7 +45,7 @@ pub struct DeviceRecord {
 
 impl DeviceRecord {
     /// Bytes that every record takes in a state.
-    pub const LEAST_BYTES: usize = 32 + 32 + 1 + 32 + 1 + 1 + 1 + 4 + 1;
+    pub const LEAST_BYTES: usize = 32 + 32 + 1 + 4 + 32 + 32 + 1 + 1 + 1 + 4 + 1;
 
     /// Whether the device is retired in this block because that was asked for before, without a word in the state.
     pub fn is_retired_at(&self, block: u32) -> bool {
@@ -169,6 +173,13 @@ pub struct StudyRecord {
     pub auditor_key: [u8; 32],
     /// The study's name for people, in UTF-8.
     pub title: Vec<u8>,
+    /// The keys that devices sealed their secrets to before, in the order of their epochs.
+    pub former_auditor_keys: Vec<[u8; 32]>,
+}
+
+impl StudyRecord {
+    /// Most keys before the present one.
+    const MOST_FORMER_KEYS: usize = 63;
 }
 
 /// What the chain asks of a run before it records it.
@@ -197,6 +208,7 @@ impl Decode for StudyRecord {
             status: Decode::decode(input)?,
             auditor_key: Decode::decode(input)?,
             title: bounded_bytes(input)?,
+            former_auditor_keys: bounded_list(input, 32, StudyRecord::MOST_FORMER_KEYS)?,
         })
     }
 }
@@ -239,6 +251,8 @@ impl Decode for DeviceRecord {
             key: Decode::decode(input)?,
             secret_commitment: Decode::decode(input)?,
             escrow: bounded_bytes(input)?,
+            auditor_epoch: Decode::decode(input)?,
+            participant: Decode::decode(input)?,
             genesis: Decode::decode(input)?,
             predecessor: Decode::decode(input)?,
             successor: Decode::decode(input)?,

@@ -8,7 +8,7 @@ use codec::{Decode, Encode};
 use hashchain::DeviceId;
 use mhealth_evidence::{
     checkpoint_keys, Anchor, Checkpoint, CheckpointAuthorities, DeviceConflicts, FinalityProof,
-    Refusal,
+    Handover, Refusal,
 };
 use sp_core::{Blake2Hasher, H256};
 use sp_trie::LayoutV0;
@@ -197,7 +197,7 @@ fn a_checkpoint_replaces_everything_before_it_and_nothing_leads_over_a_change_by
     from_first.check(&world.proof.finality).unwrap();
     assert_eq!(from_first.check(&proof).unwrap_err(), Refusal::NotFinal);
     let mut over = proof.clone();
-    over.handovers = vec![mhealth_evidence::Handover {
+    over.handovers = vec![Handover {
         header: read(&change),
         justification: justify(&change, &world.sets[2], 2),
     }];
@@ -209,6 +209,60 @@ fn a_checkpoint_replaces_everything_before_it_and_nothing_leads_over_a_change_by
     assert_eq!(refused, Err(Refusal::AnotherHistory));
     let refused = Anchor::at_checkpoint([7; 32], checkpoint, &authorities);
     assert_eq!(refused, Err(Refusal::CheckpointState));
+}
+
+#[test]
+fn trust_in_a_block_leads_over_the_change_by_force_that_it_makes() {
+    let world = World::new();
+    let new = [11, 12, 13];
+    let root = world.headers[3].state_root;
+    let change = child(&world.headers[4], H256::repeat_byte(6), vec![forced(&new)]);
+    let block = child(&change, root, vec![]);
+    let over = |header: &NodeHeader, set| FinalityProof {
+        handovers: vec![Handover {
+            header: read(header),
+            justification: Vec::new(),
+        }],
+        block: read(&block),
+        descendants: Vec::new(),
+        justification: justify(&block, &new, set),
+        nodes: world.proof.finality.nodes.clone(),
+    };
+    let mut anchor = begun(&world);
+    anchor.check(&world.proof.finality).unwrap();
+    let before = anchor.clone();
+    let trusted = Checkpoint::of(&read(&change));
+    let proof = over(&change, 3);
+
+    let refused = anchor.check(&proof).unwrap_err();
+    assert_eq!(refused, Refusal::ChangeByForce(trusted));
+    assert_eq!(refused.code(), "change_by_force");
+    let mut other = trusted;
+    other.hash[0] ^= 1;
+    let refused = anchor.check_with(&proof, &[other]).unwrap_err();
+    assert_eq!(refused, Refusal::ChangeByForce(trusted));
+    // Trust in a block that changes nothing leads nowhere, nor do votes of another set's number.
+    let plain = over(&world.headers[4], 3);
+    let checkpoints = [Checkpoint::of(&read(&world.headers[4])), trusted];
+    let refused = anchor.check_with(&plain, &checkpoints).unwrap_err();
+    assert_eq!(refused, Refusal::Handover(0));
+    let older = over(&change, 2);
+    let refused = anchor.check_with(&older, &checkpoints);
+    assert_eq!(refused.unwrap_err(), Refusal::NotFinal);
+    // One who knows an older set only, and leaves out those between, does not get there.
+    let mut late = begun(&world);
+    let refused = late.check_with(&proof, &[trusted]);
+    assert_eq!(refused.unwrap_err(), Refusal::NotFinal);
+    assert_eq!(anchor, before);
+
+    let state = anchor.check_with(&proof, &[other, trusted]).unwrap();
+    assert_eq!(state.devices(), Ok(34));
+    assert_eq!((anchor.set().id(), anchor.block()), (3, block.number));
+    let later = FinalityProof {
+        handovers: Vec::new(),
+        ..proof
+    };
+    assert!(anchor.check(&later).is_ok());
 }
 
 #[test]

@@ -120,7 +120,7 @@ pub use encoding::Sha256;
 pub use envelope::{plain_envelope, Content, Envelope, EnvelopeError, MAX_MEDIA_TYPE_LENGTH};
 pub use link::{
     data_digest, escrow_commitment, genesis, head_message, key_proof_message, link,
-    secret_commitment, Enrolment, Entry, KeyProof, HEAD_MESSAGE_LENGTH,
+    participant_digest, secret_commitment, Enrolment, Entry, KeyProof, HEAD_MESSAGE_LENGTH,
 };
 #[cfg(feature = "native")]
 pub use native::Native;

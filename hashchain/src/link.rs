@@ -68,10 +68,16 @@ pub struct KeyProof<'a> {
     pub secret_commitment: &'a [u8; 32],
     /// [`escrow_commitment`] of the secret, sealed to the study's auditor.
     pub escrow_commitment: &'a [u8; 32],
+    /// Which of the study's auditor keys that was, counted from 0.
+    pub auditor_epoch: u32,
+    /// That key. The chain puts its own here, so the proof fails if the device was told another.
+    pub auditor_key: &'a [u8; 32],
+    /// [`participant_digest`] of the key to which the device seals its data.
+    pub participant: &'a [u8; 32],
 }
 
-/// `enc("key-proof", chain, u32 study, server, device key, u32 predecessor or nothing, H("secret", S), H("escrow", escrow))`: what the
-/// device signs, so that the chain enrols its key for nobody else and with nothing else.
+/// `enc("key-proof", chain, u32 study, server, device key, u32 predecessor or nothing, H("secret", S), H("escrow", escrow), u32 epoch,
+/// auditor key, H("participant", participant key))`: what the device signs, so that the chain enrols its key for nobody else and with nothing else.
 pub fn key_proof_message(proof: &KeyProof<'_>) -> Vec<u8> {
     let predecessor = proof.predecessor.map(|device| device.0.to_be_bytes());
     encode(
@@ -84,8 +90,18 @@ pub fn key_proof_message(proof: &KeyProof<'_>) -> Vec<u8> {
             predecessor.as_ref().map_or(&[], |number| number.as_slice()),
             proof.secret_commitment,
             proof.escrow_commitment,
+            &proof.auditor_epoch.to_be_bytes(),
+            proof.auditor_key,
+            proof.participant,
         ],
     )
+}
+
+/// `H("participant", participant key)`: says to which X25519 key a device seals its data, without showing the key. The part is empty
+/// where data are not sealed, so that leaving a key out changes the digest, too.
+pub fn participant_digest<H: Sha256>(participant_key: Option<&[u8; 32]>) -> [u8; 32] {
+    let key = participant_key.map_or(&[][..], |key| key.as_slice());
+    H::sha256(&encode("participant", &[key]))
 }
 
 /// `h_i = H("link", u64 i, h_(i-1), d_i, t_i)`, the hash of entry `sequence`.

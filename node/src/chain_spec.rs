@@ -2,6 +2,7 @@
 
 //! Which chain a node belongs to.
 
+use codec::Decode;
 use mhealth_runtime::{genesis, RuntimeGenesisConfig, WASM_BINARY};
 use sc_chain_spec::json_patch;
 use sc_service::{ChainSpec as _, ChainType, Properties};
@@ -15,9 +16,6 @@ use crate::well_known_keys;
 /// A specification without extensions.
 type GenericChainSpec =
     sc_service::GenericChainSpec<sc_chain_spec::NoExtension, mhealth_runtime::HostFunctions>;
-
-/// Chains with different identifiers never exchange a message.
-const PROTOCOL_ID: &str = "mhealth";
 
 /// What a specification is loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +31,7 @@ pub(crate) enum Purpose {
 /// # Errors
 ///
 /// A sentence for the operator: the file cannot be read, or it specifies a live chain whose genesis contains a key that
-/// everybody knows the secret of.
+/// everybody knows the secret of, or the presets' short time for a veto.
 pub(crate) fn load(id: &str, purpose: Purpose) -> Result<Box<dyn sc_service::ChainSpec>, String> {
     let spec: Box<dyn sc_service::ChainSpec> = match id {
         "dev" => Box::new(DEVELOPMENT.spec(purpose)?),
@@ -41,9 +39,25 @@ pub(crate) fn load(id: &str, purpose: Purpose) -> Result<Box<dyn sc_service::Cha
         path => Box::new(GenericChainSpec::from_json_file(path.into())?),
     };
     if spec.chain_type() == ChainType::Live {
-        well_known_keys::refuse(spec.as_ref())?;
+        let genesis = spec.as_storage_builder().build_storage()?;
+        well_known_keys::refuse(spec.name(), &genesis)?;
+        refuse_short_veto(spec.name(), &genesis)?;
     }
     Ok(spec)
+}
+
+/// Refuses a genesis in which a sponsor would have no more time to veto a retirement than in the presets, which are for trials.
+fn refuse_short_veto(name: &str, genesis: &Storage) -> Result<(), String> {
+    let delay = genesis.top.get(&genesis::retirement_delay_key()[..]);
+    let delay = delay.and_then(|delay| u32::decode(&mut &delay[..]).ok());
+    match delay {
+        Some(blocks) if blocks <= genesis::RETIREMENT_DELAY => Err(format!(
+            "in the live chain \"{name}\" a retirement that an authentication server asks for would hold after {blocks} blocks of \
+             two seconds, too soon for the study's sponsor to veto it. Set clientHashchain.retirementDelay to at least an hour \
+             (1800), or take the line out for a day (43200)."
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// A chain that begins with a preset of the runtime.
@@ -79,7 +93,6 @@ impl Preset {
             .with_name(self.name)
             .with_id(self.id)
             .with_chain_type(self.chain_type.clone())
-            .with_protocol_id(PROTOCOL_ID)
             .with_properties(properties())
             .with_genesis_config_preset_name(self.preset)
             .build();
@@ -107,11 +120,13 @@ impl Preset {
     }
 }
 
-/// What wallets and polkadot-js Apps want to know. There is no token to name.
+/// What wallets and polkadot-js Apps want to know. There is no token, and where nothing is said, they invent one.
 fn properties() -> Properties {
     let mut properties = Properties::new();
     properties.insert("ss58Format".into(), json!(42));
     properties.insert("isEthereum".into(), json!(false));
+    properties.insert("tokenSymbol".into(), json!(""));
+    properties.insert("tokenDecimals".into(), json!(0));
     properties
 }
 
@@ -119,24 +134,25 @@ fn properties() -> Properties {
 mod tests {
     use std::{fs, path::PathBuf};
 
+    use codec::Encode;
     use sp_keyring::Sr25519Keyring;
     use tempfile::TempDir;
 
     use super::*;
 
     /// A raw specification of this type, whose genesis has one value.
-    fn file(directory: &TempDir, chain_type: &str, value: &[u8]) -> PathBuf {
-        let value = sp_core::bytes::to_hex(value, false);
+    fn file(directory: &TempDir, chain_type: &str, key: &[u8], value: &[u8]) -> PathBuf {
+        let [key, value] = [key, value].map(|bytes| sp_core::bytes::to_hex(bytes, false));
         let spec = json!({
             "name": "A trial",
             "id": "a_trial",
             "chainType": chain_type,
             "bootNodes": [],
             "telemetryEndpoints": null,
-            "protocolId": PROTOCOL_ID,
+            "protocolId": null,
             "properties": null,
             "codeSubstitutes": {},
-            "genesis": { "raw": { "top": { "0x01": value }, "childrenDefault": {} } },
+            "genesis": { "raw": { "top": { key: value }, "childrenDefault": {} } },
         });
         let path = directory.path().join("spec.json");
         fs::write(&path, spec.to_string()).expect("the directory is ours");
@@ -144,8 +160,12 @@ mod tests {
     }
 
     fn load_file(chain_type: &str, value: &[u8]) -> Result<String, String> {
+        load_value(chain_type, &[1], value)
+    }
+
+    fn load_value(chain_type: &str, key: &[u8], value: &[u8]) -> Result<String, String> {
         let directory = TempDir::new().expect("there is room for a directory");
-        let path = file(&directory, chain_type, value);
+        let path = file(&directory, chain_type, key, value);
         let spec = load(path.to_str().expect("its name is ASCII"), Purpose::Run)?;
         Ok(spec.name().to_string())
     }
@@ -161,6 +181,25 @@ mod tests {
     #[test]
     fn a_live_chain_with_keys_of_its_own_is_loaded() {
         assert_eq!(load_file("Live", &[7; 32]), Ok("A trial".into()));
+    }
+
+    #[test]
+    fn a_live_chain_with_the_presets_time_for_a_veto_is_refused() {
+        let key = genesis::retirement_delay_key();
+        let load = |chain_type, blocks: u32| load_value(chain_type, &key, &blocks.encode());
+        for blocks in [0, 1, genesis::RETIREMENT_DELAY] {
+            let refusal = load("Live", blocks).expect_err("nobody can veto in time");
+            assert!(refusal.contains("A trial"), "{refusal}");
+            assert!(
+                refusal.contains("clientHashchain.retirementDelay"),
+                "{refusal}"
+            );
+        }
+        assert_eq!(load("Live", 1_800), Ok("A trial".into()));
+        assert_eq!(
+            load("Local", genesis::RETIREMENT_DELAY),
+            Ok("A trial".into())
+        );
     }
 
     #[test]
@@ -187,10 +226,20 @@ mod tests {
     }
 
     #[test]
+    fn chains_are_known_by_their_first_block_alone() {
+        for preset in [DEVELOPMENT, LOCAL] {
+            let spec = preset.spec(Purpose::Export).expect("the presets are ours");
+            assert_eq!(spec.protocol_id(), None, "{}", preset.name);
+            assert_eq!(spec.fork_id(), None, "{}", preset.name);
+        }
+    }
+
+    #[test]
     fn wallets_learn_the_address_format_and_that_there_is_no_token() {
         let properties = properties();
         assert_eq!(properties["ss58Format"], json!(42));
         assert_eq!(properties["isEthereum"], json!(false));
-        assert!(!properties.contains_key("tokenSymbol"));
+        assert_eq!(properties["tokenSymbol"], json!(""));
+        assert_eq!(properties["tokenDecimals"], json!(0));
     }
 }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::builder::ArgPredicate::IsPresent;
+use clap::builder::ArgPredicate::{self, IsPresent};
 
 use crate::{checkpoint::Checkpoint, service::Sealing};
 
@@ -23,6 +23,9 @@ use crate::{checkpoint::Checkpoint, service::Sealing};
     // 256 MiB. The cache's table doubles while a block is being made; with the 1 GiB of sc-cli that alone took 0.8 s
     // once.
     mut_arg("trie_cache_size", |option| option.default_value("268435456")),
+    // Any web page may open a WebSocket to a node on the machine of whoever looks at it. A validator has keys that the unsafe
+    // methods change and use.
+    mut_arg("rpc_methods", |option| option.default_value_if("validator", ArgPredicate::Equals("true".into()), "safe")),
     // The other pool may hold a transaction back until the next block, which under --sealing may never come.
     mut_arg("pool_type", |option| option.default_value_if("sealing", IsPresent, "single-state"))
 )]
@@ -109,6 +112,18 @@ mod tests {
         let megabytes = cli.run.rpc_params.rpc_max_response_size;
         // Two characters a byte, and a mebibyte for the rest.
         assert!(megabytes * 1024 * 1024 >= 2 * BLOCK_BYTES + 1024 * 1024);
+    }
+
+    #[test]
+    fn a_validator_serves_unsafe_methods_only_when_told_to() {
+        let of = |options: &[&str]| {
+            let command_line = ["mhealth-node"].iter().chain(options);
+            let cli = Cli::parse_from(command_line);
+            format!("{:?}", cli.run.rpc_params.rpc_methods)
+        };
+        assert_eq!(of(&[]), "Auto");
+        assert_eq!(of(&["--validator"]), "Safe");
+        assert_eq!(of(&["--validator", "--rpc-methods=unsafe"]), "Unsafe");
     }
 
     fn pool_of(options: &[&str]) -> TransactionPoolType {

@@ -15,7 +15,7 @@ use mhealth_api::Code;
 use mhealth_evidence::HEADS_PER_PAGE;
 use mhealth_server::ApiError;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Known, Ledger};
 
 /// How long a proof is given out again. The chain makes a block every few seconds.
 const FRESH: Duration = Duration::from_millis(500);
@@ -30,8 +30,8 @@ pub struct HeadProofs {
     kept: Mutex<HashMap<Place, Arc<Slot>>>,
 }
 
-/// What a proof without a device's record is about: a page of heads, from a set of authorities on.
-type Place = (u32, Option<u64>);
+/// What a proof without a device's record is about: a page of heads, for those who know this much.
+type Place = (u32, Known);
 
 /// A proof, and when the node was asked for it. Whoever holds it is asking.
 type Slot = tokio::sync::Mutex<Option<(Bytes, Instant)>>;
@@ -45,17 +45,17 @@ impl HeadProofs {
         }
     }
 
-    /// The proof of a device's head from the set of authorities on that the device knows.
+    /// The proof of a device's head from what the device knows on.
     pub async fn head(
         &self,
         device: DeviceId,
-        set: Option<u64>,
+        known: Known,
         record: bool,
     ) -> Result<Bytes, ApiError> {
         if record {
-            return self.ask(device, set, true).await;
+            return self.ask(device, known, true).await;
         }
-        let slot = self.slot((device.0 / HEADS_PER_PAGE, set));
+        let slot = self.slot((device.0 / HEADS_PER_PAGE, known.clone()));
         let mut slot = slot.lock().await;
         if let Some((proof, asked)) = &*slot {
             if asked.elapsed() < FRESH {
@@ -63,18 +63,13 @@ impl HeadProofs {
             }
         }
         let asked = Instant::now();
-        let proof = self.ask(device, set, false).await?;
+        let proof = self.ask(device, known, false).await?;
         *slot = (proof.len() <= LONGEST_KEPT).then(|| (proof.clone(), asked));
         Ok(proof)
     }
 
-    async fn ask(
-        &self,
-        device: DeviceId,
-        set: Option<u64>,
-        record: bool,
-    ) -> Result<Bytes, ApiError> {
-        let proof = self.ledger.proof(device, set, record).await?;
+    async fn ask(&self, device: DeviceId, known: Known, record: bool) -> Result<Bytes, ApiError> {
+        let proof = self.ledger.proof(device, known, record).await?;
         Ok(proof.ok_or(Code::UnknownDevice)?.into())
     }
 
@@ -104,11 +99,18 @@ mod tests {
         chain
     }
 
+    fn knowing(set: Option<u64>) -> Known {
+        Known {
+            set,
+            ..Known::default()
+        }
+    }
+
     #[tokio::test]
     async fn devices_of_one_page_and_set_cost_the_node_one_question() {
         let chain = chain_of(40);
         let proofs = HeadProofs::of(Arc::new(chain.clone()));
-        let ask = |device, set| proofs.head(DeviceId(device), set, false);
+        let ask = |device, set| proofs.head(DeviceId(device), knowing(set), false);
         let many = (0..32).map(|device| ask(device, Some(3)));
         let many = futures::future::join_all(many).await;
         assert!(many.iter().all(|proof| *proof == many[0] && proof.is_ok()));
@@ -124,7 +126,8 @@ mod tests {
         let chain = chain_of(2);
         let proofs = HeadProofs::of(Arc::new(chain.clone()));
         for device in [0, 1, 1] {
-            assert!(proofs.head(DeviceId(device), None, true).await.is_ok());
+            let proof = proofs.head(DeviceId(device), Known::default(), true).await;
+            assert!(proof.is_ok());
         }
         assert_eq!(chain.proofs_asked(), 3);
     }
@@ -133,10 +136,11 @@ mod tests {
     async fn what_the_node_does_not_prove_is_asked_for_again() {
         let chain = chain_of(1);
         let proofs = HeadProofs::of(Arc::new(chain.clone()));
-        let unknown = proofs.head(DeviceId(7), Some(0), false).await.unwrap_err();
+        let ask = || proofs.head(DeviceId(7), knowing(Some(0)), false);
+        let unknown = ask().await.unwrap_err();
         assert_eq!(unknown.problem().known_code(), Some(Code::UnknownDevice));
         chain.enrol(DeviceId(7), TestDevice::new(7).genesis());
-        assert!(proofs.head(DeviceId(7), Some(0), false).await.is_ok());
+        assert!(ask().await.is_ok());
     }
 
     #[tokio::test]
@@ -144,7 +148,8 @@ mod tests {
         let chain = chain_of(1);
         let proofs = HeadProofs::of(Arc::new(chain));
         for set in 0..2 * MOST as u64 {
-            assert!(proofs.head(DeviceId(0), Some(set), false).await.is_ok());
+            let proof = proofs.head(DeviceId(0), knowing(Some(set)), false).await;
+            assert!(proof.is_ok());
             assert!(proofs.kept.lock().unwrap().len() <= MOST);
         }
     }

@@ -13,8 +13,9 @@ use mhealth_api::{
     BareRecord, BlockRef, ChainHead, Code, DeviceStatus, Head, Key, Policy, Problem, RunEntry,
     RunStatus, RunUpload,
 };
+use mhealth_server::shares::Shares;
 use mhealth_server::{ApiError, BodyShare};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 
 use crate::directory::{Device, Directory, Found};
 use crate::ledger::Ledger;
@@ -43,8 +44,10 @@ pub struct IntakeLimits {
     pub max_queued_entries: u64,
     /// Uploads a second that one device may send for long.
     pub uploads_per_second: NonZeroU32,
-    /// Uploads that one device may send at once.
+    /// Uploads that one device may send in a burst.
     pub burst: NonZeroU32,
+    /// Uploads of one device that may be under way at a time.
+    pub at_once: NonZeroU32,
 }
 
 /// An answered upload.
@@ -65,6 +68,7 @@ pub struct Intake {
     metrics: Metrics,
     limits: IntakeLimits,
     rates: DefaultKeyedRateLimiter<DeviceId>,
+    under_way: Shares<DeviceId>,
     record_locks: Vec<Mutex<()>>,
 }
 
@@ -87,6 +91,7 @@ impl Intake {
             metrics,
             limits,
             rates: RateLimiter::keyed(quota),
+            under_way: Shares::of(limits.at_once.get() as usize),
             record_locks: (0..RECORD_LOCKS).map(|_| Mutex::default()).collect(),
         }
     }
@@ -203,6 +208,15 @@ impl Intake {
         })
     }
 
+    /// Lets a device send one more upload, until the value is dropped; `too_many_requests` if it has enough of them under way.
+    pub fn begin(&self, device: DeviceId) -> Result<OwnedSemaphorePermit, ApiError> {
+        self.under_way.take(device).ok_or_else(|| {
+            let detail =
+                "This device has too many uploads under way; wait as long as Retry-After says.";
+            ApiError::new(Code::TooManyRequests, detail)
+        })
+    }
+
     /// Whether the chain has the holder's device with this study and this key.
     pub async fn admit(&self, holder: &Holder) -> Result<Found, ApiError> {
         let found = self.directory.device(holder.device).await?;
@@ -252,6 +266,10 @@ impl Intake {
                 Ok(Acceptance::Accepted(status)) => (status, true),
                 Ok(Acceptance::Known(status)) => (status, false),
                 Ok(Acceptance::Refused(problem)) => return Err(problem.into()),
+                Ok(Acceptance::OverQuota(code, None)) => return Err(code.into()),
+                Ok(Acceptance::OverQuota(code, Some(wait))) => {
+                    return Err(ApiError::from(code).retry_after(wait));
+                }
                 Err(question) => {
                     let device = candidate.run.run.device;
                     self.ask(device, question, &mut candidate.answers).await?;

@@ -12,6 +12,7 @@ use futures::future::join_all;
 use hashchain::StudyId;
 use mhealth_api::{JwkSet, Key};
 use mhealth_chain_client::is_on_this_machine;
+use mhealth_server::BaseAddress;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +47,7 @@ impl FromStr for TrustedIssuer {
         for member in text.split(',') {
             let (key, value) = member.split_once('=').context("expected key=value,…")?;
             match key.trim() {
-                "issuer" => issuer = Some(value.trim().to_owned()),
+                "issuer" => issuer = Some(issuer_of(value.trim())),
                 "study" => study = Some(value.trim().parse().context("study must be a number")?),
                 "jwks" => jwks = Some(value.trim().to_owned()),
                 other => bail!("{other} is unknown: give issuer, study and jwks"),
@@ -65,6 +66,14 @@ impl FromStr for TrustedIssuer {
             study: study.context("study is missing")?,
             jwks,
         })
+    }
+}
+
+/// An authentication server calls itself by its base address in normal form, whatever stands in a configuration.
+fn issuer_of(text: &str) -> String {
+    match text.parse::<BaseAddress>() {
+        Ok(address) => address.to_string(),
+        Err(_) => text.to_owned(),
     }
 }
 
@@ -317,6 +326,8 @@ mod tests {
             (issuer.issuer.as_str(), issuer.study),
             ("https://auth.example", StudyId(3))
         );
+        let slash: TrustedIssuer = "issuer=HTTPS://Auth.Example:443/,study=3".parse().unwrap();
+        assert_eq!(slash, issuer);
         let other: TrustedIssuer = "issuer=site-a,study=0,jwks=http://127.0.0.1:5/keys"
             .parse()
             .unwrap();

@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 /// without it the relay knows for sure that it never will be included.
 const ERA: u64 = 64;
 /// Questions to the node at a time that devices can bring about.
-const READS: usize = 32;
+pub(crate) const READS: usize = 32;
 
 /// Why the chain gave no answer.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -62,6 +62,15 @@ impl From<LedgerError> for ApiError {
     }
 }
 
+/// What somebody knows of the chain who asks for a proof.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Known {
+    /// The number of the set of authorities; none when it is the first block's hash only.
+    pub set: Option<u64>,
+    /// Blocks that are trusted, and may have changed the authorities by force.
+    pub checkpoints: Vec<Hash>,
+}
+
 /// What the chain answers, in a while.
 pub type Answer<'a, T> = BoxFuture<'a, Result<T, LedgerError>>;
 
@@ -77,16 +86,13 @@ pub trait Ledger: Send + Sync + 'static {
     fn device_by_key(&self, key: [u8; 32]) -> Answer<'_, Option<DeviceId>>;
     /// Up to so many entries of a device from a sequence on.
     fn entries(&self, device: DeviceId, from: u64, count: u32) -> Answer<'_, Vec<EntryView>>;
-    /// The proof of a device's head, from the set of authorities of this number on, and of its record if so wanted. None if the
-    /// chain has no such device.
-    fn proof(
-        &self,
-        device: DeviceId,
-        set: Option<u64>,
-        record: bool,
-    ) -> Answer<'_, Option<Vec<u8>>>;
+    /// The proof of a device's head for somebody who knows this much, and of its record if so wanted. None if the chain has no
+    /// such device.
+    fn proof(&self, device: DeviceId, known: Known, record: bool) -> Answer<'_, Option<Vec<u8>>>;
     /// A study.
     fn study(&self, study: StudyId) -> Answer<'_, Option<StudyView>>;
+    /// The accounts of a study that were given up, each with the one that took its place.
+    fn rotations(&self, study: StudyId) -> Answer<'_, Vec<([u8; 32], [u8; 32])>>;
     /// The latest finalised block.
     fn finalised(&self) -> Answer<'_, BlockRef>;
     /// The seconds since 1970 that the latest finalised block names; none where that says nothing.
@@ -180,15 +186,12 @@ impl Ledger for NodeLedger {
         })
     }
 
-    fn proof(
-        &self,
-        device: DeviceId,
-        set: Option<u64>,
-        record: bool,
-    ) -> Answer<'_, Option<Vec<u8>>> {
+    fn proof(&self, device: DeviceId, known: Known, record: bool) -> Answer<'_, Option<Vec<u8>>> {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
-            let proved = client.prove_head(device, set, record).await?;
+            let checkpoints: Vec<_> = known.checkpoints.iter().map(|hash| H256(hash.0)).collect();
+            let proved = client.prove_head(device, known.set, record, &checkpoints);
+            let proved = proved.await?;
             Ok(proved.map(|proved| proved.proof))
         })
     }
@@ -197,6 +200,18 @@ impl Ledger for NodeLedger {
         Box::pin(async move {
             let (client, _read) = self.read().await?;
             Ok(client.study(study).await?)
+        })
+    }
+
+    fn rotations(&self, study: StudyId) -> Answer<'_, Vec<([u8; 32], [u8; 32])>> {
+        Box::pin(async move {
+            let (client, _read) = self.read().await?;
+            let (_, view) = client.at_finalised().await?;
+            let rotations = view.rotations(study).await?;
+            let pairs = rotations.into_iter();
+            Ok(pairs
+                .map(|(former, successor)| (former.0, successor.0))
+                .collect())
         })
     }
 

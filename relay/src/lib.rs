@@ -33,6 +33,7 @@ mod ready;
 pub mod run;
 mod serve;
 pub mod store;
+pub mod takeover;
 #[cfg(test)]
 mod testing;
 pub mod token;

@@ -3,6 +3,6 @@
 //! The binary `mhealth-relay`.
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> std::process::ExitCode {
     mhealth_server::startup::program(mhealth_relay::run).await
 }

@@ -7,18 +7,26 @@ use std::time::Duration;
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
-use mhealth_api::LONGEST_EXPORT_LINE;
+use mhealth_api::{LONGEST_EXPORT_LINE, MAX_ENVELOPE_LENGTH};
 use mhealth_server::backup::CopyCommand;
 use mhealth_server::credentials::CredentialCommand;
 use mhealth_server::doctor::DoctorOptions;
-use mhealth_server::{BaseAddress, ChainOptions, ServerOptions, LIST_DELIMITER};
+use mhealth_server::scopes::OneOrAll;
+use mhealth_server::{
+    BaseAddress, ChainOptions, Duty, FailureOptions, Scopes, ServerOptions, StudyOption,
+    LIST_DELIMITER,
+};
 
 use crate::intake::IntakeLimits;
 use crate::issuers::TrustedIssuer;
 use crate::outbox::{OutboxOptions, MAX_BATCH_RUNS};
+use crate::store::Quotas;
 
 /// Most bytes that an upload may be allowed to have: a line of an export has its entries, and less than so much beside.
 const LARGEST_BODY: u64 = LONGEST_EXPORT_LINE as u64 - 64 * 1024;
+
+/// Fewest bytes that an upload must be allowed to have: a phone's run has 512 KiB of envelopes, here in base64.
+const SMALLEST_BODY: u64 = 1024 * 1024;
 
 /// The relay server of mHealth Chain: authenticates devices, keeps their envelopes and brings their runs to the chain.
 ///
@@ -56,12 +64,29 @@ pub enum Command {
     Serve,
     /// Credentials of auditors, who may export runs with their envelopes.
     #[command(subcommand)]
-    Auditor(CredentialCommand),
+    Auditor(CredentialCommand<AuditorOptions>),
     /// Looks at everything that the relay needs, and says a line of each. Changes nothing; fails when something is bad.
     Doctor(DoctorOptions),
     /// Copies of the database.
     #[command(flatten)]
     Copy(CopyCommand),
+}
+
+/// What an auditor's credential is good for.
+#[derive(Clone, Debug, Args)]
+pub struct AuditorOptions {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub study: StudyOption,
+}
+
+impl From<&AuditorOptions> for Scopes {
+    fn from(options: &AuditorOptions) -> Self {
+        Scopes {
+            studies: options.study.studies(),
+            duties: [OneOrAll::One(Duty::Export)].into_iter().collect(),
+        }
+    }
 }
 
 /// Options of the relay alone.
@@ -101,15 +126,16 @@ pub struct RelayOptions {
 
     /// Largest upload, in bytes. What is taken must fit into a line of an export.
     #[arg(long, value_name = "BYTES", default_value_t = 4 * 1024 * 1024,
-        value_parser = RangedU64ValueParser::<usize>::new().range(1..=LARGEST_BODY))]
+        value_parser = RangedU64ValueParser::<usize>::new().range(SMALLEST_BODY..=LARGEST_BODY))]
     pub max_body: usize,
 
     /// Bytes of all uploads that are not answered yet, at most. Further uploads are answered with `overloaded`.
     #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024 * 1024)]
     pub max_bodies: usize,
 
-    /// Largest envelope, in bytes.
-    #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024)]
+    /// Largest envelope, in bytes. Phones seal envelopes of up to 256 KiB and count on it that every relay takes them.
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_ENVELOPE_LENGTH,
+        value_parser = RangedU64ValueParser::<usize>::new().range(MAX_ENVELOPE_LENGTH as u64..=LARGEST_BODY))]
     pub max_envelope: usize,
 
     /// Entries that wait for the chain, at most. Further uploads are answered with `overloaded`.
@@ -127,6 +153,24 @@ pub struct RelayOptions {
     /// Uploads that one device may send in a burst.
     #[arg(long, value_name = "UPLOADS", default_value = "100")]
     pub device_burst: NonZeroU32,
+
+    /// Uploads of one device that are under way at a time, at most.
+    #[arg(long, value_name = "UPLOADS", default_value = "4")]
+    pub device_at_once: NonZeroU32,
+
+    /// Bytes that one device may send in a day, and at once. What it has sent counts less and less, as the day goes by; more is
+    /// answered with `device_bytes_used`.
+    #[arg(long, value_name = "BYTES", default_value_t = 256 * 1024 * 1024)]
+    pub device_bytes_per_day: u64,
+
+    /// Bytes of one device that are kept, at most. More is answered with `device_storage_full`, until you raise it.
+    #[arg(long, value_name = "BYTES", default_value_t = 16 * 1024 * 1024 * 1024)]
+    pub device_bytes: u64,
+
+    /// Entries of one device that wait for the chain, at most, while nobody else's do. The fuller the queue, the fewer: when
+    /// half of --max-queued-entries wait, half as many. More is answered with `device_queue_full`.
+    #[arg(long, value_name = "ENTRIES", default_value_t = 16_384)]
+    pub device_queued_entries: u64,
 
     /// Runs in one transaction, at most.
     #[arg(long, value_name = "RUNS", default_value_t = MAX_BATCH_RUNS,
@@ -155,6 +199,10 @@ pub struct RelayOptions {
     /// Seconds that a run may wait for the chain before the relay is not ready. 0: however long.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub ready_queue_age: u64,
+
+    /// Wrong credentials of auditors.
+    #[command(flatten)]
+    pub failures: FailureOptions,
 }
 
 impl RelayOptions {
@@ -165,6 +213,17 @@ impl RelayOptions {
             max_queued_entries: self.max_queued_entries,
             uploads_per_second: self.device_rate,
             burst: self.device_burst,
+            at_once: self.device_at_once,
+        }
+    }
+
+    /// How much of a device is kept.
+    pub fn quotas(&self) -> Quotas {
+        Quotas {
+            rivals: self.max_conflicts,
+            bytes_per_day: self.device_bytes_per_day,
+            bytes: self.device_bytes,
+            queued_entries: self.device_queued_entries,
         }
     }
 
@@ -198,6 +257,29 @@ mod tests {
             .map(|issuer| issuer.study)
             .collect();
         assert_eq!(studies, [StudyId(0), StudyId(1)]);
+    }
+
+    #[test]
+    fn a_credential_says_for_which_studies_it_is() {
+        let scopes = |studies: &[&str]| {
+            let start = ["mhealth-relay", "auditor", "add", "eva"];
+            let arguments = start.iter().chain(studies);
+            match Options::try_parse_from(arguments)?.command {
+                Some(Command::Auditor(CredentialCommand::Add { scopes, .. })) => {
+                    Ok(Scopes::from(&scopes).to_string())
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(scopes(&[]).is_err_and(|error: clap::Error| error.to_string().contains("--study")));
+        for (studies, text) in [
+            (&["--study=7", "--study=0"][..], "study=0,7 may=export"),
+            (&["--study=7,0"], "study=0,7 may=export"),
+            (&["--study=all"], "study=all may=export"),
+        ] {
+            assert_eq!(scopes(studies).unwrap(), text);
+        }
+        assert!(scopes(&["--study=x"]).is_err());
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 //! The relay from its options to its end.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,22 +17,22 @@ use mhealth_server::dpop::{Proofs, Replays};
 use mhealth_server::startup::{reload, say};
 use mhealth_server::{
     install_crypto, stop_on_signals, BaseAddress, Bound, CancellationToken, ChainOptions, Database,
-    DatabaseUrl, Ground, Limits, Readiness, Server, SharedClock, SystemClock,
+    DatabaseUrl, Failures, Ground, Limits, Readiness, Server, SharedClock, SystemClock,
 };
-use prometheus::Registry;
 use tokio::sync::Notify;
 
 use crate::directory::Directory;
 use crate::head_proofs::HeadProofs;
-use crate::http::{router, App};
+use crate::http::{router, App, Turns, AUDITORS};
 use crate::intake::Intake;
 use crate::issuers::Issuers;
 use crate::ledger::{Ledger, NodeLedger};
 use crate::metrics::Metrics;
 use crate::options::{Command, Options, RelayOptions};
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, OutboxOptions};
 use crate::ready::{self, Bounds};
 use crate::store::Store;
+use crate::takeover;
 use crate::token::Tokens;
 use crate::writer::{Level, Writer};
 
@@ -111,10 +113,10 @@ async fn serve(options: &Options, stop: CancellationToken) -> anyhow::Result<()>
     let ground = Ground::lay(&options.server).await?;
     let clock: SharedClock = Arc::new(SystemClock);
     let store = Store::open(ground.database.clone(), clock.clone()).await?;
-    let Some(ledger) = node(options, &store, &stop).await? else {
+    let Some((ledger, connecting)) = node(options, &store, &stop).await? else {
         return Ok(());
     };
-    store.bind_to(&ledger.genesis(), &ledger.account()).await?;
+    let former = claim(&store, &*ledger).await?;
     let bound = options.server.bind().await?;
     let addresses = bound.known_as(options.relay.addresses.clone(), "--address")?;
     let skew = options.relay.clock_skew;
@@ -123,20 +125,43 @@ async fn serve(options: &Options, stop: CancellationToken) -> anyhow::Result<()>
     let parts = Parts::new(
         &options.relay,
         store,
-        ledger,
+        (ledger, former),
         (addresses, proofs),
         clock,
         Bounds::of(&options.server, options.relay.ready_queue_age)?,
-        &ground.registry,
+        &ground,
     )?;
-    parts.server(ground, bound, &stop).serve(stop).await
+    let server = parts.server(ground, bound, &stop);
+    server.background("node", connecting).serve(stop).await
 }
+
+/// Makes sure that the database is this relay's, or that of the account whose place it took, which it returns.
+async fn claim(store: &Store, ledger: &dyn Ledger) -> anyhow::Result<Option<[u8; 32]>> {
+    let present = ledger.account();
+    let owner = store.account().await?.unwrap_or(present);
+    store.bind_to(&ledger.genesis(), &owner).await?;
+    if owner == present {
+        return Ok(None);
+    }
+    takeover::check(store, ledger, owner).await?;
+    tracing::warn!(
+        former = %Hash(owner),
+        present = %Hash(present),
+        "the account was changed on chain; what the former one sent ends first"
+    );
+    Ok(Some(owner))
+}
+
+/// What goes on beside the answers to requests.
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What the relay is made of.
 struct Parts {
     app: Arc<App>,
     issuers: Issuers,
     outbox: Outbox,
+    /// Stores what is uploaded.
+    writing: Task,
     /// How full the queue is.
     level: Level,
     metrics: Metrics,
@@ -149,19 +174,20 @@ impl Parts {
     fn new(
         options: &RelayOptions,
         store: Store,
-        ledger: Arc<dyn Ledger>,
+        (ledger, former): (Arc<dyn Ledger>, Option<[u8; 32]>),
         (addresses, proofs): (Vec<BaseAddress>, Proofs),
         clock: SharedClock,
         bounds: Bounds,
-        registry: &Registry,
+        ground: &Ground,
     ) -> anyhow::Result<Self> {
         let issuers = issuers(options)?;
-        let metrics = Metrics::register(registry)?;
+        let metrics = Metrics::register(&ground.registry)?;
         let directory = Directory::new(ledger.clone(), clock.clone());
         let stored = Arc::new(Notify::new());
-        let writer = Writer::start(
+        let (writer, writing) = Writer::new(
             store.clone(),
-            options.max_conflicts,
+            options.quotas(),
+            options.max_queued_entries,
             stored.clone(),
             metrics.clone(),
         );
@@ -180,7 +206,10 @@ impl Parts {
             directory.clone(),
             metrics.clone(),
             clock.clone(),
-            options.outbox(),
+            OutboxOptions {
+                former,
+                ..options.outbox()
+            },
             stored,
         );
         let tokens = Tokens::new(
@@ -198,21 +227,24 @@ impl Parts {
             intake,
             tokens,
             replays: Replays::of(&proofs),
+            failures: Failures::register(options.failures, registry)?,
             proofs,
             chain_for_devices: options.chain_for_devices,
+            turns: Turns::new(ground.limits.address_share),
         };
         let limits = Limits {
             body_bytes: options.max_body,
             all_bodies_bytes: options.max_bodies,
-            ..Limits::default()
+            ..ground.limits
         };
         let app = Arc::new(app);
-        let readiness = Readiness::register(registry)?;
+        let readiness = Readiness::register(&ground.registry)?;
         let readiness = ready::parts(readiness, &app, &issuers, &metrics, &clock, bounds);
         Ok(Self {
             app,
             issuers,
             outbox,
+            writing: Box::pin(writing),
             level,
             metrics,
             clock,
@@ -240,10 +272,15 @@ impl Parts {
                 let readiness = readiness.clone();
                 async move { readiness.look().await }
             })
-            .background(reload_issuers(self.issuers.clone(), stop.clone()))
-            .background(self.issuers.keep_fresh(stop.clone()))
-            .background(self.outbox.run(stop.clone()))
-            .background(housekeeping)
+            .staff(AUDITORS)
+            .background(
+                "reloading",
+                reload_issuers(self.issuers.clone(), stop.clone()),
+            )
+            .background("issuers", self.issuers.keep_fresh(stop.clone()))
+            .background("writer", self.writing)
+            .background("outbox", self.outbox.run(stop.clone()))
+            .background("housekeeping", housekeeping)
     }
 }
 
@@ -274,14 +311,18 @@ fn issuers(options: &RelayOptions) -> anyhow::Result<Issuers> {
 }
 
 /// The chain. A relay that knows its chain from its database serves at once, whether the node is there or not: devices
-/// can ask for the state of their runs, and auditors can export. None if the server was told to stop.
+/// can ask for the state of their runs, and auditors can export. With another account than the database's the chain has to be
+/// asked first. None if the server was told to stop.
 async fn node(
     options: &Options,
     store: &Store,
     stop: &CancellationToken,
-) -> anyhow::Result<Option<Arc<dyn Ledger>>> {
+) -> anyhow::Result<Option<(Arc<dyn Ledger>, Task)>> {
     let account = options.chain.account()?;
-    if let Some(genesis) = store.chain().await? {
+    let chain = store.chain().await?;
+    let owner = store.account().await?;
+    let is_own = owner.is_none_or(|owner| owner == account.public_key());
+    if let Some(genesis) = chain.filter(|_| is_own) {
         let mut chain = options.chain.clone();
         let expected = *chain.genesis.get_or_insert(H256(genesis.0));
         anyhow::ensure!(
@@ -289,8 +330,8 @@ async fn node(
             "this database belongs to chain {genesis}, and the server was started for chain {expected:?}"
         );
         let ledger = Arc::new(NodeLedger::unconnected(genesis, account));
-        tokio::spawn(connect(ledger.clone(), chain, stop.child_token()));
-        return Ok(Some(ledger));
+        let connecting = connect(ledger.clone(), chain, stop.clone());
+        return Ok(Some((ledger, Box::pin(connecting))));
     }
     let client = tokio::select! {
         client = options.chain.connect() => client?,
@@ -299,15 +340,21 @@ async fn node(
     let genesis = Hash(client.genesis_hash().0);
     let ledger = NodeLedger::unconnected(genesis, account);
     ledger.connected(client);
-    Ok(Some(Arc::new(ledger)))
+    let stop = stop.clone();
+    let connected = async move { stop.cancelled().await };
+    Ok(Some((Arc::new(ledger), Box::pin(connected))))
 }
 
+/// Connects to the node, and ends with the server.
 async fn connect(ledger: Arc<NodeLedger>, chain: ChainOptions, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             client = chain.connect() => match client {
-                Ok(client) => return ledger.connected(client),
+                Ok(client) => {
+                    ledger.connected(client);
+                    return stop.cancelled().await;
+                }
                 Err(error) => tracing::error!(%error, "there is no connection to the chain"),
             },
         }
@@ -339,5 +386,120 @@ async fn keep_house(
             },
             _ = forget.tick() => app.intake.forget_idle(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use clap::Parser;
+    use mhealth_api::Code;
+    use mhealth_server::{install_crypto, BodyShare, Clock, PartDied};
+
+    use super::*;
+    use crate::directory::{Device, Found};
+    use crate::outbox::tests::chain::FakeChain;
+    use crate::testing::TestDevice;
+
+    /// A clock that breaks when it is told to.
+    #[derive(Default)]
+    struct Fragile(AtomicBool);
+
+    impl Clock for Fragile {
+        fn now_millis(&self) -> u64 {
+            assert!(!self.0.load(Ordering::SeqCst), "it is broken");
+            1_800_000_000_000
+        }
+    }
+
+    /// A relay on a chain in memory, whose database has a clock of its own.
+    struct Site {
+        app: Arc<App>,
+        server: Server,
+        chain: FakeChain,
+        clock: Arc<Fragile>,
+        stop: CancellationToken,
+        _files: tempfile::TempDir,
+    }
+
+    async fn site() -> Site {
+        install_crypto();
+        let files = tempfile::tempdir().unwrap();
+        let database = format!("sqlite:{}", files.path().join("relay.db").display());
+        let arguments = ["mhealth-relay", "--database", &database, "--account=//Dave"];
+        let options = Options::try_parse_from(arguments).unwrap();
+        let (chain, clock) = (FakeChain::new(), Arc::new(Fragile::default()));
+        let ground = Ground::lay(&options.server).await.unwrap();
+        let store = Store::open(ground.database.clone(), clock.clone());
+        let bound = options.server.bind().await.unwrap();
+        let steady: SharedClock = Arc::new(SystemClock);
+        let addresses = bound.known_as(Vec::new(), "--address").unwrap();
+        let secret = options.chain.account_secret().unwrap();
+        let proofs = Proofs::new(addresses.clone(), &secret, 30, steady.clone());
+        let parts = Parts::new(
+            &options.relay,
+            store.await.unwrap(),
+            Arc::new(chain.clone()),
+            (addresses, proofs),
+            steady,
+            &ground,
+        )
+        .unwrap();
+        let stop = CancellationToken::new();
+        Site {
+            app: parts.app.clone(),
+            server: parts.server(ground, bound, &stop),
+            chain,
+            clock,
+            stop,
+            _files: files,
+        }
+    }
+
+    fn died(ended: anyhow::Result<()>) -> PartDied {
+        let error = ended.expect_err("a part of it died");
+        *error.downcast_ref().expect("it says which part")
+    }
+
+    #[tokio::test]
+    async fn a_relay_whose_outbox_dies_ends_and_says_so() {
+        let site = site().await;
+        site.chain.go_mad();
+        drop(site.app);
+        let serving = site.server.serve(site.stop);
+        let ended = tokio::time::timeout(Duration::from_secs(20), serving).await;
+        assert_eq!(died(ended.unwrap()), PartDied("outbox"));
+    }
+
+    #[tokio::test]
+    async fn a_relay_whose_writer_dies_ends_and_says_so_and_acknowledges_nothing_more() {
+        let site = site().await;
+        let mut device = TestDevice::new(1);
+        site.chain.enrol(device.number(), device.genesis());
+        let serving = tokio::spawn(site.server.serve(site.stop));
+        let found = Found {
+            number: device.number(),
+            device: Device {
+                study: hashchain::StudyId(0),
+                key: device.key(),
+                status: mhealth_api::DeviceStatus::Active,
+            },
+            head: Some(device.genesis()),
+        };
+        let app = site.app;
+        let upload = async |run| {
+            let share = BodyShare::of_nobody();
+            app.intake.upload(found.clone(), run, share).await
+        };
+        upload(device.run(1)).await.unwrap();
+        site.clock.0.store(true, Ordering::SeqCst);
+        let run = device.run(1);
+        let refused = upload(run.clone()).await.unwrap_err();
+        assert_eq!(refused.problem().known_code(), Some(Code::ShuttingDown));
+        let refused = upload(run).await.unwrap_err();
+        assert_eq!(refused.problem().known_code(), Some(Code::ShuttingDown));
+        let ended = tokio::time::timeout(Duration::from_secs(20), serving).await;
+        assert_eq!(died(ended.unwrap().unwrap()), PartDied("writer"));
     }
 }

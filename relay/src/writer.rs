@@ -2,6 +2,7 @@
 
 //! Group commit: uploads that arrive while a commit is under way go into the next one together.
 
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use mhealth_server::{ApiError, BodyShare};
 use tokio::sync::{mpsc, oneshot, Notify};
 
 use crate::metrics::Metrics;
-use crate::store::{Acceptance, Candidate, Decision, Store};
+use crate::store::{Acceptance, Candidate, Decision, Quotas, Store};
 
 /// Uploads that wait for the next commit. One more is answered with `overloaded`.
 const WAITING: usize = 4_096;
@@ -49,20 +50,27 @@ impl Level {
 }
 
 impl Writer {
-    /// Starts the task that stores. It ends when the last clone is dropped, after everything that was handed to it.
-    /// `stored` is notified when there is something new to submit.
-    pub fn start(store: Store, max_rivals: u32, stored: Arc<Notify>, metrics: Metrics) -> Self {
+    /// A writer, and the task that stores for it, which somebody has to do. It ends when the last clone is dropped, after
+    /// everything that was handed to it. `stored` is notified when there is something new to submit. As the queue fills up to
+    /// `max_queued_entries`, fewer of one device's entries may wait in it.
+    pub fn new(
+        store: Store,
+        quotas: Quotas,
+        max_queued_entries: u64,
+        stored: Arc<Notify>,
+        metrics: Metrics,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (jobs, queue) = mpsc::channel(WAITING);
         let level = Level::default();
-        tokio::spawn(work(
-            queue,
+        let desk = Desk {
             store,
-            max_rivals,
+            quotas,
+            max_queued_entries,
             stored,
-            level.clone(),
+            level: level.clone(),
             metrics,
-        ));
-        Self { jobs, level }
+        };
+        (Self { jobs, level }, work(queue, desk))
     }
 
     /// About how many entries wait to be settled.
@@ -92,14 +100,17 @@ impl Writer {
     }
 }
 
-async fn work(
-    mut queue: mpsc::Receiver<Job>,
+/// What the task that stores works with.
+struct Desk {
     store: Store,
-    max_rivals: u32,
+    quotas: Quotas,
+    max_queued_entries: u64,
     stored: Arc<Notify>,
     level: Level,
     metrics: Metrics,
-) {
+}
+
+async fn work(mut queue: mpsc::Receiver<Job>, desk: Desk) {
     while let Some(first) = queue.recv().await {
         let mut bytes = first.candidate.run.envelopes.len();
         let (mut group, mut answers) = (vec![first.candidate], vec![first.answer]);
@@ -111,19 +122,24 @@ async fn work(
             answers.push(job.answer);
             shares.push(job.share);
         }
-        metrics.grouped(group.len());
-        let accepted = store.accept(&group, max_rivals).await;
+        desk.metrics.grouped(group.len());
+        let quotas = desk
+            .quotas
+            .at(desk.level.entries(), desk.max_queued_entries);
+        let accepted = desk.store.accept(&group, &quotas).await;
         drop((group, shares));
         match accepted {
             Ok(decisions) => {
                 for (decision, answer) in decisions.into_iter().zip(answers) {
                     if let Ok(Acceptance::Accepted(status)) = &decision {
-                        level.0.fetch_add(status.entries.into(), Ordering::AcqRel);
+                        desk.level
+                            .0
+                            .fetch_add(status.entries.into(), Ordering::AcqRel);
                     }
                     // A client that has gone will ask again and find its run known.
                     let _ = answer.send(Ok(decision));
                 }
-                stored.notify_one();
+                desk.stored.notify_one();
             }
             Err(error) => {
                 let error = ApiError::from(error);

@@ -223,6 +223,8 @@ frame_support::parameter_types! {
 }
 
 impl pallet_studies::Config for Runtime {
+    // An hour: for enrolments that were on their way.
+    type AuditorKeyGrace = ConstU32<HOURS>;
     type CreateStudyOrigin = MoreThanHalf;
     type DefaultAllowance = DefaultAllowance;
     type MaxRotations = ConstU32<8>;

@@ -45,7 +45,12 @@ pub const DEVELOPMENT_AUDITOR_KEY: [u8; 32] = [
 
 /// Blocks until a retirement holds in the presets that an authentication server asked for: two minutes, so that a trial can
 /// wait for it. Without a word in the genesis it is a day.
-const RETIREMENT_DELAY: BlockNumber = 2 * MINUTES;
+pub const RETIREMENT_DELAY: BlockNumber = 2 * MINUTES;
+
+/// Under which storage key a genesis says how many blocks that are.
+pub fn retirement_delay_key() -> [u8; 32] {
+    pallet_client_hashchain::RetirementDelay::<crate::Runtime>::hashed_key()
+}
 
 /// The preset of this name, as a JSON patch of the default genesis.
 pub fn preset(id: &PresetId) -> Option<Vec<u8>> {

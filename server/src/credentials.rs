@@ -14,37 +14,15 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::rows::{signed, unsigned};
+use crate::scopes::Scopes;
 use crate::{Database, SecretText, StoreError, WriteTransaction};
-
-/// What a credential is good for. It is stored with each, so that some can be bound to studies and roles.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scopes {
-    /// Everything that the role may do, in all studies of the server.
-    All,
-}
-
-impl Scopes {
-    fn name(self) -> &'static str {
-        match self {
-            Scopes::All => "all",
-        }
-    }
-
-    /// A credential whose scopes this program does not know is good for nothing.
-    fn named(name: &str) -> Result<Self, StoreError> {
-        match name {
-            "all" => Ok(Scopes::All),
-            _ => Err(StoreError::Corrupt("scopes of a credential")),
-        }
-    }
-}
 
 /// Whose credential it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The name.
     pub name: String,
-    /// What it is good for.
+    /// What it is good for: nothing, if this program does not understand what is stored.
     pub scopes: Scopes,
     /// When it was made, in seconds since 1970.
     pub since: u64,
@@ -53,9 +31,11 @@ pub struct Holder {
 /// What an operator does to credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change<'a> {
-    /// Makes one for a new name.
-    Add(&'a str),
-    /// Makes a new one for a name; the one before is good no more.
+    /// Makes one for a new name, good for this.
+    Add(&'a str, &'a Scopes),
+    /// Makes it good for this, and for nothing else. The credential itself stays.
+    Grant(&'a str, &'a Scopes),
+    /// Makes a new one for a name, good for the same; the one before is good no more.
     Rotate(&'a str),
     /// Takes it back.
     Remove(&'a str),
@@ -88,14 +68,18 @@ impl<'a> Change<'a> {
     /// Whose credential changes.
     pub fn name(&self) -> &'a str {
         match *self {
-            Change::Add(name) | Change::Rotate(name) | Change::Remove(name) => name,
+            Change::Add(name, _)
+            | Change::Grant(name, _)
+            | Change::Rotate(name)
+            | Change::Remove(name) => name,
         }
     }
 
     /// What happened, for logs and people.
     pub fn done(&self) -> &'static str {
         match self {
-            Change::Add(_) => "added",
+            Change::Add(..) => "added",
+            Change::Grant(..) => "changed",
             Change::Rotate(_) => "replaced",
             Change::Remove(_) => "removed",
         }
@@ -103,7 +87,7 @@ impl<'a> Change<'a> {
 }
 
 /// Changes the credentials of a role, such as `admin`, within the caller's transaction. Returns the new credential, which
-/// nobody can read again; none if it was taken back.
+/// nobody can read again; none if none was made.
 pub async fn change(
     transaction: &mut WriteTransaction,
     role: &str,
@@ -114,40 +98,45 @@ pub async fn change(
     if !is_name(&name) {
         return Err(CredentialError::InvalidName);
     }
-    let statement = match change {
-        Change::Add(_) => {
-            "INSERT INTO credentials (name, hash, scopes, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING"
-        }
-        Change::Rotate(_) => "UPDATE credentials SET hash = $2, scopes = $3, created_at = $4 WHERE name = $1",
-        Change::Remove(_) => {
-            let removed = sqlx::query("DELETE FROM credentials WHERE name = $1")
+    let made = matches!(change, Change::Add(..) | Change::Rotate(_)).then(|| random(role));
+    let hash = made.as_ref().map(|made| hashed(made.expose()));
+    let statement = match (change, hash) {
+        (Change::Add(_, scopes), Some(hash)) => sqlx::query(
+            "INSERT INTO credentials (name, hash, scopes, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING",
+        )
+        .bind(name.clone())
+        .bind(hash)
+        .bind(scopes.to_string())
+        .bind(signed(now)),
+        (Change::Rotate(_), Some(hash)) => {
+            sqlx::query("UPDATE credentials SET hash = $2, created_at = $3 WHERE name = $1")
                 .bind(name.clone())
-                .execute(&mut **transaction)
-                .await?;
-            return match removed.rows_affected() {
-                0 => Err(CredentialError::UnknownName(name)),
-                _ => Ok(None),
-            };
+                .bind(hash)
+                .bind(signed(now))
         }
+        (Change::Grant(_, scopes), _) => {
+            sqlx::query("UPDATE credentials SET scopes = $2 WHERE name = $1")
+                .bind(name.clone())
+                .bind(scopes.to_string())
+        }
+        _ => sqlx::query("DELETE FROM credentials WHERE name = $1").bind(name.clone()),
     };
+    let written = statement.execute(&mut **transaction).await?;
+    match (written.rows_affected(), change) {
+        (0, Change::Add(..)) => Err(CredentialError::NameInUse(name)),
+        (0, _) => Err(CredentialError::UnknownName(name)),
+        _ => Ok(made),
+    }
+}
+
+/// A secret of this role that nobody has yet.
+pub fn random(role: &str) -> SecretText {
     let mut random = Zeroizing::new([0; 32]);
     OsRng
         .try_fill_bytes(&mut *random)
         .expect("the operating system has random numbers; qed");
     let credential = format!("mhealth-{role}-{}", URL_SAFE_NO_PAD.encode(*random));
-    let credential = SecretText::from(credential);
-    let written = sqlx::query(statement)
-        .bind(name.clone())
-        .bind(hashed(credential.expose()))
-        .bind(Scopes::All.name())
-        .bind(signed(now))
-        .execute(&mut **transaction)
-        .await?;
-    match (written.rows_affected(), change) {
-        (0, Change::Add(_)) => Err(CredentialError::NameInUse(name)),
-        (0, _) => Err(CredentialError::UnknownName(name)),
-        _ => Ok(Some(credential)),
-    }
+    SecretText::from(credential)
 }
 
 /// All holders, by name.
@@ -174,12 +163,13 @@ type Row = (String, String, i64);
 fn holder((name, scopes, since): Row) -> Result<Holder, StoreError> {
     Ok(Holder {
         name,
-        scopes: Scopes::named(&scopes)?,
+        scopes: scopes.parse().unwrap_or_else(|_| Scopes::nothing()),
         since: unsigned(since)?,
     })
 }
 
-fn hashed(credential: &str) -> Vec<u8> {
+/// What is kept of a credential, and what it is found by.
+pub fn hashed(credential: &str) -> Vec<u8> {
     Sha256::digest(credential.as_bytes()).to_vec()
 }
 
@@ -188,15 +178,27 @@ fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.chars().all(is_letter)
 }
 
-/// What the command line does to credentials. Works on the database, whether or not a server runs.
+/// What the command line does to credentials. Works on the database, whether or not a server runs. `S` has the options that say
+/// what one is good for.
 #[derive(Clone, Debug, clap::Subcommand)]
-pub enum CredentialCommand {
+pub enum CredentialCommand<S: clap::Args> {
     /// Makes a credential and prints it, this once: only its hash is kept.
     Add {
         /// Whose it is: 1 to 64 letters, digits, dots, hyphens or underscores.
         name: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        scopes: S,
     },
-    /// Replaces a credential and prints the new one, this once. The old one is good no more.
+    /// Changes what a credential is good for: what is given here, and nothing else. The credential itself stays.
+    Grant {
+        /// Whose it is.
+        name: String,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        scopes: S,
+    },
+    /// Replaces a credential and prints the new one, this once. It is good for the same, and the old one is good no more.
     Rotate {
         /// Whose it is.
         name: String,
@@ -206,21 +208,14 @@ pub enum CredentialCommand {
         /// Whose it is.
         name: String,
     },
-    /// Lists who has a credential, and since when, in seconds since 1970.
+    /// Lists who has a credential, what for, and since when, in seconds since 1970.
     List,
 }
 
-impl CredentialCommand {
-    /// What it changes; none if it lists.
-    pub fn change(&self) -> Option<Change<'_>> {
-        match self {
-            CredentialCommand::Add { name } => Some(Change::Add(name)),
-            CredentialCommand::Rotate { name } => Some(Change::Rotate(name)),
-            CredentialCommand::Remove { name } => Some(Change::Remove(name)),
-            CredentialCommand::List => None,
-        }
-    }
-
+impl<S: clap::Args> CredentialCommand<S>
+where
+    for<'a> Scopes: From<&'a S>,
+{
     /// Does it and prints what came of it. `change` writes, within a transaction and with whatever goes with it.
     pub async fn run(
         &self,
@@ -228,16 +223,30 @@ impl CredentialCommand {
         change: impl AsyncFnOnce(Change<'_>) -> Result<Option<SecretText>, CredentialError>,
     ) -> anyhow::Result<()> {
         use std::io::Write;
-        let text = match self.change() {
+        let scopes = match self {
+            CredentialCommand::Add { scopes, .. } | CredentialCommand::Grant { scopes, .. } => {
+                Scopes::from(scopes)
+            }
+            _ => Scopes::nothing(),
+        };
+        let what = match self {
+            CredentialCommand::Add { name, .. } => Some(Change::Add(name, &scopes)),
+            CredentialCommand::Grant { name, .. } => Some(Change::Grant(name, &scopes)),
+            CredentialCommand::Rotate { name } => Some(Change::Rotate(name)),
+            CredentialCommand::Remove { name } => Some(Change::Remove(name)),
+            CredentialCommand::List => None,
+        };
+        let text = match what {
             Some(what) => match change(what).await? {
                 Some(credential) => Zeroizing::new(format!("{}\n", credential.expose())),
                 None => Zeroizing::new(format!("{} {}\n", what.done(), what.name())),
             },
             None => {
                 let holders = list(database).await?;
-                let lines = holders
-                    .iter()
-                    .map(|holder| format!("{} since={}\n", holder.name, holder.since));
+                let lines = holders.iter().map(|holder| {
+                    let (name, scopes) = (&holder.name, &holder.scopes);
+                    format!("{name} {scopes} since={}\n", holder.since)
+                });
                 Zeroizing::new(lines.collect())
             }
         };

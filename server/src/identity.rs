@@ -2,9 +2,9 @@
 
 //! Whose a database is. Runs, orders and nonces of one chain and account mean nothing on another.
 
-use crate::{backup, Database, StoreError};
+use crate::{backup, Database, StoreError, WriteTransaction};
 
-/// Claims the database for these, such as a chain and an account, once and for all; [`StoreError::Foreign`] when it is
+/// Claims the database for these, such as a chain and an account; [`StoreError::Foreign`] when it is
 /// another's.
 pub async fn claim(
     database: &Database,
@@ -34,6 +34,20 @@ pub async fn claim(
         }
     }
     transaction.commit().await?;
+    Ok(())
+}
+
+/// Gives the database to another owner, within the caller's transaction.
+pub async fn hand_over(
+    transaction: &mut WriteTransaction,
+    what: &'static str,
+    to: String,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE identity SET value = $2 WHERE what = $1")
+        .bind(what)
+        .bind(to)
+        .execute(&mut **transaction)
+        .await?;
     Ok(())
 }
 

@@ -42,30 +42,37 @@
 //!         .await
 //! }
 //!
-//! # async fn start() -> anyhow::Result<()> {
+//! # async fn start() -> std::process::ExitCode {
 //! startup::program(serve).await
 //! # }
 //! ```
 //!
 //! What servers keep alike is here, too: whose the database is ([`identity`]), which of several processes works with the
-//! chain ([`Lease`]), and the [`credentials`] of staff and auditors. These modules and [`Database`] hold the SQL of this crate.
+//! chain ([`Lease`]), and the [`credentials`] of staff and
+//! auditors, each with its [`scopes`]. These modules and [`Database`] hold the SQL of this crate.
 //!
 //! Every server answers `/healthz`, `/readyz`, `/metrics` and `/openapi.json`, and says what is wrong with a request as
-//! `application/problem+json` ([`ApiError`]). What a stranger can make grow has a bound ([`Limits`]).
+//! `application/problem+json` ([`ApiError`]). What a stranger can make grow has a bound ([`Limits`]), and an address has its
+//! [share](shares) of it. What a server does beside answering is watched: if a part dies, the server ends ([`PartDied`]).
 
 mod account;
+mod admission;
 pub mod backup;
 mod base_address;
 mod body;
 mod clock;
 mod config;
+mod connections;
 pub mod credentials;
 mod database;
 pub mod doctor;
 pub mod dpop;
+mod encoding;
 mod error;
 mod extract;
+mod failures;
 mod fault;
+mod gate;
 pub mod identity;
 mod lease;
 mod limits;
@@ -74,11 +81,14 @@ mod logging;
 mod metrics;
 pub mod on_chain;
 mod options;
+mod pace;
 mod probes;
 pub mod readiness;
 pub mod rows;
+pub mod scopes;
 mod secret;
 mod serve;
+pub mod shares;
 mod staff;
 pub mod startup;
 mod stop;
@@ -92,6 +102,7 @@ pub use config::{read_options, read_options_from, LIST_DELIMITER};
 pub use database::{Database, DatabaseUrl, Migration, WriteTransaction};
 pub use error::ApiError;
 pub use extract::{Bearer, Path, Peer, Query};
+pub use failures::{FailureOptions, Failures};
 pub use fault::SetupFault;
 pub use lease::Lease;
 pub use limits::Limits;
@@ -100,8 +111,9 @@ pub use options::{LogFormat, ServerOptions};
 pub use probes::ReadinessCheck;
 pub use readiness::Readiness;
 pub use rows::StoreError;
+pub use scopes::{Duty, Scopes, StudyOption};
 pub use secret::SecretText;
-pub use serve::Server;
+pub use serve::{PartDied, Server};
 pub use staff::StaffAddress;
 pub use startup::Ground;
 pub use stop::stop_on_signals;

@@ -27,6 +27,7 @@ pub fn device(view: &DeviceView, block: BlockRef) -> DeviceOnChain {
 /// A study of this chain.
 pub fn study(chain: Hash, study: StudyId, view: StudyView) -> StudyTerms {
     StudyTerms {
+        auditor_epoch: view.auditor_epoch(),
         chain,
         study,
         policy: view.policy,

@@ -3,9 +3,10 @@
 //! The options that every server has.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use crate::{DatabaseUrl, SecretText, SetupFault, StaffAddress};
+use crate::{DatabaseUrl, Limits, SecretText, SetupFault, StaffAddress};
 
 /// Options that every server has. A server's own options go beside them, with `#[command(flatten)]`.
 #[derive(Clone, Debug, clap::Args)]
@@ -72,6 +73,21 @@ pub struct ServerOptions {
     #[arg(long, env = "MHEALTH_BEHIND_TLS_PROXY")]
     pub behind_tls_proxy: bool,
 
+    /// Requests per second from one address (of IPv6, from one /64 network); ten times as many in a burst. What staff, probes
+    /// and other servers ask for is counted apart from what phones and strangers do.
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        env = "MHEALTH_REQUESTS_PER_SECOND",
+        default_value = "200"
+    )]
+    pub requests_per_second: NonZeroU32,
+
+    /// What one address may have of the connections, of the requests under way and of the memory for bodies, in percent.
+    #[arg(long, value_name = "PERCENT", env = "MHEALTH_ADDRESS_SHARE", default_value = "25",
+        value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub address_share: u32,
+
     /// Seconds that the latest final block may be old before the server is not ready. 0: however old, as where blocks are
     /// made only when there is something to put into them.
     #[arg(
@@ -121,6 +137,15 @@ impl ServerOptions {
         let option = "--database-url-file";
         let fault = |why| SetupFault::InvalidOption { option, why };
         Ok(url.expose().parse().map_err(fault)?)
+    }
+
+    /// The usual limits, as far as no option has others.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            requests_per_second: self.requests_per_second,
+            address_share: self.address_share,
+            ..Limits::default()
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! From routes to a server that listens, and stops in good order.
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::future::Future;
 use std::io::Write;
 use std::net::IpAddr;
@@ -20,15 +21,18 @@ use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
 use mhealth_api::{Code, PROBLEM_MEDIA_TYPE};
 use prometheus::Registry;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::decompression::RequestDecompressionLayer;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::body::{keep_share, BodyBudget};
+use crate::admission::{admit, Doors, Paths};
+use crate::encoding;
 use crate::extract::Peer;
-use crate::listener::{Gate, Origin};
+use crate::gate::{Gate, Origin};
 use crate::metrics::{measure, HttpMetrics};
 use crate::probes::{self, Probes, ReadinessCheck};
 use crate::tls::TlsMetrics;
@@ -37,8 +41,13 @@ use crate::{ApiError, Bound, Database, Limits};
 /// How often a server looks whether it is ready, without being asked.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// What goes on beside the answers to requests.
-type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What goes on beside the answers to requests, and what it is called.
+type Task = (&'static str, Pin<Box<dyn Future<Output = ()> + Send>>);
+
+/// The server ended because a part of it did, without which it does not work. Which one, and why, is in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server ended because its part {0:?} did")]
+pub struct PartDied(pub &'static str);
 
 /// A server whose address is bound, and which does not answer yet.
 pub struct Server {
@@ -50,6 +59,7 @@ pub struct Server {
     registry: Registry,
     ready: Option<ReadinessCheck>,
     limits: Limits,
+    paths: Paths,
     tasks: Vec<Task>,
     database: Option<Database>,
 }
@@ -66,6 +76,7 @@ impl Server {
             registry: Registry::new(),
             ready: None,
             limits: Limits::default(),
+            paths: Paths::default(),
             tasks: Vec::new(),
             database: None,
         }
@@ -110,10 +121,27 @@ impl Server {
         self
     }
 
+    /// Beginnings of paths that the staff ask for. What strangers take costs them nothing.
+    pub fn staff(mut self, paths: &[&'static str]) -> Self {
+        self.paths.staff.extend(paths);
+        self
+    }
+
+    /// Beginnings of paths that machines ask for, beside the probes. What others take costs them nothing.
+    pub fn machines(mut self, paths: &[&'static str]) -> Self {
+        self.paths.machines.extend(paths);
+        self
+    }
+
     /// Does this from when the server begins to answer. The task has a clone of the token that stops the server, and ends
-    /// with it.
-    pub fn background(mut self, task: impl Future<Output = ()> + Send + 'static) -> Self {
-        self.tasks.push(Box::pin(task));
+    /// with it, or when everything that is answered is. If it ends before that, because it panics or for whatever reason, the
+    /// server ends with [`PartDied`].
+    pub fn background(
+        mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        self.tasks.push((name, Box::pin(task)));
         self
     }
 
@@ -130,20 +158,24 @@ impl Server {
     pub async fn serve(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let database = self.database.take();
         if let Some(ready) = self.ready.clone() {
-            self.tasks.push(Box::pin(watch(ready, stop.clone())));
+            self = self.background("readiness", watch(ready, stop.clone()));
         }
-        let tasks = std::mem::take(&mut self.tasks).into_iter();
-        let tasks: Vec<_> = tasks.map(tokio::spawn).collect();
-        let served = self.answer(&stop).await;
+        let mut parts = Parts::of(std::mem::take(&mut self.tasks), stop.clone());
+        let patience = self.limits.stop_timeout;
+        let served = {
+            let answering = std::pin::pin!(self.answer(&stop));
+            parts.watch(answering).await
+        };
         // Requests are answered by now, and what they stored is durable. It may be an error that ended it.
         stop.cancel();
-        for task in tasks {
-            task.await?;
-        }
+        parts.end(patience).await;
         if let Some(database) = database {
             database.close().await;
         }
-        served
+        match parts.died {
+            Some(died) => Err(died.into()),
+            None => served,
+        }
     }
 
     async fn answer(self, stop: &CancellationToken) -> anyhow::Result<()> {
@@ -179,16 +211,22 @@ impl Server {
             }
         };
         let staff_stop = stop.child_token();
+        let staff_doors = Arc::new(Doors::new(self.paths.clone(), limits));
         let staff = staff.map(|(listener, router)| {
             let place = listener.address().to_string();
-            let router = layered(router, limits, metrics.clone(), false);
+            let router = layered(router, staff_doors.clone(), limits, metrics.clone(), false);
             let task = tokio::spawn(listener.serve(router, staff_stop.clone()));
             (place, task)
         });
-        let service = layered(router, limits, metrics.clone(), self.bound.behind_proxy)
+        let doors = Arc::new(Doors::new(self.paths, limits));
+        let forgetting =
+            [doors.clone(), staff_doors].map(|doors| tokio::spawn(doors.forget_idle(stop.clone())));
+        let behind_proxy = self.bound.behind_proxy;
+        let service = layered(router, doors, limits, metrics.clone(), behind_proxy)
             .into_make_service_with_connect_info::<Origin>();
 
-        let listener = Gate::new(self.bound.listener, &limits, metrics.connections);
+        let open = metrics.connections;
+        let listener = Gate::new(self.bound.listener, &limits, behind_proxy, open);
         let handle = Handle::new();
         let server = axum_server::Server::<Origin>::from_listener(listener).handle(handle.clone());
         let stopping = tokio::spawn({
@@ -212,6 +250,7 @@ impl Server {
             None => tuned(server, &limits).serve(service).await,
         };
         stopping.abort();
+        forgetting.iter().for_each(tokio::task::JoinHandle::abort);
         staff_stop.cancel();
         if let Some((_, task)) = staff {
             // A request of theirs that takes longer is cut off.
@@ -231,6 +270,66 @@ async fn watch(ready: ReadinessCheck, stop: CancellationToken) {
         }
         if let Err(error) = ready().await {
             tracing::warn!(reason = error.problem().detail, "the server is not ready");
+        }
+    }
+}
+
+/// What a server does beside answering, and the first part of it that died.
+struct Parts {
+    tasks: JoinSet<()>,
+    names: HashMap<task::Id, &'static str>,
+    stop: CancellationToken,
+    died: Option<PartDied>,
+}
+
+impl Parts {
+    fn of(tasks: Vec<Task>, stop: CancellationToken) -> Self {
+        let (mut set, mut names) = (JoinSet::new(), HashMap::new());
+        for (name, task) in tasks {
+            names.insert(set.spawn(task).id(), name);
+        }
+        Self {
+            tasks: set,
+            names,
+            stop,
+            died: None,
+        }
+    }
+
+    /// Answers until that ends, and ends it when a part dies.
+    async fn watch<T>(&mut self, mut answering: Pin<&mut impl Future<Output = T>>) -> T {
+        loop {
+            tokio::select! {
+                answered = &mut answering => return answered,
+                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
+            }
+        }
+    }
+
+    fn ended(&mut self, ended: Result<(task::Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        let part = self.names.get(&id).copied().unwrap_or_default();
+        match ended {
+            Ok(_) if self.stop.is_cancelled() => return,
+            Ok(_) => tracing::error!(part, "a part of the server ended; the server ends, too"),
+            Err(error) => {
+                tracing::error!(part, %error, "a part of the server died; the server ends, too");
+            }
+        }
+        self.died.get_or_insert(PartDied(part));
+        self.stop.cancel();
+    }
+
+    /// Waits for those that are left.
+    async fn end(&mut self, patience: Duration) {
+        let ending = async {
+            while let Some(ended) = self.tasks.join_next_with_id().await {
+                self.ended(ended);
+            }
+        };
+        if tokio::time::timeout(patience, ending).await.is_err() {
+            tracing::warn!("parts of the server did not end in time");
+            self.tasks.shutdown().await;
         }
     }
 }
@@ -287,7 +386,13 @@ fn name_problems(operation: &mut Operation) {
 }
 
 /// What lies around all routes, innermost first.
-fn layered(router: Router, limits: Limits, metrics: HttpMetrics, behind_proxy: bool) -> Router {
+fn layered(
+    router: Router,
+    doors: Arc<Doors>,
+    limits: Limits,
+    metrics: HttpMetrics,
+    behind_proxy: bool,
+) -> Router {
     router
         .fallback(async || ApiError::from(Code::NotFound))
         .method_not_allowed_fallback(async || ApiError::from(Code::MethodNotAllowed))
@@ -296,11 +401,14 @@ fn layered(router: Router, limits: Limits, metrics: HttpMetrics, behind_proxy: b
             let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
             ApiError::internal(message.unwrap_or_else(|| "a panic".to_owned())).into_response()
         }))
+        .layer(
+            RequestDecompressionLayer::new()
+                .gzip(true)
+                .pass_through_unaccepted(true),
+        )
+        .layer(middleware::from_fn(encoding::name))
+        .layer(middleware::from_fn_with_state(doors, admit))
         .layer(middleware::from_fn_with_state(metrics, measure))
-        .layer(middleware::from_fn_with_state(
-            BodyBudget::of(limits.all_bodies_bytes),
-            keep_share,
-        ))
         .layer(Extension(limits))
         .layer(middleware::from_fn_with_state(behind_proxy, name_peer))
 }
@@ -309,7 +417,7 @@ async fn name_peer(State(behind_proxy): State<bool>, mut request: Request, next:
     let connected = request
         .extensions()
         .get::<axum::extract::ConnectInfo<Origin>>()
-        .map(|info| info.0 .0.ip());
+        .map(|info| info.0.address.ip());
     let forwarded = behind_proxy
         .then(|| forwarded_for(request.headers()))
         .flatten();

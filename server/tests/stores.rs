@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use mhealth_server::credentials::{self, Change, CredentialError, Scopes};
-use mhealth_server::{identity, Database, Lease, SecretText, StoreError};
+use mhealth_server::credentials::{self, Change, CredentialError};
+use mhealth_server::{identity, Database, Lease, Scopes, SecretText, StoreError};
 use mhealth_testing::postgres::Postgres;
 
 const LEASE: Duration = Duration::from_secs(100);
@@ -42,6 +42,7 @@ on_both_databases! {
     a_database_belongs_to_whoever_claimed_it_first
     a_credential_is_found_by_itself_and_kept_as_a_hash
     a_name_has_one_credential_until_it_is_rotated_or_removed
+    a_credential_is_good_for_what_was_granted_last_and_rotation_changes_nothing_of_it
     a_credential_of_unknown_scopes_is_good_for_nothing
 }
 
@@ -146,9 +147,9 @@ async fn holder(database: &Database, credential: &str) -> Option<String> {
 }
 
 async fn a_credential_is_found_by_itself_and_kept_as_a_hash(database: Database) {
-    let eva = change(&database, Change::Add("eva")).await;
+    let eva = change(&database, Change::Add("eva", &Scopes::all())).await;
     let eva = eva.unwrap().unwrap();
-    let adam = change(&database, Change::Add("adam")).await;
+    let adam = change(&database, Change::Add("adam", &Scopes::nothing())).await;
     let adam = adam.unwrap().unwrap();
     assert!(eva.expose().starts_with("mhealth-clerk-"));
     assert_eq!(eva.expose().len(), "mhealth-clerk-".len() + 43);
@@ -160,9 +161,10 @@ async fn a_credential_is_found_by_itself_and_kept_as_a_hash(database: Database) 
     let listed = credentials::list(&database).await.unwrap();
     let listed: Vec<_> = listed
         .iter()
-        .map(|holder| (&*holder.name, holder.scopes, holder.since))
+        .map(|holder| (&*holder.name, holder.scopes.clone(), holder.since))
         .collect();
-    assert_eq!(listed, [("adam", Scopes::All, 5), ("eva", Scopes::All, 5)]);
+    let expected = [("adam", Scopes::nothing(), 5), ("eva", Scopes::all(), 5)];
+    assert_eq!(listed, expected);
     let kept: Vec<(Vec<u8>,)> = sqlx::query_as("SELECT hash FROM credentials")
         .fetch_all(database.pool())
         .await
@@ -171,10 +173,10 @@ async fn a_credential_is_found_by_itself_and_kept_as_a_hash(database: Database) 
 }
 
 async fn a_name_has_one_credential_until_it_is_rotated_or_removed(database: Database) {
-    let first = change(&database, Change::Add("eva")).await;
+    let first = change(&database, Change::Add("eva", &Scopes::all())).await;
     let first = first.unwrap().unwrap();
     assert!(matches!(
-        change(&database, Change::Add("eva")).await,
+        change(&database, Change::Add("eva", &Scopes::all())).await,
         Err(CredentialError::NameInUse(_))
     ));
     assert_eq!(holder(&database, first.expose()).await.unwrap(), "eva");
@@ -195,19 +197,49 @@ async fn a_name_has_one_credential_until_it_is_rotated_or_removed(database: Data
     }
     for bad in ["", "two words", "é", "a\0", &"x".repeat(65)] {
         assert!(matches!(
-            change(&database, Change::Add(bad)).await,
+            change(&database, Change::Add(bad, &Scopes::all())).await,
             Err(CredentialError::InvalidName)
         ));
     }
 }
 
+async fn a_credential_is_good_for_what_was_granted_last_and_rotation_changes_nothing_of_it(
+    database: Database,
+) {
+    let [codes, keys]: [Scopes; 2] =
+        ["study=0 may=codes", "study=1,2 may=keys,log"].map(|text| text.parse().unwrap());
+    let scopes = async |credential: &SecretText| {
+        let found = credentials::find(&database, credential.expose()).await;
+        found.unwrap().map(|holder| holder.scopes)
+    };
+    let made = change(&database, Change::Add("eva", &codes)).await;
+    let first = made.unwrap().unwrap();
+    assert_eq!(scopes(&first).await, Some(codes));
+    let granted = change(&database, Change::Grant("eva", &keys)).await;
+    assert_eq!(granted.unwrap(), None, "the credential stays");
+    assert_eq!(scopes(&first).await, Some(keys.clone()));
+    let made = change(&database, Change::Rotate("eva")).await;
+    let second = made.unwrap().unwrap();
+    assert_eq!(scopes(&first).await, None);
+    assert_eq!(scopes(&second).await, Some(keys.clone()));
+    assert!(matches!(
+        change(&database, Change::Grant("adam", &keys)).await,
+        Err(CredentialError::UnknownName(_))
+    ));
+}
+
 async fn a_credential_of_unknown_scopes_is_good_for_nothing(database: Database) {
-    let made = change(&database, Change::Add("eva")).await;
+    let made = change(&database, Change::Add("eva", &Scopes::all())).await;
     let made = made.unwrap().unwrap();
-    sqlx::query("UPDATE credentials SET scopes = 'study 3'")
-        .execute(database.pool())
-        .await
-        .unwrap();
-    let found = credentials::find(&database, made.expose()).await;
-    assert!(matches!(found, Err(StoreError::Corrupt(_))));
+    for unknown in ["all", "study 3", "study=0 may=codes,fly"] {
+        sqlx::query("UPDATE credentials SET scopes = $1")
+            .bind(unknown)
+            .execute(database.pool())
+            .await
+            .unwrap();
+        let found = credentials::find(&database, made.expose()).await;
+        assert_eq!(found.unwrap().unwrap().scopes, Scopes::nothing());
+        let listed = credentials::list(&database).await.unwrap();
+        assert_eq!(listed[0].scopes.to_string(), "study=none may=none");
+    }
 }

@@ -19,7 +19,8 @@ use futures::{
 use hashchain::{escrow_commitment, DeviceId, KeyProof, Native, StudyId};
 use mhealth_api::{Head, RegisteredEntry};
 use mhealth_chain_client::{
-    calls, Account, ChainClient, ConnectOptions, Error, Patience, Submission, Submitter, H256,
+    calls::{self, NewDevice},
+    Account, ChainClient, ConnectOptions, Error, Patience, Submission, Submitter, H256,
 };
 use mhealth_device::{
     chain::{
@@ -108,6 +109,7 @@ impl Chain for Direct {
     async fn study(&self, study: StudyId) -> Result<Option<StudyTerms>, ChainFault> {
         let study = self.client.study(study).await.map_err(fault)?;
         Ok(study.map(|study| StudyTerms {
+            auditor_epoch: study.auditor_epoch(),
             auditor_key: study.auditor_key,
             open: study.open,
         }))
@@ -253,9 +255,11 @@ impl Direct {
         let begun = Instant::now();
         loop {
             let set = checker.set();
+            let trusted = checker.checkpoints();
+            let trusted: Vec<_> = trusted.iter().map(|it| H256(it.hash)).collect();
             let proved = self
                 .client
-                .prove_head(question.device, set, question.record);
+                .prove_head(question.device, set, question.record, &trusted);
             let late = begun.elapsed() > self.patience;
             match proved.await.map_err(fault)? {
                 None => return Err(unknown(question.device)),
@@ -318,15 +322,19 @@ impl Direct {
                 predecessor,
                 secret_commitment: &device.secret_commitment,
                 escrow_commitment: &escrow_commitment::<Native>(&device.escrow),
+                auditor_epoch: device.auditor_epoch,
+                auditor_key: &device.auditor_key,
+                participant: &device.participant_digest(),
             });
-            let call = calls::enrol(
-                study,
-                device.key.0,
-                H256(device.secret_commitment),
-                device.escrow.clone(),
+            let new = NewDevice {
+                key: device.key.0,
+                secret_commitment: H256(device.secret_commitment),
+                escrow: device.escrow.clone(),
+                auditor_epoch: device.auditor_epoch,
+                participant: H256(device.participant_digest()),
                 predecessor,
-                key_proof.0,
-            );
+            };
+            let call = calls::enrol(study, new, key_proof.0);
             let submitter = submitter.clone();
             async move { decision(submitter.submit(call).await).await }
         };

@@ -4,13 +4,30 @@
 
 use std::time::Duration;
 
-use mhealth_api::{IssuedCode, Key, NewCode};
+use mhealth_api::{Another, Code, IssuedCode, Key, NewCode};
 use mhealth_device::{
-    chain::{ChainFault, Decision},
+    chain::{ChainFault, ChainRefusal, Decision},
     payload::Participant,
     servers::AuthenticationServer,
     EnrolmentCode,
 };
+
+/// The code, if it was made for this participant's key. A server that is not honest would make it for a key of its own.
+fn check(text: &str, participant_key: Option<&Key>) -> Decision<EnrolmentCode> {
+    let refuse = |code: Code, message: &str| ChainRefusal::before_the_chain(code.as_str(), message);
+    let code: EnrolmentCode = text.parse().map_err(|_| {
+        let message = "The authentication server gave a code that is none.";
+        refuse(Code::MalformedCode, message)
+    })?;
+    match code.is_for(participant_key) {
+        true => Ok(code),
+        false => Err(refuse(
+            Code::AnotherParticipantKey,
+            "The authentication server made the code for another participant's key than was asked for. Do not hand it out, and \
+             report this to the study.",
+        )),
+    }
+}
 
 /// Has a code issued for a participant, as the member of the staff who has this admin credential.
 pub async fn issue_code(
@@ -25,9 +42,11 @@ pub async fn issue_code(
         participant_key: participant_key.map(Key),
         predecessor: None,
         expires_in: Some(expires_in.as_secs()),
+        // A cohort may be played again at the same server.
+        another: Some(Another::Additional),
     };
     let issued: Decision<IssuedCode> = server
         .request("/v1/admin/codes", &new, Some(credential))
         .await?;
-    Ok(issued.map(|issued| EnrolmentCode::from(issued.code)))
+    Ok(issued.and_then(|issued| check(&issued.code, participant_key.map(Key).as_ref())))
 }

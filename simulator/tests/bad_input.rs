@@ -2,29 +2,18 @@
 
 //! The real program on files that are wrong, and on one that is long.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-};
+mod desk;
 
+use std::fs;
+
+use desk::{assert_failed, stderr, Desk, HEADER};
 use mhealth_device::PublicKey;
 use rusqlite::Connection;
 use time::{macros::date, Duration};
 
-const HEADER: &str = "Id,Day,TotalSleepRecords,TotalMinutesAsleep,TotalTimeInBed";
 const GOOD: &str = "7001,2016-04-12,1,327,346\n7002,2016-04-12,2,384,407\n";
-const GENESIS: [u8; 32] = [0x9e; 32];
-
-/// The program's files in a folder of their own.
-struct Desk(tempfile::TempDir);
 
 impl Desk {
-    fn empty() -> Self {
-        Self(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder"))
-    }
-
     /// With a state file of two devices.
     fn with_state() -> Self {
         let desk = Self::empty();
@@ -32,65 +21,6 @@ impl Desk {
         assert!(output.status.success(), "{}", stderr(&output));
         desk
     }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn state(&self) -> PathBuf {
-        self.path("state.db")
-    }
-
-    fn simulate(&self, nights: &str, options: &[&str]) -> Output {
-        self.simulate_on(&GENESIS, nights, options)
-    }
-
-    fn simulate_on(&self, genesis: &[u8; 32], nights: &str, options: &[&str]) -> Output {
-        let file = self.path("nights.csv");
-        fs::write(&file, nights).expect("written");
-        let auditor = hashchain::OpeningKey::from_bytes(&[0x41; 32]).sealing_key();
-        self.program("simulate")
-            .args(["--offline", "--genesis", &hex::encode(genesis)])
-            .args(["--auditor-key", &hex::encode(auditor.0)])
-            .arg("--csv")
-            .arg(file)
-            .args(options)
-            .output()
-            .expect("started")
-    }
-
-    fn program(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mhealth-device"));
-        command
-            .arg(subcommand)
-            .arg("--state")
-            .arg(self.state())
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// All files but the nights, byte for byte.
-    fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
-        let files = fs::read_dir(self.0.path()).expect("listed");
-        let paths = files.map(|file| file.expect("listed").path());
-        paths
-            .filter(|path| path.extension().is_none_or(|end| end != "csv"))
-            .map(|path| (path.clone(), fs::read(path).expect("read")))
-            .collect()
-    }
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// The program ended with this status and named this error.
-fn assert_failed(output: &Output, status: i32, code: &str) {
-    let said = stderr(output);
-    assert_eq!(output.status.code(), Some(status), "{code}: {said}");
-    assert!(said.contains(&format!("error[{code}]: ")), "{code}: {said}");
-    assert!(!said.contains("panicked"), "{said}");
 }
 
 /// Files of nights with one mistake each, and what it is called.
@@ -109,6 +39,11 @@ fn bad_files() -> Vec<(&'static str, String)> {
         ("csv_negative", row("7001,2016-04-13,1,-3,346")),
         ("csv_impossible", row("7001,2016-04-13,1,327,1441")),
         ("csv_bad_date", row("7001,2016-02-30,1,327,346")),
+        ("csv_impossible_year", row("7001,-0001-11-30,1,327,346")),
+        ("csv_ambiguous_date", row("7001,3/4/2016,1,327,346")),
+        ("csv_rounded_id", row("7.001E+09,2016-04-13,1,327,346")),
+        ("csv_unclosed_quote", row("\"7001,2016-04-13,1,327,346")),
+        ("names_look_alike", row("07001,2016-04-13,1,327,346")),
     ]
 }
 

@@ -43,6 +43,8 @@ pub struct Options {
     pub html: Option<PathBuf>,
     /// Who runs it, as the reports say.
     pub auditor: Option<String>,
+    /// Takes the node's word for what it does not prove: chains that make blocks on demand have no finality.
+    pub trust_node: bool,
 }
 
 /// A report of the schema `mhealth-audit/1`, as far as it is needed here.
@@ -275,11 +277,12 @@ pub fn command(options: &Options, json: &Path) -> Result<Command> {
     command
         .args(["audit", "--node", &options.node])
         .arg(format!("--study={}", options.study))
-        // Many of these chains make blocks on demand, and have no finality that could be proved.
-        .arg("--trust-node")
         .arg("--json")
         .arg(json)
         .env("MHEALTH_AUDITOR_KEY", development_auditor_digits());
+    if options.trust_node {
+        command.arg("--trust-node");
+    }
     if let Some(genesis) = &options.genesis {
         command.args(["--genesis", genesis]);
     }

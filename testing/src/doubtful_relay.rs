@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A relay that phones cannot rely on: it takes runs and brings none of them to the chain. What it shows of the chain it asks of
-//! a real relay, and shows as it likes.
+//! A relay that phones cannot rely on: a front that takes runs and brings none of them to the chain. What it shows of the chain it
+//! asks of the real relay behind it, and shows as it likes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use anyhow::Result;
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use mhealth_api::{BlockRef, Code, Hash, Problem, RunState, RunStatus, RunUpload};
-use tokio::task::JoinHandle;
+use mhealth_api::{BlockRef, Code, Hash, Problem, Refusal, RunState, RunStatus, RunUpload};
 
-use crate::{http, phone};
+use crate::front::{conduct, Asked, Behind, Front, Told};
+use crate::phone;
 
 /// What is wrong with the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,132 +29,111 @@ pub enum Fault {
 
 /// The relay. Dropping it ends it.
 pub struct DoubtfulRelay {
-    address: String,
-    inner: Arc<Inner>,
-    task: JoinHandle<()>,
+    front: Front,
+    doubts: Arc<Doubts>,
 }
 
-struct Inner {
+struct Doubts {
     fault: Fault,
-    /// Base address of the relay that is asked.
-    real: String,
     runs: Mutex<HashMap<Hash, RunStatus>>,
     /// What was shown first.
-    shown: Mutex<HashMap<String, (StatusCode, Bytes)>>,
+    shown: Mutex<HashMap<String, Told>>,
 }
 
 impl DoubtfulRelay {
     /// Starts on a free port, before this relay.
     pub async fn before(real: &str, fault: Fault) -> Result<Self> {
-        let inner = Arc::new(Inner {
+        let doubts = Arc::new(Doubts {
             fault,
-            real: real.to_owned(),
             runs: Mutex::default(),
             shown: Mutex::default(),
         });
-        let routes = Router::new()
-            .route("/v1/runs", post(take))
-            .route("/v1/runs/{run}", get(say))
-            .fallback(show)
-            .with_state(inner.clone());
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
-        let address = format!("http://{}", listener.local_addr()?);
-        let task = tokio::spawn(async move {
-            // It ends when it is dropped, or with the program.
-            let _ = axum::serve(listener, routes).await;
-        });
-        Ok(DoubtfulRelay {
-            address,
-            inner,
-            task,
-        })
+        let front = Front::open().await?;
+        front.stand_before(real);
+        let playing = doubts.clone();
+        front.play(conduct(move |asked, behind| {
+            playing.clone().answer(asked, behind)
+        }));
+        Ok(DoubtfulRelay { front, doubts })
     }
 
     /// Its base address.
-    pub fn url(&self) -> &str {
-        &self.address
+    pub fn url(&self) -> String {
+        self.front.url()
     }
 
     /// How many runs it took.
     pub fn taken(&self) -> usize {
-        lock(&self.inner.runs).len()
+        lock(&self.doubts.runs).len()
     }
 }
 
-impl Drop for DoubtfulRelay {
-    fn drop(&mut self) {
-        self.task.abort();
+impl Doubts {
+    async fn answer(self: Arc<Self>, asked: Asked, behind: Behind) -> Result<Response> {
+        let told = if asked.is(Method::POST, "/v1/runs") {
+            self.take(&asked)?
+        } else if let Some(run) = asked.after("/v1/runs/") {
+            self.say(run)?
+        } else {
+            self.show(&asked, &behind).await?
+        };
+        Ok(told.into_response())
     }
-}
 
-async fn take(State(relay): State<Arc<Inner>>, Json(run): Json<RunUpload>) -> Response {
-    let status = phone::status(&run, RunState::Pending);
-    lock(&relay.runs).insert(status.run, status.clone());
-    (StatusCode::ACCEPTED, Json(status)).into_response()
-}
+    fn take(&self, asked: &Asked) -> Result<Told> {
+        let status = phone::status(&asked.message::<RunUpload>()?, RunState::Pending);
+        lock(&self.runs).insert(status.run, status.clone());
+        Told::message_of(202, &status)
+    }
 
-async fn say(State(relay): State<Arc<Inner>>, Path(run): Path<Hash>) -> Response {
-    let Some(mut status) = lock(&relay.runs).get(&run).cloned() else {
-        return refuse(Code::UnknownRun);
-    };
-    match relay.fault {
-        Fault::Lies => {
-            status.state = RunState::Finalised;
-            status.block = Some(BlockRef {
-                number: 7,
-                hash: Hash([7; 32]),
-            });
+    fn say(&self, run: &str) -> Result<Told> {
+        let run: Option<Hash> = run.parse().ok();
+        let Some(mut status) = run.and_then(|run| lock(&self.runs).get(&run).cloned()) else {
+            return refuse(Code::UnknownRun);
+        };
+        match self.fault {
+            Fault::Lies => {
+                status.state = RunState::Finalised;
+                status.block = Some(BlockRef {
+                    number: 7,
+                    hash: Hash([7; 32]),
+                });
+            }
+            Fault::Contradicts => {
+                status.state = RunState::Conflicting;
+                status.reason = Some(Refusal::Fork);
+            }
+            Fault::Keeps | Fault::Lags => {}
         }
-        Fault::Contradicts => {
-            status.state = RunState::Conflicting;
-            status.reason = Some(mhealth_api::Refusal::Fork);
+        Told::message_of(200, &status)
+    }
+
+    /// Whatever else is asked.
+    async fn show(&self, asked: &Asked, behind: &Behind) -> Result<Told> {
+        if self.fault == Fault::Contradicts && !asked.path.contains("/studies/") {
+            return refuse(Code::UnknownDevice);
         }
-        Fault::Keeps | Fault::Lags => {}
-    }
-    Json(status).into_response()
-}
-
-/// Whatever else is asked.
-async fn show(State(relay): State<Arc<Inner>>, request: Request) -> Response {
-    let place = request.uri().path_and_query();
-    let place = place.map_or_else(String::new, ToString::to_string);
-    if relay.fault == Fault::Contradicts && !place.contains("/studies/") {
-        return refuse(Code::UnknownDevice);
-    }
-    let before = lock(&relay.shown).get(&place).cloned();
-    if let (Fault::Lags, Some(shown)) = (relay.fault, before) {
-        return answer(shown);
-    }
-    let Ok((status, mut body)) = relay.ask(&place).await else {
-        return refuse(Code::ChainUnavailable);
-    };
-    if status.is_success() {
-        lock(&relay.shown).insert(place.clone(), (status, body.clone()));
-    }
-    if relay.fault == Fault::Lies && place.contains("/proof") && !body.is_empty() {
-        let mut altered = body.to_vec();
-        let middle = altered.len() / 2;
-        altered[middle] ^= 1;
-        body = altered.into();
-    }
-    answer((status, body))
-}
-
-impl Inner {
-    async fn ask(&self, place: &str) -> Result<(StatusCode, Bytes)> {
-        let (status, body) = http::get_bytes(&format!("{}{place}", self.real)).await?;
-        Ok((StatusCode::from_u16(status)?, body.into()))
+        let before = lock(&self.shown).get(&asked.path).cloned();
+        if let (Fault::Lags, Some(shown)) = (self.fault, before) {
+            return Ok(shown);
+        }
+        let mut told = behind.pass(asked).await?;
+        if told.status.is_success() {
+            lock(&self.shown).insert(asked.path.clone(), told.clone());
+        }
+        if self.fault == Fault::Lies && asked.path.contains("/proof") && !told.body.is_empty() {
+            let mut altered = told.body.to_vec();
+            let middle = altered.len() / 2;
+            altered[middle] ^= 1;
+            told.body = altered.into();
+        }
+        Ok(told)
     }
 }
 
-fn answer((status, body): (StatusCode, Bytes)) -> Response {
-    (status, Body::from(body)).into_response()
-}
-
-fn refuse(code: Code) -> Response {
+fn refuse(code: Code) -> Result<Told> {
     let problem = Problem::new(code);
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, Json(problem)).into_response()
+    Told::message_of(problem.status, &problem)
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,10 +5,11 @@
 use anyhow::{Context, Result};
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
-    escrow_commitment, key_proof_message, seal_escrow, secret_commitment, DeviceId, KeyProof,
-    LinkHash, Native, OpeningKey, Secret, Sha256, StudyId,
+    escrow_commitment, key_proof_message, participant_digest, seal_escrow, secret_commitment,
+    DeviceId, KeyProof, LinkHash, Native, OpeningKey, SealingKey, Secret, Sha256, StudyId,
 };
-use mhealth_chain_client::{calls, Call, ChainEvent, Submitter, H256};
+use mhealth_chain_client::calls::{self, NewDevice};
+use mhealth_chain_client::{Call, ChainEvent, Submitter, H256};
 use rand::rngs::StdRng;
 
 /// The private half of the development chain's auditor key.
@@ -23,6 +24,28 @@ pub fn development_auditor_digits() -> String {
     digits.collect()
 }
 
+/// To whom a device seals its secret, and to whom its data.
+#[derive(Clone, Debug)]
+pub struct SealedTo {
+    /// The study's auditor.
+    pub auditor: SealingKey,
+    /// Which of the auditor's keys that is.
+    pub auditor_epoch: u32,
+    /// The participant; none: the data are sealed to nobody.
+    pub participant: Option<[u8; 32]>,
+}
+
+impl SealedTo {
+    /// To the development chain's auditor, and the data to nobody.
+    pub fn development() -> Self {
+        Self {
+            auditor: development_auditor().sealing_key(),
+            auditor_epoch: 0,
+            participant: None,
+        }
+    }
+}
+
 /// The call by which this authentication server enrols a device with this key and secret, which is sealed to the development
 /// chain's auditor.
 pub fn enrolment(
@@ -33,24 +56,25 @@ pub fn enrolment(
     predecessor: Option<DeviceId>,
     random: &mut StdRng,
 ) -> Call {
-    let public = key.verifying_key().to_bytes();
-    let auditor = development_auditor().sealing_key();
-    let escrow = seal_escrow(&auditor, &public, secret, random);
-    let escrow = escrow.expect("the development auditor's key is a good one; qed");
-    let commitment = secret_commitment::<Native>(secret);
-    enrolment_with(office, study, key, commitment, escrow, predecessor)
+    let to = SealedTo::development();
+    sealed_to(&to, office, study, key, secret, predecessor, random)
 }
 
-/// The same with a commitment and an escrow that nobody need be able to open.
-pub fn enrolment_with(
+/// The same of a device that seals to others.
+pub fn sealed_to(
+    to: &SealedTo,
     office: &Submitter,
     study: StudyId,
     key: &SigningKey,
-    commitment: [u8; 32],
-    escrow: Vec<u8>,
+    secret: &Secret,
     predecessor: Option<DeviceId>,
+    random: &mut StdRng,
 ) -> Call {
     let public = key.verifying_key().to_bytes();
+    let escrow = seal_escrow(&to.auditor, &public, secret, random);
+    let escrow = escrow.expect("the auditor's key is a good one; qed");
+    let commitment = secret_commitment::<Native>(secret);
+    let participant = participant_digest::<Native>(to.participant.as_ref());
     let message = key_proof_message(&KeyProof {
         chain: &office.genesis_hash().0,
         study,
@@ -59,9 +83,20 @@ pub fn enrolment_with(
         predecessor,
         secret_commitment: &commitment,
         escrow_commitment: &escrow_commitment::<Native>(&escrow),
+        auditor_epoch: to.auditor_epoch,
+        auditor_key: &to.auditor.0,
+        participant: &participant,
     });
     let proof = key.sign(&message).to_bytes();
-    calls::enrol(study, public, H256(commitment), escrow, predecessor, proof)
+    let device = NewDevice {
+        key: public,
+        secret_commitment: H256(commitment),
+        escrow,
+        auditor_epoch: to.auditor_epoch,
+        participant: H256(participant),
+        predecessor,
+    };
+    calls::enrol(study, device, proof)
 }
 
 /// Has an authentication server's account submit such a call, and gives the device's number and its link 0.

@@ -7,14 +7,16 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{bail, Context, Result};
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{
-    seal_escrow, secret_commitment, DeviceId, LinkHash, Native, SealingKey, Secret, StudyId,
+    participant_digest, seal_escrow, secret_commitment, DeviceId, LinkHash, Native, SealingKey,
+    Secret, StudyId,
 };
 use mhealth_api::{
     enrolment_message, key_proof_message, run_id, BareRecord, Base64, CodeTerms, DeviceHeads,
     EnrolRequest, Enrolled, Hash, Head, Key, RunStatus, RunUpload, SignatureBytes, TokenAnswer,
     TokenRequest,
 };
-use mhealth_chain_client::{calls, Account, Call, Submitter, H256};
+use mhealth_chain_client::calls::{self, NewDevice};
+use mhealth_chain_client::{Account, Call, Submitter, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::Serialize;
@@ -193,8 +195,12 @@ impl Newcomer {
     pub async fn with_code(door: &Door, mut random: StdRng) -> Result<Self> {
         let name = format!("P-{:08x}", random.random::<u32>());
         let url = format!("{}/v1/admin/codes", door.url);
-        let answer =
-            http::post_patiently(&url, Some(&door.admin), &json!({ "participant": name })).await?;
+        let answer = http::post_patiently(
+            &url,
+            Some(&door.admin),
+            &json!({ "participant": name, "another": "additional" }),
+        )
+        .await?;
         if answer.status >= 300 {
             bail!("no code: {} {}", answer.status, answer.body);
         }
@@ -213,13 +219,22 @@ impl Newcomer {
             device_key: Key(public),
             secret_commitment: Hash(secret_commitment::<Native>(&secret)),
             escrow: Base64(escrow.context("the escrow cannot be sealed")?),
+            auditor_epoch: terms.auditor_epoch,
+            participant: Hash(participant_digest::<Native>(None)),
             proof: SignatureBytes([0; 64]),
             key_proof: SignatureBytes([0; 64]),
         };
         let (chain, study) = (terms.chain, terms.study);
         let message = enrolment_message(&chain, study, &request);
         request.proof = SignatureBytes(key.sign(&message).to_bytes());
-        let message = key_proof_message(&chain, study, &terms.server, None, &request);
+        let message = key_proof_message(
+            &chain,
+            study,
+            &terms.server,
+            &terms.auditor_key,
+            None,
+            &request,
+        );
         request.key_proof = SignatureBytes(key.sign(&message).to_bytes());
         Ok(Newcomer {
             request,
@@ -233,14 +248,15 @@ impl Newcomer {
     /// node's pool.
     pub fn seen_in_the_pool(&self, study: StudyId) -> Call {
         let request = &self.request;
-        calls::enrol(
-            study,
-            request.device_key.0,
-            H256(request.secret_commitment.0),
-            request.escrow.0.clone(),
-            None,
-            request.key_proof.0,
-        )
+        let device = NewDevice {
+            key: request.device_key.0,
+            secret_commitment: H256(request.secret_commitment.0),
+            escrow: request.escrow.0.clone(),
+            auditor_epoch: request.auditor_epoch,
+            participant: H256(request.participant.0),
+            predecessor: None,
+        };
+        calls::enrol(study, device, request.key_proof.0)
     }
 
     /// The public half of its signing key.

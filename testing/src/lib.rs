@@ -12,6 +12,7 @@ pub mod front;
 pub mod handset;
 pub mod http;
 mod log;
+pub mod login_provider;
 pub mod node;
 pub mod node_front;
 pub mod output;

@@ -12,7 +12,8 @@ use mhealth_chain_client::{Account, Call, Submitter};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 
-use crate::{enrolment, handset};
+use crate::enrolment::{self, SealedTo};
+use crate::handset;
 
 /// A run as phones upload it, every entry with this envelope: the one that [`Phone::run_of`] digests.
 pub fn upload(run: &Run, envelope: &[u8]) -> RunUpload {
@@ -87,6 +88,20 @@ pub async fn enrol_after(
 ) -> Result<Phone> {
     let (key, secret) = testing::keys(seed);
     let call = enrolment_after(office, study, seed, predecessor);
+    let (device, genesis) = enrolment::enrol(office, call).await?;
+    Ok(Phone::new(key, device, genesis, &secret))
+}
+
+/// Enrols a phone that seals its secret and its data to others than phones of tests do.
+pub async fn enrol_sealed_to(
+    to: &SealedTo,
+    office: &Submitter,
+    study: StudyId,
+    seed: u8,
+) -> Result<Phone> {
+    let (key, secret) = testing::keys(&[seed; 32]);
+    let mut random = StdRng::from_seed([seed; 32]);
+    let call = enrolment::sealed_to(to, office, study, &key, &secret, None, &mut random);
     let (device, genesis) = enrolment::enrol(office, call).await?;
     Ok(Phone::new(key, device, genesis, &secret))
 }

@@ -31,7 +31,8 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// A server on a free port, logging warnings.
+    /// A server on a free port, logging warnings. All phones and thieves of this machine have one address, which a server
+    /// would hold back as one stranger: here it may have everything, unless an argument says otherwise.
     pub fn of(program: Program) -> Self {
         Launch {
             program,
@@ -41,6 +42,8 @@ impl Launch {
             log_file: None,
         }
         .env("RUST_LOG", "warn")
+        .env("MHEALTH_REQUESTS_PER_SECOND", "1000000")
+        .env("MHEALTH_ADDRESS_SHARE", "100")
     }
 
     /// Adds an argument of its command line.
@@ -99,6 +102,17 @@ impl Launch {
             );
         }
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
+
+    /// Makes a credential of an authentication server's staff, good for everything, and returns it.
+    pub fn add_admin(&self, name: &str) -> Result<String> {
+        let everything = ["--study", "all", "--may", "all"];
+        self.run(&[&["admin", "add", name][..], &everything].concat())
+    }
+
+    /// Makes a credential of an auditor, good for all of a relay's studies, and returns it.
+    pub fn add_auditor(&self, name: &str) -> Result<String> {
+        self.run(&["auditor", "add", name, "--study", "all"])
     }
 
     fn command(&self) -> Result<Command> {
@@ -212,7 +226,14 @@ impl Server {
         self.spawn()
     }
 
-    /// The same at another free port.
+    /// Starts it again with other options, at the same address.
+    pub fn start_again_as(&mut self, launch: Launch) -> Result<()> {
+        self.kill()?;
+        self.launch = launch;
+        self.spawn()
+    }
+
+    /// Starts it again at another free port.
     pub fn start_elsewhere(&mut self) -> Result<()> {
         self.kill()?;
         self.port = Port::reserve()?;

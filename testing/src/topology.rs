@@ -230,7 +230,7 @@ impl Site {
             if !topology.phones_chain() {
                 launch = launch.arg("--chain-for-devices");
             }
-            let credential = last_word(&launch.run(&["auditor", "add", "monitor"])?);
+            let credential = last_word(&launch.add_auditor("monitor")?);
             let server = launch.start_at(port)?;
             server.wait_until_ready()?;
             relays.push(Relay { server, credential });
@@ -273,6 +273,7 @@ impl Site {
             relays: relays
                 .map(|(relay, name)| (name.into(), relay.server.url(), relay.credential.clone()))
                 .collect(),
+            trust_node: true,
             ..audit::Options::default()
         }
     }
@@ -351,10 +352,8 @@ fn start_office(
         database: servers::sqlite_in(folder, &office_database(number)),
         issuer: None,
         relays,
-    })
-    // All phones and thieves of this machine have one address, which the server would hold back as one stranger.
-    .arg("--requests-per-second=100000");
-    let admin = launch.run(&["admin", "add", "site-staff"])?;
+    });
+    let admin = launch.add_admin("site-staff")?;
     let server = launch.start()?;
     server.wait_until_ready()?;
     Ok(Office { server, admin })

@@ -7,7 +7,7 @@ import { randomBytes } from 'node:crypto';
 import { ApiPromise, Keyring, WsProvider } from '@polkadot/api';
 
 import { docs } from './catalogue.js';
-import { Device, hex } from './hashchain.js';
+import { Device, hex, participantDigest } from './hashchain.js';
 
 /** The study that both presets bring. */
 export const STUDY = 0;
@@ -53,7 +53,7 @@ export function errorText(api, dispatchError) {
 /** The call by which this server enrols a device. The device agrees to that server alone. */
 export const enrolment = (api, device, server) =>
   api.tx.clientHashchain.enrol(
-    STUDY, hex(device.key), hex(device.secretCommitment), hex(device.escrow), null,
+    STUDY, hex(device.key), hex(device.secretCommitment), hex(device.escrow), 0, hex(participantDigest()), null,
     hex(device.keyProof(api.genesisHash.toU8a(), STUDY, server.publicKey)),
   );
 

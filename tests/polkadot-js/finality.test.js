@@ -4,7 +4,10 @@
 // somebody offline needs to believe it.
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+
+import { ApiPromise, WsProvider } from '@polkadot/api';
 
 import { accounts, connect, enrol, night, submit } from './chain.js';
 import { hex, verifyEd25519 } from './hashchain.js';
@@ -73,6 +76,24 @@ describe('proofs of finality', () => {
     assert.ok(voters.length * 3 > authorities.length * 2);
     assert.equal(finality[0].toHex(), answer.blockHash);
     assert.equal(justification.commit.targetHash.toHex(), answer.blockHash);
+  });
+
+  test('with the definitions of our methods, the library knows them by name and reads their answers', async () => {
+    const file = new URL('../../docs/protocol/hashchain-rpc.json', import.meta.url);
+    const { rpc: methods, types, errors } = JSON.parse(readFileSync(file));
+    const provider = new WsProvider(node.endpoint);
+    const knowing = await ApiPromise.create({ provider, rpc: methods, types, noInitWarn: true, throwOnConnect: true });
+    try {
+      await proofOfHead();
+      const read = await knowing.rpc.hashchain.proveHead(device.id, null, { set: null, record: true });
+      const answer = await rpc('hashchain_proveHead', device.id, read.blockHash.toHex(), { set: null, record: true });
+      assert.deepEqual(Object.keys(answer).sort(), Object.keys(types.HashchainHeadProof).sort());
+      assert.deepEqual(read.toJSON(), answer);
+      const unknown = knowing.rpc.hashchain.proveHead(4_000_000);
+      await assert.rejects(unknown, ({ code }) => errors[code] === 'there is no such device');
+    } finally {
+      await knowing.disconnect();
+    }
   });
 
   test('a device that does not exist is an error with a code of its own', async () => {

@@ -45,11 +45,19 @@ export const genesis = ({ chain, study, deviceKey, predecessor = ZERO, secretCom
   hash('genesis', chain, u32(study), deviceKey, predecessor, secretCommitment, hash('escrow', escrow));
 
 /** What the device signs so that the chain takes its key from this server and no other. */
-export const keyProofMessage = ({ chain, study, server, deviceKey, predecessor, secretCommitment, escrow }) =>
+export const keyProofMessage = ({
+  chain, study, server, deviceKey, predecessor, secretCommitment, escrow, auditorEpoch, auditorKey, participant,
+}) =>
   encode(
     'key-proof', chain, u32(study), server, deviceKey, predecessor === undefined ? Buffer.alloc(0) : u32(predecessor),
-    secretCommitment, hash('escrow', escrow),
+    secretCommitment, hash('escrow', escrow), u32(auditorEpoch), auditorKey, participant,
   );
+
+/** Says to which key a device seals its data, or that it seals them to nobody. */
+export const participantDigest = (key = Buffer.alloc(0)) => hash('participant', key);
+
+/** The auditor's key of the presets' studies. */
+const AUDITOR_KEY = Buffer.from('3b78cd0744759f346d3d0fbd72cbaff865109c1aa5e7f43e514c47563fabb23e', 'hex');
 
 // DER around a raw Ed25519 key: all that Node asks for beyond the 32 bytes.
 const privateKey = (seed) =>
@@ -85,7 +93,11 @@ export class Device {
   /** Agrees to be enrolled in a study of this chain by the server with this account. */
   keyProof(chain, study, server) {
     const { key: deviceKey, secretCommitment, escrow } = this;
-    return sign(null, keyProofMessage({ chain, study, server, deviceKey, secretCommitment, escrow }), this.#signer);
+    const message = keyProofMessage({
+      chain, study, server, deviceKey, secretCommitment, escrow,
+      auditorEpoch: 0, auditorKey: AUDITOR_KEY, participant: participantDigest(),
+    });
+    return sign(null, message, this.#signer);
   }
 
   /** Seals one entry to the chain; its key is forgotten. */

@@ -38,9 +38,7 @@ fn the_document_takes_its_reader_from_a_code_to_a_finalised_entry() {
         issuer: None,
         relays: vec![port.url()],
     });
-    let admin = launch
-        .run(&["admin", "add", "reader"])
-        .expect("it is added");
+    let admin = launch.add_admin("reader").expect("it is added");
     let auth = launch.start().expect("the authentication server starts");
     let relay = servers::relay(&RelayOptions {
         study: SIGNED_STUDY,

@@ -44,7 +44,7 @@ impl Site {
             issuer: None,
             relays: ports.iter().map(Port::url).collect(),
         });
-        let admin = launch.run(&["admin", "add", "staff"]).expect("it is added");
+        let admin = launch.add_admin("staff").expect("it is added");
         let auth = launch.start().expect("the authentication server starts");
         let [dave, eve] = ports;
         let relays = [("//Dave", "dave.db", dave), ("//Eve", "eve.db", eve)];
@@ -133,7 +133,8 @@ async fn phones_move_on(fault: Fault) {
         let doubtful = DoubtfulRelay::before(&dave, fault)
             .await
             .expect("it starts");
-        let relays = [doubtful.url(), &dave, &eve];
+        let doubtful_url = doubtful.url();
+        let relays = [&doubtful_url[..], &dave, &eve];
         // A laggard has to have seen something first.
         let first = site.simulate(&state, 2, copies, &relays);
         assert!(first.is_complete(), "{fault:?}, {copies}: {}", first.all);
@@ -182,7 +183,7 @@ async fn phones_that_know_a_liar_only_keep_everything_for_an_honest_relay() {
     let liar = DoubtfulRelay::before(&dave, Fault::Lies)
         .await
         .expect("it starts");
-    let lied_to = site.simulate("phones", 6, 1, &[liar.url()]);
+    let lied_to = site.simulate("phones", 6, 1, &[&liar.url()]);
     assert!(!lied_to.success && liar.taken() > 0, "{}", lied_to.all);
     let checked = site.device(&["check"], "phones");
     assert!(!checked.success, "{}", checked.all);

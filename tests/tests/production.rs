@@ -124,6 +124,11 @@ async fn a_live_chain_with_keys_of_ones_own_makes_and_finalises_blocks() {
     assert!(refusal.contains("well-known development keys"), "{refusal}");
 
     organisation.take_over(&mut specification);
+    let refusal = organisation.raw(&specification);
+    let refusal = refusal.expect_err("nobody can veto in time");
+    assert!(refusal.contains("retirementDelay"), "{refusal}");
+    specification["genesis"]["runtimeGenesis"]["patch"]["clientHashchain"]["retirementDelay"] =
+        json!(43_200);
     let chain = organisation.raw(&specification).expect("its own keys");
     let validator = Launch::bare()
         .arg(format!("--chain={}", chain.display()))

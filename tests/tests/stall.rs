@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use codec::DecodeAll;
 use mhealth_auditor::evidence::{verify, Checkpoint, Evidence, Header, Refusal};
 use mhealth_auditor::prove::{prove, Contents, Subject};
-use mhealth_chain_client::{calls, Account, ChainClient, Submitter};
+use mhealth_chain_client::{calls, Account, ChainClient, Error, Submitter, H256};
+use mhealth_evidence::{forces_authorities, Anchor, HeadProof};
 use mhealth_testing::node::{subcommand, Launch, Node};
 use mhealth_testing::phone::{self, Phone};
 use mhealth_testing::rpc::JsonRpc;
@@ -198,6 +199,7 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
         assert_eq!((claims.authority_set, claims.devices[0].entries), (0, 1));
         assert_eq!(claims.trust.later, trusted);
     }
+    a_phone_is_led_over_the_change(&alice, &phone, block.number).await;
     let device = Subject::Device(phone.device());
     let contents = Contents::default();
     let refused = prove(&alice.chain, device, &contents, &mut |_, _| ()).await;
@@ -237,6 +239,44 @@ async fn an_old_view_of_finality_decides_nothing(alice: &Validator, phone: &Phon
     assert_eq!(alice.set().await, 0);
     let goes_on = async || (alice.finalised().await > block).then_some(());
     until("finality goes on", goes_on).await;
+}
+
+/// A phone that knows the authorities before the change by force, and trusts the block that made it, gets a proof and takes it.
+async fn a_phone_is_led_over_the_change(alice: &Validator, phone: &Phone, decided: u64) {
+    let mut change = None;
+    for number in (0..=decided).rev() {
+        let hash = alice.chain.block_hash(number).await.expect("it answers");
+        let hash = hash.expect("it is on the chain");
+        let header = alice.chain.header(hash).await.expect("it answers");
+        let header = Header::decode_all(&mut &header[..]).expect("a header");
+        if forces_authorities(&header) {
+            change = Some((hash, Checkpoint::of(&header)));
+            break;
+        }
+    }
+    let (hash, change) = change.expect("a block made the change");
+    let prove = async |checkpoints: &[H256]| {
+        let device = phone.device();
+        let proved = alice.chain.prove_head(device, None, false, checkpoints);
+        Ok::<_, Error>(proved.await?.expect("it is enrolled").proof)
+    };
+    let refused = prove(&[]).await.expect_err("nobody signed for the change");
+    assert_eq!(refused.code(), "set_not_bridged");
+    let proof = prove(&[hash]).await.expect("it leads over the change");
+    let proof = HeadProof::from_bytes(&proof).expect("it is a proof");
+
+    let first = proof.first.as_ref().expect("it begins at the first block");
+    let genesis = alice.chain.genesis_hash().0;
+    let mut anchor = Anchor::begin(genesis, first).expect("it is this chain's");
+    let refused = anchor
+        .check(&proof.finality)
+        .expect_err("it is not trusted");
+    assert_eq!(refused.code(), "change_by_force");
+    let state = anchor.check_with(&proof.finality, &[change]);
+    let state = state.expect("it is trusted");
+    let head = state.head(phone.device()).expect("it is proved");
+    assert_eq!(head.expect("it is enrolled").length, 2);
+    assert_eq!(anchor.set().id(), 1);
 }
 
 /// Warp sync from the checkpoint leads over the change by force.

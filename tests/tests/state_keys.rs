@@ -118,6 +118,8 @@ fn the_reader_reads_what_the_chain_writes() {
         key: [1; 32],
         secret_commitment: hash,
         escrow: vec![2; 81].try_into().expect("it has room"),
+        auditor_epoch: 7,
+        participant: hash,
         genesis: hash,
         predecessor: Some(1),
         successor: None,
@@ -132,6 +134,7 @@ fn the_reader_reads_what_the_chain_writes() {
         status: pallet_studies::StudyStatus::Closed,
         auditor_key: [6; 32],
         title: b"a title".to_vec(),
+        former_auditor_keys: vec![[7; 32], [8; 32]].try_into().expect("they are few"),
     };
     same::<evidence::StudyRecord>(study.encode());
 }

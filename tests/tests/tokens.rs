@@ -141,7 +141,7 @@ async fn what_a_hostile_relay_gets_from_a_phone_is_worth_nothing_at_an_honest_on
         issuer: None,
         relays: vec![honest_port.url(), front_url.clone()],
     });
-    let admin = last_word(&launch.run(&["admin", "add", "staff"]).expect("it is added"));
+    let admin = last_word(&launch.add_admin("staff").expect("it is added"));
     let auth = launch.start().expect("the authentication server starts");
     let relay = |account, name: &str| -> Launch {
         servers::relay(&RelayOptions {

@@ -63,7 +63,7 @@ impl Site {
             issuer: None,
             relays: relays.iter().map(Port::url).collect(),
         });
-        let credential = launch.run(&["admin", "add", "staff"]).expect("it is added");
+        let credential = launch.add_admin("staff").expect("it is added");
         let server = launch.start().expect("the authentication server starts");
         server.wait_until_ready().expect("it is ready");
         (server, credential)

@@ -82,6 +82,7 @@ impl ProvedState {
             open: record.status == StudyStatus::Open,
             auditor_key: record.auditor_key,
             title: String::from_utf8_lossy(&record.title).into_owned(),
+            former_auditor_keys: record.former_auditor_keys,
         }))
     }
 
@@ -175,7 +176,7 @@ impl ProvedState {
     }
 
     /// A device, of whatever study.
-    pub(super) async fn device(
+    pub(crate) async fn device(
         &self,
         device: DeviceId,
     ) -> Result<Option<DeviceRecord>, AuditError> {
@@ -196,6 +197,8 @@ impl ProvedState {
             key: record.key,
             secret_commitment: record.secret_commitment,
             escrow: record.escrow,
+            auditor_epoch: record.auditor_epoch,
+            participant: record.participant,
             genesis: record.genesis,
             length: head.length,
             head: head.hash,

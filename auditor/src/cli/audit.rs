@@ -12,7 +12,7 @@ use hashchain::StudyId;
 use indicatif::{ProgressBar, ProgressStyle};
 use mhealth_auditor::audit::{Judged, Options, StoreReport};
 use mhealth_auditor::chain::{Basis, Progress};
-use mhealth_auditor::export::{Holder, Limits};
+use mhealth_auditor::export::{self, Holder, Limits};
 use mhealth_auditor::report::{page, Digest, Heading, JsonReport};
 use mhealth_auditor::{Audit, AuditError, Outcome, Verdict, ON_ITS_WAY};
 use mhealth_chain_client::{ChainClient, H256};
@@ -57,9 +57,14 @@ pub(crate) struct AuditArguments {
     /// Most seconds that reading an export may take.
     #[arg(long, value_name = "SECONDS", default_value_t = Limits::default().time.as_secs())]
     export_seconds: u64,
-    /// File with the study's auditor key in hexadecimal digits; or MHEALTH_AUDITOR_KEY in the environment.
+    /// File with a key of the study's auditor in hexadecimal digits, or with several, a line each; may be given several times. A
+    /// study has one for each epoch. Or MHEALTH_AUDITOR_KEY in the environment.
     #[arg(long, value_name = "FILE")]
-    auditor_key: Option<PathBuf>,
+    auditor_key: Vec<PathBuf>,
+    /// File with the participants' public keys, from the holder of the private ones and not from an authentication server. A line
+    /// each: device number or pseudonym, key in hexadecimal digits. A device that seals to another key is a finding.
+    #[arg(long, value_name = "FILE")]
+    participants: Option<PathBuf>,
     /// File with participants' keys, a line each: device number, key in hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     participant_keys: Option<PathBuf>,
@@ -82,14 +87,15 @@ pub(crate) struct AuditArguments {
 
 pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
     let options = Options {
-        exports: inputs::exports(&arguments.relay, &arguments.export)?,
+        exports: export::from_arguments(&arguments.relay, &arguments.export)?,
         patience: Some(arguments.on_its_way),
         limits: Limits {
             bytes: arguments.export_bytes,
             time: Duration::from_secs(arguments.export_seconds),
             ..Limits::default()
         },
-        auditor: inputs::auditor_key(arguments.auditor_key.as_deref())?,
+        auditors: inputs::auditor_keys(&arguments.auditor_key)?,
+        listed: inputs::participant_list(arguments.participants.as_deref())?,
         participants: inputs::participants(arguments.participant_keys.as_deref())?,
         erasures: inputs::erasures(arguments.erasures.as_deref())?,
         basis: Basis {

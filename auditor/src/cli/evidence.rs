@@ -5,10 +5,12 @@
 use std::io::{Read, Write};
 use std::path::PathBuf;
 
+use clap::builder::RangedU64ValueParser;
 use clap::Args;
 use hashchain::{DeviceId, StudyId};
+use mhealth_auditor::audit::NamedExport;
 use mhealth_auditor::evidence::{self, Claims, DeviceClaims, Evidence};
-use mhealth_auditor::export::{self, Expected, Holder, Limits, Taken};
+use mhealth_auditor::export::{self, Expected, Holder, Limits, Reading, Taken};
 use mhealth_auditor::prove::{self, Contents, Proved, Subject};
 use mhealth_auditor::AuditError;
 use mhealth_chain_client::{create_private, ChainClient, H256};
@@ -48,13 +50,18 @@ pub(crate) struct ProveArguments {
     /// Puts the devices' secrets into the file, so that everybody can check the tags. Who has one can make tags, too.
     #[arg(long, requires = "auditor_key")]
     with_secret: bool,
-    /// File with the study's auditor key, to open the escrow with.
+    /// File with a key of the study's auditor, to open the escrow with; may be given several times.
     #[arg(long, value_name = "FILE")]
-    auditor_key: Option<PathBuf>,
+    auditor_key: Vec<PathBuf>,
     /// Leaves out devices with entries that no extrinsic accounts for, and names them. The file then does not say that its
     /// devices are all of the study, and the exit status is 1. Without this, no evidence is made where there are such devices.
     #[arg(long, conflicts_with = "device")]
     leave_out_unaccounted: bool,
+    /// Bytes of the largest file. Evidence that has more is written in parts, FILE.1, FILE.2 and so on, each about some of the
+    /// study's devices and evidence by itself. Readers refuse files of more than 256 MiB.
+    #[arg(long, value_name = "BYTES", default_value_t = evidence::LARGEST,
+        value_parser = RangedU64ValueParser::<usize>::new().range(1..=evidence::LARGEST as u64))]
+    largest: usize,
     /// Where to write the evidence.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -81,10 +88,11 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
     let mut contents = Contents {
         checkpoints: arguments.checkpoint,
         leave_out_unaccounted: arguments.leave_out_unaccounted,
+        largest: Some(arguments.largest),
         ..Contents::default()
     };
     if arguments.with_secret {
-        contents.secret = inputs::auditor_key(arguments.auditor_key.as_deref())?;
+        contents.auditors = inputs::auditor_keys(&arguments.auditor_key)?;
     }
     let client = match arguments.genesis {
         Some(genesis) => ChainClient::connect_expecting(&arguments.node, genesis).await?,
@@ -96,7 +104,9 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
         holder: Holder::Relay,
         limits: Limits::default(),
     };
-    for named in inputs::exports(&[], &arguments.export)? {
+    for named in export::from_arguments(&[], &arguments.export)? {
+        let named = &named;
+        let before = contents.envelopes.len();
         let mut take = |taken: Taken, _: &mut export::Reading| {
             let Taken::Run { run, .. } = taken else {
                 return Ok(());
@@ -110,7 +120,8 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
             }
             Ok::<_, AuditError>(())
         };
-        export::read(&named.source, &expected, &mut take).await?;
+        let reading = export::read(&named.source, &expected, &mut take).await?;
+        useful(named, &reading, contents.envelopes.len() - before)?;
     }
     let bar = indicatif::ProgressBar::new(0);
     let subject = match arguments.device {
@@ -123,37 +134,67 @@ pub(super) async fn prove(arguments: ProveArguments) -> Result<u8, AuditError> {
     })
     .await?;
     bar.finish_and_clear();
-    let Proved { evidence, left_out } = proved;
-    let bytes = evidence.to_bytes();
-    // It may hold envelopes and a device's secret.
-    create_private(&arguments.out)?.write_all(&bytes)?;
-    for device in &left_out {
-        println!("left out: {device}");
-    }
-    let others = match left_out.len() {
-        0 => String::new(),
-        count => format!(" left_out={count}"),
-    };
-    println!(
-        "evidence={} bytes={} {} entries={} block={}{others}",
-        arguments.out.display(),
-        bytes.len(),
-        match arguments.device {
-            Some(device) => format!("device={device}"),
-            None => format!(
-                "study={} devices={}",
-                arguments.study,
-                evidence.devices.len()
-            ),
-        },
-        evidence
+    let Proved { parts, left_out } = proved;
+    let (mut bytes, mut devices, mut entries) = (0, 0, 0);
+    for (part, number) in parts.iter().zip(1..) {
+        let file = part.to_bytes();
+        let mut place = arguments.out.clone().into_os_string();
+        if parts.len() > 1 {
+            place.push(format!(".{number}"));
+            println!(
+                "part: {} devices={}",
+                PathBuf::from(&place).display(),
+                part.devices.len()
+            );
+        }
+        // It may hold envelopes and a device's secret.
+        create_private(place.as_ref())?.write_all(&file)?;
+        bytes += file.len();
+        devices += part.devices.len();
+        entries += part
             .devices
             .iter()
             .map(|it| it.entries.len())
-            .sum::<usize>(),
-        evidence.finality.block.number
+            .sum::<usize>();
+    }
+    let block = parts.first().map_or(0, |part| part.finality.block.number);
+    for device in &left_out {
+        println!("left out: {device}");
+    }
+    let mut others = match left_out.len() {
+        0 => String::new(),
+        count => format!(" left_out={count}"),
+    };
+    if parts.len() > 1 {
+        others += &format!(" parts={}", parts.len());
+    }
+    println!(
+        "evidence={} bytes={bytes} {} entries={entries} block={block}{others}",
+        arguments.out.display(),
+        match arguments.device {
+            Some(device) => format!("device={device}"),
+            None => format!("study={} devices={devices}", arguments.study),
+        },
     );
     Ok(if left_out.is_empty() { 0 } else { LEFT_OUT })
+}
+
+/// An export that gave nothing, or breaks off, is a mistake of whoever named it. Who signed it does not matter here: what is
+/// taken is compared with the chain's digests.
+fn useful(named: &NamedExport, reading: &Reading, envelopes: usize) -> Result<(), AuditError> {
+    let mut faults = reading.first_faults.iter();
+    let why = match faults.find(|fault| !fault.is_about_signatures()) {
+        Some(fault) => fault.to_string(),
+        None if reading.runs == 0 => "there is no run in it".into(),
+        None if envelopes == 0 => {
+            "it holds no envelope of these devices that another one did not".into()
+        }
+        None => return Ok(()),
+    };
+    Err(AuditError::Input {
+        file: format!("{} ({:?})", named.name, named.source),
+        why,
+    })
 }
 
 pub(super) fn verify(arguments: &VerifyArguments) -> Result<u8, AuditError> {

@@ -3,20 +3,21 @@
 //! Keys, credentials and records from files and from the environment. Secrets are never given on the command line.
 
 use std::collections::HashMap;
-use std::io::BufRead;
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use hashchain::{DeviceId, OpeningKey};
-use mhealth_auditor::audit::{Erasure, NamedExport};
-use mhealth_auditor::export::{Holder, Source};
+use mhealth_auditor::audit::Erasure;
+use mhealth_auditor::participants::ParticipantList;
 use mhealth_auditor::AuditError;
-use mhealth_chain_client::{is_on_this_machine, read_secret_text};
+use mhealth_chain_client::read_secret_text;
 use zeroize::Zeroizing;
 
-/// Holds the auditor's key, in 64 hexadecimal digits.
+/// Holds the auditor's keys, each in 64 hexadecimal digits.
 const AUDITOR_KEY: &str = "MHEALTH_AUDITOR_KEY";
-/// Holds the credential for all relays; `MHEALTH_RELAY_CREDENTIAL_NAME` for the one called `name`.
-const CREDENTIAL: &str = "MHEALTH_RELAY_CREDENTIAL";
+
+/// Bytes of the largest file of keys or records that is read.
+const LARGEST: u64 = 64 << 20;
 
 fn bad(file: impl std::fmt::Display, why: impl std::fmt::Display) -> AuditError {
     AuditError::Input {
@@ -26,8 +27,23 @@ fn bad(file: impl std::fmt::Display, why: impl std::fmt::Display) -> AuditError 
 }
 
 /// A file with keys. Others than its owner must not be able to read it.
-fn text(path: &Path) -> Result<Zeroizing<String>, AuditError> {
+fn secret(path: &Path) -> Result<Zeroizing<String>, AuditError> {
     Ok(read_secret_text(path)?)
+}
+
+/// All of a small file.
+fn text(path: &Path) -> Result<Zeroizing<String>, AuditError> {
+    let unreadable = |error: std::io::Error| bad(path.display(), error);
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut read = Zeroizing::new(String::new());
+    let length = file.take(LARGEST + 1).read_to_string(&mut read);
+    match length.map_err(unreadable)? as u64 > LARGEST {
+        true => Err(bad(
+            path.display(),
+            format!("it has more than {LARGEST} bytes"),
+        )),
+        false => Ok(read),
+    }
 }
 
 fn key(digits: &str, place: impl std::fmt::Display) -> Result<OpeningKey, AuditError> {
@@ -43,13 +59,43 @@ fn key(digits: &str, place: impl std::fmt::Display) -> Result<OpeningKey, AuditE
     Ok(OpeningKey::from_bytes(&bytes))
 }
 
-/// The auditor's key, if one is given.
-pub(super) fn auditor_key(file: Option<&Path>) -> Result<Option<OpeningKey>, AuditError> {
-    match (file, std::env::var(AUDITOR_KEY).map(Zeroizing::new)) {
-        (Some(path), _) => key(&text(path)?, path.display()).map(Some),
-        (None, Ok(digits)) => key(&digits, AUDITOR_KEY).map(Some),
-        (None, Err(_)) => Ok(None),
+/// The auditor's keys, if any are given: a line each.
+pub(super) fn auditor_keys(files: &[PathBuf]) -> Result<Vec<OpeningKey>, AuditError> {
+    let mut texts = Vec::new();
+    for path in files {
+        texts.push((secret(path)?, path.display().to_string()));
     }
+    if files.is_empty() {
+        if let Ok(digits) = std::env::var(AUDITOR_KEY) {
+            texts.push((Zeroizing::new(digits), AUDITOR_KEY.into()));
+        }
+    }
+    let mut keys = Vec::new();
+    for (text, place) in &texts {
+        let before = keys.len();
+        for digits in text.split_whitespace() {
+            keys.push(key(digits, place)?);
+        }
+        if keys.len() == before {
+            return Err(bad(place, "expected an X25519 private key"));
+        }
+    }
+    Ok(keys)
+}
+
+/// The participants' public keys: a line each, a device's number or a pseudonym, and the key.
+pub(super) fn participant_list(file: Option<&Path>) -> Result<Option<ParticipantList>, AuditError> {
+    let Some(path) = file else {
+        return Ok(None);
+    };
+    let lines = text(path)?;
+    let lines = lines.lines().zip(1..);
+    let mut list = ParticipantList::default();
+    for (line, number) in lines.filter(|(line, _)| !line.trim().is_empty()) {
+        list.add(line)
+            .map_err(|why| bad(format!("{}, line {number}", path.display()), why))?;
+    }
+    Ok(Some(list))
 }
 
 /// Participants' keys: a line each, the device's number and the key.
@@ -59,7 +105,7 @@ pub(super) fn participants(
     let Some(path) = file else {
         return Ok(HashMap::new());
     };
-    let lines = text(path)?;
+    let lines = secret(path)?;
     let lines = lines
         .lines()
         .zip(1..)
@@ -84,80 +130,13 @@ pub(super) fn erasures(file: Option<&Path>) -> Result<Vec<Erasure>, AuditError> 
     let Some(path) = file else {
         return Ok(Vec::new());
     };
-    let opened = std::fs::File::open(path).map_err(|error| bad(path.display(), error))?;
-    let lines = std::io::BufReader::new(opened).lines().zip(1..);
     let mut erasures = Vec::new();
-    for (line, number) in lines {
-        let line = line.map_err(|error| bad(path.display(), error))?;
+    for (line, number) in text(path)?.lines().zip(1..) {
         if !line.trim().is_empty() {
-            let erasure = serde_json::from_str(&line)
+            let erasure = serde_json::from_str(line)
                 .map_err(|error| bad(format!("{}, line {number}", path.display()), error))?;
             erasures.push(erasure);
         }
     }
     Ok(erasures)
-}
-
-/// Relays and export files, in the order in which they were named.
-pub(super) fn exports(relays: &[String], files: &[String]) -> Result<Vec<NamedExport>, AuditError> {
-    let mut exports: Vec<NamedExport> = Vec::new();
-    for (argument, is_file) in relays
-        .iter()
-        .map(|relay| (relay, false))
-        .chain(files.iter().map(|file| (file, true)))
-    {
-        let (name, place) = named(argument, exports.len() + 1);
-        if exports.iter().any(|export| export.name == name) {
-            return Err(bad(argument, "two exports have the same name"));
-        }
-        let source = match is_file {
-            true => Source::File(place.into()),
-            false => Source::Relay {
-                url: protected(place)?.into(),
-                credential: credential(&name)?,
-            },
-        };
-        exports.push(NamedExport {
-            name,
-            source,
-            holder: Holder::Relay,
-        });
-    }
-    Ok(exports)
-}
-
-/// `NAME=PLACE`, or a place, which is named by its number.
-fn named(argument: &str, number: usize) -> (String, &str) {
-    match argument.split_once('=') {
-        // A query of a URL has an equals sign, too.
-        Some((name, place)) if !name.is_empty() && !name.contains(['/', ':', '?']) => {
-            (name.to_string(), place)
-        }
-        _ => (format!("relay-{number}"), argument),
-    }
-}
-
-/// A relay's address to which a credential may be sent.
-fn protected(address: &str) -> Result<&str, AuditError> {
-    match address.starts_with("https://") || is_on_this_machine(address) {
-        true => Ok(address),
-        false => Err(AuditError::RelayWithoutTls(address.to_owned())),
-    }
-}
-
-/// The credential for a relay: its own, or the one for all; each from a variable, or from the file that a variable names.
-fn credential(name: &str) -> Result<Zeroizing<String>, AuditError> {
-    let own = format!("{CREDENTIAL}_{}", name.to_uppercase().replace('-', "_"));
-    for variable in [own.as_str(), CREDENTIAL] {
-        if let Ok(credential) = std::env::var(variable) {
-            return Ok(Zeroizing::new(credential.trim().to_string()));
-        }
-        if let Some(file) = std::env::var_os(format!("{variable}_FILE")) {
-            return text(Path::new(&file));
-        }
-    }
-    let why = format!(
-        "no credential: set {CREDENTIAL}, or {own} for this relay alone; with _FILE behind the name, the file that holds it"
-    );
-    Err(bad(name, why))
 }

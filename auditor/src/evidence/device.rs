@@ -38,6 +38,9 @@ pub struct DeviceClaims {
     pub trusted_length: Option<u64>,
     /// Block from which on it is retired unless the sponsor vetoes it, when an authentication server has asked for that.
     pub retires_at: Option<u32>,
+    /// Link 0, which follows from the enrolment. The entries' links are computed from it.
+    #[serde(skip)]
+    pub genesis: LinkHash,
     /// Number of registered entries; all of them are in the file, in this order.
     pub entries: u64,
     /// Link of the last.
@@ -152,6 +155,7 @@ pub(super) fn verify_device(
         successor: record.successor,
         trusted_length,
         retires_at: record.retires_at.filter(|_| !has_come_due),
+        genesis: link_zero,
         entries: head.length,
         head: head.hash,
         content: Hash(Native::sha256(&evidence.entries.encode())),

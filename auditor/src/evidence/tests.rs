@@ -171,7 +171,7 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
     let envelopes: Vec<Vec<u8>> = (0..3u8).map(|night| vec![1, night]).collect();
     let run = phone.run_with(&envelopes);
     let odd_run = phone.sign_oddly(run.clone());
-    // Study, status, length, latest, hash, signer; key, commitment, escrow, link 0, predecessor, successor, trusted, enrolled at,
+    // Study, status, length, latest, hash, signer; key, commitment, escrow, epoch, participant, link 0, predecessor, successor, trusted, enrolled at,
     // retires at.
     let head = (5u32, 0u8, 3u64, Some(2u64), phone.head().0, Some(public));
     let other = (4u32, 2u8, 7u64, None::<u64>, [0u8; 32], None::<[u8; 32]>);
@@ -180,6 +180,8 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         public,
         commitment,
         escrow.clone(),
+        0u32,
+        [5u8; 32],
         link_zero.0,
         Some(0u32),
         None::<u32>,
@@ -192,6 +194,8 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         [1u8; 32],
         [2u8; 32],
         escrow,
+        0u32,
+        [5u8; 32],
         [3u8; 32],
         None::<u32>,
         Some(1u32),

@@ -7,6 +7,26 @@ use serde::{Deserialize, Serialize};
 
 use super::LONGEST_LINE;
 
+impl ExportFault {
+    /// Whether it is about who answers for the lines, and not about the lines themselves.
+    pub fn is_about_signatures(&self) -> bool {
+        use ExportFault::*;
+        matches!(
+            self,
+            Unsigned { .. }
+                | BadSignature { .. }
+                | AnotherChain { .. }
+                | AnotherStudy { .. }
+                | LinesDiffer { .. }
+                | NotContiguous { .. }
+                | AnotherAccount { .. }
+                | EndsEarly
+                | ForeignBlock { .. }
+                | OutOfOrder { .. }
+        )
+    }
+}
+
 /// What was wrong with a line, with the signatures under the lines, or with the transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case", tag = "fault")]

@@ -100,6 +100,10 @@ pub fn judge(case: &Case) -> Judgement {
     if walk.head_mismatch {
         notes.find(Ground::HeadMismatch, vec![Party::Validators], None);
     }
+    if case.participant_key_fits == Some(false) {
+        let party = Party::AuthenticationServer;
+        notes.find(Ground::AnotherParticipantKey, vec![party], None);
+    }
     let signed = sightings.signed(&case.record.key);
     for sequence in signed.oddly.iter().flat_map(|(first, last)| *first..=*last) {
         notes.find(

@@ -126,13 +126,17 @@ fn envelopes(entries: &[RunEntry], contents: &Contents) -> Result<Option<Blobs>,
 }
 
 fn secret(record: &DeviceView, contents: &Contents) -> Result<Option<[u8; 32]>, AuditError> {
-    let Some(auditor) = &contents.secret else {
+    if contents.auditors.is_empty() {
         return Ok(None);
-    };
+    }
     let commitment = record.secret_commitment.0;
-    hashchain::open_escrow(auditor, &record.key, &commitment, &record.escrow)
+    let mut auditors = contents.auditors.iter();
+    let secret = auditors.find_map(|auditor| {
+        hashchain::open_escrow(auditor, &record.key, &commitment, &record.escrow).ok()
+    });
+    secret
         .map(|secret| Some(*secret.expose()))
-        .map_err(|_| unfit("the auditor's key does not open the device's escrow"))
+        .ok_or_else(|| unfit("no auditor's key that was given opens the device's escrow"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 //! The report for programs. `docs/operating/auditing.md` has its schema.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use hashchain::{DeviceId, LinkHash};
@@ -41,6 +42,8 @@ struct Device<'a> {
     findings: Vec<WordedFinding<'a>>,
     conflicts: &'a [JudgedConflict],
     conflicts_not_stored: u32,
+    /// When the blocks that the entries name were made, in seconds since 1970, as far as that is known.
+    block_times: BTreeMap<u64, u64>,
     entries: &'a [JudgedEntry],
 }
 
@@ -99,6 +102,11 @@ impl<W: Write> JsonReport<W> {
                 .collect(),
             conflicts: &judgement.conflicts,
             conflicts_not_stored: judgement.conflicts_not_stored,
+            block_times: judged
+                .block_times
+                .iter()
+                .filter_map(|(block, time)| Some((*block, (*time)?)))
+                .collect(),
             entries: &judgement.entries,
         };
         json(&mut self.out, &device)

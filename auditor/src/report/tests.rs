@@ -67,6 +67,8 @@ fn blocks_tell_on_which_days_there_are_data_and_not_the_relays_clock() {
         key: [0; 32],
         secret_commitment: [0; 32],
         escrow: Vec::new(),
+        auditor_epoch: 0,
+        participant: [0; 32],
         genesis: LinkHash([0; 32]),
         length: 2,
         head: LinkHash([0; 32]),

@@ -56,6 +56,8 @@ pub enum Ground {
     AttemptRefused,
     /// What the device escrowed is not the secret that it committed to.
     EscrowIsNotTheSecret,
+    /// The device seals its data to another key than the one that the holder of the participants' keys lists for it.
+    AnotherParticipantKey,
     /// It is in the chain's state, and no extrinsic of any block brought it.
     Unaccounted,
     /// A block says that it was registered, and it is not in the chain's state.
@@ -103,6 +105,9 @@ impl Ground {
             Ground::AttemptRefused => "It was not made with the device's secret or key, and was not registered: an attempt.",
             Ground::EscrowIsNotTheSecret => {
                 "The device escrowed something else than the secret that it committed to: its tags cannot be checked."
+            }
+            Ground::AnotherParticipantKey => {
+                "The device seals its data to a key that is not the participant's: whoever holds that key can read what only the participant should."
             }
             Ground::Unaccounted => {
                 "It is in the chain's state, and no extrinsic of any block accounts for it: nobody can be named for it."

@@ -13,6 +13,13 @@ use serde::{Deserialize, Serialize};
 pub enum Uncovered {
     /// No auditor's key was given, so no tag could be checked.
     NoAuditorKey,
+    /// The auditor's key of the device's epoch is not among those that were given.
+    NoKeyOfEpoch {
+        /// The epoch, from 0 on.
+        epoch: u32,
+        /// The public half of the key that is lacking.
+        key: Key,
+    },
     /// The auditor's key that was given does not open this device's escrow.
     EscrowUndecipherable,
     /// The escrow opened, but holds something else than the device's secret.
@@ -63,6 +70,10 @@ impl fmt::Display for Uncovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Uncovered::NoAuditorKey => f.write_str("the auditor's key was not given"),
+            Uncovered::NoKeyOfEpoch { epoch, key } => write!(
+                f,
+                "the auditor's key of epoch {epoch} was not given, the private half of {key}"
+            ),
             Uncovered::EscrowUndecipherable => {
                 f.write_str("the auditor's key does not open this device's escrow")
             }

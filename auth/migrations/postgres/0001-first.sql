@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- The database of an authentication server. Times are seconds since 1970.
 
--- Enrolment codes. `hash` is the SHA-256 of the 128 random bits.
+-- Enrolment codes. `hash` is `H("code", symbols)`.
 CREATE TABLE codes (
     id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     hash BYTEA NOT NULL UNIQUE,
@@ -14,6 +14,7 @@ CREATE TABLE codes (
     revoked_at BIGINT,
     claimed_at BIGINT
 );
+CREATE INDEX codes_by_participant ON codes (participant);
 
 -- What devices redeemed their codes with, and what became of it. Written before the chain is asked.
 CREATE TABLE enrolments (
@@ -21,6 +22,7 @@ CREATE TABLE enrolments (
     device_key BYTEA NOT NULL UNIQUE,
     commitment BYTEA NOT NULL,
     escrow BYTEA NOT NULL,
+    auditor_epoch BIGINT NOT NULL,
     key_proof BYTEA NOT NULL,
     device BIGINT UNIQUE,
     genesis BYTEA,
@@ -60,6 +62,30 @@ CREATE TABLE proofs (
     until BIGINT NOT NULL
 );
 CREATE INDEX proofs_by_time ON proofs (until);
+
+-- What a second person has to agree to. State: 0 open, 1 approved, 2 rejected, 3 ended by time.
+CREATE TABLE approvals (
+    id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    request TEXT NOT NULL,
+    asked_by TEXT NOT NULL,
+    why TEXT NOT NULL,
+    asked_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    state BIGINT NOT NULL,
+    decided_by TEXT,
+    decided_at BIGINT
+);
+CREATE INDEX approvals_by_state ON approvals (state, expires_at);
+
+-- Staff who logged in by the provider. `hash` is the SHA-256 of the credential, `claims` what the provider said of the person.
+CREATE TABLE sessions (
+    hash BYTEA PRIMARY KEY,
+    name TEXT NOT NULL,
+    claims TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX sessions_by_time ON sessions (expires_at);
 
 -- Who did what, when and why. Each line's hash covers the line before it.
 CREATE TABLE log (

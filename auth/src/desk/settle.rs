@@ -5,11 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hashchain::DeviceId;
+use hashchain::{participant_digest, DeviceId, Native};
 use mhealth_api::{BlockRef, Code, DeviceStatus, Refusal};
 use mhealth_chain_client::{
-    calls, Call, ChainEvent, DeviceView, Error, LastTrusted, PoolRefusal, Submitter,
-    SuspensionReason, H256,
+    calls::{self, NewDevice},
+    Call, ChainEvent, DeviceView, Error, LastTrusted, PoolRefusal, Submitter, SuspensionReason,
+    H256,
 };
 use mhealth_server::ApiError;
 use tokio::sync::oneshot;
@@ -161,6 +162,8 @@ async fn look(app: &App, order: &Order, job: &Job) -> Result<Option<Settled>, La
             let is_ours = found.study == app.terms.study
                 && hash(found.secret_commitment) == claim.commitment
                 && found.escrow == claim.escrow
+                && found.auditor_epoch == claim.auditor_epoch
+                && found.participant == participant(claim)
                 && found.predecessor == claim.predecessor;
             Some(match is_ours {
                 true => Settled {
@@ -207,15 +210,15 @@ pub(crate) fn retirement(device: &DeviceView) -> Option<(u64, Refusal)> {
 async fn call(app: &App, order: &Order, job: &Job) -> Result<Option<Call>, Later> {
     let device = match job {
         Job::Enrol(claim) => {
-            let commitment = H256(claim.commitment.0);
-            let call = calls::enrol(
-                app.terms.study,
-                claim.key.0,
-                commitment,
-                claim.escrow.clone(),
-                claim.predecessor,
-                claim.key_proof.0,
-            );
+            let device = NewDevice {
+                key: claim.key.0,
+                secret_commitment: H256(claim.commitment.0),
+                escrow: claim.escrow.clone(),
+                auditor_epoch: claim.auditor_epoch,
+                participant: participant(claim),
+                predecessor: claim.predecessor,
+            };
+            let call = calls::enrol(app.terms.study, device, claim.key_proof.0);
             return Ok(Some(call));
         }
         Job::Device(device) => *device,
@@ -238,6 +241,12 @@ async fn call(app: &App, order: &Order, job: &Job) -> Result<Option<Call>, Later
             entry.map(|entry| calls::retire(device, LastTrusted::Entry(entry.index)))
         }
     })
+}
+
+/// What the chain keeps of the key to which the device seals its data.
+fn participant(claim: &Claim) -> H256 {
+    let key = claim.participant_key.map(|key| key.0);
+    H256(participant_digest::<Native>(key.as_ref()))
 }
 
 /// The pool will not take it, however often it is asked.

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::access::{By, CodeList, Codes, Keys, Log};
 use super::{Page, Shared};
+use crate::approvals::{Answer, Approval, NewKey, Request};
 use crate::codes::{CodeView, IssuedCode, NewCode};
 use crate::log::LogLine;
-use crate::store::{Admin, Revocation};
+use crate::store::Revocation;
 
 /// Longest reason, in bytes.
 const MAX_WHY_LENGTH: usize = 1_000;
@@ -61,27 +63,20 @@ pub struct Change {
     pub why: Why,
 }
 
-/// A signing key was made.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct NewKey {
-    /// Its name in the key set.
-    pub kid: String,
-}
-
 /// Makes an enrolment code. It is shown this once.
 #[utoipa::path(post, path = "/v1/admin/codes", tag = "admin", security(("admin" = [])), request_body = NewCode,
     responses(
         (status = 201, description = "The code.", body = IssuedCode),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
-        (status = 403, description = "`wrong_study`: the predecessor's.", body = Problem),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+        (status = 403, description = "`not_allowed`; `wrong_study`: the predecessor's.", body = Problem),
         (status = 404, description = "`unknown_device`: the predecessor.", body = Problem),
-        (status = 409, description = "`invalid_state`: the predecessor is not retired, or has a successor.", body = Problem),
-        (status = 422, description = "`invalid_message`.", body = Problem),
+        (status = 409, description = "`participant_has_code`, `participant_has_device`; `invalid_state`: the predecessor is \
+            not retired, or has a successor.", body = Problem),
+        (status = 422, description = "`invalid_message`, `weak_participant_key`.", body = Problem),
     ))]
 async fn issue_code(
     State(shared): State<Shared>,
-    admin: Admin,
+    admin: By<Codes>,
     Json(new): Json<NewCode>,
 ) -> Result<Response, ApiError> {
     let issued: IssuedCode = shared.app.issue_code(&admin, new).await?;
@@ -93,19 +88,21 @@ async fn issue_code(
         .into_response())
 }
 
-/// The codes that were issued, oldest first.
+/// The codes that were issued, oldest first; with their participants for who may read pseudonyms.
 #[utoipa::path(get, path = "/v1/admin/codes", tag = "admin", security(("admin" = [])), params(Page), responses(
     (status = 200, description = "The codes, without their secrets.", body = Vec<CodeView>),
-    (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+    (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+    (status = 403, description = "`not_allowed`.", body = Problem),
 ))]
 async fn list_codes(
     State(shared): State<Shared>,
-    _: Admin,
+    admin: By<CodeList>,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<CodeView>>, ApiError> {
     let app = &shared.app;
     let codes = app.store.codes(page.after, page.limit()?, app.now());
-    Ok(Json(codes.await?))
+    let codes = codes.await?.into_iter().map(|code| admin.seen(code));
+    Ok(Json(codes.collect()))
 }
 
 /// Takes a code back that nobody has redeemed.
@@ -113,13 +110,14 @@ async fn list_codes(
     params(("id" = u64, Path, description = "The code's number.")),
     responses(
         (status = 204, description = "It is revoked."),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+        (status = 403, description = "`not_allowed`.", body = Problem),
         (status = 404, description = "`unknown_code`.", body = Problem),
         (status = 409, description = "`code_used`.", body = Problem),
     ))]
 async fn revoke_code(
     State(shared): State<Shared>,
-    admin: Admin,
+    admin: By<Codes>,
     Path(id): Path<u64>,
 ) -> Result<StatusCode, ApiError> {
     let app = &shared.app;
@@ -134,17 +132,17 @@ async fn revoke_code(
 #[utoipa::path(post, path = "/v1/admin/keys/rotate", tag = "admin", security(("admin" = [])), request_body = Change,
     responses(
         (status = 201, description = "The new key.", body = NewKey),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+        (status = 202, description = "It is asked for: another person has to approve it.", body = Approval),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+        (status = 403, description = "`not_allowed`.", body = Problem),
     ))]
 async fn rotate_keys(
     State(shared): State<Shared>,
-    admin: Admin,
+    admin: By<Keys>,
     Json(change): Json<Change>,
-) -> Result<(StatusCode, Json<NewKey>), ApiError> {
-    let app = &shared.app;
-    let why = String::from(change.why);
-    let kid = app.keys.make(&why, &admin.name, app.now()).await?;
-    Ok((StatusCode::CREATED, Json(NewKey { kid })))
+) -> Result<Answer, ApiError> {
+    let (app, why) = (&shared.app, change.why.into());
+    app.do_or_ask(&admin, Request::Keys {}, why).await
 }
 
 /// Makes a new key that signs tokens from now on, and withdraws all others at once: no token that they signed is good any more.
@@ -152,11 +150,12 @@ async fn rotate_keys(
 #[utoipa::path(post, path = "/v1/admin/keys/revoke", tag = "admin", security(("admin" = [])), request_body = Change,
     responses(
         (status = 201, description = "The new key.", body = NewKey),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+        (status = 403, description = "`not_allowed`.", body = Problem),
     ))]
 async fn revoke_keys(
     State(shared): State<Shared>,
-    admin: Admin,
+    admin: By<Keys>,
     Json(change): Json<Change>,
 ) -> Result<(StatusCode, Json<NewKey>), ApiError> {
     let app = &shared.app;
@@ -168,11 +167,12 @@ async fn revoke_keys(
 /// Who did what, when and why, oldest first.
 #[utoipa::path(get, path = "/v1/admin/log", tag = "admin", security(("admin" = [])), params(Page), responses(
     (status = 200, description = "Lines of the log.", body = Vec<LogLine>),
-    (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+    (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+    (status = 403, description = "`not_allowed`.", body = Problem),
 ))]
 async fn read_log(
     State(shared): State<Shared>,
-    _: Admin,
+    _: By<Log>,
     Query(page): Query<Page>,
 ) -> Result<Json<Vec<LogLine>>, ApiError> {
     let lines = shared.app.store.log(page.after, page.limit()?);

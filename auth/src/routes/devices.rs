@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::access::{By, Devices, Retire, Suspend};
 use super::admin::{Change, Why};
 use super::Shared;
+use crate::approvals::{Answer, Approval, Request};
 use crate::orders::{Action, Reason};
-use crate::store::Admin;
 pub use crate::store::EnrolledDevice;
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
@@ -69,25 +70,27 @@ pub struct Retired {
     pub retires_at: Option<u32>,
 }
 
-/// The devices that this server enrolled, by number.
+/// The devices that this server enrolled, by number; with their participants for who may read pseudonyms.
 #[utoipa::path(get, path = "/v1/admin/devices", tag = "admin", security(("admin" = [])), params(
     ("after" = Option<i64>, Query, description = "Begin after this device; absent begins with the first."),
     ("limit" = Option<u32>, Query, description = "At most so many: 1 to 1,000, 100 when absent."),
 ), responses(
     (status = 200, description = "Devices.", body = Vec<EnrolledDevice>),
-    (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
+    (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+    (status = 403, description = "`not_allowed`.", body = Problem),
 ))]
 async fn list_devices(
     State(shared): State<Shared>,
-    _: Admin,
+    admin: By<Devices>,
     Query(page): Query<DevicePage>,
 ) -> Result<Json<Vec<EnrolledDevice>>, ApiError> {
     let page_limit = page.limit.unwrap_or(100);
     if !(1..=1_000).contains(&page_limit) {
         return Err(Code::InvalidParameter.into());
     }
-    let store = &shared.app.store;
-    Ok(Json(store.enrolled_devices(page.after, page_limit).await?))
+    let devices = shared.app.store.enrolled_devices(page.after, page_limit);
+    let devices = devices.await?.into_iter().map(|device| admin.seen(device));
+    Ok(Json(devices.collect()))
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -102,18 +105,20 @@ struct DevicePage {
     params(("id" = u32, Path, description = "The device's number.")),
     responses(
         (status = 200, description = "The device.", body = DeviceRecord),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
-        (status = 403, description = "`wrong_study`.", body = Problem),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+        (status = 403, description = "`not_allowed`, `wrong_study`.", body = Problem),
         (status = 404, description = "`unknown_device`.", body = Problem),
     ))]
 async fn read_device(
     State(shared): State<Shared>,
-    _: Admin,
+    admin: By<Devices>,
     Path(id): Path<DeviceId>,
 ) -> Result<Json<DeviceRecord>, ApiError> {
+    let on_chain = shared.app.on_chain(id).await?;
+    let enrolment = shared.app.store.enrolled_device(id).await?;
     Ok(Json(DeviceRecord {
-        on_chain: shared.app.on_chain(id).await?,
-        enrolment: shared.app.store.enrolled_device(id).await?,
+        on_chain,
+        enrolment: enrolment.map(|device| admin.seen(device)),
     }))
 }
 
@@ -122,26 +127,24 @@ async fn read_device(
     params(("id" = u32, Path, description = "The device's number.")), request_body = Suspension,
     responses(
         (status = 200, description = "It is suspended, finalised.", body = DeviceOnChain),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
-        (status = 403, description = "`wrong_study`.", body = Problem),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+        (status = 403, description = "`not_allowed`, `wrong_study`.", body = Problem),
         (status = 404, description = "`unknown_device`.", body = Problem),
         (status = 409, description = "`invalid_state`, `refused_by_chain`.", body = Problem),
         (status = 503, description = "`chain_unavailable`: the order stays and will be done.", body = Problem),
     ))]
 async fn suspend(
     State(shared): State<Shared>,
-    admin: Admin,
+    admin: By<Suspend>,
     Path(id): Path<DeviceId>,
     Json(suspension): Json<Suspension>,
 ) -> Result<Json<DeviceOnChain>, ApiError> {
     let action = Action::Suspend {
         reason: suspension.reason,
     };
-    shared
-        .app
-        .change_device(&admin, id, action, suspension.why.into())
-        .await
-        .map(Json)
+    let why = suspension.why.into();
+    let changed = shared.app.change_device(&admin.name, id, action, why, None);
+    changed.await.map(Json)
 }
 
 /// Lets a suspended device register entries again.
@@ -149,23 +152,22 @@ async fn suspend(
     params(("id" = u32, Path, description = "The device's number.")), request_body = Change,
     responses(
         (status = 200, description = "It is active, finalised.", body = DeviceOnChain),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
-        (status = 403, description = "`wrong_study`.", body = Problem),
+        (status = 202, description = "It is asked for: another person has to approve it.", body = Approval),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+        (status = 403, description = "`not_allowed`, `wrong_study`.", body = Problem),
         (status = 404, description = "`unknown_device`.", body = Problem),
         (status = 409, description = "`invalid_state`, `refused_by_chain`.", body = Problem),
         (status = 503, description = "`chain_unavailable`: the order stays and will be done.", body = Problem),
     ))]
 async fn resume(
     State(shared): State<Shared>,
-    admin: Admin,
+    admin: By<Suspend>,
     Path(id): Path<DeviceId>,
     Json(change): Json<Change>,
-) -> Result<Json<DeviceOnChain>, ApiError> {
-    shared
-        .app
-        .change_device(&admin, id, Action::Resume, change.why.into())
-        .await
-        .map(Json)
+) -> Result<Answer, ApiError> {
+    let request = Request::Resume { device: id };
+    let (app, why) = (&shared.app, change.why.into());
+    app.do_or_ask(&admin, request, why).await
 }
 
 /// Ends a device's hashchain for good. A new device can go on from its last trusted entry.
@@ -177,8 +179,9 @@ async fn resume(
     params(("id" = u32, Path, description = "The device's number.")), request_body = Retirement,
     responses(
         (status = 200, description = "It is suspended and will retire, or is retired, finalised, as was ordered.", body = Retired),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`.", body = Problem),
-        (status = 403, description = "`wrong_study`.", body = Problem),
+        (status = 202, description = "It is asked for: another person has to approve it.", body = Approval),
+        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+        (status = 403, description = "`not_allowed`, `wrong_study`.", body = Problem),
         (status = 404, description = "`unknown_device`.", body = Problem),
         (status = 409, description = "`invalid_state`: among others, it retires with other entries trusted; \
             `refused_by_chain`.", body = Problem),
@@ -186,12 +189,14 @@ async fn resume(
     ))]
 async fn retire(
     State(shared): State<Shared>,
-    admin: Admin,
+    admin: By<Retire>,
     Path(id): Path<DeviceId>,
     Json(retirement): Json<Retirement>,
-) -> Result<Json<Retired>, ApiError> {
-    let trusted = retirement.trusted_length;
-    let why = retirement.why.into();
-    let retired = shared.app.retire_device(&admin, id, trusted, why);
-    retired.await.map(Json)
+) -> Result<Answer, ApiError> {
+    let request = Request::Retire {
+        device: id,
+        trusted_length: retirement.trusted_length,
+    };
+    let (app, why) = (&shared.app, retirement.why.into());
+    app.do_or_ask(&admin, request, why).await
 }

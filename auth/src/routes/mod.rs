@@ -2,11 +2,13 @@
 
 //! The HTTP routes. Each attribute makes both the route and its part of the OpenAPI document.
 
+mod access;
 pub mod admin;
+pub mod approvals;
 pub mod devices;
+pub mod login;
 mod public;
 
-use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -17,13 +19,14 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hashchain::DeviceId;
 use mhealth_api::{Code, DPOP};
 use mhealth_server::dpop::Proven;
-use mhealth_server::{ApiError, Bearer, Peer};
+use mhealth_server::ApiError;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::app::App;
-use crate::store::Admin;
+
+pub use access::STAFF_DUTIES;
 
 /// Tokens that one device may get at once, and one more each second.
 const TOKENS_AT_ONCE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0; qed");
@@ -33,60 +36,30 @@ const TOKENS_AT_ONCE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0; qed"
 pub struct Shared {
     /// The server's state.
     pub app: Arc<App>,
-    strangers: Arc<DefaultKeyedRateLimiter<IpAddr>>,
     devices: Arc<DefaultKeyedRateLimiter<DeviceId>>,
 }
 
 impl Shared {
-    /// `per_second`: requests that one address may send each second, ten times as many at once.
-    pub fn new(app: Arc<App>, per_second: NonZeroU32) -> Self {
-        let burst = per_second.saturating_mul(NonZeroU32::new(10).expect("10 is not 0; qed"));
-        let strangers = Quota::per_second(per_second).allow_burst(burst);
+    /// Nobody has asked yet.
+    pub fn new(app: Arc<App>) -> Self {
         let devices = Quota::per_second(NonZeroU32::MIN).allow_burst(TOKENS_AT_ONCE);
         Self {
             app,
-            strangers: Arc::new(RateLimiter::keyed(strangers)),
             devices: Arc::new(RateLimiter::keyed(devices)),
         }
     }
 
-    /// `too_many_requests` for an address that asks too often.
-    fn admit(&self, peer: Peer) -> Result<(), ApiError> {
-        checked(&self.strangers, &peer.0)
-    }
-
-    /// The same for a device, once it is known to be that device.
+    /// `too_many_requests` for a device that asks too often, once it is known to be that device.
     fn admit_device(&self, device: DeviceId) -> Result<(), ApiError> {
-        checked(&self.devices, &device)
+        self.devices.check_key(&device).map_err(|refusal| {
+            let wait = refusal.wait_time_from(DefaultClock::default().now());
+            ApiError::from(Code::TooManyRequests).retry_after(wait)
+        })
     }
 
     /// Forgets who has not asked for a while.
     pub fn forget(&self) {
-        self.strangers.retain_recent();
         self.devices.retain_recent();
-    }
-}
-
-fn checked<K: Clone + std::hash::Hash + Eq>(
-    limiter: &DefaultKeyedRateLimiter<K>,
-    key: &K,
-) -> Result<(), ApiError> {
-    limiter.check_key(key).map_err(|refusal| {
-        let wait = refusal.wait_time_from(DefaultClock::default().now());
-        ApiError::from(Code::TooManyRequests).retry_after(wait)
-    })
-}
-
-impl FromRequestParts<Shared> for Admin {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
-        let peer = Peer::from_request_parts(parts, shared).await?;
-        let bearer =
-            <Bearer as FromRequestParts<Shared>>::from_request_parts(parts, shared).await?;
-        shared.admit(peer)?;
-        let found = shared.app.store.admin(&bearer.0).await?;
-        found.ok_or_else(|| Code::InvalidCredentials.into())
     }
 }
 
@@ -97,17 +70,22 @@ impl FromRequestParts<Shared> for Prover {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, ApiError> {
-        let peer = Peer::from_request_parts(parts, shared).await?;
-        shared.admit(peer)?;
         shared.app.proofs.check(parts, None).map(Self)
     }
 }
+
+/// Beginnings of the paths of the study's staff.
+pub const STAFF: &[&str] = &["/v1/admin/"];
+/// Beginnings of the paths of relays.
+pub const RELAYS: &[&str] = &["/.well-known/jwks.json"];
 
 /// The routes of the server: those for everybody, and those for staff.
 pub fn routers(shared: Shared) -> (OpenApiRouter, OpenApiRouter) {
     let credential = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("A credential that `mhealth-auth admin add` printed."))
+        .description(Some(
+            "A credential that `mhealth-auth admin add` printed, or one of a session.",
+        ))
         .build();
     // OpenAPI has no word for RFC 9449.
     let proof = "A proof by the device's key, for this request (RFC 9449).";
@@ -121,7 +99,9 @@ pub fn routers(shared: Shared) -> (OpenApiRouter, OpenApiRouter) {
     let public = OpenApiRouter::with_openapi(document.clone()).merge(public::router());
     let staff = OpenApiRouter::with_openapi(document)
         .merge(admin::router())
-        .merge(devices::router());
+        .merge(devices::router())
+        .merge(approvals::router())
+        .merge(login::router());
     (public.with_state(shared.clone()), staff.with_state(shared))
 }
 

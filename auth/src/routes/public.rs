@@ -10,7 +10,7 @@ use mhealth_api::{
     CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled, JwkSet, Problem, StudyTerms, TokenAnswer,
     TokenRequest,
 };
-use mhealth_server::{on_chain, ApiError, Json, Path, Peer};
+use mhealth_server::{on_chain, ApiError, Json, Path};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -30,14 +30,13 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
     (status = 200, description = "What a device needs to make link 0.", body = CodeTerms),
     (status = 404, description = "`unknown_code`.", body = Problem),
     (status = 410, description = "`code_expired`, `code_revoked`.", body = Problem),
+    (status = 422, description = "`malformed_code`.", body = Problem),
     (status = 429, description = "`too_many_requests`.", body = Problem),
 ))]
 async fn code(
     State(shared): State<Shared>,
-    peer: Peer,
     Json(request): Json<CodeTermsRequest>,
 ) -> Result<Json<CodeTerms>, ApiError> {
-    shared.admit(peer)?;
     shared.app.code_terms(&request.code).await.map(Json)
 }
 
@@ -47,18 +46,17 @@ async fn code(
     (status = 401, description = "`invalid_proof`.", body = Problem),
     (status = 403, description = "`study_closed`.", body = Problem),
     (status = 404, description = "`unknown_code`.", body = Problem),
-    (status = 409, description = "`code_used`, `key_in_use`, `invalid_state`, `refused_by_chain`.", body = Problem),
+    (status = 409, description = "`code_used`, `key_in_use`, `another_participant_key`, `other_auditor_epoch`, `invalid_state`, \
+        `refused_by_chain`.", body = Problem),
     (status = 410, description = "`code_expired`, `code_revoked`.", body = Problem),
-    (status = 422, description = "`weak_key`, `invalid_escrow`.", body = Problem),
+    (status = 422, description = "`malformed_code`, `weak_key`, `invalid_escrow`, `invalid_key_proof`.", body = Problem),
     (status = 429, description = "`too_many_requests`.", body = Problem),
     (status = 503, description = "`chain_unavailable`, `shutting_down`: send the same request again.", body = Problem),
 ))]
 async fn enrol(
     State(shared): State<Shared>,
-    peer: Peer,
     Json(request): Json<EnrolRequest>,
 ) -> Result<Json<Enrolled>, ApiError> {
-    shared.admit(peer)?;
     shared.app.enrol(&request).await.map(Json)
 }
 

@@ -2,17 +2,19 @@
 
 //! Who may administer.
 
-use mhealth_server::credentials::{self, Change, CredentialError, Scopes};
-use mhealth_server::{SecretText, StoreError};
+use mhealth_server::credentials::{self, Change, CredentialError};
+use mhealth_server::{Scopes, SecretText, StoreError};
 
 use super::Store;
 use crate::log::Note;
 
-/// An administrator, as named by a valid credential.
+/// A member of the staff, as named by a valid credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admin {
     /// The name, as in the log.
     pub name: String,
+    /// What the credential is good for.
+    pub scopes: Scopes,
 }
 
 impl Store {
@@ -24,16 +26,18 @@ impl Store {
     ) -> Result<Option<SecretText>, CredentialError> {
         let mut transaction = self.database.begin().await?;
         let made = credentials::change(&mut transaction, "admin", change, now).await?;
+        let (action, why) = match change {
+            Change::Add(_, scopes) => ("admin added", scopes.to_string()),
+            Change::Grant(_, scopes) => ("admin's duties changed", scopes.to_string()),
+            Change::Rotate(_) => ("admin's credential replaced", String::new()),
+            Change::Remove(_) => ("admin removed", String::new()),
+        };
         let note = Note {
             at: now,
             actor: "operator",
-            action: match change {
-                Change::Add(_) => "admin added",
-                Change::Rotate(_) => "admin's credential replaced",
-                Change::Remove(_) => "admin removed",
-            },
+            action,
             subject: &format!("admin {}", change.name()),
-            why: "",
+            why: &why,
         };
         self.append(&mut transaction, note).await?;
         transaction.commit().await?;
@@ -43,8 +47,9 @@ impl Store {
     /// Whose credential this is; none when nobody's.
     pub async fn admin(&self, credential: &str) -> Result<Option<Admin>, StoreError> {
         let holder = credentials::find(&self.database, credential).await?;
-        Ok(holder.map(|holder| match holder.scopes {
-            Scopes::All => Admin { name: holder.name },
+        Ok(holder.map(|holder| Admin {
+            name: holder.name,
+            scopes: holder.scopes,
         }))
     }
 }

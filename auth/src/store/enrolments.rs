@@ -7,6 +7,7 @@ use mhealth_api::{BlockRef, EnrolRequest, Hash, Key, SignatureBytes};
 use mhealth_server::rows::{hash, signed, unsigned};
 use mhealth_server::{StoreError, WriteTransaction};
 use serde::{Deserialize, Serialize};
+use sqlx::Row as _;
 
 use super::Store;
 use crate::log::Note;
@@ -21,6 +22,10 @@ pub struct Claim {
     pub commitment: Hash,
     /// Its secret, sealed to the auditor.
     pub escrow: Vec<u8>,
+    /// Which of the auditor's keys that was.
+    pub auditor_epoch: u32,
+    /// Key of the participant, to which it seals its data.
+    pub participant_key: Option<Key>,
     /// Its signature, by which the chain knows that it agreed to this enrolment.
     pub key_proof: SignatureBytes,
     /// The device that it goes on from.
@@ -35,6 +40,7 @@ impl Claim {
         self.key == request.device_key
             && self.commitment == request.secret_commitment
             && self.escrow == request.escrow.0
+            && self.auditor_epoch == request.auditor_epoch
     }
 }
 
@@ -58,8 +64,8 @@ pub struct EnrolledDevice {
     pub device: DeviceId,
     /// Its Ed25519 public key.
     pub key: Key,
-    /// The participant's pseudonym.
-    pub participant: String,
+    /// The participant's pseudonym; none for who may not read it.
+    pub participant: Option<String>,
     /// The code that it redeemed.
     pub code: u64,
     /// The device that it goes on from.
@@ -90,13 +96,15 @@ impl Store {
             return Ok(Redemption::TooLate);
         }
         let inserted = sqlx::query(
-            "INSERT INTO enrolments (code, device_key, commitment, escrow, key_proof) VALUES ($1, $2, $3, $4, $5) \
+            "INSERT INTO enrolments (code, device_key, commitment, escrow, auditor_epoch, key_proof) \
+             VALUES ($1, $2, $3, $4, $5, $6) \
              ON CONFLICT (device_key) DO NOTHING",
         )
         .bind(signed(code))
         .bind(request.device_key.0.to_vec())
         .bind(request.secret_commitment.0.to_vec())
         .bind(request.escrow.0.clone())
+        .bind(i64::from(request.auditor_epoch))
         .bind(request.key_proof.0.to_vec())
         .execute(&mut *transaction)
         .await?;
@@ -143,26 +151,28 @@ impl Store {
 
     /// The claim on a code; none when it was not redeemed.
     pub async fn claim(&self, code: u64) -> Result<Option<Claim>, StoreError> {
-        type Row = (Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>, Option<i64>, String);
-        let row: Option<Row> = sqlx::query_as(
-            "SELECT e.device_key, e.commitment, e.escrow, e.key_proof, c.predecessor, c.participant \
+        let row = sqlx::query(
+            "SELECT e.device_key, e.commitment, e.escrow, e.auditor_epoch, e.key_proof, c.predecessor, c.participant, \
+             c.participant_key \
              FROM enrolments e JOIN codes c ON c.id = e.code WHERE e.code = $1",
         )
         .bind(signed(code))
         .fetch_optional(self.database.pool())
         .await?;
-        let claim = row.map(
-            |(key, commitment, escrow, key_proof, predecessor, participant)| {
-                Ok(Claim {
-                    key: hash(key)?,
-                    commitment: hash(commitment)?,
-                    escrow,
-                    key_proof: signature(key_proof)?,
-                    predecessor: predecessor.map(unsigned).transpose()?,
-                    participant,
-                })
-            },
-        );
+        let claim = row.map(|row| {
+            let predecessor: Option<i64> = row.try_get("predecessor")?;
+            let participant_key: Option<Vec<u8>> = row.try_get("participant_key")?;
+            Ok(Claim {
+                key: hash(row.try_get("device_key")?)?,
+                commitment: hash(row.try_get("commitment")?)?,
+                escrow: row.try_get("escrow")?,
+                auditor_epoch: unsigned(row.try_get("auditor_epoch")?)?,
+                participant_key: participant_key.map(hash).transpose()?,
+                key_proof: signature(row.try_get("key_proof")?)?,
+                predecessor: predecessor.map(unsigned).transpose()?,
+                participant: row.try_get("participant")?,
+            })
+        });
         claim.transpose()
     }
 
@@ -222,7 +232,7 @@ impl Store {
                 Ok(EnrolledDevice {
                     device: unsigned(device)?,
                     key: hash(key)?,
-                    participant,
+                    participant: Some(participant),
                     code: unsigned(code)?,
                     predecessor: predecessor.map(unsigned).transpose()?,
                     enrolled_at: unsigned(enrolled_at)?,

@@ -6,7 +6,7 @@ use mhealth_api::Key;
 use mhealth_server::rows::{hash, signed};
 use mhealth_server::StoreError;
 
-use super::Store;
+use super::{Decision, Store};
 use crate::log::Note;
 
 /// What becomes of the keys before a new one.
@@ -20,7 +20,8 @@ pub enum Before {
 
 impl Store {
     /// Adds a key, which is the newest from now on. Only the newest signs, so the secrets of those before it are forgotten.
-    /// These stay in the key set until their last tokens have expired, or are withdrawn from it at once.
+    /// These stay in the key set until their last tokens have expired, or are withdrawn from it at once. False when it needs a
+    /// decision that came too late.
     pub async fn add_signing_key(
         &self,
         kid: &str,
@@ -28,8 +29,14 @@ impl Store {
         wrapped: Vec<u8>,
         before: Before,
         note: Note<'_>,
-    ) -> Result<(), StoreError> {
+        decision: Option<&Decision>,
+    ) -> Result<bool, StoreError> {
         let mut transaction = self.database.begin().await?;
+        if let Some(decision) = decision {
+            if !self.decide(&mut transaction, decision, note.at).await? {
+                return Ok(false);
+            }
+        }
         // Two keys that are made at the same time follow each other.
         self.take_turn(&mut transaction).await?;
         sqlx::query(
@@ -53,7 +60,7 @@ impl Store {
             .await?;
         self.append(&mut transaction, note).await?;
         transaction.commit().await?;
-        Ok(())
+        Ok(true)
     }
 
     /// Name and encrypted secret of the newest key; the secret is none when it was forgotten.

@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Everything that the server keeps: codes, what devices redeemed them with, orders to the chain, keys, nonces, and the log.
+//! Everything that the server keeps: codes, what devices redeemed them with, orders to the chain, requests for
+//! approval, keys, proofs, sessions of staff, and the log.
 //!
 //! All SQL is here. What belongs together is one transaction, and every transaction that changes something that staff or
 //! devices asked for ends with a line of the log. What the desk writes begins with the lease, so a process that lost it can
 //! no longer write.
 
 mod admins;
+mod approvals;
 mod codes;
 mod enrolments;
 mod keys;
 mod log;
 mod orders;
+mod sessions;
 mod tokens;
 
 use hashchain::StudyId;
@@ -22,10 +25,12 @@ use mhealth_server::{identity, Database, Migration, WriteTransaction};
 use crate::log::Note;
 
 pub use admins::Admin;
+pub use approvals::{Decision, Verdict};
 pub use codes::Revocation;
 pub use enrolments::{Claim, EnrolledDevice, Redemption};
 pub use keys::Before;
 pub use mhealth_server::{Lease, StoreError};
+pub use sessions::{Session, SESSION};
 
 const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,

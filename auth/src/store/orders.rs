@@ -6,13 +6,13 @@ use mhealth_api::BlockRef;
 use mhealth_server::rows::{signed, unsigned};
 use mhealth_server::{Lease, StoreError, WriteTransaction};
 
-use super::Store;
+use super::{Decision, Store};
 use crate::log::Note;
 use crate::orders::{Order, Outcome, Settled};
 
 const PENDING: i64 = 0;
 const DONE: i64 = 1;
-const REFUSED: i64 = 2;
+pub(super) const REFUSED: i64 = 2;
 
 impl Store {
     /// Stores an order within the caller's transaction; returns its number.
@@ -43,13 +43,24 @@ impl Store {
         unsigned(id)
     }
 
-    /// Stores an order of staff and a line of the log; returns the order's number.
-    pub async fn order(&self, order: &Order, note: Note<'_>) -> Result<u64, StoreError> {
+    /// Stores an order of staff and a line of the log; returns the order's number. None when it needs a decision that came too
+    /// late.
+    pub async fn order(
+        &self,
+        order: &Order,
+        note: Note<'_>,
+        decision: Option<&Decision>,
+    ) -> Result<Option<u64>, StoreError> {
         let mut transaction = self.database.begin().await?;
+        if let Some(decision) = decision {
+            if !self.decide(&mut transaction, decision, note.at).await? {
+                return Ok(None);
+            }
+        }
         let id = self.place(&mut transaction, order, note.at).await?;
         self.append(&mut transaction, note).await?;
         transaction.commit().await?;
-        Ok(id)
+        Ok(Some(id))
     }
 
     /// The order that redeems a code.

@@ -8,6 +8,7 @@ use mhealth_auth::log::{self, LogLine, Tampered};
 use mhealth_auth::routes::devices::{DeviceRecord, EnrolledDevice, Retired};
 use mhealth_chain_client::{calls, LastTrusted};
 use mhealth_server::credentials::{self, Change, CredentialError};
+use mhealth_server::Scopes;
 use serde_json::{json, Value};
 
 use crate::support::{answer, code_of, on_both_databases, Setting};
@@ -20,6 +21,8 @@ on_both_databases! {
     what_does_not_fit_the_devices_state_is_refused
     of_two_who_retire_a_device_differently_one_is_told
     devices_are_listed_with_their_participants
+    a_participant_gets_another_code_only_when_somebody_wants_it
+    a_participant_gets_another_device_only_when_somebody_wants_it
     the_log_tells_who_did_what_when_and_why
     the_log_cannot_be_changed_and_a_forged_line_shows
 }
@@ -27,11 +30,14 @@ on_both_databases! {
 async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Setting) {
     assert_eq!(setting.admin_get("/v1/admin/codes").await.status(), 200);
     let change = async |change: Change<'_>| setting.store.change_admin(change, 1).await;
+    let everything = Scopes::all();
     assert!(matches!(
-        change(Change::Add("nurse")).await,
+        change(Change::Add("nurse", &everything)).await,
         Err(CredentialError::NameInUse(_))
     ));
     assert_eq!(setting.admin_get("/v1/admin/codes").await.status(), 200);
+    let granted = change(Change::Grant("nurse", &everything)).await.unwrap();
+    assert_eq!(granted, None, "the credential stays");
     let newer = change(Change::Rotate("nurse")).await.unwrap().unwrap();
     assert_eq!(
         code_of(setting.admin_get("/v1/admin/codes").await).await,
@@ -42,7 +48,7 @@ async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Set
         .get(setting.url("/v1/admin/codes"))
         .bearer_auth(newer.expose());
     assert_eq!(with_newer.send().await.unwrap().status(), 200);
-    change(Change::Add("doctor")).await.unwrap();
+    change(Change::Add("doctor", &everything)).await.unwrap();
     let names = credentials::list(&setting.database).await.unwrap();
     let names: Vec<_> = names.iter().map(|holder| &*holder.name).collect();
     assert_eq!(names, ["doctor", "nurse"]);
@@ -62,7 +68,10 @@ async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Set
         Code::InvalidCredentials
     );
     for bad in ["", "two words", "é", &"x".repeat(65)] {
-        assert!(change(Change::Add(bad)).await.is_err(), "{bad}");
+        assert!(
+            change(Change::Add(bad, &everything)).await.is_err(),
+            "{bad}"
+        );
     }
     let stored: (String,) = sqlx::query_as("SELECT name FROM credentials")
         .fetch_one(setting.database.pool())
@@ -74,6 +83,7 @@ async fn a_removed_administrator_and_an_old_credential_are_shut_out(setting: Set
     assert_eq!(
         told,
         [
+            "admin's duties changed",
             "admin's credential replaced",
             "admin added",
             "admin removed"
@@ -145,9 +155,20 @@ async fn codes_have_bounds(setting: Setting) {
         json!({ "participant": "P", "expires_in": -1 }),
         json!({ "participant": "P", "participant_key": "0x00" }),
         json!({ "participant": "P", "name": "Jane" }),
+        json!({ "participant": "P", "another": "whatever" }),
     ] {
         let answer = setting.admin_post("/v1/admin/codes", bad.clone()).await;
         assert_eq!(code_of(answer).await, Code::InvalidMessage, "{bad}");
+    }
+    for weak in [[0; 32], [0xff; 32]] {
+        // Zero, and a form of the smallest number that is none; the topmost bit does not count.
+        let mut weak: [u8; 32] = weak;
+        if weak[0] != 0 {
+            weak[0] = 0xee;
+        }
+        let weak = json!({ "participant": "P", "participant_key": mhealth_api::Key(weak) });
+        let answer = setting.admin_post("/v1/admin/codes", weak.clone()).await;
+        assert_eq!(code_of(answer).await, Code::WeakParticipantKey, "{weak}");
     }
     for bad in ["limit=0", "limit=1001", "limit=x", "after=-1", "more=1"] {
         let answer = setting.admin_get(&format!("/v1/admin/codes?{bad}")).await;
@@ -281,7 +302,7 @@ async fn devices_are_listed_with_their_participants(setting: Setting) {
         (listed[0].device, listed[0].key),
         (first.device, phone.key())
     );
-    assert_eq!(listed[0].participant, "P-001");
+    assert_eq!(listed[0].participant.as_deref(), Some("P-001"));
     let page = format!("/v1/admin/devices?after={}&limit=1", first.device);
     let page: Vec<EnrolledDevice> = answer(setting.admin_get(&page).await).await.unwrap();
     assert_eq!(page[0].device, second.device);
@@ -296,6 +317,77 @@ async fn devices_are_listed_with_their_participants(setting: Setting) {
         code_of(setting.admin_get("/v1/admin/devices/4294967295").await).await,
         Code::UnknownDevice
     );
+}
+
+async fn a_participant_gets_another_code_only_when_somebody_wants_it(setting: Setting) {
+    let ask = async |another: Option<&str>| {
+        let code = json!({ "participant": "P-2", "another": another, "expires_in": 100 });
+        setting.admin_post("/v1/admin/codes", code).await
+    };
+    let first: IssuedCode = answer(ask(None).await).await.unwrap();
+    assert_eq!(code_of(ask(None).await).await, Code::ParticipantHasCode);
+    let second: IssuedCode = answer(ask(Some("additional")).await).await.unwrap();
+    // Others are not concerned.
+    setting.issue(json!({ "participant": "P-3" })).await;
+    let third: IssuedCode = answer(ask(Some("replace")).await).await.unwrap();
+    for (code, expected) in [
+        (&first, Err(Code::CodeRevoked)),
+        (&second, Err(Code::CodeRevoked)),
+        (&third, Ok(())),
+    ] {
+        let terms = setting
+            .post("/v1/code", &json!({ "code": code.code }))
+            .await;
+        let terms = answer::<Value>(terms).await.map(|_| ());
+        assert_eq!(terms, expected);
+    }
+    let log = setting.store.log(0, 100).await.unwrap();
+    let revoked = log.iter().filter(|line| line.action == "code revoked");
+    assert!(revoked.clone().all(|line| line.why == "replaced"));
+    assert_eq!(revoked.count(), 2);
+    // One whose time is over is no longer in the way.
+    setting.clock.advance(100);
+    assert_eq!(ask(None).await.status(), 201);
+    // And of those who ask at the same time, one gets it.
+    let asked = (0..6).map(|_| async {
+        let code = json!({ "participant": "P-4" });
+        setting.admin_post("/v1/admin/codes", code).await.status()
+    });
+    let asked = futures::future::join_all(asked).await;
+    assert_eq!(
+        asked.iter().filter(|status| **status == 201).count(),
+        1,
+        "{asked:?}"
+    );
+}
+
+async fn a_participant_gets_another_device_only_when_somebody_wants_it(setting: Setting) {
+    let (_, enrolled) = setting.enrolled().await;
+    let ask = async |another: Option<&str>| {
+        let code = json!({ "participant": "P-001", "another": another });
+        let answer = setting.admin_post("/v1/admin/codes", code).await;
+        match answer.status().as_u16() {
+            201 => Ok(()),
+            _ => Err(code_of(answer).await),
+        }
+    };
+    let change = async |what: &str| {
+        let path = format!("/v1/admin/devices/{}/{what}", enrolled.device);
+        let answer = setting.admin_post(&path, json!({ "why": "a test" })).await;
+        assert_eq!(answer.status(), 200);
+    };
+    for another in [None, Some("replace")] {
+        assert_eq!(ask(another).await, Err(Code::ParticipantHasDevice));
+    }
+    assert_eq!(ask(Some("additional")).await, Ok(()));
+    change("suspend").await;
+    assert_eq!(ask(None).await, Err(Code::ParticipantHasDevice));
+    assert_eq!(ask(Some("replace")).await, Ok(()));
+    let retirement = calls::retire(enrolled.device, LastTrusted::Latest);
+    setting.on_chain("//Bob", retirement).await;
+    assert_eq!(ask(None).await, Err(Code::ParticipantHasCode));
+    setting.clock.advance(8 * 24 * 3_600);
+    assert_eq!(ask(None).await, Ok(()));
 }
 
 async fn the_log_tells_who_did_what_when_and_why(setting: Setting) {
@@ -317,7 +409,7 @@ async fn the_log_tells_who_did_what_when_and_why(setting: Setting) {
         told,
         [
             ("server", "signing key made", "first start"),
-            ("operator", "admin added", ""),
+            ("operator", "admin added", "study=all may=all"),
             ("nurse", "code issued", ""),
             ("device", "code redeemed", key.as_str()),
             ("device", "device enrolled", "code 1"),

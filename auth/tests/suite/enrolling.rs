@@ -2,14 +2,18 @@
 
 //! From a code to a device on the chain.
 
-use hashchain::StudyId;
-use mhealth_api::{key_proof_message, Base64, Code, DeviceStatus, Hash, Key, Policy, DPOP};
+use hashchain::{participant_digest, Native, OpeningKey, StudyId};
+use mhealth_api::{
+    key_proof_message, Base64, Code, DeviceStatus, EnrolmentCode, Hash, Key, Policy, DPOP,
+};
 use mhealth_chain_client::{calls, LastTrusted, H256};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 
-use crate::support::{code_of, on_both_databases, server_key, Phone, Setting, STUDY};
+use crate::support::{
+    code_of, development_auditor_key, on_both_databases, server_key, Phone, Setting, STUDY,
+};
 
 on_both_databases! {
     a_device_is_enrolled_on_the_chain_and_told_its_link_0
@@ -48,7 +52,8 @@ async fn a_device_is_enrolled_on_the_chain_and_told_its_link_0(setting: Setting)
 }
 
 async fn a_code_tells_its_terms_without_being_used(setting: Setting) {
-    let participant_key = Key([9; 32]);
+    let participant_key = OpeningKey::from_bytes(&[9; 32]).sealing_key();
+    let participant_key = Key(participant_key.0);
     let new =
         json!({ "participant": "P-7", "participant_key": participant_key, "expires_in": 100 });
     let issued = setting.issue(new).await;
@@ -59,12 +64,37 @@ async fn a_code_tells_its_terms_without_being_used(setting: Setting) {
         assert_eq!((terms.study, terms.policy), (STUDY, Policy::DeviceSigned));
         assert_eq!(terms.auditor_key, Key(study.auditor_key));
         assert_eq!(terms.participant_key, Some(participant_key));
+        let code: EnrolmentCode = issued.code.parse().unwrap();
+        assert!(code.is_for(Some(&participant_key)) && !code.is_for(None));
+        assert_eq!(terms.auditor_epoch, 0);
         assert_eq!((terms.predecessor, terms.expires_at), (None, 1_800_000_100));
     }
     // As somebody types it who reads it from paper.
     let typed = issued.code.to_lowercase().replace('-', " ");
-    let request = setting.request(&Phone::random(), &typed);
-    setting.enrol(&request).await.unwrap();
+    let phone = Phone::random();
+    let mut request = setting.request(&phone, &typed);
+    let chain = Hash(setting.chain.genesis_hash().0);
+    // A device that was given another key than the code is for.
+    for another in [None, Some([8; 32])] {
+        request.participant = Hash(participant_digest::<Native>(another.as_ref()));
+        phone.prove(chain, STUDY, None, &mut request);
+        let refused = setting.enrol(&request).await;
+        assert_eq!(refused, Err(Code::AnotherParticipantKey));
+    }
+    let digest = participant_digest::<Native>(Some(&participant_key.0));
+    request.participant = Hash(digest);
+    phone.prove(chain, STUDY, None, &mut request);
+    let enrolled = setting.enrol(&request).await.unwrap();
+    let device = setting
+        .chain
+        .device(enrolled.device)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (device.participant, device.auditor_epoch),
+        (H256(digest), 0)
+    );
     // A device that was killed before it stored the answer asks for the terms again.
     setting.terms(&issued.code).await;
 }
@@ -127,14 +157,20 @@ async fn unknown_revoked_and_expired_codes_are_told_apart(setting: Setting) {
             Err(expected)
         );
     };
-    for unknown in [
-        "",
-        "hello",
-        "00000-00000-00000-00000-000000",
-        &"Z".repeat(10_000),
-    ] {
-        expect(unknown, Code::UnknownCode).await;
+    let mut mistyped = setting.code().await.code;
+    let last = mistyped.pop().unwrap();
+    mistyped.push(if last == '7' { '8' } else { '7' });
+    for malformed in ["", "hello", &mistyped, &"Z".repeat(10_000)] {
+        expect(malformed, Code::MalformedCode).await;
     }
+    let unknown = EnrolmentCode::new(&[1; 13], None).reveal();
+    expect(&unknown, Code::UnknownCode).await;
+    // The secret of one code and the pin of another are no code that was issued.
+    expect(
+        "00000-00000-00000-00000-00000-00000-00000-00000",
+        Code::UnknownCode,
+    )
+    .await;
     let revoked = setting.code().await;
     let answer = setting
         .admin_delete(&format!("/v1/admin/codes/{}", revoked.id))
@@ -163,10 +199,19 @@ async fn what_proves_nothing_is_refused_and_the_code_stays_good(setting: Setting
     }
     // A proof that the chain would not take from this server, and one that only the chain would take.
     let mut elsewhere = good.clone();
-    let message = key_proof_message(&chain, STUDY, &Key([9; 32]), None, &good);
+    let auditor = development_auditor_key();
+    let message = key_proof_message(&chain, STUDY, &Key([9; 32]), &auditor, None, &good);
     elsewhere.key_proof = phone.sign(&message);
     assert_eq!(setting.enrol(&elsewhere).await, Err(Code::InvalidKeyProof));
-    let message = key_proof_message(&chain, STUDY, &server_key(), None, &good);
+    // To another auditor than the chain names.
+    let message = key_proof_message(&chain, STUDY, &server_key(), &Key([9; 32]), None, &good);
+    elsewhere.key_proof = phone.sign(&message);
+    assert_eq!(setting.enrol(&elsewhere).await, Err(Code::InvalidKeyProof));
+    let mut later = good.clone();
+    later.auditor_epoch = 1;
+    phone.prove(chain, STUDY, None, &mut later);
+    assert_eq!(setting.enrol(&later).await, Err(Code::OtherAuditorEpoch));
+    let message = key_proof_message(&chain, STUDY, &server_key(), &auditor, None, &good);
     elsewhere.key_proof = phone.sign_oddly(&message);
     assert_eq!(setting.enrol(&elsewhere).await, Err(Code::InvalidKeyProof));
     let other_code = setting.code().await.code;
@@ -311,13 +356,15 @@ async fn what_the_chain_refuses_is_told_and_can_be_tried_again(setting: Setting)
 }
 
 async fn messages_with_unknown_or_missing_members_are_refused(setting: Setting) {
-    let request = setting.request(&Phone::random(), "x");
+    let request = setting.request(&Phone::random(), &setting.code().await.code);
     let good = serde_json::to_value(&request).unwrap();
     for member in [
         "code",
         "device_key",
         "secret_commitment",
         "escrow",
+        "auditor_epoch",
+        "participant",
         "proof",
         "key_proof",
     ] {

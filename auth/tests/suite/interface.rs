@@ -49,7 +49,7 @@ async fn only_administrators_get_in(setting: Setting) {
             tried += 1;
         }
     }
-    assert_eq!(tried, 11);
+    assert_eq!(tried, 15);
 }
 
 async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
@@ -70,17 +70,23 @@ async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
         "GET /metrics",
         "GET /openapi.json",
         "GET /readyz",
+        "GET /v1/admin/approvals",
+        "GET /v1/admin/callback",
         "GET /v1/admin/codes",
         "GET /v1/admin/devices",
         "GET /v1/admin/devices/{id}",
         "GET /v1/admin/log",
+        "GET /v1/admin/login",
         "GET /v1/studies/{study}",
+        "POST /v1/admin/approvals/{id}",
+        "POST /v1/admin/approvals/{id}/reject",
         "POST /v1/admin/codes",
         "POST /v1/admin/devices/{id}/resume",
         "POST /v1/admin/devices/{id}/retire",
         "POST /v1/admin/devices/{id}/suspend",
         "POST /v1/admin/keys/revoke",
         "POST /v1/admin/keys/rotate",
+        "POST /v1/admin/logout",
         "POST /v1/code",
         "POST /v1/enrol",
         "POST /v1/token",

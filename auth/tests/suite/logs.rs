@@ -31,14 +31,14 @@ async fn the_most_talkative_log_names_no_pseudonym_code_credential_or_token(sett
         .env("RUST_LOG", "trace")
         .env("MHEALTH_AUTH_KEY", "hunter2hunter2")
         .log_to(&file);
-    let admin = launch.run(&["admin", "add", "nurse"]).unwrap();
+    let admin = launch.add_admin("nurse").unwrap();
     let mut auth = launch.start().unwrap();
     let url = auth.url();
     let post = |path: &str, credential: &str, body: Value| {
         let request = setting.http.post(format!("{url}{path}"));
         request.bearer_auth(credential).json(&body).send()
     };
-    let new_code = json!({ "participant": PSEUDONYM });
+    let new_code = json!({ "participant": PSEUDONYM, "another": "additional" });
     let issued = post("/v1/admin/codes", &admin, new_code.clone()).await;
     let code: IssuedCode = answer(issued.unwrap()).await.unwrap();
     let unused = post("/v1/admin/codes", &admin, new_code.clone()).await;

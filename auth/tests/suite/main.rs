@@ -3,9 +3,12 @@
 //! The authentication server against a real node, over real HTTP, on both databases.
 
 mod administering;
+mod approving;
 mod copies;
+mod duties;
 mod enrolling;
 mod interface;
+mod logging_in;
 mod logs;
 mod processes;
 mod support;

@@ -76,7 +76,7 @@ async fn what_was_claimed_before_a_kill_is_done_after_it(mut setting: Setting) {
     let chain = ChainClient::connect(&node.url()).await.unwrap();
     setting.database_url = setting.another_database();
     let launch = launch(&setting, &node.url());
-    setting.admin = launch.run(&["admin", "add", "nurse"]).unwrap();
+    setting.admin = launch.add_admin("nurse").unwrap();
     let mut auth = launch.start().unwrap();
     let code = issue(&setting, &auth.url(), "P").await;
     let request = setting.request(&Phone::random(), &code.code);
@@ -115,7 +115,7 @@ async fn an_enrolment_that_waits_when_the_server_stops_is_told_so_and_done_after
     let node = NodeLaunch::consensus().start().unwrap();
     setting.database_url = setting.another_database();
     let launch = launch(&setting, &node.url());
-    setting.admin = launch.run(&["admin", "add", "nurse"]).unwrap();
+    setting.admin = launch.add_admin("nurse").unwrap();
     let mut auth = launch.start().unwrap();
     let url = auth.url();
     let code = issue(&setting, &url, "P").await;
@@ -154,7 +154,7 @@ async fn a_lost_chain_is_told_and_what_was_ordered_is_done_when_it_is_back(mut s
     let mut node = ticking().start().unwrap();
     setting.database_url = setting.another_database();
     let launch = launch(&setting, &node.url()).arg("--patience=2");
-    setting.admin = launch.run(&["admin", "add", "nurse"]).unwrap();
+    setting.admin = launch.add_admin("nurse").unwrap();
     let auth = launch.start().unwrap();
     let code = issue(&setting, &auth.url(), "P").await;
     let request = setting.request(&Phone::random(), &code.code);
@@ -187,7 +187,7 @@ async fn devices_keep_their_numbers_when_the_node_loses_finalised_blocks(mut set
     let node = ticking().start().unwrap();
     setting.database_url = setting.another_database();
     let first = launch(&setting, &node.url());
-    setting.admin = first.run(&["admin", "add", "nurse"]).unwrap();
+    setting.admin = first.add_admin("nurse").unwrap();
     let mut auth = first.start().unwrap();
     let mut requests = Vec::new();
     for index in 0..8 {
@@ -386,7 +386,7 @@ async fn a_lost_database_is_told_and_nothing_is_lost_with_it() {
     let mut setting = Setting::new(Kind::Sqlite).await;
     setting.database_url = postgres.new_database().unwrap();
     let launch = launch(&setting, &setting.node_url);
-    setting.admin = launch.run(&["admin", "add", "nurse"]).unwrap();
+    setting.admin = launch.add_admin("nurse").unwrap();
     let auth = launch.start().unwrap();
     let code = issue(&setting, &auth.url(), "P").await;
     let request = setting.request(&Phone::random(), &code.code);

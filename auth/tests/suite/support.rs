@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, Weak};
 
 use ed25519_dalek::{Signer, SigningKey};
-use hashchain::{DeviceId, StudyId};
+use hashchain::{participant_digest, DeviceId, StudyId};
 use mhealth_api::{
     enrolment_message, key_proof_message, Base64, Code, CodeTerms, EnrolRequest, Enrolled, Hash,
     Key, Problem, ProofClaims, SignatureBytes, TokenAnswer, TokenRequest, DPOP,
@@ -18,7 +18,7 @@ use mhealth_auth::store::Store;
 use mhealth_chain_client::{calls, Account, Call, ChainClient, H256};
 use mhealth_server::credentials::Change;
 use mhealth_server::{
-    read_options_from, CancellationToken, Clock, Database, ManualClock, ServerOptions,
+    read_options_from, CancellationToken, Clock, Database, ManualClock, Scopes, ServerOptions,
 };
 pub use mhealth_testing::databases::Kind;
 use mhealth_testing::databases::OnDatabase;
@@ -39,6 +39,14 @@ static NODE: Mutex<Weak<Node>> = Mutex::new(Weak::new());
 static POSTGRES: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
 /// All tests share //Charlie, who can only do one thing at a time.
 static TURN: Turn<()> = Turn::const_new(());
+
+/// How most tests start the server.
+pub const USUAL: &[&str] = &[
+    "--relay=http://127.0.0.1:1/",
+    "--relay=http://127.0.0.1:2",
+    // Tests guess a lot.
+    "--wrong-credentials=1000",
+];
 
 /// What a test works with.
 pub struct Setting {
@@ -141,11 +149,7 @@ impl OnDatabase for Setting {
 
 impl Setting {
     pub async fn new(kind: Kind) -> Self {
-        Self::with(
-            kind,
-            &["--relay=http://127.0.0.1:1/", "--relay=http://127.0.0.1:2"],
-        )
-        .await
+        Self::with(kind, USUAL).await
     }
 
     pub async fn with(kind: Kind, more: &[&str]) -> Self {
@@ -166,7 +170,8 @@ impl Setting {
             .await
             .expect("it is there");
         let store = Store::open(database.clone()).await.expect("it is a store");
-        let admin = store.change_admin(Change::Add("nurse"), clock.now()).await;
+        let everything = Change::Add("nurse", &Scopes::all());
+        let admin = store.change_admin(everything, clock.now()).await;
         let admin = admin.expect("the name is good").expect("it is made");
         Setting {
             auth,
@@ -246,6 +251,30 @@ impl Setting {
         request.send().await.expect("the server answers")
     }
 
+    /// A credential that is good for this, such as `study=0 may=codes`.
+    pub async fn credential(&self, name: &str, scopes: &str) -> String {
+        let scopes: Scopes = scopes.parse().expect("that is how scopes are written");
+        let made = self
+            .store
+            .change_admin(Change::Add(name, &scopes), self.clock.now());
+        let made = made.await.expect("the name is new").expect("it is made");
+        made.expose().to_owned()
+    }
+
+    /// Asks as whoever has this credential.
+    pub async fn ask_as(
+        &self,
+        credential: &str,
+        method: &str,
+        path: &str,
+        body: Value,
+    ) -> Response {
+        let method = method.parse().expect("it is a method");
+        let request = self.http.request(method, self.url(path));
+        let request = request.bearer_auth(credential).json(&body);
+        request.send().await.expect("the server answers")
+    }
+
     pub async fn issue(&self, body: Value) -> IssuedCode {
         let answer = self.admin_post("/v1/admin/codes", body).await;
         assert_eq!(answer.status(), 201);
@@ -253,7 +282,8 @@ impl Setting {
     }
 
     pub async fn code(&self) -> IssuedCode {
-        self.issue(json!({ "participant": "P-001" })).await
+        self.issue(json!({ "participant": "P-001", "another": "additional" }))
+            .await
     }
 
     pub async fn terms(&self, code: &str) -> CodeTerms {
@@ -269,9 +299,15 @@ impl Setting {
     /// Enrols a phone with the server's account, past the server.
     pub async fn enrol_by_hand(&self, study: StudyId, phone: &Phone) {
         let request = phone.request(Hash(self.chain.genesis_hash().0), study, "");
-        let (key, proof) = (request.device_key.0, request.key_proof.0);
-        let commitment = H256(request.secret_commitment.0);
-        let call = calls::enrol(study, key, commitment, request.escrow.0, None, proof);
+        let device = calls::NewDevice {
+            key: request.device_key.0,
+            secret_commitment: H256(request.secret_commitment.0),
+            escrow: request.escrow.0,
+            auditor_epoch: request.auditor_epoch,
+            participant: H256(request.participant.0),
+            predecessor: None,
+        };
+        let call = calls::enrol(study, device, request.key_proof.0);
         self.on_chain("//Charlie", call).await;
     }
 
@@ -356,6 +392,13 @@ pub fn server_key() -> Key {
     Key(server.public_key())
 }
 
+/// The auditor key of the development chain's studies.
+pub fn development_auditor_key() -> Key {
+    Key(mhealth_testing::enrolment::development_auditor()
+        .sealing_key()
+        .0)
+}
+
 /// A participant's device.
 #[derive(Clone)]
 pub struct Phone {
@@ -400,6 +443,8 @@ impl Phone {
             device_key: self.key(),
             secret_commitment: self.commitment(),
             escrow: Base64(vec![1; hashchain::ESCROW_LENGTH]),
+            auditor_epoch: 0,
+            participant: Hash(participant_digest::<hashchain::Native>(None)),
             proof: SignatureBytes([0; 64]),
             key_proof: SignatureBytes([0; 64]),
         };
@@ -417,7 +462,8 @@ impl Phone {
     ) {
         let server = server_key();
         request.proof = self.sign(&enrolment_message(&chain, study, request));
-        let message = key_proof_message(&chain, study, &server, predecessor, request);
+        let auditor = development_auditor_key();
+        let message = key_proof_message(&chain, study, &server, &auditor, predecessor, request);
         request.key_proof = self.sign(&message);
     }
 }

@@ -124,9 +124,10 @@ pub struct DiaryEntry {
     pub written: OffsetDateTime,
 }
 
-/// The times of a diary entry contradict each other: out of order, or awake for longer than the night was.
+/// The times of a diary entry contradict each other: out of order, or awake for longer than the night was; or they are of
+/// no year in which a diary was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the times of this diary entry contradict each other")]
+#[error("the times of this diary entry contradict each other, or are not between the years 1970 and 2100")]
 pub struct UnlikelyDiary;
 
 impl DiaryEntry {
@@ -137,10 +138,26 @@ impl DiaryEntry {
         datasheets: Vec<Datasheet>,
         rng: &mut impl RngCore,
     ) -> Result<Night, UnlikelyDiary> {
+        let times = [
+            self.into_bed,
+            self.tried_to_sleep,
+            self.final_awakening,
+            self.out_of_bed,
+            self.written,
+        ];
+        if !times
+            .iter()
+            .all(|time| (1970..=2100).contains(&time.year()))
+        {
+            return Err(UnlikelyDiary);
+        }
         let in_order = self.into_bed <= self.tried_to_sleep
             && self.final_awakening <= self.out_of_bed
             && self.out_of_bed <= self.written;
-        let onset = self.tried_to_sleep + Duration::minutes(self.sleep_latency.into());
+        let onset = self
+            .tried_to_sleep
+            .checked_add(Duration::minutes(self.sleep_latency.into()))
+            .ok_or(UnlikelyDiary)?;
         let episode = minutes_between(onset, self.final_awakening).ok_or(UnlikelyDiary)?;
         let asleep = episode
             .checked_sub(self.awake_in_between)
@@ -163,8 +180,7 @@ impl DiaryEntry {
             wake_after_sleep_onset: Some(Minutes::new(self.awake_in_between)),
             number_of_awakenings: Some(self.awakenings),
             is_main_sleep: Some(true),
-            sleep_maintenance_efficiency_percentage: Percentage::of(asleep, episode),
-            sleep_efficiency_percentage: Percentage::of(asleep, in_bed),
+            sleep_efficiency_percentage: Percentage::of(asleep, episode),
             ..SleepEpisode::within(frame(onset, self.final_awakening))
         };
         let time_in_bed = TimeInBed {
@@ -256,7 +272,7 @@ mod tests {
         assert_eq!(night.time_in_bed.body.time_in_bed, Minutes::new(495));
         assert_eq!(
             body.sleep_efficiency_percentage.map(|p| p.value),
-            Some(71.7)
+            Some(91.0)
         );
     }
 
@@ -282,6 +298,26 @@ mod tests {
         let mut awake = entry();
         awake.awake_in_between = 1_000;
         assert_eq!(night(awake).err(), Some(UnlikelyDiary));
+        let mut eternal = entry();
+        eternal.sleep_latency = u32::MAX;
+        assert_eq!(night(eternal).err(), Some(UnlikelyDiary));
+    }
+
+    #[test]
+    fn times_of_no_year_in_which_diaries_were_kept_are_refused() {
+        for year in [-9999, -1, 0, 1969, 2101, 9999] {
+            let mut far = entry();
+            for time in [
+                &mut far.into_bed,
+                &mut far.tried_to_sleep,
+                &mut far.final_awakening,
+                &mut far.out_of_bed,
+                &mut far.written,
+            ] {
+                *time = time.replace_year(year).expect("every year has a January");
+            }
+            assert_eq!(night(far).err(), Some(UnlikelyDiary), "{year}");
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Data points of IEEE 1752.1-2021: header, sleep episode, time in bed.
+//! Data points of IEEE 1752.1-2021 and Open mHealth: header, sleep episode, time in bed.
 //!
-//! Names, units and meanings are those of the schemas `header-1.0`, `data-point-1.0`, `sleep-episode-1.0`,
-//! `time-in-bed-1.0`, `time-interval-1.0` and `duration-unit-value-1.0`. Durations are written in minutes,
-//! because a diary and a wearable's daily summary both speak of minutes.
+//! Names, units and meanings are those of IEEE's schemas `header-1.0`, `data-point-1.0`, `sleep-episode-1.0`,
+//! `time-in-bed-1.0`, `time-interval-1.0` and `duration-unit-value-1.0`. An interval of IEEE has instants. Where only the
+//! day and a part of it are known, a sleep episode is one of Open mHealth (`omh:sleep-episode:1.1`), whose intervals may say
+//! that; where no published schema can say what is known, it is of this project (`docs/protocol/payloads.md`). Durations are
+//! written in minutes, because a diary and a wearable's daily summary both speak of minutes.
 
 use std::fmt;
 
@@ -99,9 +101,12 @@ impl Uuid {
         Self(bytes)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let dashes = [8, 13, 18, 23];
-        if text.len() != 36 || !dashes.iter().all(|&at| text.as_bytes()[at] == b'-') {
+        if text.len() != 36
+            || !text.is_ascii()
+            || !dashes.iter().all(|&at| text.as_bytes()[at] == b'-')
+        {
             return None;
         }
         let mut bytes = [0; 16];
@@ -200,7 +205,7 @@ pub struct TimeFrame {
     pub time_interval: TimeInterval,
 }
 
-/// An interval of time (`time-interval-1.0`), exact or as part of a day.
+/// An interval of time (`time-interval-1.0`), exact or as part of a day or as a day.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum TimeInterval {
@@ -221,6 +226,33 @@ pub enum TimeInterval {
         /// The part of it.
         part_of_day: PartOfDay,
     },
+    /// Only the day is known, as of a nap in a daily summary.
+    Day {
+        /// The day.
+        #[serde(with = "iso_date")]
+        date: Date,
+    },
+}
+
+impl TimeInterval {
+    /// Who defines the sleep episodes of such intervals, and in which version.
+    fn sleep_episode(&self) -> SchemaId {
+        let (namespace, version) = match self {
+            Self::Bounded { .. } => ("ieee", "1.0"),
+            Self::PartOfDay { .. } => ("omh", "1.1"),
+            Self::Day { .. } => ("mhealth-chain", "1.0"),
+        };
+        SchemaId::new(namespace, "sleep-episode", version)
+    }
+
+    /// The same for time in bed. Open mHealth has no schema for it.
+    fn time_in_bed(&self) -> SchemaId {
+        let namespace = match self {
+            Self::Bounded { .. } => "ieee",
+            Self::PartOfDay { .. } | Self::Day { .. } => "mhealth-chain",
+        };
+        SchemaId::new(namespace, "time-in-bed", "1.0")
+    }
 }
 
 /// Part of a day.
@@ -237,7 +269,7 @@ pub enum PartOfDay {
     Night,
 }
 
-/// One sleep episode (`sleep-episode-1.0`). Only the time frame is required; what is unknown is absent.
+/// One sleep episode. Only the time frame is required, and it decides about the schema; what is unknown is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SleepEpisode {
@@ -261,10 +293,8 @@ pub struct SleepEpisode {
     /// Whether this was the day's main sleep rather than a nap.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_main_sleep: Option<bool>,
-    /// Total sleep time as a share of the episode.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sleep_maintenance_efficiency_percentage: Option<Percentage>,
-    /// Total sleep time as a share of the time in bed.
+    /// Total sleep time as a share of the episode, where its ends are known. Clinicians call the share of the time in bed
+    /// sleep efficiency, too; IEEE's schema does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sleep_efficiency_percentage: Option<Percentage>,
 }
@@ -280,12 +310,11 @@ impl SleepEpisode {
             wake_after_sleep_onset: None,
             number_of_awakenings: None,
             is_main_sleep: None,
-            sleep_maintenance_efficiency_percentage: None,
             sleep_efficiency_percentage: None,
         }
     }
 
-    /// With the header of `ieee:sleep-episode:1.0`.
+    /// With a header that names the schema for its time frame.
     pub fn into_data_point(
         self,
         uuid: Uuid,
@@ -293,7 +322,7 @@ impl SleepEpisode {
         modality: Modality,
         external_datasheets: Vec<Datasheet>,
     ) -> DataPoint<Self> {
-        let schema_id = SchemaId::new("ieee", "sleep-episode", "1.0");
+        let schema_id = self.effective_time_frame.time_interval.sleep_episode();
         let header = Header {
             uuid,
             schema_id,
@@ -305,7 +334,7 @@ impl SleepEpisode {
     }
 }
 
-/// Time spent in bed, asleep or not (`time-in-bed-1.0`).
+/// Time spent in bed, asleep or not. The time frame decides about the schema.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeInBed {
@@ -319,7 +348,7 @@ pub struct TimeInBed {
 }
 
 impl TimeInBed {
-    /// With the header of `ieee:time-in-bed:1.0`.
+    /// With a header that names the schema for its time frame.
     pub fn into_data_point(
         self,
         uuid: Uuid,
@@ -327,7 +356,7 @@ impl TimeInBed {
         modality: Modality,
         external_datasheets: Vec<Datasheet>,
     ) -> DataPoint<Self> {
-        let schema_id = SchemaId::new("ieee", "time-in-bed", "1.0");
+        let schema_id = self.effective_time_frame.time_interval.time_in_bed();
         let header = Header {
             uuid,
             schema_id,

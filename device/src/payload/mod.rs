@@ -2,16 +2,19 @@
 
 //! What a participant's phone records of one night: the plaintext inside an envelope.
 //!
-//! The shapes follow IEEE 1752.1-2021 (the successor of the Open mHealth schemas): a *data point* is a
+//! The shapes follow IEEE 1752.1-2021 and the Open mHealth schemas before it: a *data point* is a
 //! `header` and a `body`, and the header names the schema that the body complies with. One [`Night`] carries up
-//! to three data points: `ieee:sleep-episode:1.0`, `ieee:time-in-bed:1.0` and, where the participant kept a
-//! diary, this project's `mhealth-chain:consensus-sleep-diary:1.0`.
+//! to three data points: a sleep episode, the time in bed and, where the participant kept a diary, this project's
+//! `mhealth-chain:consensus-sleep-diary:1.0`. A data point that another program made goes as it came, as an
+//! [`ExchangedNight`]. `docs/protocol/payloads.md` specifies both.
 //!
 //! A field that the source does not know is absent; nothing is made up to fill a schema. A participant appears
 //! only as a [`Participant`] pseudonym, and questionnaire items only by code and score, never by wording.
 
 mod diary;
+mod exchange;
 mod ieee;
+pub mod rules;
 
 use std::fmt;
 
@@ -19,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use time::Date;
 
 pub use diary::{ClockTime, DiaryEntry, SleepDiary, SleepQuality, UnlikelyDiary};
+pub use exchange::{parse_document, ExchangedNight, DATA_POINT_MEDIA_TYPE};
 pub use ieee::{
     DataPoint, Datasheet, Header, Minutes, Modality, PartOfDay, Percentage, SchemaId, SleepEpisode,
     TimeFrame, TimeInBed, TimeInterval, Uuid,
@@ -26,6 +30,27 @@ pub use ieee::{
 
 /// Media type of a serialised [`Night`]; it is inside the envelope, before the payload.
 pub const MEDIA_TYPE: &str = "application/vnd.mhealth-chain.night+json";
+
+/// Name of the parameter of a media type that names the entry which this one corrects.
+const CORRECTS: &str = ";corrects=";
+
+/// The media type of a record that takes the place of the device's entry `sequence`.
+pub fn correcting(media_type: &str, sequence: u64) -> String {
+    format!("{media_type}{CORRECTS}{sequence}")
+}
+
+/// A media type without what [`correcting`] added to it, and the entry that it names.
+pub fn corrected(media_type: &str) -> (&str, Option<u64>) {
+    let named = media_type
+        .rsplit_once(CORRECTS)
+        .and_then(|(plain, digits)| Some((plain, digits, digits.parse::<u64>().ok()?)));
+    match named {
+        Some((plain, digits, sequence)) if digits == sequence.to_string() && sequence > 0 => {
+            (plain, Some(sequence))
+        }
+        _ => (media_type, None),
+    }
+}
 
 time::serde::format_description!(iso_date, Date, "[year]-[month]-[day]");
 
@@ -52,9 +77,9 @@ pub struct Night {
     /// How many separate sleep records the source added up to this night; absent when it says nothing of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sleep_records: Option<u32>,
-    /// `ieee:sleep-episode:1.0`.
+    /// `ieee:sleep-episode:1.0`, or another by its time frame.
     pub sleep_episode: DataPoint<SleepEpisode>,
-    /// `ieee:time-in-bed:1.0`.
+    /// `ieee:time-in-bed:1.0`, or another by its time frame.
     pub time_in_bed: DataPoint<TimeInBed>,
     /// `mhealth-chain:consensus-sleep-diary:1.0`; absent when the night was measured by a wearable only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,7 +119,6 @@ mod tests {
             sleep_records: Some(1),
             sleep_episode: SleepEpisode {
                 total_sleep_time: Some(Minutes::new(327)),
-                sleep_efficiency_percentage: Percentage::of(327, 346),
                 ..SleepEpisode::within(frame.clone())
             }
             .into_data_point(Uuid::random(&mut rng), written, Modality::Sensed, vec![]),
@@ -118,13 +142,17 @@ mod tests {
     }
 
     #[test]
-    fn the_json_has_the_names_and_units_of_ieee_1752() {
+    fn the_json_has_the_names_and_units_of_open_mhealth() {
         let json: serde_json::Value =
             serde_json::from_slice(&measured_night().to_json()).expect("valid JSON");
         let episode = &json["sleep_episode"];
         assert_eq!(
             episode["header"]["schema_id"],
-            serde_json::json!({"namespace": "ieee", "name": "sleep-episode", "version": "1.0"})
+            serde_json::json!({"namespace": "omh", "name": "sleep-episode", "version": "1.1"})
+        );
+        assert_eq!(
+            json["time_in_bed"]["header"]["schema_id"]["namespace"],
+            "mhealth-chain"
         );
         assert_eq!(episode["header"]["modality"], "sensed");
         assert_eq!(
@@ -137,11 +165,28 @@ mod tests {
                 "effective_time_frame": {
                     "time_interval": {"date": "2016-04-12", "part_of_day": "night"}
                 },
-                "total_sleep_time": {"value": 327, "unit": "min"},
-                "sleep_efficiency_percentage": {"value": 94.5, "unit": "%"}
+                "total_sleep_time": {"value": 327, "unit": "min"}
             })
         );
         assert_eq!(json["time_in_bed"]["body"]["time_in_bed"]["value"], 346);
+    }
+
+    #[test]
+    fn a_media_type_names_the_entry_that_is_corrected() {
+        for (plain, sequence) in [(MEDIA_TYPE, 1), ("application/json", u64::MAX)] {
+            let written = correcting(plain, sequence);
+            assert_eq!(corrected(&written), (plain, Some(sequence)));
+        }
+        for other in [
+            "application/json",
+            "a/b;corrects=",
+            "a/b;corrects=01",
+            "a/b;corrects=0",
+            "a/b;corrects=x",
+            "a/b;corrects=+1",
+        ] {
+            assert_eq!(corrected(other), (other, None));
+        }
     }
 
     #[test]

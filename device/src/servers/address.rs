@@ -28,6 +28,14 @@ impl Address {
         &self.0
     }
 
+    /// Whether this is the same address, however it is written: the case of the host, a port that need not be named, and
+    /// slashes at the end do not matter. Two names of one machine are two addresses.
+    pub fn is(&self, other: &str) -> bool {
+        let normal = |address: &str| Url::parse(address.trim().trim_end_matches('/')).ok();
+        let own = normal(&self.0);
+        own.is_some() && own == normal(other)
+    }
+
     /// An address below this one.
     pub(super) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.0)
@@ -85,6 +93,23 @@ mod tests {
             address.at("/v1/runs"),
             "https://relay.example.org:8443/mhealth/v1/runs"
         );
+    }
+
+    #[test]
+    fn one_address_is_written_in_several_ways_and_two_names_are_two_addresses() {
+        let address: Address = "http://127.0.0.1:8080".parse().unwrap();
+        assert!(address.is("http://127.0.0.1:8080/") && address.is("HTTP://127.0.0.1:8080"));
+        for other in [
+            "http://localhost:8080",
+            "http://127.0.0.1",
+            "https://127.0.0.1:8080",
+            "http://127.0.0.1:8080/x",
+            "",
+        ] {
+            assert!(!address.is(other), "{other}");
+        }
+        let address: Address = "https://auth.example.org".parse().unwrap();
+        assert!(address.is("https://AUTH.example.org:443/"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 //! The authentication server: codes, enrolments, tokens.
 
-use std::{future::Future, sync::Arc, time::Instant};
+use std::{cmp::Ordering, future::Future, sync::Arc, time::Instant};
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{
@@ -13,7 +13,7 @@ use serde::{de::DeserializeOwned, Serialize};
 
 use super::{
     address::Address,
-    http::{refusal, Certificates, Failure, Http},
+    http::{quote, refusal, Certificates, Failure, Http},
     patience::Patience,
 };
 use crate::{
@@ -67,15 +67,20 @@ impl AuthenticationServer {
         }
     }
 
-    /// What a code is for. It is not used up by asking.
+    /// What a code is for. It is not used up by asking. Refused where the server calls itself by another address: whoever used the
+    /// code would get no token. Of the participant's key the server is not believed: the code has its pin.
     pub async fn code_terms(
         &self,
         code: &EnrolmentCode,
     ) -> Result<Decision<CodeTerms>, ChainFault> {
         let request = CodeTermsRequest {
-            code: code.expose().into(),
+            code: code.reveal().to_string(),
         };
-        self.request("/v1/code", &request, None).await
+        let told: Decision<CodeTerms> = self.request("/v1/code", &request, None).await?;
+        Ok(told.and_then(|terms| match self.address.is(&terms.issuer) {
+            true => pinned(code, terms),
+            false => Err(self.another_address(&terms.issuer)),
+        }))
     }
 
     /// Enrols a device with its code, and waits until that is finalised. What the code is for is compared with what
@@ -188,6 +193,17 @@ impl AuthenticationServer {
         }
     }
 
+    fn another_address(&self, issuer: &str) -> ChainRefusal {
+        let (address, issuer) = (&self.address, quote(issuer));
+        ChainRefusal::before_the_chain(
+            "other_address",
+            format!(
+                "The authentication server is {address} to this device and {issuer} to itself, and takes proofs for its own \
+                 name only. Use {issuer}, or have the server's --issuer changed. The code was not used."
+            ),
+        )
+    }
+
     fn fault(&self, problem: Problem) -> ChainFault {
         Failure::Refused(problem).at(&self.address)
     }
@@ -200,8 +216,28 @@ impl From<&CodeTerms> for Terms {
             chain: found.chain.0,
             study: found.study,
             auditor_key: found.auditor_key.0,
+            auditor_epoch: found.auditor_epoch,
         }
     }
+}
+
+/// The terms, if they name the key that the code is for.
+fn pinned(code: &EnrolmentCode, terms: CodeTerms) -> Decision<CodeTerms> {
+    let key = terms.participant_key.as_ref();
+    if !code.is_for(key) {
+        return Err(ChainRefusal::before_the_chain(
+            Code::AnotherParticipantKey.as_str(),
+            "The authentication server names another participant's key than the code is for. The code was not used. Report this to \
+             the study: who holds that other key could read what only the participant should.",
+        ));
+    }
+    if key.is_some_and(|key| hashchain::is_weak_sealing_key(&key.0)) {
+        return Err(ChainRefusal::before_the_chain(
+            Code::WeakParticipantKey.as_str(),
+            Code::WeakParticipantKey.title(),
+        ));
+    }
+    Ok(terms)
 }
 
 /// Whether a code is for what the device was made for.
@@ -210,8 +246,13 @@ fn compare(found: &CodeTerms, terms: &Terms, device: &DeviceRecord) -> Result<()
         "chain"
     } else if found.study != terms.study {
         "study"
-    } else if found.auditor_key.0 != terms.auditor_key {
+    } else if !is_auditor_key(found, device) {
         "auditor key"
+    } else if found.participant_key.map(|key| key.0) != device.recipient {
+        return Err(ChainRefusal::before_the_chain(
+            Code::AnotherParticipantKey.as_str(),
+            "The enrolment code is for another participant's key than the device seals to. The code was not used.",
+        ));
     } else if found.predecessor != device.predecessor {
         "predecessor"
     } else {
@@ -225,6 +266,16 @@ fn compare(found: &CodeTerms, terms: &Terms, device: &DeviceRecord) -> Result<()
     ))
 }
 
+/// Whether the key to which the device's secret is escrowed may be the study's: the one that is named, or one before it.
+fn is_auditor_key(found: &CodeTerms, device: &DeviceRecord) -> bool {
+    match found.auditor_epoch.cmp(&device.auditor_epoch) {
+        Ordering::Less => false,
+        Ordering::Equal => found.auditor_key.0 == device.auditor_key,
+        // Whether it still takes that one, the chain decides.
+        Ordering::Greater => true,
+    }
+}
+
 /// The same device and code always make the same request to the same server.
 fn enrol_request(
     terms: &Terms,
@@ -234,10 +285,12 @@ fn enrol_request(
 ) -> EnrolRequest {
     let device = &enrolment.device;
     let mut request = EnrolRequest {
-        code: code.expose().into(),
+        code: code.reveal().to_string(),
         device_key: Key(device.key.0),
         secret_commitment: Hash(device.secret_commitment),
         escrow: Base64(device.escrow.clone()),
+        auditor_epoch: device.auditor_epoch,
+        participant: Hash(device.participant_digest()),
         proof: SignatureBytes([0; 64]),
         key_proof: SignatureBytes([0; 64]),
     };
@@ -245,7 +298,8 @@ fn enrol_request(
     let message = enrolment_message(&chain, terms.study, &request);
     request.proof = SignatureBytes(enrolment.key.sign(&message).0);
     let predecessor = device.predecessor.map(|before| before.device);
-    let message = key_proof_message(&chain, terms.study, server, predecessor, &request);
+    let auditor = Key(device.auditor_key);
+    let message = key_proof_message(&chain, terms.study, server, &auditor, predecessor, &request);
     request.key_proof = SignatureBytes(enrolment.key.sign(&message).0);
     request
 }

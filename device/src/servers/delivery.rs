@@ -69,6 +69,28 @@ pub(super) async fn deliver(
 /// The answers to a device's runs, in their order, and why some are missing.
 type Findings = (Vec<Option<Answer>>, Option<ChainFault>);
 
+/// Which relay a worker got.
+enum Taken {
+    /// This one.
+    Relay(usize),
+    /// None within the worker's patience; this one after that.
+    Later(usize, Duration),
+    /// None that other workers do not use.
+    None,
+}
+
+/// The same fault, with the time before which it is of no use to come again.
+fn put_off(fault: ChainFault, wait: Duration) -> ChainFault {
+    let seconds = wait.as_secs() + 1;
+    ChainFault {
+        message: format!(
+            "{} It is to be left alone for {seconds} seconds.",
+            fault.message
+        ),
+        ..fault
+    }
+}
+
 impl Delivery {
     async fn work(&self) -> Findings {
         let patience = &self.inner.settings.patience;
@@ -81,7 +103,17 @@ impl Delivery {
         let mut refusals: BTreeMap<usize, (usize, ChainRefusal)> = BTreeMap::new();
         let (mut begun, mut failures) = (Instant::now(), 0);
         let mut fault = None;
-        while let Some(place) = self.take(&banned, &resting).await {
+        loop {
+            let left = patience.give_up.saturating_sub(begun.elapsed());
+            let place = match self.take(&banned, &resting, left).await {
+                Taken::Relay(place) => place,
+                Taken::Later(place, wait) => {
+                    let found = fault.take().or_else(|| self.relays[place].fault());
+                    fault = found.map(|found| put_off(found, wait));
+                    break;
+                }
+                Taken::None => break,
+            };
             let relay = &self.relays[place];
             let with_relay = accepted.entry(place).or_default();
             let before = answers.iter().flatten().count() + with_relay.len();
@@ -167,12 +199,14 @@ impl Delivery {
     }
 
     /// The relay to turn to: the first of the device's order that need not be left alone, or the one that can be asked
-    /// soonest. `None` when there is none that other workers do not use.
+    /// soonest, if that is within `patience`.
     async fn take(
         &self,
         banned: &HashSet<usize>,
         resting: &HashMap<usize, Instant>,
-    ) -> Option<usize> {
+        patience: Duration,
+    ) -> Taken {
+        let begun = Instant::now();
         loop {
             let rest = {
                 let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,10 +219,15 @@ impl Delivery {
                     });
                     (self.relays[place].rest().max(own), place)
                 });
-                let (rest, place) = rests.min_by_key(|(rest, _)| *rest)?;
+                let Some((rest, place)) = rests.min_by_key(|(rest, _)| *rest) else {
+                    return Taken::None;
+                };
                 if rest.is_zero() {
                     taken.insert(place);
-                    return Some(place);
+                    return Taken::Relay(place);
+                }
+                if begun.elapsed() + rest > patience {
+                    return Taken::Later(place, rest);
                 }
                 rest
             };

@@ -13,7 +13,9 @@ use reqwest::{
     header::{CONTENT_TYPE, RETRY_AFTER},
     redirect, Certificate, Client, Method, RequestBuilder, Response, StatusCode,
 };
+use rustls::CertificateError;
 use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
@@ -68,6 +70,8 @@ pub(super) enum Failure {
     Nonsense(String),
     /// Somebody answered who cannot prove to be the server.
     Untrusted(String),
+    /// Somebody answered whose certificate is not valid at the time that the device's clock shows.
+    WrongTime { code: &'static str, reason: String },
 }
 
 impl Failure {
@@ -78,7 +82,12 @@ impl Failure {
 
     /// Whether the server has too many requests of this caller, and room for others.
     pub(super) fn is_later(&self) -> bool {
-        matches!(self, Self::Busy { code, .. } if *code == Code::TooManyRequests.as_str())
+        let codes = [
+            Code::TooManyRequests,
+            Code::DeviceQueueFull,
+            Code::DeviceBytesUsed,
+        ];
+        matches!(self, Self::Busy { code, .. } if codes.iter().any(|later| code == later.as_str()))
     }
 
     /// How long the server wants to be left alone.
@@ -114,6 +123,7 @@ impl Failure {
             Self::Refused(problem) => (quote(&problem.code), quote(&problem.detail)),
             Self::Nonsense(reason) => ("nonsense_answer".into(), reason),
             Self::Untrusted(reason) => ("certificate_not_trusted".into(), reason),
+            Self::WrongTime { code, reason } => (code.into(), reason),
         };
         ChainFault {
             code,
@@ -318,7 +328,7 @@ fn retry_after(answer: &Response) -> Option<Duration> {
 fn unreachable(error: &reqwest::Error) -> Failure {
     if let Some(rustls::Error::InvalidCertificate(reason)) = tls_error(error) {
         tracing::debug!(%reason, "no trust");
-        return Failure::Untrusted("its certificate is not one that this device trusts".into());
+        return untrusted(reason);
     }
     let reason = if error.is_timeout() {
         "it did not answer in time"
@@ -329,6 +339,40 @@ fn unreachable(error: &reqwest::Error) -> Failure {
     };
     tracing::debug!(%error, "no answer");
     Failure::Unreachable(reason.into())
+}
+
+/// Why a certificate is not taken. One that is not valid at this time is named with the time: a device whose battery was empty
+/// may be years off.
+fn untrusted(reason: &CertificateError) -> Failure {
+    let now = || {
+        let now = rustls::pki_types::UnixTime::now().as_secs();
+        let now = i64::try_from(now)
+            .ok()
+            .map(OffsetDateTime::from_unix_timestamp);
+        now.and_then(Result::ok)
+            .map_or("no time at all".into(), |now| format!("{} UTC", now.date()))
+    };
+    match reason {
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Failure::WrongTime {
+                code: "certificate_not_valid_yet",
+                reason: format!(
+                    "its certificate is not valid yet by this device's clock, which says {}. Most likely the clock is \
+                     wrong; set it",
+                    now()
+                ),
+            }
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Failure::WrongTime {
+            code: "certificate_expired",
+            reason: format!(
+                "its certificate has expired by this device's clock, which says {}. Either the clock is wrong, or the \
+                 server needs a new certificate",
+                now()
+            ),
+        },
+        _ => Failure::Untrusted("its certificate is not one that this device trusts".into()),
+    }
 }
 
 /// What TLS has against the server, if that is why there is no connection.
@@ -342,4 +386,30 @@ fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rus
         .and_then(|error| error.get_ref());
     let wrapped = wrapped.map(|inner| inner as &(dyn std::error::Error + 'static));
     wrapped.or_else(|| error.source()).and_then(tls_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_valid_at_this_time_is_told_from_one_that_is_not_trusted() {
+        let server: Address = "https://relay.example.org".parse().unwrap();
+        for (reason, code) in [
+            (CertificateError::NotValidYet, "certificate_not_valid_yet"),
+            (CertificateError::Expired, "certificate_expired"),
+            (CertificateError::UnknownIssuer, "certificate_not_trusted"),
+            (CertificateError::Revoked, "certificate_not_trusted"),
+        ] {
+            let fault = untrusted(&reason).at(&server);
+            let clock = fault.message.contains("this device's clock, which says 20");
+            assert_eq!((fault.code.as_str(), fault.passing), (code, false));
+            assert_eq!(
+                clock,
+                code != "certificate_not_trusted",
+                "{}",
+                fault.message
+            );
+        }
+    }
 }

@@ -165,6 +165,7 @@ impl Chain for Servers {
         let terms = self.0.authentication.study(study).await?;
         Ok(terms.map(|terms| StudyTerms {
             auditor_key: terms.auditor_key.0,
+            auditor_epoch: terms.auditor_epoch,
             open: terms.open,
         }))
     }

@@ -4,6 +4,9 @@
 
 use std::time::Duration;
 
+/// Longest time for which a server can ask to be left alone. What it says for longer is only a word.
+const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
+
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -19,7 +22,7 @@ pub struct Patience {
     pub finality: Duration,
     /// Between the first and the second attempt, at least. Doubles from attempt to attempt.
     pub shortest_wait: Duration,
-    /// Between two attempts, at most, whatever the server asks for.
+    /// Between two attempts, at most, unless the server asks for more.
     pub longest_wait: Duration,
 }
 
@@ -39,7 +42,7 @@ impl Default for Patience {
 
 impl Patience {
     /// How long to wait after so many failures in a row: doubling, with a random half, so that a thousand devices that
-    /// lost the same relay do not come back at once. Never less than the server asked for, up to the longest wait.
+    /// lost the same relay do not come back at once. Never less than the server asked for, up to an hour.
     pub(super) fn backoff(&self, failures: u32, asked: Option<Duration>) -> Duration {
         let doubled = self
             .shortest_wait
@@ -47,7 +50,7 @@ impl Patience {
         let own = doubled
             .min(self.longest_wait)
             .mul_f64(0.5 + rand::random::<f64>() / 2.0);
-        own.max(asked.unwrap_or_default()).min(self.longest_wait)
+        own.max(asked.unwrap_or_default().min(LONGEST_ASKED))
     }
 }
 
@@ -63,9 +66,10 @@ mod tests {
             assert!(wait >= patience.shortest_wait && wait <= patience.longest_wait);
         }
         assert!(patience.backoff(60, None) >= patience.longest_wait / 2);
-        let asked = Duration::from_secs(7);
-        assert!(patience.backoff(1, Some(asked)) >= asked);
+        for asked in [7, 30, 600].map(Duration::from_secs) {
+            assert!(patience.backoff(1, Some(asked)) >= asked);
+        }
         let hours = Duration::from_secs(7_200);
-        assert_eq!(patience.backoff(1, Some(hours)), patience.longest_wait);
+        assert_eq!(patience.backoff(1, Some(hours)), LONGEST_ASKED);
     }
 }

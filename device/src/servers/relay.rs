@@ -35,6 +35,8 @@ struct Doubt {
 struct Health {
     failures: u32,
     rests_until: Option<Instant>,
+    /// Why it rests.
+    fault: Option<ChainFault>,
 }
 
 impl Relay {
@@ -91,7 +93,13 @@ impl Relay {
             }
             tracing::debug!(%fault, ?wait, "left alone");
             health.rests_until = Some(now + wait);
+            health.fault = Some(fault.clone());
         }
+    }
+
+    /// Why it is left alone, or was last.
+    pub(super) fn fault(&self) -> Option<ChainFault> {
+        self.health().fault.clone()
     }
 
     /// It answered.

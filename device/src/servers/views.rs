@@ -22,7 +22,7 @@ use crate::{
     chain::{ChainDevice, ChainFault, Checked, FinalHead, HeadChecker, Question},
     key::PublicKey,
 };
-use hashchain::DeviceId;
+use hashchain::{hex::Hex, DeviceId};
 
 /// Answers that lead to later authorities only, before a relay is not asked any more. Each leads over 64 changes of them.
 const MOST_STEPS: u32 = 256;
@@ -161,8 +161,14 @@ impl Inner {
         for _ in 0..MOST_STEPS {
             let set = checker.set();
             let from = set.map_or_else(String::new, |set| format!("set={set}&"));
+            let trusted = checker.checkpoints();
+            let trusted: Vec<_> = trusted.iter().map(|it| Hex(&it.hash).to_string()).collect();
+            let over = match trusted.is_empty() {
+                true => String::new(),
+                false => format!("&checkpoints={}", trusted.join(",")),
+            };
             let path = format!(
-                "/v1/devices/{device}/proof?{from}record={}",
+                "/v1/devices/{device}/proof?{from}record={}{over}",
                 question.record
             );
             let request = self.http.get(relay.address.at(&path));

@@ -2,11 +2,11 @@
 
 //! What the file's devices believe of the chain and of relays.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use hashchain::DeviceId;
-use mhealth_evidence::Anchor;
-use rusqlite::params;
+use mhealth_evidence::{Anchor, Checkpoint};
+use rusqlite::{params, Connection};
 
 use super::{LocalId, Store};
 use crate::{
@@ -15,11 +15,35 @@ use crate::{
     proof::{FinalHead, HeadChecker},
 };
 
+/// The blocks that are trusted.
+pub(super) fn checkpoints(connection: &Connection) -> rusqlite::Result<Arc<[Checkpoint]>> {
+    let mut select = connection.prepare("SELECT hash, number FROM checkpoint ORDER BY number")?;
+    let rows = select.query_map([], |row| {
+        Ok(Checkpoint {
+            hash: row.get(0)?,
+            number: row.get(1)?,
+        })
+    })?;
+    rows.collect()
+}
+
 impl Store {
     /// Checks proofs for the devices of this file, from what was proved before. With `trusts_words`, for chains that have no
     /// proofs, words do.
     pub fn checker(&self, trusts_words: bool) -> HeadChecker {
-        HeadChecker::of(self.known.clone(), trusts_words)
+        HeadChecker::of(self.known.clone(), trusts_words, self.checkpoints.clone())
+    }
+
+    /// Trusts a block from now on: proofs may lead over a change of the chain's authorities by force that it makes. It comes
+    /// from the consortium, through the app or a letter, and never from a relay.
+    pub fn trust(&mut self, checkpoint: Checkpoint) -> Result<(), Error> {
+        let insert = "INSERT INTO checkpoint (number, hash) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        let insert = self
+            .connection
+            .execute(insert, (checkpoint.number, checkpoint.hash));
+        insert.map_err(|e| self.failed(e))?;
+        self.checkpoints = checkpoints(&self.connection).map_err(|e| self.failed(e))?;
+        Ok(())
     }
 
     /// Makes durable what was proved of the chain's authorities.

@@ -2,38 +2,11 @@
 
 //! What a device needs until it is enrolled, and where its servers are.
 
-use std::fmt;
-
+use mhealth_api::EnrolmentCode;
 use zeroize::Zeroizing;
 
 use super::{LocalId, Store};
 use crate::error::Error;
-
-/// A one-time code with which staff let a device enrol. Whoever has it can enrol in the participant's name, so it is
-/// never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct EnrolmentCode(Zeroizing<String>);
-
-impl EnrolmentCode {
-    /// The code. Never log it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-/// The code as staff handed it out; blanks around it are dropped.
-impl From<String> for EnrolmentCode {
-    fn from(code: String) -> Self {
-        let code = Zeroizing::new(code);
-        Self(Zeroizing::new(code.trim().to_owned()))
-    }
-}
-
-impl fmt::Debug for EnrolmentCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("EnrolmentCode(redacted)")
-    }
-}
 
 /// Where the servers of a file's devices are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,22 +24,38 @@ impl Store {
     pub fn set_code(&self, id: LocalId, code: Option<&EnrolmentCode>) -> Result<(), Error> {
         self.connection
             .prepare_cached("UPDATE device SET code = ?2 WHERE id = ?1")
-            .and_then(|mut update| update.execute((id.0, code.map(EnrolmentCode::expose))))
+            .and_then(|mut update| {
+                update.execute((id.0, code.map(|code| code.reveal().to_string())))
+            })
             .map(drop)
             .map_err(|e| self.failed(e))
     }
 
     /// The code that a device has not redeemed yet.
     pub fn code(&self, id: LocalId) -> Result<Option<EnrolmentCode>, Error> {
-        self.connection
+        let code = self
+            .connection
             .prepare_cached("SELECT code FROM device WHERE id = ?1")
             .and_then(|mut find| find.query_row([id.0], |row| row.get::<_, Option<String>>(0)))
-            .map(|code| code.map(Zeroizing::new).map(EnrolmentCode))
-            .map_err(|e| self.failed(e))
+            .map_err(|e| self.failed(e))?;
+        let code = code.map(Zeroizing::new);
+        let read = code.map(|code| code.parse::<EnrolmentCode>()).transpose();
+        read.map_err(|_| self.corrupt("what it keeps for an enrolment code is none"))
     }
 
-    /// Keeps the public key of a device's participant, to which payloads are sealed.
+    /// Keeps the public key of a device's participant, to which its payloads are sealed from the first on, and which it is enrolled
+    /// with. Refused are a weak key, and any other key than before once the device is enrolled or has sealed something.
     pub fn set_recipient(&self, id: LocalId, key: Option<[u8; 32]>) -> Result<(), Error> {
+        if key.is_some_and(|key| hashchain::is_weak_sealing_key(&key)) {
+            return Err(Error::WeakParticipantKey);
+        }
+        let device = self.device(id)?;
+        if device.recipient == key {
+            return Ok(());
+        }
+        if device.number.is_some() || device.length > 0 {
+            return Err(Error::AnotherParticipantKey);
+        }
         self.connection
             .prepare_cached("UPDATE device SET recipient = ?2 WHERE id = ?1")
             .and_then(|mut update| update.execute((id.0, key)))

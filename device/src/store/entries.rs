@@ -4,11 +4,12 @@
 
 use hashchain::{Entry, LinkHash, Native, Sealer};
 use rand::{CryptoRng, RngCore};
-use rusqlite::OptionalExtension;
+use rusqlite::{OptionalExtension, Row};
 
 use super::{records::entry_from, Group, LocalId, Position, Store};
 use crate::{
     error::Error,
+    payload::correcting,
     seal::{self, Recipient, Record},
 };
 
@@ -17,12 +18,25 @@ use crate::{
 pub enum Sealed {
     /// A new entry.
     New(Entry),
-    /// Its source was sealed before, as the entry of this sequence; nothing was written.
+    /// Its source was sealed before with the same content, as the entry of this sequence; nothing was written.
     Before(u64),
+    /// Its source was sealed before with other content, as the entry of this sequence; nothing was written.
+    Differs(u64),
+}
+
+/// What is done with a record whose source was sealed before with other content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is not sealed: [`Sealed::Differs`].
+    Refuse,
+    /// It is sealed as a new entry, whose media type names the entry that it
+    /// [corrects](crate::payload::correcting).
+    Correct,
 }
 
 impl Group<'_> {
-    /// Seals a record as the device's next entry. Durable with [`commit`](Self::commit), not before.
+    /// Seals a record as the device's next entry. Durable with [`commit`](Self::commit), not before. The same source is
+    /// sealed once.
     pub fn seal<R: CryptoRng + RngCore>(
         &self,
         id: LocalId,
@@ -30,10 +44,29 @@ impl Group<'_> {
         recipient: Recipient<'_>,
         rng: &mut R,
     ) -> Result<Sealed, Error> {
+        let content = record.content();
+        self.seal_content(id, record, &content, Change::Refuse, recipient, rng)
+    }
+
+    /// The same for a record whose source said `content`: two payloads that were made of it may differ in identifiers and
+    /// times, and say the same.
+    pub fn seal_content<R: CryptoRng + RngCore>(
+        &self,
+        id: LocalId,
+        record: &Record<'_>,
+        content: &[u8],
+        change: Change,
+        recipient: Recipient<'_>,
+        rng: &mut R,
+    ) -> Result<Sealed, Error> {
         let store = self.store;
-        if let Some(sequence) = store.sealed_before(id, record.source)? {
-            return Ok(Sealed::Before(sequence));
-        }
+        let media_type = match store.sealed_before(id, record.source, content)? {
+            Some(Sealed::Differs(before)) if change == Change::Correct => {
+                Some(correcting(record.media_type, before))
+            }
+            Some(sealed) => return Ok(sealed),
+            None => None,
+        };
         let device = store.device(id)?;
         if let Some(reason) = device.frozen {
             return Err(Error::Frozen {
@@ -41,11 +74,25 @@ impl Group<'_> {
                 reason,
             });
         }
+        let named = match recipient {
+            Recipient::Anybody => None,
+            Recipient::Participant(key) => Some(key.0),
+        };
+        match (device.recipient, named) {
+            (known, named) if known == named => {}
+            // Named with the first entry, of a device that is not enrolled yet.
+            (None, Some(_)) => store.set_recipient(id, named)?,
+            _ => return Err(Error::AnotherParticipantKey),
+        }
+        let record = Record {
+            media_type: media_type.as_deref().unwrap_or(record.media_type),
+            ..*record
+        };
         let Position { sealer } = store.position(id)?;
         let sequence = sealer.sequence() + 1;
-        let envelope = seal::envelope(record, recipient, &device.key, sequence, rng)?;
+        let envelope = seal::envelope(&record, recipient, &device.key, sequence, rng)?;
         let (entry, after) = sealer.draft(&hashchain::data_digest::<Native>(&envelope));
-        store.write(id, record.source, &entry, &envelope, after)?;
+        store.write(id, record.source, content, &entry, &envelope, after)?;
         Ok(Sealed::New(entry))
     }
 }
@@ -56,6 +103,7 @@ impl Store {
         &self,
         id: LocalId,
         source: &str,
+        content: &[u8],
         entry: &Entry,
         envelope: &[u8],
         after: Sealer,
@@ -64,8 +112,8 @@ impl Store {
         let write = || -> rusqlite::Result<()> {
             self.connection
                 .prepare_cached(
-                    "INSERT INTO entry (device, sequence, source, digest, tag, hash, sealed, envelope) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                    "INSERT INTO entry (device, sequence, source, digest, tag, hash, content, sealed, envelope) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 )?
                 .execute((
                     id.0,
@@ -74,6 +122,7 @@ impl Store {
                     entry.digest.0,
                     entry.tag.0,
                     entry.hash.0,
+                    self.content_digest(id, source, content),
                     self.clock.now().unix_timestamp(),
                     envelope,
                 ))?;
@@ -88,11 +137,49 @@ impl Store {
         write().map_err(|e| self.failed(e))
     }
 
-    fn sealed_before(&self, id: LocalId, source: &str) -> Result<Option<u64>, Error> {
-        self.connection
-            .prepare_cached("SELECT sequence FROM entry WHERE device = ?1 AND source = ?2")
-            .and_then(|mut find| find.query_row((id.0, source), |row| row.get(0)).optional())
-            .map_err(|e| self.failed(e))
+    /// Whether a source was sealed before, and with this content; `None` if it never was. Of several entries of a source
+    /// the last one counts.
+    pub fn sealed_before(
+        &self,
+        id: LocalId,
+        source: &str,
+        content: &[u8],
+    ) -> Result<Option<Sealed>, Error> {
+        let before = self
+            .connection
+            .prepare_cached(
+                "SELECT sequence, content FROM entry WHERE device = ?1 AND source = ?2 \
+                 ORDER BY sequence DESC LIMIT 1",
+            )
+            .and_then(|mut find| {
+                let row = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, [u8; 16]>(1)?));
+                find.query_row((id.0, source), row).optional()
+            })
+            .map_err(|e| self.failed(e))?;
+        Ok(before.map(|(sequence, digest)| {
+            match digest == self.content_digest(id, source, content) {
+                true => Sealed::Before(sequence),
+                false => Sealed::Differs(sequence),
+            }
+        }))
+    }
+
+    /// Tells whether two contents of a source are the same, and nothing to whoever does not have this file.
+    fn content_digest(&self, id: LocalId, source: &str, content: &[u8]) -> [u8; 16] {
+        use hashchain::Sha256;
+        let (device, length) = (id.0.to_be_bytes(), (source.len() as u64).to_be_bytes());
+        let parts: [&[u8]; 6] = [
+            b"mhealth-device/content",
+            &self.salt,
+            &device,
+            &length,
+            source.as_bytes(),
+            content,
+        ];
+        let digest = hashchain::Native::sha256_of_parts(&parts);
+        let mut short = [0; 16];
+        short.copy_from_slice(&digest[..16]);
+        short
     }
 
     /// The device's entries from sequence `first` to `last`, in order; those that exist.

@@ -28,25 +28,29 @@ use std::{
 };
 
 use hashchain::{LinkHash, Sealer, StudyId};
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use mhealth_evidence::Checkpoint;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+use time::OffsetDateTime;
 
-pub use enrolments::{EnrolmentCode, ServerAddresses};
-pub use entries::Sealed;
-pub use mhealth_api::Predecessor;
+pub use enrolments::ServerAddresses;
+pub use entries::{Change, Sealed};
+pub use mhealth_api::{EnrolmentCode, Predecessor};
 pub use records::{DeviceRecord, LocalId, QueuedRun, Totals};
 
 pub use crate::freeze::FreezeReason;
 use crate::{clock::Clock, error::Error, payload::Participant, proof::Known};
 
-/// What the devices of one file are enrolled under; fixed when the file is made.
+/// What the devices of one file are enrolled under. Chain and study are fixed when the file is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// Hash of the chain's genesis block.
     pub chain: [u8; 32],
     /// The study on that chain.
     pub study: StudyId,
-    /// The study's X25519 key, to which the secrets are escrowed.
+    /// The study's X25519 key, to which the secrets of new devices are escrowed.
     pub auditor_key: [u8; 32],
+    /// How many keys the study had before it. A device keeps the key of its day.
+    pub auditor_epoch: u32,
 }
 
 /// An open state file.
@@ -59,6 +63,8 @@ pub struct Store {
     clock: Arc<dyn Clock>,
     /// What was proved of the chain, shared with those who check proofs.
     known: Arc<Mutex<Known>>,
+    /// Blocks that are trusted, over which proofs may lead without signatures.
+    checkpoints: Arc<[Checkpoint]>,
 }
 
 impl std::fmt::Debug for Store {
@@ -71,7 +77,7 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// What the devices of this file are enrolled under.
+    /// What new devices of this file are enrolled under.
     pub fn terms(&self) -> &Terms {
         &self.terms
     }
@@ -88,6 +94,34 @@ impl Store {
         let parts: [&[u8]; 3] = [b"mhealth-device/pseudonym", &self.salt, id.as_bytes()];
         let digest = hashchain::Native::sha256_of_parts(&parts);
         Participant(format!("P-{}", hex::encode(&digest[..8])))
+    }
+
+    /// The pseudonym that was noted for names of this likeness, see [`note_likeness`](Self::note_likeness).
+    pub fn noted_likeness(&self, likeness: &str) -> Result<Option<Participant>, Error> {
+        self.connection
+            .prepare_cached("SELECT participant FROM likeness WHERE likeness = ?1")
+            .and_then(|mut find| {
+                find.query_row([self.pseudonym(likeness).0], |row| row.get(0))
+                    .optional()
+            })
+            .map(|participant| participant.map(Participant))
+            .map_err(|e| self.failed(e))
+    }
+
+    /// Notes who is known by a name of this likeness, so that another spelling of it is noticed. The first one counts.
+    pub fn note_likeness(&self, likeness: &str, participant: &Participant) -> Result<(), Error> {
+        self.connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO likeness (likeness, participant) VALUES (?1, ?2)",
+            )
+            .and_then(|mut note| note.execute((self.pseudonym(likeness).0, &participant.0)))
+            .map(drop)
+            .map_err(|e| self.failed(e))
+    }
+
+    /// The time, by the device's clock.
+    pub fn now(&self) -> OffsetDateTime {
+        self.clock.now()
     }
 
     /// Several seals in one transaction, all or none of them durable: what a simulator does to seal a hundred

@@ -14,7 +14,7 @@ use mhealth_evidence::Anchor;
 use rand::{CryptoRng, RngCore};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
-use super::{schema, Store, Terms};
+use super::{beliefs::checkpoints, schema, Store, Terms};
 use crate::{
     clock::Clock,
     error::Error,
@@ -57,7 +57,7 @@ impl Store {
     }
 
     /// Opens the file if it is there and makes it otherwise. A file that is there must have been made for the
-    /// same terms. A file that was left behind by a program that was killed while it made it is finished.
+    /// same terms; where the study's auditor has another key by now, new devices escrow their secrets to that. A file that was left behind by a program that was killed while it made it is finished.
     pub fn open_or_create<R: CryptoRng + RngCore>(
         path: &Path,
         terms: &Terms,
@@ -74,7 +74,7 @@ impl Store {
             opened => opened?,
         };
         store.expect(terms)?;
-        Ok(store)
+        store.go_on_to(terms)
     }
 
     /// A store that vanishes when dropped, for tests and for measuring what the disk costs.
@@ -99,10 +99,24 @@ impl Store {
                 found,
             });
         }
-        if self.terms.auditor_key != terms.auditor_key {
+        // Of another epoch it is another key, and what is enrolled keeps its own.
+        let same_epoch = self.terms.auditor_epoch == terms.auditor_epoch;
+        if same_epoch && self.terms.auditor_key != terms.auditor_key {
             return Err(Error::OtherAuditor);
         }
         Ok(())
+    }
+
+    /// Makes new devices escrow their secrets to the auditor's key of a later epoch.
+    fn go_on_to(mut self, terms: &Terms) -> Result<Self, Error> {
+        if terms.auditor_epoch > self.terms.auditor_epoch {
+            let update = "UPDATE terms SET auditor_key = ?1, auditor_epoch = ?2";
+            self.connection
+                .execute(update, (terms.auditor_key, terms.auditor_epoch))
+                .map_err(|e| self.failed(e))?;
+            self.terms = *terms;
+        }
+        Ok(self)
     }
 
     /// Checks that the file was made for this chain.
@@ -129,15 +143,16 @@ impl Store {
     fn with(connection: Connection, path: PathBuf, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let (terms, salt) = connection
             .query_row(
-                "SELECT chain, study, auditor_key, salt FROM terms",
+                "SELECT chain, study, auditor_key, auditor_epoch, salt FROM terms",
                 [],
                 |row| {
                     let terms = Terms {
                         chain: row.get(0)?,
                         study: StudyId(row.get(1)?),
                         auditor_key: row.get(2)?,
+                        auditor_epoch: row.get(3)?,
                     };
-                    Ok((terms, row.get(3)?))
+                    Ok((terms, row.get(4)?))
                 },
             )
             .map_err(|e| match e {
@@ -148,6 +163,7 @@ impl Store {
                 other => failed(&path, other),
             })?;
         let known = known(&connection, &path, terms.chain)?;
+        let checkpoints = checkpoints(&connection).map_err(|error| failed(&path, error))?;
         let store = Self {
             connection,
             path,
@@ -155,6 +171,7 @@ impl Store {
             salt,
             clock,
             known: Arc::new(Mutex::new(known)),
+            checkpoints,
         };
         store.audit()?;
         store.erase_spent_keys()?;
@@ -271,8 +288,8 @@ fn fill<R: CryptoRng + RngCore>(
         transaction.pragma_update(None, "application_id", schema::APPLICATION_ID)?;
         transaction.pragma_update(None, "user_version", schema::VERSION)?;
         transaction.execute(
-            "INSERT INTO terms (only_one, chain, study, auditor_key, salt) VALUES (1, ?1, ?2, ?3, ?4)",
-            (terms.chain, terms.study.0, terms.auditor_key, salt),
+            "INSERT INTO terms (only_one, chain, study, auditor_key, auditor_epoch, salt) VALUES (1, ?1, ?2, ?3, ?4, ?5)",
+            (terms.chain, terms.study.0, terms.auditor_key, terms.auditor_epoch, salt),
         )?;
         transaction.commit()
     };

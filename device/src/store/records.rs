@@ -37,6 +37,12 @@ pub struct DeviceRecord {
     pub secret_commitment: [u8; 32],
     /// `S` sealed to the study's auditor.
     pub escrow: Vec<u8>,
+    /// The key that the auditor had then.
+    pub auditor_key: [u8; 32],
+    /// Which of the auditor's keys that was.
+    pub auditor_epoch: u32,
+    /// The participant's key, to which its payloads are sealed; `None` where they are sealed to nobody.
+    pub recipient: Option<[u8; 32]>,
     /// The device that this one replaces.
     pub predecessor: Option<Predecessor>,
     /// `h_0`.
@@ -56,6 +62,11 @@ pub struct DeviceRecord {
 }
 
 impl DeviceRecord {
+    /// What the chain keeps of the key to which its payloads are sealed.
+    pub fn participant_digest(&self) -> [u8; 32] {
+        hashchain::participant_digest::<Native>(self.recipient.as_ref())
+    }
+
     /// Entries that are sealed and not finalised.
     pub fn queued(&self) -> u64 {
         self.length - self.confirmed
@@ -121,7 +132,8 @@ pub struct Totals {
 
 const COLUMNS: &str =
     "id, participant, key, secret_commitment, escrow, predecessor, predecessor_head, genesis, \
-                       COALESCE(chain_id, said), length, head, confirmed, frozen, chain_id IS NOT NULL";
+                       COALESCE(chain_id, said), length, head, confirmed, frozen, chain_id IS NOT NULL, auditor_key, auditor_epoch, \
+                       recipient";
 
 impl Store {
     /// Makes a device for a participant: a key, a secret, the escrow of it, and the hash that its chain starts
@@ -154,8 +166,8 @@ impl Store {
         self.connection
             .prepare_cached(
                 "INSERT INTO device (participant, key, seed, secret_commitment, escrow, predecessor, \
-                 predecessor_head, genesis, length, head, ratchet, checksum, created) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?8, ?9, ?10, ?11)",
+                 predecessor_head, genesis, length, head, ratchet, checksum, created, auditor_key, auditor_epoch) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?8, ?9, ?10, ?11, ?12, ?13)",
             )
             .and_then(|mut insert| {
                 insert.insert((
@@ -170,6 +182,8 @@ impl Store {
                     position.sealer.key().expose(),
                     position.checksum(),
                     self.clock.now().unix_timestamp(),
+                    self.terms.auditor_key,
+                    self.terms.auditor_epoch,
                 ))
             })
             .map(LocalId)
@@ -280,6 +294,9 @@ fn device_from(row: &Row<'_>) -> rusqlite::Result<DeviceRecord> {
         key: PublicKey(row.get(2)?),
         secret_commitment: row.get(3)?,
         escrow: row.get(4)?,
+        auditor_key: row.get(14)?,
+        auditor_epoch: row.get(15)?,
+        recipient: row.get(16)?,
         predecessor: match predecessor {
             (Some(device), Some(head)) => Some(Predecessor {
                 device: DeviceId(device),

@@ -208,6 +208,7 @@ impl Chain for FakeChain {
     async fn study(&self, study: StudyId) -> Result<Option<StudyTerms>, ChainFault> {
         Ok((study == StudyId(0)).then_some(StudyTerms {
             auditor_key: self.auditor_key,
+            auditor_epoch: 0,
             open: true,
         }))
     }

@@ -158,7 +158,7 @@ fn a_database_of_another_program_is_not_ours() {
 
 #[test]
 fn a_file_of_a_newer_program_is_refused() {
-    assert_eq!(open_after("PRAGMA user_version = 4"), "state_newer");
+    assert_eq!(open_after("PRAGMA user_version = 5"), "state_newer");
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn what_does_not_fit_together_is_corrupt() {
         "UPDATE terms SET study = 7",
         "DELETE FROM terms",
         "PRAGMA user_version = 0",
-        "PRAGMA user_version = 2",
+        "PRAGMA user_version = 3",
         "INSERT INTO anchor VALUES (1, randomblob(76))",
     ] {
         assert_eq!(open_after(sql), "state_corrupt", "{sql}");
@@ -211,6 +211,24 @@ fn a_file_of_another_chain_study_auditor_or_device_is_refused_by_name() {
         }),
         "state_of_another_auditor"
     );
+    // Of a later epoch it is no other auditor: what is enrolled keeps its key, what comes has the new one.
+    let later = Terms {
+        auditor_key: hashchain::OpeningKey::from_bytes(&[9; 32]).sealing_key().0,
+        auditor_epoch: 1,
+        ..terms()
+    };
+    let store = Store::open_or_create(&path, &later, clock(), &mut rng(1)).expect("opened");
+    let old = store.devices().expect("devices").remove(0);
+    assert_eq!(
+        (old.auditor_key, old.auditor_epoch),
+        (terms().auditor_key, 0)
+    );
+    drop(store);
+    let store = Store::open_or_create(&path, &terms(), clock(), &mut rng(1)).expect("opened");
+    assert_eq!(*store.terms(), later);
+    let new = device(&store, "P-9").record().expect("a record");
+    assert_eq!((new.auditor_key, new.auditor_epoch), (later.auditor_key, 1));
+    drop(store);
     let store = open(&path).expect("opened");
     let own = store.devices().expect("devices")[0].key;
     store.expect_device(&own).expect("its own device");

@@ -20,7 +20,7 @@ use crate::{
 };
 
 fn code() -> EnrolmentCode {
-    EnrolmentCode::from("CODE".to_owned())
+    crate::support::world::code("CODE")
 }
 
 fn number(device: &Device<'_>) -> Option<DeviceId> {

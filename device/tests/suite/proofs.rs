@@ -15,7 +15,7 @@ use mhealth_evidence::HeadProof;
 use crate::{
     store_at, store_in_memory,
     support::{
-        proofs::{first_authorities, justification, prove},
+        proofs::{astray, first_authorities, justification, prove},
         world::{OnChain, World},
     },
 };
@@ -28,6 +28,7 @@ fn chain() -> World {
     for number in 0..70u8 {
         let device = OnChain {
             key: Key([number; 32]),
+            participant: mhealth_api::Hash([0; 32]),
             genesis: hashchain::LinkHash([number; 32]),
             entries: Vec::new(),
             status: mhealth_api::DeviceStatus::Active,
@@ -115,6 +116,64 @@ fn a_proof_leads_over_any_number_of_changes_of_authorities() {
     let found = head(check(&checker, &proof(&world, &checker, false)));
     assert_eq!(found.block(), Some(block));
     assert_eq!(checker.set(), Some(2 * most + 10));
+}
+
+#[test]
+fn answers_that_led_to_another_chains_authorities_are_forgotten() {
+    let world = chain();
+    let (_store, checker) = knowing(&world);
+    world.hand_over();
+    world.state().block += 200;
+    let most = HeadProof::MOST_HANDOVERS as u64;
+    assert_eq!(check(&checker, &astray()), Ok(Checked::OnTheWay));
+    assert_eq!(checker.set(), Some(most));
+    // Nothing of this chain leads on from there; what was known before is known still.
+    let genuine = prove(&world.state(), DEVICE, Some(0), false);
+    assert_eq!(code(check(&checker, &genuine)), "handover_not_final");
+    assert_eq!(checker.set(), Some(0));
+    let found = head(check(&checker, &genuine));
+    assert_eq!(found.block(), Some(world.state().block as u32));
+    assert_eq!(checker.set(), Some(1));
+}
+
+#[test]
+fn a_proof_leads_over_a_change_by_force_for_who_trusts_its_block() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path: &Path = &folder.path().join("state.db");
+    let world = chain();
+    let mut store = store_at(path);
+    let phone = crate::device(&store, "P-1");
+    let checker = store.checker(false);
+    let found = head(check(&checker, &proof(&world, &checker, false)));
+    store.set_number(phone.id(), &found).expect("numbered");
+    store.confirm(phone.id(), 0, 1, &found).expect("confirmed");
+    let change = world.appoint_by_force();
+    world.hand_over();
+    let later = proof(&world, &checker, false);
+    assert_eq!(code(check(&checker, &later)), "change_by_force");
+    assert!(checker.checkpoints().is_empty());
+    let mut other = change;
+    other.hash[0] ^= 1;
+    store.trust(other).expect("kept");
+    assert_eq!(
+        code(check(&store.checker(false), &later)),
+        "change_by_force"
+    );
+
+    store.trust(change).expect("kept");
+    drop((checker, store));
+    let store = store_at(path);
+    let checker = store.checker(false);
+    // A relay is told of them, which passes them on to its node.
+    assert_eq!(checker.checkpoints().len(), 2);
+    assert_eq!(checker.set(), Some(0));
+    let found = head(check(&checker, &later));
+    assert_eq!(
+        (checker.set(), found.block()),
+        (Some(2), Some(world.state().block as u32))
+    );
+    // Once it is behind, nobody has to be told any more.
+    assert!(checker.checkpoints().is_empty());
 }
 
 #[test]

@@ -4,8 +4,8 @@
 
 use hashchain::{DeviceId, Envelope, OpeningKey};
 use mhealth_device::{
-    payload::Participant,
-    store::{FreezeReason, Predecessor},
+    payload::{corrected, Participant},
+    store::{Change, FreezeReason, Predecessor},
     Device, Error, Recipient, Record, Sealed, Store,
 };
 
@@ -36,6 +36,96 @@ fn a_source_is_sealed_once() {
         seal(&device(&store, "P-2"), "monday"),
         Sealed::New(_)
     ));
+}
+
+#[test]
+fn another_content_of_a_source_is_told_and_sealed_only_as_a_correction() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("state.db");
+    let record = |payload| Record {
+        source: "monday",
+        media_type: "text/plain",
+        payload,
+    };
+    let participant = OpeningKey::from_bytes(&[5; 32]);
+    let seal = |payload, change| {
+        // Opened anew each time: what was sealed before is in the file.
+        let store = store_at(&path);
+        let phone = device(&store, "P-1");
+        let recipient = participant.sealing_key();
+        let record = record(payload);
+        let group = store.group().expect("begun");
+        let sealed = group.seal_content(
+            phone.id(),
+            &record,
+            &record.content(),
+            change,
+            Recipient::Participant(&recipient),
+            &mut rng(9),
+        );
+        group.commit().expect("durable");
+        sealed.expect("a record")
+    };
+    assert!(matches!(seal(b"431", Change::Refuse), Sealed::New(_)));
+    assert_eq!(seal(b"431", Change::Refuse), Sealed::Before(1));
+    assert_eq!(seal(b"431", Change::Correct), Sealed::Before(1));
+    assert_eq!(seal(b"188", Change::Refuse), Sealed::Differs(1));
+    assert!(matches!(seal(b"188", Change::Correct), Sealed::New(entry) if entry.sequence == 2));
+    assert_eq!(seal(b"188", Change::Correct), Sealed::Before(2));
+    assert_eq!(seal(b"431", Change::Refuse), Sealed::Differs(2));
+    assert!(matches!(seal(b"431", Change::Correct), Sealed::New(entry) if entry.sequence == 3));
+
+    let store = store_at(&path);
+    let phone = device(&store, "P-1");
+    let key = phone.record().expect("a record").key;
+    let corrections: Vec<_> = (1..=3)
+        .map(|sequence| {
+            let envelope = store.envelope(phone.id(), sequence).expect("read");
+            let envelope = envelope.expect("it is there");
+            let opened = hashchain::open_envelope(&participant, &key.0, sequence, &envelope);
+            let opened = opened.expect("it was sealed to this key");
+            let (plain, corrects) = corrected(opened.content().media_type());
+            assert_eq!(plain, "text/plain");
+            corrects
+        })
+        .collect();
+    assert_eq!(corrections, [None, Some(1), Some(2)]);
+    assert_verifies(&store, phone.id());
+}
+
+#[test]
+fn the_largest_payload_has_an_envelope_that_every_relay_takes_and_a_larger_one_is_not_sealed() {
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    let participant = OpeningKey::from_bytes(&[5; 32]).sealing_key();
+    let longest = "x".repeat(255);
+    let mut payload = vec![7; Record::MAX_PAYLOAD_LENGTH];
+    for (source, recipient) in [
+        ("plain", Recipient::Anybody),
+        ("sealed", Recipient::Participant(&participant)),
+    ] {
+        let record = Record {
+            source,
+            media_type: &longest,
+            payload: &payload,
+        };
+        let Ok(Sealed::New(entry)) = phone.seal(&record, recipient, &mut rng(5)) else {
+            panic!("it was not sealed");
+        };
+        let envelope = store.envelope(phone.id(), entry.sequence).expect("read");
+        let length = envelope.expect("it is there").len();
+        assert!(length <= mhealth_api::MAX_ENVELOPE_LENGTH, "{length}");
+    }
+    let before = phone.record().expect("a record");
+    payload.resize(300_000, 7);
+    let raw = Record {
+        source: "raw actigraphy",
+        media_type: "application/octet-stream",
+        payload: &payload,
+    };
+    let refused = phone.seal(&raw, Recipient::Anybody, &mut rng(5));
+    assert_eq!(refused.expect_err("too large").code(), "payload_too_large");
+    assert_eq!(phone.record().expect("a record"), before);
 }
 
 #[test]
@@ -142,6 +232,51 @@ fn an_envelope_for_a_participant_opens_with_that_participants_key_only() {
 }
 
 #[test]
+fn a_device_seals_to_one_participant_and_to_nobody_else() {
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    let keys = [5, 6].map(|seed| OpeningKey::from_bytes(&[seed; 32]).sealing_key());
+    let seal = |source: &str, recipient| {
+        let record = Record {
+            source,
+            media_type: "text/plain",
+            payload: b"x",
+        };
+        phone.seal(&record, recipient, &mut rng(4))
+    };
+    seal("first", Recipient::Participant(&keys[0])).expect("sealed");
+    for other in [Recipient::Participant(&keys[1]), Recipient::Anybody] {
+        let refused = seal("second", other).expect_err("another");
+        assert_eq!(refused.code(), "another_participant_key");
+    }
+    seal("second", Recipient::Participant(&keys[0])).expect("sealed");
+    assert_eq!(phone.record().expect("a record").length, 2);
+    let refused = store.set_recipient(phone.id(), Some(keys[1].0));
+    assert_eq!(
+        refused.expect_err("another").code(),
+        "another_participant_key"
+    );
+    // What was sealed to nobody goes on so.
+    let open = device(&store, "P-2");
+    let record = |source| Record {
+        source,
+        media_type: "text/plain",
+        payload: b"x",
+    };
+    open.seal(&record("first"), Recipient::Anybody, &mut rng(4))
+        .expect("sealed");
+    let refused = open.seal(
+        &record("second"),
+        Recipient::Participant(&keys[0]),
+        &mut rng(4),
+    );
+    assert_eq!(
+        refused.expect_err("another").code(),
+        "another_participant_key"
+    );
+}
+
+#[test]
 fn what_cannot_be_sealed_leaves_the_device_as_it_was() {
     let store = store_in_memory();
     let phone = device(&store, "P-1");
@@ -160,7 +295,7 @@ fn what_cannot_be_sealed_leaves_the_device_as_it_was() {
     assert_eq!(seal("", b"x"), "payload_unsealable");
     assert_eq!(
         seal("text/plain", &vec![0; Record::MAX_PAYLOAD_LENGTH + 1]),
-        "payload_unsealable"
+        "payload_too_large"
     );
     let no_key = hashchain::SealingKey([0; 32]);
     let record = Record {
@@ -169,7 +304,7 @@ fn what_cannot_be_sealed_leaves_the_device_as_it_was() {
         payload: b"x",
     };
     let error = phone.seal(&record, Recipient::Participant(&no_key), &mut rng(5));
-    assert_eq!(error.expect_err("refused").code(), "payload_unsealable");
+    assert_eq!(error.expect_err("refused").code(), "weak_participant_key");
     assert_eq!(phone.record().expect("a record"), before);
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn terms() -> Terms {
         chain: proofs::genesis_hash(),
         study: StudyId(0),
         auditor_key: auditor().sealing_key().0,
+        auditor_epoch: 0,
     }
 }
 

@@ -81,12 +81,17 @@ pub(crate) fn genesis_hash() -> [u8; 32] {
 
 /// A justification of a block, signed by these authorities of a set.
 pub(crate) fn justification(header: &Header, set: u64, signers: &[u8]) -> Vec<u8> {
+    justification_by(set, header, set, signers)
+}
+
+/// The same with the keys of another set.
+fn justification_by(keys: u64, header: &Header, set: u64, signers: &[u8]) -> Vec<u8> {
     let (round, hash, number) = (1u64, header.hash(), header.number);
     let message = (1u8, hash, number, round, set).encode();
     let votes: Vec<_> = signers
         .iter()
         .map(|place| {
-            let key = authority(set, *place);
+            let key = authority(keys, *place);
             let signature = key.sign(&message).to_bytes();
             (hash, number, signature, key.verifying_key().to_bytes())
         })
@@ -96,12 +101,52 @@ pub(crate) fn justification(header: &Header, set: u64, signers: &[u8]) -> Vec<u8
 
 /// The last block of a set, which names the next.
 pub(crate) fn hand_over(set: u64, number: u32) -> Handover {
-    let log = [&[1u8][..], &listed(set + 1).encode(), &0u32.encode()].concat();
+    hand_over_to(set, set, number, set + 1)
+}
+
+/// The last block of a set that has the keys of another one, and names the keys of yet another.
+fn hand_over_to(keys: u64, set: u64, number: u32, next: u64) -> Handover {
+    let log = [&[1u8][..], &listed(next).encode(), &0u32.encode()].concat();
     let digest = Digest::new([DigestItem::Consensus(*b"FRNK", &log)]);
     let header = header(number, [7; 32], digest);
     Handover {
-        justification: justification(&header, set, &[0, 1, 2]),
+        justification: justification_by(keys, &header, set, &[0, 1, 2]),
         header,
+    }
+}
+
+/// What leads from the first authorities to others than on the chain: they vote on another one, too, and were replaced there.
+pub(crate) fn astray() -> HeadProof {
+    const STRANGERS: u64 = 1_000;
+    let most = HeadProof::MOST_HANDOVERS as u64;
+    let keys = |set: u64| match set {
+        0 => 0,
+        set => STRANGERS + set,
+    };
+    let handovers =
+        (0..most).map(|set| hand_over_to(keys(set), set, set as u32 + 1, keys(set + 1)));
+    let end = hand_over_to(keys(most), most, most as u32 + 1, keys(most + 1));
+    HeadProof {
+        first: None,
+        finality: FinalityProof {
+            handovers: handovers.collect(),
+            block: end.header,
+            descendants: Vec::new(),
+            justification: end.justification,
+            nodes: Blobs::default(),
+        },
+    }
+}
+
+/// A block that appoints the next set by force.
+pub(crate) fn appoint_by_force(set: u64, number: u32) -> Handover {
+    let median = number.saturating_sub(1).encode();
+    let next = listed(set + 1).encode();
+    let log = [&[2u8][..], &median, &next, &2u32.encode()].concat();
+    let digest = Digest::new([DigestItem::Consensus(*b"FRNK", &log)]);
+    Handover {
+        header: header(number, [7; 32], digest),
+        justification: Vec::new(),
     }
 }
 
@@ -147,6 +192,8 @@ fn values(state: &State) -> Vec<(Vec<u8>, Vec<u8>)> {
             key: device.key.0,
             secret_commitment: [0; 32],
             escrow: vec![0; 81],
+            auditor_epoch: 0,
+            participant: device.participant.0,
             genesis: device.genesis,
             predecessor: None,
             successor: None,

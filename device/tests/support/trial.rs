@@ -46,7 +46,7 @@ pub(crate) fn through(settings: Settings) -> Servers {
 }
 
 pub(crate) fn code(code: &str) -> EnrolmentCode {
-    EnrolmentCode::from(code.to_owned())
+    super::world::code(code)
 }
 
 /// A study with an office, some relays, and a phone that is enrolled and has sealed some nights.

@@ -9,10 +9,10 @@ use std::{
 
 use hashchain::{DataDigest, DeviceId, Enrolment, LinkHash, Native, StudyId};
 use mhealth_api::{
-    BlockRef, ChainHead, Code, DeviceStatus, EnrolRequest, Enrolled, Hash, Head, Key, Predecessor,
-    Refusal,
+    BlockRef, ChainHead, Code, DeviceStatus, EnrolRequest, Enrolled, EnrolmentCode, Hash, Head,
+    Key, Predecessor, Refusal,
 };
-use mhealth_evidence::Handover;
+use mhealth_evidence::{Checkpoint, Handover};
 
 use super::proofs;
 
@@ -26,6 +26,7 @@ pub(crate) struct Registered {
 /// A device as the chain has it.
 pub(crate) struct OnChain {
     pub(crate) key: Key,
+    pub(crate) participant: Hash,
     pub(crate) genesis: LinkHash,
     pub(crate) entries: Vec<Registered>,
     pub(crate) status: DeviceStatus,
@@ -47,6 +48,19 @@ impl OnChain {
     }
 }
 
+/// The code that tests know by this name, for a participant without a key.
+pub(crate) fn code(name: &str) -> EnrolmentCode {
+    code_for(name, None)
+}
+
+/// The same for data that are sealed to this key.
+pub(crate) fn code_for(name: &str, participant_key: Option<&Key>) -> EnrolmentCode {
+    use hashchain::Sha256;
+    let digest = Native::sha256(name.as_bytes());
+    let secret = digest.first_chunk().expect("a digest is longer");
+    EnrolmentCode::new(secret, participant_key)
+}
+
 /// An enrolment code.
 #[derive(Clone, Default)]
 pub(crate) struct Issued {
@@ -63,6 +77,8 @@ pub(crate) struct State {
     /// Names of proofs of possession that were used.
     pub(crate) proofs: HashSet<String>,
     pub(crate) block: u64,
+    /// The auditor's key and its epoch, if the server does not say those of the tests' terms.
+    pub(crate) auditor: Option<(Key, u32)>,
     /// How each set of authorities handed over to the next.
     pub(crate) handovers: Vec<Handover>,
     /// Runs that were registered, to see that none is registered twice.
@@ -83,9 +99,19 @@ impl World {
             world
                 .state()
                 .codes
-                .insert((*code).into(), Issued::default());
+                .insert(self::code(code).reveal().to_string(), Issued::default());
         }
         world
+    }
+
+    /// Staff issue a code; what the server says of its participant's key need not be true.
+    pub(crate) fn issue(&self, code: &EnrolmentCode, participant_key: Option<Key>) {
+        let issued = Issued {
+            participant_key,
+            ..Issued::default()
+        };
+        let code = code.reveal().to_string();
+        self.state().codes.insert(code, issued);
     }
 
     /// New authorities take over.
@@ -95,6 +121,18 @@ impl World {
         let (set, block) = (state.handovers.len() as u64, state.block as u32);
         state.handovers.push(proofs::hand_over(set, block));
         state.block += 1;
+    }
+
+    /// New authorities are appointed by force, for whom nobody signed. The block that does so.
+    pub(crate) fn appoint_by_force(&self) -> Checkpoint {
+        let mut state = self.state();
+        state.block += 1;
+        let (set, block) = (state.handovers.len() as u64, state.block as u32);
+        let appointed = proofs::appoint_by_force(set, block);
+        let checkpoint = Checkpoint::of(&appointed.header);
+        state.handovers.push(appointed);
+        state.block += 1;
+        checkpoint
     }
 
     pub(crate) fn forge(&self, device: DeviceId) {
@@ -118,6 +156,12 @@ impl State {
         }
     }
 
+    /// The study's auditor key and its epoch.
+    pub(crate) fn auditor(&self) -> (Key, u32) {
+        let present = (Key(crate::support::terms().auditor_key), 0);
+        self.auditor.unwrap_or(present)
+    }
+
     pub(crate) fn head_of(&self, device: DeviceId) -> Option<ChainHead> {
         Some(ChainHead {
             head: self.devices.get(device.0 as usize)?.head(),
@@ -133,7 +177,12 @@ impl State {
         let issued = self.codes.get_mut(&request.code).ok_or(Code::UnknownCode)?;
         let predecessor = issued.predecessor;
         let before = predecessor.map(|before| before.device);
-        let message = mhealth_api::key_proof_message(&chain, StudyId(0), &SERVER, before, request);
+        let (auditor, epoch) = self.auditor();
+        if request.auditor_epoch != epoch {
+            return Err(Code::OtherAuditorEpoch);
+        }
+        let message =
+            mhealth_api::key_proof_message(&chain, StudyId(0), &SERVER, &auditor, before, request);
         verify(&request.device_key, &message, &request.key_proof.0)
             .map_err(|_| Code::InvalidKeyProof)?;
         match &issued.used_for {
@@ -153,6 +202,7 @@ impl State {
                 self.block += 1;
                 self.devices.push(OnChain {
                     key: request.device_key,
+                    participant: request.participant,
                     genesis,
                     entries: Vec::new(),
                     status: DeviceStatus::Active,

@@ -158,6 +158,8 @@ pub(crate) fn record(seed: u8) -> DeviceRecord {
         key: [seed; 32],
         secret_commitment: [seed + 1; 32],
         escrow: vec![seed; 81],
+        auditor_epoch: 3,
+        participant: [seed + 3; 32],
         genesis: LinkHash([seed + 2; 32]),
         predecessor: None,
         successor: Some(DeviceId(9)),

@@ -269,6 +269,11 @@ impl Attack {
         self as u8 >= Attack::SaysFinalised as u8
     }
 
+    /// The act in which it is played.
+    pub(crate) fn act(self) -> u8 {
+        1 + u8::from(self.is_of_a_party())
+    }
+
     /// The paper's figure; none of an attack that the paper does not have.
     pub(crate) fn figure(self) -> Option<u8> {
         Some(match self {

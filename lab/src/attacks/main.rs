@@ -60,10 +60,9 @@ struct Options {
     /// Only this attack; may be given several times.
     #[arg(long, value_name = "NAME")]
     attack: Vec<Attack>,
-    /// Plays the second act, too, in which each party has all of its rights. It takes minutes, and has not been played to its end
-    /// since phones go by proofs.
-    #[arg(long)]
-    parties: bool,
+    /// Only this act: 1, the paper's attacks; 2, each party with all of its rights.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
+    act: Option<u8>,
     /// Folder for chains, databases, audits, `attacks.json`, and the tables as `attacks.md`. What an earlier laboratory left there is replaced.
     #[arg(long, value_name = "FOLDER", default_value = "output/attacks")]
     output: PathBuf,
@@ -94,15 +93,11 @@ async fn run(options: &Options) -> Result<bool> {
         played: Vec::new(),
     };
     let wanted = |column: &Column| options.column.is_empty() || options.column.contains(column);
-    let first_act = || {
-        Attack::ALL
-            .into_iter()
-            .filter(|attack| !attack.is_of_a_party())
+    let is_played = |attack: &Attack| {
+        (options.attack.is_empty() || options.attack.contains(attack))
+            && options.act.is_none_or(|act| act == attack.act())
     };
-    let attacks: Vec<Attack> = match options.attack.is_empty() && !options.parties {
-        true => first_act().collect(),
-        false => options.attack.clone(),
-    };
+    let attacks: Vec<Attack> = Attack::ALL.into_iter().filter(is_played).collect();
     let columns: Vec<Column> = Column::ALL.into_iter().filter(wanted).collect();
     // A few attempts mostly wait for blocks, in all columns at the same time.
     let at_a_time = match options.attempts <= play::FEW {

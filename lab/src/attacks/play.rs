@@ -109,7 +109,7 @@ async fn attempt(stage: &Stage, attack: Attack, random: StdRng) -> Result<Plante
     planted.with_context(|| format!("{attack:?} in {}", stage.column.title()))
 }
 
-/// Plays both acts against a column, or these attacks alone.
+/// Plays these attacks of both acts against a column.
 pub(crate) async fn play(
     column: Column,
     seed: u64,
@@ -120,8 +120,7 @@ pub(crate) async fn play(
     let began = Instant::now();
     let folder = folder.join(column.folder());
     let of_act = |second: bool| -> Vec<Attack> {
-        let attacks = Attack::ALL.into_iter();
-        let attacks = attacks.filter(|attack| wanted.is_empty() || wanted.contains(attack));
+        let attacks = wanted.iter().copied();
         attacks
             .filter(|attack| attack.is_of_a_party() == second && attack.applies(column))
             .collect()
@@ -165,6 +164,22 @@ pub(crate) struct Act {
     pub(crate) honest: u64,
     pub(crate) alarms: Vec<String>,
     pub(crate) audits: usize,
+}
+
+impl Act {
+    /// Notes what an audit says of these attempts, and what it says of honest entries. Gives the number of those.
+    pub(crate) fn note<'a>(
+        &mut self,
+        judge: &Judge<'_>,
+        attempts: impl Iterator<Item = &'a Planted>,
+    ) -> u64 {
+        self.tried
+            .extend(attempts.map(|planted| Tried::judged(planted, judge)));
+        let (honest, alarms) = judge.false_alarms();
+        self.alarms.extend(alarms);
+        self.audits += 1;
+        honest
+    }
 }
 
 /// The first act: the paper's attacks, and some beside them, on a chain that makes blocks without consensus.

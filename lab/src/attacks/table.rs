@@ -137,6 +137,9 @@ impl Measured {
                 let mut cell = counts.json();
                 cell["attack"] = json!(attack);
                 cell["figure"] = json!(attack.figure());
+                // One of them in the laboratory's own words, for people who ask what was done.
+                let example = of(played, attack).next().map(|tried| &tried.about);
+                cell["example"] = json!(example);
                 cell["waited_seconds"] = json!(waited(played, attack).map(|it| it.as_secs_f64()));
                 if let Some((median, longest)) = times(played, attack) {
                     cell["median_blocks"] = json!(median.blocks);

@@ -32,6 +32,9 @@ struct Options {
     /// TotalMinutesAsleep, TotalTimeInBed). Without it, the project's own generator makes them.
     #[arg(long, value_name = "FILE")]
     csv: Option<PathBuf>,
+    /// Order of day, month and year in dates that do not begin with the year: mdy, as Fitbit writes them, or dmy.
+    #[arg(long, value_name = "ORDER", requires = "csv")]
+    date_format: Option<String>,
     /// How phones reach the chain, by the paper's Figures 1 and 2.
     #[arg(long, default_value = "1c")]
     topology: Topology,
@@ -80,7 +83,12 @@ async fn run(options: &Options) -> Result<bool> {
         node: node.url(),
         folder: options.output.clone(),
     };
-    let registered = trial.register(options.csv.as_deref(), options.quick)?;
+    let nights = trial::Nights {
+        csv: options.csv.clone(),
+        date_format: options.date_format.clone(),
+        quick: options.quick,
+    };
+    let registered = trial.register(&nights)?;
 
     println!("Trying what must be refused:");
     let cast = attacks::Cast::appoint(&chain).await?;

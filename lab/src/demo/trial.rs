@@ -2,7 +2,7 @@
 
 //! The devices' part, played by the real `mhealth-device`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{anyhow, bail, Context, Result};
@@ -30,13 +30,23 @@ pub(crate) struct Registered {
     pub(crate) refused: u64,
 }
 
+/// Which nights the trial has.
+pub(crate) struct Nights {
+    /// Those of this file.
+    pub(crate) csv: Option<PathBuf>,
+    /// How the file's dates are to be read.
+    pub(crate) date_format: Option<String>,
+    /// Without a file: fewer of them.
+    pub(crate) quick: bool,
+}
+
 impl Trial {
     /// Makes an entry of every night, and registers all of them. Of a file, every cohort registers all nights: the
     /// people in it wear a device of each.
-    pub(crate) fn register(&self, csv: Option<&Path>, quick: bool) -> Result<Registered> {
+    pub(crate) fn register(&self, nights: &Nights) -> Result<Registered> {
         let mut sum = Registered::default();
         for (number, cohort) in self.cohorts.iter().enumerate() {
-            let registered = self.register_cohort(cohort, number, csv, quick)?;
+            let registered = self.register_cohort(cohort, number, nights)?;
             sum.devices += registered.devices;
             sum.entries += registered.entries;
             sum.duplicates += registered.duplicates;
@@ -50,14 +60,16 @@ impl Trial {
         &self,
         cohort: &Cohort,
         number: usize,
-        csv: Option<&Path>,
-        quick: bool,
+        nights: &Nights,
     ) -> Result<Registered> {
         let mut command = cohort.device("simulate", &self.folder)?;
-        match csv {
+        if let Some(format) = &nights.date_format {
+            command.arg("--date-format").arg(format);
+        }
+        match &nights.csv {
             Some(file) => command.arg("--csv").arg(file),
             None => {
-                let (devices, nights) = if quick { (4, 7) } else { (24, 28) };
+                let (devices, nights) = if nights.quick { (4, 7) } else { (24, 28) };
                 command.args([
                     format!("--devices={}", devices / self.cohorts.len()),
                     format!("--nights={nights}"),

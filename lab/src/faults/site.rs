@@ -93,7 +93,7 @@ impl Site {
             issuer: Some(auth_url.clone()),
             relays: relay_urls.clone(),
         });
-        let admin = launch.run(&["admin", "add", "faults"])?;
+        let admin = launch.add_admin("faults")?;
         let auth = launch.log_to(folder.join("auth.log")).start()?;
         links.to_auth.lead_to(auth.port());
         auth.wait_until_ready()?;
@@ -119,7 +119,7 @@ impl Site {
             .log_to(folder.join(format!("relay-{number}.log")));
             // One for each database.
             if KEEPERS[number] == credentials.len() {
-                credentials.push(last_word(&relay.run(&["auditor", "add", "monitor"])?));
+                credentials.push(last_word(&relay.add_auditor("monitor")?));
             }
             let relay = relay.start()?;
             links.to_relays[number].lead_to(relay.port());
@@ -277,6 +277,7 @@ impl Site {
             node: self.node_url(),
             study: SIGNED_STUDY,
             relays: relays.collect(),
+            trust_node: true,
             ..audit::Options::default()
         }
     }

@@ -65,6 +65,10 @@ pub(crate) struct Asker {
     /// Whether the device's record is to be proved beside its head, too.
     #[serde(default)]
     record: bool,
+    /// Hashes of blocks that the asker trusts to be of the chain. Where one of them changes the authorities by force, the answer
+    /// leads over it, with its header and no justification.
+    #[serde(default)]
+    checkpoints: Vec<Hash>,
 }
 
 /// The head of a device, with everything that is needed to check it.
@@ -116,7 +120,7 @@ impl From<FirstAuthorities> for First {
 pub(crate) struct Handover {
     /// Its header, SCALE encoded.
     header: Bytes,
-    /// Its justification by the set that hands over.
+    /// Its justification by the set that hands over; empty when it changes the authorities by force.
     justification: Bytes,
 }
 
@@ -143,7 +147,7 @@ pub(crate) enum ProveHeadError {
     /// The set that the asker knows did not hand over to the next, or this node does not have its proof.
     #[error(
         "no proof leads from authority set {0} to the next: the authorities were changed by force after it, or this node \
-         began later; a checkpoint after it leads further"
+         began later; the block of that change as a checkpoint leads further"
     )]
     SetNotBridged(u64),
     /// The asker knows a later set than this node does.
@@ -269,7 +273,8 @@ fn prove_head(
                 ),
                 Some(_) => None,
             };
-            match handovers(source, asker.set.unwrap_or(0), justified.number)? {
+            let known = asker.set.unwrap_or(0);
+            match handovers(source, known, justified.number, &asker.checkpoints)? {
                 Handovers::All(handovers) => (first, handovers),
                 Handovers::Some(handovers, last) => {
                     return Ok(on_the_way(device, first, handovers, last))

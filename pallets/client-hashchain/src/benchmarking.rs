@@ -17,6 +17,8 @@ const STUDY: StudyId = 0;
 const SPONSOR: AccountId32 = AccountId32::new([1; 32]);
 const SERVER: AccountId32 = AccountId32::new([2; 32]);
 const COMMITMENT: H256 = H256([8; 32]);
+const AUDITOR_KEY: [u8; 32] = [7; 32];
+const PARTICIPANT: H256 = H256([6; 32]);
 const RELAY: AccountId32 = AccountId32::new([3; 32]);
 
 fn set_up_study<T: Config>(policy: StudyPolicy) {
@@ -26,8 +28,9 @@ fn set_up_study<T: Config>(policy: StudyPolicy) {
             sponsor: SPONSOR,
             policy,
             status: StudyStatus::Open,
-            auditor_key: [7; 32],
+            auditor_key: AUDITOR_KEY,
             title: Default::default(),
+            former_auditor_keys: Default::default(),
         },
     );
     pallet_studies::AuthenticationServers::<T>::insert(STUDY, SERVER, ());
@@ -45,6 +48,8 @@ fn enrol<T: Config>(key: sp_core::ed25519::Public, predecessor: Option<DeviceId>
         key: key.0,
         secret_commitment: COMMITMENT,
         escrow: escrow::<T>(),
+        auditor_epoch: 0,
+        participant: PARTICIPANT,
         predecessor,
     };
     let proof = key_proof::<T>(&key, predecessor);
@@ -68,6 +73,9 @@ fn key_proof<T: Config>(key: &sp_core::ed25519::Public, predecessor: Option<Devi
         predecessor: predecessor.map(hashchain::DeviceId),
         secret_commitment: &COMMITMENT.0,
         escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&escrow::<T>()),
+        auditor_epoch: 0,
+        auditor_key: &AUDITOR_KEY,
+        participant: &PARTICIPANT.0,
     });
     sp_io::crypto::ed25519_sign(sp_core::testing::ED25519, key, &message)
         .expect("the key was generated there; qed")
@@ -219,6 +227,8 @@ mod benchmarks {
             key.0,
             COMMITMENT,
             escrow::<T>(),
+            0,
+            PARTICIPANT,
             Some(old),
             proof,
         );

@@ -24,7 +24,8 @@ const FAR_KEYS: u64 = 3;
 /// A key that lies far from the others that a block changes takes about twice what [`frame_system::Config::DbWeight`]
 /// says: it shares none of the trie's nodes above it with them.
 pub(crate) fn enrolment_weight<T: Config>() -> Weight {
-    <T as Config>::WeightInfo::enrol().saturating_add(T::DbWeight::get().writes(FAR_KEYS))
+    // One read for the grace of a former auditor key, which the benchmark does not ask for.
+    <T as Config>::WeightInfo::enrol().saturating_add(T::DbWeight::get().reads_writes(1, FAR_KEYS))
 }
 
 /// A device that is to be enrolled.
@@ -35,6 +36,10 @@ pub(crate) struct NewDevice<T: Config> {
     pub(crate) secret_commitment: H256,
     /// Its secret, sealed to the study's auditor.
     pub(crate) escrow: BoundedVec<u8, T::MaxEscrowLength>,
+    /// Which of the study's auditor keys that was.
+    pub(crate) auditor_epoch: u32,
+    /// Digest of the key to which it seals its data.
+    pub(crate) participant: H256,
     /// The retired device that it replaces.
     pub(crate) predecessor: Option<DeviceId>,
 }
@@ -64,14 +69,17 @@ impl<T: Config> Pallet<T> {
         device: NewDevice<T>,
         key_proof: &[u8; 64],
     ) -> DispatchResult {
-        let policy = Self::policy_for_enrolment(who, study)?;
+        let (policy, auditor_key) = Self::policy_for_enrolment(who, study, device.auditor_epoch)?;
         Self::ensure_new_device(&device.key, &device.escrow)?;
         let escrow_commitment = hashchain::escrow_commitment::<HostSha256>(&device.escrow);
-        Self::ensure_key_agrees(who, study, &device, &escrow_commitment, key_proof)?;
+        let sealed_to = (&auditor_key, &escrow_commitment);
+        Self::ensure_key_agrees(who, study, &device, sealed_to, key_proof)?;
         let NewDevice {
             key,
             secret_commitment,
             escrow,
+            auditor_epoch,
+            participant,
             predecessor,
         } = device;
         let followed = predecessor
@@ -95,6 +103,8 @@ impl<T: Config> Pallet<T> {
             key,
             secret_commitment,
             escrow,
+            auditor_epoch,
+            participant,
             genesis,
             predecessor,
             successor: None,
@@ -121,15 +131,22 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// The policy of a study in which `who` may enrol devices now.
-    fn policy_for_enrolment(who: &AccountId32, study: StudyId) -> Result<StudyPolicy, Error<T>> {
+    /// The policy of a study in which `who` may enrol devices now whose secret is sealed to the auditor key of this epoch, and that
+    /// key.
+    fn policy_for_enrolment(
+        who: &AccountId32,
+        study: StudyId,
+        auditor_epoch: u32,
+    ) -> Result<(StudyPolicy, [u8; 32]), Error<T>> {
         let rules = Studies::<T>::study(study).ok_or(Error::<T>::UnknownStudy)?;
         ensure!(
             Studies::<T>::is_authentication_server(study, who),
             Error::<T>::NotAnAuthenticationServer
         );
         ensure!(rules.status == StudyStatus::Open, Error::<T>::StudyClosed);
-        Ok(rules.policy)
+        let auditor_key = Studies::<T>::auditor_key_for_enrolment(study, &rules, auditor_epoch)
+            .ok_or(Error::<T>::OtherAuditorEpoch)?;
+        Ok((rules.policy, auditor_key))
     }
 
     /// Refuses a device that could not be audited, or whose key could not be its own.
@@ -147,7 +164,7 @@ impl<T: Config> Pallet<T> {
         who: &AccountId32,
         study: StudyId,
         device: &NewDevice<T>,
-        escrow_commitment: &[u8; 32],
+        (auditor_key, escrow_commitment): (&[u8; 32], &[u8; 32]),
         key_proof: &[u8; 64],
     ) -> Result<(), Error<T>> {
         let message = hashchain::key_proof_message(&hashchain::KeyProof {
@@ -158,6 +175,9 @@ impl<T: Config> Pallet<T> {
             predecessor: device.predecessor.map(hashchain::DeviceId),
             secret_commitment: &device.secret_commitment.0,
             escrow_commitment,
+            auditor_epoch: device.auditor_epoch,
+            auditor_key,
+            participant: &device.participant.0,
         });
         let agrees = sp_io::crypto::ed25519_verify(
             &ed25519::Signature::from_raw(*key_proof),

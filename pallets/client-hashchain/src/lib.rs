@@ -448,11 +448,15 @@ pub mod pallet {
         KeyInUse,
         /// The key is one of the few for which anybody can make signatures. Generate a new key pair.
         WeakKey,
-        /// The proof is not a signature by the device's key for this chain, study, server, predecessor, secret and escrow. Have
-        /// the device sign again for the account that enrols it; a proof that was made for another server is of no use.
+        /// The proof is not a signature by the device's key for this chain, study, server, predecessor, secret, escrow, auditor key
+        /// and participant. Have the device sign again for the account that enrols it; a proof that was made
+        /// for another server is of no use.
         KeyProofFails,
         /// A device without escrow could never be audited. Seal the secure string to the study's auditor key.
         EscrowMissing,
+        /// The escrow is for a former key of the study's auditor, or for one that was never there. Read the study again and have
+        /// the device seal its secret to the present key; the key before it is taken for `auditorKeyGrace` blocks.
+        OtherAuditorEpoch,
         /// The predecessor must be a retired device of the same study. Retire it first, and wait until that holds.
         PredecessorNotRetired,
         /// The predecessor has a successor already.
@@ -534,17 +538,25 @@ pub mod pallet {
         /// - `key`: the device's Ed25519 public key, which is also its account.
         /// - `secret_commitment`: hash of the device's secret.
         /// - `escrow`: the secret, sealed to the study's auditor.
+        /// - `auditor_epoch`: which of the study's auditor keys that was, counted from 0; the present one.
+        /// - `participant`: digest of the participant's key, to which the device seals its data.
         /// - `predecessor`: the retired device that this one replaces, if any.
         /// - `key_proof`: signature by the device's key over this chain, the study, the server's account and all of the above.
         ///   Without it nobody can enrol a key that is not theirs to enrol.
         #[pallet::call_index(0)]
         #[pallet::weight(devices::enrolment_weight::<T>())]
+        #[allow(
+            clippy::too_many_arguments,
+            reason = "a call is read by people, argument by argument"
+        )]
         pub fn enrol(
             origin: OriginFor<T>,
             study: StudyId,
             key: [u8; 32],
             secret_commitment: H256,
             escrow: BoundedVec<u8, T::MaxEscrowLength>,
+            auditor_epoch: u32,
+            participant: H256,
             predecessor: Option<DeviceId>,
             key_proof: [u8; 64],
         ) -> DispatchResult {
@@ -553,6 +565,8 @@ pub mod pallet {
                 key,
                 secret_commitment,
                 escrow,
+                auditor_epoch,
+                participant,
                 predecessor,
             };
             Self::do_enrol(&who, study, device, &key_proof)

@@ -6,7 +6,7 @@ use crate::{self as pallet_client_hashchain, types::*, Event, HostSha256, LastTr
 use codec::Encode;
 use frame_support::{
     assert_ok, derive_impl, parameter_types,
-    traits::ConstU32,
+    traits::{ConstU32, ConstU64},
     weights::{RuntimeDbWeight, Weight},
 };
 use frame_system::EnsureRoot;
@@ -19,6 +19,9 @@ pub(crate) type HashchainPallet = Pallet<Test>;
 
 /// Blocks until a server's retirement holds.
 pub(crate) const RETIREMENT_DELAY: u64 = 10;
+
+/// For how many blocks the auditor key before the present one is taken.
+pub(crate) const AUDITOR_KEY_GRACE: u64 = 5;
 
 /// Changes of a status that the servers of a study may make in a window, and the window's blocks.
 pub(crate) const MAX_STATUS_CHANGES: u32 = 6;
@@ -69,6 +72,7 @@ parameter_types! {
 }
 
 impl pallet_studies::Config for Test {
+    type AuditorKeyGrace = ConstU64<AUDITOR_KEY_GRACE>;
     type CreateStudyOrigin = EnsureRoot<AccountId32>;
     type MaxTitleLength = ConstU32<32>;
     type MaxServers = ConstU32<4>;
@@ -106,7 +110,7 @@ pub(crate) fn new_test_ext() -> sp_io::TestExternalities {
         title: "Insomnia".into(),
         sponsor: SPONSOR,
         policy,
-        auditor_key: H256([7; 32]),
+        auditor_key: H256(AUDITOR_KEY),
         authentication_servers: vec![AUTHENTICATION_SERVER],
         relays,
     };
@@ -149,8 +153,11 @@ pub(crate) fn run(test: impl FnOnce()) {
     });
 }
 
-/// What devices of the tests commit to, and what they escrow. The chain looks into neither.
+/// What devices of the tests commit to, what they escrow, and the digest of their participants' key. The chain looks into none.
 pub(crate) const COMMITMENT: [u8; 32] = [8; 32];
+/// The auditor's key of all studies.
+pub(crate) const AUDITOR_KEY: [u8; 32] = [7; 32];
+pub(crate) const PARTICIPANT: H256 = H256([6; 32]);
 pub(crate) const ESCROW: [u8; ESCROW_LENGTH as usize] = [9; ESCROW_LENGTH as usize];
 
 /// A phone that keeps its own hashchain. The chain does not check tags, so a hash of the sequence serves as one.
@@ -258,6 +265,8 @@ pub(crate) fn enrol_with(
         key,
         H256(COMMITMENT),
         ESCROW.to_vec().try_into().expect("fits"),
+        0,
+        PARTICIPANT,
         predecessor,
         key_proof,
     )
@@ -278,6 +287,9 @@ pub(crate) fn key_proof(
         predecessor: predecessor.map(hashchain::DeviceId),
         secret_commitment: &COMMITMENT,
         escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&ESCROW),
+        auditor_epoch: 0,
+        auditor_key: &AUDITOR_KEY,
+        participant: &PARTICIPANT.0,
     });
     pair.sign(&message).0
 }

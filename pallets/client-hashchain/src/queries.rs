@@ -30,6 +30,8 @@ impl<T: Config> Pallet<T> {
             key: record.key,
             secret_commitment: record.secret_commitment,
             escrow: record.escrow.into_inner(),
+            auditor_epoch: record.auditor_epoch,
+            participant: record.participant,
             genesis: record.genesis,
             state: match head.status {
                 DeviceStatus::Active => DeviceState::Active,
@@ -148,6 +150,7 @@ impl<T: Config> Pallet<T> {
             open: study.status == StudyStatus::Open,
             auditor_key: study.auditor_key,
             title: study.title.into_inner(),
+            former_auditor_keys: study.former_auditor_keys.into_inner(),
         })
     }
 

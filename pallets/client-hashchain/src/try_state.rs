@@ -106,7 +106,14 @@ impl<T: Config> Pallet<T> {
             head.signer.is_none_or(|signer| signer == record.key),
             "runs have to be signed with another key than the device's own"
         );
-        let policy = pallet_studies::Pallet::<T>::study(head.study).map(|study| study.policy);
+        let study = pallet_studies::Pallet::<T>::study(head.study);
+        ensure!(
+            study
+                .as_ref()
+                .is_some_and(|study| record.auditor_epoch <= study.auditor_epoch()),
+            "a device is of an epoch that its study's auditor key did not reach"
+        );
+        let policy = study.map(|study| study.policy);
         ensure!(
             head.signer.is_some() == (policy == Some(StudyPolicy::DeviceSigned)),
             "exactly the devices of studies that ask for signatures have a signer"

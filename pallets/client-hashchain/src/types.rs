@@ -209,8 +209,13 @@ pub struct DeviceRecord<BlockNumber, MaxEscrowLength: Get<u32>> {
     pub key: [u8; 32],
     /// `H("secret", S)`: binds the device to its secure string without showing it.
     pub secret_commitment: H256,
-    /// The secure string, sealed to the study's auditor key.
+    /// The secure string, sealed to the study's auditor key of the device's epoch.
     pub escrow: BoundedVec<u8, MaxEscrowLength>,
+    /// The epoch of that key, counted from 0: its place in the study's `formerAuditorKeys`, or after them.
+    pub auditor_epoch: u32,
+    /// `H("participant", key)` of the participant's X25519 key, to which the device seals its data; of an empty part where
+    /// it seals to nobody. The device's own key agreed to it.
+    pub participant: H256,
     /// Link 0 of its hashchain.
     pub genesis: H256,
     /// The device that it goes on from, if it was enrolled again.

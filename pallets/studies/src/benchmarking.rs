@@ -12,7 +12,7 @@ use frame_support::{
 };
 use frame_system::RawOrigin;
 
-use crate::{Call, Config, Pallet, StudyId, StudyPolicy, StudyStatus};
+use crate::{Call, Config, Pallet, StudyId, StudyPolicy, StudyStatus, MAX_AUDITOR_KEYS};
 
 fn longest_title<T: Config>() -> BoundedVec<u8, T::MaxTitleLength> {
     let length = T::MaxTitleLength::get() as usize;
@@ -173,6 +173,21 @@ mod benchmarks {
         _(RawOrigin::Signed(holder), study, successor.clone());
 
         assert!(Pallet::<T>::is_sponsor(study, &successor));
+    }
+
+    #[benchmark]
+    fn set_auditor_key() {
+        let sponsor: T::AccountId = whitelisted_caller();
+        let study = super::create_study::<T>(&sponsor);
+        let last = MAX_AUDITOR_KEYS as u8;
+        for key in 2..last {
+            assert_ok!(Pallet::<T>::do_set_auditor_key(study, [key; 32]));
+        }
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(sponsor), study, [last; 32]);
+
+        assert!(Pallet::<T>::study(study).is_some_and(|s| s.auditor_key == [last; 32]));
     }
 
     #[benchmark]

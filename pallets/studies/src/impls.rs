@@ -2,15 +2,18 @@
 
 //! What the pallet decides. The calls in `lib.rs` say who may ask; the functions here do not.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 use frame_support::{ensure, pallet_prelude::*};
 use frame_system::{ensure_signed, pallet_prelude::OriginFor};
 use sp_runtime::{Saturating, TryRuntimeError};
 
 use crate::{
-    types::Role, AuthenticationServers, Config, Error, Event, GenesisStudy, NextStudyId, Pallet,
-    Relays, RoleCount, RoleCounts, ServerCounts, Studies, Study, StudyId, StudyOf, StudyPolicy,
-    StudyStatus,
+    types::Role, AuditorKeyChanges, AuthenticationServers, Config, Error, Event, GenesisStudy,
+    NextStudyId, Pallet, Relays, RoleCount, RoleCounts, ServerCounts, Studies, Study, StudyId,
+    StudyOf, StudyPolicy, StudyStatus,
 };
 
 /// What other pallets and the runtime ask. Reading only, but for [`Pallet::admit`].
@@ -98,6 +101,7 @@ impl<T: Config> Pallet<T> {
                 status: StudyStatus::Open,
                 auditor_key,
                 title,
+                former_auditor_keys: Default::default(),
             },
         );
         Self::grant(&sponsor, Role::Sponsor);
@@ -214,6 +218,49 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
+    /// Makes `auditor_key` the key to which devices of `study` seal their secrets from now on.
+    pub fn do_set_auditor_key(study: StudyId, auditor_key: [u8; 32]) -> DispatchResult {
+        Self::ensure_can_be_sealed_to(&auditor_key)?;
+        let mut record = Studies::<T>::get(study).ok_or(Error::<T>::UnknownStudy)?;
+        // What was sealed to a key is looked for under the epoch of the device, and never under two.
+        let is_new =
+            record.auditor_key != auditor_key && !record.former_auditor_keys.contains(&auditor_key);
+        ensure!(is_new, Error::<T>::AuditorKeyWasUsed);
+        let former = core::mem::replace(&mut record.auditor_key, auditor_key);
+        record
+            .former_auditor_keys
+            .try_push(former)
+            .map_err(|_| Error::<T>::TooManyAuditorKeys)?;
+        let epoch = record.auditor_epoch();
+
+        Studies::<T>::insert(study, record);
+        AuditorKeyChanges::<T>::insert(study, frame_system::Pallet::<T>::block_number());
+        Self::deposit_event(Event::AuditorKeySet {
+            study,
+            epoch,
+            auditor_key,
+        });
+        Ok(())
+    }
+
+    /// The auditor key of this epoch, if devices that sealed their secret to it may be enrolled now: the epoch is the present
+    /// one, or the one before it and `AuditorKeyGrace` is not over yet.
+    pub fn auditor_key_for_enrolment(
+        study: StudyId,
+        record: &StudyOf<T>,
+        epoch: u32,
+    ) -> Option<[u8; 32]> {
+        let present = record.auditor_epoch();
+        let is_on_its_way = || {
+            let now = frame_system::Pallet::<T>::block_number();
+            epoch.checked_add(1) == Some(present)
+                && AuditorKeyChanges::<T>::get(study)
+                    .is_some_and(|changed| now.saturating_sub(changed) <= T::AuditorKeyGrace::get())
+        };
+        let is_taken = epoch == present || is_on_its_way();
+        record.auditor_key_of(epoch).filter(|_| is_taken)
+    }
+
     /// Creates a study of the genesis with its servers.
     pub(crate) fn create_genesis_study(study: &GenesisStudy<T::AccountId>) -> DispatchResult {
         let title = study.title.as_bytes().to_vec();
@@ -293,6 +340,7 @@ impl<T: Config> Pallet<T> {
     /// 3. `RoleCount` counts all roles of an account, and no account without role is in it.
     /// 4. Every account with a role has a place on the chain.
     /// 5. An account that was given up holds no role, and its successor is on record.
+    /// 6. A study's auditor keys are good and differ.
     pub fn do_try_state() -> Result<(), TryRuntimeError> {
         let mut roles = BTreeMap::<T::AccountId, RoleCounts>::new();
         let next = NextStudyId::<T>::get();
@@ -301,9 +349,19 @@ impl<T: Config> Pallet<T> {
         for (id, study) in Studies::<T>::iter() {
             ensure!(id < next, "a study has a number that was not given yet");
             ensure!(!study.title.is_empty(), "a study has no title");
+            let keys = study.former_auditor_keys.iter();
+            let keys: Vec<_> = keys.chain([&study.auditor_key]).collect();
             ensure!(
-                !hashchain::is_weak_sealing_key(&study.auditor_key),
+                !keys.iter().any(|key| hashchain::is_weak_sealing_key(key)),
                 "a study has a weak auditor key"
+            );
+            ensure!(
+                keys.iter().collect::<BTreeSet<_>>().len() == keys.len(),
+                "an auditor key has two epochs"
+            );
+            ensure!(
+                AuditorKeyChanges::<T>::contains_key(id) == (study.auditor_epoch() > 0),
+                "nothing says when the auditor key was changed"
             );
             studies.saturating_inc();
             roles

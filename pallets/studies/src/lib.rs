@@ -17,9 +17,10 @@
 //! one, say because the sponsor lost its key.
 //!
 //! Each study fixes at its creation how strictly the chain looks at what is written
-//! ([`StudyPolicy`]), and the public key of its auditor, to whom every device entrusts its secret.
-//! Neither can be changed afterwards: a participant who consented to one auditor is not handed to
-//! another.
+//! ([`StudyPolicy`]), which cannot be changed afterwards, and the public key of its auditor, to whom
+//! every device entrusts its secret. The sponsor can name another key, for devices that enrol from
+//! then on. What a device has sealed stays sealed to the key of its day, its **epoch**: a participant
+//! who consented to one auditor is not handed to another.
 //!
 //! There is no currency here, so there are no accounts by deposit either. An account exists on
 //! this chain because it was given a role, and an account without a role is turned away before its
@@ -30,7 +31,7 @@
 //! - The consortium calls [`create_study`](Pallet::create_study),
 //!   [`replace_sponsor`](Pallet::replace_sponsor) and [`set_allowance`](Pallet::set_allowance).
 //! - The sponsor calls [`close_study`](Pallet::close_study),
-//!   [`reopen_study`](Pallet::reopen_study),
+//!   [`reopen_study`](Pallet::reopen_study), [`set_auditor_key`](Pallet::set_auditor_key),
 //!   [`add_authentication_server`](Pallet::add_authentication_server),
 //!   [`remove_authentication_server`](Pallet::remove_authentication_server),
 //!   [`add_relay`](Pallet::add_relay) and [`remove_relay`](Pallet::remove_relay).
@@ -77,6 +78,7 @@ pub use quota::{Allowance, Amounts, Quota};
 pub use rotation::{OnRotate, Rotation};
 pub use types::{
     GenesisStudy, RoleCounts, ServerCount, Study, StudyId, StudyOf, StudyPolicy, StudyStatus,
+    MAX_AUDITOR_KEYS,
 };
 pub use weights::WeightInfo;
 
@@ -121,6 +123,11 @@ pub mod pallet {
         /// appointed anew.
         #[pallet::constant]
         type MaxRotations: Get<u32>;
+
+        /// For how many blocks after a change of a study's auditor key devices are still enrolled that sealed their
+        /// secret to the key before it. They were on their way. Whoever changes a key that has leaked counts them in.
+        #[pallet::constant]
+        type AuditorKeyGrace: Get<BlockNumberFor<Self>>;
 
         /// Told when an account gives its roles to another, so that what is counted of it goes on.
         type OnRotate: OnRotate<Self::AccountId>;
@@ -173,6 +180,11 @@ pub mod pallet {
     pub type RoleCount<T: Config> =
         StorageMap<_, Blake2_128Concat, T::AccountId, RoleCounts, OptionQuery>;
 
+    /// The block in which a study's auditor key was changed last. Absent: never.
+    #[pallet::storage]
+    pub type AuditorKeyChanges<T: Config> =
+        StorageMap<_, Twox64Concat, StudyId, BlockNumberFor<T>, OptionQuery>;
+
     /// What each study may make the chain keep, and what it has. Absent: it has used nothing, and may use the constant
     /// `defaultAllowance`.
     #[pallet::storage]
@@ -194,6 +206,15 @@ pub mod pallet {
                     panic!("the genesis study {:?} is refused: {error:?}", study.title)
                 });
             }
+        }
+    }
+
+    #[pallet::extra_constants]
+    impl<T: Config> Pallet<T> {
+        /// Most auditor keys that a study may have had, the present one among them.
+        #[pallet::constant_name(MaxAuditorKeys)]
+        fn max_auditor_keys() -> u32 {
+            MAX_AUDITOR_KEYS
         }
     }
 
@@ -255,6 +276,15 @@ pub mod pallet {
             /// What it may use from now on, over its whole life.
             allowance: Allowance,
         },
+        /// The sponsor named another key of the study's auditor. Devices that are enrolled keep theirs.
+        AuditorKeySet {
+            /// The study.
+            study: StudyId,
+            /// The epoch that begins with it.
+            epoch: u32,
+            /// The X25519 key to which devices seal their secret from now on.
+            auditor_key: [u8; 32],
+        },
         /// The consortium named another sponsor for a study.
         SponsorReplaced {
             /// The study.
@@ -311,6 +341,10 @@ pub mod pallet {
         /// The auditor key is zero or another point of small order, to which no phone can seal its
         /// secret; have the study's auditor make a new X25519 key pair, and give its public half.
         WeakAuditorKey,
+        /// The study's auditor has this key already, or had it before; have the auditor make a new X25519 key pair.
+        AuditorKeyWasUsed,
+        /// The study's auditor key was changed as often as `maxAuditorKeys` allows, so the present one stays.
+        TooManyAuditorKeys,
         /// The study has enrolled as many devices as it may; the consortium can grant more by
         /// `studies.setAllowance`.
         NoDeviceLeft,
@@ -340,7 +374,6 @@ pub mod pallet {
         /// - `sponsor`: the account that will appoint the study's servers.
         /// - `policy`: what the chain demands of a run; cannot be changed later.
         /// - `auditor_key`: X25519 public key to which devices seal their secret; not of small order.
-        ///   It cannot be changed later.
         /// - `title`: the study's name for people, in UTF-8.
         #[pallet::call_index(0)]
         #[pallet::weight(T::WeightInfo::create_study())]
@@ -492,6 +525,25 @@ pub mod pallet {
         ) -> DispatchResult {
             T::CreateStudyOrigin::ensure_origin(origin)?;
             Self::do_set_allowance(study, allowance)
+        }
+
+        /// Names another key of the study's auditor, for example because the private half of the
+        /// present one may be known to others, or because another auditor takes over. Devices that
+        /// enrol from now on seal their secret to it, and a new epoch begins. Devices that are
+        /// enrolled keep theirs, so the private halves of all former keys are still needed for an
+        /// audit. For the sponsor only.
+        ///
+        /// - `study`: the number of the study; it may be closed.
+        /// - `auditor_key`: X25519 public key that the study never had before; not of small order.
+        #[pallet::call_index(10)]
+        #[pallet::weight(T::WeightInfo::set_auditor_key())]
+        pub fn set_auditor_key(
+            origin: OriginFor<T>,
+            study: StudyId,
+            auditor_key: [u8; 32],
+        ) -> DispatchResult {
+            Self::ensure_sponsor(origin, study)?;
+            Self::do_set_auditor_key(study, auditor_key)
         }
     }
 

@@ -2,7 +2,11 @@
 
 //! A chain of two pallets on which the tests run.
 
-use frame_support::{derive_impl, parameter_types, traits::ConstU32, BoundedVec};
+use frame_support::{
+    derive_impl, parameter_types,
+    traits::{ConstU32, ConstU64},
+    BoundedVec,
+};
 use frame_system::EnsureSignedBy;
 use sp_core::H256;
 use sp_runtime::BuildStorage;
@@ -24,6 +28,8 @@ pub(crate) const STRANGER: u64 = 9;
 pub(crate) const STUDY: StudyId = 0;
 /// A number that no study has.
 pub(crate) const NO_STUDY: StudyId = 77;
+/// For how many blocks the auditor key before the present one is taken.
+pub(crate) const AUDITOR_KEY_GRACE: u64 = 5;
 /// Stands for an auditor's public key.
 pub(crate) const AUDITOR_KEY: [u8; 32] = [7; 32];
 
@@ -61,6 +67,7 @@ frame_support::ord_parameter_types! {
 }
 
 impl pallet_studies::Config for Test {
+    type AuditorKeyGrace = ConstU64<AUDITOR_KEY_GRACE>;
     type CreateStudyOrigin = EnsureSignedBy<Consortium, u64>;
     type MaxTitleLength = ConstU32<32>;
     type DefaultAllowance = DefaultAllowance;

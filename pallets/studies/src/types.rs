@@ -4,7 +4,7 @@
 
 use alloc::{string::String, vec::Vec};
 use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
-use frame_support::BoundedVec;
+use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::TypeInfo;
 use serde::{Deserialize, Serialize};
 use sp_core::H256;
@@ -33,7 +33,28 @@ pub struct Study<AccountId, Title> {
     pub auditor_key: [u8; 32],
     /// The study's name for people, in UTF-8. Never empty.
     pub title: Title,
+    /// The auditor keys before the present one, oldest first. A key's place here is its epoch, and the number of
+    /// former keys is the epoch of the present one. The secret of a device is sealed to the key of the device's epoch.
+    pub former_auditor_keys: BoundedVec<[u8; 32], ConstU32<{ MAX_AUDITOR_KEYS - 1 }>>,
 }
+
+impl<AccountId, Title> Study<AccountId, Title> {
+    /// The epoch of the present auditor key.
+    pub fn auditor_epoch(&self) -> u32 {
+        self.former_auditor_keys.len() as u32
+    }
+
+    /// The auditor key of an epoch; `None` if it was not reached yet.
+    pub fn auditor_key_of(&self, epoch: u32) -> Option<[u8; 32]> {
+        match epoch == self.auditor_epoch() {
+            true => Some(self.auditor_key),
+            false => self.former_auditor_keys.get(epoch as usize).copied(),
+        }
+    }
+}
+
+/// Most auditor keys that a study may have had, the present one among them.
+pub const MAX_AUDITOR_KEYS: u32 = 64;
 
 /// What the chain demands of a run of entries before it records it.
 #[derive(

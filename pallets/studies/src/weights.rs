@@ -30,6 +30,8 @@ pub trait WeightInfo {
     fn rotate() -> Weight;
     /// Weight of [`set_allowance`](crate::Pallet::set_allowance).
     fn set_allowance() -> Weight;
+    /// Weight of [`set_auditor_key`](crate::Pallet::set_auditor_key).
+    fn set_auditor_key() -> Weight;
     /// Weight of [`has_role`](crate::Pallet::has_role), for the runtime's transaction extension.
     fn has_role() -> Weight;
 }
@@ -64,6 +66,9 @@ impl WeightInfo for () {
         Weight::from_parts(1, 0)
     }
     fn rotate() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn set_auditor_key() -> Weight {
         Weight::from_parts(1, 0)
     }
     fn has_role() -> Weight {

@@ -1,13 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
--- One row: the id of the next run. Whoever stores runs updates the row first, so ids are committed in their order, and an
+-- One row: the id of the next run, and the turn after all that were given. Whoever stores runs updates the row first, so ids are committed in their order, and an
 -- export never jumps over one that is committed later.
 CREATE TABLE relay (
     id BIGINT PRIMARY KEY CHECK (id = 1),
-    next_run BIGINT NOT NULL
+    next_run BIGINT NOT NULL,
+    turn BIGINT NOT NULL
 );
-INSERT INTO relay (id, next_run) VALUES (1, 1);
+INSERT INTO relay (id, next_run, turn) VALUES (1, 1, 0);
 
--- State: 0 pending, 1 submitted, 2 finalised, 3 refused, 4 conflicting. Rival: 1 if the run contradicts its device's history,
+-- Runs go to the chain in the order of their turns (src/store/quotas.rs). State: 0 pending, 1 submitted, 2 finalised, 3 refused, 4 conflicting. Rival: 1 if the run contradicts its device's history,
 -- 2 if the device's key signed it all the same. Bytes of entries: 64 each, digest and tag.
 CREATE TABLE runs (
     id BIGINT PRIMARY KEY,
@@ -22,6 +23,7 @@ CREATE TABLE runs (
     rival BIGINT NOT NULL,
     received_at BIGINT NOT NULL,
     state BIGINT NOT NULL,
+    turn BIGINT NOT NULL,
     batch BIGINT,
     block_number BIGINT,
     block_hash BYTEA,
@@ -29,7 +31,7 @@ CREATE TABLE runs (
     reason TEXT,
     entries_bytes BYTEA NOT NULL
 );
-CREATE INDEX runs_pending ON runs (id) WHERE state = 0;
+CREATE INDEX runs_pending ON runs (turn, id) WHERE state = 0;
 CREATE INDEX runs_open ON runs (state, entries, received_at) WHERE state < 2;
 CREATE INDEX runs_of_batch ON runs (batch) WHERE batch IS NOT NULL;
 CREATE INDEX runs_of_device ON runs (device, sequence);
@@ -74,4 +76,14 @@ CREATE TABLE records (
     digest BYTEA NOT NULL,
     run BYTEA NOT NULL,
     PRIMARY KEY (device, sequence)
+);
+
+-- What a device takes: bytes that are kept; bytes that count for the day, and when that was so, in milliseconds since 1970;
+-- and the turn of its next run.
+CREATE TABLE device_usage (
+    device BIGINT PRIMARY KEY,
+    bytes BIGINT NOT NULL,
+    day BIGINT NOT NULL,
+    day_at BIGINT NOT NULL,
+    turn BIGINT NOT NULL
 );

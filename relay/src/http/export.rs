@@ -5,8 +5,9 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use hashchain::StudyId;
@@ -14,7 +15,8 @@ use mhealth_api::{
     BlockRef, ClosingLine, Code, ExportClosing, ExportLine, ExportedRun, Hash, Key, Problem,
     SignatureBytes,
 };
-use mhealth_server::{ApiError, Bearer, Query};
+use mhealth_server::credentials::Holder;
+use mhealth_server::{ApiError, Bearer, Duty, Peer, Query};
 use sha2::{Digest, Sha256};
 
 use super::App;
@@ -35,6 +37,9 @@ pub(super) struct Selection {
     after: u64,
 }
 
+/// Who has a credential of an auditor. What it is good for has to be checked.
+pub(super) struct Auditor(Holder);
+
 /// The runs of a study with their envelopes, whatever became of them, in the order in which they were stored: one JSON object a
 /// line. The last line of every answer is signed by the relay's account. An answer has about 16 MiB; if the closing line says
 /// `more`, go on with `after=` what it has as `reached`. An answer without a closing line broke off: ask for it again.
@@ -45,22 +50,21 @@ pub(super) struct Selection {
     (status = 200, description = "Exported runs, one a line, and a closing line.", body = ExportLine, content_type = "application/x-ndjson"),
     (status = 400, description = "`invalid_parameter`", body = Problem),
     (status = 401, description = "`missing_credentials` or `invalid_credentials`", body = Problem),
+    (status = 403, description = "`not_allowed`: the credential is for other studies", body = Problem),
+    (status = 429, description = "`too_many_requests`: this address came with wrong credentials", body = Problem),
     (status = 503, description = "`storage_unavailable`", body = Problem),
 ))]
 pub(super) async fn export(
     State(app): State<Arc<App>>,
-    Bearer(credential): Bearer,
+    Auditor(auditor): Auditor,
     Query(selection): Query<Selection>,
 ) -> Result<Response, ApiError> {
-    let auditor = app
-        .store
-        .auditor(&credential)
-        .await?
-        .ok_or(Code::InvalidCredentials)?;
     let Selection { study, after } = selection;
     let study = study.ok_or_else(|| {
         Problem::with_detail(Code::InvalidParameter, "Which study? An export is of one.")
     })?;
+    auditor.scopes.check(&[Duty::Export], study)?;
+    let auditor = auditor.name;
     tracing::info!(auditor, after, study = study.0, "an export begins");
     // Before the first row is read: what the rows say follows from this block or a later one.
     let genesis = app.ledger.genesis();
@@ -83,6 +87,20 @@ pub(super) async fn export(
     };
     let lines = stream::unfold(Some(answer), next_lines);
     Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(lines)).into_response())
+}
+
+impl FromRequestParts<Arc<App>> for Auditor {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let peer = Peer::from_request_parts(parts, app).await?;
+        let bearer = <Bearer as FromRequestParts<_>>::from_request_parts(parts, app).await?;
+        app.failures.admit(peer)?;
+        let found = app.store.auditor(&bearer.0).await?;
+        found
+            .map(Auditor)
+            .ok_or_else(|| app.failures.failed(peer, "auditor"))
+    }
 }
 
 /// An answer on its way.

@@ -5,13 +5,17 @@
 mod chain;
 mod export;
 mod runs;
+mod turns;
+
+pub use turns::Turns;
 
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use mhealth_server::dpop::{self, BoundToken, Proofs, Replays};
-use mhealth_server::ApiError;
+use mhealth_server::{ApiError, Failures};
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
@@ -42,9 +46,16 @@ pub struct App {
     pub proofs: Proofs,
     /// Remembers these proofs.
     pub replays: Replays,
+    /// Slows down whoever guesses credentials.
+    pub failures: Failures,
     /// Whether bare records are chained on behalf of devices.
     pub chain_for_devices: bool,
+    /// Whose question to the node is next.
+    pub turns: Turns,
 }
+
+/// Beginnings of the paths of auditors.
+pub const AUDITORS: &[&str] = &["/v1/export"];
 
 /// Every route of the relay.
 pub fn router(app: Arc<App>) -> OpenApiRouter {
@@ -98,6 +109,8 @@ pub struct Sender {
     pub holder: Holder,
     /// The device on the chain.
     pub found: Found,
+    /// Its place among the device's uploads.
+    pub place: OwnedSemaphorePermit,
 }
 
 impl FromRequestParts<Arc<App>> for Sender {
@@ -117,12 +130,17 @@ impl FromRequestParts<Arc<App>> for Sender {
         app.replays.check(&proven.proof).map_err(asking)?;
         app.intake.count(verified.device)?;
         app.replays.use_up(&proven.proof).map_err(asking)?;
+        let place = app.intake.begin(verified.device)?;
         let holder = Holder {
             device: verified.device,
             study: verified.study,
             key: proven.key,
         };
         let found = app.intake.admit(&holder).await?;
-        Ok(Self { holder, found })
+        Ok(Self {
+            holder,
+            found,
+            place,
+        })
     }
 }

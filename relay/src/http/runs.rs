@@ -26,17 +26,18 @@ type Answer = Result<(StatusCode, Json<RunStatus>), ApiError>;
         `malformed_proof`, `invalid_proof`, `proof_by_another_key`, `proof_for_another_method`, \
         `proof_for_another_address`, `proof_for_another_token`, `replayed_proof`, and `use_dpop_nonce` with the header \
         DPoP-Nonce", body = Problem),
-    (status = 403, description = "`wrong_device`, `wrong_study`, `device_suspended`, `device_retired`, `study_closed`",
+    (status = 403, description = "`wrong_device`, `wrong_study`, `device_suspended`, `device_retired`, `study_closed`, \
+        `device_storage_full`",
         body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
     (status = 408, description = "`request_timeout`", body = Problem),
     (status = 409, description = "`gap`: entries before the run are missing; the problem has the head to send from. \
         `too_many_conflicts`, `wrong_chain`", body = Problem),
     (status = 413, description = "`body_too_large`", body = Problem),
-    (status = 415, description = "`unsupported_media_type`", body = Problem),
+    (status = 415, description = "`unsupported_media_type`, `unsupported_encoding`, `unsupported_charset`", body = Problem),
     (status = 422, description = "`invalid_message`, `empty_run`, `run_too_long`, `invalid_sequence`, `digest_mismatch`, \
         `missing_signature`, `bad_signature`", body = Problem),
-    (status = 429, description = "`too_many_requests`", body = Problem),
+    (status = 429, description = "`too_many_requests`, `device_queue_full`, `device_bytes_used`", body = Problem),
     (status = 500, description = "`internal`", body = Problem),
     (status = 503, description = "Not stored, as far as the server knows; send the same again: `issuer_unavailable`, \
         `overloaded`, `chain_unavailable`, `storage_unavailable`, `shutting_down`", body = Problem),
@@ -47,7 +48,9 @@ pub(super) async fn upload(
     share: BodyShare,
     Json(upload): Json<RunUpload>,
 ) -> Answer {
-    let answered = app.intake.upload(sender.found, upload, share).await;
+    let Sender { found, place, .. } = sender;
+    let answered = app.intake.upload(found, upload, share).await;
+    drop(place);
     answered.map(answer)
 }
 
@@ -70,9 +73,9 @@ pub(super) async fn upload(
     (status = 409, description = "`invalid_state`: another record was stored under this sequence. `wrong_chain`",
         body = Problem),
     (status = 413, description = "`body_too_large`", body = Problem),
-    (status = 415, description = "`unsupported_media_type`", body = Problem),
+    (status = 415, description = "`unsupported_media_type`, `unsupported_encoding`, `unsupported_charset`", body = Problem),
     (status = 422, description = "`invalid_message`, `invalid_sequence`, `missing_signature`", body = Problem),
-    (status = 429, description = "`too_many_requests`", body = Problem),
+    (status = 429, description = "`too_many_requests`, `device_queue_full`, `device_bytes_used`", body = Problem),
     (status = 500, description = "`internal`", body = Problem),
     (status = 503, description = "Not stored, as far as the server knows; send the same again: `issuer_unavailable`, \
         `overloaded`, `chain_unavailable`, `storage_unavailable`, `shutting_down`", body = Problem),
@@ -86,7 +89,9 @@ pub(super) async fn record(
     if !app.chain_for_devices {
         return Err(Code::NotChainedHere.into());
     }
-    let answered = app.intake.record(sender.found, record, share).await;
+    let Sender { found, place, .. } = sender;
+    let answered = app.intake.record(found, record, share).await;
+    drop(place);
     answered.map(answer)
 }
 

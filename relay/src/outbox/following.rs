@@ -135,12 +135,14 @@ impl Leader<'_> {
             .flights
             .iter()
             .filter(|(nonce, flight)| {
-                **nonce < next || flight.batch.transaction.death <= block.number + 1
+                // Of a former account only time tells: the nonces are this one's.
+                let is_spent = **nonce < next && !self.winds_up;
+                is_spent || flight.batch.transaction.death <= block.number + 1
             })
             .map(|(nonce, flight)| (*nonce, flight.batch.id, flight.batch.transaction.death))
             .collect();
         for (nonce, batch, death) in dead {
-            let why = if nonce < next {
+            let why = if nonce < next && !self.winds_up {
                 "its nonce went to another"
             } else {
                 "it expired"

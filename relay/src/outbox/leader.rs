@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::stream::{BoxStream, StreamExt};
+use mhealth_api::Hash;
 use mhealth_chain_client::{Error, FinalisedBlock};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,9 @@ pub(super) struct Leader<'a> {
     /// Whether the node is not as far as that block, so that it may have lost some and nonces with them. Nothing new is
     /// signed meanwhile.
     pub(super) is_ahead: bool,
+    /// Whether the transactions on their way are those of the account whose place this relay's took. Nothing is signed until
+    /// the last of them is in a block or has expired.
+    pub(super) winds_up: bool,
     /// When the latest batch was made.
     pub(super) made_at: Option<Instant>,
     /// Entries of a batch that the node has room for; less than configured after it said that one was too heavy.
@@ -58,6 +62,7 @@ impl<'a> Leader<'a> {
                 hash: outbox.ledger.genesis(),
             },
             is_ahead: false,
+            winds_up: false,
             made_at: None,
             room: outbox.options.max_batch_entries,
         }
@@ -109,9 +114,12 @@ impl<'a> Leader<'a> {
             })
             .collect();
         self.nonce = self.outbox.ledger.nonce_after(finalised.hash).await?;
+        self.winds_up = self.owner_is_former().await?;
         let behind = self.followed.number.saturating_sub(finalised.number);
         self.is_ahead = behind > 0;
-        self.compare_nonces().await?;
+        if !self.winds_up {
+            self.compare_nonces().await?;
+        }
         self.outbox.metrics.node_is_behind(behind);
         Ok(self.outbox.ledger.follow(self.followed.number + 1))
     }
@@ -128,6 +136,34 @@ impl<'a> Leader<'a> {
                 "the account has sent transactions that are not in this database: it is an old copy, or somebody else has the \
                  account's secret"
             );
+        }
+        Ok(())
+    }
+
+    /// Whether the database is still that of the account whose place this relay's took; an error if it is anybody else's, such
+    /// as the account's that took the place of this one meanwhile.
+    async fn owner_is_former(&self) -> Result<bool, StoreError> {
+        let account = self.outbox.ledger.account();
+        match self.outbox.store.account().await? {
+            Some(owner) if owner == account => Ok(false),
+            Some(owner) if Some(owner) == self.outbox.options.former => Ok(true),
+            Some(owner) => Err(StoreError::Foreign {
+                what: "account",
+                found: Hash(owner).to_string(),
+                expected: Hash(account).to_string(),
+            }),
+            None => Ok(false),
+        }
+    }
+
+    /// Binds the database to this relay's account once nothing of the former one is on its way any more.
+    async fn take_over(&mut self) -> Result<(), OutboxError> {
+        let account = self.outbox.ledger.account();
+        let is_over =
+            self.flights.is_empty() && self.outbox.store.hand_over(self.lease, &account).await?;
+        if is_over {
+            tracing::info!("the database is taken over from the former account");
+            self.winds_up = false;
         }
         Ok(())
     }
@@ -154,6 +190,9 @@ impl<'a> Leader<'a> {
                     if renewed_at.elapsed() > self.outbox.options.lease / 3 {
                         self.outbox.store.renew_lease(self.lease).await?;
                         renewed_at = Instant::now();
+                    }
+                    if self.winds_up {
+                        self.take_over().await?;
                     }
                     self.send_again().await?;
                     self.submit().await?;

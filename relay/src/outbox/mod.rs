@@ -66,6 +66,8 @@ pub struct OutboxOptions {
     pub resend_after: Duration,
     /// How long the lease lasts without being renewed.
     pub lease: Duration,
+    /// The account that the relay's took the place of, as the chain says: its database is taken over.
+    pub former: Option<[u8; 32]>,
 }
 
 impl Default for OutboxOptions {
@@ -77,6 +79,7 @@ impl Default for OutboxOptions {
             in_flight: 32,
             resend_after: Duration::from_secs(6),
             lease: Duration::from_secs(6),
+            former: None,
         }
     }
 }
@@ -158,6 +161,12 @@ impl Outbox {
                         }
                         Err(StoreError::Fenced) => {
                             tracing::info!("another process submits");
+                        }
+                        Err(error @ StoreError::Foreign { .. }) => {
+                            tracing::error!(%error, "this process submits nothing any more");
+                            // Whoever it belongs to now goes on.
+                            let _ = self.store.give_lease_back(lease).await;
+                            return;
                         }
                         Err(error) => tracing::warn!(%error, "the outbox starts again"),
                     }

@@ -14,7 +14,7 @@ use crate::store::{NewBatch, PendingRun};
 impl Leader<'_> {
     /// Makes batches of what waits, stores each and then sends it.
     pub(super) async fn submit(&mut self) -> Result<(), OutboxError> {
-        if self.is_ahead {
+        if self.is_ahead || self.winds_up {
             return Ok(());
         }
         while self.flights.len() < self.outbox.options.in_flight {
@@ -69,6 +69,10 @@ impl Leader<'_> {
     /// Hands transactions over again that are in no block after a while. One that is in a block already, even if that is
     /// not final, is left alone: the node would call it outdated and turn it away for half an hour.
     pub(super) async fn send_again(&mut self) -> Result<(), OutboxError> {
+        if self.winds_up {
+            // The chain turns the former account away.
+            return Ok(());
+        }
         let patience = self.outbox.options.resend_after;
         let is_due = |flight: &Flight| flight.sent_at.is_none_or(|at| at.elapsed() >= patience);
         let mut due: Vec<_> = self

@@ -8,6 +8,7 @@ mod outcomes;
 mod processes;
 mod random;
 mod sending;
+mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use self::nodes::*;
 use self::outcomes::*;
 use self::processes::*;
 use self::sending::*;
+use self::takeover::*;
 use super::*;
 use crate::store::tests::{accept, candidate, on_both, Scratch};
 use crate::testing::TestDevice;
@@ -122,4 +124,8 @@ on_both! {
     a_chain_that_began_anew_while_a_process_began_frees_no_nonce;
     a_node_that_is_away_delays_and_loses_nothing;
     batches_keep_to_their_limits_and_to_the_order_of_runs;
+    what_the_former_account_sent_ends_before_the_next_one_signs;
+    what_the_former_account_registered_is_not_brought_again;
+    a_process_of_the_former_account_does_not_take_the_database_back;
+    only_the_account_that_took_the_place_takes_the_database;
 }

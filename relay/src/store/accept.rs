@@ -15,6 +15,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hashchain::{DataDigest, DeviceId};
 use mhealth_api::{Code, Hash, Head, Problem, Refusal, RunState, RunStatus};
@@ -23,6 +24,8 @@ use mhealth_server::WriteTransaction;
 use super::changes::{Changes, NewRun};
 use super::history;
 use super::position::{judge, link_to_compare, ChainAnswers, Position, Question};
+use super::quotas::{Quotas, Usage};
+use super::rows::unsigned;
 use super::{Store, StoreError};
 use crate::run::CheckedRun;
 
@@ -49,6 +52,8 @@ pub enum Acceptance {
     Known(RunStatus),
     /// Not stored.
     Refused(Problem),
+    /// Not stored, because that much of the device is; and when to come again, if that helps.
+    OverQuota(Code, Option<Duration>),
 }
 
 /// What became of an upload; or what the chain has to be asked before that can be told, and nothing is stored until then.
@@ -56,24 +61,30 @@ pub type Decision = Result<Acceptance, Question>;
 
 impl Store {
     /// Stores a group of uploads, all in one transaction. Returns after the commit, so that whatever is said to be accepted
-    /// then is durable. At most `max_rivals` runs that contradict its history are kept of a device.
+    /// then is durable. Of a device no more is kept than its quotas allow.
     ///
     /// Decisions come in the order of the candidates, later ones having seen the earlier ones.
     pub async fn accept(
         &self,
         candidates: &[Candidate],
-        max_rivals: u32,
+        quotas: &Quotas,
     ) -> Result<Vec<Decision>, StoreError> {
         let mut transaction = self.database.begin().await?;
         // First of all the lock on this row: see the migration.
-        let (next,): (i64,) = sqlx::query_as(
-            "UPDATE relay SET next_run = next_run + $1 WHERE id = 1 RETURNING next_run",
+        let (next, turn): (i64, i64) = sqlx::query_as(
+            "UPDATE relay SET next_run = next_run + $1 WHERE id = 1 RETURNING next_run, turn",
         )
         .bind(candidates.len() as i64)
         .fetch_one(&mut *transaction)
         .await?;
         let first_id = next - candidates.len() as i64;
-        let mut group = Group::find(&mut transaction, candidates, max_rivals).await?;
+        let now = self.clock.now_millis();
+        let mut group = Group::find(&mut transaction, candidates, quotas, now).await?;
+        group.clock = match history::first_turn(&mut transaction).await? {
+            Some(turn) => turn,
+            None => unsigned(turn)?,
+        };
+        group.changes.turn = unsigned(turn)?;
         let mut decisions = Vec::with_capacity(candidates.len());
         for (candidate, id) in candidates.iter().zip(first_id..) {
             let decision = group.decide(&mut transaction, candidate, id).await?;
@@ -83,7 +94,6 @@ impl Store {
             transaction.rollback().await?;
             return Ok(decisions);
         }
-        let now = self.clock.now_millis();
         group.changes.write(&mut transaction, now).await?;
         transaction.commit().await?;
         Ok(decisions)
@@ -92,11 +102,17 @@ impl Store {
 
 /// Uploads that are decided together: what is stored of their devices, and what they change.
 struct Group<'a> {
-    max_rivals: u32,
+    quotas: &'a Quotas,
+    /// In milliseconds since 1970.
+    now: u64,
+    /// The turn of the first run that waits, or of the next one if none does.
+    clock: u64,
     /// Their runs as far as they are stored, with those of this group.
     known: HashMap<Hash, RunStatus>,
     /// The relay's own heads of their devices, as this group leaves them.
     heads: HashMap<DeviceId, Head>,
+    /// What their devices take, as this group leaves it.
+    usage: HashMap<DeviceId, Usage>,
     changes: Changes<'a>,
 }
 
@@ -104,11 +120,15 @@ impl<'a> Group<'a> {
     async fn find(
         transaction: &mut WriteTransaction,
         candidates: &[Candidate],
-        max_rivals: u32,
+        quotas: &'a Quotas,
+        now: u64,
     ) -> Result<Self, StoreError> {
         let runs: Vec<_> = candidates.iter().map(|candidate| &*candidate.run).collect();
         Ok(Self {
-            max_rivals,
+            quotas,
+            now,
+            clock: 0,
+            usage: history::usage(transaction, &runs).await?,
             known: history::known(transaction, &runs).await?,
             heads: history::heads(transaction, &runs).await?,
             changes: Changes::default(),
@@ -149,6 +169,14 @@ impl<'a> Group<'a> {
         if is_rival && !is_known && !self.keeps_another_rival(transaction, checked).await? {
             return Ok(Ok(Acceptance::Refused(Code::TooManyConflicts.into())));
         }
+        let turn = match is_known {
+            // It keeps the turn that it had.
+            true => 0,
+            false => match self.turn_of(checked) {
+                Ok(turn) => turn,
+                Err((code, wait)) => return Ok(Ok(Acceptance::OverQuota(code, wait))),
+            },
+        };
         if position == Position::Follows {
             let head = Head {
                 length: checked.last(),
@@ -165,6 +193,7 @@ impl<'a> Group<'a> {
                 id,
                 checked,
                 is_rival,
+                turn,
             };
             self.changes.new.push(new);
         }
@@ -173,6 +202,16 @@ impl<'a> Group<'a> {
             self.changes.records.push(record);
         }
         Ok(Ok(Acceptance::Accepted(status)))
+    }
+
+    /// The turn of a new run, which from now on counts for its device.
+    fn turn_of(&mut self, checked: &CheckedRun) -> Result<u64, (Code, Option<Duration>)> {
+        let device = checked.run.device;
+        let usage = self.usage.entry(device).or_default();
+        let turn = usage.take(checked, self.quotas, self.now, self.clock)?;
+        self.changes.usage.insert(device, *usage);
+        self.changes.turn = self.changes.turn.max(usage.turn);
+        Ok(turn)
     }
 
     /// Whether there is room for one more run that contradicts the history of a device. A quarter of the places is for those
@@ -189,8 +228,9 @@ impl<'a> Group<'a> {
             rivals.all += 1;
             rivals.unsigned += u64::from(!new.checked.is_signed);
         }
-        let unsigned = self.max_rivals - self.max_rivals.div_ceil(4);
-        let has_place = rivals.all < u64::from(self.max_rivals);
+        let most = self.quotas.rivals;
+        let unsigned = most - most.div_ceil(4);
+        let has_place = rivals.all < u64::from(most);
         Ok(has_place && (checked.is_signed || rivals.unsigned < u64::from(unsigned)))
     }
 }

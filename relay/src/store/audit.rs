@@ -4,7 +4,7 @@
 
 use hashchain::StudyId;
 use mhealth_api::{ExportedRun, SignatureBytes};
-use mhealth_server::credentials::{self, Change, CredentialError, Scopes};
+use mhealth_server::credentials::{self, Change, CredentialError, Holder};
 use mhealth_server::SecretText;
 use sqlx::{AssertSqlSafe, Row};
 
@@ -66,11 +66,8 @@ impl Store {
         Ok(made)
     }
 
-    /// Whose credential this is; none when nobody's.
-    pub async fn auditor(&self, credential: &str) -> Result<Option<String>, StoreError> {
-        let holder = credentials::find(&self.database, credential).await?;
-        Ok(holder.map(|holder| match holder.scopes {
-            Scopes::All => holder.name,
-        }))
+    /// Whose credential this is, and what for; none when nobody's.
+    pub async fn auditor(&self, credential: &str) -> Result<Option<Holder>, StoreError> {
+        credentials::find(&self.database, credential).await
     }
 }

@@ -9,6 +9,7 @@ use mhealth_api::{Hash, Head};
 use mhealth_server::WriteTransaction;
 use sqlx::AssertSqlSafe;
 
+use super::quotas::Usage;
 use super::rows::{signed, tuples, CHUNK, PENDING, REFUSED, SIGNED_RIVAL, UNSIGNED_RIVAL};
 use super::StoreError;
 use crate::run::CheckedRun;
@@ -20,6 +21,8 @@ pub(super) struct NewRun<'a> {
     pub(super) checked: &'a CheckedRun,
     /// Whether it contradicts the history of its device.
     pub(super) is_rival: bool,
+    /// When it goes to the chain.
+    pub(super) turn: u64,
 }
 
 impl NewRun<'_> {
@@ -41,6 +44,10 @@ pub(super) struct Changes<'a> {
     pub(super) requeued: Vec<Hash>,
     /// New heads of devices.
     pub(super) heads: HashMap<DeviceId, Head>,
+    /// What devices take.
+    pub(super) usage: HashMap<DeviceId, Usage>,
+    /// The turn after all that were given to runs.
+    pub(super) turn: u64,
     /// Device, its own count, digest, and the run that the record became.
     pub(super) records: Vec<(DeviceId, u64, DataDigest, Hash)>,
 }
@@ -79,6 +86,14 @@ impl Changes<'_> {
         for chunk in heads.chunks(CHUNK) {
             write_heads(transaction, chunk).await?;
         }
+        let usage: Vec<_> = self.usage.iter().collect();
+        for chunk in usage.chunks(CHUNK) {
+            write_usage(transaction, chunk).await?;
+        }
+        sqlx::query("UPDATE relay SET turn = $1 WHERE id = 1 AND turn < $1")
+            .bind(signed(self.turn))
+            .execute(&mut **transaction)
+            .await?;
         for (device, sequence, digest, run) in &self.records {
             sqlx::query(
                 "INSERT INTO records (device, sequence, digest, run) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
@@ -101,8 +116,8 @@ async fn insert_runs(
 ) -> Result<(), StoreError> {
     let sql = format!(
         "INSERT INTO runs (id, run, device, study, sequence, entries, previous, head, signature, rival, received_at, \
-         state, entries_bytes) VALUES {}",
-        tuples(chunk.len(), 13)
+         state, entries_bytes, turn) VALUES {}",
+        tuples(chunk.len(), 14)
     );
     let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
     for new in chunk {
@@ -121,7 +136,8 @@ async fn insert_runs(
             .bind(new.rival())
             .bind(signed(now))
             .bind(PENDING)
-            .bind(entries.into_flattened());
+            .bind(entries.into_flattened())
+            .bind(signed(new.turn));
     }
     query.execute(&mut **transaction).await?;
     Ok(())
@@ -158,6 +174,28 @@ async fn write_heads(
             .bind(i64::from(*device))
             .bind(signed(head.length))
             .bind(head.hash.0.to_vec());
+    }
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+async fn write_usage(
+    transaction: &mut WriteTransaction,
+    chunk: &[(&DeviceId, &Usage)],
+) -> Result<(), StoreError> {
+    let sql = format!(
+        "INSERT INTO device_usage (device, bytes, day, day_at, turn) VALUES {} ON CONFLICT (device) DO UPDATE SET \
+         bytes = excluded.bytes, day = excluded.day, day_at = excluded.day_at, turn = excluded.turn",
+        tuples(chunk.len(), 5)
+    );
+    let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(false);
+    for (device, usage) in chunk {
+        query = query
+            .bind(i64::from(**device))
+            .bind(signed(usage.bytes))
+            .bind(signed(usage.day))
+            .bind(signed(usage.day_at))
+            .bind(signed(usage.turn));
     }
     query.execute(&mut **transaction).await?;
     Ok(())

@@ -10,8 +10,10 @@ use mhealth_server::WriteTransaction;
 use sqlx::any::AnyRow;
 use sqlx::{AssertSqlSafe, Row};
 
+use super::quotas::Usage;
 use super::rows::{
-    self, hash, placeholders, signed, unsigned, CHUNK, REFUSED, STATUS_COLUMNS, UNSIGNED_RIVAL,
+    self, hash, placeholders, signed, unsigned, CHUNK, PENDING, REFUSED, STATUS_COLUMNS,
+    UNSIGNED_RIVAL,
 };
 use super::StoreError;
 use crate::run::CheckedRun;
@@ -44,11 +46,8 @@ pub(super) async fn heads(
     transaction: &mut WriteTransaction,
     runs: &[&CheckedRun],
 ) -> Result<HashMap<DeviceId, Head>, StoreError> {
-    let mut devices: Vec<_> = runs.iter().map(|checked| checked.run.device).collect();
-    devices.sort_unstable();
-    devices.dedup();
     let mut heads = HashMap::new();
-    for chunk in devices.chunks(CHUNK) {
+    for chunk in devices(runs).chunks(CHUNK) {
         let sql = format!(
             "SELECT device, length, hash FROM heads WHERE device IN ({})",
             placeholders(1, chunk.len())
@@ -66,6 +65,52 @@ pub(super) async fn heads(
         }
     }
     Ok(heads)
+}
+
+fn devices(runs: &[&CheckedRun]) -> Vec<DeviceId> {
+    let mut devices: Vec<_> = runs.iter().map(|checked| checked.run.device).collect();
+    devices.sort_unstable();
+    devices.dedup();
+    devices
+}
+
+/// What the runs' devices take, as far as anything was stored of them.
+pub(super) async fn usage(
+    transaction: &mut WriteTransaction,
+    runs: &[&CheckedRun],
+) -> Result<HashMap<DeviceId, Usage>, StoreError> {
+    let mut usage = HashMap::new();
+    for chunk in devices(runs).chunks(CHUNK) {
+        let sql = format!(
+            "SELECT device, bytes, day, day_at, turn FROM device_usage WHERE device IN ({})",
+            placeholders(1, chunk.len())
+        );
+        let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
+        for device in chunk {
+            query = query.bind(i64::from(*device));
+        }
+        for row in query.fetch_all(&mut **transaction).await? {
+            let of_device = Usage {
+                bytes: unsigned(row.try_get("bytes")?)?,
+                day: unsigned(row.try_get("day")?)?,
+                day_at: unsigned(row.try_get("day_at")?)?,
+                turn: unsigned(row.try_get("turn")?)?,
+            };
+            usage.insert(unsigned(row.try_get("device")?)?, of_device);
+        }
+    }
+    Ok(usage)
+}
+
+/// The turn of the first run that waits; none if none does.
+pub(super) async fn first_turn(
+    transaction: &mut WriteTransaction,
+) -> Result<Option<u64>, StoreError> {
+    let sql = format!("SELECT turn FROM runs WHERE state = {PENDING} ORDER BY turn, id LIMIT 1");
+    let row: Option<(i64,)> = sqlx::query_as(AssertSqlSafe(sql))
+        .fetch_optional(&mut **transaction)
+        .await?;
+    row.map(|(turn,)| unsigned(turn)).transpose()
 }
 
 /// The link at a sequence in a run that is on its way or finalised; none if no such run is stored.

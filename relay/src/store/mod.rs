@@ -14,8 +14,10 @@ mod changes;
 mod history;
 mod lease;
 mod outbox;
+mod owner;
 mod position;
 mod queue;
+mod quotas;
 mod rows;
 mod settle;
 #[cfg(test)]
@@ -26,6 +28,7 @@ pub use audit::ExportQuery;
 pub use outbox::{LiveBatch, NewBatch, PendingRun, RunRef};
 pub use position::{ChainAnswers, Question};
 pub use queue::Queue;
+pub use quotas::Quotas;
 pub use settle::{Fate, Settlement};
 
 use hashchain::{DataDigest, DeviceId};
@@ -63,13 +66,13 @@ impl Store {
         &self.database
     }
 
-    /// Binds the database to a chain and an account, once and for all: runs of one chain mean nothing on another, and
-    /// the nonces in it are those of one account.
+    /// Binds the database to a chain, once and for all, and to an account: runs of one chain mean nothing on another, and
+    /// the nonces in it are those of one account. [`hand_over`](Self::hand_over) gives it to the next one.
     pub async fn bind_to(&self, genesis: &Hash, account: &[u8; 32]) -> Result<(), StoreError> {
         let account = Hash(*account).to_string();
         identity::claim(
             &self.database,
-            &[(CHAIN, genesis.to_string()), ("account", account)],
+            &[(CHAIN, genesis.to_string()), (owner::ACCOUNT, account)],
         )
         .await
     }

@@ -73,10 +73,10 @@ pub struct LiveBatch {
 const RUN_REF: &str = "id, device, sequence, entries, head, received_at";
 
 impl Store {
-    /// Runs that wait, oldest first, at most so many.
+    /// Runs that wait, in the order of their turns, at most so many.
     pub async fn pending_runs(&self, limit: u32) -> Result<Vec<PendingRun>, StoreError> {
         let sql = format!(
-            "SELECT {RUN_REF}, previous, signature, entries_bytes FROM runs WHERE state = {PENDING} ORDER BY id LIMIT $1"
+            "SELECT {RUN_REF}, previous, signature, entries_bytes FROM runs WHERE state = {PENDING} ORDER BY turn, id LIMIT $1"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(i64::from(limit))

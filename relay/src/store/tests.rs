@@ -7,6 +7,7 @@ mod auditing;
 mod batches;
 mod ownership;
 mod settling;
+mod sharing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +105,10 @@ on_both! {
     an_older_cut_is_compared_with_stored_links = accepting::older_cuts;
     a_group_goes_on_without_the_run_that_the_chain_is_asked_about = accepting::asked_about;
     what_is_not_taken_is_not_stored_but_known_runs_are_answered = accepting::not_taken;
+    a_device_that_sent_much_waits_behind_its_own_runs = sharing::turns;
+    who_sent_much_long_ago_does_not_wait_for_it = sharing::past_turns;
+    what_waits_of_a_device_has_a_bound_and_what_is_known_is_answered = sharing::queue_quota;
+    what_is_kept_of_a_device_has_a_bound = sharing::byte_quotas;
     a_run_is_in_one_batch_at_a_time = batches::one_batch_at_a_time;
     who_lost_the_lease_can_no_longer_write = ownership::fencing;
     outcomes_are_written_with_the_block = settling::outcomes;
@@ -128,8 +133,18 @@ pub(crate) fn candidate(run: crate::run::CheckedRun, chain: Head) -> Candidate {
     }
 }
 
+/// So many rivals, and of everything else enough.
+pub(crate) fn quotas(rivals: u32) -> Quotas {
+    Quotas {
+        rivals,
+        bytes_per_day: 1 << 40,
+        bytes: 1 << 40,
+        queued_entries: 1 << 20,
+    }
+}
+
 pub(crate) async fn accept(store: &Store, candidates: &[Candidate]) -> Vec<Decision> {
-    store.accept(candidates, 2).await.unwrap()
+    store.accept(candidates, &quotas(2)).await.unwrap()
 }
 
 fn block(number: u64) -> BlockRef {

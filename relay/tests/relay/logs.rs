@@ -20,7 +20,7 @@ async fn the_most_talkative_log_names_no_envelope_token_or_credential(kind: Kind
     })
     .await;
     let mut phone = world.phone(1).await;
-    let credential = world.launch.run(&["auditor", "add", "eva"]).unwrap();
+    let credential = world.launch.add_auditor("eva").unwrap();
     let good = with_envelopes(&phone.run_of(2, NIGHT));
     let token = world.pass(&phone);
     let mut tokens = vec![token.token.clone()];

@@ -2,6 +2,8 @@
 
 //! More than the relay can keep.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use futures::stream::FuturesUnordered;
@@ -18,6 +20,8 @@ on_both_databases! {
     a_full_queue_is_told_with_a_time_to_wait
     a_device_that_sends_too_often_is_told_to_wait
     uploads_that_wait_for_the_chain_have_a_bound_in_memory
+    what_a_device_may_not_send_for_now_is_told_with_a_time_to_come_again
+    uploads_of_one_device_under_way_have_a_bound_that_is_seen_before_a_body
 }
 
 async fn a_full_queue_is_told_with_a_time_to_wait(kind: Kind) {
@@ -131,4 +135,89 @@ async fn uploads_that_wait_for_the_chain_have_a_bound_in_memory(kind: Kind) {
         let answer = world.post("/v1/runs", token, run).await;
         assert!(matches!(answer.status, 200 | 202), "{answer:?}");
     }
+}
+
+async fn what_a_device_may_not_send_for_now_is_told_with_a_time_to_come_again(kind: Kind) {
+    for (option, code, status) in [
+        ("--device-bytes-per-day=2000", "device_bytes_used", 429),
+        ("--device-bytes=2000", "device_storage_full", 403),
+        ("--device-queued-entries=20", "device_queue_full", 429),
+    ] {
+        let mut world = World::start_with(kind, node::Launch::consensus(), StudyId(0), |launch| {
+            launch.arg(option)
+        })
+        .await;
+        let mut phone = world.phone(1).await;
+        let mut other = world.phone(2).await;
+        let first = with_envelopes(&phone.run_of(1, NIGHT));
+        let status_of_first = world.upload(&phone, &first).await;
+        world.upload_new(&mut other, 1).await;
+        if code == "device_queue_full" {
+            // Nothing more gets through.
+            world.settled(status_of_first.run).await;
+            world.node.kill().unwrap();
+        }
+        let refused = loop {
+            let run = with_envelopes(&phone.run_of(5, NIGHT));
+            let answer = world.post("/v1/runs", &world.pass(&phone), &run).await;
+            if answer.status != 202 {
+                break answer;
+            }
+            assert!(phone.length() < 500, "{option}");
+        };
+        assert_eq!((refused.status, refused.code().as_str()), (status, code));
+        let wait = refused.retry_after;
+        assert_eq!(wait.is_some_and(|seconds| seconds > 0), status == 429);
+        if code == "device_bytes_used" {
+            assert!(wait.is_some_and(|seconds| (60..=86_400).contains(&seconds)));
+        }
+        // What is known is answered all the same, and others are not concerned.
+        let again = world.post("/v1/runs", &world.pass(&phone), &first).await;
+        assert_eq!(again.status, 200, "{again:?}");
+        world.upload_new(&mut other, 1).await;
+    }
+}
+
+async fn uploads_of_one_device_under_way_have_a_bound_that_is_seen_before_a_body(kind: Kind) {
+    let world = World::start_with(kind, node::Launch::instant(), StudyId(0), |launch| {
+        launch.arg("--device-at-once=2")
+    })
+    .await;
+    let mut phone = world.phone(1).await;
+    let mut other = world.phone(2).await;
+    world.upload_new(&mut phone, 1).await;
+    let url = world.url("/v1/runs");
+    // Whole heads, and no byte of a body.
+    let open = |_| {
+        let headers = world.pass(&phone).headers(&url);
+        let headers: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let mut stream = TcpStream::connect(("127.0.0.1", world.relay.port())).unwrap();
+        write!(
+            stream,
+            "POST /v1/runs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{headers}Content-Length: 9\r\n\r\n"
+        )
+        .unwrap();
+        stream
+    };
+    let streams: Vec<_> = (0..5).map(open).collect();
+    let answers = streams.into_iter().map(|mut stream| {
+        tokio::task::spawn_blocking(move || {
+            stream
+                .set_read_timeout(Some(Duration::from_secs(3)))
+                .unwrap();
+            let mut answer = Vec::new();
+            let _ = stream.read_to_end(&mut answer);
+            String::from_utf8(answer).unwrap()
+        })
+    });
+    let answers: Vec<_> = futures::future::join_all(answers).await;
+    let refused = answers.iter().filter(|answer| {
+        let answer = answer.as_ref().unwrap();
+        answer.starts_with("HTTP/1.1 429") && answer.contains("retry-after: ")
+    });
+    assert_eq!(refused.count(), 3, "{answers:?}");
+    world.upload_new(&mut other, 1).await;
 }

@@ -66,7 +66,7 @@ async fn a_run_goes_from_its_upload_to_a_receipt_and_to_the_auditor(kind: Kind) 
     let study: StudyTerms = world.get("/v1/studies/0").await.json();
     assert_eq!((study.policy, study.open), (Policy::DeviceSigned, true));
 
-    let credential = world.launch.run(&["auditor", "add", "eva"]).unwrap();
+    let credential = world.launch.add_auditor("eva").unwrap();
     let (runs, closing) = export(&world, &credential, 0).await;
     assert_eq!(runs.len(), 1);
     assert_eq!(
@@ -167,7 +167,7 @@ async fn a_fork_is_kept_as_evidence_and_shuts_the_device_out(kind: Kind) {
     let settled = world.settled(rival.run).await;
     assert_eq!(settled.state, RunState::Conflicting, "{settled:?}");
     assert!(settled.reason.is_some());
-    let credential = world.launch.run(&["auditor", "add", "eva"]).unwrap();
+    let credential = world.launch.add_auditor("eva").unwrap();
     let (runs, _) = export(&world, &credential, 0).await;
     assert_eq!(runs.len(), 2);
     // The chain has suspended the device, which the relay learns from the block.

@@ -13,6 +13,7 @@ use crate::{AccountId, Admission, ClientHashchain, RuntimeCall};
 use roles::Roles;
 use table::{row, Row};
 
+mod motions;
 mod roles;
 mod table;
 #[cfg(test)]
@@ -32,6 +33,10 @@ pub const DEVICE_MAY_ONLY_SUBMIT: u8 = 103;
 /// The custom error of an account whose roles may not make this call.
 pub const ROLE_MAY_NOT_CALL: u8 = 104;
 
+/// The custom error of a motion that asks for another number of ayes than its call needs. The codes from 105 to 107 are those of
+/// `pallet_admission`.
+pub const MOTION_NEEDS_ANOTHER_THRESHOLD: u8 = 108;
+
 /// This chain's rules of admission.
 pub enum Admitted {}
 
@@ -41,7 +46,9 @@ impl Rules<AccountId, RuntimeCall> for Admitted {
         match row(call) {
             Row::Runs if roles.any(Roles::RELAY) => Ok(Lane::Relay),
             Row::Runs => own_runs(who, roles, call).map(|()| Lane::Device),
-            Row::Office(may, lane) if roles.any(may) => Ok(lane),
+            Row::Office(may, lane) if roles.any(may) => {
+                motions::ensure_threshold(call).map(|()| lane)
+            }
             Row::Office(..) | Row::Nobody if roles == Roles::NONE => {
                 Err(device_alone(who).map_or_else(|code| code, |_| DEVICE_MAY_ONLY_SUBMIT))
             }

@@ -129,7 +129,7 @@ rows!(finality, pallet_finality::Call<OfRuntime>,
 
 rows!(studies, pallet_studies::Call<OfRuntime>,
     create_study | replace_sponsor | set_allowance => Row::Nobody,
-    close_study | reopen_study => SPONSORS,
+    close_study | reopen_study | set_auditor_key => SPONSORS,
     add_authentication_server | remove_authentication_server => SPONSORS,
     add_relay | remove_relay => SPONSORS,
     rotate => Row::Office(Roles::SPONSOR.or(Roles::SERVER).or(Roles::RELAY), Lane::Study),

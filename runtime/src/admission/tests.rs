@@ -17,6 +17,7 @@ use crate::{
 
 mod accounts;
 mod lanes;
+mod motions;
 mod starvation;
 mod table;
 
@@ -113,6 +114,9 @@ fn enrol(seed: u8) -> Sender {
         predecessor: None,
         secret_commitment: &commitment,
         escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&escrow),
+        auditor_epoch: 0,
+        auditor_key: &crate::genesis::DEVELOPMENT_AUDITOR_KEY,
+        participant: &[6; 32],
     });
     assert_ok!(ClientHashchain::enrol(
         RuntimeOrigin::signed(Charlie.to_account_id()),
@@ -120,6 +124,8 @@ fn enrol(seed: u8) -> Sender {
         pair(seed).public().0,
         H256(commitment),
         escrow.try_into().expect("it is short"),
+        0,
+        H256([6; 32]),
         None,
         pair(seed).sign(&message).0,
     ));

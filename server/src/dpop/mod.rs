@@ -102,6 +102,17 @@ impl Proofs {
         proven.map_err(ApiError::asking_for_proof)
     }
 
+    /// Both ways to write the address: that of the proof, and this server's own.
+    fn elsewhere(&self, htu: &str) -> String {
+        let short = htu.chars().filter(|c| !c.is_control()).take(200);
+        let own: Vec<_> = self.addresses.iter().map(BaseAddress::as_str).collect();
+        format!(
+            "The proof of possession is for {}, and this server is {}.",
+            short.collect::<String>(),
+            own.join(" or ")
+        )
+    }
+
     /// What costs least comes first, and the signature last.
     fn judge(
         &self,
@@ -119,7 +130,10 @@ impl Proofs {
         let path = parts.uri.path();
         let is_here = |address: &BaseAddress| address.names(&claims.htu, path);
         if !self.addresses.iter().any(is_here) {
-            return Err(Code::ProofForAnotherAddress.into());
+            return Err(ApiError::new(
+                Code::ProofForAnotherAddress,
+                self.elsewhere(&claims.htu),
+            ));
         }
         if claims.ath != token.map(|token| token_hash(token.token)) {
             return Err(Code::ProofForAnotherToken.into());

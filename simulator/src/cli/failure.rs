@@ -10,7 +10,7 @@ use mhealth_device::{
     Error, SyncError,
 };
 use mhealth_simulator::{
-    cohort::{csv::CsvError, intake::IntakeError, participants::ParticipantsError},
+    cohort::{intake::IntakeError, participants::ParticipantsError, source::SourceError},
     direct,
 };
 
@@ -99,6 +99,7 @@ impl fmt::Display for Failure {
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let exit = match error {
+            Error::TooLarge { .. } => INPUT,
             Error::OtherChain { .. } | Error::OtherStudy { .. } | Error::OtherAuditor => {
                 OTHER_CHAIN
             }
@@ -153,9 +154,9 @@ impl From<ParticipantsError> for Failure {
     }
 }
 
-impl From<CsvError> for Failure {
-    fn from(error: CsvError) -> Self {
-        Self::input(error.code(), error.to_string())
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        Self::input(error.code(), format!("{error}."))
     }
 }
 
@@ -163,7 +164,7 @@ impl From<IntakeError> for Failure {
     fn from(error: IntakeError) -> Self {
         match error {
             IntakeError::Device(error) => error.into(),
-            IntakeError::Csv(error) => error.into(),
+            IntakeError::Source(error) => error.into(),
             IntakeError::Participants(error) => error.into(),
         }
     }

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! `status` and `sync`.
+//! `status`, `trust` and `sync`.
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
 use mhealth_device::{
     fleet::sync_all, store::DeviceRecord, PublicKey, Standing, Store, SystemClock,
 };
+use mhealth_simulator::cohort::participants::ParticipantKeys;
 
-use super::{failure::REFUSED, Failure, Status, Sync};
+use super::{failure::REFUSED, Failure, ListParticipants, Status, Sync, Trust};
 
 pub(super) fn status(options: &Status) -> Result<ExitCode, Failure> {
     let store = open(&options.state, options.device.as_ref())?;
@@ -34,6 +35,25 @@ pub(super) fn status(options: &Status) -> Result<ExitCode, Failure> {
         totals.finalised,
         totals.frozen,
     );
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn trust(options: &Trust) -> Result<ExitCode, Failure> {
+    let mut store = open(&options.state, None)?;
+    store.trust(options.checkpoint)?;
+    println!("trusted={}", options.checkpoint);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn list_participants(options: &ListParticipants) -> Result<ExitCode, Failure> {
+    let path = &options.participant_keys;
+    if !path.is_file() {
+        let message = format!("There is no file {}.", path.display());
+        return Err(Failure::input("no_participant_keys", message));
+    }
+    for (participant, key) in ParticipantKeys::open(path)?.public() {
+        println!("{participant} 0x{}", hex::encode(key.0));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,6 +3,7 @@
 //! The command line.
 
 mod failure;
+mod input;
 mod inspect;
 mod phone;
 mod queue;
@@ -14,8 +15,9 @@ use std::{path::PathBuf, process::ExitCode, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hashchain::{StudyId, MAX_RUN_LENGTH};
-use mhealth_device::PublicKey;
-use time::{macros::format_description, Date};
+use mhealth_device::{Checkpoint, PublicKey};
+use mhealth_simulator::cohort::csv::{parse_day, DateFormat};
+use time::Date;
 use zeroize::Zeroizing;
 
 pub(crate) use failure::Failure;
@@ -52,33 +54,34 @@ enum Command {
     #[command(visible_alias = "check")]
     Sync(Box<Sync>),
     Status(Status),
+    Trust(Trust),
     ExportQueue(ExportQueue),
     Simulate(Box<Simulate>),
+    ListParticipants(ListParticipants),
 }
 
 /// Plays a cohort: takes nights from a file or makes them up, one device for each participant, one entry for each night,
 /// and registers them on the chain, directly (--node) or through servers (--auth, --relay).
 ///
 /// It can be killed at any point and started again with the same arguments: no night is lost or sealed twice. The last line
-/// reads `devices= entries= duplicates= finalised= refused=`. Through servers a line of figures comes before it:
+/// reads `devices= entries= duplicates= finalised= refused=`. With --csv or --omh the first one reads `rows= blank=
+/// corrections=`. Through servers a line of figures comes before it:
 /// `uploads= repeated= seconds= uploads_per_s= entries_per_s=` and the times to a relay's 202 and to finality.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Simulate {
-    /// Take the nights from this CSV file with the columns Id, Day, TotalSleepRecords, TotalMinutesAsleep and
-    /// TotalTimeInBed; repeated rows are recognised.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["devices", "nights", "seed", "start"])]
-    csv: Option<PathBuf>,
-    /// Without --csv: how many participants, each with one device.
+    #[command(flatten)]
+    input: input::Input,
+    /// Without a file: how many participants, each with one device.
     #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     devices: u32,
-    /// Without --csv: how many nights the trial lasts. Some are missing, as in a real one.
+    /// Without a file: how many nights the trial lasts. Some are missing, as in a real one.
     #[arg(long, value_name = "N", default_value_t = 28, value_parser = clap::value_parser!(u32).range(1..=3_650))]
     nights: u32,
-    /// Without --csv: the same seed makes the same nights.
+    /// Without a file: the same seed makes the same nights.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Without --csv: evening of the first night.
+    /// Without a file: evening of the first night.
     #[arg(long, value_name = "YYYY-MM-DD", default_value = "2026-01-05", value_parser = date)]
     start: Date,
     #[command(flatten)]
@@ -129,6 +132,9 @@ pub(crate) struct Simulate {
     /// The study's X25519 key, to which secrets are escrowed, in hexadecimal. Without --offline the chain is asked for it.
     #[arg(long, value_name = "KEY", requires = "offline", value_parser = hash)]
     auditor_key: Option<[u8; 32]>,
+    /// How many keys the study's auditor had before that one.
+    #[arg(long, value_name = "N", requires = "auditor_key", default_value_t = 0)]
+    auditor_epoch: u32,
 }
 
 /// Shows the devices of a state file: their keys, numbers on the chain, heads, and what is queued. No secrets, no data.
@@ -141,6 +147,34 @@ pub(crate) struct Status {
     /// Fail unless the file holds the device with this public key.
     #[arg(long, value_name = "KEY", value_parser = public_key)]
     device: Option<PublicKey>,
+}
+
+/// Trusts a block of the chain, as the consortium named it after it changed the authorities by force.
+///
+/// Nobody signed for such a change, so no proof leads over it, and devices that knew the authorities before stop believing
+/// relays until they are told. Never take the block from a relay.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Trust {
+    /// The state file.
+    #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
+    state: PathBuf,
+    /// The block that changed the authorities: its hash and its number.
+    #[arg(value_name = "HASH@NUMBER")]
+    checkpoint: Checkpoint,
+}
+
+/// Lists the participants' public keys as the auditor's `--participants` takes them: a line each, pseudonym and key. No private keys.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct ListParticipants {
+    /// The file of the participants' private keys.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "mhealth-device.db.participants"
+    )]
+    participant_keys: PathBuf,
 }
 
 /// Compares the head of every device of a state file with the head that the chain has finalised, by what a node or relays
@@ -218,14 +252,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<ExitCode, Failure> {
         Command::Upload(options) => phone::upload(&options).await,
         Command::Sync(options) => inspect::sync(&options).await,
         Command::Status(options) => inspect::status(&options),
+        Command::Trust(options) => inspect::trust(&options),
         Command::ExportQueue(options) => queue::export(&options),
         Command::Simulate(options) => simulate::simulate(&options).await,
+        Command::ListParticipants(options) => inspect::list_participants(&options),
     }
 }
 
 fn date(text: &str) -> Result<Date, String> {
-    Date::parse(text, format_description!("[year]-[month]-[day]"))
-        .map_err(|_| "not a date of the form YYYY-MM-DD".into())
+    parse_day(text, Some(DateFormat::YearMonthDay))
+        .map_err(|_| "not a date of the form YYYY-MM-DD from 1970 to 2100".into())
 }
 
 fn hash(text: &str) -> Result<[u8; 32], String> {

@@ -6,10 +6,10 @@ use std::{fs::File, io::Read, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Args;
 use hashchain::{SealingKey, StudyId, MAX_RUN_LENGTH};
-use mhealth_api::CodeTerms;
+use mhealth_api::{Code, CodeTerms};
 use mhealth_device::{
-    payload::Participant, servers::AuthenticationServer, Device, EnrolmentCode, Error, PublicKey,
-    Recipient, Record, Sealed, Store, SyncError, SystemClock, Terms,
+    payload::Participant, servers::AuthenticationServer, store::Change, Device, EnrolmentCode,
+    Error, PublicKey, Recipient, Record, Sealed, Store, SyncError, SystemClock, Terms,
 };
 use rand::{rngs::StdRng, SeedableRng};
 
@@ -61,9 +61,12 @@ pub(crate) struct Seal {
     /// The state file.
     #[arg(long, value_name = "FILE", default_value = "mhealth-device.db")]
     state: PathBuf,
-    /// Your name for it, such as the day of the night. The same source is sealed once.
+    /// Your name for it, such as the day of the night. The same source is sealed once; with other content it is refused.
     #[arg(long, value_name = "NAME")]
     source: String,
+    /// Seal other content of the same source as a new entry, whose media type names the entry that it corrects.
+    #[arg(long)]
+    corrections: bool,
     /// How to read it.
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     media_type: String,
@@ -95,7 +98,13 @@ pub(crate) struct Upload {
 }
 
 pub(super) async fn enrol(options: &Enrol) -> Result<ExitCode, Failure> {
-    let code = EnrolmentCode::from(options.code.expose().to_owned());
+    let code: EnrolmentCode = options.code.expose().parse().map_err(|_| {
+        Failure::input(
+            Code::MalformedCode.as_str(),
+            "This is not an enrolment code: a symbol is missing, mistyped, or one too many. Compare it with the paper. Nothing was \
+             sent.",
+        )
+    })?;
     let known = match Store::open(&options.state, Arc::new(SystemClock)) {
         Ok(store) => Some(store),
         Err(Error::Missing(_) | Error::Unfinished(_)) => None,
@@ -228,12 +237,27 @@ pub(super) fn seal(options: &Seal) -> Result<ExitCode, Failure> {
         media_type: &options.media_type,
         payload: &payload,
     };
+    let change = match options.corrections {
+        true => Change::Correct,
+        false => Change::Refuse,
+    };
     let group = store.group()?;
-    let sealed = group.seal(device.id, &record, recipient, &mut StdRng::from_os_rng())?;
+    let content = record.content();
+    let mut rng = StdRng::from_os_rng();
+    let sealed = group.seal_content(device.id, &record, &content, change, recipient, &mut rng)?;
     group.commit()?;
     let sequence = match sealed {
         Sealed::New(entry) => entry.sequence,
         Sealed::Before(sequence) => sequence,
+        Sealed::Differs(sequence) => {
+            return Err(Failure::input(
+                "differs_from_sealed",
+                format!(
+                    "This source was sealed before with other content, as entry {sequence}. Nothing was sealed; with \
+                     --corrections it is sealed as a new entry that names the one that it corrects."
+                ),
+            ));
+        }
     };
     let head = store
         .hash_at(device.id, sequence)?

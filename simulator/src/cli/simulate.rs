@@ -13,16 +13,18 @@ use mhealth_device::{
 };
 use mhealth_simulator::{
     cohort::{
-        csv::{CsvError, NightRows, Survey},
         generator::Trial,
-        intake::{seal_nights, Intake, SourceNight},
+        intake::{seal_nights, Intake, Sealing},
         participants::ParticipantKeys,
+        source::{SourceError, SourceNight},
+        survey::Survey,
     },
     direct::Direct,
 };
 use rand::{rngs::StdRng, SeedableRng};
 
 use super::{
+    input::Source,
     register::{bar, kept, print_figures, provide_codes, register, report, Account},
     topology::{acquaint, Connection, Route},
     EnvelopeForm, Failure, Simulate,
@@ -32,12 +34,25 @@ use super::{
 const DEVELOPMENT_ENROLLER: &str = "//Charlie";
 
 pub(super) async fn simulate(options: &Simulate) -> Result<ExitCode, Failure> {
-    let survey = survey(options)?;
+    let source = options.input.open(&options.state)?;
+    let survey = match &source {
+        Some(source) => source.survey()?,
+        None => Survey::default(),
+    };
     let (store, chain) = prepare(options).await?;
+    if let Some(source) = &source {
+        source.review(&store, &survey)?;
+    }
     if let Some(chain) = &chain {
         compare(&store, chain).await?;
     }
-    let intake = seal(options, &store, survey.rows)?;
+    let intake = seal(options, &store, source.as_ref(), &survey)?;
+    if source.is_some() {
+        println!(
+            "rows={} blank={} corrections={}",
+            survey.rows, survey.blank, intake.corrections
+        );
+    }
     let refusals = if options.offline {
         Vec::new()
     } else {
@@ -87,28 +102,6 @@ async fn send(
         print_figures(&through.meter);
     }
     registered
-}
-
-/// What the source has to give, and everything that is wrong with it, before anything is sealed.
-fn survey(options: &Simulate) -> Result<Survey, Failure> {
-    let Some(path) = &options.csv else {
-        return Ok(Survey::default());
-    };
-    let file = |failure: Failure| failure.and(&format!("({})", path.display()));
-    let survey = Survey::of(NightRows::open(path).map_err(|e| file(e.into()))?);
-    let mut wrong = survey.errors.iter();
-    let Some(first) = wrong.next() else {
-        return Ok(survey);
-    };
-    for error in wrong {
-        eprintln!("error[{}]: {error}.", error.code());
-    }
-    Err(
-        file(Failure::input(first.code(), format!("{first}."))).and(&format!(
-            "{} of {} rows are wrong; nothing was sealed.",
-            survey.wrong, survey.rows
-        )),
-    )
 }
 
 /// Opens the state file, or makes it with what the chain says. A node that is not there is no reason not to seal when
@@ -198,6 +191,7 @@ async fn prepare_direct(
         chain: direct.genesis(),
         study: options.study,
         auditor_key: study.auditor_key,
+        auditor_epoch: study.auditor_epoch,
     };
     let clock = Arc::new(SystemClock);
     let store = Store::open_or_create(&options.state, &terms, clock, &mut rng())?;
@@ -210,6 +204,7 @@ fn offline_terms(options: &Simulate) -> Result<Terms, Failure> {
             chain,
             study: options.study,
             auditor_key,
+            auditor_epoch: options.auditor_epoch,
         }),
         _ => Err(Failure::input(
             "terms_unknown",
@@ -246,6 +241,7 @@ async fn terms_by_server(options: &Simulate, server: Address) -> Result<Terms, F
         chain: study.chain.0,
         study: options.study,
         auditor_key: study.auditor_key.0,
+        auditor_epoch: study.auditor_epoch,
     })
 }
 
@@ -279,32 +275,35 @@ async fn reconnect(options: &Simulate, store: &Store) -> Result<Connection, Fail
     connected.map_err(|failure| failure.and(&kept(store)))
 }
 
-fn seal(options: &Simulate, store: &Store, rows: u64) -> Result<Intake, Failure> {
+fn seal(
+    options: &Simulate,
+    store: &Store,
+    source: Option<&Source>,
+    survey: &Survey,
+) -> Result<Intake, Failure> {
     let mut keys = match options.envelope {
         EnvelopeForm::Plain => None,
         EnvelopeForm::Hpke => Some(ParticipantKeys::open(&participant_keys(options))?),
     };
-    let group = options.commit_every as usize;
-    let nights: Box<dyn Iterator<Item = Result<SourceNight, CsvError>>> = match &options.csv {
-        Some(path) => {
-            let rows = NightRows::open(path)?;
-            Box::new(rows.map(|row| row.map(|(_, row)| SourceNight::Measured(row))))
-        }
-        None => Box::new(made_up(options)),
+    let how = Sealing {
+        group: options.commit_every as usize,
+        change: options.input.change(),
+        keys: keys.as_mut(),
     };
-    let expected = match options.csv {
-        Some(_) => rows,
-        None => u64::from(options.devices) * u64::from(options.nights),
+    let (nights, expected): (Box<dyn Iterator<Item = _>>, u64) = match source {
+        Some(source) => (Box::new(survey.placed(source.nights()?)), survey.rows),
+        None => {
+            let most = u64::from(options.devices) * u64::from(options.nights);
+            (Box::new(made_up(options)), most)
+        }
     };
     let bar = bar("sealing", expected);
-    let intake = seal_nights(store, nights, group, keys.as_mut(), &mut rng(), || {
-        bar.inc(1)
-    });
+    let intake = seal_nights(store, nights, how, &mut rng(), || bar.inc(1));
     bar.finish_and_clear();
     Ok(intake?)
 }
 
-fn made_up(options: &Simulate) -> impl Iterator<Item = Result<SourceNight, CsvError>> {
+fn made_up(options: &Simulate) -> impl Iterator<Item = Result<(u64, SourceNight), SourceError>> {
     let trial = Trial {
         devices: options.devices,
         nights: options.nights,
@@ -313,7 +312,7 @@ fn made_up(options: &Simulate) -> impl Iterator<Item = Result<SourceNight, CsvEr
     };
     trial.participants().flat_map(|diarist| {
         let id = diarist.id.clone();
-        diarist.map(move |entry| Ok(SourceNight::MadeUp(id.clone(), entry)))
+        diarist.map(move |entry| Ok((0, SourceNight::MadeUp(id.clone(), entry))))
     })
 }
 

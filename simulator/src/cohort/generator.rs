@@ -156,6 +156,7 @@ impl Iterator for Diarist {
     fn next(&mut self) -> Option<DiaryEntry> {
         while self.night < self.nights.min(self.dropout) {
             let evening = self.start.checked_add(Duration::days(self.night.into()))?;
+            evening.checked_add(Duration::days(3))?; // The diary is written within these.
             let entry = self.entry(evening);
             self.night += 1;
             let missing = if is_late(evening) {
@@ -278,6 +279,15 @@ mod tests {
             (f64::from(n.sleep_latency) - latency) * (f64::from(n.awake_in_between) - awake)
         }));
         assert!(together > 0.0, "covariance {together}");
+    }
+
+    #[test]
+    fn a_trial_at_the_end_of_time_ends_there() {
+        for start in [Date::MAX, Date::MIN, date!(9999 - 12 - 20)] {
+            let nights = Trial { start, ..trial(3) };
+            let written = nights.participants().map(Iterator::count).sum::<usize>();
+            assert!(written < 3 * 28);
+        }
     }
 
     #[test]

@@ -2,11 +2,15 @@
 
 //! A simulated cohort: where its nights come from, and who its participants are.
 //!
-//! [`csv`] reads nights that a wearable recorded, [`generator`] makes up diaries
-//! of an insomnia trial, [`participants`] plays the holder of the participants' private keys.
+//! [`csv`] reads nights that a wearable recorded, [`omh`] data points that another program made, [`generator`] makes up diaries
+//! of an insomnia trial. [`source`] is what they have in common, [`survey`] looks at a whole file before [`intake`] seals
+//! it, and [`participants`] plays the holder of the participants' private keys.
 
 pub mod csv;
 pub mod generator;
 pub mod intake;
-mod line_feeds;
+mod lines;
+pub mod omh;
 pub mod participants;
+pub mod source;
+pub mod survey;

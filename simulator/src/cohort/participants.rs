@@ -116,6 +116,14 @@ impl ParticipantKeys {
         self.keys.get(participant)
     }
 
+    /// The participants and their public keys, in order of their pseudonyms.
+    pub fn public(&self) -> Vec<(&Participant, SealingKey)> {
+        let keys = self.keys.iter();
+        let mut keys: Vec<_> = keys.map(|(name, key)| (name, key.sealing_key())).collect();
+        keys.sort_by(|(one, _), (other, _)| one.0.cmp(&other.0));
+        keys
+    }
+
     /// Makes new keys durable.
     pub fn save(&mut self) -> Result<(), ParticipantsError> {
         if !self.unsaved.is_empty() {
@@ -156,6 +164,7 @@ mod tests {
 
         let mut again = ParticipantKeys::open(&path).expect("opened");
         assert_eq!(again.sealing_key(&ada, &mut rng), public);
+        assert_eq!(again.public(), [(&ada, public)]);
         let private = hex::encode(again.opening_key(&ada).expect("it was saved").expose());
         assert!(!format!("{again:?} {:?}", again.opening_key(&ada)).contains(&private));
     }

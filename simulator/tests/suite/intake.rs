@@ -4,15 +4,19 @@
 
 use hashchain::Envelope;
 use mhealth_device::{
-    payload::{Night, MEDIA_TYPE},
-    store::FreezeReason,
+    payload::{corrected, Night, MEDIA_TYPE},
+    store::{Change, FreezeReason},
+    Error, Store,
 };
 use mhealth_simulator::cohort::{
-    csv::{CsvError, NightRows},
+    csv::{Dialect, NightRows},
     generator::Trial,
-    intake::{seal_nights, Intake, SourceNight},
+    intake::{review, Intake, IntakeError, Sealing},
     participants::ParticipantKeys,
+    source::{Nights, SourceError, SourceNight},
+    survey::Survey,
 };
+use rand::rngs::StdRng;
 use time::macros::date;
 
 use crate::support::{assert_verifies, rng, store_in_memory, word};
@@ -24,9 +28,29 @@ const FILE: &str = "Id,Day,TotalSleepRecords,TotalMinutesAsleep,TotalTimeInBed
 4445114986,2016-04-12,2,429,457
 ";
 
-fn measured() -> impl Iterator<Item = Result<SourceNight, CsvError>> {
-    let rows = NightRows::new(FILE.as_bytes()).expect("a header");
-    rows.map(|row| row.map(|(_, row)| SourceNight::Measured(row)))
+fn measured() -> Nights<&'static [u8]> {
+    nights(FILE)
+}
+
+fn nights(file: &str) -> Nights<&[u8]> {
+    Nights::Csv(NightRows::new(file.as_bytes(), Dialect::default()).expect("a header"))
+}
+
+/// The nights sealed, and those corrected that were sealed before with other values.
+fn seal_nights(
+    store: &Store,
+    nights: impl Iterator<Item = Result<(u64, SourceNight), SourceError>>,
+    group: usize,
+    keys: Option<&mut ParticipantKeys>,
+    rng: &mut StdRng,
+    seen: impl FnMut(),
+) -> Result<Intake, IntakeError> {
+    let how = Sealing {
+        group,
+        change: Change::Refuse,
+        keys,
+    };
+    mhealth_simulator::cohort::intake::seal_nights(store, nights, how, rng, seen)
 }
 
 #[test]
@@ -38,7 +62,7 @@ fn a_file_becomes_one_device_a_person_and_one_entry_a_night() {
         let expected = Intake {
             sealed: 3,
             before: 1,
-            stopped: 0,
+            ..Intake::default()
         };
         assert_eq!((intake.expect("sealed"), seen), (expected, 4));
         // The same file again: every night is known.
@@ -46,9 +70,8 @@ fn a_file_becomes_one_device_a_person_and_one_entry_a_night() {
         assert_eq!(
             again.expect("nothing new"),
             Intake {
-                sealed: 0,
                 before: 4,
-                stopped: 0
+                ..Intake::default()
             }
         );
         let devices = store.devices().expect("devices");
@@ -123,7 +146,7 @@ fn made_up_nights_say_that_they_are_made_up() {
     let nights = || {
         trial.participants().flat_map(|diarist| {
             let id = diarist.id.clone();
-            diarist.map(move |entry| Ok(SourceNight::MadeUp(id.clone(), entry)))
+            diarist.map(move |entry| Ok((0, SourceNight::MadeUp(id.clone(), entry))))
         })
     };
     let first = seal_nights(&store, nights(), 3, None, &mut rng(1), || ()).expect("sealed");
@@ -153,7 +176,73 @@ fn nights_of_a_stopped_device_are_counted_and_not_sealed() {
         Intake {
             sealed: 1,
             before: 1,
-            stopped: 2
+            stopped: 2,
+            ..Intake::default()
         }
     );
+}
+
+#[test]
+fn a_night_that_was_scored_anew_is_named_and_a_correction_names_the_entry_that_it_corrects() {
+    let store = store_in_memory();
+    seal_nights(&store, measured(), 10, None, &mut rng(1), || ()).expect("sealed");
+    let anew = FILE.replace("2,619,641", "2,600,641");
+    let reviewed = |change| -> Result<Survey, Error> {
+        let mut survey = Survey::default();
+        review(&store, nights(&anew), change, &mut survey)?;
+        Ok(survey)
+    };
+    let survey = reviewed(Change::Refuse).expect("read");
+    assert_eq!(
+        (survey.wrong, survey.errors[0].code()),
+        (1, "differs_from_sealed")
+    );
+    let message = survey.errors[0].to_string();
+    assert!(
+        message.starts_with("line 2: the night 2016-04-17 ") && message.contains("entry 1 "),
+        "{message}"
+    );
+    // Whoever does not look first seals nothing either.
+    let unseen = seal_nights(&store, nights(&anew), 10, None, &mut rng(2), || ());
+    assert_eq!(unseen.expect_err("refused").code(), "differs_from_sealed");
+
+    assert_eq!(reviewed(Change::Correct).expect("read").wrong, 0);
+    let correct = || {
+        let how = Sealing {
+            group: 10,
+            change: Change::Correct,
+            keys: None,
+        };
+        let seal = mhealth_simulator::cohort::intake::seal_nights;
+        seal(&store, nights(&anew), how, &mut rng(3), || ()).expect("sealed")
+    };
+    let expected = Intake {
+        sealed: 1,
+        corrections: 1,
+        before: 3,
+        stopped: 0,
+    };
+    assert_eq!(correct(), expected);
+    let again = Intake {
+        before: 4,
+        ..Intake::default()
+    };
+    assert_eq!(correct(), again);
+    let device = &store.devices().expect("devices")[0];
+    assert_eq!(device.length, 3);
+    let envelope = store.envelope(device.id, 3).expect("read").expect("there");
+    let Ok(Envelope::Plain { content, .. }) = Envelope::parse(&envelope) else {
+        panic!("a plain envelope");
+    };
+    assert_eq!(corrected(content.media_type()), (MEDIA_TYPE, Some(1)));
+    let night = Night::from_json(content.payload()).expect("a night");
+    assert_eq!(
+        night
+            .sleep_episode
+            .body
+            .total_sleep_time
+            .map(|time| time.value),
+        Some(600)
+    );
+    assert_verifies(&store, device.id);
 }

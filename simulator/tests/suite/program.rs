@@ -13,7 +13,7 @@ use mhealth_api::{Code, ExportedRun, Head, Key, Predecessor, RunState};
 
 use crate::support::{
     fakes::{Fake, Trouble},
-    world::{Issued, World},
+    world::{self, Issued, World},
 };
 
 /// A folder for state files, and servers.
@@ -176,13 +176,24 @@ async fn a_phone_enrols_seals_uploads_and_compares_by_the_words_of_the_help() {
     let site = Site::open().await;
     let participant = hashchain::OpeningKey::from_bytes(&[0x50; 32]);
     let key = Key(participant.sealing_key().0);
-    site.world
-        .state()
-        .codes
-        .get_mut("CODE-1")
-        .expect("issued")
-        .participant_key = Some(key);
-    let code = [("MHEALTH_CODE", "CODE-1")];
+    let code = world::code_for("CODE-1", Some(&key));
+    // A server that is not honest, or was broken into, names a key of its own.
+    let thiefs = Key(hashchain::OpeningKey::from_bytes(&[0x51; 32])
+        .sealing_key()
+        .0);
+    let text = code.reveal();
+    let text = [("MHEALTH_CODE", &text[..])];
+    for named in [Some(thiefs), None] {
+        site.world.issue(&code, named);
+        site.run_with(&["enrol", &site.auth()], &text, "")
+            .await
+            .failed(1, "another_participant_key");
+        assert!(!site.state().exists());
+    }
+    site.world.issue(&code, Some(key));
+    // As somebody types it who reads it from paper.
+    let typed = code.reveal().replace('-', " \u{2013}\u{a0}").to_lowercase();
+    let code = [("MHEALTH_CODE", &typed[..])];
     let enrolled = site
         .run_with(&["enrol", &site.auth()], &code, "")
         .await
@@ -232,7 +243,8 @@ impl Report {
 #[tokio::test]
 async fn a_code_for_something_else_than_configured_is_not_used_and_nothing_is_written() {
     let site = Site::open().await;
-    let code = [("MHEALTH_CODE", "CODE-1")];
+    let code = world::code("CODE-1").reveal();
+    let code = [("MHEALTH_CODE", &code[..])];
     let other = "11".repeat(32);
     for (option, value) in [
         ("--genesis", &other[..]),
@@ -249,8 +261,18 @@ async fn a_code_for_something_else_than_configured_is_not_used_and_nothing_is_wr
     let refused = site
         .run_with(&["enrol", &site.auth()], &unknown, "")
         .await
-        .failed(1, "unknown_code");
+        .failed(2, "malformed_code");
     assert!(!refused.stderr.contains("hunter2"));
+    assert!(site
+        .office
+        .received("/v1/code")
+        .iter()
+        .all(|body| !body.ends_with(b"hunter2\"}")));
+    let unknown = world::code("ANOTHER").reveal();
+    let unknown = [("MHEALTH_CODE", &unknown[..])];
+    site.run_with(&["enrol", &site.auth()], &unknown, "")
+        .await
+        .failed(1, "unknown_code");
     site.run_with(&["enrol"], &code, "")
         .await
         .failed(2, "no_authentication_server");
@@ -270,9 +292,58 @@ async fn a_code_for_something_else_than_configured_is_not_used_and_nothing_is_wr
 }
 
 #[tokio::test]
-async fn an_enrolment_that_was_cut_off_goes_on_with_the_same_command() {
+async fn a_code_is_not_used_at_a_server_that_goes_by_another_address_and_nothing_is_written() {
     let site = Site::open().await;
     let code = [("MHEALTH_CODE", "CODE-1")];
+    let other = site.office.address.replace("127.0.0.1", "localhost");
+    let arguments = ["enrol", &format!("--auth={other}")];
+    let refused = site
+        .run_with(&arguments, &code, "")
+        .await
+        .failed(1, "other_address");
+    assert!(refused.stderr.contains(&other) && refused.stderr.contains(&site.office.address));
+    assert!(!site.state().exists() && site.world.state().devices.is_empty());
+    let slash = format!("{}/", site.auth());
+    site.run_with(&["enrol", &slash], &code, "")
+        .await
+        .succeeded();
+}
+
+#[tokio::test]
+async fn what_was_sealed_is_not_sealed_otherwise_without_a_word_and_nothing_is_too_large_for_a_relay(
+) {
+    let site = Site::open().await;
+    let code = [("MHEALTH_CODE", "CODE-1")];
+    site.run_with(&["enrol", &site.auth()], &code, "")
+        .await
+        .succeeded();
+    let seal = ["seal", "--source=monday"];
+    site.run_with(&seal, &[], "431").await.succeeded();
+    let differs = site
+        .run_with(&seal, &[], "188")
+        .await
+        .failed(2, "differs_from_sealed");
+    assert!(differs.stderr.contains("entry 1"));
+    let correct = ["seal", "--source=monday", "--corrections"];
+    let corrected = site.run_with(&correct, &[], "188").await.succeeded();
+    assert_eq!(corrected.values()["sequence"], "2");
+
+    let raw = "x".repeat(300_000);
+    let large = ["seal", "--source=actigraphy"];
+    site.run_with(&large, &[], &raw)
+        .await
+        .failed(2, "payload_too_large");
+    let sealed = site.run_with(&["seal", "--source=tuesday"], &[], "7").await;
+    assert_eq!(sealed.succeeded().values()["sequence"], "3");
+    let uploaded = site.run(&["upload"]).await.succeeded();
+    assert_eq!(uploaded.values()["finalised"], "3");
+}
+
+#[tokio::test]
+async fn an_enrolment_that_was_cut_off_goes_on_with_the_same_command() {
+    let site = Site::open().await;
+    let code = world::code("CODE-1").reveal();
+    let code = [("MHEALTH_CODE", &code[..])];
     let arguments = ["enrol", &site.auth(), "--patience=0"];
     site.office.trouble([Trouble::None, Trouble::LostAnswer]);
     site.run_with(&arguments, &code, "")
@@ -371,7 +442,8 @@ async fn servers_that_are_away_are_an_exit_status_of_their_own_and_nights_are_se
 async fn a_foreign_head_lies_and_refusals_are_told_apart_by_their_codes() {
     let site = Site::open().await;
     let auth = site.auth();
-    let code = [("MHEALTH_CODE", "CODE-2")];
+    let code = world::code("CODE-2").reveal();
+    let code = [("MHEALTH_CODE", &code[..])];
     site.run_with(&["enrol", &auth], &code, "")
         .await
         .succeeded();
@@ -411,6 +483,9 @@ async fn a_foreign_head_lies_and_refusals_are_told_apart_by_their_codes() {
         stopped.stdout.contains("stopped[foreign_head]"),
         "{stopped:?}"
     );
+    // A phone that was set back, and sealed again before it looked, looks like this, too.
+    let told = site.run(&["upload"]).await.failed(1, "foreign_head");
+    assert!(told.stderr.contains("restored from a backup"), "{told:?}");
     site.run_with(&["seal", "--source=wednesday"], &[], "{}")
         .await
         .failed(5, "device_frozen");
@@ -426,8 +501,10 @@ async fn a_foreign_head_lies_and_refusals_are_told_apart_by_their_codes() {
         }),
         ..Issued::default()
     };
-    site.world.state().codes.insert("CODE-3".into(), renewed);
-    let code = [("MHEALTH_CODE", "CODE-3")];
+    let code = world::code("CODE-3").reveal();
+    let known = code.to_string();
+    site.world.state().codes.insert(known, renewed);
+    let code = [("MHEALTH_CODE", &code[..])];
     let renewed = ["enrol", &auth, "--participant=participant-2"];
     let enrolled = site.run_with(&renewed, &code, "").await.succeeded();
     assert_eq!(enrolled.values()["device"], "1");

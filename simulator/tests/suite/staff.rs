@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use hashchain::StudyId;
+use mhealth_api::Key;
 use mhealth_device::{
     payload::Participant,
     servers::{AuthenticationServer, Certificates},
@@ -14,8 +15,8 @@ use mhealth_simulator::staff::issue_code;
 use crate::support::{
     clock,
     fakes::Fake,
-    trial::{address, code, patience},
-    world::World,
+    trial::{address, patience},
+    world::{code_for, World},
 };
 
 #[tokio::test]
@@ -39,7 +40,17 @@ async fn staff_gets_codes_for_a_cohort_and_a_wrong_credential_gets_none() {
     let issued = issue_code(&server, "let me in", &participant, Some([3; 32]), day)
         .await
         .expect("answered");
-    assert_eq!(issued.expect("issued"), code("CODE-OF-P-1"));
+    let own = code_for("CODE-OF-P-1", Some(&Key([3; 32])));
+    assert_eq!(issued.expect("issued"), own);
+    // The server made the code for another key than it was asked for.
+    let betrayed = Participant("betrayed".into());
+    let refused = issue_code(&server, "let me in", &betrayed, Some([3; 32]), day)
+        .await
+        .expect("answered");
+    assert_eq!(
+        refused.expect_err("another key").code,
+        "another_participant_key"
+    );
     assert_eq!(
         server
             .study(StudyId(0))

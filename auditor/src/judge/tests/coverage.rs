@@ -34,15 +34,53 @@ fn not_covered(case: &Case, why: &Uncovered) -> Judgement {
 #[test]
 fn without_the_auditors_key_no_entry_is_valid() {
     let mut case = trial().case();
-    case.secret = SecretAccess::open(None, &case.record);
+    case.secret = SecretAccess::open(&[], &[7; 32], &case.record);
     let judgement = not_covered(&case, &Uncovered::NoAuditorKey);
     assert_eq!(judgement.count(Verdict::NotCovered), 6);
 }
 
 #[test]
+fn a_device_whose_epochs_key_is_not_given_is_not_covered_and_says_which_is_lacking() {
+    let world = trial();
+    let mut case = world.case();
+    case.record.auditor_epoch = 1;
+    let (key, public) = (
+        OpeningKey::from_bytes(&[1; 32]),
+        world.auditor.sealing_key().0,
+    );
+    case.secret = SecretAccess::open(&[key], &public, &case.record);
+    let lacking = Uncovered::NoKeyOfEpoch {
+        epoch: 1,
+        key: Key(public),
+    };
+    let judgement = not_covered(&case, &lacking);
+    assert_eq!(judgement.count(Verdict::NotCovered), 6);
+    assert!(judgement.findings.is_empty(), "{judgement:?}");
+    // Among others, the one that is needed is found.
+    let keys = [1, 11].map(|seed| OpeningKey::from_bytes(&[seed; 32]));
+    case.secret = SecretAccess::open(&keys, &public, &case.record);
+    assert_eq!(judge(&case).outcome(), Outcome::Right);
+}
+
+#[test]
+fn a_device_that_seals_to_another_key_speaks_against_the_authentication_server() {
+    let mut case = trial().case();
+    case.participant_key_fits = Some(true);
+    assert_eq!(judge(&case).outcome(), Outcome::Right);
+    case.participant_key_fits = Some(false);
+    let judgement = judge(&case);
+    assert_eq!(judgement.outcome(), Outcome::Wrong);
+    let finding = &judgement.findings[0];
+    assert_eq!(finding.ground, Ground::AnotherParticipantKey);
+    assert_eq!(finding.parties, [Party::AuthenticationServer]);
+}
+
+#[test]
 fn an_escrow_that_does_not_open_speaks_against_the_device() {
     let mut case = trial().case();
-    case.secret = SecretAccess::open(Some(&OpeningKey::from_bytes(&[1; 32])), &case.record);
+    let other = OpeningKey::from_bytes(&[1; 32]);
+    let public = other.sealing_key().0;
+    case.secret = SecretAccess::open(&[other], &public, &case.record);
     let judgement = judge(&case);
     assert_eq!(judgement.count(Verdict::NotCovered), 6);
     assert_eq!(judgement.outcome(), Outcome::Wrong);

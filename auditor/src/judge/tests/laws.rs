@@ -115,7 +115,8 @@ proptest! {
         if tamper(&mut case, place, bit, kind) {
             // A case is opened anew, as an audit would.
             let auditor = hashchain::OpeningKey::from_bytes(&[11; 32]);
-            case.secret = crate::case::SecretAccess::open(Some(&auditor), &case.record);
+            let public = auditor.sealing_key().0;
+            case.secret = crate::case::SecretAccess::open(&[auditor], &public, &case.record);
             let judgement = judge(&case);
             prop_assert_ne!(judgement.outcome(), Outcome::Right, "kind {}: {:?}", kind, judgement);
         }

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use hashchain::{DeviceId, LinkHash, StudyId};
-use mhealth_api::{Code, DeviceStatus, Key, Predecessor};
+use hashchain::{participant_digest, DeviceId, LinkHash, Native, OpeningKey, StudyId};
+use mhealth_api::{Code, DeviceStatus, Hash, Key, Predecessor};
 use mhealth_device::{
     chain::Chain,
     fleet::{enrol_all, upload_all},
@@ -19,10 +19,16 @@ use super::{
     address, code,
     fakes::{Fake, Trouble},
     impatience, settings, through,
-    world::World,
+    world::{code_for, World},
     Trial,
 };
 use crate::{clock, device, rng, seal, store_in_memory};
+
+fn server(office: &Fake) -> AuthenticationServer {
+    let patience = impatience();
+    AuthenticationServer::at(address(office), patience, &Certificates::default(), clock())
+        .expect("a client")
+}
 
 async fn enrol(store: &Store, servers: &Servers) -> Vec<String> {
     let refused = enrol_all(store, servers, |_| ()).await.expect("answered");
@@ -39,7 +45,7 @@ async fn a_device_enrols_with_its_code_which_is_erased_when_that_is_proved() {
     let store = store_in_memory();
     let phone = device(&store, "P-1");
     store
-        .set_code(phone.id(), Some(&code(" ABCD-EFGH\n")))
+        .set_code(phone.id(), Some(&code("ABCD-EFGH")))
         .expect("kept");
     assert_eq!(
         enrol(&store, &through(settings(&office, &[], 1))).await,
@@ -115,6 +121,31 @@ async fn a_phone_that_was_killed_before_the_answer_enrols_with_the_code_that_it_
 }
 
 #[tokio::test]
+async fn a_code_is_not_used_at_a_server_that_goes_by_another_address() {
+    let world = World::with_codes(&["CODE"]);
+    let office = Fake::office(&world).await;
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    store
+        .set_code(phone.id(), Some(&code("CODE")))
+        .expect("kept");
+    let servers = through(settings(&office, &[], 1));
+    let other = office.address.replace("127.0.0.1", "localhost");
+    office.set().issuer = Some(other.clone());
+    let refused = enrol_all(&store, &servers, |_| ()).await.expect("answered");
+    let refusal = &refused[0].refusal;
+    assert_eq!(refusal.code, "other_address");
+    assert!(refusal.message.contains(&other) && refusal.message.contains(&office.address));
+    assert!(office.received("/v1/enrol").is_empty());
+    // The same address, written otherwise, is none.
+    office.set().issuer = Some(format!(
+        "{}/",
+        office.address.to_uppercase().replace("HTTP", "http")
+    ));
+    assert_eq!(enrol(&store, &servers).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn without_code_or_with_a_bad_one_a_device_is_refused_by_name() {
     let world = World::with_codes(&["CODE"]);
     let office = Fake::office(&world).await;
@@ -145,7 +176,7 @@ async fn a_code_for_another_predecessor_is_not_used_up() {
     world
         .state()
         .codes
-        .get_mut("CODE")
+        .get_mut(&*code("CODE").reveal())
         .expect("issued")
         .predecessor = Some(before);
     let office = Fake::office(&world).await;
@@ -193,6 +224,108 @@ async fn a_code_for_another_chain_study_or_auditor_is_not_used_up() {
         assert_eq!(enrol(&store, &through(settings)).await, ["other_terms"]);
     }
     assert!(office.received("/v1/enrol").is_empty());
+}
+
+/// A key that participants have.
+fn participant_key(seed: u8) -> Key {
+    Key(OpeningKey::from_bytes(&[seed; 32]).sealing_key().0)
+}
+
+#[tokio::test]
+async fn a_server_that_names_another_participants_key_is_found_out_by_the_code() {
+    let (own, thiefs) = (participant_key(1), participant_key(2));
+    let asked = code_for("CODE", Some(&own));
+    let world = World::default();
+    let office = Fake::office(&world).await;
+    let servers = through(settings(&office, &[], 1));
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    store.set_recipient(phone.id(), Some(own.0)).expect("kept");
+    store.set_code(phone.id(), Some(&asked)).expect("kept");
+    for named in [Some(thiefs), None, Some(Key([0; 32]))] {
+        world.issue(&asked, named);
+        assert_eq!(enrol(&store, &servers).await, ["another_participant_key"]);
+        let told = server(&office).code_terms(&asked).await.expect("answered");
+        assert_eq!(told.expect_err("refused").code, "another_participant_key");
+    }
+    assert!(office.received("/v1/enrol").is_empty());
+    world.issue(&asked, Some(own));
+    assert_eq!(enrol(&store, &servers).await, [""; 0]);
+    let digest = participant_digest::<Native>(Some(&own.0));
+    assert_eq!(world.state().devices[0].participant, Hash(digest));
+}
+
+#[tokio::test]
+async fn a_code_for_a_weak_key_is_not_used_up() {
+    let weak = Key([0; 32]);
+    let asked = code_for("CODE", Some(&weak));
+    let world = World::default();
+    world.issue(&asked, Some(weak));
+    let office = Fake::office(&world).await;
+    let told = server(&office).code_terms(&asked).await.expect("answered");
+    assert_eq!(told.expect_err("refused").code, "weak_participant_key");
+}
+
+#[tokio::test]
+async fn a_code_for_another_key_than_the_device_seals_to_is_not_used_up() {
+    let (own, other) = (participant_key(1), participant_key(2));
+    let world = World::default();
+    let office = Fake::office(&world).await;
+    let servers = through(settings(&office, &[], 1));
+    for (recipient, of_code) in [
+        (Some(own), Some(other)),
+        (Some(own), None),
+        (None, Some(own)),
+    ] {
+        let store = store_in_memory();
+        let phone = device(&store, "P-1");
+        let recipient = recipient.map(|key| key.0);
+        store.set_recipient(phone.id(), recipient).expect("kept");
+        let asked = code_for("CODE", of_code.as_ref());
+        world.issue(&asked, of_code);
+        store.set_code(phone.id(), Some(&asked)).expect("kept");
+        assert_eq!(enrol(&store, &servers).await, ["another_participant_key"]);
+    }
+    assert!(office.received("/v1/enrol").is_empty());
+}
+
+#[tokio::test]
+async fn a_record_with_another_participants_key_stops_the_device() {
+    let trial = Trial::with_relays(1).await;
+    let store = store_in_memory();
+    let phone = device(&store, "P-2");
+    let own = phone.record().expect("a record");
+    {
+        let mut state = trial.world.state();
+        state.devices[0].key = Key(own.key.0);
+        state.devices[0].genesis = own.genesis;
+        state.devices[0].participant = Hash([0x0d; 32]);
+    }
+    upload_all(&store, &trial.servers(1), 2, |_| ())
+        .await
+        .expect("compared");
+    let frozen = phone.record().expect("a record").frozen;
+    assert_eq!(frozen, Some(FreezeReason::AnotherParticipantKey));
+}
+
+#[tokio::test]
+async fn a_phone_that_was_made_for_a_former_auditor_key_is_told_so_and_keeps_its_code() {
+    let world = World::with_codes(&["CODE"]);
+    let office = Fake::office(&world).await;
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    store
+        .set_code(phone.id(), Some(&code("CODE")))
+        .expect("kept");
+    // The sponsor names another key before the phone has redeemed its code.
+    world.state().auditor = Some((Key([0x17; 32]), 1));
+    let servers = through(settings(&office, &[], 1));
+    assert_eq!(enrol(&store, &servers).await, ["other_auditor_epoch"]);
+    // One that says that the same epoch has another key is not believed.
+    world.state().auditor = Some((Key([0x17; 32]), 0));
+    assert_eq!(enrol(&store, &servers).await, ["other_terms"]);
+    world.state().auditor = None;
+    assert_eq!(enrol(&store, &servers).await, [""; 0]);
 }
 
 #[tokio::test]

@@ -49,6 +49,39 @@ async fn a_relay_that_asks_to_be_left_alone_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_relay_is_left_alone_for_as_long_as_it_asks_beyond_the_usual_wait() {
+    let trial = Trial::with_relays(1).await;
+    trial.seal(0..2);
+    trial.relays[0].trouble([Trouble::Refused(Code::Overloaded, Some(2))]);
+    let begun = std::time::Instant::now();
+    assert!(trial.settings(1).patience.longest_wait < std::time::Duration::from_secs(1));
+    assert_eq!(trial.upload(1).await, Ok(vec![]));
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(2));
+    trial.assert_level();
+}
+
+#[tokio::test]
+async fn a_relay_that_asks_for_more_than_the_devices_patience_is_not_asked_again() {
+    for code in [
+        Code::Overloaded,
+        Code::DeviceBytesUsed,
+        Code::DeviceQueueFull,
+    ] {
+        let trial = Trial::with_relays(1).await;
+        trial.seal(0..2);
+        trial.relays[0].trouble([Trouble::Refused(code, Some(3_000))]);
+        let begun = std::time::Instant::now();
+        let mut settings = trial.settings(1);
+        settings.patience.give_up = std::time::Duration::from_secs(20);
+        let uploaded = trial.upload_through(&through(settings)).await;
+        assert_eq!(uploaded, Err(code.as_str().into()));
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+        assert_eq!(trial.relays[0].received("/v1/runs").len(), 1);
+        assert_eq!(trial.phone().record().expect("a record").queued(), 2);
+    }
+}
+
+#[tokio::test]
 async fn another_relay_stands_in_for_one_that_is_away_busy_or_nonsense() {
     for trouble in [
         Trouble::LostRequest,

@@ -84,6 +84,8 @@ pub(crate) struct Behaviour {
     pub(crate) gaps: Vec<Problem>,
     /// Seconds by which the server's clock is ahead.
     pub(crate) ahead: u64,
+    /// What the server calls itself, if not by the address that it listens on.
+    pub(crate) issuer: Option<String>,
     /// Relays that the authentication server names.
     pub(crate) relays: Vec<String>,
     /// Envelopes that this relay holds, by device and sequence.

@@ -17,7 +17,7 @@ use mhealth_api::{
 use serde_json::json;
 
 use super::{refuse, Fake};
-use crate::support::world::{Issued, World};
+use crate::support::world::{self, Issued, World};
 
 impl Fake {
     pub(crate) async fn office(world: &World) -> Self {
@@ -37,12 +37,19 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
         None => return refuse(Code::UnknownCode, None),
         Some(issued) => issued.clone(),
     };
+    let (auditor_key, auditor_epoch) = state.auditor();
     Json(CodeTerms {
         chain: Hash(crate::support::terms().chain),
+        issuer: fake
+            .set()
+            .issuer
+            .clone()
+            .unwrap_or_else(|| fake.address.clone()),
         server: crate::support::world::SERVER,
         study: StudyId(0),
         policy: Policy::DeviceSigned,
-        auditor_key: Key(crate::support::terms().auditor_key),
+        auditor_key,
+        auditor_epoch,
         participant_key: issued.participant_key,
         predecessor: issued.predecessor,
         expires_at: 4_000_000_000,
@@ -99,8 +106,16 @@ async fn issue(
         return refuse(Code::InvalidCredentials, None);
     }
     let participant = order["participant"].as_str().expect("a participant");
-    let code = format!("CODE-OF-{participant}");
-    let issued = Issued::default();
+    let key = order["participant_key"].as_str();
+    let key: Option<Key> = key.map(|key| key.parse().expect("a key"));
+    let issued = Issued {
+        participant_key: key,
+        ..Issued::default()
+    };
+    // Of one participant the server makes the code for a key of its own.
+    let of_code = key.filter(|_| participant != "betrayed");
+    let code = world::code_for(&format!("CODE-OF-{participant}"), of_code.as_ref());
+    let code = code.reveal().to_string();
     fake.world.state().codes.insert(code.clone(), issued);
     let answer = json!({"code": code, "id": 1, "expires_at": 4_000_000_000_u64});
     (StatusCode::CREATED, Json(answer)).into_response()
@@ -116,6 +131,7 @@ async fn study(State(_): State<Fake>, Path(study): Path<StudyId>) -> Response {
         title: "A study".into(),
         policy: Policy::DeviceSigned,
         auditor_key: Key(crate::support::terms().auditor_key),
+        auditor_epoch: 0,
         open: true,
     })
     .into_response()

@@ -95,9 +95,8 @@ impl Relay {
         Ok(Signer::now(&arena.chain, arena.column.study(), account).await?)
     }
 
-    fn start(&self, launch: servers::Launch) -> Result<()> {
-        let server = launch.start()?;
-        server.wait_until_ready()?;
+    async fn start(&self, launch: servers::Launch) -> Result<()> {
+        let server = started(launch).await?;
         self.front.stand_before(&server.url());
         *lock(&self.server) = Some(server);
         Ok(())
@@ -122,8 +121,8 @@ impl Arena {
         std::fs::create_dir_all(folder)?;
         let node = Launch::consensus()
             .base_path(folder.join("chain"))
-            .arg("--state-pruning=archive")
-            .start()?;
+            .arg("--state-pruning=archive");
+        let node = aside(|| node.start()).await?;
         let office = Front::open().await?;
         let mut honest = Vec::new();
         for (name, account) in ["dave", "eve"].into_iter().zip(RELAYS) {
@@ -145,9 +144,8 @@ impl Arena {
             relays: everybody().map(Relay::url).collect(),
         })
         .arg("--requests-per-second=100000");
-        let admin = last_word(&launch.run(&["admin", "add", "site-staff"])?);
-        let server = launch.start()?;
-        server.wait_until_ready()?;
+        let admin = credential(&launch, |launch| launch.add_admin("site-staff")).await?;
+        let server = started(launch).await?;
         office.stand_before(&server.url());
 
         let chain = ChainClient::connect(&node.url()).await?;
@@ -161,14 +159,20 @@ impl Arena {
         });
         try_join_all(appointed).await?;
         let (url, issuer) = (node.url(), office.url());
-        for relay in honest.iter_mut().chain(hostile.values_mut()) {
+        let relays = honest.iter_mut().chain(hostile.values_mut());
+        let started = relays.map(|relay| {
             let launch = relay.launch(column, &url, &issuer, folder);
-            relay.credential = last_word(&launch.run(&["auditor", "add", "monitor"])?);
-            // A laggard is started when its node has fallen behind.
-            if relay.name != Attack::LagsBehind.name() {
-                relay.start(launch)?;
+            async move {
+                relay.credential =
+                    credential(&launch, |launch| launch.add_auditor("monitor")).await?;
+                // A laggard is started when its node has fallen behind.
+                match relay.name == Attack::LagsBehind.name() {
+                    true => Ok(()),
+                    false => relay.start(launch).await,
+                }
             }
-        }
+        });
+        try_join_all(started).await?;
         let laggard = match rows.contains(&Attack::LagsBehind) {
             true => Some(start_laggard(&node, folder).await?),
             false => None,
@@ -205,14 +209,27 @@ impl Arena {
             tokio::time::sleep(PAUSE).await;
         }
         drop(chain);
-        node.stop()?;
         let alone = Launch::bare()
             .arg("--chain=dev")
             .args(["--reserved-only", "--state-pruning=archive"])
             .base_path(self.folder.join("laggard"));
-        let node = alone.start()?;
-        relay.start(relay.launch(self.column, &node.url(), &self.door.url, &self.folder))?;
+        let node = aside(move || {
+            node.stop()?;
+            alone.start()
+        });
+        let node = node.await?;
+        let launch = relay.launch(self.column, &node.url(), &self.door.url, &self.folder);
+        relay.start(launch).await?;
         *lock(&self.laggard) = Some(node);
+        Ok(())
+    }
+
+    /// The study has done with this relay, which has brought nothing: audits do not ask for its export any more.
+    pub(crate) async fn dismiss(&self, relay: &Relay) -> Result<()> {
+        let account = Account::from_secret_uri(relay.account)?.id();
+        let removal = calls::remove_relay(self.column.study(), account);
+        let removed = self.sponsor.submit_and_wait(removal).await?.succeeded();
+        removed.context("the sponsor could not remove a relay")?;
         Ok(())
     }
 
@@ -255,12 +272,37 @@ impl Arena {
 
 /// A node that follows the first one.
 async fn start_laggard(first: &Node, folder: &Path) -> Result<Node> {
-    Launch::bare()
+    let launch = Launch::bare()
         .arg("--chain=dev")
         .arg("--state-pruning=archive")
         .arg(format!("--bootnodes={}", first.address().await?))
-        .base_path(folder.join("laggard"))
-        .start()
+        .base_path(folder.join("laggard"));
+    aside(|| launch.start()).await
+}
+
+/// Does what takes a while on a thread of its own. Fronts answer meanwhile, and servers that start ask them.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work).await?
+}
+
+async fn started(launch: servers::Launch) -> Result<Server> {
+    aside(|| {
+        let server = launch.start()?;
+        server.wait_until_ready()?;
+        Ok(server)
+    })
+    .await
+}
+
+/// The credential that a server's program makes.
+async fn credential(
+    launch: &servers::Launch,
+    make: fn(&servers::Launch) -> Result<String>,
+) -> Result<String> {
+    let launch = launch.clone();
+    aside(move || Ok(last_word(&make(&launch)?))).await
 }
 
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {

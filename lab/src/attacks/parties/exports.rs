@@ -2,10 +2,9 @@
 
 //! What a relay shows an auditor: it has a real store, and shows another one.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
+use anyhow::{bail, Context, Result};
 use axum::http::Method;
 use axum::response::IntoResponse;
 use hashchain::StudyId;
@@ -46,12 +45,13 @@ const EXCUSES: [Refusal; 5] = [
     Refusal::PreviousIsNotHead,
 ];
 
-/// What the hostile relays of these rows show, by row.
+/// What the hostile relay of a row shows.
 #[derive(Clone, Default)]
 pub(crate) struct Shown {
     runs: Arc<Mutex<Vec<ExportedRun>>>,
-    /// How another's export is borrowed.
-    pub(crate) way: Arc<AtomicU32>,
+    /// In which of a row's ways it shows nothing of its own. It shows all that it has while there is none, so that audits of
+    /// other rows are whole.
+    way: Arc<Mutex<Option<u32>>>,
 }
 
 impl Shown {
@@ -61,14 +61,36 @@ impl Shown {
         shown.push(run);
     }
 
+    /// From now on it goes this way.
+    pub(crate) fn go(&self, way: Option<u32>) {
+        *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way;
+    }
+
+    fn way(&self) -> Option<u32> {
+        *self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lines(&self) -> Vec<ExportedRun> {
         let shown = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
         shown.clone()
     }
 }
 
+/// In how many ways a row shows an auditor nothing of its own. Each takes an audit by itself: of a study of which one relay shows
+/// nothing, no audit is whole.
+pub(crate) fn ways(row: Attack) -> u32 {
+    match row {
+        Attack::ShowsNothing => 2,
+        Attack::BorrowsExport => WAYS_TO_BORROW,
+        Attack::NotAsked => 1,
+        _ => 0,
+    }
+}
+
 /// Ways to show what another relay has signed.
-pub(crate) const WAYS_TO_BORROW: u32 = 6;
+const WAYS_TO_BORROW: u32 = 6;
+/// In this one it is shown beside the relay's own runs, which an audit then finds unaltered, whoever signed what.
+const BESIDE_ITS_OWN: u32 = 4;
 
 /// Another relay's export, shown as one's own.
 fn borrowed(way: u32, others: &str, own: &str) -> Result<String> {
@@ -86,7 +108,7 @@ fn borrowed(way: u32, others: &str, own: &str) -> Result<String> {
             let own: ClosingLine = serde_json::from_str(own.unwrap_or_default())?;
             signed.closing.account = own.closing.account;
         }
-        4 => return Ok([own, others].concat()),
+        BESIDE_ITS_OWN => return Ok([own, others].concat()),
         5 => signed.closing.study.0 ^= 1,
         _ => {}
     }
@@ -111,19 +133,22 @@ pub(crate) fn turn(arena: &SharedArena, row: Attack, shown: &Shown) {
             if !asked.is(Method::GET, "/v1/export") {
                 return Ok(behind.pass(&asked).await?.into_response());
             }
-            if row == Attack::BorrowsExport {
-                let own = std::str::from_utf8(&behind.pass(&asked).await?.body)?.to_owned();
-                let arena = weak.upgrade().context("all is over")?;
-                let others = arena.honest[0].exported(&asked).await?;
-                let way = shown.way.load(Ordering::Relaxed);
-                let told = borrowed(way, std::str::from_utf8(&others.body)?, &own)?;
-                return Ok(Told::bytes(200, NDJSON, told)?.into_response());
-            }
-            let lines = match row {
-                Attack::ShowsNothing => {
+            let lines = match (row, shown.way()) {
+                (Attack::ShowsNothing | Attack::BorrowsExport, None) => {
+                    return Ok(behind.pass(&asked).await?.into_response());
+                }
+                (Attack::ShowsNothing, Some(0)) => {
                     return Ok(Told::problem(403, "invalid_credentials")?.into_response());
                 }
-                Attack::AltersExport | Attack::ShowsLess => {
+                (Attack::ShowsNothing, Some(_)) => bail!("it hangs up"),
+                (Attack::BorrowsExport, Some(way)) => {
+                    let own = std::str::from_utf8(&behind.pass(&asked).await?.body)?.to_owned();
+                    let arena = weak.upgrade().context("all is over")?;
+                    let others = arena.honest[0].exported(&asked).await?;
+                    let told = borrowed(way, std::str::from_utf8(&others.body)?, &own)?;
+                    return Ok(Told::bytes(200, NDJSON, told)?.into_response());
+                }
+                (Attack::AltersExport | Attack::ShowsLess, _) => {
                     let genuine = read(&behind.pass(&asked).await?)?;
                     differently(row, genuine, &shown.lines())
                 }
@@ -186,6 +211,7 @@ fn export(signer: &Signer, asked: &Asked, mut lines: Vec<ExportedRun>) -> Result
 pub(crate) async fn attempt(
     arena: &SharedArena,
     row: Attack,
+    number: u32,
     shown: &Shown,
     mut random: StdRng,
 ) -> Result<Planted> {
@@ -237,7 +263,12 @@ pub(crate) async fn attempt(
                 _ => arena.hostile(row)?,
             };
             handset::deliver(&relay.url(), &victim.token, &run).await?;
-            (Effect::NotShown(places), relay)
+            let beside = number % WAYS_TO_BORROW == BESIDE_ITS_OWN;
+            let effect = match row == Attack::BorrowsExport && beside {
+                true => Effect::Missing(links(&run)),
+                false => Effect::NotShown(places),
+            };
+            (effect, relay)
         }
     };
     Ok(Planted {

@@ -21,7 +21,7 @@ use rand::rngs::StdRng;
 use rand::SeedableRng;
 use serde_json::Value;
 
-use super::arena::SharedArena;
+use super::arena::{aside, SharedArena};
 use crate::attack::Attack;
 use crate::judge::{Fate, Verdict};
 use crate::play::Tried;
@@ -94,7 +94,7 @@ pub(crate) async fn attempt(arena: &SharedArena, row: Attack, number: u32) -> Re
 }
 
 async fn watch(command: Command) -> Result<Watched> {
-    tokio::task::spawn_blocking(move || audit::watch(command, PATIENCE)).await?
+    aside(|| audit::watch(command, PATIENCE)).await
 }
 
 /// An export that never ends: of empty lines now and then, of a line without an end, or of lines as fast as they are read.
@@ -145,7 +145,7 @@ async fn evidence(arena: &SharedArena, number: u32) -> Result<Watched> {
     ensure!(proved.status == Some(0), "no evidence: {}", proved.said);
     let hostile = arena.folder.join(format!("hostile-{number}.evidence"));
     let file = hostile.clone();
-    tokio::task::spawn_blocking(move || write_hostile(&genuine, &file)).await??;
+    aside(move || write_hostile(&genuine, &file)).await?;
     let mut verify = Program::Auditor.command()?;
     verify
         .arg("verify")

@@ -30,8 +30,8 @@ use crate::play::Tried;
 const HONEST_NIGHTS: u32 = 2;
 /// Nights when all is over.
 const NIGHTS: u32 = 4;
-/// So often phones try again, as on other days.
-const DAYS: u32 = 2;
+/// So often phones try again, as on other days, if they are not done.
+const DAYS: u32 = 5;
 
 /// The rows of this file.
 pub(crate) const ROWS: [Attack; 5] = [
@@ -122,6 +122,9 @@ pub(crate) async fn play(arena: SharedArena, row: Attack, attempts: u32) -> Resu
                 left.push(way.name());
             }
         }
+        if left.is_empty() {
+            break;
+        }
         let again = |way: Way| {
             let both = vec![relay.url(), spare.clone()];
             left.contains(&way.name())
@@ -134,7 +137,7 @@ pub(crate) async fn play(arena: SharedArena, row: Attack, attempts: u32) -> Resu
     }
     let mut tried = Vec::new();
     for (way, cohort) in &cohorts {
-        for phone in cohort.standing()? {
+        for phone in cohort.standing().await? {
             let meets = match row {
                 Attack::LagsBehind => !matches!(way, Way::Either) || phone.device.0 % 2 == 0,
                 _ => liar.met(phone.device),
@@ -188,7 +191,7 @@ async fn all_at_once(
 }
 
 async fn everything_arrived(arena: &SharedArena, cohort: &Cohort) -> Result<bool> {
-    for phone in cohort.standing()? {
+    for phone in cohort.standing().await? {
         if fate(arena, &phone).await? != Fate::Prevented {
             return Ok(false);
         }

@@ -19,12 +19,12 @@ mod tokens;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use hashchain::DeviceId;
 use mhealth_testing::audit::{self, Report};
+use mhealth_testing::http;
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 use tokio::sync::Semaphore;
@@ -52,6 +52,9 @@ pub(crate) async fn play(
     folder: &Path,
 ) -> Result<Act> {
     let arena: SharedArena = Arc::new(Arena::set(column, rows, &folder.join("parties")).await?);
+    // Of a chain without a device there is nothing to prove.
+    let mut random = StdRng::seed_from_u64(seed ^ (1 << 40));
+    arena.victim(&arena.honest[1], &mut random).await?;
     let mut playing = Playing {
         arena: arena.clone(),
         seed,
@@ -59,80 +62,105 @@ pub(crate) async fn play(
         places: Arc::new(Semaphore::new(AT_ONCE)),
         planting: JoinSet::new(),
         trying: JoinSet::new(),
-        shown: exports::Shown::default(),
+        shown: BTreeMap::new(),
+        offices: None,
     };
     for row in rows {
         playing.begin(*row);
     }
     playing.begin_about_nodes(rows);
     playing.begin_on_chain(rows).await?;
-    let (mut tried, mut aside, mut planted) = (Vec::new(), BTreeSet::new(), Vec::new());
+    let (mut act, mut aside, mut planted) = (Act::default(), BTreeSet::new(), Vec::new());
     while let Some(ended) = playing.trying.join_next().await {
         let (of_row, devices) = ended??;
-        tried.extend(of_row);
+        act.tried.extend(of_row);
         aside.extend(devices);
     }
-    let mut borrowing: BTreeMap<u32, BTreeSet<DeviceId>> = BTreeMap::new();
     while let Some(ended) = playing.planting.join_next().await {
-        let (number, one) = ended??;
-        if one.attack == Attack::BorrowsExport {
-            let way = number % exports::WAYS_TO_BORROW;
-            borrowing.entry(way).or_default().insert(one.device);
-        }
-        planted.push(one);
+        planted.push(ended??);
     }
-
-    let earlier = match arena.hostile.get(&Attack::WritesTime) {
-        Some(relay) => Some(yesterday(&arena, relay).await?),
-        None => None,
-    };
-    let everybody: Vec<&Relay> = arena.honest.iter().chain(arena.hostile.values()).collect();
-    let report = audited(&arena, &everybody, earlier.as_deref(), "audit").await?;
-    let judge = Judge::new(column, &report, &planted).setting_aside(&aside);
-    let (honest, mut alarms) = judge.false_alarms();
-    let mut audits = 1;
-    for (way, devices) in &borrowing {
-        playing.shown.way.store(*way, Ordering::Relaxed);
-        let name = format!("audit-borrowed-{way}");
-        let report = audited(&arena, &everybody, earlier.as_deref(), &name).await?;
-        let judge = Judge::new(column, &report, &planted).setting_aside(&aside);
-        alarms.extend(judge.false_alarms().1);
-        let of_way = planted
-            .iter()
-            .filter(|planted| devices.contains(&planted.device));
-        tried.extend(of_way.map(|planted| Tried::judged(planted, &judge)));
-        audits += 1;
+    if let Some(laggard) = arena.hostile.get(&Attack::LagsBehind) {
+        arena.dismiss(laggard).await?;
     }
-    // An audit that is not given Dave's export, as when nobody asked Dave.
-    let others: Vec<&Relay> = everybody
-        .into_iter()
-        .filter(|relay| relay.name != "dave")
-        .collect();
-    let without_dave = match rows.contains(&Attack::NotAsked) {
-        true => Some(audited(&arena, &others, earlier.as_deref(), "audit-without-dave").await?),
-        false => None,
-    };
-    let without_dave = without_dave.as_ref();
-    let without_dave = without_dave.map(|report| Judge::new(column, report, &planted));
-    let others = |planted: &&Planted| planted.attack != Attack::BorrowsExport;
-    for planted in planted.iter().filter(others) {
-        let judge = match (planted.attack, &without_dave) {
-            (Attack::NotAsked, Some(judge)) => judge,
-            _ => &judge,
-        };
-        tried.push(Tried::judged(planted, judge));
-    }
+    judge(&playing, planted, &aside, &mut act).await?;
     // Whoever floods disturbs all others.
     if rows.contains(&Attack::Floods) {
         let attempts = attempts.min(MOST_AUDITS);
-        tried.extend(rights::floods(&arena, attempts, playing.random(Attack::Floods, 0)).await?);
+        let random = playing.random(Attack::Floods, 0);
+        act.tried
+            .extend(rights::floods(&arena, attempts, random).await?);
     }
-    Ok(Act {
-        tried,
-        honest,
-        alarms,
-        audits: audits + usize::from(without_dave.is_some()),
-    })
+    Ok(act)
+}
+
+/// Audits the study, and compares what the audits say with what was planted. One audit is of all that everybody shows; each way of
+/// showing nothing takes another, because no audit without a relay's export is whole.
+async fn judge(
+    playing: &Playing,
+    planted: Vec<(u32, Planted)>,
+    aside: &BTreeSet<DeviceId>,
+    act: &mut Act,
+) -> Result<()> {
+    let arena = &playing.arena;
+    let relays = arena.honest.iter().chain(arena.hostile.values());
+    let relays = relays.filter(|relay| relay.name != Attack::LagsBehind.name());
+    let mut hearing = Hearing {
+        arena,
+        relays: relays.collect(),
+        exports: Vec::new(),
+    };
+    if let Some(offices) = &playing.offices {
+        let file = arena.folder.join("rights.ndjson");
+        offices.export(&file).await?;
+        hearing.exports.push(("rights".into(), file));
+    }
+    if let Some(relay) = arena.hostile.get(&Attack::WritesTime) {
+        let file = yesterday(arena, relay).await?;
+        hearing.exports.push(("yesterday".into(), file));
+    }
+    let everything: Vec<Planted> = planted.iter().map(|(_, one)| one.clone()).collect();
+    let report = hearing.audit("audit", None).await?;
+    let judge = Judge::new(arena.column, &report, &everything).setting_aside(aside);
+    let is_whole = |planted: &&Planted| exports::ways(planted.attack) == 0;
+    act.honest = act.note(&judge, everything.iter().filter(is_whole));
+    for row in exports::ROWS {
+        let ways = exports::ways(row);
+        for way in 0..ways {
+            let is_so = |(number, one): &&(u32, Planted)| one.attack == row && number % ways == way;
+            let mut of_way = planted.iter().filter(is_so).peekable();
+            if of_way.peek().is_none() {
+                continue;
+            }
+            let shown = playing.shown.get(&row).cloned().unwrap_or_default();
+            shown.go(Some(way));
+            let left_out = (row == Attack::NotAsked).then_some("dave");
+            let name = format!("audit-{}-{way}", row.name());
+            let report = hearing.audit(&name, left_out).await?;
+            shown.go(None);
+            let judge = Judge::new(arena.column, &report, &everything).setting_aside(aside);
+            act.note(&judge, of_way.map(|(_, one)| one));
+        }
+    }
+    Ok(())
+}
+
+/// What audits of the study are given.
+struct Hearing<'a> {
+    arena: &'a SharedArena,
+    relays: Vec<&'a Relay>,
+    exports: Vec<(String, PathBuf)>,
+}
+
+impl Hearing<'_> {
+    /// Audits the study with the real auditor, which asks all of these relays but one.
+    async fn audit(&self, name: &str, left_out: Option<&str>) -> Result<Report> {
+        let asked = self.relays.iter().copied();
+        let asked = asked.filter(|relay| left_out.is_none_or(|name| relay.name != name));
+        let mut options = self.arena.audit(&asked.collect::<Vec<_>>());
+        options.exports.clone_from(&self.exports);
+        let json = self.arena.folder.join(format!("{name}.json"));
+        arena::aside(move || audit::run(&options, &json)).await
+    }
 }
 
 /// Rows that are being played.
@@ -145,8 +173,10 @@ struct Playing {
     planting: JoinSet<Result<(u32, Planted)>>,
     /// Attempts that are judged without one, and devices that are left in such a state that an audit has something to say of them.
     trying: JoinSet<Result<(Vec<Tried>, Vec<DeviceId>)>>,
-    /// What the relay shows that borrows another's export.
-    shown: exports::Shown,
+    /// What the hostile relays of the rows about exports show.
+    shown: BTreeMap<Attack, exports::Shown>,
+    /// Accounts that misuse their roles on the chain.
+    offices: Option<Arc<rights::Offices>>,
 }
 
 impl Playing {
@@ -168,15 +198,13 @@ impl Playing {
             });
         } else if exports::ROWS.contains(&row) {
             let shown = exports::Shown::default();
-            if row == Attack::BorrowsExport {
-                self.shown = shown.clone();
-            }
+            self.shown.insert(row, shown.clone());
             exports::turn(&arena, row, &shown);
             for number in 0..attempts {
                 let (arena, shown) = (arena.clone(), shown.clone());
                 let random = self.random(row, number);
                 self.plant(row, number, async move {
-                    exports::attempt(&arena, row, &shown, random).await
+                    exports::attempt(&arena, row, number, &shown, random).await
                 });
             }
         } else if row == Attack::ReplaysTokens {
@@ -258,6 +286,7 @@ impl Playing {
             return Ok(());
         }
         let offices = Arc::new(rights::Offices::appoint(&self.arena).await?);
+        self.offices = Some(offices.clone());
         for row in rows {
             for number in 0..self.attempts.min(rights::most(row)) {
                 let (arena, offices) = (self.arena.clone(), offices.clone());
@@ -278,24 +307,10 @@ impl Playing {
 async fn yesterday(arena: &SharedArena, relay: &Relay) -> Result<PathBuf> {
     let study = arena.column.study();
     let url = format!("{}/v1/export?study={study}&after=0", relay.url());
-    let export = reqwest::get(url).await?.bytes().await?;
+    let (status, export) = http::get_bytes(&url).await?;
+    ensure!(status == 200, "no export of yesterday: {status}");
     let file = arena.folder.join("yesterday.ndjson");
     std::fs::write(&file, export)?;
     arena.let_blocks_pass(ON_ITS_WAY + 2).await?;
     Ok(file)
-}
-
-/// Audits the study with the real auditor.
-async fn audited(
-    arena: &SharedArena,
-    relays: &[&Relay],
-    earlier: Option<&Path>,
-    name: &str,
-) -> Result<Report> {
-    let mut options = arena.audit(relays);
-    if let Some(file) = earlier {
-        options.exports = vec![("yesterday".into(), file.to_path_buf())];
-    }
-    let json = arena.folder.join(format!("{name}.json"));
-    tokio::task::spawn_blocking(move || audit::run(&options, &json)).await?
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{ensure, Context, Result};
 use hashchain::StudyId;
 use mhealth_chain_client::{calls, Account, ChainClient};
 use mhealth_testing::audit::{self, Party, Report, Watched};
@@ -15,10 +15,10 @@ use mhealth_testing::handset::Handset;
 use mhealth_testing::node::{subcommand, Launch, Node};
 use mhealth_testing::node_front::{Lies, NodeFront};
 use mhealth_testing::played_relay::PlayedRelay;
-use mhealth_testing::topology::SPONSOR;
+use mhealth_testing::topology::{RELAYS, SPONSOR};
 use serde_json::{json, Value};
 
-use super::arena::SharedArena;
+use super::arena::{aside, SharedArena};
 use crate::attack::Attack;
 use crate::judge::{Fate, Named, Verdict};
 use crate::play::Tried;
@@ -35,6 +35,9 @@ pub(crate) const ROWS: [Attack; 4] = [
 const PATIENCE: Duration = Duration::from_secs(120);
 /// How keys of the state begin under which the chain keeps conflicts: `ClientHashchain.Conflicts`.
 const CONFLICTS: &str = "0xe2adf92ceab6073ea47eba22112709449314e8db2a1d633542346fe6354c02a2";
+/// Exit statuses of an audit that was not made, and of one that found nothing wrong in what the node did not prove.
+const COULD_NOT_RUN: i32 = 3;
+const NOT_PROVED: i32 = 4;
 /// Accounts of these rows: an authentication server and a relay.
 const OFFICE: &str = "//Mallet//scene";
 const RELAY: &str = "//Mallory//scene";
@@ -66,16 +69,30 @@ struct World {
 impl Scene {
     pub(crate) async fn set(arena: &SharedArena) -> Result<Self> {
         let (study, folder) = (arena.column.other_study(), &arena.folder);
-        let genuine = World::play(&arena.node, study, true, &folder.join("scene.ndjson")).await?;
+        let [scene, invented, another] =
+            ["scene", "invented", "another"].map(|name| folder.join(format!("{name}.ndjson")));
+        let another = async {
+            let folder = folder.clone();
+            let specification = aside(move || other_specification(&folder)).await?;
+            own_chain(&specification, study, &another).await
+        };
+        let (genuine, invented, another) = tokio::try_join!(
+            World::play(&arena.chain, arena.node.url(), study, true, &scene),
+            own_chain("dev", study, &invented),
+            another,
+        )?;
         let options = genuine.options(&genuine.url, &genuine);
         let json = folder.join("scene.json");
-        let truth = tokio::task::spawn_blocking(move || audit::run(&options, &json)).await??;
-        let specification = other_specification(folder)?;
+        let truth = aside(move || audit::run(&options, &json)).await?;
+        ensure!(
+            truth.summary.outcome == "wrong" && !truth.alarms().is_empty(),
+            "an honest node does not show the conflict"
+        );
         Ok(Scene {
             genuine,
             truth,
-            invented: own_chain("dev", study, &folder.join("invented.ndjson")).await?,
-            another: own_chain(&specification, study, &folder.join("another.ndjson")).await?,
+            invented,
+            another,
         })
     }
 
@@ -97,11 +114,11 @@ impl Scene {
         let front = NodeFront::before(&world.url, liar).await?;
         let options = world.options(&front.url(), &self.genuine);
         let json = folder.join(format!("{}-{number}.json", row.name()));
-        let watched = tokio::task::spawn_blocking({
+        let watched = aside({
             let json = json.clone();
             move || audit::watch(audit::command(&options, &json)?, PATIENCE)
-        })
-        .await??;
+        });
+        let watched = watched.await?;
         let report = audit::read(&json).ok();
         Ok(Tried {
             attack: row,
@@ -112,14 +129,17 @@ impl Scene {
         })
     }
 
-    /// An audit that calls the lie right has believed it. One that cannot be done, or says what it could not look at, has not; and
-    /// whom it names must be named by an audit of the truth, too.
+    /// An audit that cannot be made, or says what is only the node's word, has not believed the lie. Any other audit must find what
+    /// one of the truth finds, and nothing else. The study's relays are all read, so there is nothing else to be said.
     fn verdict(&self, watched: &Watched, report: Option<&Report>) -> Verdict {
+        let report = report.filter(|_| watched.status == Some(1));
+        let is_true = report.is_some_and(|report| report.alarms() == self.truth.alarms());
         let fate = match watched.status {
-            Some(0) | None => Fate::Unseen,
-            Some(_) => Fate::Prevented,
+            Some(COULD_NOT_RUN | NOT_PROVED) => Fate::Prevented,
+            Some(1) if is_true => Fate::Prevented,
+            _ => Fate::Unseen,
         };
-        let named = report.filter(|_| watched.status == Some(1)).map(|report| {
+        let named = report.map(|report| {
             let truly = parties(&self.truth);
             match parties(report).iter().all(|party| truly.contains(party)) {
                 true => Named::Nobody,
@@ -142,13 +162,24 @@ fn parties(report: &Report) -> Vec<&Party> {
 
 impl World {
     /// Two phones write. Where one of them is stolen from, the thief writes first, and then the phone.
-    async fn play(node: &Node, study: StudyId, stolen: bool, export: &Path) -> Result<Self> {
-        let chain = ChainClient::connect(&node.url()).await?;
+    async fn play(
+        chain: &ChainClient,
+        url: String,
+        study: StudyId,
+        stolen: bool,
+        export: &Path,
+    ) -> Result<Self> {
         let office = Account::from_secret_uri(OFFICE)?;
         let sponsor = chain.submitter(Account::from_secret_uri(SPONSOR)?);
         let appointment = calls::add_authentication_server(study, office.id());
         sponsor.submit_and_wait(appointment).await?.succeeded()?;
-        let relay = PlayedRelay::appoint(&chain, study, SPONSOR, RELAY).await?;
+        let relay = PlayedRelay::appoint(chain, study, SPONSOR, RELAY).await?;
+        // Of a study whose relays are all read an audit has nothing else to miss.
+        for account in RELAYS {
+            let account = Account::from_secret_uri(account)?.id();
+            let removal = calls::remove_relay(study, account);
+            sponsor.submit_and_wait(removal).await?.succeeded()?;
+        }
         let office = chain.submitter(office);
         let genesis = chain.genesis_hash();
         let mut robbed = Handset::enrol_by_hand(&office, study, 1).await?;
@@ -175,7 +206,7 @@ impl World {
         relay.export(export).await?;
         let digest = rival.entries[0].digest.0;
         Ok(World {
-            url: node.url(),
+            url,
             study,
             genesis: format!("{genesis:?}"),
             old: format!("{:?}", old.hash),
@@ -199,13 +230,14 @@ impl World {
 
 /// A chain whose blocks somebody makes alone.
 async fn own_chain(chain: &str, study: StudyId, export: &Path) -> Result<(Node, World)> {
-    let node = Launch::bare()
+    let launch = Launch::bare()
         .arg(format!("--chain={chain}"))
         .args(["--alice", "--validator", "--sealing=instant"])
         .arg(format!("--node-key={:064x}", 7))
-        .arg("--state-pruning=archive")
-        .start()?;
-    let world = World::play(&node, study, false, export).await?;
+        .arg("--state-pruning=archive");
+    let node = aside(|| launch.start()).await?;
+    let chain = ChainClient::connect(&node.url()).await?;
+    let world = World::play(&chain, node.url(), study, false, export).await?;
     Ok((node, world))
 }
 

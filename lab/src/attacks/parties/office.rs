@@ -22,7 +22,7 @@ use rand::rngs::StdRng;
 use rand::Rng;
 use serde_json::json;
 
-use super::arena::SharedArena;
+use super::arena::{aside, SharedArena};
 use crate::attack::Attack;
 use crate::judge::{Fate, Verdict};
 use crate::play::Tried;
@@ -38,8 +38,24 @@ enum Instead {
     None,
 }
 
-/// Codes whose terms are changed, each with the key that is named.
-pub(crate) type Changed = Arc<Mutex<Vec<(String, Option<Key>)>>>;
+/// Codes whose terms are changed.
+pub(crate) type Changed = Arc<Mutex<Vec<Lie>>>;
+
+/// What is said of a code.
+pub(crate) struct Lie {
+    /// Its letters and digits.
+    code: String,
+    /// The key that is named.
+    key: Option<Key>,
+    /// Whether a phone has heard it.
+    told: bool,
+}
+
+/// A code as it is typed, or as it is handed out.
+fn bare(code: &str) -> String {
+    let letters = code.chars().filter(char::is_ascii_alphanumeric);
+    letters.collect::<String>().to_uppercase()
+}
 
 /// From now on the server changes the terms of these codes.
 pub(crate) fn turn(arena: &SharedArena, changed: &Changed) {
@@ -51,10 +67,11 @@ pub(crate) fn turn(arena: &SharedArena, changed: &Changed) {
             if asked.is(Method::POST, "/v1/code") {
                 if let Ok(mut terms) = told.message::<CodeTerms>() {
                     let code: serde_json::Value = asked.message()?;
-                    let changed = changed.lock().unwrap_or_else(PoisonError::into_inner);
-                    let named = changed.iter().find(|(known, _)| code["code"] == *known);
-                    if let Some((_, key)) = named {
-                        terms.participant_key = *key;
+                    let code = bare(code["code"].as_str().unwrap_or_default());
+                    let mut changed = changed.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(lie) = changed.iter_mut().find(|lie| lie.code == code) {
+                        terms.participant_key = lie.key;
+                        lie.told = true;
                         told = Told::message_of(200, &terms)?;
                     }
                 }
@@ -88,7 +105,11 @@ pub(crate) async fn attempt(
     let code = answer.body["code"].as_str().context("no code")?.to_owned();
     {
         let mut changed = changed.lock().unwrap_or_else(PoisonError::into_inner);
-        changed.push((code.clone(), named));
+        changed.push(Lie {
+            code: bare(&code),
+            key: named,
+            told: false,
+        });
     }
     let state = arena.folder.join(format!("participant-{number}.db"));
     let eve = arena.honest[1].url();
@@ -101,22 +122,25 @@ pub(crate) async fn attempt(
     )
     .await?;
     let said = String::from_utf8_lossy(&[enrolled.stdout, enrolled.stderr].concat()).into_owned();
+    {
+        let changed = changed.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = changed
+            .iter()
+            .any(|lie| lie.code == bare(&code) && lie.told);
+        ensure!(told, "the phone was not lied to: {said}");
+    }
     let mut fate = Fate::Prevented;
     if enrolled.status.success() {
         let night = arena.folder.join(format!("participant-{number}.json"));
         std::fs::write(&night, r#"{"minutes_asleep":412}"#)?;
         let night = night.display().to_string();
-        let sealed = device(&state, &["seal", "--source=night-1", &night], |_| ()).await?;
-        let uploaded = device(&state, &["upload", "--patience=10"], |_| ()).await?;
+        device(&state, &["seal", "--source=night-1", &night], |_| ()).await?;
+        device(&state, &["upload", "--patience=10"], |_| ()).await?;
         let key = value(&said, "key").context("no key")?;
         let readable = arena.honest[1].front.seen().iter().any(|asked| {
             let run = asked.message::<RunUpload>();
             run.is_ok_and(|run| is_read(&run, value(&said, "device"), key, thiefs))
         });
-        ensure!(
-            readable || !sealed.status.success() || !uploaded.status.success() || number > 0,
-            "an honest phone could not write"
-        );
         if readable {
             fate = Fate::Unseen;
         }
@@ -131,8 +155,8 @@ pub(crate) async fn attempt(
 }
 
 /// Whether somebody who is not the participant reads what the phone sent.
-fn is_read(run: &RunUpload, device: Option<String>, key: &str, thiefs: &OpeningKey) -> bool {
-    if device.as_deref() != Some(&run.device.to_string()) {
+fn is_read(run: &RunUpload, device: Option<&str>, key: &str, thiefs: &OpeningKey) -> bool {
+    if device != Some(&run.device.to_string()[..]) {
         return false;
     }
     let Ok(key) = key.parse::<Key>() else {
@@ -157,6 +181,6 @@ async fn device(
         .arg(state)
         .stdin(Stdio::null());
     with(&mut command);
-    let output = tokio::task::spawn_blocking(move || command.output()).await?;
+    let output = aside(move || Ok(command.output()?)).await;
     output.context("cannot run mhealth-device")
 }

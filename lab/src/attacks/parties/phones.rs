@@ -12,7 +12,7 @@ use hashchain::DeviceId;
 use mhealth_testing::output::value;
 use mhealth_testing::process::Program;
 
-use super::arena::Arena;
+use super::arena::{aside, Arena};
 
 /// How patient phones are with servers that do not answer, in seconds.
 const PATIENCE: u32 = 4;
@@ -84,7 +84,7 @@ impl Cohort {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let began = Instant::now();
-        let output = tokio::task::spawn_blocking(move || command.output()).await?;
+        let output = aside(move || Ok(command.output()?)).await;
         let output = output.context("cannot run mhealth-device")?;
         let said = [output.stdout, output.stderr].concat();
         Ok(Session {
@@ -94,14 +94,11 @@ impl Cohort {
     }
 
     /// The enrolled phones, as they know themselves.
-    pub(crate) fn standing(&self) -> Result<Vec<Phone>> {
-        let output = Program::Device
-            .command()?
-            .arg("status")
-            .arg("--state")
-            .arg(self.file("db"))
-            .output()
-            .context("cannot run mhealth-device")?;
+    pub(crate) async fn standing(&self) -> Result<Vec<Phone>> {
+        let mut command = Program::Device.command()?;
+        command.arg("status").arg("--state").arg(self.file("db"));
+        let output = aside(move || Ok(command.output()?)).await;
+        let output = output.context("cannot run mhealth-device")?;
         let said = String::from_utf8(output.stdout)?;
         Ok(said.lines().filter_map(phone).collect())
     }

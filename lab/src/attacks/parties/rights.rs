@@ -5,9 +5,11 @@
 //! Validators that make two blocks or vote twice need several nodes; their test is `tests/tests/accountability.rs`.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context, Result};
+use futures::future::try_join_all;
 use hashchain::{DataDigest, DeviceId, LinkHash, Tag};
 use mhealth_api::{DeviceStatus, Policy, RunState, RunUpload};
 use mhealth_chain_client::{
@@ -23,7 +25,7 @@ use rand::Rng;
 use serde_json::{json, Value};
 use tokio::task::JoinHandle;
 
-use super::arena::SharedArena;
+use super::arena::{aside, SharedArena};
 use crate::attack::{Attack, Column};
 use crate::judge::{Fate, Verdict};
 use crate::play::Tried;
@@ -86,6 +88,11 @@ impl Offices {
         })
     }
 
+    /// Writes what the hostile relay shows an auditor: nothing, signed.
+    pub(crate) async fn export(&self, file: &Path) -> Result<()> {
+        self.relay.export(file).await
+    }
+
     /// Makes one attempt of a row of this file.
     pub(crate) async fn attempt(
         &self,
@@ -115,12 +122,14 @@ impl Offices {
         let eve = &arena.honest[1];
         let mut victim = arena.victim(eve, random).await?;
         let genuine = victim.phone.record(1);
-        for _ in 0..=RIVALS {
+        let rivals = (0..=RIVALS).map(|_| {
             let mut forged = genuine.clone();
             alter(&mut forged, 0, handset::envelope(random));
             forged.entries[0].tag = Tag(random.random());
-            self.relay.bring(&forged).await?;
-        }
+            forged
+        });
+        let rivals: Vec<RunUpload> = rivals.collect();
+        try_join_all(rivals.iter().map(|rival| self.relay.bring(rival))).await?;
         victim.send(&eve.url(), &genuine).await?;
         let (_, link) = links(&genuine)[0];
         let device = victim.phone.device();
@@ -325,7 +334,7 @@ async fn fill_motions() -> Result<Outcome> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("members.json");
     let output = format!("--output={}", file.display());
-    subcommand(["export-chain-spec", "--chain=dev", &output])?;
+    aside(move || subcommand(["export-chain-spec", "--chain=dev", &output])).await?;
     let mut specification: Value = serde_json::from_slice(&std::fs::read(&file)?)?;
     let members = ["//Alice", "//Bob", "//Charlie", "//Dave"];
     let mut accounts = BTreeSet::new();
@@ -335,11 +344,11 @@ async fn fill_motions() -> Result<Outcome> {
     let patch = &mut specification["genesis"]["runtimeGenesis"]["patch"];
     patch["members"]["members"] = json!(accounts);
     std::fs::write(&file, specification.to_string())?;
-    let node = Launch::bare()
+    let launch = Launch::bare()
         .arg(format!("--chain={}", file.display()))
         .args(["--alice", "--validator", "--sealing=instant"])
-        .arg(format!("--node-key={:064x}", 8))
-        .start()?;
+        .arg(format!("--node-key={:064x}", 8));
+    let node = aside(|| launch.start()).await?;
     let chain = ChainClient::connect(&node.url()).await?;
     let filler = chain.submitter(Account::from_secret_uri(members[1])?);
     let mut opened = 0;

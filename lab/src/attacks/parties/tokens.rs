@@ -52,10 +52,15 @@ pub(crate) async fn replayed(arena: &SharedArena, mut random: StdRng) -> Result<
     if let Ok(status) = told.message::<RunStatus>() {
         handset::settled(&dave.url(), status.run).await?;
     }
+    // Entries before the altered one are the phone's own.
+    let own = links(&genuine);
+    let illegal = links(&forged)
+        .into_iter()
+        .filter(|link| !own.contains(link));
     let planted = Planted {
         attack: Attack::ReplaysTokens,
         device: victim.phone.device(),
-        effect: Effect::Illegal(links(&forged)),
+        effect: Effect::Illegal(illegal.collect()),
         culprits: vec![Culprit::Relay(relay.key)],
         honest_to: victim.honest_to,
         block: arena.chain.finalised().await?.number,

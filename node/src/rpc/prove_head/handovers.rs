@@ -3,16 +3,20 @@
 //! How one set of GRANDPA's authorities leads to the next.
 //!
 //! A set ends with a block that names the next one, and whose justification every node keeps for ever. A change by force is
-//! different: the set before had no say in it, and signed nothing that would lead over it.
+//! different: the set before had no say in it, and signed nothing that would lead over it. Who trusts the block that changed them
+//! gets its header instead.
 
 use codec::{DecodeAll, Encode};
 use mhealth_evidence::HeadProof;
-use mhealth_runtime::{BlockNumber, Header};
+use mhealth_runtime::{BlockNumber, Hash, Header};
 use sc_consensus_grandpa::GRANDPA_ENGINE_ID;
 use sp_consensus_grandpa::ConsensusLog;
 use sp_runtime::DigestItem;
 
 use super::{Handover, ProofSource, ProveHeadError};
+
+/// Most checkpoints of an asker that are looked at.
+const MOST_CHECKPOINTS: usize = 16;
 
 /// The handovers from a set on.
 pub(super) enum Handovers {
@@ -27,6 +31,7 @@ pub(super) fn handovers(
     source: &impl ProofSource,
     known: u64,
     justified: BlockNumber,
+    checkpoints: &[Hash],
 ) -> Result<Handovers, ProveHeadError> {
     let (ended, present) = source.sets();
     if known > present {
@@ -45,11 +50,17 @@ pub(super) fn handovers(
             break;
         }
         // A change by force is noted at a block that an earlier set had made final.
-        if before.is_some_and(|before| before >= *last) {
-            return Err(not_bridged);
-        }
+        let is_by_force = before.is_some_and(|before| before >= *last);
         before = Some(*last);
-        let Some((header, justification)) = end_of_set(source, *last)? else {
+        let end = match is_by_force {
+            true => None,
+            false => end_of_set(source, *last)?,
+        };
+        let end = match end {
+            Some(end) => Some(end),
+            None => change_by_force(source, *last, checkpoints)?,
+        };
+        let Some((header, justification)) = end else {
             return Err(not_bridged);
         };
         if handovers.len() == HeadProof::MOST_HANDOVERS {
@@ -78,13 +89,39 @@ fn end_of_set(
     Ok(justification.map(|justification| (header, justification)))
 }
 
+/// The block among these that changed the authorities by force when the block of this number was the last final one, and no
+/// justification. None when there is no such block, or when it is not on the best chain.
+fn change_by_force(
+    source: &impl ProofSource,
+    last_final: BlockNumber,
+    checkpoints: &[Hash],
+) -> Result<Option<(Header, Vec<u8>)>, ProveHeadError> {
+    for block in checkpoints.iter().take(MOST_CHECKPOINTS) {
+        let Some(header) = source.header(*block)? else {
+            continue;
+        };
+        let is_change = logs(&header).any(
+            |log| matches!(log, ConsensusLog::ForcedChange(median, _) if median == last_final),
+        );
+        if is_change && source.canonical(header.number)? == Some(*block) {
+            return Ok(Some((header, Vec::new())));
+        }
+    }
+    Ok(None)
+}
+
 /// Whether a block names the next authorities, in agreement with those before.
 fn names_authorities(header: &Header) -> bool {
-    let mut logs = header.digest.logs().iter().filter_map(|item| match item {
+    logs(header)
+        .any(|log| matches!(log, ConsensusLog::ScheduledChange(change) if change.delay == 0))
+}
+
+/// What GRANDPA's pallet says in a block's header.
+fn logs(header: &Header) -> impl Iterator<Item = ConsensusLog<BlockNumber>> + '_ {
+    header.digest.logs().iter().filter_map(|item| match item {
         DigestItem::Consensus(GRANDPA_ENGINE_ID, log) => {
             ConsensusLog::<BlockNumber>::decode_all(&mut &log[..]).ok()
         }
         _ => None,
-    });
-    logs.any(|log| matches!(log, ConsensusLog::ScheduledChange(change) if change.delay == 0))
+    })
 }

@@ -125,7 +125,7 @@ impl Chain {
     fn prove_since(&self, set: u64) -> Result<HeadProof, i32> {
         let asker = Asker {
             set: Some(set),
-            record: false,
+            ..Asker::default()
         };
         self.prove_to(DEVICE, None, Some(asker))
     }

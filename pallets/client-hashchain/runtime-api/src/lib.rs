@@ -39,6 +39,10 @@ pub struct DeviceView {
     pub secret_commitment: H256,
     /// The secure string, sealed to the study's auditor.
     pub escrow: Vec<u8>,
+    /// The epoch of the auditor key to which it was sealed, counted from 0.
+    pub auditor_epoch: u32,
+    /// `H("participant", key)` of the key to which the device seals its data.
+    pub participant: H256,
     /// Link 0 of its hashchain, computed by the chain.
     pub genesis: H256,
     /// Whether it may register entries.
@@ -139,6 +143,8 @@ pub struct StudyView<AccountId> {
     pub auditor_key: [u8; 32],
     /// The study's title, UTF-8.
     pub title: Vec<u8>,
+    /// The auditor keys before the present one, oldest first: those of the epochs from 0 on.
+    pub former_auditor_keys: Vec<[u8; 32]>,
 }
 
 /// An account of a study that was given up for another by who holds both.

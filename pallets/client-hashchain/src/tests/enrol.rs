@@ -104,6 +104,8 @@ fn every_bad_enrolment_is_refused_for_its_own_reason() {
                 key,
                 H256(COMMITMENT),
                 escrow.try_into().expect("fits"),
+                0,
+                PARTICIPANT,
                 predecessor,
                 key_proof,
             )
@@ -212,7 +214,7 @@ fn nobody_enrols_a_key_but_the_server_that_its_holder_named() {
 }
 
 #[test]
-fn a_key_proof_is_for_one_chain_predecessor_secret_and_escrow() {
+fn a_key_proof_is_for_one_chain_predecessor_secret_escrow_epoch_and_participant() {
     run(|| {
         let mut old = Phone::enrolled(SIGNED, 1);
         old.registered(1);
@@ -220,6 +222,27 @@ fn a_key_proof_is_for_one_chain_predecessor_secret_and_escrow() {
         let key = pair().public().0;
         let server = || RuntimeOrigin::signed(AUTHENTICATION_SERVER);
         let proof = key_proof(&pair(), &AUTHENTICATION_SERVER, SIGNED, None);
+        assert_ok!(Studies::do_set_auditor_key(SIGNED, [70; 32]));
+        let epoch = |epoch, participant, proof| {
+            let escrow = ESCROW.to_vec().try_into().expect("fits");
+            ClientHashchain::enrol(
+                server(),
+                SIGNED,
+                key,
+                H256(COMMITMENT),
+                escrow,
+                epoch,
+                participant,
+                None,
+                proof,
+            )
+        };
+        // Both epochs are taken for the moment, and the proof is for the first.
+        assert_noop!(epoch(1, PARTICIPANT, proof), Error::<Test>::KeyProofFails);
+        assert_noop!(
+            epoch(0, H256([60; 32]), proof),
+            Error::<Test>::KeyProofFails
+        );
         let with = |commitment, escrow: Vec<u8>, predecessor, proof| {
             let escrow = escrow.try_into().expect("fits");
             ClientHashchain::enrol(
@@ -228,6 +251,8 @@ fn a_key_proof_is_for_one_chain_predecessor_secret_and_escrow() {
                 key,
                 H256(commitment),
                 escrow,
+                0,
+                PARTICIPANT,
                 predecessor,
                 proof,
             )
@@ -250,10 +275,72 @@ fn a_key_proof_is_for_one_chain_predecessor_secret_and_escrow() {
             predecessor: None,
             secret_commitment: &COMMITMENT,
             escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&ESCROW),
+            auditor_epoch: 0,
+            auditor_key: &AUDITOR_KEY,
+            participant: &PARTICIPANT.0,
         });
         let elsewhere = pair().sign(&elsewhere).0;
         let refused = with(COMMITMENT, ESCROW.to_vec(), None, elsewhere);
         assert_noop!(refused, Error::<Test>::KeyProofFails);
         assert_ok!(with(COMMITMENT, ESCROW.to_vec(), None, proof));
+    });
+}
+
+#[test]
+fn the_record_says_to_whom_data_and_secret_are_sealed() {
+    run(|| {
+        assert_ok!(enrol(SIGNED, &pair(), None));
+        let record = Devices::<Test>::get(0).expect("enrolled");
+        assert_eq!((record.auditor_epoch, record.participant), (0, PARTICIPANT));
+    });
+}
+
+#[test]
+fn a_device_is_enrolled_under_the_present_auditor_key_or_for_a_while_the_one_before() {
+    run(|| {
+        let with_key = |seed: u8, epoch, auditor_key: &[u8; 32]| {
+            let pair = ed25519::Pair::from_seed(&[seed; 32]);
+            let message = hashchain::key_proof_message(&hashchain::KeyProof {
+                chain: &System::block_hash(0).0,
+                study: hashchain::StudyId(SIGNED),
+                server: AUTHENTICATION_SERVER.as_ref(),
+                device_key: &pair.public().0,
+                predecessor: None,
+                secret_commitment: &COMMITMENT,
+                escrow_commitment: &hashchain::escrow_commitment::<HostSha256>(&ESCROW),
+                auditor_epoch: epoch,
+                auditor_key,
+                participant: &PARTICIPANT.0,
+            });
+            ClientHashchain::enrol(
+                RuntimeOrigin::signed(AUTHENTICATION_SERVER),
+                SIGNED,
+                pair.public().0,
+                H256(COMMITMENT),
+                ESCROW.to_vec().try_into().expect("fits"),
+                epoch,
+                PARTICIPANT,
+                None,
+                pair.sign(&message).0,
+            )
+        };
+        let with = |seed, epoch| match epoch {
+            0 => with_key(seed, 0, &AUDITOR_KEY),
+            _ => with_key(seed, epoch, &[70; 32]),
+        };
+        assert_noop!(with(50, 1), Error::<Test>::OtherAuditorEpoch);
+        // Somebody told the device another key than the study's auditor has.
+        assert_noop!(with_key(50, 0, &[70; 32]), Error::<Test>::KeyProofFails);
+        assert_ok!(with(50, 0));
+        assert_ok!(Studies::do_set_auditor_key(SIGNED, [70; 32]));
+        assert_ok!(with(51, 0));
+        assert_ok!(with(52, 1));
+        System::set_block_number(2 + AUDITOR_KEY_GRACE);
+        assert_noop!(with(53, 0), Error::<Test>::OtherAuditorEpoch);
+        assert_ok!(with(53, 1));
+        let epochs: Vec<u32> = (0..4)
+            .filter_map(|device| Some(Devices::<Test>::get(device)?.auditor_epoch))
+            .collect();
+        assert_eq!(epochs, [0, 0, 1, 1]);
     });
 }

@@ -24,6 +24,7 @@ fn the_consortium_creates_an_open_study_without_servers() {
                 status: StudyStatus::Open,
                 auditor_key: AUDITOR_KEY,
                 title: title("Migräne"),
+                former_auditor_keys: Default::default(),
             })
         );
         assert!(Studies::authentication_servers(1).is_empty());

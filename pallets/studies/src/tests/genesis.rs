@@ -16,6 +16,7 @@ fn a_study_of_the_genesis_is_ready_in_the_first_block() {
                 status: StudyStatus::Open,
                 auditor_key: AUDITOR_KEY,
                 title: title("Insomnia"),
+                former_auditor_keys: Default::default(),
             })
         );
         for who in [SPONSOR, AUTHENTICATION_SERVER, RELAY] {

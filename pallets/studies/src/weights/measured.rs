@@ -67,6 +67,12 @@ impl<T: frame_system::Config> WeightInfo for SubstrateWeight<T> {
             .saturating_add(T::DbWeight::get().reads(20))
             .saturating_add(T::DbWeight::get().writes(15))
     }
+    // An estimate, of a record with as many former keys as there may be; to be measured with the next run.
+    fn set_auditor_key() -> Weight {
+        Weight::from_parts(20_000_000, 5689)
+            .saturating_add(T::DbWeight::get().reads(1))
+            .saturating_add(T::DbWeight::get().writes(2))
+    }
     fn has_role() -> Weight {
         Weight::from_parts(5_528_000, 3517).saturating_add(T::DbWeight::get().reads(1))
     }

@@ -5,6 +5,7 @@
 mod ledger;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use hashchain::{DeviceId, LinkHash, Run};
@@ -18,7 +19,10 @@ use crate::ledger::LedgerError;
 
 #[derive(Clone)]
 pub(crate) struct FakeChain {
+    /// Of the relay that looks at it.
+    account: [u8; 32],
     state: Arc<Mutex<State>>,
+    is_mad: Arc<AtomicBool>,
     finalised: Arc<watch::Sender<u64>>,
 }
 
@@ -30,6 +34,9 @@ struct Registered {
 
 #[derive(Default)]
 struct State {
+    /// The account that has the relay's role.
+    account: [u8; 32],
+    rotations: Vec<([u8; 32], [u8; 32])>,
     /// Block 0 first.
     blocks: Vec<FinalisedBlock>,
     history: u8,
@@ -52,11 +59,17 @@ struct State {
 
 impl FakeChain {
     pub(crate) fn new() -> Self {
-        let mut state = State::default();
+        let account = [9; 32];
+        let mut state = State {
+            account,
+            ..State::default()
+        };
         state.blocks.push(block(0, 0, Hash([0; 32]), Vec::new()));
         state.before.push(Default::default());
         Self {
+            account,
             state: Arc::new(Mutex::new(state)),
+            is_mad: Arc::default(),
             finalised: Arc::new(watch::Sender::new(0)),
         }
     }
@@ -65,7 +78,13 @@ impl FakeChain {
         self.state.lock().unwrap()
     }
 
+    /// From now on, who asks it panics.
+    pub(crate) fn go_mad(&self) {
+        self.is_mad.store(true, Ordering::SeqCst);
+    }
+
     fn present(&self) -> Result<MutexGuard<'_, State>, LedgerError> {
+        assert!(!self.is_mad.load(Ordering::SeqCst), "it is mad");
         let state = self.state();
         if state.away {
             Err(LedgerError::NotConnected)
@@ -132,6 +151,21 @@ impl FakeChain {
 
     pub(super) fn use_nonce_elsewhere(&self) {
         self.state().nonce += 1;
+    }
+
+    /// Another account takes the relay's place; the former one's transactions are turned away. The chain as the new one's
+    /// relay looks at it.
+    pub(super) fn rotate(&self, successor: [u8; 32]) -> Self {
+        let mut state = self.state();
+        let former = std::mem::replace(&mut state.account, successor);
+        state.rotations.push((former, successor));
+        state.nonce = 0;
+        state.pool.clear();
+        drop(state);
+        Self {
+            account: successor,
+            ..self.clone()
+        }
     }
 
     /// Number of the latest block.

@@ -118,7 +118,7 @@ pub(super) async fn signed_rivals_have_a_place(scratch: Scratch) {
     let attempts = (1..=20).map(|history| candidate(thief(history), genesis));
     let attempts: Vec<_> = attempts.collect();
     for group in attempts.chunks(3) {
-        let decisions = scratch.store.accept(group, 16).await.unwrap();
+        let decisions = scratch.store.accept(group, &quotas(16)).await.unwrap();
         let accepted = |decision: &&Decision| matches!(decision, Ok(Acceptance::Accepted(_)));
         taken += decisions.iter().filter(accepted).count();
     }
@@ -126,12 +126,16 @@ pub(super) async fn signed_rivals_have_a_place(scratch: Scratch) {
     assert_eq!(taken, 1 + 12);
     for history in 100..104 {
         let genuine = candidate(TestDevice::with_history(1, history).checked(1), genesis);
-        let decisions = scratch.store.accept(&[genuine], 16).await.unwrap();
+        let decisions = scratch.store.accept(&[genuine], &quotas(16)).await.unwrap();
         let accepted = matches!(decisions[0], Ok(Acceptance::Accepted(_)));
         assert!(accepted, "{history}: {decisions:?}");
     }
     let one_more = candidate(TestDevice::with_history(1, 104).checked(1), genesis);
-    let decisions = scratch.store.accept(&[one_more], 16).await.unwrap();
+    let decisions = scratch
+        .store
+        .accept(&[one_more], &quotas(16))
+        .await
+        .unwrap();
     assert!(matches!(decisions[0], Ok(Acceptance::Refused(_))));
 }
 

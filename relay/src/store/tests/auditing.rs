@@ -3,7 +3,7 @@
 //! Auditors and their export.
 
 use mhealth_server::credentials::{self, Change, CredentialError};
-use mhealth_server::SecretText;
+use mhealth_server::{Scopes, SecretText};
 
 use super::*;
 use crate::testing::TestDevice;
@@ -44,14 +44,22 @@ pub(super) async fn export_resumes(scratch: Scratch) {
 
 pub(super) async fn auditors(scratch: Scratch) {
     let store = &scratch.store;
-    let made = store.change_auditor(Change::Add("eva")).await.unwrap();
-    let credential = made.unwrap();
+    let (first, second): (Scopes, Scopes) = (
+        "study=0 may=export".parse().unwrap(),
+        "study=1,2 may=export".parse().unwrap(),
+    );
+    let made = store.change_auditor(Change::Add("eva", &first)).await;
+    let credential = made.unwrap().unwrap();
     assert!(matches!(
-        store.change_auditor(Change::Add("eva")).await,
+        store.change_auditor(Change::Add("eva", &second)).await,
         Err(CredentialError::NameInUse(_))
     ));
-    let auditor = async |credential: &SecretText| store.auditor(credential.expose()).await.unwrap();
-    assert_eq!(auditor(&credential).await.as_deref(), Some("eva"));
+    let auditor = async |credential: &SecretText| {
+        let found = store.auditor(credential.expose()).await.unwrap();
+        found.map(|holder| (holder.name, holder.scopes))
+    };
+    let eva = |scopes: &Scopes| Some(("eva".to_owned(), scopes.clone()));
+    assert_eq!(auditor(&credential).await, eva(&first));
     assert_eq!(store.auditor("mhealth-auditor-00").await.unwrap(), None);
     let listed = credentials::list(store.database()).await.unwrap();
     assert_eq!((&*listed[0].name, listed[0].since), ("eva", 1_000_000));
@@ -60,14 +68,21 @@ pub(super) async fn auditors(scratch: Scratch) {
         .await
         .unwrap();
     assert_eq!(kept.len(), 32);
+    store
+        .change_auditor(Change::Grant("eva", &second))
+        .await
+        .unwrap();
+    assert_eq!(auditor(&credential).await, eva(&second));
     let made = store.change_auditor(Change::Rotate("eva")).await.unwrap();
     assert_eq!(auditor(&credential).await, None);
     let credential = made.unwrap();
-    assert_eq!(auditor(&credential).await.as_deref(), Some("eva"));
+    assert_eq!(auditor(&credential).await, eva(&second));
     store.change_auditor(Change::Remove("eva")).await.unwrap();
-    assert!(matches!(
-        store.change_auditor(Change::Remove("eva")).await,
-        Err(CredentialError::UnknownName(_))
-    ));
+    for gone in [Change::Remove("eva"), Change::Grant("eva", &first)] {
+        assert!(matches!(
+            store.change_auditor(gone).await,
+            Err(CredentialError::UnknownName(_))
+        ));
+    }
     assert_eq!(auditor(&credential).await, None);
 }

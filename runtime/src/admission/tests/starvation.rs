@@ -219,6 +219,8 @@ impl Attack {
                 key: [1; 32],
                 secret_commitment: H256::zero(),
                 escrow: vec![1; 128].try_into().expect("it is short"),
+                auditor_epoch: 0,
+                participant: H256::zero(),
                 predecessor: None,
                 key_proof: [0; 64],
             }

@@ -21,7 +21,8 @@ use crate::{
     },
     testing::development,
     ClientHashchain, Consortium, Runtime, RuntimeCall, RuntimeOrigin, ACCOUNT_HAS_NO_ROLE,
-    DEVICE_MAY_NOT_WRITE, DEVICE_MAY_ONLY_SUBMIT, ROLE_MAY_NOT_CALL,
+    DEVICE_MAY_NOT_WRITE, DEVICE_MAY_ONLY_SUBMIT, MOTION_NEEDS_ANOTHER_THRESHOLD,
+    ROLE_MAY_NOT_CALL,
 };
 
 /// The rows of the table by pallet.
@@ -112,7 +113,7 @@ fn the_documents_have_the_table() {
 }
 
 /// All calls, with arguments of zeros.
-fn calls() -> Vec<RuntimeCall> {
+pub(super) fn calls() -> Vec<RuntimeCall> {
     let numbers = (0..=u8::MAX).flat_map(|pallet| (0..=u8::MAX).map(move |call| [pallet, call]));
     numbers
         .filter_map(|numbers| RuntimeCall::decode(&mut TrailingZeroInput::new(&numbers)).ok())
@@ -167,7 +168,15 @@ fn pool_and_block_refuse_every_call_to_every_role_that_has_no_row_for_it() {
                     Row::Office(may, _) => may.any(*role),
                     Row::Nobody => false,
                 };
-                let expected = (!may).then_some(*refusal);
+                let is_motion = matches!(
+                    call,
+                    RuntimeCall::Council(pallet_collective::Call::propose { .. })
+                );
+                let expected = match may {
+                    // Of zeros, it asks for no ayes at all.
+                    true => is_motion.then_some(MOTION_NEEDS_ANOTHER_THRESHOLD),
+                    false => Some(*refusal),
+                };
                 let transaction = sender.next(call.clone());
                 let answer = pool(transaction.clone());
                 // The time of a block is its author's; the pool refuses it before it asks who signed.

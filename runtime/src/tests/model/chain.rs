@@ -186,6 +186,7 @@ pub(super) fn compare_touched(world: &World, act: &Act, from: usize) -> Same {
                 | remove_relay { study: one, .. }
                 | replace_sponsor { study: one, .. }
                 | rotate { study: one, .. }
+                | set_auditor_key { study: one, .. }
                 | set_allowance { study: one, .. } => study = Some(*one),
                 _ => study = (world.studies.len() as u32).checked_sub(1),
             }
@@ -234,6 +235,9 @@ fn compare_study(world: &World, id: u32) -> Same {
     same(("policy of", id), is_signed, model.device_signed)?;
     let is_open = study.status == StudyStatus::Open;
     same(("whether open:", id), is_open, model.open)?;
+    let keys = study.former_auditor_keys.iter();
+    let keys: Vec<_> = keys.chain([&study.auditor_key]).copied().collect();
+    same(("auditor keys of", id), &keys, &model.auditor_keys)?;
     let quota = Studies::quota(id);
     same(("allowance of", id), quota.allowance, model.allowance)?;
     same(("what is used by", id), quota.used, model.used)?;
@@ -264,6 +268,11 @@ fn compare_device(world: &World, id: u32) -> Same {
 
     let record = Devices::<Runtime>::get(id).ok_or("a device has no record")?;
     same(("key of device", id), record.key, model.key)?;
+    same(
+        ("epoch and participant of device", id),
+        (record.auditor_epoch, record.participant),
+        model.sealed_to,
+    )?;
     same(("link 0 of device", id), record.genesis, model.genesis)?;
     let trusted = record.trusted.map(|head| (head.length, head.hash));
     same(("trusted of device", id), trusted, model.trusted)?;

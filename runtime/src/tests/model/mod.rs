@@ -116,7 +116,8 @@ fn beginning() -> World {
         ..World::default()
     };
     for (study, device_signed) in [(0, true), (1, false)] {
-        world.add_study(Bob.to_account_id(), device_signed);
+        let auditor = crate::genesis::DEVELOPMENT_AUDITOR_KEY;
+        world.add_study(Bob.to_account_id(), device_signed, auditor);
         for server in [Charlie, Dave, Eve].map(|key| key.to_account_id()) {
             world.admit(study, &server).expect("the allowance is large");
             let of = world.study(study).expect("it was added");

@@ -6,7 +6,7 @@ use hashchain::{DeviceId, KeyProof, LinkHash, Native, StudyId};
 use pallet_client_hashchain::{
     Call as Hashchain, DeviceStatus, LastTrusted, Run, RunView, SuspensionReason,
 };
-use pallet_studies::{Call as Studies, StudyPolicy};
+use pallet_studies::{Call as Studies, StudyPolicy, MAX_AUDITOR_KEYS};
 use sp_core::H256;
 
 use super::{
@@ -219,6 +219,8 @@ impl World {
             key,
             secret_commitment,
             escrow,
+            auditor_epoch,
+            participant,
             predecessor,
             key_proof,
         } = call
@@ -228,6 +230,8 @@ impl World {
         let found = self.studies.get(*study as usize).ok_or("UnknownStudy")?;
         ensure(found.servers.contains(who), "NotAnAuthenticationServer")?;
         ensure(found.open, "StudyClosed")?;
+        let is_taken = found.takes_epoch(*auditor_epoch, self.block);
+        ensure(is_taken, "OtherAuditorEpoch")?;
         ensure(!escrow.is_empty(), "EscrowMissing")?;
         ensure(*key != super::strategy::WEAK_KEY, "WeakKey")?;
         let is_new = self.devices.iter().all(|device| device.key != *key);
@@ -241,6 +245,9 @@ impl World {
             predecessor: predecessor.map(DeviceId),
             secret_commitment: &secret_commitment.0,
             escrow_commitment: &escrow_commitment,
+            auditor_epoch: *auditor_epoch,
+            auditor_key: &found.auditor_keys[*auditor_epoch as usize],
+            participant: &participant.0,
         });
         ensure(self.is_signed(key_proof, key, &agreed), "KeyProofFails")?;
 
@@ -275,6 +282,7 @@ impl World {
         self.devices.push(Device {
             study: *study,
             key: *key,
+            sealed_to: (*auditor_epoch, *participant),
             status: DeviceStatus::Active,
             genesis: H256(genesis.0),
             entries: Vec::new(),
@@ -298,7 +306,8 @@ impl World {
             } => {
                 ensure(self.is_more_than_half(by), "BadOrigin")?;
                 ensure(*auditor_key != super::strategy::WEAK_KEY, "WeakAuditorKey")?;
-                self.add_study(sponsor.clone(), *policy == StudyPolicy::DeviceSigned);
+                let device_signed = *policy == StudyPolicy::DeviceSigned;
+                self.add_study(sponsor.clone(), device_signed, *auditor_key);
                 Ok(())
             }
             Studies::replace_sponsor { study, sponsor } => {
@@ -314,6 +323,18 @@ impl World {
             Studies::set_allowance { study, allowance } => {
                 ensure(self.is_more_than_half(by), "BadOrigin")?;
                 self.study(*study)?.allowance = *allowance;
+                Ok(())
+            }
+            Studies::set_auditor_key { study, auditor_key } => {
+                let block = self.block;
+                let found = self.own_study(by, *study)?;
+                ensure(*auditor_key != super::strategy::WEAK_KEY, "WeakAuditorKey")?;
+                let is_new = !found.auditor_keys.contains(auditor_key);
+                ensure(is_new, "AuditorKeyWasUsed")?;
+                let has_room = found.auditor_keys.len() < MAX_AUDITOR_KEYS as usize;
+                ensure(has_room, "TooManyAuditorKeys")?;
+                found.auditor_keys.push(*auditor_key);
+                found.auditor_changed = block;
                 Ok(())
             }
             Studies::close_study { study } => {

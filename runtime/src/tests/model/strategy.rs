@@ -213,7 +213,16 @@ impl Strategy {
             }
             50..69 => Studies::add_relay { study, account },
             69..74 => Studies::remove_relay { study, account },
-            74..92 => Studies::set_allowance {
+            74..79 => Studies::set_auditor_key {
+                study,
+                auditor_key: match self.dice.below(10) {
+                    0 => WEAK_KEY,
+                    // Of few kinds, so that some come twice.
+                    1..4 => [7 + self.dice.below(3) as u8; 32],
+                    _ => self.dice.hash().0,
+                },
+            },
+            79..92 => Studies::set_allowance {
                 study,
                 allowance: self.allowance(world),
             },

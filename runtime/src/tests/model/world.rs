@@ -52,6 +52,10 @@ pub(super) struct Study {
     /// Whether its devices sign.
     pub(super) device_signed: bool,
     pub(super) open: bool,
+    /// All that the auditor ever had, the present one last: by epoch.
+    pub(super) auditor_keys: Vec<[u8; 32]>,
+    /// When the last of them took the place of the one before.
+    pub(super) auditor_changed: BlockNumber,
     pub(super) allowance: Allowance,
     pub(super) used: Amounts,
     /// Accounts that were given up, and which took their place.
@@ -67,6 +71,8 @@ pub(super) struct Study {
 pub(super) struct Device {
     pub(super) study: u32,
     pub(super) key: [u8; 32],
+    /// Epoch of the auditor key, and digest of the participant's.
+    pub(super) sealed_to: (u32, H256),
     pub(super) status: DeviceStatus,
     /// Link 0.
     pub(super) genesis: H256,
@@ -130,7 +136,12 @@ impl World {
             .map(|id| id as u32)
     }
 
-    pub(super) fn add_study(&mut self, sponsor: AccountId, device_signed: bool) {
+    pub(super) fn add_study(
+        &mut self,
+        sponsor: AccountId,
+        device_signed: bool,
+        auditor_key: [u8; 32],
+    ) {
         self.known.insert(sponsor.clone());
         self.studies.push(Study {
             sponsor,
@@ -138,6 +149,8 @@ impl World {
             relays: BTreeSet::new(),
             device_signed,
             open: true,
+            auditor_keys: vec![auditor_key],
+            auditor_changed: 0,
             allowance: self.default_allowance.expect("it is set"),
             used: Amounts::default(),
             given_up: BTreeMap::new(),
@@ -148,6 +161,13 @@ impl World {
 }
 
 impl Study {
+    /// Whether a device with this epoch is enrolled in this block.
+    pub(super) fn takes_epoch(&self, epoch: u32, block: BlockNumber) -> bool {
+        let present = self.auditor_keys.len() as u32 - 1;
+        epoch == present
+            || (present > 0 && epoch == present - 1 && block - self.auditor_changed <= HOURS)
+    }
+
     /// Whether the account has a role in it.
     pub(super) fn has(&self, who: &AccountId) -> bool {
         self.sponsor == *who || self.servers.contains(who) || self.relays.contains(who)

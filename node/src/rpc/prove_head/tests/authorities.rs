@@ -2,14 +2,16 @@
 
 //! How a proof leads from the authorities that the asker knows to those who signed for the block.
 
-use codec::Encode;
+use codec::{Decode, Encode};
 use jsonrpsee::types::ErrorObjectOwned;
 use mhealth_evidence::{HeadProof, AUTHORITIES_KEY};
-use mhealth_runtime::{Hash, Header, VERSION};
+use mhealth_runtime::{BlockNumber, Hash, Header, VERSION};
+use sc_consensus_grandpa::GRANDPA_ENGINE_ID;
+use sp_consensus_grandpa::{ConsensusLog, ScheduledChange};
 use sp_core::storage::Storage;
 use sp_runtime::{
     traits::{BlakeTwo256, Header as _},
-    Digest,
+    Digest, DigestItem,
 };
 use sp_state_machine::{new_in_mem, read_proof_check};
 use sp_trie::StorageProof;
@@ -101,6 +103,48 @@ fn a_change_by_force_noted_at_the_block_of_the_last_handover_is_not_bridged() {
 }
 
 #[test]
+fn who_trusts_the_block_of_a_change_by_force_is_led_over_it() {
+    let mut chain = Chain::with_handovers(40, &[10, 20, 30]);
+    chain.headers[20].digest = Digest::default();
+    // Decided in block 25, when block 20 was the last final one.
+    let change = ScheduledChange {
+        next_authorities: Vec::new(),
+        delay: 2,
+    };
+    let log = ConsensusLog::<BlockNumber>::ForcedChange(20, change);
+    let log = DigestItem::Consensus(GRANDPA_ENGINE_ID, log.encode());
+    chain.headers[25].digest = Digest { logs: vec![log] };
+    for number in [20, 25] {
+        let header = chain.headers[number].clone();
+        chain.known.insert(header.hash(), header);
+    }
+    let decided = chain.block(25);
+    let led = |checkpoints: Vec<Hash>| {
+        let asker = Asker {
+            set: Some(0),
+            checkpoints,
+            ..Asker::default()
+        };
+        let proof = chain.prove_to(DEVICE, None, Some(asker))?;
+        let handovers = proof.handovers.iter().map(|handover| {
+            let header = Header::decode(&mut &handover.header[..]).expect("a header");
+            (header.number, handover.justification.is_empty())
+        });
+        Ok(handovers.collect::<Vec<_>>())
+    };
+    let expected = vec![(10, false), (25, true), (30, false)];
+    assert_eq!(led(vec![decided]), Ok(expected.clone()));
+    let unknown = Hash::repeat_byte(7);
+    assert_eq!(led(vec![unknown, chain.block(24), decided]), Ok(expected));
+    // Not that block, not a block at all, not looked at.
+    assert_eq!(led(vec![chain.block(24)]), Err(9_106));
+    assert_eq!(led(vec![unknown]), Err(9_106));
+    let mut many = vec![unknown; 16];
+    many.push(decided);
+    assert_eq!(led(many), Err(9_106));
+}
+
+#[test]
 fn a_node_that_began_at_a_later_set_says_from_which_on_it_cannot_prove() {
     let mut chain = Chain::with_handovers(40, &[10, 20]);
     chain.ended.remove(0);
@@ -115,6 +159,7 @@ fn the_record_is_proved_for_those_who_ask_for_it() {
     let keys = |record| {
         let asker = Asker {
             set: Some(0),
+            checkpoints: Vec::new(),
             record,
         };
         source.prove_to(DEVICE, None, Some(asker)).unwrap().keys

@@ -4,14 +4,14 @@
 
 use futures::stream::{self, BoxStream, StreamExt};
 use hashchain::{DataDigest, DeviceId, LinkHash, Run, StudyId};
-use mhealth_api::{BlockRef, DeviceStatus, Hash};
+use mhealth_api::{BlockRef, DeviceStatus, Hash, Policy};
 use mhealth_chain_client::{
-    DeviceView, EntryView, Error, FinalisedBlock, PoolAnswer, PoolRefusal, SignedTransaction,
-    StudyView, H256,
+    AccountId32, DeviceView, EntryView, Error, FinalisedBlock, PoolAnswer, PoolRefusal,
+    SignedTransaction, StudyView, H256,
 };
 
 use super::{hash_of, FakeChain};
-use crate::ledger::{Answer, Ledger, LedgerError};
+use crate::ledger::{Answer, Known, Ledger, LedgerError};
 
 const ERA: u64 = 64;
 
@@ -21,7 +21,7 @@ impl Ledger for FakeChain {
     }
 
     fn account(&self) -> [u8; 32] {
-        [9; 32]
+        self.account
     }
 
     fn device(&self, device: DeviceId) -> Answer<'_, Option<(DeviceView, BlockRef)>> {
@@ -74,22 +74,29 @@ impl Ledger for FakeChain {
         })
     }
 
-    fn proof(
-        &self,
-        device: DeviceId,
-        set: Option<u64>,
-        record: bool,
-    ) -> Answer<'_, Option<Vec<u8>>> {
+    fn proof(&self, device: DeviceId, known: Known, record: bool) -> Answer<'_, Option<Vec<u8>>> {
         Box::pin(async move {
             let mut state = self.present()?;
             state.proofs_asked += 1;
-            let known = state.devices.contains_key(&device);
-            Ok(known.then(|| format!("{set:?} {record}").into_bytes()))
+            let is_known = state.devices.contains_key(&device);
+            Ok(is_known.then(|| format!("{known:?} {record}").into_bytes()))
         })
     }
 
     fn study(&self, _: StudyId) -> Answer<'_, Option<StudyView>> {
-        Box::pin(async { Ok(None) })
+        Box::pin(async {
+            Ok(Some(StudyView {
+                sponsor: AccountId32([1; 32]),
+                policy: Policy::DeviceSigned,
+                open: true,
+                auditor_key: [0; 32],
+                title: "A study".into(),
+            }))
+        })
+    }
+
+    fn rotations(&self, _: StudyId) -> Answer<'_, Vec<([u8; 32], [u8; 32])>> {
+        Box::pin(async move { Ok(self.present()?.rotations.clone()) })
     }
 
     fn finalised(&self) -> Answer<'_, BlockRef> {
@@ -130,6 +137,9 @@ impl Ledger for FakeChain {
                 block: hash.to_string(),
             })?;
             // What stands before the next block stands after this one.
+            if self.account != state.account {
+                return Ok(0);
+            }
             Ok(state
                 .before
                 .get(number + 1)
@@ -138,7 +148,11 @@ impl Ledger for FakeChain {
     }
 
     fn best_nonce(&self) -> Answer<'_, u64> {
-        Box::pin(async move { Ok(self.present()?.nonce) })
+        Box::pin(async move {
+            let state = self.present()?;
+            let is_present = self.account == state.account;
+            Ok(if is_present { state.nonce } else { 0 })
+        })
     }
 
     fn sign_statement(&self, _: &[u8; 32]) -> [u8; 64] {
@@ -168,6 +182,9 @@ impl Ledger for FakeChain {
             let mut state = self.present()?;
             state.handed.push(transaction.to_vec());
             state.forget_expired();
+            if self.account != state.account {
+                return Ok(PoolAnswer::Refused(PoolRefusal::Stale));
+            }
             let (nonce, death, _) = state.signed[transaction].clone();
             if nonce < state.nonce {
                 return Ok(PoolAnswer::Refused(PoolRefusal::Stale));

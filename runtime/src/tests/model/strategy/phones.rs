@@ -221,6 +221,18 @@ impl Strategy {
             None
         };
         let secret_commitment = self.dice.hash();
+        let participant = self.dice.hash();
+        let epochs = world.studies.get(study as usize);
+        let epochs = epochs.map_or(1, |study| study.auditor_keys.len() as u32);
+        let auditor_epoch = match self.dice.below(100) {
+            0..85 => epochs - 1,
+            85..97 => epochs.saturating_sub(2),
+            _ => self.dice.one_of(&[0, epochs, u32::MAX]),
+        };
+        let keys = world.studies.get(study as usize);
+        let of_epoch = keys.and_then(|study| study.auditor_keys.get(auditor_epoch as usize));
+        let auditor_key = of_epoch.copied().filter(|_| !self.dice.percent(2));
+        let auditor_key = auditor_key.unwrap_or([77; 32]);
         let escrow = vec![7; if self.dice.percent(2) { 0 } else { 81 }];
         let escrow_commitment = hashchain::escrow_commitment::<Native>(&escrow);
         let agreed_server = if self.dice.percent(4) {
@@ -236,8 +248,15 @@ impl Strategy {
             predecessor: predecessor.map(DeviceId),
             secret_commitment: &secret_commitment.0,
             escrow_commitment: &escrow_commitment,
+            auditor_epoch,
+            auditor_key: &auditor_key,
+            participant: &participant.0,
         });
         let key_proof = self.sign(world, &key, &agreed);
+        let participant = match self.dice.percent(2) {
+            true => self.dice.hash(),
+            false => participant,
+        };
         let is_weak = self.dice.percent(2);
         signed(
             who,
@@ -246,6 +265,8 @@ impl Strategy {
                 key: if is_weak { WEAK_KEY } else { key },
                 secret_commitment,
                 escrow: escrow.try_into().expect("it is short"),
+                auditor_epoch,
+                participant,
                 predecessor,
                 key_proof,
             },

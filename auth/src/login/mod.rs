@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Staff log in by the provider of their house: OpenID Connect, authorisation code with PKCE.
+//!
+//! The browser is sent to the provider with a state and a nonce, and gets a cookie in which these are sealed: so nothing is kept
+//! here of logins that nobody finishes, every process of the server can finish them, and nobody can finish another browser's.
+//! What comes back is exchanged for an ID token, whose signature, issuer, audience, time and nonce the library `openidconnect`
+//! checks. The person gets a session, whose credential works as one that the operator made. What it is good for follows from a
+//! claim of the token, by the server's options, and is looked up with every request.
+
+mod options;
+mod pending;
+mod provider;
+
+use anyhow::{bail, Context};
+use axum::http::{header, HeaderMap, HeaderValue};
+use hashchain::StudyId;
+use mhealth_api::Code;
+use mhealth_server::scopes::{Duties, Studies};
+use mhealth_server::{ApiError, BaseAddress, Scopes, SecretText};
+use serde::{Deserialize, Serialize};
+
+pub use options::{Grant, LoginOptions};
+
+use crate::app::App;
+use crate::store::Session;
+use pending::{Pending, Seal};
+use provider::Provider;
+
+/// Name of the cookie that a browser has between the two addresses.
+pub const COOKIE: &str = "mhealth-login";
+/// Where the provider sends browsers back to.
+pub const CALLBACK: &str = "/v1/admin/callback";
+/// How long a person has for the provider's pages, in seconds.
+const PATIENCE: u64 = 600;
+
+/// Whoever logged in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// As in the log: `oidc:` and what the provider calls the person.
+    pub name: String,
+    /// What the claim said.
+    pub values: Vec<String>,
+}
+
+/// What a browser brings from the provider.
+#[derive(Clone, Deserialize)]
+pub struct Coming {
+    code: Option<String>,
+    state: Option<String>,
+    error: Option<String>,
+    iss: Option<String>,
+}
+
+/// The login.
+pub struct Login {
+    provider: Provider,
+    seal: Seal,
+    grants: Vec<Grant>,
+    lifetime: u64,
+    /// Whether browsers reach the server by TLS.
+    secure: bool,
+}
+
+impl Login {
+    /// The login that the options describe; none if they name no provider. The provider is asked when the first person logs in.
+    pub fn from_options(
+        options: &LoginOptions,
+        own: &BaseAddress,
+        secret: &SecretText,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(issuer) = &options.oidc_issuer else {
+            return Ok(None);
+        };
+        let client = options.oidc_client_id.clone();
+        let client = client.context("a login needs --oidc-client-id")?;
+        if options.oidc_grants.is_empty() {
+            bail!("a login without --oidc-grant lets nobody do anything");
+        }
+        let callback = match &options.oidc_callback {
+            Some(callback) => callback.clone(),
+            None => format!("{own}{CALLBACK}"),
+        };
+        let secure = callback.starts_with("https:");
+        let provider = Provider::new(provider::Settings {
+            issuer: issuer.clone(),
+            client,
+            secret: options.client_secret()?,
+            callback,
+            scopes: options.oidc_scopes.clone(),
+            claim: options.oidc_claim.clone(),
+            name_claim: options.oidc_name_claim.clone(),
+        })?;
+        Ok(Some(Self {
+            provider,
+            seal: Seal::new(secret),
+            grants: options.oidc_grants.clone(),
+            lifetime: options.session_lifetime,
+            secure,
+        }))
+    }
+
+    /// The provider's page, and what the browser has to bring back in its cookie.
+    pub async fn begin(&self, now: u64) -> Result<(String, String), ApiError> {
+        let (url, begun) = self.provider.begin().await?;
+        let pending = Pending {
+            begun,
+            until: now + PATIENCE,
+        };
+        Ok((url, self.seal.close(&pending)?))
+    }
+
+    /// Who it is; `login_failed` when something does not hold.
+    pub async fn finish(
+        &self,
+        coming: Coming,
+        sealed: Option<&str>,
+        now: u64,
+    ) -> Result<Person, ApiError> {
+        let pending = sealed.and_then(|sealed| self.seal.open(sealed));
+        let pending = pending.filter(|pending| pending.until > now);
+        let Some(Pending { begun, .. }) = pending else {
+            return Err(failed(
+                "This browser did not begin a login here, or too long ago.",
+            ));
+        };
+        if coming.state.as_deref() != Some(&*begun.state) {
+            return Err(failed(
+                "This is the end of another login than the one that was begun.",
+            ));
+        }
+        if coming
+            .iss
+            .is_some_and(|issuer| issuer != self.provider.issuer())
+        {
+            return Err(failed("This comes from another provider."));
+        }
+        if let Some(error) = coming.error {
+            tracing::info!(error, "the provider lets somebody not in");
+            return Err(failed("The provider did not let the person in."));
+        }
+        let code = coming.code.ok_or_else(|| failed("The code is missing."))?;
+        self.provider.finish(code, begun).await
+    }
+
+    /// The header that gives the browser its cookie, or takes it back.
+    pub fn set_cookie(&self, sealed: &str) -> Result<HeaderValue, ApiError> {
+        let age = if sealed.is_empty() { 0 } else { PATIENCE };
+        let secure = if self.secure { "; Secure" } else { "" };
+        let text = format!(
+            "{COOKIE}={sealed}; Max-Age={age}; Path=/v1/admin; HttpOnly; SameSite=Lax{secure}"
+        );
+        HeaderValue::try_from(text).map_err(ApiError::internal)
+    }
+
+    /// What somebody may do of whom the provider says this, in a study.
+    fn scopes(&self, values: &[String], study: StudyId) -> Scopes {
+        let granted = self
+            .grants
+            .iter()
+            .filter(|grant| grant.studies.has(study) && values.contains(&grant.value));
+        let mut duties = Duties::none();
+        for grant in granted {
+            duties = match (duties, grant.duties.clone()) {
+                (Duties::These(one), Duties::These(other)) => Duties::These(&one | &other),
+                _ => Duties::All,
+            };
+        }
+        Scopes {
+            studies: Studies::These([study].into()),
+            duties,
+        }
+    }
+}
+
+impl App {
+    /// What somebody who logged in may do, by the options of today.
+    pub fn scopes_of(&self, person: &Person) -> Scopes {
+        let login = self.login.as_ref();
+        let scopes = login.map(|login| login.scopes(&person.values, self.terms.study));
+        scopes.unwrap_or_else(Scopes::nothing)
+    }
+
+    /// Begins a session; `not_allowed` for somebody who may do nothing.
+    pub async fn log_in(&self, person: Person) -> Result<(Session, SecretText, Scopes), ApiError> {
+        let login = self.login.as_ref().ok_or(Code::NotFound)?;
+        let scopes = self.scopes_of(&person);
+        if scopes.duties == Duties::none() {
+            tracing::warn!(
+                name = person.name,
+                "somebody logged in who may do nothing here"
+            );
+            let detail = "The provider says nothing of this person that gives a duty here.";
+            return Err(ApiError::new(Code::NotAllowed, detail));
+        }
+        let now = self.now();
+        let session = Session {
+            person,
+            expires_at: now + login.lifetime,
+        };
+        let credential = self.store.begin_session(&session, now).await?;
+        Ok((session, credential, scopes))
+    }
+}
+
+/// The value of a cookie of this name.
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let all = headers.get_all(header::COOKIE).iter();
+    let mut pairs = all
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+fn failed(detail: &str) -> ApiError {
+    ApiError::new(Code::LoginFailed, detail)
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Sessions of staff who logged in by the provider, by the hashes of their credentials.
+
+use mhealth_server::credentials::{hashed, random};
+use mhealth_server::rows::{signed, unsigned};
+use mhealth_server::{SecretText, StoreError};
+
+use super::Store;
+use crate::log::Note;
+use crate::login::Person;
+
+/// The role in the credential of a session.
+pub const SESSION: &str = "session";
+/// How long a session is known as one that is over, in seconds.
+const MEMORY: u64 = 24 * 3_600;
+
+/// Somebody who logged in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Who.
+    pub person: Person,
+    /// When it is over, in seconds since 1970.
+    pub expires_at: u64,
+}
+
+impl Store {
+    /// Begins a session, and logs it; returns its credential, which nobody can read again.
+    pub async fn begin_session(
+        &self,
+        session: &Session,
+        now: u64,
+    ) -> Result<SecretText, StoreError> {
+        let credential = random(SESSION);
+        let claims = serde_json::to_string(&session.person.values);
+        let claims = claims.expect("texts have a JSON form; qed");
+        let mut transaction = self.database.begin().await?;
+        sqlx::query(
+            "INSERT INTO sessions (hash, name, claims, created_at, expires_at) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(hashed(credential.expose()))
+        .bind(session.person.name.clone())
+        .bind(claims)
+        .bind(signed(now))
+        .bind(signed(session.expires_at))
+        .execute(&mut *transaction)
+        .await?;
+        let note = Note {
+            at: now,
+            actor: &session.person.name,
+            action: "logged in",
+            subject: "session",
+            why: "",
+        };
+        self.append(&mut transaction, note).await?;
+        transaction.commit().await?;
+        Ok(credential)
+    }
+
+    /// Whose session this is, also if it is over; none when nobody's.
+    pub async fn session(&self, credential: &str) -> Result<Option<Session>, StoreError> {
+        let found: Option<(String, String, i64)> =
+            sqlx::query_as("SELECT name, claims, expires_at FROM sessions WHERE hash = $1")
+                .bind(hashed(credential))
+                .fetch_optional(self.database.pool())
+                .await?;
+        let session = found.map(|(name, claims, expires_at)| {
+            let values = serde_json::from_str(&claims);
+            Ok(Session {
+                person: Person {
+                    name,
+                    values: values.map_err(|_| StoreError::Corrupt("a session"))?,
+                },
+                expires_at: unsigned(expires_at)?,
+            })
+        });
+        session.transpose()
+    }
+
+    /// Ends a session, and logs it; false when it is none.
+    pub async fn end_session(&self, credential: &str, now: u64) -> Result<bool, StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let ended: Option<(String,)> =
+            sqlx::query_as("DELETE FROM sessions WHERE hash = $1 RETURNING name")
+                .bind(hashed(credential))
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let Some((name,)) = ended else {
+            return Ok(false);
+        };
+        let note = Note {
+            at: now,
+            actor: &name,
+            action: "logged out",
+            subject: "session",
+            why: "",
+        };
+        self.append(&mut transaction, note).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Removes the sessions that have been over for a day.
+    pub async fn forget_sessions(&self, now: u64) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM sessions WHERE expires_at < $1")
+            .bind(signed(now.saturating_sub(MEMORY)))
+            .execute(self.database.pool())
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Back-ups of a key folder, encrypted by the program `age`.
+//!
+//! What is inside is one JSON object with all keys. It goes to `age` through a pipe and is never on a disk. A passphrase is
+//! asked for by `age` itself, on the terminal: it does not pass through this program.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use hashchain::{OpeningKey, StudyId};
+use mhealth_api::{Hash, Key};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::{files, KeyFolder, Whose, SCHEMA};
+use crate::error::DataError;
+
+/// Most bytes of a back-up: about a million participants.
+const LARGEST: u64 = 256 << 20;
+
+/// To whom a back-up is encrypted.
+#[derive(Clone, Debug)]
+pub enum To {
+    /// Whoever knows a passphrase, which `age` asks for.
+    Passphrase,
+    /// The holders of these keys, as `age` writes them (`age1…`).
+    Recipients(Vec<String>),
+}
+
+/// All keys of a folder, in one object.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Bundle {
+    schema: String,
+    chain: Hash,
+    study: StudyId,
+    holder: Option<SecretDigits>,
+    participants: Vec<(String, SecretDigits)>,
+}
+
+/// A key in hexadecimal digits. Erased from memory when dropped.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(transparent)]
+struct SecretDigits(String);
+
+/// A line of `copies.ndjson`: a copy that was made, and which keys are in it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CopyLine {
+    copy: String,
+    made_at: String,
+    keys: Vec<Key>,
+}
+
+impl KeyFolder {
+    /// Writes a back-up into a new file. `copy` names it in the folder's record.
+    pub fn back_up(&self, to: &To, out: &Path, copy: &str, at: &str) -> Result<(), DataError> {
+        if out.exists() {
+            return Err(DataError::OutputExists(out.display().to_string()));
+        }
+        let bundle = self.bundle()?;
+        let mut command = Command::new("age");
+        match to {
+            To::Passphrase => {
+                command.arg("--passphrase");
+            }
+            To::Recipients(recipients) => {
+                for recipient in recipients {
+                    command.args(["--recipient", recipient]);
+                }
+            }
+        }
+        // Remembered before it is there: a copy that nobody remembers would keep a destroyed key.
+        self.remember_copy(copy, at)?;
+        command.arg("--output").arg(out).stdin(Stdio::piped());
+        let mut age = command.spawn().map_err(DataError::NoAge)?;
+        let mut pipe = age.stdin.take().expect("it was asked for; qed");
+        // If `age` goes away early, its status says so.
+        let _ = pipe.write_all(bundle.as_bytes());
+        drop(pipe);
+        match age.wait() {
+            Ok(status) if status.success() => Ok(()),
+            _ => Err(DataError::AgeFailed),
+        }
+    }
+
+    /// Takes the keys of a back-up into a folder, which is made if there is none. A key file of `age` opens it; without one,
+    /// `age` asks for the passphrase.
+    pub fn restore(
+        folder: &Path,
+        backup: &Path,
+        identity: Option<&Path>,
+    ) -> Result<(Self, usize), DataError> {
+        let mut arguments: Vec<&OsStr> = vec![OsStr::new("--decrypt")];
+        if let Some(identity) = identity {
+            arguments.extend([OsStr::new("--identity"), identity.as_os_str()]);
+        }
+        arguments.push(backup.as_os_str());
+        let mut age = Command::new("age")
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(DataError::NoAge)?;
+        let mut text = Zeroizing::new(Vec::new());
+        let pipe = age.stdout.take().expect("it was asked for; qed");
+        let read = pipe.take(LARGEST).read_to_end(&mut text);
+        let succeeded = age.wait().is_ok_and(|status| status.success());
+        if read.is_err() || !succeeded {
+            return Err(DataError::AgeFailed);
+        }
+        Self::unbundle(folder, &text)
+    }
+
+    /// All keys as text.
+    pub(super) fn bundle(&self) -> Result<Zeroizing<String>, DataError> {
+        let digits = |bytes: &[u8; 32]| SecretDigits(hex::encode(bytes));
+        let holder = match self.holder() {
+            Ok(holder) => Some(digits(&Zeroizing::new(holder.to_bytes()))),
+            Err(DataError::NoHolderKey) => None,
+            Err(error) => return Err(error),
+        };
+        let keys = self.participants.iter();
+        let bundle = Bundle {
+            schema: SCHEMA.into(),
+            chain: self.whose.chain,
+            study: self.whose.study,
+            holder,
+            participants: keys
+                .map(|(participant, key)| (participant.clone(), digits(key.expose())))
+                .collect(),
+        };
+        // Room for all of it, so that no copy is left behind by a growing buffer.
+        let mut text = Vec::with_capacity(512 + 160 * bundle.participants.len());
+        serde_json::to_writer(&mut text, &bundle).expect("string keys; qed");
+        Ok(Zeroizing::new(
+            String::from_utf8(text).expect("JSON is text; qed"),
+        ))
+    }
+
+    /// Takes all keys of a bundle, or none.
+    pub(super) fn unbundle(folder: &Path, text: &[u8]) -> Result<(Self, usize), DataError> {
+        let bundle: Bundle = serde_json::from_slice(text).map_err(|_| DataError::NotABackUp)?;
+        if bundle.schema != SCHEMA {
+            return Err(DataError::NotABackUp);
+        }
+        let decode = |digits: &SecretDigits| {
+            let mut bytes = Zeroizing::new([0; 32]);
+            let decoded = hex::decode_to_slice(&digits.0, &mut *bytes);
+            decoded.map_err(|_| DataError::NotABackUp).map(|()| bytes)
+        };
+        let mut keys = BTreeMap::new();
+        for (participant, digits) in &bundle.participants {
+            let key = OpeningKey::from_bytes(&*decode(digits)?);
+            keys.insert(participant.clone(), key);
+        }
+        let holder = bundle.holder.as_ref().map(decode).transpose()?;
+        let whose = Whose {
+            chain: bundle.chain,
+            study: bundle.study,
+        };
+        let is_new = !folder.join("study.json").exists();
+        let mut opened = match is_new {
+            true => Self::create_bare(folder, whose)?,
+            false => Self::open(folder)?,
+        };
+        opened.expect(whose)?;
+        if let (Some(holder), false) = (holder, opened.holder_file().exists()) {
+            opened.write_holder(&holder)?;
+        }
+        let count = opened.take_all(keys)?;
+        Ok((opened, count))
+    }
+
+    /// Writes down that a copy of all present keys is made.
+    pub(super) fn remember_copy(&self, copy: &str, at: &str) -> Result<(), DataError> {
+        let line = CopyLine {
+            copy: copy.into(),
+            made_at: at.into(),
+            keys: self.public_keys().map(|(_, key)| key).collect(),
+        };
+        files::append(&self.file("copies.ndjson"), &line)
+    }
+
+    /// The copies that have a key.
+    pub(super) fn copies_with(&self, key: &Key) -> Result<Vec<String>, DataError> {
+        let copies = files::lines::<CopyLine>(&self.file("copies.ndjson"))?.into_iter();
+        let with = copies.filter(|line| line.keys.contains(key));
+        Ok(with
+            .map(|line| format!("{} of {}", line.copy, line.made_at))
+            .collect())
+    }
+}
+
+/// A digest that recognises a bundle after it was put together again.
+pub(super) fn checksum(text: &[u8]) -> [u8; 32] {
+    Sha256::digest(text).into()
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The files of a key folder: for their owner only, durable before anything rests on them.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::error::DataError;
+
+/// Rights of group and others.
+const OTHERS: u32 = 0o077;
+
+pub(super) fn damaged(file: &Path, why: &'static str) -> DataError {
+    DataError::KeyFolderDamaged {
+        file: file.display().to_string(),
+        why,
+    }
+}
+
+/// A folder for its owner only. One that is there is left as it is.
+pub(super) fn make_folder(path: &Path) -> Result<(), DataError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(path).map_err(DataError::file(path))
+}
+
+/// A new file, durable with its name.
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    let write = || {
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        sync_folder(path)
+    };
+    write().map_err(DataError::file(path))
+}
+
+/// Adds a line.
+pub(super) fn append(path: &Path, line: &impl Serialize) -> Result<(), DataError> {
+    let mut text = serde_json::to_string(line).expect("string keys; qed");
+    text.push('\n');
+    let write = || {
+        let mut options = OpenOptions::new();
+        let mut file = options.append(true).create(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        sync_folder(path)
+    };
+    write().map_err(DataError::file(path))
+}
+
+/// The lines of a file; none if it is not there.
+pub(super) fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, DataError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let text = read(path)?;
+    let lines = text.lines().map(|line| {
+        serde_json::from_str(line).map_err(|_| damaged(path, "a line of it is no record"))
+    });
+    lines.collect()
+}
+
+pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, DataError> {
+    let text = fs::read_to_string(path).map_err(DataError::file(path))?;
+    Ok(Zeroizing::new(text))
+}
+
+/// A file with a key: refused when others may read it.
+pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, DataError> {
+    let metadata = fs::metadata(path).map_err(DataError::file(path))?;
+    if metadata.permissions().mode() & OTHERS != 0 {
+        return Err(DataError::OpenToOthers(path.display().to_string()));
+    }
+    read(path)
+}
+
+/// Overwrites a file, and takes it away. File systems may keep older copies of a block all the same: the folder belongs on
+/// an encrypted disk.
+pub(super) fn shred(path: &Path) -> Result<(), DataError> {
+    let shred = || {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(&vec![0; length as usize])?;
+        file.sync_all()?;
+        fs::remove_file(path)?;
+        sync_folder(path)
+    };
+    shred().map_err(DataError::file(path))
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::backup::To;
+use super::*;
+
+const WHOSE: Whose = Whose {
+    chain: Hash([7; 32]),
+    study: StudyId(3),
+};
+const AT: &str = "2026-11-29T12:00:00Z";
+
+fn folder() -> (TempDir, KeyFolder) {
+    let place = TempDir::new().unwrap();
+    let mut folder = KeyFolder::create(&place.path().join("keys"), WHOSE).unwrap();
+    for participant in ["P-1", "P-2", "P-3"] {
+        folder.add(participant).unwrap();
+    }
+    (place, folder)
+}
+
+fn public(folder: &KeyFolder) -> Vec<(String, Key)> {
+    let keys = folder.public_keys();
+    keys.map(|(participant, key)| (participant.to_owned(), key))
+        .collect()
+}
+
+fn destruction(participant: &str) -> Destruction {
+    Destruction {
+        participant: participant.into(),
+        devices: vec![DeviceId(4)],
+        no_device: false,
+        record: "request 7".into(),
+        at: AT.into(),
+    }
+}
+
+#[test]
+fn keys_come_back_and_debug_shows_none() {
+    let (_place, folder) = folder();
+    let again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(public(&again), public(&folder));
+    assert_eq!(
+        again.holder().unwrap().to_bytes(),
+        folder.holder().unwrap().to_bytes()
+    );
+    for (_, key) in again.keys() {
+        assert!(!format!("{again:?}").contains(&hex::encode(key.expose())));
+    }
+}
+
+#[test]
+fn files_are_for_their_owner_only_and_refused_when_they_are_not() {
+    let (_place, folder) = folder();
+    let file = folder.key_file("P-2");
+    for path in [&file, &folder.holder_file()] {
+        let mode = fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let refused = KeyFolder::open(&folder.path).unwrap_err();
+    assert_eq!(refused.code(), "keys_open_to_others");
+}
+
+#[test]
+fn a_folder_of_another_study_is_refused() {
+    let (_place, folder) = folder();
+    let other = Whose {
+        study: StudyId(4),
+        ..WHOSE
+    };
+    let refused = KeyFolder::create(&folder.path, other).unwrap_err();
+    assert_eq!(refused.code(), "keys_of_another_study");
+    let none = KeyFolder::open(&folder.path.join("participants")).unwrap_err();
+    assert_eq!(none.code(), "no_key_folder");
+}
+
+#[test]
+fn nobody_gets_a_second_key_and_odd_pseudonyms_stay_inside_the_folder() {
+    let (_place, mut folder) = folder();
+    assert_eq!(folder.add("P-1").unwrap_err().code(), "key_exists");
+    for bad in ["", "a b", "a\nb", &"x".repeat(65)] {
+        assert_eq!(folder.add(bad).unwrap_err().code(), "bad_pseudonym");
+    }
+    folder.add("../../etc/passwd").unwrap();
+    folder.add("Zoë.").unwrap();
+    let again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(public(&again), public(&folder));
+}
+
+#[test]
+fn a_damaged_key_file_is_named() {
+    let (_place, folder) = folder();
+    let file = folder.key_file("P-2");
+    let line = fs::read_to_string(&file).unwrap();
+    for bad in [&line[..20], "P-2 nonsense\n", &line.replace("P-2", "P-9")] {
+        fs::write(&file, bad).unwrap();
+        let refused = KeyFolder::open(&folder.path).unwrap_err();
+        assert_eq!(refused.code(), "key_folder_damaged");
+        assert!(refused.to_string().contains("P-2.key"));
+        assert!(!refused.to_string().contains(&line[4..20]));
+    }
+}
+
+#[test]
+fn the_simulators_key_file_is_taken_whole_or_not_at_all() {
+    let (place, mut folder) = folder();
+    let file = place.path().join("trial.participants");
+    let line = |who: &str, digit: &str| format!("{who} {}\n", digit.repeat(64));
+    fs::write(&file, line("P-8", "8") + &line("P-1", "1")).unwrap();
+    assert_eq!(folder.import(&file).unwrap_err().code(), "another_key");
+    assert_eq!(public(&folder).len(), 3);
+    fs::write(&file, line("P-8", "8") + "P-9 99\n").unwrap();
+    let refused = folder.import(&file).unwrap_err();
+    assert_eq!(refused.code(), "bad_key_line");
+    assert!(refused.to_string().contains("line 2"));
+    fs::write(&file, line("P-8", "8") + &line("P-9", "9")).unwrap();
+    assert_eq!(folder.import(&file).unwrap(), 2);
+    // Again: nothing changes.
+    assert_eq!(folder.import(&file).unwrap(), 2);
+    assert_eq!(public(&KeyFolder::open(&folder.path).unwrap()).len(), 5);
+}
+
+#[test]
+fn any_three_of_five_shares_bring_the_keys_back_and_no_two_do() {
+    let (place, folder) = folder();
+    let shares = folder
+        .split(3, 5, &place.path().join("shares"), AT)
+        .unwrap();
+    let mut tried = 0;
+    for subset in 1_u32..32 {
+        let chosen: Vec<PathBuf> = (0..5)
+            .filter(|bit| subset & (1 << bit) != 0)
+            .map(|bit| shares[bit].clone())
+            .collect();
+        let target = place.path().join(format!("joined-{subset}"));
+        let joined = KeyFolder::join(&target, &chosen);
+        match chosen.len() {
+            0..3 => {
+                assert_eq!(joined.unwrap_err().code(), "too_few_shares");
+                assert!(!target.exists());
+            }
+            _ => {
+                let (joined, taken) = joined.unwrap();
+                assert_eq!((taken, public(&joined)), (3, public(&folder)));
+                let holder = joined.holder().unwrap().to_bytes();
+                assert_eq!(holder, folder.holder().unwrap().to_bytes());
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 16);
+    // One share three times is one share.
+    let thrice = [&shares[0], &shares[0], &shares[0]].map(Clone::clone);
+    let few = KeyFolder::join(&place.path().join("thrice"), &thrice).unwrap_err();
+    assert_eq!(few.code(), "too_few_shares");
+}
+
+#[test]
+fn damaged_and_foreign_shares_are_named() {
+    let (place, folder) = folder();
+    let one = folder.split(2, 3, &place.path().join("one"), AT).unwrap();
+    let two = folder.split(2, 3, &place.path().join("two"), AT).unwrap();
+    let target = place.path().join("joined");
+    let mixed = KeyFolder::join(&target, &[one[0].clone(), two[1].clone()]).unwrap_err();
+    assert_eq!(mixed.code(), "bad_share");
+    assert!(mixed.to_string().contains("two/share-2-of-3.json"));
+    let text = fs::read_to_string(&one[1]).unwrap();
+    for (from, to) in [
+        ("\"index\":2", "\"index\":3"),
+        ("\"threshold\":2", "\"threshold\":1"),
+        ("\"share\":\"A", "\"share\":\"B"),
+        ("mhealth-key-share/1", "mhealth-key-share/2"),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text, "{from}");
+        fs::write(&one[1], changed).unwrap();
+        let refused = KeyFolder::join(&target, &one[..2]).unwrap_err();
+        assert_eq!(refused.code(), "bad_share", "{from}");
+    }
+    assert!(!target.exists());
+}
+
+#[test]
+fn a_destroyed_key_is_gone_on_record_and_no_copy_brings_it_back() {
+    let (place, mut folder) = folder();
+    let shares = folder
+        .split(2, 2, &place.path().join("shares"), AT)
+        .unwrap();
+    let secret = folder.participants["P-2"].expose().to_vec();
+    let file = folder.key_file("P-2");
+    let unknown = Destruction {
+        devices: Vec::new(),
+        ..destruction("P-2")
+    };
+    let refused = folder.destroy(&unknown).unwrap_err();
+    assert_eq!(refused.code(), "unknown_devices");
+    assert!(file.exists());
+
+    let record = folder.destroy(&destruction("P-2")).unwrap();
+    assert_eq!(record.devices, [DeviceId(4)]);
+    assert_eq!(record.copies.len(), 1, "the split has it still");
+    assert!(!file.exists());
+    let erasures = fs::read_to_string(folder.file("erasures.ndjson")).unwrap();
+    let expected = format!("{{\"device\":4,\"erased_at\":\"{AT}\",\"record\":\"request 7\"}}\n");
+    assert_eq!(erasures, expected);
+    // Nothing in the folder has it.
+    for entry in fs::read_dir(&folder.path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let text = fs::read_to_string(path).unwrap();
+            assert!(!text.contains(&hex::encode(&secret)));
+        }
+    }
+    let again = folder.destroy(&destruction("P-2")).unwrap();
+    assert_eq!(again, record);
+    let refused = KeyFolder::join(&folder.path, &shares).unwrap_err();
+    assert_eq!(refused.code(), "key_destroyed");
+    let mut opened = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(public(&opened).len(), 2);
+    assert_eq!(opened.add("P-2").unwrap_err().code(), "key_destroyed");
+}
+
+#[test]
+fn a_destruction_that_was_cut_short_is_finished() {
+    let (_place, mut folder) = folder();
+    let file = folder.key_file("P-2");
+    let line = fs::read(&file).unwrap();
+    folder.destroy(&destruction("P-2")).unwrap();
+    // As if the program had been killed after the record.
+    files::write_new(&file, &line).unwrap();
+    let mut again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(public(&again).len(), 2, "it opens nothing any more");
+    again.destroy(&destruction("P-2")).unwrap();
+    assert!(!file.exists());
+}
+
+#[test]
+fn age_backs_the_keys_up_and_only_its_recipient_restores_them() {
+    let (place, folder) = folder();
+    let identity = |name: &str| {
+        let file = place.path().join(name);
+        let made = Command::new("age-keygen").arg("-o").arg(&file).output();
+        let made = made.expect("age is installed: scripts/setup does it");
+        let said = String::from_utf8(made.stderr).unwrap();
+        let recipient = said.split_whitespace().last().unwrap().to_owned();
+        (file, recipient)
+    };
+    let (own, recipient) = identity("own");
+    let (other, _) = identity("other");
+    let out = place.path().join("keys.age");
+    let to = To::Recipients(vec![recipient]);
+    folder.back_up(&to, &out, "back-up keys.age", AT).unwrap();
+    let bytes = fs::read(&out).unwrap();
+    assert!(bytes.starts_with(b"age-encryption.org/v1"));
+    let again = folder.back_up(&to, &out, "again", AT).unwrap_err();
+    assert_eq!(again.code(), "output_exists");
+
+    let target = place.path().join("restored");
+    let refused = KeyFolder::restore(&target, &out, Some(&other)).unwrap_err();
+    assert_eq!(refused.code(), "age_failed");
+    assert!(!target.exists());
+    let (restored, taken) = KeyFolder::restore(&target, &out, Some(&own)).unwrap();
+    assert_eq!((taken, public(&restored)), (3, public(&folder)));
+
+    let mut torn = bytes;
+    let last = torn.len() - 1;
+    torn[last] ^= 1;
+    fs::write(&out, torn).unwrap();
+    let target = place.path().join("torn");
+    let refused = KeyFolder::restore(&target, &out, Some(&own)).unwrap_err();
+    assert_eq!(refused.code(), "age_failed");
+    assert!(!target.exists());
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Files of secrets, which only their owner can read, and files for everybody. Neither is ever overwritten.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// Makes a new folder that only its owner can enter.
+pub(crate) fn make_private_folder(path: &Path) -> Result<(), Failure> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(path)
+        .map_err(|error| Failure::file(path, &error))
+}
+
+/// Writes a new file that only its owner can read.
+pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
+    write(path, text.as_bytes(), 0o600)
+}
+
+/// Writes a new file that everybody may read.
+pub(crate) fn write_public(path: &Path, text: &str) -> Result<(), Failure> {
+    write(path, text.as_bytes(), 0o644)
+}
+
+#[cfg_attr(not(unix), allow(unused_variables))]
+fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    let written = options.open(path).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.map_err(|error| Failure::file(path, &error))
+}
+
+/// Reads a file that everybody may read.
+pub(crate) fn read(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path).map_err(|error| Failure::file(path, &error))
+}
+
+/// Reads a secret, without the end of its line. Refuses a file that others on the machine can read.
+pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let unusable = |error: io::Error| Failure::file(path, &error);
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &fs::metadata(path).map_err(unusable)?.permissions(),
+        );
+        if mode & 0o077 != 0 {
+            let message = format!(
+                "{} can be read by others on this machine (mode {:o}). Run chmod 600 on it, and think of whether its key is \
+                 still a secret.",
+                path.display(),
+                mode & 0o777
+            );
+            return Err(Failure::input("secret_readable_by_others", message));
+        }
+    }
+    let text = fs::read_to_string(path)
+        .map(Zeroizing::new)
+        .map_err(unusable)?;
+    Ok(Zeroizing::new(text.trim_end().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_for_its_owner_alone_and_never_overwritten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("secret");
+        write_secret(&path, "phrase\n").expect("written");
+        assert_eq!(*read_secret(&path).expect("read"), "phrase");
+        let again = write_secret(&path, "other").expect_err("it is there");
+        assert_eq!(again.code(), "file_exists");
+        assert_eq!(*read_secret(&path).expect("read"), "phrase");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_secret_that_others_can_read_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("secret");
+        write_public(&path, "phrase").expect("written");
+        let refused = read_secret(&path).expect_err("everybody can read it");
+        assert_eq!(refused.code(), "secret_readable_by_others");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let missing = read_secret(Path::new("nowhere/secret")).expect_err("there is none");
+        assert_eq!(missing.code(), "file_not_found");
+        assert!(missing.to_string().contains("nowhere/secret"), "{missing}");
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The chain that a command talks to, and the account that it acts for.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mhealth_chain_client::{
+    AccountId32, BlockId, Call, ChainClient, ChainView, ConnectOptions, Inclusion, Patience,
+    Submitter, H256,
+};
+
+use crate::accounts;
+use crate::failure::Failure;
+
+/// Options of all commands.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Global {
+    /// WebSocket address of a node.
+    #[arg(
+        long = "node",
+        value_name = "URL",
+        env = "MHEALTH_NODE_URL",
+        default_value = "ws://127.0.0.1:9944",
+        global = true
+    )]
+    node: String,
+    /// Hash of the chain's first block, 0x and 64 digits. A node of another chain is refused.
+    #[arg(long, value_name = "HASH", env = "MHEALTH_GENESIS", global = true)]
+    genesis: Option<H256>,
+    /// File with the secret of the account that acts, which nobody else can read.
+    #[arg(long, value_name = "FILE", env = "MHEALTH_ACCOUNT_FILE", global = true)]
+    account_file: Option<PathBuf>,
+    /// Wait so many seconds for a node that does not answer.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, global = true)]
+    patience: u64,
+    /// Print one JSON object instead of lines; for an error with the fields error and message.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Say nothing of what is under way.
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+impl Global {
+    /// Connects, to read.
+    pub(crate) async fn chain(&self) -> Result<ChainClient, Failure> {
+        self.chain_of(self.genesis).await
+    }
+
+    /// Connects to a node of the chain with this first block.
+    pub(crate) async fn chain_of(&self, genesis: Option<H256>) -> Result<ChainClient, Failure> {
+        let patience = Duration::from_secs(self.patience);
+        let options = ConnectOptions {
+            genesis: genesis.or(self.genesis),
+            patience: Patience {
+                connect: patience,
+                reconnect: patience,
+                ..Patience::default()
+            },
+        };
+        Ok(ChainClient::connect_with(&self.node, options).await?)
+    }
+
+    /// Connects, to act for the account.
+    pub(crate) async fn office(&self) -> Result<Office, Failure> {
+        let Some(file) = &self.account_file else {
+            let message = "This needs the secret of the account that acts: name its file with --account-file.";
+            return Err(Failure::input("no_account", message));
+        };
+        let account = accounts::secret(file)?;
+        let chain = self.chain().await?;
+        Ok(Office {
+            submitter: chain.submitter(account),
+            chain,
+            quiet: self.quiet,
+        })
+    }
+}
+
+/// An account at work.
+pub(crate) struct Office {
+    pub(crate) chain: ChainClient,
+    submitter: Submitter,
+    quiet: bool,
+}
+
+impl Office {
+    pub(crate) fn account(&self) -> AccountId32 {
+        self.submitter.account()
+    }
+
+    /// The chain at its latest final block.
+    pub(crate) async fn view(&self) -> Result<(BlockId, ChainView), Failure> {
+        Ok(self.chain.at_finalised().await?)
+    }
+
+    /// Sends a call, waits until it is final, and fails when the chain refused it.
+    pub(crate) async fn act(&self, call: Call) -> Result<Inclusion, Failure> {
+        let name = call.name();
+        let submission = self.submitter.submit(call).await?;
+        self.say(&format!("{name}: sent, waiting until it is final"));
+        let outcome = submission.finalised().await?.succeeded()?;
+        self.say(&format!("{name}: final in block {}", outcome.block_number));
+        Ok(outcome)
+    }
+
+    fn say(&self, progress: &str) {
+        if !self.quiet {
+            eprintln!("{progress}");
+        }
+    }
+}

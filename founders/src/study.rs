@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What a sponsor does, and how offices change their keys.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use hashchain::StudyId;
+use mhealth_chain_client::calls::{self, SessionKeys};
+use mhealth_chain_client::{AccountId32, Call};
+
+use crate::accounts::Named;
+use crate::decide;
+use crate::failure::Failure;
+use crate::keys;
+use crate::proposals::{Decision, NewStudy};
+use crate::report::Report;
+use crate::session::Global;
+use crate::status;
+
+/// Studies.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Study {
+    /// Proposes a new study to the other members, as `mhealth propose create-study`.
+    Create(NewStudy),
+    /// Shows a study: its people, what it may use, and what it has used.
+    Show {
+        /// Number of the study.
+        #[arg(value_name = "N")]
+        study: StudyId,
+    },
+    /// Closes a study: nothing is enrolled or recorded until it is reopened. For its sponsor.
+    Close {
+        /// Number of the study.
+        #[arg(value_name = "N")]
+        study: StudyId,
+    },
+    /// Opens a closed study again. For its sponsor.
+    Reopen {
+        /// Number of the study.
+        #[arg(value_name = "N")]
+        study: StudyId,
+    },
+}
+
+/// An office that somebody is appointed to, or removed from.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Office {
+    /// An authentication server of a study, which enrols its devices. Its sponsor says so.
+    Server(InStudy),
+    /// A relay of a study, which submits its devices' entries. Its sponsor says so.
+    Relay(InStudy),
+    /// A validator. Proposes it to the other members.
+    Validator {
+        /// Its account.
+        #[arg(value_name = "ACCOUNT")]
+        account: Named,
+    },
+    /// A member. Proposes it to the other members.
+    Member {
+        /// Its account.
+        #[arg(value_name = "ACCOUNT")]
+        account: Named,
+    },
+}
+
+/// An account in a study.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct InStudy {
+    /// Number of the study.
+    #[arg(long, value_name = "N")]
+    study: StudyId,
+    /// The account: its address, or the file that its holder handed out.
+    #[arg(value_name = "ACCOUNT")]
+    account: Named,
+}
+
+/// An office whose holder changes its key.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Rotate {
+    /// All roles of the account in a study (sponsor, authentication server, relay) go to another account of its own.
+    Study(InStudy),
+    /// The member takes another account.
+    Member {
+        /// The new account.
+        #[arg(value_name = "ACCOUNT")]
+        account: Named,
+    },
+    /// The validator makes blocks and votes with other keys, from the session after next on. Start the node with them before.
+    Session {
+        /// The folder that `mhealth keys new validator` made.
+        #[arg(long, value_name = "FOLDER")]
+        keys: PathBuf,
+    },
+}
+
+pub(crate) async fn run(global: &Global, study: Study) -> Result<Report, Failure> {
+    match study {
+        Study::Create(new) => decide::propose(global, Decision::CreateStudy(new), true).await,
+        Study::Show { study } => status::study(global, study, false).await,
+        Study::Close { study } => {
+            let done = format!("Study {study} is closed.");
+            act(global, calls::close_study(study), done).await
+        }
+        Study::Reopen { study } => {
+            let done = format!("Study {study} is open again.");
+            act(global, calls::reopen_study(study), done).await
+        }
+    }
+}
+
+pub(crate) async fn appoint(global: &Global, office: Office) -> Result<Report, Failure> {
+    match office {
+        Office::Server(InStudy { study, account }) => {
+            let account = account.id()?;
+            let done = format!("{account} enrols devices in study {study}.");
+            let call = calls::add_authentication_server(study, account);
+            act(global, call, done).await
+        }
+        Office::Relay(InStudy { study, account }) => {
+            let account = account.id()?;
+            let done = format!("{account} submits entries of study {study}.");
+            act(global, calls::add_relay(study, account), done).await
+        }
+        Office::Validator { account: validator } => {
+            decide::propose(global, Decision::AddValidator { validator }, true).await
+        }
+        Office::Member { account } => {
+            let members = vec![account];
+            decide::propose(global, Decision::AddMembers { members }, true).await
+        }
+    }
+}
+
+pub(crate) async fn remove(global: &Global, office: Office) -> Result<Report, Failure> {
+    match office {
+        Office::Server(InStudy { study, account }) => {
+            let account = account.id()?;
+            let done = format!("{account} enrols no devices in study {study} any more.");
+            let call = calls::remove_authentication_server(study, account);
+            act(global, call, done).await
+        }
+        Office::Relay(InStudy { study, account }) => {
+            let account = account.id()?;
+            let done = format!("{account} submits no entries of study {study} any more.");
+            act(global, calls::remove_relay(study, account), done).await
+        }
+        Office::Validator { account: validator } => {
+            decide::propose(global, Decision::RemoveValidator { validator }, true).await
+        }
+        Office::Member { account: member } => {
+            decide::propose(global, Decision::RemoveMember { member }, true).await
+        }
+    }
+}
+
+pub(crate) async fn rotate(global: &Global, rotate: Rotate) -> Result<Report, Failure> {
+    match rotate {
+        Rotate::Study(InStudy { study, account }) => {
+            let account = account.id()?;
+            let done = format!("{account} has all your roles in study {study}.");
+            act(global, calls::rotate(study, account), done).await
+        }
+        Rotate::Member { account } => {
+            let account = account.id()?;
+            let done = format!(
+                "{account} is the member now. Vote anew on what is open; motions of yours stay yours."
+            );
+            act(global, calls::change_key(account), done).await
+        }
+        Rotate::Session { keys } => session(global, &keys).await,
+    }
+}
+
+async fn session(global: &Global, folder: &std::path::Path) -> Result<Report, Failure> {
+    let (aura, grandpa) = keys::session_keys(folder)?;
+    let office = global.office().await?;
+    let owner: AccountId32 = office.account();
+    let keys = SessionKeys {
+        aura: aura.public_key(),
+        grandpa: grandpa.public_key(),
+    };
+    let proofs = (
+        aura.prove_possession(&owner),
+        grandpa.prove_possession(&owner),
+    );
+    let outcome = office
+        .act(calls::set_session_keys(keys, proofs.0, proofs.1))
+        .await?;
+    Ok(Report::default()
+        .line("The session keys are registered. They count from the session after next on, for a validator.")
+        .with("account", owner.to_string())
+        .with("block", outcome.block_number))
+}
+
+async fn act(global: &Global, call: Call, done: String) -> Result<Report, Failure> {
+    let office = global.office().await?;
+    let name = call.name();
+    let outcome = office.act(call).await?;
+    Ok(Report::default()
+        .line(done)
+        .with("call", name)
+        .with("block", outcome.block_number)
+        .with("transaction", format!("{:#x}", outcome.extrinsic_hash)))
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Offices at work: a member that is alone on its chain, a sponsor, their servers.
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use mhealth_testing::node::{Launch, Node};
+use serde_json::json;
+use support::{mhealth, text, Person};
+use tempfile::TempDir;
+
+/// A development chain whose only member is //Alice.
+struct Setting {
+    node: Node,
+    folder: TempDir,
+}
+
+impl Setting {
+    fn start() -> Self {
+        Setting {
+            node: Launch::instant().start().expect("the node starts"),
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    fn anybody(&self) -> Person {
+        Person::at(&self.node.url())
+    }
+
+    /// Somebody with a secret that everybody knows, in a file for themselves.
+    fn well_known(&self, name: &str) -> Person {
+        let file = self.folder.path().join(name);
+        std::fs::write(&file, format!("//{name}\n")).expect("written");
+        private(&file);
+        self.anybody().with(&file)
+    }
+
+    /// A new account: its secret and its public half.
+    fn account(&self, name: &str) -> (PathBuf, PathBuf) {
+        let secret = self.folder.path().join(name);
+        let options = ["--name", name, "--out", text(&secret)];
+        Person::alone().does("keys new account", &options);
+        let public = self.folder.path().join(format!("{name}.json"));
+        (secret, public)
+    }
+}
+
+#[cfg(unix)]
+fn private(file: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    let permissions = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(file, permissions).expect("it is ours");
+}
+
+fn in_study<'a>(study: &'a str, account: &'a Path) -> [&'a str; 3] {
+    ["--study", study, text(account)]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_goes_from_its_creation_through_other_hands_to_its_end() {
+    let setting = Setting::start();
+    let member = setting.well_known("Alice");
+    let (sponsor, sponsor_account) = setting.account("sponsor");
+    let (server, server_account) = setting.account("server");
+    let (other, other_account) = setting.account("other");
+    let key = format!("0x{}", "42".repeat(32));
+    let options = [
+        "--title",
+        "Restless legs",
+        "--policy",
+        "hashchain-only",
+        "--sponsor",
+        text(&sponsor_account),
+        "--auditor-key",
+        &key,
+    ];
+    let created = member.does("study create", &options);
+    assert_eq!(created["carried_out"], json!(true));
+    let number = created["study"].to_string();
+    let allowance = ["--study", &number, "--devices", "7"];
+    let granted = member.does("allowance", &allowance);
+    assert_eq!(granted["proposal"]["allowance"]["devices"], json!(7));
+    let (code, exit) = member.fails("allowance", &allowance);
+    assert_eq!((code.as_str(), exit), ("nothing_changes", 2));
+
+    let first = setting.anybody().with(&sponsor);
+    first.does("appoint server", &in_study(&number, &server_account));
+    let (code, _) = first.fails("appoint server", &in_study(&number, &server_account));
+    assert_eq!(code, "studies.already_authentication_server");
+    first.does("rotate study", &in_study(&number, &other_account));
+    let (code, _) = first.fails("study close", &[&number]);
+    assert_eq!(code, "no_role", "it gave its roles up");
+    let second = setting.anybody().with(&other);
+    second.does("remove server", &in_study(&number, &server_account));
+    second.does("study close", &[&number]);
+    let shown = setting.anybody().does("study show", &[&number]);
+    assert_eq!(shown["state"], json!("closed"));
+    assert_eq!(shown["policy"], json!("hashchain_only"));
+    assert_eq!(shown["allowance"]["devices"], json!(7));
+    assert_eq!(shown["authentication_servers"], json!([]));
+    second.does("study reopen", &[&number]);
+
+    let (code, _) = setting
+        .anybody()
+        .with(&server)
+        .fails("study close", &[&number]);
+    assert_eq!(code, "no_role");
+    let back = member.does(
+        "propose replace-sponsor",
+        &in_study(&number, &server_account),
+    );
+    assert_eq!(back["carried_out"], json!(true));
+    setting
+        .anybody()
+        .with(&server)
+        .does("study close", &[&number]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_changes_its_keys() {
+    let setting = Setting::start();
+    let member = setting.well_known("Alice");
+    let keys = setting.folder.path().join("keys");
+    Person::alone().does("keys new validator", &["--out", text(&keys)]);
+    member.does("rotate session", &["--keys", text(&keys)]);
+    let (secret, account) = setting.account("new");
+    member.does("rotate member", &[text(&account)]);
+    let status = setting.anybody().does("status", &[]);
+    let shown = Person::alone().does("keys show", &[text(&secret)]);
+    assert_eq!(status["members"], json!([shown["account"]]));
+    let another = setting.account("another").1;
+    let (code, exit) = setting
+        .anybody()
+        .with(&secret)
+        .fails("rotate member", &[text(&another)]);
+    assert_eq!(
+        (code.as_str(), exit),
+        ("consortium.key_changed_recently", 1)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_gets_wrong_has_a_code() {
+    let setting = Setting::start();
+    let anybody = setting.anybody();
+    let failed = |person: &Person, command: &str, more: &[&str]| {
+        let (code, exit) = person.fails(command, more);
+        format!("{exit} {code}")
+    };
+    assert_eq!(failed(&anybody, "study show 99", &[]), "1 unknown_study");
+    assert_eq!(failed(&anybody, "study close 0", &[]), "2 no_account");
+    let other = format!("0x{}", "11".repeat(32));
+    let other = ["--genesis", other.as_str()];
+    assert_eq!(failed(&anybody, "status", &other), "4 wrong_chain");
+    let missing = anybody.with(&setting.folder.path().join("nowhere"));
+    assert_eq!(failed(&missing, "study close 0", &[]), "2 file_not_found");
+    let member = setting.well_known("Alice");
+    assert_eq!(failed(&member, "vote 7 aye", &[]), "1 no_such_motion");
+    assert_eq!(failed(&member, "study close 0", &[]), "1 not_its_call");
+    let file = setting.folder.path().join("Alice");
+    let options = ["--name", "Alice", "--out", text(&file)];
+    let again = failed(&Person::alone(), "keys new account", &options);
+    assert_eq!(again, "2 file_exists");
+    let nowhere = Person::at("ws://127.0.0.1:9");
+    let away = failed(&nowhere, "status", &["--patience", "0"]);
+    assert_eq!(away, "3 node_unreachable");
+}
+
+#[test]
+fn shells_complete_the_command_line() {
+    let output = mhealth(["completion", "bash"]);
+    assert!(output.status.success());
+    let script = String::from_utf8_lossy(&output.stdout);
+    assert!(script.contains("complete -F _mhealth"), "{script}");
+}

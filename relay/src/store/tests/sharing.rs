@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What devices get of the relay.
+
+use mhealth_api::Code;
+
+use super::*;
+use crate::testing::TestDevice;
+
+/// The devices whose runs wait, in the order in which they go to the chain.
+async fn waiting(store: &Store) -> Vec<u32> {
+    let pending = store.pending_runs(10_000).await.unwrap();
+    pending.iter().map(|pending| pending.run.device.0).collect()
+}
+
+async fn send(
+    store: &Store,
+    device: &mut TestDevice,
+    runs: usize,
+    quotas: &Quotas,
+) -> Vec<Decision> {
+    let mut candidates = Vec::new();
+    for _ in 0..runs {
+        let head = device.head();
+        candidates.push(candidate(device.checked(1), head));
+    }
+    store.accept(&candidates, quotas).await.unwrap()
+}
+
+pub(super) async fn turns(scratch: Scratch) {
+    let store = &scratch.store;
+    let quotas = quotas(2);
+    let (mut loud, mut quiet, mut late) =
+        (TestDevice::new(1), TestDevice::new(2), TestDevice::new(3));
+    send(store, &mut loud, 100, &quotas).await;
+    send(store, &mut quiet, 2, &quotas).await;
+    assert_eq!(waiting(store).await[..5], [1, 2, 1, 2, 1]);
+    // Each device's own runs keep their order.
+    let pending = store.pending_runs(10_000).await.unwrap();
+    let loud_ones = pending.iter().filter(|pending| pending.run.device.0 == 1);
+    let sequences: Vec<_> = loud_ones.map(|pending| pending.run.sequence).collect();
+    assert_eq!(sequences, (1..=100).collect::<Vec<_>>());
+    // After some of them have gone, a newcomer does not come after the rest.
+    let lease = lease(store).await;
+    let first = pending.into_iter().take(50).map(|pending| pending.run);
+    let sent = store
+        .store_batch(lease, transaction(0), first.collect())
+        .await;
+    let sent = sent.unwrap().unwrap();
+    send(store, &mut late, 1, &quotas).await;
+    assert_eq!(waiting(store).await[..2], [1, 3]);
+    // What comes back goes first.
+    store.discard(lease, sent.id).await.unwrap();
+    assert_eq!(waiting(store).await[..4], [1, 2, 1, 2]);
+}
+
+pub(super) async fn past_turns(scratch: Scratch) {
+    let store = &scratch.store;
+    let quotas = quotas(2);
+    let (mut old, mut new) = (TestDevice::new(1), TestDevice::new(2));
+    send(store, &mut old, 200, &quotas).await;
+    let lease = lease(store).await;
+    let gone = store.pending_runs(1_000).await.unwrap();
+    let gone = gone.into_iter().map(|pending| pending.run).collect();
+    store
+        .store_batch(lease, transaction(0), gone)
+        .await
+        .unwrap();
+    send(store, &mut new, 50, &quotas).await;
+    send(store, &mut old, 1, &quotas).await;
+    assert_eq!(waiting(store).await[..3], [2, 1, 2]);
+}
+
+pub(super) async fn queue_quota(scratch: Scratch) {
+    let store = &scratch.store;
+    let quotas = Quotas {
+        queued_entries: 10,
+        ..quotas(2)
+    };
+    let mut loud = TestDevice::new(1);
+    let (genesis, first) = (loud.genesis(), loud.checked(1));
+    store
+        .accept(&[candidate(first.clone(), genesis)], &quotas)
+        .await
+        .unwrap();
+    let decisions = send(store, &mut loud, 12, &quotas).await;
+    let is_accepted = |decision: &Decision| matches!(decision, Ok(Acceptance::Accepted(_)));
+    assert!(decisions[..9].iter().all(is_accepted), "{decisions:?}");
+    let Ok(Acceptance::OverQuota(Code::DeviceQueueFull, Some(wait))) = &decisions[9] else {
+        panic!("{decisions:?}")
+    };
+    assert!(!wait.is_zero());
+    // What it sent is known, and others are not concerned.
+    let again = store.accept(&[candidate(first, genesis)], &quotas).await;
+    assert!(matches!(again.unwrap()[0], Ok(Acceptance::Known(_))));
+    let mut quiet = TestDevice::new(2);
+    let decisions = send(store, &mut quiet, 10, &quotas).await;
+    assert!(decisions.iter().all(is_accepted), "{decisions:?}");
+    // When some are on their way, it may send again.
+    let lease = lease(store).await;
+    let pending = store.pending_runs(4).await.unwrap();
+    let gone = pending.into_iter().map(|pending| pending.run).collect();
+    store
+        .store_batch(lease, transaction(0), gone)
+        .await
+        .unwrap();
+    let mut loud = TestDevice::new(1);
+    loud.run(10);
+    let decisions = send(store, &mut loud, 1, &quotas).await;
+    assert!(is_accepted(&decisions[0]), "{decisions:?}");
+}
+
+pub(super) async fn byte_quotas(scratch: Scratch) {
+    let store = &scratch.store;
+    let mut device = TestDevice::new(1);
+    let quotas = Quotas {
+        bytes_per_day: 700,
+        bytes: 1_300,
+        ..quotas(2)
+    };
+    let mut over_day = 0;
+    let mut stored = 0;
+    loop {
+        let head = device.head();
+        let run = device.checked(1);
+        let decision = loop {
+            let next = [candidate(run.clone(), head)];
+            let decisions = store.accept(&next, &quotas).await.unwrap();
+            match &decisions[0] {
+                Ok(Acceptance::OverQuota(Code::DeviceBytesUsed, Some(wait))) => {
+                    over_day += 1;
+                    // What it is told to wait is enough.
+                    assert!(over_day < 50);
+                    scratch.clock.advance(wait.as_secs() + 1);
+                }
+                other => break other.clone(),
+            }
+        };
+        match decision {
+            Ok(Acceptance::Accepted(_)) => stored += 1,
+            Ok(Acceptance::OverQuota(Code::DeviceStorageFull, None)) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(over_day > 0 && stored > 3, "{over_day} {stored}");
+    let (bytes,): (i64,) = sqlx::query_as("SELECT bytes FROM device_usage WHERE device = 1")
+        .fetch_one(store.database().pool())
+        .await
+        .unwrap();
+    assert!((600..=1_300).contains(&bytes), "{bytes}");
+    let mut other = TestDevice::new(2);
+    let decisions = send(store, &mut other, 1, &quotas).await;
+    assert!(matches!(decisions[0], Ok(Acceptance::Accepted(_))));
+}

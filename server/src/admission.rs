@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Who comes in. Decided from the head of a request, before a byte of its body is read: how often its address asks, how many of
+//! its requests are under way, and what their bodies take of the memory.
+//!
+//! Strangers, staff and probes are counted apart, so that what one of them takes costs the others nothing.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{header, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use http_body::{Frame, SizeHint};
+use mhealth_api::Code;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use crate::body::{announced_length, BodyBudget, BodyShare};
+use crate::connections::Busy;
+use crate::extract::Peer;
+use crate::gate::Origin;
+use crate::pace::Paced;
+use crate::shares::{Shares, Source};
+use crate::{ApiError, Limits};
+
+/// Requests that an address may send at once, as a multiple of what it may send in a second.
+const BURST: u32 = 10;
+/// How often addresses are forgotten that have not asked for a while.
+const FORGET: Duration = Duration::from_secs(10);
+/// Paths of what machines ask of every server.
+const PROBES: &[&str] = &["/healthz", "/livez", "/readyz", "/metrics"];
+
+/// Who asks for what, by the beginning of the path.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Paths {
+    pub(crate) staff: Vec<&'static str>,
+    pub(crate) machines: Vec<&'static str>,
+}
+
+/// Lets requests in.
+pub(crate) struct Doors {
+    paths: Paths,
+    limits: Limits,
+    strangers: Door,
+    staff: Door,
+    machines: Door,
+}
+
+/// One of the ways in.
+struct Door {
+    rates: DefaultKeyedRateLimiter<Source>,
+    under_way: Shares<Source>,
+    memory: BodyBudget,
+    memory_of_each: Shares<Source>,
+}
+
+impl Doors {
+    pub(crate) fn new(paths: Paths, limits: Limits) -> Self {
+        let staff = Limits::STAFF_BODY_BYTES;
+        Self {
+            paths,
+            strangers: Door::new(&limits, limits.all_bodies_bytes),
+            staff: Door::new(&limits, staff),
+            machines: Door::new(&limits, staff),
+            limits,
+        }
+    }
+
+    /// Forgets addresses that have not asked for a while, until it is told to stop.
+    pub(crate) async fn forget_idle(self: Arc<Self>, stop: CancellationToken) {
+        let mut tick = tokio::time::interval(FORGET);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = tick.tick() => {}
+            }
+            for door in [&self.strangers, &self.staff, &self.machines] {
+                door.rates.retain_recent();
+                door.rates.shrink_to_fit();
+            }
+        }
+    }
+
+    fn door(&self, path: &str) -> &Door {
+        let is_among = |beginnings: &[&str]| {
+            beginnings
+                .iter()
+                .any(|beginning| path.starts_with(beginning))
+        };
+        if PROBES.contains(&path) || is_among(&self.paths.machines) {
+            &self.machines
+        } else if is_among(&self.paths.staff) {
+            &self.staff
+        } else {
+            &self.strangers
+        }
+    }
+
+    /// Lets a request in with what it may take, or says why not.
+    fn enter(&self, mut request: Request) -> Result<(Request, BodyShare, Visit), ApiError> {
+        let peer = request.extensions().get::<Peer>().copied();
+        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        let source = Source::from(peer);
+        let line = request.extensions().get::<ConnectInfo<Origin>>();
+        let line = line.and_then(|origin| origin.0.line.clone());
+        let busy = line.as_ref().map(|line| line.busy());
+        let door = self.door(request.uri().path());
+        door.rates.check_key(&source).map_err(|early| {
+            let wait = early.wait_time_from(DefaultClock::default().now());
+            ApiError::from(Code::TooManyRequests).retry_after(wait)
+        })?;
+        if line.is_some_and(|line| line.is_refused) {
+            return Err(too_many("connections"));
+        }
+        let under_way = door.under_way.take(source);
+        let under_way = under_way.ok_or_else(|| too_many("requests under way"))?;
+        let memory = door.memory_of_each.share(source);
+        let announced = announced_length(request.headers());
+        // A body that is too large anyway is told so when it is read.
+        let needed = announced.filter(|length| *length <= self.limits.body_bytes as u64);
+        if let Some(length) = needed {
+            if length > door.memory.available() as u64 {
+                return Err(Code::Overloaded.into());
+            }
+            if length > memory.available_permits() as u64 {
+                return Err(too_many("bytes under way"));
+            }
+        }
+        let share = door.memory.share(memory);
+        request.extensions_mut().insert(share.clone());
+        let (parts, body) = request.into_parts();
+        let (body, late) = Paced::body(body, &self.limits);
+        let mut request = Request::from_parts(parts, body);
+        request.extensions_mut().insert(late);
+        let visit = Visit {
+            _under_way: under_way,
+            _busy: busy,
+        };
+        Ok((request, share, visit))
+    }
+}
+
+impl Door {
+    fn new(limits: &Limits, memory: usize) -> Self {
+        let rate = limits.requests_per_second;
+        let burst = rate.saturating_mul(std::num::NonZeroU32::MIN.saturating_add(BURST - 1));
+        Self {
+            rates: RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)),
+            under_way: Shares::of(limits.connections_of_an_address()),
+            memory: BodyBudget::of(memory),
+            memory_of_each: Shares::of(limits.body_bytes_of_an_address(memory)),
+        }
+    }
+}
+
+fn too_many(what: &str) -> ApiError {
+    let detail = format!("This address has too many {what}; wait as long as Retry-After says.");
+    ApiError::new(Code::TooManyRequests, detail)
+}
+
+/// A request until its answer is through.
+struct Visit {
+    _under_way: OwnedSemaphorePermit,
+    _busy: Option<Busy>,
+}
+
+/// Lets a request in, and keeps what its body takes until it is answered, and its place until the answer is through.
+pub(crate) async fn admit(
+    State(doors): State<Arc<Doors>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match doors.enter(request) {
+        Ok((request, share, visit)) => {
+            let answer = next.run(request).await;
+            drop(share);
+            answer.map(|body| Body::new(Attended { body, visit }))
+        }
+        Err(refusal) => {
+            let mut answer = refusal.into_response();
+            // Its body is not read, so nothing can follow.
+            let close = HeaderValue::from_static("close");
+            answer.headers_mut().insert(header::CONNECTION, close);
+            answer
+        }
+    }
+}
+
+/// The body of an answer, and what is given back when it is through.
+struct Attended {
+    body: Body,
+    #[expect(dead_code, reason = "it is kept for what it does when it is dropped")]
+    visit: Visit,
+}
+
+impl HttpBody for Attended {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

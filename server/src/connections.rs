@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Whose connections are open, and which of them has to go when there are too many.
+//!
+//! No address can fill a server. Whoever has its share makes room for itself: its connection that has been idle for longest is
+//! closed, or the new one gets only an answer that says so. When the server is full, the address with the most connections makes
+//! room. A connection is idle while no request is under way on it, so one that never sends a whole head is idle, too.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::shares::Source;
+
+/// Connections beyond the share of their address that are told so, and those that have been closed and have not ended yet. They
+/// take of the files that are kept back.
+const BESIDE: usize = 48;
+
+/// A connection in the book.
+#[derive(Debug)]
+pub(crate) struct Line {
+    id: u64,
+    /// Whether all that it gets is the answer that its address has enough connections.
+    pub(crate) is_refused: bool,
+    /// Cancelled when it has to go.
+    pub(crate) closed: CancellationToken,
+    book: Arc<Book>,
+}
+
+impl Line {
+    /// A request is under way until the value is dropped.
+    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+        self.book.pages().mark(self.id, true);
+        Busy(self.clone())
+    }
+
+    /// It has ended.
+    pub(crate) fn leave(&self) {
+        self.book.pages().leave(self.id);
+        self.book.left.notify_one();
+    }
+}
+
+/// A request on a connection.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Line>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.book.pages().mark(self.0.id, false);
+    }
+}
+
+/// All connections of a server.
+#[derive(Debug)]
+pub(crate) struct Book {
+    most: usize,
+    /// Of one source.
+    share: usize,
+    pages: Mutex<Pages>,
+    left: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    /// Counts connections, and their changes, so that the oldest are known.
+    clock: u64,
+    lines: HashMap<u64, Entry>,
+    sources: HashMap<Source, Lines>,
+    /// Every source under the number of its connections.
+    sizes: BTreeSet<(usize, Source)>,
+    /// All that are idle.
+    idle: BTreeSet<(u64, u64)>,
+    /// Those that are refused or closed and have not ended, oldest first.
+    beside: BTreeSet<u64>,
+    refused: HashMap<u64, CancellationToken>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    source: Source,
+    since: u64,
+    is_busy: bool,
+    closed: CancellationToken,
+}
+
+/// The connections of one source, by how long they have been so.
+#[derive(Debug, Default)]
+struct Lines {
+    idle: BTreeSet<(u64, u64)>,
+    busy: BTreeSet<(u64, u64)>,
+}
+
+impl Lines {
+    fn len(&self) -> usize {
+        self.idle.len() + self.busy.len()
+    }
+
+    fn of(&mut self, is_busy: bool) -> &mut BTreeSet<(u64, u64)> {
+        match is_busy {
+            true => &mut self.busy,
+            false => &mut self.idle,
+        }
+    }
+}
+
+/// What a new connection finds.
+enum Room {
+    Free(u64),
+    /// For the answer alone that there is none.
+    Refused(u64),
+    /// None before one ends.
+    None,
+}
+
+impl Book {
+    /// For so many connections, and so many of one source.
+    pub(crate) fn of(most: usize, share: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most: most.max(1),
+            share: share.max(1),
+            pages: Mutex::default(),
+            left: Notify::new(),
+        })
+    }
+
+    /// Enters a connection when there is room for it.
+    pub(crate) async fn enter(self: &Arc<Self>, source: Source) -> Arc<Line> {
+        loop {
+            let left = self.left.notified();
+            let closed = CancellationToken::new();
+            let room = self
+                .pages()
+                .enter(source, self.most, self.share, closed.clone());
+            let (id, is_refused) = match room {
+                Room::Free(id) => (id, false),
+                Room::Refused(id) => (id, true),
+                Room::None => {
+                    left.await;
+                    continue;
+                }
+            };
+            return Arc::new(Line {
+                id,
+                is_refused,
+                closed,
+                book: self.clone(),
+            });
+        }
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        // Every change is whole before something could panic.
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
+    fn enter(
+        &mut self,
+        source: Source,
+        most: usize,
+        share: usize,
+        closed: CancellationToken,
+    ) -> Room {
+        let own = self.size(source);
+        if own >= share {
+            let Some(victim) = self.longest_idle(source) else {
+                return self.refuse(closed);
+            };
+            self.close(victim);
+        } else if self.lines.len() >= most {
+            let victim = self.victim_for(source, own);
+            let Some(victim) = victim.filter(|_| self.beside.len() < BESIDE) else {
+                return Room::None;
+            };
+            self.close(victim);
+        }
+        let id = self.tick();
+        let entry = Entry {
+            source,
+            since: id,
+            is_busy: false,
+            closed,
+        };
+        let before = self.size(source);
+        let lines = self.sources.entry(source).or_default();
+        lines.idle.insert((id, id));
+        self.idle.insert((id, id));
+        self.sizes.remove(&(before, source));
+        self.sizes.insert((before + 1, source));
+        self.lines.insert(id, entry);
+        Room::Free(id)
+    }
+
+    /// Takes a connection for the answer alone that there is no room. The oldest such one gives way.
+    fn refuse(&mut self, closed: CancellationToken) -> Room {
+        if self.beside.len() >= BESIDE {
+            let oldest = self.beside.pop_first();
+            if let Some(closed) = oldest.and_then(|oldest| self.refused.remove(&oldest)) {
+                closed.cancel();
+            }
+        }
+        let id = self.tick();
+        self.beside.insert(id);
+        self.refused.insert(id, closed);
+        Room::Refused(id)
+    }
+
+    /// Which connection goes for another one of a source that has so many: an idle one of whoever has the most, if that is not
+    /// fewer than the newcomer then has; one at work, if it is more; or whichever is idle for longest.
+    fn victim_for(&self, source: Source, own: usize) -> Option<u64> {
+        let (size, largest) = self.sizes.last().copied()?;
+        if size > own {
+            if let Some(idle) = self.longest_idle(largest) {
+                return Some(idle);
+            }
+        }
+        if size > own + 1 {
+            let lines = self.sources.get(&largest)?;
+            return lines.busy.first().map(|(_, id)| *id);
+        }
+        let idle = self.idle.first().map(|(_, id)| *id);
+        let has_more = |id: &u64| {
+            let entry = self.lines.get(id);
+            let other = entry.and_then(|entry| self.sources.get(&entry.source));
+            other.is_some_and(|lines| lines.len() > own)
+        };
+        idle.filter(has_more).or_else(|| self.longest_idle(source))
+    }
+
+    fn longest_idle(&self, source: Source) -> Option<u64> {
+        let lines = self.sources.get(&source)?;
+        lines.idle.first().map(|(_, id)| *id)
+    }
+
+    fn close(&mut self, id: u64) {
+        if let Some(entry) = self.remove(id) {
+            entry.closed.cancel();
+            self.beside.insert(id);
+        }
+    }
+
+    fn leave(&mut self, id: u64) {
+        self.remove(id);
+        self.beside.remove(&id);
+        self.refused.remove(&id);
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.lines.remove(&id)?;
+        self.idle.remove(&(entry.since, id));
+        let before = self.size(entry.source);
+        self.sizes.remove(&(before, entry.source));
+        if let Some(lines) = self.sources.get_mut(&entry.source) {
+            lines.of(entry.is_busy).remove(&(entry.since, id));
+        }
+        if before > 1 {
+            self.sizes.insert((before - 1, entry.source));
+        } else {
+            self.sources.remove(&entry.source);
+        }
+        Some(entry)
+    }
+
+    fn size(&self, source: Source) -> usize {
+        self.sources.get(&source).map_or(0, Lines::len)
+    }
+
+    fn mark(&mut self, id: u64, is_busy: bool) {
+        let now = self.tick();
+        let Some(entry) = self.lines.get_mut(&id) else {
+            return;
+        };
+        self.idle.remove(&(entry.since, id));
+        if !is_busy {
+            self.idle.insert((now, id));
+        }
+        if let Some(lines) = self.sources.get_mut(&entry.source) {
+            lines.of(entry.is_busy).remove(&(entry.since, id));
+            lines.of(is_busy).insert((now, id));
+        }
+        (entry.is_busy, entry.since) = (is_busy, now);
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn source(number: u8) -> Source {
+        Source::from(IpAddr::from([192, 0, 2, number]))
+    }
+
+    async fn enter(book: &Arc<Book>, number: u8) -> Arc<Line> {
+        book.enter(source(number)).await
+    }
+
+    fn is_empty(book: &Book) -> bool {
+        let pages = book.pages();
+        pages.lines.is_empty()
+            && pages.idle.is_empty()
+            && pages.sources.is_empty()
+            && pages.sizes.is_empty()
+            && pages.beside.is_empty()
+            && pages.refused.is_empty()
+    }
+
+    #[tokio::test]
+    async fn an_address_that_has_its_share_loses_what_was_idle_for_longest() {
+        let book = Book::of(100, 2);
+        let first = enter(&book, 1).await;
+        let second = enter(&book, 1).await;
+        // The first has just done something.
+        drop(first.busy());
+        let third = enter(&book, 1).await;
+        assert!(second.closed.is_cancelled());
+        assert!(!first.closed.is_cancelled() && !third.is_refused);
+        for line in [first, second, third] {
+            line.leave();
+        }
+        assert!(is_empty(&book));
+    }
+
+    #[tokio::test]
+    async fn an_address_whose_share_is_at_work_is_told_so_and_the_others_are_not() {
+        let book = Book::of(100, 2);
+        let lines = [enter(&book, 1).await, enter(&book, 1).await];
+        let busy: Vec<_> = lines.iter().map(Line::busy).collect();
+        let third = enter(&book, 1).await;
+        assert!(third.is_refused);
+        assert!(!enter(&book, 2).await.is_refused);
+        // Those who are told so are few, and the oldest of them gives way.
+        let mut told = vec![third];
+        for _ in 0..BESIDE {
+            told.push(enter(&book, 1).await);
+        }
+        assert!(told[0].closed.is_cancelled() && !told[1].closed.is_cancelled());
+        drop(busy);
+        assert!(!enter(&book, 1).await.is_refused);
+        assert!(lines[0].closed.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn a_full_server_closes_connections_of_whoever_has_the_most() {
+        let book = Book::of(4, 3);
+        let many = [
+            enter(&book, 1).await,
+            enter(&book, 1).await,
+            enter(&book, 1).await,
+        ];
+        let few = enter(&book, 2).await;
+        let busy: Vec<_> = many.iter().map(Line::busy).collect();
+        // Nothing of theirs is idle: the oldest goes, and not that of the one who has one.
+        let newcomer = enter(&book, 3).await;
+        assert!(many[0].closed.is_cancelled());
+        assert!(!few.closed.is_cancelled() && !newcomer.is_refused);
+        drop(busy);
+        for line in many.into_iter().chain([few, newcomer]) {
+            line.leave();
+        }
+        assert!(is_empty(&book));
+    }
+
+    #[tokio::test]
+    async fn among_equals_the_idle_give_way_and_for_those_at_work_a_newcomer_waits() {
+        let book = Book::of(2, 2);
+        let idle = enter(&book, 1).await;
+        let second = enter(&book, 2).await;
+        let _second = second.busy();
+        let first = enter(&book, 4).await;
+        assert!(idle.closed.is_cancelled());
+        idle.leave();
+        let _first = first.busy();
+        let waiting = tokio::spawn({
+            let book = book.clone();
+            async move { enter(&book, 3).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        first.leave();
+        assert!(!waiting.await.unwrap().is_refused);
+        assert!(!second.closed.is_cancelled());
+    }
+}
