@@ -6,7 +6,6 @@ use hashchain::StudyId;
 use mhealth_api::Policy;
 use subxt::utils::{AccountId32, MultiAddress, H256};
 
-use crate::runtime::api;
 use crate::runtime::api::runtime_types::bounded_collections::bounded_vec::BoundedVec;
 use crate::runtime::api::runtime_types::frame_system::pallet::Call as SystemCall;
 use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;

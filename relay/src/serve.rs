@@ -227,7 +227,7 @@ impl Parts {
             intake,
             tokens,
             replays: Replays::of(&proofs),
-            failures: Failures::register(options.failures, registry)?,
+            failures: Failures::register(options.failures, &ground.registry)?,
             proofs,
             chain_for_devices: options.chain_for_devices,
             turns: Turns::new(ground.limits.address_share),

@@ -113,7 +113,7 @@ impl Validator {
         let device = Subject::Device(phone.device());
         let proved = async || {
             let proved = prove(&self.chain, device, &contents, &mut |_, _| ()).await;
-            let evidence = proved.ok().map(|proved| proved.evidence);
+            let evidence = proved.ok().and_then(|mut proved| proved.parts.pop());
             evidence.filter(|evidence| evidence.devices[0].entries.len() == entries)
         };
         until("evidence can be made", proved).await

@@ -68,7 +68,7 @@ impl LoginOptions {
     /// The secret, wherever it is.
     pub fn client_secret(&self) -> anyhow::Result<Option<SecretText>> {
         match &self.oidc_client_secret_file {
-            Some(file) => SecretText::from_file(file).map(Some),
+            Some(file) => Ok(Some(SecretText::from_file(file)?)),
             None => Ok(self.oidc_client_secret.clone()),
         }
     }

@@ -174,10 +174,10 @@ impl State {
         let chain = Hash(crate::support::terms().chain);
         let message = mhealth_api::enrolment_message(&chain, StudyId(0), request);
         verify(&request.device_key, &message, &request.proof.0)?;
+        let (auditor, epoch) = self.auditor();
         let issued = self.codes.get_mut(&request.code).ok_or(Code::UnknownCode)?;
         let predecessor = issued.predecessor;
         let before = predecessor.map(|before| before.device);
-        let (auditor, epoch) = self.auditor();
         if request.auditor_epoch != epoch {
             return Err(Code::OtherAuditorEpoch);
         }

@@ -37,6 +37,8 @@ fn search(device: u32, runs: usize) -> (Search, Vec<Run>) {
             key: public,
             secret_commitment: H256::zero(),
             escrow: Vec::new(),
+            auditor_epoch: 0,
+            participant: H256::zero(),
             genesis: GENESIS,
             status: DeviceStatus::Active,
             length: registered.len() as u64,

@@ -37,6 +37,8 @@ impl Ledger for FakeChain {
                 key: [0; 32],
                 secret_commitment: H256::zero(),
                 escrow: Vec::new(),
+                auditor_epoch: 0,
+                participant: H256::zero(),
                 genesis: LinkHash([0; 32]),
                 status: DeviceStatus::Active,
                 length: head.length,
@@ -91,6 +93,7 @@ impl Ledger for FakeChain {
                 open: true,
                 auditor_key: [0; 32],
                 title: "A study".into(),
+                former_auditor_keys: Vec::new(),
             }))
         })
     }
