@@ -411,6 +411,10 @@ mod tests {
             assert!(!self.0.load(Ordering::SeqCst), "it is broken");
             1_800_000_000_000
         }
+
+        fn passed(&self) -> Duration {
+            SystemClock.passed()
+        }
     }
 
     /// A relay on a chain in memory, whose database has a clock of its own.
@@ -440,9 +444,10 @@ mod tests {
         let parts = Parts::new(
             &options.relay,
             store.await.unwrap(),
-            Arc::new(chain.clone()),
+            (Arc::new(chain.clone()), None),
             (addresses, proofs),
             steady,
+            Bounds::of(&options.server, options.relay.ready_queue_age).unwrap(),
             &ground,
         )
         .unwrap();
