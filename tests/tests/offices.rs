@@ -6,6 +6,7 @@ mod support;
 
 use mhealth_api::{DeviceStatus, Policy};
 use mhealth_chain_client::{calls, Account, ChainEvent, Error, LastTrusted, SuspensionReason};
+use mhealth_testing::enrolment::development_auditor;
 use mhealth_testing::phone;
 use support::{Setting, STUDY};
 
@@ -18,7 +19,8 @@ async fn a_member_of_the_consortium_creates_a_study_and_its_sponsor_appoints_the
     let setting = Setting::instant().await;
     let sponsor = Account::from_secret_uri("//Ferdie").expect("it is well known");
     let policy = Policy::HashchainOnly;
-    let proposal = calls::create_study(1, sponsor.id(), policy, [7; 32], "Restless legs");
+    let auditor = development_auditor().sealing_key().0;
+    let proposal = calls::create_study(1, sponsor.id(), policy, auditor, "Restless legs");
     let outcome = setting.submitter("//Alice").submit_and_wait(proposal).await;
     let created = outcome
         .expect("decided")

@@ -14,7 +14,7 @@ fn a_database_is_private_whatever_the_umask() {
     let made = Command::new("sh")
         .args([
             "-c",
-            r#"umask 000; exec "$0" --database sqlite:relay.db auditor add eva"#,
+            r#"umask 000; exec "$0" --database sqlite:relay.db auditor add eva --study all"#,
         ])
         .arg(relay.get_program())
         .current_dir(folder.path())

@@ -116,6 +116,10 @@ async fn a_relay_that_brings_nothing_to_the_chain_is_not_ready() {
             .unwrap();
     }
     world.relay.start_again().unwrap();
+    ready_as(&world, |said| {
+        names(said, "leadership") && !names(said, "chain")
+    })
+    .await;
     world.upload_new(&mut phone, 1).await;
     let said = ready_as(&world, |said| {
         names(said, "leadership") && names(said, "queue")
@@ -132,6 +136,7 @@ async fn a_relay_that_brings_nothing_to_the_chain_is_not_ready() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_relay_that_knows_no_keys_is_not_ready() {
+    mhealth_server::install_crypto();
     let node = node::Launch::instant().start().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let deaf = relay(&RelayOptions {
