@@ -36,14 +36,11 @@ impl Audited for Trial {
             self.directory.path().join("a.json"),
             self.directory.path().join("a.html"),
         );
+        let names_a_node = more.iter().any(|option| option.starts_with("--node="));
+        let node = (!names_a_node).then(|| format!("--node={}", self.node.url()));
         let output = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"))
-            .args([
-                "audit",
-                "--node",
-                &self.node.url(),
-                "--study",
-                &study.to_string(),
-            ])
+            .args(["audit", "--study", &study.to_string()])
+            .args(node)
             .arg(format!("--export=dave={}", export.display()))
             .arg(self.other_export())
             // Blocks are made on demand here, and there is no finality that could be proved.

@@ -139,7 +139,7 @@ async fn what_needs_two_people_is_done_when_another_one_approves_it(setting: Set
             ("asker", "retire asked"),
             ("second", "retire approved"),
             ("asker", "retire ordered"),
-            ("asker", "device retired"),
+            ("asker", "retirement on chain"),
         ])
     );
 }

@@ -33,6 +33,7 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/admin/devices/{id}/resume", &["suspend"]),
     ("POST", "/v1/admin/devices/{id}/retire", &["retire"]),
     ("POST", "/v1/admin/devices/{id}/suspend", &["suspend"]),
+    ("POST", "/v1/admin/keys/revoke", &["keys"]),
     ("POST", "/v1/admin/keys/rotate", &["keys"]),
     ("POST", "/v1/admin/logout", &[]),
 ];

@@ -225,7 +225,7 @@ async fn a_node_that_is_merely_behind_is_waited_for(mut setting: Setting) {
     let node = ticking().start().unwrap();
     setting.database_url = setting.another_database();
     let first = launch(&setting, &node.url());
-    setting.admin = first.run(&["admin", "add", "nurse"]).unwrap();
+    setting.admin = first.add_admin("nurse").unwrap();
     let mut auth = first.clone().start().unwrap();
     let code = issue(&setting, &auth.url(), "P").await;
     let request = setting.request(&Phone::random(), &code.code);
