@@ -76,8 +76,8 @@ async fn a_relay_keeps_its_database_when_its_account_changes() {
     server.stop().expect("it stops");
 
     // Who does not hold the relay's place does not get its database.
-    let refused = relay(NEXT).run(&["serve"]).expect_err("it is refused");
-    let refused = refused.to_string();
+    let refused = server.start_again_as(relay(NEXT));
+    let refused = format!("{:#}", refused.expect_err("it is refused"));
     assert!(refused.contains("studies.rotate"), "{refused}");
 
     let chain = ChainClient::connect(&node.url()).await.expect("it answers");

@@ -5,13 +5,15 @@
 use hashchain::{DeviceId, StudyId};
 use jsonwebtoken::{decode, decode_header, Algorithm, DecodingKey, Validation};
 use mhealth_api::{
-    Claims, Code, Hash, JwkSet, ProofClaims, Thumbprint, TokenAnswer, TokenRequest, DPOP,
-    DPOP_NONCE,
+    Claims, Code, EnrolmentCode, Hash, JwkSet, ProofClaims, Thumbprint, TokenAnswer, TokenRequest,
+    DPOP, DPOP_NONCE,
 };
 use mhealth_chain_client::{calls, LastTrusted, SuspensionReason};
 use serde_json::json;
 
-use crate::support::{answer, code_of, on_both_databases, Phone, Running, Setting, STUDY};
+use crate::support::{
+    answer, code_of, development_auditor_key, on_both_databases, Phone, Running, Setting, STUDY,
+};
 use mhealth_server::Clock;
 
 on_both_databases! {
@@ -236,7 +238,7 @@ async fn suspended_retired_unknown_and_foreign_devices_get_no_token(setting: Set
     setting
         .on_chain(
             "//Alice",
-            calls::create_study(1, bob, policy, [7; 32], "Another"),
+            calls::create_study(1, bob, policy, development_auditor_key().0, "Another"),
         )
         .await;
     let charlie = mhealth_chain_client::Account::from_secret_uri("//Charlie")
@@ -354,8 +356,9 @@ async fn one_device_cannot_ask_for_tokens_without_end(setting: Setting) {
 
 async fn one_address_cannot_ask_without_end(setting: Setting) {
     let setting = setting.restart(&["--requests-per-second=1"]).await;
+    let guess = EnrolmentCode::new(&[7; 13], None).reveal().to_string();
     let refused = loop {
-        let answer = setting.post("/v1/code", &json!({ "code": "guess" })).await;
+        let answer = setting.post("/v1/code", &json!({ "code": guess })).await;
         if answer.status() != 404 {
             break answer;
         }

@@ -96,7 +96,6 @@ fn another_content_of_a_source_is_told_and_sealed_only_as_a_correction() {
 #[test]
 fn the_largest_payload_has_an_envelope_that_every_relay_takes_and_a_larger_one_is_not_sealed() {
     let store = store_in_memory();
-    let phone = device(&store, "P-1");
     let participant = OpeningKey::from_bytes(&[5; 32]).sealing_key();
     let longest = "x".repeat(255);
     let mut payload = vec![7; Record::MAX_PAYLOAD_LENGTH];
@@ -109,6 +108,8 @@ fn the_largest_payload_has_an_envelope_that_every_relay_takes_and_a_larger_one_i
             media_type: &longest,
             payload: &payload,
         };
+        // Each seals to one key only.
+        let phone = device(&store, source);
         let Ok(Sealed::New(entry)) = phone.seal(&record, recipient, &mut rng(5)) else {
             panic!("it was not sealed");
         };
@@ -116,6 +117,7 @@ fn the_largest_payload_has_an_envelope_that_every_relay_takes_and_a_larger_one_i
         let length = envelope.expect("it is there").len();
         assert!(length <= mhealth_api::MAX_ENVELOPE_LENGTH, "{length}");
     }
+    let phone = device(&store, "plain");
     let before = phone.record().expect("a record");
     payload.resize(300_000, 7);
     let raw = Record {

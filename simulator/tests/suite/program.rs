@@ -294,7 +294,8 @@ async fn a_code_for_something_else_than_configured_is_not_used_and_nothing_is_wr
 #[tokio::test]
 async fn a_code_is_not_used_at_a_server_that_goes_by_another_address_and_nothing_is_written() {
     let site = Site::open().await;
-    let code = [("MHEALTH_CODE", "CODE-1")];
+    let code = world::code("CODE-1").reveal();
+    let code = [("MHEALTH_CODE", &code[..])];
     let other = site.office.address.replace("127.0.0.1", "localhost");
     let arguments = ["enrol", &format!("--auth={other}")];
     let refused = site
@@ -313,7 +314,8 @@ async fn a_code_is_not_used_at_a_server_that_goes_by_another_address_and_nothing
 async fn what_was_sealed_is_not_sealed_otherwise_without_a_word_and_nothing_is_too_large_for_a_relay(
 ) {
     let site = Site::open().await;
-    let code = [("MHEALTH_CODE", "CODE-1")];
+    let code = world::code("CODE-1").reveal();
+    let code = [("MHEALTH_CODE", &code[..])];
     site.run_with(&["enrol", &site.auth()], &code, "")
         .await
         .succeeded();

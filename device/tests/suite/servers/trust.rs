@@ -54,11 +54,7 @@ async fn a_restored_backup_is_told_from_a_foreign_head_through_a_relay() {
     let trial = Trial::with_relays(1).await;
     let store = crate::store_at(&path);
     let phone = crate::device(&store, "P-9");
-    trial
-        .world
-        .state()
-        .codes
-        .insert("SECOND".into(), Default::default());
+    trial.world.issue(&super::code("SECOND"), None);
     store
         .set_code(phone.id(), Some(&super::code("SECOND")))
         .expect("kept");
