@@ -505,6 +505,8 @@ mod tests {
         let refused = upload(run).await.unwrap_err();
         assert_eq!(refused.problem().known_code(), Some(Code::ShuttingDown));
         let ended = tokio::time::timeout(Duration::from_secs(20), serving).await;
-        assert_eq!(died(ended.unwrap().unwrap()), PartDied("writer"));
+        // The outbox has the same clock, and may have looked at it before.
+        let PartDied(part) = died(ended.unwrap().unwrap());
+        assert!(["outbox", "writer"].contains(&part), "{part}");
     }
 }
