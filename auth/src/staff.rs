@@ -57,11 +57,11 @@ impl App {
                 Some(device) => view.device(device).await?.map(|device| device.status),
                 None => Some(DeviceStatus::Active),
             };
-            let is_over = match (new.another, status) {
-                (_, None | Some(DeviceStatus::Retired)) => true,
-                (Some(Another::Replace), Some(DeviceStatus::Suspended)) => true,
-                _ => false,
-            };
+            let is_over = matches!(
+                (new.another, status),
+                (_, None | Some(DeviceStatus::Retired))
+                    | (Some(Another::Replace), Some(DeviceStatus::Suspended))
+            );
             if !is_over {
                 return Err(Code::ParticipantHasDevice.into());
             }

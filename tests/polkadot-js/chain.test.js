@@ -281,6 +281,12 @@ describe('polkadot-js on a development chain', () => {
     await assert.rejects(submit(api.tx.system.remark('0x00'), roles.member), /Custom error: 104/);
   });
 
+  test('a sponsor names another key of the auditor', async () => {
+    const call = api.tx.studies.setAuditorKey(STUDY, `0x${'42'.repeat(32)}`);
+    const named = await submit(call, roles.sponsor);
+    assert.ok(named.findRecord('studies', 'AuditorKeySet'));
+  });
+
   test('everything that stands in storage decodes', async () => {
     // What it takes several members and validators to leave there.
     const others = ['consortium.UrgentVotes', 'consortium.KeyChanges', 'accountability.Offences'];

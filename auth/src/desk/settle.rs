@@ -24,6 +24,10 @@ use crate::store::{Claim, Lease, StoreError};
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What an order says to the chain.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are as many as orders under way"
+)]
 enum Job {
     Enrol(Claim),
     Device(DeviceId),

@@ -215,6 +215,7 @@ impl SourceError {
 }
 
 /// The nights of a file, in its order, each with its line. Yields an error for each wrong one and goes on after it.
+#[allow(clippy::large_enum_variant, reason = "a program has one of it")]
 pub enum Nights<R> {
     /// A table.
     Csv(NightRows<R>),
