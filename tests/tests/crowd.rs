@@ -305,7 +305,7 @@ async fn a_crowd_at_a_relay_keeps_nobody_out() {
     let probe = ask(STAFF, &site.relay, "GET", "/readyz", &[], "").await;
     crowd.leave();
 
-    println!(
+    eprintln!(
         "strangers={alone:?} with_token={with_token:?} readyz={:?}",
         probe.2
     );
@@ -361,7 +361,7 @@ async fn a_crowd_at_an_authentication_server_keeps_nobody_from_suspending_a_phon
         changes.push(time);
     }
     crowd.leave();
-    println!("tokens={tokens:?} changes={changes:?}");
+    eprintln!("tokens={tokens:?} changes={changes:?}");
     assert!(tokens < PATIENCE, "{tokens:?}");
     assert!(changes.iter().all(|time| *time < PATIENCE), "{changes:?}");
     let memory = site.auth.process_id().and_then(peak_memory);
