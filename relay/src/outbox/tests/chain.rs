@@ -140,7 +140,7 @@ impl FakeChain {
         self.state().drop_events = drop_events;
     }
 
-    pub(super) fn go_away(&self, away: bool) {
+    pub(crate) fn go_away(&self, away: bool) {
         self.state().away = away;
     }
 
