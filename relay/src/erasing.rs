@@ -157,7 +157,8 @@ impl Erasing {
             return Err(Code::WrongChain.into());
         }
         if !order.is_in_order() {
-            let detail = "An order names 1 to 64 devices, each once and in the order of their numbers.";
+            let detail =
+                "An order names 1 to 64 devices, each once and in the order of their numbers.";
             return Err(ApiError::new(Code::InvalidMessage, detail));
         }
         let mut holders = self.holders.iter();
@@ -179,7 +180,8 @@ impl Erasing {
                 return Err(Code::WrongStudy.into());
             }
             if view.participant.0 != order.participant.0 {
-                let detail = format!("Device {device} seals its data to another participant's key.");
+                let detail =
+                    format!("Device {device} seals its data to another participant's key.");
                 return Err(ApiError::new(Code::OtherParticipant, detail));
             }
         }
@@ -201,7 +203,12 @@ impl Erasing {
             let erased = self.store.expire(*study, before).await?;
             self.metrics.erased("retention", erased);
             if erased > 0 {
-                tracing::info!(study = study.0, days, erased, "envelopes are erased by the study's rule");
+                tracing::info!(
+                    study = study.0,
+                    days,
+                    erased,
+                    "envelopes are erased by the study's rule"
+                );
             }
             all += erased;
         }
