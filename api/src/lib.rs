@@ -13,6 +13,7 @@ mod admin;
 mod bytes;
 mod code;
 mod enrolment;
+mod erasure;
 mod export;
 mod problem;
 mod proof;
@@ -28,6 +29,7 @@ pub use enrolment::{
     enrolment_message, key_proof_message, CodeTerms, CodeTermsRequest, EnrolRequest, Enrolled,
     Predecessor,
 };
+pub use erasure::{ErasureOrder, ErasureOutcome, MAX_ERASED_DEVICES};
 pub use export::{
     ClosingLine, ExportClosing, ExportLine, ExportedEntry, ExportedRun, CLOSING_PREFIX,
     LONGEST_EXPORT_LINE,

@@ -196,6 +196,8 @@ codes! {
     DeviceSuspended = "device_suspended", 403, "The device is suspended.";
     /// The device is retired.
     DeviceRetired = "device_retired", 403, "The device is retired.";
+    /// The device's data were erased.
+    DeviceErased = "device_erased", 403, "The device's data were erased; nothing of it is taken any more.";
     /// The study takes no entries.
     StudyClosed = "study_closed", 403, "The study is closed.";
     /// What was asked does not fit the device's state.
@@ -227,6 +229,13 @@ codes! {
     DeviceStorageFull = "device_storage_full", 403, "The relay keeps as much of this device as it may.";
     /// The relay does not chain on behalf of devices.
     NotChainedHere = "not_chained_here", 403, "This relay takes chained runs only.";
+
+    /// Somebody else ordered an erasure.
+    NotTheHolder = "not_the_holder", 403, "The order is by somebody else than the holder of the participants' keys.";
+    /// The holder did not sign this.
+    BadOrderSignature = "bad_order_signature", 422, "The signature is not the holder's over this order.";
+    /// A device of an order is another participant's.
+    OtherParticipant = "other_participant", 409, "A device of the order is another participant's.";
 }
 
 impl fmt::Display for Code {

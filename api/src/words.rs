@@ -191,7 +191,7 @@ words! {
         NotAnEntryOfThisDevice = "not_an_entry_of_this_device",
         /// The authentication server has changed the status of as many devices as one may within an hour.
         TooManyStatusChanges = "too_many_status_changes",
-        /// Only the study's sponsor may do this: distrust entries, or veto a retirement.
+        /// Only the study's sponsor may do this: distrust entries, veto a retirement, or write down an erasure.
         OnlyTheSponsor = "only_the_sponsor",
         /// The device is to retire, and that does not hold yet.
         RetirementPending = "retirement_pending",
@@ -199,6 +199,12 @@ words! {
         NoRetirementPending = "no_retirement_pending",
         /// Runs stand at the top of an extrinsic, never within another call.
         RunsWithinAnotherCall = "runs_within_another_call",
+        /// Only of a suspended or retired device it is written down that its data were erased.
+        StillActive = "still_active",
+        /// It is written down already that the device's data were erased.
+        AlreadyErased = "already_erased",
+        /// The device's data were erased on record.
+        DeviceErased = "device_erased",
 
         /// The account that submitted it has no role on the chain.
         NoRole = "no_role",

@@ -173,7 +173,7 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
         }],
         secret: SecretAccess::Opened(secret),
         participant_key_fits: None,
-        erased: false,
+        erased: Default::default(),
         block: 10,
         patience: ON_ITS_WAY,
     };

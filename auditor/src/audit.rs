@@ -6,11 +6,13 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use hashchain::{DeviceId, OpeningKey, StudyId};
-use mhealth_api::{Key, Policy};
+use mhealth_api::{ErasureOrder, Key, Policy};
 use mhealth_chain_client::{open_private, ChainClient};
 use serde::{Deserialize, Serialize};
 
-use crate::case::{BroughtRun, Case, DeviceRecord, RelayStore, SecretAccess};
+use crate::case::{
+    BroughtRun, Case, DeviceRecord, Erased, ErasureReceipt, RelayStore, SecretAccess,
+};
 use crate::chain::{self, Basis, ChainStudy, Progress};
 use crate::error::AuditError;
 use crate::export::{Holder, Limits, Reading, Source};
@@ -30,8 +32,11 @@ pub struct Options {
     pub participants: HashMap<DeviceId, OpeningKey>,
     /// The public halves that devices should seal to, as the holder of the participants' keys lists them.
     pub listed: Option<ParticipantList>,
-    /// Records of destroyed participants' keys.
+    /// What the study has on file of erasures.
     pub erasures: Vec<Erasure>,
+    /// The study's rule of retention: for how many days relays keep the data of an entry that is registered. For ever if it is
+    /// not said.
+    pub retention_days: Option<u32>,
     /// For how many blocks a run may be on its way to the chain; [`ON_ITS_WAY`] if it is not said.
     pub patience: Option<u64>,
     /// How much is read of an export.
@@ -53,7 +58,7 @@ pub struct NamedExport {
     pub holder: Holder,
 }
 
-/// The record that a participant's key was destroyed.
+/// What the study has on file of an erasure. It erases nothing in an audit: the receipt on the chain does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Erasure {
@@ -63,6 +68,31 @@ pub struct Erasure {
     pub erased_at: String,
     /// By whom and on what request.
     pub record: String,
+    /// The order that the holder of the participants' keys signed, whose digest is the receipt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<ErasureOrder>,
+}
+
+impl Erasure {
+    /// Whether this is what a receipt stands for: the holder signed it, over this device and this record.
+    fn is_behind(&self, receipt: &ErasureReceipt) -> bool {
+        self.order.as_ref().is_some_and(|order| {
+            order.receipt() == receipt.receipt
+                && order.is_signed()
+                && order.devices.contains(&self.device)
+                && order.record == ErasureOrder::record_of(&self.record)
+        })
+    }
+}
+
+/// The erasure of a device's data: what stands on the chain, and what the study has on file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErasedDevice {
+    /// The receipt on the chain. Without it nothing counts as erased.
+    pub receipt: Option<ErasureReceipt>,
+    /// What the study has on file, if that is what the receipt stands for, or there is no receipt.
+    pub record: Option<Erasure>,
 }
 
 /// An export, as it was read.
@@ -202,11 +232,52 @@ impl Audit {
             .collect()
     }
 
-    fn erasure(&self, device: DeviceId) -> Option<&Erasure> {
-        self.options
-            .erasures
-            .iter()
-            .find(|erasure| erasure.device == device)
+    fn erasure(&self, device: DeviceId) -> Option<ErasedDevice> {
+        let receipt = self.study.erasures.get(&device).copied();
+        let mut on_file = self.options.erasures.iter();
+        let record = on_file.find(|erasure| {
+            let is_it = receipt.is_none_or(|receipt| erasure.is_behind(&receipt));
+            erasure.device == device && is_it
+        });
+        (receipt.is_some() || record.is_some()).then(|| ErasedDevice {
+            receipt,
+            record: record.cloned(),
+        })
+    }
+
+    /// What may be gone of a device.
+    fn erased(&self, device: DeviceId, brought: &[BroughtRun]) -> Result<Erased, AuditError> {
+        let erasure = self.erasure(device);
+        let receipt = erasure.as_ref().and_then(|erasure| erasure.receipt);
+        Ok(Erased {
+            receipt: receipt.map(|receipt| receipt.block),
+            only_on_file: erasure.is_some() && receipt.is_none(),
+            expired: self.expired(brought)?,
+        })
+    }
+
+    /// The last block with a run of a device from which on the study's rule of retention has passed.
+    fn expired(&self, brought: &[BroughtRun]) -> Result<Option<u64>, AuditError> {
+        const DAY: u64 = 86_400;
+        let age = self
+            .options
+            .retention_days
+            .map(|days| u64::from(days) * DAY);
+        let Some(latest) = self
+            .study
+            .time
+            .zip(age)
+            .map(|(now, age)| now.saturating_sub(age))
+        else {
+            return Ok(None);
+        };
+        for block in brought.iter().rev().map(|run| run.block) {
+            let time = self.scratch.block_time(block)?;
+            if time.is_some_and(|time| time <= latest) {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
     }
 
     /// The runs of a device in blocks, up to the block of the audit: an earlier audit may have read further.
@@ -239,12 +310,14 @@ impl Audit {
         let study = &self.study;
         let (conflicts, conflicts_not_stored) =
             study.state.conflicts(device, &study.rotations).await?;
+        let brought = self.brought(device)?;
         Ok(Case {
+            erased: self.erased(device, &brought)?,
             chain: self.study.genesis,
             device_signed: self.study.study.policy == Policy::DeviceSigned,
             record: record.clone(),
             registered: self.scratch.registered(device)?,
-            brought: self.brought(device)?,
+            brought,
             blocks_complete: self.study.blocks_complete,
             conflicts,
             conflicts_not_stored,
@@ -256,7 +329,6 @@ impl Audit {
                 .listed
                 .as_ref()
                 .map(|list| list.fits(device, &record.participant)),
-            erased: self.erasure(device).is_some(),
             block: self.study.block.number,
             patience: self.options.patience.unwrap_or(ON_ITS_WAY),
         })
@@ -269,8 +341,8 @@ pub struct Judged<'a> {
     pub record: &'a DeviceRecord,
     /// What the audit says.
     pub judgement: Judgement,
-    /// The record of the participant's erasure.
-    pub erasure: Option<&'a Erasure>,
+    /// The erasure of its data.
+    pub erasure: Option<ErasedDevice>,
     /// When the blocks that the judgement names were made, in seconds since 1970.
     pub block_times: HashMap<u64, Option<u64>>,
 }

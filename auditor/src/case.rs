@@ -6,7 +6,8 @@ use hashchain::{
     data_digest, open_envelope, DataDigest, DeviceId, Envelope, LinkHash, Native, OpeningKey, Run,
     RunEntry, Secret, StudyId,
 };
-use mhealth_api::{run_id, DeviceStatus, ExportedRun, Key, Refusal, RunState};
+use mhealth_api::{run_id, DeviceStatus, ExportedRun, Hash, Key, Refusal, RunState};
+use serde::{Deserialize, Serialize};
 
 use crate::export::Holder;
 use crate::verdict::{Content, Uncovered};
@@ -39,12 +40,43 @@ pub struct Case {
     pub secret: SecretAccess,
     /// Whether the device seals to the key that the holder of the participants' keys lists for it; none without such a list.
     pub participant_key_fits: Option<bool>,
-    /// Set when the participant's key was destroyed on record.
-    pub erased: bool,
+    /// What may be gone because it was erased.
+    pub erased: Erased,
     /// The block of the audit.
     pub block: u64,
     /// For how many blocks a run may be on its way to the chain.
     pub patience: u64,
+}
+
+/// What may be gone because it was erased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// The block with the receipt that all data of the device were erased.
+    pub receipt: Option<u64>,
+    /// The study has a record of an erasure, and there is no receipt on the chain.
+    pub only_on_file: bool,
+    /// By the study's rule of retention, what was registered in this block or before may have been erased.
+    pub expired: Option<u64>,
+}
+
+impl Erased {
+    /// Whether a relay may hold nothing any more of what was registered in this block.
+    pub fn covers(&self, block: Option<u64>) -> bool {
+        let expired = self.expired.zip(block);
+        self.receipt.is_some() || expired.is_some_and(|(expired, block)| block <= expired)
+    }
+}
+
+/// The receipt of an erasure, as the chain has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErasureReceipt {
+    /// Digest of the order that the holder of the participants' keys signed.
+    pub receipt: Hash,
+    /// The sponsor that wrote it down.
+    pub submitter: Key,
+    /// In which block.
+    pub block: u64,
 }
 
 /// What the chain has about a device beside its entries.

@@ -17,7 +17,7 @@ use hashchain::{DeviceId, StudyId};
 use mhealth_chain_client::{BlockId, ChainClient, ChainView, DeviceView, Error, StudyView};
 use mhealth_evidence::Rotated;
 
-use crate::case::{DeviceRecord, Predecessor};
+use crate::case::{DeviceRecord, ErasureReceipt, Predecessor};
 use crate::error::AuditError;
 use crate::scratch::Scratch;
 
@@ -51,6 +51,8 @@ pub struct ChainStudy {
     pub study: StudyView,
     /// Its devices, in order of their numbers.
     pub devices: Vec<DeviceRecord>,
+    /// The receipts of erasures of its devices.
+    pub erasures: HashMap<DeviceId, ErasureReceipt>,
     /// The accounts that the study's servers gave up for others.
     pub rotations: Rotations,
     /// The present accounts of its relays.
@@ -115,7 +117,10 @@ pub async fn read(
         scratch.rename_submitter(former, present)?;
     }
     let relays = state.relays(number).await?;
+    let mut erasures = state.erasures().await?;
+    erasures.retain(|device, _| position(&devices, *device).is_some());
     Ok(ChainStudy {
+        erasures,
         genesis: client.genesis_hash().0,
         block: target.block,
         time,

@@ -20,7 +20,7 @@ pub use uncovered::Uncovered;
 pub enum Verdict {
     /// Registered, linked, made with the device's secret, signed where the study asks for it, and held unaltered.
     Valid,
-    /// As valid, but its content can no longer be read, because the participant's key was destroyed on record.
+    /// As valid, but its data were erased: by a receipt on the chain, or because the study's rule of retention has passed.
     Erased,
     /// A relay holds something else than what was registered.
     Altered,
@@ -196,7 +196,7 @@ pub enum Content {
     Opened,
     /// It does not open with the participant's key, or has no form that this version knows.
     Unreadable,
-    /// The participant's key was destroyed on record.
+    /// It was erased, by a receipt on the chain or by the study's rule of retention.
     Erased,
 }
 

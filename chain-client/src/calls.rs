@@ -108,6 +108,12 @@ pub fn veto_retirement(device: DeviceId) -> Call {
     Call::new(api::tx().client_hashchain().veto_retirement(device.0))
 }
 
+/// Writes down that the data of a device were erased everywhere; for the study's sponsor, of a device that is suspended or retired.
+/// `receipt` is the digest of the order that the holder of the participants' keys signed.
+pub fn erase(device: DeviceId, receipt: [u8; 32]) -> Call {
+    Call::new(api::tx().client_hashchain().erase(device.0, H256(receipt)))
+}
+
 /// Proposes something to the other members of the consortium; for a member. It is done at once when one member is enough, and
 /// otherwise when so many have approved and somebody closes the motion. [`Proposal::needs`] says how many it takes.
 pub fn propose(threshold: u32, proposal: &Proposal) -> Call {

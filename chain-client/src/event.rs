@@ -130,6 +130,13 @@ pub enum ChainEvent {
         /// Link of the last trusted entry.
         trusted_head: LinkHash,
     },
+    /// The data of a device were erased everywhere, on record.
+    DeviceErased {
+        /// The device.
+        device: DeviceId,
+        /// Digest of the holder's signed order.
+        receipt: [u8; 32],
+    },
     /// The consortium created a study.
     StudyCreated {
         /// The number it got.
@@ -355,6 +362,7 @@ same!(HashchainEvent {
     RetirementPending { device, retires_at }
     RetirementVetoed { device }
     DeviceRetired { device, trusted_length, trusted_head }
+    DeviceErased { device, receipt }
 });
 
 same!(StudiesEvent {

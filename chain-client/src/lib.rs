@@ -87,6 +87,6 @@ pub use subxt::utils::{AccountId32, H256};
 pub use transport::{check_node_address, Patience};
 pub use types::{
     Allowance, BlockId, ChainType, ConflictView, ConflictsView, DeviceView, EntriesPage, EntryView,
-    HeadProof, HeadView, LastTrusted, ProvedHead, StudyView, SuspensionReason,
+    ErasureReceipt, HeadProof, HeadView, LastTrusted, ProvedHead, StudyView, SuspensionReason,
 };
 pub use view::ChainView;

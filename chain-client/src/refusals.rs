@@ -78,6 +78,9 @@ same_words!(HashchainError {
     RetirementPending,
     NoRetirementPending,
     RunsWithinAnotherCall,
+    StillActive,
+    AlreadyErased,
+    DeviceErased,
 });
 
 impl From<&PoolRefusal> for Refusal {

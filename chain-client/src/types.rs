@@ -154,6 +154,17 @@ pub struct ConflictsView {
     pub not_stored: u32,
 }
 
+/// That the data of a device were erased everywhere, on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ErasureReceipt {
+    /// Digest of the holder's signed order.
+    pub receipt: [u8; 32],
+    /// The sponsor that wrote it down.
+    pub submitter: AccountId32,
+    /// In which block.
+    pub block: u32,
+}
+
 /// A study, as clients need to know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StudyView {

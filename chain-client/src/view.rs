@@ -13,7 +13,8 @@ use crate::rpc::Rpc;
 use crate::runtime::api::runtime_types::pallet_client_hashchain_runtime_api as wire;
 use crate::runtime::{api, Runtime};
 use crate::types::{
-    ConflictView, ConflictsView, DeviceView, EntriesPage, EntryView, HeadView, StudyView,
+    ConflictView, ConflictsView, DeviceView, EntriesPage, EntryView, ErasureReceipt, HeadView,
+    StudyView,
 };
 use crate::wire::Read;
 
@@ -117,6 +118,17 @@ impl ChainView {
             stored: answer.stored.into_iter().map(ConflictView::from).collect(),
             not_stored: answer.not_stored,
         })
+    }
+
+    /// The receipt of the erasure of a device's data; none if there is none.
+    pub async fn erasure(&self, device: DeviceId) -> Result<Option<ErasureReceipt>, Error> {
+        let erasures = api::storage().client_hashchain().erasures();
+        let receipt = self.value(erasures, (device.0,)).await?;
+        Ok(receipt.map(|of| ErasureReceipt {
+            receipt: of.receipt.0,
+            submitter: of.submitter,
+            block: of.block,
+        }))
     }
 
     /// How many blocks pass until a retirement holds that an authentication server asks for.

@@ -44,6 +44,12 @@ newtypes! {
     H256 => LinkHash DataDigest Tag;
 }
 
+impl Read<[u8; 32]> for H256 {
+    fn read(self) -> [u8; 32] {
+        self.0
+    }
+}
+
 impl<T: Read<U>, U> Read<Option<U>> for Option<T> {
     fn read(self) -> Option<U> {
         self.map(T::read)

@@ -47,6 +47,12 @@ pub fn conflicts_key(device: DeviceId) -> Vec<u8> {
     under(hashchain_item("Conflicts"), device.0)
 }
 
+/// What the keys begin with under which receipts of erasures stand; each ends with the number of the device:
+/// [`ErasureReceipt`](crate::ErasureReceipt).
+pub fn erasures_prefix() -> Vec<u8> {
+    hashchain_item("Erasures")
+}
+
 /// Where the number stands that the next device will get, a `u32`.
 pub fn next_device_key() -> Vec<u8> {
     hashchain_item("NextDeviceId")

@@ -10,7 +10,7 @@ use hashchain::{DataDigest, DeviceId, LinkHash, StudyId};
 use crate::bytes::{bounded_bytes, bounded_list};
 use crate::finality::{Authority, AuthoritySet};
 use crate::keys::{
-    conflicts_key, device_key, genesis_hash_key, head_page_key, journal_length_key,
+    conflicts_key, device_key, erasures_prefix, genesis_hash_key, head_page_key, journal_length_key,
     journal_page_key, last_runtime_upgrade_key, next_device_key, relays_prefix, rotations_prefix,
     set_key, study_key, AUTHORITIES_KEY, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
 };
@@ -139,6 +139,17 @@ pub struct DeviceConflicts {
     pub stored: Vec<Conflict>,
     /// How many had none.
     pub not_stored: u32,
+}
+
+/// That the data of a device were erased everywhere, on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ErasureReceipt {
+    /// Digest of the order that the holder of the participants' keys signed.
+    pub receipt: [u8; 32],
+    /// The sponsor that wrote it down.
+    pub submitter: [u8; 32],
+    /// In which block.
+    pub block: u32,
 }
 
 /// An entry in the journal of the whole chain.
@@ -302,6 +313,17 @@ impl State<'_> {
     /// The conflicts of a device.
     pub fn conflicts(&self, device: DeviceId) -> Result<DeviceConflicts, NotProved> {
         Ok(self.value(&conflicts_key(device))?.unwrap_or_default())
+    }
+
+    /// The receipts of erasures, of devices of all studies. The nodes have to lead to all of them.
+    pub fn erasures(&self) -> Result<Vec<(DeviceId, ErasureReceipt)>, NotProved> {
+        let erasures = self.under(&erasures_prefix())?.into_iter();
+        let erasures = erasures.map(|(key, mut value)| {
+            let device = key.last_chunk().copied().ok_or(NotProved)?;
+            let receipt = ErasureReceipt::decode(&mut value).map_err(|_| NotProved)?;
+            Ok((DeviceId(u32::from_le_bytes(device)), receipt))
+        });
+        erasures.collect()
     }
 
     /// How many devices there are on the chain; the first has the number 0.

@@ -13,12 +13,15 @@
 //! 5. [`outbox`]: the run goes into a signed transaction, which is stored and then sent; finalised blocks tell what became
 //!    of it, and the run gets its receipt.
 //!
+//! [`erasing`] has envelopes erased on the order of the holder of the participants' keys, or because of their age.
+//!
 //! [`head_proofs`] hands devices the proofs by which they know, without a word of this relay, that what they sent is final.
 //!
 //! Every step can be interrupted by a power cut: what was acknowledged is in the database, and what is in a transaction is
 //! in no other until finalised blocks say that this one never will be included.
 
 pub mod directory;
+pub mod erasing;
 pub mod head_proofs;
 pub mod http;
 pub mod intake;

@@ -26,6 +26,8 @@ pub struct Metrics {
     unknown: IntGauge,
     settled_after: Histogram,
     group: Histogram,
+    erased: IntCounterVec,
+    unscrubbed: IntGauge,
 }
 
 impl Metrics {
@@ -83,6 +85,17 @@ impl Metrics {
             unknown: gauge(
                 "mhealth_relay_unknown_transactions",
                 "Transactions of the relay's account that its database did not know when this process began to submit.",
+            )?,
+            erased: {
+                let name = "mhealth_relay_erased_envelopes_total";
+                let help = "Envelopes that were erased, by why: order, retention.";
+                let counter = IntCounterVec::new(Opts::new(name, help), &["why"])?;
+                registry.register(Box::new(counter.clone()))?;
+                counter
+            },
+            unscrubbed: gauge(
+                "mhealth_relay_unscrubbed",
+                "1 while bytes of erased envelopes are still in the files of the database.",
             )?,
             settled_after: histogram(
                 "mhealth_relay_finalised_after_seconds",
@@ -160,6 +173,16 @@ impl Metrics {
     /// The account had sent so many transactions that the database does not know.
     pub fn unknown_transactions(&self, count: u64) {
         self.unknown.set(count as i64);
+    }
+
+    /// So many envelopes were erased.
+    pub fn erased(&self, why: &str, envelopes: u64) {
+        self.erased.with_label_values(&[why]).inc_by(envelopes);
+    }
+
+    /// Whether the bytes of what was erased have left the files of the database.
+    pub fn scrubbed(&self, scrubbed: bool) {
+        self.unscrubbed.set((!scrubbed).into());
     }
 
     /// Age of the oldest run that is not settled yet, in seconds.

@@ -17,6 +17,7 @@ use mhealth_server::{
     LIST_DELIMITER,
 };
 
+use crate::erasing::{HolderKey, Retention};
 use crate::intake::IntakeLimits;
 use crate::issuers::TrustedIssuer;
 use crate::outbox::{OutboxOptions, MAX_BATCH_RUNS};
@@ -65,6 +66,9 @@ pub enum Command {
     /// Credentials of auditors, who may export runs with their envelopes.
     #[command(subcommand)]
     Auditor(CredentialCommand<AuditorOptions>),
+    /// Credentials of those who may bring orders of the holder of the participants' keys to erase envelopes.
+    #[command(subcommand)]
+    Eraser(CredentialCommand<EraserOptions>),
     /// Looks at everything that the relay needs, and says a line of each. Changes nothing; fails when something is bad.
     Doctor(DoctorOptions),
     /// Copies of the database.
@@ -89,6 +93,23 @@ impl From<&AuditorOptions> for Scopes {
     }
 }
 
+/// What the credential of somebody is good for who brings orders to erase.
+#[derive(Clone, Debug, Args)]
+pub struct EraserOptions {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub study: StudyOption,
+}
+
+impl From<&EraserOptions> for Scopes {
+    fn from(options: &EraserOptions) -> Self {
+        Scopes {
+            studies: options.study.studies(),
+            duties: [OneOrAll::One(Duty::Erase)].into_iter().collect(),
+        }
+    }
+}
+
 /// Options of the relay alone.
 #[derive(Clone, Debug, Args)]
 pub struct RelayOptions {
@@ -101,6 +122,26 @@ pub struct RelayOptions {
         value_delimiter = LIST_DELIMITER
     )]
     pub issuers: Vec<TrustedIssuer>,
+
+    /// The holder of a study's participants' keys: study=NUMBER,key=0x…, the Ed25519 key that `mhealth-data keys list` prints.
+    /// What this key orders is erased. May be given several times; in the environment separated by spaces.
+    #[arg(
+        long = "holder",
+        value_name = "HOLDER",
+        env = "MHEALTH_HOLDERS",
+        value_delimiter = LIST_DELIMITER
+    )]
+    pub holders: Vec<HolderKey>,
+
+    /// How long a study's envelopes are kept: study=NUMBER,days=NUMBER. Those that are registered for longer are erased, and
+    /// everything else of them stays. May be given several times; in the environment separated by spaces. Default: for ever.
+    #[arg(
+        long = "retention",
+        value_name = "RULE",
+        env = "MHEALTH_RETENTION",
+        value_delimiter = LIST_DELIMITER
+    )]
+    pub retentions: Vec<Retention>,
 
     /// Base address by which devices reach this relay, such as `https://relay.example.org`. Tokens list it, and proofs of
     /// possession name it. May be given several times; in the environment separated by spaces. Default: the address that the

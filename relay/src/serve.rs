@@ -25,8 +25,9 @@ use mhealth_server::{
 use tokio::sync::Notify;
 
 use crate::directory::Directory;
+use crate::erasing::Erasing;
 use crate::head_proofs::HeadProofs;
-use crate::http::{router, App, Turns, AUDITORS};
+use crate::http::{router, App, Turns, STAFF};
 use crate::intake::Intake;
 use crate::issuers::Issuers;
 use crate::ledger::{Ledger, NodeLedger};
@@ -56,6 +57,12 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             let database = Database::open(&options.server.database_url()?).await?;
             let store = Store::open(database, Arc::new(SystemClock)).await?;
             let change = async |change: Change<'_>| store.change_auditor(change).await;
+            command.run(store.database(), change).await
+        }
+        Some(Command::Eraser(command)) => {
+            let database = Database::open(&options.server.database_url()?).await?;
+            let store = Store::open(database, Arc::new(SystemClock)).await?;
+            let change = async |change: Change<'_>| store.change_eraser(change).await;
             command.run(store.database(), change).await
         }
         Some(Command::Doctor(how)) => doctor(&options, *how).await,
@@ -103,7 +110,8 @@ async fn copy(url: &DatabaseUrl, command: &CopyCommand) -> anyhow::Result<()> {
             say(format_args!(
                 "restored {url} from a copy of {made}. What the relay acknowledged later is not in it: phones bring that again as \
                  long as they have no proof that the chain has it. What it brought to the chain later is taken as registered \
-                 already. Credentials of auditors that were made or taken back later have to be made or taken back again."
+                 already. Credentials of auditors that were made or taken back later have to be made or taken back again. Whatever was \
+                 erased later is there again: bring the orders to erase it once more."
             ))?;
         }
     }
@@ -224,14 +232,22 @@ impl Parts {
         );
         let app = App {
             head_proofs: HeadProofs::of(ledger.clone()),
-            store,
-            ledger,
+            store: store.clone(),
+            ledger: ledger.clone(),
             directory,
             intake,
             tokens,
             replays: Replays::of(&proofs),
             failures: Failures::register(options.failures, &ground.registry)?,
             proofs,
+            erasing: Erasing::new(
+                store.clone(),
+                ledger.clone(),
+                metrics.clone(),
+                clock.clone(),
+                &options.holders,
+                &options.retentions,
+            ),
             chain_for_devices: options.chain_for_devices,
             turns: Turns::new(ground.limits.address_share),
         };
@@ -260,6 +276,7 @@ impl Parts {
     fn server(self, ground: Ground, bound: Bound, stop: &CancellationToken) -> Server {
         let app = self.app;
         let readiness = self.readiness;
+        let erasing = app.erasing.clone().run(stop.clone());
         let housekeeping = keep_house(
             app.clone(),
             self.level,
@@ -275,12 +292,13 @@ impl Parts {
                 let readiness = readiness.clone();
                 async move { readiness.look().await }
             })
-            .staff(AUDITORS)
+            .staff(STAFF)
             .background(
                 "reloading",
                 reload_issuers(self.issuers.clone(), stop.clone()),
             )
             .background("issuers", self.issuers.keep_fresh(stop.clone()))
+            .background("erasing", erasing)
             .background("writer", self.writing)
             .background("outbox", self.outbox.run(stop.clone()))
             .background("housekeeping", housekeeping)

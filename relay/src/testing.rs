@@ -68,6 +68,11 @@ impl TestDevice {
         with_envelopes(&self.phone.run_with(&envelopes), envelopes)
     }
 
+    /// Makes an entry of each of these envelopes and signs them.
+    pub(crate) fn run_of(&mut self, envelopes: Vec<Vec<u8>>) -> RunUpload {
+        with_envelopes(&self.phone.run_with(&envelopes), envelopes)
+    }
+
     /// The same, checked.
     pub(crate) fn checked(&mut self, entries: usize) -> CheckedRun {
         let upload = self.run(entries);

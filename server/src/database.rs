@@ -23,10 +23,10 @@ const CONNECTIONS: u32 = 16;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Durable before it is acknowledged: with `synchronous = FULL`, SQLite syncs the write-ahead log at every commit. Writers
-/// wait for each other up to `busy_timeout`.
+/// wait for each other up to `busy_timeout`. With `secure_delete`, no page keeps a copy of what was deleted or moved elsewhere.
 const SQLITE_SETTINGS: &str =
     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 10000; \
-                               PRAGMA foreign_keys = ON;";
+                               PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;";
 /// A commit that is answered is on disk, whatever the server's own configuration says; and a statement that hangs on a
 /// lock ends.
 const POSTGRES_SETTINGS: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s';";

@@ -86,6 +86,7 @@ mod probes;
 pub mod readiness;
 pub mod rows;
 pub mod scopes;
+mod scrub;
 mod secret;
 mod serve;
 pub mod shares;

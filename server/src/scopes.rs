@@ -57,6 +57,8 @@ duties! {
     Log = "log", "read the log";
     /// To read what a relay holds.
     Export = "export", "export runs";
+    /// To bring orders of the holder of the participants' keys to a relay.
+    Erase = "erase", "have envelopes erased";
 }
 
 impl fmt::Display for Duty {

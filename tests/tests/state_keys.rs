@@ -35,6 +35,11 @@ fn the_reader_looks_for_devices_where_the_chain_puts_them() {
             Conflicts::<Runtime>::hashed_key_for(device)
         );
     }
+    for device in [0, 1_000_003_u32] {
+        let erasure = pallet_client_hashchain::Erasures::<Runtime>::hashed_key_for(device);
+        assert!(erasure.starts_with(&evidence::erasures_prefix()));
+        assert!(erasure.ends_with(&device.to_le_bytes()));
+    }
     assert_eq!(
         evidence::next_device_key(),
         NextDeviceId::<Runtime>::hashed_key()
@@ -114,6 +119,12 @@ fn the_reader_reads_what_the_chain_writes() {
     };
     same::<evidence::Conflict>(conflict.encode());
     same::<evidence::DeviceConflicts>((vec![conflict], 3u32).encode());
+    let erasure = chain::ErasureReceipt {
+        receipt: hash,
+        submitter: sp_core::crypto::AccountId32::from([5; 32]),
+        block: 6u32,
+    };
+    same::<evidence::ErasureReceipt>(erasure.encode());
     let record = chain::DeviceRecord::<u32, sp_core::ConstU32<81>> {
         key: [1; 32],
         secret_commitment: hash,

@@ -3,14 +3,14 @@
 //! Reads the state of the block of the audit. Nothing is taken from the node but nodes of the state's trie, which lead from the root
 //! that the block's header names to the values, or show that there are none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use futures::{StreamExt, TryStreamExt};
 use hashchain::{DeviceId, StudyId};
-use mhealth_api::{DeviceStatus, Policy};
+use mhealth_api::{DeviceStatus, Hash, Key, Policy};
 use mhealth_chain_client::{AccountId32, ChainClient, StudyView, H256};
 use mhealth_evidence::{
-    conflicts_key, device_key, head_page_key, journal_length_key, journal_page_key,
+    conflicts_key, device_key, erasures_prefix, head_page_key, journal_length_key, journal_page_key,
     last_runtime_upgrade_key, next_device_key, now_key, relays_prefix, rotations_prefix, study_key,
     Blobs, DeviceHead, DeviceRecord as Record, DeviceStatus as Status, NotProved, Rotated, State,
     StudyPolicy, StudyStatus, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
@@ -18,7 +18,7 @@ use mhealth_evidence::{
 
 use super::proof::{Target, Unproved};
 use super::Progress;
-use crate::case::{Conflict, DeviceRecord, Predecessor, RegisteredEntry};
+use crate::case::{Conflict, DeviceRecord, ErasureReceipt, Predecessor, RegisteredEntry};
 use crate::error::AuditError;
 use crate::scratch::Scratch;
 
@@ -100,6 +100,21 @@ impl ProvedState {
             state.rotations(study)
         })
         .await
+    }
+
+    /// The receipts of erasures, of devices of all studies.
+    pub(super) async fn erasures(&self) -> Result<HashMap<DeviceId, ErasureReceipt>, AuditError> {
+        let keys = self.under(erasures_prefix()).await?;
+        let erasures = self.read("receipts of erasures", &keys, |state| state.erasures());
+        let erasures = erasures.await?.into_iter().map(|(device, of)| {
+            let receipt = ErasureReceipt {
+                receipt: Hash(of.receipt),
+                submitter: Key(of.submitter),
+                block: u64::from(of.block),
+            };
+            (device, receipt)
+        });
+        Ok(erasures.collect())
     }
 
     /// All keys that begin so, as the node says, and that beginning: where there are none, its proof shows that. What the node leaves

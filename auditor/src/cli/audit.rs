@@ -68,9 +68,14 @@ pub(crate) struct AuditArguments {
     /// File with participants' keys, a line each: device number, key in hexadecimal digits.
     #[arg(long, value_name = "FILE")]
     participant_keys: Option<PathBuf>,
-    /// File with records of erasures, a JSON object a line: device, erased_at, record.
+    /// File with the study's records of erasures, a JSON object a line, as `mhealth-data erase` writes them. What was erased, the
+    /// receipts on the chain say; this says why.
     #[arg(long, value_name = "FILE")]
     erasures: Option<PathBuf>,
+    /// The study's rule of retention: relays may have erased the data of entries that are registered for so many days. Without it
+    /// they may not, unless the chain has a receipt.
+    #[arg(long, value_name = "DAYS")]
+    retention_days: Option<u32>,
     /// Writes the report for programs here.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -98,6 +103,7 @@ pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
         listed: inputs::participant_list(arguments.participants.as_deref())?,
         participants: inputs::participants(arguments.participant_keys.as_deref())?,
         erasures: inputs::erasures(arguments.erasures.as_deref())?,
+        retention_days: arguments.retention_days,
         basis: Basis {
             genesis: arguments.genesis.map(|genesis| genesis.0),
             checkpoints: arguments.checkpoint.clone(),

@@ -26,6 +26,7 @@ use hashchain::{escrow_commitment, genesis, DeviceId, Enrolment, LinkHash, Nativ
 use mhealth_api::Key;
 
 use crate::case::{Case, SecretAccess};
+use crate::export::Holder;
 use crate::verdict::{
     Finding, Ground, JudgedConflict, JudgedEntry, Outcome, Party, Uncovered, Verdict,
 };
@@ -258,6 +259,19 @@ fn stores(facts: &Facts<'_>, notes: &mut Notes) {
             if !held.consistent {
                 wrong(Ground::ExportContradictsItself);
             }
+            let receipt = case.erased.receipt;
+            let is_later = held
+                .signed_at
+                .zip(receipt)
+                .is_some_and(|(seen, at)| seen >= at);
+            if is_later && store.holder == Holder::Relay {
+                let sequences = held.envelopes.iter().zip(held.run.first_sequence..);
+                for (_, sequence) in sequences.filter(|(it, _)| !registered::is_empty(it)) {
+                    let party = blame::holder(store, held);
+                    notes.find(Ground::HeldAfterErasure, vec![party], Some(sequence));
+                }
+            }
+            let mut wrong = |ground| notes.find(ground, vec![blame::holder(store, held)], first);
             if accounts::contradicts_blocks(facts, store, held) {
                 wrong(Ground::StateContradictsBlocks);
             }

@@ -73,7 +73,7 @@ fn one(
         link: entry.link,
         digest: entry.digest,
         registered: true,
-        verdict: draft.verdict(content),
+        verdict: draft.verdict(content, case.erased.receipt.is_some()),
         grounds: draft.grounds,
         parties: draft.parties,
         uncovered: draft.uncovered,
@@ -105,11 +105,12 @@ impl Draft {
         self.grounds.extend(grounds);
     }
 
-    fn verdict(&self, content: Content) -> Verdict {
+    /// What was erased by a receipt is erased even if somebody still holds it: no program is to use it.
+    fn verdict(&self, content: Content, is_erased: bool) -> Verdict {
         match self.verdict {
             Some(verdict) => verdict,
             None if !self.uncovered.is_empty() => Verdict::NotCovered,
-            None if content == Content::Erased => Verdict::Erased,
+            None if is_erased || content == Content::Erased => Verdict::Erased,
             None => Verdict::Valid,
         }
     }
@@ -206,31 +207,53 @@ impl Draft {
     ) -> Content {
         let case = facts.case;
         let mut content = Content::Absent;
-        let (mut is_intact, mut altered, mut deleted) = (false, BTreeSet::new(), false);
+        let (mut is_intact, mut altered, mut emptied) = (false, BTreeSet::new(), BTreeSet::new());
         for place in sighting.into_iter().flat_map(|sighting| &sighting.held) {
             let held = &case.stores[place.store].runs[place.run].envelopes[place.entry];
             if held.digest == entry.digest {
                 is_intact = true;
                 content = content.max(held.content);
-            } else if case.erased && is_empty(held) {
-                deleted = true;
+            } else if is_empty(held) {
+                emptied.insert(blame::holder_at(case, place));
             } else {
                 altered.insert(blame::holder_at(case, place));
             }
         }
-        if !is_intact && altered.is_empty() && !(case.erased && deleted) {
+        // Erasing leaves the run, which says so; who shows nothing of it has lost it.
+        let bringer = sighting.and_then(|sighting| blame::bringer(case, sighting));
+        let may_be_empty = case.erased.covers(bringer.map(|run| run.block));
+        if !is_intact && altered.is_empty() && emptied.is_empty() {
             self.no_copy(facts, notes, entry, sighting);
         } else {
             lost(facts, notes, entry, sighting);
+        }
+        if !emptied.is_empty() && !may_be_empty {
+            let parties: Vec<Party> = emptied.iter().cloned().collect();
+            let is_elsewhere = is_intact || !altered.is_empty();
+            // A relay that was told to erase before the others is not at fault.
+            match (case.erased.only_on_file, is_elsewhere) {
+                (true, true) => notes.uncovered.push(Uncovered::ErasureNotOnChain),
+                (true, false) => self.uncovered.push(Uncovered::ErasureNotOnChain),
+                (false, true) => {
+                    notes.find(Ground::EmptiedWithoutReceipt, parties, Some(entry.sequence));
+                }
+                (false, false) => {
+                    let grounds = vec![Ground::EmptiedWithoutReceipt];
+                    self.wrong(Verdict::Missing, grounds, parties);
+                }
+            }
         }
         if !altered.is_empty() {
             let parties = altered.into_iter().collect();
             self.wrong(Verdict::Altered, vec![Ground::EnvelopeDiffers], parties);
         }
         match content {
-            Content::Sealed | Content::Unreadable | Content::Absent if case.erased => {
+            Content::Sealed | Content::Unreadable | Content::Absent
+                if case.erased.receipt.is_some() =>
+            {
                 Content::Erased
             }
+            Content::Absent if !emptied.is_empty() && may_be_empty => Content::Erased,
             content => content,
         }
     }
@@ -259,10 +282,6 @@ impl Draft {
                 vec![ground],
                 parties.into_iter().collect(),
             );
-            return;
-        }
-        if case.erased {
-            // The participant asked for it to be gone, and it is.
             return;
         }
         if directly {
@@ -308,7 +327,7 @@ fn unread(case: &Case, block: u64) -> BTreeSet<Uncovered> {
 
 /// Every relay that brought an entry should hold it, even where another one does.
 fn lost(facts: &Facts<'_>, notes: &mut Notes, entry: RegisteredEntry, sighting: Option<&Sighting>) {
-    let Some(sighting) = sighting.filter(|_| !facts.case.erased) else {
+    let Some(sighting) = sighting else {
         return;
     };
     for (index, store) in facts.case.stores.iter().enumerate() {
@@ -323,6 +342,6 @@ fn lost(facts: &Facts<'_>, notes: &mut Notes, entry: RegisteredEntry, sighting: 
     }
 }
 
-fn is_empty(held: &HeldEnvelope) -> bool {
+pub(super) fn is_empty(held: &HeldEnvelope) -> bool {
     held.digest == data_digest::<Native>(b"")
 }

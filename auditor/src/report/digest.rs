@@ -8,7 +8,7 @@ use hashchain::{DeviceId, LinkHash};
 use mhealth_api::{DeviceStatus, Key};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{Erasure, Judged};
+use crate::audit::{ErasedDevice, Judged};
 use crate::verdict::{Finding, JudgedConflict, JudgedEntry, Outcome, Uncovered, Verdict};
 
 /// How many entries that are not right a page shows of one device. All are counted, and all are in the JSON report.
@@ -104,7 +104,7 @@ pub(super) struct DeviceDigest {
     pub(super) uncovered: Vec<Uncovered>,
     pub(super) shown: Vec<JudgedEntry>,
     pub(super) hidden: u64,
-    pub(super) erasure: Option<Erasure>,
+    pub(super) erasure: Option<ErasedDevice>,
 }
 
 /// All that a page is made of.
@@ -182,7 +182,7 @@ impl Digest {
             uncovered: judgement.uncovered.clone(),
             hidden: (all - shown.len()) as u64,
             shown,
-            erasure: judged.erasure.cloned(),
+            erasure: judged.erasure.clone(),
         });
     }
 

@@ -136,7 +136,7 @@ fn verdicts(digest: &Digest) -> Markup {
 const fn meaning(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Valid => "Made by the device, registered, and held unaltered by a relay.",
-        Verdict::Erased => "As valid; the content can no longer be read, because the participant's key was destroyed on record.",
+        Verdict::Erased => "As valid; the data were erased, by a receipt on the chain or because the study keeps them no longer.",
         Verdict::Altered => "A relay holds something else than what was registered.",
         Verdict::Forged => "Registered, but not made with the device's secret or key.",
         Verdict::Disputed => "Two histories claim the same place, or the study does not trust the entry.",
@@ -312,7 +312,13 @@ fn one_device(device: &DeviceDigest, relays: &[StoreReport]) -> Markup {
         }
         @for uncovered in &device.uncovered { p { strong { "Not covered: " } (uncovered) "." } }
         @if let Some(erasure) = &device.erasure {
-            p { strong { "Erased: " } "the participant's key was destroyed on " (erasure.erased_at) " (" (erasure.record) ")." }
+            @match &erasure.receipt {
+                Some(receipt) => p { strong { "Erased: " } "the chain has the receipt " span.hash { (receipt.receipt) } " since block " (receipt.block) "." },
+                None => p { strong { "Not erased: " } "the study has a record of an erasure on file, and the chain has no receipt of it." },
+            }
+            @if let Some(record) = &erasure.record {
+                p { "On file: the participant's key was destroyed on " (record.erased_at) " (" (record.record) ")." }
+            }
         }
         @for conflict in &device.conflicts { (sides(conflict, relays)) }
         @if device.conflicts_not_stored > 0 {

@@ -10,7 +10,7 @@ use mhealth_api::{DeviceStatus, Key};
 use serde::Serialize;
 
 use super::{Heading, Summary};
-use crate::audit::{Erasure, Judged, StoreReport};
+use crate::audit::{ErasedDevice, Judged, StoreReport};
 use crate::error::AuditError;
 use crate::verdict::{Finding, JudgedConflict, JudgedEntry, Outcome, Uncovered};
 
@@ -37,7 +37,7 @@ struct Device<'a> {
     outcome: Outcome,
     trusted_to: u64,
     trusted_head: LinkHash,
-    erasure: Option<&'a Erasure>,
+    erasure: Option<&'a ErasedDevice>,
     uncovered: &'a [Uncovered],
     findings: Vec<WordedFinding<'a>>,
     conflicts: &'a [JudgedConflict],
@@ -90,7 +90,7 @@ impl<W: Write> JsonReport<W> {
             outcome: judgement.outcome(),
             trusted_to: judgement.trusted_to,
             trusted_head: judgement.trusted_head,
-            erasure: judged.erasure,
+            erasure: judged.erasure.as_ref(),
             uncovered: &judgement.uncovered,
             findings: judgement
                 .findings

@@ -32,6 +32,10 @@ pub enum Ground {
     SignatureNotStrict,
     /// The envelope that a relay holds has another digest than the registered one.
     EnvelopeDiffers,
+    /// A relay holds the data of a device of which the chain has a receipt that they were erased everywhere.
+    HeldAfterErasure,
+    /// A relay shows the entry without its data, and neither a receipt on the chain nor the study's rule says that they may be gone.
+    EmptiedWithoutReceipt,
     /// A relay says of another entry than the registered one that it is registered.
     StoreContradictsChain,
     /// An exported run does not fit its own receipt.
@@ -84,6 +88,12 @@ impl Ground {
                 "A holder of the device's key signed it in a form that the chain accepts and other verifiers refuse: no phone of this project does so."
             }
             Ground::EnvelopeDiffers => "The data in the relay's store are not the data that were registered.",
+            Ground::HeldAfterErasure => {
+                "The relay still held these data after the receipt that they were erased everywhere, as it signed."
+            }
+            Ground::EmptiedWithoutReceipt => {
+                "The relay shows the entry without its data, and there is no receipt that they were erased, nor are they old enough."
+            }
             Ground::StoreContradictsChain => {
                 "The relay says that another entry is registered here than the chain does."
             }
@@ -123,6 +133,8 @@ impl Ground {
         matches!(
             self,
             Ground::EnvelopeDiffers
+                | Ground::HeldAfterErasure
+                | Ground::EmptiedWithoutReceipt
                 | Ground::StoreContradictsChain
                 | Ground::ExportContradictsItself
                 | Ground::StateContradictsBlocks

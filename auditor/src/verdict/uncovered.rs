@@ -62,6 +62,8 @@ pub enum Uncovered {
         /// The chain's reason.
         why: Refusal,
     },
+    /// The study has a record of an erasure on file, and the chain has no receipt of it.
+    ErasureNotOnChain,
     /// Its sequence is too far beyond the device's last entry to be derived.
     TooFarAhead,
 }
@@ -106,6 +108,9 @@ impl fmt::Display for Uncovered {
                 "it may be on its way to the chain; audit again later, also with the exports of today",
             ),
             Uncovered::Refused { why } => write!(f, "the chain refused it ({why})"),
+            Uncovered::ErasureNotOnChain => f.write_str(
+                "its data are gone, and of their erasure there is a record on file, but no receipt on the chain",
+            ),
             Uncovered::TooFarAhead => f.write_str("it is too far beyond the device's last entry"),
         }
     }

@@ -88,6 +88,7 @@ impl KeyFolder {
                 device: *device,
                 erased_at: record.destroyed_at.clone(),
                 record: record.record.clone(),
+                order: None,
             };
             files::append(&erasures, &erasure)?;
         }

@@ -464,5 +464,17 @@ mod benchmarks {
         assert_eq!(record.map(|record| record.retires_at), Some(None));
     }
 
+    #[benchmark]
+    fn erase() {
+        set_up_study::<T>(StudyPolicy::HashchainOnly);
+        let (device, _) = spread_devices::<T>(1, |_| [10; 32])[0];
+        Pallet::<T>::do_suspend(&SERVER, device, SuspensionReason::Withdrawn).expect("active; qed");
+
+        #[extrinsic_call]
+        _(RawOrigin::Signed(SPONSOR), device, H256([1; 32]));
+
+        assert!(Erasures::<T>::contains_key(device));
+    }
+
     impl_benchmark_test_suite!(Pallet, crate::mock::with_keystore(), crate::mock::Test);
 }

@@ -42,7 +42,9 @@
 //! 6. An authentication server cannot end a hashchain against the sponsor's will:
 #![doc = docify::embed!("src/tests/retirement.rs", the_sponsor_vetoes_a_retirement_and_the_device_goes_on)]
 //! 7. Nothing is ever deleted, but for journal pages that are older than [`Config::JournalRetention`], which stay
-//!    provable from the blocks.
+//!    provable from the blocks. That a participant's data were erased elsewhere is written down here, once for each device,
+//!    and the device ends with it:
+#![doc = docify::embed!("src/tests/erasures.rs", the_sponsor_writes_down_that_a_devices_data_were_erased_and_the_device_ends_with_it)]
 //!
 //! Source: Motohashi et al., J Med Internet Res 2019;21(5):e13385, Figures 1 to 6.
 
@@ -56,6 +58,7 @@ mod benchmarking;
 mod compare;
 mod conflicts;
 mod devices;
+mod erasures;
 mod gate;
 mod hashing;
 mod journal;
@@ -105,6 +108,10 @@ pub mod pallet {
         BlockNumberFor<T>,
         <T as Config>::MaxConflicts,
     >;
+
+    /// An [`ErasureReceipt`] with this chain's types.
+    pub type ErasureReceiptOf<T> =
+        ErasureReceipt<<T as frame_system::Config>::AccountId, BlockNumberFor<T>>;
 
     /// Blocks of a day, with one every two seconds.
     const A_DAY: u32 = 43_200;
@@ -259,6 +266,12 @@ pub mod pallet {
     pub type Conflicts<T: Config> =
         StorageMap<_, Twox64Concat, DeviceId, DeviceConflictsOf<T>, ValueQuery>;
 
+    /// That the data of a device were erased everywhere, on record. Absent: they were not. There is one for a device and it is
+    /// never changed; a device that has one registers nothing any more.
+    #[pallet::storage]
+    pub type Erasures<T: Config> =
+        StorageMap<_, Twox64Concat, DeviceId, ErasureReceiptOf<T>, OptionQuery>;
+
     /// What the pallet begins with.
     #[pallet::genesis_config]
     pub struct GenesisConfig<T: Config> {
@@ -398,6 +411,13 @@ pub mod pallet {
             /// Link of the last trusted entry, to which a successor commits.
             trusted_head: H256,
         },
+        /// The data of a device were erased everywhere, on record. Its entries stay registered.
+        DeviceErased {
+            /// The device.
+            device: DeviceId,
+            /// Digest of the order to erase them, signed by the holder of the participants' keys, who keeps it on file.
+            receipt: H256,
+        },
     }
 
     /// Why a call was refused.
@@ -477,8 +497,8 @@ pub mod pallet {
         /// The authentication server has suspended, resumed and retired as many devices as one may within an hour. Wait
         /// for the next, or let the study's sponsor do it, whom this does not bind.
         TooManyStatusChanges,
-        /// Only the study's sponsor may do this: distrust entries, or veto a retirement. Ask the sponsor, or retire the
-        /// device with its latest entry trusted.
+        /// Only the study's sponsor may do this: distrust entries, veto a retirement, or write down an erasure. Ask the
+        /// sponsor, or retire the device with its latest entry trusted.
         OnlyTheSponsor,
         /// The device is to retire at the block that its record names. Wait for that block; or ask the sponsor, who can
         /// veto the retirement and then resume the device, or retire it at once.
@@ -489,6 +509,13 @@ pub mod pallet {
         /// Runs stand at the top of an extrinsic, where auditors find them, and never within another call. Send
         /// `submit` or `submitBatch` as a transaction of its own.
         RunsWithinAnotherCall,
+        /// The device may still register entries, which nobody has erased. Suspend or retire it first.
+        StillActive,
+        /// It is written down already that this device's data were erased. Look the receipt up in `erasures`.
+        AlreadyErased,
+        /// The device's data were erased on record, so it cannot be resumed. A participant who comes back enrols another
+        /// device.
+        DeviceErased,
     }
 
     #[pallet::hooks]
@@ -641,6 +668,20 @@ pub mod pallet {
         pub fn veto_retirement(origin: OriginFor<T>, device: DeviceId) -> DispatchResult {
             let who = ensure_signed(origin)?;
             Self::do_veto_retirement(&who, device)
+        }
+
+        /// Writes down that the data of a device were erased everywhere. Called by the study's sponsor, when the device is
+        /// suspended or retired and the relays have erased what they kept. Cannot be undone: audits call its entries erased
+        /// from then on, and the device is never resumed.
+        ///
+        /// - `device`: the device.
+        /// - `receipt`: digest of the order to erase, signed by the holder of the participants' keys, as
+        ///   `mhealth-data erase` prints it.
+        #[pallet::call_index(7)]
+        #[pallet::weight(<T as Config>::WeightInfo::erase())]
+        pub fn erase(origin: OriginFor<T>, device: DeviceId, receipt: H256) -> DispatchResult {
+            let who = ensure_signed(origin)?;
+            Self::do_erase(&who, device, receipt)
         }
     }
 }

@@ -20,7 +20,7 @@ type Studies<T> = pallet_studies::Pallet<T>;
 
 /// On whose behalf the status of a device is changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Office {
+pub(crate) enum Office {
     Sponsor,
     AuthenticationServer,
 }
@@ -119,6 +119,7 @@ impl<T: Config> Pallet<T> {
             device.record.retires_at.is_none(),
             Error::<T>::RetirementPending
         );
+        ensure!(!Self::is_erased(id), Error::<T>::DeviceErased);
         Self::count_change(device.head.study, who, office)?;
         device.head.status = DeviceStatus::Active;
         device.write();
@@ -256,7 +257,10 @@ impl<T: Config> Pallet<T> {
     }
 
     /// A device, for an account that may change its status.
-    fn device_of_office(who: &AccountId32, id: DeviceId) -> Result<(Device<T>, Office), Error<T>> {
+    pub(crate) fn device_of_office(
+        who: &AccountId32,
+        id: DeviceId,
+    ) -> Result<(Device<T>, Office), Error<T>> {
         let device = Device::<T>::of(id)?;
         let office = Self::office(device.head.study, who)?;
         Ok((device, office))

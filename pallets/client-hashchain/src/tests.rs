@@ -5,6 +5,7 @@
 mod batch;
 mod enrol;
 mod entries;
+mod erasures;
 mod forks;
 mod journal;
 mod laws;

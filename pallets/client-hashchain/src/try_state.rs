@@ -3,7 +3,7 @@
 //! What must hold between any two calls.
 
 use crate::{
-    Config, Conflicts, DeviceByKey, DeviceConflictsOf, DeviceId, DeviceStatus, Devices,
+    Config, Conflicts, DeviceByKey, DeviceConflictsOf, DeviceId, DeviceStatus, Devices, Erasures,
     FirstIndexOfBlock, FirstJournalPage, HeadPages, JournalLength, JournalPages, NextDeviceId,
     Pallet, StatusChanges, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
 };
@@ -30,6 +30,13 @@ impl<T: Config> Pallet<T> {
             StatusChanges::<T>::iter_values()
                 .all(|changes| changes.count <= T::MaxStatusChanges::get()),
             "a server has changed the status of more devices than it may"
+        );
+        ensure!(
+            Erasures::<T>::iter_keys().all(|device| {
+                let head = Self::head_of(device);
+                head.is_some_and(|head| head.status != DeviceStatus::Active)
+            }),
+            "a device whose data were erased may register entries, or does not exist"
         );
         Conflicts::<T>::iter().try_for_each(|(device, conflicts)| {
             ensure!(

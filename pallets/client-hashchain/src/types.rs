@@ -325,6 +325,28 @@ impl<AccountId, BlockNumber, MaxConflicts: Get<u32>> Default
     }
 }
 
+/// That the data of a device were erased everywhere, on record.
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Encode,
+    Decode,
+    DecodeWithMemTracking,
+    MaxEncodedLen,
+    TypeInfo,
+    Debug,
+)]
+pub struct ErasureReceipt<AccountId, BlockNumber> {
+    /// Digest of the order to erase them, signed by the holder of the participants' keys, who keeps it on file.
+    pub receipt: H256,
+    /// The sponsor that wrote it down.
+    pub submitter: AccountId,
+    /// In which block.
+    pub block: BlockNumber,
+}
+
 /// Why a run was refused. Each reason is an error of the same name, too.
 #[derive(
     Clone,

@@ -34,6 +34,8 @@ pub trait WeightInfo {
     fn retire() -> Weight;
     /// A retirement vetoed.
     fn veto_retirement() -> Weight;
+    /// An erasure written down.
+    fn erase() -> Weight;
 }
 
 /// For mocks, in which nothing is measured: one unit for each thing done.
@@ -72,6 +74,9 @@ impl WeightInfo for () {
         Weight::from_parts(1, 0)
     }
     fn veto_retirement() -> Weight {
+        Weight::from_parts(1, 0)
+    }
+    fn erase() -> Weight {
         Weight::from_parts(1, 0)
     }
 }

@@ -9,7 +9,7 @@ CREATE TABLE relay (
 INSERT INTO relay (id, next_run, turn) VALUES (1, 1, 0);
 
 -- Runs go to the chain in the order of their turns (src/store/quotas.rs). State: 0 pending, 1 submitted, 2 finalised, 3 refused, 4 conflicting. Rival: 1 if the run contradicts its device's history,
--- 2 if the device's key signed it all the same. Bytes of entries: 64 each, digest and tag.
+-- 2 if the device's key signed it all the same. Bytes of entries: 64 each, digest and tag. Settled: when this relay learnt what became of it, in milliseconds since 1970.
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY,
     run BLOB NOT NULL UNIQUE,
@@ -29,6 +29,7 @@ CREATE TABLE runs (
     block_hash BLOB,
     extrinsic_index BIGINT,
     reason TEXT,
+    settled_at BIGINT,
     entries_bytes BLOB NOT NULL
 );
 CREATE INDEX runs_pending ON runs (turn, id) WHERE state = 0;
@@ -36,10 +37,12 @@ CREATE INDEX runs_open ON runs (state, entries, received_at) WHERE state < 2;
 CREATE INDEX runs_of_batch ON runs (batch) WHERE batch IS NOT NULL;
 CREATE INDEX runs_of_device ON runs (device, sequence);
 
--- Apart from the runs, whose rows change with their state: each envelope with its length before it.
+-- Apart from the runs, whose rows change with their state: each envelope with its length before it. Kept: 0 once they were
+-- erased; the run stays, and what is left here says nothing.
 CREATE TABLE payloads (
     id INTEGER PRIMARY KEY,
-    envelopes BLOB NOT NULL
+    envelopes BLOB NOT NULL,
+    kept BIGINT NOT NULL DEFAULT 1
 );
 
 -- The end of each device's hashchain with everything that was accepted here.
@@ -79,11 +82,37 @@ CREATE TABLE records (
 );
 
 -- What a device takes: bytes that are kept; bytes that count for the day, and when that was so, in milliseconds since 1970;
--- and the turn of its next run.
+-- and the turn of its next run. Erased: 1 once its envelopes were ordered to be erased; nothing of it is stored any more.
 CREATE TABLE device_usage (
     device INTEGER PRIMARY KEY,
     bytes BIGINT NOT NULL,
     day BIGINT NOT NULL,
     day_at BIGINT NOT NULL,
-    turn BIGINT NOT NULL
+    turn BIGINT NOT NULL,
+    erased BIGINT NOT NULL DEFAULT 0
+);
+
+-- Devices whose envelopes were ordered to be erased: digest of the order, whose credential brought it, and when, in seconds
+-- since 1970. Done: 1 once there are none left.
+CREATE TABLE erasures (
+    device INTEGER PRIMARY KEY,
+    study BIGINT NOT NULL,
+    receipt BLOB NOT NULL,
+    brought_by TEXT NOT NULL,
+    ordered_at BIGINT NOT NULL,
+    done BIGINT NOT NULL
+);
+
+-- One row: how often envelopes were erased, and up to which of these times their bytes have left the database's files.
+CREATE TABLE scrubbing (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    wanted BIGINT NOT NULL,
+    done BIGINT NOT NULL
+);
+INSERT INTO scrubbing (id, wanted, done) VALUES (1, 0, 0);
+
+-- Up to which run nothing of a study is left that is older than its rule.
+CREATE TABLE retention (
+    study INTEGER PRIMARY KEY,
+    reached BIGINT NOT NULL
 );

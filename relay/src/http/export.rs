@@ -37,8 +37,8 @@ pub(super) struct Selection {
     after: u64,
 }
 
-/// Who has a credential of an auditor. What it is good for has to be checked.
-pub(super) struct Auditor(Holder);
+/// Who has a credential of this relay. What it is good for has to be checked.
+pub(super) struct Auditor(pub(super) Holder);
 
 /// The runs of a study with their envelopes, whatever became of them, in the order in which they were stored: one JSON object a
 /// line. The last line of every answer is signed by the relay's account. An answer has about 16 MiB; if the closing line says

@@ -3,6 +3,7 @@
 //! The relay's HTTP interface. `docs/protocol/device-api.md` is the text for those who write clients.
 
 mod chain;
+mod erasures;
 mod export;
 mod runs;
 mod turns;
@@ -22,6 +23,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::directory::{Directory, Found};
+use crate::erasing::Erasing;
 use crate::head_proofs::HeadProofs;
 use crate::intake::Intake;
 use crate::ledger::Ledger;
@@ -48,14 +50,16 @@ pub struct App {
     pub replays: Replays,
     /// Slows down whoever guesses credentials.
     pub failures: Failures,
+    /// Erases envelopes.
+    pub erasing: Erasing,
     /// Whether bare records are chained on behalf of devices.
     pub chain_for_devices: bool,
     /// Whose question to the node is next.
     pub turns: Turns,
 }
 
-/// Beginnings of the paths of auditors.
-pub const AUDITORS: &[&str] = &["/v1/export"];
+/// Beginnings of the paths of auditors, and of those who bring orders to erase.
+pub const STAFF: &[&str] = &["/v1/export", "/v1/admin"];
 
 /// Every route of the relay.
 pub fn router(app: Arc<App>) -> OpenApiRouter {
@@ -63,12 +67,11 @@ pub fn router(app: Arc<App>) -> OpenApiRouter {
         let value = ApiKeyValue::with_description(name, description);
         SecurityScheme::ApiKey(ApiKey::Header(value))
     };
-    let bearer = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Bearer)
-        .description(Some(
-            "A credential that `mhealth-relay auditor add` printed.",
-        ))
-        .build();
+    let bearer = |printed_by: &str| {
+        let description = format!("A credential that `mhealth-relay {printed_by} add` printed.");
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
+        SecurityScheme::Http(bearer.description(Some(description)).build())
+    };
     // OpenAPI has no word for RFC 9449.
     let components = ComponentsBuilder::new()
         .security_scheme(
@@ -85,7 +88,8 @@ pub fn router(app: Arc<App>) -> OpenApiRouter {
                 "A proof by the device's key, for this request and this token (RFC 9449).",
             ),
         )
-        .security_scheme("auditor_credential", SecurityScheme::Http(bearer));
+        .security_scheme("auditor_credential", bearer("auditor"))
+        .security_scheme("eraser_credential", bearer("eraser"));
     let document = OpenApiBuilder::new()
         .components(Some(components.build()))
         .build();
@@ -100,6 +104,7 @@ pub fn router(app: Arc<App>) -> OpenApiRouter {
         .routes(routes!(chain::entries))
         .routes(routes!(chain::study))
         .routes(routes!(export::export))
+        .routes(routes!(erasures::erase))
         .with_state(app)
 }
 

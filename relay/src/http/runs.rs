@@ -26,7 +26,7 @@ type Answer = Result<(StatusCode, Json<RunStatus>), ApiError>;
         `malformed_proof`, `invalid_proof`, `proof_by_another_key`, `proof_for_another_method`, \
         `proof_for_another_address`, `proof_for_another_token`, `replayed_proof`, and `use_dpop_nonce` with the header \
         DPoP-Nonce", body = Problem),
-    (status = 403, description = "`wrong_device`, `wrong_study`, `device_suspended`, `device_retired`, `study_closed`, \
+    (status = 403, description = "`wrong_device`, `wrong_study`, `device_suspended`, `device_retired`, `device_erased`, `study_closed`, \
         `device_storage_full`",
         body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
@@ -67,7 +67,7 @@ pub(super) async fn upload(
         `proof_for_another_address`, `proof_for_another_token`, `replayed_proof`, and `use_dpop_nonce` with the header \
         DPoP-Nonce", body = Problem),
     (status = 403, description = "`not_chained_here`: this relay takes chained runs only. `wrong_device`, `wrong_study`, \
-        `device_suspended`, `device_retired`, `study_closed`", body = Problem),
+        `device_suspended`, `device_retired`, `device_erased`, `study_closed`", body = Problem),
     (status = 404, description = "`unknown_device`", body = Problem),
     (status = 408, description = "`request_timeout`", body = Problem),
     (status = 409, description = "`invalid_state`: another record was stored under this sequence. `wrong_chain`",

@@ -151,6 +151,10 @@ impl<'a> Group<'a> {
                 return Ok(Ok(Acceptance::Known(status.clone())));
             }
             (None, Err(code)) => return Ok(Ok(Acceptance::Refused(code.into()))),
+            // What is stored of an erased device goes on to the chain without its data; nothing new comes to that.
+            (None, Ok(())) if self.is_erased(device) => {
+                return Ok(Ok(Acceptance::Refused(Code::DeviceErased.into())));
+            }
             _ => {}
         }
         let own = self.heads.get(&device).copied();
@@ -202,6 +206,12 @@ impl<'a> Group<'a> {
             self.changes.records.push(record);
         }
         Ok(Ok(Acceptance::Accepted(status)))
+    }
+
+    /// Whether the device's envelopes were ordered to be erased. Read under the lock under which that was written.
+    fn is_erased(&self, device: DeviceId) -> bool {
+        let usage = self.usage.get(&device);
+        usage.is_some_and(|usage| usage.is_erased)
     }
 
     /// The turn of a new run, which from now on counts for its device.

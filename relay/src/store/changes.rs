@@ -70,7 +70,7 @@ impl Changes<'_> {
         for run in &self.requeued {
             sqlx::query(
                 "UPDATE runs SET state = $1, batch = NULL, block_number = NULL, block_hash = NULL, \
-                 extrinsic_index = NULL, reason = NULL WHERE run = $2 AND state = $3",
+                 extrinsic_index = NULL, reason = NULL, settled_at = NULL WHERE run = $2 AND state = $3",
             )
             .bind(PENDING)
             .bind(run.0.to_vec())

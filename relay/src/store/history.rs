@@ -82,7 +82,7 @@ pub(super) async fn usage(
     let mut usage = HashMap::new();
     for chunk in devices(runs).chunks(CHUNK) {
         let sql = format!(
-            "SELECT device, bytes, day, day_at, turn FROM device_usage WHERE device IN ({})",
+            "SELECT device, bytes, day, day_at, turn, erased FROM device_usage WHERE device IN ({})",
             placeholders(1, chunk.len())
         );
         let mut query = sqlx::query(AssertSqlSafe(sql)).persistent(chunk.len() == CHUNK);
@@ -95,6 +95,7 @@ pub(super) async fn usage(
                 day: unsigned(row.try_get("day")?)?,
                 day_at: unsigned(row.try_get("day_at")?)?,
                 turn: unsigned(row.try_get("turn")?)?,
+                is_erased: row.try_get::<i64, _>("erased")? != 0,
             };
             usage.insert(unsigned(row.try_get("device")?)?, of_device);
         }

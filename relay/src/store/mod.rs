@@ -6,11 +6,13 @@
 //! acknowledged. [`Store::store_batch`] puts pending runs into a signed transaction, before it is sent. And
 //! [`Store::settle`] writes down what a finalised block did, together with the number of that block. The latter two begin
 //! with the lease, so a process that lost it can no longer write, and every change of a run's state names the state and
-//! the batch that it starts from.
+//! the batch that it starts from. What is erased ([`Store::erase`]) takes the same lock as what is stored, so nothing is stored
+//! of a device once its erasure was ordered.
 
 mod accept;
 mod audit;
 mod changes;
+mod erasing;
 mod history;
 mod lease;
 mod outbox;
@@ -25,6 +27,7 @@ pub(crate) mod tests;
 
 pub use accept::{Acceptance, Candidate, Decision};
 pub use audit::ExportQuery;
+pub use erasing::Erased;
 pub use outbox::{LiveBatch, NewBatch, PendingRun, RunRef};
 pub use position::{ChainAnswers, Question};
 pub use queue::Queue;

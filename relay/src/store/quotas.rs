@@ -63,6 +63,8 @@ pub(super) struct Usage {
     pub(super) day_at: u64,
     /// The turn of its next run, if that is not past.
     pub(super) turn: u64,
+    /// Whether its envelopes were ordered to be erased.
+    pub(super) is_erased: bool,
 }
 
 impl Usage {
@@ -102,6 +104,7 @@ impl Usage {
             day: day.saturating_add(size).min(quotas.bytes_per_day),
             day_at: now,
             turn: turn + entries,
+            is_erased: self.is_erased,
         };
         Ok(turn)
     }

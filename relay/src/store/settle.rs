@@ -89,7 +89,8 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
             if settled.rows_affected() == 1 {
-                settle_batch(&mut transaction, block, settlement).await?;
+                let now = self.clock.now_millis();
+                settle_batch(&mut transaction, block, settlement, now).await?;
             }
         }
         sqlx::query("INSERT INTO followed (number, hash) VALUES ($1, $2) ON CONFLICT (number) DO UPDATE SET hash = excluded.hash")
@@ -123,7 +124,8 @@ impl Store {
         let mut transaction = self.database.begin().await?;
         self.hold(&mut transaction, lease).await?;
         sqlx::query(
-            "UPDATE runs SET state = $1, block_number = NULL, block_hash = NULL, extrinsic_index = NULL, reason = NULL \
+            "UPDATE runs SET state = $1, block_number = NULL, block_hash = NULL, extrinsic_index = NULL, reason = NULL, \
+             settled_at = NULL \
              WHERE state > $1 AND batch IN (SELECT id FROM batches WHERE state = $2 AND block_number > $3)",
         )
         .bind(SUBMITTED)
@@ -167,6 +169,7 @@ async fn settle_batch(
     transaction: &mut WriteTransaction,
     block: BlockRef,
     settlement: &Settlement,
+    now: u64,
 ) -> Result<(), StoreError> {
     let mut by_fate: BTreeMap<&Fate, Vec<i64>> = BTreeMap::new();
     for (id, fate) in &settlement.fates {
@@ -183,7 +186,7 @@ async fn settle_batch(
         let extrinsic =
             (*fate != Fate::RegisteredBefore).then_some(i64::from(settlement.extrinsic));
         let sql = format!(
-            "UPDATE runs SET state = $1, reason = $2, block_number = $3, block_hash = $4, extrinsic_index = $5 \
+            "UPDATE runs SET state = $1, reason = $2, block_number = $3, block_hash = $4, extrinsic_index = $5, settled_at = $7 \
              WHERE batch = $6 AND state = {SUBMITTED} AND id IN ({ids})"
         );
         sqlx::query(AssertSqlSafe(sql))
@@ -194,6 +197,7 @@ async fn settle_batch(
             .bind(block.hash.0.to_vec())
             .bind(extrinsic)
             .bind(settlement.batch)
+            .bind(signed(now))
             .execute(&mut **transaction)
             .await?;
         if reason.is_some() {

@@ -5,6 +5,7 @@
 mod accepting;
 mod auditing;
 mod batches;
+mod erasing;
 mod ownership;
 mod settling;
 mod sharing;
@@ -118,6 +119,10 @@ on_both! {
     an_export_goes_on_where_it_broke_off = auditing::export_resumes;
     an_auditors_credential_is_kept_as_a_hash = auditing::auditors;
     a_database_serves_one_chain_and_one_account = ownership::bound;
+    erased_bytes_are_in_no_file_of_the_database_and_the_runs_stay = erasing::bytes_leave;
+    of_an_erased_device_nothing_new_is_stored_and_what_is_known_is_answered = erasing::nothing_comes_back;
+    an_erasure_that_was_interrupted_is_carried_out_by_whoever_comes_next = erasing::interrupted;
+    what_is_older_than_its_studys_rule_is_erased_once_it_is_registered = erasing::retention;
 }
 
 pub(crate) fn candidate(run: crate::run::CheckedRun, chain: Head) -> Candidate {

@@ -65,6 +65,7 @@ async fn the_openapi_document_lists_exactly_the_routes(kind: Kind) {
         "GET /v1/keys/{key}",
         "GET /v1/runs/{run}",
         "GET /v1/studies/{study}",
+        "POST /v1/admin/erasures",
         "POST /v1/records",
         "POST /v1/runs",
     ];
@@ -105,13 +106,15 @@ async fn every_credential_is_described_and_asked_for(kind: Kind) {
             let nothing = answer(request()).await;
             assert_eq!(nothing.code(), "missing_credentials");
             let (scheme, expected) = match name.as_str() {
-                "auditor_credential" => ("Bearer", "invalid_credentials"),
+                "auditor_credential" | "eraser_credential" => ("Bearer", "invalid_credentials"),
                 _ => ("DPoP", "invalid_token"),
             };
             assert!(nothing.challenge.is_some_and(|it| it.starts_with(scheme)));
             let described = &schemes[name];
             match name.as_str() {
-                "auditor_credential" => assert_eq!(described["scheme"], "bearer"),
+                "auditor_credential" | "eraser_credential" => {
+                    assert_eq!(described["scheme"], "bearer");
+                }
                 "device_token" => assert_eq!(described["name"], "Authorization"),
                 _ => assert_eq!(described["name"], "DPoP"),
             }
@@ -131,6 +134,7 @@ async fn every_credential_is_described_and_asked_for(kind: Kind) {
         "device_proof: POST /v1/runs",
         "device_token: POST /v1/records",
         "device_token: POST /v1/runs",
+        "eraser_credential: POST /v1/admin/erasures",
     ];
     assert_eq!(tried, BTreeSet::from(expected.map(str::to_owned)));
 }

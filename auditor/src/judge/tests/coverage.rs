@@ -7,7 +7,7 @@ use mhealth_api::{DeviceStatus, Key, Refusal, RunState};
 use mhealth_testing::phone::record;
 
 use super::world::{World, DAVE, EVE};
-use crate::case::{Case, Fate, Predecessor, SecretAccess};
+use crate::case::{Case, Erased, Fate, HeldEnvelope, Predecessor, SecretAccess};
 use crate::judge::{judge, Judgement};
 use crate::verdict::{Content, Finding, Ground, Outcome, Party, Uncovered, Verdict};
 
@@ -308,25 +308,114 @@ fn what_the_study_does_not_trust_is_disputed() {
     assert_eq!(judgement.trusted_head, case.registered[3].link);
 }
 
+/// A case in which the chain has the receipt of an erasure, and the relay shows its runs without their data.
+fn erased() -> Case {
+    let mut case = trial().case();
+    case.erased.receipt = Some(case.block);
+    for held in &mut case.stores[0].runs {
+        held.envelopes.iter_mut().for_each(empty);
+    }
+    case
+}
+
+fn empty(envelope: &mut HeldEnvelope) {
+    *envelope = HeldEnvelope {
+        digest: hashchain::data_digest::<hashchain::Native>(b""),
+        content: Content::Unreadable,
+    };
+}
+
 #[test]
-fn erased_content_is_erased_and_not_altered_or_missing_and_forgery_stays_forgery() {
-    let world = trial();
-    let mut case = world.case();
-    case.erased = true;
+fn what_a_receipt_says_was_erased_is_erased_and_forgery_stays_forgery() {
+    let mut case = erased();
     let judgement = judge(&case);
     assert_eq!(judgement.count(Verdict::Erased), 6);
-    assert_eq!(judgement.outcome(), Outcome::Right);
+    assert_eq!(judgement.outcome(), Outcome::Right, "{judgement:?}");
     assert!(judgement
         .entries
         .iter()
         .all(|entry| entry.content == Content::Erased));
-
     case.stores[0].runs[0].envelopes[0].digest.0[0] ^= 1;
     assert_eq!(judge(&case).entries[0].verdict, Verdict::Altered);
-    case.stores[0].runs[0].envelopes[0].digest = hashchain::data_digest::<hashchain::Native>(b"");
-    assert_eq!(judge(&case).entries[0].verdict, Verdict::Erased);
-    case.stores[0].runs.clear();
-    assert_eq!(judge(&case).count(Verdict::Erased), 6);
+}
+
+#[test]
+fn lost_data_do_not_pass_as_erased() {
+    // A relay that shows nothing of a run has lost it, whatever else was erased.
+    let mut case = erased();
+    case.stores[0].runs.remove(1);
+    let judgement = judge(&case);
+    assert_eq!(judgement.count(Verdict::Erased), 4);
+    assert_eq!(judgement.count(Verdict::Missing), 2);
+    assert_eq!(judgement.entries[2].parties, [relay(DAVE)]);
+    // And one that shows a run without its data, where nobody ordered that, has emptied it.
+    let mut case = erased();
+    case.erased = Erased::default();
+    let judgement = judge(&case);
+    assert_eq!(judgement.count(Verdict::Missing), 6);
+    let emptied = finding(Ground::EmptiedWithoutReceipt, &[relay(DAVE)], &[(1, 6)]);
+    assert_eq!(judgement.findings, [emptied]);
+    // What the study says it has on file is not enough, and accuses nobody.
+    case.erased.only_on_file = true;
+    let judgement = not_covered(&case, &Uncovered::ErasureNotOnChain);
+    assert_eq!(judgement.count(Verdict::NotCovered), 6);
+    assert!(judgement.findings.is_empty(), "{judgement:?}");
+}
+
+#[test]
+fn a_relay_that_holds_data_after_the_receipt_is_named() {
+    let mut world = trial();
+    let parcel = record(&mut world.phone, 1, "a night");
+    world.relay(0, &parcel);
+    world.relay(1, &parcel);
+    let mut case = world.case();
+    for held in &mut case.stores[0].runs {
+        held.envelopes.iter_mut().for_each(empty);
+    }
+    case.erased.receipt = Some(case.block);
+    // As plain text, or sealed.
+    case.stores[1].runs[0].envelopes[0].content = Content::Plain;
+    let judgement = judge(&case);
+    assert_eq!(judgement.count(Verdict::Erased), 7);
+    let held = finding(Ground::HeldAfterErasure, &[relay(EVE)], &[(7, 7)]);
+    assert_eq!(judgement.findings, [held]);
+    assert_eq!(judgement.outcome(), Outcome::Wrong);
+    // What it signed before the receipt, it may have erased since.
+    case.erased.receipt = Some(case.block + 1);
+    assert_eq!(judge(&case).outcome(), Outcome::Right);
+    // Without a receipt it is the other one that has to explain itself.
+    case.erased = Erased::default();
+    let judgement = judge(&case);
+    assert_eq!(judgement.entries[6].verdict, Verdict::Valid);
+    assert!(judgement.findings.contains(&finding(
+        Ground::EmptiedWithoutReceipt,
+        &[relay(DAVE)],
+        &[(1, 7)]
+    )));
+}
+
+#[test]
+fn what_is_older_than_the_studys_rule_may_be_gone_and_nothing_younger() {
+    let mut case = erased();
+    case.erased = Erased {
+        expired: Some(case.brought[1].block),
+        ..Erased::default()
+    };
+    let judgement = judge(&case);
+    assert_eq!(judgement.count(Verdict::Erased), 4);
+    assert_eq!(judgement.count(Verdict::Missing), 2);
+    // What is kept longer is no fault.
+    let mut case = trial().case();
+    case.erased.expired = Some(case.block);
+    let judgement = judge(&case);
+    assert_eq!(judgement.count(Verdict::Valid), 6);
+    assert_eq!(judgement.outcome(), Outcome::Right);
+}
+
+fn relay(account: [u8; 32]) -> Party {
+    Party::Relay {
+        account: Key(account),
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use rand::SeedableRng;
 
 use crate::case::{
-    BroughtRun, Case, Conflict, DeviceRecord, Fate, HeldEnvelope, HeldRun, RegisteredEntry,
+    BroughtRun, Case, Conflict, DeviceRecord, Erased, Fate, HeldEnvelope, HeldRun, RegisteredEntry,
     RelayStore, SecretAccess,
 };
 use crate::export::Holder;
@@ -224,7 +224,7 @@ impl World {
                 &self.record,
             ),
             participant_key_fits: None,
-            erased: false,
+            erased: Erased::default(),
             block: self.block,
             patience: ON_ITS_WAY,
         }

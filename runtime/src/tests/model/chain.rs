@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use frame_support::traits::Hooks;
 use pallet_admission::{Outcome as Bytes, Rules as _, RunsOutcome, TopLevelRuns};
 use pallet_client_hashchain::{
-    Call as Hashchain, Conflicts, Devices, Event, JournalLength, StatusChanges,
+    Call as Hashchain, Conflicts, Devices, Erasures, Event, JournalLength, StatusChanges,
 };
 use pallet_consortium::{KeyChanges, UrgentVotes, Validators};
 use pallet_studies::{StudyPolicy, StudyStatus};
@@ -165,7 +165,8 @@ pub(super) fn compare_touched(world: &World, act: &Act, from: usize) -> Same {
             Hashchain::suspend { device, .. }
             | Hashchain::resume { device }
             | Hashchain::retire { device, .. }
-            | Hashchain::veto_retirement { device } => devices.push(*device),
+            | Hashchain::veto_retirement { device }
+            | Hashchain::erase { device, .. } => devices.push(*device),
             Hashchain::enrol {
                 predecessor, study, ..
             } => {
@@ -302,6 +303,9 @@ fn compare_device(world: &World, id: u32) -> Same {
         })
         .collect();
     same(("conflicts of device", id), &stored, &model.conflicts)?;
+    let erased = Erasures::<Runtime>::get(id);
+    let erased = erased.map(|of| (of.receipt, of.submitter, of.block));
+    same(("erasure of device", id), &erased, &model.erased)?;
     let not_stored = conflicts.not_stored;
     same(("rivals not stored of", id), not_stored, model.not_stored)
 }

@@ -237,9 +237,9 @@ impl World {
 
         let (may, lane) = match call {
             RuntimeCall::ClientHashchain(Hashchain::enrol { .. }) => (server, Lane::Study),
-            RuntimeCall::ClientHashchain(Hashchain::veto_retirement { .. }) => {
-                (sponsor, Lane::Study)
-            }
+            RuntimeCall::ClientHashchain(
+                Hashchain::veto_retirement { .. } | Hashchain::erase { .. },
+            ) => (sponsor, Lane::Study),
             RuntimeCall::ClientHashchain(
                 Hashchain::submit { .. } | Hashchain::submit_batch { .. },
             ) if relay => (true, Lane::Relay),

@@ -52,7 +52,7 @@ const COMPARE_ALL: u64 = 100;
 const SHORT: (u64, [u64; 3]) = (7_000, [1, 2, 3]);
 
 /// The calls that are made, each of which is done at times.
-const CALLS: [&str; 25] = [
+const CALLS: [&str; 26] = [
     "enrol",
     "submit",
     "submit_batch",
@@ -60,6 +60,7 @@ const CALLS: [&str; 25] = [
     "resume",
     "retire",
     "veto_retirement",
+    "erase",
     "create_study",
     "close_study",
     "reopen_study",

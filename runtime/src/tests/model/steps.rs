@@ -129,6 +129,7 @@ impl World {
                 let is_suspended = matches!(found.status, DeviceStatus::Suspended(_));
                 ensure(is_suspended, "NotSuspended")?;
                 ensure(found.retires_at.is_none(), "RetirementPending")?;
+                ensure(found.erased.is_none(), "DeviceErased")?;
                 self.count_change(found.study, who, is_sponsor)?;
                 found.status = DeviceStatus::Active;
                 self.put(*device, found)
@@ -143,6 +144,16 @@ impl World {
                 ensure(found.retires_at.is_some(), "NoRetirementPending")?;
                 found.retires_at = None;
                 self.put(*device, found)
+            }
+            Hashchain::erase { device, receipt } => {
+                let (found, is_sponsor) = self.device_of_office(who, *device)?;
+                ensure(is_sponsor, "OnlyTheSponsor")?;
+                ensure(found.status != DeviceStatus::Active, "StillActive")?;
+                ensure(found.erased.is_none(), "AlreadyErased")?;
+                // The record of the device itself stays as it was.
+                let receipt = (*receipt, who.clone(), self.block);
+                self.devices[*device as usize].erased = Some(receipt);
+                Ok(())
             }
             call => panic!("the model does not know {call:?}"),
         }
@@ -292,6 +303,7 @@ impl World {
             successor: None,
             conflicts: Vec::new(),
             not_stored: 0,
+            erased: None,
         });
         Ok(())
     }

@@ -167,7 +167,11 @@ impl Strategy {
                 ]),
             },
             14..58 => Hashchain::resume { device },
-            58..80 => Hashchain::veto_retirement { device },
+            58..78 => Hashchain::veto_retirement { device },
+            78..80 => Hashchain::erase {
+                device,
+                receipt: self.dice.hash(),
+            },
             _ => {
                 let entry = self.dice.below(world.journal.len() as u64 + 2);
                 let own = self.an_entry_of(world, device);

@@ -86,6 +86,8 @@ pub(super) struct Device {
     pub(super) successor: Option<u32>,
     pub(super) conflicts: Vec<Conflict>,
     pub(super) not_stored: u32,
+    /// Digest, account and block of the receipt that its data were erased.
+    pub(super) erased: Option<(H256, AccountId, BlockNumber)>,
 }
 
 /// A registered entry.

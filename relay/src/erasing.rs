@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Who may have envelopes erased, and what is erased because of its age.
+//!
+//! Somebody with a credential for it brings an order, and the holder of the participants' keys has signed it: neither a stolen
+//! credential nor an operator's mistake erases anything alone, and an order that somebody copied does nothing that the holder
+//! did not order. What was ordered is written down before anything is erased, so an interruption at any point is made good
+//! by [`Erasing::run`], which erases what is too old, too.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{bail, Context};
+use hashchain::StudyId;
+use mhealth_api::{Code, ErasureOrder, ErasureOutcome, Key, Problem};
+use mhealth_server::{ApiError, SharedClock};
+use tokio_util::sync::CancellationToken;
+
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError};
+
+/// Milliseconds of a day.
+const DAY: u64 = 86_400_000;
+/// How often it is looked whether something is left to be done.
+const LOOK: Duration = Duration::from_secs(60);
+/// How long whoever brings an order waits for the bytes to leave the files. They do so all the same.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// `study=NUMBER,key=0x…`: the holder of a study's participants' keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HolderKey {
+    /// The study.
+    pub study: StudyId,
+    /// The holder's Ed25519 key, as `mhealth-data keys list` prints it.
+    pub key: Key,
+}
+
+impl FromStr for HolderKey {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (mut study, mut holder) = (None, None);
+        for member in text.split(',') {
+            match pair(member)? {
+                ("study", value) => study = Some(value.parse().context("study must be a number")?),
+                ("key", value) => holder = Some(value.parse().context("key is no Ed25519 key")?),
+                (other, _) => bail!("{other} is unknown: give study and key"),
+            }
+        }
+        Ok(Self {
+            study: study.context("study is missing")?,
+            key: holder.context("key is missing")?,
+        })
+    }
+}
+
+/// `study=NUMBER,days=NUMBER`: how long a study's envelopes are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// The study.
+    pub study: StudyId,
+    /// Days after which an envelope is erased that is registered.
+    pub days: u32,
+}
+
+impl FromStr for Retention {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (mut study, mut days) = (None, None);
+        for member in text.split(',') {
+            match pair(member)? {
+                ("study", value) => study = Some(value.parse().context("study must be a number")?),
+                ("days", value) => {
+                    let number: u32 = value.parse().context("days must be a number")?;
+                    days = Some(number).filter(|number| (1..=36_500).contains(number));
+                    days.context("days are 1 to 36500")?;
+                }
+                (other, _) => bail!("{other} is unknown: give study and days"),
+            }
+        }
+        Ok(Self {
+            study: study.context("study is missing")?,
+            days: days.context("days are missing")?,
+        })
+    }
+}
+
+fn pair(member: &str) -> anyhow::Result<(&str, &str)> {
+    let (key, value) = member.split_once('=').context("expected key=value,…")?;
+    Ok((key.trim(), value.trim()))
+}
+
+/// Erases. Cheap to clone.
+#[derive(Clone)]
+pub struct Erasing {
+    store: Store,
+    ledger: Arc<dyn Ledger>,
+    metrics: Metrics,
+    clock: SharedClock,
+    holders: Arc<[HolderKey]>,
+    retentions: Arc<[Retention]>,
+}
+
+impl Erasing {
+    /// Erases what these holders order, and what is older than these rules.
+    pub fn new(
+        store: Store,
+        ledger: Arc<dyn Ledger>,
+        metrics: Metrics,
+        clock: SharedClock,
+        holders: &[HolderKey],
+        retentions: &[Retention],
+    ) -> Self {
+        Self {
+            store,
+            ledger,
+            metrics,
+            clock,
+            holders: holders.into(),
+            retentions: retentions.into(),
+        }
+    }
+
+    /// Does what the holder ordered, as far as that is not done. `by` is whose credential brought the order.
+    pub async fn obey(&self, order: ErasureOrder, by: &str) -> Result<ErasureOutcome, ApiError> {
+        self.check(&order).await?;
+        let (receipt, study) = (order.receipt(), order.study.0);
+        tracing::warn!(by, study, %receipt, devices = ?order.devices, "an erasure is ordered");
+        self.store.order_erasure(&order, by).await?;
+        let erased = self.erase().await?;
+        // It goes on if whoever brought the order leaves, or it takes longer than they wait.
+        let store = self.store.clone();
+        let scrubbing = tokio::spawn(async move { store.scrub().await });
+        match tokio::time::timeout(PATIENCE, scrubbing).await {
+            Ok(Ok(scrubbed)) => drop(scrubbed?),
+            Ok(Err(error)) => return Err(ApiError::internal(error)),
+            Err(_) => tracing::info!(%receipt, "the bytes leave the files of the database later"),
+        }
+        let left = self.store.erased(&order.devices).await?;
+        let scrubbed = self.store.is_scrubbed().await?;
+        tracing::warn!(%receipt, erased, kept = left.kept, scrubbed, "an erasure is carried out");
+        Ok(ErasureOutcome {
+            receipt,
+            erased,
+            kept: left.kept,
+            on_their_way: left.on_their_way,
+            scrubbed,
+        })
+    }
+
+    /// Passes an order of this chain that the study's holder signed, over devices of one participant.
+    async fn check(&self, order: &ErasureOrder) -> Result<(), ApiError> {
+        if order.chain != self.ledger.genesis() {
+            return Err(Code::WrongChain.into());
+        }
+        if !order.is_in_order() {
+            let detail =
+                "An order names 1 to 64 devices, each once and in the order of their numbers.";
+            return Err(ApiError::new(Code::InvalidMessage, detail));
+        }
+        let mut holders = self.holders.iter();
+        let holder = holders.find(|holder| holder.study == order.study);
+        let holder = holder.ok_or_else(|| {
+            let detail = "This relay was not told who holds the keys of this study's participants.";
+            Problem::with_detail(Code::NotTheHolder, detail)
+        })?;
+        if holder.key != order.holder {
+            return Err(Code::NotTheHolder.into());
+        }
+        if !order.is_signed() {
+            return Err(Code::BadOrderSignature.into());
+        }
+        for device in &order.devices {
+            let view = self.ledger.device(*device).await?;
+            let (view, _) = view.ok_or(Code::UnknownDevice)?;
+            if view.study != order.study {
+                return Err(Code::WrongStudy.into());
+            }
+            if view.participant.0 != order.participant.0 {
+                let detail =
+                    format!("Device {device} seals its data to another participant's key.");
+                return Err(ApiError::new(Code::OtherParticipant, detail));
+            }
+        }
+        Ok(())
+    }
+
+    async fn erase(&self) -> Result<u64, StoreError> {
+        let erased = self.store.erase().await?;
+        self.metrics.erased("order", erased);
+        Ok(erased)
+    }
+
+    /// Erases what is older than its study's rule. How many envelopes that were.
+    async fn expire(&self) -> Result<u64, StoreError> {
+        let mut all = 0;
+        for Retention { study, days } in &*self.retentions {
+            let age = u64::from(*days).saturating_mul(DAY);
+            let before = self.clock.now_millis().saturating_sub(age);
+            let erased = self.store.expire(*study, before).await?;
+            self.metrics.erased("retention", erased);
+            if erased > 0 {
+                tracing::info!(
+                    study = study.0,
+                    days,
+                    erased,
+                    "envelopes are erased by the study's rule"
+                );
+            }
+            all += erased;
+        }
+        Ok(all)
+    }
+
+    /// Once, everything that is to be done.
+    pub async fn pass(&self, with_retention: bool) -> Result<(), StoreError> {
+        self.erase().await?;
+        if with_retention {
+            self.expire().await?;
+        }
+        let scrubbed = self.store.scrub().await?;
+        self.metrics.scrubbed(scrubbed);
+        Ok(())
+    }
+
+    /// Goes on with what was interrupted, and once a day erases what is too old, until it is told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK);
+        let mut expired_at = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = look.tick() => {}
+            }
+            let now = self.clock.passed();
+            let day = Duration::from_millis(DAY);
+            let is_due = expired_at.is_none_or(|before| now.saturating_sub(before) >= day);
+            match self.pass(is_due).await {
+                Ok(()) if is_due => expired_at = Some(now),
+                Ok(()) => {}
+                Err(error) => tracing::warn!(%error, "envelopes are not erased for now"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

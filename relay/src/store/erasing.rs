@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Envelopes that are erased: those of devices on the holder's order, and those that are older than their study's rule.
+//!
+//! The run stays, with digests, tags, links, signature and receipt, so everything can be checked as before. Its envelopes become
+//! nothing, and what lies where they were is overwritten, and then leaves the database's files ([`Store::scrub`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashchain::{DeviceId, StudyId};
+use mhealth_api::ErasureOrder;
+use mhealth_server::WriteTransaction;
+use sqlx::AssertSqlSafe;
+
+use super::outbox::list;
+use super::rows::{signed, unsigned, CONFLICTING, FINALISED};
+use super::{Store, StoreError};
+
+/// Runs that are emptied in one transaction, for which uploads have to wait.
+const GROUP: i64 = 256;
+
+/// What is erased of devices, and what is not yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// Envelopes that are kept.
+    pub kept: u64,
+    /// Runs that are on their way to the chain.
+    pub on_their_way: u64,
+}
+
+/// Id, device, entries and bytes of runs whose envelopes go.
+type Found = Vec<(i64, i64, i64, i64)>;
+
+const COLUMNS: &str =
+    "runs.id, runs.device, runs.entries, CAST(length(payloads.envelopes) AS BIGINT) \
+                       FROM runs JOIN payloads ON payloads.id = runs.id";
+
+impl Store {
+    /// Writes down that the envelopes of these devices are to be erased. From then on nothing of them is stored.
+    pub async fn order_erasure(&self, order: &ErasureOrder, by: &str) -> Result<(), StoreError> {
+        let mut transaction = self.database.begin().await?;
+        lock(&mut transaction).await?;
+        for device in &order.devices {
+            sqlx::query(
+                "INSERT INTO erasures (device, study, receipt, brought_by, ordered_at, done) VALUES ($1, $2, $3, $4, $5, 0) \
+                 ON CONFLICT (device) DO NOTHING",
+            )
+            .bind(i64::from(*device))
+            .bind(i64::from(order.study))
+            .bind(order.receipt().0.to_vec())
+            .bind(by.to_owned())
+            .bind(signed(self.clock.now()))
+            .execute(&mut *transaction)
+            .await?;
+            sqlx::query(
+                "INSERT INTO device_usage (device, bytes, day, day_at, turn, erased) VALUES ($1, 0, 0, 0, 0, 1) \
+                 ON CONFLICT (device) DO UPDATE SET erased = 1",
+            )
+            .bind(i64::from(*device))
+            .execute(&mut *transaction)
+            .await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// Erases everything that was ordered to be erased and is still there. How many envelopes that were.
+    pub async fn erase(&self) -> Result<u64, StoreError> {
+        let (open,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM erasures WHERE done = 0")
+            .fetch_one(self.database.pool())
+            .await?;
+        if open == 0 {
+            return Ok(0);
+        }
+        let (mut after, mut erased) = (0, 0);
+        loop {
+            let mut transaction = self.database.begin().await?;
+            lock(&mut transaction).await?;
+            let sql = format!(
+                "SELECT {COLUMNS} JOIN erasures ON erasures.device = runs.device \
+                 WHERE erasures.done = 0 AND payloads.kept = 1 AND runs.id > $1 ORDER BY runs.id LIMIT $2"
+            );
+            let found: Found = sqlx::query_as(AssertSqlSafe(sql))
+                .bind(after)
+                .bind(GROUP)
+                .fetch_all(&mut *transaction)
+                .await?;
+            let Some((last, ..)) = found.last() else {
+                // Whatever was ordered meanwhile begins from the first run.
+                sqlx::query(
+                    "UPDATE erasures SET done = 1 WHERE done = 0 AND NOT EXISTS \
+                     (SELECT 1 FROM runs JOIN payloads ON payloads.id = runs.id \
+                      WHERE runs.device = erasures.device AND payloads.kept = 1)",
+                )
+                .execute(&mut *transaction)
+                .await?;
+                transaction.commit().await?;
+                return Ok(erased);
+            };
+            after = *last;
+            erased += self.empty(&mut transaction, &found).await?;
+            transaction.commit().await?;
+        }
+    }
+
+    /// Erases the envelopes of a study that are older than its rule: those of runs that were registered, or contradicted what
+    /// was, before this time in milliseconds since 1970. What may still be registered is kept. How many envelopes that were.
+    pub async fn expire(&self, study: StudyId, before: u64) -> Result<u64, StoreError> {
+        let (mut after, end) = self.expired_range(study, before).await?;
+        let (begin, mut erased) = (after, 0);
+        loop {
+            let mut transaction = self.database.begin().await?;
+            lock(&mut transaction).await?;
+            let sql = format!(
+                "SELECT {COLUMNS} WHERE runs.id > $1 AND runs.id < $2 AND runs.study = $3 AND runs.settled_at < $4 \
+                 AND runs.state IN ({FINALISED}, {CONFLICTING}) AND payloads.kept = 1 ORDER BY runs.id LIMIT $5"
+            );
+            let found: Found = sqlx::query_as(AssertSqlSafe(sql))
+                .bind(after)
+                .bind(end)
+                .bind(i64::from(study))
+                .bind(signed(before))
+                .bind(GROUP)
+                .fetch_all(&mut *transaction)
+                .await?;
+            let Some((last, ..)) = found.last() else {
+                transaction.rollback().await?;
+                break;
+            };
+            after = *last;
+            erased += self.empty(&mut transaction, &found).await?;
+            transaction.commit().await?;
+        }
+        self.remember_expired(study, begin, end).await?;
+        Ok(erased)
+    }
+
+    /// The runs among which there are some of this age: those after the one id, and before the other.
+    async fn expired_range(&self, study: StudyId, before: u64) -> Result<(i64, i64), StoreError> {
+        let reached: Option<(i64,)> =
+            sqlx::query_as("SELECT reached FROM retention WHERE study = $1")
+                .bind(i64::from(study))
+                .fetch_optional(self.database.pool())
+                .await?;
+        let reached = reached.map_or(0, |(reached,)| reached);
+        // Ids grow with the time at which runs came, and nothing is settled before it came.
+        let younger: Option<(i64,)> = sqlx::query_as(
+            "SELECT id FROM runs WHERE id > $1 AND received_at >= $2 ORDER BY id LIMIT 1",
+        )
+        .bind(reached)
+        .bind(signed(before))
+        .fetch_optional(self.database.pool())
+        .await?;
+        let (end,) = match younger {
+            Some(end) => end,
+            None => {
+                sqlx::query_as("SELECT next_run FROM relay WHERE id = 1")
+                    .fetch_one(self.database.pool())
+                    .await?
+            }
+        };
+        Ok((reached, end))
+    }
+
+    /// Remembers up to where there is nothing left that could grow too old.
+    async fn remember_expired(
+        &self,
+        study: StudyId,
+        begin: i64,
+        end: i64,
+    ) -> Result<(), StoreError> {
+        let kept: Option<(i64,)> = sqlx::query_as(
+            "SELECT runs.id FROM runs JOIN payloads ON payloads.id = runs.id \
+             WHERE runs.id > $1 AND runs.id < $2 AND runs.study = $3 AND payloads.kept = 1 ORDER BY runs.id LIMIT 1",
+        )
+        .bind(begin)
+        .bind(end)
+        .bind(i64::from(study))
+        .fetch_optional(self.database.pool())
+        .await?;
+        let reached = kept.map_or(end, |(kept,)| kept) - 1;
+        sqlx::query(
+            "INSERT INTO retention (study, reached) VALUES ($1, $2) ON CONFLICT (study) DO UPDATE SET reached = excluded.reached",
+        )
+        .bind(i64::from(study))
+        .bind(reached.max(begin))
+        .execute(self.database.pool())
+        .await?;
+        Ok(())
+    }
+
+    /// Empties runs. How many envelopes that were.
+    async fn empty(
+        &self,
+        transaction: &mut WriteTransaction,
+        found: &Found,
+    ) -> Result<u64, StoreError> {
+        let ids: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
+        let sql = format!(
+            "UPDATE payloads SET kept = 0, envelopes = {} WHERE id IN ({})",
+            self.database.erased("envelopes"),
+            list(&ids)
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .persistent(false)
+            .execute(&mut **transaction)
+            .await?;
+        let (mut freed, mut envelopes) = (BTreeMap::<i64, i64>::new(), 0);
+        for (_, device, entries, bytes) in found {
+            *freed.entry(*device).or_default() += bytes;
+            envelopes += unsigned::<u64>(*entries)?;
+        }
+        for (device, bytes) in freed {
+            sqlx::query(
+                "UPDATE device_usage SET bytes = CASE WHEN bytes > $1 THEN bytes - $1 ELSE 0 END WHERE device = $2",
+            )
+            .bind(bytes)
+            .bind(device)
+            .execute(&mut **transaction)
+            .await?;
+        }
+        sqlx::query("UPDATE scrubbing SET wanted = wanted + 1 WHERE id = 1")
+            .execute(&mut **transaction)
+            .await?;
+        Ok(envelopes)
+    }
+
+    /// Makes the bytes of everything that was erased leave the database's files, if they have not. False if that has to be
+    /// tried again.
+    pub async fn scrub(&self) -> Result<bool, StoreError> {
+        let (wanted, done): (i64, i64) =
+            sqlx::query_as("SELECT wanted, done FROM scrubbing WHERE id = 1")
+                .fetch_one(self.database.pool())
+                .await?;
+        if wanted == done {
+            return Ok(true);
+        }
+        if !self.database.scrub("payloads").await? {
+            return Ok(false);
+        }
+        sqlx::query("UPDATE scrubbing SET done = $1 WHERE id = 1 AND done < $1")
+            .bind(wanted)
+            .execute(self.database.pool())
+            .await?;
+        Ok(true)
+    }
+
+    /// Whether the bytes of everything that was erased have left the database's files.
+    pub async fn is_scrubbed(&self) -> Result<bool, StoreError> {
+        let (open,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM scrubbing WHERE done < wanted")
+            .fetch_one(self.database.pool())
+            .await?;
+        Ok(open == 0)
+    }
+
+    /// What is erased of these devices, and what is not yet.
+    pub async fn erased(&self, devices: &[DeviceId]) -> Result<Erased, StoreError> {
+        let devices: BTreeSet<i64> = devices.iter().map(|device| i64::from(*device)).collect();
+        let devices = list(&devices.into_iter().collect::<Vec<_>>());
+        let sql = format!(
+            "SELECT CAST(COALESCE(SUM(entries), 0) AS BIGINT) FROM runs JOIN payloads ON payloads.id = runs.id \
+             WHERE device IN ({devices}) AND kept = 1"
+        );
+        let (kept,): (i64,) = sqlx::query_as(AssertSqlSafe(sql))
+            .persistent(false)
+            .fetch_one(self.database.pool())
+            .await?;
+        let sql = format!(
+            "SELECT COUNT(*) FROM runs WHERE device IN ({devices}) AND state < {FINALISED}"
+        );
+        let (open,): (i64,) = sqlx::query_as(AssertSqlSafe(sql))
+            .persistent(false)
+            .fetch_one(self.database.pool())
+            .await?;
+        Ok(Erased {
+            kept: unsigned(kept)?,
+            on_their_way: unsigned(open)?,
+        })
+    }
+}
+
+/// The lock of those who store runs: see the migration.
+async fn lock(transaction: &mut WriteTransaction) -> Result<(), StoreError> {
+    sqlx::query("UPDATE relay SET next_run = next_run WHERE id = 1")
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
