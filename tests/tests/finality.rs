@@ -4,7 +4,7 @@
 
 mod support;
 
-use codec::DecodeAll;
+use codec::{Decode, DecodeAll};
 use mhealth_auditor::evidence::verify;
 use mhealth_auditor::prove::{prove, Contents, Subject};
 use mhealth_chain_client::{calls, H256};
@@ -15,7 +15,6 @@ use mhealth_testing::phone;
 use mhealth_testing::rpc::JsonRpc;
 use pallet_finality::LastFinal;
 use serde_json::{json, Value};
-use sp_core::Decode;
 use support::{Setting, STUDY};
 
 /// How often nodes look, how long their votes take, and some blocks for a busy machine.
@@ -42,7 +41,7 @@ async fn unsigned(node: &JsonRpc, block: H256) -> Vec<RuntimeCall> {
         let digits = extrinsic.as_str().expect("text");
         let bytes = hex::decode(&digits[2..]).expect("hexadecimal");
         let extrinsic = UncheckedExtrinsic::decode_all(&mut &bytes[..]).expect("an extrinsic");
-        extrinsic.is_bare().then_some(extrinsic.function)
+        (!extrinsic.is_signed()).then_some(extrinsic.function)
     });
     calls.collect()
 }
