@@ -8,6 +8,7 @@
 mod authoring;
 mod clock;
 mod components;
+mod final_report;
 mod full;
 mod sealing;
 mod witness;

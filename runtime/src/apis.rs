@@ -25,8 +25,8 @@ use sp_version::RuntimeVersion;
 
 use crate::{
     admission::may_send, genesis, limits::SLOT_MILLISECONDS, AccountId, Accountability, Block,
-    ClientHashchain, Executive, Grandpa, InherentDataExt, Nonce, Runtime, RuntimeGenesisConfig,
-    SessionKeys, Studies, System, UncheckedExtrinsic, VERSION,
+    ClientHashchain, Executive, Finality, Grandpa, InherentDataExt, Nonce, Runtime,
+    RuntimeGenesisConfig, SessionKeys, Studies, System, UncheckedExtrinsic, VERSION,
 };
 
 impl_runtime_apis! {
@@ -129,6 +129,13 @@ impl_runtime_apis! {
     impl pallet_accountability_runtime_api::AccountabilityApi<Block> for Runtime {
         fn block_equivocation_report(first: Vec<u8>, second: Vec<u8>) -> Option<Vec<u8>> {
             let call = Accountability::block_report(first, second)?;
+            Some(UncheckedExtrinsic::new_bare(call.into()).encode())
+        }
+    }
+
+    impl pallet_finality_runtime_api::FinalityApi<Block> for Runtime {
+        fn final_report(proof: Vec<u8>) -> Option<Vec<u8>> {
+            let call = Finality::final_report(proof)?;
             Some(UncheckedExtrinsic::new_bare(call.into()).encode())
         }
     }

@@ -21,8 +21,8 @@ use crate::{
     admission::Admitted,
     limits::{
         ByteWeight, DatabaseWeight, MaxProposalWeight, PageByteWeight, RuntimeBlockLength,
-        RuntimeBlockWeights, FINALITY_PROOF_BYTES, FORCED_DELAY, HOURS, LEAST_LAG, MAX_AUTHORITIES,
-        MAX_TRANSACTION, MOTION, MOTIONS_PER_MEMBER, REMEMBERED_SESSIONS, SESSION,
+        RuntimeBlockWeights, FINALITY_PROOF_BYTES, FINAL_REPORT, FORCED_DELAY, HOURS, LEAST_LAG,
+        MAX_AUTHORITIES, MAX_TRANSACTION, MOTION, MOTIONS_PER_MEMBER, REMEMBERED_SESSIONS, SESSION,
         SLOT_MILLISECONDS, URGENT, URGENT_VOTES_PER_MEMBER,
     },
     AccountId, Aura, Block, BlockNumber, Consortium, Council, Hash, Header, Nonce, PalletInfo,
@@ -205,6 +205,7 @@ impl pallet_finality::Config for Runtime {
     type MaxSets = ConstU64<32>;
     type NextSession = Sessions;
     type Proofs = mhealth_justification::Grandpa<Header>;
+    type ReportPeriod = ConstU32<FINAL_REPORT>;
     type WeightInfo = pallet_finality::weights::SubstrateWeight<Runtime>;
 }
 

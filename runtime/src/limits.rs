@@ -46,6 +46,10 @@ pub const SESSION: BlockNumber = 5 * MINUTES;
 /// which a validator that only restarts is back.
 pub const LEAST_LAG: BlockNumber = 5 * MINUTES;
 
+/// How many blocks the last final block that the chain knows of may lie behind before the validators' nodes show it a later one: a
+/// minute. It costs one proof in so many blocks, and a fifth of [`LEAST_LAG`] leaves room for blocks that none of them makes.
+pub const FINAL_REPORT: BlockNumber = MINUTES;
+
 /// Blocks between that decision and its effect: half a minute, after which no node has the block with the decision on a chain
 /// of its own.
 pub const FORCED_DELAY: BlockNumber = 16;

@@ -37,6 +37,8 @@ pub struct Options {
     pub on_its_way: Option<u64>,
     /// For how many seconds an export is read at most; the auditor's own number if it is not said.
     pub export_seconds: Option<u64>,
+    /// File with the participants' keys, from whoever holds the private ones.
+    pub participants: Option<PathBuf>,
     /// Where to keep what was read of the chain.
     pub kept: Option<PathBuf>,
     /// Where the report for people goes.
@@ -304,7 +306,12 @@ pub fn command(options: &Options, json: &Path) -> Result<Command> {
     if let Some(blocks) = options.on_its_way {
         command.arg(format!("--on-its-way={blocks}"));
     }
-    for (option, path) in [("--keep", &options.kept), ("--html", &options.html)] {
+    let paths = [
+        ("--participants", &options.participants),
+        ("--keep", &options.kept),
+        ("--html", &options.html),
+    ];
+    for (option, path) in paths {
         if let Some(path) = path {
             command.arg(option).arg(path);
         }

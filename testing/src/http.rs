@@ -149,6 +149,13 @@ pub async fn get_bytes(url: &str) -> Result<(u16, Vec<u8>)> {
     Ok((status(&head)?, body))
 }
 
+/// The same with a credential.
+pub async fn get_bytes_as(url: &str, bearer: &str) -> Result<(u16, Vec<u8>)> {
+    let credential = [("Authorization", format!("Bearer {bearer}"))];
+    let (head, body) = transfer("GET", url, &credential, String::new()).await?;
+    Ok((status(&head)?, body))
+}
+
 /// Head and body of an answer.
 async fn transfer(
     method: &str,

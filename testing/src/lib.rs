@@ -3,6 +3,7 @@
 //! What tests and laboratory share: real nodes, servers and databases, and phones that write to them.
 
 pub mod audit;
+pub mod crowd;
 pub mod databases;
 pub mod document;
 pub mod doubtful_relay;

@@ -52,6 +52,15 @@ impl Launch {
             .arg(format!("--node-key={:064x}", validator + 1))
     }
 
+    /// Another node with the keys of that validator, as somebody has who stole them or who forgot the first.
+    pub fn twin(validator: usize) -> Self {
+        Launch::bare()
+            .arg("--chain=local")
+            .arg(format!("--{}", VALIDATORS[validator]))
+            .arg("--validator")
+            .arg(format!("--node-key={:064x}", VALIDATORS.len() + 1))
+    }
+
     /// Nothing but free ports and quiet.
     pub fn bare() -> Self {
         let arguments = [
@@ -244,6 +253,18 @@ impl Drop for Node {
         // It is being thrown away; there is nobody left to tell that it could not be killed.
         let _ = self.kill();
     }
+}
+
+/// Starts the four validators of the local chain, and beside them a [`Launch::twin`] of one.
+pub async fn local_with_a_twin(validator: usize) -> Result<Vec<Node>> {
+    let aside = |launch: Launch| tokio::task::spawn_blocking(|| launch.start());
+    let mut nodes = vec![aside(Launch::local(0)).await??];
+    let meeting = nodes[0].address().await?;
+    let others = (1..VALIDATORS.len()).map(Launch::local);
+    for launch in others.chain([Launch::twin(validator)]) {
+        nodes.push(aside(launch.arg("--bootnodes").arg(&meeting)).await??);
+    }
+    Ok(nodes)
 }
 
 /// The node's binary: the one that [`NODE_VARIABLE`] names, or the one beside this program in cargo's target directory.

@@ -5,7 +5,7 @@
 use codec::Decode;
 use mhealth_chain_client::{Account, ChainClient, H256};
 use mhealth_runtime::{Header, Runtime};
-use mhealth_testing::node::{Launch, Node, VALIDATORS};
+use mhealth_testing::node::{local_with_a_twin, VALIDATORS};
 use mhealth_testing::rpc::JsonRpc;
 use pallet_accountability::{Equivocation, OffenceOf, Offences, SessionRecord, Sessions};
 use serde_json::{json, Value};
@@ -19,23 +19,6 @@ const PATIENCE: u64 = 60;
 
 /// For so many blocks after it, none must be Dave's: three rounds.
 const ROUNDS: u64 = 12;
-
-/// Starts the four validators of the local chain, and another node with Dave's keys.
-async fn start() -> Vec<Node> {
-    let first = Launch::local(0).start().expect("it starts");
-    let meeting = first.address().await.expect("it listens");
-    let mut nodes = vec![first];
-    let twin = Launch::bare()
-        .arg("--chain=local")
-        .arg("--dave")
-        .arg("--validator")
-        .arg(format!("--node-key={:064x}", VALIDATORS.len() + 1));
-    for launch in (1..VALIDATORS.len()).map(Launch::local).chain([twin]) {
-        let launch = launch.arg("--bootnodes").arg(&meeting);
-        nodes.push(launch.start().expect("it starts"));
-    }
-    nodes
-}
 
 /// What is stored under a key after a block, if anything is.
 async fn stored<T: Decode>(node: &JsonRpc, key: &[u8], block: H256) -> Option<T> {
@@ -58,7 +41,7 @@ async fn author(node: &JsonRpc, block: H256) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_validator_on_two_nodes_is_recorded_and_makes_no_more_blocks_in_the_session() {
-    let nodes = start().await;
+    let nodes = local_with_a_twin(DAVE).await.expect("they start");
     let chain = ChainClient::connect(&nodes[0].url())
         .await
         .expect("it answers");

@@ -2,82 +2,13 @@
 
 //! The attacks of the paper's Figures 4, 5 and 6, what else each party can do with its rights, and against what they are tried.
 
+mod column;
+mod words;
+
 use clap::ValueEnum;
-use hashchain::StudyId;
-use mhealth_testing::topology::{Topology, PAPER_STUDY, SIGNED_STUDY};
 use serde::Serialize;
 
-/// What is attacked: a topology and a study's policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Column {
-    /// Figure 2a: one authentication server, phones do not chain.
-    #[value(name = "2a")]
-    OneOffice,
-    /// Figure 2b: an authentication server for each relay, phones do not chain.
-    #[value(name = "2b")]
-    OfficePerRelay,
-    /// Figure 2c in a study of the policy `HashchainOnly`: the paper's system.
-    HashchainOnly,
-    /// Figure 2c in a study of the policy `DeviceSigned`.
-    DeviceSigned,
-}
-
-impl Column {
-    pub(crate) const ALL: [Column; 4] = [
-        Column::OneOffice,
-        Column::OfficePerRelay,
-        Column::HashchainOnly,
-        Column::DeviceSigned,
-    ];
-
-    /// Whether phones chain.
-    pub(crate) fn chained(self) -> bool {
-        self.topology().phones_chain()
-    }
-
-    pub(crate) fn topology(self) -> Topology {
-        match self {
-            Column::OneOffice => Topology::OneOfficeUnchained,
-            Column::OfficePerRelay => Topology::OfficePerRelayUnchained,
-            _ => Topology::SeveralRelays,
-        }
-    }
-
-    pub(crate) fn study(self) -> StudyId {
-        match self {
-            Column::DeviceSigned => SIGNED_STUDY,
-            _ => PAPER_STUDY,
-        }
-    }
-
-    /// A study that is not attacked.
-    pub(crate) fn other_study(self) -> StudyId {
-        match self.study() {
-            SIGNED_STUDY => PAPER_STUDY,
-            _ => SIGNED_STUDY,
-        }
-    }
-
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Column::OneOffice => "2a, no hashchain",
-            Column::OfficePerRelay => "2b, no hashchain",
-            Column::HashchainOnly => "2c, HashchainOnly",
-            Column::DeviceSigned => "2c, DeviceSigned",
-        }
-    }
-
-    /// Fit for a folder's name.
-    pub(crate) fn folder(self) -> &'static str {
-        match self {
-            Column::OneOffice => "2a",
-            Column::OfficePerRelay => "2b",
-            Column::HashchainOnly => "hashchain-only",
-            Column::DeviceSigned => "device-signed",
-        }
-    }
-}
+pub(crate) use column::Column;
 
 /// What an attacker does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ValueEnum)]
@@ -179,6 +110,30 @@ pub(crate) enum Attack {
     StallsFinality,
     /// A relay floods the chain with junk.
     Floods,
+    /// A study's sponsor floods the chain with calls.
+    SponsorFloods,
+    /// An authentication server floods it with enrolments.
+    ServerFloods,
+    /// A member floods it with motions.
+    MemberFloods,
+    /// Two phones flood it with all that they are allowed.
+    PhonesFlood,
+    /// A phone writes more entries than the consortium has granted to each.
+    DevicesShare,
+    /// A phone and its authentication server agree on another key for the participant's data.
+    PhoneAndServer,
+    /// A credential for one study, or for one duty, is used for others.
+    ReadsOtherStudy,
+    /// Evidence that begins at a checkpoint of the attacker's own.
+    WrongCheckpoint,
+    /// Three hundred hostile connections lean on a relay.
+    CrowdAtRelay,
+    /// The same, with one phone's token.
+    CrowdWithToken,
+    /// The same at an authentication server.
+    CrowdAtServer,
+    /// A validator runs on two nodes, and seals two blocks for a slot, or votes twice.
+    Equivocates,
 }
 
 /// What must come of an attack where phones chain.
@@ -195,7 +150,7 @@ pub(crate) enum Must {
 }
 
 impl Attack {
-    pub(crate) const ALL: [Attack; 48] = [
+    pub(crate) const ALL: [Attack; 60] = [
         Attack::Alter,
         Attack::Reorder,
         Attack::LeaveOut,
@@ -244,10 +199,26 @@ impl Attack {
         Attack::FillsMotions,
         Attack::StallsFinality,
         Attack::Floods,
+        Attack::SponsorFloods,
+        Attack::ServerFloods,
+        Attack::MemberFloods,
+        Attack::PhonesFlood,
+        Attack::DevicesShare,
+        Attack::PhoneAndServer,
+        Attack::ReadsOtherStudy,
+        Attack::WrongCheckpoint,
+        Attack::CrowdAtRelay,
+        Attack::CrowdWithToken,
+        Attack::CrowdAtServer,
+        Attack::Equivocates,
     ];
 
-    /// Whether it says something about a column. Where relays chain there are no runs and no secrets.
+    /// Whether it says something about a column. Where relays chain there are no runs and no secrets; and what has nothing to do
+    /// with a study's policy is played once.
     pub(crate) fn applies(self, column: Column) -> bool {
+        if self.is_apart() {
+            return column == Column::HashchainOnly;
+        }
         column.chained()
             || !self.is_of_a_party()
                 && !matches!(
@@ -267,6 +238,11 @@ impl Attack {
     /// Whether it is of the second act, in which each party has all of its rights.
     pub(crate) fn is_of_a_party(self) -> bool {
         self as u8 >= Attack::SaysFinalised as u8
+    }
+
+    /// Whether it has a stage of its own, because no study's policy has anything to do with it.
+    pub(crate) fn is_apart(self) -> bool {
+        self as u8 >= Attack::PhoneAndServer as u8
     }
 
     /// The act in which it is played.
@@ -318,7 +294,17 @@ impl Attack {
             | Attack::RetiresDevices
             | Attack::FillsMotions
             | Attack::StallsFinality
-            | Attack::Floods => Must::BePrevented,
+            | Attack::Floods
+            | Attack::SponsorFloods
+            | Attack::ServerFloods
+            | Attack::MemberFloods
+            | Attack::PhonesFlood
+            | Attack::DevicesShare
+            | Attack::ReadsOtherStudy
+            | Attack::WrongCheckpoint
+            | Attack::CrowdAtRelay
+            | Attack::CrowdWithToken
+            | Attack::CrowdAtServer => Must::BePrevented,
             Attack::Withhold
             | Attack::AlterKept
             | Attack::LoseKept
@@ -330,87 +316,10 @@ impl Attack {
             | Attack::ShowsLess
             | Attack::ShowsNothing
             | Attack::BorrowsExport
-            | Attack::NotAsked => Must::NameItsMaker,
+            | Attack::NotAsked
+            | Attack::PhoneAndServer
+            | Attack::Equivocates => Must::NameItsMaker,
             _ => Must::BeKnown,
-        }
-    }
-
-    /// Account of the hostile relay of a row. Each row has one of its own.
-    pub(crate) fn account(self) -> Option<&'static str> {
-        Some(match self {
-            Attack::SaysFinalised => "//Mallory//finalised",
-            Attack::ForeignHead => "//Mallory//foreign-head",
-            Attack::OldHead => "//Mallory//old-head",
-            Attack::KeepsBack => "//Mallory//keeps-back",
-            Attack::LagsBehind => "//Mallory//lags",
-            Attack::ReplaysTokens => "//Mallory//tokens",
-            Attack::CopiesReceipts => "//Mallory//receipts",
-            Attack::AltersExport => "//Mallory//alters",
-            Attack::WritesRefused => "//Mallory//refused",
-            Attack::WritesTime => "//Mallory//time",
-            Attack::ShowsLess => "//Mallory//less",
-            Attack::ShowsNothing => "//Mallory//nothing",
-            Attack::BorrowsExport => "//Mallory//borrows",
-            _ => return None,
-        })
-    }
-
-    /// Its name on the command line, fit for a file's and for a relay's in an audit.
-    pub(crate) fn name(self) -> String {
-        let value = self.to_possible_value();
-        value.map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Attack::Alter => "relay alters and relinks",
-            Attack::Reorder => "relay swaps entries",
-            Attack::LeaveOut => "relay leaves out, relinks",
-            Attack::Invent => "relay adds an entry",
-            Attack::BringLateFirst => "relay brings runs out of order",
-            Attack::Drop => "relay drops a run",
-            Attack::Withhold => "relay keeps a run back",
-            Attack::AlterKept => "relay alters what it keeps",
-            Attack::LoseKept => "relay loses what it keeps",
-            Attack::AuthenticationKey => "authentication key stolen",
-            Attack::ServerKey => "server's signing key stolen",
-            Attack::SigningKey => "phone's signing key stolen",
-            Attack::RewritePast => "key+secret: rewrite the past",
-            Attack::ThiefFirst => "key+secret: thief first",
-            Attack::PhoneFirst => "key+secret: phone first",
-            Attack::BothAtOnce => "key+secret: both at once",
-            Attack::Silenced => "key+secret: phone silenced",
-            Attack::Wraps => "relay wraps runs in a call",
-            Attack::OddSignature => "phone signs oddly",
-            Attack::SquatKey => "foreign server squats a key",
-            Attack::SaysFinalised => "relay says finalised, keeps it",
-            Attack::ForeignHead => "relay shows a foreign head",
-            Attack::OldHead => "relay shows an old head",
-            Attack::KeepsBack => "relay says 202, brings nothing",
-            Attack::LagsBehind => "relay's node lags",
-            Attack::ReplaysTokens => "relay replays a token elsewhere",
-            Attack::CopiesReceipts => "relay copies receipts",
-            Attack::AltersExport => "relay alters its export",
-            Attack::WritesRefused => "relay writes refused",
-            Attack::WritesTime => "relay writes another time",
-            Attack::ShowsLess => "relay shows less than it brought",
-            Attack::ShowsNothing => "relay shows nothing",
-            Attack::BorrowsExport => "relay shows another's export",
-            Attack::NotAsked => "honest relay is not asked",
-            Attack::OtherParticipantKey => "server names another key",
-            Attack::NodeHidesConflict => "node hides a conflict",
-            Attack::NodeShortens => "node shortens histories",
-            Attack::NodeInvents => "node invents devices",
-            Attack::NodeOfAnotherChain => "node shows another chain",
-            Attack::EndlessExport => "export without an end",
-            Attack::ReasonBomb => "export that fills memory",
-            Attack::HostileEvidence => "evidence that fills memory",
-            Attack::FillsConflicts => "relay fills a device's conflicts",
-            Attack::ForksSuspended => "fork during a suspension",
-            Attack::RetiresDevices => "server retires devices",
-            Attack::FillsMotions => "member fills the motions",
-            Attack::StallsFinality => "member forces new authorities",
-            Attack::Floods => "relay floods the chain",
         }
     }
 }

@@ -50,6 +50,15 @@ pub(crate) enum Disk {
     Postgres,
 }
 
+/// A server that a crowd can lean on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Leaned {
+    /// A relay, by its number.
+    Relay(usize),
+    /// The authentication server.
+    Auth,
+}
+
 /// Something that goes wrong, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -67,6 +76,8 @@ pub(crate) enum Fault {
     Stall(Link, Duration),
     /// A relay stands still (`SIGSTOP`) and then goes on as if nothing had been, by then perhaps without its lease.
     Pause(usize, Duration),
+    /// Three hundred hostile connections of one address lean on a server: slow bodies, idle ones, reads.
+    Crowd(Leaned, Duration),
 }
 
 /// A fault and when it strikes.
@@ -131,9 +142,11 @@ enum Other {
     Refuse,
     Stall,
     Pause,
+    CrowdAtRelay,
+    CrowdAtAuth,
 }
 
-const OTHERS: [Other; 8] = [
+const OTHERS: [Other; 10] = [
     Other::Restart,
     Other::DiskFull(Disk::Relay),
     Other::DiskFull(Disk::Postgres),
@@ -142,6 +155,8 @@ const OTHERS: [Other; 8] = [
     Other::Refuse,
     Other::Stall,
     Other::Pause,
+    Other::CrowdAtRelay,
+    Other::CrowdAtAuth,
 ];
 
 impl Other {
@@ -156,6 +171,12 @@ impl Other {
             Other::Stall => Fault::Stall(link, millis(500..8_000, rng)),
             // Longer and shorter than a lease.
             Other::Pause => Fault::Pause(rng.random_range(0..RELAYS), millis(500..20_000, rng)),
+            // Long enough for a crowd to come together, and for what it holds to be taken from it.
+            Other::CrowdAtRelay => {
+                let relay = Leaned::Relay(rng.random_range(0..RELAYS));
+                Fault::Crowd(relay, millis(2_000..15_000, rng))
+            }
+            Other::CrowdAtAuth => Fault::Crowd(Leaned::Auth, millis(2_000..15_000, rng)),
         })
     }
 }
@@ -201,6 +222,8 @@ impl Fault {
             Fault::Refuse(..) => "connections refused",
             Fault::Stall(..) => "connections stalled",
             Fault::Pause(..) => "relay paused",
+            Fault::Crowd(Leaned::Relay(_), _) => "crowd at a relay",
+            Fault::Crowd(Leaned::Auth, _) => "crowd at the authentication server",
         }
     }
 
@@ -218,7 +241,9 @@ impl fmt::Display for Fault {
             Fault::Cut(link) | Fault::Refuse(link, _) | Fault::Stall(link, _) => {
                 write!(f, ", {link:?}")?
             }
-            Fault::Pause(relay, _) => write!(f, ", relay {relay}")?,
+            Fault::Pause(relay, _) | Fault::Crowd(Leaned::Relay(relay), _) => {
+                write!(f, ", relay {relay}")?
+            }
             _ => {}
         }
         match self {
@@ -228,7 +253,8 @@ impl fmt::Display for Fault {
             | Fault::DiskFull(_, time)
             | Fault::Refuse(_, time)
             | Fault::Stall(_, time)
-            | Fault::Pause(_, time) => write!(f, ", for {} ms", time.as_millis()),
+            | Fault::Pause(_, time)
+            | Fault::Crowd(_, time) => write!(f, ", for {} ms", time.as_millis()),
         }
     }
 }
@@ -252,7 +278,7 @@ mod tests {
             let kills = plan.iter().filter(|step| step.fault.is_kill()).count();
             assert_eq!(kills, 40);
             let kinds: BTreeSet<_> = plan.iter().map(|step| step.fault.kind()).collect();
-            assert_eq!(kinds.len(), 12, "{kinds:?}");
+            assert_eq!(kinds.len(), 14, "{kinds:?}");
         }
     }
 

@@ -18,14 +18,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use hashchain::DeviceId;
 use mhealth_testing::audit;
+use mhealth_testing::crowd::{strangers_at_a_relay, strangers_at_an_office, Crowd};
 use mhealth_testing::node::{self, Node};
 use mhealth_testing::postgres::Postgres;
 use mhealth_testing::servers::{self, AuthOptions, RelayOptions, Server};
 use mhealth_testing::topology::{last_word, SIGNED_STUDY};
+use tokio::runtime::Handle;
 
 use crate::load::{Load, Servers};
-use crate::plan::{Disk, Fault, Link, Target, RELAYS};
+use crate::plan::{Disk, Fault, Leaned, Link, Target, RELAYS};
 use crate::proxy::{Proxy, State};
 use crate::record::{Keeper, Record};
 
@@ -35,6 +38,8 @@ const ACCOUNTS: [&str; RELAYS] = ["//Dave", "//Dave", "//Eve"];
 const KEEPERS: [Keeper; RELAYS] = [0, 0, 1];
 /// Acknowledges enrolments only.
 const OFFICE: Keeper = 2;
+/// All devices come from one address, and a crowd from another: each may have half of a server.
+const SHARE: &str = "--address-share=50";
 /// What is down comes up again within this time, or the run has failed.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -50,6 +55,8 @@ pub(crate) struct Site {
     pub(crate) servers: Servers,
     /// Credentials of an auditor at the databases of the relays, by keeper.
     credentials: Vec<String>,
+    /// Where crowds live.
+    runtime: Handle,
     /// How often a program ended by itself and was started again.
     pub(crate) fallen: AtomicU64,
 }
@@ -93,6 +100,7 @@ impl Site {
             issuer: Some(auth_url.clone()),
             relays: relay_urls.clone(),
         });
+        let launch = launch.arg(SHARE);
         let admin = launch.add_admin("faults")?;
         let auth = launch.log_to(folder.join("auth.log")).start()?;
         links.to_auth.lead_to(auth.port());
@@ -114,6 +122,7 @@ impl Site {
             })
             // Devices reach it through the link.
             .arg(format!("--address={}", relay_urls[number]))
+            .arg(SHARE)
             // Its disk is small.
             .arg("--ready-free-disk=1")
             .log_to(folder.join(format!("relay-{number}.log")));
@@ -139,6 +148,7 @@ impl Site {
                 admin,
             },
             credentials,
+            runtime: Handle::current(),
             fallen: AtomicU64::new(0),
         })
     }
@@ -168,6 +178,7 @@ impl Site {
                 thread::sleep(time);
                 relay.resume()?;
             }
+            Fault::Crowd(server, time) => self.lean(server, time)?,
         }
         Ok(())
     }
@@ -194,6 +205,25 @@ impl Site {
         server.kill()?;
         thread::sleep(down);
         revive(|| server.start_again())
+    }
+
+    /// Devices come by the links, and so from another address than the crowd. Whoever of them is killed meanwhile finds it there
+    /// when it comes back.
+    fn lean(&self, server: Leaned, time: Duration) -> Result<()> {
+        let (port, ways) = match server {
+            Leaned::Relay(number) => (
+                lock(&self.relays[number]).port(),
+                strangers_at_a_relay(DeviceId(0)),
+            ),
+            Leaned::Auth => (lock(&self.auth).port(), strangers_at_an_office()),
+        };
+        let crowd = {
+            let _within = self.runtime.enter();
+            Crowd::gather(port, &ways)
+        };
+        thread::sleep(time);
+        crowd.leave();
+        Ok(())
     }
 
     fn fill(&self, disk: Disk, time: Duration) -> Result<()> {

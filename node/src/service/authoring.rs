@@ -20,8 +20,8 @@ use sp_keystore::KeystorePtr;
 use substrate_prometheus_endpoint::Registry;
 
 use super::{
-    clock::Clocked, components::inherent_data, witness, FullClient, FullPool, FullSelectChain,
-    GrandpaBlockImport, GrandpaLink, JUSTIFICATION_PERIOD,
+    clock::Clocked, components::inherent_data, final_report, witness, FullBackend, FullClient,
+    FullPool, FullSelectChain, GrandpaBlockImport, GrandpaLink, JUSTIFICATION_PERIOD,
 };
 
 /// The share of a slot after which a proposal that is not ready is thrown away: all of it, because a late block is
@@ -34,6 +34,7 @@ const GOSSIP: Duration = Duration::from_millis(333);
 /// What a validator works with.
 pub(super) struct Parts {
     pub(super) client: Arc<FullClient>,
+    pub(super) backend: Arc<FullBackend>,
     pub(super) pool: Arc<FullPool>,
     pub(super) select_chain: FullSelectChain,
     pub(super) block_import: GrandpaBlockImport,
@@ -80,9 +81,14 @@ pub(super) fn spawn(
 ) -> Result<(), sc_service::Error> {
     if settings.role.is_authority() {
         spawn_aura(&parts, &settings, task_manager)?;
-        // What it reports goes into blocks of its own, so it is for those that make blocks.
+        // What these report goes into blocks of their own, so it is for those that make blocks.
         let watch = witness::watch(parts.client.clone(), parts.pool.clone());
         task_manager.spawn_handle().spawn("witness", None, watch);
+        let (client, backend) = (parts.client.clone(), parts.backend.clone());
+        let watch = final_report::watch(client, backend, parts.pool.clone());
+        task_manager
+            .spawn_handle()
+            .spawn("final-report", None, watch);
     }
     if settings.with_grandpa {
         spawn_grandpa(parts, settings, task_manager)?;

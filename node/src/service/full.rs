@@ -86,7 +86,7 @@ pub(crate) fn start(
     sc_service::spawn_tasks(SpawnTasksParams {
         config,
         client: client.clone(),
-        backend,
+        backend: backend.clone(),
         task_manager: &mut task_manager,
         keystore: parts.keystore.keystore(),
         transaction_pool: pool.clone(),
@@ -114,6 +114,7 @@ pub(crate) fn start(
         Consensus::AuraGrandpa => authoring::spawn(
             authoring::Parts {
                 client,
+                backend,
                 pool,
                 select_chain: parts.select_chain,
                 block_import: parts.grandpa_block_import,

@@ -46,6 +46,17 @@ impl<T: Config> Pallet<T> {
 
     /// Takes the proof of a younger block.
     pub(crate) fn do_report_final(set: SetId, proof: &[u8]) -> DispatchResult {
+        let Final { number, hash, .. } = Self::check_newer(set, proof)?;
+        LastFinal::<T>::put(FinalBlock { number, hash, set });
+        Self::deposit_event(Event::FinalityProved { number, hash, set });
+        Ok(())
+    }
+
+    /// What a proof shows that is worth being remembered.
+    fn check_newer(
+        set: SetId,
+        proof: &[u8],
+    ) -> Result<Final<T::Hash, BlockNumberFor<T>>, Error<T>> {
         let shown = Self::check(set, proof)?;
         let newer = LastFinal::<T>::get().is_none_or(|last| shown.number > last.number);
         ensure!(newer, Error::<T>::NotNewer);
@@ -58,11 +69,7 @@ impl<T: Config> Pallet<T> {
             known == shown.hash || known == T::Hash::default(),
             Error::<T>::NotOnThisChain
         );
-
-        let Final { number, hash, .. } = shown;
-        LastFinal::<T>::put(FinalBlock { number, hash, set });
-        Self::deposit_event(Event::FinalityProved { number, hash, set });
-        Ok(())
+        Ok(shown)
     }
 
     /// Changes the authorities by force, from the last final block on.

@@ -23,7 +23,9 @@
 //!
 //! ## Interface
 //!
-//! - Anybody with a role calls [`report_final`](Pallet::report_final) and [`report_conflict`](Pallet::report_conflict).
+//! - Anybody with a role calls [`report_final`](Pallet::report_final) and [`report_conflict`](Pallet::report_conflict). The
+//!   validators' nodes call the first by themselves, once in [`ReportPeriod`](Config::ReportPeriod) blocks, in a transaction that
+//!   nobody signs and that goes into a block of their own.
 //! - Two thirds of the members call [`note_stalled`](Pallet::note_stalled), in place of `grandpa.note_stalled`, which the runtime
 //!   had better refuse.
 //!
@@ -34,7 +36,9 @@
 //!
 //! 1. No decision that rests on an old view of finality changes the authorities while finality is alive.
 //! 2. The number of the set on chain is that of the nodes, also after sets were named that never came to vote.
-//! 3. What one caller hands in costs a bounded time and is kept in a bounded space.
+//! 3. While finality and the authors of blocks are alive, the last final block that the chain knows of is young, whoever
+//!    hands in what; when finality stands still, it is the last one.
+//! 4. What one caller hands in costs a bounded time and is kept in a bounded space.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -45,6 +49,7 @@ mod benchmarking;
 mod impls;
 #[cfg(test)]
 mod mock;
+mod reports;
 #[cfg(any(test, feature = "runtime-benchmarks"))]
 mod signing;
 #[cfg(test)]
@@ -60,6 +65,11 @@ pub use weights::WeightInfo;
 pub const SIGNATURE_BYTES: u32 = 132;
 
 /// The pallet itself: what its users configure, read and call.
+#[allow(
+    deprecated,
+    clippy::let_unit_value,
+    reason = "reports that nobody signs go the way of pallet-grandpa's: `validate_unsigned`, which a later SDK replaces"
+)]
 #[frame_support::pallet]
 pub mod pallet {
     use frame_support::{pallet_prelude::*, traits::EstimateNextSessionRotation};
@@ -115,6 +125,11 @@ pub mod pallet {
         #[pallet::constant]
         type Delay: Get<BlockNumberFor<Self>>;
 
+        /// How many blocks the last final block that the chain knows of lies behind before a node shows it a later one without
+        /// anybody's signature. Less than `LeastLag`.
+        #[pallet::constant]
+        type ReportPeriod: Get<BlockNumberFor<Self>>;
+
         /// Most bytes of a finality proof, and of the headers beside two that contradict each other.
         #[pallet::constant]
         type MaxProofLength: Get<u32>;
@@ -131,8 +146,8 @@ pub mod pallet {
         type WeightInfo: WeightInfo;
     }
 
-    /// The last block that was proved to be final by `reportFinal`. Younger blocks may be final, too. None until somebody has
-    /// handed in a proof.
+    /// The last block that was proved to be final by `reportFinal`. Younger blocks may be final, too: validators' nodes show one in
+    /// `reportPeriod` blocks. None until the first proof.
     #[pallet::storage]
     pub type LastFinal<T: Config> = StorageValue<_, FinalBlock<T::Hash, BlockNumberFor<T>>>;
 
@@ -244,8 +259,8 @@ pub mod pallet {
 
     #[pallet::call]
     impl<T: Config> Pallet<T> {
-        /// Proves a block of this chain to be final, which is younger than the last one proved. Anybody with a role may do so.
-        /// It stops decisions that finality has stalled when it has not.
+        /// Proves a block of this chain to be final, which is younger than the last one proved. Anybody with a role may do so; a
+        /// validator's node does so by itself now and then. It stops decisions that finality has stalled when it has not.
         ///
         /// - `set`: the number of the set whose voters signed.
         /// - `proof`: the bytes of `finalityProof` from an answer of `hashchain_proveHead`, or what `grandpa_proveFinality`
@@ -253,7 +268,8 @@ pub mod pallet {
         #[pallet::call_index(0)]
         #[pallet::weight(<T as Config>::WeightInfo::report_final(signatures(proof.len())))]
         pub fn report_final(origin: OriginFor<T>, set: SetId, proof: ProofOf<T>) -> DispatchResult {
-            ensure_signed(origin)?;
+            // Nobody: a node in a block of its own. Whether it may, was asked before.
+            ensure_none(origin.clone()).or_else(|_| ensure_signed(origin).map(|_| ()))?;
             Self::do_report_final(set, &proof)
         }
 
@@ -296,6 +312,28 @@ pub mod pallet {
         }
     }
 
+    // What nobody signs goes into a block of the node that made it, or nowhere.
+    #[pallet::validate_unsigned]
+    impl<T: Config> ValidateUnsigned for Pallet<T> {
+        type Call = Call<T>;
+
+        fn validate_unsigned(source: TransactionSource, call: &Self::Call) -> TransactionValidity {
+            match call {
+                Call::report_final { set, proof } if source != TransactionSource::External => {
+                    Self::pool_takes(*set, proof)
+                }
+                _ => InvalidTransaction::Call.into(),
+            }
+        }
+
+        fn pre_dispatch(call: &Self::Call) -> Result<(), TransactionValidityError> {
+            match call {
+                Call::report_final { proof, .. } => Self::block_takes(proof),
+                _ => Err(InvalidTransaction::Call.into()),
+            }
+        }
+    }
+
     /// How many signatures so many bytes may hold.
     fn signatures(bytes: usize) -> u32 {
         u32::try_from(bytes)
@@ -325,6 +363,11 @@ pub mod pallet {
             assert!(
                 <T as Config>::LeastLag::get() >= One::one(),
                 "LeastLag must not be zero"
+            );
+            assert!(
+                T::ReportPeriod::get() >= One::one()
+                    && T::ReportPeriod::get() < <T as Config>::LeastLag::get(),
+                "ReportPeriod must not be zero, and less than LeastLag"
             );
             let most = T::NextSession::average_session_length();
             assert!(

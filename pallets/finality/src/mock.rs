@@ -25,6 +25,8 @@ pub(crate) const SESSION: u64 = 50;
 pub(crate) const CHANGE: u64 = 3 * SESSION;
 /// How long finality must have stalled.
 pub(crate) const LEAST_LAG: u64 = 20;
+/// How often nodes show a final block by themselves.
+pub(crate) const REPORT_PERIOD: u64 = 6;
 /// How long a change by force waits.
 pub(crate) const DELAY: u64 = 4;
 /// Validators of the first session.
@@ -96,6 +98,7 @@ impl pallet_finality::Config for Test {
     type MaxSets = ConstU64<4>;
     type NextSession = PeriodicSessions<ConstU64<SESSION>, ConstU64<0>>;
     type Proofs = GrandpaProofs<HeaderFor<Test>>;
+    type ReportPeriod = ConstU64<REPORT_PERIOD>;
     type WeightInfo = ();
 }
 

@@ -13,6 +13,8 @@ use sp_consensus_grandpa::{AuthorityId, ConsensusLog, SetId, GRANDPA_ENGINE_ID};
 use sp_core::H256;
 use sp_runtime::{generic::DigestItem, traits::Header, DispatchError, DispatchResult};
 
+mod reports;
+
 use crate::{mock::*, pallet::ProofOf, signing, Error, Event, LastFinal, LatestSet, Sets};
 
 type Voters = [(AuthorityId, u64)];
@@ -76,9 +78,9 @@ fn what_too_few_signed_what_others_signed_and_what_is_not_on_this_chain_is_not_f
             Finality::report_final(Signed(7).into(), 0, bytes),
             Error::<Test>::NotProved
         );
-        let unsigned = proof(&all, 0, block_hash(5), 5);
+        let of_root = proof(&all, 0, block_hash(5), 5);
         assert_noop!(
-            Finality::report_final(frame_system::RawOrigin::None.into(), 0, unsigned),
+            Finality::report_final(Root.into(), 0, of_root),
             DispatchError::BadOrigin
         );
     });

@@ -6,9 +6,11 @@
 //! in [`Attack::must`]; what came of it is judged by what the laboratory knows: what the phones made, what the chain has, who did
 //! it.
 
+mod apart;
 mod arena;
 mod exports;
 mod files;
+mod floods;
 mod lies;
 mod nodes;
 mod office;
@@ -42,6 +44,9 @@ const AT_ONCE: usize = 192;
 const MOST_AUDITS: u32 = 6;
 /// Rows of which each attempt runs whole programs are tried so often at most.
 const MOST_PROGRAMS: u32 = 24;
+
+/// Who has it may lean on the machine. Columns are played at the same time.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// Plays these rows in a column.
 pub(crate) async fn play(
@@ -83,13 +88,20 @@ pub(crate) async fn play(
         arena.dismiss(laggard).await?;
     }
     judge(&playing, planted, &aside, &mut act).await?;
-    // Whoever floods disturbs all others.
-    if rows.contains(&Attack::Floods) {
+    // Whoever leans on the chain or on a machine disturbs all others.
+    let _alone = ALONE.lock().await;
+    for row in floods::ROWS.into_iter().filter(|row| rows.contains(row)) {
+        let random = playing.random(row, 0);
         let attempts = attempts.min(MOST_AUDITS);
-        let random = playing.random(Attack::Floods, 0);
-        act.tried
-            .extend(rights::floods(&arena, attempts, random).await?);
+        let played = floods::play(&arena, row, attempts, random).await;
+        let tried = played.with_context(|| format!("{row:?}"))?;
+        act.tried.extend(tried);
     }
+    let folder = arena.folder.clone();
+    drop((playing, arena));
+    let apart = rows.iter().filter(|row| row.is_apart());
+    let tried = apart::play(apart.copied().collect(), seed, attempts, &folder).await?;
+    act.tried.extend(tried);
     Ok(act)
 }
 

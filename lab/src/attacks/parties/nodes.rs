@@ -242,7 +242,7 @@ async fn own_chain(chain: &str, study: StudyId, export: &Path) -> Result<(Node, 
 }
 
 /// The development chain with another first block.
-fn other_specification(folder: &Path) -> Result<String> {
+pub(super) fn other_specification(folder: &Path) -> Result<String> {
     let file = folder.join("another-chain.json");
     let output = format!("--output={}", file.display());
     subcommand(["export-chain-spec", "--chain=dev", &output])?;

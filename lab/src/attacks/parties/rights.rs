@@ -2,7 +2,7 @@
 
 //! What accounts with a role can do on the chain itself: a relay, an authentication server, a member of the consortium.
 //!
-//! Validators that make two blocks or vote twice need several nodes; their test is `tests/tests/accountability.rs`.
+//! What they do by sending much is in [`floods`](super::floods).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context, Result};
 use futures::future::try_join_all;
-use hashchain::{DataDigest, DeviceId, LinkHash, Tag};
-use mhealth_api::{DeviceStatus, Policy, RunState, RunUpload};
+use hashchain::{DeviceId, StudyId, Tag};
+use mhealth_api::{DeviceStatus, Policy, Refusal, RunState, RunUpload};
 use mhealth_chain_client::{
-    calls, Account, AccountId32, Call, ChainClient, Error, LastTrusted, Submitter, SuspensionReason,
+    calls, Account, AccountId32, Allowance, Call, ChainClient, ChainEvent, Error, LastTrusted,
+    Proposal, Submitter, SuspensionReason,
 };
+use mhealth_testing::enrolment::SealedTo;
 use mhealth_testing::handset::{self, links, Handset, Pass};
 use mhealth_testing::node::{subcommand, Launch};
 use mhealth_testing::played_relay::{alter, PlayedRelay};
@@ -23,7 +25,6 @@ use mhealth_testing::topology::SPONSOR;
 use rand::rngs::StdRng;
 use rand::Rng;
 use serde_json::{json, Value};
-use tokio::task::JoinHandle;
 
 use super::arena::{aside, SharedArena};
 use crate::attack::{Attack, Column};
@@ -31,22 +32,19 @@ use crate::judge::{Fate, Verdict};
 use crate::play::Tried;
 
 /// The rows of this file that are played while others are.
-pub(crate) const ROWS: [Attack; 5] = [
+pub(crate) const ROWS: [Attack; 6] = [
     Attack::FillsConflicts,
     Attack::ForksSuspended,
     Attack::RetiresDevices,
     Attack::FillsMotions,
     Attack::StallsFinality,
+    Attack::DevicesShare,
 ];
 
 /// Rivals that a relay makes up for a device: as many as there are places for conflicts.
 const RIVALS: usize = 16;
-/// Blocks within which an honest relay's batch is in one, while another relay floods: `docs/explained/threat-model.md`.
-const SOON: u64 = 5;
-/// Entries of a run of junk.
-const JUNK: usize = 256;
-/// Transactions of junk that are on their way at a time.
-const FLOOD: usize = 64;
+/// Entries that each device of a study may have.
+const SHARE: u64 = 3;
 /// Motions that one member proposes.
 const MOTIONS: u32 = 4;
 /// Under which the chain keeps a change of authorities by force that was decided: `Grandpa.PendingChange`.
@@ -107,6 +105,7 @@ impl Offices {
             Attack::ForksSuspended => self.fork_suspended(arena, &mut random).await?,
             Attack::RetiresDevices => self.retire(arena, &mut random).await?,
             Attack::FillsMotions => fill_motions().await?,
+            Attack::DevicesShare => self.go_beyond(arena, number).await?,
             _ => self.stall(arena, number).await?,
         };
         let waited = match row {
@@ -204,6 +203,68 @@ impl Offices {
         Ok((held, Some(device), about))
     }
 
+    /// The consortium grants the devices of a study so many entries each. A phone goes beyond it, by a relay and by itself; another
+    /// phone of the study writes what is its own.
+    async fn go_beyond(&self, arena: &SharedArena, number: u32) -> Result<Outcome> {
+        let chain = &arena.chain;
+        let (member, server, sponsor) = (&self.member, &self.server, &arena.sponsor);
+        let title = format!("Shares {number}");
+        let policy = match arena.column {
+            Column::DeviceSigned => Policy::DeviceSigned,
+            _ => Policy::HashchainOnly,
+        };
+        let auditor = SealedTo::development().auditor.0;
+        let creation = calls::create_study(1, sponsor.account(), policy, auditor, &title);
+        let created = member.submit_and_wait(creation).await?;
+        let study = created.events.iter().find_map(|event| match event {
+            ChainEvent::StudyCreated { study, .. } => Some(*study),
+            _ => None,
+        });
+        let study: StudyId = study.context("no study was created")?;
+        let allowance = Allowance {
+            devices: 2,
+            entries: 1_000,
+            bytes: 1 << 20,
+            admissions: 4,
+            device_entries: SHARE,
+        };
+        let grant = calls::propose(1, &Proposal::SetAllowance { study, allowance });
+        member.submit_and_wait(grant).await?.succeeded()?;
+        let appointment = calls::add_authentication_server(study, server.account());
+        sponsor.submit_and_wait(appointment).await?.succeeded()?;
+        let account = format!("//Mallory//share//{number}");
+        let relay = PlayedRelay::appoint(chain, study, SPONSOR, &account).await?;
+        let mut phones = Vec::new();
+        for phone in 0..2 {
+            let seed = (1 << 34) | u64::from(2 * number + phone);
+            phones.push(Handset::enrol_by_hand(server, study, seed).await?);
+        }
+        let (mut modest, mut greedy) = (phones.remove(0), phones.remove(0));
+        let all_its_own = relay.bring(&greedy.record(SHARE as usize)).await?.refused;
+        let beyond = greedy.record(1);
+        let refused = relay.bring(&beyond).await?.refused;
+        let by_itself = chain.submitter(greedy.account());
+        let by_itself = by_itself.submit_and_wait(calls::submit(beyond.run()));
+        let by_itself = by_itself.await.is_ok_and(|done| done.succeeded().is_ok());
+        let others = relay.bring(&modest.record(2)).await?.refused;
+        let length = |device| async move {
+            let head = chain.entries(device, 1, SHARE as u32 + 1).await?;
+            anyhow::Ok(head.len() as u64)
+        };
+        let (greedy, modest) = (
+            length(greedy.device()).await?,
+            length(modest.device()).await?,
+        );
+        let held = greedy == SHARE
+            && modest == 2
+            && refused == Some(Refusal::DeviceAllowanceUsed)
+            && !by_itself;
+        let about = format!(
+            "its share {all_its_own:?}, beyond {refused:?}, by itself {by_itself}, {greedy} entries; another phone {others:?}, {modest} entries"
+        );
+        Ok((held, None, about))
+    }
+
     /// A member has the authorities changed by force while finality is alive: about the latest final block, about an old one, and
     /// about one that it has proved to be final itself.
     async fn stall(&self, arena: &SharedArena, number: u32) -> Result<Outcome> {
@@ -243,50 +304,7 @@ impl Offices {
     }
 }
 
-/// A relay floods with junk while a phone writes through an honest one.
-pub(crate) async fn floods(
-    arena: &SharedArena,
-    attempts: u32,
-    mut random: StdRng,
-) -> Result<Vec<Tried>> {
-    let study = arena.column.study();
-    let flooding = PlayedRelay::appoint(&arena.chain, study, SPONSOR, "//Mallory//floods").await?;
-    let eve = &arena.honest[1];
-    let mut victim = arena.victim(eve, &mut random).await?;
-    let flood = flood(flooding.submitter.clone(), victim.phone.device());
-    let mut all = Vec::new();
-    for _ in 0..attempts {
-        let run = victim.phone.record(1);
-        let began = Instant::now();
-        let sent = arena.chain.best_block().await?.number;
-        let status = handset::deliver(&eve.url(), &victim.token, &run).await?;
-        let block = status.block.context("it is settled")?.number;
-        let held = status.state == RunState::Finalised && block <= sent + SOON;
-        let about = format!("sent at block {sent}, in block {block}");
-        all.push(tried(Attack::Floods, held, Some(began.elapsed()), about));
-    }
-    flood.abort();
-    Ok(all)
-}
-
-fn flood(submitter: Submitter, device: DeviceId) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let mut under_way = Vec::new();
-        loop {
-            let runs = (0..3).map(|_| junk(device).run()).collect();
-            match submitter.submit(calls::submit_batch(runs)).await {
-                Ok(sent) => under_way.push(sent),
-                // It is told to wait, and does not.
-                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-            if under_way.len() > FLOOD {
-                under_way.remove(0);
-            }
-        }
-    })
-}
-
-fn tried(attack: Attack, held: bool, waited: Option<Duration>, about: String) -> Tried {
+pub(super) fn tried(attack: Attack, held: bool, waited: Option<Duration>, about: String) -> Tried {
     let fate = match held {
         true => Fate::Prevented,
         false => Fate::Unseen,
@@ -310,22 +328,6 @@ async fn goes_on(token: &Pass, relay: &str, run: &RunUpload) -> Result<RunState>
         }
         ensure!(began.elapsed() < Duration::from_secs(60), "{answer:?}");
         tokio::time::sleep(Duration::from_millis(500)).await;
-    }
-}
-
-/// A run that begins too late.
-fn junk(device: DeviceId) -> RunUpload {
-    let entry = mhealth_api::RunEntry {
-        digest: DataDigest([1; 32]),
-        tag: Tag([2; 32]),
-        envelope: mhealth_api::Base64(Vec::new()),
-    };
-    RunUpload {
-        device,
-        sequence: 1_000,
-        previous: LinkHash([0; 32]),
-        entries: vec![entry; JUNK],
-        signature: None,
     }
 }
 

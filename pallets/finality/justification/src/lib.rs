@@ -124,6 +124,9 @@ pub trait Proofs {
         proof: &[u8],
     ) -> Result<Final<Self::Hash, Self::Number>, NotFinal>;
 
+    /// The number of the block that a proof is about, before anything of it is checked. None when it is no proof.
+    fn about(proof: &[u8]) -> Option<Self::Number>;
+
     /// The hash of the block of this number that a block, given by hash and number, descends from. Encoded headers show it, which
     /// lead from the block down to the one after that number. None when they do not.
     fn ancestor(
@@ -160,6 +163,12 @@ where
             true => Ok(shown),
             false => Err(NotFinal),
         }
+    }
+
+    fn about(proof: &[u8]) -> Option<H::Number> {
+        let (_, justification, _) = FinalityProof::<H>::decode_all(&mut &proof[..]).ok()?;
+        let justification = GrandpaJustification::<H>::decode_all(&mut &justification[..]).ok()?;
+        Some(justification.commit.target_number)
     }
 
     fn ancestor(

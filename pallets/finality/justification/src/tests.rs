@@ -79,3 +79,13 @@ fn too_few_voters_another_set_too_many_signatures_and_other_bytes_show_nothing()
     assert!(refused(&[&good[..], &[0]].concat()));
     assert!(Voters::new(0, Vec::new()).is_none());
 }
+
+#[test]
+fn a_proof_names_its_block_before_anything_is_checked() {
+    let about = |proof: &[u8]| <Grandpa<Block> as Proofs>::about(proof);
+    let nobodys = (block(3).hash(), justification(&[], 0), Vec::<Block>::new()).encode();
+    assert_eq!(about(&nobodys), Some(3));
+    for length in 0..nobodys.len() {
+        assert_eq!(about(&nobodys[..length]), None);
+    }
+}
