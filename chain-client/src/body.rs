@@ -66,7 +66,7 @@ impl ChainClient {
         events: Option<Vec<u8>>,
     ) -> Result<BlockContents, Error> {
         let runtime = self.connection().runtime(body.parent_hash).await?;
-        let brought = read(runtime.at().metadata_ref(), &body.extrinsics)?;
+        let brought = read(&runtime, &body.extrinsics)?;
         let raw = RawBlock {
             number: body.number,
             hash: body.hash,

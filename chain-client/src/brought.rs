@@ -13,8 +13,10 @@ use subxt::Metadata;
 
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::native;
 use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Call as HashchainCall;
+use crate::runtime::Runtime;
 use crate::wire::Read;
 use crate::within::{after, each_call, NotFound};
 
@@ -45,10 +47,11 @@ pub(crate) async fn runs_brought(
         return Ok(Vec::new());
     }
     let runtime = connection.runtime(raw.parent_hash).await?;
-    read(runtime.at().metadata_ref(), &raw.extrinsics)
+    read(&runtime, &raw.extrinsics)
 }
 
-pub(crate) fn read(metadata: &Metadata, extrinsics: &[Vec<u8>]) -> Result<Vec<BroughtRun>, Error> {
+pub(crate) fn read(runtime: &Runtime, extrinsics: &[Vec<u8>]) -> Result<Vec<BroughtRun>, Error> {
+    let metadata = runtime.at().metadata_ref();
     let mut brought = Vec::new();
     for (extrinsic, index) in extrinsics.iter().zip(0u32..) {
         let signed = signed(metadata, extrinsic);
@@ -56,7 +59,7 @@ pub(crate) fn read(metadata: &Metadata, extrinsics: &[Vec<u8>]) -> Result<Vec<Br
         let Some((submitter, call)) = signed else {
             continue;
         };
-        let found = runs_within(metadata, call)?.into_iter().zip(0u32..);
+        let found = runs_within(runtime, call)?.into_iter().zip(0u32..);
         brought.extend(found.map(|((depth, run), position)| BroughtRun {
             submitter,
             extrinsic_index: index,
@@ -100,11 +103,18 @@ fn signed<'a>(
 }
 
 /// The runs in a call and in all calls within it, each with the depth of its call.
-fn runs_within(metadata: &Metadata, call: &[u8]) -> Result<Vec<(usize, Run)>, Error> {
+fn runs_within(runtime: &Runtime, call: &[u8]) -> Result<Vec<(usize, Run)>, Error> {
+    let metadata = runtime.at().metadata_ref();
     let mut runs = Vec::new();
+    if runtime.reads_natively() && brings_runs(metadata, call).is_some() {
+        // As nearly every call in which there are runs at all: nothing lies within it.
+        let found =
+            runs_of(runtime, call).map_err(|error| Error::protocol("an extrinsic", error))?;
+        return Ok(found.into_iter().map(|run| (0, run)).collect());
+    }
     let call_type = metadata.outer_enums().call_enum_ty();
     let found = each_call(metadata.types(), call_type, call, |depth, bytes| {
-        let found = runs_of(metadata, call_type, bytes)?;
+        let found = runs_of(runtime, bytes)?;
         runs.extend(found.into_iter().map(|run| (depth, run)));
         Ok::<_, Unread>(())
     });
@@ -128,19 +138,34 @@ enum Unread {
     Runs(#[from] subxt::ext::scale_decode::Error),
 }
 
-/// The runs that this call itself brings, not those within it.
-fn runs_of(metadata: &Metadata, call_type: u32, call: &[u8]) -> Result<Vec<Run>, Unread> {
+/// The name of the call if it is one that brings runs. Others may have another form in another version of the runtime, and are
+/// nobody's runs.
+fn brings_runs<'a>(metadata: &'a Metadata, call: &[u8]) -> Option<&'a str> {
     let [pallet, variant, ..] = call else {
-        return Ok(Vec::new());
+        return None;
     };
     let pallet = metadata.pallet_by_call_index(*pallet);
     let variant = pallet
         .filter(|pallet| pallet.name() == "ClientHashchain")
-        .and_then(|pallet| pallet.call_variant_by_index(*variant));
-    // Others may have another form in another version of the runtime, and are nobody's runs.
-    if !variant.is_some_and(|variant| matches!(&*variant.name, "submit" | "submit_batch")) {
+        .and_then(|pallet| pallet.call_variant_by_index(*variant))?;
+    matches!(&*variant.name, "submit" | "submit_batch").then_some(&variant.name)
+}
+
+/// The runs that this call itself brings, not those within it.
+fn runs_of(runtime: &Runtime, call: &[u8]) -> Result<Vec<Run>, Unread> {
+    let metadata = runtime.at().metadata_ref();
+    let Some(name) = brings_runs(metadata, call) else {
         return Ok(Vec::new());
+    };
+    if runtime.reads_natively() {
+        let mut arguments = &call[2..];
+        let runs = match name {
+            "submit" => native::run(&mut arguments).map(|run| vec![run]),
+            _ => native::batch(&mut arguments),
+        };
+        return runs.ok_or(Unread::NotFound(NotFound::Encoding));
     }
+    let call_type = metadata.outer_enums().call_enum_ty();
     let call = RuntimeCall::decode_as_type(&mut &*call, call_type, metadata.types())?;
     Ok(match call {
         RuntimeCall::ClientHashchain(HashchainCall::submit { run }) => vec![run.read()],

@@ -43,6 +43,7 @@ mod fake;
 mod follower;
 mod machine;
 mod motions;
+mod native;
 mod nonce;
 mod pending;
 mod pool;

@@ -41,6 +41,7 @@ const METADATA_VERSIONS: [u32; 2] = [16, 15];
 pub(crate) struct Runtime {
     at: OfflineClientAtBlock<Config>,
     known: bool,
+    reads_natively: bool,
 }
 
 /// The metadata that this program was built with.
@@ -64,12 +65,31 @@ impl Runtime {
         let at = OfflineClient::new_with_config(config)
             .at_block(0u64)
             .map_err(|error| Error::protocol("metadata", error))?;
-        Ok(Runtime { at, known: false })
+        Ok(Runtime {
+            at,
+            known: false,
+            reads_natively: false,
+        })
+    }
+
+    /// Whether runs and entries are encoded as [`crate::native`] reads them: as in the metadata that this program was built
+    /// with, whatever else has changed since.
+    pub(crate) fn reads_natively(&self) -> bool {
+        self.reads_natively
     }
 
     /// Whether its metadata is the one that this program was built with.
     pub(crate) fn is_known(&self) -> bool {
         self.known
+    }
+
+    /// The same runtime, all of which is read by its types.
+    #[cfg(test)]
+    pub(crate) fn by_its_types(&self) -> Self {
+        Runtime {
+            reads_natively: false,
+            ..self.clone()
+        }
     }
 
     /// Asks the node for the metadata of the runtime that is in force at a block.
@@ -87,9 +107,12 @@ impl Runtime {
             if let Some(bytes) = bytes {
                 let metadata = Metadata::decode_from(&bytes)
                     .map_err(|error| Error::protocol(function, error))?;
+                let known = bytes == KNOWN;
+                let reads_natively = known || shapes(&metadata) == known_shapes();
                 let runtime = Runtime::new(Arc::new(metadata), version, genesis)?;
                 return Ok(Runtime {
-                    known: bytes == KNOWN,
+                    known,
+                    reads_natively,
                     ..runtime
                 });
             }
@@ -216,6 +239,24 @@ impl Runtime {
             }
         }
     }
+}
+
+/// Hashes of the types of what is read natively: of the calls that bring runs, and of the answer with entries. None where one of
+/// them is missing.
+fn shapes(metadata: &Metadata) -> Option<[[u8; 32]; 3]> {
+    let calls = metadata.pallet_by_name("ClientHashchain")?;
+    let entries = metadata.runtime_api_trait_by_name("HashchainApi")?;
+    let entries = entries.method_by_name("entries")?.hash();
+    Some([
+        calls.call_hash("submit")?,
+        calls.call_hash("submit_batch")?,
+        entries,
+    ])
+}
+
+/// The same of the metadata that this program was built with, which has them all.
+fn known_shapes() -> Option<[[u8; 32]; 3]> {
+    shapes(&Metadata::decode_from(KNOWN).ok()?)
 }
 
 fn name(address: &impl Address) -> String {

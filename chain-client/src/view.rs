@@ -9,6 +9,7 @@ use subxt::storage::{Address, PrefixOf};
 use subxt::utils::{AccountId32, H256};
 
 use crate::error::Error;
+use crate::native;
 use crate::rpc::Rpc;
 use crate::runtime::api::runtime_types::pallet_client_hashchain_runtime_api as wire;
 use crate::runtime::{api, Runtime};
@@ -93,7 +94,13 @@ impl ChainView {
         at: Option<u64>,
     ) -> Result<EntriesPage, Error> {
         let payload = hashchain().entries(device.0, from, count, at);
-        let answer = self.ask(payload).await?;
+        let (function, arguments) = self.runtime.encode_call(&payload)?;
+        let answer = self.rpc.call(&function, &arguments, self.block).await?;
+        if self.runtime.reads_natively() {
+            let page = native::entries_page(&answer);
+            return page.ok_or_else(|| Error::protocol("entries", "the answer has another form"));
+        }
+        let answer = self.runtime.decode_answer(&payload, &answer)?;
         Ok(EntriesPage {
             entries: answer.entries.into_iter().map(EntryView::from).collect(),
             next: answer.next,

@@ -2,11 +2,15 @@
 
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use clap::builder::ArgPredicate::{self, IsPresent};
+use clap::builder::ArgPredicate;
+use sc_service::Configuration;
 
-use crate::{checkpoint::Checkpoint, service::Sealing};
+use crate::{
+    checkpoint::Checkpoint,
+    service::{RuntimeCache, Sealing, Unfit},
+};
 
 /// The options and subcommands of the node.
 #[derive(Debug, clap::Parser)]
@@ -26,8 +30,9 @@ use crate::{checkpoint::Checkpoint, service::Sealing};
     // Any web page may open a WebSocket to a node on the machine of whoever looks at it. A validator has keys that the unsafe
     // methods change and use.
     mut_arg("rpc_methods", |option| option.default_value_if("validator", ArgPredicate::Equals("true".into()), "safe")),
-    // The other pool may hold a transaction back until the next block, which under --sealing may never come.
-    mut_arg("pool_type", |option| option.default_value_if("sealing", IsPresent, "single-state"))
+    // The other pool validates all that is in it again after every block, which costs more than the block does. And it may hold a
+    // transaction back until the next block, which under --sealing may never come.
+    mut_arg("pool_type", |option| option.default_value("single-state"))
 )]
 pub(crate) struct Cli {
     /// What to do instead of running a node.
@@ -38,15 +43,26 @@ pub(crate) struct Cli {
     /// the RPC method engine_createBlock is called), or at an interval in milliseconds.
     ///
     /// Such blocks are final at once, and the chain's clock moves on by at least one slot (two seconds) with each.
-    /// There is no GRANDPA then, so the chain offers no proofs of finality. The transaction pool is the single-state
-    /// one unless --pool-type says otherwise.
+    /// There is no GRANDPA then, so the chain offers no proofs of finality.
     #[arg(long, value_name = "instant|manual|MILLISECONDS")]
     pub(crate) sealing: Option<Sealing>,
 
-    /// Keep the compiled runtime in this folder, so that the next start does not compile it again. The node executes
-    /// what is in the folder, so only the node's account may write to it.
+    /// Milliseconds that a vote is expected to take to the other validators, for those who vote. A block becomes final two to six
+    /// times as long after it was made. Give twice the slowest one-way time between two of you; with less, validators vote before
+    /// they have heard of the same block, and more often agree only on the one before it. Safe whatever it is, and they need not
+    /// give the same.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(20..=5_000))]
+    pub(crate) grandpa_gossip: u64,
+
+    /// Keep the compiled runtime in this folder, so that the next start does not compile it again [default: runtime-cache
+    /// beside the chain's database, unless that is deleted when the node stops]. The node executes what is in the folder, so nobody
+    /// but its account may write to it.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) runtime_cache: Option<PathBuf>,
+
+    /// Compile the runtime at every start.
+    #[arg(long, conflicts_with = "runtime_cache")]
+    pub(crate) no_runtime_cache: bool,
 
     /// With --sync warp: begin at this block, which you know to be final from a source other than the network, instead of
     /// following the handovers of authorities from the first block on. Needed once the consortium has changed the
@@ -63,6 +79,37 @@ pub(crate) struct Cli {
 
     #[command(flatten)]
     pub(crate) run: sc_cli::RunCmd,
+}
+
+impl Cli {
+    /// How long a vote is expected to take to everybody.
+    pub(crate) fn gossip(&self) -> Duration {
+        Duration::from_millis(self.grandpa_gossip)
+    }
+
+    /// Where the compiled runtime is kept, if anywhere. A folder that cannot be trusted is refused if the operator named it;
+    /// without the usual one the node starts slowly.
+    pub(crate) fn runtime_cache(
+        &self,
+        config: &Configuration,
+    ) -> Result<Option<RuntimeCache>, Unfit> {
+        if let Some(folder) = &self.runtime_cache {
+            return RuntimeCache::open(folder).map(Some);
+        }
+        if self.no_runtime_cache || self.is_deleted_at_the_end() {
+            return Ok(None);
+        }
+        let chain = config.base_path.config_dir(config.chain_spec.id());
+        let cache = RuntimeCache::open(&RuntimeCache::below(&chain));
+        Ok(cache
+            .inspect_err(|error| tracing::warn!("the runtime is compiled at every start: {error}"))
+            .ok())
+    }
+
+    fn is_deleted_at_the_end(&self) -> bool {
+        let shared = &self.run.shared_params;
+        self.run.tmp || (shared.dev && shared.base_path.is_none())
+    }
 }
 
 /// What the program can do beside running a node.
@@ -132,13 +179,29 @@ mod tests {
     }
 
     #[test]
-    fn a_sealed_chain_has_the_pool_that_holds_nothing_back_unless_asked_otherwise() {
+    fn the_pool_is_the_one_that_holds_nothing_back_unless_asked_otherwise() {
         use TransactionPoolType::{ForkAware, SingleState};
-        assert!(matches!(pool_of(&[]), ForkAware));
-        for sealing in ["instant", "manual", "500"] {
-            assert!(matches!(pool_of(&["--sealing", sealing]), SingleState));
+        assert!(matches!(pool_of(&[]), SingleState));
+        assert!(matches!(pool_of(&["--sealing=instant"]), SingleState));
+        for asked in [
+            &["--pool-type=fork-aware"][..],
+            &["--sealing=instant", "--pool-type=fork-aware"],
+        ] {
+            assert!(matches!(pool_of(asked), ForkAware));
         }
-        let asked = ["--sealing=instant", "--pool-type=fork-aware"];
-        assert!(matches!(pool_of(&asked), ForkAware));
+    }
+
+    #[test]
+    fn votes_are_expected_to_take_some_time_and_not_for_ever() {
+        let gossip = |options: &[&str]| {
+            let command_line = ["mhealth-node"].iter().chain(options);
+            Cli::try_parse_from(command_line).map(|cli| cli.gossip().as_millis())
+        };
+        assert_eq!(gossip(&[]).expect("the default is within bounds"), 150);
+        let slow = gossip(&["--grandpa-gossip=1000"]);
+        assert_eq!(slow.expect("a second is within bounds"), 1_000);
+        for wrong in ["0", "19", "5001", "fast"] {
+            assert!(gossip(&["--grandpa-gossip", wrong]).is_err(), "{wrong}");
+        }
     }
 }

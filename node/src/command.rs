@@ -2,8 +2,6 @@
 
 //! Does what the command line says.
 
-use std::path::Path;
-
 use mhealth_runtime::{opaque::Block, Header};
 use sc_cli::SubstrateCli;
 use sc_network::config::SyncMode;
@@ -12,7 +10,7 @@ use sc_service::{Configuration, TaskManager};
 use crate::{
     chain_spec::{self, Purpose},
     cli::{Cli, Subcommand},
-    service::{self, Components, Consensus},
+    service::{self, Choices, Components, Consensus},
 };
 
 impl SubstrateCli for Cli {
@@ -117,9 +115,14 @@ fn run_node(cli: &Cli) -> sc_cli::Result<()> {
     // Before the first line of the log, so that the operator does not have to look for it.
     service::refuse_what_is_not_built_in(runner.config(), consensus)
         .map_err(|refusal| sc_cli::Error::Input(refusal.into()))?;
-    let begin = begin(cli, runner.config())?;
-    let cache = cli.runtime_cache.as_deref();
-    runner.run_node_until_exit(|config| async move { start(config, consensus, begin, cache) })
+    let unfit = |error: service::Unfit| sc_cli::Error::Input(error.to_string());
+    let choices = Choices {
+        consensus,
+        begin: begin(cli, runner.config())?,
+        gossip: cli.gossip(),
+        runtime_cache: cli.runtime_cache(runner.config()).map_err(unfit)?,
+    };
+    runner.run_node_until_exit(|config| async move { start(config, choices) })
 }
 
 /// The header of the checkpoint that the node begins at, if one is given.
@@ -136,13 +139,8 @@ fn begin(cli: &Cli, config: &Configuration) -> sc_cli::Result<Option<Header>> {
     Ok(Some(header))
 }
 
-fn start(
-    config: Configuration,
-    consensus: Consensus,
-    begin: Option<Header>,
-    runtime_cache: Option<&Path>,
-) -> sc_cli::Result<TaskManager> {
-    service::start(config, consensus, begin, runtime_cache).map_err(sc_cli::Error::Service)
+fn start(config: Configuration, choices: Choices) -> sc_cli::Result<TaskManager> {
+    service::start(config, choices).map_err(sc_cli::Error::Service)
 }
 
 fn components(config: &Configuration) -> sc_cli::Result<Components> {

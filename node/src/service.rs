@@ -10,15 +10,19 @@ mod clock;
 mod components;
 mod final_report;
 mod full;
+mod runtime_cache;
 mod sealing;
 mod witness;
 
-use mhealth_runtime::{opaque::Block, RuntimeApi};
+use std::time::Duration;
+
+use mhealth_runtime::{opaque::Block, Header, RuntimeApi};
 use sc_executor::WasmExecutor;
 
 pub(crate) use self::{
     components::{components, Components},
     full::{refuse_what_is_not_built_in, start},
+    runtime_cache::{RuntimeCache, Unfit},
     sealing::Sealing,
 };
 
@@ -55,4 +59,16 @@ pub(crate) enum Consensus {
     AuraGrandpa,
     /// This node alone makes blocks, which are final at once.
     Sealing(Sealing),
+}
+
+/// What the operator says of a node beside what Substrate's own options say.
+pub(crate) struct Choices {
+    /// How blocks come about.
+    pub(crate) consensus: Consensus,
+    /// Where a new node that syncs by warp begins; otherwise at the first block.
+    pub(crate) begin: Option<Header>,
+    /// How long a vote is expected to take to everybody.
+    pub(crate) gossip: Duration,
+    /// Where the compiled runtime is kept, if anywhere.
+    pub(crate) runtime_cache: Option<RuntimeCache>,
 }

@@ -29,7 +29,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Launch {
     arguments: Vec<OsString>,
     base: Option<PathBuf>,
-    runtime_cache: Option<PathBuf>,
+    runtime_cache: Cache,
+}
+
+/// Where a node keeps its compiled runtime.
+#[derive(Clone, Debug)]
+enum Cache {
+    /// Where all nodes of this binary do.
+    Shared,
+    /// Where nodes do that are told nothing.
+    Own,
+    /// Here.
+    Folder(PathBuf),
 }
 
 impl Launch {
@@ -72,7 +83,7 @@ impl Launch {
         Launch {
             arguments: arguments.map(OsString::from).to_vec(),
             base: None,
-            runtime_cache: None,
+            runtime_cache: Cache::Shared,
         }
     }
 
@@ -101,17 +112,28 @@ impl Launch {
 
     /// Keeps the compiled runtime in this folder. Otherwise all nodes of this binary share one.
     pub fn runtime_cache(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.runtime_cache = Some(folder.into());
+        self.runtime_cache = Cache::Folder(folder.into());
+        self
+    }
+
+    /// Keeps the compiled runtime where a node does that is told nothing: below its own directory.
+    pub fn own_runtime_cache(mut self) -> Self {
+        self.runtime_cache = Cache::Own;
         self
     }
 
     /// Starts the node and waits until it serves JSON-RPC.
     pub fn start(self) -> Result<Node> {
         let binary = node_binary()?;
-        let cache = self.runtime_cache;
-        let cache = cache.unwrap_or_else(|| binary.with_file_name("runtime-cache"));
+        let cache = match self.runtime_cache {
+            Cache::Shared => Some(binary.with_file_name("runtime-cache")),
+            Cache::Own => None,
+            Cache::Folder(folder) => Some(folder),
+        };
         let mut arguments = self.arguments;
-        arguments.extend(["--runtime-cache".into(), cache.into()]);
+        if let Some(folder) = cache {
+            arguments.extend(["--runtime-cache".into(), folder.into()]);
+        }
         let (base, kept) = match &self.base {
             Some(directory) => (directory.clone(), None),
             None => {

@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -155,23 +156,83 @@ fn largest(folder: &Path) -> Option<(PathBuf, u64)> {
     files.max_by_key(|(_, length)| *length)
 }
 
+/// The compiled runtime in a cache: where it is, and what it is.
+fn compiled(cache: &Path) -> (PathBuf, Vec<u8>) {
+    let (path, length) = largest(cache).expect("something is kept");
+    assert!(length > 1_000_000, "{path:?} has {length} bytes");
+    let code = fs::read(&path).expect("it is there");
+    (path, code)
+}
+
 #[test]
 fn a_runtime_that_is_kept_compiled_is_used_and_made_anew_when_it_is_spoilt() {
+    const REFUSED: &str = "runtime_cache_damaged";
     let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder.path().join("cache");
     let start = || {
-        let launch = Launch::instant().runtime_cache(folder.path());
-        launch.start().expect("it starts");
-        largest(folder.path()).expect("something is kept")
+        let launch = Launch::instant().runtime_cache(&folder);
+        let node = launch.start().expect("it starts");
+        (compiled(&folder), node.log())
     };
-    let (path, length) = start();
-    assert!(length > 1_000_000, "{path:?} has {length} bytes");
+    let ((path, code), log) = start();
+    assert!(log.contains("the compiled runtime is kept"), "{log}");
+    let mode = fs::metadata(&folder).expect("it is there").permissions();
+    assert_eq!(mode.mode() & 0o777, 0o700);
     let written = || fs::metadata(&path).and_then(|about| about.modified());
     let before = written().expect("it is there");
-    assert_eq!(start(), (path.clone(), length));
+    let (kept, log) = start();
+    assert_eq!(kept, (path.clone(), code.clone()));
     assert_eq!(written().expect("it is there"), before);
+    assert!(!log.contains("the compiled runtime is kept"), "{log}");
 
-    let file = fs::File::options().write(true).open(&path);
-    file.and_then(|file| file.set_len(length / 2))
-        .expect("half of it is lost");
-    assert_eq!(start(), (path.clone(), length));
+    // Half of it is lost; a bit of it is another, which nothing but a digest finds for certain; it is another runtime's.
+    let half = code[..code.len() / 2].to_vec();
+    let mut flipped = code.clone();
+    flipped[code.len() / 2] ^= 1;
+    for spoilt in [half, flipped, b"another runtime".to_vec()] {
+        fs::write(&path, spoilt).expect("the folder is ours");
+        let (kept, log) = start();
+        assert_eq!(kept, (path.clone(), code.clone()));
+        assert!(log.contains(REFUSED), "{log}");
+    }
+
+    // What somebody puts there under a name that the node looks for.
+    let digests = folder.join("digests");
+    fs::remove_dir_all(&digests).expect("the folder is ours");
+    let (kept, log) = start();
+    assert_eq!(kept, (path.clone(), code.clone()));
+    assert!(log.contains(REFUSED), "{log}");
+}
+
+#[test]
+fn a_node_keeps_its_runtime_compiled_below_its_own_directory_unless_it_is_told_not_to() {
+    let base = tempfile::tempdir().expect("a temporary folder");
+    let launch = || Launch::instant().base_path(base.path()).own_runtime_cache();
+    let cache = base.path().join("chains/mhealth_dev/runtime-cache");
+    let without = launch().arg("--no-runtime-cache").start();
+    drop(without.expect("it starts"));
+    assert!(!cache.exists());
+    drop(launch().start().expect("it starts"));
+    let kept = compiled(&cache);
+    let node = launch().start().expect("it starts");
+    assert_eq!(compiled(&cache), kept);
+    let log = node.log();
+    assert!(!log.contains("the compiled runtime is kept"), "{log}");
+}
+
+#[test]
+fn what_others_may_write_to_is_not_executed() {
+    let base = tempfile::tempdir().expect("a temporary folder");
+    let cache = base.path().join("chains/mhealth_dev/runtime-cache");
+    fs::create_dir_all(&cache).expect("it is ours");
+    fs::set_permissions(&cache, fs::Permissions::from_mode(0o777)).expect("it is ours");
+    // Named by the operator, it is refused; the usual one is done without.
+    let named = Launch::instant().runtime_cache(&cache).start();
+    let refusal = named.err().expect("anybody may write there").to_string();
+    assert!(refusal.contains("runtime_cache_open"), "{refusal}");
+    let launch = Launch::instant().base_path(base.path()).own_runtime_cache();
+    let node = launch.start().expect("it starts");
+    let log = node.log();
+    assert!(log.contains("runtime_cache_open"), "{log}");
+    assert_eq!(largest(&cache), None);
 }

@@ -42,7 +42,13 @@ async fn found(transactions: Vec<Call>) -> Vec<BroughtRun> {
         let signed = client.sign(&relay(), &call, nonce, 64).await.unwrap();
         extrinsics.push(signed.bytes.to_vec());
     }
-    read(runtime(&client).await.at().metadata_ref(), &extrinsics).unwrap()
+    let runtime = runtime(&client).await;
+    assert!(runtime.reads_natively());
+    let found = read(&runtime, &extrinsics).unwrap();
+    // By the types of the metadata the same is read.
+    let by_types = read(&runtime.by_its_types(), &extrinsics).unwrap();
+    assert_eq!(by_types, found);
+    found
 }
 
 async fn runtime(client: &crate::ChainClient) -> Runtime {
@@ -144,7 +150,7 @@ async fn at_depth(depth: usize) -> Result<Vec<BroughtRun>, Error> {
     let run = [vec![4], vec![0; 44], vec![4], vec![0; 64], vec![0]].concat();
     let inner = [&[pallet.call_index(), variant.index][..], &run].concat();
     let call = [wrap.repeat(depth), inner].concat();
-    read(metadata, &[extrinsic(&client, &call).await])
+    read(&runtime, &[extrinsic(&client, &call).await])
 }
 
 #[test]
@@ -164,4 +170,24 @@ fn calls_within_each_other_are_read_as_deep_as_the_chain_reads_them_and_not_deep
         }
     });
     reader.unwrap().join().unwrap();
+}
+
+#[tokio::test]
+async fn a_batch_that_ends_early_is_no_batch_however_it_is_read() {
+    let node = FakeNode::new();
+    let client = node.client().await;
+    let runtime = runtime(&client).await;
+    let whole = subxt::ext::codec::Encode::encode(&batch(1..4));
+    for end in [whole.len() - 1, whole.len() - 64, 60, 4, 3] {
+        let extrinsic = extrinsic(&client, &whole[..end]).await;
+        for runtime in [runtime.clone(), runtime.by_its_types()] {
+            let error = read(&runtime, std::slice::from_ref(&extrinsic)).unwrap_err();
+            assert!(matches!(error, Error::Protocol { .. }), "{end}: {error}");
+        }
+    }
+    // A number of runs for which there is no room.
+    let mut many = whole[..2].to_vec();
+    many.extend(Compact(u32::MAX).encode());
+    let extrinsic = extrinsic(&client, &many).await;
+    assert!(read(&runtime, &[extrinsic]).is_err());
 }

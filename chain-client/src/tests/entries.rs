@@ -48,3 +48,16 @@ async fn a_node_that_leads_in_a_circle_is_not_followed() {
     let error = client.entries(DeviceId(3), 5, 5).await.unwrap_err();
     assert!(matches!(error, Error::Protocol { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn an_answer_of_another_form_is_no_answer() {
+    let whole = answer(&[9, 8], Some(70));
+    let longer = [&whole[..], &[0]].concat();
+    for wrong in [&whole[..whole.len() - 1], &longer, &[0xff; 5]] {
+        let node = FakeNode::new();
+        let client = node.client().await;
+        node.answer_entries(wrong.to_vec());
+        let error = client.entries(DeviceId(3), 5, 5).await.unwrap_err();
+        assert!(matches!(error, Error::Protocol { .. }), "{error}");
+    }
+}

@@ -8,7 +8,8 @@ use mhealth_runtime::{limits::BLOCK_BYTES, opaque::Block};
 use sc_basic_authorship::ProposerFactory;
 use sc_consensus_aura::{SlotProportion, StartAuraParams};
 use sc_consensus_grandpa::{
-    run_grandpa_voter, Config, GrandpaParams, SharedVoterState, VotingRulesBuilder,
+    run_grandpa_voter, Config, GrandpaParams, SharedVoterState, ThreeQuartersOfTheUnfinalizedChain,
+    VotingRulesBuilder,
 };
 use sc_consensus_slots::BackoffAuthoringOnFinalizedHeadLagging;
 use sc_network::{service::traits::NetworkService, NotificationService, ProtocolName};
@@ -27,9 +28,6 @@ use super::{
 /// The share of a slot after which a proposal that is not ready is thrown away: all of it, because a late block is
 /// worth more than none. The author stops long before: see [`Clocked`].
 const PROPOSAL_SHARE: f32 = 1.0;
-
-/// How long a vote is expected to take to everybody.
-const GOSSIP: Duration = Duration::from_millis(333);
 
 /// What a validator works with.
 pub(super) struct Parts {
@@ -58,16 +56,19 @@ pub(super) struct Settings {
     name: String,
     force_authoring: bool,
     with_grandpa: bool,
+    gossip: Duration,
     pub(super) prometheus_registry: Option<Registry>,
 }
 
-impl From<&Configuration> for Settings {
-    fn from(config: &Configuration) -> Self {
+impl Settings {
+    /// As the configuration says. A vote is expected to take so long to everybody.
+    pub(super) fn new(config: &Configuration, gossip: Duration) -> Self {
         Self {
             role: config.role,
             name: config.network.node_name.clone(),
             force_authoring: config.force_authoring,
             with_grandpa: !config.disable_grandpa,
+            gossip,
             prometheus_registry: config.prometheus_registry().cloned(),
         }
     }
@@ -138,13 +139,17 @@ fn spawn_aura(
 }
 
 /// Votes for blocks, with the keys of a validator, and otherwise follows the votes of the others.
+///
+/// For the best block, not for one that is two blocks older, as is usual: nothing rests on that rule but how often votes of
+/// one round differ. If a part of the validators does not have a block yet, it becomes final one round later. The rule that
+/// is left lets those who lag far behind agree on something.
 fn spawn_grandpa(
     parts: Parts,
     settings: Settings,
     task_manager: &TaskManager,
 ) -> Result<(), sc_service::Error> {
     let config = Config {
-        gossip_duration: GOSSIP,
+        gossip_duration: settings.gossip,
         justification_generation_period: JUSTIFICATION_PERIOD,
         name: Some(settings.name),
         observer_enabled: false,
@@ -159,7 +164,9 @@ fn spawn_grandpa(
         network: parts.network,
         sync: parts.sync_service,
         notification_service: parts.vote_channel.notifications,
-        voting_rule: VotingRulesBuilder::default().build(),
+        voting_rule: VotingRulesBuilder::new()
+            .add(ThreeQuartersOfTheUnfinalizedChain)
+            .build(),
         prometheus_registry: settings.prometheus_registry,
         shared_voter_state: parts.voter_state,
         telemetry: None,

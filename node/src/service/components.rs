@@ -2,7 +2,7 @@
 
 //! What every node and every subcommand consists of.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use mhealth_runtime::{opaque::Block, HostFunctions, RuntimeApi};
 use sc_consensus::{BasicQueue, BoxBlockImport};
@@ -14,7 +14,7 @@ use sp_consensus_aura::{sr25519::AuthorityPair, SlotDuration};
 
 use super::{
     Consensus, FullBackend, FullClient, FullSelectChain, GrandpaBlockImport, GrandpaLink,
-    JUSTIFICATION_PERIOD,
+    RuntimeCache, JUSTIFICATION_PERIOD,
 };
 
 /// The parts of a node, before they are connected.
@@ -37,7 +37,7 @@ pub(crate) struct Components {
 pub(crate) fn components(
     config: &Configuration,
     consensus: Consensus,
-    runtime_cache: Option<&Path>,
+    runtime_cache: Option<&RuntimeCache>,
 ) -> Result<Components, sc_service::Error> {
     let executor = executor(&config.executor, runtime_cache);
     let (client, backend, keystore, task_manager) =
@@ -82,7 +82,10 @@ pub(crate) fn components(
 }
 
 /// What executes the runtime: as `sc_service::new_wasm_executor` makes it, which keeps nothing of what it has compiled.
-fn executor(config: &ExecutorConfiguration, cache: Option<&Path>) -> WasmExecutor<HostFunctions> {
+fn executor(
+    config: &ExecutorConfiguration,
+    cache: Option<&RuntimeCache>,
+) -> WasmExecutor<HostFunctions> {
     let heap = match config.default_heap_pages {
         Some(pages) => HeapAllocStrategy::Static {
             extra_pages: pages as u32,
@@ -96,7 +99,7 @@ fn executor(config: &ExecutorConfiguration, cache: Option<&Path>) -> WasmExecuto
         .with_max_runtime_instances(config.max_runtime_instances)
         .with_runtime_cache_size(config.runtime_cache_size);
     match cache {
-        Some(folder) => executor.with_cache_path(folder),
+        Some(cache) => executor.with_cache_path(cache.compiled()),
         None => executor,
     }
     .build()

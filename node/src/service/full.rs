@@ -2,10 +2,10 @@
 
 //! Connects the parts of a node and starts it.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use futures::channel::mpsc;
-use mhealth_runtime::{opaque::Block, Hash, Header};
+use mhealth_runtime::{opaque::Block, Hash};
 use sc_client_api::HeaderBackend;
 use sc_consensus_grandpa::{warp_proof::NetworkProvider, FinalityProofProvider, SharedVoterState};
 use sc_network::{
@@ -16,26 +16,30 @@ use sc_network::{
 use sc_service::{
     BuildNetworkParams, ChainType, Configuration, SpawnTasksParams, TaskManager, WarpSyncConfig,
 };
+use sp_core::traits::CallContext;
 
 use super::{
     authoring::{self, VoteChannel},
-    components, sealing, Consensus, FullClient, FullPool, Sealing,
+    components, sealing, Choices, Consensus, FullClient, FullPool, RuntimeCache, Sealing,
 };
 use crate::rpc;
 
 type NetworkConfiguration = FullNetworkConfiguration<Block, Hash, Litep2pNetworkBackend>;
 
-/// Starts a node, which keeps its runtime compiled in a folder if there is one for that. A new node that syncs by warp begins
-/// at the block with the header given, if one is. It runs until the returned task manager is dropped.
+/// Starts a node, which runs until the returned task manager is dropped.
 pub(crate) fn start(
     config: Configuration,
-    consensus: Consensus,
-    begin: Option<Header>,
-    runtime_cache: Option<&Path>,
+    choices: Choices,
 ) -> Result<TaskManager, sc_service::Error> {
-    let parts = components(&config, consensus, runtime_cache)?;
+    let Choices {
+        consensus, begin, ..
+    } = choices;
+    let parts = components(&config, consensus, choices.runtime_cache.as_ref())?;
     let mut task_manager = parts.task_manager;
     let (client, backend) = (parts.client, parts.backend);
+    if let Some(cache) = choices.runtime_cache {
+        keep_compiled(cache, &client, &task_manager);
+    }
     let pool = transaction_pool(&config, &client, &task_manager);
     let authority_set = parts.grandpa_link.shared_authority_set().clone();
 
@@ -82,7 +86,7 @@ pub(crate) fn start(
         ),
         seal_commands: (consensus == Consensus::Sealing(Sealing::Manual)).then_some(seal_commands),
     };
-    let settings = authoring::Settings::from(&config);
+    let settings = authoring::Settings::new(&config, choices.gossip);
     sc_service::spawn_tasks(SpawnTasksParams {
         config,
         client: client.clone(),
@@ -130,6 +134,21 @@ pub(crate) fn start(
         )?,
     }
     Ok(task_manager)
+}
+
+/// Compiles the runtime, unless it is kept compiled, and notes what was made. Before the node serves anybody: so one that answers
+/// starts quickly the next time, however it ends.
+fn keep_compiled(mut cache: RuntimeCache, client: &FullClient, task_manager: &TaskManager) {
+    let best = client.info().best_hash;
+    if let Err(error) = client.runtime_version_at(best, CallContext::Offchain) {
+        // A node that is still fetching its first state has no runtime yet.
+        tracing::debug!(%error, "the runtime is not compiled yet");
+    }
+    if let Err(error) = cache.note() {
+        tracing::warn!(%error, "the compiled runtime is not kept");
+    }
+    let handle = task_manager.spawn_handle();
+    handle.spawn_blocking("runtime-cache", None, cache.watch());
 }
 
 fn transaction_pool(

@@ -72,7 +72,8 @@ pub(crate) struct Batch<T: Config> {
     pages: WorkingPages<T>,
     rules: BTreeMap<StudyId, Option<Rules>>,
     walk: Walk<T>,
-    all_signed: bool,
+    /// By the places of the runs: which of them are known to be signed by their devices.
+    signed: Vec<bool>,
     /// Signatures that were checked one by one, for the weight.
     single_checks: u32,
     /// Forks whose evidence was looked at, for the weight.
@@ -86,7 +87,7 @@ impl<T: Config> Batch<T> {
             pages: WorkingPages::new(FirstIndexOfBlock::<T>::get()),
             rules: BTreeMap::new(),
             walk: Walk::new(),
-            all_signed: false,
+            signed: Vec::new(),
             single_checks: 0,
             forks: 0,
         }
@@ -97,39 +98,64 @@ impl<T: Config> Batch<T> {
         self.pages.head(device)
     }
 
-    /// Checks all the signatures that studies demand of these runs at once. An invalid one costs only time: then each
-    /// is checked by itself when its run is judged.
+    /// Checks at once the signatures that studies demand of the runs that go on from their device's head, or from a run of it
+    /// before them in the batch.
+    ///
+    /// Whatever else a batch has is judged by itself: what names another link before it has another last link too, so that
+    /// an honest signature does not fit, and a few such runs would have all others checked one by one. An invalid signature
+    /// among those that are checked together costs only time: then each of them is checked when its run is judged.
     pub(crate) fn check_together(&mut self, size: BatchSize, runs: &Runs, links: &[LinkHash]) {
         if !size.checks_together() {
             return;
         }
+        let mut together = vec![false; runs.len() as usize];
         let mut signed = Vec::with_capacity(runs.signatures() as usize * SIGNED);
-        for (run, links) in with_links(runs, links) {
+        // Length and link of each device's history, if every run before in the batch stands.
+        let mut ends = BTreeMap::new();
+        for ((run, links), together) in with_links(runs, links).zip(&mut together) {
             let (Some(signature), Some(last)) = (run.signature, links.last()) else {
                 continue;
             };
-            let signer = self.head(run.device).and_then(|head| head.signer);
-            if let Some(signer) = signer {
-                signed.extend_from_slice(signature);
-                signed.extend_from_slice(&signer);
-                signed.extend_from_slice(&last.0);
+            let Some(head) = self.head(run.device) else {
+                continue;
+            };
+            let Some(signer) = head.signer else {
+                continue;
+            };
+            let (length, hash) = *ends.entry(run.device).or_insert((head.length, head.hash));
+            if run.sequence.checked_sub(1) != Some(length) || run.previous != hash {
+                continue;
             }
+            let end = length.saturating_add(run.entries.len() as u64);
+            ends.insert(run.device, (end, H256(last.0)));
+            *together = true;
+            signed.extend_from_slice(signature);
+            signed.extend_from_slice(&signer);
+            signed.extend_from_slice(&last.0);
         }
-        self.all_signed = !signed.is_empty() && run_checks::all_signed(&signed);
+        if !signed.is_empty() && run_checks::all_signed(&signed) {
+            self.signed = together;
+        }
     }
 
-    /// Whether every signature that a study demands is known to be valid.
-    pub(crate) fn all_signed(&self) -> bool {
-        self.all_signed
+    /// How many runs are known to be signed by their devices.
+    #[cfg(feature = "runtime-benchmarks")]
+    pub(crate) fn known_to_be_signed(&self) -> usize {
+        self.signed.iter().filter(|signed| **signed).count()
     }
 
-    /// Judges a run and, if it passes, registers it in the working copies. The links are those that its entries have if
+    /// Judges the run at this place and, if it passes, registers it in the working copies. The links are those that its entries have if
     /// its `previous` is taken at its word.
     ///
     /// What is registered already is a success before anything else is asked: a retry must not be refused because the
     /// device has been suspended since. And what the device signed against its own history is evidence, whatever has become
     /// of the device or its study since.
-    fn register(&mut self, run: RunView<'_>, links: &[LinkHash]) -> Result<Outcome, RefusalReason> {
+    fn register(
+        &mut self,
+        place: usize,
+        run: RunView<'_>,
+        links: &[LinkHash],
+    ) -> Result<Outcome, RefusalReason> {
         let last = run
             .sequence
             .checked_sub(1)
@@ -146,13 +172,13 @@ impl<T: Config> Batch<T> {
         match (compare(&mut self.walk, run, last, &head, links), shut) {
             (Relation::Recorded, _) => Ok(Outcome::AlreadyRecorded),
             (Relation::Diverges(divergence), _) => {
-                Err(self.refuse_rival(run, last_link, &head, divergence, shut))
+                Err(self.refuse_rival(place, run, last_link, &head, divergence, shut))
             }
             (_, Some(reason)) => Err(reason),
             (Relation::Gap, None) => Err(RefusalReason::Gap),
             (Relation::BeyondReach, None) => Err(RefusalReason::BeyondReach),
             (Relation::Follows { known }, None) => self
-                .check_signature(run, last_link, &head)
+                .check_signature(place, run, last_link, &head)
                 .and_then(|()| self.take_room(run, known, &head))
                 .map(|()| self.append(run, links, known, head)),
         }
@@ -215,6 +241,7 @@ impl<T: Config> Batch<T> {
     /// rival is kept, under any policy.
     fn refuse_rival(
         &mut self,
+        place: usize,
         run: RunView<'_>,
         last_link: LinkHash,
         head: &DeviceHead,
@@ -227,7 +254,7 @@ impl<T: Config> Batch<T> {
             return reason;
         }
         let signed = match head.signer {
-            Some(_) => self.check_signature(run, last_link, head).is_ok(),
+            Some(_) => self.check_signature(place, run, last_link, head).is_ok(),
             None => self.is_signed(run, last_link, head),
         };
         if signed || (head.signer.is_none() && shut.is_none()) {
@@ -257,6 +284,7 @@ impl<T: Config> Batch<T> {
     /// Demands the device's signature where the study does.
     fn check_signature(
         &mut self,
+        place: usize,
         run: RunView<'_>,
         last_link: LinkHash,
         head: &DeviceHead,
@@ -265,11 +293,15 @@ impl<T: Config> Batch<T> {
             Ok(())
         } else if run.signature.is_none() {
             Err(RefusalReason::SignatureMissing)
-        } else if self.all_signed() || self.is_signed(run, last_link, head) {
+        } else if self.is_known_to_be_signed(place) || self.is_signed(run, last_link, head) {
             Ok(())
         } else {
             Err(RefusalReason::BadSignature)
         }
+    }
+
+    fn is_known_to_be_signed(&self, place: usize) -> bool {
+        self.signed.get(place).copied().unwrap_or(false)
     }
 
     fn is_signed(&mut self, run: RunView<'_>, last_link: LinkHash, head: &DeviceHead) -> bool {
@@ -379,7 +411,7 @@ impl<T: Config> Pallet<T> {
         let run = runs.iter().next().ok_or(Error::<T>::EmptyRun)?;
         let links = links_of(&runs);
         let mut batch = Batch::<T>::new(who);
-        let outcome = batch.register(run, &links);
+        let outcome = batch.register(0, run, &links);
         let post_info = batch.weight(size);
         let mut brought = Brought::default();
         let event = match outcome {
@@ -421,8 +453,8 @@ impl<T: Config> Pallet<T> {
         let mut brought = Brought::default();
         let links = links_of(&runs);
         batch.check_together(size, &runs, &links);
-        for (position, (run, links)) in (0..).zip(with_links(&runs, &links)) {
-            match batch.register(run, links) {
+        for (position, (run, links)) in (0u32..).zip(with_links(&runs, &links)) {
+            match batch.register(position as usize, run, links) {
                 Ok(Outcome::Recorded { .. }) => {
                     recorded += 1;
                     brought.recorded += bytes_of(run);

@@ -79,6 +79,68 @@ fn signatures_that_had_to_be_checked_again_cost_more() {
 }
 
 #[test]
+fn a_wrong_run_has_no_signature_but_its_own_checked_again() {
+    run(|| {
+        let mut phones: Vec<_> = (0..8).map(|seed| Phone::enrolled(SIGNED, seed)).collect();
+        let mut used = |wrong: &[usize]| {
+            let mut runs: Vec<_> = phones.iter_mut().map(|phone| phone.run(1, 0)).collect();
+            for place in wrong {
+                // The device signed over another link than the one that this leads to.
+                runs[*place].previous = H256([7; 32]);
+            }
+            let runs: crate::Runs = runs.try_into().expect("short");
+            let result = ClientHashchain::submit_batch(RuntimeOrigin::signed(RELAY), runs);
+            let weight = result.expect("a batch succeeds").actual_weight;
+            weight.expect("the weight is measured").ref_time()
+        };
+        used(&[]);
+        let good = used(&[]);
+        assert_eq!(used(&[7]), good + 1);
+        // Both lack the entry that was refused: a gap, which is refused before its signature is looked at.
+        assert_eq!(used(&[6]), good + 1);
+        let heads = (0..8).map(|device| HashchainPallet::head_of(device).expect("enrolled").length);
+        assert_eq!(heads.collect::<Vec<_>>(), [4, 4, 4, 4, 4, 4, 3, 2]);
+        assert_ok!(HashchainPallet::do_try_state());
+    });
+}
+
+#[test]
+fn what_was_not_checked_together_is_not_taken_for_signed() {
+    run(|| {
+        let mut phones: Vec<_> = (0..8).map(|seed| Phone::enrolled(SIGNED, seed)).collect();
+        let earlier: Vec<_> = phones.iter_mut().map(|phone| phone.run(2, 0)).collect();
+        submit_batch(RELAY, earlier[..5].to_vec());
+        let mut runs: Vec<_> = phones[..4]
+            .iter_mut()
+            .map(|phone| phone.run(1, 0))
+            .collect();
+        // Begins before the head and goes on from it, over a signature that somebody made up.
+        let mut overlapping = earlier[4].clone();
+        let further = phones[4].run(1, 0).entries.to_vec();
+        overlapping.entries = [overlapping.entries.to_vec(), further]
+            .concat()
+            .try_into()
+            .expect("short");
+        overlapping.signature = Some([7; 64]);
+        runs.push(overlapping);
+        // A run of a device upon one that nobody signed.
+        let mut unsigned = earlier[5].clone();
+        unsigned.signature = None;
+        runs.extend([unsigned, phones[5].run(1, 0)]);
+        let events = submit_batch(RELAY, runs);
+        assert_eq!(
+            refusals(&events),
+            [
+                (4, RefusalReason::BadSignature),
+                (5, RefusalReason::SignatureMissing),
+                (6, RefusalReason::Gap),
+            ]
+        );
+        assert_ok!(HashchainPallet::do_try_state());
+    });
+}
+
+#[test]
 fn runs_of_one_device_may_follow_each_other_in_one_batch() {
     run(|| {
         let mut phone = Phone::enrolled(SIGNED, 1);
