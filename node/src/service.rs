@@ -9,6 +9,7 @@ mod authoring;
 mod clock;
 mod components;
 mod full;
+mod metrics;
 mod sealing;
 mod witness;
 

@@ -185,6 +185,7 @@ async fn operators_see_readiness_and_metrics(kind: Kind) {
         "mhealth_relay_entries_total{outcome=\"accepted\"} 2",
         "mhealth_relay_entries_total{outcome=\"finalised\"} 2",
         "mhealth_relay_leading 1",
+        "mhealth_relay_devices{within=\"2d\"}",
         "mhealth_relay_finalised_after_seconds_count 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
