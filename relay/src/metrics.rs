@@ -11,6 +11,9 @@ const SECONDS: [f64; 14] = [
     0.1, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 60.0, 180.0, 600.0, 3600.0,
 ];
 
+/// What may become of a run.
+const OUTCOMES: [&str; 5] = ["accepted", "known", "finalised", "refused", "conflicting"];
+
 /// Days within which devices are counted that sent something.
 pub const DAYS: [(&str, u64); 4] = [("1d", 1), ("2d", 2), ("7d", 7), ("30d", 30)];
 
@@ -37,6 +40,10 @@ impl Metrics {
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let by_outcome = |name: &str, help: &str| {
             let counter = IntCounterVec::new(Opts::new(name, help), &["outcome"])?;
+            // From the start on: an alarm at the first conflict sees a step from 0 to 1, and none from nothing to 1.
+            for outcome in OUTCOMES {
+                counter.with_label_values(&[outcome]);
+            }
             registry.register(Box::new(counter.clone()))?;
             prometheus::Result::Ok(counter)
         };
