@@ -14,7 +14,7 @@ use crate::failure::{Failure, EXIT_CODES};
 use crate::proposals::{Decision, NewAllowance};
 use crate::report::Report;
 use crate::session::Global;
-use crate::{found, keys, passport, status, study, urgent};
+use crate::{auditor_key, found, keys, passport, status, study, urgent};
 
 /// What the organisations of an mHealth Chain do with it: keys, the first block, decisions, studies and their servers.
 ///
@@ -85,6 +85,8 @@ enum Command {
     /// Puts another key in the place of an office's present one.
     #[command(subcommand)]
     Rotate(study::Rotate),
+    #[command(subcommand)]
+    AuditorKey(auditor_key::AuditorKey),
     /// Puts new rules in force that the consortium has authorised. For a member.
     Upgrade {
         /// The new runtime, as the release has it.
@@ -136,6 +138,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Report, Failure> {
         Command::Remove(office) => study::remove(global, office).await,
         Command::Allowance(new) => decide::propose(global, Decision::SetAllowance(new), true).await,
         Command::Rotate(rotate) => study::rotate(global, rotate).await,
+        Command::AuditorKey(command) => auditor_key::run(global, command).await,
         Command::Upgrade { code } => decide::upgrade(global, &code).await,
         Command::Status { study: None, .. } => status::chain(global).await,
         Command::Status {
@@ -193,7 +196,7 @@ mod tests {
         let document = document.replace("\"Sleep Consortium\"", "Sleep");
         let document = document.replace("\"Authentication server\"", "Server");
         let commands = mhealth_testing::document::commands(&document, "mhealth");
-        assert_eq!(commands.len(), 31);
+        assert_eq!(commands.len(), 35);
         for command in commands {
             let arguments = Arguments::try_parse_from(&command);
             arguments.unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -246,7 +246,8 @@ fn phrase() -> Zeroizing<String> {
     Zeroizing::new(phrase.expect("16 bytes make twelve words; qed").to_string())
 }
 
-fn random<const N: usize>() -> Zeroizing<[u8; N]> {
+/// Random bytes of the system, erased from memory when dropped.
+pub(crate) fn random<const N: usize>() -> Zeroizing<[u8; N]> {
     let mut bytes = Zeroizing::new([0; N]);
     OsRng
         .try_fill_bytes(&mut *bytes)

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)] // Results go to standard output, progress and errors to standard error.
 
 mod accounts;
+mod auditor_key;
 mod cli;
 mod decide;
 mod failure;

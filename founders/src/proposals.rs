@@ -12,6 +12,7 @@ use serde_json::{json, Value};
 use sp_crypto_hashing::blake2_256;
 
 use crate::accounts::Named;
+use crate::auditor_key::PublicKey;
 use crate::failure::Failure;
 use crate::member::digits;
 
@@ -94,9 +95,10 @@ pub(crate) struct NewStudy {
     /// out.
     #[arg(long, value_name = "ACCOUNT")]
     sponsor: Named,
-    /// X25519 key of the study's auditor, 0x and 64 digits. Phones seal their secrets to it.
+    /// X25519 key of the study's auditor, 0x and 64 digits, or the file that the auditor handed out. Phones seal their secrets
+    /// to it.
     #[arg(long, value_name = "KEY")]
-    auditor_key: H256,
+    auditor_key: PublicKey,
     /// What the chain demands of phones' entries. It stays for ever.
     #[arg(long, value_enum, default_value_t = PolicyName::DeviceSigned)]
     policy: PolicyName,
@@ -142,7 +144,7 @@ impl NewStudy {
                 PolicyName::DeviceSigned => Policy::DeviceSigned,
                 PolicyName::HashchainOnly => Policy::HashchainOnly,
             },
-            auditor_key: self.auditor_key.0,
+            auditor_key: self.auditor_key.bytes()?,
             title: self.title,
         })
     }

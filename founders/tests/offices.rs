@@ -65,7 +65,13 @@ async fn a_study_goes_from_its_creation_through_other_hands_to_its_end() {
     let (sponsor, sponsor_account) = setting.account("sponsor");
     let (server, server_account) = setting.account("server");
     let (other, other_account) = setting.account("other");
-    let key = format!("0x{}", "42".repeat(32));
+    let auditor_key = |name: &str| {
+        let file = setting.folder.path().join(name);
+        let made = Person::alone().does("auditor-key new", &["--name", name, "--out", text(&file)]);
+        let public = made["public"].as_str().expect("a file").to_owned();
+        (public, made["auditor_key"].clone())
+    };
+    let (key, first_key) = auditor_key("auditor");
     let options = [
         "--title",
         "Restless legs",
@@ -89,6 +95,15 @@ async fn a_study_goes_from_its_creation_through_other_hands_to_its_end() {
     first.does("appoint server", &in_study(&number, &server_account));
     let (code, _) = first.fails("appoint server", &in_study(&number, &server_account));
     assert_eq!(code, "studies.already_authentication_server");
+    let (key, second_key) = auditor_key("another-auditor");
+    let rotation = ["--study", number.as_str(), key.as_str()];
+    let rotated = first.does("auditor-key rotate", &rotation);
+    assert_eq!(rotated["epoch"], json!(1));
+    let shown = setting.anybody().does("study show", &[&number]);
+    assert_eq!(shown["auditor_key"], second_key);
+    assert_ne!(first_key, second_key);
+    let (code, _) = first.fails("auditor-key rotate", &rotation);
+    assert_eq!(code, "studies.auditor_key_was_used");
     first.does("rotate study", &in_study(&number, &other_account));
     let (code, _) = first.fails("study close", &[&number]);
     assert_eq!(code, "no_role", "it gave its roles up");

@@ -10,6 +10,7 @@ mod clock;
 mod components;
 mod final_report;
 mod full;
+mod metrics;
 mod runtime_cache;
 mod sealing;
 mod witness;

@@ -2,7 +2,7 @@
 
 //! What the relay tells Prometheus beside what every server does.
 
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::store::{Fate, Queue, RunRef};
 
@@ -10,6 +10,12 @@ use crate::store::{Fate, Queue, RunRef};
 const SECONDS: [f64; 14] = [
     0.1, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 20.0, 60.0, 180.0, 600.0, 3600.0,
 ];
+
+/// What may become of a run.
+const OUTCOMES: [&str; 5] = ["accepted", "known", "finalised", "refused", "conflicting"];
+
+/// Days within which devices are counted that sent something.
+pub const DAYS: [(&str, u64); 4] = [("1d", 1), ("2d", 2), ("7d", 7), ("30d", 30)];
 
 /// Counters and timings. Cheap to clone.
 #[derive(Clone)]
@@ -24,6 +30,7 @@ pub struct Metrics {
     followed: IntGauge,
     behind: IntGauge,
     unknown: IntGauge,
+    heard_of: IntGaugeVec,
     settled_after: Histogram,
     group: Histogram,
     erased: IntCounterVec,
@@ -35,6 +42,10 @@ impl Metrics {
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let by_outcome = |name: &str, help: &str| {
             let counter = IntCounterVec::new(Opts::new(name, help), &["outcome"])?;
+            // From the start on: an alarm at the first conflict sees a step from 0 to 1, and none from nothing to 1.
+            for outcome in OUTCOMES {
+                counter.with_label_values(&[outcome]);
+            }
             registry.register(Box::new(counter.clone()))?;
             prometheus::Result::Ok(counter)
         };
@@ -48,7 +59,17 @@ impl Metrics {
             registry.register(Box::new(histogram.clone()))?;
             prometheus::Result::Ok(histogram)
         };
+        let heard_of = IntGaugeVec::new(
+            Opts::new(
+                "mhealth_relay_devices",
+                "Devices that sent something new within so many days. A device that was heard of within seven days and not within \
+                 two has become silent.",
+            ),
+            &["within"],
+        )?;
+        registry.register(Box::new(heard_of.clone()))?;
         Ok(Self {
+            heard_of,
             runs: by_outcome(
                 "mhealth_relay_runs_total",
                 "Runs, by outcome: accepted, known, finalised, refused, conflicting.",
@@ -183,6 +204,11 @@ impl Metrics {
     /// Whether the bytes of what was erased have left the files of the database.
     pub fn scrubbed(&self, scrubbed: bool) {
         self.unscrubbed.set((!scrubbed).into());
+    }
+
+    /// So many devices sent something new within a time of [`DAYS`].
+    pub fn devices(&self, within: &str, count: u64) {
+        self.heard_of.with_label_values(&[within]).set(count as i64);
     }
 
     /// Age of the oldest run that is not settled yet, in seconds.

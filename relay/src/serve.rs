@@ -31,7 +31,7 @@ use crate::http::{router, App, Turns, STAFF};
 use crate::intake::Intake;
 use crate::issuers::Issuers;
 use crate::ledger::{Ledger, NodeLedger};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, DAYS};
 use crate::options::{Command, Options, RelayOptions};
 use crate::outbox::{Outbox, OutboxOptions};
 use crate::ready::{self, Bounds};
@@ -42,7 +42,9 @@ use crate::writer::{Level, Writer};
 
 /// How often the queue is counted.
 const COUNT: Duration = Duration::from_secs(1);
-/// How often devices are forgotten that have not sent anything.
+/// Milliseconds.
+const DAY: u64 = 24 * 60 * 60 * 1_000;
+/// How often devices are counted, and those forgotten that have not sent anything.
 const FORGET: Duration = Duration::from_secs(60);
 /// How long to wait before a connection to the chain is tried once more.
 const RECONNECT: Duration = Duration::from_secs(2);
@@ -405,7 +407,15 @@ async fn keep_house(
                 }
                 Err(error) => tracing::warn!(%error, "the queue cannot be counted"),
             },
-            _ = forget.tick() => app.intake.forget_idle(),
+            _ = forget.tick() => {
+                app.intake.forget_idle();
+                for (name, days) in DAYS {
+                    match app.store.devices_heard_of(days * DAY).await {
+                        Ok(devices) => metrics.devices(name, devices),
+                        Err(error) => tracing::warn!(%error, "devices cannot be counted"),
+                    }
+                }
+            }
         }
     }
 }

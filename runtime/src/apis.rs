@@ -7,6 +7,7 @@ use codec::Encode;
 use frame_support::{
     genesis_builder_helper::{build_state, get_preset},
     pallet_prelude::{TransactionSource, TransactionValidity},
+    view_functions::{ViewFunctionDispatchError, ViewFunctionId},
 };
 use pallet_accountability::KnownOwner;
 use pallet_client_hashchain_runtime_api::{
@@ -209,6 +210,15 @@ impl_runtime_apis! {
 
         fn head_proof_keys(device: u32) -> Vec<Vec<u8>> {
             ClientHashchain::head_proof_keys(device)
+        }
+    }
+
+    impl frame_support::view_functions::runtime_api::RuntimeViewFunction<Block> for Runtime {
+        fn execute_view_function(
+            query_id: ViewFunctionId,
+            input: Vec<u8>,
+        ) -> Result<Vec<u8>, ViewFunctionDispatchError> {
+            Runtime::execute_view_function(query_id, input)
         }
     }
 

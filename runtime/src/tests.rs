@@ -34,6 +34,7 @@ use crate::{
 };
 
 mod metadata;
+mod view_functions;
 
 fn accounts(keys: &[Sr25519Keyring]) -> Vec<crate::AccountId> {
     keys.iter().map(|key| key.to_account_id()).collect()

@@ -14,7 +14,6 @@ use std::process::{Command, Stdio};
 use hashchain::{OpeningKey, StudyId};
 use mhealth_api::{Hash, Key};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::{files, KeyFolder, Whose, SCHEMA};
@@ -194,9 +193,4 @@ impl KeyFolder {
             .map(|line| format!("{} of {}", line.copy, line.made_at))
             .collect())
     }
-}
-
-/// A digest that recognises a bundle after it was put together again.
-pub(super) fn checksum(text: &[u8]) -> [u8; 32] {
-    Sha256::digest(text).into()
 }

@@ -21,8 +21,12 @@ use sp_keystore::KeystorePtr;
 use substrate_prometheus_endpoint::Registry;
 
 use super::{
-    clock::Clocked, components::inherent_data, final_report, witness, FullBackend, FullClient,
-    FullPool, FullSelectChain, GrandpaBlockImport, GrandpaLink, JUSTIFICATION_PERIOD,
+    clock::Clocked,
+    components::inherent_data,
+    final_report,
+    metrics::{self, MissedSlots},
+    witness, FullBackend, FullClient, FullPool, FullSelectChain, GrandpaBlockImport, GrandpaLink,
+    JUSTIFICATION_PERIOD,
 };
 
 /// The share of a slot after which a proposal that is not ready is thrown away: all of it, because a late block is
@@ -80,6 +84,12 @@ pub(super) fn spawn(
     settings: Settings,
     task_manager: &TaskManager,
 ) -> Result<(), sc_service::Error> {
+    if let Some(registry) = &settings.prometheus_registry {
+        let missed = MissedSlots::register(registry)?.watch(parts.client.clone());
+        task_manager
+            .spawn_handle()
+            .spawn("missed-slots", None, missed);
+    }
     if settings.role.is_authority() {
         spawn_aura(&parts, &settings, task_manager)?;
         // What these report goes into blocks of their own, so it is for those that make blocks.
@@ -113,13 +123,16 @@ fn spawn_aura(
         settings.prometheus_registry.as_ref(),
         task_manager,
     );
+    let registry = settings.prometheus_registry.as_ref();
+    let discarded = registry.map(metrics::discarded_proposals).transpose()?;
+    let clocked = Clocked::new(proposer_factory, parts.client.clone(), discarded);
     let aura = sc_consensus_aura::start_aura::<AuthorityPair, _, _, _, _, _, _, _, _, _, _>(
         StartAuraParams {
             slot_duration,
             client: parts.client.clone(),
             select_chain: parts.select_chain.clone(),
             block_import: parts.block_import.clone(),
-            proposer_factory: Clocked::new(proposer_factory, parts.client.clone()),
+            proposer_factory: clocked,
             sync_oracle: parts.sync_service.clone(),
             justification_sync_link: parts.sync_service.clone(),
             create_inherent_data_providers: move |_, ()| async move { Ok(inherent_data(slot_duration)) },

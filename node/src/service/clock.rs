@@ -21,6 +21,7 @@ use mhealth_runtime::{limits::SLOT_MILLISECONDS, opaque::Block, Header};
 use sp_api::ProvideRuntimeApi;
 use sp_consensus::{Environment, Proposal, ProposeArgs, Proposer};
 use sp_consensus_aura::{sr25519::AuthorityId, AuraApi};
+use substrate_prometheus_endpoint::{Counter, U64};
 
 use super::FullClient;
 
@@ -75,25 +76,33 @@ impl Pace {
 
 /// The pace of an author, which all of its proposers share.
 #[derive(Clone)]
-struct SharedPace(Arc<AtomicU32>);
+struct SharedPace {
+    pace: Arc<AtomicU32>,
+    discarded: Option<Counter<U64>>,
+}
 
 impl SharedPace {
-    fn new() -> Self {
-        Self(Arc::new(AtomicU32::new(Pace::FULL.0)))
+    fn new(discarded: Option<Counter<U64>>) -> Self {
+        Self {
+            pace: Arc::new(AtomicU32::new(Pace::FULL.0)),
+            discarded,
+        }
     }
 
     fn now(&self) -> Pace {
-        Pace(self.0.load(Ordering::Relaxed))
+        Pace(self.pace.load(Ordering::Relaxed))
     }
 
     /// Learns from how long a future takes, whether it ends or is dropped before.
     fn watch<T>(&self, future: impl Future<Output = T>) -> impl Future<Output = T> {
-        let stopwatch = Stopwatch {
+        let mut stopwatch = Stopwatch {
             began: Instant::now(),
             pace: self.clone(),
+            is_ready: false,
         };
         async move {
             let output = future.await;
+            stopwatch.is_ready = true;
             drop(stopwatch);
             output
         }
@@ -103,13 +112,17 @@ impl SharedPace {
 struct Stopwatch {
     began: Instant,
     pace: SharedPace,
+    is_ready: bool,
 }
 
 impl Drop for Stopwatch {
     fn drop(&mut self) {
         let next = self.pace.now().after(self.began.elapsed());
         // One proposal is made at a time, so nobody writes in between.
-        self.pace.0.store(next.0, Ordering::Relaxed);
+        self.pace.pace.store(next.0, Ordering::Relaxed);
+        if let (false, Some(discarded)) = (self.is_ready, &self.pace.discarded) {
+            discarded.inc();
+        }
     }
 }
 
@@ -121,12 +134,16 @@ pub(super) struct Clocked<F> {
 }
 
 impl<F> Clocked<F> {
-    /// Around a factory of proposers.
-    pub(super) fn new(factory: F, client: Arc<FullClient>) -> Self {
+    /// Around a factory of proposers. Proposals that are thrown away are counted.
+    pub(super) fn new(
+        factory: F,
+        client: Arc<FullClient>,
+        discarded: Option<Counter<U64>>,
+    ) -> Self {
         Self {
             factory,
             client,
-            pace: SharedPace::new(),
+            pace: SharedPace::new(discarded),
         }
     }
 
@@ -215,14 +232,17 @@ mod tests {
 
     #[test]
     fn a_proposal_is_watched_until_it_is_ready_or_thrown_away() {
-        let pace = SharedPace::new();
-        pace.0.store(500, Ordering::Relaxed);
+        let count = Counter::new("discarded", "For the test.").expect("a good name");
+        let pace = SharedPace::new(Some(count.clone()));
+        pace.pace.store(500, Ordering::Relaxed);
         assert_eq!(block_on(pace.watch(ready(7))), 7);
         assert_eq!(pace.now(), Pace(510));
+        assert_eq!(count.get(), 0);
         let mut discarded = Box::pin(pace.watch(pending::<()>()));
         assert!(block_on(async { poll!(&mut discarded) }).is_pending());
         assert_eq!(pace.now(), Pace(510));
         drop(discarded);
         assert_eq!(pace.now(), Pace(520));
+        assert_eq!(count.get(), 1);
     }
 }

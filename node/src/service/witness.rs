@@ -91,19 +91,21 @@ impl Seen {
     }
 }
 
-fn slot(header: &Header) -> Option<Slot> {
+/// The slot of a block.
+pub(super) fn slot(header: &Header) -> Option<Slot> {
     let mut items = header.digest.logs().iter();
     items.find_map(CompatibleDigestItem::<AuthoritySignature>::as_aura_pre_digest)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod testing {
     use sp_core::H256;
     use sp_runtime::{Digest, DigestItem};
 
     use super::*;
 
-    fn header(slot: u64, mark: u8) -> Header {
+    /// A block of a slot; blocks with other marks are other blocks.
+    pub(crate) fn header(slot: u64, mark: u8) -> Header {
         let item: DigestItem =
             CompatibleDigestItem::<AuthoritySignature>::aura_pre_digest(slot.into());
         Header {
@@ -114,6 +116,11 @@ mod tests {
             digest: Digest { logs: vec![item] },
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{testing::header, *};
 
     #[test]
     fn two_blocks_of_a_slot_are_noticed_in_whatever_order_slots_come() {

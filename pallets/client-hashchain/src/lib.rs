@@ -91,6 +91,7 @@ pub mod pallet {
     use super::*;
     use frame_support::{dispatch::DispatchResultWithPostInfo, pallet_prelude::*};
     use frame_system::pallet_prelude::*;
+    use pallet_client_hashchain_runtime_api::{DeviceView, HeadView, StudyView};
     use pallet_studies::StudyId;
     use sp_core::H256;
     use sp_runtime::AccountId32;
@@ -552,6 +553,25 @@ pub mod pallet {
         #[cfg(feature = "try-runtime")]
         fn try_state(_: BlockNumberFor<T>) -> Result<(), sp_runtime::TryRuntimeError> {
             Self::do_try_state()
+        }
+    }
+
+    /// What people ask first. The runtime API `HashchainApi` answers the same and more.
+    #[pallet::view_functions]
+    impl<T: Config> Pallet<T> {
+        /// The head that the device's next run must follow; none if the number was never given out.
+        pub fn head(device: DeviceId) -> Option<HeadView> {
+            Self::head_view(device)
+        }
+
+        /// All that the chain knows about a device; none if the number was never given out.
+        pub fn device(device: DeviceId) -> Option<DeviceView> {
+            Self::device_view(device)
+        }
+
+        /// A study and its rules; none if there is no such study.
+        pub fn study(study: StudyId) -> Option<StudyView<AccountId32>> {
+            Self::study_view(study)
         }
     }
 

@@ -4,7 +4,7 @@
 
 use sqlx::AssertSqlSafe;
 
-use super::rows::{unsigned, FINALISED, LIVE};
+use super::rows::{signed, unsigned, FINALISED, LIVE};
 use super::{Store, StoreError};
 
 /// What was accepted and is not settled yet.
@@ -40,5 +40,16 @@ impl Store {
             oldest: oldest.map(unsigned).transpose()?,
             batches: unsigned(batches)?,
         })
+    }
+
+    /// How many devices sent something new in these last milliseconds. Reads a row of each device.
+    pub async fn devices_heard_of(&self, within: u64) -> Result<u64, StoreError> {
+        let since = self.clock.now_millis().saturating_sub(within);
+        let (devices,): (i64,) =
+            sqlx::query_as("SELECT COUNT(*) FROM device_usage WHERE day_at >= $1")
+                .bind(signed(since))
+                .fetch_one(self.database.pool())
+                .await?;
+        Ok(unsigned(devices)?)
     }
 }

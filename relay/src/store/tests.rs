@@ -110,6 +110,7 @@ on_both! {
     who_sent_much_long_ago_does_not_wait_for_it = sharing::past_turns;
     what_waits_of_a_device_has_a_bound_and_what_is_known_is_answered = sharing::queue_quota;
     what_is_kept_of_a_device_has_a_bound = sharing::byte_quotas;
+    a_device_that_is_not_heard_of_any_more_is_not_counted = sharing::heard_of;
     a_run_is_in_one_batch_at_a_time = batches::one_batch_at_a_time;
     who_lost_the_lease_can_no_longer_write = ownership::fencing;
     outcomes_are_written_with_the_block = settling::outcomes;

@@ -184,7 +184,9 @@ async fn operators_see_readiness_and_metrics(kind: Kind) {
     for line in [
         "mhealth_relay_entries_total{outcome=\"accepted\"} 2",
         "mhealth_relay_entries_total{outcome=\"finalised\"} 2",
+        "mhealth_relay_runs_total{outcome=\"conflicting\"} 0",
         "mhealth_relay_leading 1",
+        "mhealth_relay_devices{within=\"2d\"}",
         "mhealth_relay_finalised_after_seconds_count 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");

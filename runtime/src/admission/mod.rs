@@ -17,7 +17,7 @@ mod motions;
 mod roles;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The custom error of a transaction whose account has no role on this chain.
 ///

@@ -23,7 +23,7 @@ mod table;
 
 /// Who signs.
 #[derive(Clone, Copy)]
-enum Sender {
+pub(crate) enum Sender {
     Office(Sr25519Keyring),
     /// By the seed of its key.
     Device(u8),
@@ -103,7 +103,7 @@ fn batch(runs: Vec<Run>) -> RuntimeCall {
 }
 
 /// Enrols the device of this seed in study 0; numbers are given from 0.
-fn enrol(seed: u8) -> Sender {
+pub(crate) fn enrol(seed: u8) -> Sender {
     let device = Sender::Device(seed);
     let (commitment, escrow) = ([1; 32], vec![2; 81]);
     let message = hashchain::key_proof_message(&hashchain::KeyProof {

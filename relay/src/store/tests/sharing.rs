@@ -152,3 +152,18 @@ pub(super) async fn byte_quotas(scratch: Scratch) {
     let decisions = send(store, &mut other, 1, &quotas).await;
     assert!(matches!(decisions[0], Ok(Acceptance::Accepted(_))));
 }
+
+pub(super) async fn heard_of(scratch: Scratch) {
+    const DAY: u64 = 86_400;
+    let store = &scratch.store;
+    let (mut silent, mut known) = (TestDevice::new(1), TestDevice::new(2));
+    send(store, &mut silent, 1, &quotas(2)).await;
+    send(store, &mut known, 1, &quotas(2)).await;
+    scratch.clock.advance(3 * DAY);
+    send(store, &mut known, 1, &quotas(2)).await;
+    let within = async |days: u64| store.devices_heard_of(days * DAY * 1_000).await.unwrap();
+    assert_eq!((within(2).await, within(7).await), (1, 2));
+    scratch.clock.advance(7 * DAY);
+    assert_eq!((within(2).await, within(7).await), (0, 0));
+    assert_eq!(within(30).await, 2);
+}

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""systemd's units, the files that packages put beside them, and what is in an image."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from programs import PACKAGING, ROOT, built
+
+UNITS = sorted((PACKAGING / "systemd").glob("*.service"))
+# Of 10; systemd calls less than 3 "OK". In tenths, as --threshold has it.
+MOST_EXPOSURE = 30
+
+
+def run(*command, **options):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
+
+
+def exposure(unit):
+    """In tenths, as `systemd-analyze security` judges the file alone."""
+    done = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
+    assert found, done.stdout + done.stderr
+    return round(float(found[1]) * 10)
+
+
+@unittest.skipUnless(shutil.which("systemd-analyze"), "systemd is not installed")
+class Units(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mhealth-units-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def copy(self, unit, change=lambda text: text):
+        """A copy that names a program which this machine has: verify looks for it."""
+        text = re.sub(r"/usr/bin/mhealth-\w+", "/bin/true", unit.read_text())
+        copy = self.folder / unit.name
+        copy.write_text(change(text))
+        return copy
+
+    def test_systemd_understands_every_line(self):
+        self.assertEqual([unit.stem for unit in UNITS], ["mhealth-auth", "mhealth-node", "mhealth-relay"])
+        for unit in UNITS:
+            done = run("systemd-analyze", "verify", "--man=no", self.copy(unit))
+            self.assertEqual((done.returncode, done.stderr), (0, ""), unit.name)
+
+    def test_what_systemd_does_not_understand_is_found(self):
+        wrong = self.copy(UNITS[0], lambda text: text.replace("PrivateTmp=yes", "PrivateTemp=yes"))
+        done = run("systemd-analyze", "verify", "--man=no", wrong)
+        self.assertIn("Unknown key", done.stderr)
+
+    def test_no_program_is_more_exposed_than_it_must_be(self):
+        for unit in UNITS:
+            self.assertLessEqual(exposure(self.copy(unit)), MOST_EXPOSURE, unit.name)
+            bare = lambda text: re.sub(r"(?m)^(Protect|Private|Restrict|System|Capability|NoNew)\w*=.*\n", "", text)
+            self.assertGreater(exposure(self.copy(unit, bare)), MOST_EXPOSURE, unit.name)
+
+    def test_programs_write_only_into_their_own_folders(self):
+        for unit in UNITS:
+            text = unit.read_text()
+            for line in ("ProtectSystem=strict", f"StateDirectory={unit.stem}", f"User={unit.stem}", "UMask=0077"):
+                self.assertIn(f"\n{line}\n", text, unit.name)
+            self.assertNotRegex(text, r"ReadWritePaths|BindPaths")
+
+    def test_packages_make_the_users_that_units_name(self):
+        for unit in UNITS:
+            name = unit.stem.removeprefix("mhealth-")
+            script = PACKAGING / "debian" / name / "postinst"
+            self.assertIn(f" {unit.stem}\n", script.read_text())
+            self.assertTrue(os.access(script, os.X_OK))
+            self.assertEqual(run("sh", "-n", script).returncode, 0)
+            manifest = (ROOT / name / "Cargo.toml").read_text()
+            self.assertIn(f'maintainer-scripts = "../packaging/debian/{name}"', manifest)
+
+
+class Configuration(unittest.TestCase):
+    def test_the_servers_understand_their_files(self):
+        for name in ("auth", "relay"):
+            config = PACKAGING / "config" / f"{name}.toml"
+            program = built(f"mhealth-{name}")
+            # Its database cannot be made here, and it has no account: the file itself is understood all the same.
+            done = run(program, "--config", config, "doctor", "--json", cwd="/")
+            self.assertNotIn("invalid_option", done.stdout + done.stderr)
+            self.assertIn('"account"', done.stdout, done.stderr)
+            wrong = config.read_text() + "\nlisten-at = 1\n"
+            with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+                file.write(wrong)
+                file.flush()
+                done = run(program, "--config", file.name, "doctor", "--json", cwd="/")
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("listen-at", done.stdout + done.stderr)
+
+    def test_the_node_knows_every_option_that_its_unit_gives(self):
+        unit = (PACKAGING / "systemd" / "mhealth-node.service").read_text()
+        config = (PACKAGING / "config" / "node.env").read_text()
+        known = run(built("mhealth-node"), "--help").stdout
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", unit + config)) - {"--help"}
+        self.assertGreater(len(options), 4)
+        for option in options:
+            self.assertRegex(known, rf"{option}\b")
+
+
+class Images(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mhealth-image-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def test_a_program_runs_with_nothing_but_what_is_in_its_image(self):
+        for name in ("mhealth-node", "mhealth-auth", "mhealth-relay"):
+            root = self.folder / name
+            done = run(PACKAGING / "container" / "root", built(name), root)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertFalse((root / "bin").exists() or (root / "usr/bin/sh").exists(), "there is no shell")
+            again = run(PACKAGING / "container" / "root", built(name), root)
+            self.assertEqual((again.returncode, again.stderr.strip()), (1, f"{root} is there already"))
+            if os.geteuid() == 0:
+                done = run("chroot", "--userspec=65532:65532", root, "/program", "--version")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertTrue(done.stdout.startswith(name), done.stdout)
+
+    def test_the_containerfile_takes_what_was_put_together(self):
+        text = (PACKAGING / "container" / "Containerfile").read_text()
+        self.assertIn("\nFROM scratch\n", text)
+        self.assertIn('ENTRYPOINT ["/program"]', text)
+        self.assertIn("\nUSER 65532:65532\n", text)
+
+
+if __name__ == "__main__":
+    unittest.main()
