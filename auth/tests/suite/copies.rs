@@ -5,7 +5,7 @@
 use mhealth_api::Code;
 use mhealth_auth::log::{self, LogLine};
 use mhealth_auth::store::Store;
-use mhealth_server::backup::{backup, restore};
+use mhealth_server::backup::{backup, restore, CopyKind};
 use mhealth_server::Database;
 use serde_json::json;
 
@@ -29,7 +29,9 @@ async fn what_may_have_changed_since_a_copy_is_not_believed(mut setting: Setting
 
     let lost = setting.another_database();
     let url = lost.parse().unwrap();
-    restore(&url, &file, Store::mend_copy).await.unwrap();
+    restore(&url, &file, CopyKind::Backup, Store::mend_copy)
+        .await
+        .unwrap();
     let (node, clock) = (setting.node_url.clone(), setting.clock.clone());
     let relays = ["--relay=http://127.0.0.1:1/", "--relay=http://127.0.0.1:2"];
     let again = Running::start(&lost, &node, clock, &relays).await.unwrap();
