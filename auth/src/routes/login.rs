@@ -108,7 +108,7 @@ async fn callback(
 }
 
 /// A session is over.
-#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoggedOut {
     /// The provider's page that ends the login there, too: send the browser to it. Whoever is still logged in at the provider gets

@@ -94,6 +94,10 @@ async fn end_sessions_of(
     admin: By<Sessions>,
     Json(whose): Json<EndOf>,
 ) -> Result<Json<Ended>, ApiError> {
+    // No name has any, and PostgreSQL takes no text with a NUL.
+    if whose.name.chars().any(char::is_control) {
+        return Ok(Json(Ended { ended: 0 }));
+    }
     let (app, why) = (&shared.app, String::from(whose.why));
     let ended = app
         .store
