@@ -75,6 +75,10 @@ codes! {
     UnsupportedEncoding = "unsupported_encoding", 415, "The body must be sent as it is, or as gzip.";
     /// JSON in another encoding than UTF-8.
     UnsupportedCharset = "unsupported_charset", 415, "The body must be in UTF-8.";
+    /// A trusted proxy names no address for which it asks.
+    InvalidForwarding = "invalid_forwarding", 400, "The proxy in front of this server does not say for whom it asks.";
+    /// A web page of an origin that the operator does not list.
+    OriginNotAllowed = "origin_not_allowed", 403, "Web pages of this origin may not use this server.";
     /// The body exceeds the limit.
     BodyTooLarge = "body_too_large", 413, "The body is larger than this server takes.";
     /// Nothing is at this address.
@@ -110,6 +114,8 @@ codes! {
     NotAllowed = "not_allowed", 403, "The credential is not good for this.";
     /// A login of staff that is over.
     SessionExpired = "session_expired", 401, "The session is over; log in again.";
+    /// No session has this number, or it is over.
+    UnknownSession = "unknown_session", 404, "No session has this number.";
     /// Somebody came back from the login provider with something that this server did not begin, or that does not hold.
     LoginFailed = "login_failed", 401, "The login did not succeed; begin again.";
     /// The provider by which staff log in cannot be reached.

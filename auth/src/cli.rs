@@ -4,7 +4,7 @@
 
 use mhealth_server::backup::{self, CopyCommand};
 use mhealth_server::credentials::{Change, CredentialCommand};
-use mhealth_server::doctor::{Condition, Doctor, DoctorOptions};
+use mhealth_server::doctor::{Condition, Doctor, DoctorOptions, Office};
 use mhealth_server::scopes::OneOrAll;
 use mhealth_server::startup::say;
 use mhealth_server::{
@@ -13,6 +13,7 @@ use mhealth_server::{
 };
 
 use crate::keys::KeyRing;
+use crate::mark::{self, LogMark};
 use crate::routes::STAFF_DUTIES;
 use crate::server::{serve, AuthOptions};
 use crate::store::Store;
@@ -69,8 +70,8 @@ enum KeyCommand {
 struct StaffOptions {
     #[command(flatten)]
     study: StudyOption,
-    /// What it is good for: codes, suspend (and resume), retire, keys, pseudonyms (whose code or device it is), log; or all. May be
-    /// given several times, or separated by commas.
+    /// What it is good for: codes, suspend (and resume), retire, keys, pseudonyms (whose code or device it is), log,
+    /// sessions (who is logged in); or all. May be given several times, or separated by commas.
     #[arg(
         long,
         value_name = "DUTY|all",
@@ -126,9 +127,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
             say(format_args!("copied {url} to {}", file.display()))?;
             Ok(())
         }
-        Some(Command::Copy(CopyCommand::Restore { file })) => {
+        Some(Command::Copy(CopyCommand::Restore { file, raw })) => {
             let url = options.server.database_url()?;
-            let made = backup::restore(&url, file, Store::mend_copy).await?;
+            let made = backup::restore(&url, file, (*raw).into(), Store::mend_copy).await?;
             let made = made.map_or("an unknown time".to_owned(), |at| {
                 format!("{at} seconds after 1970")
             });
@@ -162,34 +163,42 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 async fn doctor(options: &Options, how: DoctorOptions) -> anyhow::Result<()> {
     install_crypto();
     let mut doctor = Doctor::default();
-    let chain = doctor.examine(&options.server, &options.auth.chain).await;
+    let studies: Vec<_> = options.auth.study.into_iter().collect();
+    if studies.is_empty() {
+        doctor.note("study", Condition::Bad, "None is given: --study.");
+    }
+    let (chain, office) = (&options.auth.chain, Office::AuthenticationServer);
+    doctor
+        .examine(&options.server, chain, office, &studies)
+        .await;
     doctor.take("key secret", options.auth.key_secret(), |_| {
         "Signing keys are encrypted with it.".to_owned()
     });
-    match (options.auth.study, chain) {
-        (None, _) => doctor.note("study", Condition::Bad, "None is given: --study."),
-        (Some(study), Some(chain)) => match chain.study(study).await {
-            Ok(Some(found)) if found.open => {
-                let detail = format!("Study {study} is open: {}", found.title);
-                doctor.note("study", Condition::Good, detail);
-            }
-            Ok(Some(_)) => {
-                let detail = format!("Study {study} is closed.");
-                doctor.note("study", Condition::Doubtful, detail);
-            }
-            Ok(None) => {
-                let detail = format!("The chain has no study {study}.");
-                doctor.note("study", Condition::Bad, detail);
-            }
-            Err(error) => doctor.note("study", Condition::Bad, error.to_string()),
-        },
-        (Some(_), None) => {}
-    }
+    examine_mark(&mut doctor, options).await;
     if options.auth.relays.is_empty() {
         let detail = "None is named, so tokens are good nowhere: give --relay.";
         doctor.note("relays", Condition::Doubtful, detail);
     }
     doctor.print(how)
+}
+
+/// How far the log has come, by which an old copy of the database is known.
+async fn examine_mark(doctor: &mut Doctor, options: &Options) {
+    const PART: &str = "log mark";
+    let Ok(url) = options.server.database_url() else {
+        return;
+    };
+    let Some(place) = LogMark::place(options.auth.log_mark.as_deref(), &url) else {
+        let detail = "There is none, so an old copy that somebody puts back goes unnoticed: give --log-mark.";
+        return doctor.note(PART, Condition::Doubtful, detail);
+    };
+    let Some(database) = doctor.open_database(&options.server).await else {
+        return;
+    };
+    let store = Store::as_it_is(database.clone());
+    let said = mark::described(&place, &store).await;
+    doctor.take(PART, said, String::clone);
+    database.close().await;
 }
 
 #[cfg(test)]

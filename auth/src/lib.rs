@@ -16,7 +16,8 @@
 //! 2. [`staff`] and [`codes`]: staff issue a one-time code, whose hash is kept; some of what they do needs a second person
 //!    ([`approvals`]);
 //! 3. [`enrolments`]: a device redeems the code. Its claim and the order to enrol it are durable before the chain is asked;
-//! 4. [`store`]: everything that is kept, with the log of who did what, when and why ([`log`]);
+//! 4. [`store`]: everything that is kept, with the log of who did what, when and why ([`log`]), and
+//!    a [`mark`] of how far that has come, by which an old copy is known;
 //! 5. [`orders`] and [`desk`]: what is to be done on the chain is done by one process at a time, so that several can share
 //!    one database and one account, and a crash loses nothing;
 //! 6. [`order_book`]: the request that waits hears what became of its order;
@@ -34,6 +35,7 @@ pub mod enrolments;
 pub mod keys;
 pub mod log;
 pub mod login;
+pub mod mark;
 pub mod metrics;
 pub mod order_book;
 pub mod orders;

@@ -12,8 +12,8 @@ use mhealth_api::{Hash, Key};
 use mhealth_chain_client::{Account, ChainClient, SubmitterOptions};
 use mhealth_server::dpop::Proofs;
 use mhealth_server::{
-    BaseAddress, Bound, CancellationToken, ChainOptions, FailureOptions, Failures, Ground,
-    Readiness, SecretText, Server, ServerOptions, SharedClock, SystemClock, LIST_DELIMITER,
+    with_reserve, BaseAddress, Bound, CancellationToken, ChainOptions, FailureOptions, Failures,
+    Ground, Readiness, SecretText, Server, ServerOptions, SharedClock, SystemClock, LIST_DELIMITER,
 };
 
 use crate::app::{hash, App, Terms};
@@ -21,6 +21,7 @@ use crate::approvals::Act;
 use crate::desk;
 use crate::keys::KeyRing;
 use crate::login::{Login, LoginOptions};
+use crate::mark::LogMark;
 use crate::metrics::Metrics;
 use crate::order_book::OrderBook;
 use crate::ready;
@@ -90,6 +91,12 @@ pub struct AuthOptions {
     #[arg(long, value_name = "FILE", env = "MHEALTH_AUTH_KEY_FILE")]
     pub key_secret_file: Option<PathBuf>,
 
+    /// File in which the server keeps how far the log has come, by which it knows an old copy of the database that somebody put
+    /// back by hand. Default with SQLite: the database's name and `.mark`. With PostgreSQL there is none unless it is named here;
+    /// each process has its own.
+    #[arg(long, value_name = "FILE", env = "MHEALTH_LOG_MARK")]
+    pub log_mark: Option<PathBuf>,
+
     /// What needs a second person with the same duty: the first one asks for it, the second one approves it within a day. May be
     /// given several times, or separated by commas.
     #[arg(
@@ -146,6 +153,13 @@ pub async fn prepare(
     let chain = auth.chain.connect().await?;
     let genesis = hash(chain.genesis_hash());
     store.bind_to(&genesis, study).await?;
+    let mark = match LogMark::place(auth.log_mark.as_deref(), &server.database_url()?) {
+        Some(place) => Some(LogMark::check(&place, &store).await?),
+        None => {
+            tracing::warn!("an old copy of the database would not be noticed: give --log-mark");
+            None
+        }
+    };
     check_role(&chain, &account, study).await?;
 
     if auth.relays.is_empty() {
@@ -185,6 +199,16 @@ pub async fn prepare(
     let shared = Shared::new(app.clone());
     let (public, staff) = routes::routers(shared.clone());
     let readiness = ready::parts(Readiness::register(&ground.registry)?, &app, server)?;
+    let marked = app.store.clone();
+    let marking = {
+        let stop = stop.clone();
+        async move {
+            match mark {
+                Some(mark) => mark.keep(marked, stop).await,
+                None => stop.cancelled().await,
+            }
+        }
+    };
     Ok(ground
         .server("mhealth-auth", DESCRIPTION, bound)
         .routes(public)
@@ -195,7 +219,8 @@ pub async fn prepare(
         })
         .staff(routes::STAFF)
         .machines(routes::RELAYS)
-        .background("desk", desk::work(app, submitter))
+        .background("desk", with_reserve(desk::work(app, submitter)))
+        .background("mark", marking)
         .background("cleaning", remove_expired(shared)))
 }
 
@@ -230,10 +255,12 @@ async fn check_role(chain: &ChainClient, account: &Account, study: StudyId) -> a
     if view.study(study).await?.is_none() {
         bail!("the chain has no study {study}");
     }
-    if !view.has_role(&account.id()).await? {
+    let servers = view.roster(study).await?.authentication_servers;
+    if !servers.contains(&account.id()) {
         tracing::warn!(
             account = %account.id(),
-            "the account holds no role on this chain yet; the sponsor has to add it as an authentication server"
+            %study,
+            "the account is no authentication server of the study yet; the sponsor has to add it"
         );
     }
     Ok(())

@@ -15,7 +15,7 @@ use mhealth_api::Hash;
 use mhealth_chain_client::H256;
 use mhealth_server::backup::{self, CopyCommand};
 use mhealth_server::credentials::Change;
-use mhealth_server::doctor::{Condition, Doctor, DoctorOptions};
+use mhealth_server::doctor::{Condition, Doctor, DoctorOptions, Office};
 use mhealth_server::dpop::{Proofs, Replays};
 use mhealth_server::startup::{reload, say};
 use mhealth_server::{
@@ -75,7 +75,11 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 async fn doctor(options: &Options, how: DoctorOptions) -> anyhow::Result<()> {
     install_crypto();
     let mut doctor = Doctor::default();
-    doctor.examine(&options.server, &options.chain).await;
+    let studies = options.relay.issuers.iter().map(|issuer| issuer.study);
+    let studies: Vec<_> = studies.collect();
+    doctor
+        .examine(&options.server, &options.chain, Office::Relay, &studies)
+        .await;
     let issuers = issuers(&options.relay)?;
     issuers.read().await;
     for (issuer, keys) in issuers.keys_known() {
@@ -103,9 +107,9 @@ async fn copy(url: &DatabaseUrl, command: &CopyCommand) -> anyhow::Result<()> {
             backup::backup(url, file).await?;
             say(format_args!("copied {url} to {}", file.display()))?;
         }
-        CopyCommand::Restore { file } => {
+        CopyCommand::Restore { file, raw } => {
             // Nothing in it says more than was so once: finalised blocks tell what became of it.
-            let made = backup::restore(url, file, async |_, _, _| Ok(())).await?;
+            let made = backup::restore(url, file, (*raw).into(), async |_, _, _| Ok(())).await?;
             let made = made.map_or("an unknown time".to_owned(), |at| {
                 format!("{at} seconds after 1970")
             });

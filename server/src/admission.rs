@@ -28,6 +28,7 @@ use crate::connections::Busy;
 use crate::extract::Peer;
 use crate::gate::Origin;
 use crate::pace::Paced;
+use crate::reserve::with_reserve;
 use crate::shares::{Shares, Source};
 use crate::{ApiError, Limits};
 
@@ -36,7 +37,7 @@ const BURST: u32 = 10;
 /// How often addresses are forgotten that have not asked for a while.
 const FORGET: Duration = Duration::from_secs(10);
 /// Paths of what machines ask of every server.
-const PROBES: &[&str] = &["/healthz", "/livez", "/readyz", "/metrics"];
+pub(crate) const PROBES: &[&str] = &["/healthz", "/livez", "/readyz", "/metrics"];
 
 /// Who asks for what, by the beginning of the path.
 #[derive(Clone, Debug, Default)]
@@ -89,18 +90,19 @@ impl Doors {
         }
     }
 
-    fn door(&self, path: &str) -> &Door {
+    /// What staff and machines ask for takes from what is kept back for them.
+    fn door(&self, path: &str) -> (&Door, bool) {
         let is_among = |beginnings: &[&str]| {
             beginnings
                 .iter()
                 .any(|beginning| path.starts_with(beginning))
         };
         if PROBES.contains(&path) || is_among(&self.paths.machines) {
-            &self.machines
+            (&self.machines, true)
         } else if is_among(&self.paths.staff) {
-            &self.staff
+            (&self.staff, true)
         } else {
-            &self.strangers
+            (&self.strangers, false)
         }
     }
 
@@ -112,7 +114,7 @@ impl Doors {
         let line = request.extensions().get::<ConnectInfo<Origin>>();
         let line = line.and_then(|origin| origin.0.line.clone());
         let busy = line.as_ref().map(|line| line.busy());
-        let door = self.door(request.uri().path());
+        let (door, has_reserve) = self.door(request.uri().path());
         door.rates.check_key(&source).map_err(|early| {
             let wait = early.wait_time_from(DefaultClock::default().now());
             ApiError::from(Code::TooManyRequests).retry_after(wait)
@@ -141,6 +143,7 @@ impl Doors {
         let mut request = Request::from_parts(parts, body);
         request.extensions_mut().insert(late);
         let visit = Visit {
+            has_reserve,
             _under_way: under_way,
             _busy: busy,
         };
@@ -168,6 +171,8 @@ fn too_many(what: &str) -> ApiError {
 
 /// A request until its answer is through.
 struct Visit {
+    /// Whether its queries may take of the connections that are kept back.
+    has_reserve: bool,
     _under_way: OwnedSemaphorePermit,
     _busy: Option<Busy>,
 }
@@ -180,7 +185,10 @@ pub(crate) async fn admit(
 ) -> Response {
     match doors.enter(request) {
         Ok((request, share, visit)) => {
-            let answer = next.run(request).await;
+            let answer = match visit.has_reserve {
+                true => with_reserve(next.run(request)).await,
+                false => next.run(request).await,
+            };
             drop(share);
             answer.map(|body| Body::new(Attended { body, visit }))
         }

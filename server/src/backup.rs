@@ -15,6 +15,7 @@ use anyhow::{bail, Context};
 use fluent_uri::pct_enc::{EStr, Encoder};
 use fluent_uri::Uri;
 
+use crate::database::files_of;
 use crate::{
     identity, Clock, Database, DatabaseUrl, SetupFault, StoreError, SystemClock, WriteTransaction,
 };
@@ -49,7 +50,29 @@ pub enum CopyCommand {
     Restore {
         /// The copy.
         file: PathBuf,
+        /// The copy is a database's own file, which somebody copied by hand. What was committed last may be missing: it was in
+        /// the log beside it (`FILE-wal`), which is taken, too, if it is there.
+        #[arg(long)]
+        raw: bool,
     },
+}
+
+/// What a file is that is put into a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyKind {
+    /// What [`backup`] made.
+    Backup,
+    /// A database's own file.
+    Raw,
+}
+
+impl From<bool> for CopyKind {
+    fn from(is_raw: bool) -> Self {
+        match is_raw {
+            true => Self::Raw,
+            false => Self::Backup,
+        }
+    }
 }
 
 /// Copies a database to a new file.
@@ -83,6 +106,7 @@ pub async fn backup(url: &DatabaseUrl, file: &Path) -> anyhow::Result<()> {
 pub async fn restore(
     url: &DatabaseUrl,
     file: &Path,
+    kind: CopyKind,
     mend: impl AsyncFnOnce(&Database, &mut WriteTransaction, u64) -> Result<(), StoreError>,
 ) -> anyhow::Result<Option<u64>> {
     url.check_protected()?;
@@ -93,20 +117,29 @@ pub async fn restore(
                 return Err(SetupFault::DatabaseExists(url.to_string()).into());
             }
             let part = beside(&target, ".part");
-            let _ = std::fs::remove_file(&part);
+            for file in files_of(&part) {
+                let _ = std::fs::remove_file(file);
+            }
             let copied = async {
                 let (mut from, mut to) = (copy, private(&part)?);
                 std::io::copy(&mut from, &mut to)?;
                 drop(to);
+                let log = beside(file, "-wal");
+                if kind == CopyKind::Raw && log.exists() {
+                    let (mut from, mut to) = (File::open(log)?, private(&beside(&part, "-wal"))?);
+                    std::io::copy(&mut from, &mut to)?;
+                }
                 let database = open_sqlite(&part, "rw").await?;
-                check_sqlite(&database, file).await?;
+                check_sqlite(&database, file, kind).await?;
                 let made = mark_restored(&database, mend).await?;
                 settle_sqlite(&database).await?;
                 anyhow::Ok(made)
             };
             let copied = copied.await;
             if copied.is_err() {
-                let _ = std::fs::remove_file(&part);
+                files_of(&part).iter().for_each(|file| {
+                    let _ = std::fs::remove_file(file);
+                });
             }
             let made = copied?;
             put_in_place(&part, &target)?;
@@ -134,6 +167,14 @@ pub(crate) async fn refuse_copies(database: &Database) -> Result<(), StoreError>
         Some(at) => Err(StoreError::Copy(at)),
         None => Ok(()),
     }
+}
+
+/// When a database was put in place by [`restore`], in seconds since 1970; none if it never was.
+pub async fn restored_at(database: &Database) -> Result<Option<u64>, StoreError> {
+    let text = identity::claimed(database, RESTORED).await?;
+    let at = text.map(|text| text.split(' ').next().unwrap_or_default().parse());
+    at.transpose()
+        .map_err(|_| StoreError::Corrupt("a time at which it was restored"))
 }
 
 async fn copy_sqlite(database: &Path, part: &Path) -> anyhow::Result<()> {
@@ -180,13 +221,16 @@ async fn settle_sqlite(database: &Database) -> anyhow::Result<()> {
     }
 }
 
-async fn check_sqlite(database: &Database, file: &Path) -> anyhow::Result<()> {
+async fn check_sqlite(database: &Database, file: &Path, kind: CopyKind) -> anyhow::Result<()> {
     let fault = || SetupFault::NotACopy(file.to_owned());
     let checked: Result<(String,), _> = sqlx::query_as("PRAGMA integrity_check(1)")
         .fetch_one(database.pool())
         .await;
     let is_whole = checked.is_ok_and(|(said,)| said == "ok");
-    let is_copy = async || matches!(identity::claimed(database, COPIED_AT).await, Ok(Some(_)));
+    let is_copy = async || match identity::claimed(database, COPIED_AT).await {
+        Ok(copied_at) => copied_at.is_some() || kind == CopyKind::Raw,
+        Err(_) => false,
+    };
     match is_whole && is_copy().await {
         true => Ok(()),
         false => Err(fault().into()),

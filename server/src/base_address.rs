@@ -68,7 +68,7 @@ impl FromStr for BaseAddress {
     }
 }
 
-fn is_this_machine(host: &Host<'_>) -> bool {
+pub(crate) fn is_this_machine(host: &Host<'_>) -> bool {
     let ip = match host {
         Host::Ipv4(ip) => IpAddr::from(*ip),
         Host::Ipv6(ip) => IpAddr::from(*ip),

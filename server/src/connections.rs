@@ -126,14 +126,16 @@ impl Book {
         })
     }
 
-    /// Enters a connection when there is room for it.
-    pub(crate) async fn enter(self: &Arc<Self>, source: Source) -> Arc<Line> {
+    /// Enters a connection when there is room for it. A proxy brings the requests of many, so it may have as many as there are.
+    pub(crate) async fn enter(self: &Arc<Self>, source: Source, is_proxy: bool) -> Arc<Line> {
+        let share = match is_proxy {
+            true => self.most,
+            false => self.share,
+        };
         loop {
             let left = self.left.notified();
             let closed = CancellationToken::new();
-            let room = self
-                .pages()
-                .enter(source, self.most, self.share, closed.clone());
+            let room = self.pages().enter(source, self.most, share, closed.clone());
             let (id, is_refused) = match room {
                 Room::Free(id) => (id, false),
                 Room::Refused(id) => (id, true),
@@ -302,7 +304,7 @@ mod tests {
     }
 
     async fn enter(book: &Arc<Book>, number: u8) -> Arc<Line> {
-        book.enter(source(number)).await
+        book.enter(source(number), false).await
     }
 
     fn is_empty(book: &Book) -> bool {
@@ -329,6 +331,20 @@ mod tests {
             line.leave();
         }
         assert!(is_empty(&book));
+    }
+
+    #[tokio::test]
+    async fn a_proxy_may_have_all_connections_and_gives_way_to_others() {
+        let book = Book::of(4, 2);
+        let mut lines = Vec::new();
+        for _ in 0..4 {
+            lines.push(book.enter(source(1), true).await);
+        }
+        let busy: Vec<_> = lines.iter().map(Line::busy).collect();
+        assert!(lines.iter().all(|line| !line.is_refused));
+        let other = enter(&book, 2).await;
+        assert!(!other.is_refused && lines[0].closed.is_cancelled());
+        drop(busy);
     }
 
     #[tokio::test]

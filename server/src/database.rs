@@ -16,9 +16,11 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Any, AnyPool, ConnectOptions, Connection, Executor, SqlStr, Transaction};
 use zeroize::Zeroizing;
 
-use crate::{ApiError, SetupFault};
+use crate::{reserve, ApiError, SetupFault};
 
 const CONNECTIONS: u32 = 16;
+/// Connections beside these, for staff and probes.
+const RESERVED: u32 = 6;
 /// How long a request waits for a free connection, or for a database that is away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -179,20 +181,33 @@ const OWN_VERSIONS: i64 = 1_000;
 /// A transaction that may write. See [`Database::begin`].
 pub type WriteTransaction = Transaction<'static, Any>;
 
-/// A database of either kind. Cheap to clone; clones share one pool of connections.
+/// A database of either kind. Cheap to clone; clones share their connections.
 #[derive(Clone, Debug)]
 pub struct Database {
     kind: Kind,
     pool: AnyPool,
+    /// For [`with_reserve`](crate::with_reserve).
+    reserve: AnyPool,
 }
 
 impl Database {
-    /// Opens it; an SQLite file is created when it is not there.
+    /// Opens it; an SQLite file is created when it is not there. Some connections beside the usual ones are kept back for
+    /// [staff and probes](crate::with_reserve).
     pub async fn open(url: &DatabaseUrl) -> anyhow::Result<Self> {
-        Self::open_with(url, CONNECTIONS).await
+        let database = Self::open_with(url, CONNECTIONS).await?;
+        // What is in memory is another database for every pool.
+        if !url.is_postgres() && url.file().is_none() {
+            return Ok(database);
+        }
+        // One of them is open from now on, also where somebody else takes all that a PostgreSQL server has.
+        let reserve = Self::connect(url, RESERVED, 1).await?;
+        Ok(Self {
+            reserve,
+            ..database
+        })
     }
 
-    /// Opens it with at most so many connections.
+    /// Opens it with at most so many connections, of which none are kept back.
     pub async fn open_with(url: &DatabaseUrl, connections: u32) -> anyhow::Result<Self> {
         if let Some(file) = url.file() {
             make_private(&file, url.text().contains("mode=rwc"))?;
@@ -202,6 +217,15 @@ impl Database {
 
     /// The same, and leaves the modes of its files as they are.
     pub(crate) async fn open_as_it_is(url: &DatabaseUrl, connections: u32) -> anyhow::Result<Self> {
+        let pool = Self::connect(url, connections, 0).await?;
+        Ok(Self {
+            kind: url.kind,
+            reserve: pool.clone(),
+            pool,
+        })
+    }
+
+    async fn connect(url: &DatabaseUrl, most: u32, least: u32) -> anyhow::Result<AnyPool> {
         install_default_drivers();
         let settings = match url.kind {
             Kind::Sqlite => SQLITE_SETTINGS,
@@ -209,8 +233,9 @@ impl Database {
         };
         url.check_protected()?;
         let options = AnyConnectOptions::from_str(&url.url)?.disable_statement_logging();
-        let pool = AnyPoolOptions::new()
-            .max_connections(connections)
+        AnyPoolOptions::new()
+            .max_connections(most)
+            .min_connections(least)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .after_connect(move |connection, _| {
                 Box::pin(async move { connection.execute(settings).await.map(drop) })
@@ -223,11 +248,7 @@ impl Database {
             })
             .connect_with(options)
             .await
-            .with_context(|| format!("cannot open the database {url}"))?;
-        Ok(Self {
-            kind: url.kind,
-            pool,
-        })
+            .with_context(|| format!("cannot open the database {url}"))
     }
 
     /// Brings the schema up to date, with the tables that every server has and those of these migrations. Fails when the
@@ -258,17 +279,21 @@ impl Database {
             .context("the database's schema does not fit this program")
     }
 
-    /// For reading, and for single statements that write.
+    /// For reading, and for single statements that write. Within [`with_reserve`](crate::with_reserve) these are the
+    /// connections that are kept back.
     pub fn pool(&self) -> &AnyPool {
-        &self.pool
+        match reserve::is_open() {
+            true => &self.reserve,
+            false => &self.pool,
+        }
     }
 
     /// Begins a transaction that may write. On SQLite it takes the write lock at once, because a transaction that reads
     /// first and wants to write then fails when another has written in between.
     pub async fn begin(&self) -> Result<WriteTransaction, sqlx::Error> {
         match self.kind {
-            Kind::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await,
-            Kind::Postgres => self.pool.begin().await,
+            Kind::Sqlite => self.pool().begin_with("BEGIN IMMEDIATE").await,
+            Kind::Postgres => self.pool().begin().await,
         }
     }
 
@@ -288,13 +313,14 @@ impl Database {
 
     /// Whether it answers.
     pub async fn check(&self) -> Result<(), ApiError> {
-        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        sqlx::query("SELECT 1").execute(self.pool()).await?;
         Ok(())
     }
 
     /// Closes all connections.
     pub async fn close(&self) {
         self.pool.close().await;
+        self.reserve.close().await;
     }
 }
 

@@ -2,11 +2,16 @@
 
 //! Looks at everything that a server needs, before it is needed, and changes nothing.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use mhealth_chain_client::{check_private, ChainClient, ChainType, ConnectOptions, Patience, H256};
+use hashchain::StudyId;
+use mhealth_chain_client::{
+    check_private, AccountId32, ChainClient, ChainType, ChainView, ConnectOptions, Patience,
+    Roster, H256,
+};
 use prometheus::IntGauge;
 use serde::Serialize;
 
@@ -52,6 +57,61 @@ pub struct Finding {
     pub detail: String,
 }
 
+/// What a server's account has to be in its studies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Office {
+    /// It submits runs.
+    Relay,
+    /// It enrols devices.
+    AuthenticationServer,
+}
+
+impl Office {
+    /// As people say it, and the sponsor's call that gives it.
+    fn named(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Relay => ("a relay", "studies.addRelay"),
+            Self::AuthenticationServer => (
+                "an authentication server",
+                "studies.addAuthenticationServer",
+            ),
+        }
+    }
+
+    fn holders(self, roster: &Roster) -> &[AccountId32] {
+        match self {
+            Self::Relay => &roster.relays,
+            Self::AuthenticationServer => &roster.authentication_servers,
+        }
+    }
+
+    /// Whether the account has the office in a study with these servers.
+    fn in_study(
+        self,
+        account: &AccountId32,
+        study: StudyId,
+        roster: &Roster,
+    ) -> (Condition, String) {
+        let (name, call) = self.named();
+        if self.holders(roster).contains(account) {
+            let detail = format!("{account} is {name} of study {study}.");
+            return (Condition::Good, detail);
+        }
+        let other = match self {
+            Self::Relay => Self::AuthenticationServer,
+            Self::AuthenticationServer => Self::Relay,
+        };
+        let instead = match other.holders(roster).contains(account) {
+            true => format!(", but {} of it", other.named().0),
+            false => String::new(),
+        };
+        let detail = format!(
+            "{account} is not {name} of study {study}{instead}: the study's sponsor has to send {call} with this account."
+        );
+        (Condition::Bad, detail)
+    }
+}
+
 /// What was found.
 #[derive(Debug, Default, Serialize)]
 pub struct Doctor {
@@ -88,11 +148,14 @@ impl Doctor {
         }
     }
 
-    /// Looks at what every server needs. Returns the chain, if it answers.
+    /// Looks at what every server needs, and whether its account has this office in these studies. Returns the chain, if it
+    /// answers.
     pub async fn examine(
         &mut self,
         server: &ServerOptions,
         chain: &ChainOptions,
+        office: Office,
+        studies: &[StudyId],
     ) -> Option<ChainClient> {
         let account = self.take("account", chain.account(), |account| {
             format!("{} can sign.", account.id())
@@ -102,29 +165,63 @@ impl Doctor {
         self.examine_disk(server);
         self.examine_certificate(server);
         let client = self.examine_node(server, chain, bound_to).await?;
-        if let Some(account) = account {
-            let has_role = async {
-                let (_, view) = client.at_finalised().await?;
-                view.has_role(&account.id()).await
-            };
-            match has_role.await {
-                Ok(true) => self.note(
-                    "role",
-                    Condition::Good,
-                    "The account has a role on the chain.",
-                ),
-                Ok(false) => self.note(
-                    "role",
-                    Condition::Bad,
-                    format!(
-                        "{} has no role on the chain: the study's sponsor has to give it one.",
-                        account.id()
-                    ),
-                ),
-                Err(error) => self.note("role", Condition::Bad, error.to_string()),
+        let view = async {
+            let (_, view) = client.at_finalised().await?;
+            anyhow::Ok(view)
+        };
+        match view.await {
+            Ok(view) => {
+                let account = account.map(|account| account.id());
+                for study in BTreeSet::from_iter(studies) {
+                    self.examine_study(&view, *study, office, account.as_ref())
+                        .await;
+                }
             }
+            Err(error) => self.note("study", Condition::Bad, error.to_string()),
         }
         Some(client)
+    }
+
+    /// Whether the study is there, and whether the account has this office in it.
+    async fn examine_study(
+        &mut self,
+        view: &ChainView,
+        study: StudyId,
+        office: Office,
+        account: Option<&AccountId32>,
+    ) {
+        match view.study(study).await {
+            Ok(Some(found)) if found.open => {
+                let detail = format!("Study {study} is open: {}", found.title);
+                self.note("study", Condition::Good, detail);
+            }
+            Ok(Some(_)) => {
+                let detail = format!("Study {study} is closed.");
+                self.note("study", Condition::Doubtful, detail);
+            }
+            Ok(None) => {
+                let detail = format!("The chain has no study {study}.");
+                return self.note("study", Condition::Bad, detail);
+            }
+            Err(error) => return self.note("study", Condition::Bad, error.to_string()),
+        }
+        let Some(account) = account else { return };
+        match view.roster(study).await {
+            Ok(roster) => {
+                let (condition, detail) = office.in_study(account, study, &roster);
+                self.note("role", condition, detail);
+            }
+            Err(error) => self.note("role", Condition::Bad, error.to_string()),
+        }
+    }
+
+    /// Opens the database without changing anything of it; none if there is none yet, or it cannot be opened.
+    pub async fn open_database(&self, server: &ServerOptions) -> Option<Database> {
+        let url = server.database_url().ok()?;
+        if url.file().is_some_and(|file| !file.exists()) {
+            return None;
+        }
+        Database::open_as_it_is(&url, 1).await.ok()
     }
 
     /// Returns the chain that the database is bound to.
@@ -335,4 +432,53 @@ async fn look_into(database: &Database) -> anyhow::Result<(Option<String>, bool)
 fn certificate_left(certificate: &Path, key: &Path) -> anyhow::Result<i64> {
     let expires_at = tls::Identity::load(certificate, key)?.expires_at();
     Ok(expires_at - SystemClock.now() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_is_the_right_one_in_the_right_study_and_nothing_else() {
+        let [relay, server, stranger] = [1, 2, 3].map(|byte| AccountId32([byte; 32]));
+        let roster = Roster {
+            authentication_servers: vec![server],
+            relays: vec![relay],
+        };
+        for (account, office, condition, says) in [
+            (relay, Office::Relay, Condition::Good, "is a relay"),
+            (
+                server,
+                Office::Relay,
+                Condition::Bad,
+                "but an authentication server of it",
+            ),
+            (stranger, Office::Relay, Condition::Bad, "studies.addRelay"),
+            (
+                server,
+                Office::AuthenticationServer,
+                Condition::Good,
+                "is an authentication",
+            ),
+            (
+                relay,
+                Office::AuthenticationServer,
+                Condition::Bad,
+                "but a relay of it",
+            ),
+            (
+                stranger,
+                Office::AuthenticationServer,
+                Condition::Bad,
+                "studies.addAuthenticationServer",
+            ),
+        ] {
+            let (found, detail) = office.in_study(&account, StudyId(7), &roster);
+            assert_eq!(found, condition, "{detail}");
+            assert!(
+                detail.contains(says) && detail.contains("study 7"),
+                "{detail}"
+            );
+        }
+    }
 }

@@ -51,6 +51,15 @@ pub enum SetupFault {
     /// A file is no copy.
     #[error("{} is no copy that `backup` made, or is damaged (not_a_backup)", .0.display())]
     NotACopy(PathBuf),
+    /// Nobody says whose requests a proxy brings.
+    #[error(
+        "{listen} faces a network and a proxy is to be in front of it: name the proxies by --trusted-proxy, or anybody could say \
+         whose a request is (no_trusted_proxy)"
+    )]
+    NoTrustedProxy {
+        /// Where the server is to listen.
+        listen: std::net::SocketAddr,
+    },
     /// What an option says is not what it should be.
     #[error("{option}: {why} (invalid_option)")]
     InvalidOption {
@@ -72,6 +81,7 @@ impl SetupFault {
             Self::NoDatabase(_) => "no_database",
             Self::DatabaseExists(_) => "database_exists",
             Self::NotACopy(_) => "not_a_backup",
+            Self::NoTrustedProxy { .. } => "no_trusted_proxy",
             Self::InvalidOption { .. } => "invalid_option",
         }
     }

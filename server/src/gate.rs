@@ -19,6 +19,7 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::connections::{Book, Line};
+use crate::proxies::Proxies;
 use crate::shares::Source;
 use crate::Limits;
 
@@ -43,25 +44,23 @@ impl Address for Origin {
 pub(crate) struct Gate {
     listener: TcpListener,
     book: Arc<Book>,
+    proxies: Arc<Proxies>,
     patience: Patience,
     open: IntGauge,
 }
 
 impl Gate {
-    /// Behind a proxy all connections come from one address, which has no share.
+    /// A trusted proxy has no share of the connections: those that it brings are many people's.
     pub(crate) fn new(
         listener: TcpListener,
         limits: &Limits,
-        behind_proxy: bool,
+        proxies: Arc<Proxies>,
         open: IntGauge,
     ) -> Self {
-        let share = match behind_proxy {
-            true => limits.connections,
-            false => limits.connections_of_an_address(),
-        };
         Self {
             listener,
-            book: Book::of(limits.connections, share),
+            book: Book::of(limits.connections, limits.connections_of_an_address()),
+            proxies,
             patience: Patience::new(limits.write_timeout, limits.least_in(limits.write_timeout)),
             open,
         }
@@ -77,7 +76,8 @@ impl AddrListener<Counted, Origin> for Gate {
         let (stream, address) = self.listener.accept().await?;
         // Answers are small and complete; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
-        let line = self.book.enter(Source::from(address.ip())).await;
+        let is_proxy = self.proxies.trusts(address.ip());
+        let line = self.book.enter(Source::from(address.ip()), is_proxy).await;
         let counted = Counted {
             stream: Some(stream),
             closed: Box::pin(line.closed.clone().cancelled_owned()),

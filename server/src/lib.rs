@@ -53,7 +53,7 @@
 //!
 //! Every server answers `/healthz`, `/readyz`, `/metrics` and `/openapi.json`, and says what is wrong with a request as
 //! `application/problem+json` ([`ApiError`]). What a stranger can make grow has a bound ([`Limits`]), and an address has its
-//! [share](shares) of it. What a server does beside answering is watched: if a part dies, the server ends ([`PartDied`]).
+//! [share](shares) of it; a proxy that is trusted says whose a request is. Web pages of listed origins may use it. What a server does beside answering is watched: if a part dies, the server ends ([`PartDied`]).
 
 mod account;
 mod admission;
@@ -74,6 +74,7 @@ mod failures;
 mod fault;
 mod gate;
 pub mod identity;
+mod layers;
 mod lease;
 mod limits;
 mod listener;
@@ -81,9 +82,12 @@ mod logging;
 mod metrics;
 pub mod on_chain;
 mod options;
+mod origins;
 mod pace;
 mod probes;
+mod proxies;
 pub mod readiness;
+mod reserve;
 pub mod rows;
 pub mod scopes;
 mod scrub;
@@ -109,8 +113,11 @@ pub use lease::Lease;
 pub use limits::Limits;
 pub use listener::Bound;
 pub use options::{LogFormat, ServerOptions};
+pub use origins::AllowedOrigin;
 pub use probes::ReadinessCheck;
+pub use proxies::{ForwardedBy, TrustedProxy};
 pub use readiness::Readiness;
+pub use reserve::with_reserve;
 pub use rows::StoreError;
 pub use scopes::{Duty, Scopes, StudyOption};
 pub use secret::SecretText;

@@ -7,6 +7,8 @@ use std::net::SocketAddr;
 use anyhow::{bail, Context as _};
 use tokio::net::TcpListener;
 
+use crate::origins::Origins;
+use crate::proxies::Proxies;
 use crate::staff::StaffListener;
 use crate::tls::Identity;
 use crate::{BaseAddress, ServerOptions};
@@ -15,7 +17,10 @@ use crate::{BaseAddress, ServerOptions};
 pub struct Bound {
     pub(crate) listener: TcpListener,
     pub(crate) tls: Option<Identity>,
-    pub(crate) behind_proxy: bool,
+    /// Whether it is known to clients by the address of a proxy.
+    behind_proxy: bool,
+    pub(crate) proxies: Proxies,
+    pub(crate) origins: Origins,
     pub(crate) staff: Option<StaffListener>,
     address: SocketAddr,
 }
@@ -35,6 +40,7 @@ impl ServerOptions {
                 self.listen
             );
         }
+        let proxies = self.proxies()?;
         let listener = TcpListener::bind(self.listen)
             .await
             .with_context(|| format!("cannot listen on {}", self.listen))?;
@@ -46,7 +52,9 @@ impl ServerOptions {
         Ok(Bound {
             listener,
             tls,
-            behind_proxy: self.behind_tls_proxy,
+            behind_proxy: self.behind_tls_proxy || !self.trusted_proxies.is_empty(),
+            proxies,
+            origins: Origins::of(&self.allowed_origins),
             staff,
             address,
         })

@@ -6,7 +6,11 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use crate::{DatabaseUrl, Limits, SecretText, SetupFault, StaffAddress};
+use crate::proxies::Proxies;
+use crate::{
+    AllowedOrigin, DatabaseUrl, ForwardedBy, Limits, SecretText, SetupFault, StaffAddress,
+    TrustedProxy, LIST_DELIMITER,
+};
 
 /// Options that every server has. A server's own options go beside them, with `#[command(flatten)]`.
 #[derive(Clone, Debug, clap::Args)]
@@ -68,10 +72,40 @@ pub struct ServerOptions {
     )]
     pub tls_key: Option<PathBuf>,
 
-    /// A proxy in front of this server speaks TLS: listen with plain HTTP on any address, and take the client's address
-    /// from the last X-Forwarded-For. Only for servers that nobody but the proxy can reach.
+    /// A proxy in front of this server speaks TLS: listen with plain HTTP on any address. Only for servers that nobody but the
+    /// proxy can reach. Name it by --trusted-proxy, unless it is on this machine.
     #[arg(long, env = "MHEALTH_BEHIND_TLS_PROXY")]
     pub behind_tls_proxy: bool,
+
+    /// Address or network (10.0.0.0/24) of proxies and load balancers that are believed when they say for whom they ask. From
+    /// anybody else the header is not read. May be given several times; in the environment separated by spaces. Default with
+    /// --behind-tls-proxy: this machine.
+    #[arg(
+        long = "trusted-proxy",
+        value_name = "CIDR",
+        env = "MHEALTH_TRUSTED_PROXIES",
+        value_delimiter = LIST_DELIMITER
+    )]
+    pub trusted_proxies: Vec<TrustedProxy>,
+
+    /// The header in which trusted proxies say for whom they ask. The other one is not read: they pass it on as a client wrote it.
+    #[arg(
+        long,
+        value_name = "HEADER",
+        env = "MHEALTH_FORWARDED_BY",
+        default_value = "x-forwarded-for"
+    )]
+    pub forwarded_by: ForwardedBy,
+
+    /// Origin of web pages that may use the server from a browser, such as `https://app.example`. May be given several times; in
+    /// the environment separated by spaces. What staff and auditors use stays closed to pages.
+    #[arg(
+        long = "allowed-origin",
+        value_name = "ORIGIN",
+        env = "MHEALTH_ALLOWED_ORIGINS",
+        value_delimiter = LIST_DELIMITER
+    )]
+    pub allowed_origins: Vec<AllowedOrigin>,
 
     /// Requests per second from one address (of IPv6, from one /64 network); ten times as many in a burst. What staff, probes
     /// and other servers ask for is counted apart from what phones and strangers do.
@@ -137,6 +171,18 @@ impl ServerOptions {
         let option = "--database-url-file";
         let fault = |why| SetupFault::InvalidOption { option, why };
         Ok(url.expose().parse().map_err(fault)?)
+    }
+
+    /// The proxies that are believed.
+    pub(crate) fn proxies(&self) -> Result<Proxies, SetupFault> {
+        let header = self.forwarded_by;
+        match (self.behind_tls_proxy, self.trusted_proxies.is_empty()) {
+            (true, true) if self.listen.ip().is_loopback() => Ok(Proxies::of_this_machine(header)),
+            (true, true) => Err(SetupFault::NoTrustedProxy {
+                listen: self.listen,
+            }),
+            _ => Ok(Proxies::new(self.trusted_proxies.clone(), header)),
+        }
     }
 
     /// The usual limits, as far as no option has others.

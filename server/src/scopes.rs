@@ -55,6 +55,8 @@ duties! {
     Pseudonyms = "pseudonyms", "read pseudonyms";
     /// To read who did what, when and why.
     Log = "log", "read the log";
+    /// To see who is logged in, and to end that.
+    Sessions = "sessions", "see and end sessions";
     /// To read what a relay holds.
     Export = "export", "export runs";
     /// To bring orders of the holder of the participants' keys to a relay.

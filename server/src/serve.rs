@@ -2,39 +2,30 @@
 
 //! From routes to a server that listens, and stops in good order.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::future::Future;
 use std::io::Write;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use axum::extract::{Request, State};
-use axum::http::HeaderMap;
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
 use axum_server::tls_rustls::RustlsAcceptor;
 use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
-use mhealth_api::{Code, PROBLEM_MEDIA_TYPE};
+use mhealth_api::PROBLEM_MEDIA_TYPE;
 use prometheus::Registry;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::decompression::RequestDecompressionLayer;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
 
-use crate::admission::{admit, Doors, Paths};
-use crate::encoding;
-use crate::extract::Peer;
+use crate::admission::{Doors, Paths, PROBES};
 use crate::gate::{Gate, Origin};
-use crate::metrics::{measure, HttpMetrics};
+use crate::layers::Around;
+use crate::metrics::HttpMetrics;
 use crate::probes::{self, Probes, ReadinessCheck};
+use crate::reserve::with_reserve;
 use crate::tls::TlsMetrics;
 use crate::{ApiError, Bound, Database, Limits};
 
@@ -158,7 +149,7 @@ impl Server {
     pub async fn serve(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let database = self.database.take();
         if let Some(ready) = self.ready.clone() {
-            self = self.background("readiness", watch(ready, stop.clone()));
+            self = self.background("readiness", with_reserve(watch(ready, stop.clone())));
         }
         let mut parts = Parts::of(std::mem::take(&mut self.tasks), stop.clone());
         let patience = self.limits.stop_timeout;
@@ -203,6 +194,10 @@ impl Server {
                 .expect("it was made empty above; qed");
             router
         };
+        let proxies = Arc::new(self.bound.proxies);
+        let mut origins = self.bound.origins;
+        origins.close(self.paths.staff.iter().chain(&self.paths.machines));
+        origins.close(PROBES);
         let (router, staff) = match self.bound.staff {
             None => (documented(self.routes.merge(self.staff_routes), true), None),
             Some(listener) => {
@@ -214,19 +209,26 @@ impl Server {
         let staff_doors = Arc::new(Doors::new(self.paths.clone(), limits));
         let staff = staff.map(|(listener, router)| {
             let place = listener.address().to_string();
-            let router = layered(router, staff_doors.clone(), limits, metrics.clone(), false);
+            let doors = staff_doors.clone();
+            let around = Around::new(doors, limits, metrics.clone());
+            let router = around.layered(router);
             let task = tokio::spawn(listener.serve(router, staff_stop.clone()));
             (place, task)
         });
         let doors = Arc::new(Doors::new(self.paths, limits));
         let forgetting =
             [doors.clone(), staff_doors].map(|doors| tokio::spawn(doors.forget_idle(stop.clone())));
-        let behind_proxy = self.bound.behind_proxy;
-        let service = layered(router, doors, limits, metrics.clone(), behind_proxy)
+        let around = Around {
+            proxies: proxies.clone(),
+            origins: Arc::new(origins),
+            ..Around::new(doors, limits, metrics.clone())
+        };
+        let service = around
+            .layered(router)
             .into_make_service_with_connect_info::<Origin>();
 
         let open = metrics.connections;
-        let listener = Gate::new(self.bound.listener, &limits, behind_proxy, open);
+        let listener = Gate::new(self.bound.listener, &limits, proxies, open);
         let handle = Handle::new();
         let server = axum_server::Server::<Origin>::from_listener(listener).handle(handle.clone());
         let stopping = tokio::spawn({
@@ -383,54 +385,6 @@ fn name_problems(operation: &mut Operation) {
                 .collect();
         }
     }
-}
-
-/// What lies around all routes, innermost first.
-fn layered(
-    router: Router,
-    doors: Arc<Doors>,
-    limits: Limits,
-    metrics: HttpMetrics,
-    behind_proxy: bool,
-) -> Router {
-    router
-        .fallback(async || ApiError::from(Code::NotFound))
-        .method_not_allowed_fallback(async || ApiError::from(Code::MethodNotAllowed))
-        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| {
-            let message = panic.downcast_ref::<&str>().copied().map(str::to_owned);
-            let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-            ApiError::internal(message.unwrap_or_else(|| "a panic".to_owned())).into_response()
-        }))
-        .layer(
-            RequestDecompressionLayer::new()
-                .gzip(true)
-                .pass_through_unaccepted(true),
-        )
-        .layer(middleware::from_fn(encoding::name))
-        .layer(middleware::from_fn_with_state(doors, admit))
-        .layer(middleware::from_fn_with_state(metrics, measure))
-        .layer(Extension(limits))
-        .layer(middleware::from_fn_with_state(behind_proxy, name_peer))
-}
-
-async fn name_peer(State(behind_proxy): State<bool>, mut request: Request, next: Next) -> Response {
-    let connected = request
-        .extensions()
-        .get::<axum::extract::ConnectInfo<Origin>>()
-        .map(|info| info.0.address.ip());
-    let forwarded = behind_proxy
-        .then(|| forwarded_for(request.headers()))
-        .flatten();
-    if let Some(address) = forwarded.or(connected) {
-        request.extensions_mut().insert(Peer(address));
-    }
-    next.run(request).await
-}
-
-/// The last address is the one that our proxy wrote; those before it are hearsay.
-fn forwarded_for(headers: &HeaderMap) -> Option<IpAddr> {
-    let last = headers.get_all("x-forwarded-for").iter().next_back()?;
-    last.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
 }
 
 impl axum::extract::connect_info::Connected<Origin> for Origin {

@@ -183,10 +183,12 @@ async fn plain_http_is_for_the_loopback_interface_or_behind_a_proxy() {
         .err()
         .expect("it faces a network");
     assert!(error.to_string().contains("--tls-certificate"), "{error}");
-    let bound = options(&["--listen", "0.0.0.0:0", "--behind-tls-proxy"])
-        .bind()
-        .await
-        .unwrap();
+    let behind = [
+        "--listen=0.0.0.0:0",
+        "--behind-tls-proxy",
+        "--trusted-proxy=10.0.0.0/8",
+    ];
+    let bound = options(&behind).bind().await.unwrap();
     assert_ne!(bound.address().port(), 0);
     drop(Server::new("test", "A server for tests.", bound));
 }

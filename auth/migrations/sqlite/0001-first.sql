@@ -79,13 +79,15 @@ CREATE INDEX approvals_by_state ON approvals (state, expires_at);
 
 -- Staff who logged in by the provider. `hash` is the SHA-256 of the credential, `claims` what the provider said of the person.
 CREATE TABLE sessions (
-    hash BLOB PRIMARY KEY,
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    hash BLOB NOT NULL UNIQUE,
     name TEXT NOT NULL,
     claims TEXT NOT NULL,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 );
 CREATE INDEX sessions_by_time ON sessions (expires_at);
+CREATE INDEX sessions_by_name ON sessions (name);
 
 -- Who did what, when and why. Each line's hash covers the line before it.
 CREATE TABLE log (

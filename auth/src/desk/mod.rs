@@ -18,12 +18,13 @@ use std::time::Duration;
 
 use hashchain::DeviceId;
 use mhealth_chain_client::Submitter;
+use mhealth_server::with_reserve;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::orders::Order;
+use crate::orders::{Action, Order};
 use crate::store::{Lease, StoreError};
 
 /// For how long a process may act without showing signs of life.
@@ -153,9 +154,13 @@ impl Desk {
             handed,
         };
         let (app, submitter) = (self.app.clone(), self.submitter.clone());
-        let task = self
-            .tasks
-            .spawn(settle::settle(app, submitter, lease, order, turn));
+        // Enrolments are what strangers ask for; the rest is what staff do, and does not wait for them.
+        let is_of_staff = !matches!(order.action, Action::Enrol);
+        let settling = settle::settle(app, submitter, lease, order, turn);
+        let task = match is_of_staff {
+            true => self.tasks.spawn(with_reserve(settling)),
+            false => self.tasks.spawn(settling),
+        };
         self.busy.insert(task.id(), entry);
     }
 

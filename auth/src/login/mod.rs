@@ -87,6 +87,7 @@ impl Login {
             client,
             secret: options.client_secret()?,
             callback,
+            after_logout: options.oidc_after_logout.clone(),
             scopes: options.oidc_scopes.clone(),
             claim: options.oidc_claim.clone(),
             name_claim: options.oidc_name_claim.clone(),
@@ -141,6 +142,11 @@ impl Login {
         }
         let code = coming.code.ok_or_else(|| failed("The code is missing."))?;
         self.provider.finish(code, begun).await
+    }
+
+    /// The provider's page on which the person logs out there, too; none if there is none, or it cannot be asked at present.
+    pub async fn logout_page(&self) -> Option<String> {
+        self.provider.logout_page().await.unwrap_or_default()
     }
 
     /// The header that gives the browser its cookie, or takes it back.

@@ -40,6 +40,10 @@ pub struct LoginOptions {
     #[arg(long, value_name = "URL")]
     pub oidc_callback: Option<String>,
 
+    /// Address to which the provider sends browsers after it has logged somebody out, as it is registered there.
+    #[arg(long, value_name = "URL")]
+    pub oidc_after_logout: Option<String>,
+
     /// What to ask the provider for beside `openid`, such as `groups`. May be given several times.
     #[arg(long = "oidc-scope", value_name = "SCOPE")]
     pub oidc_scopes: Vec<String>,

@@ -11,15 +11,15 @@ use mhealth_server::{ApiError, SecretText};
 use openidconnect::core::{
     CoreAuthDisplay, CoreAuthPrompt, CoreAuthenticationFlow, CoreErrorResponseType,
     CoreGenderClaim, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm,
-    CoreProviderMetadata, CoreRevocableToken, CoreRevocationErrorResponse,
-    CoreTokenIntrospectionResponse, CoreTokenType,
+    CoreRevocableToken, CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
     AdditionalClaims, AuthorizationCode, ClaimsVerificationError, Client, ClientId, ClientSecret,
     CsrfToken, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, HttpRequest,
-    HttpResponse, IdTokenClaims, IdTokenFields, IssuerUrl, Nonce, PkceCodeChallenge,
-    PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope, SignatureVerificationError,
-    StandardErrorResponse, StandardTokenResponse, TokenResponse,
+    HttpResponse, IdTokenClaims, IdTokenFields, IssuerUrl, LogoutRequest, Nonce, PkceCodeChallenge,
+    PkceCodeVerifier, PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl,
+    RequestTokenError, Scope, SignatureVerificationError, StandardErrorResponse,
+    StandardTokenResponse, TokenResponse,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -82,6 +82,8 @@ pub(super) struct Settings {
     pub(super) client: String,
     pub(super) secret: Option<SecretText>,
     pub(super) callback: String,
+    /// Where the provider sends browsers after it has logged somebody out, if anywhere.
+    pub(super) after_logout: Option<String>,
     pub(super) scopes: Vec<String>,
     pub(super) claim: String,
     pub(super) name_claim: String,
@@ -92,9 +94,10 @@ pub(super) struct Provider {
     settings: Settings,
     issuer: IssuerUrl,
     callback: RedirectUrl,
+    after_logout: Option<PostLogoutRedirectUrl>,
     http: reqwest::Client,
     /// What it says of itself, with its keys, and when that was read.
-    known: Mutex<Option<(CoreProviderMetadata, Instant)>>,
+    known: Mutex<Option<(ProviderMetadataWithLogout, Instant)>>,
 }
 
 impl Provider {
@@ -104,9 +107,16 @@ impl Provider {
         }
         let issuer = IssuerUrl::new(settings.issuer.clone());
         let callback = RedirectUrl::new(settings.callback.clone());
+        let after_logout = settings
+            .after_logout
+            .clone()
+            .map(PostLogoutRedirectUrl::new);
         Ok(Self {
             issuer: issuer.context("the login provider's issuer is no URL")?,
             callback: callback.context("the address for the login provider is no URL")?,
+            after_logout: after_logout
+                .transpose()
+                .context("the address after a logout is no URL")?,
             // Whoever follows redirects can be led anywhere.
             http: reqwest::Client::builder()
                 .timeout(PATIENCE)
@@ -226,18 +236,35 @@ impl Provider {
         })
     }
 
-    /// A client by what the provider said of itself, not longer ago than this.
-    async fn client(&self, fresh: Duration) -> Result<StaffClient, ApiError> {
+    /// The page that ends the person's login at the provider, too (RP-initiated logout); none if the provider has none, or only
+    /// one that anybody could listen to.
+    pub(super) async fn logout_page(&self) -> Result<Option<String>, ApiError> {
+        let metadata = self.metadata(FRESH).await?;
+        let Some(page) = &metadata.additional_metadata().end_session_endpoint else {
+            return Ok(None);
+        };
+        let client = ClientId::new(self.settings.client.clone());
+        let mut request = LogoutRequest::from(page.clone()).set_client_id(client);
+        if let Some(after) = &self.after_logout {
+            request = request.set_post_logout_redirect_uri(after.clone());
+        }
+        let url = String::from(request.http_get_url());
+        Ok(Some(url).filter(|url| is_protected(url)))
+    }
+
+    /// What the provider said of itself, not longer ago than this.
+    async fn metadata(&self, fresh: Duration) -> Result<ProviderMetadataWithLogout, ApiError> {
         let known = self
             .known
             .lock()
             .expect("no holder of this lock panics; qed")
             .clone();
-        let metadata = match known {
+        Ok(match known {
             Some((metadata, read_at)) if read_at.elapsed() < fresh => metadata,
             _ => {
                 let http = self.sender();
-                let metadata = CoreProviderMetadata::discover_async(self.issuer.clone(), &http);
+                let metadata =
+                    ProviderMetadataWithLogout::discover_async(self.issuer.clone(), &http);
                 let metadata = metadata.await.map_err(unavailable)?;
                 *self
                     .known
@@ -246,7 +273,12 @@ impl Provider {
                     Some((metadata.clone(), Instant::now()));
                 metadata
             }
-        };
+        })
+    }
+
+    /// A client by what the provider said of itself, not longer ago than this.
+    async fn client(&self, fresh: Duration) -> Result<StaffClient, ApiError> {
+        let metadata = self.metadata(fresh).await?;
         let secret = self.settings.secret.as_ref();
         let client = StaffClient::from_provider_metadata(
             metadata,

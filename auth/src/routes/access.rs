@@ -26,6 +26,7 @@ pub const STAFF_DUTIES: &[Duty] = &[
     Duty::Keys,
     Duty::Pseudonyms,
     Duty::Log,
+    Duty::Sessions,
 ];
 
 /// What a route asks for.
@@ -60,6 +61,8 @@ offices! {
     Keys: &[Duty::Keys];
     /// Reads the log.
     Log: &[Duty::Log];
+    /// Sees and ends sessions.
+    Sessions: &[Duty::Sessions];
     /// Anybody of the staff. What is asked for decides about the duty.
     Anyone: STAFF_DUTIES;
 }

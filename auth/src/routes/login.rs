@@ -107,20 +107,33 @@ async fn callback(
     Ok(private(answer))
 }
 
+/// A session is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoggedOut {
+    /// The provider's page that ends the login there, too: send the browser to it. Whoever is still logged in at the provider gets
+    /// a new session here without being asked who it is. None if the provider has none, or is away.
+    pub provider_logout: Option<String>,
+}
+
 /// Ends the session whose credential comes with it.
 #[utoipa::path(post, path = "/v1/admin/logout", tag = "login", security(("admin" = [])), responses(
-    (status = 204, description = "It is over."),
+    (status = 200, description = "It is over.", body = LoggedOut),
     (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
     (status = 403, description = "`not_allowed`: a credential that the operator made is no session.", body = Problem),
 ))]
-async fn logout(State(shared): State<Shared>, holder: Holder) -> Result<StatusCode, ApiError> {
+async fn logout(State(shared): State<Shared>, holder: Holder) -> Result<Json<LoggedOut>, ApiError> {
     if !is_session(&holder.credential) {
         let detail = "This is no session; `mhealth-auth admin rotate` replaces such a credential.";
         return Err(ApiError::new(Code::NotAllowed, detail));
     }
     let app = &shared.app;
     app.store.end_session(&holder.credential, app.now()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let provider_logout = match &app.login {
+        Some(login) => login.logout_page().await,
+        None => None,
+    };
+    Ok(Json(LoggedOut { provider_logout }))
 }
 
 fn provider(shared: &Shared) -> Result<&Login, ApiError> {

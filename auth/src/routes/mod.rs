@@ -8,6 +8,7 @@ pub mod approvals;
 pub mod devices;
 pub mod login;
 mod public;
+pub mod sessions;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -101,7 +102,8 @@ pub fn routers(shared: Shared) -> (OpenApiRouter, OpenApiRouter) {
         .merge(admin::router())
         .merge(devices::router())
         .merge(approvals::router())
-        .merge(login::router());
+        .merge(login::router())
+        .merge(sessions::router());
     (public.with_state(shared.clone()), staff.with_state(shared))
 }
 

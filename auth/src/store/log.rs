@@ -56,6 +56,27 @@ impl Store {
         Ok(())
     }
 
+    /// Number and hash of the last line; 0 and zeroes before the first.
+    pub async fn log_head(&self) -> Result<(u64, Hash), StoreError> {
+        let last: Option<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT id, hash FROM log ORDER BY id DESC LIMIT 1")
+                .fetch_optional(self.database.pool())
+                .await?;
+        match last {
+            Some((id, bytes)) => Ok((unsigned(id)?, hash(bytes)?)),
+            None => Ok((0, Hash([0; 32]))),
+        }
+    }
+
+    /// Hash of a line; none if there is no such line.
+    pub async fn log_hash(&self, line: u64) -> Result<Option<Hash>, StoreError> {
+        let found: Option<(Vec<u8>,)> = sqlx::query_as("SELECT hash FROM log WHERE id = $1")
+            .bind(signed(line))
+            .fetch_optional(self.database.pool())
+            .await?;
+        found.map(|(bytes,)| hash(bytes)).transpose()
+    }
+
     /// Up to `limit` lines after line `after`.
     pub async fn log(&self, after: u64, limit: u32) -> Result<Vec<LogLine>, StoreError> {
         type Row = (i64, i64, String, String, String, String, Vec<u8>);

@@ -30,7 +30,7 @@ pub use codes::Revocation;
 pub use enrolments::{Claim, EnrolledDevice, Redemption};
 pub use keys::Before;
 pub use mhealth_server::{Lease, StoreError};
-pub use sessions::{Session, SESSION};
+pub use sessions::{OpenSession, Session, SESSION};
 
 const MIGRATIONS: &[Migration] = &[Migration {
     version: 1,
@@ -50,6 +50,11 @@ impl Store {
     pub async fn open(database: Database) -> anyhow::Result<Self> {
         database.migrate(MIGRATIONS).await?;
         Ok(Self { database })
+    }
+
+    /// The same, and leaves the schema as it is.
+    pub(crate) fn as_it_is(database: Database) -> Self {
+        Self { database }
     }
 
     /// The database itself.

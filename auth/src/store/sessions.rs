@@ -5,8 +5,9 @@
 use mhealth_server::credentials::{hashed, random};
 use mhealth_server::rows::{signed, unsigned};
 use mhealth_server::{SecretText, StoreError};
+use serde::{Deserialize, Serialize};
 
-use super::Store;
+use super::{Admin, Store};
 use crate::log::Note;
 use crate::login::Person;
 
@@ -21,6 +22,20 @@ pub struct Session {
     /// Who.
     pub person: Person,
     /// When it is over, in seconds since 1970.
+    pub expires_at: u64,
+}
+
+/// A session that is not over, as others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpenSession {
+    /// Its number.
+    pub id: u64,
+    /// Who logged in, as in the log.
+    pub name: String,
+    /// When, in seconds since 1970.
+    pub since: u64,
+    /// When it is over by itself, in seconds since 1970.
     pub expires_at: u64,
 }
 
@@ -98,6 +113,91 @@ impl Store {
         self.append(&mut transaction, note).await?;
         transaction.commit().await?;
         Ok(true)
+    }
+
+    /// Up to `limit` sessions after number `after` that are not over.
+    pub async fn open_sessions(
+        &self,
+        after: u64,
+        limit: u32,
+        now: u64,
+    ) -> Result<Vec<OpenSession>, StoreError> {
+        let rows: Vec<(i64, String, i64, i64)> = sqlx::query_as(
+            "SELECT id, name, created_at, expires_at FROM sessions WHERE id > $1 AND expires_at > $2 ORDER BY id LIMIT $3",
+        )
+        .bind(signed(after))
+        .bind(signed(now))
+        .bind(i64::from(limit))
+        .fetch_all(self.database.pool())
+        .await?;
+        let sessions = rows.into_iter().map(|(id, name, since, expires_at)| {
+            Ok(OpenSession {
+                id: unsigned(id)?,
+                name,
+                since: unsigned(since)?,
+                expires_at: unsigned(expires_at)?,
+            })
+        });
+        sessions.collect()
+    }
+
+    /// Ends another's session, and logs it; false when there is none of this number that is not over.
+    pub async fn end_session_by(
+        &self,
+        admin: &Admin,
+        id: u64,
+        why: &str,
+        now: u64,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let ended: Option<(String,)> =
+            sqlx::query_as("DELETE FROM sessions WHERE id = $1 AND expires_at > $2 RETURNING name")
+                .bind(signed(id))
+                .bind(signed(now))
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let Some((name,)) = ended else {
+            return Ok(false);
+        };
+        let note = Note {
+            at: now,
+            actor: &admin.name,
+            action: "session ended",
+            subject: &format!("session {id} of {name}"),
+            why,
+        };
+        self.append(&mut transaction, note).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Ends all sessions of a person, and logs it; returns how many were not over.
+    pub async fn end_sessions_of(
+        &self,
+        admin: &Admin,
+        name: &str,
+        why: &str,
+        now: u64,
+    ) -> Result<u64, StoreError> {
+        let mut transaction = self.database.begin().await?;
+        let ended = sqlx::query("DELETE FROM sessions WHERE name = $1 AND expires_at > $2")
+            .bind(name.to_owned())
+            .bind(signed(now))
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
+        if ended > 0 {
+            let note = Note {
+                at: now,
+                actor: &admin.name,
+                action: "sessions ended",
+                subject: &format!("{ended} sessions of {name}"),
+                why,
+            };
+            self.append(&mut transaction, note).await?;
+            transaction.commit().await?;
+        }
+        Ok(ended)
     }
 
     /// Removes the sessions that have been over for a day.

@@ -2,17 +2,22 @@
 
 //! A copy of the database, put in place of a lost one.
 
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
 use mhealth_api::Code;
 use mhealth_auth::log::{self, LogLine};
 use mhealth_auth::store::Store;
-use mhealth_server::backup::{backup, restore};
+use mhealth_server::backup::{backup, restore, CopyKind};
 use mhealth_server::Database;
 use serde_json::json;
 
-use crate::support::{answer, code_of, on_both_databases, Phone, Running, Setting};
+use crate::support::{answer, code_of, on_both_databases, Phone, Running, Setting, USUAL};
 
 on_both_databases! {
     what_may_have_changed_since_a_copy_is_not_believed
+    an_old_copy_that_somebody_puts_back_by_hand_is_refused
 }
 
 async fn what_may_have_changed_since_a_copy_is_not_believed(mut setting: Setting) {
@@ -29,7 +34,9 @@ async fn what_may_have_changed_since_a_copy_is_not_believed(mut setting: Setting
 
     let lost = setting.another_database();
     let url = lost.parse().unwrap();
-    restore(&url, &file, Store::mend_copy).await.unwrap();
+    restore(&url, &file, CopyKind::Backup, Store::mend_copy)
+        .await
+        .unwrap();
     let (node, clock) = (setting.node_url.clone(), setting.clock.clone());
     let relays = ["--relay=http://127.0.0.1:1/", "--relay=http://127.0.0.1:2"];
     let again = Running::start(&lost, &node, clock, &relays).await.unwrap();
@@ -58,4 +65,102 @@ async fn what_may_have_changed_since_a_copy_is_not_believed(mut setting: Setting
         .iter()
         .any(|line| line.action == "database restored from a copy");
     assert!(told, "{lines:?}");
+}
+
+/// The file of an SQLite database.
+fn file_of(url: &str) -> PathBuf {
+    url.strip_prefix("sqlite:").expect("it is a file").into()
+}
+
+/// With its log, as somebody does who does not know `backup`.
+fn copy_files(from: &Path, to: &Path) {
+    for end in ["", "-wal"] {
+        let name = |path: &Path| format!("{}{end}", path.display());
+        std::fs::copy(name(from), name(to)).unwrap();
+    }
+}
+
+/// Copies the database without the server's help.
+async fn copy_by_hand(setting: &Setting, to: &Path) {
+    match setting.database.is_postgres() {
+        // This is `pg_dump`, and nothing beside.
+        true => backup(&setting.database_url.parse().unwrap(), to)
+            .await
+            .unwrap(),
+        false => copy_files(&file_of(&setting.database_url), to),
+    }
+}
+
+/// Puts it back into another database without the server's help.
+fn put_back_by_hand(setting: &Setting, copy: &Path) -> String {
+    let url = setting.another_database();
+    match setting.database.is_postgres() {
+        true => {
+            let mut restore = Command::new("pg_restore");
+            restore.arg("--no-owner").arg(format!("--dbname={url}"));
+            assert!(restore.arg(copy).status().unwrap().success());
+        }
+        false => copy_files(copy, &file_of(&url)),
+    }
+    url
+}
+
+async fn an_old_copy_that_somebody_puts_back_by_hand_is_refused(setting: Setting) {
+    let mark = setting.directory.path().join("mark");
+    let option = format!("--log-mark={}", mark.display());
+    let options = [USUAL, &[&option]].concat();
+    let mut setting = setting.restart(&options).await;
+    let open = setting.code().await;
+    let copy = setting.directory.path().join("copy");
+    copy_by_hand(&setting, &copy).await;
+    // After the copy the code is redeemed, and the mark says that something happened.
+    let request = setting.request(&Phone::random(), &open.code);
+    setting.enrol(&request).await.unwrap();
+    let (line, _) = setting.store.log_head().await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !std::fs::read_to_string(&mark)
+        .unwrap()
+        .contains(&format!(" {line} "))
+    {
+        assert!(Instant::now() < deadline, "the log is never marked");
+        tokio::task::yield_now().await;
+    }
+
+    let start = async |setting: &Setting, url: &str| {
+        Running::start(url, &setting.node_url, setting.clock.clone(), &options).await
+    };
+    let back = put_back_by_hand(&setting, &copy);
+    let error = start(&setting, &back).await.err().expect("it is old");
+    let error = format!("{error:#}");
+    assert!(error.contains("(database_set_back)"), "{error}");
+    assert!(error.contains("restore --raw"), "{error}");
+    // The database as it is starts, as often as one likes.
+    setting = setting.restart(&options).await;
+    // And so does the copy once it has been put in place as it should be.
+    let fresh = match setting.database.is_postgres() {
+        true => setting.another_database(),
+        false => format!("{}-restored", setting.database_url),
+    };
+    let url = fresh.parse().unwrap();
+    if !setting.database.is_postgres() {
+        let none = restore(&url, &copy, CopyKind::Backup, Store::mend_copy).await;
+        assert!(none.unwrap_err().to_string().contains("(not_a_backup)"));
+    }
+    restore(&url, &copy, CopyKind::Raw, Store::mend_copy)
+        .await
+        .unwrap();
+    let restored = start(&setting, &fresh).await.unwrap();
+    std::mem::replace(&mut setting.auth, restored).stop().await;
+    let terms = setting
+        .post("/v1/code", &json!({ "code": open.code }))
+        .await;
+    assert_eq!(code_of(terms).await, Code::CodeRevoked);
+    // A mark that nobody can read is no reason to believe the database.
+    let damaged = setting.directory.path().join("damaged");
+    std::fs::write(&damaged, "log mark 7").unwrap();
+    let option = format!("--log-mark={}", damaged.display());
+    let (node, clock) = (setting.node_url.clone(), setting.clock.clone());
+    let refused = Running::start(&fresh, &node, clock, &[&option]).await;
+    let error = refused.err().expect("nobody knows").to_string();
+    assert!(error.contains("(log_mark_damaged)"), "{error}");
 }

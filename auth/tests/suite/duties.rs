@@ -36,8 +36,19 @@ const ROUTES: &[(&str, &str, &[&str])] = &[
     ("POST", "/v1/admin/keys/revoke", &["keys"]),
     ("POST", "/v1/admin/keys/rotate", &["keys"]),
     ("POST", "/v1/admin/logout", &[]),
+    ("GET", "/v1/admin/sessions", &["sessions"]),
+    ("POST", "/v1/admin/sessions/end", &["sessions"]),
+    ("POST", "/v1/admin/sessions/{id}/end", &["sessions"]),
 ];
-const ANY: [&str; 6] = ["codes", "suspend", "retire", "keys", "pseudonyms", "log"];
+const ANY: [&str; 7] = [
+    "codes",
+    "suspend",
+    "retire",
+    "keys",
+    "pseudonyms",
+    "log",
+    "sessions",
+];
 const DEVICES: [&str; 4] = ["codes", "suspend", "retire", "pseudonyms"];
 
 async fn every_route_of_the_staff_asks_for_its_duty_in_the_servers_study(setting: Setting) {

@@ -49,7 +49,7 @@ async fn only_administrators_get_in(setting: Setting) {
             tried += 1;
         }
     }
-    assert_eq!(tried, 15);
+    assert_eq!(tried, 18);
 }
 
 async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
@@ -77,6 +77,7 @@ async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
         "GET /v1/admin/devices/{id}",
         "GET /v1/admin/log",
         "GET /v1/admin/login",
+        "GET /v1/admin/sessions",
         "GET /v1/studies/{study}",
         "POST /v1/admin/approvals/{id}",
         "POST /v1/admin/approvals/{id}/reject",
@@ -87,6 +88,8 @@ async fn the_openapi_document_lists_exactly_the_routes(setting: Setting) {
         "POST /v1/admin/keys/revoke",
         "POST /v1/admin/keys/rotate",
         "POST /v1/admin/logout",
+        "POST /v1/admin/sessions/end",
+        "POST /v1/admin/sessions/{id}/end",
         "POST /v1/code",
         "POST /v1/enrol",
         "POST /v1/token",

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use mhealth_api::Code;
 use mhealth_auth::log::LogLine;
 use mhealth_auth::login::CALLBACK;
-use mhealth_auth::routes::login::NewSession;
+use mhealth_auth::routes::login::{LoggedOut, NewSession};
+use mhealth_auth::routes::sessions::Ended;
+use mhealth_auth::store::OpenSession;
 use mhealth_testing::login_provider::{LoginProvider, CLIENT};
 use reqwest::redirect::Policy;
 use reqwest::{Response, Url};
@@ -21,6 +23,8 @@ on_both_databases! {
     a_token_that_does_not_hold_lets_nobody_in
     a_login_is_finished_once_by_the_browser_that_began_it
     a_provider_that_is_away_or_has_new_keys_is_told_apart
+    one_administrator_ends_the_sessions_of_another
+    whoever_logs_out_is_told_where_the_provider_logs_out
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -192,7 +196,7 @@ async fn who_logs_in_may_do_what_the_claim_is_good_for(setting: Setting) {
             .ask_as(credential, "POST", path, json!({}))
             .await
     };
-    assert_eq!(out(&carol.credential).await.status(), 204);
+    assert_eq!(out(&carol.credential).await.status(), 200);
     assert_eq!(
         code_of(out(&carol.credential).await).await,
         Code::InvalidCredentials
@@ -312,4 +316,106 @@ async fn a_provider_that_is_away_or_has_new_keys_is_told_apart(setting: Setting)
         assert_eq!(code_of(answer).await, Code::LoginFailed);
         assert!(Instant::now() < deadline, "the keys are never read again");
     }
+}
+
+async fn one_administrator_ends_the_sessions_of_another(setting: Setting) {
+    let house = House::of(setting).await;
+    let first = house.session("alice").await;
+    let second = house.session("alice").await;
+    let carol = house.session("carol").await;
+    let listed = async || {
+        let answer = house.setting.admin_get("/v1/admin/sessions").await;
+        assert_eq!(answer.status(), 200);
+        let listed = answer.text().await.unwrap();
+        assert!(!listed.contains("mhealth-session-"), "{listed}");
+        serde_json::from_str::<Vec<OpenSession>>(&listed).unwrap()
+    };
+    let open = listed().await;
+    let names: Vec<_> = open.iter().map(|session| &*session.name).collect();
+    assert_eq!(names, ["oidc:alice", "oidc:alice", "oidc:carol"]);
+    assert_eq!(open[0].expires_at, first.expires_at);
+
+    // Who may issue codes may not do this.
+    let why = json!({ "why": "left the house" });
+    let one = format!("/v1/admin/sessions/{}/end", open[0].id);
+    let refused = house
+        .setting
+        .ask_as(&second.credential, "POST", &one, why.clone());
+    assert_eq!(code_of(refused.await).await, Code::NotAllowed);
+    let end = async |path: &str| house.setting.admin_post(path, why.clone()).await;
+    assert_eq!(end(&one).await.status(), 204);
+    assert_eq!(code_of(end(&one).await).await, Code::UnknownSession);
+    assert_eq!(
+        code_of(end("/v1/admin/sessions/4000000000/end").await).await,
+        Code::UnknownSession
+    );
+    let ended = house.issue(&first.credential).await;
+    assert_eq!(code_of(ended).await, Code::InvalidCredentials);
+    assert_eq!(house.issue(&second.credential).await.status(), 201);
+
+    // All of a person, by somebody who logged in, too.
+    house.session("alice").await;
+    let all = async |name: &str| {
+        let body = json!({ "name": name, "why": "left the house" });
+        let path = "/v1/admin/sessions/end";
+        let asked = house.setting.ask_as(&carol.credential, "POST", path, body);
+        answer::<Ended>(asked.await).await.unwrap().ended
+    };
+    assert_eq!(all("oidc:alice").await, 2);
+    assert_eq!(all("oidc:alice").await, 0);
+    assert_eq!(all("oidc:\0").await, 0);
+    let ended = house.issue(&second.credential).await;
+    assert_eq!(code_of(ended).await, Code::InvalidCredentials);
+    assert_eq!(listed().await.len(), 1);
+    let log = house.setting.admin_get("/v1/admin/log?limit=1000").await;
+    let log: Vec<LogLine> = answer(log).await.unwrap();
+    let told: Vec<_> = log
+        .iter()
+        .filter(|line| line.action.contains("ended"))
+        .map(|line| (&*line.actor, &*line.subject, &*line.why))
+        .collect();
+    let first = format!("session {} of oidc:alice", open[0].id);
+    assert_eq!(
+        told,
+        [
+            ("nurse", &*first, "left the house"),
+            ("oidc:carol", "2 sessions of oidc:alice", "left the house"),
+        ]
+    );
+    // It is no ban: the provider says who may come.
+    house.session("alice").await;
+}
+
+async fn whoever_logs_out_is_told_where_the_provider_logs_out(setting: Setting) {
+    let mut house = House::of(setting).await;
+    let mut browser = Browser::default();
+    let callback = house.until_callback(&mut browser, "alice").await;
+    let session: NewSession = browser.get(callback).await.json().await.unwrap();
+    let out = async |house: &House, credential: &str| {
+        let path = "/v1/admin/logout";
+        let asked = house.setting.ask_as(credential, "POST", path, json!({}));
+        answer::<LoggedOut>(asked.await).await.unwrap()
+    };
+    let page = out(&house, &session.credential).await.provider_logout;
+    let page = page.expect("this provider has one");
+    assert!(page.starts_with(&house.provider.issuer()), "{page}");
+    assert!(page.contains(&format!("client_id={}", CLIENT.0)), "{page}");
+    // The provider knows it, and asks the person.
+    let asked = browser.get(page).await;
+    assert_eq!(asked.status(), 200);
+    assert!(asked.text().await.unwrap().contains("logout"));
+    // A provider that is away does not keep anybody in.
+    let session = house.session("carol").await;
+    house.provider.stop().unwrap();
+    let house = house.with_grants(GRANTS).await;
+    assert_eq!(
+        out(&house, &session.credential).await,
+        LoggedOut {
+            provider_logout: None
+        }
+    );
+    assert_eq!(
+        code_of(house.issue(&session.credential).await).await,
+        Code::InvalidCredentials
+    );
 }

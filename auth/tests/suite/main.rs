@@ -11,5 +11,6 @@ mod interface;
 mod logging_in;
 mod logs;
 mod processes;
+mod reserve;
 mod support;
 mod tokens;

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What every request passes on its way in, and every answer on its way out.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
+use mhealth_api::Code;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::decompression::RequestDecompressionLayer;
+
+use crate::admission::{admit, Doors};
+use crate::encoding;
+use crate::extract::Peer;
+use crate::gate::Origin;
+use crate::metrics::{measure, HttpMetrics};
+use crate::origins::{self, Origins};
+use crate::proxies::Proxies;
+use crate::{ApiError, Limits};
+
+/// What lies around all routes.
+pub(crate) struct Around {
+    doors: Arc<Doors>,
+    limits: Limits,
+    metrics: HttpMetrics,
+    /// Nobody, where nothing else is said.
+    pub(crate) proxies: Arc<Proxies>,
+    /// None, where nothing else is said.
+    pub(crate) origins: Arc<Origins>,
+}
+
+impl Around {
+    pub(crate) fn new(doors: Arc<Doors>, limits: Limits, metrics: HttpMetrics) -> Self {
+        Self {
+            doors,
+            limits,
+            metrics,
+            proxies: Arc::default(),
+            origins: Arc::default(),
+        }
+    }
+
+    /// Innermost first.
+    pub(crate) fn layered(self, router: Router) -> Router {
+        let origins = self.origins;
+        router
+            .fallback(async || ApiError::from(Code::NotFound))
+            .method_not_allowed_fallback(async || ApiError::from(Code::MethodNotAllowed))
+            .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| {
+                let message = panic.downcast_ref::<&str>().copied().map(str::to_owned);
+                let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+                ApiError::internal(message.unwrap_or_else(|| "a panic".to_owned())).into_response()
+            }))
+            .layer(
+                RequestDecompressionLayer::new()
+                    .gzip(true)
+                    .pass_through_unaccepted(true),
+            )
+            .layer(middleware::from_fn(encoding::name))
+            .layer(middleware::from_fn_with_state(
+                origins.clone(),
+                origins::answer_beforehand,
+            ))
+            .layer(middleware::from_fn_with_state(self.doors, admit))
+            .layer(middleware::from_fn_with_state(self.metrics, measure))
+            .layer(Extension(self.limits))
+            .layer(middleware::from_fn_with_state(self.proxies, name_peer))
+            .layer(middleware::from_fn_with_state(origins, origins::share))
+    }
+}
+
+async fn name_peer(
+    State(proxies): State<Arc<Proxies>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let connected = request
+        .extensions()
+        .get::<ConnectInfo<Origin>>()
+        .map(|info| info.0.address.ip());
+    if let Some(connected) = connected {
+        match proxies.client(connected, request.headers()) {
+            Ok(client) => {
+                request.extensions_mut().insert(Peer(client));
+            }
+            Err(refusal) => {
+                tracing::warn!(proxy = %connected, "a trusted proxy does not say for whom it asks");
+                return refusal.into_response();
+            }
+        }
+    }
+    next.run(request).await
+}
