@@ -29,7 +29,10 @@ fn every_planted_fault_fits_the_sources_as_they_are() {
         let text = std::fs::read_to_string(patch).expect("it is read");
         assert!(text.starts_with("Found by `cargo test "), "{patch:?}");
     }
-    for patch in of_the_relay.iter().chain(&of_others) {
+    // The rules that upgrades are rehearsed with.
+    let upgrades = patches_in(&root.join("lab/upgrades"));
+    assert_eq!(upgrades.len(), 2);
+    for patch in of_the_relay.iter().chain(&of_others).chain(&upgrades) {
         let applied = Command::new("git")
             .args(["apply", "--check"])
             .arg(patch)

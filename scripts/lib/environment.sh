@@ -28,3 +28,26 @@ planted_program() {
     (cd "$copy" && cargo build --quiet -p "$package" --target-dir "$CARGO_TARGET_DIR/planted") >&2
     echo "$CARGO_TARGET_DIR/planted/debug/$program"
 }
+
+# Builds the runtime that lab/upgrades/NAME.patch makes of this one, and prints where its Wasm is. The project that the node's
+# own runtime was built with serves for that, so that both are built alike, and only what differs is compiled.
+upgraded_runtime() {
+    local name=$1 work=$CARGO_TARGET_DIR/upgrades/$1 built=$CARGO_TARGET_DIR/release/wbuild/mhealth-runtime
+    rm -rf "$work/source" "$work/project"
+    mkdir -p "$work/source" "$work/project"
+    (cd "$root" && git ls-files -z | tar --create --null --files-from -) | tar --extract --directory "$work/source"
+    (cd "$work/source" && GIT_CEILING_DIRECTORIES=$work git apply "$root/lab/upgrades/$name.patch") || return
+    cp -r "$built/Cargo.toml" "$built/Cargo.lock" "$built/src" "$work/project/" || return
+    sed -i "s|$root|$work/source|g" "$work/project/Cargo.toml"
+    # What both have in common is compiled already.
+    [ -e "$CARGO_TARGET_DIR/upgrades/target" ] || cp -r "$built/target" "$CARGO_TARGET_DIR/upgrades/target"
+    (cd "$work/project" && CARGO_TARGET_DIR=$CARGO_TARGET_DIR/upgrades/target SKIP_WASM_BUILD='' CARGO_ENCODED_RUSTFLAGS='' \
+        RUSTFLAGS='-C link-arg=--export-table -C link-arg=--export=__heap_base -C link-arg=--import-memory --cfg substrate_runtime' \
+        cargo rustc --quiet --target=wasm32v1-none --profile release) >&2 || return
+    # A transaction has 2 MiB at most, so the chain takes it compressed, with these bytes before it.
+    {
+        printf '\x52\xbc\x53\x76\x46\xdb\x8e\x05'
+        zstd --quiet -19 --stdout "$CARGO_TARGET_DIR/upgrades/target/wasm32v1-none/release/mhealth_runtime.wasm"
+    } >"$work/$name.wasm" || return
+    echo "$work/$name.wasm"
+}

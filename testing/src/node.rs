@@ -3,6 +3,7 @@
 //! Runs the real `mhealth-node`: on a free port, in a directory of its own, and gone when it is dropped.
 
 use std::ffi::{OsStr, OsString};
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -24,12 +25,25 @@ pub const VALIDATORS: [&str; 4] = ["alice", "bob", "charlie", "dave"];
 /// Until then a node must serve JSON-RPC, and until then it must have stopped when asked to.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A network namespace of the system, in which a node has an address of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The namespace, as `ip netns` knows it.
+    pub namespace: String,
+    /// The node's address in it, which this program reaches, too.
+    pub address: Ipv4Addr,
+}
+
+/// Port at which a node in a [`Place`] listens for others.
+pub const PLACE_PORT: u16 = 30333;
+
 /// How to start a node.
 #[derive(Clone, Debug)]
 pub struct Launch {
     arguments: Vec<OsString>,
     base: Option<PathBuf>,
     runtime_cache: Cache,
+    place: Option<Place>,
 }
 
 /// Where a node keeps its compiled runtime.
@@ -84,7 +98,19 @@ impl Launch {
             arguments: arguments.map(OsString::from).to_vec(),
             base: None,
             runtime_cache: Cache::Shared,
+            place: None,
         }
+    }
+
+    /// Runs it in a network namespace, where it listens at the address of that place. It serves everybody there all that it
+    /// can, so nobody else may reach the place.
+    pub fn inside(mut self, place: Place) -> Self {
+        let listens = |argument: &OsString| argument.to_string_lossy().starts_with("--listen-addr");
+        self.arguments.retain(|argument| !listens(argument));
+        let listen = format!("--listen-addr=/ip4/{}/tcp/{PLACE_PORT}", place.address);
+        self.place = Some(place);
+        self.arg(listen)
+            .args(["--unsafe-rpc-external", "--rpc-cors=all"])
     }
 
     /// Whether GRANDPA proves what is final. Under `--sealing` blocks are final without it.
@@ -145,12 +171,13 @@ impl Launch {
             binary,
             arguments,
             base,
+            place: self.place,
             rpc_port: Port::reserve()?,
             log: Log::default(),
             child: None,
             _directory: kept,
         };
-        node.spawn_with(&[])?;
+        node.spawn_with(&[], &[])?;
         Ok(node)
     }
 }
@@ -160,6 +187,7 @@ pub struct Node {
     binary: PathBuf,
     arguments: Vec<OsString>,
     base: PathBuf,
+    place: Option<Place>,
     rpc_port: Port,
     log: Log,
     child: Option<Child>,
@@ -169,7 +197,15 @@ pub struct Node {
 impl Node {
     /// Where it serves JSON-RPC over WebSocket. The same after a restart.
     pub fn url(&self) -> String {
-        format!("ws://127.0.0.1:{}", self.rpc_port())
+        format!("ws://{}:{}", self.host(), self.rpc_port())
+    }
+
+    /// The address of the machine that it believes to run on.
+    pub fn host(&self) -> IpAddr {
+        let place = self.place.as_ref();
+        place
+            .map_or(Ipv4Addr::LOCALHOST, |place| place.address)
+            .into()
     }
 
     /// Port of its JSON-RPC server, for WebSocket and HTTP.
@@ -181,10 +217,11 @@ impl Node {
     pub async fn address(&self) -> Result<String> {
         let node = JsonRpc::connect(&self.url()).await?;
         let addresses: Vec<String> = node.request("system_localListenAddresses", &[]).await?;
-        let loopback = addresses
+        let host = format!("/{}/", self.host());
+        let here = addresses
             .into_iter()
-            .find(|address| address.contains("/127.0.0.1/"));
-        loopback.context("the node listens nowhere")
+            .find(|address| address.contains(&host));
+        here.context("the node listens nowhere")
     }
 
     /// The directory that holds its database.
@@ -237,13 +274,25 @@ impl Node {
 
     /// The same, this time with more arguments.
     pub fn start_again_with(&mut self, more: &[&str]) -> Result<()> {
-        self.kill()?;
-        self.spawn_with(more)
+        self.start_again_under(&[], more)
     }
 
-    fn spawn_with(&mut self, more: &[&str]) -> Result<()> {
+    /// The same, as the command of another program that becomes it, such as `env`.
+    pub fn start_again_under(&mut self, wrapper: &[&str], more: &[&str]) -> Result<()> {
+        self.kill()?;
+        self.spawn_with(wrapper, more)
+    }
+
+    fn spawn_with(&mut self, wrapper: &[&str], more: &[&str]) -> Result<()> {
         self.log = Log::default();
-        let mut child = Command::new(&self.binary)
+        let mut words: Vec<OsString> = Vec::new();
+        if let Some(place) = &self.place {
+            words.extend(["ip", "netns", "exec", &place.namespace].map(OsString::from));
+        }
+        words.extend(wrapper.iter().map(OsString::from));
+        words.push(self.binary.clone().into());
+        let mut child = Command::new(&words[0])
+            .args(&words[1..])
             .args(&self.arguments)
             .args(more)
             .arg("--base-path")

@@ -13,8 +13,6 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context, Result};
 use mhealth_testing::process::{self, Program};
 
-use crate::Options;
-
 /// After so many rounds a new cohort begins, with new devices to enrol.
 const ROUNDS: u32 = 6;
 /// How often to look whether a process has ended.
@@ -29,6 +27,19 @@ pub(crate) struct Servers {
     pub(crate) relays: Vec<String>,
     /// Credential of the authentication server's staff, with which the simulator makes its own enrolment codes.
     pub(crate) admin: String,
+}
+
+/// How much load there is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Volume {
+    /// Processes that play devices at a time.
+    pub(crate) lanes: u32,
+    /// Devices that each of them plays.
+    pub(crate) devices: u32,
+    /// Nights that are added to a device's diary each time its cohort has sent what it had.
+    pub(crate) nights: u32,
+    /// The same seed makes the same nights.
+    pub(crate) seed: u64,
 }
 
 /// The load: a number of lanes, on each of which one cohort follows the other.
@@ -56,22 +67,22 @@ struct Lane {
 }
 
 impl Load {
-    /// Starts as many lanes with as many devices each as the options say.
-    pub(crate) fn start(options: &Options, folder: &Path, servers: &Servers) -> Self {
+    /// Starts as many lanes with as many devices each as the volume says.
+    pub(crate) fn start(volume: Volume, folder: &Path, servers: &Servers) -> Self {
         let stopping = Arc::new(AtomicBool::new(false));
-        let lanes: Vec<Arc<Lane>> = (0..options.lanes)
+        let lanes: Vec<Arc<Lane>> = (0..volume.lanes)
             .map(|number| {
                 Arc::new(Lane {
                     number,
-                    devices: options.devices,
-                    nights_a_round: options.nights,
-                    seed: options.seed,
+                    devices: volume.devices,
+                    nights_a_round: volume.nights,
+                    seed: volume.seed,
                     folder: folder.to_path_buf(),
                     servers: servers.clone(),
                     running: Mutex::new(None),
                     down_until: Mutex::new(None),
                     cohorts: AtomicU32::new(1),
-                    nights: AtomicU32::new(options.nights),
+                    nights: AtomicU32::new(volume.nights),
                     complaints: Mutex::default(),
                 })
             })

@@ -8,16 +8,17 @@
 mod exchange;
 mod judge;
 mod load;
+mod network;
 mod plan;
 mod proxy;
 mod record;
 mod run;
 mod site;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use mhealth_testing::output;
 
 /// The fault run: kills devices, relays, the authentication server, the node and PostgreSQL at random points under load,
@@ -28,8 +29,14 @@ use mhealth_testing::output;
 /// audit=`; the exit status is 0 when nothing was lost or doubled, every device went on, the audit found everything right,
 /// and the kills and entries asked for were reached.
 #[derive(Parser)]
-#[command(name = "mhealth-faults", version)]
+#[command(
+    name = "mhealth-faults",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 struct Options {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// The same seed makes the same faults in the same order.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -58,23 +65,33 @@ struct Options {
     output: PathBuf,
 }
 
+/// Another run.
+#[derive(Subcommand)]
+enum Other {
+    Network(network::Options),
+}
+
 /// Written into the folder, so that only a folder of this program's own is ever replaced.
 const MARK: &str = "made-by-faults";
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    match output::prepare(&options.output, MARK, "the fault run's") {
-        Ok(output) => match run::run(&options, &output).await {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => failed(&error),
-        },
-        Err(error) => failed(&error),
+    match begin(&options).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("mhealth-faults: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 
-fn failed(error: &anyhow::Error) -> ExitCode {
-    eprintln!("mhealth-faults: {error:#}");
-    ExitCode::FAILURE
+/// Runs what was asked for, and says whether all held.
+async fn begin(options: &Options) -> anyhow::Result<bool> {
+    let folder = |folder: &Path| output::prepare(folder, MARK, "the fault run's");
+    match &options.other {
+        None => run::run(options, &folder(&options.output)?).await,
+        Some(Other::Network(network)) => network::run(network, &folder(&network.output)?).await,
+    }
 }

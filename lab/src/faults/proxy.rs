@@ -3,6 +3,7 @@
 //! A TCP proxy that can be made to fail as networks do.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
@@ -20,8 +21,8 @@ pub(crate) struct Proxy {
 }
 
 struct Shared {
-    /// Port on 127.0.0.1 that connections are carried to; 0 as long as there is none.
-    upstream: watch::Sender<u16>,
+    /// Where connections are carried to; port 0 as long as there is nothing.
+    upstream: watch::Sender<SocketAddr>,
     state: watch::Sender<State>,
     cuts: watch::Sender<u64>,
     record: Option<(Arc<Record>, Keeper)>,
@@ -44,7 +45,7 @@ impl Proxy {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
-            upstream: watch::Sender::new(0),
+            upstream: watch::Sender::new(SocketAddr::from(([127, 0, 0, 1], 0))),
             state: watch::Sender::new(State::Open),
             cuts: watch::Sender::new(0),
             record,
@@ -65,7 +66,12 @@ impl Proxy {
 
     /// Carries new connections to this port on 127.0.0.1.
     pub(crate) fn lead_to(&self, port: u16) {
-        self.shared.upstream.send_replace(port);
+        self.lead_to_address(SocketAddr::from(([127, 0, 0, 1], port)));
+    }
+
+    /// Carries new connections to this address.
+    pub(crate) fn lead_to_address(&self, address: SocketAddr) {
+        self.shared.upstream.send_replace(address);
     }
 
     /// Breaks all connections.
@@ -98,8 +104,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn connection(client: TcpStream, shared: Arc<Shared>) {
     let mut cuts = shared.cuts.subscribe();
     let carried = async {
-        let port = *shared.upstream.borrow();
-        let server = TcpStream::connect(("127.0.0.1", port)).await?;
+        let upstream = *shared.upstream.borrow();
+        let server = TcpStream::connect(upstream).await?;
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (from_client, to_client) = client.into_split();

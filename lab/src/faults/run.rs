@@ -15,9 +15,9 @@ use mhealth_testing::servers::http_get;
 use tokio::task::block_in_place;
 
 use crate::judge::{self, Judgement};
-use crate::load::{Cohorts, Load};
+use crate::load::{Cohorts, Load, Volume};
 use crate::plan::{self, Fault, Step};
-use crate::record::{Record, Said};
+use crate::record::{Keeper, Record, Said};
 use crate::site::Site;
 use crate::Options;
 
@@ -44,7 +44,13 @@ pub(crate) async fn run(options: &Options, output: &Path) -> Result<bool> {
     }
     let record = Arc::new(Record::new(&output.join("acknowledged.ndjson"))?);
     let site = Site::start(output, options.disks.clone(), &record).await?;
-    let load = Load::start(options, output, &site.servers);
+    let volume = Volume {
+        lanes: options.lanes,
+        devices: options.devices,
+        nights: options.nights,
+        seed: options.seed,
+    };
+    let load = Load::start(volume, output, &site.servers);
     let stage = Arc::new(Stage {
         site,
         load,
@@ -87,7 +93,7 @@ pub(crate) async fn run(options: &Options, output: &Path) -> Result<bool> {
     };
     let chain = ChainClient::connect_with(&site.node_url(), reach).await?;
     let mut said = record.said();
-    block_in_place(|| ask_again(&site, &mut said))?;
+    block_in_place(|| ask_again(|keeper| site.relay_port(keeper), &mut said))?;
     judge::settle(&chain, &said, SETTLING).await?;
     let judgement = judge::judge(&chain, &said).await?;
     stuck.extend(block_in_place(|| cohorts.compare(&site.node_url()))?);
@@ -175,7 +181,7 @@ impl Stage {
 }
 
 /// Waits until so many entries are acknowledged.
-async fn reach(record: &Record, entries: u64) -> Result<()> {
+pub(crate) async fn reach(record: &Record, entries: u64) -> Result<()> {
     let mut count = record.count();
     loop {
         let said = record.said();
@@ -195,11 +201,11 @@ async fn reach(record: &Record, entries: u64) -> Result<()> {
     }
 }
 
-/// Asks the relays for every run that they have acknowledged.
-fn ask_again(site: &Site, said: &mut Said) -> Result<()> {
+/// Asks the relays for every run that they have acknowledged, at the port of one that answers for the keeper.
+pub(crate) fn ask_again(port: impl Fn(Keeper) -> Option<u16>, said: &mut Said) -> Result<()> {
     for (run, keepers) in &said.keepers {
         for keeper in keepers {
-            let Some(port) = site.relay_port(*keeper) else {
+            let Some(port) = port(*keeper) else {
                 continue;
             };
             let (status, answer) = http_get(port, &format!("/v1/runs/{run}"))?;
@@ -215,14 +221,14 @@ fn ask_again(site: &Site, said: &mut Said) -> Result<()> {
 
 /// What the auditor says of a study in which everybody was honest.
 #[derive(Default)]
-struct Audited {
-    registered: u64,
-    alarms: Vec<String>,
-    outcome: String,
+pub(crate) struct Audited {
+    pub(crate) registered: u64,
+    pub(crate) alarms: Vec<String>,
+    pub(crate) outcome: String,
 }
 
 impl Audited {
-    fn of(report: audit::Report) -> Self {
+    pub(crate) fn of(report: audit::Report) -> Self {
         Audited {
             registered: report.summary.registered,
             alarms: report.alarms(),
@@ -231,7 +237,7 @@ impl Audited {
     }
 
     /// Whether it found every entry of the chain, and all of them right.
-    fn holds(&self, on_chain: u64) -> bool {
+    pub(crate) fn holds(&self, on_chain: u64) -> bool {
         self.registered == on_chain && self.alarms.is_empty() && self.outcome == "right"
     }
 }
@@ -329,7 +335,7 @@ impl Report<'_> {
 /// Most things of a kind that are told.
 const MOST_TOLD: usize = 20;
 
-fn tell(what: &str, things: &[String]) {
+pub(crate) fn tell(what: &str, things: &[String]) {
     for thing in things.iter().take(MOST_TOLD) {
         println!("  {what}: {thing}");
     }

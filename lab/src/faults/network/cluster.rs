@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Four validators that can be stopped, cut off and robbed one by one, and what each of them says of the chain.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context, Result};
+use mhealth_testing::node::{Launch, Node};
+use mhealth_testing::rpc::JsonRpc;
+use serde_json::{json, Value};
+use tokio::time::sleep;
+
+use super::plan::VALIDATORS;
+use super::wires::Wires;
+
+/// What takes longer than this does not work.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+/// Between two looks at the chain.
+const PAUSE: Duration = Duration::from_millis(300);
+/// How much further a chain must finalise to be believed that it goes on finalising.
+pub(crate) const PROGRESS: u64 = 4;
+/// How much what was being voted on may still become final when votes begin to lack.
+const LATE_VOTES: u64 = 4;
+/// Places beside those of the validators: a guest's and a twin's.
+pub(crate) const GUEST: usize = VALIDATORS;
+/// Of a second node with a validator's keys.
+pub(crate) const SECOND: usize = VALIDATORS + 1;
+
+/// The validators.
+pub(crate) struct Cluster {
+    // Before the wires, which they use.
+    nodes: Vec<Node>,
+    pub(crate) wires: Option<Wires>,
+}
+
+/// What a node says: numbers of its best block and of the last final one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Height {
+    pub(crate) best: u64,
+    pub(crate) last_final: u64,
+}
+
+impl Cluster {
+    /// Starts them, with their chains in this folder. Without wires all of them are at one address, and lists of peers are what
+    /// can keep them apart.
+    pub(crate) async fn start(folder: &Path, wires: Option<Wires>) -> Result<Self> {
+        let mut cluster = Cluster {
+            nodes: Vec::new(),
+            wires,
+        };
+        for number in 0..VALIDATORS {
+            let launch = Launch::local(number).base_path(folder.join(format!("chain-{number}")));
+            let node = cluster.launch(launch, number).await?;
+            cluster.nodes.push(node);
+            cluster.introduce(number).await?;
+        }
+        Ok(cluster)
+    }
+
+    /// Starts a node at this place. It keeps the state of all blocks: the judge reads every block's events.
+    pub(crate) async fn launch(&self, launch: Launch, place: usize) -> Result<Node> {
+        let mut launch = launch.arg("--state-pruning=archive");
+        match &self.wires {
+            Some(wires) => launch = launch.inside(wires.place(place)),
+            None => launch = launch.args(["--reserved-only", "--rpc-methods=unsafe"]),
+        }
+        if let (Some(first), Some(wires)) = (self.nodes.first(), &self.wires) {
+            // Where it is stays the same when it is down.
+            let identity = peer(first).await;
+            if let Ok(identity) = identity {
+                let address = format!("{}/p2p/{identity}", wires.listens(0));
+                launch = launch.arg("--bootnodes").arg(address);
+            }
+        }
+        launch.start()
+    }
+
+    /// Makes a node and all others known to each other, where that is not the network's affair.
+    async fn introduce(&self, number: usize) -> Result<()> {
+        if self.wires.is_none() {
+            let node = &self.nodes[number];
+            for (other, known) in self.nodes.iter().enumerate() {
+                if other != number && known.process_id().is_some() {
+                    acquaint(node, known).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a node that is no validator of these known to them.
+    pub(crate) async fn welcome(&self, guest: &Node) -> Result<()> {
+        if self.wires.is_none() {
+            for node in self.running() {
+                acquaint(&self.nodes[node], guest).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn node(&self, number: usize) -> &Node {
+        &self.nodes[number]
+    }
+
+    /// Where this validator serves JSON-RPC.
+    pub(crate) fn rpc(&self, number: usize) -> SocketAddr {
+        let node = &self.nodes[number];
+        SocketAddr::new(node.host(), node.rpc_port())
+    }
+
+    /// Those that are up.
+    pub(crate) fn running(&self) -> Vec<usize> {
+        let up = |number: &usize| self.nodes[*number].process_id().is_some();
+        (0..self.nodes.len()).filter(up).collect()
+    }
+
+    pub(crate) fn stop(&mut self, number: usize) -> Result<()> {
+        self.nodes[number].stop()
+    }
+
+    pub(crate) fn kill(&mut self, number: usize) -> Result<()> {
+        self.nodes[number].kill()
+    }
+
+    /// Starts it again, as the command of another program if need be.
+    pub(crate) async fn start_again(&mut self, number: usize, wrapper: &[&str]) -> Result<()> {
+        self.nodes[number].start_again_under(wrapper, &[])?;
+        self.introduce(number).await
+    }
+
+    /// Takes a validator's database away. It must be down.
+    pub(crate) fn rob(&self, number: usize) -> Result<()> {
+        let mut robbed = 0;
+        for database in databases(self.nodes[number].base_path())? {
+            fs::remove_dir_all(&database).with_context(|| database.display().to_string())?;
+            robbed += 1;
+        }
+        if robbed == 0 {
+            bail!("validator {number} has no database");
+        }
+        Ok(())
+    }
+
+    /// Keeps the validators of the one side and of the other apart.
+    pub(crate) async fn part(&self, one: &[usize], other: &[usize]) -> Result<()> {
+        if let Some(wires) = &self.wires {
+            return wires.part(one, other);
+        }
+        for (from, to) in pairs(one, other).chain(pairs(other, one)) {
+            let node = JsonRpc::connect(&self.nodes[from].url()).await?;
+            let identity = json!(peer(&self.nodes[to]).await?);
+            let _: Value = node
+                .request("system_removeReservedPeer", &[identity])
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Lets all validators reach each other again.
+    pub(crate) async fn mend(&self) -> Result<()> {
+        if let Some(wires) = &self.wires {
+            return wires.mend();
+        }
+        for number in self.running() {
+            self.introduce(number).await?;
+        }
+        Ok(())
+    }
+
+    /// What this validator says.
+    pub(crate) async fn height(&self, number: usize) -> Result<Height> {
+        height(&self.nodes[number]).await
+    }
+
+    /// The highest final block that any running validator knows of.
+    pub(crate) async fn highest(&self) -> Result<u64> {
+        let mut highest = 0;
+        for number in self.running() {
+            highest = highest.max(self.height(number).await?.last_final);
+        }
+        Ok(highest)
+    }
+
+    /// Waits until these have finalised so many blocks more than the best of them has now.
+    pub(crate) async fn finalise(&self, these: &[usize], blocks: u64) -> Result<()> {
+        let mut goal = 0;
+        for number in these {
+            goal = goal.max(self.height(*number).await?.last_final);
+        }
+        goal += blocks;
+        for number in these {
+            wait_until_final(&self.nodes[*number], goal)
+                .await
+                .with_context(|| format!("validator {number}:\n{}", self.tail(*number)))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for so long, and makes sure that none of these finalises meanwhile, but for what was being voted on.
+    pub(crate) async fn halt(&self, these: &[usize], time: Duration) -> Result<()> {
+        let mut before = Vec::new();
+        for number in these {
+            before.push(self.height(*number).await?.last_final);
+        }
+        sleep(time).await;
+        for (number, before) in these.iter().zip(before) {
+            let now = self.height(*number).await?.last_final;
+            if now > before + LATE_VOTES {
+                bail!("validator {number} went on from block {before} to {now} without the votes");
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until all validators have the same final block, beyond the highest that any has now.
+    pub(crate) async fn agree(&self) -> Result<u64> {
+        let goal = self.highest().await? + PROGRESS;
+        let all: Vec<usize> = (0..VALIDATORS).collect();
+        for number in &all {
+            wait_until_final(&self.nodes[*number], goal)
+                .await
+                .with_context(|| format!("validator {number}:\n{}", self.tail(*number)))?;
+        }
+        let mut hashes = Vec::new();
+        for number in all {
+            hashes.push(block_hash(&self.nodes[number], goal).await?);
+        }
+        if hashes.iter().any(|hash| *hash != hashes[0]) {
+            bail!("validators finalised different blocks {goal}: {hashes:?}");
+        }
+        Ok(goal)
+    }
+
+    /// The end of what a validator logged.
+    fn tail(&self, number: usize) -> String {
+        let log = self.nodes[number].log();
+        let lines: Vec<&str> = log.lines().rev().take(30).collect();
+        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Waits until a node has this final block.
+pub(crate) async fn wait_until_final(node: &Node, goal: u64) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // It may be starting.
+        let said = height(node).await;
+        if said.as_ref().is_ok_and(|height| height.last_final >= goal) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("block {goal} was not final within {PATIENCE:?}: {said:?}");
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// What a node says.
+pub(crate) async fn height(node: &Node) -> Result<Height> {
+    let rpc = JsonRpc::connect(&node.url()).await?;
+    let hash: Value = rpc.request("chain_getFinalizedHead", &[]).await?;
+    let last: Value = rpc.request("chain_getHeader", &[hash]).await?;
+    let best: Value = rpc.request("chain_getHeader", &[]).await?;
+    Ok(Height {
+        best: number(&best)?,
+        last_final: number(&last)?,
+    })
+}
+
+/// The hash of a node's block.
+pub(crate) async fn block_hash(node: &Node, number: u64) -> Result<Value> {
+    let rpc = JsonRpc::connect(&node.url()).await?;
+    Ok(rpc.request("chain_getBlockHash", &[json!(number)]).await?)
+}
+
+fn number(header: &Value) -> Result<u64> {
+    let digits = header["number"].as_str().unwrap_or_default();
+    let digits = digits.trim_start_matches("0x");
+    u64::from_str_radix(digits, 16).with_context(|| format!("no header: {header}"))
+}
+
+/// A node's identity in the network.
+async fn peer(node: &Node) -> Result<String> {
+    let rpc = JsonRpc::connect(&node.url()).await?;
+    Ok(rpc.request("system_localPeerId", &[]).await?)
+}
+
+/// Puts each of two nodes on the other's list of peers.
+async fn acquaint(one: &Node, other: &Node) -> Result<()> {
+    for (from, to) in [(one, other), (other, one)] {
+        let rpc = JsonRpc::connect(&from.url()).await?;
+        let address = json!(to.address().await?);
+        let _: Value = rpc.request("system_addReservedPeer", &[address]).await?;
+    }
+    Ok(())
+}
+
+fn pairs<'a>(one: &'a [usize], other: &'a [usize]) -> impl Iterator<Item = (usize, usize)> + 'a {
+    one.iter()
+        .flat_map(move |from| other.iter().map(move |to| (*from, *to)))
+}
+
+/// The folders with the databases below a node's folder.
+fn databases(base: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for chain in fs::read_dir(base.join("chains"))? {
+        for folder in fs::read_dir(chain?.path())? {
+            let folder = folder?.path();
+            if matches!(folder.file_name(), Some(name) if name == "db" || name == "paritydb") {
+                found.push(folder);
+            }
+        }
+    }
+    Ok(found)
+}

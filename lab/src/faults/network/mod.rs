@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Faults of the network: of validators, of the links between them, of their clocks; under load through relays.
+
+mod cluster;
+mod floods;
+mod plan;
+mod site;
+mod strike;
+mod wires;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use mhealth_testing::audit;
+use tokio::task::block_in_place;
+
+use self::cluster::Cluster;
+use self::plan::{Fault, Kind, VALIDATORS};
+use self::site::Site;
+use self::wires::{Loses, Wires};
+use crate::judge::{self, Judgement};
+use crate::load::{Cohorts, Load, Volume};
+use crate::record::{Record, Said};
+use crate::run::{ask_again, reach, tell, Audited};
+
+/// Places for validators, a guest and a twin.
+const PLACES: usize = cluster::SECOND + 1;
+/// At the end, the chain must grow within this time as long as something acknowledged is missing.
+const SETTLING: Duration = Duration::from_secs(240);
+/// A device must get its last night to the chain within this time.
+const STANDSTILL: Duration = Duration::from_secs(180);
+
+/// Faults of the network: four real validators, each in a network namespace with an address of its own where the system lets
+/// this program make some, and two relays, under load. Validators stop, are killed, are cut off from each other, lose their
+/// databases; links are slow and lose packets; clocks are off; a validator contradicts itself; new nodes join; everybody
+/// floods the chain. Each fault has what must hold while it lasts. After each, all validators must agree.
+///
+/// The last line reads `faults= broken= impossible= acknowledged= lost= doubled=`; the exit status is 0 when every fault that
+/// this system can let happen went as it must, nothing was lost or doubled, every device went on, every queue drained, and
+/// the audit found everything right.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// The same seed makes the same faults in the same order.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// How many faults of each kind.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    faults: u32,
+    /// Only faults of this kind. May be given several times.
+    #[arg(long = "kind", value_name = "KIND", value_enum)]
+    kinds: Vec<Kind>,
+    /// Make no network namespaces, as on a system that does not let this program do so: all validators have one address.
+    #[arg(long)]
+    one_address: bool,
+    /// Processes that play devices at a time.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    lanes: u32,
+    /// Devices that each of them plays.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    devices: u32,
+    /// Folder for the chains, the databases, the devices and the record of all acknowledgements. What an earlier fault run
+    /// left there is replaced.
+    #[arg(long, value_name = "FOLDER", default_value = "output/faults-network")]
+    pub(crate) output: PathBuf,
+}
+
+/// Runs it and says whether all held.
+pub(crate) async fn run(options: &Options, output: &Path) -> Result<bool> {
+    if !options.one_address {
+        if let Some(held) = block_in_place(wires::enter)? {
+            return Ok(held);
+        }
+    }
+    let start = Instant::now();
+    let wires = wires(options);
+    let kinds = match &options.kinds[..] {
+        [] => Kind::value_variants(),
+        some => some,
+    };
+    let faults = plan::faults(options.seed, options.faults as usize, kinds);
+    println!(
+        "{} faults from seed {}; everything is kept in {}.",
+        faults.len(),
+        options.seed,
+        output.display()
+    );
+    let cluster = Cluster::start(output, wires).await?;
+    cluster.agree().await?;
+    let record = Arc::new(Record::new(&output.join("acknowledged.ndjson"))?);
+    let mut site = Site::start(output, cluster, &record).await?;
+    let volume = Volume {
+        lanes: options.lanes,
+        devices: options.devices,
+        nights: 2,
+        seed: options.seed,
+    };
+    let load = Load::start(volume, output, &site.servers);
+    say(start, "Waiting until devices are enrolled and send.");
+    reach(&record, u64::from(options.lanes)).await?;
+
+    let mut report = Report::default();
+    let clock = || start.elapsed().as_secs();
+    for fault in &faults {
+        report.strike(&mut site, fault, &clock).await;
+    }
+
+    say(start, "No faults any more.");
+    site.cluster.mend().await?;
+    site.cluster.agree().await?;
+    let cohorts = block_in_place(|| load.stop());
+    report.judge(&site, &cohorts, &record).await?;
+    say(start, "Auditing it.");
+    let audited = block_in_place(|| audit::run(&site.audit(), &output.join("audit.json")))?;
+    report.audited = Audited::of(audited);
+    report.print(&cohorts, site.relays());
+    Ok(report.holds())
+}
+
+/// The wires, where the system allows them. Says what can and what cannot happen here.
+fn wires(options: &Options) -> Option<Wires> {
+    let laid = match options.one_address {
+        true => Err(anyhow::anyhow!("as told")),
+        false => Wires::lay(PLACES),
+    };
+    match &laid {
+        Ok(wires) => {
+            println!("Addresses: one for each node, in network namespaces; links can be cut.");
+            let slow = if wires.delays {
+                "netem"
+            } else {
+                "a low rate (tbf)"
+            };
+            println!("Slow links: by {slow}.");
+            match wires.loses {
+                Some(Loses::Netem) => println!("Lossy links: by netem."),
+                Some(Loses::Filter) => println!("Lossy links: by iptables."),
+                None => println!("Lossy links: none; neither netem nor iptables is there."),
+            }
+        }
+        Err(why) => {
+            println!("Addresses: one for all nodes ({why:#}).");
+            println!("Links: lists of peers keep nodes apart; no link is slow or lossy.");
+        }
+    }
+    match strike::fake_time() {
+        Some(library) => println!("Wrong clocks: by {library}."),
+        None => println!("Wrong clocks: none; libfaketime is not installed."),
+    }
+    laid.ok()
+}
+
+fn say(start: Instant, what: &str) {
+    println!("{:>5} s  {what}", start.elapsed().as_secs());
+}
+
+/// All there is to say.
+#[derive(Default)]
+struct Report {
+    /// How often each kind went as it must.
+    held: BTreeMap<Kind, u32>,
+    /// Longest times until all validators agreed after a fault of the kind, in seconds.
+    healed: BTreeMap<Kind, f64>,
+    broken: Vec<String>,
+    impossible: BTreeMap<String, u32>,
+    /// How often a server ended by itself.
+    fallen: u32,
+    equivocated: bool,
+    judgement: Judgement,
+    audited: Audited,
+    said: Said,
+    stuck: Vec<String>,
+}
+
+impl Report {
+    /// One fault, and the agreement after it.
+    async fn strike(&mut self, site: &mut Site, fault: &Fault, clock: &impl Fn() -> u64) {
+        if let Some(why) = strike::impossible(fault.kind, site) {
+            let what = format!("{}: {why}", fault.kind.name());
+            *self.impossible.entry(what).or_default() += 1;
+            return;
+        }
+        println!("{:>5} s  {fault}", clock());
+        self.equivocated |= fault.kind == Kind::Equivocate;
+        let struck = strike::strike(site, fault).await;
+        let ended = Instant::now();
+        let healed = self.heal(site).await;
+        match (struck, healed) {
+            (Ok(told), Ok(block)) => {
+                let took = ended.elapsed().as_secs_f64();
+                println!("{:>5} s    all agree on block {block}. {told}", clock());
+                *self.held.entry(fault.kind).or_default() += 1;
+                let longest = self.healed.entry(fault.kind).or_default();
+                *longest = longest.max(took);
+            }
+            (struck, healed) => {
+                for error in struck.err().into_iter().chain(healed.err()) {
+                    println!("{:>5} s    BROKEN: {error:#}", clock());
+                    self.broken.push(format!("{fault}: {error:#}"));
+                }
+            }
+        }
+    }
+
+    /// Brings up whatever is down, and waits until all validators agree.
+    async fn heal(&mut self, site: &mut Site) -> Result<u64> {
+        for number in 0..VALIDATORS {
+            if !site.cluster.running().contains(&number) {
+                site.cluster.start_again(number, &[]).await?;
+            }
+        }
+        site.cluster.mend().await?;
+        let agreed = site.cluster.agree().await;
+        self.fallen += block_in_place(|| site.pick_up())?;
+        agreed
+    }
+
+    /// Holds what was acknowledged against the chain.
+    async fn judge(&mut self, site: &Site, cohorts: &Cohorts, record: &Record) -> Result<()> {
+        self.stuck = block_in_place(|| cohorts.go_on(STANDSTILL));
+        self.said = record.said();
+        block_in_place(|| ask_again(|keeper| site.relay_port(keeper), &mut self.said))?;
+        let chain = site.chain(0).await?;
+        judge::settle(&chain, &self.said, SETTLING).await?;
+        self.judgement = judge::judge(&chain, &self.said).await?;
+        let different = block_in_place(|| cohorts.compare(&site.near_node()))?;
+        self.stuck.extend(different);
+        if let Err(error) = block_in_place(|| site.drain()) {
+            self.broken.push(format!("{error:#}"));
+        }
+        let offenders = strike::offenders(site.cluster.node(0)).await?;
+        if offenders > usize::from(self.equivocated) {
+            let told = format!("{offenders} validators have offences, most of them honest ones");
+            self.broken.push(told);
+        }
+        Ok(())
+    }
+
+    fn holds(&self) -> bool {
+        self.broken.is_empty()
+            && self.judgement.holds()
+            && self.judgement.acknowledged > 0
+            && self.audited.holds(self.judgement.on_chain)
+            && self.stuck.is_empty()
+            && self.said.unreadable.is_empty()
+    }
+
+    fn print(&self, cohorts: &Cohorts, relays: usize) {
+        println!("\nFaults that went as they must, and the longest time until all agreed again:");
+        for (kind, times) in &self.held {
+            let longest = self.healed.get(kind).copied().unwrap_or_default();
+            println!("  {times:>5}  {:15} {longest:>6.1} s", kind.name());
+        }
+        for (what, times) in &self.impossible {
+            println!("  {times:>5}  impossible here: {what}");
+        }
+        let judgement = &self.judgement;
+        println!(
+            "{} entries in {} runs were acknowledged by {relays} relays; the chain has {} entries.",
+            judgement.acknowledged,
+            self.said.runs.len(),
+            judgement.on_chain
+        );
+        println!(
+            "Of {} devices, {} cohorts could not go on. Servers ended by themselves {} times.",
+            cohorts.devices(),
+            self.stuck.len(),
+            self.fallen
+        );
+        tell("broken", &self.broken);
+        tell("wrong on the chain", &judgement.findings);
+        tell("false alarm", &self.audited.alarms);
+        tell("could not go on", &self.stuck);
+        tell("complaint of devices", &cohorts.complaints());
+        tell("answer that could not be read", &self.said.unreadable);
+        println!(
+            "audited={} false_alarms={} audit={}",
+            self.audited.registered,
+            self.audited.alarms.len(),
+            self.audited.outcome
+        );
+        println!(
+            "faults={} broken={} impossible={} acknowledged={} lost={} doubled={}",
+            self.held.values().sum::<u32>(),
+            self.broken.len(),
+            self.impossible.values().sum::<u32>(),
+            judgement.acknowledged,
+            judgement.lost,
+            judgement.doubled
+        );
+    }
+}

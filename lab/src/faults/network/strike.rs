@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Lets a fault happen, looks whether the network does what it must meanwhile, and ends it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure, Context, Result};
+use mhealth_testing::node::{Launch, Node, VALIDATORS as NAMES};
+use mhealth_testing::rpc::JsonRpc;
+use serde_json::{json, Value};
+use sp_crypto_hashing::twox_128;
+use tokio::time::{sleep, timeout};
+
+use super::cluster::{block_hash, height, wait_until_final, GUEST, PATIENCE, PROGRESS, SECOND};
+use super::floods;
+use super::plan::{Fault, Kind, TWIN, VALIDATORS};
+use super::site::{client, Site};
+
+/// The library that shows a program another time.
+const FAKE_TIME: [&str; 3] = [
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/local/lib/faketime/libfaketimeMT.so.1",
+];
+/// Entries must come to the chain within this time, whoever floods it.
+const SOON: Duration = Duration::from_secs(90);
+
+/// Where the library is that shows a program another time, if it is there.
+pub(crate) fn fake_time() -> Option<&'static str> {
+    let there = |path: &&&str| std::path::Path::new(path).exists();
+    FAKE_TIME.iter().find(there).copied()
+}
+
+/// Why this system cannot let such faults happen, if it cannot.
+pub(crate) fn impossible(kind: Kind, site: &Site) -> Option<&'static str> {
+    let wires = site.cluster.wires.as_ref();
+    match kind {
+        Kind::WrongClock if fake_time().is_none() => Some("libfaketime is not installed"),
+        Kind::Slow if wires.is_none() => Some("there are no network namespaces"),
+        Kind::Lossy if wires.is_none() => Some("there are no network namespaces"),
+        Kind::Lossy if wires.is_some_and(|wires| wires.loses.is_none()) => {
+            Some("neither netem nor iptables is there")
+        }
+        _ => None,
+    }
+}
+
+/// Lets it happen, with what must hold meanwhile, and ends it. Returns what is worth telling.
+pub(crate) async fn strike(site: &mut Site, fault: &Fault) -> Result<String> {
+    let (victim, second) = (fault.victim, fault.second);
+    match fault.kind {
+        Kind::StopNone => {
+            let all: Vec<usize> = (0..VALIDATORS).collect();
+            site.cluster.finalise(&all, PROGRESS).await?;
+        }
+        Kind::StopOne => {
+            site.cluster.stop(victim)?;
+            site.cluster.finalise(&fault.others(), PROGRESS).await?;
+            site.cluster.start_again(victim, &[]).await?;
+        }
+        Kind::StopTwo => {
+            site.cluster.stop(victim)?;
+            site.cluster.stop(second)?;
+            site.cluster.halt(&fault.rest(), fault.time).await?;
+            site.cluster.start_again(victim, &[]).await?;
+            site.cluster.start_again(second, &[]).await?;
+        }
+        Kind::Kill => {
+            site.cluster.kill(victim)?;
+            sleep(fault.time / 4).await;
+            site.cluster.start_again(victim, &[]).await?;
+        }
+        Kind::PartHalves => {
+            let rest = fault.rest();
+            site.cluster.part(&[victim, second], &rest).await?;
+            let all: Vec<usize> = (0..VALIDATORS).collect();
+            let halted = site.cluster.halt(&all, fault.time).await;
+            site.cluster.mend().await?;
+            halted?;
+        }
+        Kind::PartOne => {
+            let others = fault.others();
+            site.cluster.part(&[victim], &others).await?;
+            let alone = site.cluster.halt(&[victim], fault.time).await;
+            let go_on = site.cluster.finalise(&others, PROGRESS).await;
+            site.cluster.mend().await?;
+            go_on?;
+            alone?;
+        }
+        Kind::LoseDatabase => {
+            site.cluster.kill(victim)?;
+            site.cluster.rob(victim)?;
+            site.cluster.finalise(&fault.others(), PROGRESS).await?;
+            site.cluster.start_again(victim, &[]).await?;
+        }
+        Kind::Slow | Kind::Lossy => {
+            let wires = site.cluster.wires.as_ref().context("no wires")?;
+            match fault.kind {
+                Kind::Slow => wires.slow(victim)?,
+                _ => wires.lose(victim, fault.loss)?,
+            }
+            let go_on = site.cluster.finalise(&fault.others(), 2 * PROGRESS).await;
+            site.cluster.mend().await?;
+            go_on?;
+        }
+        Kind::WrongClock => wrong_clock(site, fault).await?,
+        Kind::RelayMoves => relay_moves(site, fault).await?,
+        Kind::JoinWarp => return join(site, "--sync=warp").await,
+        Kind::JoinState => return join(site, "--sync=fast").await,
+        Kind::Flood => return flooded(site, fault).await,
+        Kind::Equivocate => return equivocate(site).await,
+    }
+    Ok(String::new())
+}
+
+async fn wrong_clock(site: &mut Site, fault: &Fault) -> Result<()> {
+    let library = fake_time().context("no libfaketime")?;
+    let preload = format!("LD_PRELOAD={library}");
+    let off = format!("FAKETIME={:+}s", fault.off);
+    // Timers run on; what is wrong is the time of day.
+    let monotonic = ["FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"];
+    let wrapper = ["env", &preload, &off, monotonic[0], monotonic[1]];
+    site.cluster.stop(fault.victim)?;
+    site.cluster.start_again(fault.victim, &wrapper).await?;
+    let go_on = site.cluster.finalise(&fault.others(), 2 * PROGRESS).await;
+    site.cluster.stop(fault.victim)?;
+    site.cluster.start_again(fault.victim, &[]).await?;
+    go_on
+}
+
+/// The node of relay 0 dies. Its balancer leads it to another validator's, and entries go on coming by it.
+async fn relay_moves(site: &mut Site, fault: &Fault) -> Result<()> {
+    let (victim, refuge) = (fault.victim, fault.second);
+    site.lead(0, victim);
+    site.wait_until_ready(0)?;
+    site.cluster.kill(victim)?;
+    site.lead(0, refuge);
+    let moved = site.wait_until_ready(0);
+    let grown = grows(site, refuge).await;
+    site.cluster.start_again(victim, &[]).await?;
+    moved?;
+    grown
+}
+
+/// A node without a database joins, follows, and has the state.
+async fn join(site: &Site, sync: &str) -> Result<String> {
+    let start = Instant::now();
+    let launch = Launch::bare().args(["--chain=local", sync]);
+    let guest = site.cluster.launch(launch, GUEST).await?;
+    site.cluster.welcome(&guest).await?;
+    let goal = site.cluster.highest().await? + PROGRESS;
+    let joined = wait_until_final(&guest, goal).await;
+    joined.with_context(|| guest.log())?;
+    let took = start.elapsed();
+    let last = height(&guest).await?.last_final;
+    let known = wait_until_final(site.cluster.node(0), last).await;
+    known?;
+    let hash = block_hash(&guest, last).await?;
+    ensure!(
+        hash == block_hash(site.cluster.node(0), last).await?,
+        "the new node follows another chain"
+    );
+    let mut lengths = Vec::new();
+    for node in [&guest, site.cluster.node(0)] {
+        let chain = client(&node.url()).await?;
+        let block = chain.block_hash(last).await?.context("it has the block")?;
+        lengths.push(chain.at(block).await?.journal_length().await?);
+    }
+    ensure!(lengths[0] == lengths[1], "journals differ: {lengths:?}");
+    Ok(format!("followed after {} s", took.as_secs()))
+}
+
+/// Every role floods the node of a validator, and entries of honest phones come to the chain all the same.
+async fn flooded(site: &Site, fault: &Fault) -> Result<String> {
+    let chain = site.chain(fault.victim).await?;
+    let seed = chain.finalised().await?.number;
+    let (flood, grown) = tokio::join!(floods::flood(&chain, seed), grows(site, fault.second));
+    grown?;
+    let answers = flood?;
+    let told = answers
+        .iter()
+        .map(|role| format!("{} {}/{}", role.role, role.taken, role.taken + role.refused));
+    let stranger = answers.iter().find(|role| role.role == "stranger");
+    ensure!(
+        stranger.is_some_and(|stranger| stranger.taken == 0),
+        "the pool took what a stranger sent"
+    );
+    Ok(format!("taken: {}", told.collect::<Vec<_>>().join(", ")))
+}
+
+/// Waits until the chain has more entries than now.
+async fn grows(site: &Site, validator: usize) -> Result<()> {
+    let chain = site.chain(validator).await?;
+    let before = chain.journal_length().await?;
+    let grown = async {
+        while chain.journal_length().await? <= before {
+            sleep(Duration::from_millis(300)).await;
+        }
+        anyhow::Ok(())
+    };
+    let grown = timeout(SOON, grown).await;
+    grown.with_context(|| format!("no entry came to the chain within {SOON:?}"))?
+}
+
+/// A second node with a validator's keys: the chain takes it down and goes on.
+async fn equivocate(site: &Site) -> Result<String> {
+    let launch = Launch::bare()
+        .args(["--chain=local", "--validator"])
+        .arg(format!("--{}", NAMES[TWIN]))
+        .arg(format!("--node-key={:064x}", SECOND + 1));
+    let twin = site.cluster.launch(launch, SECOND).await?;
+    site.cluster.welcome(&twin).await?;
+    let recorded = wait_until_recorded(site.cluster.node(0)).await;
+    let honest: Vec<usize> = (0..VALIDATORS).filter(|one| *one != TWIN).collect();
+    let go_on = site.cluster.finalise(&honest, 2 * PROGRESS).await;
+    drop(twin);
+    recorded?;
+    go_on?;
+    Ok("recorded".to_owned())
+}
+
+async fn wait_until_recorded(node: &Node) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while offenders(node).await? == 0 {
+        if Instant::now() > deadline {
+            bail!("no offence is recorded");
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    Ok(())
+}
+
+/// How many validators the chain has offences of.
+pub(crate) async fn offenders(node: &Node) -> Result<usize> {
+    let prefix = [twox_128(b"Accountability"), twox_128(b"Offences")].concat();
+    let digits: String = prefix.iter().map(|byte| format!("{byte:02x}")).collect();
+    let rpc = JsonRpc::connect(&node.url()).await?;
+    let params = [json!(format!("0x{digits}")), json!(VALIDATORS + 1)];
+    let keys: Value = rpc.request("state_getKeysPaged", &params).await?;
+    Ok(keys.as_array().map_or(0, Vec::len))
+}

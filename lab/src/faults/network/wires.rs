@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Network namespaces with addresses of their own, on one bridge, whose links can be cut, slowed and made lossy.
+
+use std::net::Ipv4Addr;
+use std::process::{Command, Stdio};
+
+use anyhow::{bail, Context, Result};
+use mhealth_testing::node::{Place, PLACE_PORT};
+
+/// The bridge's own place in the network, at which this program is.
+const HERE: u8 = 254;
+
+/// Set where this program runs in namespaces of its own.
+const INSIDE: &str = "MHEALTH_FAULTS_INSIDE";
+/// What has to be done in them before anything else: a place for names of network namespaces, and this machine's own address.
+const FURNISH: &str = "mount -t tmpfs run /run && ip link set dev lo up";
+
+/// Runs this program again in namespaces of its own for network and mounts, which are gone with it, and says whether it
+/// ended well. Needs no privileges where the system gives namespaces to everybody. None where it does not, and within.
+pub(crate) fn enter() -> Result<Option<bool>> {
+    if std::env::var_os(INSIDE).is_some() {
+        return Ok(None);
+    }
+    // Processes, users and files stay what they are.
+    for user in [&[][..], &["--user", "--map-root-user"]] {
+        let enter = [&["--net", "--mount"][..], user].concat();
+        let tried = Command::new("unshare")
+            .args(&enter)
+            .args(["sh", "-c", FURNISH])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if tried.is_ok_and(|tried| tried.success()) {
+            let script = format!("{FURNISH} && exec \"$@\"");
+            let ended = Command::new("unshare")
+                .args(&enter)
+                .args(["sh", "-c", &script, "network"])
+                .arg(std::env::current_exe()?)
+                .args(std::env::args_os().skip(1))
+                .env(INSIDE, "1")
+                .status()?;
+            return Ok(Some(ended.success()));
+        }
+    }
+    Ok(None)
+}
+
+/// A network of its own. Dropping it takes it down.
+pub(crate) struct Wires {
+    /// Distinguishes it from those of other runs.
+    run: u32,
+    places: usize,
+    /// Whether the system can hold packets back (`netem`). Otherwise a link is slowed by its rate.
+    pub(crate) delays: bool,
+    /// By what packets are lost, if they can be.
+    pub(crate) loses: Option<Loses>,
+}
+
+/// By what packets are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loses {
+    /// The queue before the link.
+    Netem,
+    /// The packet filter.
+    Filter,
+}
+
+impl Wires {
+    /// Lays wires to so many places. Fails where the system does not let this program do so, and says why.
+    pub(crate) fn lay(places: usize) -> Result<Self> {
+        if std::env::var_os(INSIDE).is_none() {
+            bail!("the system makes no network namespaces for this program");
+        }
+        let mut wires = Wires {
+            run: std::process::id() % 10_000,
+            places,
+            delays: false,
+            loses: None,
+        };
+        wires.connect()?;
+        let queue = |rest: &[&str]| wires.tc(0, &[&["add", "dev", "eth0", "root"], rest].concat());
+        let delays = queue(&["netem", "delay", "1ms"]).is_ok();
+        let filters = wires.within(0, &["iptables", "-L"]).is_ok();
+        wires.loses = match (delays, filters) {
+            (true, _) => Some(Loses::Netem),
+            (false, true) => Some(Loses::Filter),
+            (false, false) => None,
+        };
+        wires.delays = delays;
+        wires.mend()?;
+        Ok(wires)
+    }
+
+    /// The place of this number.
+    pub(crate) fn place(&self, number: usize) -> Place {
+        Place {
+            namespace: self.namespace(number),
+            address: self.address(number),
+        }
+    }
+
+    /// Cuts every link between places of the one side and of the other. Nobody is told: packets vanish.
+    pub(crate) fn part(&self, one: &[usize], other: &[usize]) -> Result<()> {
+        for (from, to) in one.iter().zip(std::iter::repeat(other)) {
+            for to in to {
+                self.silence(*from, *to)?;
+                self.silence(*to, *from)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the link of a place slow: a delay of 300 ms, or where the system cannot delay, 96 kbit/s.
+    pub(crate) fn slow(&self, place: usize) -> Result<()> {
+        let how: &[&str] = match self.delays {
+            true => &["netem", "delay", "300ms", "100ms"],
+            false => &["tbf", "rate", "96kbit", "burst", "4kb", "latency", "3000ms"],
+        };
+        self.tc(place, &[&["add", "dev", "eth0", "root"], how].concat())
+    }
+
+    /// Lets so many percent of the packets that nodes send to a place and from it get lost.
+    pub(crate) fn lose(&self, place: usize, percent: u32) -> Result<()> {
+        let share = format!("0.{percent:02}");
+        match self.loses {
+            None => bail!("this system loses no packets"),
+            Some(Loses::Netem) => {
+                let percent = format!("{percent}%");
+                let how = ["add", "dev", "eth0", "root", "netem", "loss", &percent];
+                self.tc(place, &how)
+            }
+            Some(Loses::Filter) => {
+                let here = self.host();
+                // What this program asks and is answered is not lost, so that it sees what happens.
+                for (chain, side) in [("INPUT", "-s"), ("OUTPUT", "-d")] {
+                    let what = ["iptables", "-A", chain, "-i", "lo", "-j", "ACCEPT"];
+                    if chain == "INPUT" {
+                        self.within(place, &what)?;
+                    }
+                    let what = ["iptables", "-A", chain, side, &here, "-j", "ACCEPT"];
+                    self.within(place, &what)?;
+                    let lost = ["-m", "statistic", "--mode", "random", "--probability"];
+                    let drops = [&share, "-j", "DROP"];
+                    let what = [&["iptables", "-A", chain][..], &lost, &drops].concat();
+                    self.within(place, &what)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes all links good again.
+    pub(crate) fn mend(&self) -> Result<()> {
+        for place in 0..self.places {
+            let flush = ["ip", "route", "flush", "type", "blackhole"];
+            self.within(place, &flush)?;
+            // Most have none, which is an error to `tc`.
+            let _ = self.tc(place, &["del", "dev", "eth0", "root"]);
+            if self.loses == Some(Loses::Filter) {
+                self.within(place, &["iptables", "-F"])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn connect(&self) -> Result<()> {
+        let bridge = self.bridge();
+        run(&["ip", "link", "add", "name", &bridge, "type", "bridge"])?;
+        let here = format!("{}/24", self.host());
+        run(&["ip", "addr", "add", &here, "dev", &bridge])?;
+        run(&["ip", "link", "set", "dev", &bridge, "up"])?;
+        for place in 0..self.places {
+            let (namespace, cable) = (self.namespace(place), self.cable(place));
+            run(&["ip", "netns", "add", &namespace])?;
+            let inner = ["peer", "name", "eth0", "netns", &namespace];
+            let outer = ["ip", "link", "add", "name", &cable, "type", "veth"];
+            run(&[&outer[..], &inner].concat())?;
+            run(&["ip", "link", "set", "dev", &cable, "master", &bridge, "up"])?;
+            let address = format!("{}/24", self.address(place));
+            self.within(place, &["ip", "addr", "add", &address, "dev", "eth0"])?;
+            for device in ["eth0", "lo"] {
+                self.within(place, &["ip", "link", "set", "dev", device, "up"])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn silence(&self, from: usize, to: usize) -> Result<()> {
+        let to = format!("{}/32", self.address(to));
+        self.within(from, &["ip", "route", "add", "blackhole", &to])
+    }
+
+    fn tc(&self, place: usize, what: &[&str]) -> Result<()> {
+        self.within(place, &[&["tc", "qdisc"], what].concat())
+    }
+
+    fn within(&self, place: usize, command: &[&str]) -> Result<()> {
+        let namespace = self.namespace(place);
+        run(&[&["ip", "netns", "exec", &namespace], command].concat())
+    }
+
+    fn bridge(&self) -> String {
+        format!("mhb{}", self.run)
+    }
+
+    fn namespace(&self, place: usize) -> String {
+        format!("mhn{}-{place}", self.run)
+    }
+
+    fn cable(&self, place: usize) -> String {
+        format!("mhv{}-{place}", self.run)
+    }
+
+    fn address(&self, place: usize) -> Ipv4Addr {
+        self.number(place as u8 + 1)
+    }
+
+    fn host(&self) -> String {
+        self.number(HERE).to_string()
+    }
+
+    fn number(&self, last: u8) -> Ipv4Addr {
+        let [.., high, low] = self.run.to_be_bytes();
+        Ipv4Addr::new(10, 64 + high % 64, low, last)
+    }
+
+    /// Where the node of a place listens for others.
+    pub(crate) fn listens(&self, place: usize) -> String {
+        format!("/ip4/{}/tcp/{PLACE_PORT}", self.address(place))
+    }
+}
+
+impl Drop for Wires {
+    fn drop(&mut self) {
+        // What is not there any more need not go. A namespace takes its cable with it.
+        for place in 0..self.places {
+            let _ = run(&["ip", "netns", "del", &self.namespace(place)]);
+        }
+        let _ = run(&["ip", "link", "del", "dev", &self.bridge()]);
+    }
+}
+
+fn run(command: &[&str]) -> Result<()> {
+    let shown = command.join(" ");
+    let output = Command::new(command[0])
+        .args(&command[1..])
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| shown.clone())?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{shown}: {}", said.trim());
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Machines of organisations for documents that are followed: folders and ports of this machine, and services that run there.
+# Sourced after environment.sh, which says where the programs are.
+
+# Whoever has a machine, and so a node. The first is meant where a document names none.
+machines=(north south east west harbour centre)
+declare -A node_port peer_port
+
+# Everything that happens, in a folder that goes when it is over, but for $MHEALTH_FOLLOW_KEEP.
+begin_machines() {
+    local org port
+    world=$(mktemp -d "${TMPDIR:-/tmp}/mhealth-follow.XXXXXX")
+    mkdir -p "$world/bin" "$world/run" "$world/log" "$world/work"
+    # Ports that nobody has now. Below those that systems hand out by themselves.
+    port=$((21000 + RANDOM % 10000))
+    for org in "${machines[@]}"; do
+        node_port[$org]=$(free_port "$port") && port=$((node_port[$org] + 1))
+        peer_port[$org]=$(free_port "$port") && port=$((peer_port[$org] + 1))
+    done
+    relay_port=$(free_port "$port") && port=$((relay_port + 1))
+    auth_port=$(free_port "$port")
+    # shellcheck disable=SC2154 # environment.sh
+    cp "$root/scripts/lib/systemctl" "$world/bin/systemctl"
+    ln -s "$CARGO_TARGET_DIR"/release/mhealth{,-node,-auth,-relay,-device,-auditor} "$world/bin/"
+}
+
+end_machines() {
+    local pid
+    for pid in "$world"/run/*.pid; do
+        [ -e "$pid" ] && kill -9 "$(cat "$pid")" 2>/dev/null
+    done
+    [ "${MHEALTH_FOLLOW_KEEP:-}" ] || rm -rf "$world"
+    return 0
+}
+
+free_port() {
+    local port=$1
+    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
+    echo "$port"
+}
+
+# Runs commands on the machine of an organisation.
+on_machine() {
+    local org=$1 commands=$2 name variables=()
+    for name in "${machines[@]}"; do
+        variables+=("${name^^}=${peer_port[$name]}" "${name^^}_RPC=${node_port[$name]}")
+    done
+    # Nothing of the caller's that programs of ours read; what it has for documents, they say themselves.
+    (
+        cd "$world/work" || exit
+        for name in $(compgen -e MHEALTH_); do unset "$name"; done
+        env "${variables[@]}" ORG="$org" PORT="${peer_port[$org]}" RELAY="$relay_port" AUTH="$auth_port" NEXT="${NEXT:-}" BACK="${BACK:-}" \
+            PATH="$world/bin:$PATH" FOLLOW_WORLD="$world" FOLLOW_CACHE="$CARGO_TARGET_DIR/release/runtime-cache" \
+            MHEALTH_NODE="$world/bin/mhealth-node" MHEALTH_NODE_URL="ws://127.0.0.1:${node_port[$org]}" \
+            MHEALTH_RPC_PORT="${node_port[$org]}" MHEALTH_PEER_PORT="${peer_port[$org]}" \
+            bash -euo pipefail -c "$commands" </dev/null
+    )
+}
+
+# The end of the logs of an organisation's services.
+last_words() {
+    local log
+    for log in "$world/log/$1".*; do
+        [ -e "$log" ] || continue
+        printf -- '-- %s\n' "$(basename "$log")"
+        tail -n 25 "$log"
+    done
+}
