@@ -3,7 +3,7 @@
 //! Files that hold secrets: nobody but their owner may read them.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::Read;
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 /// as the group's right to read.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
-/// Why a secret was not read from its file.
+/// Why a secret was not read from its file, or not written into one.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretFileError {
     /// Others than its owner can read it, so it may be known already.
@@ -35,6 +35,17 @@ pub enum SecretFileError {
         /// Why.
         why: String,
     },
+    /// There is a file of that name, and no secret is ever overwritten.
+    #[error("{} is there already and was left as it is (file_exists)", .0.display())]
+    Exists(PathBuf),
+    /// It cannot be written.
+    #[error("{} cannot be written: {error} ({})", path.display(), unwritable(error))]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
 }
 
 impl SecretFileError {
@@ -43,6 +54,8 @@ impl SecretFileError {
         match self {
             Self::ReadableByOthers { .. } => "file_readable_by_others",
             Self::Unreadable { .. } => "file_unreadable",
+            Self::Exists(_) => "file_exists",
+            Self::Unwritable { error, .. } => unwritable(error),
         }
     }
 
@@ -51,6 +64,13 @@ impl SecretFileError {
             path: path.to_owned(),
             why: why.to_string(),
         }
+    }
+}
+
+fn unwritable(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull => "disk_full",
+        _ => "file_unwritable",
     }
 }
 
@@ -91,6 +111,42 @@ pub fn check_private(path: &Path) -> Result<(), SecretFileError> {
         path,
         &metadata.map_err(|error| SecretFileError::unreadable(path, error))?,
     )
+}
+
+/// Writes a secret into a new file, which is durable with its name when this returns. What stands under that name is never
+/// overwritten, and a file that could not be written whole is taken away.
+pub fn write_new_secret(path: &Path, secret: &[u8]) -> Result<(), SecretFileError> {
+    let failed = |error: std::io::Error| match error.kind() {
+        ErrorKind::AlreadyExists => SecretFileError::Exists(path.to_owned()),
+        _ => SecretFileError::Unwritable {
+            path: path.to_owned(),
+            error,
+        },
+    };
+    let mut file = new_private(path).map_err(failed)?;
+    let written = file
+        .write_all(secret)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_folder(path));
+    if written.is_err() {
+        // Nobody but this program made it. If it stays, the next attempt says that it is there.
+        let _ = std::fs::remove_file(path);
+    }
+    written.map_err(failed)
+}
+
+/// Makes a new file to write to which nobody but its owner can read.
+pub fn new_private(path: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Makes the names in a file's folder durable.
+pub fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Opens a file to write to which nobody but its owner can read, whatever the umask; makes it if it is not there. What stands
@@ -155,6 +211,29 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
         assert_eq!(std::fs::read(&old).unwrap(), b"what was there");
+    }
+
+    #[test]
+    fn a_new_secret_is_its_owners_alone_and_never_overwritten() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        write_new_secret(&path, b"//Charlie\n").unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let again = write_new_secret(&path, b"//Dave").unwrap_err();
+        assert_eq!(again.code(), "file_exists");
+        assert_eq!(*read_secret_text(&path).unwrap(), "//Charlie");
+        let nowhere = write_new_secret(&directory.path().join("none/secret"), b"x").unwrap_err();
+        assert_eq!(nowhere.code(), "file_unwritable");
+    }
+
+    #[test]
+    fn a_full_disk_has_a_word_of_its_own() {
+        // Whoever writes there is told that the disk is full.
+        let full = Path::new("/dev/full");
+        let mut file = OpenOptions::new().write(true).open(full).unwrap();
+        let error = file.write_all(b"x").unwrap_err();
+        assert_eq!(unwritable(&error), "disk_full");
     }
 
     #[test]
