@@ -223,6 +223,11 @@ impl Audit {
         Ok(())
     }
 
+    /// The public halves that devices should seal to, if they were given.
+    pub fn listed(&self) -> Option<&ParticipantList> {
+        self.options.listed.as_ref()
+    }
+
     /// The study's relays of which no export was given that they signed.
     pub fn unread(&self) -> Vec<Key> {
         let signed: Vec<Option<Key>> = self.stores.iter().map(|store| store.account).collect();

@@ -45,6 +45,9 @@ pub enum AuditError {
     /// A file with keys is not fit to be read.
     #[error("{0}")]
     SecretFile(#[from] mhealth_chain_client::SecretFileError),
+    /// What should sign the reports is no report key.
+    #[error("{0}: {1}")]
+    NotAReportKey(String, crate::signature::NotAReportKey),
     /// A credential would go to a relay on another machine unprotected.
     #[error("a credential goes to a relay by https:// only, or by http:// on this machine, and not to {0}")]
     RelayWithoutTls(String),
@@ -82,6 +85,7 @@ impl AuditError {
             AuditError::Unproved(unproved) => unproved.code(),
             AuditError::Input { .. } => "bad_input",
             AuditError::SecretFile(error) => error.code(),
+            AuditError::NotAReportKey(..) => "not_a_report_key",
             AuditError::RelayWithoutTls(_) => "relay_without_tls",
             AuditError::NotProvable(_) => "not_provable",
             AuditError::Unaccounted(_) => "unaccounted",

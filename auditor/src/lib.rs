@@ -27,6 +27,7 @@ pub mod participants;
 pub mod prove;
 pub mod report;
 pub mod scratch;
+pub mod signature;
 pub mod verdict;
 
 pub use audit::Audit;

@@ -16,6 +16,8 @@ pub struct ParticipantList {
     devices: HashMap<DeviceId, [u8; 32]>,
     /// Digests of all keys of the list.
     keys: HashSet<[u8; 32]>,
+    /// The pseudonyms, by the digests of their keys; none where a key has several.
+    pseudonyms: HashMap<[u8; 32], Option<String>>,
 }
 
 /// Why a line is not one of such a list.
@@ -48,13 +50,27 @@ impl ParticipantList {
             return Err(BadLine::WeakKey);
         }
         let digest = participant_digest::<Native>(Some(&key));
-        if let Ok(device) = name.trim().parse() {
-            if self.devices.insert(device, digest).is_some() {
-                return Err(BadLine::Repeated);
+        let name = name.trim();
+        match name.parse() {
+            Ok(device) => {
+                if self.devices.insert(device, digest).is_some() {
+                    return Err(BadLine::Repeated);
+                }
+            }
+            Err(_) => {
+                let known = self.pseudonyms.get(&digest);
+                let is_other = known.is_some_and(|known| known.as_deref() != Some(name));
+                let pseudonym = (!is_other).then(|| name.to_owned());
+                self.pseudonyms.insert(digest, pseudonym);
             }
         }
         self.keys.insert(digest);
         Ok(())
+    }
+
+    /// The pseudonym of the one participant to whose key a device seals, by what the chain keeps of it.
+    pub fn pseudonym(&self, participant: &[u8; 32]) -> Option<&str> {
+        self.pseudonyms.get(participant)?.as_deref()
     }
 
     /// Whether a device seals to the key that the list has for it, by what the chain keeps of it.
@@ -94,6 +110,24 @@ mod tests {
         assert!(!list.fits(DeviceId(4), &digest(12)));
         // Nor may a device seal to nobody.
         assert!(!list.fits(DeviceId(4), &participant_digest::<Native>(None)));
+    }
+
+    #[test]
+    fn a_key_tells_a_pseudonym_unless_it_has_several() {
+        let key = |byte: &str| byte.repeat(32);
+        let mut lines = vec![
+            format!("P-1 {}", key("0a")),
+            format!("P-1 {}", key("0a")),
+            format!("P-2 {}", key("0b")),
+            format!("7 {}", key("0c")),
+        ];
+        let before = list(&lines);
+        assert_eq!(before.pseudonym(&digest(10)), Some("P-1"));
+        assert_eq!(before.pseudonym(&digest(11)), Some("P-2"));
+        // A device's number is nobody's pseudonym.
+        assert_eq!(before.pseudonym(&digest(12)), None);
+        lines.extend([format!("P-3 {}", key("0b")), format!("P-2 {}", key("0b"))]);
+        assert_eq!(list(&lines).pseudonym(&digest(11)), None);
     }
 
     #[test]

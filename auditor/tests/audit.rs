@@ -44,7 +44,8 @@ impl Audited for Trial {
             .arg(format!("--export=dave={}", export.display()))
             .arg(self.other_export())
             // Blocks are made on demand here, and there is no finality that could be proved.
-            .args(["--trust-node", "--auditor", "a monitor", "--json"])
+            .args((!more.contains(&"--auditor")).then_some("--auditor=a monitor"))
+            .args(["--trust-node", "--json"])
             .arg(&json)
             .arg("--html")
             .arg(&html)
@@ -290,4 +291,76 @@ async fn in_a_study_without_signatures_what_a_relay_altered_on_the_way_is_found(
     let entry = &audit.json["devices"][0]["entries"][2];
     assert_eq!(entry["verdict"], "forged");
     assert_eq!(entry["parties"][0]["party"], "relay");
+}
+
+#[tokio::test]
+async fn reports_are_signed_with_the_auditors_own_key_and_name_it() {
+    let mut trial = Trial::begin(Launch::instant()).await;
+    let mut phone = trial.enrol(StudyId(0), 6, None).await;
+    let parcel = record(&mut phone, 2, "a night");
+    trial.bring(StudyId(0), &parcel).await;
+    let export = trial.export().await;
+    let key = trial.directory.path().join("report.key");
+    let auditor = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+        let output = command.args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said)
+    };
+    let key = key.to_str().unwrap();
+    let (made, said) = auditor(&["key", "new", key]);
+    assert_eq!(made, Some(0), "{said}");
+    let public = said.split([' ', '=']).nth(1).unwrap();
+    let (genesis, opening) = (trial.genesis(), trial.auditor_key_file());
+    let opening = opening.to_str().unwrap();
+    let more = ["--genesis", &genesis, "--auditor-key", opening];
+    let signing = [&more[..], &["--sign-with", key]].concat();
+    let audit = trial.audit_with(0, &export, &signing);
+    audit.expect(0, &["audit=right", "valid=2"]);
+    assert_eq!(audit.json["audit"]["report_key"], public);
+    assert!(audit.html.contains(public), "the page names its key");
+    let verify = |name: &str| {
+        let file = trial.directory.path().join(name);
+        let file = file.to_str().unwrap().to_owned();
+        auditor(&[
+            "verify-report",
+            &file,
+            "--signed-by",
+            public,
+            "--genesis",
+            &genesis,
+            "--study",
+            "0",
+        ])
+    };
+    for name in ["a.json", "a.html"] {
+        let (status, said) = verify(name);
+        assert_eq!(status, Some(0), "{said}");
+        assert!(said.contains("\"a monitor\""), "{said}");
+        let file = trial.directory.path().join(name);
+        let changed = std::fs::read_to_string(&file).unwrap().replace('1', "2");
+        std::fs::write(&file, changed).unwrap();
+        let (status, said) = verify(name);
+        assert_eq!(status, Some(1));
+        assert!(said.contains("error=report_changed"), "{said}");
+    }
+    // An audit that nobody signs leaves no signature of an earlier one behind.
+    trial
+        .audit_with(0, &export, &more)
+        .expect(0, &["audit=right"]);
+    assert_eq!(verify("a.json").0, Some(1));
+    assert!(verify("a.json").1.contains("error=report_unsigned"));
+    // The study's auditor key signs nothing, and a signer's name is one line: both are said before anything is read.
+    let wrong = [&more[..], &["--sign-with", opening]].concat();
+    trial
+        .audit_with(0, &export, &wrong)
+        .expect(3, &["error=not_a_report_key"]);
+    let unnamed = [
+        &signing[..],
+        &["--auditor", "a\nmonitor", "--node=ws://node.example:9944"],
+    ]
+    .concat();
+    trial
+        .audit_with(0, &export, &unnamed)
+        .expect(3, &["error=bad_input"]);
 }

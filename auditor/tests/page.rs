@@ -33,6 +33,27 @@ fn browse(page: &Path, profile: &Path, arguments: &[String]) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// The page as the browser has understood it.
+fn dump(page: &Path, profile: &Path) -> String {
+    let output = Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .args(["--no-first-run", "--disable-background-networking"])
+        .arg(format!("--user-data-dir={}", profile.display()))
+        .arg(format!("file://{}", page.display()))
+        .stdin(Stdio::null())
+        .output()
+        .expect("Chromium is installed");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A part of a page, from its first tag to before its last.
+fn between<'a>(page: &'a str, from: &str, to: &str) -> &'a str {
+    let start = page.find(from).expect("it is there");
+    let end = page[start..].find(to).expect("it ends");
+    &page[start..start + end]
+}
+
 /// Width and height of a PNG file (RFC 2083, section 4.1.1).
 fn size(png: &[u8]) -> (u32, u32) {
     assert!(png.starts_with(b"\x89PNG\r\n\x1a\n"));
@@ -68,6 +89,17 @@ async fn a_browser_shows_and_prints_the_report_and_asks_for_nothing_else() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
 
     let html = std::fs::read_to_string(&page).unwrap();
+    // What a screen reader has of the picture is in it and below it.
+    let profile = folder.join("profile");
+    let tree = dump(&page, &profile);
+    for said in [
+        "Nights of 3 participants",
+        "aria-labelledby=\"nights-title nights-description\"",
+        "id=\"nights-table\"",
+    ] {
+        assert!(tree.contains(said), "{said}");
+    }
+    assert_eq!(tree.matches("th scope=\"row\"").count(), 3);
     for foreign in ["<script", "src=", "@import", "url(", "<link"] {
         assert!(!html.contains(foreign), "{foreign}");
     }
@@ -78,7 +110,6 @@ async fn a_browser_shows_and_prints_the_report_and_asks_for_nothing_else() {
             format!("--window-size={WIDTH},{HEIGHT}"),
         ]
     };
-    let profile = folder.join("profile");
     let log = browse(&page, &profile, &shot(&picture));
     assert!(!log.contains("CONSOLE"), "{log}");
     let blank = trial.file("empty.html", "<!doctype html><title>empty</title>");
@@ -90,6 +121,21 @@ async fn a_browser_shows_and_prints_the_report_and_asks_for_nothing_else() {
     assert_eq!(size(&picture), (WIDTH, HEIGHT));
     // Text and plots compress worse than nothing at all.
     assert!(picture.len() > 10 * empty.len(), "{}", picture.len());
+
+    // The picture of nights is drawn, with its colours: alone on a page it is no empty page, and without its cells another one.
+    let style = between(&html, "<style>", "</style>");
+    let nights = between(&html, "<svg class=\"plot nights\"", "</svg>");
+    let alone = |name: &str, svg: &str| {
+        let text = format!("<!doctype html><title>nights</title>{style}</style>{svg}</svg>");
+        let (file, picture) = (trial.file(name, text), folder.join(format!("{name}.png")));
+        browse(&file, &profile, &shot(&picture));
+        std::fs::read(picture).unwrap()
+    };
+    let drawn = alone("nights.html", nights);
+    let cell = nights.find("<path").expect("there are cells");
+    let bare = alone("bare.html", &nights[..cell]);
+    assert!(drawn.len() > empty.len() && bare.len() > empty.len());
+    assert_ne!(drawn, bare);
 
     let paper = folder.join("report.pdf");
     let print = format!("--print-to-pdf={}", paper.display());

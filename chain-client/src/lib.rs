@@ -79,7 +79,8 @@ pub use motions::Motion;
 pub use pool::{PoolAnswer, PoolRefusal};
 pub use roster::{Quota, Roster};
 pub use secret_file::{
-    check_private, create_private, open_private, read_secret, read_secret_text, SecretFileError,
+    check_private, create_private, new_private, open_private, read_secret, read_secret_text,
+    sync_folder, write_new_secret, SecretFileError,
 };
 pub use signing::SignedTransaction;
 pub use submission::{Inclusion, Submission};

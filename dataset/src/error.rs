@@ -34,9 +34,9 @@ pub enum DataError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// Others may read a file with keys.
-    #[error("{0} is open to others than its owner; take their rights away (chmod -R go= FOLDER)")]
-    OpenToOthers(String),
+    /// A file with keys is not fit to be read, or cannot be written.
+    #[error("{}", .0.sentence())]
+    SecretFile(#[from] mhealth_chain_client::SecretFileError),
     /// The folder is another study's.
     #[error("these keys are of study {study} of the chain {chain}, and not of what was asked for")]
     AnotherStudy {
@@ -125,7 +125,7 @@ impl DataError {
             DataError::Usage(_) => "bad_input",
             DataError::NoKeyFolder(_) => "no_key_folder",
             DataError::KeyFolderDamaged { .. } => "key_folder_damaged",
-            DataError::OpenToOthers(_) => "keys_open_to_others",
+            DataError::SecretFile(error) => error.code(),
             DataError::AnotherStudy { .. } => "keys_of_another_study",
             DataError::BadPseudonym(_) => "bad_pseudonym",
             DataError::KeyExists(_) => "key_exists",

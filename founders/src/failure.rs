@@ -4,7 +4,7 @@
 
 use std::{fmt, io, path::Path, process::ExitCode};
 
-use mhealth_chain_client::{DispatchRefusal, Error};
+use mhealth_chain_client::{DispatchRefusal, Error, SecretFileError};
 use serde_json::json;
 
 /// The chain refused it, or something is not as it should be.
@@ -100,6 +100,12 @@ impl From<Error> for Failure {
             Error::Dispatch(refusal) => refusal.into(),
             error => Self::new(error.code(), error.to_string(), exit),
         }
+    }
+}
+
+impl From<SecretFileError> for Failure {
+    fn from(error: SecretFileError) -> Self {
+        Self::input(error.code(), format!("{}.", error.sentence()))
     }
 }
 

@@ -3,9 +3,11 @@
 //! Files of secrets, which only their owner can read, and files for everybody. Neither is ever overwritten.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use mhealth_chain_client::{read_secret_text, write_new_secret};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -13,31 +15,23 @@ use crate::failure::Failure;
 /// Makes a new folder that only its owner can enter.
 pub(crate) fn make_private_folder(path: &Path) -> Result<(), Failure> {
     let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder
+        .mode(0o700)
         .create(path)
         .map_err(|error| Failure::file(path, &error))
 }
 
 /// Writes a new file that only its owner can read.
 pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
-    write(path, text.as_bytes(), 0o600)
+    Ok(write_new_secret(path, text.as_bytes())?)
 }
 
 /// Writes a new file that everybody may read.
 pub(crate) fn write_public(path: &Path, text: &str) -> Result<(), Failure> {
-    write(path, text.as_bytes(), 0o644)
-}
-
-#[cfg_attr(not(unix), allow(unused_variables))]
-fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    options.write(true).create_new(true).mode(0o644);
     let written = options.open(path).and_then(|mut file| {
-        file.write_all(bytes)?;
+        file.write_all(text.as_bytes())?;
         file.sync_all()
     });
     written.map_err(|error| Failure::file(path, &error))
@@ -50,26 +44,7 @@ pub(crate) fn read(path: &Path) -> Result<String, Failure> {
 
 /// Reads a secret, without the end of its line. Refuses a file that others on the machine can read.
 pub(crate) fn read_secret(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let unusable = |error: io::Error| Failure::file(path, &error);
-    #[cfg(unix)]
-    {
-        let mode = std::os::unix::fs::PermissionsExt::mode(
-            &fs::metadata(path).map_err(unusable)?.permissions(),
-        );
-        if mode & 0o077 != 0 {
-            let message = format!(
-                "{} can be read by others on this machine (mode {:o}). Run chmod 600 on it, and think of whether its key is \
-                 still a secret.",
-                path.display(),
-                mode & 0o777
-            );
-            return Err(Failure::input("secret_readable_by_others", message));
-        }
-    }
-    let text = fs::read_to_string(path)
-        .map(Zeroizing::new)
-        .map_err(unusable)?;
-    Ok(Zeroizing::new(text.trim_end().to_owned()))
+    Ok(read_secret_text(path)?)
 }
 
 #[cfg(test)]
@@ -87,14 +62,13 @@ mod tests {
         assert_eq!(*read_secret(&path).expect("read"), "phrase");
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_secret_that_others_can_read_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("secret");
         write_public(&path, "phrase").expect("written");
         let refused = read_secret(&path).expect_err("everybody can read it");
-        assert_eq!(refused.code(), "secret_readable_by_others");
+        assert_eq!(refused.code(), "file_readable_by_others");
     }
 
     #[test]

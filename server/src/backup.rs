@@ -6,14 +6,14 @@
 //! believed any more. SQLite writes its copy itself (`VACUUM INTO`). PostgreSQL's is made by `pg_dump` and put back by
 //! `pg_restore`, which know every type and constraint, and which operators know.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{bail, Context};
 use fluent_uri::pct_enc::{EStr, Encoder};
 use fluent_uri::Uri;
+use mhealth_chain_client::{new_private, sync_folder};
 
 use crate::database::files_of;
 use crate::{
@@ -275,9 +275,7 @@ async fn note(database: &Database, what: &str, value: &str) -> Result<(), StoreE
 
 /// A new file that nobody but its owner can read.
 fn private(path: &Path) -> anyhow::Result<File> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(path);
-    file.with_context(|| format!("cannot write {}", path.display()))
+    new_private(path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn beside(file: &Path, end: &str) -> PathBuf {
@@ -291,11 +289,7 @@ fn put_in_place(part: &Path, file: &Path) -> anyhow::Result<()> {
     File::open(part)?.sync_all()?;
     std::fs::rename(part, file)
         .with_context(|| format!("cannot put {} in place", file.display()))?;
-    let folder = match file.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    Ok(File::open(folder)?.sync_all()?)
+    Ok(sync_folder(file)?)
 }
 
 /// Runs a tool of PostgreSQL on a database. The password goes by the environment, where others do not see it.

@@ -2,18 +2,18 @@
 
 //! `mhealth-auditor audit`.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use hashchain::StudyId;
 use indicatif::{ProgressBar, ProgressStyle};
 use mhealth_auditor::audit::{Judged, Options, StoreReport};
 use mhealth_auditor::chain::{Basis, Progress};
 use mhealth_auditor::export::{self, Holder, Limits};
 use mhealth_auditor::report::{page, Digest, Heading, JsonReport};
+use mhealth_auditor::signature::{ReportFile, ReportKey, Signing};
 use mhealth_auditor::{Audit, AuditError, Outcome, Verdict, ON_ITS_WAY};
 use mhealth_chain_client::{ChainClient, H256};
 use mhealth_evidence::Checkpoint;
@@ -22,6 +22,7 @@ use super::inputs;
 
 /// Judges every entry of a study.
 #[derive(Args)]
+#[command(group(ArgGroup::new("reports").args(["json", "html"]).multiple(true)))]
 pub(crate) struct AuditArguments {
     /// WebSocket address of a node that keeps the study's chain.
     #[arg(long, env = "MHEALTH_NODE_URL", default_value = "ws://127.0.0.1:9944")]
@@ -82,15 +83,20 @@ pub(crate) struct AuditArguments {
     /// Writes the report for people here.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Who runs the audit, for the report.
+    /// Who runs the audit, for the report and for its signature.
     #[arg(long, default_value = "not named")]
     auditor: String,
+    /// File with the report key of whoever runs the audit, as `key new` makes it: signs each report, in a file of its name and
+    /// `.sig`. It is not the study's auditor key.
+    #[arg(long, value_name = "FILE", requires = "reports")]
+    sign_with: Option<PathBuf>,
     /// Keeps what was read of the chain here, so that an audit that was cut short goes on from it.
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
 }
 
 pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
+    let report_key = signer(&arguments)?;
     let options = Options {
         exports: export::from_arguments(&arguments.relay, &arguments.export)?,
         patience: Some(arguments.on_its_way),
@@ -117,17 +123,14 @@ pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
     };
     let bar = Bar::new();
     let audit = Audit::gather(&client, arguments.study, options, &mut |at| bar.show(at)).await?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let run_at = now.map_or(0, |since| since.as_secs());
-    let heading = Heading::new(&audit.study, &arguments.auditor, run_at, audit.unread());
-    let mut json = match &arguments.json {
-        Some(path) => {
-            let file = BufWriter::new(File::create(path)?);
-            Some(JsonReport::begin(file, &heading, &audit.stores)?)
-        }
+    let mut heading = Heading::new(&audit.study, &arguments.auditor, now(), audit.unread());
+    heading.report_key = report_key.as_ref().map(ReportKey::public);
+    let mut json_file = create(arguments.json.as_deref())?;
+    let mut json = match &mut json_file {
+        Some(file) => Some(JsonReport::begin(file, &heading, &audit.stores)?),
         None => None,
     };
-    let mut digest = Digest::default();
+    let mut digest = Digest::naming(audit.listed());
     let mut stores = audit.stores.iter();
     if stores.any(|store| !store.reading.is_complete()) || !heading.no_export.is_empty() {
         digest.summary.worse(Outcome::NotCovered);
@@ -144,12 +147,41 @@ pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
     if let Some(json) = json {
         json.end(&digest.summary)?;
     }
-    if let Some(path) = &arguments.html {
-        let mut file = File::create(path)?;
+    let mut html_file = create(arguments.html.as_deref())?;
+    if let Some(file) = &mut html_file {
         file.write_all(page(&heading, &audit.stores, &digest).as_bytes())?;
+    }
+    let signing = report_key.as_ref();
+    let signing = signing.map(|key| Signing::new(key, &heading, now()));
+    for file in [json_file, html_file].into_iter().flatten() {
+        file.finish(signing.as_ref())?;
     }
     print(&heading, &audit.stores, &digest);
     Ok(digest.summary.outcome().exit_status())
+}
+
+/// The key that signs the reports, if one does. What cannot be signed is said before the audit is made.
+fn signer(arguments: &AuditArguments) -> Result<Option<ReportKey>, AuditError> {
+    let Some(file) = &arguments.sign_with else {
+        return Ok(None);
+    };
+    let reports = [&arguments.json, &arguments.html].into_iter().flatten();
+    let reports: Vec<&Path> = reports.map(PathBuf::as_path).collect();
+    Signing::check(&arguments.auditor, &reports).map_err(|why| AuditError::Input {
+        file: "--sign-with".into(),
+        why: why.to_string(),
+    })?;
+    inputs::report_key(file).map(Some)
+}
+
+fn create(report: Option<&Path>) -> Result<Option<ReportFile>, AuditError> {
+    report.map(ReportFile::create).transpose()
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |since| since.as_secs())
 }
 
 /// What a person sees, and a last line for programs.

@@ -16,10 +16,8 @@ use mhealth_auditor::AuditError;
 use mhealth_chain_client::{create_private, ChainClient, H256};
 use mhealth_evidence::Checkpoint;
 
-use super::inputs;
+use super::{inputs, REFUSED};
 
-/// Exit status of evidence that was read and proves nothing.
-const REFUSED: u8 = 1;
 /// Exit status of evidence that is not about all devices of the study.
 const LEFT_OUT: u8 = 1;
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use hashchain::{DeviceId, OpeningKey};
 use mhealth_auditor::audit::Erasure;
 use mhealth_auditor::participants::ParticipantList;
+use mhealth_auditor::signature::ReportKey;
 use mhealth_auditor::AuditError;
 use mhealth_chain_client::read_secret_text;
 use zeroize::Zeroizing;
@@ -81,6 +82,13 @@ pub(super) fn auditor_keys(files: &[PathBuf]) -> Result<Vec<OpeningKey>, AuditEr
         }
     }
     Ok(keys)
+}
+
+/// The key that signs reports.
+pub(super) fn report_key(file: &Path) -> Result<ReportKey, AuditError> {
+    let text = secret(file)?;
+    ReportKey::from_pem(&text)
+        .map_err(|error| AuditError::NotAReportKey(file.display().to_string(), error))
 }
 
 /// The participants' public keys: a line each, a device's number or a pseudonym, and the key.

@@ -5,6 +5,7 @@
 mod audit;
 mod evidence;
 mod inputs;
+mod report;
 
 use clap::{Parser, Subcommand};
 use mhealth_auditor::AuditError;
@@ -26,7 +27,14 @@ enum Command {
     Audit(Box<audit::AuditArguments>),
     Prove(evidence::ProveArguments),
     Verify(evidence::VerifyArguments),
+    VerifyReport(report::VerifyReportArguments),
+    /// Your own key, which signs your reports.
+    #[command(subcommand)]
+    Key(report::KeyCommand),
 }
+
+/// Exit status of something that was read, and is not what it should be.
+const REFUSED: u8 = 1;
 
 /// Does what was asked, and gives the exit status.
 pub(crate) fn run(arguments: Arguments) -> Result<u8, AuditError> {
@@ -34,6 +42,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<u8, AuditError> {
         Command::Audit(arguments) => runtime()?.block_on(audit::run(*arguments)),
         Command::Prove(arguments) => runtime()?.block_on(evidence::prove(arguments)),
         Command::Verify(arguments) => evidence::verify(&arguments),
+        Command::VerifyReport(arguments) => report::verify(arguments),
+        Command::Key(command) => report::key(command),
     }
 }
 

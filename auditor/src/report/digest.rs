@@ -2,13 +2,14 @@
 
 //! What a report keeps of a judged device: little, however many entries it has.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hashchain::{DeviceId, LinkHash};
 use mhealth_api::{DeviceStatus, Key};
 use serde::{Deserialize, Serialize};
 
 use crate::audit::{ErasedDevice, Judged};
+use crate::participants::ParticipantList;
 use crate::verdict::{Finding, JudgedConflict, JudgedEntry, Outcome, Uncovered, Verdict};
 
 /// How many entries that are not right a page shows of one device. All are counted, and all are in the JSON report.
@@ -78,10 +79,52 @@ impl Summary {
     }
 }
 
+/// What was registered of a device on one day, by the blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Day {
+    pub(super) entries: u64,
+    /// The worst verdict of these entries.
+    pub(super) verdict: Verdict,
+}
+
+impl Day {
+    /// Adds to what is there, if there is anything.
+    pub(super) fn add(self, there: Option<Day>) -> Day {
+        match there {
+            None => self,
+            Some(there) => Day {
+                entries: self.entries + there.entries,
+                verdict: match badness(there.verdict) > badness(self.verdict) {
+                    true => there.verdict,
+                    false => self.verdict,
+                },
+            },
+        }
+    }
+}
+
+/// Verdicts in order: what is worse is greater. As with an entry to which several apply.
+fn badness(verdict: Verdict) -> usize {
+    const ORDER: [Verdict; 8] = [
+        Verdict::Valid,
+        Verdict::Erased,
+        Verdict::Unregistered,
+        Verdict::NotCovered,
+        Verdict::Missing,
+        Verdict::Altered,
+        Verdict::Disputed,
+        Verdict::Forged,
+    ];
+    let place = ORDER.iter().position(|other| *other == verdict);
+    place.unwrap_or(ORDER.len())
+}
+
 /// A device, as the page shows it.
 #[derive(Clone, Debug)]
 pub(super) struct DeviceDigest {
     pub(super) device: DeviceId,
+    /// Whose it is, if the key to which it seals says so.
+    pub(super) pseudonym: Option<String>,
     pub(super) key: Key,
     pub(super) status: DeviceStatus,
     pub(super) predecessor: Option<DeviceId>,
@@ -96,6 +139,10 @@ pub(super) struct DeviceDigest {
     pub(super) strip: Vec<(Verdict, u64)>,
     pub(super) first: Option<u64>,
     pub(super) last: Option<u64>,
+    /// Registered entries by the day (UTC) of their block, from 1970-01-01.
+    pub(super) days: BTreeMap<u64, Day>,
+    /// Registered entries whose block's time is not known.
+    pub(super) undated: u64,
     /// Days on which no entry was registered, first and last of each stretch.
     pub(super) gaps: Vec<(u64, u64)>,
     pub(super) findings: Vec<Finding>,
@@ -112,6 +159,8 @@ pub(super) struct DeviceDigest {
 pub struct Digest {
     /// The audit in figures.
     pub summary: Summary,
+    /// Who the participants are, if the auditor was told.
+    listed: Option<ParticipantList>,
     pub(super) devices: Vec<DeviceDigest>,
     /// Registered entries by the minute of their block.
     pub(super) minutes: BTreeMap<u64, u64>,
@@ -120,12 +169,20 @@ pub struct Digest {
 }
 
 impl Digest {
+    /// A digest that calls participants by the pseudonyms of this list.
+    pub fn naming(listed: Option<&ParticipantList>) -> Self {
+        Digest {
+            listed: listed.cloned(),
+            ..Digest::default()
+        }
+    }
+
     /// Adds a judged device.
     pub fn add(&mut self, judged: &Judged<'_>) {
         self.summary.add(judged);
         let (record, judgement) = (judged.record, &judged.judgement);
-        let mut days = BTreeSet::new();
-        let (mut first, mut last) = (None, None);
+        let mut days: BTreeMap<u64, Day> = BTreeMap::new();
+        let (mut first, mut last, mut undated) = (None, None, 0);
         let mut strip: Vec<(Verdict, u64)> = Vec::new();
         for entry in &judgement.entries {
             match strip.last_mut() {
@@ -137,7 +194,12 @@ impl Digest {
             if let Some(made) = made {
                 *self.minutes.entry(made / 60).or_default() += 1;
                 // Blocks tell the days, and not the relays, which could hide with their clocks that a phone was silenced.
-                days.insert(made / 86_400);
+                let day = Day {
+                    entries: 1,
+                    verdict: entry.verdict,
+                };
+                let there = days.get(&(made / 86_400)).copied();
+                days.insert(made / 86_400, day.add(there));
                 first = Some(first.map_or(made, |first: u64| first.min(made)));
                 last = last.max(Some(made));
                 if let Some(received) = entry.received_at {
@@ -145,6 +207,8 @@ impl Digest {
                     let bin = DELAYS.iter().position(|(end, _)| delay < *end);
                     self.delays[bin.unwrap_or(DELAYS.len() - 1)] += 1;
                 }
+            } else if entry.registered {
+                undated += 1;
             }
         }
         let wrong = |entry: &&JudgedEntry| entry.outcome() != Outcome::Right;
@@ -156,8 +220,11 @@ impl Digest {
             .cloned()
             .collect();
         let all = judgement.entries.iter().filter(wrong).count();
+        let listed = self.listed.as_ref();
+        let pseudonym = listed.and_then(|listed| listed.pseudonym(&record.participant));
         self.devices.push(DeviceDigest {
             device: record.device,
+            pseudonym: pseudonym.map(str::to_owned),
             key: Key(record.key),
             status: record.status.clone(),
             predecessor: record.predecessor.map(|predecessor| predecessor.device),
@@ -175,7 +242,9 @@ impl Digest {
             strip,
             first,
             last,
-            gaps: gaps(&days),
+            gaps: gaps(days.keys()),
+            days,
+            undated,
             findings: judgement.findings.clone(),
             conflicts: judgement.conflicts.clone(),
             conflicts_not_stored: judgement.conflicts_not_stored,
@@ -217,10 +286,14 @@ impl Digest {
 }
 
 /// Stretches of days between the first and the last that are not there.
-fn gaps(days: &BTreeSet<u64>) -> Vec<(u64, u64)> {
-    let pairs = days.iter().zip(days.iter().skip(1));
-    pairs
-        .filter(|(before, after)| **after > **before + 1)
-        .map(|(before, after)| (before + 1, after - 1))
-        .collect()
+pub(super) fn gaps<'a>(days: impl Iterator<Item = &'a u64>) -> Vec<(u64, u64)> {
+    let mut gaps = Vec::new();
+    let mut before: Option<u64> = None;
+    for &day in days {
+        if let Some(before) = before.filter(|before| day > before + 1) {
+            gaps.push((before + 1, day - 1));
+        }
+        before = Some(day);
+    }
+    gaps
 }

@@ -5,9 +5,9 @@
 use maud::{html, Markup, PreEscaped, DOCTYPE};
 use mhealth_api::{Key, Policy};
 
-use super::digest::{DeviceDigest, DELAYS};
+use super::digest::DeviceDigest;
 use super::style::STYLE;
-use super::{clauses, day, moment, plot, Digest, Heading};
+use super::{clauses, day, moment, nights, plot, Digest, Heading};
 use crate::audit::StoreReport;
 use crate::chain::Standing;
 use crate::export::Holder;
@@ -37,16 +37,18 @@ pub fn page(heading: &Heading, relays: &[StoreReport], digest: &Digest) -> Strin
                 (verdicts(digest))
                 h2 { "What was found" }
                 (found(digest, relays))
+                h2 { "Participants and nights" }
+                (nights::nights(digest))
                 h2 { "Relays" }
                 (stores(heading, relays))
                 h2 { "Registrations over time" }
-                (registrations(digest))
+                (plot::registrations(digest))
                 h2 { "From the relay's receipt, as it says, to the block" }
-                (delays(digest))
-                h2 { "Participants" }
+                (plot::delays(digest))
+                h2 { "Devices" }
                 @for line in digest.lineages() { (lineage(&line, relays)) }
                 h2 { "Clauses and checks" }
-                (clause_table(digest))
+                (clauses::table(heading, &digest.summary))
                 h2 { "What this audit cannot see" }
                 (limits())
             }
@@ -83,6 +85,7 @@ fn about(heading: &Heading) -> Markup {
         table {
             tr { th { "Run by" } td { (heading.auditor) ", " (moment(Some(heading.run_at))) } }
             tr { th { "With" } td { (heading.program) } }
+            tr { th { "Signature" } td { (signature(heading)) } }
             tr { th { "Block" } td { (heading.block) " of " (moment(heading.block_time)) br; span.hash { (heading.block_hash) } } }
             tr { th { "Chain" } td { span.hash { (heading.chain) } } }
             tr { th { "Proof" } td { (standing(&heading.standing)) } }
@@ -90,6 +93,18 @@ fn about(heading: &Heading) -> Markup {
                 Policy::DeviceSigned => "every run carries the device's signature (DeviceSigned)",
                 Policy::HashchainOnly => "hashchain only (HashchainOnly): forged entries are detected, not prevented",
             } } }
+        }
+    }
+}
+
+fn signature(heading: &Heading) -> Markup {
+    html! {
+        @match &heading.report_key {
+            Some(key) => {
+                "in the file of this page's name and .sig, with the report key " span.hash { (key) }
+                p.soft { "mhealth-auditor verify-report checks it. Take the key from the auditor, not from this page." }
+            },
+            None => "not signed: whether this page was changed cannot be told",
         }
     }
 }
@@ -251,29 +266,6 @@ fn signed_by(relay: &StoreReport) -> Markup {
     }
 }
 
-fn registrations(digest: &Digest) -> Markup {
-    let bars = plot::over_time(&digest.minutes);
-    html! {
-        @if bars.is_empty() { p.soft { "No block's time is known." } }
-        @else { (plot::bars("Registered entries by the time of their block, UTC", &bars)) }
-    }
-}
-
-fn delays(digest: &Digest) -> Markup {
-    let bars: Vec<(String, u64)> = DELAYS
-        .iter()
-        .zip(digest.delays)
-        .map(|((end, name), count)| match *end {
-            u64::MAX => ((*name).to_string(), count),
-            _ => (format!("< {name}"), count),
-        })
-        .collect();
-    html! {
-        p.soft { "From when the relay says that it got an entry to the time of the block. Nothing is judged by it: a relay can say what it likes." }
-        (plot::bars("Entries by their delay from receipt to block", &bars))
-    }
-}
-
 fn lineage(line: &[&DeviceDigest], relays: &[StoreReport]) -> Markup {
     html! {
         section.device {
@@ -392,18 +384,6 @@ fn why(entry: &JudgedEntry) -> String {
         .iter()
         .map(|reason| format!("Not covered: {reason}."));
     grounds.chain(uncovered).collect::<Vec<_>>().join(" ")
-}
-
-fn clause_table(digest: &Digest) -> Markup {
-    html! {
-        p.soft { "What the checks of this audit bear on. What a clause asks of people and procedures is not theirs to show." }
-        table.long {
-            thead { tr { th { "Clause" } th { "Checked" } th { "Here" } } }
-            @for row in clauses::table(&digest.summary) {
-                tr { td { (row.clause) } td { (row.check) } td { (row.result) } }
-            }
-        }
-    }
 }
 
 fn limits() -> Markup {

@@ -6,6 +6,7 @@ mod clauses;
 mod digest;
 mod html;
 mod json;
+mod nights;
 mod plot;
 mod style;
 
@@ -50,6 +51,9 @@ pub struct Heading {
     pub no_export: Vec<Key>,
     /// What is proved of all that was read from the chain, and what only the node says.
     pub standing: Standing,
+    /// Public half of the report key that signs the reports, if any does.
+    #[serde(default)]
+    pub report_key: Option<Key>,
 }
 
 impl Heading {
@@ -69,6 +73,7 @@ impl Heading {
             block_time: study.time,
             no_export,
             standing: study.standing.clone(),
+            report_key: None,
         }
     }
 }

@@ -4,6 +4,8 @@
 
 use maud::{html, Markup};
 
+use super::digest::{Digest, DELAYS};
+
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 180.0;
 const LEFT: f64 = 48.0;
@@ -78,4 +80,27 @@ pub(super) fn over_time(minutes: &std::collections::BTreeMap<u64, u64>) -> Vec<(
             (label.to_string(), count)
         })
         .collect()
+}
+
+pub(super) fn registrations(digest: &Digest) -> Markup {
+    let counts = over_time(&digest.minutes);
+    html! {
+        @if counts.is_empty() { p.soft { "No block's time is known." } }
+        @else { (bars("Registered entries by the time of their block, UTC", &counts)) }
+    }
+}
+
+pub(super) fn delays(digest: &Digest) -> Markup {
+    let counts: Vec<(String, u64)> = DELAYS
+        .iter()
+        .zip(digest.delays)
+        .map(|((end, name), count)| match *end {
+            u64::MAX => ((*name).to_string(), count),
+            _ => (format!("< {name}"), count),
+        })
+        .collect();
+    html! {
+        p.soft { "From when the relay says that it got an entry to the time of the block. Nothing is judged by it: a relay can say what it likes." }
+        (bars("Entries by their delay from receipt to block", &counts))
+    }
 }

@@ -35,13 +35,18 @@ td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .plot { width: 100%; height: auto; margin: .3rem 0 1rem; }
 .plot .bar { fill: #3b6ea5; } .plot .grid { stroke: var(--line); }
 .plot .axis { font: 11px system-ui, 'DejaVu Sans', sans-serif; fill: var(--soft); }
+.nights .valid { fill: var(--valid); } .nights .erased { fill: var(--erased); } .nights .altered { fill: var(--altered); }
+.nights .forged { fill: var(--forged); } .nights .disputed { fill: var(--disputed); } .nights .missing { fill: var(--missing); }
+.nights .not_covered { fill: var(--not_covered); } .nights .unregistered { fill: var(--unregistered); }
+.nights .none { fill: none; stroke: var(--line); } .nights .letter { font: bold 9px system-ui, 'DejaVu Sans', sans-serif; fill: #fff; }
+caption { text-align: left; }
 .sides { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; } .sides > div { background: var(--shade); padding: .5rem .7rem; }
 @media (max-width: 40rem) { .sides { grid-template-columns: 1fr; } body { padding: 1rem; } }
 @media print {
   @page { size: A4; margin: 16mm; }
   body { padding: 0; max-width: none; font-size: 10pt; }
   h2 { break-after: avoid; } h3 { break-after: avoid; } .device, tr, .plot, .banner { break-inside: avoid; }
-  .long { break-inside: auto; } thead { display: table-header-group; } .plot { max-height: 60mm; }
+  .long { break-inside: auto; } thead { display: table-header-group; } .plot:not(.nights) { max-height: 60mm; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 ";

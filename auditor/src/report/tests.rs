@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use hashchain::{DataDigest, DeviceId, LinkHash};
+use hashchain::{participant_digest, DataDigest, DeviceId, LinkHash, Native};
 use mhealth_api::{DeviceStatus, Policy};
 
 use super::*;
 use crate::audit::Judged;
-use crate::case::DeviceRecord;
+use crate::case::{DeviceRecord, Predecessor};
 use crate::judge::Judgement;
+use crate::participants::ParticipantList;
 use crate::verdict::{Content, JudgedEntry, Verdict};
 
 #[test]
@@ -46,6 +47,7 @@ fn heading() -> Heading {
         block_time: None,
         no_export: Vec::new(),
         standing: Standing::default(),
+        report_key: None,
     }
 }
 
@@ -58,33 +60,39 @@ fn a_study_without_devices_is_not_covered_in_the_report_for_programs_too() {
     assert_eq!(report["summary"]["outcome"], "not_covered");
 }
 
-#[test]
-fn blocks_tell_on_which_days_there_are_data_and_not_the_relays_clock() {
-    const DAY: u64 = 86_400;
-    let record = DeviceRecord {
-        device: DeviceId(0),
+const DAY: u64 = 86_400;
+
+fn device(number: u32, predecessor: Option<u32>, successor: Option<u32>) -> DeviceRecord {
+    DeviceRecord {
+        device: DeviceId(number),
         study: StudyId(0),
         key: [0; 32],
         secret_commitment: [0; 32],
         escrow: Vec::new(),
         auditor_epoch: 0,
-        participant: [0; 32],
+        participant: participant_digest::<Native>(Some(&[number as u8 + 10; 32])),
         genesis: LinkHash([0; 32]),
         length: 2,
         head: LinkHash([0; 32]),
         status: DeviceStatus::Active,
-        predecessor: None,
-        successor: None,
+        predecessor: predecessor.map(|device| Predecessor {
+            device: DeviceId(device),
+            trusted_head: None,
+        }),
+        successor: successor.map(DeviceId),
         trusted_length: None,
         enrolled_at: 1,
-    };
-    // Registered on the tenth and the fifteenth day; the relay says that something came on every day.
-    let entry = |sequence: u64, registered: bool, received_at: u64| JudgedEntry {
+    }
+}
+
+/// An entry that stands in the block of its number, or in none.
+fn entry(sequence: u64, verdict: Verdict, registered: bool) -> JudgedEntry {
+    JudgedEntry {
         sequence,
         link: LinkHash([sequence as u8; 32]),
         digest: DataDigest([0; 32]),
         registered,
-        verdict: Verdict::Valid,
+        verdict,
         grounds: Vec::new(),
         parties: Vec::new(),
         uncovered: Vec::new(),
@@ -92,31 +100,252 @@ fn blocks_tell_on_which_days_there_are_data_and_not_the_relays_clock() {
         block: registered.then_some(sequence),
         submitter: None,
         held_by: Vec::new(),
-        received_at: Some(received_at),
-    };
-    let registered = [entry(1, true, 9 * DAY), entry(2, true, 11 * DAY)];
-    let said = (9..16).map(|day| entry(day, false, day * DAY));
-    let judgement = Judgement {
-        device: record.device,
-        entries: registered.into_iter().chain(said).collect(),
-        findings: Vec::new(),
-        conflicts: Vec::new(),
-        conflicts_not_stored: 0,
-        uncovered: Vec::new(),
-        trusted_to: 2,
-        trusted_head: LinkHash([0; 32]),
-    };
-    let mut digest = Digest::default();
-    digest.add(&Judged {
-        record: &record,
-        judgement,
-        erasure: None,
-        block_times: HashMap::from([(1, Some(10 * DAY)), (2, Some(15 * DAY))]),
+        received_at: None,
+    }
+}
+
+/// Adds a device with these entries; a block is of the day that is named beside its entry.
+fn add(digest: &mut Digest, record: &DeviceRecord, entries: &[(JudgedEntry, Option<u64>)]) {
+    let times = entries.iter().filter_map(|(entry, day)| {
+        let time = day.map(|day| day * DAY);
+        Some((entry.block?, time))
     });
+    digest.add(&Judged {
+        record,
+        judgement: Judgement {
+            device: record.device,
+            entries: entries.iter().map(|(entry, _)| entry.clone()).collect(),
+            findings: Vec::new(),
+            conflicts: Vec::new(),
+            conflicts_not_stored: 0,
+            uncovered: Vec::new(),
+            trusted_to: 2,
+            trusted_head: LinkHash([0; 32]),
+        },
+        erasure: None,
+        block_times: times.collect(),
+    });
+}
+
+#[test]
+fn blocks_tell_on_which_days_there_are_data_and_not_the_relays_clock() {
+    // Registered on the tenth and the fifteenth day; the relay says that something came on every day.
+    let said = (9..16).map(|day| {
+        let said = JudgedEntry {
+            received_at: Some(day * DAY),
+            ..entry(day, Verdict::Valid, false)
+        };
+        (said, None)
+    });
+    let registered = [(1, 10), (2, 15)];
+    let registered = registered.map(|(at, day)| (entry(at, Verdict::Valid, true), Some(day)));
+    let entries: Vec<_> = registered.into_iter().chain(said).collect();
+    let mut digest = Digest::default();
+    add(&mut digest, &device(0, None, None), &entries);
     let page = page(&heading(), &[], &digest);
     let gap = format!("{} – {}", day(11), day(14));
     let said = format!("Days without data, by the blocks: </strong>{gap}</p>");
     assert!(page.contains(&said), "{page}");
+}
+
+/// The picture alone, and the table that says the same.
+fn nights_of(page: &str) -> (&str, &str) {
+    let part = |from: &str, to: &str| {
+        let start = page.find(from).expect("it is there");
+        let end = page[start..].find(to).expect("it ends") + start;
+        &page[start..end]
+    };
+    (
+        part("<svg class=\"plot nights\"", "</svg>"),
+        part("<table class=\"long\" id=\"nights-table\"", "</table>"),
+    )
+}
+
+#[test]
+fn the_picture_of_nights_has_a_row_for_each_participant_and_says_the_same_in_words() {
+    let mut list = ParticipantList::default();
+    let key = |number: u8| hex::encode([number + 10; 32]);
+    for line in [
+        format!("P-1 {}", key(0)),
+        format!("P-1 {}", key(3)),
+        format!("4 {}", key(4)),
+    ] {
+        list.add(&line).expect("a line of a list");
+    }
+    let mut digest = Digest::naming(Some(&list));
+    let valid = |at: u64, day: u64| (entry(at, Verdict::Valid, true), Some(day));
+    // One participant's two devices, one who got another device, and one of whom nothing is known.
+    add(
+        &mut digest,
+        &device(0, None, None),
+        &[valid(1, 20_000), valid(2, 20_000)],
+    );
+    let wrong = [
+        (entry(1, Verdict::Valid, true), Some(20_001)),
+        (entry(2, Verdict::Forged, true), Some(20_001)),
+        (entry(3, Verdict::Altered, true), Some(20_001)),
+        (entry(4, Verdict::Missing, true), Some(20_004)),
+    ];
+    add(&mut digest, &device(1, None, Some(2)), &wrong);
+    add(&mut digest, &device(2, Some(1), None), &[valid(1, 20_005)]);
+    add(&mut digest, &device(3, None, None), &[valid(1, 20_002)]);
+    add(
+        &mut digest,
+        &device(4, None, None),
+        &[(entry(1, Verdict::Valid, true), None)],
+    );
+    let page = page(&heading(), &[], &digest);
+    let (picture, table) = nights_of(&page);
+
+    for said in [
+        "role=\"img\"",
+        "aria-labelledby=\"nights-title nights-description\"",
+        "Nights of 3 participants from 2024-10-04 to 2024-10-09",
+        "1 of 3 participants",
+    ] {
+        assert!(picture.contains(said), "{said}: {picture}");
+    }
+    let rows: Vec<&str> = table.split("<tr>").skip(2).collect();
+    assert_eq!(rows.len(), 3, "{table}");
+    // Three nights over two devices, with one between.
+    assert!(
+        rows[0].contains(">P-1 <")
+            && rows[0].contains("#device-0\"")
+            && rows[0].contains("#device-3\""),
+        "{}",
+        rows[0]
+    );
+    assert!(
+        rows[0].contains("<td class=\"number\">2</td><td class=\"number\">3</td>"),
+        "{}",
+        rows[0]
+    );
+    assert!(
+        rows[0].contains("<td>2024-10-05</td><td>–</td>"),
+        "{}",
+        rows[0]
+    );
+    // The worst verdict of a night counts, and stretches without data are named.
+    assert!(rows[1].contains("device 1, 2 <"), "{}", rows[1]);
+    assert!(
+        rows[1].contains("<td>2024-10-06 – 2024-10-07</td>"),
+        "{}",
+        rows[1]
+    );
+    assert!(
+        rows[1].contains("<td>2024-10-05 (forged), 2024-10-08 (missing)</td>"),
+        "{}",
+        rows[1]
+    );
+    assert!(
+        rows[2].contains("device 4 <") && rows[2].contains("and 1 of unknown day"),
+        "{}",
+        rows[2]
+    );
+    // A cell for each night, and a frame for each that has none: no colour alone says what is wrong.
+    let cells = |class: &str| {
+        let path = picture
+            .split("<path class=\"")
+            .find(|path| path.starts_with(&format!("{class}\"")));
+        path.map_or(0, |path| {
+            path.split("</path>")
+                .next()
+                .unwrap_or_default()
+                .matches('M')
+                .count()
+        })
+    };
+    assert_eq!(
+        ["valid", "forged", "missing", "altered", "none"].map(cells),
+        [3, 1, 1, 0, 3]
+    );
+    for letter in [">F</text>", ">M</text>"] {
+        assert_eq!(picture.matches(letter).count(), 1, "{letter}: {picture}");
+    }
+}
+
+#[test]
+fn the_picture_of_a_large_study_stays_small_and_shows_what_is_wrong() {
+    let mut digest = Digest::default();
+    for number in 0..150 {
+        let last = match number {
+            149 => Verdict::Forged,
+            _ => Verdict::Valid,
+        };
+        let entries: Vec<_> = (1..400)
+            .map(|at| {
+                (
+                    entry(at, if at == 399 { last } else { Verdict::Valid }, true),
+                    Some(20_000 + at),
+                )
+            })
+            .collect();
+        add(&mut digest, &device(number, None, None), &entries);
+    }
+    let page = page(&heading(), &[], &digest);
+    let (picture, table) = nights_of(&page);
+    assert!(
+        picture.contains("device 149") && picture.contains("class=\"forged\""),
+        "the wrong one is shown"
+    );
+    assert!(!picture.contains("device 148"), "there is no room for all");
+    assert!(page.contains("The picture shows 100 of 150 participants"));
+    assert_eq!(table.matches("scope=\"row\"").count(), 150);
+    assert!(picture.len() < 300_000, "{}", picture.len());
+    // Whatever a block says that its time is.
+    let mut digest = Digest::default();
+    let ends = [
+        (entry(1, Verdict::Valid, true), Some(0)),
+        (entry(2, Verdict::Valid, true), Some(u64::MAX / DAY)),
+    ];
+    add(&mut digest, &device(0, None, None), &ends);
+    assert!(page_of(&digest).contains("nights-picture"));
+}
+
+fn page_of(digest: &Digest) -> String {
+    page(&heading(), &[], digest)
+}
+
+#[test]
+fn the_page_names_only_sections_whose_text_was_read() {
+    let page = page_of(&Digest::default());
+    for document in [
+        "EMA/INS/GCP/112288/2023",
+        "E6(R3)",
+        "21 CFR 11.10(a)",
+        "ALCOA++",
+    ] {
+        assert!(page.contains(document), "{document}");
+    }
+    let sections = |of: &str| {
+        let sections = page.split(of).skip(1).map(|rest| {
+            let end = rest.find([':', ';', ')', ' ', '<']).unwrap_or(rest.len());
+            rest[..end].to_owned()
+        });
+        let mut sections: Vec<String> = sections
+            .filter(|it| it.starts_with(|c: char| c.is_ascii_digit()))
+            .collect();
+        sections.sort();
+        sections.dedup();
+        sections
+    };
+    assert_eq!(sections("EMA "), ["4.5", "6.2.1", "6.2.2"]);
+    assert_eq!(
+        sections("ICH E6(R3) "),
+        ["2.12.2", "4.2.2(a", "4.2.2(b", "4.2.2(d", "4.2.3", "4.2.5", "4.3.3"]
+    );
+    assert!(page.contains("this report is not signed"));
+    let key = Key([7; 32]);
+    let signed = Heading {
+        report_key: Some(key),
+        ..heading()
+    };
+    let page = super::page(&signed, &[], &Digest::default());
+    assert_eq!(
+        page.matches(&key.to_string()).count(),
+        2,
+        "in the heading and in the table"
+    );
 }
 
 #[test]

@@ -2,19 +2,17 @@
 
 //! The files of a key folder: for their owner only, durable before anything rests on them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+use mhealth_chain_client::{read_secret, sync_folder, write_new_secret};
 use serde::de::DeserializeOwned;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::error::DataError;
-
-/// Rights of group and others.
-const OTHERS: u32 = 0o077;
 
 pub(super) fn damaged(file: &Path, why: &'static str) -> DataError {
     DataError::KeyFolderDamaged {
@@ -32,18 +30,7 @@ pub(super) fn make_folder(path: &Path) -> Result<(), DataError> {
 
 /// A new file, durable with its name.
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    let write = || {
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        sync_folder(path)
-    };
-    write().map_err(DataError::file(path))
+    Ok(write_new_secret(path, bytes)?)
 }
 
 /// Adds a line.
@@ -79,11 +66,9 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<String>, DataError> {
 
 /// A file with a key: refused when others may read it.
 pub(super) fn read_private(path: &Path) -> Result<Zeroizing<String>, DataError> {
-    let metadata = fs::metadata(path).map_err(DataError::file(path))?;
-    if metadata.permissions().mode() & OTHERS != 0 {
-        return Err(DataError::OpenToOthers(path.display().to_string()));
-    }
-    read(path)
+    let bytes = read_secret(path)?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| damaged(path, "it is not text"))?;
+    Ok(Zeroizing::new(text.to_owned()))
 }
 
 /// Overwrites a file, and takes it away. File systems may keep older copies of a block all the same: the folder belongs on
@@ -99,11 +84,4 @@ pub(super) fn shred(path: &Path) -> Result<(), DataError> {
         sync_folder(path)
     };
     shred().map_err(DataError::file(path))
-}
-
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

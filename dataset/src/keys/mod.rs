@@ -218,7 +218,7 @@ impl KeyFolder {
 
     /// Takes all keys of a file with a line for each participant, as the simulator keeps them. Either all or none.
     pub fn import(&mut self, file: &Path) -> Result<usize, DataError> {
-        let text = Zeroizing::new(fs::read_to_string(file).map_err(DataError::file(file))?);
+        let text = files::read_private(file)?;
         let mut keys = BTreeMap::new();
         for (line, number) in text.lines().zip(1..) {
             let bad = || DataError::BadKeyLine {

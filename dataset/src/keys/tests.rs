@@ -63,7 +63,7 @@ fn files_are_for_their_owner_only_and_refused_when_they_are_not() {
     }
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     let refused = KeyFolder::open(&folder.path).unwrap_err();
-    assert_eq!(refused.code(), "keys_open_to_others");
+    assert_eq!(refused.code(), "file_readable_by_others");
 }
 
 #[test]
@@ -112,6 +112,10 @@ fn the_simulators_key_file_is_taken_whole_or_not_at_all() {
     let file = place.path().join("trial.participants");
     let line = |who: &str, digit: &str| format!("{who} {}\n", digit.repeat(64));
     fs::write(&file, line("P-8", "8") + &line("P-1", "1")).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = folder.import(&file).unwrap_err();
+    assert_eq!(refused.code(), "file_readable_by_others");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(folder.import(&file).unwrap_err().code(), "another_key");
     assert_eq!(public(&folder).len(), 3);
     fs::write(&file, line("P-8", "8") + "P-9 99\n").unwrap();

@@ -2,13 +2,11 @@
 
 //! `export-queue`: what stopped devices still hold, for the auditor.
 
-use std::{
-    fs::OpenOptions,
-    io::{self, BufWriter, Write},
-    process::ExitCode,
-};
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
 
 use mhealth_api::ExportedRun;
+use mhealth_chain_client::new_private;
 use mhealth_device::{fleet::export_queue, Error};
 
 use super::{inspect::open, ExportQueue, Failure};
@@ -19,15 +17,11 @@ pub(super) fn export(options: &ExportQueue) -> Result<ExitCode, Failure> {
     if let Some(key) = &options.device {
         devices.retain(|device| device.key == *key);
     }
-    let mut private = OpenOptions::new();
-    private.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut private, 0o600);
     let unwritable = |error: io::Error| {
         let file = options.out.display();
         Failure::input("unwritable_output", format!("{file}: {error}."))
     };
-    let file = private.open(&options.out).map_err(unwritable)?;
+    let file = new_private(&options.out).map_err(unwritable)?;
     let mut out = BufWriter::new(file);
     let (mut cursor, mut entries, mut left_out) = (0, 0, 0);
     for device in &devices {

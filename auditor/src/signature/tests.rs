@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+use std::path::Path;
+
+use hashchain::StudyId;
+use mhealth_api::{Hash, Key, Policy};
+use rand::{rngs::StdRng, Rng, SeedableRng};
+
+use super::*;
+use crate::chain::Standing;
+use crate::report::{page, Digest, Heading, JsonReport, Summary};
+
+fn key(seed: u8) -> ReportKey {
+    // RFC 8410 has this form; the seed is ours.
+    let pem = |digits: &str| {
+        ReportKey::from_pem(&format!(
+            "-----BEGIN PRIVATE KEY-----\n{digits}\n-----END PRIVATE KEY-----\n"
+        ))
+    };
+    let mut bytes = hex::decode("302e020100300506032b657004220420").unwrap();
+    bytes.extend([seed; 32]);
+    use base64::Engine;
+    pem(&base64::engine::general_purpose::STANDARD.encode(bytes)).unwrap()
+}
+
+fn heading() -> Heading {
+    Heading {
+        auditor: "N. N., clinical monitor".into(),
+        program: "p".into(),
+        run_at: 0,
+        chain: Hash([1; 32]),
+        study: StudyId(3),
+        title: "a study".into(),
+        policy: Policy::DeviceSigned,
+        auditor_key: Key([0; 32]),
+        block: 812,
+        block_hash: Hash([2; 32]),
+        block_time: None,
+        no_export: Vec::new(),
+        standing: Standing::default(),
+        report_key: None,
+    }
+}
+
+/// Both reports of an audit, signed, as bytes: the report and its signature file.
+fn signed(key: &ReportKey, folder: &Path) -> [(Vec<u8>, Vec<u8>); 2] {
+    let mut heading = heading();
+    heading.report_key = Some(key.public());
+    let [json, html] = ["audit.json", "audit.html"].map(|name| folder.join(name));
+    let mut file = ReportFile::create(&json).unwrap();
+    let report = JsonReport::begin(&mut file, &heading, &[]).unwrap();
+    report.end(&Summary::default()).unwrap();
+    let signing = Signing::new(key, &heading, 1_795_000_000);
+    file.finish(Some(&signing)).unwrap();
+    let mut file = ReportFile::create(&html).unwrap();
+    let text = page(&heading, &[], &Digest::default());
+    std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    file.finish(Some(&signing)).unwrap();
+    [json, html].map(|path| {
+        let read = |path: &Path| std::fs::read(path).unwrap();
+        (read(&path), read(&signature_path(&path)))
+    })
+}
+
+fn expected(keys: &[&ReportKey]) -> Expected {
+    Expected {
+        keys: keys.iter().map(|key| key.public()).collect(),
+        chain: Some(Hash([1; 32])),
+        study: Some(StudyId(3)),
+    }
+}
+
+fn code(report: &[u8], signature: &[u8], expected: &Expected) -> &'static str {
+    match verify(&mut &*report, signature, expected) {
+        Ok(_) => "verified",
+        Err(fault) => fault.code(),
+    }
+}
+
+#[test]
+fn a_report_is_verified_and_says_whose_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, other) = (key(7), key(8));
+    for (report, signature) in signed(&own, folder.path()) {
+        let statement = verify(&mut &report[..], &signature, &expected(&[&other, &own])).unwrap();
+        assert_eq!(statement.signer, "N. N., clinical monitor");
+        assert_eq!((statement.study, statement.block), (StudyId(3), 812));
+        assert_eq!(statement.bytes, report.len() as u64);
+        assert_eq!(statement.signed(), "2026-11-18T11:06:40Z");
+        let text = String::from_utf8(report).unwrap();
+        assert!(text.contains(&own.public().to_string()), "{text}");
+    }
+}
+
+#[test]
+fn every_way_to_be_another_report_has_a_word_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, other) = (key(7), key(8));
+    let [(json, signature), (html, html_signature)] = signed(&own, folder.path());
+    let expected = expected(&[&own]);
+    let others = Expected {
+        keys: vec![other.public()],
+        ..expected.clone()
+    };
+    assert_eq!(code(&json, &signature, &others), "another_report_key");
+    let chain = Expected {
+        chain: Some(Hash([9; 32])),
+        ..expected.clone()
+    };
+    assert_eq!(code(&json, &signature, &chain), "report_of_another_chain");
+    let study = Expected {
+        study: Some(StudyId(4)),
+        ..expected.clone()
+    };
+    assert_eq!(code(&json, &signature, &study), "report_of_another_study");
+    assert_eq!(
+        code(&json[..json.len() - 1], &signature, &expected),
+        "report_truncated"
+    );
+    assert_eq!(code(&[], &signature, &expected), "report_truncated");
+    assert_eq!(
+        code(&[&json[..], b"\n"].concat(), &signature, &expected),
+        "report_changed"
+    );
+    // The one report's signature under the other, which is longer.
+    assert_eq!(code(&html, &signature, &expected), "report_changed");
+    assert_eq!(code(&json, &html_signature, &expected), "report_truncated");
+    let malformed = "report_signature_malformed";
+    for bad in [
+        &b""[..],
+        b"\xff",
+        b"# signature ",
+        &signature[1..],
+        &signature[..signature.len() - 1],
+    ] {
+        assert_eq!(code(&json, bad, &expected), malformed);
+    }
+    let doubled = [&signature[..], &signature[..]].concat();
+    assert_eq!(code(&json, &doubled, &expected), malformed);
+    // Who has no key of those that are trusted puts a trusted one's name on it.
+    let text = String::from_utf8(signature).unwrap();
+    let [(forged, by_other), _] = signed(&other, folder.path());
+    let by_other = String::from_utf8(by_other).unwrap();
+    let renamed = by_other.replace(&other.public().to_string(), &own.public().to_string());
+    assert_eq!(
+        code(&forged, renamed.as_bytes(), &expected),
+        "report_signature_fails"
+    );
+    // Or changes what was said, in the only form that there is.
+    for (from, to) in [
+        ("study 3", "study 4"),
+        ("block 812", "block 813"),
+        ("N. N.", "M. M."),
+        ("audit.json", "other.json"),
+    ] {
+        let changed = text.replace(from, to);
+        assert_ne!(changed, text);
+        assert_eq!(
+            code(&json, changed.as_bytes(), &expected),
+            "report_signature_fails",
+            "{to}"
+        );
+    }
+    for (from, to) in [
+        ("study 3", "study 03"),
+        ("bytes ", "bytes +"),
+        ("\n", "\r\n"),
+        ("author", "reader"),
+    ] {
+        assert_eq!(
+            code(&json, text.replace(from, to).as_bytes(), &expected),
+            malformed,
+            "{to:?}"
+        );
+    }
+}
+
+/// What `verify` says of one changed byte, wherever that is.
+#[test]
+fn a_thousand_changed_bytes_are_a_thousand_refusals() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = key(7);
+    let expected = expected(&[&own]);
+    let files = signed(&own, folder.path());
+    let mut random = StdRng::seed_from_u64(22);
+    let mut codes = std::collections::BTreeMap::new();
+    for round in 0..1_000 {
+        let (mut report, mut signature) = files[round % 2].clone();
+        // Every other round the signature file, which is small beside a report.
+        let target = match round % 4 < 2 {
+            true => &mut report,
+            false => &mut signature,
+        };
+        let at = random.random_range(0..target.len());
+        target[at] ^= 1 << random.random_range(0..8);
+        let code = code(&report, &signature, &expected);
+        assert_ne!(code, "verified", "round {round}, byte {at}");
+        *codes.entry(code).or_insert(0) += 1;
+    }
+    assert_eq!(codes.values().sum::<u32>(), 1_000);
+    assert_eq!(codes["report_changed"], 500, "{codes:?}");
+    assert!(codes.contains_key("report_signature_fails"), "{codes:?}");
+    assert!(
+        codes.contains_key("report_signature_malformed"),
+        "{codes:?}"
+    );
+}
+
+#[test]
+fn a_new_report_takes_the_old_ones_signature_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.json");
+    signed(&key(7), folder.path());
+    assert!(signature_path(&path).exists());
+    ReportFile::create(&path).unwrap().finish(None).unwrap();
+    assert!(!signature_path(&path).exists());
+}
+
+#[test]
+fn a_key_is_read_as_it_was_written_and_nothing_else_is() {
+    let own = ReportKey::generate().unwrap();
+    let pem = own.to_pem();
+    assert_eq!(ReportKey::from_pem(&pem).unwrap().public(), own.public());
+    assert!(!format!("{own:?}").contains(pem.lines().nth(1).unwrap()));
+    // A study's auditor key in digits, and in OpenSSL's form: X25519.
+    let x25519 = pem.replace("MC4CAQAwBQYDK2VwBCIEI", "MC4CAQAwBQYDK2VuBCIEI");
+    assert_ne!(x25519, *pem);
+    for other in [
+        "ab".repeat(32),
+        x25519,
+        pem.replace("PRIVATE", "PUBLIC"),
+        pem[..pem.len() - 3].into(),
+        String::new(),
+    ] {
+        assert_eq!(
+            ReportKey::from_pem(&other).err(),
+            Some(NotAReportKey),
+            "{other}"
+        );
+    }
+}
+
+#[test]
+fn what_a_statement_cannot_name_is_said_before_the_audit() {
+    let check = |signer: &str, name: &str| Signing::check(signer, &[Path::new(name)]);
+    assert_eq!(check("N. N.", "folder/audit (1).json"), Ok(()));
+    for name in ["a\nb.json", "a\\b.json", "..", ""] {
+        assert_eq!(check("N. N.", name), Err(Unsignable::Name), "{name:?}");
+    }
+    for signer in ["", " ", "N.\nN.", "N. ", &"N".repeat(201)] {
+        assert_eq!(
+            check(signer, "a.json"),
+            Err(Unsignable::Signer),
+            "{signer:?}"
+        );
+    }
+}
