@@ -317,13 +317,13 @@ impl State<'_> {
 
     /// The receipts of erasures, of devices of all studies. The nodes have to lead to all of them.
     pub fn erasures(&self) -> Result<Vec<(DeviceId, ErasureReceipt)>, NotProved> {
-        let erasures = self.under(&erasures_prefix())?.into_iter();
-        let erasures = erasures.map(|(key, mut value)| {
+        let mut erasures = Vec::new();
+        for (key, mut value) in self.under(&erasures_prefix())? {
             let device = key.last_chunk().copied().ok_or(NotProved)?;
             let receipt = ErasureReceipt::decode(&mut value).map_err(|_| NotProved)?;
-            Ok((DeviceId(u32::from_le_bytes(device)), receipt))
-        });
-        erasures.collect()
+            erasures.push((DeviceId(u32::from_le_bytes(device)), receipt));
+        }
+        Ok(erasures)
     }
 
     /// How many devices there are on the chain; the first has the number 0.
