@@ -10,9 +10,9 @@ use hashchain::{DataDigest, DeviceId, LinkHash, StudyId};
 use crate::bytes::{bounded_bytes, bounded_list};
 use crate::finality::{Authority, AuthoritySet};
 use crate::keys::{
-    conflicts_key, device_key, erasures_prefix, genesis_hash_key, head_page_key, journal_length_key,
-    journal_page_key, last_runtime_upgrade_key, next_device_key, relays_prefix, rotations_prefix,
-    set_key, study_key, AUTHORITIES_KEY, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
+    conflicts_key, device_key, erasures_prefix, genesis_hash_key, head_page_key,
+    journal_length_key, journal_page_key, last_runtime_upgrade_key, next_device_key, relays_prefix,
+    rotations_prefix, set_key, study_key, AUTHORITIES_KEY, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
 };
 use crate::trie::{NotProved, State};
 
