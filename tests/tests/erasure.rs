@@ -170,6 +170,15 @@ impl Site {
 
     /// What a relay shows to an auditor.
     fn shown(&self, relay: &Server, credential: &str) -> Vec<ExportedRun> {
+        let text = self.exported(relay, credential);
+        let lines = text
+            .lines()
+            .filter(|line| !line.starts_with(CLOSING_PREFIX));
+        let runs = lines.map(|line| serde_json::from_str(line).expect("a run"));
+        runs.collect()
+    }
+
+    fn exported(&self, relay: &Server, credential: &str) -> String {
         let address = format!("{}/v1/export?study=0", relay.url());
         let answer = Command::new("curl")
             .args(["--silent", "--fail", "--header"])
@@ -177,12 +186,7 @@ impl Site {
             .arg(address)
             .output()
             .expect("curl is there");
-        let text = succeeds(&answer);
-        let lines = text
-            .lines()
-            .filter(|line| !line.starts_with(CLOSING_PREFIX));
-        let runs = lines.map(|line| serde_json::from_str(line).expect("a run"));
-        runs.collect()
+        succeeds(&answer)
     }
 
     /// An audit, once both relays have seen what is final now.
@@ -416,9 +420,12 @@ async fn an_erased_participant_is_in_no_relays_files_and_the_evidence_stays() {
         .devices
         .iter()
         .all(|device| device.findings.is_empty()));
-    // Evidence of the whole study can be made and verified.
+    // Evidence of the whole study can be made, with the envelopes of the others, and verified.
     let evidence = site.folder.path().join("evidence").display().to_string();
     let genesis = format!("{:?}", site.chain.genesis_hash());
+    let saved = site.folder.path().join("eve.ndjson");
+    std::fs::write(&saved, site.exported(&site.eve.1, &auditors[1])).expect("saved");
+    let saved = format!("--export=eve={}", saved.display());
     for arguments in [
         vec![
             "prove",
@@ -428,6 +435,7 @@ async fn an_erased_participant_is_in_no_relays_files_and_the_evidence_stays() {
             &evidence,
             "--node",
             &site.node.url(),
+            &saved,
         ],
         vec!["verify", &evidence, "--genesis", &genesis],
     ] {
