@@ -7,7 +7,10 @@ mod support;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{data_digest, DeviceId, Native, StudyId};
+use mhealth_api::{ErasureOrder, Hash, Key, SignatureBytes};
+use mhealth_auditor::audit::Erasure;
 use mhealth_chain_client::calls;
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone::record;
@@ -215,25 +218,137 @@ async fn an_honest_study_is_right_and_every_lack_and_every_change_has_its_own_ex
         .audit(0, &trial.export().await)
         .expect(1, &["missing=2", "valid=11"]);
     trial.lines.insert(0, lost);
+}
 
-    // Erased on record.
-    let record = trial.file(
-        "erasures",
-        format!(
-            "{{\"device\":{},\"erased_at\":\"2026-11-20\",\"record\":\"request 7\"}}\n",
-            phones[0].device()
-        ),
-    );
-    let key = trial.directory.path().join("auditor.key");
-    let more = [
-        "--erasures",
-        record.to_str().unwrap(),
-        "--auditor-key",
-        key.to_str().unwrap(),
+/// What the study has on file of an erasure, with the holder's signed order.
+fn erasure(trial: &Trial, device: DeviceId) -> Erasure {
+    let holder = SigningKey::from_bytes(&[7; 32]);
+    let record = "request 7".to_owned();
+    let mut order = ErasureOrder {
+        chain: Hash(trial.chain.genesis_hash().0),
+        study: StudyId(0),
+        participant: Hash([1; 32]),
+        devices: vec![device],
+        erased_at: 1_790_000_000,
+        record: ErasureOrder::record_of(&record),
+        holder: Key(holder.verifying_key().to_bytes()),
+        signature: SignatureBytes([0; 64]),
+    };
+    order.signature = SignatureBytes(holder.sign(&order.statement()).to_bytes());
+    Erasure {
+        device,
+        erased_at: "2026-09-21T14:13:20Z".into(),
+        record,
+        order: Some(order),
+    }
+}
+
+#[tokio::test]
+async fn only_a_receipt_on_the_chain_makes_entries_erased() {
+    let mut trial = Trial::begin(Launch::instant()).await;
+    let mut phones = vec![
+        trial.enrol(StudyId(0), 1, None).await,
+        trial.enrol(StudyId(0), 2, None).await,
     ];
-    let audit = trial.audit_with(0, &trial.export().await, &more);
-    audit.expect(0, &["erased=7", "valid=6"]);
-    assert!(audit.html.contains("request 7"));
+    for phone in &mut phones {
+        let parcel = record(phone, 3, "a night");
+        trial.bring(StudyId(0), &parcel).await;
+    }
+    let whole = trial.lines.clone();
+    for entry in &mut trial.lines[0].entries {
+        entry.envelope.0.clear();
+    }
+    let device = phones[0].device();
+    let on_file = erasure(&trial, device);
+    let receipt = on_file.order.as_ref().unwrap().receipt();
+    let file = trial.file("erasures", serde_json::to_string(&on_file).unwrap() + "\n");
+    let key = trial.auditor_key_file();
+    let genesis = trial.genesis();
+    let file = file.display().to_string();
+    let key = key.display().to_string();
+    let bare = ["--genesis", &genesis, "--auditor-key", &key];
+    let with_file = [&bare[..], &["--erasures", &file]].concat();
+    let export = trial.export().await;
+
+    // A relay that shows runs without data, of which nobody knows anything, lost them.
+    let audit = trial.audit_with(0, &export, &bare);
+    audit.expect(1, &["missing=3", "erased=0", "valid=3"]);
+    let finding = &audit.json["devices"][0]["findings"][0];
+    assert_eq!(finding["ground"], "emptied_without_receipt");
+    assert_eq!(finding["parties"][0]["party"], "relay");
+    // What the study has on file accuses nobody, and excuses nobody.
+    let audit = trial.audit_with(0, &export, &with_file);
+    audit.expect(2, &["not_covered=3", "erased=0", "valid=3"]);
+    assert!(audit.html.contains("Not erased: "));
+
+    // The sponsor writes the receipt.
+    let suspend = calls::suspend(device, mhealth_chain_client::SuspensionReason::Withdrawn);
+    for call in [suspend, calls::erase(device, receipt.0)] {
+        let done = trial.sponsor.submit_and_wait(call).await.unwrap();
+        done.succeeded().unwrap();
+    }
+    let export = trial.export().await;
+    let audit = trial.audit_with(0, &export, &with_file);
+    audit.expect(0, &["erased=3", "valid=3", "findings=0"]);
+    assert!(audit.html.contains("request 7"), "{}", audit.html);
+    let said = &audit.json["devices"][0]["erasure"];
+    assert_eq!(said["receipt"]["receipt"], receipt.to_string());
+    assert_eq!(said["record"]["record"], "request 7");
+    // Without the file, or with another text in it, the receipt stands, and nothing says why.
+    let other = Erasure {
+        record: "request 8".into(),
+        ..on_file
+    };
+    let other = trial.file("others", serde_json::to_string(&other).unwrap());
+    let other = other.display().to_string();
+    for more in [bare.to_vec(), [&bare[..], &["--erasures", &other]].concat()] {
+        let audit = trial.audit_with(0, &export, &more);
+        audit.expect(0, &["erased=3", "valid=3"]);
+        assert!(audit.json["devices"][0]["erasure"]["record"].is_null());
+    }
+
+    // A relay that holds the data after all, and one that shows nothing of the run.
+    let emptied = std::mem::replace(&mut trial.lines, whole);
+    let audit = trial.audit_with(0, &trial.export().await, &bare);
+    audit.expect(1, &["erased=3", "valid=3", "findings=1"]);
+    let finding = &audit.json["devices"][0]["findings"][0];
+    assert_eq!(finding["ground"], "held_after_erasure");
+    assert_eq!(finding["sequences"], serde_json::json!([[1, 3]]));
+    let dave = mhealth_chain_client::Account::from_secret_uri("//Dave").unwrap();
+    let account = Key(dave.public_key()).to_string();
+    assert_eq!(finding["parties"][0]["account"], account);
+    trial.lines = emptied;
+    trial.lines.remove(0);
+    let audit = trial.audit_with(0, &trial.export().await, &with_file);
+    audit.expect(1, &["erased=0", "missing=3", "valid=3"]);
+}
+
+#[tokio::test]
+async fn what_is_older_than_the_studys_rule_may_be_gone() {
+    let mut trial = Trial::begin(Launch::instant()).await;
+    let mut phone = trial.enrol(StudyId(0), 1, None).await;
+    let parcel = record(&mut phone, 2, "a night");
+    trial.bring(StudyId(0), &parcel).await;
+    for entry in &mut trial.lines[0].entries {
+        entry.envelope.0.clear();
+    }
+    let export = trial.export().await;
+    let key = trial.auditor_key_file().display().to_string();
+    let genesis = trial.genesis();
+    // The entries are of today.
+    let audit = |days: &str| {
+        let more = [
+            "--genesis",
+            &genesis,
+            "--auditor-key",
+            &key,
+            "--retention-days",
+            days,
+        ];
+        trial.audit_with(0, &export, &more)
+    };
+    audit("1").expect(1, &["missing=2", "erased=0"]);
+    audit("0").expect(0, &["missing=0", "erased=2"]);
 }
 
 #[tokio::test]

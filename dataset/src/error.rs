@@ -103,6 +103,23 @@ pub enum DataError {
         needed: u8,
     },
 
+    /// Relays or a chain cannot be turned to as the command line says.
+    #[error("{why}")]
+    Place {
+        /// Why, in one word.
+        code: &'static str,
+        /// Why.
+        why: String,
+    },
+    /// Something of an erasure is left to be done.
+    #[error(
+        "{open} of what the erasure needs is open, as said above; the same command goes on with it"
+    )]
+    ErasureOpen {
+        /// How many relays and devices.
+        open: usize,
+    },
+
     /// The output is there already.
     #[error("{0} is there already; a dataset is written into a new folder")]
     OutputExists(String),
@@ -114,6 +131,14 @@ impl DataError {
         move |why| DataError::File {
             file: path.display().to_string(),
             why,
+        }
+    }
+
+    /// The exit status: something was done, or nothing.
+    pub fn status(&self) -> u8 {
+        match self {
+            DataError::ErasureOpen { .. } => 2,
+            _ => 3,
         }
     }
 
@@ -140,6 +165,8 @@ impl DataError {
             DataError::AgeFailed => "age_failed",
             DataError::BadShare { .. } => "bad_share",
             DataError::TooFewShares { .. } => "too_few_shares",
+            DataError::Place { code, .. } => code,
+            DataError::ErasureOpen { .. } => "erasure_open",
             DataError::OutputExists(_) => "output_exists",
         }
     }

@@ -4,8 +4,10 @@
 //!
 //! # What it is for
 //!
-//! The holder of the participants' private keys keeps them with this crate ([`keys`]).
+//! The holder of the participants' private keys keeps them with this crate ([`keys`]), and has a participant erased who wants
+//! that ([`erase`]).
 
+pub mod erase;
 mod error;
 pub mod keys;
 

@@ -5,9 +5,10 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use hashchain::StudyId;
+use hashchain::{DeviceId, StudyId};
+use mhealth_api::DeviceStatus;
 use mhealth_chain_client::calls::{self, SessionKeys};
-use mhealth_chain_client::{AccountId32, Call};
+use mhealth_chain_client::{AccountId32, Call, SuspensionReason, H256};
 
 use crate::accounts::Named;
 use crate::decide;
@@ -40,6 +41,16 @@ pub(crate) enum Study {
         /// Number of the study.
         #[arg(value_name = "N")]
         study: StudyId,
+    },
+    /// Writes down that the data of a device were erased everywhere, once all relays have erased them. A device that may still
+    /// write is suspended before, as its participant has withdrawn. Cannot be undone. For its study's sponsor.
+    Erase {
+        /// Number of the device.
+        #[arg(value_name = "DEVICE")]
+        device: DeviceId,
+        /// Digest of the holder's signed order, as `mhealth-data erase` prints it: 0x and 64 hexadecimal digits.
+        #[arg(long, value_name = "HASH")]
+        receipt: H256,
     },
 }
 
@@ -106,7 +117,28 @@ pub(crate) async fn run(global: &Global, study: Study) -> Result<Report, Failure
             let done = format!("Study {study} is open again.");
             act(global, calls::reopen_study(study), done).await
         }
+        Study::Erase { device, receipt } => erase(global, device, receipt).await,
     }
+}
+
+async fn erase(global: &Global, device: DeviceId, receipt: H256) -> Result<Report, Failure> {
+    let office = global.office().await?;
+    let (_, view) = office.view().await?;
+    let found = view.device(device).await?;
+    if found.is_some_and(|found| found.status == DeviceStatus::Active) {
+        let suspend = calls::suspend(device, SuspensionReason::Withdrawn);
+        office.act(suspend).await?;
+    }
+    let call = calls::erase(device, receipt.0);
+    let name = call.name();
+    let outcome = office.act(call).await?;
+    Ok(Report::default()
+        .line(format!(
+            "It is on record that the data of device {device} were erased."
+        ))
+        .with("call", name)
+        .with("block", outcome.block_number)
+        .with("transaction", format!("{:#x}", outcome.extrinsic_hash)))
 }
 
 pub(crate) async fn appoint(global: &Global, office: Office) -> Result<Report, Failure> {

@@ -135,7 +135,9 @@ impl Erasing {
         let store = self.store.clone();
         let scrubbing = tokio::spawn(async move { store.scrub().await });
         match tokio::time::timeout(PATIENCE, scrubbing).await {
-            Ok(Ok(scrubbed)) => drop(scrubbed?),
+            Ok(Ok(scrubbed)) => {
+                scrubbed?;
+            }
             Ok(Err(error)) => return Err(ApiError::internal(error)),
             Err(_) => tracing::info!(%receipt, "the bytes leave the files of the database later"),
         }

@@ -131,6 +131,12 @@ impl Postgres {
         self.log_file = Some(file.into());
     }
 
+    /// Folder of the files of a database, which this process can read if it is root or the one that the server runs as.
+    pub fn files(&self, database: &str) -> Result<PathBuf> {
+        let number = format!("SELECT oid FROM pg_database WHERE datname = '{database}'");
+        Ok(self.data.join("base").join(self.query(database, &number)?))
+    }
+
     /// Port on 127.0.0.1. The same after a restart.
     pub fn port(&self) -> u16 {
         self.port.number()

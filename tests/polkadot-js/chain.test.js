@@ -264,6 +264,25 @@ describe('polkadot-js on a development chain', () => {
     }
   });
 
+  test('a sponsor writes down that the data of a device were erased, and nobody resumes it', async (t) => {
+    const { device } = await enrol(api, roles.authenticationServer);
+    const receipt = hex(Buffer.alloc(32, 7));
+    const call = api.tx.clientHashchain.erase(device.id, receipt);
+    const tooEarly = await submit(call, roles.sponsor);
+    t.diagnostic(`a user reads: ${errorText(api, tooEarly.dispatchError)}`);
+    assert.match(errorText(api, tooEarly.dispatchError), /^clientHashchain\.StillActive: /);
+    await submit(api.tx.clientHashchain.suspend(device.id, 'Withdrawn'), roles.authenticationServer);
+    await assert.rejects(submit(call, roles.relay), /Custom error: 104/);
+    const written = await submit(call, roles.sponsor);
+    const { data } = written.findRecord('clientHashchain', 'DeviceErased').event;
+    assert.deepEqual([data.device.toNumber(), data.receipt.toHex()], [device.id, receipt]);
+    const stored = (await api.query.clientHashchain.erasures(device.id)).unwrap();
+    assert.equal(stored.receipt.toHex(), receipt);
+    assert.equal(stored.submitter.toString(), roles.sponsor.address);
+    const resumed = await submit(api.tx.clientHashchain.resume(device.id), roles.sponsor);
+    assert.match(errorText(api, resumed.dispatchError), /^clientHashchain\.DeviceErased: /);
+  });
+
   test('a relay changes its account, and its sponsor removes it by the former one', async () => {
     await submit(api.tx.studies.addRelay(STUDY, roles.nobody.address), roles.sponsor);
     const rotated = await submit(api.tx.studies.rotate(STUDY, roles.another.address), roles.nobody);

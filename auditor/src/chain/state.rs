@@ -10,10 +10,10 @@ use hashchain::{DeviceId, StudyId};
 use mhealth_api::{DeviceStatus, Hash, Key, Policy};
 use mhealth_chain_client::{AccountId32, ChainClient, StudyView, H256};
 use mhealth_evidence::{
-    conflicts_key, device_key, erasures_prefix, head_page_key, journal_length_key, journal_page_key,
-    last_runtime_upgrade_key, next_device_key, now_key, relays_prefix, rotations_prefix, study_key,
-    Blobs, DeviceHead, DeviceRecord as Record, DeviceStatus as Status, NotProved, Rotated, State,
-    StudyPolicy, StudyStatus, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
+    conflicts_key, device_key, erasures_prefix, head_page_key, journal_length_key,
+    journal_page_key, last_runtime_upgrade_key, next_device_key, now_key, relays_prefix,
+    rotations_prefix, study_key, Blobs, DeviceHead, DeviceRecord as Record, DeviceStatus as Status,
+    NotProved, Rotated, State, StudyPolicy, StudyStatus, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
 };
 
 use super::proof::{Target, Unproved};

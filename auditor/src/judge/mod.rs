@@ -265,9 +265,10 @@ fn stores(facts: &Facts<'_>, notes: &mut Notes) {
                 .zip(receipt)
                 .is_some_and(|(seen, at)| seen >= at);
             if is_later && store.holder == Holder::Relay {
-                let sequences = held.envelopes.iter().zip(held.run.first_sequence..);
-                for (_, sequence) in sequences.filter(|(it, _)| !registered::is_empty(it)) {
+                let envelopes = held.envelopes.iter().zip(0..);
+                for (_, place) in envelopes.filter(|(it, _)| !registered::is_empty(it)) {
                     let party = blame::holder(store, held);
+                    let sequence = held.run.first_sequence.saturating_add(place);
                     notes.find(Ground::HeldAfterErasure, vec![party], Some(sequence));
                 }
             }

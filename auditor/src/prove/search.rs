@@ -3,6 +3,7 @@
 //! Looks for a device's tags, which stand in the extrinsics alone.
 
 use hashchain::{head_message, is_signed_by_zip215, is_strictly_signed, Run, RunEntry, Tag};
+use mhealth_api::DeviceStatus;
 use mhealth_chain_client::{ChainView, DeviceView, EntryView};
 use mhealth_evidence::Blobs;
 
@@ -17,6 +18,8 @@ pub(super) struct Search {
     registered: Vec<EntryView>,
     tags: Vec<Option<Tag>>,
     signature: Option<[u8; 64]>,
+    /// Whether the chain has the receipt that its data were erased.
+    is_erased: bool,
 }
 
 impl Search {
@@ -28,7 +31,11 @@ impl Search {
         if !sequences.eq(1..=record.length) {
             return Err(unfit("entries of the device have left the node's state"));
         }
+        // A device that may still write has no receipt.
+        let is_erased = record.status != DeviceStatus::Active
+            && view.erasure(record.device).await?.is_some();
         Ok(Self {
+            is_erased,
             tags: vec![None; registered.len()],
             record,
             registered,
@@ -86,7 +93,10 @@ impl Search {
         Ok(Ok(DeviceEvidence {
             device: self.record.device,
             signature: self.signature,
-            envelopes: envelopes(&entries, contents)?,
+            envelopes: match self.is_erased {
+                true => None,
+                false => envelopes(&entries, contents)?,
+            },
             entries,
             secret: secret(&self.record, contents)?,
         }))

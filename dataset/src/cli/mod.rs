@@ -2,6 +2,7 @@
 
 //! The command line.
 
+mod erase;
 mod keys;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +14,7 @@ use time::OffsetDateTime;
 
 /// Keeps the keys of a study's participants.
 ///
-/// For the holder of the keys, who is not the auditor. The exit status: 0 done; 3 nothing could be done. The last line is for
+/// For the holder of the keys, who is not the auditor. The exit status: 0 done; 2 something is open; 3 nothing could be done. The last line is for
 /// machines. Messages begin with error[code]; codes do not change between versions.
 #[derive(Parser)]
 #[command(name = "mhealth-data", version)]
@@ -27,6 +28,7 @@ enum Command {
     /// The keys: makes them, backs them up, splits them, destroys them.
     #[command(subcommand)]
     Keys(keys::Keys),
+    Erase(erase::Erase),
 }
 
 /// Why a command did not do what it should.
@@ -43,10 +45,11 @@ pub(crate) struct Failure {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (what, done) = match arguments.command {
         Command::Keys(command) => ("done", keys::run(command)),
+        Command::Erase(arguments) => ("done", erase::run(arguments)),
     };
     done.map_err(|error| Failure {
         what,
-        status: crate::COULD_NOT_RUN,
+        status: error.status(),
         error,
     })
 }

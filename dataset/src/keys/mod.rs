@@ -9,7 +9,8 @@
 //! FOLDER/devices.ndjson          which device belongs to whom, as exports found out
 //! FOLDER/copies.ndjson           back-ups and splits that were made
 //! FOLDER/destroyed.ndjson        records of destroyed keys
-//! FOLDER/erasures.ndjson         the same for `mhealth-auditor audit --erasures`
+//! FOLDER/erasures.ndjson         the same for `mhealth-auditor audit --erasures`, with the orders
+//! FOLDER/orders.ndjson           orders to erase participants, as they were given to relays
 //! ```
 //!
 //! A participant's key has a file of its own because it must be possible to destroy it alone: a line that is taken out of
@@ -19,6 +20,7 @@
 pub mod backup;
 mod destroy;
 mod files;
+mod orders;
 pub mod shares;
 
 use std::collections::BTreeMap;

@@ -230,6 +230,52 @@ fn a_destroyed_key_is_gone_on_record_and_no_copy_brings_it_back() {
 }
 
 #[test]
+fn an_order_to_erase_is_made_once_and_binds_what_the_chain_knows() {
+    let (_place, mut folder) = folder();
+    let refused = folder.order("P-2").unwrap_err();
+    assert_eq!(refused.code(), "no_such_participant", "its key is there");
+    let key = folder.participants["P-2"].sealing_key().0;
+    let mut destruction = destruction("P-2");
+    destruction.devices = vec![DeviceId(9), DeviceId(4)];
+    folder.destroy(&destruction).unwrap();
+    let order = folder.order("P-2").unwrap();
+    assert!(order.is_signed() && order.is_in_order());
+    let holder = folder.holder().unwrap().verifying_key().to_bytes();
+    assert_eq!((order.holder.0, order.chain), (holder, WHOSE.chain));
+    assert_eq!((order.study, order.erased_at), (WHOSE.study, 1_795_953_600));
+    assert_eq!(order.devices, [DeviceId(4), DeviceId(9)]);
+    let digest = hashchain::participant_digest::<hashchain::Native>(Some(&key));
+    assert_eq!(order.participant.0, digest);
+    // Auditors get it with the text that it binds.
+    let text = fs::read_to_string(folder.file("erasures.ndjson")).unwrap();
+    let erasures: Vec<mhealth_auditor::audit::Erasure> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let with_order = erasures.iter().filter(|line| line.order.is_some());
+    let with_order: Vec<_> = with_order.collect();
+    assert_eq!(with_order.len(), 2);
+    for line in with_order {
+        assert_eq!(line.order.as_ref(), Some(&order));
+        assert_eq!(
+            order.record,
+            mhealth_api::ErasureOrder::record_of(&line.record)
+        );
+    }
+    // It stays the same, even if the holder has another key by now.
+    fs::remove_file(folder.holder_file()).unwrap();
+    folder.write_holder(&[9; 32]).unwrap();
+    let again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(again.order("P-2").unwrap(), order);
+    // And a changed one is not given to anybody.
+    let file = folder.file("orders.ndjson");
+    let changed = fs::read_to_string(&file).unwrap();
+    let changed = changed.replace("\"devices\":[4,9]", "\"devices\":[4,8]");
+    fs::write(&file, changed).unwrap();
+    assert_eq!(again.order("P-2").unwrap_err().code(), "key_folder_damaged");
+}
+
+#[test]
 fn a_destruction_that_was_cut_short_is_finished() {
     let (_place, mut folder) = folder();
     let file = folder.key_file("P-2");

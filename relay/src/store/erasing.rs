@@ -16,8 +16,9 @@ use super::outbox::list;
 use super::rows::{signed, unsigned, CONFLICTING, FINALISED};
 use super::{Store, StoreError};
 
-/// Runs that are emptied in one transaction, for which uploads have to wait.
+/// Runs that are emptied in one transaction, for which uploads have to wait, and bytes of their envelopes, at most.
 const GROUP: i64 = 256;
+const GROUP_BYTES: i64 = 16 * 1024 * 1024;
 
 /// What is erased of devices, and what is not yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub struct Erased {
     pub on_their_way: u64,
 }
 
-/// Id, device, entries and bytes of runs whose envelopes go.
-type Found = Vec<(i64, i64, i64, i64)>;
+/// Id, device, entries and bytes of a run whose envelopes go.
+type Found = (i64, i64, i64, i64);
 
 const COLUMNS: &str =
     "runs.id, runs.device, runs.entries, CAST(length(payloads.envelopes) AS BIGINT) \
@@ -80,12 +81,12 @@ impl Store {
                 "SELECT {COLUMNS} JOIN erasures ON erasures.device = runs.device \
                  WHERE erasures.done = 0 AND payloads.kept = 1 AND runs.id > $1 ORDER BY runs.id LIMIT $2"
             );
-            let found: Found = sqlx::query_as(AssertSqlSafe(sql))
+            let found: Vec<Found> = sqlx::query_as(AssertSqlSafe(sql))
                 .bind(after)
                 .bind(GROUP)
                 .fetch_all(&mut *transaction)
                 .await?;
-            let Some((last, ..)) = found.last() else {
+            let Some((last, found)) = group(&found) else {
                 // Whatever was ordered meanwhile begins from the first run.
                 sqlx::query(
                     "UPDATE erasures SET done = 1 WHERE done = 0 AND NOT EXISTS \
@@ -97,8 +98,8 @@ impl Store {
                 transaction.commit().await?;
                 return Ok(erased);
             };
-            after = *last;
-            erased += self.empty(&mut transaction, &found).await?;
+            after = last;
+            erased += self.empty(&mut transaction, found).await?;
             transaction.commit().await?;
         }
     }
@@ -115,7 +116,7 @@ impl Store {
                 "SELECT {COLUMNS} WHERE runs.id > $1 AND runs.id < $2 AND runs.study = $3 AND runs.settled_at < $4 \
                  AND runs.state IN ({FINALISED}, {CONFLICTING}) AND payloads.kept = 1 ORDER BY runs.id LIMIT $5"
             );
-            let found: Found = sqlx::query_as(AssertSqlSafe(sql))
+            let found: Vec<Found> = sqlx::query_as(AssertSqlSafe(sql))
                 .bind(after)
                 .bind(end)
                 .bind(i64::from(study))
@@ -123,12 +124,12 @@ impl Store {
                 .bind(GROUP)
                 .fetch_all(&mut *transaction)
                 .await?;
-            let Some((last, ..)) = found.last() else {
+            let Some((last, found)) = group(&found) else {
                 transaction.rollback().await?;
                 break;
             };
-            after = *last;
-            erased += self.empty(&mut transaction, &found).await?;
+            after = last;
+            erased += self.empty(&mut transaction, found).await?;
             transaction.commit().await?;
         }
         self.remember_expired(study, begin, end).await?;
@@ -193,7 +194,7 @@ impl Store {
     async fn empty(
         &self,
         transaction: &mut WriteTransaction,
-        found: &Found,
+        found: &[Found],
     ) -> Result<u64, StoreError> {
         let ids: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
         let sql = format!(
@@ -277,6 +278,18 @@ impl Store {
             on_their_way: unsigned(open)?,
         })
     }
+}
+
+/// As many of the runs as go together, one at least, and the id of the last of them; none if there are none.
+fn group(found: &[Found]) -> Option<(i64, &[Found])> {
+    let mut bytes = 0;
+    let mut fits = |(_, _, _, more): &&Found| {
+        bytes += more;
+        bytes <= GROUP_BYTES
+    };
+    let count = found.iter().take_while(|run| fits(run)).count().max(1);
+    let group = found.get(..count)?;
+    group.last().map(|(last, ..)| (*last, group))
 }
 
 /// The lock of those who store runs: see the migration.

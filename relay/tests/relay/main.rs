@@ -3,6 +3,7 @@
 //! The real relay against a real node, over real HTTP. Tokens are signed and their keys served by the tests.
 
 mod backup;
+mod erasures;
 mod exports;
 mod faults;
 mod files;

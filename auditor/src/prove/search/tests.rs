@@ -52,6 +52,7 @@ fn search(device: u32, runs: usize) -> (Search, Vec<Run>) {
         tags: vec![None; registered.len()],
         registered,
         signature: None,
+        is_erased: false,
     };
     (search, runs)
 }

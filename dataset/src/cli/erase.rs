@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `mhealth-data erase`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hashchain::DeviceId;
+use mhealth_auditor::export;
+use mhealth_dataset::erase::{give, write_down, Chain, ErasureOrder, RelayAnswer, Written};
+use mhealth_dataset::keys::{Destruction, KeyFolder};
+use mhealth_dataset::DataError;
+
+use super::now_text;
+
+/// Erases a participant: destroys the key, has every relay erase the envelopes, and puts the receipt on the chain.
+///
+/// Whatever was interrupted, or could not be done because somebody was away, the same command goes on with. The receipt goes to
+/// the chain when every relay that is named has erased everything.
+#[derive(Args)]
+pub(super) struct Erase {
+    /// The folder with the keys.
+    #[arg(long, value_name = "FOLDER")]
+    keys: PathBuf,
+    /// By whom and on what request. Needed the first time.
+    #[arg(long, value_name = "TEXT")]
+    record: Option<String>,
+    /// A device of the participant's. May be given several times; those that exports found out are known.
+    #[arg(long, value_name = "NUMBER")]
+    device: Vec<DeviceId>,
+    /// A relay of the study; name all of them. The credential comes from MHEALTH_RELAY_CREDENTIAL_NAME, or
+    /// MHEALTH_RELAY_CREDENTIAL for all; with _FILE behind the name, the file that holds it. `mhealth-relay eraser add` makes it.
+    #[arg(long, value_name = "NAME=URL", required = true)]
+    relay: Vec<String>,
+    /// WebSocket address of a node of the study's chain. Without it the receipt is only shown.
+    #[arg(long, value_name = "URL", env = "MHEALTH_NODE_URL")]
+    node: Option<String>,
+    /// File with the secret of the study's sponsor, who writes the receipt to the chain. Without it, it is said what the sponsor
+    /// has to do.
+    #[arg(long, value_name = "FILE", requires = "node")]
+    account_file: Option<PathBuf>,
+    /// The participant's pseudonym.
+    participant: String,
+}
+
+pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
+    let relays =
+        export::from_arguments(&arguments.relay, &[]).map_err(|error| DataError::Place {
+            code: error.code(),
+            why: error.to_string(),
+        })?;
+    let order = order(&arguments)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| DataError::Place {
+        code: "no_runtime",
+        why: format!("the system gives no means to wait: {error}"),
+    })?;
+    runtime.block_on(async {
+        let (mut open, mut erased) = (0, 0);
+        for relay in &relays {
+            let answer = give(&order, relay).await?;
+            open += usize::from(!answer.is_complete());
+            erased += tell(&relay.name, &answer);
+        }
+        let receipt = order.receipt();
+        match (&arguments.node, open) {
+            (_, 1..) => println!("The receipt is not written to the chain before that is done."),
+            (None, 0) => {
+                open += order.devices.len();
+                ask_sponsor(&order);
+            }
+            (Some(node), 0) => {
+                let chain = Chain {
+                    node: node.clone(),
+                    account: arguments.account_file.clone(),
+                };
+                let written = write_down(&chain, &order).await?;
+                if written.iter().any(|(_, state)| *state == Written::Open) {
+                    ask_sponsor(&order);
+                }
+                for (device, state) in written {
+                    open += usize::from(!matches!(state, Written::InBlock(_)));
+                    tell_written(device, &state);
+                }
+            }
+        }
+        if open > 0 {
+            return Err(DataError::ErasureOpen { open });
+        }
+        println!(
+            "done=true erased={} devices={} relays={} envelopes={erased} receipt={receipt}",
+            arguments.participant,
+            order.devices.len(),
+            relays.len(),
+        );
+        Ok(())
+    })
+}
+
+/// The order, after the key is destroyed.
+fn order(arguments: &Erase) -> Result<ErasureOrder, DataError> {
+    let mut folder = KeyFolder::open(&arguments.keys)?;
+    let mut destroyed = folder.destroyed();
+    let is_destroyed = destroyed.any(|record| record.participant == arguments.participant);
+    drop(destroyed);
+    let record = match (&arguments.record, is_destroyed) {
+        (Some(record), _) => record.clone(),
+        (None, true) => String::new(),
+        (None, false) => {
+            let why = "say by whom and on what request with --record";
+            return Err(DataError::Usage(why.into()));
+        }
+    };
+    // Fails where nothing could be signed, before the key is gone.
+    folder.holder()?;
+    let record = folder.destroy(&Destruction {
+        participant: arguments.participant.clone(),
+        devices: arguments.device.clone(),
+        no_device: false,
+        record,
+        at: now_text(),
+    })?;
+    for copy in &record.copies {
+        println!("A copy has the key still: {copy}. Destroy it, and make a new one.");
+    }
+    folder.order(&arguments.participant)
+}
+
+/// Says what a relay did. How many envelopes it erased.
+fn tell(name: &str, answer: &RelayAnswer) -> u64 {
+    match answer {
+        RelayAnswer::Done(outcome) => {
+            let left = match (outcome.kept, outcome.scrubbed) {
+                (0, true) => "nothing is left there".to_owned(),
+                (0, false) => {
+                    "open: their bytes have not left the files of its database yet".to_owned()
+                }
+                (kept, _) => format!("open: it still keeps {kept}"),
+            };
+            let under_way = match outcome.on_their_way {
+                0 => String::new(),
+                runs => format!(", {runs} runs go to the chain without their data"),
+            };
+            println!(
+                "{name}: {} envelopes erased, {left}{under_way}.",
+                outcome.erased
+            );
+            outcome.erased
+        }
+        RelayAnswer::Refused { code, why } => {
+            println!("{name}: open: it refused ({code}): {why}");
+            0
+        }
+        RelayAnswer::Away { why } => {
+            println!("{name}: open: it is away (relay_away): {why}.");
+            0
+        }
+    }
+}
+
+fn tell_written(device: DeviceId, state: &Written) {
+    match state {
+        Written::InBlock(block) => println!("Device {device}: the receipt stands in block {block}."),
+        Written::Open => println!("Device {device}: open: the chain has no receipt."),
+        Written::Another(receipt) => println!(
+            "Device {device}: open: the chain has the receipt {receipt:?} of another order (another_receipt)."
+        ),
+        Written::Refused(why) => {
+            println!("Device {device}: open: the chain refused the receipt (refused_by_chain): {why}");
+        }
+    }
+}
+
+/// What the sponsor has to do.
+fn ask_sponsor(order: &ErasureOrder) {
+    println!(
+        "Open: the study's sponsor writes the receipt to the chain, with the account's secret:"
+    );
+    for device in &order.devices {
+        let receipt = order.receipt();
+        println!("  mhealth study erase {device} --receipt {receipt} --account-file FILE");
+    }
+}
