@@ -26,7 +26,9 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
     let vectors = include_str!("../../../evidence/tests/vectors/head-proofs-v1.json");
     let vectors: Value = serde_json::from_str(vectors).expect("the vectors are JSON; qed");
     let chain = &vectors["chains"][0];
-    let genesis: [u8; 32] = bytes(chain["genesis"].as_str().unwrap()).try_into().unwrap();
+    let genesis: [u8; 32] = bytes(chain["genesis"].as_str().unwrap())
+        .try_into()
+        .unwrap();
     let device = chain["device"].as_u64().unwrap();
     let (mut known, mut shown) = (None, Vec::new());
     for step in chain["steps"].as_array().unwrap() {
@@ -72,9 +74,17 @@ fuzz_target!(|data: &[u8]| {
         let _ = state.device(known.device);
         let _ = state.conflicts(known.device);
         if let Ok(Some(head)) = state.head(known.device) {
-            let link: String = head.hash.0.iter().map(|byte| format!("{byte:02x}")).collect();
+            let link: String = head
+                .hash
+                .0
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             let head = (u64::from(state.number()), head.length, link);
-            assert!(known.shown.contains(&head), "another history is proved: {head:?}");
+            assert!(
+                known.shown.contains(&head),
+                "another history is proved: {head:?}"
+            );
         }
     }
 });
