@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Kills, cuts and fills up everything under load, and then counts on the chain what the servers had acknowledged.
+//! Kills, cuts, fills up and leans on everything under load, and then counts on the chain what the servers had acknowledged.
 
 // What it finds out is for the person in front of it.
 #![allow(clippy::print_stdout)]
@@ -22,8 +22,8 @@ use clap::{Parser, Subcommand};
 use mhealth_testing::output;
 
 /// The fault run: kills devices, relays, the authentication server, the node and PostgreSQL at random points under load,
-/// fills disks, cuts connections. Afterwards every acknowledged entry must be on the chain exactly once, every device must
-/// be able to go on, and an audit of the whole study must call every entry valid.
+/// fills disks, cuts connections, leans on servers with hostile ones. Afterwards every acknowledged entry must be on the chain
+/// exactly once, every device must be able to go on, and an audit of the whole study must call every entry valid.
 ///
 /// The last line reads `acknowledged= lost= doubled= kills=`, in entries, and the one before it `audited= false_alarms=
 /// audit=`; the exit status is 0 when nothing was lost or doubled, every device went on, the audit found everything right,

@@ -53,7 +53,7 @@ impl<T: Config> Pallet<T> {
     }
 
     /// What a proof shows that is worth being remembered.
-    fn check_newer(
+    pub(crate) fn check_newer(
         set: SetId,
         proof: &[u8],
     ) -> Result<Final<T::Hash, BlockNumberFor<T>>, Error<T>> {

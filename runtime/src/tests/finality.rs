@@ -2,11 +2,17 @@
 
 //! What the consortium may do about finality.
 
+use codec::Decode;
+use frame_support::assert_err;
 use pallet_finality::{Call, Error, LastFinal, Sets};
 use sp_consensus_grandpa::AuthorityId;
+use sp_runtime::transaction_validity::{InvalidTransaction, TransactionSource};
 
 use super::*;
-use crate::{limits::LEAST_LAG, Finality, System};
+use crate::{
+    limits::{FINAL_REPORT, LEAST_LAG},
+    Finality, System,
+};
 
 /// The block that the tests prove to be final: its hash is that of these bytes.
 const FINAL: u32 = 3;
@@ -88,5 +94,38 @@ fn nobody_changes_the_authorities_by_force_while_finality_is_alive() {
             Err(refused.into())
         );
         assert_eq!(pallet_grandpa::Stalled::<Runtime>::get(), None);
+    });
+}
+
+/// What a validator's node makes of the votes that it has seen, for its own pool.
+fn reported() -> Option<crate::UncheckedExtrinsic> {
+    use pallet_finality_runtime_api::runtime_decl_for_finality_api::FinalityApi;
+    let proof = proof(&[Alice, Bob, Charlie]);
+    let report = <Runtime as FinalityApi<crate::Block>>::final_report(proof)?;
+    Some(Decode::decode(&mut &report[..]).expect("it is a transaction"))
+}
+
+#[test]
+fn a_validators_node_shows_what_is_final_in_a_block_of_its_own_and_strangers_do_not() {
+    local().execute_with(|| {
+        in_block(FINAL + FINAL_REPORT - 1);
+        assert_eq!(reported(), None);
+        in_block(FINAL + FINAL_REPORT);
+        let report = reported().expect("nothing else became final for long enough");
+        let validity =
+            |source| crate::Executive::validate_transaction(source, report.clone(), H256::zero());
+        let valid = validity(TransactionSource::Local).expect("it may");
+        assert!(!valid.propagate);
+        assert_err!(
+            validity(TransactionSource::External),
+            InvalidTransaction::Call
+        );
+        let applied = crate::Executive::apply_extrinsic(report.clone());
+        assert_ok!(applied.expect("it is valid"));
+        assert_eq!(LastFinal::<Runtime>::get().map(|it| it.number), Some(FINAL));
+        let again = crate::Executive::apply_extrinsic(report.clone());
+        assert_err!(again, InvalidTransaction::Stale);
+        assert_eq!(reported(), None);
+        assert_ok!(Finality::do_try_state());
     });
 }

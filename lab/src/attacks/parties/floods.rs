@@ -59,13 +59,13 @@ pub(crate) async fn play(
     let mut victim = arena.victim(eve, &mut random).await?;
     let other = Other::than(arena, row).await?;
     let _flood = Flood::begin(arena, row, victim.phone.device(), &mut random).await?;
-    let mut all = Vec::new();
+    let (url, mut all) = (eve.url(), Vec::new());
     for number in 0..attempts {
         let run = victim.phone.record(1);
         let began = Instant::now();
         let sent = arena.chain.best_block().await?.number;
         let (status, office) = try_join!(
-            handset::deliver(&eve.url(), &victim.token, &run),
+            handset::deliver(&url, &victim.token, &run),
             other.waits(arena, row, number)
         )?;
         let waited = began.elapsed();
