@@ -227,7 +227,7 @@ async fn run(options: &Options) -> Result<()> {
         if let Some(log) = &options.log {
             std::fs::write(log, chain.log())?;
         }
-        for way in ways(kind, options.quick) {
+        for way in ways(kind, options) {
             report.keep(postgres::measure(&file, &heads, &keys, way).await?);
         }
         if let Some(direct) = &mut direct {
@@ -295,8 +295,11 @@ fn begin(report: &mut Report, phones: &mut Phones, plan: Plan, path: &Path) -> R
 }
 
 /// How PostgreSQL registers the entries of a kind.
-fn ways(kind: Kind, quick: bool) -> Vec<Way> {
+fn ways(kind: Kind, options: &Options) -> Vec<Way> {
     let plain = Way::SET_BASED;
+    if options.rate.is_some() {
+        return vec![plain];
+    }
     let mut ways = vec![
         plain,
         Way {
@@ -309,7 +312,7 @@ fn ways(kind: Kind, quick: bool) -> Vec<Way> {
             ways.push(Way { check, ..plain });
         }
     }
-    if !quick {
+    if !options.quick && !options.network {
         ways.push(Way {
             synchronous: true,
             ..plain

@@ -154,7 +154,7 @@ mod tests {
         OpaqueExtrinsic::try_from_encoded_extrinsic(&extrinsic.encode()).expect("it is encoded")
     }
 
-    fn signed(call: impl Into<RuntimeCall>) -> OpaqueExtrinsic {
+    fn signed(call: RuntimeCall) -> OpaqueExtrinsic {
         let extension: TxExtension = (
             frame_system::CheckNonZeroSender::new(),
             frame_system::CheckSpecVersion::new(),
@@ -166,16 +166,20 @@ mod tests {
             frame_metadata_hash_extension::CheckMetadataHash::new(false),
         );
         opaque(&UncheckedExtrinsic::new_signed(
-            call.into(),
+            call,
             MultiAddress::Id(Dave.to_account_id()),
             Signature::Sr25519([0; 64].into()),
             extension,
         ))
     }
 
+    fn submit() -> RuntimeCall {
+        RuntimeCall::ClientHashchain(Call::submit { run: run(7, 1) })
+    }
+
     fn batch(runs: Vec<Run>) -> OpaqueExtrinsic {
         let runs = runs.try_into().expect("a few are not too many");
-        signed(Call::submit_batch { runs })
+        signed(RuntimeCall::ClientHashchain(Call::submit_batch { runs }))
     }
 
     #[test]
@@ -193,14 +197,14 @@ mod tests {
         assert_eq!(places(7), [(0, run(7, 1)), (2, run(7, 3))]);
         assert_eq!(places(8), [(1, run(8, 1))]);
         assert_eq!(places(9), []);
-        let alone = signed(Call::submit { run: run(7, 1) });
+        let alone = signed(submit());
         assert_eq!(runs_in(&alone, 0, 7).len(), 1);
         assert_eq!(runs_in(&alone, 0, 8), []);
     }
 
     #[test]
     fn what_is_no_signed_call_that_brings_runs_brings_none() {
-        let bare = UncheckedExtrinsic::new_bare(Call::submit { run: run(7, 1) }.into());
+        let bare = UncheckedExtrinsic::new_bare(submit());
         assert_eq!(runs_in(&opaque(&bare), 0, 7), []);
         let other = signed(frame_system::Call::remark {
             remark: vec![7; 99],
