@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::workload::Keys;
 
-/// Leaves the runs that their devices signed. All at once first, if so wanted, and each by itself when that fails.
+/// Leaves the runs that their devices signed: checked together, as the chain does, or each by itself.
 pub(crate) fn keep_valid(runs: &mut Vec<Run>, keys: &Keys, together: bool) -> Result<()> {
     let mut encoded = Vec::new();
     runs.iter().for_each(|run| run.encode_to(&mut encoded));
@@ -26,21 +26,28 @@ pub(crate) fn keep_valid(runs: &mut Vec<Run>, keys: &Keys, together: bool) -> Re
         Ok((run.signature, *key, LinkHash(*link)))
     });
     let checks: Vec<(Option<[u8; 64]>, [u8; 32], LinkHash)> = checks.collect::<Result<_>>()?;
-    if together {
-        let mut signed = Vec::with_capacity(checks.len() * SIGNED);
-        for (signature, key, link) in &checks {
-            signed.extend(signature.unwrap_or([0; 64]));
-            signed.extend(key);
-            signed.extend(link.0);
+    let valid: Vec<bool> = match together {
+        true => {
+            let mut signed = Vec::with_capacity(checks.len() * SIGNED);
+            for (signature, key, link) in &checks {
+                signed.extend(signature.unwrap_or([0; 64]));
+                signed.extend(key);
+                signed.extend(link.0);
+            }
+            let mut valid = vec![0; checks.len()];
+            run_checks::signed_ones(&signed, &mut valid);
+            let valid = valid.into_iter().zip(&checks);
+            valid
+                .map(|(valid, (signature, ..))| signature.is_some() && valid == 1)
+                .collect()
         }
-        if run_checks::all_signed(&signed) {
-            return Ok(());
+        false => {
+            let checks = checks.par_iter().map(|(signature, key, link)| {
+                signature.is_some_and(|it| is_signed_by_zip215(key, &head_message(link), &it))
+            });
+            checks.collect()
         }
-    }
-    let valid = checks.par_iter().map(|(signature, key, link)| {
-        signature.is_some_and(|it| is_signed_by_zip215(key, &head_message(link), &it))
-    });
-    let valid: Vec<bool> = valid.collect();
+    };
     let mut valid = valid.into_iter();
     runs.retain(|_| valid.next().unwrap_or(false));
     Ok(())
