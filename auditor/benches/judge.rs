@@ -42,8 +42,9 @@ fn main() {
         return;
     }
     for run_length in [1, 16] {
-        for device_signed in [false, true] {
-            let (case, exported, messages) = device(run_length, device_signed);
+        for (device_signed, every_signature) in [(false, false), (true, false), (true, true)] {
+            let (mut case, exported, messages) = device(run_length, device_signed);
+            case.every_signature = every_signature;
             assert_eq!(judge(&case).outcome(), Outcome::Right);
             let judged = fastest(|| {
                 black_box(judge(black_box(&case)));
@@ -61,7 +62,7 @@ fn main() {
             });
             let rate = |time: Duration| ENTRIES as f64 / time.as_secs_f64();
             println!(
-                "run_length={run_length} device_signed={device_signed} entries_per_s={:.0} judge_only={:.0} raw_sha256={:.0} ratio={:.2}",
+                "run_length={run_length} device_signed={device_signed} every_signature={every_signature} entries_per_s={:.0} judge_only={:.0} raw_sha256={:.0} ratio={:.2}",
                 rate(judged + taken),
                 rate(judged),
                 rate(raw),
@@ -176,6 +177,7 @@ fn device(run_length: usize, device_signed: bool) -> (Case, Vec<ExportedRun>, Ve
         erased: Default::default(),
         block: 10,
         patience: ON_ITS_WAY,
+        every_signature: false,
     };
     (case, exports, messages)
 }

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use hashchain::{DeviceId, OpeningKey, StudyId};
 use mhealth_api::{ErasureOrder, Key, Policy};
 use mhealth_chain_client::{open_private, ChainClient};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::case::{
-    BroughtRun, Case, DeviceRecord, Erased, ErasureReceipt, RelayStore, SecretAccess,
+    BroughtRun, Case, Conflict, DeviceRecord, Erased, ErasureReceipt, RelayStore, SecretAccess,
 };
 use crate::chain::{self, Basis, ChainStudy, Progress};
 use crate::error::AuditError;
@@ -39,6 +40,8 @@ pub struct Options {
     pub retention_days: Option<u32>,
     /// For how many blocks a run may be on its way to the chain; [`ON_ITS_WAY`] if it is not said.
     pub patience: Option<u64>,
+    /// Whether each signature is checked by itself, also where a later one covers its run.
+    pub every_signature: bool,
     /// How much is read of an export.
     pub limits: Limits,
     /// What is known of the chain.
@@ -200,25 +203,23 @@ impl Audit {
         sink: &mut dyn FnMut(Judged<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let devices = self.study.devices.len() as u64;
-        for (record, number) in self.study.devices.iter().zip(1..) {
-            let case = self.case(record).await?;
-            let judgement = judge(&case);
-            let mut block_times = HashMap::new();
-            for block in judgement.entries.iter().filter_map(|entry| entry.block) {
-                if let std::collections::hash_map::Entry::Vacant(vacant) = block_times.entry(block)
-                {
-                    let time = self.scratch.block_time(block).map_err(AuditError::from)?;
-                    vacant.insert(time);
-                }
+        let mut judged = 0;
+        let mut left = &self.study.devices[..];
+        while !left.is_empty() {
+            let (some, others) = left.split_at(at_once(left));
+            left = others;
+            let ids: Vec<DeviceId> = some.iter().map(|record| record.device).collect();
+            let rotations = &self.study.rotations;
+            let conflicts = self.study.state.conflicts(&ids, rotations).await?;
+            let cases = some.iter().zip(conflicts);
+            let cases = cases.map(|(record, conflicts)| self.case(record, conflicts));
+            let cases: Vec<Case> = cases.collect::<Result<_, AuditError>>()?;
+            let judgements: Vec<Judgement> = cases.par_iter().map(judge).collect();
+            for (record, judgement) in some.iter().zip(judgements) {
+                judged += 1;
+                self.hand_over(record, judgement, sink)?;
+                progress(Progress::Judged(judged, devices));
             }
-            let erasure = self.erasure(record.device);
-            sink(Judged {
-                record,
-                judgement,
-                erasure,
-                block_times,
-            })?;
-            progress(Progress::Judged(number, devices));
         }
         Ok(())
     }
@@ -226,6 +227,28 @@ impl Audit {
     /// The public halves that devices should seal to, if they were given.
     pub fn listed(&self) -> Option<&ParticipantList> {
         self.options.listed.as_ref()
+    }
+
+    fn hand_over<E: From<AuditError>>(
+        &self,
+        record: &DeviceRecord,
+        judgement: Judgement,
+        sink: &mut dyn FnMut(Judged<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut block_times = HashMap::new();
+        for block in judgement.entries.iter().filter_map(|entry| entry.block) {
+            if let std::collections::hash_map::Entry::Vacant(vacant) = block_times.entry(block) {
+                let time = self.scratch.block_time(block).map_err(AuditError::from)?;
+                vacant.insert(time);
+            }
+        }
+        let erasure = self.erasure(record.device);
+        sink(Judged {
+            record,
+            judgement,
+            erasure,
+            block_times,
+        })
     }
 
     /// The study's relays of which no export was given that they signed.
@@ -299,7 +322,11 @@ impl Audit {
         SecretAccess::open(&self.options.auditors, &of_epoch, record)
     }
 
-    async fn case(&self, record: &DeviceRecord) -> Result<Case, AuditError> {
+    fn case(
+        &self,
+        record: &DeviceRecord,
+        (conflicts, conflicts_not_stored): (Vec<Conflict>, u32),
+    ) -> Result<Case, AuditError> {
         let device = record.device;
         let mut stores = Vec::new();
         for (index, store) in self.stores.iter().enumerate() {
@@ -312,9 +339,6 @@ impl Audit {
                 runs: self.scratch.held(device, index)?,
             });
         }
-        let study = &self.study;
-        let (conflicts, conflicts_not_stored) =
-            study.state.conflicts(device, &study.rotations).await?;
         let brought = self.brought(device)?;
         Ok(Case {
             erased: self.erased(device, &brought)?,
@@ -336,8 +360,21 @@ impl Audit {
                 .map(|list| list.fits(device, &record.participant)),
             block: self.study.block.number,
             patience: self.options.patience.unwrap_or(ON_ITS_WAY),
+            every_signature: self.options.every_signature,
         })
     }
+}
+
+/// How many of these devices are judged at once, on all processors: not so many that their entries fill the memory.
+fn at_once(devices: &[DeviceRecord]) -> usize {
+    const DEVICES: usize = 64;
+    const ENTRIES: u64 = 65_536;
+    let mut entries: u64 = 0;
+    let fit = devices.iter().take(DEVICES).take_while(|record| {
+        entries = entries.saturating_add(record.length);
+        entries <= ENTRIES
+    });
+    fit.count().max(1)
 }
 
 /// A judged device, on its way to the reports.

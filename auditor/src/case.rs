@@ -46,6 +46,8 @@ pub struct Case {
     pub block: u64,
     /// For how many blocks a run may be on its way to the chain.
     pub patience: u64,
+    /// Whether each signature is checked by itself. Otherwise those are passed over that a later one covers.
+    pub every_signature: bool,
 }
 
 /// What may be gone because it was erased.

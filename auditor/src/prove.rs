@@ -2,26 +2,24 @@
 
 //! Makes evidence: asks a node for every proof that [`crate::evidence`] needs, and checks the result before it is handed out.
 
+mod authorities;
+mod registering;
 mod search;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use codec::{Decode, DecodeAll, Encode};
-use futures::{StreamExt, TryStreamExt};
 use hashchain::{DataDigest, DeviceId, OpeningKey, StudyId};
 use mhealth_chain_client::{ChainClient, DeviceView, H256};
 use mhealth_evidence::{
-    checkpoint_keys, conflicts_key, device_key, forces_authorities, genesis_hash_key,
-    head_page_key, next_authorities, next_device_key, Checkpoint, CheckpointAuthorities,
-    FinalityProof, Handover, Header, AUTHORITIES_KEY, HEADS_PER_PAGE,
+    conflicts_key, device_key, genesis_hash_key, head_page_key, next_device_key, Checkpoint,
+    FinalityProof, Header, HEADS_PER_PAGE,
 };
 
-use crate::chain::{all_devices, handover, read_proof, NodesFinality};
+use crate::chain::{all_devices, read_proof, NodesFinality};
 use crate::error::AuditError;
-use search::Search;
-
-use crate::evidence::{verify, Blobs, DeviceEvidence, Evidence, Start, LARGEST};
+use crate::evidence::{verify, Blobs, DeviceEvidence, Evidence, LARGEST};
 
 /// Requests at the same time.
 const AT_ONCE: usize = 16;
@@ -98,8 +96,9 @@ impl fmt::Display for Unaccounted {
 
 /// Makes evidence of a device or a study, in the latest block whose finality is proved.
 ///
-/// Takes time linear in the age of the chain: every header since the checkpoint is read for handovers of authorities, every
-/// block since the enrolment for tags, and for a study the record of every device on the chain.
+/// Of a device, only the blocks are asked for that registered its entries, which headers lead to, so the age of the chain hardly
+/// matters; of a study every block since the first enrolment, and the record of every device on the chain. The node may have dropped
+/// the states of old blocks. From a checkpoint on every header is read for handovers of authorities.
 pub async fn prove(
     client: &ChainClient,
     subject: Subject,
@@ -139,17 +138,17 @@ pub async fn prove(
     }
     let own_keys: BTreeMap<DeviceId, Vec<Vec<u8>>> = records.iter().map(own_keys).collect();
     let genesis = client.genesis_hash();
-    let found = devices(client, records, hash, block.number, progress).await?;
+    let found = registering::devices(client, records, hash, block.number, progress).await?;
     let (devices, left_out) = search::sort_out(found, contents)?;
     let checkpoint = Checkpoint::newest_before(&contents.checkpoints, block.number);
     // The first block needs no trust beside the genesis hash.
     let checkpoint = checkpoint.filter(|checkpoint| checkpoint.number > 0);
-    let from = checkpoint.map_or(0, |checkpoint| checkpoint.number);
+    let (start, handovers) = authorities::lead(client, any, block.number, hash, checkpoint).await?;
     let bare = Evidence {
         genesis: header(client, genesis).await?,
-        start: start(client, checkpoint).await?,
+        start,
         finality: FinalityProof {
-            handovers: handovers(client, from, block.number).await?,
+            handovers,
             nodes: Blobs::default(),
             block,
             descendants: finality.descendants,
@@ -244,104 +243,4 @@ fn decoded<T: Decode>(bytes: &[u8], what: &str) -> Result<T, AuditError> {
 
 async fn header(client: &ChainClient, block: H256) -> Result<Header, AuditError> {
     decoded(&client.header(block).await?, "a header")
-}
-
-/// The authorities to begin with, as the state of the checkpoint or of the first block names them.
-async fn start(client: &ChainClient, checkpoint: Option<Checkpoint>) -> Result<Start, AuditError> {
-    let Some(checkpoint) = checkpoint else {
-        let keys = [AUTHORITIES_KEY.to_vec()];
-        let proof = read_proof(client, &keys, client.genesis_hash()).await?;
-        return Ok(Start::Genesis(proof));
-    };
-    let block = client.block_hash(u64::from(checkpoint.number)).await?;
-    let block = block
-        .filter(|block| block.0 == checkpoint.hash)
-        .ok_or_else(|| {
-            unfit(&format!(
-                "the node's chain lacks the checkpoint {checkpoint}"
-            ))
-        })?;
-    Ok(Start::Checkpoint(CheckpointAuthorities {
-        header: header(client, block).await?,
-        nodes: read_proof(client, &checkpoint_keys(), block).await?,
-    }))
-}
-
-/// The blocks between these two that named other authorities, each with its justification.
-///
-/// No index says which blocks did, so this reads every header: two requests a block, in time linear in their number.
-async fn handovers(
-    client: &ChainClient,
-    after: u32,
-    before: u32,
-) -> Result<Vec<Handover>, AuditError> {
-    let headers = futures::stream::iter(after + 1..before)
-        .map(|number| async move {
-            let block = client.block_hash(u64::from(number)).await?;
-            header(
-                client,
-                block.ok_or_else(|| unfit("the node lacks a block"))?,
-            )
-            .await
-        })
-        .buffered(AT_ONCE);
-    let naming: Vec<Header> = headers
-        .try_filter(|header| {
-            let changes = forces_authorities(header) || next_authorities(header).is_some();
-            std::future::ready(changes)
-        })
-        .try_collect()
-        .await?;
-    let mut handovers = Vec::new();
-    for header in naming {
-        if forces_authorities(&header) {
-            return Err(unfit(&format!(
-                "block {} changed the authorities by force, which those before did not sign; give a later block with --checkpoint",
-                header.number
-            )));
-        }
-        let proved = handover(client, header.number).await?;
-        handovers.push(
-            proved.ok_or_else(|| unfit("the node has no proof for a handover of authorities"))?,
-        );
-    }
-    Ok(handovers)
-}
-
-/// The devices with their registered entries, and what the blocks have of them.
-async fn devices(
-    client: &ChainClient,
-    records: Vec<DeviceView>,
-    block: H256,
-    number: u32,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<Vec<Search>, AuditError> {
-    let view = client.at(block).await?;
-    let from = records.iter().map(|record| u64::from(record.enrolled_at));
-    let (from, to) = (from.min().unwrap_or(0), u64::from(number));
-    let searches = futures::stream::iter(records)
-        .map(|record| Search::begin(&view, record))
-        .buffered(AT_ONCE);
-    let mut searches: BTreeMap<DeviceId, Search> = searches
-        .map_ok(|search| (search.record.device, search))
-        .try_collect()
-        .await?;
-    let mut blocks = futures::stream::iter(from..=to)
-        .map(|number| async move {
-            let block = client.block_hash(number).await?;
-            let block = block.ok_or_else(|| unfit("the node lacks a block"))?;
-            Ok::<_, AuditError>(client.runs_brought(block).await?)
-        })
-        .buffered(AT_ONCE);
-    let mut read = 0;
-    while let Some(runs) = blocks.try_next().await? {
-        read += 1;
-        progress(read, to - from + 1);
-        for brought in runs {
-            if let Some(search) = searches.get_mut(&brought.run.device) {
-                search.look_at(&brought.run);
-            }
-        }
-    }
-    Ok(searches.into_values().collect())
 }

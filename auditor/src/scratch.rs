@@ -18,8 +18,8 @@ const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS fact (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS block (number INTEGER PRIMARY KEY, time INTEGER);
 CREATE TABLE IF NOT EXISTS header (number INTEGER PRIMARY KEY, hash BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS registered (
-    device INTEGER NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL, link BLOB NOT NULL,
+CREATE TABLE IF NOT EXISTS stretch (
+    device INTEGER NOT NULL, sequence INTEGER NOT NULL, parts BLOB NOT NULL,
     PRIMARY KEY (device, sequence)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS brought (
     device INTEGER NOT NULL, block INTEGER NOT NULL, extrinsic INTEGER NOT NULL, position INTEGER NOT NULL,
@@ -44,6 +44,9 @@ CREATE TABLE IF NOT EXISTS since (
 
 /// Bytes of an entry of a relay's run.
 const HELD_PART: usize = 97;
+/// KiB of the file that stay in memory. Chain and exports come in another order than devices, so pages are written to again and
+/// again.
+const CACHE: i64 = 64 * 1_024;
 
 /// The audit's scratch file.
 pub struct Scratch(Connection);
@@ -63,6 +66,8 @@ impl Scratch {
     fn over(connection: Connection) -> Result<Self, rusqlite::Error> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "OFF")?;
+        // Below 0 it is a number of KiB, above one of pages.
+        connection.pragma_update(None, "cache_size", -CACHE)?;
         connection.execute_batch(SCHEMA)?;
         Ok(Self(connection))
     }
@@ -209,38 +214,41 @@ impl Scratch {
         Ok(time.flatten())
     }
 
-    /// A registered entry.
+    /// Registered entries, in any order. Those of a device that follow each other stand together: a row for each would be most of
+    /// what an audit writes.
     pub fn add_registered(
         &self,
-        device: DeviceId,
-        entry: &RegisteredEntry,
+        mut entries: Vec<(DeviceId, RegisteredEntry)>,
     ) -> Result<(), rusqlite::Error> {
+        entries.sort_by_key(|(device, entry)| (*device, entry.sequence));
         let mut query = self
             .0
-            .prepare_cached("INSERT OR REPLACE INTO registered VALUES (?1, ?2, ?3, ?4)")?;
-        query
-            .execute(params![
-                device.0,
-                entry.sequence,
-                entry.digest.0,
-                entry.link.0
-            ])
-            .map(drop)
+            .prepare_cached("INSERT OR REPLACE INTO stretch VALUES (?1, ?2, ?3)")?;
+        for stretch in entries.chunk_by(|(device, entry), (next_device, next)| {
+            device == next_device && entry.sequence.checked_add(1) == Some(next.sequence)
+        }) {
+            let (device, first) = &stretch[0];
+            let parts = stretch.iter().flat_map(|(_, it)| [it.digest.0, it.link.0]);
+            let parts: Vec<u8> = parts.flatten().collect();
+            query.execute(params![device.0, first.sequence, parts])?;
+        }
+        Ok(())
     }
 
     /// The registered entries of a device, oldest first.
     pub fn registered(&self, device: DeviceId) -> Result<Vec<RegisteredEntry>, rusqlite::Error> {
         let mut query = self.0.prepare_cached(
-            "SELECT sequence, digest, link FROM registered WHERE device = ?1 ORDER BY sequence",
+            "SELECT sequence, parts FROM stretch WHERE device = ?1 ORDER BY sequence",
         )?;
-        let rows = query.query_map([device.0], |row| {
-            Ok(RegisteredEntry {
-                sequence: row.get(0)?,
-                digest: DataDigest(row.get(1)?),
-                link: LinkHash(row.get(2)?),
-            })
-        })?;
-        rows.collect()
+        let mut rows = query.query([device.0])?;
+        let mut entries = Vec::new();
+        while let Some(row) = rows.next()? {
+            entries.extend(stretch(row)?);
+        }
+        // No chain has two entries of a device with the same sequence.
+        entries.sort_by_key(|entry| entry.sequence);
+        entries.dedup_by_key(|entry| entry.sequence);
+        Ok(entries)
     }
 
     /// A registered link.
@@ -249,11 +257,16 @@ impl Scratch {
         device: DeviceId,
         sequence: u64,
     ) -> Result<Option<LinkHash>, rusqlite::Error> {
-        let mut query = self
-            .0
-            .prepare_cached("SELECT link FROM registered WHERE device = ?1 AND sequence = ?2")?;
-        let link = query.query_row(params![device.0, sequence], |row| row.get(0));
-        Ok(link.optional()?.map(LinkHash))
+        let mut query = self.0.prepare_cached(
+            "SELECT sequence, parts FROM stretch WHERE device = ?1 AND sequence <= ?2
+             ORDER BY sequence DESC LIMIT 1",
+        )?;
+        let entries = query.query_row(params![device.0, sequence], stretch);
+        let entries = entries.optional()?.unwrap_or_default();
+        let mut entries = entries.into_iter();
+        Ok(entries
+            .find(|entry| entry.sequence == sequence)
+            .map(|entry| entry.link))
     }
 
     /// A run that a block brought.
@@ -424,6 +437,21 @@ where
         .transpose()
 }
 
+/// Registered entries of a device that follow each other, from their first sequence and their hashes.
+fn stretch(row: &Row<'_>) -> Result<Vec<RegisteredEntry>, rusqlite::Error> {
+    let first: u64 = row.get(0)?;
+    let parts: Vec<u8> = row.get(1)?;
+    let entries = parts.as_chunks::<32>().0.as_chunks::<2>().0.iter();
+    Ok((first..)
+        .zip(entries)
+        .map(|(sequence, [digest, link])| RegisteredEntry {
+            sequence,
+            digest: DataDigest(*digest),
+            link: LinkHash(*link),
+        })
+        .collect())
+}
+
 fn held_run(device: DeviceId, row: &Row<'_>) -> Result<HeldRun, rusqlite::Error> {
     let parts: Vec<u8> = row.get(2)?;
     let (mut entries, mut envelopes) = (Vec::new(), Vec::new());
@@ -456,4 +484,45 @@ fn held_run(device: DeviceId, row: &Row<'_>) -> Result<HeldRun, rusqlite::Error>
         signed_at: row.get(9)?,
         held_since: row.get(10)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(sequence: u64) -> RegisteredEntry {
+        RegisteredEntry {
+            sequence,
+            digest: DataDigest([sequence as u8; 32]),
+            link: LinkHash([!sequence as u8; 32]),
+        }
+    }
+
+    #[test]
+    fn registered_entries_are_those_that_were_added_in_whatever_parts_they_came() {
+        let scratch = Scratch::temporary().expect("there is room");
+        let add = |entries: &[(u32, u64)]| {
+            let entries = entries
+                .iter()
+                .map(|(device, at)| (DeviceId(*device), entry(*at)));
+            scratch
+                .add_registered(entries.collect())
+                .expect("there is room");
+        };
+        add(&[(2, 3), (1, 1), (2, 1), (1, 2), (1, 4)]);
+        add(&[(2, 2), (1, 3)]);
+        add(&[(1, 5), (1, 6)]);
+        // An audit that goes on reads the last part again, which is longer by then.
+        add(&[(1, 5), (1, 6), (1, 7)]);
+        let registered = |device| scratch.registered(DeviceId(device)).expect("it is read");
+        assert_eq!(registered(1), (1..=7).map(entry).collect::<Vec<_>>());
+        assert_eq!(registered(2), (1..=3).map(entry).collect::<Vec<_>>());
+        assert_eq!(registered(3), []);
+        for sequence in 0..=8 {
+            let link = scratch.link(DeviceId(1), sequence).expect("it is read");
+            let expected = (1..=7).contains(&sequence).then(|| entry(sequence).link);
+            assert_eq!(link, expected, "{sequence}");
+        }
+        assert_eq!(scratch.link(DeviceId(3), 1).expect("it is read"), None);
+    }
 }

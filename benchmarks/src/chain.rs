@@ -319,6 +319,7 @@ mod tests {
             batch: SINGLE_RUNS,
             spread: Spread::Uniform,
             wrong_percent: 0.0,
+            bad_percent: 0.0,
         };
         let file = phones.write(&plan, &folder.path().join("entries"))?;
 

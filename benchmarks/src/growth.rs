@@ -68,6 +68,7 @@ pub(crate) fn run(devices: Option<u32>, publish: Option<&Path>) -> Result<()> {
                 batch: SINGLE_RUNS,
                 spread,
                 wrong_percent: 0.0,
+                bad_percent: 0.0,
             };
             let phones = &mut phones[usize::from(signed)];
             let file = phones.write(&plan, &folder.path().join("entries"))?;

@@ -12,13 +12,15 @@ mod measured;
 mod postgres;
 mod report;
 mod shapes;
+mod signatures;
 mod sqlite;
 mod tally;
 mod usage;
 mod workload;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{ensure, Result};
 use clap::Parser;
@@ -27,9 +29,9 @@ use mhealth_testing::topology::{PAPER_STUDY as PAPER, SIGNED_STUDY as SIGNED};
 use crate::chain::Chain;
 use crate::direct::Direct;
 use crate::ladder::Step;
-use crate::measured::Measured;
+use crate::postgres::{Check, Form, Way};
 use crate::report::{Part, Report};
-use crate::workload::{Phones, Plan, Spread, SINGLE_RUNS};
+use crate::workload::{EntryFile, Phones, Plan, Spread, SINGLE_RUNS};
 
 /// As in the node, whose client this program has inside.
 #[cfg(target_os = "linux")]
@@ -39,9 +41,14 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 /// What our own node is called in tables.
 const OURS: &str = "mHealth Chain, submitted to finalised";
 
+/// Entries that are sent one at a time to a chain that has nothing else to do, and how many a second: no multiple of a slot, so that
+/// they come at any moment of one.
+const ALONE: usize = 30;
+const ALONE_RATE: f64 = 0.73;
+
 /// Measures entries a second in finalised blocks, and beside them PostgreSQL on the same entry file.
 ///
-/// The last line is for machines: `entries_per_s= ratio_postgresql= us_per_entry= discarded=`.
+/// The last line is for machines: `entries_per_s= ratio_postgresql= us_per_entry= discarded= final_p50_s=`.
 #[derive(Debug, Parser)]
 #[command(name = "scripts/bench")]
 struct Options {
@@ -208,47 +215,64 @@ async fn run(options: &Options) -> Result<()> {
             batch: options.batch.unwrap_or(kind.batch()),
             spread: options.spread,
             wrong_percent: options.wrong,
+            bad_percent: 0.0,
         };
-        say(format_args!("{}: making the entry file\n", plan.name()));
         let phones = &mut phones[usize::from(!kind.signed())];
         let heads = phones.heads();
-        let file = phones.write(&plan, &folder.path().join("entries"))?;
-        report.parts.push(Part::new(plan, &file));
-        let mut keep = |measured: Measured| {
-            say(format_args!(
-                "{}: {:.0}/s\n",
-                measured.system,
-                measured.rate()
-            ));
-            if let Some(part) = report.parts.last_mut() {
-                part.measured.push(measured);
-            }
-        };
+        let keys = Arc::new(phones.keys());
+        let path = folder.path().join("entries");
+        let file = begin(&mut report, phones, plan, &path)?;
         let rate = options.rate.map(|rate| rate as f64);
-        keep(chain.measure(OURS, &file, rate).await?);
+        report.keep(chain.measure(OURS, &file, rate).await?);
         if let Some(log) = &options.log {
             std::fs::write(log, chain.log())?;
         }
-        keep(postgres::measure(&file, &heads, postgres::Form::SetBased, false).await?);
-        let Some(direct) = &mut direct else {
-            continue;
-        };
-        let registered = direct.measure(&file)?;
-        [registered.made, registered.imported]
-            .into_iter()
-            .for_each(&mut keep);
-        keep(postgres::measure(&file, &heads, postgres::Form::SetBased, true).await?);
-        for form in [postgres::Form::Loop, postgres::Form::RowTrigger] {
-            for synchronous in [false, true] {
-                keep(postgres::measure(&file, &heads, form, synchronous).await?);
+        for way in ways(kind, options) {
+            report.keep(postgres::measure(&file, &heads, &keys, way).await?);
+        }
+        if let Some(direct) = &mut direct {
+            let registered = direct.measure(&file)?;
+            report.keep(registered.made);
+            report.keep(registered.imported);
+            for synchronous in ["NORMAL", "FULL"] {
+                report.keep(sqlite::measure(&file, &heads, synchronous, folder.path())?);
+            }
+            for step in Step::ALL {
+                report.keep(ladder::measure(&file, &heads, step, folder.path())?);
             }
         }
-        for synchronous in ["NORMAL", "FULL"] {
-            keep(sqlite::measure(&file, &heads, synchronous, folder.path())?);
+        if kind != Kind::Signed || options.rate.is_some() || options.wrong > 0.0 {
+            continue;
         }
-        for step in Step::ALL {
-            keep(ladder::measure(&file, &heads, step, folder.path())?);
+        for (wrong_percent, bad_percent) in [(1.0, 0.0), (0.0, 1.0)] {
+            let spoiled = Plan {
+                wrong_percent,
+                bad_percent,
+                ..plan
+            };
+            let file = begin(&mut report, phones, spoiled, &path)?;
+            report.keep(chain.measure(OURS, &file, None).await?);
+            if let Some(direct) = &mut direct {
+                let registered = direct.measure(&file)?;
+                report.keep(registered.made);
+                report.keep(registered.imported);
+            }
         }
+    }
+    if options.rate.is_none() {
+        let plan = Plan {
+            run: 1,
+            signed: true,
+            entries: ALONE,
+            batch: 1,
+            spread: options.spread,
+            wrong_percent: 0.0,
+            bad_percent: 0.0,
+        };
+        say(format_args!("one entry at a time\n"));
+        let path = folder.path().join("alone");
+        let file = phones[0].write(&plan, &path)?;
+        report.idle = chain.measure(OURS, &file, Some(ALONE_RATE)).await?.latency;
     }
     if !options.quick {
         say(format_args!("a second node fetches the chain\n"));
@@ -260,6 +284,50 @@ async fn run(options: &Options) -> Result<()> {
     }
     say(format_args!("{}\n", report.last_line()?));
     Ok(())
+}
+
+/// Makes an entry file, and a part of the report for it.
+fn begin(report: &mut Report, phones: &mut Phones, plan: Plan, path: &Path) -> Result<EntryFile> {
+    say(format_args!("{}: making the entry file\n", plan.title()));
+    let file = phones.write(&plan, path)?;
+    report.parts.push(Part::new(plan, &file));
+    Ok(file)
+}
+
+/// How PostgreSQL registers the entries of a kind.
+fn ways(kind: Kind, options: &Options) -> Vec<Way> {
+    let plain = Way::SET_BASED;
+    if options.rate.is_some() {
+        return vec![plain];
+    }
+    let mut ways = vec![
+        plain,
+        Way {
+            connections: 2,
+            ..plain
+        },
+    ];
+    if kind.signed() {
+        for check in [Check::Each, Check::Together] {
+            ways.push(Way { check, ..plain });
+        }
+    }
+    if !options.quick && !options.network {
+        ways.push(Way {
+            synchronous: true,
+            ..plain
+        });
+        for form in [Form::Loop, Form::RowTrigger] {
+            for synchronous in [false, true] {
+                ways.push(Way {
+                    form,
+                    synchronous,
+                    ..plain
+                });
+            }
+        }
+    }
+    ways
 }
 
 fn say(text: std::fmt::Arguments<'_>) {

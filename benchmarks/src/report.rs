@@ -10,11 +10,11 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::chain::Sync;
-use crate::measured::Measured;
+use crate::measured::{Latency, Measured};
+use crate::postgres::{Check, Way};
+use crate::say;
 use crate::workload::{EntryFile, Plan};
 
-/// The system that all others are compared with.
-const REFERENCE: &str = "PostgreSQL, set-based function, synchronous_commit off";
 /// Where the tables stand in the page that they are published in.
 const MARKS: [&str; 2] = ["<!-- scripts/bench -->", "<!-- /scripts/bench -->"];
 /// The same of a run in which relays brought so many entries a second and no more.
@@ -36,6 +36,8 @@ pub(crate) struct Report {
     pub(crate) rate: Option<usize>,
     /// One for each entry file.
     pub(crate) parts: Vec<Part>,
+    /// How long entries take that come one at a time, on a chain that has nothing else to do.
+    pub(crate) idle: Option<Latency>,
     /// How a second node came to have the same chain, where that was measured.
     pub(crate) sync: Option<Sync>,
 }
@@ -75,16 +77,25 @@ impl Part {
     /// How many times as fast as PostgreSQL's set-based function.
     pub(crate) fn ratio(&self, measured: &Measured) -> f64 {
         let mut all = self.measured.iter();
-        let reference = all.find(|measured| measured.system == REFERENCE);
+        let reference = Way::SET_BASED.name();
+        let reference = all.find(|measured| measured.system == reference);
         reference.map_or(f64::NAN, |reference| measured.rate() / reference.rate())
     }
 
-    fn title(&self) -> String {
-        let wrong = match self.wrong {
-            0 => String::new(),
-            _ => format!(", {} % wrong", self.plan.wrong_percent),
+    /// How many times as fast as PostgreSQL doing the same work our node is: where runs are signed, with a server before it
+    /// that checks each signature. None where that was not measured.
+    fn same_work(&self) -> Option<f64> {
+        let check = match self.plan.signed {
+            true => Check::Each,
+            false => Check::Nothing,
         };
-        format!("{}, {:?}{wrong}", self.plan.name(), self.plan.spread)
+        let name = Way {
+            check,
+            ..Way::SET_BASED
+        }
+        .name();
+        let other = self.measured.iter().find(|it| it.system == name)?;
+        Some(self.ours()?.rate() / other.rate())
     }
 }
 
@@ -103,6 +114,7 @@ impl Report {
             devices,
             rate,
             parts: Vec::new(),
+            idle: None,
             sync: None,
         }
     }
@@ -115,7 +127,7 @@ impl Report {
             let _ = writeln!(
                 text,
                 "**{}**: {} devices, {} entries in batches of {}\n",
-                part.title(),
+                part.plan.title(),
                 self.devices,
                 part.entries,
                 part.plan.batch
@@ -150,6 +162,21 @@ impl Report {
                 );
             }
             text.push('\n');
+            if let Some(ratio) = part.same_work() {
+                let _ = writeln!(text, "The same work: {ratio:.2} times PostgreSQL.\n");
+            }
+            if let Some(share) = self.share_of_unspoiled(part) {
+                let _ = writeln!(text, "{share:.2} of the rate without such runs.\n");
+            }
+        }
+        if let Some(idle) = self.idle {
+            let _ = writeln!(
+                text,
+                "One entry at a time, on a chain that has nothing else to do, is final after {} (half of them), {} (99 of 100), {} (all).\n",
+                span(idle.p50),
+                span(idle.p99),
+                span(idle.max),
+            );
         }
         if let Some(sync) = self.sync {
             let per_entry = |bytes: u64| bytes as f64 / sync.entries.max(1) as f64;
@@ -169,23 +196,59 @@ impl Report {
         text
     }
 
-    /// The last line, for machines: the slowest of what our node was measured with.
+    /// How fast our node is with runs that are to be refused among others, as a share of how fast it is with the same and
+    /// without those.
+    fn share_of_unspoiled(&self, part: &Part) -> Option<f64> {
+        let alike = |other: &&Part| {
+            let (one, other) = (&part.plan, &other.plan);
+            !other.is_spoiled() && (one.run, one.signed) == (other.run, other.signed)
+        };
+        let without = self.parts.iter().find(alike)?.ours()?;
+        part.plan
+            .is_spoiled()
+            .then_some(part.ours()?.rate() / without.rate())
+    }
+
+    /// The last line, for machines: the slowest of what our node was measured with, runs that are to be refused left out; the lowest
+    /// ratio to PostgreSQL doing the same work; and after how long half of the entries are final that come one at a time, or
+    /// at the rate that was asked for.
     pub(crate) fn last_line(&self) -> Result<String> {
         let ours = self
             .parts
             .iter()
             .filter_map(|part| Some((part, part.ours()?)));
-        let (part, slowest) = ours
+        let discarded: usize = ours
             .clone()
+            .filter_map(|(_, measured)| measured.discarded)
+            .sum();
+        let plain = || self.parts.iter().filter(|part| !part.plan.is_spoiled());
+        let (_, slowest) = ours
+            .filter(|(part, _)| plain().count() == 0 || !part.plan.is_spoiled())
             .min_by(|one, other| one.1.rate().total_cmp(&other.1.rate()))
             .context("nothing was measured")?;
-        let discarded: usize = ours.filter_map(|(_, measured)| measured.discarded).sum();
+        let ratios = self.parts.iter().filter_map(Part::same_work);
+        let lowest = ratios.min_by(f64::total_cmp).unwrap_or(f64::NAN);
+        let waits = self.parts.iter().filter_map(|part| part.ours()?.latency);
+        let at_rate = waits.map(|latency| latency.p50).max_by(f64::total_cmp);
+        let idle = self.idle.map(|latency| latency.p50);
         Ok(format!(
-            "entries_per_s={:.0} ratio_postgresql={:.3} us_per_entry={:.1} discarded={discarded}",
+            "entries_per_s={:.0} ratio_postgresql={lowest:.3} us_per_entry={:.1} discarded={discarded} final_p50_s={:.2}",
             slowest.rate(),
-            part.ratio(slowest),
             slowest.microseconds(),
+            idle.or(at_rate).unwrap_or(f64::NAN),
         ))
+    }
+
+    /// Adds what was measured to the last part, and says so.
+    pub(crate) fn keep(&mut self, measured: Measured) {
+        say(format_args!(
+            "{}: {:.0}/s\n",
+            measured.system,
+            measured.rate()
+        ));
+        if let Some(part) = self.parts.last_mut() {
+            part.measured.push(measured);
+        }
     }
 
     /// Writes JSON and picture into `performance/` of the documentation, and the table into the page of that name.
@@ -209,7 +272,7 @@ impl Report {
 
     /// Bars of entries a second on a logarithmic scale, as SVG.
     fn picture(&self) -> String {
-        const LEFT: f64 = 420.0;
+        const LEFT: f64 = 620.0;
         const WIDTH: f64 = 480.0;
         const ROW: f64 = 22.0;
         /// The scale goes from this rate over so many powers of ten.
@@ -218,7 +281,7 @@ impl Report {
         let rows: usize = self.parts.iter().map(|part| part.measured.len() + 2).sum();
         let height = rows as f64 * ROW + ROW;
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1000\" height=\"{height}\" font-family=\"sans-serif\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"1200\" height=\"{height}\" font-family=\"sans-serif\" \
              font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
         );
         let mut y = ROW;
@@ -226,7 +289,7 @@ impl Report {
             let _ = writeln!(
                 svg,
                 "<text x=\"10\" y=\"{y}\" font-weight=\"bold\">{}: entries a second</text>",
-                part.title()
+                part.plan.title()
             );
             y += ROW;
             for (place, measured) in part.measured.iter().enumerate() {
@@ -287,33 +350,75 @@ mod tests {
         }
     }
 
-    fn report() -> Report {
+    fn part(wrong_percent: f64, measured: Vec<Measured>) -> Part {
         let plan = Plan {
             run: 1,
             signed: true,
             entries: 10,
             batch: 2,
             spread: Spread::Uniform,
-            wrong_percent: 0.0,
+            wrong_percent,
+            bad_percent: 0.0,
         };
-        let part = Part {
+        Part {
             plan,
             batches: 5,
             entries: 10,
             wrong: 0,
-            measured: vec![measured("ours", 30_000), measured(REFERENCE, 60_000)],
+            measured,
+        }
+    }
+
+    fn report() -> Report {
+        let each = Way {
+            check: Check::Each,
+            ..Way::SET_BASED
         };
+        let plain = vec![
+            measured("ours", 30_000),
+            measured(&Way::SET_BASED.name(), 60_000),
+            measured(&each.name(), 20_000),
+        ];
+        let parts = vec![part(0.0, plain), part(1.0, vec![measured("ours", 27_000)])];
         Report {
-            parts: vec![part],
+            parts,
+            idle: Some(Latency {
+                p50: 1.25,
+                p99: 2.0,
+                max: 2.5,
+            }),
             ..Report::new(7, None)
         }
     }
 
     #[test]
-    fn the_last_line_compares_with_the_set_based_function() {
+    fn the_last_line_compares_with_a_database_that_does_the_same() {
         assert_eq!(
             report().last_line().expect("something was measured"),
-            "entries_per_s=15000 ratio_postgresql=0.500 us_per_entry=66.7 discarded=0"
+            "entries_per_s=15000 ratio_postgresql=1.500 us_per_entry=66.7 discarded=0 final_p50_s=1.25"
+        );
+        // Without a chain that is idle, the wait at the rate that was asked for.
+        let mut report = report();
+        report.idle = None;
+        report.parts[0].measured[0].latency = Some(Latency {
+            p50: 3.5,
+            ..Latency::default()
+        });
+        let line = report.last_line().expect("something was measured");
+        assert!(line.ends_with("final_p50_s=3.50"), "{line}");
+    }
+
+    #[test]
+    fn a_table_says_what_is_left_when_some_runs_are_to_be_refused() {
+        let table = report().table();
+        assert!(
+            table.contains("The same work: 1.50 times PostgreSQL."),
+            "{table}"
+        );
+        assert!(table.contains("1 % with a wrong previous link"), "{table}");
+        assert!(
+            table.contains("0.90 of the rate without such runs."),
+            "{table}"
         );
     }
 

@@ -6,7 +6,7 @@
 //! relay submits them. Even batches are of devices that one relay serves, odd ones of those of another, so that two accounts
 //! can bring them without waiting for each other; a relay's batches follow each other.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
@@ -65,12 +65,40 @@ pub(crate) struct Plan {
     pub(crate) spread: Spread,
     /// How many runs of a hundred name a wrong previous link.
     pub(crate) wrong_percent: f64,
+    /// How many runs of a hundred go on from the right link, and carry a signature of their device over another one.
+    pub(crate) bad_percent: f64,
+}
+
+/// What is the matter with a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    WrongLink,
+    BadSignature,
 }
 
 impl Plan {
     /// What the run is called in tables.
     pub(crate) fn name(&self) -> String {
         format!("{}, runs of {}", self.policy(), self.run)
+    }
+
+    /// The same, with who writes, and what is wrong.
+    pub(crate) fn title(&self) -> String {
+        let mut title = format!("{}, {:?}", self.name(), self.spread);
+        for (percent, what) in [
+            (self.wrong_percent, "with a wrong previous link"),
+            (self.bad_percent, "with a bad signature"),
+        ] {
+            if percent > 0.0 {
+                title += &format!(", {percent} % {what}");
+            }
+        }
+        title
+    }
+
+    /// Whether some runs are to be refused.
+    pub(crate) fn is_spoiled(&self) -> bool {
+        self.wrong_percent + self.bad_percent > 0.0
     }
 
     /// Policy of the study in which it is.
@@ -97,6 +125,9 @@ pub(crate) struct Phone {
 
 /// Number, length and head of every device, in order.
 pub(crate) type Heads = Vec<(u32, u64, LinkHash)>;
+
+/// The public key of every device.
+pub(crate) type Keys = HashMap<u32, [u8; 32]>;
 
 /// All devices of a study, numbered from `first` on.
 pub(crate) struct Phones {
@@ -164,6 +195,14 @@ impl Phones {
         })
     }
 
+    /// Number and public key of every device, which a server that checks signatures knows.
+    pub(crate) fn keys(&self) -> Keys {
+        let numbered = (self.first..).zip(&self.phones);
+        numbered
+            .map(|(number, phone)| (number, phone.key.verifying_key().to_bytes()))
+            .collect()
+    }
+
     /// Number of entries and head of every device, which databases begin with.
     pub(crate) fn heads(&self) -> Heads {
         let numbered = (self.first..).zip(&self.phones);
@@ -207,10 +246,17 @@ impl Phones {
                 if forged.contains(&device) || (!fresh && plan.spread != Spread::Zipf) {
                     continue;
                 }
-                let wrong = fresh && self.rng.random_bool(plan.wrong_percent / 100.0);
-                let run = self.run(device, plan, wrong);
+                let fault = match self.rng.random_range(0.0..100.0) {
+                    _ if !fresh => None,
+                    chance if chance < plan.wrong_percent => Some(Fault::WrongLink),
+                    chance if chance < plan.wrong_percent + plan.bad_percent => {
+                        Some(Fault::BadSignature)
+                    }
+                    _ => None,
+                };
+                let run = self.run(device, plan, fault);
                 made.entries += run.entries.len();
-                if wrong {
+                if fault.is_some() {
                     made.wrong += run.entries.len();
                     forged.insert(device);
                 }
@@ -266,15 +312,14 @@ impl Phones {
         }
     }
 
-    /// The next run of a device; with a wrong previous link, one that somebody else made up.
-    fn run(&mut self, device: u32, plan: &Plan, wrong: bool) -> Run {
+    /// The next run of a device, or one with a fault in its place.
+    fn run(&mut self, device: u32, plan: &Plan, fault: Option<Fault>) -> Run {
         let phone = &mut self.phones[device as usize];
         let (sequence, previous) = (phone.sealer.sequence() + 1, phone.sealer.head());
         let mut before = phone.copy();
-        let sealer = if wrong {
-            &mut before
-        } else {
-            &mut phone.sealer
+        let sealer = match fault {
+            Some(_) => &mut before,
+            None => &mut phone.sealer,
         };
         let entries: Vec<_> = (0..plan.run)
             .map(|_| {
@@ -290,13 +335,17 @@ impl Phones {
         Run {
             device: self.first + device,
             sequence,
-            previous: match wrong {
-                false => H256(previous.0),
-                true => H256(self.rng.random()),
+            previous: match fault {
+                // One that somebody made up.
+                Some(Fault::WrongLink) => H256(self.rng.random()),
+                _ => H256(previous.0),
             },
             entries: entries.try_into().expect("runs here are short; qed"),
-            // Over the right links: a forger has no key of the device.
-            signature: plan.signed.then(|| sign_head(&phone.key, &head)),
+            // Over the right links: a forger has no key of the device. A bad one was one once, as a forger would take it.
+            signature: plan.signed.then(|| match fault {
+                Some(Fault::BadSignature) => sign_head(&phone.key, &previous),
+                _ => sign_head(&phone.key, &head),
+            }),
         }
     }
 }
@@ -345,7 +394,7 @@ pub(crate) struct EntryFile {
     pub(crate) batches: usize,
     /// Number of entries.
     pub(crate) entries: usize,
-    /// How many of them are in runs that name a wrong previous link.
+    /// How many of them are in runs that are to be refused.
     pub(crate) wrong: usize,
     /// Bytes of all runs.
     pub(crate) bytes: u64,

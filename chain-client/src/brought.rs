@@ -46,7 +46,14 @@ pub(crate) async fn runs_brought(
     if raw.number == 0 {
         return Ok(Vec::new());
     }
-    let runtime = connection.runtime(raw.parent_hash).await?;
+    let runtime = match connection.runtime(raw.parent_hash).await {
+        // Extrinsics stay longer than states. Which runtime it was then nobody says any more; most often it is the present one.
+        Err(Error::StatePruned { .. }) => {
+            let present = connection.rpc().finalised_head().await?;
+            connection.runtime(present).await?
+        }
+        runtime => runtime?,
+    };
     read(&runtime, &raw.extrinsics)
 }
 

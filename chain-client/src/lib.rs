@@ -47,6 +47,7 @@ mod native;
 mod nonce;
 mod pending;
 mod pool;
+mod proving;
 mod refusals;
 mod roster;
 mod rpc;
@@ -77,6 +78,7 @@ pub use follower::Follower;
 pub use machine::is_on_this_machine;
 pub use motions::Motion;
 pub use pool::{PoolAnswer, PoolRefusal};
+pub use proving::AuthorityChanges;
 pub use roster::{Quota, Roster};
 pub use secret_file::{
     check_private, create_private, new_private, open_private, read_secret, read_secret_text,

@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::Deserialize;
 use serde_json::json;
 use subxt::config::substrate::{SubstrateConfig, SubstrateHeader};
 use subxt::config::RpcConfigFor;
 use subxt::ext::codec::{Compact, Decode, Encode};
-use subxt::rpcs::client::{rpc_params, RpcClient, RpcSubscription};
+use subxt::rpcs::client::{rpc_params, RpcClient, RpcParams, RpcSubscription};
 use subxt::rpcs::methods::legacy::Bytes;
 use subxt::rpcs::methods::LegacyRpcMethods;
 use subxt::rpcs::Error as RpcError;
@@ -26,7 +27,7 @@ pub(crate) type Config = SubstrateConfig;
 pub(crate) type Header = SubstrateHeader<H256>;
 
 /// The method that proves heads, and what its errors mean.
-const PROVE_HEAD: &str = "hashchain_proveHead";
+pub(crate) const PROVE_HEAD: &str = "hashchain_proveHead";
 const NO_SUCH_DEVICE: i32 = 9_101;
 /// Not final yet, no proof of finality, no state any more, or of a later set of authorities than the node knows.
 const NOT_PROVABLE: [i32; 4] = [9_103, 9_104, 9_105, 9_107];
@@ -284,7 +285,16 @@ impl Rpc {
         answer.map_err(|error| self.error(METHOD, &"", error))
     }
 
-    fn error(&self, method: &str, block: &dyn BlockName, error: RpcError) -> Error {
+    /// Asks whatever the node answers in a form of its own.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: RpcParams,
+    ) -> Result<T, RpcError> {
+        self.client.request(method, params).await
+    }
+
+    pub(crate) fn error(&self, method: &str, block: &dyn BlockName, error: RpcError) -> Error {
         let unreachable = |reason: String| Error::Unreachable {
             url: self.url.to_string(),
             reason,
@@ -384,7 +394,7 @@ fn nodes(proof: &[Bytes]) -> Vec<&[u8]> {
 }
 
 /// Blocks go by number or by hash; messages name whichever was asked for.
-trait BlockName {
+pub(crate) trait BlockName {
     fn name(&self) -> String;
 }
 

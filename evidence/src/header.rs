@@ -9,6 +9,9 @@ use codec::{Compact, Decode, Encode, EncodeLike, Error, Input, Output};
 use crate::bytes::{append_counted, count, length, malformed, take, take_counted, Malformed};
 use crate::hash::blake2_256;
 
+/// The name of `ClientHashchain` in headers.
+pub const JOURNAL_ENGINE: [u8; 4] = *b"HCHN";
+
 /// A block's header, as Substrate has it with numbers of 32 bits and BLAKE2b-256.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
@@ -50,6 +53,17 @@ impl Header {
     /// The hash of the block.
     pub fn hash(&self) -> [u8; 32] {
         blake2_256(&self.encode())
+    }
+
+    /// How many entries the chain's journal has after the block, as the runtime says in the header; none if it does not. An entry
+    /// at a place of the journal was registered by the first block whose journal is longer than that place.
+    pub fn journal_length(&self) -> Option<u64> {
+        let mut items = self.digest.items();
+        let length = items.find_map(|item| match item {
+            DigestItem::Consensus(JOURNAL_ENGINE, length) => Some(length),
+            _ => None,
+        });
+        Some(u64::from_le_bytes(length?.try_into().ok()?))
     }
 
     /// Whether this header is of the block after that one.

@@ -45,7 +45,7 @@ pub use finality::{
     forces_authorities, next_authorities, Authority, AuthoritySet, Handover, Justified, NotFinal,
 };
 pub use hash::blake2_256;
-pub use header::{Digest, DigestItem, Header};
+pub use header::{Digest, DigestItem, Header, JOURNAL_ENGINE};
 pub use keys::{
     checkpoint_keys, conflicts_key, device_key, erasures_prefix, events_key, genesis_hash_key,
     head_page_key, journal_length_key, journal_page_key, last_runtime_upgrade_key, next_device_key,

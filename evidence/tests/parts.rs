@@ -9,7 +9,7 @@ use hashchain::DeviceId;
 use mhealth_evidence::{
     blake2_256, conflicts_key, decode_exactly, device_key, genesis_hash_key, head_page_key,
     next_device_key, ordered_root, set_key, Blobs, Digest, DigestItem, Header, State,
-    AUTHORITIES_KEY,
+    AUTHORITIES_KEY, JOURNAL_ENGINE,
 };
 use proptest::prelude::*;
 use sp_core::{Blake2Hasher, H256};
@@ -219,6 +219,36 @@ fn said(root: H256, nodes: &Blobs, keys: &[Vec<u8>]) -> Said {
             .map_err(|_| ())
     };
     keys.iter().map(value).collect()
+}
+
+#[test]
+fn a_header_says_how_long_the_journal_is_by_its_own_name_and_in_eight_bytes() {
+    let length = 70_001u64.to_le_bytes();
+    let of = |items: &[DigestItem<'_>]| {
+        let header = Header {
+            parent_hash: [0; 32],
+            number: 1,
+            state_root: [0; 32],
+            extrinsics_root: [0; 32],
+            digest: Digest::new(items.iter().copied()),
+        };
+        header.journal_length()
+    };
+    let said = DigestItem::Consensus(JOURNAL_ENGINE, &length);
+    let slot = DigestItem::PreRuntime(*b"aura", &[7; 8]);
+    assert_eq!(of(&[slot, said]), Some(70_001));
+    assert_eq!(of(&[slot]), None);
+    // The author, or another engine, says nothing about it.
+    for other in [
+        DigestItem::PreRuntime(JOURNAL_ENGINE, &length),
+        DigestItem::Seal(JOURNAL_ENGINE, &length),
+        DigestItem::Consensus(*b"FRNK", &length),
+        DigestItem::Other(&length),
+        DigestItem::Consensus(JOURNAL_ENGINE, &length[..7]),
+        DigestItem::Consensus(JOURNAL_ENGINE, &[0; 9]),
+    ] {
+        assert_eq!(of(&[slot, other]), None, "{other:?}");
+    }
 }
 
 #[test]

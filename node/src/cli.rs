@@ -50,8 +50,9 @@ pub(crate) struct Cli {
     /// Milliseconds that a vote is expected to take to the other validators, for those who vote. A block becomes final two to six
     /// times as long after it was made. Give twice the slowest one-way time between two of you; with less, validators vote before
     /// they have heard of the same block, and more often agree only on the one before it. Safe whatever it is, and they need not
-    /// give the same.
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 150, value_parser = clap::value_parser!(u64).range(20..=5_000))]
+    /// give the same. With --dev, where one validator votes alone, 50 unless said otherwise.
+    #[arg(long, value_name = "MILLISECONDS", default_value = "150", default_value_if("dev", ArgPredicate::Equals("true".into()), "50"),
+        value_parser = clap::value_parser!(u64).range(20..=5_000))]
     pub(crate) grandpa_gossip: u64,
 
     /// Keep the compiled runtime in this folder, so that the next start does not compile it again [default: runtime-cache
@@ -198,7 +199,9 @@ mod tests {
             Cli::try_parse_from(command_line).map(|cli| cli.gossip().as_millis())
         };
         assert_eq!(gossip(&[]).expect("the default is within bounds"), 150);
-        let slow = gossip(&["--grandpa-gossip=1000"]);
+        let alone = gossip(&["--dev"]);
+        assert_eq!(alone.expect("so is that of a chain with one"), 50);
+        let slow = gossip(&["--dev", "--grandpa-gossip=1000"]);
         assert_eq!(slow.expect("a second is within bounds"), 1_000);
         for wrong in ["0", "19", "5001", "fast"] {
             assert!(gossip(&["--grandpa-gossip", wrong]).is_err(), "{wrong}");

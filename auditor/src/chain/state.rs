@@ -268,41 +268,47 @@ impl ProvedState {
             read = (read + JOURNAL_PAGES * ENTRIES_PER_PAGE).min(length);
             progress(Progress::Journal(read, length));
             scratch.together(|scratch| {
-                for entry in entries {
-                    if super::position(devices, entry.device).is_some() {
+                let entries = entries
+                    .into_iter()
+                    .filter(|entry| super::position(devices, entry.device).is_some())
+                    .map(|entry| {
                         let registered = RegisteredEntry {
                             sequence: entry.sequence,
                             digest: entry.digest,
                             link: entry.hash,
                         };
-                        scratch.add_registered(entry.device, &registered)?;
-                    }
-                }
-                Ok::<_, AuditError>(())
+                        (entry.device, registered)
+                    });
+                Ok::<_, AuditError>(scratch.add_registered(entries.collect())?)
             })?;
         }
         Ok(())
     }
 
-    /// The rival histories that the chain recorded for a device, and how many it had no place for.
+    /// The rival histories that the chain recorded for each of these devices, and how many it had no place for.
     pub(crate) async fn conflicts(
         &self,
-        device: DeviceId,
+        devices: &[DeviceId],
         rotations: &super::Rotations,
-    ) -> Result<(Vec<Conflict>, u32), AuditError> {
-        let keys = [conflicts_key(device)];
-        let conflicts = self.read("conflicts", &keys, |state| state.conflicts(device));
-        let conflicts = conflicts.await?;
-        let stored = conflicts.stored.into_iter().map(|conflict| Conflict {
-            sequence: conflict.sequence,
-            recorded: conflict.recorded,
-            rival: conflict.rival,
-            rival_digest: conflict.rival_digest,
-            signed: conflict.signed,
-            submitter: rotations.present(conflict.submitter),
-            block: u64::from(conflict.block),
+    ) -> Result<Vec<(Vec<Conflict>, u32)>, AuditError> {
+        let keys: Vec<Vec<u8>> = devices.iter().map(|it| conflicts_key(*it)).collect();
+        let conflicts = self.read("conflicts", &keys, |state| {
+            let conflicts = devices.iter().map(|device| state.conflicts(*device));
+            conflicts.collect::<Result<Vec<_>, _>>()
         });
-        Ok((stored.collect(), conflicts.not_stored))
+        let conflicts = conflicts.await?.into_iter().map(|conflicts| {
+            let stored = conflicts.stored.into_iter().map(|conflict| Conflict {
+                sequence: conflict.sequence,
+                recorded: conflict.recorded,
+                rival: conflict.rival,
+                rival_digest: conflict.rival_digest,
+                signed: conflict.signed,
+                submitter: rotations.present(conflict.submitter),
+                block: u64::from(conflict.block),
+            });
+            (stored.collect(), conflicts.not_stored)
+        });
+        Ok(conflicts.collect())
     }
 }
 

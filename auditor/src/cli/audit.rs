@@ -52,6 +52,10 @@ pub(crate) struct AuditArguments {
     /// back.
     #[arg(long, value_name = "BLOCKS", default_value_t = ON_ITS_WAY)]
     on_its_way: u64,
+    /// Checks each signature by itself, also where a later one covers its run. Takes twelve times as long to judge signed runs of one
+    /// entry, and finds runs in the middle of a history that only the chain's rule accepts.
+    #[arg(long)]
+    every_signature: bool,
     /// Most bytes that are read of an export.
     #[arg(long, value_name = "BYTES", default_value_t = Limits::default().bytes)]
     export_bytes: u64,
@@ -100,6 +104,7 @@ pub(super) async fn run(arguments: AuditArguments) -> Result<u8, AuditError> {
     let options = Options {
         exports: export::from_arguments(&arguments.relay, &arguments.export)?,
         patience: Some(arguments.on_its_way),
+        every_signature: arguments.every_signature,
         limits: Limits {
             bytes: arguments.export_bytes,
             time: Duration::from_secs(arguments.export_seconds),

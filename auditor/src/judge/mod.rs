@@ -105,7 +105,7 @@ pub fn judge(case: &Case) -> Judgement {
         let party = Party::AuthenticationServer;
         notes.find(Ground::AnotherParticipantKey, vec![party], None);
     }
-    let signed = sightings.signed(&case.record.key);
+    let signed = sightings.signed(&case.record.key, case.every_signature);
     for sequence in signed.oddly.iter().flat_map(|(first, last)| *first..=*last) {
         notes.find(
             Ground::SignatureNotStrict,

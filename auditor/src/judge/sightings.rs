@@ -2,6 +2,7 @@
 
 //! Every entry that anybody showed, wherever it was seen, in order of its sequence.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use hashchain::{
@@ -52,7 +53,7 @@ pub(super) struct Place {
 pub(super) struct Signed {
     /// The links that its signatures cover.
     pub(super) links: HashSet<(u64, LinkHash)>,
-    /// First and last sequence of each run in a block whose signature only the chain's rule accepts.
+    /// First and last sequence of each run in a block whose signature only the chain's rule accepts, as far as these were looked at.
     pub(super) oddly: Vec<(u64, u64)>,
 }
 
@@ -168,32 +169,49 @@ impl Sightings {
 
     /// What valid signatures of the device cover: each run's links up to its signed end.
     ///
+    /// The newest come first, and most often the newest covers everything: then the others are passed over, unless `every` one is
+    /// to be checked. What is covered is the same either way.
+    ///
     /// Runs in blocks are judged by the chain's rule, runs that only a relay shows by the strict one, by which the relay should have
-    /// refused them.
-    pub(super) fn signed(&self, key: &[u8; 32]) -> Signed {
+    /// refused them. The chain's rule is asked last: a signature that only it accepts speaks against the device where no strict one
+    /// covers the run, because then the device could disown it.
+    pub(super) fn signed(&self, key: &[u8; 32], every: bool) -> Signed {
         let mut signed = Signed::default();
-        for end in &self.run_ends {
-            if signed.links.contains(&(end.last, end.link)) {
+        let mut not_strict = Vec::new();
+        let mut ends: Vec<&RunEnd> = self.run_ends.iter().collect();
+        ends.sort_by_key(|end| Reverse(end.last));
+        for end in ends {
+            if !every && signed.links.contains(&(end.last, end.link)) {
                 continue;
             }
-            let message = head_message(&end.link);
-            if !is_strictly_signed(key, &message, &end.signature) {
-                if !end.in_block || !is_signed_by_zip215(key, &message, &end.signature) {
-                    continue;
-                }
-                signed.oddly.push((end.first, end.last));
+            if is_strictly_signed(key, &head_message(&end.link), &end.signature) {
+                self.cover(end, &mut signed.links);
+            } else if end.in_block {
+                not_strict.push(end);
             }
-            let (mut sequence, mut link) = (end.last, end.link);
-            // A signed link binds those before it, as far back as they were seen.
-            while signed.links.insert((sequence, link)) {
-                match self.find(sequence, link) {
-                    Some(sighting) if sequence > 1 => {
-                        (sequence, link) = (sequence - 1, sighting.previous);
-                    }
-                    _ => break,
-                }
+        }
+        for end in not_strict {
+            if !every && signed.links.contains(&(end.last, end.link)) {
+                continue;
+            }
+            if is_signed_by_zip215(key, &head_message(&end.link), &end.signature) {
+                signed.oddly.push((end.first, end.last));
+                self.cover(end, &mut signed.links);
             }
         }
         signed
+    }
+
+    /// A signed link binds those before it, as far back as they were seen.
+    fn cover(&self, end: &RunEnd, links: &mut HashSet<(u64, LinkHash)>) {
+        let (mut sequence, mut link) = (end.last, end.link);
+        while links.insert((sequence, link)) {
+            match self.find(sequence, link) {
+                Some(sighting) if sequence > 1 => {
+                    (sequence, link) = (sequence - 1, sighting.previous);
+                }
+                _ => break,
+            }
+        }
     }
 }

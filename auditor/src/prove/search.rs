@@ -67,6 +67,22 @@ impl Search {
         }
     }
 
+    /// Where in the journal its entries are.
+    pub(super) fn places(&self) -> impl Iterator<Item = u64> + '_ {
+        self.registered.iter().map(|entry| entry.index)
+    }
+
+    /// Whether all was found that there can be: every tag, and where every run is signed, a signature that every verifier accepts.
+    pub(super) fn is_complete(&self, device_signed: bool) -> bool {
+        let (key, head) = (&self.record.key, &self.record.head);
+        let is_signed = || {
+            let signature = self.signature.as_ref();
+            signature.is_some_and(|it| is_strictly_signed(key, &head_message(head), it))
+        };
+        let wants_none = self.tags.is_empty() || !device_signed;
+        self.tags.iter().all(Option::is_some) && (wants_none || is_signed())
+    }
+
     /// The places of which no block had the tag.
     fn unaccounted(&self) -> Vec<u64> {
         let tags = self.tags.iter().zip(1..);

@@ -9,7 +9,7 @@ use crate::{
     compare::{compare, Divergence, Relation},
     conflicts,
     pages::WorkingPages,
-    run_checks::{run_checks, LINK, SIGNED},
+    run_checks::{run_checks, GROUP, LINK, SIGNED},
     size::{bytes_of, Done},
     walk::Walk,
     BatchSize, Brought, Config, DeviceByKey, DeviceHead, DeviceId, DeviceStatus, Devices,
@@ -72,8 +72,8 @@ pub(crate) struct Batch<T: Config> {
     pages: WorkingPages<T>,
     rules: BTreeMap<StudyId, Option<Rules>>,
     walk: Walk<T>,
-    /// By the places of the runs: which of them are known to be signed by their devices.
-    signed: Vec<bool>,
+    /// By the places of the runs: whether their devices signed them, where that was checked of many at once.
+    signed: Vec<Option<bool>>,
     /// Signatures that were checked one by one, for the weight.
     single_checks: u32,
     /// Forks whose evidence was looked at, for the weight.
@@ -102,17 +102,16 @@ impl<T: Config> Batch<T> {
     /// before them in the batch.
     ///
     /// Whatever else a batch has is judged by itself: what names another link before it has another last link too, so that
-    /// an honest signature does not fit, and a few such runs would have all others checked one by one. An invalid signature
-    /// among those that are checked together costs only time: then each of them is checked when its run is judged.
+    /// an honest signature does not fit, and such runs would have others checked one by one.
     pub(crate) fn check_together(&mut self, size: BatchSize, runs: &Runs, links: &[LinkHash]) {
         if !size.checks_together() {
             return;
         }
-        let mut together = vec![false; runs.len() as usize];
+        let mut places = Vec::with_capacity(runs.signatures() as usize);
         let mut signed = Vec::with_capacity(runs.signatures() as usize * SIGNED);
         // Length and link of each device's history, if every run before in the batch stands.
         let mut ends = BTreeMap::new();
-        for ((run, links), together) in with_links(runs, links).zip(&mut together) {
+        for (place, (run, links)) in with_links(runs, links).enumerate() {
             let (Some(signature), Some(last)) = (run.signature, links.last()) else {
                 continue;
             };
@@ -128,20 +127,26 @@ impl<T: Config> Batch<T> {
             }
             let end = length.saturating_add(run.entries.len() as u64);
             ends.insert(run.device, (end, H256(last.0)));
-            *together = true;
+            places.push(place);
             signed.extend_from_slice(signature);
             signed.extend_from_slice(&signer);
             signed.extend_from_slice(&last.0);
         }
-        if !signed.is_empty() && run_checks::all_signed(&signed) {
-            self.signed = together;
+        let mut valid = vec![0; places.len()];
+        run_checks::signed_ones(&signed, &mut valid);
+        let spoiled = valid.chunks(GROUP).filter(|group| group.contains(&0));
+        self.single_checks += spoiled.map(|group| group.len() as u32).sum::<u32>();
+        self.signed = vec![None; runs.len() as usize];
+        for (place, valid) in places.into_iter().zip(valid) {
+            self.signed[place] = Some(valid == 1);
         }
     }
 
     /// How many runs are known to be signed by their devices.
     #[cfg(feature = "runtime-benchmarks")]
     pub(crate) fn known_to_be_signed(&self) -> usize {
-        self.signed.iter().filter(|signed| **signed).count()
+        let known = self.signed.iter().flatten();
+        known.filter(|signed| **signed).count()
     }
 
     /// Judges the run at this place and, if it passes, registers it in the working copies. The links are those that its entries have if
@@ -293,15 +298,25 @@ impl<T: Config> Batch<T> {
             Ok(())
         } else if run.signature.is_none() {
             Err(RefusalReason::SignatureMissing)
-        } else if self.is_known_to_be_signed(place) || self.is_signed(run, last_link, head) {
+        } else if self.is_signed_at(place, run, last_link, head) {
             Ok(())
         } else {
             Err(RefusalReason::BadSignature)
         }
     }
 
-    fn is_known_to_be_signed(&self, place: usize) -> bool {
-        self.signed.get(place).copied().unwrap_or(false)
+    /// The same as [`Self::is_signed`], which is asked where it is not known yet.
+    fn is_signed_at(
+        &mut self,
+        place: usize,
+        run: RunView<'_>,
+        last_link: LinkHash,
+        head: &DeviceHead,
+    ) -> bool {
+        match self.signed.get(place) {
+            Some(Some(known)) => *known,
+            _ => self.is_signed(run, last_link, head),
+        }
     }
 
     fn is_signed(&mut self, run: RunView<'_>, last_link: LinkHash, head: &DeviceHead) -> bool {

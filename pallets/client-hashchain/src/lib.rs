@@ -94,7 +94,7 @@ pub mod pallet {
     use pallet_client_hashchain_runtime_api::{DeviceView, HeadView, StudyView};
     use pallet_studies::StudyId;
     use sp_core::H256;
-    use sp_runtime::AccountId32;
+    use sp_runtime::{AccountId32, DigestItem};
 
     /// A [`DeviceRecord`] with this chain's types.
     pub type DeviceRecordOf<T> = DeviceRecord<BlockNumberFor<T>, <T as Config>::MaxEscrowLength>;
@@ -523,11 +523,15 @@ pub mod pallet {
     impl<T: Config> Hooks<BlockNumberFor<T>> for Pallet<T> {
         fn on_initialize(_: BlockNumberFor<T>) -> Weight {
             FirstIndexOfBlock::<T>::put(JournalLength::<T>::get());
-            T::DbWeight::get().reads(1)
+            // At the end, too, for the header.
+            T::DbWeight::get().reads(2)
         }
 
         fn on_finalize(_: BlockNumberFor<T>) {
             FirstIndexOfBlock::<T>::kill();
+            let length = JournalLength::<T>::get().encode();
+            let item = DigestItem::Consensus(JOURNAL_ENGINE, length);
+            frame_system::Pallet::<T>::deposit_log(item);
         }
 
         fn integrity_test() {

@@ -54,6 +54,19 @@ pub struct RunView<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entries<'a>(&'a [[u8; ENTRY]]);
 
+impl From<RunView<'_>> for Run {
+    fn from(run: RunView<'_>) -> Self {
+        Run {
+            device: run.device,
+            sequence: run.sequence,
+            previous: run.previous,
+            // There is no view of a run that has more.
+            entries: BoundedVec::truncate_from(run.entries.iter().collect()),
+            signature: run.signature.copied(),
+        }
+    }
+}
+
 impl<'a> Entries<'a> {
     /// How many there are.
     pub fn len(self) -> usize {

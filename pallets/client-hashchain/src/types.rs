@@ -26,6 +26,10 @@ pub const HEADS_PER_PAGE: u32 = 32;
 /// Journal entries in one storage value.
 pub const ENTRIES_PER_PAGE: u32 = 64;
 
+/// By this name every block's header says how many entries the journal has after it, as a SCALE encoded `u64`. So whoever knows an
+/// entry's place in the journal finds the block that registered it in a few headers, and no block's state is needed.
+pub const JOURNAL_ENGINE: sp_runtime::ConsensusEngineId = *b"HCHN";
+
 /// Most entries in one run.
 pub const MAX_RUN_LENGTH: u32 = hashchain::MAX_RUN_LENGTH as u32;
 

@@ -153,3 +153,93 @@ fn validators_answer_for_what_not_even_their_own_rule_accepts() {
             .all(|it| it.ground != Ground::SignatureFails));
     }
 }
+
+#[test]
+fn what_a_later_strict_signature_covers_cannot_be_disowned_and_is_looked_at_only_if_wanted() {
+    let mut world = World::new(true);
+    let odd = record(&mut world.phone, 3, "a night that may be disowned");
+    let odd = oddly_signed(&world.phone, odd);
+    let device = world.record.key;
+    assert_eq!(world.bring(device, &odd), RunState::Finalised);
+    world.store(0, &odd, RunState::Finalised);
+    let only = [(
+        Ground::SignatureNotStrict,
+        &[Party::Device][..],
+        &[(1, 3)][..],
+    )];
+    assert_eq!(found(&world.audit()), only);
+    let later = record(&mut world.phone, 2, "a night");
+    world.relay(0, &later);
+    let judgement = world.audit();
+    assert_eq!(found(&judgement), []);
+    assert_eq!(judgement.outcome(), Outcome::Right);
+    world.every_signature = true;
+    let judgement = world.audit();
+    assert_eq!(found(&judgement), only);
+    assert_eq!(registered(&judgement), [Verdict::Valid; 5]);
+}
+
+/// How a run is signed.
+#[derive(Clone, Copy, PartialEq)]
+enum Signing {
+    Strictly,
+    Oddly,
+    Wrongly,
+    NotAtAll,
+}
+
+#[test]
+fn entries_are_judged_the_same_whether_each_signature_is_checked_or_not() {
+    const RUNS: u32 = 4;
+    let ways = [
+        Signing::Strictly,
+        Signing::Oddly,
+        Signing::Wrongly,
+        Signing::NotAtAll,
+    ];
+    for number in 0..ways.len().pow(RUNS) {
+        let mut world = World::new(true);
+        let signed: Vec<Signing> = (0..RUNS)
+            .map(|run| ways[number / ways.len().pow(run) % ways.len()])
+            .collect();
+        for (place, signing) in signed.iter().enumerate() {
+            let parcel = record(&mut world.phone, 1, "a night");
+            world.relay(0, &parcel);
+            let signature = match signing {
+                Signing::Strictly => parcel.signature.map(|signature| signature.0),
+                Signing::Oddly => world.phone.sign_oddly(parcel.run()).signature,
+                Signing::Wrongly => Some([7; 64]),
+                Signing::NotAtAll => None,
+            };
+            world.brought[place].run.signature = signature;
+            world.stores[0].runs[place].run.signature = None;
+        }
+        let some = world.audit();
+        world.every_signature = true;
+        let every = world.audit();
+        assert_eq!(some.entries, every.entries, "{number}");
+        // The last run that is signed at all decides; what comes after it is forged.
+        let last = signed
+            .iter()
+            .rposition(|it| matches!(it, Signing::Strictly | Signing::Oddly));
+        let valid = last.map_or(0, |place| place as u64 + 1);
+        assert_eq!(some.count(Verdict::Valid), valid, "{number}");
+        // One is found to have signed oddly where nothing else covers the entry, or always.
+        let odd = |judgement: &Judgement| {
+            let findings = judgement.findings.iter();
+            let mut odd = findings.filter(|it| it.ground == Ground::SignatureNotStrict);
+            odd.next().map_or(Vec::new(), |it| it.sequences.clone())
+        };
+        let strict = signed.iter().rposition(|it| *it == Signing::Strictly);
+        let covered = strict.map_or(0, |place| place as u64 + 1);
+        let oddly = signed
+            .iter()
+            .zip(1..)
+            .filter(|(it, _)| **it == Signing::Oddly);
+        let oddly: Vec<u64> = oddly.map(|(_, sequence)| sequence).collect();
+        assert_eq!(odd(&every), crate::judge::ranges(oddly.clone()), "{number}");
+        let uncovered = oddly.into_iter().filter(|sequence| *sequence > covered);
+        let newest: Vec<u64> = uncovered.max().into_iter().collect();
+        assert_eq!(odd(&some), crate::judge::ranges(newest), "{number}");
+    }
+}

@@ -37,6 +37,7 @@ pub(super) struct World {
     pub(super) stores: Vec<RelayStore>,
     pub(super) phone: Phone,
     pub(super) block: u64,
+    pub(super) every_signature: bool,
 }
 
 impl World {
@@ -90,6 +91,7 @@ impl World {
             stores: vec![store("dave", DAVE), store("eve", EVE)],
             phone: Phone::new(key, DEVICE, genesis, &secret),
             block: 1,
+            every_signature: false,
         }
     }
 
@@ -227,6 +229,7 @@ impl World {
             erased: Erased::default(),
             block: self.block,
             patience: ON_ITS_WAY,
+            every_signature: self.every_signature,
         }
     }
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{mock::*, FirstJournalPage, JournalPages};
-use frame_support::assert_ok;
+use crate::{mock::*, FirstJournalPage, JournalPages, JOURNAL_ENGINE};
+use codec::Encode;
+use frame_support::{assert_ok, traits::Hooks};
+use sp_runtime::DigestItem;
 
 #[test]
 fn the_journal_fills_pages_of_64_and_never_changes_a_full_one() {
@@ -114,6 +116,22 @@ fn views_answer_in_the_words_of_the_protocol() {
         assert_eq!(HashchainPallet::journal_length(), 2);
         for key in HashchainPallet::head_proof_keys(phone.id) {
             assert!(sp_io::storage::get(&key).is_some());
+        }
+    });
+}
+
+#[test]
+fn a_header_says_how_long_the_journal_is_after_its_block() {
+    run(|| {
+        let mut phone = Phone::enrolled(SIGNED, 1);
+        for length in [0u64, 5] {
+            if length > 0 {
+                phone.registered(5);
+            }
+            HashchainPallet::on_finalize(1);
+            let logs = frame_system::Pallet::<Test>::digest().logs;
+            let item = DigestItem::Consensus(JOURNAL_ENGINE, length.encode());
+            assert_eq!(logs.last(), Some(&item));
         }
     });
 }

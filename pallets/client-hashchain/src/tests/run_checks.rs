@@ -5,8 +5,8 @@
 
 use crate::{
     run_checks::{
-        run_checks::{all_signed, links},
-        SIGNED,
+        run_checks::{links, signed_ones},
+        GROUP, SIGNED,
     },
     HostSha256, Run, RunEntry, Runs,
 };
@@ -42,6 +42,17 @@ fn one_by_one(signed: &[Signed]) -> bool {
             &ed25519::Public::from_raw(*key),
         )
     })
+}
+
+/// What the node says of each.
+fn each_of(signed: &[u8]) -> Vec<bool> {
+    let mut valid = vec![7; signed.len() / SIGNED];
+    signed_ones(signed, &mut valid);
+    valid.into_iter().map(|valid| valid == 1).collect()
+}
+
+fn all_signed(signed: &[u8]) -> bool {
+    each_of(signed).into_iter().all(|valid| valid)
 }
 
 /// The neutral element as the signature's point, with the scalar 0, and a key.
@@ -109,18 +120,30 @@ fn the_chain_accepts_exactly_what_the_vectors_say_alone_and_in_a_batch() {
 #[test]
 fn what_is_no_whole_signature_is_not_valid() {
     let two = [signed(1), signed(2)];
-    assert!(!all_signed(&two.as_flattened()[1..]));
-    assert!(!all_signed(&[0]));
+    for (bytes, places) in [
+        (&two.as_flattened()[1..], 1),
+        (two.as_flattened(), 1),
+        (two.as_flattened(), 3),
+        (&[0], 0),
+    ] {
+        let mut valid = vec![7; places];
+        signed_ones(bytes, &mut valid);
+        assert_eq!(valid, vec![0; places]);
+    }
 }
 
 #[test]
-fn one_bad_signature_is_seen_among_more_than_one_processor_takes() {
+fn the_bad_ones_are_told_among_more_than_one_processor_takes() {
     let mut all: Vec<Signed> = (0..600).map(|number| signed(number as u8)).collect();
-    assert!(all_signed(all.as_flattened()));
-    for place in [0, 299, 300, 599] {
-        all[place][0] ^= 1;
-        assert!(!all_signed(all.as_flattened()), "{place}");
-        all[place][0] ^= 1;
+    let last = all.len() - 1;
+    let few = [&[][..], &[0], &[299, 300], &[GROUP - 1, GROUP, last], &[]];
+    let most: Vec<usize> = (0..last).collect();
+    // Whether some were bad the last time is remembered, and makes no difference.
+    for bad in few.into_iter().chain([&most[..], &[], &[last]]) {
+        bad.iter().for_each(|place| all[*place][0] ^= 1);
+        let expected = (0..all.len()).map(|place| !bad.contains(&place));
+        assert_eq!(each_of(all.as_flattened()), expected.collect::<Vec<_>>());
+        bad.iter().for_each(|place| all[*place][0] ^= 1);
     }
 }
 
@@ -133,9 +156,11 @@ proptest! {
     ) {
         let mut all: Vec<_> = (0..count).map(signed).collect();
         prop_assert!(all_signed(all.as_flattened()));
-        all[which.index(usize::from(count))][bit / 8] ^= 1 << (bit % 8);
+        let bad = which.index(usize::from(count));
+        all[bad][bit / 8] ^= 1 << (bit % 8);
         prop_assert!(!one_by_one(&all));
-        prop_assert!(!all_signed(all.as_flattened()));
+        let others: Vec<bool> = (0..usize::from(count)).map(|place| place != bad).collect();
+        prop_assert_eq!(each_of(all.as_flattened()), others);
     }
 
     #[test]
