@@ -28,3 +28,11 @@ planted_program() {
     (cd "$copy" && cargo build --quiet -p "$package" --target-dir "$CARGO_TARGET_DIR/planted") >&2
     echo "$CARGO_TARGET_DIR/planted/debug/$program"
 }
+
+# For builds that give the same bytes wherever they are made: folders of this machine become names of no machine, in programs and
+# in the runtime, whose panics name source files.
+reproducible_flags() {
+    local cargo=${CARGO_HOME:-$HOME/.cargo}
+    local flags="--remap-path-prefix=$root=/mhealth-chain --remap-path-prefix=$cargo=/cargo --remap-path-prefix=$CARGO_TARGET_DIR=/target"
+    export RUSTFLAGS="$flags" WASM_BUILD_RUSTFLAGS="$flags" CARGO_INCREMENTAL=0
+}
