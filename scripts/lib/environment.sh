@@ -51,3 +51,11 @@ upgraded_runtime() {
     } >"$work/$name.wasm" || return
     echo "$work/$name.wasm"
 }
+
+# For builds that give the same bytes wherever they are made: folders of this machine become names of no machine, in programs and
+# in the runtime, whose panics name source files.
+reproducible_flags() {
+    local cargo=${CARGO_HOME:-$HOME/.cargo}
+    local flags="--remap-path-prefix=$root=/mhealth-chain --remap-path-prefix=$cargo=/cargo --remap-path-prefix=$CARGO_TARGET_DIR=/target"
+    export RUSTFLAGS="$flags" WASM_BUILD_RUSTFLAGS="$flags" CARGO_INCREMENTAL=0
+}

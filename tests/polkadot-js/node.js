@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 
 /** The binary that `scripts/test` built; `MHEALTH_NODE` names another. */
-function binary() {
+export function binary() {
   const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache');
   const target = process.env.CARGO_TARGET_DIR ?? join(cache, 'mhealth-chain', 'target');
   const path = process.env.MHEALTH_NODE ?? join(target, 'release', 'mhealth-node');
@@ -19,8 +19,11 @@ function binary() {
  * Starts a development chain in a temporary folder on ports that the system chooses.
  * Resolves to its WebSocket endpoint, read from the log, and `stop`.
  */
-export function startNode(...options) {
-  const child = spawn(binary(), ['--dev', '--port', '0', '--rpc-port', '0', '--no-prometheus', ...options], {
+export const startNode = (...options) => launch('--dev', '--port', '0', ...options);
+
+/** The same for a node of any chain. */
+export function launch(...options) {
+  const child = spawn(binary(), ['--rpc-port', '0', '--no-prometheus', ...options], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const ended = new Promise((resolve) => child.once('exit', resolve));

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the programs of a release are made of, by cargo's own account."""
+
+import json
+import pathlib
+import re
+import subprocess
+import tomllib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Packages of the programs that are given out.
+SHIPPED = ("mhealth-node", "mhealth-auth", "mhealth-relay", "mhealth-founders", "mhealth-auditor", "mhealth-dataset")
+TARGET = "x86_64-unknown-linux-gnu"
+
+
+class Tree:
+    """Packages that are linked into the programs, or run while they are built, each with what it depends on."""
+
+    def __init__(self, target=TARGET):
+        command = ["cargo", "metadata", "--locked", "--format-version=1", f"--filter-platform={target}"]
+        read = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+        packages = {package["id"]: package for package in read["packages"]}
+        nodes = {node["id"]: node for node in read["resolve"]["nodes"]}
+        shipped = [each for each in read["workspace_members"] if packages[each]["name"] in SHIPPED]
+        assert len(shipped) == len(SHIPPED), "a program is missing from the workspace"
+        self.packages, self.dependencies, waiting = {}, {}, list(shipped)
+        while waiting:
+            each = waiting.pop()
+            if each in self.packages:
+                continue
+            self.packages[each] = packages[each]
+            # What only tests need is not part of a program.
+            needed = [
+                dependency["pkg"]
+                for dependency in nodes[each]["deps"]
+                if any(kind["kind"] != "dev" for kind in dependency["dep_kinds"])
+            ]
+            self.dependencies[each] = needed
+            waiting += needed
+        lock = tomllib.loads((ROOT / "Cargo.lock").read_text())
+        self.checksums = {(each["name"], each["version"]): each.get("checksum") for each in lock["package"]}
+        self.version = packages[shipped[0]]["version"]
+        self.shipped = shipped
+
+    def foreign(self):
+        """Packages of others, by name and version."""
+        others = (package for package in self.packages.values() if package["source"])
+        return sorted(others, key=lambda package: (package["name"], package["version"]))
+
+    def checksum(self, package):
+        return self.checksums.get((package["name"], package["version"]))
+
+
+def folder(package):
+    return pathlib.Path(package["manifest_path"]).parent
+
+
+def licence(package):
+    """The licence as an expression of SPDX. Old crates write a slash for `OR`; some name a file only."""
+    text = package["license"]
+    return re.sub(r"\s*/\s*", " OR ", text) if text else None

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// smoldot as a light client of four validators: it keeps no state and trusts no node.
+
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+
+import { createClient } from 'polkadot-api';
+import { getWsProvider } from 'polkadot-api/ws';
+
+import { startNode } from '../polkadot-js/node.js';
+import { inBrowser } from './browser.js';
+import { accounts, newDevice } from './chain.js';
+import { ask, finalised, startLightClient, startNetwork } from './network.js';
+import { bring, enrol } from './people.js';
+import { assertSameHead } from './proof.js';
+
+describe('smoldot as a light client', () => {
+  let network, full, light, roles, device, head;
+
+  before(async () => {
+    network = await startNetwork();
+    full = createClient(getWsProvider(network.nodes[0].endpoint));
+    roles = await accounts();
+    device = await enrol(full, roles);
+    head = await bring(full, roles, device, [0, 1, 2]);
+    light = await startLightClient(network.specification);
+  });
+
+  after(async () => {
+    await light?.stop();
+    full?.destroy();
+    await network?.stop();
+  });
+
+  test('it follows finality, and reads the head that hashchain_proveHead proves', async () => {
+    await assertSameHead({ client: light.client, node: network.nodes[1], device, head });
+    // It goes on by itself, with a node less.
+    await network.nodes[3].stop();
+    const { number } = await light.client.getFinalizedBlock();
+    await finalised(light.client, (block) => block.number > number + 3);
+    head = await bring(full, roles, device, [0, 3]);
+    await assertSameHead({ client: light.client, node: network.nodes[2], device, head });
+  });
+
+  test('transactions go through it, and a refusal comes by its name', async () => {
+    head = await bring(light.client, roles, device, [0, 4]);
+    await assertSameHead({ client: light.client, node: network.nodes[0], device, head });
+    const { genesisHash } = await light.client.getChainSpecData();
+    const { device: unknown } = newDevice(genesisHash, roles.authenticationServer);
+    unknown.id = 4_000_000;
+    await assert.rejects(bring(light.client, roles, unknown, [0]), /UnknownDevice/);
+  });
+
+  test('in a browser it does the same over WebSocket', async (t) => {
+    const answer = await inBrowser(t, { specification: network.specification, device: device.id });
+    if (!answer) return;
+    assert.equal(answer.head, head);
+    const hash = await ask(network.nodes[0].endpoint, 'chain_getBlockHash', answer.block);
+    assert.equal(answer.hash, hash);
+  });
+});
+
+describe('smoldot and a chain without GRANDPA', () => {
+  test('a sealing chain has no proofs of finality, so no light client follows it', async () => {
+    const node = await startNode('--sealing', 'instant');
+    try {
+      await assert.rejects(ask(node.endpoint, 'hashchain_proveHead', 0));
+    } finally {
+      await node.stop();
+    }
+  });
+});

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Four validators of the preset `local` on this machine, and light clients of their chain.
+
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+
+import { createClient } from 'polkadot-api';
+import { getSmProvider } from 'polkadot-api/sm-provider';
+import { start } from 'smoldot';
+
+import { binary, launch } from '../polkadot-js/node.js';
+
+const VALIDATORS = ['alice', 'bob', 'charlie', 'dave'];
+
+/** The answer of a node to one request by HTTP. Rejects with the error that the node names. */
+export async function ask(endpoint, method, ...params) {
+  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params });
+  const headers = { 'Content-Type': 'application/json' };
+  const response = await fetch(endpoint.replace(/^ws/, 'http'), { method: 'POST', headers, body });
+  const { result, error } = await response.json();
+  if (error) throw Object.assign(new Error(error.message), error);
+  return result;
+}
+
+/**
+ * Starts them. `nodes` have an endpoint and `stop` each; `specification` is for light clients: the raw one, with all four as
+ * nodes to begin at, over WebSocket.
+ */
+export async function startNetwork() {
+  const folder = await mkdtemp(join(tmpdir(), 'mhealth-network-'));
+  const nodes = [];
+  const stop = async () => {
+    await Promise.all(nodes.map((node) => node.stop()));
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    const addresses = [];
+    for (const [index, name] of VALIDATORS.entries()) {
+      const known = addresses.flatMap((address) => ['--bootnodes', address]);
+      const node = await launch(
+        '--chain', 'local', '--validator', `--${name}`, '--base-path', join(folder, name), '--no-mdns',
+        '--node-key', (index + 1).toString(16).padStart(64, '0'), '--listen-addr', '/ip4/127.0.0.1/tcp/0/ws',
+        '--runtime-cache', join(folder, 'runtime'), ...known,
+      );
+      nodes.push(node);
+      const listens = await ask(node.endpoint, 'system_localListenAddresses');
+      addresses.push(listens.find((address) => address.includes('/ws')));
+    }
+    const exported = await promisify(execFile)(
+      binary(), ['export-chain-spec', '--chain', 'local', '--raw'], { maxBuffer: 64 << 20 },
+    );
+    const specification = JSON.stringify({ ...JSON.parse(exported.stdout), bootNodes: addresses });
+    return { nodes, specification, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** A light client that begins with the first block, and what it logged. */
+export async function startLightClient(specification) {
+  const log = [];
+  const smoldot = start({ maxLogLevel: 3, logCallback: (_, target, message) => log.push(`${target}: ${message}`) });
+  const chain = await smoldot.addChain({ chainSpec: specification });
+  const client = createClient(getSmProvider(() => chain));
+  const stop = async () => {
+    client.destroy();
+    await smoldot.terminate();
+  };
+  return { client, log, stop };
+}
+
+/** The first final block that this one asks for. */
+export function finalised(client, wanted, patience = 120_000) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no such block within ${patience} ms`)), patience);
+    const done = (settle, value) => {
+      clearTimeout(timer);
+      subscription.unsubscribe();
+      settle(value);
+    };
+    const subscription = client.finalizedBlock$.subscribe({
+      // Not within `subscribe` itself, which has not returned yet.
+      next: (block) => wanted(block) && queueMicrotask(() => done(resolve, block)),
+      error: (error) => queueMicrotask(() => done(reject, error)),
+    });
+  });
+}

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the node that `scripts/test` built; `MHEALTH_NODE` names another."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+
+class Node:
+    """A development chain on ports that the system chooses, gone with `stop`."""
+
+    def __init__(self, *options):
+        cache = os.environ.get("XDG_CACHE_HOME", str(pathlib.Path.home() / ".cache"))
+        target = os.environ.get("CARGO_TARGET_DIR", f"{cache}/mhealth-chain/target")
+        program = os.environ.get("MHEALTH_NODE", f"{target}/release/mhealth-node")
+        command = [program, "--dev", "--port=0", "--rpc-port=0", "--no-prometheus", "--no-mdns", *options]
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        log = []
+        for line in self.process.stderr:
+            log.append(line)
+            address = re.search(r"JSON-RPC server: addr=(127\.0\.0\.1:\d+)", line)
+            if address:
+                self.url = f"ws://{address[1]}"
+                break
+        else:
+            raise RuntimeError("the node ended:\n" + "".join(log[-50:]))
+        # Nobody reads its log any more, and a full pipe would stop it.
+        subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=60)
+        self.process.stderr.close()

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `scripts/release` makes of the commit that is checked out, from the programs that are built."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import unittest
+
+from programs import ROOT, built
+
+PROGRAMS = ("mhealth", "mhealth-auditor", "mhealth-auth", "mhealth-data", "mhealth-device", "mhealth-node", "mhealth-relay")
+PACKAGES = ("mhealth", "mhealth-auditor", "mhealth-auth", "mhealth-data", "mhealth-node", "mhealth-relay")
+
+
+def run(*command, **options):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
+
+
+@unittest.skipUnless(shutil.which("cargo-deb"), "cargo-deb is not installed")
+class Release(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="mhealth-release-"))
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        # Of a clone, because a checkout in which somebody works has changes.
+        cls.tree = cls.folder / "tree"
+        run("git", "clone", "--quiet", "--shared", ROOT, cls.tree, check=True)
+        cls.output = cls.folder / "release"
+        cls.done = run(cls.tree / "scripts/release", "--built", "--output", cls.output)
+
+    def setUp(self):
+        self.assertEqual(self.done.returncode, 0, self.done.stderr)
+
+    def archive(self, ending):
+        (file,) = self.output.glob(f"mhealth-chain-*{ending}")
+        return file
+
+    def test_every_file_has_its_checksum(self):
+        sums = dict(line.split("  ")[::-1] for line in (self.output / "SHA256SUMS").read_text().splitlines())
+        files = {file.name for file in self.output.iterdir()} - {"SHA256SUMS"}
+        self.assertEqual(set(sums), files)
+        for name, digest in sums.items():
+            self.assertEqual(hashlib.sha256((self.output / name).read_bytes()).hexdigest(), digest, name)
+
+    def test_the_archive_has_programs_texts_pages_and_no_name_of_this_machine(self):
+        with tarfile.open(self.archive("linux-gnu.tar.gz")) as archive:
+            names = archive.getnames()
+            root = names[0].split("/")[0]
+            for name in (
+                *(f"bin/{program}" for program in PROGRAMS),
+                *("LICENSE", "README.md", "CHANGELOG.md", "COMMIT", "THIRD-PARTY-LICENCES.txt"),
+                *("man/man1/mhealth-auditor-key-split.1", "completions/mhealth.bash", "docs/operating/README.md"),
+                *("packaging/systemd/mhealth-node.service", "packaging/monitoring/alarms.yml"),
+            ):
+                self.assertIn(f"{root}/{name}", names)
+            self.assertTrue(all(member.uid == member.gid == 0 and not member.uname for member in archive))
+            commit = archive.extractfile(f"{root}/COMMIT").read().decode().strip()
+            licences = archive.extractfile(f"{root}/THIRD-PARTY-LICENCES.txt").read().decode()
+        self.assertEqual(commit, run("git", "rev-parse", "HEAD", cwd=ROOT).stdout.strip())
+        for text in ("GNU GENERAL PUBLIC LICENSE", "As a special exception", "Permission is hereby granted", "sc-cli 0."):
+            self.assertIn(text, licences)
+
+    def test_the_bill_of_materials_names_what_the_lock_file_does(self):
+        bill = json.loads(self.archive(".cdx.json").read_text())
+        self.assertEqual((bill["bomFormat"], bill["specVersion"]), ("CycloneDX", "1.6"))
+        lock = (ROOT / "Cargo.lock").read_text()
+        packages = [each for each in bill["components"] if "purl" in each]
+        self.assertGreater(len(packages), 500)
+        for package in packages:
+            (checksum,) = package["hashes"]
+            self.assertIn(f'checksum = "{checksum["content"]}"', lock, package["name"])
+            self.assertTrue(package["licenses"] or package["name"] in ("ring",), package["name"])
+        known = {each["bom-ref"] for each in bill["components"]} | {"mhealth-chain"}
+        for each in bill["dependencies"]:
+            self.assertLessEqual({each["ref"], *each.get("dependsOn", ())}, known)
+
+    def test_the_runtime_is_the_one_that_the_nodes_have(self):
+        runtime = self.archive("-runtime.wasm").read_bytes()
+        digest = hashlib.sha256(runtime).hexdigest()
+        self.assertIn(f"runtime_sha256={digest}", self.done.stdout.splitlines()[-1])
+        specification = self.folder / "dev.json"
+        run(built("mhealth-node"), "export-chain-spec", "--dev", "--raw", f"--output={specification}", check=True)
+        code = json.loads(specification.read_text())["genesis"]["raw"]["top"]["0x3a636f6465"]
+        self.assertEqual(bytes.fromhex(code[2:]), runtime)
+
+    def test_packages_have_programs_units_and_licences(self):
+        for name in PACKAGES:
+            (package,) = self.output.glob(f"{name}_*.deb")
+            root = self.folder / "packages" / name
+            run("dpkg-deb", "--extract", package, root, check=True)
+            self.assertTrue((root / "usr/bin" / name).exists(), name)
+            self.assertTrue((root / "usr/share/doc" / name / "THIRD-PARTY-LICENCES.txt").exists(), name)
+            unit = root / "lib/systemd/system" / f"{name}.service"
+            self.assertEqual(unit.exists(), name in ("mhealth-node", "mhealth-auth", "mhealth-relay"))
+            fields = run("dpkg-deb", "--field", package).stdout
+            self.assertIn("\nDepends: ", fields)
+
+    def test_sources_are_there_for_what_is_under_the_gpl(self):
+        with tarfile.open(self.archive("-sources.tar.gz")) as archive:
+            names = {pathlib.PurePath(name).name for name in archive.getnames()}
+        self.assertTrue(any(name.startswith("sc-service-") and name.endswith(".crate") for name in names))
+        self.assertIn("Cargo.lock", names)
+
+    def test_a_changed_checkout_and_a_folder_that_is_there_are_refused(self):
+        again = run(self.tree / "scripts/release", "--built", "--output", self.output)
+        self.assertEqual(again.returncode, 1)
+        self.assertIn("is there already", again.stderr)
+        (self.tree / "README.md").write_text("changed")
+        changed = run(self.tree / "scripts/release", "--built", "--output", self.folder / "other")
+        self.assertEqual(changed.returncode, 1)
+        self.assertIn("changes that no commit has", changed.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
