@@ -112,7 +112,7 @@ impl core::error::Error for BrokenRecord {}
 /// back every record, those in parts as one, and what cannot be put together with the entries that are missing.
 ///
 /// Entries whose envelopes are not at hand, or cannot be opened, are left out; if they had parts, they are named. Entries that come
-/// twice count once. Memory: one record at a time, at most [`MAX_RECORD_LENGTH`] bytes.
+/// twice count once. Memory: one record at a time, at most [`MAX_RECORD_LENGTH`](crate::MAX_RECORD_LENGTH) bytes.
 ///
 /// ```
 /// use hashchain::*;
