@@ -10,6 +10,7 @@ mod inputs;
 mod interface;
 mod issuer;
 mod logs;
+mod pages;
 mod pressure;
 mod proofs;
 mod readiness;
