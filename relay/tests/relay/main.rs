@@ -11,6 +11,7 @@ mod interface;
 mod issuer;
 mod logs;
 mod pages;
+mod parts;
 mod pressure;
 mod proofs;
 mod readiness;
