@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! How long the audit of a large study takes, and how much memory: a real node, a saved export, and the program.
+//! How long the audit of a large study takes, and how much memory: a real node, a saved export, and the program. Then the same with
+//! exports of a hostile relay; none may take more than [`MOST_MIB`].
 //!
-//! `cargo bench --workspace --bench audit -- [--entries N]`, after `cargo build --release --workspace`.
+//! `cargo bench --workspace --bench audit -- [--entries N]`, after `cargo build --release --workspace`. The last line reads
+//! `entries= exports= most_peak_mib=`.
 
 // What it measures is what it prints.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
 
+mod hostile;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -32,6 +35,8 @@ use support::Trial;
 const STUDY: StudyId = StudyId(0);
 /// An audit that takes longer is broken.
 const PATIENCE: Duration = Duration::from_secs(3_600);
+/// What an auditor of a study of a million entries may take of memory, whatever a relay sends.
+const MOST_MIB: u64 = 512;
 const DEVICES: u32 = 1_000;
 const ENTRIES_A_RUN: usize = 16;
 const RUNS_A_BATCH: usize = 64;
@@ -115,15 +120,9 @@ async fn measure(wanted: u64) {
         std::fs::metadata(&path).unwrap().len() >> 20
     );
 
+    let mut most = 0;
     for (name, reports) in [("judge", false), ("judge and write both reports", true)] {
-        let mut audit = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
-        audit
-            .args(["audit", "--node", &trial.node.url(), "--study", "0"])
-            .arg("--trust-node")
-            .args(["--genesis", &trial.genesis(), "--export"])
-            .arg(format!("dave={}", path.display()))
-            .arg("--auditor-key")
-            .arg(trial.auditor_key_file());
+        let mut audit = audit_of(&trial, &path);
         if reports {
             audit
                 .arg("--json")
@@ -134,6 +133,7 @@ async fn measure(wanted: u64) {
         }
         let ended = watch(audit, PATIENCE).unwrap();
         let (took, peak) = (ended.took.as_secs_f64(), ended.memory);
+        most = most.max(peak);
         assert_eq!(ended.status, Some(1), "the altered envelope is found");
         println!(
             "what={name:?} seconds={took:.0} entries_per_s={:.0} peak_mib={peak}",
@@ -142,6 +142,36 @@ async fn measure(wanted: u64) {
     }
     // Not the phone whose envelope was altered.
     evidence(&trial, phones[1].device(), &path);
+    for (name, write) in hostile::KINDS {
+        let made = trial.directory.path().join("hostile.ndjson");
+        write(&path, &made).unwrap();
+        let ended = watch(audit_of(&trial, &made), PATIENCE).unwrap();
+        let (took, peak) = (ended.took.as_secs_f64(), ended.memory);
+        most = most.max(peak);
+        println!(
+            "what={name:?} export_mib={} seconds={took:.0} peak_mib={peak} status={:?}",
+            std::fs::metadata(&made).unwrap().len() >> 20,
+            ended.status
+        );
+        // It ends by itself, with a status that the documents name, and does not take such an export for a good one.
+        assert!(matches!(ended.status, Some(1..=4)), "{}", ended.said);
+    }
+    let exports = hostile::KINDS.len() + 1;
+    println!("entries={entries} exports={exports} most_peak_mib={most}");
+    assert!(most <= MOST_MIB, "an audit took {most} MiB");
+}
+
+/// An audit of the study with this export.
+fn audit_of(trial: &Trial, export: &Path) -> Command {
+    let mut audit = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+    audit
+        .args(["audit", "--node", &trial.node.url(), "--study", "0"])
+        .arg("--trust-node")
+        .args(["--genesis", &trial.genesis(), "--export"])
+        .arg(format!("dave={}", export.display()))
+        .arg("--auditor-key")
+        .arg(trial.auditor_key_file());
+    audit
 }
 
 /// How large the evidence of one device is, and how long the program takes to write and to verify it.

@@ -104,10 +104,10 @@ pub enum Error {
     /// The participant's key is a point of small order.
     #[error("The participant's key is weak: everybody could open what is sealed to it. Nothing was sealed.")]
     WeakParticipantKey,
-    /// A payload is longer than every relay takes. It was not sealed.
+    /// A payload is longer than readers put together. It was not sealed.
     #[error(
-        "The payload has more than the {most} bytes that relays are sure to take. It was not sealed: no later entry could \
-         pass it. Seal it in parts, each as an entry of its own."
+        "The payload has more than {most} bytes, which is what a record in parts may have. It was not sealed. Seal it as \
+         several records."
     )]
     TooLarge {
         /// Bytes that a payload may have.

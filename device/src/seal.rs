@@ -2,7 +2,11 @@
 
 //! From a payload to an envelope, and from a secret to its escrow.
 
-use hashchain::{plain_envelope, seal_envelope, seal_escrow, Content, SealingKey, Secret};
+use hashchain::parts::Split;
+use hashchain::{
+    plain_envelope, seal_envelope, seal_escrow, split, Content, Native, SealingKey, Secret,
+    MAX_RECORD_LENGTH,
+};
 use mhealth_api::MAX_ENVELOPE_LENGTH;
 use rand::{CryptoRng, RngCore};
 
@@ -21,10 +25,13 @@ pub struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// Longest payload, in bytes. A night takes about one and a half thousand. What is longer has an envelope that some
-    /// relay may refuse, and every later entry would wait behind it for ever: it is refused before it is sealed. The
-    /// envelope itself is compared with [`MAX_ENVELOPE_LENGTH`], too.
+    /// Longest payload of one entry, in bytes. A night takes about one and a half thousand. What is longer would have an
+    /// envelope that some relay may refuse, and every later entry would wait behind it for ever: it is sealed in
+    /// [parts](hashchain::parts). The envelope itself is compared with [`MAX_ENVELOPE_LENGTH`], too.
     pub const MAX_PAYLOAD_LENGTH: usize = MAX_ENVELOPE_LENGTH - 512;
+
+    /// Longest payload that is sealed at all, in bytes. What is longer is refused before anything is sealed.
+    pub const MAX_LENGTH: usize = MAX_RECORD_LENGTH - 512;
 
     /// What tells it from another record of the same source: all of it.
     pub fn content(&self) -> Vec<u8> {
@@ -40,6 +47,22 @@ pub enum Recipient<'a> {
     /// The holder of the participant's private key: HPKE to this public key. When the private key is destroyed, what
     /// was sealed to it is erased everywhere, and its digests and tags stay checkable.
     Participant(&'a SealingKey),
+}
+
+/// The parts of a record that is longer than an entry may be; none of one that fits.
+pub(crate) fn in_parts(record: &Record<'_>) -> Result<Option<Split>, Error> {
+    if record.payload.len() <= Record::MAX_PAYLOAD_LENGTH {
+        return Ok(None);
+    }
+    let content = Content::new(record.media_type, record.payload)
+        .map_err(|error| Error::Unsealable(error.to_string()))?;
+    let most = Record::MAX_LENGTH;
+    if record.payload.len() > most {
+        return Err(Error::TooLarge { most });
+    }
+    split::<Native>(&content, Record::MAX_PAYLOAD_LENGTH)
+        .map(Some)
+        .map_err(|_| Error::TooLarge { most })
 }
 
 /// The envelope of a device's entry `sequence`.

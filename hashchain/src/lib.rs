@@ -99,10 +99,12 @@ extern crate alloc;
 pub mod encoding;
 mod envelope;
 pub mod hex;
+mod join;
 mod link;
 #[cfg(feature = "native")]
 mod native;
 mod newtypes;
+pub mod parts;
 mod ratchet;
 mod run;
 #[cfg(feature = "native")]
@@ -118,13 +120,15 @@ mod weak_keys;
 
 pub use encoding::Sha256;
 pub use envelope::{plain_envelope, Content, Envelope, EnvelopeError, MAX_MEDIA_TYPE_LENGTH};
+pub use join::{join, BrokenBecause, BrokenRecord, Found, Joiner, WholeRecord};
 pub use link::{
     data_digest, escrow_commitment, genesis, head_message, key_proof_message, link,
     participant_digest, secret_commitment, Enrolment, Entry, KeyProof, HEAD_MESSAGE_LENGTH,
 };
 #[cfg(feature = "native")]
 pub use native::Native;
-pub use newtypes::{DataDigest, DeviceId, LinkHash, StudyId, Tag};
+pub use newtypes::{DataDigest, DeviceId, LinkHash, RecordDigest, StudyId, Tag};
+pub use parts::{split, Part, MAX_RECORD_LENGTH, PART_MEDIA_TYPE};
 pub use ratchet::Secret;
 #[cfg(feature = "native")]
 pub use ratchet::{IndexOutOfRange, RatchetKey, MAX_INDEX};

@@ -78,6 +78,10 @@ hash_type! {
     DataDigest
 }
 hash_type! {
+    /// `H("record", media type, payload)`: what binds the [parts](crate::parts) of a record that is longer than an envelope.
+    RecordDigest
+}
+hash_type! {
     /// `t_i`, the tag of an entry. Only a holder of the secret can make or check it. Public once made; compare it
     /// with what it should be by [`Tag::matches`], whose time tells nothing about the right one.
     Tag

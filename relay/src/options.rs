@@ -325,6 +325,34 @@ mod tests {
     }
 
     #[test]
+    fn the_configurations_of_the_documents_are_understood() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |document: &str, from: &str, to: &str| {
+            let start = document.find(from).expect("it begins") + from.len();
+            let length = document[start..].find(to).expect("it ends");
+            let file = folder.path().join("relay.toml");
+            std::fs::write(&file, &document[start..start + length]).unwrap();
+            let file = format!("--config={}", file.display());
+            mhealth_server::read_options_from::<Options>(["mhealth-relay", &file]).unwrap()
+        };
+        let document = include_str!("../../docs/operating/from-an-empty-debian.md");
+        let options = read(document, "cat > /etc/mhealth/relay.toml <<'END'\n", "END\n");
+        assert!(options.server.admin_listen.is_some());
+        assert!(options.server.database_url_file.is_some());
+        assert_eq!(options.relay.issuers[0].study, StudyId(0));
+        let document = include_str!("../../docs/operating/behind-a-proxy.md");
+        let options = read(document, "```toml\n# relay.toml\n", "```");
+        assert!(options.server.behind_tls_proxy);
+        let trusted = options.server.trusted_proxies.iter();
+        let trusted: Vec<_> = trusted.map(ToString::to_string).collect();
+        assert_eq!(trusted, ["10.0.0.7/32", "10.0.1.0/24"]);
+        let options = read(document, "authentication server:\n\n```toml\n", "```");
+        let origins = options.server.allowed_origins.iter();
+        let origins: Vec<_> = origins.map(ToString::to_string).collect();
+        assert_eq!(origins, ["https://diary.example"]);
+    }
+
+    #[test]
     fn the_commands_of_the_topologies_are_understood() {
         let document = include_str!("../../docs/operating/topologies.md");
         let commands = mhealth_testing::document::commands(document, "mhealth-relay");

@@ -108,7 +108,7 @@ fn put_back_by_hand(setting: &Setting, copy: &Path) -> String {
 async fn an_old_copy_that_somebody_puts_back_by_hand_is_refused(setting: Setting) {
     let mark = setting.directory.path().join("mark");
     let option = format!("--log-mark={}", mark.display());
-    let options = [USUAL, &[&option]].concat();
+    let options = [USUAL, &[option.as_str()]].concat();
     let mut setting = setting.restart(&options).await;
     let open = setting.code().await;
     let copy = setting.directory.path().join("copy");
@@ -160,7 +160,7 @@ async fn an_old_copy_that_somebody_puts_back_by_hand_is_refused(setting: Setting
     std::fs::write(&damaged, "log mark 7").unwrap();
     let option = format!("--log-mark={}", damaged.display());
     let (node, clock) = (setting.node_url.clone(), setting.clock.clone());
-    let refused = Running::start(&fresh, &node, clock, &[&option]).await;
+    let refused = Running::start(&fresh, &node, clock, &[option.as_str()]).await;
     let error = refused.err().expect("nobody knows").to_string();
     assert!(error.contains("(log_mark_damaged)"), "{error}");
 }

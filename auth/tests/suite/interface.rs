@@ -4,17 +4,18 @@
 
 use std::collections::BTreeSet;
 
-use mhealth_api::{Code, StudyTerms};
+use mhealth_api::{Code, StudyTerms, TokenRequest, DPOP, DPOP_NONCE};
 use reqwest::Method;
 use serde_json::{json, Value};
 
-use crate::support::{answer, code_of, on_both_databases, Setting, STUDY};
+use crate::support::{answer, code_of, on_both_databases, Setting, STUDY, USUAL};
 
 on_both_databases! {
     only_administrators_get_in
     the_openapi_document_lists_exactly_the_routes
     a_study_is_shown_as_it_stands
     staff_and_operators_have_a_place_of_their_own
+    a_page_of_a_listed_origin_gets_nonces_and_nothing_of_the_staff
 }
 
 async fn only_administrators_get_in(setting: Setting) {
@@ -192,4 +193,49 @@ async fn staff_and_operators_have_a_place_of_their_own(setting: Setting) {
     let setting = setting.restart(&[]).await;
     assert!(!socket.exists());
     assert_eq!(setting.get("/healthz").await.status(), 200);
+}
+
+async fn a_page_of_a_listed_origin_gets_nonces_and_nothing_of_the_staff(setting: Setting) {
+    const PAGE: &str = "https://diary.example";
+    let (phone, enrolled) = setting.enrolled().await;
+    let options = [USUAL, &["--allowed-origin=https://diary.example"]].concat();
+    let setting = setting.restart(&options).await;
+    let device = enrolled.device;
+    let ask = async |nonce: Option<String>| {
+        let mut claims = setting.proof_claims();
+        // The clock of a phone that was never set.
+        claims.iat = 0;
+        let proof = phone.proof(&claims.with_nonce(nonce));
+        let request = setting.http.post(setting.url("/v1/token"));
+        let request = request.header(DPOP, proof).header("origin", PAGE);
+        request.json(&TokenRequest { device }).send().await.unwrap()
+    };
+    let refused = ask(None).await;
+    let headers = refused.headers().clone();
+    assert_eq!(code_of(refused).await, Code::UseDpopNonce);
+    assert_eq!(headers["access-control-allow-origin"], PAGE);
+    let exposed = headers["access-control-expose-headers"].to_str().unwrap();
+    assert!(
+        exposed.contains("dpop-nonce") && exposed.contains("date"),
+        "{exposed}"
+    );
+    let nonce = headers[DPOP_NONCE].to_str().unwrap().to_owned();
+    assert_eq!(ask(Some(nonce)).await.status(), 200);
+    for (path, expected) in [
+        ("/v1/token", None),
+        ("/v1/enrol", None),
+        ("/v1/admin/codes", Some(Code::OriginNotAllowed)),
+        ("/v1/admin/login", Some(Code::OriginNotAllowed)),
+        ("/.well-known/jwks.json", Some(Code::OriginNotAllowed)),
+    ] {
+        let request = setting.http.request(Method::OPTIONS, setting.url(path));
+        let request = request
+            .header("origin", PAGE)
+            .header("access-control-request-method", "POST");
+        let answer = request.send().await.unwrap();
+        match expected {
+            None => assert_eq!(answer.status(), 204, "{path}"),
+            Some(code) => assert_eq!(code_of(answer).await, code, "{path}"),
+        }
+    }
 }

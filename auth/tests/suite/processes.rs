@@ -344,10 +344,19 @@ async fn a_doctor_looks_at_the_chain_and_the_study() {
         "good      node: ",
         "good      study: ",
         "good      role: ",
+        "good      log mark: ",
         " bad=0",
     ] {
         assert!(said.contains(line), "{line}: {said}");
     }
+    // A relay of the same study has a role, and not this one.
+    let relay = with.clone().env("MHEALTH_STUDY", "0");
+    let relay = relay.env("MHEALTH_ACCOUNT", "//Dave").run(&["doctor"]);
+    let error = relay.unwrap_err().to_string();
+    assert!(
+        error.contains("1 parts are not as they should be"),
+        "{error}"
+    );
     let nowhere = with.env("MHEALTH_STUDY", "77").run(&["doctor", "--json"]);
     let error = nowhere.unwrap_err().to_string();
     assert!(

@@ -2,11 +2,11 @@
 
 //! Sealing, and the queue of what the chain has not finalised.
 
-use hashchain::{Entry, LinkHash, Native, Sealer};
+use hashchain::{Entry, LinkHash, Native, Sealer, PART_MEDIA_TYPE};
 use rand::{CryptoRng, RngCore};
 use rusqlite::{OptionalExtension, Row};
 
-use super::{records::entry_from, Group, LocalId, Position, Store};
+use super::{records::entry_from, DeviceRecord, Group, LocalId, Position, Store};
 use crate::{
     error::Error,
     payload::correcting,
@@ -16,9 +16,10 @@ use crate::{
 /// What sealing a record came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sealed {
-    /// A new entry.
+    /// A new entry; of a record in parts, the last of them.
     New(Entry),
-    /// Its source was sealed before with the same content, as the entry of this sequence; nothing was written.
+    /// Its source was sealed before with the same content, as the entry of this sequence (of a record in parts, the last
+    /// of them); nothing was written.
     Before(u64),
     /// Its source was sealed before with other content, as the entry of this sequence; nothing was written.
     Differs(u64),
@@ -35,8 +36,9 @@ pub enum Change {
 }
 
 impl Group<'_> {
-    /// Seals a record as the device's next entry. Durable with [`commit`](Self::commit), not before. The same source is
-    /// sealed once.
+    /// Seals a record as the device's next entry; one that is longer than an entry may be, as several, which are its
+    /// [parts](hashchain::parts). Durable with [`commit`](Self::commit), all of it or nothing, and not before. The same source
+    /// is sealed once.
     pub fn seal<R: CryptoRng + RngCore>(
         &self,
         id: LocalId,
@@ -88,12 +90,40 @@ impl Group<'_> {
             media_type: media_type.as_deref().unwrap_or(record.media_type),
             ..*record
         };
-        let Position { sealer } = store.position(id)?;
+        let Some(split) = seal::in_parts(&record)? else {
+            let entry = self.append(&device, &record, content, recipient, rng)?;
+            return Ok(Sealed::New(entry));
+        };
+        let mut last = None;
+        for part in split.parts() {
+            let record = Record {
+                source: record.source,
+                media_type: PART_MEDIA_TYPE,
+                payload: &part.payload(),
+            };
+            last = Some(self.append(&device, &record, content, recipient, rng)?);
+        }
+        Ok(Sealed::New(
+            last.expect("a record is cut into two parts at least; qed"),
+        ))
+    }
+
+    /// The next entry of the device.
+    fn append<R: CryptoRng + RngCore>(
+        &self,
+        device: &DeviceRecord,
+        record: &Record<'_>,
+        content: &[u8],
+        recipient: Recipient<'_>,
+        rng: &mut R,
+    ) -> Result<Entry, Error> {
+        let store = self.store;
+        let Position { sealer } = store.position(device.id)?;
         let sequence = sealer.sequence() + 1;
-        let envelope = seal::envelope(&record, recipient, &device.key, sequence, rng)?;
+        let envelope = seal::envelope(record, recipient, &device.key, sequence, rng)?;
         let (entry, after) = sealer.draft(&hashchain::data_digest::<Native>(&envelope));
-        store.write(id, record.source, content, &entry, &envelope, after)?;
-        Ok(Sealed::New(entry))
+        store.write(device.id, record.source, content, &entry, &envelope, after)?;
+        Ok(entry)
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod fake;
 mod files;
+mod parts;
 mod phone;
 mod proofs;
 mod queue;

@@ -8,6 +8,7 @@ mod hashing;
 mod known_bad;
 mod laws;
 mod making;
+mod parts;
 mod signatures;
 mod specification;
 mod streaming;

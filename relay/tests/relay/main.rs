@@ -11,6 +11,8 @@ mod inputs;
 mod interface;
 mod issuer;
 mod logs;
+mod pages;
+mod parts;
 mod pressure;
 mod proofs;
 mod readiness;

@@ -190,6 +190,14 @@ async fn a_doctor_finds_what_is_amiss_before_it_is_needed() {
     // A development chain, for which no clock is compared.
     assert_eq!(of("clock"), Some("doubtful"));
 
+    // An authentication server of the same study has a role, and not this one.
+    let server = launch.clone().env("MHEALTH_ACCOUNT", "//Charlie");
+    let error = server.run(&["doctor"]).unwrap_err().to_string();
+    assert!(
+        error.contains("1 parts are not as they should be"),
+        "{error}"
+    );
+
     world.node.kill().unwrap();
     let database = world.database.trim_start_matches("sqlite:");
     let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o644);

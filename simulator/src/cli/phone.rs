@@ -54,7 +54,7 @@ pub(crate) struct Enrol {
 }
 
 /// Seals something as a device's next entry: to the participant if the enrolment code named a key, otherwise in plain
-/// form. The last line reads `sequence= head=`.
+/// form. What is too long for one entry is sealed in parts, as several. The last line reads `sequence= head=`.
 #[derive(Debug, Args)]
 #[command(after_help = EXIT_CODES)]
 pub(crate) struct Seal {
@@ -247,7 +247,13 @@ pub(super) fn seal(options: &Seal) -> Result<ExitCode, Failure> {
     let sealed = group.seal_content(device.id, &record, &content, change, recipient, &mut rng)?;
     group.commit()?;
     let sequence = match sealed {
-        Sealed::New(entry) => entry.sequence,
+        Sealed::New(entry) => {
+            let parts = entry.sequence - device.length;
+            if parts > 1 {
+                println!("The record is too long for one entry: it was sealed in {parts} parts.");
+            }
+            entry.sequence
+        }
         Sealed::Before(sequence) => sequence,
         Sealed::Differs(sequence) => {
             return Err(Failure::input(
@@ -276,7 +282,7 @@ fn read(path: &PathBuf) -> Result<Vec<u8>, Failure> {
     };
     let mut payload = Vec::new();
     // One byte more than may be sealed, so that what is too long is refused and not cut.
-    let mut limited = source.take(Record::MAX_PAYLOAD_LENGTH as u64 + 1);
+    let mut limited = source.take(Record::MAX_LENGTH as u64 + 1);
     limited.read_to_end(&mut payload).map_err(unreadable)?;
     Ok(payload)
 }
