@@ -252,6 +252,14 @@ pub(crate) async fn upgrade(global: &Global, file: &std::path::Path) -> Result<R
     let hash = proposals::code_hash(file)?;
     let office = global.office().await?;
     let outcome = office.act(calls::apply_authorized_upgrade(code)).await?;
+    // The call succeeds also when the code is not taken, and the authorisation is used up then.
+    let taken = ChainEvent::Other {
+        name: "System.CodeUpdated".to_owned(),
+    };
+    if !outcome.events.contains(&taken) {
+        let message = "The chain did not take it: its version is not higher than the present one, or its name is another. The decision is used up.";
+        return Err(Failure::wrong("upgrade_rejected", message));
+    }
     Ok(Report::default()
         .line(format!(
             "The rules with the code {hash:#x} are in force from the next block on."
