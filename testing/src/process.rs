@@ -73,6 +73,8 @@ pub enum Program {
     Device,
     /// The auditor's program.
     Auditor,
+    /// The members' program.
+    Founders,
 }
 
 impl Program {
@@ -83,6 +85,7 @@ impl Program {
             Program::Relay => "mhealth-relay",
             Program::Device => "mhealth-device",
             Program::Auditor => "mhealth-auditor",
+            Program::Founders => "mhealth",
         }
     }
 
@@ -93,6 +96,7 @@ impl Program {
             Program::Relay => "MHEALTH_RELAY_BIN",
             Program::Device => "MHEALTH_DEVICE_BIN",
             Program::Auditor => "MHEALTH_AUDITOR_BIN",
+            Program::Founders => "MHEALTH_BIN",
         }
     }
 

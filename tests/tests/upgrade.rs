@@ -4,17 +4,15 @@
 //!
 //! The new rules are those of `lab/upgrades/`, which `scripts/test upgrade` builds.
 
-mod support;
-
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use mhealth_chain_client::ChainClient;
 use mhealth_runtime::{Accountability, Admission, ClientHashchain, Consortium, Finality, Studies};
 use mhealth_testing::audit;
-use mhealth_testing::node::node_binary;
-use mhealth_testing::process::{binary, Program};
+use mhealth_testing::member::Member;
+use mhealth_testing::process::Program;
 use mhealth_testing::rpc::JsonRpc;
 use mhealth_testing::topology::{Cohort, Site, Topology};
 use serde_json::{json, Value};
@@ -30,6 +28,7 @@ const PAGE: usize = 512;
 struct Trial {
     // Before the folder that they write to.
     site: Site,
+    member: Member,
     cohort: Cohort,
     folder: TempDir,
 }
@@ -39,10 +38,9 @@ impl Trial {
         let folder = tempfile::tempdir().expect("a folder");
         let site = Site::start(Topology::OneRelay, folder.path()).await;
         let site = site.expect("it starts");
-        let secret = folder.path().join("alice.secret");
-        std::fs::write(&secret, "//Alice\n").expect("written");
-        private(&secret);
+        let member = Member::new(&site.node().url(), "//Alice", folder.path());
         Trial {
+            member: member.expect("its secret is written"),
             cohort: site.cohorts().remove(0),
             site,
             folder,
@@ -69,20 +67,7 @@ impl Trial {
 
     /// What `mhealth` answers to the member; the code of its error if it fails.
     fn mhealth(&self, arguments: &[&str]) -> Result<Value, String> {
-        let mut mhealth = Command::new(binary("mhealth", "MHEALTH_BIN").expect("it is built"));
-        let output = mhealth
-            .args(arguments)
-            .args(["--json", "--node", &self.url(), "--account-file"])
-            .arg(self.path("alice.secret"))
-            .env("MHEALTH_NODE", node_binary().expect("it is built"))
-            .output()
-            .expect("it starts");
-        let said = String::from_utf8_lossy(&output.stdout);
-        let said: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("{output:?}"));
-        match output.status.success() {
-            true => Ok(said),
-            false => Err(said["error"].as_str().unwrap_or_default().to_owned()),
-        }
+        self.member.does(arguments).expect("it answers")
     }
 
     /// The consortium decides on these rules, and puts them in force.
@@ -242,11 +227,4 @@ fn succeeds(output: std::io::Result<Output>) -> String {
     let log = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{log}");
     said
-}
-
-#[cfg(unix)]
-fn private(file: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    let permissions = std::fs::Permissions::from_mode(0o600);
-    std::fs::set_permissions(file, permissions).expect("it is ours");
 }
