@@ -257,7 +257,10 @@ pub enum ChainEvent {
     },
 }
 
-/// Reads one event; none for those of the system itself, which every extrinsic has.
+/// The system's own events that say more than that an extrinsic was executed: a new runtime is in force, or was not taken.
+const OF_THE_SYSTEM: [&str; 2] = ["CodeUpdated", "RejectedInvalidAuthorizedUpgrade"];
+
+/// Reads one event; none for those of the system itself that every extrinsic has.
 pub(crate) fn decode(
     event: &subxt::events::Event<'_, Config>,
     runtime: &Runtime,
@@ -265,7 +268,9 @@ pub(crate) fn decode(
     let pallet = event.pallet_name();
     let name = || format!("{pallet}.{}", event.event_name());
     match pallet {
-        "System" => Ok(None),
+        "System" => Ok(OF_THE_SYSTEM
+            .contains(&event.event_name())
+            .then(|| ChainEvent::Other { name: name() })),
         "ClientHashchain" | "Council" | "Studies" => match event.decode_as::<api::Event>() {
             Ok(api::Event::ClientHashchain(event)) => Ok(Some(event.into())),
             Ok(api::Event::Studies(event)) => Ok(Some(event.into())),

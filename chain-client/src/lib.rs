@@ -41,6 +41,7 @@ mod event;
 #[cfg(test)]
 mod fake;
 mod follower;
+mod included;
 mod machine;
 mod motions;
 mod native;

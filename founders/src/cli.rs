@@ -93,6 +93,13 @@ enum Command {
         #[arg(value_name = "FILE")]
         code: PathBuf,
     },
+    /// Shows the chain the last final block that this node can prove, before the members help over a stall of finality
+    /// (`mhealth propose note-stalled`). For anybody with a role.
+    ReportFinal {
+        /// The number of the set of authorities that signed it, if that is not the latest that the chain knows of.
+        #[arg(long, value_name = "N")]
+        set: Option<u64>,
+    },
     /// Shows the node and the chain; with --study a study, with --devices its devices, too.
     Status {
         /// Number of a study.
@@ -140,6 +147,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Report, Failure> {
         Command::Rotate(rotate) => study::rotate(global, rotate).await,
         Command::AuditorKey(command) => auditor_key::run(global, command).await,
         Command::Upgrade { code } => decide::upgrade(global, &code).await,
+        Command::ReportFinal { set } => decide::report_final(global, set).await,
         Command::Status { study: None, .. } => status::chain(global).await,
         Command::Status {
             study: Some(study),

@@ -2,7 +2,7 @@
 
 //! Motions of the council: proposed, voted on, closed, looked at.
 
-use hashchain::StudyId;
+use hashchain::{DeviceId, StudyId};
 use mhealth_chain_client::{calls, ChainEvent, ChainView, Inclusion, Motion, H256};
 use serde_json::{json, Value};
 
@@ -173,7 +173,7 @@ fn created(report: Report, study: StudyId) -> Report {
 /// Lists the open motions.
 pub(crate) async fn motions(global: &Global) -> Result<Report, Failure> {
     let chain = global.chain().await?;
-    let (block, view) = chain.at_finalised().await?;
+    let (block, view) = global.view(&chain).await?;
     let mut report = Report::default();
     let mut list = Vec::new();
     for motion in view.motions().await? {
@@ -246,12 +246,48 @@ pub(crate) async fn count(view: &ChainView) -> Result<u32, Failure> {
     Ok(u32::try_from(members.len()).expect("there are at most 64 members; qed"))
 }
 
+/// Shows the chain the last final block that the node can prove.
+pub(crate) async fn report_final(global: &Global, set: Option<u64>) -> Result<Report, Failure> {
+    let office = global.office().await?;
+    let (_, view) = office.view().await?;
+    let set = match set {
+        Some(set) => set,
+        None => view.latest_set().await?,
+    };
+    let last = office.chain.finalised().await?.number;
+    // The first is about the very last block, wherever there is a device.
+    let proof = match office.chain.head_proof(DeviceId(0)).await {
+        Ok(proved) => Some(proved.finality_proof),
+        Err(_) => office.chain.finality_proof(last).await?,
+    };
+    let proof = proof.ok_or_else(|| {
+        let message = format!("The node has no proof that block {last} is final.");
+        Failure::wrong("not_provable", message)
+    })?;
+    let outcome = office.act(calls::report_final(set, proof)).await?;
+    Ok(Report::default()
+        .line(format!(
+            "The chain knows the last final block of this node: {last}. Compare it with those of the other validators."
+        ))
+        .with("last_final", last)
+        .with("set", set)
+        .with("block", outcome.block_number))
+}
+
 /// Puts code in force that the consortium has authorised.
 pub(crate) async fn upgrade(global: &Global, file: &std::path::Path) -> Result<Report, Failure> {
     let code = proposals::code(file)?;
     let hash = proposals::code_hash(file)?;
     let office = global.office().await?;
     let outcome = office.act(calls::apply_authorized_upgrade(code)).await?;
+    // The call succeeds also when the code is not taken, and the authorisation is used up then.
+    let taken = ChainEvent::Other {
+        name: "System.CodeUpdated".to_owned(),
+    };
+    if !outcome.events.contains(&taken) {
+        let message = "The chain did not take it: its version is not higher than the present one, or its name is another. The decision is used up.";
+        return Err(Failure::wrong("upgrade_rejected", message));
+    }
     Ok(Report::default()
         .line(format!(
             "The rules with the code {hash:#x} are in force from the next block on."

@@ -13,6 +13,9 @@ use mhealth_chain_client::{
 use crate::accounts;
 use crate::failure::Failure;
 
+/// A transaction is in a block within this time, or the chain makes none for it.
+const IN_A_BLOCK: Duration = Duration::from_secs(120);
+
 /// Options of all commands.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Global {
@@ -34,6 +37,10 @@ pub(crate) struct Global {
     /// Wait so many seconds for a node that does not answer.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, global = true)]
     patience: u64,
+    /// Look at the best block instead of the last final one, and wait only until a change is in a block. It can still be undone. For
+    /// when finality has stalled.
+    #[arg(long, global = true)]
+    not_final: bool,
     /// Print one JSON object instead of lines; for an error with the fields error and message.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -74,7 +81,13 @@ impl Global {
             submitter: chain.submitter(account),
             chain,
             quiet: self.quiet,
+            not_final: self.not_final,
         })
+    }
+
+    /// The chain at its latest final block, or at the best one if so wanted.
+    pub(crate) async fn view(&self, chain: &ChainClient) -> Result<(BlockId, ChainView), Failure> {
+        look(chain, self.not_final).await
     }
 }
 
@@ -83,6 +96,16 @@ pub(crate) struct Office {
     pub(crate) chain: ChainClient,
     submitter: Submitter,
     quiet: bool,
+    not_final: bool,
+}
+
+async fn look(chain: &ChainClient, not_final: bool) -> Result<(BlockId, ChainView), Failure> {
+    if !not_final {
+        return Ok(chain.at_finalised().await?);
+    }
+    let best = chain.best_block().await?;
+    let view = chain.at(best.hash).await?;
+    Ok((best, view))
 }
 
 impl Office {
@@ -90,18 +113,35 @@ impl Office {
         self.submitter.account()
     }
 
-    /// The chain at its latest final block.
+    /// The chain at its latest final block, or at the best one if so wanted.
     pub(crate) async fn view(&self) -> Result<(BlockId, ChainView), Failure> {
-        Ok(self.chain.at_finalised().await?)
+        look(&self.chain, self.not_final).await
     }
 
-    /// Sends a call, waits until it is final, and fails when the chain refused it.
+    /// Sends a call, waits until it is final, or in a block if so wanted, and fails when the chain refused it.
     pub(crate) async fn act(&self, call: Call) -> Result<Inclusion, Failure> {
         let name = call.name();
+        if self.not_final {
+            return self.act_for_now(call).await;
+        }
         let submission = self.submitter.submit(call).await?;
         self.say(&format!("{name}: sent, waiting until it is final"));
         let outcome = submission.finalised().await?.succeeded()?;
         self.say(&format!("{name}: final in block {}", outcome.block_number));
+        Ok(outcome)
+    }
+
+    async fn act_for_now(&self, call: Call) -> Result<Inclusion, Failure> {
+        let name = call.name();
+        let from = self.chain.best_block().await?.number;
+        let submission = self.submitter.submit(call).await?;
+        self.say(&format!("{name}: sent, waiting until it is in a block"));
+        let included = self.chain.included(submission.hash(), from, IN_A_BLOCK);
+        let outcome = included.await?.succeeded()?;
+        self.say(&format!(
+            "{name}: in block {}, which is not final",
+            outcome.block_number
+        ));
         Ok(outcome)
     }
 

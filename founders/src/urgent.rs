@@ -132,7 +132,7 @@ async fn vote(global: &Global, decision: UrgentDecision) -> Result<Report, Failu
 
 async fn list(global: &Global) -> Result<Report, Failure> {
     let chain = global.chain().await?;
-    let (block, view) = chain.at_finalised().await?;
+    let (block, view) = global.view(&chain).await?;
     let mut report = Report::default();
     let mut list = Vec::new();
     for (member, decision, until) in votes(&view).await? {

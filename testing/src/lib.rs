@@ -14,6 +14,7 @@ pub mod handset;
 pub mod http;
 mod log;
 pub mod login_provider;
+pub mod member;
 pub mod node;
 pub mod node_front;
 pub mod output;

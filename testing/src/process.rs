@@ -75,6 +75,8 @@ pub enum Program {
     Auditor,
     /// The program of the holder of the participants' keys.
     Data,
+    /// The members' program.
+    Founders,
 }
 
 impl Program {
@@ -86,6 +88,7 @@ impl Program {
             Program::Device => "mhealth-device",
             Program::Auditor => "mhealth-auditor",
             Program::Data => "mhealth-data",
+            Program::Founders => "mhealth",
         }
     }
 
@@ -97,6 +100,7 @@ impl Program {
             Program::Device => "MHEALTH_DEVICE_BIN",
             Program::Auditor => "MHEALTH_AUDITOR_BIN",
             Program::Data => "MHEALTH_DATA_BIN",
+            Program::Founders => "MHEALTH_BIN",
         }
     }
 

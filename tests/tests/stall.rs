@@ -14,6 +14,7 @@ use mhealth_auditor::evidence::{verify, Checkpoint, Evidence, Header, Refusal};
 use mhealth_auditor::prove::{prove, Contents, Subject};
 use mhealth_chain_client::{calls, Account, ChainClient, Error, Submitter, H256};
 use mhealth_evidence::{forces_authorities, Anchor, HeadProof};
+use mhealth_testing::member::Member;
 use mhealth_testing::node::{subcommand, Launch, Node};
 use mhealth_testing::phone::{self, Phone};
 use mhealth_testing::rpc::JsonRpc;
@@ -153,22 +154,15 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     assert_eq!(alice.finalised().await, last);
 
     // Anybody proves which block is the last final one, and the consortium decides.
-    let report = calls::report_final(0, head.finality_proof);
-    let _report = alice
-        .submitter("//Eve")
-        .submit(report)
-        .await
-        .expect("taken");
-    let reported = alice.best().await + 2;
-    alice.best_is(reported).await;
+    let member = |name| Member::new(&alice.node.url(), name, folder.path()).expect("written");
+    let reported = member("//Eve").does(&["report-final", "--not-final"]);
+    let reported = reported.expect("it answers").expect("it is taken");
+    assert_eq!(reported["last_final"], json!(last));
     assert_eq!(alice.set().await, 0);
-    let last_number = u32::try_from(last).expect("the chain is young");
-    let decision = calls::note_stalled(1, last_number);
-    let _decision = alice
-        .submitter("//Alice")
-        .submit(decision)
-        .await
-        .expect("taken");
+    let number = last.to_string();
+    let decided = member("//Alice").does(&["propose", "note-stalled", &number, "--not-final"]);
+    let decided = decided.expect("it answers").expect("it is taken");
+    assert_eq!(decided["carried_out"], json!(true));
     until("it is decided", async || {
         (alice.set().await == 1).then_some(())
     })

@@ -29,7 +29,7 @@ const NOBODY: DeviceId = DeviceId(4_000_000);
 /// What the pool said to a role.
 #[derive(Debug, Default)]
 pub(crate) struct Answers {
-    pub(crate) role: &'static str,
+    pub(crate) role: String,
     pub(crate) taken: u64,
     pub(crate) refused: u64,
 }
@@ -73,15 +73,10 @@ pub(crate) async fn flood(chain: &ChainClient, seed: u64) -> Result<Vec<Answers>
     join_all(sent).await.into_iter().collect()
 }
 
-async fn send(
-    chain: &ChainClient,
-    role: &'static str,
-    account: &Account,
-    call: &Call,
-) -> Result<Answers> {
+async fn send(chain: &ChainClient, role: &str, account: &Account, call: &Call) -> Result<Answers> {
     let first = chain.next_nonce(&account.id()).await?;
     let mut answers = Answers {
-        role,
+        role: role.to_owned(),
         ..Answers::default()
     };
     let mut nonce = first;

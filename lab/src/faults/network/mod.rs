@@ -227,7 +227,7 @@ impl Report {
         let chain = site.chain(0).await?;
         judge::settle(&chain, &self.said, SETTLING).await?;
         self.judgement = judge::judge(&chain, &self.said).await?;
-        let different = block_in_place(|| cohorts.compare(&site.near_node()))?;
+        let different = block_in_place(|| cohorts.compare(&site.near_node(0)))?;
         self.stuck.extend(different);
         if let Err(error) = block_in_place(|| site.drain()) {
             self.broken.push(format!("{error:#}"));

@@ -8,6 +8,7 @@
 //!          └─ link ── authentication server ── link ── validator 0
 //! ```
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -16,11 +17,13 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context, Result};
 use mhealth_chain_client::{calls, Account, ChainClient, ConnectOptions, Patience};
 use mhealth_testing::audit;
+use mhealth_testing::node::Node;
 use mhealth_testing::servers::{self, http_get, AuthOptions, RelayOptions, Server};
 use mhealth_testing::topology::{last_word, SIGNED_STUDY, SPONSOR};
 
 use super::cluster::{Cluster, PATIENCE};
 use super::floods;
+use super::plan::VALIDATORS;
 use crate::load::Servers;
 use crate::proxy::Proxy;
 use crate::record::{Keeper, Record};
@@ -43,6 +46,8 @@ pub(crate) struct Site {
     /// Of the relays; the last is the authentication server's.
     to_node: Vec<Proxy>,
     _to_auth: Proxy,
+    /// To the validators' nodes, for programs that speak to those on this machine only.
+    near: Vec<Proxy>,
     pub(crate) cluster: Cluster,
     pub(crate) servers: Servers,
     credentials: Vec<String>,
@@ -55,7 +60,11 @@ impl Site {
         cluster: Cluster,
         record: &Arc<Record>,
     ) -> Result<Self> {
-        appoint(&cluster.node(0).url()).await?;
+        let mut near = Vec::new();
+        for validator in 0..VALIDATORS {
+            near.push(near_to(cluster.node(validator)).await?);
+        }
+        appoint(&near[0].websocket_url()).await?;
         let mut to_relays = Vec::new();
         for keeper in 0..ACCOUNTS.len() {
             to_relays.push(Proxy::start(Some((record.clone(), keeper))).await?);
@@ -105,6 +114,7 @@ impl Site {
             to_relays,
             to_node,
             _to_auth: to_auth,
+            near,
             cluster,
             servers: Servers {
                 auth: auth_url,
@@ -165,7 +175,7 @@ impl Site {
 
     /// The chain, as this validator's node shows it.
     pub(crate) async fn chain(&self, validator: usize) -> Result<ChainClient> {
-        client(&self.cluster.node(validator).url()).await
+        client(&self.near_node(validator)).await
     }
 
     /// Whoever audits the study reads these.
@@ -175,23 +185,29 @@ impl Site {
         let relays =
             relays.map(|((name, relay), credential)| (name, relay.url(), credential.clone()));
         audit::Options {
-            // By the link, which is an address of this machine.
-            node: self.to_node[ACCOUNTS.len()].websocket_url(),
+            node: self.near_node(0),
             study: SIGNED_STUDY,
             relays: relays.collect(),
             ..audit::Options::default()
         }
     }
 
-    /// A node's address on this machine, for programs that speak to no other.
-    pub(crate) fn near_node(&self) -> String {
-        self.to_node[ACCOUNTS.len()].websocket_url()
+    /// Where a validator's node is reached on this machine.
+    pub(crate) fn near_node(&self, validator: usize) -> String {
+        self.near[validator].websocket_url()
     }
 
     /// How many links devices have to relays.
     pub(crate) fn relays(&self) -> usize {
         self.to_relays.len()
     }
+}
+
+/// A link to a node, wherever it is, that begins on this machine.
+pub(crate) async fn near_to(node: &Node) -> Result<Proxy> {
+    let link = Proxy::start(None).await?;
+    link.lead_to_address(SocketAddr::new(node.host(), node.rpc_port()));
+    Ok(link)
 }
 
 /// A connection that survives restarts of its node.

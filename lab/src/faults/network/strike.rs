@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::cluster::{block_hash, height, wait_until_final, GUEST, PATIENCE, PROGRESS, SECOND};
 use super::floods;
 use super::plan::{Fault, Kind, TWIN, VALIDATORS};
-use super::site::{client, Site};
+use super::site::{client, near_to, Site};
 
 /// The library that shows a program another time.
 const FAKE_TIME: [&str; 3] = [
@@ -161,8 +161,9 @@ async fn join(site: &Site, sync: &str) -> Result<String> {
         "the new node follows another chain"
     );
     let mut lengths = Vec::new();
-    for node in [&guest, site.cluster.node(0)] {
-        let chain = client(&node.url()).await?;
+    let near = near_to(&guest).await?;
+    for node in [near.websocket_url(), site.near_node(0)] {
+        let chain = client(&node).await?;
         let block = chain.block_hash(last).await?.context("it has the block")?;
         lengths.push(chain.at(block).await?.journal_length().await?);
     }

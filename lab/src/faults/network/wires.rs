@@ -22,8 +22,8 @@ pub(crate) fn enter() -> Result<Option<bool>> {
     if std::env::var_os(INSIDE).is_some() {
         return Ok(None);
     }
-    // Processes, users and files stay what they are.
-    for user in [&[][..], &["--user", "--map-root-user"]] {
+    let users: [&[&str]; 2] = [&[], &["--user", "--map-root-user"]];
+    for user in users {
         let enter = [&["--net", "--mount"][..], user].concat();
         let tried = Command::new("unshare")
             .args(&enter)
@@ -102,8 +102,8 @@ impl Wires {
 
     /// Cuts every link between places of the one side and of the other. Nobody is told: packets vanish.
     pub(crate) fn part(&self, one: &[usize], other: &[usize]) -> Result<()> {
-        for (from, to) in one.iter().zip(std::iter::repeat(other)) {
-            for to in to {
+        for from in one {
+            for to in other {
                 self.silence(*from, *to)?;
                 self.silence(*to, *from)?;
             }
@@ -133,17 +133,11 @@ impl Wires {
             Some(Loses::Filter) => {
                 let here = self.host();
                 // What this program asks and is answered is not lost, so that it sees what happens.
-                for (chain, side) in [("INPUT", "-s"), ("OUTPUT", "-d")] {
-                    let what = ["iptables", "-A", chain, "-i", "lo", "-j", "ACCEPT"];
-                    if chain == "INPUT" {
-                        self.within(place, &what)?;
-                    }
-                    let what = ["iptables", "-A", chain, side, &here, "-j", "ACCEPT"];
-                    self.within(place, &what)?;
-                    let lost = ["-m", "statistic", "--mode", "random", "--probability"];
-                    let drops = [&share, "-j", "DROP"];
-                    let what = [&["iptables", "-A", chain][..], &lost, &drops].concat();
-                    self.within(place, &what)?;
+                for (chain, link, side) in [("INPUT", "-i", "-s"), ("OUTPUT", "-o", "-d")] {
+                    let of = ["iptables", "-A", chain, link, "eth0", "!", side, &here];
+                    let by = ["-m", "statistic", "--mode", "random", "--probability"];
+                    let rule = [&of[..], &by, &[share.as_str(), "-j", "DROP"]].concat();
+                    self.within(place, &rule)?;
                 }
                 Ok(())
             }

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The chain gets new rules, with a migration of what is stored, while a trial goes on; and goes back, forwards.
+//!
+//! The new rules are those of `lab/upgrades/`, which `scripts/test upgrade` builds.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::{Duration, Instant};
+
+use mhealth_chain_client::ChainClient;
+use mhealth_runtime::{Accountability, Admission, ClientHashchain, Consortium, Finality, Studies};
+use mhealth_testing::audit;
+use mhealth_testing::member::Member;
+use mhealth_testing::process::Program;
+use mhealth_testing::rpc::JsonRpc;
+use mhealth_testing::topology::{Cohort, Site, Topology};
+use serde_json::{json, Value};
+use sp_core::storage::Storage;
+use tempfile::TempDir;
+
+/// How long to wait for anything.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Keys of the state that are asked for at a time.
+const PAGE: usize = 512;
+
+/// A trial on a development chain, whose only member is //Alice.
+struct Trial {
+    // Before the folder that they write to.
+    site: Site,
+    member: Member,
+    cohort: Cohort,
+    folder: TempDir,
+}
+
+impl Trial {
+    async fn begin() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let site = Site::start(Topology::OneRelay, folder.path()).await;
+        let site = site.expect("it starts");
+        let member = Member::new(&site.node().url(), "//Alice", folder.path());
+        Trial {
+            member: member.expect("its secret is written"),
+            cohort: site.cohorts().remove(0),
+            site,
+            folder,
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn url(&self) -> String {
+        self.site.node().url()
+    }
+
+    /// All phones make nights up to so many, and bring them to the chain.
+    fn nights(&self, nights: u32) {
+        let mut phones = self
+            .cohort
+            .device("simulate", self.folder.path())
+            .expect("it is built");
+        phones.args(["--devices=4", &format!("--nights={nights}")]);
+        succeeds(phones.output());
+    }
+
+    /// What `mhealth` answers to the member; the code of its error if it fails.
+    fn mhealth(&self, arguments: &[&str]) -> Result<Value, String> {
+        self.member.does(arguments).expect("it answers")
+    }
+
+    /// The consortium decides on these rules, and puts them in force.
+    fn upgrade(&self, code: &Path) -> Result<Value, String> {
+        let code = code.to_str().expect("its name is ASCII");
+        let decided = self.mhealth(&["propose", "upgrade", code])?;
+        assert_eq!(decided["carried_out"], json!(true), "{decided}");
+        self.mhealth(&["upgrade", code])
+    }
+
+    /// Devices that study 0 may enrol.
+    fn allowed(&self) -> u64 {
+        let study = self.mhealth(&["study", "show", "0"]).expect("it is there");
+        let devices = study["allowance"]["devices"].as_u64();
+        devices.expect("a number")
+    }
+
+    async fn rpc(&self) -> JsonRpc {
+        JsonRpc::connect(&self.url()).await.expect("it answers")
+    }
+
+    async fn version(&self) -> u64 {
+        let version = self.rpc().await.request("state_getRuntimeVersion", &[]);
+        let version: Value = version.await.expect("it answers");
+        version["specVersion"].as_u64().expect("a number")
+    }
+
+    async fn version_is(&self, number: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.version().await != number {
+            assert!(Instant::now() < deadline, "version {number} never came");
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+    }
+
+    /// Every pallet's invariants hold in the state of the last final block.
+    async fn state_holds(&self) {
+        let chain = ChainClient::connect(&self.url()).await.expect("it answers");
+        let block = chain.finalised().await.expect("it answers").hash;
+        let storage = snapshot(&self.rpc().await, json!(block)).await;
+        sp_io::TestExternalities::from(storage).execute_with(|| {
+            Accountability::do_try_state().expect("accountability");
+            Admission::do_try_state().expect("admission");
+            ClientHashchain::do_try_state().expect("client-hashchain");
+            Consortium::do_try_state().expect("consortium");
+            Finality::do_try_state().expect("finality");
+            Studies::do_try_state().expect("studies");
+        });
+    }
+
+    /// Evidence of the study, in a file of this name.
+    fn prove(&self, name: &str) -> PathBuf {
+        let file = self.path(name);
+        let mut auditor = Program::Auditor.command().expect("it is built");
+        auditor.args(["prove", "--study=0", "--node", &self.url(), "--out"]);
+        succeeds(auditor.arg(&file).output());
+        file
+    }
+
+    /// What is said of evidence by somebody who has nothing but it and the genesis hash.
+    async fn verify(&self, evidence: &Path) {
+        let chain = ChainClient::connect(&self.url()).await.expect("it answers");
+        let genesis = format!("{:#x}", chain.genesis_hash());
+        let mut auditor = Program::Auditor.command().expect("it is built");
+        auditor
+            .arg("verify")
+            .arg(evidence)
+            .args(["--genesis", &genesis]);
+        let said = succeeds(auditor.output());
+        assert!(said.contains("verified=true"), "{said}");
+    }
+
+    /// The auditor finds this many entries, and every one of them right.
+    fn audit(&self, entries: u64) {
+        let report = audit::run(&self.site.audit(), &self.path("audit.json"));
+        let report = report.expect("it ends");
+        assert_eq!(report.alarms(), [""; 0]);
+        assert_eq!(report.summary.registered, entries);
+    }
+
+    /// Entries that the chain has.
+    fn entries(&self) -> u64 {
+        let status = self.mhealth(&["status"]).expect("it answers");
+        status["entries"].as_u64().expect("a number")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the runtimes of lab/upgrades: scripts/test upgrade"]
+async fn a_trial_goes_on_over_an_upgrade_with_a_migration_and_over_the_way_back() {
+    let built = |name| PathBuf::from(std::env::var_os(name).expect("scripts/test upgrade sets it"));
+    let (next, back) = (built("MHEALTH_NEXT_RUNTIME"), built("MHEALTH_BACK_RUNTIME"));
+    let trial = Trial::begin().await;
+    trial.nights(2);
+    let (first, allowed) = (trial.version().await, trial.allowed());
+    trial.state_holds().await;
+    let before = trial.prove("before.evidence");
+
+    // Phones go on sending while the rules change.
+    std::thread::scope(|scope| {
+        let phones = scope.spawn(|| trial.nights(6));
+        let upgraded = trial.upgrade(&next);
+        upgraded.expect("it is in force");
+        phones.join().expect("the phones are content");
+    });
+    trial.version_is(first + 1).await;
+    assert_eq!(trial.allowed(), 2 * allowed, "the migration ran");
+    trial.nights(8);
+    trial.state_holds().await;
+    trial.verify(&before).await;
+    let between = trial.prove("between.evidence");
+    trial.audit(trial.entries());
+
+    // The same code again is no upgrade, and neither is older code.
+    let again = trial.upgrade(&next).expect_err("it is not higher");
+    assert_eq!(again, "upgrade_rejected");
+    assert_eq!(trial.version().await, first + 1);
+
+    trial.upgrade(&back).expect("it is in force");
+    trial.version_is(first + 2).await;
+    assert_eq!(trial.allowed(), allowed, "the migration was undone");
+    trial.nights(9);
+    trial.state_holds().await;
+    for evidence in [before, between, trial.prove("after.evidence")] {
+        trial.verify(&evidence).await;
+    }
+    trial.audit(trial.entries());
+}
+
+/// A block's whole state.
+async fn snapshot(rpc: &JsonRpc, block: Value) -> Storage {
+    let mut storage = Storage::default();
+    let mut last = Value::Null;
+    loop {
+        let params = [json!("0x"), json!(PAGE), last, block.clone()];
+        let keys = rpc.request("state_getKeysPaged", &params).await;
+        let keys: Vec<String> = keys.expect("it answers");
+        for key in &keys {
+            let value = rpc.request("state_getStorage", &[json!(key), block.clone()]);
+            let value: String = value.await.expect("it has this key");
+            storage.top.insert(bytes(key), bytes(&value));
+        }
+        if keys.len() < PAGE {
+            return storage;
+        }
+        last = json!(keys.last());
+    }
+}
+
+fn bytes(digits: &str) -> Vec<u8> {
+    hex::decode(&digits[2..]).expect("hexadecimal")
+}
+
+fn succeeds(output: std::io::Result<Output>) -> String {
+    let output = output.expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{log}");
+    said
+}
