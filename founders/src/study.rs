@@ -146,7 +146,12 @@ pub(crate) async fn remove(global: &Global, office: Office) -> Result<Report, Fa
             act(global, calls::remove_relay(study, account), done).await
         }
         Office::Validator { account: validator } => {
-            decide::propose(global, EitherWay::RemoveValidator { validator }.into(), true).await
+            decide::propose(
+                global,
+                EitherWay::RemoveValidator { validator }.into(),
+                true,
+            )
+            .await
         }
         Office::Member { account: member } => {
             decide::propose(global, EitherWay::RemoveMember { member }.into(), true).await
