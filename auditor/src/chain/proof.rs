@@ -160,7 +160,9 @@ impl Target {
             }
             Err(error) if error.is_unreachable() => return Err(error.into()),
             // Where there is no device, no head can be proved, and blocks are final all the same.
-            Err(_) if client.device(DeviceId(0)).await?.is_none() => justified(client).await?,
+            Err(_) if client.device(DeviceId(0)).await.is_ok_and(|device| device.is_none()) => {
+                justified(client).await?
+            }
             Err(error) => {
                 let why = format!("the node gives no proof of finality: {error}");
                 (client.finalised().await?.hash, Err(why))
