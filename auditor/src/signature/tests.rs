@@ -264,12 +264,9 @@ proptest! {
         report in prop::collection::vec(any::<u8>(), 0..20),
     ) {
         let expected = expected(&[&key(7)]);
-        let nearly = [
-            format!("# {FORM}\n").as_bytes(),
-            &file,
-            format!("\n{SIGNATURE}0x{}\n", "00".repeat(64)).as_bytes(),
-        ];
-        for file in [&file, &nearly.concat()] {
+        let (first, last) = (format!("# {FORM}\n"), format!("\n{SIGNATURE}0x{}\n", "00".repeat(64)));
+        let nearly = [first.as_bytes(), &file, last.as_bytes()].concat();
+        for file in [&file, &nearly] {
             prop_assert_ne!(code(&report, file, &expected), "verified");
         }
     }
