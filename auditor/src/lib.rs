@@ -24,6 +24,7 @@ pub mod export;
 mod intake;
 mod judge;
 pub mod participants;
+pub mod program;
 pub mod prove;
 pub mod report;
 pub mod scratch;

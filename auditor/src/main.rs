@@ -5,33 +5,16 @@
 
 mod cli;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
-use tracing_subscriber::EnvFilter;
-
-/// Nothing could be judged.
-const COULD_NOT_RUN: u8 = 3;
+use mhealth_auditor::program::{self, COULD_NOT_RUN};
 
 fn main() -> ExitCode {
-    let arguments = match cli::Arguments::try_parse() {
+    let arguments = match program::arguments() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // The reader of an exit status must not take a wrong command line for an audit that covered too little.
-            let _ = error.print();
-            return match error.use_stderr() {
-                true => ExitCode::from(COULD_NOT_RUN),
-                false => ExitCode::SUCCESS,
-            };
-        }
+        Err(status) => return status,
     };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    program::log();
     match cli::run(arguments) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {

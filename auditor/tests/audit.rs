@@ -470,12 +470,10 @@ async fn reports_are_signed_with_the_auditors_own_key_and_name_it() {
     trial
         .audit_with(0, &export, &wrong)
         .expect(3, &["error=not_a_report_key"]);
-    let unnamed = [
-        &signing[..],
-        &["--auditor", "a\nmonitor", "--node=ws://node.example:9944"],
-    ]
-    .concat();
-    trial
-        .audit_with(0, &export, &unnamed)
-        .expect(3, &["error=bad_input"]);
+    for signer in ["a\nmonitor", "not named"] {
+        let named = ["--auditor", signer, "--node=ws://node.example:9944"];
+        let unfit = [&signing[..], &named].concat();
+        let audit = trial.audit_with(0, &export, &unfit);
+        audit.expect(3, &["error=bad_input"]);
+    }
 }

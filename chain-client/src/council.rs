@@ -265,13 +265,29 @@ pub enum UrgentDecision {
     },
 }
 
+/// The same as a motion.
+impl From<UrgentDecision> for Proposal {
+    fn from(decision: UrgentDecision) -> Self {
+        match decision {
+            UrgentDecision::RemoveMember { member } => Proposal::RemoveMember { member },
+            UrgentDecision::ReplaceMember { member, successor } => {
+                Proposal::SwapMember { member, successor }
+            }
+            UrgentDecision::RemoveValidator { validator } => {
+                Proposal::RemoveValidator { validator }
+            }
+            UrgentDecision::AuthorizeUpgrade { code_hash } => {
+                Proposal::AuthorizeUpgrade { code_hash }
+            }
+            UrgentDecision::CancelMotion { motion } => Proposal::CancelMotion { motion },
+        }
+    }
+}
+
 impl UrgentDecision {
     /// How many of so many members have to vote for it.
     pub fn needs(&self, members: u32) -> u32 {
-        match self {
-            UrgentDecision::CancelMotion { .. } => more_than_half(members),
-            _ => two_thirds(members),
-        }
+        Proposal::from(self.clone()).needs(members)
     }
 
     pub(crate) fn wire(self) -> WireDecision<AccountId32, H256> {
@@ -409,5 +425,15 @@ mod tests {
         let proposals = each();
         assert_eq!(needed(&proposals[0]), [1, 2, 3, 3, 4, 33]);
         assert_eq!(needed(&proposals[3]), [1, 2, 3, 4, 4, 43]);
+    }
+
+    #[test]
+    fn what_is_decided_urgently_needs_as_many_as_by_a_motion() {
+        let (member, motion) = (account(1), H256([3; 32]));
+        let remove = UrgentDecision::RemoveMember { member };
+        assert_eq!(remove.needs(64), 43);
+        assert_eq!(UrgentDecision::CancelMotion { motion }.needs(64), 33);
+        let upgrade = UrgentDecision::AuthorizeUpgrade { code_hash: motion };
+        assert_eq!(upgrade.needs(64), 43);
     }
 }

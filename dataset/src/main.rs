@@ -7,22 +7,12 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-/// Nothing was done.
-const COULD_NOT_RUN: u8 = 3;
+use mhealth_auditor::program::{self, COULD_NOT_RUN};
 
 fn main() -> ExitCode {
-    let arguments = match cli::Arguments::try_parse() {
+    let arguments = match program::arguments() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // One status for whatever could not be done.
-            let _ = error.print();
-            return match error.use_stderr() {
-                true => ExitCode::from(COULD_NOT_RUN),
-                false => ExitCode::SUCCESS,
-            };
-        }
+        Err(status) => return status,
     };
     match cli::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use hashchain::StudyId;
 use mhealth_api::Policy;
-use mhealth_chain_client::{Allowance, ChainView, Proposal, H256};
+use mhealth_chain_client::{Allowance, ChainView, Proposal, UrgentDecision, H256};
 use serde_json::{json, Value};
 use sp_crypto_hashing::blake2_256;
 
@@ -38,17 +38,31 @@ pub(crate) enum Decision {
         #[arg(value_name = "ACCOUNT")]
         validator: Named,
     },
-    /// A validator goes, within ten minutes. Two thirds of the members.
-    RemoveValidator {
-        /// Its account.
-        #[arg(value_name = "ACCOUNT")]
-        validator: Named,
-    },
     /// New members, all at once. Two thirds of the members.
     AddMembers {
         /// Their accounts.
         #[arg(value_name = "ACCOUNT", required = true)]
         members: Vec<Named>,
+    },
+    /// Finality has stalled, and has to be helped: read docs/operating/running-a-node.md first. Two thirds of the members.
+    NoteStalled {
+        /// Number of the last final block.
+        #[arg(value_name = "BLOCK")]
+        last_final: u32,
+    },
+    /// What can be decided within hours can be proposed as well.
+    #[command(flatten)]
+    EitherWay(EitherWay),
+}
+
+/// What members decide by a motion, or within hours (`mhealth urgent`).
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum EitherWay {
+    /// A validator goes, within ten minutes. Two thirds of the members.
+    RemoveValidator {
+        /// Its account.
+        #[arg(value_name = "ACCOUNT")]
+        validator: Named,
     },
     /// A member goes. Two thirds of the members.
     RemoveMember {
@@ -76,12 +90,6 @@ pub(crate) enum Decision {
         /// The new runtime, compressed, as the release has it.
         #[arg(value_name = "FILE")]
         code: PathBuf,
-    },
-    /// Finality has stalled, and has to be helped: read docs/operating/running-a-node.md first. Two thirds of the members.
-    NoteStalled {
-        /// Number of the last final block.
-        #[arg(value_name = "BLOCK")]
-        last_final: u32,
     },
 }
 
@@ -180,24 +188,39 @@ impl Decision {
             Decision::AddValidator { validator } => Proposal::AddValidator {
                 validator: validator.id()?,
             },
-            Decision::RemoveValidator { validator } => Proposal::RemoveValidator {
-                validator: validator.id()?,
-            },
             Decision::AddMembers { members } => Proposal::AddMembers {
                 members: members.iter().map(Named::id).collect::<Result<_, _>>()?,
             },
-            Decision::RemoveMember { member } => Proposal::RemoveMember {
+            Decision::EitherWay(decision) => decision.urgent()?.into(),
+            Decision::NoteStalled { last_final } => Proposal::NoteStalled { last_final },
+        })
+    }
+}
+
+impl From<EitherWay> for Decision {
+    fn from(decision: EitherWay) -> Self {
+        Decision::EitherWay(decision)
+    }
+}
+
+impl EitherWay {
+    /// The same as a decision within hours.
+    pub(crate) fn urgent(self) -> Result<UrgentDecision, Failure> {
+        Ok(match self {
+            EitherWay::RemoveValidator { validator } => UrgentDecision::RemoveValidator {
+                validator: validator.id()?,
+            },
+            EitherWay::RemoveMember { member } => UrgentDecision::RemoveMember {
                 member: member.id()?,
             },
-            Decision::ReplaceMember { member, successor } => Proposal::SwapMember {
+            EitherWay::ReplaceMember { member, successor } => UrgentDecision::ReplaceMember {
                 member: member.id()?,
                 successor: successor.id()?,
             },
-            Decision::CancelMotion { motion } => Proposal::CancelMotion { motion },
-            Decision::Upgrade { code } => Proposal::AuthorizeUpgrade {
+            EitherWay::CancelMotion { motion } => UrgentDecision::CancelMotion { motion },
+            EitherWay::Upgrade { code } => UrgentDecision::AuthorizeUpgrade {
                 code_hash: code_hash(&code)?,
             },
-            Decision::NoteStalled { last_final } => Proposal::NoteStalled { last_final },
         })
     }
 }

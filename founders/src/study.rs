@@ -14,7 +14,7 @@ use crate::accounts::Named;
 use crate::decide;
 use crate::failure::Failure;
 use crate::keys;
-use crate::proposals::{Decision, NewStudy};
+use crate::proposals::{Decision, EitherWay, NewStudy};
 use crate::report::Report;
 use crate::session::Global;
 use crate::status;
@@ -178,10 +178,15 @@ pub(crate) async fn remove(global: &Global, office: Office) -> Result<Report, Fa
             act(global, calls::remove_relay(study, account), done).await
         }
         Office::Validator { account: validator } => {
-            decide::propose(global, Decision::RemoveValidator { validator }, true).await
+            decide::propose(
+                global,
+                EitherWay::RemoveValidator { validator }.into(),
+                true,
+            )
+            .await
         }
         Office::Member { account: member } => {
-            decide::propose(global, Decision::RemoveMember { member }, true).await
+            decide::propose(global, EitherWay::RemoveMember { member }.into(), true).await
         }
     }
 }

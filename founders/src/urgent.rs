@@ -2,16 +2,13 @@
 
 //! What cannot wait for a motion: each member says what it wants, and the last vote that it takes carries it out.
 
-use std::path::PathBuf;
-
 use clap::Subcommand;
-use mhealth_chain_client::{calls, ChainEvent, ChainView, UrgentDecision, H256};
+use mhealth_chain_client::{calls, ChainEvent, ChainView, UrgentDecision};
 use serde_json::json;
 
-use crate::accounts::Named;
 use crate::decide;
 use crate::failure::Failure;
-use crate::proposals;
+use crate::proposals::{self, EitherWay};
 use crate::report::Report;
 use crate::session::Global;
 
@@ -20,78 +17,19 @@ use crate::session::Global;
 pub(crate) enum Urgent {
     /// Votes for a decision. The vote counts for six hours; the last of those that it takes carries it out.
     #[command(subcommand)]
-    Vote(Decision),
+    Vote(EitherWay),
     /// Takes a vote back.
     #[command(subcommand)]
-    Withdraw(Decision),
+    Withdraw(EitherWay),
     /// Lists what members vote for.
     List,
 }
 
-/// What can be decided so.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum Decision {
-    /// A member goes. Two thirds of the members.
-    RemoveMember {
-        /// Its account.
-        #[arg(value_name = "ACCOUNT")]
-        member: Named,
-    },
-    /// Another account takes a member's place. Two thirds of the members.
-    ReplaceMember {
-        /// The member that goes.
-        #[arg(value_name = "ACCOUNT")]
-        member: Named,
-        /// The account that comes.
-        #[arg(value_name = "SUCCESSOR")]
-        successor: Named,
-    },
-    /// A validator goes, within ten minutes. Two thirds of the members.
-    RemoveValidator {
-        /// Its account.
-        #[arg(value_name = "ACCOUNT")]
-        validator: Named,
-    },
-    /// New rules of the chain are authorised. Two thirds of the members.
-    Upgrade {
-        /// The new runtime, as the release has it.
-        #[arg(value_name = "FILE")]
-        code: PathBuf,
-    },
-    /// An open motion is closed without effect. More than half of the members.
-    CancelMotion {
-        /// Hash of the motion.
-        #[arg(value_name = "HASH")]
-        motion: H256,
-    },
-}
-
-impl Decision {
-    fn decision(self) -> Result<UrgentDecision, Failure> {
-        Ok(match self {
-            Decision::RemoveMember { member } => UrgentDecision::RemoveMember {
-                member: member.id()?,
-            },
-            Decision::ReplaceMember { member, successor } => UrgentDecision::ReplaceMember {
-                member: member.id()?,
-                successor: successor.id()?,
-            },
-            Decision::RemoveValidator { validator } => UrgentDecision::RemoveValidator {
-                validator: validator.id()?,
-            },
-            Decision::Upgrade { code } => UrgentDecision::AuthorizeUpgrade {
-                code_hash: proposals::code_hash(&code)?,
-            },
-            Decision::CancelMotion { motion } => UrgentDecision::CancelMotion { motion },
-        })
-    }
-}
-
 pub(crate) async fn run(global: &Global, urgent: Urgent) -> Result<Report, Failure> {
     match urgent {
-        Urgent::Vote(decision) => vote(global, decision.decision()?).await,
+        Urgent::Vote(decision) => vote(global, decision.urgent()?).await,
         Urgent::Withdraw(decision) => {
-            let decision = decision.decision()?;
+            let decision = decision.urgent()?;
             let office = global.office().await?;
             let call = calls::withdraw_urgent_vote(decision.clone());
             let outcome = office.act(call).await?;
@@ -160,17 +98,5 @@ async fn votes(view: &ChainView) -> Result<Vec<(String, UrgentDecision, u32)>, F
 }
 
 fn words(decision: &UrgentDecision) -> String {
-    match decision {
-        UrgentDecision::RemoveMember { member } => format!("remove the member {member}"),
-        UrgentDecision::ReplaceMember { member, successor } => {
-            format!("put {successor} in the place of the member {member}")
-        }
-        UrgentDecision::RemoveValidator { validator } => {
-            format!("remove the validator {validator}")
-        }
-        UrgentDecision::AuthorizeUpgrade { code_hash } => {
-            format!("authorise new rules, with code of the hash {code_hash:#x}")
-        }
-        UrgentDecision::CancelMotion { motion } => format!("cancel the motion {motion:#x}"),
-    }
+    proposals::words(&decision.clone().into())
 }

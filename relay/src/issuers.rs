@@ -91,12 +91,21 @@ pub enum Lookup {
 /// The keys of all trusted issuers. Cheap to clone; all clones trust the same.
 #[derive(Clone)]
 pub struct Issuers {
-    trusted: Arc<RwLock<Arc<[Arc<Issuer>]>>>,
+    trusted: Arc<RwLock<Arc<[Trusted]>>>,
     http: reqwest::Client,
 }
 
+/// An issuer, once for all studies that it speaks for.
+struct Trusted {
+    issuer: Arc<Issuer>,
+    studies: Vec<StudyId>,
+}
+
 struct Issuer {
-    trusted: TrustedIssuer,
+    /// As it stands in the tokens.
+    name: String,
+    /// Where its keys are.
+    jwks: String,
     http: reqwest::Client,
     keys: RwLock<Option<KeySet>>,
     /// When the keys were asked for last.
@@ -122,33 +131,48 @@ impl Issuers {
     /// From now on trusts these and no others. What was read of those that stay is still known.
     pub fn replace(&self, trusted: Vec<TrustedIssuer>) {
         let before = self.all();
-        let issuers = trusted.into_iter().map(|trusted| {
-            let known = before.iter().find(|known| known.trusted == trusted);
-            known.cloned().unwrap_or_else(|| {
+        let mut issuers: Vec<Trusted> = Vec::new();
+        for TrustedIssuer {
+            issuer: name,
+            study,
+            jwks,
+        } in trusted
+        {
+            let is_it = |known: &&Trusted| known.issuer.name == name && known.issuer.jwks == jwks;
+            if let Some(known) = issuers.iter_mut().find(|known| is_it(&&**known)) {
+                known.studies.push(study);
+                continue;
+            }
+            let known = before.iter().find(is_it);
+            let issuer = known.map(|known| known.issuer.clone()).unwrap_or_else(|| {
                 Arc::new(Issuer {
-                    trusted,
+                    name: name.clone(),
+                    jwks: jwks.clone(),
                     http: self.http.clone(),
                     keys: RwLock::default(),
                     asked_at: Mutex::default(),
                 })
-            })
-        });
-        let issuers = issuers.collect();
+            });
+            issuers.push(Trusted {
+                issuer,
+                studies: vec![study],
+            });
+        }
         *self
             .trusted
             .write()
-            .expect("no holder of this lock panics; qed") = issuers;
+            .expect("no holder of this lock panics; qed") = issuers.into();
     }
 
-    fn all(&self) -> Arc<[Arc<Issuer>]> {
+    fn all(&self) -> Arc<[Trusted]> {
         let trusted = self.trusted.read();
         trusted.expect("no holder of this lock panics; qed").clone()
     }
 
     fn find(&self, issuer: &str) -> Option<Arc<Issuer>> {
         let all = self.all();
-        let known = all.iter().find(|known| known.trusted.issuer == issuer);
-        known.cloned()
+        let known = all.iter().find(|known| known.issuer.name == issuer);
+        known.map(|known| known.issuer.clone())
     }
 
     /// Keys of an issuer as if they had been read from it.
@@ -170,7 +194,7 @@ impl Issuers {
     pub fn speaks_for(&self, issuer: &str, study: StudyId) -> bool {
         self.all()
             .iter()
-            .any(|known| known.trusted.issuer == issuer && known.trusted.study == study)
+            .any(|known| known.issuer.name == issuer && known.studies.contains(&study))
     }
 
     /// Whether an issuer still signs with a key that it had under this name, as far as was read. One that it took back, or
@@ -206,14 +230,14 @@ impl Issuers {
         let all = self.all();
         let known = all.iter();
         known
-            .map(|issuer| (issuer.trusted.issuer.clone(), issuer.count()))
+            .map(|known| (known.issuer.name.clone(), known.issuer.count()))
             .collect()
     }
 
     /// Reads the keys of all.
     pub async fn read(&self) {
         let all = self.all();
-        join_all(all.iter().map(|issuer| issuer.read_again())).await;
+        join_all(all.iter().map(|known| known.issuer.read_again())).await;
     }
 
     /// Keeps the keys fresh until the server stops.
@@ -278,24 +302,16 @@ impl Issuer {
                 });
             }
             Ok(Err(error)) => {
-                tracing::warn!(issuer = self.trusted.issuer, %error, "an issuer's keys cannot be read");
+                tracing::warn!(issuer = self.name, %error, "an issuer's keys cannot be read");
             }
             Err(_) => {
-                tracing::warn!(
-                    issuer = self.trusted.issuer,
-                    "an issuer's keys do not arrive in time"
-                );
+                tracing::warn!(issuer = self.name, "an issuer's keys do not arrive in time");
             }
         }
     }
 
     async fn read(&self) -> anyhow::Result<HashMap<String, Key>> {
-        let mut answer = self
-            .http
-            .get(&self.trusted.jwks)
-            .send()
-            .await?
-            .error_for_status()?;
+        let mut answer = self.http.get(&self.jwks).send().await?.error_for_status()?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await? {
             body.extend_from_slice(&chunk);
@@ -343,5 +359,43 @@ mod tests {
         ] {
             assert!(bad.parse::<TrustedIssuer>().is_err(), "{bad}");
         }
+    }
+
+    /// Keys at an address of this machine, and how often somebody asked for them.
+    async fn keys() -> (String, Arc<std::sync::atomic::AtomicUsize>) {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let asked = Arc::new(AtomicUsize::new(0));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}/keys", listener.local_addr().unwrap());
+        let counted = asked.clone();
+        let answer = move || async move {
+            counted.fetch_add(1, Ordering::SeqCst);
+            axum::Json(serde_json::json!({ "keys": [] }))
+        };
+        let routes = axum::Router::new().route("/keys", axum::routing::get(answer));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        (address, asked)
+    }
+
+    #[tokio::test]
+    async fn an_issuer_of_two_studies_is_asked_once_and_stays_known_when_one_of_them_goes() {
+        let (address, asked) = keys().await;
+        let of = |study: u32| -> TrustedIssuer {
+            let text = format!("issuer=https://auth.example,study={study},jwks={address}");
+            text.parse().unwrap()
+        };
+        let issuers = Issuers::new(vec![of(0), of(1)], crate::mutations::http());
+        issuers.read().await;
+        let asked = || asked.load(std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(asked(), 1);
+        let name = "https://auth.example";
+        assert_eq!(issuers.keys_known(), [(name.to_owned(), Some(0))]);
+        let speaks_for =
+            |issuers: &Issuers| [0, 1, 2].map(|study| issuers.speaks_for(name, StudyId(study)));
+        assert_eq!(speaks_for(&issuers), [true, true, false]);
+        issuers.replace(vec![of(1)]);
+        assert_eq!(speaks_for(&issuers), [false, true, false]);
+        assert_eq!(issuers.keys_known(), [(name.to_owned(), Some(0))]);
+        assert_eq!(asked(), 1);
     }
 }

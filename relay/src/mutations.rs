@@ -214,7 +214,7 @@ async fn no_token_but_the_signed_one_is_taken() {
     println!("executions={} refused={refused:?}", cases());
 }
 
-fn http() -> reqwest::Client {
+pub(crate) fn http() -> reqwest::Client {
     mhealth_server::install_crypto();
     reqwest::Client::new()
 }

@@ -160,7 +160,7 @@ impl Target {
             }
             Err(error) if error.is_unreachable() => return Err(error.into()),
             // Where there is no device, no head can be proved, and blocks are final all the same.
-            Err(_) if client.device(DeviceId(0)).await?.is_none() => justified(client).await?,
+            Err(_) if has_no_device(client).await => justified(client).await?,
             Err(error) => {
                 let why = format!("the node gives no proof of finality: {error}");
                 (client.finalised().await?.hash, Err(why))
@@ -174,6 +174,12 @@ impl Target {
             finality,
         })
     }
+}
+
+/// Whether the node says that no device has enrolled yet.
+async fn has_no_device(client: &ChainClient) -> bool {
+    let first = client.device(DeviceId(0)).await;
+    first.is_ok_and(|device| device.is_none())
 }
 
 /// The block that GRANDPA's latest justification is for, as the node gives it; the latest that it calls final when it gives none.

@@ -20,6 +20,9 @@ use mhealth_evidence::Checkpoint;
 
 use super::inputs;
 
+/// Who runs an audit, if nobody says.
+const NOT_NAMED: &str = "not named";
+
 /// Judges every entry of a study.
 #[derive(Args)]
 #[command(group(ArgGroup::new("reports").args(["json", "html"]).multiple(true)))]
@@ -88,7 +91,7 @@ pub(crate) struct AuditArguments {
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// Who runs the audit, for the report and for its signature.
-    #[arg(long, default_value = "not named")]
+    #[arg(long, default_value = NOT_NAMED)]
     auditor: String,
     /// File with the report key of whoever runs the audit, as `key new` makes it: signs each report, in a file of its name and
     /// `.sig`. It is not the study's auditor key.
@@ -170,12 +173,16 @@ fn signer(arguments: &AuditArguments) -> Result<Option<ReportKey>, AuditError> {
     let Some(file) = &arguments.sign_with else {
         return Ok(None);
     };
+    let unfit = |why: String| AuditError::Input {
+        file: "--sign-with".into(),
+        why,
+    };
+    if arguments.auditor == NOT_NAMED {
+        return Err(unfit("say with --auditor who signs".into()));
+    }
     let reports = [&arguments.json, &arguments.html].into_iter().flatten();
     let reports: Vec<&Path> = reports.map(PathBuf::as_path).collect();
-    Signing::check(&arguments.auditor, &reports).map_err(|why| AuditError::Input {
-        file: "--sign-with".into(),
-        why: why.to_string(),
-    })?;
+    Signing::check(&arguments.auditor, &reports).map_err(|why| unfit(why.to_string()))?;
     inputs::report_key(file).map(Some)
 }
 

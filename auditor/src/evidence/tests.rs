@@ -18,13 +18,17 @@ use sp_consensus_grandpa::{
 use sp_core::{ed25519, Blake2Hasher, Pair, H256};
 use sp_runtime::generic;
 use sp_runtime::traits::BlakeTwo256;
-use sp_trie::{LayoutV0, LayoutV1, MemoryDB, TrieDBMutBuilder, TrieLayout, TrieMut};
+use sp_trie::{LayoutV0, LayoutV1, TrieLayout};
 
 use super::*;
 
 mod checkpoints;
 mod oracle;
+#[path = "../../../evidence/tests/support/trie.rs"]
+mod trie;
 mod vectors;
+
+use trie::trie;
 
 type Voters = Vec<ed25519::Pair>;
 /// A header, as the chain's nodes have it.
@@ -42,27 +46,6 @@ fn list(voters: &Voters) -> AuthorityList {
         .iter()
         .map(|voter| (AuthorityId::from(voter.public()), 1))
         .collect()
-}
-
-/// A state of these values, and all nodes of its trie.
-fn state<L: TrieLayout<Hash = Blake2Hasher>>(
-    values: &[(Vec<u8>, Vec<u8>)],
-) -> (H256, Vec<Vec<u8>>) {
-    let mut database = MemoryDB::<Blake2Hasher>::default();
-    let mut root = H256::default();
-    {
-        let mut trie = TrieDBMutBuilder::<L>::new(&mut database, &mut root).build();
-        for (key, value) in values {
-            trie.insert(key, value).unwrap();
-        }
-    }
-    let nodes = database
-        .drain()
-        .into_values()
-        .filter(|(_, count)| *count > 0);
-    let mut nodes: Vec<Vec<u8>> = nodes.map(|(node, _)| node).collect();
-    nodes.sort();
-    (root, nodes)
 }
 
 fn child(parent: &Header, root: [u8; 32], next: Option<&Voters>, delay: u32) -> Header {
@@ -144,7 +127,7 @@ fn made() -> Made {
 
 fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
     let sets = [voters(&[1, 2, 3, 4]), voters(&[3, 4, 5, 6]), voters(&[7])];
-    let (root, proof) = state::<L>(&[(AUTHORITIES_KEY.to_vec(), list(&sets[0]).encode())]);
+    let (root, proof) = trie::<L>(&[(AUTHORITIES_KEY.to_vec(), list(&sets[0]).encode())]);
     let first = Header {
         parent_hash: [0; 32],
         number: 0,
@@ -203,7 +186,7 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
         1u32,
         None::<u32>,
     );
-    let (root, state_proof) = state::<L>(&[
+    let (root, state_proof) = trie::<L>(&[
         (device_key(DeviceId(0)), before.encode()),
         (device_key(DeviceId(1)), record.encode()),
         (head_page_key(DeviceId(1)), vec![other, head].encode()),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use hashchain::StudyId;
 use mhealth_api::{Hash, Key, Policy};
+use proptest::prelude::*;
 use rand::{rngs::StdRng, Rng, SeedableRng};
 
 use super::*;
@@ -253,5 +254,20 @@ fn what_a_statement_cannot_name_is_said_before_the_audit() {
             Err(Unsignable::Signer),
             "{signer:?}"
         );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_reader_panic_and_none_are_a_signature(
+        file in prop::collection::vec(any::<u8>(), 0..200),
+        report in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let expected = expected(&[&key(7)]);
+        let (first, last) = (format!("# {FORM}\n"), format!("\n{SIGNATURE}0x{}\n", "00".repeat(64)));
+        let nearly = [first.as_bytes(), &file, last.as_bytes()].concat();
+        for file in [&file, &nearly] {
+            prop_assert_ne!(code(&report, file, &expected), "verified");
+        }
     }
 }

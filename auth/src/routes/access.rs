@@ -9,7 +9,7 @@ use std::ops::Deref;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use hashchain::StudyId;
-use mhealth_api::Code;
+use mhealth_api::{Code, Problem};
 use mhealth_server::{ApiError, Bearer, Duty, Peer};
 use zeroize::Zeroizing;
 
@@ -17,6 +17,28 @@ use super::Shared;
 use crate::app::App;
 use crate::codes::CodeView;
 use crate::store::{Admin, EnrolledDevice, SESSION};
+
+/// What a route for staff answers to whom it does not know. Only the document has this type and the next two: handlers answer with
+/// [`ApiError`].
+#[derive(utoipa::IntoResponses)]
+#[response(
+    status = 401,
+    description = "`missing_credentials`, `invalid_credentials`, `session_expired`."
+)]
+#[allow(dead_code)]
+pub(super) struct NotKnown(Problem);
+
+/// What it answers to who lacks the duty.
+#[derive(utoipa::IntoResponses)]
+#[response(status = 403, description = "`not_allowed`.")]
+#[allow(dead_code)]
+pub(super) struct NotAllowed(Problem);
+
+/// The same where a device may be another study's.
+#[derive(utoipa::IntoResponses)]
+#[response(status = 403, description = "`not_allowed`, `wrong_study`.")]
+#[allow(dead_code)]
+pub(super) struct NotAllowedThere(Problem);
 
 /// Every duty that there is at an authentication server.
 pub const STAFF_DUTIES: &[Duty] = &[

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::{By, CodeList, Codes, Keys, Log};
+use super::access::{By, CodeList, Codes, Keys, Log, NotAllowed, NotKnown};
 use super::{Page, Shared};
 use crate::approvals::{Answer, Approval, NewKey, Request};
 use crate::codes::{CodeView, IssuedCode, NewCode};
@@ -67,7 +67,7 @@ pub struct Change {
 #[utoipa::path(post, path = "/v1/admin/codes", tag = "admin", security(("admin" = [])), request_body = NewCode,
     responses(
         (status = 201, description = "The code.", body = IssuedCode),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+        NotKnown,
         (status = 403, description = "`not_allowed`; `wrong_study`: the predecessor's.", body = Problem),
         (status = 404, description = "`unknown_device`: the predecessor.", body = Problem),
         (status = 409, description = "`participant_has_code`, `participant_has_device`; `invalid_state`: the predecessor is \
@@ -91,8 +91,8 @@ async fn issue_code(
 /// The codes that were issued, oldest first; with their participants for who may read pseudonyms.
 #[utoipa::path(get, path = "/v1/admin/codes", tag = "admin", security(("admin" = [])), params(Page), responses(
     (status = 200, description = "The codes, without their secrets.", body = Vec<CodeView>),
-    (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-    (status = 403, description = "`not_allowed`.", body = Problem),
+    NotKnown,
+    NotAllowed,
 ))]
 async fn list_codes(
     State(shared): State<Shared>,
@@ -110,8 +110,8 @@ async fn list_codes(
     params(("id" = u64, Path, description = "The code's number.")),
     responses(
         (status = 204, description = "It is revoked."),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-        (status = 403, description = "`not_allowed`.", body = Problem),
+        NotKnown,
+        NotAllowed,
         (status = 404, description = "`unknown_code`.", body = Problem),
         (status = 409, description = "`code_used`.", body = Problem),
     ))]
@@ -133,8 +133,8 @@ async fn revoke_code(
     responses(
         (status = 201, description = "The new key.", body = NewKey),
         (status = 202, description = "It is asked for: another person has to approve it.", body = Approval),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-        (status = 403, description = "`not_allowed`.", body = Problem),
+        NotKnown,
+        NotAllowed,
     ))]
 async fn rotate_keys(
     State(shared): State<Shared>,
@@ -150,8 +150,8 @@ async fn rotate_keys(
 #[utoipa::path(post, path = "/v1/admin/keys/revoke", tag = "admin", security(("admin" = [])), request_body = Change,
     responses(
         (status = 201, description = "The new key.", body = NewKey),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-        (status = 403, description = "`not_allowed`.", body = Problem),
+        NotKnown,
+        NotAllowed,
     ))]
 async fn revoke_keys(
     State(shared): State<Shared>,
@@ -167,8 +167,8 @@ async fn revoke_keys(
 /// Who did what, when and why, oldest first.
 #[utoipa::path(get, path = "/v1/admin/log", tag = "admin", security(("admin" = [])), params(Page), responses(
     (status = 200, description = "Lines of the log.", body = Vec<LogLine>),
-    (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-    (status = 403, description = "`not_allowed`.", body = Problem),
+    NotKnown,
+    NotAllowed,
 ))]
 async fn read_log(
     State(shared): State<Shared>,

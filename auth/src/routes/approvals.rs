@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::{Anyone, By};
+use super::access::{Anyone, By, NotAllowed, NotKnown};
 use super::admin::Change;
 use super::{Page, Shared};
 use crate::approvals::{Answer, Approval, NewKey};
@@ -49,8 +49,8 @@ impl IntoResponse for Answer {
 /// The requests for approval, oldest first: those whose duty the credential has.
 #[utoipa::path(get, path = "/v1/admin/approvals", tag = "admin", security(("admin" = [])), params(Page), responses(
     (status = 200, description = "Requests, and how they stand.", body = Vec<Approval>),
-    (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-    (status = 403, description = "`not_allowed`.", body = Problem),
+    NotKnown,
+    NotAllowed,
 ))]
 async fn list(
     State(shared): State<Shared>,
@@ -69,7 +69,7 @@ async fn list(
     params(("id" = u64, Path, description = "The request's number.")), request_body = Change,
     responses(
         (status = 200, description = "It is done.", body = Approved),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+        NotKnown,
         (status = 403, description = "`not_allowed`; `needs_another_person`: who asked does not decide.", body = Problem),
         (status = 404, description = "`unknown_approval`.", body = Problem),
         (status = 409, description = "`approval_closed`; and as what was asked for answers.", body = Problem),
@@ -101,7 +101,7 @@ async fn approve(
     params(("id" = u64, Path, description = "The request's number.")), request_body = Change,
     responses(
         (status = 200, description = "It is rejected.", body = Approval),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+        NotKnown,
         (status = 403, description = "`not_allowed`; `needs_another_person`: who asked does not decide.", body = Problem),
         (status = 404, description = "`unknown_approval`.", body = Problem),
         (status = 409, description = "`approval_closed`.", body = Problem),

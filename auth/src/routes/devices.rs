@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::{By, Devices, Retire, Suspend};
+use super::access::{By, Devices, NotAllowed, NotAllowedThere, NotKnown, Retire, Suspend};
 use super::admin::{Change, Why};
 use super::Shared;
 use crate::approvals::{Answer, Approval, Request};
@@ -76,8 +76,8 @@ pub struct Retired {
     ("limit" = Option<u32>, Query, description = "At most so many: 1 to 1,000, 100 when absent."),
 ), responses(
     (status = 200, description = "Devices.", body = Vec<EnrolledDevice>),
-    (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-    (status = 403, description = "`not_allowed`.", body = Problem),
+    NotKnown,
+    NotAllowed,
 ))]
 async fn list_devices(
     State(shared): State<Shared>,
@@ -105,8 +105,8 @@ struct DevicePage {
     params(("id" = u32, Path, description = "The device's number.")),
     responses(
         (status = 200, description = "The device.", body = DeviceRecord),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-        (status = 403, description = "`not_allowed`, `wrong_study`.", body = Problem),
+        NotKnown,
+        NotAllowedThere,
         (status = 404, description = "`unknown_device`.", body = Problem),
     ))]
 async fn read_device(
@@ -127,8 +127,8 @@ async fn read_device(
     params(("id" = u32, Path, description = "The device's number.")), request_body = Suspension,
     responses(
         (status = 200, description = "It is suspended, finalised.", body = DeviceOnChain),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-        (status = 403, description = "`not_allowed`, `wrong_study`.", body = Problem),
+        NotKnown,
+        NotAllowedThere,
         (status = 404, description = "`unknown_device`.", body = Problem),
         (status = 409, description = "`invalid_state`, `refused_by_chain`.", body = Problem),
         (status = 503, description = "`chain_unavailable`: the order stays and will be done.", body = Problem),
@@ -153,8 +153,8 @@ async fn suspend(
     responses(
         (status = 200, description = "It is active, finalised.", body = DeviceOnChain),
         (status = 202, description = "It is asked for: another person has to approve it.", body = Approval),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-        (status = 403, description = "`not_allowed`, `wrong_study`.", body = Problem),
+        NotKnown,
+        NotAllowedThere,
         (status = 404, description = "`unknown_device`.", body = Problem),
         (status = 409, description = "`invalid_state`, `refused_by_chain`.", body = Problem),
         (status = 503, description = "`chain_unavailable`: the order stays and will be done.", body = Problem),
@@ -180,8 +180,8 @@ async fn resume(
     responses(
         (status = 200, description = "It is suspended and will retire, or is retired, finalised, as was ordered.", body = Retired),
         (status = 202, description = "It is asked for: another person has to approve it.", body = Approval),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-        (status = 403, description = "`not_allowed`, `wrong_study`.", body = Problem),
+        NotKnown,
+        NotAllowedThere,
         (status = 404, description = "`unknown_device`.", body = Problem),
         (status = 409, description = "`invalid_state`: among others, it retires with other entries trusted; \
             `refused_by_chain`.", body = Problem),

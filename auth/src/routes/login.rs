@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::{is_session, Holder};
+use super::access::{is_session, Holder, NotAllowed, NotKnown};
 use super::Shared;
 use crate::login::{cookie, Coming, Login, COOKIE};
 
@@ -119,7 +119,7 @@ pub struct LoggedOut {
 /// Ends the session whose credential comes with it.
 #[utoipa::path(post, path = "/v1/admin/logout", tag = "login", security(("admin" = [])), responses(
     (status = 200, description = "It is over.", body = LoggedOut),
-    (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
+    NotKnown,
     (status = 403, description = "`not_allowed`: a credential that the operator made is no session.", body = Problem),
 ))]
 async fn logout(State(shared): State<Shared>, holder: Holder) -> Result<Json<LoggedOut>, ApiError> {

@@ -26,6 +26,14 @@ async fn only_administrators_get_in(setting: Setting) {
             if operation["security"][0]["admin"].is_null() {
                 continue;
             }
+            for (status, word) in [("401", "session_expired"), ("403", "not_allowed")] {
+                let answer = &operation["responses"][status];
+                let said = answer["description"].as_str().unwrap_or_default();
+                assert!(said.contains(word), "{method} {path}: {answer}");
+                let schema = answer["content"].as_object().into_iter().flatten().next();
+                let (_, schema) = schema.expect("a problem is described");
+                assert_eq!(schema["schema"]["$ref"], "#/components/schemas/Problem");
+            }
             let method: Method = method.to_uppercase().parse().unwrap();
             let url = setting.url(&path.replace("{id}", "0"));
             let request = || setting.http.request(method.clone(), &url).json(&json!({}));

@@ -3,6 +3,8 @@
 //! A chain made by hand with the crates of the chain's nodes, and what those crates say of a proof: the oracle.
 #![allow(dead_code, reason = "no test program uses all of it")]
 
+mod trie;
+
 use codec::{Decode, DecodeAll, Encode};
 use finality_grandpa::{Commit, Message, Precommit, SignedPrecommit};
 use hashchain::{DeviceId, LinkHash, StudyId};
@@ -19,10 +21,9 @@ use sp_consensus_grandpa::{
 use sp_core::{ed25519, Blake2Hasher, Pair, H256};
 use sp_runtime::generic::{self, Digest, DigestItem};
 use sp_runtime::traits::BlakeTwo256;
-use sp_trie::{
-    read_trie_value, LayoutV0, LayoutV1, MemoryDB, StorageProof, TrieDBMutBuilder, TrieLayout,
-    TrieMut,
-};
+use sp_trie::{read_trie_value, LayoutV0, LayoutV1, MemoryDB, StorageProof, TrieLayout};
+
+pub(crate) use trie::trie;
 
 /// A header, as the chain's nodes have it.
 pub(crate) type NodeHeader = generic::Header<u32, BlakeTwo256>;
@@ -44,27 +45,6 @@ pub(crate) fn voter(seed: u8) -> ed25519::Pair {
 pub(crate) fn list(seeds: &[u8]) -> AuthorityList {
     let ids = seeds.iter().map(|seed| (voter(*seed).public().into(), 1));
     ids.collect()
-}
-
-/// What is proved about this state: its root, and all nodes of its trie.
-pub(crate) fn trie<L: TrieLayout<Hash = Blake2Hasher>>(
-    values: &[(Vec<u8>, Vec<u8>)],
-) -> (H256, Vec<Vec<u8>>) {
-    let mut database = MemoryDB::<Blake2Hasher>::default();
-    let mut root = H256::default();
-    {
-        let mut trie = TrieDBMutBuilder::<L>::new(&mut database, &mut root).build();
-        for (key, value) in values {
-            trie.insert(key, value).unwrap();
-        }
-    }
-    let nodes = database
-        .drain()
-        .into_values()
-        .filter(|(_, count)| *count > 0);
-    let mut nodes: Vec<Vec<u8>> = nodes.map(|(node, _)| node).collect();
-    nodes.sort();
-    (root, nodes)
 }
 
 pub(crate) fn child(parent: &NodeHeader, root: H256, logs: Vec<DigestItem>) -> NodeHeader {

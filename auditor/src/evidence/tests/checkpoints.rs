@@ -32,7 +32,7 @@ fn forced_naming(first: fn([u8; 32]) -> [u8; 32]) -> Forced {
     } = made();
     let new = voters(&[7, 8, 9]);
     let [authorities, set, first_block] = checkpoint_keys();
-    let (root, proof) = state::<LayoutV0<Blake2Hasher>>(&[
+    let (root, proof) = trie::<LayoutV0<Blake2Hasher>>(&[
         (authorities, list(&new).encode()),
         (set, 3u64.encode()),
         (first_block, first(genesis).encode()),
