@@ -73,6 +73,8 @@ pub enum Program {
     Device,
     /// The auditor's program.
     Auditor,
+    /// The program of the holder of participants' keys.
+    Data,
 }
 
 impl Program {
@@ -83,6 +85,7 @@ impl Program {
             Program::Relay => "mhealth-relay",
             Program::Device => "mhealth-device",
             Program::Auditor => "mhealth-auditor",
+            Program::Data => "mhealth-data",
         }
     }
 
@@ -93,6 +96,7 @@ impl Program {
             Program::Relay => "MHEALTH_RELAY_BIN",
             Program::Device => "MHEALTH_DEVICE_BIN",
             Program::Auditor => "MHEALTH_AUDITOR_BIN",
+            Program::Data => "MHEALTH_DATA_BIN",
         }
     }
 

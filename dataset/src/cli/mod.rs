@@ -2,6 +2,7 @@
 
 //! The command line.
 
+mod export;
 mod keys;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,10 +12,10 @@ use mhealth_dataset::DataError;
 use time::format_description::well_known::Rfc3339;
 use time::OffsetDateTime;
 
-/// Keeps the keys of a study's participants.
+/// Keeps the keys of a study's participants, and makes datasets of what their phones registered.
 ///
-/// For the holder of the keys, who is not the auditor. The exit status: 0 done; 3 nothing could be done. The last line is for
-/// machines. Messages begin with error[code]; codes do not change between versions.
+/// For the holder of the keys, who is not the auditor. The exit status: 0 done; 1 a dataset was checked, and does not hold; 3
+/// nothing could be done. The last line is for machines. Messages begin with error[code]; codes do not change between versions.
 #[derive(Parser)]
 #[command(name = "mhealth-data", version)]
 pub(crate) struct Arguments {
@@ -27,6 +28,9 @@ enum Command {
     /// The keys: makes them, backs them up, splits them, destroys them.
     #[command(subcommand)]
     Keys(keys::Keys),
+    Export(Box<export::Export>),
+    MyData(Box<export::MyData>),
+    VerifyDataset(Box<export::VerifyDataset>),
 }
 
 /// Why a command did not do what it should.
@@ -43,10 +47,16 @@ pub(crate) struct Failure {
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (what, done) = match arguments.command {
         Command::Keys(command) => ("done", keys::run(command)),
+        Command::Export(arguments) => ("done", export::run(*arguments)),
+        Command::MyData(arguments) => ("done", export::my_data(*arguments)),
+        Command::VerifyDataset(arguments) => ("verified", export::verify_dataset(*arguments)),
     };
     done.map_err(|error| Failure {
         what,
-        status: crate::COULD_NOT_RUN,
+        status: match error.is_refusal() {
+            true => crate::REFUSED,
+            false => crate::COULD_NOT_RUN,
+        },
         error,
     })
 }
