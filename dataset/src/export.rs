@@ -2,10 +2,10 @@
 
 //! Makes a dataset: from an audit, the relays' exports, evidence, and the participants' keys.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use hashchain::{participant_digest, DeviceId, Native};
+use hashchain::DeviceId;
 use mhealth_api::Key;
 use mhealth_auditor::verdict::JudgedEntry;
 use mhealth_auditor::Verdict;
@@ -18,9 +18,10 @@ use crate::folder::Unfinished;
 use crate::formats::{self, Format, Writer};
 use crate::keys::{KeyFolder, Whose};
 use crate::manifest::{describe, names, AuditRef, Manifest, SCHEMA};
+use crate::owners::{Owner, Owners};
 use crate::person::Package;
 use crate::registry::{Registry, Sources};
-use crate::row::{Owner, Row};
+use crate::row::{Problem, Row};
 
 /// Media types that a manifest counts one by one. A phone may make up as many as it likes.
 const MOST_MEDIA_TYPES: usize = 1_000;
@@ -66,7 +67,7 @@ pub fn export(
     let folder = Unfinished::begin(&job.out)?;
     let holder = keys.holder()?;
     let registry = Registry::load(&job.evidence)?;
-    let owners = Owners::of(keys, &registry, job)?;
+    let owners = Owners::of(keys, &registry, job.participant.as_deref())?;
     let wanted = |device: DeviceId| owners.is_wanted(device);
     let envelopes = Envelopes::index(&job.exports, &wanted, &mut |runs| {
         progress(Progress::Runs(runs));
@@ -81,6 +82,7 @@ pub fn export(
         writers: Vec::new(),
         count: Count::default(),
         missing: None,
+        lacking: BTreeSet::new(),
         last: None,
         progress,
     };
@@ -89,6 +91,7 @@ pub fn export(
         writers,
         count,
         missing,
+        lacking,
         envelopes,
         ..
     } = making;
@@ -97,6 +100,12 @@ pub fn export(
     }
     if let Some(missing) = missing {
         return Err(missing.into_error());
+    }
+    if let (Some(device), false) = (lacking.first(), job.allow_missing_keys) {
+        return Err(DataError::MissingKeys {
+            count: lacking.len(),
+            device: *device,
+        });
     }
     count.agrees_with(job, &audit)?;
     let mut manifest = Manifest {
@@ -138,79 +147,6 @@ pub fn export(
     keys.remember(&found)?;
     folder.finish()?;
     Ok(manifest)
-}
-
-/// Whose each device of the evidence is.
-struct Owners<'k> {
-    devices: HashMap<DeviceId, Owner<'k>>,
-    /// Devices whose participant's key was found.
-    found: BTreeMap<DeviceId, String>,
-}
-
-impl<'k> Owners<'k> {
-    /// The chain has a digest of the key that a device seals to: whoever has the key finds the device by it.
-    fn of(keys: &'k KeyFolder, registry: &Registry, job: &Job) -> Result<Self, DataError> {
-        let digest = |key: &[u8; 32]| participant_digest::<Native>(Some(key));
-        let own: Vec<_> = keys.keys().collect();
-        let held: HashMap<_, _> = own
-            .iter()
-            .map(|(participant, key)| (digest(&key.sealing_key().0), (participant, *key)))
-            .collect();
-        let gone: HashMap<_, _> = keys
-            .destroyed()
-            .map(|record| (digest(&record.key.0), &record.participant))
-            .collect();
-        let nobody = participant_digest::<Native>(None);
-        let only = job.participant.as_deref();
-        if let Some(only) = only {
-            if gone.values().any(|participant| *participant == only) {
-                return Err(DataError::Destroyed(only.into()));
-            }
-            if !own.iter().any(|(participant, _)| participant.0 == only) {
-                return Err(DataError::NoSuchParticipant(only.into()));
-            }
-        }
-        let (mut devices, mut found, mut unknown) = (HashMap::new(), BTreeMap::new(), Vec::new());
-        for (device, registered) in &registry.devices {
-            let owner = match (
-                held.get(&registered.participant),
-                gone.get(&registered.participant),
-            ) {
-                (Some((participant, key)), _) => {
-                    found.insert(*device, participant.0.clone());
-                    Owner::Key((*participant).clone(), *key)
-                }
-                (None, Some(_)) => Owner::Destroyed,
-                (None, None) if registered.participant == nobody => Owner::Nobody,
-                (None, None) => {
-                    unknown.push(*device);
-                    Owner::Unknown
-                }
-            };
-            let is_own = |name: &str| only.is_none_or(|only| only == name);
-            let wanted = match &owner {
-                Owner::Key(participant, _) => is_own(&participant.0),
-                // Of one participant, what nobody can tell apart from others' is left out.
-                _ => only.is_none(),
-            };
-            if wanted {
-                devices.insert(*device, owner);
-            }
-        }
-        match unknown.first() {
-            Some(device) if only.is_none() && !job.allow_missing_keys => {
-                Err(DataError::MissingKeys {
-                    count: unknown.len(),
-                    device: *device,
-                })
-            }
-            _ => Ok(Owners { devices, found }),
-        }
-    }
-
-    fn is_wanted(&self, device: DeviceId) -> bool {
-        self.devices.contains_key(&device)
-    }
 }
 
 /// What was counted on the way.
@@ -293,6 +229,8 @@ struct Making<'a> {
     writers: Vec<Box<dyn Writer>>,
     count: Count,
     missing: Option<Missing>,
+    /// Devices with valid entries that no key of the folder opens.
+    lacking: BTreeSet<DeviceId>,
     /// The device that came last.
     last: Option<DeviceId>,
     progress: &'a mut dyn FnMut(Progress),
@@ -422,6 +360,9 @@ impl Making<'_> {
             missing.count += 1;
         }
         row.open(envelope, &device.key, owner);
+        if row.verdict == Verdict::Valid && row.problem == Some(Problem::NoKey) {
+            self.lacking.insert(row.device);
+        }
         Ok(row)
     }
 }

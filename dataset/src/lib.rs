@@ -28,6 +28,7 @@ mod formats;
 pub mod keys;
 pub mod manifest;
 mod measures;
+mod owners;
 mod person;
 mod places;
 pub mod registry;

@@ -2,15 +2,12 @@
 
 //! A row of a dataset: one registered night, with where it comes from.
 
-use hashchain::{
-    open_envelope, Content, DataDigest, DeviceId, Envelope, LinkHash, OpenError, OpeningKey,
-};
+use hashchain::{open_envelope, Content, DataDigest, DeviceId, Envelope, LinkHash, OpenError};
 use mhealth_api::Key;
 use mhealth_auditor::verdict::JudgedEntry;
 use mhealth_auditor::Verdict;
 use mhealth_device::payload::{
-    corrected, parse_document, ExchangedNight, Night, Participant, DATA_POINT_MEDIA_TYPE,
-    MEDIA_TYPE,
+    corrected, parse_document, ExchangedNight, Night, DATA_POINT_MEDIA_TYPE, MEDIA_TYPE,
 };
 use serde_json::Value;
 use time::Date;
@@ -18,6 +15,7 @@ use time::Date;
 use crate::audit::AuditedDevice;
 use crate::keys::check_pseudonym;
 use crate::measures::Measures;
+use crate::owners::Owner;
 
 /// Why a row has no values, or does not count. The words are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,18 +110,6 @@ pub struct Row {
     pub points: Vec<Value>,
     /// The payload, where it is kept as it came.
     pub raw: Option<Raw>,
-}
-
-/// To whom a device seals.
-pub(crate) enum Owner<'k> {
-    /// To a participant whose key is at hand.
-    Key(Participant, &'k OpeningKey),
-    /// To a participant whose key was destroyed on record.
-    Destroyed,
-    /// To nobody: its data are plain.
-    Nobody,
-    /// To a key that is not in the folder.
-    Unknown,
 }
 
 impl Row {
