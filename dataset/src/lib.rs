@@ -14,8 +14,8 @@
 //!
 //! An audit's JSON report says which entries there are, device by device, and what is to be thought of them. The relays' exports
 //! have their sealed envelopes, found by the digests that the report names. Evidence proves that the chain has those digests in
-//! those places, and to which participant's key each device seals. Everything is read as a stream; memory grows with the number of
-//! entries by about 120 bytes for each, and with the entries of the largest device.
+//! those places, and to which participant's key each device seals. Everything is read as a stream; what is kept is links
+//! and digests of the evidence, places of envelopes in the exports, and the rows of one device.
 
 pub mod audit;
 pub mod columns;
