@@ -74,6 +74,8 @@ pub(crate) struct World {
     start: NodeHeader,
     first: Vec<Vec<u8>>,
     devices: Vec<Device>,
+    /// Takes envelopes at once, where a study has too many for the memory.
+    spill: Option<(BufWriter<File>, u64)>,
 }
 
 impl World {
@@ -99,7 +101,16 @@ impl World {
             start,
             first,
             devices: Vec::new(),
+            spill: None,
         }
+    }
+
+    /// A world that keeps no envelope: each goes into the relay's export when it is made.
+    pub(crate) fn spilling() -> Self {
+        let mut world = World::new();
+        let file = File::create(world.path("dave.ndjson")).unwrap();
+        world.spill = Some((BufWriter::new(file), 0));
+        world
     }
 
     pub(crate) fn genesis(&self) -> Hash {
@@ -108,6 +119,12 @@ impl World {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// The export of a world that keeps no envelope is whole.
+    pub(crate) fn end_spilling(&mut self) {
+        let (file, _) = self.spill.as_mut().unwrap();
+        file.flush().unwrap();
     }
 
     /// Enrols a phone that seals to a participant, whose key is made now if there is none; or to nobody.
@@ -165,7 +182,7 @@ impl World {
     pub(crate) fn bytes(&mut self, phone: usize, envelope: Vec<u8>) -> u64 {
         let device = &mut self.devices[phone];
         let run = device.phone.run_with([&envelope]);
-        device.made.push(Made {
+        let mut made = Made {
             sequence: run.first_sequence,
             link: run.last_link(),
             run,
@@ -173,7 +190,14 @@ impl World {
             verdict: "valid",
             registered: true,
             shown: true,
-        });
+        };
+        if let Some((file, cursor)) = &mut self.spill {
+            *cursor += 1;
+            let line = serde_json::to_string(&exported(&made, *cursor)).unwrap();
+            writeln!(file, "{line}").unwrap();
+            made.envelope = Vec::new();
+        }
+        device.made.push(made);
         device.phone.length()
     }
 
@@ -255,7 +279,9 @@ impl World {
 
     pub(crate) fn write(&self) {
         self.write_audit(&self.path("audit.json"), BLOCK.into());
-        self.write_export(&self.path("dave.ndjson"));
+        if self.spill.is_none() {
+            self.write_export(&self.path("dave.ndjson"));
+        }
         std::fs::write(self.path("study.evidence"), self.evidence(BLOCK).to_bytes()).unwrap();
     }
 
