@@ -2,7 +2,7 @@
 
 //! `mhealth-data export`, `my-data` and `verify-dataset`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
@@ -152,7 +152,7 @@ pub(super) fn my_data(arguments: MyData) -> Result<(), DataError> {
     Ok(())
 }
 
-fn make(job: &Job, keys: &PathBuf) -> Result<Manifest, DataError> {
+fn make(job: &Job, keys: &Path) -> Result<Manifest, DataError> {
     let mut folder = KeyFolder::open(keys)?;
     let bar = Bar::new();
     export(job, &mut folder, &mut |at| bar.show(at))

@@ -175,14 +175,14 @@ fn document(xml: &mut Xml, heading: &Heading) -> Written {
         ("xmlns:xlink", "http://www.w3.org/1999/xlink"),
         ("ODMVersion", "1.3.2"),
         ("FileType", "Snapshot"),
-        ("FileOID", &file),
-        ("CreationDateTime", &created),
+        ("FileOID", file.as_str()),
+        ("CreationDateTime", created.as_str()),
         ("SourceSystem", "mhealth-data"),
         ("SourceSystemVersion", env!("CARGO_PKG_VERSION")),
         ("def:Context", "Other"),
     ];
     xml.element("ODM", &attributes, |xml| {
-        xml.element("Study", &[("OID", &study)], |xml| {
+        xml.element("Study", &[("OID", study.as_str())], |xml| {
             xml.element("GlobalVariables", &[], |xml| {
                 xml.text("StudyName", &[], &heading.title)?;
                 xml.text("StudyDescription", &[], &heading.title)?;
@@ -221,7 +221,7 @@ fn group(xml: &mut Xml) -> Written {
             let mandatory = if column.required { "Yes" } else { "No" };
             let attributes = [
                 ("ItemOID", item.as_str()),
-                ("OrderNumber", &number),
+                ("OrderNumber", number.as_str()),
                 ("Mandatory", mandatory),
                 ("def:IsNonStandard", "Yes"),
             ];
@@ -244,7 +244,7 @@ fn item(xml: &mut Xml, column: &Column) -> Written {
         ("DataType", kind),
     ];
     if let Some(length) = &length {
-        attributes.push(("Length", length));
+        attributes.push(("Length", length.as_str()));
     }
     if kind == "float" {
         attributes.push(("SignificantDigits", "3"));
