@@ -236,7 +236,9 @@ impl Audit {
         sink: &mut dyn FnMut(Judged<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut block_times = HashMap::new();
-        for block in judgement.entries.iter().filter_map(|entry| entry.block) {
+        let named = judgement.entries.iter().filter_map(|entry| entry.block);
+        // Nothing of a device is older than its enrolment, as its phone tells it.
+        for block in named.chain([record.enrolled_at]) {
             if let std::collections::hash_map::Entry::Vacant(vacant) = block_times.entry(block) {
                 let time = self.scratch.block_time(block).map_err(AuditError::from)?;
                 vacant.insert(time);
@@ -385,6 +387,6 @@ pub struct Judged<'a> {
     pub judgement: Judgement,
     /// The erasure of its data.
     pub erasure: Option<ErasedDevice>,
-    /// When the blocks that the judgement names were made, in seconds since 1970.
+    /// When the blocks that the judgement names were made, and the one that enrolled the device, in seconds since 1970.
     pub block_times: HashMap<u64, Option<u64>>,
 }

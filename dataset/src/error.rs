@@ -5,7 +5,7 @@
 use std::io;
 use std::path::Path;
 
-use hashchain::StudyId;
+use hashchain::{DeviceId, StudyId};
 use mhealth_api::Hash;
 
 /// Why nothing was done.
@@ -123,6 +123,138 @@ pub enum DataError {
     /// The output is there already.
     #[error("{0} is there already; a dataset is written into a new folder")]
     OutputExists(String),
+
+    /// A file is no audit, or a damaged one.
+    #[error(
+        "{file} is no audit's JSON report of a version that is known, or it is damaged: {why}"
+    )]
+    NotAnAudit {
+        /// The file.
+        file: String,
+        /// What is wrong with it. Nothing of its content.
+        why: String,
+    },
+    /// The audit is of another chain.
+    #[error("the audit is of the chain {0}, and not of the one that was asked for")]
+    AnotherChain(Hash),
+    /// A file is no evidence of a known version.
+    #[error("{file}: {why}")]
+    NotEvidence {
+        /// The file.
+        file: String,
+        /// Why.
+        why: mhealth_auditor::evidence::FormatError,
+    },
+    /// Evidence does not hold.
+    #[error("{file}: {why}")]
+    EvidenceRefused {
+        /// The file.
+        file: String,
+        /// Why.
+        why: String,
+    },
+    /// The evidence does not reach as far as the audit.
+    #[error(
+        "the evidence is of block {evidence} and the audit of block {audit}, which is later; make the evidence anew with \
+         `mhealth-auditor prove`"
+    )]
+    EvidenceTooOld {
+        /// The block of the evidence.
+        evidence: u64,
+        /// The block of the audit.
+        audit: u64,
+    },
+    /// A device is in no evidence that was given.
+    #[error("device {0} is in none of the evidence that was given")]
+    EvidenceLacks(DeviceId),
+    /// Audit and evidence say different things of one place.
+    #[error(
+        "device {device}, entry {sequence}: the audit has another entry there than the evidence"
+    )]
+    EvidenceContradicts {
+        /// The device.
+        device: DeviceId,
+        /// The place.
+        sequence: u64,
+    },
+    /// A relay's export cannot be used.
+    #[error("{file} is no export of a relay: {why}")]
+    BadExport {
+        /// The file.
+        file: String,
+        /// Why.
+        why: &'static str,
+    },
+    /// Envelopes of valid entries are not in the exports.
+    #[error(
+        "{count} entries that the audit calls valid have no envelope in the exports that were given; the first is device {device}, \
+         entry {sequence}, which {held_by} showed to the audit. Give that export"
+    )]
+    EnvelopesMissing {
+        /// How many.
+        count: u64,
+        /// The first one's device.
+        device: DeviceId,
+        /// Its place.
+        sequence: u64,
+        /// The exports that had it.
+        held_by: String,
+    },
+    /// Keys of participants are lacking.
+    #[error(
+        "the folder has no key for {count} devices of the study, such as device {device}; bring the keys back, or say \
+         --allow-missing-keys, and their rows are flagged"
+    )]
+    MissingKeys {
+        /// How many.
+        count: usize,
+        /// The first.
+        device: DeviceId,
+    },
+
+    /// A folder is no dataset.
+    #[error("{0} is no dataset: it has no dataset.json with its signature")]
+    NotADataset(String),
+    /// The manifest is not what the holder signed.
+    #[error("dataset.json or dataset.json.sig is not what the holder of this key signed")]
+    BadSignature,
+    /// The manifest cannot be read.
+    #[error("dataset.json is not of a version that is known: {0}")]
+    UnknownManifest(String),
+    /// A file is not as it was signed.
+    #[error("{0} was altered: it is not the file that was signed")]
+    FileAltered(String),
+    /// A file is gone.
+    #[error("{0} is missing from the dataset")]
+    FileMissing(String),
+    /// There is a file more.
+    #[error("{0} is not part of the dataset that was signed")]
+    FileUnlisted(String),
+    /// A row is not the registered entry.
+    #[error("{file}, row {row}: device {device}, entry {sequence} is not what the evidence has in this place")]
+    RowNotRegistered {
+        /// The file.
+        file: String,
+        /// The row, from 1.
+        row: u64,
+        /// The device that it names.
+        device: DeviceId,
+        /// The place that it names.
+        sequence: u64,
+    },
+    /// A row cannot be what the manifest says.
+    #[error("{file}, row {row}: {why}")]
+    BadRow {
+        /// The file.
+        file: String,
+        /// The row, from 1.
+        row: u64,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The audit is another one.
+    #[error("{0} is not the audit that the dataset was made from")]
+    AnotherAudit(String),
 }
 
 impl DataError {
@@ -134,10 +266,11 @@ impl DataError {
         }
     }
 
-    /// The exit status: something was done, or nothing.
+    /// The exit status: a dataset does not hold, something is left to be done, or nothing was done.
     pub fn status(&self) -> u8 {
         match self {
             DataError::ErasureOpen { .. } => 2,
+            _ if self.is_refusal() => 1,
             _ => 3,
         }
     }
@@ -145,7 +278,7 @@ impl DataError {
     /// The error as one word. Stable.
     pub fn code(&self) -> &'static str {
         match self {
-            DataError::File { why, .. } if why.kind() == io::ErrorKind::StorageFull => "disk_full",
+            DataError::File { why, .. } if is_full(why.kind()) => "disk_full",
             DataError::File { .. } => "unusable_file",
             DataError::Usage(_) => "bad_input",
             DataError::NoKeyFolder(_) => "no_key_folder",
@@ -168,6 +301,47 @@ impl DataError {
             DataError::Place { code, .. } => code,
             DataError::ErasureOpen { .. } => "erasure_open",
             DataError::OutputExists(_) => "output_exists",
+            DataError::NotAnAudit { .. } => "not_an_audit",
+            DataError::AnotherChain(_) => "another_chain",
+            DataError::NotEvidence { .. } => "not_evidence",
+            DataError::EvidenceRefused { .. } => "evidence_refused",
+            DataError::EvidenceTooOld { .. } => "evidence_too_old",
+            DataError::EvidenceLacks(_) => "evidence_lacks_device",
+            DataError::EvidenceContradicts { .. } => "evidence_contradicts_audit",
+            DataError::BadExport { .. } => "bad_export",
+            DataError::EnvelopesMissing { .. } => "envelopes_missing",
+            DataError::MissingKeys { .. } => "missing_keys",
+            DataError::NotADataset(_) => "not_a_dataset",
+            DataError::BadSignature => "bad_signature",
+            DataError::UnknownManifest(_) => "unknown_manifest",
+            DataError::FileAltered(_) => "file_altered",
+            DataError::FileMissing(_) => "file_missing",
+            DataError::FileUnlisted(_) => "file_unlisted",
+            DataError::RowNotRegistered { .. } => "row_not_registered",
+            DataError::BadRow { .. } => "bad_row",
+            DataError::AnotherAudit(_) => "another_audit",
         }
     }
+
+    /// Whether a dataset was looked at, and is not what the holder signed or the chain has.
+    fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            DataError::NotADataset(_)
+                | DataError::BadSignature
+                | DataError::UnknownManifest(_)
+                | DataError::FileAltered(_)
+                | DataError::FileMissing(_)
+                | DataError::FileUnlisted(_)
+                | DataError::RowNotRegistered { .. }
+                | DataError::BadRow { .. }
+                | DataError::AnotherAudit(_)
+        )
+    }
+}
+
+/// Whether there is no room: on the disk, or within what this user or this program may take of it.
+fn is_full(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::*;
+    matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
 }

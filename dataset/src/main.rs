@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! `mhealth-data`: the keys of a study's participants.
+//! `mhealth-data`: the keys of a study's participants, and datasets of what their phones registered.
 #![allow(clippy::print_stdout)] // Results go to standard output, everything else to standard error.
 
 mod cli;

@@ -2,12 +2,41 @@
 
 //! Exports as relays make them: lines, and the account's signature under them.
 
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{bail, Context, Result};
 use hashchain::encoding::Sha256;
 use hashchain::{Native, StudyId};
 use mhealth_api::{
     BlockRef, ClosingLine, ExportClosing, ExportLine, ExportedRun, Hash, Key, SignatureBytes,
 };
 use mhealth_chain_client::{Account, ChainClient, Error};
+
+use crate::http;
+
+/// Saves a relay's whole export in a file, as an auditor does.
+pub async fn save(relay: &str, credential: &str, study: StudyId, file: &Path) -> Result<()> {
+    let mut file = File::create(file)?;
+    let mut after = 0;
+    loop {
+        let url = format!("{relay}/v1/export?study={study}&after={after}");
+        let (status, answer) = http::get_bytes_as(&url, Some(credential)).await?;
+        if status != 200 {
+            bail!("the relay answers {status}");
+        }
+        file.write_all(&answer)?;
+        let last = answer
+            .split(|byte| *byte == b'\n')
+            .rfind(|line| !line.is_empty());
+        let closing: ClosingLine = serde_json::from_slice(last.context("an empty answer")?)?;
+        if !closing.closing.more {
+            return Ok(());
+        }
+        after = closing.closing.reached;
+    }
+}
 
 /// What a relay answers for beside its lines.
 #[derive(Clone, Debug)]

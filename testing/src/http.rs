@@ -145,7 +145,13 @@ pub async fn exchange(
 
 /// Asks for what stands at this address, whatever it is: the status and the bytes.
 pub async fn get_bytes(url: &str) -> Result<(u16, Vec<u8>)> {
-    let (head, body) = transfer("GET", url, &[], String::new()).await?;
+    get_bytes_as(url, None).await
+}
+
+/// The same with a credential.
+pub async fn get_bytes_as(url: &str, bearer: Option<&str>) -> Result<(u16, Vec<u8>)> {
+    let header = bearer.map(|bearer| ("Authorization", format!("Bearer {bearer}")));
+    let (head, body) = transfer("GET", url, header.as_slice(), String::new()).await?;
     Ok((status(&head)?, body))
 }
 
@@ -183,7 +189,34 @@ async fn transfer(
     stream.read_to_end(&mut answer).await?;
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
     let body = answer.split_off(end.context("no HTTP answer")? + 4);
-    Ok((String::from_utf8(answer)?, body))
+    let head = String::from_utf8(answer)?;
+    let body = match is_chunked(&head) {
+        true => whole(&body).context("a chunk is not whole")?,
+        false => body,
+    };
+    Ok((head, body))
+}
+
+fn is_chunked(head: &str) -> bool {
+    let head = head.to_ascii_lowercase();
+    head.lines()
+        .any(|line| line.trim_end() == "transfer-encoding: chunked")
+}
+
+/// A body that came in chunks (RFC 9112, section 7.1).
+fn whole(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|two| two == b"\r\n")?;
+        let length = std::str::from_utf8(&chunks[..end]).ok()?;
+        let length = usize::from_str_radix(length.split(';').next()?.trim(), 16).ok()?;
+        if length == 0 {
+            return Some(body);
+        }
+        let chunk = chunks.get(end + 2..)?;
+        body.extend_from_slice(chunk.get(..length)?);
+        chunks = chunk.get(length + 2..)?;
+    }
 }
 
 fn status(head: &str) -> Result<u16> {

@@ -26,6 +26,9 @@ pub struct DeviceClaims {
     pub study: StudyId,
     /// Its key.
     pub key: Key,
+    /// Digest of the participant's key, to which it seals its data. Who holds that key finds it by this.
+    #[serde(skip)]
+    pub participant: [u8; 32],
     /// The block in which it was enrolled.
     pub enrolled_at: u32,
     /// Whether it may register entries.
@@ -144,6 +147,7 @@ pub(super) fn verify_device(
         device,
         study: head.study,
         key: Key(record.key),
+        participant: record.participant,
         enrolled_at: record.enrolled_at,
         status: match head.status {
             Status::Active => DeviceStatus::Active,

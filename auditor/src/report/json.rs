@@ -42,7 +42,7 @@ struct Device<'a> {
     findings: Vec<WordedFinding<'a>>,
     conflicts: &'a [JudgedConflict],
     conflicts_not_stored: u32,
-    /// When the blocks that the entries name were made, in seconds since 1970, as far as that is known.
+    /// When the blocks that the entries name were made, and `enrolled_at`, in seconds since 1970, as far as that is known.
     block_times: BTreeMap<u64, u64>,
     entries: &'a [JudgedEntry],
 }

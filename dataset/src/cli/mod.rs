@@ -3,6 +3,7 @@
 //! The command line.
 
 mod erase;
+mod export;
 mod keys;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,10 +13,11 @@ use mhealth_dataset::DataError;
 use time::format_description::well_known::Rfc3339;
 use time::OffsetDateTime;
 
-/// Keeps the keys of a study's participants.
+/// Keeps the keys of a study's participants, and makes datasets of what their phones registered.
 ///
-/// For the holder of the keys, who is not the auditor. The exit status: 0 done; 2 something is open; 3 nothing could be done. The last line is for
-/// machines. Messages begin with error[code]; codes do not change between versions.
+/// For the holder of the keys, who is not the auditor. The exit status: 0 done; 1 a dataset was checked, and does not hold; 2
+/// something is open; 3 nothing could be done. The last line is for machines. Messages begin with error[code]; codes do not change
+/// between versions.
 #[derive(Parser)]
 #[command(name = "mhealth-data", version)]
 pub(crate) struct Arguments {
@@ -29,6 +31,9 @@ enum Command {
     #[command(subcommand)]
     Keys(keys::Keys),
     Erase(erase::Erase),
+    Export(Box<export::Export>),
+    MyData(Box<export::MyData>),
+    VerifyDataset(Box<export::VerifyDataset>),
 }
 
 /// Why a command did not do what it should.
@@ -46,6 +51,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (what, done) = match arguments.command {
         Command::Keys(command) => ("done", keys::run(command)),
         Command::Erase(arguments) => ("done", erase::run(arguments)),
+        Command::Export(arguments) => ("done", export::run(*arguments)),
+        Command::MyData(arguments) => ("done", export::my_data(*arguments)),
+        Command::VerifyDataset(arguments) => ("verified", export::verify_dataset(*arguments)),
     };
     done.map_err(|error| Failure {
         what,

@@ -339,7 +339,7 @@ fn random() -> Result<Zeroizing<[u8; 32]>, DataError> {
     Ok(bytes)
 }
 
-fn check_pseudonym(participant: &str) -> Result<(), DataError> {
+pub(crate) fn check_pseudonym(participant: &str) -> Result<(), DataError> {
     let bad = |c: char| c.is_control() || c.is_whitespace();
     match participant.is_empty()
         || participant.len() > LONGEST_PSEUDONYM

@@ -34,7 +34,7 @@ pub(crate) struct Caught {
     /// Entries that the phone still had afterwards.
     kept: u64,
     /// Entries of the phone that are final in the end.
-    arrived: u64,
+    pub(crate) arrived: u64,
     /// Whether the phone believed nothing, lost nothing, and brought everything to the chain.
     pub(crate) held: bool,
 }

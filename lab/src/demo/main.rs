@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A whole trial on this machine: a development chain, real nights, what must be refused, attacks, and their audit.
+//! A whole trial on this machine: a development chain, real nights, what must be refused, attacks, their audit, and a dataset.
 
 // What it finds out is for the person in front of it.
 #![allow(clippy::print_stdout)]
 
 mod attacks;
 mod attempts;
+mod dataset;
 mod evidence;
 mod liar;
 mod trial;
@@ -24,7 +25,7 @@ use mhealth_testing::topology::{Site, Topology};
 
 /// Runs a whole trial on this machine: starts a development chain, an authentication server and relays, enrols devices,
 /// registers every night of theirs, tries what must be refused, compares every head on chain with the device's own, has a
-/// relay lie to a phone, plays the paper's three attacks on the trial, and audits it.
+/// relay lie to a phone, plays the paper's three attacks on the trial, audits it, and makes a dataset of its nights.
 #[derive(Parser)]
 #[command(name = "mhealth-demo", version)]
 struct Options {
@@ -116,6 +117,7 @@ async fn run(options: &Options) -> Result<bool> {
         println!("Lying to a phone:");
         println!("  {caught}");
     }
+    let caught_entries = caught.as_ref().map_or(0, |caught| caught.arrived);
     let caught = caught.is_none_or(|caught| caught.held);
     // Where phones do not chain there is nothing that an audit could hold on to.
     let audited = match topology.phones_chain() {
@@ -125,8 +127,25 @@ async fn run(options: &Options) -> Result<bool> {
     println!("Proving what stands on the chain to somebody who has nothing but a file and the chain's first hash:");
     let proved = evidence::prove_and_verify(&site, &chain, &options.output)?;
     println!("  {proved}");
-    let held =
-        complete && heads != Heads::Different && refused == attempts.len() && audited && caught;
+    let dataset = match topology.phones_chain() {
+        true => dataset::make(&site, &chain, &options.output).await?,
+        false => None,
+    };
+    if let Some(dataset) = &dataset {
+        println!("Making a dataset of the valid nights, and checking it:");
+        for line in &dataset.told {
+            println!("  {line}");
+        }
+    }
+    // Of the phone that was lied to, too.
+    let counted = registered.entries + caught_entries;
+    let analysed = dataset.is_none_or(|dataset| dataset.nights == counted);
+    let held = complete
+        && heads != Heads::Different
+        && refused == attempts.len()
+        && audited
+        && caught
+        && analysed;
     println!();
     summary(
         node,

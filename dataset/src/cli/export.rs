@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! `mhealth-data export`, `my-data` and `verify-dataset`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+use indicatif::{ProgressBar, ProgressStyle};
+use mhealth_api::{Hash, Key};
+use mhealth_auditor::evidence::Checkpoint;
+use mhealth_dataset::keys::KeyFolder;
+use mhealth_dataset::manifest::Manifest;
+use mhealth_dataset::registry::Sources;
+use mhealth_dataset::{export, verify, DataError, Format, Job, NamedFile, Progress, Trusted};
+
+use super::now;
+
+/// Evidence, and what its reader trusts.
+#[derive(Args)]
+pub(super) struct Evidence {
+    /// Evidence of the study, as `mhealth-auditor prove` writes it; several times if it is in parts.
+    #[arg(long, required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    evidence: Vec<PathBuf>,
+    /// Genesis hash of the chain, from a source that you trust.
+    #[arg(long, value_name = "HASH")]
+    genesis: Hash,
+    /// A block of the chain, from a source that you trust; may be given several times.
+    #[arg(long, value_name = "HASH@NUMBER")]
+    checkpoint: Vec<Checkpoint>,
+}
+
+/// What data are made from.
+#[derive(Args)]
+pub(super) struct Material {
+    /// The key folder.
+    #[arg(long, value_name = "FOLDER")]
+    keys: PathBuf,
+    /// The audit's JSON report.
+    #[arg(long, value_name = "FILE")]
+    audit: PathBuf,
+    /// A relay's export, as it was given to the audit; may be given several times.
+    #[arg(long, required = true, value_name = "NAME=FILE")]
+    export: Vec<String>,
+    #[command(flatten)]
+    evidence: Evidence,
+    /// The new folder.
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+}
+
+/// Makes a dataset: every valid night in a row, with its place on the chain and the bounds of its time; signed.
+#[derive(Args)]
+pub(super) struct Export {
+    #[command(flatten)]
+    material: Material,
+    /// A format; may be given several times. All of them if it is not said.
+    #[arg(long, value_name = "csv|parquet|open-mhealth|fhir|cdisc|redcap")]
+    format: Vec<Format>,
+    /// Takes entries that are not valid, too; each says what the audit says of it.
+    #[arg(long)]
+    include_flagged: bool,
+    /// Goes on where the folder has no key for a device: its rows have no values and say so.
+    #[arg(long)]
+    allow_missing_keys: bool,
+}
+
+/// Makes a participant's own package: what was registered in this person's name, when, and who brought it.
+#[derive(Args)]
+pub(super) struct MyData {
+    /// The participant's pseudonym.
+    participant: String,
+    #[command(flatten)]
+    material: Material,
+}
+
+/// Checks a dataset offline: its signature, every file, and every row's place on the chain.
+#[derive(Args)]
+pub(super) struct VerifyDataset {
+    /// The dataset's folder.
+    dataset: PathBuf,
+    #[command(flatten)]
+    evidence: Evidence,
+    /// The holder's public key, from a source that you trust. `mhealth-data keys list` shows it to the holder.
+    #[arg(long, value_name = "KEY")]
+    holder: Key,
+    /// The audit's JSON report, to make sure that the dataset was made from it.
+    #[arg(long, value_name = "FILE")]
+    audit: Option<PathBuf>,
+}
+
+impl From<Evidence> for Sources {
+    fn from(evidence: Evidence) -> Self {
+        Sources {
+            files: evidence.evidence,
+            genesis: evidence.genesis,
+            checkpoints: evidence.checkpoint,
+        }
+    }
+}
+
+impl Material {
+    fn job(self) -> (Job, PathBuf) {
+        let exports = self.export.iter().zip(1..);
+        let job = Job {
+            audit: self.audit,
+            exports: exports
+                .map(|(argument, number)| NamedFile::parse(argument, number))
+                .collect(),
+            evidence: self.evidence.into(),
+            out: self.out,
+            formats: Format::ALL.to_vec(),
+            include_flagged: false,
+            allow_missing_keys: false,
+            participant: None,
+            made_at: now(),
+        };
+        (job, self.keys)
+    }
+}
+
+pub(super) fn run(arguments: Export) -> Result<(), DataError> {
+    let (mut job, keys) = arguments.material.job();
+    if !arguments.format.is_empty() {
+        job.formats = arguments.format;
+    }
+    job.include_flagged = arguments.include_flagged;
+    job.allow_missing_keys = arguments.allow_missing_keys;
+    let manifest = make(&job, &keys)?;
+    tell(&manifest);
+    println!(
+        "done=true dataset={} {}",
+        job.out.display(),
+        figures(&manifest)
+    );
+    Ok(())
+}
+
+pub(super) fn my_data(arguments: MyData) -> Result<(), DataError> {
+    let (mut job, keys) = arguments.material.job();
+    job.formats = vec![Format::Csv, Format::OpenMhealth];
+    // The person may see all that is there in this person's name, whatever the audit says of it.
+    job.include_flagged = true;
+    job.participant = Some(arguments.participant);
+    let manifest = make(&job, &keys)?;
+    println!("For the person: {}", job.out.join("my-data.html").display());
+    println!(
+        "done=true package={} {}",
+        job.out.display(),
+        figures(&manifest)
+    );
+    Ok(())
+}
+
+fn make(job: &Job, keys: &Path) -> Result<Manifest, DataError> {
+    let mut folder = KeyFolder::open(keys)?;
+    let bar = Bar::new();
+    export(job, &mut folder, &mut |at| bar.show(at))
+}
+
+fn tell(manifest: &Manifest) {
+    for (verdict, count) in &manifest.left_out {
+        println!("{count:>10}  left out: {verdict}");
+    }
+    for (problem, count) in &manifest.problems {
+        println!("{count:>10}  rows without values, or that do not count: {problem}");
+    }
+    for (media_type, count) in &manifest.unknown_media_types {
+        println!("{count:>10}  payloads of an unknown type, kept in other.ndjson: {media_type}");
+    }
+    for export in manifest.exports.iter().filter(|it| it.bad_lines > 0) {
+        println!(
+            "{:>10}  lines of the export {} that are no runs",
+            export.bad_lines, export.name
+        );
+    }
+    if !manifest.audit.proved {
+        println!("The audit took something for the node's word: it is proved by the evidence only as far as places and digests go.");
+    }
+}
+
+fn figures(manifest: &Manifest) -> String {
+    let sum = |counts: &std::collections::BTreeMap<String, u64>| counts.values().sum::<u64>();
+    format!(
+        "rows={} current={} participants={} devices={} left_out={} problems={} block={}",
+        manifest.rows,
+        manifest.current,
+        manifest.participants,
+        manifest.devices,
+        sum(&manifest.left_out),
+        sum(&manifest.problems),
+        manifest.audit.block
+    )
+}
+
+pub(super) fn verify_dataset(arguments: VerifyDataset) -> Result<(), DataError> {
+    let trusted = Trusted {
+        evidence: arguments.evidence.into(),
+        holder: arguments.holder,
+        audit: arguments.audit,
+    };
+    let verified = verify(&arguments.dataset, &trusted)?;
+    let manifest = &verified.manifest;
+    println!("This is proved, if the hashes and keys given are the right ones:");
+    println!(
+        "- The holder of the key {} signed these {} files as they are.",
+        manifest.holder,
+        manifest.files.len()
+    );
+    for (file, rows) in &verified.rows {
+        println!("- {file}: each of {rows} rows names an entry that the chain has in that place, or says that it has not.");
+    }
+    println!("This is not proved: that the values are those of the digests (only the holder of the keys can open what was sealed), and");
+    println!(
+        "what the audit says of each entry (the dataset is from the audit {}).",
+        manifest.audit.sha256
+    );
+    println!("verified=true {}", figures(manifest));
+    Ok(())
+}
+
+/// How far it is, on standard error, where somebody looks at it.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        if let Ok(style) = ProgressStyle::with_template("{msg:18} {spinner} {pos}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Bar(bar)
+    }
+
+    fn show(&self, at: Progress) {
+        let (what, done) = match at {
+            Progress::Runs(done) => ("runs of exports", done),
+            Progress::Rows(done) => ("rows", done),
+        };
+        if self.0.message() != what {
+            self.0.set_message(what);
+        }
+        self.0.set_position(done);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

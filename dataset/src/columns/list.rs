@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The columns one by one.
+
+use serde_json::Value as Json;
+use time::OffsetDateTime;
+
+use super::Column;
+use super::Kind::*;
+use super::Value;
+use crate::row::Row;
+
+/// All columns, in their order.
+pub const COLUMNS: &[Column] = &[
+    column(
+        "participant",
+        "USUBJID",
+        Text(64),
+        "Participant's pseudonym",
+        |row| text(&row.participant),
+    ),
+    column(
+        "night",
+        "NIGHT",
+        Date,
+        "Day on which the participant got up",
+        |row| row.night.map_or(Value::Absent, Value::Date),
+    ),
+    column(
+        "device",
+        "DEVICE",
+        Integer,
+        "Device's number on the chain",
+        |row| Value::Integer(row.device.into()),
+    )
+    .required(),
+    column(
+        "sequence",
+        "ENTRY",
+        Integer,
+        "Place in the device's hashchain",
+        |row| number(Some(row.sequence)),
+    )
+    .required(),
+    column("link", "LINK", Text(66), "Link of the entry", |row| {
+        owned(row.link)
+    })
+    .required(),
+    column(
+        "digest",
+        "DIGEST",
+        Text(66),
+        "Digest of the sealed data",
+        |row| owned(row.digest),
+    )
+    .required(),
+    column(
+        "verdict",
+        "VERDICT",
+        Text(16),
+        "Verdict of the audit",
+        |row| Value::Text(row.verdict.as_str().into()),
+    )
+    .required(),
+    column(
+        "registered",
+        "REGISTRD",
+        Boolean,
+        "Stands on the chain",
+        |row| Value::Boolean(row.registered),
+    )
+    .required(),
+    column(
+        "block",
+        "BLOCK",
+        Integer,
+        "Block that registered it",
+        |row| number(row.block),
+    ),
+    column(
+        "submitter",
+        "SUBMITTR",
+        Text(66),
+        "Account that brought it",
+        |row| row.submitter.map_or(Value::Absent, owned),
+    ),
+    column(
+        "not_before",
+        "NOTBEFOR",
+        Instant,
+        "When the device was enrolled",
+        |row| instant(row.not_before),
+    ),
+    column(
+        "not_after",
+        "NOTAFTER",
+        Instant,
+        "When the chain registered it",
+        |row| instant(row.not_after),
+    ),
+    column(
+        "received_at",
+        "RECEIVED",
+        Instant,
+        "When a relay got it, as it says",
+        |row| instant(row.received_at),
+    ),
+    column(
+        "content",
+        "CONTENT",
+        Text(16),
+        "What the payload is",
+        |row| {
+            row.content
+                .map_or(Value::Absent, |word| Value::Text(word.into()))
+        },
+    ),
+    column(
+        "corrects",
+        "CORRECTS",
+        Integer,
+        "Entry that it takes the place of",
+        |row| number(row.corrects),
+    ),
+    column(
+        "corrected_by",
+        "CORRBY",
+        Integer,
+        "Entry that takes its place",
+        |row| number(row.corrected_by),
+    ),
+    column(
+        "current",
+        "CURRENT",
+        Boolean,
+        "Counts for its night",
+        |row| Value::Boolean(row.current),
+    )
+    .required(),
+    column(
+        "problem",
+        "PROBLEM",
+        Text(32),
+        "Why it has no values or does not count",
+        |row| {
+            row.problem
+                .map_or(Value::Absent, |it| Value::Text(it.as_str().into()))
+        },
+    ),
+    column(
+        "total_sleep_time_min",
+        "TST",
+        Number,
+        "Total sleep time (min)",
+        |row| float(row.measures.total_sleep_time),
+    )
+    .in_unit("min"),
+    column(
+        "time_in_bed_min",
+        "TIB",
+        Number,
+        "Time in bed (min)",
+        |row| float(row.measures.time_in_bed),
+    )
+    .in_unit("min"),
+    column(
+        "sleep_records",
+        "SLPRECS",
+        Integer,
+        "Records that the source added up",
+        |row| integer(row.measures.sleep_records),
+    ),
+    column(
+        "is_main_sleep",
+        "MAINSLP",
+        Boolean,
+        "Main sleep of the day",
+        |row| {
+            row.measures
+                .is_main_sleep
+                .map_or(Value::Absent, Value::Boolean)
+        },
+    ),
+    column(
+        "sleep_onset",
+        "SLPONSET",
+        Text(35),
+        "Sleep onset, with offset from UTC",
+        |row| text(&row.measures.asleep[0]),
+    ),
+    column(
+        "final_awakening",
+        "AWAKEN",
+        Text(35),
+        "Final awakening, with offset from UTC",
+        |row| text(&row.measures.asleep[1]),
+    ),
+    column(
+        "into_bed",
+        "INTOBED",
+        Text(35),
+        "Going to bed, with offset from UTC",
+        |row| text(&row.measures.in_bed[0]),
+    ),
+    column(
+        "out_of_bed",
+        "OUTOFBED",
+        Text(35),
+        "Leaving bed, with offset from UTC",
+        |row| text(&row.measures.in_bed[1]),
+    ),
+    column(
+        "part_of_day",
+        "PARTDAY",
+        Text(16),
+        "Part of the day, without instants",
+        |row| text(&row.measures.part_of_day),
+    ),
+    column(
+        "sleep_latency_min",
+        "SOL",
+        Number,
+        "Latency to sleep onset (min)",
+        |row| float(row.measures.latency_to_sleep_onset),
+    )
+    .in_unit("min"),
+    column(
+        "arising_latency_min",
+        "ARISELAT",
+        Number,
+        "Latency to arising (min)",
+        |row| float(row.measures.latency_to_arising),
+    )
+    .in_unit("min"),
+    column(
+        "wake_after_onset_min",
+        "WASO",
+        Number,
+        "Awake after sleep onset (min)",
+        |row| float(row.measures.wake_after_sleep_onset),
+    )
+    .in_unit("min"),
+    column("awakenings", "NAWAKE", Integer, "Awakenings", |row| {
+        integer(row.measures.number_of_awakenings)
+    }),
+    column(
+        "light_sleep_min",
+        "LIGHT",
+        Number,
+        "Light sleep (min)",
+        |row| float(row.measures.light_sleep),
+    )
+    .in_unit("min"),
+    column(
+        "deep_sleep_min",
+        "DEEP",
+        Number,
+        "Deep sleep (min)",
+        |row| float(row.measures.deep_sleep),
+    )
+    .in_unit("min"),
+    column("rem_sleep_min", "REM", Number, "REM sleep (min)", |row| {
+        float(row.measures.rem_sleep)
+    })
+    .in_unit("min"),
+    column(
+        "sleep_efficiency_pct",
+        "SLPEFF",
+        Number,
+        "Asleep as a share of the episode (%)",
+        |row| float(row.measures.sleep_efficiency),
+    )
+    .in_unit("%"),
+    column(
+        "schema",
+        "SCHEMA",
+        Text(64),
+        "Schema of the first data point",
+        |row| text(&row.measures.schema),
+    ),
+    column(
+        "uuid",
+        "UUID",
+        Text(36),
+        "Identifier of the first data point",
+        |row| text(&row.measures.uuid),
+    ),
+    column(
+        "source_created",
+        "SRCDTC",
+        Text(35),
+        "When the source made it, as it says",
+        |row| text(&row.measures.source_created),
+    ),
+    column(
+        "modality",
+        "MODALITY",
+        Text(16),
+        "Sensed or self-reported",
+        |row| text(&row.measures.modality),
+    ),
+    column(
+        "csd_core_1",
+        "CSD1",
+        Text(5),
+        "Sleep diary, item 1: time of day",
+        |row| diary(row, 1),
+    ),
+    column(
+        "csd_core_2",
+        "CSD2",
+        Text(5),
+        "Sleep diary, item 2: time of day",
+        |row| diary(row, 2),
+    ),
+    column(
+        "csd_core_3_min",
+        "CSD3",
+        Integer,
+        "Sleep diary, item 3 (min)",
+        |row| diary(row, 3),
+    )
+    .in_unit("min"),
+    column(
+        "csd_core_4",
+        "CSD4",
+        Integer,
+        "Sleep diary, item 4: count",
+        |row| diary(row, 4),
+    ),
+    column(
+        "csd_core_5_min",
+        "CSD5",
+        Integer,
+        "Sleep diary, item 5 (min)",
+        |row| diary(row, 5),
+    )
+    .in_unit("min"),
+    column(
+        "csd_core_6",
+        "CSD6",
+        Text(5),
+        "Sleep diary, item 6: time of day",
+        |row| diary(row, 6),
+    ),
+    column(
+        "csd_core_7",
+        "CSD7",
+        Text(5),
+        "Sleep diary, item 7: time of day",
+        |row| diary(row, 7),
+    ),
+    column(
+        "csd_core_8",
+        "CSD8",
+        Integer,
+        "Sleep diary, item 8: 1 to 5",
+        |row| diary(row, 8),
+    ),
+];
+
+const fn column(
+    name: &'static str,
+    cdisc: &'static str,
+    kind: Kind,
+    label: &'static str,
+    value: for<'r> fn(&'r Row) -> Value<'r>,
+) -> Column {
+    Column {
+        name,
+        cdisc,
+        kind,
+        unit: None,
+        label,
+        required: false,
+        value,
+    }
+}
+
+impl Column {
+    const fn in_unit(self, unit: &'static str) -> Self {
+        Column {
+            unit: Some(unit),
+            ..self
+        }
+    }
+
+    const fn required(self) -> Self {
+        Column {
+            required: true,
+            ..self
+        }
+    }
+}
+
+fn text(value: &Option<String>) -> Value<'_> {
+    value
+        .as_deref()
+        .map_or(Value::Absent, |it| Value::Text(it.into()))
+}
+
+fn owned<'r>(value: impl std::fmt::Display) -> Value<'r> {
+    Value::Text(value.to_string().into())
+}
+
+fn integer<'r>(value: Option<i64>) -> Value<'r> {
+    value.map_or(Value::Absent, Value::Integer)
+}
+
+/// A number of the chain's. None is as large as a half of what its type holds (`hashchain::MAX_INDEX`).
+fn number<'r>(value: Option<u64>) -> Value<'r> {
+    integer(value.map(|value| i64::try_from(value).unwrap_or(i64::MAX)))
+}
+
+fn float<'r>(value: Option<f64>) -> Value<'r> {
+    value.map_or(Value::Absent, Value::Number)
+}
+
+fn instant<'r>(seconds: Option<u64>) -> Value<'r> {
+    let seconds = seconds.and_then(|seconds| i64::try_from(seconds).ok());
+    let readable = seconds.filter(|seconds| OffsetDateTime::from_unix_timestamp(*seconds).is_ok());
+    readable.map_or(Value::Absent, Value::Instant)
+}
+
+fn diary(row: &Row, item: usize) -> Value<'_> {
+    match &row.measures.diary[item - 1] {
+        Some(Json::String(text)) => Value::Text(text.as_str().into()),
+        Some(Json::Number(number)) => integer(number.as_i64()),
+        _ => Value::Absent,
+    }
+}

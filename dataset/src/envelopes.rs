@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The envelopes in relays' exports, found by their digests.
+//!
+//! Exports are larger than the memory, so a first reading notes where each envelope stands (48 bytes for each), and a second one
+//! takes it from there. Nothing in an export is believed: an envelope is what its digest says.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+
+use hashchain::{data_digest, DataDigest, DeviceId, Native};
+use mhealth_api::{ExportedRun, Hash, CLOSING_PREFIX, LONGEST_EXPORT_LINE};
+use serde::{Deserialize, Serialize};
+
+use crate::audit::Hashing;
+use crate::error::DataError;
+
+/// A relay's export, as somebody named it.
+#[derive(Clone, Debug)]
+pub struct NamedFile {
+    /// Its name.
+    pub name: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl NamedFile {
+    /// `NAME=FILE`, or a file, which is named by its number.
+    pub fn parse(argument: &str, number: usize) -> Self {
+        let (name, path) = match argument.split_once('=') {
+            Some((name, path)) if !name.is_empty() && !name.contains('/') => (name.into(), path),
+            _ => (format!("export-{number}"), argument),
+        };
+        NamedFile {
+            name,
+            path: path.into(),
+        }
+    }
+}
+
+/// What was read of an export.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExportRead {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of the file.
+    pub sha256: Hash,
+    /// Runs in it.
+    pub runs: u64,
+    /// Lines that are neither a run nor a closing line.
+    pub bad_lines: u64,
+}
+
+/// Where an envelope stands.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Where its line begins.
+    offset: u64,
+    file: u16,
+    /// Which entry of the line's run.
+    entry: u16,
+}
+
+/// The envelopes of some exports.
+pub(crate) struct Envelopes {
+    files: Vec<(NamedFile, BufReader<File>)>,
+    /// What was read of each.
+    pub(crate) read: Vec<ExportRead>,
+    places: HashMap<DataDigest, Place>,
+    /// The run that was taken out last: its entries are asked for one after the other.
+    last: Option<(u16, u64, ExportedRun)>,
+}
+
+impl Envelopes {
+    /// Notes where the envelopes of these devices are.
+    pub(crate) fn index(
+        files: &[NamedFile],
+        wanted: &dyn Fn(DeviceId) -> bool,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Self, DataError> {
+        let mut envelopes = Envelopes {
+            files: Vec::new(),
+            read: Vec::new(),
+            places: HashMap::new(),
+            last: None,
+        };
+        let mut runs = 0;
+        for (file, number) in files.iter().zip(0..) {
+            envelopes.add(file, number, wanted, &mut || {
+                runs += 1;
+                progress(runs);
+            })?;
+        }
+        Ok(envelopes)
+    }
+
+    fn add(
+        &mut self,
+        named: &NamedFile,
+        number: u16,
+        wanted: &dyn Fn(DeviceId) -> bool,
+        progress: &mut dyn FnMut(),
+    ) -> Result<(), DataError> {
+        let failed = |why| DataError::file(&named.path)(why);
+        let open = || File::open(&named.path).map_err(failed);
+        let mut reader = BufReader::with_capacity(1 << 16, Hashing::new(open()?));
+        let (mut runs, mut bad_lines, mut closed, mut offset) = (0, 0, false, 0);
+        let mut text = Vec::new();
+        loop {
+            let length = line(&mut reader, &mut text).map_err(failed)?;
+            if length == 0 {
+                break;
+            }
+            if text.starts_with(CLOSING_PREFIX.as_bytes()) {
+                closed = true;
+            } else if let Ok(run) = serde_json::from_slice::<ExportedRun>(&text) {
+                runs += 1;
+                progress();
+                if wanted(run.status.device) {
+                    for (entry, place) in run.entries.iter().zip(0..=u16::MAX) {
+                        let digest = data_digest::<Native>(&entry.envelope.0);
+                        self.places.entry(digest).or_insert(Place {
+                            offset,
+                            file: number,
+                            entry: place,
+                        });
+                    }
+                }
+            } else {
+                bad_lines += 1;
+            }
+            offset += length;
+        }
+        if runs == 0 && !closed {
+            return Err(DataError::BadExport {
+                file: named.path.display().to_string(),
+                why: "there is no run and no signed end in it",
+            });
+        }
+        let sha256 = reader.into_inner().finish();
+        self.read.push(ExportRead {
+            name: named.name.clone(),
+            sha256,
+            runs,
+            bad_lines,
+        });
+        self.files.push((named.clone(), BufReader::new(open()?)));
+        Ok(())
+    }
+
+    /// The envelope with a digest, if some export has it.
+    pub(crate) fn get(&mut self, digest: &DataDigest) -> Result<Option<&[u8]>, DataError> {
+        let Some(place) = self.places.get(digest).copied() else {
+            return Ok(None);
+        };
+        let known =
+            (self.last.as_ref()).is_some_and(|it| (it.0, it.1) == (place.file, place.offset));
+        if !known {
+            let (named, reader) = &mut self.files[usize::from(place.file)];
+            let mut text = Vec::new();
+            let read = reader
+                .seek(SeekFrom::Start(place.offset))
+                .and_then(|_| line(reader, &mut text));
+            read.map_err(DataError::file(&named.path))?;
+            let run = serde_json::from_slice(&text).map_err(|_| DataError::BadExport {
+                file: named.path.display().to_string(),
+                why: "it was changed while it was read",
+            })?;
+            self.last = Some((place.file, place.offset, run));
+        }
+        let run = self.last.as_ref().map(|(_, _, run)| run);
+        let entry = run.and_then(|run| run.entries.get(usize::from(place.entry)));
+        let envelope = entry.map(|entry| entry.envelope.0.as_slice());
+        // The file may have been changed since.
+        Ok(envelope.filter(|bytes| data_digest::<Native>(bytes) == *digest))
+    }
+}
+
+/// Reads a line without its line feed, and says how many bytes were taken; 0 at the end. Of a line that is too long to be one,
+/// nothing is kept.
+fn line(reader: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<u64> {
+    text.clear();
+    let most = LONGEST_EXPORT_LINE as u64 + 1;
+    let mut taken = reader.by_ref().take(most).read_until(b'\n', text)? as u64;
+    if text.last() == Some(&b'\n') {
+        text.pop();
+    } else if taken == most {
+        text.clear();
+        taken += skip_line(reader)?;
+    }
+    Ok(taken)
+}
+
+fn skip_line(reader: &mut impl BufRead) -> io::Result<u64> {
+    let mut skipped = 0;
+    loop {
+        let buffer = reader.fill_buf()?;
+        let (length, ended) = match buffer.iter().position(|byte| *byte == b'\n') {
+            Some(end) => (end + 1, true),
+            None => (buffer.len(), buffer.is_empty()),
+        };
+        reader.consume(length);
+        skipped += length as u64;
+        if ended {
+            return Ok(skipped);
+        }
+    }
+}

@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Makes a dataset: from an audit, the relays' exports, evidence, and the participants' keys.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use hashchain::DeviceId;
+use mhealth_api::Key;
+use mhealth_auditor::verdict::JudgedEntry;
+use mhealth_auditor::Verdict;
+
+use crate::audit::{self, AuditedDevice, Heading, Sink};
+use crate::corrections::arrange;
+use crate::envelopes::{Envelopes, NamedFile};
+use crate::error::DataError;
+use crate::folder::Unfinished;
+use crate::formats::{self, Format, Writer};
+use crate::keys::{KeyFolder, Whose};
+use crate::manifest::{describe, names, AuditRef, Manifest, SCHEMA};
+use crate::owners::{Owner, Owners};
+use crate::person::Package;
+use crate::registry::{Registry, Sources};
+use crate::row::{Problem, Row};
+
+/// Media types that a manifest counts one by one. A phone may make up as many as it likes.
+const MOST_MEDIA_TYPES: usize = 1_000;
+
+/// What a dataset is made from, and how.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The audit's JSON report.
+    pub audit: PathBuf,
+    /// The relays' exports.
+    pub exports: Vec<NamedFile>,
+    /// The evidence.
+    pub evidence: Sources,
+    /// The folder that is made.
+    pub out: PathBuf,
+    /// The formats.
+    pub formats: Vec<Format>,
+    /// Takes entries that are not valid, too.
+    pub include_flagged: bool,
+    /// Goes on where keys are lacking.
+    pub allow_missing_keys: bool,
+    /// Only what this participant's phones made, with a page for that person.
+    pub participant: Option<String>,
+    /// When it is made, in seconds since 1970.
+    pub made_at: u64,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Runs of exports that were read.
+    Runs(u64),
+    /// Rows that were written.
+    Rows(u64),
+}
+
+/// Makes a dataset. It is there as a whole, or not at all.
+pub fn export(
+    job: &Job,
+    keys: &mut KeyFolder,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Manifest, DataError> {
+    let folder = Unfinished::begin(&job.out)?;
+    let holder = keys.holder()?;
+    let registry = Registry::load(&job.evidence)?;
+    let owners = Owners::of(keys, &registry, job.participant.as_deref())?;
+    let wanted = |device: DeviceId| owners.is_wanted(device);
+    let envelopes = Envelopes::index(&job.exports, &wanted, &mut |runs| {
+        progress(Progress::Runs(runs));
+    })?;
+    let mut making = Making {
+        job,
+        whose: keys.whose(),
+        registry: &registry,
+        owners: &owners,
+        envelopes,
+        folder: &folder,
+        writers: Vec::new(),
+        count: Count::default(),
+        missing: None,
+        lacking: BTreeSet::new(),
+        last: None,
+        progress,
+    };
+    let audit = audit::read(&job.audit, &mut making)?;
+    let Making {
+        writers,
+        count,
+        missing,
+        lacking,
+        envelopes,
+        ..
+    } = making;
+    for writer in writers {
+        writer.end()?;
+    }
+    if let Some(missing) = missing {
+        return Err(missing.into_error());
+    }
+    if let (Some(device), false) = (lacking.first(), job.allow_missing_keys) {
+        return Err(DataError::MissingKeys {
+            count: lacking.len(),
+            device: *device,
+        });
+    }
+    count.agrees_with(job, &audit)?;
+    let mut manifest = Manifest {
+        schema: SCHEMA.into(),
+        program: concat!("mhealth-data ", env!("CARGO_PKG_VERSION")).into(),
+        made_at: job.made_at,
+        holder: Key(holder.verifying_key().to_bytes()),
+        chain: audit.heading.chain,
+        study: audit.heading.study,
+        title: audit.heading.title.clone(),
+        participant: job.participant.clone(),
+        audit: AuditRef::of(&audit),
+        evidence: registry.files.clone(),
+        exports: envelopes.read,
+        include_flagged: job.include_flagged,
+        devices: count.devices,
+        participants: count.participants.len() as u64,
+        rows: count.rows,
+        current: count.current,
+        verdicts: count.verdicts,
+        left_out: count.left_out,
+        problems: count.problems,
+        unknown_media_types: count.media_types,
+        files: Vec::new(),
+    };
+    for name in names(folder.path())? {
+        if !name.starts_with('.') {
+            manifest.files.push(describe(folder.path(), &name)?);
+        }
+    }
+    for (name, text) in manifest.sign(&holder) {
+        let mut file = folder.file(name)?;
+        file.bytes(text.as_bytes())?;
+        file.end()?;
+    }
+    let Owners { devices, found } = owners;
+    drop(devices);
+    // Who destroys a key later has to know which devices it was for.
+    keys.remember(&found)?;
+    folder.finish()?;
+    Ok(manifest)
+}
+
+/// What was counted on the way.
+#[derive(Default)]
+struct Count {
+    devices: u64,
+    participants: BTreeSet<String>,
+    entries: u64,
+    rows: u64,
+    current: u64,
+    verdicts: BTreeMap<String, u64>,
+    left_out: BTreeMap<String, u64>,
+    problems: BTreeMap<String, u64>,
+    media_types: BTreeMap<String, u64>,
+}
+
+impl Count {
+    fn row(&mut self, row: &Row) {
+        self.rows += 1;
+        self.current += u64::from(row.current);
+        if let Some(participant) = &row.participant {
+            self.participants.insert(participant.clone());
+        }
+        if let Some(problem) = row.problem {
+            *self.problems.entry(problem.as_str().into()).or_default() += 1;
+        }
+        if let (Some(raw), Some("other")) = (&row.raw, row.content) {
+            let known = self.media_types.contains_key(&raw.media_type);
+            let name = match known || self.media_types.len() < MOST_MEDIA_TYPES {
+                true => &raw.media_type,
+                false => "others",
+            };
+            *self.media_types.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// The audit's own sums tell whether all of it was read. Of one participant there are none.
+    fn agrees_with(&self, job: &Job, audit: &audit::Audit) -> Result<(), DataError> {
+        let summary = &audit.summary;
+        let mut verdicts = summary.verdicts.clone();
+        verdicts.retain(|_, count| *count > 0);
+        let equal = (summary.devices, summary.entries) == (self.devices, self.entries)
+            && verdicts == self.verdicts;
+        match equal || job.participant.is_some() {
+            true => Ok(()),
+            false => Err(DataError::NotAnAudit {
+                file: job.audit.display().to_string(),
+                why: "its sums are not those of its entries".into(),
+            }),
+        }
+    }
+}
+
+/// Valid entries without an envelope.
+struct Missing {
+    count: u64,
+    device: DeviceId,
+    sequence: u64,
+    held_by: String,
+}
+
+impl Missing {
+    fn into_error(self) -> DataError {
+        DataError::EnvelopesMissing {
+            count: self.count,
+            device: self.device,
+            sequence: self.sequence,
+            held_by: self.held_by,
+        }
+    }
+}
+
+struct Making<'a> {
+    job: &'a Job,
+    whose: Whose,
+    registry: &'a Registry,
+    owners: &'a Owners<'a>,
+    envelopes: Envelopes,
+    folder: &'a Unfinished,
+    writers: Vec<Box<dyn Writer>>,
+    count: Count,
+    missing: Option<Missing>,
+    /// Devices with valid entries that no key of the folder opens.
+    lacking: BTreeSet<DeviceId>,
+    /// The device that came last.
+    last: Option<DeviceId>,
+    progress: &'a mut dyn FnMut(Progress),
+}
+
+impl Sink for Making<'_> {
+    fn heading(&mut self, heading: &Heading) -> Result<(), DataError> {
+        if heading.chain != self.job.evidence.genesis {
+            return Err(DataError::AnotherChain(heading.chain));
+        }
+        let about = Whose {
+            chain: heading.chain,
+            study: heading.study,
+        };
+        if self.whose != about {
+            return Err(DataError::AnotherStudy {
+                chain: self.whose.chain,
+                study: self.whose.study,
+            });
+        }
+        self.registry.reaches(heading.block)?;
+        self.writers = formats::writers(&self.job.formats, self.folder, heading)?;
+        if let Some(participant) = &self.job.participant {
+            let package = Package::begin(self.folder, heading, participant)?;
+            self.writers.push(Box::new(package));
+        }
+        Ok(())
+    }
+
+    fn device(&mut self, _: &Heading, device: AuditedDevice) -> Result<(), DataError> {
+        let registered = self.registry.device(device.device)?;
+        if registered.key != device.key || (registered.entries.len() as u64) < device.length {
+            return Err(DataError::EvidenceContradicts {
+                device: device.device,
+                sequence: device.length,
+            });
+        }
+        self.in_order(&device)?;
+        let Some(owner) = self.owners.devices.get(&device.device) else {
+            return Ok(());
+        };
+        self.count.devices += 1;
+        let described = formats::Device {
+            number: device.device,
+            key: device.key,
+        };
+        for writer in &mut self.writers {
+            writer.device(described)?;
+        }
+        let mut rows = Vec::new();
+        for entry in &device.entries {
+            self.check(entry, &device)?;
+            self.count.entries += 1;
+            let verdict = entry.verdict.as_str();
+            *self.count.verdicts.entry(verdict.into()).or_default() += 1;
+            let left_out = match (entry.verdict, owner) {
+                (Verdict::Valid, Owner::Destroyed) => Some("key_destroyed"),
+                (Verdict::Valid, _) => None,
+                _ if self.job.include_flagged => None,
+                _ => Some(verdict),
+            };
+            match left_out {
+                Some(why) => *self.count.left_out.entry(why.into()).or_default() += 1,
+                None => rows.push(self.row(entry, &device, owner)?),
+            }
+        }
+        arrange(&mut rows);
+        for row in &rows {
+            self.count.row(row);
+            for writer in &mut self.writers {
+                writer.row(row)?;
+            }
+        }
+        (self.progress)(Progress::Rows(self.count.rows));
+        Ok(())
+    }
+}
+
+impl Making<'_> {
+    /// Every device once, and every registered entry once: a report that says something twice would make rows twice.
+    fn in_order(&mut self, device: &AuditedDevice) -> Result<(), DataError> {
+        let number = Some(device.device);
+        let registered = device.entries.iter().filter(|entry| entry.registered);
+        let whole = registered.map(|entry| entry.sequence).eq(1..=device.length);
+        let ascends = std::mem::replace(&mut self.last, number) < number;
+        match whole && ascends {
+            true => Ok(()),
+            false => Err(DataError::NotAnAudit {
+                file: self.job.audit.display().to_string(),
+                why: format!("device {} or its entries are not in order", device.device),
+            }),
+        }
+    }
+
+    /// The evidence has to have what the audit says is registered. What the audit did not see any more has no link.
+    fn check(&self, entry: &JudgedEntry, device: &AuditedDevice) -> Result<(), DataError> {
+        let unseen = entry.verdict == Verdict::NotCovered && entry.link.0 == [0; 32];
+        let (number, sequence) = (device.device, entry.sequence);
+        let has = || {
+            self.registry
+                .has(number, sequence, entry.link, entry.digest)
+        };
+        match !entry.registered || unseen || has() {
+            true => Ok(()),
+            false => Err(DataError::EvidenceContradicts {
+                device: number,
+                sequence,
+            }),
+        }
+    }
+
+    fn row(
+        &mut self,
+        entry: &JudgedEntry,
+        device: &AuditedDevice,
+        owner: &Owner<'_>,
+    ) -> Result<Row, DataError> {
+        let mut row = Row::of(entry, device);
+        let envelope = self.envelopes.get(&entry.digest)?;
+        if envelope.is_none() && entry.verdict == Verdict::Valid {
+            let missing = self.missing.get_or_insert_with(|| Missing {
+                count: 0,
+                device: device.device,
+                sequence: entry.sequence,
+                held_by: entry.held_by.join(", "),
+            });
+            missing.count += 1;
+        }
+        row.open(envelope, &device.key, owner);
+        if row.verdict == Verdict::Valid && row.problem == Some(Problem::NoKey) {
+            self.lacking.insert(row.device);
+        }
+        Ok(row)
+    }
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The folder of a dataset: written beside its place, and moved there when all of it is durable. Half a dataset has another
+//! name, and no signed manifest.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::error::DataError;
+
+/// Ends the name of a folder that is being written.
+const UNFINISHED: &str = ".unfinished";
+/// Is in such a folder until its end, so that nothing else is ever taken for one.
+const MARK: &str = ".being-written-by-mhealth-data";
+
+/// A folder that is being written. Dropped before its end, it takes away what it wrote.
+pub(crate) struct Unfinished {
+    place: PathBuf,
+    path: PathBuf,
+    done: bool,
+}
+
+impl Unfinished {
+    /// Begins a folder that will be at this place. What a program that was killed left behind is replaced.
+    pub(crate) fn begin(place: &Path) -> Result<Self, DataError> {
+        let exists = || DataError::OutputExists(place.display().to_string());
+        if place.symlink_metadata().is_ok() {
+            return Err(exists());
+        }
+        let name = place.file_name().ok_or_else(exists)?;
+        let mut unfinished = name.to_owned();
+        unfinished.push(UNFINISHED);
+        let path = place.with_file_name(unfinished);
+        if path.symlink_metadata().is_ok() {
+            if !path.join(MARK).exists() {
+                return Err(DataError::OutputExists(path.display().to_string()));
+            }
+            fs::remove_dir_all(&path).map_err(DataError::file(&path))?;
+        }
+        make(&path)?;
+        let folder = Unfinished {
+            place: place.to_owned(),
+            path,
+            done: false,
+        };
+        let mark = folder.path.join(MARK);
+        fs::write(&mark, "").map_err(DataError::file(&mark))?;
+        Ok(folder)
+    }
+
+    /// Where it is now.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new file in it.
+    pub(crate) fn file(&self, name: &str) -> Result<Out, DataError> {
+        let path = self.path.join(name);
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            make(folder)?;
+        }
+        let mut options = OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o600);
+        let file = options.open(&path).map_err(DataError::file(&path))?;
+        Ok(Out {
+            inner: BufWriter::with_capacity(1 << 16, file),
+            path,
+        })
+    }
+
+    /// Makes everything durable, and moves it to its place.
+    pub(crate) fn finish(mut self) -> Result<(), DataError> {
+        let mark = self.path.join(MARK);
+        fs::remove_file(&mark).map_err(DataError::file(&mark))?;
+        for folder in folders(&self.path)? {
+            sync(&folder)?;
+        }
+        fs::rename(&self.path, &self.place).map_err(DataError::file(&self.place))?;
+        self.done = true;
+        let parent = self.place.parent().filter(|it| !it.as_os_str().is_empty());
+        sync(parent.unwrap_or(Path::new(".")))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if !self.done {
+            // If it cannot be taken away, its name says what it is.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// All folders below one, and itself.
+fn folders(path: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut found = vec![path.to_owned()];
+    for entry in fs::read_dir(path).map_err(DataError::file(path))? {
+        let entry = entry.map_err(DataError::file(path))?.path();
+        if entry.is_dir() {
+            found.extend(folders(&entry)?);
+        }
+    }
+    Ok(found)
+}
+
+fn make(path: &Path) -> Result<(), DataError> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(path).map_err(DataError::file(path))
+}
+
+fn sync(path: &Path) -> Result<(), DataError> {
+    let synced = File::open(path).and_then(|folder| folder.sync_all());
+    synced.map_err(DataError::file(path))
+}
+
+/// A file that is being written. Its errors name it.
+pub(crate) struct Out {
+    inner: BufWriter<File>,
+    path: PathBuf,
+}
+
+impl Out {
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), DataError> {
+        self.inner
+            .write_all(bytes)
+            .map_err(DataError::file(&self.path))
+    }
+
+    /// A JSON document and a line feed.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), DataError> {
+        let mut text = serde_json::to_vec(value).expect("string keys and finite numbers; qed");
+        text.push(b'\n');
+        self.bytes(&text)
+    }
+
+    /// Writes over what stands at a place.
+    pub(crate) fn patch(&mut self, at: u64, bytes: &[u8]) -> Result<(), DataError> {
+        let mut patch = || {
+            self.inner.seek(SeekFrom::Start(at))?;
+            self.inner.write_all(bytes)?;
+            self.inner.seek(SeekFrom::End(0))
+        };
+        patch().map(drop).map_err(DataError::file(&self.path))
+    }
+
+    /// Makes it durable.
+    pub(crate) fn end(mut self) -> Result<(), DataError> {
+        self.inner.flush().map_err(DataError::file(&self.path))?;
+        self.sync()
+    }
+
+    /// Makes durable what was handed to the system.
+    pub(crate) fn sync(&self) -> Result<(), DataError> {
+        let synced = self.inner.get_ref().sync_all();
+        synced.map_err(DataError::file(&self.path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.inner.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner.flush()
+    }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! FHIR R5, as bulk data: one file for each type of resource, a resource a line.
+//!
+//! An Observation is a night; its Provenance says where it stands on the chain, within which bounds of time it was sealed, and
+//! who brought it. A night that was corrected is withdrawn (`entered-in-error`), and its correction is `corrected`, so who takes
+//! `final` and `corrected` takes every night once.
+
+use std::collections::HashSet;
+
+use hashchain::DeviceId;
+use mhealth_auditor::Verdict;
+use serde_json::{json, Value};
+
+use super::{Device, Writer};
+use crate::audit::Heading;
+use crate::columns::{iso, rfc3339_of, Kind, Value as Cell, COLUMNS};
+use crate::error::DataError;
+use crate::folder::{Out, Unfinished};
+use crate::row::Row;
+
+pub(crate) const PROVENANCE: &str = "fhir/Provenance.ndjson";
+
+/// Columns that are components of an observation: those with values.
+const VALUES: [&str; 21] = [
+    "time_in_bed_min",
+    "sleep_records",
+    "is_main_sleep",
+    "part_of_day",
+    "sleep_latency_min",
+    "arising_latency_min",
+    "wake_after_onset_min",
+    "awakenings",
+    "light_sleep_min",
+    "deep_sleep_min",
+    "rem_sleep_min",
+    "sleep_efficiency_pct",
+    "modality",
+    "csd_core_1",
+    "csd_core_2",
+    "csd_core_3_min",
+    "csd_core_4",
+    "csd_core_5_min",
+    "csd_core_6",
+    "csd_core_7",
+    "csd_core_8",
+];
+
+pub(super) struct Fhir {
+    observations: Out,
+    provenances: Out,
+    devices: Out,
+    subjects: Out,
+    participants: HashSet<String>,
+    study: String,
+    /// When the audit's block was made: from then on the provenance is on record.
+    recorded: u64,
+}
+
+impl Fhir {
+    pub(super) fn begin(folder: &Unfinished, heading: &Heading) -> Result<Self, DataError> {
+        let study = format!("study-{}", heading.study);
+        let mut studies = folder.file("fhir/ResearchStudy.ndjson")?;
+        studies.json(&json!({
+            "resourceType": "ResearchStudy", "id": study, "status": "active", "title": heading.title,
+            "identifier": [identifier("study", format!("{}/{}", heading.chain, heading.study))],
+        }))?;
+        studies.end()?;
+        Ok(Fhir {
+            observations: folder.file("fhir/Observation.ndjson")?,
+            provenances: folder.file(PROVENANCE)?,
+            devices: folder.file("fhir/Device.ndjson")?,
+            subjects: folder.file("fhir/ResearchSubject.ndjson")?,
+            participants: HashSet::new(),
+            study,
+            recorded: heading.block_time.unwrap_or(heading.run_at),
+        })
+    }
+
+    fn subject(&mut self, participant: &str) -> Result<(), DataError> {
+        if !self.participants.insert(participant.to_owned()) {
+            return Ok(());
+        }
+        // Pseudonyms may have characters that an id must not have.
+        self.subjects.json(&json!({
+            "resourceType": "ResearchSubject", "id": format!("subject-{}", self.participants.len()),
+            "status": "active", "identifier": [identifier("participant", participant)],
+            "study": { "reference": format!("ResearchStudy/{}", self.study) },
+            "subject": patient(participant),
+        }))
+    }
+}
+
+impl Writer for Fhir {
+    fn device(&mut self, device: Device) -> Result<(), DataError> {
+        self.devices.json(&json!({
+            "resourceType": "Device", "id": device_id(device.number),
+            "identifier": [identifier("device", device.number), identifier("device-key", device.key)],
+            "type": [{ "text": "Phone of a participant of the study" }],
+        }))
+    }
+
+    fn row(&mut self, row: &Row) -> Result<(), DataError> {
+        if let Some(participant) = &row.participant {
+            self.subject(participant)?;
+        }
+        self.observations.json(&observation(row))?;
+        self.provenances.json(&provenance(row, self.recorded))
+    }
+
+    fn end(self: Box<Self>) -> Result<(), DataError> {
+        self.observations.end()?;
+        self.provenances.end()?;
+        self.devices.end()?;
+        self.subjects.end()
+    }
+}
+
+fn identifier(what: &str, value: impl ToString) -> Value {
+    json!({ "system": format!("urn:mhealth-chain:{what}"), "value": value.to_string() })
+}
+
+fn patient(participant: &str) -> Value {
+    json!({ "type": "Patient", "identifier": identifier("participant", participant) })
+}
+
+fn device_id(device: DeviceId) -> String {
+    format!("device-{device}")
+}
+
+fn observation_id(row: &Row) -> String {
+    let entry = format!("{}-entry-{}", device_id(row.device), row.sequence);
+    match row.registered {
+        true => entry,
+        // Several may claim one place.
+        false => format!("{entry}-{}", &row.link.to_string()[2..18]),
+    }
+}
+
+fn status(row: &Row) -> &'static str {
+    match (row.verdict, row.problem) {
+        (Verdict::Valid, None) if !row.current => "entered-in-error",
+        (Verdict::Valid, None) if row.corrects.is_some() => "corrected",
+        (Verdict::Valid, None) => "final",
+        _ => "unknown",
+    }
+}
+
+fn observation(row: &Row) -> Value {
+    let mut tags =
+        vec![json!({ "system": "urn:mhealth-chain:verdict", "code": row.verdict.as_str() })];
+    if let Some(problem) = row.problem {
+        tags.push(json!({ "system": "urn:mhealth-chain:problem", "code": problem.as_str() }));
+    }
+    let mut observation = json!({
+        "resourceType": "Observation", "id": observation_id(row), "meta": { "tag": tags },
+        "status": status(row), "device": { "reference": format!("Device/{}", device_id(row.device)) },
+        "code": {
+            "coding": [{ "system": "http://loinc.org", "code": "93832-4", "display": "Sleep duration" }],
+            "text": "Sleep of a night",
+        },
+    });
+    if let Some(participant) = &row.participant {
+        observation["subject"] = patient(participant);
+    }
+    match (&row.measures.asleep, row.night) {
+        ([Some(start), Some(end)], _) => {
+            observation["effectivePeriod"] = json!({ "start": start, "end": end });
+        }
+        (_, Some(night)) => observation["effectiveDateTime"] = iso(night).into(),
+        _ => {}
+    }
+    if let Some(night) = row.night {
+        observation["identifier"] = json!([identifier("night", iso(night))]);
+    }
+    match row.measures.total_sleep_time {
+        Some(minutes) => observation["valueQuantity"] = quantity(minutes.into(), "min"),
+        None => {
+            let system = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
+            observation["dataAbsentReason"] =
+                json!({ "coding": [{ "system": system, "code": "unknown" }] });
+        }
+    }
+    let values = COLUMNS
+        .iter()
+        .filter(|column| VALUES.contains(&column.name));
+    let components = values.filter_map(|column| {
+        let mut component = json!({ "code": {
+            "coding": [{ "system": "urn:mhealth-chain:column", "code": column.name }], "text": column.label,
+        } });
+        let (member, value) = match (column.kind, (column.value)(row)) {
+            (_, Cell::Absent) => return None,
+            (Kind::Number | Kind::Integer, value) => match column.unit {
+                Some(unit) => ("valueQuantity", quantity(value.to_json(), unit)),
+                None => ("valueInteger", value.to_json()),
+            },
+            (Kind::Boolean, value) => ("valueBoolean", value.to_json()),
+            (_, value) => ("valueString", value.to_json()),
+        };
+        component[member] = value;
+        Some(component)
+    });
+    let components: Vec<Value> = components.collect();
+    if !components.is_empty() {
+        observation["component"] = components.into();
+    }
+    observation
+}
+
+fn quantity(value: Value, unit: &str) -> Value {
+    json!({ "value": value, "unit": unit, "system": "http://unitsofmeasure.org", "code": unit })
+}
+
+fn provenance(row: &Row, recorded: u64) -> Value {
+    let id = observation_id(row);
+    let kind = |code: &str| {
+        let system = "http://terminology.hl7.org/CodeSystem/provenance-participant-type";
+        json!({ "coding": [{ "system": system, "code": code }] })
+    };
+    let mut agents = vec![json!({
+        "type": kind("author"), "who": { "reference": format!("Device/{}", device_id(row.device)) },
+    })];
+    if let Some(account) = row.submitter {
+        agents.push(json!({
+            "type": kind("custodian"), "who": { "identifier": identifier("account", account) },
+        }));
+    }
+    let source = |what: &str, value: String| json!({ "role": "source", "what": { "identifier": identifier(what, value) } });
+    let mut entities = vec![
+        source("entry", format!("{}/{}", row.device, row.sequence)),
+        source("link", row.link.to_string()),
+        source("digest", row.digest.to_string()),
+        source("verdict", row.verdict.as_str().into()),
+        source("registered", row.registered.to_string()),
+    ];
+    if let Some(block) = row.block {
+        entities.push(source("block", block.to_string()));
+    }
+    if let Some(corrected) = row.corrects {
+        let other = format!("Observation/{}-entry-{corrected}", device_id(row.device));
+        entities.push(json!({ "role": "revision", "what": { "reference": other } }));
+    }
+    let mut provenance = json!({
+        "resourceType": "Provenance", "id": id, "target": [{ "reference": format!("Observation/{id}") }],
+        "recorded": rfc3339_of(recorded), "agent": agents, "entity": entities,
+    });
+    let mut bounds = serde_json::Map::new();
+    for (name, time) in [("start", row.not_before), ("end", row.not_after)] {
+        if let Some(time) = time {
+            bounds.insert(name.into(), rfc3339_of(time).into());
+        }
+    }
+    if !bounds.is_empty() {
+        provenance["occurredPeriod"] = bounds.into();
+    }
+    provenance
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The values of a night, from its data points, each in one unit: minutes, counts, per cent, times of RFC 3339.
+
+use serde_json::Value;
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+
+/// The values. What the data points do not say is absent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measures {
+    /// Schema of the first data point: `namespace:name:version`.
+    pub schema: Option<String>,
+    /// Identifier of the first data point.
+    pub uuid: Option<String>,
+    /// When the source made the first data point, as it says.
+    pub source_created: Option<String>,
+    /// `sensed` or `self-reported`.
+    pub modality: Option<String>,
+    /// Asleep, in minutes.
+    pub total_sleep_time: Option<f64>,
+    /// In bed, in minutes.
+    pub time_in_bed: Option<f64>,
+    /// How many records the source added up.
+    pub sleep_records: Option<i64>,
+    /// Whether it was the day's main sleep.
+    pub is_main_sleep: Option<bool>,
+    /// Sleep onset and final awakening.
+    pub asleep: [Option<String>; 2],
+    /// Going to bed and leaving it.
+    pub in_bed: [Option<String>; 2],
+    /// The part of the day, where no instants are known.
+    pub part_of_day: Option<String>,
+    /// Minutes from wanting to sleep to sleep onset.
+    pub latency_to_sleep_onset: Option<f64>,
+    /// Minutes from the final awakening to getting up.
+    pub latency_to_arising: Option<f64>,
+    /// Minutes awake between sleep onset and final awakening.
+    pub wake_after_sleep_onset: Option<f64>,
+    /// Awakenings.
+    pub number_of_awakenings: Option<i64>,
+    /// Minutes of light sleep.
+    pub light_sleep: Option<f64>,
+    /// Minutes of deep sleep.
+    pub deep_sleep: Option<f64>,
+    /// Minutes of REM sleep.
+    pub rem_sleep: Option<f64>,
+    /// Asleep as a share of the episode, in per cent.
+    pub sleep_efficiency: Option<f64>,
+    /// The diary's items one to eight, as they stand.
+    pub diary: [Option<Value>; 8],
+}
+
+impl Measures {
+    /// The values of a night's data points, whose form was checked.
+    pub(crate) fn of(points: &[Value], sleep_records: Option<u32>) -> Self {
+        let mut measures = Measures {
+            sleep_records: sleep_records.map(i64::from),
+            ..Measures::default()
+        };
+        for point in points {
+            measures.take(point);
+        }
+        measures
+    }
+
+    fn take(&mut self, point: &Value) {
+        let (header, body) = (&point["header"], &point["body"]);
+        let schema = &header["schema_id"];
+        let name = text(&schema["name"]).unwrap_or_default();
+        if self.schema.is_none() {
+            let part = |name: &str| text(&schema[name]).unwrap_or_default();
+            self.schema = Some(format!("{}:{name}:{}", part("namespace"), part("version")));
+            self.uuid = text(&header["uuid"]);
+            self.source_created = text(&header["source_creation_date_time"]);
+            self.modality = text(&header["modality"]);
+        }
+        if name == "consensus-sleep-diary" {
+            for (item, number) in self.diary.iter_mut().zip(1..) {
+                *item = body.get(format!("csd_core_{number}")).cloned();
+            }
+            return;
+        }
+        let minutes = |name: &str| body.get(name).and_then(minutes);
+        let set = |place: &mut Option<f64>, value: Option<f64>| *place = place.or(value);
+        set(&mut self.total_sleep_time, minutes("total_sleep_time"));
+        set(&mut self.total_sleep_time, minutes("sleep_duration"));
+        set(&mut self.time_in_bed, minutes("time_in_bed"));
+        set(
+            &mut self.latency_to_sleep_onset,
+            minutes("latency_to_sleep_onset"),
+        );
+        set(&mut self.latency_to_arising, minutes("latency_to_arising"));
+        set(
+            &mut self.wake_after_sleep_onset,
+            minutes("wake_after_sleep_onset"),
+        );
+        set(&mut self.light_sleep, minutes("light_sleep_duration"));
+        set(&mut self.deep_sleep, minutes("deep_sleep_duration"));
+        set(&mut self.rem_sleep, minutes("rem_sleep_duration"));
+        for share in [
+            "sleep_efficiency_percentage",
+            "sleep_maintenance_efficiency_percentage",
+        ] {
+            set(&mut self.sleep_efficiency, body[share]["value"].as_f64());
+        }
+        let awakenings = body["number_of_awakenings"].as_i64();
+        self.number_of_awakenings = self.number_of_awakenings.or(awakenings);
+        self.is_main_sleep = self.is_main_sleep.or(body["is_main_sleep"].as_bool());
+        let interval = &body["effective_time_frame"]["time_interval"];
+        self.part_of_day = self.part_of_day.take().or(text(&interval["part_of_day"]));
+        match name == "time-in-bed" {
+            true => self.in_bed = ends(interval),
+            false => self.asleep = ends(interval),
+        }
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// A duration of a data point, in minutes.
+fn minutes(duration: &Value) -> Option<f64> {
+    let value = duration["value"].as_f64()?;
+    match duration["unit"].as_str()? {
+        "sec" => Some(value / 60.0),
+        "min" => Some(value),
+        "h" => Some(value * 60.0),
+        _ => None,
+    }
+}
+
+/// Both ends of an interval; of one that has a duration instead, the other end by it.
+fn ends(interval: &Value) -> [Option<String>; 2] {
+    let (start, end) = (
+        text(&interval["start_date_time"]),
+        text(&interval["end_date_time"]),
+    );
+    let length = minutes(&interval["duration"]).map(|it| Duration::seconds_f64(it * 60.0));
+    let moved = |from: &Option<String>, by: Option<Duration>| {
+        let from = OffsetDateTime::parse(from.as_deref()?, &Rfc3339).ok()?;
+        from.checked_add(by?)?.format(&Rfc3339).ok()
+    };
+    let other_start = moved(&end, length.map(|it| -it));
+    let other_end = moved(&start, length);
+    [start.or(other_start), end.or(other_end)]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn durations_of_every_unit_become_minutes() {
+        for (duration, expected) in [
+            (json!({"value": 90, "unit": "sec"}), Some(1.5)),
+            (json!({"value": 327, "unit": "min"}), Some(327.0)),
+            (json!({"value": 7.5, "unit": "h"}), Some(450.0)),
+            (json!({"value": 1, "unit": "d"}), None),
+            (json!(1), None),
+        ] {
+            assert_eq!(minutes(&duration), expected, "{duration}");
+        }
+    }
+
+    #[test]
+    fn an_interval_with_a_duration_gets_its_other_end() {
+        let start = json!({
+            "start_date_time": "2026-03-01T23:30:00+01:00",
+            "duration": {"value": 8, "unit": "h"}
+        });
+        let [from, to] = ends(&start).map(Option::unwrap);
+        assert_eq!(
+            (from.as_str(), to.as_str()),
+            ("2026-03-01T23:30:00+01:00", "2026-03-02T07:30:00+01:00")
+        );
+        let end = json!({
+            "end_date_time": "2026-03-02T07:30:00+01:00",
+            "duration": {"value": 480, "unit": "min"}
+        });
+        assert_eq!(ends(&end), [Some(from), Some(to)]);
+        assert_eq!(ends(&json!({"date": "2026-03-01"})), [None, None]);
+    }
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! To whom each device seals, by what the chain has of it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use hashchain::{participant_digest, DeviceId, Native, OpeningKey};
+use mhealth_device::payload::Participant;
+
+use crate::error::DataError;
+use crate::keys::KeyFolder;
+use crate::registry::Registry;
+
+/// To whom a device seals.
+pub(crate) enum Owner<'k> {
+    /// To a participant whose key is at hand.
+    Key(Participant, &'k OpeningKey),
+    /// To a participant whose key was destroyed on record.
+    Destroyed,
+    /// To nobody: its data are plain.
+    Nobody,
+    /// To a key that is not in the folder.
+    Unknown,
+}
+
+/// Whose each device of the evidence is.
+pub(crate) struct Owners<'k> {
+    pub(crate) devices: HashMap<DeviceId, Owner<'k>>,
+    /// Devices whose participant's key was found.
+    pub(crate) found: BTreeMap<DeviceId, String>,
+}
+
+impl<'k> Owners<'k> {
+    /// The chain has a digest of the key that a device seals to: whoever has the key finds the device by it. If a participant is
+    /// named, only that person's devices.
+    pub(crate) fn of(
+        keys: &'k KeyFolder,
+        registry: &Registry,
+        only: Option<&str>,
+    ) -> Result<Self, DataError> {
+        let digest = |key: &[u8; 32]| participant_digest::<Native>(Some(key));
+        let own: Vec<_> = keys.keys().collect();
+        let held: HashMap<_, _> = own
+            .iter()
+            .map(|(participant, key)| (digest(&key.sealing_key().0), (participant, *key)))
+            .collect();
+        let gone: HashMap<_, _> = keys
+            .destroyed()
+            .map(|record| (digest(&record.key.0), &record.participant))
+            .collect();
+        let nobody = participant_digest::<Native>(None);
+        if let Some(only) = only {
+            if gone.values().any(|participant| *participant == only) {
+                return Err(DataError::Destroyed(only.into()));
+            }
+            if !own.iter().any(|(participant, _)| participant.0 == only) {
+                return Err(DataError::NoSuchParticipant(only.into()));
+            }
+        }
+        let (mut devices, mut found) = (HashMap::new(), BTreeMap::new());
+        for (device, registered) in &registry.devices {
+            let owner = match (
+                held.get(&registered.participant),
+                gone.get(&registered.participant),
+            ) {
+                (Some((participant, key)), _) => {
+                    found.insert(*device, participant.0.clone());
+                    Owner::Key((*participant).clone(), *key)
+                }
+                (None, Some(_)) => Owner::Destroyed,
+                (None, None) if registered.participant == nobody => Owner::Nobody,
+                (None, None) => Owner::Unknown,
+            };
+            let is_own = |name: &str| only.is_none_or(|only| only == name);
+            let wanted = match &owner {
+                Owner::Key(participant, _) => is_own(&participant.0),
+                // Of one participant, what nobody can tell apart from others' is left out.
+                _ => only.is_none(),
+            };
+            if wanted {
+                devices.insert(*device, owner);
+            }
+        }
+        Ok(Owners { devices, found })
+    }
+
+    pub(crate) fn is_wanted(&self, device: DeviceId) -> bool {
+        self.devices.contains_key(&device)
+    }
+}

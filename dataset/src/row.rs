@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A row of a dataset: one registered night, with where it comes from.
+
+use hashchain::{open_envelope, Content, DataDigest, DeviceId, Envelope, LinkHash, OpenError};
+use mhealth_api::Key;
+use mhealth_auditor::verdict::JudgedEntry;
+use mhealth_auditor::Verdict;
+use mhealth_device::payload::{
+    corrected, parse_document, ExchangedNight, Night, DATA_POINT_MEDIA_TYPE, MEDIA_TYPE,
+};
+use serde_json::Value;
+use time::Date;
+
+use crate::audit::AuditedDevice;
+use crate::keys::check_pseudonym;
+use crate::measures::Measures;
+use crate::owners::Owner;
+
+/// Why a row has no values, or does not count. The words are stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Problem {
+    /// No export that was given has the entry's envelope. Only in flagged rows.
+    NoEnvelope,
+    /// The folder has no key for the device.
+    NoKey,
+    /// The envelope has no form that this version knows, or no content inside.
+    EnvelopeUnreadable,
+    /// It does not open with the key that the device named when it enrolled.
+    Undecipherable,
+    /// The payload is of a type that this version does not know. It is kept as it is.
+    UnknownMediaType,
+    /// The payload is not what its type says. It is kept as it is.
+    PayloadUnreadable,
+    /// The payload names another participant than the one whose key opens it. It is kept as it is.
+    AnotherParticipant,
+    /// It corrects itself, a later entry, or another night.
+    BadCorrection,
+}
+
+impl Problem {
+    /// The problem as one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Problem::NoEnvelope => "no_envelope",
+            Problem::NoKey => "no_key",
+            Problem::EnvelopeUnreadable => "envelope_unreadable",
+            Problem::Undecipherable => "undecipherable",
+            Problem::UnknownMediaType => "unknown_media_type",
+            Problem::PayloadUnreadable => "payload_unreadable",
+            Problem::AnotherParticipant => "another_participant",
+            Problem::BadCorrection => "bad_correction",
+        }
+    }
+}
+
+/// A payload that is kept as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Raw {
+    /// Its media type.
+    pub media_type: String,
+    /// Its bytes.
+    pub payload: Vec<u8>,
+}
+
+/// A row.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// Whose night, as far as that is known.
+    pub participant: Option<String>,
+    /// The day on which the participant got up.
+    pub night: Option<Date>,
+    /// The device.
+    pub device: DeviceId,
+    /// Its place in the device's hashchain, from 1.
+    pub sequence: u64,
+    /// Its link.
+    pub link: LinkHash,
+    /// Digest of its envelope.
+    pub digest: DataDigest,
+    /// What the audit says of it.
+    pub verdict: Verdict,
+    /// Whether it is on the chain.
+    pub registered: bool,
+    /// The block that registered it, or brought it.
+    pub block: Option<u64>,
+    /// The account that brought it there.
+    pub submitter: Option<Key>,
+    /// The exports that held it at the audit.
+    pub held_by: Vec<String>,
+    /// When the block was made that enrolled the device, in seconds since 1970: its phone sealed nothing before.
+    pub not_before: Option<u64>,
+    /// When the block was made that registered it, in seconds since 1970: it was sealed by then.
+    pub not_after: Option<u64>,
+    /// When the first relay stored it, in seconds since 1970, as that relay says.
+    pub received_at: Option<u64>,
+    /// What the payload is: `night`, `data_point`, `other`; nothing if it could not be read.
+    pub content: Option<&'static str>,
+    /// The entry of the same device that it takes the place of.
+    pub corrects: Option<u64>,
+    /// The entry that takes its place.
+    pub corrected_by: Option<u64>,
+    /// Whether it is what counts for its night: valid, readable, and not corrected.
+    pub current: bool,
+    /// Why it has no values, or does not count.
+    pub problem: Option<Problem>,
+    /// Its values.
+    pub measures: Measures,
+    /// Its data points, as they came.
+    pub points: Vec<Value>,
+    /// The payload, where it is kept as it came.
+    pub raw: Option<Raw>,
+}
+
+impl Row {
+    /// A row of a judged entry, without its content.
+    pub(crate) fn of(entry: &JudgedEntry, device: &AuditedDevice) -> Self {
+        let made = |block: u64| device.block_times.get(&block).copied();
+        let registered_in = entry.block.filter(|_| entry.registered);
+        Row {
+            participant: None,
+            night: None,
+            device: device.device,
+            sequence: entry.sequence,
+            link: entry.link,
+            digest: entry.digest,
+            verdict: entry.verdict,
+            registered: entry.registered,
+            block: entry.block,
+            submitter: entry.submitter,
+            held_by: entry.held_by.clone(),
+            not_before: made(device.enrolled_at),
+            not_after: registered_in.and_then(made),
+            received_at: entry.received_at,
+            content: None,
+            corrects: None,
+            corrected_by: None,
+            current: false,
+            problem: None,
+            measures: Measures::default(),
+            points: Vec::new(),
+            raw: None,
+        }
+    }
+
+    /// Whether it may count for its night.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.verdict == Verdict::Valid && self.problem.is_none()
+    }
+
+    /// Opens the envelope, and takes what is inside.
+    pub(crate) fn open(&mut self, envelope: Option<&[u8]>, key: &Key, owner: &Owner<'_>) {
+        if let Owner::Key(participant, _) = owner {
+            self.participant = Some(participant.0.clone());
+        }
+        let Some(envelope) = envelope else {
+            self.problem = Some(Problem::NoEnvelope);
+            return;
+        };
+        match (Envelope::parse(envelope), owner) {
+            (Err(_), _) => self.problem = Some(Problem::EnvelopeUnreadable),
+            (Ok(Envelope::Plain { content, .. }), _) => self.take(&content),
+            (Ok(Envelope::Sealed { .. }), Owner::Key(_, private)) => {
+                match open_envelope(private, &key.0, self.sequence, envelope) {
+                    Ok(opened) => self.take(&opened.content()),
+                    Err(OpenError::Content(_)) => self.problem = Some(Problem::EnvelopeUnreadable),
+                    Err(_) => self.problem = Some(Problem::Undecipherable),
+                }
+            }
+            (Ok(Envelope::Sealed { .. }), _) => self.problem = Some(Problem::NoKey),
+        }
+    }
+
+    fn take(&mut self, content: &Content<'_>) {
+        let (media_type, corrects) = corrected(content.media_type());
+        self.corrects = corrects;
+        let payload = content.payload();
+        let read = match media_type {
+            MEDIA_TYPE => {
+                self.content = Some("night");
+                night(payload)
+            }
+            DATA_POINT_MEDIA_TYPE => {
+                self.content = Some("data_point");
+                data_point(payload)
+            }
+            _ => {
+                self.content = Some("other");
+                Err(Problem::UnknownMediaType)
+            }
+        };
+        let told = match read {
+            Ok(told) => told,
+            Err(problem) => return self.keep(problem, content),
+        };
+        // Plain data may say anything.
+        if check_pseudonym(&told.participant).is_err() {
+            return self.keep(Problem::PayloadUnreadable, content);
+        }
+        let owner = self
+            .participant
+            .get_or_insert_with(|| told.participant.clone());
+        if *owner != told.participant {
+            return self.keep(Problem::AnotherParticipant, content);
+        }
+        self.night = Some(told.night);
+        self.measures = Measures::of(&told.points, told.sleep_records);
+        self.points = told.points;
+    }
+
+    fn keep(&mut self, problem: Problem, content: &Content<'_>) {
+        self.problem = Some(problem);
+        self.raw = Some(Raw {
+            media_type: content.media_type().into(),
+            payload: content.payload().into(),
+        });
+    }
+}
+
+/// What a payload tells.
+struct Told {
+    participant: String,
+    night: Date,
+    sleep_records: Option<u32>,
+    points: Vec<Value>,
+}
+
+fn night(payload: &[u8]) -> Result<Told, Problem> {
+    let unreadable = |_| Problem::PayloadUnreadable;
+    let night = Night::from_json(payload).map_err(unreadable)?;
+    // The data points as they stand, and not as this program would write them.
+    let document = parse_document(payload).map_err(unreadable)?;
+    let points = ["sleep_episode", "time_in_bed", "diary"];
+    let points = points.into_iter().filter_map(|name| document.get(name));
+    Ok(Told {
+        participant: night.participant.0,
+        night: night.night,
+        sleep_records: night.sleep_records,
+        points: points.filter(|point| !point.is_null()).cloned().collect(),
+    })
+}
+
+fn data_point(payload: &[u8]) -> Result<Told, Problem> {
+    let night = ExchangedNight::from_json(payload).map_err(|_| Problem::PayloadUnreadable)?;
+    Ok(Told {
+        participant: night.participant().0.clone(),
+        night: night.night(),
+        sleep_records: None,
+        points: vec![night.data_point().clone()],
+    })
+}

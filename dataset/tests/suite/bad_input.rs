@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Every kind of bad input gets a clear error with a stable code, and leaves nothing behind.
+
+use std::fs;
+
+use hashchain::{OpeningKey, StudyId};
+use mhealth_api::Hash;
+use mhealth_dataset::keys::{KeyFolder, Whose};
+use mhealth_dataset::{export, Job};
+
+use crate::support::nights::study;
+use crate::support::table::csv;
+use crate::support::World;
+
+/// The code of the error with which an export fails, and nothing is left of it.
+fn refused(world: &mut World, job: &Job) -> &'static str {
+    let error = world.export(job).expect_err("it cannot be made");
+    assert!(!job.out.exists(), "{error}");
+    let left: Vec<_> = fs::read_dir(world.folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.contains("unfinished"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    error.code()
+}
+
+#[test]
+fn keys_of_another_study_or_chain_are_refused() {
+    let world = study();
+    let job = world.job("out");
+    for whose in [
+        Whose {
+            chain: world.genesis(),
+            study: StudyId(1),
+        },
+        Whose {
+            chain: Hash([1; 32]),
+            study: StudyId(0),
+        },
+    ] {
+        let folder = world.path(&format!("keys of {}", whose.study));
+        let mut keys = KeyFolder::create(&folder, whose).unwrap();
+        let error = export(&job, &mut keys, &mut |_| ()).unwrap_err();
+        assert_eq!(error.code(), "keys_of_another_study");
+    }
+}
+
+#[test]
+fn a_missing_key_is_an_error_unless_rows_may_lack_their_values() {
+    let mut world = study();
+    let somebody = OpeningKey::from_bytes(&[3; 32]).sealing_key();
+    let phone = world.phone_sealing_to(Some(("P-gus".into(), somebody)));
+    world.night(phone, "P-gus", 0, 300, 320);
+    let mut job = world.job("out");
+    assert_eq!(refused(&mut world, &job), "missing_keys");
+    job.allow_missing_keys = true;
+    let manifest = world.export(&job).unwrap();
+    assert_eq!(manifest.problems["no_key"], 1);
+    let rows = csv(&job.out.join("nights.csv"));
+    let row = rows.iter().find(|row| row["problem"] == "no_key").unwrap();
+    assert_eq!(
+        (
+            row["current"].as_str(),
+            row["total_sleep_time_min"].as_str()
+        ),
+        ("false", "")
+    );
+}
+
+/// The phone says on the chain that it seals to a participant's key, and seals to another.
+#[test]
+fn what_does_not_open_with_the_right_key_is_flagged() {
+    let mut world = study();
+    let phone = world.phone(Some("P-ada"));
+    world.bytes(phone, [&[1][..], &[8; 100]].concat());
+    world.bytes(phone, vec![77; 40]);
+    world.bytes(phone, Vec::new());
+    // Sealed for the participant, and it says somebody else's name.
+    world.night(phone, "P-bob", 0, 300, 320);
+    let job = world.job("out");
+    let manifest = world.export(&job).unwrap();
+    assert_eq!(manifest.problems["undecipherable"], 1);
+    assert_eq!(manifest.problems["envelope_unreadable"], 2);
+    assert_eq!(manifest.problems["another_participant"], 1);
+    mhealth_dataset::verify(&job.out, &world.trusted()).unwrap();
+}
+
+#[test]
+fn evidence_that_is_older_damaged_or_of_something_else_is_refused() {
+    let mut world = study();
+    let job = world.job("out");
+    let file = world.path("study.evidence");
+    let genuine = fs::read(&file).unwrap();
+    fs::write(&file, world.evidence(99).to_bytes()).unwrap();
+    assert_eq!(refused(&mut world, &job), "evidence_too_old");
+    let mut damaged = genuine.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(&file, damaged).unwrap();
+    assert_eq!(refused(&mut world, &job), "not_evidence");
+    fs::write(&file, World::new().evidence(100).to_bytes()).unwrap();
+    assert_eq!(refused(&mut world, &job), "evidence_lacks_device");
+    let mut cut = world.evidence(100);
+    cut.devices[0].entries.pop();
+    fs::write(&file, cut.to_bytes()).unwrap();
+    assert_eq!(refused(&mut world, &job), "evidence_refused");
+    // An entry that the evidence does not have: the audit was made of another chain's, or changed.
+    fs::write(&file, &genuine).unwrap();
+    let audit = fs::read_to_string(&job.audit).unwrap();
+    let digest = world.made(0)[0].run.entries[0].digest.to_string();
+    fs::write(
+        &job.audit,
+        audit.replace(&digest, &Hash([7; 32]).to_string()),
+    )
+    .unwrap();
+    assert_eq!(refused(&mut world, &job), "evidence_contradicts_audit");
+}
+
+#[test]
+fn an_audit_that_is_cut_changed_or_of_another_chain_is_refused() {
+    let mut world = study();
+    let job = world.job("out");
+    let audit = fs::read_to_string(&job.audit).unwrap();
+    let put = |text: &str| fs::write(&job.audit, text).unwrap();
+    for cut in [0, 1, audit.len() / 2, audit.len() - 3] {
+        put(&audit[..cut]);
+        assert_eq!(refused(&mut world, &job), "not_an_audit", "{cut}");
+    }
+    for (from, to) in [
+        ("mhealth-audit/1", "mhealth-audit/9"),
+        ("\"entries\":45", "\"entries\":46"),
+        ("\"schema\"", "\"scheme\""),
+    ] {
+        assert!(audit.contains(from), "{from}");
+        put(&audit.replacen(from, to, 1));
+        assert_eq!(refused(&mut world, &job), "not_an_audit", "{from}");
+    }
+    // A device twice.
+    let line = audit.lines().nth(6).unwrap();
+    put(&audit.replacen(line, &format!("{line}\n{line}"), 1));
+    assert_eq!(refused(&mut world, &job), "not_an_audit");
+    put(&audit.replace(&world.genesis().to_string(), &Hash([1; 32]).to_string()));
+    assert_eq!(refused(&mut world, &job), "another_chain");
+    // What only a later version knows is passed over.
+    put(&audit.replacen("\"schema\"", "\"later\": [{\"a\": 1}],\n\"schema\"", 1));
+    world.export(&job).unwrap();
+}
+
+#[test]
+fn a_valid_entry_whose_envelope_was_not_given_is_an_error() {
+    let mut world = study();
+    world.judge(1, 2, "valid", false);
+    let job = world.job("out");
+    assert_eq!(refused(&mut world, &job), "envelopes_missing");
+}
+
+#[test]
+fn an_export_with_nonsense_is_read_all_the_same_and_one_of_nothing_else_is_none() {
+    let mut world = study();
+    let job = world.job("out");
+    let file = &job.exports[0].path;
+    let genuine = fs::read_to_string(file).unwrap();
+    let long = "x".repeat(17 << 20);
+    fs::write(
+        file,
+        format!("nonsense\n\n{genuine}{{\"a\":1}}\n{long}\n{long}"),
+    )
+    .unwrap();
+    let manifest = world.export(&job).unwrap();
+    assert_eq!(
+        (manifest.exports[0].bad_lines, manifest.exports[0].runs),
+        (5, 45)
+    );
+    fs::remove_dir_all(&job.out).unwrap();
+    fs::write(file, "nonsense\n").unwrap();
+    assert_eq!(refused(&mut world, &job), "bad_export");
+    fs::remove_file(file).unwrap();
+    assert_eq!(refused(&mut world, &job), "unusable_file");
+}
+
+#[test]
+fn nothing_that_is_there_is_written_over() {
+    let mut world = study();
+    let job = world.job("out");
+    fs::create_dir(&job.out).unwrap();
+    let error = world.export(&job).unwrap_err();
+    assert_eq!(error.code(), "output_exists");
+    fs::remove_dir(&job.out).unwrap();
+    // A folder of that name that is not this program's is left alone; what a killed program left is replaced.
+    let unfinished = world.path("out.unfinished");
+    fs::create_dir(&unfinished).unwrap();
+    fs::write(unfinished.join("precious"), "").unwrap();
+    assert_eq!(world.export(&job).unwrap_err().code(), "output_exists");
+    assert!(unfinished.join("precious").exists());
+    fs::write(unfinished.join(".being-written-by-mhealth-data"), "").unwrap();
+    world.export(&job).unwrap();
+    assert!(!unfinished.exists());
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What is in a dataset.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use mhealth_dataset::{verify, Format};
+use serde_json::Value;
+
+use crate::support::nights::{expected, study, ROWS};
+use crate::support::table::{counted, csv, Cells};
+use crate::support::World;
+
+fn lines(world: &World, name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(world.path(name)).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn borrowed(rows: &[(String, String, f64, Option<f64>)]) -> Vec<(&str, String, f64, Option<f64>)> {
+    let rows = rows.iter();
+    rows.map(|(who, night, asleep, bed)| (who.as_str(), night.clone(), *asleep, *bed))
+        .collect()
+}
+
+#[test]
+fn every_night_that_counts_is_in_the_tables_once_with_its_values() {
+    let mut world = study();
+    let job = world.job("out");
+    let manifest = world.export(&job).unwrap();
+    assert_eq!(
+        (manifest.rows, manifest.current),
+        (ROWS, expected().len() as u64)
+    );
+    assert_eq!((manifest.participants, manifest.devices), (4, 5));
+    for file in ["out/nights.csv", "out/redcap/nights.csv"] {
+        let rows = csv(&world.path(file));
+        assert_eq!(rows.len() as u64, ROWS, "{file}");
+        assert_eq!(borrowed(&counted(&rows)), expected(), "{file}");
+    }
+    let verified = verify(&job.out, &world.trusted()).unwrap();
+    let rows: BTreeMap<_, _> = verified.rows.into_iter().collect();
+    for whole in [
+        "nights.csv",
+        "nights.parquet",
+        "cdisc/sleep.json",
+        "redcap/nights.csv",
+        "fhir/Provenance.ndjson",
+    ] {
+        assert_eq!(rows.get(whole), Some(&ROWS), "{whole}");
+    }
+    assert_eq!(rows["other.ndjson"], 2);
+    let dataset: Value =
+        serde_json::from_slice(&fs::read(world.path("out/cdisc/sleep.json")).unwrap()).unwrap();
+    assert_eq!(dataset["records"], ROWS);
+    assert_eq!(dataset["rows"].as_array().unwrap().len() as u64, ROWS);
+}
+
+#[test]
+fn a_correction_follows_what_it_corrects_and_the_last_one_counts() {
+    let mut world = study();
+    world.export(&world.job("out")).unwrap();
+    let rows = csv(&world.path("out/nights.csv"));
+    let of_ada = rows.iter().filter(|row| row["device"] == "0");
+    let last: Vec<&Cells> = of_ada.skip(12).collect();
+    let tell = |row: &Cells| {
+        ["sequence", "corrects", "corrected_by", "current"]
+            .map(|name| row[name].clone())
+            .join(" ")
+    };
+    let told: Vec<String> = last.into_iter().map(tell).collect();
+    assert_eq!(
+        told,
+        ["13  14 false", "14 13 16 false", "16 14  true", "15   true"]
+    );
+    // FHIR withdraws what was corrected.
+    let observations = lines(&world, "out/fhir/Observation.ndjson");
+    let status = |id: &str| {
+        let found = observations.iter().find(|it| it["id"] == id);
+        found.unwrap()["status"].clone()
+    };
+    assert_eq!(status("device-0-entry-13"), "entered-in-error");
+    assert_eq!(status("device-0-entry-16"), "corrected");
+    assert_eq!(status("device-0-entry-15"), "final");
+}
+
+#[test]
+fn a_forged_correction_takes_no_night_away() {
+    let mut world = study();
+    let forged = world.correction(1, "P-bob", 3, (9, 9), 4);
+    // Nor does one of another night, or of a later entry.
+    let other = world.correction(1, "P-bob", 5, (9, 9), 4);
+    let later = world.correction(1, "P-bob", 6, (9, 9), 400);
+    world.judge(1, forged, "forged", true);
+    let mut job = world.job("out");
+    job.include_flagged = true;
+    let manifest = world.export(&job).unwrap();
+    let rows = csv(&world.path("out/nights.csv"));
+    assert_eq!(borrowed(&counted(&rows)), expected());
+    let row = |sequence: u64| {
+        let is = |row: &&Cells| row["device"] == "1" && row["sequence"] == sequence.to_string();
+        rows.iter().find(is).unwrap()
+    };
+    assert_eq!(
+        (row(4)["current"].as_str(), row(4)["corrected_by"].as_str()),
+        ("true", "")
+    );
+    for bad in [other, later] {
+        assert_eq!(row(bad)["problem"], "bad_correction");
+        assert_eq!(row(bad)["current"], "false");
+    }
+    assert_eq!(manifest.problems["bad_correction"], 2);
+}
+
+#[test]
+fn of_eighty_planted_entries_none_is_in_a_default_export_and_all_with_their_verdicts_otherwise() {
+    let mut world = study();
+    let phone = world.phone(Some("P-fay"));
+    let plants = [
+        ("forged", true),
+        ("altered", true),
+        ("missing", false),
+        ("disputed", true),
+    ];
+    let mut planted = Vec::new();
+    for number in 0..100 {
+        let sequence = world.night(phone, "P-fay", number, 200, 240);
+        if let Some((verdict, shown)) = plants.get(number as usize % 5) {
+            world.judge(phone, sequence, verdict, *shown);
+            planted.push((sequence, *verdict));
+        }
+    }
+    world.attempt(phone, b"whatever somebody showed".to_vec());
+    assert_eq!(planted.len(), 80);
+    let job = world.job("valid");
+    let manifest = world.export(&job).unwrap();
+    assert_eq!(manifest.rows, ROWS + 20);
+    assert!(csv(&world.path("valid/nights.csv"))
+        .iter()
+        .all(|row| row["verdict"] == "valid"));
+    for (verdict, _) in plants {
+        assert_eq!(
+            (manifest.verdicts[verdict], manifest.left_out[verdict]),
+            (20, 20)
+        );
+    }
+    assert_eq!(manifest.left_out["unregistered"], 1);
+    verify(&job.out, &world.trusted()).unwrap();
+
+    let mut job = world.job("flagged");
+    job.include_flagged = true;
+    let manifest = world.export(&job).unwrap();
+    assert_eq!(manifest.rows, ROWS + 101);
+    assert!(manifest.left_out.is_empty());
+    let rows = csv(&world.path("flagged/nights.csv"));
+    let number = phone.to_string();
+    for (sequence, verdict) in planted {
+        let is = |row: &&Cells| row["device"] == number && row["sequence"] == sequence.to_string();
+        let row = rows.iter().find(is).unwrap();
+        assert_eq!(
+            (row["verdict"].as_str(), row["current"].as_str()),
+            (verdict, "false")
+        );
+        let no_values = row["total_sleep_time_min"].is_empty();
+        assert_eq!(no_values, verdict == "missing", "{sequence} {verdict}");
+    }
+    verify(&job.out, &world.trusted()).unwrap();
+}
+
+#[test]
+fn the_bounds_of_time_are_enrolment_and_registration() {
+    let mut world = study();
+    world.export(&world.job("out")).unwrap();
+    let rows = csv(&world.path("out/nights.csv"));
+    // Blocks 1 and 3 of the support's chain.
+    assert_eq!(rows[0]["not_before"], "2016-11-24T12:20:10Z");
+    assert_eq!(rows[0]["not_after"], "2016-11-24T12:20:30Z");
+    let provenance = &lines(&world, "out/fhir/Provenance.ndjson")[0];
+    let bounds = &provenance["occurredPeriod"];
+    assert_eq!(bounds["start"], "2016-11-24T12:20:10Z");
+    assert_eq!(bounds["end"], "2016-11-24T12:20:30Z");
+}
+
+#[test]
+fn what_cannot_be_values_is_kept_as_it_came() {
+    let mut world = study();
+    let manifest = world.export(&world.job("out")).unwrap();
+    let kept = lines(&world, "out/other.ndjson");
+    let words: Vec<_> = kept
+        .iter()
+        .map(|it| (&it["problem"], &it["payload"]))
+        .collect();
+    assert_eq!(words[0], (&"unknown_media_type".into(), &"AAEC/w==".into()));
+    assert_eq!(words[1].0, "payload_unreadable");
+    assert_eq!(kept[0]["participant"], "P-cyd");
+    assert_eq!(manifest.unknown_media_types["application/x-ecg"], 1);
+    assert_eq!(manifest.problems["payload_unreadable"], 1);
+    // Their rows are there, and do not count.
+    let rows = csv(&world.path("out/nights.csv"));
+    let flagged = rows.iter().filter(|row| !row["problem"].is_empty());
+    assert_eq!(flagged.filter(|row| row["current"] == "false").count(), 2);
+}
+
+#[test]
+fn the_same_material_gives_the_same_bytes() {
+    let mut world = study();
+    let mut job = world.job("one");
+    let one = world.export(&job).unwrap();
+    job.out = world.path("two");
+    job.made_at += 1_000;
+    let two = world.export(&job).unwrap();
+    assert_eq!(one.files, two.files);
+    assert_eq!(
+        fs::metadata(world.path("one/nights.csv")).unwrap().len(),
+        one.files
+            .iter()
+            .find(|it| it.name == "nights.csv")
+            .unwrap()
+            .bytes
+    );
+}
+
+#[test]
+fn only_the_formats_that_were_asked_for_are_written() {
+    let mut world = study();
+    let mut job = world.job("out");
+    job.formats = vec![Format::Parquet];
+    let manifest = world.export(&job).unwrap();
+    let names: Vec<_> = manifest
+        .files
+        .iter()
+        .map(|file| file.name.as_str())
+        .collect();
+    assert_eq!(names, ["nights.parquet", "nights.svg", "other.ndjson"]);
+    verify(&job.out, &world.trusted()).unwrap();
+}
+
+#[test]
+fn an_export_remembers_whose_devices_are() {
+    let mut world = study();
+    world.export(&world.job("out")).unwrap();
+    assert_eq!(world.keys.owner(hashchain::DeviceId(1)), Some("P-bob"));
+    // A destroyed key's rows are gone from the next export, which says so.
+    let destruction = mhealth_dataset::keys::Destruction {
+        participant: "P-bob".into(),
+        devices: Vec::new(),
+        no_device: false,
+        record: "request 7".into(),
+        at: "2026-11-30".into(),
+    };
+    world.keys.destroy(&destruction).unwrap();
+    let manifest = world.export(&world.job("again")).unwrap();
+    assert_eq!(manifest.left_out["key_destroyed"], 13);
+    let rows = csv(&world.path("again/nights.csv"));
+    assert!(rows.iter().all(|row| row["participant"] != "P-bob"));
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A participant's own package.
+
+use std::fs;
+
+use mhealth_dataset::{verify, Format};
+use serde_json::Value;
+
+use crate::support::nights::study;
+
+#[test]
+fn a_package_has_all_of_one_person_and_nothing_of_another() {
+    let mut world = study();
+    world.judge(0, 2, "forged", true);
+    let mut job = world.job("mine");
+    job.participant = Some("P-ada".into());
+    job.include_flagged = true;
+    job.formats = vec![Format::Csv, Format::OpenMhealth];
+    let manifest = world.export(&job).unwrap();
+    assert_eq!(
+        (manifest.rows, manifest.devices, manifest.participants),
+        (16, 1, 1)
+    );
+    assert_eq!(manifest.verdicts["forged"], 1);
+    let mine: Value =
+        serde_json::from_slice(&fs::read(job.out.join("my-data.json")).unwrap()).unwrap();
+    assert_eq!(mine["schema"], "mhealth-my-data/1");
+    let entries = mine["entries"].as_array().unwrap();
+    assert_eq!(entries.len(), 16);
+    assert_eq!(entries[0]["total_sleep_time_min"], 300.0);
+    assert_eq!(entries[0]["held_by"][0], "dave");
+    assert!(entries[0]["submitter"].is_string() && entries[0]["not_after"].is_string());
+    assert_eq!(entries[0]["data_points"].as_array().unwrap().len(), 2);
+    let page = fs::read_to_string(job.out.join("my-data.html")).unwrap();
+    assert!(page.contains("Sleep &amp; &lt;insomnia&gt;"));
+    assert!(page.contains("Your phone did not make it."));
+    for file in &manifest.files {
+        let text =
+            String::from_utf8_lossy(&fs::read(job.out.join(&file.name)).unwrap()).into_owned();
+        for other in ["P-bob", "P-cyd", "P-dan", "P-eve"] {
+            assert!(!text.contains(other), "{} has {other}", file.name);
+        }
+    }
+    verify(&job.out, &world.trusted()).unwrap();
+}
+
+#[test]
+fn a_person_without_key_or_without_entries_is_told_so() {
+    let mut world = study();
+    let mut job = world.job("mine");
+    job.participant = Some("P-nobody".into());
+    assert_eq!(
+        world.export(&job).unwrap_err().code(),
+        "no_such_participant"
+    );
+    // She has a phone, and it sent nothing.
+    job.participant = Some("P-eve".into());
+    let manifest = world.export(&job).unwrap();
+    assert_eq!((manifest.rows, manifest.devices), (0, 1));
+    fs::remove_dir_all(&job.out).unwrap();
+    let destruction = mhealth_dataset::keys::Destruction {
+        participant: "P-bob".into(),
+        devices: vec![hashchain::DeviceId(1)],
+        no_device: false,
+        record: "request 7".into(),
+        at: "2026-11-30".into(),
+    };
+    world.keys.destroy(&destruction).unwrap();
+    job.participant = Some("P-bob".into());
+    assert_eq!(world.export(&job).unwrap_err().code(), "key_destroyed");
+}

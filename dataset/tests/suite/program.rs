@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The program: its last line, its exit status, and what it leaves when it is killed or the disk is full.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use mhealth_dataset::verify;
+
+use crate::support::nights::{study, ROWS};
+use crate::support::World;
+
+fn arguments(world: &World, out: &str) -> Vec<String> {
+    let path = |name: &str| world.path(name).display().to_string();
+    [
+        "export".to_owned(),
+        format!("--keys={}", path("keys")),
+        format!("--audit={}", path("audit.json")),
+        format!("--export=dave={}", path("dave.ndjson")),
+        format!("--evidence={}", path("study.evidence")),
+        format!("--genesis={}", world.genesis()),
+        format!("--out={}", path(out)),
+    ]
+    .into()
+}
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mhealth-data"));
+    command.stdin(Stdio::null());
+    command
+}
+
+fn last_line(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stdout);
+    said.lines().next_back().unwrap_or_default().to_owned()
+}
+
+fn verify_arguments(world: &World, folder: &Path) -> Vec<String> {
+    [
+        "verify-dataset".to_owned(),
+        folder.display().to_string(),
+        format!("--evidence={}", world.path("study.evidence").display()),
+        format!("--genesis={}", world.genesis()),
+        format!("--holder={}", world.holder()),
+        format!("--audit={}", world.path("audit.json").display()),
+    ]
+    .into()
+}
+
+#[test]
+fn a_dataset_is_made_and_verified_in_two_commands() {
+    let world = study();
+    world.write();
+    let made = program().args(arguments(&world, "out")).output().unwrap();
+    let line = last_line(&made);
+    assert_eq!(
+        made.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+    assert!(line.starts_with("done=true dataset="), "{line}");
+    assert!(
+        line.contains(&format!(
+            " rows={ROWS} current=41 participants=4 devices=5 left_out=0 problems=2 block=100"
+        )),
+        "{line}"
+    );
+    let out = world.path("out");
+    let verified = program()
+        .args(verify_arguments(&world, &out))
+        .output()
+        .unwrap();
+    assert_eq!(verified.status.code(), Some(0));
+    assert!(last_line(&verified).starts_with("verified=true rows="));
+    // Refused: status 1, the code in the last line, the file in the message.
+    std::fs::write(out.join("nights.svg"), "<svg/>").unwrap();
+    let refused = program()
+        .args(verify_arguments(&world, &out))
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(last_line(&refused), "verified=false error=file_altered");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("nights.svg"));
+    // Not done: status 3.
+    let again = program().args(arguments(&world, "out")).output().unwrap();
+    assert_eq!(again.status.code(), Some(3));
+    assert_eq!(last_line(&again), "done=false error=output_exists");
+    let mine = program()
+        .args(["my-data", "P-ada"])
+        .args(arguments(&world, "mine").into_iter().skip(1))
+        .output()
+        .unwrap();
+    assert_eq!(
+        mine.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&mine.stderr)
+    );
+    assert!(world.path("mine/my-data.html").exists());
+}
+
+/// The shell gives the program so much room for a file, in blocks of 512 or 1,024 bytes.
+#[test]
+fn a_full_disk_leaves_no_dataset() {
+    let mut world = study();
+    let whole = world.export(&world.job("whole")).unwrap();
+    let largest = whole.files.iter().map(|file| file.bytes).max().unwrap();
+    let mut room = 0;
+    let mut refused = 0;
+    loop {
+        let ended = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\""])
+            .arg(room.to_string())
+            .arg(env!("CARGO_BIN_EXE_mhealth-data"))
+            .args(arguments(&world, "out"))
+            .output()
+            .unwrap();
+        if ended.status.success() {
+            break;
+        }
+        assert_eq!(ended.status.code(), Some(3));
+        assert_eq!(last_line(&ended), "done=false error=disk_full", "{room}");
+        assert!(!world.path("out").exists() && !world.path("out.unfinished").exists());
+        refused += 1;
+        room += 1 + room / 4;
+    }
+    assert!(
+        refused > 5 && largest < room * 1_024,
+        "{refused} {room} {largest}"
+    );
+    verify(&world.path("out"), &world.trusted()).unwrap();
+}
+
+#[test]
+fn a_program_that_is_killed_leaves_no_dataset() {
+    let world = study();
+    world.write();
+    for name in [
+        "nights.csv",
+        "nights.parquet",
+        "fhir/Provenance.ndjson",
+        "redcap/nights.csv",
+    ] {
+        let mut child = program()
+            .args(arguments(&world, "out"))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        // Until this file is begun, or the program was faster.
+        while !world.path("out.unfinished").join(name).exists()
+            && child.try_wait().unwrap().is_none()
+        {
+            std::thread::yield_now();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        match world.path("out").exists() {
+            true => {
+                verify(&world.path("out"), &world.trusted()).unwrap();
+                std::fs::remove_dir_all(world.path("out")).unwrap();
+            }
+            false => {
+                let half = world.path("out.unfinished");
+                assert!(!half.exists() || verify(&half, &world.trusted()).is_err());
+            }
+        }
+    }
+    // What is left over is in nobody's way.
+    let made = program().args(arguments(&world, "out")).output().unwrap();
+    assert_eq!(made.status.code(), Some(0));
+    verify(&world.path("out"), &world.trusted()).unwrap();
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! One changed byte anywhere is refused, and named.
+
+use std::fs;
+
+use ed25519_dalek::Signer;
+use hashchain::{encoding, Native};
+use mhealth_api::{Hash, SignatureBytes};
+use mhealth_dataset::manifest::{Manifest, MANIFEST, SIGNATURE};
+use mhealth_dataset::{verify, DataError};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use sha2::{Digest, Sha256};
+
+use crate::support::nights::study;
+use crate::support::World;
+
+fn made() -> (World, Manifest) {
+    let mut world = study();
+    let manifest = world.export(&world.job("out")).unwrap();
+    (world, manifest)
+}
+
+#[test]
+fn a_thousand_flipped_bits_are_a_thousand_refusals() {
+    let (world, manifest) = made();
+    let (folder, trusted) = (world.path("out"), world.trusted());
+    let mut names: Vec<&str> = manifest
+        .files
+        .iter()
+        .map(|file| file.name.as_str())
+        .collect();
+    names.extend([MANIFEST, SIGNATURE]);
+    let mut random = StdRng::seed_from_u64(1_000);
+    for _ in 0..1_000 {
+        let name = names[random.random_range(0..names.len())];
+        let path = folder.join(name);
+        let genuine = fs::read(&path).unwrap();
+        let mut bytes = genuine.clone();
+        let place = random.random_range(0..bytes.len());
+        let bit = random.random_range(0..8);
+        bytes[place] ^= 1 << bit;
+        fs::write(&path, &bytes).unwrap();
+        match verify(&folder, &trusted).unwrap_err() {
+            DataError::FileAltered(named) => assert_eq!(named, name),
+            DataError::BadSignature => assert!([MANIFEST, SIGNATURE].contains(&name)),
+            other => panic!("{name}, byte {place}, bit {bit}: {other}"),
+        }
+        fs::write(&path, genuine).unwrap();
+    }
+    verify(&folder, &trusted).unwrap();
+}
+
+#[test]
+fn files_more_or_fewer_are_named() {
+    let (world, _) = made();
+    let (folder, trusted) = (world.path("out"), world.trusted());
+    let more = folder.join("fhir/Patient.ndjson");
+    fs::write(&more, "").unwrap();
+    let refused = verify(&folder, &trusted).unwrap_err();
+    assert!(matches!(&refused, DataError::FileUnlisted(name) if name == "fhir/Patient.ndjson"));
+    fs::remove_file(more).unwrap();
+    let fewer = folder.join("nights.parquet");
+    fs::rename(&fewer, world.path("elsewhere")).unwrap();
+    let refused = verify(&folder, &trusted).unwrap_err();
+    assert!(matches!(&refused, DataError::FileMissing(name) if name == "nights.parquet"));
+    fs::rename(world.path("elsewhere"), fewer).unwrap();
+    fs::remove_file(folder.join(SIGNATURE)).unwrap();
+    let refused = verify(&folder, &trusted).unwrap_err();
+    assert!(matches!(refused, DataError::NotADataset(_)));
+}
+
+/// Signs the folder as it is now.
+fn sign_again(world: &World, mut manifest: Manifest, holder: &ed25519_dalek::SigningKey) {
+    let folder = world.path("out");
+    for file in &mut manifest.files {
+        let bytes = fs::read(folder.join(&file.name)).unwrap();
+        file.bytes = bytes.len() as u64;
+        file.sha256 = Hash(Sha256::digest(&bytes).into());
+    }
+    manifest.holder = mhealth_api::Key(holder.verifying_key().to_bytes());
+    let text = serde_json::to_string_pretty(&manifest).unwrap();
+    let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    let statement = encoding::hash::<Native>("dataset", &[&digest]);
+    let signature = SignatureBytes(holder.sign(&statement).to_bytes());
+    fs::write(folder.join(MANIFEST), text).unwrap();
+    fs::write(folder.join(SIGNATURE), format!("{signature}\n")).unwrap();
+}
+
+#[test]
+fn a_dataset_that_somebody_else_signed_is_refused() {
+    let (world, manifest) = made();
+    let other = ed25519_dalek::SigningKey::from_bytes(&[5; 32]);
+    sign_again(&world, manifest, &other);
+    let refused = verify(&world.path("out"), &world.trusted()).unwrap_err();
+    assert!(matches!(refused, DataError::BadSignature));
+    let mut trusted = world.trusted();
+    trusted.holder = mhealth_api::Key(other.verifying_key().to_bytes());
+    verify(&world.path("out"), &trusted).unwrap();
+}
+
+/// Even the holder cannot give a row another place or another digest: the evidence has neither.
+#[test]
+fn a_row_that_the_chain_does_not_have_is_named_in_every_format() {
+    let files = [
+        "nights.csv",
+        "redcap/nights.csv",
+        "cdisc/sleep.json",
+        "open-mhealth.ndjson",
+        "fhir/Provenance.ndjson",
+    ];
+    let (world, manifest) = made();
+    let holder = world.keys.holder().unwrap();
+    for entry in [0, 3] {
+        let made = &world.made(1)[entry];
+        for (what, real) in [
+            ("digest", made.run.entries[0].digest.to_string()),
+            ("link", made.link.to_string()),
+        ] {
+            let another = match what {
+                "digest" => world.made(0)[entry].run.entries[0].digest.to_string(),
+                _ => world.made(0)[entry].link.to_string(),
+            };
+            for name in files {
+                let path = world.path("out").join(name);
+                let genuine = fs::read_to_string(&path).unwrap();
+                assert!(genuine.contains(&real), "{name}");
+                fs::write(&path, genuine.replace(&real, &another)).unwrap();
+                sign_again(&world, manifest.clone(), &holder);
+                let refused = verify(&world.path("out"), &world.trusted()).unwrap_err();
+                let expected = entry as u64 + 1;
+                assert!(
+                    matches!(&refused, DataError::RowNotRegistered { file, device, sequence, .. }
+                        if file == name && device.0 == 1 && *sequence == expected),
+                    "{name} {what}: {refused}"
+                );
+                fs::write(&path, genuine).unwrap();
+            }
+        }
+    }
+    sign_again(&world, manifest, &holder);
+    verify(&world.path("out"), &world.trusted()).unwrap();
+}
+
+#[test]
+fn a_dataset_of_valid_rows_has_no_other_row() {
+    let mut world = study();
+    world.judge(0, 3, "forged", true);
+    let mut job = world.job("out");
+    job.include_flagged = true;
+    let mut manifest = world.export(&job).unwrap();
+    manifest.include_flagged = false;
+    sign_again(&world, manifest, &world.keys.holder().unwrap());
+    let refused = verify(&world.path("out"), &world.trusted()).unwrap_err();
+    assert_eq!(refused.code(), "bad_row");
+}
+
+#[test]
+fn a_row_that_was_taken_out_or_put_in_twice_is_missed() {
+    let (world, manifest) = made();
+    let path = world.path("out/nights.csv");
+    let genuine = fs::read_to_string(&path).unwrap();
+    let last = genuine.lines().next_back().unwrap();
+    for changed in [
+        genuine.replace(&format!("{last}\n"), ""),
+        format!("{genuine}{last}\n"),
+    ] {
+        fs::write(&path, changed).unwrap();
+        sign_again(&world, manifest.clone(), &world.keys.holder().unwrap());
+        let refused = verify(&world.path("out"), &world.trusted()).unwrap_err();
+        assert_eq!(refused.code(), "bad_row");
+    }
+}
+
+#[test]
+fn another_audit_and_older_evidence_are_refused() {
+    let (world, _) = made();
+    let mut trusted = world.trusted();
+    let audit = world.path("other.json");
+    fs::write(&audit, "{}").unwrap();
+    trusted.audit = Some(audit);
+    let refused = verify(&world.path("out"), &trusted).unwrap_err();
+    assert!(matches!(refused, DataError::AnotherAudit(_)));
+    trusted.audit = None;
+    fs::write(world.path("study.evidence"), world.evidence(99).to_bytes()).unwrap();
+    let refused = verify(&world.path("out"), &trusted).unwrap_err();
+    assert!(matches!(
+        refused,
+        DataError::EvidenceTooOld {
+            evidence: 99,
+            audit: 100
+        }
+    ));
+}

