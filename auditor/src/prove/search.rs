@@ -32,8 +32,8 @@ impl Search {
             return Err(unfit("entries of the device have left the node's state"));
         }
         // A device that may still write has no receipt.
-        let is_erased = record.status != DeviceStatus::Active
-            && view.erasure(record.device).await?.is_some();
+        let is_erased =
+            record.status != DeviceStatus::Active && view.erasure(record.device).await?.is_some();
         Ok(Self {
             is_erased,
             tags: vec![None; registered.len()],
