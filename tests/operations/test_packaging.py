@@ -93,12 +93,14 @@ class Configuration(unittest.TestCase):
             self.assertNotEqual(done.returncode, 0)
             self.assertIn("listen-at", done.stdout + done.stderr)
 
-    def test_the_node_knows_every_option_that_its_unit_gives(self):
-        unit = (PACKAGING / "systemd" / "mhealth-node.service").read_text()
-        config = (PACKAGING / "config" / "node.env").read_text()
+    def test_the_node_knows_every_option_that_its_unit_and_the_documents_give(self):
+        texts = [(PACKAGING / "systemd" / "mhealth-node.service").read_text()]
+        texts.append((PACKAGING / "config" / "node.env").read_text())
+        # Its last section is about servers.
+        texts.append((ROOT / "docs/operating/networks.md").read_text().split("## Before relays")[0])
         known = run(built("mhealth-node"), "--help").stdout
-        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", unit + config)) - {"--help"}
-        self.assertGreater(len(options), 4)
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", "\n".join(texts))) - {"--help", "--admin-listen"}
+        self.assertGreater(len(options), 15)
         for option in options:
             self.assertRegex(known, rf"{option}\b")
 

@@ -26,9 +26,14 @@ class Release(unittest.TestCase):
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="mhealth-release-"))
         cls.addClassCleanup(shutil.rmtree, cls.folder)
-        # Of a clone, because a checkout in which somebody works has changes.
+        # Of a clone, with whatever is changed here as its latest commit: a release is made of commits alone.
         cls.tree = cls.folder / "tree"
         run("git", "clone", "--quiet", "--shared", ROOT, cls.tree, check=True)
+        changes = subprocess.run(["git", "diff", "--binary", "HEAD"], cwd=ROOT, check=True, capture_output=True).stdout
+        if changes:
+            subprocess.run(["git", "apply", "--index"], cwd=cls.tree, input=changes, check=True)
+            who = ("-c", "user.name=test", "-c", "user.email=test@localhost")
+            run("git", *who, "commit", "--quiet", "--message=what is changed here", cwd=cls.tree, check=True)
         cls.output = cls.folder / "release"
         cls.done = run(cls.tree / "scripts/release", "--built", "--output", cls.output)
 
@@ -60,7 +65,7 @@ class Release(unittest.TestCase):
             self.assertTrue(all(member.uid == member.gid == 0 and not member.uname for member in archive))
             commit = archive.extractfile(f"{root}/COMMIT").read().decode().strip()
             licences = archive.extractfile(f"{root}/THIRD-PARTY-LICENCES.txt").read().decode()
-        self.assertEqual(commit, run("git", "rev-parse", "HEAD", cwd=ROOT).stdout.strip())
+        self.assertEqual(commit, run("git", "rev-parse", "HEAD", cwd=self.tree).stdout.strip())
         for text in ("GNU GENERAL PUBLIC LICENSE", "As a special exception", "Permission is hereby granted", "sc-cli 0."):
             self.assertIn(text, licences)
 
