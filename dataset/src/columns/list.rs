@@ -5,7 +5,7 @@
 use serde_json::Value as Json;
 use time::OffsetDateTime;
 
-use super::Column;
+use super::{Column, Kind};
 use super::Kind::*;
 use super::Value;
 use crate::row::Row;

@@ -125,7 +125,7 @@ impl Parquet {
         self.rows = 0;
         let path = self.writer.inner().path().to_owned();
         let (writer, waiting) = (&mut self.writer, &mut self.waiting);
-        let mut write = || {
+        let write = || {
             let mut group = writer.next_row_group()?;
             for (column, waiting) in COLUMNS.iter().zip(waiting) {
                 let next = group.next_column()?;
