@@ -28,9 +28,9 @@ pub(crate) struct Around {
     limits: Limits,
     metrics: HttpMetrics,
     /// Nobody, where nothing else is said.
-    pub(crate) proxies: Arc<Proxies>,
+    proxies: Arc<Proxies>,
     /// None, where nothing else is said.
-    pub(crate) origins: Arc<Origins>,
+    origins: Arc<Origins>,
 }
 
 impl Around {
@@ -42,6 +42,13 @@ impl Around {
             proxies: Arc::default(),
             origins: Arc::default(),
         }
+    }
+
+    /// With these proxies before it, and for these pages.
+    pub(crate) fn facing_the_world(mut self, proxies: Arc<Proxies>, origins: Origins) -> Self {
+        self.proxies = proxies;
+        self.origins = Arc::new(origins);
+        self
     }
 
     /// Innermost first.

@@ -218,12 +218,9 @@ impl Server {
         let doors = Arc::new(Doors::new(self.paths, limits));
         let forgetting =
             [doors.clone(), staff_doors].map(|doors| tokio::spawn(doors.forget_idle(stop.clone())));
-        let around = Around {
-            proxies: proxies.clone(),
-            origins: Arc::new(origins),
-            ..Around::new(doors, limits, metrics.clone())
-        };
+        let around = Around::new(doors, limits, metrics.clone());
         let service = around
+            .facing_the_world(proxies.clone(), origins)
             .layered(router)
             .into_make_service_with_connect_info::<Origin>();
 
