@@ -2,7 +2,9 @@
 
 //! How long the audit of a large study takes, and how much memory: a real node, a saved export, and the program.
 //!
-//! `cargo bench --workspace --bench audit -- [--entries N]`, after `cargo build --release --workspace`.
+//! `cargo bench --workspace --bench audit -- [--entries N]`, after `cargo build --release --workspace`. `MHEALTH_AUDITOR` names
+//! another build of the program, which then reads the same chain. With `--pruned` the node keeps the states of 16 blocks alone, which
+//! is enough for evidence.
 
 // What it measures is what it prints.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
@@ -51,11 +53,14 @@ fn main() {
         .nth(1);
     let entries: u64 = wanted.map_or(1_000_000, |count| count.parse().expect("a number"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(measure(entries));
+    let pruned = arguments.iter().any(|argument| argument == "--pruned");
+    runtime.block_on(measure(entries, pruned));
 }
 
-async fn measure(wanted: u64) {
-    let trial = Trial::begin(Launch::consensus().arg("--state-pruning=archive")).await;
+async fn measure(wanted: u64, pruned: bool) {
+    let states = if pruned { "16" } else { "archive" };
+    let states = format!("--state-pruning={states}");
+    let trial = Trial::begin(Launch::consensus().arg(states)).await;
     let office = &trial.office;
     let mut phones: Vec<Phone> = stream::iter(1..=DEVICES)
         .map(|number| async move {
@@ -115,13 +120,27 @@ async fn measure(wanted: u64) {
         std::fs::metadata(&path).unwrap().len() >> 20
     );
 
+    let other = std::env::var("MHEALTH_AUDITOR").ok();
+    let auditors = [env!("CARGO_BIN_EXE_mhealth-auditor")].into_iter();
+    for auditor in auditors.chain(other.as_deref()) {
+        println!("auditor={auditor}");
+        if !pruned {
+            audits(&trial, auditor, &path, entries);
+        }
+        // Not the phone whose envelope was altered.
+        evidence(&trial, auditor, phones[1].device(), &path);
+    }
+}
+
+/// How long an audit takes, without and with reports.
+fn audits(trial: &Trial, auditor: &str, export: &Path, entries: u64) {
     for (name, reports) in [("judge", false), ("judge and write both reports", true)] {
-        let mut audit = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+        let mut audit = Command::new(auditor);
         audit
             .args(["audit", "--node", &trial.node.url(), "--study", "0"])
             .arg("--trust-node")
             .args(["--genesis", &trial.genesis(), "--export"])
-            .arg(format!("dave={}", path.display()))
+            .arg(format!("dave={}", export.display()))
             .arg("--auditor-key")
             .arg(trial.auditor_key_file());
         if reports {
@@ -140,15 +159,13 @@ async fn measure(wanted: u64) {
             entries as f64 / took
         );
     }
-    // Not the phone whose envelope was altered.
-    evidence(&trial, phones[1].device(), &path);
 }
 
 /// How large the evidence of one device is, and how long the program takes to write and to verify it.
-fn evidence(trial: &Trial, device: DeviceId, export: &Path) {
+fn evidence(trial: &Trial, auditor: &str, device: DeviceId, export: &Path) {
     for envelopes in [false, true] {
         let file = trial.directory.path().join("device.evidence");
-        let mut prove = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+        let mut prove = Command::new(auditor);
         prove
             .args(["prove", "--node", &trial.node.url()])
             .args(["--genesis", &trial.genesis()])
@@ -159,7 +176,7 @@ fn evidence(trial: &Trial, device: DeviceId, export: &Path) {
             prove.arg(format!("--export=dave={}", export.display()));
         }
         let proving = timed(&mut prove);
-        let mut verify = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+        let mut verify = Command::new(auditor);
         verify
             .arg("verify")
             .arg(&file)
