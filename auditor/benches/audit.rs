@@ -4,7 +4,8 @@
 //! exports of a hostile relay; none may take more than [`MOST_MIB`].
 //!
 //! `cargo bench --workspace --bench audit -- [--entries N]`, after `cargo build --release --workspace`. The last line reads
-//! `entries= exports= most_peak_mib=`.
+//! `entries= exports= most_peak_mib=`. `MHEALTH_AUDITOR` names another build of the program, which then reads the same chain. With
+//! `--pruned` the node keeps the states of 16 blocks alone, which is enough for evidence.
 
 // What it measures is what it prints.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
@@ -56,11 +57,14 @@ fn main() {
         .nth(1);
     let entries: u64 = wanted.map_or(1_000_000, |count| count.parse().expect("a number"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(measure(entries));
+    let pruned = arguments.iter().any(|argument| argument == "--pruned");
+    runtime.block_on(measure(entries, pruned));
 }
 
-async fn measure(wanted: u64) {
-    let trial = Trial::begin(Launch::consensus().arg("--state-pruning=archive")).await;
+async fn measure(wanted: u64, pruned: bool) {
+    let states = if pruned { "16" } else { "archive" };
+    let states = format!("--state-pruning={states}");
+    let trial = Trial::begin(Launch::consensus().arg(states)).await;
     let office = &trial.office;
     let mut phones: Vec<Phone> = stream::iter(1..=DEVICES)
         .map(|number| async move {
@@ -120,9 +124,23 @@ async fn measure(wanted: u64) {
         std::fs::metadata(&path).unwrap().len() >> 20
     );
 
+    let other = std::env::var("MHEALTH_AUDITOR").ok();
+    let auditors = [env!("CARGO_BIN_EXE_mhealth-auditor")].into_iter();
+    for auditor in auditors.chain(other.as_deref()) {
+        println!("auditor={auditor}");
+        if !pruned {
+            audits(&trial, auditor, &path, entries);
+        }
+        // Not the phone whose envelope was altered.
+        evidence(&trial, auditor, phones[1].device(), &path);
+    }
+}
+
+/// How long an audit takes, without and with reports, and what it makes of a hostile relay's exports.
+fn audits(trial: &Trial, auditor: &str, export: &Path, entries: u64) {
     let mut most = 0;
     for (name, reports) in [("judge", false), ("judge and write both reports", true)] {
-        let mut audit = audit_of(&trial, &path);
+        let mut audit = audit_of(trial, auditor, export);
         if reports {
             audit
                 .arg("--json")
@@ -140,12 +158,10 @@ async fn measure(wanted: u64) {
             entries as f64 / took
         );
     }
-    // Not the phone whose envelope was altered.
-    evidence(&trial, phones[1].device(), &path);
     for (name, write) in hostile::KINDS {
         let made = trial.directory.path().join("hostile.ndjson");
-        write(&path, &made).unwrap();
-        let ended = watch(audit_of(&trial, &made), PATIENCE).unwrap();
+        write(export, &made).unwrap();
+        let ended = watch(audit_of(trial, auditor, &made), PATIENCE).unwrap();
         let (took, peak) = (ended.took.as_secs_f64(), ended.memory);
         most = most.max(peak);
         println!(
@@ -162,8 +178,8 @@ async fn measure(wanted: u64) {
 }
 
 /// An audit of the study with this export.
-fn audit_of(trial: &Trial, export: &Path) -> Command {
-    let mut audit = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+fn audit_of(trial: &Trial, auditor: &str, export: &Path) -> Command {
+    let mut audit = Command::new(auditor);
     audit
         .args(["audit", "--node", &trial.node.url(), "--study", "0"])
         .arg("--trust-node")
@@ -175,10 +191,10 @@ fn audit_of(trial: &Trial, export: &Path) -> Command {
 }
 
 /// How large the evidence of one device is, and how long the program takes to write and to verify it.
-fn evidence(trial: &Trial, device: DeviceId, export: &Path) {
+fn evidence(trial: &Trial, auditor: &str, device: DeviceId, export: &Path) {
     for envelopes in [false, true] {
         let file = trial.directory.path().join("device.evidence");
-        let mut prove = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+        let mut prove = Command::new(auditor);
         prove
             .args(["prove", "--node", &trial.node.url()])
             .args(["--genesis", &trial.genesis()])
@@ -189,7 +205,7 @@ fn evidence(trial: &Trial, device: DeviceId, export: &Path) {
             prove.arg(format!("--export=dave={}", export.display()));
         }
         let proving = timed(&mut prove);
-        let mut verify = Command::new(env!("CARGO_BIN_EXE_mhealth-auditor"));
+        let mut verify = Command::new(auditor);
         verify
             .arg("verify")
             .arg(&file)
