@@ -38,10 +38,10 @@ upgraded_runtime() {
     (cd "$root" && git ls-files -z | tar --create --null --files-from -) | tar --extract --directory "$work/source"
     (cd "$work/source" && GIT_CEILING_DIRECTORIES=$work git apply "$root/lab/upgrades/$name.patch") || return
     cp -r "$built/Cargo.toml" "$built/Cargo.lock" "$built/src" "$work/project/" || return
-    sed -i "s|$root|$work/source|g" "$work/project/Cargo.toml"
+    sed -i "s|^path = \".*/runtime\"|path = \"$work/source/runtime\"|" "$work/project/Cargo.toml"
     # What both have in common is compiled already.
     [ -e "$CARGO_TARGET_DIR/upgrades/target" ] || cp -r "$built/target" "$CARGO_TARGET_DIR/upgrades/target"
-    (cd "$work/project" && CARGO_TARGET_DIR=$CARGO_TARGET_DIR/upgrades/target SKIP_WASM_BUILD='' CARGO_ENCODED_RUSTFLAGS='' \
+    (cd "$work/project" && unset CARGO_ENCODED_RUSTFLAGS && CARGO_TARGET_DIR=$CARGO_TARGET_DIR/upgrades/target SKIP_WASM_BUILD='' \
         RUSTFLAGS='-C link-arg=--export-table -C link-arg=--export=__heap_base -C link-arg=--import-memory --cfg substrate_runtime' \
         cargo rustc --quiet --target=wasm32v1-none --profile release) >&2 || return
     # A transaction has 2 MiB at most, so the chain takes it compressed, with these bytes before it.
