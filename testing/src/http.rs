@@ -155,13 +155,6 @@ pub async fn get_bytes_as(url: &str, bearer: Option<&str>) -> Result<(u16, Vec<u
     Ok((status(&head)?, body))
 }
 
-/// The same with a credential.
-pub async fn get_bytes_as(url: &str, bearer: &str) -> Result<(u16, Vec<u8>)> {
-    let credential = [("Authorization", format!("Bearer {bearer}"))];
-    let (head, body) = transfer("GET", url, &credential, String::new()).await?;
-    Ok((status(&head)?, body))
-}
-
 /// Head and body of an answer.
 async fn transfer(
     method: &str,
