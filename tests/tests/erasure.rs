@@ -28,6 +28,8 @@ struct Site {
     chain: ChainClient,
     folder: tempfile::TempDir,
     postgres: Postgres,
+    /// Relays that are started again read its keys.
+    _auth: Server,
     dave: (Launch, Server),
     eve: (Launch, Server),
 }
@@ -99,6 +101,7 @@ impl Site {
             chain,
             folder,
             postgres,
+            _auth: auth,
             dave,
             eve,
         }

@@ -147,7 +147,7 @@ impl Scene {
 
     async fn read(&self, credential: &str, query: &str) -> Result<(u16, Vec<u8>)> {
         let url = format!("{}/v1/export{query}", self.relay.url());
-        http::get_bytes_as(&url, credential).await
+        http::get_bytes_as(&url, Some(credential)).await
     }
 }
 
