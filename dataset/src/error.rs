@@ -134,6 +134,14 @@ pub enum DataError {
         /// What is wrong with it. Nothing of its content.
         why: String,
     },
+    /// The audit's report is not as a trusted auditor signed it.
+    #[error("{file}: {why}")]
+    Report {
+        /// The report.
+        file: String,
+        /// Why.
+        why: mhealth_auditor::signature::ReportFault,
+    },
     /// The audit is of another chain.
     #[error("the audit is of the chain {0}, and not of the one that was asked for")]
     AnotherChain(Hash),
@@ -302,6 +310,7 @@ impl DataError {
             DataError::ErasureOpen { .. } => "erasure_open",
             DataError::OutputExists(_) => "output_exists",
             DataError::NotAnAudit { .. } => "not_an_audit",
+            DataError::Report { why, .. } => why.code(),
             DataError::AnotherChain(_) => "another_chain",
             DataError::NotEvidence { .. } => "not_evidence",
             DataError::EvidenceRefused { .. } => "evidence_refused",

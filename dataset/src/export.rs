@@ -3,10 +3,13 @@
 //! Makes a dataset: from an audit, the relays' exports, evidence, and the participants' keys.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
 use hashchain::DeviceId;
 use mhealth_api::Key;
+use mhealth_auditor::signature::{self, signature_path, Expected, ReportFault, Statement, LARGEST};
 use mhealth_auditor::verdict::JudgedEntry;
 use mhealth_auditor::Verdict;
 
@@ -31,6 +34,8 @@ const MOST_MEDIA_TYPES: usize = 1_000;
 pub struct Job {
     /// The audit's JSON report.
     pub audit: PathBuf,
+    /// Public halves of report keys of auditors who are trusted. If there are any, one of them has to have signed the report.
+    pub signed_by: Vec<Key>,
     /// The relays' exports.
     pub exports: Vec<NamedFile>,
     /// The evidence.
@@ -66,6 +71,7 @@ pub fn export(
 ) -> Result<Manifest, DataError> {
     let folder = Unfinished::begin(&job.out)?;
     let holder = keys.holder()?;
+    let signed = signature_of(job, keys.whose())?;
     let registry = Registry::load(&job.evidence)?;
     let owners = Owners::of(keys, &registry, job.participant.as_deref())?;
     let wanted = |device: DeviceId| owners.is_wanted(device);
@@ -108,6 +114,12 @@ pub fn export(
         });
     }
     count.agrees_with(job, &audit)?;
+    if signed.as_ref().is_some_and(|it| it.sha256 != audit.sha256) {
+        return Err(DataError::NotAnAudit {
+            file: job.audit.display().to_string(),
+            why: "it was changed while it was read".into(),
+        });
+    }
     let mut manifest = Manifest {
         schema: SCHEMA.into(),
         program: concat!("mhealth-data ", env!("CARGO_PKG_VERSION")).into(),
@@ -117,7 +129,7 @@ pub fn export(
         study: audit.heading.study,
         title: audit.heading.title.clone(),
         participant: job.participant.clone(),
-        audit: AuditRef::of(&audit),
+        audit: AuditRef::of(&audit, signed.map(|it| it.key)),
         evidence: registry.files.clone(),
         exports: envelopes.read,
         include_flagged: job.include_flagged,
@@ -147,6 +159,33 @@ pub fn export(
     keys.remember(&found)?;
     folder.finish()?;
     Ok(manifest)
+}
+
+/// What the auditor signed of the report, if that is asked for.
+fn signature_of(job: &Job, whose: Whose) -> Result<Option<Statement>, DataError> {
+    if job.signed_by.is_empty() {
+        return Ok(None);
+    }
+    let file = || job.audit.display().to_string();
+    let failed = |why: ReportFault| DataError::Report { file: file(), why };
+    let beside = signature_path(&job.audit);
+    let mut signature = Vec::new();
+    match File::open(&beside) {
+        Ok(file) => file.take(LARGEST).read_to_end(&mut signature),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(failed(ReportFault::Unsigned(beside.display().to_string())));
+        }
+        Err(error) => Err(error),
+    }
+    .map_err(DataError::file(&beside))?;
+    let mut report = File::open(&job.audit).map_err(DataError::file(&job.audit))?;
+    let expected = Expected {
+        keys: job.signed_by.clone(),
+        chain: Some(whose.chain),
+        study: Some(whose.study),
+    };
+    let statement = signature::verify(&mut report, &signature, &expected);
+    statement.map(Some).map_err(failed)
 }
 
 /// What was counted on the way.

@@ -5,9 +5,9 @@
 //! # What it is for
 //!
 //! A trial's data can be read by one party only: the holder of the participants' private keys, who is not the auditor. The holder
-//! keeps the keys with this crate ([`keys`]), has a participant erased who wants that ([`erase`]), and makes with it what statisticians analyse ([`fn@export`]): every night in a row of
-//! its own, with its place on the chain, what the audit says of it, and the bounds of its time. What is not valid is left out, and
-//! counted. Anybody can check such a dataset offline ([`fn@verify`]): that the holder signed it as it is, and that each row is what
+//! keeps the keys with this crate ([`keys`]), has a participant erased who wants that ([`erase`]), and makes with it what
+//! statisticians analyse ([`fn@export`]): every night in a row of its own, with its place on the chain, what the audit says of it,
+//! and the bounds of its time. What is not valid is left out, and counted. Anybody can check such a dataset offline ([`fn@verify`]): that the holder signed it as it is, and that each row is what
 //! the chain has in its place.
 //!
 //! # How it is made

@@ -7,7 +7,7 @@ mod cli;
 
 use std::process::ExitCode;
 
-use mhealth_auditor::program::{self, COULD_NOT_RUN};
+use mhealth_auditor::program;
 
 fn main() -> ExitCode {
     let arguments = match program::arguments() {

@@ -98,6 +98,9 @@ pub struct AuditRef {
     pub outcome: String,
     /// Whether all that it read of the chain is proved, and nothing only a node's word.
     pub proved: bool,
+    /// The report key that signed it, if the holder asked for a signature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<Key>,
 }
 
 /// A file of a dataset.
@@ -113,7 +116,7 @@ pub struct FileRef {
 }
 
 impl AuditRef {
-    pub(crate) fn of(audit: &Audit) -> Self {
+    pub(crate) fn of(audit: &Audit, signed_by: Option<Key>) -> Self {
         let heading = &audit.heading;
         AuditRef {
             sha256: audit.sha256,
@@ -125,6 +128,7 @@ impl AuditRef {
             block_time: heading.block_time,
             outcome: audit.summary.outcome.clone(),
             proved: heading.is_proved(),
+            signed_by,
         }
     }
 }

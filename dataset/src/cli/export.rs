@@ -39,6 +39,9 @@ pub(super) struct Material {
     /// The audit's JSON report.
     #[arg(long, value_name = "FILE")]
     audit: PathBuf,
+    /// Public half of a report key of the auditor's; may be given several times. The report has to be signed with one of them.
+    #[arg(long, value_name = "KEY")]
+    signed_by: Vec<Key>,
     /// A relay's export, as it was given to the audit; may be given several times.
     #[arg(long, required = true, value_name = "NAME=FILE")]
     export: Vec<String>,
@@ -104,6 +107,7 @@ impl Material {
         let exports = self.export.iter().zip(1..);
         let job = Job {
             audit: self.audit,
+            signed_by: self.signed_by,
             exports: exports
                 .map(|(argument, number)| NamedFile::parse(argument, number))
                 .collect(),

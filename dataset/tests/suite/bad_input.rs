@@ -4,10 +4,13 @@
 
 use std::fs;
 
+use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{OpeningKey, StudyId};
-use mhealth_api::Hash;
+use mhealth_api::{Hash, Key, SignatureBytes};
+use mhealth_auditor::signature::{signature_path, Statement};
 use mhealth_dataset::keys::{KeyFolder, Whose};
 use mhealth_dataset::{export, Job};
+use sha2::{Digest, Sha256};
 
 use crate::support::nights::study;
 use crate::support::table::csv;
@@ -146,6 +149,40 @@ fn an_audit_that_is_cut_changed_or_of_another_chain_is_refused() {
     // What only a later version knows is passed over.
     put(&audit.replacen("\"schema\"", "\"later\": [{\"a\": 1}],\n\"schema\"", 1));
     world.export(&job).unwrap();
+}
+
+#[test]
+fn a_report_that_no_trusted_auditor_signed_is_refused() {
+    let mut world = study();
+    let mut job = world.job("out");
+    let auditor = SigningKey::from_bytes(&[6; 32]);
+    let public = Key(auditor.verifying_key().to_bytes());
+    let report = fs::read(&job.audit).unwrap();
+    let statement = Statement {
+        key: public,
+        chain: world.genesis(),
+        study: StudyId(0),
+        block: 100,
+        block_hash: Hash([2; 32]),
+        signer: "a test".into(),
+        signed_at: 1_480_000_100,
+        bytes: report.len() as u64,
+        sha256: Hash(Sha256::digest(&report).into()),
+        name: "audit.json".into(),
+    };
+    let signature = SignatureBytes(auditor.sign(statement.text().as_bytes()).to_bytes());
+    job.signed_by = vec![public];
+    assert_eq!(refused(&mut world, &job), "report_unsigned");
+    let text = format!("{}# signature {signature}\n", statement.text());
+    fs::write(signature_path(&job.audit), text).unwrap();
+    job.signed_by = vec![Key([7; 32])];
+    assert_eq!(refused(&mut world, &job), "another_report_key");
+    job.signed_by.push(public);
+    let manifest = world.export(&job).unwrap();
+    assert_eq!(manifest.audit.signed_by, Some(public));
+    fs::remove_dir_all(&job.out).unwrap();
+    fs::write(&job.audit, [&report[..], b" "].concat()).unwrap();
+    assert_eq!(refused(&mut world, &job), "report_changed");
 }
 
 #[test]

@@ -239,6 +239,7 @@ impl World {
         self.write();
         Job {
             audit: self.path("audit.json"),
+            signed_by: Vec::new(),
             exports: vec![NamedFile {
                 name: "dave".into(),
                 path: self.path("dave.ndjson"),
