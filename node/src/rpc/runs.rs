@@ -206,9 +206,9 @@ mod tests {
     fn what_is_no_signed_call_that_brings_runs_brings_none() {
         let bare = UncheckedExtrinsic::new_bare(submit());
         assert_eq!(runs_in(&opaque(&bare), 0, 7), []);
-        let other = signed(frame_system::Call::remark {
+        let other = signed(RuntimeCall::System(frame_system::Call::remark {
             remark: vec![7; 99],
-        });
+        }));
         assert_eq!(runs_in(&other, 0, 7), []);
         let noise = OpaqueExtrinsic::try_from_encoded_extrinsic(&[16, 0x84, 0, 1, 2]);
         assert_eq!(runs_in(&noise.expect("its length is right"), 0, 7), []);

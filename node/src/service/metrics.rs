@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use mhealth_runtime::Header;
-use sc_client_api::{BlockchainEvents, HeaderBackend};
+use sc_client_api::BlockchainEvents;
 use substrate_prometheus_endpoint::{register, Counter, PrometheusError, Registry, U64};
 
 use super::{witness::slot, FullClient};
