@@ -5,9 +5,9 @@
 use serde_json::Value as Json;
 use time::OffsetDateTime;
 
-use super::{Column, Kind};
 use super::Kind::*;
 use super::Value;
+use super::{Column, Kind};
 use crate::row::Row;
 
 /// All columns, in their order.

@@ -7,9 +7,10 @@
 pub(crate) mod nights;
 #[path = "../../../evidence/tests/support/mod.rs"]
 mod node;
+mod papers;
 pub(crate) mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use hashchain::{
     secret_commitment, Content, DeviceId, Enrolment, LinkHash, Native, Run, RunEntry, SealingKey,
     StudyId,
 };
-use mhealth_api::{Base64, ExportedRun, Hash, Key, RunState, RunStatus};
+use mhealth_api::{Hash, Key};
 use mhealth_auditor::evidence::{DeviceEvidence, Evidence, Start};
 use mhealth_dataset::keys::{KeyFolder, Whose};
 use mhealth_dataset::manifest::Manifest;
@@ -33,13 +34,14 @@ use mhealth_evidence::{
 };
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use serde_json::{json, Value};
+use serde_json::json;
 use sp_core::{Blake2Hasher, H256};
 use sp_runtime::generic::Digest;
 use sp_trie::LayoutV0;
 use tempfile::TempDir;
 
 use node::{list, read, trie, NodeHeader};
+use papers::{exported, judged};
 
 /// The block of audit and evidence.
 pub(crate) const BLOCK: u32 = 100;
@@ -397,64 +399,3 @@ impl World {
 }
 
 const ESCROW: [u8; 81] = [9; 81];
-
-fn judged(device: &Device) -> Value {
-    let mut made: Vec<&Made> = device.made.iter().collect();
-    made.sort_by_key(|made| (made.sequence, !made.registered, made.link));
-    let entries = made.iter().map(|made| {
-        let mut entry = json!({
-            "sequence": made.sequence, "link": made.link, "digest": made.run.entries[0].digest,
-            "registered": made.registered, "verdict": made.verdict, "content": "sealed",
-            "submitter": Key([4; 32]), "received_at": BLOCK_TIME - 5_000,
-        });
-        if made.registered {
-            entry["block"] = json!(block_of(made.sequence));
-        }
-        if made.shown {
-            entry["held_by"] = json!(["dave"]);
-        }
-        entry
-    });
-    let blocks: BTreeSet<u64> = made.iter().map(|made| block_of(made.sequence)).collect();
-    let time = |block: u64| (block.to_string(), json!(BLOCK_TIME - 10_000 + 10 * block));
-    let mut times: serde_json::Map<String, Value> = blocks.into_iter().map(time).collect();
-    times.extend([time(1)]);
-    json!({
-        "device": device.phone.device(), "key": Key(device.phone.public_key()), "status": "active", "enrolled_at": 1,
-        "predecessor": null, "successor": null, "length": device.phone.length(), "head": device.phone.head(),
-        "trusted_length": null, "outcome": "right", "trusted_to": 0, "trusted_head": device.link_zero, "erasure": null,
-        "uncovered": [], "findings": [], "conflicts": [], "conflicts_not_stored": 0, "block_times": times,
-        "entries": entries.collect::<Vec<_>>(),
-    })
-}
-
-fn block_of(sequence: u64) -> u64 {
-    2 + sequence % 90
-}
-
-fn exported(made: &Made, cursor: u64) -> ExportedRun {
-    let run = &made.run;
-    ExportedRun {
-        cursor,
-        status: RunStatus {
-            run: Hash([0; 32]),
-            device: run.device,
-            sequence: made.sequence,
-            entries: 1,
-            head: made.link,
-            state: RunState::Finalised,
-            block: None,
-            extrinsic_index: None,
-            reason: None,
-        },
-        study: STUDY,
-        previous: run.previous,
-        entries: vec![mhealth_api::RunEntry {
-            digest: run.entries[0].digest,
-            tag: run.entries[0].tag,
-            envelope: Base64(made.envelope.clone()),
-        }],
-        signature: None,
-        received_at: BLOCK_TIME - 5_000,
-    }
-}

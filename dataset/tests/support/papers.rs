@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What an auditor and a relay write of an entry.
+
+use std::collections::BTreeSet;
+
+use mhealth_api::{Base64, ExportedRun, Hash, Key, RunState, RunStatus};
+use serde_json::{json, Value};
+
+use super::{Device, Made, BLOCK_TIME, STUDY};
+
+pub(super) fn judged(device: &Device) -> Value {
+    let mut made: Vec<&Made> = device.made.iter().collect();
+    made.sort_by_key(|made| (made.sequence, !made.registered, made.link));
+    let entries = made.iter().map(|made| {
+        let mut entry = json!({
+            "sequence": made.sequence, "link": made.link, "digest": made.run.entries[0].digest,
+            "registered": made.registered, "verdict": made.verdict, "content": "sealed",
+            "submitter": Key([4; 32]), "received_at": BLOCK_TIME - 5_000,
+        });
+        if made.registered {
+            entry["block"] = json!(block_of(made.sequence));
+        }
+        if made.shown {
+            entry["held_by"] = json!(["dave"]);
+        }
+        entry
+    });
+    let blocks: BTreeSet<u64> = made.iter().map(|made| block_of(made.sequence)).collect();
+    let time = |block: u64| (block.to_string(), json!(BLOCK_TIME - 10_000 + 10 * block));
+    let mut times: serde_json::Map<String, Value> = blocks.into_iter().map(time).collect();
+    times.extend([time(1)]);
+    json!({
+        "device": device.phone.device(), "key": Key(device.phone.public_key()), "status": "active", "enrolled_at": 1,
+        "predecessor": null, "successor": null, "length": device.phone.length(), "head": device.phone.head(),
+        "trusted_length": null, "outcome": "right", "trusted_to": 0, "trusted_head": device.link_zero, "erasure": null,
+        "uncovered": [], "findings": [], "conflicts": [], "conflicts_not_stored": 0, "block_times": times,
+        "entries": entries.collect::<Vec<_>>(),
+    })
+}
+
+fn block_of(sequence: u64) -> u64 {
+    2 + sequence % 90
+}
+
+pub(super) fn exported(made: &Made, cursor: u64) -> ExportedRun {
+    let run = &made.run;
+    ExportedRun {
+        cursor,
+        status: RunStatus {
+            run: Hash([0; 32]),
+            device: run.device,
+            sequence: made.sequence,
+            entries: 1,
+            head: made.link,
+            state: RunState::Finalised,
+            block: None,
+            extrinsic_index: None,
+            reason: None,
+        },
+        study: STUDY,
+        previous: run.previous,
+        entries: vec![mhealth_api::RunEntry {
+            digest: run.entries[0].digest,
+            tag: run.entries[0].tag,
+            envelope: Base64(made.envelope.clone()),
+        }],
+        signature: None,
+        received_at: BLOCK_TIME - 5_000,
+    }
+}
