@@ -11,6 +11,7 @@ use crate::runtime::api::runtime_types::bounded_collections::bounded_vec::Bounde
 use crate::runtime::api::runtime_types::pallet_collective::pallet::Call as CouncilCall;
 use crate::runtime::api::runtime_types::pallet_consortium::pallet::Call as ConsortiumCall;
 use crate::runtime::{api, Runtime};
+use crate::signing::SignedTransaction;
 use crate::types::SuspensionReason;
 use crate::within::MAX_DEPTH;
 use crate::Call;
@@ -177,7 +178,16 @@ async fn a_batch_that_ends_early_is_no_batch_however_it_is_read() {
     let node = FakeNode::new();
     let client = node.client().await;
     let runtime = runtime(&client).await;
-    let whole = subxt::ext::codec::Encode::encode(&batch(1..4));
+    let body = |signed: SignedTransaction| {
+        let (_, body) = subxt::utils::strip_compact_prefix(&signed.bytes).unwrap();
+        body.to_vec()
+    };
+    let empty = calls::submit_batch(Vec::new());
+    let empty = body(client.sign(&relay(), &empty, 0, 64).await.unwrap());
+    let three = calls::submit_batch((1..4).map(run).collect());
+    let three = body(client.sign(&relay(), &three, 0, 64).await.unwrap());
+    // The call is at the end, and that of no runs has three bytes.
+    let whole = &three[empty.len() - 3..];
     for end in [whole.len() - 1, whole.len() - 64, 60, 4, 3] {
         let extrinsic = extrinsic(&client, &whole[..end]).await;
         for runtime in [runtime.clone(), runtime.by_its_types()] {
