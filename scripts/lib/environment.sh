@@ -37,7 +37,7 @@ upgraded_runtime() {
     mkdir -p "$work/source" "$work/project"
     (cd "$root" && git ls-files -z | tar --create --null --files-from -) | tar --extract --directory "$work/source"
     (cd "$work/source" && GIT_CEILING_DIRECTORIES=$work git apply "$root/lab/upgrades/$name.patch") || return
-    cp -r "$built/Cargo.toml" "$built/Cargo.lock" "$built/src" "$work/project/" || return
+    cp -r "$built/Cargo.toml" "$built/Cargo.lock" "$built/src" "$root/rust-toolchain.toml" "$work/project/" || return
     sed -i "s|^path = \".*/runtime\"|path = \"$work/source/runtime\"|" "$work/project/Cargo.toml"
     # What both have in common is compiled already.
     [ -e "$CARGO_TARGET_DIR/upgrades/target" ] || cp -r "$built/target" "$CARGO_TARGET_DIR/upgrades/target"
