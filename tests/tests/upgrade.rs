@@ -90,8 +90,9 @@ impl Trial {
     }
 
     async fn version(&self) -> u64 {
-        let version = self.rpc().await.request("state_getRuntimeVersion", &[]);
-        let version: Value = version.await.expect("it answers");
+        let rpc = self.rpc().await;
+        let version = rpc.request("state_getRuntimeVersion", &[]).await;
+        let version: Value = version.expect("it answers");
         version["specVersion"].as_u64().expect("a number")
     }
 
@@ -206,8 +207,9 @@ async fn snapshot(rpc: &JsonRpc, block: Value) -> Storage {
         let keys = rpc.request("state_getKeysPaged", &params).await;
         let keys: Vec<String> = keys.expect("it answers");
         for key in &keys {
-            let value = rpc.request("state_getStorage", &[json!(key), block.clone()]);
-            let value: String = value.await.expect("it has this key");
+            let asked = [json!(key), block.clone()];
+            let value = rpc.request("state_getStorage", &asked).await;
+            let value: String = value.expect("it has this key");
             storage.top.insert(bytes(key), bytes(&value));
         }
         if keys.len() < PAGE {
