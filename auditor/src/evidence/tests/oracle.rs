@@ -9,7 +9,7 @@ use mhealth_justification::Voters as NodeVoters;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use sp_runtime::generic::DigestItem as NodeDigestItem;
-use sp_trie::{read_trie_value, StorageProof};
+use sp_trie::{read_trie_value, MemoryDB, StorageProof};
 
 use super::super::verify::{blocks, check_chain};
 use super::vectors::files;
