@@ -14,7 +14,7 @@ describe('dedot', () => {
   let node, client, roles;
 
   before(async () => {
-    node = await startNode('--sealing', 'instant');
+    node = await startNode();
     client = await DedotClient.new(new WsProvider(node.endpoint));
     roles = await accounts();
   });

@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import subprocess
+import threading
 
 
 class Node:
@@ -25,10 +26,12 @@ class Node:
                 break
         else:
             raise RuntimeError("the node ended:\n" + "".join(log[-50:]))
-        # Nobody reads its log any more, and a full pipe would stop it.
-        subprocess.Popen(["cat"], stdin=self.process.stderr, stdout=subprocess.DEVNULL)
+        # Nobody reads the rest of its log, and a full pipe would stop it.
+        self.reader = threading.Thread(target=self.process.stderr.read)
+        self.reader.start()
 
     def stop(self):
         self.process.terminate()
         self.process.wait(timeout=60)
+        self.reader.join()
         self.process.stderr.close()

@@ -46,7 +46,7 @@ describe('polkadot-api', () => {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'mhealth-papi-'));
-    node = await startNode('--sealing', 'instant');
+    node = await startNode();
     const generated = await generate(folder, node.endpoint);
     types = generated.types;
     client = createClient(getWsProvider(node.endpoint));
