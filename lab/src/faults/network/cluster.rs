@@ -52,7 +52,10 @@ impl Cluster {
             wires,
         };
         for number in 0..VALIDATORS {
-            let launch = Launch::local(number).base_path(folder.join(format!("chain-{number}")));
+            let launch = Launch::local(number)
+                .base_path(folder.join(format!("chain-{number}")))
+                // The judge reads every block's events.
+                .arg("--state-pruning=archive");
             let node = cluster.launch(launch, number).await?;
             cluster.nodes.push(node);
             cluster.introduce(number).await?;
@@ -60,9 +63,9 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Starts a node at this place. It keeps the state of all blocks: the judge reads every block's events.
+    /// Starts a node at this place.
     pub(crate) async fn launch(&self, launch: Launch, place: usize) -> Result<Node> {
-        let mut launch = launch.arg("--state-pruning=archive");
+        let mut launch = launch;
         match &self.wires {
             Some(wires) => launch = launch.inside(wires.place(place)),
             None => launch = launch.args(["--reserved-only", "--rpc-methods=unsafe"]),
