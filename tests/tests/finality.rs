@@ -23,8 +23,9 @@ const SLACK: u64 = 30;
 /// The last final block that the chain knows of after a block.
 async fn known(node: &JsonRpc, after: H256) -> Option<u32> {
     let key = format!("0x{}", hex::encode(LastFinal::<Runtime>::hashed_key()));
-    let value = node.request("state_getStorage", &[json!(key), json!(after)]);
-    let value: Option<String> = value.await.expect("the node answers");
+    let asked = [json!(key), json!(after)];
+    let value = node.request("state_getStorage", &asked).await;
+    let value: Option<String> = value.expect("the node answers");
     let bytes = hex::decode(&value?[2..]).expect("hexadecimal");
     // Its number comes first.
     Some(u32::decode(&mut &bytes[..]).expect("a number"))
