@@ -20,7 +20,7 @@ const STRANGER: &str = "//Ferdie";
 /// The study that they have their roles in: another than the one whose entries are judged.
 pub(crate) const STUDY: StudyId = PAPER_STUDY;
 /// Transactions that each role tries to send.
-const TRANSACTIONS: u64 = 400;
+const TRANSACTIONS: u64 = 200;
 /// For so many blocks a transaction is valid.
 const ERA: u64 = 64;
 /// A device that there is not.
