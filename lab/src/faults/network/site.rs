@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context, Result};
-use mhealth_chain_client::{calls, Account, ChainClient, ConnectOptions, Patience};
+use mhealth_chain_client::{calls, Account, ChainClient, ConnectOptions, Patience, H256};
 use mhealth_testing::audit;
 use mhealth_testing::node::Node;
 use mhealth_testing::servers::{self, http_get, AuthOptions, RelayOptions, Server};
@@ -48,6 +48,7 @@ pub(crate) struct Site {
     _to_auth: Proxy,
     /// To the validators' nodes, for programs that speak to those on this machine only.
     near: Vec<Proxy>,
+    genesis: H256,
     pub(crate) cluster: Cluster,
     pub(crate) servers: Servers,
     credentials: Vec<String>,
@@ -64,7 +65,7 @@ impl Site {
         for validator in 0..VALIDATORS {
             near.push(near_to(cluster.node(validator)).await?);
         }
-        appoint(&near[0].websocket_url()).await?;
+        let genesis = appoint(&near[0].websocket_url()).await?;
         let mut to_relays = Vec::new();
         for keeper in 0..ACCOUNTS.len() {
             to_relays.push(Proxy::start(Some((record.clone(), keeper))).await?);
@@ -115,6 +116,7 @@ impl Site {
             to_node,
             _to_auth: to_auth,
             near,
+            genesis,
             cluster,
             servers: Servers {
                 auth: auth_url,
@@ -187,7 +189,9 @@ impl Site {
         audit::Options {
             node: self.near_node(0),
             study: SIGNED_STUDY,
+            genesis: Some(format!("{:#x}", self.genesis)),
             relays: relays.collect(),
+            trust_node: true,
             ..audit::Options::default()
         }
     }
@@ -224,8 +228,8 @@ pub(crate) async fn client(url: &str) -> Result<ChainClient> {
     Ok(ChainClient::connect_with(url, options).await?)
 }
 
-/// Gives those who are going to flood the chain their roles.
-async fn appoint(node: &str) -> Result<()> {
+/// Gives those who are going to flood the chain their roles. Returns the hash of its first block.
+async fn appoint(node: &str) -> Result<H256> {
     let chain = client(node).await?;
     let sponsor = chain.submitter(Account::from_secret_uri(SPONSOR)?);
     let office = Account::from_secret_uri(floods::OFFICE)?.id();
@@ -237,7 +241,7 @@ async fn appoint(node: &str) -> Result<()> {
         let outcome = sponsor.submit_and_wait(call).await?;
         outcome.succeeded().context("the sponsor appoints")?;
     }
-    Ok(())
+    Ok(chain.genesis_hash())
 }
 
 /// The value of a metric without labels.
