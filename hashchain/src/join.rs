@@ -164,6 +164,8 @@ pub fn join<'a, H: Sha256>(
 /// The same as [`join`], for those who have the entries one by one.
 #[derive(Debug, Default)]
 pub struct Joiner {
+    /// The entry that came last; 0 before the first.
+    last: u64,
     open: Option<Open>,
 }
 
@@ -188,14 +190,18 @@ impl fmt::Debug for Open {
 }
 
 impl Joiner {
-    /// Takes the next entry of the device: `sequence` is larger than that of the entry before. Gives what is known by it: nothing
-    /// for a part after which more are to come.
+    /// Takes the next entry of the device. Gives what is known by it: nothing for a part after which more are to come, and for an
+    /// entry whose `sequence` is not larger than that of the entry before.
     pub fn add<'a, H: Sha256>(
         &mut self,
         sequence: u64,
         content: Content<'a>,
     ) -> Vec<Result<Found<'a>, BrokenRecord>> {
         let mut ready = Vec::new();
+        if sequence <= self.last {
+            return ready;
+        }
+        self.last = sequence;
         let malformed = BrokenRecord {
             digest: None,
             first: sequence,
@@ -266,10 +272,6 @@ impl Open {
 
     /// Takes a part of it; returns whether it was the last one.
     fn take(&mut self, part: &Part<'_>) -> bool {
-        if part.number < self.next {
-            // It came before.
-            return false;
-        }
         self.pass_over(part.number);
         self.next = part.number + 1;
         let is_useful = self.missing.is_empty()

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use mhealth_api::{TokenRequest, DPOP};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -19,18 +20,19 @@ const AT_ONCE: Duration = Duration::from_secs(7);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_is_suspended_while_others_hold_all_connections() {
     let setting = Setting::new(Kind::Postgres).await;
-    let (_, enrolled) = setting.enrolled().await;
-    let code = setting.code().await;
-    // Whoever asks what a code is for waits with its connection in hand.
+    let (phone, enrolled) = setting.enrolled().await;
+    let device = enrolled.device;
+    // Whoever asks for a token waits with its connection in hand.
     let mut lock = setting.database.begin().await.unwrap();
-    sqlx::query("LOCK TABLE codes IN ACCESS EXCLUSIVE MODE")
+    sqlx::query("LOCK TABLE proofs IN EXCLUSIVE MODE")
         .execute(&mut *lock)
         .await
         .unwrap();
-    let body = json!({ "code": code.code });
     let phones: Vec<_> = (0..PHONES)
         .map(|_| {
-            let request = setting.http.post(setting.url("/v1/code")).json(&body);
+            let proof = phone.proof(&setting.proof_claims());
+            let request = setting.http.post(setting.url("/v1/token"));
+            let request = request.header(DPOP, proof).json(&TokenRequest { device });
             tokio::spawn(request.send())
         })
         .collect();
@@ -46,7 +48,7 @@ async fn a_phone_is_suspended_while_others_hold_all_connections() {
     while waiting().await < 16 {
         assert!(Instant::now() < deadline, "nobody waits");
     }
-    let path = format!("/v1/admin/devices/{}/suspend", enrolled.device);
+    let path = format!("/v1/admin/devices/{device}/suspend");
     let body = json!({ "why": "reported stolen", "reason": "lost" });
     let suspended = timeout(AT_ONCE, setting.admin_post(&path, body)).await;
     let suspended = suspended.expect("staff do not wait");

@@ -56,6 +56,8 @@ fn joined(entries: &Entries) -> Vec<Result<(u64, u64, String, Vec<u8>), BrokenRe
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn what_was_cut_is_put_together_again(
         payload in vec(any::<u8>(), 0..3_000),
