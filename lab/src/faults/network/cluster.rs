@@ -262,7 +262,7 @@ pub(crate) async fn wait_until_final(node: &Node, goal: u64) -> Result<()> {
 }
 
 /// What a node says.
-pub(crate) async fn height(node: &Node) -> Result<Height> {
+async fn height(node: &Node) -> Result<Height> {
     let rpc = JsonRpc::connect(&node.url()).await?;
     let hash: Value = rpc.request("chain_getFinalizedHead", &[]).await?;
     let last: Value = rpc.request("chain_getHeader", &[hash]).await?;
@@ -274,7 +274,7 @@ pub(crate) async fn height(node: &Node) -> Result<Height> {
 }
 
 /// The hash of a node's block.
-pub(crate) async fn block_hash(node: &Node, number: u64) -> Result<Value> {
+async fn block_hash(node: &Node, number: u64) -> Result<Value> {
     let rpc = JsonRpc::connect(&node.url()).await?;
     Ok(rpc.request("chain_getBlockHash", &[json!(number)]).await?)
 }

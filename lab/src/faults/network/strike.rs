@@ -11,7 +11,7 @@ use serde_json::{json, Value};
 use sp_crypto_hashing::twox_128;
 use tokio::time::{sleep, timeout};
 
-use super::cluster::{block_hash, height, wait_until_final, GUEST, PATIENCE, PROGRESS, SECOND};
+use super::cluster::{wait_until_final, GUEST, PATIENCE, PROGRESS, SECOND};
 use super::floods;
 use super::plan::{Fault, Kind, TWIN, VALIDATORS};
 use super::site::{client, near_to, Site};
@@ -152,23 +152,31 @@ async fn join(site: &Site, sync: &str) -> Result<String> {
     let joined = wait_until_final(&guest, goal).await;
     joined.with_context(|| guest.log())?;
     let took = start.elapsed();
-    let last = height(&guest).await?.last_final;
-    let known = wait_until_final(site.cluster.node(0), last).await;
-    known?;
-    let hash = block_hash(&guest, last).await?;
-    ensure!(
-        hash == block_hash(site.cluster.node(0), last).await?,
-        "the new node follows another chain"
-    );
-    let mut lengths = Vec::new();
-    let near = near_to(&guest).await?;
-    for node in [near.websocket_url(), site.near_node(0)] {
-        let chain = client(&node).await?;
-        let block = chain.block_hash(last).await?.context("it has the block")?;
-        lengths.push(chain.at(block).await?.journal_length().await?);
-    }
-    ensure!(lengths[0] == lengths[1], "journals differ: {lengths:?}");
+    same_journal(site, &guest).await?;
     Ok(format!("followed after {} s", took.as_secs()))
+}
+
+/// Waits until a new node has the state of its last final block, which comes after the headers, and makes sure that it is the
+/// validators' block with the validators' journal.
+async fn same_journal(site: &Site, guest: &Node) -> Result<()> {
+    let near = near_to(guest).await?;
+    let (new, old) = (client(&near.websocket_url()).await?, site.chain(0).await?);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let block = new.finalised().await?;
+        match new.at(block.hash).await?.journal_length().await {
+            Ok(length) => {
+                wait_until_final(site.cluster.node(0), block.number).await?;
+                let same = old.block_hash(block.number).await?;
+                ensure!(same == Some(block.hash), "it follows another chain");
+                let known = old.at(block.hash).await?.journal_length().await?;
+                ensure!(length == known, "journals differ: {length}, {known}");
+                return Ok(());
+            }
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(_) => sleep(Duration::from_millis(500)).await,
+        }
+    }
 }
 
 /// Every role floods the node of a validator, and entries of honest phones come to the chain all the same.
