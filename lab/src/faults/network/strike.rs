@@ -164,7 +164,8 @@ async fn same_journal(site: &Site, guest: &Node) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let block = new.finalised().await?;
-        match new.at(block.hash).await?.journal_length().await {
+        let length = async { new.at(block.hash).await?.journal_length().await };
+        match length.await {
             Ok(length) => {
                 wait_until_final(site.cluster.node(0), block.number).await?;
                 let same = old.block_hash(block.number).await?;
