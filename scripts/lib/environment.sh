@@ -40,7 +40,7 @@ upgraded_runtime() {
     cp -r "$built/Cargo.toml" "$built/Cargo.lock" "$built/src" "$root/rust-toolchain.toml" "$work/project/" || return
     sed -i "s|^path = \".*/runtime\"|path = \"$work/source/runtime\"|" "$work/project/Cargo.toml"
     # What both have in common is compiled already.
-    [ -e "$CARGO_TARGET_DIR/upgrades/target" ] || cp -r "$built/target" "$CARGO_TARGET_DIR/upgrades/target"
+    [ -e "$CARGO_TARGET_DIR/upgrades/target" ] || cp -a "$built/target" "$CARGO_TARGET_DIR/upgrades/target"
     (cd "$work/project" && unset CARGO_ENCODED_RUSTFLAGS && CARGO_TARGET_DIR=$CARGO_TARGET_DIR/upgrades/target SKIP_WASM_BUILD='' \
         RUSTFLAGS='-C link-arg=--export-table -C link-arg=--export=__heap_base -C link-arg=--import-memory --cfg substrate_runtime' \
         cargo rustc --quiet --target=wasm32v1-none --profile release) >&2 || return
