@@ -3,7 +3,7 @@
 //! How long the audit of a large study takes, and how much memory: a real node, a saved export, and the program. Then the same with
 //! exports of a hostile relay; none may take more than [`MOST_MIB`].
 //!
-//! `cargo bench --workspace --bench audit -- [--entries N]`, after `cargo build --release --workspace`. The last line reads
+//! `cargo bench --workspace --bench audit -- [--entries N]`, after `cargo build --release --workspace`. The line after the exports reads
 //! `entries= exports= most_peak_mib=`.
 
 // What it measures is what it prints.
