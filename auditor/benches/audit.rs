@@ -3,9 +3,9 @@
 //! How long the audit of a large study takes, and how much memory: a real node, a saved export, and the program. Then the same with
 //! exports of a hostile relay; none may take more than [`MOST_MIB`].
 //!
-//! `cargo bench --workspace --bench audit -- [--entries N]`, after `cargo build --release --workspace`. The last line reads
-//! `entries= exports= most_peak_mib=`. `MHEALTH_AUDITOR` names another build of the program, which then reads the same chain. With
-//! `--pruned` the node keeps the states of 16 blocks alone, which is enough for evidence.
+//! `cargo bench --workspace --bench audit -- [--entries N]`, after `cargo build --release --workspace`. The line after the exports
+//! reads `entries= exports= most_peak_mib=`. `MHEALTH_AUDITOR` names another build of the program, which then reads the same chain.
+//! With `--pruned` the node keeps the states of 16 blocks alone, which is enough for evidence.
 
 // What it measures is what it prints.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used)]
