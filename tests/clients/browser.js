@@ -14,8 +14,11 @@ import { build } from 'esbuild';
 const PATIENCE = 180_000;
 const HTML = '<!doctype html><meta charset="utf-8"><title>light</title><script type="module" src="/page.js"></script>';
 
-/** What the page reports of the head of a device; undefined, and the test skipped, on a machine without the browser. */
-export async function inBrowser(t, { specification, device }) {
+/**
+ * What the page reports of the head of a device, once that has so many entries; `task` is `{ specification, device, length }`.
+ * Undefined, and the test skipped, on a machine without the browser.
+ */
+export async function inBrowser(t, task) {
   const browser = ['chromium', 'chromium-browser', 'google-chrome'].find(
     (name) => spawnSync(name, ['--version'], { stdio: 'ignore' }).status === 0,
   );
@@ -33,7 +36,7 @@ export async function inBrowser(t, { specification, device }) {
   const files = {
     '/': ['text/html', HTML],
     '/page.js': ['text/javascript', bundle.outputFiles[0].text],
-    '/task.json': ['application/json', JSON.stringify({ specification, device })],
+    '/task.json': ['application/json', JSON.stringify(task)],
   };
   const folder = await mkdtemp(join(tmpdir(), 'mhealth-browser-'));
   let child, server;

@@ -53,7 +53,8 @@ describe('smoldot as a light client', () => {
   });
 
   test('in a browser it does the same over WebSocket', async (t) => {
-    const answer = await inBrowser(t, { specification: network.specification, device: device.id });
+    const task = { specification: network.specification, device: device.id, length: device.length };
+    const answer = await inBrowser(t, task);
     if (!answer) return;
     assert.equal(answer.head, head);
     const hash = await ask(network.nodes[0].endpoint, 'chain_getBlockHash', answer.block);

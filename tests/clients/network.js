@@ -20,7 +20,9 @@ const VALIDATORS = ['alice', 'bob', 'charlie', 'dave'];
 export async function ask(endpoint, method, ...params) {
   const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params });
   const headers = { 'Content-Type': 'application/json' };
-  const response = await fetch(endpoint.replace(/^ws/, 'http'), { method: 'POST', headers, body });
+  const response = await fetch(endpoint.replace(/^ws/, 'http'), { method: 'POST', headers, body }).catch((error) => {
+    throw new Error(`${method} at ${endpoint}: ${error.cause ?? error}`);
+  });
   const { result, error } = await response.json();
   if (error) throw Object.assign(new Error(error.message), error);
   return result;

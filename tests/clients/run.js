@@ -13,6 +13,7 @@ if (!own && !existsSync(packaged)) {
   process.exit(77);
 }
 const files = process.argv.slice(2);
-const options = ['--test', '--test-reporter=spec', ...files];
+// smoldot leaves timers behind when it is terminated, and they would keep the program for minutes.
+const options = ['--test', '--test-reporter=spec', '--test-force-exit', ...files];
 const { status } = spawnSync(own ? process.execPath : packaged, options, { stdio: 'inherit' });
 process.exit(status ?? 1);

@@ -62,14 +62,14 @@ class Programs:
         self.running = []
 
     def start(self, name, *command, **environment):
-        log = open(self.folder / f"{name}.log", "wb")
-        process = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env={**os.environ, **environment},
-        )
+        with open(self.folder / f"{name}.log", "wb") as log:
+            process = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment},
+            )
         self.running.append((name, process))
         return process
 

@@ -121,7 +121,7 @@ class Images(unittest.TestCase):
             if os.geteuid() == 0:
                 done = run("chroot", "--userspec=65532:65532", root, "/program", "--version")
                 self.assertEqual(done.returncode, 0, done.stderr)
-                self.assertTrue(done.stdout.startswith(name), done.stdout)
+                self.assertRegex(done.stdout, r"^\S+ \d+\.\d+\.\d+")
 
     def test_the_containerfile_takes_what_was_put_together(self):
         text = (PACKAGING / "container" / "Containerfile").read_text()

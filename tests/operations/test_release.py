@@ -105,7 +105,7 @@ class Release(unittest.TestCase):
             self.assertIn("\nDepends: ", fields)
 
     def test_sources_are_there_for_what_is_under_the_gpl(self):
-        with tarfile.open(self.archive("-sources.tar.gz")) as archive:
+        with tarfile.open(self.archive("-sources.tar")) as archive:
             names = {pathlib.PurePath(name).name for name in archive.getnames()}
         self.assertTrue(any(name.startswith("sc-service-") and name.endswith(".crate") for name in names))
         self.assertIn("Cargo.lock", names)
