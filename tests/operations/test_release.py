@@ -88,7 +88,7 @@ class Release(unittest.TestCase):
         digest = hashlib.sha256(runtime).hexdigest()
         self.assertIn(f"runtime_sha256={digest}", self.done.stdout.splitlines()[-1])
         specification = self.folder / "dev.json"
-        run(built("mhealth-node"), "export-chain-spec", "--dev", "--raw", f"--output={specification}", check=True)
+        run(built("mhealth-node"), "export-chain-spec", "--chain=dev", "--raw", f"--output={specification}", check=True)
         code = json.loads(specification.read_text())["genesis"]["raw"]["top"]["0x3a636f6465"]
         self.assertEqual(bytes.fromhex(code[2:]), runtime)
 
