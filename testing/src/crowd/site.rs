@@ -126,6 +126,8 @@ fn usual(launch: Launch) -> Launch {
     launch
         .arg("--requests-per-second=200")
         .arg("--address-share=25")
+        // Blocks are made when there is something to put into them.
+        .arg("--ready-head-age=0")
 }
 
 impl Pair {
