@@ -196,7 +196,8 @@ async fn a_chain_without_devices_is_proved_like_any_other() {
         if said.line.ends_with("proved=true") {
             break said;
         }
-        assert!(Instant::now() < patience, "{}", said.line);
+        let why = &said.report["audit"]["standing"];
+        assert!(Instant::now() < patience, "{} {why}", said.line);
         // Finality is what is waited for; the node has no call that waits for a proof of it.
         tokio::time::sleep(Duration::from_millis(500)).await;
     };
