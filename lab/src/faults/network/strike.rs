@@ -106,7 +106,6 @@ pub(crate) async fn strike(site: &mut Site, fault: &Fault) -> Result<String> {
         Kind::WrongClock => wrong_clock(site, fault).await?,
         Kind::RelayMoves => relay_moves(site, fault).await?,
         Kind::JoinWarp => return join(site, "--sync=warp").await,
-        Kind::JoinState => return join(site, "--sync=fast").await,
         Kind::Flood => return flooded(site, fault).await,
         Kind::Equivocate => return equivocate(site).await,
     }
