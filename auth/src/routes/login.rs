@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::{is_session, Holder, NotAllowed, NotKnown};
+use super::access::{is_session, Holder, NotKnown};
 use super::Shared;
 use crate::login::{cookie, Coming, Login, COOKIE};
 
