@@ -159,8 +159,10 @@ impl Target {
                 (head.block, decoded.map_err(refused))
             }
             Err(error) if error.is_unreachable() => return Err(error.into()),
-            // Where there is no device, no head can be proved, and blocks are final all the same.
-            Err(_) if has_no_device(client).await => justified(client).await?,
+            Err(_) if has_no_device(client).await => {
+                let why = "no device has enrolled yet, and the node proves finality together with the head of a device";
+                (client.finalised().await?.hash, Err(why.into()))
+            }
             Err(error) => {
                 let why = format!("the node gives no proof of finality: {error}");
                 (client.finalised().await?.hash, Err(why))
@@ -180,33 +182,6 @@ impl Target {
 async fn has_no_device(client: &ChainClient) -> bool {
     let first = client.device(DeviceId(0)).await;
     first.is_ok_and(|device| device.is_none())
-}
-
-/// The block that GRANDPA's latest justification is for, as the node gives it; the latest that it calls final when it gives none.
-async fn justified(
-    client: &ChainClient,
-) -> Result<(H256, Result<NodesFinality, String>), AuditError> {
-    let last = client.finalised().await?;
-    let why = match client.finality_proof(last.number).await {
-        Ok(Some(proof)) => match NodesFinality::decode_all(&mut &proof[..]) {
-            // It may be for an earlier block than was asked for, or for a later one. It is for that one itself, without any headers.
-            Ok(proof) => {
-                let descendants = Vec::new();
-                return Ok((
-                    H256(proof.block),
-                    Ok(NodesFinality {
-                        descendants,
-                        ..proof
-                    }),
-                ));
-            }
-            Err(_) => "the node's proof of finality is none".to_owned(),
-        },
-        Ok(None) => "the node has no proof of finality yet".to_owned(),
-        Err(error) if error.is_unreachable() => return Err(error.into()),
-        Err(error) => format!("the node gives no proof of finality: {error}"),
-    };
-    Ok((last.hash, Err(why)))
 }
 
 /// The header of a block, which has the hash that was asked for.
