@@ -106,8 +106,8 @@ impl Crowd {
     pub fn gather(port: u16, ways: &[Hostility]) -> Self {
         let (stop, connections) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let mut members = JoinSet::new();
-        for way in ways.iter().cycle().take(CONNECTIONS).cloned() {
-            let (stop, connections) = (stop.clone(), connections.clone());
+        for way in ways.iter().cycle().take(CONNECTIONS) {
+            let (way, stop, connections) = (way.clone(), stop.clone(), connections.clone());
             members.spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     if let Ok(stream) = connect(HOSTILE, port).await {

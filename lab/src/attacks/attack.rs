@@ -245,9 +245,29 @@ impl Attack {
         self as u8 >= Attack::PhoneAndServer as u8
     }
 
+    /// Whether it leans on servers or chain with all that it has, so that whatever is played beside it waits, too.
+    pub(crate) fn leans(self) -> bool {
+        matches!(
+            self,
+            Attack::SponsorFloods
+                | Attack::ServerFloods
+                | Attack::MemberFloods
+                | Attack::PhonesFlood
+                | Attack::DevicesShare
+                | Attack::CrowdAtRelay
+                | Attack::CrowdWithToken
+                | Attack::CrowdAtServer
+                | Attack::Equivocates
+        )
+    }
+
     /// The act in which it is played.
     pub(crate) fn act(self) -> u8 {
-        1 + u8::from(self.is_of_a_party())
+        match (self.is_of_a_party(), self.leans()) {
+            (_, true) => 3,
+            (true, false) => 2,
+            (false, false) => 1,
+        }
     }
 
     /// The paper's figure; none of an attack that the paper does not have.

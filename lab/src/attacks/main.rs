@@ -60,9 +60,10 @@ struct Options {
     /// Only this attack; may be given several times.
     #[arg(long, value_name = "NAME")]
     attack: Vec<Attack>,
-    /// Only this act: 1, the paper's attacks; 2, each party with all of its rights.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=2))]
-    act: Option<u8>,
+    /// Only this act: 1, the paper's attacks; 2, each party with all of its rights; 3, those that lean on servers and chain, and
+    /// want the machine for themselves. May be given several times; without it acts 1 and 2, or those of the attacks that are named.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=3))]
+    act: Vec<u8>,
     /// Folder for chains, databases, audits, `attacks.json`, and the tables as `attacks.md`. What an earlier laboratory left there is replaced.
     #[arg(long, value_name = "FOLDER", default_value = "output/attacks")]
     output: PathBuf,
@@ -94,8 +95,11 @@ async fn run(options: &Options) -> Result<bool> {
     };
     let wanted = |column: &Column| options.column.is_empty() || options.column.contains(column);
     let is_played = |attack: &Attack| {
-        (options.attack.is_empty() || options.attack.contains(attack))
-            && options.act.is_none_or(|act| act == attack.act())
+        let is_of_act = match options.act.is_empty() {
+            true => !options.attack.is_empty() || !attack.leans(),
+            false => options.act.contains(&attack.act()),
+        };
+        is_of_act && (options.attack.is_empty() || options.attack.contains(attack))
     };
     let attacks: Vec<Attack> = Attack::ALL.into_iter().filter(is_played).collect();
     let columns: Vec<Column> = Column::ALL.into_iter().filter(wanted).collect();
