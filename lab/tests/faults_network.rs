@@ -28,6 +28,7 @@ fn last_line(options: &[&str]) -> String {
 }
 
 #[test]
+#[ignore = "takes more than five minutes: scripts/test network-faults"]
 fn four_validators_stand_every_fault_of_the_network() {
     let last = last_line(&["--seed=1"]);
     let number = |key| value(&last, key).and_then(|text| text.parse::<u32>().ok());
@@ -37,6 +38,7 @@ fn four_validators_stand_every_fault_of_the_network() {
 }
 
 #[test]
+#[ignore = "takes minutes: scripts/test network-faults"]
 fn without_namespaces_validators_are_parted_all_the_same() {
     let kinds = ["--one-address", "--kind=part-halves", "--kind=part-one"];
     let last = last_line(&kinds);

@@ -30,8 +30,11 @@ fn read(entries: &Entries) -> impl Iterator<Item = (u64, Content<'_>)> {
     })
 }
 
-/// What they come to: of a record its first and last entry, media type and payload.
-fn joined(entries: &Entries) -> Vec<Result<(u64, u64, String, Vec<u8>), BrokenRecord>> {
+/// First and last entry of a record, its media type and its payload.
+type Joined = (u64, u64, String, Vec<u8>);
+
+/// What they come to.
+fn joined(entries: &Entries) -> Vec<Result<Joined, BrokenRecord>> {
     let found = join::<Native>(read(entries)).map(|found| {
         Ok(match found? {
             Found::Entry { sequence, content } => (
