@@ -65,7 +65,7 @@ impl<'k> Owners<'k> {
             ) {
                 (Some((participant, key)), _) => {
                     found.insert(*device, participant.0.clone());
-                    Owner::Key((*participant).clone(), *key)
+                    Owner::Key((*participant).clone(), key)
                 }
                 (None, Some(_)) => Owner::Destroyed,
                 (None, None) if registered.participant == nobody => Owner::Nobody,

@@ -89,7 +89,7 @@ impl Registry {
             block_hash: claims.block_hash,
         });
         for (device, claimed) in evidence.devices.into_iter().zip(claims.devices) {
-            let linked = entries::<Native>(1, claimed.genesis, device.entries.into_iter());
+            let linked = entries::<Native>(1, claimed.genesis, device.entries);
             let registered = Registered {
                 key: claimed.key,
                 participant: claimed.participant,
