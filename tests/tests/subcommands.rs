@@ -38,6 +38,14 @@ impl Database {
         Ok(block.hash)
     }
 
+    /// Goes on without votes until there is this block, which is not final then.
+    fn run_without_votes_until(&self, block: u64) -> Result<()> {
+        let launch = Launch::consensus().arg("--no-grandpa");
+        let mut node = launch.base_path(self.base()).start()?;
+        node.wait_for_log(&format!("Imported #{block} "))?;
+        node.stop()
+    }
+
     fn run(&self, subcommand: &str, arguments: &[&str]) -> Result<String> {
         let base = format!("--base-path={}", self.base().display());
         let arguments = [subcommand, "--dev", &base]
@@ -70,6 +78,9 @@ async fn a_chain_is_exported_taken_back_deleted_and_imported_again_block_for_blo
         .run_until(Launch::consensus(), 4)
         .await
         .expect("a chain");
+    let (_, finalised) = chain.info();
+    let more = chain.run_without_votes_until(finalised.0 + 2);
+    more.expect("it goes on");
     let (best, finalised) = chain.info();
     assert!(
         best.0 > finalised.0 && finalised.0 >= 4,
