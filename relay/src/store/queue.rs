@@ -50,6 +50,6 @@ impl Store {
                 .bind(signed(since))
                 .fetch_one(self.database.pool())
                 .await?;
-        Ok(unsigned(devices)?)
+        unsigned(devices)
     }
 }
