@@ -46,7 +46,7 @@ impl Store {
     pub async fn devices_heard_of(&self, within: u64) -> Result<u64, StoreError> {
         let since = self.clock.now_millis().saturating_sub(within);
         let (devices,): (i64,) =
-            sqlx::query_as("SELECT COUNT(*) FROM device_usage WHERE day_at >= $1")
+            sqlx::query_as("SELECT COUNT(*) FROM device_usage WHERE day_at > $1")
                 .bind(signed(since))
                 .fetch_one(self.database.pool())
                 .await?;
