@@ -414,7 +414,8 @@ async fn keep_house(
             _ = forget.tick() => {
                 app.intake.forget_idle();
                 for (name, days) in DAYS {
-                    match app.store.devices_heard_of(days * DAY).await {
+                    let since = clock.now_millis().saturating_sub(days * DAY);
+                    match app.store.devices_heard_of(since).await {
                         Ok(devices) => metrics.devices(name, devices),
                         Err(error) => tracing::warn!(%error, "devices cannot be counted"),
                     }

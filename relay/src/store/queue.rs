@@ -42,9 +42,8 @@ impl Store {
         })
     }
 
-    /// How many devices sent something new in these last milliseconds. Reads a row of each device.
-    pub async fn devices_heard_of(&self, within: u64) -> Result<u64, StoreError> {
-        let since = self.clock.now_millis().saturating_sub(within);
+    /// How many devices sent something new after a moment (milliseconds since 1970). Reads a row of each device.
+    pub async fn devices_heard_of(&self, since: u64) -> Result<u64, StoreError> {
         let (devices,): (i64,) =
             sqlx::query_as("SELECT COUNT(*) FROM device_usage WHERE day_at > $1")
                 .bind(signed(since))

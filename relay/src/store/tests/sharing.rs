@@ -161,7 +161,10 @@ pub(super) async fn heard_of(scratch: Scratch) {
     send(store, &mut known, 1, &quotas(2)).await;
     scratch.clock.advance(3 * DAY);
     send(store, &mut known, 1, &quotas(2)).await;
-    let within = async |days: u64| store.devices_heard_of(days * DAY * 1_000).await.unwrap();
+    let within = async |days: u64| {
+        let since = scratch.clock.now_millis() - days * DAY * 1_000;
+        store.devices_heard_of(since).await.unwrap()
+    };
     assert_eq!((within(2).await, within(7).await), (1, 2));
     scratch.clock.advance(7 * DAY);
     assert_eq!((within(2).await, within(7).await), (0, 0));
