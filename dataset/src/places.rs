@@ -26,26 +26,47 @@ pub(crate) struct Claim {
     pub(crate) registered: bool,
 }
 
+/// What a file with rows has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Has {
+    /// Every row of the dataset once.
+    EveryRow,
+    /// Every part of its records once.
+    EveryPart,
+    /// Some rows, and some of them several times.
+    Some,
+}
+
 /// Takes the claim of each row, with its number from 1; none where the row does not say it in full.
 pub(crate) type Take<'a> = dyn FnMut(u64, Option<Claim>) -> Result<(), DataError> + 'a;
 
-/// Reads all rows of a file, if it is one with rows. Gives whether it is, and whether it has every row of the dataset once.
+/// Reads all rows of a file, if it is one with rows, and says of what.
 pub(crate) fn read(
     folder: &Path,
     name: &str,
     take: &mut Take<'_>,
-) -> Result<Option<bool>, DataError> {
+) -> Result<Option<Has>, DataError> {
     let path = folder.join(name);
-    match name {
-        formats::CSV_FILE | formats::REDCAP_FILE => table(&path, take).map(|()| Some(true)),
-        formats::PARQUET_FILE => columns(&path, take).map(|()| Some(true)),
-        formats::CDISC_FILE => records(&path, take).map(|()| Some(true)),
-        formats::FHIR_FILE => lines(&path, &of_provenance, take).map(|()| Some(true)),
+    let has = match name {
+        formats::CSV_FILE
+        | formats::REDCAP_FILE
+        | formats::PARQUET_FILE
+        | formats::CDISC_FILE
+        | formats::FHIR_FILE => Has::EveryRow,
+        formats::PARTS_FILE => Has::EveryPart,
         // A row may have several data points, or none.
-        formats::OMH_FILE => lines(&path, &of_data_point, take).map(|()| Some(false)),
-        formats::OTHER_FILE => lines(&path, &of_object, take).map(|()| Some(false)),
-        _ => Ok(None),
-    }
+        formats::OMH_FILE | formats::OTHER_FILE => Has::Some,
+        _ => return Ok(None),
+    };
+    match name {
+        formats::PARQUET_FILE => columns(&path, take),
+        formats::CDISC_FILE => records(&path, take),
+        formats::FHIR_FILE => lines(&path, &of_provenance, take),
+        formats::OMH_FILE => lines(&path, &of_data_point, take),
+        formats::OTHER_FILE | formats::PARTS_FILE => lines(&path, &of_object, take),
+        _ => table(&path, take),
+    }?;
+    Ok(Some(has))
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, DataError> {

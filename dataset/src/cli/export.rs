@@ -172,6 +172,12 @@ fn tell(manifest: &Manifest) {
     for (media_type, count) in &manifest.unknown_media_types {
         println!("{count:>10}  payloads of an unknown type, kept in other.ndjson: {media_type}");
     }
+    if manifest.records_in_parts > 0 {
+        println!(
+            "{:>10}  rows of records in {} parts, each named in parts.ndjson",
+            manifest.records_in_parts, manifest.parts
+        );
+    }
     for export in manifest.exports.iter().filter(|it| it.bad_lines > 0) {
         println!(
             "{:>10}  lines of the export {} that are no runs",

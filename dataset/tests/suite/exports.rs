@@ -233,7 +233,15 @@ fn only_the_formats_that_were_asked_for_are_written() {
         .iter()
         .map(|file| file.name.as_str())
         .collect();
-    assert_eq!(names, ["nights.parquet", "nights.svg", "other.ndjson"]);
+    assert_eq!(
+        names,
+        [
+            "nights.parquet",
+            "nights.svg",
+            "other.ndjson",
+            "parts.ndjson"
+        ]
+    );
     verify(&job.out, &world.trusted()).unwrap();
 }
 

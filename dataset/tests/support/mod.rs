@@ -8,6 +8,7 @@ pub(crate) mod nights;
 #[path = "../../../evidence/tests/support/mod.rs"]
 mod node;
 mod papers;
+pub(crate) mod parts;
 pub(crate) mod table;
 
 use std::collections::BTreeMap;
