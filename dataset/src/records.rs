@@ -155,7 +155,7 @@ impl Records {
             last,
             found: parts.len() as u64,
         });
-        // It is as good as its worst part, and with whoever has all of it.
+        // It is valid if all of it is, and with whoever has all of it.
         let mut verdicts = parts.iter().map(|part| part.verdict);
         let bad = verdicts.find(|verdict| *verdict != Verdict::Valid);
         row.verdict = bad.unwrap_or(Verdict::Valid);
