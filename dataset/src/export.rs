@@ -21,9 +21,9 @@ use crate::envelopes::{Envelopes, NamedFile};
 use crate::error::DataError;
 use crate::folder::Unfinished;
 use crate::formats::{self, Beside, Format, Writer};
-use crate::keys::{KeyFolder, Whose};
+use crate::keys::{check_pseudonym, KeyFolder, Whose};
 use crate::manifest::{describe, names, AuditRef, Manifest, SCHEMA};
-use crate::owners::{Owner, Owners};
+use crate::owners::{Only, Owner, Owners};
 use crate::person::Package;
 use crate::records::{Ready, Records};
 use crate::registry::{Registry, Sources};
@@ -51,8 +51,10 @@ pub struct Job {
     pub include_flagged: bool,
     /// Goes on where keys are lacking.
     pub allow_missing_keys: bool,
-    /// Only what this participant's phones made, with a page for that person.
+    /// Only what this participant's phones made, with a page for that person, who is named as [`KeyFolder::person`] takes it.
     pub participant: Option<String>,
+    /// Devices of this participant's that seal to nobody. Whoever has any needs no key.
+    pub devices: Vec<DeviceId>,
     /// When it is made, in seconds since 1970.
     pub made_at: u64,
 }
@@ -76,13 +78,19 @@ pub fn export(
     let holder = keys.holder()?;
     let signed = signature_of(job, keys.whose())?;
     let registry = Registry::load(&job.evidence)?;
-    let owners = Owners::of(keys, &registry, job.participant.as_deref())?;
+    let participant = participant_of(job, keys)?;
+    let only = participant.as_deref().map(|participant| Only {
+        participant,
+        plain: &job.devices,
+    });
+    let owners = Owners::of(keys, &registry, only)?;
     let wanted = |device: DeviceId| owners.is_wanted(device);
     let envelopes = Envelopes::index(&job.exports, &wanted, &mut |runs| {
         progress(Progress::Runs(runs));
     })?;
     let mut making = Making {
         job,
+        participant: participant.as_deref(),
         whose: keys.whose(),
         registry: &registry,
         owners: &owners,
@@ -119,7 +127,7 @@ pub fn export(
             device: *device,
         });
     }
-    if job.participant.is_none() && !count.agrees_with(&audit.summary) {
+    if participant.is_none() && !count.agrees_with(&audit.summary) {
         return Err(DataError::NotAnAudit {
             file: job.audit.display().to_string(),
             why: "its sums are not those of its entries".into(),
@@ -139,7 +147,7 @@ pub fn export(
         chain: audit.heading.chain,
         study: audit.heading.study,
         title: audit.heading.title.clone(),
-        participant: job.participant.clone(),
+        participant: participant.clone(),
         audit: AuditRef::of(&audit, signed.map(|it| it.key)),
         evidence: registry.files.clone(),
         exports: envelopes.read,
@@ -174,6 +182,21 @@ pub fn export(
     Ok(manifest)
 }
 
+/// The pseudonym of the only person whose data are wanted, if there is one.
+fn participant_of(job: &Job, keys: &KeyFolder) -> Result<Option<String>, DataError> {
+    let Some(named) = &job.participant else {
+        return Ok(None);
+    };
+    let person = match keys.person(named) {
+        Err(DataError::NoSuchParticipant(named)) if !job.devices.is_empty() => {
+            check_pseudonym(&named)?;
+            named
+        }
+        other => other?,
+    };
+    Ok(Some(person))
+}
+
 /// What the auditor signed of the report, if that is asked for.
 fn signature_of(job: &Job, whose: Whose) -> Result<Option<Statement>, DataError> {
     if job.signed_by.is_empty() {
@@ -203,6 +226,8 @@ fn signature_of(job: &Job, whose: Whose) -> Result<Option<Statement>, DataError>
 
 struct Making<'a> {
     job: &'a Job,
+    /// The pseudonym of the only person whose data are taken.
+    participant: Option<&'a str>,
     whose: Whose,
     registry: &'a Registry,
     owners: &'a Owners<'a>,
@@ -236,7 +261,7 @@ impl Sink for Making<'_> {
         }
         self.registry.reaches(heading.block)?;
         self.writers = formats::writers(&self.job.formats, self.folder, heading)?;
-        if let Some(participant) = &self.job.participant {
+        if let Some(participant) = self.participant {
             let package = Package::begin(self.folder, heading, participant)?;
             self.writers.push(Box::new(package));
         }

@@ -190,7 +190,7 @@ impl Row {
 
     /// Opens the envelope, and takes what is inside.
     pub(crate) fn open(&mut self, envelope: Option<&[u8]>, key: &Key, owner: &Owner<'_>) -> Inside {
-        if let Owner::Key(participant, _) = owner {
+        if let Owner::Key(participant, _) | Owner::Plain(participant) = owner {
             self.participant = Some(participant.0.clone());
         }
         let Some(envelope) = envelope else {

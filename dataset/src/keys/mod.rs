@@ -21,6 +21,7 @@ pub mod backup;
 mod destroy;
 mod files;
 mod orders;
+mod people;
 pub mod shares;
 
 use std::collections::BTreeMap;

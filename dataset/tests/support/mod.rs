@@ -253,6 +253,7 @@ impl World {
             include_flagged: false,
             allow_missing_keys: false,
             participant: None,
+            devices: Vec::new(),
             made_at: BLOCK_TIME + 86_400,
         }
     }
