@@ -45,6 +45,8 @@ pub struct Options {
     pub html: Option<PathBuf>,
     /// Who runs it, as the reports say.
     pub auditor: Option<String>,
+    /// File with the report key that signs the reports. Whoever signs is named.
+    pub sign_with: Option<PathBuf>,
     /// Takes the node's word for what it does not prove: chains that make blocks on demand have no finality.
     pub trust_node: bool,
 }
@@ -310,6 +312,7 @@ pub fn command(options: &Options, json: &Path) -> Result<Command> {
         ("--participants", &options.participants),
         ("--keep", &options.kept),
         ("--html", &options.html),
+        ("--sign-with", &options.sign_with),
     ];
     for (option, path) in paths {
         if let Some(path) = path {
