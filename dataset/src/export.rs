@@ -370,6 +370,10 @@ impl Making<'_> {
         entry: &JudgedEntry,
         device: &AuditedDevice,
     ) -> Result<Option<Vec<u8>>, DataError> {
+        // What was erased is used by nobody, even where a relay and a key are left.
+        if entry.verdict == Verdict::Erased {
+            return Ok(None);
+        }
         let envelope = self.envelopes.get(&entry.digest)?;
         if envelope.is_none() && entry.verdict == Verdict::Valid {
             let missing = self.missing.get_or_insert_with(|| Missing {

@@ -22,7 +22,7 @@ use crate::owners::Owner;
 /// Why a row has no values, or does not count. The words are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Problem {
-    /// No export that was given has the entry's envelope. Only in flagged rows.
+    /// No export that was given has the entry's envelope, or it is erased. Only in flagged rows.
     NoEnvelope,
     /// The folder has no key for the device.
     NoKey,

@@ -39,6 +39,8 @@ pub struct Options {
     pub export_seconds: Option<u64>,
     /// File with the participants' keys, from whoever holds the private ones.
     pub participants: Option<PathBuf>,
+    /// File with the orders to erase that the study has on file.
+    pub erasures: Option<PathBuf>,
     /// Where to keep what was read of the chain.
     pub kept: Option<PathBuf>,
     /// Where the report for people goes.
@@ -310,6 +312,7 @@ pub fn command(options: &Options, json: &Path) -> Result<Command> {
     }
     let paths = [
         ("--participants", &options.participants),
+        ("--erasures", &options.erasures),
         ("--keep", &options.kept),
         ("--html", &options.html),
         ("--sign-with", &options.sign_with),
