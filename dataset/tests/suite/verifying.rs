@@ -213,6 +213,30 @@ fn a_row_that_was_taken_out_or_put_in_twice_is_missed() {
     }
 }
 
+/// Whoever signed it, a line takes no more memory than the longest row has.
+#[test]
+fn a_line_without_an_end_is_refused() {
+    let (world, manifest) = made();
+    let holder = world.keys.holder().unwrap();
+    for name in ["other.ndjson", "nights.csv", "cdisc/sleep.json"] {
+        let path = world.path("out").join(name);
+        let genuine = fs::read(&path).unwrap();
+        let mut long = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..260 {
+            std::io::Write::write_all(&mut long, &piece).unwrap();
+        }
+        sign_again(&world, manifest.clone(), &holder);
+        let refused = verify(&world.path("out"), &world.trusted()).unwrap_err();
+        assert_eq!(refused.code(), "bad_row", "{name}");
+        assert!(
+            refused.to_string().contains("longer than any row"),
+            "{name}: {refused}"
+        );
+        fs::write(&path, genuine).unwrap();
+    }
+}
+
 #[test]
 fn another_audit_and_older_evidence_are_refused() {
     let (world, _) = made();
