@@ -48,6 +48,14 @@ pub enum AuditError {
     /// What should sign the reports is no report key.
     #[error("{0}: {1}")]
     NotAReportKey(String, crate::signature::NotAReportKey),
+    /// A report cannot be checked.
+    #[error("{file}: {fault}")]
+    Report {
+        /// The report, or its signature file.
+        file: String,
+        /// Why not.
+        fault: crate::signature::ReportFault,
+    },
     /// A credential would go to a relay on another machine unprotected.
     #[error("a credential goes to a relay by https:// only, or by http:// on this machine, and not to {0}")]
     RelayWithoutTls(String),
@@ -86,6 +94,7 @@ impl AuditError {
             AuditError::Input { .. } => "bad_input",
             AuditError::SecretFile(error) => error.code(),
             AuditError::NotAReportKey(..) => "not_a_report_key",
+            AuditError::Report { fault, .. } => fault.code(),
             AuditError::RelayWithoutTls(_) => "relay_without_tls",
             AuditError::NotProvable(_) => "not_provable",
             AuditError::Unaccounted(_) => "unaccounted",

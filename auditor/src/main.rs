@@ -15,11 +15,12 @@ fn main() -> ExitCode {
         Err(status) => return status,
     };
     program::log();
+    let about = arguments.about();
     match cli::run(arguments) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("mhealth-auditor: {error}");
-            println!("audit=could_not_run error={}", error.code());
+            println!("{about}=could_not_run error={}", error.code());
             ExitCode::from(COULD_NOT_RUN)
         }
     }

@@ -105,18 +105,10 @@ pub async fn prove(
     contents: &Contents,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Proved, AuditError> {
-    let any = match subject {
-        Subject::Device(device) => device,
-        // Whichever: asked for is the block, and the proof that it is final. Numbers are given out from 0 on.
-        Subject::Study(_) => match client.device(DeviceId(0)).await? {
-            Some(device) => device.device,
-            None => return Err(unfit("the study has no devices")),
-        },
-    };
-    let head = client.head_proof(any).await?;
-    let block: Header = decoded(&head.header, "a header")?;
-    let finality: NodesFinality = decoded(&head.finality_proof, "a finality proof")?;
-    let hash = head.block;
+    let shown = client.block_proof().await?;
+    let block: Header = decoded(&shown.header, "a header")?;
+    let finality: NodesFinality = decoded(&shown.finality_proof, "a finality proof")?;
+    let hash = shown.block;
     let view = client.at(hash).await?;
     let mut all_keys = vec![genesis_hash_key()];
     let (study, records) = match subject {
@@ -131,10 +123,14 @@ pub async fn prove(
         }
     };
     if records.is_empty() {
-        return Err(unfit(match subject {
-            Subject::Device(_) => "the node proves a device that it does not know",
-            Subject::Study(_) => "the study has no devices",
-        }));
+        let what = match subject {
+            Subject::Device(device) => format!("there is no device {device}"),
+            Subject::Study(study) => format!("study {study} has no devices"),
+        };
+        let number = block.number;
+        return Err(unfit(&format!(
+            "in block {number}, the latest that is proved to be final, {what}"
+        )));
     }
     let own_keys: BTreeMap<DeviceId, Vec<Vec<u8>>> = records.iter().map(own_keys).collect();
     let genesis = client.genesis_hash();
@@ -143,7 +139,7 @@ pub async fn prove(
     let checkpoint = Checkpoint::newest_before(&contents.checkpoints, block.number);
     // The first block needs no trust beside the genesis hash.
     let checkpoint = checkpoint.filter(|checkpoint| checkpoint.number > 0);
-    let (start, handovers) = authorities::lead(client, any, block.number, hash, checkpoint).await?;
+    let (start, handovers) = authorities::lead(client, block.number, hash, checkpoint).await?;
     let bare = Evidence {
         genesis: header(client, genesis).await?,
         start,

@@ -213,8 +213,8 @@ pub enum ReportFault {
         /// Of what was signed.
         signed: Hash,
     },
-    /// It cannot be read.
-    #[error("the report cannot be read: {0}")]
+    /// It, or its signature file, cannot be read.
+    #[error("it cannot be read: {0}")]
     Unreadable(#[from] std::io::Error),
 }
 

@@ -193,7 +193,7 @@ fn exports_that_give_nothing_are_errors(trial: &Trial, device: DeviceId) {
         assert_eq!(output.status.code(), Some(3), "{name}: {output:?}");
         assert_eq!(
             last_line(&output),
-            "audit=could_not_run error=bad_input",
+            "evidence=could_not_run error=bad_input",
             "{name}"
         );
         let said = String::from_utf8_lossy(&output.stderr);

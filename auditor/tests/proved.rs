@@ -9,9 +9,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hashchain::{DeviceId, StudyId};
+use mhealth_chain_client::Error;
 use mhealth_evidence::{
     conflicts_key, device_key, events_key, head_page_key, journal_page_key, next_device_key,
-    relays_prefix, study_key,
+    relays_prefix, study_key, AUTHORITIES_KEY,
 };
 use mhealth_testing::node::Launch;
 use mhealth_testing::node_front::{Lies, NodeFront};
@@ -167,7 +168,7 @@ async fn an_audit_says_what_it_proved_and_what_is_only_the_nodes_word() {
     let lie = Lie {
         ask: as_asked,
         answer: |method, _, answer| {
-            if method == "hashchain_proveHead" {
+            if method == "hashchain_proveFinality" {
                 answer["finalityProof"] = json!("0x00");
             }
         },
@@ -185,16 +186,54 @@ async fn an_audit_says_what_it_proved_and_what_is_only_the_nodes_word() {
     assert!(said.line.ends_with("proved=false"));
 }
 
+/// Audits until the node has proofs, which take a few blocks.
+async fn proved(trial: &Trial, more: &[&str]) -> Said {
+    let patience = Instant::now() + Duration::from_secs(120);
+    loop {
+        let said = audit(trial, &trial.node.url(), more).await;
+        if said.line.ends_with("proved=true") {
+            return said;
+        }
+        assert!(
+            Instant::now() < patience,
+            "{}: {}",
+            said.line,
+            said.report["audit"]["standing"]
+        );
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chain_without_devices_is_told_from_one_without_finality() {
+async fn a_chain_without_devices_is_proved_to_be_final() {
     let trial = Trial::begin(Launch::consensus()).await;
     let genesis = trial.genesis();
-    let said = audit(&trial, &trial.node.url(), &["--genesis", &genesis]).await;
-    assert!(said.line.ends_with("proved=false"), "{}", said.line);
-    let word = &said.report["audit"]["standing"]["words"][0];
-    assert_eq!(word["word"], "finality");
-    let why = word["why"].as_str().unwrap_or_default();
-    assert!(why.starts_with("no device has enrolled yet"), "{why}");
+    let said = proved(&trial, &["--genesis", &genesis]).await;
+    // Nothing was judged.
+    assert_eq!(said.status, 2, "{}", said.line);
+    let standing = &said.report["audit"]["standing"];
+    assert_eq!(standing["words"], json!([]));
+    assert_eq!(standing["finality"]["authorities"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_dropped_the_first_state_proves_the_first_authorities() {
+    let trial = Trial::begin(Launch::consensus().arg("--state-pruning=16")).await;
+    let keys = [AUTHORITIES_KEY.to_vec()];
+    let patience = Instant::now() + Duration::from_secs(240);
+    loop {
+        let first = trial.chain.genesis_hash();
+        match trial.chain.read_proof(&keys, first).await {
+            Err(Error::StatePruned { .. }) => break,
+            read => read.unwrap(),
+        };
+        assert!(Instant::now() < patience, "the first state is still there");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    let genesis = trial.genesis();
+    let said = proved(&trial, &["--genesis", &genesis]).await;
+    let finality = &said.report["audit"]["standing"]["finality"];
+    assert_eq!(finality["checkpoint"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -329,7 +368,7 @@ async fn a_node_that_lies_is_not_believed() {
     let said = lied(Lie {
         ask: as_asked,
         answer: |method, _, answer| {
-            if method == "hashchain_proveHead" {
+            if method == "hashchain_proveFinality" {
                 // A byte of a signature: after hash, length, round, target, count and the vote's target.
                 let place = 2 + 2 * (32 + 2 + 8 + 36 + 1 + 36 + 10);
                 let proof = answer["finalityProof"].as_str().expect("hexadecimal");

@@ -98,8 +98,8 @@ fn a_key_is_its_owners_alone_and_never_overwritten() {
     assert_eq!(mode & 0o777, 0o600);
     let before = std::fs::read(&signed.key).unwrap();
     let (status, said) = auditor(&["key", "new", file]);
-    assert_eq!(status, 3);
-    assert!(said.contains("error=file_exists"), "{said}");
+    let refused = "report_key=could_not_run error=file_exists\n";
+    assert_eq!((status, said.as_str()), (3, refused));
     assert_eq!(std::fs::read(&signed.key).unwrap(), before);
     let (status, said) = auditor(&["key", "show", file]);
     assert_eq!(
@@ -186,7 +186,7 @@ fn a_reader_is_told_what_holds_and_by_a_code_what_does_not() {
         let (status, last) = signed.verify(report, &[]);
         assert_eq!(
             (status, last.as_str()),
-            (3, "audit=could_not_run error=bad_input")
+            (3, "verified=could_not_run error=report_unreadable")
         );
     }
 }

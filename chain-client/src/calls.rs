@@ -207,7 +207,7 @@ pub fn replace_sponsor(threshold: u32, study: StudyId, sponsor: AccountId32) -> 
 }
 
 /// Proves to the chain that a block is final; for anybody with a role. The proof is what a node answers, such as
-/// [`HeadProof::finality_proof`](crate::HeadProof::finality_proof).
+/// [`BlockProof::finality_proof`](crate::BlockProof::finality_proof).
 pub fn report_final(set: u64, proof: Vec<u8>) -> Call {
     Call::new(api::tx().finality().report_final(set, BoundedVec(proof)))
 }

@@ -22,7 +22,7 @@ use crate::submitter::{Submitter, SubmitterOptions};
 use crate::tracker::Tracker;
 use crate::transport::{Generation, Patience, Transport};
 use crate::types::{
-    BlockId, ChainType, ConflictsView, DeviceView, EntryView, HeadProof, HeadView, ProvedHead,
+    BlockId, BlockProof, ChainType, ConflictsView, DeviceView, EntryView, HeadView, ProvedHead,
     StudyView,
 };
 use crate::view::ChainView;
@@ -261,9 +261,9 @@ impl ChainClient {
         self.connection.rpc().encoded_header(block).await
     }
 
-    /// The latest block whose finality the node can prove, and the proof, for a device that is known there.
-    pub async fn head_proof(&self, device: DeviceId) -> Result<HeadProof, Error> {
-        self.connection.rpc().head_proof(device.0).await
+    /// The latest block whose finality the node can prove, and the proof. [`Error::NotProvable`] when it can prove that of none.
+    pub async fn block_proof(&self) -> Result<BlockProof, Error> {
+        self.connection.rpc().block_proof().await
     }
 
     /// The proof of a device's head about the latest block whose finality the node can prove. It begins at the set of

@@ -91,7 +91,8 @@ pub use submitter::{Submitter, SubmitterOptions};
 pub use subxt::utils::{AccountId32, H256};
 pub use transport::{check_node_address, Patience};
 pub use types::{
-    Allowance, BlockId, ChainType, ConflictView, ConflictsView, DeviceView, EntriesPage, EntryView,
-    ErasureReceipt, HeadProof, HeadView, LastTrusted, ProvedHead, StudyView, SuspensionReason,
+    Allowance, BlockId, BlockProof, ChainType, ConflictView, ConflictsView, DeviceView,
+    EntriesPage, EntryView, ErasureReceipt, HeadView, LastTrusted, ProvedHead, StudyView,
+    SuspensionReason,
 };
 pub use view::ChainView;

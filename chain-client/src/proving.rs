@@ -15,7 +15,7 @@ use crate::brought::BroughtRun;
 use crate::client::ChainClient;
 use crate::error::Error;
 use crate::native;
-use crate::rpc::PROVE_HEAD;
+use crate::rpc::PROVE_FINALITY;
 
 const RUNS: &str = "hashchain_runs";
 /// What every JSON-RPC server answers to a method that it does not have.
@@ -69,11 +69,10 @@ impl ChainClient {
         Ok(brought.into_iter().map(read).collect())
     }
 
-    /// How the authorities changed up to a final block: since the set of this number, or from the first authorities on. `device` is
-    /// one that is known in the block.
+    /// How the authorities changed up to a final block: since the set of this number, or from the first authorities on. The node may
+    /// have dropped the block's state.
     pub async fn authority_changes(
         &self,
-        device: DeviceId,
         block: H256,
         set: Option<u64>,
     ) -> Result<AuthorityChanges, Error> {
@@ -96,10 +95,8 @@ impl ChainClient {
         }
         let rpc = self.connection().rpc();
         let asker = json!({ "set": set });
-        let answer = rpc
-            .ask(PROVE_HEAD, rpc_params![device.0, block, asker])
-            .await;
-        let answer: Answer = answer.map_err(|error| rpc.error(PROVE_HEAD, &block, error))?;
+        let answer = rpc.ask(PROVE_FINALITY, rpc_params![block, asker]).await;
+        let answer: Answer = answer.map_err(|error| rpc.error(PROVE_FINALITY, &block, error))?;
         let nodes = |proof: Vec<Bytes>| proof.into_iter().map(|node| node.0).collect();
         let handovers = answer.handovers.into_iter();
         Ok(AuthorityChanges {

@@ -19,15 +19,16 @@ use subxt::utils::{AccountId32, H256};
 use crate::error::{without_full_stop, Error};
 use crate::pool::{PoolAnswer, PoolRefusal};
 use crate::transport::NoConnection;
-use crate::types::{BlockId, ChainType, HeadProof, ProvedHead};
+use crate::types::{BlockId, BlockProof, ChainType, ProvedHead};
 
 /// The chain uses Substrate's standard accounts, addresses, signatures and headers.
 pub(crate) type Config = SubstrateConfig;
 
 pub(crate) type Header = SubstrateHeader<H256>;
 
-/// The method that proves heads, and what its errors mean.
-pub(crate) const PROVE_HEAD: &str = "hashchain_proveHead";
+/// The methods that prove heads, and blocks without a head; and what their errors mean.
+const PROVE_HEAD: &str = "hashchain_proveHead";
+pub(crate) const PROVE_FINALITY: &str = "hashchain_proveFinality";
 const NO_SUCH_DEVICE: i32 = 9_101;
 /// Not final yet, no proof of finality, no state any more, or of a later set of authorities than the node knows.
 const NOT_PROVABLE: [i32; 4] = [9_103, 9_104, 9_105, 9_107];
@@ -213,8 +214,8 @@ impl Rpc {
         Ok(self.header(hash).await?.encode())
     }
 
-    /// The head of a device, proved in the latest block whose finality is proved.
-    pub(crate) async fn head_proof(&self, device: u32) -> Result<HeadProof, Error> {
+    /// The latest block whose finality is proved, for somebody who knows the authorities.
+    pub(crate) async fn block_proof(&self) -> Result<BlockProof, Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Proof {
@@ -222,9 +223,9 @@ impl Rpc {
             header: Bytes,
             finality_proof: Bytes,
         }
-        let answer = self.client.request(PROVE_HEAD, rpc_params![device]).await;
-        let proof: Proof = answer.map_err(|error| self.error(PROVE_HEAD, &"", error))?;
-        Ok(HeadProof {
+        let answer = self.client.request(PROVE_FINALITY, rpc_params![]).await;
+        let proof: Proof = answer.map_err(|error| self.error(PROVE_FINALITY, &"", error))?;
+        Ok(BlockProof {
             block: proof.block_hash,
             header: proof.header.0,
             finality_proof: proof.finality_proof.0,

@@ -29,9 +29,9 @@ pub enum ChainType {
     Custom(String),
 }
 
-/// The proof that a block is final, as a node gives it for the head of a device in that block.
+/// The proof that a block is final, as a node gives it to somebody who knows its authorities.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HeadProof {
+pub struct BlockProof {
     /// Hash of the block.
     pub block: H256,
     /// Its header, SCALE encoded.

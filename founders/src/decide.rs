@@ -2,8 +2,8 @@
 
 //! Motions of the council: proposed, voted on, closed, looked at.
 
-use hashchain::{DeviceId, StudyId};
-use mhealth_chain_client::{calls, ChainEvent, ChainView, Inclusion, Motion, H256};
+use hashchain::StudyId;
+use mhealth_chain_client::{calls, ChainEvent, ChainView, Error, Inclusion, Motion, H256};
 use serde_json::{json, Value};
 
 use crate::failure::Failure;
@@ -255,15 +255,13 @@ pub(crate) async fn report_final(global: &Global, set: Option<u64>) -> Result<Re
         None => view.latest_set().await?,
     };
     let last = office.chain.finalised().await?.number;
-    // The first is about the very last block, wherever there is a device.
-    let proof = match office.chain.head_proof(DeviceId(0)).await {
-        Ok(proved) => Some(proved.finality_proof),
-        Err(_) => office.chain.finality_proof(last).await?,
+    let proof = match office.chain.block_proof().await {
+        Err(Error::NotProvable { .. }) => {
+            let message = format!("The node has no proof that block {last} is final.");
+            return Err(Failure::wrong("not_provable", message));
+        }
+        proved => proved?.finality_proof,
     };
-    let proof = proof.ok_or_else(|| {
-        let message = format!("The node has no proof that block {last} is final.");
-        Failure::wrong("not_provable", message)
-    })?;
     let outcome = office.act(calls::report_final(set, proof)).await?;
     Ok(Report::default()
         .line(format!(

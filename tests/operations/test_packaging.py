@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """systemd's units, the files that packages put beside them, and what is in an image."""
 
+import ipaddress
 import os
 import pathlib
 import re
@@ -14,6 +15,8 @@ from programs import PACKAGING, ROOT, built
 UNITS = sorted((PACKAGING / "systemd").glob("*.service"))
 # Of 10; systemd calls less than 3 "OK". In tenths, as --threshold has it.
 MOST_EXPOSURE = 30
+# What names the file itself, and secrets, which are refused there.
+NOT_IN_A_FILE = {"config", "help", "version", "account", "key-secret", "oidc-client-secret"}
 
 
 def run(*command, **options):
@@ -93,6 +96,23 @@ class Configuration(unittest.TestCase):
             self.assertNotEqual(done.returncode, 0)
             self.assertIn("listen-at", done.stdout + done.stderr)
 
+    def test_the_files_name_every_option_and_an_example_that_is_understood(self):
+        for name in ("auth", "relay"):
+            program = built(f"mhealth-{name}")
+            shown = run(program, "--help").stdout
+            options = set(re.findall(r"(?m)^ {2,6}(?:-\w, )?--([a-z][a-z-]+)", shown)) - NOT_IN_A_FILE
+            self.assertGreater(len(options), 30, shown)
+            text = (PACKAGING / "config" / f"{name}.toml").read_text()
+            named = re.findall(r"(?m)^(?:# )?([a-z][a-z-]+) = ", text)
+            self.assertEqual(sorted(named), sorted(options), name)
+            # With every example in force.
+            whole = re.sub(r"(?m)^# (?=[a-z][a-z-]+ = )", "", text).replace("0x…", "0x" + "11" * 32)
+            with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+                file.write(whole)
+                file.flush()
+                done = run(program, "--config", file.name, "doctor", "--json", cwd="/")
+            self.assertIn('"account"', done.stdout, done.stderr)
+
     def test_the_node_knows_every_option_that_its_unit_and_the_documents_give(self):
         texts = [(PACKAGING / "systemd" / "mhealth-node.service").read_text()]
         texts.append((PACKAGING / "config" / "node.env").read_text())
@@ -128,6 +148,15 @@ class Images(unittest.TestCase):
         self.assertIn("\nFROM scratch\n", text)
         self.assertIn('ENTRYPOINT ["/program"]', text)
         self.assertIn("\nUSER 65532:65532\n", text)
+
+    def test_the_servers_believe_the_proxy_of_their_own_network_and_nobody_else(self):
+        text = (PACKAGING / "container" / "compose.yaml").read_text()
+        gateway = re.findall(r"(?m)^ +gateway: (\S+)$", text)
+        self.assertEqual(len(gateway), 1)
+        trusted = re.findall(r"--trusted-proxy=(\S+)", text)
+        self.assertEqual(trusted, gateway * text.count("--behind-tls-proxy"))
+        subnet = re.search(r"(?m)^ +- subnet: (\S+)$", text)[1]
+        self.assertIn(ipaddress.ip_address(gateway[0]), ipaddress.ip_network(subnet))
 
 
 if __name__ == "__main__":

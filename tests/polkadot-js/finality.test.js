@@ -89,6 +89,12 @@ describe('proofs of finality', () => {
       const answer = await rpc('hashchain_proveHead', device.id, read.blockHash.toHex(), { set: null, record: true });
       assert.deepEqual(Object.keys(answer).sort(), Object.keys(types.HashchainHeadProof).sort());
       assert.deepEqual(read.toJSON(), answer);
+      const block = await knowing.rpc.hashchain.proveFinality(read.blockHash, { set: null, record: false });
+      assert.deepEqual(Object.keys(block.toJSON()).sort(), Object.keys(types.HashchainBlockProof).sort());
+      // The votes may be later ones.
+      for (const name of ['first', 'blockNumber', 'blockHash', 'header']) {
+        assert.deepEqual(block.toJSON()[name], answer[name], name);
+      }
       const unknown = knowing.rpc.hashchain.proveHead(4_000_000);
       await assert.rejects(unknown, ({ code }) => errors[code] === 'there is no such device');
     } finally {

@@ -138,16 +138,12 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     brought.expect("registered");
     let before = alice.evidence(&phone, 1, &[]).await;
 
-    an_old_view_of_finality_decides_nothing(&alice, &phone).await;
+    an_old_view_of_finality_decides_nothing(&alice).await;
 
     // The voter is gone; blocks are still made, and nothing becomes final.
     alice.start_again(&[VOTER_OFF]).await;
     let last = alice.finalised().await;
-    let head = alice
-        .chain
-        .head_proof(phone.device())
-        .await
-        .expect("proved");
+    let head = alice.chain.block_proof().await.expect("proved");
     let proved = Header::decode_all(&mut &head.header[..]).expect("a header");
     assert_eq!(u64::from(proved.number), last);
     alice.best_is(last + LEAST_LAG + 1).await;
@@ -209,16 +205,12 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
 }
 
 /// A decision for a block after which another was shown to be final fails, and finality goes on.
-async fn an_old_view_of_finality_decides_nothing(alice: &Validator, phone: &Phone) {
+async fn an_old_view_of_finality_decides_nothing(alice: &Validator) {
     let relay = alice.submitter("//Eve");
     let mut shown = Vec::new();
     while shown.len() < 2 {
         let newer = async || {
-            let head = alice
-                .chain
-                .head_proof(phone.device())
-                .await
-                .expect("proved");
+            let head = alice.chain.block_proof().await.expect("proved");
             let block = Header::decode_all(&mut &head.header[..]).expect("a header");
             (shown.last() < Some(&block.number)).then_some((block.number, head.finality_proof))
         };

@@ -2,10 +2,10 @@
 
 //! What an audit rests on: what the node proves, and what is only its word.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use codec::{Decode, DecodeAll};
-use hashchain::DeviceId;
 use mhealth_chain_client::{BlockId, ChainClient, Error, H256};
 use mhealth_evidence::{
     checkpoint_keys, genesis_hash_key, Anchor, Blobs, Checkpoint, CheckpointAuthorities,
@@ -151,18 +151,13 @@ pub(crate) struct NodesFinality {
 impl Target {
     /// The latest block whose finality the node proves; the latest that it calls final when it proves none.
     pub(super) async fn find(client: &ChainClient) -> Result<Self, AuditError> {
-        // Whichever: asked for is the block, and the proof that it is final. Numbers are given out from 0 on.
-        let (hash, finality) = match client.head_proof(DeviceId(0)).await {
-            Ok(head) => {
-                let decoded = NodesFinality::decode_all(&mut &head.finality_proof[..]);
+        let (hash, finality) = match client.block_proof().await {
+            Ok(proof) => {
+                let decoded = NodesFinality::decode_all(&mut &proof.finality_proof[..]);
                 let refused = |_| "the node's proof of finality is none".to_owned();
-                (head.block, decoded.map_err(refused))
+                (proof.block, decoded.map_err(refused))
             }
             Err(error) if error.is_unreachable() => return Err(error.into()),
-            Err(_) if has_no_device(client).await => {
-                let why = "no device has enrolled yet, and the node proves finality together with the head of a device";
-                (client.finalised().await?.hash, Err(why.into()))
-            }
             Err(error) => {
                 let why = format!("the node gives no proof of finality: {error}");
                 (client.finalised().await?.hash, Err(why))
@@ -176,12 +171,6 @@ impl Target {
             finality,
         })
     }
-}
-
-/// Whether the node says that no device has enrolled yet.
-async fn has_no_device(client: &ChainClient) -> bool {
-    let first = client.device(DeviceId(0)).await;
-    first.is_ok_and(|device| device.is_none())
 }
 
 /// The header of a block, which has the hash that was asked for.
@@ -296,16 +285,23 @@ async fn begin(
     genesis: [u8; 32],
     checkpoint: Option<Checkpoint>,
 ) -> Result<Result<Result<Anchor, Refusal>, String>, AuditError> {
-    let (block, keys) = match checkpoint {
-        None => (H256(genesis), vec![AUTHORITIES_KEY.to_vec()]),
-        Some(checkpoint) => (H256(checkpoint.hash), checkpoint_keys().to_vec()),
+    let (block, nodes) = match checkpoint {
+        None => (H256(genesis), first_nodes(client, H256(genesis)).await),
+        Some(checkpoint) => {
+            let block = H256(checkpoint.hash);
+            (block, read_proof(client, &checkpoint_keys(), block).await)
+        }
     };
-    let nodes: Blobs = match read_proof(client, &keys, block).await {
+    let nodes: Blobs = match nodes {
         Ok(nodes) => nodes,
-        Err(AuditError::Chain(error @ (Error::StatePruned { .. } | Error::UnknownBlock { .. }))) => {
-            return Ok(Err(format!(
-                "the node cannot show the first authorities ({error}); ask one that runs with --state-pruning archive"
-            )))
+        Err(AuditError::Chain(
+            error @ (Error::StatePruned { .. } | Error::UnknownBlock { .. }),
+        )) => {
+            let what = match checkpoint {
+                None => "first authorities".to_owned(),
+                Some(checkpoint) => format!("authorities at the checkpoint {checkpoint}"),
+            };
+            return Ok(Err(format!("the node cannot show the {what}: {error}")));
         }
         Err(error) => return Err(error),
     };
@@ -323,6 +319,25 @@ async fn begin(
             Anchor::at_checkpoint(genesis, checkpoint, &authorities)
         }
     }))
+}
+
+/// Nodes of the first block's state that lead to its authorities. A node that has dropped that state has them from its chain
+/// specification.
+async fn first_nodes(client: &ChainClient, genesis: H256) -> Result<Blobs, AuditError> {
+    let keys = [AUTHORITIES_KEY.to_vec()];
+    let dropped = match read_proof(client, &keys, genesis).await {
+        Err(AuditError::Chain(dropped @ Error::StatePruned { .. })) => dropped,
+        read => return read,
+    };
+    match client.authority_changes(genesis, None).await {
+        Ok(changes) => match changes.first {
+            // In order, and each once, as they are read otherwise.
+            Some((_, nodes)) => Ok(nodes.into_iter().collect::<BTreeSet<_>>().iter().collect()),
+            None => Err(dropped.into()),
+        },
+        Err(error) if error.is_unreachable() => Err(error.into()),
+        Err(_) => Err(dropped.into()),
+    }
 }
 
 /// The block of this number, which names other authorities, with its justification; none if the node has none.

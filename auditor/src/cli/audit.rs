@@ -24,6 +24,9 @@ use super::inputs;
 const NOT_NAMED: &str = "not named";
 
 /// Judges every entry of a study.
+///
+/// What became of the runs stands in the state of the block that brought them. Of a node that has dropped states of such blocks the audit
+/// says that it could not be complete, with status 2; one that runs with `--state-pruning archive` has all.
 #[derive(Args)]
 #[command(group(ArgGroup::new("reports").args(["json", "html"]).multiple(true)))]
 pub(crate) struct AuditArguments {

@@ -23,7 +23,8 @@ const LEFT_OUT: u8 = 1;
 
 /// Writes evidence about one device or all devices of a study: a file that anybody can check offline.
 ///
-/// The node must have the state of the block and of the first block: one that runs with `--state-pruning archive`.
+/// Any node that follows finality will do, also one that drops old states. With `--checkpoint` it must have the checkpoint's state: for one
+/// of more than some hundred blocks ago, it runs with `--state-pruning archive`.
 #[derive(Args)]
 pub(crate) struct ProveArguments {
     /// WebSocket address of a node that keeps the chain.

@@ -12,9 +12,9 @@ use mhealth_auditor::AuditError;
 
 /// Judges every entry of a study: what the chain has, what the relays hold, and who made it.
 ///
-/// The exit status says what came out: 0 everything was checked and is right, 1 something is wrong, 2 nothing was found
-/// wrong but not everything could be checked, 3 the audit could not be made, 4 what was read is right but some of it is only the
-/// node's word.
+/// The exit status of `audit` says what came out: 0 everything was checked and is right, 1 something is wrong, 2 nothing was found
+/// wrong but not everything could be checked, 4 what was read is right but some of it is only the node's word. 3 says of every
+/// command that it could not do what it was asked; the last line then ends with a code.
 #[derive(Parser)]
 #[command(name = "mhealth-auditor", version)]
 pub(crate) struct Arguments {
@@ -31,6 +31,18 @@ enum Command {
     /// Your own key, which signs your reports.
     #[command(subcommand)]
     Key(report::KeyCommand),
+}
+
+impl Arguments {
+    /// What the last line is about.
+    pub(crate) fn about(&self) -> &'static str {
+        match &self.command {
+            Command::Audit(_) => "audit",
+            Command::Prove(_) => "evidence",
+            Command::Verify(_) | Command::VerifyReport(_) => "verified",
+            Command::Key(_) => "report_key",
+        }
+    }
 }
 
 /// Exit status of something that was read, and is not what it should be.

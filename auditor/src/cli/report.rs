@@ -76,13 +76,13 @@ pub(super) fn verify(arguments: VerifyReportArguments) -> Result<u8, AuditError>
         chain: arguments.genesis,
         study: arguments.study,
     };
-    let mut file = File::open(report).map_err(|error| unreadable(report, &error))?;
+    let mut file = File::open(report).map_err(|error| unreadable(report, error))?;
     let checked = match read(&signature) {
         Ok(bytes) => signature::verify(&mut file, &bytes, &expected),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             Err(ReportFault::Unsigned(signature.display().to_string()))
         }
-        Err(error) => return Err(unreadable(&signature, &error)),
+        Err(error) => return Err(unreadable(&signature, error)),
     };
     match checked {
         Ok(statement) => {
@@ -97,7 +97,7 @@ pub(super) fn verify(arguments: VerifyReportArguments) -> Result<u8, AuditError>
             );
             Ok(0)
         }
-        Err(ReportFault::Unreadable(error)) => Err(unreadable(report, &error)),
+        Err(ReportFault::Unreadable(error)) => Err(unreadable(report, error)),
         Err(fault) => {
             eprintln!("mhealth-auditor: {fault}");
             println!("verified=false error={}", fault.code());
@@ -114,10 +114,11 @@ fn read(signature: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn unreadable(file: &Path, error: &std::io::Error) -> AuditError {
-    AuditError::Input {
+/// The report, or its signature file, is there and cannot be read; or there is no report.
+fn unreadable(file: &Path, error: std::io::Error) -> AuditError {
+    AuditError::Report {
         file: file.display().to_string(),
-        why: error.to_string(),
+        fault: ReportFault::Unreadable(error),
     }
 }
 

@@ -5,7 +5,6 @@
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
-use hashchain::DeviceId;
 use mhealth_chain_client::{ChainClient, H256};
 use mhealth_evidence::{
     checkpoint_keys, forces_authorities, next_authorities, Checkpoint, CheckpointAuthorities,
@@ -17,16 +16,15 @@ use crate::chain::{handover, read_proof};
 use crate::error::AuditError;
 use crate::evidence::Start;
 
-/// From the checkpoint, or the first block, to the block of this number and hash, in which `device` is known.
+/// From the checkpoint, or the first block, to the block of this number and hash.
 pub(super) async fn lead(
     client: &ChainClient,
-    device: DeviceId,
     number: u32,
     block: H256,
     checkpoint: Option<Checkpoint>,
 ) -> Result<(Start, Vec<Handover>), AuditError> {
     if checkpoint.is_none() {
-        if let Some(led) = from_the_first(client, device, number, block).await? {
+        if let Some(led) = from_the_first(client, number, block).await? {
             return Ok(led);
         }
     }
@@ -41,14 +39,13 @@ pub(super) async fn lead(
 /// if it cannot lead so far: reading the headers tells why.
 async fn from_the_first(
     client: &ChainClient,
-    device: DeviceId,
     number: u32,
     block: H256,
 ) -> Result<Option<(Start, Vec<Handover>)>, AuditError> {
     let (mut first, mut handovers) = (None, Vec::new());
     loop {
         let set = first.as_ref().map(|_| handovers.len() as u64);
-        let changes = match client.authority_changes(device, block, set).await {
+        let changes = match client.authority_changes(block, set).await {
             Ok(changes) => changes,
             Err(error) if error.is_unreachable() => return Err(error.into()),
             Err(_) => return Ok(None),

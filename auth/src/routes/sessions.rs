@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::access::{By, Sessions};
+use super::access::{By, NotAllowed, NotKnown, Sessions};
 use super::admin::{Change, Why};
 use super::{Page, Shared};
-use crate::store::OpenSession;
+use crate::store::{OpenSession, WhichSessions};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -43,8 +43,8 @@ pub struct Ended {
 /// The sessions that are not over, oldest first.
 #[utoipa::path(get, path = "/v1/admin/sessions", tag = "login", security(("admin" = [])), params(Page), responses(
     (status = 200, description = "The sessions, without their credentials.", body = Vec<OpenSession>),
-    (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-    (status = 403, description = "`not_allowed`.", body = Problem),
+    NotKnown,
+    NotAllowed,
 ))]
 async fn list_sessions(
     State(shared): State<Shared>,
@@ -63,8 +63,8 @@ async fn list_sessions(
     params(("id" = u64, Path, description = "The session's number.")),
     responses(
         (status = 204, description = "It is over."),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-        (status = 403, description = "`not_allowed`.", body = Problem),
+        NotKnown,
+        NotAllowed,
         (status = 404, description = "`unknown_session`: there is none, or it is over.", body = Problem),
     ))]
 async fn end_session(
@@ -74,10 +74,11 @@ async fn end_session(
     Json(change): Json<Change>,
 ) -> Result<StatusCode, ApiError> {
     let (app, why) = (&shared.app, String::from(change.why));
-    let ended = app.store.end_session_by(&admin, id, &why, app.now());
+    let which = WhichSessions::Number(id);
+    let ended = app.store.end_sessions(&admin, which, &why, app.now());
     match ended.await? {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Code::UnknownSession.into()),
+        0 => Err(Code::UnknownSession.into()),
+        _ => Ok(StatusCode::NO_CONTENT),
     }
 }
 
@@ -86,8 +87,8 @@ async fn end_session(
 #[utoipa::path(post, path = "/v1/admin/sessions/end", tag = "login", security(("admin" = [])), request_body = EndOf,
     responses(
         (status = 200, description = "How many they were.", body = Ended),
-        (status = 401, description = "`missing_credentials`, `invalid_credentials`, `session_expired`.", body = Problem),
-        (status = 403, description = "`not_allowed`.", body = Problem),
+        NotKnown,
+        NotAllowed,
     ))]
 async fn end_sessions_of(
     State(shared): State<Shared>,
@@ -99,9 +100,8 @@ async fn end_sessions_of(
         return Ok(Json(Ended { ended: 0 }));
     }
     let (app, why) = (&shared.app, String::from(whose.why));
-    let ended = app
-        .store
-        .end_sessions_of(&admin, &whose.name, &why, app.now());
+    let which = WhichSessions::Of(&whose.name);
+    let ended = app.store.end_sessions(&admin, which, &why, app.now());
     Ok(Json(Ended {
         ended: ended.await?,
     }))

@@ -39,6 +39,15 @@ pub struct OpenSession {
     pub expires_at: u64,
 }
 
+/// Which sessions a member of the staff ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhichSessions<'a> {
+    /// The one of this number.
+    Number(u64),
+    /// All of this person.
+    Of(&'a str),
+}
+
 impl Store {
     /// Begins a session, and logs it; returns its credential, which nobody can read again.
     pub async fn begin_session(
@@ -141,63 +150,53 @@ impl Store {
         sessions.collect()
     }
 
-    /// Ends another's session, and logs it; false when there is none of this number that is not over.
-    pub async fn end_session_by(
+    /// Ends sessions of others that are not over, and logs it; returns how many they were.
+    pub async fn end_sessions(
         &self,
         admin: &Admin,
-        id: u64,
-        why: &str,
-        now: u64,
-    ) -> Result<bool, StoreError> {
-        let mut transaction = self.database.begin().await?;
-        let ended: Option<(String,)> =
-            sqlx::query_as("DELETE FROM sessions WHERE id = $1 AND expires_at > $2 RETURNING name")
-                .bind(signed(id))
-                .bind(signed(now))
-                .fetch_optional(&mut *transaction)
-                .await?;
-        let Some((name,)) = ended else {
-            return Ok(false);
-        };
-        let note = Note {
-            at: now,
-            actor: &admin.name,
-            action: "session ended",
-            subject: &format!("session {id} of {name}"),
-            why,
-        };
-        self.append(&mut transaction, note).await?;
-        transaction.commit().await?;
-        Ok(true)
-    }
-
-    /// Ends all sessions of a person, and logs it; returns how many were not over.
-    pub async fn end_sessions_of(
-        &self,
-        admin: &Admin,
-        name: &str,
+        which: WhichSessions<'_>,
         why: &str,
         now: u64,
     ) -> Result<u64, StoreError> {
         let mut transaction = self.database.begin().await?;
-        let ended = sqlx::query("DELETE FROM sessions WHERE name = $1 AND expires_at > $2")
-            .bind(name.to_owned())
-            .bind(signed(now))
-            .execute(&mut *transaction)
-            .await?
-            .rows_affected();
-        if ended > 0 {
-            let note = Note {
-                at: now,
-                actor: &admin.name,
-                action: "sessions ended",
-                subject: &format!("{ended} sessions of {name}"),
-                why,
-            };
-            self.append(&mut transaction, note).await?;
-            transaction.commit().await?;
-        }
-        Ok(ended)
+        let ended: Vec<(String,)> = match which {
+            WhichSessions::Number(id) => {
+                sqlx::query_as(
+                    "DELETE FROM sessions WHERE id = $1 AND expires_at > $2 RETURNING name",
+                )
+                .bind(signed(id))
+                .bind(signed(now))
+                .fetch_all(&mut *transaction)
+                .await?
+            }
+            WhichSessions::Of(name) => {
+                sqlx::query_as(
+                    "DELETE FROM sessions WHERE name = $1 AND expires_at > $2 RETURNING name",
+                )
+                .bind(name.to_owned())
+                .bind(signed(now))
+                .fetch_all(&mut *transaction)
+                .await?
+            }
+        };
+        let Some((name,)) = ended.first() else {
+            return Ok(0);
+        };
+        let count = ended.len();
+        let (action, subject) = match which {
+            WhichSessions::Number(id) => ("session ended", format!("session {id} of {name}")),
+            WhichSessions::Of(_) => ("sessions ended", format!("{count} sessions of {name}")),
+        };
+        let note = Note {
+            at: now,
+            actor: &admin.name,
+            action,
+            subject: &subject,
+            why,
+        };
+        self.append(&mut transaction, note).await?;
+        transaction.commit().await?;
+        Ok(count as u64)
     }
 
     /// Removes the sessions that have been over for a day.

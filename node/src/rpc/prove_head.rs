@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! `hashchain_proveHead`: the head of a device, provable to somebody who trusts no node.
+//! `hashchain_proveHead`: the head of a device, provable to somebody who trusts no node. `hashchain_proveFinality`: the same
+//! without a head, for whoever reads other values of the state, or none, and on a chain without devices.
 //!
 //! The answer holds three proofs that fit together. The storage proof shows the values under `keys` in the state whose
 //! root the header names. The header's hash is the block. The finality proof shows that more than two thirds of
@@ -10,6 +11,7 @@
 //! Somebody who knows an older set of authorities, or only the first block's hash, says so, and gets the handovers from
 //! that set on, and the first authorities. Then nobody has to be asked who the present authorities are.
 
+mod finality;
 mod first;
 mod handovers;
 mod source;
@@ -24,20 +26,14 @@ use jsonrpsee::{
 };
 use mhealth_evidence::genesis_hash_key;
 use mhealth_runtime::{BlockNumber, Hash, Header};
-use sc_consensus_grandpa::FinalityProof;
 use serde::{Deserialize, Serialize};
 use sp_core::Bytes;
 
-use self::handovers::{handovers, Handovers};
+use self::finality::{prove_finality, Shown};
 pub(crate) use self::{
     first::{first_authorities, FirstAuthorities},
     source::NodeSource,
 };
-
-/// How many headers a finality proof may carry, about a megabyte.
-///
-/// A proof of finality is kept every 16 blocks, so this is reached only when finality itself stood still that long.
-const MOST_HEADERS: BlockNumber = 4_096;
 
 /// Proofs about hashchains.
 #[rpc(server)]
@@ -53,6 +49,12 @@ pub(crate) trait HashchainProofs {
         at: Option<Hash>,
         asker: Option<Asker>,
     ) -> RpcResult<HeadProof>;
+
+    /// Proves that a block is final, and no value of its state. No device is needed.
+    ///
+    /// `at` and `asker` are those of `hashchain_proveHead`; `record` means nothing here.
+    #[method(name = "hashchain_proveFinality", blocking)]
+    fn prove_finality(&self, at: Option<Hash>, asker: Option<Asker>) -> RpcResult<BlockProof>;
 }
 
 /// Who asks for a proof, and what for.
@@ -97,6 +99,24 @@ pub(crate) struct HeadProof {
     finality_proof: Bytes,
 }
 
+/// That a block is final, with everything that is needed to check it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct BlockProof {
+    /// As in [`HeadProof`].
+    first: Option<First>,
+    /// As in [`HeadProof`]: when these are the most that an answer has, the block is one of the last set that they lead to.
+    handovers: Vec<Handover>,
+    /// The block that is final.
+    block_number: BlockNumber,
+    /// That block's hash.
+    block_hash: Hash,
+    /// That block's header, SCALE encoded; its BLAKE2b-256 is the block hash.
+    header: Bytes,
+    /// GRANDPA's `FinalityProof`, SCALE encoded, as in [`HeadProof`].
+    finality_proof: Bytes,
+}
+
 /// The first authorities, proved against the first block's hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct First {
@@ -124,7 +144,7 @@ pub(crate) struct Handover {
     justification: Bytes,
 }
 
-/// Why a head cannot be proved.
+/// Why a head, or that a block is final, cannot be proved.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProveHeadError {
     /// No device has this number, in the state of that block.
@@ -218,7 +238,7 @@ pub(crate) trait ProofSource: Send + Sync + 'static {
     fn first_authorities(&self) -> Option<FirstAuthorities>;
 }
 
-/// Answers `hashchain_proveHead`.
+/// Answers `hashchain_proveHead` and `hashchain_proveFinality`.
 pub(crate) struct HeadProver<S> {
     source: S,
 }
@@ -238,6 +258,10 @@ impl<S: ProofSource> HashchainProofsServer for HeadProver<S> {
     ) -> RpcResult<HeadProof> {
         Ok(prove_head(&self.source, device, at, asker)?)
     }
+
+    fn prove_finality(&self, at: Option<Hash>, asker: Option<Asker>) -> RpcResult<BlockProof> {
+        Ok(prove_finality(&self.source, at, asker.as_ref())?.block)
+    }
 }
 
 fn prove_head(
@@ -246,47 +270,16 @@ fn prove_head(
     at: Option<Hash>,
     asker: Option<Asker>,
 ) -> Result<HeadProof, ProveHeadError> {
-    let latest = source.latest_justified()?;
-    let block = match (at, &latest) {
-        (Some(block), _) => block,
-        (None, Some((block, _))) => *block,
-        (None, None) => return Err(ProveHeadError::NoFinalityProof),
-    };
-    let header = source
-        .header(block)?
-        .ok_or(ProveHeadError::UnknownBlock(block))?;
-    if header.number > source.finalised() || source.canonical(header.number)? != Some(block) {
-        return Err(ProveHeadError::NotFinalised(block));
+    let Shown { block, on_the_way } = prove_finality(source, at, asker.as_ref())?;
+    if on_the_way {
+        return Ok(block.with_values(device, Vec::new(), Vec::new()));
     }
-    let finality_proof =
-        finality_proof(source, header.number, latest)?.ok_or(ProveHeadError::NoFinalityProof)?;
-    let (first, handovers) = match &asker {
-        None => (None, Vec::new()),
-        Some(asker) => {
-            let justified = finality_proof.unknown_headers.last().unwrap_or(&header);
-            let first = match asker.set {
-                None => Some(
-                    source
-                        .first_authorities()
-                        .ok_or(ProveHeadError::SetNotBridged(0))?
-                        .into(),
-                ),
-                Some(_) => None,
-            };
-            let known = asker.set.unwrap_or(0);
-            match handovers(source, known, justified.number, &asker.checkpoints)? {
-                Handovers::All(handovers) => (first, handovers),
-                Handovers::Some(handovers, last) => {
-                    return Ok(on_the_way(device, first, handovers, last))
-                }
-            }
-        }
-    };
-    if !source.has_state(block, header.number) {
-        return Err(ProveHeadError::StatePruned(block));
+    let hash = block.block_hash;
+    if !source.has_state(hash, block.block_number) {
+        return Err(ProveHeadError::StatePruned(hash));
     }
     let mut keys = source
-        .keys(block, device)?
+        .keys(hash, device)?
         .ok_or(ProveHeadError::UnknownDevice(device))?;
     if let Some(asker) = asker {
         if !asker.record {
@@ -295,81 +288,23 @@ fn prove_head(
         // Whose state it is: there may be other chains with the same authorities.
         keys.push(genesis_hash_key());
     }
-    let proof = source.storage_proof(block, &keys)?;
-    Ok(HeadProof {
-        device,
-        first,
-        handovers,
-        block_number: header.number,
-        block_hash: block,
-        header: header.encode().into(),
-        keys: keys.into_iter().map(Bytes).collect(),
-        proof: proof.into_iter().map(Bytes).collect(),
-        finality_proof: finality_proof.encode().into(),
-    })
+    let proof = source.storage_proof(hash, &keys)?;
+    Ok(block.with_values(device, keys, proof))
 }
 
-/// An answer that leads to a later set only, because the sets since are more than one answer has. The block is the last of
-/// that set, whose justification is kept; its state may be gone.
-fn on_the_way(
-    device: u32,
-    first: Option<First>,
-    handovers: Vec<Handover>,
-    (header, justification): (Header, Vec<u8>),
-) -> HeadProof {
-    let block = header.hash();
-    let finality_proof = FinalityProof {
-        block,
-        justification,
-        unknown_headers: Vec::<Header>::new(),
-    };
-    HeadProof {
-        device,
-        first,
-        handovers,
-        block_number: header.number,
-        block_hash: block,
-        header: header.encode().into(),
-        keys: Vec::new(),
-        proof: Vec::new(),
-        finality_proof: finality_proof.encode().into(),
-    }
-}
-
-/// The earliest justification that covers a finalised block, with the headers in between.
-///
-/// GRANDPA's own `grandpa_proveFinality` goes to the end of the authority set instead, which on a chain whose validators
-/// never change is *now*: its proofs about old blocks would hold every header since.
-fn finality_proof(
-    source: &impl ProofSource,
-    number: BlockNumber,
-    latest: Option<(Hash, Vec<u8>)>,
-) -> Result<Option<FinalityProof<Header>>, ProveHeadError> {
-    let (latest_block, latest_justification) = latest.unzip();
-    let last = source.finalised().min(number.saturating_add(MOST_HEADERS));
-    let mut unknown_headers = Vec::new();
-    for candidate in number..=last {
-        let Some(block) = source.canonical(candidate)? else {
-            break;
-        };
-        if candidate > number {
-            let header = source
-                .header(block)?
-                .ok_or(ProveHeadError::UnknownBlock(block))?;
-            unknown_headers.push(header);
-        }
-        let justification = match source.kept_justification(block)? {
-            Some(justification) => Some(justification),
-            None if latest_block == Some(block) => latest_justification.clone(),
-            None => None,
-        };
-        if let Some(justification) = justification {
-            return Ok(Some(FinalityProof {
-                block,
-                justification,
-                unknown_headers,
-            }));
+impl BlockProof {
+    /// The same, with nodes of the block's state that lead to what is under these keys.
+    fn with_values(self, device: u32, keys: Vec<Vec<u8>>, proof: Vec<Vec<u8>>) -> HeadProof {
+        HeadProof {
+            device,
+            first: self.first,
+            handovers: self.handovers,
+            block_number: self.block_number,
+            block_hash: self.block_hash,
+            header: self.header,
+            keys: keys.into_iter().map(Bytes).collect(),
+            proof: proof.into_iter().map(Bytes).collect(),
+            finality_proof: self.finality_proof,
         }
     }
-    Ok(None)
 }

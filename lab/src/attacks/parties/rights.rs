@@ -275,7 +275,7 @@ impl Offices {
             0 => last,
             1 => last / 2,
             _ => {
-                let proof = arena.chain.head_proof(DeviceId(0)).await?.finality_proof;
+                let proof = arena.chain.block_proof().await?.finality_proof;
                 // It may be known already.
                 let _reported = self
                     .member

@@ -16,8 +16,9 @@ use sp_runtime::{
 use sp_state_machine::{new_in_mem, prove_read, read_proof_check, InMemoryBackend};
 use sp_trie::StorageProof;
 
+use super::finality::MOST_HEADERS;
 use super::{
-    prove_head, Asker, FirstAuthorities, HeadProof, ProofSource, ProveHeadError, MOST_HEADERS,
+    prove_finality, prove_head, Asker, FirstAuthorities, HeadProof, ProofSource, ProveHeadError,
 };
 
 /// The only device of the tests' chain, and where its head is.
@@ -312,6 +313,29 @@ fn a_dropped_state_is_said_to_be_dropped() {
     chain.oldest_state = 10;
     let block = Some(chain.block(9));
     assert_eq!(chain.prove(DEVICE, block), Err(9_105));
+}
+
+#[test]
+fn that_a_block_is_final_is_proved_without_a_device_and_without_its_state() {
+    let mut chain = Chain::of(20);
+    chain.oldest_state = 21;
+    let shown = prove_finality(&chain, None, Some(&Asker::default())).ok();
+    let block = shown.expect("everything is there").block;
+    let mut with_head = Chain::of(20)
+        .prove_to(DEVICE, None, Some(Asker::default()))
+        .expect("everything is there");
+    with_head.keys.clear();
+    with_head.proof.clear();
+    assert_eq!(block.with_values(DEVICE, Vec::new(), Vec::new()), with_head);
+}
+
+#[test]
+fn that_a_block_is_not_final_is_said_without_a_device() {
+    let mut chain = Chain::of(20);
+    chain.finalised = 15;
+    let refused = prove_finality(&chain, Some(chain.block(16)), None).err();
+    let code = refused.map(|error| ErrorObjectOwned::from(error).code());
+    assert_eq!(code, Some(9_103));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What `scripts/weights` measured. Do not edit: run it again.
+//! Estimates, until `scripts/weights` has measured these calls and writes them here.
 //!
-//! Estimated, not measured yet: two sr25519 signatures, 64 KiB hashed, 32 storage reads and four writes;
+//! They allow for two sr25519 signatures, 64 KiB hashed, 32 storage reads and four writes;
 //! what reads and writes cost is the runtime's `DbWeight`. Times are in picoseconds.
 
 #![allow(unused_parens)]

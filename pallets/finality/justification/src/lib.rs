@@ -136,7 +136,7 @@ pub trait Proofs {
     ) -> Option<Self::Hash>;
 }
 
-/// What `grandpa_proveFinality` answers, and `hashchain_proveHead` as `finalityProof`.
+/// What `grandpa_proveFinality` answers, and `hashchain_proveHead` and `hashchain_proveFinality` as `finalityProof`.
 type FinalityProof<H> = (<H as Header>::Hash, Vec<u8>, Vec<H>);
 
 /// The proofs of a chain with these headers.

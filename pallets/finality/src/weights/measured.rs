@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! What `scripts/weights` measured. Do not edit: run it again.
+//! Estimates, until `scripts/weights` has measured these calls and writes them here.
 //!
-//! Estimated, until it is measured: 65 µs a signature. What reads and writes cost is the runtime's `DbWeight`. Times are in
+//! They allow for 65 µs a signature. What reads and writes cost is the runtime's `DbWeight`. Times are in
 //! picoseconds.
 
 #![allow(unused_parens)]
