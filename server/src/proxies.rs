@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
-use axum::http::{header, HeaderMap};
+use axum::http::HeaderMap;
 use ipnet::IpNet;
 use mhealth_api::Code;
 
@@ -21,6 +21,7 @@ use crate::ApiError;
 /// Proxies one behind the other that are looked past. Nobody has more.
 const MOST_HOPS: usize = 32;
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED: &str = "forwarded";
 
 /// An address, or a network, from which proxies speak: `10.0.0.7`, `10.0.0.0/24`, `2001:db8::/64`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,13 +108,18 @@ impl Proxies {
         if !self.trusts(client) {
             return Ok(client);
         }
-        let hops = match self.header {
-            ForwardedBy::XForwardedFor => listed(headers),
-            ForwardedBy::Forwarded => forwarded(headers),
+        let name = match self.header {
+            ForwardedBy::XForwardedFor => X_FORWARDED_FOR,
+            ForwardedBy::Forwarded => FORWARDED,
         };
-        let hops = hops.ok_or(Code::InvalidForwarding)?;
-        for hop in hops.iter().rev().take(MOST_HOPS) {
-            client = address(hop).ok_or(Code::InvalidForwarding)?;
+        let lines = headers.get_all(name).iter().rev();
+        let hops = lines.flat_map(|line| parts(line.as_bytes(), b','));
+        for hop in hops.take(MOST_HOPS) {
+            let node = match self.header {
+                ForwardedBy::XForwardedFor => Some(hop.trim_ascii()),
+                ForwardedBy::Forwarded => node(hop),
+            };
+            client = node.and_then(address).ok_or(Code::InvalidForwarding)?;
             if !self.trusts(client) {
                 break;
             }
@@ -122,51 +128,53 @@ impl Proxies {
     }
 }
 
-/// All that `X-Forwarded-For` lists, over all of its lines; none if some of it is no text.
-fn listed(headers: &HeaderMap) -> Option<Vec<String>> {
-    let lines = headers.get_all(X_FORWARDED_FOR).iter();
-    let mut hops = Vec::new();
-    for line in lines {
-        let line = line.to_str().ok()?;
-        hops.extend(line.split(',').map(|hop| hop.trim().to_owned()));
-    }
-    Some(hops)
+/// The parameter `for` of an element of `Forwarded`; none when it has none, or several.
+fn node(element: &[u8]) -> Option<&[u8]> {
+    let mut nodes = parts(element, b';').filter_map(|pair| {
+        let sign = pair.iter().position(|letter| *letter == b'=')?;
+        let (name, value) = (pair[..sign].trim_ascii(), pair[sign + 1..].trim_ascii());
+        let quoted = value.strip_prefix(b"\"");
+        let bare = quoted.and_then(|value| value.strip_suffix(b"\""));
+        name.eq_ignore_ascii_case(b"for")
+            .then(|| bare.unwrap_or(value))
+    });
+    let node = nodes.next()?;
+    nodes.next().is_none().then_some(node)
 }
 
-/// The parameter `for` of every element of `Forwarded`, empty where an element has none; none if some of it is no text.
-fn forwarded(headers: &HeaderMap) -> Option<Vec<String>> {
-    let mut hops = Vec::new();
-    for line in headers.get_all(header::FORWARDED) {
-        for element in parts(line.to_str().ok()?, ',') {
-            let pairs = parts(element, ';');
-            let node = pairs.into_iter().find_map(|pair| {
-                let (name, value) = pair.split_once('=')?;
-                let is_node = name.trim().eq_ignore_ascii_case("for");
-                is_node.then(|| value.trim().trim_matches('"').to_owned())
-            });
-            hops.push(node.unwrap_or_default());
-        }
-    }
-    Some(hops)
-}
-
-/// The parts of a text between these signs, as far as they do not stand in a quoted string.
-fn parts(text: &str, sign: char) -> Vec<&str> {
-    let (mut is_quoted, mut is_escaped) = (false, false);
-    text.split(move |letter: char| {
-        let was_escaped = std::mem::take(&mut is_escaped);
-        match letter {
-            '\\' if is_quoted && !was_escaped => is_escaped = true,
-            '"' if !was_escaped => is_quoted = !is_quoted,
-            _ => {}
-        }
-        letter == sign && !is_quoted
+/// The parts of a text between these signs, as far as they do not stand in a quoted string; the last one first.
+///
+/// Read from right to left: a proxy ends its own quoted strings, and one that a client leaves open to the left of it begins and
+/// ends nothing of what the proxy wrote.
+fn parts(text: &[u8], sign: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest.take()?;
+        let mut is_quoted = false;
+        let cut = (0..text.len()).rev().find(|at| {
+            if text[*at] == b'"' {
+                // Within a quoted string, one after a backslash is a letter like others.
+                is_quoted = !is_quoted || is_escaped(&text[..*at]);
+            }
+            text[*at] == sign && !is_quoted
+        });
+        let Some(cut) = cut else {
+            return Some(text);
+        };
+        rest = Some(&text[..cut]);
+        Some(&text[cut + 1..])
     })
-    .collect()
+}
+
+/// Whether what follows this text is a letter like others: after one backslash it is, and after two the second one is.
+fn is_escaped(before: &[u8]) -> bool {
+    let backslashes = before.iter().rev().take_while(|letter| **letter == b'\\');
+    backslashes.count() % 2 == 1
 }
 
 /// An address as proxies write it: alone, in brackets, or with a port.
-fn address(text: &str) -> Option<IpAddr> {
+fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?;
     let bare = text.parse::<IpAddr>().ok();
     let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
     let bracketed = || {
@@ -179,7 +187,7 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderName;
+    use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
 
@@ -190,10 +198,20 @@ mod tests {
 
     /// Who asks, when these header lines come from this address.
     fn client(proxies: &Proxies, connected: &str, lines: &[(&str, &str)]) -> Result<String, Code> {
+        let lines = lines.iter().map(|(name, line)| (*name, line.as_bytes()));
+        client_of(proxies, connected, &lines.collect::<Vec<_>>())
+    }
+
+    /// The same with lines that may be no text.
+    fn client_of(
+        proxies: &Proxies,
+        connected: &str,
+        lines: &[(&str, &[u8])],
+    ) -> Result<String, Code> {
         let mut headers = HeaderMap::new();
         for (name, line) in lines {
             let name: HeaderName = name.parse().unwrap();
-            headers.append(name, line.parse().unwrap());
+            headers.append(name, HeaderValue::from_bytes(line).unwrap());
         }
         let client = proxies.client(connected.parse().unwrap(), &headers);
         client
@@ -279,9 +297,67 @@ mod tests {
             let found = client(&proxies, "10.0.0.1", &[("forwarded", line)]);
             assert_eq!(found.as_deref(), Ok(expected), "{line}");
         }
-        for wrong in ["for=unknown", "for=_hidden", "proto=https", "", "for"] {
+        for wrong in [
+            "for=unknown",
+            "for=_hidden",
+            "proto=https",
+            "",
+            "for",
+            "for=198.51.100.7;for=203.0.113.9",
+            "for=\"198.51.100.7",
+        ] {
             let found = client(&proxies, "10.0.0.1", &[("forwarded", wrong)]);
             assert_eq!(found, Err(Code::InvalidForwarding), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_wrote_takes_in_nothing_that_a_proxy_appends() {
+        let by = |header| proxies(&["10.0.0.0/8"], header);
+        let (addresses, elements) = (by(ForwardedBy::XForwardedFor), by(ForwardedBy::Forwarded));
+        for wrote in [
+            &b"for=203.0.113.9;x=\""[..],
+            b"for=203.0.113.9;x=\"\\",
+            b"for=203.0.113.9;x=\"\\\\",
+            b"for=203.0.113.9;x=\"y\\\"",
+            b"for=\"203.0.113.9",
+            b"for=203.0.113.9;x=\"\", \"",
+            b"\"",
+            b"\\",
+            b"\xff",
+            b"203.0.113.9, \xff\xfe",
+        ] {
+            for (proxies, name, appended, expected) in [
+                (&elements, FORWARDED, "for=198.51.100.7", "198.51.100.7"),
+                (
+                    &elements,
+                    FORWARDED,
+                    "for=\"[2001:db8::7]:1\"",
+                    "2001:db8::7",
+                ),
+                (
+                    &elements,
+                    FORWARDED,
+                    "for=\"198.51.100.7:1\", for=\"10.0.0.2:1\"",
+                    "198.51.100.7",
+                ),
+                (&addresses, X_FORWARDED_FOR, "198.51.100.7", "198.51.100.7"),
+                (
+                    &addresses,
+                    X_FORWARDED_FOR,
+                    "198.51.100.7, 10.0.0.2",
+                    "198.51.100.7",
+                ),
+            ] {
+                // The proxy may append to the client's line, or add one of its own.
+                let line = [wrote, b", ", appended.as_bytes()].concat();
+                let one: &[(&str, &[u8])] = &[(name, line.as_slice())];
+                let two: &[(&str, &[u8])] = &[(name, wrote), (name, appended.as_bytes())];
+                for lines in [one, two] {
+                    let found = client_of(proxies, "10.0.0.1", lines);
+                    assert_eq!(found.as_deref(), Ok(expected), "{lines:?}");
+                }
+            }
         }
     }
 
