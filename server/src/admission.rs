@@ -6,6 +6,7 @@
 //! Strangers, staff and probes are counted apart, so that what one of them takes costs the others nothing.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,7 +18,7 @@ use axum::http::{header, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body::{Frame, SizeHint};
 use mhealth_api::Code;
 use tokio::sync::OwnedSemaphorePermit;
@@ -46,6 +47,10 @@ pub(crate) struct Paths {
     pub(crate) machines: Vec<&'static str>,
 }
 
+/// Of a request whose proxy does not say for whom it asks: the client's address is that of the proxy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unnamed;
+
 /// Lets requests in.
 pub(crate) struct Doors {
     paths: Paths,
@@ -53,6 +58,8 @@ pub(crate) struct Doors {
     strangers: Door,
     staff: Door,
     machines: Door,
+    /// How often the log says that a proxy names nobody: strangers may be able to make it do so.
+    complaints: DefaultDirectRateLimiter,
 }
 
 /// One of the ways in.
@@ -71,6 +78,7 @@ impl Doors {
             strangers: Door::new(&limits, limits.all_bodies_bytes),
             staff: Door::new(&limits, staff),
             machines: Door::new(&limits, staff),
+            complaints: RateLimiter::direct(Quota::per_minute(NonZeroU32::MIN)),
             limits,
         }
     }
@@ -119,6 +127,12 @@ impl Doors {
             let wait = early.wait_time_from(DefaultClock::default().now());
             ApiError::from(Code::TooManyRequests).retry_after(wait)
         })?;
+        if request.extensions().get::<Unnamed>().is_some() {
+            if self.complaints.check().is_ok() {
+                tracing::warn!(proxy = %peer, "a trusted proxy does not say for whom it asks");
+            }
+            return Err(Code::InvalidForwarding.into());
+        }
         if line.is_some_and(|line| line.is_refused) {
             return Err(too_many("connections"));
         }
@@ -154,7 +168,7 @@ impl Doors {
 impl Door {
     fn new(limits: &Limits, memory: usize) -> Self {
         let rate = limits.requests_per_second;
-        let burst = rate.saturating_mul(std::num::NonZeroU32::MIN.saturating_add(BURST - 1));
+        let burst = rate.saturating_mul(NonZeroU32::MIN.saturating_add(BURST - 1));
         Self {
             rates: RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)),
             under_way: Shares::of(limits.connections_of_an_address()),

@@ -13,7 +13,7 @@ use mhealth_api::Code;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::admission::{admit, Doors};
+use crate::admission::{admit, Doors, Unnamed};
 use crate::encoding;
 use crate::extract::Peer;
 use crate::gate::Origin;
@@ -90,15 +90,13 @@ async fn name_peer(
         .get::<ConnectInfo<Origin>>()
         .map(|info| info.0.address.ip());
     if let Some(connected) = connected {
-        match proxies.client(connected, request.headers()) {
-            Ok(client) => {
-                request.extensions_mut().insert(Peer(client));
-            }
-            Err(refusal) => {
-                tracing::warn!(proxy = %connected, "a trusted proxy does not say for whom it asks");
-                return refusal.into_response();
-            }
+        let client = proxies.client(connected, request.headers());
+        if client.is_err() {
+            // Refused at the door, where it is counted as the proxy's own.
+            request.extensions_mut().insert(Unnamed);
         }
+        let client = client.unwrap_or(connected);
+        request.extensions_mut().insert(Peer(client));
     }
     next.run(request).await
 }

@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 
 use mhealth_api::Code;
 use mhealth_server::{read_options_from, Limits, ServerOptions};
+use reqwest::header::HeaderValue;
 use reqwest::Response;
 use support::{options, problem, Running};
 
@@ -72,6 +73,55 @@ async fn a_proxy_that_names_nobody_is_told_so() {
         peer(&server, "127.0.0.2", (XFF, "unknown")).await,
         "127.0.0.2"
     );
+}
+
+#[tokio::test]
+async fn what_a_client_wrote_is_not_read_even_if_nobody_could_read_it() {
+    for (option, name, wrote, appended) in [
+        ("x-forwarded-for", XFF, &b"\xff, "[..], "198.51.100.7"),
+        (
+            "forwarded",
+            "forwarded",
+            b"for=203.0.113.9;x=\", ",
+            "for=198.51.100.7",
+        ),
+        (
+            "forwarded",
+            "forwarded",
+            b"\xff, ",
+            "for=\"198.51.100.7:9\"",
+        ),
+    ] {
+        let by = format!("--forwarded-by={option}");
+        let options = ["--trusted-proxy=127.0.0.1", by.as_str()];
+        let server = Running::with(Limits::default(), &options, true).await;
+        let line = HeaderValue::from_bytes(&[wrote, appended.as_bytes()].concat()).unwrap();
+        let request = from("127.0.0.1").get(server.url("/v1/peer"));
+        let answer = request.header(name, line).send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), "198.51.100.7", "{wrote:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_proxy_asks_for_nobody_is_counted_as_its_own() {
+    let limits = Limits {
+        requests_per_second: NonZeroU32::MIN,
+        ..Limits::default()
+    };
+    let server = Running::with(limits, &["--trusted-proxy=127.0.0.1"], true).await;
+    let proxy = from("127.0.0.1");
+    let mut refused = 0;
+    for _ in 0..40 {
+        let answer = ask(&proxy, &server, (XFF, "unknown")).await;
+        match problem(answer).await {
+            Code::TooManyRequests => refused += 1,
+            other => assert_eq!(other, Code::InvalidForwarding),
+        }
+    }
+    assert!(refused >= 20, "{refused}");
+    // Those whom it names do not pay for that.
+    let answer = ask(&proxy, &server, (XFF, "198.51.100.7")).await;
+    assert_eq!(answer.status(), 200);
 }
 
 #[tokio::test]
