@@ -7,6 +7,9 @@
 //! everything that staff and devices do ends with a line of the log, each line's hash covers the one before it, and so a
 //! database that is not older than the mark has the line that the mark names. One that was put in place by `restore` since the mark
 //! was written was mended, and is taken.
+//!
+//! It is compared at the start, and every time before the mark is written: a standby that lacks the last commits may take over
+//! while the server runs.
 
 use std::fs::File;
 use std::io::Write;
@@ -33,7 +36,7 @@ pub enum MarkFault {
     #[error(
         "the database is older than it was: line {line} of its log, which {} remembers, is not in it. It is a copy that was put \
          back by hand, or a standby that lacked it. Enrolment codes that were redeemed since, signing keys that were withdrawn \
-         and credentials that were taken back would be good again, so the server does not start. Move the database away and put \
+         and credentials that were taken back would be good again, so the server does not run on it. Move the database away and put \
          it in place with `mhealth-auth restore --raw FILE`, which takes back what must not be believed (database_set_back)",
         mark.display()
     )]
@@ -93,6 +96,11 @@ impl Mark {
         })
     }
 
+    /// Whether the other one says of the same database, or of one that was put in its place, that it came further.
+    fn is_before(&self, other: &Self) -> bool {
+        (self.restored, self.line) < (other.restored, other.line)
+    }
+
     fn text(&self) -> String {
         format!("{FORM} {} {} {}\n", self.restored, self.line, self.hash)
     }
@@ -109,10 +117,9 @@ impl Mark {
     }
 }
 
-/// The file, and what this process wrote to it last.
+/// The file.
 pub struct LogMark {
     path: PathBuf,
-    written: Option<Mark>,
 }
 
 impl LogMark {
@@ -129,29 +136,29 @@ impl LogMark {
     /// Says whether the database has what the mark names; then marks how far it has come by now. A file that is not there was
     /// never written.
     pub async fn check(path: &Path, store: &Store) -> anyhow::Result<Self> {
-        look(path, store).await?;
-        let mut mark = Self {
+        let mark = Self {
             path: path.to_owned(),
-            written: None,
         };
         mark.renew(store).await?;
         Ok(mark)
     }
 
-    /// Marks how far the log has come, if it has.
-    async fn renew(&mut self, store: &Store) -> anyhow::Result<()> {
+    /// Marks how far the log has come, if it has. Fails when the database lacks what the mark names, which then stays.
+    async fn renew(&self, store: &Store) -> anyhow::Result<()> {
         let now = Mark::of(store).await?;
-        if self.written != Some(now) {
+        // After its head was read: what was read is not older than the mark then.
+        let marked = look(&self.path, store).await?;
+        if marked.is_none_or(|marked| marked.is_before(&now)) {
             let path = self.path.clone();
             let write = move || write(&path, &now.text()).map_err(|why| unusable(&path, why));
             tokio::task::spawn_blocking(write).await??;
-            self.written = Some(now);
         }
         Ok(())
     }
 
-    /// Goes on marking until the server stops, and once more then.
-    pub async fn keep(mut self, store: Store, stop: CancellationToken) {
+    /// Goes on marking until the server stops, and once more then. Ends before that when the database lacks what the mark
+    /// names.
+    pub async fn keep(self, store: Store, stop: CancellationToken) {
         let mut is_last = false;
         while !is_last {
             tokio::select! {
@@ -160,23 +167,26 @@ impl LogMark {
             }
             if let Err(error) = self.renew(&store).await {
                 tracing::error!(%error, "how far the log has come cannot be marked");
+                if let Some(MarkFault::SetBack { .. }) = error.downcast_ref::<MarkFault>() {
+                    return;
+                }
             }
         }
     }
 }
 
-/// Fails when the database lacks what the mark names, or when nobody can say what it names. Changes nothing.
-pub async fn look(path: &Path, store: &Store) -> anyhow::Result<()> {
+/// What the mark names, if there is one. Fails when the database lacks it, or when nobody can say what it is. Changes nothing.
+async fn look(path: &Path, store: &Store) -> anyhow::Result<Option<Mark>> {
     let Some(mark) = read(path)? else {
-        return Ok(());
+        return Ok(None);
     };
     let restored = backup::restored_at(store.database()).await?;
     if restored.unwrap_or_default() > mark.restored || mark.line == 0 {
-        return Ok(());
+        return Ok(Some(mark));
     }
     let found = store.log_hash(mark.line).await?;
     match found == Some(mark.hash) {
-        true => Ok(()),
+        true => Ok(Some(mark)),
         false => Err(MarkFault::SetBack {
             mark: path.to_owned(),
             line: mark.line,
@@ -233,8 +243,7 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
 
 /// What an operator is told of a mark.
 pub(crate) async fn described(place: &Path, store: &Store) -> anyhow::Result<String> {
-    look(place, store).await?;
-    Ok(match read(place)? {
+    Ok(match look(place, store).await? {
         Some(mark) => format!(
             "{} remembers line {} of the log, and the database has it.",
             place.display(),

@@ -10,14 +10,19 @@ use mhealth_api::Code;
 use mhealth_auth::log::{self, LogLine};
 use mhealth_auth::store::Store;
 use mhealth_server::backup::{backup, restore, CopyKind};
-use mhealth_server::Database;
+use mhealth_server::{Database, PartDied};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::support::{answer, code_of, on_both_databases, Phone, Running, Setting, USUAL};
+
+/// How long a test waits for what comes within a second.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 on_both_databases! {
     what_may_have_changed_since_a_copy_is_not_believed
     an_old_copy_that_somebody_puts_back_by_hand_is_refused
+    a_server_ends_when_a_standby_that_lacks_the_last_commits_takes_over
 }
 
 async fn what_may_have_changed_since_a_copy_is_not_believed(mut setting: Setting) {
@@ -105,6 +110,54 @@ fn put_back_by_hand(setting: &Setting, copy: &Path) -> String {
     url
 }
 
+/// Until the mark names the log's last line; returns that.
+async fn wait_until_marked(setting: &Setting, mark: &Path) -> u64 {
+    let (line, _) = setting.store.log_head().await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !std::fs::read_to_string(mark)
+        .unwrap()
+        .contains(&format!(" {line} "))
+    {
+        assert!(Instant::now() < deadline, "the log is never marked");
+        tokio::task::yield_now().await;
+    }
+    line
+}
+
+/// Takes the last line of the log out of the database below a server, which sees what it sees when a standby takes over.
+async fn forget_last_line(setting: &Setting, line: u64) {
+    let guard = match setting.database.is_postgres() {
+        true => "DROP TRIGGER log_is_not_changed ON log",
+        false => "DROP TRIGGER log_is_not_deleted",
+    };
+    let pool = setting.database.pool();
+    sqlx::query(guard).execute(pool).await.unwrap();
+    let forgotten = sqlx::query("DELETE FROM log WHERE id = $1").bind(line as i64);
+    assert_eq!(forgotten.execute(pool).await.unwrap().rows_affected(), 1);
+}
+
+async fn a_server_ends_when_a_standby_that_lacks_the_last_commits_takes_over(setting: Setting) {
+    let mark = setting.directory.path().join("mark");
+    let option = format!("--log-mark={}", mark.display());
+    let options = [USUAL, &[option.as_str()]].concat();
+    let setting = setting.restart(&options).await;
+    setting.code().await;
+    let line = wait_until_marked(&setting, &mark).await;
+    forget_last_line(&setting, line).await;
+    let ended = timeout(PATIENCE, setting.auth.ended()).await;
+    let error = ended.expect("it does not go on").unwrap_err();
+    assert_eq!(
+        error.downcast_ref::<PartDied>(),
+        Some(&PartDied("mark")),
+        "{error:#}"
+    );
+    // Nor does it start again: the mark is as it was.
+    let (url, node) = (&setting.database_url, &setting.node_url);
+    let again = Running::start(url, node, setting.clock.clone(), &options).await;
+    let error = format!("{:#}", again.err().expect("it is old"));
+    assert!(error.contains("(database_set_back)"), "{error}");
+}
+
 async fn an_old_copy_that_somebody_puts_back_by_hand_is_refused(setting: Setting) {
     let mark = setting.directory.path().join("mark");
     let option = format!("--log-mark={}", mark.display());
@@ -116,15 +169,7 @@ async fn an_old_copy_that_somebody_puts_back_by_hand_is_refused(setting: Setting
     // After the copy the code is redeemed, and the mark says that something happened.
     let request = setting.request(&Phone::random(), &open.code);
     setting.enrol(&request).await.unwrap();
-    let (line, _) = setting.store.log_head().await.unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !std::fs::read_to_string(&mark)
-        .unwrap()
-        .contains(&format!(" {line} "))
-    {
-        assert!(Instant::now() < deadline, "the log is never marked");
-        tokio::task::yield_now().await;
-    }
+    wait_until_marked(&setting, &mark).await;
 
     let start = async |setting: &Setting, url: &str| {
         Running::start(url, &setting.node_url, setting.clock.clone(), &options).await

@@ -93,6 +93,11 @@ impl Running {
         })
     }
 
+    /// What became of it, when it ends by itself.
+    pub async fn ended(self) -> anyhow::Result<()> {
+        self.task.await.expect("the server does not panic")
+    }
+
     pub async fn stop(self) {
         self.stop.cancel();
         self.task
