@@ -186,6 +186,19 @@ impl Store {
         transaction.commit().await?;
         Ok(())
     }
+
+    /// Ends all requests that nobody decided, within a transaction that logs it.
+    pub(super) async fn end_open_approvals(
+        &self,
+        transaction: &mut WriteTransaction,
+    ) -> Result<(), StoreError> {
+        sqlx::query("UPDATE approvals SET state = $1 WHERE state = $2")
+            .bind(ENDED)
+            .bind(OPEN)
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
+    }
 }
 
 fn read(row: &AnyRow, now: u64) -> Result<Approval, StoreError> {

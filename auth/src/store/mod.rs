@@ -62,8 +62,8 @@ impl Store {
         &self.database
     }
 
-    /// What must not be believed of a copy that is put in place: a code that is open in it may have been redeemed, and a
-    /// signing key may have been withdrawn.
+    /// What must not be believed of a copy that is put in place: a code that is open in it may have been redeemed, a signing key
+    /// withdrawn, a session ended, a request rejected, and a phone that was to be resumed suspended again.
     pub async fn mend_copy(
         database: &Database,
         transaction: &mut WriteTransaction,
@@ -81,6 +81,11 @@ impl Store {
         let store = Self {
             database: database.clone(),
         };
+        sqlx::query("DELETE FROM sessions")
+            .execute(&mut **transaction)
+            .await?;
+        store.end_open_approvals(transaction).await?;
+        store.forget_resumptions(transaction).await?;
         let note = Note {
             at: now,
             actor: "operator",

@@ -8,7 +8,7 @@ use mhealth_server::{Lease, StoreError, WriteTransaction};
 
 use super::{Decision, Store};
 use crate::log::Note;
-use crate::orders::{Order, Outcome, Settled};
+use crate::orders::{Action, Order, Outcome, Settled};
 
 const PENDING: i64 = 0;
 const DONE: i64 = 1;
@@ -110,6 +110,19 @@ impl Store {
                 })
             });
         orders.collect()
+    }
+
+    /// Forgets the orders to let devices work again that are pending, within a transaction that logs it.
+    pub(super) async fn forget_resumptions(
+        &self,
+        transaction: &mut WriteTransaction,
+    ) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM orders WHERE state = $1 AND action = $2")
+            .bind(PENDING)
+            .bind(Action::Resume.name())
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
     }
 
     /// The newest orders that are done, and the finalised blocks that have them.

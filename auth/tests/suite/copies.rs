@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use hashchain::DeviceId;
 use mhealth_api::Code;
-use mhealth_auth::log::{self, LogLine};
-use mhealth_auth::store::Store;
+use mhealth_auth::approvals::{ApprovalState, Request};
+use mhealth_auth::log::{self, LogLine, Note};
+use mhealth_auth::login::Person;
+use mhealth_auth::orders::{Action, Order, Reason};
+use mhealth_auth::store::{Admin, Session, Store};
 use mhealth_server::backup::{backup, restore, CopyKind};
-use mhealth_server::{Database, PartDied};
+use mhealth_server::{Clock, Database, PartDied, Scopes};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -20,6 +24,7 @@ use crate::support::{answer, code_of, on_both_databases, Phone, Running, Setting
 const PATIENCE: Duration = Duration::from_secs(60);
 
 on_both_databases! {
+    what_staff_may_have_ended_since_a_copy_is_ended_in_it
     what_may_have_changed_since_a_copy_is_not_believed
     an_old_copy_that_somebody_puts_back_by_hand_is_refused
     a_server_ends_when_a_standby_that_lacks_the_last_commits_takes_over
@@ -70,6 +75,66 @@ async fn what_may_have_changed_since_a_copy_is_not_believed(mut setting: Setting
         .iter()
         .any(|line| line.action == "database restored from a copy");
     assert!(told, "{lines:?}");
+}
+
+async fn what_staff_may_have_ended_since_a_copy_is_ended_in_it(setting: Setting) {
+    let (url, now) = (setting.another_database(), setting.clock.now());
+    let database = Database::open(&url.parse().unwrap()).await.unwrap();
+    let store = Store::open(database).await.unwrap();
+    let person = Person {
+        name: "oidc:eva".into(),
+        values: Vec::new(),
+    };
+    let eva = Admin {
+        name: person.name.clone(),
+        scopes: Scopes::all(),
+    };
+    let expires_at = now + 3_600;
+    let session = Session { person, expires_at };
+    let session = store.begin_session(&session, now).await.unwrap();
+    let (device, reason, why) = (DeviceId(7), Reason::Lost, "as agreed");
+    let request = Request::Resume { device };
+    let asked = store.ask(&eva, request, why.into(), expires_at, now);
+    let asked = asked.await.unwrap();
+    for action in [Action::Resume, Action::Suspend { reason }, Action::Resume] {
+        let order = Order {
+            id: 0,
+            action,
+            code: None,
+            device: Some(device),
+            actor: eva.name.clone(),
+            why: why.into(),
+        };
+        let note = Note {
+            at: now,
+            actor: &eva.name,
+            action: "ordered",
+            subject: "device 7",
+            why,
+        };
+        store.order(&order, note, None).await.unwrap();
+    }
+    let file = setting.directory.path().join("copy");
+    backup(&url.parse().unwrap(), &file).await.unwrap();
+
+    let restored = match setting.database.is_postgres() {
+        true => setting.another_database(),
+        false => format!("{url}-restored"),
+    };
+    let restored = restored.parse().unwrap();
+    restore(&restored, &file, CopyKind::Backup, Store::mend_copy)
+        .await
+        .unwrap();
+    let store = Store::open(Database::open(&restored).await.unwrap());
+    let store = store.await.unwrap();
+    // Before the copy was made they were good; by now somebody may have ended them.
+    assert_eq!(store.session(session.expose()).await.unwrap(), None);
+    let approval = store.approval(asked.id, now).await.unwrap();
+    assert_eq!(approval.unwrap().state, ApprovalState::Ended);
+    // To suspend a phone twice does no harm.
+    let orders = store.pending_orders(10).await.unwrap();
+    let actions: Vec<_> = orders.into_iter().map(|order| order.action).collect();
+    assert_eq!(actions, [Action::Suspend { reason }]);
 }
 
 /// The file of an SQLite database.
