@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mhealth_api::Hash;
-use mhealth_chain_client::open_private;
+use mhealth_chain_client::{open_private, sync_folder};
 use mhealth_server::{backup, CancellationToken, DatabaseUrl};
 
 use crate::store::Store;
@@ -235,11 +235,7 @@ fn write(path: &Path, text: &str) -> std::io::Result<()> {
         let _ = std::fs::remove_file(&part);
     }
     written?;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
+    sync_folder(path)
 }
 
 /// What an operator is told of a mark.
