@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context, Result};
-use mhealth_testing::node::{Launch, Node, VALIDATORS as NAMES};
+use mhealth_testing::node::{Launch, Node};
 use mhealth_testing::rpc::JsonRpc;
 use serde_json::{json, Value};
 use sp_crypto_hashing::twox_128;
@@ -213,11 +213,7 @@ async fn grows(site: &Site, validator: usize) -> Result<()> {
 
 /// A second node with a validator's keys: the chain takes it down and goes on.
 async fn equivocate(site: &Site) -> Result<String> {
-    let launch = Launch::bare()
-        .args(["--chain=local", "--validator"])
-        .arg(format!("--{}", NAMES[TWIN]))
-        .arg(format!("--node-key={:064x}", SECOND + 1));
-    let twin = site.cluster.launch(launch, SECOND).await?;
+    let twin = site.cluster.launch(Launch::twin(TWIN), SECOND).await?;
     site.cluster.welcome(&twin).await?;
     let recorded = wait_until_recorded(site.cluster.node(0)).await;
     let honest: Vec<usize> = (0..VALIDATORS).filter(|one| *one != TWIN).collect();
