@@ -16,34 +16,48 @@ const INSIDE: &str = "MHEALTH_FAULTS_INSIDE";
 /// What has to be done in them before anything else: a place for names of network namespaces, and this machine's own address.
 const FURNISH: &str = "mount -t tmpfs run /run && ip link set dev lo up";
 
-/// Runs this program again in namespaces of its own for network and mounts, which are gone with it, and says whether it
-/// ended well. Needs no privileges where the system gives namespaces to everybody. None where it does not, and within.
+/// With processes of their own, all of which end with the first. That one ends with whoever began it.
+const PROCESSES: &[&str] = &["--pid", "--mount-proc", "--fork", "--kill-child"];
+
+/// Runs this program again in namespaces of its own for network, mounts and processes, which are gone with it, and says
+/// whether it ended well. Needs no privileges where the system gives namespaces to everybody. None where it does not, and
+/// within. Whatever ends the one that waits here ends the other one, too.
 pub(crate) fn enter() -> Result<Option<bool>> {
     if std::env::var_os(INSIDE).is_some() {
         return Ok(None);
     }
+    let Some(way) = way_in() else {
+        return Ok(None);
+    };
+    let ended = within(&way)
+        .arg(std::env::current_exe()?)
+        .args(std::env::args_os().skip(1))
+        .env(INSIDE, "1")
+        .status()?;
+    Ok(Some(ended.success()))
+}
+
+/// The options of `unshare` with which this system makes such namespaces. Some give no processes of their own: they let nobody
+/// mount `/proc`.
+fn way_in() -> Option<Vec<&'static str>> {
     let users: [&[&str]; 2] = [&[], &["--user", "--map-root-user"]];
-    for user in users {
-        let enter = [&["--net", "--mount"][..], user].concat();
-        let tried = Command::new("unshare")
-            .args(&enter)
-            .args(["sh", "-c", FURNISH])
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
-        if tried.is_ok_and(|tried| tried.success()) {
-            let script = format!("{FURNISH} && exec \"$@\"");
-            let ended = Command::new("unshare")
-                .args(&enter)
-                .args(["sh", "-c", &script, "network"])
-                .arg(std::env::current_exe()?)
-                .args(std::env::args_os().skip(1))
-                .env(INSIDE, "1")
-                .status()?;
-            return Ok(Some(ended.success()));
-        }
-    }
-    Ok(None)
+    let ways = [PROCESSES, &[]].into_iter();
+    let mut ways = ways.flat_map(|processes| users.map(|user| [processes, user].concat()));
+    ways.find(|way| {
+        let mut tried = within(way);
+        tried.arg("true").stdin(Stdio::null()).stderr(Stdio::null());
+        tried.status().is_ok_and(|tried| tried.success())
+    })
+}
+
+/// What runs a command in them; its arguments are still to come. It is killed when the thread ends that started it.
+fn within(way: &[&str]) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "unshare", "--net", "--mount"])
+        .args(way)
+        .args(["sh", "-c", &format!("{FURNISH} && exec \"$@\""), "network"]);
+    command
 }
 
 /// A network of its own. Dropping it takes it down.
@@ -247,4 +261,42 @@ fn run(command: &[&str]) -> Result<()> {
         bail!("{shown}: {}", said.trim());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// As when the program is killed that waits for the other one.
+    #[test]
+    fn what_runs_in_the_namespaces_ends_with_whoever_began_it() {
+        let way = way_in().unwrap_or_default();
+        if !way.starts_with(PROCESSES) {
+            eprintln!("this system gives this program no processes of its own");
+            return;
+        }
+        let (sender, began) = mpsc::channel();
+        let beginner = thread::spawn(move || {
+            let mut command = within(&way);
+            command.args(["sh", "-c", "echo begun; sleep 600 & sleep 600"]);
+            let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+            let mut said = BufReader::new(child.stdout.take().unwrap());
+            let mut line = String::new();
+            said.read_line(&mut line).unwrap();
+            assert_eq!(line, "begun\n");
+            sender.send((child, said)).unwrap();
+        });
+        beginner.join().unwrap();
+        let (mut child, said) = began.recv().unwrap();
+        // Whoever still runs keeps it open.
+        let (sender, ended) = mpsc::channel();
+        thread::spawn(move || sender.send(said.lines().count()));
+        assert_eq!(ended.recv_timeout(Duration::from_secs(60)), Ok(0));
+        child.wait().unwrap();
+    }
 }
