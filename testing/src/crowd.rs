@@ -2,6 +2,7 @@
 
 //! Three hundred hostile connections of one address, and what they cost those who are not that address.
 
+mod cost;
 mod site;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,7 +17,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-pub use site::{AtOffice, AtRelay, Cost, Pair, Site, MEBIBYTES, PATIENCE};
+pub use cost::{Cost, PATIENCE};
+pub use site::{AtOffice, AtRelay, Pair, Site, MEBIBYTES};
 
 use crate::handset::Pass;
 

@@ -3,7 +3,8 @@
 //! Three hundred hostile connections of one address, and who is not that address.
 //!
 //! Nobody else waits for longer than a second; where the machine is so busy that the same request to the same program, on which
-//! nobody leans, takes more than a quarter of that in the same seconds, not for more than four times as long as there.
+//! nobody leans, mostly takes more than a quarter of that in the same seconds, not for more than four times as long as there. Where it
+//! takes more than a second even there, nothing was shown, and the test fails with `inconclusive`.
 
 use mhealth_testing::crowd::Site;
 
@@ -13,11 +14,11 @@ async fn a_crowd_at_a_relay_keeps_nobody_out() {
     let strangers = site.strangers_at_the_relay(1).await;
     let strangers = strangers.expect("honest phones are let in");
     eprintln!("strangers: {strangers:?}");
-    assert!(strangers.holds(), "{strangers:?}");
+    strangers.check().expect("nobody is kept out");
     let with_token = site.thieves_at_the_relay(2).await;
     let with_token = with_token.expect("honest phones are let in");
     eprintln!("with a token: {with_token:?}");
-    assert!(with_token.holds(), "{with_token:?}");
+    with_token.check().expect("nobody is kept out");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,5 +28,5 @@ async fn a_crowd_at_an_authentication_server_keeps_nobody_from_suspending_a_phon
     let strangers = site.strangers_at_the_office(1).await;
     let strangers = strangers.expect("honest phones and staff are let in");
     eprintln!("strangers: {strangers:?}");
-    assert!(strangers.holds(), "{strangers:?}");
+    strangers.check().expect("nobody is kept out");
 }

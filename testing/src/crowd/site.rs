@@ -15,6 +15,7 @@ use rand::rngs::StdRng;
 use rand::SeedableRng;
 use serde_json::json;
 
+use super::cost::{percentile, Cost};
 use super::{
     ask, strangers_at_a_relay, strangers_at_an_office, thieves_at_a_relay, Answered, Crowd,
 };
@@ -26,10 +27,6 @@ use crate::process::peak_memory;
 use crate::servers::{self, AuthOptions, Launch, RelayOptions, Server};
 use crate::topology::{last_word, OFFICES, RELAYS, SIGNED_STUDY, SPONSOR};
 
-/// What honest people wait for at most, where the machine has time.
-pub const PATIENCE: Duration = Duration::from_secs(1);
-/// How many times as long as at the spared pair a request may take at the one that is leaned on, where the machine has none.
-const TIMES: u32 = 4;
 /// Most memory of a server, in MiB.
 pub const MEBIBYTES: u64 = 256;
 /// How many honest uploads, requests for tokens and changes by the staff are measured.
@@ -62,30 +59,6 @@ pub struct Pair {
     pub door: Door,
 }
 
-/// What a crowd cost those who are not of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Cost {
-    /// How long a request took at the pair that was leaned on: the 99th percentile, or the longest of a few.
-    pub leaned: Duration,
-    /// How long the same took at the other pair, at most.
-    pub spared: Duration,
-    /// How long any request that waits for nothing took there, at most. It says whether the machine has time.
-    pub yardstick: Duration,
-}
-
-impl Cost {
-    /// Nobody waits for longer than [`PATIENCE`] because of a crowd. Where a request that waits for nothing takes more than a
-    /// quarter of that at the pair on which nobody leans, the machine is busy: then nobody waits for longer than four times what
-    /// it takes there.
-    pub fn is_bearable(&self) -> bool {
-        let most = match self.yardstick * TIMES < PATIENCE {
-            true => PATIENCE,
-            false => self.yardstick.max(self.spared) * TIMES,
-        };
-        self.leaned < most
-    }
-}
-
 /// What was measured while a crowd leaned on a relay.
 #[derive(Debug)]
 pub struct AtRelay {
@@ -109,17 +82,26 @@ pub struct AtOffice {
 }
 
 impl AtRelay {
-    /// Whether everybody else could work as before.
-    pub fn holds(&self) -> bool {
-        self.uploads.is_bearable() && self.probes.is_bearable() && self.memory < MEBIBYTES
+    /// Fails when not everybody else could work as before, or, with `inconclusive`, when the machine was too busy to tell.
+    pub fn check(&self) -> Result<()> {
+        check_memory(self.memory)?;
+        self.uploads.check("uploads")?;
+        self.probes.check("probes")
     }
 }
 
 impl AtOffice {
-    /// Whether everybody else could work as before.
-    pub fn holds(&self) -> bool {
-        self.tokens.is_bearable() && self.changes.is_bearable() && self.memory < MEBIBYTES
+    /// Fails when not everybody else could work as before, or, with `inconclusive`, when the machine was too busy to tell.
+    pub fn check(&self) -> Result<()> {
+        check_memory(self.memory)?;
+        self.tokens.check("tokens")?;
+        self.changes.check("changes by the staff")
     }
+}
+
+fn check_memory(taken: u64) -> Result<()> {
+    ensure!(taken < MEBIBYTES, "the server took {taken} MiB");
+    Ok(())
 }
 
 fn usual(launch: Launch) -> Launch {
@@ -244,7 +226,7 @@ impl Site {
             }
         }
         crowd.leave();
-        let yardstick = longest(&tokens[1]);
+        let yardstick = percentile(&tokens[1], 50);
         Ok(AtOffice {
             tokens: Cost::of(tokens, yardstick),
             changes: Cost::of(changes, yardstick),
@@ -291,28 +273,13 @@ impl Site {
             }
         }
         crowd.leave();
-        let yardstick = longest(&uploads[1]).max(longest(&probes[1]));
+        let yardstick = percentile(&uploads[1], 50).max(percentile(&probes[1], 50));
         Ok(AtRelay {
             uploads: Cost::of(uploads, yardstick),
             probes: Cost::of(probes, yardstick),
             memory: memory(&self.leaned.relay)?,
         })
     }
-}
-
-impl Cost {
-    /// Of the times at the pair that was leaned on, and at the other one.
-    fn of([leaned, spared]: [Vec<Duration>; 2], yardstick: Duration) -> Self {
-        Self {
-            leaned: p99(leaned),
-            spared: longest(&spared),
-            yardstick,
-        }
-    }
-}
-
-fn longest(times: &[Duration]) -> Duration {
-    times.iter().max().copied().unwrap_or_default()
 }
 
 /// How long an honest request took, which must be answered so.
@@ -324,48 +291,7 @@ fn expect(status: u16, answer: Answered) -> Result<Duration> {
     Ok(answer.took)
 }
 
-/// The 99th percentile; of fewer than a hundred the longest.
-fn p99(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    let place = (times.len() * 99).div_ceil(100);
-    times[place.max(1) - 1]
-}
-
 fn memory(server: &Server) -> Result<u64> {
     let memory = server.process_id().and_then(peak_memory);
     memory.context("the server is gone")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_busy_machine_excuses_what_it_does_to_everybody_and_nothing_else() {
-        let bearable = |leaned, spared, yardstick| {
-            let [leaned, spared, yardstick] =
-                [leaned, spared, yardstick].map(Duration::from_millis);
-            Cost {
-                leaned,
-                spared,
-                yardstick,
-            }
-            .is_bearable()
-        };
-        assert!(bearable(999, 1, 1));
-        // What waits for a block takes its time anyway.
-        assert!(!bearable(1_000, 600, 100));
-        assert!(bearable(1_999, 100, 500));
-        assert!(!bearable(2_000, 100, 500));
-        assert!(bearable(2_399, 600, 500));
-        assert!(!bearable(25_000, 1, 6_250));
-    }
-
-    #[test]
-    fn of_a_hundred_the_second_longest_counts_and_of_few_the_longest() {
-        let times = |count: u64| (1..=count).map(Duration::from_millis).rev().collect();
-        assert_eq!(p99(times(100)), Duration::from_millis(99));
-        assert_eq!(p99(times(6)), Duration::from_millis(6));
-        assert_eq!(p99(times(1)), Duration::from_millis(1));
-    }
 }

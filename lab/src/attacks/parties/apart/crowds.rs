@@ -19,7 +19,7 @@ pub(super) async fn play(row: Attack, seed: u64, attempts: u32) -> Result<Vec<Tr
         let outcome = match row {
             Attack::CrowdAtServer => site.strangers_at_the_office(seed).await.map(|it| {
                 let longest = it.tokens.leaned.max(it.changes.leaned);
-                (it.holds(), longest, format!("{it:?}"))
+                (it.check(), longest, format!("{it:?}"))
             }),
             row => {
                 let measured = match row {
@@ -28,13 +28,14 @@ pub(super) async fn play(row: Attack, seed: u64, attempts: u32) -> Result<Vec<Tr
                 };
                 measured.map(|it| {
                     let longest = it.uploads.leaned.max(it.probes.leaned);
-                    (it.holds(), longest, format!("{it:?}"))
+                    (it.check(), longest, format!("{it:?}"))
                 })
             }
         };
         // Whoever is refused or cut off because of a crowd is kept out.
         let (held, waited, about): (bool, Option<Duration>, String) = match outcome {
-            Ok((held, waited, about)) => (held, Some(waited), about),
+            Ok((Ok(()), waited, about)) => (true, Some(waited), about),
+            Ok((Err(why), waited, _)) => (false, Some(waited), format!("{why:#}")),
             Err(error) => (false, None, format!("{error:#}")),
         };
         all.push(tried(row, held, waited, about));
