@@ -9,13 +9,13 @@ use hashchain::DeviceId;
 use mhealth_chain_client::{ChainClient, H256};
 use mhealth_evidence::{
     checkpoint_keys, forces_authorities, next_authorities, Checkpoint, CheckpointAuthorities,
-    Handover, Header, AUTHORITIES_KEY,
+    Handover, AUTHORITIES_KEY,
 };
 
 use super::{decoded, header, unfit, AT_ONCE};
 use crate::chain::{handover, read_proof};
 use crate::error::AuditError;
-use crate::evidence::Start;
+use crate::evidence::{Start, LARGEST};
 
 /// From the checkpoint, or the first block, to the block of this number and hash, in which `device` is known.
 pub(super) async fn lead(
@@ -45,7 +45,7 @@ async fn from_the_first(
     number: u32,
     block: H256,
 ) -> Result<Option<(Start, Vec<Handover>)>, AuditError> {
-    let (mut first, mut handovers) = (None, Vec::new());
+    let (mut first, mut handovers) = (None, Handovers::default());
     loop {
         let set = first.as_ref().map(|_| handovers.len() as u64);
         let changes = match client.authority_changes(device, block, set).await {
@@ -61,18 +61,19 @@ async fn from_the_first(
         }
         let more = !changes.handovers.is_empty();
         for (header, justification) in changes.handovers {
-            handovers.push(Handover {
+            handovers.take(Handover {
                 header: decoded(&header, "a header")?,
                 justification,
-            });
+            })?;
         }
-        match changes.complete {
+        match changes.complete || handovers.lead_to(number) {
             true => break,
             false if more => {}
             false => return Ok(None),
         }
     }
     // Of blocks after this one the node may know, too.
+    let mut handovers = handovers.all;
     handovers.retain(|handover| handover.header.number < number);
     let nodes = first.unwrap_or_default();
     Ok(Some((Start::Genesis(nodes.iter().collect()), handovers)))
@@ -117,15 +118,12 @@ async fn handovers(
             .await
         })
         .buffered(AT_ONCE);
-    let naming: Vec<Header> = headers
-        .try_filter(|header| {
-            let changes = forces_authorities(header) || next_authorities(header).is_some();
-            std::future::ready(changes)
-        })
-        .try_collect()
-        .await?;
-    let mut handovers = Vec::new();
-    for header in naming {
+    let mut naming = std::pin::pin!(headers.try_filter(|header| {
+        let changes = forces_authorities(header) || next_authorities(header).is_some();
+        std::future::ready(changes)
+    }));
+    let mut handovers = Handovers::default();
+    while let Some(header) = naming.try_next().await? {
         if forces_authorities(&header) {
             return Err(unfit(&format!(
                 "block {} changed the authorities by force, which those before did not sign; give a later block with --checkpoint",
@@ -133,9 +131,80 @@ async fn handovers(
             )));
         }
         let proved = handover(client, header.number).await?;
-        handovers.push(
+        handovers.take(
             proved.ok_or_else(|| unfit("the node has no proof for a handover of authorities"))?,
-        );
+        )?;
     }
-    Ok(handovers)
+    Ok(handovers.all)
+}
+
+/// Blocks that named other authorities, each with its justification, as a node shows them.
+#[derive(Default)]
+struct Handovers {
+    all: Vec<Handover>,
+    /// What they take in a file.
+    bytes: usize,
+}
+
+impl Handovers {
+    /// Takes the next one. Fails when it is not of a later block, or when there are more than any file may have: a node that lies
+    /// would show them without end.
+    fn take(&mut self, next: Handover) -> Result<(), AuditError> {
+        let last = self.all.last().map(|last| last.header.number);
+        if last.is_some_and(|last| next.header.number <= last) {
+            return Err(unfit(
+                "the node shows handovers of authorities out of order",
+            ));
+        }
+        self.bytes = self
+            .bytes
+            .saturating_add(codec::Encode::encoded_size(&next));
+        if self.bytes > LARGEST {
+            let why = "the node shows more handovers of authorities than a file may have; give a later block with --checkpoint";
+            return Err(unfit(why));
+        }
+        self.all.push(next);
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether they lead as far as to this block.
+    fn lead_to(&self, number: u32) -> bool {
+        self.all
+            .last()
+            .is_some_and(|last| last.header.number >= number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use codec::{Compact, Decode, Encode};
+    use mhealth_evidence::Header;
+
+    use super::*;
+
+    fn of(number: u32, justification: usize) -> Handover {
+        // All else of it is zero.
+        let header = [vec![0; 32], Compact(number).encode(), vec![0; 65]].concat();
+        Handover {
+            header: Header::decode(&mut &header[..]).unwrap(),
+            justification: vec![0; justification],
+        }
+    }
+
+    #[test]
+    fn handovers_of_a_node_that_lies_come_to_an_end() {
+        let mut handovers = Handovers::default();
+        handovers.take(of(7, 1)).unwrap();
+        assert!(handovers.lead_to(7) && !handovers.lead_to(8));
+        for again in [7, 6, 0] {
+            assert!(handovers.take(of(again, 1)).is_err(), "{again}");
+        }
+        handovers.take(of(8, LARGEST / 2)).unwrap();
+        assert!(handovers.take(of(9, LARGEST / 2)).is_err());
+        assert_eq!(handovers.all.len(), 2);
+    }
 }
