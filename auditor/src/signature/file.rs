@@ -7,6 +7,7 @@ use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use mhealth_api::Hash;
+use mhealth_chain_client::sync_folder;
 use sha2::{Digest, Sha256};
 
 use super::{signed_text, ReportKey, Statement};
@@ -92,47 +93,112 @@ fn name(report: &Path) -> Result<&str, Unsignable> {
         .ok_or(Unsignable::Name)
 }
 
-/// A report while it is written.
+/// A report while it is written. What stood under its name before stays there, with its signature, until this one is whole.
 pub struct ReportFile {
-    path: PathBuf,
+    part: Part,
     out: BufWriter<File>,
     sha256: Sha256,
     bytes: u64,
 }
 
 impl ReportFile {
-    /// Begins a report. The signature of a report that stood there before goes: it would say that this one was changed.
+    /// Begins a report, beside the one that stands there: under its name and `.part`.
     pub fn create(path: &Path) -> Result<Self, AuditError> {
-        match std::fs::remove_file(signature_path(path)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            removed => removed?,
-        }
+        let part = Part::of(path);
         Ok(Self {
-            path: path.to_owned(),
-            out: BufWriter::new(File::create(path)?),
+            out: BufWriter::new(File::create(&part.path)?),
+            part,
             sha256: Sha256::new(),
             bytes: 0,
         })
     }
 
-    /// Ends the report, and signs it if somebody signs.
+    /// Ends the report, signs it if somebody signs, and puts it in its place.
     pub fn finish(mut self, signing: Option<&Signing<'_>>) -> Result<(), AuditError> {
         self.out.flush()?;
-        let Some(signing) = signing else {
-            return Ok(());
-        };
         // A signature that outlives its report would say that somebody cut it off.
-        self.out.get_ref().sync_all()?;
-        let sha256 = Hash(self.sha256.finalize().into());
-        let text = signing.sign(&self.path, self.bytes, sha256);
-        let text = text.map_err(|why| AuditError::Input {
-            file: self.path.display().to_string(),
-            why: why.to_string(),
-        })?;
-        let mut file = File::create(signature_path(&self.path))?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
+        make_durable(self.out.get_ref())?;
+        let signature = signature_path(&self.part.target);
+        let signed = match signing {
+            Some(signing) => {
+                let sha256 = Hash(self.sha256.finalize().into());
+                let text = signing.sign(&self.part.target, self.bytes, sha256);
+                let text = text.map_err(|why| AuditError::Input {
+                    file: self.part.target.display().to_string(),
+                    why: why.to_string(),
+                })?;
+                let part = Part::beside(&signature);
+                let mut file = File::create(&part.path)?;
+                file.write_all(text.as_bytes())?;
+                make_durable(&file)?;
+                Some(part)
+            }
+            None => None,
+        };
+        // That of the report before would say that this one was changed.
+        match std::fs::remove_file(&signature) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+        self.part.put_in_place()?;
+        if let Some(part) = signed {
+            part.put_in_place()?;
+        }
         Ok(())
+    }
+}
+
+fn make_durable(file: &File) -> io::Result<()> {
+    // A pipe keeps nothing.
+    match file.metadata()?.is_file() {
+        true => file.sync_all(),
+        false => Ok(()),
+    }
+}
+
+/// Where a file is written until it is whole. What does not become that is taken away.
+struct Part {
+    path: PathBuf,
+    target: PathBuf,
+}
+
+impl Part {
+    /// Of what may be no file that another can replace, but a pipe or a link: that is written as it comes.
+    fn of(target: &Path) -> Self {
+        match std::fs::symlink_metadata(target) {
+            Ok(found) if !found.is_file() => Self {
+                path: target.to_owned(),
+                target: target.to_owned(),
+            },
+            _ => Self::beside(target),
+        }
+    }
+
+    fn beside(target: &Path) -> Self {
+        let mut path = target.as_os_str().to_owned();
+        path.push(".part");
+        Self {
+            path: path.into(),
+            target: target.to_owned(),
+        }
+    }
+
+    fn put_in_place(mut self) -> io::Result<()> {
+        if self.path != self.target {
+            std::fs::rename(&self.path, &self.target)?;
+            self.path.clone_from(&self.target);
+            sync_folder(&self.target)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.path != self.target {
+            // If it cannot be taken away, its name says what it is.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -218,6 +218,40 @@ fn a_new_report_takes_the_old_ones_signature_away() {
 }
 
 #[test]
+fn a_report_that_does_not_become_whole_leaves_the_one_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, path) = (key(7), folder.path().join("audit.json"));
+    signed(&key, folder.path());
+    let verdict = || {
+        let read = |path: &Path| std::fs::read(path).unwrap();
+        let signature = read(&signature_path(&path));
+        code(&read(&path), &signature, &expected(&[&key]))
+    };
+    assert_eq!(verdict(), "verified");
+    let mut file = ReportFile::create(&path).unwrap();
+    std::io::Write::write_all(&mut file, b"half of it").unwrap();
+    std::io::Write::flush(&mut file).unwrap();
+    assert_eq!(verdict(), "verified");
+    // The audit ends here, because a node went away.
+    drop(file);
+    assert_eq!(verdict(), "verified");
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    assert_eq!(files.count(), 4, "two reports and their signatures");
+}
+
+#[test]
+fn what_is_no_file_is_written_as_it_comes() {
+    let folder = tempfile::tempdir().unwrap();
+    let (link, path) = (folder.path().join("latest"), folder.path().join("audit"));
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let mut file = ReportFile::create(&link).unwrap();
+    std::io::Write::write_all(&mut file, b"a report").unwrap();
+    file.finish(None).unwrap();
+    assert!(link.is_symlink());
+    assert_eq!(std::fs::read(&path).unwrap(), b"a report");
+}
+
+#[test]
 fn a_key_is_read_as_it_was_written_and_nothing_else_is() {
     let own = ReportKey::generate().unwrap();
     let pem = own.to_pem();
