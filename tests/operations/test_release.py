@@ -12,7 +12,16 @@ import unittest
 
 from programs import ROOT, built
 
-PROGRAMS = ("mhealth", "mhealth-auditor", "mhealth-auth", "mhealth-data", "mhealth-device", "mhealth-node", "mhealth-relay")
+# Of each program the package that it is of.
+PROGRAMS = {
+    "mhealth": "mhealth-founders",
+    "mhealth-auditor": "mhealth-auditor",
+    "mhealth-auth": "mhealth-auth",
+    "mhealth-data": "mhealth-dataset",
+    "mhealth-device": "mhealth-simulator",
+    "mhealth-node": "mhealth-node",
+    "mhealth-relay": "mhealth-relay",
+}
 PACKAGES = ("mhealth", "mhealth-auditor", "mhealth-auth", "mhealth-data", "mhealth-node", "mhealth-relay")
 
 
@@ -79,6 +88,8 @@ class Release(unittest.TestCase):
             (checksum,) = package["hashes"]
             self.assertIn(f'checksum = "{checksum["content"]}"', lock, package["name"])
             self.assertTrue(package.get("licenses") or package["name"] in ("ring",), package["name"])
+        applications = {each["name"] for each in bill["components"] if each["type"] == "application"}
+        self.assertEqual(applications, set(PROGRAMS.values()))
         known = {each["bom-ref"] for each in bill["components"]} | {"mhealth-chain"}
         for each in bill["dependencies"]:
             self.assertLessEqual({each["ref"], *each.get("dependsOn", ())}, known)
