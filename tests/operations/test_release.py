@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -126,6 +127,14 @@ class Release(unittest.TestCase):
         again = run(self.tree / "scripts/release", "--built", "--output", self.output)
         self.assertEqual(again.returncode, 1)
         self.assertIn("is there already", again.stderr)
+        # One that fails leaves nothing that looks like a release.
+        tools = self.folder / "tools"
+        tools.mkdir()
+        (tools / "gzip").symlink_to("/bin/false")
+        failing = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+        failed = run(self.tree / "scripts/release", "--built", "--output", self.folder / "failed", env=failing)
+        self.assertNotEqual(failed.returncode, 0)
+        self.assertEqual(list(self.folder.glob("failed*")), [])
         (self.tree / "README.md").write_text("changed")
         changed = run(self.tree / "scripts/release", "--built", "--output", self.folder / "other")
         self.assertEqual(changed.returncode, 1)
