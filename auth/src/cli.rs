@@ -137,8 +137,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
                 "restored {url} from a copy of {made}. Codes that were open then may have been redeemed or taken back since, and \
                  are revoked: issue new ones. Signing keys may have been withdrawn since, and are withdrawn: the server makes a \
                  new one when it starts. Sessions of staff and requests for approval may have been ended since, and are ended; \
-                 phones that were about to be resumed have to be resumed again. Credentials of staff that were made or taken back later have to be made or taken back \
-                 again. Devices that were enrolled later are on the chain, and their participants are not here."
+                 phones that were about to be resumed have to be resumed again. Credentials of staff that were made or taken back \
+                 later have to be made or taken back again. Devices that were enrolled later are on the chain, and their \
+                 participants are not here."
             ))?;
             Ok(())
         }

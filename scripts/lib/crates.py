@@ -1,15 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the programs of a release are made of, by cargo's own account."""
+"""What the programs of a release are made of, by cargo's own account.
+
+`crates.py programs` prints the names of the programs, `crates.py packages` those of the packages of which there are Debian packages.
+"""
 
 import json
 import pathlib
 import re
 import subprocess
+import sys
 import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Packages of the programs that are given out.
-SHIPPED = ("mhealth-node", "mhealth-auth", "mhealth-relay", "mhealth-founders", "mhealth-auditor", "mhealth-dataset")
+# The programs that are given out, and the packages that they are of.
+PROGRAMS = {
+    "mhealth-node": "mhealth-node",
+    "mhealth-auth": "mhealth-auth",
+    "mhealth-relay": "mhealth-relay",
+    "mhealth-device": "mhealth-simulator",
+    "mhealth-auditor": "mhealth-auditor",
+    "mhealth-data": "mhealth-dataset",
+    "mhealth": "mhealth-founders",
+}
+SHIPPED = tuple(PROGRAMS.values())
 TARGET = "x86_64-unknown-linux-gnu"
 
 
@@ -51,6 +64,12 @@ class Tree:
         return self.checksums.get((package["name"], package["version"]))
 
 
+def has_debian_package(name):
+    """Whether the manifest of this package says what is in one."""
+    manifest = ROOT / name.removeprefix("mhealth-") / "Cargo.toml"
+    return "deb" in tomllib.loads(manifest.read_text())["package"].get("metadata", {})
+
+
 def folder(package):
     return pathlib.Path(package["manifest_path"]).parent
 
@@ -59,3 +78,8 @@ def licence(package):
     """The licence as an expression of SPDX. Old crates write a slash for `OR`; some name a file only."""
     text = package["license"]
     return re.sub(r"\s*/\s*", " OR ", text) if text else None
+
+
+if __name__ == "__main__":
+    lists = {"programs": PROGRAMS, "packages": filter(has_debian_package, SHIPPED)}
+    print(*lists[sys.argv[1]], sep="\n")

@@ -1,15 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Credentials that nobody has: written down, counted, and slowed, for each address by itself.
+//!
+//! Whether somebody has one, the database says, by connections that are [kept back](crate::with_reserve) for staff. Of credentials that
+//! this process has not seen to be good, one is looked up at a time, so that whoever makes some up, from however many addresses, leaves
+//! the others to those whose credentials it has seen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::future::Future;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use mhealth_api::Code;
 use prometheus::{IntCounter, Registry};
+use tokio::sync::Mutex as Turn;
 
+use crate::credentials::hashed;
 use crate::{ApiError, Peer};
 
 /// The longest that an address waits after a failure.
@@ -19,6 +26,10 @@ const MEMORY: Duration = Duration::from_secs(3_600);
 /// Addresses that are remembered. Whoever has more than these is not slowed by further ones: nobody guesses 256 random bits, and
 /// memory has a bound.
 const MOST: usize = 65_536;
+/// Credentials that are remembered as good. With more than these, all are forgotten, and each waits its turn once more.
+const MOST_SEEN: usize = 4_096;
+/// How long a credential that was not seen to be good waits to be looked up.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
 
 /// How many wrong credentials are forgiven.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -35,6 +46,10 @@ pub struct Failures {
     free: u32,
     total: IntCounter,
     addresses: Arc<Mutex<HashMap<IpAddr, Record>>>,
+    /// Hashes of credentials that somebody had when they were last looked up.
+    seen: Arc<Mutex<HashSet<Vec<u8>>>>,
+    /// To look one up that is not among them.
+    turn: Arc<Turn<()>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +71,56 @@ impl Failures {
             free: options.wrong_credentials,
             total,
             addresses: Arc::default(),
+            seen: Arc::default(),
+            turn: Arc::default(),
         })
+    }
+
+    /// Whose credential this is, as `look_up` finds it. `invalid_credentials` when nobody has it, which counts;
+    /// `too_many_requests` for an address that has to wait, and `overloaded` where too many come with others that nobody may have.
+    /// It is asked of the database each time, also of a credential that was seen to be good.
+    pub async fn holder<T, E: Into<ApiError>>(
+        &self,
+        peer: Peer,
+        role: &str,
+        credential: &str,
+        look_up: impl Future<Output = Result<Option<T>, E>>,
+    ) -> Result<T, ApiError> {
+        self.admit(peer)?;
+        let hash = hashed(credential);
+        let is_seen = self.seen().contains(&hash);
+        let turn = match is_seen {
+            true => None,
+            false => {
+                let turn = tokio::time::timeout(LONGEST_TURN, self.turn.lock()).await;
+                Some(turn.map_err(|_| ApiError::from(Code::Overloaded))?)
+            }
+        };
+        let found = look_up.await.map_err(Into::into)?;
+        drop(turn);
+        match found {
+            Some(found) => {
+                self.remember(hash);
+                Ok(found)
+            }
+            None => {
+                self.seen().remove(&hash);
+                Err(self.failed(peer, role))
+            }
+        }
+    }
+
+    /// A credential that somebody has, because it was made a moment ago.
+    pub fn made(&self, credential: &str) {
+        self.remember(hashed(credential));
+    }
+
+    fn remember(&self, hash: Vec<u8>) {
+        let mut seen = self.seen();
+        if seen.len() >= MOST_SEEN && !seen.contains(&hash) {
+            seen.clear();
+        }
+        seen.insert(hash);
     }
 
     /// `too_many_requests` for an address that has to wait, whatever it comes with.
@@ -109,6 +173,12 @@ impl Failures {
         record.count
     }
 
+    fn seen(&self) -> MutexGuard<'_, HashSet<Vec<u8>>> {
+        self.seen
+            .lock()
+            .expect("no holder of this lock panics; qed")
+    }
+
     fn addresses(&self) -> MutexGuard<'_, HashMap<IpAddr, Record>> {
         self.addresses
             .lock()
@@ -137,6 +207,11 @@ fn neighbourhood(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures::poll;
+
     use super::*;
 
     fn failures(free: u32) -> Failures {
@@ -188,6 +263,46 @@ mod tests {
             let wait = failures.wait(peer(address), now);
             assert_eq!(wait.is_some(), waits, "{address}");
         }
+    }
+
+    #[tokio::test]
+    async fn those_who_make_credentials_up_leave_the_reserve_to_those_who_are_known() {
+        let failures = failures(10);
+        let staff = peer("192.0.2.9");
+        let ask = async |credential: &str, found: Option<u32>| {
+            let look_up = async { Ok::<_, ApiError>(found) };
+            failures.holder(staff, "admin", credential, look_up).await
+        };
+        assert_eq!(ask("nurse's", Some(7)).await, Ok(7));
+        failures.made("session");
+
+        // The database is slow, and strangers come from two addresses.
+        let begun = AtomicU32::new(0);
+        let slow = || async {
+            begun.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<Result<Option<u32>, ApiError>>().await
+        };
+        let mut one = pin!(failures.holder(peer("192.0.2.1"), "admin", "made up", slow()));
+        let mut other = pin!(failures.holder(peer("192.0.2.2"), "admin", "another", slow()));
+        assert!(poll!(&mut one).is_pending());
+        assert!(poll!(&mut other).is_pending());
+        assert_eq!(begun.load(Ordering::Relaxed), 1, "they take turns");
+        for known in ["nurse's", "session"] {
+            let asked = pin!(ask(known, Some(7)));
+            assert!(poll!(asked).is_ready(), "{known}");
+        }
+        // One that was taken back is nobody's, and then a stranger's.
+        assert!(ask("nurse's", None).await.is_err());
+        assert!(poll!(pin!(ask("nurse's", Some(7)))).is_pending());
+    }
+
+    #[test]
+    fn what_is_remembered_of_credentials_has_a_bound() {
+        let failures = failures(0);
+        for number in 0..=MOST_SEEN {
+            failures.made(&number.to_string());
+        }
+        assert_eq!(failures.seen().len(), 1);
     }
 
     #[test]

@@ -4,6 +4,9 @@
 //!
 //! Requests of phones and strangers can hold all the others: what is done for staff takes from the reserve, so that nobody keeps
 //! anybody from suspending a phone. Which of the two it is goes with the task that asks, so no query has to say it.
+//!
+//! What a request is for, its path says, and everybody can write one. So of credentials that were not seen to be good, one at a time
+//! is [looked up](crate::Failures::holder). Probes and the keys of tokens are for everybody; how often, each address is held to.
 
 use std::future::Future;
 

@@ -5,9 +5,11 @@
 //! The files are text for whoever keeps them: one JSON object each, with a checksum, so that a share that was damaged or is of
 //! another secret is named, and not taken for a wrong secret.
 
+use base64::engine::general_purpose::STANDARD;
+use base64::Engine;
 use blahaj::{Share, Sharks};
-use mhealth_api::{Base64, Hash};
-use serde::{Deserialize, Serialize};
+use mhealth_api::Hash;
+use serde::{de, Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -84,7 +86,33 @@ struct Content {
     index: u8,
     /// SHA-256 of the bytes of the share.
     sha256: Hash,
-    share: Base64,
+    share: Bytes,
+}
+
+impl Content {
+    /// Most bytes of it as text, with all that stands around a share.
+    fn room(&self) -> usize {
+        512 + 6 * self.schema.len() + self.share.0.len().div_ceil(3) * 4
+    }
+}
+
+/// The bytes of a share, Base64 in its file. Erased from memory when dropped.
+struct Bytes(Zeroizing<Vec<u8>>);
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let text = Zeroizing::new(STANDARD.encode(&*self.0));
+        serializer.serialize_str(&text)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        let bytes = STANDARD.decode(text.as_bytes());
+        let bytes = bytes.map_err(|_| de::Error::custom("it is no Base64"))?;
+        Ok(Self(Zeroizing::new(bytes)))
+    }
 }
 
 /// Splits a secret. `schema` says what it is, such as `mhealth-key-share/1`; `set` is a number that no other split has.
@@ -98,7 +126,7 @@ pub fn split(schema: &str, secret: &[u8], scheme: Scheme, set: Hash) -> Vec<Shar
     let files = dealt.take(shares.into()).zip(1..=shares);
     files
         .map(|(share, index)| {
-            let bytes: Vec<u8> = Vec::from(&share);
+            let bytes = Zeroizing::new(Vec::from(&share));
             let content = Content {
                 schema: schema.to_owned(),
                 set,
@@ -106,15 +134,22 @@ pub fn split(schema: &str, secret: &[u8], scheme: Scheme, set: Hash) -> Vec<Shar
                 shares,
                 index,
                 sha256: Hash(checksum(&bytes)),
-                share: Base64(bytes),
+                share: Bytes(bytes),
             };
-            let text = serde_json::to_string(&content).expect("string keys; qed");
             ShareFile {
                 name: scheme.file_name(index),
-                text: Zeroizing::new(text + "\n"),
+                text: written(&content),
             }
         })
         .collect()
+}
+
+fn written(content: &Content) -> Zeroizing<String> {
+    // Room for all of it, so that no copy is left behind by a growing buffer.
+    let mut text = Vec::with_capacity(content.room());
+    serde_json::to_writer(&mut text, content).expect("string keys; qed");
+    text.push(b'\n');
+    Zeroizing::new(String::from_utf8(text).expect("JSON is text; qed"))
 }
 
 /// Brings a secret back from the texts of shares, each with the name of its file. The same share twice is one share.
@@ -207,6 +242,18 @@ mod tests {
         let (given, needed) = (1, 2);
         assert_eq!(alone.err(), Some(ShareError::TooFew { given, needed }));
         assert!(together(KIND, &[]).is_err());
+    }
+
+    #[test]
+    fn no_file_outgrows_its_room_and_leaves_a_copy_behind() {
+        let scheme = Scheme::new(2, 255).expect("good");
+        for length in [0, 1, 2, 3, 32, 1_000] {
+            let files = split(KIND, &vec![7; length], scheme, Hash([0xff; 32]));
+            let last = files.last().expect("there are some");
+            let content: Content = serde_json::from_str(&last.text).expect("JSON");
+            assert!(last.text.len() <= content.room(), "{length}");
+            assert_eq!(last.text.capacity(), content.room(), "{length}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -12,7 +13,16 @@ import unittest
 
 from programs import ROOT, built
 
-PROGRAMS = ("mhealth", "mhealth-auditor", "mhealth-auth", "mhealth-data", "mhealth-device", "mhealth-node", "mhealth-relay")
+# Of each program the package that it is of.
+PROGRAMS = {
+    "mhealth": "mhealth-founders",
+    "mhealth-auditor": "mhealth-auditor",
+    "mhealth-auth": "mhealth-auth",
+    "mhealth-data": "mhealth-dataset",
+    "mhealth-device": "mhealth-simulator",
+    "mhealth-node": "mhealth-node",
+    "mhealth-relay": "mhealth-relay",
+}
 PACKAGES = ("mhealth", "mhealth-auditor", "mhealth-auth", "mhealth-data", "mhealth-node", "mhealth-relay")
 
 
@@ -79,6 +89,8 @@ class Release(unittest.TestCase):
             (checksum,) = package["hashes"]
             self.assertIn(f'checksum = "{checksum["content"]}"', lock, package["name"])
             self.assertTrue(package.get("licenses") or package["name"] in ("ring",), package["name"])
+        applications = {each["name"] for each in bill["components"] if each["type"] == "application"}
+        self.assertEqual(applications, set(PROGRAMS.values()))
         known = {each["bom-ref"] for each in bill["components"]} | {"mhealth-chain"}
         for each in bill["dependencies"]:
             self.assertLessEqual({each["ref"], *each.get("dependsOn", ())}, known)
@@ -115,6 +127,14 @@ class Release(unittest.TestCase):
         again = run(self.tree / "scripts/release", "--built", "--output", self.output)
         self.assertEqual(again.returncode, 1)
         self.assertIn("is there already", again.stderr)
+        # One that fails leaves nothing that looks like a release.
+        tools = self.folder / "tools"
+        tools.mkdir()
+        (tools / "gzip").symlink_to("/bin/false")
+        failing = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+        failed = run(self.tree / "scripts/release", "--built", "--output", self.folder / "failed", env=failing)
+        self.assertNotEqual(failed.returncode, 0)
+        self.assertEqual(list(self.folder.glob("failed*")), [])
         (self.tree / "README.md").write_text("changed")
         changed = run(self.tree / "scripts/release", "--built", "--output", self.folder / "other")
         self.assertEqual(changed.returncode, 1)

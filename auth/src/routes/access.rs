@@ -164,12 +164,11 @@ impl FromRequestParts<Shared> for Holder {
         let peer = Peer::from_request_parts(parts, shared).await?;
         let bearer =
             <Bearer as FromRequestParts<Shared>>::from_request_parts(parts, shared).await?;
-        shared.app.failures.admit(peer)?;
-        let Bearer(credential) = bearer;
-        match admin(&shared.app, &credential).await? {
-            Some(admin) => Ok(Self { admin, credential }),
-            None => Err(shared.app.failures.failed(peer, "admin")),
-        }
+        let (app, Bearer(credential)) = (&shared.app, bearer);
+        let look_up = admin(app, &credential);
+        let admin = app.failures.holder(peer, "admin", &credential, look_up);
+        let admin = admin.await?;
+        Ok(Self { admin, credential })
     }
 }
 

@@ -93,6 +93,7 @@ async fn callback(
         }
     };
     let (session, credential, scopes) = shared.app.log_in(person).await?;
+    shared.app.failures.made(credential.expose());
     let may = scopes.duties.to_string();
     let session = NewSession {
         credential: credential.expose().to_owned(),

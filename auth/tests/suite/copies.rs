@@ -90,23 +90,18 @@ async fn what_staff_may_have_ended_since_a_copy_is_ended_in_it(setting: Setting)
         scopes: Scopes::all(),
     };
     let expires_at = now + 3_600;
-    let session = store.begin_session(&Session { person, expires_at }, now);
-    let session = session.await.unwrap();
-    let (resume, why) = (
-        Request::Resume {
-            device: DeviceId(7),
-        },
-        "as agreed",
-    );
-    let asked = store.ask(&eva, resume, why.into(), expires_at, now);
+    let session = Session { person, expires_at };
+    let session = store.begin_session(&session, now).await.unwrap();
+    let (device, reason, why) = (DeviceId(7), Reason::Lost, "as agreed");
+    let request = Request::Resume { device };
+    let asked = store.ask(&eva, request, why.into(), expires_at, now);
     let asked = asked.await.unwrap();
-    let reason = Reason::Lost;
     for action in [Action::Resume, Action::Suspend { reason }, Action::Resume] {
         let order = Order {
             id: 0,
             action,
             code: None,
-            device: Some(DeviceId(7)),
+            device: Some(device),
             actor: eva.name.clone(),
             why: why.into(),
         };

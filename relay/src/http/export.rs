@@ -52,7 +52,7 @@ pub(super) struct Auditor(pub(super) Holder);
     (status = 401, description = "`missing_credentials` or `invalid_credentials`", body = Problem),
     (status = 403, description = "`not_allowed`: the credential is for other studies", body = Problem),
     (status = 429, description = "`too_many_requests`: this address came with wrong credentials", body = Problem),
-    (status = 503, description = "`storage_unavailable`", body = Problem),
+    (status = 503, description = "`storage_unavailable`, `overloaded`", body = Problem),
 ))]
 pub(super) async fn export(
     State(app): State<Arc<App>>,
@@ -95,11 +95,9 @@ impl FromRequestParts<Arc<App>> for Auditor {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let peer = Peer::from_request_parts(parts, app).await?;
         let bearer = <Bearer as FromRequestParts<_>>::from_request_parts(parts, app).await?;
-        app.failures.admit(peer)?;
-        let found = app.store.auditor(&bearer.0).await?;
-        found
-            .map(Auditor)
-            .ok_or_else(|| app.failures.failed(peer, "auditor"))
+        let look_up = app.store.auditor(&bearer.0);
+        let found = app.failures.holder(peer, "auditor", &bearer.0, look_up);
+        found.await.map(Auditor)
     }
 }
 
