@@ -121,6 +121,14 @@ impl FakeNode {
         state.announce();
     }
 
+    /// Makes a block of all transactions that are ready, and finalises none.
+    pub(crate) fn make_block_that_is_not_final(&self) {
+        let mut state = self.state();
+        let finalised = state.finalised;
+        state.build();
+        state.finalised = finalised;
+    }
+
     /// Makes and finalises a block that leaves the pool alone.
     pub(crate) fn make_empty_block(&self) {
         let mut state = self.state();

@@ -85,7 +85,7 @@ pub use secret_file::{
     check_private, create_private, new_private, open_private, read_secret, read_secret_text,
     sync_folder, write_new_secret, SecretFileError,
 };
-pub use signing::SignedTransaction;
+pub use signing::{Birth, SignedTransaction};
 pub use submission::{Inclusion, Submission};
 pub use submitter::{Submitter, SubmitterOptions};
 pub use subxt::utils::{AccountId32, H256};

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mhealth_chain_client::{
-    AccountId32, BlockId, Call, ChainClient, ChainView, ConnectOptions, Inclusion, Patience,
-    Submitter, H256,
+    AccountId32, Birth, BlockId, Call, ChainClient, ChainView, ConnectOptions, Inclusion, Patience,
+    Submitter, SubmitterOptions, H256,
 };
 
 use crate::accounts;
@@ -77,8 +77,16 @@ impl Global {
         };
         let account = accounts::secret(file)?;
         let chain = self.chain().await?;
+        let options = SubmitterOptions {
+            // The era of a transaction that counts from the last final block is soon over when there are no later ones.
+            birth: match self.not_final {
+                true => Birth::Best,
+                false => Birth::LastFinal,
+            },
+            ..SubmitterOptions::default()
+        };
         Ok(Office {
-            submitter: chain.submitter(account),
+            submitter: chain.submitter_with(account, options),
             chain,
             quiet: self.quiet,
             not_final: self.not_final,

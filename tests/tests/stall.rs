@@ -23,10 +23,12 @@ use support::STUDY;
 
 /// How long finality must have stalled on this chain, in blocks: five minutes would be long for a test.
 const LEAST_LAG: u64 = 5;
+/// For how many blocks a transaction is valid. Whoever counted from the last final block could say nothing any more after these.
+const ERA: u64 = 64;
 /// Blocks between the decision and its effect.
 const DELAY: u64 = 16;
 /// How long to wait for anything.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// A node without the voter of GRANDPA: to the others it is one that is gone.
 const VOTER_OFF: &str = "--no-grandpa";
 
@@ -150,7 +152,7 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
         .expect("proved");
     let proved = Header::decode_all(&mut &head.header[..]).expect("a header");
     assert_eq!(u64::from(proved.number), last);
-    alice.best_is(last + LEAST_LAG + 1).await;
+    alice.best_is(last + LEAST_LAG.max(ERA) + 1).await;
     assert_eq!(alice.finalised().await, last);
 
     // Anybody proves which block is the last final one, and the consortium decides.
