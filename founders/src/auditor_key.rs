@@ -222,7 +222,7 @@ async fn rotate(global: &Global, study: StudyId, key: &PublicKey) -> Result<Repo
         .with("study", study.0)
         .with("auditor_key", Key(key).to_string())
         .with("epoch", epoch)
-        .with("block", outcome.block_number))
+        .block(outcome.block_number, office.is_final()))
 }
 
 fn write_private(path: &Path, key: &OpeningKey) -> Result<(), Failure> {

@@ -68,7 +68,7 @@ pub(crate) async fn propose(
     let outcome = office.act(call).await?;
     let report = Report::default()
         .with("proposal", proposals::json(&proposal))
-        .with("block", outcome.block_number);
+        .block(outcome.block_number, office.is_final());
     let proposed = outcome.events.iter().find_map(|event| match event {
         ChainEvent::MotionProposed { motion, index, .. } => Some((*motion, *index)),
         _ => None,
@@ -117,13 +117,16 @@ pub(crate) async fn vote(
         .with("ayes", ayes)
         .with("nays", nays)
         .with("decided", decided);
-    match (decided, close_it) {
-        (true, true) => close_motion(report, &office, &motion).await,
-        (true, false) => Ok(report.line(format!(
+    if decided && close_it {
+        return close_motion(report, &office, &motion).await;
+    }
+    let report = report.block(outcome.block_number, office.is_final());
+    match decided {
+        true => Ok(report.line(format!(
             "It is decided. Any member carries it out by: mhealth close {:#x}",
             motion.hash
         ))),
-        (false, _) => Ok(report),
+        false => Ok(report),
     }
 }
 
@@ -138,7 +141,10 @@ pub(crate) async fn close(global: &Global, motion: Named) -> Result<Report, Fail
 
 async fn close_motion(report: Report, office: &Office, motion: &Motion) -> Result<Report, Failure> {
     let outcome = office.act(calls::close(motion)).await?;
-    carried_out(report.with("block", outcome.block_number), &outcome)
+    carried_out(
+        report.block(outcome.block_number, office.is_final()),
+        &outcome,
+    )
 }
 
 /// What became of a motion that was closed.
@@ -193,7 +199,9 @@ pub(crate) async fn motions(global: &Global) -> Result<Report, Failure> {
     if list.is_empty() {
         report = report.line("No motion is open.");
     }
-    Ok(report.with("motions", list).with("block", block.number))
+    Ok(report
+        .with("motions", list)
+        .block(block.number, global.is_final()))
 }
 
 fn described(report: Report, motion: &Motion) -> Report {
@@ -271,7 +279,7 @@ pub(crate) async fn report_final(global: &Global, set: Option<u64>) -> Result<Re
         ))
         .with("last_final", last)
         .with("set", set)
-        .with("block", outcome.block_number))
+        .block(outcome.block_number, office.is_final()))
 }
 
 /// Puts code in force that the consortium has authorised.
@@ -293,7 +301,7 @@ pub(crate) async fn upgrade(global: &Global, file: &std::path::Path) -> Result<R
             "The rules with the code {hash:#x} are in force from the next block on."
         ))
         .with("code_hash", format!("{hash:#x}"))
-        .with("block", outcome.block_number))
+        .block(outcome.block_number, office.is_final()))
 }
 
 #[cfg(test)]

@@ -94,6 +94,11 @@ impl Global {
         })
     }
 
+    /// Whether what is read and done is final.
+    pub(crate) fn is_final(&self) -> bool {
+        !self.not_final
+    }
+
     /// The chain at its latest final block, or at the best one if so wanted.
     pub(crate) async fn view(&self, chain: &ChainClient) -> Result<(BlockId, ChainView), Failure> {
         look(chain, self.not_final).await
@@ -120,6 +125,11 @@ async fn look(chain: &ChainClient, not_final: bool) -> Result<(BlockId, ChainVie
 impl Office {
     pub(crate) fn account(&self) -> AccountId32 {
         self.submitter.account()
+    }
+
+    /// Whether what is read and done is final.
+    pub(crate) fn is_final(&self) -> bool {
+        !self.not_final
     }
 
     /// The chain at its latest final block, or at the best one if so wanted.

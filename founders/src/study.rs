@@ -137,7 +137,7 @@ async fn erase(global: &Global, device: DeviceId, receipt: H256) -> Result<Repor
             "It is on record that the data of device {device} were erased."
         ))
         .with("call", name)
-        .with("block", outcome.block_number)
+        .block(outcome.block_number, office.is_final())
         .with("transaction", format!("{:#x}", outcome.extrinsic_hash)))
 }
 
@@ -227,7 +227,7 @@ async fn session(global: &Global, folder: &std::path::Path) -> Result<Report, Fa
     Ok(Report::default()
         .line("The session keys are registered. They count from the session after next on, for a validator.")
         .with("account", owner.to_string())
-        .with("block", outcome.block_number))
+        .block(outcome.block_number, office.is_final()))
 }
 
 async fn act(global: &Global, call: Call, done: String) -> Result<Report, Failure> {
@@ -237,6 +237,6 @@ async fn act(global: &Global, call: Call, done: String) -> Result<Report, Failur
     Ok(Report::default()
         .line(done)
         .with("call", name)
-        .with("block", outcome.block_number)
+        .block(outcome.block_number, office.is_final())
         .with("transaction", format!("{:#x}", outcome.extrinsic_hash)))
 }

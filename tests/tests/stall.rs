@@ -165,6 +165,7 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     let decided = member("//Alice").does(&["propose", "note-stalled", &number, "--not-final"]);
     let decided = decided.expect("it answers").expect("it is taken");
     assert_eq!(decided["carried_out"], json!(true));
+    assert_eq!(decided["final"], json!(false));
     until("it is decided", async || {
         (alice.set().await == 1).then_some(())
     })
