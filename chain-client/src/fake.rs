@@ -56,6 +56,7 @@ struct State {
     down: bool,
     entries: VecDeque<Vec<u8>>,
     asked: Vec<Vec<u8>>,
+    storage: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 #[derive(Clone)]
@@ -102,6 +103,11 @@ impl FakeNode {
     /// Answers the next question for entries with these bytes.
     pub(crate) fn answer_entries(&self, answer: Vec<u8>) {
         self.state().entries.push_back(answer);
+    }
+
+    /// Has the same value in the state after every block.
+    pub(crate) fn store(&self, key: Vec<u8>, value: Vec<u8>) {
+        self.state().storage.insert(key, value);
     }
 
     /// The arguments of every question for entries, in order.
@@ -211,7 +217,10 @@ impl FakeNode {
                 })
             }
             "state_getRuntimeVersion" => json!({ "specVersion": 100, "transactionVersion": 1 }),
-            "state_getStorage" => Value::Null,
+            "state_getStorage" => {
+                let value = state.storage.get(&bytes(&params[0]));
+                json!(value.map(hex_of))
+            }
             "state_call" => {
                 let answer = state.call(&params[0], &bytes(&params[1]));
                 json!(hex_of(answer))

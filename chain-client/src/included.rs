@@ -10,9 +10,7 @@ use tokio::time::{sleep, Instant};
 use crate::block::read_block;
 use crate::client::ChainClient;
 use crate::error::{without_full_stop, Error};
-use crate::runtime::api;
 use crate::submission::{Inclusion, Submission};
-use crate::view::ChainView;
 
 /// Between two looks at the best chain.
 const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 500 });
@@ -95,13 +93,5 @@ impl ChainClient {
             }
         }
         Ok(None)
-    }
-}
-
-impl ChainView {
-    /// The number of the set of authorities that the chain expects proofs of finality from.
-    pub async fn latest_set(&self) -> Result<u64, Error> {
-        let set = api::storage().finality().latest_set();
-        Ok(self.value(set, ()).await?.unwrap_or_default())
     }
 }

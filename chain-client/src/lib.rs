@@ -40,6 +40,7 @@ mod error;
 mod event;
 #[cfg(test)]
 mod fake;
+mod finality;
 mod follower;
 mod included;
 mod machine;
@@ -92,6 +93,7 @@ pub use subxt::utils::{AccountId32, H256};
 pub use transport::{check_node_address, Patience};
 pub use types::{
     Allowance, BlockId, ChainType, ConflictView, ConflictsView, DeviceView, EntriesPage, EntryView,
-    ErasureReceipt, HeadProof, HeadView, LastTrusted, ProvedHead, StudyView, SuspensionReason,
+    ErasureReceipt, FinalityProof, HeadProof, HeadView, LastTrusted, ProvedHead, StudyView,
+    SuspensionReason,
 };
 pub use view::ChainView;

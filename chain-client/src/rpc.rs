@@ -28,9 +28,9 @@ pub(crate) type Header = SubstrateHeader<H256>;
 
 /// The method that proves heads, and what its errors mean.
 pub(crate) const PROVE_HEAD: &str = "hashchain_proveHead";
-const NO_SUCH_DEVICE: i32 = 9_101;
+pub(crate) const NO_SUCH_DEVICE: i32 = 9_101;
 /// Not final yet, no proof of finality, no state any more, or of a later set of authorities than the node knows.
-const NOT_PROVABLE: [i32; 4] = [9_103, 9_104, 9_105, 9_107];
+pub(crate) const NOT_PROVABLE: [i32; 4] = [9_103, 9_104, 9_105, 9_107];
 const SET_NOT_BRIDGED: i32 = 9_106;
 
 /// A block as the node stores it.

@@ -2,7 +2,7 @@
 
 //! Motions of the council: proposed, voted on, closed, looked at.
 
-use hashchain::{DeviceId, StudyId};
+use hashchain::StudyId;
 use mhealth_chain_client::{calls, ChainEvent, ChainView, Inclusion, Motion, H256};
 use serde_json::{json, Value};
 
@@ -258,26 +258,37 @@ pub(crate) async fn count(view: &ChainView) -> Result<u32, Failure> {
 pub(crate) async fn report_final(global: &Global, set: Option<u64>) -> Result<Report, Failure> {
     let office = global.office().await?;
     let (_, view) = office.view().await?;
-    let set = match set {
-        Some(set) => set,
-        None => view.latest_set().await?,
-    };
-    let last = office.chain.finalised().await?.number;
-    // The first is about the very last block, wherever there is a device.
-    let proof = match office.chain.head_proof(DeviceId(0)).await {
-        Ok(proved) => Some(proved.finality_proof),
-        Err(_) => office.chain.finality_proof(last).await?,
-    };
+    let proof = office.chain.latest_finality_proof().await?;
     let proof = proof.ok_or_else(|| {
-        let message = format!("The node has no proof that block {last} is final.");
+        let message = "The node has no proof that its last final block is final.";
         Failure::wrong("not_provable", message)
     })?;
-    let outcome = office.act(calls::report_final(set, proof)).await?;
-    Ok(Report::default()
-        .line(format!(
-            "The chain knows the last final block of this node: {last}. Compare it with those of the other validators."
-        ))
-        .with("last_final", last)
+    let proved = proof.block.number;
+    let set = match set {
+        Some(set) => set,
+        None => view.voters_of(proved).await?.ok_or_else(|| {
+            let message =
+                format!("The chain has forgotten who voted on block {proved}, which is too old.");
+            Failure::wrong("unknown_set", message)
+        })?,
+    };
+    let outcome = office.act(calls::report_final(set, proof.bytes)).await?;
+    // What a decision has to name is what the chain knows, and not what the node believes by now.
+    let after = office.chain.at(outcome.block_hash).await?;
+    let known = after.last_final().await?.unwrap_or(proof.block).number;
+    let report = Report::default().line(format!(
+        "The chain knows the last final block that this node can prove: {known}. Compare it with those of the other validators."
+    ));
+    let latest = office.chain.finalised().await?.number;
+    let report = match latest > known {
+        true => report.line(format!(
+            "For this node block {latest} is final by now. If that does not go on, show it, too."
+        )),
+        false => report,
+    };
+    Ok(report
+        .with("last_final", known)
+        .with("finalised", latest)
         .with("set", set)
         .block(outcome.block_number, office.is_final()))
 }
