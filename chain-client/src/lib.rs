@@ -36,6 +36,7 @@ pub mod calls;
 mod client;
 mod connection;
 mod council;
+mod erasing;
 mod error;
 mod event;
 #[cfg(test)]
@@ -74,6 +75,7 @@ pub use brought::BroughtRun;
 pub use call::Call;
 pub use client::{ChainClient, ConnectOptions};
 pub use council::{Proposal, UrgentDecision};
+pub use erasing::{ErasureFault, ErasureStep};
 pub use error::{DispatchRefusal, Error};
 pub use event::ChainEvent;
 pub use follower::Follower;
