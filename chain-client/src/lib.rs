@@ -86,7 +86,7 @@ pub use proving::AuthorityChanges;
 pub use roster::{Quota, Roster};
 pub use secret_file::{
     check_private, create_private, new_private, open_private, read_secret, read_secret_text,
-    sync_folder, write_new_secret, SecretFileError,
+    sync_folder, write_new, write_new_secret, SecretFileError,
 };
 pub use signing::{Birth, SignedTransaction};
 pub use submission::{Inclusion, Submission};
