@@ -57,6 +57,9 @@ struct State {
     entries: VecDeque<Vec<u8>>,
     asked: Vec<Vec<u8>>,
     storage: HashMap<Vec<u8>, Vec<u8>>,
+    /// What headers say of the journal, by the numbers of their blocks.
+    journal: HashMap<usize, u64>,
+    pruned: bool,
 }
 
 #[derive(Clone)]
@@ -103,6 +106,16 @@ impl FakeNode {
     /// Answers the next question for entries with these bytes.
     pub(crate) fn answer_entries(&self, answer: Vec<u8>) {
         self.state().entries.push_back(answer);
+    }
+
+    /// Drops the states of all blocks but the last.
+    pub(crate) fn prune(&self) {
+        self.state().pruned = true;
+    }
+
+    /// Says in the header of this block how many entries there are after it.
+    pub(crate) fn count_journal(&self, block: usize, length: u64) {
+        self.state().journal.insert(block, length);
     }
 
     /// Has the same value in the state after every block.
@@ -216,6 +229,9 @@ impl FakeNode {
                     "justifications": [[[70, 82, 78, 75], [1, 2, 3]]],
                 })
             }
+            "state_getRuntimeVersion" if state.pruned && params[0] != json!(state.best().hash) => {
+                return Err(refusal(4003, "State already discarded"));
+            }
             "state_getRuntimeVersion" => json!({ "specVersion": 100, "transactionVersion": 1 }),
             "state_getStorage" => {
                 let value = state.storage.get(&bytes(&params[0]));
@@ -247,12 +263,18 @@ impl State {
     }
 
     fn header(&self, number: usize) -> Value {
+        let journal = self.journal.get(&number).map(|length| {
+            const CONSENSUS: u8 = 4;
+            let item = (CONSENSUS, *b"HCHN", length.to_le_bytes().to_vec());
+            hex_of(item.encode())
+        });
+        let logs = Vec::from_iter(journal);
         json!({
             "parentHash": self.blocks[number].parent,
             "number": format!("{number:#x}"),
             "stateRoot": H256::zero(),
             "extrinsicsRoot": H256::zero(),
-            "digest": { "logs": [] },
+            "digest": { "logs": logs },
         })
     }
 
