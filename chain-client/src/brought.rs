@@ -6,6 +6,7 @@
 //! as long as the block does.
 
 use hashchain::Run;
+use subxt::config::substrate::DigestItem;
 use subxt::ext::frame_decode::extrinsics::ExtrinsicTypeInfo;
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::utils::{strip_compact_prefix, AccountId32, H256};
@@ -14,6 +15,7 @@ use subxt::Metadata;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::native;
+use crate::rpc::{Header, RawBlock};
 use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Call as HashchainCall;
 use crate::runtime::Runtime;
@@ -38,6 +40,10 @@ pub struct BroughtRun {
 }
 
 /// The runs that signed extrinsics of this block brought, in order, also those in calls within calls.
+///
+/// Extrinsics stay longer than states, and which runtime read them nobody says any more; most often it is the present one. What that
+/// reads is taken if it accounts for all entries that the block registered, by what headers say of the journal. Otherwise it may not
+/// be all: [`Error::StatePruned`].
 pub(crate) async fn runs_brought(
     connection: &Connection,
     block: H256,
@@ -46,15 +52,51 @@ pub(crate) async fn runs_brought(
     if raw.number == 0 {
         return Ok(Vec::new());
     }
-    let runtime = match connection.runtime(raw.parent_hash).await {
-        // Extrinsics stay longer than states. Which runtime it was then nobody says any more; most often it is the present one.
-        Err(Error::StatePruned { .. }) => {
-            let present = connection.rpc().finalised_head().await?;
-            connection.runtime(present).await?
-        }
-        runtime => runtime?,
+    match connection.runtime(raw.parent_hash).await {
+        Err(Error::StatePruned { .. }) => read_by_present(connection, &raw).await,
+        runtime => read(&runtime?, &raw.extrinsics),
+    }
+}
+
+async fn read_by_present(
+    connection: &Connection,
+    raw: &RawBlock,
+) -> Result<Vec<BroughtRun>, Error> {
+    // The first extrinsic of a block tells the time, and nobody signs it. Most blocks have no other.
+    if raw.extrinsics.len() < 2 {
+        return Ok(Vec::new());
+    }
+    let present = connection.rpc().finalised_head().await?;
+    let present = connection.runtime(present).await?;
+    let pruned = || Error::StatePruned {
+        block: raw.number.to_string(),
     };
-    read(&runtime, &raw.extrinsics)
+    let brought = read(&present, &raw.extrinsics).map_err(|_| pruned())?;
+    let before = match raw.number {
+        // The first block says nothing, and has no entries.
+        1 => Some(0),
+        _ => journal_length(&connection.rpc().header(raw.parent_hash).await?),
+    };
+    let after = journal_length(&connection.rpc().header(raw.hash).await?);
+    let entries = brought
+        .iter()
+        .map(|brought| brought.run.entries.len() as u64);
+    let entries: u64 = entries.sum();
+    match before.zip(after) {
+        Some((before, after)) if after.saturating_sub(before) <= entries => Ok(brought),
+        _ => Err(pruned()),
+    }
+}
+
+/// How many entries the chain's journal has after a block, as the runtime says in its header; none if it does not.
+fn journal_length(header: &Header) -> Option<u64> {
+    const JOURNAL: [u8; 4] = *b"HCHN";
+    let mut items = header.digest.logs.iter();
+    let length = items.find_map(|item| match item {
+        DigestItem::Consensus(JOURNAL, length) => Some(length),
+        _ => None,
+    });
+    Some(u64::from_le_bytes(length?.as_slice().try_into().ok()?))
 }
 
 pub(crate) fn read(runtime: &Runtime, extrinsics: &[Vec<u8>]) -> Result<Vec<BroughtRun>, Error> {

@@ -252,6 +252,9 @@ impl ChainClient {
     }
 
     /// The runs that signed extrinsics of this block brought, in order, also those in calls within calls.
+    ///
+    /// A node that has dropped the block's state does not say by which runtime its extrinsics are read. The present one is taken if
+    /// what it reads accounts for all entries that the block registered, and otherwise it is [`Error::StatePruned`].
     pub async fn runs_brought(&self, block: H256) -> Result<Vec<BroughtRun>, Error> {
         runs_brought(&self.connection, block).await
     }

@@ -77,6 +77,19 @@ pub enum Error {
         /// Number of the first block in which it is not valid any more.
         death: u64,
     },
+    /// It was not found out what became of a transaction before the wait for it ended.
+    #[error(
+        "It is open what became of the transaction {hash:#x}: {reason}. It may still be included in a block before block \
+         {death}, so look before you do it again."
+    )]
+    Undecided {
+        /// Hash of the transaction.
+        hash: H256,
+        /// Number of the first block in which it is not valid any more.
+        death: u64,
+        /// Why the wait ended.
+        reason: String,
+    },
     /// A different transaction of the same account was included with the same nonce.
     #[error(
         "Another program uses the same account: nonce {nonce} went to a different transaction than {hash:#x}, which \
@@ -159,6 +172,7 @@ impl Error {
             Error::Refused(refusal) => refusal.code(),
             Error::Dispatch(_) => "dispatch_refused",
             Error::Expired { .. } => "transaction_expired",
+            Error::Undecided { .. } => "transaction_undecided",
             Error::Superseded { .. } => "nonce_superseded",
             Error::StatePruned { .. } => "state_pruned",
             Error::UnknownBlock { .. } => "unknown_block",
@@ -178,7 +192,8 @@ impl Error {
 
     /// The node answered, and will answer the same when it is asked again.
     pub fn is_lasting(&self) -> bool {
-        !self.is_unreachable() && !matches!(self, Error::WrongChain { .. })
+        let passes = matches!(self, Error::WrongChain { .. } | Error::Undecided { .. });
+        !self.is_unreachable() && !passes
     }
 
     /// The pool turned the transaction away.
@@ -188,7 +203,7 @@ impl Error {
 
     /// Submitting the same call again, as a new transaction, cannot write anything twice and may succeed.
     ///
-    /// Not true of [`Error::Unreachable`], after which the first transaction may still be included.
+    /// Not true of [`Error::Unreachable`] and [`Error::Undecided`], after which the first transaction may still be included.
     pub fn is_safe_to_submit_anew(&self) -> bool {
         match self {
             Error::Expired { .. } | Error::Superseded { .. } => true,
@@ -307,7 +322,13 @@ mod tests {
             url: "ws://127.0.0.1:9944".into(),
             reason: "connection refused".into(),
         };
+        let undecided = Error::Undecided {
+            hash: H256::zero(),
+            death: 64,
+            reason: "no block came".into(),
+        };
         assert!(expired.is_safe_to_submit_anew());
+        assert!(!undecided.is_safe_to_submit_anew());
         assert!(!unreachable.is_safe_to_submit_anew());
         assert!(Error::Refused(PoolRefusal::PoolFull).is_safe_to_submit_anew());
         assert!(!Error::Refused(PoolRefusal::NoRole).is_safe_to_submit_anew());

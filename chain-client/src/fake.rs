@@ -56,6 +56,10 @@ struct State {
     down: bool,
     entries: VecDeque<Vec<u8>>,
     asked: Vec<Vec<u8>>,
+    storage: HashMap<Vec<u8>, Vec<u8>>,
+    /// What headers say of the journal, by the numbers of their blocks.
+    journal: HashMap<usize, u64>,
+    pruned: bool,
 }
 
 #[derive(Clone)]
@@ -104,6 +108,21 @@ impl FakeNode {
         self.state().entries.push_back(answer);
     }
 
+    /// Drops the states of all blocks but the last.
+    pub(crate) fn prune(&self) {
+        self.state().pruned = true;
+    }
+
+    /// Says in the header of this block how many entries there are after it.
+    pub(crate) fn count_journal(&self, block: usize, length: u64) {
+        self.state().journal.insert(block, length);
+    }
+
+    /// Has the same value in the state after every block.
+    pub(crate) fn store(&self, key: Vec<u8>, value: Vec<u8>) {
+        self.state().storage.insert(key, value);
+    }
+
     /// The arguments of every question for entries, in order.
     pub(crate) fn asked_for_entries(&self) -> Vec<Vec<u8>> {
         self.state().asked.clone()
@@ -119,6 +138,14 @@ impl FakeNode {
         let mut state = self.state();
         state.build();
         state.announce();
+    }
+
+    /// Makes a block of all transactions that are ready, and finalises none.
+    pub(crate) fn make_block_that_is_not_final(&self) {
+        let mut state = self.state();
+        let finalised = state.finalised;
+        state.build();
+        state.finalised = finalised;
     }
 
     /// Makes and finalises a block that leaves the pool alone.
@@ -202,8 +229,14 @@ impl FakeNode {
                     "justifications": [[[70, 82, 78, 75], [1, 2, 3]]],
                 })
             }
+            "state_getRuntimeVersion" if state.pruned && params[0] != json!(state.best().hash) => {
+                return Err(refusal(4003, "State already discarded"));
+            }
             "state_getRuntimeVersion" => json!({ "specVersion": 100, "transactionVersion": 1 }),
-            "state_getStorage" => Value::Null,
+            "state_getStorage" => {
+                let value = state.storage.get(&bytes(&params[0]));
+                json!(value.map(hex_of))
+            }
             "state_call" => {
                 let answer = state.call(&params[0], &bytes(&params[1]));
                 json!(hex_of(answer))
@@ -230,12 +263,18 @@ impl State {
     }
 
     fn header(&self, number: usize) -> Value {
+        let journal = self.journal.get(&number).map(|length| {
+            const CONSENSUS: u8 = 4;
+            let item = (CONSENSUS, *b"HCHN", length.to_le_bytes().to_vec());
+            hex_of(item.encode())
+        });
+        let logs = Vec::from_iter(journal);
         json!({
             "parentHash": self.blocks[number].parent,
             "number": format!("{number:#x}"),
             "stateRoot": H256::zero(),
             "extrinsicsRoot": H256::zero(),
-            "digest": { "logs": [] },
+            "digest": { "logs": logs },
         })
     }
 

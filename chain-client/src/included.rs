@@ -5,61 +5,93 @@
 use std::time::Duration;
 
 use subxt::utils::H256;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, Instant};
 
 use crate::block::read_block;
 use crate::client::ChainClient;
-use crate::error::Error;
-use crate::runtime::api;
-use crate::submission::Inclusion;
-use crate::view::ChainView;
+use crate::error::{without_full_stop, Error};
+use crate::submission::{Inclusion, Submission};
 
 /// Between two looks at the best chain.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 500 });
 /// So many blocks before those that were read are read again: others may have taken their places.
 const AGAIN: u64 = 8;
 
 impl ChainClient {
-    /// Waits until a block of the node's best chain includes this transaction, from the block of this number on, and tells what it
-    /// did there. **Such a block can still be undone.** Where blocks become final, wait with
-    /// [`Submission::finalised`](crate::Submission::finalised).
+    /// Waits until a block of the node's best chain includes this transaction, and tells what it did there. **Such a block can
+    /// still be undone.** Where blocks become final, wait with [`Submission::finalised`].
     ///
-    /// Fails with [`Error::Unreachable`] when it is in no block after this time.
+    /// It waits for as long as blocks are made and the transaction is valid in the next, however long a block takes: validators
+    /// make fewer when nothing becomes final. Fails with [`Error::Expired`] when no block has it and none can any more, and with
+    /// [`Error::Undecided`] when the node made no block for as long as `patience`, or could not be asked: the transaction may
+    /// still be included then.
     pub async fn included(
+        &self,
+        submission: &Submission,
+        patience: Duration,
+    ) -> Result<Inclusion, Error> {
+        let undecided = |reason: String| Error::Undecided {
+            hash: submission.hash(),
+            death: submission.death(),
+            reason,
+        };
+        let first = submission.birth() + 1;
+        let last = submission.death() - 1;
+        let mut next = first;
+        let mut known = 0;
+        let mut changed = Instant::now();
+        loop {
+            let looked = async {
+                let best = self.best_block().await?.number;
+                let from = match best >= last {
+                    // It is for the last time.
+                    true => first,
+                    false => next.saturating_sub(AGAIN).max(first),
+                };
+                let found = self.find(submission.hash(), from, best.min(last)).await?;
+                Ok::<_, Error>((best, found))
+            };
+            let (best, found) = match looked.await {
+                Err(error) if error.is_unreachable() => {
+                    return Err(undecided(without_full_stop(error)));
+                }
+                looked => looked?,
+            };
+            if let Some(found) = found {
+                return Ok(found);
+            }
+            if best >= last {
+                return Err(Error::Expired {
+                    hash: submission.hash(),
+                    death: submission.death(),
+                });
+            }
+            if best > known {
+                (known, changed) = (best, Instant::now());
+            }
+            if changed.elapsed() >= patience {
+                let reason = format!("the node has made no block after {best} for {patience:?}");
+                return Err(undecided(reason));
+            }
+            next = best + 1;
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The transaction in one of these blocks of the best chain.
+    async fn find(
         &self,
         transaction: H256,
         from: u64,
-        patience: Duration,
-    ) -> Result<Inclusion, Error> {
-        let search = async {
-            let mut next = from;
-            loop {
-                let best = self.best_block().await?.number;
-                for number in next.saturating_sub(AGAIN).max(from)..=best {
-                    let block = read_block(self.connection(), number).await?;
-                    let mut extrinsics = block.extrinsics.iter();
-                    if let Some(found) = extrinsics.find(|one| one.hash == transaction) {
-                        return Inclusion::of(&block, found);
-                    }
-                }
-                next = best + 1;
-                sleep(PAUSE).await;
+        to: u64,
+    ) -> Result<Option<Inclusion>, Error> {
+        for number in from..=to {
+            let block = read_block(self.connection(), number).await?;
+            let mut extrinsics = block.extrinsics.iter();
+            if let Some(found) = extrinsics.find(|one| one.hash == transaction) {
+                return Inclusion::of(&block, found).map(Some);
             }
-        };
-        let late = |_| Error::Unreachable {
-            url: self.url().to_owned(),
-            reason: format!(
-                "no block included the transaction {transaction:#x} within {patience:?}"
-            ),
-        };
-        timeout(patience, search).await.map_err(late)?
-    }
-}
-
-impl ChainView {
-    /// The number of the set of authorities that the chain expects proofs of finality from.
-    pub async fn latest_set(&self) -> Result<u64, Error> {
-        let set = api::storage().finality().latest_set();
-        Ok(self.value(set, ()).await?.unwrap_or_default())
+        }
+        Ok(None)
     }
 }

@@ -36,10 +36,12 @@ pub mod calls;
 mod client;
 mod connection;
 mod council;
+mod erasing;
 mod error;
 mod event;
 #[cfg(test)]
 mod fake;
+mod finality;
 mod follower;
 mod included;
 mod machine;
@@ -73,6 +75,7 @@ pub use brought::BroughtRun;
 pub use call::Call;
 pub use client::{ChainClient, ConnectOptions};
 pub use council::{Proposal, UrgentDecision};
+pub use erasing::{ErasureFault, ErasureStep};
 pub use error::{DispatchRefusal, Error};
 pub use event::ChainEvent;
 pub use follower::Follower;
@@ -83,16 +86,16 @@ pub use proving::AuthorityChanges;
 pub use roster::{Quota, Roster};
 pub use secret_file::{
     check_private, create_private, new_private, open_private, read_secret, read_secret_text,
-    sync_folder, write_new_secret, SecretFileError,
+    sync_folder, write_new, write_new_secret, SecretFileError,
 };
-pub use signing::SignedTransaction;
+pub use signing::{Birth, SignedTransaction};
 pub use submission::{Inclusion, Submission};
 pub use submitter::{Submitter, SubmitterOptions};
 pub use subxt::utils::{AccountId32, H256};
 pub use transport::{check_node_address, Patience};
 pub use types::{
     Allowance, BlockId, BlockProof, ChainType, ConflictView, ConflictsView, DeviceView,
-    EntriesPage, EntryView, ErasureReceipt, HeadView, LastTrusted, ProvedHead, StudyView,
-    SuspensionReason,
+    EntriesPage, EntryView, ErasureReceipt, FinalityProof, HeadView, LastTrusted, ProvedHead,
+    StudyView, SuspensionReason,
 };
 pub use view::ChainView;

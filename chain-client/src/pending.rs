@@ -22,7 +22,7 @@ pub(crate) struct Pending {
     pub(crate) nonce: u64,
     /// The signed bytes. Whatever happens, these and no others are sent again.
     pub(crate) bytes: Arc<[u8]>,
-    /// The finalised block from which the era counts.
+    /// The block from which the era counts.
     pub(crate) birth: u64,
     /// Number of the first block in which the transaction is not valid any more.
     pub(crate) death: u64,

@@ -20,6 +20,8 @@ use crate::rpc::PROVE_FINALITY;
 const RUNS: &str = "hashchain_runs";
 /// What every JSON-RPC server answers to a method that it does not have.
 const NO_SUCH_METHOD: i32 = -32_601;
+/// The node reads blocks for too many others.
+const BUSY: i32 = 9_198;
 
 /// How the authorities of a chain changed, as far as one answer of a node says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub struct AuthorityChanges {
 
 impl ChainClient {
     /// The runs of a device that extrinsics of a block brought, in order, whatever the chain made of them. Without those in calls
-    /// within calls. None if the node does not have this method, or sends what is no run.
+    /// within calls. None if the node does not have this method, reads blocks for too many others, or sends what is no run.
     pub async fn runs_of(
         &self,
         device: DeviceId,
@@ -52,7 +54,9 @@ impl ChainClient {
         let answer: Result<Vec<Brought>, _> = rpc.ask(RUNS, rpc_params![device.0, block]).await;
         let brought = match answer {
             Ok(brought) => brought,
-            Err(RpcError::User(answer)) if answer.code == NO_SUCH_METHOD => return Ok(None),
+            Err(RpcError::User(answer)) if [NO_SUCH_METHOD, BUSY].contains(&answer.code) => {
+                return Ok(None);
+            }
             Err(error) => return Err(rpc.error(RUNS, &block, error)),
         };
         let read = |it: Brought| {

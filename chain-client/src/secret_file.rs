@@ -21,6 +21,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+/// The mode of a file that its owner alone can read.
+const PRIVATE: u32 = 0o600;
 /// Where systemd puts what `LoadCredential` names.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
@@ -164,22 +166,32 @@ pub fn write_new_secret(path: &Path, secret: &[u8]) -> Result<(), SecretFileErro
             error,
         },
     };
-    let mut file = new_private(path).map_err(failed)?;
+    write_new(path, secret, PRIVATE).map_err(failed)
+}
+
+/// Writes a new file with this mode, which is durable with its name when this returns. What stands under that name is never
+/// overwritten, and a file that could not be written whole is taken away.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
+    let mut file = new_file(path, mode)?;
     let written = file
-        .write_all(secret)
+        .write_all(bytes)
         .and_then(|()| file.sync_all())
         .and_then(|()| sync_folder(path));
     if written.is_err() {
         // Nobody but this program made it. If it stays, the next attempt says that it is there.
         let _ = std::fs::remove_file(path);
     }
-    written.map_err(failed)
+    written
+}
+
+fn new_file(path: &Path, mode: u32) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(mode).open(path)
 }
 
 /// Makes a new file to write to which nobody but its owner can read.
 pub fn new_private(path: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600).open(path)
+    new_file(path, PRIVATE)
 }
 
 /// Makes the names in a file's folder durable.

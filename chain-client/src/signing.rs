@@ -19,6 +19,21 @@ use crate::types::BlockId;
 /// For how many blocks a transaction is valid, if nothing else is asked for.
 pub(crate) const ERA: u64 = 64;
 
+/// How far before the best block an era begins that counts from there. A block with so many after it is seldom undone, and an
+/// undone one would void the transaction.
+const BACK: u64 = 8;
+
+/// From which block transactions count their era. The node checks the hash of that block with the signature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Birth {
+    /// The last final one, which is never undone. When nothing has become final for as long as the era, no node takes the
+    /// transaction any more.
+    #[default]
+    LastFinal,
+    /// One a few blocks before the node's best, for when nothing becomes final.
+    Best,
+}
+
 /// A transaction that is ready to be sent.
 #[derive(Clone, Debug)]
 pub struct SignedTransaction {
@@ -47,6 +62,20 @@ impl Checkpoint {
         let best = connection.rpc().best_hash().await?;
         let runtime = connection.runtime(best).await?;
         Ok(Checkpoint { block, runtime })
+    }
+
+    /// The same from a few blocks before the best one.
+    pub(crate) async fn fetch_best(connection: &Connection) -> Result<Self, Error> {
+        let best = connection.best().await?;
+        let number = best.number.saturating_sub(BACK);
+        let hash = connection.rpc().block_hash(number).await?;
+        let hash = hash.ok_or_else(|| Error::UnknownBlock {
+            block: number.to_string(),
+        })?;
+        Ok(Checkpoint {
+            block: BlockId { number, hash },
+            runtime: connection.runtime(best.hash).await?,
+        })
     }
 
     /// Signs a call for a nonce, with an era that counts from here.

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use crate::block::{FinalisedBlock, FinalisedExtrinsic};
 use crate::error::{DispatchRefusal, Error};
 use crate::event::ChainEvent;
+use crate::signing::SignedTransaction;
 
 /// A signed transaction that was handed to the node.
 ///
@@ -17,18 +18,22 @@ use crate::event::ChainEvent;
 pub struct Submission {
     hash: H256,
     nonce: u64,
+    birth: u64,
+    death: u64,
     answer: oneshot::Receiver<Result<Inclusion, Error>>,
 }
 
 impl Submission {
     pub(crate) fn new(
-        hash: H256,
+        signed: &SignedTransaction,
         nonce: u64,
         answer: oneshot::Receiver<Result<Inclusion, Error>>,
     ) -> Self {
         Submission {
-            hash,
+            hash: signed.hash,
             nonce,
+            birth: signed.birth,
+            death: signed.death,
             answer,
         }
     }
@@ -41,6 +46,16 @@ impl Submission {
     /// The nonce that the account spent on it.
     pub fn nonce(&self) -> u64 {
         self.nonce
+    }
+
+    /// Number of the block from which it counts its era. It can be in no block up to this one.
+    pub fn birth(&self) -> u64 {
+        self.birth
+    }
+
+    /// Number of the first block in which it is not valid any more.
+    pub fn death(&self) -> u64 {
+        self.death
     }
 
     /// Waits until a finalised block includes the transaction.

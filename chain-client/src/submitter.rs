@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::nonce::NonceQueue;
 use crate::pending::{Pending, PendingSet};
 use crate::pool::{PoolAnswer, PoolRefusal};
-use crate::signing::ERA;
+use crate::signing::{Birth, Checkpoint, ERA};
 use crate::submission::{Inclusion, Submission};
 use crate::tracker::Tracker;
 
@@ -37,6 +37,8 @@ const ATTEMPTS: u32 = 3;
 pub struct SubmitterOptions {
     /// For how many blocks a transaction is valid; a power of two from 4 to 4,096.
     pub era: u64,
+    /// From which block it counts them.
+    pub birth: Birth,
     /// How many transactions of the account may be under way at a time; more wait. Submitters of one account share the
     /// limit of the first of them.
     pub in_flight: usize,
@@ -48,6 +50,7 @@ impl Default for SubmitterOptions {
     fn default() -> Self {
         SubmitterOptions {
             era: ERA,
+            birth: Birth::LastFinal,
             in_flight: 64,
             resend_after: Duration::from_secs(12),
         }
@@ -114,11 +117,14 @@ impl Submitter {
         loop {
             let under_way = |nonce| pending.has(&account, nonce);
             let nonce = counter.next(rpc, &account, under_way).await?;
-            let checkpoint = self.tracker.checkpoint().await?;
+            let checkpoint = match self.options.birth {
+                Birth::LastFinal => self.tracker.checkpoint().await?,
+                Birth::Best => Checkpoint::fetch_best(&self.connection).await?,
+            };
             let signed = checkpoint.sign(&self.account, &call, nonce, self.options.era)?;
             let hash = signed.hash;
             let (answer, waiting) = oneshot::channel();
-            let submission = Submission::new(hash, nonce, waiting);
+            let submission = Submission::new(&signed, nonce, waiting);
             let generation = self.connection.generation();
             let transaction = Pending {
                 hash,

@@ -5,6 +5,7 @@
 mod connecting;
 mod entries;
 mod following;
+mod stalled;
 mod submitting;
 
 use std::future::Future;

@@ -41,6 +41,15 @@ pub struct BlockProof {
     pub finality_proof: Vec<u8>,
 }
 
+/// The proof that a block is final, as a node gives it, and the block that it is about. Nothing of it is checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalityProof {
+    /// The block.
+    pub block: BlockId,
+    /// GRANDPA's `FinalityProof`, SCALE encoded.
+    pub bytes: Vec<u8>,
+}
+
 /// The proof of a device's head, for somebody who trusts no node: from the authorities on that the asker knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvedHead {

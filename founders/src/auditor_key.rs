@@ -130,9 +130,8 @@ fn new(out: &Path, name: &str) -> Result<Report, Failure> {
     let mut file = out.as_os_str().to_owned();
     file.push(".json");
     let file = PathBuf::from(file);
-    write_private(out, &key)?;
     let half = json!({ "format": FORMAT, "name": name, "auditor_key": public.to_string() });
-    files::write_public(&file, &format!("{half}\n"))?;
+    files::write_public_with(&file, &format!("{half}\n"), || write_private(out, &key))?;
     let kept = "Keep it off the network, split it (mhealth auditor-key split), and never lose it: without it no tag is checked.";
     Ok(Report::default()
         .line(format!("Auditor key of {name}: {public}"))
@@ -222,7 +221,7 @@ async fn rotate(global: &Global, study: StudyId, key: &PublicKey) -> Result<Repo
         .with("study", study.0)
         .with("auditor_key", Key(key).to_string())
         .with("epoch", epoch)
-        .with("block", outcome.block_number))
+        .block(outcome.block_number, office.is_final()))
 }
 
 fn write_private(path: &Path, key: &OpeningKey) -> Result<(), Failure> {
@@ -277,6 +276,11 @@ mod tests {
         assert_eq!(joined.expose(), key.expose());
         let again = new(&private, "Auditor").expect_err("it is there");
         assert_eq!(again.code(), "file_exists");
+        // There is no key whose public half nobody was told.
+        std::fs::remove_file(&private).expect("it is there");
+        let again = new(&private, "Auditor").expect_err("its public half is there");
+        assert_eq!(again.code(), "file_exists");
+        assert!(!private.exists());
     }
 
     #[test]

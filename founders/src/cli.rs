@@ -96,7 +96,7 @@ enum Command {
     /// Shows the chain the last final block that this node can prove, before the members help over a stall of finality
     /// (`mhealth propose note-stalled`). For anybody with a role.
     ReportFinal {
-        /// The number of the set of authorities that signed it, if that is not the latest that the chain knows of.
+        /// The number of the set of authorities that signed it, if that is another than the chain says.
         #[arg(long, value_name = "N")]
         set: Option<u64>,
     },

@@ -3,7 +3,7 @@
 //! Motions of the council: proposed, voted on, closed, looked at.
 
 use hashchain::StudyId;
-use mhealth_chain_client::{calls, ChainEvent, ChainView, Error, Inclusion, Motion, H256};
+use mhealth_chain_client::{calls, ChainEvent, ChainView, Inclusion, Motion, H256};
 use serde_json::{json, Value};
 
 use crate::failure::Failure;
@@ -68,7 +68,7 @@ pub(crate) async fn propose(
     let outcome = office.act(call).await?;
     let report = Report::default()
         .with("proposal", proposals::json(&proposal))
-        .with("block", outcome.block_number);
+        .block(outcome.block_number, office.is_final());
     let proposed = outcome.events.iter().find_map(|event| match event {
         ChainEvent::MotionProposed { motion, index, .. } => Some((*motion, *index)),
         _ => None,
@@ -117,13 +117,16 @@ pub(crate) async fn vote(
         .with("ayes", ayes)
         .with("nays", nays)
         .with("decided", decided);
-    match (decided, close_it) {
-        (true, true) => close_motion(report, &office, &motion).await,
-        (true, false) => Ok(report.line(format!(
+    if decided && close_it {
+        return close_motion(report, &office, &motion).await;
+    }
+    let report = report.block(outcome.block_number, office.is_final());
+    match decided {
+        true => Ok(report.line(format!(
             "It is decided. Any member carries it out by: mhealth close {:#x}",
             motion.hash
         ))),
-        (false, _) => Ok(report),
+        false => Ok(report),
     }
 }
 
@@ -138,7 +141,10 @@ pub(crate) async fn close(global: &Global, motion: Named) -> Result<Report, Fail
 
 async fn close_motion(report: Report, office: &Office, motion: &Motion) -> Result<Report, Failure> {
     let outcome = office.act(calls::close(motion)).await?;
-    carried_out(report.with("block", outcome.block_number), &outcome)
+    carried_out(
+        report.block(outcome.block_number, office.is_final()),
+        &outcome,
+    )
 }
 
 /// What became of a motion that was closed.
@@ -193,7 +199,9 @@ pub(crate) async fn motions(global: &Global) -> Result<Report, Failure> {
     if list.is_empty() {
         report = report.line("No motion is open.");
     }
-    Ok(report.with("motions", list).with("block", block.number))
+    Ok(report
+        .with("motions", list)
+        .block(block.number, global.is_final()))
 }
 
 fn described(report: Report, motion: &Motion) -> Report {
@@ -246,30 +254,57 @@ pub(crate) async fn count(view: &ChainView) -> Result<u32, Failure> {
     Ok(u32::try_from(members.len()).expect("there are at most 64 members; qed"))
 }
 
-/// Shows the chain the last final block that the node can prove.
+/// Shows the chain the last final block that the node can prove, unless it knows it: validators' nodes show it, too.
 pub(crate) async fn report_final(global: &Global, set: Option<u64>) -> Result<Report, Failure> {
     let office = global.office().await?;
-    let (_, view) = office.view().await?;
+    let (seen, view) = office.view().await?;
+    let proof = office.chain.latest_finality_proof().await?;
+    let proof = proof.ok_or_else(|| {
+        let message = "The node has no proof that its last final block is final.";
+        Failure::wrong("not_provable", message)
+    })?;
+    let proved = proof.block.number;
+    let known = view.last_final().await?;
+    if let Some(known) = known.filter(|known| known.number >= proved) {
+        let report = known_final(&office, known.number).await?;
+        return Ok(report.block(seen.number, office.is_final()));
+    }
     let set = match set {
         Some(set) => set,
-        None => view.latest_set().await?,
+        None => signers_of(&view, proved).await?,
     };
-    let last = office.chain.finalised().await?.number;
-    let proof = match office.chain.block_proof().await {
-        Err(Error::NotProvable { .. }) => {
-            let message = format!("The node has no proof that block {last} is final.");
-            return Err(Failure::wrong("not_provable", message));
-        }
-        proved => proved?.finality_proof,
-    };
-    let outcome = office.act(calls::report_final(set, proof)).await?;
-    Ok(Report::default()
+    let outcome = office.act(calls::report_final(set, proof.bytes)).await?;
+    // What a decision has to name is what the chain knows, and not what the node believes by now.
+    let after = office.chain.at(outcome.block_hash).await?;
+    let known = after.last_final().await?.unwrap_or(proof.block);
+    let report = known_final(&office, known.number).await?.with("set", set);
+    Ok(report.block(outcome.block_number, office.is_final()))
+}
+
+/// The number of the set that signs for a block.
+async fn signers_of(view: &ChainView, block: u64) -> Result<u64, Failure> {
+    view.voters_of(block).await?.ok_or_else(|| {
+        let message =
+            format!("The chain has forgotten who voted on block {block}, which is too old.");
+        Failure::wrong("unknown_set", message)
+    })
+}
+
+/// Says which block the chain knows to be final.
+async fn known_final(office: &Office, known: u64) -> Result<Report, Failure> {
+    let latest = office.chain.finalised().await?.number;
+    let report = Report::default()
         .line(format!(
-            "The chain knows the last final block of this node: {last}. Compare it with those of the other validators."
+            "The chain knows the last final block that this node can prove: {known}. Compare it with those of the other validators."
         ))
-        .with("last_final", last)
-        .with("set", set)
-        .with("block", outcome.block_number))
+        .with("last_final", known)
+        .with("finalised", latest);
+    Ok(match latest > known {
+        true => report.line(format!(
+            "For this node block {latest} is final by now. If that does not go on, show it, too."
+        )),
+        false => report,
+    })
 }
 
 /// Puts code in force that the consortium has authorised.
@@ -291,7 +326,7 @@ pub(crate) async fn upgrade(global: &Global, file: &std::path::Path) -> Result<R
             "The rules with the code {hash:#x} are in force from the next block on."
         ))
         .with("code_hash", format!("{hash:#x}"))
-        .with("block", outcome.block_number))
+        .block(outcome.block_number, office.is_final()))
 }
 
 #[cfg(test)]

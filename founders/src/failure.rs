@@ -4,7 +4,7 @@
 
 use std::{fmt, io, path::Path, process::ExitCode};
 
-use mhealth_chain_client::{DispatchRefusal, Error, SecretFileError};
+use mhealth_chain_client::{DispatchRefusal, ErasureFault, Error, SecretFileError};
 use serde_json::json;
 
 /// The chain refused it, or something is not as it should be.
@@ -99,6 +99,16 @@ impl From<Error> for Failure {
         match error {
             Error::Dispatch(refusal) => refusal.into(),
             error => Self::new(error.code(), error.to_string(), exit),
+        }
+    }
+}
+
+impl From<ErasureFault> for Failure {
+    fn from(fault: ErasureFault) -> Self {
+        match fault {
+            ErasureFault::Chain(error) => error.into(),
+            ErasureFault::OtherChain => Self::new(fault.code(), fault.to_string(), OTHER_CHAIN),
+            fault => Self::wrong(fault.code(), fault.to_string()),
         }
     }
 }

@@ -2,12 +2,11 @@
 
 //! Files of secrets, which only their owner can read, and files for everybody. Neither is ever overwritten.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use mhealth_chain_client::{read_secret_text, write_new_secret};
+use mhealth_chain_client::{read_secret_text, write_new, write_new_secret};
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -28,13 +27,22 @@ pub(crate) fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
 
 /// Writes a new file that everybody may read.
 pub(crate) fn write_public(path: &Path, text: &str) -> Result<(), Failure> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o644);
-    let written = options.open(path).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
+    let written = write_new(path, text.as_bytes(), 0o644);
     written.map_err(|error| Failure::file(path, &error))
+}
+
+/// Writes a new file that everybody may read, and then what belongs to it: both, or neither. For a secret it is the other one, so
+/// that there is never a secret without its public half.
+pub(crate) fn write_public_with(
+    path: &Path,
+    text: &str,
+    other: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    write_public(path, text)?;
+    other().inspect_err(|_| {
+        // This program has made it just now. If it stays, the next attempt says that it is there.
+        let _ = fs::remove_file(path);
+    })
 }
 
 /// Reads a file that everybody may read.
@@ -69,6 +77,24 @@ mod tests {
         write_public(&path, "phrase").expect("written");
         let refused = read_secret(&path).expect_err("everybody can read it");
         assert_eq!(refused.code(), "file_readable_by_others");
+    }
+
+    #[test]
+    fn of_a_pair_that_cannot_be_written_nothing_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (public, secret) = (folder.path().join("half"), folder.path().join("secret"));
+        let pair = || write_public_with(&public, "known", || write_secret(&secret, "phrase\n"));
+        for there in [&public, &secret] {
+            fs::write(there, "it was there").expect("written");
+            let refused = pair().expect_err("one is there");
+            assert_eq!(refused.code(), "file_exists");
+            let left = fs::read_dir(folder.path()).expect("read").count();
+            assert_eq!(left, 1, "{}", there.display());
+            fs::remove_file(there).expect("it is there");
+        }
+        pair().expect("both are new");
+        assert_eq!(*read_secret(&secret).expect("read"), "phrase");
+        assert_eq!(read(&public).expect("read"), "known");
     }
 
     #[test]

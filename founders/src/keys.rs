@@ -151,8 +151,10 @@ fn account(out: &Path, name: &str) -> Result<Report, Failure> {
     file.push(".json");
     let file = PathBuf::from(file);
     let half = json!({ "format": accounts::FORMAT, "name": name, "account": id });
-    files::write_secret(out, &format!("{}\n", *phrase))?;
-    files::write_public(&file, &format!("{half}\n"))?;
+    let secret = Zeroizing::new(format!("{}\n", *phrase));
+    files::write_public_with(&file, &format!("{half}\n"), || {
+        files::write_secret(out, &secret)
+    })?;
     Ok(Report::default()
         .line(format!("Account of {name}: {id}"))
         .line(format!(

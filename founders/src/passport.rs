@@ -182,8 +182,10 @@ fn make(content: &Content, out: &Path) -> Result<Report, Failure> {
     let mut page = out.as_os_str().to_owned();
     page.push(".html");
     let page = PathBuf::from(page);
-    files::write_public(out, &format!("{text}\n"))?;
-    files::write_public(&page, &as_page(content, &text)?)?;
+    let shown = as_page(content, &text)?;
+    files::write_public_with(out, &format!("{text}\n"), || {
+        files::write_public(&page, &shown)
+    })?;
     Ok(Report::default()
         .line(format!(
             "The passport of study {} is in {}, and in {} to be printed.",

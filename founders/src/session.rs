@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mhealth_chain_client::{
-    AccountId32, BlockId, Call, ChainClient, ChainView, ConnectOptions, Inclusion, Patience,
-    Submitter, H256,
+    AccountId32, Birth, BlockId, Call, ChainClient, ChainView, ConnectOptions, Inclusion, Patience,
+    Submitter, SubmitterOptions, H256,
 };
 
 use crate::accounts;
 use crate::failure::Failure;
 
-/// A transaction is in a block within this time, or the chain makes none for it.
-const IN_A_BLOCK: Duration = Duration::from_secs(120);
+/// The chain makes a block within this time, or none at all: half a minute apart are the blocks that validators make when nothing
+/// becomes final, and the slots of those who are away stay empty.
+const NEXT_BLOCK: Duration = Duration::from_secs(300);
 
 /// Options of all commands.
 #[derive(Clone, Debug, clap::Args)]
@@ -77,12 +78,25 @@ impl Global {
         };
         let account = accounts::secret(file)?;
         let chain = self.chain().await?;
+        let options = SubmitterOptions {
+            // The era of a transaction that counts from the last final block is soon over when there are no later ones.
+            birth: match self.not_final {
+                true => Birth::Best,
+                false => Birth::LastFinal,
+            },
+            ..SubmitterOptions::default()
+        };
         Ok(Office {
-            submitter: chain.submitter(account),
+            submitter: chain.submitter_with(account, options),
             chain,
             quiet: self.quiet,
             not_final: self.not_final,
         })
+    }
+
+    /// Whether what is read and done is final.
+    pub(crate) fn is_final(&self) -> bool {
+        !self.not_final
     }
 
     /// The chain at its latest final block, or at the best one if so wanted.
@@ -113,6 +127,11 @@ impl Office {
         self.submitter.account()
     }
 
+    /// Whether what is read and done is final.
+    pub(crate) fn is_final(&self) -> bool {
+        !self.not_final
+    }
+
     /// The chain at its latest final block, or at the best one if so wanted.
     pub(crate) async fn view(&self) -> Result<(BlockId, ChainView), Failure> {
         look(&self.chain, self.not_final).await
@@ -133,11 +152,10 @@ impl Office {
 
     async fn act_for_now(&self, call: Call) -> Result<Inclusion, Failure> {
         let name = call.name();
-        let from = self.chain.best_block().await?.number;
         let submission = self.submitter.submit(call).await?;
         self.say(&format!("{name}: sent, waiting until it is in a block"));
-        let included = self.chain.included(submission.hash(), from, IN_A_BLOCK);
-        let outcome = included.await?.succeeded()?;
+        let included = self.chain.included(&submission, NEXT_BLOCK).await?;
+        let outcome = included.succeeded()?;
         self.say(&format!(
             "{name}: in block {}, which is not final",
             outcome.block_number

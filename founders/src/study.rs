@@ -2,17 +2,19 @@
 
 //! What a sponsor does, and how offices change their keys.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use hashchain::{DeviceId, StudyId};
-use mhealth_api::DeviceStatus;
+use hashchain::StudyId;
+use mhealth_api::ErasureOrder;
 use mhealth_chain_client::calls::{self, SessionKeys};
-use mhealth_chain_client::{AccountId32, Call, SuspensionReason, H256};
+use mhealth_chain_client::{AccountId32, Call, ErasureStep};
+use serde_json::json;
 
 use crate::accounts::Named;
 use crate::decide;
 use crate::failure::Failure;
+use crate::files;
 use crate::keys;
 use crate::proposals::{Decision, EitherWay, NewStudy};
 use crate::report::Report;
@@ -42,15 +44,13 @@ pub(crate) enum Study {
         #[arg(value_name = "N")]
         study: StudyId,
     },
-    /// Writes down that the data of a device were erased everywhere, once all relays have erased them. A device that may still
-    /// write is suspended before, as its participant has withdrawn. Cannot be undone. For its study's sponsor.
+    /// Writes down that the data of a participant's devices were erased everywhere, once all relays have erased them. Devices that
+    /// may still write are suspended before, as their participant has withdrawn. Cannot be undone. For the study's sponsor.
     Erase {
-        /// Number of the device.
-        #[arg(value_name = "DEVICE")]
-        device: DeviceId,
-        /// Digest of the holder's signed order, as `mhealth-data erase` prints it: 0x and 64 hexadecimal digits.
-        #[arg(long, value_name = "HASH")]
-        receipt: H256,
+        /// The holder's signed order, in a file, as `mhealth-data erase` prints it. It names the devices, and nothing is done if one
+        /// of them is not of its study and participant.
+        #[arg(long, value_name = "FILE")]
+        order: PathBuf,
     },
 }
 
@@ -117,28 +117,46 @@ pub(crate) async fn run(global: &Global, study: Study) -> Result<Report, Failure
             let done = format!("Study {study} is open again.");
             act(global, calls::reopen_study(study), done).await
         }
-        Study::Erase { device, receipt } => erase(global, device, receipt).await,
+        Study::Erase { order } => erase(global, &order).await,
     }
 }
 
-async fn erase(global: &Global, device: DeviceId, receipt: H256) -> Result<Report, Failure> {
+async fn erase(global: &Global, file: &Path) -> Result<Report, Failure> {
+    let order: ErasureOrder = serde_json::from_str(&files::read(file)?).map_err(|error| {
+        let message = format!("{} is no order to erase: {error}.", file.display());
+        Failure::input("not_an_order", message)
+    })?;
+    let receipt = order.receipt();
     let office = global.office().await?;
     let (_, view) = office.view().await?;
-    let found = view.device(device).await?;
-    if found.is_some_and(|found| found.status == DeviceStatus::Active) {
-        let suspend = calls::suspend(device, SuspensionReason::Withdrawn);
-        office.act(suspend).await?;
+    let account = office.account();
+    let steps = office.chain.erasure_steps(&view, &order, Some(&account));
+    let mut report = Report::default().with("receipt", receipt.to_string());
+    let steps = steps.await?;
+    let another = |step: &&ErasureStep| step.written.is_some_and(|it| it.receipt != receipt.0);
+    if let Some(ErasureStep { device, .. }) = steps.iter().find(another) {
+        let message = format!("The chain has the receipt of another order for device {device}.");
+        return Err(Failure::wrong("another_receipt", message));
     }
-    let call = calls::erase(device, receipt.0);
-    let name = call.name();
-    let outcome = office.act(call).await?;
-    Ok(Report::default()
-        .line(format!(
+    let mut devices = Vec::new();
+    for step in steps {
+        let device = step.device;
+        let mut block = step.written.map(|it| u64::from(it.block));
+        for call in step.calls {
+            block = Some(office.act(call).await?.block_number);
+        }
+        report = report.line(format!(
             "It is on record that the data of device {device} were erased."
-        ))
-        .with("call", name)
-        .with("block", outcome.block_number)
-        .with("transaction", format!("{:#x}", outcome.extrinsic_hash)))
+        ));
+        devices.push(json!({ "device": device.0, "block": block }));
+    }
+    let report = match office.is_final() {
+        true => report,
+        false => report.line("That is not final: it can still be undone."),
+    };
+    Ok(report
+        .with("devices", devices)
+        .with("final", office.is_final()))
 }
 
 pub(crate) async fn appoint(global: &Global, office: Office) -> Result<Report, Failure> {
@@ -209,7 +227,7 @@ pub(crate) async fn rotate(global: &Global, rotate: Rotate) -> Result<Report, Fa
     }
 }
 
-async fn session(global: &Global, folder: &std::path::Path) -> Result<Report, Failure> {
+async fn session(global: &Global, folder: &Path) -> Result<Report, Failure> {
     let (aura, grandpa) = keys::session_keys(folder)?;
     let office = global.office().await?;
     let owner: AccountId32 = office.account();
@@ -227,7 +245,7 @@ async fn session(global: &Global, folder: &std::path::Path) -> Result<Report, Fa
     Ok(Report::default()
         .line("The session keys are registered. They count from the session after next on, for a validator.")
         .with("account", owner.to_string())
-        .with("block", outcome.block_number))
+        .block(outcome.block_number, office.is_final()))
 }
 
 async fn act(global: &Global, call: Call, done: String) -> Result<Report, Failure> {
@@ -237,6 +255,6 @@ async fn act(global: &Global, call: Call, done: String) -> Result<Report, Failur
     Ok(Report::default()
         .line(done)
         .with("call", name)
-        .with("block", outcome.block_number)
+        .block(outcome.block_number, office.is_final())
         .with("transaction", format!("{:#x}", outcome.extrinsic_hash)))
 }

@@ -36,7 +36,7 @@ pub(crate) async fn run(global: &Global, urgent: Urgent) -> Result<Report, Failu
             Ok(Report::default()
                 .line(format!("You do not vote any more to {}.", words(&decision)))
                 .with("decision", words(&decision))
-                .with("block", outcome.block_number))
+                .block(outcome.block_number, office.is_final()))
         }
         Urgent::List => list(global).await,
     }
@@ -54,7 +54,7 @@ async fn vote(global: &Global, decision: UrgentDecision) -> Result<Report, Failu
     let report = Report::default()
         .line(format!("You vote to {}.", words(&decision)))
         .with("decision", words(&decision))
-        .with("block", outcome.block_number)
+        .block(outcome.block_number, office.is_final())
         .with("threshold", threshold)
         .with("carried_out", done);
     if done {
@@ -83,7 +83,9 @@ async fn list(global: &Global) -> Result<Report, Failure> {
     if list.is_empty() {
         report = report.line("Nobody votes for an urgent decision.");
     }
-    Ok(report.with("votes", list).with("block", block.number))
+    Ok(report
+        .with("votes", list)
+        .block(block.number, global.is_final()))
 }
 
 /// The votes that count: by whom, for what, until when.

@@ -3,7 +3,7 @@
 //! Which chain a node belongs to.
 
 use codec::Decode;
-use mhealth_runtime::{genesis, RuntimeGenesisConfig, WASM_BINARY};
+use mhealth_runtime::{genesis, limits::LEAST_LAG, RuntimeGenesisConfig, WASM_BINARY};
 use sc_chain_spec::json_patch;
 use sc_service::{ChainSpec as _, ChainType, Properties};
 use serde_json::json;
@@ -31,7 +31,7 @@ pub(crate) enum Purpose {
 /// # Errors
 ///
 /// A sentence for the operator: the file cannot be read, or it specifies a live chain whose genesis contains a key that
-/// everybody knows the secret of, or the presets' short time for a veto.
+/// everybody knows the secret of, the presets' short time for a veto, or less patience with finality than the runtime's own.
 pub(crate) fn load(id: &str, purpose: Purpose) -> Result<Box<dyn sc_service::ChainSpec>, String> {
     let spec: Box<dyn sc_service::ChainSpec> = match id {
         "dev" => Box::new(DEVELOPMENT.spec(purpose)?),
@@ -42,15 +42,14 @@ pub(crate) fn load(id: &str, purpose: Purpose) -> Result<Box<dyn sc_service::Cha
         let genesis = spec.as_storage_builder().build_storage()?;
         well_known_keys::refuse(spec.name(), &genesis)?;
         refuse_short_veto(spec.name(), &genesis)?;
+        refuse_short_stall(spec.name(), &genesis)?;
     }
     Ok(spec)
 }
 
 /// Refuses a genesis in which a sponsor would have no more time to veto a retirement than in the presets, which are for trials.
 fn refuse_short_veto(name: &str, genesis: &Storage) -> Result<(), String> {
-    let delay = genesis.top.get(&genesis::retirement_delay_key()[..]);
-    let delay = delay.and_then(|delay| u32::decode(&mut &delay[..]).ok());
-    match delay {
+    match number(genesis, &genesis::retirement_delay_key()) {
         Some(blocks) if blocks <= genesis::RETIREMENT_DELAY => Err(format!(
             "in the live chain \"{name}\" a retirement that an authentication server asks for would hold after {blocks} blocks of \
              two seconds, too soon for the study's sponsor to veto it. Set clientHashchain.retirementDelay to at least an hour \
@@ -58,6 +57,24 @@ fn refuse_short_veto(name: &str, genesis: &Storage) -> Result<(), String> {
         )),
         _ => Ok(()),
     }
+}
+
+/// Refuses a genesis by which the consortium could take finality for lost while it is alive: nodes show the chain a final block once a
+/// minute only.
+fn refuse_short_stall(name: &str, genesis: &Storage) -> Result<(), String> {
+    match number(genesis, &genesis::least_lag_key()) {
+        Some(blocks) if blocks < LEAST_LAG => Err(format!(
+            "in the live chain \"{name}\" authorities could be changed by force when the last final block that the chain knows of lies \
+             {blocks} blocks behind, as it may while finality is alive. Take finality.leastLag out, or set it to {LEAST_LAG} or more."
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What a genesis has under this key, if it is a number of blocks.
+fn number(genesis: &Storage, key: &[u8]) -> Option<u32> {
+    let value = genesis.top.get(key)?;
+    u32::decode(&mut &value[..]).ok()
 }
 
 /// A chain that begins with a preset of the runtime.
@@ -200,6 +217,19 @@ mod tests {
             load("Local", genesis::RETIREMENT_DELAY),
             Ok("A trial".into())
         );
+    }
+
+    #[test]
+    fn a_live_chain_that_takes_living_finality_for_lost_is_refused() {
+        let key = genesis::least_lag_key();
+        let load = |chain_type, blocks: u32| load_value(chain_type, &key, &blocks.encode());
+        for blocks in [0, 20, LEAST_LAG - 1] {
+            let refusal = load("Live", blocks).expect_err("it ends while it is alive");
+            assert!(refusal.contains("A trial"), "{refusal}");
+            assert!(refusal.contains("finality.leastLag"), "{refusal}");
+        }
+        assert_eq!(load("Live", LEAST_LAG), Ok("A trial".into()));
+        assert_eq!(load("Development", 5), Ok("A trial".into()));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod components;
 mod final_report;
 mod full;
 mod metrics;
+mod reports;
 mod runtime_cache;
 mod sealing;
 mod witness;

@@ -52,6 +52,11 @@ pub fn retirement_delay_key() -> [u8; 32] {
     pallet_client_hashchain::RetirementDelay::<crate::Runtime>::hashed_key()
 }
 
+/// Under which storage key a genesis says how many blocks finality must have stalled for.
+pub fn least_lag_key() -> [u8; 32] {
+    pallet_finality::LeastLag::<crate::Runtime>::hashed_key()
+}
+
 /// The preset of this name, as a JSON patch of the default genesis.
 pub fn preset(id: &PresetId) -> Option<Vec<u8>> {
     let patch = match id.as_ref() {

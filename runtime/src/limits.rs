@@ -50,7 +50,7 @@ pub const LEAST_LAG: BlockNumber = 5 * MINUTES;
 /// minute. It costs one proof in so many blocks, and a fifth of [`LEAST_LAG`] leaves room for blocks that none of them makes.
 pub const FINAL_REPORT: BlockNumber = MINUTES;
 
-/// Blocks between that decision and its effect: half a minute, after which no node has the block with the decision on a chain
+/// Blocks between that decision and its effect: half a minute, or eight when blocks come seldom, after which no node has the block with the decision on a chain
 /// of its own.
 pub const FORCED_DELAY: BlockNumber = 16;
 

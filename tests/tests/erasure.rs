@@ -7,9 +7,10 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use hashchain::{participant_digest, DeviceId, Native, StudyId};
-use mhealth_api::{ErasureOrder, ExportedRun, Key, CLOSING_PREFIX};
+use mhealth_api::{DeviceStatus, ErasureOrder, ExportedRun, Key, CLOSING_PREFIX};
 use mhealth_chain_client::{create_private, Account, ChainClient, DeviceView};
 use mhealth_testing::audit;
+use mhealth_testing::member::Member;
 use mhealth_testing::node::{self, Node};
 use mhealth_testing::port::Port;
 use mhealth_testing::postgres::Postgres;
@@ -366,9 +367,20 @@ async fn an_erased_participant_is_in_no_relays_files_and_the_evidence_stays() {
     // The same command goes on; first without the sponsor's account.
     let asked = site.erase(&participant, &[], &erasers);
     assert_eq!(asked.status.code(), Some(2), "{}", text(&asked));
-    let ask = format!("mhealth study erase {number} --receipt 0x");
-    assert!(text(&asked).contains(&ask), "{}", text(&asked));
-    // Somebody who is not the sponsor writes nothing.
+    let ask = "mhealth study erase --order FILE";
+    assert!(text(&asked).contains(ask), "{}", text(&asked));
+    // Somebody who is not the sponsor writes nothing, and suspends nobody.
+    let printed = String::from_utf8_lossy(&asked.stdout);
+    let order = printed.lines().find(|line| line.starts_with('{'));
+    let file = site.folder.path().join("order.json");
+    std::fs::write(&file, order.expect("it is printed")).expect("written");
+    let file = file.display().to_string();
+    let server = Member::new(&site.node.url(), "//Charlie", site.folder.path());
+    let refused = server
+        .expect("written")
+        .does(&["study", "erase", "--order", &file]);
+    let refused = refused.expect("it answers");
+    assert_eq!(refused, Err("only_the_sponsor".to_owned()));
     let charlie = site.folder.path().join("charlie.key");
     let mut file = create_private(&charlie).expect("a file");
     std::io::Write::write_all(&mut file, b"//Charlie").expect("written");
@@ -380,6 +392,9 @@ async fn an_erased_participant_is_in_no_relays_files_and_the_evidence_stays() {
         "{}",
         text(&stranger)
     );
+    let (_, chain) = site.chain.at_finalised().await.expect("it answers");
+    let view = chain.device(device).await.expect("read");
+    assert_eq!(view.expect("enrolled").status, DeviceStatus::Active);
     let done = site.erase(&participant, &["--account-file", &account], &erasers);
     let said = last_line(&succeeds(&done));
     let receipt = said.rsplit("receipt=").next().expect("it is said");

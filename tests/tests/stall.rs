@@ -23,10 +23,12 @@ use support::STUDY;
 
 /// How long finality must have stalled on this chain, in blocks: five minutes would be long for a test.
 const LEAST_LAG: u64 = 5;
+/// For how many blocks a transaction is valid. Whoever counted from the last final block could say nothing any more after these.
+const ERA: u64 = 64;
 /// Blocks between the decision and its effect.
 const DELAY: u64 = 16;
 /// How long to wait for anything.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// A node without the voter of GRANDPA: to the others it is one that is gone.
 const VOTER_OFF: &str = "--no-grandpa";
 
@@ -155,10 +157,21 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     let reported = reported.expect("it answers").expect("it is taken");
     assert_eq!(reported["last_final"], json!(last));
     assert_eq!(alice.set().await, 0);
+    // People take their time. Whoever looks once more is told the same.
+    alice.best_is(last + ERA + 1).await;
+    let known = member("//Eve").does(&["report-final", "--not-final"]);
+    let known = known.expect("it answers").expect("it is known");
+    assert_eq!(known["last_final"], json!(last));
     let number = last.to_string();
-    let decided = member("//Alice").does(&["propose", "note-stalled", &number, "--not-final"]);
-    let decided = decided.expect("it answers").expect("it is taken");
+    // Not while a session ends.
+    let decided = until("the decision is taken", async || {
+        let decision = ["propose", "note-stalled", &number, "--not-final"];
+        let decided = member("//Alice").does(&decision);
+        decided.expect("it answers").ok()
+    })
+    .await;
     assert_eq!(decided["carried_out"], json!(true));
+    assert_eq!(decided["final"], json!(false));
     until("it is decided", async || {
         (alice.set().await == 1).then_some(())
     })

@@ -201,3 +201,46 @@ async fn a_batch_that_ends_early_is_no_batch_however_it_is_read() {
     let extrinsic = extrinsic(&client, &many).await;
     assert!(read(&runtime, &[extrinsic]).is_err());
 }
+
+/// A node that has dropped the state of its block 2, in which runs with six entries were brought beside something else.
+async fn pruned() -> (FakeNode, crate::ChainClient) {
+    let node = FakeNode::new();
+    let client = node.client().await;
+    node.make_empty_block();
+    let relay = client.submitter(relay());
+    let suspend = calls::suspend(DeviceId(4), SuspensionReason::Lost);
+    for call in [calls::submit_batch((1..4).map(run).collect()), suspend] {
+        relay.submit(call).await.unwrap();
+    }
+    node.make_block();
+    node.make_empty_block();
+    node.prune();
+    (node, client)
+}
+
+#[tokio::test]
+async fn where_the_state_is_gone_what_accounts_for_all_entries_is_taken() {
+    let (node, client) = pruned().await;
+    let block = client.block_hash(2).await.unwrap().unwrap();
+    node.count_journal(1, 10);
+    node.count_journal(2, 16);
+    let found = client.runs_brought(block).await.unwrap();
+    assert_eq!(found.len(), 3);
+    let empty = client.block_hash(3).await.unwrap().unwrap();
+    assert_eq!(client.runs_brought(empty).await, Ok(Vec::new()));
+}
+
+#[tokio::test]
+async fn where_the_state_is_gone_what_may_not_be_all_is_an_error() {
+    let (node, client) = pruned().await;
+    let block = client.block_hash(2).await.unwrap().unwrap();
+    let pruned = Err(Error::StatePruned {
+        block: "2".to_owned(),
+    });
+    // The headers do not say how many entries there were.
+    assert_eq!(client.runs_brought(block).await, pruned);
+    // There were more than the present rules find, as after an upgrade that moved a call.
+    node.count_journal(1, 10);
+    node.count_journal(2, 17);
+    assert_eq!(client.runs_brought(block).await, pruned);
+}

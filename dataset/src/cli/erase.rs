@@ -174,13 +174,12 @@ fn tell_written(device: DeviceId, state: &Written) {
     }
 }
 
-/// What the sponsor has to do.
+/// What the sponsor has to do. The order names nobody: of the participant and the record it has digests.
 fn ask_sponsor(order: &ErasureOrder) {
+    let text = serde_json::to_string(order).expect("an order is written as JSON; qed");
     println!(
-        "Open: the study's sponsor writes the receipt to the chain, with the account's secret:"
+        "Open: the study's sponsor writes the receipt to the chain. The order, for a file:\n{text}"
     );
-    for device in &order.devices {
-        let receipt = order.receipt();
-        println!("  mhealth study erase {device} --receipt {receipt} --account-file FILE");
-    }
+    println!("With this file and the account's secret the sponsor types:");
+    println!("  mhealth study erase --order FILE --account-file FILE");
 }

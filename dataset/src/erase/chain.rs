@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 
 use hashchain::DeviceId;
-use mhealth_api::{DeviceStatus, ErasureOrder};
+use mhealth_api::ErasureOrder;
 use mhealth_chain_client::{
-    calls, read_secret_text, Account, ChainClient, Error, SuspensionReason, H256,
+    read_secret_text, Account, Call, ChainClient, ErasureFault, Error, Submitter, H256,
 };
 
 use crate::error::DataError;
@@ -30,12 +30,13 @@ pub enum Written {
     Another(H256),
     /// It is not there, and there is no account to write it.
     Open,
-    /// The chain refused it, with its reason.
+    /// The chain refused it, or it may not be written at all, with the reason.
     Refused(String),
 }
 
 /// Sees to it that the chain has the receipt of an order for each of its devices. A device that may still register entries is
-/// suspended before.
+/// suspended before. Nothing is called when one of them is not of the order's study and participant, or the account is not the
+/// sponsor's.
 pub async fn write_down(
     chain: &Chain,
     order: &ErasureOrder,
@@ -53,43 +54,44 @@ pub async fn write_down(
         None => None,
     };
     let submitter = account.map(|account| client.submitter(account));
+    let (_, view) = client.at_finalised().await.map_err(unreadable)?;
+    let account = submitter.as_ref().map(Submitter::account);
+    let steps = match client.erasure_steps(&view, order, account.as_ref()).await {
+        Ok(steps) => steps,
+        Err(ErasureFault::Chain(error)) => return Err(unreadable(error)),
+        Err(fault) => {
+            let refused = |device: &DeviceId| (*device, Written::Refused(fault.to_string()));
+            return Ok(order.devices.iter().map(refused).collect());
+        }
+    };
+    let receipt = order.receipt();
     let mut written = Vec::new();
-    for device in &order.devices {
-        let (_, view) = client.at_finalised().await.map_err(unreadable)?;
-        let found = view.erasure(*device).await.map_err(unreadable)?;
-        let receipt = order.receipt();
-        let state = match (found, &submitter) {
+    for step in steps {
+        let state = match (step.written, &submitter) {
             (Some(found), _) if found.receipt == receipt.0 => Written::InBlock(found.block),
             (Some(found), _) => Written::Another(H256(found.receipt)),
             (None, None) => Written::Open,
-            (None, Some(submitter)) => {
-                let known = view.device(*device).await.map_err(unreadable)?;
-                let mut needed = Vec::new();
-                if known.is_some_and(|known| known.status == DeviceStatus::Active) {
-                    needed.push(calls::suspend(*device, SuspensionReason::Withdrawn));
-                }
-                needed.push(calls::erase(*device, receipt.0));
-                let mut state = Written::Open;
-                for call in needed {
-                    let included = submitter.submit_and_wait(call).await;
-                    match included.and_then(|included| included.succeeded()) {
-                        Ok(included) => {
-                            let block = u32::try_from(included.block_number);
-                            state = Written::InBlock(block.unwrap_or(u32::MAX));
-                        }
-                        Err(error) if is_a_refusal(&error) => {
-                            state = Written::Refused(error.to_string());
-                            break;
-                        }
-                        Err(error) => return Err(unreadable(error)),
-                    }
-                }
-                state
-            }
+            (None, Some(submitter)) => make(submitter, step.calls).await?,
         };
-        written.push((*device, state));
+        written.push((step.device, state));
     }
     Ok(written)
+}
+
+/// Makes these calls, up to one that the chain refuses.
+async fn make(submitter: &Submitter, calls: Vec<Call>) -> Result<Written, DataError> {
+    let mut state = Written::Open;
+    for call in calls {
+        state = match submitter.submit_and_wait(call).await {
+            Ok(included) => {
+                let block = u32::try_from(included.block_number);
+                Written::InBlock(block.unwrap_or(u32::MAX))
+            }
+            Err(error) if is_a_refusal(&error) => return Ok(Written::Refused(error.to_string())),
+            Err(error) => return Err(unreadable(error)),
+        };
+    }
+    Ok(state)
 }
 
 /// Whether the chain had its say.

@@ -6,6 +6,11 @@
 //! say of the journal. A full block has thirteen megabytes, of which one device's runs are a few hundred bytes. Extrinsics stay as long as
 //! the block does, so a node that prunes can answer, too. Nobody has to believe the answer: tags are what links were
 //! computed from.
+//!
+//! A question is a hundred bytes, and an answer costs the reading of a full block. So only a few are worked on at a time: the rest of
+//! the machine is a validator's, whatever it is asked.
+
+mod turns;
 
 use std::sync::Arc;
 
@@ -21,6 +26,8 @@ use sc_client_api::BlockBackend;
 use serde::{Deserialize, Serialize};
 use sp_core::Bytes;
 use sp_runtime::{generic::Preamble, MultiAddress, OpaqueExtrinsic};
+
+use self::turns::Turns;
 
 /// How deep an extrinsic is read: as deep as the chain reads one, `frame_support::MAX_EXTRINSIC_DEPTH`.
 const MAX_DEPTH: u32 = 256;
@@ -54,6 +61,9 @@ pub(crate) enum RunsError {
     /// This node does not have the block, or has dropped its extrinsics.
     #[error("this node does not have the extrinsics of the block {0}")]
     NoBlock(Hash),
+    /// As many as may are asking already.
+    #[error("this node reads blocks for too many others at present; ask again, or read the block yourself")]
+    Busy,
     /// The node itself failed.
     #[error("the node could not read its database")]
     Internal(#[from] sp_blockchain::Error),
@@ -64,6 +74,7 @@ impl RunsError {
     fn code(&self) -> i32 {
         match self {
             Self::NoBlock(_) => 9_102,
+            Self::Busy => 9_198,
             Self::Internal(_) => 9_199,
         }
     }
@@ -78,16 +89,19 @@ impl From<RunsError> for ErrorObjectOwned {
 /// Answers `hashchain_runs`.
 pub(crate) struct RunReader<C> {
     client: Arc<C>,
+    turns: Turns,
 }
 
 impl<C> RunReader<C> {
     pub(crate) fn new(client: Arc<C>) -> Self {
-        Self { client }
+        let turns = Turns::default();
+        Self { client, turns }
     }
 }
 
 impl<C: BlockBackend<Block> + Send + Sync + 'static> HashchainRunsServer for RunReader<C> {
     fn runs(&self, device: u32, block: Hash) -> RpcResult<Vec<BroughtRun>> {
+        let _turn = self.turns.take().ok_or(RunsError::Busy)?;
         let body = self.client.block_body(block).map_err(RunsError::from)?;
         let body = body.ok_or(RunsError::NoBlock(block))?;
         let extrinsics = body.iter().zip(0..);

@@ -4,7 +4,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mhealth_runtime::{limits::BLOCK_BYTES, opaque::Block};
+use mhealth_runtime::{
+    limits::{BLOCK_BYTES, FORCED_DELAY, LEAST_LAG, MINUTES, SESSION},
+    opaque::Block,
+    BlockNumber,
+};
 use sc_basic_authorship::ProposerFactory;
 use sc_consensus_aura::{SlotProportion, StartAuraParams};
 use sc_consensus_grandpa::{
@@ -32,6 +36,14 @@ use super::{
 /// The share of a slot after which a proposal that is not ready is thrown away: all of it, because a late block is
 /// worth more than none. The author stops long before: see [`Clocked`].
 const PROPOSAL_SHARE: f32 = 1.0;
+
+/// How many blocks are made at full pace when none becomes final: what a change of authorities by force takes. Those who are gone
+/// are off the list after two sessions at most, the decision is taken after [`LEAST_LAG`], it takes effect after
+/// [`FORCED_DELAY`], and five minutes are for those who vote on it. Twenty minutes together.
+const FULL_PACE: BlockNumber = 2 * SESSION + LEAST_LAG + FORCED_DELAY + 5 * MINUTES;
+/// How many slots stay empty after a block at most, when none has become final for long: a block comes every half minute. What was
+/// decided later takes fifteen times as long, and no more.
+const EMPTY_SLOTS: BlockNumber = 14;
 
 /// What a validator works with.
 pub(super) struct Parts {
@@ -110,7 +122,7 @@ pub(super) fn spawn(
 /// Makes a block in every slot that is ours.
 ///
 /// While finality lags far behind, for instance because a third of the validators is down, fewer and fewer blocks are
-/// made, so that what has to be finalised later stays bounded.
+/// made: see [`backoff`].
 fn spawn_aura(
     parts: &Parts,
     settings: &Settings,
@@ -137,7 +149,7 @@ fn spawn_aura(
             justification_sync_link: parts.sync_service.clone(),
             create_inherent_data_providers: move |_, ()| async move { Ok(inherent_data(slot_duration)) },
             force_authoring: settings.force_authoring,
-            backoff_authoring_blocks: Some(BackoffAuthoringOnFinalizedHeadLagging::default()),
+            backoff_authoring_blocks: Some(backoff()),
             keystore: parts.keystore.clone(),
             block_proposal_slot_portion: SlotProportion::new(PROPOSAL_SHARE),
             max_block_proposal_slot_portion: None,
@@ -149,6 +161,18 @@ fn spawn_aura(
         .spawn_essential_handle()
         .spawn_blocking("aura", Some("block-authoring"), aura);
     Ok(())
+}
+
+/// How validators make fewer blocks when none becomes final, so that what has to be finalised later grows slowly.
+///
+/// Not as usual, from 50 blocks on down to one in a hundred slots: the chain counts in blocks what the consortium may do against
+/// it, and five minutes would become an hour and a half.
+fn backoff() -> BackoffAuthoringOnFinalizedHeadLagging<BlockNumber> {
+    BackoffAuthoringOnFinalizedHeadLagging {
+        max_interval: EMPTY_SLOTS,
+        unfinalized_slack: FULL_PACE,
+        authoring_bias: 2,
+    }
 }
 
 /// Votes for blocks, with the keys of a validator, and otherwise follows the votes of the others.
@@ -207,4 +231,38 @@ pub(super) fn proposer_factory(
     );
     factory.set_default_block_size_limit(BLOCK_BYTES as usize);
     factory
+}
+
+#[cfg(test)]
+mod tests {
+    use mhealth_runtime::limits::SLOT_MILLISECONDS;
+    use sc_consensus_slots::BackoffAuthoringBlocksStrategy;
+    use sp_consensus_aura::Slot;
+
+    use super::*;
+
+    /// How many slots after a block the next is made, when so many blocks are not final.
+    fn next_slot(unfinalised: BlockNumber) -> u64 {
+        const HEAD: u64 = 1_000_000;
+        let is_free = |after: &u64| {
+            let slot = Slot::from(HEAD + after);
+            !backoff().should_backoff(unfinalised, HEAD.into(), 0, slot, "test")
+        };
+        (1..).find(is_free).expect("blocks are made for ever")
+    }
+
+    #[test]
+    fn the_authorities_are_changed_by_force_at_full_pace() {
+        for unfinalised in 0..=2 * SESSION + LEAST_LAG + FORCED_DELAY {
+            assert_eq!(next_slot(unfinalised), 1, "{unfinalised}");
+        }
+    }
+
+    #[test]
+    fn when_nothing_becomes_final_for_long_blocks_come_seldom_and_still_within_half_a_minute() {
+        let slots: Vec<u64> = (0..10 * FULL_PACE).map(next_slot).collect();
+        assert!(slots.is_sorted());
+        let slowest = slots.last().expect("there are some");
+        assert_eq!(slowest * SLOT_MILLISECONDS, 30_000);
+    }
 }

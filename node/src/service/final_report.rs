@@ -8,20 +8,18 @@
 
 use std::sync::Arc;
 
-use codec::{Decode, Encode};
+use codec::Encode;
 use futures::StreamExt;
 use mhealth_runtime::{opaque::Block, BlockNumber, Hash, Header};
 use pallet_finality_runtime_api::FinalityApi;
 use sc_client_api::BlockchainEvents;
 use sc_consensus_grandpa::{best_justification, FinalityProof};
-use sc_transaction_pool_api::{
-    error::{Error as PoolError, IntoPoolError},
-    TransactionPool, TransactionSource,
-};
 use sp_api::ProvideRuntimeApi;
-use sp_runtime::OpaqueExtrinsic;
 
-use super::{FullBackend, FullClient, FullPool};
+use super::{
+    reports::{hand_in, Failed},
+    FullBackend, FullClient, FullPool,
+};
 
 /// How often a node looks whether there is something to show, in blocks. Less than the runtime's period, so that a report that
 /// came into no block is made again before the next is due.
@@ -57,7 +55,7 @@ async fn report(
     backend: &FullBackend,
     pool: &FullPool,
     best: Hash,
-) -> Result<Option<BlockNumber>, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<Option<BlockNumber>, Failed> {
     let Some(justification) = best_justification::<_, Block>(backend)? else {
         return Ok(None);
     };
@@ -71,14 +69,6 @@ async fn report(
     let Some(report) = report else {
         return Ok(None);
     };
-    let report = OpaqueExtrinsic::decode(&mut &report[..])?;
-    let source = TransactionSource::Local;
-    match pool.submit_one(best, source, report).await {
-        Ok(_) => Ok(Some(number)),
-        Err(error) => match error.into_pool_error()? {
-            // An earlier one waits for a block of this node's.
-            PoolError::AlreadyImported(_) | PoolError::TooLowPriority { .. } => Ok(None),
-            error => Err(error.into()),
-        },
-    }
+    let is_new = hand_in(pool, best, &report).await?;
+    Ok(is_new.then_some(number))
 }

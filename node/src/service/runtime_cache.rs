@@ -5,8 +5,8 @@
 //! wasmtime names what it keeps by a hash of the code and of how it compiles it: for which processor, with which settings, by which
 //! version. So what another runtime, processor or release has left is not found, and the node compiles. But wasmtime does
 //! not ask whether a file still is what it has written, and the node executes what stands there: a node with damaged code makes
-//! and accepts other blocks than everybody else. Therefore the folder has to be the node's own, closed to all others, and a digest
-//! is noted of each file that is new. A file with another digest, or with none, is deleted before wasmtime sees it.
+//! and accepts other blocks than everybody else. Therefore the folder has to be the node's own, closed to all others, in folders where
+//! nobody else can put another in its place, and nothing is written before that is seen. A digest is noted of each file that is new. A file with another digest, or with none, is deleted before wasmtime sees it.
 
 use std::{
     collections::HashMap,
@@ -18,6 +18,7 @@ use std::{
 };
 
 use futures_timer::Delay;
+use rustix::process::{getegid, geteuid};
 use sp_runtime::traits::{BlakeTwo256, Hash};
 
 /// Where the folder is, below that of the chain.
@@ -30,6 +31,12 @@ const LOOK: Duration = Duration::from_secs(60);
 /// Rights of others: to write, and any.
 const WRITING: u32 = 0o022;
 const ANY: u32 = 0o077;
+/// Rights of the group.
+const GROUP: u32 = 0o070;
+/// What is in such a folder is renamed by its owner alone.
+const STICKY: u32 = 0o1000;
+/// The account that may do anything in any case.
+const ROOT: u32 = 0;
 const PRIVATE: u32 = 0o700;
 
 /// Why a folder cannot keep what the node executes.
@@ -46,6 +53,18 @@ pub(crate) enum Unfit {
     )]
     Open {
         /// The folder.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// So could whoever may put another folder in its place.
+    #[error(
+        "others may write to {} (mode {mode:03o}), which the compiled runtime is in, and could put another in its place: take that \
+         right away, or name a folder elsewhere (runtime_cache_open)",
+        path.display()
+    )]
+    OpenAbove {
+        /// A folder that it is in.
         path: PathBuf,
         /// Its mode.
         mode: u32,
@@ -85,7 +104,11 @@ impl RuntimeCache {
         make(folder).map_err(unusable)?;
         // wasmtime takes absolute paths only.
         let folder = fs::canonicalize(folder).map_err(unusable)?;
-        let own = account(&folder).map_err(unusable)?;
+        let own = geteuid().as_raw();
+        for above in folder.ancestors().skip(1) {
+            let about = fs::metadata(above).map_err(unusable)?;
+            refuse_open(above, &about, own)?;
+        }
         for part in [folder.clone(), folder.join(COMPILED), folder.join(DIGESTS)] {
             make(&part).map_err(unusable)?;
             let about = fs::metadata(&part).map_err(unusable)?;
@@ -221,12 +244,22 @@ fn make(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// The account that this program runs as: what it makes is that account's.
-fn account(folder: &Path) -> io::Result<u32> {
-    let probe = folder.join(format!("probe.{}", process::id()));
-    let owner = fs::File::create(&probe)?.metadata()?.uid();
-    fs::remove_file(probe)?;
-    Ok(owner)
+/// Refuses a folder above the cache's in which others may rename what is in it. They may not where it is sticky. A group that may is the
+/// account's own where that is how its files are made.
+fn refuse_open(path: &Path, about: &fs::Metadata, own: u32) -> Result<(), Unfit> {
+    if ![own, ROOT].contains(&about.uid()) {
+        return Err(Unfit::OfAnother(path.to_owned()));
+    }
+    let mode = about.mode() & 0o7777;
+    let rights = match about.gid() == getegid().as_raw() {
+        true => WRITING & !GROUP,
+        false => WRITING,
+    };
+    if mode & rights != 0 && mode & STICKY == 0 {
+        let path = path.to_owned();
+        return Err(Unfit::OpenAbove { path, mode });
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -311,6 +344,35 @@ mod tests {
             let about = fs::metadata(&part).expect("it is there");
             assert_eq!(about.mode() & 0o777, PRIVATE);
         }
+    }
+
+    #[test]
+    fn a_folder_that_others_can_replace_is_refused() {
+        let (folder, _) = kept("code");
+        let mode = |mode| fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode));
+        mode(0o777).expect("it is ours");
+        let refusal = open_again(&folder).err().expect("everybody may rename it");
+        assert!(
+            matches!(refusal, Unfit::OpenAbove { mode: 0o777, .. }),
+            "{refusal}"
+        );
+        for safe in [0o1777, 0o755, 0o700] {
+            mode(safe).expect("it is ours");
+            open_again(&folder).expect("nobody else may rename it");
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_through_links_that_others_left() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let key = folder.path().join("session-key");
+        fs::write(&key, "secret").expect("it is ours");
+        let cache = folder.path().join("cache");
+        make(&cache).expect("it is ours");
+        let link = cache.join(format!("probe.{}", process::id()));
+        std::os::unix::fs::symlink(&key, link).expect("it is ours");
+        RuntimeCache::open(&cache).expect("it is ours");
+        assert_eq!(fs::read_to_string(key).expect("it is there"), "secret");
     }
 
     #[test]

@@ -8,17 +8,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use codec::{Decode, Encode};
+use codec::Encode;
 use futures::StreamExt;
 use mhealth_runtime::Header;
 use pallet_accountability_runtime_api::AccountabilityApi;
 use sc_client_api::{BlockchainEvents, HeaderBackend};
-use sc_transaction_pool_api::{TransactionPool, TransactionSource};
 use sp_api::ProvideRuntimeApi;
 use sp_consensus_aura::{digests::CompatibleDigestItem, sr25519::AuthoritySignature, Slot};
-use sp_runtime::OpaqueExtrinsic;
 
-use super::{FullClient, FullPool};
+use super::{
+    reports::{hand_in, Failed},
+    FullClient, FullPool,
+};
 
 /// How many slots are remembered: half an hour of blocks.
 const SLOTS: usize = 1_024;
@@ -38,7 +39,7 @@ pub(super) async fn watch(client: Arc<FullClient>, pool: Arc<FullPool>) {
                 other.hash(),
                 block.hash,
             ),
-            // Another node was faster.
+            // Another node was faster, or the report waits in this node's pool.
             Ok(false) => {}
             Err(error) => tracing::warn!(
                 target: "accountability",
@@ -51,25 +52,22 @@ pub(super) async fn watch(client: Arc<FullClient>, pool: Arc<FullPool>) {
     }
 }
 
-/// Puts a report into this node's pool. Says whether there was anything to report.
+/// Puts a report into this node's pool. Says whether there was anything new to report.
 async fn report(
     client: &FullClient,
     pool: &FullPool,
     first: &Header,
     second: &Header,
-) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
+) -> Result<bool, Failed> {
     let best = client.info().best_hash;
     let report =
         client
             .runtime_api()
             .block_equivocation_report(best, first.encode(), second.encode())?;
-    let Some(report) = report else {
-        return Ok(false);
-    };
-    let report = OpaqueExtrinsic::decode(&mut &report[..])?;
-    pool.submit_one(best, TransactionSource::Local, report)
-        .await?;
-    Ok(true)
+    match report {
+        Some(report) => hand_in(pool, best, &report).await,
+        None => Ok(false),
+    }
 }
 
 /// The first block of each slot that was seen, of the latest slots.

@@ -39,6 +39,9 @@
 //! 3. While finality and the authors of blocks are alive, the last final block that the chain knows of is young, whoever
 //!    hands in what; when finality stands still, it is the last one.
 //! 4. What one caller hands in costs a bounded time and is kept in a bounded space.
+//!
+//! The first and the third hold where [`LeastLag`] is more than [`ReportPeriod`](Config::ReportPeriod). A genesis may say less, for
+//! trials of what happens then; a live chain had better be refused with it.
 
 #![cfg_attr(not(feature = "std"), no_std)]
 
@@ -175,7 +178,8 @@ pub mod pallet {
     #[derive(frame_support::DefaultNoBound)]
     pub struct GenesisConfig<T: Config> {
         /// Blocks that the last final block must lie behind before authorities are changed by force. None: the runtime's own
-        /// number. Less is for tests of what happens then.
+        /// number. Less is for tests of what happens then: with no more than `reportPeriod` a decision may end finality that
+        /// is alive.
         pub least_lag: Option<BlockNumberFor<T>>,
     }
 

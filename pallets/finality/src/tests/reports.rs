@@ -15,7 +15,7 @@ use sp_runtime::{
 };
 
 use super::{last_final, proof, report, Voters};
-use crate::{mock::*, signing, Call, Error, LastFinal};
+use crate::{mock::*, signing, Call, Error, LastFinal, LeastLag};
 
 const STALE: TransactionValidityError =
     TransactionValidityError::Invalid(InvalidTransaction::Stale);
@@ -118,6 +118,22 @@ fn while_nodes_show_what_is_final_no_decision_changes_the_authorities_by_force()
             let decided = Finality::note_stalled(Root.into(), last);
             assert_noop!(decided, Error::<Test>::NotStalled);
         }
+    });
+}
+
+#[test]
+fn a_chain_with_no_more_patience_than_a_period_is_for_trials() {
+    test(|| {
+        LeastLag::<Test>::put(REPORT_PERIOD);
+        let all = voters();
+        go_to(REPORT_PERIOD + 1);
+        put_in_block(reported(&all, 0, REPORT_PERIOD).expect("it is due"));
+        // Every block becomes final at once, and nodes do all that they do by themselves.
+        for now in REPORT_PERIOD + 2..=2 * REPORT_PERIOD {
+            go_to(now);
+            assert_eq!(reported(&all, 0, now - 1), None);
+        }
+        assert_ok!(Finality::note_stalled(Root.into(), REPORT_PERIOD));
     });
 }
 
