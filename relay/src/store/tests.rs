@@ -124,6 +124,7 @@ on_both! {
     of_an_erased_device_nothing_new_is_stored_and_what_is_known_is_answered = erasing::nothing_comes_back;
     an_erasure_that_was_interrupted_is_carried_out_by_whoever_comes_next = erasing::interrupted;
     what_is_older_than_its_studys_rule_is_erased_once_it_is_registered = erasing::retention;
+    looking_for_what_is_too_old_waits_for_nobody_who_stores = erasing::looking;
 }
 
 pub(crate) fn candidate(run: crate::run::CheckedRun, chain: Head) -> Candidate {
