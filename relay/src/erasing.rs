@@ -17,7 +17,7 @@ use mhealth_api::{Code, ErasureOrder, ErasureOutcome, Key, Problem};
 use mhealth_server::{ApiError, SharedClock};
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
@@ -196,12 +196,22 @@ impl Erasing {
         Ok(erased)
     }
 
-    /// Erases what is older than its study's rule. How many envelopes that were.
-    async fn expire(&self) -> Result<u64, StoreError> {
-        let mut all = 0;
+    /// Erases what is older than its study's rule. False if nobody knows how late it is, and it has to be done later.
+    async fn expire(&self) -> Result<bool, StoreError> {
+        if self.retentions.is_empty() {
+            return Ok(true);
+        }
+        let now = match self.earlier_time().await {
+            Ok(now) => now,
+            Err(error) => {
+                let code = error.code();
+                tracing::warn!(code, "the chain does not say how late it is, so nothing is erased by a study's rule for now");
+                return Ok(false);
+            }
+        };
         for Retention { study, days } in &*self.retentions {
             let age = u64::from(*days).saturating_mul(DAY);
-            let before = self.clock.now_millis().saturating_sub(age);
+            let before = now.saturating_sub(age);
             let erased = self.store.expire(*study, before).await?;
             self.metrics.erased("retention", erased);
             if erased > 0 {
@@ -212,20 +222,25 @@ impl Erasing {
                     "envelopes are erased by the study's rule"
                 );
             }
-            all += erased;
         }
-        Ok(all)
+        Ok(true)
     }
 
-    /// Once, everything that is to be done.
-    pub async fn pass(&self, with_retention: bool) -> Result<(), StoreError> {
+    /// The earlier of what this machine's clock says and the chain, in milliseconds since 1970. What is erased does not come
+    /// back when a clock is set right that ran ahead.
+    async fn earlier_time(&self) -> Result<u64, LedgerError> {
+        let own = self.clock.now_millis();
+        let chain = self.ledger.finalised_time().await?;
+        Ok(chain.map_or(own, |chain| own.min(chain.saturating_mul(1_000))))
+    }
+
+    /// Once, everything that is to be done. Whether what is too old is erased, if that was asked for.
+    async fn pass(&self, with_retention: bool) -> Result<bool, StoreError> {
         self.erase().await?;
-        if with_retention {
-            self.expire().await?;
-        }
+        let expired = with_retention && self.expire().await?;
         let scrubbed = self.store.scrub().await?;
         self.metrics.scrubbed(scrubbed);
-        Ok(())
+        Ok(expired)
     }
 
     /// Goes on with what was interrupted, and once a day erases what is too old, until it is told to stop.
@@ -241,8 +256,8 @@ impl Erasing {
             let day = Duration::from_millis(DAY);
             let is_due = expired_at.is_none_or(|before| now.saturating_sub(before) >= day);
             match self.pass(is_due).await {
-                Ok(()) if is_due => expired_at = Some(now),
-                Ok(()) => {}
+                Ok(true) => expired_at = Some(now),
+                Ok(false) => {}
                 Err(error) => tracing::warn!(%error, "envelopes are not erased for now"),
             }
         }

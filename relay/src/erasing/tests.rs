@@ -1,6 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 use super::*;
+use crate::outbox::tests::chain::FakeChain;
+use crate::store::tests::{accept, candidate, register, Scratch};
+use crate::testing::TestDevice;
+
+const RULE: Retention = Retention {
+    study: StudyId(0),
+    days: 10,
+};
+
+/// Erases from a database whose clock is its own, too.
+fn erasing(scratch: &Scratch, chain: &FakeChain, holders: &[HolderKey]) -> Erasing {
+    let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+    let (store, clock) = (scratch.store.clone(), scratch.clock.clone());
+    let ledger = Arc::new(chain.clone());
+    Erasing::new(store, ledger, metrics, clock, holders, &[RULE])
+}
 
 #[test]
 fn a_holder_is_a_study_and_a_key() {
@@ -34,4 +50,39 @@ fn a_rule_of_retention_is_a_study_and_days() {
     ] {
         assert!(bad.parse::<Retention>().is_err(), "{bad}");
     }
+}
+
+/// A relay with a run that is registered, whose machine and whose chain say that it is second 1,000,000.
+async fn with_one_registered() -> (Scratch, FakeChain, DeviceId) {
+    let (scratch, chain) = (Scratch::new().await, FakeChain::new());
+    chain.set_time(1_000_000);
+    let mut device = TestDevice::new(1);
+    let run = candidate(device.checked(3), device.genesis());
+    accept(&scratch.store, &[run]).await;
+    register(&scratch.store).await;
+    (scratch, chain, device.number())
+}
+
+#[tokio::test]
+async fn a_clock_that_runs_ahead_erases_nothing() {
+    let (scratch, chain, device) = with_one_registered().await;
+    let erasing = erasing(&scratch, &chain, &[]);
+    let kept = async || scratch.store.erased(&[device]).await.unwrap().kept;
+    let twenty_years = 20 * 365 * 86_400;
+    scratch.clock.set(1_000_000 + twenty_years);
+    assert!(erasing.pass(true).await.unwrap());
+    assert_eq!(kept().await, 3);
+    // Nor does a chain whose time is wrong.
+    scratch.clock.set(1_000_000);
+    chain.set_time(1_000_000 + twenty_years);
+    assert!(erasing.pass(true).await.unwrap());
+    assert_eq!(kept().await, 3);
+    // Nobody says how late it is.
+    scratch.clock.set(1_000_000 + twenty_years);
+    chain.go_away(true);
+    assert!(!erasing.pass(true).await.unwrap());
+    assert_eq!(kept().await, 3);
+    chain.go_away(false);
+    assert!(erasing.pass(true).await.unwrap());
+    assert_eq!(kept().await, 0);
 }

@@ -193,12 +193,21 @@ async fn settle(store: &Store, lease: Lease, number: u64, batch: &LiveBatch, fat
     let settlement = Settlement {
         batch: batch.id,
         extrinsic: 2,
+        settled_at: store.clock.now_millis(),
         fates,
     };
     store
         .settle(lease, block(number), &[settlement])
         .await
         .unwrap();
+}
+
+/// The next block registers everything that waits.
+pub(crate) async fn register(store: &Store) {
+    let lease = lease(store).await;
+    let live = batch(store, lease, 0).await;
+    let fates = vec![Fate::Registered; live.runs.len()];
+    settle(store, lease, 1, &live, &fates).await;
 }
 
 async fn device_run(store: &Store, batch: &LiveBatch) -> Hash {
