@@ -25,6 +25,8 @@ use crate::store::{Store, StoreError};
 const DAY: u64 = 86_400_000;
 /// How often it is looked whether something is left to be done.
 const LOOK: Duration = Duration::from_secs(60);
+/// The longest pause before it is tried again to have the bytes leave the files, for which others have to wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 /// How long whoever brings an order waits for the bytes to leave the files. They do so all the same.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -223,6 +225,9 @@ impl Erasing {
                 );
             }
         }
+        if let Err(error) = self.store.give_room().await {
+            tracing::warn!(%error, "the room of what was too old is not used again for now");
+        }
         Ok(true)
     }
 
@@ -234,33 +239,60 @@ impl Erasing {
         Ok(chain.map_or(own, |chain| own.min(chain.saturating_mul(1_000))))
     }
 
-    /// Once, everything that is to be done. Whether what is too old is erased, if that was asked for.
-    async fn pass(&self, with_retention: bool) -> Result<bool, StoreError> {
-        self.erase().await?;
-        let expired = with_retention && self.expire().await?;
-        let scrubbed = self.store.scrub().await?;
-        self.metrics.scrubbed(scrubbed);
-        Ok(expired)
+    /// Once, everything whose time has come. Each by itself: what fails is no reason to leave the others, or to do them anew.
+    async fn pass(&self, rounds: &mut Rounds) {
+        if let Err(error) = self.erase().await {
+            tracing::warn!(%error, "what was ordered to be erased is not erased for now");
+        }
+        let now = self.clock.passed();
+        if now >= rounds.expiry {
+            match self.expire().await {
+                Ok(true) => rounds.expiry = now + Duration::from_millis(DAY),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "what is too old is not erased for now"),
+            }
+        }
+        if now >= rounds.scrub {
+            let scrubbed = self.store.scrub().await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "erased bytes do not leave the files of the database for now");
+                false
+            });
+            self.metrics.scrubbed(scrubbed);
+            rounds.scrubbed(scrubbed, now);
+        }
     }
 
     /// Goes on with what was interrupted, and once a day erases what is too old, until it is told to stop.
     pub async fn run(self, stop: CancellationToken) {
         let mut look = tokio::time::interval(LOOK);
-        let mut expired_at = None;
+        let mut rounds = Rounds::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = look.tick() => {}
             }
-            let now = self.clock.passed();
-            let day = Duration::from_millis(DAY);
-            let is_due = expired_at.is_none_or(|before| now.saturating_sub(before) >= day);
-            match self.pass(is_due).await {
-                Ok(true) => expired_at = Some(now),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "envelopes are not erased for now"),
-            }
+            self.pass(&mut rounds).await;
         }
+    }
+}
+
+/// When what is to be done next, by the time that has passed; at first all at once.
+#[derive(Debug, Default)]
+struct Rounds {
+    expiry: Duration,
+    scrub: Duration,
+    /// How long it was waited before the files are scrubbed again; nothing after a success.
+    pause: Duration,
+}
+
+impl Rounds {
+    /// It was tried to have the bytes leave the files: after a failure not so soon again, and later each time.
+    fn scrubbed(&mut self, scrubbed: bool, now: Duration) {
+        self.pause = match scrubbed {
+            true => Duration::ZERO,
+            false => (2 * self.pause).clamp(LOOK, LONGEST_PAUSE),
+        };
+        self.scrub = now + self.pause;
     }
 }
 

@@ -106,7 +106,7 @@ CREATE TABLE erasures (
     done BIGINT NOT NULL
 );
 
--- One row: how often envelopes were erased, and up to which of these times their bytes have left the database's files.
+-- One row: how often erased bytes were to leave the database's files, and up to which of these times they have.
 CREATE TABLE scrubbing (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     wanted BIGINT NOT NULL,

@@ -70,19 +70,65 @@ async fn a_clock_that_runs_ahead_erases_nothing() {
     let kept = async || scratch.store.erased(&[device]).await.unwrap().kept;
     let twenty_years = 20 * 365 * 86_400;
     scratch.clock.set(1_000_000 + twenty_years);
-    assert!(erasing.pass(true).await.unwrap());
+    erasing.pass(&mut Rounds::default()).await;
     assert_eq!(kept().await, 3);
     // Nor does a chain whose time is wrong.
     scratch.clock.set(1_000_000);
     chain.set_time(1_000_000 + twenty_years);
-    assert!(erasing.pass(true).await.unwrap());
+    erasing.pass(&mut Rounds::default()).await;
     assert_eq!(kept().await, 3);
     // Nobody says how late it is.
     scratch.clock.set(1_000_000 + twenty_years);
     chain.go_away(true);
-    assert!(!erasing.pass(true).await.unwrap());
+    let mut rounds = Rounds::default();
+    erasing.pass(&mut rounds).await;
     assert_eq!(kept().await, 3);
     chain.go_away(false);
-    assert!(erasing.pass(true).await.unwrap());
+    erasing.pass(&mut rounds).await;
     assert_eq!(kept().await, 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_scrubbed_is_no_reason_to_begin_anew() {
+    let (scratch, chain, device) = with_one_registered().await;
+    let erasing = erasing(&scratch, &chain, &[]);
+    let mut rounds = Rounds::default();
+    // Nothing is too old yet, and whether the files have to be scrubbed nobody knows.
+    sqlx::query("ALTER TABLE scrubbing RENAME TO elsewhere")
+        .execute(scratch.store.database().pool())
+        .await
+        .unwrap();
+    erasing.pass(&mut rounds).await;
+    let day = Duration::from_millis(DAY);
+    let begun = rounds.expiry - day;
+    assert_eq!((rounds.scrub, rounds.pause), (begun + LOOK, LOOK));
+    // It is not tried before its time.
+    scratch.clock.advance(59);
+    erasing.pass(&mut rounds).await;
+    assert_eq!((rounds.expiry, rounds.scrub), (begun + day, begun + LOOK));
+    scratch.clock.advance(1);
+    erasing.pass(&mut rounds).await;
+    assert_eq!((rounds.expiry, rounds.pause), (begun + day, 2 * LOOK));
+    sqlx::query("ALTER TABLE elsewhere RENAME TO scrubbing")
+        .execute(scratch.store.database().pool())
+        .await
+        .unwrap();
+    scratch.clock.advance(20 * 86_400);
+    chain.set_time(1_000_000 + 20 * 86_400);
+    erasing.pass(&mut rounds).await;
+    assert_eq!(rounds.pause, Duration::ZERO);
+    assert_eq!(scratch.store.erased(&[device]).await.unwrap().kept, 0);
+}
+
+#[test]
+fn who_is_in_the_way_of_others_comes_less_and_less_often() {
+    let (mut rounds, mut pauses) = (Rounds::default(), Vec::new());
+    for _ in 0..8 {
+        rounds.scrubbed(false, Duration::from_secs(5));
+        pauses.push(rounds.pause.as_secs() / 60);
+        assert_eq!(rounds.scrub, rounds.pause + Duration::from_secs(5));
+    }
+    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+    rounds.scrubbed(true, Duration::from_secs(7));
+    assert_eq!(rounds.scrub, Duration::from_secs(7));
 }

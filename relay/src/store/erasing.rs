@@ -41,8 +41,9 @@ impl Store {
     pub async fn order_erasure(&self, order: &ErasureOrder, by: &str) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
         lock(&mut transaction).await?;
+        let mut new = 0;
         for device in &order.devices {
-            sqlx::query(
+            let ordered = sqlx::query(
                 "INSERT INTO erasures (device, study, receipt, brought_by, ordered_at, done) VALUES ($1, $2, $3, $4, $5, 0) \
                  ON CONFLICT (device) DO NOTHING",
             )
@@ -53,6 +54,7 @@ impl Store {
             .bind(signed(self.clock.now()))
             .execute(&mut *transaction)
             .await?;
+            new += signed(ordered.rows_affected());
             sqlx::query(
                 "INSERT INTO device_usage (device, bytes, day, day_at, turn, erased) VALUES ($1, 0, 0, 0, 0, 1) \
                  ON CONFLICT (device) DO UPDATE SET erased = 1",
@@ -61,6 +63,8 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         }
+        // Also of devices of which nothing is kept: what grew too old may still be in the files.
+        want_scrub(&mut transaction, new).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -95,7 +99,7 @@ impl Store {
                 return Ok(erased);
             };
             after = last;
-            erased += self.empty(found, "kept = 1").await?;
+            erased += self.empty(found, "kept = 1", true).await?;
         }
     }
 
@@ -113,13 +117,15 @@ impl Store {
             let Some((_, found)) = group(&found) else {
                 return Ok(erased);
             };
-            erased += self.empty(found, &settled()).await?;
+            // PostgreSQL would write the whole table anew every day, and let everybody wait for that.
+            let scrub = !self.database.is_postgres();
+            erased += self.empty(found, &settled(), scrub).await?;
         }
     }
 
-    /// Empties those of the runs that are as they were found, in one transaction. They were looked for without the lock, so
-    /// uploads wait for what is written alone. How many envelopes that were.
-    async fn empty(&self, found: &[Found], as_found: &str) -> Result<u64, StoreError> {
+    /// Empties those of the runs that are as they were found, in one transaction, and has the files scrubbed if so wanted. They
+    /// were looked for without the lock, so uploads wait for what is written alone. How many envelopes that were.
+    async fn empty(&self, found: &[Found], as_found: &str, scrub: bool) -> Result<u64, StoreError> {
         let mut transaction = self.database.begin().await?;
         lock(&mut transaction).await?;
         let ids: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
@@ -159,14 +165,13 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         }
-        sqlx::query("UPDATE scrubbing SET wanted = wanted + 1 WHERE id = 1")
-            .execute(&mut *transaction)
-            .await?;
+        want_scrub(&mut transaction, scrub.into()).await?;
         transaction.commit().await?;
         Ok(envelopes)
     }
 
-    /// Makes the bytes of everything that was erased leave the database's files, if they have not. False if that has to be
+    /// Makes the bytes of everything that was ordered to be erased leave the database's files, if they have not. What was too
+    /// old leaves them, too; on PostgreSQL only then, or when something new is written over it. False if that has to be
     /// tried again.
     pub async fn scrub(&self) -> Result<bool, StoreError> {
         let (wanted, done): (i64, i64) =
@@ -184,6 +189,11 @@ impl Store {
             .execute(self.database.pool())
             .await?;
         Ok(true)
+    }
+
+    /// Lets new envelopes take the room of those that were too old. Nobody waits for that.
+    pub async fn give_room(&self) -> Result<(), StoreError> {
+        self.database.give_room("payloads").await
     }
 
     /// Whether the bytes of everything that was erased have left the database's files.
@@ -243,6 +253,15 @@ fn group(found: &[Found]) -> Option<(i64, &[Found])> {
     let count = found.iter().take_while(|run| fits(run)).count().max(1);
     let group = found.get(..count)?;
     group.last().map(|(last, ..)| (*last, group))
+}
+
+/// So many times more the files have to be scrubbed.
+async fn want_scrub(transaction: &mut WriteTransaction, times: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE scrubbing SET wanted = wanted + $1 WHERE id = 1")
+        .bind(times)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
 }
 
 /// The lock of those who store runs: see the migration.

@@ -124,6 +124,7 @@ on_both! {
     of_an_erased_device_nothing_new_is_stored_and_what_is_known_is_answered = erasing::nothing_comes_back;
     an_erasure_that_was_interrupted_is_carried_out_by_whoever_comes_next = erasing::interrupted;
     what_is_older_than_its_studys_rule_is_erased_once_it_is_registered = erasing::retention;
+    an_order_reaches_the_bytes_of_what_was_too_old_before = erasing::old_bytes_leave;
     looking_for_what_is_too_old_waits_for_nobody_who_stores = erasing::looking;
 }
 

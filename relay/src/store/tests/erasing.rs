@@ -159,6 +159,34 @@ pub(super) async fn bytes_leave(scratch: Scratch) {
     assert_eq!(store.erase().await.unwrap(), 0);
 }
 
+pub(super) async fn old_bytes_leave(scratch: Scratch) {
+    let store = &scratch.store;
+    let mut random = StdRng::seed_from_u64(23);
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    let run = run(&mut device, &mut random);
+    accept(store, &[candidate(device.check(run.clone()), genesis)]).await;
+    register(store).await;
+    assert_eq!(store.expire(StudyId(0), 2_000_000_000).await.unwrap(), 3);
+    store.give_room().await.unwrap();
+    // On PostgreSQL nobody waits until the bytes are gone.
+    assert_eq!(
+        store.is_scrubbed().await.unwrap(),
+        store.database().is_postgres()
+    );
+    // Whoever orders the device to be erased does, although nothing of it is kept.
+    store.order_erasure(&order(&[1]), "eva").await.unwrap();
+    assert_eq!(store.erase().await.unwrap(), 0);
+    assert!(!store.is_scrubbed().await.unwrap());
+    assert!(store.scrub().await.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let after = files(&scratch, &folder.path().join("after")).await;
+    assert_eq!(pieces(&[run], &after), 0);
+    // The same order again changes nothing.
+    store.order_erasure(&order(&[1]), "eva").await.unwrap();
+    assert!(store.is_scrubbed().await.unwrap());
+}
+
 pub(super) async fn nothing_comes_back(scratch: Scratch) {
     let store = &scratch.store;
     let mut device = TestDevice::new(1);
