@@ -7,6 +7,7 @@
 //! did not order. What was ordered is written down before anything is erased, so an interruption at any point is made good
 //! by [`Erasing::run`], which erases what is too old, too.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -107,7 +108,7 @@ pub struct Erasing {
 }
 
 impl Erasing {
-    /// Erases what these holders order, and what is older than these rules.
+    /// Erases what these holders order, and what is older than these rules, of which a study has one at most.
     pub fn new(
         store: Store,
         ledger: Arc<dyn Ledger>,
@@ -115,15 +116,22 @@ impl Erasing {
         clock: SharedClock,
         holders: &[HolderKey],
         retentions: &[Retention],
-    ) -> Self {
-        Self {
+    ) -> anyhow::Result<Self> {
+        let mut studies = BTreeSet::new();
+        if let Some(twice) = retentions.iter().find(|rule| !studies.insert(rule.study)) {
+            bail!(
+                "there are two rules of retention for study {}",
+                twice.study.0
+            );
+        }
+        Ok(Self {
             store,
             ledger,
             metrics,
             clock,
             holders: holders.into(),
             retentions: retentions.into(),
-        }
+        })
     }
 
     /// Does what the holder ordered, as far as that is not done. `by` is whose credential brought the order.
@@ -165,13 +173,16 @@ impl Erasing {
                 "An order names 1 to 64 devices, each once and in the order of their numbers.";
             return Err(ApiError::new(Code::InvalidMessage, detail));
         }
-        let mut holders = self.holders.iter();
-        let holder = holders.find(|holder| holder.study == order.study);
-        let holder = holder.ok_or_else(|| {
+        // A study whose data manager changed has several: what the former one ordered may have to be brought again.
+        let holders = self.holders.iter();
+        let mut holders = holders
+            .filter(|holder| holder.study == order.study)
+            .peekable();
+        if holders.peek().is_none() {
             let detail = "This relay was not told who holds the keys of this study's participants.";
-            Problem::with_detail(Code::NotTheHolder, detail)
-        })?;
-        if holder.key != order.holder {
+            return Err(Problem::with_detail(Code::NotTheHolder, detail).into());
+        }
+        if !holders.any(|holder| holder.key == order.holder) {
             return Err(Code::NotTheHolder.into());
         }
         if !order.is_signed() {

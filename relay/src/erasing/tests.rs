@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
+use ed25519_dalek::{Signer, SigningKey};
+use hashchain::DeviceId;
+use mhealth_api::{Hash, SignatureBytes};
+
 use super::*;
 use crate::outbox::tests::chain::FakeChain;
 use crate::store::tests::{accept, candidate, register, Scratch};
@@ -15,7 +19,7 @@ fn erasing(scratch: &Scratch, chain: &FakeChain, holders: &[HolderKey]) -> Erasi
     let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
     let (store, clock) = (scratch.store.clone(), scratch.clock.clone());
     let ledger = Arc::new(chain.clone());
-    Erasing::new(store, ledger, metrics, clock, holders, &[RULE])
+    Erasing::new(store, ledger, metrics, clock, holders, &[RULE]).unwrap()
 }
 
 #[test]
@@ -131,4 +135,64 @@ fn who_is_in_the_way_of_others_comes_less_and_less_often() {
     assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
     rounds.scrubbed(true, Duration::from_secs(7));
     assert_eq!(rounds.scrub, Duration::from_secs(7));
+}
+
+/// An order over a device that seals to nobody's key.
+fn order(chain: &FakeChain, device: DeviceId, holder: &SigningKey) -> ErasureOrder {
+    let mut order = ErasureOrder {
+        chain: chain.genesis(),
+        study: StudyId(0),
+        participant: Hash([0; 32]),
+        devices: vec![device],
+        erased_at: 1,
+        record: ErasureOrder::record_of("request 7"),
+        holder: Key(holder.verifying_key().to_bytes()),
+        signature: SignatureBytes([0; 64]),
+    };
+    order.signature = SignatureBytes(holder.sign(&order.statement()).to_bytes());
+    order
+}
+
+#[tokio::test]
+async fn whoever_holds_a_studys_keys_is_obeyed_and_who_did_before() {
+    let (scratch, chain, device) = with_one_registered().await;
+    chain.enrol(device, TestDevice::new(1).genesis());
+    let keys = [1, 2, 3].map(|seed| SigningKey::from_bytes(&[seed; 32]));
+    let held = [(0, 0), (0, 1), (1, 2)].map(|(study, place)| HolderKey {
+        study: StudyId(study),
+        key: Key(keys[place as usize].verifying_key().to_bytes()),
+    });
+    let erasing = erasing(&scratch, &chain, &held);
+    let [former, holder, of_another_study] = &keys;
+    let refused = erasing
+        .obey(order(&chain, device, of_another_study), "eva")
+        .await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.problem().known_code(), Some(Code::NotTheHolder));
+    for (key, erased) in [(holder, 3), (former, 0)] {
+        let outcome = erasing
+            .obey(order(&chain, device, key), "eva")
+            .await
+            .unwrap();
+        assert_eq!((outcome.erased, outcome.kept), (erased, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_study_has_one_rule_of_retention() {
+    let (scratch, chain) = (Scratch::new().await, FakeChain::new());
+    let with = |rules: &[Retention]| {
+        let metrics = Metrics::register(&prometheus::Registry::new()).unwrap();
+        let ledger = Arc::new(chain.clone());
+        let (store, clock) = (scratch.store.clone(), scratch.clock.clone());
+        Erasing::new(store, ledger, metrics, clock, &[], rules).map(drop)
+    };
+    let other = Retention {
+        study: StudyId(1),
+        ..RULE
+    };
+    assert!(with(&[RULE, other]).is_ok());
+    let longer = Retention { days: 20, ..RULE };
+    let refused = with(&[RULE, other, longer]).unwrap_err().to_string();
+    assert!(refused.contains("study 0"), "{refused}");
 }
