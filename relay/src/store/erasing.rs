@@ -12,6 +12,7 @@ use mhealth_api::ErasureOrder;
 use mhealth_server::WriteTransaction;
 use sqlx::AssertSqlSafe;
 
+use super::accept::lock;
 use super::outbox::list;
 use super::rows::{signed, unsigned, CONFLICTING, FINALISED};
 use super::{Store, StoreError};
@@ -40,7 +41,7 @@ impl Store {
     /// Writes down that the envelopes of these devices are to be erased. From then on nothing of them is stored.
     pub async fn order_erasure(&self, order: &ErasureOrder, by: &str) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
-        lock(&mut transaction).await?;
+        lock(&mut transaction, 0).await?;
         let mut new = 0;
         for device in &order.devices {
             let ordered = sqlx::query(
@@ -127,7 +128,7 @@ impl Store {
     /// were looked for without the lock, so uploads wait for what is written alone. How many envelopes that were.
     async fn empty(&self, found: &[Found], as_found: &str, scrub: bool) -> Result<u64, StoreError> {
         let mut transaction = self.database.begin().await?;
-        lock(&mut transaction).await?;
+        lock(&mut transaction, 0).await?;
         let ids: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
         let sql = format!(
             "UPDATE runs SET kept = 0 WHERE {as_found} AND id IN ({}) RETURNING id",
@@ -259,14 +260,6 @@ fn group(found: &[Found]) -> Option<(i64, &[Found])> {
 async fn want_scrub(transaction: &mut WriteTransaction, times: i64) -> Result<(), StoreError> {
     sqlx::query("UPDATE scrubbing SET wanted = wanted + $1 WHERE id = 1")
         .bind(times)
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
-}
-
-/// The lock of those who store runs: see the migration.
-async fn lock(transaction: &mut WriteTransaction) -> Result<(), StoreError> {
-    sqlx::query("UPDATE relay SET next_run = next_run WHERE id = 1")
         .execute(&mut **transaction)
         .await?;
     Ok(())
