@@ -282,6 +282,9 @@ impl Audit {
         Ok(Erased {
             receipt: receipt.map(|receipt| receipt.block),
             only_on_file: erasure.is_some() && receipt.is_none(),
+            unordered: receipt
+                .filter(|_| erasure.is_some_and(|erasure| erasure.record.is_none()))
+                .map(|receipt| receipt.submitter),
             expired: self.expired(brought)?,
         })
     }

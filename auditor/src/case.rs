@@ -57,6 +57,8 @@ pub struct Erased {
     pub receipt: Option<u64>,
     /// The study has a record of an erasure, and there is no receipt on the chain.
     pub only_on_file: bool,
+    /// Who wrote the receipt, if no order that the study has on file is behind it: relays may never have been told to erase anything.
+    pub unordered: Option<Key>,
     /// By the study's rule of retention, what was registered in this block or before may have been erased.
     pub expired: Option<u64>,
 }

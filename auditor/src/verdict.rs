@@ -145,7 +145,7 @@ pub enum Party {
     AuthenticationServer,
     /// The chain's validators: the state contradicts the rules.
     Validators,
-    /// An account without a role in the study.
+    /// An account that is no relay's: one without a role in the study, or a sponsor's.
     Account {
         /// The account.
         account: Key,

@@ -309,7 +309,17 @@ async fn only_a_receipt_on_the_chain_makes_entries_erased() {
 
     // A relay that holds the data after all, and one that shows nothing of the run.
     let emptied = std::mem::replace(&mut trial.lines, whole);
-    let audit = trial.audit_with(0, &trial.export().await, &bare);
+    let holding = trial.export().await;
+    // Without the order nobody can tell whether the relay was told to erase anything.
+    let audit = trial.audit_with(0, &holding, &bare);
+    audit.expect(1, &["erased=3", "valid=3", "findings=1"]);
+    let finding = &audit.json["devices"][0]["findings"][0];
+    assert_eq!(finding["ground"], "receipt_without_order");
+    let bob = mhealth_chain_client::Account::from_secret_uri("//Bob").unwrap();
+    let sponsor = Key(bob.public_key()).to_string();
+    assert_eq!(finding["parties"][0]["party"], "relay");
+    assert_eq!(finding["parties"][1]["account"], sponsor);
+    let audit = trial.audit_with(0, &holding, &with_file);
     audit.expect(1, &["erased=3", "valid=3", "findings=1"]);
     let finding = &audit.json["devices"][0]["findings"][0];
     assert_eq!(finding["ground"], "held_after_erasure");

@@ -5,9 +5,9 @@
 //! Exports are larger than the memory, so a first reading notes where each envelope stands (48 bytes for each), and a second one
 //! takes it from there. Nothing in an export is believed: an envelope is what its digest says.
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use hashchain::{data_digest, DataDigest, DeviceId, Native};
@@ -55,21 +55,24 @@ pub struct ExportRead {
 }
 
 /// Where an envelope stands.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
+    file: u16,
     /// Where its line begins.
     offset: u64,
-    file: u16,
+    /// How long the line is. None that is read is much longer than [`LONGEST_EXPORT_LINE`].
+    length: u32,
     /// Which entry of the line's run.
     entry: u16,
 }
 
 /// The envelopes of some exports.
 pub(crate) struct Envelopes {
-    files: Vec<(NamedFile, BufReader<File>)>,
+    files: Vec<(NamedFile, File)>,
     /// What was read of each.
     pub(crate) read: Vec<ExportRead>,
-    places: HashMap<DataDigest, Place>,
+    /// In order of the digests, each of which is there once.
+    places: Vec<(DataDigest, Place)>,
     /// The run that was taken out last: its entries are asked for one after the other.
     last: Option<(u16, u64, ExportedRun)>,
 }
@@ -84,7 +87,7 @@ impl Envelopes {
         let mut envelopes = Envelopes {
             files: Vec::new(),
             read: Vec::new(),
-            places: HashMap::new(),
+            places: Vec::new(),
             last: None,
         };
         let mut runs = 0;
@@ -94,6 +97,8 @@ impl Envelopes {
                 progress(runs);
             })?;
         }
+        envelopes.places.sort_unstable();
+        envelopes.places.dedup_by_key(|(digest, _)| *digest);
         Ok(envelopes)
     }
 
@@ -122,11 +127,13 @@ impl Envelopes {
                 if wanted(run.status.device) {
                     for (entry, place) in run.entries.iter().zip(0..=u16::MAX) {
                         let digest = data_digest::<Native>(&entry.envelope.0);
-                        self.places.entry(digest).or_insert(Place {
-                            offset,
+                        let place = Place {
                             file: number,
+                            offset,
+                            length: length as u32,
                             entry: place,
-                        });
+                        };
+                        self.places.push((digest, place));
                     }
                 }
             } else {
@@ -147,24 +154,26 @@ impl Envelopes {
             runs,
             bad_lines,
         });
-        self.files.push((named.clone(), BufReader::new(open()?)));
+        self.files.push((named.clone(), open()?));
         Ok(())
     }
 
     /// The envelope with a digest, if some export has it.
-    pub(crate) fn get(&mut self, digest: &DataDigest) -> Result<Option<&[u8]>, DataError> {
-        let Some(place) = self.places.get(digest).copied() else {
+    pub(crate) fn get(&mut self, digest: &DataDigest) -> Result<Option<Vec<u8>>, DataError> {
+        let found = self
+            .places
+            .binary_search_by_key(digest, |(digest, _)| *digest);
+        let Ok(found) = found else {
             return Ok(None);
         };
+        let (_, place) = self.places[found];
         let known =
             (self.last.as_ref()).is_some_and(|it| (it.0, it.1) == (place.file, place.offset));
         if !known {
-            let (named, reader) = &mut self.files[usize::from(place.file)];
-            let mut text = Vec::new();
-            let read = reader
-                .seek(SeekFrom::Start(place.offset))
-                .and_then(|_| line(reader, &mut text));
-            read.map_err(DataError::file(&named.path))?;
+            let (named, file) = &self.files[usize::from(place.file)];
+            let mut text = vec![0; place.length as usize];
+            file.read_exact_at(&mut text, place.offset)
+                .map_err(DataError::file(&named.path))?;
             let run = serde_json::from_slice(&text).map_err(|_| DataError::BadExport {
                 file: named.path.display().to_string(),
                 why: "it was changed while it was read",
@@ -175,7 +184,8 @@ impl Envelopes {
         let entry = run.and_then(|run| run.entries.get(usize::from(place.entry)));
         let envelope = entry.map(|entry| entry.envelope.0.as_slice());
         // The file may have been changed since.
-        Ok(envelope.filter(|bytes| data_digest::<Native>(bytes) == *digest))
+        let genuine = envelope.filter(|bytes| data_digest::<Native>(bytes) == *digest);
+        Ok(genuine.map(<[u8]>::to_vec))
     }
 }
 

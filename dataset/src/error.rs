@@ -208,6 +208,9 @@ pub enum DataError {
         /// The exports that had it.
         held_by: String,
     },
+    /// A device is not this participant's.
+    #[error("device {0} seals its data to another participant's key")]
+    DeviceOfAnother(DeviceId),
     /// Keys of participants are lacking.
     #[error(
         "the folder has no key for {count} devices of the study, such as device {device}; bring the keys back, or say \
@@ -319,6 +322,7 @@ impl DataError {
             DataError::EvidenceContradicts { .. } => "evidence_contradicts_audit",
             DataError::BadExport { .. } => "bad_export",
             DataError::EnvelopesMissing { .. } => "envelopes_missing",
+            DataError::DeviceOfAnother(_) => "device_of_another",
             DataError::MissingKeys { .. } => "missing_keys",
             DataError::NotADataset(_) => "not_a_dataset",
             DataError::BadSignature => "bad_signature",

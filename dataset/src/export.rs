@@ -2,7 +2,7 @@
 
 //! Makes a dataset: from an audit, the relays' exports, evidence, and the participants' keys.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
@@ -12,22 +12,25 @@ use mhealth_api::Key;
 use mhealth_auditor::signature::{self, signature_path, Expected, ReportFault, Statement, LARGEST};
 use mhealth_auditor::verdict::JudgedEntry;
 use mhealth_auditor::Verdict;
+use rayon::prelude::*;
 
 use crate::audit::{self, AuditedDevice, Heading, Sink};
 use crate::corrections::arrange;
+use crate::count::{Count, Missing};
 use crate::envelopes::{Envelopes, NamedFile};
 use crate::error::DataError;
 use crate::folder::Unfinished;
-use crate::formats::{self, Format, Writer};
-use crate::keys::{KeyFolder, Whose};
+use crate::formats::{self, Beside, Format, Writer};
+use crate::keys::{check_pseudonym, KeyFolder, Whose};
 use crate::manifest::{describe, names, AuditRef, Manifest, SCHEMA};
-use crate::owners::{Owner, Owners};
+use crate::owners::{Only, Owner, Owners};
 use crate::person::Package;
+use crate::records::{Ready, Records};
 use crate::registry::{Registry, Sources};
-use crate::row::{Problem, Row};
+use crate::row::{Inside, Problem, Row};
 
-/// Media types that a manifest counts one by one. A phone may make up as many as it likes.
-const MOST_MEDIA_TYPES: usize = 1_000;
+/// Entries whose envelopes are in memory at the same time, to be opened by all processors.
+const AT_A_TIME: usize = 64;
 
 /// What a dataset is made from, and how.
 #[derive(Clone, Debug)]
@@ -48,8 +51,10 @@ pub struct Job {
     pub include_flagged: bool,
     /// Goes on where keys are lacking.
     pub allow_missing_keys: bool,
-    /// Only what this participant's phones made, with a page for that person.
+    /// Only what this participant's phones made, with a page for that person, who is named as [`KeyFolder::person`] takes it.
     pub participant: Option<String>,
+    /// Devices of this participant's that seal to nobody. Whoever has any needs no key.
+    pub devices: Vec<DeviceId>,
     /// When it is made, in seconds since 1970.
     pub made_at: u64,
 }
@@ -73,17 +78,24 @@ pub fn export(
     let holder = keys.holder()?;
     let signed = signature_of(job, keys.whose())?;
     let registry = Registry::load(&job.evidence)?;
-    let owners = Owners::of(keys, &registry, job.participant.as_deref())?;
+    let participant = participant_of(job, keys)?;
+    let only = participant.as_deref().map(|participant| Only {
+        participant,
+        plain: &job.devices,
+    });
+    let owners = Owners::of(keys, &registry, only)?;
     let wanted = |device: DeviceId| owners.is_wanted(device);
     let envelopes = Envelopes::index(&job.exports, &wanted, &mut |runs| {
         progress(Progress::Runs(runs));
     })?;
     let mut making = Making {
         job,
+        participant: participant.as_deref(),
         whose: keys.whose(),
         registry: &registry,
         owners: &owners,
         envelopes,
+        beside: Beside::begin(&folder)?,
         folder: &folder,
         writers: Vec::new(),
         count: Count::default(),
@@ -94,6 +106,7 @@ pub fn export(
     };
     let audit = audit::read(&job.audit, &mut making)?;
     let Making {
+        beside,
         writers,
         count,
         missing,
@@ -101,6 +114,7 @@ pub fn export(
         envelopes,
         ..
     } = making;
+    beside.end()?;
     for writer in writers {
         writer.end()?;
     }
@@ -113,7 +127,12 @@ pub fn export(
             device: *device,
         });
     }
-    count.agrees_with(job, &audit)?;
+    if participant.is_none() && !count.agrees_with(&audit.summary) {
+        return Err(DataError::NotAnAudit {
+            file: job.audit.display().to_string(),
+            why: "its sums are not those of its entries".into(),
+        });
+    }
     if signed.as_ref().is_some_and(|it| it.sha256 != audit.sha256) {
         return Err(DataError::NotAnAudit {
             file: job.audit.display().to_string(),
@@ -128,7 +147,7 @@ pub fn export(
         chain: audit.heading.chain,
         study: audit.heading.study,
         title: audit.heading.title.clone(),
-        participant: job.participant.clone(),
+        participant: participant.clone(),
         audit: AuditRef::of(&audit, signed.map(|it| it.key)),
         evidence: registry.files.clone(),
         exports: envelopes.read,
@@ -137,6 +156,8 @@ pub fn export(
         participants: count.participants.len() as u64,
         rows: count.rows,
         current: count.current,
+        records_in_parts: count.records_in_parts,
+        parts: count.parts,
         verdicts: count.verdicts,
         left_out: count.left_out,
         problems: count.problems,
@@ -159,6 +180,21 @@ pub fn export(
     keys.remember(&found)?;
     folder.finish()?;
     Ok(manifest)
+}
+
+/// The pseudonym of the only person whose data are wanted, if there is one.
+fn participant_of(job: &Job, keys: &KeyFolder) -> Result<Option<String>, DataError> {
+    let Some(named) = &job.participant else {
+        return Ok(None);
+    };
+    let person = match keys.person(named) {
+        Err(DataError::NoSuchParticipant(named)) if !job.devices.is_empty() => {
+            check_pseudonym(&named)?;
+            named
+        }
+        other => other?,
+    };
+    Ok(Some(person))
 }
 
 /// What the auditor signed of the report, if that is asked for.
@@ -188,84 +224,17 @@ fn signature_of(job: &Job, whose: Whose) -> Result<Option<Statement>, DataError>
     statement.map(Some).map_err(failed)
 }
 
-/// What was counted on the way.
-#[derive(Default)]
-struct Count {
-    devices: u64,
-    participants: BTreeSet<String>,
-    entries: u64,
-    rows: u64,
-    current: u64,
-    verdicts: BTreeMap<String, u64>,
-    left_out: BTreeMap<String, u64>,
-    problems: BTreeMap<String, u64>,
-    media_types: BTreeMap<String, u64>,
-}
-
-impl Count {
-    fn row(&mut self, row: &Row) {
-        self.rows += 1;
-        self.current += u64::from(row.current);
-        if let Some(participant) = &row.participant {
-            self.participants.insert(participant.clone());
-        }
-        if let Some(problem) = row.problem {
-            *self.problems.entry(problem.as_str().into()).or_default() += 1;
-        }
-        if let (Some(raw), Some("other")) = (&row.raw, row.content) {
-            let known = self.media_types.contains_key(&raw.media_type);
-            let name = match known || self.media_types.len() < MOST_MEDIA_TYPES {
-                true => &raw.media_type,
-                false => "others",
-            };
-            *self.media_types.entry(name.to_owned()).or_default() += 1;
-        }
-    }
-
-    /// The audit's own sums tell whether all of it was read. Of one participant there are none.
-    fn agrees_with(&self, job: &Job, audit: &audit::Audit) -> Result<(), DataError> {
-        let summary = &audit.summary;
-        let mut verdicts = summary.verdicts.clone();
-        verdicts.retain(|_, count| *count > 0);
-        let equal = (summary.devices, summary.entries) == (self.devices, self.entries)
-            && verdicts == self.verdicts;
-        match equal || job.participant.is_some() {
-            true => Ok(()),
-            false => Err(DataError::NotAnAudit {
-                file: job.audit.display().to_string(),
-                why: "its sums are not those of its entries".into(),
-            }),
-        }
-    }
-}
-
-/// Valid entries without an envelope.
-struct Missing {
-    count: u64,
-    device: DeviceId,
-    sequence: u64,
-    held_by: String,
-}
-
-impl Missing {
-    fn into_error(self) -> DataError {
-        DataError::EnvelopesMissing {
-            count: self.count,
-            device: self.device,
-            sequence: self.sequence,
-            held_by: self.held_by,
-        }
-    }
-}
-
 struct Making<'a> {
     job: &'a Job,
+    /// The pseudonym of the only person whose data are taken.
+    participant: Option<&'a str>,
     whose: Whose,
     registry: &'a Registry,
     owners: &'a Owners<'a>,
     envelopes: Envelopes,
     folder: &'a Unfinished,
-    writers: Vec<Box<dyn Writer>>,
+    beside: Beside,
+    writers: Vec<Box<dyn Writer + Send>>,
     count: Count,
     missing: Option<Missing>,
     /// Devices with valid entries that no key of the folder opens.
@@ -292,7 +261,7 @@ impl Sink for Making<'_> {
         }
         self.registry.reaches(heading.block)?;
         self.writers = formats::writers(&self.job.formats, self.folder, heading)?;
-        if let Some(participant) = &self.job.participant {
+        if let Some(participant) = self.participant {
             let package = Package::begin(self.folder, heading, participant)?;
             self.writers.push(Box::new(package));
         }
@@ -316,33 +285,48 @@ impl Sink for Making<'_> {
             number: device.device,
             key: device.key,
         };
-        for writer in &mut self.writers {
-            writer.device(described)?;
-        }
-        let mut rows = Vec::new();
-        for entry in &device.entries {
-            self.check(entry, &device)?;
-            self.count.entries += 1;
-            let verdict = entry.verdict.as_str();
-            *self.count.verdicts.entry(verdict.into()).or_default() += 1;
-            let left_out = match (entry.verdict, owner) {
-                (Verdict::Valid, Owner::Destroyed) => Some("key_destroyed"),
-                (Verdict::Valid, _) => None,
-                _ if self.job.include_flagged => None,
-                _ => Some(verdict),
-            };
-            match left_out {
-                Some(why) => *self.count.left_out.entry(why.into()).or_default() += 1,
-                None => rows.push(self.row(entry, &device, owner)?),
+        let (mut rows, mut records) = (Vec::new(), Records::default());
+        for entries in device.entries.chunks(AT_A_TIME) {
+            let mut taken = Vec::new();
+            for entry in entries {
+                self.check(entry, &device)?;
+                self.count.entries += 1;
+                let verdict = entry.verdict.as_str();
+                *self.count.verdicts.entry(verdict.into()).or_default() += 1;
+                let left_out = match (entry.verdict, owner) {
+                    (Verdict::Valid, Owner::Destroyed) => Some("key_destroyed"),
+                    (Verdict::Valid, _) => None,
+                    _ if self.job.include_flagged => None,
+                    _ => Some(verdict),
+                };
+                match left_out {
+                    Some(why) => *self.count.left_out.entry(why.into()).or_default() += 1,
+                    None => taken.push((Row::of(entry, &device), self.envelope(entry, &device)?)),
+                }
             }
+            let open = |(mut row, envelope): (Row, Option<Vec<u8>>)| {
+                let inside = row.open(envelope.as_deref(), &device.key, owner);
+                (row, inside)
+            };
+            let opened: Vec<(Row, Inside)> = taken.into_par_iter().map(open).collect();
+            for (row, inside) in opened {
+                if row.verdict == Verdict::Valid && row.problem == Some(Problem::NoKey) {
+                    self.lacking.insert(row.device);
+                }
+                for ready in records.add(row, inside) {
+                    rows.push(self.put_aside(ready)?);
+                }
+            }
+        }
+        if let Some(ready) = records.end() {
+            rows.push(self.put_aside(ready)?);
         }
         arrange(&mut rows);
-        for row in &rows {
-            self.count.row(row);
-            for writer in &mut self.writers {
-                writer.row(row)?;
-            }
-        }
+        rows.iter().for_each(|row| self.count.row(row));
+        self.writers.par_iter_mut().try_for_each(|writer| {
+            writer.device(described)?;
+            rows.iter().try_for_each(|row| writer.row(row))
+        })?;
         (self.progress)(Progress::Rows(self.count.rows));
         Ok(())
     }
@@ -381,13 +365,15 @@ impl Making<'_> {
         }
     }
 
-    fn row(
+    fn envelope(
         &mut self,
         entry: &JudgedEntry,
         device: &AuditedDevice,
-        owner: &Owner<'_>,
-    ) -> Result<Row, DataError> {
-        let mut row = Row::of(entry, device);
+    ) -> Result<Option<Vec<u8>>, DataError> {
+        // What was erased is used by nobody, even where a relay and a key are left.
+        if entry.verdict == Verdict::Erased {
+            return Ok(None);
+        }
         let envelope = self.envelopes.get(&entry.digest)?;
         if envelope.is_none() && entry.verdict == Verdict::Valid {
             let missing = self.missing.get_or_insert_with(|| Missing {
@@ -398,10 +384,12 @@ impl Making<'_> {
             });
             missing.count += 1;
         }
-        row.open(envelope, &device.key, owner);
-        if row.verdict == Verdict::Valid && row.problem == Some(Problem::NoKey) {
-            self.lacking.insert(row.device);
-        }
-        Ok(row)
+        Ok(envelope)
+    }
+
+    /// Writes down at once what goes into no row: it may be large, and the rows of a device are kept until all are there.
+    fn put_aside(&mut self, ready: Ready) -> Result<Row, DataError> {
+        self.count.ready(&ready);
+        self.beside.write(ready)
     }
 }

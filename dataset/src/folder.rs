@@ -4,7 +4,7 @@
 //! name, and no signed manifest.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -133,9 +133,10 @@ impl Out {
 
     /// A JSON document and a line feed.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), DataError> {
-        let mut text = serde_json::to_vec(value).expect("string keys and finite numbers; qed");
-        text.push(b'\n');
-        self.bytes(&text)
+        // Not by way of a text in memory, which may be large.
+        let written = serde_json::to_writer(&mut self.inner, value).map_err(io::Error::from);
+        let written = written.and_then(|()| self.inner.write_all(b"\n"));
+        written.map_err(DataError::file(&self.path))
     }
 
     /// Writes over what stands at a place.
@@ -166,11 +167,11 @@ impl Out {
 }
 
 impl Write for Out {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.inner.write(bytes)
     }
 
-    fn flush(&mut self) -> std::io::Result<()> {
+    fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
     }
 }

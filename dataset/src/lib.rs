@@ -15,11 +15,12 @@
 //! An audit's JSON report says which entries there are, device by device, and what is to be thought of them. The relays' exports
 //! have their sealed envelopes, found by the digests that the report names. Evidence proves that the chain has those digests in
 //! those places, and to which participant's key each device seals. Everything is read as a stream; what is kept is links
-//! and digests of the evidence, places of envelopes in the exports, and the rows of one device.
+//! and digests of the evidence, places of envelopes in the exports, the rows of one device, and one record in parts.
 
 pub mod audit;
 pub mod columns;
 mod corrections;
+mod count;
 mod envelopes;
 pub mod erase;
 mod error;
@@ -32,6 +33,7 @@ mod measures;
 mod owners;
 mod person;
 mod places;
+mod records;
 pub mod registry;
 mod row;
 mod verify;
@@ -42,5 +44,5 @@ pub use export::{export, Job, Progress};
 pub use formats::Format;
 pub use measures::Measures;
 pub use person::SCHEMA as MY_DATA_SCHEMA;
-pub use row::{Problem, Raw, Row};
+pub use row::{InParts, Problem, Row};
 pub use verify::{verify, Trusted, Verified};

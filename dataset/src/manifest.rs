@@ -64,6 +64,12 @@ pub struct Manifest {
     pub rows: u64,
     /// Rows that count for their night.
     pub current: u64,
+    /// Rows of records that are in parts.
+    #[serde(default)]
+    pub records_in_parts: u64,
+    /// The parts of these records, each a line of `parts.ndjson`.
+    #[serde(default)]
+    pub parts: u64,
     /// How many entries of these devices got each verdict of the audit.
     pub verdicts: BTreeMap<String, u64>,
     /// How many of them have no row, by their verdicts; `key_destroyed`: valid ones of participants whose key is gone.

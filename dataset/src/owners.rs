@@ -19,8 +19,18 @@ pub(crate) enum Owner<'k> {
     Destroyed,
     /// To nobody: its data are plain.
     Nobody,
+    /// To nobody, and the holder says whose it is.
+    Plain(Participant),
     /// To a key that is not in the folder.
     Unknown,
+}
+
+/// The only person whose devices are wanted.
+#[derive(Clone, Copy)]
+pub(crate) struct Only<'a> {
+    pub(crate) participant: &'a str,
+    /// Devices of this person's that seal to nobody, as the holder says.
+    pub(crate) plain: &'a [DeviceId],
 }
 
 /// Whose each device of the evidence is.
@@ -36,7 +46,7 @@ impl<'k> Owners<'k> {
     pub(crate) fn of(
         keys: &'k KeyFolder,
         registry: &Registry,
-        only: Option<&str>,
+        only: Option<Only<'_>>,
     ) -> Result<Self, DataError> {
         let digest = |key: &[u8; 32]| participant_digest::<Native>(Some(key));
         let own: Vec<_> = keys.keys().collect();
@@ -50,11 +60,21 @@ impl<'k> Owners<'k> {
             .collect();
         let nobody = participant_digest::<Native>(None);
         if let Some(only) = only {
-            if gone.values().any(|participant| *participant == only) {
-                return Err(DataError::Destroyed(only.into()));
+            let name = only.participant;
+            if gone.values().any(|participant| *participant == name) {
+                return Err(DataError::Destroyed(name.into()));
             }
-            if !own.iter().any(|(participant, _)| participant.0 == only) {
-                return Err(DataError::NoSuchParticipant(only.into()));
+            let mut own = own.iter();
+            let key = own.find(|(participant, _)| participant.0 == name);
+            if key.is_none() && only.plain.is_empty() {
+                return Err(DataError::NoSuchParticipant(name.into()));
+            }
+            let key = key.map(|(_, key)| digest(&key.sealing_key().0));
+            for device in only.plain {
+                let sealed_to = registry.device(*device)?.participant;
+                if sealed_to != nobody && Some(sealed_to) != key {
+                    return Err(DataError::DeviceOfAnother(*device));
+                }
             }
         }
         let (mut devices, mut found) = (HashMap::new(), BTreeMap::new());
@@ -68,12 +88,17 @@ impl<'k> Owners<'k> {
                     Owner::Key((*participant).clone(), key)
                 }
                 (None, Some(_)) => Owner::Destroyed,
-                (None, None) if registered.participant == nobody => Owner::Nobody,
+                (None, None) if registered.participant == nobody => match only {
+                    Some(only) if only.plain.contains(device) => {
+                        Owner::Plain(Participant(only.participant.to_owned()))
+                    }
+                    _ => Owner::Nobody,
+                },
                 (None, None) => Owner::Unknown,
             };
-            let is_own = |name: &str| only.is_none_or(|only| only == name);
+            let is_own = |name: &str| only.is_none_or(|only| only.participant == name);
             let wanted = match &owner {
-                Owner::Key(participant, _) => is_own(&participant.0),
+                Owner::Key(participant, _) | Owner::Plain(participant) => is_own(&participant.0),
                 // Of one participant, what nobody can tell apart from others' is left out.
                 _ => only.is_none(),
             };

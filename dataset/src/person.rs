@@ -107,7 +107,7 @@ fn top(heading: &Heading, participant: &str) -> String {
         p { "This is a copy of all your data in the study that were registered (Article 15 of the GDPR), and you may take it "
             "elsewhere (Article 20): " code { (JSON) } " has it for other programs, " code { "nights.csv" } " as a table, "
             code { "open-mhealth.ndjson" } " in the form of Open mHealth and IEEE 1752.1, and " code { "other.ndjson" }
-            " what could not be read, as it came. The data manager signed all of it (" code { "dataset.json" } ")." }
+            " what could not be read, as it came, and " code { "parts.ndjson" } " the entries of what was too long for one. The data manager signed all of it (" code { "dataset.json" } ")." }
         p { "If your key is destroyed at your request, nobody can read your sealed data any more, wherever a copy is." }
     };
     let head_of_table = "<table><thead><tr><th>Night</th><th>Asleep</th><th>In bed</th><th>Entry</th><th>Registered</th>\

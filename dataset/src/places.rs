@@ -3,7 +3,7 @@
 //! Where the rows of each file of a dataset say that they stand on the chain.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use hashchain::{DataDigest, DeviceId, LinkHash};
@@ -14,6 +14,9 @@ use serde_json::Value;
 use crate::columns::COLUMNS;
 use crate::error::DataError;
 use crate::formats;
+
+/// Bytes of the longest line that a dataset has: the longest record in Base64, and what stands around it.
+const LONGEST: usize = 96 << 20;
 
 /// What a row says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,26 +29,47 @@ pub(crate) struct Claim {
     pub(crate) registered: bool,
 }
 
+/// What a file with rows has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Has {
+    /// Every row of the dataset once.
+    EveryRow,
+    /// Every part of its records once.
+    EveryPart,
+    /// Some rows, and some of them several times.
+    Some,
+}
+
 /// Takes the claim of each row, with its number from 1; none where the row does not say it in full.
 pub(crate) type Take<'a> = dyn FnMut(u64, Option<Claim>) -> Result<(), DataError> + 'a;
 
-/// Reads all rows of a file, if it is one with rows. Gives whether it is, and whether it has every row of the dataset once.
+/// Reads all rows of a file, if it is one with rows, and says of what.
 pub(crate) fn read(
     folder: &Path,
     name: &str,
     take: &mut Take<'_>,
-) -> Result<Option<bool>, DataError> {
+) -> Result<Option<Has>, DataError> {
     let path = folder.join(name);
-    match name {
-        formats::CSV_FILE | formats::REDCAP_FILE => table(&path, take).map(|()| Some(true)),
-        formats::PARQUET_FILE => columns(&path, take).map(|()| Some(true)),
-        formats::CDISC_FILE => records(&path, take).map(|()| Some(true)),
-        formats::FHIR_FILE => lines(&path, &of_provenance, take).map(|()| Some(true)),
+    let has = match name {
+        formats::CSV_FILE
+        | formats::REDCAP_FILE
+        | formats::PARQUET_FILE
+        | formats::CDISC_FILE
+        | formats::FHIR_FILE => Has::EveryRow,
+        formats::PARTS_FILE => Has::EveryPart,
         // A row may have several data points, or none.
-        formats::OMH_FILE => lines(&path, &of_data_point, take).map(|()| Some(false)),
-        formats::OTHER_FILE => lines(&path, &of_object, take).map(|()| Some(false)),
-        _ => Ok(None),
-    }
+        formats::OMH_FILE | formats::OTHER_FILE => Has::Some,
+        _ => return Ok(None),
+    };
+    match name {
+        formats::PARQUET_FILE => columns(&path, take),
+        formats::CDISC_FILE => records(&path, take),
+        formats::FHIR_FILE => lines(&path, &of_provenance, take),
+        formats::OMH_FILE => lines(&path, &of_data_point, take),
+        formats::OTHER_FILE | formats::PARTS_FILE => lines(&path, &of_object, take),
+        _ => table(&path, take),
+    }?;
+    Ok(Some(has))
 }
 
 fn open(path: &Path) -> Result<BufReader<File>, DataError> {
@@ -84,7 +108,13 @@ fn table(path: &Path, take: &mut Take<'_>) -> Result<(), DataError> {
         ended += fields;
         match result {
             csv_core::ReadRecordResult::InputEmpty => {}
+            csv_core::ReadRecordResult::OutputFull if text.len() > LONGEST => {
+                return Err(too_long(path, row + 1));
+            }
             csv_core::ReadRecordResult::OutputFull => text.resize(2 * text.len(), 0),
+            csv_core::ReadRecordResult::OutputEndsFull if ends.len() > LONGEST => {
+                return Err(too_long(path, row + 1));
+            }
             csv_core::ReadRecordResult::OutputEndsFull => ends.resize(2 * ends.len(), 0),
             csv_core::ReadRecordResult::End => return Ok(()),
             csv_core::ReadRecordResult::Record => {
@@ -133,21 +163,19 @@ fn cell(row: &Row, name: &str) -> Option<String> {
 /// The rows of Dataset-JSON, each in a line of its own.
 fn records(path: &Path, take: &mut Take<'_>) -> Result<(), DataError> {
     let mut row = 0;
-    for line in open(path)?.lines() {
-        let line = line.map_err(DataError::file(path))?;
-        let line = line.strip_suffix(',').unwrap_or(&line);
-        if !line.starts_with('[') {
-            continue;
+    each_line(path, &mut |_, line| {
+        let line = line.strip_suffix(b",").unwrap_or(line);
+        if !line.starts_with(b"[") {
+            return Ok(());
         }
         row += 1;
-        let values: Vec<Value> = serde_json::from_str(line).unwrap_or_default();
+        let values: Vec<Value> = serde_json::from_slice(line).unwrap_or_default();
         let claimed = claim(|name| {
             let place = COLUMNS.iter().position(|column| column.name == name)?;
             text(values.get(place)?)
         });
-        take(row, claimed)?;
-    }
-    Ok(())
+        take(row, claimed)
+    })
 }
 
 fn lines(
@@ -155,12 +183,39 @@ fn lines(
     of: &dyn Fn(&Value) -> Option<Claim>,
     take: &mut Take<'_>,
 ) -> Result<(), DataError> {
-    for (line, row) in open(path)?.lines().zip(1..) {
-        let line = line.map_err(DataError::file(path))?;
-        let value: Value = serde_json::from_str(&line).unwrap_or_default();
-        take(row, of(&value))?;
+    each_line(path, &mut |row, line| {
+        let value: Value = serde_json::from_slice(line).unwrap_or_default();
+        take(row, of(&value))
+    })
+}
+
+/// Takes every line without its line feed, with its number from 1.
+fn each_line(
+    path: &Path,
+    take: &mut dyn FnMut(u64, &[u8]) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let (mut reader, mut line, mut number) = (open(path)?, Vec::new(), 0);
+    loop {
+        line.clear();
+        let mut bounded = reader.by_ref().take(LONGEST as u64 + 1);
+        let read = bounded.read_until(b'\n', &mut line);
+        if read.map_err(DataError::file(path))? == 0 {
+            return Ok(());
+        }
+        number += 1;
+        if line.len() > LONGEST {
+            return Err(too_long(path, number));
+        }
+        take(number, line.strip_suffix(b"\n").unwrap_or(&line))?;
     }
-    Ok(())
+}
+
+fn too_long(path: &Path, row: u64) -> DataError {
+    DataError::BadRow {
+        file: path.display().to_string(),
+        row,
+        why: "the line is longer than any row is",
+    }
 }
 
 fn of_object(value: &Value) -> Option<Claim> {

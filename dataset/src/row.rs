@@ -2,7 +2,9 @@
 
 //! A row of a dataset: one registered night, with where it comes from.
 
-use hashchain::{open_envelope, Content, DataDigest, DeviceId, Envelope, LinkHash, OpenError};
+use hashchain::{
+    open_envelope, Content, DataDigest, DeviceId, Envelope, LinkHash, OpenError, PART_MEDIA_TYPE,
+};
 use mhealth_api::Key;
 use mhealth_auditor::verdict::JudgedEntry;
 use mhealth_auditor::Verdict;
@@ -20,7 +22,7 @@ use crate::owners::Owner;
 /// Why a row has no values, or does not count. The words are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Problem {
-    /// No export that was given has the entry's envelope. Only in flagged rows.
+    /// No export that was given has the entry's envelope, or it is erased. Only in flagged rows.
     NoEnvelope,
     /// The folder has no key for the device.
     NoKey,
@@ -36,6 +38,12 @@ pub enum Problem {
     AnotherParticipant,
     /// It corrects itself, a later entry, or another night.
     BadCorrection,
+    /// A part of the record is not there, or not among what the dataset takes. What is there is kept as it is.
+    PartMissing,
+    /// All parts of the record are there, and are not the record that they name. They are kept as they are.
+    PartsDiffer,
+    /// The entry says that it is a part of a record, and is none. It is kept as it is.
+    PartMalformed,
 }
 
 impl Problem {
@@ -50,17 +58,48 @@ impl Problem {
             Problem::PayloadUnreadable => "payload_unreadable",
             Problem::AnotherParticipant => "another_participant",
             Problem::BadCorrection => "bad_correction",
+            Problem::PartMissing => "part_missing",
+            Problem::PartsDiffer => "parts_differ",
+            Problem::PartMalformed => "part_malformed",
         }
     }
 }
 
 /// A payload that is kept as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Raw {
-    /// Its media type.
-    pub media_type: String,
-    /// Its bytes.
-    pub payload: Vec<u8>,
+pub(crate) struct Raw {
+    pub(crate) media_type: String,
+    pub(crate) payload: Vec<u8>,
+}
+
+impl Raw {
+    fn of(content: &Content<'_>) -> Self {
+        Raw {
+            media_type: content.media_type().into(),
+            payload: content.payload().into(),
+        }
+    }
+}
+
+/// What an envelope holds beside the values that its row took.
+pub(crate) enum Inside {
+    /// It could not be opened.
+    Closed,
+    /// A record by itself, whose payload is kept as it came if it has no values.
+    Record(Option<Raw>),
+    /// A part of a record.
+    Part(Raw),
+}
+
+/// The entries of a record that is in parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InParts {
+    /// The entry of its first part.
+    pub first: u64,
+    /// The entry of its last part.
+    pub last: u64,
+    /// How many of its parts the dataset has. If it is whole, all from the first to the last.
+    pub found: u64,
 }
 
 /// A row.
@@ -94,7 +133,10 @@ pub struct Row {
     pub not_after: Option<u64>,
     /// When the first relay stored it, in seconds since 1970, as that relay says.
     pub received_at: Option<u64>,
-    /// What the payload is: `night`, `data_point`, `other`; nothing if it could not be read.
+    /// The entries that it is in, if the record is in parts. The row stands at the last of them that is there.
+    pub in_parts: Option<InParts>,
+    /// What the payload is: `night`, `data_point`, `other`, `part` of a record that cannot be put together; nothing if it could not
+    /// be read.
     pub content: Option<&'static str>,
     /// The entry of the same device that it takes the place of.
     pub corrects: Option<u64>,
@@ -108,8 +150,6 @@ pub struct Row {
     pub measures: Measures,
     /// Its data points, as they came.
     pub points: Vec<Value>,
-    /// The payload, where it is kept as it came.
-    pub raw: Option<Raw>,
 }
 
 impl Row {
@@ -132,6 +172,7 @@ impl Row {
             not_before: made(device.enrolled_at),
             not_after: registered_in.and_then(made),
             received_at: entry.received_at,
+            in_parts: None,
             content: None,
             corrects: None,
             corrected_by: None,
@@ -139,7 +180,6 @@ impl Row {
             problem: None,
             measures: Measures::default(),
             points: Vec::new(),
-            raw: None,
         }
     }
 
@@ -149,29 +189,44 @@ impl Row {
     }
 
     /// Opens the envelope, and takes what is inside.
-    pub(crate) fn open(&mut self, envelope: Option<&[u8]>, key: &Key, owner: &Owner<'_>) {
-        if let Owner::Key(participant, _) = owner {
+    pub(crate) fn open(&mut self, envelope: Option<&[u8]>, key: &Key, owner: &Owner<'_>) -> Inside {
+        if let Owner::Key(participant, _) | Owner::Plain(participant) = owner {
             self.participant = Some(participant.0.clone());
         }
         let Some(envelope) = envelope else {
-            self.problem = Some(Problem::NoEnvelope);
-            return;
+            return self.closed(Problem::NoEnvelope);
         };
         match (Envelope::parse(envelope), owner) {
-            (Err(_), _) => self.problem = Some(Problem::EnvelopeUnreadable),
-            (Ok(Envelope::Plain { content, .. }), _) => self.take(&content),
+            (Err(_), _) => self.closed(Problem::EnvelopeUnreadable),
+            (Ok(Envelope::Plain { content, .. }), _) => self.take_entry(&content),
             (Ok(Envelope::Sealed { .. }), Owner::Key(_, private)) => {
                 match open_envelope(private, &key.0, self.sequence, envelope) {
-                    Ok(opened) => self.take(&opened.content()),
-                    Err(OpenError::Content(_)) => self.problem = Some(Problem::EnvelopeUnreadable),
-                    Err(_) => self.problem = Some(Problem::Undecipherable),
+                    Ok(opened) => self.take_entry(&opened.content()),
+                    Err(OpenError::Content(_)) => self.closed(Problem::EnvelopeUnreadable),
+                    Err(_) => self.closed(Problem::Undecipherable),
                 }
             }
-            (Ok(Envelope::Sealed { .. }), _) => self.problem = Some(Problem::NoKey),
+            (Ok(Envelope::Sealed { .. }), _) => self.closed(Problem::NoKey),
         }
     }
 
-    fn take(&mut self, content: &Content<'_>) {
+    fn closed(&mut self, problem: Problem) -> Inside {
+        self.problem = Some(problem);
+        Inside::Closed
+    }
+
+    fn take_entry(&mut self, content: &Content<'_>) -> Inside {
+        match content.media_type() {
+            PART_MEDIA_TYPE => {
+                self.content = Some("part");
+                Inside::Part(Raw::of(content))
+            }
+            _ => Inside::Record(self.take(content)),
+        }
+    }
+
+    /// Takes a record's values. Gives its payload back if it has none.
+    pub(crate) fn take(&mut self, content: &Content<'_>) -> Option<Raw> {
         let (media_type, corrects) = corrected(content.media_type());
         self.corrects = corrects;
         let payload = content.payload();
@@ -189,31 +244,30 @@ impl Row {
                 Err(Problem::UnknownMediaType)
             }
         };
-        let told = match read {
-            Ok(told) => told,
-            Err(problem) => return self.keep(problem, content),
-        };
+        match read.and_then(|told| self.fill(told)) {
+            Ok(()) => None,
+            Err(problem) => {
+                self.problem = Some(problem);
+                Some(Raw::of(content))
+            }
+        }
+    }
+
+    fn fill(&mut self, told: Told) -> Result<(), Problem> {
         // Plain data may say anything.
         if check_pseudonym(&told.participant).is_err() {
-            return self.keep(Problem::PayloadUnreadable, content);
+            return Err(Problem::PayloadUnreadable);
         }
         let owner = self
             .participant
             .get_or_insert_with(|| told.participant.clone());
         if *owner != told.participant {
-            return self.keep(Problem::AnotherParticipant, content);
+            return Err(Problem::AnotherParticipant);
         }
         self.night = Some(told.night);
         self.measures = Measures::of(&told.points, told.sleep_records);
         self.points = told.points;
-    }
-
-    fn keep(&mut self, problem: Problem, content: &Content<'_>) {
-        self.problem = Some(problem);
-        self.raw = Some(Raw {
-            media_type: content.media_type().into(),
-            payload: content.payload().into(),
-        });
+        Ok(())
     }
 }
 

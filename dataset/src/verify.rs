@@ -11,7 +11,7 @@ use mhealth_api::Key;
 use crate::audit::Hashing;
 use crate::error::DataError;
 use crate::manifest::{describe, names, Manifest, MANIFEST, SIGNATURE};
-use crate::places::{self, Claim};
+use crate::places::{self, Claim, Has};
 use crate::registry::{Registry, Sources};
 
 /// What a reader has beside the dataset.
@@ -61,17 +61,20 @@ pub fn verify(folder: &Path, trusted: &Trusted) -> Result<Verified, DataError> {
             check_row(&registry, &manifest, &file.name, row, claim)
         };
         let read = places::read(folder, &file.name, &mut take)?;
-        match read {
+        let expected = match read {
             None => continue,
-            Some(true) if count != manifest.rows => {
-                return Err(DataError::BadRow {
-                    file: file.name.clone(),
-                    row: count,
-                    why: "there are more or fewer rows than the holder signed",
-                })
-            }
-            Some(_) => rows.push((file.name.clone(), count)),
+            Some(Has::EveryRow) => manifest.rows,
+            Some(Has::EveryPart) => manifest.parts,
+            Some(Has::Some) => count,
+        };
+        if count != expected {
+            return Err(DataError::BadRow {
+                file: file.name.clone(),
+                row: count,
+                why: "there are more or fewer rows than the holder signed",
+            });
         }
+        rows.push((file.name.clone(), count));
     }
     Ok(Verified { manifest, rows })
 }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use mhealth_dataset::verify;
 use serde_json::json;
 
-use support::nights::{expected, study};
+use mhealth_device::Record;
+use support::nights::{day, expected, study};
+use support::parts::pieces;
 
 /// Names the folder that the sample goes to. Without it, it is made and thrown away.
 const PLACE: &str = "MHEALTH_SAMPLE";
@@ -17,6 +19,13 @@ const PLACE: &str = "MHEALTH_SAMPLE";
 #[test]
 fn a_sample_for_other_readers_is_made_and_verified() {
     let mut world = study();
+    // A night in parts, one that lacks a part, and a recording that is too long for an entry.
+    world.night_in_parts(2, "P-cyd", 14);
+    let broken = world.night_in_parts(2, "P-cyd", 15);
+    let recording: Vec<u8> = (0..300_000_u32).map(|it| (it % 251) as u8).collect();
+    let recording = pieces("application/x-acc", &recording, Record::MAX_PAYLOAD_LENGTH);
+    world.parts(2, &recording);
+    world.judge(2, *broken.start(), "missing", false);
     world.judge(1, 2, "forged", true);
     world.judge(1, 3, "missing", false);
     let place = std::env::var_os(PLACE).map(PathBuf::from);
@@ -26,8 +35,10 @@ fn a_sample_for_other_readers_is_made_and_verified() {
     }
     std::fs::create_dir_all(&place).unwrap();
     let gone = ["2016-04-13", "2016-04-14"];
+    let in_parts = ("P-cyd", day(14).to_string(), 310.0, Some(340.0));
     let counted: Vec<_> = expected()
         .into_iter()
+        .chain([in_parts])
         .filter(|(who, night, ..)| *who != "P-bob" || !gone.contains(&night.as_str()))
         .collect();
     std::fs::write(place.join("expected.json"), json!(counted).to_string()).unwrap();

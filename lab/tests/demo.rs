@@ -40,6 +40,16 @@ fn succeeding(arguments: &[&str]) -> String {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    // Where phones chain there is an audit, whose report is signed; a changed digit is refused.
+    assert_eq!(
+        said.contains("audit.html: verified=true ") && said.contains("audit.json: verified=true "),
+        !said.contains("did not chain")
+    );
+    assert_eq!(
+        said.contains("audit.html with another digit: verified=false error=report_changed"),
+        !said.contains("did not chain")
+    );
     last_line(&output)
 }
 

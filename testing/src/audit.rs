@@ -39,12 +39,16 @@ pub struct Options {
     pub export_seconds: Option<u64>,
     /// File with the participants' keys, from whoever holds the private ones.
     pub participants: Option<PathBuf>,
+    /// File with the orders to erase that the study has on file.
+    pub erasures: Option<PathBuf>,
     /// Where to keep what was read of the chain.
     pub kept: Option<PathBuf>,
     /// Where the report for people goes.
     pub html: Option<PathBuf>,
     /// Who runs it, as the reports say.
     pub auditor: Option<String>,
+    /// File with the report key that signs the reports. Whoever signs is named.
+    pub sign_with: Option<PathBuf>,
     /// Takes the node's word for what it does not prove: chains that make blocks on demand have no finality.
     pub trust_node: bool,
 }
@@ -308,8 +312,10 @@ pub fn command(options: &Options, json: &Path) -> Result<Command> {
     }
     let paths = [
         ("--participants", &options.participants),
+        ("--erasures", &options.erasures),
         ("--keep", &options.kept),
         ("--html", &options.html),
+        ("--sign-with", &options.sign_with),
     ];
     for (option, path) in paths {
         if let Some(path) = path {

@@ -5,6 +5,7 @@ MHEALTH_SAMPLE names the folder that `cargo test -p mhealth-dataset --test sampl
 study, and `expected.json`, what counts in either of them.
 """
 
+import base64
 import csv
 import importlib
 import json
@@ -103,6 +104,36 @@ class Tables(unittest.TestCase):
         with open(SAMPLE / "flagged" / "redcap" / "nights.csv", newline="") as file:
             keys = [(row["record_id"], row["redcap_repeat_instance"]) for row in csv.DictReader(file)]
         self.assertEqual(len(keys), len(set(keys)))
+
+
+class Parts(unittest.TestCase):
+    def test_a_record_in_parts_is_one_row_and_each_of_its_parts_is_named(self):
+        for kind in KINDS:
+            table = polars.read_parquet(SAMPLE / kind / "nights.parquet")
+            records = table.filter(polars.col("parts").is_not_null()).to_dicts()
+            parts = lines(SAMPLE / kind / "parts.ndjson")
+            self.assertEqual(sum(row["parts"] for row in records), len(parts))
+            for row in records:
+                own = [it for it in parts if (it["device"], it["row"]) == (row["device"], row["sequence"])]
+                places = [it["sequence"] for it in own]
+                self.assertEqual(len(places), row["parts"])
+                self.assertTrue(all(row["first_part"] <= place <= row["last_part"] for place in places))
+                whole = places == list(range(row["first_part"], row["last_part"] + 1))
+                self.assertEqual(whole, row["problem"] != "part_missing")
+                # The row stands at the last part that is there.
+                self.assertEqual((own[-1]["link"], own[-1]["digest"]), (row["link"], row["digest"]))
+            problems = sorted(row["problem"] or "" for row in records)
+            self.assertEqual(problems, ["", "part_missing", "unknown_media_type"])
+
+    def test_what_cannot_be_put_together_is_kept_and_what_can_is_kept_whole(self):
+        for kind in KINDS:
+            kept = lines(SAMPLE / kind / "other.ndjson")
+            (recording,) = [it for it in kept if it["media_type"] == "application/x-acc"]
+            whole = base64.b64decode(recording["payload"])
+            self.assertEqual(whole, bytes(place % 251 for place in range(300_000)))
+            pieces = [it for it in kept if it["media_type"] == "application/vnd.mhealth-chain.part"]
+            self.assertTrue(pieces)
+            self.assertEqual({it["problem"] for it in pieces}, {"part_missing"})
 
 
 class OpenMhealth(unittest.TestCase):

@@ -205,6 +205,8 @@ impl Site {
             }
         }
         let [dave, eve] = credentials.clone();
+        // The data manager gives the auditor what was ordered.
+        let erasures = Some(self.keys().join("erasures.ndjson"));
         let options = audit::Options {
             node: self.node.url(),
             study: STUDY,
@@ -213,6 +215,7 @@ impl Site {
                 ("dave".into(), self.dave.1.url(), dave),
                 ("eve".into(), self.eve.1.url(), eve),
             ],
+            erasures: erasures.filter(|file| file.exists()),
             ..audit::Options::default()
         };
         audit::run(&options, &self.folder.path().join("audit.json")).expect("audited")
@@ -446,6 +449,39 @@ async fn an_erased_participant_is_in_no_relays_files_and_the_evidence_stays() {
     ] {
         let mut auditor = Program::Auditor.command().expect("it is built");
         succeeds(&auditor.args(arguments).output().expect("it starts"));
+    }
+
+    // A new dataset has nothing of the participant, and all of the others.
+    let dave = site.folder.path().join("dave.ndjson");
+    std::fs::write(&dave, site.exported(&site.dave.1, &auditors[0])).expect("saved");
+    let dave = format!("--export=dave={}", dave.display());
+    let dataset = site.folder.path().join("dataset");
+    let mut export = data_command(&["export", &dave, &saved], &site.keys());
+    export
+        .arg("--audit")
+        .arg(site.folder.path().join("audit.json"))
+        .args(["--evidence", &evidence, "--genesis", &genesis, "--out"])
+        .arg(&dataset);
+    let said = last_line(&succeeds(&export.output().expect("it starts")));
+    let figures = format!(" rows={} current=", others.len());
+    assert!(said.contains(&figures), "{said}");
+    let left_out = format!(" left_out={} ", own.len());
+    assert!(said.contains(&left_out), "{said}");
+    let mut names = vec![dataset];
+    while let Some(path) = names.pop() {
+        if path.is_dir() {
+            let files = std::fs::read_dir(&path).expect("it is there");
+            names.extend(files.map(|file| file.expect("a file").path()));
+            continue;
+        }
+        let bytes = std::fs::read(&path).expect("it is read");
+        assert!(
+            !bytes
+                .windows(participant.len())
+                .any(|window| window == participant.as_bytes()),
+            "{}",
+            path.display()
+        );
     }
 
     // A relay that puts an old copy in place holds it again, and is named.

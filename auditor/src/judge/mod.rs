@@ -269,7 +269,14 @@ fn stores(facts: &Facts<'_>, notes: &mut Notes) {
                 for (_, place) in envelopes.filter(|(it, _)| !registered::is_empty(it)) {
                     let party = blame::holder(store, held);
                     let sequence = held.run.first_sequence.saturating_add(place);
-                    notes.find(Ground::HeldAfterErasure, vec![party], Some(sequence));
+                    let (ground, parties) = match case.erased.unordered {
+                        None => (Ground::HeldAfterErasure, vec![party]),
+                        Some(account) => {
+                            let parties = vec![party, Party::Account { account }];
+                            (Ground::ReceiptWithoutOrder, parties)
+                        }
+                    };
+                    notes.find(ground, parties, Some(sequence));
                 }
             }
             let mut wrong = |ground| notes.find(ground, vec![blame::holder(store, held)], first);

@@ -34,6 +34,8 @@ pub enum Ground {
     EnvelopeDiffers,
     /// A relay holds the data of a device of which the chain has a receipt that they were erased everywhere.
     HeldAfterErasure,
+    /// The same, and no order to erase them is at hand: a relay kept them, or a sponsor wrote a receipt for nothing.
+    ReceiptWithoutOrder,
     /// A relay shows the entry without its data, and neither a receipt on the chain nor the study's rule says that they may be gone.
     EmptiedWithoutReceipt,
     /// A relay says of another entry than the registered one that it is registered.
@@ -90,6 +92,9 @@ impl Ground {
             Ground::EnvelopeDiffers => "The data in the relay's store are not the data that were registered.",
             Ground::HeldAfterErasure => {
                 "The relay still held these data after the receipt that they were erased everywhere, as it signed."
+            }
+            Ground::ReceiptWithoutOrder => {
+                "The chain has a receipt that these data were erased, a relay held them after it, and no order on file is behind it: the relay kept them, or the sponsor wrote the receipt for nothing."
             }
             Ground::EmptiedWithoutReceipt => {
                 "The relay shows the entry without its data, and there is no receipt that they were erased, nor are they old enough."

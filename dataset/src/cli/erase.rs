@@ -39,7 +39,7 @@ pub(super) struct Erase {
     /// has to do.
     #[arg(long, value_name = "FILE", requires = "node")]
     account_file: Option<PathBuf>,
-    /// The participant's pseudonym.
+    /// The participant: the pseudonym, the public key of the enrolment code, or the digest of it that the chain has.
     participant: String,
 }
 
@@ -49,7 +49,7 @@ pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
             code: error.code(),
             why: error.to_string(),
         })?;
-    let order = order(&arguments)?;
+    let (participant, order) = order(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -90,8 +90,7 @@ pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
             return Err(DataError::ErasureOpen { open });
         }
         println!(
-            "done=true erased={} devices={} relays={} envelopes={erased} receipt={receipt}",
-            arguments.participant,
+            "done=true erased={participant} devices={} relays={} envelopes={erased} receipt={receipt}",
             order.devices.len(),
             relays.len(),
         );
@@ -99,11 +98,12 @@ pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
     })
 }
 
-/// The order, after the key is destroyed.
-fn order(arguments: &Erase) -> Result<ErasureOrder, DataError> {
+/// The participant's pseudonym, and the order, after the key is destroyed.
+fn order(arguments: &Erase) -> Result<(String, ErasureOrder), DataError> {
     let mut folder = KeyFolder::open(&arguments.keys)?;
+    let participant = folder.person(&arguments.participant)?;
     let mut destroyed = folder.destroyed();
-    let is_destroyed = destroyed.any(|record| record.participant == arguments.participant);
+    let is_destroyed = destroyed.any(|record| record.participant == participant);
     drop(destroyed);
     let record = match (&arguments.record, is_destroyed) {
         (Some(record), _) => record.clone(),
@@ -116,7 +116,7 @@ fn order(arguments: &Erase) -> Result<ErasureOrder, DataError> {
     // Fails where nothing could be signed, before the key is gone.
     folder.holder()?;
     let record = folder.destroy(&Destruction {
-        participant: arguments.participant.clone(),
+        participant: participant.clone(),
         devices: arguments.device.clone(),
         no_device: false,
         record,
@@ -125,7 +125,8 @@ fn order(arguments: &Erase) -> Result<ErasureOrder, DataError> {
     for copy in &record.copies {
         println!("A copy has the key still: {copy}. Destroy it, and make a new one.");
     }
-    folder.order(&arguments.participant)
+    let order = folder.order(&participant)?;
+    Ok((participant, order))
 }
 
 /// Says what a relay did. How many envelopes it erased.

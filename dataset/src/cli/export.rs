@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
+use hashchain::DeviceId;
 use indicatif::{ProgressBar, ProgressStyle};
 use mhealth_api::{Hash, Key};
 use mhealth_auditor::evidence::Checkpoint;
@@ -71,8 +72,11 @@ pub(super) struct Export {
 /// Makes a participant's own package: what was registered in this person's name, when, and who brought it.
 #[derive(Args)]
 pub(super) struct MyData {
-    /// The participant's pseudonym.
+    /// The participant: the pseudonym, the public key of the enrolment code, or the digest of it that the chain has.
     participant: String,
+    /// A device of the participant's that seals its data to nobody. May be given several times; others are found by the key.
+    #[arg(long, value_name = "NUMBER")]
+    device: Vec<DeviceId>,
     #[command(flatten)]
     material: Material,
 }
@@ -117,6 +121,7 @@ impl Material {
             include_flagged: false,
             allow_missing_keys: false,
             participant: None,
+            devices: Vec::new(),
             made_at: now(),
         };
         (job, self.keys)
@@ -146,6 +151,7 @@ pub(super) fn my_data(arguments: MyData) -> Result<(), DataError> {
     // The person may see all that is there in this person's name, whatever the audit says of it.
     job.include_flagged = true;
     job.participant = Some(arguments.participant);
+    job.devices = arguments.device;
     let manifest = make(&job, &keys)?;
     println!("For the person: {}", job.out.join("my-data.html").display());
     println!(
@@ -171,6 +177,12 @@ fn tell(manifest: &Manifest) {
     }
     for (media_type, count) in &manifest.unknown_media_types {
         println!("{count:>10}  payloads of an unknown type, kept in other.ndjson: {media_type}");
+    }
+    if manifest.records_in_parts > 0 {
+        println!(
+            "{:>10}  rows of records in {} parts, each named in parts.ndjson",
+            manifest.records_in_parts, manifest.parts
+        );
     }
     for export in manifest.exports.iter().filter(|it| it.bad_lines > 0) {
         println!(

@@ -133,7 +133,7 @@ pub(super) struct Destroy {
     /// The participant never had a device.
     #[arg(long)]
     no_device: bool,
-    /// The participant's pseudonym.
+    /// The participant: the pseudonym, the public key of the enrolment code, or the digest of it that the chain has.
     participant: String,
 }
 
@@ -241,8 +241,9 @@ fn join(arguments: &Join) -> Result<(), DataError> {
 
 fn destroy(arguments: Destroy) -> Result<(), DataError> {
     let mut folder = KeyFolder::open(&arguments.keys)?;
+    let participant = folder.person(&arguments.participant)?;
     let record = folder.destroy(&Destruction {
-        participant: arguments.participant,
+        participant,
         devices: arguments.device,
         no_device: arguments.no_device,
         record: arguments.record,

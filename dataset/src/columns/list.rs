@@ -106,6 +106,27 @@ pub const COLUMNS: &[Column] = &[
         |row| instant(row.received_at),
     ),
     column(
+        "first_part",
+        "PARTFRST",
+        Integer,
+        "First entry of a record in parts",
+        |row| number(row.in_parts.map(|it| it.first)),
+    ),
+    column(
+        "last_part",
+        "PARTLAST",
+        Integer,
+        "Last entry of a record in parts",
+        |row| number(row.in_parts.map(|it| it.last)),
+    ),
+    column(
+        "parts",
+        "PARTS",
+        Integer,
+        "Parts of the record that are there",
+        |row| number(row.in_parts.map(|it| it.found)),
+    ),
+    column(
         "content",
         "CONTENT",
         Text(16),

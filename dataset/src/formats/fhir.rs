@@ -17,7 +17,7 @@ use crate::audit::Heading;
 use crate::columns::{iso, rfc3339_of, Kind, Value as Cell, COLUMNS};
 use crate::error::DataError;
 use crate::folder::{Out, Unfinished};
-use crate::row::Row;
+use crate::row::{InParts, Row};
 
 pub(crate) const PROVENANCE: &str = "fhir/Provenance.ndjson";
 
@@ -235,6 +235,9 @@ fn provenance(row: &Row, recorded: u64) -> Value {
     ];
     if let Some(block) = row.block {
         entities.push(source("block", block.to_string()));
+    }
+    if let Some(InParts { first, last, .. }) = row.in_parts {
+        entities.push(source("parts", format!("{first}-{last}")));
     }
     if let Some(corrected) = row.corrects {
         let other = format!("Observation/{}-entry-{corrected}", device_id(row.device));

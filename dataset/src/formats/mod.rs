@@ -2,11 +2,11 @@
 
 //! The formats of a dataset. Each takes rows as they come and keeps none of them.
 
+mod beside;
 mod cdisc;
 mod csv;
 mod fhir;
 mod omh;
-mod other;
 mod parquet;
 mod picture;
 mod redcap;
@@ -21,11 +21,11 @@ use crate::error::DataError;
 use crate::folder::Unfinished;
 use crate::row::Row;
 
+pub(crate) use beside::{Beside, OTHER as OTHER_FILE, PARTS as PARTS_FILE};
 pub(crate) use cdisc::DATA as CDISC_FILE;
 pub(crate) use csv::{Table, DATA as CSV_FILE};
 pub(crate) use fhir::PROVENANCE as FHIR_FILE;
 pub(crate) use omh::{DATA as OMH_FILE, MEMBER as OMH_MEMBER};
-pub(crate) use other::DATA as OTHER_FILE;
 pub(crate) use parquet::{failed as parquet_failed, DATA as PARQUET_FILE};
 pub(crate) use redcap::DATA as REDCAP_FILE;
 
@@ -105,16 +105,14 @@ pub(crate) struct Device {
     pub(crate) key: Key,
 }
 
-/// Writers of these formats, of what cannot be a row, and of a picture.
+/// Writers of these formats, and of a picture.
 pub(crate) fn writers(
     formats: &[Format],
     folder: &Unfinished,
     heading: &Heading,
-) -> Result<Vec<Box<dyn Writer>>, DataError> {
-    let mut writers: Vec<Box<dyn Writer>> = vec![
-        Box::new(other::Other::begin(folder)?),
-        Box::new(picture::Picture::begin(folder, heading)?),
-    ];
+) -> Result<Vec<Box<dyn Writer + Send>>, DataError> {
+    let mut writers: Vec<Box<dyn Writer + Send>> =
+        vec![Box::new(picture::Picture::begin(folder, heading)?)];
     let mut formats = formats.to_vec();
     formats.sort_unstable();
     formats.dedup();

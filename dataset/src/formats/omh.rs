@@ -15,7 +15,7 @@ pub(crate) const DATA: &str = "open-mhealth.ndjson";
 /// The header's member that says where a data point stands.
 pub(crate) const MEMBER: &str = "mhealth_chain";
 /// The columns that it has.
-const PLACE: [&str; 15] = [
+const PLACE: [&str; 18] = [
     "night",
     "device",
     "sequence",
@@ -26,6 +26,9 @@ const PLACE: [&str; 15] = [
     "block",
     "not_before",
     "not_after",
+    "first_part",
+    "last_part",
+    "parts",
     "corrects",
     "corrected_by",
     "current",

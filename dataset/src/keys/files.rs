@@ -35,8 +35,19 @@ pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
 
 /// Adds a line.
 pub(super) fn append(path: &Path, line: &impl Serialize) -> Result<(), DataError> {
-    let mut text = serde_json::to_string(line).expect("string keys; qed");
-    text.push('\n');
+    append_all(path, std::slice::from_ref(line))
+}
+
+/// Adds lines, and makes them durable together.
+pub(super) fn append_all(path: &Path, lines: &[impl Serialize]) -> Result<(), DataError> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&serde_json::to_string(line).expect("string keys; qed"));
+        text.push('\n');
+    }
     let write = || {
         let mut options = OpenOptions::new();
         let mut file = options.append(true).create(true).mode(0o600).open(path)?;

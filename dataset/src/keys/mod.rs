@@ -21,6 +21,7 @@ pub mod backup;
 mod destroy;
 mod files;
 mod orders;
+mod people;
 pub mod shares;
 
 use std::collections::BTreeMap;
@@ -284,17 +285,18 @@ impl KeyFolder {
 
     /// Remembers whose devices are. Needed to destroy a key: the record names the devices.
     pub fn remember(&mut self, found: &BTreeMap<DeviceId, String>) -> Result<(), DataError> {
-        let file = self.file("devices.ndjson");
-        for (device, participant) in found {
-            if self.devices.get(device) != Some(participant) {
-                let line = DeviceLine {
-                    device: *device,
-                    participant: participant.clone(),
-                };
-                files::append(&file, &line)?;
-                self.devices.insert(*device, participant.clone());
-            }
-        }
+        let is_known = |device: &DeviceId, owner: &String| self.devices.get(device) == Some(owner);
+        let new = found
+            .iter()
+            .filter(|&(device, owner)| !is_known(device, owner));
+        let lines: Vec<DeviceLine> = new
+            .map(|(device, participant)| DeviceLine {
+                device: *device,
+                participant: participant.clone(),
+            })
+            .collect();
+        files::append_all(&self.file("devices.ndjson"), &lines)?;
+        self.devices.extend(found.clone());
         Ok(())
     }
 

@@ -54,6 +54,36 @@ fn keys_come_back_and_debug_shows_none() {
 }
 
 #[test]
+fn a_person_is_found_by_pseudonym_key_and_digest_also_when_the_key_is_destroyed() {
+    let (_place, mut folder) = folder();
+    let digest = |key: Key| {
+        Hash(hashchain::participant_digest::<hashchain::Native>(Some(
+            &key.0,
+        )))
+    };
+    let people = public(&folder);
+    for destroyed in [false, true] {
+        for (participant, key) in &people {
+            if destroyed {
+                folder.destroy(&destruction(participant)).unwrap();
+            }
+            let names = [
+                participant.clone(),
+                key.to_string(),
+                digest(*key).to_string(),
+            ];
+            for name in names {
+                assert_eq!(folder.person(&name).unwrap(), *participant);
+            }
+        }
+    }
+    for nobody in ["P-4", "", &Key([9; 32]).to_string()] {
+        let error = folder.person(nobody).unwrap_err();
+        assert_eq!(error.code(), "no_such_participant");
+    }
+}
+
+#[test]
 fn files_are_for_their_owner_only_and_refused_when_they_are_not() {
     let (_place, folder) = folder();
     let file = folder.key_file("P-2");

@@ -72,6 +72,29 @@ fn a_missing_key_is_an_error_unless_rows_may_lack_their_values() {
     );
 }
 
+/// A folder with the right pseudonyms and other keys: nobody's data are opened, and nobody's name is given to them.
+#[test]
+fn wrong_keys_open_nothing() {
+    let world = study();
+    let mut job = world.job("out");
+    let whose = Whose {
+        chain: world.genesis(),
+        study: StudyId(0),
+    };
+    let mut wrong = KeyFolder::create(&world.path("wrong"), whose).unwrap();
+    for (participant, _) in world.keys.public_keys() {
+        wrong.add(participant).unwrap();
+    }
+    let error = export(&job, &mut wrong, &mut |_| ()).unwrap_err();
+    assert_eq!(error.code(), "missing_keys");
+    assert!(!job.out.exists());
+    job.allow_missing_keys = true;
+    let manifest = export(&job, &mut wrong, &mut |_| ()).unwrap();
+    // The phone that seals to nobody remains.
+    assert_eq!((manifest.current, manifest.participants), (1, 1));
+    assert_eq!(manifest.problems["no_key"], manifest.rows - 1);
+}
+
 /// The phone says on the chain that it seals to a participant's key, and seals to another.
 #[test]
 fn what_does_not_open_with_the_right_key_is_flagged() {

@@ -233,7 +233,39 @@ fn only_the_formats_that_were_asked_for_are_written() {
         .iter()
         .map(|file| file.name.as_str())
         .collect();
-    assert_eq!(names, ["nights.parquet", "nights.svg", "other.ndjson"]);
+    assert_eq!(
+        names,
+        [
+            "nights.parquet",
+            "nights.svg",
+            "other.ndjson",
+            "parts.ndjson"
+        ]
+    );
+    verify(&job.out, &world.trusted()).unwrap();
+}
+
+/// A sponsor writes a receipt, and the key lives on, and a relay shows the envelope still.
+#[test]
+fn an_erased_entry_has_no_values_in_any_dataset() {
+    let mut world = study();
+    let sequence = world.night(1, "P-bob", 20, 123, 234);
+    world.judge(1, sequence, "erased", true);
+    let manifest = world.export(&world.job("out")).unwrap();
+    assert_eq!((manifest.rows, manifest.left_out["erased"]), (ROWS, 1));
+    let mut job = world.job("flagged");
+    job.include_flagged = true;
+    world.export(&job).unwrap();
+    let rows = csv(&world.path("flagged/nights.csv"));
+    let row = rows.iter().find(|row| row["verdict"] == "erased").unwrap();
+    assert_eq!(
+        (
+            row["problem"].as_str(),
+            row["night"].as_str(),
+            row["total_sleep_time_min"].as_str()
+        ),
+        ("no_envelope", "", "")
+    );
     verify(&job.out, &world.trusted()).unwrap();
 }
 

@@ -70,3 +70,50 @@ fn a_person_without_key_or_without_entries_is_told_so() {
     job.participant = Some("P-bob".into());
     assert_eq!(world.export(&job).unwrap_err().code(), "key_destroyed");
 }
+
+#[test]
+fn a_person_is_found_by_the_key_of_the_enrolment_code_and_by_what_the_chain_has() {
+    let mut world = study();
+    let (_, key) = world.keys.public_keys().next().unwrap();
+    let digest = hashchain::participant_digest::<hashchain::Native>(Some(&key.0));
+    for (named, number) in [
+        ("P-ada".to_owned(), 1),
+        (key.to_string(), 2),
+        (mhealth_api::Hash(digest).to_string(), 3),
+    ] {
+        let mut job = world.job(&format!("mine-{number}"));
+        job.participant = Some(named);
+        let manifest = world.export(&job).unwrap();
+        assert_eq!(manifest.participant.as_deref(), Some("P-ada"));
+        assert_eq!((manifest.rows, manifest.devices), (16, 1));
+    }
+}
+
+#[test]
+fn a_person_whose_phone_seals_to_nobody_is_found_by_the_device() {
+    let mut world = study();
+    let mut job = world.job("mine");
+    job.participant = Some("P-dan".into());
+    assert_eq!(
+        world.export(&job).unwrap_err().code(),
+        "no_such_participant"
+    );
+    job.devices = vec![hashchain::DeviceId(3)];
+    let manifest = world.export(&job).unwrap();
+    assert_eq!((manifest.rows, manifest.current), (1, 1));
+    assert_eq!(manifest.participant.as_deref(), Some("P-dan"));
+    verify(&job.out, &world.trusted()).unwrap();
+    // It is with what was sealed to the person's key.
+    job.out = world.path("both");
+    job.participant = Some("P-bob".into());
+    let manifest = world.export(&job).unwrap();
+    assert_eq!((manifest.rows, manifest.devices), (14, 2));
+    assert_eq!(manifest.problems["another_participant"], 1);
+    // What was sealed to another's key, and what is on no chain, is nobody's to ask for.
+    for (device, code) in [(0, "device_of_another"), (99, "evidence_lacks_device")] {
+        job.out = world.path("refused");
+        job.devices = vec![hashchain::DeviceId(device)];
+        assert_eq!(world.export(&job).unwrap_err().code(), code);
+        assert!(!job.out.exists());
+    }
+}

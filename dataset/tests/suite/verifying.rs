@@ -18,6 +18,8 @@ use crate::support::World;
 
 fn made() -> (World, Manifest) {
     let mut world = study();
+    // So that no file is empty.
+    world.night_in_parts(2, "P-cyd", 14);
     let manifest = world.export(&world.job("out")).unwrap();
     (world, manifest)
 }
@@ -143,6 +145,44 @@ fn a_row_that_the_chain_does_not_have_is_named_in_every_format() {
     verify(&world.path("out"), &world.trusted()).unwrap();
 }
 
+/// A part is an entry like any other: its digest and link are compared, and none may be left out.
+#[test]
+fn a_part_that_the_chain_does_not_have_is_named() {
+    let mut world = study();
+    let places = world.night_in_parts(1, "P-bob", 14);
+    let manifest = world.export(&world.job("out")).unwrap();
+    let holder = world.keys.holder().unwrap();
+    let path = world.path("out/parts.ndjson");
+    let genuine = fs::read_to_string(&path).unwrap();
+    let part = *places.start() as usize;
+    let made = |phone: usize, entry: usize| &world.made(phone)[entry];
+    for (real, another) in [
+        (
+            made(1, part).run.entries[0].digest.to_string(),
+            made(0, 0).run.entries[0].digest.to_string(),
+        ),
+        (made(1, part).link.to_string(), made(0, 0).link.to_string()),
+    ] {
+        assert!(genuine.contains(&real));
+        fs::write(&path, genuine.replace(&real, &another)).unwrap();
+        sign_again(&world, manifest.clone(), &holder);
+        let refused = verify(&world.path("out"), &world.trusted()).unwrap_err();
+        assert!(
+            matches!(&refused, DataError::RowNotRegistered { file, row: 2, device, sequence }
+                if file == "parts.ndjson" && device.0 == 1 && *sequence == part as u64 + 1),
+            "{refused}"
+        );
+    }
+    let (_, fewer) = genuine.split_once('\n').unwrap();
+    fs::write(&path, fewer).unwrap();
+    sign_again(&world, manifest.clone(), &holder);
+    let refused = verify(&world.path("out"), &world.trusted()).unwrap_err();
+    assert_eq!(refused.code(), "bad_row");
+    fs::write(&path, genuine).unwrap();
+    sign_again(&world, manifest, &holder);
+    verify(&world.path("out"), &world.trusted()).unwrap();
+}
+
 #[test]
 fn a_dataset_of_valid_rows_has_no_other_row() {
     let mut world = study();
@@ -170,6 +210,30 @@ fn a_row_that_was_taken_out_or_put_in_twice_is_missed() {
         sign_again(&world, manifest.clone(), &world.keys.holder().unwrap());
         let refused = verify(&world.path("out"), &world.trusted()).unwrap_err();
         assert_eq!(refused.code(), "bad_row");
+    }
+}
+
+/// Whoever signed it, a line takes no more memory than the longest row has.
+#[test]
+fn a_line_without_an_end_is_refused() {
+    let (world, manifest) = made();
+    let holder = world.keys.holder().unwrap();
+    for name in ["other.ndjson", "nights.csv", "cdisc/sleep.json"] {
+        let path = world.path("out").join(name);
+        let genuine = fs::read(&path).unwrap();
+        let mut long = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..260 {
+            std::io::Write::write_all(&mut long, &piece).unwrap();
+        }
+        sign_again(&world, manifest.clone(), &holder);
+        let refused = verify(&world.path("out"), &world.trusted()).unwrap_err();
+        assert_eq!(refused.code(), "bad_row", "{name}");
+        assert!(
+            refused.to_string().contains("longer than any row"),
+            "{name}: {refused}"
+        );
+        fs::write(&path, genuine).unwrap();
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod nights;
 #[path = "../../../evidence/tests/support/mod.rs"]
 mod node;
 mod papers;
+pub(crate) mod parts;
 pub(crate) mod table;
 
 use std::collections::BTreeMap;
@@ -252,6 +253,7 @@ impl World {
             include_flagged: false,
             allow_missing_keys: false,
             participant: None,
+            devices: Vec::new(),
             made_at: BLOCK_TIME + 86_400,
         }
     }

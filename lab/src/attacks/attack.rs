@@ -134,6 +134,14 @@ pub(crate) enum Attack {
     CrowdAtServer,
     /// A validator runs on two nodes, and seals two blocks for a slot, or votes twice.
     Equivocates,
+    /// A relay says that it erased what it was ordered to erase, and keeps it.
+    KeepsErased,
+    /// A relay passes off as erased what it lost.
+    LosesAsErased,
+    /// A sponsor writes the receipt of an erasure that nobody ordered.
+    ReceiptUnasked,
+    /// Somebody orders to erase who does not hold the participants' keys.
+    ForgesOrder,
 }
 
 /// What must come of an attack where phones chain.
@@ -150,7 +158,7 @@ pub(crate) enum Must {
 }
 
 impl Attack {
-    pub(crate) const ALL: [Attack; 60] = [
+    pub(crate) const ALL: [Attack; 64] = [
         Attack::Alter,
         Attack::Reorder,
         Attack::LeaveOut,
@@ -211,6 +219,10 @@ impl Attack {
         Attack::CrowdWithToken,
         Attack::CrowdAtServer,
         Attack::Equivocates,
+        Attack::KeepsErased,
+        Attack::LosesAsErased,
+        Attack::ReceiptUnasked,
+        Attack::ForgesOrder,
     ];
 
     /// Whether it says something about a column. Where relays chain there are no runs and no secrets; and what has nothing to do
@@ -324,7 +336,8 @@ impl Attack {
             | Attack::WrongCheckpoint
             | Attack::CrowdAtRelay
             | Attack::CrowdWithToken
-            | Attack::CrowdAtServer => Must::BePrevented,
+            | Attack::CrowdAtServer
+            | Attack::ForgesOrder => Must::BePrevented,
             Attack::Withhold
             | Attack::AlterKept
             | Attack::LoseKept
@@ -338,7 +351,9 @@ impl Attack {
             | Attack::BorrowsExport
             | Attack::NotAsked
             | Attack::PhoneAndServer
-            | Attack::Equivocates => Must::NameItsMaker,
+            | Attack::Equivocates
+            | Attack::KeepsErased
+            | Attack::LosesAsErased => Must::NameItsMaker,
             _ => Must::BeKnown,
         }
     }

@@ -16,6 +16,8 @@ use mhealth_testing::topology::{Site, SIGNED_STUDY, SPONSOR};
 use rand::rngs::StdRng;
 use rand::SeedableRng;
 
+use crate::report::ReportKey;
+
 /// The trial's study, whose policy is `DeviceSigned`.
 pub(crate) const STUDY: StudyId = SIGNED_STUDY;
 
@@ -168,8 +170,13 @@ async fn stolen_secret(cast: &Cast) -> Result<Attack> {
     })
 }
 
-/// Audits the trial with the real auditor.
-pub(crate) async fn audit(site: &Site, cast: &Cast, folder: &Path) -> Result<Report> {
+/// Audits the trial with the real auditor, who signs the reports with this key.
+pub(crate) async fn audit(
+    site: &Site,
+    cast: &Cast,
+    key: &ReportKey,
+    folder: &Path,
+) -> Result<Report> {
     let mut options = site.audit();
     let played = [("hacked", &cast.hacked), ("other", &cast.relay)];
     for (name, relay) in played {
@@ -179,6 +186,7 @@ pub(crate) async fn audit(site: &Site, cast: &Cast, folder: &Path) -> Result<Rep
     }
     options.html = Some(folder.join("audit.html"));
     options.auditor = Some("the demo".into());
+    options.sign_with = Some(key.file.clone());
     audit::run(&options, &folder.join("audit.json"))
 }
 

@@ -13,6 +13,7 @@ use mhealth_testing::process::Program;
 use mhealth_testing::topology::Site;
 
 use crate::attacks::STUDY;
+use crate::report::ReportKey;
 
 /// What came of it.
 pub(crate) struct Made {
@@ -22,8 +23,14 @@ pub(crate) struct Made {
     pub(crate) nights: u64,
 }
 
-/// Makes a dataset of the audited trial, and has it verified. None where no relay has the data.
-pub(crate) async fn make(site: &Site, chain: &ChainClient, folder: &Path) -> Result<Option<Made>> {
+/// Makes a dataset of the audited trial, if the auditor signed the report with this key, and has it verified. None where no relay has
+/// the data.
+pub(crate) async fn make(
+    site: &Site,
+    chain: &ChainClient,
+    key: &ReportKey,
+    folder: &Path,
+) -> Result<Option<Made>> {
     let relays = site.audit().relays;
     if relays.is_empty() {
         return Ok(None);
@@ -57,7 +64,9 @@ pub(crate) async fn make(site: &Site, chain: &ChainClient, folder: &Path) -> Res
         option("evidence", "study.evidence"),
     );
     let audit = option("audit", "audit.json");
-    let mut arguments = vec!["export", &keys, &audit, &evidence, &genesis, &out];
+    let signed_by = format!("--signed-by={}", key.public);
+    let mut arguments = vec!["export", &keys, &audit, &signed_by];
+    arguments.extend([&*evidence, &genesis, &out]);
     arguments.extend(exports.iter().map(String::as_str));
     let made = said(&arguments)?;
     let dataset = folder.join("dataset");

@@ -62,8 +62,8 @@ fn isolation_is_possible() -> bool {
     tried.is_ok_and(|tried| tried.status.success())
 }
 
-/// The last line that a program prints, if it succeeds.
-fn said(command: &mut Command) -> Result<String> {
+/// The last line that the auditor's program prints, if it succeeds.
+pub(crate) fn said(command: &mut Command) -> Result<String> {
     let output = command.output().context("cannot run mhealth-auditor")?;
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(

@@ -10,6 +10,7 @@ mod attempts;
 mod dataset;
 mod evidence;
 mod liar;
+mod report;
 mod trial;
 
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ use mhealth_testing::topology::{Site, Topology};
 
 /// Runs a whole trial on this machine: starts a development chain, an authentication server and relays, enrols devices,
 /// registers every night of theirs, tries what must be refused, compares every head on chain with the device's own, has a
-/// relay lie to a phone, plays the paper's three attacks on the trial, audits it, and makes a dataset of its nights.
+/// relay lie to a phone, plays the paper's three attacks on the trial, audits it, signs the report, and makes a dataset of its nights.
 #[derive(Parser)]
 #[command(name = "mhealth-demo", version)]
 struct Options {
@@ -121,15 +122,15 @@ async fn run(options: &Options) -> Result<bool> {
     let caught = caught.is_none_or(|caught| caught.held);
     // Where phones do not chain there is nothing that an audit could hold on to.
     let audited = match topology.phones_chain() {
-        true => audit(&site, &cast, tried, &options.output).await?,
-        false => true,
+        true => Some(audit(&site, &chain, &cast, tried, &options.output).await?),
+        false => None,
     };
     println!("Proving what stands on the chain to somebody who has nothing but a file and the chain's first hash:");
     let proved = evidence::prove_and_verify(&site, &chain, &options.output)?;
     println!("  {proved}");
-    let dataset = match topology.phones_chain() {
-        true => dataset::make(&site, &chain, &options.output).await?,
-        false => None,
+    let dataset = match &audited {
+        Some(Audited { key, .. }) => dataset::make(&site, &chain, key, &options.output).await?,
+        None => None,
     };
     if let Some(dataset) = &dataset {
         println!("Making a dataset of the valid nights, and checking it:");
@@ -143,7 +144,7 @@ async fn run(options: &Options) -> Result<bool> {
     let held = complete
         && heads != Heads::Different
         && refused == attempts.len()
-        && audited
+        && audited.is_none_or(|audited| audited.held)
         && caught
         && analysed;
     println!();
@@ -174,16 +175,26 @@ async fn run(options: &Options) -> Result<bool> {
     Ok(held)
 }
 
-/// Plays the attacks and audits the trial. Whether the audit found them, and nothing else.
+/// What came of the audit.
+struct Audited {
+    /// Whether it found the attacks, and nothing else.
+    held: bool,
+    /// The key that signed its reports.
+    key: report::ReportKey,
+}
+
+/// Plays the attacks, audits the trial, and has the reports checked.
 async fn audit(
     site: &Site,
+    chain: &ChainClient,
     cast: &attacks::Cast,
     tried: DeviceId,
     output: &std::path::Path,
-) -> Result<bool> {
+) -> Result<Audited> {
     println!("Attacking the trial, and auditing it:");
     let attacks = attacks::play(cast).await?;
-    let report = attacks::audit(site, cast, output).await?;
+    let key = report::ReportKey::make(output)?;
+    let report = attacks::audit(site, cast, &key, output).await?;
     let found = attacks::found(&report, &attacks);
     for attack in &found {
         println!("  {attack}");
@@ -198,7 +209,15 @@ async fn audit(
         if alarms.is_empty() { "yes" } else { "no" },
         output.join("audit.html").display()
     );
-    Ok(alarms.is_empty() && found.iter().all(|attack| attack.held))
+    println!("Checking that its report is as the auditor signed it:");
+    let genesis = format!("{:?}", chain.genesis_hash());
+    for line in report::check(output, &key, &genesis)? {
+        println!("  {line}");
+    }
+    Ok(Audited {
+        held: alarms.is_empty() && found.iter().all(|attack| attack.held),
+        key,
+    })
 }
 
 /// How the heads on chain compare with the devices' own.

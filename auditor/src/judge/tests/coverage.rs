@@ -395,6 +395,29 @@ fn a_relay_that_holds_data_after_the_receipt_is_named() {
 }
 
 #[test]
+fn a_receipt_that_no_order_on_file_is_behind_is_not_held_against_the_relay_alone() {
+    let mut case = trial().case();
+    case.erased.receipt = Some(case.block);
+    case.erased.unordered = Some(Key([7; 32]));
+    let judgement = judge(&case);
+    assert_eq!(judgement.count(Verdict::Erased), 6);
+    let sponsor = Party::Account {
+        account: Key([7; 32]),
+    };
+    let either = finding(
+        Ground::ReceiptWithoutOrder,
+        &[relay(DAVE), sponsor],
+        &[(1, 6)],
+    );
+    assert_eq!(judgement.findings, [either]);
+    assert_eq!(judgement.outcome(), Outcome::Wrong);
+    // Who has erased is at no fault, whatever is on file.
+    let mut case = erased();
+    case.erased.unordered = Some(Key([7; 32]));
+    assert_eq!(judge(&case).outcome(), Outcome::Right);
+}
+
+#[test]
 fn what_is_older_than_the_studys_rule_may_be_gone_and_nothing_younger() {
     let mut case = erased();
     case.erased = Erased {

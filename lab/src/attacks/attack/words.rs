@@ -95,6 +95,10 @@ impl Attack {
             Attack::CrowdWithToken => "crowd with a phone's token",
             Attack::CrowdAtServer => "crowd at an auth. server",
             Attack::Equivocates => "validator on two nodes",
+            Attack::KeepsErased => "relay keeps what it erased",
+            Attack::LosesAsErased => "relay says erased, lost it",
+            Attack::ReceiptUnasked => "sponsor's receipt, no order",
+            Attack::ForgesOrder => "forged order to erase",
         }
     }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Rows that need a stage of their own, because they have nothing to do with a study's policy: other chains, several nodes, a relay of
-//! two studies, servers with the limits that they usually have. They are played one after the other.
+//! two studies, a study with a holder of keys, servers with the limits that they usually have. They are played one after the other.
 
 mod checkpoints;
 mod crowds;
+mod erasures;
 mod scopes;
 mod together;
 mod validators;
@@ -40,6 +41,10 @@ pub(crate) async fn play(
             Attack::ReadsOtherStudy => scopes::play(seed, attempts).await,
             Attack::WrongCheckpoint => checkpoints::play(seed, attempts, folder).await,
             Attack::Equivocates => validators::play(attempts).await,
+            Attack::KeepsErased
+            | Attack::LosesAsErased
+            | Attack::ReceiptUnasked
+            | Attack::ForgesOrder => erasures::play(row, seed, attempts).await,
             _ => crowds::play(row, seed, attempts).await,
         };
         all.extend(tried.with_context(|| format!("{row:?}"))?);

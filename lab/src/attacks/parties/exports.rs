@@ -189,7 +189,8 @@ fn alter_last(run: &mut ExportedRun) {
     }
 }
 
-fn read(told: &Told) -> Result<Vec<ExportedRun>> {
+/// The runs of an answer.
+pub(super) fn read(told: &Told) -> Result<Vec<ExportedRun>> {
     let text = std::str::from_utf8(&told.body)?;
     let lines = text
         .lines()
@@ -197,7 +198,8 @@ fn read(told: &Told) -> Result<Vec<ExportedRun>> {
     lines.map(|line| Ok(serde_json::from_str(line)?)).collect()
 }
 
-fn export(signer: &Signer, asked: &Asked, mut lines: Vec<ExportedRun>) -> Result<Told> {
+/// The answer with these runs, or those of them that are asked for.
+pub(super) fn export(signer: &Signer, asked: &Asked, mut lines: Vec<ExportedRun>) -> Result<Told> {
     let mut query = asked.path.split(['?', '&']);
     let after: u64 = match query.find_map(|part| part.strip_prefix("after=")) {
         Some(cursor) => cursor.parse()?,

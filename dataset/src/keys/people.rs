@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Who is meant: people are asked for by different names.
+
+use hashchain::{participant_digest, Native};
+use mhealth_api::Hash;
+
+use super::KeyFolder;
+use crate::error::DataError;
+
+impl KeyFolder {
+    /// The pseudonym of whoever is named so: by the pseudonym itself, by the public key that was in the enrolment code, or by the
+    /// digest of that key, which the chain has in the record of each device. Whose key is destroyed is found, too.
+    pub fn person(&self, named: &str) -> Result<String, DataError> {
+        if self.participants.contains_key(named) || self.destroyed.contains_key(named) {
+            return Ok(named.to_owned());
+        }
+        let nobody = || DataError::NoSuchParticipant(named.to_owned());
+        // No pseudonym is as long as this.
+        let digits: Hash = named.parse().map_err(|_| nobody())?;
+        let is = |key: &[u8; 32]| {
+            digits.0 == *key || digits.0 == participant_digest::<Native>(Some(key))
+        };
+        let mut held = self.public_keys();
+        if let Some((participant, _)) = held.find(|(_, key)| is(&key.0)) {
+            return Ok(participant.to_owned());
+        }
+        let gone = self.destroyed().find(|record| is(&record.key.0));
+        gone.map(|record| record.participant.clone())
+            .ok_or_else(nobody)
+    }
+}
