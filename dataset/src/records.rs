@@ -170,14 +170,15 @@ impl Records {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use hashchain::RecordDigest;
     use serde_json::json;
 
     use super::*;
     use crate::audit::AuditedDevice;
 
-    fn row(sequence: u32) -> Row {
+    /// A row of a valid entry.
+    pub(crate) fn row(sequence: u32) -> Row {
         let bytes = format!("0x{}", "07".repeat(32));
         let entry = json!({
             "sequence": sequence, "link": bytes, "digest": bytes, "registered": true, "verdict": "valid", "content": "sealed",
