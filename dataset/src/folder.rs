@@ -3,9 +3,9 @@
 //! The folder of a dataset: written beside its place, and moved there when all of it is durable. Half a dataset has another
 //! name, and no signed manifest.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, BufWriter, ErrorKind, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -21,11 +21,14 @@ const MARK: &str = ".being-written-by-mhealth-data";
 pub(crate) struct Unfinished {
     place: PathBuf,
     path: PathBuf,
+    /// Locked as long as this lives: who finds the folder knows by it whether its program does.
+    _mark: File,
     done: bool,
 }
 
 impl Unfinished {
-    /// Begins a folder that will be at this place. What a program that was killed left behind is replaced.
+    /// Begins a folder that will be at this place. What a program that was killed left behind is replaced; what another is
+    /// writing is left alone.
     pub(crate) fn begin(place: &Path) -> Result<Self, DataError> {
         let exists = || DataError::OutputExists(place.display().to_string());
         if place.symlink_metadata().is_ok() {
@@ -35,21 +38,31 @@ impl Unfinished {
         let mut unfinished = name.to_owned();
         unfinished.push(UNFINISHED);
         let path = place.with_file_name(unfinished);
-        if path.symlink_metadata().is_ok() {
-            if !path.join(MARK).exists() {
-                return Err(DataError::OutputExists(path.display().to_string()));
+        // Held until there is a new one, so that of two programs one goes on.
+        let _left = match path.symlink_metadata() {
+            Ok(_) => {
+                let mark = left_behind(&path)?;
+                fs::remove_dir_all(&path).map_err(DataError::file(&path))?;
+                Some(mark)
             }
-            fs::remove_dir_all(&path).map_err(DataError::file(&path))?;
-        }
+            Err(_) => None,
+        };
         make(&path)?;
-        let folder = Unfinished {
+        let mark = path.join(MARK);
+        let begun = OpenOptions::new().write(true).create_new(true).open(&mark);
+        let begun = begun.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => DataError::OutputExists(path.display().to_string()),
+            _ => DataError::file(&mark)(error),
+        })?;
+        if begun.try_lock().is_err() {
+            return Err(DataError::OutputExists(path.display().to_string()));
+        }
+        Ok(Unfinished {
             place: place.to_owned(),
             path,
+            _mark: begun,
             done: false,
-        };
-        let mark = folder.path.join(MARK);
-        fs::write(&mark, "").map_err(DataError::file(&mark))?;
-        Ok(folder)
+        })
     }
 
     /// Where it is now.
@@ -93,6 +106,18 @@ impl Drop for Unfinished {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
+}
+
+/// The locked mark of a folder whose program is dead. Fails if it is another folder, or its program lives.
+fn left_behind(path: &Path) -> Result<File, DataError> {
+    let mark = path.join(MARK);
+    let left = OpenOptions::new().write(true).open(&mark).ok();
+    let left = left.filter(|left| {
+        // Another may have replaced it since it was opened.
+        let number = |of: io::Result<Metadata>| of.map(|of| of.ino()).ok();
+        left.try_lock().is_ok() && number(left.metadata()) == number(fs::metadata(&mark))
+    });
+    left.ok_or_else(|| DataError::OutputExists(path.display().to_string()))
 }
 
 /// All folders below one, and itself.
@@ -173,5 +198,43 @@ impl Write for Out {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_programs_with_one_place_one_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("out");
+        let first = Unfinished::begin(&place).unwrap();
+        let mut file = first.file("nights.csv").unwrap();
+        file.bytes(b"a night").unwrap();
+        file.end().unwrap();
+        let second = Unfinished::begin(&place).map(drop).unwrap_err();
+        assert_eq!(second.code(), "output_exists");
+        // The first one's files are as they were.
+        first.finish().unwrap();
+        let written = fs::read_to_string(place.join("nights.csv")).unwrap();
+        assert_eq!(written, "a night");
+        assert!(!place.join(MARK).exists());
+    }
+
+    #[test]
+    fn what_a_dead_program_left_is_replaced_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("out");
+        let left = folder.path().join("out.unfinished");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join("nights.csv"), "half a night").unwrap();
+        let refused = Unfinished::begin(&place).map(drop).unwrap_err();
+        assert_eq!(refused.code(), "output_exists");
+        fs::write(left.join(MARK), "").unwrap();
+        let begun = Unfinished::begin(&place).unwrap();
+        assert!(!left.join("nights.csv").exists() && left.join(MARK).exists());
+        drop(begun);
+        assert!(!left.exists());
     }
 }
