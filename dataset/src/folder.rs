@@ -3,10 +3,12 @@
 //! The folder of a dataset: written beside its place, and moved there when all of it is durable. Half a dataset has another
 //! name, and no signed manifest.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
@@ -16,6 +18,24 @@ use crate::error::DataError;
 const UNFINISHED: &str = ".unfinished";
 /// Is in such a folder until its end, so that nothing else is ever taken for one.
 const MARK: &str = ".being-written-by-mhealth-data";
+
+/// The folders that this process is writing. Whoever makes a file in one, ends one or takes them all away holds this.
+static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn open() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes away every dataset that this process has not finished, before it ends without any more ado: they have what people's phones
+/// sealed, opened. Nothing is written into them, and none is finished, as long as what this gives is kept.
+pub fn take_away_unfinished() -> impl Sized {
+    let open = open();
+    for path in open.iter() {
+        // If it cannot be taken away, its name says what it is.
+        let _ = fs::remove_dir_all(path);
+    }
+    open
+}
 
 /// A folder that is being written. Dropped before its end, it takes away what it wrote.
 pub(crate) struct Unfinished {
@@ -38,6 +58,7 @@ impl Unfinished {
         let mut unfinished = name.to_owned();
         unfinished.push(UNFINISHED);
         let path = place.with_file_name(unfinished);
+        let mut open = open();
         // Held until there is a new one, so that of two programs one goes on.
         let _left = match path.symlink_metadata() {
             Ok(_) => {
@@ -57,6 +78,7 @@ impl Unfinished {
         if begun.try_lock().is_err() {
             return Err(DataError::OutputExists(path.display().to_string()));
         }
+        open.insert(path.clone());
         Ok(Unfinished {
             place: place.to_owned(),
             path,
@@ -72,6 +94,7 @@ impl Unfinished {
 
     /// A new file in it.
     pub(crate) fn file(&self, name: &str) -> Result<Out, DataError> {
+        let _nobody_takes_it_away = open();
         let path = self.path.join(name);
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
             make(folder)?;
@@ -87,6 +110,7 @@ impl Unfinished {
 
     /// Makes everything durable, and moves it to its place.
     pub(crate) fn finish(mut self) -> Result<(), DataError> {
+        let mut open = open();
         let mark = self.path.join(MARK);
         fs::remove_file(&mark).map_err(DataError::file(&mark))?;
         for folder in folders(&self.path)? {
@@ -94,6 +118,8 @@ impl Unfinished {
         }
         fs::rename(&self.path, &self.place).map_err(DataError::file(&self.place))?;
         self.done = true;
+        open.remove(&self.path);
+        drop(open);
         let parent = self.place.parent().filter(|it| !it.as_os_str().is_empty());
         sync(parent.unwrap_or(Path::new(".")))
     }
@@ -102,8 +128,10 @@ impl Unfinished {
 impl Drop for Unfinished {
     fn drop(&mut self) {
         if !self.done {
+            let mut open = open();
             // If it cannot be taken away, its name says what it is.
             let _ = fs::remove_dir_all(&self.path);
+            open.remove(&self.path);
         }
     }
 }
