@@ -165,7 +165,7 @@ impl Site {
         // As a dump writes the bytes.
         let dump = self.postgres.query("test_0", "COPY payloads TO STDOUT");
         for piece in dump.expect("dumped").split("\\\\x").skip(1) {
-            // None where the bytes are gone: another column follows then.
+            // None where the bytes are gone: the next row follows then.
             let end = piece.find(|digit: char| !digit.is_ascii_hexdigit());
             let digits = &piece[..end.unwrap_or(piece.len())];
             bytes.extend(hex::decode(digits).expect("hexadecimal digits"));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hashchain::DeviceId;
+use mhealth_auditor::audit::NamedExport;
 use mhealth_auditor::export;
 use mhealth_dataset::erase::{give, write_down, Chain, ErasureOrder, RelayAnswer, Written};
 use mhealth_dataset::keys::{Destruction, KeyFolder};
@@ -25,7 +26,8 @@ pub(super) struct Erase {
     /// By whom and on what request. Needed the first time.
     #[arg(long, value_name = "TEXT")]
     record: Option<String>,
-    /// A device of the participant's. May be given several times; those that exports found out are known.
+    /// A device of the participant's. May be given several times; those that exports found out are known. One that was forgotten may
+    /// be named later.
     #[arg(long, value_name = "NUMBER")]
     device: Vec<DeviceId>,
     /// A relay of the study; name all of them. The credential comes from MHEALTH_RELAY_CREDENTIAL_NAME, or
@@ -49,7 +51,7 @@ pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
             code: error.code(),
             why: error.to_string(),
         })?;
-    let (participant, order) = order(&arguments)?;
+    let (participant, orders) = orders(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -57,49 +59,71 @@ pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
         code: "no_runtime",
         why: format!("the system gives no means to wait: {error}"),
     })?;
-    runtime.block_on(async {
-        let (mut open, mut erased) = (0, 0);
-        for relay in &relays {
-            let answer = give(&order, relay).await?;
-            open += usize::from(!answer.is_complete());
-            erased += tell(&relay.name, &answer);
-        }
-        let receipt = order.receipt();
-        match (&arguments.node, open) {
-            (_, 1..) => println!("The receipt is not written to the chain before that is done."),
-            (None, 0) => {
-                open += order.devices.len();
-                ask_sponsor(&order);
-            }
-            (Some(node), 0) => {
-                let chain = Chain {
-                    node: node.clone(),
-                    account: arguments.account_file.clone(),
-                };
-                let written = write_down(&chain, &order).await?;
-                if written.iter().any(|(_, state)| *state == Written::Open) {
-                    ask_sponsor(&order);
-                }
-                for (device, state) in written {
-                    open += usize::from(!matches!(state, Written::InBlock(_)));
-                    tell_written(device, &state);
-                }
-            }
-        }
-        if open > 0 {
-            return Err(DataError::ErasureOpen { open });
-        }
-        println!(
-            "done=true erased={participant} devices={} relays={} envelopes={erased} receipt={receipt}",
-            order.devices.len(),
-            relays.len(),
-        );
-        Ok(())
-    })
+    let (mut devices, mut open, mut erased) = (0, 0, 0);
+    for order in &orders {
+        let done = runtime.block_on(carry_out(&arguments, &relays, order))?;
+        devices += order.devices.len();
+        open += done.open;
+        erased += done.erased;
+    }
+    if open > 0 {
+        return Err(DataError::ErasureOpen { open });
+    }
+    let receipts: Vec<String> = orders.iter().map(|it| it.receipt().to_string()).collect();
+    println!(
+        "done=true erased={participant} devices={devices} relays={} envelopes={erased} receipt={}",
+        relays.len(),
+        receipts.join(","),
+    );
+    Ok(())
 }
 
-/// The participant's pseudonym, and the order, after the key is destroyed.
-fn order(arguments: &Erase) -> Result<(String, ErasureOrder), DataError> {
+/// What became of an order.
+struct Done {
+    /// How many relays and devices are left.
+    open: usize,
+    /// Envelopes that relays erased.
+    erased: u64,
+}
+
+/// Gives an order to the relays, and sees to its receipt once all have carried it out.
+async fn carry_out(
+    arguments: &Erase,
+    relays: &[NamedExport],
+    order: &ErasureOrder,
+) -> Result<Done, DataError> {
+    let (mut open, mut erased) = (0, 0);
+    for relay in relays {
+        let answer = give(order, relay).await?;
+        open += usize::from(!answer.is_complete());
+        erased += tell(&relay.name, &answer);
+    }
+    match (&arguments.node, open) {
+        (_, 1..) => println!("The receipt is not written to the chain before that is done."),
+        (None, 0) => {
+            open += order.devices.len();
+            ask_sponsor(order);
+        }
+        (Some(node), 0) => {
+            let chain = Chain {
+                node: node.clone(),
+                account: arguments.account_file.clone(),
+            };
+            let written = write_down(&chain, order).await?;
+            if written.iter().any(|(_, state)| *state == Written::Open) {
+                ask_sponsor(order);
+            }
+            for (device, state) in written {
+                open += usize::from(!matches!(state, Written::InBlock(_)));
+                tell_written(device, &state);
+            }
+        }
+    }
+    Ok(Done { open, erased })
+}
+
+/// The participant's pseudonym, and the orders, after the key is destroyed.
+fn orders(arguments: &Erase) -> Result<(String, Vec<ErasureOrder>), DataError> {
     let mut folder = KeyFolder::open(&arguments.keys)?;
     let participant = folder.person(&arguments.participant)?;
     let mut destroyed = folder.destroyed();
@@ -125,8 +149,8 @@ fn order(arguments: &Erase) -> Result<(String, ErasureOrder), DataError> {
     for copy in &record.copies {
         println!("A copy has the key still: {copy}. Destroy it, and make a new one.");
     }
-    let order = folder.order(&participant)?;
-    Ok((participant, order))
+    let orders = folder.orders(&participant)?;
+    Ok((participant, orders))
 }
 
 /// Says what a relay did. How many envelopes it erased.
