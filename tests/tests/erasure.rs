@@ -134,11 +134,23 @@ impl Site {
 
     /// `mhealth-data erase`, with the credentials of both relays.
     fn erase(&self, participant: &str, more: &[&str], credentials: &[String; 2]) -> Output {
+        let node = self.node.url();
+        self.erase_by(&["--node", &node], participant, more, credentials)
+    }
+
+    /// The same with another node.
+    fn erase_by(
+        &self,
+        node: &[&str],
+        participant: &str,
+        more: &[&str],
+        credentials: &[String; 2],
+    ) -> Output {
         let mut command = data_command(&["erase", participant], &self.keys());
         command
             .arg(format!("--relay=dave={}", self.dave.1.url()))
             .arg(format!("--relay=eve={}", self.eve.1.url()))
-            .args(["--node", &self.node.url()])
+            .args(node)
             .args(more)
             .env("MHEALTH_RELAY_CREDENTIAL_DAVE", &credentials[0])
             .env("MHEALTH_RELAY_CREDENTIAL_EVE", &credentials[1]);
@@ -380,6 +392,13 @@ async fn an_erased_participant_is_in_no_relays_files_and_the_evidence_stays() {
         "{}",
         text(&stranger)
     );
+    // What is done by now is not undone by a node that is away.
+    let nowhere = ["--node", "ws://127.0.0.1:1"];
+    let away = site.erase_by(&nowhere, &participant, &[], &erasers);
+    assert_eq!(away.status.code(), Some(2), "{}", text(&away));
+    for said in ["The receipt: open: ", "(chain_unreadable)"] {
+        assert!(text(&away).contains(said), "{}", text(&away));
+    }
     let done = site.erase(&participant, &["--account-file", &account], &erasers);
     let said = last_line(&succeeds(&done));
     let receipt = said.rsplit("receipt=").next().expect("it is said");

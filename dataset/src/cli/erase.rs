@@ -8,7 +8,9 @@ use clap::Args;
 use hashchain::DeviceId;
 use mhealth_auditor::audit::NamedExport;
 use mhealth_auditor::export;
-use mhealth_dataset::erase::{give, write_down, Chain, ErasureOrder, RelayAnswer, Written};
+use mhealth_dataset::erase::{
+    give, sponsor, write_down, Chain, ErasureOrder, RelayAnswer, Written,
+};
 use mhealth_dataset::keys::{Destruction, KeyFolder};
 use mhealth_dataset::DataError;
 
@@ -61,7 +63,7 @@ pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
     })?;
     let (mut devices, mut open, mut erased) = (0, 0, 0);
     for order in &orders {
-        let done = runtime.block_on(carry_out(&arguments, &relays, order))?;
+        let done = runtime.block_on(carry_out(&arguments, &relays, order));
         devices += order.devices.len();
         open += done.open;
         erased += done.erased;
@@ -87,16 +89,19 @@ struct Done {
 }
 
 /// Gives an order to the relays, and sees to its receipt once all have carried it out.
-async fn carry_out(
-    arguments: &Erase,
-    relays: &[NamedExport],
-    order: &ErasureOrder,
-) -> Result<Done, DataError> {
+async fn carry_out(arguments: &Erase, relays: &[NamedExport], order: &ErasureOrder) -> Done {
     let (mut open, mut erased) = (0, 0);
     for relay in relays {
-        let answer = give(order, relay).await?;
-        open += usize::from(!answer.is_complete());
-        erased += tell(&relay.name, &answer);
+        match give(order, relay).await {
+            Ok(answer) => {
+                open += usize::from(!answer.is_complete());
+                erased += tell(&relay.name, &answer);
+            }
+            Err(error) => {
+                open += 1;
+                println!("{}: open: {error} ({}).", relay.name, error.code());
+            }
+        }
     }
     match (&arguments.node, open) {
         (_, 1..) => println!("The receipt is not written to the chain before that is done."),
@@ -109,17 +114,25 @@ async fn carry_out(
                 node: node.clone(),
                 account: arguments.account_file.clone(),
             };
-            let written = write_down(&chain, order).await?;
-            if written.iter().any(|(_, state)| *state == Written::Open) {
-                ask_sponsor(order);
-            }
-            for (device, state) in written {
-                open += usize::from(!matches!(state, Written::InBlock(_)));
-                tell_written(device, &state);
+            match write_down(&chain, order).await {
+                Ok(written) => {
+                    if written.iter().any(|(_, state)| *state == Written::Open) {
+                        ask_sponsor(order);
+                    }
+                    for (device, state) in written {
+                        open += usize::from(!matches!(state, Written::InBlock(_)));
+                        tell_written(device, &state);
+                    }
+                }
+                // The key is gone, and relays have erased: something was done.
+                Err(error) => {
+                    open += order.devices.len();
+                    println!("The receipt: open: {error} ({}).", error.code());
+                }
             }
         }
     }
-    Ok(Done { open, erased })
+    Done { open, erased }
 }
 
 /// The participant's pseudonym, and the orders, after the key is destroyed.
@@ -139,6 +152,9 @@ fn orders(arguments: &Erase) -> Result<(String, Vec<ErasureOrder>), DataError> {
     };
     // Fails where nothing could be signed, before the key is gone.
     folder.holder()?;
+    if let Some(file) = &arguments.account_file {
+        sponsor(file)?;
+    }
     let record = folder.destroy(&Destruction {
         participant: participant.clone(),
         devices: arguments.device.clone(),

@@ -2,7 +2,7 @@
 
 //! The receipt of an erasure on the chain.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hashchain::DeviceId;
 use mhealth_api::{DeviceStatus, ErasureOrder};
@@ -19,6 +19,15 @@ pub struct Chain {
     pub node: String,
     /// File with the secret of the study's sponsor. Without it, it is only looked whether the receipt is there.
     pub account: Option<PathBuf>,
+}
+
+/// The account whose secret is in this file.
+pub fn sponsor(file: &Path) -> Result<Account, DataError> {
+    let secret = read_secret_text(file).map_err(|error| DataError::Place {
+        code: error.code(),
+        why: error.to_string(),
+    })?;
+    Account::from_secret_uri(&secret).map_err(unreadable)
 }
 
 /// How it stands about a device's receipt.
@@ -43,13 +52,7 @@ pub async fn write_down(
     let client = ChainClient::connect_expecting(&chain.node, H256(order.chain.0));
     let client = client.await.map_err(unreadable)?;
     let account = match &chain.account {
-        Some(file) => {
-            let secret = read_secret_text(file).map_err(|error| DataError::Place {
-                code: error.code(),
-                why: error.to_string(),
-            })?;
-            Some(Account::from_secret_uri(&secret).map_err(unreadable)?)
-        }
+        Some(file) => Some(sponsor(file)?),
         None => None,
     };
     let submitter = account.map(|account| client.submitter(account));
