@@ -392,6 +392,17 @@ async fn an_erased_participant_is_in_no_relays_files_and_the_evidence_stays() {
         "{}",
         text(&stranger)
     );
+    // Nor is anything written before all relays of the study were asked, which the chain has.
+    let (credential, node) = (&erasers[0], site.node.url());
+    let mut one = data_command(&["erase", &participant], &site.keys());
+    one.arg(format!("--relay=dave={}", site.dave.1.url()))
+        .args(["--node", &node, "--account-file", &account])
+        .env("MHEALTH_RELAY_CREDENTIAL_DAVE", credential);
+    let one = one.output().expect("it starts");
+    assert_eq!(one.status.code(), Some(2), "{}", text(&one));
+    assert!(text(&one).contains("(relays_not_named)"), "{}", text(&one));
+    let (_, chain) = site.chain.at_finalised().await.expect("it answers");
+    assert_eq!(chain.erasure(device).await.expect("read"), None);
     // What is done by now is not undone by a node that is away.
     let nowhere = ["--node", "ws://127.0.0.1:1"];
     let away = site.erase_by(&nowhere, &participant, &[], &erasers);

@@ -36,6 +36,10 @@ pub(super) struct Erase {
     /// MHEALTH_RELAY_CREDENTIAL for all; with _FILE behind the name, the file that holds it. `mhealth-relay eraser add` makes it.
     #[arg(long, value_name = "NAME=URL", required = true)]
     relay: Vec<String>,
+    /// So many relays that the chain has of the study cannot be asked, because they are no more. Audits accuse one that is there all
+    /// the same, and holds the data.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    relays_gone: usize,
     /// WebSocket address of a node of the study's chain. Without it the receipt is only shown.
     #[arg(long, value_name = "URL", env = "MHEALTH_NODE_URL")]
     node: Option<String>,
@@ -114,7 +118,8 @@ async fn carry_out(arguments: &Erase, relays: &[NamedExport], order: &ErasureOrd
                 node: node.clone(),
                 account: arguments.account_file.clone(),
             };
-            match write_down(&chain, order).await {
+            let asked = relays.len().saturating_add(arguments.relays_gone);
+            match write_down(&chain, order, asked).await {
                 Ok(written) => {
                     if written.iter().any(|(_, state)| *state == Written::Open) {
                         ask_sponsor(order);
@@ -205,6 +210,10 @@ fn tell_written(device: DeviceId, state: &Written) {
     match state {
         Written::InBlock(block) => println!("Device {device}: the receipt stands in block {block}."),
         Written::Open => println!("Device {device}: open: the chain has no receipt."),
+        Written::NotAsked(relays) => println!(
+            "Device {device}: open: the study has {relays} relays more on the chain than were named (relays_not_named). Name all of \
+             them, or say --relays-gone for those that are no more."
+        ),
         Written::Another(receipt) => println!(
             "Device {device}: open: the chain has the receipt {receipt:?} of another order (another_receipt)."
         ),

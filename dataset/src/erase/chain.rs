@@ -39,15 +39,18 @@ pub enum Written {
     Another(H256),
     /// It is not there, and there is no account to write it.
     Open,
+    /// It is not there, and is not written: the study has so many relays more than were given the order.
+    NotAsked(usize),
     /// The chain refused it, with its reason.
     Refused(String),
 }
 
-/// Sees to it that the chain has the receipt of an order for each of its devices. A device that may still register entries is
-/// suspended before.
+/// Sees to it that the chain has the receipt of an order for each of its devices, once so many relays have carried it out: from the
+/// receipt on, whoever still holds the data is accused. A device that may still register entries is suspended before.
 pub async fn write_down(
     chain: &Chain,
     order: &ErasureOrder,
+    relays: usize,
 ) -> Result<Vec<(DeviceId, Written)>, DataError> {
     let client = ChainClient::connect_expecting(&chain.node, H256(order.chain.0));
     let client = client.await.map_err(unreadable)?;
@@ -56,6 +59,9 @@ pub async fn write_down(
         None => None,
     };
     let submitter = account.map(|account| client.submitter(account));
+    let (_, view) = client.at_finalised().await.map_err(unreadable)?;
+    let roster = view.roster(order.study).await.map_err(unreadable)?;
+    let not_asked = roster.relays.len().saturating_sub(relays);
     let mut written = Vec::new();
     for device in &order.devices {
         let (_, view) = client.at_finalised().await.map_err(unreadable)?;
@@ -64,6 +70,7 @@ pub async fn write_down(
         let state = match (found, &submitter) {
             (Some(found), _) if found.receipt == receipt.0 => Written::InBlock(found.block),
             (Some(found), _) => Written::Another(H256(found.receipt)),
+            (None, _) if not_asked > 0 => Written::NotAsked(not_asked),
             (None, None) => Written::Open,
             (None, Some(submitter)) => {
                 let known = view.device(*device).await.map_err(unreadable)?;
