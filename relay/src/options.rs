@@ -134,7 +134,8 @@ pub struct RelayOptions {
     pub holders: Vec<HolderKey>,
 
     /// How long a study's envelopes are kept: study=NUMBER,days=NUMBER. Those that are registered for longer are erased, and
-    /// everything else of them stays. May be given several times, once for each study; in the environment separated by spaces. Default: for ever.
+    /// everything else of them stays. May be given several times, once for each study; in the environment separated by spaces.
+    /// Default: for ever.
     #[arg(
         long = "retention",
         value_name = "RULE",
