@@ -4,16 +4,14 @@
 
 mod support;
 
-use std::collections::BTreeSet;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use hashchain::{DeviceId, StudyId};
-use mhealth_chain_client::{calls, SuspensionReason};
 use mhealth_evidence::{
-    conflicts_key, device_key, erasure_receipt_key, events_key, head_page_key, journal_page_key,
-    next_device_key, relays_prefix, study_key,
+    conflicts_key, device_key, events_key, head_page_key, journal_page_key, next_device_key,
+    relays_prefix, study_key,
 };
 use mhealth_testing::node::Launch;
 use mhealth_testing::node_front::{Lies, NodeFront};
@@ -372,46 +370,4 @@ async fn a_node_of_another_chain_is_not_believed() {
     let said = audit(&trial, &front.url(), &["--genesis", &expected]).await;
     assert_ne!(said.status, 0, "{}", said.line);
     assert_ne!(said.status, 4, "{}", said.line);
-}
-
-/// An honest node that remembers which keys of the state it was asked for.
-struct Asked(Arc<Mutex<BTreeSet<String>>>);
-
-impl Lies for Asked {
-    fn ask(&self, method: &str, parameters: &mut Value) {
-        let of_state = ["state_getReadProof", "state_getKeysPaged"].contains(&method);
-        let asked = match &parameters[0] {
-            Value::Array(keys) if of_state => &keys[..],
-            key if of_state => std::slice::from_ref(key),
-            _ => return,
-        };
-        let keys = asked.iter().filter_map(Value::as_str).map(str::to_owned);
-        self.0.lock().unwrap().extend(keys);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_audit_reads_receipts_of_devices_of_its_study_that_may_have_one_and_no_others() {
-    let mut trial = Trial::begin(Launch::instant()).await;
-    let mut phone = trial.enrol(StudyId(0), 42, None).await;
-    let gone = trial.enrol(StudyId(0), 43, None).await.device();
-    let night = record(&mut phone, 2, "a night");
-    trial.bring(StudyId(0), &night).await;
-    for call in [
-        calls::suspend(gone, SuspensionReason::Withdrawn),
-        calls::erase(gone, [7; 32]),
-    ] {
-        let done = trial.sponsor.submit_and_wait(call).await.unwrap();
-        done.succeeded().unwrap();
-    }
-    let asked = Asked(Arc::default());
-    let keys = asked.0.clone();
-    let front = NodeFront::before(&trial.node.url(), asked).await.unwrap();
-    let said = audit(&trial, &front.url(), &[]).await;
-    assert!(said.line.contains("valid=2"), "{}", said.line);
-    let of = |device| format!("0x{}", hex::encode(erasure_receipt_key(device)));
-    let item = &of(gone)[..2 + 64];
-    let keys = keys.lock().unwrap();
-    let receipts: Vec<&String> = keys.iter().filter(|key| key.starts_with(item)).collect();
-    assert_eq!(receipts, [&of(gone)]);
 }
