@@ -117,10 +117,8 @@ pub async fn read(
         scratch.rename_submitter(former, present)?;
     }
     let relays = state.relays(number).await?;
-    let mut erasures = state.erasures().await?;
-    erasures.retain(|device, _| position(&devices, *device).is_some());
     Ok(ChainStudy {
-        erasures,
+        erasures: state.erasures(&devices).await?,
         genesis: client.genesis_hash().0,
         block: target.block,
         time,

@@ -120,6 +120,10 @@ pub enum DataError {
         open: usize,
     },
 
+    /// The program was told to end.
+    #[error("the program was told to end; what it had written of a dataset is taken away")]
+    Interrupted,
+
     /// The output is there already.
     #[error("{0} is there already; a dataset is written into a new folder")]
     OutputExists(String),
@@ -311,6 +315,7 @@ impl DataError {
             DataError::TooFewShares { .. } => "too_few_shares",
             DataError::Place { code, .. } => code,
             DataError::ErasureOpen { .. } => "erasure_open",
+            DataError::Interrupted => "interrupted",
             DataError::OutputExists(_) => "output_exists",
             DataError::NotAnAudit { .. } => "not_an_audit",
             DataError::Report { why, .. } => why.code(),

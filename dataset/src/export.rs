@@ -174,7 +174,7 @@ pub fn export(
         file.bytes(text.as_bytes())?;
         file.end()?;
     }
-    let Owners { devices, found } = owners;
+    let Owners { devices, found, .. } = owners;
     drop(devices);
     // Who destroys a key later has to know which devices it was for.
     keys.remember(&found)?;
@@ -285,7 +285,8 @@ impl Sink for Making<'_> {
             number: device.device,
             key: device.key,
         };
-        let (mut rows, mut records) = (Vec::new(), Records::default());
+        let names = &self.owners.names;
+        let (mut rows, mut records) = (Vec::new(), Records::of(names));
         for entries in device.entries.chunks(AT_A_TIME) {
             let mut taken = Vec::new();
             for entry in entries {
@@ -305,7 +306,7 @@ impl Sink for Making<'_> {
                 }
             }
             let open = |(mut row, envelope): (Row, Option<Vec<u8>>)| {
-                let inside = row.open(envelope.as_deref(), &device.key, owner);
+                let inside = row.open(envelope.as_deref(), &device.key, owner, names);
                 (row, inside)
             };
             let opened: Vec<(Row, Inside)> = taken.into_par_iter().map(open).collect();

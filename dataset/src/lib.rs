@@ -41,6 +41,7 @@ mod verify;
 pub use envelopes::{ExportRead, NamedFile};
 pub use error::DataError;
 pub use export::{export, Job, Progress};
+pub use folder::take_away_unfinished;
 pub use formats::Format;
 pub use measures::Measures;
 pub use person::SCHEMA as MY_DATA_SCHEMA;

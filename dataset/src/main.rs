@@ -17,8 +17,7 @@ fn main() -> ExitCode {
     match cli::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error[{}]: {}.", failure.error.code(), failure.error);
-            println!("{}=false error={}", failure.what, failure.error.code());
+            failure.tell();
             ExitCode::from(failure.status)
         }
     }

@@ -2,7 +2,7 @@
 
 //! To whom each device seals, by what the chain has of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use hashchain::{participant_digest, DeviceId, Native, OpeningKey};
 use mhealth_device::payload::Participant;
@@ -25,6 +25,23 @@ pub(crate) enum Owner<'k> {
     Unknown,
 }
 
+/// Pseudonyms that a key of the folder stands for, or stood for until it was destroyed. Only what is sealed to that key, by the
+/// chain, is this participant's, and not what a phone that seals to nobody says of itself.
+#[derive(Debug, Default)]
+pub(crate) struct Names(HashSet<String>);
+
+impl Names {
+    fn of(keys: &KeyFolder) -> Self {
+        let held = keys.public_keys().map(|(participant, _)| participant);
+        let destroyed = keys.destroyed().map(|record| record.participant.as_str());
+        Names(held.chain(destroyed).map(str::to_owned).collect())
+    }
+
+    pub(crate) fn has(&self, participant: &str) -> bool {
+        self.0.contains(participant)
+    }
+}
+
 /// The only person whose devices are wanted.
 #[derive(Clone, Copy)]
 pub(crate) struct Only<'a> {
@@ -36,6 +53,7 @@ pub(crate) struct Only<'a> {
 /// Whose each device of the evidence is.
 pub(crate) struct Owners<'k> {
     pub(crate) devices: HashMap<DeviceId, Owner<'k>>,
+    pub(crate) names: Names,
     /// Devices whose participant's key was found.
     pub(crate) found: BTreeMap<DeviceId, String>,
 }
@@ -106,7 +124,11 @@ impl<'k> Owners<'k> {
                 devices.insert(*device, owner);
             }
         }
-        Ok(Owners { devices, found })
+        Ok(Owners {
+            devices,
+            names: Names::of(keys),
+            found,
+        })
     }
 
     pub(crate) fn is_wanted(&self, device: DeviceId) -> bool {

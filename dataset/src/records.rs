@@ -10,6 +10,7 @@ use hashchain::{
 };
 use mhealth_auditor::Verdict;
 
+use crate::owners::Names;
 use crate::row::{InParts, Inside, Problem, Raw, Row};
 
 /// Most bytes of parts that are kept until their record is whole: those of the longest record, and what each part says before its
@@ -46,8 +47,8 @@ impl Ready {
 }
 
 /// Takes the rows of a device in the order of its entries. Keeps the parts of one record.
-#[derive(Default)]
-pub(crate) struct Records {
+pub(crate) struct Records<'n> {
+    names: &'n Names,
     joiner: Joiner,
     parts: Vec<Row>,
     pieces: Vec<Raw>,
@@ -55,7 +56,17 @@ pub(crate) struct Records {
     kept: usize,
 }
 
-impl Records {
+impl<'n> Records<'n> {
+    pub(crate) fn of(names: &'n Names) -> Self {
+        Records {
+            names,
+            joiner: Joiner::default(),
+            parts: Vec::new(),
+            pieces: Vec::new(),
+            kept: 0,
+        }
+    }
+
     /// Takes a row, and gives those that are ready by it.
     pub(crate) fn add(&mut self, mut row: Row, inside: Inside) -> Vec<Ready> {
         let mut ready = Vec::new();
@@ -127,7 +138,7 @@ impl Records {
 
     fn whole(&mut self, record: &WholeRecord) -> Ready {
         let (mut ready, _) = self.take(record.first, record.last);
-        ready.raw = ready.row.take(&record.content());
+        ready.raw = ready.row.take(&record.content(), self.names);
         ready
     }
 
@@ -170,14 +181,15 @@ impl Records {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use hashchain::RecordDigest;
     use serde_json::json;
 
     use super::*;
     use crate::audit::AuditedDevice;
 
-    fn row(sequence: u32) -> Row {
+    /// A row of a valid entry.
+    pub(crate) fn row(sequence: u32) -> Row {
         let bytes = format!("0x{}", "07".repeat(32));
         let entry = json!({
             "sequence": sequence, "link": bytes, "digest": bytes, "registered": true, "verdict": "valid", "content": "sealed",
@@ -192,7 +204,8 @@ mod tests {
     #[test]
     fn parts_that_are_together_longer_than_any_record_are_not_waited_for() {
         let piece = vec![0; MAX_RECORD_LENGTH / 4];
-        let (mut records, mut ready) = (Records::default(), Vec::new());
+        let names = Names::default();
+        let (mut records, mut ready) = (Records::of(&names), Vec::new());
         for number in 1..=5 {
             let part = Part {
                 record: RecordDigest([4; 32]),

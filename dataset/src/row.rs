@@ -17,7 +17,7 @@ use time::Date;
 use crate::audit::AuditedDevice;
 use crate::keys::check_pseudonym;
 use crate::measures::Measures;
-use crate::owners::Owner;
+use crate::owners::{Names, Owner};
 
 /// Why a row has no values, or does not count. The words are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,7 +34,8 @@ pub enum Problem {
     UnknownMediaType,
     /// The payload is not what its type says. It is kept as it is.
     PayloadUnreadable,
-    /// The payload names another participant than the one whose key opens it. It is kept as it is.
+    /// The payload names another participant than the one whose key opens it; or it is plain, and names one who has a key. It is
+    /// kept as it is.
     AnotherParticipant,
     /// It corrects itself, a later entry, or another night.
     BadCorrection,
@@ -189,7 +190,13 @@ impl Row {
     }
 
     /// Opens the envelope, and takes what is inside.
-    pub(crate) fn open(&mut self, envelope: Option<&[u8]>, key: &Key, owner: &Owner<'_>) -> Inside {
+    pub(crate) fn open(
+        &mut self,
+        envelope: Option<&[u8]>,
+        key: &Key,
+        owner: &Owner<'_>,
+        names: &Names,
+    ) -> Inside {
         if let Owner::Key(participant, _) | Owner::Plain(participant) = owner {
             self.participant = Some(participant.0.clone());
         }
@@ -198,10 +205,12 @@ impl Row {
         };
         match (Envelope::parse(envelope), owner) {
             (Err(_), _) => self.closed(Problem::EnvelopeUnreadable),
-            (Ok(Envelope::Plain { content, .. }), _) => self.take_entry(&content),
+            // The device has told the chain that it seals to a key: without that nobody knows whose data these are.
+            (Ok(_), Owner::Unknown | Owner::Destroyed) => self.closed(Problem::NoKey),
+            (Ok(Envelope::Plain { content, .. }), _) => self.take_entry(&content, names),
             (Ok(Envelope::Sealed { .. }), Owner::Key(_, private)) => {
                 match open_envelope(private, &key.0, self.sequence, envelope) {
-                    Ok(opened) => self.take_entry(&opened.content()),
+                    Ok(opened) => self.take_entry(&opened.content(), names),
                     Err(OpenError::Content(_)) => self.closed(Problem::EnvelopeUnreadable),
                     Err(_) => self.closed(Problem::Undecipherable),
                 }
@@ -215,18 +224,18 @@ impl Row {
         Inside::Closed
     }
 
-    fn take_entry(&mut self, content: &Content<'_>) -> Inside {
+    fn take_entry(&mut self, content: &Content<'_>, names: &Names) -> Inside {
         match content.media_type() {
             PART_MEDIA_TYPE => {
                 self.content = Some("part");
                 Inside::Part(Raw::of(content))
             }
-            _ => Inside::Record(self.take(content)),
+            _ => Inside::Record(self.take(content, names)),
         }
     }
 
     /// Takes a record's values. Gives its payload back if it has none.
-    pub(crate) fn take(&mut self, content: &Content<'_>) -> Option<Raw> {
+    pub(crate) fn take(&mut self, content: &Content<'_>, names: &Names) -> Option<Raw> {
         let (media_type, corrects) = corrected(content.media_type());
         self.corrects = corrects;
         let payload = content.payload();
@@ -244,7 +253,7 @@ impl Row {
                 Err(Problem::UnknownMediaType)
             }
         };
-        match read.and_then(|told| self.fill(told)) {
+        match read.and_then(|told| self.fill(told, names)) {
             Ok(()) => None,
             Err(problem) => {
                 self.problem = Some(problem);
@@ -253,17 +262,20 @@ impl Row {
         }
     }
 
-    fn fill(&mut self, told: Told) -> Result<(), Problem> {
+    fn fill(&mut self, told: Told, names: &Names) -> Result<(), Problem> {
         // Plain data may say anything.
         if check_pseudonym(&told.participant).is_err() {
             return Err(Problem::PayloadUnreadable);
         }
-        let owner = self
-            .participant
-            .get_or_insert_with(|| told.participant.clone());
-        if *owner != told.participant {
+        let is_own = match &self.participant {
+            Some(owner) => *owner == told.participant,
+            // The phone's own word.
+            None => !names.has(&told.participant),
+        };
+        if !is_own {
             return Err(Problem::AnotherParticipant);
         }
+        self.participant = Some(told.participant);
         self.night = Some(told.night);
         self.measures = Measures::of(&told.points, told.sleep_records);
         self.points = told.points;

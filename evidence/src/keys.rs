@@ -47,10 +47,9 @@ pub fn conflicts_key(device: DeviceId) -> Vec<u8> {
     under(hashchain_item("Conflicts"), device.0)
 }
 
-/// What the keys begin with under which receipts of erasures stand; each ends with the number of the device:
-/// [`ErasureReceipt`](crate::ErasureReceipt).
-pub fn erasures_prefix() -> Vec<u8> {
-    hashchain_item("Erasures")
+/// Where it stands that a device's data were erased: [`ErasureReceipt`](crate::ErasureReceipt).
+pub fn erasure_receipt_key(device: DeviceId) -> Vec<u8> {
+    under(hashchain_item("Erasures"), device.0)
 }
 
 /// Where the number stands that the next device will get, a `u32`.

@@ -10,7 +10,7 @@ use hashchain::{DataDigest, DeviceId, LinkHash, StudyId};
 use crate::bytes::{bounded_bytes, bounded_list};
 use crate::finality::{Authority, AuthoritySet};
 use crate::keys::{
-    conflicts_key, device_key, erasures_prefix, genesis_hash_key, head_page_key,
+    conflicts_key, device_key, erasure_receipt_key, genesis_hash_key, head_page_key,
     journal_length_key, journal_page_key, last_runtime_upgrade_key, next_device_key, relays_prefix,
     rotations_prefix, set_key, study_key, AUTHORITIES_KEY, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
 };
@@ -315,15 +315,9 @@ impl State<'_> {
         Ok(self.value(&conflicts_key(device))?.unwrap_or_default())
     }
 
-    /// The receipts of erasures, of devices of all studies. The nodes have to lead to all of them.
-    pub fn erasures(&self) -> Result<Vec<(DeviceId, ErasureReceipt)>, NotProved> {
-        let mut erasures = Vec::new();
-        for (key, mut value) in self.under(&erasures_prefix())? {
-            let device = key.last_chunk().copied().ok_or(NotProved)?;
-            let receipt = ErasureReceipt::decode(&mut value).map_err(|_| NotProved)?;
-            erasures.push((DeviceId(u32::from_le_bytes(device)), receipt));
-        }
-        Ok(erasures)
+    /// The receipt that a device's data were erased; none when there is none.
+    pub fn erasure(&self, device: DeviceId) -> Result<Option<ErasureReceipt>, NotProved> {
+        self.value(&erasure_receipt_key(device))
     }
 
     /// How many devices there are on the chain; the first has the number 0.

@@ -180,6 +180,8 @@ struct Open {
     next: u32,
     /// The pieces so far; nothing is kept of a record that cannot be put together any more.
     whole: Vec<u8>,
+    /// Whether the pieces are more than the parts say.
+    is_too_long: bool,
     missing: Vec<u64>,
 }
 
@@ -254,6 +256,7 @@ impl Open {
             first,
             next: 1,
             whole: Vec::new(),
+            is_too_long: false,
             missing: Vec::new(),
         }
     }
@@ -274,8 +277,8 @@ impl Open {
     fn take(&mut self, part: &Part<'_>) -> bool {
         self.pass_over(part.number);
         self.next = part.number + 1;
-        let is_useful = self.missing.is_empty()
-            && self.whole.len() as u64 + part.piece.len() as u64 <= self.length;
+        self.is_too_long |= self.whole.len() as u64 + part.piece.len() as u64 > self.length;
+        let is_useful = self.missing.is_empty() && !self.is_too_long;
         match is_useful {
             true => self.whole.extend_from_slice(part.piece),
             // No more than the parts say, and nothing of what cannot be put together.
@@ -295,7 +298,8 @@ impl Open {
         let is_it = |content: Content<'_>| {
             self.whole.len() as u64 == self.length && record_digest::<H>(&content) == self.record
         };
-        match self.missing.is_empty() && Content::parse(&self.whole).is_ok_and(is_it) {
+        let is_whole = self.missing.is_empty() && !self.is_too_long;
+        match is_whole && Content::parse(&self.whole).is_ok_and(is_it) {
             true => Ok(WholeRecord {
                 digest: self.record,
                 first: self.first,

@@ -7,6 +7,7 @@
 //! did not order. What was ordered is written down before anything is erased, so an interruption at any point is made good
 //! by [`Erasing::run`], which erases what is too old, too.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use mhealth_api::{Code, ErasureOrder, ErasureOutcome, Key, Problem};
 use mhealth_server::{ApiError, SharedClock};
 use tokio_util::sync::CancellationToken;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
@@ -25,6 +26,8 @@ use crate::store::{Store, StoreError};
 const DAY: u64 = 86_400_000;
 /// How often it is looked whether something is left to be done.
 const LOOK: Duration = Duration::from_secs(60);
+/// The longest pause before it is tried again to have the bytes leave the files, for which others have to wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 /// How long whoever brings an order waits for the bytes to leave the files. They do so all the same.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -105,7 +108,7 @@ pub struct Erasing {
 }
 
 impl Erasing {
-    /// Erases what these holders order, and what is older than these rules.
+    /// Erases what these holders order, and what is older than these rules, of which a study has one at most.
     pub fn new(
         store: Store,
         ledger: Arc<dyn Ledger>,
@@ -113,15 +116,22 @@ impl Erasing {
         clock: SharedClock,
         holders: &[HolderKey],
         retentions: &[Retention],
-    ) -> Self {
-        Self {
+    ) -> anyhow::Result<Self> {
+        let mut studies = BTreeSet::new();
+        if let Some(twice) = retentions.iter().find(|rule| !studies.insert(rule.study)) {
+            bail!(
+                "there are two rules of retention for study {}",
+                twice.study.0
+            );
+        }
+        Ok(Self {
             store,
             ledger,
             metrics,
             clock,
             holders: holders.into(),
             retentions: retentions.into(),
-        }
+        })
     }
 
     /// Does what the holder ordered, as far as that is not done. `by` is whose credential brought the order.
@@ -163,13 +173,16 @@ impl Erasing {
                 "An order names 1 to 64 devices, each once and in the order of their numbers.";
             return Err(ApiError::new(Code::InvalidMessage, detail));
         }
-        let mut holders = self.holders.iter();
-        let holder = holders.find(|holder| holder.study == order.study);
-        let holder = holder.ok_or_else(|| {
+        // A study whose data manager changed has several: what the former one ordered may have to be brought again.
+        let holders = self.holders.iter();
+        let mut holders = holders
+            .filter(|holder| holder.study == order.study)
+            .peekable();
+        if holders.peek().is_none() {
             let detail = "This relay was not told who holds the keys of this study's participants.";
-            Problem::with_detail(Code::NotTheHolder, detail)
-        })?;
-        if holder.key != order.holder {
+            return Err(Problem::with_detail(Code::NotTheHolder, detail).into());
+        }
+        if !holders.any(|holder| holder.key == order.holder) {
             return Err(Code::NotTheHolder.into());
         }
         if !order.is_signed() {
@@ -196,12 +209,22 @@ impl Erasing {
         Ok(erased)
     }
 
-    /// Erases what is older than its study's rule. How many envelopes that were.
-    async fn expire(&self) -> Result<u64, StoreError> {
-        let mut all = 0;
+    /// Erases what is older than its study's rule. False if nobody knows how late it is, and it has to be done later.
+    async fn expire(&self) -> Result<bool, StoreError> {
+        if self.retentions.is_empty() {
+            return Ok(true);
+        }
+        let now = match self.earlier_time().await {
+            Ok(now) => now,
+            Err(error) => {
+                let code = error.code();
+                tracing::warn!(code, "the chain does not say how late it is, so nothing is erased by a study's rule for now");
+                return Ok(false);
+            }
+        };
         for Retention { study, days } in &*self.retentions {
             let age = u64::from(*days).saturating_mul(DAY);
-            let before = self.clock.now_millis().saturating_sub(age);
+            let before = now.saturating_sub(age);
             let erased = self.store.expire(*study, before).await?;
             self.metrics.erased("retention", erased);
             if erased > 0 {
@@ -212,40 +235,75 @@ impl Erasing {
                     "envelopes are erased by the study's rule"
                 );
             }
-            all += erased;
         }
-        Ok(all)
+        if let Err(error) = self.store.give_room().await {
+            tracing::warn!(%error, "the room of what was too old is not used again for now");
+        }
+        Ok(true)
     }
 
-    /// Once, everything that is to be done.
-    pub async fn pass(&self, with_retention: bool) -> Result<(), StoreError> {
-        self.erase().await?;
-        if with_retention {
-            self.expire().await?;
+    /// The earlier of what this machine's clock says and the chain, in milliseconds since 1970. What is erased does not come
+    /// back when a clock is set right that ran ahead.
+    async fn earlier_time(&self) -> Result<u64, LedgerError> {
+        let own = self.clock.now_millis();
+        let chain = self.ledger.finalised_time().await?;
+        Ok(chain.map_or(own, |chain| own.min(chain.saturating_mul(1_000))))
+    }
+
+    /// Once, everything whose time has come. Each by itself: what fails is no reason to leave the others, or to do them anew.
+    async fn pass(&self, rounds: &mut Rounds) {
+        if let Err(error) = self.erase().await {
+            tracing::warn!(%error, "what was ordered to be erased is not erased for now");
         }
-        let scrubbed = self.store.scrub().await?;
-        self.metrics.scrubbed(scrubbed);
-        Ok(())
+        let now = self.clock.passed();
+        if now >= rounds.expiry {
+            match self.expire().await {
+                Ok(true) => rounds.expiry = now + Duration::from_millis(DAY),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(%error, "what is too old is not erased for now"),
+            }
+        }
+        if now >= rounds.scrub {
+            let scrubbed = self.store.scrub().await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "erased bytes do not leave the files of the database for now");
+                false
+            });
+            self.metrics.scrubbed(scrubbed);
+            rounds.scrubbed(scrubbed, now);
+        }
     }
 
     /// Goes on with what was interrupted, and once a day erases what is too old, until it is told to stop.
     pub async fn run(self, stop: CancellationToken) {
         let mut look = tokio::time::interval(LOOK);
-        let mut expired_at = None;
+        let mut rounds = Rounds::default();
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 _ = look.tick() => {}
             }
-            let now = self.clock.passed();
-            let day = Duration::from_millis(DAY);
-            let is_due = expired_at.is_none_or(|before| now.saturating_sub(before) >= day);
-            match self.pass(is_due).await {
-                Ok(()) if is_due => expired_at = Some(now),
-                Ok(()) => {}
-                Err(error) => tracing::warn!(%error, "envelopes are not erased for now"),
-            }
+            self.pass(&mut rounds).await;
         }
+    }
+}
+
+/// When what is to be done next, by the time that has passed; at first all at once.
+#[derive(Debug, Default)]
+struct Rounds {
+    expiry: Duration,
+    scrub: Duration,
+    /// How long it was waited before the files are scrubbed again; nothing after a success.
+    pause: Duration,
+}
+
+impl Rounds {
+    /// It was tried to have the bytes leave the files: after a failure not so soon again, and later each time.
+    fn scrubbed(&mut self, scrubbed: bool, now: Duration) {
+        self.pause = match scrubbed {
+            true => Duration::ZERO,
+            false => (2 * self.pause).clamp(LOOK, LONGEST_PAUSE),
+        };
+        self.scrub = now + self.pause;
     }
 }
 

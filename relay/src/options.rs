@@ -124,7 +124,7 @@ pub struct RelayOptions {
     pub issuers: Vec<TrustedIssuer>,
 
     /// The holder of a study's participants' keys: study=NUMBER,key=0x…, the Ed25519 key that `mhealth-data keys list` prints.
-    /// What this key orders is erased. May be given several times; in the environment separated by spaces.
+    /// What this key orders is erased. May be given several times, also for one study; in the environment separated by spaces.
     #[arg(
         long = "holder",
         value_name = "HOLDER",
@@ -134,7 +134,8 @@ pub struct RelayOptions {
     pub holders: Vec<HolderKey>,
 
     /// How long a study's envelopes are kept: study=NUMBER,days=NUMBER. Those that are registered for longer are erased, and
-    /// everything else of them stays. May be given several times; in the environment separated by spaces. Default: for ever.
+    /// everything else of them stays. May be given several times, once for each study; in the environment separated by spaces.
+    /// Default: for ever.
     #[arg(
         long = "retention",
         value_name = "RULE",

@@ -253,7 +253,7 @@ impl Parts {
                 clock.clone(),
                 &options.holders,
                 &options.retentions,
-            ),
+            )?,
             chain_for_devices: options.chain_for_devices,
             turns: Turns::new(ground.limits.address_share),
         };

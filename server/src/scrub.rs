@@ -19,7 +19,8 @@ impl Database {
     }
 
     /// Makes the bytes of values that were erased in a table leave the database's files. False, and nothing is lost, when
-    /// somebody who reads was in the way for too long; then it has to be done again.
+    /// somebody who reads was in the way for too long, or the database has no room for it; then it has to be done again, and
+    /// not at once: others wait while it is tried.
     ///
     /// SQLite: the write-ahead log goes into the database, and is cut off. PostgreSQL: the table is written anew, because
     /// neither it nor its index has room for what nobody may read; whoever uses the table waits meanwhile. What the log of
@@ -29,8 +30,11 @@ impl Database {
             let statement = AssertSqlSafe(format!("VACUUM FULL {table}"));
             return match sqlx::query(statement).execute(self.pool()).await {
                 Ok(_) => Ok(true),
-                // 55P03: another held the table for longer than this connection waits for a lock.
-                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("55P03") => {
+                Err(sqlx::Error::Database(error)) => {
+                    // 55P03: another held the table for longer than this connection waits for a lock.
+                    if error.code().as_deref() != Some("55P03") {
+                        tracing::warn!(%error, table, "a table cannot be written anew");
+                    }
                     Ok(false)
                 }
                 Err(error) => Err(error.into()),
@@ -41,5 +45,15 @@ impl Database {
             .await?;
         let busy: i64 = row.try_get(0)?;
         Ok(busy == 0)
+    }
+
+    /// Lets new values take the room of those that were erased in a table, whose bytes stay in the files until then, while
+    /// everybody goes on using it. PostgreSQL alone has to be told: SQLite has written over them ([`Database::erased`]).
+    pub async fn give_room(&self, table: &'static str) -> Result<(), StoreError> {
+        if self.is_postgres() {
+            let statement = AssertSqlSafe(format!("VACUUM {table}"));
+            sqlx::query(statement).execute(self.pool()).await?;
+        }
+        Ok(())
     }
 }

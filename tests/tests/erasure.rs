@@ -135,11 +135,23 @@ impl Site {
 
     /// `mhealth-data erase`, with the credentials of both relays.
     fn erase(&self, participant: &str, more: &[&str], credentials: &[String; 2]) -> Output {
+        let node = self.node.url();
+        self.erase_by(&["--node", &node], participant, more, credentials)
+    }
+
+    /// The same with another node.
+    fn erase_by(
+        &self,
+        node: &[&str],
+        participant: &str,
+        more: &[&str],
+        credentials: &[String; 2],
+    ) -> Output {
         let mut command = data_command(&["erase", participant], &self.keys());
         command
             .arg(format!("--relay=dave={}", self.dave.1.url()))
             .arg(format!("--relay=eve={}", self.eve.1.url()))
-            .args(["--node", &self.node.url()])
+            .args(node)
             .args(more)
             .env("MHEALTH_RELAY_CREDENTIAL_DAVE", &credentials[0])
             .env("MHEALTH_RELAY_CREDENTIAL_EVE", &credentials[1]);
@@ -166,7 +178,7 @@ impl Site {
         // As a dump writes the bytes.
         let dump = self.postgres.query("test_0", "COPY payloads TO STDOUT");
         for piece in dump.expect("dumped").split("\\\\x").skip(1) {
-            // None where the bytes are gone: another column follows then.
+            // None where the bytes are gone: the next row follows then.
             let end = piece.find(|digit: char| !digit.is_ascii_hexdigit());
             let digits = &piece[..end.unwrap_or(piece.len())];
             bytes.extend(hex::decode(digits).expect("hexadecimal digits"));
@@ -395,6 +407,23 @@ async fn an_erased_participant_is_in_no_relays_files_and_the_evidence_stays() {
     let (_, chain) = site.chain.at_finalised().await.expect("it answers");
     let view = chain.device(device).await.expect("read");
     assert_eq!(view.expect("enrolled").status, DeviceStatus::Active);
+    // Nor is anything written before all relays of the study were asked, which the chain has.
+    let (credential, node) = (&erasers[0], site.node.url());
+    let mut one = data_command(&["erase", &participant], &site.keys());
+    one.arg(format!("--relay=dave={}", site.dave.1.url()))
+        .args(["--node", &node, "--account-file", &account])
+        .env("MHEALTH_RELAY_CREDENTIAL_DAVE", credential);
+    let one = one.output().expect("it starts");
+    assert_eq!(one.status.code(), Some(2), "{}", text(&one));
+    assert!(text(&one).contains("(relays_not_named)"), "{}", text(&one));
+    assert_eq!(chain.erasure(device).await.expect("read"), None);
+    // What is done by now is not undone by a node that is away.
+    let nowhere = ["--node", "ws://127.0.0.1:1"];
+    let away = site.erase_by(&nowhere, &participant, &[], &erasers);
+    assert_eq!(away.status.code(), Some(2), "{}", text(&away));
+    for said in ["The receipt: open: ", "(chain_unreadable)"] {
+        assert!(text(&away).contains(said), "{}", text(&away));
+    }
     let done = site.erase(&participant, &["--account-file", &account], &erasers);
     let said = last_line(&succeeds(&done));
     let receipt = said.rsplit("receipt=").next().expect("it is said");

@@ -44,9 +44,10 @@ fn the_reader_looks_for_devices_where_the_chain_puts_them() {
         );
     }
     for device in [0, 1_000_003_u32] {
-        let erasure = pallet_client_hashchain::Erasures::<Runtime>::hashed_key_for(device);
-        assert!(erasure.starts_with(&evidence::erasures_prefix()));
-        assert!(erasure.ends_with(&device.to_le_bytes()));
+        assert_eq!(
+            evidence::erasure_receipt_key(DeviceId(device)),
+            pallet_client_hashchain::Erasures::<Runtime>::hashed_key_for(device)
+        );
     }
     assert_eq!(
         evidence::next_device_key(),

@@ -10,7 +10,7 @@ use hashchain::{DeviceId, StudyId};
 use mhealth_api::{DeviceStatus, Hash, Key, Policy};
 use mhealth_chain_client::{AccountId32, ChainClient, StudyView, H256};
 use mhealth_evidence::{
-    conflicts_key, device_key, erasures_prefix, head_page_key, journal_length_key,
+    conflicts_key, device_key, erasure_receipt_key, head_page_key, journal_length_key,
     journal_page_key, last_runtime_upgrade_key, next_device_key, now_key, relays_prefix,
     rotations_prefix, study_key, Blobs, DeviceHead, DeviceRecord as Record, DeviceStatus as Status,
     NotProved, Rotated, State, StudyPolicy, StudyStatus, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
@@ -102,19 +102,33 @@ impl ProvedState {
         .await
     }
 
-    /// The receipts of erasures, of devices of all studies.
-    pub(super) async fn erasures(&self) -> Result<HashMap<DeviceId, ErasureReceipt>, AuditError> {
-        let keys = self.under(erasures_prefix()).await?;
-        let erasures = self.read("receipts of erasures", &keys, |state| state.erasures());
-        let erasures = erasures.await?.into_iter().map(|(device, of)| {
-            let receipt = ErasureReceipt {
-                receipt: Hash(of.receipt),
-                submitter: Key(of.submitter),
-                block: u64::from(of.block),
-            };
-            (device, receipt)
-        });
-        Ok(erasures.collect())
+    /// The receipts of erasures of these devices. One that may still write has none.
+    pub(super) async fn erasures(
+        &self,
+        devices: &[DeviceRecord],
+    ) -> Result<HashMap<DeviceId, ErasureReceipt>, AuditError> {
+        let asked = devices
+            .iter()
+            .filter(|it| it.status != DeviceStatus::Active);
+        let asked: Vec<DeviceId> = asked.map(|it| it.device).collect();
+        let mut erasures = HashMap::new();
+        for some in asked.chunks(KEYS) {
+            let keys: Vec<Vec<u8>> = some.iter().map(|it| erasure_receipt_key(*it)).collect();
+            let receipts = self.read("receipts of erasures", &keys, |state| {
+                let receipts = some.iter().map(|device| state.erasure(*device));
+                receipts.collect::<Result<Vec<_>, _>>()
+            });
+            for (device, of) in some.iter().zip(receipts.await?) {
+                let Some(of) = of else { continue };
+                let receipt = ErasureReceipt {
+                    receipt: Hash(of.receipt),
+                    submitter: Key(of.submitter),
+                    block: u64::from(of.block),
+                };
+                erasures.insert(*device, receipt);
+            }
+        }
+        Ok(erasures)
     }
 
     /// All keys that begin so, as the node says, and that beginning: where there are none, its proof shows that. What the node leaves

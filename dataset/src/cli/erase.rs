@@ -6,8 +6,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hashchain::DeviceId;
+use mhealth_auditor::audit::NamedExport;
 use mhealth_auditor::export;
-use mhealth_dataset::erase::{give, write_down, Chain, ErasureOrder, RelayAnswer, Written};
+use mhealth_dataset::erase::{
+    give, sponsor, write_down, Chain, ErasureOrder, RelayAnswer, Written,
+};
 use mhealth_dataset::keys::{Destruction, KeyFolder};
 use mhealth_dataset::DataError;
 
@@ -25,13 +28,18 @@ pub(super) struct Erase {
     /// By whom and on what request. Needed the first time.
     #[arg(long, value_name = "TEXT")]
     record: Option<String>,
-    /// A device of the participant's. May be given several times; those that exports found out are known.
+    /// A device of the participant's. May be given several times; those that exports found out are known. One that was forgotten may
+    /// be named later.
     #[arg(long, value_name = "NUMBER")]
     device: Vec<DeviceId>,
     /// A relay of the study; name all of them. The credential comes from MHEALTH_RELAY_CREDENTIAL_NAME, or
     /// MHEALTH_RELAY_CREDENTIAL for all; with _FILE behind the name, the file that holds it. `mhealth-relay eraser add` makes it.
     #[arg(long, value_name = "NAME=URL", required = true)]
     relay: Vec<String>,
+    /// So many relays that the chain has of the study cannot be asked, because they are no more. Audits accuse one that is there all
+    /// the same, and holds the data.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    relays_gone: usize,
     /// WebSocket address of a node of the study's chain. Without it the receipt is only shown.
     #[arg(long, value_name = "URL", env = "MHEALTH_NODE_URL")]
     node: Option<String>,
@@ -49,7 +57,7 @@ pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
             code: error.code(),
             why: error.to_string(),
         })?;
-    let (participant, order) = order(&arguments)?;
+    let (participant, orders) = orders(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
@@ -57,49 +65,83 @@ pub(super) fn run(arguments: Erase) -> Result<(), DataError> {
         code: "no_runtime",
         why: format!("the system gives no means to wait: {error}"),
     })?;
-    runtime.block_on(async {
-        let (mut open, mut erased) = (0, 0);
-        for relay in &relays {
-            let answer = give(&order, relay).await?;
-            open += usize::from(!answer.is_complete());
-            erased += tell(&relay.name, &answer);
-        }
-        let receipt = order.receipt();
-        match (&arguments.node, open) {
-            (_, 1..) => println!("The receipt is not written to the chain before that is done."),
-            (None, 0) => {
-                open += order.devices.len();
-                ask_sponsor(&order);
-            }
-            (Some(node), 0) => {
-                let chain = Chain {
-                    node: node.clone(),
-                    account: arguments.account_file.clone(),
-                };
-                let written = write_down(&chain, &order).await?;
-                if written.iter().any(|(_, state)| *state == Written::Open) {
-                    ask_sponsor(&order);
-                }
-                for (device, state) in written {
-                    open += usize::from(!matches!(state, Written::InBlock(_)));
-                    tell_written(device, &state);
-                }
-            }
-        }
-        if open > 0 {
-            return Err(DataError::ErasureOpen { open });
-        }
-        println!(
-            "done=true erased={participant} devices={} relays={} envelopes={erased} receipt={receipt}",
-            order.devices.len(),
-            relays.len(),
-        );
-        Ok(())
-    })
+    let (mut devices, mut open, mut erased) = (0, 0, 0);
+    for order in &orders {
+        let done = runtime.block_on(carry_out(&arguments, &relays, order));
+        devices += order.devices.len();
+        open += done.open;
+        erased += done.erased;
+    }
+    if open > 0 {
+        return Err(DataError::ErasureOpen { open });
+    }
+    let receipts: Vec<String> = orders.iter().map(|it| it.receipt().to_string()).collect();
+    println!(
+        "done=true erased={participant} devices={devices} relays={} envelopes={erased} receipt={}",
+        relays.len(),
+        receipts.join(","),
+    );
+    Ok(())
 }
 
-/// The participant's pseudonym, and the order, after the key is destroyed.
-fn order(arguments: &Erase) -> Result<(String, ErasureOrder), DataError> {
+/// What became of an order.
+struct Done {
+    /// How many relays and devices are left.
+    open: usize,
+    /// Envelopes that relays erased.
+    erased: u64,
+}
+
+/// Gives an order to the relays, and sees to its receipt once all have carried it out.
+async fn carry_out(arguments: &Erase, relays: &[NamedExport], order: &ErasureOrder) -> Done {
+    let (mut open, mut erased) = (0, 0);
+    for relay in relays {
+        match give(order, relay).await {
+            Ok(answer) => {
+                open += usize::from(!answer.is_complete());
+                erased += tell(&relay.name, &answer);
+            }
+            Err(error) => {
+                open += 1;
+                println!("{}: open: {error} ({}).", relay.name, error.code());
+            }
+        }
+    }
+    match (&arguments.node, open) {
+        (_, 1..) => println!("The receipt is not written to the chain before that is done."),
+        (None, 0) => {
+            open += order.devices.len();
+            ask_sponsor(order);
+        }
+        (Some(node), 0) => {
+            let chain = Chain {
+                node: node.clone(),
+                account: arguments.account_file.clone(),
+            };
+            let asked = relays.len().saturating_add(arguments.relays_gone);
+            match write_down(&chain, order, asked).await {
+                Ok(written) => {
+                    if written.iter().any(|(_, state)| *state == Written::Open) {
+                        ask_sponsor(order);
+                    }
+                    for (device, state) in written {
+                        open += usize::from(!matches!(state, Written::InBlock(_)));
+                        tell_written(device, &state);
+                    }
+                }
+                // The key is gone, and relays have erased: something was done.
+                Err(error) => {
+                    open += order.devices.len();
+                    println!("The receipt: open: {error} ({}).", error.code());
+                }
+            }
+        }
+    }
+    Done { open, erased }
+}
+
+/// The participant's pseudonym, and the orders, after the key is destroyed.
+fn orders(arguments: &Erase) -> Result<(String, Vec<ErasureOrder>), DataError> {
     let mut folder = KeyFolder::open(&arguments.keys)?;
     let participant = folder.person(&arguments.participant)?;
     let mut destroyed = folder.destroyed();
@@ -115,6 +157,9 @@ fn order(arguments: &Erase) -> Result<(String, ErasureOrder), DataError> {
     };
     // Fails where nothing could be signed, before the key is gone.
     folder.holder()?;
+    if let Some(file) = &arguments.account_file {
+        sponsor(file)?;
+    }
     let record = folder.destroy(&Destruction {
         participant: participant.clone(),
         devices: arguments.device.clone(),
@@ -125,8 +170,8 @@ fn order(arguments: &Erase) -> Result<(String, ErasureOrder), DataError> {
     for copy in &record.copies {
         println!("A copy has the key still: {copy}. Destroy it, and make a new one.");
     }
-    let order = folder.order(&participant)?;
-    Ok((participant, order))
+    let orders = folder.orders(&participant)?;
+    Ok((participant, orders))
 }
 
 /// Says what a relay did. How many envelopes it erased.
@@ -165,6 +210,10 @@ fn tell_written(device: DeviceId, state: &Written) {
     match state {
         Written::InBlock(block) => println!("Device {device}: the receipt stands in block {block}."),
         Written::Open => println!("Device {device}: open: the chain has no receipt."),
+        Written::NotAsked(relays) => println!(
+            "Device {device}: open: the study has {relays} relays more on the chain than were named (relays_not_named). Name all of \
+             them, or say --relays-gone for those that are no more."
+        ),
         Written::Another(receipt) => println!(
             "Device {device}: open: the chain has the receipt {receipt:?} of another order (another_receipt)."
         ),

@@ -15,7 +15,7 @@ use mhealth_dataset::manifest::Manifest;
 use mhealth_dataset::registry::Sources;
 use mhealth_dataset::{export, verify, DataError, Format, Job, NamedFile, Progress, Trusted};
 
-use super::now;
+use super::{leave_nothing_when_told_to_end, now};
 
 /// Evidence, and what its reader trusts.
 #[derive(Args)]
@@ -164,6 +164,7 @@ pub(super) fn my_data(arguments: MyData) -> Result<(), DataError> {
 
 fn make(job: &Job, keys: &Path) -> Result<Manifest, DataError> {
     let mut folder = KeyFolder::open(keys)?;
+    leave_nothing_when_told_to_end()?;
     let bar = Bar::new();
     export(job, &mut folder, &mut |at| bar.show(at))
 }

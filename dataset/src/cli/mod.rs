@@ -6,12 +6,14 @@ mod erase;
 mod export;
 mod keys;
 
+use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
-use mhealth_dataset::DataError;
+use mhealth_dataset::{take_away_unfinished, DataError};
 use time::format_description::well_known::Rfc3339;
 use time::OffsetDateTime;
+use tokio::signal::unix::{signal, SignalKind};
 
 /// Keeps the keys of a study's participants, and makes datasets of what their phones registered.
 ///
@@ -46,6 +48,22 @@ pub(crate) struct Failure {
     pub(crate) error: DataError,
 }
 
+impl Failure {
+    fn of(what: &'static str, error: DataError) -> Self {
+        Failure {
+            what,
+            status: error.status(),
+            error,
+        }
+    }
+
+    /// Says so, the last line for machines.
+    pub(crate) fn tell(&self) {
+        eprintln!("error[{}]: {}.", self.error.code(), self.error);
+        println!("{}=false error={}", self.what, self.error.code());
+    }
+}
+
 /// Does what was asked.
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let (what, done) = match arguments.command {
@@ -55,11 +73,37 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::MyData(arguments) => ("done", export::my_data(*arguments)),
         Command::VerifyDataset(arguments) => ("verified", export::verify_dataset(*arguments)),
     };
-    done.map_err(|error| Failure {
-        what,
-        status: error.status(),
-        error,
-    })
+    done.map_err(|error| Failure::of(what, error))
+}
+
+/// From now on, who interrupts or terminates this program has no half of a dataset left, with people's data in it.
+fn leave_nothing_when_told_to_end() -> Result<(), DataError> {
+    let unable = |error: io::Error| DataError::Place {
+        code: "no_runtime",
+        why: format!("the system gives no means to wait: {error}"),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(unable)?;
+    let signals = runtime.block_on(async {
+        let interrupt = signal(SignalKind::interrupt())?;
+        io::Result::Ok((interrupt, signal(SignalKind::terminate())?))
+    });
+    let (mut interrupt, mut terminate) = signals.map_err(unable)?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        });
+        let _nothing_is_written = take_away_unfinished();
+        let failure = Failure::of("done", DataError::Interrupted);
+        failure.tell();
+        std::process::exit(failure.status.into());
+    });
+    Ok(())
 }
 
 /// The time, in seconds since 1970.

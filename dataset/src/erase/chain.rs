@@ -2,7 +2,7 @@
 
 //! The receipt of an erasure on the chain.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hashchain::DeviceId;
 use mhealth_api::ErasureOrder;
@@ -21,6 +21,15 @@ pub struct Chain {
     pub account: Option<PathBuf>,
 }
 
+/// The account whose secret is in this file.
+pub fn sponsor(file: &Path) -> Result<Account, DataError> {
+    let secret = read_secret_text(file).map_err(|error| DataError::Place {
+        code: error.code(),
+        why: error.to_string(),
+    })?;
+    Account::from_secret_uri(&secret).map_err(unreadable)
+}
+
 /// How it stands about a device's receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Written {
@@ -30,27 +39,24 @@ pub enum Written {
     Another(H256),
     /// It is not there, and there is no account to write it.
     Open,
+    /// It is not there, and is not written: the study has so many relays more than were given the order.
+    NotAsked(usize),
     /// The chain refused it, or it may not be written at all, with the reason.
     Refused(String),
 }
 
-/// Sees to it that the chain has the receipt of an order for each of its devices. A device that may still register entries is
-/// suspended before. Nothing is called when one of them is not of the order's study and participant, or the account is not the
-/// sponsor's.
+/// Sees to it that the chain has the receipt of an order for each of its devices, once so many relays have carried it out: from the
+/// receipt on, whoever still holds the data is accused. A device that may still register entries is suspended before. Nothing is
+/// called when one of them is not of the order's study and participant, or the account is not the sponsor's.
 pub async fn write_down(
     chain: &Chain,
     order: &ErasureOrder,
+    relays: usize,
 ) -> Result<Vec<(DeviceId, Written)>, DataError> {
     let client = ChainClient::connect_expecting(&chain.node, H256(order.chain.0));
     let client = client.await.map_err(unreadable)?;
     let account = match &chain.account {
-        Some(file) => {
-            let secret = read_secret_text(file).map_err(|error| DataError::Place {
-                code: error.code(),
-                why: error.to_string(),
-            })?;
-            Some(Account::from_secret_uri(&secret).map_err(unreadable)?)
-        }
+        Some(file) => Some(sponsor(file)?),
         None => None,
     };
     let submitter = account.map(|account| client.submitter(account));
@@ -65,11 +71,14 @@ pub async fn write_down(
         }
     };
     let receipt = order.receipt();
+    let roster = view.roster(order.study).await.map_err(unreadable)?;
+    let not_asked = roster.relays.len().saturating_sub(relays);
     let mut written = Vec::new();
     for step in steps {
         let state = match (step.written, &submitter) {
             (Some(found), _) if found.receipt == receipt.0 => Written::InBlock(found.block),
             (Some(found), _) => Written::Another(H256(found.receipt)),
+            (None, _) if not_asked > 0 => Written::NotAsked(not_asked),
             (None, None) => Written::Open,
             (None, Some(submitter)) => make(submitter, step.calls).await?,
         };

@@ -10,6 +10,6 @@
 mod chain;
 mod relays;
 
-pub use chain::{write_down, Chain, Written};
+pub use chain::{sponsor, write_down, Chain, Written};
 pub use mhealth_api::{ErasureOrder, ErasureOutcome};
 pub use relays::{give, RelayAnswer};

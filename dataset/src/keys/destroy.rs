@@ -2,6 +2,9 @@
 
 //! Destroying a participant's key, on record.
 
+use std::collections::btree_map::Entry;
+use std::collections::BTreeSet;
+
 use hashchain::DeviceId;
 use mhealth_api::Key;
 use mhealth_auditor::audit::Erasure;
@@ -25,7 +28,7 @@ pub struct Destruction {
     pub at: String,
 }
 
-/// The record of a destroyed key: a line of `destroyed.ndjson`.
+/// The record of a destroyed key: a line of `destroyed.ndjson`. One more for devices that were named later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DestroyedKey {
@@ -45,15 +48,15 @@ pub struct DestroyedKey {
 
 impl KeyFolder {
     /// Destroys a participant's key, and keeps a record of it. The record comes first: a program that is killed between the two
-    /// is run again, and the key is gone then.
+    /// is run again, and the key is gone then. A device that was forgotten may be named later.
     pub fn destroy(&mut self, destruction: &Destruction) -> Result<DestroyedKey, DataError> {
         let participant = &destruction.participant;
         let file = self.key_file(participant);
-        if let Some(record) = self.destroyed.get(participant) {
+        if let Some(record) = self.destroyed.get(participant).cloned() {
             if file.exists() {
                 files::shred(&file)?;
             }
-            return Ok(record.clone());
+            return self.name_more(record, destruction);
         }
         let Some(key) = self.participants.get(participant) else {
             return Err(DataError::NoSuchParticipant(participant.clone()));
@@ -82,6 +85,41 @@ impl KeyFolder {
             record: destruction.record.clone(),
             copies: self.copies_with(&key)?,
         };
+        self.write_record(&record)?;
+        files::shred(&file)?;
+        self.participants.remove(participant);
+        Ok(record)
+    }
+
+    /// Adds the devices to the record of a key that is destroyed which are not in it.
+    fn name_more(
+        &mut self,
+        record: DestroyedKey,
+        destruction: &Destruction,
+    ) -> Result<DestroyedKey, DataError> {
+        if !destruction.record.is_empty() && destruction.record != record.record {
+            let why = format!(
+                "another text is on record for the erasure of {}, and stays there: leave --record out",
+                record.participant
+            );
+            return Err(DataError::Usage(why));
+        }
+        let named: BTreeSet<DeviceId> = destruction.devices.iter().copied().collect();
+        let known: BTreeSet<DeviceId> = record.devices.iter().copied().collect();
+        let forgotten: BTreeSet<DeviceId> = &named - &known;
+        if forgotten.is_empty() {
+            return Ok(record);
+        }
+        self.write_record(&DestroyedKey {
+            devices: forgotten.into_iter().collect(),
+            copies: Vec::new(),
+            ..record.clone()
+        })?;
+        let whole = self.destroyed.get(&record.participant);
+        Ok(whole.cloned().unwrap_or(record))
+    }
+
+    fn write_record(&mut self, record: &DestroyedKey) -> Result<(), DataError> {
         let erasures = self.file("erasures.ndjson");
         for device in &record.devices {
             let erasure = Erasure {
@@ -92,10 +130,23 @@ impl KeyFolder {
             };
             files::append(&erasures, &erasure)?;
         }
-        files::append(&self.file("destroyed.ndjson"), &record)?;
-        self.destroyed.insert(participant.clone(), record.clone());
-        files::shred(&file)?;
-        self.participants.remove(participant);
-        Ok(record)
+        files::append(&self.file("destroyed.ndjson"), record)?;
+        self.take_record(record.clone());
+        Ok(())
+    }
+
+    /// Takes a line of `destroyed.ndjson`. A second one of a participant names devices that the first forgot.
+    pub(super) fn take_record(&mut self, record: DestroyedKey) {
+        match self.destroyed.entry(record.participant.clone()) {
+            Entry::Vacant(place) => {
+                place.insert(record);
+            }
+            Entry::Occupied(mut known) => {
+                let devices = &mut known.get_mut().devices;
+                devices.extend(record.devices);
+                devices.sort_unstable();
+                devices.dedup();
+            }
+        }
     }
 }

@@ -141,7 +141,7 @@ impl KeyFolder {
             devices: BTreeMap::new(),
         };
         for record in files::lines::<DestroyedKey>(&folder.file("destroyed.ndjson"))? {
-            folder.destroyed.insert(record.participant.clone(), record);
+            folder.take_record(record);
         }
         for line in files::lines::<DeviceLine>(&folder.file("devices.ndjson"))? {
             folder.devices.insert(line.device, line.participant);

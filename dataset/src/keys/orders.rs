@@ -3,14 +3,14 @@
 //! Orders to erase a participant's data, signed with the holder's key.
 
 use ed25519_dalek::Signer;
-use hashchain::{participant_digest, Native};
+use hashchain::{participant_digest, DeviceId, Native};
 use mhealth_api::{ErasureOrder, Hash, Key, SignatureBytes, MAX_ERASED_DEVICES};
 use mhealth_auditor::audit::Erasure;
 use serde::{Deserialize, Serialize};
 use time::format_description::well_known::Rfc3339;
 use time::OffsetDateTime;
 
-use super::{files, KeyFolder};
+use super::{files, DestroyedKey, KeyFolder};
 use crate::error::DataError;
 
 /// A line of `orders.ndjson`.
@@ -22,29 +22,40 @@ struct OrderLine {
 }
 
 impl KeyFolder {
-    /// The order to erase the data of a participant whose key is destroyed. It is made once and kept: its digest goes to the
-    /// chain, and whoever has been given it must find it the same when it comes again.
-    pub fn order(&self, participant: &str) -> Result<ErasureOrder, DataError> {
-        let file = self.file("orders.ndjson");
-        let lines = files::lines::<OrderLine>(&file)?.into_iter();
-        let mut lines = lines.filter(|line| line.participant == participant);
-        if let Some(line) = lines.next() {
-            return match line.order.is_signed() {
-                true => Ok(line.order),
-                false => Err(files::damaged(
-                    &file,
-                    "an order in it is not as it was signed",
-                )),
-            };
-        }
+    /// The orders to erase the data of a participant whose key is destroyed: one for all devices, unless they are more than an
+    /// order names, or some were named later. Each is made once and kept: its digest goes to the chain, and whoever has been given
+    /// it must find it the same when it comes again.
+    pub fn orders(&self, participant: &str) -> Result<Vec<ErasureOrder>, DataError> {
         let destroyed = self.destroyed.get(participant);
         let destroyed =
             destroyed.ok_or_else(|| DataError::NoSuchParticipant(participant.to_owned()))?;
-        if destroyed.devices.is_empty() || destroyed.devices.len() > MAX_ERASED_DEVICES {
-            let devices = destroyed.devices.len();
-            let why = format!("{participant} had {devices} devices; an order names 1 to 64");
+        if destroyed.devices.is_empty() {
+            let why = format!("{participant} had no device, so there is nothing to be erased");
             return Err(DataError::Usage(why));
         }
+        let file = self.file("orders.ndjson");
+        let lines = files::lines::<OrderLine>(&file)?.into_iter();
+        let lines = lines.filter(|line| line.participant == participant);
+        let mut orders: Vec<ErasureOrder> = lines.map(|line| line.order).collect();
+        if !orders.iter().all(ErasureOrder::is_signed) {
+            let why = "an order in it is not as it was signed";
+            return Err(files::damaged(&file, why));
+        }
+        let is_ordered = |device: &DeviceId| orders.iter().any(|it| it.devices.contains(device));
+        let devices = destroyed.devices.iter().copied();
+        let open: Vec<DeviceId> = devices.filter(|device| !is_ordered(device)).collect();
+        for devices in open.chunks(MAX_ERASED_DEVICES) {
+            orders.push(self.new_order(destroyed, devices)?);
+        }
+        Ok(orders)
+    }
+
+    /// Makes an order over devices of one record, in order, and keeps it.
+    fn new_order(
+        &self,
+        destroyed: &DestroyedKey,
+        devices: &[DeviceId],
+    ) -> Result<ErasureOrder, DataError> {
         let moment = OffsetDateTime::parse(&destroyed.destroyed_at, &Rfc3339);
         let moment = moment.map_err(|_| {
             let file = self.file("destroyed.ndjson");
@@ -55,7 +66,7 @@ impl KeyFolder {
             chain: self.whose.chain,
             study: self.whose.study,
             participant: Hash(participant_digest::<Native>(Some(&destroyed.key.0))),
-            devices: destroyed.devices.clone(),
+            devices: devices.to_vec(),
             erased_at: u64::try_from(moment.unix_timestamp()).unwrap_or_default(),
             record: ErasureOrder::record_of(&destroyed.record),
             holder: Key(holder.verifying_key().to_bytes()),
@@ -73,10 +84,10 @@ impl KeyFolder {
             files::append(&self.file("erasures.ndjson"), &erasure)?;
         }
         let line = OrderLine {
-            participant: participant.to_owned(),
+            participant: destroyed.participant.clone(),
             order: order.clone(),
         };
-        files::append(&file, &line)?;
+        files::append(&self.file("orders.ndjson"), &line)?;
         Ok(order)
     }
 }

@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use mhealth_api::ErasureOrder;
 use tempfile::TempDir;
 
 use super::backup::To;
@@ -262,13 +263,13 @@ fn a_destroyed_key_is_gone_on_record_and_no_copy_brings_it_back() {
 #[test]
 fn an_order_to_erase_is_made_once_and_binds_what_the_chain_knows() {
     let (_place, mut folder) = folder();
-    let refused = folder.order("P-2").unwrap_err();
+    let refused = folder.orders("P-2").unwrap_err();
     assert_eq!(refused.code(), "no_such_participant", "its key is there");
     let key = folder.participants["P-2"].sealing_key().0;
     let mut destruction = destruction("P-2");
     destruction.devices = vec![DeviceId(9), DeviceId(4)];
     folder.destroy(&destruction).unwrap();
-    let order = folder.order("P-2").unwrap();
+    let [order]: [ErasureOrder; 1] = folder.orders("P-2").unwrap().try_into().unwrap();
     assert!(order.is_signed() && order.is_in_order());
     let holder = folder.holder().unwrap().verifying_key().to_bytes();
     assert_eq!((order.holder.0, order.chain), (holder, WHOSE.chain));
@@ -287,22 +288,61 @@ fn an_order_to_erase_is_made_once_and_binds_what_the_chain_knows() {
     assert_eq!(with_order.len(), 2);
     for line in with_order {
         assert_eq!(line.order.as_ref(), Some(&order));
-        assert_eq!(
-            order.record,
-            mhealth_api::ErasureOrder::record_of(&line.record)
-        );
+        assert_eq!(order.record, ErasureOrder::record_of(&line.record));
     }
     // It stays the same, even if the holder has another key by now.
     fs::remove_file(folder.holder_file()).unwrap();
     folder.write_holder(&[9; 32]).unwrap();
     let again = KeyFolder::open(&folder.path).unwrap();
-    assert_eq!(again.order("P-2").unwrap(), order);
+    assert_eq!(again.orders("P-2").unwrap(), [order]);
     // And a changed one is not given to anybody.
     let file = folder.file("orders.ndjson");
     let changed = fs::read_to_string(&file).unwrap();
     let changed = changed.replace("\"devices\":[4,9]", "\"devices\":[4,8]");
     fs::write(&file, changed).unwrap();
-    assert_eq!(again.order("P-2").unwrap_err().code(), "key_folder_damaged");
+    assert_eq!(
+        again.orders("P-2").unwrap_err().code(),
+        "key_folder_damaged"
+    );
+}
+
+#[test]
+fn a_device_that_was_forgotten_gets_an_order_of_its_own() {
+    let (_place, mut folder) = folder();
+    folder.destroy(&destruction("P-2")).unwrap();
+    let [first]: [ErasureOrder; 1] = folder.orders("P-2").unwrap().try_into().unwrap();
+    // Another text is not put in the place of what is on record.
+    let mut later = Destruction {
+        devices: vec![DeviceId(9), DeviceId(4)],
+        record: "request 8".into(),
+        ..destruction("P-2")
+    };
+    assert_eq!(folder.destroy(&later).unwrap_err().code(), "bad_input");
+    later.record = String::new();
+    let record = folder.destroy(&later).unwrap();
+    assert_eq!(record.devices, [DeviceId(4), DeviceId(9)]);
+    assert_eq!((&*record.record, &*record.destroyed_at), ("request 7", AT));
+    let orders = folder.orders("P-2").unwrap();
+    assert_eq!(orders[0], first);
+    assert_eq!(orders[1].devices, [DeviceId(9)]);
+    assert!(orders[1].is_signed() && orders.len() == 2);
+    assert_eq!(orders[1].participant, first.participant);
+    let mut again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(again.destroy(&later).unwrap(), record);
+    assert_eq!(again.orders("P-2").unwrap(), orders);
+}
+
+#[test]
+fn a_participant_with_more_devices_than_an_order_names_gets_several() {
+    let (_place, mut folder) = folder();
+    let mut destruction = destruction("P-2");
+    destruction.devices = (0..70).map(DeviceId).collect();
+    folder.destroy(&destruction).unwrap();
+    let orders = folder.orders("P-2").unwrap();
+    let named: Vec<_> = orders.iter().flat_map(|it| it.devices.clone()).collect();
+    assert_eq!(named, destruction.devices);
+    assert!(orders.iter().all(|it| it.is_signed() && it.is_in_order()));
+    assert_eq!(folder.orders("P-2").unwrap(), orders);
 }
 
 #[test]

@@ -5,10 +5,10 @@
 use std::fs;
 
 use ed25519_dalek::{Signer, SigningKey};
-use hashchain::{OpeningKey, StudyId};
+use hashchain::{DeviceId, OpeningKey, StudyId};
 use mhealth_api::{Hash, Key, SignatureBytes};
 use mhealth_auditor::signature::{signature_path, Statement};
-use mhealth_dataset::keys::{KeyFolder, Whose};
+use mhealth_dataset::keys::{Destruction, KeyFolder, Whose};
 use mhealth_dataset::{export, Job};
 use sha2::{Digest, Sha256};
 
@@ -111,6 +111,48 @@ fn what_does_not_open_with_the_right_key_is_flagged() {
     assert_eq!(manifest.problems["envelope_unreadable"], 2);
     assert_eq!(manifest.problems["another_participant"], 1);
     mhealth_dataset::verify(&job.out, &world.trusted()).unwrap();
+}
+
+/// Relays do not look into envelopes, so a phone can register plain ones with anybody's name.
+#[test]
+fn a_plain_envelope_is_nobodys_who_has_a_key_or_had_one() {
+    let mut world = study();
+    world.phone(Some("P-gone"));
+    let gone = Destruction {
+        participant: "P-gone".into(),
+        devices: vec![DeviceId(5)],
+        no_device: false,
+        record: "request 7".into(),
+        at: "2026-11-28T12:00:00Z".into(),
+    };
+    world.keys.destroy(&gone).unwrap();
+    let before = world.job("before");
+    let before = world.export(&before).unwrap();
+    let stranger = world.phone(None);
+    world.night(stranger, "P-bob", 20, 300, 320);
+    world.night(stranger, "P-gone", 20, 300, 320);
+    world.night_in_parts(stranger, "P-ada", 21);
+    // The chain has that this one seals to a key, of which the folder knows nothing.
+    let somebody = OpeningKey::from_bytes(&[3; 32]).sealing_key();
+    let other = world.phone_sealing_to(Some(("P-gus".into(), somebody)));
+    let plain = world.made(stranger)[0].envelope.clone();
+    world.bytes(other, plain);
+    let mut job = world.job("out");
+    assert_eq!(refused(&mut world, &job), "missing_keys");
+    job.allow_missing_keys = true;
+    let manifest = world.export(&job).unwrap();
+    assert_eq!(manifest.problems["another_participant"], 3);
+    assert_eq!(manifest.problems["no_key"], 1);
+    let counts = (manifest.current, manifest.participants);
+    assert_eq!(counts, (before.current, before.participants));
+    for row in csv(&job.out.join("nights.csv")) {
+        let is_theirs = [stranger, other]
+            .map(|it| it.to_string())
+            .contains(&row["device"]);
+        assert!(!is_theirs || row["participant"].is_empty(), "{row:?}");
+    }
+    let kept = fs::read_to_string(job.out.join("other.ndjson")).unwrap();
+    assert!(kept.contains("another_participant"), "{kept}");
 }
 
 #[test]

@@ -171,3 +171,33 @@ fn a_program_that_is_killed_leaves_no_dataset() {
     assert_eq!(made.status.code(), Some(0));
     verify(&world.path("out"), &world.trusted()).unwrap();
 }
+
+/// It waits for an export that nobody writes, with the folder begun: whatever it does, it can be told to end.
+#[test]
+fn a_program_that_is_told_to_end_leaves_nothing_of_what_it_opened() {
+    let world = study();
+    world.write();
+    let export = world.path("dave.ndjson");
+    std::fs::remove_file(&export).unwrap();
+    let made = Command::new("mkfifo").arg(&export).status().unwrap();
+    assert!(made.success());
+    for signal in ["-INT", "-TERM"] {
+        let mut child = program()
+            .args(arguments(&world, "out"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let begun = world.path("out.unfinished");
+        while !begun.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it has ended");
+            std::thread::yield_now();
+        }
+        let number = child.id().to_string();
+        let told = Command::new("kill").args([signal, &number]).status();
+        assert!(told.unwrap().success());
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(3));
+        assert_eq!(last_line(&ended), "done=false error=interrupted");
+        assert!(!begun.exists() && !world.path("out").exists());
+    }
+}

@@ -206,6 +206,34 @@ fn parts_of_one_record_do_not_pass_for_another() {
 }
 
 #[test]
+fn parts_with_more_than_the_record_are_not_the_record() {
+    let content = Content::new("text/plain", b"a long night").unwrap();
+    let whole = split::<Native>(&content, 60).unwrap();
+    let whole: Vec<u8> = whole.parts().flat_map(|part| part.piece.to_vec()).collect();
+    // The last part alone is the record, and what came before it is more than fits.
+    let other = vec![7; whole.len()];
+    let pieces = [&other[..1], &other[..], &whole[..]];
+    let entries: Entries = (1..)
+        .zip(pieces)
+        .map(|(number, piece)| {
+            let part = Part {
+                record: record_digest::<Native>(&content),
+                number,
+                of: 3,
+                length: whole.len() as u64,
+                piece,
+            };
+            (number.into(), PART_MEDIA_TYPE.to_owned(), part.payload())
+        })
+        .collect();
+    let found = joined(&entries);
+    assert_eq!(found.len(), 1);
+    let broken = found[0].clone().unwrap_err();
+    assert_eq!((broken.first, broken.last), (1, 3));
+    assert_eq!(broken.why, BrokenBecause::Differs);
+}
+
+#[test]
 fn what_is_no_part_is_told_apart() {
     let good = in_parts(1, "a/b", &[1; 300], 148).remove(1).2;
     let part = |change: &dyn Fn(&mut Vec<u8>)| {

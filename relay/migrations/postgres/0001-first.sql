@@ -10,6 +10,7 @@ INSERT INTO relay (id, next_run, turn) VALUES (1, 1, 0);
 
 -- Runs go to the chain in the order of their turns (src/store/quotas.rs). State: 0 pending, 1 submitted, 2 finalised, 3 refused, 4 conflicting. Rival: 1 if the run contradicts its device's history,
 -- 2 if the device's key signed it all the same. Bytes of entries: 64 each, digest and tag. Settled: when this relay learnt what became of it, in milliseconds since 1970.
+-- Kept: 0 once its envelopes were erased.
 CREATE TABLE runs (
     id BIGINT PRIMARY KEY,
     run BYTEA NOT NULL UNIQUE,
@@ -30,19 +31,21 @@ CREATE TABLE runs (
     extrinsic_index BIGINT,
     reason TEXT,
     settled_at BIGINT,
+    kept BIGINT NOT NULL DEFAULT 1,
     entries_bytes BYTEA NOT NULL
 );
 CREATE INDEX runs_pending ON runs (turn, id) WHERE state = 0;
 CREATE INDEX runs_open ON runs (state, entries, received_at) WHERE state < 2;
 CREATE INDEX runs_of_batch ON runs (batch) WHERE batch IS NOT NULL;
 CREATE INDEX runs_of_device ON runs (device, sequence);
+-- What grows too old by its study's rule, the oldest first; what was erased is not in it.
+CREATE INDEX runs_expiring ON runs (study, settled_at) WHERE kept = 1 AND state IN (2, 4);
 
--- Apart from the runs, whose rows change with their state: each envelope with its length before it. Kept: 0 once they were
--- erased; the run stays, and what is left here says nothing.
+-- Apart from the runs, whose rows change with their state: each envelope with its length before it. Once they were erased the
+-- run stays, and what is left here says nothing.
 CREATE TABLE payloads (
     id BIGINT PRIMARY KEY,
-    envelopes BYTEA NOT NULL,
-    kept BIGINT NOT NULL DEFAULT 1
+    envelopes BYTEA NOT NULL
 );
 
 -- The end of each device's hashchain with everything that was accepted here.
@@ -103,16 +106,10 @@ CREATE TABLE erasures (
     done BIGINT NOT NULL
 );
 
--- One row: how often envelopes were erased, and up to which of these times their bytes have left the database's files.
+-- One row: how often erased bytes were to leave the database's files, and up to which of these times they have.
 CREATE TABLE scrubbing (
     id BIGINT PRIMARY KEY CHECK (id = 1),
     wanted BIGINT NOT NULL,
     done BIGINT NOT NULL
 );
 INSERT INTO scrubbing (id, wanted, done) VALUES (1, 0, 0);
-
--- Up to which run nothing of a study is left that is older than its rule.
-CREATE TABLE retention (
-    study BIGINT PRIMARY KEY,
-    reached BIGINT NOT NULL
-);

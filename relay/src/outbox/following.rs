@@ -106,20 +106,35 @@ impl Leader<'_> {
         block: &FinalisedBlock,
     ) -> Result<(Vec<u64>, Vec<Settlement>), OutboxError> {
         let (mut nonces, mut settlements) = (Vec::new(), Vec::new());
+        let mut settled_at = None;
         for extrinsic in &block.extrinsics {
             let mut batches = self.flights.values().map(|flight| &flight.batch);
             let batch = batches.find(|batch| batch.transaction.hash.0 == extrinsic.hash.0);
             if let Some(batch) = batch {
                 let fates = self.fates(batch, extrinsic.effect.as_ref()).await?;
+                let now = match settled_at {
+                    Some(now) => now,
+                    None => self.later_time().await?,
+                };
+                settled_at = Some(now);
                 nonces.push(batch.transaction.nonce);
                 settlements.push(Settlement {
                     batch: batch.id,
                     extrinsic: extrinsic.index,
+                    settled_at: now,
                     fates,
                 });
             }
         }
         Ok((nonces, settlements))
+    }
+
+    /// The later of what this machine's clock says and the chain, in milliseconds since 1970: what is settled by a clock that
+    /// is behind would be too old as soon as the clock is set right.
+    async fn later_time(&self) -> Result<u64, LedgerError> {
+        let own = self.outbox.clock.now_millis();
+        let chain = self.outbox.ledger.finalised_time().await?;
+        Ok(chain.map_or(own, |chain| own.max(chain.saturating_mul(1_000))))
     }
 
     /// Gives up transactions that cannot get into a block any more.

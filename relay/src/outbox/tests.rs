@@ -116,6 +116,7 @@ on_both! {
     two_processes_submit_everything_once;
     each_refusal_has_its_state;
     a_run_that_was_registered_by_another_relay_is_finalised_without_an_extrinsic;
+    what_a_clock_settled_that_was_behind_is_not_old_at_once;
     a_gap_that_earlier_runs_will_bridge_is_no_refusal;
     a_gap_that_nothing_will_bridge_is_refused;
     events_that_the_node_dropped_are_replaced_by_what_stands_registered;

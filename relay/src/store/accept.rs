@@ -70,14 +70,8 @@ impl Store {
         quotas: &Quotas,
     ) -> Result<Vec<Decision>, StoreError> {
         let mut transaction = self.database.begin().await?;
-        // First of all the lock on this row: see the migration.
-        let (next, turn): (i64, i64) = sqlx::query_as(
-            "UPDATE relay SET next_run = next_run + $1 WHERE id = 1 RETURNING next_run, turn",
-        )
-        .bind(candidates.len() as i64)
-        .fetch_one(&mut *transaction)
-        .await?;
-        let first_id = next - candidates.len() as i64;
+        // First of all.
+        let (first_id, turn) = lock(&mut transaction, candidates.len()).await?;
         let now = self.clock.now_millis();
         let mut group = Group::find(&mut transaction, candidates, quotas, now).await?;
         group.clock = match history::first_turn(&mut transaction).await? {
@@ -98,6 +92,21 @@ impl Store {
         transaction.commit().await?;
         Ok(decisions)
     }
+}
+
+/// Takes the lock of those who store runs, and so many ids: see the migration. The first of the ids, and the turn after all
+/// that were given.
+pub(super) async fn lock(
+    transaction: &mut WriteTransaction,
+    ids: usize,
+) -> Result<(i64, i64), StoreError> {
+    let (next, turn): (i64, i64) = sqlx::query_as(
+        "UPDATE relay SET next_run = next_run + $1 WHERE id = 1 RETURNING next_run, turn",
+    )
+    .bind(ids as i64)
+    .fetch_one(&mut **transaction)
+    .await?;
+    Ok((next - ids as i64, turn))
 }
 
 /// Uploads that are decided together: what is stored of their devices, and what they change.

@@ -12,6 +12,7 @@ use mhealth_api::ErasureOrder;
 use mhealth_server::WriteTransaction;
 use sqlx::AssertSqlSafe;
 
+use super::accept::lock;
 use super::outbox::list;
 use super::rows::{signed, unsigned, CONFLICTING, FINALISED};
 use super::{Store, StoreError};
@@ -40,9 +41,10 @@ impl Store {
     /// Writes down that the envelopes of these devices are to be erased. From then on nothing of them is stored.
     pub async fn order_erasure(&self, order: &ErasureOrder, by: &str) -> Result<(), StoreError> {
         let mut transaction = self.database.begin().await?;
-        lock(&mut transaction).await?;
+        lock(&mut transaction, 0).await?;
+        let mut new = 0;
         for device in &order.devices {
-            sqlx::query(
+            let ordered = sqlx::query(
                 "INSERT INTO erasures (device, study, receipt, brought_by, ordered_at, done) VALUES ($1, $2, $3, $4, $5, 0) \
                  ON CONFLICT (device) DO NOTHING",
             )
@@ -53,6 +55,7 @@ impl Store {
             .bind(signed(self.clock.now()))
             .execute(&mut *transaction)
             .await?;
+            new += signed(ordered.rows_affected());
             sqlx::query(
                 "INSERT INTO device_usage (device, bytes, day, day_at, turn, erased) VALUES ($1, 0, 0, 0, 0, 1) \
                  ON CONFLICT (device) DO UPDATE SET erased = 1",
@@ -61,6 +64,8 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
         }
+        // Also of devices of which nothing is kept: what grew too old may still be in the files.
+        want_scrub(&mut transaction, new).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -73,160 +78,101 @@ impl Store {
         if open == 0 {
             return Ok(0);
         }
+        let sql = format!(
+            "SELECT {COLUMNS} JOIN erasures ON erasures.device = runs.device \
+             WHERE erasures.done = 0 AND runs.kept = 1 AND runs.id > $1 ORDER BY runs.id LIMIT $2"
+        );
         let (mut after, mut erased) = (0, 0);
         loop {
-            let mut transaction = self.database.begin().await?;
-            lock(&mut transaction).await?;
-            let sql = format!(
-                "SELECT {COLUMNS} JOIN erasures ON erasures.device = runs.device \
-                 WHERE erasures.done = 0 AND payloads.kept = 1 AND runs.id > $1 ORDER BY runs.id LIMIT $2"
-            );
-            let found: Vec<Found> = sqlx::query_as(AssertSqlSafe(sql))
+            let found: Vec<Found> = sqlx::query_as(AssertSqlSafe(sql.as_str()))
                 .bind(after)
                 .bind(GROUP)
-                .fetch_all(&mut *transaction)
+                .fetch_all(self.database.pool())
                 .await?;
             let Some((last, found)) = group(&found) else {
                 // Whatever was ordered meanwhile begins from the first run.
                 sqlx::query(
                     "UPDATE erasures SET done = 1 WHERE done = 0 AND NOT EXISTS \
-                     (SELECT 1 FROM runs JOIN payloads ON payloads.id = runs.id \
-                      WHERE runs.device = erasures.device AND payloads.kept = 1)",
+                     (SELECT 1 FROM runs WHERE runs.device = erasures.device AND runs.kept = 1)",
                 )
-                .execute(&mut *transaction)
+                .execute(self.database.pool())
                 .await?;
-                transaction.commit().await?;
                 return Ok(erased);
             };
             after = last;
-            erased += self.empty(&mut transaction, found).await?;
-            transaction.commit().await?;
+            erased += self.empty(found, "kept = 1", true).await?;
         }
     }
 
     /// Erases the envelopes of a study that are older than its rule: those of runs that were registered, or contradicted what
     /// was, before this time in milliseconds since 1970. What may still be registered is kept. How many envelopes that were.
     pub async fn expire(&self, study: StudyId, before: u64) -> Result<u64, StoreError> {
-        let (mut after, end) = self.expired_range(study, before).await?;
-        let (begin, mut erased) = (after, 0);
+        let (sql, mut erased) = (expired(), 0);
         loop {
-            let mut transaction = self.database.begin().await?;
-            lock(&mut transaction).await?;
-            let sql = format!(
-                "SELECT {COLUMNS} WHERE runs.id > $1 AND runs.id < $2 AND runs.study = $3 AND runs.settled_at < $4 \
-                 AND runs.state IN ({FINALISED}, {CONFLICTING}) AND payloads.kept = 1 ORDER BY runs.id LIMIT $5"
-            );
-            let found: Vec<Found> = sqlx::query_as(AssertSqlSafe(sql))
-                .bind(after)
-                .bind(end)
+            let found: Vec<Found> = sqlx::query_as(AssertSqlSafe(sql.as_str()))
                 .bind(i64::from(study))
                 .bind(signed(before))
                 .bind(GROUP)
-                .fetch_all(&mut *transaction)
+                .fetch_all(self.database.pool())
                 .await?;
-            let Some((last, found)) = group(&found) else {
-                transaction.rollback().await?;
-                break;
+            let Some((_, found)) = group(&found) else {
+                return Ok(erased);
             };
-            after = last;
-            erased += self.empty(&mut transaction, found).await?;
-            transaction.commit().await?;
+            // PostgreSQL would write the whole table anew every day, and let everybody wait for that.
+            let scrub = !self.database.is_postgres();
+            erased += self.empty(found, &settled(), scrub).await?;
         }
-        self.remember_expired(study, begin, end).await?;
-        Ok(erased)
     }
 
-    /// The runs among which there are some of this age: those after the one id, and before the other.
-    async fn expired_range(&self, study: StudyId, before: u64) -> Result<(i64, i64), StoreError> {
-        let reached: Option<(i64,)> =
-            sqlx::query_as("SELECT reached FROM retention WHERE study = $1")
-                .bind(i64::from(study))
-                .fetch_optional(self.database.pool())
-                .await?;
-        let reached = reached.map_or(0, |(reached,)| reached);
-        // Ids grow with the time at which runs came, and nothing is settled before it came.
-        let younger: Option<(i64,)> = sqlx::query_as(
-            "SELECT id FROM runs WHERE id > $1 AND received_at >= $2 ORDER BY id LIMIT 1",
-        )
-        .bind(reached)
-        .bind(signed(before))
-        .fetch_optional(self.database.pool())
-        .await?;
-        let (end,) = match younger {
-            Some(end) => end,
-            None => {
-                sqlx::query_as("SELECT next_run FROM relay WHERE id = 1")
-                    .fetch_one(self.database.pool())
-                    .await?
-            }
-        };
-        Ok((reached, end))
-    }
-
-    /// Remembers up to where there is nothing left that could grow too old.
-    async fn remember_expired(
-        &self,
-        study: StudyId,
-        begin: i64,
-        end: i64,
-    ) -> Result<(), StoreError> {
-        let kept: Option<(i64,)> = sqlx::query_as(
-            "SELECT runs.id FROM runs JOIN payloads ON payloads.id = runs.id \
-             WHERE runs.id > $1 AND runs.id < $2 AND runs.study = $3 AND payloads.kept = 1 ORDER BY runs.id LIMIT 1",
-        )
-        .bind(begin)
-        .bind(end)
-        .bind(i64::from(study))
-        .fetch_optional(self.database.pool())
-        .await?;
-        let reached = kept.map_or(end, |(kept,)| kept) - 1;
-        sqlx::query(
-            "INSERT INTO retention (study, reached) VALUES ($1, $2) ON CONFLICT (study) DO UPDATE SET reached = excluded.reached",
-        )
-        .bind(i64::from(study))
-        .bind(reached.max(begin))
-        .execute(self.database.pool())
-        .await?;
-        Ok(())
-    }
-
-    /// Empties runs. How many envelopes that were.
-    async fn empty(
-        &self,
-        transaction: &mut WriteTransaction,
-        found: &[Found],
-    ) -> Result<u64, StoreError> {
+    /// Empties those of the runs that are as they were found, in one transaction, and has the files scrubbed if so wanted. They
+    /// were looked for without the lock, so uploads wait for what is written alone. How many envelopes that were.
+    async fn empty(&self, found: &[Found], as_found: &str, scrub: bool) -> Result<u64, StoreError> {
+        let mut transaction = self.database.begin().await?;
+        lock(&mut transaction, 0).await?;
         let ids: Vec<i64> = found.iter().map(|(id, ..)| *id).collect();
         let sql = format!(
-            "UPDATE payloads SET kept = 0, envelopes = {} WHERE id IN ({})",
-            self.database.erased("envelopes"),
+            "UPDATE runs SET kept = 0 WHERE {as_found} AND id IN ({}) RETURNING id",
             list(&ids)
         );
-        sqlx::query(AssertSqlSafe(sql))
+        let ids: Vec<(i64,)> = sqlx::query_as(AssertSqlSafe(sql))
             .persistent(false)
-            .execute(&mut **transaction)
+            .fetch_all(&mut *transaction)
             .await?;
+        let ids: BTreeSet<i64> = ids.into_iter().map(|(id,)| id).collect();
+        if ids.is_empty() {
+            transaction.rollback().await?;
+            return Ok(0);
+        }
         let (mut freed, mut envelopes) = (BTreeMap::<i64, i64>::new(), 0);
-        for (_, device, entries, bytes) in found {
+        for (_, device, entries, bytes) in found.iter().filter(|(id, ..)| ids.contains(id)) {
             *freed.entry(*device).or_default() += bytes;
             envelopes += unsigned::<u64>(*entries)?;
         }
+        let sql = format!(
+            "UPDATE payloads SET envelopes = {} WHERE id IN ({})",
+            self.database.erased("envelopes"),
+            list(&ids.into_iter().collect::<Vec<_>>())
+        );
+        sqlx::query(AssertSqlSafe(sql))
+            .persistent(false)
+            .execute(&mut *transaction)
+            .await?;
         for (device, bytes) in freed {
             sqlx::query(
                 "UPDATE device_usage SET bytes = CASE WHEN bytes > $1 THEN bytes - $1 ELSE 0 END WHERE device = $2",
             )
             .bind(bytes)
             .bind(device)
-            .execute(&mut **transaction)
+            .execute(&mut *transaction)
             .await?;
         }
-        sqlx::query("UPDATE scrubbing SET wanted = wanted + 1 WHERE id = 1")
-            .execute(&mut **transaction)
-            .await?;
+        want_scrub(&mut transaction, scrub.into()).await?;
+        transaction.commit().await?;
         Ok(envelopes)
     }
 
-    /// Makes the bytes of everything that was erased leave the database's files, if they have not. False if that has to be
+    /// Makes the bytes of everything that was ordered to be erased leave the database's files, if they have not. What was too
+    /// old leaves them, too; on PostgreSQL only then, or when something new is written over it. False if that has to be
     /// tried again.
     pub async fn scrub(&self) -> Result<bool, StoreError> {
         let (wanted, done): (i64, i64) =
@@ -246,6 +192,11 @@ impl Store {
         Ok(true)
     }
 
+    /// Lets new envelopes take the room of those that were too old. Nobody waits for that.
+    pub async fn give_room(&self) -> Result<(), StoreError> {
+        self.database.give_room("payloads").await
+    }
+
     /// Whether the bytes of everything that was erased have left the database's files.
     pub async fn is_scrubbed(&self) -> Result<bool, StoreError> {
         let (open,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM scrubbing WHERE done < wanted")
@@ -259,8 +210,7 @@ impl Store {
         let devices: BTreeSet<i64> = devices.iter().map(|device| i64::from(*device)).collect();
         let devices = list(&devices.into_iter().collect::<Vec<_>>());
         let sql = format!(
-            "SELECT CAST(COALESCE(SUM(entries), 0) AS BIGINT) FROM runs JOIN payloads ON payloads.id = runs.id \
-             WHERE device IN ({devices}) AND kept = 1"
+            "SELECT CAST(COALESCE(SUM(entries), 0) AS BIGINT) FROM runs WHERE device IN ({devices}) AND kept = 1"
         );
         let (kept,): (i64,) = sqlx::query_as(AssertSqlSafe(sql))
             .persistent(false)
@@ -280,6 +230,20 @@ impl Store {
     }
 }
 
+/// What is true of a run whose envelopes grow too old, in the words of the index of these runs: what is younger, and what never
+/// grows too old, costs nothing to whoever asks.
+fn settled() -> String {
+    format!("kept = 1 AND state IN ({FINALISED}, {CONFLICTING})")
+}
+
+/// The statement that finds runs of a study which were settled before some time, the oldest first.
+pub(super) fn expired() -> String {
+    let settled = settled();
+    format!(
+        "SELECT {COLUMNS} WHERE runs.study = $1 AND runs.settled_at < $2 AND {settled} ORDER BY runs.settled_at LIMIT $3"
+    )
+}
+
 /// As many of the runs as go together, one at least, and the id of the last of them; none if there are none.
 fn group(found: &[Found]) -> Option<(i64, &[Found])> {
     let mut bytes = 0;
@@ -292,9 +256,10 @@ fn group(found: &[Found]) -> Option<(i64, &[Found])> {
     group.last().map(|(last, ..)| (*last, group))
 }
 
-/// The lock of those who store runs: see the migration.
-async fn lock(transaction: &mut WriteTransaction) -> Result<(), StoreError> {
-    sqlx::query("UPDATE relay SET next_run = next_run WHERE id = 1")
+/// So many times more the files have to be scrubbed.
+async fn want_scrub(transaction: &mut WriteTransaction, times: i64) -> Result<(), StoreError> {
+    sqlx::query("UPDATE scrubbing SET wanted = wanted + $1 WHERE id = 1")
+        .bind(times)
         .execute(&mut **transaction)
         .await?;
     Ok(())

@@ -40,6 +40,8 @@ pub struct Settlement {
     pub batch: i64,
     /// Place of its extrinsic in the block.
     pub extrinsic: u32,
+    /// From when on its runs grow old, in milliseconds since 1970.
+    pub settled_at: u64,
     /// Every run of the batch.
     pub fates: Vec<(i64, Fate)>,
 }
@@ -89,8 +91,7 @@ impl Store {
             .execute(&mut *transaction)
             .await?;
             if settled.rows_affected() == 1 {
-                let now = self.clock.now_millis();
-                settle_batch(&mut transaction, block, settlement, now).await?;
+                settle_batch(&mut transaction, block, settlement).await?;
             }
         }
         sqlx::query("INSERT INTO followed (number, hash) VALUES ($1, $2) ON CONFLICT (number) DO UPDATE SET hash = excluded.hash")
@@ -169,7 +170,6 @@ async fn settle_batch(
     transaction: &mut WriteTransaction,
     block: BlockRef,
     settlement: &Settlement,
-    now: u64,
 ) -> Result<(), StoreError> {
     let mut by_fate: BTreeMap<&Fate, Vec<i64>> = BTreeMap::new();
     for (id, fate) in &settlement.fates {
@@ -197,7 +197,7 @@ async fn settle_batch(
             .bind(block.hash.0.to_vec())
             .bind(extrinsic)
             .bind(settlement.batch)
-            .bind(signed(now))
+            .bind(signed(settlement.settled_at))
             .execute(&mut **transaction)
             .await?;
         if reason.is_some() {

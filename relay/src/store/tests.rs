@@ -124,6 +124,8 @@ on_both! {
     of_an_erased_device_nothing_new_is_stored_and_what_is_known_is_answered = erasing::nothing_comes_back;
     an_erasure_that_was_interrupted_is_carried_out_by_whoever_comes_next = erasing::interrupted;
     what_is_older_than_its_studys_rule_is_erased_once_it_is_registered = erasing::retention;
+    an_order_reaches_the_bytes_of_what_was_too_old_before = erasing::old_bytes_leave;
+    looking_for_what_is_too_old_waits_for_nobody_who_stores = erasing::looking;
 }
 
 pub(crate) fn candidate(run: crate::run::CheckedRun, chain: Head) -> Candidate {
@@ -192,12 +194,21 @@ async fn settle(store: &Store, lease: Lease, number: u64, batch: &LiveBatch, fat
     let settlement = Settlement {
         batch: batch.id,
         extrinsic: 2,
+        settled_at: store.clock.now_millis(),
         fates,
     };
     store
         .settle(lease, block(number), &[settlement])
         .await
         .unwrap();
+}
+
+/// The next block registers everything that waits.
+pub(crate) async fn register(store: &Store) {
+    let lease = lease(store).await;
+    let live = batch(store, lease, 0).await;
+    let fates = vec![Fate::Registered; live.runs.len()];
+    settle(store, lease, 1, &live, &fates).await;
 }
 
 async fn device_run(store: &Store, batch: &LiveBatch) -> Hash {

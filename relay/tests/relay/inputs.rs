@@ -2,13 +2,15 @@
 
 //! Bad bodies and parameters: each has its code, and nothing is stored.
 
+use std::time::{Duration, Instant};
+
 use axum::body::Bytes;
 use hashchain::Tag;
 use mhealth_api::{Base64, Hash, RunUpload};
 use mhealth_testing::process::peak_memory;
 use serde_json::{json, Value};
 
-use crate::world::{answer, on_both_databases, with_envelopes, Kind, World, NIGHT};
+use crate::world::{answer, on_both_databases, with_envelopes, Kind, World, NIGHT, PATIENCE};
 
 on_both_databases! {
     every_bad_body_has_its_code
@@ -175,7 +177,7 @@ async fn bad_parameters_have_their_code(kind: Kind) {
 }
 
 async fn operators_see_readiness_and_metrics(kind: Kind) {
-    let world = World::start(kind).await;
+    let mut world = World::start(kind).await;
     world.relay.wait_until_ready().unwrap();
     let mut phone = world.phone(1).await;
     let status = world.upload_new(&mut phone, 2).await;
@@ -186,10 +188,22 @@ async fn operators_see_readiness_and_metrics(kind: Kind) {
         "mhealth_relay_entries_total{outcome=\"finalised\"} 2",
         "mhealth_relay_runs_total{outcome=\"conflicting\"} 0",
         "mhealth_relay_leading 1",
-        "mhealth_relay_devices{within=\"2d\"}",
         "mhealth_relay_finalised_after_seconds_count 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+    // Devices are counted once a minute, and when the relay starts.
+    world.relay.stop().unwrap();
+    world.relay = world.launch.clone().start().unwrap();
+    let counted = "mhealth_relay_devices{within=\"2d\"} 1\n";
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let metrics = world.get("/metrics").await.body;
+        if metrics.contains(counted) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{metrics}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -51,6 +51,8 @@ struct State {
     drop_events: bool,
     away: bool,
     loses_all_next: bool,
+    /// What the latest block says in seconds since 1970.
+    time: Option<u64>,
     /// How often a proof was asked for.
     proofs_asked: u32,
     /// What stood before each block.
@@ -120,6 +122,11 @@ impl FakeChain {
             length: registered.links.len() as u64,
             hash,
         }
+    }
+
+    /// So many seconds since 1970 are what its blocks say from now on.
+    pub(crate) fn set_time(&self, seconds: u64) {
+        self.state().time = Some(seconds);
     }
 
     /// How often a proof was asked for.

@@ -94,3 +94,16 @@ pub(super) async fn a_gap_that_nothing_will_bridge_is_refused(scratch: Scratch) 
     assert_eq!(scratch.store.head(DeviceId(1)).await.unwrap(), None);
     process.stop().await;
 }
+
+pub(super) async fn what_a_clock_settled_that_was_behind_is_not_old_at_once(scratch: Scratch) {
+    let (scratch, chain, _, run) = with_one_run(scratch).await;
+    chain.set_time(1_800_000_000);
+    let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
+    until(|| async { chain.pool_size() == 1 }).await;
+    chain.make_block();
+    until_state(&scratch.store, &run, RunState::Finalised).await;
+    process.stop().await;
+    let (store, study) = (&scratch.store, hashchain::StudyId(0));
+    assert_eq!(store.expire(study, 1_800_000_000_000).await.unwrap(), 0);
+    assert_eq!(store.expire(study, 1_800_000_000_001).await.unwrap(), 2);
+}

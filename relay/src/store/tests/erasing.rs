@@ -8,6 +8,7 @@ use mhealth_api::{Code, ErasureOrder, Key, Refusal, RunState, RunUpload, Signatu
 use mhealth_server::backup;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
+use sqlx::Row;
 
 use super::*;
 use crate::testing::TestDevice;
@@ -158,6 +159,34 @@ pub(super) async fn bytes_leave(scratch: Scratch) {
     assert_eq!(store.erase().await.unwrap(), 0);
 }
 
+pub(super) async fn old_bytes_leave(scratch: Scratch) {
+    let store = &scratch.store;
+    let mut random = StdRng::seed_from_u64(23);
+    let mut device = TestDevice::new(1);
+    let genesis = device.genesis();
+    let run = run(&mut device, &mut random);
+    accept(store, &[candidate(device.check(run.clone()), genesis)]).await;
+    register(store).await;
+    assert_eq!(store.expire(StudyId(0), 2_000_000_000).await.unwrap(), 3);
+    store.give_room().await.unwrap();
+    // On PostgreSQL nobody waits until the bytes are gone.
+    assert_eq!(
+        store.is_scrubbed().await.unwrap(),
+        store.database().is_postgres()
+    );
+    // Whoever orders the device to be erased does, although nothing of it is kept.
+    store.order_erasure(&order(&[1]), "eva").await.unwrap();
+    assert_eq!(store.erase().await.unwrap(), 0);
+    assert!(!store.is_scrubbed().await.unwrap());
+    assert!(store.scrub().await.unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let after = files(&scratch, &folder.path().join("after")).await;
+    assert_eq!(pieces(&[run], &after), 0);
+    // The same order again changes nothing.
+    store.order_erasure(&order(&[1]), "eva").await.unwrap();
+    assert!(store.is_scrubbed().await.unwrap());
+}
+
 pub(super) async fn nothing_comes_back(scratch: Scratch) {
     let store = &scratch.store;
     let mut device = TestDevice::new(1);
@@ -253,4 +282,50 @@ pub(super) async fn retention(scratch: Scratch) {
     assert_eq!(store.expire(StudyId(0), now).await.unwrap(), 2);
     assert_eq!([kept(1).await, kept(3).await, kept(4).await], [1, 2, 0]);
     assert_eq!(store.expire(StudyId(0), now).await.unwrap(), 0);
+}
+
+pub(super) async fn looking(scratch: Scratch) {
+    let store = &scratch.store;
+    let (mut one, mut other) = (TestDevice::new(1), TestDevice::new(2));
+    let genesis = [one.genesis(), other.genesis()];
+    let group = [
+        candidate(one.checked(2), genesis[0]),
+        candidate(other.checked(2), genesis[1]),
+    ];
+    accept(store, &group).await;
+    let lease = lease(store).await;
+    let live = batch(store, lease, 0).await;
+    let fates = [Fate::Refused(Refusal::DeviceSuspended), Fate::Registered];
+    settle(store, lease, 1, &live, &fates).await;
+    // Somebody stores runs all the while.
+    let mut writer = store.database().begin().await.unwrap();
+    sqlx::query("UPDATE relay SET next_run = next_run + 1 WHERE id = 1")
+        .execute(&mut *writer)
+        .await
+        .unwrap();
+    assert_eq!(store.expire(StudyId(0), 1_000_000_000).await.unwrap(), 0);
+    assert_eq!(store.expire(StudyId(1), 2_000_000_000).await.unwrap(), 0);
+    writer.rollback().await.unwrap();
+    assert_eq!(store.expire(StudyId(0), 2_000_000_000).await.unwrap(), 2);
+    if store.database().is_postgres() {
+        // With a handful of runs it reads all of them.
+        return;
+    }
+    let plan = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "EXPLAIN QUERY PLAN {}",
+        super::super::erasing::expired()
+    )))
+    .bind(0_i64)
+    .bind(0_i64)
+    .bind(1_i64)
+    .fetch_all(store.database().pool())
+    .await
+    .unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+    assert!(plan[0].contains("USING INDEX runs_expiring"), "{plan:?}");
+    assert!(
+        plan.iter()
+            .all(|step| !step.contains("SCAN") && !step.contains("TEMP")),
+        "{plan:?}"
+    );
 }
