@@ -174,15 +174,13 @@ impl Erasing {
             return Err(ApiError::new(Code::InvalidMessage, detail));
         }
         // A study whose data manager changed has several: what the former one ordered may have to be brought again.
-        let holders = self.holders.iter();
-        let mut holders = holders
-            .filter(|holder| holder.study == order.study)
-            .peekable();
-        if holders.peek().is_none() {
+        let told = |holder: &HolderKey| holder.study == order.study;
+        if !self.holders.iter().any(told) {
             let detail = "This relay was not told who holds the keys of this study's participants.";
             return Err(Problem::with_detail(Code::NotTheHolder, detail).into());
         }
-        if !holders.any(|holder| holder.key == order.holder) {
+        let holds = |holder: &HolderKey| told(holder) && holder.key == order.holder;
+        if !self.holders.iter().any(holds) {
             return Err(Code::NotTheHolder.into());
         }
         if !order.is_signed() {
