@@ -78,12 +78,11 @@ impl BatchSize {
     /// The most that the call can cost: every head on a page of its own, every run a fork, the whole budget walked,
     /// every signature checked twice.
     pub(crate) fn declared<T: Config>(self) -> Weight {
-        let bytes = (self.runs as usize).saturating_mul(HeadPage::max_encoded_len());
         self.weight::<T>(Done {
             pages: Touched {
-                bytes,
-                first: self.runs as usize,
-                first_bytes: bytes,
+                all: self.runs,
+                first: self.runs,
+                first_keys: self.signatures,
             },
             steps: T::WalkBudget::get(),
             forks: self.runs,
@@ -94,10 +93,7 @@ impl BatchSize {
     /// What the call has cost.
     pub(crate) fn weight<T: Config>(self, done: Done) -> Weight {
         type Weights<T> = <T as Config>::WeightInfo;
-        // What the call itself does with a page costs what it is long, because it is read and copied byte by byte, and
-        // heads without a signer are less than two thirds as long as those with. So pages are counted in longest ones.
-        let longest = HeadPage::max_encoded_len();
-        let pages = count(done.pages.bytes.div_ceil(longest)).min(self.runs);
+        let pages = done.pages.all.min(self.runs);
         let further_runs = self.runs - pages;
         let further_pages = self.further_entries.div_ceil(ENTRIES_PER_PAGE);
         let together = if self.checks_together() {
@@ -119,14 +115,18 @@ impl BatchSize {
             .saturating_add(some(done.steps, Weights::<T>::walk));
         weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes()));
 
-        // Once a block the database finds and stores a page, whatever its length, and hashes and writes its bytes. What
-        // the block has changed before is in its own memory.
-        let first = done.pages.first as u64;
+        // Once a block the database finds a page of heads, or of keys, and stores one of heads, whatever its length, and hashes and
+        // writes its bytes. What the block has changed before is in its own memory. Each check of a signature was measured with a
+        // page of keys of its own.
+        let first = u64::from(done.pages.first);
+        let first_keys = u64::from(done.pages.first_keys);
+        let keys = u64::from(together) + u64::from(done.single_checks);
         let database = T::DbWeight::get();
+        let bytes = first.saturating_mul(HeadPage::max_encoded_len() as u64);
         weight
-            .saturating_sub(database.reads_writes(pages.into(), pages.into()))
-            .saturating_add(database.reads_writes(first, first))
-            .saturating_add(T::PageByteWeight::get().saturating_mul(done.pages.first_bytes as u64))
+            .saturating_sub(database.reads_writes(u64::from(pages) + keys, pages.into()))
+            .saturating_add(database.reads_writes(first + first_keys, first))
+            .saturating_add(T::PageByteWeight::get().saturating_mul(bytes))
     }
 
     /// Bytes of the runs in a block.
