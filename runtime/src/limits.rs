@@ -109,7 +109,7 @@ pub const NORMAL_BYTES_RATIO: Perbill = Perbill::from_percent(90);
 
 /// Most bytes of extrinsics in a block: 15 MiB, of which ordinary transactions may take 13.5 MiB.
 ///
-/// An entry that comes alone in a run is 110 bytes, and 175 in a signed one, so that 13.5 MiB hold 128,000 or 81,000 of them.
+/// An entry that comes alone in a run is 104 bytes, and 168 in a signed one, so that 13.5 MiB hold 136,000 or 84,000 of them.
 /// The network carries blocks of up to 16 MiB.
 pub const BLOCK_BYTES: u32 = 15 * 1024 * 1024;
 

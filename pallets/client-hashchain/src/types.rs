@@ -68,6 +68,7 @@ pub struct Run {
     /// The device whose entries these are.
     pub device: DeviceId,
     /// Sequence of the first entry, from 1.
+    #[codec(compact)]
     pub sequence: u64,
     /// Link of the entry before the first, or link 0.
     pub previous: H256,
