@@ -16,13 +16,13 @@ const HASH: usize = 32;
 /// Bytes of an entry of a run: digest and tag.
 const ENTRY: usize = 2 * HASH;
 /// Bytes of the shortest run, and of the shortest entry of the journal.
-const LEAST_RUN: usize = 4 + 8 + HASH + 1 + 1;
+const LEAST_RUN: usize = 4 + 1 + HASH + 1 + 1;
 const LEAST_ENTRY_VIEW: usize = 8 + 4 + 8 + HASH + HASH + 1;
 
 /// A run, and the bytes after it are left. None if the bytes are none.
 pub(crate) fn run(input: &mut &[u8]) -> Option<Run> {
     let device = DeviceId(value(input)?);
-    let first_sequence = value(input)?;
+    let Compact(first_sequence) = value(input)?;
     let previous = LinkHash(value(input)?);
     let entries = count(input)?.checked_mul(ENTRY)?;
     let (entries, rest) = input.split_at_checked(entries)?;

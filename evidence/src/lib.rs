@@ -45,12 +45,13 @@ pub use finality::{
     forces_authorities, next_authorities, Authority, AuthoritySet, Handover, Justified, NotFinal,
 };
 pub use hash::blake2_256;
+pub use hashchain::HEADS_PER_PAGE;
 pub use header::{Digest, DigestItem, Header, JOURNAL_ENGINE};
 pub use keys::{
     checkpoint_keys, conflicts_key, device_key, erasure_receipt_key, events_key, genesis_hash_key,
     head_page_key, journal_length_key, journal_page_key, last_runtime_upgrade_key, next_device_key,
     now_key, relays_prefix, rotations_prefix, set_key, study_key, AUTHORITIES_KEY,
-    ENTRIES_PER_PAGE, HEADS_PER_PAGE,
+    ENTRIES_PER_PAGE,
 };
 pub use proof::{CheckpointAuthorities, FinalityProof, FirstAuthorities, FormatError, HeadProof};
 pub use records::{

@@ -4,15 +4,15 @@
 
 use alloc::vec::Vec;
 
-use codec::{Compact, Decode, Encode, Error, Input};
-use hashchain::{DataDigest, DeviceId, LinkHash, StudyId};
+use codec::{Compact, Decode, Encode, Error, Input, Output};
+use hashchain::{DataDigest, DeviceId, LinkHash, StudyId, HEADS_PER_PAGE};
 
 use crate::bytes::{bounded_bytes, bounded_list};
 use crate::finality::{Authority, AuthoritySet};
 use crate::keys::{
     conflicts_key, device_key, erasure_receipt_key, genesis_hash_key, head_page_key,
     journal_length_key, journal_page_key, last_runtime_upgrade_key, next_device_key, relays_prefix,
-    rotations_prefix, set_key, study_key, AUTHORITIES_KEY, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
+    rotations_prefix, set_key, study_key, AUTHORITIES_KEY, ENTRIES_PER_PAGE,
 };
 use crate::trie::{NotProved, State};
 
@@ -63,7 +63,7 @@ pub struct TrustedHead {
 }
 
 /// Whether a device may register entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceStatus {
     /// It may.
     Active,
@@ -74,7 +74,7 @@ pub enum DeviceStatus {
 }
 
 /// Why a device may not register entries at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SuspensionReason {
     /// The device was lost.
     Lost,
@@ -88,8 +88,42 @@ pub enum SuspensionReason {
     Fork,
 }
 
+/// A status is one byte: 0 and 1 without, and from 2 on with the reason.
+impl Encode for DeviceStatus {
+    fn size_hint(&self) -> usize {
+        1
+    }
+
+    fn encode_to<O: Output + ?Sized>(&self, output: &mut O) {
+        output.push_byte(match self {
+            Self::Active => 0,
+            Self::Retired => 1,
+            Self::Suspended(SuspensionReason::Lost) => 2,
+            Self::Suspended(SuspensionReason::Compromised) => 3,
+            Self::Suspended(SuspensionReason::Withdrawn) => 4,
+            Self::Suspended(SuspensionReason::Administrative) => 5,
+            Self::Suspended(SuspensionReason::Fork) => 6,
+        });
+    }
+}
+
+impl Decode for DeviceStatus {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+        Ok(Self::Suspended(match input.read_byte()? {
+            0 => return Ok(Self::Active),
+            1 => return Ok(Self::Retired),
+            2 => SuspensionReason::Lost,
+            3 => SuspensionReason::Compromised,
+            4 => SuspensionReason::Withdrawn,
+            5 => SuspensionReason::Administrative,
+            6 => SuspensionReason::Fork,
+            _ => return Err("there is no such status".into()),
+        }))
+    }
+}
+
 /// The last registered entry of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeviceHead {
     /// The study that the device belongs to.
     pub study: StudyId,
@@ -97,16 +131,39 @@ pub struct DeviceHead {
     pub status: DeviceStatus,
     /// How many entries are registered.
     pub length: u64,
-    /// The last entry's place in the journal of the whole chain.
+    /// The last entry's place in the journal of the whole chain; none while there is no entry.
     pub latest: Option<u64>,
     /// Its link, or link 0.
     pub hash: LinkHash,
-    /// The key that has to sign runs, where the study asks for it.
-    pub signer: Option<[u8; 32]>,
 }
 
 impl DeviceHead {
-    const LEAST_BYTES: usize = 4 + 1 + 8 + 1 + 32 + 1;
+    const BYTES: usize = 8 + 8 + 32 + 4 + 1;
+}
+
+/// All heads have the same length: where there is no entry, the last one's place is 0.
+impl Encode for DeviceHead {
+    fn size_hint(&self) -> usize {
+        Self::BYTES
+    }
+
+    fn encode_to<O: Output + ?Sized>(&self, output: &mut O) {
+        let latest = self.latest.unwrap_or(0);
+        (self.length, latest, self.hash, self.study, self.status).encode_to(output);
+    }
+}
+
+impl Decode for DeviceHead {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
+        let (length, latest): (u64, u64) = Decode::decode(input)?;
+        Ok(DeviceHead {
+            length,
+            latest: (length > 0).then_some(latest),
+            hash: Decode::decode(input)?,
+            study: Decode::decode(input)?,
+            status: Decode::decode(input)?,
+        })
+    }
 }
 
 /// A history beside the registered one, which somebody brought.
@@ -288,7 +345,7 @@ struct Page(Vec<DeviceHead>);
 
 impl Decode for Page {
     fn decode<I: Input>(input: &mut I) -> Result<Self, Error> {
-        bounded_list(input, DeviceHead::LEAST_BYTES, HEADS_PER_PAGE as usize).map(Page)
+        bounded_list(input, DeviceHead::BYTES, HEADS_PER_PAGE as usize).map(Page)
     }
 }
 

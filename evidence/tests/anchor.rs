@@ -8,7 +8,7 @@ use codec::{Decode, Encode};
 use hashchain::DeviceId;
 use mhealth_evidence::{
     checkpoint_keys, Anchor, Checkpoint, CheckpointAuthorities, DeviceConflicts, FinalityProof,
-    Handover, Refusal,
+    Handover, Refusal, HEADS_PER_PAGE,
 };
 use sp_core::{Blake2Hasher, H256};
 use sp_trie::LayoutV0;
@@ -34,10 +34,10 @@ fn an_anchor_moves_on_to_the_set_and_the_block_of_a_proof_and_can_be_stored() {
     assert_eq!(state.device(DEVICE), Ok(Some(record(21))));
     assert_eq!(state.conflicts(DEVICE), Ok(DeviceConflicts::default()));
     assert_eq!(state.conflicts(DeviceId(1)), Ok(conflicts()));
-    assert_eq!(state.devices(), Ok(34));
+    assert_eq!(state.devices(), Ok(DEVICE.0 + 1));
     // Absence is proved, too.
-    assert_eq!(state.head(DeviceId(34)), Ok(None));
-    assert_eq!(state.head(DeviceId(64)), Ok(None));
+    assert_eq!(state.head(DeviceId(DEVICE.0 + 1)), Ok(None));
+    assert_eq!(state.head(DeviceId(2 * HEADS_PER_PAGE)), Ok(None));
     assert_eq!(state.device(DeviceId(2)), Ok(None));
     assert_eq!((anchor.set().id(), anchor.block()), (2, 3));
     let stored = anchor.encode();
@@ -190,7 +190,7 @@ fn a_checkpoint_replaces_everything_before_it_and_nothing_leads_over_a_change_by
     assert_eq!(checkpoint.to_string().parse(), Ok(checkpoint));
     let mut anchor = Anchor::at_checkpoint(world.genesis, checkpoint, &authorities).unwrap();
     assert_eq!((anchor.set().id(), anchor.block()), (3, checkpoint.number));
-    assert_eq!(anchor.check(&proof).unwrap().devices(), Ok(34));
+    assert_eq!(anchor.check(&proof).unwrap().devices(), Ok(DEVICE.0 + 1));
 
     // Who has only the first block stays before it.
     let mut from_first = begun(&world);
@@ -256,7 +256,7 @@ fn trust_in_a_block_leads_over_the_change_by_force_that_it_makes() {
     assert_eq!(anchor, before);
 
     let state = anchor.check_with(&proof, &[other, trusted]).unwrap();
-    assert_eq!(state.devices(), Ok(34));
+    assert_eq!(state.devices(), Ok(DEVICE.0 + 1));
     assert_eq!((anchor.set().id(), anchor.block()), (3, block.number));
     let later = FinalityProof {
         handovers: Vec::new(),

@@ -9,7 +9,7 @@ use hashchain::DeviceId;
 use mhealth_evidence::{
     blake2_256, conflicts_key, decode_exactly, device_key, genesis_hash_key, head_page_key,
     next_device_key, ordered_root, set_key, Blobs, Digest, DigestItem, Header, State,
-    AUTHORITIES_KEY, JOURNAL_ENGINE,
+    AUTHORITIES_KEY, HEADS_PER_PAGE, JOURNAL_ENGINE,
 };
 use proptest::prelude::*;
 use sp_core::{Blake2Hasher, H256};
@@ -35,7 +35,7 @@ fn keys_are_those_of_the_chain() {
     let device = DeviceId(70_001);
     assert_eq!(device_key(device), under(ours("Devices"), 70_001));
     assert_eq!(conflicts_key(device), under(ours("Conflicts"), 70_001));
-    let page = (70_001u32 / 32).to_le_bytes();
+    let page = (70_001u32 / HEADS_PER_PAGE).to_le_bytes();
     assert_eq!(
         head_page_key(device),
         [&ours("HeadPages")[..], &page].concat()

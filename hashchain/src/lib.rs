@@ -148,3 +148,7 @@ pub use signature::{is_strictly_signed, sign_head};
 pub use verify::{Coverage, Verifier};
 pub use verify::{Fault, LinkVerifier, Reason, Refusal};
 pub use weak_keys::{is_weak_device_key, is_weak_sealing_key};
+
+/// Devices with neighbouring numbers whose heads the chain's state keeps in one value. The chain and whoever reads proofs of its state
+/// take it from here.
+pub const HEADS_PER_PAGE: u32 = 16;

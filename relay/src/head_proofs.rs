@@ -111,11 +111,11 @@ mod tests {
         let chain = chain_of(40);
         let proofs = HeadProofs::of(Arc::new(chain.clone()));
         let ask = |device, set| proofs.head(DeviceId(device), knowing(set), false);
-        let many = (0..32).map(|device| ask(device, Some(3)));
+        let many = (0..HEADS_PER_PAGE).map(|device| ask(device, Some(3)));
         let many = futures::future::join_all(many).await;
         assert!(many.iter().all(|proof| *proof == many[0] && proof.is_ok()));
         assert_eq!(chain.proofs_asked(), 1);
-        for (device, set) in [(0, None), (0, Some(4)), (32, Some(3))] {
+        for (device, set) in [(0, None), (0, Some(4)), (HEADS_PER_PAGE, Some(3))] {
             assert!(ask(device, set).await.is_ok());
         }
         assert_eq!(chain.proofs_asked(), 4);

@@ -83,6 +83,31 @@ fn the_reader_looks_for_studies_and_the_journal_where_the_chain_puts_them() {
     assert_eq!(evidence::now_key(), expected);
 }
 
+/// Every status, as the chain has it and as the reader does.
+fn statuses() -> Vec<(
+    pallet_client_hashchain::DeviceStatus,
+    evidence::DeviceStatus,
+)> {
+    use evidence::{DeviceStatus as Read, SuspensionReason as Why};
+    use pallet_client_hashchain::{DeviceStatus, SuspensionReason};
+
+    let suspended = [
+        (SuspensionReason::Lost, Why::Lost),
+        (SuspensionReason::Compromised, Why::Compromised),
+        (SuspensionReason::Withdrawn, Why::Withdrawn),
+        (SuspensionReason::Administrative, Why::Administrative),
+        (SuspensionReason::Fork, Why::Fork),
+    ];
+    suspended
+        .map(|(written, read)| (DeviceStatus::Suspended(written), Read::Suspended(read)))
+        .into_iter()
+        .chain([
+            (DeviceStatus::Active, Read::Active),
+            (DeviceStatus::Retired, Read::Retired),
+        ])
+        .collect()
+}
+
 /// What the chain writes is what the reader reads, to the last byte.
 #[test]
 fn the_reader_reads_what_the_chain_writes() {
@@ -94,20 +119,22 @@ fn the_reader_reads_what_the_chain_writes() {
         assert_eq!(read.encode(), written);
     }
     let hash = sp_core::H256::repeat_byte(3);
-    for status in [
-        chain::DeviceStatus::Active,
-        chain::DeviceStatus::Suspended(chain::SuspensionReason::Fork),
-        chain::DeviceStatus::Retired,
-    ] {
-        let head = chain::DeviceHead {
-            study: 7,
-            status,
-            length: 1 << 40,
-            latest: Some(9),
-            hash,
-            signer: Some([4; 32]),
-        };
-        same::<evidence::DeviceHead>(head.encode());
+    for (status, expected) in statuses() {
+        for (length, latest) in [(0, None), (1 << 40, Some(9))] {
+            let head = chain::DeviceHead {
+                length,
+                latest: latest.unwrap_or(0),
+                hash,
+                study: 7,
+                status,
+            };
+            same::<evidence::DeviceHead>(head.encode());
+            let read = evidence::DeviceHead::decode(&mut &head.encode()[..]);
+            let read = read.expect("it is read");
+            assert_eq!((read.length, read.latest), (length, head.latest()));
+            assert_eq!((read.study, read.status), (StudyId(7), expected));
+            assert_eq!(latest, head.latest());
+        }
     }
     let entry = chain::JournalEntry {
         device: 1,

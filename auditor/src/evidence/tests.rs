@@ -154,10 +154,10 @@ fn made_on<L: TrieLayout<Hash = Blake2Hasher>>() -> Made {
     let envelopes: Vec<Vec<u8>> = (0..3u8).map(|night| vec![1, night]).collect();
     let run = phone.run_with(&envelopes);
     let odd_run = phone.sign_oddly(run.clone());
-    // Study, status, length, latest, hash, signer; key, commitment, escrow, epoch, participant, link 0, predecessor, successor, trusted, enrolled at,
+    // Length, latest, hash, study, status; key, commitment, escrow, epoch, participant, link 0, predecessor, successor, trusted, enrolled at,
     // retires at.
-    let head = (5u32, 0u8, 3u64, Some(2u64), phone.head().0, Some(public));
-    let other = (4u32, 2u8, 7u64, None::<u64>, [0u8; 32], None::<[u8; 32]>);
+    let head = (3u64, 2u64, phone.head().0, 5u32, 0u8);
+    let other = (7u64, 0u64, [0u8; 32], 4u32, 1u8);
     let none: Option<(u64, [u8; 32])> = None;
     let record = (
         public,

@@ -148,7 +148,7 @@ async fn at_depth(depth: usize) -> Result<Vec<BroughtRun>, Error> {
     let pallet = metadata.pallet_by_name("ClientHashchain").unwrap();
     let variant = pallet.call_variant_by_name("submit_batch").unwrap();
     // One run with a single entry, of nothing but zeros.
-    let run = [vec![4], vec![0; 44], vec![4], vec![0; 64], vec![0]].concat();
+    let run = [vec![4], vec![0; 4 + 1 + 32], vec![4], vec![0; 64], vec![0]].concat();
     let inner = [&[pallet.call_index(), variant.index][..], &run].concat();
     let call = [wrap.repeat(depth), inner].concat();
     read(&runtime, &[extrinsic(&client, &call).await])

@@ -322,7 +322,6 @@ impl World {
                 length,
                 latest: length.checked_sub(1),
                 hash: device.phone.head(),
-                signer: Some(key),
             });
             let registered = device.made.iter().filter(|made| made.registered);
             let entries = registered.flat_map(|made| made.run.entries.iter().copied());

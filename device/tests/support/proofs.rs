@@ -212,7 +212,6 @@ fn values(state: &State) -> Vec<(Vec<u8>, Vec<u8>)> {
                 length: head.length,
                 latest: None,
                 hash: head.hash,
-                signer: Some(device.key.0),
             }
         })
         .collect();

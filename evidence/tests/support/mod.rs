@@ -11,7 +11,7 @@ use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_evidence::{
     conflicts_key, device_key, genesis_hash_key, head_page_key, next_device_key, Blobs, Conflict,
     DeviceConflicts, DeviceHead, DeviceRecord, DeviceStatus, FinalityProof, FirstAuthorities,
-    Handover, HeadProof, Header, SuspensionReason, TrustedHead, AUTHORITIES_KEY,
+    Handover, HeadProof, Header, SuspensionReason, TrustedHead, AUTHORITIES_KEY, HEADS_PER_PAGE,
 };
 use mhealth_justification::Voters;
 use sp_consensus_grandpa::{
@@ -129,7 +129,6 @@ pub(crate) fn head(study: u32, length: u64) -> DeviceHead {
         length,
         latest: length.checked_sub(1),
         hash: LinkHash([length as u8; 32]),
-        signer: Some([3; 32]),
     }
 }
 
@@ -168,7 +167,7 @@ pub(crate) fn conflicts() -> DeviceConflicts {
 }
 
 /// The device that the chain's proofs are about. It has the second page of heads, and no conflicts; device 1 has some.
-pub(crate) const DEVICE: DeviceId = DeviceId(33);
+pub(crate) const DEVICE: DeviceId = DeviceId(HEADS_PER_PAGE + 1);
 
 const FOURS: [&[u8]; 3] = [&[1, 2, 3, 4], &[3, 4, 5, 6], &[7, 8, 9, 10]];
 
@@ -211,7 +210,8 @@ impl World {
             extrinsics_root: H256::default(),
             digest: Digest::default(),
         };
-        let page: Vec<DeviceHead> = (0..32).map(|device| head(5, device)).collect();
+        let page = (0..HEADS_PER_PAGE).map(|device| head(5, device.into()));
+        let page: Vec<DeviceHead> = page.collect();
         let last: Vec<DeviceHead> = (0..2).map(|device| head(6, 40 + device)).collect();
         let mut suspended = last;
         suspended[0].status = DeviceStatus::Suspended(SuspensionReason::Fork);
@@ -221,7 +221,7 @@ impl World {
             (conflicts_key(DeviceId(1)), conflicts().encode()),
             (head_page_key(DeviceId(0)), page.encode()),
             (head_page_key(DEVICE), suspended.encode()),
-            (next_device_key(), 34u32.encode()),
+            (next_device_key(), (DEVICE.0 + 1).encode()),
             (genesis_hash_key(), start.hash().encode()),
             (vec![1, 2, 3], vec![0; 50]),
         ]);

@@ -12,9 +12,9 @@ use crate::{
     run_checks::{run_checks, GROUP, LINK, SIGNED},
     size::{bytes_of, Done},
     walk::Walk,
-    BatchSize, Brought, Config, DeviceByKey, DeviceHead, DeviceId, DeviceStatus, Devices,
-    EntryIndex, Error, Event, FirstIndexOfBlock, Gate, JournalEntry, Pallet, RefusalReason, Run,
-    RunView, Runs, SuspensionReason,
+    BatchSize, Brought, Config, DeviceByKey, DeviceHead, DeviceId, DeviceStatus, EntryIndex, Error,
+    Event, FirstIndexOfBlock, Gate, JournalEntry, Pallet, RefusalReason, Run, RunView, Runs,
+    SuspensionReason,
 };
 use alloc::{collections::BTreeMap, vec, vec::Vec};
 use frame_support::{
@@ -23,7 +23,7 @@ use frame_support::{
 };
 use frame_system::{ensure_signed, pallet_prelude::OriginFor};
 use hashchain::LinkHash;
-use pallet_studies::{StudyId, StudyStatus};
+use pallet_studies::{StudyId, StudyPolicy, StudyStatus};
 use sp_core::{ed25519, H256};
 use sp_runtime::{AccountId32, DispatchError};
 
@@ -46,6 +46,8 @@ enum Outcome {
 struct Rules {
     is_relay: bool,
     open: bool,
+    /// Whether the devices have to sign their runs. That never changes.
+    signed: bool,
     /// What the study may still register.
     entries_left: u64,
     bytes_left: u64,
@@ -118,18 +120,21 @@ impl<T: Config> Batch<T> {
             let Some(head) = self.head(run.device) else {
                 continue;
             };
-            let Some(signer) = head.signer else {
+            if !self.rules(head.study).is_some_and(|rules| rules.signed) {
                 continue;
-            };
+            }
             let (length, hash) = *ends.entry(run.device).or_insert((head.length, head.hash));
             if run.sequence.checked_sub(1) != Some(length) || run.previous != hash {
                 continue;
             }
+            let Some(key) = self.pages.key(run.device) else {
+                continue;
+            };
             let end = length.saturating_add(run.entries.len() as u64);
             ends.insert(run.device, (end, H256(last.0)));
             places.push(place);
             signed.extend_from_slice(signature);
-            signed.extend_from_slice(&signer);
+            signed.extend_from_slice(&key);
             signed.extend_from_slice(&last.0);
         }
         let mut valid = vec![0; places.len()];
@@ -177,13 +182,13 @@ impl<T: Config> Batch<T> {
         match (compare(&mut self.walk, run, last, &head, links), shut) {
             (Relation::Recorded, _) => Ok(Outcome::AlreadyRecorded),
             (Relation::Diverges(divergence), _) => {
-                Err(self.refuse_rival(place, run, last_link, &head, divergence, shut))
+                Err(self.refuse_rival(place, run, last_link, &head, rules, divergence))
             }
             (_, Some(reason)) => Err(reason),
             (Relation::Gap, None) => Err(RefusalReason::Gap),
             (Relation::BeyondReach, None) => Err(RefusalReason::BeyondReach),
             (Relation::Follows { known }, None) => self
-                .check_signature(place, run, last_link, &head)
+                .check_signature(place, run, last_link, rules)
                 .and_then(|()| self.take_room(run, known, &head))
                 .map(|()| self.append(run, links, known, head)),
         }
@@ -221,14 +226,16 @@ impl<T: Config> Batch<T> {
     ) -> Outcome {
         let first_index = self.walk.next_index();
         for ((entry, link), index) in run.entries.iter().zip(links).skip(known).zip(first_index..) {
+            let previous = head.latest();
             head.length += 1;
+            head.latest = index;
             head.hash = H256(link.0);
             self.walk.push(JournalEntry {
                 device: run.device,
                 sequence: head.length,
                 digest: entry.digest,
                 hash: head.hash,
-                previous: head.latest.replace(index),
+                previous,
             });
         }
         self.pages.set(run.device, &head);
@@ -250,23 +257,21 @@ impl<T: Config> Batch<T> {
         run: RunView<'_>,
         last_link: LinkHash,
         head: &DeviceHead,
+        rules: Rules,
         divergence: Divergence,
-        shut: Option<RefusalReason>,
     ) -> RefusalReason {
+        let shut = shut(rules, head.status);
         let reason = shut.unwrap_or(divergence.reason);
         // A foreign link 0 with nothing registered after it is no second history, only a run of another chain.
         if divergence.sequence == 0 {
             return reason;
         }
-        let signed = match head.signer {
-            Some(_) => self.check_signature(place, run, last_link, head).is_ok(),
-            None => self.is_signed(run, last_link, head),
-        };
-        if signed || (head.signer.is_none() && shut.is_none()) {
+        let signed = self.is_signed_at(place, run, last_link);
+        if signed || (!rules.signed && shut.is_none()) {
             self.forks += 1;
             conflicts::keep::<T>(run.device, divergence, signed, &self.submitter);
         }
-        if signed && head.signer.is_some() {
+        if signed && rules.signed {
             self.suspend_for_fork(run.device, head);
         }
         reason
@@ -292,13 +297,13 @@ impl<T: Config> Batch<T> {
         place: usize,
         run: RunView<'_>,
         last_link: LinkHash,
-        head: &DeviceHead,
+        rules: Rules,
     ) -> Result<(), RefusalReason> {
-        if head.signer.is_none() {
+        if !rules.signed {
             Ok(())
         } else if run.signature.is_none() {
             Err(RefusalReason::SignatureMissing)
-        } else if self.is_signed_at(place, run, last_link, head) {
+        } else if self.is_signed_at(place, run, last_link) {
             Ok(())
         } else {
             Err(RefusalReason::BadSignature)
@@ -306,22 +311,27 @@ impl<T: Config> Batch<T> {
     }
 
     /// The same as [`Self::is_signed`], which is asked where it is not known yet.
-    fn is_signed_at(
-        &mut self,
-        place: usize,
-        run: RunView<'_>,
-        last_link: LinkHash,
-        head: &DeviceHead,
-    ) -> bool {
+    fn is_signed_at(&mut self, place: usize, run: RunView<'_>, last_link: LinkHash) -> bool {
         match self.signed.get(place) {
             Some(Some(known)) => *known,
-            _ => self.is_signed(run, last_link, head),
+            _ => self.is_signed(run, last_link),
         }
     }
 
-    fn is_signed(&mut self, run: RunView<'_>, last_link: LinkHash, head: &DeviceHead) -> bool {
-        self.single_checks += u32::from(run.signature.is_some());
-        is_signed::<T>(run, last_link, head)
+    /// Whether the run carries its device's signature over its last link, whether the study asks for it or not.
+    pub(crate) fn is_signed(&mut self, run: RunView<'_>, last_link: LinkHash) -> bool {
+        let Some(signature) = run.signature else {
+            return false;
+        };
+        let Some(key) = self.pages.key(run.device) else {
+            return false;
+        };
+        self.single_checks += 1;
+        sp_io::crypto::ed25519_verify(
+            &ed25519::Signature::from_raw(*signature),
+            &hashchain::head_message(&last_link),
+            &ed25519::Public::from_raw(key),
+        )
     }
 
     fn submits_for_itself(&self, device: DeviceId) -> bool {
@@ -337,6 +347,7 @@ impl<T: Config> Batch<T> {
                 Rules {
                     is_relay: Studies::<T>::is_relay(study, submitter),
                     open: rules.status == StudyStatus::Open,
+                    signed: rules.policy == StudyPolicy::DeviceSigned,
                     entries_left,
                     bytes_left,
                     entries: 0,
@@ -393,23 +404,6 @@ fn with_links<'a>(
         rest = others;
         (run, own)
     })
-}
-
-/// Whether the run carries its device's signature over its last link, whether the study asks for it or not.
-pub(crate) fn is_signed<T: Config>(
-    run: RunView<'_>,
-    last_link: LinkHash,
-    head: &DeviceHead,
-) -> bool {
-    let of_record = || Devices::<T>::get(run.device).map(|record| record.key);
-    let (Some(signature), Some(key)) = (run.signature, head.signer.or_else(of_record)) else {
-        return false;
-    };
-    sp_io::crypto::ed25519_verify(
-        &ed25519::Signature::from_raw(*signature),
-        &hashchain::head_message(&last_link),
-        &ed25519::Public::from_raw(key),
-    )
 }
 
 impl<T: Config> Pallet<T> {

@@ -6,7 +6,10 @@ use crate::{types::*, *};
 use alloc::{vec, vec::Vec};
 use codec::{Decode, Encode};
 use frame_benchmarking::v2::*;
-use frame_support::{traits::Get, BoundedVec};
+use frame_support::{
+    traits::{ConstU32, Get},
+    BoundedVec,
+};
 use frame_system::RawOrigin;
 use hashchain::LinkHash;
 use pallet_studies::{Study, StudyId, StudyPolicy, StudyStatus};
@@ -128,9 +131,9 @@ fn run_after(
     (run, head)
 }
 
-/// Devices whose heads are all on different pages, full of the longest heads: `(number, head)`.
+/// Devices whose heads are all on different pages, which are full: `(number, head)`.
 ///
-/// The pages are written directly: enrolling 32 devices for each of a thousand would take the benchmark's whole time.
+/// The pages are written directly: enrolling a page of devices for each of a thousand would take the benchmark's whole time.
 fn spread_devices<T: Config>(count: u32, key: impl Fn(u32) -> [u8; 32]) -> Vec<(DeviceId, H256)> {
     let template = enrol::<T>(new_key(), None);
     let mut record = Devices::<T>::get(template).expect("just enrolled; qed");
@@ -139,27 +142,17 @@ fn spread_devices<T: Config>(count: u32, key: impl Fn(u32) -> [u8; 32]) -> Vec<(
         .map(|number| {
             let device = number * HEADS_PER_PAGE;
             record.key = key(number);
-            let head = DeviceHead {
-                signer: head.signer.map(|_| record.key),
-                ..head
-            };
-            let neighbour = DeviceHead {
-                signer: Some(record.key),
-                latest: Some(0),
-                ..head
-            };
-            HeadPages::<T>::insert(number, page_of(head, neighbour));
+            HeadPages::<T>::insert(number, page_of(head));
+            KeyPages::<T>::insert(number, page_of(record.key));
             Devices::<T>::insert(device, &record);
             (device, head.hash)
         })
         .collect()
 }
 
-/// A page with one head and all the others like another.
-fn page_of(head: DeviceHead, neighbour: DeviceHead) -> HeadPage {
-    let mut page = vec![neighbour; HEADS_PER_PAGE as usize];
-    page[0] = head;
-    page.try_into().expect("as long as a page; qed")
+/// A page full of the same.
+fn page_of<P: Clone>(one: P) -> BoundedVec<P, ConstU32<HEADS_PER_PAGE>> {
+    BoundedVec::truncate_from(vec![one; HEADS_PER_PAGE as usize])
 }
 
 /// One run of each of so many devices, with so many entries beyond the first of each, in as few of them as take them.
@@ -191,6 +184,15 @@ fn signed_runs<T: Config>(devices: u32) -> Vec<Run> {
             }
         })
         .collect()
+}
+
+/// A batch that has read the heads of these runs' devices.
+fn batch_with_heads<T: Config>(runs: &Runs) -> batch::Batch<T> {
+    let mut batch = batch::Batch::new(RELAY);
+    for run in runs.iter() {
+        batch.head(run.device).expect("it is enrolled; qed");
+    }
+    batch
 }
 
 /// Submits a batch that is still bytes, as a block does: reads it twice, and hashes it for the check of the transaction's
@@ -252,11 +254,9 @@ mod benchmarks {
 
     /// `f` runs of one entry of devices whose heads are on a page that another run of the batch touches, too.
     #[benchmark]
-    fn further_runs(f: Linear<0, 31>) {
+    fn further_runs(f: Linear<0, { HEADS_PER_PAGE - 1 }>) {
         set_up_study::<T>(StudyPolicy::HashchainOnly);
         let (first, hash) = spread_devices::<T>(1, |_| [10; 32])[0];
-        let head = Pallet::<T>::head_of(first).expect("it is enrolled; qed");
-        HeadPages::<T>::insert(first / HEADS_PER_PAGE, page_of(head, head));
         let runs = (first..=first + f)
             .map(|device| run_after(device, 1, hash, 1, 0).0)
             .collect::<Vec<_>>()
@@ -286,40 +286,36 @@ mod benchmarks {
         assert_eq!(JournalLength::<T>::get(), u64::from(few + further));
     }
 
-    /// `s` signatures of as many devices, one by one, with the keys of their records.
+    /// `s` signatures of as many devices, one by one, each with a key on a page of its own.
     #[benchmark]
     fn signatures(s: Linear<0, 256>) {
         set_up_study::<T>(StudyPolicy::HashchainOnly);
         let runs = Runs::try_from(signed_runs::<T>(s)).expect("within the bound; qed");
         let links = crate::batch::links_of(&runs);
-        let head =
-            |run: RunView<'_>| Pallet::<T>::head_of(run.device).expect("it is enrolled; qed");
-        let heads: Vec<_> = runs.iter().map(head).collect();
+        let mut batch = batch_with_heads::<T>(&runs);
         let valid;
 
         #[block]
         {
             valid = runs
                 .iter()
-                .zip(links.iter().zip(&heads))
-                .filter(|(run, (last, head))| crate::batch::is_signed::<T>(*run, **last, head))
+                .zip(&links)
+                .filter(|(run, last)| batch.is_signed(*run, **last))
                 .count();
         }
 
         assert_eq!(valid, s as usize);
     }
 
-    /// `s` signatures of as many devices, all at once. Whatever registers their runs pays for the pages of their heads.
+    /// `s` signatures of as many devices, all at once, each with a key on a page of its own. Whatever registers their runs pays for
+    /// the pages of their heads.
     #[benchmark]
     fn signatures_together(s: Linear<8, 1024>) {
         set_up_study::<T>(StudyPolicy::DeviceSigned);
         let runs = Runs::try_from(signed_runs::<T>(s)).expect("within the bound; qed");
         let links = crate::batch::links_of(&runs);
         let size = crate::BatchSize::from(&runs);
-        let mut batch = crate::batch::Batch::<T>::new(RELAY);
-        for run in runs.iter() {
-            batch.head(run.device).expect("it is enrolled; qed");
-        }
+        let mut batch = batch_with_heads::<T>(&runs);
 
         #[block]
         {
@@ -387,7 +383,7 @@ mod benchmarks {
         HeadPages::<T>::mutate(0, |page| {
             if let Some(head) = page.as_mut().and_then(|page| page.get_mut(0)) {
                 head.length = w.into();
-                head.latest = Some(u64::from((w - 1) * ENTRIES_PER_PAGE));
+                head.latest = u64::from((w - 1) * ENTRIES_PER_PAGE);
                 head.hash = first;
             }
         });

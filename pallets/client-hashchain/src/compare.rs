@@ -64,7 +64,7 @@ pub(crate) fn compare<T: Config>(
     let mut recorded = Recorded {
         sequence: head.length,
         hash: head.hash,
-        entry: Found::Latest(head.latest),
+        entry: Found::Latest(head.latest()),
     };
     while recorded.sequence > common {
         match step_back(walk, &recorded) {

@@ -4,13 +4,13 @@
 
 use crate::{
     status::Device, Config, DeviceByKey, DeviceHead, DeviceId, DeviceRecord, DeviceRecordOf,
-    DeviceStatus, Devices, Error, Event, HeadPages, HostSha256, NextDeviceId, Pallet, TrustedHead,
-    WeightInfo, HEADS_PER_PAGE,
+    DeviceStatus, Devices, Error, Event, HeadPages, HostSha256, KeyPages, NextDeviceId, Pallet,
+    TrustedHead, WeightInfo, HEADS_PER_PAGE,
 };
 use frame_support::{ensure, traits::Get, weights::Weight, BoundedVec};
 use frame_system::pallet_prelude::BlockNumberFor;
 use hashchain::LinkHash;
-use pallet_studies::{StudyId, StudyPolicy, StudyStatus};
+use pallet_studies::{StudyId, StudyStatus};
 use sp_core::{ed25519, H256};
 use sp_runtime::{traits::Zero, AccountId32, DispatchResult};
 
@@ -69,7 +69,7 @@ impl<T: Config> Pallet<T> {
         device: NewDevice<T>,
         key_proof: &[u8; 64],
     ) -> DispatchResult {
-        let (policy, auditor_key) = Self::policy_for_enrolment(who, study, device.auditor_epoch)?;
+        let auditor_key = Self::auditor_key_for_enrolment(who, study, device.auditor_epoch)?;
         Self::ensure_new_device(&device.key, &device.escrow)?;
         let escrow_commitment = hashchain::escrow_commitment::<HostSha256>(&device.escrow);
         let sealed_to = (&auditor_key, &escrow_commitment);
@@ -92,12 +92,11 @@ impl<T: Config> Pallet<T> {
         let trusted = followed.as_ref().map(|(_, trusted)| *trusted);
         let genesis = link_zero::<T>(study, &key, trusted, &secret_commitment, &escrow_commitment);
         let head = DeviceHead {
+            length: 0,
+            latest: 0,
+            hash: genesis,
             study,
             status: DeviceStatus::Active,
-            length: 0,
-            latest: None,
-            hash: genesis,
-            signer: (policy == StudyPolicy::DeviceSigned).then_some(key),
         };
         let record = DeviceRecord {
             key,
@@ -131,22 +130,20 @@ impl<T: Config> Pallet<T> {
         Ok(())
     }
 
-    /// The policy of a study in which `who` may enrol devices now whose secret is sealed to the auditor key of this epoch, and that
-    /// key.
-    fn policy_for_enrolment(
+    /// The auditor key of this epoch of a study in which `who` may enrol devices now whose secret is sealed to it.
+    fn auditor_key_for_enrolment(
         who: &AccountId32,
         study: StudyId,
         auditor_epoch: u32,
-    ) -> Result<(StudyPolicy, [u8; 32]), Error<T>> {
+    ) -> Result<[u8; 32], Error<T>> {
         let rules = Studies::<T>::study(study).ok_or(Error::<T>::UnknownStudy)?;
         ensure!(
             Studies::<T>::is_authentication_server(study, who),
             Error::<T>::NotAnAuthenticationServer
         );
         ensure!(rules.status == StudyStatus::Open, Error::<T>::StudyClosed);
-        let auditor_key = Studies::<T>::auditor_key_for_enrolment(study, &rules, auditor_epoch)
-            .ok_or(Error::<T>::OtherAuditorEpoch)?;
-        Ok((rules.policy, auditor_key))
+        Studies::<T>::auditor_key_for_enrolment(study, &rules, auditor_epoch)
+            .ok_or(Error::<T>::OtherAuditorEpoch)
     }
 
     /// Refuses a device that could not be audited, or whose key could not be its own.
@@ -215,12 +212,15 @@ impl<T: Config> Pallet<T> {
 
     fn write_new_device(device: DeviceId, head: DeviceHead, record: DeviceRecordOf<T>) {
         DeviceByKey::<T>::insert(record.key, device);
+        const DENSE: &str = "numbers are dense, so a page takes exactly its own devices; qed";
         let (page, _) = position(device);
         HeadPages::<T>::mutate(page, |heads| {
-            heads
-                .get_or_insert_default()
-                .try_push(head)
-                .expect("numbers are dense, so a page takes exactly its own devices; qed");
+            let heads = heads.get_or_insert_default();
+            heads.try_push(head).expect(DENSE);
+        });
+        KeyPages::<T>::mutate(page, |keys| {
+            let keys = keys.get_or_insert_default();
+            keys.try_push(record.key).expect(DENSE);
         });
         Devices::<T>::insert(device, record);
     }

@@ -221,10 +221,15 @@ pub mod pallet {
     pub type DeviceByKey<T: Config> =
         StorageMap<_, Blake2_128Concat, [u8; 32], DeviceId, OptionQuery>;
 
-    /// Heads of 32 devices with neighbouring numbers: page `n` holds the devices from `32 n` on. Absent: none of those
-    /// numbers was given out.
+    /// Heads of `HeadsPerPage` devices with neighbouring numbers: page 0 holds the first of them, page 1 those after, and so on.
+    /// Absent: none of those numbers was given out.
     #[pallet::storage]
     pub type HeadPages<T: Config> = StorageMap<_, Identity, u32, HeadPage, OptionQuery>;
+
+    /// The Ed25519 keys of the devices whose heads are on the page of the same number. Absent: none of those numbers was given
+    /// out.
+    #[pallet::storage]
+    pub type KeyPages<T: Config> = StorageMap<_, Identity, u32, KeyPage, OptionQuery>;
 
     /// 64 neighbouring entries of the journal: page `n` holds those from index `64 n` on. Absent: not reached yet, or
     /// older than `JournalRetention`.

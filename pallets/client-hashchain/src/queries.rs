@@ -63,7 +63,7 @@ impl<T: Config> Pallet<T> {
         Self::head_of(device).map(|head| HeadView {
             hash: head.hash,
             length: head.length,
-            latest: head.latest,
+            latest: head.latest(),
         })
     }
 
@@ -82,7 +82,7 @@ impl<T: Config> Pallet<T> {
         let from = from.max(1);
         let until = from.saturating_add(count.into());
         let mut walk = Walk::<T>::with_budget(MAX_PAGES);
-        page.next = at.or_else(|| Self::head_of(device)?.latest);
+        page.next = at.or_else(|| Self::head_of(device)?.latest());
         while let Some(index) = page.next {
             if page.entries.len() == MAX_ANSWER as usize {
                 break;

@@ -14,14 +14,16 @@ use frame_support::{traits::ConstU32, BoundedVec};
 use scale_info::{Type, TypeInfo};
 use sp_core::H256;
 
-/// Bytes of what a run begins with: device, sequence and previous link.
-const BEGINNING: usize = 4 + 8 + 32;
+/// Bytes of the number of a device.
+const DEVICE: usize = 4;
+/// Bytes of a link.
+const LINK: usize = 32;
 /// Bytes of an entry: digest and tag.
 const ENTRY: usize = 32 + 32;
 /// Bytes of a signature.
 const SIGNATURE: usize = 64;
 /// Bytes of a run for which memory is asked at first: of a signed one with sixteen entries.
-const USUAL: usize = BEGINNING + 1 + 16 * ENTRY + 1 + SIGNATURE;
+const USUAL: usize = DEVICE + 2 + LINK + 1 + 16 * ENTRY + 1 + SIGNATURE;
 
 /// Runs that one account submits together; each stands or falls alone.
 ///
@@ -147,8 +149,8 @@ pub(crate) fn views(mut bytes: &[u8]) -> impl Iterator<Item = RunView<'_>> {
 }
 
 fn view(bytes: &[u8]) -> Option<(RunView<'_>, &[u8])> {
-    let (device, rest) = bytes.split_first_chunk()?;
-    let (sequence, rest) = rest.split_first_chunk()?;
+    let (device, mut rest) = bytes.split_first_chunk()?;
+    let Compact(sequence) = Compact::<u64>::decode(&mut rest).ok()?;
     let (previous, mut rest) = rest.split_first_chunk()?;
     let Compact(count) = Compact::<u32>::decode(&mut rest).ok()?;
     let (entries, rest) = rest.split_at_checked((count as usize).checked_mul(ENTRY)?)?;
@@ -161,7 +163,7 @@ fn view(bytes: &[u8]) -> Option<(RunView<'_>, &[u8])> {
     };
     let run = RunView {
         device: DeviceId::from_le_bytes(*device),
-        sequence: u64::from_le_bytes(*sequence),
+        sequence,
         previous: H256(*previous),
         entries: Entries(entries.as_chunks().0),
         signature,
@@ -192,8 +194,11 @@ impl Runs {
     /// Reads one run more.
     fn read<I: Input>(&mut self, input: &mut I) -> Result<(), Error> {
         let bytes = &mut self.bytes;
+        let begin = bytes.len() + DEVICE;
+        let first = last_read(input, bytes, DEVICE + 1)?;
         // Few entries, as nearly every run has, are counted in one byte.
-        let first = last_read(input, bytes, BEGINNING + 1)?;
+        let first = last_read(input, bytes, further_bytes(first) + LINK + 1)?;
+        Compact::<u64>::decode(&mut &bytes[begin..])?;
         let entries = match first & 0b11 {
             0 => u32::from(first >> 2),
             1 => {
@@ -219,6 +224,16 @@ impl Runs {
         self.entries += entries;
         self.signatures += u32::from(is_signed);
         Ok(())
+    }
+}
+
+/// How many bytes of a compact number follow its first.
+fn further_bytes(first: u8) -> usize {
+    match first & 0b11 {
+        0b00 => 0,
+        0b01 => 1,
+        0b10 => 3,
+        _ => usize::from(first >> 2) + 4,
     }
 }
 

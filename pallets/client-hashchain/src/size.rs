@@ -5,7 +5,7 @@
 use crate::{
     pages::Touched, types::ENTRIES_PER_PAGE, Config, HeadPage, Run, RunView, Runs, WeightInfo,
 };
-use codec::MaxEncodedLen;
+use codec::{Compact, CompactLen, Encode, MaxEncodedLen};
 use frame_support::{traits::Get, weights::Weight};
 
 /// What happened while the runs of a call were processed.
@@ -22,18 +22,14 @@ pub(crate) struct Done {
 /// How many signatures are worth a check of all at once.
 const SIGNATURES_TOGETHER: u32 = 4;
 
-/// Bytes of a run without entries and signature: device, sequence, previous link, a byte each for how many entries
-/// follow and whether a signature does.
-const RUN_BYTES: u64 = 4 + 8 + 32 + 1 + 1;
-/// Bytes of an entry: digest and tag.
-const ENTRY_BYTES: u64 = 32 + 32;
-/// Bytes of a signature.
-const SIGNATURE_BYTES: u64 = 64;
-
-/// Bytes of a run in a block.
+/// Bytes of a run in a block: device, sequence, previous link, how many entries there are, those with digest and tag, whether there
+/// is a signature, and the signature.
 pub(crate) fn bytes_of(run: RunView<'_>) -> u32 {
-    let signature = run.signature.map_or(0, |_| SIGNATURE_BYTES);
-    count((RUN_BYTES + run.entries.len() as u64 * ENTRY_BYTES + signature) as usize)
+    let entries = count(run.entries.len());
+    let numbers =
+        4 + Compact::<u64>::compact_len(&run.sequence) + Compact::<u32>::compact_len(&entries);
+    let signature = 1 + run.signature.map_or(0, |_| 64);
+    count(numbers + 32 + run.entries.len() * (32 + 32) + signature)
 }
 
 fn count(size: usize) -> u32 {
@@ -47,6 +43,8 @@ pub(crate) struct BatchSize {
     /// Entries beyond one a run.
     further_entries: u32,
     signatures: u32,
+    /// Bytes of the runs in a block.
+    bytes: u64,
 }
 
 impl From<&Runs> for BatchSize {
@@ -55,6 +53,7 @@ impl From<&Runs> for BatchSize {
             runs: runs.len(),
             further_entries: runs.entries().saturating_sub(runs.len()),
             signatures: runs.signatures(),
+            bytes: runs.as_bytes().len() as u64,
         }
     }
 }
@@ -65,6 +64,7 @@ impl From<&Run> for BatchSize {
             runs: 1,
             further_entries: count(run.entries.len()).saturating_sub(1),
             signatures: u32::from(run.signature.is_some()),
+            bytes: run.encoded_size() as u64,
         }
     }
 }
@@ -78,12 +78,11 @@ impl BatchSize {
     /// The most that the call can cost: every head on a page of its own, every run a fork, the whole budget walked,
     /// every signature checked twice.
     pub(crate) fn declared<T: Config>(self) -> Weight {
-        let bytes = (self.runs as usize).saturating_mul(HeadPage::max_encoded_len());
         self.weight::<T>(Done {
             pages: Touched {
-                bytes,
-                first: self.runs as usize,
-                first_bytes: bytes,
+                all: self.runs,
+                first: self.runs,
+                first_keys: self.signatures,
             },
             steps: T::WalkBudget::get(),
             forks: self.runs,
@@ -94,10 +93,7 @@ impl BatchSize {
     /// What the call has cost.
     pub(crate) fn weight<T: Config>(self, done: Done) -> Weight {
         type Weights<T> = <T as Config>::WeightInfo;
-        // What the call itself does with a page costs what it is long, because it is read and copied byte by byte, and
-        // heads without a signer are less than two thirds as long as those with. So pages are counted in longest ones.
-        let longest = HeadPage::max_encoded_len();
-        let pages = count(done.pages.bytes.div_ceil(longest)).min(self.runs);
+        let pages = done.pages.all.min(self.runs);
         let further_runs = self.runs - pages;
         let further_pages = self.further_entries.div_ceil(ENTRIES_PER_PAGE);
         let together = if self.checks_together() {
@@ -117,23 +113,19 @@ impl BatchSize {
             .saturating_add(some(done.single_checks, Weights::<T>::signatures))
             .saturating_add(some(done.forks, Weights::<T>::forks))
             .saturating_add(some(done.steps, Weights::<T>::walk));
-        weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes()));
+        weight.saturating_accrue(T::ByteWeight::get().saturating_mul(self.bytes));
 
-        // Once a block the database finds and stores a page, whatever its length, and hashes and writes its bytes. What
-        // the block has changed before is in its own memory.
-        let first = done.pages.first as u64;
+        // Once a block the database finds a page of heads, or of keys, and stores one of heads, whatever its length, and hashes and
+        // writes its bytes. What the block has changed before is in its own memory. Each check of a signature was measured with a
+        // page of keys of its own.
+        let first = u64::from(done.pages.first);
+        let first_keys = u64::from(done.pages.first_keys);
+        let keys = u64::from(together) + u64::from(done.single_checks);
         let database = T::DbWeight::get();
+        let bytes = first.saturating_mul(HeadPage::max_encoded_len() as u64);
         weight
-            .saturating_sub(database.reads_writes(pages.into(), pages.into()))
-            .saturating_add(database.reads_writes(first, first))
-            .saturating_add(T::PageByteWeight::get().saturating_mul(done.pages.first_bytes as u64))
-    }
-
-    /// Bytes of the runs in a block.
-    fn bytes(self) -> u64 {
-        let entries = u64::from(self.runs) + u64::from(self.further_entries);
-        u64::from(self.runs) * RUN_BYTES
-            + entries * ENTRY_BYTES
-            + u64::from(self.signatures) * SIGNATURE_BYTES
+            .saturating_sub(database.reads_writes(u64::from(pages) + keys, pages.into()))
+            .saturating_add(database.reads_writes(first + first_keys, first))
+            .saturating_add(T::PageByteWeight::get().saturating_mul(bytes))
     }
 }

@@ -3,13 +3,12 @@
 //! What must hold between any two calls.
 
 use crate::{
-    Config, Conflicts, DeviceByKey, DeviceConflictsOf, DeviceId, DeviceStatus, Devices, Erasures,
-    FirstIndexOfBlock, FirstJournalPage, HeadPages, JournalLength, JournalPages, NextDeviceId,
-    Pallet, StatusChanges, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
+    devices::position, Config, Conflicts, DeviceByKey, DeviceConflictsOf, DeviceId, DeviceStatus,
+    Devices, Erasures, FirstIndexOfBlock, FirstJournalPage, HeadPages, JournalLength, JournalPages,
+    KeyPages, NextDeviceId, Pallet, StatusChanges, ENTRIES_PER_PAGE, HEADS_PER_PAGE,
 };
 use alloc::{collections::BTreeSet, vec::Vec};
 use frame_support::{ensure, traits::Get};
-use pallet_studies::StudyPolicy;
 use sp_runtime::TryRuntimeError;
 
 impl<T: Config> Pallet<T> {
@@ -77,15 +76,18 @@ impl<T: Config> Pallet<T> {
 
     /// Pages are dense: every page but the last is full.
     fn check_pages(devices: DeviceId) -> Result<(), TryRuntimeError> {
-        for (page, heads) in HeadPages::<T>::iter() {
-            let expected = devices
-                .saturating_sub(page * HEADS_PER_PAGE)
-                .min(HEADS_PER_PAGE);
-            ensure!(
-                heads.len() == expected as usize,
-                "a head page does not hold exactly its own devices"
-            );
-        }
+        let expected = |page| {
+            let left = devices.saturating_sub(page * HEADS_PER_PAGE);
+            left.min(HEADS_PER_PAGE) as usize
+        };
+        ensure!(
+            HeadPages::<T>::iter().all(|(page, heads)| heads.len() == expected(page)),
+            "a head page does not hold exactly its own devices"
+        );
+        ensure!(
+            KeyPages::<T>::iter().all(|(page, keys)| keys.len() == expected(page)),
+            "a page of keys does not hold exactly those of its own devices"
+        );
         let length = JournalLength::<T>::get();
         ensure!(
             FirstIndexOfBlock::<T>::get() <= length,
@@ -109,25 +111,19 @@ impl<T: Config> Pallet<T> {
             DeviceByKey::<T>::get(record.key) == Some(device),
             "a device's key does not lead to it"
         );
+        let (page, slot) = position(device);
         ensure!(
-            head.signer.is_none_or(|signer| signer == record.key),
-            "runs have to be signed with another key than the device's own"
+            KeyPages::<T>::get(page).is_some_and(|keys| keys.get(slot) == Some(&record.key)),
+            "runs are checked with another key than the device's own"
         );
-        let study = pallet_studies::Pallet::<T>::study(head.study);
         ensure!(
-            study
-                .as_ref()
+            pallet_studies::Pallet::<T>::study(head.study)
                 .is_some_and(|study| record.auditor_epoch <= study.auditor_epoch()),
             "a device is of an epoch that its study's auditor key did not reach"
         );
-        let policy = study.map(|study| study.policy);
         ensure!(
-            head.signer.is_some() == (policy == Some(StudyPolicy::DeviceSigned)),
-            "exactly the devices of studies that ask for signatures have a signer"
-        );
-        ensure!(
-            (head.length == 0) == head.latest.is_none(),
-            "a device has entries but no latest one, or the other way round"
+            head.length > 0 || head.latest == 0,
+            "a device without entries has a latest one"
         );
         ensure!(
             head.length > 0 || head.hash == record.genesis,
@@ -163,7 +159,7 @@ impl<T: Config> Pallet<T> {
     fn check_entries(device: DeviceId) -> Result<(), TryRuntimeError> {
         let head = Self::head_of(device).ok_or("a device has no head")?;
         let first_kept = FirstJournalPage::<T>::get() * u64::from(ENTRIES_PER_PAGE);
-        let (mut sequence, mut next) = (head.length, head.latest);
+        let (mut sequence, mut next) = (head.length, head.latest());
         while let Some(index) = next {
             if index < first_kept {
                 return Ok(());

@@ -2,12 +2,12 @@
 
 //! What the pallet stores, and what is submitted to it.
 
-use codec::{Decode, DecodeWithMemTracking, Encode, MaxEncodedLen};
+use codec::{Decode, DecodeWithMemTracking, Encode, EncodeLike, Input, MaxEncodedLen, Output};
 use frame_support::{
     traits::{ConstU32, Get},
     BoundedVec,
 };
-use scale_info::TypeInfo;
+use scale_info::{Type, TypeInfo};
 use sp_core::H256;
 
 use pallet_studies::StudyId;
@@ -21,7 +21,7 @@ pub type EntryIndex = u64;
 /// Heads in one storage value.
 ///
 /// A changed trie key costs about three times as much as everything else that an entry needs, so neighbours share one.
-pub const HEADS_PER_PAGE: u32 = 32;
+pub use hashchain::HEADS_PER_PAGE;
 
 /// Journal entries in one storage value.
 pub const ENTRIES_PER_PAGE: u32 = 64;
@@ -68,6 +68,7 @@ pub struct Run {
     /// The device whose entries these are.
     pub device: DeviceId,
     /// Sequence of the first entry, from 1.
+    #[codec(compact)]
     pub sequence: u64,
     /// Link of the entry before the first, or link 0.
     pub previous: H256,
@@ -104,19 +105,8 @@ pub enum SuspensionReason {
     Fork,
 }
 
-/// Whether a device may register entries.
-#[derive(
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Encode,
-    Decode,
-    DecodeWithMemTracking,
-    MaxEncodedLen,
-    TypeInfo,
-    Debug,
-)]
+/// Whether a device may register entries. Stored as [`StoredStatus`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeviceStatus {
     /// Its runs are accepted.
     Active,
@@ -127,7 +117,91 @@ pub enum DeviceStatus {
     Retired,
 }
 
-/// What the check of a run needs of a device: the hot part, kept apart from [`DeviceRecord`] and paged.
+/// A [`DeviceStatus`] in one byte, so that all heads have the same length.
+#[derive(Clone, Copy, Encode, Decode, DecodeWithMemTracking, MaxEncodedLen, TypeInfo, Debug)]
+pub enum StoredStatus {
+    /// Its runs are accepted.
+    Active,
+    /// It is retired.
+    Retired,
+    /// It is suspended because it was lost.
+    SuspendedLost,
+    /// It is suspended because key or secret may be in other hands.
+    SuspendedCompromised,
+    /// It is suspended because the participant has left the study or paused.
+    SuspendedWithdrawn,
+    /// It is suspended for another reason.
+    SuspendedAdministrative,
+    /// It is suspended because its key signed two different histories.
+    SuspendedFork,
+}
+
+impl From<DeviceStatus> for StoredStatus {
+    fn from(status: DeviceStatus) -> Self {
+        match status {
+            DeviceStatus::Active => Self::Active,
+            DeviceStatus::Retired => Self::Retired,
+            DeviceStatus::Suspended(reason) => match reason {
+                SuspensionReason::Lost => Self::SuspendedLost,
+                SuspensionReason::Compromised => Self::SuspendedCompromised,
+                SuspensionReason::Withdrawn => Self::SuspendedWithdrawn,
+                SuspensionReason::Administrative => Self::SuspendedAdministrative,
+                SuspensionReason::Fork => Self::SuspendedFork,
+            },
+        }
+    }
+}
+
+impl From<StoredStatus> for DeviceStatus {
+    fn from(stored: StoredStatus) -> Self {
+        Self::Suspended(match stored {
+            StoredStatus::Active => return Self::Active,
+            StoredStatus::Retired => return Self::Retired,
+            StoredStatus::SuspendedLost => SuspensionReason::Lost,
+            StoredStatus::SuspendedCompromised => SuspensionReason::Compromised,
+            StoredStatus::SuspendedWithdrawn => SuspensionReason::Withdrawn,
+            StoredStatus::SuspendedAdministrative => SuspensionReason::Administrative,
+            StoredStatus::SuspendedFork => SuspensionReason::Fork,
+        })
+    }
+}
+
+impl Encode for DeviceStatus {
+    fn size_hint(&self) -> usize {
+        StoredStatus::max_encoded_len()
+    }
+
+    fn encode_to<O: Output + ?Sized>(&self, output: &mut O) {
+        StoredStatus::from(*self).encode_to(output);
+    }
+}
+
+impl EncodeLike for DeviceStatus {}
+
+impl Decode for DeviceStatus {
+    fn decode<I: Input>(input: &mut I) -> Result<Self, codec::Error> {
+        StoredStatus::decode(input).map(Self::from)
+    }
+}
+
+impl DecodeWithMemTracking for DeviceStatus {}
+
+impl MaxEncodedLen for DeviceStatus {
+    fn max_encoded_len() -> usize {
+        StoredStatus::max_encoded_len()
+    }
+}
+
+impl TypeInfo for DeviceStatus {
+    type Identity = StoredStatus;
+
+    fn type_info() -> Type {
+        StoredStatus::type_info()
+    }
+}
+
+/// What every registered run reads and writes of a device: the hot part, kept apart from [`DeviceRecord`] and paged. Nothing
+/// else belongs here: a block hashes and stores anew every page of which it changes a head.
 #[derive(
     Clone,
     Copy,
@@ -141,25 +215,36 @@ pub enum DeviceStatus {
     Debug,
 )]
 pub struct DeviceHead {
+    /// Number of registered entries, which is also the sequence of the latest.
+    pub length: u64,
+    /// Where in the journal the latest entry is; 0 while there is no entry.
+    pub latest: EntryIndex,
+    /// Link of the latest entry; link 0 while there is no entry.
+    pub hash: H256,
     /// The study that the device belongs to.
     pub study: StudyId,
     /// Whether its runs are accepted.
     pub status: DeviceStatus,
-    /// Number of registered entries, which is also the sequence of the latest.
-    pub length: u64,
+}
+
+impl DeviceHead {
+    /// Bytes of every head.
+    pub const BYTES: usize = 8 + 8 + 32 + 4 + 1;
+
     /// Where in the journal the latest entry is; none while there is no entry.
-    pub latest: Option<EntryIndex>,
-    /// Link of the latest entry; link 0 while there is no entry.
-    pub hash: H256,
-    /// The Ed25519 public key that has to sign the device's runs; none where the study asks for no signatures.
-    ///
-    /// It is the key of the record once more: whoever checks a run reads this page anyway, and a record lies far from
-    /// it.
-    pub signer: Option<[u8; 32]>,
+    pub fn latest(&self) -> Option<EntryIndex> {
+        (self.length > 0).then_some(self.latest)
+    }
 }
 
 /// The heads of [`HEADS_PER_PAGE`] devices with neighbouring numbers.
 pub type HeadPage = BoundedVec<DeviceHead, ConstU32<HEADS_PER_PAGE>>;
+
+/// The Ed25519 keys of the same devices, which never change.
+///
+/// They are those of the records once more: whoever checks a signature finds the keys of neighbours together, and a record lies
+/// far from all others.
+pub type KeyPage = BoundedVec<[u8; 32], ConstU32<HEADS_PER_PAGE>>;
 
 /// The last head of a retired device that the study trusts.
 #[derive(

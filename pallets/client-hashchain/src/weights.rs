@@ -12,15 +12,15 @@ pub use measured::SubstrateWeight;
 pub trait WeightInfo {
     /// One device enrolled as the successor of another.
     fn enrol() -> Weight;
-    /// `r` runs of one entry whose heads are all on different pages of the longest heads.
+    /// `r` runs of one entry whose heads are all on different pages, which are full.
     fn submit_batch(r: u32) -> Weight;
     /// `f` runs of one entry whose heads are on pages that other runs of the batch touch, too.
     fn further_runs(f: u32) -> Weight;
     /// So many entries beyond the first of each run that they fill `p` pages of the journal.
     fn further_pages(p: u32) -> Weight;
-    /// The check of `s` signatures, one by one.
+    /// The check of `s` signatures, one by one, with keys on different pages.
     fn signatures(s: u32) -> Weight;
-    /// The check of `s` signatures, all at once.
+    /// The check of `s` signatures, all at once, with keys on different pages.
     fn signatures_together(s: u32) -> Weight;
     /// `f` forks: evidence stored, device suspended.
     fn forks(f: u32) -> Weight;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
-use crate::{mock::*, DeviceByKey, Devices, Error, Event, HeadPages, HostSha256, LastTrusted};
+use crate::{
+    mock::*, DeviceByKey, Devices, Error, Event, HeadPages, HostSha256, KeyPages, LastTrusted,
+    HEADS_PER_PAGE,
+};
 use frame_support::{assert_noop, assert_ok};
 use hashchain::{Enrolment, LinkHash};
 use sp_core::{ed25519, Pair, H256};
@@ -63,13 +66,16 @@ fn an_enrolled_device_may_send_transactions_of_its_own() {
 }
 
 #[test]
-fn neighbouring_devices_share_a_page_and_the_33rd_begins_another() {
+fn neighbouring_devices_share_a_page_until_it_is_full() {
     run(|| {
-        for seed in 0..33 {
+        for seed in 0..=HEADS_PER_PAGE as u8 {
             Phone::enrolled(PAPER, seed);
         }
-        assert_eq!(HeadPages::<Test>::get(0).map(|page| page.len()), Some(32));
-        assert_eq!(HeadPages::<Test>::get(1).map(|page| page.len()), Some(1));
+        for (page, devices) in [(0, HEADS_PER_PAGE as usize), (1, 1)] {
+            let heads = HeadPages::<Test>::get(page).expect("devices are on it");
+            let keys = KeyPages::<Test>::get(page).expect("devices are on it");
+            assert_eq!((heads.len(), keys.len()), (devices, devices));
+        }
     });
 }
 

@@ -36,7 +36,7 @@ fn journal(pages: u64, stride: u64) -> (DeviceId, DeviceId) {
         let heads = heads.as_mut().expect("two phones are enrolled");
         for (whose, device) in [one, other].into_iter().enumerate() {
             let head = &mut heads[device as usize];
-            (head.latest, head.length) = (latest[whose], length[whose]);
+            (head.latest, head.length) = (latest[whose].unwrap_or(0), length[whose]);
         }
     });
     (one, other)

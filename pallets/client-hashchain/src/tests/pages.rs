@@ -2,74 +2,64 @@
 
 use crate::{
     mock::*,
-    pages::{Place, Touched, WorkingPages, SUSPENDED},
-    DeviceHead, DeviceStatus, HeadPages, SuspensionReason, HEADS_PER_PAGE,
+    pages::{latest, Touched, WorkingPages},
+    DeviceHead, DeviceStatus, HeadPage, HeadPages, KeyPage, KeyPages, SuspensionReason,
+    HEADS_PER_PAGE,
 };
-use codec::{Encode, MaxEncodedLen};
-use scale_info::{TypeDef, TypeInfo};
+use codec::{Decode, Encode, MaxEncodedLen};
 use sp_core::H256;
 
-/// A head of every length that there is.
+/// A head of every status there is, and with and without entries.
 fn heads() -> Vec<DeviceHead> {
-    let mut heads = Vec::new();
-    for status in [
-        DeviceStatus::Active,
-        DeviceStatus::Suspended(SuspensionReason::Fork),
-        DeviceStatus::Retired,
-    ] {
-        for latest in [None, Some(u64::MAX - 7)] {
-            for signer in [None, Some([9; 32])] {
-                heads.push(DeviceHead {
-                    study: 7,
-                    status,
-                    length: 3,
-                    latest,
-                    hash: H256([5; 32]),
-                    signer,
-                });
-            }
-        }
-    }
-    heads
+    let suspended = [
+        SuspensionReason::Lost,
+        SuspensionReason::Compromised,
+        SuspensionReason::Withdrawn,
+        SuspensionReason::Administrative,
+        SuspensionReason::Fork,
+    ];
+    let statuses = suspended.map(DeviceStatus::Suspended);
+    let statuses = statuses
+        .into_iter()
+        .chain([DeviceStatus::Active, DeviceStatus::Retired]);
+    statuses
+        .flat_map(|status| [(0, 0), (3, u64::MAX - 7)].map(|entries| (status, entries)))
+        .map(|(status, (length, latest))| DeviceHead {
+            length,
+            latest,
+            hash: H256([5; 32]),
+            study: 7,
+            status,
+        })
+        .collect()
+}
+
+fn page_of(head: DeviceHead) -> HeadPage {
+    HeadPage::truncate_from(vec![head; HEADS_PER_PAGE as usize])
 }
 
 #[test]
-fn every_head_is_found_in_its_page_without_decoding() {
-    let page = heads().encode();
-    let mut end = 1;
+fn all_heads_have_the_same_length_and_begin_with_how_far_they_have_come() {
+    assert_eq!(DeviceHead::max_encoded_len(), DeviceHead::BYTES);
     for head in heads() {
-        let place = Place::at(&page, end).expect("there is one more");
-        assert_eq!(page[place.bytes.clone()], head.encode());
-        assert_eq!(place.latest, head.latest);
-        for cut in place.bytes.clone() {
-            assert_eq!(Place::at(&page[..cut], end), None);
-        }
-        end = place.bytes.end;
+        let bytes = head.encode();
+        assert_eq!(bytes.len(), DeviceHead::BYTES);
+        assert_eq!(DeviceHead::decode(&mut &bytes[..]), Ok(head));
+        assert_eq!(latest(&bytes), head.latest());
     }
-    assert_eq!(Place::at(&page, end), None);
+    assert_eq!(latest(&[1; 15]), None);
 }
 
-/// A change of the types of a head changes what [`Place`] must know by heart.
 #[test]
-fn a_head_has_the_lengths_that_its_place_is_reckoned_with() {
-    let (study, status, length, latest, hash, signer) = (4, 2, 8, 1 + 8, 32, 1 + 32);
-    assert_eq!(
-        DeviceHead::max_encoded_len(),
-        study + status + length + latest + hash + signer
-    );
-    let TypeDef::Variant(statuses) = DeviceStatus::type_info().type_def else {
-        panic!("a status is one of several");
-    };
-    for status in statuses.variants {
-        let carries = status.index == SUSPENDED;
-        assert_eq!(status.fields.len(), usize::from(carries), "{}", status.name);
-    }
-    assert_eq!(SuspensionReason::max_encoded_len(), 1);
+fn no_two_statuses_are_stored_alike() {
+    let stored: std::collections::BTreeSet<_> =
+        heads().iter().map(|head| head.status.encode()).collect();
+    assert_eq!(stored.len(), heads().len() / 2);
 }
 
 #[test]
 fn any_head_can_take_the_place_of_any_other() {
-    let all = heads();
+    let all: Vec<_> = heads().into_iter().take(HEADS_PER_PAGE as usize).collect();
     let mut pages: Vec<Vec<DeviceHead>> = vec![all.clone()];
     for (slot, head) in all.iter().rev().enumerate() {
         let mut page = pages[0].clone();
@@ -77,7 +67,7 @@ fn any_head_can_take_the_place_of_any_other() {
         pages.push(page);
     }
     new_test_ext().execute_with(|| {
-        HeadPages::<Test>::insert(0, crate::HeadPage::truncate_from(all.clone()));
+        HeadPages::<Test>::insert(0, HeadPage::truncate_from(all.clone()));
         for expected in &pages[1..] {
             let mut working = WorkingPages::<Test>::new(0);
             let now = HeadPages::<Test>::get(0).expect("it stands there");
@@ -94,43 +84,57 @@ fn any_head_can_take_the_place_of_any_other() {
 }
 
 #[test]
-fn pages_count_with_their_bytes_and_as_first_once_a_block() {
-    let page = |signer, latest| {
-        let head = DeviceHead {
-            signer,
+fn every_device_has_its_own_key() {
+    new_test_ext().execute_with(|| {
+        let keys: Vec<_> = (1..=HEADS_PER_PAGE as u8)
+            .map(|device| [device; 32])
+            .collect();
+        KeyPages::<Test>::insert(0, KeyPage::truncate_from(keys.clone()));
+        KeyPages::<Test>::insert(1, KeyPage::truncate_from(vec![[99; 32]]));
+        let mut working = WorkingPages::<Test>::new(0);
+        for (device, key) in (0..).zip(keys) {
+            assert_eq!(working.key(device), Some(key));
+        }
+        assert_eq!(working.key(HEADS_PER_PAGE), Some([99; 32]));
+        assert_eq!(working.key(HEADS_PER_PAGE + 1), None);
+        assert_eq!(working.key(u32::MAX), None);
+    });
+}
+
+#[test]
+fn pages_count_as_first_once_a_block() {
+    let page = |latest| {
+        page_of(DeviceHead {
+            length: 1,
             latest,
             ..heads()[0]
-        };
-        crate::HeadPage::truncate_from(vec![head; HEADS_PER_PAGE as usize])
+        })
     };
     new_test_ext().execute_with(|| {
-        let touched = |pages: core::ops::Range<u32>| {
+        let touched = |pages: core::ops::Range<u32>, keys: core::ops::Range<u32>| {
             let mut working = WorkingPages::<Test>::new(5);
             for page in pages {
                 working.head(page * HEADS_PER_PAGE);
             }
-            working.touched()
+            for page in keys {
+                working.key(page * HEADS_PER_PAGE);
+            }
+            let Touched {
+                all,
+                first,
+                first_keys,
+            } = working.touched();
+            (all, first, first_keys)
         };
-        let long = page(Some([9; 32]), Some(4)).encoded_size();
         for number in 0..8 {
-            HeadPages::<Test>::insert(number, page(Some([9; 32]), Some(4)));
+            HeadPages::<Test>::insert(number, page(4));
         }
-        let eight = |bytes, first| Touched {
-            bytes: 8 * bytes,
-            first,
-            first_bytes: first * bytes,
-        };
-        assert_eq!(touched(0..8), eight(long, 8));
+        assert_eq!(touched(0..8, 0..0), (8, 8, 0));
+        assert_eq!(touched(0..8, 2..5), (8, 8, 3));
         for number in 0..4 {
-            HeadPages::<Test>::insert(number, page(Some([9; 32]), Some(5)));
+            HeadPages::<Test>::insert(number, page(5));
         }
-        assert_eq!(touched(0..8), eight(long, 4));
-        let short = page(None, Some(4)).encoded_size();
-        assert!(short < long);
-        for number in 0..8 {
-            HeadPages::<Test>::insert(number, page(None, Some(4)));
-        }
-        assert_eq!(touched(0..8), eight(short, 8));
-        assert_eq!(touched(0..0), eight(0, 0));
+        assert_eq!(touched(0..8, 2..5), (8, 4, 1));
+        assert_eq!(touched(0..0, 0..0), (0, 0, 0));
     });
 }

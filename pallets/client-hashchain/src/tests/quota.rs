@@ -56,7 +56,7 @@ fn a_study_registers_as_many_bytes_as_it_may() {
     run(|| {
         let mut phone = Phone::enrolled(SIGNED, 1);
         // Device, sequence, previous, two counts, an entry, a signature.
-        let one = 4 + 8 + 32 + 2 + 64 + 64;
+        let one = 4 + 1 + 32 + 2 + 64 + 64;
         grant(u64::MAX, 2 * one, u64::MAX);
         let runs = (0..3).map(|_| phone.run(1, 0)).collect();
         let events = submit_batch(RELAY, runs);

@@ -54,7 +54,7 @@ fn batches_up_to_the_bounds_are_read_and_longer_ones_are_not() {
         (1, MAX_RUN_LENGTH + 1, false),
     ] {
         let entries = vec![run_of(0, 1, false).entries[0]; entries as usize];
-        let run = (0u32, 1u64, H256::zero(), entries, None::<[u8; 64]>);
+        let run = (0u32, Compact(1u64), H256::zero(), entries, None::<[u8; 64]>);
         let bytes = vec![run; runs as usize].encode();
         assert_eq!(Runs::decode(&mut &bytes[..]).is_ok(), fits);
         assert_eq!(List::decode(&mut &bytes[..]).is_ok(), fits);
@@ -65,10 +65,36 @@ fn batches_up_to_the_bounds_are_read_and_longer_ones_are_not() {
 
 #[test]
 fn a_length_in_more_bytes_than_it_needs_is_refused_as_in_a_list() {
-    let mut bytes = vec![run_of(5, 1, false)].encode();
-    let length = 1 + 4 + 8 + 32;
+    let run = run_of(5, 1, false);
+    let mut bytes = vec![run.clone()].encode();
+    let length = 1 + 4 + Compact(run.sequence).encoded_size() + 32;
     assert_eq!(bytes[length], Compact(1u32).encode()[0]);
     bytes.splice(length..=length, [1 << 2 | 1, 0]);
+    assert!(List::decode(&mut &bytes[..]).is_err());
+    assert!(Runs::decode(&mut &bytes[..]).is_err());
+}
+
+#[test]
+fn a_sequence_takes_as_few_bytes_as_it_can_and_is_refused_in_more() {
+    for (sequence, bytes) in [(1, 1), (64, 2), (1 << 14, 4), (1 << 30, 5), (u64::MAX, 9)] {
+        let run = Run {
+            sequence,
+            ..run_of(5, 1, true)
+        };
+        let encoded = run.encode();
+        assert_eq!(encoded.len(), 4 + bytes + 32 + 1 + 64 + 1 + 64);
+        let runs = Runs::try_from(vec![run.clone()]).expect("it is one");
+        let view = runs.iter().next().expect("it is one");
+        assert_eq!(view.sequence, sequence);
+        assert_eq!(crate::size::bytes_of(view) as usize, encoded.len());
+        assert_eq!(Runs::decode(&mut &runs.encode()[..]), Ok(runs));
+    }
+    let mut bytes = vec![Run {
+        sequence: 1,
+        ..run_of(5, 1, false)
+    }]
+    .encode();
+    bytes.splice(5..=5, [1 << 2 | 1, 0]);
     assert!(List::decode(&mut &bytes[..]).is_err());
     assert!(Runs::decode(&mut &bytes[..]).is_err());
 }

@@ -265,7 +265,7 @@ fn compare_device(world: &World, id: u32) -> Same {
     let latest = (head.length, head.hash);
     same(("head of device", id), latest, model.latest())?;
     let index = model.entries.last().map(|entry| entry.index);
-    same(("latest entry of device", id), head.latest, index)?;
+    same(("latest entry of device", id), head.latest(), index)?;
 
     let record = Devices::<Runtime>::get(id).ok_or("a device has no record")?;
     same(("key of device", id), record.key, model.key)?;

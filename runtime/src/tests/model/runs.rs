@@ -2,6 +2,7 @@
 
 //! What becomes of a run, by comparison of two whole histories.
 
+use codec::Encode;
 use hashchain::{DataDigest, LinkHash, Native, Tag};
 use pallet_client_hashchain::{DeviceStatus, RefusalReason, Run, SuspensionReason};
 use sp_core::H256;
@@ -26,7 +27,7 @@ pub(super) enum Verdict {
 
 /// Bytes of a run in a block.
 pub(super) fn bytes_of(run: &Run) -> u64 {
-    46 + 64 * run.entries.len() as u64 + if run.signature.is_some() { 64 } else { 0 }
+    run.encoded_size() as u64
 }
 
 /// The links that a run claims: first that of the entry before it, then one for each entry.
