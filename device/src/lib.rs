@@ -75,6 +75,8 @@
 //!
 //! Beside them, [`payload`] has what a trial of insomnia records.
 
+extern crate alloc;
+
 pub mod chain;
 mod clock;
 mod continuation;
@@ -84,12 +86,15 @@ mod error;
 mod export;
 pub mod fleet;
 mod freeze;
+pub mod host;
 mod key;
 pub mod payload;
+mod phone;
 mod proof;
 mod queue;
 mod seal;
 pub mod servers;
+mod status;
 pub mod store;
 mod sync;
 mod upload;
@@ -99,6 +104,8 @@ pub use device::Device;
 pub use error::Error;
 pub use key::PublicKey;
 pub use mhealth_evidence::Checkpoint;
+pub use phone::{Options, Phone};
 pub use seal::{Recipient, Record};
+pub use status::{Advice, Status};
 pub use store::{EnrolmentCode, Sealed, Store, Terms};
 pub use sync::{Standing, SyncError};
