@@ -146,6 +146,9 @@ pub struct Request {
     pub patience: Duration,
     /// Longest answer that is read, in bytes. A longer one is [too long](TransportFault::TooLong).
     pub longest_answer: usize,
+    /// Whether the server answers only when the chain has done what is asked. A host that limits how many requests are under way
+    /// does not count these.
+    pub waits: bool,
 }
 
 impl core::fmt::Debug for Request {

@@ -84,6 +84,11 @@ impl Advice {
         Self::TellStudy,
     ];
 
+    /// The advice of a stable name; none if there is no such one.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|advice| advice.code() == code)
+    }
+
     /// Stable name.
     pub fn code(self) -> &'static str {
         match self {
