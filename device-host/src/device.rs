@@ -4,14 +4,11 @@
 
 use hashchain::DeviceId;
 use mhealth_device::{
-    chain::Chain,
-    fleet, Error, Participant, Recipient, Record, Standing, SyncError,
+    chain::Chain, fleet, Error, Participant, Recipient, Record, Standing, SyncError,
 };
 use rand::{CryptoRng, RngCore};
 
-use crate::store::{
-    DeviceRecord, EnrolmentCode, LocalId, Predecessor, QueuedRun, Sealed, Store,
-};
+use crate::store::{DeviceRecord, EnrolmentCode, LocalId, Predecessor, QueuedRun, Sealed, Store};
 
 /// A device and the file that it lives in. Holds no state of its own: everything is in the file, so there is nothing
 /// to lose when the app is killed.

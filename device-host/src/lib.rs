@@ -60,15 +60,20 @@
 
 mod clock;
 mod device;
+mod keystore;
+mod phones;
 pub mod servers;
 pub mod store;
 mod transport;
 
 pub use clock::{SystemClock, SystemEntropy};
 pub use device::Device;
+pub use keystore::FileKeystore;
 pub use mhealth_device::{
-    book, chain, fleet, host, payload, seal, Advice, Checkpoint, EnrolmentCode, Error,
-    FreezeReason, PublicKey, Recipient, Record, Sealed, Senses, Standing, Status, SyncError, Terms,
+    book, chain, fleet, host, payload, seal, Advice, Change, Checkpoint, EnrolmentCode, Error,
+    FreezeReason, Options, Phone, PublicKey, Recipient, Record, Sealed, Senses, Standing, Status,
+    SyncError, Terms,
 };
+pub use phones::{PhoneFile, PhonePart};
 pub use store::Store;
 pub use transport::HttpTransport;

@@ -2,11 +2,7 @@
 
 //! The way through servers, with this machine's HTTPS client: [`mhealth_device::servers`] for many devices at a time.
 
-use std::{
-    collections::BTreeMap,
-    ops::Deref,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::RegisteredEntry;

@@ -211,7 +211,9 @@ mod tests {
                 TransportFault::WrongTime { not_yet, .. } => Some(*not_yet),
                 _ => None,
             };
-            let clock = fault.to_string().contains("this device's clock, which says 20");
+            let clock = fault
+                .to_string()
+                .contains("this device's clock, which says 20");
             assert_eq!((not_yet, clock), (expected, expected.is_some()), "{fault}");
         }
     }

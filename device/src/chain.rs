@@ -6,7 +6,10 @@
 //! server and relays. The simulator has the way of Figure 1a, on which a device talks to a node itself; tests use a chain
 //! in memory. Whoever is asked may lie. What counts is a [`FinalHead`], which a [`HeadChecker`] made of a proof.
 
-use alloc::{string::{String, ToString}, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::future::Future;
 
 use hashchain::{DeviceId, LinkHash, Run, StudyId};
@@ -18,8 +21,8 @@ pub use crate::{
 };
 
 use crate::{
-    key::PublicKey,
     book::{DeviceRecord, EnrolmentCode},
+    key::PublicKey,
 };
 
 /// The chain did not do what was asked. Nothing is lost by it: whatever was sent can be sent again, byte for byte.
@@ -212,10 +215,8 @@ pub trait Chain {
     }
 
     /// A study; `None` if there is none of this number.
-    fn study(
-        &self,
-        study: StudyId,
-    ) -> impl Future<Output = Result<Option<StudyTerms>, ChainFault>>;
+    fn study(&self, study: StudyId)
+        -> impl Future<Output = Result<Option<StudyTerms>, ChainFault>>;
 
     /// The numbers of the devices that are enrolled with these keys, in the order of the keys; `None` where nobody knows one.
     /// Whoever names another device's is not believed.

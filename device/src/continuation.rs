@@ -6,9 +6,9 @@ use hashchain::{LinkHash, Sealer};
 use mhealth_api::{Head, RegisteredEntry};
 
 use crate::{
+    book::{Book, DeviceRecord, LocalId},
     chain::{Chain, FinalHead},
     error::Error,
-    book::{Book, DeviceRecord, LocalId},
     sync::SyncError,
 };
 

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use hashchain::DeviceId;
 
 use crate::{
-    chain::{Chain, Enrolment},
     book::{Book, DeviceRecord, LocalId},
+    chain::{Chain, Enrolment},
     sync::{sync, SyncError},
     upload::Refused,
 };

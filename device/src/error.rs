@@ -2,7 +2,6 @@
 
 //! What can go wrong on the device itself.
 
-
 use alloc::string::String;
 use hashchain::StudyId;
 
@@ -127,10 +126,14 @@ pub enum Error {
     #[error("The phone's key store failed: {0}.")]
     KeystoreFailed(String),
     /// The system gives no random bytes. Nothing was made or sealed.
-    #[error("The system gives no random bytes. Nothing was sealed. Restart the phone and try again.")]
+    #[error(
+        "The system gives no random bytes. Nothing was sealed. Restart the phone and try again."
+    )]
     NoRandom,
     /// Nobody has said yet which study the phone is for.
-    #[error("The phone is in no study yet. Enter the enrolment code that the study's staff handed out.")]
+    #[error(
+        "The phone is in no study yet. Enter the enrolment code that the study's staff handed out."
+    )]
     NotEnrolled,
     /// A payload cannot be sealed, because its media type is none or its recipient's key is no key.
     #[error("The payload cannot be sealed: {0}.")]

@@ -13,9 +13,9 @@ use mhealth_api::{
 };
 
 use crate::{
+    book::{Book, DeviceRecord, QueuedRun},
     error::Error,
     queue,
-    book::{Book, DeviceRecord, QueuedRun},
 };
 
 /// Entries of one run.

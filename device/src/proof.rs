@@ -7,8 +7,11 @@
 //! knew before ([`HeadChecker::check`]); or, for a chain that has no such proofs and a device that was told so, a word
 //! ([`HeadChecker::take_word`]).
 
-use alloc::{string::{String, ToString}, vec::Vec};
 use alloc::{collections::BTreeMap, sync::Arc};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use hashchain::{DeviceId, LinkHash};
 use mhealth_api::Head;
@@ -129,11 +132,7 @@ pub struct Learned(Arc<Mutex<Known>>);
 
 impl Learned {
     /// As it was stored: the chain, its authorities if they were learned, and the block in which each device's head was proved last.
-    pub fn new(
-        genesis: [u8; 32],
-        anchor: Option<Anchor>,
-        seen: BTreeMap<DeviceId, u32>,
-    ) -> Self {
+    pub fn new(genesis: [u8; 32], anchor: Option<Anchor>, seen: BTreeMap<DeviceId, u32>) -> Self {
         Self(Arc::new(Mutex::new(Known {
             genesis,
             anchor,
@@ -176,11 +175,7 @@ impl Known {
 
 impl HeadChecker {
     /// Checks proofs from what was learned. With `trusts_words`, for chains that have no proofs, words do.
-    pub fn of(
-        known: Learned,
-        trusts_words: bool,
-        checkpoints: Arc<[Checkpoint]>,
-    ) -> Self {
+    pub fn of(known: Learned, trusts_words: bool, checkpoints: Arc<[Checkpoint]>) -> Self {
         Self {
             known,
             trusts_words,
@@ -319,7 +314,6 @@ impl HeadChecker {
     pub(crate) fn is_unsaved(&self) {
         self.known.0.lock().unsaved = true;
     }
-
 }
 
 fn no_such_device(device: DeviceId, block: u32) -> ProofFault {

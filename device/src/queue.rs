@@ -5,14 +5,14 @@
 //! A run's limits and signature are made durable before it is sent and never change afterwards, so a retry, after a
 //! lost connection or a kill, sends the same bytes. Entries that are sealed later go into later runs.
 
-use alloc::vec::Vec;
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use hashchain::MAX_RUN_LENGTH;
 
 use crate::{
-    error::Error,
     book::{Book, LocalId, QueuedRun},
+    error::Error,
 };
 
 /// Most bytes of data in a run. Relays take bodies that this fits into, in base64, and a single entry is smaller.

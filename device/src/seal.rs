@@ -7,9 +7,8 @@ use alloc::{
     vec::Vec,
 };
 use hashchain::{
-    parts::Split,
-    plain_envelope, seal_envelope, seal_escrow, split, Content, Native, SealingKey, Entry, Secret,
-    MAX_RECORD_LENGTH, PART_MEDIA_TYPE,
+    parts::Split, plain_envelope, seal_envelope, seal_escrow, split, Content, Entry, Native,
+    SealingKey, Secret, MAX_RECORD_LENGTH, PART_MEDIA_TYPE,
 };
 use mhealth_api::MAX_ENVELOPE_LENGTH;
 use rand::{CryptoRng, RngCore};
@@ -246,12 +245,13 @@ pub fn sealed_before<B: Book>(
     source: &str,
     content: &[u8],
 ) -> Result<Option<Sealed>, Error> {
-    let before = book.last_of_source(id, source)?;
-    Ok(before.map(|(sequence, digest)| {
-        match digest == content_digest(book, id, source, content) {
-            true => Sealed::Before(sequence),
-            false => Sealed::Differs(sequence),
-        }
+    let Some((sequence, digest)) = book.last_of_source(id, source)? else {
+        return Ok(None);
+    };
+    let same = digest == content_digest(book, id, source, content);
+    Ok(Some(match same {
+        true => Sealed::Before(sequence),
+        false => Sealed::Differs(sequence),
     }))
 }
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Most entries of a run that [`upload_one`] forms.
-pub const RUN_LENGTH: u32 = 16;
+const RUN_LENGTH: u32 = 16;
 
 /// Enrols a device with a code that the study's staff handed out, and gives its number on the chain. The code is kept until it is
 /// redeemed: after a failure the same call goes on where it was, with the same bytes. A device that is enrolled already redeems

@@ -23,15 +23,15 @@
 //! Where a relay chains on the devices' behalf (Figures 2a and 2b) only the numbers of entries can be compared, and no
 //! foreign entry shows. That is what those topologies lack.
 
-use alloc::vec::Vec;
 use crate::{
+    book::{Book, DeviceRecord, LocalId},
     chain::{Chain, ChainFault, ChainRefusal, FinalHead, HeadChecker, Question, UploadPolicy},
     continuation::is_continued,
     error::Error,
     freeze::FreezeReason,
     key::PublicKey,
-    book::{Book, DeviceRecord, LocalId},
 };
+use alloc::vec::Vec;
 
 /// Devices that are looked up at a time.
 const DEVICES_AT_A_TIME: usize = 128;

@@ -6,20 +6,20 @@
 //! written a second time. A refusal stops the device that met it, for this call only, and never the others; the queue
 //! keeps the refused entries.
 
-use alloc::vec::Vec;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 
 use futures_util::{stream::FuturesUnordered, FutureExt, StreamExt};
 use hashchain::DeviceId;
 
 use crate::{
+    book::{Book, DeviceRecord, LocalId, QueuedRun},
     chain::{
         Chain, ChainFault, ChainRefusal, Decision, FinalHead, HeadChecker, OutgoingRun, Question,
         Receipt, Upload, UploadPolicy,
     },
     key::PublicKey,
     queue,
-    book::{Book, DeviceRecord, LocalId, QueuedRun},
     sync::{compare, question, sync, take, Compared, Standing, SyncError, Taken},
 };
 

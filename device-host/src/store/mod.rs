@@ -22,13 +22,11 @@ mod open;
 mod records;
 mod schema;
 
+pub(crate) use open::{connect_private, failed};
+
 use std::{path::PathBuf, sync::Arc};
 
-use mhealth_device::{
-    chain::Learned,
-    host::Clock,
-    Error, Participant,
-};
+use mhealth_device::{chain::Learned, host::Clock, Error, Participant};
 use mhealth_evidence::Checkpoint;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 use time::OffsetDateTime;
@@ -126,10 +124,7 @@ impl Store {
 
     /// Several writes in one transaction, for what is synced to disk more often than it need be otherwise. Nothing that
     /// spends a key belongs here, see [`group`](Self::group).
-    fn together<T, E: From<Error>>(
-        &self,
-        work: impl FnOnce() -> Result<T, E>,
-    ) -> Result<T, E> {
+    fn together<T, E: From<Error>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
         if !self.connection.is_autocommit() {
             return work();
         }

@@ -10,9 +10,7 @@ use std::{
 };
 
 use hashchain::{DeviceId, StudyId};
-use mhealth_device::{
-    book::Book, chain::Learned, fleet::audit, host::Clock, Error, PublicKey,
-};
+use mhealth_device::{book::Book, chain::Learned, fleet::audit, host::Clock, Error, PublicKey};
 use mhealth_evidence::Anchor;
 use rand::{CryptoRng, RngCore};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
@@ -173,7 +171,7 @@ impl Store {
             terms,
             salt,
             clock,
-            known: known,
+            known,
             checkpoints,
         };
         store.check_structure()?;
@@ -203,6 +201,19 @@ fn connect(path: &Path) -> Result<Connection, Error> {
     connection
         .busy_timeout(patience)
         .map_err(|e| failed(path, e))?;
+    Ok(connection)
+}
+
+/// A file of another kind than a state file, made if need be, with the same settings.
+pub(crate) fn connect_private(path: &Path) -> Result<Connection, Error> {
+    match create_private(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(unreadable(path, error))
+        }
+        _ => {}
+    }
+    let connection = connect(path)?;
+    prepare(&connection, path)?;
     Ok(connection)
 }
 
@@ -319,7 +330,7 @@ fn named(path: &Path) -> String {
 }
 
 /// What SQLite said, as an error of ours.
-pub(super) fn failed(path: &Path, error: rusqlite::Error) -> Error {
+pub(crate) fn failed(path: &Path, error: rusqlite::Error) -> Error {
     use rusqlite::ffi::ErrorCode;
     let path = named(path);
     match error.sqlite_error_code() {

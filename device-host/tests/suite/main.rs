@@ -6,6 +6,7 @@ mod fake;
 mod files;
 mod parts;
 mod phone;
+mod phones;
 mod proofs;
 mod queue;
 mod sealing;

@@ -8,13 +8,13 @@ pub(crate) mod proofs;
 pub(crate) mod trial;
 pub(crate) mod world;
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use hashchain::{DeviceId, LinkHash, Native, OpeningKey, StudyId, Verifier};
 use mhealth_api::Head;
 use mhealth_device_host::{
-    chain::FinalHead, payload::Participant, store::LocalId, Clock, Device, Recipient, Record,
-    Sealed, Store, Terms,
+    chain::FinalHead, host::Clock, payload::Participant, store::LocalId, Device, Recipient, Record,
+    Sealed, Store, SystemClock, Terms,
 };
 use rand::{rngs::StdRng, SeedableRng};
 use time::{macros::datetime, OffsetDateTime};
@@ -25,6 +25,11 @@ pub(crate) struct StoppedClock(pub(crate) OffsetDateTime);
 impl Clock for StoppedClock {
     fn now(&self) -> OffsetDateTime {
         self.0
+    }
+
+    /// What is measured with it goes on, so that waits end.
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic()
     }
 }
 

@@ -43,7 +43,10 @@ impl<S: PhoneStore> Ledger<S> {
 
     fn run_lines(&self, id: LocalId) -> Result<Vec<(u64, RunLine)>, Error> {
         let from = stored::run(id, 0);
-        let found = self.opened.store.scan(&from, &stored::runs_end(id), usize::MAX);
+        let found = self
+            .opened
+            .store
+            .scan(&from, &stored::runs_end(id), usize::MAX);
         let found = found.map_err(failed)?.into_iter();
         found
             .map(|(key, value)| {
@@ -134,8 +137,11 @@ impl<S: PhoneStore> Book for Ledger<S> {
             return Ok(None);
         };
         let code = self.reveal(b"code", id, 0, &code)?;
-        let code = core::str::from_utf8(&code).ok().and_then(|it| it.parse().ok());
-        code.map(Some).ok_or_else(|| corrupt("what it keeps for an enrolment code is none"))
+        let code = core::str::from_utf8(&code)
+            .ok()
+            .and_then(|it| it.parse().ok());
+        code.map(Some)
+            .ok_or_else(|| corrupt("what it keeps for an enrolment code is none"))
     }
 
     fn finalised(&self) -> Result<u64, Error> {
@@ -311,7 +317,8 @@ impl<S: PhoneStore> Book for Ledger<S> {
 
     fn runs(&self, id: LocalId) -> Result<Vec<QueuedRun>, Error> {
         let runs = self.run_lines(id)?.into_iter();
-        runs.map(|(first, run)| self.queued(id, first, run)).collect()
+        runs.map(|(first, run)| self.queued(id, first, run))
+            .collect()
     }
 
     fn runs_to_send(&self, id: LocalId, most: u32) -> Result<Vec<QueuedRun>, Error> {
@@ -319,7 +326,8 @@ impl<S: PhoneStore> Book for Ledger<S> {
         let mut runs = self.run_lines(id)?;
         runs.sort_by_key(|(first, run)| (run.last <= confirmed, *first));
         let runs = runs.into_iter().take(most as usize);
-        runs.map(|(first, run)| self.queued(id, first, run)).collect()
+        runs.map(|(first, run)| self.queued(id, first, run))
+            .collect()
     }
 
     fn add_holder(&self, id: LocalId, first: u64, relay: &str) -> Result<(), Error> {
@@ -331,7 +339,9 @@ impl<S: PhoneStore> Book for Ledger<S> {
     }
 
     fn set_refusal(&self, id: LocalId, first: u64, refusal: Option<&str>) -> Result<(), Error> {
-        self.change_run(id, first, |run| run.refusal = refusal.map(ToOwned::to_owned))
+        self.change_run(id, first, |run| {
+            run.refusal = refusal.map(ToOwned::to_owned)
+        })
     }
 
     fn forget_copied(&self, id: LocalId, copies: u32) -> Result<(), Error> {
@@ -339,7 +349,10 @@ impl<S: PhoneStore> Book for Ledger<S> {
         for (first, run) in self.run_lines(id)? {
             let held = copies <= 1 || run.holders.len() >= copies as usize;
             if run.last <= confirmed && held {
-                self.opened.store.delete(&stored::run(id, first)).map_err(failed)?;
+                self.opened
+                    .store
+                    .delete(&stored::run(id, first))
+                    .map_err(failed)?;
             }
         }
         Ok(())

@@ -10,11 +10,7 @@ mod book;
 mod pending;
 mod stored;
 
-use alloc::{
-    string::String,
-    sync::Arc,
-    vec::Vec,
-};
+use alloc::{string::String, sync::Arc, vec::Vec};
 
 use codec::{DecodeAll, Encode};
 use hashchain::{DeviceId, LinkHash, RatchetKey, Sealer, StudyId};
@@ -117,7 +113,10 @@ impl<S: PhoneStore> Opened<S> {
         self.store.put(key, value.encode()).map_err(failed)
     }
 
-    fn together<T, E: From<Error>>(&self, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    pub(crate) fn together<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
         let Some(begun) = self.store.begin() else {
             return work();
         };
@@ -143,8 +142,13 @@ impl<S: PhoneStore> Ledger<S> {
             auditor_epoch: begun.auditor_epoch,
         };
         let anchor: Option<Anchor> = opened.read(stored::ANCHOR)?;
-        if anchor.as_ref().is_some_and(|it| it.genesis() != terms.chain) {
-            return Err(corrupt("what it knows of the chain's authorities is of another chain"));
+        if anchor
+            .as_ref()
+            .is_some_and(|it| it.genesis() != terms.chain)
+        {
+            return Err(corrupt(
+                "what it knows of the chain's authorities is of another chain",
+            ));
         }
         let mut ledger = Self {
             opened,
@@ -295,7 +299,8 @@ impl<S: PhoneStore> Ledger<S> {
         let devices = self.opened.store.scan(b"d", b"e", usize::MAX);
         let devices = devices.map_err(failed)?;
         let ids = devices.iter().map(|(key, _)| stored::id(key));
-        ids.collect::<Option<_>>().ok_or_else(|| corrupt("a key has another length"))
+        ids.collect::<Option<_>>()
+            .ok_or_else(|| corrupt("a key has another length"))
     }
 
     fn fixed(&self, id: LocalId) -> Result<Fixed, Error> {
@@ -316,7 +321,9 @@ impl<S: PhoneStore> Ledger<S> {
 
     fn close(&self, what: &[u8], id: LocalId, at: u64, secret: &[u8]) -> Result<Vec<u8>, Error> {
         let entropy = &*self.opened.senses.entropy;
-        self.opened.vault.close(&label(what, id, at), secret, entropy)
+        self.opened
+            .vault
+            .close(&label(what, id, at), secret, entropy)
     }
 
     fn reveal(
@@ -336,7 +343,7 @@ impl<S: PhoneStore> Ledger<S> {
 
     fn key(&self, id: LocalId) -> Result<DeviceKey, Error> {
         let seed = self.reveal(b"seed", id, 0, &self.fixed(id)?.seed)?;
-        Ok(DeviceKey::from_seed(&secret_bytes(&seed)?))
+        Ok(DeviceKey::from_seed(&*secret_bytes(&seed)?))
     }
 
     fn position(&self, id: LocalId) -> Result<Sealer, Error> {
@@ -347,7 +354,9 @@ impl<S: PhoneStore> Ledger<S> {
         let sealer = Sealer::resume(LinkHash(state.head), key);
         match position_checksum(&sealer) == state.checksum {
             true => Ok(sealer),
-            false => Err(corrupt("a device's position and ratchet key do not fit together")),
+            false => Err(corrupt(
+                "a device's position and ratchet key do not fit together",
+            )),
         }
     }
 
@@ -358,9 +367,9 @@ impl<S: PhoneStore> Ledger<S> {
             head: LinkHash(head),
         });
         // An unknown reason was written by somebody else; the device stays stopped.
-        let frozen = state.frozen.map(|code| {
-            FreezeReason::from_code(&code).unwrap_or(FreezeReason::ForeignHead)
-        });
+        let frozen = state
+            .frozen
+            .map(|code| FreezeReason::from_code(&code).unwrap_or(FreezeReason::ForeignHead));
         Ok(DeviceRecord {
             id,
             participant: Participant(String::new()),
@@ -395,7 +404,9 @@ fn label(what: &[u8], id: LocalId, at: u64) -> Vec<u8> {
 }
 
 fn secret_bytes(secret: &[u8]) -> Result<Zeroizing<[u8; 32]>, Error> {
-    let bytes = secret.try_into().map_err(|_| corrupt("a key has another length"))?;
+    let bytes = secret
+        .try_into()
+        .map_err(|_| corrupt("a key has another length"))?;
     Ok(Zeroizing::new(bytes))
 }
 

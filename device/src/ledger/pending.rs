@@ -87,9 +87,13 @@ impl<S: PhoneStore> Journaled<S> {
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
         drop(pending);
-        let stored = self.store.scan(from, until, most.saturating_add(held.len()))?;
-        let mut found: BTreeMap<Vec<u8>, Option<Vec<u8>>> =
-            stored.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        let stored = self
+            .store
+            .scan(from, until, most.saturating_add(held.len()))?;
+        let mut found: BTreeMap<Vec<u8>, Option<Vec<u8>>> = stored
+            .into_iter()
+            .map(|(key, value)| (key, Some(value)))
+            .collect();
         found.extend(held);
         let found = found.into_iter();
         Ok(found

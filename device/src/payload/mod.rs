@@ -17,15 +17,14 @@ mod exchange;
 mod ieee;
 pub mod rules;
 
-
 use serde::{Deserialize, Serialize};
 use time::Date;
 
-pub use diary::{ClockTime, DiaryEntry, SleepDiary, SleepQuality, UnlikelyDiary};
 pub use crate::{
     book::Participant,
     seal::{corrected, correcting},
 };
+pub use diary::{ClockTime, DiaryEntry, SleepDiary, SleepQuality, UnlikelyDiary};
 pub use exchange::{parse_document, ExchangedNight, DATA_POINT_MEDIA_TYPE};
 pub use ieee::{
     DataPoint, Datasheet, Header, Minutes, Modality, PartOfDay, Percentage, SchemaId, SleepEpisode,

@@ -6,7 +6,10 @@
 //! rule, and some things that no schema minds are refused because nobody could say what they mean, or because a person's
 //! name might be in them.
 
-use alloc::{string::{String, ToString}, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 use serde_json::{Map, Value};
 use time::{format_description::well_known::Rfc3339, Date, Duration, OffsetDateTime};
 

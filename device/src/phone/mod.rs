@@ -158,9 +158,8 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
                 Some(key) => Recipient::Participant(key),
                 None => Recipient::Anybody,
             };
-            ledger.together(|| {
-                seal::seal(&*ledger, id, record, content, change, recipient, &mut rng)
-            })
+            ledger
+                .together(|| seal::seal(&*ledger, id, record, content, change, recipient, &mut rng))
         })
     }
 
@@ -260,7 +259,10 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
                 passing: true,
             })),
         };
-        self.turns.alone(|| self.note(done.as_ref().err()))?;
+        // A note that cannot be written takes nothing from what was done.
+        if let Err(error) = self.turns.alone(|| self.note(done.as_ref().err())) {
+            tracing::warn!(%error, "how it went is not noted");
+        }
         done
     }
 
@@ -279,7 +281,6 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
                 notes.next_try = fault.may_pass().then_some(next);
             }
         }
-        // What failed because there is no room is told by itself.
         self.opened.together(|| {
             if let (Some(ledger), Some(servers)) = (self.ledger(), &*self.servers.lock()) {
                 ledger.set_doubts(&servers.doubts())?;
@@ -298,15 +299,21 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             None => None,
         };
         let known = device.filter(|device| device.frozen.is_none());
-        if let Some(number) = known.as_ref().and_then(|it| it.number.filter(|_| it.proved)) {
+        if let Some(number) = known
+            .as_ref()
+            .and_then(|it| it.number.filter(|_| it.proved))
+        {
             return Ok(number);
         }
         // What the code is for decides what kind of device redeems it. One that asked before, and was killed, goes on.
         let found = self.ask(address).code_terms(code).await??;
         let terms = Terms::from(&found);
         let candidate = candidate(&found, code, address);
+        // What was sealed stays with the key that it was sealed for; a code for something else is refused.
         let fits = known.is_some_and(|device| {
-            device.predecessor == candidate.predecessor && device.recipient == candidate.recipient
+            let same_kind = device.predecessor == candidate.predecessor
+                && device.recipient == candidate.recipient;
+            same_kind || device.length > 0
         });
         let ledger = match self.ledger() {
             Some(ledger) if fits => {
@@ -316,7 +323,12 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             Some(ledger) => Arc::new(ledger.go_on(&terms, &candidate)?),
             None => {
                 let checkpoints = self.checkpoints.clone();
-                Arc::new(Ledger::begin(&self.opened, checkpoints, &terms, &candidate)?)
+                Arc::new(Ledger::begin(
+                    &self.opened,
+                    checkpoints,
+                    &terms,
+                    &candidate,
+                )?)
             }
         };
         *self.ledger.lock() = Some(ledger.clone());

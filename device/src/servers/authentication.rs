@@ -20,11 +20,11 @@ use super::{
     patience::Patience,
 };
 use crate::{
+    book::{DeviceRecord, EnrolmentCode, Terms},
     chain::{ChainDevice, ChainFault, ChainRefusal, Decision, Enrolment},
     host::{Request, Transport},
     key::DeviceKey,
     senses::Senses,
-    book::{DeviceRecord, EnrolmentCode, Terms},
 };
 
 /// How many times longer a device waits for a server that has too many of them.

@@ -6,8 +6,8 @@
 //! device cannot tell whether what is registered is what it sent. It always turns to the same relay: a second one would
 //! chain them a second time.
 
-use alloc::{string::ToString, vec::Vec};
 use alloc::sync::Arc;
+use alloc::{string::ToString, vec::Vec};
 
 use mhealth_api::{BareRecord, Base64, Code};
 
@@ -18,9 +18,7 @@ use super::{
     views::Unproved,
 };
 use crate::{
-    chain::{
-        ChainFault, Decision, FinalHead, HeadChecker, OutgoingRun, Question, Receipt, Upload,
-    },
+    chain::{ChainFault, Decision, FinalHead, HeadChecker, OutgoingRun, Question, Receipt, Upload},
     host::Transport,
 };
 

@@ -6,11 +6,11 @@
 //! worker of the device uses. When its relay does not answer, refuses, keeps what it took back, or says what it does not
 //! prove, it goes to another one and sends the same bytes there; what the chain has already is a success.
 
-use alloc::{string::ToString, vec::Vec};
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
+use alloc::{string::ToString, vec::Vec};
 use core::time::Duration;
 
 use futures_util::future;

@@ -210,10 +210,7 @@ impl<T: Transport> Http<T> {
     }
 
     /// Sends a request and takes its answer, whatever it is.
-    pub(super) async fn send_bytes(
-        &self,
-        request: Request,
-    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    pub(super) async fn send_bytes(&self, request: Request) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let url = request.url.clone();
         let most = request.longest_answer;
         let answer = self.transport.send(request).await.map_err(unanswered)?;

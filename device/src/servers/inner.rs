@@ -2,8 +2,8 @@
 
 //! What all requests of a program share.
 
-use alloc::{string::String, vec::Vec};
 use alloc::sync::Arc;
+use alloc::{string::String, vec::Vec};
 use core::time::Duration;
 
 use hashchain::DeviceId;

@@ -11,7 +11,10 @@
 //! way, the queue in the device's file is kept until it is proved that the chain has finalised it, and an attempt that is
 //! repeated sends identical bytes.
 
-use alloc::{string::{String, ToString}, vec::Vec};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 mod address;
 mod authentication;
 #[cfg(feature = "bare-records")]

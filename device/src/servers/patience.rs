@@ -47,9 +47,7 @@ impl Patience {
         let doubled = self
             .shortest_wait
             .saturating_mul(1 << failures.clamp(1, 16));
-        let own = doubled
-            .min(self.longest_wait)
-            .mul_f64(0.5 + chance / 2.0);
+        let own = doubled.min(self.longest_wait).mul_f64(0.5 + chance / 2.0);
         own.max(asked.unwrap_or_default().min(LONGEST_ASKED))
     }
 }

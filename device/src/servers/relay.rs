@@ -2,8 +2,8 @@
 
 //! Relays, and which of them to turn to.
 
-use alloc::vec::Vec;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::{fmt, time::Duration};
 
 use super::{address::Address, patience::Patience};

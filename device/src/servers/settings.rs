@@ -2,8 +2,8 @@
 
 //! How a device goes through servers.
 
-use alloc::{string::String, vec::Vec};
 use alloc::{collections::BTreeMap, sync::Arc};
+use alloc::{string::String, vec::Vec};
 
 use super::{address::Address, observer::Observer, patience::Patience};
 use crate::book::Terms;

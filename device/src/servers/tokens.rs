@@ -2,8 +2,8 @@
 
 //! Tokens, kept until shortly before they expire.
 
-use alloc::string::String;
 use alloc::collections::BTreeMap;
+use alloc::string::String;
 use core::{fmt, time::Duration};
 
 use hashchain::DeviceId;

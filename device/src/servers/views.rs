@@ -5,8 +5,11 @@
 //! Whatever a relay shows is worth what its proof is worth. As many relays are asked as are to hold a run, and the newest of
 //! what is proved counts; whoever shows something else is remembered, and turned to last.
 
-use alloc::{string::{String, ToString}, vec::Vec};
 use alloc::sync::Arc;
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 use core::time::Duration;
 
 use mhealth_api::{Code, DeviceOnChain};
