@@ -12,7 +12,7 @@ use mhealth_device::{
         Question, Receipt, StudyTerms, Upload, UploadPolicy,
     },
     host::Clock,
-    servers as core, PublicKey, Senses, Terms,
+    servers as rules, PublicKey, Senses, Terms,
 };
 use tokio::task::JoinSet;
 
@@ -31,7 +31,7 @@ pub struct Settings {
     /// The relays. When there are none, those that the authentication server names with its first token.
     pub relays: Vec<Address>,
     /// Relays, by their base addresses, to which others are preferred, and until when, in seconds since 1970: what
-    /// [`Servers::doubts`](core::Servers::doubts) said before.
+    /// [`Servers::doubts`](rules::Servers::doubts) said before.
     pub doubts: BTreeMap<String, i64>,
     /// Whether relays' words are taken for proofs. Only for chains that have no proofs: whoever is asked can then make runs
     /// vanish and stop the device.
@@ -57,7 +57,7 @@ pub struct Settings {
 impl Settings {
     /// One relay holds each run, and the usual patience.
     pub fn new(terms: Terms, authentication: Address, clock: Arc<dyn Clock>) -> Self {
-        let usual = core::Settings::new(terms, authentication);
+        let usual = rules::Settings::new(terms, authentication);
         Self {
             terms,
             authentication: usual.authentication,
@@ -85,7 +85,7 @@ fn senses(clock: Arc<dyn Clock>) -> Senses {
 
 /// A study's authentication server.
 #[derive(Debug)]
-pub struct AuthenticationServer(core::AuthenticationServer<HttpTransport>);
+pub struct AuthenticationServer(rules::AuthenticationServer<HttpTransport>);
 
 impl AuthenticationServer {
     /// A server by its base address.
@@ -96,13 +96,13 @@ impl AuthenticationServer {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, ChainFault> {
         let transport = HttpTransport::new(patience.connect, certificates, 64)?;
-        let server = core::AuthenticationServer::at(address, patience, transport, senses(clock));
+        let server = rules::AuthenticationServer::at(address, patience, transport, senses(clock));
         Ok(Self(server))
     }
 }
 
 impl Deref for AuthenticationServer {
-    type Target = core::AuthenticationServer<HttpTransport>;
+    type Target = rules::AuthenticationServer<HttpTransport>;
 
     fn deref(&self) -> &Self::Target {
         &self.0
@@ -111,7 +111,7 @@ impl Deref for AuthenticationServer {
 
 /// An authentication server and relays.
 #[derive(Clone, Debug)]
-pub struct Servers(core::Servers<HttpTransport>);
+pub struct Servers(rules::Servers<HttpTransport>);
 
 impl Servers {
     /// Goes through these servers. Nothing is asked before something is wanted.
@@ -122,7 +122,7 @@ impl Servers {
             settings.connections,
         )?;
         let senses = senses(settings.clock);
-        let settings = core::Settings {
+        let settings = rules::Settings {
             relays: settings.relays,
             doubts: settings.doubts,
             trust_relays: settings.trust_relays,
@@ -131,14 +131,14 @@ impl Servers {
             bare_records: settings.bare_records,
             patience: settings.patience,
             observer: settings.observer,
-            ..core::Settings::new(settings.terms, settings.authentication)
+            ..rules::Settings::new(settings.terms, settings.authentication)
         };
-        Ok(Self(core::Servers::new(settings, transport, senses)))
+        Ok(Self(rules::Servers::new(settings, transport, senses)))
     }
 }
 
 impl Deref for Servers {
-    type Target = core::Servers<HttpTransport>;
+    type Target = rules::Servers<HttpTransport>;
 
     fn deref(&self) -> &Self::Target {
         &self.0

@@ -344,6 +344,9 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             return Ok(Standing::Unenrolled);
         };
         let id = ledger.current()?;
+        if let Some(reason) = ledger.device(id)?.frozen {
+            return Ok(Standing::Frozen(reason));
+        }
         let Some(address) = self.opened.notes()?.authentication else {
             return Ok(Standing::Unenrolled);
         };
@@ -352,7 +355,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             .map_err(|_| ledger.corrupt("its server's address is none".into()))?;
         let servers = self.servers(&ledger, &address);
         let device = ledger.device(id)?;
-        if let (None, None, Some(code)) = (device.number, device.frozen, ledger.code(id)?) {
+        if let (None, Some(code)) = (device.number, ledger.code(id)?) {
             enrol_one(&*ledger, &servers, id, &code, |_| Ok(())).await?;
         }
         upload_one(&*ledger, &servers, id).await
