@@ -2,6 +2,7 @@
 
 //! What staff ask of an authentication server with an admin credential.
 
+use alloc::string::String;
 use hashchain::DeviceId;
 use serde::{Deserialize, Serialize};
 

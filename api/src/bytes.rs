@@ -2,8 +2,9 @@
 
 //! Byte strings, and how they stand in JSON.
 
-use std::fmt;
-use std::str::FromStr;
+use alloc::vec::Vec;
+use core::fmt;
+use core::str::FromStr;
 
 use base64::engine::general_purpose::STANDARD;
 use base64::Engine;
@@ -57,7 +58,7 @@ macro_rules! hex_bytes {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                let text = alloc::borrow::Cow::<'de, str>::deserialize(deserializer)?;
                 text.parse().map_err(de::Error::custom)
             }
         }
@@ -104,7 +105,7 @@ impl Serialize for Base64 {
 
 impl<'de> Deserialize<'de> for Base64 {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let text = alloc::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         STANDARD
             .decode(text.as_bytes())
             .map(Self)
@@ -118,7 +119,7 @@ mod tests {
 
     #[test]
     fn hexadecimal_is_read_back_as_it_was_written() {
-        let hash = Hash(std::array::from_fn(|index| index as u8 * 7));
+        let hash = Hash(core::array::from_fn(|index| index as u8 * 7));
         let json = serde_json::to_string(&hash).unwrap();
         assert_eq!(serde_json::from_str::<Hash>(&json).unwrap(), hash);
         assert!(json.starts_with("\"0x00070e"));

@@ -5,8 +5,9 @@
 //! A code has 40 symbols: 20 that are secret, 19 that pin the key to which the participant's data are sealed, and one that
 //! tells when another was mistyped. `docs/protocol/device-api.md` has the bytes.
 
-use std::fmt;
-use std::str::FromStr;
+use alloc::{string::String, vec::Vec};
+use core::fmt;
+use core::str::FromStr;
 
 use hashchain::{encoding, participant_digest, Native};
 use zeroize::Zeroizing;
@@ -124,7 +125,7 @@ fn pin(participant_key: Option<&Key>) -> [u8; PIN] {
 
 /// The first bits, five in a symbol, the topmost first.
 fn symbols_of<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    std::array::from_fn(|place| {
+    core::array::from_fn(|place| {
         let bit = |number: usize| bytes[number / 8] >> (7 - number % 8) & 1;
         (0..5).fold(0, |symbol, number| symbol << 1 | bit(5 * place + number))
     })

@@ -2,6 +2,7 @@
 
 //! Enrolment with an authentication server.
 
+use alloc::{string::String, vec::Vec};
 use hashchain::{DeviceId, LinkHash, StudyId};
 use serde::{Deserialize, Serialize};
 

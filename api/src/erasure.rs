@@ -2,6 +2,7 @@
 
 //! The order by which the holder of the participants' keys has a participant's data erased.
 
+use alloc::vec::Vec;
 use hashchain::{encoding, is_strictly_signed, DeviceId, Native, StudyId};
 use serde::{Deserialize, Serialize};
 

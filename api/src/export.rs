@@ -2,6 +2,7 @@
 
 //! What a relay shows to auditors, and the line by which it answers for it.
 
+use alloc::{boxed::Box, vec::Vec};
 use hashchain::{encoding, LinkHash, Native, StudyId};
 use serde::{Deserialize, Serialize};
 

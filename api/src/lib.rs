@@ -8,6 +8,12 @@
 //! Keys, hashes, tags and signatures are hexadecimal with `0x`, as everywhere on this chain. Envelopes and escrows are
 //! standard base64 with padding (RFC 4648, section 4). Times are seconds since 1970-01-01T00:00:00Z. Members that a
 //! message does not know are refused.
+//!
+//! It needs `alloc` only, unless `openapi` is asked for.
+#![cfg_attr(not(any(test, feature = "openapi")), no_std)]
+
+#[macro_use]
+extern crate alloc;
 
 mod admin;
 mod bytes;

@@ -2,8 +2,9 @@
 
 //! Errors as `application/problem+json` (RFC 9457), each with a stable code.
 
-use std::fmt;
-use std::str::FromStr;
+use alloc::string::String;
+use core::fmt;
+use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 

@@ -8,9 +8,13 @@
 //! The form is checked here by hand and not by a JWT library: private parts of a key and members that appear twice must be
 //! refused and not skipped, signatures are checked strictly, and a phone carries no algorithm but Ed25519.
 
-use std::borrow::Cow;
-use std::fmt;
-use std::str::FromStr;
+use alloc::{
+    borrow::{Cow, ToOwned},
+    string::String,
+    vec::Vec,
+};
+use core::fmt;
+use core::str::FromStr;
 
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;

@@ -2,6 +2,7 @@
 
 //! Runs on their way through a relay, and what a relay tells of the chain.
 
+use alloc::vec::Vec;
 use hashchain::{DataDigest, DeviceId, LinkHash, Run, StudyId, Tag};
 use serde::{Deserialize, Serialize};
 

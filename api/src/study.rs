@@ -2,6 +2,7 @@
 
 //! What devices know of their study.
 
+use alloc::string::String;
 use hashchain::StudyId;
 use serde::{Deserialize, Serialize};
 

@@ -3,6 +3,7 @@
 //! The paper's authentication key: a short-lived JWT (RFC 7519) that relays verify without asking anybody, bound to the
 //! device's key (RFC 9449).
 
+use alloc::{string::String, vec::Vec};
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use base64::Engine;
 use hashchain::{DeviceId, StudyId};

@@ -6,19 +6,23 @@
 //! server and relays. The simulator has the way of Figure 1a, on which a device talks to a node itself; tests use a chain
 //! in memory. Whoever is asked may lie. What counts is a [`FinalHead`], which a [`HeadChecker`] made of a proof.
 
-use std::future::Future;
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
+use core::future::Future;
 
 use hashchain::{DeviceId, LinkHash, Run, StudyId};
 use mhealth_api::{Head, Refusal, RegisteredEntry};
 
 pub use crate::{
     key::{DeviceKey, Signature},
-    proof::{Checked, FinalHead, HeadChecker, ProofFault, Question},
+    proof::{Checked, FinalHead, HeadChecker, Learned, ProofFault, Question},
 };
 
 use crate::{
+    book::{DeviceRecord, EnrolmentCode},
     key::PublicKey,
-    store::{DeviceRecord, EnrolmentCode},
 };
 
 /// The chain did not do what was asked. Nothing is lost by it: whatever was sent can be sent again, byte for byte.
@@ -190,7 +194,7 @@ impl Default for UploadPolicy {
     }
 }
 
-/// The way to the chain.
+/// The way to the chain. Its futures need not be `Send`.
 pub trait Chain {
     /// Hash of the chain's genesis block.
     fn genesis(&self) -> [u8; 32];
@@ -206,15 +210,13 @@ pub trait Chain {
         &self,
         _device: DeviceId,
         _key: &DeviceKey,
-    ) -> impl Future<Output = Result<Decision<()>, ChainFault>> + Send {
+    ) -> impl Future<Output = Result<Decision<()>, ChainFault>> {
         async { Ok(Ok(())) }
     }
 
     /// A study; `None` if there is none of this number.
-    fn study(
-        &self,
-        study: StudyId,
-    ) -> impl Future<Output = Result<Option<StudyTerms>, ChainFault>> + Send;
+    fn study(&self, study: StudyId)
+        -> impl Future<Output = Result<Option<StudyTerms>, ChainFault>>;
 
     /// The numbers of the devices that are enrolled with these keys, in the order of the keys; `None` where nobody knows one.
     /// Whoever names another device's is not believed.
@@ -222,7 +224,7 @@ pub trait Chain {
         &self,
         checker: &HeadChecker,
         keys: &[PublicKey],
-    ) -> impl Future<Output = Result<Vec<Option<DeviceId>>, ChainFault>> + Send;
+    ) -> impl Future<Output = Result<Vec<Option<DeviceId>>, ChainFault>>;
 
     /// Finalised heads of devices, in the order of the questions. Whoever gives a proof that the checker does not take is not
     /// believed, and others are asked.
@@ -230,7 +232,7 @@ pub trait Chain {
         &self,
         checker: &HeadChecker,
         questions: &[Question],
-    ) -> impl Future<Output = Vec<Result<FinalHead, ChainFault>>> + Send;
+    ) -> impl Future<Output = Vec<Result<FinalHead, ChainFault>>>;
 
     /// Up to `count` entries of a device from sequence `from` on, oldest first; there may be fewer. Nothing proves them but
     /// their links. `source` says who is asked, from 0 on; `None` when there is nobody more.
@@ -240,7 +242,7 @@ pub trait Chain {
         from: u64,
         count: u32,
         source: usize,
-    ) -> impl Future<Output = Result<Option<Vec<RegisteredEntry>>, ChainFault>> + Send;
+    ) -> impl Future<Output = Result<Option<Vec<RegisteredEntry>>, ChainFault>>;
 
     /// Enrols devices in a study and waits until each is said to be finalised or refused. One decision a device, in order.
     /// A device that is enrolled already is found, not enrolled twice.
@@ -248,7 +250,7 @@ pub trait Chain {
         &self,
         study: StudyId,
         enrolments: Vec<Enrolment>,
-    ) -> impl Future<Output = Result<Vec<Decision<ChainDevice>>, ChainFault>> + Send;
+    ) -> impl Future<Output = Result<Vec<Decision<ChainDevice>>, ChainFault>>;
 
     /// Sends the runs of several devices and waits until each is finalised or refused. One list of decisions a device,
     /// one decision a run, in order. That the entries of a run are recorded already is no refusal.
@@ -256,5 +258,5 @@ pub trait Chain {
         &self,
         checker: &HeadChecker,
         uploads: Vec<Upload>,
-    ) -> impl Future<Output = Result<Vec<Vec<Decision<Receipt>>>, ChainFault>> + Send;
+    ) -> impl Future<Output = Result<Vec<Vec<Decision<Receipt>>>, ChainFault>>;
 }

@@ -6,9 +6,9 @@ use hashchain::{LinkHash, Sealer};
 use mhealth_api::{Head, RegisteredEntry};
 
 use crate::{
+    book::{Book, DeviceRecord, LocalId},
     chain::{Chain, FinalHead},
     error::Error,
-    store::{DeviceRecord, LocalId, Store},
     sync::SyncError,
 };
 
@@ -17,15 +17,15 @@ const PAGE: u32 = 1_024;
 
 /// Whether the chain's entries after the device's head follow it and were made with its ratchet key. Entries that do not
 /// lead to the head are a lie of whoever shows them, or the truth; others are asked.
-pub(crate) async fn is_continued<C: Chain>(
-    store: &Store,
+pub(crate) async fn is_continued<B: Book, C: Chain>(
+    book: &B,
     chain: &C,
     device: &DeviceRecord,
     known: &FinalHead,
 ) -> Result<bool, SyncError> {
     let (mut answered, mut fault) = (false, None);
     for source in 0.. {
-        match follow(store, chain, device, known, source).await {
+        match follow(book, chain, device, known, source).await {
             Ok(Some(true)) => return Ok(true),
             Ok(Some(false)) => answered = true,
             Ok(None) => break,
@@ -40,15 +40,15 @@ pub(crate) async fn is_continued<C: Chain>(
 }
 
 /// [`is_continued`], by what one source shows; `None` if there is no such source.
-async fn follow<C: Chain>(
-    store: &Store,
+async fn follow<B: Book, C: Chain>(
+    book: &B,
     chain: &C,
     device: &DeviceRecord,
     known: &FinalHead,
     source: usize,
 ) -> Result<Option<bool>, SyncError> {
     let Head { length, hash } = known.head();
-    let mut continuation = Continuation::of(store, device.id)?;
+    let mut continuation = Continuation::of(book, device.id)?;
     while continuation.length() < length {
         let from = continuation.length() + 1;
         let Some(page) = chain.entries(known.device(), from, PAGE, source).await? else {
@@ -70,8 +70,8 @@ async fn follow<C: Chain>(
 struct Continuation(Sealer);
 
 impl Continuation {
-    fn of(store: &Store, id: LocalId) -> Result<Self, Error> {
-        store.sealer(id).map(Self)
+    fn of<B: Book>(book: &B, id: LocalId) -> Result<Self, Error> {
+        book.sealer(id).map(Self)
     }
 
     fn length(&self) -> u64 {

@@ -2,8 +2,7 @@
 
 //! What can go wrong on the device itself.
 
-use std::path::PathBuf;
-
+use alloc::string::String;
 use hashchain::StudyId;
 
 use crate::{freeze::FreezeReason, key::PublicKey};
@@ -19,16 +18,16 @@ pub enum Error {
     #[error("The state file {path} cannot be used: {reason}.")]
     Unreadable {
         /// The file.
-        path: PathBuf,
+        path: String,
         /// What the system said.
         reason: String,
     },
     /// There is no such file, and the caller did not ask to make one.
     #[error("There is no state file {0}.")]
-    Missing(PathBuf),
+    Missing(String),
     /// There is nothing in the file: the program that made it was ended before it had finished.
     #[error("The state file {0} is empty.")]
-    Unfinished(PathBuf),
+    Unfinished(String),
     /// The file is damaged, or something in it does not fit the rest.
     #[error(
         "The state file {path} is damaged: {what}. Nothing was changed. Keep the file. Restore a copy only to read \
@@ -36,20 +35,20 @@ pub enum Error {
     )]
     Corrupt {
         /// The file.
-        path: PathBuf,
+        path: String,
         /// What does not fit.
         what: String,
     },
     /// The file is a database of some other program.
     #[error("The file {0} is not a state file of this program.")]
-    NotOurs(PathBuf),
+    NotOurs(String),
     /// The file was written by a newer version of this program.
     #[error(
         "The state file {path} has version {found}; this program knows versions up to {known}. Update the program."
     )]
     Newer {
         /// The file.
-        path: PathBuf,
+        path: String,
         /// Its version.
         found: i64,
         /// The newest version that this program knows.
@@ -83,10 +82,10 @@ pub enum Error {
     OtherDevice(PublicKey),
     /// Another program has the file open and does not let go of it.
     #[error("The state file {0} is in use by another program. Try again when it has ended.")]
-    InUse(PathBuf),
+    InUse(String),
     /// The disk is full.
     #[error("The disk of the state file {0} is full. Nothing that was sealed is lost; make room and run again.")]
-    DiskFull(PathBuf),
+    DiskFull(String),
     /// The device has been stopped, see [`FreezeReason`].
     #[error("The device {key} was stopped: {reason}")]
     Frozen {
@@ -113,6 +112,29 @@ pub enum Error {
         /// Bytes that a payload may have.
         most: usize,
     },
+    /// What is secret in the state was wrapped by another key store: the state is a copy from another phone, or the key store was
+    /// reset.
+    #[error(
+        "The state file {0} cannot be opened on this phone: its keys are in the key store of another one, or the key store was \
+         reset. What the chain holds is safe. Begin with a new state file, and ask the study's staff for a new enrolment code."
+    )]
+    WrongKeystore(String),
+    /// The key store does not open at present.
+    #[error("The phone is locked, and its key store with it. Unlock it and try again.")]
+    KeystoreLocked,
+    /// The key store failed.
+    #[error("The phone's key store failed: {0}.")]
+    KeystoreFailed(String),
+    /// The system gives no random bytes. Nothing was made or sealed.
+    #[error(
+        "The system gives no random bytes. Nothing was sealed. Restart the phone and try again."
+    )]
+    NoRandom,
+    /// Nobody has said yet which study the phone is for.
+    #[error(
+        "The phone is in no study yet. Enter the enrolment code that the study's staff handed out."
+    )]
+    NotEnrolled,
     /// A payload cannot be sealed, because its media type is none or its recipient's key is no key.
     #[error("The payload cannot be sealed: {0}.")]
     Unsealable(String),
@@ -138,6 +160,11 @@ impl Error {
             Self::AnotherParticipantKey => "another_participant_key",
             Self::WeakParticipantKey => "weak_participant_key",
             Self::TooLarge { .. } => "payload_too_large",
+            Self::WrongKeystore(_) => "wrong_keystore",
+            Self::KeystoreLocked => "keystore_locked",
+            Self::KeystoreFailed(_) => "keystore_failed",
+            Self::NoRandom => "no_random",
+            Self::NotEnrolled => "not_enrolled",
             Self::Unsealable(_) => "payload_unsealable",
         }
     }

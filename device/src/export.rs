@@ -6,15 +6,16 @@
 //! Each run becomes a line as relays export them, so that an auditor reads both. Nobody else vouches for it: the tags and the
 //! signature say that the device made the entries, and in which order, and nothing says when.
 
+use alloc::vec::Vec;
 use hashchain::DeviceId;
 use mhealth_api::{
     run_id, Base64, ExportedEntry, ExportedRun, RunState, RunStatus, SignatureBytes,
 };
 
 use crate::{
+    book::{Book, DeviceRecord, QueuedRun},
     error::Error,
     queue,
-    store::{DeviceRecord, QueuedRun, Store},
 };
 
 /// Entries of one run.
@@ -22,8 +23,8 @@ const RUN_LENGTH: u32 = 16;
 
 /// Hands over every run of a device that the chain is not known to have, oldest first, stopped or not. The cursors begin
 /// after `cursor`; gives the last one. A device that never had a number on the chain has none that a run could name.
-pub fn export_queue<E: From<Error>>(
-    store: &Store,
+pub fn export_queue<B: Book, E: From<Error>>(
+    book: &B,
     device: &DeviceRecord,
     mut cursor: u64,
     mut take: impl FnMut(ExportedRun) -> Result<(), E>,
@@ -31,19 +32,19 @@ pub fn export_queue<E: From<Error>>(
     let Some(number) = device.number else {
         return Ok(cursor);
     };
-    queue::form_runs(store, device.id, RUN_LENGTH)?;
-    for queued in store.runs(device.id)? {
+    queue::form_runs(book, device.id, RUN_LENGTH)?;
+    for queued in book.runs(device.id)? {
         if queued.last().sequence <= device.confirmed {
             continue; // It waits for a copy at a further relay.
         }
         cursor += 1;
-        take(exported(store, device, number, queued, cursor)?)?;
+        take(exported(book, device, number, queued, cursor)?)?;
     }
     Ok(cursor)
 }
 
-fn exported(
-    store: &Store,
+fn exported<B: Book>(
+    book: &B,
     device: &DeviceRecord,
     number: DeviceId,
     queued: QueuedRun,
@@ -52,11 +53,11 @@ fn exported(
     let (first, last) = (*queued.first(), *queued.last());
     let mut entries = Vec::with_capacity(queued.entries.len());
     for entry in &queued.entries {
-        let envelope = store.envelope(device.id, entry.sequence)?;
+        let envelope = book.envelope(device.id, entry.sequence)?;
         entries.push(ExportedEntry {
             digest: entry.digest,
             tag: entry.tag,
-            envelope: Base64(envelope.ok_or_else(|| store.lacks_envelope())?),
+            envelope: Base64(envelope.ok_or_else(|| book.lacks_envelope())?),
         });
     }
     Ok(ExportedRun {
@@ -72,10 +73,10 @@ fn exported(
             extrinsic_index: None,
             reason: None,
         },
-        study: store.terms().study,
+        study: book.terms().study,
         previous: first.previous,
         entries,
         signature: Some(SignatureBytes(queued.signature.0)),
-        received_at: store.sealed_at(device.id, last.sequence)?,
+        received_at: book.sealed_at(device.id, last.sequence)?,
     })
 }

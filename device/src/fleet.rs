@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Several devices in one file: what a simulator plays, and a shared phone may hold.
-//!
-//! Each function does for all devices of a [`Store`](crate::Store) what [`Device`](crate::Device) does for one, with few
-//! requests and few syncs of the disk.
+//! Several devices in one [`Book`](crate::book::Book): what a phone does, for all of them, with few requests and few syncs of the disk.
 
 pub use crate::{
-    enrol::enrol_all,
+    audit::audit,
+    enrol::{enrol, enrol_all},
     export::export_queue,
-    sync::sync_all,
-    upload::{upload_all, Refused},
+    queue::{form_runs, runs},
+    single::{enrol_one, sync_one, upload_one},
+    sync::{sync, sync_all, Compared},
+    upload::{upload, upload_all, Refused},
 };

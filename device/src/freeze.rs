@@ -2,7 +2,7 @@
 
 //! Why a device was stopped.
 
-use std::fmt;
+use core::fmt;
 
 /// Why a device was stopped. It seals and sends nothing more; re-enrolment gives its participant a new device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +28,8 @@ impl FreezeReason {
         }
     }
 
-    pub(crate) fn from_code(code: &str) -> Option<Self> {
+    /// The reason of a stable name; none if there is no such reason.
+    pub fn from_code(code: &str) -> Option<Self> {
         [
             Self::ForeignHead,
             Self::RestoredBackup,

@@ -2,7 +2,8 @@
 
 //! The device's Ed25519 key: its account on the chain, and what signs its runs.
 
-use std::fmt;
+use alloc::string::{String, ToString};
+use core::fmt;
 
 use ed25519_dalek::{Signer, SigningKey};
 use hashchain::{hex::Hex, key_proof_message, KeyProof, LinkHash};

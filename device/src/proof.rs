@@ -7,16 +7,20 @@
 //! knew before ([`HeadChecker::check`]); or, for a chain that has no such proofs and a device that was told so, a word
 //! ([`HeadChecker::take_word`]).
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+use alloc::{collections::BTreeMap, sync::Arc};
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
 };
 
 use hashchain::{DeviceId, LinkHash};
 use mhealth_api::Head;
 use mhealth_evidence::{Anchor, Checkpoint, HeadProof};
 
-use crate::chain::{ChainDevice, ChainFault};
+use crate::{
+    chain::{ChainDevice, ChainFault},
+    lock::Mutex,
+};
 
 /// A device's finalised head that the device may go by. Only [`HeadChecker`] makes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,15 +120,31 @@ pub struct Question {
 /// Checks what is said of heads. Shared by all that ask in the name of a file's devices.
 #[derive(Clone, Debug)]
 pub struct HeadChecker {
-    known: Arc<Mutex<Known>>,
+    known: Learned,
     trusts_words: bool,
     /// Blocks that the devices' holder trusts, from the consortium.
     checkpoints: Arc<[Checkpoint]>,
 }
 
-/// What the devices of a file have learned of the chain.
+/// What the devices of a book have learned of the chain, shared by all that ask in their name.
+#[derive(Clone, Debug)]
+pub struct Learned(Arc<Mutex<Known>>);
+
+impl Learned {
+    /// As it was stored: the chain, its authorities if they were learned, and the block in which each device's head was proved last.
+    pub fn new(genesis: [u8; 32], anchor: Option<Anchor>, seen: BTreeMap<DeviceId, u32>) -> Self {
+        Self(Arc::new(Mutex::new(Known {
+            genesis,
+            anchor,
+            on_the_way: None,
+            unsaved: false,
+            seen,
+        })))
+    }
+}
+
 #[derive(Debug)]
-pub(crate) struct Known {
+struct Known {
     genesis: [u8; 32],
     /// The authorities; none before the first proof.
     anchor: Option<Anchor>,
@@ -134,24 +154,10 @@ pub(crate) struct Known {
     /// Whether the file lacks what is known of the authorities.
     unsaved: bool,
     /// The block in which a device's head was proved last.
-    seen: HashMap<DeviceId, u32>,
+    seen: BTreeMap<DeviceId, u32>,
 }
 
 impl Known {
-    pub(crate) fn new(
-        genesis: [u8; 32],
-        anchor: Option<Anchor>,
-        seen: HashMap<DeviceId, u32>,
-    ) -> Self {
-        Self {
-            genesis,
-            anchor,
-            on_the_way: None,
-            unsaved: false,
-            seen,
-        }
-    }
-
     /// Remembers the authorities that a proof led to. The anchor's own block is that of their last change: devices of one file
     /// see later ones in any order.
     fn learn(&mut self, before: Anchor, after: Anchor) {
@@ -168,11 +174,8 @@ impl Known {
 }
 
 impl HeadChecker {
-    pub(crate) fn of(
-        known: Arc<Mutex<Known>>,
-        trusts_words: bool,
-        checkpoints: Arc<[Checkpoint]>,
-    ) -> Self {
+    /// Checks proofs from what was learned. With `trusts_words`, for chains that have no proofs, words do.
+    pub fn of(known: Learned, trusts_words: bool, checkpoints: Arc<[Checkpoint]>) -> Self {
         Self {
             known,
             trusts_words,
@@ -183,7 +186,7 @@ impl HeadChecker {
     /// The blocks that are trusted and not behind what is known already. Where one of them changes the chain's authorities by
     /// force, a proof may lead over it, if whoever makes it is told the block's hash.
     pub fn checkpoints(&self) -> Vec<Checkpoint> {
-        let known = self.known();
+        let known = self.known.0.lock();
         let reached = known.anchor.as_ref().map_or(0, Anchor::block);
         let checkpoints = self.checkpoints.iter().copied();
         checkpoints.filter(|block| block.number > reached).collect()
@@ -196,7 +199,7 @@ impl HeadChecker {
 
     /// The number of the set of authorities that a proof is to lead on from; none before the first proof.
     pub fn set(&self) -> Option<u64> {
-        let known = self.known();
+        let known = self.known.0.lock();
         let anchor = known.on_the_way.as_ref().or(known.anchor.as_ref());
         anchor.map(|anchor| anchor.set().id())
     }
@@ -210,7 +213,7 @@ impl HeadChecker {
         let refused = |refusal: mhealth_evidence::Refusal| {
             ProofFault::new(refusal.code(), format!("{refusal}."))
         };
-        let mut known = self.known();
+        let mut known = self.known.0.lock();
         let on_the_way = known.on_the_way.take();
         let before = match (on_the_way.as_ref().or(known.anchor.as_ref()), &proof.first) {
             (Some(anchor), _) => anchor.clone(),
@@ -301,20 +304,15 @@ impl HeadChecker {
 
     /// What is to be stored of the authorities, since it was asked for last.
     pub(crate) fn take_unsaved(&self) -> Option<Anchor> {
-        let mut known = self.known();
-        std::mem::take(&mut known.unsaved)
+        let mut known = self.known.0.lock();
+        core::mem::take(&mut known.unsaved)
             .then(|| known.anchor.clone())
             .flatten()
     }
 
     /// It could not be stored.
     pub(crate) fn is_unsaved(&self) {
-        self.known().unsaved = true;
-    }
-
-    fn known(&self) -> MutexGuard<'_, Known> {
-        // Whatever is changed is changed last, and at once.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.0.lock().unsaved = true;
     }
 }
 

@@ -5,13 +5,14 @@
 //! A run's limits and signature are made durable before it is sent and never change afterwards, so a retry, after a
 //! lost connection or a kill, sends the same bytes. Entries that are sealed later go into later runs.
 
-use std::collections::HashSet;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use hashchain::MAX_RUN_LENGTH;
 
 use crate::{
+    book::{Book, LocalId, QueuedRun},
     error::Error,
-    store::{LocalId, QueuedRun, Store},
 };
 
 /// Most bytes of data in a run. Relays take bodies that this fits into, in base64, and a single entry is smaller.
@@ -23,42 +24,42 @@ const DEVICES_AT_A_TIME: usize = 512;
 
 /// Forms runs of at most `run_length` entries from what is sealed and in no run yet, and gives all runs of the
 /// device that are not delivered, oldest first. A stopped device has none.
-pub(crate) fn runs(store: &Store, id: LocalId, run_length: u32) -> Result<Vec<QueuedRun>, Error> {
-    if store.device(id)?.frozen.is_some() {
+pub fn runs<B: Book>(book: &B, id: LocalId, run_length: u32) -> Result<Vec<QueuedRun>, Error> {
+    if book.device(id)?.frozen.is_some() {
         return Ok(Vec::new());
     }
-    form_runs(store, id, run_length)?;
-    store.runs(id)
+    form_runs(book, id, run_length)?;
+    book.runs(id)
 }
 
 /// [`form_runs`] for several devices, with few syncs of the disk.
-pub(crate) fn form_all_runs(
-    store: &Store,
-    devices: &HashSet<LocalId>,
+pub(crate) fn form_all_runs<B: Book>(
+    book: &B,
+    devices: &BTreeSet<LocalId>,
     run_length: u32,
 ) -> Result<(), Error> {
-    let mut loose = store.devices_with_loose_entries()?;
+    let mut loose = book.devices_with_loose_entries()?;
     loose.retain(|id| devices.contains(id));
     for some in loose.chunks(DEVICES_AT_A_TIME) {
-        let group = store.group()?;
-        some.iter()
-            .try_for_each(|id| form_runs(store, *id, run_length))?;
-        group.commit()?;
+        book.together(|| {
+            some.iter()
+                .try_for_each(|id| form_runs(book, *id, run_length))
+        })?;
     }
     Ok(())
 }
 
 /// Puts what is sealed and in no run yet into runs. They are durable when this returns, or with the group that it
 /// happens in.
-pub(crate) fn form_runs(store: &Store, id: LocalId, run_length: u32) -> Result<(), Error> {
-    let device = store.device(id)?;
-    let covered = store.covered(id)?;
+pub fn form_runs<B: Book>(book: &B, id: LocalId, run_length: u32) -> Result<(), Error> {
+    let device = book.device(id)?;
+    let covered = book.covered(id)?;
     if covered >= device.length {
         return Ok(());
     }
-    let key = store.device_key(id)?;
-    let fresh = store.entries(id, covered + 1, device.length)?;
-    let bytes = store.envelope_lengths(id, covered + 1, device.length)?;
+    let key = book.device_key(id)?;
+    let fresh = book.entries(id, covered + 1, device.length)?;
+    let bytes = book.envelope_lengths(id, covered + 1, device.length)?;
     let longest = (run_length as usize).clamp(1, MAX_RUN_LENGTH);
     let mut begin = 0;
     while begin < fresh.len() {
@@ -69,7 +70,7 @@ pub(crate) fn form_runs(store: &Store, id: LocalId, run_length: u32) -> Result<(
         });
         let end = begin + fitting.count().max(1);
         let (first, last) = (&fresh[begin], &fresh[end - 1]);
-        store.add_run(
+        book.add_run(
             id,
             first.sequence,
             last.sequence,

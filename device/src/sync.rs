@@ -24,13 +24,14 @@
 //! foreign entry shows. That is what those topologies lack.
 
 use crate::{
+    book::{Book, DeviceRecord, LocalId},
     chain::{Chain, ChainFault, ChainRefusal, FinalHead, HeadChecker, Question, UploadPolicy},
     continuation::is_continued,
     error::Error,
     freeze::FreezeReason,
     key::PublicKey,
-    store::{DeviceRecord, LocalId, Store},
 };
+use alloc::vec::Vec;
 
 /// Devices that are looked up at a time.
 const DEVICES_AT_A_TIME: usize = 128;
@@ -86,12 +87,12 @@ impl SyncError {
 }
 
 /// How a device compares, or why it could not be compared.
-pub(crate) type Compared = Result<Standing, ChainFault>;
+pub type Compared = Result<Standing, ChainFault>;
 
 /// Compares devices with the chain, enrolled ones or not, and marks what is confirmed. A head that is not the device's
 /// stops it. What is found is in the order of the devices.
-pub(crate) async fn sync<C: Chain>(
-    store: &Store,
+pub async fn sync<B: Book, C: Chain>(
+    book: &B,
     chain: &C,
     devices: &[LocalId],
 ) -> Result<Vec<Compared>, SyncError> {
@@ -99,24 +100,24 @@ pub(crate) async fn sync<C: Chain>(
     if policy.trusts_words {
         tracing::warn!("relays' words are taken for proofs: whoever is asked can make entries vanish and stop devices");
     }
-    let checker = store.checker(policy.trusts_words);
+    let checker = book.checker(policy.trusts_words);
     let mut compared = Vec::with_capacity(devices.len());
     for page in devices.chunks(DEVICES_AT_A_TIME) {
-        compared.extend(sync_page(store, chain, &checker, page).await?);
-        store.keep_anchor()?;
+        compared.extend(sync_page(book, chain, &checker, page).await?);
+        book.keep_anchor()?;
     }
     Ok(compared)
 }
 
-async fn sync_page<C: Chain>(
-    store: &Store,
+async fn sync_page<B: Book, C: Chain>(
+    book: &B,
     chain: &C,
     checker: &HeadChecker,
     page: &[LocalId],
 ) -> Result<Vec<Compared>, SyncError> {
     let mut found: Vec<(DeviceRecord, Option<Compared>)> = Vec::with_capacity(page.len());
     for id in page {
-        let device = store.device(*id)?;
+        let device = book.device(*id)?;
         let frozen = device.frozen.map(|reason| Ok(Standing::Frozen(reason)));
         found.push((device, frozen));
     }
@@ -136,13 +137,13 @@ async fn sync_page<C: Chain>(
         false => chain.heads(checker, &questions).await,
     };
     let policy = chain.policy();
-    let foreign = store.together(|| {
+    let foreign = book.together(|| {
         let mut foreign = Vec::new();
         for (place, head) in places.into_iter().zip(heads) {
             let (device, known) = &mut found[place];
             *known = match head {
                 Err(fault) => Some(Err(fault)),
-                Ok(head) => match take(store, &policy, device, &head)? {
+                Ok(head) => match take(book, &policy, device, &head)? {
                     Taken::Compared(compared) => Some(compared),
                     Taken::Foreign => {
                         foreign.push((place, head));
@@ -155,7 +156,7 @@ async fn sync_page<C: Chain>(
     })?;
     for (place, head) in foreign {
         let (device, known) = &mut found[place];
-        *known = Some(match compare(store, chain, device, &head).await {
+        *known = Some(match compare(book, chain, device, &head).await {
             Ok(standing) => Ok(standing),
             Err(SyncError::Chain(fault)) => Err(fault),
             Err(error) => return Err(error),
@@ -204,15 +205,15 @@ pub(crate) fn question(device: &DeviceRecord) -> Option<Question> {
 
 /// Compares all devices of a file with the chain, enrolled ones or not, and marks what is confirmed. A head that is not a
 /// device's own stops it.
-pub async fn sync_all<C: Chain>(
-    store: &Store,
+pub async fn sync_all<B: Book, C: Chain>(
+    book: &B,
     chain: &C,
 ) -> Result<Vec<(DeviceRecord, Standing)>, SyncError> {
-    store.expect_chain(&chain.genesis())?;
-    let ids: Vec<LocalId> = store.devices()?.iter().map(|device| device.id).collect();
-    let standings = sync(store, chain, &ids).await?;
+    book.expect_chain(&chain.genesis())?;
+    let ids: Vec<LocalId> = book.devices()?.iter().map(|device| device.id).collect();
+    let standings = sync(book, chain, &ids).await?;
     let standings = standings.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let devices = store.devices()?;
+    let devices = book.devices()?;
     Ok(devices.into_iter().zip(standings).collect())
 }
 
@@ -225,8 +226,8 @@ pub(crate) enum Taken {
 }
 
 /// Takes a final head for what it means for a device, as far as that goes without asking anything more.
-pub(crate) fn take(
-    store: &Store,
+pub(crate) fn take<B: Book>(
+    book: &B,
     policy: &UploadPolicy,
     device: &DeviceRecord,
     known: &FinalHead,
@@ -236,26 +237,26 @@ pub(crate) fn take(
     }
     if let Some(enrolled) = known.enrolment() {
         if enrolled.key.is_some_and(|key| key != device.key.0) {
-            store.set_said(device.id, None)?;
+            book.set_said(device.id, None)?;
             return Ok(Taken::Compared(Err(another_device(device, known))));
         }
         if enrolled.genesis != device.genesis {
-            let stopped = stop(store, device, FreezeReason::OtherEnrolment, known)?;
+            let stopped = stop(book, device, FreezeReason::OtherEnrolment, known)?;
             return Ok(Taken::Compared(Ok(stopped)));
         }
         let participant = device.participant_digest();
         if enrolled.participant.is_some_and(|it| it != participant) {
-            let stopped = stop(store, device, FreezeReason::AnotherParticipantKey, known)?;
+            let stopped = stop(book, device, FreezeReason::AnotherParticipantKey, known)?;
             return Ok(Taken::Compared(Ok(stopped)));
         }
         if !device.proved {
-            store.set_number(device.id, known)?;
+            book.set_number(device.id, known)?;
         }
     } else if !device.proved {
         // Whose head this is, is not known.
         return Ok(Taken::Compared(Err(another_device(device, known))));
     }
-    Ok(match settle(store, policy, device, known)? {
+    Ok(match settle(book, policy, device, known)? {
         Some(compared) => Taken::Compared(compared),
         None => Taken::Foreign,
     })
@@ -263,8 +264,8 @@ pub(crate) fn take(
 
 /// Compares a device's entries with a final head of it, as far as that goes without asking the chain anything more. `None`:
 /// the head is not the device's own.
-fn settle(
-    store: &Store,
+fn settle<B: Book>(
+    book: &B,
     policy: &UploadPolicy,
     device: &DeviceRecord,
     known: &FinalHead,
@@ -276,7 +277,7 @@ fn settle(
     };
     let own = match length > device.length {
         true => None,
-        false => store.hash_at(device.id, length)?,
+        false => book.hash_at(device.id, length)?,
     };
     if own != Some(head.hash) && policy.keeps_hashchain {
         return Ok(None);
@@ -284,7 +285,7 @@ fn settle(
     if length < device.confirmed {
         return Ok(Some(Err(shorter(known))));
     }
-    store.confirm(device.id, length, policy.copies, known)?;
+    book.confirm(device.id, length, policy.copies, known)?;
     Ok(Some(Ok(match device.length - length {
         0 => Standing::Level,
         queued => Standing::Queued(queued),
@@ -292,28 +293,28 @@ fn settle(
 }
 
 /// Compares a device's entries with a final head that is not its own, and stops it.
-pub(crate) async fn compare<C: Chain>(
-    store: &Store,
+pub(crate) async fn compare<B: Book, C: Chain>(
+    book: &B,
     chain: &C,
     device: &DeviceRecord,
     known: &FinalHead,
 ) -> Result<Standing, SyncError> {
     let ahead = known.head().length > device.length;
-    let reason = if ahead && is_continued(store, chain, device, known).await? {
+    let reason = if ahead && is_continued(book, chain, device, known).await? {
         FreezeReason::RestoredBackup
     } else {
         FreezeReason::ForeignHead
     };
-    stop(store, device, reason, known)
+    stop(book, device, reason, known)
 }
 
-fn stop(
-    store: &Store,
+fn stop<B: Book>(
+    book: &B,
     device: &DeviceRecord,
     reason: FreezeReason,
     known: &FinalHead,
 ) -> Result<Standing, SyncError> {
-    store.freeze(device.id, reason, known)?;
+    book.freeze(device.id, reason, known)?;
     tracing::error!(device = %device.key, reason = reason.code(), block = known.block(), "the device was stopped");
     Ok(Standing::Frozen(reason))
 }

@@ -6,19 +6,20 @@
 //! written a second time. A refusal stops the device that met it, for this call only, and never the others; the queue
 //! keeps the refused entries.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 
-use futures::{stream::FuturesUnordered, FutureExt, StreamExt};
+use futures_util::{stream::FuturesUnordered, FutureExt, StreamExt};
 use hashchain::DeviceId;
 
 use crate::{
+    book::{Book, DeviceRecord, LocalId, QueuedRun},
     chain::{
         Chain, ChainFault, ChainRefusal, Decision, FinalHead, HeadChecker, OutgoingRun, Question,
         Receipt, Upload, UploadPolicy,
     },
     key::PublicKey,
     queue,
-    store::{DeviceRecord, LocalId, QueuedRun, Store},
     sync::{compare, question, sync, take, Compared, Standing, SyncError, Taken},
 };
 
@@ -42,31 +43,31 @@ pub struct Refused {
 ///
 /// Finalised runs that too few relays hold are sent to further ones. When that does not succeed they stay in the queue,
 /// see [`Store::runs_short_of_copies`], and nothing else waits for them.
-pub async fn upload_all<C: Chain>(
-    store: &Store,
+pub async fn upload_all<B: Book, C: Chain>(
+    book: &B,
     chain: &C,
     run_length: u32,
     confirmed: impl FnMut(u64),
 ) -> Result<Vec<Refused>, SyncError> {
-    let ids: Vec<LocalId> = store.devices()?.iter().map(|device| device.id).collect();
-    upload(store, chain, &ids, run_length, confirmed).await
+    let ids: Vec<LocalId> = book.devices()?.iter().map(|device| device.id).collect();
+    upload(book, chain, &ids, run_length, confirmed).await
 }
 
 /// [`upload_all`] for some devices of a file.
-pub(crate) async fn upload<C: Chain>(
-    store: &Store,
+pub async fn upload<B: Book, C: Chain>(
+    book: &B,
     chain: &C,
     devices: &[LocalId],
     run_length: u32,
     mut confirmed: impl FnMut(u64),
 ) -> Result<Vec<Refused>, SyncError> {
-    store.expect_chain(&chain.genesis())?;
-    let before = store.totals()?.finalised;
-    let compared = sync(store, chain, devices).await?;
+    book.expect_chain(&chain.genesis())?;
+    let before = book.finalised()?;
+    let compared = sync(book, chain, devices).await?;
     let mut waiting = VecDeque::new();
     let mut session = Session::default();
     for (id, compared) in devices.iter().zip(compared) {
-        let record = store.device(*id)?;
+        let record = book.device(*id)?;
         let sends = match compared {
             Ok(standing) => matches!(standing, Standing::Queued(_)),
             Err(fault) => {
@@ -78,15 +79,15 @@ pub(crate) async fn upload<C: Chain>(
             waiting.push_back(*id);
         }
     }
-    confirmed(store.totals()?.finalised - before);
-    let wanted: HashSet<LocalId> = devices.iter().copied().collect();
-    queue::form_all_runs(store, &wanted, run_length)?;
-    let waiting_already: HashSet<LocalId> = waiting.iter().copied().collect();
-    let short = store.devices_short_of_copies()?.into_iter();
+    confirmed(book.finalised()? - before);
+    let wanted: BTreeSet<LocalId> = devices.iter().copied().collect();
+    queue::form_all_runs(book, &wanted, run_length)?;
+    let waiting_already: BTreeSet<LocalId> = waiting.iter().copied().collect();
+    let short = book.devices_short_of_copies()?.into_iter();
     waiting.extend(short.filter(|id| wanted.contains(id) && !waiting_already.contains(id)));
 
     let policy = chain.policy();
-    let checker = store.checker(policy.trusts_words);
+    let checker = book.checker(policy.trusts_words);
     let mut under_way = FuturesUnordered::new();
     let mut fault: Option<ChainFault> = None;
     loop {
@@ -94,7 +95,7 @@ pub(crate) async fn upload<C: Chain>(
         while fault.is_none() && under_way.len() < policy.uploads_at_a_time && !waiting.is_empty() {
             let size = waiting.len().min(policy.devices_at_a_time);
             let devices: Vec<LocalId> = waiting.drain(..size).collect();
-            let (senders, uploads) = prepare(store, run_length, &devices, &policy)?;
+            let (senders, uploads) = prepare(book, run_length, &devices, &policy)?;
             if !uploads.is_empty() {
                 let checker = &checker;
                 under_way.push(async move { (senders, chain.upload(checker, uploads).await) });
@@ -118,8 +119,8 @@ pub(crate) async fn upload<C: Chain>(
                 Err(found) => fault = fault.or(Some(found)),
             }
         }
-        let settled = store.together(|| note(store, &policy, senders, answers, &mut session))?;
-        let (finalised, left) = confirm(store, chain, &checker, settled, &mut session).await?;
+        let settled = book.together(|| note(book, &policy, senders, answers, &mut session))?;
+        let (finalised, left) = confirm(book, chain, &checker, settled, &mut session).await?;
         confirmed(finalised);
         // Devices that have more to send go to the end of the line.
         waiting.extend(left);
@@ -135,11 +136,11 @@ pub(crate) async fn upload<C: Chain>(
 struct Session {
     refused: Vec<Refused>,
     /// Devices that are not sent for again.
-    stopped: HashSet<LocalId>,
+    stopped: BTreeSet<LocalId>,
     /// Devices whose run did not fit the head, with the chain's length at that time.
-    misfits: HashMap<LocalId, u64>,
+    misfits: BTreeMap<LocalId, u64>,
     /// Devices of which nobody proved what the chain has, and why not.
-    faults: HashMap<LocalId, ChainFault>,
+    faults: BTreeMap<LocalId, ChainFault>,
 }
 
 /// A device whose runs are under way.
@@ -157,8 +158,8 @@ struct Settled {
 }
 
 /// The runs that these devices send next, and who sends them.
-fn prepare(
-    store: &Store,
+fn prepare<B: Book>(
+    book: &B,
     run_length: u32,
     devices: &[LocalId],
     policy: &UploadPolicy,
@@ -166,21 +167,21 @@ fn prepare(
     let with_data = policy.carries_data;
     let (mut senders, mut uploads) = (Vec::new(), Vec::new());
     for &id in devices {
-        let device = store.device(id)?;
+        let device = book.device(id)?;
         let Some(number) = device.number.filter(|_| device.frozen.is_none()) else {
             continue;
         };
         let proved = device.proved;
-        queue::form_runs(store, id, run_length)?;
+        queue::form_runs(book, id, run_length)?;
         let mut runs = Vec::new();
         let mut entries = 0;
-        for run in store.runs_to_send(id, policy.runs_at_a_time.max(1))? {
+        for run in book.runs_to_send(id, policy.runs_at_a_time.max(1))? {
             entries += run.entries.len();
             if with_data && !runs.is_empty() && entries > ENTRIES_WITH_DATA {
                 break;
             }
             let finalised = run.last().sequence <= device.confirmed;
-            runs.push(outgoing(store, id, number, run, with_data, finalised)?);
+            runs.push(outgoing(book, id, number, run, with_data, finalised)?);
         }
         if runs.is_empty() {
             continue;
@@ -197,7 +198,7 @@ fn prepare(
         });
         uploads.push(Upload {
             device: number,
-            key: store.device_key(id)?,
+            key: book.device_key(id)?,
             proved,
             runs,
         });
@@ -205,8 +206,8 @@ fn prepare(
     Ok((senders, uploads))
 }
 
-fn outgoing(
-    store: &Store,
+fn outgoing<B: Book>(
+    book: &B,
     id: LocalId,
     number: DeviceId,
     queued: QueuedRun,
@@ -216,8 +217,8 @@ fn outgoing(
     let mut envelopes = Vec::new();
     if with_data {
         for entry in &queued.entries {
-            let envelope = store.envelope(id, entry.sequence)?;
-            envelopes.push(envelope.ok_or_else(|| store.lacks_envelope())?);
+            let envelope = book.envelope(id, entry.sequence)?;
+            envelopes.push(envelope.ok_or_else(|| book.lacks_envelope())?);
         }
     }
     Ok(OutgoingRun {
@@ -232,8 +233,8 @@ fn outgoing(
 }
 
 /// Remembers refusals, and which relays hold what.
-fn note(
-    store: &Store,
+fn note<B: Book>(
+    book: &B,
     policy: &UploadPolicy,
     senders: Vec<Sender>,
     answers: Vec<Vec<Decision<Receipt>>>,
@@ -248,7 +249,7 @@ fn note(
             match decision {
                 Ok(receipt) => {
                     for relay in &receipt.holders {
-                        store.add_holder(device.id, first, relay)?;
+                        book.add_holder(device.id, first, relay)?;
                     }
                     head = head
                         .into_iter()
@@ -261,11 +262,11 @@ fn note(
                 }
             }
         }
-        store.forget_copied(device.id, policy.copies)?;
+        book.forget_copied(device.id, policy.copies)?;
         let refused = refusal.is_some();
         if let Some((sequence, refusal)) = refusal {
             head = None;
-            store.set_refusal(device.id, sequence, Some(&refusal.code))?;
+            book.set_refusal(device.id, sequence, Some(&refusal.code))?;
             let before = session.misfits.insert(device.id, device.confirmed);
             let again = before == Some(device.confirmed);
             if !refusal.is_about_the_head() || again {
@@ -287,8 +288,8 @@ fn note(
 
 /// Marks what the chain has finalised. Gives the number of entries that are finalised now and were not before, and the
 /// devices that have something left to send.
-async fn confirm<C: Chain>(
-    store: &Store,
+async fn confirm<B: Book, C: Chain>(
+    book: &B,
     chain: &C,
     checker: &HeadChecker,
     settled: Vec<Settled>,
@@ -315,17 +316,17 @@ async fn confirm<C: Chain>(
             }
         }
     }
-    let taken = store.together(|| {
-        let take = |(device, head): &(DeviceRecord, FinalHead)| take(store, &policy, device, head);
+    let taken = book.together(|| {
+        let take = |(device, head): &(DeviceRecord, FinalHead)| take(book, &policy, device, head);
         known.iter().map(take).collect::<Result<Vec<_>, _>>()
     })?;
     let (mut finalised, mut left) = (0, Vec::new());
     for ((device, head), taken) in known.into_iter().zip(taken) {
         let compared: Compared = match taken {
             Taken::Compared(compared) => compared,
-            Taken::Foreign => Ok(compare(store, chain, &device, &head).await?),
+            Taken::Foreign => Ok(compare(book, chain, &device, &head).await?),
         };
-        finalised += store.device(device.id)?.confirmed - device.confirmed;
+        finalised += book.device(device.id)?.confirmed - device.confirmed;
         match compared {
             Ok(standing) => {
                 session.faults.remove(&device.id);

@@ -22,7 +22,7 @@ use mhealth_chain_client::{
     calls::{self, NewDevice},
     Account, ChainClient, ConnectOptions, Error, Patience, Submission, Submitter, H256,
 };
-use mhealth_device::{
+use mhealth_device_host::{
     chain::{
         Chain, ChainDevice, ChainFault, ChainRefusal, Checked, Decision, Enrolment, FinalHead,
         HeadChecker, OutgoingRun, Question, Receipt, StudyTerms, Upload, UploadPolicy,

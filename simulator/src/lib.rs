@@ -2,7 +2,7 @@
 
 //! What plays phones and does not belong on one.
 //!
-//! The phones themselves are [`mhealth_device`]; the program `mhealth-device` gives them a command line. This library has
+//! The phones themselves are [`mhealth_device_host`]; the program `mhealth-device` gives them a command line. This library has
 //! the rest: [`cohort`] makes nights and plays the holder of the participants' keys, [`direct`] is the paper's Figure 1a,
 //! [`staff`] hands out enrolment codes, [`meter`] drives servers and measures them.
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use mhealth_device::servers::Observer;
+use mhealth_device_host::servers::Observer;
 
 /// What uploads came to, for those who measure.
 #[derive(Clone, Debug, Default, PartialEq)]

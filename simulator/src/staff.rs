@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use mhealth_api::{Another, Code, IssuedCode, Key, NewCode};
-use mhealth_device::{
+use mhealth_device_host::{
     chain::{ChainFault, ChainRefusal, Decision},
     payload::Participant,
     servers::AuthenticationServer,

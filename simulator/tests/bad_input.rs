@@ -7,7 +7,7 @@ mod desk;
 use std::fs;
 
 use desk::{assert_failed, stderr, Desk, HEADER};
-use mhealth_device::PublicKey;
+use mhealth_device_host::PublicKey;
 use rusqlite::Connection;
 use time::{macros::date, Duration};
 

@@ -7,7 +7,7 @@ mod desk;
 use std::{fs, io::Write, process::Stdio};
 
 use desk::{assert_failed, last_line, stderr, Desk, GENESIS, HEADER};
-use mhealth_device::payload::{corrected, DATA_POINT_MEDIA_TYPE, MEDIA_TYPE};
+use mhealth_device_host::payload::{corrected, DATA_POINT_MEDIA_TYPE, MEDIA_TYPE};
 use serde_json::{json, Value};
 
 /// Takes a file into a new state file, and gives the payloads.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use hashchain::{Envelope, OpeningKey, Verifier};
-use mhealth_device::{payload::Night, store::DeviceRecord, Store, SystemClock};
+use mhealth_device_host::{payload::Night, store::DeviceRecord, Store, SystemClock};
 use mhealth_simulator::cohort::participants::ParticipantKeys;
 use rand::{rngs::StdRng, Rng, SeedableRng};
 

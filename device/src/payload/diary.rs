@@ -5,7 +5,8 @@
 //! Items one to eight are carried as times, minutes, counts and a score; the ninth, free text, is left out,
 //! because free text is where participants name themselves. The wording of the items appears nowhere.
 
-use std::fmt;
+use alloc::{string::String, vec::Vec};
+use core::fmt;
 
 use rand::RngCore;
 use serde::{de, Deserialize, Deserializer, Serialize, Serializer};

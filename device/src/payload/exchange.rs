@@ -3,7 +3,8 @@
 //! A data point that another program made, as a participant's phone seals it: as it came, after a check by the
 //! [rules](super::rules).
 
-use std::{collections::HashSet, fmt};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
+use core::fmt;
 
 use serde::{
     de::{self, MapAccess, SeqAccess, Visitor},
@@ -145,7 +146,7 @@ impl<'de> Visitor<'de> for Unrepeated {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
-        let mut names = HashSet::new();
+        let mut names = BTreeSet::new();
         while let Some((name, Self)) = members.next_entry::<String, _>()? {
             if !names.insert(name) {
                 return Err(de::Error::custom("a member appears twice"));

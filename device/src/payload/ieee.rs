@@ -8,7 +8,8 @@
 //! that; where no published schema can say what is known, it is of this project (`docs/protocol/payloads.md`). Durations are
 //! written in minutes, because a diary and a wearable's daily summary both speak of minutes.
 
-use std::fmt;
+use alloc::{string::String, vec::Vec};
+use core::fmt;
 
 use rand::RngCore;
 use serde::{de, Deserialize, Deserializer, Serialize, Serializer};

@@ -11,16 +11,19 @@
 //! A field that the source does not know is absent; nothing is made up to fill a schema. A participant appears
 //! only as a [`Participant`] pseudonym, and questionnaire items only by code and score, never by wording.
 
+use alloc::vec::Vec;
 mod diary;
 mod exchange;
 mod ieee;
 pub mod rules;
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use time::Date;
 
+pub use crate::{
+    book::Participant,
+    seal::{corrected, correcting},
+};
 pub use diary::{ClockTime, DiaryEntry, SleepDiary, SleepQuality, UnlikelyDiary};
 pub use exchange::{parse_document, ExchangedNight, DATA_POINT_MEDIA_TYPE};
 pub use ieee::{
@@ -31,39 +34,7 @@ pub use ieee::{
 /// Media type of a serialised [`Night`]; it is inside the envelope, before the payload.
 pub const MEDIA_TYPE: &str = "application/vnd.mhealth-chain.night+json";
 
-/// Name of the parameter of a media type that names the entry which this one corrects.
-const CORRECTS: &str = ";corrects=";
-
-/// The media type of a record that takes the place of the device's entry `sequence`.
-pub fn correcting(media_type: &str, sequence: u64) -> String {
-    format!("{media_type}{CORRECTS}{sequence}")
-}
-
-/// A media type without what [`correcting`] added to it, and the entry that it names.
-pub fn corrected(media_type: &str) -> (&str, Option<u64>) {
-    let named = media_type
-        .rsplit_once(CORRECTS)
-        .and_then(|(plain, digits)| Some((plain, digits, digits.parse::<u64>().ok()?)));
-    match named {
-        Some((plain, digits, sequence)) if digits == sequence.to_string() && sequence > 0 => {
-            (plain, Some(sequence))
-        }
-        _ => (media_type, None),
-    }
-}
-
 time::serde::format_description!(iso_date, Date, "[year]-[month]-[day]");
-
-/// The study's name for a participant: never a real name, a chart number or an account of some vendor.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Participant(pub String);
-
-impl fmt::Display for Participant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// One night of one participant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -6,13 +6,17 @@
 //! rule, and some things that no schema minds are refused because nobody could say what they mean, or because a person's
 //! name might be in them.
 
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 use serde_json::{Map, Value};
 use time::{format_description::well_known::Rfc3339, Date, Duration, OffsetDateTime};
 
 use super::ieee::Uuid;
 
 /// Years in which a night can lie.
-const YEARS: std::ops::RangeInclusive<i32> = 1970..=2100;
+const YEARS: core::ops::RangeInclusive<i32> = 1970..=2100;
 
 /// No sleep and no night in bed is longer.
 const LONGEST: Duration = Duration::DAY;
@@ -166,8 +170,8 @@ impl Pointer {
     }
 }
 
-impl std::fmt::Display for Pointer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for Pointer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(if self.0.is_empty() { "(root)" } else { &self.0 })
     }
 }

@@ -2,9 +2,10 @@
 
 //! Base addresses of servers.
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use alloc::{borrow::ToOwned, string::String};
+use core::{fmt, net::IpAddr, str::FromStr};
 
-use reqwest::Url;
+use fluent_uri::{component::Host, Uri};
 
 /// Why an address is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +32,10 @@ impl Address {
     /// Whether this is the same address, however it is written: the case of the host, a port that need not be named, and
     /// slashes at the end do not matter. Two names of one machine are two addresses.
     pub fn is(&self, other: &str) -> bool {
-        let normal = |address: &str| Url::parse(address.trim().trim_end_matches('/')).ok();
+        let normal = |address: &str| {
+            let parsed = Uri::parse(address.trim().trim_end_matches('/')).ok()?;
+            Some(parsed.normalize().into_string())
+        };
         let own = normal(&self.0);
         own.is_some() && own == normal(other)
     }
@@ -48,25 +52,30 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let invalid = || AddressError::NotAnAddress(text.to_owned());
         let base = text.trim().trim_end_matches('/');
-        let url = Url::parse(base).map_err(|_| invalid())?;
+        let url = Uri::parse(base).map_err(|_| invalid())?.normalize();
+        let authority = url.authority().ok_or_else(invalid)?;
         let bare = url.query().is_none()
             && url.fragment().is_none()
-            && url.username().is_empty()
-            && url.password().is_none();
-        let host = url.host_str().filter(|_| bare).ok_or_else(invalid)?;
-        match url.scheme() {
+            && authority.userinfo().is_none()
+            && !authority.host().is_empty();
+        match url.scheme().as_str() {
+            _ if !bare => Err(invalid()),
             "https" => Ok(Self(base.to_owned())),
-            "http" if is_loopback(host) => Ok(Self(base.to_owned())),
+            "http" if is_loopback(&authority.host_parsed()) => Ok(Self(base.to_owned())),
             "http" => Err(AddressError::PlainHttp(text.to_owned())),
             _ => Err(invalid()),
         }
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let ip: Result<IpAddr, _> = address.parse();
-    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+fn is_loopback(host: &Host<'_>) -> bool {
+    let ip = match host {
+        Host::Ipv4(ip) => IpAddr::from(*ip),
+        Host::Ipv6(ip) => IpAddr::from(*ip),
+        Host::RegName(name) => return name.as_str() == "localhost",
+        _ => return false,
+    };
+    ip.is_loopback()
 }
 
 impl fmt::Display for Address {

@@ -2,7 +2,9 @@
 
 //! The authentication server: codes, enrolments, tokens.
 
-use std::{cmp::Ordering, future::Future, sync::Arc, time::Instant};
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use core::{cmp::Ordering, future::Future};
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{
@@ -10,17 +12,19 @@ use mhealth_api::{
     Enrolled, Hash, Head, Key, Problem, SignatureBytes, StudyTerms, TokenAnswer, TokenRequest,
 };
 use serde::{de::DeserializeOwned, Serialize};
+use zeroize::Zeroizing;
 
 use super::{
     address::Address,
-    http::{quote, refusal, Certificates, Failure, Http},
+    http::{quote, refusal, Failure, Http},
     patience::Patience,
 };
 use crate::{
+    book::{DeviceRecord, EnrolmentCode, Terms},
     chain::{ChainDevice, ChainFault, ChainRefusal, Decision, Enrolment},
-    clock::Clock,
+    host::{Request, Transport},
     key::DeviceKey,
-    store::{DeviceRecord, EnrolmentCode, Terms},
+    senses::Senses,
 };
 
 /// How many times longer a device waits for a server that has too many of them.
@@ -28,25 +32,20 @@ const PATIENCE_IN_A_QUEUE: u32 = 20;
 
 /// A study's authentication server.
 #[derive(Debug)]
-pub struct AuthenticationServer {
+pub struct AuthenticationServer<T> {
     address: Address,
-    http: Arc<Http>,
+    http: Arc<Http<T>>,
     patience: Patience,
 }
 
-impl AuthenticationServer {
+impl<T: Transport> AuthenticationServer<T> {
     /// A server by its base address.
-    pub fn at(
-        address: Address,
-        patience: Patience,
-        certificates: &Certificates,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, ChainFault> {
-        let http = Http::new(&patience, certificates, 64, clock)?;
-        Ok(Self::with(address, Arc::new(http), patience))
+    pub fn at(address: Address, patience: Patience, transport: T, senses: Senses) -> Self {
+        let http = Http::new(transport, senses, &patience);
+        Self::with(address, Arc::new(http), patience)
     }
 
-    pub(super) fn with(address: Address, http: Arc<Http>, patience: Patience) -> Self {
+    pub(super) fn with(address: Address, http: Arc<Http<T>>, patience: Patience) -> Self {
         Self {
             address,
             http,
@@ -132,44 +131,43 @@ impl AuthenticationServer {
         let address = self.address.at("/v1/token");
         let body =
             serde_json::to_vec(&TokenRequest { device }).expect("a number always serialises; qed");
-        let ask = async || {
-            let _permit = self.http.permit().await;
-            let patience = self.patience.answer;
-            self.http
-                .post_proven(&address, &body, key, None, patience)
-                .await
-        };
+        let ask = || self.http.post_proven(&address, &body, key, None);
         let answer = self.insist(ask).await?;
         Ok(answer.map_err(|problem| refusal(&problem)))
     }
 
     /// Posts a message of the interface to one of the server's addresses, in the name of whoever has the credential.
     /// Asked again as long as patience lasts. A device needs no credential; programs of the study's staff do.
-    pub async fn request<T: DeserializeOwned>(
+    pub async fn request<A: DeserializeOwned>(
         &self,
         path: &str,
         message: &impl Serialize,
         credential: Option<&str>,
-    ) -> Result<Decision<T>, ChainFault> {
+    ) -> Result<Decision<A>, ChainFault> {
         let body =
             serde_json::to_vec(message).expect("messages of the interface always serialise; qed");
         let send = || {
-            let mut request = self.http.post(self.address.at(path), body.clone());
+            let mut request = Request {
+                patience: self.patience.enrolment,
+                waits: true,
+                ..self.http.post(self.address.at(path), body.clone())
+            };
             if let Some(credential) = credential {
-                request = request.bearer_auth(credential);
+                let value = Zeroizing::new(format!("Bearer {credential}"));
+                request.headers.push(("authorization", value));
             }
-            self.http.send_for(request, self.patience.enrolment)
+            self.http.send(request)
         };
         let answer = self.insist(send).await?;
         Ok(answer.map_err(|problem| refusal(&problem)))
     }
 
     /// Asks until there is an answer, with waits in between, as long as patience lasts.
-    async fn insist<T, F: Future<Output = Result<T, Failure>>>(
+    async fn insist<A, F: Future<Output = Result<A, Failure>>>(
         &self,
         mut ask: impl FnMut() -> F,
-    ) -> Result<Result<T, Problem>, ChainFault> {
-        let begun = Instant::now();
+    ) -> Result<Result<A, Problem>, ChainFault> {
+        let begun = self.http.senses.moment();
         let mut failures = 0;
         loop {
             match ask().await {
@@ -177,7 +175,8 @@ impl AuthenticationServer {
                 Err(Failure::Refused(problem)) => return Ok(Err(problem)),
                 Err(failure) => {
                     failures += 1;
-                    let wait = self.patience.backoff(failures, failure.wait());
+                    let chance = self.http.senses.chance();
+                    let wait = self.patience.backoff(failures, failure.wait(), chance);
                     // A server that says "later" to a cohort is there, and gets to everybody in the end.
                     let patience = match failure.is_later() {
                         true => self.patience.give_up * PATIENCE_IN_A_QUEUE,
@@ -187,7 +186,7 @@ impl AuthenticationServer {
                     if over || !failure.may_pass() {
                         return Err(failure.at(&self.address));
                     }
-                    tokio::time::sleep(wait).await;
+                    self.http.transport.sleep(wait).await;
                 }
             }
         }

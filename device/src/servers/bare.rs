@@ -6,7 +6,8 @@
 //! device cannot tell whether what is registered is what it sent. It always turns to the same relay: a second one would
 //! chain them a second time.
 
-use std::{sync::Arc, time::Instant};
+use alloc::sync::Arc;
+use alloc::{string::ToString, vec::Vec};
 
 use mhealth_api::{BareRecord, Base64, Code};
 
@@ -16,13 +17,14 @@ use super::{
     relay::{preference, Relay},
     views::Unproved,
 };
-use crate::chain::{
-    ChainFault, Decision, FinalHead, HeadChecker, OutgoingRun, Question, Receipt, Upload,
+use crate::{
+    chain::{ChainFault, Decision, FinalHead, HeadChecker, OutgoingRun, Question, Receipt, Upload},
+    host::Transport,
 };
 
 /// Sends a device's entries as bare records and waits until so many are registered. One decision a run.
-pub(super) async fn deliver_bare(
-    inner: Arc<Inner>,
+pub(super) async fn deliver_bare<T: Transport>(
+    inner: Arc<Inner<T>>,
     checker: HeadChecker,
     upload: Upload,
 ) -> Result<Vec<Decision<Receipt>>, ChainFault> {
@@ -54,8 +56,8 @@ pub(super) async fn deliver_bare(
     Ok(decisions)
 }
 
-async fn send_run(
-    inner: &Inner,
+async fn send_run<T: Transport>(
+    inner: &Inner<T>,
     relay: &Relay,
     upload: &Upload,
     OutgoingRun { run, envelopes, .. }: &OutgoingRun,
@@ -78,14 +80,14 @@ async fn send_run(
 }
 
 /// Sends one record until the relay takes or refuses it.
-async fn insist(
-    inner: &Inner,
+async fn insist<T: Transport>(
+    inner: &Inner<T>,
     relay: &Relay,
     upload: &Upload,
     body: Vec<u8>,
 ) -> Result<Result<(), mhealth_api::Problem>, ChainFault> {
     let patience = &inner.settings.patience;
-    let begun = Instant::now();
+    let begun = inner.http.senses.moment();
     let (mut failures, mut renewed) = (0, false);
     inner.observer.turn().await;
     loop {
@@ -100,13 +102,11 @@ async fn insist(
             }
         };
         let address = relay.address.at("/v1/records");
-        let permit = inner.http.permit().await;
-        let sent = Instant::now();
+        let sent = inner.http.senses.moment();
         let answer: Result<serde_json::Value, _> = inner
             .http
-            .post_proven(&address, &body, &upload.key, Some(&token), patience.answer)
+            .post_proven(&address, &body, &upload.key, Some(&token))
             .await;
-        drop(permit);
         let failure = match answer {
             Ok(_) => {
                 inner.observer.accepted(1, sent.elapsed());
@@ -127,26 +127,26 @@ async fn insist(
             }
             failure => {
                 failures += 1;
-                let wait = patience.backoff(failures, failure.wait());
+                let wait = patience.backoff(failures, failure.wait(), inner.http.senses.chance());
                 let hopeless = matches!(failure, Failure::Nonsense(_));
                 if hopeless || begun.elapsed() + wait >= patience.give_up {
                     return Err(failure.at(&relay.address));
                 }
-                tokio::time::sleep(wait).await;
+                inner.http.transport.sleep(wait).await;
             }
         }
     }
 }
 
 /// Waits until it is proved that the chain has so many entries of the device.
-async fn await_length(
-    inner: &Inner,
+async fn await_length<T: Transport>(
+    inner: &Inner<T>,
     checker: &HeadChecker,
     relay: &Relay,
     question: &Question,
     length: u64,
 ) -> Result<FinalHead, ChainFault> {
-    let begun = Instant::now();
+    let begun = inner.http.senses.moment();
     loop {
         let (soonest, next) = inner.expectation.waits();
         let wait = if begun.elapsed() < soonest {
@@ -154,7 +154,7 @@ async fn await_length(
         } else {
             next
         };
-        tokio::time::sleep(wait).await;
+        inner.http.transport.sleep(wait).await;
         match inner.head_from(relay, checker, question).await {
             Ok(known) if known.head().length >= length => {
                 inner.expectation.learn(begun.elapsed());

@@ -2,10 +2,8 @@
 
 //! One relay: sending it a device's runs. [`super::waiting`] has the rest: asking it until they are proved to be final.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    time::{Duration, Instant},
-};
+use alloc::collections::{BTreeMap, BTreeSet};
+use core::time::Duration;
 
 use mhealth_api::{Code, Head, RunStatus};
 
@@ -19,7 +17,9 @@ use super::{
 };
 use crate::{
     chain::{ChainFault, ChainRefusal, FinalHead, HeadChecker, Question},
+    host::Transport,
     key::DeviceKey,
+    senses::Moment,
 };
 
 /// How often one relay is sent runs from before once more, because it lacks them.
@@ -30,7 +30,7 @@ const MOST_LOSSES: u32 = 3;
 
 /// What a relay said to an upload.
 enum Posted {
-    Accepted(RunStatus, Instant),
+    Accepted(RunStatus, Moment),
     /// It lacks what comes before; its head.
     Gap(Head),
     Refused(ChainRefusal),
@@ -65,11 +65,11 @@ pub(super) enum DeliveryError {
 }
 
 /// Runs that the relay accepted, by their places, with the times at which they were sent.
-pub(super) type Accepted = BTreeMap<usize, Instant>;
+pub(super) type Accepted = BTreeMap<usize, Moment>;
 
 /// Brings one device's runs to one relay.
-pub(super) struct Carrier<'a> {
-    pub(super) inner: &'a Inner,
+pub(super) struct Carrier<'a, T> {
+    pub(super) inner: &'a Inner<T>,
     pub(super) checker: &'a HeadChecker,
     pub(super) question: Question,
     pub(super) key: &'a DeviceKey,
@@ -77,7 +77,7 @@ pub(super) struct Carrier<'a> {
     pub(super) relay: &'a Relay,
 }
 
-impl Carrier<'_> {
+impl<T: Transport> Carrier<'_, T> {
     /// Brings a relay what it has not accepted yet, and waits until it is proved that everything is final.
     pub(super) async fn carry(
         &self,
@@ -101,7 +101,7 @@ impl Carrier<'_> {
         accepted: &mut Accepted,
     ) -> Result<(), DeliveryError> {
         // Places that are sent again although they are answered, because the relay lacks them.
-        let mut again = HashSet::new();
+        let mut again = BTreeSet::new();
         let (mut next, mut rewinds) = (0, 0);
         while let Some(run) = self.runs.get(next) {
             let held = run.holders.iter().any(|h| h == self.relay.address.as_str());
@@ -163,13 +163,10 @@ impl Carrier<'_> {
                 Err(fault) => return Err(DeliveryError::Hopeless(fault)),
             };
             let address = relay.address.at("/v1/runs");
-            let permit = http.permit().await;
-            let sent = Instant::now();
-            let patience = inner.settings.patience.answer;
+            let sent = inner.http.senses.moment();
             let answer: Result<RunStatus, _> = http
-                .post_proven(&address, &run.body, self.key, Some(&token), patience)
+                .post_proven(&address, &run.body, self.key, Some(&token))
                 .await;
-            drop(permit);
             let failure = match answer {
                 Ok(status) => {
                     relay.worked();

@@ -6,13 +6,14 @@
 //! worker of the device uses. When its relay does not answer, refuses, keeps what it took back, or says what it does not
 //! prove, it goes to another one and sends the same bytes there; what the chain has already is a success.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
+use alloc::{string::ToString, vec::Vec};
+use core::time::Duration;
 
-use futures::future;
+use futures_util::future;
 
 use super::{
     carrier::{Accepted, Answer, Carrier, DeliveryError},
@@ -24,24 +25,27 @@ use crate::{
     chain::{
         ChainFault, ChainRefusal, Decision, FinalHead, HeadChecker, Question, Receipt, Upload,
     },
+    host::Transport,
     key::DeviceKey,
+    lock::Mutex,
+    senses::Moment,
 };
 
 /// A device's runs on their way.
-struct Delivery {
-    inner: Arc<Inner>,
+struct Delivery<T> {
+    inner: Arc<Inner<T>>,
     checker: HeadChecker,
     question: Question,
     key: DeviceKey,
     runs: Vec<PreparedRun>,
     relays: Vec<Arc<Relay>>,
     /// Which of them a worker uses, or has got its answers from.
-    taken: Mutex<HashSet<usize>>,
+    taken: Mutex<BTreeSet<usize>>,
 }
 
 /// Delivers one device's runs. One decision a run, in their order.
-pub(super) async fn deliver(
-    inner: Arc<Inner>,
+pub(super) async fn deliver<T: Transport>(
+    inner: Arc<Inner<T>>,
     checker: HeadChecker,
     upload: Upload,
 ) -> Result<Vec<Decision<Receipt>>, ChainFault> {
@@ -53,7 +57,7 @@ pub(super) async fn deliver(
         return Ok(vec![Err(refusal); runs.len()]);
     }
     let delivery = Delivery {
-        relays: preference(&inner.relays()?, device.0, inner.now()),
+        relays: preference(&inner.relays()?, device.0, inner.http.senses.now()),
         checker,
         question,
         key: upload.key,
@@ -91,17 +95,18 @@ fn put_off(fault: ChainFault, wait: Duration) -> ChainFault {
     }
 }
 
-impl Delivery {
+impl<T: Transport> Delivery<T> {
     async fn work(&self) -> Findings {
-        let patience = &self.inner.settings.patience;
+        let inner = &*self.inner;
+        let patience = &inner.settings.patience;
         let mut answers = vec![None; self.runs.len()];
         // Relays that are not turned to again for these runs, and those that are to be left alone for a while.
-        let (mut banned, mut resting) = (HashSet::new(), HashMap::new());
+        let (mut banned, mut resting) = (BTreeSet::new(), BTreeMap::new());
         // By relay, so that one that was away is not sent what it has already.
-        let mut accepted: HashMap<usize, Accepted> = HashMap::new();
+        let mut accepted: BTreeMap<usize, Accepted> = BTreeMap::new();
         // The first refusal of each run. Whether it is more than a word shows when others are asked.
         let mut refusals: BTreeMap<usize, (usize, ChainRefusal)> = BTreeMap::new();
-        let (mut begun, mut failures) = (Instant::now(), 0);
+        let (mut begun, mut failures) = (inner.http.senses.moment(), 0);
         let mut fault = None;
         loop {
             let left = patience.give_up.saturating_sub(begun.elapsed());
@@ -127,7 +132,7 @@ impl Delivery {
                 return (answers, None);
             };
             if answers.iter().flatten().count() + with_relay.len() > before {
-                (begun, failures) = (Instant::now(), 0);
+                (begun, failures) = (inner.http.senses.moment(), 0);
             }
             tracing::debug!(relay = %relay.address, device = %self.question.device, ?error, "not delivered");
             self.release(place);
@@ -139,8 +144,8 @@ impl Delivery {
                 DeliveryError::Device(found, asked) => {
                     failures += 1;
                     fault = Some(found);
-                    let wait = patience.backoff(failures, asked);
-                    resting.insert(place, Instant::now() + wait);
+                    let wait = patience.backoff(failures, asked, inner.http.senses.chance());
+                    resting.insert(place, inner.http.senses.moment().after(wait));
                 }
                 DeliveryError::Unusable(found) => {
                     tracing::warn!(fault = %found, "this relay is not turned to again");
@@ -148,10 +153,10 @@ impl Delivery {
                     fault = Some(found);
                 }
                 DeliveryError::Doubtful(found) => {
-                    relay.doubt(self.inner.now(), &found);
+                    relay.doubt(self.inner.http.senses.now(), &found);
                     banned.insert(place);
                     // It took its time. Others have theirs.
-                    begun = Instant::now();
+                    begun = inner.http.senses.moment();
                     fault = Some(found);
                 }
                 DeliveryError::Refused(of, refusal) => {
@@ -184,10 +189,10 @@ impl Delivery {
             ),
             passing: true,
         };
-        relay.doubt(self.inner.now(), &fault);
+        relay.doubt(self.inner.http.senses.now(), &fault);
     }
 
-    fn carrier<'a>(&'a self, relay: &'a Relay) -> Carrier<'a> {
+    fn carrier<'a>(&'a self, relay: &'a Relay) -> Carrier<'a, T> {
         Carrier {
             inner: &self.inner,
             checker: &self.checker,
@@ -202,21 +207,19 @@ impl Delivery {
     /// soonest, if that is within `patience`.
     async fn take(
         &self,
-        banned: &HashSet<usize>,
-        resting: &HashMap<usize, Instant>,
+        banned: &BTreeSet<usize>,
+        resting: &BTreeMap<usize, Moment>,
         patience: Duration,
     ) -> Taken {
-        let begun = Instant::now();
+        let begun = self.inner.http.senses.moment();
         loop {
             let rest = {
-                let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut taken = self.taken.lock();
                 let free =
                     (0..self.relays.len()).filter(|i| !taken.contains(i) && !banned.contains(i));
                 let rests = free.map(|place| {
                     let until = resting.get(&place);
-                    let own = until.map_or(Duration::ZERO, |until| {
-                        until.saturating_duration_since(Instant::now())
-                    });
+                    let own = until.map_or(Duration::ZERO, Moment::left);
                     (self.relays[place].rest().max(own), place)
                 });
                 let Some((rest, place)) = rests.min_by_key(|(rest, _)| *rest) else {
@@ -231,12 +234,12 @@ impl Delivery {
                 }
                 rest
             };
-            tokio::time::sleep(rest).await;
+            self.inner.http.transport.sleep(rest).await;
         }
     }
 
     fn release(&self, place: usize) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         taken.remove(&place);
     }
 

@@ -2,7 +2,7 @@
 
 //! When to ask whether a run is finalised.
 
-use std::{
+use core::{
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };

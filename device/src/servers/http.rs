@@ -2,28 +2,22 @@
 
 //! Requests and their answers, and what can go wrong with them.
 
-use std::{
-    fmt,
-    sync::{Arc, Once},
-    time::Duration,
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
 };
+use core::{fmt, time::Duration};
 
 use mhealth_api::{Code, Problem};
-use reqwest::{
-    header::{CONTENT_TYPE, RETRY_AFTER},
-    redirect, Certificate, Client, Method, RequestBuilder, Response, StatusCode,
-};
-use rustls::CertificateError;
 use serde::de::DeserializeOwned;
-use time::OffsetDateTime;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use zeroize::Zeroizing;
 
 use super::{address::Address, patience::Patience, possession::Possession, tokens::Token};
 use crate::{
     chain::{ChainFault, ChainRefusal},
-    clock::Clock,
+    host::{Answer, EntropyFault, Method, Request, Transport, TransportFault},
     key::DeviceKey,
+    senses::Senses,
 };
 
 /// Longest answer that is read. The longest that a server has reason to give is a page of entries.
@@ -34,24 +28,6 @@ const PROOFS: u32 = 3;
 
 /// Longest text of a stranger that goes into a message.
 const LONGEST_QUOTE: usize = 200;
-
-/// Certificates to trust besides those of the system.
-#[derive(Clone, Default)]
-pub struct Certificates(Vec<Certificate>);
-
-impl Certificates {
-    /// All certificates of a PEM file; `None` if it holds none.
-    pub fn from_pem(pem: &[u8]) -> Option<Self> {
-        let certificates = Certificate::from_pem_bundle(pem).ok()?;
-        (!certificates.is_empty()).then_some(Self(certificates))
-    }
-}
-
-impl fmt::Debug for Certificates {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} certificates", self.0.len())
-    }
-}
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -71,7 +47,9 @@ pub(super) enum Failure {
     /// Somebody answered who cannot prove to be the server.
     Untrusted(String),
     /// Somebody answered whose certificate is not valid at the time that the device's clock shows.
-    WrongTime { code: &'static str, reason: String },
+    WrongTime { not_yet: bool, reason: String },
+    /// The system gives no random bytes for a proof.
+    NoRandom,
 }
 
 impl Failure {
@@ -123,7 +101,14 @@ impl Failure {
             Self::Refused(problem) => (quote(&problem.code), quote(&problem.detail)),
             Self::Nonsense(reason) => ("nonsense_answer".into(), reason),
             Self::Untrusted(reason) => ("certificate_not_trusted".into(), reason),
-            Self::WrongTime { code, reason } => (code.into(), reason),
+            Self::WrongTime { not_yet, reason } => {
+                let code = match not_yet {
+                    true => "certificate_not_valid_yet",
+                    false => "certificate_expired",
+                };
+                (code.into(), reason)
+            }
+            Self::NoRandom => ("no_random".into(), EntropyFault.to_string()),
         };
         ChainFault {
             code,
@@ -146,89 +131,76 @@ pub(super) fn quote(text: &str) -> String {
         .collect()
 }
 
-/// A client that keeps its connections.
-#[derive(Debug)]
-pub(super) struct Http {
-    client: Client,
+/// Makes requests and reads answers; the host carries them.
+pub(super) struct Http<T> {
+    pub(super) transport: T,
+    pub(super) senses: Senses,
     possession: Possession,
     answer: Duration,
-    /// As many requests as there may be connections.
-    permits: Semaphore,
 }
 
-impl Http {
-    pub(super) fn new(
-        patience: &Patience,
-        certificates: &Certificates,
-        connections: usize,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, ChainFault> {
-        static PROVIDER: Once = Once::new();
-        PROVIDER.call_once(|| {
-            // It fails when the program that uses this library chose one before, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        });
-        let client = Client::builder()
-            .user_agent(concat!("mhealth-device/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(patience.connect)
-            .tcp_nodelay(true)
-            .pool_max_idle_per_host(connections)
-            // Before the servers, or proxies before them, close what is idle.
-            .pool_idle_timeout(Duration::from_secs(15))
-            // A redirect would carry tokens and data to wherever a server points.
-            .redirect(redirect::Policy::none())
-            .tls_certs_merge(certificates.0.clone())
-            .build()
-            .map_err(|error| ChainFault {
-                code: "no_client".into(),
-                message: format!("No HTTPS client can be made: {error}."),
-                passing: false,
-            })?;
-        Ok(Self {
-            client,
-            possession: Possession::new(clock),
+impl<T> fmt::Debug for Http<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Http")
+    }
+}
+
+impl<T: Transport> Http<T> {
+    pub(super) fn new(transport: T, senses: Senses, patience: &Patience) -> Self {
+        Self {
+            transport,
+            possession: Possession::new(senses.clone()),
+            senses,
             answer: patience.answer,
-            permits: Semaphore::new(connections.max(1)),
-        })
+        }
     }
 
-    pub(super) fn get(&self, address: String) -> RequestBuilder {
-        self.client.request(Method::GET, address)
+    pub(super) fn get(&self, url: String) -> Request {
+        Request {
+            method: Method::Get,
+            url,
+            headers: Vec::new(),
+            body: None,
+            patience: self.answer,
+            longest_answer: LONGEST_ANSWER,
+            waits: false,
+        }
     }
 
     /// A request with a JSON body that is sent as it is, again and again if need be.
-    pub(super) fn post(&self, address: String, body: Vec<u8>) -> RequestBuilder {
-        self.client
-            .request(Method::POST, address)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body)
+    pub(super) fn post(&self, url: String, body: Vec<u8>) -> Request {
+        let json = Zeroizing::new("application/json".into());
+        Request {
+            method: Method::Post,
+            headers: Vec::from([("content-type", json)]),
+            body: Some(body),
+            ..self.get(url)
+        }
     }
 
-    /// Sends a request when there is a connection for it, and reads its answer.
-    pub(super) async fn send<T: DeserializeOwned>(
-        &self,
-        request: RequestBuilder,
-    ) -> Result<T, Failure> {
-        let _permit = self.permit().await;
-        self.send_for(request, self.answer).await
+    /// Sends a request and reads its answer.
+    pub(super) async fn send<A: DeserializeOwned>(&self, request: Request) -> Result<A, Failure> {
+        let body = self.send_bytes(request).await?;
+        serde_json::from_slice(&body)
+            .map_err(|_| Failure::Nonsense("its answer is not part of this interface".into()))
     }
 
     /// Posts a JSON body in the name of the device that possesses the key, with its token if there is one. A proof that the
     /// server does not take for the time or because it saw it before is made anew.
-    pub(super) async fn post_proven<T: DeserializeOwned>(
+    pub(super) async fn post_proven<A: DeserializeOwned>(
         &self,
         address: &str,
         body: &[u8],
         key: &DeviceKey,
         token: Option<&Token>,
-        patience: Duration,
-    ) -> Result<T, Failure> {
+    ) -> Result<A, Failure> {
         let mut proofs = 0;
         loop {
             proofs += 1;
-            let request = self.post(address.to_owned(), body.to_vec());
-            let request = self.possession.prove(request, address, key, token);
-            match self.send_for(request, patience).await {
+            let mut request = self.post(address.into(), body.to_vec());
+            let proved = self.possession.prove(&mut request, key, token);
+            proved.map_err(|EntropyFault| Failure::NoRandom)?;
+            match self.send(request).await {
                 Err(failure) if failure.wants_another_proof() && proofs < PROOFS => {
                     tracing::debug!(address, "the server wants another proof");
                 }
@@ -237,70 +209,36 @@ impl Http {
         }
     }
 
-    /// Waits until there is a connection for a request.
-    pub(super) async fn permit(&self) -> SemaphorePermit<'_> {
-        let permit = self.permits.acquire().await;
-        permit.expect("nobody closes the semaphore; qed")
-    }
-
-    /// Sends a request when there is a connection for it, and reads so many bytes at most of its answer, whatever they are.
-    pub(super) async fn send_bytes(
-        &self,
-        request: RequestBuilder,
-        most: usize,
-    ) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        let _permit = self.permit().await;
-        let (status, body, wait) = self.receive(request, self.answer, most).await?;
-        match status.is_success() {
-            true => Ok(body),
-            false => Err(failure(status, &body, wait)),
+    /// Sends a request and takes its answer, whatever it is.
+    pub(super) async fn send_bytes(&self, request: Request) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let url = request.url.clone();
+        let most = request.longest_answer;
+        let answer = self.transport.send(request).await.map_err(unanswered)?;
+        self.possession.learn(&url, &answer);
+        if answer.body.len() > most {
+            return Err(unanswered(TransportFault::TooLong));
         }
-    }
-
-    /// Sends a request that may take long, besides all others.
-    pub(super) async fn send_for<T: DeserializeOwned>(
-        &self,
-        request: RequestBuilder,
-        patience: Duration,
-    ) -> Result<T, Failure> {
-        let (status, body, wait) = self.receive(request, patience, LONGEST_ANSWER).await?;
-        if status.is_success() {
-            return serde_json::from_slice(&body)
-                .map_err(|_| Failure::Nonsense("its answer is not part of this interface".into()));
+        let wait = retry_after(&answer);
+        match answer.status {
+            200..=299 => Ok(answer.body),
+            status => Err(failure(status, &answer.body, wait)),
         }
-        Err(failure(status, &body, wait))
-    }
-
-    async fn receive(
-        &self,
-        request: RequestBuilder,
-        patience: Duration,
-        most: usize,
-    ) -> Result<(StatusCode, Zeroizing<Vec<u8>>, Option<Duration>), Failure> {
-        let answer = request.timeout(patience).send().await;
-        let answer = answer.map_err(|error| unreachable(&error))?;
-        self.possession.learn(&answer);
-        let (status, wait) = (answer.status(), retry_after(&answer));
-        Ok((status, read(answer, most).await?, wait))
     }
 }
 
-async fn read(mut answer: Response, most: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut body = Zeroizing::new(Vec::new());
-    while let Some(chunk) = answer.chunk().await.map_err(|error| unreachable(&error))? {
-        if body.len() + chunk.len() > most {
-            return Err(Failure::Nonsense("its answer is too long".into()));
-        }
-        body.extend_from_slice(&chunk);
+fn unanswered(fault: TransportFault) -> Failure {
+    match fault {
+        TransportFault::Unreachable(reason) => Failure::Unreachable(reason),
+        TransportFault::TooLong => Failure::Nonsense(TransportFault::TooLong.to_string()),
+        TransportFault::Untrusted(reason) => Failure::Untrusted(reason),
+        TransportFault::WrongTime { not_yet, reason } => Failure::WrongTime { not_yet, reason },
     }
-    Ok(body)
 }
 
-fn failure(status: StatusCode, body: &[u8], wait: Option<Duration>) -> Failure {
+fn failure(status: u16, body: &[u8], wait: Option<Duration>) -> Failure {
     let problem: Option<Problem> = serde_json::from_slice(body).ok();
-    let passing = status.is_server_error()
-        || status == StatusCode::TOO_MANY_REQUESTS
-        || status == StatusCode::REQUEST_TIMEOUT;
+    // A server's own trouble, too many requests, or one that came too slowly.
+    let passing = matches!(status, 408 | 429 | 500..=599);
     match problem {
         Some(problem) if passing => Failure::Busy {
             code: quote(&problem.code),
@@ -319,97 +257,7 @@ fn failure(status: StatusCode, body: &[u8], wait: Option<Duration>) -> Failure {
 }
 
 /// Seconds only; the other form of the header is a date.
-fn retry_after(answer: &Response) -> Option<Duration> {
-    let value = answer.headers().get(RETRY_AFTER)?.to_str().ok()?;
+fn retry_after(answer: &Answer) -> Option<Duration> {
+    let value = answer.header("retry-after")?;
     value.trim().parse().ok().map(Duration::from_secs)
-}
-
-/// What the connection said, without the address, which may be in logs of its own.
-fn unreachable(error: &reqwest::Error) -> Failure {
-    if let Some(rustls::Error::InvalidCertificate(reason)) = tls_error(error) {
-        tracing::debug!(%reason, "no trust");
-        return untrusted(reason);
-    }
-    let reason = if error.is_timeout() {
-        "it did not answer in time"
-    } else if error.is_connect() {
-        "it cannot be reached"
-    } else {
-        "the connection was lost"
-    };
-    tracing::debug!(%error, "no answer");
-    Failure::Unreachable(reason.into())
-}
-
-/// Why a certificate is not taken. One that is not valid at this time is named with the time: a device whose battery was empty
-/// may be years off.
-fn untrusted(reason: &CertificateError) -> Failure {
-    let now = || {
-        let now = rustls::pki_types::UnixTime::now().as_secs();
-        let now = i64::try_from(now)
-            .ok()
-            .map(OffsetDateTime::from_unix_timestamp);
-        now.and_then(Result::ok)
-            .map_or("no time at all".into(), |now| format!("{} UTC", now.date()))
-    };
-    match reason {
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            Failure::WrongTime {
-                code: "certificate_not_valid_yet",
-                reason: format!(
-                    "its certificate is not valid yet by this device's clock, which says {}. Most likely the clock is \
-                     wrong; set it",
-                    now()
-                ),
-            }
-        }
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Failure::WrongTime {
-            code: "certificate_expired",
-            reason: format!(
-                "its certificate has expired by this device's clock, which says {}. Either the clock is wrong, or the \
-                 server needs a new certificate",
-                now()
-            ),
-        },
-        _ => Failure::Untrusted("its certificate is not one that this device trusts".into()),
-    }
-}
-
-/// What TLS has against the server, if that is why there is no connection.
-fn tls_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    if let Some(found) = error.downcast_ref::<rustls::Error>() {
-        return Some(found);
-    }
-    // An error of the system that wraps another one does not name it as its source.
-    let wrapped = error
-        .downcast_ref::<std::io::Error>()
-        .and_then(|error| error.get_ref());
-    let wrapped = wrapped.map(|inner| inner as &(dyn std::error::Error + 'static));
-    wrapped.or_else(|| error.source()).and_then(tls_error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_certificate_that_is_not_valid_at_this_time_is_told_from_one_that_is_not_trusted() {
-        let server: Address = "https://relay.example.org".parse().unwrap();
-        for (reason, code) in [
-            (CertificateError::NotValidYet, "certificate_not_valid_yet"),
-            (CertificateError::Expired, "certificate_expired"),
-            (CertificateError::UnknownIssuer, "certificate_not_trusted"),
-            (CertificateError::Revoked, "certificate_not_trusted"),
-        ] {
-            let fault = untrusted(&reason).at(&server);
-            let clock = fault.message.contains("this device's clock, which says 20");
-            assert_eq!((fault.code.as_str(), fault.passing), (code, false));
-            assert_eq!(
-                clock,
-                code != "certificate_not_trusted",
-                "{}",
-                fault.message
-            );
-        }
-    }
 }

@@ -2,10 +2,9 @@
 
 //! What all requests of a program share.
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use alloc::sync::Arc;
+use alloc::{string::String, vec::Vec};
+use core::time::Duration;
 
 use hashchain::DeviceId;
 
@@ -20,28 +19,27 @@ use super::{
 };
 use crate::{
     chain::{ChainFault, Decision},
+    host::Transport,
     key::DeviceKey,
+    lock::Mutex,
+    senses::Senses,
 };
 
 /// Servers, and what is known of them.
-pub(super) struct Inner {
+pub(super) struct Inner<T> {
     pub(super) settings: Settings,
-    pub(super) http: Arc<Http>,
-    pub(super) authentication: AuthenticationServer,
-    relays: RwLock<Vec<Arc<Relay>>>,
+    pub(super) http: Arc<Http<T>>,
+    pub(super) authentication: AuthenticationServer<T>,
+    relays: Mutex<Vec<Arc<Relay>>>,
     pub(super) tokens: Tokens,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) expectation: Expectation,
 }
 
-impl Inner {
-    pub(super) fn new(settings: Settings) -> Result<Self, ChainFault> {
-        let http = Arc::new(Http::new(
-            &settings.patience,
-            &settings.certificates,
-            settings.connections,
-            settings.clock.clone(),
-        )?);
+impl<T: Transport> Inner<T> {
+    pub(super) fn new(settings: Settings, transport: T, senses: Senses) -> Self {
+        let http = Http::new(transport, senses.clone(), &settings.patience);
+        let http = Arc::new(http);
         let authentication = AuthenticationServer::with(
             settings.authentication.clone(),
             http.clone(),
@@ -49,27 +47,22 @@ impl Inner {
         );
         let relays = settings.relays.iter().map(|relay| {
             let doubted = settings.doubts.get(relay.as_str()).copied();
-            Arc::new(Relay::doubted_until(relay.clone(), doubted.unwrap_or(0)))
+            let doubted = doubted.unwrap_or(0);
+            Arc::new(Relay::doubted_until(relay.clone(), doubted, senses.clone()))
         });
-        Ok(Self {
-            relays: RwLock::new(relays.collect()),
+        Self {
+            relays: Mutex::new(relays.collect()),
             http,
             authentication,
-            tokens: Tokens::default(),
+            tokens: Tokens::new(senses),
             observer: settings.observer.clone(),
             expectation: Expectation::new(),
             settings,
-        })
-    }
-
-    /// The device's clock, in seconds since 1970.
-    pub(super) fn now(&self) -> i64 {
-        self.settings.clock.now().unix_timestamp()
+        }
     }
 
     pub(super) fn known_relays(&self) -> Vec<Arc<Relay>> {
-        let relays = self.relays.read().unwrap_or_else(PoisonError::into_inner);
-        relays.clone()
+        self.relays.lock().clone()
     }
 
     #[cfg(feature = "bare-records")]
@@ -122,7 +115,7 @@ impl Inner {
 
     /// Takes over the relays that the authentication server names, unless some were configured.
     fn learn(&self, named: &[String]) {
-        let mut relays = self.relays.write().unwrap_or_else(PoisonError::into_inner);
+        let mut relays = self.relays.lock();
         if !relays.is_empty() {
             return;
         }
@@ -134,6 +127,7 @@ impl Inner {
                     relays.push(Arc::new(Relay::doubted_until(
                         address,
                         doubted.unwrap_or(0),
+                        self.http.senses.clone(),
                     )));
                 }
                 Err(error) => tracing::warn!(%error, "a relay's address cannot be used"),

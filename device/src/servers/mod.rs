@@ -11,6 +11,10 @@
 //! way, the queue in the device's file is kept until it is proved that the chain has finalised it, and an attempt that is
 //! repeated sends identical bytes.
 
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
+};
 mod address;
 mod authentication;
 #[cfg(feature = "bare-records")]
@@ -30,16 +34,14 @@ mod tokens;
 mod views;
 mod waiting;
 
-use std::{collections::HashMap, future::Future, sync::Arc};
+use alloc::{collections::BTreeMap, sync::Arc};
 
-use futures::{stream, StreamExt};
+use futures_util::{future, stream, StreamExt};
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::RegisteredEntry;
-use tokio::task::JoinSet;
 
 pub use address::{Address, AddressError};
 pub use authentication::AuthenticationServer;
-pub use http::Certificates;
 pub use observer::Observer;
 pub use patience::Patience;
 pub use settings::Settings;
@@ -49,7 +51,9 @@ use crate::{
         Chain, ChainDevice, ChainFault, Decision, Enrolment, FinalHead, HeadChecker, Question,
         Receipt, StudyTerms, Upload, UploadPolicy,
     },
+    host::Transport,
     key::{DeviceKey, PublicKey},
+    senses::Senses,
 };
 use inner::Inner;
 
@@ -63,11 +67,16 @@ const ENROLMENTS_AT_A_TIME: usize = 512;
 const UPLOADS_AT_A_TIME: usize = 64;
 
 /// An authentication server and relays.
-#[derive(Clone)]
-pub struct Servers(Arc<Inner>);
+pub struct Servers<T>(Arc<Inner<T>>);
 
-impl std::fmt::Debug for Servers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<T> Clone for Servers<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> core::fmt::Debug for Servers<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("Servers")
             .field("authentication", &self.0.settings.authentication)
             .field("relays", &self.0.settings.relays)
@@ -75,14 +84,14 @@ impl std::fmt::Debug for Servers {
     }
 }
 
-impl Servers {
+impl<T: Transport> Servers<T> {
     /// Goes through these servers. Nothing is asked before something is wanted.
-    pub fn new(settings: Settings) -> Result<Self, ChainFault> {
-        Ok(Self(Arc::new(Inner::new(settings)?)))
+    pub fn new(settings: Settings, transport: T, senses: Senses) -> Self {
+        Self(Arc::new(Inner::new(settings, transport, senses)))
     }
 
     /// The authentication server.
-    pub fn authentication(&self) -> &AuthenticationServer {
+    pub fn authentication(&self) -> &AuthenticationServer<T> {
         &self.0.authentication
     }
 
@@ -94,8 +103,8 @@ impl Servers {
 
     /// The relays that did not do what they said, by their base addresses, and until when others are turned to first, in
     /// seconds since 1970. Whoever stores them hands them back with the [`Settings`] next time.
-    pub fn doubts(&self) -> HashMap<String, i64> {
-        let now = self.0.now();
+    pub fn doubts(&self) -> BTreeMap<String, i64> {
+        let now = self.0.http.senses.now();
         let relays = self.0.known_relays();
         let ends = relays
             .iter()
@@ -103,35 +112,21 @@ impl Servers {
         ends.filter(|(_, until)| *until > now).collect()
     }
 
-    /// Does something for each upload, all at the same time, independently of whoever waits for it.
-    async fn for_each<F>(
+    /// Brings one device's runs to the relays and waits until they are proved to be final; see [`Chain::upload`].
+    pub async fn deliver(
         &self,
-        uploads: Vec<Upload>,
-        deliver: impl Fn(Arc<Inner>, Upload) -> F,
-    ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault>
-    where
-        F: Future<Output = Result<Vec<Decision<Receipt>>, ChainFault>> + Send + 'static,
-    {
-        let mut decisions = vec![Vec::new(); uploads.len()];
-        // Tasks of their own, so that they go on while the caller writes to its file. Dropped, they end.
-        let mut tasks = JoinSet::new();
-        for (place, upload) in uploads.into_iter().enumerate() {
-            let delivery = deliver(self.0.clone(), upload);
-            tasks.spawn(async move { (place, delivery.await) });
+        checker: HeadChecker,
+        upload: Upload,
+    ) -> Result<Vec<Decision<Receipt>>, ChainFault> {
+        #[cfg(feature = "bare-records")]
+        if self.0.bare_records() {
+            return bare::deliver_bare(self.0.clone(), checker, upload).await;
         }
-        while let Some(done) = tasks.join_next().await {
-            let (place, answer) = done.map_err(|error| ChainFault {
-                code: "internal".into(),
-                message: format!("An upload ended early: {error}."),
-                passing: true,
-            })?;
-            decisions[place] = answer?;
-        }
-        Ok(decisions)
+        delivery::deliver(self.0.clone(), checker, upload).await
     }
 }
 
-impl Chain for Servers {
+impl<T: Transport> Chain for Servers<T> {
     fn genesis(&self) -> [u8; 32] {
         self.0.settings.terms.chain
     }
@@ -237,12 +232,9 @@ impl Chain for Servers {
         checker: &HeadChecker,
         uploads: Vec<Upload>,
     ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault> {
-        #[cfg(feature = "bare-records")]
-        if self.0.bare_records() {
-            let deliver = |inner, upload| bare::deliver_bare(inner, checker.clone(), upload);
-            return self.for_each(uploads, deliver).await;
-        }
-        let deliver = |inner, upload| delivery::deliver(inner, checker.clone(), upload);
-        self.for_each(uploads, deliver).await
+        let deliveries = uploads
+            .into_iter()
+            .map(|upload| self.deliver(checker.clone(), upload));
+        future::try_join_all(deliveries).await
     }
 }

@@ -2,9 +2,10 @@
 
 //! Watching uploads.
 
-use std::time::Duration;
+use alloc::boxed::Box;
+use core::time::Duration;
 
-use futures::future::{self, BoxFuture};
+use futures_util::future::{self, BoxFuture};
 
 /// Watches uploads and may hold them back: for programs that measure servers with many devices. An app has none, which
 /// is `()`.

@@ -2,7 +2,7 @@
 
 //! How long a device waits.
 
-use std::time::Duration;
+use core::time::Duration;
 
 /// Longest time for which a server can ask to be left alone. What it says for longer is only a word.
 const LONGEST_ASKED: Duration = Duration::from_secs(3_600);
@@ -43,13 +43,11 @@ impl Default for Patience {
 impl Patience {
     /// How long to wait after so many failures in a row: doubling, with a random half, so that a thousand devices that
     /// lost the same relay do not come back at once. Never less than the server asked for, up to an hour.
-    pub(super) fn backoff(&self, failures: u32, asked: Option<Duration>) -> Duration {
+    pub(super) fn backoff(&self, failures: u32, asked: Option<Duration>, chance: f64) -> Duration {
         let doubled = self
             .shortest_wait
             .saturating_mul(1 << failures.clamp(1, 16));
-        let own = doubled
-            .min(self.longest_wait)
-            .mul_f64(0.5 + rand::random::<f64>() / 2.0);
+        let own = doubled.min(self.longest_wait).mul_f64(0.5 + chance / 2.0);
         own.max(asked.unwrap_or_default().min(LONGEST_ASKED))
     }
 }
@@ -62,14 +60,14 @@ mod tests {
     fn waits_grow_up_to_the_longest_and_are_never_shorter_than_asked() {
         let patience = Patience::default();
         for failures in 1..100 {
-            let wait = patience.backoff(failures, None);
+            let wait = patience.backoff(failures, None, f64::from(failures) / 100.0);
             assert!(wait >= patience.shortest_wait && wait <= patience.longest_wait);
         }
-        assert!(patience.backoff(60, None) >= patience.longest_wait / 2);
+        assert!(patience.backoff(60, None, 0.0) >= patience.longest_wait / 2);
         for asked in [7, 30, 600].map(Duration::from_secs) {
-            assert!(patience.backoff(1, Some(asked)) >= asked);
+            assert!(patience.backoff(1, Some(asked), 0.5) >= asked);
         }
         let hours = Duration::from_secs(7_200);
-        assert_eq!(patience.backoff(1, Some(hours)), LONGEST_ASKED);
+        assert_eq!(patience.backoff(1, Some(hours), 0.5), LONGEST_ASKED);
     }
 }

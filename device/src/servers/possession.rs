@@ -2,21 +2,23 @@
 
 //! Proofs that a request comes from the device's key (RFC 9449). Whoever sees one cannot use it for anything else.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+use alloc::{
+    borrow::ToOwned,
+    collections::BTreeMap,
+    string::{String, ToString},
 };
+use core::{fmt, time::Duration};
 
 use mhealth_api::{Key, ProofClaims, DPOP, DPOP_NONCE};
-use reqwest::{
-    header::{HeaderValue, AUTHORIZATION},
-    Method, RequestBuilder, Response, Url,
-};
+use zeroize::Zeroizing;
 
 use super::tokens::Token;
-use crate::{clock::Clock, key::DeviceKey};
+use crate::{
+    host::{Answer, EntropyFault, Request},
+    key::DeviceKey,
+    lock::Mutex,
+    senses::{Moment, Senses},
+};
 
 /// How long a server's nonce is used. After that the device does without one, and gets another if its clock is still wrong.
 const NONCE: Duration = Duration::from_secs(60);
@@ -26,71 +28,69 @@ const MOST_NONCES: usize = 256;
 
 /// Makes proofs. Servers that find the device's clock wrong give it nonces, one for each address.
 pub(super) struct Possession {
-    clock: Arc<dyn Clock>,
-    nonces: Mutex<HashMap<Url, (String, Instant)>>,
+    senses: Senses,
+    nonces: Mutex<BTreeMap<String, (String, Moment)>>,
 }
 
 impl Possession {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(senses: Senses) -> Self {
         Self {
-            clock,
+            senses,
             nonces: Mutex::default(),
         }
     }
 
-    /// A request that posts to this address, with a proof of its own, and with the token if there is one.
+    /// Gives a request a proof of its own, and the token if there is one.
     pub(super) fn prove(
         &self,
-        request: RequestBuilder,
-        address: &str,
+        request: &mut Request,
         key: &DeviceKey,
         token: Option<&Token>,
-    ) -> RequestBuilder {
-        let now = self.clock.now().unix_timestamp().try_into();
+    ) -> Result<(), EntropyFault> {
+        let mut name = [0; 16];
+        self.senses.entropy.fill(&mut name)?;
+        let now = self.senses.now().try_into();
         let claims = ProofClaims::new(
-            Method::POST.as_str(),
-            address,
+            request.method.as_str(),
+            &request.url,
             now.unwrap_or_default(),
-            rand::random(),
+            name,
         );
         let claims = match token {
             Some(token) => claims.with_token(token.expose()),
             None => claims,
         };
-        let claims = claims.with_nonce(self.nonce(address));
+        let claims = claims.with_nonce(self.nonce(&request.url));
         let public = Key(key.public().0);
         let proof = claims.signed(&public, |message| key.sign(message).0);
-        let request = request.header(DPOP, proof);
-        match token.map(|token| HeaderValue::from_str(&format!("{DPOP} {}", token.expose()))) {
-            Some(Ok(mut value)) => {
-                value.set_sensitive(true);
-                request.header(AUTHORIZATION, value)
-            }
-            // No token of an authentication server has such characters; the relay says that it is missing.
-            Some(Err(_)) | None => request,
+        request.headers.push(("dpop", Zeroizing::new(proof)));
+        // No token of an authentication server has other characters; the relay says that it is missing.
+        let token = token.filter(|token| token.expose().bytes().all(|b| (0x20..0x7f).contains(&b)));
+        if let Some(token) = token {
+            let value = Zeroizing::new(format!("{DPOP} {}", token.expose()));
+            request.headers.push(("authorization", value));
         }
+        Ok(())
     }
 
-    /// Keeps the nonce that an answer brings.
-    pub(super) fn learn(&self, answer: &Response) {
-        let nonce = answer.headers().get(DPOP_NONCE);
-        let nonce = nonce.and_then(|nonce| nonce.to_str().ok());
+    /// Keeps the nonce that an answer from this address brings.
+    pub(super) fn learn(&self, url: &str, answer: &Answer) {
+        let nonce = answer.header(&DPOP_NONCE.to_ascii_lowercase());
         if let Some(nonce) = nonce.filter(|nonce| nonce.len() <= LONGEST_NONCE) {
-            let kept = (nonce.to_owned(), Instant::now());
-            let mut nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = (nonce.to_string(), self.senses.moment());
+            let mut nonces = self.nonces.lock();
             if nonces.len() >= MOST_NONCES {
                 nonces.retain(|_, (_, since)| since.elapsed() < NONCE / 2);
             }
             if nonces.len() < MOST_NONCES {
-                nonces.insert(answer.url().clone(), kept);
+                nonces.insert(url.to_owned(), kept);
             }
         }
     }
 
-    fn nonce(&self, address: &str) -> Option<String> {
-        let address = Url::parse(address).ok()?;
-        let nonces = self.nonces.lock().unwrap_or_else(PoisonError::into_inner);
-        let (nonce, since) = nonces.get(&address)?;
+    fn nonce(&self, url: &str) -> Option<String> {
+        let nonces = self.nonces.lock();
+        let (nonce, since) = nonces.get(url)?;
         (since.elapsed() < NONCE).then(|| nonce.clone())
     }
 }

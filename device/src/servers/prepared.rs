@@ -2,6 +2,7 @@
 
 //! A run as it goes to a relay.
 
+use alloc::{string::String, vec::Vec};
 use hashchain::DeviceId;
 use mhealth_api::{run_id, Base64, Hash, Head, RunEntry, RunStatus, RunUpload, SignatureBytes};
 

@@ -2,13 +2,16 @@
 
 //! Relays, and which of them to turn to.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::{fmt, time::Duration};
 
 use super::{address::Address, patience::Patience};
-use crate::chain::ChainFault;
+use crate::{
+    chain::ChainFault,
+    lock::Mutex,
+    senses::{Moment, Senses},
+};
 
 /// How long others are turned to first when a relay did not do what it said, in seconds: this long the first time, and twice
 /// as long each further time, up to a day.
@@ -16,9 +19,9 @@ const SHORTEST_DOUBT: i64 = 600;
 const LONGEST_DOUBT: i64 = 86_400;
 
 /// A relay, as all uploads together have found it.
-#[derive(Debug)]
 pub(super) struct Relay {
     pub(super) address: Address,
+    senses: Senses,
     health: Mutex<Health>,
     doubt: Mutex<Doubt>,
 }
@@ -34,7 +37,7 @@ struct Doubt {
 #[derive(Debug, Default)]
 struct Health {
     failures: u32,
-    rests_until: Option<Instant>,
+    rests_until: Option<Moment>,
     /// Why it rests.
     fault: Option<ChainFault>,
 }
@@ -42,13 +45,14 @@ struct Health {
 impl Relay {
     #[cfg(test)]
     pub(super) fn new(address: Address) -> Self {
-        Self::doubted_until(address, 0)
+        Self::doubted_until(address, 0, crate::senses::fixed())
     }
 
     /// A relay that others were preferred to until then, in seconds since 1970; 0 for one of which nothing is known.
-    pub(super) fn doubted_until(address: Address, until: i64) -> Self {
+    pub(super) fn doubted_until(address: Address, until: i64, senses: Senses) -> Self {
         Self {
             address,
+            senses,
             health: Mutex::default(),
             doubt: Mutex::new(Doubt {
                 times: u32::from(until > 0),
@@ -59,7 +63,7 @@ impl Relay {
 
     /// It did not do what it said, or showed what is no proof. Others are turned to first for a while.
     pub(super) fn doubt(&self, now: i64, fault: &ChainFault) {
-        let mut doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut doubt = self.doubt.lock();
         // What was under way at the same time counts once.
         if doubt.until <= now {
             let wait = SHORTEST_DOUBT << doubt.times.min(16);
@@ -71,54 +75,55 @@ impl Relay {
 
     /// What it was sent is proved to be final.
     pub(super) fn delivered(&self) {
-        *self.doubt.lock().unwrap_or_else(PoisonError::into_inner) = Doubt::default();
+        *self.doubt.lock() = Doubt::default();
     }
 
     /// Until when others are turned to first, in seconds since 1970.
     pub(super) fn doubts_end(&self) -> i64 {
-        let doubt = self.doubt.lock().unwrap_or_else(PoisonError::into_inner);
+        let doubt = self.doubt.lock();
         doubt.until
     }
 
     /// It did not answer, or asked to be left alone. Failures of requests that were under way at the same time count as
     /// one.
     pub(super) fn failed(&self, patience: &Patience, fault: &ChainFault, asked: Option<Duration>) {
-        let mut health = self.health();
-        let now = Instant::now();
-        if health.rests_until.is_none_or(|until| until <= now) {
+        let (chance, now) = (self.senses.chance(), self.senses.moment());
+        let mut health = self.health.lock();
+        let rests = health.rests_until.as_ref();
+        if rests.is_none_or(|until| until.left().is_zero()) {
             health.failures = health.failures.saturating_add(1);
-            let wait = patience.backoff(health.failures, asked);
+            let wait = patience.backoff(health.failures, asked, chance);
             if health.failures == 1 {
                 tracing::warn!(%fault, "a relay does not answer");
             }
             tracing::debug!(%fault, ?wait, "left alone");
-            health.rests_until = Some(now + wait);
+            health.rests_until = Some(now.after(wait));
             health.fault = Some(fault.clone());
         }
     }
 
     /// Why it is left alone, or was last.
     pub(super) fn fault(&self) -> Option<ChainFault> {
-        self.health().fault.clone()
+        self.health.lock().fault.clone()
     }
 
     /// It answered.
     pub(super) fn worked(&self) {
-        let mut health = self.health();
+        let mut health = self.health.lock();
         health.failures = 0;
     }
 
     /// How long it is to be left alone yet.
     pub(super) fn rest(&self) -> Duration {
-        let until = self.health().rests_until;
-        until.map_or(Duration::ZERO, |until| {
-            until.saturating_duration_since(Instant::now())
-        })
+        let health = self.health.lock();
+        let until = health.rests_until.as_ref();
+        until.map_or(Duration::ZERO, Moment::left)
     }
+}
 
-    fn health(&self) -> std::sync::MutexGuard<'_, Health> {
-        // A time and a number are never half written.
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
     }
 }
 
@@ -156,7 +161,7 @@ mod tests {
         }
         assert!(relay.rest() > Duration::from_secs(90) && relay.rest() <= Duration::from_secs(200));
         relay.worked();
-        assert_eq!(relay.health().failures, 0);
+        assert_eq!(relay.health.lock().failures, 0);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 //! How a device goes through servers.
 
-use std::{collections::HashMap, sync::Arc};
+use alloc::{collections::BTreeMap, sync::Arc};
+use alloc::{string::String, vec::Vec};
 
-use super::{address::Address, http::Certificates, observer::Observer, patience::Patience};
-use crate::{clock::Clock, store::Terms};
+use super::{address::Address, observer::Observer, patience::Patience};
+use crate::book::Terms;
 
 /// What a device must know to go through servers.
 #[derive(Clone)]
@@ -18,7 +19,7 @@ pub struct Settings {
     pub relays: Vec<Address>,
     /// Relays, by their base addresses, to which others are preferred, and until when, in seconds since 1970: what
     /// [`Servers::doubts`](super::Servers::doubts) said before.
-    pub doubts: HashMap<String, i64>,
+    pub doubts: BTreeMap<String, i64>,
     /// Whether relays' words are taken for proofs. Only for chains that have no proofs: whoever is asked can then make runs
     /// vanish and stop the device.
     pub trust_relays: bool,
@@ -30,33 +31,24 @@ pub struct Settings {
     pub bare_records: bool,
     /// How long to wait for what.
     pub patience: Patience,
-    /// Certificates to trust besides those of the system.
-    pub certificates: Certificates,
-    /// Connections at a time, kept alive between requests.
-    pub connections: usize,
     /// Watches uploads, for programs that measure. `()` for nobody.
     pub observer: Arc<dyn Observer>,
-    /// Tells the time of proofs of possession.
-    pub clock: Arc<dyn Clock>,
 }
 
 impl Settings {
     /// One relay holds each run, and the usual patience.
-    pub fn new(terms: Terms, authentication: Address, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(terms: Terms, authentication: Address) -> Self {
         Self {
             terms,
             authentication,
             relays: Vec::new(),
-            doubts: HashMap::new(),
+            doubts: BTreeMap::new(),
             trust_relays: false,
             copies: 1,
             #[cfg(feature = "bare-records")]
             bare_records: false,
             patience: Patience::default(),
-            certificates: Certificates::default(),
-            connections: 64,
             observer: Arc::new(()),
-            clock,
         }
     }
 }

@@ -2,15 +2,17 @@
 
 //! Tokens, kept until shortly before they expire.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use core::{fmt, time::Duration};
 
 use hashchain::DeviceId;
 use zeroize::Zeroizing;
+
+use crate::{
+    lock::Mutex,
+    senses::{Moment, Senses},
+};
 
 /// A token for relays. It is good only together with proofs by the device's key; never shown all the same.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,28 +35,39 @@ impl fmt::Debug for Token {
 }
 
 /// The tokens of a program's devices.
-#[derive(Debug, Default)]
-pub(super) struct Tokens(Mutex<HashMap<DeviceId, (Token, Instant)>>);
+pub(super) struct Tokens {
+    senses: Senses,
+    /// With the moment from which on another one is asked for.
+    kept: Mutex<BTreeMap<DeviceId, (Token, Moment)>>,
+}
 
 impl Tokens {
+    pub(super) fn new(senses: Senses) -> Self {
+        Self {
+            senses,
+            kept: Mutex::default(),
+        }
+    }
+
     /// A device's token, if it lasts long enough for an upload.
     pub(super) fn of(&self, device: DeviceId) -> Option<Token> {
-        let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let tokens = self.kept.lock();
         let (token, renew) = tokens.get(&device)?;
-        (*renew > Instant::now()).then(|| token.clone())
+        (!renew.left().is_zero()).then(|| token.clone())
     }
 
     /// Keeps a token for nine tenths of its life, a bit less for some, so that a cohort does not renew all at once.
     pub(super) fn keep(&self, device: DeviceId, token: &Token, lasts: Duration) {
-        let share = 0.9 - 0.2 * rand::random::<f64>();
-        let renew = Instant::now() + lasts.min(Duration::from_secs(86_400)).mul_f64(share);
-        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = 0.9 - 0.2 * self.senses.chance();
+        let lasts = lasts.min(Duration::from_secs(86_400)).mul_f64(share);
+        let renew = self.senses.moment().after(lasts);
+        let mut tokens = self.kept.lock();
         tokens.insert(device, (token.clone(), renew));
     }
 
     /// A relay did not take it.
     pub(super) fn forget(&self, device: DeviceId, token: &Token) {
-        let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.kept.lock();
         if tokens.get(&device).is_some_and(|(kept, _)| kept == token) {
             tokens.remove(&device);
         }
@@ -67,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_token_is_renewed_before_it_expires_and_when_a_relay_did_not_take_it() {
-        let tokens = Tokens::default();
+        let tokens = Tokens::new(crate::senses::fixed());
         let (old, new) = (Token::new("old".into()), Token::new("new".into()));
         tokens.keep(DeviceId(1), &old, Duration::ZERO);
         assert_eq!(tokens.of(DeviceId(1)), None);
@@ -83,12 +96,7 @@ mod tests {
 
     #[test]
     fn debug_shows_no_token() {
-        let tokens = Tokens::default();
-        tokens.keep(
-            DeviceId(1),
-            &Token::new("hunter2".into()),
-            Duration::from_secs(600),
-        );
-        assert!(!format!("{tokens:?}").contains("hunter2"));
+        let token = Token::new("hunter2".into());
+        assert!(!format!("{token:?}").contains("hunter2"));
     }
 }

@@ -5,10 +5,12 @@
 //! Whatever a relay shows is worth what its proof is worth. As many relays are asked as are to hold a run, and the newest of
 //! what is proved counts; whoever shows something else is remembered, and turned to last.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
+use alloc::sync::Arc;
+use alloc::{
+    string::{String, ToString},
+    vec::Vec,
 };
+use core::time::Duration;
 
 use mhealth_api::{Code, DeviceOnChain};
 use mhealth_evidence::HeadProof;
@@ -20,6 +22,7 @@ use super::{
 };
 use crate::{
     chain::{ChainDevice, ChainFault, Checked, FinalHead, HeadChecker, Question},
+    host::{Request, Transport},
     key::PublicKey,
 };
 use hashchain::{hex::Hex, DeviceId};
@@ -44,7 +47,7 @@ impl Unproved {
     }
 }
 
-impl Inner {
+impl<T: Transport> Inner<T> {
     /// The number of the device with a key; none if no relay that answers knows such a device.
     pub(super) async fn number(
         &self,
@@ -55,12 +58,12 @@ impl Inner {
         let first = u32::from_be_bytes([key.0[0], key.0[1], key.0[2], key.0[3]]);
         let path = format!("/v1/keys/{key}");
         let patience = &self.settings.patience;
-        let begun = Instant::now();
+        let begun = self.http.senses.moment();
         let mut attempts = 0;
         loop {
             let (mut unknown, mut fault) = (false, None);
             for relay in self.in_turn(first)? {
-                tokio::time::sleep(relay.rest()).await;
+                self.http.transport.sleep(relay.rest()).await;
                 let request = self.http.get(relay.address.at(&path));
                 match self.http.send::<DeviceOnChain>(request).await {
                     Ok(told) => {
@@ -74,7 +77,7 @@ impl Inner {
                             Ok(head) if head.is_of(key) => return Ok(Some(told.device)),
                             Ok(_) => {
                                 let found = other_device(&relay, &path);
-                                relay.doubt(self.now(), &found);
+                                relay.doubt(self.http.senses.now(), &found);
                                 fault = Some(found);
                             }
                             Err(unproved) => fault = Some(unproved.into_fault()),
@@ -88,12 +91,12 @@ impl Inner {
                 }
             }
             attempts += 1;
-            let wait = patience.backoff(attempts, None);
+            let wait = patience.backoff(attempts, None, self.http.senses.chance());
             match fault {
                 None => return Ok(None),
                 Some(_) if unknown => return Ok(None),
                 Some(fault) if begun.elapsed() + wait >= patience.give_up => return Err(fault),
-                Some(_) => tokio::time::sleep(wait).await,
+                Some(_) => self.http.transport.sleep(wait).await,
             }
         }
     }
@@ -106,7 +109,7 @@ impl Inner {
     ) -> Result<FinalHead, ChainFault> {
         let patience = &self.settings.patience;
         let wanted = self.settings.copies.max(1) as usize;
-        let begun = Instant::now();
+        let begun = self.http.senses.moment();
         let mut attempts = 0;
         loop {
             let mut heads: Vec<FinalHead> = Vec::new();
@@ -116,7 +119,7 @@ impl Inner {
                 if heads.len() == wanted || (!rest.is_zero() && !heads.is_empty()) {
                     break; // One answer now is better than two later.
                 }
-                tokio::time::sleep(rest).await;
+                self.http.transport.sleep(rest).await;
                 match self.head_from(&relay, checker, question).await {
                     Ok(head) => heads.push(head),
                     Err(Unproved::NotNow(found, wait)) => {
@@ -128,7 +131,7 @@ impl Inner {
                         };
                     }
                     Err(Unproved::Wrong(found)) => {
-                        relay.doubt(self.now(), &found);
+                        relay.doubt(self.http.senses.now(), &found);
                         fault = fault.or(Some(found));
                     }
                 }
@@ -138,12 +141,12 @@ impl Inner {
                 return Ok(head);
             }
             attempts += 1;
-            let wait = patience.backoff(attempts, None);
+            let wait = patience.backoff(attempts, None, self.http.senses.chance());
             let fault = fault.unwrap_or_else(nobody);
             if !fault.passing || begun.elapsed() + wait >= patience.give_up {
                 return Err(fault);
             }
-            tokio::time::sleep(wait).await;
+            self.http.transport.sleep(wait).await;
         }
     }
 
@@ -171,8 +174,11 @@ impl Inner {
                 "/v1/devices/{device}/proof?{from}record={}{over}",
                 question.record
             );
-            let request = self.http.get(relay.address.at(&path));
-            let proof = self.http.send_bytes(request, HeadProof::LARGEST).await;
+            let request = Request {
+                longest_answer: HeadProof::LARGEST,
+                ..self.http.get(relay.address.at(&path))
+            };
+            let proof = self.http.send_bytes(request).await;
             let proof = proof.map_err(|failure| unproved(relay, failure))?;
             relay.worked();
             match checker.check(question, &proof) {
@@ -227,7 +233,7 @@ impl Inner {
 
     /// The relays in the order in which a device turns to them; those that need not be left alone first.
     pub(super) fn in_turn(&self, first: u32) -> Result<Vec<Arc<Relay>>, ChainFault> {
-        let relays = preference(&self.relays()?, first, self.now());
+        let relays = preference(&self.relays()?, first, self.http.senses.now());
         let (mut ready, resting): (Vec<_>, Vec<_>) =
             relays.into_iter().partition(|relay| relay.rest().is_zero());
         ready.extend(resting);

@@ -2,7 +2,8 @@
 
 //! One relay: asking it what became of the runs that it took, and having it prove that they are final.
 
-use std::time::Duration;
+use alloc::{string::String, vec::Vec};
+use core::time::Duration;
 
 use mhealth_api::{Code, Refusal, RunState, RunStatus};
 
@@ -11,7 +12,10 @@ use super::{
     prepared::PreparedRun,
     views::Unproved,
 };
-use crate::chain::{ChainFault, ChainRefusal, FinalHead};
+use crate::{
+    chain::{ChainFault, ChainRefusal, FinalHead},
+    host::Transport,
+};
 
 /// What a relay says of a run.
 pub(super) enum Said {
@@ -23,7 +27,7 @@ pub(super) enum Said {
     Refused(ChainRefusal),
 }
 
-impl Carrier<'_> {
+impl<T: Transport> Carrier<'_, T> {
     /// Asks for what was accepted until all of it is proved to be final. `false`: the relay has lost it.
     pub(super) async fn await_finality(
         &self,
@@ -36,14 +40,15 @@ impl Carrier<'_> {
         while let Some((latest, sent)) = accepted
             .iter()
             .max_by_key(|(place, _)| self.runs[**place].last)
-            .map(|(place, sent)| (*place, *sent))
+            .map(|(place, sent)| (*place, sent.clone()))
         {
             let (soonest, next) = inner.expectation.waits();
-            let wait = match std::mem::take(&mut first) {
+            let wait = match core::mem::take(&mut first) {
                 true => soonest.saturating_sub(sent.elapsed()),
                 false => next,
             };
-            tokio::time::sleep(wait.mul_f64(0.9 + 0.2 * rand::random::<f64>())).await;
+            let wait = wait.mul_f64(0.9 + 0.2 * inner.http.senses.chance());
+            inner.http.transport.sleep(wait).await;
             let late = sent.elapsed() > inner.settings.patience.finality;
             match self.look(latest).await? {
                 None => {
@@ -107,7 +112,7 @@ impl Carrier<'_> {
         let done = accepted
             .iter()
             .filter(|(place, _)| self.runs[**place].last <= length);
-        for (place, sent) in done.map(|(p, s)| (*p, *s)).collect::<Vec<_>>() {
+        for (place, sent) in done.map(|(p, s)| (*p, s.clone())).collect::<Vec<_>>() {
             accepted.remove(&place);
             inner.observer.finalised(sent.elapsed());
             answers[place] = Some(Answer::Final(self.relay.address.clone(), known.clone()));

@@ -4,7 +4,7 @@
 
 use std::{fmt, process::ExitCode};
 
-use mhealth_device::{
+use mhealth_device_host::{
     chain::{ChainFault, ChainRefusal},
     store::FreezeReason,
     Error, SyncError,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use clap::Args;
-use mhealth_device::{store::Change, Store};
+use mhealth_device_host::{store::Change, Store};
 use mhealth_simulator::cohort::{
     csv::{CsvError, DateFormat, Dialect, NightRows, Rows},
     intake::review,

@@ -4,7 +4,7 @@
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
-use mhealth_device::{
+use mhealth_device_host::{
     fleet::sync_all, store::DeviceRecord, PublicKey, Standing, Store, SystemClock,
 };
 use mhealth_simulator::cohort::participants::ParticipantKeys;

@@ -15,7 +15,7 @@ use std::{path::PathBuf, process::ExitCode, str::FromStr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hashchain::{StudyId, MAX_RUN_LENGTH};
-use mhealth_device::{Checkpoint, PublicKey};
+use mhealth_device_host::{Checkpoint, PublicKey};
 use mhealth_simulator::cohort::csv::{parse_day, DateFormat};
 use time::Date;
 use zeroize::Zeroizing;

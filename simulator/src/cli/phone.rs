@@ -7,7 +7,7 @@ use std::{fs::File, io::Read, path::PathBuf, process::ExitCode, sync::Arc};
 use clap::Args;
 use hashchain::{SealingKey, StudyId, MAX_RUN_LENGTH};
 use mhealth_api::{Code, CodeTerms};
-use mhealth_device::{
+use mhealth_device_host::{
     payload::Participant, servers::AuthenticationServer, store::Change, Device, EnrolmentCode,
     Error, PublicKey, Recipient, Record, Sealed, Store, SyncError, SystemClock, Terms,
 };

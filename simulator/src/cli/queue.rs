@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use mhealth_api::ExportedRun;
 use mhealth_chain_client::new_private;
-use mhealth_device::{fleet::export_queue, Error};
+use mhealth_device_host::{fleet::export_queue, Error};
 
 use super::{inspect::open, ExportQueue, Failure};
 

@@ -6,7 +6,7 @@ use std::{process::ExitCode, time::Duration};
 
 use futures::{stream, StreamExt};
 use indicatif::{ProgressBar, ProgressStyle};
-use mhealth_device::{
+use mhealth_device_host::{
     chain::ChainFault,
     fleet::{enrol_all, upload_all, Refused},
     servers::Servers,

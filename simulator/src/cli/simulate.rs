@@ -5,7 +5,7 @@
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use mhealth_chain_client::{Account as ChainAccount, ChainType, Patience};
-use mhealth_device::{
+use mhealth_device_host::{
     chain::Chain,
     fleet::{sync_all, Refused},
     servers::{Address, AuthenticationServer},

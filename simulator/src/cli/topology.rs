@@ -7,7 +7,7 @@ use std::{path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use clap::Args;
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::RegisteredEntry;
-use mhealth_device::{
+use mhealth_device_host::{
     chain::{
         Chain, ChainDevice, ChainFault, Decision, DeviceKey, Enrolment, FinalHead, HeadChecker,
         Question, Receipt, StudyTerms, Upload, UploadPolicy,

@@ -12,7 +12,7 @@
 //! Medians and spreads were set to what the literature reports of people with insomnia (sleep latency and wake
 //! time of half an hour to an hour, six hours of sleep); the data prove nothing about sleep.
 
-use mhealth_device::payload::{Datasheet, DiaryEntry, SleepQuality};
+use mhealth_device_host::payload::{Datasheet, DiaryEntry, SleepQuality};
 use rand::{rngs::StdRng, Rng, SeedableRng};
 use time::{Date, Duration, OffsetDateTime, Weekday};
 
@@ -246,7 +246,7 @@ mod tests {
     fn every_entry_is_plausible_and_no_day_stands_twice() {
         let mut rng = StdRng::seed_from_u64(0);
         for diarist in trial(100).participants() {
-            let participant = mhealth_device::payload::Participant(diarist.id.clone());
+            let participant = mhealth_device_host::payload::Participant(diarist.id.clone());
             let mut last = None;
             for entry in diarist {
                 let night = entry.into_night(participant.clone(), vec![], &mut rng);

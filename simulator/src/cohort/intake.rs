@@ -2,7 +2,7 @@
 
 //! From nights of a source to sealed entries.
 
-use mhealth_device::{
+use mhealth_device_host::{
     store::{Change, Group},
     Device, Error, Recipient, Record, Sealed, Store,
 };

@@ -8,7 +8,7 @@
 
 use std::io::Read;
 
-use mhealth_device::payload::{
+use mhealth_device_host::payload::{
     parse_document,
     rules::{check, Checked, Fault, Pointer, Problem},
 };

@@ -16,7 +16,7 @@ use std::{
 };
 
 use hashchain::{OpeningKey, SealingKey};
-use mhealth_device::payload::Participant;
+use mhealth_device_host::payload::Participant;
 use rand::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
 

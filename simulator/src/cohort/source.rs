@@ -4,7 +4,7 @@
 
 use std::{fmt::Write, io::Read};
 
-use mhealth_device::payload::{
+use mhealth_device_host::payload::{
     DiaryEntry, ExchangedNight, Participant, DATA_POINT_MEDIA_TYPE, MEDIA_TYPE,
 };
 use rand::RngCore;

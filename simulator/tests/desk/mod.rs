@@ -12,7 +12,7 @@ use std::{
 };
 
 use hashchain::Envelope;
-use mhealth_device::{Store, SystemClock};
+use mhealth_device_host::{Store, SystemClock};
 
 pub(crate) const HEADER: &str = "Id,Day,TotalSleepRecords,TotalMinutesAsleep,TotalTimeInBed";
 pub(crate) const GENESIS: [u8; 32] = [0x9e; 32];

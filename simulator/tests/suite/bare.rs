@@ -3,7 +3,7 @@
 //! Bare records, the topologies of Figures 2a and 2b.
 
 use mhealth_api::Code;
-use mhealth_device::Standing;
+use mhealth_device_host::Standing;
 
 use crate::support::{
     fakes::Trouble,

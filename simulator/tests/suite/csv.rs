@@ -410,10 +410,10 @@ proptest! {
                 match night {
                     Ok((_, night)) => {
                         let now = time::macros::datetime!(2026-03-01 9:00 UTC);
-                        let who = mhealth_device::payload::Participant("P".into());
+                        let who = mhealth_device_host::payload::Participant("P".into());
                         prop_assert!(!night.source().is_empty());
                         let payload = night.payload(who, now, &mut rng);
-                        prop_assert!(mhealth_device::payload::Night::from_json(&payload).is_ok());
+                        prop_assert!(mhealth_device_host::payload::Night::from_json(&payload).is_ok());
                     }
                     Err(error) => prop_assert!(error.to_string().len() < 400, "{}", error),
                 }

@@ -3,7 +3,7 @@
 //! From nights to sealed entries.
 
 use hashchain::Envelope;
-use mhealth_device::{
+use mhealth_device_host::{
     payload::{corrected, Night, MEDIA_TYPE},
     store::{Change, FreezeReason},
     Error, Store,

@@ -7,5 +7,5 @@ mod csv;
 mod intake;
 mod program;
 mod staff;
-#[path = "../../../device/tests/support/mod.rs"]
+#[path = "../../../device-host/tests/support/mod.rs"]
 mod support;

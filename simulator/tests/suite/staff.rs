@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hashchain::StudyId;
 use mhealth_api::Key;
-use mhealth_device::{
+use mhealth_device_host::{
     payload::Participant,
     servers::{AuthenticationServer, Certificates},
 };

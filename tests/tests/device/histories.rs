@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ed25519_dalek::SigningKey;
 use hashchain::{DeviceId, LinkHash, Run, Secret};
 use mhealth_chain_client::{calls, Account};
-use mhealth_device::{Store, SystemClock};
+use mhealth_device_host::{Store, SystemClock};
 use mhealth_testing::node::Launch;
 use mhealth_testing::phone::Phone;
 

@@ -15,7 +15,7 @@ mod table;
 
 use std::io::Read;
 
-use mhealth_device::payload::{
+use mhealth_device_host::payload::{
     Datasheet, Minutes, Modality, Night, PartOfDay, Participant, SleepEpisode, TimeFrame,
     TimeInBed, TimeInterval, Uuid,
 };

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Phones of the core in one SQLite file, each under a prefix of its own.
+
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use mhealth_device::{
+    host::{PhoneStore, StoreFault, Stored, Write},
+    Error,
+};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use crate::store::{connect_private, failed};
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS phone (
+    key    BLOB PRIMARY KEY NOT NULL,
+    value  BLOB NOT NULL
+) STRICT, WITHOUT ROWID";
+
+/// A file of phones, readable for its owner only, synced at every list of writes.
+#[derive(Clone)]
+pub struct PhoneFile(Arc<Opened>);
+
+struct Opened {
+    connection: Mutex<Connection>,
+    path: std::path::PathBuf,
+}
+
+/// One phone's part of a [`PhoneFile`].
+#[derive(Clone)]
+pub struct PhonePart {
+    file: PhoneFile,
+    prefix: [u8; 8],
+}
+
+impl PhoneFile {
+    /// Opens the file, or makes it.
+    pub fn open_or_create(path: &Path) -> Result<Self, Error> {
+        let connection = connect_private(path)?;
+        let made = connection.execute(TABLE, []);
+        made.map_err(|error| failed(path, error))?;
+        Ok(Self(Arc::new(Opened {
+            connection: Mutex::new(connection),
+            path: path.to_owned(),
+        })))
+    }
+
+    /// The part of the phone of this number.
+    pub fn phone(&self, number: u64) -> PhonePart {
+        PhonePart {
+            file: self.clone(),
+            prefix: number.to_be_bytes(),
+        }
+    }
+}
+
+impl PhonePart {
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        let connection = self.file.0.connection.lock();
+        connection.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(&self, key: &[u8]) -> Vec<u8> {
+        [&self.prefix[..], key].concat()
+    }
+
+    fn failed(&self, error: rusqlite::Error) -> StoreFault {
+        match failed(&self.file.0.path, error) {
+            Error::DiskFull(_) => StoreFault::Full,
+            Error::InUse(_) => StoreFault::InUse,
+            Error::Corrupt { what, .. } => StoreFault::Damaged(what),
+            other => StoreFault::unusable(other),
+        }
+    }
+}
+
+impl PhoneStore for PhonePart {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreFault> {
+        self.connection()
+            .prepare_cached("SELECT value FROM phone WHERE key = ?1")
+            .and_then(|mut get| get.query_row([self.key(key)], |row| row.get(0)).optional())
+            .map_err(|error| self.failed(error))
+    }
+
+    fn scan(&self, from: &[u8], until: &[u8], most: usize) -> Result<Vec<Stored>, StoreFault> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let own = self.prefix.len();
+        self.connection()
+            .prepare_cached(
+                "SELECT key, value FROM phone WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3",
+            )
+            .and_then(|mut scan| {
+                let range = (self.key(from), self.key(until), most);
+                scan.query_map(range, |row| {
+                    let key: Vec<u8> = row.get(0)?;
+                    Ok((key[own..].to_vec(), row.get(1)?))
+                })?
+                .collect()
+            })
+            .map_err(|error| self.failed(error))
+    }
+
+    fn apply(&self, writes: &[Write]) -> Result<(), StoreFault> {
+        let mut connection = self.connection();
+        let apply = |connection: &mut Connection| -> rusqlite::Result<()> {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for write in writes {
+                match write {
+                    Write::Put { key, value } => transaction
+                        .prepare_cached(
+                            "INSERT INTO phone (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+                        )?
+                        .execute((self.key(key), value))?,
+                    Write::Delete { key } => transaction
+                        .prepare_cached("DELETE FROM phone WHERE key = ?1")?
+                        .execute([self.key(key)])?,
+                };
+            }
+            transaction.commit()?;
+            // What was overwritten would stay in the log.
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        };
+        apply(&mut connection).map_err(|error| self.failed(error))
+    }
+}

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The way through servers, with this machine's HTTPS client: [`mhealth_device::servers`] for many devices at a time.
+
+use std::{collections::BTreeMap, ops::Deref, sync::Arc};
+
+use hashchain::{DeviceId, StudyId};
+use mhealth_api::RegisteredEntry;
+use mhealth_device::{
+    chain::{
+        Chain, ChainDevice, ChainFault, Decision, DeviceKey, Enrolment, FinalHead, HeadChecker,
+        Question, Receipt, StudyTerms, Upload, UploadPolicy,
+    },
+    host::Clock,
+    servers as rules, PublicKey, Senses, Terms,
+};
+use tokio::task::JoinSet;
+
+pub use crate::transport::Certificates;
+pub use mhealth_device::servers::{Address, AddressError, Observer, Patience};
+
+use crate::{clock::SystemEntropy, transport::HttpTransport};
+
+/// What a device must know to go through servers, and how this machine gets to them.
+#[derive(Clone)]
+pub struct Settings {
+    /// What the device was made for.
+    pub terms: Terms,
+    /// The authentication server.
+    pub authentication: Address,
+    /// The relays. When there are none, those that the authentication server names with its first token.
+    pub relays: Vec<Address>,
+    /// Relays, by their base addresses, to which others are preferred, and until when, in seconds since 1970: what
+    /// [`Servers::doubts`](rules::Servers::doubts) said before.
+    pub doubts: BTreeMap<String, i64>,
+    /// Whether relays' words are taken for proofs. Only for chains that have no proofs: whoever is asked can then make runs
+    /// vanish and stop the device.
+    pub trust_relays: bool,
+    /// How many of them are to hold each run: 1 in Figure 1b, more in Figure 1c.
+    pub copies: u32,
+    /// The topologies of Figures 2a and 2b, which exist to be measured against: data go as bare records and a relay
+    /// chains them. Nothing protects them on their way.
+    #[cfg(feature = "bare-records")]
+    pub bare_records: bool,
+    /// How long to wait for what.
+    pub patience: Patience,
+    /// Certificates to trust besides those of the system.
+    pub certificates: Certificates,
+    /// Connections at a time, kept alive between requests.
+    pub connections: usize,
+    /// Watches uploads, for programs that measure. `()` for nobody.
+    pub observer: Arc<dyn Observer>,
+    /// Tells the time of proofs of possession.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Settings {
+    /// One relay holds each run, and the usual patience.
+    pub fn new(terms: Terms, authentication: Address, clock: Arc<dyn Clock>) -> Self {
+        let usual = rules::Settings::new(terms, authentication);
+        Self {
+            terms,
+            authentication: usual.authentication,
+            relays: usual.relays,
+            doubts: usual.doubts,
+            trust_relays: usual.trust_relays,
+            copies: usual.copies,
+            #[cfg(feature = "bare-records")]
+            bare_records: usual.bare_records,
+            patience: usual.patience,
+            certificates: Certificates::default(),
+            connections: 64,
+            observer: usual.observer,
+            clock,
+        }
+    }
+}
+
+fn senses(clock: Arc<dyn Clock>) -> Senses {
+    Senses {
+        clock,
+        entropy: Arc::new(SystemEntropy),
+    }
+}
+
+/// A study's authentication server.
+#[derive(Debug)]
+pub struct AuthenticationServer(rules::AuthenticationServer<HttpTransport>);
+
+impl AuthenticationServer {
+    /// A server by its base address.
+    pub fn at(
+        address: Address,
+        patience: Patience,
+        certificates: &Certificates,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, ChainFault> {
+        let transport = HttpTransport::new(patience.connect, certificates, 64)?;
+        let server = rules::AuthenticationServer::at(address, patience, transport, senses(clock));
+        Ok(Self(server))
+    }
+}
+
+impl Deref for AuthenticationServer {
+    type Target = rules::AuthenticationServer<HttpTransport>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+/// An authentication server and relays.
+#[derive(Clone, Debug)]
+pub struct Servers(rules::Servers<HttpTransport>);
+
+impl Servers {
+    /// Goes through these servers. Nothing is asked before something is wanted.
+    pub fn new(settings: Settings) -> Result<Self, ChainFault> {
+        let transport = HttpTransport::new(
+            settings.patience.connect,
+            &settings.certificates,
+            settings.connections,
+        )?;
+        let senses = senses(settings.clock);
+        let settings = rules::Settings {
+            relays: settings.relays,
+            doubts: settings.doubts,
+            trust_relays: settings.trust_relays,
+            copies: settings.copies,
+            #[cfg(feature = "bare-records")]
+            bare_records: settings.bare_records,
+            patience: settings.patience,
+            observer: settings.observer,
+            ..rules::Settings::new(settings.terms, settings.authentication)
+        };
+        Ok(Self(rules::Servers::new(settings, transport, senses)))
+    }
+}
+
+impl Deref for Servers {
+    type Target = rules::Servers<HttpTransport>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Chain for Servers {
+    fn genesis(&self) -> [u8; 32] {
+        self.0.genesis()
+    }
+
+    fn policy(&self) -> UploadPolicy {
+        self.0.policy()
+    }
+
+    async fn introduce(
+        &self,
+        device: DeviceId,
+        key: &DeviceKey,
+    ) -> Result<Decision<()>, ChainFault> {
+        self.0.introduce(device, key).await
+    }
+
+    async fn study(&self, study: StudyId) -> Result<Option<StudyTerms>, ChainFault> {
+        self.0.study(study).await
+    }
+
+    async fn find(
+        &self,
+        checker: &HeadChecker,
+        keys: &[PublicKey],
+    ) -> Result<Vec<Option<DeviceId>>, ChainFault> {
+        self.0.find(checker, keys).await
+    }
+
+    async fn heads(
+        &self,
+        checker: &HeadChecker,
+        questions: &[Question],
+    ) -> Vec<Result<FinalHead, ChainFault>> {
+        self.0.heads(checker, questions).await
+    }
+
+    async fn entries(
+        &self,
+        device: DeviceId,
+        from: u64,
+        count: u32,
+        source: usize,
+    ) -> Result<Option<Vec<RegisteredEntry>>, ChainFault> {
+        self.0.entries(device, from, count, source).await
+    }
+
+    async fn enrol(
+        &self,
+        study: StudyId,
+        enrolments: Vec<Enrolment>,
+    ) -> Result<Vec<Decision<ChainDevice>>, ChainFault> {
+        self.0.enrol(study, enrolments).await
+    }
+
+    async fn upload(
+        &self,
+        checker: &HeadChecker,
+        uploads: Vec<Upload>,
+    ) -> Result<Vec<Vec<Decision<Receipt>>>, ChainFault> {
+        let mut decisions = vec![Vec::new(); uploads.len()];
+        // Tasks of their own, so that they go on while the caller writes to its file. Dropped, they end.
+        let mut tasks = JoinSet::new();
+        for (place, upload) in uploads.into_iter().enumerate() {
+            let (servers, checker) = (self.0.clone(), checker.clone());
+            tasks.spawn(async move { (place, servers.deliver(checker, upload).await) });
+        }
+        while let Some(done) = tasks.join_next().await {
+            let (place, answer) = done.map_err(|error| ChainFault {
+                code: "internal".into(),
+                message: format!("An upload ended early: {error}."),
+                passing: true,
+            })?;
+            decisions[place] = answer?;
+        }
+        Ok(decisions)
+    }
+}

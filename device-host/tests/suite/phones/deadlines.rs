@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! A sync is back in time, and others can go on beside it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use mhealth_device_host::{host::PhoneStore, HttpTransport, Phone, Standing};
+
+use super::{seal, Desk, LONG};
+
+#[tokio::test]
+async fn a_sync_is_back_by_its_deadline_and_a_later_one_finishes() {
+    let desk = Desk::new().await;
+    let phone = desk.enrolled().await;
+    seal(&phone, "night 1").expect("sealed");
+    desk.relay.set().slowness = u32::MAX;
+    let begun = Instant::now();
+    let error = phone
+        .sync(Duration::from_millis(300))
+        .await
+        .expect_err("no time");
+    assert!(
+        begun.elapsed() < Duration::from_millis(800),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(error.code(), "deadline");
+    let status = phone.status().expect("read");
+    assert_eq!((status.queued, status.advice.code()), (1, "wait"));
+    assert_eq!(status.last_fault.as_deref(), Some("deadline"));
+    assert!(status.next_try > status.last_contact && status.last_contact.is_some());
+
+    desk.relay.set().slowness = 0;
+    assert_eq!(phone.sync(LONG).await.expect("level"), Standing::Level);
+    let status = phone.status().expect("read");
+    assert_eq!((status.queued, status.advice.code()), (0, "nothing"));
+    assert_eq!((status.next_try, status.last_fault), (None, None));
+    assert!(status.proved_in.is_some());
+}
+
+#[tokio::test]
+async fn a_phone_seals_while_it_sends_and_two_syncs_take_turns() {
+    let desk = Desk::new().await;
+    let phone = desk.enrolled().await;
+    seal(&phone, "night 1").expect("sealed");
+    let beside = async {
+        tokio::task::yield_now().await;
+        seal(&phone, "night 2").expect("sealed");
+        phone.sync(LONG).await
+    };
+    let (first, second) = tokio::join!(phone.sync(LONG), beside);
+    first.expect("sent");
+    assert_eq!(second.expect("sent"), Standing::Level);
+    assert_eq!(desk.on_chain(0), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_is_away_is_told_from_a_wrong_code() {
+    let desk = Desk::new().await;
+    let phone = desk.open().await.expect("opened");
+    assert_eq!(phone.status().expect("read").advice.code(), "enrol");
+    assert_eq!(
+        seal(&phone, "night 1").expect_err("no study").code(),
+        "not_enrolled"
+    );
+    for (code, expected) in [("nonsense", "malformed_code"), ("", "malformed_code")] {
+        let error = phone
+            .enrol(&desk.office.address, code, LONG)
+            .await
+            .expect_err("no code");
+        assert_eq!(
+            (error.code(), error.advice().code()),
+            (expected, "ask_for_code")
+        );
+    }
+    for address in ["auth.example.org", "http://auth.example.org"] {
+        let error = phone
+            .enrol(address, "", LONG)
+            .await
+            .expect_err("no address");
+        assert_eq!(error.advice().code(), "ask_for_code", "{}", error.code());
+    }
+    assert_eq!(
+        desk.enrol(&phone, "OTHER").await,
+        Err("unknown_code".into())
+    );
+    assert_eq!(phone.status().expect("read").advice.code(), "ask_for_code");
+    assert_eq!(desk.enrol(&phone, "CODE").await, Ok(0));
+    assert_eq!(desk.enrol(&phone, "CODE").await, Ok(0));
+}
+
+#[tokio::test]
+async fn a_phone_that_was_killed_while_it_enrolled_finishes_with_its_next_sync() {
+    let desk = Desk::new().await;
+    let phone = desk.open().await.expect("opened");
+    desk.relay.set().knows_nobody = true;
+    let code = crate::support::trial::code("CODE").reveal().to_string();
+    let short = Duration::from_millis(300);
+    let _ = phone.enrol(&desk.office.address, &code, short).await;
+    seal(&phone, "night 1").expect("it knows its study");
+    drop(phone);
+    desk.relay.set().knows_nobody = false;
+    let phone = desk.open().await.expect("opened");
+    assert_eq!(phone.sync(LONG).await.expect("level"), Standing::Level);
+    assert_eq!(desk.on_chain(0), 1);
+}
+
+/// What bindings ask of it.
+#[test]
+fn a_phone_can_be_shared_between_threads_if_its_host_can() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>(_: impl FnOnce(&'static T)) {}
+    type Shared = Phone<Arc<dyn PhoneStore + Send + Sync>, HttpTransport>;
+    fn goes_to_another_thread<F: Send>(_: F) {}
+    shared::<Shared>();
+    sent::<Shared>(|phone| goes_to_another_thread(phone.sync(LONG)));
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The phone of the core, as an app holds it, over a store that can be killed at any write and servers over real HTTP.
+
+mod crashes;
+mod deadlines;
+mod memory;
+mod secrets;
+mod standing;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use mhealth_device_host::{
+    host::{Entropy, Host, PhoneStore},
+    servers::Certificates,
+    Change, Error, FileKeystore, HttpTransport, Options, Phone, Record, Sealed, SystemEntropy,
+};
+use tempfile::TempDir;
+
+use crate::support::{
+    clock,
+    fakes::Fake,
+    trial::{code, patience},
+    world::World,
+};
+use memory::Memory;
+
+/// Long enough for everything that ends by itself.
+const LONG: Duration = Duration::from_secs(30);
+
+type TestPhone<S> = Phone<S, HttpTransport>;
+
+/// A study with an office and a relay, and a phone's store and key store.
+struct Desk {
+    world: World,
+    office: Fake,
+    relay: Fake,
+    memory: Memory,
+    folder: TempDir,
+}
+
+impl Desk {
+    async fn new() -> Self {
+        let world = World::with_codes(&["CODE", "SECOND"]);
+        let (office, relay) = (Fake::office(&world).await, Fake::relay(&world).await);
+        office.set().relays = vec![relay.address.clone()];
+        Self {
+            world,
+            office,
+            relay,
+            memory: Memory::default(),
+            folder: tempfile::tempdir().expect("a folder"),
+        }
+    }
+
+    fn keystore(&self) -> FileKeystore {
+        keystore(self.folder.path(), "own")
+    }
+
+    async fn open(&self) -> Result<TestPhone<Memory>, Error> {
+        let entropy = Arc::new(SystemEntropy);
+        open(self.memory.clone(), &self.keystore(), entropy).await
+    }
+
+    async fn enrolled(&self) -> TestPhone<Memory> {
+        let phone = self.open().await.expect("opened");
+        self.enrol(&phone, "CODE").await.expect("enrolled");
+        phone
+    }
+
+    async fn enrol<S: PhoneStore>(&self, phone: &TestPhone<S>, name: &str) -> Result<u32, String> {
+        let code = code(name).reveal().to_string();
+        let enrolled = phone.enrol(&self.office.address, &code, LONG).await;
+        let enrolled = enrolled.map(|number| number.0);
+        enrolled.map_err(|error| error.code().to_owned())
+    }
+
+    /// Entries that the chain has of the device of this number.
+    fn on_chain(&self, device: usize) -> usize {
+        let state = self.world.state();
+        state.devices.get(device).map_or(0, |it| it.entries.len())
+    }
+}
+
+fn keystore(folder: &Path, name: &str) -> FileKeystore {
+    FileKeystore::open_or_create(&folder.join(name)).expect("a key store")
+}
+
+async fn open<S: PhoneStore>(
+    store: S,
+    keystore: &FileKeystore,
+    entropy: Arc<dyn Entropy>,
+) -> Result<TestPhone<S>, Error> {
+    let host = Host {
+        store,
+        transport: HttpTransport::new(LONG, &Certificates::default(), 8).expect("a client"),
+        clock: clock(),
+        entropy,
+    };
+    let options = Options {
+        patience: patience(),
+        ..Options::default()
+    };
+    Phone::open(host, keystore, options).await
+}
+
+fn seal<S: PhoneStore>(phone: &TestPhone<S>, source: &str) -> Result<Sealed, Error> {
+    let payload = format!("payload of {source}");
+    let record = Record {
+        source,
+        media_type: "text/plain",
+        payload: payload.as_bytes(),
+    };
+    phone.seal(&record, Change::Refuse)
+}

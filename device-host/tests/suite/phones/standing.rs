@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What stops a phone, and what comes after.
+
+use hashchain::DeviceId;
+use mhealth_device_host::{FreezeReason, Standing};
+
+use super::{seal, Desk, LONG};
+
+#[tokio::test]
+async fn a_restored_copy_stops_and_the_phone_begins_anew_with_another_code() {
+    let mut desk = Desk::new().await;
+    let phone = desk.enrolled().await;
+    seal(&phone, "night 1").expect("sealed");
+    phone.sync(LONG).await.expect("sent");
+    let copy = desk.memory.revived(None);
+    for night in ["night 2", "night 3"] {
+        seal(&phone, night).expect("sealed");
+    }
+    phone.sync(LONG).await.expect("sent");
+    drop(phone);
+
+    desk.memory = copy;
+    let phone = desk.open().await.expect("it is whole");
+    let standing = phone.sync(LONG).await.expect("compared");
+    assert_eq!(standing, Standing::Frozen(FreezeReason::RestoredBackup));
+    let status = phone.status().expect("read");
+    assert_eq!(status.stopped, Some(FreezeReason::RestoredBackup));
+    assert_eq!(status.advice.code(), "enrol_anew");
+    assert_eq!(
+        seal(&phone, "night 4").expect_err("stopped").code(),
+        "device_frozen"
+    );
+
+    assert_eq!(desk.enrol(&phone, "SECOND").await, Ok(1));
+    seal(&phone, "night 4").expect("sealed");
+    assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);
+    assert_eq!((desk.on_chain(0), desk.on_chain(1)), (3, 1));
+}
+
+#[tokio::test]
+async fn a_foreign_head_stops_a_phone_whose_queue_can_still_be_taken_out() {
+    let desk = Desk::new().await;
+    let phone = desk.enrolled().await;
+    seal(&phone, "night 1").expect("sealed");
+    desk.world.forge(DeviceId(0));
+    let standing = phone.sync(LONG).await.expect("compared");
+    assert_eq!(standing, Standing::Frozen(FreezeReason::ForeignHead));
+    assert_eq!(phone.status().expect("read").advice.code(), "tell_study");
+    let runs = phone.export_queue().expect("read");
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].entries.len(), 1);
+}
+
+#[tokio::test]
+async fn a_lying_relay_stops_nobody() {
+    let desk = Desk::new().await;
+    let phone = desk.enrolled().await;
+    seal(&phone, "night 1").expect("sealed");
+    phone.sync(LONG).await.expect("sent");
+    desk.relay.forge(|proof| {
+        let mut bytes = proof.to_bytes();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        bytes
+    });
+    seal(&phone, "night 2").expect("sealed");
+    let error = phone.sync(std::time::Duration::from_millis(500)).await;
+    let error = error.expect_err("nobody proves anything");
+    assert_eq!(
+        phone.status().expect("read").stopped,
+        None,
+        "{}",
+        error.code()
+    );
+    desk.relay.set().forger = None;
+    assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);
+}

@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! One phone: what an app holds.
+
+mod heard;
+mod turns;
+
+use alloc::{string::ToString, sync::Arc, vec::Vec};
+use core::{future::Future, pin::pin, time::Duration};
+
+use futures_util::future::{select, Either};
+use hashchain::{DeviceId, SealingKey};
+use mhealth_api::{CodeTerms, ExportedRun};
+use mhealth_evidence::Checkpoint;
+
+use crate::{
+    book::{Book, EnrolmentCode, Terms},
+    chain::{ChainFault, ChainRefusal},
+    error::Error,
+    export::export_queue,
+    host::{Host, Keystore, PhoneStore, Transport},
+    ledger::{Candidate, Ledger, Opened},
+    lock::Mutex,
+    seal::{self, Change, Recipient, Record, Sealed},
+    senses::Senses,
+    servers::{Address, AddressError, AuthenticationServer, Patience, Servers, Settings},
+    single::{enrol_one, upload_one},
+    status::{Advice, Status},
+    sync::{Standing, SyncError},
+};
+use heard::Heard;
+use turns::Turns;
+
+/// How long a call waits before it looks whether another one has ended.
+const BUSY: Duration = Duration::from_millis(50);
+
+/// How long to wait after a try that failed: this long, twice as long each further time, and no longer than the second.
+const SHORTEST_PAUSE: i64 = 60;
+const LONGEST_PAUSE: i64 = 3_600;
+
+/// How a phone goes about it. The defaults are right for an app.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many relays are to hold each run.
+    pub copies: u32,
+    /// Whether relays' words are taken for proofs. For development chains that have no proofs only: whoever is asked can then make
+    /// entries vanish and stop the phone.
+    pub trust_relays: bool,
+    /// Blocks that the consortium names, over which proofs may lead where the chain's authorities were changed by force.
+    pub checkpoints: Vec<Checkpoint>,
+    /// How long to wait for what. A call's deadline comes before all of it.
+    pub patience: Patience,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            copies: 1,
+            trust_relays: false,
+            checkpoints: Vec::new(),
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// A phone: enrols, seals, sends, proves. It owns all that it needs and may be shared between threads if the host's parts may.
+///
+/// Everything is in the [`PhoneStore`]; killed at any point, the phone goes on where it was. While one of its futures is polled, its
+/// other calls wait: a [`Transport`] must not call the phone that polls it.
+pub struct Phone<S, T> {
+    opened: Arc<Opened<S>>,
+    ledger: Mutex<Option<Arc<Ledger<S>>>>,
+    /// The way to the chain, kept for its tokens and for what is known of relays.
+    servers: Mutex<Option<Servers<Heard<T>>>>,
+    transport: Heard<T>,
+    senses: Senses,
+    options: Options,
+    checkpoints: Arc<[Checkpoint]>,
+    turns: Turns,
+}
+
+impl<S: PhoneStore, T: Transport> Phone<S, T> {
+    /// Opens the phone that is in the store, or makes the store ready for one. All of it is checked. Nobody is asked but the key
+    /// store.
+    ///
+    /// Fails with `wrong_keystore` where the store was copied from another phone or the key store was reset, `keystore_locked`,
+    /// `state_corrupt`, `state_newer` and other codes of [`Error`].
+    pub async fn open(
+        host: Host<S, T>,
+        keystore: &impl Keystore,
+        options: Options,
+    ) -> Result<Self, Error> {
+        let senses = Senses {
+            clock: host.clock,
+            entropy: host.entropy,
+        };
+        let opened = Arc::new(Opened::open(host.store, keystore, senses.clone()).await?);
+        let checkpoints: Arc<[Checkpoint]> = options.checkpoints.clone().into();
+        let ledger = Ledger::open(opened.clone(), checkpoints.clone())?;
+        Ok(Self {
+            opened,
+            ledger: Mutex::new(ledger.map(Arc::new)),
+            servers: Mutex::default(),
+            transport: Heard::new(host.transport, senses.clock.clone()),
+            senses,
+            options,
+            checkpoints,
+            turns: Turns::default(),
+        })
+    }
+
+    /// Enrols the phone with a code that the study's staff handed out, at the authentication server of this address. Gives its
+    /// number on the chain. After a failure, or a kill, the same call goes on with the same bytes; so does [`sync`](Self::sync). A
+    /// phone that is enrolled redeems nothing. One that was stopped begins anew beside what it has.
+    ///
+    /// As soon as the server has said what the code is for, the phone can seal.
+    pub async fn enrol(
+        &self,
+        authentication: &str,
+        code: &str,
+        deadline: Duration,
+    ) -> Result<DeviceId, SyncError> {
+        let address: Address = authentication.parse().map_err(|error: AddressError| {
+            let code = match &error {
+                AddressError::NotAnAddress(_) => "not_an_address",
+                AddressError::PlainHttp(_) => "plain_http",
+            };
+            ChainRefusal::before_the_chain(code, format!("{error}."))
+        })?;
+        let code: EnrolmentCode = code.parse().map_err(|error: mhealth_api::MalformedCode| {
+            let stable = mhealth_api::Code::MalformedCode.as_str();
+            ChainRefusal::before_the_chain(stable, format!("{error}."))
+        })?;
+        self.within(deadline, self.enrolling(&address, &code)).await
+    }
+
+    /// Seals a record. It, the next key and the new head are durable when this returns; no connection is needed. What is longer
+    /// than an entry may be is sealed in parts. The same source with the same content is sealed once; with other content it is
+    /// refused or becomes a correction, as `change` says.
+    pub fn seal(&self, record: &Record<'_>, change: Change) -> Result<Sealed, Error> {
+        let content = record.content();
+        self.seal_content(record, &content, change)
+    }
+
+    /// The same, for a record whose source said `content`: two payloads that were made of it may differ in identifiers and times.
+    pub fn seal_content(
+        &self,
+        record: &Record<'_>,
+        content: &[u8],
+        change: Change,
+    ) -> Result<Sealed, Error> {
+        let ledger = self.ledger().ok_or(Error::NotEnrolled)?;
+        let mut rng = self.senses.rng().map_err(|_| Error::NoRandom)?;
+        self.turns.alone(|| {
+            let id = ledger.current()?;
+            let key = ledger.device(id)?.recipient.map(SealingKey);
+            let recipient = match &key {
+                Some(key) => Recipient::Participant(key),
+                None => Recipient::Anybody,
+            };
+            ledger
+                .together(|| seal::seal(&*ledger, id, record, content, change, recipient, &mut rng))
+        })
+    }
+
+    /// Finishes an enrolment that was begun, compares the phone with the chain, sends what the chain lacks and waits for the
+    /// proof. Back when that is done, when it fails, or after `deadline` with the code `deadline`. The future may be dropped at
+    /// any point. Calls at the same time wait for each other.
+    pub async fn sync(&self, deadline: Duration) -> Result<Standing, SyncError> {
+        self.within(deadline, self.syncing()).await
+    }
+
+    /// How the phone stands, for a screen. Asks nobody.
+    pub fn status(&self) -> Result<Status, Error> {
+        self.turns.alone(|| {
+            let notes = self.opened.notes()?;
+            let mut status = Status {
+                key: None,
+                study: None,
+                device: None,
+                sealed: 0,
+                finalised: 0,
+                queued: 0,
+                proved_in: None,
+                last_contact: self.transport.last().or(notes.last_contact),
+                next_try: notes.next_try,
+                stopped: None,
+                last_fault: notes.last_fault,
+                advice: Advice::Enrol,
+            };
+            let Some(ledger) = self.ledger() else {
+                return Ok(status);
+            };
+            let id = ledger.current()?;
+            let device = ledger.device(id)?;
+            status.key = Some(device.key);
+            status.study = Some(ledger.terms().study);
+            status.device = device.number.filter(|_| device.proved);
+            status.sealed = device.length;
+            status.finalised = device.confirmed;
+            status.queued = device.queued();
+            status.proved_in = Some(ledger.seen(id)?).filter(|block| *block > 0);
+            status.stopped = device.frozen;
+            let told = notes.advice.as_deref().and_then(Advice::from_code);
+            status.advice = match (device.frozen, told) {
+                (Some(reason), _) => reason.advice(),
+                (None, Some(advice)) if status.last_fault.is_some() => advice,
+                (None, _) if device.queued() > 0 || !device.proved => Advice::Wait,
+                (None, _) => Advice::Nothing,
+            };
+            Ok(status)
+        })
+    }
+
+    /// What the chain is not known to have, as relays export it, oldest first: for the auditor, of a phone that was stopped.
+    pub fn export_queue(&self) -> Result<Vec<ExportedRun>, Error> {
+        let mut runs = Vec::new();
+        let Some(ledger) = self.ledger() else {
+            return Ok(runs);
+        };
+        self.turns.alone(|| {
+            let mut cursor = 0;
+            for device in ledger.devices()? {
+                let take = |run| {
+                    runs.push(run);
+                    Ok::<_, Error>(())
+                };
+                cursor = export_queue(&*ledger, &device, cursor, take)?;
+            }
+            Ok(runs)
+        })
+    }
+
+    fn ledger(&self) -> Option<Arc<Ledger<S>>> {
+        self.ledger.lock().clone()
+    }
+
+    /// Does something with the chain until a deadline, and notes how it went.
+    async fn within<A>(
+        &self,
+        deadline: Duration,
+        work: impl Future<Output = Result<A, SyncError>>,
+    ) -> Result<A, SyncError> {
+        let alone = async {
+            let _busy = loop {
+                match self.turns.ask() {
+                    Some(busy) => break busy,
+                    None => self.transport.sleep(BUSY).await,
+                }
+            };
+            self.turns.in_turns(work).await
+        };
+        let done = match select(pin!(alone), pin!(self.transport.sleep(deadline))).await {
+            Either::Left((done, _)) => done,
+            Either::Right(_) => Err(SyncError::Chain(ChainFault {
+                code: "deadline".into(),
+                message: "There was no time for more. Nothing is lost; the next call goes on."
+                    .into(),
+                passing: true,
+            })),
+        };
+        // A note that cannot be written takes nothing from what was done.
+        if let Err(error) = self.turns.alone(|| self.note(done.as_ref().err())) {
+            tracing::warn!(%error, "how it went is not noted");
+        }
+        done
+    }
+
+    fn note(&self, fault: Option<&SyncError>) -> Result<(), Error> {
+        let mut notes = self.opened.notes()?;
+        let now = self.senses.now();
+        notes.last_contact = self.transport.last().or(notes.last_contact);
+        notes.last_fault = fault.map(|fault| fault.code().to_string());
+        notes.advice = fault.map(|fault| fault.advice().code().to_string());
+        match fault {
+            None => (notes.failures, notes.next_try) = (0, None),
+            Some(fault) => {
+                notes.failures = notes.failures.saturating_add(1);
+                let pause = SHORTEST_PAUSE << (notes.failures - 1).min(16);
+                let next = now.saturating_add(pause.min(LONGEST_PAUSE));
+                notes.next_try = fault.may_pass().then_some(next);
+            }
+        }
+        self.opened.together(|| {
+            if let (Some(ledger), Some(servers)) = (self.ledger(), &*self.servers.lock()) {
+                ledger.set_doubts(&servers.doubts())?;
+            }
+            self.opened.set_notes(&notes)
+        })
+    }
+
+    async fn enrolling(
+        &self,
+        address: &Address,
+        code: &EnrolmentCode,
+    ) -> Result<DeviceId, SyncError> {
+        let device = match self.ledger() {
+            Some(ledger) => Some(ledger.device(ledger.current()?)?),
+            None => None,
+        };
+        let known = device.filter(|device| device.frozen.is_none());
+        if let Some(number) = known
+            .as_ref()
+            .and_then(|it| it.number.filter(|_| it.proved))
+        {
+            return Ok(number);
+        }
+        // What the code is for decides what kind of device redeems it. One that asked before, and was killed, goes on.
+        let found = self.ask(address).code_terms(code).await??;
+        let terms = Terms::from(&found);
+        let candidate = candidate(&found, code, address);
+        // What was sealed stays with the key that it was sealed for; a code for something else is refused.
+        let fits = known.is_some_and(|device| {
+            let same_kind = device.predecessor == candidate.predecessor
+                && device.recipient == candidate.recipient;
+            same_kind || device.length > 0
+        });
+        let ledger = match self.ledger() {
+            Some(ledger) if fits => {
+                ledger.expect_chain(&terms.chain)?;
+                ledger
+            }
+            Some(ledger) => Arc::new(ledger.go_on(&terms, &candidate)?),
+            None => {
+                let checkpoints = self.checkpoints.clone();
+                Arc::new(Ledger::begin(
+                    &self.opened,
+                    checkpoints,
+                    &terms,
+                    &candidate,
+                )?)
+            }
+        };
+        *self.ledger.lock() = Some(ledger.clone());
+        *self.servers.lock() = None;
+        let id = ledger.current()?;
+        let servers = self.servers(&ledger, address);
+        let keep = |code: &_| ledger.keep_code(id, code, address.as_str());
+        enrol_one(&*ledger, &servers, id, code, keep).await
+    }
+
+    async fn syncing(&self) -> Result<Standing, SyncError> {
+        let Some(ledger) = self.ledger() else {
+            return Ok(Standing::Unenrolled);
+        };
+        let id = ledger.current()?;
+        if let Some(reason) = ledger.device(id)?.frozen {
+            return Ok(Standing::Frozen(reason));
+        }
+        let Some(address) = self.opened.notes()?.authentication else {
+            return Ok(Standing::Unenrolled);
+        };
+        let address = address
+            .parse()
+            .map_err(|_| ledger.corrupt("its server's address is none".into()))?;
+        let servers = self.servers(&ledger, &address);
+        let device = ledger.device(id)?;
+        if let (None, Some(code)) = (device.number, ledger.code(id)?) {
+            enrol_one(&*ledger, &servers, id, &code, |_| Ok(())).await?;
+        }
+        upload_one(&*ledger, &servers, id).await
+    }
+
+    fn ask(&self, address: &Address) -> AuthenticationServer<Heard<T>> {
+        let (transport, senses) = (self.transport.clone(), self.senses.clone());
+        AuthenticationServer::at(address.clone(), self.options.patience, transport, senses)
+    }
+
+    /// The way to the chain, as it was left.
+    fn servers(&self, ledger: &Ledger<S>, authentication: &Address) -> Servers<Heard<T>> {
+        let mut kept = self.servers.lock();
+        let made = || {
+            let settings = Settings {
+                doubts: ledger.doubts().unwrap_or_default(),
+                trust_relays: self.options.trust_relays,
+                copies: self.options.copies,
+                patience: self.options.patience,
+                ..Settings::new(*ledger.terms(), authentication.clone())
+            };
+            Servers::new(settings, self.transport.clone(), self.senses.clone())
+        };
+        kept.get_or_insert_with(made).clone()
+    }
+}
+
+fn candidate<'a>(
+    found: &CodeTerms,
+    code: &'a EnrolmentCode,
+    authentication: &'a Address,
+) -> Candidate<'a> {
+    Candidate {
+        predecessor: found.predecessor,
+        recipient: found.participant_key.map(|key| key.0),
+        code,
+        authentication: authentication.as_str(),
+    }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! One device's way to the chain.
+
+use hashchain::DeviceId;
+
+use crate::{
+    book::{Book, EnrolmentCode, LocalId},
+    chain::{Chain, ChainFault},
+    enrol,
+    error::Error,
+    sync::{self, Standing, SyncError},
+    upload,
+};
+
+/// Most entries of a run that [`upload_one`] forms.
+const RUN_LENGTH: u32 = 16;
+
+/// Enrols a device with a code that the study's staff handed out, and gives its number on the chain. The code is kept until it is
+/// redeemed: after a failure the same call goes on where it was, with the same bytes. A device that is enrolled already redeems
+/// nothing. `keep` stores the code.
+pub async fn enrol_one<B: Book, C: Chain>(
+    book: &B,
+    chain: &C,
+    id: LocalId,
+    code: &EnrolmentCode,
+    keep: impl FnOnce(&EnrolmentCode) -> Result<(), Error>,
+) -> Result<DeviceId, SyncError> {
+    let before = book.device(id)?;
+    if before.number.is_none() {
+        keep(code)?;
+        let refused = enrol::enrol(book, chain, vec![before], |_| ()).await?;
+        if let Some(refused) = refused.into_iter().next() {
+            return Err(refused.refusal.into());
+        }
+    }
+    let device = book.device(id)?;
+    if let Some(reason) = device.frozen {
+        let key = device.key;
+        return Err(Error::Frozen { key, reason }.into());
+    }
+    device.number.ok_or_else(|| {
+        SyncError::Chain(ChainFault {
+            code: "not_enrolled".into(),
+            message: "The device is not enrolled yet.".into(),
+            passing: true,
+        })
+    })
+}
+
+/// Compares a device with the chain, sends what the chain lacks, and waits until that is finalised. Whatever goes wrong, what was
+/// not finalised stays queued, and the next call sends the same bytes.
+pub async fn upload_one<B: Book, C: Chain>(
+    book: &B,
+    chain: &C,
+    id: LocalId,
+) -> Result<Standing, SyncError> {
+    introduce(book, chain, id).await?;
+    let refused = upload::upload(book, chain, &[id], RUN_LENGTH, |_| ()).await?;
+    match refused.into_iter().next() {
+        Some(refused) => Err(refused.refusal.into()),
+        None => Ok(Standing::from(&book.device(id)?)),
+    }
+}
+
+/// Compares a device with the finalised head that the chain has of it, and marks what is finalised. A head that is not the
+/// device's own stops it: it seals and sends nothing more.
+pub async fn sync_one<B: Book, C: Chain>(
+    book: &B,
+    chain: &C,
+    id: LocalId,
+) -> Result<Standing, SyncError> {
+    book.expect_chain(&chain.genesis())?;
+    introduce(book, chain, id).await?;
+    let standings = sync::sync(book, chain, &[id]).await?;
+    match standings.into_iter().next() {
+        Some(compared) => Ok(compared?),
+        None => Ok(Standing::Unenrolled),
+    }
+}
+
+async fn introduce<B: Book, C: Chain>(book: &B, chain: &C, id: LocalId) -> Result<(), SyncError> {
+    if let Some(number) = book.device(id)?.number {
+        let key = book.device_key(id)?;
+        chain.introduce(number, &key).await??;
+    }
+    Ok(())
+}
