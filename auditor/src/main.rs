@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use mhealth_auditor::program::{self, COULD_NOT_RUN};
 
 fn main() -> ExitCode {
-    let arguments = match program::arguments() {
+    let arguments: cli::Arguments = match program::arguments() {
         Ok(arguments) => arguments,
         Err(status) => return status,
     };

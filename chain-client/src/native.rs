@@ -22,7 +22,7 @@ const LEAST_ENTRY_VIEW: usize = 8 + 4 + 8 + HASH + HASH + 1;
 /// A run, and the bytes after it are left. None if the bytes are none.
 pub(crate) fn run(input: &mut &[u8]) -> Option<Run> {
     let device = DeviceId(value(input)?);
-    let Compact(first_sequence) = value(input)?;
+    let Compact(first_sequence): Compact<u64> = value(input)?;
     let previous = LinkHash(value(input)?);
     let entries = count(input)?.checked_mul(ENTRY)?;
     let (entries, rest) = input.split_at_checked(entries)?;
