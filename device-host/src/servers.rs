@@ -84,29 +84,22 @@ fn senses(clock: Arc<dyn Clock>) -> Senses {
 }
 
 /// A study's authentication server.
-#[derive(Debug)]
-pub struct AuthenticationServer(rules::AuthenticationServer<HttpTransport>);
+pub type AuthenticationServer = rules::AuthenticationServer<HttpTransport>;
 
-impl AuthenticationServer {
-    /// A server by its base address.
-    pub fn at(
-        address: Address,
-        patience: Patience,
-        certificates: &Certificates,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, ChainFault> {
-        let transport = HttpTransport::new(patience.connect, certificates, 64)?;
-        let server = rules::AuthenticationServer::at(address, patience, transport, senses(clock));
-        Ok(Self(server))
-    }
-}
-
-impl Deref for AuthenticationServer {
-    type Target = rules::AuthenticationServer<HttpTransport>;
-
-    fn deref(&self) -> &Self::Target {
-        &self.0
-    }
+/// An authentication server by its base address.
+pub fn authentication_server(
+    address: Address,
+    patience: Patience,
+    certificates: &Certificates,
+    clock: Arc<dyn Clock>,
+) -> Result<AuthenticationServer, ChainFault> {
+    let transport = HttpTransport::new(patience.connect, certificates, 64)?;
+    Ok(AuthenticationServer::at(
+        address,
+        patience,
+        transport,
+        senses(clock),
+    ))
 }
 
 /// An authentication server and relays.

@@ -8,7 +8,7 @@ use clap::Args;
 use hashchain::{SealingKey, StudyId, MAX_RUN_LENGTH};
 use mhealth_api::{Code, CodeTerms};
 use mhealth_device_host::{
-    payload::Participant, servers::AuthenticationServer, store::Change, Device, EnrolmentCode,
+    payload::Participant, servers::authentication_server, store::Change, Device, EnrolmentCode,
     Error, PublicKey, Recipient, Record, Sealed, Store, SyncError, SystemClock, Terms,
 };
 use rand::{rngs::StdRng, SeedableRng};
@@ -120,7 +120,7 @@ pub(super) async fn enrol(options: &Enrol) -> Result<ExitCode, Failure> {
     let store = match resumed(known, &participant, &code)? {
         Some(pending) => pending,
         None => {
-            let server = AuthenticationServer::at(
+            let server = authentication_server(
                 authentication.clone(),
                 options.topology.patience(),
                 &options.topology.certificates()?,

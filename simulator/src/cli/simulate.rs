@@ -8,7 +8,7 @@ use mhealth_chain_client::{Account as ChainAccount, ChainType, Patience};
 use mhealth_device_host::{
     chain::Chain,
     fleet::{sync_all, Refused},
-    servers::{Address, AuthenticationServer},
+    servers::{authentication_server, Address},
     Error, Store, SyncError, SystemClock, Terms,
 };
 use mhealth_simulator::{
@@ -214,7 +214,7 @@ fn offline_terms(options: &Simulate) -> Result<Terms, Failure> {
 }
 
 async fn terms_by_server(options: &Simulate, server: Address) -> Result<Terms, Failure> {
-    let server = AuthenticationServer::at(
+    let server = authentication_server(
         server,
         options.topology.patience(),
         &options.topology.certificates()?,

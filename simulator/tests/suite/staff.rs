@@ -8,7 +8,7 @@ use hashchain::StudyId;
 use mhealth_api::Key;
 use mhealth_device_host::{
     payload::Participant,
-    servers::{AuthenticationServer, Certificates},
+    servers::{authentication_server, Certificates},
 };
 use mhealth_simulator::staff::issue_code;
 
@@ -23,7 +23,7 @@ use crate::support::{
 async fn staff_gets_codes_for_a_cohort_and_a_wrong_credential_gets_none() {
     let world = World::default();
     let office = Fake::office(&world).await;
-    let server = AuthenticationServer::at(
+    let server = authentication_server(
         address(&office),
         patience(),
         &Certificates::default(),

@@ -112,7 +112,7 @@ async fn a_phone_that_was_killed_while_it_enrolled_finishes_with_its_next_sync()
 #[test]
 fn a_phone_can_be_shared_between_threads_if_its_host_can() {
     fn shared<T: Send + Sync>() {}
-    fn sent<T: Send>(_: impl FnOnce(&'static T)) {}
+    fn sent<T: Send + 'static>(_: impl FnOnce(&'static T)) {}
     type Shared = Phone<Arc<dyn PhoneStore + Send + Sync>, HttpTransport>;
     fn goes_to_another_thread<F: Send>(_: F) {}
     shared::<Shared>();

@@ -10,7 +10,7 @@ use mhealth_device_host::{
     chain::Chain,
     fleet::{enrol_all, upload_all},
     payload::Participant,
-    servers::{AuthenticationServer, Certificates, Servers},
+    servers::{authentication_server, AuthenticationServer, Certificates, Servers},
     store::FreezeReason,
     Device, Store,
 };
@@ -26,7 +26,7 @@ use crate::{clock, device, rng, seal, store_in_memory};
 
 fn server(office: &Fake) -> AuthenticationServer {
     let patience = impatience();
-    AuthenticationServer::at(address(office), patience, &Certificates::default(), clock())
+    authentication_server(address(office), patience, &Certificates::default(), clock())
         .expect("a client")
 }
 
@@ -450,7 +450,7 @@ async fn relays_that_were_not_configured_are_those_that_the_authentication_serve
 async fn a_server_that_is_away_is_named_when_patience_is_over() {
     let world = World::default();
     let office = Fake::office(&world).await;
-    let server = AuthenticationServer::at(
+    let server = authentication_server(
         address(&office),
         impatience(),
         &Certificates::default(),

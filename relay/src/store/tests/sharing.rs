@@ -3,6 +3,7 @@
 //! What devices get of the relay.
 
 use mhealth_api::Code;
+use mhealth_server::Clock as _;
 
 use super::*;
 use crate::testing::TestDevice;
