@@ -2,8 +2,7 @@
 
 //! A server with a few routes, on a free port.
 
-// Every test program compiles this and uses its part of it.
-#![allow(dead_code, unreachable_pub)]
+#![allow(unreachable_pub)]
 
 use std::time::Duration;
 

@@ -2,13 +2,11 @@
 
 //! What every server does, seen from outside.
 
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::{options, problem, Note, Running};
 use mhealth_api::Code;
 use mhealth_server::{Limits, Server};
-use support::{options, problem, Note, Running};
 
 #[tokio::test]
 async fn a_message_comes_back_over_http() {

@@ -2,15 +2,13 @@
 
 //! What strangers and broken clients send: each gets a coded answer, and the server goes on.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::support::{problem, Note, Running, HELD, LONG, RELEASED};
 use mhealth_api::Code;
 use mhealth_server::Limits;
-use support::{problem, Note, Running, HELD, LONG, RELEASED};
 
 async fn post(server: &Running, body: impl Into<reqwest::Body>) -> Code {
     let request = reqwest::Client::new().post(server.url("/v1/notes"));

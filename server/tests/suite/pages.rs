@@ -2,15 +2,13 @@
 
 //! Web pages that use a server from a browser (CORS).
 
-mod support;
-
 use std::num::NonZeroU32;
 
+use crate::support::{problem, Note, Running};
 use mhealth_api::Code;
 use mhealth_server::Limits;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response};
-use support::{problem, Note, Running};
 
 const APP: &str = "https://app.example";
 

@@ -2,14 +2,12 @@
 
 //! HTTPS with a certificate of our own.
 
-mod support;
-
 use std::io::Write;
 use std::path::PathBuf;
 
+use crate::support::{options, Running};
 use mhealth_chain_client::create_private;
 use mhealth_server::Limits;
-use support::{options, Running};
 use tempfile::TempDir;
 
 struct Identity {

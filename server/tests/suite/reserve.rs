@@ -2,16 +2,14 @@
 
 //! Uploads hold every connection of the database, and what staff and probes ask for passes, on both databases.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::options;
 use axum::extract::State;
 use mhealth_server::{ApiError, CancellationToken, Database, Json, Server};
 use mhealth_testing::databases::Kind;
 use mhealth_testing::postgres::Postgres;
-use support::options;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use utoipa_axum::router::OpenApiRouter;

@@ -2,16 +2,14 @@
 
 //! A server behind proxies and load balancers: whose a request is, and whose share it takes.
 
-mod support;
-
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
+use crate::support::{options, problem, Running};
 use mhealth_api::Code;
 use mhealth_server::{read_options_from, Limits, ServerOptions};
 use reqwest::header::HeaderValue;
 use reqwest::Response;
-use support::{options, problem, Running};
 
 /// A client that connects from this address of the loopback interface.
 fn from(address: &str) -> reqwest::Client {

@@ -2,14 +2,12 @@
 
 //! What a server does beside answering, and what happens when that ends.
 
-mod support;
-
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::support::options;
 use mhealth_server::{install_crypto, CancellationToken, Limits, PartDied, Server};
-use support::options;
 use tokio::sync::Notify;
 
 async fn server() -> Server {

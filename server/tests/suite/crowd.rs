@@ -2,16 +2,14 @@
 
 //! What one address can take of a server, and what that costs the others.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
+use crate::support::{problem, Note, Running, HELD, RELEASED};
 use mhealth_api::Code;
 use mhealth_server::Limits;
-use support::{problem, Note, Running, HELD, RELEASED};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream as Stream};
 

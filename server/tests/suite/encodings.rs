@@ -2,15 +2,13 @@
 
 //! Bodies that are packed, and bodies in other characters.
 
-mod support;
-
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::{problem, Note, Running};
 use mhealth_api::Code;
 use mhealth_server::Limits;
-use support::{problem, Note, Running};
 
 const NOTE: &str = r#"{"id":7,"text":"slept well"}"#;
 
