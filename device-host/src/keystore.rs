@@ -3,17 +3,16 @@
 //! A key store in a file: for servers and tests, where the machine has no better one.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{ErrorKind, Read, Write},
     path::Path,
 };
 
-use chacha20poly1305::{
-    aead::{Aead, AeadCore, OsRng},
-    Key, KeyInit, XChaCha20Poly1305, XNonce,
-};
-use mhealth_device::host::{Keystore, KeystoreFault};
+use chacha20poly1305::{aead::Aead, Key, KeyInit, XChaCha20Poly1305, XNonce};
+use mhealth_device::host::{Entropy, Keystore, KeystoreFault};
 use zeroize::Zeroizing;
+
+use crate::clock::SystemEntropy;
 
 const NONCE: usize = 24;
 
@@ -23,31 +22,34 @@ pub struct FileKeystore(XChaCha20Poly1305);
 impl FileKeystore {
     /// The key in this file; made now if there is no such file.
     pub fn open_or_create(path: &Path) -> std::io::Result<Self> {
+        let mut key = Zeroizing::new([0; 32]);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         match options.open(path) {
             Ok(mut file) => {
-                let key = Zeroizing::new(XChaCha20Poly1305::generate_key(&mut OsRng));
-                file.write_all(&key)?;
+                SystemEntropy
+                    .fill(&mut *key)
+                    .map_err(std::io::Error::other)?;
+                file.write_all(&*key)?;
                 file.sync_all()?;
-                Ok(Self(XChaCha20Poly1305::new(&key)))
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let mut key = Zeroizing::new([0; 32]);
-                std::fs::File::open(path)?.read_exact(&mut *key)?;
-                Ok(Self(XChaCha20Poly1305::new(Key::from_slice(&*key))))
+                File::open(path)?.read_exact(&mut *key)?;
             }
-            Err(error) => Err(error),
+            Err(error) => return Err(error),
         }
+        Ok(Self(XChaCha20Poly1305::new(Key::from_slice(&*key))))
     }
 }
 
 impl Keystore for FileKeystore {
     async fn wrap(&self, secret: &[u8]) -> Result<Vec<u8>, KeystoreFault> {
-        let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
-        let wrapped = self.0.encrypt(&nonce, secret);
+        let mut nonce = [0; NONCE];
+        let filled = SystemEntropy.fill(&mut nonce);
+        filled.map_err(|fault| KeystoreFault::Failed(fault.to_string()))?;
+        let wrapped = self.0.encrypt(XNonce::from_slice(&nonce), secret);
         let wrapped = wrapped.map_err(|_| KeystoreFault::Failed("it does not encrypt".into()))?;
         Ok([&nonce[..], &wrapped].concat())
     }

@@ -67,6 +67,26 @@ impl PhonePart {
         [&self.prefix[..], key].concat()
     }
 
+    fn write(&self, connection: &mut Connection, writes: &[Write]) -> rusqlite::Result<()> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for write in writes {
+            match write {
+                Write::Put { key, value } => transaction
+                    .prepare_cached(
+                        "INSERT INTO phone (key, value) VALUES (?1, ?2) \
+                         ON CONFLICT (key) DO UPDATE SET value = ?2",
+                    )?
+                    .execute((self.key(key), value))?,
+                Write::Delete { key } => transaction
+                    .prepare_cached("DELETE FROM phone WHERE key = ?1")?
+                    .execute([self.key(key)])?,
+            };
+        }
+        transaction.commit()?;
+        // What was overwritten would stay in the log.
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    }
+
     fn failed(&self, error: rusqlite::Error) -> StoreFault {
         match failed(&self.file.0.path, error) {
             Error::DiskFull(_) => StoreFault::Full,
@@ -105,25 +125,7 @@ impl PhoneStore for PhonePart {
 
     fn apply(&self, writes: &[Write]) -> Result<(), StoreFault> {
         let mut connection = self.connection();
-        let apply = |connection: &mut Connection| -> rusqlite::Result<()> {
-            let transaction =
-                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for write in writes {
-                match write {
-                    Write::Put { key, value } => transaction
-                        .prepare_cached(
-                            "INSERT INTO phone (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
-                        )?
-                        .execute((self.key(key), value))?,
-                    Write::Delete { key } => transaction
-                        .prepare_cached("DELETE FROM phone WHERE key = ?1")?
-                        .execute([self.key(key)])?,
-                };
-            }
-            transaction.commit()?;
-            // What was overwritten would stay in the log.
-            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-        };
-        apply(&mut connection).map_err(|error| self.failed(error))
+        self.write(&mut connection, writes)
+            .map_err(|error| self.failed(error))
     }
 }

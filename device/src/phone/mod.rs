@@ -174,6 +174,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
     pub fn status(&self) -> Result<Status, Error> {
         self.turns.alone(|| {
             let notes = self.opened.notes()?;
+            let told = notes.advice.as_deref().and_then(Advice::from_code);
             let mut status = Status {
                 key: None,
                 study: None,
@@ -186,7 +187,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
                 next_try: notes.next_try,
                 stopped: None,
                 last_fault: notes.last_fault,
-                advice: Advice::Enrol,
+                advice: told.unwrap_or(Advice::Enrol),
             };
             let Some(ledger) = self.ledger() else {
                 return Ok(status);
@@ -201,10 +202,9 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             status.queued = device.queued();
             status.proved_in = Some(ledger.seen(id)?).filter(|block| *block > 0);
             status.stopped = device.frozen;
-            let told = notes.advice.as_deref().and_then(Advice::from_code);
             status.advice = match (device.frozen, told) {
                 (Some(reason), _) => reason.advice(),
-                (None, Some(advice)) if status.last_fault.is_some() => advice,
+                (None, Some(advice)) => advice,
                 (None, _) if device.queued() > 0 || !device.proved => Advice::Wait,
                 (None, _) => Advice::Nothing,
             };
