@@ -9,10 +9,13 @@ use crate::{
     lock::Mutex,
 };
 
+/// What was written last under each key; none where it was deleted.
+type Pending = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
 /// A store, and what was written since [`begin`](Self::begin) and is not in it yet. One at a time uses it.
 pub(super) struct Journaled<S> {
     store: S,
-    pending: Mutex<Option<BTreeMap<Vec<u8>, Option<Vec<u8>>>>>,
+    pending: Mutex<Option<Pending>>,
 }
 
 /// Ends what [`Journaled::begin`] began; dropped without [`Journaled::commit`], nothing of it was.

@@ -163,7 +163,10 @@ pub(super) async fn heard_of(scratch: Scratch) {
     scratch.clock.advance(3 * DAY);
     send(store, &mut known, 1, &quotas(2)).await;
     let within = async |days: u64| {
-        let since = scratch.clock.now_millis() - days * DAY * 1_000;
+        let since = scratch
+            .clock
+            .now_millis()
+            .saturating_sub(days * DAY * 1_000);
         store.devices_heard_of(since).await.unwrap()
     };
     assert_eq!((within(2).await, within(7).await), (1, 2));
