@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! What UniFFI hands to Kotlin, Python and Swift.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mhealth_device::host::Host;
+use mhealth_device::Record;
+
+use crate::checks::{self, ChainedEntry, Hashed, Origin, ProvedHead, Reader};
+use crate::host::{
+    Keys, KeystoreHost, Store, StoreHost, SystemEntropy, SystemTime, TransportHost, Way,
+};
+use crate::phone::{lines, seal, PhoneOptions, PhoneStanding, PhoneStatus, SealedEntry};
+use crate::wait::until_ready;
+use crate::words::Sentences;
+use crate::{Language, SdkError};
+
+/// A phone. Its calls wait for what they do: make those that ask servers on a thread of their own. All of them may be made at the
+/// same time.
+#[derive(uniffi::Object)]
+pub struct PhoneCore {
+    phone: mhealth_device::Phone<Store, Way>,
+}
+
+#[uniffi::export]
+impl PhoneCore {
+    /// Opens the phone that is in the store, or makes the store ready for one. Nobody is asked but the key store. Errors:
+    /// `wrong_keystore` where the store was copied from another phone or the key store was reset, `keystore_locked`,
+    /// `state_corrupt`, `state_in_use` and others.
+    #[uniffi::constructor]
+    pub fn open(
+        store: Arc<dyn StoreHost>,
+        keystore: Arc<dyn KeystoreHost>,
+        transport: Arc<dyn TransportHost>,
+        options: PhoneOptions,
+    ) -> Result<Arc<Self>, SdkError> {
+        let host = Host {
+            store: Store(store),
+            transport: Way(transport),
+            clock: Arc::new(SystemTime(Instant::now())),
+            entropy: Arc::new(SystemEntropy),
+        };
+        let keys = Keys(keystore);
+        let opened = mhealth_device::Phone::open(host, &keys, options.to_core());
+        let phone = until_ready(opened)?;
+        Ok(Arc::new(Self { phone }))
+    }
+
+    /// Enrols the phone with a code that the study's staff handed out, at the authentication server of this address, and gives its
+    /// number on the chain. After a failure the same call goes on where it was, and so does `sync`. Error `deadline` after so many
+    /// milliseconds.
+    pub fn enrol(
+        &self,
+        authentication: String,
+        code: String,
+        deadline: u64,
+    ) -> Result<u32, SdkError> {
+        let deadline = Duration::from_millis(deadline);
+        let enrolled = self.phone.enrol(&authentication, &code, deadline);
+        Ok(until_ready(enrolled)?.0)
+    }
+
+    /// Seals a record. It is durable when this returns, and needs no connection. `source` names what was recorded, such as the
+    /// night; the same source with the same content is sealed once. With other content it is sealed as a correction if `correct`.
+    /// `content` is what the source said, where payloads that are made of it twice differ in identifiers and times.
+    pub fn seal(
+        &self,
+        source: String,
+        media_type: String,
+        payload: Vec<u8>,
+        content: Option<Vec<u8>>,
+        correct: bool,
+    ) -> Result<SealedEntry, SdkError> {
+        let record = Record {
+            source: &source,
+            media_type: &media_type,
+            payload: &payload,
+        };
+        Ok(seal(&self.phone, &record, content.as_deref(), correct)?.into())
+    }
+
+    /// Sends what the chain lacks and has it proved. Back when that is done, when it fails, or with the error `deadline` after so
+    /// many milliseconds; a later call goes on.
+    pub fn sync(&self, deadline: u64) -> Result<PhoneStanding, SdkError> {
+        let deadline = Duration::from_millis(deadline);
+        Ok(until_ready(self.phone.sync(deadline))?.into())
+    }
+
+    /// How the phone stands. Asks nobody.
+    pub fn status(&self) -> Result<PhoneStatus, SdkError> {
+        Ok(self.phone.status()?.into())
+    }
+
+    /// What is left on a stopped phone, for the auditor: one JSON object a line.
+    pub fn export_queue(&self) -> Result<String, SdkError> {
+        Ok(lines(&self.phone.export_queue()?))
+    }
+}
+
+/// What a participant is told about an error.
+#[uniffi::export]
+pub fn error_sentence(error: SdkError, language: Language) -> String {
+    error.sentence(language)
+}
+
+/// What a participant is told about a status: what to do. `code` is that of the last fault, for the study's staff.
+#[uniffi::export]
+pub fn advice_sentence(advice: String, code: String, language: Language) -> String {
+    Sentences::of(language).for_advice(&advice, &code)
+}
+
+/// The language of a BCP 47 tag, as systems name their users' (`de-AT`, `ja`); English for all others.
+#[uniffi::export]
+pub fn language_of_tag(tag: String) -> Language {
+    Language::of_tag(&tag)
+}
+
+/// `enc` and `H` of `docs/protocol/hashchain.md`, section 2.
+#[uniffi::export]
+pub fn hash_parts(label: String, parts: Vec<Vec<u8>>) -> Hashed {
+    checks::hash_parts(&label, &parts)
+}
+
+/// Checks a chain from its first entry to its head, with the secret and every envelope, and that the signature is the device's.
+/// Gives how many entries there are. Errors: `wrong_link`, `wrong_digest`, `wrong_tag`, `wrong_signature`, `wrong_length`.
+#[uniffi::export]
+pub fn check_chain(
+    origin: Origin,
+    entries: Vec<ChainedEntry>,
+    head: Vec<u8>,
+    signature: Vec<u8>,
+) -> Result<u64, SdkError> {
+    checks::check_chain(&origin, &entries, &head, &signature)
+}
+
+/// Reads proofs of one device's head, one after the other; believes nobody but the chain's authorities.
+#[derive(uniffi::Object)]
+pub struct ProofReader {
+    reader: Mutex<Reader>,
+}
+
+#[uniffi::export]
+impl ProofReader {
+    /// For a device of the chain that begins with a block of this hash (32 bytes). Error: `wrong_length`.
+    #[uniffi::constructor]
+    pub fn new(genesis: Vec<u8>, device: u32) -> Result<Arc<Self>, SdkError> {
+        let reader = Mutex::new(Reader::new(&genesis, device)?);
+        Ok(Arc::new(Self { reader }))
+    }
+
+    /// What a proof shows. What is refused changes nothing of what the reader knows. Errors: those of proofs, such as
+    /// `proof_malformed`, `another_chain`, `block_not_final`.
+    pub fn check(&self, proof: Vec<u8>) -> Result<ProvedHead, SdkError> {
+        // A reader is changed only after a proof was found right.
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.check(&proof)
+    }
+}

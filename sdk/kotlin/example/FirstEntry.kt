@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Registers a first entry: `FirstEntryKt FOLDER AUTHENTICATION-SERVER CODE`.
+
+package org.mhealthchain.example
+
+import java.nio.file.Path
+import java.time.LocalDate
+import kotlin.system.exitProcess
+import kotlinx.coroutines.runBlocking
+import org.mhealthchain.Phone
+import org.mhealthchain.core.SdkException
+import org.mhealthchain.sentence
+
+fun main(arguments: Array<String>) = runBlocking {
+    val (folder, authentication, code) = arguments
+    try {
+        Phone.inFolder(Path.of(folder)).use { phone ->
+            phone.enrol(authentication, code)
+            val night = LocalDate.now()
+            phone.seal("night-$night", "application/json", """{"night":"$night","minutes_asleep":412}""".toByteArray())
+            phone.sync()
+            val status = phone.status()
+            println("Your data is safe: registered in block ${status.provedIn}, proved. Entries: ${status.finalised}.")
+        }
+    } catch (error: SdkException) {
+        System.err.println(error.sentence())
+        exitProcess(1)
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mhealthchain
+
+import java.io.ByteArrayInputStream
+import java.io.ByteArrayOutputStream
+import java.io.DataInputStream
+import java.io.DataOutputStream
+import java.io.IOException
+import java.nio.ByteBuffer
+import java.nio.channels.FileChannel
+import java.nio.channels.FileLock
+import java.nio.channels.OverlappingFileLockException
+import java.nio.file.FileSystemException
+import java.nio.file.Files
+import java.nio.file.Path
+import java.nio.file.StandardCopyOption.ATOMIC_MOVE
+import java.nio.file.StandardOpenOption.CREATE
+import java.nio.file.StandardOpenOption.READ
+import java.nio.file.StandardOpenOption.TRUNCATE_EXISTING
+import java.nio.file.StandardOpenOption.WRITE
+import java.security.MessageDigest
+import java.util.HexFormat
+import java.util.TreeSet
+import org.mhealthchain.core.StorageFault
+import org.mhealthchain.core.StoreHost
+import org.mhealthchain.core.StoreWrite
+import org.mhealthchain.core.StoredPair
+
+/**
+ * A store in a folder: one file a value, named by its key. A list of writes goes to the file `journal` first, and is durable when it is
+ * there with its checksum; then the values are written, then the journal is emptied. Killed at any point, the next one finishes what is
+ * in the journal, or finds it torn and nothing done. A second store on the same folder is refused: `state_in_use`.
+ *
+ * Throws [StorageFault].
+ */
+class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
+    private val values = folder.resolve("values")
+    private val journal = folder.resolve("journal")
+    private val lock: FileLock
+
+    /** Keys in hexadecimal digits, whose order is that of the bytes. */
+    private val keys = TreeSet<String>()
+
+    init {
+        lock = attempt {
+            Files.createDirectories(values)
+            keepFromOthers(folder)
+            locked(folder.resolve("lock"))
+        }
+        try {
+            attempt {
+                finishJournal()
+                Files.list(values).use { files -> files.map { it.fileName.toString() }.forEach(::found) }
+            }
+        } catch (error: Throwable) {
+            lock.acquiredBy().close()
+            throw error
+        }
+    }
+
+    @Synchronized
+    override fun get(key: ByteArray): ByteArray? = attempt {
+        val name = HEX.formatHex(key)
+        if (name in keys) Files.readAllBytes(values.resolve(name)) else null
+    }
+
+    @Synchronized
+    override fun scan(from: ByteArray, until: ByteArray, most: UInt): List<StoredPair> = attempt {
+        val (first, end) = Pair(HEX.formatHex(from), HEX.formatHex(until))
+        if (first >= end) return@attempt emptyList()
+        keys.subSet(first, end).asSequence().take(most.coerceAtMost(Int.MAX_VALUE.toUInt()).toInt())
+            .map { StoredPair(HEX.parseHex(it), Files.readAllBytes(values.resolve(it))) }
+            .toList()
+    }
+
+    @Synchronized
+    override fun apply(writes: List<StoreWrite>) = attempt {
+        write(journal, framed(writes))
+        synchronise(folder)
+        finish(writes)
+    }
+
+    @Synchronized
+    override fun close() = lock.acquiredBy().close()
+
+    private fun finish(writes: List<StoreWrite>) {
+        for (write in writes) {
+            val name = HEX.formatHex(write.key)
+            val value = write.value
+            if (value == null) {
+                Files.deleteIfExists(values.resolve(name))
+                keys.remove(name)
+            } else {
+                val begun = folder.resolve("begun")
+                write(begun, value)
+                Files.move(begun, values.resolve(name), ATOMIC_MOVE)
+                keys.add(name)
+            }
+        }
+        synchronise(values)
+        write(journal, ByteArray(0))
+    }
+
+    private fun finishJournal() {
+        if (!Files.exists(journal)) return
+        unframed(Files.readAllBytes(journal))?.let(::finish)
+    }
+
+    private fun found(name: String) {
+        if (!name.matches(KEY)) throw StorageFault.Damaged("a file is among the values that is none")
+        keys.add(name)
+    }
+
+    companion object {
+        private val HEX = HexFormat.of()
+        private val KEY = Regex("([0-9a-f]{2}){1,64}")
+        private const val CHECKSUM = 32
+
+        private fun framed(writes: List<StoreWrite>): ByteArray {
+            val bytes = ByteArrayOutputStream()
+            DataOutputStream(bytes).run {
+                writeInt(writes.size)
+                for (write in writes) {
+                    writeInt(write.key.size)
+                    write(write.key)
+                    writeInt(write.value?.size ?: -1)
+                    write.value?.let(::write)
+                }
+            }
+            return checksum(bytes.toByteArray()) + bytes.toByteArray()
+        }
+
+        /** None when the journal is empty or was not written to its end: then nothing of it was done. */
+        private fun unframed(bytes: ByteArray): List<StoreWrite>? {
+            if (bytes.size < CHECKSUM) return null
+            val content = bytes.copyOfRange(CHECKSUM, bytes.size)
+            if (!checksum(content).contentEquals(bytes.copyOf(CHECKSUM))) return null
+            return DataInputStream(ByteArrayInputStream(content)).run {
+                List(readInt()) {
+                    val key = readNBytes(readInt())
+                    val length = readInt()
+                    StoreWrite(key, if (length < 0) null else readNBytes(length))
+                }
+            }
+        }
+
+        private fun checksum(bytes: ByteArray) = MessageDigest.getInstance("SHA-256").digest(bytes)
+
+        /** Writes a file and waits until it is on the disk. */
+        private fun write(file: Path, bytes: ByteArray) {
+            FileChannel.open(file, CREATE, WRITE, TRUNCATE_EXISTING).use { channel ->
+                val left = ByteBuffer.wrap(bytes)
+                while (left.hasRemaining()) channel.write(left)
+                channel.force(true)
+            }
+        }
+
+        /** Waits until the names in a folder are on the disk. */
+        private fun synchronise(folder: Path) = FileChannel.open(folder, READ).use { it.force(true) }
+
+        private fun locked(file: Path): FileLock {
+            val channel = FileChannel.open(file, CREATE, WRITE)
+            val lock = try {
+                channel.tryLock()
+            } catch (_: OverlappingFileLockException) {
+                null
+            }
+            return lock ?: run {
+                channel.close()
+                throw StorageFault.InUse()
+            }
+        }
+
+        internal fun keepFromOthers(path: Path) {
+            val file = path.toFile()
+            // Where there are no such rights, the folder's own decide.
+            file.setReadable(false, false)
+            file.setReadable(true, true)
+            file.setWritable(false, false)
+            file.setWritable(true, true)
+            if (file.isDirectory) {
+                file.setExecutable(false, false)
+                file.setExecutable(true, true)
+            }
+        }
+
+        private fun <T> attempt(work: () -> T): T = try {
+            work()
+        } catch (error: FileSystemException) {
+            throw fault(error.reason ?: error.toString())
+        } catch (error: IOException) {
+            throw fault(error.message ?: error.toString())
+        }
+
+        /** The system's words are all that Java hands on. */
+        internal fun fault(words: String): StorageFault = when {
+            words.contains("No space left") || words.contains("Disk quota") -> StorageFault.Full()
+            else -> StorageFault.Unusable(words)
+        }
+    }
+}

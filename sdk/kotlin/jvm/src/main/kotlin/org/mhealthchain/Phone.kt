@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mhealthchain
+
+import java.nio.file.Path
+import kotlin.time.Duration
+import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.withContext
+import org.mhealthchain.core.KeystoreHost
+import org.mhealthchain.core.Language
+import org.mhealthchain.core.PhoneCore
+import org.mhealthchain.core.PhoneOptions
+import org.mhealthchain.core.PhoneStanding
+import org.mhealthchain.core.PhoneStatus
+import org.mhealthchain.core.SdkException
+import org.mhealthchain.core.SealedEntry
+import org.mhealthchain.core.StoreHost
+import org.mhealthchain.core.TransportHost
+import org.mhealthchain.core.adviceSentence
+import org.mhealthchain.core.errorSentence
+
+/** What a participant is told about an error. [SdkException.Failed] is the one error that this library throws. */
+fun SdkException.sentence(language: Language = Language.ENGLISH): String = errorSentence(this, language)
+
+/** The stable code of an error. */
+val SdkException.code: String
+    get() = when (this) {
+        is SdkException.Failed -> code
+    }
+
+/** A phone. All calls may be made from any thread, also at the same time; none of those that suspend blocks its caller. */
+class Phone private constructor(private val core: PhoneCore, private val store: StoreHost) : AutoCloseable {
+    /**
+     * Enrols with a code, at the authentication server of this address. Gives the phone's number on the chain. After a failure the
+     * same call goes on where it was.
+     */
+    suspend fun enrol(authentication: String, code: String, deadline: Duration = 60.seconds): UInt =
+        elsewhere { core.enrol(authentication, code, deadline.milliseconds()) }
+
+    /**
+     * Seals a record. It is durable when this returns, and needs no connection. [source] names what was recorded, such as the
+     * night; the same source with the same content is sealed once. With other content it is a correction if [correct]. [content] is what
+     * the source said, where payloads that are made of it twice differ in identifiers and times.
+     */
+    suspend fun seal(
+        source: String,
+        mediaType: String,
+        payload: ByteArray,
+        content: ByteArray? = null,
+        correct: Boolean = false,
+    ): SealedEntry = elsewhere { core.seal(source, mediaType, payload, content, correct) }
+
+    /** Sends what the chain lacks and has it proved. Error `deadline` when that takes longer; a later call goes on. */
+    suspend fun sync(deadline: Duration = 60.seconds): PhoneStanding = elsewhere { core.sync(deadline.milliseconds()) }
+
+    /** How the phone stands, for a screen. Asks nobody. */
+    suspend fun status(): PhoneStatus = elsewhere { core.status() }
+
+    /** What the person should do now, as a sentence. */
+    suspend fun advice(language: Language = Language.ENGLISH): String {
+        val status = status()
+        return adviceSentence(status.advice, status.lastFault ?: "", language)
+    }
+
+    /** What is left on a stopped phone, for the auditor: one JSON object a line. */
+    suspend fun exportQueue(): String = elsewhere { core.exportQueue() }
+
+    /** Lets go of the store. */
+    override fun close() {
+        core.close()
+        (store as? AutoCloseable)?.close()
+    }
+
+    companion object {
+        /**
+         * Opens the phone in a store, or makes the store ready for one. Nobody is asked but the key store. [copies] is how many
+         * relays are to hold each run; [trustRelays] is for development chains without proofs.
+         */
+        suspend fun open(
+            store: StoreHost,
+            keystore: KeystoreHost,
+            transport: TransportHost = HttpTransport(),
+            copies: UInt = 1u,
+            trustRelays: Boolean = false,
+        ): Phone = elsewhere { Phone(PhoneCore.open(store, keystore, transport, PhoneOptions(copies, trustRelays)), store) }
+
+        /** The phone of a folder: the store in `phone`, the key in `phone.key`. Keep the key out of backups. */
+        suspend fun inFolder(folder: Path, copies: UInt = 1u, trustRelays: Boolean = false): Phone {
+            val store = elsewhere { FileStore(folder.resolve("phone")) }
+            try {
+                val keystore = FileKeystore(folder.resolve("phone.key"))
+                return open(store, keystore, copies = copies, trustRelays = trustRelays)
+            } catch (error: Throwable) {
+                store.close()
+                throw error
+            }
+        }
+
+        private suspend fun <T> elsewhere(work: () -> T): T = withContext(Dispatchers.IO) { work() }
+
+        private fun Duration.milliseconds(): ULong = inWholeMilliseconds.coerceAtLeast(0).toULong()
+    }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Tests without a test library: each is a sentence and what holds then. `TestsKt ROOT`, the checkout's root folder.
+
+package org.mhealthchain.test
+
+import com.sun.net.httpserver.HttpServer
+import java.net.InetAddress
+import java.net.InetSocketAddress
+import java.net.ServerSocket
+import java.nio.file.Files
+import java.nio.file.Path
+import kotlin.io.path.deleteIfExists
+import kotlin.io.path.readBytes
+import kotlin.io.path.writeBytes
+import kotlin.system.exitProcess
+import kotlin.time.Duration.Companion.seconds
+import kotlin.time.measureTime
+import kotlinx.coroutines.runBlocking
+import org.mhealthchain.FileKeystore
+import org.mhealthchain.FileStore
+import org.mhealthchain.HttpTransport
+import org.mhealthchain.Phone
+import org.mhealthchain.code
+import org.mhealthchain.core.HttpFault
+import org.mhealthchain.core.HttpRequest
+import org.mhealthchain.core.KeyFault
+import org.mhealthchain.core.Language
+import org.mhealthchain.core.SdkException
+import org.mhealthchain.core.StorageFault
+import org.mhealthchain.core.StoreWrite
+import org.mhealthchain.sentence
+
+private inline fun <reified T : Throwable> refused(work: () -> Unit): T =
+    try {
+        work()
+        throw AssertionError("nothing was refused")
+    } catch (error: Throwable) {
+        error as? T ?: throw error
+    }
+
+private fun same(found: Any?, expected: Any?) = check(found == expected) { "$found is not $expected" }
+
+private fun put(key: String, value: String) = StoreWrite(bytes(key), bytes(value))
+
+private fun request(url: String, longest: ULong = 100u, patience: ULong = 2000u) =
+    HttpRequest("GET", url, emptyList(), null, patience, longest)
+
+private fun <T> serving(status: Int, answer: ByteArray, work: (String) -> T): T {
+    val server = HttpServer.create(InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0)
+    server.createContext("/") {
+        it.responseHeaders.add("DPoP-Nonce", "n")
+        if (status in 300..399) it.responseHeaders.add("Location", "/elsewhere")
+        it.sendResponseHeaders(status, answer.size.toLong())
+        it.responseBody.use { body -> body.write(answer) }
+    }
+    server.start()
+    try {
+        return work("http://127.0.0.1:${server.address.port}/")
+    } finally {
+        server.stop(0)
+    }
+}
+
+private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
+    "every case comes out as it says" to {
+        val vectors = Vectors(root)
+        val (chains, proofs) = Pair(vectors.chains(), vectors.proofs())
+        val expected = chains.number("numberOfTests") + proofs.list("chains").sumOf { it.list("steps").size }
+        val outcomes = vectors.cases(chains, proofs)
+        same(outcomes, List(expected.toInt()) { true })
+        check(expected > 0)
+        println("vectors: ${outcomes.size} cases hold")
+    },
+    "a false case of each kind is seen" to {
+        val vectors = Vectors(root)
+        for (kind in vectors.chains().list("testGroups").indices) {
+            val chains = vectors.chains()
+            val test = chains.list("testGroups")[kind].list("tests")[0]
+            test["result"] = if (test["result"] == "valid") "invalid" else "valid"
+            same(vectors.cases(chains, null).count { !it }, 1)
+        }
+        for (kind in vectors.proofs().list("chains").indices) {
+            val proofs = vectors.proofs()
+            val shown = proofs.list("chains")[kind].list("steps").firstNotNullOf { it.members("shown") }
+            shown["length"] = shown.number("length") + 1
+            same(vectors.cases(null, proofs).count { !it }, 1)
+        }
+    },
+    "a store keeps what was applied, in the order of keys" to { folder ->
+        FileStore(folder).use { it.apply(listOf(put("ff", "03"), put("01", "01"), put("0100", "02"))) }
+        FileStore(folder).use { store ->
+            store.apply(listOf(StoreWrite(bytes("ff"), null), put("01", "04")))
+            same(store.get(bytes("ff")), null)
+            val found = store.scan(bytes("00"), bytes("ff"), 10u).map { digits(it.key) to digits(it.value) }
+            same(found, listOf("01" to "04", "0100" to "02"))
+            same(store.scan(bytes("00"), bytes("ff"), 1u).size, 1)
+        }
+    },
+    "a journal that is whole is finished, and one that is torn is not" to { folder ->
+        FileStore(folder).use { it.apply(listOf(put("01", "01"))) }
+        val journals = listOf(put("01", "02"), put("02", "02")).let { writes ->
+            // What is there after the journal and before the values: taken from another store, stopped by a folder in its way.
+            val other = folder.resolveSibling("other")
+            FileStore(other).use { store ->
+                Files.createDirectories(other.resolve("values/01/in-the-way"))
+                refused<StorageFault> { store.apply(writes) }
+            }
+            other.resolve("journal").readBytes()
+        }
+        folder.resolve("journal").writeBytes(journals.copyOf(journals.size - 1))
+        FileStore(folder).use { same(it.get(bytes("01"))?.let(::digits), "01") }
+        folder.resolve("journal").writeBytes(journals)
+        FileStore(folder).use { same(it.get(bytes("02"))?.let(::digits), "02") }
+    },
+    "a second store on the same folder is refused" to { folder ->
+        FileStore(folder).use { refused<StorageFault.InUse> { FileStore(folder) } }
+        FileStore(folder).close()
+    },
+    "a full disk is told from other faults" to {
+        check(FileStore.fault("No space left on device") is StorageFault.Full)
+        check(FileStore.fault("Permission denied") is StorageFault.Unusable)
+    },
+    "only the key that wrapped unwraps" to { folder ->
+        val (key, other) = Pair(folder.resolve("a/key"), folder.resolve("b/key"))
+        val wrapped = FileKeystore(key).wrap(ByteArray(32) { 7 })
+        same(digits(FileKeystore(key).unwrap(wrapped)), "07".repeat(32))
+        refused<KeyFault.Foreign> { FileKeystore(other).unwrap(wrapped) }
+        FileKeystore(other).wrap(ByteArray(32))
+        refused<KeyFault.Foreign> { FileKeystore(other).unwrap(wrapped) }
+        same(Files.getPosixFilePermissions(key).map { it.name }.sorted(), listOf("OWNER_READ", "OWNER_WRITE"))
+    },
+    "answers come as they are, and no redirect is followed" to {
+        serving(302, ByteArray(3)) { url ->
+            val answer = HttpTransport().send(request(url))
+            same(answer.status.toInt() to answer.body.size, 302 to 3)
+            check(answer.headers.any { it.name.equals("dpop-nonce", true) && it.value == "n" })
+        }
+    },
+    "an answer that is too long is refused" to {
+        serving(200, ByteArray(101)) { url -> refused<HttpFault.TooLong> { HttpTransport().send(request(url)) } }
+    },
+    "a server that does not answer is unreachable when patience is over" to {
+        ServerSocket(0, 1, InetAddress.getLoopbackAddress()).use { silent ->
+            val url = "http://127.0.0.1:${silent.localPort}/"
+            refused<HttpFault.Unreachable> { HttpTransport().send(request(url, patience = 200u)) }
+        }
+    },
+    "nobody listening is unreachable" to {
+        val port = ServerSocket(0, 1, InetAddress.getLoopbackAddress()).use { it.localPort }
+        refused<HttpFault.Unreachable> { HttpTransport().send(request("http://127.0.0.1:$port/")) }
+    },
+    "a phone says that it is to be enrolled, in three languages" to { folder ->
+        runBlocking {
+            Phone.inFolder(folder).use { phone ->
+                same(phone.status().advice, "enrol")
+                val said = Language.entries.map { phone.advice(it) }
+                same(said.toSet().size, 3)
+            }
+        }
+    },
+    "a phone whose store was copied without its key says so" to { folder ->
+        runBlocking {
+            Phone.inFolder(folder).close()
+            folder.resolve("phone.key").deleteIfExists()
+            val error = refused<SdkException> { Phone.inFolder(folder) }
+            same(error.code, "wrong_keystore")
+            check(error.sentence(Language.GERMAN).contains("Code"))
+            // The one that failed left nothing behind.
+            FileStore(folder.resolve("phone")).close()
+        }
+    },
+    "a second phone on the same folder is refused" to { folder ->
+        runBlocking {
+            Phone.inFolder(folder).use {
+                same(refused<SdkException> { Phone.inFolder(folder) }.code, "state_in_use")
+            }
+        }
+    },
+    "a code that is none is named, and nothing is sent" to { folder ->
+        runBlocking {
+            Phone.inFolder(folder).use { phone ->
+                val error = refused<SdkException> { phone.enrol("https://auth.example.org", "no code", 5.seconds) }
+                same(error.code, "malformed_code")
+            }
+        }
+    },
+    "a sync without a server ends within its deadline" to { folder ->
+        runBlocking {
+            Phone.inFolder(folder).use { phone ->
+                val took = measureTime { runCatching { phone.sync(1.seconds) } }
+                check(took < 1.5.seconds) { "$took" }
+            }
+        }
+    },
+)
+
+fun main(arguments: Array<String>) {
+    val begun = System.nanoTime()
+    val tests = tests(Path.of(arguments[0]))
+    val failures = tests.count { (claim, test) ->
+        val folder = Files.createTempDirectory("mhealth-chain-test")
+        try {
+            test(folder.resolve("phone"))
+            println("ok: $claim")
+            false
+        } catch (error: Throwable) {
+            println("FAILED: $claim")
+            error.printStackTrace(System.out)
+            true
+        } finally {
+            folder.toFile().deleteRecursively()
+        }
+    }
+    println("Ran ${tests.size} tests in ${(System.nanoTime() - begun) / 1_000_000_000} s")
+    if (failures > 0) println("FAILED (failures=$failures)")
+    exitProcess(if (failures > 0) 1 else 0)
+}

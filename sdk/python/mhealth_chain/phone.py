@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One phone, and what anybody can check."""
+
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+
+from .errors import ours
+from .keystore import FileKeystore
+from .native import mhealth
+from .store import SqliteStore
+from .transport import HttpTransport
+
+
+class Phone:
+    """A phone. All calls may be made from any thread, also at the same time."""
+
+    def __init__(self, store, keystore, transport=None, *, copies=1, trust_relays=False):
+        """Opens the phone in a store, or makes the store ready for one. Nobody is asked but the key store.
+
+        `copies` is how many relays are to hold each run. `trust_relays` is for development chains without proofs.
+        """
+        self._store = store
+        options = mhealth.PhoneOptions(copies=copies, trust_relays=trust_relays)
+        with ours():
+            self._core = mhealth.PhoneCore.open(store, keystore, transport or HttpTransport(), options)
+
+    @classmethod
+    def in_folder(cls, folder, **options):
+        """The phone of a folder: the store in `phone.db`, the key in `phone.key`. Keep the key out of backups."""
+        folder = Path(folder)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store = SqliteStore(folder / "phone.db")
+        try:
+            return cls(store, FileKeystore(folder / "phone.key"), **options)
+        except BaseException:
+            store.close()
+            raise
+
+    def enrol(self, authentication, code, timeout=60.0):
+        """Enrols with a code, at the authentication server of this address. Gives the phone's number on the chain. After a failure
+        the same call goes on where it was."""
+        with ours():
+            return self._core.enrol(authentication, code, _milliseconds(timeout))
+
+    def seal(self, source, media_type, payload, *, content=None, correct=False):
+        """Seals a record. It is durable when this returns, and needs no connection. `source` names what was recorded, such as the
+        night; the same source with the same content is sealed once. With other content it is a correction if `correct`.
+        `content` is what the source said, where payloads that are made of it twice differ in identifiers and times."""
+        with ours():
+            return self._core.seal(source, media_type, bytes(payload), content, correct)
+
+    def sync(self, timeout=60.0):
+        """Sends what the chain lacks and has it proved. Error `deadline` when that takes longer; a later call goes on."""
+        with ours():
+            return self._core.sync(_milliseconds(timeout))
+
+    def sync_in_background(self, timeout=60.0):
+        """The same on a thread. Gives a `concurrent.futures.Future`; `asyncio.wrap_future` makes it one of asyncio."""
+        future = Future()
+        future.set_running_or_notify_cancel()
+
+        def work():
+            try:
+                future.set_result(self.sync(timeout))
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, name="mhealth-sync", daemon=True).start()
+        return future
+
+    def status(self):
+        """How the phone stands, for a screen. Asks nobody."""
+        with ours():
+            return self._core.status()
+
+    def advice(self, language=mhealth.Language.ENGLISH):
+        """What the person should do now, as a sentence."""
+        status = self.status()
+        return mhealth.advice_sentence(status.advice, status.last_fault or "", language)
+
+    def export_queue(self):
+        """What is left on a stopped phone, for the auditor: one JSON object a line."""
+        with ours():
+            return self._core.export_queue()
+
+    def close(self):
+        """Lets go of the store."""
+        close = getattr(self._store, "close", None)
+        if close is not None:
+            close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class ProofReader:
+    """Reads proofs of one device's head, one after the other; believes nobody but the chain's authorities."""
+
+    def __init__(self, genesis, device):
+        with ours():
+            self._core = mhealth.ProofReader(genesis, device)
+
+    def check(self, proof):
+        """What a proof shows. What is refused changes nothing of what the reader knows."""
+        with ours():
+            return self._core.check(proof)
+
+
+def check_chain(origin, entries, head, signature):
+    """Checks a chain from its first entry to its head, with the secret and every envelope. Gives how many entries there are."""
+    with ours():
+        return mhealth.check_chain(origin, entries, head, signature)
+
+
+def hash_parts(label, parts):
+    """`enc` and `H` of docs/protocol/hashchain.md, section 2."""
+    return mhealth.hash_parts(label, parts)
+
+
+def language_of_tag(tag):
+    """The language of a BCP 47 tag (`de-AT`, `ja`); English for all others."""
+    return mhealth.language_of_tag(tag)
+
+
+def _milliseconds(seconds):
+    return max(0, round(seconds * 1000))

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Durable bytes by key, in a file of SQLite."""
+
+import os
+import sqlite3
+import threading
+
+from .native.mhealth import StorageFault, StoredPair, StoreHost
+
+_FAULTS = {sqlite3.SQLITE_FULL: StorageFault.Full, sqlite3.SQLITE_BUSY: StorageFault.InUse}
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class SqliteStore(StoreHost):
+    """A store in one file, readable by its owner only. A second one on the same file is refused: `state_in_use`."""
+
+    def __init__(self, path):
+        self._lock = threading.Lock()
+        self._path = os.fspath(path)
+        self._database = None
+
+    def get(self, key):
+        with self._using() as database:
+            row = database.execute("SELECT value FROM stored WHERE key = ?", (key,)).fetchone()
+            return row and row[0]
+
+    def scan(self, _from, until, most):
+        with self._using() as database:
+            rows = database.execute(
+                "SELECT key, value FROM stored WHERE key >= ? AND key < ? ORDER BY key LIMIT ?", (_from, until, most)
+            )
+            return [StoredPair(key=key, value=value) for key, value in rows]
+
+    def apply(self, writes):
+        with self._using() as database:
+            database.execute("BEGIN IMMEDIATE")
+            for write in writes:
+                if write.value is None:
+                    database.execute("DELETE FROM stored WHERE key = ?", (write.key,))
+                else:
+                    database.execute("INSERT OR REPLACE INTO stored VALUES (?, ?)", (write.key, write.value))
+            database.execute("COMMIT")
+
+    def close(self):
+        """Lets go of the file. Used again, the store opens it again."""
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+
+    def _using(self):
+        return _Using(self)
+
+    def _opened(self):
+        if self._database is None:
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            database = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
+            # A commit outlives a power cut: the journal is emptied, and that is written out, before it returns. Spent keys are
+            # overwritten. The file is this program's alone as long as it is open.
+            for setting in ("locking_mode = EXCLUSIVE", "journal_mode = TRUNCATE", "synchronous = FULL", "secure_delete = ON"):
+                database.execute(f"PRAGMA {setting}")
+            database.execute("CREATE TABLE IF NOT EXISTS stored (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+            # Takes the lock now, and keeps it.
+            database.execute("BEGIN EXCLUSIVE")
+            database.execute("COMMIT")
+            self._database = database
+        return self._database
+
+
+class _Using:
+    """The database for one operation. What fails is undone, and named."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def __enter__(self):
+        self._store._lock.acquire()
+        try:
+            return self._store._opened()
+        except (sqlite3.Error, OSError) as error:
+            self._store._lock.release()
+            raise _fault(error) from error
+        except BaseException:
+            self._store._lock.release()
+            raise
+
+    def __exit__(self, kind, error, trace):
+        try:
+            database = self._store._database
+            if kind is not None and database.in_transaction:
+                database.rollback()
+        finally:
+            self._store._lock.release()
+        if isinstance(error, sqlite3.Error):
+            raise _fault(error) from error
+        return False
+
+
+def _fault(error):
+    # Extended codes have the plain one in their last eight bits.
+    code = getattr(error, "sqlite_errorcode", None)
+    plain = None if code is None else code & 0xFF
+    if plain in _FAULTS:
+        return _FAULTS[plain]()
+    if plain in _DAMAGED:
+        return StorageFault.Damaged(reason=str(error))
+    return StorageFault.Unusable(reason=str(error))

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Phones without a chain: storage, keys, deadlines. Kills are in sdk/tests/test_kills.py."""
+
+import http.server
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+import unittest
+from pathlib import Path
+
+from mhealth_chain import (
+    FileKeystore,
+    HttpTransport,
+    KeyFault,
+    Language,
+    MHealthError,
+    Phone,
+    SqliteStore,
+    StorageFault,
+    StoreWrite,
+)
+from mhealth_chain.native.mhealth import HttpFault, HttpRequest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+import office  # noqa: E402
+
+
+class InAFolder(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+
+
+class Stores(InAFolder):
+    def test_a_store_keeps_what_was_applied_in_the_order_of_keys(self):
+        store = SqliteStore(self.folder / "db")
+        store.apply([StoreWrite(key=b"\xff", value=b"3"), StoreWrite(key=b"\x01", value=b"1"), StoreWrite(key=b"\x01\x00", value=b"2")])
+        store.close()
+        store.apply([StoreWrite(key=b"\xff", value=None), StoreWrite(key=b"\x01", value=b"4")])
+        self.assertIsNone(store.get(b"\xff"))
+        found = [(pair.key, pair.value) for pair in store.scan(b"\x00", b"\xff", 10)]
+        self.assertEqual(found, [(b"\x01", b"4"), (b"\x01\x00", b"2")])
+        self.assertEqual(len(store.scan(b"\x00", b"\xff", 1)), 1)
+        self.assertEqual((self.folder / "db").stat().st_mode & 0o777, 0o600)
+        store.close()
+
+    def test_writes_of_which_one_fails_are_not_done(self):
+        store = SqliteStore(self.folder / "db")
+        store.get(b"x")
+        store._database.execute("PRAGMA max_page_count = 20")
+        with self.assertRaises(StorageFault.Full):
+            store.apply([StoreWrite(key=b"a", value=b"1"), StoreWrite(key=b"b", value=bytes(1 << 20))])
+        self.assertIsNone(store.get(b"a"))
+        store.close()
+
+    def test_a_second_store_on_the_same_file_is_refused(self):
+        store = SqliteStore(self.folder / "db")
+        store.get(b"x")
+        with self.assertRaises(StorageFault.InUse):
+            SqliteStore(self.folder / "db").get(b"x")
+        store.close()
+
+    def test_a_file_that_is_no_database_is_damaged(self):
+        (self.folder / "db").write_bytes(b"not a database" * 100)
+        with self.assertRaises(StorageFault.Damaged):
+            SqliteStore(self.folder / "db").get(b"x")
+
+    def test_only_the_key_that_wrapped_unwraps(self):
+        key, other = FileKeystore(self.folder / "key"), FileKeystore(self.folder / "other")
+        wrapped = key.wrap(bytes(32))
+        self.assertEqual(FileKeystore(self.folder / "key").unwrap(wrapped), bytes(32))
+        with self.assertRaises(KeyFault.Foreign):
+            other.unwrap(wrapped)
+        other.wrap(bytes(32))
+        with self.assertRaises(KeyFault.Foreign):
+            other.unwrap(wrapped)
+        self.assertEqual((self.folder / "key").stat().st_mode & 0o777, 0o600)
+
+
+class Transports(unittest.TestCase):
+    def request(self, port, patience=2000):
+        return HttpRequest(
+            method="GET", url=f"http://127.0.0.1:{port}/", headers=[], body=None, patience=patience, longest_answer=100
+        )
+
+    def serving(self, status, body):
+        class Answering(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(status)
+                self.send_header("Location", "/elsewhere")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return server.server_address[1]
+
+    def test_answers_come_as_they_are_and_no_redirect_is_followed(self):
+        answer = HttpTransport().send(self.request(self.serving(302, b"abc")))
+        self.assertEqual((answer.status, answer.body), (302, b"abc"))
+
+    def test_an_answer_that_is_too_long_is_refused(self):
+        with self.assertRaises(HttpFault.TooLong):
+            HttpTransport().send(self.request(self.serving(200, bytes(101))))
+
+    def test_a_server_that_does_not_answer_is_unreachable_when_patience_is_over(self):
+        with socket.create_server(("127.0.0.1", 0)) as silent, self.assertRaises(HttpFault.Unreachable):
+            HttpTransport().send(self.request(silent.getsockname()[1], patience=200))
+
+
+class Phones(InAFolder):
+    def enrolling(self, folder):
+        """A phone that knows its study, at a server that never enrols."""
+        server = office.opened()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        phone = Phone.in_folder(folder)
+        with self.assertRaises(MHealthError) as refused:
+            phone.enrol(server.url, office.code(), timeout=1)
+        self.assertIn(refused.exception.code, ("chain_unavailable", "deadline"))
+        return phone
+
+    def test_a_phone_says_that_it_is_to_be_enrolled_in_three_languages(self):
+        with Phone.in_folder(self.folder) as phone:
+            self.assertEqual(phone.status().advice, "enrol")
+            self.assertEqual(len({phone.advice(language) for language in Language}), 3)
+            with self.assertRaises(MHealthError) as refused:
+                phone.seal("night", "application/json", b"{}")
+            self.assertEqual(refused.exception.code, "not_enrolled")
+
+    def test_what_is_wrong_with_an_enrolment_is_named_before_anything_is_sent(self):
+        for address, code, expected in (
+            ("https://auth.example.org", "no code", "malformed_code"),
+            ("not an address", office.code(), "not_an_address"),
+            ("http://auth.example.org", office.code(), "plain_http"),
+        ):
+            with Phone.in_folder(self.folder) as phone, self.assertRaises(MHealthError) as refused:
+                phone.enrol(address, code, timeout=1)
+            self.assertEqual(refused.exception.code, expected)
+            sentences = {refused.exception.sentence(language) for language in Language}
+            self.assertEqual(len(sentences), 3)
+
+    def test_a_code_without_its_server_is_not_used_up(self):
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+        with Phone.in_folder(self.folder) as phone:
+            with self.assertRaises(MHealthError) as refused:
+                phone.enrol(f"http://127.0.0.1:{port}", office.code(), timeout=1)
+            self.assertIn(refused.exception.code, ("server_unreachable", "deadline"))
+            self.assertEqual(phone.status().sealed, 0)
+
+    def test_a_store_that_was_copied_without_its_key_says_so(self):
+        self.enrolling(self.folder / "phone").close()
+        shutil.copytree(self.folder / "phone", self.folder / "copy")
+        (self.folder / "copy" / "phone.key").unlink()
+        with self.assertRaises(MHealthError) as refused:
+            Phone.in_folder(self.folder / "copy")
+        self.assertEqual((refused.exception.code, refused.exception.advice), ("wrong_keystore", "enrol_anew"))
+        self.assertIn("code", refused.exception.sentence())
+
+    def test_a_second_phone_on_the_same_folder_is_refused(self):
+        with Phone.in_folder(self.folder), self.assertRaises(MHealthError) as refused:
+            Phone.in_folder(self.folder)
+        self.assertEqual(refused.exception.code, "state_in_use")
+
+    def test_the_same_source_is_sealed_once_and_corrected_only_when_asked(self):
+        with self.enrolling(self.folder) as phone:
+            seal = lambda payload, **more: phone.seal("night", "application/json", payload, **more)
+            outcomes = [
+                seal(b'{"id":1}', content=b"412"),
+                seal(b'{"id":2}', content=b"412"),
+                seal(b'{"id":3}', content=b"413"),
+                seal(b'{"id":3}', content=b"413", correct=True),
+            ]
+            self.assertEqual([(sealed.outcome, sealed.sequence) for sealed in outcomes], [("new", 1), ("before", 1), ("differs", 1), ("new", 2)])
+
+    def test_a_sync_without_a_server_ends_within_its_deadline_and_in_the_background(self):
+        with self.enrolling(self.folder) as phone:
+            begun = time.monotonic()
+            with self.assertRaises(MHealthError):
+                phone.sync_in_background(timeout=1).result()
+            self.assertLess(time.monotonic() - begun, 1.5)
+            self.assertIsNotNone(phone.status().last_fault)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Registers a first entry: `node first-entry.js FOLDER AUTHENTICATION-SERVER CODE [--trust-relays]`.
+
+import { MHealthError, openPhone } from 'mhealth-chain';
+
+const [folder, authentication, code, trust] = process.argv.slice(2);
+try {
+  const phone = await openPhone(folder, { trustRelays: trust === '--trust-relays' });
+  await phone.enrol(authentication, code);
+  const night = new Date().toISOString().slice(0, 10);
+  await phone.seal(`night-${night}`, 'application/json', JSON.stringify({ night, minutes_asleep: 412 }));
+  await phone.sync();
+  const { proved_in: block, finalised } = await phone.status();
+  console.log(`Your data is safe: registered in block ${block}, proved. Entries: ${finalised}.`);
+  await phone.close();
+} catch (error) {
+  console.error(error instanceof MHealthError ? error.sentence() : error);
+  process.exitCode = 1;
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { open, mkdir, readFile, readdir, realpath, rename, rm, unlink } from 'node:fs/promises';
+import { createServer, connect } from 'node:net';
+import type { Server } from 'node:net';
+import { dirname, join, resolve } from 'node:path';
+
+import { HostFault } from './fault.js';
+import type { Keystore, PhoneStore, Write } from './host.js';
+
+const CHECKSUM = 32;
+const KEY = /^([0-9a-f]{2}){1,64}$/;
+
+/**
+ * A store in a folder: one file a value, named by its key. A list of writes goes to the file `journal` first, and is durable when it is there
+ * with its checksum; then the values are written, then the journal is emptied. Killed at any point, the next one finishes what is in the
+ * journal, or finds it torn and nothing done. A second store on the same folder is refused: `state_in_use`.
+ */
+export class FileStore implements PhoneStore {
+  #folder: string;
+  #alone: Server | undefined;
+
+  constructor(folder: string) {
+    this.#folder = resolve(folder);
+  }
+
+  async open(): Promise<[Uint8Array, Uint8Array][]> {
+    return this.#attempt(async () => {
+      await mkdir(this.#path('values'), { recursive: true, mode: 0o700 });
+      this.#alone ??= await alone(await realpath(this.#folder));
+      const left = unframed(await readFile(this.#path('journal')).catch(absent));
+      if (left !== undefined) await this.#finish(left);
+      const names = await readdir(this.#path('values'));
+      return Promise.all(
+        names.sort().map(async (name): Promise<[Uint8Array, Uint8Array]> => {
+          if (!KEY.test(name)) throw new HostFault('damaged', 'a file is among the values that is none');
+          return [Uint8Array.from(Buffer.from(name, 'hex')), Uint8Array.from(await readFile(this.#path('values', name)))];
+        }),
+      );
+    });
+  }
+
+  async apply(writes: Write[]): Promise<void> {
+    await this.#attempt(async () => {
+      if (this.#alone === undefined) throw new HostFault('failed', 'the store is closed');
+      await write(this.#path('journal'), framed(writes));
+      await synchronise(this.#folder);
+      await this.#finish(writes);
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#alone?.close();
+    this.#alone = undefined;
+  }
+
+  async #finish(writes: Write[]): Promise<void> {
+    for (const [key, value] of writes) {
+      const file = this.#path('values', Buffer.from(key).toString('hex'));
+      if (value === undefined) {
+        await rm(file, { force: true });
+      } else {
+        await write(this.#path('begun'), value);
+        await rename(this.#path('begun'), file);
+      }
+    }
+    await synchronise(this.#path('values'));
+    await write(this.#path('journal'), new Uint8Array());
+  }
+
+  #path(...names: string[]): string {
+    return join(this.#folder, ...names);
+  }
+
+  async #attempt<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof HostFault) throw error;
+      const { code, message } = error as NodeJS.ErrnoException;
+      throw new HostFault(code === 'ENOSPC' || code === 'EDQUOT' ? 'full' : 'failed', message);
+    }
+  }
+}
+
+/** A key in a file that only its owner reads. Keep it out of backups: a store that is restored without it cannot be opened. */
+export class FileKeystore implements Keystore {
+  #file: string;
+
+  constructor(file: string) {
+    this.#file = resolve(file);
+  }
+
+  async wrap(secret: Uint8Array): Promise<Uint8Array> {
+    const key = (await this.#key()) ?? (await this.#made());
+    const iv = randomBytes(12);
+    const cipher = createCipheriv('aes-256-gcm', key, iv);
+    return Uint8Array.from(Buffer.concat([iv, cipher.update(secret), cipher.final(), cipher.getAuthTag()]));
+  }
+
+  async unwrap(wrapped: Uint8Array): Promise<Uint8Array> {
+    const key = await this.#key();
+    if (key === undefined || wrapped.length < 28) throw new HostFault('foreign', 'it was wrapped elsewhere');
+    const decipher = createDecipheriv('aes-256-gcm', key, wrapped.subarray(0, 12));
+    decipher.setAuthTag(wrapped.subarray(-16));
+    const begun = decipher.update(wrapped.subarray(12, -16));
+    try {
+      return Uint8Array.from(Buffer.concat([begun, decipher.final()]));
+    } catch {
+      throw new HostFault('foreign', 'another key wrapped it');
+    }
+  }
+
+  async #key(): Promise<Buffer | undefined> {
+    const key = await readFile(this.#file).catch(absent);
+    // Written by somebody else, or not to its end.
+    if (key !== undefined && key.length !== 32) throw new HostFault('foreign', 'the file has no key');
+    return key;
+  }
+
+  /** A new key, durable before anything is wrapped with it. */
+  async #made(): Promise<Buffer> {
+    const key = randomBytes(32);
+    const folder = dirname(this.#file);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await write(`${this.#file}.begun`, key);
+    await rename(`${this.#file}.begun`, this.#file);
+    await synchronise(folder);
+    return key;
+  }
+}
+
+function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code === 'ENOENT') return undefined;
+  throw error;
+}
+
+/** Writes a file that only its owner reads, and waits until it is on the disk. */
+async function write(file: string, bytes: Uint8Array): Promise<void> {
+  const handle = await open(file, 'w', 0o600);
+  try {
+    await handle.writeFile(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Waits until the names in a folder are on the disk. */
+async function synchronise(folder: string): Promise<void> {
+  if (process.platform === 'win32') return; // It has no such thing.
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function framed(writes: Write[]): Uint8Array {
+  const parts = [number(writes.length)];
+  for (const [key, value] of writes) {
+    parts.push(number(key.length), Buffer.from(key), number(value === undefined ? -1 : value.length));
+    if (value !== undefined) parts.push(Buffer.from(value));
+  }
+  const content = Buffer.concat(parts);
+  return Buffer.concat([checksum(content), content]);
+}
+
+/** Nothing when the journal is empty or was not written to its end: then nothing of it was done. */
+function unframed(bytes: Buffer | undefined): Write[] | undefined {
+  if (bytes === undefined || bytes.length < CHECKSUM) return undefined;
+  const content = bytes.subarray(CHECKSUM);
+  if (!checksum(content).equals(bytes.subarray(0, CHECKSUM))) return undefined;
+  let at = 0;
+  const next = () => content.readInt32BE((at += 4) - 4);
+  const piece = (length: number) => content.subarray(at, (at += length));
+  return Array.from({ length: next() }, (): Write => {
+    const key = piece(next());
+    const length = next();
+    return [key, length < 0 ? undefined : piece(length)];
+  });
+}
+
+function number(value: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32BE(value);
+  return bytes;
+}
+
+function checksum(bytes: Uint8Array): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}
+
+/**
+ * Takes a folder for this process, until it ends. Node.js cannot lock files; the system frees the name of a socket by itself, on Linux and
+ * Windows. Elsewhere a socket's file is left behind by a process that was killed, and is taken when nobody listens there.
+ */
+async function alone(folder: string): Promise<Server> {
+  const name = createHash('sha256').update(folder).digest('hex').slice(0, 32);
+  if (process.platform === 'linux') return listening(`\0mhealth-chain-${name}`);
+  if (process.platform === 'win32') return listening(`\\\\.\\pipe\\mhealth-chain-${name}`);
+  const file = join(folder, 'lock');
+  if (!(await answers(file))) await unlink(file).catch(absent);
+  return listening(file);
+}
+
+function listening(name: string): Promise<Server> {
+  return new Promise((resolve, reject) => {
+    const server = createServer((stranger) => stranger.destroy());
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      reject(error.code === 'EADDRINUSE' ? new HostFault('in_use', 'another program has it') : error);
+    });
+    server.listen(name, () => {
+      server.unref();
+      resolve(server);
+    });
+  });
+}
+
+function answers(name: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const asked = connect(name, () => {
+      asked.destroy();
+      resolve(true);
+    });
+    asked.once('error', () => resolve(false));
+  });
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The sleep diary in Chromium, as a person uses it: by keyboard, without a connection, in three languages.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+
+import { CHROMIUM, browserIn, office, site } from './site.js';
+
+const skip = CHROMIUM === undefined && 'chromium is not installed';
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const profile = mkdtempSync(join(tmpdir(), 'mhealth-chain-'));
+let served, browser, page, authentication;
+
+before(async () => {
+  if (skip) return;
+  served = await site();
+  authentication = await office();
+  browser = await browserIn(profile, { locale: 'en-GB', viewport: { width: 420, height: 900 } });
+  page = await browser.newPage();
+});
+
+after(async () => {
+  await browser?.close();
+  served?.close();
+  authentication?.close();
+  rmSync(profile, { recursive: true, force: true });
+});
+
+const visible = (selector) => page.locator(selector).waitFor({ state: 'visible' });
+
+/** What axe-core finds that keeps people out. */
+async function serious() {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate('axe.run()');
+  return violations.filter(({ impact }) => impact === 'serious' || impact === 'critical').map(({ id, nodes }) => [id, nodes.map(({ html }) => html)]);
+}
+
+/** Types a time. The browser's own language decides whether it asks for a.m. or p.m. */
+async function typeTime(id, time) {
+  const [hour, minute] = time.split(':');
+  const half = `${Number(hour) % 12 || 12}`.padStart(2, '0');
+  await page.keyboard.type(`${half}${minute}${Number(hour) < 12 ? 'A' : 'P'}`);
+  if ((await page.inputValue(`#${id}`)) === time) return;
+  for (const _ of 'hm') await page.keyboard.press('ArrowLeft');
+  await page.keyboard.type(`${hour}${minute}`);
+}
+
+/** A picture for the documents, where the caller asks for it. */
+async function picture(name) {
+  if (process.env.PICTURES !== undefined) await page.screenshot({ path: join(process.env.PICTURES, `${name}.png`), fullPage: true });
+}
+
+test('who opens the address on the paper has it filled in, and the code leaves the address', { skip }, async () => {
+  const { url, code } = authentication;
+  const fragment = new URLSearchParams({ server: url, code, participant: 'P-17' });
+  await page.goto(`${served.url}/example/#${fragment}`);
+  await visible('#enrol');
+  assert.equal(await page.inputValue('#code'), code);
+  assert.equal(new URL(page.url()).hash, '');
+  assert.deepEqual(await serious(), []);
+  await picture('sleep-diary-enrol');
+});
+
+test('every text is there in three languages, and changes with a choice', { skip }, async () => {
+  const titles = [];
+  for (const language of ['de', 'ja', 'en']) {
+    await page.selectOption('#language', language);
+    await page.locator(`html[lang=${language}]`).waitFor();
+    titles.push(await page.textContent('#enrol-title'));
+    const empty = await page.$$eval('[data-say]', (elements) => elements.filter(({ textContent }) => textContent === '').length);
+    assert.equal(empty, 0);
+    assert.deepEqual(await serious(), []);
+  }
+  assert.equal(new Set(titles).size, 3);
+});
+
+test('a code that is none is explained, and the screen reader is told', { skip }, async () => {
+  const code = await page.inputValue('#code');
+  await page.fill('#code', 'ABCDE');
+  await page.press('#code', 'Enter');
+  await page.locator('#message[data-code=malformed_code]').waitFor();
+  assert.match(await page.textContent('#message[role=status]'), /not a complete code/);
+  await page.fill('#code', code);
+});
+
+test('a person enrols and writes a night with the keyboard alone', { skip }, async () => {
+  await page.focus('#code');
+  await page.keyboard.press('Enter');
+  // The server never enrols, and knows the study: that is enough to begin the diary.
+  await visible('#morning');
+  const answers = { bed: '22:30', tried: '22:45', latency: '20', awakenings: '2', awake: '15', woke: '06:30', rose: '06:45' };
+  await page.focus('#bed');
+  for (const [id, answer] of Object.entries(answers)) {
+    while ((await page.evaluate('document.activeElement.id')) !== id) await page.keyboard.press('Tab');
+    await (answer.includes(':') ? typeTime(id, answer) : page.keyboard.type(answer));
+    assert.equal(await page.inputValue(`#${id}`), answer);
+  }
+  while ((await page.evaluate('document.activeElement.name')) !== 'quality') await page.keyboard.press('Tab');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  await page.getByText('Saved on this device.').waitFor();
+  await page.getByText('One night waits on this device').waitFor();
+  assert.deepEqual(await serious(), []);
+  await picture('sleep-diary-morning');
+});
+
+test('the same night is saved once, and another answer only when it is asked for again', { skip }, async () => {
+  await page.click('#diary button');
+  // The night's identifiers and its time differ; what was answered does not.
+  await page.locator('#message', { hasText: /before/ }).waitFor();
+});
+
+test('without a connection the page opens, and what was written is there', { skip }, async () => {
+  await page.evaluate('navigator.serviceWorker.ready.then(() => true)');
+  await page.reload();
+  await visible('#morning');
+  await browser.setOffline(true);
+  await page.reload();
+  await visible('#morning');
+  await page.getByText('There is no connection. You can write all the same.').waitFor();
+  await page.getByText('One night waits on this device').waitFor();
+  await browser.setOffline(false);
+});
+
+test('a second tab says that the diary is open in another one', { skip }, async () => {
+  const second = await browser.newPage();
+  await second.goto(`${served.url}/example/`);
+  await second.locator('#message[data-code=state_in_use]').waitFor();
+  await second.close();
+});

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The package in Chromium: vectors, storage, keys, tabs, crashed pages.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+
+import { CHROMIUM, browserIn, office, site } from './site.js';
+
+const skip = CHROMIUM === undefined && 'chromium is not installed';
+const profile = mkdtempSync(join(tmpdir(), 'mhealth-chain-'));
+const KILLS = Number(process.env.KILLS ?? 10);
+let served, browser, authentication;
+
+before(async () => {
+  if (skip) return;
+  served = await site();
+  authentication = await office();
+  browser = await browserIn(profile);
+});
+
+after(async () => {
+  await browser?.close();
+  served?.close();
+  authentication?.close();
+  rmSync(profile, { recursive: true, force: true });
+});
+
+async function page() {
+  const opened = await browser.newPage();
+  await opened.goto(`${served.url}/blank`);
+  return opened;
+}
+
+/** Runs a function in a page, with the package as its first argument. */
+function within(page, work, argument) {
+  return page.evaluate(
+    `(async (argument) => {
+      const library = await import('/dist/browser.js');
+      await library.ready();
+      return (${work})(library, argument);
+    })(${JSON.stringify(argument)})`,
+  );
+}
+
+test('every case comes out as it says in a page, and false ones do not', { skip }, async () => {
+  const file = (path) => JSON.parse(readFileSync(new URL(`../../../${path}`, import.meta.url)));
+  const opened = await page();
+  const held = await within(
+    opened,
+    async (library, [chains, proofs]) => (await import('/test/cases.js')).judged(library, chains, proofs),
+    [file('hashchain/tests/vectors/hashchain-v1.json'), file('evidence/tests/vectors/head-proofs-v1.json')],
+  );
+  assert.ok(held > 0);
+  console.log(`vectors: ${held} cases hold in Chromium`);
+  await opened.close();
+});
+
+test('a second tab is refused until the first one is closed', { skip }, async () => {
+  const [first, second] = [await page(), await page()];
+  const open = (library) => library.openPhone({ name: 'tabs' }).then(() => 'open', (error) => error.code);
+  assert.equal(await within(first, open), 'open');
+  assert.equal(await within(second, open), 'state_in_use');
+  await first.close();
+  assert.equal(await within(second, open), 'open');
+  await second.close();
+});
+
+test('a store without its key says so', { skip }, async () => {
+  const opened = await page();
+  const codes = await within(opened, async (library) => {
+    await (await library.openPhone({ name: 'copied' })).close();
+    await new Promise((resolve) => (indexedDB.deleteDatabase('copied keys').onsuccess = resolve));
+    return library.openPhone({ name: 'copied' }).then(() => 'open', (error) => [error.code, error.sentence('de')]);
+  });
+  assert.equal(codes[0], 'wrong_keystore');
+  assert.match(codes[1], /Studienteam/);
+  await opened.close();
+});
+
+test('the key cannot be taken out of the browser', { skip }, async () => {
+  const opened = await page();
+  const taken = await within(opened, async (library) => {
+    await (await library.openPhone({ name: 'kept' })).close();
+    const database = await new Promise((resolve) => {
+      const request = indexedDB.open('kept keys');
+      request.onsuccess = () => resolve(request.result);
+    });
+    const key = await new Promise((resolve) => {
+      const request = database.transaction('keys').objectStore('keys').get('key');
+      request.onsuccess = () => resolve(request.result);
+    });
+    return crypto.subtle.exportKey('raw', key).then(() => 'taken', (error) => error.name);
+  });
+  assert.equal(taken, 'InvalidAccessError');
+  await opened.close();
+});
+
+test('what a page sealed is there after it crashed, once each', { skip }, async () => {
+  const { url, code } = authentication;
+  let sealed = 0;
+  for (let kill = 0; kill < KILLS; kill += 1) {
+    const opened = await page();
+    const reported = [];
+    await opened.exposeFunction('reported', (night) => reported.push(night));
+    const crashed = new Promise((resolve) => opened.once('crash', resolve));
+    const running = within(
+      opened,
+      async (library, { url, code, from }) => {
+        const phone = await library.openPhone({ name: 'crashing' });
+        if ((await phone.status()).study === null) await phone.enrol(url, code, { deadline: 1000 }).catch(() => {});
+        for (let night = from; ; night += 1) {
+          await phone.seal(`night ${night}`, 'application/json', JSON.stringify({ night }));
+          await globalThis.reported(night);
+        }
+      },
+      { url, code, from: sealed + 1 },
+    ).catch(() => {});
+    // At another point each time: after so many seals, in the middle of the next.
+    while (reported.length <= kill % 5) await new Promise((resolve) => setImmediate(resolve));
+    const session = await browser.newCDPSession(opened);
+    session.send('Page.crash').catch(() => {});
+    await crashed;
+    await running;
+    await opened.close().catch(() => {});
+    const reader = await page();
+    const status = await within(reader, async (library) => {
+      const phone = await library.openPhone({ name: 'crashing' });
+      const { sealed } = await phone.status();
+      // The last one that was reported, and the first one that was not: neither is sealed twice.
+      const again = await phone.seal(`night ${sealed}`, 'application/json', JSON.stringify({ night: sealed }));
+      await phone.close();
+      return { sealed, again };
+    });
+    assert.ok(status.sealed >= Math.max(sealed, ...reported), 'lost');
+    assert.deepEqual(status.again, { sequence: status.sealed, outcome: 'before' });
+    sealed = status.sealed;
+    await reader.close();
+  }
+  console.log(`${KILLS} crashes: 0 lost, 0 doubled of ${sealed}`);
+});
+
+test('sealing takes at most 5 ms in a page, without the store', { skip }, async () => {
+  const opened = await page();
+  const { url, code } = authentication;
+  const took = await within(
+    opened,
+    async (library, { url, code }) => {
+      const stored = new Map();
+      const store = { open: async () => [], apply: async (writes) => writes.forEach(([key, value]) => stored.set(`${key}`, value)), close: async () => {} };
+      const keystore = { wrap: async (secret) => secret, unwrap: async (wrapped) => wrapped };
+      const phone = await library.Phone.open({ store, keystore });
+      await phone.enrol(url, code, { deadline: 1000 }).catch(() => {});
+      const nights = 200;
+      const begun = performance.now();
+      for (let night = 0; night < nights; night += 1) await phone.seal(`${night}`, 'application/json', JSON.stringify({ night }));
+      return (performance.now() - begun) / nights;
+    },
+    { url, code },
+  );
+  console.log(`a seal in Chromium takes ${took.toFixed(2)} ms`);
+  assert.ok(took <= 5);
+  await opened.close();
+});

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+
+import { FetchTransport, FileKeystore, FileStore, MHealthError, Phone, openPhone } from '../dist/node.js';
+
+const root = mkdtempSync(join(tmpdir(), 'mhealth-chain-'));
+after(() => rmSync(root, { recursive: true }));
+let folders = 0;
+const folder = () => join(root, `${(folders += 1)}`);
+const bytes = (...values) => Uint8Array.from(values);
+
+async function stored(path) {
+  const store = new FileStore(path);
+  try {
+    return await store.open();
+  } finally {
+    await store.close();
+  }
+}
+
+test('a store keeps what was applied', async () => {
+  const path = folder();
+  const store = new FileStore(path);
+  assert.deepEqual(await store.open(), []);
+  await store.apply([[bytes(255), bytes(3)], [bytes(1), bytes(1)], [bytes(1, 0), bytes(2)]]);
+  await store.apply([[bytes(255), undefined], [bytes(1), bytes(4)]]);
+  await store.close();
+  assert.deepEqual(await stored(path), [[bytes(1), bytes(4)], [bytes(1, 0), bytes(2)]]);
+});
+
+test('a journal that is whole is finished, and one that is torn is not', async () => {
+  const [path, other] = [folder(), folder()];
+  const stopped = new FileStore(other);
+  await stopped.open();
+  // What is there after the journal and before the values: stopped by a folder in the way of a value.
+  mkdirSync(join(other, 'values', '01', 'in-the-way'), { recursive: true });
+  await assert.rejects(stopped.apply([[bytes(1), bytes(2)], [bytes(2), undefined]]));
+  await stopped.close();
+  const journal = readFileSync(join(other, 'journal'));
+
+  const store = new FileStore(path);
+  await store.open();
+  await store.apply([[bytes(1), bytes(1)], [bytes(2), bytes(1)]]);
+  await store.close();
+  writeFileSync(join(path, 'journal'), journal.subarray(0, -1));
+  assert.equal((await stored(path)).length, 2);
+  writeFileSync(join(path, 'journal'), journal);
+  assert.deepEqual(await stored(path), [[bytes(1), bytes(2)]]);
+});
+
+test('a second phone on the same folder is refused', async () => {
+  const path = folder();
+  const phone = await openPhone(path);
+  await assert.rejects(openPhone(path), { name: 'MHealthError', code: 'state_in_use' });
+  await phone.close();
+  await (await openPhone(path)).close();
+});
+
+test('only the key that wrapped unwraps', async () => {
+  const [file, other] = [join(folder(), 'key'), join(folder(), 'key')];
+  const wrapped = await new FileKeystore(file).wrap(new Uint8Array(32).fill(7));
+  assert.deepEqual(await new FileKeystore(file).unwrap(wrapped), new Uint8Array(32).fill(7));
+  await assert.rejects(new FileKeystore(other).unwrap(wrapped), { fault: 'foreign' });
+  await new FileKeystore(other).wrap(new Uint8Array(32));
+  await assert.rejects(new FileKeystore(other).unwrap(wrapped), { fault: 'foreign' });
+  assert.equal(statSync(file).mode & 0o777, 0o600);
+});
+
+test('a phone whose store was copied without its key says so, in three languages', async () => {
+  const path = folder();
+  await (await openPhone(path)).close();
+  rmSync(join(path, 'phone.key'));
+  const error = await openPhone(path).then(() => assert.fail('it opened'), (error) => error);
+  assert.ok(error instanceof MHealthError);
+  assert.equal(error.code, 'wrong_keystore');
+  assert.equal(new Set(['en', 'de-AT', 'ja'].map((language) => error.sentence(language))).size, 3);
+});
+
+test('a code that is none is named, and nothing is sent', async () => {
+  const asked = [];
+  const transport = { send: async (request) => asked.push(request) };
+  const path = folder();
+  const phone = await Phone.open({ store: new FileStore(path), keystore: new FileKeystore(join(path, 'key')), transport });
+  await assert.rejects(phone.enrol('https://auth.example.org', 'no code'), { code: 'malformed_code' });
+  assert.equal((await phone.status()).advice, 'enrol');
+  assert.deepEqual(asked, []);
+  await phone.close();
+});
+
+test('a store that was full once goes on with what it has', async () => {
+  const path = folder();
+  const store = new FileStore(path);
+  let full = true;
+  const apply = store.apply.bind(store);
+  store.apply = (writes) => (full ? Promise.reject(Object.assign(new Error('full'), { fault: 'full' })) : apply(writes));
+  const parts = { store, keystore: new FileKeystore(join(path, 'key')) };
+  await assert.rejects(Phone.open(parts), { code: 'state_disk_full', advice: 'make_room' });
+  full = false;
+  const phone = await Phone.open(parts);
+  assert.equal((await phone.status()).sealed, 0);
+  await phone.close();
+});
+
+async function serving(listener, work) {
+  const server = createServer(listener);
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    return await work(`http://127.0.0.1:${server.address().port}/`);
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+const request = (url, more) => ({ method: 'GET', url, headers: [], body: undefined, patience: 2000, longestAnswer: 100, ...more });
+
+test('answers come as they are, and no redirect is followed', async () => {
+  const listener = (asked, answer) => answer.writeHead(302, { location: '/elsewhere', 'dpop-nonce': 'n' }).end('abc');
+  await serving(listener, async (url) => {
+    const answer = await new FetchTransport().send(request(url));
+    assert.equal(answer.status, 302);
+    assert.equal(answer.body.length, 3);
+    assert.ok(answer.headers.some(([name, value]) => name === 'dpop-nonce' && value === 'n'));
+  });
+});
+
+test('an answer that is too long, and none at all', async () => {
+  const transport = new FetchTransport();
+  await serving((asked, answer) => answer.end('x'.repeat(101)), async (url) => {
+    await assert.rejects(transport.send(request(url)), { fault: 'too_long' });
+  });
+  await serving(() => {}, async (url) => {
+    await assert.rejects(transport.send(request(url, { patience: 200 })));
+  });
+});

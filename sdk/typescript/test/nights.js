@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One phone, for `tests/tests/sdk.rs`: `nights.js FOLDER AUTHENTICATION-SERVER CODE NIGHTS`, on Node.js, or with `CHROMIUM=PORT` in a page that
+// is served at this port. Prints its status as JSON in the last line.
+
+import { browserIn, site } from './site.js';
+import { played } from './played.js';
+
+const [folder, authentication, code, nights] = process.argv.slice(2);
+const given = { authentication, code, nights: Number(nights) };
+
+async function onNode() {
+  const { openPhone } = await import('../dist/node.js');
+  const phone = await openPhone(folder, { copies: 2 });
+  const status = await played(phone, given);
+  await phone.close();
+  return status;
+}
+
+async function inChromium(port) {
+  const served = await site(port);
+  const browser = await browserIn(folder);
+  try {
+    const page = await browser.newPage();
+    await page.goto(`${served.url}/blank`);
+    return await page.evaluate(async (given) => {
+      const { openPhone } = await import('/dist/browser.js');
+      const { played } = await import('/test/played.js');
+      return played(await openPhone({ copies: 2 }), given);
+    }, given);
+  } finally {
+    await browser.close();
+    served.close();
+  }
+}
+
+const port = process.env.CHROMIUM;
+console.log(JSON.stringify(await (port === undefined ? onNode() : inChromium(Number(port)))));

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What tests in Chromium stand on: the package's folder as a site, the browser, and an authentication server that never enrols.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { extname, join, normalize } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { chromium } from 'playwright-core';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+const TYPES = {
+  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '.css': 'text/css', '.wasm': 'application/wasm',
+  '.ftl': 'text/plain; charset=utf-8', '.json': 'application/json',
+};
+
+export const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(existsSync);
+
+/** Serves the folder on this machine, on a free port if none is named; `/blank` is an empty page. */
+export async function site(port = 0) {
+  const server = createServer(async (request, answer) => {
+    const path = normalize(new URL(request.url, 'http://site').pathname);
+    if (path === '/blank') return answer.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>blank</title>');
+    const file = join(ROOT, path.endsWith('/') ? `${path}index.html` : path);
+    try {
+      answer.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' }).end(await readFile(file));
+    } catch {
+      answer.writeHead(404).end();
+    }
+  });
+  server.listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  const close = () => {
+    server.closeAllConnections();
+    server.close();
+  };
+  return { url: `http://127.0.0.1:${server.address().port}`, close };
+}
+
+/** A browser without a window whose profile is in a folder: what is stored there outlives it. */
+export function browserIn(profile, options = {}) {
+  return chromium.launchPersistentContext(profile, { executablePath: CHROMIUM, args: ['--no-sandbox'], ...options });
+}
+
+/** An authentication server that says what its code is for, and never enrols. */
+export async function office() {
+  const program = spawn('python3', [fileURLToPath(new URL('../../tests/office.py', import.meta.url))], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const [line] = await once(program.stdout, 'data');
+  return { ...JSON.parse(line), close: () => program.stdin.end() };
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! The packages for apps against the real system: in each language one phone enrols with a real code, seals 28 nights and sends them
+//! to two real relays, past one that lies. A copy of it, made after the first night, is stopped. `scripts/test sdk` builds the packages and runs this.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+use hashchain::DeviceId;
+use mhealth_testing::audit::{self, Options};
+use mhealth_testing::doubtful_relay::{DoubtfulRelay, Fault};
+use mhealth_testing::http;
+use mhealth_testing::node;
+use mhealth_testing::port::Port;
+use mhealth_testing::servers::{self, AuthOptions, RelayOptions};
+use mhealth_testing::topology::SIGNED_STUDY;
+use serde::Deserialize;
+use serde_json::json;
+
+const NIGHTS: u64 = 28;
+const LANGUAGES: [&str; 4] = ["python", "kotlin", "node", "chromium"];
+
+/// What a phone says at last.
+#[derive(Debug, Deserialize)]
+struct Said {
+    device: u32,
+    sealed: u64,
+    finalised: u64,
+    block: Option<u32>,
+    stopped: Option<String>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the packages: scripts/test sdk"]
+async fn a_phone_in_every_language_registers_its_nights_past_a_relay_that_lies() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = node::Launch::consensus().start().expect("the node starts");
+    let ports = [(); 2].map(|()| Port::reserve().expect("a port is free"));
+    let urls = ports.each_ref().map(Port::url);
+    let liar = DoubtfulRelay::before(&urls[0], Fault::Lies);
+    let liar = liar.await.expect("it starts");
+    // A page's origin has to be listed before the page is served.
+    let page = Port::reserve().expect("a port is free");
+    let origin = format!("--allowed-origin={}", page.url());
+
+    let launch = servers::auth(&AuthOptions {
+        study: SIGNED_STUDY,
+        chain: node.url(),
+        account: "//Charlie",
+        database: servers::sqlite_in(folder.path(), "auth.db"),
+        issuer: None,
+        relays: [vec![liar.url()], urls.to_vec()].concat(),
+    });
+    let admin = launch.add_admin("staff").expect("it is added");
+    let admin = admin.split_whitespace().next_back().expect("a credential");
+    let office = launch.arg(&origin).start();
+    let office = office.expect("the authentication server starts");
+    let names = [("//Dave", "dave"), ("//Eve", "eve")];
+    let relays = names.into_iter().zip(ports).map(|((account, name), port)| {
+        let launch = servers::relay(&RelayOptions {
+            study: SIGNED_STUDY,
+            chain: node.url(),
+            account,
+            database: servers::sqlite_in(folder.path(), &format!("{name}.db")),
+            issuer: office.url(),
+        });
+        let credential = launch.add_auditor("monitor").expect("it is added");
+        let credential = credential.split_whitespace().next_back().map(str::to_owned);
+        let relay = launch.arg(&origin).start_at(port);
+        let relay = relay.expect("the relay starts");
+        relay.wait_until_ready().expect("it is ready");
+        (name, relay, credential.expect("a credential"))
+    });
+    let relays: Vec<_> = relays.collect();
+    office.wait_until_ready().expect("it is ready");
+
+    let page_port = page.number().to_string();
+    let mut devices = BTreeSet::new();
+    for language in LANGUAGES {
+        let url = format!("{}/v1/admin/codes", office.url());
+        let participant = json!({ "participant": format!("P-{language}") });
+        let issued = http::post_patiently(&url, Some(admin), &participant).await;
+        let issued = issued.expect("a code is issued");
+        let code = issued.body["code"].as_str().expect("a code");
+        let taken = liar.taken();
+        let state = folder.path().join(language);
+        let play = |state: PathBuf, nights| {
+            let code = code.to_owned();
+            phone(
+                language,
+                state,
+                office.url(),
+                code,
+                nights,
+                page_port.clone(),
+            )
+        };
+        let first = play(state.clone(), 1).await;
+        assert_eq!(
+            (first.sealed, first.finalised),
+            (1, 1),
+            "{language}: {first:?}"
+        );
+        let copy = folder.path().join(format!("{language}-copy"));
+        let copied = Command::new("cp").arg("-a").args([&state, &copy]).status();
+        assert!(copied.expect("it starts").success());
+
+        let said = play(state, NIGHTS).await;
+        assert_eq!(
+            (said.sealed, said.finalised),
+            (NIGHTS, NIGHTS),
+            "{language}: {said:?}"
+        );
+        assert!(
+            said.block.is_some_and(|block| block > 0),
+            "{language}: {said:?}"
+        );
+        // Pages cannot read what the liar says: it lists no origin.
+        assert!(
+            liar.taken() > taken || language == "chromium",
+            "{language} never met the liar"
+        );
+
+        let restored = play(copy, 1).await;
+        assert_eq!(
+            restored.stopped.as_deref(),
+            Some("restored_backup"),
+            "{language}"
+        );
+        devices.insert(said.device);
+    }
+    assert_eq!(devices.len(), LANGUAGES.len(), "a device each");
+
+    let options = Options {
+        node: node.url(),
+        study: SIGNED_STUDY,
+        relays: relays
+            .iter()
+            .map(|(name, relay, credential)| ((*name).into(), relay.url(), credential.clone()))
+            .collect(),
+        trust_node: true,
+        ..Options::default()
+    };
+    let report = audit::run(&options, &folder.path().join("audit.json")).expect("an audit");
+    assert_eq!(report.alarms(), Vec::<String>::new());
+    assert_eq!(report.summary.registered, NIGHTS * LANGUAGES.len() as u64);
+    for device in devices {
+        let judged = report
+            .device(DeviceId(device))
+            .expect("it is in the report");
+        let entries = judged.entries.iter().filter(|entry| entry.registered);
+        assert_eq!(entries.count() as u64, NIGHTS, "device {device}");
+    }
+    eprintln!(
+        "{} entries of {} devices",
+        report.summary.registered,
+        LANGUAGES.len()
+    );
+}
+
+/// Plays one phone to its end, which the servers' own tasks must not wait for.
+async fn phone(
+    language: &str,
+    folder: PathBuf,
+    office: String,
+    code: String,
+    nights: u64,
+    page: String,
+) -> Said {
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../sdk/tests/phone"));
+    command
+        .args(["nights", language])
+        .arg(folder)
+        .args([office, code, nights.to_string()])
+        .env("PAGE_PORT", page);
+    let ended = tokio::task::spawn_blocking(move || command.output());
+    let ended = ended.await.expect("it ends").expect("it starts");
+    let shown = String::from_utf8_lossy(&ended.stdout);
+    let complained = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{language}: {shown}{complained}");
+    let last = shown.lines().next_back().unwrap_or_default();
+    serde_json::from_str(last).unwrap_or_else(|error| panic!("{language}: {last}: {error}"))
+}
