@@ -189,11 +189,11 @@ fn lines(
     })
 }
 
+/// What is done with a line of this number.
+type TakeLine<'a> = dyn FnMut(u64, &[u8]) -> Result<(), DataError> + 'a;
+
 /// Takes every line without its line feed, with its number from 1.
-fn each_line(
-    path: &Path,
-    take: &mut dyn FnMut(u64, &[u8]) -> Result<(), DataError>,
-) -> Result<(), DataError> {
+fn each_line(path: &Path, take: &mut TakeLine<'_>) -> Result<(), DataError> {
     let (mut reader, mut line, mut number) = (open(path)?, Vec::new(), 0);
     loop {
         line.clear();

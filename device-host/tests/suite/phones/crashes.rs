@@ -72,7 +72,7 @@ async fn a_phone_that_is_killed_at_any_write_loses_and_doubles_nothing() {
             break;
         }
     }
-    println!("{deaths} deaths");
+    eprintln!("{deaths} deaths");
     assert!(deaths > 20);
 }
 
