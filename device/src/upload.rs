@@ -42,7 +42,7 @@ pub struct Refused {
 /// be compared at first sends all the same: somebody else may prove what becomes of it.
 ///
 /// Finalised runs that too few relays hold are sent to further ones. When that does not succeed they stay in the queue,
-/// see [`Store::runs_short_of_copies`], and nothing else waits for them.
+/// see `runs_short_of_copies` of the host's store, and nothing else waits for them.
 pub async fn upload_all<B: Book, C: Chain>(
     book: &B,
     chain: &C,
