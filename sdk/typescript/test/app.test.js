@@ -107,7 +107,7 @@ test('a person enrols and writes a night with the keyboard alone', { skip }, asy
   await page.getByText('Saved on this device.').waitFor();
   await page.getByText('One night waits on this device').waitFor();
   assert.deepEqual(await serious(), []);
-  await picture('sleep-diary-morning');
+  await picture('sleep-diary');
 });
 
 test('the same night is saved once, and another answer only when it is asked for again', { skip }, async () => {

@@ -65,6 +65,8 @@ test('a second tab is refused until the first one is closed', { skip }, async ()
   assert.equal(await within(first, open), 'open');
   assert.equal(await within(second, open), 'state_in_use');
   await first.close();
+  // The browser gives the lock back a little later.
+  await second.waitForFunction('navigator.locks.query().then(({ held }) => held.length === 0)');
   assert.equal(await within(second, open), 'open');
   await second.close();
 });

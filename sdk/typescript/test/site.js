@@ -26,11 +26,9 @@ export async function site(port = 0) {
     const path = normalize(new URL(request.url, 'http://site').pathname);
     if (path === '/blank') return answer.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>blank</title>');
     const file = join(ROOT, path.endsWith('/') ? `${path}index.html` : path);
-    try {
-      answer.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' }).end(await readFile(file));
-    } catch {
-      answer.writeHead(404).end();
-    }
+    const body = await readFile(file).catch(() => undefined);
+    if (body === undefined) return answer.writeHead(404).end();
+    answer.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' }).end(body);
   });
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');

@@ -53,7 +53,7 @@ async function speak(language: string): Promise<void> {
   }
   at('view').setAttribute('aria-label', texts.say('scan-view'));
   const today = new Date();
-  at('night').textContent = texts.say('morning-of', { day: new Intl.DateTimeFormat(language, { dateStyle: 'full' }).format(today) });
+  at('night').textContent = texts.say('morning-of', { day: new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, { dateStyle: 'full' }).format(today) });
 }
 
 /** Shows what the phone says of itself. */
@@ -114,14 +114,19 @@ async function enrol(): Promise<void> {
   localStorage.setItem('server', paper.server);
   localStorage.setItem('participant', paper.participant);
   tell(texts.say('enrol-doing'));
+  // The diary can begin as soon as the server has said what the code is for; the rest may take its time.
+  const watching = setInterval(() => void show(), 500);
   try {
     await phone!.enrol(paper.server, paper.code, { deadline: PATIENCE });
     tell('');
   } catch (error) {
-    tellError(error);
+    if ((await phone!.status()).study === null) tellError(error);
+    else tell('');
+  } finally {
+    clearInterval(watching);
   }
   await show();
-  if (!at('morning').hidden) at('morning-title').scrollIntoView();
+  void send();
 }
 
 async function save(): Promise<void> {

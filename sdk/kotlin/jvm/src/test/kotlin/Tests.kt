@@ -43,7 +43,7 @@ private fun same(found: Any?, expected: Any?) = check(found == expected) { "$fou
 
 private fun put(key: String, value: String) = StoreWrite(bytes(key), bytes(value))
 
-private fun request(url: String, longest: ULong = 100u, patience: ULong = 2000u) =
+private fun request(url: String, longest: ULong = 100u, patience: ULong = 20_000u) =
     HttpRequest("GET", url, emptyList(), null, patience, longest)
 
 private fun <T> serving(status: Int, answer: ByteArray, work: (String) -> T): T {
@@ -114,8 +114,11 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
         FileStore(folder).use { same(it.get(bytes("02"))?.let(::digits), "02") }
     },
     "a second store on the same folder is refused" to { folder ->
-        FileStore(folder).use { refused<StorageFault.InUse> { FileStore(folder) } }
-        FileStore(folder).close()
+        FileStore(folder).use { store ->
+            store.get(bytes("01"))
+            refused<StorageFault.InUse> { FileStore(folder).get(bytes("01")) }
+        }
+        FileStore(folder).use { it.get(bytes("01")) }
     },
     "a full disk is told from other faults" to {
         check(FileStore.fault("No space left on device") is StorageFault.Full)
@@ -167,7 +170,7 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             same(error.code, "wrong_keystore")
             check(error.sentence(Language.GERMAN).contains("Code"))
             // The one that failed left nothing behind.
-            FileStore(folder.resolve("phone")).close()
+            FileStore(folder.resolve("phone")).use { it.get(bytes("01")) }
         }
     },
     "a second phone on the same folder is refused" to { folder ->

@@ -29,7 +29,7 @@ internal fun bytes(digits: String): ByteArray = HexFormat.of().parseHex(digits)
 
 internal fun digits(bytes: ByteArray): String = HexFormat.of().formatHex(bytes)
 
-private fun Members.bytes(name: String): ByteArray = bytes(text(name))
+private fun Members.decoded(name: String): ByteArray = bytes(text(name))
 
 /** The vectors that come out the same in every language. */
 class Vectors(root: Path) {
@@ -46,7 +46,7 @@ class Vectors(root: Path) {
             group.list("tests").map { if (group.text("type") == "Encoding") encodingHolds(it) else chainHolds(group, it) }
         }
         val ofProofs = proofs?.list("chains").orEmpty().flatMap { chain ->
-            ProofReader(chain.bytes("genesis"), chain.number("device").toUInt()).use { reader ->
+            ProofReader(chain.decoded("genesis"), chain.number("device").toUInt()).use { reader ->
                 chain.list("steps").map { stepHolds(reader, it) }
             }
         }
@@ -64,17 +64,17 @@ class Vectors(root: Path) {
     private fun chainHolds(group: Members, test: Members): Boolean {
         val device = group.members("device")!!
         val origin = Origin(
-            device.bytes("chain"), device.number("study").toUInt(), device.bytes("deviceKey"),
-            device.bytes("predecessor"), device.bytes("escrow"), group.bytes("secret"),
+            device.decoded("chain"), device.number("study").toUInt(), device.decoded("deviceKey"),
+            device.decoded("predecessor"), device.decoded("escrow"), group.decoded("secret"),
         )
         val entries = test.list("entries").map {
             ChainedEntry(
-                it.number("sequence").toULong(), it.bytes("previous"), it.bytes("envelope"),
-                it.bytes("digest"), it.bytes("tag"), it.bytes("hash"),
+                it.number("sequence").toULong(), it.decoded("previous"), it.decoded("envelope"),
+                it.decoded("digest"), it.decoded("tag"), it.decoded("hash"),
             )
         }
         return try {
-            val count = checkChain(origin, entries, test.bytes("head"), test.bytes("signature"))
+            val count = checkChain(origin, entries, test.decoded("head"), test.decoded("signature"))
             test["result"] == "valid" && count == entries.size.toULong()
         } catch (error: SdkException) {
             test["result"] == "invalid" && error.code == "wrong_${test["caughtBy"]}"
@@ -82,7 +82,7 @@ class Vectors(root: Path) {
     }
 
     private fun stepHolds(reader: ProofReader, step: Members): Boolean = try {
-        val shown = reader.check(step.bytes("proof"))
+        val shown = reader.check(step.decoded("proof"))
         val expected = step.members("shown")
         expected != null && expected == mapOf(
             "block" to shown.block.toLong(), "set" to shown.set.toLong(), "length" to shown.length.toLong(),

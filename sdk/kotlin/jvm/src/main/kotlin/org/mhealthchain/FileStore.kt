@@ -37,36 +37,21 @@ import org.mhealthchain.core.StoredPair
 class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
     private val values = folder.resolve("values")
     private val journal = folder.resolve("journal")
-    private val lock: FileLock
+    private var lock: FileLock? = null
 
     /** Keys in hexadecimal digits, whose order is that of the bytes. */
     private val keys = TreeSet<String>()
 
-    init {
-        lock = attempt {
-            Files.createDirectories(values)
-            keepFromOthers(folder)
-            locked(folder.resolve("lock"))
-        }
-        try {
-            attempt {
-                finishJournal()
-                Files.list(values).use { files -> files.map { it.fileName.toString() }.forEach(::found) }
-            }
-        } catch (error: Throwable) {
-            lock.acquiredBy().close()
-            throw error
-        }
-    }
-
     @Synchronized
     override fun get(key: ByteArray): ByteArray? = attempt {
+        open()
         val name = HEX.formatHex(key)
         if (name in keys) Files.readAllBytes(values.resolve(name)) else null
     }
 
     @Synchronized
     override fun scan(from: ByteArray, until: ByteArray, most: UInt): List<StoredPair> = attempt {
+        open()
         val (first, end) = Pair(HEX.formatHex(from), HEX.formatHex(until))
         if (first >= end) return@attempt emptyList()
         keys.subSet(first, end).asSequence().take(most.coerceAtMost(Int.MAX_VALUE.toUInt()).toInt())
@@ -76,13 +61,34 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
 
     @Synchronized
     override fun apply(writes: List<StoreWrite>) = attempt {
+        open()
         write(journal, framed(writes))
         synchronise(folder)
         finish(writes)
     }
 
+    /** Lets go of the folder. Used again, the store opens it again. */
     @Synchronized
-    override fun close() = lock.acquiredBy().close()
+    override fun close() {
+        lock?.acquiredBy()?.close()
+        lock = null
+        keys.clear()
+    }
+
+    /** Takes the folder when it is first used. */
+    private fun open() {
+        if (lock != null) return
+        Files.createDirectories(values)
+        keepFromOthers(folder)
+        lock = locked(folder.resolve("lock"))
+        try {
+            finishJournal()
+            Files.list(values).use { files -> files.map { it.fileName.toString() }.forEach(::found) }
+        } catch (error: Throwable) {
+            close()
+            throw error
+        }
+    }
 
     private fun finish(writes: List<StoreWrite>) {
         for (write in writes) {

@@ -87,7 +87,7 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
 
         /** The phone of a folder: the store in `phone`, the key in `phone.key`. Keep the key out of backups. */
         suspend fun inFolder(folder: Path, copies: UInt = 1u, trustRelays: Boolean = false): Phone {
-            val store = elsewhere { FileStore(folder.resolve("phone")) }
+            val store = FileStore(folder.resolve("phone"))
             try {
                 val keystore = FileKeystore(folder.resolve("phone.key"))
                 return open(store, keystore, copies = copies, trustRelays = trustRelays)
