@@ -15,7 +15,7 @@ use sp_consensus_grandpa::{AuthorityId, SetId};
 use sp_runtime::traits::{Saturating, Zero};
 
 use crate::{
-    pallet::ProofOf, signing, Call, Config, Conflicts, LastFinal, LatestSet, LeastLag, Pallet, Sets,
+    pallet::ProofOf, signing, Call, Config, Conflicts, LastFinal, LatestSet, LeastLag, Pallet,
 };
 
 /// Makes the voters of the present set so many new ones, and the block a late one.
