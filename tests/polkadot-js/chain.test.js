@@ -85,7 +85,7 @@ describe('polkadot-js on a development chain', () => {
 
   test('every enum of ours is encoded and decoded in each of its variants', () => {
     const all = enums(api);
-    for (const name of ['RefusalReason', 'SuspensionReason', 'DeviceStatus', 'LastTrusted', 'StudyPolicy', 'StudyStatus']) {
+    for (const name of ['RefusalReason', 'SuspensionReason', 'StoredStatus', 'LastTrusted', 'StudyPolicy', 'StudyStatus']) {
       assert.ok(all.some((each) => each.name.endsWith(`::${name}`)), `no enum ${name}`);
     }
     for (const { name, type, variants } of all) {
