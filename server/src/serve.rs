@@ -188,21 +188,24 @@ impl Server {
             }
             let (router, mut openapi) = routes.split_for_parts();
             describe(&mut openapi, self.name, self.description);
+            let written = serde_json::to_vec(&openapi)?;
             document
-                .set(openapi)
-                .ok()
+                .set(written.into())
                 .expect("it was made empty above; qed");
-            router
+            anyhow::Ok(router)
         };
         let proxies = Arc::new(self.bound.proxies);
         let mut origins = self.bound.origins;
         origins.close(self.paths.staff.iter().chain(&self.paths.machines));
         origins.close(PROBES);
         let (router, staff) = match self.bound.staff {
-            None => (documented(self.routes.merge(self.staff_routes), true), None),
+            None => (
+                documented(self.routes.merge(self.staff_routes), true)?,
+                None,
+            ),
             Some(listener) => {
-                let staff = documented(self.staff_routes, true);
-                (documented(self.routes, false), Some((listener, staff)))
+                let staff = documented(self.staff_routes, true)?;
+                (documented(self.routes, false)?, Some((listener, staff)))
             }
         };
         let staff_stop = stop.child_token();
