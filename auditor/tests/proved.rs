@@ -101,16 +101,7 @@ async fn trial() -> Trial {
 const CONFLICTING: &str = "conflicts=1";
 
 async fn whole(trial: &Trial, more: &[&str]) -> Said {
-    let patience = Instant::now() + Duration::from_secs(120);
-    loop {
-        let said = audit(trial, &trial.node.url(), more).await;
-        if said.line.contains(CONFLICTING) {
-            return said;
-        }
-        assert!(Instant::now() < patience, "{}", said.line);
-        // Finality is what is waited for; the node has no call that waits for a proof of it.
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    audit_until(trial, more, |said| said.line.contains(CONFLICTING)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,15 +112,7 @@ async fn an_audit_says_what_it_proved_and_what_is_only_the_nodes_word() {
     trial.bring(StudyId(0), &night).await;
     let genesis = trial.genesis();
     let given = ["--genesis", &genesis[..]];
-    let patience = Instant::now() + Duration::from_secs(120);
-    let said = loop {
-        let said = audit(&trial, &trial.node.url(), &given).await;
-        if said.line.contains("valid=2") {
-            break said;
-        }
-        assert!(Instant::now() < patience, "{}", said.line);
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
+    let said = audit_until(&trial, &given, |said| said.line.contains("valid=2")).await;
     assert_eq!(said.status, 0, "{}", said.line);
     assert!(said.line.starts_with("audit=right") && said.line.ends_with("proved=true"));
     let standing = &said.report["audit"]["standing"];
@@ -188,10 +171,15 @@ async fn an_audit_says_what_it_proved_and_what_is_only_the_nodes_word() {
 
 /// Audits until the node has proofs, which take a few blocks.
 async fn proved(trial: &Trial, more: &[&str]) -> Said {
+    audit_until(trial, more, |said| said.line.ends_with("proved=true")).await
+}
+
+/// Audits until it says so. Finality is what is waited for; the node has no call that waits for a proof of it.
+async fn audit_until(trial: &Trial, more: &[&str], is_so: impl Fn(&Said) -> bool) -> Said {
     let patience = Instant::now() + Duration::from_secs(120);
     loop {
         let said = audit(trial, &trial.node.url(), more).await;
-        if said.line.ends_with("proved=true") {
+        if is_so(&said) {
             return said;
         }
         assert!(
