@@ -80,12 +80,29 @@ impl Process {
 
 /// Waits until it holds.
 async fn until<F: std::future::Future<Output = bool>>(condition: impl Fn() -> F) {
-    let patience = tokio::time::timeout(Duration::from_secs(20), async {
+    let patience = tokio::time::timeout(Duration::from_secs(60), async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     });
     patience.await.expect("it did not happen");
+}
+
+/// Waits until it holds, while the chain goes on. Blocks come no faster than they are worked off: on a slow machine the chain would
+/// leave its relay behind for good, and every batch expire before it is sent.
+async fn until_on_chain<F: std::future::Future<Output = bool>>(
+    store: &Store,
+    chain: &FakeChain,
+    condition: impl Fn() -> F,
+) {
+    until(|| async {
+        let followed = store.followed().await.unwrap();
+        if followed.is_none_or(|followed| followed.number >= chain.number()) {
+            chain.make_block();
+        }
+        condition().await
+    })
+    .await;
 }
 
 async fn state(store: &Store, run: &Hash) -> RunState {

@@ -121,8 +121,7 @@ pub(super) async fn a_chain_that_began_anew_while_a_process_began_frees_no_nonce
     accept(&scratch.store, &[candidate(next, device.genesis())]).await;
     chain.lose_all_after_next_look();
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
-    until(|| async {
-        chain.make_block();
+    until_on_chain(&scratch.store, &chain, || async {
         state(&scratch.store, &id).await == RunState::Finalised
     })
     .await;

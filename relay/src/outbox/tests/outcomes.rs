@@ -67,8 +67,7 @@ pub(super) async fn a_gap_that_earlier_runs_will_bridge_is_no_refusal(scratch: S
     first_again.answers.link = Some((1, None));
     accept(&scratch.store, &[first_again]).await;
     let process = Process::start(scratch.store.clone(), &chain, scratch.clock.clone());
-    until(|| async {
-        chain.make_block();
+    until_on_chain(&scratch.store, &chain, || async {
         state(&scratch.store, &second.id).await == RunState::Finalised
     })
     .await;

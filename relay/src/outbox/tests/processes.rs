@@ -62,8 +62,7 @@ pub(super) async fn two_processes_submit_everything_once(scratch: Scratch) {
         scratch.pass(4).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    until(|| async {
-        chain.make_block();
+    until_on_chain(&scratch.store, &chain, || async {
         scratch.store.queue().await.unwrap().runs == 0
     })
     .await;

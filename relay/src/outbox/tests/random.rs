@@ -90,12 +90,7 @@ async fn play(seed: u64) {
             *process = Some(start().await);
         }
     }
-    until(|| async {
-        // Blocks come no faster than they are worked off.
-        let followed = scratch.store.followed().await.unwrap();
-        if followed.is_none_or(|followed| followed.number >= chain.number()) {
-            chain.make_block();
-        }
+    until_on_chain(&scratch.store, &chain, || async {
         scratch.pass(1).await;
         scratch.store.queue().await.unwrap().runs == 0
     })
