@@ -6,7 +6,7 @@
 //! as long as the block does.
 
 use hashchain::Run;
-use subxt::config::substrate::DigestItem;
+use mhealth_evidence::{decode_exactly, Header};
 use subxt::ext::frame_decode::extrinsics::ExtrinsicTypeInfo;
 use subxt::ext::scale_decode::DecodeAsType;
 use subxt::utils::{strip_compact_prefix, AccountId32, H256};
@@ -15,7 +15,7 @@ use subxt::Metadata;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::native;
-use crate::rpc::{Header, RawBlock};
+use crate::rpc::RawBlock;
 use crate::runtime::api::runtime_types::mhealth_runtime::RuntimeCall;
 use crate::runtime::api::runtime_types::pallet_client_hashchain::pallet::Call as HashchainCall;
 use crate::runtime::Runtime;
@@ -75,9 +75,9 @@ async fn read_by_present(
     let before = match raw.number {
         // The first block says nothing, and has no entries.
         1 => Some(0),
-        _ => journal_length(&connection.rpc().header(raw.parent_hash).await?),
+        _ => header(connection, raw.parent_hash).await?.journal_length(),
     };
-    let after = journal_length(&connection.rpc().header(raw.hash).await?);
+    let after = header(connection, raw.hash).await?.journal_length();
     let entries = brought
         .iter()
         .map(|brought| brought.run.entries.len() as u64);
@@ -88,15 +88,9 @@ async fn read_by_present(
     }
 }
 
-/// How many entries the chain's journal has after a block, as the runtime says in its header; none if it does not.
-fn journal_length(header: &Header) -> Option<u64> {
-    const JOURNAL: [u8; 4] = *b"HCHN";
-    let mut items = header.digest.logs.iter();
-    let length = items.find_map(|item| match item {
-        DigestItem::Consensus(JOURNAL, length) => Some(length),
-        _ => None,
-    });
-    Some(u64::from_le_bytes(length?.as_slice().try_into().ok()?))
+async fn header(connection: &Connection, block: H256) -> Result<Header, Error> {
+    let header = connection.rpc().encoded_header(block).await?;
+    decode_exactly(&header).map_err(|error| Error::protocol("chain_getHeader", error))
 }
 
 pub(crate) fn read(runtime: &Runtime, extrinsics: &[Vec<u8>]) -> Result<Vec<BroughtRun>, Error> {
