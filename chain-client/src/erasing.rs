@@ -3,7 +3,7 @@
 //! The receipt of an erasure on the chain: what there is to do for an order, and whether it may be done at all.
 //!
 //! A device of which a receipt is written never writes again, and audits call its entries erased: nothing undoes it. So everything is
-//! checked before anything is called, of all devices.
+//! checked before anything is called, of all devices. Relays check orders by the same rules: [`check`], [`check_device`].
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{DeviceStatus, ErasureOrder};
@@ -94,7 +94,7 @@ impl ChainClient {
         for &device in &order.devices {
             let found = view.device(device).await?;
             let found = found.ok_or(ErasureFault::UnknownDevice(device))?;
-            check_device(order, device, (found.study, found.participant))?;
+            check_device(order, device, found.study, found.participant)?;
             let written = view.erasure(device).await?;
             steps.push(ErasureStep {
                 device,
@@ -109,8 +109,10 @@ impl ChainClient {
     }
 }
 
-/// What is seen from the order alone.
-fn check(order: &ErasureOrder, genesis: H256) -> Result<(), ErasureFault> {
+/// What is seen from the order alone: that it is of the chain with this genesis block, names its devices as it should, and is as its
+/// holder signed it. Whether that holder may order anything, whoever asks has to know. Errors, in this order:
+/// [`ErasureFault::OtherChain`], [`ErasureFault::NotInOrder`], [`ErasureFault::NotSigned`].
+pub fn check(order: &ErasureOrder, genesis: H256) -> Result<(), ErasureFault> {
     if order.chain.0 != genesis.0 {
         return Err(ErasureFault::OtherChain);
     }
@@ -123,11 +125,13 @@ fn check(order: &ErasureOrder, genesis: H256) -> Result<(), ErasureFault> {
     Ok(())
 }
 
-/// Whether a device is one of the study and participant that the order is about.
-fn check_device(
+/// Whether a device, which the chain has in this study and with the hash of this participant's key, is one of the study and
+/// participant that the order is about. Errors, in this order: [`ErasureFault::OtherStudy`], [`ErasureFault::OtherParticipant`].
+pub fn check_device(
     order: &ErasureOrder,
     device: DeviceId,
-    (study, participant): (StudyId, H256),
+    study: StudyId,
+    participant: H256,
 ) -> Result<(), ErasureFault> {
     if study != order.study {
         return Err(ErasureFault::OtherStudy(device));
@@ -191,7 +195,7 @@ mod tests {
     fn only_the_participants_own_devices_are_erased() {
         let order = signed(|_| ());
         let device = DeviceId(13);
-        let of = |study, participant| check_device(&order, device, (study, participant));
+        let of = |study, participant| check_device(&order, device, study, participant);
         assert_eq!(of(StudyId(2), PARTICIPANT), Ok(()));
         let other_study = of(StudyId(3), PARTICIPANT);
         assert_eq!(other_study, Err(ErasureFault::OtherStudy(device)));

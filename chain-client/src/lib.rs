@@ -36,7 +36,7 @@ pub mod calls;
 mod client;
 mod connection;
 mod council;
-mod erasing;
+pub mod erasing;
 mod error;
 mod event;
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{bail, Context};
 use hashchain::StudyId;
 use mhealth_api::{Code, ErasureOrder, ErasureOutcome, Key, Problem};
+use mhealth_chain_client::{erasing, ErasureFault, H256};
 use mhealth_server::{ApiError, SharedClock};
 use tokio_util::sync::CancellationToken;
 
@@ -165,14 +166,21 @@ impl Erasing {
 
     /// Passes an order of this chain that the study's holder signed, over devices of one participant.
     async fn check(&self, order: &ErasureOrder) -> Result<(), ApiError> {
-        if order.chain != self.ledger.genesis() {
-            return Err(Code::WrongChain.into());
+        let seen = erasing::check(order, H256(self.ledger.genesis().0));
+        // Who does not hold the keys is told that, signed or not.
+        if matches!(seen, Ok(()) | Err(ErasureFault::NotSigned)) {
+            self.check_holder(order)?;
         }
-        if !order.is_in_order() {
-            let detail =
-                "An order names 1 to 64 devices, each once and in the order of their numbers.";
-            return Err(ApiError::new(Code::InvalidMessage, detail));
+        seen.map_err(refusal)?;
+        for &device in &order.devices {
+            let view = self.ledger.device(device).await?;
+            let (view, _) = view.ok_or(Code::UnknownDevice)?;
+            erasing::check_device(order, device, view.study, view.participant).map_err(refusal)?;
         }
+        Ok(())
+    }
+
+    fn check_holder(&self, order: &ErasureOrder) -> Result<(), ApiError> {
         // A study whose data manager changed has several: what the former one ordered may have to be brought again.
         let told = |holder: &HolderKey| holder.study == order.study;
         if !self.holders.iter().any(told) {
@@ -182,21 +190,6 @@ impl Erasing {
         let holds = |holder: &HolderKey| told(holder) && holder.key == order.holder;
         if !self.holders.iter().any(holds) {
             return Err(Code::NotTheHolder.into());
-        }
-        if !order.is_signed() {
-            return Err(Code::BadOrderSignature.into());
-        }
-        for device in &order.devices {
-            let view = self.ledger.device(*device).await?;
-            let (view, _) = view.ok_or(Code::UnknownDevice)?;
-            if view.study != order.study {
-                return Err(Code::WrongStudy.into());
-            }
-            if view.participant.0 != order.participant.0 {
-                let detail =
-                    format!("Device {device} seals its data to another participant's key.");
-                return Err(ApiError::new(Code::OtherParticipant, detail));
-            }
         }
         Ok(())
     }
@@ -282,6 +275,23 @@ impl Erasing {
             }
             self.pass(&mut rounds).await;
         }
+    }
+}
+
+/// What whoever brought an order is told that cannot be carried out.
+fn refusal(fault: ErasureFault) -> ApiError {
+    match fault {
+        ErasureFault::OtherChain => Code::WrongChain.into(),
+        ErasureFault::NotInOrder => ApiError::new(Code::InvalidMessage, fault.to_string()),
+        ErasureFault::NotSigned => Code::BadOrderSignature.into(),
+        ErasureFault::UnknownDevice(_) => Code::UnknownDevice.into(),
+        ErasureFault::OtherStudy(_) => Code::WrongStudy.into(),
+        ErasureFault::OtherParticipant(_) => {
+            ApiError::new(Code::OtherParticipant, fault.to_string())
+        }
+        ErasureFault::Chain(error) => error.into(),
+        // Whoever writes to the chain is asked for that, and a relay writes no receipts.
+        ErasureFault::NotTheSponsor(_) => ApiError::internal(fault),
     }
 }
 
