@@ -2,7 +2,7 @@
 
 //! The way through servers, with this machine's HTTPS client: [`mhealth_device::servers`] for many devices at a time.
 
-use std::{collections::BTreeMap, ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc};
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::RegisteredEntry;
@@ -24,32 +24,12 @@ use crate::{clock::SystemEntropy, transport::HttpTransport};
 /// What a device must know to go through servers, and how this machine gets to them.
 #[derive(Clone)]
 pub struct Settings {
-    /// What the device was made for.
-    pub terms: Terms,
-    /// The authentication server.
-    pub authentication: Address,
-    /// The relays. When there are none, those that the authentication server names with its first token.
-    pub relays: Vec<Address>,
-    /// Relays, by their base addresses, to which others are preferred, and until when, in seconds since 1970: what
-    /// [`Servers::doubts`](rules::Servers::doubts) said before.
-    pub doubts: BTreeMap<String, i64>,
-    /// Whether relays' words are taken for proofs. Only for chains that have no proofs: whoever is asked can then make runs
-    /// vanish and stop the device.
-    pub trust_relays: bool,
-    /// How many of them are to hold each run: 1 in Figure 1b, more in Figure 1c.
-    pub copies: u32,
-    /// The topologies of Figures 2a and 2b, which exist to be measured against: data go as bare records and a relay
-    /// chains them. Nothing protects them on their way.
-    #[cfg(feature = "bare-records")]
-    pub bare_records: bool,
-    /// How long to wait for what.
-    pub patience: Patience,
+    /// What a device must know on any machine.
+    pub device: rules::Settings,
     /// Certificates to trust besides those of the system.
     pub certificates: Certificates,
     /// Connections at a time, kept alive between requests.
     pub connections: usize,
-    /// Watches uploads, for programs that measure. `()` for nobody.
-    pub observer: Arc<dyn Observer>,
     /// Tells the time of proofs of possession.
     pub clock: Arc<dyn Clock>,
 }
@@ -57,20 +37,10 @@ pub struct Settings {
 impl Settings {
     /// One relay holds each run, and the usual patience.
     pub fn new(terms: Terms, authentication: Address, clock: Arc<dyn Clock>) -> Self {
-        let usual = rules::Settings::new(terms, authentication);
         Self {
-            terms,
-            authentication: usual.authentication,
-            relays: usual.relays,
-            doubts: usual.doubts,
-            trust_relays: usual.trust_relays,
-            copies: usual.copies,
-            #[cfg(feature = "bare-records")]
-            bare_records: usual.bare_records,
-            patience: usual.patience,
+            device: rules::Settings::new(terms, authentication),
             certificates: Certificates::default(),
             connections: 64,
-            observer: usual.observer,
             clock,
         }
     }
@@ -109,24 +79,14 @@ pub struct Servers(rules::Servers<HttpTransport>);
 impl Servers {
     /// Goes through these servers. Nothing is asked before something is wanted.
     pub fn new(settings: Settings) -> Result<Self, ChainFault> {
-        let transport = HttpTransport::new(
-            settings.patience.connect,
-            &settings.certificates,
-            settings.connections,
-        )?;
+        let connect = settings.device.patience.connect;
+        let transport = HttpTransport::new(connect, &settings.certificates, settings.connections)?;
         let senses = senses(settings.clock);
-        let settings = rules::Settings {
-            relays: settings.relays,
-            doubts: settings.doubts,
-            trust_relays: settings.trust_relays,
-            copies: settings.copies,
-            #[cfg(feature = "bare-records")]
-            bare_records: settings.bare_records,
-            patience: settings.patience,
-            observer: settings.observer,
-            ..rules::Settings::new(settings.terms, settings.authentication)
-        };
-        Ok(Self(rules::Servers::new(settings, transport, senses)))
+        Ok(Self(rules::Servers::new(
+            settings.device,
+            transport,
+            senses,
+        )))
     }
 }
 

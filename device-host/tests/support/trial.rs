@@ -31,9 +31,9 @@ pub(crate) fn impatience() -> Patience {
 
 pub(crate) fn settings(office: &Fake, relays: &[&Fake], copies: u32) -> Settings {
     let mut settings = Settings::new(terms(), address(office), clock());
-    settings.relays = relays.iter().map(|relay| address(relay)).collect();
-    settings.copies = copies;
-    settings.patience = patience();
+    settings.device.relays = relays.iter().map(|relay| address(relay)).collect();
+    settings.device.copies = copies;
+    settings.device.patience = patience();
     settings
 }
 

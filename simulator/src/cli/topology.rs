@@ -184,17 +184,17 @@ impl Topology {
     ) -> Result<LoadedServers, Failure> {
         let meter = Arc::new(Meter::with_rate(load.rate));
         let mut settings = Settings::new(*store.terms(), authentication, Arc::new(SystemClock));
-        settings.doubts = store.doubts()?;
-        settings.trust_relays = self.trust_relays;
+        settings.device.doubts = store.doubts()?;
+        settings.device.trust_relays = self.trust_relays;
         for relay in &addresses.relays {
-            settings.relays.push(address(relay)?);
+            settings.device.relays.push(address(relay)?);
         }
-        settings.copies = self.copies;
-        settings.bare_records = addresses.bare_records;
-        settings.patience = self.patience();
+        settings.device.copies = self.copies;
+        settings.device.bare_records = addresses.bare_records;
+        settings.device.patience = self.patience();
         settings.certificates = self.certificates()?;
         settings.connections = load.connections.into();
-        settings.observer = meter.clone();
+        settings.device.observer = meter.clone();
         let servers = Servers::new(settings)?;
         Ok(LoadedServers {
             servers,

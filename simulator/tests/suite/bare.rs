@@ -15,7 +15,7 @@ async fn bare_records_are_chained_by_the_relay_and_only_their_number_is_compared
     let trial = Trial::with_relays(2).await;
     trial.seal(0..7);
     let mut settings = trial.settings(1);
-    settings.bare_records = true;
+    settings.device.bare_records = true;
     trial.relays[0].trouble([
         Trouble::LostAnswer,
         Trouble::Refused(Code::Overloaded, Some(0)),

@@ -104,7 +104,7 @@ async fn a_phone_that_was_killed_before_the_answer_enrols_with_the_code_that_it_
         .set_code(phone.id(), Some(&code("CODE")))
         .expect("kept");
     let mut hasty = settings(&office, &[], 1);
-    hasty.patience.give_up = Duration::ZERO;
+    hasty.device.patience.give_up = Duration::ZERO;
     office.trouble([Trouble::None, Trouble::LostAnswer]);
     let fault = enrol_all(&store, &through(hasty), |_| ())
         .await
@@ -220,7 +220,7 @@ async fn a_code_for_another_chain_study_or_auditor_is_not_used_up() {
             .set_code(phone.id(), Some(&code("CODE")))
             .expect("kept");
         let mut settings = settings(&office, &[], 1);
-        settings.terms = terms;
+        settings.device.terms = terms;
         assert_eq!(enrol(&store, &through(settings)).await, ["other_terms"]);
     }
     assert!(office.received("/v1/enrol").is_empty());
@@ -433,7 +433,7 @@ async fn relays_that_were_not_configured_are_those_that_the_authentication_serve
     trial.seal(0..3);
     trial.office.set().relays = trial.relays.iter().map(|r| r.address.clone()).collect();
     let mut settings = trial.settings(2);
-    settings.relays.clear();
+    settings.device.relays.clear();
     let servers = through(settings);
     let key = trial.store.device_key(trial.phone().id()).expect("a key");
     servers

@@ -76,7 +76,7 @@ proptest! {
                     relay.set().troubles = troubles.into();
                 }
                 let mut settings = trial.settings(evening.copies);
-                settings.patience = impatience();
+                settings.device.patience = impatience();
                 let _ = upload_all(&trial.store, &through(settings), evening.run_length, |_| ()).await;
             }
             for relay in &trial.relays {

@@ -148,7 +148,7 @@ impl Lie {
 /// Short for relays that keep what they took.
 fn hasty(trial: &Trial, copies: u32) -> Settings {
     let mut settings = trial.settings(copies);
-    settings.patience.finality = Duration::from_millis(400);
+    settings.device.patience.finality = Duration::from_millis(400);
     settings
 }
 
@@ -182,7 +182,7 @@ async fn a_device_that_knows_liars_only_keeps_everything_for_the_next_honest_rel
         trial.relays[0].set().slowness = u32::MAX;
         trial.seal(2..5);
         let mut settings = hasty(&trial, 1);
-        settings.patience.give_up = Duration::from_millis(100);
+        settings.device.patience.give_up = Duration::from_millis(100);
         let uploaded = trial.upload_through(&through(settings.clone())).await;
         assert_ne!(uploaded, Ok(vec![]), "{lie:?}");
         let record = trial.phone().record().expect("a record");
@@ -192,7 +192,7 @@ async fn a_device_that_knows_liars_only_keeps_everything_for_the_next_honest_rel
 
         let honest = Fake::relay(&trial.world).await;
         let mut settings = trial.settings(1);
-        settings.relays = vec![address(&honest)];
+        settings.device.relays = vec![address(&honest)];
         let uploaded = trial.upload_through(&through(settings)).await;
         assert_eq!(uploaded, Ok(vec![]), "{lie:?}");
         trial.assert_level();
@@ -216,8 +216,12 @@ async fn a_relay_that_keeps_runs_back_is_left_and_remembered() {
             // As the state file hands them on.
             trial.store.set_doubts(&doubts).expect("kept");
             let met = trial.relays[0].received("/v1/runs").len() > before;
-            assert_eq!(met, settings.doubts.is_empty(), "met the first time only");
-            settings.doubts = trial.store.doubts().expect("read");
+            assert_eq!(
+                met,
+                settings.device.doubts.is_empty(),
+                "met the first time only"
+            );
+            settings.device.doubts = trial.store.doubts().expect("read");
         }
     }
 }
@@ -268,7 +272,7 @@ async fn a_device_that_knows_a_laggard_only_waits_for_it() {
     assert_eq!(trial.upload(1).await, Ok(vec![]));
     trial.relays[0].set().stuck_at = stuck;
     let mut settings = hasty(&trial, 1);
-    settings.patience = impatience();
+    settings.device.patience = impatience();
     let fault = trial.phone().sync(&through(settings)).await;
     assert_eq!(fault.expect_err("it lags").code(), "proof_too_old");
     assert_eq!(trial.phone().record().expect("a record").frozen, None);
@@ -318,7 +322,7 @@ async fn a_server_that_names_another_devices_number_stops_nobody() {
     // The number of the trial's own phone, whose head is not this device's.
     store.set_said(phone.id(), Some(DeviceId(0))).expect("said");
     let mut settings = trial.settings(1);
-    settings.patience = impatience();
+    settings.device.patience = impatience();
     let servers = through(settings);
     let fault = phone.sync(&servers).await.expect_err("another device's");
     assert_eq!(fault.code(), "number_of_another_device");
@@ -350,10 +354,10 @@ async fn words_are_trusted_on_request_only_and_for_what_they_are_worth() {
     trial.relays[0].set().proves_nothing = true;
     trial.seal(0..3);
     let mut settings = hasty(&trial, 1);
-    settings.patience.give_up = Duration::from_millis(100);
+    settings.device.patience.give_up = Duration::from_millis(100);
     let untrusting = trial.upload_through(&through(settings.clone())).await;
     assert_eq!(untrusting, Err("chain_stalled".into()));
-    settings.trust_relays = true;
+    settings.device.trust_relays = true;
     assert_eq!(
         trial.upload_through(&through(settings.clone())).await,
         Ok(vec![])

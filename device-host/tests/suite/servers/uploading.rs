@@ -40,7 +40,7 @@ async fn a_relay_that_asks_to_be_left_alone_is_left_alone() {
     let trial = Trial::with_relays(1).await;
     trial.seal(0..2);
     let mut settings = trial.settings(1);
-    settings.patience.longest_wait = std::time::Duration::from_secs(5);
+    settings.device.patience.longest_wait = std::time::Duration::from_secs(5);
     trial.relays[0].trouble([Trouble::Refused(Code::Overloaded, Some(1))]);
     let begun = std::time::Instant::now();
     assert_eq!(trial.upload_through(&through(settings)).await, Ok(vec![]));
@@ -54,7 +54,7 @@ async fn a_relay_is_left_alone_for_as_long_as_it_asks_beyond_the_usual_wait() {
     trial.seal(0..2);
     trial.relays[0].trouble([Trouble::Refused(Code::Overloaded, Some(2))]);
     let begun = std::time::Instant::now();
-    assert!(trial.settings(1).patience.longest_wait < std::time::Duration::from_secs(1));
+    assert!(trial.settings(1).device.patience.longest_wait < std::time::Duration::from_secs(1));
     assert_eq!(trial.upload(1).await, Ok(vec![]));
     assert!(begun.elapsed() >= std::time::Duration::from_secs(2));
     trial.assert_level();
@@ -72,7 +72,7 @@ async fn a_relay_that_asks_for_more_than_the_devices_patience_is_not_asked_again
         trial.relays[0].trouble([Trouble::Refused(code, Some(3_000))]);
         let begun = std::time::Instant::now();
         let mut settings = trial.settings(1);
-        settings.patience.give_up = std::time::Duration::from_secs(20);
+        settings.device.patience.give_up = std::time::Duration::from_secs(20);
         let uploaded = trial.upload_through(&through(settings)).await;
         assert_eq!(uploaded, Err(code.as_str().into()));
         assert!(begun.elapsed() < std::time::Duration::from_secs(10));
@@ -119,7 +119,7 @@ async fn when_no_relay_helps_everything_stays_queued_and_the_reason_is_named() {
         trial.seal(0..3);
         trial.relays[0].trouble(vec![trouble; 1_000]);
         let mut settings = trial.settings(1);
-        settings.patience = impatience();
+        settings.device.patience = impatience();
         assert_eq!(
             trial.upload_through(&through(settings)).await,
             Err(code.into())
@@ -220,7 +220,7 @@ async fn each_run_reaches_as_many_relays_as_are_wanted() {
 async fn a_copy_that_could_not_be_delivered_is_delivered_later_and_nothing_waits_for_it() {
     let trial = Trial::with_relays(2).await;
     let mut settings = trial.settings(2);
-    settings.patience = impatience();
+    settings.device.patience = impatience();
     let servers = through(settings);
     trial.relays[1].set().down = true;
     for nights in [0..4, 4..40, 40..43] {
@@ -260,8 +260,8 @@ async fn what_another_relay_registered_while_the_answer_was_lost_is_found() {
     let trial = Trial::with_relays(2).await;
     trial.seal(0..2);
     let mut settings = trial.settings(1);
-    settings.patience = impatience();
-    settings.relays.truncate(1);
+    settings.device.patience = impatience();
+    settings.device.relays.truncate(1);
     // The first relay takes the run, and goes away before anybody learns of it.
     trial.relays[0].trouble(vec![Trouble::LostAnswer; 100]);
     assert!(trial.upload_through(&through(settings)).await.is_err());
