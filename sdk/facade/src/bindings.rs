@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use mhealth_device::host::Host;
-use mhealth_device::Record;
 
 use crate::checks::{self, ChainedEntry, Hashed, Origin, ProvedHead, Reader};
 use crate::host::{
@@ -73,12 +72,8 @@ impl PhoneCore {
         content: Option<Vec<u8>>,
         correct: bool,
     ) -> Result<SealedEntry, SdkError> {
-        let record = Record {
-            source: &source,
-            media_type: &media_type,
-            payload: &payload,
-        };
-        Ok(seal(&self.phone, &record, content.as_deref(), correct)?.into())
+        let sealed = seal(&self.phone, source, media_type, payload, content, correct);
+        Ok(sealed?.into())
     }
 
     /// Sends what the chain lacks and has it proved. Back when that is done, when it fails, or with the error `deadline` after so

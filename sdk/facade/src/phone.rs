@@ -136,22 +136,29 @@ impl From<Standing> for PhoneStanding {
     }
 }
 
-/// Seals a record. `content` is what its source said, where payloads that are made of it twice differ in identifiers and times; the
-/// payload itself if there is none.
+/// Seals a payload that was recorded from this source. `content` is what the source said, where payloads that are made of it twice
+/// differ in identifiers and times; the payload itself if there is none.
 pub fn seal<S: PhoneStore, T: Transport>(
     phone: &Phone<S, T>,
-    record: &Record<'_>,
-    content: Option<&[u8]>,
+    source: String,
+    media_type: String,
+    payload: Vec<u8>,
+    content: Option<Vec<u8>>,
     correct: bool,
 ) -> Result<Sealed, Error> {
+    let record = Record {
+        source: &source,
+        media_type: &media_type,
+        payload: &payload,
+    };
     let change = if correct {
         Change::Correct
     } else {
         Change::Refuse
     };
     match content {
-        Some(content) => phone.seal_content(record, content, change),
-        None => phone.seal(record, change),
+        Some(content) => phone.seal_content(&record, &content, change),
+        None => phone.seal(&record, change),
     }
 }
 

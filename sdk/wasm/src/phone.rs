@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mhealth_device::host::Host;
-use mhealth_device::{Phone, Record, SyncError};
+use mhealth_device::{Phone, SyncError};
 use mhealth_sdk::phone::{lines, seal, PhoneOptions, PhoneStanding, PhoneStatus, SealedEntry};
 use mhealth_sdk::SdkError;
 use serde::Serialize;
@@ -85,12 +85,7 @@ impl PhoneCore {
         content: Option<Vec<u8>>,
         correct: bool,
     ) -> Result<String, JsValue> {
-        let record = Record {
-            source: &source,
-            media_type: &media_type,
-            payload: &payload,
-        };
-        let sealed = seal(&self.phone, &record, content.as_deref(), correct);
+        let sealed = seal(&self.phone, source, media_type, payload, content, correct);
         let sealed = self.told(sealed.map_err(SyncError::Device)).await?;
         Ok(json(&SealedEntry::from(sealed)))
     }
