@@ -16,6 +16,7 @@ use mhealth_api::PROBLEM_MEDIA_TYPE;
 use prometheus::Registry;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
@@ -241,16 +242,19 @@ impl Server {
         let place = staff.as_ref().map(|(place, _)| place.as_str());
         announce(&base_url, place)?;
         tracing::info!(server = self.name, version = env!("CARGO_PKG_VERSION"), %base_url, "listening");
-        let served = match self.bound.tls {
+        // In a task, so that the threads that serve connections take them, too: this here may run on a thread of its own, from which
+        // each would come to them by the line in which what comes from other threads stands, one thread waking another each time.
+        let serving = match self.bound.tls {
             Some(identity) => {
                 let acceptor = RustlsAcceptor::new(identity.config());
                 let fresh = identity.keep_fresh(tls_metrics, stop.child_token());
                 tokio::spawn(fresh);
                 let server = tuned(server.acceptor(acceptor), &limits);
-                server.serve(service).await
+                tokio::spawn(server.serve(service))
             }
-            None => tuned(server, &limits).serve(service).await,
+            None => tokio::spawn(tuned(server, &limits).serve(service)),
         };
+        let served = AbortOnDropHandle::new(serving).await;
         stopping.abort();
         forgetting.iter().for_each(tokio::task::JoinHandle::abort);
         staff_stop.cancel();
@@ -259,7 +263,7 @@ impl Server {
             let _ = tokio::time::timeout(limits.stop_timeout, task).await;
         }
         tracing::info!(server = self.name, "stopped");
-        Ok(served?)
+        Ok(served??)
     }
 }
 
