@@ -28,10 +28,12 @@ use crate::metrics::HttpMetrics;
 use crate::probes::{self, Probes, ReadinessCheck};
 use crate::reserve::with_reserve;
 use crate::tls::TlsMetrics;
-use crate::{ApiError, Bound, Database, Limits};
+use crate::{ApiError, Bound, Database, Limits, Together};
 
 /// How often a server looks whether it is ready, without being asked.
 const LOOK: Duration = Duration::from_secs(10);
+/// Between two looks because somebody asks, who may be anybody. A look asks the node and the database several times.
+const LOOKS_APART: Duration = Duration::from_millis(50);
 
 /// What goes on beside the answers to requests, and what it is called.
 type Task = (&'static str, Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -175,11 +177,13 @@ impl Server {
         let metrics = HttpMetrics::register(&self.registry)?;
         let tls_metrics = TlsMetrics::register(&self.registry)?;
         let base_url = self.bound.base_url();
+        let looks = Arc::new(Together::new(LOOKS_APART));
         // Each listener has a document of its own.
         let documented = |routes: OpenApiRouter, is_for_operators: bool| {
             let probes = Probes {
                 registry: self.registry.clone(),
                 ready: self.ready.clone(),
+                looks: looks.clone(),
                 document: Arc::new(OnceLock::new()),
             };
             let document = probes.document.clone();
