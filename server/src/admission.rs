@@ -4,10 +4,14 @@
 //! its requests are under way, and what their bodies take of the memory.
 //!
 //! Strangers, staff and probes are counted apart, so that what one of them takes costs the others nothing.
+//!
+//! Who comes in takes turns: of the requests that an address may send at once, some are begun and the others wait. Otherwise all of
+//! them would stand before everybody else's wherever something is done in the order in which it came.
 
+use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
-use std::pin::Pin;
+use std::pin::{pin, Pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,7 +25,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body::{Frame, SizeHint};
 use mhealth_api::Code;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{announced_length, BodyBudget, BodyShare};
@@ -37,6 +41,13 @@ use crate::{ApiError, Limits};
 const BURST: u32 = 10;
 /// How often addresses are forgotten that have not asked for a while.
 const FORGET: Duration = Duration::from_secs(10);
+/// Requests of an address that are begun at a time.
+const TURNS: usize = 8;
+/// A request's turn ends with its answer, and after this time at the latest: what waits for a client or for a block takes no time
+/// from anybody.
+const LONGEST_TURN: Duration = Duration::from_millis(100);
+/// With shorter turns nobody would wait.
+const SHORTEST_TURN: Duration = Duration::from_millis(1);
 /// Paths of what machines ask of every server.
 pub(crate) const PROBES: &[&str] = &["/healthz", "/livez", "/readyz", "/metrics"];
 
@@ -58,6 +69,8 @@ pub(crate) struct Doors {
     strangers: Door,
     staff: Door,
     machines: Door,
+    /// How long a turn lasts; none where there are no turns.
+    turn: Option<Duration>,
     /// How often the log says that a proxy names nobody: strangers may be able to make it do so.
     complaints: DefaultDirectRateLimiter,
 }
@@ -66,6 +79,7 @@ pub(crate) struct Doors {
 struct Door {
     rates: DefaultKeyedRateLimiter<Source>,
     under_way: Shares<Source>,
+    turns: Shares<Source>,
     memory: BodyBudget,
     memory_of_each: Shares<Source>,
 }
@@ -78,6 +92,7 @@ impl Doors {
             strangers: Door::new(&limits, limits.all_bodies_bytes),
             staff: Door::new(&limits, staff),
             machines: Door::new(&limits, staff),
+            turn: turn(&limits),
             complaints: RateLimiter::direct(Quota::per_minute(NonZeroU32::MIN)),
             limits,
         }
@@ -156,8 +171,13 @@ impl Doors {
         let (body, late) = Paced::body(body, &self.limits);
         let mut request = Request::from_parts(parts, body);
         request.extensions_mut().insert(late);
+        let queue = self.turn.map(|lasts| Queue {
+            turns: door.turns.share(source),
+            lasts,
+        });
         let visit = Visit {
             has_reserve,
+            queue,
             _under_way: under_way,
             _busy: busy,
         };
@@ -172,10 +192,18 @@ impl Door {
         Self {
             rates: RateLimiter::keyed(Quota::per_second(rate).allow_burst(burst)),
             under_way: Shares::of(limits.connections_of_an_address()),
+            turns: Shares::of(TURNS),
             memory: BodyBudget::of(memory),
             memory_of_each: Shares::of(limits.body_bytes_of_an_address(memory)),
         }
     }
+}
+
+/// How long a turn lasts. However long requests take, an address may go on beginning as many a second as it may send.
+fn turn(limits: &Limits) -> Option<Duration> {
+    let rate = limits.requests_per_second.get();
+    let lasts = Duration::from_secs(TURNS as u64) / rate;
+    (lasts >= SHORTEST_TURN).then_some(lasts.min(LONGEST_TURN))
 }
 
 fn too_many(what: &str) -> ApiError {
@@ -187,8 +215,34 @@ fn too_many(what: &str) -> ApiError {
 struct Visit {
     /// Whether its queries may take of the connections that are kept back.
     has_reserve: bool,
+    /// Where it waits for its turn.
+    queue: Option<Queue>,
     _under_way: OwnedSemaphorePermit,
     _busy: Option<Busy>,
+}
+
+/// The turns of an address, which go to those who came first.
+#[derive(Clone)]
+struct Queue {
+    turns: Arc<Semaphore>,
+    lasts: Duration,
+}
+
+/// Does this when its turn has come.
+async fn by_turns<F: Future>(queue: Option<Queue>, work: F) -> F::Output {
+    let Some(Queue { turns, lasts }) = queue else {
+        return work.await;
+    };
+    let turn = turns.acquire_owned().await;
+    let turn = turn.expect("nobody closes it; qed");
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        done = &mut work => return done,
+        () = tokio::time::sleep(lasts) => {}
+    }
+    drop(turn);
+    work.await
 }
 
 /// Lets a request in, and keeps what its body takes until it is answered, and its place until the answer is through.
@@ -199,9 +253,10 @@ pub(crate) async fn admit(
 ) -> Response {
     match doors.enter(request) {
         Ok((request, share, visit)) => {
+            let answering = by_turns(visit.queue.clone(), next.run(request));
             let answer = match visit.has_reserve {
-                true => with_reserve(next.run(request)).await,
-                false => next.run(request).await,
+                true => with_reserve(answering).await,
+                false => answering.await,
             };
             drop(share);
             answer.map(|body| Body::new(Attended { body, visit }))
@@ -240,5 +295,56 @@ impl HttpBody for Attended {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use futures::future::join_all;
+    use futures::poll;
+
+    use super::*;
+
+    fn with_rate(rate: u32) -> Limits {
+        Limits {
+            requests_per_second: NonZeroU32::new(rate).unwrap(),
+            ..Limits::default()
+        }
+    }
+
+    #[test]
+    fn an_address_may_go_on_beginning_as_many_requests_as_it_may_send() {
+        let millis = |rate: u32| turn(&with_rate(rate)).map(|turn| turn.as_millis());
+        assert_eq!(millis(1), Some(100));
+        assert_eq!(millis(200), Some(40));
+        assert_eq!(millis(8_000), Some(1));
+        assert_eq!(millis(8_001), None);
+        assert_eq!(millis(u32::MAX), None);
+    }
+
+    #[tokio::test]
+    async fn requests_of_an_address_take_turns_and_what_waits_gives_its_turn_up() {
+        let doors = Doors::new(Paths::default(), Limits::default());
+        let queue_of = |last: u8| {
+            let source = Source::from(IpAddr::from([192, 0, 2, last]));
+            doors.turn.map(|lasts| Queue {
+                turns: doors.strangers.turns.share(source),
+                lasts,
+            })
+        };
+        let slow = (0..TURNS).map(|_| by_turns(queue_of(1), pending::<()>()));
+        let mut slow = pin!(join_all(slow));
+        assert!(poll!(&mut slow).is_pending());
+        let mut next = pin!(by_turns(queue_of(1), async { 7 }));
+        assert!(poll!(&mut next).is_pending());
+        // Nobody else waits for them.
+        let mut other = pin!(by_turns(queue_of(2), async { 8 }));
+        assert!(poll!(&mut other).is_ready());
+        tokio::select! {
+            _ = slow => panic!("these never end"),
+            found = next => assert_eq!(found, 7),
+        }
     }
 }
