@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{header, HeaderValue};
+use axum::http::{header, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock as _, DefaultClock};
@@ -29,7 +29,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::body::{announced_length, BodyBudget, BodyShare};
-use crate::connections::Busy;
+use crate::brake::Brake;
+use crate::connections::{Busy, Line};
 use crate::extract::Peer;
 use crate::gate::Origin;
 use crate::pace::Paced;
@@ -71,6 +72,7 @@ pub(crate) struct Doors {
     machines: Door,
     /// How long a turn lasts; none where there are no turns.
     turn: Option<Duration>,
+    brake: Brake,
     /// How often the log says that a proxy names nobody: strangers may be able to make it do so.
     complaints: DefaultDirectRateLimiter,
 }
@@ -93,6 +95,7 @@ impl Doors {
             staff: Door::new(&limits, staff),
             machines: Door::new(&limits, staff),
             turn: turn(&limits),
+            brake: Brake::new(&limits),
             complaints: RateLimiter::direct(Quota::per_minute(NonZeroU32::MIN)),
             limits,
         }
@@ -110,7 +113,13 @@ impl Doors {
                 door.rates.retain_recent();
                 door.rates.shrink_to_fit();
             }
+            self.brake.forget_idle();
         }
+    }
+
+    /// Whether this address opens one connection too many for the time being.
+    pub(crate) fn is_hasty(&self, source: Source) -> bool {
+        self.brake.is_hasty(source)
     }
 
     /// What staff and machines ask for takes from what is kept back for them.
@@ -131,11 +140,9 @@ impl Doors {
 
     /// Lets a request in with what it may take, or says why not.
     fn enter(&self, mut request: Request) -> Result<(Request, BodyShare, Visit), ApiError> {
-        let peer = request.extensions().get::<Peer>().copied();
-        let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0);
+        let peer = peer_of(&request);
         let source = Source::from(peer);
-        let line = request.extensions().get::<ConnectInfo<Origin>>();
-        let line = line.and_then(|origin| origin.0.line.clone());
+        let line = line_of(&request).cloned();
         let busy = line.as_ref().map(|line| line.busy());
         let (door, has_reserve) = self.door(request.uri().path());
         door.rates.check_key(&source).map_err(|early| {
@@ -206,6 +213,17 @@ fn turn(limits: &Limits) -> Option<Duration> {
     (lasts >= SHORTEST_TURN).then_some(lasts.min(LONGEST_TURN))
 }
 
+fn peer_of(request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<Peer>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
+}
+
+/// None of a connection that is not in the book.
+fn line_of(request: &Request) -> Option<&Arc<Line>> {
+    let origin = request.extensions().get::<ConnectInfo<Origin>>()?;
+    origin.0.line.as_ref()
+}
+
 fn too_many(what: &str) -> ApiError {
     let detail = format!("This address has too many {what}; wait as long as Retry-After says.");
     ApiError::new(Code::TooManyRequests, detail)
@@ -269,6 +287,22 @@ pub(crate) async fn admit(
             answer
         }
     }
+}
+
+/// Keeps a refusal back for a while where the address has had enough of them, whoever refused it and why.
+pub(crate) async fn hold_back(
+    State(doors): State<Arc<Doors>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let source = Source::from(peer_of(&request));
+    // Those beside the others are few, and each has to make room for the next.
+    let is_beside = line_of(&request).is_some_and(|line| line.is_refused);
+    let answer = next.run(request).await;
+    if answer.status() == StatusCode::TOO_MANY_REQUESTS && !is_beside {
+        doors.brake.refuse(source).await;
+    }
+    answer
 }
 
 /// The body of an answer, and what is given back when it is through.

@@ -60,6 +60,7 @@ mod admission;
 pub mod backup;
 mod base_address;
 mod body;
+mod brake;
 mod clock;
 mod config;
 mod connections;

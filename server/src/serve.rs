@@ -226,14 +226,14 @@ impl Server {
         let doors = Arc::new(Doors::new(self.paths, limits));
         let forgetting =
             [doors.clone(), staff_doors].map(|doors| tokio::spawn(doors.forget_idle(stop.clone())));
-        let around = Around::new(doors, limits, metrics.clone());
+        let around = Around::new(doors.clone(), limits, metrics.clone());
         let service = around
             .facing_the_world(proxies.clone(), origins)
             .layered(router)
             .into_make_service_with_connect_info::<Origin>();
 
         let open = metrics.connections;
-        let listener = Gate::new(self.bound.listener, &limits, proxies, open);
+        let listener = Gate::new(self.bound.listener, doors, &limits, proxies, open);
         let handle = Handle::new();
         let server = axum_server::Server::<Origin>::from_listener(listener).handle(handle.clone());
         let stopping = tokio::spawn({
