@@ -5,6 +5,9 @@
 //! No address can fill a server. Whoever has its share makes room for itself: its connection that has been idle for longest is
 //! closed, or the new one gets only an answer that says so. When the server is full, the address with the most connections makes
 //! room. A connection is idle while no request is under way on it, so one that never sends a whole head is idle, too.
+//!
+//! An address that opens connections faster than it may would only make itself come again by that: with its share, it gets no new
+//! one, and no answer.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +20,17 @@ use crate::shares::Source;
 /// Connections beyond the share of their address that are told so, and those that have been closed and have not ended yet. They
 /// take of the files that are kept back.
 const BESIDE: usize = 48;
+
+/// How a new connection comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coming {
+    /// By a proxy, which brings the requests of many.
+    Proxied,
+    /// From an address that opens no more connections than it may.
+    Calm,
+    /// From one that opens too many for the time being.
+    Hasty,
+}
 
 /// A connection in the book.
 #[derive(Debug)]
@@ -111,6 +125,8 @@ enum Room {
     Free(u64),
     /// For the answer alone that there is none.
     Refused(u64),
+    /// None for whoever comes so.
+    Closed,
     /// None before one ends.
     None,
 }
@@ -126,30 +142,43 @@ impl Book {
         })
     }
 
-    /// Enters a connection when there is room for it. A proxy brings the requests of many, so it may have as many as there are.
-    pub(crate) async fn enter(self: &Arc<Self>, source: Source, is_proxy: bool) -> Arc<Line> {
-        let share = match is_proxy {
-            true => self.most,
-            false => self.share,
-        };
+    /// Enters a connection when there is room for it; none when it is to be closed at once. A proxy may have as many as there are.
+    pub(crate) async fn enter(
+        self: &Arc<Self>,
+        source: Source,
+        coming: Coming,
+    ) -> Option<Arc<Line>> {
         loop {
             let left = self.left.notified();
             let closed = CancellationToken::new();
-            let room = self.pages().enter(source, self.most, share, closed.clone());
+            let room = self.room(source, coming, closed.clone());
             let (id, is_refused) = match room {
                 Room::Free(id) => (id, false),
                 Room::Refused(id) => (id, true),
+                Room::Closed => return None,
                 Room::None => {
                     left.await;
                     continue;
                 }
             };
-            return Arc::new(Line {
+            return Some(Arc::new(Line {
                 id,
                 is_refused,
                 closed,
                 book: self.clone(),
-            });
+            }));
+        }
+    }
+
+    fn room(&self, source: Source, coming: Coming, closed: CancellationToken) -> Room {
+        let share = match coming {
+            Coming::Proxied => self.most,
+            Coming::Calm | Coming::Hasty => self.share,
+        };
+        let mut pages = self.pages();
+        match coming == Coming::Hasty && pages.size(source) >= share {
+            true => Room::Closed,
+            false => pages.enter(source, self.most, share, closed),
         }
     }
 
@@ -304,7 +333,8 @@ mod tests {
     }
 
     async fn enter(book: &Arc<Book>, number: u8) -> Arc<Line> {
-        book.enter(source(number), false).await
+        let entered = book.enter(source(number), Coming::Calm).await;
+        entered.expect("it is not closed at once")
     }
 
     fn is_empty(book: &Book) -> bool {
@@ -338,13 +368,25 @@ mod tests {
         let book = Book::of(4, 2);
         let mut lines = Vec::new();
         for _ in 0..4 {
-            lines.push(book.enter(source(1), true).await);
+            lines.push(book.enter(source(1), Coming::Proxied).await.unwrap());
         }
         let busy: Vec<_> = lines.iter().map(Line::busy).collect();
         assert!(lines.iter().all(|line| !line.is_refused));
         let other = enter(&book, 2).await;
         assert!(!other.is_refused && lines[0].closed.is_cancelled());
         drop(busy);
+    }
+
+    #[tokio::test]
+    async fn a_hasty_address_that_has_its_share_gets_no_more_and_keeps_what_it_has() {
+        let book = Book::of(100, 2);
+        let hasty = async |number| book.enter(source(number), Coming::Hasty).await;
+        let (first, second) = (hasty(1).await.unwrap(), hasty(1).await.unwrap());
+        assert!(hasty(1).await.is_none());
+        assert!(hasty(2).await.is_some());
+        assert!(!first.closed.is_cancelled() && !second.closed.is_cancelled());
+        first.leave();
+        assert!(!hasty(1).await.unwrap().is_refused);
     }
 
     #[tokio::test]

@@ -117,6 +117,9 @@ impl Database {
             .max_connections(most)
             .min_connections(least)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // Whether a connection still is one is asked when it is given back. To ask again before each use is for a server that may
+            // have been restarted; a file has not, and to ask is to wait until another thread has had its turn of the processor.
+            .test_before_acquire(url.is_postgres())
             .after_connect(move |connection, _| {
                 Box::pin(async move { connection.execute(settings).await.map(drop) })
             })

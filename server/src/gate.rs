@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! Accepts connections within the [`Book`], and ends those that have to go.
+//! Accepts connections within the [`Book`], and ends those that have to go. Of an address that opens too many, each is read of late.
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{ready, Context, Poll};
@@ -18,9 +18,10 @@ use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use crate::connections::{Book, Line};
+use crate::admission::Doors;
+use crate::brake::PAUSE;
+use crate::connections::{Book, Coming, Line};
 use crate::proxies::Proxies;
-use crate::shares::Source;
 use crate::Limits;
 
 /// How long what a client still sends is read and thrown away once the server has closed the connection. Otherwise the system
@@ -43,6 +44,7 @@ impl Address for Origin {
 /// Accepts connections.
 pub(crate) struct Gate {
     listener: TcpListener,
+    doors: Arc<Doors>,
     book: Arc<Book>,
     proxies: Arc<Proxies>,
     patience: Patience,
@@ -53,16 +55,28 @@ impl Gate {
     /// A trusted proxy has no share of the connections: those that it brings are many people's.
     pub(crate) fn new(
         listener: TcpListener,
+        doors: Arc<Doors>,
         limits: &Limits,
         proxies: Arc<Proxies>,
         open: IntGauge,
     ) -> Self {
         Self {
             listener,
+            doors,
             book: Book::of(limits.connections, limits.connections_of_an_address()),
             proxies,
             patience: Patience::new(limits.write_timeout, limits.least_in(limits.write_timeout)),
             open,
+        }
+    }
+
+    fn coming(&self, address: IpAddr) -> Coming {
+        if self.proxies.trusts(address) {
+            Coming::Proxied
+        } else if self.doors.is_hasty(address.into()) {
+            Coming::Hasty
+        } else {
+            Coming::Calm
         }
     }
 }
@@ -73,14 +87,22 @@ impl AddrListener<Counted, Origin> for Gate {
     }
 
     async fn accept_stream(&self) -> io::Result<(Counted, Origin)> {
-        let (stream, address) = self.listener.accept().await?;
+        let (stream, address, coming, line) = loop {
+            let (stream, address) = self.listener.accept().await?;
+            let coming = self.coming(address.ip());
+            let entered = self.book.enter(address.ip().into(), coming).await;
+            // One that is not entered is dropped here, before it has cost a task.
+            if let Some(line) = entered {
+                break (stream, address, coming, line);
+            }
+        };
         // Answers are small and complete; waiting to fill a packet only delays them.
         let _ = stream.set_nodelay(true);
-        let is_proxy = self.proxies.trusts(address.ip());
-        let line = self.book.enter(Source::from(address.ip()), is_proxy).await;
+        let is_held = coming == Coming::Hasty;
         let counted = Counted {
             stream: Some(stream),
             closed: Box::pin(line.closed.clone().cancelled_owned()),
+            held: is_held.then(|| Box::pin(tokio::time::sleep(PAUSE))),
             patience: self.patience,
             stalled: None,
             is_at_end: false,
@@ -161,6 +183,8 @@ pub(crate) struct Counted {
     /// None once it is dropped.
     stream: Option<TcpStream>,
     closed: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// Until then nothing is read of it.
+    held: Option<Pin<Box<Sleep>>>,
     patience: Patience,
     /// Since when the client takes nothing, and when that ends the connection.
     stalled: Option<(Instant, Pin<Box<Sleep>>)>,
@@ -170,11 +194,16 @@ pub(crate) struct Counted {
 }
 
 impl Counted {
-    fn stream(&mut self, cx: &mut Context<'_>) -> io::Result<Pin<&mut TcpStream>> {
+    fn check_open(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.closed.as_mut().poll(cx).is_ready() {
             self.is_at_end = true;
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
+        Ok(())
+    }
+
+    fn stream(&mut self, cx: &mut Context<'_>) -> io::Result<Pin<&mut TcpStream>> {
+        self.check_open(cx)?;
         let stream = self.stream.as_mut().map(Pin::new);
         stream.ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
@@ -240,6 +269,14 @@ impl AsyncRead for Counted {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.held.is_some() {
+            // It ends when it has to go also while nothing is read of it.
+            self.check_open(cx)?;
+        }
+        if let Some(held) = &mut self.held {
+            ready!(held.as_mut().poll(cx));
+            self.held = None;
+        }
         let before = buffer.filled().len();
         let read = ready!(self.stream(cx)?.poll_read(cx, buffer));
         if read.is_err() || buffer.filled().len() == before {

@@ -13,7 +13,7 @@ use mhealth_api::Code;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
-use crate::admission::{admit, Doors, Unnamed};
+use crate::admission::{admit, hold_back, Doors, Unnamed};
 use crate::encoding;
 use crate::extract::Peer;
 use crate::gate::Origin;
@@ -72,8 +72,10 @@ impl Around {
                 origins.clone(),
                 origins::answer_beforehand,
             ))
-            .layer(middleware::from_fn_with_state(self.doors, admit))
+            .layer(middleware::from_fn_with_state(self.doors.clone(), admit))
             .layer(middleware::from_fn_with_state(self.metrics, measure))
+            // How long a refusal is kept back is not what a request takes.
+            .layer(middleware::from_fn_with_state(self.doors, hold_back))
             .layer(Extension(self.limits))
             .layer(middleware::from_fn_with_state(self.proxies, name_peer))
             .layer(middleware::from_fn_with_state(origins, origins::share))

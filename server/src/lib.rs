@@ -53,13 +53,14 @@
 //!
 //! Every server answers `/healthz`, `/readyz`, `/metrics` and `/openapi.json`, and says what is wrong with a request as
 //! `application/problem+json` ([`ApiError`]). What a stranger can make grow has a bound ([`Limits`]), and an address has its
-//! [share](shares) of it; a proxy that is trusted says whose a request is. Web pages of listed origins may use it. What a server does beside answering is watched: if a part dies, the server ends ([`PartDied`]).
+//! [share](shares) of it; what many ask at the same time is asked [once](Together); a proxy that is trusted says whose a request is. Web pages of listed origins may use it. What a server does beside answering is watched: if a part dies, the server ends ([`PartDied`]).
 
 mod account;
 mod admission;
 pub mod backup;
 mod base_address;
 mod body;
+mod brake;
 mod clock;
 mod config;
 mod connections;
@@ -98,6 +99,7 @@ mod staff;
 pub mod startup;
 mod stop;
 mod tls;
+mod together;
 
 pub use account::ChainOptions;
 pub use base_address::{BaseAddress, NoBaseAddress};
@@ -126,4 +128,5 @@ pub use staff::StaffAddress;
 pub use startup::Ground;
 pub use stop::stop_on_signals;
 pub use tls::install_crypto;
+pub use together::Together;
 pub use tokio_util::sync::CancellationToken;

@@ -38,7 +38,8 @@ pub struct Limits {
     /// answered with `too_many_requests`.
     pub address_share: u32,
     /// Requests a second that one address may send for long, and ten times as many at once. More is answered with
-    /// `too_many_requests`.
+    /// `too_many_requests`, and ever more of that slowly. As many connections it may open, and at least twenty a second; the
+    /// further ones are listened to late.
     pub requests_per_second: NonZeroU32,
     /// How long requests that are under way may take when the server stops.
     pub stop_timeout: Duration,

@@ -15,7 +15,7 @@ use prometheus::Registry;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::{metrics, ApiError, Json};
+use crate::{metrics, ApiError, Json, Together};
 
 /// Says whether a server can do its work, and if not, what is missing.
 pub type ReadinessCheck =
@@ -26,6 +26,8 @@ pub type ReadinessCheck =
 pub(crate) struct Probes {
     pub(crate) registry: Registry,
     pub(crate) ready: Option<ReadinessCheck>,
+    /// Whoever asks while others do looks together with them.
+    pub(crate) looks: Arc<Together<Result<(), ApiError>>>,
     /// Written once: whoever asks for it in a crowd costs a copy of no byte.
     pub(crate) document: Arc<std::sync::OnceLock<Bytes>>,
 }
@@ -65,7 +67,7 @@ async fn healthz() -> Json<Health> {
 ))]
 async fn readyz(State(probes): State<Probes>) -> Result<Json<Health>, ApiError> {
     if let Some(ready) = &probes.ready {
-        ready().await?;
+        probes.looks.ask(ready()).await?;
     }
     Ok(OK)
 }

@@ -16,6 +16,7 @@ use mhealth_api::PROBLEM_MEDIA_TYPE;
 use prometheus::Registry;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, RefOr};
 use utoipa_axum::router::OpenApiRouter;
@@ -27,10 +28,12 @@ use crate::metrics::HttpMetrics;
 use crate::probes::{self, Probes, ReadinessCheck};
 use crate::reserve::with_reserve;
 use crate::tls::TlsMetrics;
-use crate::{ApiError, Bound, Database, Limits};
+use crate::{ApiError, Bound, Database, Limits, Together};
 
 /// How often a server looks whether it is ready, without being asked.
 const LOOK: Duration = Duration::from_secs(10);
+/// Between two looks because somebody asks, who may be anybody. A look asks the node and the database several times.
+const LOOKS_APART: Duration = Duration::from_millis(50);
 
 /// What goes on beside the answers to requests, and what it is called.
 type Task = (&'static str, Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -174,11 +177,13 @@ impl Server {
         let metrics = HttpMetrics::register(&self.registry)?;
         let tls_metrics = TlsMetrics::register(&self.registry)?;
         let base_url = self.bound.base_url();
+        let looks = Arc::new(Together::new(LOOKS_APART));
         // Each listener has a document of its own.
         let documented = |routes: OpenApiRouter, is_for_operators: bool| {
             let probes = Probes {
                 registry: self.registry.clone(),
                 ready: self.ready.clone(),
+                looks: looks.clone(),
                 document: Arc::new(OnceLock::new()),
             };
             let document = probes.document.clone();
@@ -221,14 +226,14 @@ impl Server {
         let doors = Arc::new(Doors::new(self.paths, limits));
         let forgetting =
             [doors.clone(), staff_doors].map(|doors| tokio::spawn(doors.forget_idle(stop.clone())));
-        let around = Around::new(doors, limits, metrics.clone());
+        let around = Around::new(doors.clone(), limits, metrics.clone());
         let service = around
             .facing_the_world(proxies.clone(), origins)
             .layered(router)
             .into_make_service_with_connect_info::<Origin>();
 
         let open = metrics.connections;
-        let listener = Gate::new(self.bound.listener, &limits, proxies, open);
+        let listener = Gate::new(self.bound.listener, doors, &limits, proxies, open);
         let handle = Handle::new();
         let server = axum_server::Server::<Origin>::from_listener(listener).handle(handle.clone());
         let stopping = tokio::spawn({
@@ -241,16 +246,19 @@ impl Server {
         let place = staff.as_ref().map(|(place, _)| place.as_str());
         announce(&base_url, place)?;
         tracing::info!(server = self.name, version = env!("CARGO_PKG_VERSION"), %base_url, "listening");
-        let served = match self.bound.tls {
+        // In a task, so that the threads that serve connections take them, too: this here may run on a thread of its own, from which
+        // each would come to them by the line in which what comes from other threads stands, one thread waking another each time.
+        let serving = match self.bound.tls {
             Some(identity) => {
                 let acceptor = RustlsAcceptor::new(identity.config());
                 let fresh = identity.keep_fresh(tls_metrics, stop.child_token());
                 tokio::spawn(fresh);
                 let server = tuned(server.acceptor(acceptor), &limits);
-                server.serve(service).await
+                tokio::spawn(server.serve(service))
             }
-            None => tuned(server, &limits).serve(service).await,
+            None => tokio::spawn(tuned(server, &limits).serve(service)),
         };
+        let served = AbortOnDropHandle::new(serving).await;
         stopping.abort();
         forgetting.iter().for_each(tokio::task::JoinHandle::abort);
         staff_stop.cancel();
@@ -259,7 +267,7 @@ impl Server {
             let _ = tokio::time::timeout(limits.stop_timeout, task).await;
         }
         tracing::info!(server = self.name, "stopped");
-        Ok(served?)
+        Ok(served??)
     }
 }
 

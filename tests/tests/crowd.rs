@@ -22,7 +22,6 @@ async fn a_crowd_at_a_relay_keeps_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "does not hold where other work runs beside it: a token or a suspend took one to two seconds then, and 0.44 s without"]
 async fn a_crowd_at_an_authentication_server_keeps_nobody_from_suspending_a_phone() {
     let site = Site::start().await.expect("the servers start");
     let strangers = site.strangers_at_the_office(1).await;

@@ -12,6 +12,7 @@ pub mod sessions;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -19,8 +20,9 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use hashchain::DeviceId;
 use mhealth_api::{Code, DPOP};
+use mhealth_chain_client::StudyView;
 use mhealth_server::dpop::Proven;
-use mhealth_server::ApiError;
+use mhealth_server::{ApiError, Together};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
@@ -32,12 +34,17 @@ pub use access::STAFF_DUTIES;
 /// Tokens that one device may get at once, and one more each second.
 const TOKENS_AT_ONCE: NonZeroU32 = NonZeroU32::new(60).expect("60 is not 0; qed");
 
+/// Between two looks at the study, for which everybody may ask. A look asks the node several times.
+const LOOKS_APART: Duration = Duration::from_millis(50);
+
 /// What handlers work with.
 #[derive(Clone)]
 pub struct Shared {
     /// The server's state.
     pub app: Arc<App>,
     devices: Arc<DefaultKeyedRateLimiter<DeviceId>>,
+    /// The server's own study, as it is on the finalised chain.
+    pub(crate) study: Arc<Together<Result<StudyView, ApiError>>>,
 }
 
 impl Shared {
@@ -47,6 +54,7 @@ impl Shared {
         Self {
             app,
             devices: Arc::new(RateLimiter::keyed(devices)),
+            study: Arc::new(Together::new(LOOKS_APART)),
         }
     }
 

@@ -104,6 +104,10 @@ async fn study(
     State(shared): State<Shared>,
     Path(study): Path<StudyId>,
 ) -> Result<Json<StudyTerms>, ApiError> {
-    let found = shared.app.study(study).await?;
+    let asking = shared.app.study(study);
+    let found = match study == shared.app.terms.study {
+        true => shared.study.ask(asking).await?,
+        false => asking.await?,
+    };
     Ok(Json(on_chain::study(shared.app.terms.chain, study, found)))
 }

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use crate::support::{problem, Note, Running, HELD, RELEASED};
+use futures::future::join_all;
 use mhealth_api::Code;
 use mhealth_server::Limits;
 use tokio::io::AsyncWriteExt;
@@ -15,6 +16,9 @@ use tokio::net::{TcpSocket, TcpStream as Stream};
 
 const HEAD: &str =
     "POST /v1/notes HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length:";
+
+/// A little less than whoever has to wait waits.
+const A_WHILE: Duration = Duration::from_millis(900);
 
 /// A client at one of this machine's addresses.
 fn client(last: u8) -> reqwest::Client {
@@ -34,6 +38,13 @@ async fn connect(server: &Running, last: u8) -> Stream {
         .connect(server.authority().parse().unwrap())
         .await
         .unwrap()
+}
+
+/// The status of an answer, and how long it took.
+async fn timed(client: &reqwest::Client, url: String) -> (u16, Duration) {
+    let began = Instant::now();
+    let answer = client.get(url).send().await.unwrap();
+    (answer.status().as_u16(), began.elapsed())
 }
 
 async fn open_connections(server: &Running) -> usize {
@@ -165,6 +176,46 @@ async fn the_rate_of_an_address_is_seen_before_its_body_is_read() {
     assert_eq!(answer.status(), 200);
     let answer = client(3).get(server.url("/v1/peer")).send().await.unwrap();
     assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn whoever_goes_on_after_many_refusals_is_refused_slowly_and_nobody_else_is() {
+    let limits = Limits {
+        requests_per_second: NonZeroU32::MIN,
+        ..Limits::default()
+    };
+    let server = Running::with(limits, &[], true).await;
+    // Ten are let in, and fifty are refused at once.
+    let greedy = client(2);
+    let asking = (0..100).map(|_| timed(&greedy, server.url("/v1/peer")));
+    let answers = join_all(asking).await;
+    let slow = answers.iter().filter(|(_, took)| *took >= A_WHILE);
+    assert!(slow.count() > 0, "{answers:?}");
+    let refused = answers.iter().filter(|(status, _)| *status == 429);
+    assert!(refused.count() > 50, "{answers:?}");
+    let (status, took) = timed(&client(3), server.url("/v1/peer")).await;
+    assert_eq!(status, 200);
+    assert!(took < A_WHILE, "{took:?}");
+}
+
+#[tokio::test]
+async fn whoever_opens_too_many_connections_is_listened_to_late_and_nobody_else_is() {
+    let limits = Limits {
+        requests_per_second: NonZeroU32::MIN,
+        address_share: 100,
+        ..Limits::default()
+    };
+    let server = Running::with(limits, &[], true).await;
+    let mut opened = Vec::new();
+    for _ in 0..260 {
+        opened.push(connect(&server, 2).await);
+    }
+    let (status, took) = timed(&client(2), server.url("/healthz")).await;
+    assert_eq!(status, 200);
+    assert!(took >= A_WHILE, "{took:?}");
+    let (status, took) = timed(&client(3), server.url("/healthz")).await;
+    assert_eq!(status, 200);
+    assert!(took < A_WHILE, "{took:?}");
 }
 
 #[tokio::test]
