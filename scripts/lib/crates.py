@@ -23,14 +23,19 @@ PROGRAMS = {
     "mhealth": "mhealth-founders",
 }
 SHIPPED = tuple(PROGRAMS.values())
-TARGET = "x86_64-unknown-linux-gnu"
+
+
+def host():
+    """The kind of machine that this one is."""
+    said = subprocess.run(["rustc", "-vV"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return next(line.removeprefix("host: ") for line in said.splitlines() if line.startswith("host: "))
 
 
 class Tree:
     """Packages that are linked into the programs, or run while they are built, each with what it depends on."""
 
-    def __init__(self, target=TARGET):
-        command = ["cargo", "metadata", "--locked", "--format-version=1", f"--filter-platform={target}"]
+    def __init__(self):
+        command = ["cargo", "metadata", "--locked", "--format-version=1", f"--filter-platform={host()}"]
         read = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
         packages = {package["id"]: package for package in read["packages"]}
         nodes = {node["id"]: node for node in read["resolve"]["nodes"]}

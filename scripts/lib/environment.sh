@@ -5,6 +5,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 CARGO_TARGET_DIR=$(realpath -m "${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/mhealth-chain/target}")
 export root CARGO_TARGET_DIR
+# Sourced before a script names another root.
+rustc_wrapper=$root/scripts/lib/rustc
 
 # Builds these programs and no others, yet with the features that they have as parts of the whole workspace: naming packages
 # would change features and compile dependencies again. Files are named relative to where the caller stands, who stays there.
@@ -52,10 +54,17 @@ upgraded_runtime() {
     echo "$work/$name.wasm"
 }
 
-# For builds that give the same bytes wherever they are made: folders of this machine become names of no machine, in programs and
-# in the runtime, whose panics name source files.
+# For builds that give the same bytes wherever they are made. Folders of this machine become names of no machine, in programs and
+# in the runtime, whose panics name source files; and crates are told apart by no folder.
 reproducible_flags() {
-    local cargo=${CARGO_HOME:-$HOME/.cargo}
-    local flags="--remap-path-prefix=$root=/mhealth-chain --remap-path-prefix=$cargo=/cargo --remap-path-prefix=$CARGO_TARGET_DIR=/target"
-    export RUSTFLAGS="$flags" WASM_BUILD_RUSTFLAGS="$flags" CARGO_INCREMENTAL=0
+    local cargo=${CARGO_HOME:-$HOME/.cargo} commit flags
+    flags="--remap-path-prefix=$root=/mhealth-chain --remap-path-prefix=$cargo=/cargo --remap-path-prefix=$CARGO_TARGET_DIR=/target"
+    # The standard library's sources have this name where they are not installed.
+    commit=$(rustc -vV | sed -n 's/^commit-hash: //p')
+    flags+=" --remap-path-prefix=$(rustc --print sysroot)/lib/rustlib/src/rust=/rustc/$commit"
+    unset CARGO_ENCODED_RUSTFLAGS
+    export RUSTFLAGS="$flags" WASM_BUILD_RUSTFLAGS="$flags" CARGO_INCREMENTAL=0 RUSTC_WRAPPER="$rustc_wrapper"
 }
+
+# The hash by which the chain knows a runtime's code (BLAKE2b, 256 bits).
+code_hash() { echo "0x$(b2sum --length=256 "$1" | cut -d' ' -f1)"; }

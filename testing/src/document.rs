@@ -8,12 +8,33 @@ pub fn commands(document: &str, program: &str) -> Vec<Vec<String>> {
     let blocks = document.split("```sh\n").skip(1);
     let blocks = blocks.filter_map(|block| block.split("```").next());
     let text = blocks.collect::<String>().replace("\\\n", " ");
-    let commands = text.lines().filter_map(|line| {
-        let command = &line[line.find(&format!("{program} "))?..];
-        let words = command.split(['&', ')', '#']).next()?.split_whitespace();
-        Some(words.map(str::to_owned).collect())
-    });
+    let start = format!("{program} ");
+    let commands = text
+        .lines()
+        .filter_map(|line| Some(words(&line[line.find(&start)?..])));
     commands.collect()
+}
+
+/// The words of a command, as a shell splits them, up to what is for the shell.
+fn words(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quotation: Option<char> = None;
+    for sign in command.chars() {
+        match quotation {
+            Some(mark) if sign == mark => quotation = None,
+            Some(_) => word.get_or_insert_default().push(sign),
+            None if "&)#|;>".contains(sign) => break,
+            None if sign == '"' || sign == '\'' => {
+                quotation = Some(sign);
+                word.get_or_insert_default();
+            }
+            None if sign.is_whitespace() => words.extend(word.take()),
+            None => word.get_or_insert_default().push(sign),
+        }
+    }
+    words.extend(word);
+    words
 }
 
 #[cfg(test)]
@@ -26,6 +47,15 @@ mod tests {
         assert_eq!(
             commands(document, "it"),
             [vec!["it", "add", "y"], vec!["it", "--c", "d"]]
+        );
+        let document = "```sh\nit --name \"Eva's; phone\" '' | grep x\nuntil it ask; do sleep 1; done\nit log >file\n```\n";
+        assert_eq!(
+            commands(document, "it"),
+            [
+                vec!["it", "--name", "Eva's; phone", ""],
+                vec!["it", "ask"],
+                vec!["it", "log"]
+            ]
         );
     }
 }

@@ -47,10 +47,13 @@ test('a light client goes on over a change of validators, and a new one comes ov
   const sessions = 300;
   const { number } = await light.client.getFinalizedBlock();
   const block = await finalised(light.client, (block) => block.number > number + sessions + 5, PATIENCE);
-  const next = await set(light.client, block.hash);
+  // Both at once, while the client still holds the block.
+  const [next, authorities] = await Promise.all([
+    set(light.client, block.hash),
+    light.client.getUnsafeApi().apis.GrandpaApi.grandpa_authorities({ at: block.hash }),
+  ]);
   t.diagnostic(`set ${first} until block ${number}, set ${next} in block ${block.number}`);
   assert.ok(next > first, 'the validators have changed');
-  const authorities = await light.client.getUnsafeApi().apis.GrandpaApi.grandpa_authorities({ at: block.hash });
   assert.equal(authorities.length, 3);
 
   head = await bring(full, roles, device, [0, 1]);

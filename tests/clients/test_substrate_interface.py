@@ -61,7 +61,7 @@ class SubstrateInterfaceReadsAndWrites(unittest.TestCase):
         self.assertTrue(brought.is_success, brought.error_message)
         head = self.chain.runtime_call("HashchainApi", "head", [number]).value
         self.assertEqual((head["hash"], head["length"]), (hexadecimal(device.head), 1))
-        page = self.chain.query("ClientHashchain", "HeadPages", [number // 32]).value
+        page = self.chain.query("ClientHashchain", "HeadPages", [number // 16]).value
         self.assertIn(hexadecimal(device.head), str(page))
 
     def test_a_study_is_read(self):

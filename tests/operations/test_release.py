@@ -99,6 +99,9 @@ class Release(unittest.TestCase):
         runtime = self.archive("-runtime.wasm").read_bytes()
         digest = hashlib.sha256(runtime).hexdigest()
         self.assertIn(f"runtime_sha256={digest}", self.done.stdout.splitlines()[-1])
+        # The one by which members vote on it.
+        code_hash = hashlib.blake2b(runtime, digest_size=32).hexdigest()
+        self.assertIn(f"code_hash=0x{code_hash}", self.done.stdout.splitlines()[-1])
         specification = self.folder / "dev.json"
         run(built("mhealth-node"), "export-chain-spec", "--chain=dev", "--raw", f"--output={specification}", check=True)
         code = json.loads(specification.read_text())["genesis"]["raw"]["top"]["0x3a636f6465"]
