@@ -16,6 +16,7 @@ impl Error {
             Self::KeystoreLocked => Advice::Unlock,
             Self::WrongKeystore(_) | Self::Corrupt { .. } => Advice::EnrolAnew,
             Self::NotEnrolled => Advice::Enrol,
+            Self::OtherChain { .. } | Self::OtherStudy { .. } => Advice::AskForCode,
             Self::Frozen { reason, .. } => reason.advice(),
             _ => Advice::TellStudy,
         }

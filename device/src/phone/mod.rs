@@ -318,8 +318,9 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             same_kind || device.length > 0
         });
         let ledger = match self.ledger() {
+            // Before its code replaces the one that is kept.
             Some(ledger) if fits => {
-                ledger.expect_chain(&terms.chain)?;
+                ledger.expect_study(&terms)?;
                 ledger
             }
             Some(ledger) => Arc::new(ledger.go_on(&terms, &candidate)?),
