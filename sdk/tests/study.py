@@ -22,7 +22,7 @@ CONDUCTS = (
     "silent",  # The relay takes connections and never answers.
     "slow",  # The relay answers a byte a second.
     "gone",  # Nobody listens at the relay's address.
-    "away",  # The node is away, and both servers say so.
+    "away",  # The node is away, and both servers say so. Only what a code is for can still be heard.
 )
 
 
@@ -249,16 +249,17 @@ class Front(office.Office):
                 self._answer(200, {})
             return
         study.meet(self.path)
-        if study.conduct == "away":
-            self._refuse(503, "chain_unavailable")
-        elif self.path == "/v1/token":
-            self._answer(200, study.token())
-        elif not study.is_known(json.loads(body)["code"]):
+        is_of_a_code = self.path != "/v1/token"
+        if is_of_a_code and not study.is_known(json.loads(body)["code"]):
             self._refuse(404, "unknown_code")
         elif self.path == "/v1/code":
             self._answer(200, self._terms(study.number))
-        else:
+        elif study.conduct == "away":
+            self._refuse(503, "chain_unavailable")
+        elif is_of_a_code:
             self._enrol(study, body)
+        else:
+            self._answer(200, study.token())
 
     def _enrol(self, study, body):
         number = study.enrol(body)
