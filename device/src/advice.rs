@@ -16,6 +16,7 @@ impl Error {
             Self::KeystoreLocked => Advice::Unlock,
             Self::WrongKeystore(_) | Self::Corrupt { .. } => Advice::EnrolAnew,
             Self::NotEnrolled => Advice::Enrol,
+            Self::OtherChain { .. } | Self::OtherStudy { .. } => Advice::AskForCode,
             Self::Frozen { reason, .. } => reason.advice(),
             _ => Advice::TellStudy,
         }
@@ -75,6 +76,7 @@ fn by_code(code: &str, passing: bool) -> Advice {
         "no_code" | "other_terms" | "not_an_address" | "plain_http" | "other_address" => {
             Advice::AskForCode
         }
+        "origin_not_allowed" => Advice::TellStudy,
         _ if passing => Advice::Wait,
         _ => Advice::TellStudy,
     }

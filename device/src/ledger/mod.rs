@@ -196,13 +196,7 @@ impl<S: PhoneStore> Ledger<S> {
 
     /// Adds a device beside those that were stopped or never used, for a code of the same study.
     pub(crate) fn go_on(&self, terms: &Terms, candidate: &Candidate<'_>) -> Result<Self, Error> {
-        self.expect_chain(&terms.chain)?;
-        if terms.study != self.terms.study {
-            return Err(Error::OtherStudy {
-                expected: terms.study,
-                found: self.terms.study,
-            });
-        }
+        self.expect_study(terms)?;
         let ledger = Self {
             opened: self.opened.clone(),
             terms: *terms,
@@ -215,6 +209,18 @@ impl<S: PhoneStore> Ledger<S> {
             ledger.add(candidate).map(drop)
         })?;
         Ok(ledger)
+    }
+
+    /// Checks that a code is for the chain and the study that the devices are for.
+    pub(crate) fn expect_study(&self, terms: &Terms) -> Result<(), Error> {
+        self.expect_chain(&terms.chain)?;
+        match terms.study == self.terms.study {
+            true => Ok(()),
+            false => Err(Error::OtherStudy {
+                expected: terms.study,
+                found: self.terms.study,
+            }),
+        }
     }
 
     /// The device that seals and sends: the one that was made last.

@@ -175,6 +175,8 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         self.turns.alone(|| {
             let notes = self.opened.notes()?;
             let told = notes.advice.as_deref().and_then(Advice::from_code);
+            // What was noted while the clock was years ahead would never be due.
+            let latest = self.senses.now().saturating_add(LONGEST_PAUSE);
             let mut status = Status {
                 key: None,
                 study: None,
@@ -184,7 +186,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
                 queued: 0,
                 proved_in: None,
                 last_contact: self.transport.last().or(notes.last_contact),
-                next_try: notes.next_try,
+                next_try: notes.next_try.map(|next| next.min(latest)),
                 stopped: None,
                 last_fault: notes.last_fault,
                 advice: told.unwrap_or(Advice::Enrol),
@@ -316,8 +318,9 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             same_kind || device.length > 0
         });
         let ledger = match self.ledger() {
+            // Before its code replaces the one that is kept.
             Some(ledger) if fits => {
-                ledger.expect_chain(&terms.chain)?;
+                ledger.expect_study(&terms)?;
                 ledger
             }
             Some(ledger) => Arc::new(ledger.go_on(&terms, &candidate)?),

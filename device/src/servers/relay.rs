@@ -48,8 +48,10 @@ impl Relay {
         Self::doubted_until(address, 0, crate::senses::fixed())
     }
 
-    /// A relay that others were preferred to until then, in seconds since 1970; 0 for one of which nothing is known.
+    /// A relay that others were preferred to until then, in seconds since 1970; 0 for one of which nothing is known. What was noted
+    /// while the clock was years ahead lasts no longer than any other doubt.
     pub(super) fn doubted_until(address: Address, until: i64, senses: Senses) -> Self {
+        let until = until.min(senses.now().saturating_add(LONGEST_DOUBT));
         Self {
             address,
             senses,

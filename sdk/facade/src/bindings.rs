@@ -2,6 +2,9 @@
 
 //! What UniFFI hands to Kotlin, Python and Swift.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

@@ -29,7 +29,6 @@ class Phone:
     def in_folder(cls, folder, **options):
         """The phone of a folder: the store in `phone.db`, the key in `phone.key`. Keep the key out of backups."""
         folder = Path(folder)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         store = SqliteStore(folder / "phone.db")
         try:
             return cls(store, FileKeystore(folder / "phone.key"), **options)

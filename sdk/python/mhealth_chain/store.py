@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Durable bytes by key, in a file of SQLite."""
 
+import errno
 import os
 import sqlite3
 import threading
@@ -8,6 +9,7 @@ import threading
 from .native.mhealth import StorageFault, StoredPair, StoreHost
 
 _FAULTS = {sqlite3.SQLITE_FULL: StorageFault.Full, sqlite3.SQLITE_BUSY: StorageFault.InUse}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -53,6 +55,7 @@ class SqliteStore(StoreHost):
 
     def _opened(self):
         if self._database is None:
+            os.makedirs(os.path.dirname(os.path.abspath(self._path)), mode=0o700, exist_ok=True)
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
             database = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
             # A commit outlives a power cut: the journal is emptied, and that is written out, before it returns. Spent keys are
@@ -97,6 +100,8 @@ class _Using:
 
 
 def _fault(error):
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return StorageFault.Full()
     # Extended codes have the plain one in their last eight bits.
     code = getattr(error, "sqlite_errorcode", None)
     plain = None if code is None else code & 0xFF

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Requests over HTTP with the standard library: no redirects, no cookies, no cache."""
 
+import contextlib
 import http.client
 import socket
 import ssl
+import threading
 import time
 from urllib.parse import urlsplit
 
@@ -23,6 +25,10 @@ class HttpTransport(TransportHost):
     def send(self, request):
         until = time.monotonic() + request.patience / 1000
         connection = self._connection(request.url, until)
+        # A socket's timeout is for each piece of an answer, and a server may send one byte after the other.
+        end = threading.Timer(_left(until), _cut, (connection,))
+        end.daemon = True
+        end.start()
         try:
             return _ask(connection, request, until)
         except ssl.SSLCertVerificationError as error:
@@ -33,6 +39,7 @@ class HttpTransport(TransportHost):
         except (OSError, http.client.HTTPException) as error:
             raise HttpFault.Unreachable(reason=f"{type(error).__name__}: {error}") from error
         finally:
+            end.cancel()
             connection.close()
 
     def _connection(self, url, until):
@@ -63,6 +70,15 @@ def _ask(connection, request, until):
             raise http.client.IncompleteRead(bytes(body), answer.length)
         kept = [HttpHeader(name=name, value=value) for name, value in answer.getheaders()]
         return HttpAnswer(status=answer.status, headers=kept, body=bytes(body))
+
+
+def _cut(connection):
+    """Ends what another thread waits for."""
+    stream = connection.sock
+    if stream is not None:
+        # Below TLS, which that thread is in.
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(stream, socket.SHUT_RDWR)
 
 
 def _left(until):

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phones without a chain: storage, keys, deadlines. Kills are in sdk/tests/test_kills.py."""
 
+import contextlib
+import errno
 import http.server
 import shutil
 import socket
+import ssl
 import sys
 import tempfile
 import threading
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from mhealth_chain import (
     FileKeystore,
@@ -26,6 +30,7 @@ from mhealth_chain.native.mhealth import HttpFault, HttpRequest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 import office  # noqa: E402
+import study  # noqa: E402
 
 
 class InAFolder(unittest.TestCase):
@@ -69,6 +74,11 @@ class Stores(InAFolder):
         with self.assertRaises(StorageFault.Damaged):
             SqliteStore(self.folder / "db").get(b"x")
 
+    def test_what_the_system_says_of_a_full_disk_is_told_from_other_faults(self):
+        for number, expected in ((errno.ENOSPC, StorageFault.Full), (errno.EDQUOT, StorageFault.Full), (errno.EACCES, StorageFault.Unusable)):
+            with mock.patch("os.open", side_effect=OSError(number, "as the system says it")), self.assertRaises(expected):
+                SqliteStore(self.folder / "db").get(b"x")
+
     def test_only_the_key_that_wrapped_unwraps(self):
         key, other = FileKeystore(self.folder / "key"), FileKeystore(self.folder / "other")
         wrapped = key.wrap(bytes(32))
@@ -82,10 +92,8 @@ class Stores(InAFolder):
 
 
 class Transports(unittest.TestCase):
-    def request(self, port, patience=2000):
-        return HttpRequest(
-            method="GET", url=f"http://127.0.0.1:{port}/", headers=[], body=None, patience=patience, longest_answer=100
-        )
+    def request(self, port, patience=2000, address="http://127.0.0.1"):
+        return HttpRequest(method="GET", url=f"{address}:{port}/", headers=[], body=None, patience=patience, longest_answer=100)
 
     def serving(self, status, body):
         class Answering(http.server.BaseHTTPRequestHandler):
@@ -116,6 +124,30 @@ class Transports(unittest.TestCase):
     def test_a_server_that_does_not_answer_is_unreachable_when_patience_is_over(self):
         with socket.create_server(("127.0.0.1", 0)) as silent, self.assertRaises(HttpFault.Unreachable):
             HttpTransport().send(self.request(silent.getsockname()[1], patience=200))
+
+    def test_a_server_that_answers_byte_by_byte_is_unreachable_when_patience_is_over(self):
+        def drip(slow):
+            with contextlib.suppress(OSError), slow.accept()[0] as stranger:
+                while True:
+                    stranger.sendall(b"H")
+                    time.sleep(0.05)
+
+        with socket.create_server(("127.0.0.1", 0)) as slow:
+            threading.Thread(target=drip, args=(slow,), daemon=True).start()
+            begun = time.monotonic()
+            with self.assertRaises(HttpFault.Unreachable):
+                HttpTransport().send(self.request(slow.getsockname()[1], patience=300))
+            self.assertLess(time.monotonic() - begun, 2)
+
+    def test_a_certificate_that_is_not_valid_at_this_time_is_told_from_one_that_is_not_trusted(self):
+        for code, expected in ((9, True), (10, False), (18, None)):
+            error = ssl.SSLCertVerificationError(1, "certificate verify failed")
+            error.verify_code, error.verify_message = code, "as OpenSSL says it"
+            with mock.patch("http.client.HTTPSConnection.request", side_effect=error), self.assertRaises(
+                HttpFault.Untrusted if expected is None else HttpFault.WrongTime
+            ) as refused:
+                HttpTransport().send(self.request(443, address="https://auth.example.org"))
+            self.assertEqual(getattr(refused.exception, "not_yet", None), expected)
 
 
 class Phones(InAFolder):
@@ -168,6 +200,24 @@ class Phones(InAFolder):
         self.assertEqual((refused.exception.code, refused.exception.advice), ("wrong_keystore", "enrol_anew"))
         self.assertIn("code", refused.exception.sentence())
 
+    def test_a_phone_that_may_keep_nothing_says_so(self):
+        (self.folder / "file").touch()
+        with self.assertRaises(MHealthError) as refused:
+            Phone.in_folder(self.folder / "file")
+        self.assertEqual((refused.exception.code, refused.exception.advice), ("state_unreadable", "tell_study"))
+
+    def test_a_phone_without_room_says_so_and_goes_on_when_there_is_some(self):
+        with self.enrolling(self.folder) as phone:
+            room = lambda pages: phone._store._database.execute(f"PRAGMA max_page_count = {pages}").fetchone()
+            seal = lambda: phone.seal("night", "application/json", bytes(200_000))
+            room(1)
+            with self.assertRaises(MHealthError) as refused:
+                seal()
+            self.assertEqual((refused.exception.code, refused.exception.advice), ("state_disk_full", "make_room"))
+            self.assertEqual(phone.status().sealed, 0)
+            room(1 << 30)
+            self.assertEqual((seal().outcome, phone.status().sealed), ("new", 1))
+
     def test_a_second_phone_on_the_same_folder_is_refused(self):
         with Phone.in_folder(self.folder), self.assertRaises(MHealthError) as refused:
             Phone.in_folder(self.folder)
@@ -191,6 +241,26 @@ class Phones(InAFolder):
                 phone.sync_in_background(timeout=1).result()
             self.assertLess(time.monotonic() - begun, 1.5)
             self.assertIsNotNone(phone.status().last_fault)
+
+    def test_a_sync_is_back_in_time_whoever_is_away_and_a_later_one_finishes(self):
+        played = study.Study()
+        self.addCleanup(played.close)
+        with Phone.in_folder(self.folder, trust_relays=True) as phone:
+            phone.enrol(played.url, played.code())
+            for conduct in ("silent", "slow", "gone", "away"):
+                phone.seal(conduct, "application/json", b"{}")
+                played.play(conduct)
+                begun = time.monotonic()
+                with self.assertRaises(MHealthError) as refused:
+                    phone.sync(timeout=5)
+                self.assertLess(time.monotonic() - begun, 5.5, conduct)
+                self.assertEqual((refused.exception.code, refused.exception.advice), ("deadline", "wait"), conduct)
+                status = phone.status()
+                self.assertEqual((status.queued, status.last_fault), (1, "deadline"), conduct)
+                self.assertIsNotNone(status.next_try, conduct)
+                played.play("well")
+                self.assertEqual(phone.sync(timeout=60).state, "level", conduct)
+        self.assertEqual(played.report()["faults"], [])
 
 
 if __name__ == "__main__":

@@ -113,6 +113,9 @@ export class Phone {
   #stale = false;
   #reopening: Promise<PhoneCore> | undefined;
   #closed = false;
+  /** Calls that are under way, and what ends each of their waits. */
+  #calls = 0;
+  #waits = new Set<() => void>();
 
   private constructor(parts: PhoneParts, core: PhoneCore) {
     this.#parts = parts;
@@ -179,10 +182,15 @@ export class Phone {
 
   async #asked<T>(work: (core: PhoneCore) => Promise<T>): Promise<T> {
     if (this.#closed) throw new Error('the phone is closed');
+    this.#calls += 1;
     try {
       return await work(await this.#sound());
     } catch (thrown) {
       throw ours(thrown);
+    } finally {
+      this.#calls -= 1;
+      // Nobody waits for these any more, and a program on Node.js would not end before they do.
+      if (this.#calls === 0) for (const end of this.#waits) end();
     }
   }
 
@@ -224,7 +232,16 @@ export class Phone {
       wrap: (secret) => keystore.wrap(secret),
       unwrap: (wrapped) => keystore.unwrap(wrapped),
       send: (request) => transport.send(request),
-      sleep: (time) => new Promise((resolve) => setTimeout(resolve, Math.min(time, 2 ** 31 - 1))),
+      sleep: (time) =>
+        new Promise((resolve) => {
+          const end = () => {
+            clearTimeout(timer);
+            this.#waits.delete(end);
+            resolve();
+          };
+          const timer = setTimeout(end, Math.min(time, 2 ** 31 - 1));
+          this.#waits.add(end);
+        }),
     };
   }
 }

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { mkdtempSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 
-import { FetchTransport, FileKeystore, FileStore, MHealthError, Phone, openPhone } from '../dist/node.js';
+import { FetchTransport, FileKeystore, FileStore, HostFault, MHealthError, Phone, openPhone } from '../dist/node.js';
+import { study } from './site.js';
 
 const root = mkdtempSync(join(tmpdir(), 'mhealth-chain-'));
 after(() => rmSync(root, { recursive: true }));
@@ -107,6 +111,60 @@ test('a store that was full once goes on with what it has', async () => {
   await phone.close();
 });
 
+test('a phone that may keep nothing says so', async () => {
+  const path = folder();
+  writeFileSync(path, '');
+  await assert.rejects(openPhone(path), { code: 'state_unreadable', advice: 'tell_study' });
+});
+
+test('a phone without room loses nothing, and goes on when there is some', async (context) => {
+  const played = await study();
+  context.after(() => played.close());
+  const path = folder();
+  const store = new FileStore(path);
+  const apply = store.apply.bind(store);
+  const phone = await Phone.open({ store, keystore: new FileKeystore(`${path}.key`), trustRelays: true });
+  await phone.enrol(played.url, played.code);
+  const seal = (night) => phone.seal(night, 'application/json', '{}');
+  await seal('night 1');
+  store.apply = () => Promise.reject(new HostFault('full'));
+  await assert.rejects(seal('night 2'), { code: 'state_disk_full', advice: 'make_room' });
+  store.apply = apply;
+  assert.deepEqual(await seal('night 2'), { sequence: 2, outcome: 'new' });
+  assert.equal((await phone.sync()).state, 'level');
+  assert.deepEqual((await played.report()).faults, []);
+  await phone.close();
+});
+
+test('a sync is back in time whoever is away, and a later one finishes', async (context) => {
+  const played = await study();
+  context.after(() => played.close());
+  const phone = await openPhone(folder(), { trustRelays: true });
+  await phone.enrol(played.url, played.code);
+  for (const conduct of ['silent', 'slow', 'gone', 'away']) {
+    await phone.seal(conduct, 'application/json', '{}');
+    await played.play(conduct);
+    const begun = performance.now();
+    await assert.rejects(phone.sync({ deadline: 5000 }), { code: 'deadline', advice: 'wait' });
+    const took = performance.now() - begun;
+    assert.ok(took < 5500, `${conduct}: ${took} ms`);
+    const { queued, last_fault: fault, next_try: next } = await phone.status();
+    assert.deepEqual([queued, fault, typeof next], [1, 'deadline', 'number']);
+    await played.play('well');
+    assert.equal((await phone.sync()).state, 'level', conduct);
+  }
+  await phone.close();
+});
+
+test('the example registers an entry, and ends', async (context) => {
+  const played = await study();
+  context.after(() => played.close());
+  const example = fileURLToPath(new URL('../example/first-entry.js', import.meta.url));
+  const given = [example, folder(), played.url, played.code, '--trust-relays'];
+  const { stdout } = await promisify(execFile)(process.execPath, given, { timeout: 20_000 });
+  assert.match(stdout, /Entries: 1\./);
+});
+
 async function serving(listener, work) {
   const server = createServer(listener);
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -138,4 +196,17 @@ test('an answer that is too long, and none at all', async () => {
   await serving(() => {}, async (url) => {
     await assert.rejects(transport.send(request(url, { patience: 200 })));
   });
+});
+
+test('a certificate that is not valid at this time is told from one that is not trusted', async (context) => {
+  const fetched = globalThis.fetch;
+  context.after(() => (globalThis.fetch = fetched));
+  for (const [code, fault] of [
+    ['CERT_NOT_YET_VALID', 'not_valid_yet'],
+    ['CERT_HAS_EXPIRED', 'expired'],
+    ['DEPTH_ZERO_SELF_SIGNED_CERT', 'untrusted'],
+  ]) {
+    globalThis.fetch = () => Promise.reject(Object.assign(new TypeError('fetch failed'), { cause: Object.assign(new Error(code), { code }) }));
+    await assert.rejects(new FetchTransport().send(request('https://auth.example.org/')), { fault });
+  }
 });

@@ -31,7 +31,7 @@ export interface Host {
   wrap(secret: Uint8Array): Promise<Uint8Array>;
   /** Gives back what was wrapped. Faults: `foreign`, `locked`. */
   unwrap(wrapped: Uint8Array): Promise<Uint8Array>;
-  /** Sends a request. Faults: `too_long`, `untrusted`, `not_valid_yet`, `expired`. */
+  /** Sends a request. Faults: `too_long`, `untrusted`, `not_valid_yet`, `expired`, `not_allowed`. */
   send(request: HttpRequest): Promise<HttpAnswer>;
   /** Waits so many milliseconds. */
   sleep(time: number): Promise<void>;
@@ -112,6 +112,7 @@ fn transport_fault(error: JsValue) -> TransportFault {
     match fault.as_deref() {
         Some("too_long") => TransportFault::TooLong,
         Some("untrusted") => TransportFault::Untrusted(words),
+        Some("not_allowed") => TransportFault::NotAllowed(words),
         Some("not_valid_yet") => TransportFault::WrongTime {
             not_yet: true,
             reason: words,

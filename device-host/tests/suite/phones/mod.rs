@@ -7,11 +7,12 @@ mod deadlines;
 mod memory;
 mod secrets;
 mod standing;
+mod wrong;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
 use mhealth_device_host::{
-    host::{Entropy, Host, PhoneStore},
+    host::{Clock, Entropy, Host, PhoneStore},
     servers::Certificates,
     Change, Error, FileKeystore, HttpTransport, Options, Phone, Record, Sealed, SystemEntropy,
 };
@@ -91,10 +92,20 @@ async fn open<S: PhoneStore>(
     keystore: &FileKeystore,
     entropy: Arc<dyn Entropy>,
 ) -> Result<TestPhone<S>, Error> {
+    open_at(store, keystore, entropy, clock()).await
+}
+
+/// The same with another clock.
+async fn open_at<S: PhoneStore>(
+    store: S,
+    keystore: &FileKeystore,
+    entropy: Arc<dyn Entropy>,
+    clock: Arc<dyn Clock>,
+) -> Result<TestPhone<S>, Error> {
     let host = Host {
         store,
         transport: HttpTransport::new(LONG, &Certificates::default(), 8).expect("a client"),
-        clock: clock(),
+        clock,
         entropy,
     };
     let options = Options {

@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
     Json, Router,
 };
-use hashchain::{DeviceId, LinkHash};
+use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{
     run_id, token_hash, Code, Hash, Head, Key, Problem, Proof, Refusal, RunState, RunStatus,
     RunUpload, DPOP, DPOP_NONCE,
@@ -86,6 +86,8 @@ pub(crate) struct Behaviour {
     pub(crate) ahead: u64,
     /// What the server calls itself, if not by the address that it listens on.
     pub(crate) issuer: Option<String>,
+    /// The study that the server says its codes are for, if not that of the tests.
+    pub(crate) study: Option<StudyId>,
     /// Relays that the authentication server names.
     pub(crate) relays: Vec<String>,
     /// Envelopes that this relay holds, by device and sequence.

@@ -38,6 +38,7 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
         Some(issued) => issued.clone(),
     };
     let (auditor_key, auditor_epoch) = state.auditor();
+    let other_study = fake.set().study;
     Json(CodeTerms {
         chain: Hash(crate::support::terms().chain),
         issuer: fake
@@ -46,7 +47,7 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
             .clone()
             .unwrap_or_else(|| fake.address.clone()),
         server: crate::support::world::SERVER,
-        study: StudyId(0),
+        study: other_study.unwrap_or(StudyId(0)),
         policy: Policy::DeviceSigned,
         auditor_key,
         auditor_epoch,

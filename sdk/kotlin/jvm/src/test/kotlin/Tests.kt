@@ -10,6 +10,9 @@ import java.net.InetSocketAddress
 import java.net.ServerSocket
 import java.nio.file.Files
 import java.nio.file.Path
+import java.security.cert.CertificateExpiredException
+import java.security.cert.CertificateNotYetValidException
+import javax.net.ssl.SSLHandshakeException
 import kotlin.io.path.deleteIfExists
 import kotlin.io.path.readBytes
 import kotlin.io.path.writeBytes
@@ -28,6 +31,7 @@ import org.mhealthchain.core.KeyFault
 import org.mhealthchain.core.Language
 import org.mhealthchain.core.SdkException
 import org.mhealthchain.core.StorageFault
+import org.mhealthchain.core.StoreHost
 import org.mhealthchain.core.StoreWrite
 import org.mhealthchain.sentence
 
@@ -39,7 +43,18 @@ private inline fun <reified T : Throwable> refused(work: () -> Unit): T =
         error as? T ?: throw error
     }
 
-private fun same(found: Any?, expected: Any?) = check(found == expected) { "$found is not $expected" }
+internal fun same(found: Any?, expected: Any?) = check(found == expected) { "$found is not $expected" }
+
+/** A store that has no room when it is told so. */
+private class Filling(private val store: FileStore) : StoreHost by store, AutoCloseable by store {
+    @Volatile
+    var isFull = false
+
+    override fun apply(writes: List<StoreWrite>) {
+        if (isFull) throw StorageFault.Full()
+        store.apply(writes)
+    }
+}
 
 private fun put(key: String, value: String) = StoreWrite(bytes(key), bytes(value))
 
@@ -149,6 +164,12 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             refused<HttpFault.Unreachable> { HttpTransport().send(request(url, patience = 200u)) }
         }
     },
+    "a certificate that is not valid at this time is told from one that is not trusted" to {
+        fun fault(cause: Throwable?) = HttpTransport.fault(SSLHandshakeException("PKIX path validation failed").apply { initCause(cause) })
+        same((fault(CertificateNotYetValidException()) as HttpFault.WrongTime).notYet, true)
+        same((fault(CertificateExpiredException()) as HttpFault.WrongTime).notYet, false)
+        check(fault(null) is HttpFault.Untrusted)
+    },
     "nobody listening is unreachable" to {
         val port = ServerSocket(0, 1, InetAddress.getLoopbackAddress()).use { it.localPort }
         refused<HttpFault.Unreachable> { HttpTransport().send(request("http://127.0.0.1:$port/")) }
@@ -173,6 +194,26 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             FileStore(folder.resolve("phone")).use { it.get(bytes("01")) }
         }
     },
+    "a phone that may keep nothing says so" to { folder ->
+        folder.writeBytes(ByteArray(0))
+        runBlocking { same(refused<SdkException> { Phone.inFolder(folder) }.code, "state_unreadable") }
+    },
+    "a phone without room says so, and goes on when there is some" to { folder ->
+        Study(root).use { study ->
+            runBlocking {
+                val store = Filling(FileStore(folder))
+                Phone.open(store, FileKeystore(folder.resolveSibling("key")), trustRelays = true).use { phone ->
+                    phone.enrol(study.url, study.code)
+                    store.isFull = true
+                    val error = refused<SdkException> { phone.seal("night", "application/json", "{}".toByteArray()) }
+                    same(error.code, "state_disk_full")
+                    store.isFull = false
+                    same(phone.seal("night", "application/json", "{}".toByteArray()).outcome, "new")
+                    same(phone.sync(60.seconds).state, "level")
+                }
+            }
+        }
+    },
     "a second phone on the same folder is refused" to { folder ->
         runBlocking {
             Phone.inFolder(folder).use {
@@ -193,6 +234,24 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             Phone.inFolder(folder).use { phone ->
                 val took = measureTime { runCatching { phone.sync(1.seconds) } }
                 check(took < 1.5.seconds) { "$took" }
+            }
+        }
+    },
+    "a sync is back in time whoever is away, and a later one finishes" to { folder ->
+        Study(root).use { study ->
+            runBlocking {
+                Phone.inFolder(folder, trustRelays = true).use { phone ->
+                    phone.enrol(study.url, study.code)
+                    for (conduct in listOf("silent", "slow", "gone", "away")) {
+                        phone.seal(conduct, "application/json", "{}".toByteArray())
+                        study.play(conduct)
+                        val took = measureTime { same(refused<SdkException> { phone.sync(5.seconds) }.code, "deadline") }
+                        check(took < 5.5.seconds) { "$conduct: $took" }
+                        same(phone.status().queued, 1uL)
+                        study.play("well")
+                        same(phone.sync(60.seconds).state, "level")
+                    }
+                }
             }
         }
     },
