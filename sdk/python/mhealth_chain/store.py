@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Durable bytes by key, in a file of SQLite."""
 
+import errno
 import os
 import sqlite3
 import threading
@@ -44,9 +45,7 @@ class SqliteStore(StoreHost):
     def close(self):
         """Lets go of the file. Used again, the store opens it again."""
         with self._lock:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
+            self._let_go()
 
     def _using(self):
         return _Using(self)
@@ -65,6 +64,11 @@ class SqliteStore(StoreHost):
             database.execute("COMMIT")
             self._database = database
         return self._database
+
+    def _let_go(self):
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
 
 
 class _Using:
@@ -89,6 +93,9 @@ class _Using:
             database = self._store._database
             if kind is not None and database.in_transaction:
                 database.rollback()
+        except sqlite3.Error:
+            # Who opens the file next undoes what stands in its journal.
+            self._store._let_go()
         finally:
             self._store._lock.release()
         if isinstance(error, sqlite3.Error):
@@ -97,6 +104,8 @@ class _Using:
 
 
 def _fault(error):
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFault.Full()
     # Extended codes have the plain one in their last eight bits.
     code = getattr(error, "sqlite_errorcode", None)
     plain = None if code is None else code & 0xFF

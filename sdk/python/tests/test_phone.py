@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phones without a chain: storage, keys, deadlines. Kills are in sdk/tests/test_kills.py."""
 
+import errno
 import http.server
 import shutil
 import socket
+import sqlite3
 import sys
 import tempfile
 import threading
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
 from mhealth_chain import (
     FileKeystore,
@@ -56,6 +59,40 @@ class Stores(InAFolder):
             store.apply([StoreWrite(key=b"a", value=b"1"), StoreWrite(key=b"b", value=bytes(1 << 20))])
         self.assertIsNone(store.get(b"a"))
         store.close()
+
+    def test_writes_that_cannot_be_undone_at_once_are_undone_before_anything_else(self):
+        store = SqliteStore(self.folder / "db")
+        store.apply([StoreWrite(key=b"a", value=b"1")])
+
+        class Failing:
+            """The database, which can neither keep nor undo a transaction."""
+
+            in_transaction = True
+
+            def __init__(self, database):
+                self.database = database
+
+            def execute(self, statement, *values):
+                if statement == "COMMIT":
+                    raise sqlite3.OperationalError("disk I/O error")
+                return self.database.execute(statement, *values)
+
+            def rollback(self):
+                raise sqlite3.OperationalError("disk I/O error")
+
+            def close(self):
+                self.database.close()
+
+        store._database = Failing(store._database)
+        with self.assertRaises(StorageFault.Unusable):
+            store.apply([StoreWrite(key=b"a", value=b"2")])
+        self.assertEqual(store.get(b"a"), b"1")
+        store.close()
+
+    def test_a_disk_without_room_for_the_file_itself_is_full(self):
+        full = OSError(errno.ENOSPC, "No space left on device")
+        with mock.patch("mhealth_chain.store.os.open", side_effect=full), self.assertRaises(StorageFault.Full):
+            SqliteStore(self.folder / "db").get(b"x")
 
     def test_a_second_store_on_the_same_file_is_refused(self):
         store = SqliteStore(self.folder / "db")

@@ -15,11 +15,14 @@ const KEY = /^([0-9a-f]{2}){1,64}$/;
 /**
  * A store in a folder: one file a value, named by its key. A list of writes goes to the file `journal` first, and is durable when it is there
  * with its checksum; then the values are written, then the journal is emptied. Killed at any point, the next one finishes what is in the
- * journal, or finds it torn and nothing done. A second store on the same folder is refused: `state_in_use`.
+ * journal, or finds it torn and nothing done. After a write that failed nothing is written before the store was opened anew, which does the
+ * same. A second store on the same folder is refused: `state_in_use`.
  */
 export class FileStore implements PhoneStore {
   #folder: string;
   #alone: Server | undefined;
+  /** Whether the values are what the journal says. Not so before the store was opened, nor after a write that failed. */
+  #sound = false;
 
   constructor(folder: string) {
     this.#folder = resolve(folder);
@@ -27,26 +30,33 @@ export class FileStore implements PhoneStore {
 
   async open(): Promise<[Uint8Array, Uint8Array][]> {
     return this.#attempt(async () => {
+      this.#sound = false;
       await mkdir(this.#path('values'), { recursive: true, mode: 0o700 });
       this.#alone ??= await alone(await realpath(this.#folder));
       const left = unframed(await readFile(this.#path('journal')).catch(absent));
       if (left !== undefined) await this.#finish(left);
       const names = await readdir(this.#path('values'));
-      return Promise.all(
+      const values = await Promise.all(
         names.sort().map(async (name): Promise<[Uint8Array, Uint8Array]> => {
           if (!KEY.test(name)) throw new HostFault('damaged', 'a file is among the values that is none');
           return [Uint8Array.from(Buffer.from(name, 'hex')), Uint8Array.from(await readFile(this.#path('values', name)))];
         }),
       );
+      this.#sound = true;
+      return values;
     });
   }
 
   async apply(writes: Write[]): Promise<void> {
     await this.#attempt(async () => {
       if (this.#alone === undefined) throw new HostFault('failed', 'the store is closed');
+      if (!this.#sound) throw new HostFault('failed', 'a write failed: the store has to be opened anew');
+      // Whatever fails from here on, what stands in the journal decides, and comes before everything else.
+      this.#sound = false;
       await write(this.#path('journal'), framed(writes));
       await synchronise(this.#folder);
       await this.#finish(writes);
+      this.#sound = true;
     });
   }
 

@@ -54,6 +54,23 @@ test('a journal that is whole is finished, and one that is torn is not', async (
   assert.deepEqual(await stored(path), [[bytes(1), bytes(2)]]);
 });
 
+test('what failed half-way is finished before anything else is written', async () => {
+  const path = folder();
+  const store = new FileStore(path);
+  await store.open();
+  const inTheWay = join(path, 'values', '02');
+  mkdirSync(join(inTheWay, 'folder'), { recursive: true });
+  await assert.rejects(store.apply([[bytes(1), bytes(2)], [bytes(2), bytes(2)]]), { fault: 'failed' });
+  // The journal is the only place that has the second value: nothing is written over it.
+  await assert.rejects(store.apply([[bytes(3), bytes(3)]]), { fault: 'failed' });
+  await assert.rejects(store.open(), { fault: 'failed' });
+  rmSync(inTheWay, { recursive: true });
+  assert.deepEqual(await store.open(), [[bytes(1), bytes(2)], [bytes(2), bytes(2)]]);
+  await store.apply([[bytes(3), bytes(3)]]);
+  await store.close();
+  assert.equal((await stored(path)).length, 3);
+});
+
 test('a second phone on the same folder is refused', async () => {
   const path = folder();
   const phone = await openPhone(path);

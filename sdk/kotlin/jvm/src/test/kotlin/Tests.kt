@@ -113,6 +113,22 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
         folder.resolve("journal").writeBytes(journals)
         FileStore(folder).use { same(it.get(bytes("02"))?.let(::digits), "02") }
     },
+    "what failed half-way is finished before anything else is done" to { folder ->
+        FileStore(folder).use { store ->
+            store.apply(listOf(put("01", "01")))
+            val inTheWay = folder.resolve("values/02")
+            Files.createDirectories(inTheWay.resolve("folder"))
+            refused<StorageFault> { store.apply(listOf(put("01", "02"), put("02", "02"))) }
+            // The journal is the only place that has the second value: nothing is read or written past it.
+            refused<StorageFault> { store.get(bytes("01")) }
+            refused<StorageFault> { store.scan(bytes("00"), bytes("ff"), 10u) }
+            refused<StorageFault> { store.apply(listOf(put("03", "03"))) }
+            refused<StorageFault.InUse> { FileStore(folder).get(bytes("01")) }
+            inTheWay.toFile().deleteRecursively()
+            val found = store.scan(bytes("00"), bytes("ff"), 10u).map { digits(it.key) to digits(it.value) }
+            same(found, listOf("01" to "02", "02" to "02"))
+        }
+    },
     "a second store on the same folder is refused" to { folder ->
         FileStore(folder).use { store ->
             store.get(bytes("01"))

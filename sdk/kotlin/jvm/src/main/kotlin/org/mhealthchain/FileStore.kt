@@ -30,7 +30,8 @@ import org.mhealthchain.core.StoredPair
 /**
  * A store in a folder: one file a value, named by its key. A list of writes goes to the file `journal` first, and is durable when it is
  * there with its checksum; then the values are written, then the journal is emptied. Killed at any point, the next one finishes what is
- * in the journal, or finds it torn and nothing done. A second store on the same folder is refused: `state_in_use`.
+ * in the journal, or finds it torn and nothing done. So does this one after a write that failed, and refuses everything until that worked.
+ * A second store on the same folder is refused: `state_in_use`.
  *
  * Throws [StorageFault].
  */
@@ -38,6 +39,9 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
     private val values = folder.resolve("values")
     private val journal = folder.resolve("journal")
     private var lock: FileLock? = null
+
+    /** Whether the values are what the journal says. Not so before the first use, nor after a write that failed. */
+    private var sound = false
 
     /** Keys in hexadecimal digits, whose order is that of the bytes. */
     private val keys = TreeSet<String>()
@@ -60,11 +64,14 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
     }
 
     @Synchronized
-    override fun apply(writes: List<StoreWrite>) = attempt {
+    override fun apply(writes: List<StoreWrite>): Unit = attempt {
         open()
+        // Whatever fails from here on, what stands in the journal decides, and comes before everything else.
+        sound = false
         write(journal, framed(writes))
         synchronise(folder)
         finish(writes)
+        sound = true
     }
 
     /** Lets go of the folder. Used again, the store opens it again. */
@@ -72,20 +79,26 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
     override fun close() {
         lock?.acquiredBy()?.close()
         lock = null
-        keys.clear()
+        sound = false
     }
 
-    /** Takes the folder when it is first used. */
+    /** Takes the folder when it is first used, and finishes what was begun in it. */
     private fun open() {
-        if (lock != null) return
-        Files.createDirectories(values)
-        keepFromOthers(folder)
-        lock = locked(folder.resolve("lock"))
+        if (sound) return
+        val first = lock == null
+        if (first) {
+            Files.createDirectories(values)
+            keepFromOthers(folder)
+            lock = locked(folder.resolve("lock"))
+        }
         try {
+            keys.clear()
             finishJournal()
             Files.list(values).use { files -> files.map { it.fileName.toString() }.forEach(::found) }
+            sound = true
         } catch (error: Throwable) {
-            close()
+            // The journal of a phone that runs is finished by nobody else.
+            if (first) close()
             throw error
         }
     }
