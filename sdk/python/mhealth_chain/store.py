@@ -13,12 +13,14 @@ _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class SqliteStore(StoreHost):
-    """A store in one file, readable by its owner only. A second one on the same file is refused: `state_in_use`."""
+    """A store in one file, readable by its owner only. The file is taken when the store is first used, until it is closed. A second
+    store on the same file is refused: `state_in_use`."""
 
     def __init__(self, path):
         self._lock = threading.Lock()
         self._path = os.fspath(path)
         self._database = None
+        self._closed = False
 
     def get(self, key):
         with self._using() as database:
@@ -43,14 +45,17 @@ class SqliteStore(StoreHost):
             database.execute("COMMIT")
 
     def close(self):
-        """Lets go of the file. Used again, the store opens it again."""
+        """Lets go of the file, for good, once what is being written is written."""
         with self._lock:
+            self._closed = True
             self._let_go()
 
     def _using(self):
         return _Using(self)
 
     def _opened(self):
+        if self._closed:
+            raise StorageFault.Unusable(reason="the store is closed")
         if self._database is None:
             os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
             database = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)

@@ -43,6 +43,7 @@ class Stores(InAFolder):
         store = SqliteStore(self.folder / "db")
         store.apply([StoreWrite(key=b"\xff", value=b"3"), StoreWrite(key=b"\x01", value=b"1"), StoreWrite(key=b"\x01\x00", value=b"2")])
         store.close()
+        store = SqliteStore(self.folder / "db")
         store.apply([StoreWrite(key=b"\xff", value=None), StoreWrite(key=b"\x01", value=b"4")])
         self.assertIsNone(store.get(b"\xff"))
         found = [(pair.key, pair.value) for pair in store.scan(b"\x00", b"\xff", 10)]
@@ -100,6 +101,18 @@ class Stores(InAFolder):
         with self.assertRaises(StorageFault.InUse):
             SqliteStore(self.folder / "db").get(b"x")
         store.close()
+
+    def test_a_closed_store_stays_closed_and_its_file_is_free(self):
+        store = SqliteStore(self.folder / "db")
+        store.get(b"x")
+        store.close()
+        with self.assertRaises(StorageFault.Unusable):
+            store.get(b"x")
+        with self.assertRaises(StorageFault.Unusable):
+            store.apply([StoreWrite(key=b"a", value=b"1")])
+        again = SqliteStore(self.folder / "db")
+        self.assertIsNone(again.get(b"a"))
+        again.close()
 
     def test_a_file_that_is_no_database_is_damaged(self):
         (self.folder / "db").write_bytes(b"not a database" * 100)
@@ -209,6 +222,16 @@ class Phones(InAFolder):
         with Phone.in_folder(self.folder), self.assertRaises(MHealthError) as refused:
             Phone.in_folder(self.folder)
         self.assertEqual(refused.exception.code, "state_in_use")
+
+    def test_a_closed_phone_stays_closed_whatever_was_under_way(self):
+        phone = self.enrolling(self.folder)
+        syncing = phone.sync_in_background(timeout=3)
+        phone.close()
+        with self.assertRaises(ValueError):
+            phone.status()
+        with Phone.in_folder(self.folder) as again:
+            self.assertIsInstance(syncing.exception(), (MHealthError, ValueError))
+            self.assertEqual(again.status().sealed, 0)
 
     def test_the_same_source_is_sealed_once_and_corrected_only_when_asked(self):
         with self.enrolling(self.folder) as phone:

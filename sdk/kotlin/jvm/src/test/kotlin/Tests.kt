@@ -136,6 +136,20 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
         }
         FileStore(folder).use { it.get(bytes("01")) }
     },
+    "a closed store stays closed, and its folder is free" to { folder ->
+        val store = FileStore(folder).also { it.get(bytes("01")) }
+        store.close()
+        refused<StorageFault.Unusable> { store.get(bytes("01")) }
+        refused<StorageFault.Unusable> { store.apply(listOf(put("01", "01"))) }
+        FileStore(folder).use { same(it.get(bytes("01")), null) }
+    },
+    "a closed phone stays closed" to { folder ->
+        runBlocking {
+            val phone = Phone.inFolder(folder).also { it.close() }
+            refused<IllegalStateException> { phone.status() }
+            Phone.inFolder(folder).use { same(it.status().sealed, 0uL) }
+        }
+    },
     "a full disk is told from other faults" to {
         check(FileStore.fault("No space left on device") is StorageFault.Full)
         check(FileStore.fault("Permission denied") is StorageFault.Unusable)

@@ -42,6 +42,7 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
 
     /** Whether the values are what the journal says. Not so before the first use, nor after a write that failed. */
     private var sound = false
+    private var closed = false
 
     /** Keys in hexadecimal digits, whose order is that of the bytes. */
     private val keys = TreeSet<String>()
@@ -74,9 +75,14 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
         sound = true
     }
 
-    /** Lets go of the folder. Used again, the store opens it again. */
+    /** Lets go of the folder, for good, once what is being written is written. */
     @Synchronized
     override fun close() {
+        closed = true
+        letGo()
+    }
+
+    private fun letGo() {
         lock?.acquiredBy()?.close()
         lock = null
         sound = false
@@ -84,6 +90,7 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
 
     /** Takes the folder when it is first used, and finishes what was begun in it. */
     private fun open() {
+        if (closed) throw StorageFault.Unusable("the store is closed")
         if (sound) return
         val first = lock == null
         if (first) {
@@ -98,7 +105,7 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
             sound = true
         } catch (error: Throwable) {
             // The journal of a phone that runs is finished by nobody else.
-            if (first) close()
+            if (first) letGo()
             throw error
         }
     }

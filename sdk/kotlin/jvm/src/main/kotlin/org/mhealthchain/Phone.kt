@@ -31,12 +31,15 @@ val SdkException.code: String
 
 /** A phone. All calls may be made from any thread, also at the same time; none of those that suspend blocks its caller. */
 class Phone private constructor(private val core: PhoneCore, private val store: StoreHost) : AutoCloseable {
+    @Volatile
+    private var closed = false
+
     /**
      * Enrols with a code, at the authentication server of this address. Gives the phone's number on the chain. After a failure the
      * same call goes on where it was.
      */
     suspend fun enrol(authentication: String, code: String, deadline: Duration = 60.seconds): UInt =
-        elsewhere { core.enrol(authentication, code, deadline.milliseconds()) }
+        asked { core.enrol(authentication, code, deadline.milliseconds()) }
 
     /**
      * Seals a record. It is durable when this returns, and needs no connection. [source] names what was recorded, such as the
@@ -49,13 +52,13 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
         payload: ByteArray,
         content: ByteArray? = null,
         correct: Boolean = false,
-    ): SealedEntry = elsewhere { core.seal(source, mediaType, payload, content, correct) }
+    ): SealedEntry = asked { core.seal(source, mediaType, payload, content, correct) }
 
     /** Sends what the chain lacks and has it proved. Error `deadline` when that takes longer; a later call goes on. */
-    suspend fun sync(deadline: Duration = 60.seconds): PhoneStanding = elsewhere { core.sync(deadline.milliseconds()) }
+    suspend fun sync(deadline: Duration = 60.seconds): PhoneStanding = asked { core.sync(deadline.milliseconds()) }
 
     /** How the phone stands, for a screen. Asks nobody. */
-    suspend fun status(): PhoneStatus = elsewhere { core.status() }
+    suspend fun status(): PhoneStatus = asked { core.status() }
 
     /** What the person should do now, as a sentence. */
     suspend fun advice(language: Language = Language.ENGLISH): String {
@@ -64,12 +67,18 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
     }
 
     /** What is left on a stopped phone, for the auditor: one JSON object a line. */
-    suspend fun exportQueue(): String = elsewhere { core.exportQueue() }
+    suspend fun exportQueue(): String = asked { core.exportQueue() }
 
-    /** Lets go of the store. */
+    /** Lets go of the store, for good, once what is being written is written. Calls that are under way end with an error. */
     override fun close() {
-        core.close()
+        closed = true
         (store as? AutoCloseable)?.close()
+        core.close()
+    }
+
+    private suspend fun <T> asked(work: () -> T): T {
+        check(!closed) { "the phone is closed" }
+        return elsewhere(work)
     }
 
     companion object {
