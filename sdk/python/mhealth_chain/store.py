@@ -10,6 +10,8 @@ from .native.mhealth import StorageFault, StoredPair, StoreHost
 
 _FAULTS = {sqlite3.SQLITE_FULL: StorageFault.Full, sqlite3.SQLITE_BUSY: StorageFault.InUse}
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# Held while a file is made and taken.
+_OPENING = threading.Lock()
 
 
 class SqliteStore(StoreHost):
@@ -57,17 +59,8 @@ class SqliteStore(StoreHost):
         if self._closed:
             raise StorageFault.Unusable(reason="the store is closed")
         if self._database is None:
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            database = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
-            # A commit outlives a power cut: the journal is emptied, and that is written out, before it returns. Spent keys are
-            # overwritten. The file is this program's alone as long as it is open.
-            for setting in ("locking_mode = EXCLUSIVE", "journal_mode = TRUNCATE", "synchronous = FULL", "secure_delete = ON"):
-                database.execute(f"PRAGMA {setting}")
-            database.execute("CREATE TABLE IF NOT EXISTS stored (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
-            # Takes the lock now, and keeps it.
-            database.execute("BEGIN EXCLUSIVE")
-            database.execute("COMMIT")
-            self._database = database
+            with _OPENING:
+                self._database = _taken(self._path)
         return self._database
 
     def _let_go(self):
@@ -106,6 +99,30 @@ class _Using:
         if isinstance(error, sqlite3.Error):
             raise _fault(error) from error
         return False
+
+
+def _taken(path):
+    """The database in a file, which is this program's alone as long as it is open."""
+    # A file that is there is left to SQLite: whoever closes it beside SQLite takes away the locks that another store of this program
+    # has on it.
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
+    database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        # A commit outlives a power cut: the journal is emptied, and that is written out, before it returns. Spent keys are
+        # overwritten.
+        for setting in ("locking_mode = EXCLUSIVE", "journal_mode = TRUNCATE", "synchronous = FULL", "secure_delete = ON"):
+            database.execute(f"PRAGMA {setting}")
+        database.execute("CREATE TABLE IF NOT EXISTS stored (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+        # Takes the lock now, and keeps it.
+        database.execute("BEGIN EXCLUSIVE")
+        database.execute("COMMIT")
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _fault(error):

@@ -6,6 +6,7 @@ import http.server
 import shutil
 import socket
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import threading
@@ -100,6 +101,22 @@ class Stores(InAFolder):
         store.get(b"x")
         with self.assertRaises(StorageFault.InUse):
             SqliteStore(self.folder / "db").get(b"x")
+        store.close()
+
+    def test_a_store_that_was_refused_takes_nothing_from_the_one_that_has_the_file(self):
+        store = SqliteStore(self.folder / "db")
+        store.get(b"x")
+        with self.assertRaises(StorageFault.InUse):
+            SqliteStore(self.folder / "db").get(b"x")
+        # What other programs see is the system's lock.
+        program = (
+            "import sys\n"
+            "from mhealth_chain import SqliteStore, StorageFault\n"
+            "try:\n    SqliteStore(sys.argv[1]).get(b'x')\n"
+            "except StorageFault.InUse:\n    print('in use')\n"
+        )
+        other = subprocess.run([sys.executable, "-c", program, self.folder / "db"], stdout=subprocess.PIPE, text=True)
+        self.assertEqual(other.stdout, "in use\n")
         store.close()
 
     def test_a_closed_store_stays_closed_and_its_file_is_free(self):

@@ -136,6 +136,17 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
         }
         FileStore(folder).use { it.get(bytes("01")) }
     },
+    "a store that was refused takes nothing from the one that has the folder" to { folder ->
+        // What other programs see is the system's lock.
+        val lock = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        val other = ProcessBuilder("python3", "-c", lock, folder.resolve("lock").toString())
+        FileStore(folder).use { store ->
+            store.get(bytes("01"))
+            refused<StorageFault.InUse> { FileStore(folder).get(bytes("01")) }
+            check(other.start().waitFor() != 0) { "another program takes the folder" }
+        }
+        same(other.inheritIO().start().waitFor(), 0)
+    },
     "a closed store stays closed, and its folder is free" to { folder ->
         val store = FileStore(folder).also { it.get(bytes("01")) }
         store.close()

@@ -9,7 +9,6 @@ import java.io.DataOutputStream
 import java.io.IOException
 import java.nio.ByteBuffer
 import java.nio.channels.FileChannel
-import java.nio.channels.FileLock
 import java.nio.channels.OverlappingFileLockException
 import java.nio.file.FileSystemException
 import java.nio.file.Files
@@ -22,10 +21,49 @@ import java.nio.file.StandardOpenOption.WRITE
 import java.security.MessageDigest
 import java.util.HexFormat
 import java.util.TreeSet
+import java.util.concurrent.ConcurrentHashMap
 import org.mhealthchain.core.StorageFault
 import org.mhealthchain.core.StoreHost
 import org.mhealthchain.core.StoreWrite
 import org.mhealthchain.core.StoredPair
+
+/** A folder that is this program's alone, and in this program one store's. */
+private class Taken private constructor(private val folder: Path, private val channel: FileChannel) : AutoCloseable {
+    override fun close() {
+        channel.close()
+        OURS.remove(folder)
+    }
+
+    companion object {
+        private val OURS = ConcurrentHashMap.newKeySet<Path>()
+
+        fun of(folder: Path): Taken {
+            val real = folder.toRealPath()
+            // Asked first: whoever closes a file takes away every lock that this program has on it, whichever store has it.
+            if (!OURS.add(real)) throw StorageFault.InUse()
+            try {
+                return Taken(real, locked(real.resolve("lock")))
+            } catch (error: Throwable) {
+                OURS.remove(real)
+                throw error
+            }
+        }
+
+        private fun locked(file: Path): FileChannel {
+            val channel = FileChannel.open(file, CREATE, WRITE)
+            val lock = try {
+                channel.tryLock()
+            } catch (_: OverlappingFileLockException) {
+                null
+            }
+            if (lock == null) {
+                channel.close()
+                throw StorageFault.InUse()
+            }
+            return channel
+        }
+    }
+}
 
 /**
  * A store in a folder: one file a value, named by its key. A list of writes goes to the file `journal` first, and is durable when it is
@@ -38,7 +76,7 @@ import org.mhealthchain.core.StoredPair
 class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
     private val values = folder.resolve("values")
     private val journal = folder.resolve("journal")
-    private var lock: FileLock? = null
+    private var taken: Taken? = null
 
     /** Whether the values are what the journal says. Not so before the first use, nor after a write that failed. */
     private var sound = false
@@ -83,8 +121,8 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
     }
 
     private fun letGo() {
-        lock?.acquiredBy()?.close()
-        lock = null
+        taken?.close()
+        taken = null
         sound = false
     }
 
@@ -92,11 +130,11 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
     private fun open() {
         if (closed) throw StorageFault.Unusable("the store is closed")
         if (sound) return
-        val first = lock == null
+        val first = taken == null
         if (first) {
             Files.createDirectories(values)
             keepFromOthers(folder)
-            lock = locked(folder.resolve("lock"))
+            taken = Taken.of(folder)
         }
         try {
             keys.clear()
@@ -184,19 +222,6 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
 
         /** Waits until the names in a folder are on the disk. */
         private fun synchronise(folder: Path) = FileChannel.open(folder, READ).use { it.force(true) }
-
-        private fun locked(file: Path): FileLock {
-            val channel = FileChannel.open(file, CREATE, WRITE)
-            val lock = try {
-                channel.tryLock()
-            } catch (_: OverlappingFileLockException) {
-                null
-            }
-            return lock ?: run {
-                channel.close()
-                throw StorageFault.InUse()
-            }
-        }
 
         internal fun keepFromOthers(path: Path) {
             val file = path.toFile()
