@@ -10,8 +10,10 @@ import java.net.InetSocketAddress
 import java.net.ServerSocket
 import java.nio.file.Files
 import java.nio.file.Path
+import java.util.jar.JarFile
 import kotlin.io.path.deleteIfExists
 import kotlin.io.path.readBytes
+import kotlin.io.path.readText
 import kotlin.io.path.writeBytes
 import kotlin.system.exitProcess
 import kotlin.time.Duration.Companion.seconds
@@ -159,6 +161,29 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             val phone = Phone.inFolder(folder).also { it.close() }
             refused<IllegalStateException> { phone.status() }
             Phone.inFolder(folder).use { same(it.status().sealed, 0uL) }
+        }
+    },
+    "what an Android of version 8 lacks is not asked for" to {
+        JarFile(Path.of(FileStore::class.java.protectionDomain.codeSource.location.toURI()).toFile()).use { jar ->
+            val ours = Regex("org/mhealthchain/(?!HttpTransport)[^/]+\\.class")
+            val classes = jar.entries().toList().filter { ours.matches(it.name) }
+            check(classes.any { it.name.endsWith("/FileStore.class") })
+            for (entry in classes) {
+                val code = jar.getInputStream(entry).use { it.readBytes() }.toString(Charsets.ISO_8859_1)
+                for (later in listOf("java/util/HexFormat", "readNBytes", "readString")) {
+                    check(later !in code) { "${entry.name} asks for $later" }
+                }
+            }
+        }
+    },
+    "Android's rules keep out of backups what its store is in" to {
+        val android = root.resolve("sdk/kotlin/android/src/main")
+        val store = android.resolve("kotlin/org/mhealthchain/android/AndroidStore.kt").readText()
+        val folder = Regex("File\\(context\\.filesDir, \"(.+)\"\\)").find(store)!!.groupValues[1]
+        for (rules in listOf("backup_rules.xml", "full_backup_content.xml")) {
+            val text = android.resolve("res/xml/$rules").readText()
+            val kept = Regex("<exclude domain=\"file\" path=\"(.+)/\" />").findAll(text).map { it.groupValues[1] }.toSet()
+            same(kept, setOf(folder))
         }
     },
     "a full disk is told from other faults" to {

@@ -19,7 +19,6 @@ import java.nio.file.StandardOpenOption.READ
 import java.nio.file.StandardOpenOption.TRUNCATE_EXISTING
 import java.nio.file.StandardOpenOption.WRITE
 import java.security.MessageDigest
-import java.util.HexFormat
 import java.util.TreeSet
 import java.util.concurrent.ConcurrentHashMap
 import org.mhealthchain.core.StorageFault
@@ -88,17 +87,17 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
     @Synchronized
     override fun get(key: ByteArray): ByteArray? = attempt {
         open()
-        val name = HEX.formatHex(key)
+        val name = digits(key)
         if (name in keys) Files.readAllBytes(values.resolve(name)) else null
     }
 
     @Synchronized
     override fun scan(from: ByteArray, until: ByteArray, most: UInt): List<StoredPair> = attempt {
         open()
-        val (first, end) = Pair(HEX.formatHex(from), HEX.formatHex(until))
+        val (first, end) = Pair(digits(from), digits(until))
         if (first >= end) return@attempt emptyList()
         keys.subSet(first, end).asSequence().take(most.coerceAtMost(Int.MAX_VALUE.toUInt()).toInt())
-            .map { StoredPair(HEX.parseHex(it), Files.readAllBytes(values.resolve(it))) }
+            .map { StoredPair(bytes(it), Files.readAllBytes(values.resolve(it))) }
             .toList()
     }
 
@@ -150,7 +149,7 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
 
     private fun finish(writes: List<StoreWrite>) {
         for (write in writes) {
-            val name = HEX.formatHex(write.key)
+            val name = digits(write.key)
             val value = write.value
             if (value == null) {
                 Files.deleteIfExists(values.resolve(name))
@@ -177,8 +176,8 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
     }
 
     companion object {
-        private val HEX = HexFormat.of()
         private val KEY = Regex("([0-9a-f]{2}){1,64}")
+        private const val DIGITS = "0123456789abcdef"
         private const val CHECKSUM = 32
 
         private fun framed(writes: List<StoreWrite>): ByteArray {
@@ -200,14 +199,25 @@ class FileStore(private val folder: Path) : StoreHost, AutoCloseable {
             if (bytes.size < CHECKSUM) return null
             val content = bytes.copyOfRange(CHECKSUM, bytes.size)
             if (!checksum(content).contentEquals(bytes.copyOf(CHECKSUM))) return null
-            return DataInputStream(ByteArrayInputStream(content)).run {
-                List(readInt()) {
-                    val key = readNBytes(readInt())
-                    val length = readInt()
-                    StoreWrite(key, if (length < 0) null else readNBytes(length))
-                }
+            val input = DataInputStream(ByteArrayInputStream(content))
+            fun piece(length: Int) = ByteArray(length).also { input.readFully(it) }
+            return List(input.readInt()) {
+                val key = piece(input.readInt())
+                val length = input.readInt()
+                StoreWrite(key, if (length < 0) null else piece(length))
             }
         }
+
+        /** Java's own class for this is missing on Android before version 14. */
+        private fun digits(bytes: ByteArray): String = buildString(2 * bytes.size) {
+            for (byte in bytes) {
+                append(DIGITS[byte.toInt() shr 4 and 15])
+                append(DIGITS[byte.toInt() and 15])
+            }
+        }
+
+        private fun bytes(digits: String) =
+            ByteArray(digits.length / 2) { digits.substring(2 * it, 2 * it + 2).toInt(16).toByte() }
 
         private fun checksum(bytes: ByteArray) = MessageDigest.getInstance("SHA-256").digest(bytes)
 
