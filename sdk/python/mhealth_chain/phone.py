@@ -75,8 +75,11 @@ class Phone:
             return self._open_core().status()
 
     def advice(self, language=mhealth.Language.ENGLISH):
-        """What the person should do now, as a sentence."""
+        """What the person should do now, as a sentence; of a phone that was stopped, also why."""
         status = self.status()
+        if status.stopped is not None:
+            failed = mhealth.SdkError.Failed(code=status.stopped, reason=None, advice=status.advice, detail="")
+            return mhealth.error_sentence(failed, language)
         return mhealth.advice_sentence(status.advice, status.last_fault or "", language)
 
     def export_queue(self):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Phones without a chain: storage, keys, deadlines. Kills are in sdk/tests/test_kills.py."""
 
+import copy
 import errno
 import http.server
 import shutil
@@ -204,6 +205,19 @@ class Phones(InAFolder):
             with self.assertRaises(MHealthError) as refused:
                 phone.seal("night", "application/json", b"{}")
             self.assertEqual(refused.exception.code, "not_enrolled")
+
+    def test_a_phone_that_was_stopped_says_why_in_three_languages(self):
+        with Phone.in_folder(self.folder) as phone:
+            status = copy.copy(phone.status())
+            # The sync that stops a phone succeeds: there is no fault.
+            status.advice, status.last_fault = "tell_study", None
+            phone.status = lambda: status
+            status.stopped = "another_reason"
+            unknown = phone.advice()
+            self.assertIn("the word another_reason.", unknown)
+            for status.stopped in ("foreign_head", "restored_backup", "other_enrolment", "another_participant_key"):
+                said = {phone.advice(language) for language in Language}
+                self.assertEqual(len(said - {unknown}), 3)
 
     def test_what_is_wrong_with_an_enrolment_is_named_before_anything_is_sent(self):
         for address, code, expected in (

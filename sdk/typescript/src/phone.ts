@@ -160,10 +160,10 @@ export class Phone {
     return JSON.parse(await this.#asked(async (core) => core.status()));
   }
 
-  /** What the person should do now, as a sentence. */
+  /** What the person should do now, as a sentence; of a phone that was stopped, also why. */
   async advice(language: Language = 'en'): Promise<string> {
-    const { advice, last_fault: fault } = await this.status();
-    return adviceSentence(advice, fault ?? '', language);
+    const { advice, last_fault: fault, stopped } = await this.status();
+    return stopped === null ? adviceSentence(advice, fault ?? '', language) : errorSentence(stopped, advice, language);
   }
 
   /** What is left on a stopped phone, for the auditor: one JSON object a line. */

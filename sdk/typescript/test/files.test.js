@@ -99,6 +99,24 @@ test('a phone whose store was copied without its key says so, in three languages
   assert.equal(new Set(['en', 'de-AT', 'ja'].map((language) => error.sentence(language))).size, 3);
 });
 
+test('a phone that was stopped says why, in three languages', async () => {
+  const phone = await openPhone(folder());
+  const status = await phone.status();
+  // The sync that stops a phone succeeds: there is no fault.
+  const said = (stopped, language) => {
+    phone.status = async () => ({ ...status, stopped, advice: 'tell_study', last_fault: null });
+    return phone.advice(language);
+  };
+  const unknown = await said('another_reason');
+  assert.match(unknown, /the word another_reason\./);
+  for (const reason of ['foreign_head', 'restored_backup', 'other_enrolment', 'another_participant_key']) {
+    const sentences = new Set([await said(reason, 'en'), await said(reason, 'de'), await said(reason, 'ja')]);
+    assert.equal(sentences.size, 3);
+    assert.ok(!sentences.has(unknown));
+  }
+  await phone.close();
+});
+
 test('a code that is none is named, and nothing is sent', async () => {
   const asked = [];
   const transport = { send: async (request) => asked.push(request) };

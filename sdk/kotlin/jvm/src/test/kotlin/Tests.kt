@@ -28,6 +28,7 @@ import org.mhealthchain.core.HttpFault
 import org.mhealthchain.core.HttpRequest
 import org.mhealthchain.core.KeyFault
 import org.mhealthchain.core.Language
+import org.mhealthchain.core.PhoneStatus
 import org.mhealthchain.core.SdkException
 import org.mhealthchain.core.StorageFault
 import org.mhealthchain.core.StoreWrite
@@ -225,6 +226,22 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
                 same(phone.status().advice, "enrol")
                 val said = Language.entries.map { phone.advice(it) }
                 same(said.toSet().size, 3)
+            }
+        }
+    },
+    "a phone that was stopped says why, in three languages" to { folder ->
+        runBlocking {
+            Phone.inFolder(folder).use { phone ->
+                // The sync that stops a phone succeeds: there is no fault.
+                fun stopped(reason: String, status: PhoneStatus) =
+                    status.copy(stopped = reason, advice = "tell_study", lastFault = null)
+                val status = phone.status()
+                for (reason in listOf("foreign_head", "restored_backup", "other_enrolment", "another_participant_key")) {
+                    val said = Language.entries.map { stopped(reason, status).sentence(it) }
+                    same(said.toSet().size, 3)
+                    check(said.none { stopped("another_reason", status).sentence(Language.ENGLISH) == it })
+                }
+                check("the word another_reason." in stopped("another_reason", status).sentence(Language.ENGLISH))
             }
         }
     },

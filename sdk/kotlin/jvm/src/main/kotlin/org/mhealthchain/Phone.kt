@@ -23,6 +23,12 @@ import org.mhealthchain.core.errorSentence
 /** What a participant is told about an error. [SdkException.Failed] is the one error that this library throws. */
 fun SdkException.sentence(language: Language = Language.ENGLISH): String = errorSentence(this, language)
 
+/** What the person should do, as a sentence; of a phone that was stopped, also why. */
+internal fun PhoneStatus.sentence(language: Language): String {
+    val reason = stopped ?: return adviceSentence(advice, lastFault ?: "", language)
+    return errorSentence(SdkException.Failed(reason, null, advice, ""), language)
+}
+
 /** The stable code of an error. */
 val SdkException.code: String
     get() = when (this) {
@@ -60,11 +66,8 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
     /** How the phone stands, for a screen. Asks nobody. */
     suspend fun status(): PhoneStatus = asked { core.status() }
 
-    /** What the person should do now, as a sentence. */
-    suspend fun advice(language: Language = Language.ENGLISH): String {
-        val status = status()
-        return adviceSentence(status.advice, status.lastFault ?: "", language)
-    }
+    /** What the person should do now, as a sentence; of a phone that was stopped, also why. */
+    suspend fun advice(language: Language = Language.ENGLISH): String = status().sentence(language)
 
     /** What is left on a stopped phone, for the auditor: one JSON object a line. */
     suspend fun exportQueue(): String = asked { core.exportQueue() }
