@@ -26,6 +26,7 @@ from mhealth_chain import (
     SqliteStore,
     StorageFault,
     StoreWrite,
+    first_entry,
 )
 from mhealth_chain.native.mhealth import HttpFault, HttpRequest
 
@@ -218,6 +219,16 @@ class Phones(InAFolder):
             for status.stopped in ("foreign_head", "restored_backup", "other_enrolment", "another_participant_key"):
                 said = {phone.advice(language) for language in Language}
                 self.assertEqual(len(said - {unknown}), 3)
+
+    def test_the_example_says_that_data_are_safe_when_all_of_them_are_proved_and_at_no_other_time(self):
+        with Phone.in_folder(self.folder) as phone:
+            safe = phone.status()
+        safe.queued, safe.stopped, safe.proved_in = 0, None, 12
+        self.assertIn("safe", first_entry.told(safe, "advice"))
+        for name, value in (("queued", 1), ("stopped", "foreign_head"), ("proved_in", None)):
+            other = copy.copy(safe)
+            setattr(other, name, value)
+            self.assertEqual(first_entry.told(other, "advice"), "advice")
 
     def test_what_is_wrong_with_an_enrolment_is_named_before_anything_is_sent(self):
         for address, code, expected in (

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 
 import { FetchTransport, FileKeystore, FileStore, MHealthError, Phone, openPhone } from '../dist/node.js';
 
@@ -115,6 +117,19 @@ test('a phone that was stopped says why, in three languages', async () => {
     assert.ok(!sentences.has(unknown));
   }
   await phone.close();
+});
+
+test('the example says that data are safe when all of them are proved, and at no other time', () => {
+  const safe = { queued: 0, finalised: 1, stopped: null, proved_in: 12, advice: 'nothing' };
+  const program = [fileURLToPath(new URL('../example/first-entry.js', import.meta.url)), folder(), 'https://auth.example.org', 'code'];
+  const said = (changed) => {
+    const env = { ...process.env, STANDING: JSON.stringify({ ...safe, ...changed }) };
+    return execFileSync(process.execPath, ['--import', new URL('standing.js', import.meta.url).href, ...program], { env, encoding: 'utf8' });
+  };
+  assert.match(said({}), /^Your data is safe: registered in block 12, proved\. Entries: 1\.$/m);
+  for (const changed of [{ queued: 1, advice: 'wait' }, { stopped: 'foreign_head', advice: 'tell_study' }, { proved_in: null }]) {
+    assert.doesNotMatch(said(changed), /safe/);
+  }
 });
 
 test('a code that is none is named, and nothing is sent', async () => {

@@ -32,6 +32,7 @@ import org.mhealthchain.core.PhoneStatus
 import org.mhealthchain.core.SdkException
 import org.mhealthchain.core.StorageFault
 import org.mhealthchain.core.StoreWrite
+import org.mhealthchain.example.told
 import org.mhealthchain.sentence
 
 private inline fun <reified T : Throwable> refused(work: () -> Unit): T =
@@ -242,6 +243,16 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
                     check(said.none { stopped("another_reason", status).sentence(Language.ENGLISH) == it })
                 }
                 check("the word another_reason." in stopped("another_reason", status).sentence(Language.ENGLISH))
+            }
+        }
+    },
+    "the example says that data are safe when all of them are proved, and at no other time" to { folder ->
+        runBlocking {
+            Phone.inFolder(folder).use { phone ->
+                val safe = phone.status().copy(queued = 0u, stopped = null, provedIn = 12u)
+                check("safe" in told(safe, "advice"))
+                val others = listOf(safe.copy(queued = 1u), safe.copy(stopped = "foreign_head"), safe.copy(provedIn = null))
+                for (status in others) same(told(status, "advice"), "advice")
             }
         }
     },
