@@ -10,6 +10,7 @@ import java.net.InetSocketAddress
 import java.net.ServerSocket
 import java.nio.file.Files
 import java.nio.file.Path
+import java.util.concurrent.CountDownLatch
 import java.util.jar.JarFile
 import kotlin.io.path.deleteIfExists
 import kotlin.io.path.readBytes
@@ -17,8 +18,13 @@ import kotlin.io.path.readText
 import kotlin.io.path.writeBytes
 import kotlin.system.exitProcess
 import kotlin.time.Duration.Companion.seconds
+import kotlin.time.TimeSource
 import kotlin.time.measureTime
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withTimeoutOrNull
 import org.mhealthchain.FileKeystore
 import org.mhealthchain.FileStore
 import org.mhealthchain.HttpTransport
@@ -27,6 +33,7 @@ import org.mhealthchain.code
 import org.mhealthchain.core.HttpFault
 import org.mhealthchain.core.HttpRequest
 import org.mhealthchain.core.KeyFault
+import org.mhealthchain.core.KeystoreHost
 import org.mhealthchain.core.Language
 import org.mhealthchain.core.PhoneStatus
 import org.mhealthchain.core.SdkException
@@ -63,6 +70,21 @@ private fun <T> serving(status: Int, answer: ByteArray, work: (String) -> T): T 
         return work("http://127.0.0.1:${server.address.port}/")
     } finally {
         server.stop(0)
+    }
+}
+
+/** An authentication server that says what its code is for, and never enrols. */
+private fun office(root: Path, work: (String, String) -> Unit) {
+    val program = ProcessBuilder("python3", root.resolve("sdk/tests/office.py").toString())
+        .redirectError(ProcessBuilder.Redirect.INHERIT)
+        .start()
+    try {
+        val said = Json.read(program.inputStream.bufferedReader().readLine())
+        work(said.text("url"), said.text("code"))
+    } finally {
+        // It ends when its standard input does.
+        program.outputStream.close()
+        program.waitFor()
     }
 }
 
@@ -288,6 +310,42 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
                 val took = measureTime { runCatching { phone.sync(1.seconds) } }
                 check(took < 1.5.seconds) { "$took" }
             }
+        }
+    },
+    "whoever is cancelled goes on at once, and what was under way does not keep the folder" to { folder ->
+        office(root) { url, code ->
+            runBlocking {
+                Phone.inFolder(folder).use { phone ->
+                    val took = measureTime { withTimeoutOrNull(0.2.seconds) { phone.enrol(url, code, 10.seconds) } }
+                    check(took < 5.seconds) { "$took" }
+                }
+                Phone.inFolder(folder).close()
+            }
+        }
+    },
+    "an opening that is cancelled ends at once, and leaves nothing open" to { folder ->
+        val key = FileKeystore(folder.resolve("key"))
+        val (asked, answer) = Pair(CountDownLatch(1), CountDownLatch(1))
+        val slow = object : KeystoreHost {
+            override fun wrap(secret: ByteArray): ByteArray {
+                asked.countDown()
+                answer.await()
+                return key.wrap(secret)
+            }
+
+            override fun unwrap(wrapped: ByteArray): ByteArray = key.unwrap(wrapped)
+        }
+        runBlocking {
+            val opening = launch(Dispatchers.IO) { Phone.open(FileStore(folder.resolve("phone")), slow) }
+            asked.await()
+            val ended = withTimeoutOrNull(5.seconds) { opening.cancelAndJoin() }
+            answer.countDown()
+            check(ended != null) { "it waits for the key store" }
+        }
+        val until = TimeSource.Monotonic.markNow() + 20.seconds
+        while (runCatching { FileStore(folder.resolve("phone")).use { it.get(bytes("01")) } }.isFailure) {
+            check(until.hasNotPassedNow()) { "the folder is taken" }
+            Thread.sleep(10)
         }
     },
 )

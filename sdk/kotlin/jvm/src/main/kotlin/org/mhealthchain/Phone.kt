@@ -5,8 +5,15 @@ package org.mhealthchain
 import java.nio.file.Path
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Deferred
 import kotlinx.coroutines.Dispatchers
-import kotlinx.coroutines.withContext
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.async
+import kotlinx.coroutines.currentCoroutineContext
+import kotlinx.coroutines.ensureActive
+import kotlinx.coroutines.launch
 import org.mhealthchain.core.KeystoreHost
 import org.mhealthchain.core.Language
 import org.mhealthchain.core.PhoneCore
@@ -35,7 +42,10 @@ val SdkException.code: String
         is SdkException.Failed -> code
     }
 
-/** A phone. All calls may be made from any thread, also at the same time; none of those that suspend blocks its caller. */
+/**
+ * A phone. All calls may be made from any thread, also at the same time; none of those that suspend blocks its caller. Whoever is
+ * cancelled goes on at once; what was asked for ends by itself, at its deadline at the latest, and may have been done.
+ */
 class Phone private constructor(private val core: PhoneCore, private val store: StoreHost) : AutoCloseable {
     @Volatile
     private var closed = false
@@ -95,7 +105,7 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
             transport: TransportHost = HttpTransport(),
             copies: UInt = 1u,
             trustRelays: Boolean = false,
-        ): Phone = elsewhere { Phone(PhoneCore.open(store, keystore, transport, PhoneOptions(copies, trustRelays)), store) }
+        ): Phone = opened { Phone(PhoneCore.open(store, keystore, transport, PhoneOptions(copies, trustRelays)), store) }
 
         /** The phone of a folder: the store in `phone`, the key in `phone.key`. Keep the key out of backups. */
         suspend fun inFolder(folder: Path, copies: UInt = 1u, trustRelays: Boolean = false): Phone {
@@ -109,7 +119,26 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
             }
         }
 
-        private suspend fun <T> elsewhere(work: () -> T): T = withContext(Dispatchers.IO) { work() }
+        /** Where calls wait, none of them as a part of whoever made it. */
+        private val threads = CoroutineScope(SupervisorJob() + Dispatchers.IO)
+
+        private suspend fun <T> elsewhere(work: () -> T): T = begun(work).await()
+
+        private suspend fun opened(work: () -> Phone): Phone {
+            val opening = begun(work)
+            try {
+                return opening.await()
+            } catch (error: CancellationException) {
+                // Nobody has it.
+                threads.launch { runCatching { opening.await() }.onSuccess { it.close() } }
+                throw error
+            }
+        }
+
+        private suspend fun <T> begun(work: () -> T): Deferred<T> {
+            currentCoroutineContext().ensureActive()
+            return threads.async { work() }
+        }
 
         private fun Duration.milliseconds(): ULong = inWholeMilliseconds.coerceAtLeast(0).toULong()
     }
