@@ -304,11 +304,23 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             }
         }
     },
-    "a sync without a server ends within its deadline" to { folder ->
-        runBlocking {
-            Phone.inFolder(folder).use { phone ->
-                val took = measureTime { runCatching { phone.sync(1.seconds) } }
-                check(took < 1.5.seconds) { "$took" }
+    "an enrolment and a sync that would go on for minutes end at their deadlines" to { folder ->
+        office(root) { url, code ->
+            runBlocking {
+                Phone.inFolder(folder).use { phone ->
+                    val deadline = 3.seconds
+                    suspend fun ended(call: suspend () -> Unit) {
+                        val took = measureTime {
+                            val error = refused<SdkException> { call() }
+                            check(error.code in listOf("deadline", "chain_unavailable")) { error }
+                        }
+                        check(took < deadline + 2.seconds) { "$took" }
+                    }
+                    ended { phone.enrol(url, code, deadline) }
+                    // The server was heard: there is an enrolment to be finished.
+                    check(phone.status().study != null)
+                    ended { phone.sync(deadline) }
+                }
             }
         }
     },
