@@ -28,7 +28,7 @@ from mhealth_chain import (
     StoreWrite,
     first_entry,
 )
-from mhealth_chain.native.mhealth import HttpFault, HttpRequest
+from mhealth_chain.native.mhealth import HttpFault, HttpHeader, HttpRequest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 import office  # noqa: E402
@@ -185,6 +185,53 @@ class Transports(unittest.TestCase):
     def test_a_server_that_does_not_answer_is_unreachable_when_patience_is_over(self):
         with socket.create_server(("127.0.0.1", 0)) as silent, self.assertRaises(HttpFault.Unreachable):
             HttpTransport().send(self.request(silent.getsockname()[1], patience=200))
+
+
+    def test_a_server_that_drips_its_answer_is_unreachable_when_patience_is_over(self):
+        def drip(server, begin):
+            stream, _ = server.accept()
+            with stream:
+                stream.sendall(begin)
+                # Whoever believes each of these to be progress waits for three seconds.
+                for _ in range(60):
+                    try:
+                        stream.sendall(b"x")
+                    except OSError:
+                        return
+                    time.sleep(0.05)
+
+        head = b"HTTP/1.1 200 OK\r\n"
+        for begin in (b"", head + b"X-Long: ", head + b"Content-Length: 90\r\n\r\n"):
+            with self.subTest(begin), socket.create_server(("127.0.0.1", 0)) as server:
+                threading.Thread(target=drip, args=(server, begin), daemon=True).start()
+                begun = time.monotonic()
+                with self.assertRaises(HttpFault.Unreachable):
+                    HttpTransport().send(self.request(server.getsockname()[1], patience=300))
+                self.assertLess(time.monotonic() - begun, 1.5)
+
+    def test_what_is_asked_arrives_whole_and_as_it_is(self):
+        heard = []
+
+        class Listening(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                heard.append((self.path, self.headers["X-Name"], self.rfile.read(int(self.headers["Content-Length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listening)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        body = bytes(1 << 20)
+        request = self.request(server.server_address[1], patience=10_000)
+        request.method, request.url, request.body = "POST", request.url + "v1?a=b", body
+        request.headers = [HttpHeader(name="x-name", value="value")]
+        answer = HttpTransport().send(request)
+        self.assertEqual((answer.status, answer.body), (204, b""))
+        self.assertEqual(heard, [("/v1?a=b", "value", body)])
 
 
 class Phones(InAFolder):
