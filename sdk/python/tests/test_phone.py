@@ -25,10 +25,11 @@ from mhealth_chain import (
     Phone,
     SqliteStore,
     StorageFault,
+    StoredPair,
     StoreWrite,
     first_entry,
 )
-from mhealth_chain.native.mhealth import HttpFault, HttpHeader, HttpRequest
+from mhealth_chain.native.mhealth import HttpAnswer, HttpFault, HttpHeader, HttpRequest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 import office  # noqa: E402
@@ -186,6 +187,16 @@ class Transports(unittest.TestCase):
         with socket.create_server(("127.0.0.1", 0)) as silent, self.assertRaises(HttpFault.Unreachable):
             HttpTransport().send(self.request(silent.getsockname()[1], patience=200))
 
+
+    def test_what_carries_credentials_or_payloads_says_nothing_of_them_as_a_text(self):
+        header = HttpHeader(name="authorization", value="secret")
+        request = self.request(1)
+        request.url, request.headers, request.body = "https://secret.example.org", [header], b"secret"
+        answer = HttpAnswer(status=200, headers=[header], body=b"secret")
+        for record in (header, request, answer, StoreWrite(key=b"secret", value=b"secret"), StoredPair(key=b"secret", value=b"secret")):
+            for text in (str(record), repr(record), f"{[record]}"):
+                self.assertIn(type(record).__name__, text)
+                self.assertNotIn("secret", text)
 
     def test_a_server_that_drips_its_answer_is_unreachable_when_patience_is_over(self):
         def drip(server, begin):

@@ -30,15 +30,19 @@ import org.mhealthchain.FileStore
 import org.mhealthchain.HttpTransport
 import org.mhealthchain.Phone
 import org.mhealthchain.code
+import org.mhealthchain.core.HttpAnswer
 import org.mhealthchain.core.HttpFault
+import org.mhealthchain.core.HttpHeader
 import org.mhealthchain.core.HttpRequest
 import org.mhealthchain.core.KeyFault
 import org.mhealthchain.core.KeystoreHost
 import org.mhealthchain.core.Language
+import org.mhealthchain.core.Origin
 import org.mhealthchain.core.PhoneStatus
 import org.mhealthchain.core.SdkException
 import org.mhealthchain.core.StorageFault
 import org.mhealthchain.core.StoreWrite
+import org.mhealthchain.core.StoredPair
 import org.mhealthchain.example.told
 import org.mhealthchain.sentence
 
@@ -229,6 +233,15 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             same(answer.status.toInt() to answer.body.size, 302 to 3)
             check(answer.headers.any { it.name.equals("dpop-nonce", true) && it.value == "n" })
         }
+    },
+    "what carries credentials or payloads says nothing of them as a text" to {
+        val header = HttpHeader("authorization", "DPoP a.b.c")
+        val records = listOf(
+            header, HttpRequest("GET", "https://auth.example.org", listOf(header), bytes("07"), 1u, 1u),
+            HttpAnswer(200u, listOf(header), bytes("07")), put("01", "07"), StoredPair(bytes("01"), bytes("07")),
+            Origin(bytes("01"), 7u, bytes("02"), bytes("03"), bytes("04"), bytes("05")),
+        )
+        for (record in records) same(record.toString(), record.javaClass.simpleName)
     },
     "an answer that is too long is refused" to {
         serving(200, ByteArray(101)) { url -> refused<HttpFault.TooLong> { HttpTransport().send(request(url)) } }
