@@ -23,13 +23,15 @@ export class FileStore implements PhoneStore {
   #alone: Server | undefined;
   /** Whether the values are what the journal says. Not so before the store was opened, nor after a write that failed. */
   #sound = false;
+  /** What is under way. One thing is done after the other, and letting go is one of them. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(folder: string) {
     this.#folder = resolve(folder);
   }
 
   async open(): Promise<[Uint8Array, Uint8Array][]> {
-    return this.#attempt(async () => {
+    return this.#inTurn(async () => {
       this.#sound = false;
       await mkdir(this.#path('values'), { recursive: true, mode: 0o700 });
       this.#alone ??= await alone(await realpath(this.#folder));
@@ -48,7 +50,7 @@ export class FileStore implements PhoneStore {
   }
 
   async apply(writes: Write[]): Promise<void> {
-    await this.#attempt(async () => {
+    await this.#inTurn(async () => {
       if (this.#alone === undefined) throw new HostFault('failed', 'the store is closed');
       if (!this.#sound) throw new HostFault('failed', 'a write failed: the store has to be opened anew');
       // Whatever fails from here on, what stands in the journal decides, and comes before everything else.
@@ -60,9 +62,12 @@ export class FileStore implements PhoneStore {
     });
   }
 
+  /** Lets go of the folder, once what is being written is written. */
   async close(): Promise<void> {
-    this.#alone?.close();
-    this.#alone = undefined;
+    await this.#inTurn(async () => {
+      this.#alone?.close();
+      this.#alone = undefined;
+    });
   }
 
   async #finish(writes: Write[]): Promise<void> {
@@ -83,14 +88,14 @@ export class FileStore implements PhoneStore {
     return join(this.#folder, ...names);
   }
 
-  async #attempt<T>(work: () => Promise<T>): Promise<T> {
-    try {
-      return await work();
-    } catch (error) {
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work).catch((error: unknown) => {
       if (error instanceof HostFault) throw error;
       const { code, message } = error as NodeJS.ErrnoException;
       throw new HostFault(code === 'ENOSPC' || code === 'EDQUOT' ? 'full' : 'failed', message);
-    }
+    });
+    this.#turn = done.catch(() => {});
+    return done;
   }
 }
 

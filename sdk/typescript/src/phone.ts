@@ -10,6 +10,7 @@ import {
   hashParts as hashPartsCore,
 } from './wasm/mhealth.js';
 import type { Host } from './wasm/mhealth.js';
+import { HostFault } from './fault.js';
 import { FetchTransport } from './host.js';
 import type { Keystore, PhoneStore, Transport, Write } from './host.js';
 
@@ -112,6 +113,10 @@ export class Phone {
   /** Set once the store failed: memory is ahead of it then, and the next call begins with what is stored. */
   #stale = false;
   #reopening: Promise<PhoneCore> | undefined;
+  /** Ends when everything is written that was to be written so far. */
+  #written: Promise<unknown> = Promise.resolve();
+  /** What ends the pauses of calls that are under way. */
+  #pauses = new Set<() => void>();
   #closed = false;
 
   private constructor(parts: PhoneParts, core: PhoneCore) {
@@ -171,16 +176,21 @@ export class Phone {
     return this.#asked(async (core) => core.exportQueue());
   }
 
-  /** Lets go of the store. */
+  /** Lets go of the store, for good, once what is being written is written. Calls that are under way end with an error. */
   async close(): Promise<void> {
     this.#closed = true;
+    for (const end of this.#pauses) end();
+    await this.#reopening?.catch(() => {});
+    await this.#written;
     await this.#parts.store.close();
   }
 
   async #asked<T>(work: (core: PhoneCore) => Promise<T>): Promise<T> {
     if (this.#closed) throw new Error('the phone is closed');
     try {
-      return await work(await this.#sound());
+      const core = await this.#sound();
+      if (this.#closed) throw new Error('the phone is closed');
+      return await work(core);
     } catch (thrown) {
       throw ours(thrown);
     }
@@ -215,7 +225,9 @@ export class Phone {
     return {
       load: () => store.open(),
       apply: (writes: Write[]) => {
+        if (this.#closed) return Promise.reject(new HostFault('failed', 'the phone is closed'));
         written = written.then(() => (writes.length === 0 ? undefined : store.apply(writes)));
+        this.#written = written.catch(() => {});
         return written.catch((error: unknown) => {
           this.#stale = true;
           throw error;
@@ -224,8 +236,22 @@ export class Phone {
       wrap: (secret) => keystore.wrap(secret),
       unwrap: (wrapped) => keystore.unwrap(wrapped),
       send: (request) => transport.send(request),
-      sleep: (time) => new Promise((resolve) => setTimeout(resolve, Math.min(time, 2 ** 31 - 1))),
+      sleep: (time) => this.#pause(time),
     };
+  }
+
+  /** Over when the time is, or when the phone is closed: a program that is done does not wait for deadlines. */
+  #pause(time: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        this.#pauses.delete(end);
+        resolve();
+      };
+      // Longer than this, timers fire at once.
+      const timer = setTimeout(end, this.#closed ? 0 : Math.min(time, 2 ** 31 - 1));
+      this.#pauses.add(end);
+    });
   }
 }
 

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,12 +10,18 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { FetchTransport, FileKeystore, FileStore, MHealthError, Phone, openPhone } from '../dist/node.js';
+import { office } from './site.js';
 
 const root = mkdtempSync(join(tmpdir(), 'mhealth-chain-'));
 after(() => rmSync(root, { recursive: true }));
 let folders = 0;
 const folder = () => join(root, `${(folders += 1)}`);
 const bytes = (...values) => Uint8Array.from(values);
+/** A code as staff hand them out, and what a server says that does not know it. */
+const CODE = '58N2M-AHA58-N2MAH-A58N2-R2RCG-CYE08-SP3VK-GEM2G';
+const UNKNOWN_CODE = JSON.stringify({
+  type: 'urn:mhealth-chain:problem:unknown_code', title: '', status: 404, detail: '', code: 'unknown_code',
+});
 
 async function stored(path) {
   const store = new FileStore(path);
@@ -79,6 +85,84 @@ test('a second phone on the same folder is refused', async () => {
   await assert.rejects(openPhone(path), { name: 'MHealthError', code: 'state_in_use' });
   await phone.close();
   await (await openPhone(path)).close();
+});
+
+test('a folder is let go of after what is written in it, and not before', async () => {
+  const path = folder();
+  const store = new FileStore(path);
+  await store.open();
+  const applied = store.apply([[bytes(1), bytes(1)], [bytes(2), bytes(2)]]);
+  await store.close();
+  assert.equal(readFileSync(join(path, 'journal')).length, 0);
+  assert.deepEqual(readdirSync(join(path, 'values')).sort(), ['01', '02']);
+  await applied;
+  await assert.rejects(store.apply([[bytes(3), bytes(3)]]), { fault: 'failed' });
+});
+
+test('a phone lets go of its store after what it writes, and stays closed', async () => {
+  const told = [];
+  let held = Promise.resolve();
+  const store = {
+    open: async () => [],
+    apply: async () => {
+      told.push('begun');
+      await held;
+      told.push('written');
+    },
+    close: async () => told.push('closed'),
+  };
+  const phone = await Phone.open({ store, keystore: { wrap: async (secret) => secret, unwrap: async (wrapped) => wrapped } });
+  told.length = 0;
+  let release;
+  held = new Promise((resolve) => (release = resolve));
+  const synced = phone.sync({ deadline: 1000 }).catch(() => {});
+  while (told.length === 0) await new Promise(setImmediate);
+  const closed = phone.close();
+  for (let turn = 0; turn < 5; turn += 1) await new Promise(setImmediate);
+  assert.deepEqual(told, ['begun']);
+  release();
+  await closed;
+  await synced;
+  assert.deepEqual(told, ['begun', 'written', 'closed']);
+  await assert.rejects(phone.status(), /the phone is closed/);
+});
+
+test('a program that closed its phone ends, whatever the deadlines were', () => {
+  const path = folder();
+  // The server refuses at once; the deadline is much later.
+  const program = `import { FileKeystore, FileStore, Phone } from ${JSON.stringify(new URL('../dist/node.js', import.meta.url).href)};
+    const body = new TextEncoder().encode(${JSON.stringify(UNKNOWN_CODE)});
+    const transport = { send: async () => ({ status: 404, headers: [], body }) };
+    const store = new FileStore(${JSON.stringify(join(path, 'phone'))});
+    const phone = await Phone.open({ store, keystore: new FileKeystore(${JSON.stringify(join(path, 'key'))}), transport });
+    await phone.enrol('https://auth.example.org', ${JSON.stringify(CODE)}, { deadline: 60_000 }).catch((error) => console.log(error.code));
+    await phone.close();`;
+  const said = execFileSync(process.execPath, ['--input-type=module', '--eval', program], { timeout: 20_000, encoding: 'utf8' });
+  assert.equal(said, 'unknown_code\n');
+});
+
+test('a phone that is closed while it sends leaves its folder to the next one', async () => {
+  const path = folder();
+  const { url, code, close } = await office();
+  try {
+    const phone = await openPhone(path);
+    await phone.enrol(url, code, { deadline: 2000 }).catch(() => {});
+    const nights = Array.from({ length: 5 }, (_, night) => phone.seal(`night ${night}`, 'application/json', JSON.stringify({ night })));
+    const settled = Promise.allSettled(nights);
+    const synced = phone.sync({ deadline: 60_000 }).then(() => 'synchronised', () => 'ended');
+    await nights[0];
+    await phone.close();
+    const next = await openPhone(path);
+    const sealed = (await settled).filter(({ status }) => status === 'fulfilled').length;
+    assert.ok(sealed > 0);
+    assert.ok((await next.status()).sealed >= sealed, 'lost');
+    assert.equal(await synced, 'ended');
+    await next.seal('another night', 'application/json', '{}');
+    await next.close();
+    await (await openPhone(path)).close();
+  } finally {
+    close();
+  }
 });
 
 test('only the key that wrapped unwraps', async () => {
