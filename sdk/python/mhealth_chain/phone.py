@@ -12,6 +12,10 @@ from .store import SqliteStore
 from .transport import HttpTransport
 
 
+# For those who want to wait for ever.
+_LONGEST = 365 * 24 * 3600
+
+
 class Phone:
     """A phone. All calls may be made from any thread, also at the same time."""
 
@@ -47,8 +51,11 @@ class Phone:
         """Seals a record. It is durable when this returns, and needs no connection. `source` names what was recorded, such as the
         night; the same source with the same content is sealed once. With other content it is a correction if `correct`.
         `content` is what the source said, where payloads that are made of it twice differ in identifiers and times."""
+        # `bytes` alone would take a number for a length.
+        payload = bytes(memoryview(payload))
+        content = None if content is None else bytes(memoryview(content))
         with ours():
-            return self._open_core().seal(source, media_type, bytes(payload), content, correct)
+            return self._open_core().seal(source, media_type, payload, content, correct)
 
     def sync(self, timeout=60.0):
         """Sends what the chain lacks and has it proved. Error `deadline` when that takes longer; a later call goes on."""
@@ -138,4 +145,4 @@ def language_of_tag(tag):
 
 
 def _milliseconds(seconds):
-    return max(0, round(seconds * 1000))
+    return round(1000 * max(0, min(seconds, _LONGEST)))

@@ -344,6 +344,23 @@ class Phones(InAFolder):
             ]
             self.assertEqual([(sealed.outcome, sealed.sequence) for sealed in outcomes], [("new", 1), ("before", 1), ("differs", 1), ("new", 2)])
 
+    def test_what_is_no_payload_is_sealed_under_no_other_meaning(self):
+        with self.enrolling(self.folder) as phone:
+            for wrong in (412, "text", [1, 2], None):
+                with self.assertRaises(TypeError):
+                    phone.seal("night", "application/json", wrong)
+                with self.assertRaises(TypeError):
+                    phone.seal("night", "application/json", b"{}", content=wrong or 0)
+            self.assertEqual(phone.status().sealed, 0)
+            self.assertEqual(phone.seal("night", "application/json", bytearray(b"{}"), content=memoryview(b"{}")).outcome, "new")
+
+    def test_who_has_time_without_an_end_waits_for_the_answer(self):
+        with Phone.in_folder(self.folder) as phone:
+            with self.assertRaises(MHealthError) as refused:
+                phone.enrol("https://auth.example.org", "no code", timeout=float("inf"))
+            self.assertEqual(refused.exception.code, "malformed_code")
+            self.assertEqual(phone.sync(timeout=float("inf")).state, "unenrolled")
+
     def test_a_sync_without_a_server_ends_within_its_deadline_and_in_the_background(self):
         with self.enrolling(self.folder) as phone:
             begun = time.monotonic()

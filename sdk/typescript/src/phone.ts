@@ -95,6 +95,18 @@ function told<T>(work: () => T): T {
   }
 }
 
+/** A payload in bytes. The library would take everything else that JavaScript can hand over for no bytes at all. */
+function bytes(value: Uint8Array | string): Uint8Array {
+  if (typeof value === 'string') return new TextEncoder().encode(value);
+  if (!ArrayBuffer.isView(value)) throw new TypeError('a payload is a string or a Uint8Array');
+  return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+}
+
+/** Time for those who want to wait for ever. The library counts in numbers that end. */
+function finite(milliseconds: number): number {
+  return Math.min(milliseconds, 365 * 24 * 3600 * 1000);
+}
+
 /** What a phone is opened with. */
 export interface PhoneParts {
   store: PhoneStore;
@@ -136,7 +148,7 @@ export class Phone {
    * goes on where it was. Times are in milliseconds.
    */
   enrol(authentication: string, code: string, { deadline = 60_000 } = {}): Promise<number> {
-    return this.#asked((core) => core.enrol(authentication, code, deadline));
+    return this.#asked((core) => core.enrol(authentication, code, finite(deadline)));
   }
 
   /**
@@ -150,14 +162,14 @@ export class Phone {
     payload: Uint8Array | string,
     { content, correct = false }: { content?: Uint8Array | string; correct?: boolean } = {},
   ): Promise<SealedEntry> {
-    const bytes = (value: Uint8Array | string) => (typeof value === 'string' ? new TextEncoder().encode(value) : value);
     const said = content === undefined ? undefined : bytes(content);
-    return JSON.parse(await this.#asked((core) => core.seal(source, mediaType, bytes(payload), said, correct)));
+    const sealed = bytes(payload);
+    return JSON.parse(await this.#asked((core) => core.seal(source, mediaType, sealed, said, correct)));
   }
 
   /** Sends what the chain lacks and has it proved. Code `deadline` when that takes longer; a later call goes on. */
   async sync({ deadline = 60_000 } = {}): Promise<PhoneStanding> {
-    return JSON.parse(await this.#asked((core) => core.sync(deadline)));
+    return JSON.parse(await this.#asked((core) => core.sync(finite(deadline))));
   }
 
   /** How the phone stands, for a screen. Asks nobody. */

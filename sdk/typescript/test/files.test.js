@@ -227,6 +227,24 @@ test('a code that is none is named, and nothing is sent', async () => {
   await phone.close();
 });
 
+test('what is no payload is sealed under no other meaning', async () => {
+  const phone = await openPhone(folder());
+  for (const wrong of [412, [1, 2], new ArrayBuffer(8), null, {}]) {
+    await assert.rejects(phone.seal('night', 'application/json', wrong), TypeError);
+    await assert.rejects(phone.seal('night', 'application/json', '{}', { content: wrong }), TypeError);
+  }
+  await assert.rejects(phone.seal('night', 'application/json', new Uint8Array(8)), { code: 'not_enrolled' });
+  await phone.close();
+});
+
+test('who has time without an end waits for the answer', async () => {
+  const path = folder();
+  const transport = { send: async () => ({ status: 404, headers: [], body: new TextEncoder().encode(UNKNOWN_CODE) }) };
+  const phone = await Phone.open({ store: new FileStore(path), keystore: new FileKeystore(join(path, 'key')), transport });
+  await assert.rejects(phone.enrol('https://auth.example.org', CODE, { deadline: Infinity }), { code: 'unknown_code' });
+  await phone.close();
+});
+
 test('a store that was full once goes on with what it has', async () => {
   const path = folder();
   const store = new FileStore(path);
