@@ -111,6 +111,7 @@ export class FileKeystore implements Keystore {
     const key = (await this.#key()) ?? (await this.#made());
     const iv = randomBytes(12);
     const cipher = createCipheriv('aes-256-gcm', key, iv);
+    key.fill(0);
     return Uint8Array.from(Buffer.concat([iv, cipher.update(secret), cipher.final(), cipher.getAuthTag()]));
   }
 
@@ -118,12 +119,17 @@ export class FileKeystore implements Keystore {
     const key = await this.#key();
     if (key === undefined || wrapped.length < 28) throw new HostFault('foreign', 'it was wrapped elsewhere');
     const decipher = createDecipheriv('aes-256-gcm', key, wrapped.subarray(0, 12));
+    key.fill(0);
     decipher.setAuthTag(wrapped.subarray(-16));
-    const begun = decipher.update(wrapped.subarray(12, -16));
+    const secret = decipher.update(wrapped.subarray(12, -16));
     try {
-      return Uint8Array.from(Buffer.concat([begun, decipher.final()]));
+      // Nothing but the check is left: the cipher has no blocks to be filled.
+      decipher.final();
+      return Uint8Array.from(secret);
     } catch {
       throw new HostFault('foreign', 'another key wrapped it');
+    } finally {
+      secret.fill(0);
     }
   }
 

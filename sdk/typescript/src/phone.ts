@@ -95,6 +95,15 @@ function told<T>(work: () => T): T {
   }
 }
 
+/** Gives back the memory of a core, with the keys in it: at once, or when the calls have ended that are under way in it. */
+function free(core: PhoneCore): void {
+  try {
+    core.free();
+  } catch {
+    // That is how it says that there are some, or that it was freed before.
+  }
+}
+
 /** A payload in bytes. The library would take everything else that JavaScript can hand over for no bytes at all. */
 function bytes(value: Uint8Array | string): Uint8Array {
   if (typeof value === 'string') return new TextEncoder().encode(value);
@@ -195,6 +204,7 @@ export class Phone {
     await this.#reopening?.catch(() => {});
     await this.#written;
     await this.#parts.store.close();
+    free(this.#core);
   }
 
   async #asked<T>(work: (core: PhoneCore) => Promise<T>): Promise<T> {
@@ -214,6 +224,7 @@ export class Phone {
     this.#reopening ??= this.#opened()
       .then((core) => {
         this.#stale = false;
+        free(this.#core);
         return (this.#core = core);
       })
       .finally(() => (this.#reopening = undefined));
@@ -245,7 +256,14 @@ export class Phone {
           throw error;
         });
       },
-      wrap: (secret) => keystore.wrap(secret),
+      wrap: async (secret) => {
+        let wrapped: Uint8Array | undefined;
+        try {
+          return (wrapped = await keystore.wrap(secret));
+        } finally {
+          if (wrapped?.buffer !== secret.buffer) secret.fill(0);
+        }
+      },
       unwrap: (wrapped) => keystore.unwrap(wrapped),
       send: (request) => transport.send(request),
       sleep: (time) => this.#pause(time),

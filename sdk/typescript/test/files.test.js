@@ -10,6 +10,7 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { FetchTransport, FileKeystore, FileStore, MHealthError, Phone, openPhone } from '../dist/node.js';
+import { PhoneCore } from '../dist/wasm/mhealth.js';
 import { office } from './site.js';
 
 const root = mkdtempSync(join(tmpdir(), 'mhealth-chain-'));
@@ -243,6 +244,42 @@ test('who has time without an end waits for the answer', async () => {
   const phone = await Phone.open({ store: new FileStore(path), keystore: new FileKeystore(join(path, 'key')), transport });
   await assert.rejects(phone.enrol('https://auth.example.org', CODE, { deadline: Infinity }), { code: 'unknown_code' });
   await phone.close();
+});
+
+test('what the library keeps of a phone is freed with it, and the secret that was wrapped is wiped', async () => {
+  const path = folder();
+  const freed = [];
+  const { free } = PhoneCore.prototype;
+  PhoneCore.prototype.free = function () {
+    freed.push(this);
+    free.call(this);
+  };
+  try {
+    const files = new FileKeystore(join(path, 'key'));
+    const secrets = [];
+    const keystore = {
+      wrap: (secret) => {
+        secrets.push(secret);
+        return files.wrap(secret);
+      },
+      unwrap: (wrapped) => files.unwrap(wrapped),
+    };
+    const store = new FileStore(path);
+    let full = false;
+    const apply = store.apply.bind(store);
+    store.apply = (writes) => (full ? Promise.reject(Object.assign(new Error('full'), { fault: 'full' })) : apply(writes));
+    const phone = await Phone.open({ store, keystore });
+    assert.deepEqual(secrets, [new Uint8Array(32)]);
+    full = true;
+    await assert.rejects(phone.sync({ deadline: 1000 }), { code: 'state_disk_full' });
+    full = false;
+    assert.equal((await phone.status()).sealed, 0);
+    assert.equal(freed.length, 1, 'the one before its store was opened anew');
+    await phone.close();
+    assert.equal(new Set(freed).size, 2);
+  } finally {
+    PhoneCore.prototype.free = free;
+  }
 });
 
 test('a store that was full once goes on with what it has', async () => {
