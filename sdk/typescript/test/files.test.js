@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, mkdirSync, readFileSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createServer as socketServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -86,6 +89,66 @@ test('a second phone on the same folder is refused', async () => {
   await assert.rejects(openPhone(path), { name: 'MHealthError', code: 'state_in_use' });
   await phone.close();
   await (await openPhone(path)).close();
+});
+
+const LINUX = process.platform === 'linux';
+
+/** What another process is told that wants the folder. */
+function asked(path, command = []) {
+  const program = `import { FileStore } from ${JSON.stringify(new URL('../dist/node.js', import.meta.url).href)};
+    await new FileStore(${JSON.stringify(path)}).open().then(() => console.log('open'), ({ fault }) => console.log(fault));`;
+  const [first, ...rest] = [...command, process.execPath, '--input-type=module', '--eval', program];
+  return execFileSync(first, rest, { encoding: 'utf8' }).trim();
+}
+
+test('a second process is refused, in another network, too, and gets the folder when the first has closed it', async (t) => {
+  const path = folder();
+  const store = new FileStore(path);
+  await store.open();
+  assert.equal(asked(path), 'in_use');
+  const elsewhere = ['unshare', '--map-root-user', '--net'];
+  if (spawnSync(elsewhere[0], [...elsewhere.slice(1), 'true']).status === 0) assert.equal(asked(path, elsewhere), 'in_use');
+  else t.diagnostic('this machine gives no networks of their own');
+  await store.close();
+  assert.equal(asked(path), 'open');
+});
+
+test('nobody who cannot write into a folder keeps it from being opened', { skip: !LINUX && 'there are no such names here' }, async () => {
+  const path = folder();
+  mkdirSync(path);
+  const name = createHash('sha256').update(realpathSync(path)).digest('hex').slice(0, 32);
+  const stranger = socketServer().listen(`\0mhealth-chain-${name}`);
+  await once(stranger, 'listening');
+  assert.deepEqual(await stored(path), []);
+  stranger.close();
+});
+
+test('of many who want a folder that a killed process had, one at most gets it', async () => {
+  const path = folder();
+  const program = `import { FileStore } from ${JSON.stringify(new URL('../dist/node.js', import.meta.url).href)};
+    await new FileStore(${JSON.stringify(path)}).open();
+    console.log('open');
+    setInterval(() => {}, 1000);`;
+  const killed = spawn(process.execPath, ['--input-type=module', '--eval', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(killed.stdout, 'data');
+  killed.kill('SIGKILL');
+  await once(killed, 'exit');
+  const stores = Array.from({ length: 6 }, () => new FileStore(path));
+  const opened = await Promise.allSettled(stores.map((store) => store.open()));
+  assert.ok(opened.filter(({ status }) => status === 'fulfilled').length <= 1);
+  for (const { reason } of opened.filter(({ status }) => status === 'rejected')) assert.equal(reason.fault, 'in_use');
+  await Promise.all(stores.map((store) => store.close()));
+  assert.deepEqual(await stored(path), []);
+  assert.deepEqual(readdirSync(join(path, 'sockets')), []);
+});
+
+test('a folder with a long path is taken like others', { skip: !LINUX && 'there are no such names here' }, async () => {
+  const path = join(folder(), 'x'.repeat(120));
+  const store = new FileStore(path);
+  await store.open();
+  await assert.rejects(new FileStore(path).open(), { fault: 'in_use' });
+  await store.close();
+  assert.deepEqual(await stored(path), []);
 });
 
 test('a folder is let go of after what is written in it, and not before', async () => {
