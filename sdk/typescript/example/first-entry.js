@@ -2,7 +2,7 @@
 //
 // Registers a first entry: `node first-entry.js FOLDER AUTHENTICATION-SERVER CODE [--trust-relays]`.
 
-import { MHealthError, openPhone } from 'mhealth-chain';
+import { MHealthError, openPhone } from 'mhealth-chain/node';
 
 const [folder, authentication, code, trust] = process.argv.slice(2);
 try {
