@@ -20,7 +20,7 @@ before(async () => {
   if (skip) return;
   served = await site();
   authentication = await office();
-  browser = await browserIn(profile, { locale: 'en-GB', viewport: { width: 420, height: 900 } });
+  browser = await browserIn(profile, { locale: 'en-GB', timezoneId: forenoon(), viewport: { width: 420, height: 900 } });
   page = await browser.newPage();
 });
 
@@ -30,6 +30,12 @@ after(async () => {
   authentication?.close();
   rmSync(profile, { recursive: true, force: true });
 });
+
+/** A time zone in which it is between ten and eleven: whenever tests run, the person has risen not long ago. */
+function forenoon() {
+  const ahead = ((10 - new Date().getUTCHours() + 36) % 24) - 12;
+  return ahead === 0 ? 'UTC' : `Etc/GMT${ahead > 0 ? '-' : '+'}${Math.abs(ahead)}`;
+}
 
 const visible = (selector) => page.locator(selector).waitFor({ state: 'visible' });
 
@@ -114,6 +120,23 @@ test('the same night is saved once, and another answer only when it is asked for
   await page.click('#diary button');
   // The night's identifiers and its time differ; what was answered does not.
   await page.locator('#message', { hasText: /before/ }).waitFor();
+});
+
+test('a page that stays open names the night that it would save', { skip }, async () => {
+  const [label, tomorrow] = await page.evaluate(() => {
+    const Real = Date;
+    globalThis.Date = class extends Real {
+      constructor(...given) {
+        super(...(given.length === 0 ? [Real.now() + 24 * 3600 * 1000] : given));
+      }
+    };
+    document.getElementById('rose').value = '';
+    document.dispatchEvent(new Event('visibilitychange'));
+    return [document.getElementById('night').textContent, new Intl.DateTimeFormat('en-GB', { dateStyle: 'full' }).format(new Date())];
+  });
+  assert.ok(label.includes(tomorrow), label);
+  await page.reload();
+  await visible('#morning');
 });
 
 test('without a connection the page opens, and what was written is there', { skip }, async () => {

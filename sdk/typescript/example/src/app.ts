@@ -4,7 +4,7 @@
 
 import { MHealthError, Texts, openPhone, ready } from './lib/browser.js';
 import type { Phone } from './lib/browser.js';
-import { MEDIA_TYPE, day, nightOf } from './night.js';
+import { MEDIA_TYPE, nightOf, risen } from './night.js';
 import { paperOf, scan } from './paper.js';
 import type { Paper } from './paper.js';
 
@@ -52,8 +52,15 @@ async function speak(language: string): Promise<void> {
     element.textContent = texts.say(element.dataset['say']!);
   }
   at('view').setAttribute('aria-label', texts.say('scan-view'));
-  const today = new Date();
-  at('night').textContent = texts.say('morning-of', { day: new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, { dateStyle: 'full' }).format(today) });
+  label();
+}
+
+/** Names the night that would be saved now. A page stays open over days. */
+function label(now = new Date()): void {
+  const language = document.documentElement.lang;
+  const format = new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, { dateStyle: 'full' });
+  const rose = field('rose').value;
+  at('night').textContent = texts.say('morning-of', { day: format.format((rose && risen(rose, now)) || now) });
 }
 
 /** Shows what the phone says of itself. */
@@ -144,8 +151,9 @@ async function save(): Promise<void> {
     quality: Number(quality?.value),
   };
   const night = nightOf(morning, kept.participant(), now);
+  label(now);
   if (night === undefined) return tell(texts.say('unlikely'));
-  const source = `diary/${day(now)}`;
+  const source = `diary/${night.night}`;
   try {
     const { outcome } = await phone!.seal(source, MEDIA_TYPE, JSON.stringify(night), {
       content: JSON.stringify(morning),
@@ -215,6 +223,8 @@ async function begin(): Promise<void> {
   at('scan').addEventListener('click', () => void scanned());
   at('send').addEventListener('click', () => void send());
   at('export').addEventListener('click', () => void exportQueue());
+  field('rose').addEventListener('input', () => label());
+  document.addEventListener('visibilitychange', () => label());
   addEventListener('online', () => void send());
   addEventListener('offline', () => void show());
 
