@@ -151,6 +151,33 @@ test('without a connection the page opens, and what was written is there', { ski
   await browser.setOffline(false);
 });
 
+test('a browser that keeps nothing for pages, and one that asks the person first, are explained', { skip }, async () => {
+  const denied = await browser.newPage();
+  await denied.addInitScript(() => {
+    const refused = () => {
+      throw new DOMException('denied', 'SecurityError');
+    };
+    for (const name of ['localStorage', 'indexedDB']) Object.defineProperty(globalThis, name, { get: refused });
+    navigator.locks.request = async () => refused();
+    // A question to the person that nobody answers.
+    navigator.storage.persist = () => new Promise(() => {});
+  });
+  await denied.goto(`${served.url}/example/`);
+  await denied.locator('#message[data-code=state_unreadable]').waitFor();
+  await denied.close();
+});
+
+test('a page that does not arrive as a whole says so', { skip }, async () => {
+  const torn = await browser.newPage();
+  await torn.addInitScript(() => {
+    const { fetch } = globalThis;
+    globalThis.fetch = (address, ...rest) => (`${address}`.endsWith('.wasm') ? Promise.reject(new TypeError('failed')) : fetch(address, ...rest));
+  });
+  await torn.goto(`${served.url}/example/`);
+  await torn.getByText('This page does not work here.').waitFor();
+  await torn.close();
+});
+
 test('a second tab says that the diary is open in another one', { skip }, async () => {
   const second = await browser.newPage();
   await second.goto(`${served.url}/example/`);

@@ -13,12 +13,32 @@ const PATIENCE = 60_000;
 
 /** What the page keeps beside the phone's own store. Nothing of it is secret. */
 const kept = {
-  language: () => localStorage.getItem('language') ?? LANGUAGES.find((language) => navigator.language.startsWith(language)) ?? 'en',
-  server: () => localStorage.getItem('server') ?? '',
-  participant: () => localStorage.getItem('participant') ?? '',
+  language: () => recalled('language') ?? LANGUAGES.find((language) => navigator.language.startsWith(language)) ?? 'en',
+  server: () => recalled('server') ?? '',
+  participant: () => recalled('participant') ?? '',
 };
 
-let texts: Texts;
+/** The same as long as the page is open: a browser may refuse to keep anything. */
+const noted = new Map<string, string>();
+
+function recalled(name: string): string | null {
+  try {
+    return noted.get(name) ?? localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+function keep(name: string, value: string): void {
+  noted.set(name, value);
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // It says so itself when the phone is opened.
+  }
+}
+
+let texts: Texts | undefined;
 let phone: Phone | undefined;
 /** The night that the next click on save corrects. */
 let correcting: string | undefined;
@@ -31,13 +51,22 @@ function field(id: string): HTMLInputElement {
   return at<HTMLInputElement>(id);
 }
 
+/** One of the page's texts. */
+function say(name: string, values: Record<string, string | number> = {}): string {
+  return texts!.say(name, values);
+}
+
 /** Says something above the page's sections; screen readers read it out. */
 function tell(text: string): void {
   at('message').textContent = text;
 }
 
 function tellError(error: unknown): void {
-  if (!(error instanceof MHealthError)) throw error;
+  if (!(error instanceof MHealthError)) {
+    console.error(error);
+    // Perhaps there are no texts, because the page did not arrive as a whole.
+    return tell(texts?.say('broken') ?? 'This page does not work here. Please open it again.');
+  }
   const message = at('message');
   message.textContent = error.sentence(kept.language());
   message.dataset['code'] = error.code;
@@ -45,13 +74,13 @@ function tellError(error: unknown): void {
 
 async function speak(language: string): Promise<void> {
   texts = new Texts(language, await (await fetch(`texts/${language}.ftl`)).text());
-  localStorage.setItem('language', language);
+  keep('language', language);
   document.documentElement.lang = language;
-  document.title = texts.say('title');
+  document.title = say('title');
   for (const element of document.querySelectorAll<HTMLElement>('[data-say]')) {
-    element.textContent = texts.say(element.dataset['say']!);
+    element.textContent = say(element.dataset['say']!);
   }
-  at('view').setAttribute('aria-label', texts.say('scan-view'));
+  at('view').setAttribute('aria-label', say('scan-view'));
   label();
 }
 
@@ -60,7 +89,7 @@ function label(now = new Date()): void {
   const language = document.documentElement.lang;
   const format = new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, { dateStyle: 'full' });
   const rose = field('rose').value;
-  at('night').textContent = texts.say('morning-of', { day: format.format((rose && risen(rose, now)) || now) });
+  at('night').textContent = say('morning-of', { day: format.format((rose && risen(rose, now)) || now) });
 }
 
 /** Shows what the phone says of itself. */
@@ -74,11 +103,11 @@ async function show(): Promise<void> {
   const safe = at('safe');
   safe.hidden = status.queued > 0 || status.sealed === 0 || status.proved_in === null;
   // Without a mark between thousands: a block is a name, not an amount.
-  if (!safe.hidden) safe.textContent = texts.say('safe', { block: `${status.proved_in}` });
+  if (!safe.hidden) safe.textContent = say('safe', { block: `${status.proved_in}` });
   at('entries').textContent = [
-    texts.say('entries', { count: status.sealed, finalised: status.finalised }),
-    status.queued > 0 ? texts.say('waiting', { count: status.queued }) : '',
-    navigator.onLine ? '' : texts.say('offline'),
+    say('entries', { count: status.sealed, finalised: status.finalised }),
+    status.queued > 0 ? say('waiting', { count: status.queued }) : '',
+    navigator.onLine ? '' : say('offline'),
   ].join(' ');
   at('advice').textContent = status.advice === 'nothing' ? '' : await phone.advice(kept.language());
   at('send').hidden = status.stopped !== null;
@@ -92,37 +121,43 @@ async function send(): Promise<void> {
   if (phone === undefined) return;
   sending ??= (async () => {
     try {
-      at('advice').textContent = texts.say('sending');
+      at('advice').textContent = say('sending');
       await phone?.sync({ deadline: PATIENCE });
     } catch (error) {
-      if (!(error instanceof MHealthError)) throw error;
-      // The status says what there is to do.
+      // Of what has a code, the status says what there is to do.
+      if (!(error instanceof MHealthError)) tellError(error);
     } finally {
       sending = undefined;
-      await show();
-      await again();
     }
+    await show().catch(tellError);
+    await again();
   })();
   await sending;
 }
 
 let alarm: ReturnType<typeof setTimeout> | undefined;
 
+/** Comes again; in a minute if the phone cannot even say when. */
 async function again(): Promise<void> {
+  let pause = 60_000;
+  try {
+    const { next_try: next, queued, stopped } = await phone!.status();
+    if (stopped !== null || queued === 0) return;
+    pause = Math.max(5_000, (next ?? 0) * 1000 - Date.now());
+  } catch (error) {
+    console.error(error);
+  }
   clearTimeout(alarm);
-  const { next_try: next, queued, stopped } = await phone!.status();
-  if (stopped !== null || queued === 0) return;
-  const pause = Math.max(5_000, (next ?? 0) * 1000 - Date.now());
   alarm = setTimeout(() => void send(), pause);
 }
 
 async function enrol(): Promise<void> {
   const paper: Paper = { server: field('server').value.trim(), code: field('code').value, participant: field('participant').value.trim() };
-  localStorage.setItem('server', paper.server);
-  localStorage.setItem('participant', paper.participant);
-  tell(texts.say('enrol-doing'));
+  keep('server', paper.server);
+  keep('participant', paper.participant);
+  tell(say('enrol-doing'));
   // The diary can begin as soon as the server has said what the code is for; the rest may take its time.
-  const watching = setInterval(() => void show(), 500);
+  const watching = setInterval(() => void show().catch(tellError), 500);
   try {
     await phone!.enrol(paper.server, paper.code, { deadline: PATIENCE });
     tell('');
@@ -152,7 +187,7 @@ async function save(): Promise<void> {
   };
   const night = nightOf(morning, kept.participant(), now);
   label(now);
-  if (night === undefined) return tell(texts.say('unlikely'));
+  if (night === undefined) return tell(say('unlikely'));
   const source = `diary/${night.night}`;
   try {
     const { outcome } = await phone!.seal(source, MEDIA_TYPE, JSON.stringify(night), {
@@ -160,7 +195,7 @@ async function save(): Promise<void> {
       correct: correcting === source,
     });
     correcting = outcome === 'differs' ? source : undefined;
-    tell(texts.say({ new: 'saved', before: 'saved-before', differs: 'changed-before' }[outcome]));
+    tell(say({ new: 'saved', before: 'saved-before', differs: 'changed-before' }[outcome]));
     delete at('message').dataset['code'];
   } catch (error) {
     return tellError(error);
@@ -185,18 +220,18 @@ function fill(paper: Paper): void {
 }
 
 async function scanned(): Promise<void> {
-  if (!('BarcodeDetector' in globalThis)) return tell(texts.say('scan-no'));
+  if (!('BarcodeDetector' in globalThis)) return tell(say('scan-no'));
   at('camera').hidden = false;
   try {
     const found = await scan(at<HTMLVideoElement>('view'), at('stop'));
     if (found === undefined) return;
     const paper = paperOf(found);
-    if (paper === undefined) return tell(texts.say('scan-foreign'));
+    if (paper === undefined) return tell(say('scan-foreign'));
     fill(paper);
     tell('');
     field('code').focus();
   } catch {
-    tell(texts.say('scan-no'));
+    tell(say('scan-no'));
   } finally {
     at('camera').hidden = true;
   }
@@ -208,7 +243,9 @@ function onSubmit(id: string, work: () => Promise<void>): void {
     event.preventDefault();
     const button = at(id).querySelector<HTMLButtonElement>('button:not([type])')!;
     button.disabled = true;
-    void work().finally(() => (button.disabled = false));
+    void work()
+      .catch(tellError)
+      .finally(() => (button.disabled = false));
   });
 }
 
@@ -217,16 +254,16 @@ async function begin(): Promise<void> {
   const language = at<HTMLSelectElement>('language');
   language.value = kept.language();
   await speak(language.value);
-  language.addEventListener('change', () => void speak(language.value).then(show));
+  language.addEventListener('change', () => void speak(language.value).then(show).catch(tellError));
   onSubmit('enrolment', enrol);
   onSubmit('diary', save);
-  at('scan').addEventListener('click', () => void scanned());
+  at('scan').addEventListener('click', () => void scanned().catch(tellError));
   at('send').addEventListener('click', () => void send());
-  at('export').addEventListener('click', () => void exportQueue());
+  at('export').addEventListener('click', () => void exportQueue().catch(tellError));
   field('rose').addEventListener('input', () => label());
   document.addEventListener('visibilitychange', () => label());
   addEventListener('online', () => void send());
-  addEventListener('offline', () => void show());
+  addEventListener('offline', () => void show().catch(tellError));
 
   fill({ server: kept.server(), code: '', participant: kept.participant() });
   const paper = paperOf(location.href);
@@ -235,17 +272,13 @@ async function begin(): Promise<void> {
     // A code is not left in the browser's history.
     history.replaceState(null, '', location.pathname);
   }
-  try {
-    // Asks the browser not to throw the diary away when the disk fills up.
-    await navigator.storage?.persist?.();
-    phone = await openPhone();
-  } catch (error) {
-    tellError(error);
-    return;
-  }
+  // Asks the browser not to throw the diary away when the disk fills up. Some ask the person first, who need not answer.
+  void navigator.storage?.persist?.().catch(() => {});
+  phone = await openPhone();
   await show();
   void send();
-  await navigator.serviceWorker?.register('worker.js');
+  // Without it the page needs a connection, and works otherwise.
+  void navigator.serviceWorker?.register('worker.js').catch((error: unknown) => console.error(error));
 }
 
-void begin();
+begin().catch(tellError);
