@@ -56,6 +56,18 @@ async function typeTime(id, time) {
   await page.keyboard.type(`${hour}${minute}`);
 }
 
+/** Lets the page's phone stand as the changes say, from now on. None: as it does. */
+async function standing(changes) {
+  await page.evaluate(async (changes) => {
+    const { Phone } = await import('/example/dist/lib/phone.js');
+    const real = (Phone.real ??= Phone.prototype.status);
+    Phone.prototype.status = async function () {
+      return { ...(await real.call(this)), ...changes };
+    };
+    dispatchEvent(new Event('offline'));
+  }, changes);
+}
+
 /** A picture for the documents, where the caller asks for it. */
 async function picture(name) {
   if (process.env.PICTURES !== undefined) await page.screenshot({ path: join(process.env.PICTURES, `${name}.png`), fullPage: true });
@@ -113,13 +125,45 @@ test('a person enrols and writes a night with the keyboard alone', { skip }, asy
   await page.getByText('Saved on this device.').waitFor();
   await page.getByText('One night waits on this device').waitFor();
   assert.deepEqual(await serious(), []);
+  await standing({ device: 7 });
+  await page.locator('#enrol').waitFor({ state: 'hidden' });
   await picture('sleep-diary');
+  await standing({});
 });
 
 test('the same night is saved once, and another answer only when it is asked for again', { skip }, async () => {
   await page.click('#diary button');
   // The night's identifiers and its time differ; what was answered does not.
   await page.locator('#message', { hasText: /before/ }).waitFor();
+});
+
+test('as long as there is no device another code can be typed, and what is wrong with it is told', { skip }, async () => {
+  await page.reload();
+  await visible('#morning');
+  await visible('#enrol');
+  assert.equal(await page.inputValue('#server'), authentication.url);
+  await page.fill('#code', 'ABCDE');
+  await page.press('#code', 'Enter');
+  await page.locator('#message[data-code=malformed_code]').waitFor();
+  await standing({ device: 7 });
+  await page.locator('#enrol').waitFor({ state: 'hidden' });
+});
+
+test('a device that was stopped says why, asks for a code, and keeps what it has for the study team', { skip }, async () => {
+  await standing({ device: 7, queued: 1, proved_in: 12, finalised: 0, stopped: 'foreign_head', advice: 'tell_study', last_fault: null });
+  await page.locator('#advice', { hasText: 'Somebody else may have written in your name' }).waitFor();
+  await page.locator('#entries', { hasText: 'This device was stopped.' }).waitFor();
+  await visible('#enrol');
+  await visible('#export');
+  for (const hidden of ['#morning', '#send', '#safe']) await page.locator(hidden).waitFor({ state: 'hidden' });
+  assert.deepEqual(await serious(), []);
+  await page.press('#code', 'Enter');
+  await page.locator('#message[data-code=malformed_code]').waitFor();
+  await standing({ device: 7, queued: 0, proved_in: 12, stopped: 'foreign_head', advice: 'tell_study' });
+  await page.locator('#export').waitFor({ state: 'hidden' });
+  assert.ok(await page.isHidden('#safe'));
+  await page.reload();
+  await visible('#morning');
 });
 
 test('a page that stays open names the night that it would save', { skip }, async () => {

@@ -58,7 +58,9 @@ function say(name: string, values: Record<string, string | number> = {}): string
 
 /** Says something above the page's sections; screen readers read it out. */
 function tell(text: string): void {
-  at('message').textContent = text;
+  const message = at('message');
+  message.textContent = text;
+  delete message.dataset['code'];
 }
 
 function tellError(error: unknown): void {
@@ -97,21 +99,24 @@ async function show(): Promise<void> {
   if (phone === undefined) return;
   const status = await phone.status();
   const begun = status.study !== null;
-  at('enrol').hidden = begun && status.stopped === null;
-  at('morning').hidden = !begun || status.stopped !== null;
+  const stopped = status.stopped !== null;
+  // A code may turn out to be the wrong one after the diary has begun: the form goes when there is a device that works.
+  at('enrol').hidden = status.device !== null && !stopped;
+  at('morning').hidden = !begun || stopped;
   at('state').hidden = !begun;
   const safe = at('safe');
-  safe.hidden = status.queued > 0 || status.sealed === 0 || status.proved_in === null;
+  safe.hidden = status.queued > 0 || status.sealed === 0 || status.proved_in === null || stopped;
   // Without a mark between thousands: a block is a name, not an amount.
   if (!safe.hidden) safe.textContent = say('safe', { block: `${status.proved_in}` });
   at('entries').textContent = [
+    stopped ? say('stopped') : '',
     say('entries', { count: status.sealed, finalised: status.finalised }),
-    status.queued > 0 ? say('waiting', { count: status.queued }) : '',
+    status.queued > 0 && !stopped ? say('waiting', { count: status.queued }) : '',
     navigator.onLine ? '' : say('offline'),
   ].join(' ');
   at('advice').textContent = status.advice === 'nothing' ? '' : await phone.advice(kept.language());
-  at('send').hidden = status.stopped !== null;
-  at('export').hidden = status.stopped === null || status.queued === 0;
+  at('send').hidden = stopped;
+  at('export').hidden = !stopped || status.queued === 0;
 }
 
 let sending: Promise<void> | undefined;
@@ -141,8 +146,10 @@ let alarm: ReturnType<typeof setTimeout> | undefined;
 async function again(): Promise<void> {
   let pause = 60_000;
   try {
-    const { next_try: next, queued, stopped } = await phone!.status();
-    if (stopped !== null || queued === 0) return;
+    const { study, device, next_try: next, queued, stopped } = await phone!.status();
+    // An enrolment that has begun is finished without its person.
+    const enrolling = study !== null && device === null;
+    if (stopped !== null || (queued === 0 && !enrolling)) return;
     pause = Math.max(5_000, (next ?? 0) * 1000 - Date.now());
   } catch (error) {
     console.error(error);
@@ -160,10 +167,10 @@ async function enrol(): Promise<void> {
   const watching = setInterval(() => void show().catch(tellError), 500);
   try {
     await phone!.enrol(paper.server, paper.code, { deadline: PATIENCE });
+    field('code').value = '';
     tell('');
   } catch (error) {
-    if ((await phone!.status()).study === null) tellError(error);
-    else tell('');
+    tellError(error);
   } finally {
     clearInterval(watching);
   }
@@ -196,7 +203,6 @@ async function save(): Promise<void> {
     });
     correcting = outcome === 'differs' ? source : undefined;
     tell(say({ new: 'saved', before: 'saved-before', differs: 'changed-before' }[outcome]));
-    delete at('message').dataset['code'];
   } catch (error) {
     return tellError(error);
   }
