@@ -102,13 +102,20 @@ test('a code that is none is explained, and the screen reader is told', { skip }
   await page.fill('#code', 'ABCDE');
   await page.press('#code', 'Enter');
   await page.locator('#message[data-code=malformed_code]').waitFor();
-  assert.match(await page.textContent('#message[role=status]'), /not a complete code/);
+  assert.match(await page.textContent('#message[role=status][aria-live=assertive]'), /not a complete code/);
+  // Whoever is led to the field hears what is wrong with it, until it is changed.
+  assert.equal(await page.evaluate('document.activeElement.id'), 'code');
+  await page.locator('#code[aria-invalid=true][aria-describedby~=message]').waitFor();
+  assert.deepEqual(await serious(), []);
   await page.fill('#code', code);
+  await page.locator('#code:not([aria-invalid]):not([aria-describedby~=message])').waitFor();
 });
 
 test('a person enrols and writes a night with the keyboard alone', { skip }, async () => {
-  await page.focus('#code');
+  await page.focus('#enrolment button:not([type])');
   await page.keyboard.press('Enter');
+  // Pressed once, and not lost.
+  await page.locator('#enrolment button[aria-disabled=true]:focus').waitFor();
   // The server never enrols, and knows the study: that is enough to begin the diary.
   await visible('#morning');
   const answers = { bed: '22:30', tried: '22:45', latency: '20', awakenings: '2', awake: '15', woke: '06:30', rose: '06:45' };
@@ -123,10 +130,12 @@ test('a person enrols and writes a night with the keyboard alone', { skip }, asy
   await page.keyboard.press('ArrowDown');
   await page.keyboard.press('Enter');
   await page.getByText('Saved on this device.').waitFor();
-  await page.getByText('One night waits on this device').waitFor();
+  await page.locator('[role=status]', { hasText: 'One night waits on this device' }).waitFor();
   assert.deepEqual(await serious(), []);
+  await page.focus('#code');
   await standing({ device: 7 });
   await page.locator('#enrol').waitFor({ state: 'hidden' });
+  assert.equal(await page.evaluate('document.activeElement.id'), 'morning-title');
   await picture('sleep-diary');
   await standing({});
 });

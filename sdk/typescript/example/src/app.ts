@@ -56,22 +56,54 @@ function say(name: string, values: Record<string, string | number> = {}): string
   return texts!.say(name, values);
 }
 
-/** Says something above the page's sections; screen readers read it out. */
-function tell(text: string): void {
+/** Puts a text somewhere, unless it is there: what is put there is read out. */
+function put(id: string, text: string): void {
+  const element = at(id);
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Says something above the page's sections. Screen readers read it out: when they come to it, or at once if something is wrong. */
+function tell(text: string, wrong = false): void {
   const message = at('message');
+  message.setAttribute('aria-live', wrong ? 'assertive' : 'polite');
   message.textContent = text;
   delete message.dataset['code'];
+}
+
+/** What an error is about, of what a person types. */
+const ABOUT: Record<string, string> = {
+  malformed_code: 'code', unknown_code: 'code', code_expired: 'code', code_used: 'code', code_revoked: 'code', other_terms: 'code',
+  not_an_address: 'server', plain_http: 'server', other_address: 'server',
+};
+
+/** Marks a field in which something is wrong until it is changed, and leads to it who is not at something else by now. */
+function blame(id: string): void {
+  const wrong = field(id);
+  if (!wrong.hasAttribute('aria-invalid')) {
+    const described = wrong.getAttribute('aria-describedby');
+    wrong.setAttribute('aria-invalid', 'true');
+    wrong.setAttribute('aria-describedby', described === null ? 'message' : `message ${described}`);
+    const changed = () => {
+      wrong.removeAttribute('aria-invalid');
+      if (described === null) wrong.removeAttribute('aria-describedby');
+      else wrong.setAttribute('aria-describedby', described);
+    };
+    wrong.addEventListener('input', changed, { once: true });
+  }
+  const place = document.activeElement?.closest('section') ?? null;
+  if (place === null || place.contains(wrong)) wrong.focus();
 }
 
 function tellError(error: unknown): void {
   if (!(error instanceof MHealthError)) {
     console.error(error);
     // Perhaps there are no texts, because the page did not arrive as a whole.
-    return tell(texts?.say('broken') ?? 'This page does not work here. Please open it again.');
+    return tell(texts?.say('broken') ?? 'This page does not work here. Please open it again.', true);
   }
-  const message = at('message');
-  message.textContent = error.sentence(kept.language());
-  message.dataset['code'] = error.code;
+  tell(error.sentence(kept.language()), true);
+  at('message').dataset['code'] = error.code;
+  const about = ABOUT[error.code];
+  if (about !== undefined) blame(about);
 }
 
 async function speak(language: string): Promise<void> {
@@ -91,7 +123,7 @@ function label(now = new Date()): void {
   const language = document.documentElement.lang;
   const format = new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, { dateStyle: 'full' });
   const rose = field('rose').value;
-  at('night').textContent = say('morning-of', { day: format.format((rose && risen(rose, now)) || now) });
+  put('night', say('morning-of', { day: format.format((rose && risen(rose, now)) || now) }));
 }
 
 /** Shows what the phone says of itself. */
@@ -101,22 +133,30 @@ async function show(): Promise<void> {
   const begun = status.study !== null;
   const stopped = status.stopped !== null;
   // A code may turn out to be the wrong one after the diary has begun: the form goes when there is a device that works.
-  at('enrol').hidden = status.device !== null && !stopped;
-  at('morning').hidden = !begun || stopped;
-  at('state').hidden = !begun;
+  const shown = { enrol: status.device === null || stopped, morning: begun && !stopped, state: begun };
+  for (const [id, yes] of Object.entries(shown)) if (yes) at(id).hidden = false;
+  for (const [id, yes] of Object.entries(shown)) if (!yes) hide(at(id), shown.morning ? 'morning-title' : 'enrol-title');
   const safe = at('safe');
   safe.hidden = status.queued > 0 || status.sealed === 0 || status.proved_in === null || stopped;
   // Without a mark between thousands: a block is a name, not an amount.
-  if (!safe.hidden) safe.textContent = say('safe', { block: `${status.proved_in}` });
-  at('entries').textContent = [
+  put('safe', safe.hidden ? '' : say('safe', { block: `${status.proved_in}` }));
+  const entries = [
     stopped ? say('stopped') : '',
     say('entries', { count: status.sealed, finalised: status.finalised }),
     status.queued > 0 && !stopped ? say('waiting', { count: status.queued }) : '',
     navigator.onLine ? '' : say('offline'),
-  ].join(' ');
-  at('advice').textContent = status.advice === 'nothing' ? '' : await phone.advice(kept.language());
+  ];
+  put('entries', entries.join(' '));
+  put('advice', status.advice === 'nothing' ? '' : await phone.advice(kept.language()));
   at('send').hidden = stopped;
   at('export').hidden = !stopped || status.queued === 0;
+}
+
+/** Hides a section. Who was in it goes on at a heading. */
+function hide(section: HTMLElement, heading: string): void {
+  const within = section.contains(document.activeElement);
+  section.hidden = true;
+  if (within) at(heading).focus();
 }
 
 let sending: Promise<void> | undefined;
@@ -126,7 +166,7 @@ async function send(): Promise<void> {
   if (phone === undefined) return;
   sending ??= (async () => {
     try {
-      at('advice').textContent = say('sending');
+      put('advice', say('sending'));
       await phone?.sync({ deadline: PATIENCE });
     } catch (error) {
       // Of what has a code, the status says what there is to do.
@@ -194,7 +234,10 @@ async function save(): Promise<void> {
   };
   const night = nightOf(morning, kept.participant(), now);
   label(now);
-  if (night === undefined) return tell(say('unlikely'));
+  if (night === undefined) {
+    tell(say('unlikely'), true);
+    return field('bed').focus();
+  }
   const source = `diary/${night.night}`;
   try {
     const { outcome } = await phone!.seal(source, MEDIA_TYPE, JSON.stringify(night), {
@@ -245,13 +288,15 @@ async function scanned(): Promise<void> {
 
 /** Does something when a form is sent, and nothing twice. */
 function onSubmit(id: string, work: () => Promise<void>): void {
+  const button = at(id).querySelector<HTMLButtonElement>('button:not([type])')!;
   at(id).addEventListener('submit', (event) => {
     event.preventDefault();
-    const button = at(id).querySelector<HTMLButtonElement>('button:not([type])')!;
-    button.disabled = true;
+    if (button.hasAttribute('aria-disabled')) return;
+    // `disabled` would take the focus away.
+    button.setAttribute('aria-disabled', 'true');
     void work()
       .catch(tellError)
-      .finally(() => (button.disabled = false));
+      .finally(() => button.removeAttribute('aria-disabled'));
   });
 }
 
