@@ -300,7 +300,21 @@ function onSubmit(id: string, work: () => Promise<void>): void {
   });
 }
 
+/** Lets a version of this page take over that has come since it was opened last. Nothing is typed yet. */
+async function renew(): Promise<void> {
+  const workers: ServiceWorkerContainer | undefined = navigator.serviceWorker;
+  const waiting = (await workers?.getRegistration())?.waiting;
+  if (!workers || !waiting) return;
+  const over = new Promise<void>((resolve) => workers.addEventListener('controllerchange', () => resolve(), { once: true }));
+  waiting.postMessage('take over');
+  const never = new Promise<void>(() => {});
+  // One that does not come is none to wait for.
+  const enough = new Promise<void>((resolve) => setTimeout(resolve, 3000));
+  await Promise.race([enough, over.then(() => (location.reload(), never))]);
+}
+
 async function begin(): Promise<void> {
+  await renew().catch((error: unknown) => console.error(error));
   await ready();
   const language = at<HTMLSelectElement>('language');
   language.value = kept.language();
@@ -329,7 +343,7 @@ async function begin(): Promise<void> {
   await show();
   void send();
   // Without it the page needs a connection, and works otherwise.
-  void navigator.serviceWorker?.register('worker.js').catch((error: unknown) => console.error(error));
+  void navigator.serviceWorker?.register('worker.js', { updateViaCache: 'none' }).catch((error: unknown) => console.error(error));
 }
 
 begin().catch(tellError);
