@@ -160,8 +160,10 @@ test('as long as there is no device another code can be typed, and what is wrong
   await visible('#enrol');
   assert.equal(await page.inputValue('#server'), authentication.url);
   await page.fill('#code', 'ABCDE');
+  await page.fill('#participant', 'P-18');
   await page.press('#code', 'Enter');
   await page.locator('#message[data-code=malformed_code]').waitFor();
+  assert.equal(await page.evaluate("localStorage.getItem('participant')"), 'P-17');
   await standing({ device: 7 });
   await page.locator('#enrol').waitFor({ state: 'hidden' });
 });

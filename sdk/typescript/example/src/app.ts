@@ -200,6 +200,7 @@ async function again(): Promise<void> {
 
 async function enrol(): Promise<void> {
   const paper: Paper = { server: field('server').value.trim(), code: field('code').value, participant: field('participant').value.trim() };
+  const before = kept.participant();
   keep('server', paper.server);
   keep('participant', paper.participant);
   tell(say('enrol-doing'));
@@ -210,6 +211,8 @@ async function enrol(): Promise<void> {
     field('code').value = '';
     tell('');
   } catch (error) {
+    // What is written meanwhile is not another person's because of a paper that is of no use.
+    if (before !== '' && error instanceof MHealthError && error.code in ABOUT) keep('participant', before);
     tellError(error);
   } finally {
     clearInterval(watching);
