@@ -12,6 +12,10 @@ from .store import SqliteStore
 from .transport import HttpTransport
 
 
+# For those who want to wait for ever.
+_LONGEST = 365 * 24 * 3600
+
+
 class Phone:
     """A phone. All calls may be made from any thread, also at the same time."""
 
@@ -40,19 +44,22 @@ class Phone:
         """Enrols with a code, at the authentication server of this address. Gives the phone's number on the chain. After a failure
         the same call goes on where it was."""
         with ours():
-            return self._core.enrol(authentication, code, _milliseconds(timeout))
+            return self._open_core().enrol(authentication, code, _milliseconds(timeout))
 
     def seal(self, source, media_type, payload, *, content=None, correct=False):
         """Seals a record. It is durable when this returns, and needs no connection. `source` names what was recorded, such as the
         night; the same source with the same content is sealed once. With other content it is a correction if `correct`.
         `content` is what the source said, where payloads that are made of it twice differ in identifiers and times."""
+        # `bytes` alone would take a number for a length.
+        payload = bytes(memoryview(payload))
+        content = None if content is None else bytes(memoryview(content))
         with ours():
-            return self._core.seal(source, media_type, bytes(payload), content, correct)
+            return self._open_core().seal(source, media_type, payload, content, correct)
 
     def sync(self, timeout=60.0):
         """Sends what the chain lacks and has it proved. Error `deadline` when that takes longer; a later call goes on."""
         with ours():
-            return self._core.sync(_milliseconds(timeout))
+            return self._open_core().sync(_milliseconds(timeout))
 
     def sync_in_background(self, timeout=60.0):
         """The same on a thread. Gives a `concurrent.futures.Future`; `asyncio.wrap_future` makes it one of asyncio."""
@@ -71,23 +78,34 @@ class Phone:
     def status(self):
         """How the phone stands, for a screen. Asks nobody."""
         with ours():
-            return self._core.status()
+            return self._open_core().status()
 
     def advice(self, language=mhealth.Language.ENGLISH):
-        """What the person should do now, as a sentence."""
+        """What the person should do now, as a sentence; of a phone that was stopped, also why."""
         status = self.status()
+        if status.stopped is not None:
+            failed = mhealth.SdkError.Failed(code=status.stopped, reason=None, advice=status.advice, detail="")
+            return mhealth.error_sentence(failed, language)
         return mhealth.advice_sentence(status.advice, status.last_fault or "", language)
 
     def export_queue(self):
         """What is left on a stopped phone, for the auditor: one JSON object a line."""
         with ours():
-            return self._core.export_queue()
+            return self._open_core().export_queue()
 
     def close(self):
-        """Lets go of the store."""
+        """Lets go of the store, for good, once what is being written is written. Calls that are under way end with an error; others
+        raise `ValueError`, as those of a closed file do."""
+        self._core = None
         close = getattr(self._store, "close", None)
         if close is not None:
             close()
+
+    def _open_core(self):
+        core = self._core
+        if core is None:
+            raise ValueError("the phone is closed")
+        return core
 
     def __enter__(self):
         return self
@@ -126,4 +144,4 @@ def language_of_tag(tag):
 
 
 def _milliseconds(seconds):
-    return max(0, round(seconds * 1000))
+    return round(1000 * max(0, min(seconds, _LONGEST)))

@@ -28,7 +28,7 @@ export interface Keystore {
 
 /** The way to servers. */
 export interface Transport {
-  /** Sends a request and waits for the whole answer, whatever its status. */
+  /** Sends a request and waits for the whole answer, whatever its status. Headers and bodies carry credentials and codes: never log them. */
   send(request: HttpRequest): Promise<HttpAnswer>;
 }
 

@@ -10,6 +10,7 @@ import {
   hashParts as hashPartsCore,
 } from './wasm/mhealth.js';
 import type { Host } from './wasm/mhealth.js';
+import { HostFault } from './fault.js';
 import { FetchTransport } from './host.js';
 import type { Keystore, PhoneStore, Transport, Write } from './host.js';
 
@@ -94,6 +95,27 @@ function told<T>(work: () => T): T {
   }
 }
 
+/** Gives back the memory of a core, with the keys in it: at once, or when the calls have ended that are under way in it. */
+function free(core: PhoneCore): void {
+  try {
+    core.free();
+  } catch {
+    // That is how it says that there are some, or that it was freed before.
+  }
+}
+
+/** A payload in bytes. The library would take everything else that JavaScript can hand over for no bytes at all. */
+function bytes(value: Uint8Array | string): Uint8Array {
+  if (typeof value === 'string') return new TextEncoder().encode(value);
+  if (!ArrayBuffer.isView(value)) throw new TypeError('a payload is a string or a Uint8Array');
+  return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+}
+
+/** Time for those who want to wait for ever. The library counts in numbers that end. */
+function finite(milliseconds: number): number {
+  return Math.min(milliseconds, 365 * 24 * 3600 * 1000);
+}
+
 /** What a phone is opened with. */
 export interface PhoneParts {
   store: PhoneStore;
@@ -112,10 +134,12 @@ export class Phone {
   /** Set once the store failed: memory is ahead of it then, and the next call begins with what is stored. */
   #stale = false;
   #reopening: Promise<PhoneCore> | undefined;
-  #closed = false;
-  /** Calls that are under way, and what ends each of their waits. */
+  /** Ends when everything is written that was to be written so far. */
+  #written: Promise<unknown> = Promise.resolve();
+  /** Calls that are under way, and what ends each of their pauses. */
   #calls = 0;
-  #waits = new Set<() => void>();
+  #pauses = new Set<() => void>();
+  #closed = false;
 
   private constructor(parts: PhoneParts, core: PhoneCore) {
     this.#parts = parts;
@@ -134,7 +158,7 @@ export class Phone {
    * goes on where it was. Times are in milliseconds.
    */
   enrol(authentication: string, code: string, { deadline = 60_000 } = {}): Promise<number> {
-    return this.#asked((core) => core.enrol(authentication, code, deadline));
+    return this.#asked((core) => core.enrol(authentication, code, finite(deadline)));
   }
 
   /**
@@ -148,14 +172,14 @@ export class Phone {
     payload: Uint8Array | string,
     { content, correct = false }: { content?: Uint8Array | string; correct?: boolean } = {},
   ): Promise<SealedEntry> {
-    const bytes = (value: Uint8Array | string) => (typeof value === 'string' ? new TextEncoder().encode(value) : value);
     const said = content === undefined ? undefined : bytes(content);
-    return JSON.parse(await this.#asked((core) => core.seal(source, mediaType, bytes(payload), said, correct)));
+    const sealed = bytes(payload);
+    return JSON.parse(await this.#asked((core) => core.seal(source, mediaType, sealed, said, correct)));
   }
 
   /** Sends what the chain lacks and has it proved. Code `deadline` when that takes longer; a later call goes on. */
   async sync({ deadline = 60_000 } = {}): Promise<PhoneStanding> {
-    return JSON.parse(await this.#asked((core) => core.sync(deadline)));
+    return JSON.parse(await this.#asked((core) => core.sync(finite(deadline))));
   }
 
   /** How the phone stands, for a screen. Asks nobody. */
@@ -163,10 +187,10 @@ export class Phone {
     return JSON.parse(await this.#asked(async (core) => core.status()));
   }
 
-  /** What the person should do now, as a sentence. */
+  /** What the person should do now, as a sentence; of a phone that was stopped, also why. */
   async advice(language: Language = 'en'): Promise<string> {
-    const { advice, last_fault: fault } = await this.status();
-    return adviceSentence(advice, fault ?? '', language);
+    const { advice, last_fault: fault, stopped } = await this.status();
+    return stopped === null ? adviceSentence(advice, fault ?? '', language) : errorSentence(stopped, advice, language);
   }
 
   /** What is left on a stopped phone, for the auditor: one JSON object a line. */
@@ -174,23 +198,29 @@ export class Phone {
     return this.#asked(async (core) => core.exportQueue());
   }
 
-  /** Lets go of the store. */
+  /** Lets go of the store, for good, once what is being written is written. Calls that are under way end with an error. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#endPauses();
+    await this.#reopening?.catch(() => {});
+    await this.#written;
     await this.#parts.store.close();
+    free(this.#core);
   }
 
   async #asked<T>(work: (core: PhoneCore) => Promise<T>): Promise<T> {
     if (this.#closed) throw new Error('the phone is closed');
     this.#calls += 1;
     try {
-      return await work(await this.#sound());
+      const core = await this.#sound();
+      if (this.#closed) throw new Error('the phone is closed');
+      return await work(core);
     } catch (thrown) {
       throw ours(thrown);
     } finally {
       this.#calls -= 1;
       // Nobody waits for these any more, and a program on Node.js would not end before they do.
-      if (this.#calls === 0) for (const end of this.#waits) end();
+      if (this.#calls === 0) this.#endPauses();
     }
   }
 
@@ -200,6 +230,7 @@ export class Phone {
     this.#reopening ??= this.#opened()
       .then((core) => {
         this.#stale = false;
+        free(this.#core);
         return (this.#core = core);
       })
       .finally(() => (this.#reopening = undefined));
@@ -223,26 +254,44 @@ export class Phone {
     return {
       load: () => store.open(),
       apply: (writes: Write[]) => {
+        if (this.#closed) return Promise.reject(new HostFault('failed', 'the phone is closed'));
         written = written.then(() => (writes.length === 0 ? undefined : store.apply(writes)));
+        this.#written = written.catch(() => {});
         return written.catch((error: unknown) => {
           this.#stale = true;
           throw error;
         });
       },
-      wrap: (secret) => keystore.wrap(secret),
+      wrap: async (secret) => {
+        let wrapped: Uint8Array | undefined;
+        try {
+          return (wrapped = await keystore.wrap(secret));
+        } finally {
+          if (wrapped?.buffer !== secret.buffer) secret.fill(0);
+        }
+      },
       unwrap: (wrapped) => keystore.unwrap(wrapped),
       send: (request) => transport.send(request),
-      sleep: (time) =>
-        new Promise((resolve) => {
-          const end = () => {
-            clearTimeout(timer);
-            this.#waits.delete(end);
-            resolve();
-          };
-          const timer = setTimeout(end, Math.min(time, 2 ** 31 - 1));
-          this.#waits.add(end);
-        }),
+      sleep: (time) => this.#pause(time),
     };
+  }
+
+  /** Over when the time is, when no call is under way, or when the phone is closed: a program that is done does not wait for deadlines. */
+  #pause(time: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        this.#pauses.delete(end);
+        resolve();
+      };
+      // Longer than this, timers fire at once.
+      const timer = setTimeout(end, this.#closed ? 0 : Math.min(time, 2 ** 31 - 1));
+      this.#pauses.add(end);
+    });
+  }
+
+  #endPauses(): void {
+    for (const end of this.#pauses) end();
   }
 }
 

@@ -3,6 +3,7 @@
 title = Schlaftagebuch
 language = Sprache
 skip = Zum Tagebuch springen
+broken = Diese Seite funktioniert hier nicht. Bitte öffnen Sie sie noch einmal. Wenn das nicht hilft, sagen Sie es Ihrem Studienteam.
 
 enrol-title = Teilnehmen
 enrol-intro = Sie haben von Ihrem Studienteam einen Zettel mit einem Code. Scannen Sie sein Bild, oder tippen Sie ab, was darauf steht.

@@ -3,6 +3,7 @@
 title = Sleep diary
 language = Language
 skip = Skip to the diary
+broken = This page does not work here. Please open it again. If that does not help, tell your study team.
 
 enrol-title = Take part
 enrol-intro = You have a paper with a code from your study team. Scan its picture, or type what is on it.

@@ -5,8 +5,15 @@ package org.mhealthchain
 import java.nio.file.Path
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
+import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Deferred
 import kotlinx.coroutines.Dispatchers
-import kotlinx.coroutines.withContext
+import kotlinx.coroutines.SupervisorJob
+import kotlinx.coroutines.async
+import kotlinx.coroutines.currentCoroutineContext
+import kotlinx.coroutines.ensureActive
+import kotlinx.coroutines.launch
 import org.mhealthchain.core.KeystoreHost
 import org.mhealthchain.core.Language
 import org.mhealthchain.core.PhoneCore
@@ -23,20 +30,32 @@ import org.mhealthchain.core.errorSentence
 /** What a participant is told about an error. [SdkException.Failed] is the one error that this library throws. */
 fun SdkException.sentence(language: Language = Language.ENGLISH): String = errorSentence(this, language)
 
+/** What the person should do, as a sentence; of a phone that was stopped, also why. */
+internal fun PhoneStatus.sentence(language: Language): String {
+    val reason = stopped ?: return adviceSentence(advice, lastFault ?: "", language)
+    return errorSentence(SdkException.Failed(reason, null, advice, ""), language)
+}
+
 /** The stable code of an error. */
 val SdkException.code: String
     get() = when (this) {
         is SdkException.Failed -> code
     }
 
-/** A phone. All calls may be made from any thread, also at the same time; none of those that suspend blocks its caller. */
+/**
+ * A phone. All calls may be made from any thread, also at the same time; none of those that suspend blocks its caller. Whoever is
+ * cancelled goes on at once; what was asked for ends by itself, at its deadline at the latest, and may have been done.
+ */
 class Phone private constructor(private val core: PhoneCore, private val store: StoreHost) : AutoCloseable {
+    @Volatile
+    private var closed = false
+
     /**
      * Enrols with a code, at the authentication server of this address. Gives the phone's number on the chain. After a failure the
      * same call goes on where it was.
      */
     suspend fun enrol(authentication: String, code: String, deadline: Duration = 60.seconds): UInt =
-        elsewhere { core.enrol(authentication, code, deadline.milliseconds()) }
+        asked { core.enrol(authentication, code, deadline.milliseconds()) }
 
     /**
      * Seals a record. It is durable when this returns, and needs no connection. [source] names what was recorded, such as the
@@ -49,27 +68,30 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
         payload: ByteArray,
         content: ByteArray? = null,
         correct: Boolean = false,
-    ): SealedEntry = elsewhere { core.seal(source, mediaType, payload, content, correct) }
+    ): SealedEntry = asked { core.seal(source, mediaType, payload, content, correct) }
 
     /** Sends what the chain lacks and has it proved. Error `deadline` when that takes longer; a later call goes on. */
-    suspend fun sync(deadline: Duration = 60.seconds): PhoneStanding = elsewhere { core.sync(deadline.milliseconds()) }
+    suspend fun sync(deadline: Duration = 60.seconds): PhoneStanding = asked { core.sync(deadline.milliseconds()) }
 
     /** How the phone stands, for a screen. Asks nobody. */
-    suspend fun status(): PhoneStatus = elsewhere { core.status() }
+    suspend fun status(): PhoneStatus = asked { core.status() }
 
-    /** What the person should do now, as a sentence. */
-    suspend fun advice(language: Language = Language.ENGLISH): String {
-        val status = status()
-        return adviceSentence(status.advice, status.lastFault ?: "", language)
-    }
+    /** What the person should do now, as a sentence; of a phone that was stopped, also why. */
+    suspend fun advice(language: Language = Language.ENGLISH): String = status().sentence(language)
 
     /** What is left on a stopped phone, for the auditor: one JSON object a line. */
-    suspend fun exportQueue(): String = elsewhere { core.exportQueue() }
+    suspend fun exportQueue(): String = asked { core.exportQueue() }
 
-    /** Lets go of the store. */
+    /** Lets go of the store, for good, once what is being written is written. Calls that are under way end with an error. */
     override fun close() {
-        core.close()
+        closed = true
         (store as? AutoCloseable)?.close()
+        core.close()
+    }
+
+    private suspend fun <T> asked(work: () -> T): T {
+        check(!closed) { "the phone is closed" }
+        return elsewhere(work)
     }
 
     companion object {
@@ -83,7 +105,7 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
             transport: TransportHost = HttpTransport(),
             copies: UInt = 1u,
             trustRelays: Boolean = false,
-        ): Phone = elsewhere { Phone(PhoneCore.open(store, keystore, transport, PhoneOptions(copies, trustRelays)), store) }
+        ): Phone = opened { Phone(PhoneCore.open(store, keystore, transport, PhoneOptions(copies, trustRelays)), store) }
 
         /** The phone of a folder: the store in `phone`, the key in `phone.key`. Keep the key out of backups. */
         suspend fun inFolder(folder: Path, copies: UInt = 1u, trustRelays: Boolean = false): Phone {
@@ -97,7 +119,26 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
             }
         }
 
-        private suspend fun <T> elsewhere(work: () -> T): T = withContext(Dispatchers.IO) { work() }
+        /** Where calls wait, none of them as a part of whoever made it. */
+        private val threads = CoroutineScope(SupervisorJob() + Dispatchers.IO)
+
+        private suspend fun <T> elsewhere(work: () -> T): T = begun(work).await()
+
+        private suspend fun opened(work: () -> Phone): Phone {
+            val opening = begun(work)
+            try {
+                return opening.await()
+            } catch (error: CancellationException) {
+                // Nobody has it.
+                threads.launch { runCatching { opening.await() }.onSuccess { it.close() } }
+                throw error
+            }
+        }
+
+        private suspend fun <T> begun(work: () -> T): Deferred<T> {
+            currentCoroutineContext().ensureActive()
+            return threads.async { work() }
+        }
 
         private fun Duration.milliseconds(): ULong = inWholeMilliseconds.coerceAtLeast(0).toULong()
     }
