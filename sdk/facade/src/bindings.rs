@@ -153,3 +153,6 @@ impl ProofReader {
         reader.check(&proof)
     }
 }
+
+#[cfg(test)]
+mod tests;
