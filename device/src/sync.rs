@@ -137,7 +137,7 @@ async fn sync_page<B: Book, C: Chain>(
         false => chain.heads(checker, &questions).await,
     };
     let policy = chain.policy();
-    let foreign = book.together(|| {
+    let foreign = book.together_with_proofs(|| {
         let mut foreign = Vec::new();
         for (place, head) in places.into_iter().zip(heads) {
             let (device, known) = &mut found[place];
