@@ -2,7 +2,7 @@
 
 //! What UniFFI hands to Kotlin, Python and Swift.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mhealth_device::host::Host;
@@ -146,11 +146,22 @@ impl ProofReader {
     }
 
     /// What a proof shows. What is refused changes nothing of what the reader knows. Errors: those of proofs, such as
-    /// `proof_malformed`, `another_chain`, `block_not_final`.
+    /// `proof_malformed`, `another_chain`, `block_not_final`. With `proof_on_the_way` nothing is wrong: ask for another proof, from
+    /// the present `set` on.
     pub fn check(&self, proof: Vec<u8>) -> Result<ProvedHead, SdkError> {
-        // A reader is changed only after a proof was found right.
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        reader.check(&proof)
+        self.reader().check(&proof)
+    }
+
+    /// The number of the set of authorities that the next proof is to lead on from; none before the first proof.
+    pub fn set(&self) -> Option<u64> {
+        self.reader().set()
+    }
+}
+
+impl ProofReader {
+    /// A reader is changed only after a proof was found right.
+    fn reader(&self) -> MutexGuard<'_, Reader> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

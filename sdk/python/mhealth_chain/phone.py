@@ -105,9 +105,14 @@ class ProofReader:
             self._core = mhealth.ProofReader(genesis, device)
 
     def check(self, proof):
-        """What a proof shows. What is refused changes nothing of what the reader knows."""
+        """What a proof shows. What is refused changes nothing of what the reader knows. Code `proof_on_the_way` when another one is
+        needed, from the present set on."""
         with ours():
             return self._core.check(proof)
+
+    def set(self):
+        """The set of authorities that the next proof is to lead on from; None before the first proof."""
+        return self._core.set()
 
 
 def check_chain(origin, entries, head, signature):

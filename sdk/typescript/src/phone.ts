@@ -246,9 +246,17 @@ export class ProofReader {
     this.#core = told(() => new ProofReaderCore(genesis, device));
   }
 
-  /** What a proof shows. What is refused changes nothing of what the reader knows. */
+  /**
+   * What a proof shows. What is refused changes nothing of what the reader knows. Code `proof_on_the_way` when another one is needed, from
+   * the present set on.
+   */
   check(proof: Uint8Array): ProvedHead {
     return JSON.parse(told(() => this.#core.check(proof)));
+  }
+
+  /** The set of authorities that the next proof is to lead on from; null before the first proof. */
+  set(): number | null {
+    return this.#core.set() ?? null;
   }
 }
 

@@ -48,8 +48,14 @@ impl ProofReaderCore {
         Reader::new(genesis, device).map(Self).map_err(thrown)
     }
 
-    /// What a proof shows: `{block, set, length, head, key}`.
+    /// What a proof shows: `{block, set, length, head, key}`. Throws `proof_on_the_way` when another one is needed, from the present
+    /// set on.
     pub fn check(&mut self, proof: &[u8]) -> Result<String, JsValue> {
         Ok(json(&self.0.check(proof).map_err(thrown)?))
+    }
+
+    /// The number of the set of authorities that the next proof is to lead on from; none before the first proof.
+    pub fn set(&self) -> Option<f64> {
+        self.0.set().map(|set| set as f64)
     }
 }
