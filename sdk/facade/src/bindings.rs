@@ -27,7 +27,7 @@ pub struct PhoneCore {
 impl PhoneCore {
     /// Opens the phone that is in the store, or makes the store ready for one. Nobody is asked but the key store. Errors:
     /// `wrong_keystore` where the store was copied from another phone or the key store was reset, `keystore_locked`,
-    /// `state_corrupt`, `state_in_use` and others.
+    /// `state_corrupt`, `state_in_use`, `not_a_checkpoint` and others.
     #[uniffi::constructor]
     pub fn open(
         store: Arc<dyn StoreHost>,
@@ -42,7 +42,7 @@ impl PhoneCore {
             entropy: Arc::new(SystemEntropy),
         };
         let keys = Keys(keystore);
-        let opened = mhealth_device::Phone::open(host, &keys, options.to_core());
+        let opened = mhealth_device::Phone::open(host, &keys, options.to_core()?);
         let phone = until_ready(opened)?;
         Ok(Arc::new(Self { phone }))
     }
@@ -138,11 +138,18 @@ pub struct ProofReader {
 
 #[uniffi::export]
 impl ProofReader {
-    /// For a device of the chain that begins with a block of this hash (32 bytes). Error: `wrong_length`.
-    #[uniffi::constructor]
-    pub fn new(genesis: Vec<u8>, device: u32) -> Result<Arc<Self>, SdkError> {
-        let reader = Mutex::new(Reader::new(&genesis, device)?);
-        Ok(Arc::new(Self { reader }))
+    /// For a device of the chain that begins with a block of this hash (32 bytes). `checkpoints` are blocks that its user trusts,
+    /// as in the options of a phone. Errors: `wrong_length`, `not_a_checkpoint`.
+    #[uniffi::constructor(default(checkpoints = []))]
+    pub fn new(
+        genesis: Vec<u8>,
+        device: u32,
+        checkpoints: Vec<String>,
+    ) -> Result<Arc<Self>, SdkError> {
+        let reader = Reader::new(&genesis, device)?.trusting(&checkpoints)?;
+        Ok(Arc::new(Self {
+            reader: Mutex::new(reader),
+        }))
     }
 
     /// What a proof shows. What is refused changes nothing of what the reader knows. Errors: those of proofs, such as

@@ -7,7 +7,7 @@ use hashchain::{
     data_digest, encoding, escrow_commitment, genesis, secret_commitment, DataDigest, DeviceId,
     Enrolment, Entry, LinkHash, Native, Sealer, Secret, StudyId, Tag, Verifier,
 };
-use mhealth_evidence::{Anchor, HeadProof};
+use mhealth_evidence::{Anchor, Checkpoint, HeadProof};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SdkError;
@@ -180,6 +180,7 @@ pub struct Reader {
     known: Option<Anchor>,
     /// Later authorities, to which proofs led that name no chain: what comes of them is known when a state names this one.
     on_the_way: Option<Anchor>,
+    checkpoints: Vec<Checkpoint>,
 }
 
 impl Reader {
@@ -190,6 +191,16 @@ impl Reader {
             device: DeviceId(device),
             known: None,
             on_the_way: None,
+            checkpoints: Vec::new(),
+        })
+    }
+
+    /// The same for somebody who trusts these blocks, each written `0x…@NUMBER`: proofs may lead over them where they change the
+    /// chain's authorities by force. Error: `not_a_checkpoint`.
+    pub fn trusting(self, checkpoints: &[String]) -> Result<Self, SdkError> {
+        Ok(Self {
+            checkpoints: crate::phone::checkpoints(checkpoints)?,
+            ..self
         })
     }
 
@@ -223,7 +234,7 @@ impl Reader {
             && proof.finality.handovers.len() == HeadProof::MOST_HANDOVERS;
         if leads_to_no_state {
             anchor
-                .follow(&proof.finality, &[])
+                .follow(&proof.finality, &self.checkpoints)
                 .map_err(|e| refuse(e.code(), e.to_string()))?;
             let set = anchor.set().id();
             self.on_the_way = Some(anchor);
@@ -235,7 +246,7 @@ impl Reader {
             });
         }
         let state = anchor
-            .check(&proof.finality)
+            .check_with(&proof.finality, &self.checkpoints)
             .map_err(|e| refuse(e.code(), e.to_string()))?;
         let head = state
             .head(self.device)

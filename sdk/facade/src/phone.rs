@@ -4,6 +4,7 @@
 
 use mhealth_device::host::{PhoneStore, StoreFault, Transport};
 use mhealth_device::{Advice, Change, Error, Phone, Record, Sealed, Standing, Status, SyncError};
+use mhealth_evidence::{Checkpoint, NotACheckpoint};
 use serde::Serialize;
 
 use crate::error::SdkError;
@@ -19,17 +20,29 @@ pub struct PhoneOptions {
     /// entries vanish and stop the phone.
     #[cfg_attr(feature = "bindings", uniffi(default = false))]
     pub trust_relays: bool,
+    /// Blocks that the consortium names, each written `0x…@NUMBER`, over which proofs may lead where the chain's authorities were
+    /// changed by force. They come with the app or in a letter, and never from a server.
+    #[cfg_attr(feature = "bindings", uniffi(default = []))]
+    pub checkpoints: Vec<String>,
 }
 
 impl PhoneOptions {
-    /// As the core takes them.
-    pub fn to_core(&self) -> mhealth_device::Options {
-        mhealth_device::Options {
+    /// As the core takes them. Error: `not_a_checkpoint`.
+    pub fn to_core(&self) -> Result<mhealth_device::Options, SdkError> {
+        Ok(mhealth_device::Options {
             copies: self.copies.max(1),
             trust_relays: self.trust_relays,
+            checkpoints: checkpoints(&self.checkpoints)?,
             ..Default::default()
-        }
+        })
     }
+}
+
+/// Blocks that are trusted, as people write them.
+pub(crate) fn checkpoints(written: &[String]) -> Result<Vec<Checkpoint>, SdkError> {
+    let read = written.iter().map(|text| text.trim().parse::<Checkpoint>());
+    let read: Result<Vec<Checkpoint>, NotACheckpoint> = read.collect();
+    read.map_err(|error| SdkError::new("not_a_checkpoint", error.to_string()))
 }
 
 /// How a phone stands, for a screen. Times are in seconds since 1970 by the phone's clock.

@@ -4,7 +4,9 @@
 
 use codec::Encode;
 use ed25519_dalek::{Signer, SigningKey};
-use mhealth_evidence::{Blobs, Digest, DigestItem, FinalityProof, Handover, HeadProof, Header};
+use mhealth_evidence::{
+    Blobs, Checkpoint, Digest, DigestItem, FinalityProof, Handover, HeadProof, Header,
+};
 use mhealth_sdk::checks::Reader;
 use serde_json::Value;
 
@@ -43,13 +45,33 @@ fn justified(header: &Header, set: u64) -> Vec<u8> {
     (round, hash, number, votes, Vec::<Header>::new()).encode()
 }
 
-/// The last block of a set.
-fn hand_over(set: u64) -> Handover {
-    let next: Vec<([u8; 32], u64)> = authorities()
+fn listed() -> Vec<([u8; 32], u64)> {
+    authorities()
         .iter()
         .map(|key| (key.verifying_key().to_bytes(), 1))
-        .collect();
-    let log = [&[1_u8][..], &next.encode(), &0_u32.encode()].concat();
+        .collect()
+}
+
+/// The block that appoints the set after this one by force, for which nobody signed.
+fn appoint_by_force(set: u64) -> Handover {
+    let median = set as u32;
+    let log = [
+        &[2_u8][..],
+        &median.encode(),
+        &listed().encode(),
+        &2_u32.encode(),
+    ]
+    .concat();
+    let digest = Digest::new([DigestItem::Consensus(*b"FRNK", &log)]);
+    Handover {
+        header: header(set + 1, [7; 32], digest),
+        justification: Vec::new(),
+    }
+}
+
+/// The last block of a set.
+fn hand_over(set: u64) -> Handover {
+    let log = [&[1_u8][..], &listed().encode(), &0_u32.encode()].concat();
     let digest = Digest::new([DigestItem::Consensus(*b"FRNK", &log)]);
     let header = header(set + 1, [7; 32], digest);
     Handover {
@@ -125,4 +147,18 @@ fn a_reader_that_was_led_astray_begins_again() {
     assert_eq!(refused.code(), "proof_too_old");
     assert_eq!(reader.set(), None);
     assert_eq!(reader.check(&genuine).expect("a head").length, 41);
+}
+
+#[test]
+fn a_reader_follows_a_change_by_force_over_a_block_that_its_user_trusts() {
+    let (mut reader, HeadProof { first, finality }) = chain();
+    let mut changed = proof(0..1, finality.block.state_root, finality.nodes);
+    let appointed = appoint_by_force(0);
+    let checkpoint = Checkpoint::of(&appointed.header).to_string();
+    (changed.first, changed.finality.handovers) = (first, vec![appointed]);
+    let refused = reader.check(&changed.to_bytes()).expect_err("by force");
+    assert_eq!(refused.code(), "change_by_force");
+    let trusting = reader.trusting(&[checkpoint]);
+    let shown = trusting.expect("one").check(&changed.to_bytes());
+    assert_eq!(shown.expect("a head").set, 1);
 }

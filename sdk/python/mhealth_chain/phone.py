@@ -15,13 +15,15 @@ from .transport import HttpTransport
 class Phone:
     """A phone. All calls may be made from any thread, also at the same time."""
 
-    def __init__(self, store, keystore, transport=None, *, copies=1, trust_relays=False):
+    def __init__(self, store, keystore, transport=None, *, copies=1, trust_relays=False, checkpoints=()):
         """Opens the phone in a store, or makes the store ready for one. Nobody is asked but the key store.
 
-        `copies` is how many relays are to hold each run. `trust_relays` is for development chains without proofs.
+        `copies` is how many relays are to hold each run. `trust_relays` is for development chains without proofs. `checkpoints` are
+        blocks that the consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by
+        force.
         """
         self._store = store
-        options = mhealth.PhoneOptions(copies=copies, trust_relays=trust_relays)
+        options = mhealth.PhoneOptions(copies=copies, trust_relays=trust_relays, checkpoints=list(checkpoints))
         with ours():
             self._core = mhealth.PhoneCore.open(store, keystore, transport or HttpTransport(), options)
 
@@ -100,9 +102,9 @@ class Phone:
 class ProofReader:
     """Reads proofs of one device's head, one after the other; believes nobody but the chain's authorities."""
 
-    def __init__(self, genesis, device):
+    def __init__(self, genesis, device, checkpoints=()):
         with ours():
-            self._core = mhealth.ProofReader(genesis, device)
+            self._core = mhealth.ProofReader(genesis, device, list(checkpoints))
 
     def check(self, proof):
         """What a proof shows. What is refused changes nothing of what the reader knows. Code `proof_on_the_way` when another one is

@@ -103,6 +103,8 @@ export interface PhoneParts {
   copies?: number;
   /** Only for development chains without proofs: takes relays' words for proofs. */
   trustRelays?: boolean;
+  /** Blocks that the consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by force. */
+  checkpoints?: string[];
 }
 
 /** A phone. Calls may be made while others are under way. */
@@ -199,9 +201,9 @@ export class Phone {
   }
 
   async #opened(): Promise<PhoneCore> {
-    const { copies = 1, trustRelays = false } = this.#parts;
+    const { copies = 1, trustRelays = false, checkpoints = [] } = this.#parts;
     try {
-      return await PhoneCore.open(this.#host(), copies, trustRelays);
+      return await PhoneCore.open(this.#host(), copies, trustRelays, checkpoints);
     } catch (thrown) {
       await this.#parts.store.close().catch(() => {});
       throw ours(thrown);
@@ -242,8 +244,9 @@ export interface ProvedHead {
 export class ProofReader {
   #core: ProofReaderCore;
 
-  constructor(genesis: Uint8Array, device: number) {
-    this.#core = told(() => new ProofReaderCore(genesis, device));
+  /** `checkpoints` are blocks that its user trusts, as in the parts of a phone. */
+  constructor(genesis: Uint8Array, device: number, checkpoints: string[] = []) {
+    this.#core = told(() => new ProofReaderCore(genesis, device, checkpoints));
   }
 
   /**

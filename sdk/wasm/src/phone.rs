@@ -35,18 +35,25 @@ pub struct PhoneCore {
 #[wasm_bindgen]
 impl PhoneCore {
     /// Opens the phone that is in the host's store, or makes the store ready for one.
-    pub async fn open(host: JsHost, copies: u32, trust_relays: bool) -> Result<Self, JsValue> {
+    pub async fn open(
+        host: JsHost,
+        copies: u32,
+        trust_relays: bool,
+        checkpoints: Vec<String>,
+    ) -> Result<Self, JsValue> {
         let opened = Self::opened(
             host,
             PhoneOptions {
                 copies,
                 trust_relays,
+                checkpoints,
             },
         );
         opened.await.map_err(thrown)
     }
 
     async fn opened(host: JsHost, options: PhoneOptions) -> Result<Self, SdkError> {
+        let options = options.to_core()?;
         let store = Mirror::read(host.clone()).await?;
         let on = Host {
             store: store.clone(),
@@ -57,7 +64,7 @@ impl PhoneCore {
             clock: Arc::new(PageTime),
             entropy: Arc::new(PageEntropy),
         };
-        let phone = Phone::open(on, &Keys(host), options.to_core()).await?;
+        let phone = Phone::open(on, &Keys(host), options).await?;
         let opened = Self { phone, store };
         opened.written_out().await?;
         Ok(opened)

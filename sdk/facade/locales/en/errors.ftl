@@ -145,3 +145,4 @@ state_of_another_chain = { staff }
 state_of_another_study = { staff }
 state_of_another_auditor = { staff }
 state_of_another_device = { staff }
+not_a_checkpoint = { update }

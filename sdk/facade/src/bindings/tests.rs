@@ -87,6 +87,7 @@ fn options() -> PhoneOptions {
     PhoneOptions {
         copies: 1,
         trust_relays: false,
+        checkpoints: Vec::new(),
     }
 }
 

@@ -75,7 +75,8 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
     companion object {
         /**
          * Opens the phone in a store, or makes the store ready for one. Nobody is asked but the key store. [copies] is how many
-         * relays are to hold each run; [trustRelays] is for development chains without proofs.
+         * relays are to hold each run; [trustRelays] is for development chains without proofs; [checkpoints] are blocks that the
+         * consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by force.
          */
         suspend fun open(
             store: StoreHost,
@@ -83,14 +84,22 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
             transport: TransportHost = HttpTransport(),
             copies: UInt = 1u,
             trustRelays: Boolean = false,
-        ): Phone = elsewhere { Phone(PhoneCore.open(store, keystore, transport, PhoneOptions(copies, trustRelays)), store) }
+            checkpoints: List<String> = emptyList(),
+        ): Phone = elsewhere {
+            Phone(PhoneCore.open(store, keystore, transport, PhoneOptions(copies, trustRelays, checkpoints)), store)
+        }
 
         /** The phone of a folder: the store in `phone`, the key in `phone.key`. Keep the key out of backups. */
-        suspend fun inFolder(folder: Path, copies: UInt = 1u, trustRelays: Boolean = false): Phone {
+        suspend fun inFolder(
+            folder: Path,
+            copies: UInt = 1u,
+            trustRelays: Boolean = false,
+            checkpoints: List<String> = emptyList(),
+        ): Phone {
             val store = FileStore(folder.resolve("phone"))
             try {
                 val keystore = FileKeystore(folder.resolve("phone.key"))
-                return open(store, keystore, copies = copies, trustRelays = trustRelays)
+                return open(store, keystore, copies = copies, trustRelays = trustRelays, checkpoints = checkpoints)
             } catch (error: Throwable) {
                 store.close()
                 throw error
