@@ -128,6 +128,27 @@ impl PhoneCore {
     }
 }
 
+/// A time as JavaScript has it: what is longer than any is the longest, and what is none, or below zero, is no time.
 fn milliseconds(time: f64) -> Duration {
-    Duration::try_from_secs_f64(time / 1000.0).unwrap_or_default()
+    match Duration::try_from_secs_f64(time / 1000.0) {
+        Ok(time) => time,
+        Err(_) if time > 0.0 => Duration::MAX,
+        Err(_) => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_without_an_end_is_no_end_at_once() {
+        assert_eq!(milliseconds(60_000.0), Duration::from_secs(60));
+        for endless in [f64::INFINITY, f64::MAX] {
+            assert_eq!(milliseconds(endless), Duration::MAX);
+        }
+        for none in [0.0, -1.0, f64::NEG_INFINITY, f64::NAN] {
+            assert_eq!(milliseconds(none), Duration::ZERO);
+        }
+    }
 }
