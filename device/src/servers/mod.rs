@@ -144,15 +144,15 @@ impl<T: Transport> Chain for Servers<T> {
         }
     }
 
-    /// Gets a device's first token, with which the authentication server names the relays, unless some are known.
+    /// Gets a device's first token, with which the authentication server names the relays, unless it or somebody else did.
     async fn introduce(
         &self,
         device: DeviceId,
         key: &DeviceKey,
     ) -> Result<Decision<()>, ChainFault> {
-        match self.0.known_relays().is_empty() {
-            true => Ok(self.0.token(device, key).await?.map(drop)),
-            false => Ok(Ok(())),
+        match self.0.relays_are_named() {
+            true => Ok(Ok(())),
+            false => Ok(self.0.token(device, key).await?.map(drop)),
         }
     }
 

@@ -88,6 +88,8 @@ pub(crate) struct Behaviour {
     pub(crate) issuer: Option<String>,
     /// Relays that the authentication server names.
     pub(crate) relays: Vec<String>,
+    /// Seconds for which its tokens are good, if not ten minutes.
+    pub(crate) token_life: Option<u64>,
     /// Envelopes that this relay holds, by device and sequence.
     pub(crate) envelopes: HashMap<(DeviceId, u64), Vec<u8>>,
 }

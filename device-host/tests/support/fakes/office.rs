@@ -88,7 +88,7 @@ async fn token(
     Json(TokenAnswer {
         token,
         token_type: DPOP.into(),
-        expires_in: 600,
+        expires_in: fake.set().token_life.unwrap_or(600),
         relays: fake.set().relays.clone(),
     })
     .into_response()
