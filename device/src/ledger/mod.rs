@@ -28,6 +28,7 @@ use crate::{
     key::{DeviceKey, PublicKey},
     proof::Learned,
     senses::Senses,
+    servers::Address,
     vault::Vault,
 };
 use pending::Journaled;
@@ -226,6 +227,24 @@ impl<S: PhoneStore> Ledger<S> {
     /// The block in which a device's head was proved last.
     pub(crate) fn seen(&self, id: LocalId) -> Result<u32, Error> {
         Ok(self.state(id)?.seen)
+    }
+
+    /// The relays that the authentication server named last.
+    pub(crate) fn relays(&self) -> Result<Vec<Address>, Error> {
+        let relays: Vec<String> = self.opened.read(stored::RELAYS)?.unwrap_or_default();
+        Ok(relays
+            .iter()
+            .filter_map(|relay| relay.parse().ok())
+            .collect())
+    }
+
+    /// Keeps them, if they are news.
+    pub(crate) fn remember_relays(&self, relays: &[Address]) -> Result<(), Error> {
+        if relays.is_empty() || self.relays()? == relays {
+            return Ok(());
+        }
+        let relays: Vec<&str> = relays.iter().map(Address::as_str).collect();
+        self.opened.put(stored::RELAYS.into(), &relays)
     }
 
     /// Keeps a code that a device will redeem, and where.

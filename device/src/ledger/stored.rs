@@ -8,6 +8,7 @@
 //! | `t` | [`Begun`]: terms and salt |
 //! | `a` | the chain's authorities, as proved last |
 //! | `b` | doubts about relays |
+//! | `l` | addresses of the relays that the authentication server named last |
 //! | `n` | [`Notes`] |
 //! | `d` device | [`Fixed`]: what a device is made with; its seed encrypted |
 //! | `s` device | [`State`]: what changes; ratchet key and code encrypted |
@@ -32,6 +33,7 @@ pub(super) const MADE: &[u8] = b"m";
 pub(super) const BEGUN: &[u8] = b"t";
 pub(super) const ANCHOR: &[u8] = b"a";
 pub(super) const DOUBTS: &[u8] = b"b";
+pub(super) const RELAYS: &[u8] = b"l";
 pub(super) const NOTES: &[u8] = b"n";
 
 /// That there is a store.

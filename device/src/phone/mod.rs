@@ -22,7 +22,7 @@ use crate::{
     ledger::{Candidate, Ledger, Opened},
     lock::Mutex,
     seal::{self, Change, Recipient, Record, Sealed},
-    senses::Senses,
+    senses::{Moment, Senses},
     servers::{Address, AddressError, AuthenticationServer, Patience, Servers, Settings},
     single::{enrol_one, upload_one},
     status::{Advice, Status},
@@ -48,7 +48,7 @@ pub struct Options {
     pub trust_relays: bool,
     /// Blocks that the consortium names, over which proofs may lead where the chain's authorities were changed by force.
     pub checkpoints: Vec<Checkpoint>,
-    /// How long to wait for what. A call's deadline comes before all of it.
+    /// How long to wait for what. A call's deadline comes before all of it, and one relay gets a share of the time until then only.
     pub patience: Patience,
 }
 
@@ -131,7 +131,9 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             let stable = mhealth_api::Code::MalformedCode.as_str();
             ChainRefusal::before_the_chain(stable, format!("{error}."))
         })?;
-        self.within(deadline, self.enrolling(&address, &code)).await
+        let ends = self.senses.moment().after(deadline);
+        self.within(deadline, self.enrolling(&address, &code, &ends))
+            .await
     }
 
     /// Seals a record. It, the next key and the new head are durable when this returns; no connection is needed. What is longer
@@ -167,7 +169,8 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
     /// proof. Back when that is done, when it fails, or after `deadline` with the code `deadline`. The future may be dropped at
     /// any point. Calls at the same time wait for each other.
     pub async fn sync(&self, deadline: Duration) -> Result<Standing, SyncError> {
-        self.within(deadline, self.syncing()).await
+        let ends = self.senses.moment().after(deadline);
+        self.within(deadline, self.syncing(&ends)).await
     }
 
     /// How the phone stands, for a screen. Asks nobody.
@@ -241,6 +244,22 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         deadline: Duration,
         work: impl Future<Output = Result<A, SyncError>>,
     ) -> Result<A, SyncError> {
+        let mut left = Left(Some(self));
+        let done = self.until(deadline, work).await;
+        left.0 = None;
+        // A note that cannot be written takes nothing from what was done.
+        if let Err(error) = self.turns.alone(|| self.note(done.as_ref().err())) {
+            tracing::warn!(%error, "how it went is not noted");
+        }
+        done
+    }
+
+    /// Does something with the chain until a deadline. All of it has ended when this is back.
+    async fn until<A>(
+        &self,
+        deadline: Duration,
+        work: impl Future<Output = Result<A, SyncError>>,
+    ) -> Result<A, SyncError> {
         let alone = async {
             let _busy = loop {
                 match self.turns.ask() {
@@ -251,19 +270,17 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             self.turns.in_turns(work).await
         };
         let done = match select(pin!(alone), pin!(self.transport.sleep(deadline))).await {
-            Either::Left((done, _)) => done,
-            Either::Right(_) => Err(SyncError::Chain(ChainFault {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(_) => None,
+        };
+        done.unwrap_or_else(|| {
+            Err(SyncError::Chain(ChainFault {
                 code: "deadline".into(),
                 message: "There was no time for more. Nothing is lost; the next call goes on."
                     .into(),
                 passing: true,
-            })),
-        };
-        // A note that cannot be written takes nothing from what was done.
-        if let Err(error) = self.turns.alone(|| self.note(done.as_ref().err())) {
-            tracing::warn!(%error, "how it went is not noted");
-        }
-        done
+            }))
+        })
     }
 
     fn note(&self, fault: Option<&SyncError>) -> Result<(), Error> {
@@ -282,17 +299,28 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             }
         }
         self.opened.together(|| {
-            if let (Some(ledger), Some(servers)) = (self.ledger(), &*self.servers.lock()) {
-                ledger.set_doubts(&servers.doubts())?;
-            }
+            self.note_relays()?;
             self.opened.set_notes(&notes)
         })
+    }
+
+    /// Stores what is known of relays.
+    fn note_relays(&self) -> Result<(), Error> {
+        let (Some(ledger), Some(servers)) = (self.ledger(), self.servers.lock().clone()) else {
+            return Ok(());
+        };
+        let doubts = servers.doubts();
+        if ledger.doubts()? != doubts {
+            ledger.set_doubts(&doubts)?;
+        }
+        ledger.remember_relays(&servers.relays())
     }
 
     async fn enrolling(
         &self,
         address: &Address,
         code: &EnrolmentCode,
+        ends: &Moment,
     ) -> Result<DeviceId, SyncError> {
         let device = match self.ledger() {
             Some(ledger) => Some(ledger.device(ledger.current()?)?),
@@ -334,12 +362,12 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         *self.ledger.lock() = Some(ledger.clone());
         *self.servers.lock() = None;
         let id = ledger.current()?;
-        let servers = self.servers(&ledger, address);
+        let servers = self.servers(&ledger, address, ends);
         let keep = |code: &_| ledger.keep_code(id, code, address.as_str());
         enrol_one(&*ledger, &servers, id, code, keep).await
     }
 
-    async fn syncing(&self) -> Result<Standing, SyncError> {
+    async fn syncing(&self, ends: &Moment) -> Result<Standing, SyncError> {
         let Some(ledger) = self.ledger() else {
             return Ok(Standing::Unenrolled);
         };
@@ -353,7 +381,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         let address = address
             .parse()
             .map_err(|_| ledger.corrupt("its server's address is none".into()))?;
-        let servers = self.servers(&ledger, &address);
+        let servers = self.servers(&ledger, &address, ends);
         let device = ledger.device(id)?;
         if let (None, Some(code)) = (device.number, ledger.code(id)?) {
             enrol_one(&*ledger, &servers, id, &code, |_| Ok(())).await?;
@@ -366,11 +394,17 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         AuthenticationServer::at(address.clone(), self.options.patience, transport, senses)
     }
 
-    /// The way to the chain, as it was left.
-    fn servers(&self, ledger: &Ledger<S>, authentication: &Address) -> Servers<Heard<T>> {
+    /// The way to the chain, as it was left, for a call that ends then.
+    fn servers(
+        &self,
+        ledger: &Ledger<S>,
+        authentication: &Address,
+        ends: &Moment,
+    ) -> Servers<Heard<T>> {
         let mut kept = self.servers.lock();
         let made = || {
             let settings = Settings {
+                remembered: ledger.relays().unwrap_or_default(),
                 doubts: ledger.doubts().unwrap_or_default(),
                 trust_relays: self.options.trust_relays,
                 copies: self.options.copies,
@@ -379,7 +413,23 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             };
             Servers::new(settings, self.transport.clone(), self.senses.clone())
         };
-        kept.get_or_insert_with(made).clone()
+        let servers = kept.get_or_insert_with(made);
+        servers.ends(ends.clone());
+        servers.clone()
+    }
+}
+
+/// A call that somebody ends from outside leaves what it learned of relays: the next one turns to others first.
+struct Left<'a, S: PhoneStore, T: Transport>(Option<&'a Phone<S, T>>);
+
+impl<S: PhoneStore, T: Transport> Drop for Left<'_, S, T> {
+    fn drop(&mut self) {
+        let Some(phone) = self.0 else {
+            return;
+        };
+        if let Err(error) = phone.turns.alone(|| phone.note_relays()) {
+            tracing::warn!(%error, "what is known of relays is not noted");
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
     address::Address,
     authentication::AuthenticationServer,
     expectation::Expectation,
+    haste::Haste,
     http::Http,
     observer::Observer,
     relay::Relay,
@@ -38,6 +39,7 @@ pub(super) struct Inner<T> {
     pub(super) tokens: Tokens,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) expectation: Expectation,
+    pub(super) haste: Haste,
 }
 
 /// The relays that are known, and from where.
@@ -79,6 +81,7 @@ impl<T: Transport> Inner<T> {
             tokens: Tokens::new(senses),
             observer: settings.observer.clone(),
             expectation: Expectation::new(),
+            haste: Haste::default(),
             settings,
         }
     }

@@ -22,6 +22,7 @@ mod bare;
 mod carrier;
 mod delivery;
 mod expectation;
+mod haste;
 mod http;
 mod inner;
 mod observer;
@@ -53,7 +54,7 @@ use crate::{
     },
     host::Transport,
     key::{DeviceKey, PublicKey},
-    senses::Senses,
+    senses::{Moment, Senses},
 };
 use inner::Inner;
 
@@ -110,6 +111,11 @@ impl<T: Transport> Servers<T> {
             .iter()
             .map(|relay| (relay.address.to_string(), relay.doubts_end()));
         ends.filter(|(_, until)| *until > now).collect()
+    }
+
+    /// When the call that is under way ends: one relay gets a share of the time until then, and others the rest.
+    pub(crate) fn ends(&self, at: Moment) {
+        self.0.haste.ends(at);
     }
 
     /// Brings one device's runs to the relays and waits until they are proved to be final; see [`Chain::upload`].
@@ -203,7 +209,7 @@ impl<T: Transport> Chain for Servers<T> {
             return Ok(None);
         };
         let path = format!("/v1/devices/{device}/entries?from={from}&count={count}");
-        let request = self.0.http.get(relay.address.at(&path));
+        let request = self.0.ask(relay, &path);
         let entries = self.0.http.send(request).await;
         entries
             .map(Some)

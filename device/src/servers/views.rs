@@ -64,7 +64,7 @@ impl<T: Transport> Inner<T> {
             let (mut unknown, mut fault) = (false, None);
             for relay in self.in_turn(first)? {
                 self.http.transport.sleep(relay.rest()).await;
-                let request = self.http.get(relay.address.at(&path));
+                let request = self.ask(&relay, &path);
                 match self.http.send::<DeviceOnChain>(request).await {
                     Ok(told) => {
                         relay.worked();
@@ -176,7 +176,7 @@ impl<T: Transport> Inner<T> {
             );
             let request = Request {
                 longest_answer: HeadProof::LARGEST,
-                ..self.http.get(relay.address.at(&path))
+                ..self.ask(relay, &path)
             };
             let proof = self.http.send_bytes(request).await;
             let proof = proof.map_err(|failure| unproved(relay, failure))?;
@@ -214,7 +214,7 @@ impl<T: Transport> Inner<T> {
         question: &Question,
     ) -> Result<FinalHead, Unproved> {
         let path = format!("/v1/devices/{}", question.device);
-        let request = self.http.get(relay.address.at(&path));
+        let request = self.ask(relay, &path);
         let told = self.http.send::<DeviceOnChain>(request).await;
         let told = told.map_err(|failure| unproved(relay, failure))?;
         relay.worked();

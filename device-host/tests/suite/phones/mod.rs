@@ -53,6 +53,13 @@ impl Desk {
         }
     }
 
+    /// A further relay, which comes after the others.
+    async fn add_relay(&self) -> Fake {
+        let relay = Fake::relay(&self.world).await;
+        self.office.set().relays.push(relay.address.clone());
+        relay
+    }
+
     fn keystore(&self) -> FileKeystore {
         keystore(self.folder.path(), "own")
     }

@@ -47,6 +47,8 @@ pub(crate) enum Trouble {
     Nonsense(StatusCode),
     /// A receipt of another run.
     OtherReceipt,
+    /// The server never answers.
+    Silence,
 }
 
 /// Makes something else of a proof.
@@ -199,6 +201,7 @@ async fn misbehave(State(fake): State<Fake>, request: Request, next: Next) -> Re
             status.head = LinkHash([9; 32]);
             (StatusCode::ACCEPTED, Json(status)).into_response()
         }
+        Trouble::Silence => std::future::pending().await,
     }
 }
 
