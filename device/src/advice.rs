@@ -26,7 +26,7 @@ impl FreezeReason {
     /// What the person who holds the phone should do.
     pub fn advice(self) -> Advice {
         match self {
-            Self::RestoredBackup | Self::OtherEnrolment => Advice::EnrolAnew,
+            Self::RestoredBackup | Self::OtherEnrolment | Self::Retired => Advice::EnrolAnew,
             Self::ForeignHead | Self::AnotherParticipantKey => Advice::TellStudy,
         }
     }
@@ -67,6 +67,9 @@ fn by_code(code: &str, passing: bool) -> Advice {
         );
         if about_the_code {
             return Advice::AskForCode;
+        }
+        if code == Code::DeviceRetired {
+            return Advice::EnrolAnew;
         }
     }
     match code {

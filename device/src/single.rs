@@ -3,6 +3,7 @@
 //! One device's way to the chain.
 
 use hashchain::DeviceId;
+use mhealth_api::Code;
 
 use crate::{
     book::{Book, EnrolmentCode, LocalId},
@@ -55,7 +56,9 @@ pub async fn upload_one<B: Book, C: Chain>(
     chain: &C,
     id: LocalId,
 ) -> Result<Standing, SyncError> {
-    introduce(book, chain, id).await?;
+    if let Some(stopped) = introduce(book, chain, id).await? {
+        return Ok(stopped);
+    }
     let refused = upload::upload(book, chain, &[id], RUN_LENGTH, |_| ()).await?;
     match refused.into_iter().next() {
         Some(refused) => Err(refused.refusal.into()),
@@ -71,7 +74,9 @@ pub async fn sync_one<B: Book, C: Chain>(
     id: LocalId,
 ) -> Result<Standing, SyncError> {
     book.expect_chain(&chain.genesis())?;
-    introduce(book, chain, id).await?;
+    if let Some(stopped) = introduce(book, chain, id).await? {
+        return Ok(stopped);
+    }
     let standings = sync::sync(book, chain, &[id]).await?;
     match standings.into_iter().next() {
         Some(compared) => Ok(compared?),
@@ -79,10 +84,25 @@ pub async fn sync_one<B: Book, C: Chain>(
     }
 }
 
-async fn introduce<B: Book, C: Chain>(book: &B, chain: &C, id: LocalId) -> Result<(), SyncError> {
-    if let Some(number) = book.device(id)?.number {
-        let key = book.device_key(id)?;
-        chain.introduce(number, &key).await??;
+/// Makes the way to the chain known to a device. `Some`: the device was refused, because it was stopped for good.
+async fn introduce<B: Book, C: Chain>(
+    book: &B,
+    chain: &C,
+    id: LocalId,
+) -> Result<Option<Standing>, SyncError> {
+    let Some(number) = book.device(id)?.number else {
+        return Ok(None);
+    };
+    let key = book.device_key(id)?;
+    let Err(refusal) = chain.introduce(number, &key).await? else {
+        return Ok(None);
+    };
+    // That is a server's word. Relays that are remembered prove it, and ask for no token.
+    if refusal.code == Code::DeviceRetired.as_str() {
+        sync::sync(book, chain, &[id]).await?;
     }
-    Ok(())
+    match book.device(id)?.frozen {
+        Some(reason) => Ok(Some(Standing::Frozen(reason))),
+        None => Err(refusal.into()),
+    }
 }

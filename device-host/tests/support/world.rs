@@ -81,6 +81,8 @@ pub(crate) struct State {
     pub(crate) auditor: Option<(Key, u32)>,
     /// How each set of authorities handed over to the next.
     pub(crate) handovers: Vec<Handover>,
+    /// Blocks from which on devices are retired.
+    pub(crate) retires_at: HashMap<DeviceId, u32>,
     /// Runs that were registered, to see that none is registered twice.
     pub(crate) registered: HashSet<LinkHash>,
 }

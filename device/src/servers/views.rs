@@ -12,7 +12,7 @@ use alloc::{
 };
 use core::time::Duration;
 
-use mhealth_api::{Code, DeviceOnChain};
+use mhealth_api::{Code, DeviceOnChain, DeviceStatus};
 use mhealth_evidence::HeadProof;
 
 use super::{
@@ -225,6 +225,7 @@ impl<T: Transport> Inner<T> {
             number: told.device,
             genesis: told.genesis,
             head: told.chain.head,
+            retired: told.status == DeviceStatus::Retired,
         };
         checker
             .take_word(told.number, told.head, Some(&told))

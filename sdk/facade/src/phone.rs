@@ -68,7 +68,8 @@ pub struct PhoneStatus {
     pub last_contact: Option<i64>,
     /// When trying again is of use at the earliest.
     pub next_try: Option<i64>,
-    /// Why the phone was stopped, if it was: `foreign_head`, `restored_backup`, `other_enrolment`, `another_participant_key`.
+    /// Why the phone was stopped, if it was: `foreign_head`, `restored_backup`, `other_enrolment`, `another_participant_key`,
+    /// `device_retired`.
     pub stopped: Option<String>,
     /// Code of what went wrong when the phone last tried; none when it went well.
     pub last_fault: Option<String>,

@@ -80,8 +80,10 @@ async fn token(
     if device.key != key {
         return refuse(Code::ProofByAnotherKey, None);
     }
-    if device.status != DeviceStatus::Active {
-        return refuse(Code::DeviceSuspended, None);
+    match device.status {
+        DeviceStatus::Active => {}
+        DeviceStatus::Retired => return refuse(Code::DeviceRetired, None),
+        _ => return refuse(Code::DeviceSuspended, None),
     }
     let token = format!("token-{}-of-{}", state.tokens.len(), request.device);
     state.tokens.insert(token.clone(), request.device);
