@@ -126,9 +126,17 @@ impl ProofFault {
     pub(crate) fn is_of_a_laggard(&self) -> bool {
         self.code == TOO_OLD
     }
+
+    /// Whether the proof is right, and shows that there is no such device.
+    pub(crate) fn is_of_nobody(&self) -> bool {
+        self.code == NOBODY
+    }
 }
 
 const TOO_OLD: &str = "proof_too_old";
+
+/// No device has the number, in the block that is proved.
+pub(crate) const NOBODY: &str = "device_not_on_chain";
 
 /// What a proof came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -359,7 +367,7 @@ impl HeadChecker {
 
 fn no_such_device(device: DeviceId, block: u32) -> ProofFault {
     ProofFault::new(
-        "device_not_on_chain",
+        NOBODY,
         format!("In block {block} there is no device {device}."),
     )
 }

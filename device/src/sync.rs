@@ -31,6 +31,7 @@ use crate::{
     error::Error,
     freeze::FreezeReason,
     key::PublicKey,
+    proof::NOBODY,
 };
 use alloc::vec::Vec;
 
@@ -143,7 +144,13 @@ async fn sync_page<B: Book, C: Chain>(
         for (place, head) in places.into_iter().zip(heads) {
             let (device, known) = &mut found[place];
             *known = match head {
-                Err(fault) => Some(Err(fault)),
+                Err(fault) => {
+                    // The number was a server's word, and is nobody's.
+                    if fault.code == NOBODY && !device.proved {
+                        book.set_said(device.id, None)?;
+                    }
+                    Some(Err(fault))
+                }
                 Ok(head) => match take(book, &policy, device, &head)? {
                     Taken::Compared(compared) => Some(compared),
                     Taken::Foreign => {

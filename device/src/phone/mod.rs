@@ -110,7 +110,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
     }
 
     /// Enrols the phone with a code that the study's staff handed out, at the authentication server of this address. Gives its
-    /// number on the chain. After a failure, or a kill, the same call goes on with the same bytes; so does [`sync`](Self::sync). A
+    /// number on the chain, once that is proved. After a failure, or a kill, the same call goes on with the same bytes; so does [`sync`](Self::sync). A
     /// phone that is enrolled redeems nothing. One that was stopped begins anew beside what it has.
     ///
     /// As soon as the server has said what the code is for, the phone can seal.
@@ -383,7 +383,7 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             .map_err(|_| ledger.corrupt("its server's address is none".into()))?;
         let servers = self.servers(&ledger, &address, ends);
         let device = ledger.device(id)?;
-        if let (None, Some(code)) = (device.number, ledger.code(id)?) {
+        if let (false, Some(code)) = (device.proved, ledger.code(id)?) {
             enrol_one(&*ledger, &servers, id, &code, |_| Ok(())).await?;
         }
         upload_one(&*ledger, &servers, id).await

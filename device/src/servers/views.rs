@@ -186,6 +186,15 @@ impl<T: Transport> Inner<T> {
                 Ok(Checked::OnTheWay) => {}
                 // Meanwhile another proof led to later authorities.
                 Err(_) if checker.set() != set => {}
+                // An honest relay says so of a number that a server made up, and of one whose block it has not seen.
+                Err(nobody) if nobody.is_of_nobody() => {
+                    let fault = ChainFault {
+                        code: nobody.code.into(),
+                        message: format!("{}: {nobody}", relay.address),
+                        passing: true,
+                    };
+                    return Err(Unproved::NotNow(fault, None));
+                }
                 Err(refused) => {
                     let behind = match refused.is_of_a_laggard() {
                         true => " It is behind, or shows what was true once. On a development chain that was begun anew, begin with a new state file.",

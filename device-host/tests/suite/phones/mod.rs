@@ -4,6 +4,7 @@
 
 mod crashes;
 mod deadlines;
+mod enrolling;
 mod memory;
 mod secrets;
 mod standing;
@@ -12,7 +13,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use mhealth_device_host::{
     host::{Entropy, Host, PhoneStore},
-    servers::Certificates,
+    servers::{Certificates, Patience},
     Change, Error, FileKeystore, HttpTransport, Options, Phone, Record, Sealed, SystemEntropy,
 };
 use tempfile::TempDir;
@@ -20,7 +21,7 @@ use tempfile::TempDir;
 use crate::support::{
     clock,
     fakes::Fake,
-    trial::{code, patience},
+    trial::{code, impatience, patience},
     world::World,
 };
 use memory::Memory;
@@ -69,6 +70,14 @@ impl Desk {
         open(self.memory.clone(), &self.keystore(), entropy).await
     }
 
+    /// A phone that gives up soon.
+    async fn open_impatient(&self) -> TestPhone<Memory> {
+        let (store, entropy) = (self.memory.clone(), Arc::new(SystemEntropy));
+        let keystore = self.keystore();
+        let opened = open_with(impatience(), store, &keystore, entropy);
+        opened.await.expect("opened")
+    }
+
     async fn enrolled(&self) -> TestPhone<Memory> {
         let phone = self.open().await.expect("opened");
         self.enrol(&phone, "CODE").await.expect("enrolled");
@@ -98,6 +107,15 @@ async fn open<S: PhoneStore>(
     keystore: &FileKeystore,
     entropy: Arc<dyn Entropy>,
 ) -> Result<TestPhone<S>, Error> {
+    open_with(patience(), store, keystore, entropy).await
+}
+
+async fn open_with<S: PhoneStore>(
+    patience: Patience,
+    store: S,
+    keystore: &FileKeystore,
+    entropy: Arc<dyn Entropy>,
+) -> Result<TestPhone<S>, Error> {
     let host = Host {
         store,
         transport: HttpTransport::new(LONG, &Certificates::default(), 8).expect("a client"),
@@ -105,7 +123,7 @@ async fn open<S: PhoneStore>(
         entropy,
     };
     let options = Options {
-        patience: patience(),
+        patience,
         ..Options::default()
     };
     Phone::open(host, keystore, options).await

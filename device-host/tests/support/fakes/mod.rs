@@ -90,6 +90,10 @@ pub(crate) struct Behaviour {
     pub(crate) issuer: Option<String>,
     /// Relays that the authentication server names.
     pub(crate) relays: Vec<String>,
+    /// The number that the authentication server says a device has that it enrols, whatever the chain has.
+    pub(crate) says_number: Option<DeviceId>,
+    /// The relay proves that there is no such device, where it knows none.
+    pub(crate) proves_absence: bool,
     /// Seconds for which its tokens are good, if not ten minutes.
     pub(crate) token_life: Option<u64>,
     /// Envelopes that this relay holds, by device and sequence.

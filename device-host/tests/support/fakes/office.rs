@@ -59,7 +59,11 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
 
 async fn enrol(State(fake): State<Fake>, Json(request): Json<EnrolRequest>) -> Response {
     match fake.world.state().enrol(&request) {
-        Ok(enrolled) => Json(enrolled).into_response(),
+        Ok(mut enrolled) => {
+            let said = fake.set().says_number;
+            enrolled.device = said.unwrap_or(enrolled.device);
+            Json(enrolled).into_response()
+        }
         Err(code) => refuse(code, None),
     }
 }
