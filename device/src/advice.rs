@@ -26,7 +26,9 @@ impl FreezeReason {
     /// What the person who holds the phone should do.
     pub fn advice(self) -> Advice {
         match self {
-            Self::RestoredBackup | Self::OtherEnrolment | Self::Retired => Advice::EnrolAnew,
+            Self::RestoredBackup | Self::OtherEnrolment | Self::Retired | Self::NeverEnrolled => {
+                Advice::EnrolAnew
+            }
             Self::ForeignHead | Self::AnotherParticipantKey => Advice::TellStudy,
         }
     }
@@ -63,7 +65,6 @@ fn by_code(code: &str, passing: bool) -> Advice {
                 | Code::CodeUsed
                 | Code::CodeRevoked
                 | Code::WrongStudy
-                | Code::KeyInUse
         );
         if about_the_code {
             return Advice::AskForCode;
@@ -78,6 +79,7 @@ fn by_code(code: &str, passing: bool) -> Advice {
         "no_code" | "other_terms" | "not_an_address" | "plain_http" | "other_address" => {
             Advice::AskForCode
         }
+        "already_enrolled" => Advice::Wait,
         _ if passing => Advice::Wait,
         _ => Advice::TellStudy,
     }

@@ -17,6 +17,8 @@ pub enum FreezeReason {
     AnotherParticipantKey,
     /// The study has retired the device on the chain.
     Retired,
+    /// The device could not be enrolled, and another one was made for the next code.
+    NeverEnrolled,
 }
 
 impl FreezeReason {
@@ -28,6 +30,7 @@ impl FreezeReason {
             Self::OtherEnrolment => "other_enrolment",
             Self::AnotherParticipantKey => "another_participant_key",
             Self::Retired => "device_retired",
+            Self::NeverEnrolled => "never_enrolled",
         }
     }
 
@@ -39,6 +42,7 @@ impl FreezeReason {
             Self::OtherEnrolment,
             Self::AnotherParticipantKey,
             Self::Retired,
+            Self::NeverEnrolled,
         ]
         .into_iter()
         .find(|reason| reason.code() == code)
@@ -67,6 +71,10 @@ impl fmt::Display for FreezeReason {
             Self::Retired => {
                 "the study has retired it on the chain, which takes no more entries of it. A new enrolment goes on from the last \
                  trusted one. What is left in the file can be taken out for the auditor."
+            }
+            Self::NeverEnrolled => {
+                "it could not be enrolled with its code, and another device was made for the next one. What was sealed with it stays \
+                 on the phone."
             }
             Self::OtherEnrolment => {
                 "the chain has its key enrolled under other terms than this state file. The state file is not the one \

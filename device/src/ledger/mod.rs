@@ -195,7 +195,8 @@ impl<S: PhoneStore> Ledger<S> {
         Ok(ledger)
     }
 
-    /// Adds a device beside those that were stopped or never used, for a code of the same study.
+    /// Adds a device for a code of the same study, beside those that were stopped. One that was not enrolled makes room: it is
+    /// erased, or stopped if something was sealed with it.
     pub(crate) fn go_on(&self, terms: &Terms, candidate: &Candidate<'_>) -> Result<Self, Error> {
         self.expect_chain(&terms.chain)?;
         if terms.study != self.terms.study {
@@ -213,9 +214,46 @@ impl<S: PhoneStore> Ledger<S> {
         };
         self.opened.together(|| {
             ledger.write_terms()?;
+            let present = ledger.record(ledger.current()?)?;
+            match (present.frozen, present.proved, present.length) {
+                (None, false, 0) => ledger.erase(present.id)?,
+                (None, false, _) => {
+                    ledger.set_frozen(present.id, FreezeReason::NeverEnrolled, 0)?
+                }
+                _ => {}
+            }
             ledger.add(candidate).map(drop)
         })?;
         Ok(ledger)
+    }
+
+    /// Erases a device that was never enrolled and sealed nothing. Says whether there is another one; otherwise the store is as it was
+    /// before anybody entered a code.
+    pub(crate) fn take_back(&self, id: LocalId) -> Result<bool, Error> {
+        self.together(|| {
+            self.erase(id)?;
+            if !self.ids()?.is_empty() {
+                return Ok(true);
+            }
+            for key in [
+                stored::BEGUN,
+                stored::ANCHOR,
+                stored::DOUBTS,
+                stored::RELAYS,
+            ] {
+                self.opened.store.delete(key).map_err(failed)?;
+            }
+            let mut notes = self.opened.notes()?;
+            notes.authentication = None;
+            self.opened.set_notes(&notes)?;
+            Ok::<_, Error>(false)
+        })
+    }
+
+    /// Whether it was this code by which a device was enrolled.
+    pub(crate) fn has_redeemed(&self, id: LocalId, code: &EnrolmentCode) -> Result<bool, Error> {
+        let redeemed: Option<[u8; 32]> = self.opened.read(&stored::redeemed(id))?;
+        Ok(redeemed.is_none_or(|redeemed| redeemed == code.hash()))
     }
 
     /// The device that seals and sends: the one that was made last.
@@ -312,6 +350,13 @@ impl<S: PhoneStore> Ledger<S> {
         self.set_recipient(id, candidate.recipient)?;
         self.keep_code(id, candidate.code, candidate.authentication)?;
         Ok(id)
+    }
+
+    fn erase(&self, id: LocalId) -> Result<(), Error> {
+        for key in [stored::fixed(id), stored::state(id)] {
+            self.opened.store.delete(&key).map_err(failed)?;
+        }
+        Ok(())
     }
 
     fn ids(&self) -> Result<Vec<LocalId>, Error> {

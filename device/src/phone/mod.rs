@@ -2,6 +2,7 @@
 
 //! One phone: what an app holds.
 
+mod enrolling;
 mod heard;
 mod turns;
 
@@ -10,21 +11,21 @@ use core::{future::Future, pin::pin, time::Duration};
 
 use futures_util::future::{select, Either};
 use hashchain::{DeviceId, SealingKey};
-use mhealth_api::{CodeTerms, ExportedRun};
+use mhealth_api::ExportedRun;
 use mhealth_evidence::Checkpoint;
 
 use crate::{
-    book::{Book, EnrolmentCode, Terms},
+    book::{Book, EnrolmentCode},
     chain::{ChainFault, ChainRefusal},
     error::Error,
     export::export_queue,
     host::{Host, Keystore, PhoneStore, Transport},
-    ledger::{Candidate, Ledger, Opened},
+    ledger::{Ledger, Opened},
     lock::Mutex,
     seal::{self, Change, Recipient, Record, Sealed},
     senses::{Moment, Senses},
     servers::{Address, AddressError, AuthenticationServer, Patience, Servers, Settings},
-    single::{enrol_one, upload_one},
+    single::upload_one,
     status::{Advice, Status},
     sync::{Standing, SyncError},
 };
@@ -110,8 +111,13 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
     }
 
     /// Enrols the phone with a code that the study's staff handed out, at the authentication server of this address. Gives its
-    /// number on the chain, once that is proved. After a failure, or a kill, the same call goes on with the same bytes; so does [`sync`](Self::sync). A
-    /// phone that is enrolled redeems nothing. One that was stopped begins anew beside what it has.
+    /// number on the chain, once that is proved. After a failure, or a kill, the same call goes on with the same bytes; so does
+    /// [`sync`](Self::sync). A phone that was stopped begins anew beside what it has, and so does one that cannot be enrolled as it is.
+    /// A code that was of no use leaves nothing behind.
+    ///
+    /// The code by which the phone was enrolled gives its number again. With another one it looks whether the chain has retired its
+    /// device, and goes on then; otherwise the code is not used, and the error is `already_enrolled`. So it is when a code that was
+    /// entered before, and whose answer was lost, enrols it now.
     ///
     /// As soon as the server has said what the code is for, the phone can seal.
     pub async fn enrol(
@@ -151,9 +157,9 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         content: &[u8],
         change: Change,
     ) -> Result<Sealed, Error> {
-        let ledger = self.ledger().ok_or(Error::NotEnrolled)?;
         let mut rng = self.senses.rng().map_err(|_| Error::NoRandom)?;
         self.turns.alone(|| {
+            let ledger = self.ledger().ok_or(Error::NotEnrolled)?;
             let id = ledger.current()?;
             let key = ledger.device(id)?.recipient.map(SealingKey);
             let recipient = match &key {
@@ -217,11 +223,11 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
 
     /// What the chain is not known to have, as relays export it, oldest first: for the auditor, of a phone that was stopped.
     pub fn export_queue(&self) -> Result<Vec<ExportedRun>, Error> {
-        let mut runs = Vec::new();
-        let Some(ledger) = self.ledger() else {
-            return Ok(runs);
-        };
         self.turns.alone(|| {
+            let mut runs = Vec::new();
+            let Some(ledger) = self.ledger() else {
+                return Ok(runs);
+            };
             let mut cursor = 0;
             for device in ledger.devices()? {
                 let take = |run| {
@@ -316,57 +322,6 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         ledger.remember_relays(&servers.relays())
     }
 
-    async fn enrolling(
-        &self,
-        address: &Address,
-        code: &EnrolmentCode,
-        ends: &Moment,
-    ) -> Result<DeviceId, SyncError> {
-        let device = match self.ledger() {
-            Some(ledger) => Some(ledger.device(ledger.current()?)?),
-            None => None,
-        };
-        let known = device.filter(|device| device.frozen.is_none());
-        if let Some(number) = known
-            .as_ref()
-            .and_then(|it| it.number.filter(|_| it.proved))
-        {
-            return Ok(number);
-        }
-        // What the code is for decides what kind of device redeems it. One that asked before, and was killed, goes on.
-        let found = self.ask(address).code_terms(code).await??;
-        let terms = Terms::from(&found);
-        let candidate = candidate(&found, code, address);
-        // What was sealed stays with the key that it was sealed for; a code for something else is refused.
-        let fits = known.is_some_and(|device| {
-            let same_kind = device.predecessor == candidate.predecessor
-                && device.recipient == candidate.recipient;
-            same_kind || device.length > 0
-        });
-        let ledger = match self.ledger() {
-            Some(ledger) if fits => {
-                ledger.expect_chain(&terms.chain)?;
-                ledger
-            }
-            Some(ledger) => Arc::new(ledger.go_on(&terms, &candidate)?),
-            None => {
-                let checkpoints = self.checkpoints.clone();
-                Arc::new(Ledger::begin(
-                    &self.opened,
-                    checkpoints,
-                    &terms,
-                    &candidate,
-                )?)
-            }
-        };
-        *self.ledger.lock() = Some(ledger.clone());
-        *self.servers.lock() = None;
-        let id = ledger.current()?;
-        let servers = self.servers(&ledger, address, ends);
-        let keep = |code: &_| ledger.keep_code(id, code, address.as_str());
-        enrol_one(&*ledger, &servers, id, code, keep).await
-    }
-
     async fn syncing(&self, ends: &Moment) -> Result<Standing, SyncError> {
         let Some(ledger) = self.ledger() else {
             return Ok(Standing::Unenrolled);
@@ -375,18 +330,23 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         if let Some(reason) = ledger.device(id)?.frozen {
             return Ok(Standing::Frozen(reason));
         }
-        let Some(address) = self.opened.notes()?.authentication else {
+        let Some(address) = self.authentication(&ledger)? else {
             return Ok(Standing::Unenrolled);
         };
-        let address = address
-            .parse()
-            .map_err(|_| ledger.corrupt("its server's address is none".into()))?;
-        let servers = self.servers(&ledger, &address, ends);
-        let device = ledger.device(id)?;
-        if let (false, Some(code)) = (device.proved, ledger.code(id)?) {
-            enrol_one(&*ledger, &servers, id, &code, |_| Ok(())).await?;
+        if let (false, Some(code)) = (ledger.device(id)?.proved, ledger.code(id)?) {
+            self.redeem(&address, &code, false, ends).await?;
         }
-        upload_one(&*ledger, &servers, id).await
+        // It may be another device by now.
+        let ledger = self.ledger().ok_or(Error::NotEnrolled)?;
+        let servers = self.servers(&ledger, &address, ends);
+        upload_one(&*ledger, &servers, ledger.current()?).await
+    }
+
+    /// Where the code was redeemed, or is to be.
+    fn authentication(&self, ledger: &Ledger<S>) -> Result<Option<Address>, Error> {
+        let address = self.opened.notes()?.authentication;
+        let address = address.map(|it| it.parse::<Address>()).transpose();
+        address.map_err(|_| ledger.corrupt("its server's address is none".into()))
     }
 
     fn ask(&self, address: &Address) -> AuthenticationServer<Heard<T>> {
@@ -402,6 +362,9 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         ends: &Moment,
     ) -> Servers<Heard<T>> {
         let mut kept = self.servers.lock();
+        if kept.as_ref().is_some_and(|it| !it.is_at(authentication)) {
+            *kept = None;
+        }
         let made = || {
             let settings = Settings {
                 remembered: ledger.relays().unwrap_or_default(),
@@ -430,18 +393,5 @@ impl<S: PhoneStore, T: Transport> Drop for Left<'_, S, T> {
         if let Err(error) = phone.turns.alone(|| phone.note_relays()) {
             tracing::warn!(%error, "what is known of relays is not noted");
         }
-    }
-}
-
-fn candidate<'a>(
-    found: &CodeTerms,
-    code: &'a EnrolmentCode,
-    authentication: &'a Address,
-) -> Candidate<'a> {
-    Candidate {
-        predecessor: found.predecessor,
-        recipient: found.participant_key.map(|key| key.0),
-        code,
-        authentication: authentication.as_str(),
     }
 }

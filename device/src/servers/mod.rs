@@ -113,6 +113,11 @@ impl<T: Transport> Servers<T> {
         ends.filter(|(_, until)| *until > now).collect()
     }
 
+    /// Whether its authentication server has this address.
+    pub(crate) fn is_at(&self, authentication: &Address) -> bool {
+        self.0.settings.authentication == *authentication
+    }
+
     /// When the call that is under way ends: one relay gets a share of the time until then, and others the rest.
     pub(crate) fn ends(&self, at: Moment) {
         self.0.haste.ends(at);

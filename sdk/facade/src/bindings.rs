@@ -48,8 +48,8 @@ impl PhoneCore {
     }
 
     /// Enrols the phone with a code that the study's staff handed out, at the authentication server of this address, and gives its
-    /// number on the chain. After a failure the same call goes on where it was, and so does `sync`. Error `deadline` after so many
-    /// milliseconds.
+    /// number on the chain, once that is proved. After a failure the same call goes on where it was, and so does `sync`. Error
+    /// `deadline` after so many milliseconds; `already_enrolled` when the phone is enrolled with another code, and not retired.
     pub fn enrol(
         &self,
         authentication: String,

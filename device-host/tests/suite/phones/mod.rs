@@ -11,6 +11,8 @@ mod standing;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use hashchain::DeviceId;
+use mhealth_api::Predecessor;
 use mhealth_device_host::{
     host::{Entropy, Host, PhoneStore},
     servers::{Certificates, Patience},
@@ -52,6 +54,14 @@ impl Desk {
             memory: Memory::default(),
             folder: tempfile::tempdir().expect("a folder"),
         }
+    }
+
+    /// Staff say that the code of this name is for a device that goes on from what the chain has of another one.
+    fn succeed(&self, device: DeviceId, name: &str) {
+        let mut state = self.world.state();
+        let head = state.devices[device.0 as usize].head().hash;
+        let issued = state.codes.get_mut(&*code(name).reveal());
+        issued.expect("it is issued").predecessor = Some(Predecessor { device, head });
     }
 
     /// A further relay, which comes after the others.

@@ -3,21 +3,13 @@
 //! What stops a phone, and what comes after.
 
 use hashchain::DeviceId;
-use mhealth_api::{Code, DeviceStatus, Predecessor};
+use mhealth_api::{Code, DeviceStatus};
 use mhealth_device_host::{FreezeReason, Standing};
 
 use super::{seal, Desk, LONG};
-use crate::support::{fakes::Trouble, world::code};
+use crate::support::fakes::Trouble;
 
 const RETIRED: Standing = Standing::Frozen(FreezeReason::Retired);
-
-/// Staff issue the code of this name for a device that goes on from what the chain has of another one.
-fn succeed(desk: &Desk, device: DeviceId, name: &str) {
-    let mut state = desk.world.state();
-    let head = state.devices[device.0 as usize].head().hash;
-    let issued = state.codes.get_mut(&*code(name).reveal());
-    issued.expect("it is issued").predecessor = Some(Predecessor { device, head });
-}
 
 #[tokio::test]
 async fn a_restored_copy_stops_and_the_phone_begins_anew_with_another_code() {
@@ -109,7 +101,7 @@ async fn a_phone_that_the_chain_has_retired_stops_and_goes_on_with_another_code(
         assert_eq!((status.finalised, status.advice.code()), (1, "enrol_anew"));
         assert_eq!(phone.export_queue().expect("read").len(), 1);
 
-        succeed(&desk, DeviceId(0), "SECOND");
+        desk.succeed(DeviceId(0), "SECOND");
         assert_eq!(desk.enrol(&phone, "SECOND").await, Ok(1));
         seal(&phone, "night 3").expect("sealed");
         assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);
