@@ -218,7 +218,8 @@ impl<S: PhoneStore> Ledger<S> {
             match (present.frozen, present.proved, present.length) {
                 (None, false, 0) => ledger.erase(present.id)?,
                 (None, false, _) => {
-                    ledger.set_frozen(present.id, FreezeReason::NeverEnrolled, 0)?
+                    ledger.set_said(present.id, None)?;
+                    ledger.set_frozen(present.id, FreezeReason::NeverEnrolled, 0)?;
                 }
                 _ => {}
             }
@@ -265,6 +266,27 @@ impl<S: PhoneStore> Ledger<S> {
     /// The block in which a device's head was proved last.
     pub(crate) fn seen(&self, id: LocalId) -> Result<u32, Error> {
         Ok(self.state(id)?.seen)
+    }
+
+    /// What is left of the devices before the present one.
+    pub(crate) fn left_behind(&self) -> Result<LeftBehind, Error> {
+        let present = self.current()?;
+        let mut left = LeftBehind::default();
+        for device in self.devices()? {
+            if device.id == present {
+                continue;
+            }
+            let exported: Option<u64> = self.opened.read(&stored::exported(device.id))?;
+            let taken = exported.unwrap_or(0).max(device.confirmed);
+            left.entries += device.queued();
+            left.not_exported += device.length.saturating_sub(taken);
+        }
+        Ok(left)
+    }
+
+    /// Notes that a device's entries up to `sequence` were taken out.
+    pub(crate) fn set_exported(&self, id: LocalId, sequence: u64) -> Result<(), Error> {
+        self.opened.put(stored::exported(id), &sequence)
     }
 
     /// The relays that the authentication server named last.
@@ -453,6 +475,14 @@ impl<S: PhoneStore> Ledger<S> {
             frozen,
         })
     }
+}
+
+/// Entries that the chain is not known to have, and that nobody sends any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LeftBehind {
+    pub(crate) entries: u64,
+    /// Of these, entries that nobody has taken out yet.
+    pub(crate) not_exported: u64,
 }
 
 /// A device that is to be made for a code.

@@ -4,6 +4,7 @@
 
 mod enrolling;
 mod heard;
+mod shown;
 mod turns;
 
 use alloc::{string::ToString, sync::Arc, vec::Vec};
@@ -11,14 +12,12 @@ use core::{future::Future, pin::pin, time::Duration};
 
 use futures_util::future::{select, Either};
 use hashchain::{DeviceId, SealingKey};
-use mhealth_api::ExportedRun;
 use mhealth_evidence::Checkpoint;
 
 use crate::{
     book::{Book, EnrolmentCode},
     chain::{ChainFault, ChainRefusal},
     error::Error,
-    export::export_queue,
     host::{Host, Keystore, PhoneStore, Transport},
     ledger::{Ledger, Opened},
     lock::Mutex,
@@ -26,7 +25,6 @@ use crate::{
     senses::{Moment, Senses},
     servers::{Address, AddressError, AuthenticationServer, Patience, Servers, Settings},
     single::upload_one,
-    status::{Advice, Status},
     sync::{Standing, SyncError},
 };
 use heard::Heard;
@@ -177,67 +175,6 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
     pub async fn sync(&self, deadline: Duration) -> Result<Standing, SyncError> {
         let ends = self.senses.moment().after(deadline);
         self.within(deadline, self.syncing(&ends)).await
-    }
-
-    /// How the phone stands, for a screen. Asks nobody.
-    pub fn status(&self) -> Result<Status, Error> {
-        self.turns.alone(|| {
-            let notes = self.opened.notes()?;
-            let told = notes.advice.as_deref().and_then(Advice::from_code);
-            let mut status = Status {
-                key: None,
-                study: None,
-                device: None,
-                sealed: 0,
-                finalised: 0,
-                queued: 0,
-                proved_in: None,
-                last_contact: self.transport.last().or(notes.last_contact),
-                next_try: notes.next_try,
-                stopped: None,
-                last_fault: notes.last_fault,
-                advice: told.unwrap_or(Advice::Enrol),
-            };
-            let Some(ledger) = self.ledger() else {
-                return Ok(status);
-            };
-            let id = ledger.current()?;
-            let device = ledger.device(id)?;
-            status.key = Some(device.key);
-            status.study = Some(ledger.terms().study);
-            status.device = device.number.filter(|_| device.proved);
-            status.sealed = device.length;
-            status.finalised = device.confirmed;
-            status.queued = device.queued();
-            status.proved_in = Some(ledger.seen(id)?).filter(|block| *block > 0);
-            status.stopped = device.frozen;
-            status.advice = match (device.frozen, told) {
-                (Some(reason), _) => reason.advice(),
-                (None, Some(advice)) => advice,
-                (None, _) if device.queued() > 0 || !device.proved => Advice::Wait,
-                (None, _) => Advice::Nothing,
-            };
-            Ok(status)
-        })
-    }
-
-    /// What the chain is not known to have, as relays export it, oldest first: for the auditor, of a phone that was stopped.
-    pub fn export_queue(&self) -> Result<Vec<ExportedRun>, Error> {
-        self.turns.alone(|| {
-            let mut runs = Vec::new();
-            let Some(ledger) = self.ledger() else {
-                return Ok(runs);
-            };
-            let mut cursor = 0;
-            for device in ledger.devices()? {
-                let take = |run| {
-                    runs.push(run);
-                    Ok::<_, Error>(())
-                };
-                cursor = export_queue(&*ledger, &device, cursor, take)?;
-            }
-            Ok(runs)
-        })
     }
 
     fn ledger(&self) -> Option<Arc<Ledger<S>>> {

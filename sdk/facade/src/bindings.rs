@@ -92,6 +92,11 @@ impl PhoneCore {
     pub fn export_queue(&self) -> Result<String, SdkError> {
         Ok(lines(&self.phone.export_queue()?))
     }
+
+    /// What was sealed with devices that could not be enrolled, for whoever holds the participants' keys: one JSON object a line.
+    pub fn export_unenrolled(&self) -> Result<String, SdkError> {
+        Ok(lines(&self.phone.export_unenrolled()?))
+    }
 }
 
 /// What a participant is told about an error.

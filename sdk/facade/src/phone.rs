@@ -62,6 +62,8 @@ pub struct PhoneStatus {
     pub finalised: u64,
     /// Of these, entries that are still to be sent or proved.
     pub queued: u64,
+    /// Entries of devices that this phone had before, which were stopped: nobody sends them any more. They stay on this phone.
+    pub left_behind: u64,
     /// The block in whose state the phone's entries were proved last.
     pub proved_in: Option<u32>,
     /// When a server last answered.
@@ -69,12 +71,13 @@ pub struct PhoneStatus {
     /// When trying again is of use at the earliest.
     pub next_try: Option<i64>,
     /// Why the phone was stopped, if it was: `foreign_head`, `restored_backup`, `other_enrolment`, `another_participant_key`,
-    /// `device_retired`.
+    /// `device_retired`, `never_enrolled`.
     pub stopped: Option<String>,
     /// Code of what went wrong when the phone last tried; none when it went well.
     pub last_fault: Option<String>,
     /// What the person should do: `nothing`, `wait`, `enrol`, `ask_for_code`, `connect`, `set_clock`, `make_room`, `unlock`,
-    /// `close_other`, `update_app`, `enrol_anew`, `tell_study`. `advice_sentence` has the words.
+    /// `close_other`, `update_app`, `enrol_anew`, `hand_over` (what the two exports give), `tell_study`. `advice_sentence` has the
+    /// words.
     pub advice: String,
 }
 
@@ -87,6 +90,7 @@ impl From<Status> for PhoneStatus {
             sealed: status.sealed,
             finalised: status.finalised,
             queued: status.queued,
+            left_behind: status.left_behind,
             proved_in: status.proved_in,
             last_contact: status.last_contact,
             next_try: status.next_try,
@@ -176,8 +180,9 @@ pub fn seal<S: PhoneStore, T: Transport>(
     }
 }
 
-/// What is left on a stopped phone, for the auditor: one JSON object a line, as relays export runs.
-pub fn lines(runs: &[mhealth_api::ExportedRun]) -> String {
+/// What is left on a stopped phone: one JSON object a line, as relays export runs, or as
+/// [`UnenrolledRun`](mhealth_device::UnenrolledRun) has it.
+pub fn lines<R: Serialize>(runs: &[R]) -> String {
     runs.iter()
         .map(|run| serde_json::to_string(run).expect("a run always serialises; qed") + "\n")
         .collect()

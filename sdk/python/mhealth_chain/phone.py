@@ -86,6 +86,11 @@ class Phone:
         with ours():
             return self._core.export_queue()
 
+    def export_unenrolled(self):
+        """What was sealed with devices that could not be enrolled, for whoever holds the participants' keys: one JSON object a line."""
+        with ours():
+            return self._core.export_unenrolled()
+
     def close(self):
         """Lets go of the store."""
         close = getattr(self._store, "close", None)

@@ -19,7 +19,7 @@ export type Language = 'en' | 'de' | 'ja' | (string & {});
 /** What the person who holds the phone should do. */
 export type Advice =
   | 'nothing' | 'wait' | 'enrol' | 'ask_for_code' | 'connect' | 'set_clock' | 'make_room' | 'unlock' | 'close_other' | 'update_app'
-  | 'enrol_anew' | 'tell_study';
+  | 'enrol_anew' | 'hand_over' | 'tell_study';
 
 /** How a phone stands, for a screen. Times are in seconds since 1970 by the phone's clock. */
 export interface PhoneStatus {
@@ -34,6 +34,8 @@ export interface PhoneStatus {
   finalised: number;
   /** Of these, entries that are still to be sent or proved. */
   queued: number;
+  /** Entries of devices that this phone had before, which were stopped: nobody sends them any more. They stay on this phone. */
+  left_behind: number;
   /** The block in whose state the phone's entries were proved last. */
   proved_in: number | null;
   last_contact: number | null;
@@ -171,6 +173,11 @@ export class Phone {
   /** What is left on a stopped phone, for the auditor: one JSON object a line. */
   exportQueue(): Promise<string> {
     return this.#asked(async (core) => core.exportQueue());
+  }
+
+  /** What was sealed with devices that could not be enrolled, for whoever holds the participants' keys: one JSON object a line. */
+  exportUnenrolled(): Promise<string> {
+    return this.#asked(async (core) => core.exportUnenrolled());
   }
 
   /** Lets go of the store. */

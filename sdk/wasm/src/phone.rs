@@ -117,6 +117,13 @@ impl PhoneCore {
         Ok(lines(&runs.map_err(|error| thrown(error.into()))?))
     }
 
+    /// What was sealed with devices that could not be enrolled: one JSON object a line.
+    #[wasm_bindgen(js_name = exportUnenrolled)]
+    pub fn export_unenrolled(&self) -> Result<String, JsValue> {
+        let runs = self.phone.export_unenrolled();
+        Ok(lines(&runs.map_err(|error| thrown(error.into()))?))
+    }
+
     /// What came of something, once all of it is durable. A store that failed is the cause of whatever else went wrong.
     async fn told<T>(&self, outcome: Result<T, SyncError>) -> Result<T, JsValue> {
         self.written_out().await.map_err(thrown)?;

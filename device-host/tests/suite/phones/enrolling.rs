@@ -213,6 +213,28 @@ async fn the_right_code_is_taken_after_a_night_that_was_sealed_on_the_wrong_one(
     seal(&phone, "night 1").expect("sealed for the right person");
     assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);
     assert_eq!(desk.on_chain(0), 1);
+
+    // The first night is on the phone, and can be read by whom it was sealed for.
+    let status = phone.status().expect("read");
+    assert_eq!((status.queued, status.left_behind), (0, 1));
+    assert_eq!(status.advice.code(), "hand_over");
+    assert!(phone.export_queue().expect("read").is_empty());
+    assert_eq!(phone.status().expect("read").advice.code(), "hand_over");
+    let runs = phone.export_unenrolled().expect("read");
+    let [run] = runs.as_slice() else {
+        panic!("{runs:?}");
+    };
+    let envelope = &run.entries[0].envelope.0;
+    let opened = hashchain::open_envelope(
+        &OpeningKey::from_bytes(&[3; 32]),
+        &run.device_key.0,
+        run.sequence,
+        envelope,
+    );
+    let opened = opened.expect("it is the key of the first code");
+    assert_eq!(opened.content().payload(), b"payload of night 1");
+    let status = phone.status().expect("read");
+    assert_eq!((status.left_behind, status.advice.code()), (1, "nothing"));
 }
 
 #[tokio::test]

@@ -144,3 +144,34 @@ async fn a_servers_word_that_a_phone_is_retired_stops_nobody() {
     assert_eq!(phone.status().expect("read").stopped, None);
     assert_eq!(phone.sync(LONG).await.expect("level"), Standing::Level);
 }
+
+#[tokio::test]
+async fn what_a_stopped_device_had_not_sent_is_not_forgotten_after_a_new_enrolment() {
+    let desk = Desk::new().await;
+    let phone = desk.enrolled().await;
+    for night in ["night 1", "night 2"] {
+        seal(&phone, night).expect("sealed");
+    }
+    desk.world.forge(DeviceId(0));
+    phone.sync(LONG).await.expect("compared");
+    let status = phone.status().expect("read");
+    assert_eq!((status.queued, status.left_behind), (2, 0));
+
+    assert_eq!(desk.enrol(&phone, "SECOND").await, Ok(1));
+    seal(&phone, "night 3").expect("sealed");
+    assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);
+    let status = phone.status().expect("read");
+    assert_eq!((status.queued, status.left_behind), (0, 2));
+    assert_eq!((status.stopped, status.advice.code()), (None, "hand_over"));
+
+    // A new entry brings nothing new to hand over.
+    assert_eq!(phone.export_queue().expect("read").len(), 1);
+    for _ in 0..2 {
+        let status = phone.status().expect("read");
+        assert_eq!((status.left_behind, status.advice.code()), (2, "nothing"));
+        phone.sync(LONG).await.expect("level");
+    }
+    drop(phone);
+    let phone = desk.open().await.expect("opened");
+    assert_eq!(phone.status().expect("read").left_behind, 2);
+}

@@ -22,6 +22,7 @@ advice-unlock = Please unlock this device, then open the app again.
 advice-close_other = The diary is open in another tab or program. Please close the other one.
 advice-update_app = Please update this app.
 advice-enrol_anew = This device has to be enrolled anew. Please ask your study team for a new code. What is registered is safe.
+advice-hand_over = Entries from before this device was enrolled anew are still on it, and nowhere else. Please give them to your study team.
 advice-tell_study = Please tell your study team the word { $code }. What you recorded is kept on this device.
 
 # Single codes.

@@ -66,6 +66,9 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
     /** What is left on a stopped phone, for the auditor: one JSON object a line. */
     suspend fun exportQueue(): String = elsewhere { core.exportQueue() }
 
+    /** What was sealed with devices that could not be enrolled, for whoever holds the participants' keys: one JSON object a line. */
+    suspend fun exportUnenrolled(): String = elsewhere { core.exportUnenrolled() }
+
     /** Lets go of the store. */
     override fun close() {
         core.close()
