@@ -2,6 +2,7 @@
 
 //! What UniFFI hands to Kotlin, Python and Swift.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,49 @@ use crate::host::{
     Keys, KeystoreHost, Store, StoreHost, SystemEntropy, SystemTime, TransportHost, Way,
 };
 use crate::phone::{lines, seal, PhoneOptions, PhoneStanding, PhoneStatus, SealedEntry};
-use crate::wait::until_ready;
+use crate::wait::{until_ready, until_ready_or, Ending};
 use crate::words::Sentences;
 use crate::{Language, SdkError};
+
+/// Ends a call that is under way, from any thread: for an app whose own task was cancelled. One for each call.
+#[derive(uniffi::Object)]
+pub struct Cancellation {
+    ending: Ending,
+}
+
+#[uniffi::export]
+impl Cancellation {
+    /// For a call that is to be made.
+    #[uniffi::constructor]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            ending: Ending::default(),
+        })
+    }
+
+    /// Ends the call, which fails with `cancelled`. Nothing is lost: what was sealed is kept, and a later call goes on. What the app's
+    /// transport does meanwhile goes on to its end, and nobody hears of it.
+    pub fn cancel(&self) {
+        self.ending.end();
+    }
+}
+
+/// Waits for a future, unless somebody ends that.
+fn waited<T, E: Into<SdkError>>(
+    cancellation: Option<&Cancellation>,
+    future: impl Future<Output = Result<T, E>>,
+) -> Result<T, SdkError> {
+    let done = match cancellation {
+        None => until_ready(future),
+        Some(it) => until_ready_or(&it.ending, future).ok_or_else(|| SdkError::Failed {
+            code: "cancelled".into(),
+            reason: None,
+            advice: "wait".into(),
+            detail: "the app ended the call".into(),
+        })?,
+    };
+    done.map_err(Into::into)
+}
 
 /// A phone. Its calls wait for what they do: make those that ask servers on a thread of their own. All of them may be made at the
 /// same time.
@@ -49,16 +90,19 @@ impl PhoneCore {
 
     /// Enrols the phone with a code that the study's staff handed out, at the authentication server of this address, and gives its
     /// number on the chain, once that is proved. After a failure the same call goes on where it was, and so does `sync`. Error
-    /// `deadline` after so many milliseconds; `already_enrolled` when the phone is enrolled with another code, and not retired.
+    /// `deadline` after so many milliseconds; `already_enrolled` when the phone is enrolled with another code, and not retired;
+    /// `cancelled`.
+    #[uniffi::method(default(cancellation = None))]
     pub fn enrol(
         &self,
         authentication: String,
         code: String,
         deadline: u64,
+        cancellation: Option<Arc<Cancellation>>,
     ) -> Result<u32, SdkError> {
         let deadline = Duration::from_millis(deadline);
         let enrolled = self.phone.enrol(&authentication, &code, deadline);
-        Ok(until_ready(enrolled)?.0)
+        Ok(waited(cancellation.as_deref(), enrolled)?.0)
     }
 
     /// Seals a record. It is durable when this returns, and needs no connection. `source` names what was recorded, such as the
@@ -77,10 +121,16 @@ impl PhoneCore {
     }
 
     /// Sends what the chain lacks and has it proved. Back when that is done, when it fails, or with the error `deadline` after so
-    /// many milliseconds; a later call goes on.
-    pub fn sync(&self, deadline: u64) -> Result<PhoneStanding, SdkError> {
+    /// many milliseconds, or with `cancelled`; a later call goes on.
+    #[uniffi::method(default(cancellation = None))]
+    pub fn sync(
+        &self,
+        deadline: u64,
+        cancellation: Option<Arc<Cancellation>>,
+    ) -> Result<PhoneStanding, SdkError> {
         let deadline = Duration::from_millis(deadline);
-        Ok(until_ready(self.phone.sync(deadline))?.into())
+        let synced = waited(cancellation.as_deref(), self.phone.sync(deadline));
+        Ok(synced?.into())
     }
 
     /// How the phone stands. Asks nobody.

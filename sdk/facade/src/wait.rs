@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{poll_fn, Future};
 use std::pin::{pin, Pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,6 +60,60 @@ pub(crate) fn until_ready<F: Future>(future: F) -> F::Output {
     }
 }
 
+/// Ends waits from any thread.
+#[derive(Default)]
+pub(crate) struct Ending(Mutex<Waiting>);
+
+#[derive(Default)]
+struct Waiting {
+    ended: bool,
+    /// By the numbers of the waits.
+    wakers: BTreeMap<u64, Waker>,
+}
+
+impl Ending {
+    /// Ends the waits that know of it, also those that begin later.
+    pub(crate) fn end(&self) {
+        let wakers = {
+            let mut waiting = held(&self.0);
+            waiting.ended = true;
+            std::mem::take(&mut waiting.wakers)
+        };
+        wakers.into_values().for_each(Waker::wake);
+    }
+
+    /// Whether it is there; if not, this wait hears of it.
+    fn is_there(&self, wait: u64, waker: &Waker) -> bool {
+        let mut waiting = held(&self.0);
+        waiting.wakers.insert(wait, waker.clone());
+        waiting.ended
+    }
+
+    fn forget(&self, wait: u64) {
+        held(&self.0).wakers.remove(&wait);
+    }
+}
+
+/// Waits on this thread until a future is ready, or somebody ends that: none then, and the future is dropped.
+pub(crate) fn until_ready_or<F: Future>(ending: &Ending, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let wait = next_number();
+    let output = until_ready(poll_fn(|context| {
+        match ending.is_there(wait, context.waker()) {
+            true => Poll::Ready(None),
+            false => future.as_mut().poll(context).map(Some),
+        }
+    }));
+    ending.forget(wait);
+    output
+}
+
+/// Tells pauses and waits apart.
+fn next_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(0);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// The alarms of whoever waits on this thread already: a host that is asked in the middle of something may wait for another
 /// phone.
 struct Alarms(BTreeMap<Alarm, Waker>);
@@ -96,9 +150,7 @@ impl Pause {
     pub(crate) fn of(time: Duration) -> Self {
         // Some platforms cannot add years to a moment; nobody waits for so long.
         const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
-        static PAUSES: AtomicU64 = AtomicU64::new(0);
-        let number = PAUSES.fetch_add(1, Ordering::Relaxed);
-        Self((Instant::now() + time.min(LONGEST), number))
+        Self((Instant::now() + time.min(LONGEST), next_number()))
     }
 }
 
@@ -228,6 +280,25 @@ mod tests {
         }));
         assert_eq!(outcome, (Some("first"), Some("second")));
         assert!(begun.elapsed() < late / 2, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_wait_ends_when_somebody_ends_it_and_not_before() {
+        let (ending, other) = (Ending::default(), Ending::default());
+        let pause = |milliseconds| Pause::of(Duration::from_millis(milliseconds));
+        assert_eq!(until_ready_or(&ending, pause(1)), Some(()));
+        assert!(held(&ending.0).wakers.is_empty());
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(20));
+                other.end();
+                ending.end();
+            });
+            assert_eq!(until_ready_or(&ending, pause(10_000)), None);
+        });
+        assert_eq!(until_ready_or(&ending, pause(10_000)), None);
+        assert!(begun.elapsed() < Duration::from_secs(5));
     }
 
     #[test]

@@ -58,13 +58,17 @@ class Phone:
             return self._core.sync(_milliseconds(timeout))
 
     def sync_in_background(self, timeout=60.0):
-        """The same on a thread. Gives a `concurrent.futures.Future`; `asyncio.wrap_future` makes it one of asyncio."""
-        future = Future()
+        """The same on a thread. Gives a `concurrent.futures.Future`; `asyncio.wrap_future` makes it one of asyncio. Its `cancel` ends the
+        sync soon, with the error `cancelled`."""
+        cancellation = mhealth.Cancellation()
+        future = _Endable(cancellation)
         future.set_running_or_notify_cancel()
 
         def work():
             try:
-                future.set_result(self.sync(timeout))
+                with ours():
+                    standing = self._core.sync(_milliseconds(timeout), cancellation)
+                future.set_result(standing)
             except BaseException as error:
                 future.set_exception(error)
 
@@ -102,6 +106,18 @@ class Phone:
 
     def __exit__(self, *_):
         self.close()
+
+
+class _Endable(Future):
+    """Ends its sync when it is cancelled."""
+
+    def __init__(self, cancellation):
+        super().__init__()
+        self._cancellation = cancellation
+
+    def cancel(self):
+        self._cancellation.cancel()
+        return super().cancel()
 
 
 class ProofReader:

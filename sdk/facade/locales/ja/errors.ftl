@@ -149,4 +149,5 @@ state_of_another_study = { staff }
 state_of_another_auditor = { staff }
 state_of_another_device = { staff }
 not_a_checkpoint = { update }
+cancelled = { wait }
 predecessor_not_retired = { wait }

@@ -83,6 +83,16 @@ impl TransportHost for Away {
     }
 }
 
+/// A server that takes its time.
+struct Silent;
+
+impl TransportHost for Silent {
+    fn send(&self, _: HttpRequest) -> Result<HttpAnswer, HttpFault> {
+        thread::sleep(Duration::from_secs(20));
+        Err(HttpFault::TooLong)
+    }
+}
+
 fn options() -> PhoneOptions {
     PhoneOptions {
         copies: 1,
@@ -117,11 +127,35 @@ fn who_waits_while_another_call_writes_sleeps() {
         thread::sleep(Duration::from_secs(1));
     });
     let other = phone.clone();
-    let syncing = thread::spawn(move || other.sync(5_000));
+    let syncing = thread::spawn(move || other.sync(5_000, None));
     begins.recv().expect("it notes how it went");
     let before = ran();
     phone.status().expect("read");
     let spent = ran() - before;
     assert!(spent < 30, "{spent} hundredths of a second");
     syncing.join().expect("no panic").expect("nothing to do");
+}
+
+#[test]
+fn a_call_ends_when_the_app_cancels_it() {
+    let (store, transport) = (Arc::new(Memory::default()), Arc::new(Silent));
+    let phone = PhoneCore::open(store, Arc::new(Open), transport, options()).expect("opened");
+    let cancellation = Cancellation::new();
+    let begun = Instant::now();
+    let (enrolling, ends) = (phone.clone(), cancellation.clone());
+    let enrolling = thread::spawn(move || {
+        let code = "00000-00000-00000-00000-NT18T-B2ZW3-QZWY7-4SQ46";
+        let server = "https://auth.example.org";
+        enrolling.enrol(server.into(), code.into(), 60_000, Some(ends))
+    });
+    thread::sleep(Duration::from_millis(50));
+    cancellation.cancel();
+    let error = enrolling.join().expect("no panic");
+    assert_eq!(error.expect_err("it was ended").code(), "cancelled");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    // Others go on, and find nobody at it.
+    assert_eq!(
+        phone.sync(60_000, None).expect("nothing").state,
+        "unenrolled"
+    );
 }

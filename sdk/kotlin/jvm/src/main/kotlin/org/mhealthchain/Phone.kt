@@ -6,7 +6,9 @@ import java.nio.file.Path
 import kotlin.time.Duration
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.suspendCancellableCoroutine
 import kotlinx.coroutines.withContext
+import org.mhealthchain.core.Cancellation
 import org.mhealthchain.core.KeystoreHost
 import org.mhealthchain.core.Language
 import org.mhealthchain.core.PhoneCore
@@ -36,7 +38,7 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
      * same call goes on where it was.
      */
     suspend fun enrol(authentication: String, code: String, deadline: Duration = 60.seconds): UInt =
-        elsewhere { core.enrol(authentication, code, deadline.milliseconds()) }
+        endable { core.enrol(authentication, code, deadline.milliseconds(), it) }
 
     /**
      * Seals a record. It is durable when this returns, and needs no connection. [source] names what was recorded, such as the
@@ -52,7 +54,7 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
     ): SealedEntry = elsewhere { core.seal(source, mediaType, payload, content, correct) }
 
     /** Sends what the chain lacks and has it proved. Error `deadline` when that takes longer; a later call goes on. */
-    suspend fun sync(deadline: Duration = 60.seconds): PhoneStanding = elsewhere { core.sync(deadline.milliseconds()) }
+    suspend fun sync(deadline: Duration = 60.seconds): PhoneStanding = endable { core.sync(deadline.milliseconds(), it) }
 
     /** How the phone stands, for a screen. Asks nobody. */
     suspend fun status(): PhoneStatus = elsewhere { core.status() }
@@ -110,6 +112,13 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
         }
 
         private suspend fun <T> elsewhere(work: () -> T): T = withContext(Dispatchers.IO) { work() }
+
+        /** The same for what asks servers: back at once when the coroutine is cancelled, and the call ends then. */
+        private suspend fun <T> endable(work: (Cancellation) -> T): T = suspendCancellableCoroutine { continuation ->
+            val cancellation = Cancellation()
+            continuation.invokeOnCancellation { cancellation.cancel() }
+            Dispatchers.IO.dispatch(continuation.context, Runnable { continuation.resumeWith(runCatching { work(cancellation) }) })
+        }
 
         private fun Duration.milliseconds(): ULong = inWholeMilliseconds.coerceAtLeast(0).toULong()
     }
