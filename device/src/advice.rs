@@ -27,7 +27,9 @@ impl FreezeReason {
     /// What the person who holds the phone should do.
     pub fn advice(self) -> Advice {
         match self {
-            Self::RestoredBackup | Self::OtherEnrolment => Advice::EnrolAnew,
+            Self::RestoredBackup | Self::OtherEnrolment | Self::Retired | Self::NeverEnrolled => {
+                Advice::EnrolAnew
+            }
             Self::ForeignHead | Self::AnotherParticipantKey => Advice::TellStudy,
         }
     }
@@ -64,10 +66,12 @@ fn by_code(code: &str, passing: bool) -> Advice {
                 | Code::CodeUsed
                 | Code::CodeRevoked
                 | Code::WrongStudy
-                | Code::KeyInUse
         );
         if about_the_code {
             return Advice::AskForCode;
+        }
+        if code == Code::DeviceRetired {
+            return Advice::EnrolAnew;
         }
     }
     match code {
@@ -77,6 +81,7 @@ fn by_code(code: &str, passing: bool) -> Advice {
             Advice::AskForCode
         }
         "origin_not_allowed" => Advice::TellStudy,
+        "already_enrolled" => Advice::Wait,
         _ if passing => Advice::Wait,
         _ => Advice::TellStudy,
     }

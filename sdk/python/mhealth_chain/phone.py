@@ -19,13 +19,15 @@ _LONGEST = 365 * 24 * 3600
 class Phone:
     """A phone. All calls may be made from any thread, also at the same time."""
 
-    def __init__(self, store, keystore, transport=None, *, copies=1, trust_relays=False):
+    def __init__(self, store, keystore, transport=None, *, copies=1, trust_relays=False, checkpoints=()):
         """Opens the phone in a store, or makes the store ready for one. Nobody is asked but the key store.
 
-        `copies` is how many relays are to hold each run. `trust_relays` is for development chains without proofs.
+        `copies` is how many relays are to hold each run. `trust_relays` is for development chains without proofs. `checkpoints` are
+        blocks that the consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by
+        force.
         """
         self._store = store
-        options = mhealth.PhoneOptions(copies=copies, trust_relays=trust_relays)
+        options = mhealth.PhoneOptions(copies=copies, trust_relays=trust_relays, checkpoints=list(checkpoints))
         with ours():
             self._core = mhealth.PhoneCore.open(store, keystore, transport or HttpTransport(), options)
 
@@ -62,13 +64,17 @@ class Phone:
             return self._open_core().sync(_milliseconds(timeout))
 
     def sync_in_background(self, timeout=60.0):
-        """The same on a thread. Gives a `concurrent.futures.Future`; `asyncio.wrap_future` makes it one of asyncio."""
-        future = Future()
+        """The same on a thread. Gives a `concurrent.futures.Future`; `asyncio.wrap_future` makes it one of asyncio. Its `cancel` ends the
+        sync soon, with the error `cancelled`."""
+        cancellation = mhealth.Cancellation()
+        future = _Endable(cancellation)
         future.set_running_or_notify_cancel()
 
         def work():
             try:
-                future.set_result(self.sync(timeout))
+                with ours():
+                    standing = self._open_core().sync(_milliseconds(timeout), cancellation)
+                future.set_result(standing)
             except BaseException as error:
                 future.set_exception(error)
 
@@ -93,6 +99,11 @@ class Phone:
         with ours():
             return self._open_core().export_queue()
 
+    def export_unenrolled(self):
+        """What was sealed with devices that could not be enrolled, for whoever holds the participants' keys: one JSON object a line."""
+        with ours():
+            return self._open_core().export_unenrolled()
+
     def close(self):
         """Lets go of the store, for good, once what is being written is written. Calls that are under way end with an error; others
         raise `ValueError`, as those of a closed file do."""
@@ -114,17 +125,34 @@ class Phone:
         self.close()
 
 
+class _Endable(Future):
+    """Ends its sync when it is cancelled."""
+
+    def __init__(self, cancellation):
+        super().__init__()
+        self._cancellation = cancellation
+
+    def cancel(self):
+        self._cancellation.cancel()
+        return super().cancel()
+
+
 class ProofReader:
     """Reads proofs of one device's head, one after the other; believes nobody but the chain's authorities."""
 
-    def __init__(self, genesis, device):
+    def __init__(self, genesis, device, checkpoints=()):
         with ours():
-            self._core = mhealth.ProofReader(genesis, device)
+            self._core = mhealth.ProofReader(genesis, device, list(checkpoints))
 
     def check(self, proof):
-        """What a proof shows. What is refused changes nothing of what the reader knows."""
+        """What a proof shows. What is refused changes nothing of what the reader knows. Code `proof_on_the_way` when another one is
+        needed, from the present set on."""
         with ours():
             return self._core.check(proof)
+
+    def set(self):
+        """The set of authorities that the next proof is to lead on from; None before the first proof."""
+        return self._core.set()
 
 
 def check_chain(origin, entries, head, signature):

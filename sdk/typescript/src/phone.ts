@@ -20,7 +20,7 @@ export type Language = 'en' | 'de' | 'ja' | (string & {});
 /** What the person who holds the phone should do. */
 export type Advice =
   | 'nothing' | 'wait' | 'enrol' | 'ask_for_code' | 'connect' | 'set_clock' | 'make_room' | 'unlock' | 'close_other' | 'update_app'
-  | 'enrol_anew' | 'tell_study';
+  | 'enrol_anew' | 'hand_over' | 'tell_study';
 
 /** How a phone stands, for a screen. Times are in seconds since 1970 by the phone's clock. */
 export interface PhoneStatus {
@@ -35,6 +35,8 @@ export interface PhoneStatus {
   finalised: number;
   /** Of these, entries that are still to be sent or proved. */
   queued: number;
+  /** Entries of devices that this phone had before, which were stopped: nobody sends them any more. They stay on this phone. */
+  left_behind: number;
   /** The block in whose state the phone's entries were proved last. */
   proved_in: number | null;
   last_contact: number | null;
@@ -111,11 +113,6 @@ function bytes(value: Uint8Array | string): Uint8Array {
   return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
 }
 
-/** Time for those who want to wait for ever. The library counts in numbers that end. */
-function finite(milliseconds: number): number {
-  return Math.min(milliseconds, 365 * 24 * 3600 * 1000);
-}
-
 /** What a phone is opened with. */
 export interface PhoneParts {
   store: PhoneStore;
@@ -125,6 +122,8 @@ export interface PhoneParts {
   copies?: number;
   /** Only for development chains without proofs: takes relays' words for proofs. */
   trustRelays?: boolean;
+  /** Blocks that the consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by force. */
+  checkpoints?: string[];
 }
 
 /** A phone. Calls may be made while others are under way. */
@@ -158,7 +157,7 @@ export class Phone {
    * goes on where it was. Times are in milliseconds.
    */
   enrol(authentication: string, code: string, { deadline = 60_000 } = {}): Promise<number> {
-    return this.#asked((core) => core.enrol(authentication, code, finite(deadline)));
+    return this.#asked((core) => core.enrol(authentication, code, deadline));
   }
 
   /**
@@ -179,7 +178,7 @@ export class Phone {
 
   /** Sends what the chain lacks and has it proved. Code `deadline` when that takes longer; a later call goes on. */
   async sync({ deadline = 60_000 } = {}): Promise<PhoneStanding> {
-    return JSON.parse(await this.#asked((core) => core.sync(finite(deadline))));
+    return JSON.parse(await this.#asked((core) => core.sync(deadline)));
   }
 
   /** How the phone stands, for a screen. Asks nobody. */
@@ -196,6 +195,11 @@ export class Phone {
   /** What is left on a stopped phone, for the auditor: one JSON object a line. */
   exportQueue(): Promise<string> {
     return this.#asked(async (core) => core.exportQueue());
+  }
+
+  /** What was sealed with devices that could not be enrolled, for whoever holds the participants' keys: one JSON object a line. */
+  exportUnenrolled(): Promise<string> {
+    return this.#asked(async (core) => core.exportUnenrolled());
   }
 
   /** Lets go of the store, for good, once what is being written is written. Calls that are under way end with an error. */
@@ -238,9 +242,9 @@ export class Phone {
   }
 
   async #opened(): Promise<PhoneCore> {
-    const { copies = 1, trustRelays = false } = this.#parts;
+    const { copies = 1, trustRelays = false, checkpoints = [] } = this.#parts;
     try {
-      return await PhoneCore.open(this.#host(), copies, trustRelays);
+      return await PhoneCore.open(this.#host(), copies, trustRelays, checkpoints);
     } catch (thrown) {
       await this.#parts.store.close().catch(() => {});
       throw ours(thrown);
@@ -262,14 +266,7 @@ export class Phone {
           throw error;
         });
       },
-      wrap: async (secret) => {
-        let wrapped: Uint8Array | undefined;
-        try {
-          return (wrapped = await keystore.wrap(secret));
-        } finally {
-          if (wrapped?.buffer !== secret.buffer) secret.fill(0);
-        }
-      },
+      wrap: (secret) => keystore.wrap(secret),
       unwrap: (wrapped) => keystore.unwrap(wrapped),
       send: (request) => transport.send(request),
       sleep: (time) => this.#pause(time),
@@ -308,13 +305,22 @@ export interface ProvedHead {
 export class ProofReader {
   #core: ProofReaderCore;
 
-  constructor(genesis: Uint8Array, device: number) {
-    this.#core = told(() => new ProofReaderCore(genesis, device));
+  /** `checkpoints` are blocks that its user trusts, as in the parts of a phone. */
+  constructor(genesis: Uint8Array, device: number, checkpoints: string[] = []) {
+    this.#core = told(() => new ProofReaderCore(genesis, device, checkpoints));
   }
 
-  /** What a proof shows. What is refused changes nothing of what the reader knows. */
+  /**
+   * What a proof shows. What is refused changes nothing of what the reader knows. Code `proof_on_the_way` when another one is needed, from
+   * the present set on.
+   */
   check(proof: Uint8Array): ProvedHead {
     return JSON.parse(told(() => this.#core.check(proof)));
+  }
+
+  /** The set of authorities that the next proof is to lead on from; null before the first proof. */
+  set(): number | null {
+    return this.#core.set() ?? null;
   }
 }
 

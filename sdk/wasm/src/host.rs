@@ -167,8 +167,13 @@ pub(crate) struct Keys(pub(crate) JsHost);
 
 impl Keystore for Keys {
     async fn wrap(&self, secret: &[u8]) -> Result<Vec<u8>, KeystoreFault> {
-        let wrapped = self.0.js_wrap(Uint8Array::from(secret)).await;
-        bytes(&wrapped.map_err(keystore_fault)?).ok_or_else(no_bytes)
+        let given = Uint8Array::from(secret);
+        let wrapped = self.0.js_wrap(given.clone()).await;
+        let wrapped = wrapped.map_err(keystore_fault);
+        let kept = wrapped.and_then(|wrapped| bytes(&wrapped).ok_or_else(no_bytes));
+        // JavaScript's own copy.
+        given.fill(0, 0, given.length());
+        kept
     }
 
     async fn unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {

@@ -8,60 +8,44 @@ use std::{
 };
 
 use hashchain::StudyId;
-use mhealth_api::Code;
 use mhealth_device_host::{
     host::{Answer, Host, Request, Transport, TransportFault},
     Options, Phone, Standing, SystemEntropy,
 };
 use time::{macros::datetime, OffsetDateTime};
 
-use super::{keystore, memory::Memory, open, open_at, seal, Desk, TestPhone, LONG};
-use crate::support::{clock, fakes::Trouble, trial::code, StoppedClock};
+use super::{
+    enrolling::{cut_off, reconnect},
+    keystore,
+    memory::Memory,
+    open_with, seal, Desk, TestPhone, LONG,
+};
+use crate::support::{
+    clock,
+    fakes::Trouble,
+    trial::{code, patience},
+    StoppedClock,
+};
 
 impl Desk {
     /// The phone, whose clock stands at this time.
     async fn open_at(&self, time: OffsetDateTime) -> TestPhone<Memory> {
         let (keystore, entropy) = (self.keystore(), Arc::new(SystemEntropy));
         let clock = Arc::new(StoppedClock(time));
-        let phone = open_at(self.memory.clone(), &keystore, entropy, clock);
+        let phone = open_with(patience(), clock, self.memory.clone(), &keystore, entropy);
         phone.await.expect("opened")
     }
-}
-
-#[tokio::test]
-async fn a_phone_that_was_given_a_spent_code_begins_and_enrols_with_another_one() {
-    let desk = Desk::new().await;
-    let key = keystore(desk.folder.path(), "another");
-    let other = open(Memory::default(), &key, Arc::new(SystemEntropy)).await;
-    let other = other.expect("opened");
-    assert_eq!(desk.enrol(&other, "CODE").await, Ok(0));
-
-    let phone = desk.open().await.expect("opened");
-    for _ in 0..2 {
-        let refused = desk.enrol(&phone, "CODE").await;
-        assert_eq!(refused, Err("code_used".into()));
-    }
-    let status = phone.status().expect("read");
-    assert_eq!(
-        (status.device, status.advice.code()),
-        (None, "ask_for_code")
-    );
-    seal(&phone, "night 1").expect("it knows its study");
-    assert_eq!(desk.enrol(&phone, "SECOND").await, Ok(1));
-    assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);
-    assert_eq!((desk.on_chain(0), desk.on_chain(1)), (0, 1));
 }
 
 #[tokio::test]
 async fn a_code_of_another_study_is_refused_and_the_phone_goes_on_in_its_own() {
     for has_sealed in [false, true] {
         let desk = Desk::new().await;
-        let phone = desk.open().await.expect("opened");
-        // It asks twice what the code is for, and is not enrolled with it.
-        let revoked = Trouble::Refused(Code::CodeRevoked, None);
-        desk.office.trouble([Trouble::None, Trouble::None, revoked]);
-        let refused = desk.enrol(&phone, "CODE").await;
-        assert_eq!(refused, Err("code_revoked".into()));
+        let phone = desk.open_impatient().await;
+        // It knows what the code is for, and is not enrolled with it.
+        cut_off(&desk, Trouble::LostRequest);
+        desk.enrol(&phone, "CODE").await.expect_err("not redeemed");
+        reconnect(&desk);
         if has_sealed {
             seal(&phone, "night 1").expect("it knows its study");
         }

@@ -1,39 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! A phone as bindings hold it, at a study that `sdk/tests/study.py` plays.
+//! The phone as an app holds it, on what an app could bring.
+
+mod study;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::mpsc;
+use std::thread;
 
-use serde_json::Value;
-
-use super::PhoneCore;
+use super::*;
 use crate::host::{
-    HttpAnswer, HttpFault, HttpHeader, HttpRequest, KeyFault, KeystoreHost, StorageFault,
-    StoreHost, StoreWrite, StoredPair, TransportHost,
+    HttpAnswer, HttpFault, HttpRequest, KeyFault, StorageFault, StoreWrite, StoredPair,
 };
-use crate::phone::{PhoneOptions, SealedEntry};
-use crate::{Language, SdkError};
 
-/// Long enough for everything that ends by itself, in milliseconds.
-const LONG: u64 = 60_000;
-
-/// A store in memory, which is full when it is told so.
+/// A store in memory, which calls the test before it writes, and is full when it is told so.
 #[derive(Default)]
 struct Memory {
     values: Mutex<BTreeMap<Vec<u8>, Vec<u8>>>,
+    before: Mutex<Option<Box<dyn Fn() + Send>>>,
     full: AtomicBool,
+}
+
+impl Memory {
+    fn before_writes(&self, call: impl Fn() + Send + 'static) {
+        *self.before.lock().expect("no panic") = Some(Box::new(call));
+    }
 }
 
 impl StoreHost for Memory {
     fn get(&self, key: Vec<u8>) -> Result<Option<Vec<u8>>, StorageFault> {
-        let values = self.values.lock().expect("no panic with the lock");
-        Ok(values.get(&key).cloned())
+        Ok(self.values.lock().expect("no panic").get(&key).cloned())
     }
 
     fn scan(
@@ -42,7 +39,7 @@ impl StoreHost for Memory {
         until: Vec<u8>,
         most: u32,
     ) -> Result<Vec<StoredPair>, StorageFault> {
-        let values = self.values.lock().expect("no panic with the lock");
+        let values = self.values.lock().expect("no panic");
         let found = values.iter();
         let found = found.filter(|(key, _)| **key >= from && **key < until);
         let pairs = found.map(|(key, value)| StoredPair {
@@ -53,10 +50,13 @@ impl StoreHost for Memory {
     }
 
     fn apply(&self, writes: Vec<StoreWrite>) -> Result<(), StorageFault> {
+        if let Some(call) = &*self.before.lock().expect("no panic") {
+            call();
+        }
         if self.full.load(Ordering::Relaxed) {
             return Err(StorageFault::Full);
         }
-        let mut values = self.values.lock().expect("no panic with the lock");
+        let mut values = self.values.lock().expect("no panic");
         for StoreWrite { key, value } in writes {
             match value {
                 Some(value) => values.insert(key, value),
@@ -67,7 +67,7 @@ impl StoreHost for Memory {
     }
 }
 
-/// Keeps nothing from anybody.
+/// A key store that keeps nothing secret.
 struct Open;
 
 impl KeystoreHost for Open {
@@ -80,212 +80,90 @@ impl KeystoreHost for Open {
     }
 }
 
-/// As inconsiderate as an app's code may be: it waits as long as the server likes.
-struct Endless;
+/// No connection.
+struct Away;
 
-impl TransportHost for Endless {
-    fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpFault> {
-        asked(&request).map_err(|error| HttpFault::Unreachable {
-            reason: error.to_string(),
+impl TransportHost for Away {
+    fn send(&self, _: HttpRequest) -> Result<HttpAnswer, HttpFault> {
+        Err(HttpFault::Unreachable {
+            reason: "it cannot be reached".into(),
         })
     }
 }
 
-/// One request over plain HTTP, on a connection of its own.
-fn asked(request: &HttpRequest) -> Result<HttpAnswer, Error> {
-    let broken = || Error::from(ErrorKind::UnexpectedEof);
-    let rest = request.url.strip_prefix("http://").ok_or_else(broken)?;
-    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let body = request.body.as_deref().unwrap_or_default();
-    let mut stream = TcpStream::connect(host)?;
-    write!(
-        stream,
-        "{} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {}\r\n",
-        request.method,
-        body.len()
-    )?;
-    for header in &request.headers {
-        write!(stream, "{}: {}\r\n", header.name, header.value)?;
-    }
-    stream.write_all(b"\r\n")?;
-    stream.write_all(body)?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+/// A server that takes its time.
+struct Silent;
 
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
-    let end = end.ok_or_else(broken)?;
-    let head = String::from_utf8_lossy(&answer[..end]);
-    let mut lines = head.split("\r\n");
-    let status = lines.next().and_then(|line| line.split(' ').nth(1));
-    let headers = lines.filter_map(|line| line.split_once(": "));
-    Ok(HttpAnswer {
-        status: status
-            .and_then(|status| status.parse().ok())
-            .ok_or_else(broken)?,
-        headers: headers
-            .map(|(name, value)| HttpHeader {
-                name: name.into(),
-                value: value.into(),
-            })
-            .collect(),
-        body: answer[end + 4..].to_vec(),
-    })
-}
-
-/// An authentication server and a relay that do as they are told.
-struct Study {
-    program: Child,
-    url: String,
-    code: String,
-}
-
-impl Study {
-    fn begin(number: u32) -> Self {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/study.py");
-        let mut command = Command::new("python3");
-        command.arg(file).args(["--number", &number.to_string()]);
-        let program = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut program = program.expect("python3 starts");
-        let mut line = String::new();
-        let said = program.stdout.take().expect("it is piped");
-        BufReader::new(said)
-            .read_line(&mut line)
-            .expect("it says where it is");
-        let said: Value = serde_json::from_str(&line).expect("JSON");
-        let text = |name: &str| said[name].as_str().expect("a text").to_owned();
-        let (url, code) = (text("url"), text("code"));
-        Self { program, url, code }
-    }
-
-    fn play(&self, conduct: &str) {
-        let told = asked(&HttpRequest {
-            method: "POST".into(),
-            url: format!("{}/played/{conduct}", self.url),
-            headers: Vec::new(),
-            body: None,
-            patience: LONG,
-            longest_answer: 1_000,
-        });
-        assert_eq!(told.expect("it answers").status, 200);
+impl TransportHost for Silent {
+    fn send(&self, _: HttpRequest) -> Result<HttpAnswer, HttpFault> {
+        thread::sleep(Duration::from_secs(20));
+        Err(HttpFault::TooLong)
     }
 }
 
-impl Drop for Study {
-    fn drop(&mut self) {
-        drop(self.program.stdin.take());
-        let _ = self.program.wait();
-    }
-}
-
-fn phone_in(store: &Arc<Memory>) -> Arc<PhoneCore> {
-    let options = PhoneOptions {
+fn options() -> PhoneOptions {
+    PhoneOptions {
         copies: 1,
-        trust_relays: true,
-    };
-    PhoneCore::open(store.clone(), Arc::new(Open), Arc::new(Endless), options).expect("opened")
-}
-
-fn new_phone() -> Arc<PhoneCore> {
-    phone_in(&Arc::default())
-}
-
-fn enrol(phone: &PhoneCore, address: &str, code: &str) -> Result<u32, SdkError> {
-    phone.enrol(address.into(), code.into(), LONG)
-}
-
-fn seal(phone: &PhoneCore, night: &str) -> Result<SealedEntry, SdkError> {
-    let payload = b"{}".to_vec();
-    phone.seal(
-        night.into(),
-        "application/json".into(),
-        payload,
-        None,
-        false,
-    )
-}
-
-/// The code of an error that tells the person to ask for another code, and says why in each language.
-fn of_no_use(refused: Result<u32, SdkError>) -> String {
-    let error = refused.expect_err("refused");
-    let SdkError::Failed { code, advice, .. } = &error;
-    assert_eq!(advice, "ask_for_code", "{code}");
-    let sentences = Language::ALL.map(|language| error.sentence(language));
-    for (place, sentence) in sentences.iter().enumerate() {
-        assert!(!sentence.contains(code.as_str()), "{code}: {sentence}");
-        assert!(!sentences[..place].contains(sentence), "{code}: {sentence}");
-    }
-    code.clone()
-}
-
-#[test]
-fn a_sync_is_back_by_its_deadline_whoever_is_away_and_a_later_one_finishes() {
-    let study = Study::begin(0);
-    let phone = new_phone();
-    enrol(&phone, &study.url, &study.code).expect("enrolled");
-    for conduct in ["silent", "slow", "gone", "away"] {
-        assert_eq!(seal(&phone, conduct).expect("sealed").outcome, "new");
-        study.play(conduct);
-        let begun = Instant::now();
-        let error = phone.sync(5_000).expect_err("nobody proves anything");
-        let took = begun.elapsed();
-        assert!(took < Duration::from_millis(5_500), "{conduct}: {took:?}");
-        assert_eq!(error.code(), "deadline", "{conduct}");
-        let status = phone.status().expect("read");
-        assert_eq!((status.queued, status.advice.as_str()), (1, "wait"));
-        assert!(status.next_try.is_some(), "{conduct}");
-        study.play("well");
-        let standing = phone.sync(LONG).expect("sent");
-        assert_eq!(standing.state, "level", "{conduct}");
+        trust_relays: false,
+        checkpoints: Vec::new(),
     }
 }
 
-#[test]
-fn what_is_wrong_with_a_code_or_an_address_is_named_and_explained() {
-    let (study, other) = (Study::begin(0), Study::begin(7));
-    let (own, code) = (study.url.as_str(), study.code.as_str());
-    let elsewhere = own.replace("127.0.0.1", "localhost");
-    for (address, code, expected) in [
-        (own, "no code", "malformed_code"),
-        ("auth.example.org", code, "not_an_address"),
-        ("http://auth.example.org", code, "plain_http"),
-        (own, other.code.as_str(), "unknown_code"),
-        (elsewhere.as_str(), code, "other_address"),
-    ] {
-        let refused = enrol(&new_phone(), address, code);
-        assert_eq!(of_no_use(refused), expected);
-    }
-    // None of them has used it up; the next one does.
-    assert_eq!(enrol(&new_phone(), &format!("{own}/"), code), Ok(0));
-    assert_eq!(of_no_use(enrol(&new_phone(), own, code)), "code_used");
+fn opened(store: Arc<Memory>) -> Arc<PhoneCore> {
+    PhoneCore::open(store, Arc::new(Open), Arc::new(Away), options()).expect("opened")
+}
+
+/// How long this thread has run, in hundredths of a second.
+#[cfg(target_os = "linux")]
+fn ran() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").expect("it is Linux");
+    let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+    let times = fields.split_whitespace().skip(11).take(2);
+    times
+        .map(|time| time.parse::<u64>().expect("a number"))
+        .sum()
 }
 
 #[test]
-fn a_code_of_another_study_changes_nothing_of_what_was_sealed() {
-    let (study, other) = (Study::begin(0), Study::begin(7));
-    let phone = new_phone();
-    // The server says what the code is for, and enrols nobody.
-    study.play("away");
-    let away = phone.enrol(study.url.clone(), study.code.clone(), 500);
-    assert_eq!(away.expect_err("it is away").code(), "deadline");
-    assert_eq!(seal(&phone, "night 1").expect("sealed").sequence, 1);
-    let refused = enrol(&phone, &other.url, &other.code);
-    assert_eq!(of_no_use(refused), "state_of_another_study");
-    // The code that it kept was its own study's: nobody has to type it in again.
-    study.play("well");
-    assert_eq!(phone.sync(LONG).expect("sent").state, "level");
-    assert_eq!(phone.status().expect("read").finalised, 1);
+#[cfg(target_os = "linux")]
+fn who_waits_while_another_call_writes_sleeps() {
+    let store = Arc::new(Memory::default());
+    let phone = opened(store.clone());
+    let (begun, begins) = mpsc::channel();
+    store.before_writes(move || {
+        let _ = begun.send(());
+        thread::sleep(Duration::from_secs(1));
+    });
+    let other = phone.clone();
+    let syncing = thread::spawn(move || other.sync(5_000, None));
+    begins.recv().expect("it notes how it went");
+    let before = ran();
+    phone.status().expect("read");
+    let spent = ran() - before;
+    assert!(spent < 30, "{spent} hundredths of a second");
+    syncing.join().expect("no panic").expect("nothing to do");
 }
 
 #[test]
-fn a_phone_without_room_says_so_and_goes_on_when_there_is_some() {
-    let study = Study::begin(0);
-    let store = Arc::<Memory>::default();
-    let phone = phone_in(&store);
-    enrol(&phone, &study.url, &study.code).expect("enrolled");
-    store.full.store(true, Ordering::Relaxed);
-    let error = seal(&phone, "night 1").expect_err("no room");
-    assert_eq!(error.code(), "state_disk_full");
-    store.full.store(false, Ordering::Relaxed);
-    assert_eq!(seal(&phone, "night 1").expect("sealed").outcome, "new");
-    assert_eq!(phone.sync(LONG).expect("sent").state, "level");
+fn a_call_ends_when_the_app_cancels_it() {
+    let (store, transport) = (Arc::new(Memory::default()), Arc::new(Silent));
+    let phone = PhoneCore::open(store, Arc::new(Open), transport, options()).expect("opened");
+    let cancellation = Cancellation::new();
+    let begun = Instant::now();
+    let (enrolling, ends) = (phone.clone(), cancellation.clone());
+    let enrolling = thread::spawn(move || {
+        let code = "00000-00000-00000-00000-NT18T-B2ZW3-QZWY7-4SQ46";
+        let server = "https://auth.example.org";
+        enrolling.enrol(server.into(), code.into(), 60_000, Some(ends))
+    });
+    thread::sleep(Duration::from_millis(50));
+    cancellation.cancel();
+    let error = enrolling.join().expect("no panic");
+    assert_eq!(error.expect_err("it was ended").code(), "cancelled");
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    // Others go on, and find nobody at it.
+    assert_eq!(
+        phone.sync(60_000, None).expect("nothing").state,
+        "unenrolled"
+    );
 }

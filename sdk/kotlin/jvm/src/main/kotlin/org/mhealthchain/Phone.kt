@@ -14,6 +14,7 @@ import kotlinx.coroutines.async
 import kotlinx.coroutines.currentCoroutineContext
 import kotlinx.coroutines.ensureActive
 import kotlinx.coroutines.launch
+import org.mhealthchain.core.Cancellation
 import org.mhealthchain.core.KeystoreHost
 import org.mhealthchain.core.Language
 import org.mhealthchain.core.PhoneCore
@@ -44,7 +45,7 @@ val SdkException.code: String
 
 /**
  * A phone. All calls may be made from any thread, also at the same time; none of those that suspend blocks its caller. Whoever is
- * cancelled goes on at once; what was asked for ends by itself, at its deadline at the latest, and may have been done.
+ * cancelled goes on at once; what was asked for ends soon after, and may have been done.
  */
 class Phone private constructor(private val core: PhoneCore, private val store: StoreHost) : AutoCloseable {
     @Volatile
@@ -55,7 +56,7 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
      * same call goes on where it was.
      */
     suspend fun enrol(authentication: String, code: String, deadline: Duration = 60.seconds): UInt =
-        asked { core.enrol(authentication, code, deadline.milliseconds()) }
+        endable { core.enrol(authentication, code, deadline.milliseconds(), it) }
 
     /**
      * Seals a record. It is durable when this returns, and needs no connection. [source] names what was recorded, such as the
@@ -71,7 +72,7 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
     ): SealedEntry = asked { core.seal(source, mediaType, payload, content, correct) }
 
     /** Sends what the chain lacks and has it proved. Error `deadline` when that takes longer; a later call goes on. */
-    suspend fun sync(deadline: Duration = 60.seconds): PhoneStanding = asked { core.sync(deadline.milliseconds()) }
+    suspend fun sync(deadline: Duration = 60.seconds): PhoneStanding = endable { core.sync(deadline.milliseconds(), it) }
 
     /** How the phone stands, for a screen. Asks nobody. */
     suspend fun status(): PhoneStatus = asked { core.status() }
@@ -81,6 +82,9 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
 
     /** What is left on a stopped phone, for the auditor: one JSON object a line. */
     suspend fun exportQueue(): String = asked { core.exportQueue() }
+
+    /** What was sealed with devices that could not be enrolled, for whoever holds the participants' keys: one JSON object a line. */
+    suspend fun exportUnenrolled(): String = asked { core.exportUnenrolled() }
 
     /** Lets go of the store, for good, once what is being written is written. Calls that are under way end with an error. */
     override fun close() {
@@ -94,10 +98,22 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
         return elsewhere(work)
     }
 
+    /** The same for what asks servers: it ends when whoever waits for it is cancelled. */
+    private suspend fun <T> endable(work: (Cancellation) -> T): T {
+        val cancellation = Cancellation()
+        try {
+            return asked { work(cancellation) }
+        } catch (error: CancellationException) {
+            cancellation.cancel()
+            throw error
+        }
+    }
+
     companion object {
         /**
          * Opens the phone in a store, or makes the store ready for one. Nobody is asked but the key store. [copies] is how many
-         * relays are to hold each run; [trustRelays] is for development chains without proofs.
+         * relays are to hold each run; [trustRelays] is for development chains without proofs; [checkpoints] are blocks that the
+         * consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by force.
          */
         suspend fun open(
             store: StoreHost,
@@ -105,14 +121,22 @@ class Phone private constructor(private val core: PhoneCore, private val store: 
             transport: TransportHost = HttpTransport(),
             copies: UInt = 1u,
             trustRelays: Boolean = false,
-        ): Phone = opened { Phone(PhoneCore.open(store, keystore, transport, PhoneOptions(copies, trustRelays)), store) }
+            checkpoints: List<String> = emptyList(),
+        ): Phone = opened {
+            Phone(PhoneCore.open(store, keystore, transport, PhoneOptions(copies, trustRelays, checkpoints)), store)
+        }
 
         /** The phone of a folder: the store in `phone`, the key in `phone.key`. Keep the key out of backups. */
-        suspend fun inFolder(folder: Path, copies: UInt = 1u, trustRelays: Boolean = false): Phone {
+        suspend fun inFolder(
+            folder: Path,
+            copies: UInt = 1u,
+            trustRelays: Boolean = false,
+            checkpoints: List<String> = emptyList(),
+        ): Phone {
             val store = FileStore(folder.resolve("phone"))
             try {
                 val keystore = FileKeystore(folder.resolve("phone.key"))
-                return open(store, keystore, copies = copies, trustRelays = trustRelays)
+                return open(store, keystore, copies = copies, trustRelays = trustRelays, checkpoints = checkpoints)
             } catch (error: Throwable) {
                 store.close()
                 throw error
