@@ -113,17 +113,21 @@ function bytes(value: Uint8Array | string): Uint8Array {
   return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
 }
 
-/** What a phone is opened with. */
-export interface PhoneParts {
-  store: PhoneStore;
-  keystore: Keystore;
-  transport?: Transport;
+/** How a phone goes about it. */
+export interface PhoneChoices {
   /** How many relays are to hold each run; 1 if nothing is said. */
   copies?: number;
   /** Only for development chains without proofs: takes relays' words for proofs. */
   trustRelays?: boolean;
   /** Blocks that the consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by force. */
   checkpoints?: string[];
+}
+
+/** What a phone is opened with. */
+export interface PhoneParts extends PhoneChoices {
+  store: PhoneStore;
+  keystore: Keystore;
+  transport?: Transport;
 }
 
 /** A phone. Calls may be made while others are under way. */
@@ -194,12 +198,12 @@ export class Phone {
 
   /** What is left on a stopped phone, for the auditor: one JSON object a line. */
   exportQueue(): Promise<string> {
-    return this.#asked(async (core) => core.exportQueue());
+    return this.#asked((core) => core.exportQueue());
   }
 
   /** What was sealed with devices that could not be enrolled, for whoever holds the participants' keys: one JSON object a line. */
   exportUnenrolled(): Promise<string> {
-    return this.#asked(async (core) => core.exportUnenrolled());
+    return this.#asked((core) => core.exportUnenrolled());
   }
 
   /** Lets go of the store, for good, once what is being written is written. Calls that are under way end with an error. */

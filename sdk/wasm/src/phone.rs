@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mhealth_device::host::Host;
-use mhealth_device::{Phone, SyncError};
+use mhealth_device::{Error, Phone, SyncError};
 use mhealth_sdk::phone::{lines, seal, PhoneOptions, PhoneStanding, PhoneStatus, SealedEntry};
 use mhealth_sdk::SdkError;
 use serde::Serialize;
@@ -112,16 +112,26 @@ impl PhoneCore {
 
     /// What is left on a stopped phone, for the auditor: one JSON object a line.
     #[wasm_bindgen(js_name = exportQueue)]
-    pub fn export_queue(&self) -> Result<String, JsValue> {
+    pub async fn export_queue(&self) -> Result<String, JsValue> {
         let runs = self.phone.export_queue();
-        Ok(lines(&runs.map_err(|error| thrown(error.into()))?))
+        self.taken_out(runs).await
     }
 
     /// What was sealed with devices that could not be enrolled: one JSON object a line.
     #[wasm_bindgen(js_name = exportUnenrolled)]
-    pub fn export_unenrolled(&self) -> Result<String, JsValue> {
+    pub async fn export_unenrolled(&self) -> Result<String, JsValue> {
         let runs = self.phone.export_unenrolled();
-        Ok(lines(&runs.map_err(|error| thrown(error.into()))?))
+        self.taken_out(runs).await
+    }
+
+    /// Runs that leave the phone. That they did is noted, where there is room for it.
+    async fn taken_out<R: Serialize>(
+        &self,
+        runs: Result<Vec<R>, Error>,
+    ) -> Result<String, JsValue> {
+        let runs = runs.map_err(|error| thrown(error.into()))?;
+        let _ = self.written_out().await;
+        Ok(lines(&runs))
     }
 
     /// What came of something, once all of it is durable. A store that failed is the cause of whatever else went wrong.
