@@ -31,7 +31,7 @@ fun main(arguments: Array<String>) = runBlocking {
 
 /** What may be said of a phone: that its data are safe only when all of them are proved; otherwise what there is to do. */
 internal fun told(status: PhoneStatus, advice: String): String {
-    val safe = status.queued == 0uL && status.stopped == null && status.provedIn != null
+    val safe = status.queued == 0uL && status.leftBehind == 0uL && status.stopped == null && status.provedIn != null
     if (!safe) return advice
     return "Your data is safe: registered in block ${status.provedIn}, proved. Entries: ${status.finalised}."
 }

@@ -30,7 +30,7 @@ def main():
 
 def told(status, advice):
     """What may be said of a phone: that its data are safe only when all of them are proved; otherwise what there is to do."""
-    if status.queued or status.stopped is not None or status.proved_in is None:
+    if status.queued or status.left_behind or status.stopped is not None or status.proved_in is None:
         return advice
     return f"Your data is safe: registered in block {status.proved_in}, proved. Entries: {status.finalised}."
 

@@ -285,7 +285,8 @@ class Phones(InAFolder):
             status.stopped = "another_reason"
             unknown = phone.advice()
             self.assertIn("the word another_reason.", unknown)
-            for status.stopped in ("foreign_head", "restored_backup", "other_enrolment", "another_participant_key"):
+            reasons = ("foreign_head", "restored_backup", "other_enrolment", "another_participant_key", "device_retired", "never_enrolled")
+            for status.stopped in reasons:
                 said = {phone.advice(language) for language in Language}
                 self.assertEqual(len(said - {unknown}), 3)
 
@@ -294,7 +295,7 @@ class Phones(InAFolder):
             safe = phone.status()
         safe.queued, safe.stopped, safe.proved_in = 0, None, 12
         self.assertIn("safe", first_entry.told(safe, "advice"))
-        for name, value in (("queued", 1), ("stopped", "foreign_head"), ("proved_in", None)):
+        for name, value in (("queued", 1), ("left_behind", 1), ("stopped", "foreign_head"), ("proved_in", None)):
             other = copy.copy(safe)
             setattr(other, name, value)
             self.assertEqual(first_entry.told(other, "advice"), "advice")
@@ -397,6 +398,14 @@ class Phones(InAFolder):
                 phone.sync_in_background(timeout=1).result()
             self.assertLess(time.monotonic() - begun, 1.5)
             self.assertIsNotNone(phone.status().last_fault)
+
+    def test_a_sync_in_the_background_ends_when_it_is_cancelled(self):
+        with self.enrolling(self.folder) as phone:
+            syncing = phone.sync_in_background(timeout=60)
+            begun = time.monotonic()
+            syncing.cancel()
+            self.assertEqual(syncing.exception(timeout=30).code, "cancelled")
+            self.assertLess(time.monotonic() - begun, 5)
 
     def test_a_sync_is_back_in_time_whoever_is_away_and_a_later_one_finishes(self):
         played = study.Study()

@@ -11,9 +11,9 @@ try {
   const night = new Date().toISOString().slice(0, 10);
   await phone.seal(`night-${night}`, 'application/json', JSON.stringify({ night, minutes_asleep: 412 }));
   await phone.sync();
-  const { queued, stopped, proved_in: block, finalised } = await phone.status();
+  const { queued, left_behind: left, stopped, proved_in: block, finalised } = await phone.status();
   // Data are safe when all of them are proved, and at no other time.
-  const safe = queued === 0 && stopped === null && block !== null;
+  const safe = queued === 0 && left === 0 && stopped === null && block !== null;
   console.log(safe ? `Your data is safe: registered in block ${block}, proved. Entries: ${finalised}.` : await phone.advice());
   await phone.close();
 } catch (error) {

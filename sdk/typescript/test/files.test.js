@@ -261,7 +261,8 @@ test('a phone that was stopped says why, in three languages', async () => {
   };
   const unknown = await said('another_reason');
   assert.match(unknown, /the word another_reason\./);
-  for (const reason of ['foreign_head', 'restored_backup', 'other_enrolment', 'another_participant_key']) {
+  const reasons = ['foreign_head', 'restored_backup', 'other_enrolment', 'another_participant_key', 'device_retired', 'never_enrolled'];
+  for (const reason of reasons) {
     const sentences = new Set([await said(reason, 'en'), await said(reason, 'de'), await said(reason, 'ja')]);
     assert.equal(sentences.size, 3);
     assert.ok(!sentences.has(unknown));
@@ -277,7 +278,8 @@ test('the example says that data are safe when all of them are proved, and at no
     return execFileSync(process.execPath, ['--import', new URL('standing.js', import.meta.url).href, ...program], { env, encoding: 'utf8' });
   };
   assert.match(said({}), /^Your data is safe: registered in block 12, proved\. Entries: 1\.$/m);
-  for (const changed of [{ queued: 1, advice: 'wait' }, { stopped: 'foreign_head', advice: 'tell_study' }, { proved_in: null }]) {
+  const left = { left_behind: 1, advice: 'hand_over' };
+  for (const changed of [{ queued: 1, advice: 'wait' }, left, { stopped: 'foreign_head', advice: 'tell_study' }, { proved_in: null }]) {
     assert.doesNotMatch(said(changed), /safe/);
   }
 });

@@ -293,7 +293,10 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
                 fun stopped(reason: String, status: PhoneStatus) =
                     status.copy(stopped = reason, advice = "tell_study", lastFault = null)
                 val status = phone.status()
-                for (reason in listOf("foreign_head", "restored_backup", "other_enrolment", "another_participant_key")) {
+                val reasons = listOf(
+                    "foreign_head", "restored_backup", "other_enrolment", "another_participant_key", "device_retired", "never_enrolled",
+                )
+                for (reason in reasons) {
                     val said = Language.entries.map { stopped(reason, status).sentence(it) }
                     same(said.toSet().size, 3)
                     check(said.none { stopped("another_reason", status).sentence(Language.ENGLISH) == it })
@@ -307,7 +310,9 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             Phone.inFolder(folder).use { phone ->
                 val safe = phone.status().copy(queued = 0u, stopped = null, provedIn = 12u)
                 check("safe" in told(safe, "advice"))
-                val others = listOf(safe.copy(queued = 1u), safe.copy(stopped = "foreign_head"), safe.copy(provedIn = null))
+                val others = listOf(
+                    safe.copy(queued = 1u), safe.copy(leftBehind = 1u), safe.copy(stopped = "foreign_head"), safe.copy(provedIn = null),
+                )
                 for (status in others) same(told(status, "advice"), "advice")
             }
         }
