@@ -185,6 +185,27 @@ test('a device that was stopped says why, asks for a code, and keeps what it has
   await visible('#morning');
 });
 
+test('what a device left behind is told and can be saved for the study team, and nothing is called safe', { skip }, async () => {
+  const stands = (changes) => standing({ device: 7, queued: 0, proved_in: 12, stopped: null, last_fault: null, ...changes });
+  await stands({ left_behind: 2, advice: 'hand_over' });
+  await page.locator('#entries', { hasText: '2 nights from before this device was enrolled anew were not registered.' }).waitFor();
+  await page.locator('#advice', { hasText: 'Please give them to your study team.' }).waitFor();
+  await visible('#export');
+  await visible('#morning');
+  assert.ok(await page.isHidden('#safe'));
+  assert.deepEqual(await serious(), []);
+  // They stay on the device after they were saved, and may be saved again.
+  await stands({ left_behind: 2, advice: 'nothing' });
+  await page.locator('#advice:empty').waitFor({ state: 'attached' });
+  assert.ok(await page.isVisible('#export'));
+  assert.ok(await page.isHidden('#safe'));
+  await stands({ left_behind: 0, advice: 'nothing' });
+  await visible('#safe');
+  await page.locator('#export').waitFor({ state: 'hidden' });
+  await page.reload();
+  await visible('#morning');
+});
+
 test('a page that stays open names the night that it would save', { skip }, async () => {
   const [label, tomorrow] = await page.evaluate(() => {
     const Real = Date;

@@ -73,6 +73,7 @@ function tell(text: string, wrong = false): void {
 /** What an error is about, of what a person types. */
 const ABOUT: Record<string, string> = {
   malformed_code: 'code', unknown_code: 'code', code_expired: 'code', code_used: 'code', code_revoked: 'code', other_terms: 'code',
+  state_of_another_chain: 'code', state_of_another_study: 'code', already_enrolled: 'code', predecessor_not_retired: 'code',
   not_an_address: 'server', plain_http: 'server', other_address: 'server',
 };
 
@@ -132,24 +133,26 @@ async function show(): Promise<void> {
   const status = await phone.status();
   const begun = status.study !== null;
   const stopped = status.stopped !== null;
+  const left = status.left_behind;
   // A code may turn out to be the wrong one after the diary has begun: the form goes when there is a device that works.
   const shown = { enrol: status.device === null || stopped, morning: begun && !stopped, state: begun };
   for (const [id, yes] of Object.entries(shown)) if (yes) at(id).hidden = false;
   for (const [id, yes] of Object.entries(shown)) if (!yes) hide(at(id), shown.morning ? 'morning-title' : 'enrol-title');
   const safe = at('safe');
-  safe.hidden = status.queued > 0 || status.sealed === 0 || status.proved_in === null || stopped;
+  safe.hidden = status.queued > 0 || left > 0 || status.sealed === 0 || status.proved_in === null || stopped;
   // Without a mark between thousands: a block is a name, not an amount.
   put('safe', safe.hidden ? '' : say('safe', { block: `${status.proved_in}` }));
   const entries = [
     stopped ? say('stopped') : '',
     say('entries', { count: status.sealed, finalised: status.finalised }),
     status.queued > 0 && !stopped ? say('waiting', { count: status.queued }) : '',
+    left > 0 ? say('left', { count: left }) : '',
     navigator.onLine ? '' : say('offline'),
   ];
   put('entries', entries.join(' '));
   put('advice', status.advice === 'nothing' ? '' : await phone.advice(kept.language()));
   at('send').hidden = stopped;
-  at('export').hidden = !stopped || status.queued === 0;
+  at('export').hidden = left === 0 && (!stopped || status.queued === 0);
 }
 
 /** Hides a section. Who was in it goes on at a heading. */
@@ -256,11 +259,18 @@ async function save(): Promise<void> {
   void send();
 }
 
-/** Hands what a stopped phone still holds to the participant, as a file for the study team. */
-async function exportQueue(): Promise<void> {
+/** Hands what nobody sends any more to the participant, as files for the study team. */
+async function exportLeft(): Promise<void> {
+  offer('sleep-diary.jsonl', await phone!.exportQueue());
+  offer('sleep-diary-unenrolled.jsonl', await phone!.exportUnenrolled());
+  await show();
+}
+
+function offer(name: string, lines: string): void {
+  if (lines === '') return;
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([await phone!.exportQueue()], { type: 'application/jsonl' }));
-  link.download = 'sleep-diary.jsonl';
+  link.href = URL.createObjectURL(new Blob([lines], { type: 'application/jsonl' }));
+  link.download = name;
   link.click();
   URL.revokeObjectURL(link.href);
 }
@@ -327,7 +337,7 @@ async function begin(): Promise<void> {
   onSubmit('diary', save);
   at('scan').addEventListener('click', () => void scanned().catch(tellError));
   at('send').addEventListener('click', () => void send());
-  at('export').addEventListener('click', () => void exportQueue().catch(tellError));
+  at('export').addEventListener('click', () => void exportLeft().catch(tellError));
   field('rose').addEventListener('input', () => label());
   document.addEventListener('visibilitychange', () => label());
   addEventListener('online', () => void send());

@@ -51,6 +51,10 @@ waiting = { $count ->
     [one] Eine Nacht wartet auf diesem Gerät. Sie wird gesendet, sobald es eine Verbindung gibt.
    *[other] { $count } Nächte warten auf diesem Gerät. Sie werden gesendet, sobald es eine Verbindung gibt.
 }
+left = { $count ->
+    [one] Eine Nacht aus der Zeit vor der neuen Anmeldung wurde nicht registriert. Sie bleibt auf diesem Gerät.
+   *[other] { $count } Nächte aus der Zeit vor der neuen Anmeldung wurden nicht registriert. Sie bleiben auf diesem Gerät.
+}
 sending = Wird gesendet …
 send-do = Jetzt senden
 stopped = Dieses Gerät wurde angehalten.

@@ -51,6 +51,10 @@ waiting = { $count ->
     [one] One night waits on this device. It is sent when there is a connection.
    *[other] { $count } nights wait on this device. They are sent when there is a connection.
 }
+left = { $count ->
+    [one] One night from before this device was enrolled anew was not registered. It is kept here.
+   *[other] { $count } nights from before this device was enrolled anew were not registered. They are kept here.
+}
 sending = Sending …
 send-do = Send now
 stopped = This device was stopped.

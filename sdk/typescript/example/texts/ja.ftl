@@ -45,6 +45,7 @@ state-title = あなたのデータ
 safe = あなたのデータは安全です。ブロック { $block } に登録され、証明されました。
 entries = { $count } 夜のうち { $finalised } 夜が登録済みです。
 waiting = { $count } 夜分がこの端末で待っています。接続があれば送られます。
+left = 登録し直す前の { $count } 夜分は登録されていません。この端末に保存されています。
 sending = 送信しています…
 send-do = いま送る
 stopped = この端末は停止されました。
