@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Registers a first entry: `FirstEntryKt FOLDER AUTHENTICATION-SERVER CODE`.
+// Registers a first entry: `FirstEntryKt FOLDER AUTHENTICATION-SERVER CODE [--trust-relays]`.
 
 package org.mhealthchain.example
 
@@ -16,7 +16,7 @@ import org.mhealthchain.sentence
 fun main(arguments: Array<String>) = runBlocking {
     val (folder, authentication, code) = arguments
     try {
-        Phone.inFolder(Path.of(folder)).use { phone ->
+        Phone.inFolder(Path.of(folder), trustRelays = arguments.getOrNull(3) == "--trust-relays").use { phone ->
             phone.enrol(authentication, code)
             val night = LocalDate.now()
             phone.seal("night-$night", "application/json", """{"night":"$night","minutes_asleep":412}""".toByteArray())
