@@ -54,8 +54,8 @@ impl<'s> Device<'s> {
         self.store.device(self.id)
     }
 
-    /// Enrols the device with a code that the study's staff handed out, and gives its number on the chain. The code is
-    /// kept until it is redeemed: after a failure the same call goes on where it was, with the same bytes. A device that
+    /// Enrols the device with a code that the study's staff handed out, and gives its number on the chain, as it is proved. The code
+    /// is kept until then: after a failure the same call goes on where it was, with the same bytes. A device that
     /// is enrolled already redeems nothing.
     pub async fn enrol<C: Chain>(
         &self,

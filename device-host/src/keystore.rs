@@ -3,9 +3,9 @@
 //! A key store in a file: for servers and tests, where the machine has no better one.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{ErrorKind, Read, Write},
-    path::Path,
+    fs::{self, File, OpenOptions},
+    io::{self, ErrorKind, Read, Write},
+    path::{Path, PathBuf},
 };
 
 use chacha20poly1305::{aead::Aead, Key, KeyInit, XChaCha20Poly1305, XNonce};
@@ -16,31 +16,86 @@ use crate::clock::SystemEntropy;
 
 const NONCE: usize = 24;
 
+/// Bytes of the file.
+const KEY: usize = 32;
+
 /// One key, in a file that only its owner can read. Keep it out of the backups that hold the state.
 pub struct FileKeystore(XChaCha20Poly1305);
 
 impl FileKeystore {
-    /// The key in this file; made now if there is no such file.
-    pub fn open_or_create(path: &Path) -> std::io::Result<Self> {
-        let mut key = Zeroizing::new([0; 32]);
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        match options.open(path) {
-            Ok(mut file) => {
-                SystemEntropy
-                    .fill(&mut *key)
-                    .map_err(std::io::Error::other)?;
-                file.write_all(&*key)?;
-                file.sync_all()?;
-            }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                File::open(path)?.read_exact(&mut *key)?;
-            }
-            Err(error) => return Err(error),
-        }
+    /// The key in this file; made now if there is no such file. Whenever the machine stops meanwhile, there is no file, or all
+    /// of it: a state whose key is gone would be of no use.
+    pub fn open_or_create(path: &Path) -> io::Result<Self> {
+        let key = match read(path)? {
+            Some(key) => key,
+            None => make(path)?,
+        };
         Ok(Self(XChaCha20Poly1305::new(Key::from_slice(&*key))))
+    }
+}
+
+/// The key; none where there is no file.
+fn read(path: &Path) -> io::Result<Option<Zeroizing<[u8; KEY]>>> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut key = Zeroizing::new([0; KEY]);
+    let is_key = match file.read_exact(&mut *key) {
+        Ok(()) => file.read(&mut [0])? == 0,
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => false,
+        Err(error) => return Err(error),
+    };
+    match is_key {
+        true => Ok(Some(key)),
+        false => Err(io::Error::new(
+            ErrorKind::InvalidData,
+            "the file of the key has another length than a key",
+        )),
+    }
+}
+
+/// A new key, written beside its place first.
+fn make(path: &Path) -> io::Result<Zeroizing<[u8; KEY]>> {
+    let begun = beside(path);
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&begun)?;
+    // Another program may be making the same key. The lock ends with the file.
+    file.lock()?;
+    if let Some(key) = read(path)? {
+        let _ = fs::remove_file(&begun);
+        return Ok(key);
+    }
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    let mut key = Zeroizing::new([0; KEY]);
+    SystemEntropy.fill(&mut *key).map_err(io::Error::other)?;
+    file.set_len(0)?;
+    file.write_all(&*key)?;
+    file.sync_all()?;
+    fs::rename(&begun, path)?;
+    // So that the name is there after a power cut, too.
+    #[cfg(unix)]
+    File::open(folder(path))?.sync_all()?;
+    Ok(key)
+}
+
+/// Where a key stands until it is whole.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".begun");
+    name.into()
+}
+
+#[cfg(unix)]
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
     }
 }
 

@@ -11,7 +11,7 @@ use mhealth_device::{
     host::{PhoneStore, StoreFault, Stored, Write},
     Error,
 };
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::store::{connect_private, failed};
 
@@ -67,8 +67,8 @@ impl PhonePart {
         [&self.prefix[..], key].concat()
     }
 
-    fn write(&self, connection: &mut Connection, writes: &[Write]) -> rusqlite::Result<()> {
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    fn write(&self, connection: &Connection, writes: &[Write]) -> rusqlite::Result<()> {
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         for write in writes {
             match write {
                 Write::Put { key, value } => transaction
@@ -83,8 +83,12 @@ impl PhonePart {
             };
         }
         transaction.commit()?;
-        // What was overwritten would stay in the log.
-        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        // What was overwritten would stay in the log. It is durable all the same, and the next list of writes tries again.
+        let folded = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = folded {
+            tracing::warn!(%error, "what was overwritten is erased later");
+        }
+        Ok(())
     }
 
     fn failed(&self, error: rusqlite::Error) -> StoreFault {
@@ -124,8 +128,35 @@ impl PhoneStore for PhonePart {
     }
 
     fn apply(&self, writes: &[Write]) -> Result<(), StoreFault> {
-        let mut connection = self.connection();
-        self.write(&mut connection, writes)
+        self.write(&self.connection(), writes)
             .map_err(|error| self.failed(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_durable_was_written_though_what_it_overwrote_is_erased_later() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = PhoneFile::open_or_create(&folder.path().join("phones.db")).expect("a file");
+        let part = file.phone(7);
+        let put = |value: &[u8]| Write::Put {
+            key: b"k".to_vec(),
+            value: value.to_vec(),
+        };
+        part.apply(&[put(b"before")]).expect("written");
+        {
+            let connection = part.connection();
+            // SQLite folds no log into a file that this connection reads.
+            let mut reading = connection.prepare("SELECT value FROM phone");
+            let reading = reading.as_mut().expect("prepared");
+            let mut rows = reading.query([]).expect("asked");
+            rows.next().expect("read");
+            let written = part.write(&connection, &[put(b"after")]);
+            written.expect("it is durable");
+        }
+        assert_eq!(part.get(b"k"), Ok(Some(b"after".to_vec())));
     }
 }

@@ -16,6 +16,7 @@ impl Error {
             Self::KeystoreLocked => Advice::Unlock,
             Self::WrongKeystore(_) | Self::Corrupt { .. } => Advice::EnrolAnew,
             Self::NotEnrolled => Advice::Enrol,
+            Self::OtherChain { .. } | Self::OtherStudy { .. } => Advice::AskForCode,
             Self::Frozen { reason, .. } => reason.advice(),
             _ => Advice::TellStudy,
         }
@@ -26,7 +27,9 @@ impl FreezeReason {
     /// What the person who holds the phone should do.
     pub fn advice(self) -> Advice {
         match self {
-            Self::RestoredBackup | Self::OtherEnrolment => Advice::EnrolAnew,
+            Self::RestoredBackup | Self::OtherEnrolment | Self::Retired | Self::NeverEnrolled => {
+                Advice::EnrolAnew
+            }
             Self::ForeignHead | Self::AnotherParticipantKey => Advice::TellStudy,
         }
     }
@@ -63,10 +66,12 @@ fn by_code(code: &str, passing: bool) -> Advice {
                 | Code::CodeUsed
                 | Code::CodeRevoked
                 | Code::WrongStudy
-                | Code::KeyInUse
         );
         if about_the_code {
             return Advice::AskForCode;
+        }
+        if code == Code::DeviceRetired {
+            return Advice::EnrolAnew;
         }
     }
     match code {
@@ -75,6 +80,8 @@ fn by_code(code: &str, passing: bool) -> Advice {
         "no_code" | "other_terms" | "not_an_address" | "plain_http" | "other_address" => {
             Advice::AskForCode
         }
+        "origin_not_allowed" => Advice::TellStudy,
+        "already_enrolled" => Advice::Wait,
         _ if passing => Advice::Wait,
         _ => Advice::TellStudy,
     }

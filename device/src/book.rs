@@ -404,6 +404,19 @@ pub trait Book {
         self.write_recipient(id, key)
     }
 
+    /// [`together`](Self::together) for writes about what was proved. When they did not become durable, the chain's authorities did
+    /// not either: they are written with the next.
+    fn together_with_proofs<T, E: From<Error>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let done = self.together(work);
+        if done.is_err() {
+            self.checker(false).is_unsaved();
+        }
+        done
+    }
+
     /// Makes durable what was proved of the chain's authorities.
     fn keep_anchor(&self) -> Result<(), Error> {
         let checker = self.checker(false);
@@ -427,7 +440,7 @@ pub trait Book {
         known: &FinalHead,
     ) -> Result<(), Error> {
         let sequence = sequence.min(known.head().length);
-        self.together(|| {
+        self.together_with_proofs(|| {
             self.keep_anchor()?;
             self.set_confirmed(id, sequence, known.block().unwrap_or(0))?;
             self.forget_copied(id, copies)

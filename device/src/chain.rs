@@ -57,6 +57,8 @@ pub struct ChainDevice {
     pub genesis: LinkHash,
     /// Its head.
     pub head: Head,
+    /// Whether it is retired: the chain takes no more entries of it.
+    pub retired: bool,
 }
 
 /// The chain or a server refused something, and will refuse it again as long as things stay as they are.

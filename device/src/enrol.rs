@@ -4,10 +4,12 @@
 
 use alloc::vec::Vec;
 use hashchain::DeviceId;
+use mhealth_api::Code;
 
 use crate::{
     book::{Book, DeviceRecord, LocalId},
-    chain::{Chain, Enrolment},
+    chain::{Chain, ChainFault, ChainRefusal, Enrolment},
+    error::Error,
     sync::{sync, SyncError},
     upload::Refused,
 };
@@ -28,11 +30,26 @@ pub async fn enrol<B: Book, C: Chain>(
     book: &B,
     chain: &C,
     mut strangers: Vec<DeviceRecord>,
-    mut enrolled: impl FnMut(usize),
+    enrolled: impl FnMut(usize),
 ) -> Result<Vec<Refused>, SyncError> {
-    book.expect_chain(&chain.genesis())?;
     strangers.retain(|device| device.number.is_none() && device.frozen.is_none());
-    let mut refused = Vec::new();
+    let (refused, unproved) = redeem(book, chain, strangers, enrolled).await?;
+    for fault in unproved {
+        tracing::warn!(%fault, "an enrolment is not proved yet");
+    }
+    Ok(refused)
+}
+
+/// Enrols devices whose enrolment is not proved, also those of which a server named the number before: it may have lied. Gives who
+/// was refused, and why others are not proved yet.
+pub(crate) async fn redeem<B: Book, C: Chain>(
+    book: &B,
+    chain: &C,
+    strangers: Vec<DeviceRecord>,
+    mut enrolled: impl FnMut(usize),
+) -> Result<(Vec<Refused>, Vec<ChainFault>), SyncError> {
+    book.expect_chain(&chain.genesis())?;
+    let (mut refused, mut unproved) = (Vec::new(), Vec::new());
     for devices in strangers.chunks(chain.policy().enrolments_at_a_time.max(1)) {
         let enrolments = devices
             .iter()
@@ -56,33 +73,52 @@ pub async fn enrol<B: Book, C: Chain>(
             }
             Ok::<(), SyncError>(())
         })?;
-        prove_enrolments(book, chain, &said).await?;
+        unproved.extend(prove_enrolments(book, chain, &said).await?);
         enrolled(devices.len());
     }
-    Ok(refused)
+    Ok((refused, unproved))
 }
 
 /// Has the chain's record of devices proved under the numbers that were said. Stops those that it has under other terms than
-/// this file.
+/// this file. Gives why some are not proved yet.
 async fn prove_enrolments<B: Book, C: Chain>(
     book: &B,
     chain: &C,
     said: &[(LocalId, DeviceId)],
-) -> Result<(), SyncError> {
+) -> Result<Vec<ChainFault>, SyncError> {
     let Some((first, number)) = said.first() else {
-        return Ok(());
+        return Ok(Vec::new());
     };
-    let introduced = chain.introduce(*number, &book.device_key(*first)?).await;
-    if !matches!(introduced, Ok(Ok(()))) {
-        return Ok(()); // Nobody is known who could be asked.
+    let fault = match chain.introduce(*number, &book.device_key(*first)?).await {
+        Ok(Ok(())) => None,
+        Ok(Err(refusal)) => {
+            forget_word(book, *first, &refusal)?;
+            Some(ChainFault {
+                code: refusal.code,
+                message: refusal.message,
+                passing: true,
+            })
+        }
+        Err(fault) => Some(fault),
+    };
+    if fault.is_some() {
+        return Ok(fault.into_iter().collect()); // Nobody is known who could be asked.
     }
     let ids: Vec<LocalId> = said.iter().map(|(id, _)| *id).collect();
-    for compared in sync(book, chain, &ids).await? {
-        if let Err(fault) = compared {
-            tracing::warn!(%fault, "an enrolment is not proved yet");
-        }
+    let compared = sync(book, chain, &ids).await?;
+    Ok(compared.into_iter().filter_map(Result::err).collect())
+}
+
+/// Forgets the number that a server said a device has, when it knows no such device now. The device redeems its code once more.
+pub(crate) fn forget_word<B: Book>(
+    book: &B,
+    id: LocalId,
+    refusal: &ChainRefusal,
+) -> Result<(), Error> {
+    match refusal.code == Code::UnknownDevice.as_str() && !book.device(id)?.proved {
+        true => book.set_said(id, None),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 fn enrolment<B: Book>(book: &B, device: &DeviceRecord) -> Result<Enrolment, SyncError> {

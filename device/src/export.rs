@@ -7,10 +7,11 @@
 //! signature say that the device made the entries, and in which order, and nothing says when.
 
 use alloc::vec::Vec;
-use hashchain::DeviceId;
+use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{
-    run_id, Base64, ExportedEntry, ExportedRun, RunState, RunStatus, SignatureBytes,
+    run_id, Base64, ExportedEntry, ExportedRun, Hash, Key, RunState, RunStatus, SignatureBytes,
 };
+use serde::Serialize;
 
 use crate::{
     book::{Book, DeviceRecord, QueuedRun},
@@ -43,6 +44,76 @@ pub fn export_queue<B: Book, E: From<Error>>(
     Ok(cursor)
 }
 
+/// Entries of a device that was never enrolled. With the device's key the holder of the participant's key opens the envelopes, and
+/// with the study's auditor key the escrow; the links and the signature say that one device made them, and in which order. No chain
+/// says anything of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnenrolledRun {
+    /// The device's key, which is on no chain.
+    pub device_key: Key,
+    /// The study that it was made for.
+    pub study: StudyId,
+    /// `H("secret", S)`.
+    pub secret_commitment: Hash,
+    /// `S` sealed to the study's auditor.
+    pub escrow: Base64,
+    /// Link 0.
+    pub genesis: LinkHash,
+    /// Place of the first entry, from 1.
+    pub sequence: u64,
+    /// Link of the entry before the first.
+    pub previous: LinkHash,
+    /// The entries with their envelopes.
+    pub entries: Vec<ExportedEntry>,
+    /// The device's signature over the last link.
+    pub signature: SignatureBytes,
+    /// When the last one was sealed, in seconds since 1970 by the phone's clock.
+    pub sealed_at: u64,
+}
+
+/// Every run of a device that was never enrolled, oldest first.
+pub(crate) fn export_unenrolled<B: Book>(
+    book: &B,
+    device: &DeviceRecord,
+) -> Result<Vec<UnenrolledRun>, Error> {
+    queue::form_runs(book, device.id, RUN_LENGTH)?;
+    let runs = book.runs(device.id)?.into_iter();
+    runs.map(|queued| {
+        let (first, last) = (*queued.first(), *queued.last());
+        Ok(UnenrolledRun {
+            device_key: Key(device.key.0),
+            study: book.terms().study,
+            secret_commitment: Hash(device.secret_commitment),
+            escrow: Base64(device.escrow.clone()),
+            genesis: device.genesis,
+            sequence: first.sequence,
+            previous: first.previous,
+            entries: with_envelopes(book, device, &queued)?,
+            signature: SignatureBytes(queued.signature.0),
+            sealed_at: book.sealed_at(device.id, last.sequence)?,
+        })
+    })
+    .collect()
+}
+
+fn with_envelopes<B: Book>(
+    book: &B,
+    device: &DeviceRecord,
+    queued: &QueuedRun,
+) -> Result<Vec<ExportedEntry>, Error> {
+    let entries = queued.entries.iter();
+    entries
+        .map(|entry| {
+            let envelope = book.envelope(device.id, entry.sequence)?;
+            Ok(ExportedEntry {
+                digest: entry.digest,
+                tag: entry.tag,
+                envelope: Base64(envelope.ok_or_else(|| book.lacks_envelope())?),
+            })
+        })
+        .collect()
+}
+
 fn exported<B: Book>(
     book: &B,
     device: &DeviceRecord,
@@ -51,15 +122,7 @@ fn exported<B: Book>(
     cursor: u64,
 ) -> Result<ExportedRun, Error> {
     let (first, last) = (*queued.first(), *queued.last());
-    let mut entries = Vec::with_capacity(queued.entries.len());
-    for entry in &queued.entries {
-        let envelope = book.envelope(device.id, entry.sequence)?;
-        entries.push(ExportedEntry {
-            digest: entry.digest,
-            tag: entry.tag,
-            envelope: Base64(envelope.ok_or_else(|| book.lacks_envelope())?),
-        });
-    }
+    let entries = with_envelopes(book, device, &queued)?;
     Ok(ExportedRun {
         cursor,
         status: RunStatus {

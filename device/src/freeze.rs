@@ -15,6 +15,10 @@ pub enum FreezeReason {
     OtherEnrolment,
     /// The chain has the device enrolled with another participant's key.
     AnotherParticipantKey,
+    /// The study has retired the device on the chain.
+    Retired,
+    /// The device could not be enrolled, and another one was made for the next code.
+    NeverEnrolled,
 }
 
 impl FreezeReason {
@@ -25,6 +29,8 @@ impl FreezeReason {
             Self::RestoredBackup => "restored_backup",
             Self::OtherEnrolment => "other_enrolment",
             Self::AnotherParticipantKey => "another_participant_key",
+            Self::Retired => "device_retired",
+            Self::NeverEnrolled => "never_enrolled",
         }
     }
 
@@ -35,6 +41,8 @@ impl FreezeReason {
             Self::RestoredBackup,
             Self::OtherEnrolment,
             Self::AnotherParticipantKey,
+            Self::Retired,
+            Self::NeverEnrolled,
         ]
         .into_iter()
         .find(|reason| reason.code() == code)
@@ -59,6 +67,14 @@ impl fmt::Display for FreezeReason {
             Self::AnotherParticipantKey => {
                 "the chain has another participant's key on record than the one that its payloads are sealed to. Report this to \
                  the study: who holds that other key could read what only the participant should."
+            }
+            Self::Retired => {
+                "the study has retired it on the chain, which takes no more entries of it. A new enrolment goes on from the last \
+                 trusted one. What is left in the file can be taken out for the auditor."
+            }
+            Self::NeverEnrolled => {
+                "it could not be enrolled with its code, and another device was made for the next one. What was sealed with it stays \
+                 on the phone."
             }
             Self::OtherEnrolment => {
                 "the chain has its key enrolled under other terms than this state file. The state file is not the one \

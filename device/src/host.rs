@@ -197,6 +197,9 @@ pub enum TransportFault {
         /// For people.
         reason: String,
     },
+    /// The host may not ask this server: a web page, whose origin the server does not list.
+    #[error("{0}")]
+    NotAllowed(String),
 }
 
 /// The host's way to servers, over its own HTTP stack, and its timer.

@@ -90,6 +90,7 @@ mod vault;
 
 pub use book::{EnrolmentCode, Participant, Terms};
 pub use error::Error;
+pub use export::UnenrolledRun;
 pub use freeze::FreezeReason;
 pub use key::PublicKey;
 pub use mhealth_evidence::Checkpoint;

@@ -15,7 +15,7 @@ use alloc::{
 
 use hashchain::{DeviceId, LinkHash};
 use mhealth_api::Head;
-use mhealth_evidence::{Anchor, Checkpoint, HeadProof};
+use mhealth_evidence::{Anchor, Checkpoint, DeviceHead, DeviceRecord, DeviceStatus, HeadProof};
 
 use crate::{
     chain::{ChainDevice, ChainFault},
@@ -29,6 +29,30 @@ pub struct FinalHead {
     head: Head,
     block: Option<u32>,
     enrolment: Option<Enrolled>,
+    fate: Fate,
+}
+
+/// Whether the chain takes more entries of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It does.
+    GoesOn,
+    /// Not at present. A retirement that came due without a word in the state shows in the record alone.
+    Suspended,
+    /// Never again.
+    Retired,
+}
+
+impl Fate {
+    fn of(head: &DeviceHead, record: Option<&DeviceRecord>, block: u32) -> Self {
+        let due = record.is_some_and(|record| record.is_retired_at(block));
+        match head.status {
+            DeviceStatus::Retired => Self::Retired,
+            _ if due => Self::Retired,
+            DeviceStatus::Suspended(_) => Self::Suspended,
+            DeviceStatus::Active => Self::GoesOn,
+        }
+    }
 }
 
 /// What the chain has of a device's enrolment.
@@ -68,6 +92,16 @@ impl FinalHead {
     pub(crate) fn enrolment(&self) -> Option<Enrolled> {
         self.enrolment
     }
+
+    /// Whether the chain takes no more entries of the device, for good.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.fate == Fate::Retired
+    }
+
+    /// Whether only the record, which was not asked for, says if the device is retired.
+    pub(crate) fn may_be_retired(&self) -> bool {
+        self.fate == Fate::Suspended && self.enrolment.is_none()
+    }
 }
 
 /// Why a proof was not taken.
@@ -92,9 +126,17 @@ impl ProofFault {
     pub(crate) fn is_of_a_laggard(&self) -> bool {
         self.code == TOO_OLD
     }
+
+    /// Whether the proof is right, and shows that there is no such device.
+    pub(crate) fn is_of_nobody(&self) -> bool {
+        self.code == NOBODY
+    }
 }
 
 const TOO_OLD: &str = "proof_too_old";
+
+/// No device has the number, in the block that is proved.
+pub(crate) const NOBODY: &str = "device_not_on_chain";
 
 /// What a proof came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,18 +293,19 @@ impl HeadChecker {
             |error: mhealth_evidence::NotProved| ProofFault::new(error.code(), format!("{error}."));
         let head = state.head(question.device).map_err(not_proved)?;
         let head = head.ok_or_else(|| no_such_device(question.device, block))?;
-        let enrolment = match question.record {
+        let record = match question.record {
             true => {
                 let record = state.device(question.device).map_err(not_proved)?;
-                let record = record.ok_or_else(|| no_such_device(question.device, block))?;
-                Some(Enrolled {
-                    key: Some(record.key),
-                    genesis: record.genesis,
-                    participant: Some(record.participant),
-                })
+                Some(record.ok_or_else(|| no_such_device(question.device, block))?)
             }
             false => None,
         };
+        let fate = Fate::of(&head, record.as_ref(), block);
+        let enrolment = record.map(|record| Enrolled {
+            key: Some(record.key),
+            genesis: record.genesis,
+            participant: Some(record.participant),
+        });
         known.learn(before, after);
         known.seen.insert(question.device, block);
         Ok(Checked::Head(FinalHead {
@@ -273,6 +316,7 @@ impl HeadChecker {
             },
             block: Some(block),
             enrolment,
+            fate,
         }))
     }
 
@@ -290,10 +334,15 @@ impl HeadChecker {
                 passing: false,
             });
         }
+        let retired = enrolment.is_some_and(|told| told.retired);
         Ok(FinalHead {
             device,
             head,
             block: None,
+            fate: match retired {
+                true => Fate::Retired,
+                false => Fate::GoesOn,
+            },
             enrolment: enrolment.map(|told| Enrolled {
                 key: None,
                 genesis: told.genesis,
@@ -318,7 +367,7 @@ impl HeadChecker {
 
 fn no_such_device(device: DeviceId, block: u32) -> ProofFault {
     ProofFault::new(
-        "device_not_on_chain",
+        NOBODY,
         format!("In block {block} there is no device {device}."),
     )
 }

@@ -3,6 +3,7 @@
 //! One device's way to the chain.
 
 use hashchain::DeviceId;
+use mhealth_api::Code;
 
 use crate::{
     book::{Book, EnrolmentCode, LocalId},
@@ -16,8 +17,8 @@ use crate::{
 /// Most entries of a run that [`upload_one`] forms.
 const RUN_LENGTH: u32 = 16;
 
-/// Enrols a device with a code that the study's staff handed out, and gives its number on the chain. The code is kept until it is
-/// redeemed: after a failure the same call goes on where it was, with the same bytes. A device that is enrolled already redeems
+/// Enrols a device with a code that the study's staff handed out, and gives its number on the chain, as it is proved. The code is kept
+/// until then: after a failure the same call goes on where it was, with the same bytes. A device that is enrolled already redeems
 /// nothing. `keep` stores the code.
 pub async fn enrol_one<B: Book, C: Chain>(
     book: &B,
@@ -27,25 +28,38 @@ pub async fn enrol_one<B: Book, C: Chain>(
     keep: impl FnOnce(&EnrolmentCode) -> Result<(), Error>,
 ) -> Result<DeviceId, SyncError> {
     let before = book.device(id)?;
-    if before.number.is_none() {
+    let mut fault = None;
+    if !before.proved && before.frozen.is_none() {
         keep(code)?;
-        let refused = enrol::enrol(book, chain, vec![before], |_| ()).await?;
+        let (refused, unproved) = enrol::redeem(book, chain, vec![before], |_| ()).await?;
         if let Some(refused) = refused.into_iter().next() {
             return Err(refused.refusal.into());
         }
+        fault = unproved.into_iter().next();
     }
     let device = book.device(id)?;
     if let Some(reason) = device.frozen {
         let key = device.key;
         return Err(Error::Frozen { key, reason }.into());
     }
-    device.number.ok_or_else(|| {
-        SyncError::Chain(ChainFault {
+    let proved = device.number.filter(|_| device.proved);
+    proved.ok_or_else(|| SyncError::Chain(not_proved(fault)))
+}
+
+/// A server says that a device is enrolled, and nobody has proved it.
+fn not_proved(why: Option<ChainFault>) -> ChainFault {
+    match why {
+        Some(fault) => ChainFault {
+            message: format!("Nobody proves yet that the device is enrolled. {fault}"),
+            passing: true,
+            ..fault
+        },
+        None => ChainFault {
             code: "not_enrolled".into(),
             message: "The device is not enrolled yet.".into(),
             passing: true,
-        })
-    })
+        },
+    }
 }
 
 /// Compares a device with the chain, sends what the chain lacks, and waits until that is finalised. Whatever goes wrong, what was
@@ -55,7 +69,9 @@ pub async fn upload_one<B: Book, C: Chain>(
     chain: &C,
     id: LocalId,
 ) -> Result<Standing, SyncError> {
-    introduce(book, chain, id).await?;
+    if let Some(stopped) = introduce(book, chain, id).await? {
+        return Ok(stopped);
+    }
     let refused = upload::upload(book, chain, &[id], RUN_LENGTH, |_| ()).await?;
     match refused.into_iter().next() {
         Some(refused) => Err(refused.refusal.into()),
@@ -71,7 +87,9 @@ pub async fn sync_one<B: Book, C: Chain>(
     id: LocalId,
 ) -> Result<Standing, SyncError> {
     book.expect_chain(&chain.genesis())?;
-    introduce(book, chain, id).await?;
+    if let Some(stopped) = introduce(book, chain, id).await? {
+        return Ok(stopped);
+    }
     let standings = sync::sync(book, chain, &[id]).await?;
     match standings.into_iter().next() {
         Some(compared) => Ok(compared?),
@@ -79,10 +97,26 @@ pub async fn sync_one<B: Book, C: Chain>(
     }
 }
 
-async fn introduce<B: Book, C: Chain>(book: &B, chain: &C, id: LocalId) -> Result<(), SyncError> {
-    if let Some(number) = book.device(id)?.number {
-        let key = book.device_key(id)?;
-        chain.introduce(number, &key).await??;
+/// Makes the way to the chain known to a device. `Some`: the device was refused, because it was stopped for good.
+async fn introduce<B: Book, C: Chain>(
+    book: &B,
+    chain: &C,
+    id: LocalId,
+) -> Result<Option<Standing>, SyncError> {
+    let Some(number) = book.device(id)?.number else {
+        return Ok(None);
+    };
+    let key = book.device_key(id)?;
+    let Err(refusal) = chain.introduce(number, &key).await? else {
+        return Ok(None);
+    };
+    // That is a server's word. Relays that are remembered prove it, and ask for no token.
+    if refusal.code == Code::DeviceRetired.as_str() {
+        sync::sync(book, chain, &[id]).await?;
     }
-    Ok(())
+    enrol::forget_word(book, id, &refusal)?;
+    match book.device(id)?.frozen {
+        Some(reason) => Ok(Some(Standing::Frozen(reason))),
+        None => Err(refusal.into()),
+    }
 }

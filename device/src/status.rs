@@ -23,6 +23,9 @@ pub struct Status {
     pub finalised: u64,
     /// Of these, entries that are still to be sent or proved: `sealed - finalised`.
     pub queued: u64,
+    /// Entries of devices that this phone had before, which were stopped: nobody sends them any more, and the chain is not known to have
+    /// them. They stay on this phone, also after they were exported.
+    pub left_behind: u64,
     /// The block in whose state the phone's head was proved last.
     pub proved_in: Option<u32>,
     /// When a server last answered what was asked.
@@ -63,13 +66,16 @@ pub enum Advice {
     UpdateApp,
     /// Enrol anew with a new code of the study's staff; what the chain has is safe.
     EnrolAnew,
+    /// Hand over what is left of a device that was stopped: [`export_queue`](crate::Phone::export_queue) and
+    /// [`export_unenrolled`](crate::Phone::export_unenrolled). Until then it is on this phone alone.
+    HandOver,
     /// Tell the study's staff, with the code of the fault.
     TellStudy,
 }
 
 impl Advice {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Nothing,
         Self::Wait,
         Self::Enrol,
@@ -81,6 +87,7 @@ impl Advice {
         Self::CloseOther,
         Self::UpdateApp,
         Self::EnrolAnew,
+        Self::HandOver,
         Self::TellStudy,
     ];
 
@@ -103,6 +110,7 @@ impl Advice {
             Self::CloseOther => "close_other",
             Self::UpdateApp => "update_app",
             Self::EnrolAnew => "enrol_anew",
+            Self::HandOver => "hand_over",
             Self::TellStudy => "tell_study",
         }
     }

@@ -10,6 +10,7 @@
 //! | more entries | they follow the device's head, made with its own ratchet key | a **restored backup** | stops |
 //! | | the key enrolled under other terms | of **another enrolment** | stops |
 //! | | another participant's key on record | sealing to **another participant's key** | stops |
+//! | | the device on record as retired | **retired** | stops; what it has not sent, nobody takes any more |
 //!
 //! All of this is about a head that is **proved** ([`FinalHead`]). Whoever says something without a proof stops nobody: a
 //! relay that knows no such device, or fewer entries than were proved before, may be behind, and another one is asked.
@@ -30,6 +31,7 @@ use crate::{
     error::Error,
     freeze::FreezeReason,
     key::PublicKey,
+    proof::NOBODY,
 };
 use alloc::vec::Vec;
 
@@ -134,15 +136,21 @@ async fn sync_page<B: Book, C: Chain>(
         .collect();
     let heads = match questions.is_empty() {
         true => Vec::new(),
-        false => chain.heads(checker, &questions).await,
+        false => look_closer(chain, checker, &questions).await,
     };
     let policy = chain.policy();
-    let foreign = book.together(|| {
+    let foreign = book.together_with_proofs(|| {
         let mut foreign = Vec::new();
         for (place, head) in places.into_iter().zip(heads) {
             let (device, known) = &mut found[place];
             *known = match head {
-                Err(fault) => Some(Err(fault)),
+                Err(fault) => {
+                    // The number was a server's word, and is nobody's.
+                    if fault.code == NOBODY && !device.proved {
+                        book.set_said(device.id, None)?;
+                    }
+                    Some(Err(fault))
+                }
                 Ok(head) => match take(book, &policy, device, &head)? {
                     Taken::Compared(compared) => Some(compared),
                     Taken::Foreign => {
@@ -166,6 +174,38 @@ async fn sync_page<B: Book, C: Chain>(
     Ok(compared
         .map(|known| known.unwrap_or(Ok(Standing::Unenrolled)))
         .collect())
+}
+
+/// The heads of devices, with the records of those that are suspended: a retirement that came due shows there alone.
+async fn look_closer<C: Chain>(
+    chain: &C,
+    checker: &HeadChecker,
+    questions: &[Question],
+) -> Vec<Result<FinalHead, ChainFault>> {
+    let mut heads = chain.heads(checker, questions).await;
+    let unsure =
+        |head: &Result<FinalHead, ChainFault>| head.as_ref().is_ok_and(FinalHead::may_be_retired);
+    let places: Vec<usize> = (0..heads.len())
+        .filter(|place| unsure(&heads[*place]))
+        .collect();
+    if places.is_empty() {
+        return heads;
+    }
+    let closer: Vec<Question> = places
+        .iter()
+        .map(|place| Question {
+            record: true,
+            ..questions[*place]
+        })
+        .collect();
+    let records = chain.heads(checker, &closer).await;
+    for (place, head) in places.into_iter().zip(records) {
+        // Whoever does not show it takes nothing from what was shown.
+        if head.is_ok() {
+            heads[place] = head;
+        }
+    }
+    heads
 }
 
 /// Asks for the numbers of devices that have none. Nobody's word for one is kept before the chain's record was proved under it.
@@ -256,10 +296,14 @@ pub(crate) fn take<B: Book>(
         // Whose head this is, is not known.
         return Ok(Taken::Compared(Err(another_device(device, known))));
     }
-    Ok(match settle(book, policy, device, known)? {
-        Some(compared) => Taken::Compared(compared),
-        None => Taken::Foreign,
-    })
+    let Some(compared) = settle(book, policy, device, known)? else {
+        return Ok(Taken::Foreign);
+    };
+    if known.is_retired() && compared.is_ok() {
+        let stopped = stop(book, device, FreezeReason::Retired, known)?;
+        return Ok(Taken::Compared(Ok(stopped)));
+    }
+    Ok(Taken::Compared(compared))
 }
 
 /// Compares a device's entries with a final head of it, as far as that goes without asking the chain anything more. `None`:

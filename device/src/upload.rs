@@ -316,7 +316,7 @@ async fn confirm<B: Book, C: Chain>(
             }
         }
     }
-    let taken = book.together(|| {
+    let taken = book.together_with_proofs(|| {
         let take = |(device, head): &(DeviceRecord, FinalHead)| take(book, &policy, device, head);
         known.iter().map(take).collect::<Result<Vec<_>, _>>()
     })?;

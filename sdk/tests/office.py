@@ -12,15 +12,16 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+# Hash of the first block of a chain that is nowhere.
+CHAIN = b"\x11" * 32
+
 _SYMBOLS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 def code():
     """An enrolment code for data that are sealed to nobody (docs/protocol/device-api.md, section 3)."""
     secret = [secrets.randbelow(32) for _ in range(20)]
-    parts = [b"mhealth-hashchain/1", b"participant", b""]
-    digest = hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
-    pin = int.from_bytes(digest, "big") >> (256 - 95)
+    pin = int.from_bytes(hashed("participant", b""), "big") >> (256 - 95)
     symbols = secret + [pin >> (5 * place) & 31 for place in reversed(range(19))]
     state = 0
     for symbol in symbols:
@@ -28,6 +29,12 @@ def code():
     symbols.append(_doubled(state))
     text = "".join(_SYMBOLS[symbol] for symbol in symbols)
     return "-".join(text[place : place + 5] for place in range(0, 40, 5))
+
+
+def hashed(label, *parts):
+    """`H` of docs/protocol/hashchain.md, section 2."""
+    parts = (b"mhealth-hashchain/1", label.encode(), *parts)
+    return hashlib.sha256(b"".join(len(part).to_bytes(4, "big") + part for part in parts)).digest()
 
 
 def _doubled(value):
@@ -41,17 +48,27 @@ class Office(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path != "/v1/code":
+        self._body()
+        if self.path == "/v1/code":
+            self._answer(200, self._terms())
+        else:
             # What phones wait for.
-            problem = {"type": "urn:mhealth-chain:problem:chain_unavailable", "title": "", "status": 503, "detail": "", "code": "chain_unavailable"}
-            self._answer(503, problem, "application/problem+json")
-            return
-        terms = {
-            "chain": "0x" + "11" * 32,
+            self._refuse(503, "chain_unavailable")
+
+    def do_GET(self):
+        self.do_POST()
+
+    def do_OPTIONS(self):
+        self._answer(204, None)
+
+    do_HEAD = do_OPTIONS
+
+    def _terms(self, study=0):
+        return {
+            "chain": "0x" + CHAIN.hex(),
             "issuer": self.server.url,
             "server": "0x" + "22" * 32,
-            "study": 0,
+            "study": study,
             "policy": "device_signed",
             "auditor_key": "0x" + "09" * 32,
             "auditor_epoch": 0,
@@ -59,15 +76,15 @@ class Office(BaseHTTPRequestHandler):
             "predecessor": None,
             "expires_at": int(time.time()) + 3600,
         }
-        self._answer(200, terms, "application/json")
 
-    def do_GET(self):
-        self.do_POST()
+    def _body(self):
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
-    def do_OPTIONS(self):
-        self._answer(204, None, "application/json")
+    def _refuse(self, status, code):
+        problem = {"type": f"urn:mhealth-chain:problem:{code}", "title": "", "status": status, "detail": "", "code": code}
+        self._answer(status, problem, "application/problem+json")
 
-    def _answer(self, status, message, media_type):
+    def _answer(self, status, message, media_type="application/json"):
         body = b"" if message is None else json.dumps(message).encode()
         self.send_response(status)
         self.send_header("Content-Type", media_type)
@@ -84,10 +101,19 @@ class Office(BaseHTTPRequestHandler):
         pass
 
 
-def opened():
-    """Opens one on a free port; gives the server, with its `url`."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Office)
-    server.daemon_threads = True
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client):
+        # Those who ask are killed in some tests.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client)
+
+
+def opened(handler=Office, port=0, study=None):
+    """Opens one, on a free port if none is named; gives the server, with its `url`."""
+    server = _Server(("127.0.0.1", port), handler)
+    server.study = study
     server.url = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -17,7 +17,7 @@ use futures::{
     stream, StreamExt,
 };
 use hashchain::{escrow_commitment, DeviceId, KeyProof, Native, StudyId};
-use mhealth_api::{Head, RegisteredEntry};
+use mhealth_api::{DeviceStatus, Head, RegisteredEntry};
 use mhealth_chain_client::{
     calls::{self, NewDevice},
     Account, ChainClient, ConnectOptions, Error, Patience, Submission, Submitter, H256,
@@ -387,6 +387,7 @@ fn plain(device: &mhealth_chain_client::DeviceView) -> ChainDevice {
             hash: device.head,
             length: device.length,
         },
+        retired: device.status == DeviceStatus::Retired,
     }
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! The packages for apps against the real system: in each language one phone enrols with a real code, seals 28 nights and sends them
-//! to two real relays, past one that lies. A copy of it, made after the first night, is stopped. `scripts/test sdk` builds the packages and runs this.
+//! to two real relays, past one that lies and one that keeps runs back. A copy of it, made after the first night, is stopped.
+//! `scripts/test sdk` builds the packages and runs this.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ use serde_json::json;
 
 const NIGHTS: u64 = 28;
 const LANGUAGES: [&str; 4] = ["python", "kotlin", "node", "chromium"];
+/// Seconds that the phones give each sync.
+const DEADLINE: f64 = 60.0;
 
 /// What a phone says at last.
 #[derive(Debug, Deserialize)]
@@ -29,17 +32,21 @@ struct Said {
     finalised: u64,
     block: Option<u32>,
     stopped: Option<String>,
+    /// How many seconds the longest sync took.
+    longest: f64,
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the packages: scripts/test sdk"]
-async fn a_phone_in_every_language_registers_its_nights_past_a_relay_that_lies() {
+async fn a_phone_in_every_language_registers_its_nights_past_relays_that_lie_and_keep_runs_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = node::Launch::consensus().start().expect("the node starts");
     let ports = [(); 2].map(|()| Port::reserve().expect("a port is free"));
     let urls = ports.each_ref().map(Port::url);
     let liar = DoubtfulRelay::before(&urls[0], Fault::Lies);
     let liar = liar.await.expect("it starts");
+    let keeper = DoubtfulRelay::before(&urls[1], Fault::Keeps);
+    let keeper = keeper.await.expect("it starts");
     // A page's origin has to be listed before the page is served.
     let page = Port::reserve().expect("a port is free");
     let origin = format!("--allowed-origin={}", page.url());
@@ -50,7 +57,8 @@ async fn a_phone_in_every_language_registers_its_nights_past_a_relay_that_lies()
         account: "//Charlie",
         database: servers::sqlite_in(folder.path(), "auth.db"),
         issuer: None,
-        relays: [vec![liar.url()], urls.to_vec()].concat(),
+        // Each device begins with another one of them, and has two copies to bring away: none finds honest ones alone.
+        relays: vec![liar.url(), urls[0].clone(), keeper.url(), urls[1].clone()],
     });
     let admin = launch.add_admin("staff").expect("it is added");
     let admin = admin.split_whitespace().next_back().expect("a credential");
@@ -83,7 +91,7 @@ async fn a_phone_in_every_language_registers_its_nights_past_a_relay_that_lies()
         let issued = http::post_patiently(&url, Some(admin), &participant).await;
         let issued = issued.expect("a code is issued");
         let code = issued.body["code"].as_str().expect("a code");
-        let taken = liar.taken();
+        let kept = keeper.taken();
         let state = folder.path().join(language);
         let play = |state: PathBuf, nights| {
             let code = code.to_owned();
@@ -102,6 +110,11 @@ async fn a_phone_in_every_language_registers_its_nights_past_a_relay_that_lies()
             (1, 1),
             "{language}: {first:?}"
         );
+        // The keeper may have a third of it.
+        assert!(
+            first.longest < DEADLINE * 3.0 / 4.0,
+            "{language}: {first:?}"
+        );
         let copy = folder.path().join(format!("{language}-copy"));
         let copied = Command::new("cp").arg("-a").args([&state, &copy]).status();
         assert!(copied.expect("it starts").success());
@@ -116,10 +129,12 @@ async fn a_phone_in_every_language_registers_its_nights_past_a_relay_that_lies()
             said.block.is_some_and(|block| block > 0),
             "{language}: {said:?}"
         );
-        // Pages cannot read what the liar says: it lists no origin.
+        // It is turned to last now.
+        assert!(said.longest < DEADLINE / 2.0, "{language}: {said:?}");
+        // Pages cannot read what the keeper says: it lists no origin.
         assert!(
-            liar.taken() > taken || language == "chromium",
-            "{language} never met the liar"
+            keeper.taken() > kept || language == "chromium",
+            "{language} never met the keeper"
         );
 
         let restored = play(copy, 1).await;
@@ -130,6 +145,7 @@ async fn a_phone_in_every_language_registers_its_nights_past_a_relay_that_lies()
         );
         devices.insert(said.device);
     }
+    assert!(liar.taken() > 0, "nobody met the liar");
     assert_eq!(devices.len(), LANGUAGES.len(), "a device each");
 
     let options = Options {

@@ -174,10 +174,58 @@ pub struct Group<'s> {
 }
 
 impl Group<'_> {
-    /// Makes the seals of this group durable and erases the keys that they spent.
+    /// Makes the seals of this group durable and erases the keys that they spent. When these cannot be erased at the moment, the
+    /// next seal does it, or the next start.
     pub fn commit(self) -> Result<(), Error> {
         let store = self.store;
         self.transaction.commit().map_err(|e| store.failed(e))?;
-        store.erase_spent_keys()
+        // What is durable must not be taken for a failure: whoever is told of one seals again.
+        if let Err(error) = store.erase_spent_keys() {
+            tracing::warn!(%error, "spent keys are erased later");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hashchain::{OpeningKey, StudyId};
+    use mhealth_device::{Recipient, Record};
+    use rand::{rngs::StdRng, SeedableRng};
+
+    use super::*;
+    use crate::SystemClock;
+
+    #[test]
+    fn a_seal_is_done_when_it_is_durable_though_its_spent_key_is_erased_later() {
+        let terms = Terms {
+            chain: [1; 32],
+            study: StudyId(0),
+            auditor_key: OpeningKey::from_bytes(&[7; 32]).sealing_key().0,
+            auditor_epoch: 0,
+        };
+        let mut rng = StdRng::seed_from_u64(1);
+        let store = Store::in_memory(&terms, Arc::new(SystemClock), &mut rng).expect("a store");
+        let participant = Participant("P-1".into());
+        let id = store
+            .add_device(&participant, None, &mut rng)
+            .expect("made");
+        // SQLite folds no log into a file that this connection reads.
+        let mut reading = store.connection.prepare("SELECT id FROM device");
+        let reading = reading.as_mut().expect("prepared");
+        let mut rows = reading.query([]).expect("asked");
+        rows.next().expect("read");
+        store.erase_spent_keys().expect_err("not now");
+        let group = store.group().expect("begun");
+        let record = Record {
+            source: "monday",
+            media_type: "text/plain",
+            payload: b"431",
+        };
+        let sealed = group.seal(id, &record, Recipient::Anybody, &mut rng);
+        assert!(matches!(sealed, Ok(Sealed::New(_))));
+        group.commit().expect("it is durable");
+        drop(rows);
+        assert_eq!(store.device(id).expect("read").length, 1);
     }
 }

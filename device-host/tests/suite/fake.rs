@@ -59,6 +59,7 @@ impl Enrolled {
             number: DeviceId(id as u32),
             genesis: self.genesis,
             head: self.head(),
+            retired: false,
         }
     }
 

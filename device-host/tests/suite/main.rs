@@ -4,6 +4,7 @@
 
 mod fake;
 mod files;
+mod keystore;
 mod parts;
 mod phone;
 mod phones;

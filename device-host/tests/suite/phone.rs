@@ -14,7 +14,7 @@ use crate::{
     seal, store_in_memory,
     support::{
         fakes::Fake,
-        trial::{settings, through},
+        trial::{address, impatience, settings, through},
         world::World,
     },
 };
@@ -146,4 +146,47 @@ async fn an_app_that_knows_only_its_authentication_server_finds_the_relays() {
     world.state().devices[0].status = DeviceStatus::Suspended;
     let refused = phone.sync(&servers()).await.expect_err("no token");
     assert_eq!(refused.code(), "device_suspended");
+}
+
+#[tokio::test]
+async fn a_program_that_runs_for_long_learns_of_other_relays_with_each_token() {
+    let world = World::with_codes(&["CODE"]);
+    let office = Fake::office(&world).await;
+    let [old, kept, new] = [
+        Fake::relay(&world).await,
+        Fake::relay(&world).await,
+        Fake::relay(&world).await,
+    ];
+    let names = |relays: &[&Fake]| relays.iter().map(|relay| relay.address.clone()).collect();
+    office.set().relays = names(&[&old, &kept]);
+    office.set().token_life = Some(0);
+    let mut settings = settings(&office, &[], 1);
+    settings.device.patience = impatience();
+    let servers = through(settings);
+    let store = store_in_memory();
+    let phone = device(&store, "P-1");
+    phone.enrol(&servers, &code()).await.expect("enrolled");
+    seal_nights(&phone, 3);
+    let uploaded = phone.upload(&servers).await.expect("uploaded");
+    assert_eq!(uploaded, Standing::Level);
+    assert_eq!(servers.relays(), [address(&old), address(&kept)]);
+
+    // The study's relays were replaced while the program ran.
+    office.set().relays = names(&[&new]);
+    for gone in [&old, &kept] {
+        gone.set().down = true;
+    }
+    seal(&phone, "after that");
+    let uploaded = phone.upload(&servers).await.expect("uploaded");
+    assert_eq!(uploaded, Standing::Level);
+    assert_eq!(servers.relays(), [address(&new)]);
+    assert!(!new.received("/v1/runs").is_empty());
+
+    // Named twice it is one, and nonsense is none.
+    let mut again: Vec<String> = names(&[&new, &new]);
+    again.push("ws://relay.example.org".into());
+    office.set().relays = again;
+    seal(&phone, "later still");
+    phone.upload(&servers).await.expect("uploaded");
+    assert_eq!(servers.relays(), [address(&new)]);
 }

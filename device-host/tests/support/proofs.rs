@@ -10,7 +10,7 @@ use hashchain::DeviceId;
 use mhealth_evidence::{
     device_key, genesis_hash_key, head_page_key, Blobs, DeviceHead, DeviceRecord, DeviceStatus,
     Digest, DigestItem, FinalityProof, FirstAuthorities, Handover, HeadProof, Header,
-    AUTHORITIES_KEY, HEADS_PER_PAGE,
+    SuspensionReason, AUTHORITIES_KEY, HEADS_PER_PAGE,
 };
 use sp_core::Blake2Hasher;
 use sp_state_machine::{new_in_mem, prove_read};
@@ -199,7 +199,7 @@ fn values(state: &State) -> Vec<(Vec<u8>, Vec<u8>)> {
             successor: None,
             trusted: None,
             enrolled_at: 1,
-            retires_at: None,
+            retires_at: state.retires_at.get(&number).copied(),
         };
         (device_key(number), record.encode())
     });
@@ -208,7 +208,11 @@ fn values(state: &State) -> Vec<(Vec<u8>, Vec<u8>)> {
             let head = device.head();
             DeviceHead {
                 study: hashchain::StudyId(0),
-                status: DeviceStatus::Active,
+                status: match device.status {
+                    mhealth_api::DeviceStatus::Active => DeviceStatus::Active,
+                    mhealth_api::DeviceStatus::Retired => DeviceStatus::Retired,
+                    _ => DeviceStatus::Suspended(SuspensionReason::Lost),
+                },
                 length: head.length,
                 latest: None,
                 hash: head.hash,

@@ -81,6 +81,8 @@ pub(crate) struct State {
     pub(crate) auditor: Option<(Key, u32)>,
     /// How each set of authorities handed over to the next.
     pub(crate) handovers: Vec<Handover>,
+    /// Blocks from which on devices are retired.
+    pub(crate) retires_at: HashMap<DeviceId, u32>,
     /// Runs that were registered, to see that none is registered twice.
     pub(crate) registered: HashSet<LinkHash>,
 }
@@ -175,6 +177,7 @@ impl State {
         let message = mhealth_api::enrolment_message(&chain, StudyId(0), request);
         verify(&request.device_key, &message, &request.proof.0)?;
         let (auditor, epoch) = self.auditor();
+        let is_known = self.devices.iter().any(|it| it.key == request.device_key);
         let issued = self.codes.get_mut(&request.code).ok_or(Code::UnknownCode)?;
         let predecessor = issued.predecessor;
         let before = predecessor.map(|before| before.device);
@@ -188,6 +191,7 @@ impl State {
         match &issued.used_for {
             Some(used) if *used == (request.device_key, content.clone()) => {}
             Some(_) => return Err(Code::CodeUsed),
+            None if is_known => return Err(Code::KeyInUse),
             None => {
                 issued.used_for = Some((request.device_key, content));
                 let escrow = hashchain::escrow_commitment::<Native>(&request.escrow.0);

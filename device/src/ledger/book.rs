@@ -162,9 +162,15 @@ impl<S: PhoneStore> Book for Ledger<S> {
     }
 
     fn set_number(&self, id: LocalId, known: &FinalHead) -> Result<(), Error> {
-        self.change(id, |state| {
-            state.number = Some(known.device().0);
-            (state.said, state.code) = (None, None);
+        let code = self.code(id)?;
+        self.opened.together(|| {
+            if let Some(code) = code {
+                self.opened.put(stored::redeemed(id), &code.hash())?;
+            }
+            self.change(id, |state| {
+                state.number = Some(known.device().0);
+                (state.said, state.code) = (None, None);
+            })
         })
     }
 

@@ -7,6 +7,7 @@
 //! the bytes that were stored. The spent key is overwritten in that list.
 
 mod book;
+mod devices;
 mod pending;
 mod stored;
 
@@ -20,19 +21,20 @@ use zeroize::Zeroizing;
 use crate::{
     audit::audit,
     book::{
-        position_checksum, Book, DeviceRecord, EnrolmentCode, FreezeReason, LocalId, NewDevice,
-        Participant, Predecessor, Terms,
+        position_checksum, DeviceRecord, FreezeReason, LocalId, Participant, Predecessor, Terms,
     },
     error::Error,
     host::{Keystore, PhoneStore, StoreFault},
     key::{DeviceKey, PublicKey},
     proof::Learned,
     senses::Senses,
+    servers::Address,
     vault::Vault,
 };
 use pending::Journaled;
 use stored::{Fixed, Made, State};
 
+pub(crate) use devices::Candidate;
 pub(crate) use stored::Notes;
 
 /// What errors call the store.
@@ -169,54 +171,6 @@ impl<S: PhoneStore> Ledger<S> {
         Ok(Some(ledger))
     }
 
-    /// Begins a store's devices: the first one, which is to redeem this code at this address, becomes durable together with the
-    /// terms.
-    pub(crate) fn begin(
-        opened: &Arc<Opened<S>>,
-        checkpoints: Arc<[Checkpoint]>,
-        terms: &Terms,
-        candidate: &Candidate<'_>,
-    ) -> Result<Self, Error> {
-        let mut salt = [0; 32];
-        let entropy = &opened.senses.entropy;
-        entropy.fill(&mut salt).map_err(|_| Error::NoRandom)?;
-        let ledger = Self {
-            opened: opened.clone(),
-            terms: *terms,
-            salt,
-            learned: Learned::new(terms.chain, None, Default::default()),
-            checkpoints,
-        };
-        opened.together(|| {
-            ledger.write_terms()?;
-            ledger.add(candidate).map(drop)
-        })?;
-        Ok(ledger)
-    }
-
-    /// Adds a device beside those that were stopped or never used, for a code of the same study.
-    pub(crate) fn go_on(&self, terms: &Terms, candidate: &Candidate<'_>) -> Result<Self, Error> {
-        self.expect_chain(&terms.chain)?;
-        if terms.study != self.terms.study {
-            return Err(Error::OtherStudy {
-                expected: terms.study,
-                found: self.terms.study,
-            });
-        }
-        let ledger = Self {
-            opened: self.opened.clone(),
-            terms: *terms,
-            salt: self.salt,
-            learned: self.learned.clone(),
-            checkpoints: self.checkpoints.clone(),
-        };
-        self.opened.together(|| {
-            ledger.write_terms()?;
-            ledger.add(candidate).map(drop)
-        })?;
-        Ok(ledger)
-    }
-
     /// The device that seals and sends: the one that was made last.
     pub(crate) fn current(&self) -> Result<LocalId, Error> {
         let last = self.ids()?.last().copied();
@@ -228,20 +182,22 @@ impl<S: PhoneStore> Ledger<S> {
         Ok(self.state(id)?.seen)
     }
 
-    /// Keeps a code that a device will redeem, and where.
-    pub(crate) fn keep_code(
-        &self,
-        id: LocalId,
-        code: &EnrolmentCode,
-        authentication: &str,
-    ) -> Result<(), Error> {
-        let code = self.closed_code(id, code)?;
-        self.together(|| {
-            self.change(id, |state| state.code = Some(code))?;
-            let mut notes = self.opened.notes()?;
-            notes.authentication = Some(authentication.into());
-            self.opened.set_notes(&notes)
-        })
+    /// The relays that the authentication server named last.
+    pub(crate) fn relays(&self) -> Result<Vec<Address>, Error> {
+        let relays: Vec<String> = self.opened.read(stored::RELAYS)?.unwrap_or_default();
+        Ok(relays
+            .iter()
+            .filter_map(|relay| relay.parse().ok())
+            .collect())
+    }
+
+    /// Keeps them, if they are news.
+    pub(crate) fn remember_relays(&self, relays: &[Address]) -> Result<(), Error> {
+        if relays.is_empty() || self.relays()? == relays {
+            return Ok(());
+        }
+        let relays: Vec<&str> = relays.iter().map(Address::as_str).collect();
+        self.opened.put(stored::RELAYS.into(), &relays)
     }
 
     fn write_terms(&self) -> Result<(), Error> {
@@ -259,40 +215,6 @@ impl<S: PhoneStore> Ledger<S> {
             salt: self.salt,
         };
         self.opened.put(stored::BEGUN.into(), &begun)
-    }
-
-    fn add(&self, candidate: &Candidate<'_>) -> Result<LocalId, Error> {
-        let mut rng = self.opened.senses.rng().map_err(|_| Error::NoRandom)?;
-        let made = NewDevice::make(&self.terms, candidate.predecessor, &mut rng)?;
-        let id = LocalId(self.ids()?.last().map_or(0, |last| last.0 + 1));
-        let fixed = Fixed {
-            key: made.key.public().0,
-            seed: self.close(b"seed", id, 0, &*made.key.expose_seed())?,
-            secret_commitment: made.secret_commitment,
-            escrow: made.escrow,
-            auditor_key: self.terms.auditor_key,
-            auditor_epoch: self.terms.auditor_epoch,
-            predecessor: made.predecessor.map(|it| (it.device.0, it.head.0)),
-            genesis: made.begin.head().0,
-        };
-        let state = State {
-            length: 0,
-            head: fixed.genesis,
-            ratchet: self.close(b"ratchet", id, 0, made.begin.key().expose())?,
-            checksum: position_checksum(&made.begin),
-            confirmed: 0,
-            frozen: None,
-            seen: 0,
-            said: None,
-            number: None,
-            code: None,
-            recipient: None,
-        };
-        self.opened.put(stored::fixed(id), &fixed)?;
-        self.opened.put(stored::state(id), &state)?;
-        self.set_recipient(id, candidate.recipient)?;
-        self.keep_code(id, candidate.code, candidate.authentication)?;
-        Ok(id)
     }
 
     fn ids(&self) -> Result<Vec<LocalId>, Error> {
@@ -335,10 +257,6 @@ impl<S: PhoneStore> Ledger<S> {
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
         let secret = self.opened.vault.reveal(&label(what, id, at), stored);
         secret.ok_or_else(|| corrupt("a secret cannot be decrypted"))
-    }
-
-    fn closed_code(&self, id: LocalId, code: &EnrolmentCode) -> Result<Vec<u8>, Error> {
-        self.close(b"code", id, 0, code.reveal().as_bytes())
     }
 
     fn key(&self, id: LocalId) -> Result<DeviceKey, Error> {
@@ -389,14 +307,6 @@ impl<S: PhoneStore> Ledger<S> {
             frozen,
         })
     }
-}
-
-/// A device that is to be made for a code.
-pub(crate) struct Candidate<'a> {
-    pub(crate) predecessor: Option<Predecessor>,
-    pub(crate) recipient: Option<[u8; 32]>,
-    pub(crate) code: &'a EnrolmentCode,
-    pub(crate) authentication: &'a str,
 }
 
 fn label(what: &[u8], id: LocalId, at: u64) -> Vec<u8> {

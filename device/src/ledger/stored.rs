@@ -8,9 +8,12 @@
 //! | `t` | [`Begun`]: terms and salt |
 //! | `a` | the chain's authorities, as proved last |
 //! | `b` | doubts about relays |
+//! | `l` | addresses of the relays that the authentication server named last |
 //! | `n` | [`Notes`] |
 //! | `d` device | [`Fixed`]: what a device is made with; its seed encrypted |
 //! | `s` device | [`State`]: what changes; ratchet key and code encrypted |
+//! | `c` device | hash of the code by which a device was enrolled, as its server keeps it |
+//! | `x` device | how many of a device's entries were taken out for an auditor |
 //! | `e` device sequence | [`Line`]: an entry without its data |
 //! | `v` device sequence | its envelope |
 //! | `o` device hash of a source | sequence of the source's last entry |
@@ -32,6 +35,7 @@ pub(super) const MADE: &[u8] = b"m";
 pub(super) const BEGUN: &[u8] = b"t";
 pub(super) const ANCHOR: &[u8] = b"a";
 pub(super) const DOUBTS: &[u8] = b"b";
+pub(super) const RELAYS: &[u8] = b"l";
 pub(super) const NOTES: &[u8] = b"n";
 
 /// That there is a store.
@@ -130,6 +134,14 @@ pub(super) fn fixed(id: LocalId) -> Vec<u8> {
 
 pub(super) fn state(id: LocalId) -> Vec<u8> {
     device(b's', id)
+}
+
+pub(super) fn redeemed(id: LocalId) -> Vec<u8> {
+    device(b'c', id)
+}
+
+pub(super) fn exported(id: LocalId) -> Vec<u8> {
+    device(b'x', id)
 }
 
 pub(super) fn line(id: LocalId, sequence: u64) -> Vec<u8> {

@@ -2,7 +2,9 @@
 
 //! One phone: what an app holds.
 
+mod enrolling;
 mod heard;
+mod shown;
 mod turns;
 
 use alloc::{string::ToString, sync::Arc, vec::Vec};
@@ -10,22 +12,19 @@ use core::{future::Future, pin::pin, time::Duration};
 
 use futures_util::future::{select, Either};
 use hashchain::{DeviceId, SealingKey};
-use mhealth_api::{CodeTerms, ExportedRun};
 use mhealth_evidence::Checkpoint;
 
 use crate::{
-    book::{Book, EnrolmentCode, Terms},
+    book::{Book, EnrolmentCode},
     chain::{ChainFault, ChainRefusal},
     error::Error,
-    export::export_queue,
     host::{Host, Keystore, PhoneStore, Transport},
-    ledger::{Candidate, Ledger, Opened},
+    ledger::{Ledger, Opened},
     lock::Mutex,
     seal::{self, Change, Recipient, Record, Sealed},
-    senses::Senses,
+    senses::{Moment, Senses},
     servers::{Address, AddressError, AuthenticationServer, Patience, Servers, Settings},
-    single::{enrol_one, upload_one},
-    status::{Advice, Status},
+    single::upload_one,
     sync::{Standing, SyncError},
 };
 use heard::Heard;
@@ -48,7 +47,7 @@ pub struct Options {
     pub trust_relays: bool,
     /// Blocks that the consortium names, over which proofs may lead where the chain's authorities were changed by force.
     pub checkpoints: Vec<Checkpoint>,
-    /// How long to wait for what. A call's deadline comes before all of it.
+    /// How long to wait for what. A call's deadline comes before all of it, and one relay gets a share of the time until then only.
     pub patience: Patience,
 }
 
@@ -110,8 +109,13 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
     }
 
     /// Enrols the phone with a code that the study's staff handed out, at the authentication server of this address. Gives its
-    /// number on the chain. After a failure, or a kill, the same call goes on with the same bytes; so does [`sync`](Self::sync). A
-    /// phone that is enrolled redeems nothing. One that was stopped begins anew beside what it has.
+    /// number on the chain, once that is proved. After a failure, or a kill, the same call goes on with the same bytes; so does
+    /// [`sync`](Self::sync). A phone that was stopped begins anew beside what it has, and so does one that cannot be enrolled as it is.
+    /// A code that was of no use leaves nothing behind.
+    ///
+    /// The code by which the phone was enrolled gives its number again. With another one it looks whether the chain has retired its
+    /// device, and goes on then; otherwise the code is not used, and the error is `already_enrolled`. So it is when a code that was
+    /// entered before, and whose answer was lost, enrols it now.
     ///
     /// As soon as the server has said what the code is for, the phone can seal.
     pub async fn enrol(
@@ -131,7 +135,9 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             let stable = mhealth_api::Code::MalformedCode.as_str();
             ChainRefusal::before_the_chain(stable, format!("{error}."))
         })?;
-        self.within(deadline, self.enrolling(&address, &code)).await
+        let ends = self.senses.moment().after(deadline);
+        self.within(deadline, self.enrolling(&address, &code, &ends))
+            .await
     }
 
     /// Seals a record. It, the next key and the new head are durable when this returns; no connection is needed. What is longer
@@ -149,9 +155,9 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         content: &[u8],
         change: Change,
     ) -> Result<Sealed, Error> {
-        let ledger = self.ledger().ok_or(Error::NotEnrolled)?;
         let mut rng = self.senses.rng().map_err(|_| Error::NoRandom)?;
         self.turns.alone(|| {
+            let ledger = self.ledger().ok_or(Error::NotEnrolled)?;
             let id = ledger.current()?;
             let key = ledger.device(id)?.recipient.map(SealingKey);
             let recipient = match &key {
@@ -167,68 +173,8 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
     /// proof. Back when that is done, when it fails, or after `deadline` with the code `deadline`. The future may be dropped at
     /// any point. Calls at the same time wait for each other.
     pub async fn sync(&self, deadline: Duration) -> Result<Standing, SyncError> {
-        self.within(deadline, self.syncing()).await
-    }
-
-    /// How the phone stands, for a screen. Asks nobody.
-    pub fn status(&self) -> Result<Status, Error> {
-        self.turns.alone(|| {
-            let notes = self.opened.notes()?;
-            let told = notes.advice.as_deref().and_then(Advice::from_code);
-            let mut status = Status {
-                key: None,
-                study: None,
-                device: None,
-                sealed: 0,
-                finalised: 0,
-                queued: 0,
-                proved_in: None,
-                last_contact: self.transport.last().or(notes.last_contact),
-                next_try: notes.next_try,
-                stopped: None,
-                last_fault: notes.last_fault,
-                advice: told.unwrap_or(Advice::Enrol),
-            };
-            let Some(ledger) = self.ledger() else {
-                return Ok(status);
-            };
-            let id = ledger.current()?;
-            let device = ledger.device(id)?;
-            status.key = Some(device.key);
-            status.study = Some(ledger.terms().study);
-            status.device = device.number.filter(|_| device.proved);
-            status.sealed = device.length;
-            status.finalised = device.confirmed;
-            status.queued = device.queued();
-            status.proved_in = Some(ledger.seen(id)?).filter(|block| *block > 0);
-            status.stopped = device.frozen;
-            status.advice = match (device.frozen, told) {
-                (Some(reason), _) => reason.advice(),
-                (None, Some(advice)) => advice,
-                (None, _) if device.queued() > 0 || !device.proved => Advice::Wait,
-                (None, _) => Advice::Nothing,
-            };
-            Ok(status)
-        })
-    }
-
-    /// What the chain is not known to have, as relays export it, oldest first: for the auditor, of a phone that was stopped.
-    pub fn export_queue(&self) -> Result<Vec<ExportedRun>, Error> {
-        let mut runs = Vec::new();
-        let Some(ledger) = self.ledger() else {
-            return Ok(runs);
-        };
-        self.turns.alone(|| {
-            let mut cursor = 0;
-            for device in ledger.devices()? {
-                let take = |run| {
-                    runs.push(run);
-                    Ok::<_, Error>(())
-                };
-                cursor = export_queue(&*ledger, &device, cursor, take)?;
-            }
-            Ok(runs)
-        })
+        let ends = self.senses.moment().after(deadline);
+        self.within(deadline, self.syncing(&ends)).await
     }
 
     fn ledger(&self) -> Option<Arc<Ledger<S>>> {
@@ -237,6 +183,22 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
 
     /// Does something with the chain until a deadline, and notes how it went.
     async fn within<A>(
+        &self,
+        deadline: Duration,
+        work: impl Future<Output = Result<A, SyncError>>,
+    ) -> Result<A, SyncError> {
+        let mut left = Left(Some(self));
+        let done = self.until(deadline, work).await;
+        left.0 = None;
+        // A note that cannot be written takes nothing from what was done.
+        if let Err(error) = self.turns.alone(|| self.note(done.as_ref().err())) {
+            tracing::warn!(%error, "how it went is not noted");
+        }
+        done
+    }
+
+    /// Does something with the chain until a deadline. All of it has ended when this is back.
+    async fn until<A>(
         &self,
         deadline: Duration,
         work: impl Future<Output = Result<A, SyncError>>,
@@ -251,19 +213,17 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             self.turns.in_turns(work).await
         };
         let done = match select(pin!(alone), pin!(self.transport.sleep(deadline))).await {
-            Either::Left((done, _)) => done,
-            Either::Right(_) => Err(SyncError::Chain(ChainFault {
+            Either::Left((done, _)) => Some(done),
+            Either::Right(_) => None,
+        };
+        done.unwrap_or_else(|| {
+            Err(SyncError::Chain(ChainFault {
                 code: "deadline".into(),
                 message: "There was no time for more. Nothing is lost; the next call goes on."
                     .into(),
                 passing: true,
-            })),
-        };
-        // A note that cannot be written takes nothing from what was done.
-        if let Err(error) = self.turns.alone(|| self.note(done.as_ref().err())) {
-            tracing::warn!(%error, "how it went is not noted");
-        }
-        done
+            }))
+        })
     }
 
     fn note(&self, fault: Option<&SyncError>) -> Result<(), Error> {
@@ -282,64 +242,24 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             }
         }
         self.opened.together(|| {
-            if let (Some(ledger), Some(servers)) = (self.ledger(), &*self.servers.lock()) {
-                ledger.set_doubts(&servers.doubts())?;
-            }
+            self.note_relays()?;
             self.opened.set_notes(&notes)
         })
     }
 
-    async fn enrolling(
-        &self,
-        address: &Address,
-        code: &EnrolmentCode,
-    ) -> Result<DeviceId, SyncError> {
-        let device = match self.ledger() {
-            Some(ledger) => Some(ledger.device(ledger.current()?)?),
-            None => None,
+    /// Stores what is known of relays.
+    fn note_relays(&self) -> Result<(), Error> {
+        let (Some(ledger), Some(servers)) = (self.ledger(), self.servers.lock().clone()) else {
+            return Ok(());
         };
-        let known = device.filter(|device| device.frozen.is_none());
-        if let Some(number) = known
-            .as_ref()
-            .and_then(|it| it.number.filter(|_| it.proved))
-        {
-            return Ok(number);
+        let doubts = servers.doubts();
+        if ledger.doubts()? != doubts {
+            ledger.set_doubts(&doubts)?;
         }
-        // What the code is for decides what kind of device redeems it. One that asked before, and was killed, goes on.
-        let found = self.ask(address).code_terms(code).await??;
-        let terms = Terms::from(&found);
-        let candidate = candidate(&found, code, address);
-        // What was sealed stays with the key that it was sealed for; a code for something else is refused.
-        let fits = known.is_some_and(|device| {
-            let same_kind = device.predecessor == candidate.predecessor
-                && device.recipient == candidate.recipient;
-            same_kind || device.length > 0
-        });
-        let ledger = match self.ledger() {
-            Some(ledger) if fits => {
-                ledger.expect_chain(&terms.chain)?;
-                ledger
-            }
-            Some(ledger) => Arc::new(ledger.go_on(&terms, &candidate)?),
-            None => {
-                let checkpoints = self.checkpoints.clone();
-                Arc::new(Ledger::begin(
-                    &self.opened,
-                    checkpoints,
-                    &terms,
-                    &candidate,
-                )?)
-            }
-        };
-        *self.ledger.lock() = Some(ledger.clone());
-        *self.servers.lock() = None;
-        let id = ledger.current()?;
-        let servers = self.servers(&ledger, address);
-        let keep = |code: &_| ledger.keep_code(id, code, address.as_str());
-        enrol_one(&*ledger, &servers, id, code, keep).await
+        ledger.remember_relays(&servers.relays())
     }
 
-    async fn syncing(&self) -> Result<Standing, SyncError> {
+    async fn syncing(&self, ends: &Moment) -> Result<Standing, SyncError> {
         let Some(ledger) = self.ledger() else {
             return Ok(Standing::Unenrolled);
         };
@@ -347,18 +267,23 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         if let Some(reason) = ledger.device(id)?.frozen {
             return Ok(Standing::Frozen(reason));
         }
-        let Some(address) = self.opened.notes()?.authentication else {
+        let Some(address) = self.authentication(&ledger)? else {
             return Ok(Standing::Unenrolled);
         };
-        let address = address
-            .parse()
-            .map_err(|_| ledger.corrupt("its server's address is none".into()))?;
-        let servers = self.servers(&ledger, &address);
-        let device = ledger.device(id)?;
-        if let (None, Some(code)) = (device.number, ledger.code(id)?) {
-            enrol_one(&*ledger, &servers, id, &code, |_| Ok(())).await?;
+        if let (false, Some(code)) = (ledger.device(id)?.proved, ledger.code(id)?) {
+            self.redeem(&address, &code, false, ends).await?;
         }
-        upload_one(&*ledger, &servers, id).await
+        // It may be another device by now.
+        let ledger = self.ledger().ok_or(Error::NotEnrolled)?;
+        let servers = self.servers(&ledger, &address, ends);
+        upload_one(&*ledger, &servers, ledger.current()?).await
+    }
+
+    /// Where the code was redeemed, or is to be.
+    fn authentication(&self, ledger: &Ledger<S>) -> Result<Option<Address>, Error> {
+        let address = self.opened.notes()?.authentication;
+        let address = address.map(|it| it.parse::<Address>()).transpose();
+        address.map_err(|_| ledger.corrupt("its server's address is none".into()))
     }
 
     fn ask(&self, address: &Address) -> AuthenticationServer<Heard<T>> {
@@ -366,11 +291,20 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         AuthenticationServer::at(address.clone(), self.options.patience, transport, senses)
     }
 
-    /// The way to the chain, as it was left.
-    fn servers(&self, ledger: &Ledger<S>, authentication: &Address) -> Servers<Heard<T>> {
+    /// The way to the chain, as it was left, for a call that ends then.
+    fn servers(
+        &self,
+        ledger: &Ledger<S>,
+        authentication: &Address,
+        ends: &Moment,
+    ) -> Servers<Heard<T>> {
         let mut kept = self.servers.lock();
+        if kept.as_ref().is_some_and(|it| !it.is_at(authentication)) {
+            *kept = None;
+        }
         let made = || {
             let settings = Settings {
+                remembered: ledger.relays().unwrap_or_default(),
                 doubts: ledger.doubts().unwrap_or_default(),
                 trust_relays: self.options.trust_relays,
                 copies: self.options.copies,
@@ -379,19 +313,22 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             };
             Servers::new(settings, self.transport.clone(), self.senses.clone())
         };
-        kept.get_or_insert_with(made).clone()
+        let servers = kept.get_or_insert_with(made);
+        servers.ends(ends.clone());
+        servers.clone()
     }
 }
 
-fn candidate<'a>(
-    found: &CodeTerms,
-    code: &'a EnrolmentCode,
-    authentication: &'a Address,
-) -> Candidate<'a> {
-    Candidate {
-        predecessor: found.predecessor,
-        recipient: found.participant_key.map(|key| key.0),
-        code,
-        authentication: authentication.as_str(),
+/// A call that somebody ends from outside leaves what it learned of relays: the next one turns to others first.
+struct Left<'a, S: PhoneStore, T: Transport>(Option<&'a Phone<S, T>>);
+
+impl<S: PhoneStore, T: Transport> Drop for Left<'_, S, T> {
+    fn drop(&mut self) {
+        let Some(phone) = self.0 else {
+            return;
+        };
+        if let Err(error) = phone.turns.alone(|| phone.note_relays()) {
+            tracing::warn!(%error, "what is known of relays is not noted");
+        }
     }
 }

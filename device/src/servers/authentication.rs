@@ -117,6 +117,7 @@ impl<T: Transport> AuthenticationServer<T> {
                     hash: enrolled.genesis,
                     length: 0,
                 },
+                retired: false,
             }),
             Err(refusal) => Err(refusal),
         })

@@ -58,6 +58,8 @@ pub(super) enum DeliveryError {
     Unusable(ChainFault),
     /// The relay did not do what it said: it keeps runs back, loses them, or shows what is no proof.
     Doubtful(ChainFault),
+    /// The relay had its share of the call's time. It may be slow and no more.
+    Late(ChainFault),
     /// The relay says that the run of this place is refused. Others may say something else.
     Refused(usize, ChainRefusal),
     /// No relay can help.
@@ -75,6 +77,8 @@ pub(super) struct Carrier<'a, T> {
     pub(super) key: &'a DeviceKey,
     pub(super) runs: &'a [PreparedRun],
     pub(super) relay: &'a Relay,
+    /// Whether another relay could be turned to.
+    pub(super) has_others: bool,
 }
 
 impl<T: Transport> Carrier<'_, T> {

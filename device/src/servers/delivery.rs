@@ -31,6 +31,9 @@ use crate::{
     senses::Moment,
 };
 
+/// How long a relay that had its share of a call is left alone, so that others come first.
+const AFTER_OTHERS: Duration = Duration::from_secs(1);
+
 /// A device's runs on their way.
 struct Delivery<T> {
     inner: Arc<Inner<T>>,
@@ -122,7 +125,10 @@ impl<T: Transport> Delivery<T> {
             let relay = &self.relays[place];
             let with_relay = accepted.entry(place).or_default();
             let before = answers.iter().flatten().count() + with_relay.len();
-            let carried = self.carrier(relay).carry(&mut answers, with_relay).await;
+            let carrier = self.carrier(place, &banned);
+            let turn = inner.turn(relay);
+            let carried = carrier.carry(&mut answers, with_relay).await;
+            turn.ended();
             let Err(error) = carried else {
                 for (other, (teller, refusal)) in &refusals {
                     if matches!(answers[*other], Some(Answer::Final(..))) {
@@ -159,6 +165,13 @@ impl<T: Transport> Delivery<T> {
                     begun = inner.http.senses.moment();
                     fault = Some(found);
                 }
+                DeliveryError::Late(found) => {
+                    relay.doubt(inner.http.senses.now(), &found);
+                    // After others, and as long as there is time, it is asked again.
+                    resting.insert(place, inner.http.senses.moment().after(AFTER_OTHERS));
+                    begun = inner.http.senses.moment();
+                    fault = Some(found);
+                }
                 DeliveryError::Refused(of, refusal) => {
                     banned.insert(place);
                     refusals.entry(of).or_insert((place, refusal));
@@ -192,14 +205,18 @@ impl<T: Transport> Delivery<T> {
         relay.doubt(self.inner.http.senses.now(), &fault);
     }
 
-    fn carrier<'a>(&'a self, relay: &'a Relay) -> Carrier<'a, T> {
+    fn carrier(&self, place: usize, banned: &BTreeSet<usize>) -> Carrier<'_, T> {
+        let taken = self.taken.lock();
+        let mut others = (0..self.relays.len()).filter(|other| *other != place);
+        let has_others = others.any(|other| !banned.contains(&other) && !taken.contains(&other));
         Carrier {
             inner: &self.inner,
             checker: &self.checker,
             question: self.question,
             key: &self.key,
             runs: &self.runs,
-            relay,
+            relay: &self.relays[place],
+            has_others,
         }
     }
 

@@ -27,9 +27,14 @@ impl Expectation {
         self.0.store(after, Ordering::Relaxed);
     }
 
+    /// How long it takes; nothing if that is not known.
+    pub(super) fn usual(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
     /// How long to wait before asking for the first time, and between two times.
     pub(super) fn waits(&self) -> (Duration, Duration) {
-        let expected = Duration::from_millis(self.0.load(Ordering::Relaxed));
+        let expected = self.usual();
         let first = (expected * 9 / 10).clamp(Duration::from_millis(50), Duration::from_secs(15));
         let next = (expected / 8).clamp(Duration::from_millis(100), Duration::from_secs(2));
         (first, next)

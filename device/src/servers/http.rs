@@ -48,6 +48,8 @@ pub(super) enum Failure {
     Untrusted(String),
     /// Somebody answered whose certificate is not valid at the time that the device's clock shows.
     WrongTime { not_yet: bool, reason: String },
+    /// The server does not list the origin of the page that asks.
+    NotAllowed(String),
     /// The system gives no random bytes for a proof.
     NoRandom,
 }
@@ -94,7 +96,8 @@ impl Failure {
 
     /// What a device says of it, with the server that it met it at.
     pub(super) fn at(self, server: &Address) -> ChainFault {
-        let passing = self.may_pass();
+        // It may be the answer of a proxy whose server is away: of use to try later, and not at once.
+        let passing = self.may_pass() || matches!(self, Self::NotAllowed(_));
         let (code, message) = match self {
             Self::Unreachable(reason) => ("server_unreachable".into(), reason),
             Self::Busy { code, message, .. } => (code, message),
@@ -108,6 +111,7 @@ impl Failure {
                 };
                 (code.into(), reason)
             }
+            Self::NotAllowed(reason) => (Code::OriginNotAllowed.as_str().into(), reason),
             Self::NoRandom => ("no_random".into(), EntropyFault.to_string()),
         };
         ChainFault {
@@ -232,6 +236,7 @@ fn unanswered(fault: TransportFault) -> Failure {
         TransportFault::TooLong => Failure::Nonsense(TransportFault::TooLong.to_string()),
         TransportFault::Untrusted(reason) => Failure::Untrusted(reason),
         TransportFault::WrongTime { not_yet, reason } => Failure::WrongTime { not_yet, reason },
+        TransportFault::NotAllowed(reason) => Failure::NotAllowed(reason),
     }
 }
 

@@ -9,8 +9,10 @@ use core::time::Duration;
 use hashchain::DeviceId;
 
 use super::{
+    address::Address,
     authentication::AuthenticationServer,
     expectation::Expectation,
+    haste::Haste,
     http::Http,
     observer::Observer,
     relay::Relay,
@@ -25,15 +27,35 @@ use crate::{
     senses::Senses,
 };
 
+/// Most relays that are taken over from a token's answer.
+const MOST_NAMED: usize = 64;
+
 /// Servers, and what is known of them.
 pub(super) struct Inner<T> {
     pub(super) settings: Settings,
     pub(super) http: Arc<Http<T>>,
     pub(super) authentication: AuthenticationServer<T>,
-    relays: Mutex<Vec<Arc<Relay>>>,
+    relays: Mutex<Relays>,
     pub(super) tokens: Tokens,
     pub(super) observer: Arc<dyn Observer>,
     pub(super) expectation: Expectation,
+    pub(super) haste: Haste,
+}
+
+/// The relays that are known, and from where.
+struct Relays {
+    known: Vec<Arc<Relay>>,
+    origin: Origin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// Whoever runs the program named them.
+    Configured,
+    /// The authentication server named them, in an earlier run of the program.
+    Remembered,
+    /// The authentication server named them.
+    Named,
 }
 
 impl<T: Transport> Inner<T> {
@@ -45,24 +67,32 @@ impl<T: Transport> Inner<T> {
             http.clone(),
             settings.patience,
         );
-        let relays = settings.relays.iter().map(|relay| {
-            let doubted = settings.doubts.get(relay.as_str()).copied();
-            let doubted = doubted.unwrap_or(0);
-            Arc::new(Relay::doubted_until(relay.clone(), doubted, senses.clone()))
-        });
+        let (addresses, origin) = match settings.relays.is_empty() {
+            true => (&settings.remembered, Origin::Remembered),
+            false => (&settings.relays, Origin::Configured),
+        };
+        let known = addresses.iter().cloned();
+        let known = known.map(|address| relay(address, &settings, &senses));
+        let known = known.collect();
         Self {
-            relays: Mutex::new(relays.collect()),
+            relays: Mutex::new(Relays { known, origin }),
             http,
             authentication,
             tokens: Tokens::new(senses),
             observer: settings.observer.clone(),
             expectation: Expectation::new(),
+            haste: Haste::default(),
             settings,
         }
     }
 
     pub(super) fn known_relays(&self) -> Vec<Arc<Relay>> {
-        self.relays.lock().clone()
+        self.relays.lock().known.clone()
+    }
+
+    /// Whether somebody has named the relays since the program was started.
+    pub(super) fn relays_are_named(&self) -> bool {
+        self.relays.lock().origin != Origin::Remembered
     }
 
     #[cfg(feature = "bare-records")]
@@ -113,25 +143,42 @@ impl<T: Transport> Inner<T> {
         Ok(Ok(token))
     }
 
-    /// Takes over the relays that the authentication server names, unless some were configured.
+    /// Takes over the relays that the authentication server names, unless some were configured: relays come and go while a program
+    /// runs. What is known of one that is named again stays known. Bare records stay with the relay that chained the first.
     fn learn(&self, named: &[String]) {
         let mut relays = self.relays.lock();
-        if !relays.is_empty() {
+        let bound = self.bare_records() && !relays.known.is_empty();
+        if relays.origin == Origin::Configured || bound {
             return;
         }
-        for name in named {
-            match name.parse() {
+        let mut found: Vec<Arc<Relay>> = Vec::new();
+        for name in named.iter().take(MOST_NAMED) {
+            match name.parse::<Address>() {
+                Ok(address) if found.iter().any(|relay| relay.address == address) => {}
                 Ok(address) => {
-                    let address: super::Address = address;
-                    let doubted = self.settings.doubts.get(address.as_str()).copied();
-                    relays.push(Arc::new(Relay::doubted_until(
-                        address,
-                        doubted.unwrap_or(0),
-                        self.http.senses.clone(),
-                    )));
+                    let mut known = relays.known.iter();
+                    let known = known.find(|relay| relay.address == address).cloned();
+                    let new = || relay(address, &self.settings, &self.http.senses);
+                    found.push(known.unwrap_or_else(new));
                 }
                 Err(error) => tracing::warn!(%error, "a relay's address cannot be used"),
             }
         }
+        // A server that names none for once takes none away.
+        if !found.is_empty() {
+            *relays = Relays {
+                known: found,
+                origin: Origin::Named,
+            };
+        }
     }
+}
+
+fn relay(address: Address, settings: &Settings, senses: &Senses) -> Arc<Relay> {
+    let doubted = settings.doubts.get(address.as_str()).copied();
+    Arc::new(Relay::doubted_until(
+        address,
+        doubted.unwrap_or(0),
+        senses.clone(),
+    ))
 }

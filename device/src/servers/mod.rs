@@ -22,6 +22,7 @@ mod bare;
 mod carrier;
 mod delivery;
 mod expectation;
+mod haste;
 mod http;
 mod inner;
 mod observer;
@@ -53,7 +54,7 @@ use crate::{
     },
     host::Transport,
     key::{DeviceKey, PublicKey},
-    senses::Senses,
+    senses::{Moment, Senses},
 };
 use inner::Inner;
 
@@ -112,6 +113,16 @@ impl<T: Transport> Servers<T> {
         ends.filter(|(_, until)| *until > now).collect()
     }
 
+    /// Whether its authentication server has this address.
+    pub(crate) fn is_at(&self, authentication: &Address) -> bool {
+        self.0.settings.authentication == *authentication
+    }
+
+    /// When the call that is under way ends: one relay gets a share of the time until then, and others the rest.
+    pub(crate) fn ends(&self, at: Moment) {
+        self.0.haste.ends(at);
+    }
+
     /// Brings one device's runs to the relays and waits until they are proved to be final; see [`Chain::upload`].
     pub async fn deliver(
         &self,
@@ -144,15 +155,15 @@ impl<T: Transport> Chain for Servers<T> {
         }
     }
 
-    /// Gets a device's first token, with which the authentication server names the relays, unless some are known.
+    /// Gets a device's first token, with which the authentication server names the relays, unless it or somebody else did.
     async fn introduce(
         &self,
         device: DeviceId,
         key: &DeviceKey,
     ) -> Result<Decision<()>, ChainFault> {
-        match self.0.known_relays().is_empty() {
-            true => Ok(self.0.token(device, key).await?.map(drop)),
-            false => Ok(Ok(())),
+        match self.0.relays_are_named() {
+            true => Ok(Ok(())),
+            false => Ok(self.0.token(device, key).await?.map(drop)),
         }
     }
 
@@ -203,7 +214,7 @@ impl<T: Transport> Chain for Servers<T> {
             return Ok(None);
         };
         let path = format!("/v1/devices/{device}/entries?from={from}&count={count}");
-        let request = self.0.http.get(relay.address.at(&path));
+        let request = self.0.ask(relay, &path);
         let entries = self.0.http.send(request).await;
         entries
             .map(Some)

@@ -32,6 +32,8 @@ struct Doubt {
     times: u32,
     /// In seconds since 1970.
     until: i64,
+    /// How often what it was sent was proved to be final.
+    deliveries: u32,
 }
 
 #[derive(Debug, Default)]
@@ -48,8 +50,10 @@ impl Relay {
         Self::doubted_until(address, 0, crate::senses::fixed())
     }
 
-    /// A relay that others were preferred to until then, in seconds since 1970; 0 for one of which nothing is known.
+    /// A relay that others were preferred to until then, in seconds since 1970; 0 for one of which nothing is known. What was noted
+    /// while the clock was years ahead lasts no longer than any other doubt.
     pub(super) fn doubted_until(address: Address, until: i64, senses: Senses) -> Self {
+        let until = until.min(senses.now().saturating_add(LONGEST_DOUBT));
         Self {
             address,
             senses,
@@ -57,6 +61,7 @@ impl Relay {
             doubt: Mutex::new(Doubt {
                 times: u32::from(until > 0),
                 until,
+                deliveries: 0,
             }),
         }
     }
@@ -75,7 +80,16 @@ impl Relay {
 
     /// What it was sent is proved to be final.
     pub(super) fn delivered(&self) {
-        *self.doubt.lock() = Doubt::default();
+        let mut doubt = self.doubt.lock();
+        *doubt = Doubt {
+            deliveries: doubt.deliveries.wrapping_add(1),
+            ..Doubt::default()
+        };
+    }
+
+    /// How often that was so.
+    pub(super) fn deliveries(&self) -> u32 {
+        self.doubt.lock().deliveries
     }
 
     /// Until when others are turned to first, in seconds since 1970.

@@ -15,8 +15,11 @@ pub struct Settings {
     pub terms: Terms,
     /// The authentication server.
     pub authentication: Address,
-    /// The relays. When there are none, those that the authentication server names with its first token.
+    /// The relays. When there are none, those that the authentication server names with each token.
     pub relays: Vec<Address>,
+    /// When there are none: those that it named before, as [`Servers::relays`](super::Servers::relays) said. They are asked until it
+    /// names some, so that a device which gets no token any more hears what the chain has against it.
+    pub remembered: Vec<Address>,
     /// Relays, by their base addresses, to which others are preferred, and until when, in seconds since 1970: what
     /// [`Servers::doubts`](super::Servers::doubts) said before.
     pub doubts: BTreeMap<String, i64>,
@@ -42,6 +45,7 @@ impl Settings {
             terms,
             authentication,
             relays: Vec::new(),
+            remembered: Vec::new(),
             doubts: BTreeMap::new(),
             trust_relays: false,
             copies: 1,

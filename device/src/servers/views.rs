@@ -12,7 +12,7 @@ use alloc::{
 };
 use core::time::Duration;
 
-use mhealth_api::{Code, DeviceOnChain};
+use mhealth_api::{Code, DeviceOnChain, DeviceStatus};
 use mhealth_evidence::HeadProof;
 
 use super::{
@@ -64,7 +64,7 @@ impl<T: Transport> Inner<T> {
             let (mut unknown, mut fault) = (false, None);
             for relay in self.in_turn(first)? {
                 self.http.transport.sleep(relay.rest()).await;
-                let request = self.http.get(relay.address.at(&path));
+                let request = self.ask(&relay, &path);
                 match self.http.send::<DeviceOnChain>(request).await {
                     Ok(told) => {
                         relay.worked();
@@ -176,7 +176,7 @@ impl<T: Transport> Inner<T> {
             );
             let request = Request {
                 longest_answer: HeadProof::LARGEST,
-                ..self.http.get(relay.address.at(&path))
+                ..self.ask(relay, &path)
             };
             let proof = self.http.send_bytes(request).await;
             let proof = proof.map_err(|failure| unproved(relay, failure))?;
@@ -186,6 +186,15 @@ impl<T: Transport> Inner<T> {
                 Ok(Checked::OnTheWay) => {}
                 // Meanwhile another proof led to later authorities.
                 Err(_) if checker.set() != set => {}
+                // An honest relay says so of a number that a server made up, and of one whose block it has not seen.
+                Err(nobody) if nobody.is_of_nobody() => {
+                    let fault = ChainFault {
+                        code: nobody.code.into(),
+                        message: format!("{}: {nobody}", relay.address),
+                        passing: true,
+                    };
+                    return Err(Unproved::NotNow(fault, None));
+                }
                 Err(refused) => {
                     let behind = match refused.is_of_a_laggard() {
                         true => " It is behind, or shows what was true once. On a development chain that was begun anew, begin with a new state file.",
@@ -214,7 +223,7 @@ impl<T: Transport> Inner<T> {
         question: &Question,
     ) -> Result<FinalHead, Unproved> {
         let path = format!("/v1/devices/{}", question.device);
-        let request = self.http.get(relay.address.at(&path));
+        let request = self.ask(relay, &path);
         let told = self.http.send::<DeviceOnChain>(request).await;
         let told = told.map_err(|failure| unproved(relay, failure))?;
         relay.worked();
@@ -225,6 +234,7 @@ impl<T: Transport> Inner<T> {
             number: told.device,
             genesis: told.genesis,
             head: told.chain.head,
+            retired: told.status == DeviceStatus::Retired,
         };
         checker
             .take_word(told.number, told.head, Some(&told))

@@ -49,24 +49,22 @@ impl<T: Transport> Carrier<'_, T> {
             };
             let wait = wait.mul_f64(0.9 + 0.2 * inner.http.senses.chance());
             inner.http.transport.sleep(wait).await;
-            let late = sent.elapsed() > inner.settings.patience.finality;
+            let waited = sent.elapsed();
+            let over = waited > inner.settings.patience.finality;
+            let late = over || (self.has_others && inner.is_late(waited));
             match self.look(latest).await? {
                 None => {
                     accepted.clear();
                     return Ok(false);
                 }
-                Some(Said::UnderWay) if late => {
-                    return Err(DeliveryError::Doubtful(self.stalled(sent.elapsed(), None)));
-                }
+                Some(Said::UnderWay) if late => return Err(self.kept(over, waited, None)),
                 Some(Said::UnderWay) => {}
                 Some(Said::Final) => {
                     let proved = self.prove(answers, accepted).await?;
                     if accepted.is_empty() {
                         inner.expectation.learn(sent.elapsed());
                     } else if late {
-                        return Err(DeliveryError::Doubtful(
-                            self.stalled(sent.elapsed(), proved),
-                        ));
+                        return Err(self.kept(over, waited, proved));
                     }
                 }
                 Some(Said::Refused(refusal)) => {
@@ -134,10 +132,10 @@ impl<T: Transport> Carrier<'_, T> {
 
     /// Asks what the relay says of one run: `None` if it does not know it.
     async fn look(&self, place: usize) -> Result<Option<Said>, DeliveryError> {
-        let http = &self.inner.http;
         let run = &self.runs[place];
-        let address = self.relay.address.at(&format!("/v1/runs/{}", run.id));
-        match http.send::<RunStatus>(http.get(address)).await {
+        let path = format!("/v1/runs/{}", run.id);
+        let request = self.inner.ask(self.relay, &path);
+        match self.inner.http.send::<RunStatus>(request).await {
             Ok(status) => {
                 self.relay.worked();
                 self.said(run, &status).map(Some)
@@ -189,6 +187,15 @@ impl<T: Transport> Carrier<'_, T> {
                 }))
             }
             RunState::Refused | RunState::Conflicting => Ok(Said::Refused(refusal())),
+        }
+    }
+
+    /// The relay keeps runs for longer than the device's patience, or (not `over`) than its share of the call.
+    fn kept(&self, over: bool, waited: Duration, why: Option<ChainFault>) -> DeliveryError {
+        let fault = self.stalled(waited, why);
+        match over {
+            true => DeliveryError::Doubtful(fault),
+            false => DeliveryError::Late(fault),
         }
     }
 

@@ -7,7 +7,7 @@ use hashchain::{
     data_digest, encoding, escrow_commitment, genesis, secret_commitment, DataDigest, DeviceId,
     Enrolment, Entry, LinkHash, Native, Sealer, Secret, StudyId, Tag, Verifier,
 };
-use mhealth_evidence::{Anchor, HeadProof};
+use mhealth_evidence::{Anchor, Checkpoint, HeadProof};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SdkError;
@@ -178,6 +178,9 @@ pub struct Reader {
     genesis: [u8; 32],
     device: DeviceId,
     known: Option<Anchor>,
+    /// Later authorities, to which proofs led that name no chain: what comes of them is known when a state names this one.
+    on_the_way: Option<Anchor>,
+    checkpoints: Vec<Checkpoint>,
 }
 
 impl Reader {
@@ -187,15 +190,35 @@ impl Reader {
             genesis: array(genesis)?,
             device: DeviceId(device),
             known: None,
+            on_the_way: None,
+            checkpoints: Vec::new(),
         })
     }
 
+    /// The same for somebody who trusts these blocks, each written `0x…@NUMBER`: proofs may lead over them where they change the
+    /// chain's authorities by force. Error: `not_a_checkpoint`.
+    pub fn trusting(self, checkpoints: &[String]) -> Result<Self, SdkError> {
+        Ok(Self {
+            checkpoints: crate::phone::checkpoints(checkpoints)?,
+            ..self
+        })
+    }
+
+    /// The number of the set of authorities that the next proof is to lead on from; none before the first proof.
+    pub fn set(&self) -> Option<u64> {
+        let anchor = self.on_the_way.as_ref().or(self.known.as_ref());
+        anchor.map(|anchor| anchor.set().id())
+    }
+
     /// What a proof shows. Errors: those of the crate `evidence` (`proof_malformed`, `another_chain`, `block_not_final`, …), and
-    /// `first_authorities_missing`, `unknown_device`.
+    /// `first_authorities_missing`, `unknown_device`. With `proof_on_the_way` nothing is wrong: the authorities changed so often
+    /// that one proof does not lead to the present ones. Ask for another, from the present [`set`](Self::set) on.
     pub fn check(&mut self, proof: &[u8]) -> Result<ProvedHead, SdkError> {
         let refuse = |code: &str, why: String| SdkError::new(code, why);
         let proof = HeadProof::from_bytes(proof).map_err(|e| refuse(e.code(), e.to_string()))?;
-        let mut anchor = match (&self.known, &proof.first) {
+        // A proof that does not follow shows that those before it may have led astray.
+        let on_the_way = self.on_the_way.take();
+        let mut anchor = match (on_the_way.as_ref().or(self.known.as_ref()), &proof.first) {
             (Some(anchor), _) => anchor.clone(),
             (None, Some(first)) => {
                 Anchor::begin(self.genesis, first).map_err(|e| refuse(e.code(), e.to_string()))?
@@ -207,8 +230,23 @@ impl Reader {
                 ))
             }
         };
+        let leads_to_no_state = proof.finality.nodes.is_empty()
+            && proof.finality.handovers.len() == HeadProof::MOST_HANDOVERS;
+        if leads_to_no_state {
+            anchor
+                .follow(&proof.finality, &self.checkpoints)
+                .map_err(|e| refuse(e.code(), e.to_string()))?;
+            let set = anchor.set().id();
+            self.on_the_way = Some(anchor);
+            return Err(SdkError::Failed {
+                code: "proof_on_the_way".into(),
+                reason: None,
+                advice: "wait".into(),
+                detail: format!("it leads to set {set} of the authorities; ask again from there"),
+            });
+        }
         let state = anchor
-            .check(&proof.finality)
+            .check_with(&proof.finality, &self.checkpoints)
             .map_err(|e| refuse(e.code(), e.to_string()))?;
         let head = state
             .head(self.device)

@@ -86,7 +86,8 @@ pub enum KeyFault {
 }
 
 /// Wraps the key with which the secrets in the store are encrypted. What it wraps with must not leave this phone: not in a
-/// backup, not in a transfer to a new phone. Asked once each time that a store is opened, so it may be slow.
+/// backup, not in a transfer to a new phone. Asked once each time that a store is opened, so it may be slow. Erase the secret
+/// when you are done with it, if the language can: what the bindings copied on the way is freed as it is.
 #[uniffi::export(with_foreign)]
 pub trait KeystoreHost: Send + Sync {
     /// Encrypts and authenticates 32 bytes. The result has up to 4 KiB.
@@ -105,7 +106,8 @@ pub struct HttpHeader {
     pub value: String,
 }
 
-/// A request. Sent as it is; nothing but what HTTP itself needs is added.
+/// A request. Sent as it is; nothing but what HTTP itself needs is added. **Never log it**, nor its parts: headers carry the token and
+/// the proof of possession, and the body the enrolment code. Swift's text of it shows them.
 #[derive(Clone, uniffi::Record)]
 pub struct HttpRequest {
     /// `GET` or `POST`.
@@ -122,7 +124,7 @@ pub struct HttpRequest {
     pub longest_answer: u64,
 }
 
-/// A whole answer, whatever its status.
+/// A whole answer, whatever its status. Never log it: tokens come in answers.
 #[derive(Clone, uniffi::Record)]
 pub struct HttpAnswer {
     /// HTTP's status.
@@ -158,7 +160,8 @@ pub enum HttpFault {
 }
 
 /// The app's way to servers. Redirects are not followed, cookies neither kept nor sent, answers not taken from a cache. Called on
-/// threads of the library's, several at a time; waits there for the answer.
+/// threads of the library's, several at a time; waits there for the answer. Interceptors that log requests, headers or answers
+/// write credentials into the log: leave them out of release builds, or let them log the address alone.
 #[uniffi::export(with_foreign)]
 pub trait TransportHost: Send + Sync {
     /// Sends a request and waits for its answer.

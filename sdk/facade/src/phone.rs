@@ -4,6 +4,7 @@
 
 use mhealth_device::host::{PhoneStore, StoreFault, Transport};
 use mhealth_device::{Advice, Change, Error, Phone, Record, Sealed, Standing, Status, SyncError};
+use mhealth_evidence::{Checkpoint, NotACheckpoint};
 use serde::Serialize;
 
 use crate::error::SdkError;
@@ -19,17 +20,29 @@ pub struct PhoneOptions {
     /// entries vanish and stop the phone.
     #[cfg_attr(feature = "bindings", uniffi(default = false))]
     pub trust_relays: bool,
+    /// Blocks that the consortium names, each written `0x…@NUMBER`, over which proofs may lead where the chain's authorities were
+    /// changed by force. They come with the app or in a letter, and never from a server.
+    #[cfg_attr(feature = "bindings", uniffi(default = []))]
+    pub checkpoints: Vec<String>,
 }
 
 impl PhoneOptions {
-    /// As the core takes them.
-    pub fn to_core(&self) -> mhealth_device::Options {
-        mhealth_device::Options {
+    /// As the core takes them. Error: `not_a_checkpoint`.
+    pub fn to_core(&self) -> Result<mhealth_device::Options, SdkError> {
+        Ok(mhealth_device::Options {
             copies: self.copies.max(1),
             trust_relays: self.trust_relays,
+            checkpoints: checkpoints(&self.checkpoints)?,
             ..Default::default()
-        }
+        })
     }
+}
+
+/// Blocks that are trusted, as people write them.
+pub(crate) fn checkpoints(written: &[String]) -> Result<Vec<Checkpoint>, SdkError> {
+    let read = written.iter().map(|text| text.trim().parse::<Checkpoint>());
+    let read: Result<Vec<Checkpoint>, NotACheckpoint> = read.collect();
+    read.map_err(|error| SdkError::new("not_a_checkpoint", error.to_string()))
 }
 
 /// How a phone stands, for a screen. Times are in seconds since 1970 by the phone's clock.
@@ -49,18 +62,22 @@ pub struct PhoneStatus {
     pub finalised: u64,
     /// Of these, entries that are still to be sent or proved.
     pub queued: u64,
+    /// Entries of devices that this phone had before, which were stopped: nobody sends them any more. They stay on this phone.
+    pub left_behind: u64,
     /// The block in whose state the phone's entries were proved last.
     pub proved_in: Option<u32>,
     /// When a server last answered.
     pub last_contact: Option<i64>,
     /// When trying again is of use at the earliest.
     pub next_try: Option<i64>,
-    /// Why the phone was stopped, if it was: `foreign_head`, `restored_backup`, `other_enrolment`, `another_participant_key`.
+    /// Why the phone was stopped, if it was: `foreign_head`, `restored_backup`, `other_enrolment`, `another_participant_key`,
+    /// `device_retired`, `never_enrolled`.
     pub stopped: Option<String>,
     /// Code of what went wrong when the phone last tried; none when it went well.
     pub last_fault: Option<String>,
     /// What the person should do: `nothing`, `wait`, `enrol`, `ask_for_code`, `connect`, `set_clock`, `make_room`, `unlock`,
-    /// `close_other`, `update_app`, `enrol_anew`, `tell_study`. `advice_sentence` has the words.
+    /// `close_other`, `update_app`, `enrol_anew`, `hand_over` (what the two exports give), `tell_study`. `advice_sentence` has the
+    /// words.
     pub advice: String,
 }
 
@@ -73,6 +90,7 @@ impl From<Status> for PhoneStatus {
             sealed: status.sealed,
             finalised: status.finalised,
             queued: status.queued,
+            left_behind: status.left_behind,
             proved_in: status.proved_in,
             last_contact: status.last_contact,
             next_try: status.next_try,
@@ -162,8 +180,9 @@ pub fn seal<S: PhoneStore, T: Transport>(
     }
 }
 
-/// What is left on a stopped phone, for the auditor: one JSON object a line, as relays export runs.
-pub fn lines(runs: &[mhealth_api::ExportedRun]) -> String {
+/// What is left on a stopped phone: one JSON object a line, as relays export runs, or as
+/// [`UnenrolledRun`](mhealth_device::UnenrolledRun) has it.
+pub fn lines<R: Serialize>(runs: &[R]) -> String {
     runs.iter()
         .map(|run| serde_json::to_string(run).expect("a run always serialises; qed") + "\n")
         .collect()

@@ -3,6 +3,7 @@
 //! Wrapping with a key that the host keeps in a file: for platforms whose standard library has no authenticated encryption.
 
 use chacha20poly1305::{aead::Aead, KeyInit, XChaCha20Poly1305, XNonce};
+use zeroize::Zeroizing;
 
 use crate::host::KeyFault;
 
@@ -12,6 +13,8 @@ const NONCE: usize = 24;
 /// Encrypts and authenticates with a key of 32 random bytes that was made for nothing else.
 #[uniffi::export]
 pub fn wrap_with_key(key: Vec<u8>, secret: Vec<u8>) -> Result<Vec<u8>, KeyFault> {
+    // These copies were made on the way here. The app's own are the app's to erase.
+    let (key, secret) = (Zeroizing::new(key), Zeroizing::new(secret));
     let mut nonce = [0; NONCE];
     getrandom::fill(&mut nonce).map_err(|error| failed(&error.to_string()))?;
     let wrapped = cipher(&key)?
@@ -23,6 +26,7 @@ pub fn wrap_with_key(key: Vec<u8>, secret: Vec<u8>) -> Result<Vec<u8>, KeyFault>
 /// Gives back what was wrapped with this key. Error: foreign, for everything else.
 #[uniffi::export]
 pub fn unwrap_with_key(key: Vec<u8>, wrapped: Vec<u8>) -> Result<Vec<u8>, KeyFault> {
+    let key = Zeroizing::new(key);
     let (nonce, wrapped) = wrapped.split_at_checked(NONCE).ok_or(KeyFault::Foreign)?;
     cipher(&key)?
         .decrypt(XNonce::from_slice(nonce), wrapped)

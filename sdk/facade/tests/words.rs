@@ -80,6 +80,14 @@ fn a_reason_says_more_than_its_code_and_a_code_more_than_advice() {
 }
 
 #[test]
+fn a_store_that_cannot_be_used_is_more_than_a_browsers_private_window() {
+    for language in Language::ALL {
+        let said = Sentences::of(language).for_error("state_unreadable", "tell_study");
+        assert!(said.contains("state_unreadable"), "{said}");
+    }
+}
+
+#[test]
 fn what_nobody_knows_is_named_for_the_staff() {
     for language in Language::ALL {
         let said = Sentences::of(language).for_error("of_a_newer_server", "of_a_newer_phone");

@@ -23,10 +23,16 @@ def main():
             payload = json.dumps({"night": night, "minutes_asleep": 412}).encode()
             phone.seal(f"night-{night}", "application/json", payload)
             phone.sync()
-            status = phone.status()
-            print(f"Your data is safe: registered in block {status.proved_in}, proved. Entries: {status.finalised}.")
+            print(told(phone.status(), phone.advice()))
     except MHealthError as error:
         sys.exit(error.sentence())
+
+
+def told(status, advice):
+    """What may be said of a phone: that its data are safe only when all of them are proved; otherwise what there is to do."""
+    if status.queued or status.left_behind or status.stopped is not None or status.proved_in is None:
+        return advice
+    return f"Your data is safe: registered in block {status.proved_in}, proved. Entries: {status.finalised}."
 
 
 if __name__ == "__main__":

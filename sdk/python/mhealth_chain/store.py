@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Durable bytes by key, in a file of SQLite."""
 
+import errno
 import os
 import sqlite3
 import threading
@@ -8,16 +9,21 @@ import threading
 from .native.mhealth import StorageFault, StoredPair, StoreHost
 
 _FAULTS = {sqlite3.SQLITE_FULL: StorageFault.Full, sqlite3.SQLITE_BUSY: StorageFault.InUse}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# Held while a file is made and taken.
+_OPENING = threading.Lock()
 
 
 class SqliteStore(StoreHost):
-    """A store in one file, readable by its owner only. A second one on the same file is refused: `state_in_use`."""
+    """A store in one file, readable by its owner only. The file is taken when the store is first used, until it is closed. A second
+    store on the same file is refused: `state_in_use`."""
 
     def __init__(self, path):
         self._lock = threading.Lock()
         self._path = os.fspath(path)
         self._database = None
+        self._closed = False
 
     def get(self, key):
         with self._using() as database:
@@ -42,29 +48,26 @@ class SqliteStore(StoreHost):
             database.execute("COMMIT")
 
     def close(self):
-        """Lets go of the file. Used again, the store opens it again."""
+        """Lets go of the file, for good, once what is being written is written."""
         with self._lock:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
+            self._closed = True
+            self._let_go()
 
     def _using(self):
         return _Using(self)
 
     def _opened(self):
+        if self._closed:
+            raise StorageFault.Unusable(reason="the store is closed")
         if self._database is None:
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
-            database = sqlite3.connect(self._path, timeout=0, isolation_level=None, check_same_thread=False)
-            # A commit outlives a power cut: the journal is emptied, and that is written out, before it returns. Spent keys are
-            # overwritten. The file is this program's alone as long as it is open.
-            for setting in ("locking_mode = EXCLUSIVE", "journal_mode = TRUNCATE", "synchronous = FULL", "secure_delete = ON"):
-                database.execute(f"PRAGMA {setting}")
-            database.execute("CREATE TABLE IF NOT EXISTS stored (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
-            # Takes the lock now, and keeps it.
-            database.execute("BEGIN EXCLUSIVE")
-            database.execute("COMMIT")
-            self._database = database
+            with _OPENING:
+                self._database = _taken(self._path)
         return self._database
+
+    def _let_go(self):
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
 
 
 class _Using:
@@ -89,6 +92,9 @@ class _Using:
             database = self._store._database
             if kind is not None and database.in_transaction:
                 database.rollback()
+        except sqlite3.Error:
+            # Who opens the file next undoes what stands in its journal.
+            self._store._let_go()
         finally:
             self._store._lock.release()
         if isinstance(error, sqlite3.Error):
@@ -96,7 +102,34 @@ class _Using:
         return False
 
 
+def _taken(path):
+    """The database in a file, which is this program's alone as long as it is open."""
+    os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
+    # A file that is there is left to SQLite: whoever closes it beside SQLite takes away the locks that another store of this program
+    # has on it.
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        pass
+    database = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        # A commit outlives a power cut: the journal is emptied, and that is written out, before it returns. Spent keys are
+        # overwritten.
+        for setting in ("locking_mode = EXCLUSIVE", "journal_mode = TRUNCATE", "synchronous = FULL", "secure_delete = ON"):
+            database.execute(f"PRAGMA {setting}")
+        database.execute("CREATE TABLE IF NOT EXISTS stored (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+        # Takes the lock now, and keeps it.
+        database.execute("BEGIN EXCLUSIVE")
+        database.execute("COMMIT")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
 def _fault(error):
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return StorageFault.Full()
     # Extended codes have the plain one in their last eight bits.
     code = getattr(error, "sqlite_errorcode", None)
     plain = None if code is None else code & 0xFF

@@ -8,6 +8,7 @@ export * from './common.js';
 export { IndexedDbStore, WebCryptoKeystore } from './indexeddb.js';
 import { IndexedDbStore, WebCryptoKeystore } from './indexeddb.js';
 import { Phone } from './phone.js';
+import type { PhoneChoices } from './phone.js';
 
 let loaded: Promise<unknown> | undefined;
 
@@ -17,7 +18,7 @@ export async function ready(address: string | URL = new URL('./wasm/mhealth_bg.w
 }
 
 /** The phone of this page's origin and profile. `options` as for `Phone.open`. */
-export async function openPhone(options: { name?: string; copies?: number; trustRelays?: boolean } = {}): Promise<Phone> {
+export async function openPhone(options: { name?: string } & PhoneChoices = {}): Promise<Phone> {
   await ready();
   const { name = 'mhealth-chain', ...others } = options;
   return Phone.open({ store: new IndexedDbStore(name), keystore: new WebCryptoKeystore(name), ...others });

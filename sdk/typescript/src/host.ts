@@ -28,7 +28,7 @@ export interface Keystore {
 
 /** The way to servers. */
 export interface Transport {
-  /** Sends a request and waits for the whole answer, whatever its status. */
+  /** Sends a request and waits for the whole answer, whatever its status. Headers and bodies carry credentials and codes: never log them. */
   send(request: HttpRequest): Promise<HttpAnswer>;
 }
 
@@ -46,8 +46,8 @@ export class FetchTransport implements Transport {
       credentials: 'omit',
       cache: 'no-store',
       referrerPolicy: 'no-referrer',
-    }).catch((error: unknown) => {
-      throw certificateFault(error) ?? error;
+    }).catch(async (error: unknown) => {
+      throw certificateFault(error) ?? (await originFault(error, url, signal)) ?? error;
     });
     if (answer.type === 'opaqueredirect') throw new HostFault('failed', 'the server redirects');
     return { status: answer.status, headers: [...answer.headers], body: await atMost(answer, longestAnswer) };
@@ -71,6 +71,23 @@ function certificateFault(error: unknown): HostFault | undefined {
     default:
       return undefined;
   }
+}
+
+/**
+ * A browser does not tell a page whose origin the server does not list from one that has no connection. A server that answers the
+ * browser, and nothing that the page may read, is there. It is asked twice, because a connection may be lost once.
+ */
+async function originFault(error: unknown, url: string, signal: AbortSignal): Promise<HostFault | undefined> {
+  const { origin } = new URL(url);
+  const page = globalThis.location?.origin;
+  if (!(error instanceof TypeError) || page === undefined || page === origin) return undefined;
+  const answers = (mode: RequestMode) =>
+    fetch(url, { method: 'HEAD', mode, signal, credentials: 'omit', cache: 'no-store', referrerPolicy: 'no-referrer' }).then(
+      () => true,
+      () => false,
+    );
+  if ((await answers('cors')) || !(await answers('no-cors'))) return undefined;
+  return new HostFault('not_allowed', `${origin} does not list ${page}`);
 }
 
 async function atMost(answer: Response, longest: number): Promise<Uint8Array> {

@@ -10,6 +10,7 @@ import {
   hashParts as hashPartsCore,
 } from './wasm/mhealth.js';
 import type { Host } from './wasm/mhealth.js';
+import { HostFault } from './fault.js';
 import { FetchTransport } from './host.js';
 import type { Keystore, PhoneStore, Transport, Write } from './host.js';
 
@@ -19,7 +20,7 @@ export type Language = 'en' | 'de' | 'ja' | (string & {});
 /** What the person who holds the phone should do. */
 export type Advice =
   | 'nothing' | 'wait' | 'enrol' | 'ask_for_code' | 'connect' | 'set_clock' | 'make_room' | 'unlock' | 'close_other' | 'update_app'
-  | 'enrol_anew' | 'tell_study';
+  | 'enrol_anew' | 'hand_over' | 'tell_study';
 
 /** How a phone stands, for a screen. Times are in seconds since 1970 by the phone's clock. */
 export interface PhoneStatus {
@@ -34,6 +35,8 @@ export interface PhoneStatus {
   finalised: number;
   /** Of these, entries that are still to be sent or proved. */
   queued: number;
+  /** Entries of devices that this phone had before, which were stopped: nobody sends them any more. They stay on this phone. */
+  left_behind: number;
   /** The block in whose state the phone's entries were proved last. */
   proved_in: number | null;
   last_contact: number | null;
@@ -94,15 +97,37 @@ function told<T>(work: () => T): T {
   }
 }
 
-/** What a phone is opened with. */
-export interface PhoneParts {
-  store: PhoneStore;
-  keystore: Keystore;
-  transport?: Transport;
+/** Gives back the memory of a core, with the keys in it: at once, or when the calls have ended that are under way in it. */
+function free(core: PhoneCore): void {
+  try {
+    core.free();
+  } catch {
+    // That is how it says that there are some, or that it was freed before.
+  }
+}
+
+/** A payload in bytes. The library would take everything else that JavaScript can hand over for no bytes at all. */
+function bytes(value: Uint8Array | string): Uint8Array {
+  if (typeof value === 'string') return new TextEncoder().encode(value);
+  if (!ArrayBuffer.isView(value)) throw new TypeError('a payload is a string or a Uint8Array');
+  return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+}
+
+/** How a phone goes about it. */
+export interface PhoneChoices {
   /** How many relays are to hold each run; 1 if nothing is said. */
   copies?: number;
   /** Only for development chains without proofs: takes relays' words for proofs. */
   trustRelays?: boolean;
+  /** Blocks that the consortium names, each `0x…@NUMBER`, over which proofs may lead where the chain's authorities were changed by force. */
+  checkpoints?: string[];
+}
+
+/** What a phone is opened with. */
+export interface PhoneParts extends PhoneChoices {
+  store: PhoneStore;
+  keystore: Keystore;
+  transport?: Transport;
 }
 
 /** A phone. Calls may be made while others are under way. */
@@ -112,6 +137,11 @@ export class Phone {
   /** Set once the store failed: memory is ahead of it then, and the next call begins with what is stored. */
   #stale = false;
   #reopening: Promise<PhoneCore> | undefined;
+  /** Ends when everything is written that was to be written so far. */
+  #written: Promise<unknown> = Promise.resolve();
+  /** Calls that are under way, and what ends each of their pauses. */
+  #calls = 0;
+  #pauses = new Set<() => void>();
   #closed = false;
 
   private constructor(parts: PhoneParts, core: PhoneCore) {
@@ -145,9 +175,9 @@ export class Phone {
     payload: Uint8Array | string,
     { content, correct = false }: { content?: Uint8Array | string; correct?: boolean } = {},
   ): Promise<SealedEntry> {
-    const bytes = (value: Uint8Array | string) => (typeof value === 'string' ? new TextEncoder().encode(value) : value);
     const said = content === undefined ? undefined : bytes(content);
-    return JSON.parse(await this.#asked((core) => core.seal(source, mediaType, bytes(payload), said, correct)));
+    const sealed = bytes(payload);
+    return JSON.parse(await this.#asked((core) => core.seal(source, mediaType, sealed, said, correct)));
   }
 
   /** Sends what the chain lacks and has it proved. Code `deadline` when that takes longer; a later call goes on. */
@@ -160,29 +190,45 @@ export class Phone {
     return JSON.parse(await this.#asked(async (core) => core.status()));
   }
 
-  /** What the person should do now, as a sentence. */
+  /** What the person should do now, as a sentence; of a phone that was stopped, also why. */
   async advice(language: Language = 'en'): Promise<string> {
-    const { advice, last_fault: fault } = await this.status();
-    return adviceSentence(advice, fault ?? '', language);
+    const { advice, last_fault: fault, stopped } = await this.status();
+    return stopped === null ? adviceSentence(advice, fault ?? '', language) : errorSentence(stopped, advice, language);
   }
 
   /** What is left on a stopped phone, for the auditor: one JSON object a line. */
   exportQueue(): Promise<string> {
-    return this.#asked(async (core) => core.exportQueue());
+    return this.#asked((core) => core.exportQueue());
   }
 
-  /** Lets go of the store. */
+  /** What was sealed with devices that could not be enrolled, for whoever holds the participants' keys: one JSON object a line. */
+  exportUnenrolled(): Promise<string> {
+    return this.#asked((core) => core.exportUnenrolled());
+  }
+
+  /** Lets go of the store, for good, once what is being written is written. Calls that are under way end with an error. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#endPauses();
+    await this.#reopening?.catch(() => {});
+    await this.#written;
     await this.#parts.store.close();
+    free(this.#core);
   }
 
   async #asked<T>(work: (core: PhoneCore) => Promise<T>): Promise<T> {
     if (this.#closed) throw new Error('the phone is closed');
+    this.#calls += 1;
     try {
-      return await work(await this.#sound());
+      const core = await this.#sound();
+      if (this.#closed) throw new Error('the phone is closed');
+      return await work(core);
     } catch (thrown) {
       throw ours(thrown);
+    } finally {
+      this.#calls -= 1;
+      // Nobody waits for these any more, and a program on Node.js would not end before they do.
+      if (this.#calls === 0) this.#endPauses();
     }
   }
 
@@ -192,6 +238,7 @@ export class Phone {
     this.#reopening ??= this.#opened()
       .then((core) => {
         this.#stale = false;
+        free(this.#core);
         return (this.#core = core);
       })
       .finally(() => (this.#reopening = undefined));
@@ -199,9 +246,9 @@ export class Phone {
   }
 
   async #opened(): Promise<PhoneCore> {
-    const { copies = 1, trustRelays = false } = this.#parts;
+    const { copies = 1, trustRelays = false, checkpoints = [] } = this.#parts;
     try {
-      return await PhoneCore.open(this.#host(), copies, trustRelays);
+      return await PhoneCore.open(this.#host(), copies, trustRelays, checkpoints);
     } catch (thrown) {
       await this.#parts.store.close().catch(() => {});
       throw ours(thrown);
@@ -215,7 +262,9 @@ export class Phone {
     return {
       load: () => store.open(),
       apply: (writes: Write[]) => {
+        if (this.#closed) return Promise.reject(new HostFault('failed', 'the phone is closed'));
         written = written.then(() => (writes.length === 0 ? undefined : store.apply(writes)));
+        this.#written = written.catch(() => {});
         return written.catch((error: unknown) => {
           this.#stale = true;
           throw error;
@@ -224,8 +273,26 @@ export class Phone {
       wrap: (secret) => keystore.wrap(secret),
       unwrap: (wrapped) => keystore.unwrap(wrapped),
       send: (request) => transport.send(request),
-      sleep: (time) => new Promise((resolve) => setTimeout(resolve, Math.min(time, 2 ** 31 - 1))),
+      sleep: (time) => this.#pause(time),
     };
+  }
+
+  /** Over when the time is, when no call is under way, or when the phone is closed: a program that is done does not wait for deadlines. */
+  #pause(time: number): Promise<void> {
+    return new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        this.#pauses.delete(end);
+        resolve();
+      };
+      // Longer than this, timers fire at once.
+      const timer = setTimeout(end, this.#closed ? 0 : Math.min(time, 2 ** 31 - 1));
+      this.#pauses.add(end);
+    });
+  }
+
+  #endPauses(): void {
+    for (const end of this.#pauses) end();
   }
 }
 
@@ -242,13 +309,22 @@ export interface ProvedHead {
 export class ProofReader {
   #core: ProofReaderCore;
 
-  constructor(genesis: Uint8Array, device: number) {
-    this.#core = told(() => new ProofReaderCore(genesis, device));
+  /** `checkpoints` are blocks that its user trusts, as in the parts of a phone. */
+  constructor(genesis: Uint8Array, device: number, checkpoints: string[] = []) {
+    this.#core = told(() => new ProofReaderCore(genesis, device, checkpoints));
   }
 
-  /** What a proof shows. What is refused changes nothing of what the reader knows. */
+  /**
+   * What a proof shows. What is refused changes nothing of what the reader knows. Code `proof_on_the_way` when another one is needed, from
+   * the present set on.
+   */
   check(proof: Uint8Array): ProvedHead {
     return JSON.parse(told(() => this.#core.check(proof)));
+  }
+
+  /** The set of authorities that the next proof is to lead on from; null before the first proof. */
+  set(): number | null {
+    return this.#core.set() ?? null;
   }
 }
 

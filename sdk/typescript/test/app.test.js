@@ -20,7 +20,7 @@ before(async () => {
   if (skip) return;
   served = await site();
   authentication = await office();
-  browser = await browserIn(profile, { locale: 'en-GB', viewport: { width: 420, height: 900 } });
+  browser = await browserIn(profile, { locale: 'en-GB', timezoneId: forenoon(), viewport: { width: 420, height: 900 } });
   page = await browser.newPage();
 });
 
@@ -30,6 +30,12 @@ after(async () => {
   authentication?.close();
   rmSync(profile, { recursive: true, force: true });
 });
+
+/** A time zone in which it is between ten and eleven: whenever tests run, the person has risen not long ago. */
+function forenoon() {
+  const ahead = ((10 - new Date().getUTCHours() + 36) % 24) - 12;
+  return ahead === 0 ? 'UTC' : `Etc/GMT${ahead > 0 ? '-' : '+'}${Math.abs(ahead)}`;
+}
 
 const visible = (selector) => page.locator(selector).waitFor({ state: 'visible' });
 
@@ -48,6 +54,18 @@ async function typeTime(id, time) {
   if ((await page.inputValue(`#${id}`)) === time) return;
   for (const _ of 'hm') await page.keyboard.press('ArrowLeft');
   await page.keyboard.type(`${hour}${minute}`);
+}
+
+/** Lets the page's phone stand as the changes say, from now on. None: as it does. */
+async function standing(changes) {
+  await page.evaluate(async (changes) => {
+    const { Phone } = await import('/example/dist/lib/phone.js');
+    const real = (Phone.real ??= Phone.prototype.status);
+    Phone.prototype.status = async function () {
+      return { ...(await real.call(this)), ...changes };
+    };
+    dispatchEvent(new Event('offline'));
+  }, changes);
 }
 
 /** A picture for the documents, where the caller asks for it. */
@@ -84,13 +102,20 @@ test('a code that is none is explained, and the screen reader is told', { skip }
   await page.fill('#code', 'ABCDE');
   await page.press('#code', 'Enter');
   await page.locator('#message[data-code=malformed_code]').waitFor();
-  assert.match(await page.textContent('#message[role=status]'), /not a complete code/);
+  assert.match(await page.textContent('#message[role=status][aria-live=assertive]'), /not a complete code/);
+  // Whoever is led to the field hears what is wrong with it, until it is changed.
+  assert.equal(await page.evaluate('document.activeElement.id'), 'code');
+  await page.locator('#code[aria-invalid=true][aria-describedby~=message]').waitFor();
+  assert.deepEqual(await serious(), []);
   await page.fill('#code', code);
+  await page.locator('#code:not([aria-invalid]):not([aria-describedby~=message])').waitFor();
 });
 
 test('a person enrols and writes a night with the keyboard alone', { skip }, async () => {
-  await page.focus('#code');
+  await page.focus('#enrolment button:not([type])');
   await page.keyboard.press('Enter');
+  // Pressed once, and not lost.
+  await page.locator('#enrolment button[aria-disabled=true]:focus').waitFor();
   // The server never enrols, and knows the study: that is enough to begin the diary.
   await visible('#morning');
   const answers = { bed: '22:30', tried: '22:45', latency: '20', awakenings: '2', awake: '15', woke: '06:30', rose: '06:45' };
@@ -105,15 +130,97 @@ test('a person enrols and writes a night with the keyboard alone', { skip }, asy
   await page.keyboard.press('ArrowDown');
   await page.keyboard.press('Enter');
   await page.getByText('Saved on this device.').waitFor();
-  await page.getByText('One night waits on this device').waitFor();
+  await page.locator('[role=status]', { hasText: 'One night waits on this device' }).waitFor();
   assert.deepEqual(await serious(), []);
+  await page.focus('#code');
+  await standing({ device: 7 });
+  await page.locator('#enrol').waitFor({ state: 'hidden' });
+  assert.equal(await page.evaluate('document.activeElement.id'), 'morning-title');
   await picture('sleep-diary');
+  await standing({});
 });
 
 test('the same night is saved once, and another answer only when it is asked for again', { skip }, async () => {
+  const message = (text) => page.locator('#message', { hasText: text }).waitFor();
   await page.click('#diary button');
   // The night's identifiers and its time differ; what was answered does not.
-  await page.locator('#message', { hasText: /before/ }).waitFor();
+  await message('This was saved before.');
+  await page.fill('#latency', '25');
+  await page.click('#diary button');
+  await message('You wrote about this night before, in other words.');
+  await page.getByText('One night waits on this device').waitFor();
+  await page.click('#diary button');
+  await message('Saved on this device.');
+  await page.getByText('2 nights wait on this device').waitFor();
+});
+
+test('as long as there is no device another code can be typed, and what is wrong with it is told', { skip }, async () => {
+  await page.reload();
+  await visible('#morning');
+  await visible('#enrol');
+  assert.equal(await page.inputValue('#server'), authentication.url);
+  await page.fill('#code', 'ABCDE');
+  await page.fill('#participant', 'P-18');
+  await page.press('#code', 'Enter');
+  await page.locator('#message[data-code=malformed_code]').waitFor();
+  assert.equal(await page.evaluate("localStorage.getItem('participant')"), 'P-17');
+  await standing({ device: 7 });
+  await page.locator('#enrol').waitFor({ state: 'hidden' });
+});
+
+test('a device that was stopped says why, asks for a code, and keeps what it has for the study team', { skip }, async () => {
+  await standing({ device: 7, queued: 1, proved_in: 12, finalised: 0, stopped: 'foreign_head', advice: 'tell_study', last_fault: null });
+  await page.locator('#advice', { hasText: 'Somebody else may have written in your name' }).waitFor();
+  await page.locator('#entries', { hasText: 'This device was stopped.' }).waitFor();
+  await visible('#enrol');
+  await visible('#export');
+  for (const hidden of ['#morning', '#send', '#safe']) await page.locator(hidden).waitFor({ state: 'hidden' });
+  assert.deepEqual(await serious(), []);
+  await page.press('#code', 'Enter');
+  await page.locator('#message[data-code=malformed_code]').waitFor();
+  await standing({ device: 7, queued: 0, proved_in: 12, stopped: 'foreign_head', advice: 'tell_study' });
+  await page.locator('#export').waitFor({ state: 'hidden' });
+  assert.ok(await page.isHidden('#safe'));
+  await page.reload();
+  await visible('#morning');
+});
+
+test('what a device left behind is told and can be saved for the study team, and nothing is called safe', { skip }, async () => {
+  const stands = (changes) => standing({ device: 7, queued: 0, proved_in: 12, stopped: null, last_fault: null, ...changes });
+  await stands({ left_behind: 2, advice: 'hand_over' });
+  await page.locator('#entries', { hasText: '2 nights from before this device was enrolled anew were not registered.' }).waitFor();
+  await page.locator('#advice', { hasText: 'Please give them to your study team.' }).waitFor();
+  await visible('#export');
+  await visible('#morning');
+  assert.ok(await page.isHidden('#safe'));
+  assert.deepEqual(await serious(), []);
+  // They stay on the device after they were saved, and may be saved again.
+  await stands({ left_behind: 2, advice: 'nothing' });
+  await page.locator('#advice:empty').waitFor({ state: 'attached' });
+  assert.ok(await page.isVisible('#export'));
+  assert.ok(await page.isHidden('#safe'));
+  await stands({ left_behind: 0, advice: 'nothing' });
+  await visible('#safe');
+  await page.locator('#export').waitFor({ state: 'hidden' });
+  await page.reload();
+  await visible('#morning');
+});
+
+test('a page that stays open names the night that it would save', { skip }, async () => {
+  const [label, tomorrow] = await page.evaluate(() => {
+    const Real = Date;
+    globalThis.Date = class extends Real {
+      constructor(...given) {
+        super(...(given.length === 0 ? [Real.now() + 24 * 3600 * 1000] : given));
+      }
+    };
+    document.getElementById('rose').value = '';
+    document.dispatchEvent(new Event('visibilitychange'));
+    return [document.getElementById('night').textContent, new Intl.DateTimeFormat('en-GB', { dateStyle: 'full' }).format(new Date())];
+  });
+  assert.ok(label.includes(tomorrow), label);
+  await page.reload();
+  await visible('#morning');
 });
 
 test('without a connection the page opens, and what was written is there', { skip }, async () => {
@@ -124,8 +231,35 @@ test('without a connection the page opens, and what was written is there', { ski
   await page.reload();
   await visible('#morning');
   await page.getByText('There is no connection. You can write all the same.').waitFor();
-  await page.getByText('One night waits on this device').waitFor();
+  await page.getByText('2 nights wait on this device').waitFor();
   await browser.setOffline(false);
+});
+
+test('a browser that keeps nothing for pages, and one that asks the person first, are explained', { skip }, async () => {
+  const denied = await browser.newPage();
+  await denied.addInitScript(() => {
+    const refused = () => {
+      throw new DOMException('denied', 'SecurityError');
+    };
+    for (const name of ['localStorage', 'indexedDB']) Object.defineProperty(globalThis, name, { get: refused });
+    navigator.locks.request = async () => refused();
+    // A question to the person that nobody answers.
+    navigator.storage.persist = () => new Promise(() => {});
+  });
+  await denied.goto(`${served.url}/example/`);
+  await denied.locator('#message[data-code=state_unreadable]').waitFor();
+  await denied.close();
+});
+
+test('a page that does not arrive as a whole says so', { skip }, async () => {
+  const torn = await browser.newPage();
+  await torn.addInitScript(() => {
+    const { fetch } = globalThis;
+    globalThis.fetch = (address, ...rest) => (`${address}`.endsWith('.wasm') ? Promise.reject(new TypeError('failed')) : fetch(address, ...rest));
+  });
+  await torn.goto(`${served.url}/example/`);
+  await torn.getByText('This page does not work here.').waitFor();
+  await torn.close();
 });
 
 test('a second tab says that the diary is open in another one', { skip }, async () => {

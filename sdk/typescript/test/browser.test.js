@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { CHROMIUM, browserIn, office, site } from './site.js';
+import { CHROMIUM, browserIn, office, site, study } from './site.js';
 
 const skip = CHROMIUM === undefined && 'chromium is not installed';
 const profile = mkdtempSync(join(tmpdir(), 'mhealth-chain-'));
@@ -101,8 +101,98 @@ test('the key cannot be taken out of the browser', { skip }, async () => {
   await opened.close();
 });
 
-test('what a page sealed is there after it crashed, once each', { skip }, async () => {
-  const { url, code } = authentication;
+test('a page whose origin the server does not list is told from one without a connection', { skip }, async () => {
+  // One that answers and lists nobody, and one that is not there.
+  const [unlisting, gone] = [await site(), await site()];
+  gone.close();
+  const opened = await page();
+  const told = await within(
+    opened,
+    async (library, { servers, code }) => {
+      const phone = await library.openPhone({ name: 'unlisted' });
+      const told = [];
+      for (const server of servers) {
+        const error = await phone.enrol(server, code, { deadline: 3000 }).catch((error) => error);
+        told.push({ code: error.code, advice: error.advice, sentences: ['en', 'de', 'ja'].map((language) => error.sentence(language)) });
+      }
+      await phone.close();
+      return told;
+    },
+    { servers: [unlisting.url, gone.url], code: authentication.code },
+  );
+  assert.deepEqual([told[0].code, told[0].advice], ['origin_not_allowed', 'tell_study']);
+  assert.equal(new Set(told[0].sentences).size, 3);
+  assert.match(told[0].sentences[0], /may not speak to the study's server/);
+  assert.ok(['deadline', 'server_unreachable'].includes(told[1].code), told[1].code);
+  unlisting.close();
+  await opened.close();
+});
+
+test('a browser that lets a page keep nothing says so', { skip }, async () => {
+  for (const way of ['none', 'at once', 'later']) {
+    const opened = await page();
+    const told = await within(
+      opened,
+      async (library, way) => {
+        const denied = new DOMException('the person denied it', 'SecurityError');
+        if (way === 'none') Object.defineProperty(globalThis, 'indexedDB', { value: undefined });
+        IDBFactory.prototype.open = () => {
+          if (way === 'at once') throw denied;
+          const request = { error: denied };
+          queueMicrotask(() => request.onerror());
+          return request;
+        };
+        const error = await library.openPhone({ name: 'denied' }).then(() => 'open', (error) => error);
+        return [error.code, error.sentence('en')];
+      },
+      way,
+    );
+    assert.equal(told[0], 'state_unreadable', way);
+    assert.match(told[1], /private window/);
+    await opened.close();
+  }
+});
+
+test('a page without room loses nothing, and goes on when there is some', { skip }, async () => {
+  const own = mkdtempSync(join(tmpdir(), 'mhealth-chain-'));
+  const small = await browserIn(own);
+  try {
+    const opened = await small.newPage();
+    const session = await small.newCDPSession(opened);
+    // Before anything is stored: the browser remembers for a while how much room there was.
+    await session.send('Storage.overrideQuotaForOrigin', { origin: served.url, quotaSize: 1_000_000 });
+    await opened.goto(`${served.url}/blank`);
+    const { url, code } = authentication;
+    const filled = await within(
+      opened,
+      async (library, { url, code }) => {
+        globalThis.phone = await library.openPhone({ name: 'small' });
+        await phone.enrol(url, code, { deadline: 1000 }).catch(() => {});
+        // Nothing that can be packed.
+        const random = () => Array.from(crypto.getRandomValues(new Uint8Array(30_000)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+        globalThis.seal = (night) => phone.seal(`night ${night}`, 'application/json', random(), { content: `${night}` });
+        for (let night = 1; night <= 60; night += 1) {
+          const error = await seal(night).then(() => undefined, (error) => error);
+          if (error !== undefined) return { night, code: error.code, advice: error.advice };
+        }
+        return 'it takes everything';
+      },
+      { url, code },
+    );
+    assert.deepEqual([filled.code, filled.advice], ['state_disk_full', 'make_room'], JSON.stringify(filled));
+    await session.send('Storage.overrideQuotaForOrigin', { origin: served.url });
+    const sealed = await within(opened, async (_, night) => [await seal(night), (await phone.status()).sealed], filled.night);
+    assert.deepEqual(sealed, [{ sequence: filled.night, outcome: 'new' }, filled.night]);
+  } finally {
+    await small.close();
+    rmSync(own, { recursive: true, force: true });
+  }
+});
+
+test('what a page sealed is there after it crashed, once each, and is sent again with the same bytes', { skip }, async (context) => {
+  const played = await study(3);
+  context.after(() => played.close());
+  const { url, code } = played;
   let sealed = 0;
   for (let kill = 0; kill < KILLS; kill += 1) {
     const opened = await page();
@@ -112,8 +202,14 @@ test('what a page sealed is there after it crashed, once each', { skip }, async 
     const running = within(
       opened,
       async (library, { url, code, from }) => {
-        const phone = await library.openPhone({ name: 'crashing' });
-        if ((await phone.status()).study === null) await phone.enrol(url, code, { deadline: 1000 }).catch(() => {});
+        const phone = await library.openPhone({ name: 'crashing', trustRelays: true });
+        if ((await phone.status()).device === null) await phone.enrol(url, code);
+        const send = () => phone.sync({ deadline: 300 }).catch(() => {});
+        // What is there already, first; then what is sealed, beside it.
+        await send();
+        void (async () => {
+          for (;;) await send().then(() => new Promise((resolve) => setTimeout(resolve, 20)));
+        })();
         for (let night = from; ; night += 1) {
           await phone.seal(`night ${night}`, 'application/json', JSON.stringify({ night }));
           await globalThis.reported(night);
@@ -130,7 +226,7 @@ test('what a page sealed is there after it crashed, once each', { skip }, async 
     await opened.close().catch(() => {});
     const reader = await page();
     const status = await within(reader, async (library) => {
-      const phone = await library.openPhone({ name: 'crashing' });
+      const phone = await library.openPhone({ name: 'crashing', trustRelays: true });
       const { sealed } = await phone.status();
       // The last one that was reported, and the first one that was not: neither is sealed twice.
       const again = await phone.seal(`night ${sealed}`, 'application/json', JSON.stringify({ night: sealed }));
@@ -142,7 +238,10 @@ test('what a page sealed is there after it crashed, once each', { skip }, async 
     sealed = status.sealed;
     await reader.close();
   }
-  console.log(`${KILLS} crashes: 0 lost, 0 doubled of ${sealed}`);
+  const { devices, enrolments, again, runs, faults } = await played.report();
+  assert.deepEqual({ devices, enrolments, faults }, { devices: 1, enrolments: 1, faults: [] });
+  assert.ok(again > 0);
+  console.log(`${KILLS} crashes: 0 lost, 0 doubled of ${sealed}; ${again} of ${runs} runs were sent again, with the same bytes`);
 });
 
 test('sealing takes at most 5 ms in a page, without the store', { skip }, async () => {

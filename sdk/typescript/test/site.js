@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What tests in Chromium stand on: the package's folder as a site, the browser, and an authentication server that never enrols.
+// What tests stand on: the package's folder as a site, the browser, an authentication server that never enrols, and a study that is played.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -45,8 +45,23 @@ export function browserIn(profile, options = {}) {
 }
 
 /** An authentication server that says what its code is for, and never enrols. */
-export async function office() {
-  const program = spawn('python3', [fileURLToPath(new URL('../../tests/office.py', import.meta.url))], { stdio: ['pipe', 'pipe', 'inherit'] });
+export function office() {
+  return played('office.py');
+}
+
+/**
+ * A study without a chain: an authentication server and a relay that do as they are told. A run is final once a phone has offered it after
+ * being opened so often.
+ */
+export async function study(openings = 1) {
+  const { url, ...others } = await played('study.py', '--openings', `${openings}`);
+  const asked = async (what, method) => (await fetch(`${url}/played/${what}`, { method })).json();
+  return { url, ...others, play: (conduct) => asked(conduct, 'POST'), report: () => asked('report', 'GET') };
+}
+
+async function played(file, ...options) {
+  const path = fileURLToPath(new URL(`../../tests/${file}`, import.meta.url));
+  const program = spawn('python3', [path, ...options], { stdio: ['pipe', 'pipe', 'inherit'] });
   const [line] = await once(program.stdout, 'data');
   return { ...JSON.parse(line), close: () => program.stdin.end() };
 }

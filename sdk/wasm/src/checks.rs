@@ -42,14 +42,21 @@ pub struct ProofReaderCore(Reader);
 
 #[wasm_bindgen]
 impl ProofReaderCore {
-    /// For a device of the chain that begins with a block of this hash.
+    /// For a device of the chain that begins with a block of this hash, read by somebody who trusts these blocks.
     #[wasm_bindgen(constructor)]
-    pub fn new(genesis: &[u8], device: u32) -> Result<Self, JsValue> {
-        Reader::new(genesis, device).map(Self).map_err(thrown)
+    pub fn new(genesis: &[u8], device: u32, checkpoints: Vec<String>) -> Result<Self, JsValue> {
+        let reader = Reader::new(genesis, device).and_then(|it| it.trusting(&checkpoints));
+        reader.map(Self).map_err(thrown)
     }
 
-    /// What a proof shows: `{block, set, length, head, key}`.
+    /// What a proof shows: `{block, set, length, head, key}`. Throws `proof_on_the_way` when another one is needed, from the present
+    /// set on.
     pub fn check(&mut self, proof: &[u8]) -> Result<String, JsValue> {
         Ok(json(&self.0.check(proof).map_err(thrown)?))
+    }
+
+    /// The number of the set of authorities that the next proof is to lead on from; none before the first proof.
+    pub fn set(&self) -> Option<f64> {
+        self.0.set().map(|set| set as f64)
     }
 }

@@ -31,7 +31,7 @@ export interface Host {
   wrap(secret: Uint8Array): Promise<Uint8Array>;
   /** Gives back what was wrapped. Faults: `foreign`, `locked`. */
   unwrap(wrapped: Uint8Array): Promise<Uint8Array>;
-  /** Sends a request. Faults: `too_long`, `untrusted`, `not_valid_yet`, `expired`. */
+  /** Sends a request. Faults: `too_long`, `untrusted`, `not_valid_yet`, `expired`, `not_allowed`. */
   send(request: HttpRequest): Promise<HttpAnswer>;
   /** Waits so many milliseconds. */
   sleep(time: number): Promise<void>;
@@ -112,6 +112,7 @@ fn transport_fault(error: JsValue) -> TransportFault {
     match fault.as_deref() {
         Some("too_long") => TransportFault::TooLong,
         Some("untrusted") => TransportFault::Untrusted(words),
+        Some("not_allowed") => TransportFault::NotAllowed(words),
         Some("not_valid_yet") => TransportFault::WrongTime {
             not_yet: true,
             reason: words,
@@ -166,8 +167,13 @@ pub(crate) struct Keys(pub(crate) JsHost);
 
 impl Keystore for Keys {
     async fn wrap(&self, secret: &[u8]) -> Result<Vec<u8>, KeystoreFault> {
-        let wrapped = self.0.js_wrap(Uint8Array::from(secret)).await;
-        bytes(&wrapped.map_err(keystore_fault)?).ok_or_else(no_bytes)
+        let given = Uint8Array::from(secret);
+        let wrapped = self.0.js_wrap(given.clone()).await;
+        let wrapped = wrapped.map_err(keystore_fault);
+        let kept = wrapped.and_then(|wrapped| bytes(&wrapped).ok_or_else(no_bytes));
+        // JavaScript's own copy.
+        given.fill(0, 0, given.length());
+        kept
     }
 
     async fn unwrap(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeystoreFault> {

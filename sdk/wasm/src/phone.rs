@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mhealth_device::host::Host;
-use mhealth_device::{Phone, SyncError};
+use mhealth_device::{Error, Phone, SyncError};
 use mhealth_sdk::phone::{lines, seal, PhoneOptions, PhoneStanding, PhoneStatus, SealedEntry};
 use mhealth_sdk::SdkError;
 use serde::Serialize;
@@ -35,18 +35,25 @@ pub struct PhoneCore {
 #[wasm_bindgen]
 impl PhoneCore {
     /// Opens the phone that is in the host's store, or makes the store ready for one.
-    pub async fn open(host: JsHost, copies: u32, trust_relays: bool) -> Result<Self, JsValue> {
+    pub async fn open(
+        host: JsHost,
+        copies: u32,
+        trust_relays: bool,
+        checkpoints: Vec<String>,
+    ) -> Result<Self, JsValue> {
         let opened = Self::opened(
             host,
             PhoneOptions {
                 copies,
                 trust_relays,
+                checkpoints,
             },
         );
         opened.await.map_err(thrown)
     }
 
     async fn opened(host: JsHost, options: PhoneOptions) -> Result<Self, SdkError> {
+        let options = options.to_core()?;
         let store = Mirror::read(host.clone()).await?;
         let on = Host {
             store: store.clone(),
@@ -57,7 +64,7 @@ impl PhoneCore {
             clock: Arc::new(PageTime),
             entropy: Arc::new(PageEntropy),
         };
-        let phone = Phone::open(on, &Keys(host), options.to_core()).await?;
+        let phone = Phone::open(on, &Keys(host), options).await?;
         let opened = Self { phone, store };
         opened.written_out().await?;
         Ok(opened)
@@ -105,9 +112,26 @@ impl PhoneCore {
 
     /// What is left on a stopped phone, for the auditor: one JSON object a line.
     #[wasm_bindgen(js_name = exportQueue)]
-    pub fn export_queue(&self) -> Result<String, JsValue> {
+    pub async fn export_queue(&self) -> Result<String, JsValue> {
         let runs = self.phone.export_queue();
-        Ok(lines(&runs.map_err(|error| thrown(error.into()))?))
+        self.taken_out(runs).await
+    }
+
+    /// What was sealed with devices that could not be enrolled: one JSON object a line.
+    #[wasm_bindgen(js_name = exportUnenrolled)]
+    pub async fn export_unenrolled(&self) -> Result<String, JsValue> {
+        let runs = self.phone.export_unenrolled();
+        self.taken_out(runs).await
+    }
+
+    /// Runs that leave the phone. That they did is noted, where there is room for it.
+    async fn taken_out<R: Serialize>(
+        &self,
+        runs: Result<Vec<R>, Error>,
+    ) -> Result<String, JsValue> {
+        let runs = runs.map_err(|error| thrown(error.into()))?;
+        let _ = self.written_out().await;
+        Ok(lines(&runs))
     }
 
     /// What came of something, once all of it is durable. A store that failed is the cause of whatever else went wrong.
@@ -121,6 +145,27 @@ impl PhoneCore {
     }
 }
 
+/// A time as JavaScript has it: what is longer than any is the longest, and what is none, or below zero, is no time.
 fn milliseconds(time: f64) -> Duration {
-    Duration::try_from_secs_f64(time / 1000.0).unwrap_or_default()
+    match Duration::try_from_secs_f64(time / 1000.0) {
+        Ok(time) => time,
+        Err(_) if time > 0.0 => Duration::MAX,
+        Err(_) => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_without_an_end_is_no_end_at_once() {
+        assert_eq!(milliseconds(60_000.0), Duration::from_secs(60));
+        for endless in [f64::INFINITY, f64::MAX] {
+            assert_eq!(milliseconds(endless), Duration::MAX);
+        }
+        for none in [0.0, -1.0, f64::NEG_INFINITY, f64::NAN] {
+            assert_eq!(milliseconds(none), Duration::ZERO);
+        }
+    }
 }

@@ -165,7 +165,8 @@ fn resumed(
     let Some(id) = store.device_of(participant)? else {
         return Ok(None);
     };
-    if let Some(number) = store.device(id)?.number {
+    let device = store.device(id)?;
+    if let Some(number) = device.number.filter(|_| device.proved) {
         return Err(Failure::input(
             "already_enrolled",
             format!(

@@ -13,6 +13,7 @@ use mhealth_api::RunUpload;
 use mhealth_device_host::{Sealed, Standing};
 
 use super::{memory::Death, seal, Desk, LONG};
+use crate::support::proofs::authority;
 
 const NIGHTS: [&str; 3] = ["night 1", "night 2", "night 3"];
 
@@ -117,4 +118,19 @@ async fn a_phone_without_room_says_so_and_seals_when_there_is_some() {
     assert!(matches!(seal(&phone, "night 1"), Ok(Sealed::New(_))));
     assert_eq!(phone.sync(LONG).await.expect("level"), Standing::Level);
     assert_eq!(desk.on_chain(0), 1);
+}
+
+#[tokio::test]
+async fn authorities_that_were_proved_without_room_are_kept_when_there_is_some() {
+    let desk = Desk::new().await;
+    let phone = desk.enrolled().await;
+    desk.world.hand_over();
+    let newest = authority(1, 0).verifying_key().to_bytes();
+    desk.memory.is_full(true);
+    let error = phone.sync(LONG).await.expect_err("no room");
+    assert_eq!(error.code(), "state_disk_full");
+    desk.memory.is_full(false);
+    assert!(!desk.memory.holds(&newest));
+    assert_eq!(phone.sync(LONG).await.expect("level"), Standing::Level);
+    assert!(desk.memory.holds(&newest));
 }

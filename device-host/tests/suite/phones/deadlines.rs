@@ -10,6 +10,7 @@ use std::{
 use mhealth_device_host::{host::PhoneStore, HttpTransport, Phone, Standing};
 
 use super::{seal, Desk, LONG};
+use crate::support::fakes::Trouble;
 
 #[tokio::test]
 async fn a_sync_is_back_by_its_deadline_and_a_later_one_finishes() {
@@ -39,6 +40,64 @@ async fn a_sync_is_back_by_its_deadline_and_a_later_one_finishes() {
     assert_eq!((status.queued, status.advice.code()), (0, "nothing"));
     assert_eq!((status.next_try, status.last_fault), (None, None));
     assert!(status.proved_in.is_some());
+}
+
+#[tokio::test]
+async fn a_relay_that_keeps_runs_back_costs_a_share_of_a_sync_and_no_more() {
+    let desk = Desk::new().await;
+    let _other = desk.add_relay().await;
+    let phone = desk.enrolled().await;
+    desk.relay.set().slowness = u32::MAX;
+    for night in ["night 1", "night 2"] {
+        seal(&phone, night).expect("sealed");
+        let (begun, deadline) = (Instant::now(), Duration::from_secs(6));
+        let standing = phone.sync(deadline).await.expect("another has it");
+        assert_eq!(standing, Standing::Level);
+        assert!(begun.elapsed() < deadline * 3 / 4, "{:?}", begun.elapsed());
+        // The second time others come first.
+        assert_eq!(desk.relay.received("/v1/runs").len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_is_slow_and_alone_is_waited_for() {
+    let desk = Desk::new().await;
+    let other = desk.add_relay().await;
+    let phone = desk.enrolled().await;
+    other.set().down = true;
+    desk.relay.set().slowness = 40;
+    seal(&phone, "night 1").expect("sealed");
+    let standing = phone.sync(Duration::from_secs(12)).await;
+    assert_eq!(standing.expect("level"), Standing::Level);
+    assert_eq!(desk.relay.received("/v1/runs").len(), 1);
+}
+
+#[tokio::test]
+async fn who_had_a_run_when_the_time_was_over_is_turned_to_last_next_time() {
+    for ended_from_outside in [false, true] {
+        let desk = Desk::new().await;
+        let _other = desk.add_relay().await;
+        let phone = desk.enrolled().await;
+        desk.relay.trouble(vec![Trouble::Silence; 100]);
+        seal(&phone, "night 1").expect("sealed");
+        let short = Duration::from_millis(1_500);
+        match ended_from_outside {
+            true => {
+                let sync = tokio::time::timeout(short, phone.sync(LONG));
+                assert!(sync.await.is_err(), "it had time");
+            }
+            false => {
+                let error = phone.sync(short).await.expect_err("no time");
+                assert_eq!(error.code(), "deadline");
+            }
+        }
+        // Whatever is not in the store is forgotten.
+        drop(phone);
+        let phone = desk.open().await.expect("opened");
+        let standing = phone.sync(Duration::from_secs(10)).await;
+        assert_eq!(standing.expect("level"), Standing::Level);
+        assert_eq!(desk.relay.received("/v1/runs").len(), 1);
+    }
 }
 
 #[tokio::test]

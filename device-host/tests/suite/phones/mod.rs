@@ -4,15 +4,19 @@
 
 mod crashes;
 mod deadlines;
+mod enrolling;
 mod memory;
 mod secrets;
 mod standing;
+mod wrong;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use hashchain::DeviceId;
+use mhealth_api::Predecessor;
 use mhealth_device_host::{
-    host::{Entropy, Host, PhoneStore},
-    servers::Certificates,
+    host::{Clock, Entropy, Host, PhoneStore},
+    servers::{Certificates, Patience},
     Change, Error, FileKeystore, HttpTransport, Options, Phone, Record, Sealed, SystemEntropy,
 };
 use tempfile::TempDir;
@@ -20,7 +24,7 @@ use tempfile::TempDir;
 use crate::support::{
     clock,
     fakes::Fake,
-    trial::{code, patience},
+    trial::{code, impatience, patience},
     world::World,
 };
 use memory::Memory;
@@ -53,6 +57,21 @@ impl Desk {
         }
     }
 
+    /// Staff say that the code of this name is for a device that goes on from what the chain has of another one.
+    fn succeed(&self, device: DeviceId, name: &str) {
+        let mut state = self.world.state();
+        let head = state.devices[device.0 as usize].head().hash;
+        let issued = state.codes.get_mut(&*code(name).reveal());
+        issued.expect("it is issued").predecessor = Some(Predecessor { device, head });
+    }
+
+    /// A further relay, which comes after the others.
+    async fn add_relay(&self) -> Fake {
+        let relay = Fake::relay(&self.world).await;
+        self.office.set().relays.push(relay.address.clone());
+        relay
+    }
+
     fn keystore(&self) -> FileKeystore {
         keystore(self.folder.path(), "own")
     }
@@ -60,6 +79,14 @@ impl Desk {
     async fn open(&self) -> Result<TestPhone<Memory>, Error> {
         let entropy = Arc::new(SystemEntropy);
         open(self.memory.clone(), &self.keystore(), entropy).await
+    }
+
+    /// A phone that gives up soon.
+    async fn open_impatient(&self) -> TestPhone<Memory> {
+        let (store, entropy) = (self.memory.clone(), Arc::new(SystemEntropy));
+        let keystore = self.keystore();
+        let opened = open_with(impatience(), clock(), store, &keystore, entropy);
+        opened.await.expect("opened")
     }
 
     async fn enrolled(&self) -> TestPhone<Memory> {
@@ -91,14 +118,25 @@ async fn open<S: PhoneStore>(
     keystore: &FileKeystore,
     entropy: Arc<dyn Entropy>,
 ) -> Result<TestPhone<S>, Error> {
+    open_with(patience(), clock(), store, keystore, entropy).await
+}
+
+/// The same with another patience, or another clock.
+async fn open_with<S: PhoneStore>(
+    patience: Patience,
+    clock: Arc<dyn Clock>,
+    store: S,
+    keystore: &FileKeystore,
+    entropy: Arc<dyn Entropy>,
+) -> Result<TestPhone<S>, Error> {
     let host = Host {
         store,
         transport: HttpTransport::new(LONG, &Certificates::default(), 8).expect("a client"),
-        clock: clock(),
+        clock,
         entropy,
     };
     let options = Options {
-        patience: patience(),
+        patience,
         ..Options::default()
     };
     Phone::open(host, keystore, options).await

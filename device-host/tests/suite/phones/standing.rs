@@ -3,9 +3,13 @@
 //! What stops a phone, and what comes after.
 
 use hashchain::DeviceId;
+use mhealth_api::{Code, DeviceStatus};
 use mhealth_device_host::{FreezeReason, Standing};
 
 use super::{seal, Desk, LONG};
+use crate::support::fakes::Trouble;
+
+const RETIRED: Standing = Standing::Frozen(FreezeReason::Retired);
 
 #[tokio::test]
 async fn a_restored_copy_stops_and_the_phone_begins_anew_with_another_code() {
@@ -75,4 +79,99 @@ async fn a_lying_relay_stops_nobody() {
     );
     desk.relay.set().forger = None;
     assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);
+}
+
+#[tokio::test]
+async fn a_phone_that_the_chain_has_retired_stops_and_goes_on_with_another_code() {
+    for started_again in [false, true] {
+        let desk = Desk::new().await;
+        let mut phone = desk.enrolled().await;
+        seal(&phone, "night 1").expect("sealed");
+        phone.sync(LONG).await.expect("sent");
+        seal(&phone, "night 2").expect("sealed");
+        desk.world.state().devices[0].status = DeviceStatus::Retired;
+        if started_again {
+            // It gets no token any more. Relays that it remembers prove why.
+            drop(phone);
+            phone = desk.open().await.expect("opened");
+        }
+        assert_eq!(phone.sync(LONG).await.expect("compared"), RETIRED);
+        let status = phone.status().expect("read");
+        assert_eq!(status.stopped, Some(FreezeReason::Retired));
+        assert_eq!((status.finalised, status.advice.code()), (1, "enrol_anew"));
+        assert_eq!(phone.export_queue().expect("read").len(), 1);
+
+        desk.succeed(DeviceId(0), "SECOND");
+        assert_eq!(desk.enrol(&phone, "SECOND").await, Ok(1));
+        seal(&phone, "night 3").expect("sealed");
+        assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);
+        assert_eq!((desk.on_chain(0), desk.on_chain(1)), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_retirement_stops_a_phone_when_it_comes_due_and_not_before() {
+    let desk = Desk::new().await;
+    let phone = desk.enrolled().await;
+    seal(&phone, "night 1").expect("sealed");
+    phone.sync(LONG).await.expect("sent");
+    {
+        // Nobody writes down that it holds from this block on.
+        let mut state = desk.world.state();
+        let due = state.block as u32 + 5;
+        state.devices[0].status = DeviceStatus::Suspended;
+        state.retires_at.insert(DeviceId(0), due);
+    }
+    assert_eq!(phone.sync(LONG).await.expect("level"), Standing::Level);
+    desk.world.state().block += 5;
+    assert_eq!(phone.sync(LONG).await.expect("compared"), RETIRED);
+}
+
+#[tokio::test]
+async fn a_servers_word_that_a_phone_is_retired_stops_nobody() {
+    let desk = Desk::new().await;
+    let phone = desk.enrolled().await;
+    phone.sync(LONG).await.expect("level");
+    drop(phone);
+    let phone = desk.open().await.expect("opened");
+    desk.office
+        .trouble([Trouble::Refused(Code::DeviceRetired, None)]);
+    let refused = phone.sync(LONG).await.expect_err("no token");
+    assert_eq!(
+        (refused.code(), refused.advice().code()),
+        ("device_retired", "enrol_anew")
+    );
+    assert_eq!(phone.status().expect("read").stopped, None);
+    assert_eq!(phone.sync(LONG).await.expect("level"), Standing::Level);
+}
+
+#[tokio::test]
+async fn what_a_stopped_device_had_not_sent_is_not_forgotten_after_a_new_enrolment() {
+    let desk = Desk::new().await;
+    let phone = desk.enrolled().await;
+    for night in ["night 1", "night 2"] {
+        seal(&phone, night).expect("sealed");
+    }
+    desk.world.forge(DeviceId(0));
+    phone.sync(LONG).await.expect("compared");
+    let status = phone.status().expect("read");
+    assert_eq!((status.queued, status.left_behind), (2, 0));
+
+    assert_eq!(desk.enrol(&phone, "SECOND").await, Ok(1));
+    seal(&phone, "night 3").expect("sealed");
+    assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);
+    let status = phone.status().expect("read");
+    assert_eq!((status.queued, status.left_behind), (0, 2));
+    assert_eq!((status.stopped, status.advice.code()), (None, "hand_over"));
+
+    // A new entry brings nothing new to hand over.
+    assert_eq!(phone.export_queue().expect("read").len(), 1);
+    for _ in 0..2 {
+        let status = phone.status().expect("read");
+        assert_eq!((status.left_behind, status.advice.code()), (2, "nothing"));
+        phone.sync(LONG).await.expect("level");
+    }
+    drop(phone);
+    let phone = desk.open().await.expect("opened");
+    assert_eq!(phone.status().expect("read").left_behind, 2);
 }

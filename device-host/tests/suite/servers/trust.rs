@@ -335,6 +335,25 @@ async fn a_server_that_names_another_devices_number_stops_nobody() {
 }
 
 #[tokio::test]
+async fn a_number_that_is_proved_to_be_nobodys_is_forgotten_and_no_relay_is_doubted_for_it() {
+    let trial = Trial::with_relays(1).await;
+    trial.relays[0].set().proves_absence = true;
+    let store = store_in_memory();
+    let phone = crate::device(&store, "P-2");
+    seal(&phone, "monday");
+    store
+        .set_said(phone.id(), Some(DeviceId(99)))
+        .expect("said");
+    let mut settings = trial.settings(1);
+    settings.device.patience = impatience();
+    let servers = through(settings);
+    let fault = phone.sync(&servers).await.expect_err("nobody's");
+    assert_eq!(fault.code(), "device_not_on_chain");
+    assert_eq!(phone.record().expect("a record").number, None);
+    assert!(servers.doubts().is_empty());
+}
+
+#[tokio::test]
 async fn new_authorities_are_followed_while_runs_are_under_way() {
     let trial = Trial::with_relays(2).await;
     for round in 0..3 {

@@ -18,7 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
     Json, Router,
 };
-use hashchain::{DeviceId, LinkHash};
+use hashchain::{DeviceId, LinkHash, StudyId};
 use mhealth_api::{
     run_id, token_hash, Code, Hash, Head, Key, Problem, Proof, Refusal, RunState, RunStatus,
     RunUpload, DPOP, DPOP_NONCE,
@@ -47,6 +47,8 @@ pub(crate) enum Trouble {
     Nonsense(StatusCode),
     /// A receipt of another run.
     OtherReceipt,
+    /// The server never answers.
+    Silence,
 }
 
 /// Makes something else of a proof.
@@ -86,8 +88,16 @@ pub(crate) struct Behaviour {
     pub(crate) ahead: u64,
     /// What the server calls itself, if not by the address that it listens on.
     pub(crate) issuer: Option<String>,
+    /// The study that the server says its codes are for, if not that of the tests.
+    pub(crate) study: Option<StudyId>,
     /// Relays that the authentication server names.
     pub(crate) relays: Vec<String>,
+    /// The number that the authentication server says a device has that it enrols, whatever the chain has.
+    pub(crate) says_number: Option<DeviceId>,
+    /// The relay proves that there is no such device, where it knows none.
+    pub(crate) proves_absence: bool,
+    /// Seconds for which its tokens are good, if not ten minutes.
+    pub(crate) token_life: Option<u64>,
     /// Envelopes that this relay holds, by device and sequence.
     pub(crate) envelopes: HashMap<(DeviceId, u64), Vec<u8>>,
 }
@@ -197,6 +207,7 @@ async fn misbehave(State(fake): State<Fake>, request: Request, next: Next) -> Re
             status.head = LinkHash([9; 32]);
             (StatusCode::ACCEPTED, Json(status)).into_response()
         }
+        Trouble::Silence => std::future::pending().await,
     }
 }
 

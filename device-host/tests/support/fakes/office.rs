@@ -38,6 +38,7 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
         Some(issued) => issued.clone(),
     };
     let (auditor_key, auditor_epoch) = state.auditor();
+    let other_study = fake.set().study;
     Json(CodeTerms {
         chain: Hash(crate::support::terms().chain),
         issuer: fake
@@ -46,7 +47,7 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
             .clone()
             .unwrap_or_else(|| fake.address.clone()),
         server: crate::support::world::SERVER,
-        study: StudyId(0),
+        study: other_study.unwrap_or(StudyId(0)),
         policy: Policy::DeviceSigned,
         auditor_key,
         auditor_epoch,
@@ -59,7 +60,11 @@ async fn code(State(fake): State<Fake>, Json(request): Json<CodeTermsRequest>) -
 
 async fn enrol(State(fake): State<Fake>, Json(request): Json<EnrolRequest>) -> Response {
     match fake.world.state().enrol(&request) {
-        Ok(enrolled) => Json(enrolled).into_response(),
+        Ok(mut enrolled) => {
+            let said = fake.set().says_number;
+            enrolled.device = said.unwrap_or(enrolled.device);
+            Json(enrolled).into_response()
+        }
         Err(code) => refuse(code, None),
     }
 }
@@ -80,15 +85,17 @@ async fn token(
     if device.key != key {
         return refuse(Code::ProofByAnotherKey, None);
     }
-    if device.status != DeviceStatus::Active {
-        return refuse(Code::DeviceSuspended, None);
+    match device.status {
+        DeviceStatus::Active => {}
+        DeviceStatus::Retired => return refuse(Code::DeviceRetired, None),
+        _ => return refuse(Code::DeviceSuspended, None),
     }
     let token = format!("token-{}-of-{}", state.tokens.len(), request.device);
     state.tokens.insert(token.clone(), request.device);
     Json(TokenAnswer {
         token,
         token_type: DPOP.into(),
-        expires_in: 600,
+        expires_in: fake.set().token_life.unwrap_or(600),
         relays: fake.set().relays.clone(),
     })
     .into_response()

@@ -239,7 +239,7 @@ async fn proof(
 ) -> Response {
     let known = (device.0 as usize) < fake.world.state().devices.len();
     let behaviour = fake.set();
-    if !known || behaviour.knows_nobody {
+    if (!known && !behaviour.proves_absence) || behaviour.knows_nobody {
         return refuse(Code::UnknownDevice, None);
     }
     if behaviour.proves_nothing {

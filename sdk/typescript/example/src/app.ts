@@ -4,7 +4,7 @@
 
 import { MHealthError, Texts, openPhone, ready } from './lib/browser.js';
 import type { Phone } from './lib/browser.js';
-import { MEDIA_TYPE, day, nightOf } from './night.js';
+import { MEDIA_TYPE, nightOf, risen } from './night.js';
 import { paperOf, scan } from './paper.js';
 import type { Paper } from './paper.js';
 
@@ -13,12 +13,32 @@ const PATIENCE = 60_000;
 
 /** What the page keeps beside the phone's own store. Nothing of it is secret. */
 const kept = {
-  language: () => localStorage.getItem('language') ?? LANGUAGES.find((language) => navigator.language.startsWith(language)) ?? 'en',
-  server: () => localStorage.getItem('server') ?? '',
-  participant: () => localStorage.getItem('participant') ?? '',
+  language: () => recalled('language') ?? LANGUAGES.find((language) => navigator.language.startsWith(language)) ?? 'en',
+  server: () => recalled('server') ?? '',
+  participant: () => recalled('participant') ?? '',
 };
 
-let texts: Texts;
+/** The same as long as the page is open: a browser may refuse to keep anything. */
+const noted = new Map<string, string>();
+
+function recalled(name: string): string | null {
+  try {
+    return noted.get(name) ?? localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+function keep(name: string, value: string): void {
+  noted.set(name, value);
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // It says so itself when the phone is opened.
+  }
+}
+
+let texts: Texts | undefined;
 let phone: Phone | undefined;
 /** The night that the next click on save corrects. */
 let correcting: string | undefined;
@@ -31,29 +51,80 @@ function field(id: string): HTMLInputElement {
   return at<HTMLInputElement>(id);
 }
 
-/** Says something above the page's sections; screen readers read it out. */
-function tell(text: string): void {
-  at('message').textContent = text;
+/** One of the page's texts. */
+function say(name: string, values: Record<string, string | number> = {}): string {
+  return texts!.say(name, values);
+}
+
+/** Puts a text somewhere, unless it is there: what is put there is read out. */
+function put(id: string, text: string): void {
+  const element = at(id);
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Says something above the page's sections. Screen readers read it out: when they come to it, or at once if something is wrong. */
+function tell(text: string, wrong = false): void {
+  const message = at('message');
+  message.setAttribute('aria-live', wrong ? 'assertive' : 'polite');
+  message.textContent = text;
+  delete message.dataset['code'];
+}
+
+/** What an error is about, of what a person types. */
+const ABOUT: Record<string, string> = {
+  malformed_code: 'code', unknown_code: 'code', code_expired: 'code', code_used: 'code', code_revoked: 'code', other_terms: 'code',
+  state_of_another_chain: 'code', state_of_another_study: 'code', already_enrolled: 'code', predecessor_not_retired: 'code',
+  not_an_address: 'server', plain_http: 'server', other_address: 'server',
+};
+
+/** Marks a field in which something is wrong until it is changed, and leads to it who is not at something else by now. */
+function blame(id: string): void {
+  const wrong = field(id);
+  if (!wrong.hasAttribute('aria-invalid')) {
+    const described = wrong.getAttribute('aria-describedby');
+    wrong.setAttribute('aria-invalid', 'true');
+    wrong.setAttribute('aria-describedby', described === null ? 'message' : `message ${described}`);
+    const changed = () => {
+      wrong.removeAttribute('aria-invalid');
+      if (described === null) wrong.removeAttribute('aria-describedby');
+      else wrong.setAttribute('aria-describedby', described);
+    };
+    wrong.addEventListener('input', changed, { once: true });
+  }
+  const place = document.activeElement?.closest('section') ?? null;
+  if (place === null || place.contains(wrong)) wrong.focus();
 }
 
 function tellError(error: unknown): void {
-  if (!(error instanceof MHealthError)) throw error;
-  const message = at('message');
-  message.textContent = error.sentence(kept.language());
-  message.dataset['code'] = error.code;
+  if (!(error instanceof MHealthError)) {
+    console.error(error);
+    // Perhaps there are no texts, because the page did not arrive as a whole.
+    return tell(texts?.say('broken') ?? 'This page does not work here. Please open it again.', true);
+  }
+  tell(error.sentence(kept.language()), true);
+  at('message').dataset['code'] = error.code;
+  const about = ABOUT[error.code];
+  if (about !== undefined) blame(about);
 }
 
 async function speak(language: string): Promise<void> {
   texts = new Texts(language, await (await fetch(`texts/${language}.ftl`)).text());
-  localStorage.setItem('language', language);
+  keep('language', language);
   document.documentElement.lang = language;
-  document.title = texts.say('title');
+  document.title = say('title');
   for (const element of document.querySelectorAll<HTMLElement>('[data-say]')) {
-    element.textContent = texts.say(element.dataset['say']!);
+    element.textContent = say(element.dataset['say']!);
   }
-  at('view').setAttribute('aria-label', texts.say('scan-view'));
-  const today = new Date();
-  at('night').textContent = texts.say('morning-of', { day: new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, { dateStyle: 'full' }).format(today) });
+  at('view').setAttribute('aria-label', say('scan-view'));
+  label();
+}
+
+/** Names the night that would be saved now. A page stays open over days. */
+function label(now = new Date()): void {
+  const language = document.documentElement.lang;
+  const format = new Intl.DateTimeFormat(language === 'en' ? 'en-GB' : language, { dateStyle: 'full' });
+  const rose = field('rose').value;
+  put('night', say('morning-of', { day: format.format((rose && risen(rose, now)) || now) }));
 }
 
 /** Shows what the phone says of itself. */
@@ -61,21 +132,34 @@ async function show(): Promise<void> {
   if (phone === undefined) return;
   const status = await phone.status();
   const begun = status.study !== null;
-  at('enrol').hidden = begun && status.stopped === null;
-  at('morning').hidden = !begun || status.stopped !== null;
-  at('state').hidden = !begun;
+  const stopped = status.stopped !== null;
+  const left = status.left_behind;
+  // A code may turn out to be the wrong one after the diary has begun: the form goes when there is a device that works.
+  const shown = { enrol: status.device === null || stopped, morning: begun && !stopped, state: begun };
+  for (const [id, yes] of Object.entries(shown)) if (yes) at(id).hidden = false;
+  for (const [id, yes] of Object.entries(shown)) if (!yes) hide(at(id), shown.morning ? 'morning-title' : 'enrol-title');
   const safe = at('safe');
-  safe.hidden = status.queued > 0 || status.sealed === 0 || status.proved_in === null;
+  safe.hidden = status.queued > 0 || left > 0 || status.sealed === 0 || status.proved_in === null || stopped;
   // Without a mark between thousands: a block is a name, not an amount.
-  if (!safe.hidden) safe.textContent = texts.say('safe', { block: `${status.proved_in}` });
-  at('entries').textContent = [
-    texts.say('entries', { count: status.sealed, finalised: status.finalised }),
-    status.queued > 0 ? texts.say('waiting', { count: status.queued }) : '',
-    navigator.onLine ? '' : texts.say('offline'),
-  ].join(' ');
-  at('advice').textContent = status.advice === 'nothing' ? '' : await phone.advice(kept.language());
-  at('send').hidden = status.stopped !== null;
-  at('export').hidden = status.stopped === null || status.queued === 0;
+  put('safe', safe.hidden ? '' : say('safe', { block: `${status.proved_in}` }));
+  const entries = [
+    stopped ? say('stopped') : '',
+    say('entries', { count: status.sealed, finalised: status.finalised }),
+    status.queued > 0 && !stopped ? say('waiting', { count: status.queued }) : '',
+    left > 0 ? say('left', { count: left }) : '',
+    navigator.onLine ? '' : say('offline'),
+  ];
+  put('entries', entries.join(' '));
+  put('advice', status.advice === 'nothing' ? '' : await phone.advice(kept.language()));
+  at('send').hidden = stopped;
+  at('export').hidden = left === 0 && (!stopped || status.queued === 0);
+}
+
+/** Hides a section. Who was in it goes on at a heading. */
+function hide(section: HTMLElement, heading: string): void {
+  const within = section.contains(document.activeElement);
+  section.hidden = true;
+  if (within) at(heading).focus();
 }
 
 let sending: Promise<void> | undefined;
@@ -85,43 +169,54 @@ async function send(): Promise<void> {
   if (phone === undefined) return;
   sending ??= (async () => {
     try {
-      at('advice').textContent = texts.say('sending');
+      put('advice', say('sending'));
       await phone?.sync({ deadline: PATIENCE });
     } catch (error) {
-      if (!(error instanceof MHealthError)) throw error;
-      // The status says what there is to do.
+      // Of what has a code, the status says what there is to do.
+      if (!(error instanceof MHealthError)) tellError(error);
     } finally {
       sending = undefined;
-      await show();
-      await again();
     }
+    await show().catch(tellError);
+    await again();
   })();
   await sending;
 }
 
 let alarm: ReturnType<typeof setTimeout> | undefined;
 
+/** Comes again; in a minute if the phone cannot even say when. */
 async function again(): Promise<void> {
+  let pause = 60_000;
+  try {
+    const { study, device, next_try: next, queued, stopped } = await phone!.status();
+    // An enrolment that has begun is finished without its person.
+    const enrolling = study !== null && device === null;
+    if (stopped !== null || (queued === 0 && !enrolling)) return;
+    pause = Math.max(5_000, (next ?? 0) * 1000 - Date.now());
+  } catch (error) {
+    console.error(error);
+  }
   clearTimeout(alarm);
-  const { next_try: next, queued, stopped } = await phone!.status();
-  if (stopped !== null || queued === 0) return;
-  const pause = Math.max(5_000, (next ?? 0) * 1000 - Date.now());
   alarm = setTimeout(() => void send(), pause);
 }
 
 async function enrol(): Promise<void> {
   const paper: Paper = { server: field('server').value.trim(), code: field('code').value, participant: field('participant').value.trim() };
-  localStorage.setItem('server', paper.server);
-  localStorage.setItem('participant', paper.participant);
-  tell(texts.say('enrol-doing'));
+  const before = kept.participant();
+  keep('server', paper.server);
+  keep('participant', paper.participant);
+  tell(say('enrol-doing'));
   // The diary can begin as soon as the server has said what the code is for; the rest may take its time.
-  const watching = setInterval(() => void show(), 500);
+  const watching = setInterval(() => void show().catch(tellError), 500);
   try {
     await phone!.enrol(paper.server, paper.code, { deadline: PATIENCE });
+    field('code').value = '';
     tell('');
   } catch (error) {
-    if ((await phone!.status()).study === null) tellError(error);
-    else tell('');
+    // What is written meanwhile is not another person's because of a paper that is of no use.
+    if (before !== '' && error instanceof MHealthError && error.code in ABOUT) keep('participant', before);
+    tellError(error);
   } finally {
     clearInterval(watching);
   }
@@ -144,16 +239,19 @@ async function save(): Promise<void> {
     quality: Number(quality?.value),
   };
   const night = nightOf(morning, kept.participant(), now);
-  if (night === undefined) return tell(texts.say('unlikely'));
-  const source = `diary/${day(now)}`;
+  label(now);
+  if (night === undefined) {
+    tell(say('unlikely'), true);
+    return field('bed').focus();
+  }
+  const source = `diary/${night.night}`;
   try {
     const { outcome } = await phone!.seal(source, MEDIA_TYPE, JSON.stringify(night), {
       content: JSON.stringify(morning),
       correct: correcting === source,
     });
     correcting = outcome === 'differs' ? source : undefined;
-    tell(texts.say({ new: 'saved', before: 'saved-before', differs: 'changed-before' }[outcome]));
-    delete at('message').dataset['code'];
+    tell(say({ new: 'saved', before: 'saved-before', differs: 'changed-before' }[outcome]));
   } catch (error) {
     return tellError(error);
   }
@@ -161,11 +259,18 @@ async function save(): Promise<void> {
   void send();
 }
 
-/** Hands what a stopped phone still holds to the participant, as a file for the study team. */
-async function exportQueue(): Promise<void> {
+/** Hands what nobody sends any more to the participant, as files for the study team. */
+async function exportLeft(): Promise<void> {
+  offer('sleep-diary.jsonl', await phone!.exportQueue());
+  offer('sleep-diary-unenrolled.jsonl', await phone!.exportUnenrolled());
+  await show();
+}
+
+function offer(name: string, lines: string): void {
+  if (lines === '') return;
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([await phone!.exportQueue()], { type: 'application/jsonl' }));
-  link.download = 'sleep-diary.jsonl';
+  link.href = URL.createObjectURL(new Blob([lines], { type: 'application/jsonl' }));
+  link.download = name;
   link.click();
   URL.revokeObjectURL(link.href);
 }
@@ -177,18 +282,18 @@ function fill(paper: Paper): void {
 }
 
 async function scanned(): Promise<void> {
-  if (!('BarcodeDetector' in globalThis)) return tell(texts.say('scan-no'));
+  if (!('BarcodeDetector' in globalThis)) return tell(say('scan-no'));
   at('camera').hidden = false;
   try {
     const found = await scan(at<HTMLVideoElement>('view'), at('stop'));
     if (found === undefined) return;
     const paper = paperOf(found);
-    if (paper === undefined) return tell(texts.say('scan-foreign'));
+    if (paper === undefined) return tell(say('scan-foreign'));
     fill(paper);
     tell('');
     field('code').focus();
   } catch {
-    tell(texts.say('scan-no'));
+    tell(say('scan-no'));
   } finally {
     at('camera').hidden = true;
   }
@@ -196,27 +301,47 @@ async function scanned(): Promise<void> {
 
 /** Does something when a form is sent, and nothing twice. */
 function onSubmit(id: string, work: () => Promise<void>): void {
+  const button = at(id).querySelector<HTMLButtonElement>('button:not([type])')!;
   at(id).addEventListener('submit', (event) => {
     event.preventDefault();
-    const button = at(id).querySelector<HTMLButtonElement>('button:not([type])')!;
-    button.disabled = true;
-    void work().finally(() => (button.disabled = false));
+    if (button.hasAttribute('aria-disabled')) return;
+    // `disabled` would take the focus away.
+    button.setAttribute('aria-disabled', 'true');
+    void work()
+      .catch(tellError)
+      .finally(() => button.removeAttribute('aria-disabled'));
   });
 }
 
+/** Lets a version of this page take over that has come since it was opened last. Nothing is typed yet. */
+async function renew(): Promise<void> {
+  const workers: ServiceWorkerContainer | undefined = navigator.serviceWorker;
+  const waiting = (await workers?.getRegistration())?.waiting;
+  if (!workers || !waiting) return;
+  const over = new Promise<void>((resolve) => workers.addEventListener('controllerchange', () => resolve(), { once: true }));
+  waiting.postMessage('take over');
+  const never = new Promise<void>(() => {});
+  // One that does not come is none to wait for.
+  const enough = new Promise<void>((resolve) => setTimeout(resolve, 3000));
+  await Promise.race([enough, over.then(() => (location.reload(), never))]);
+}
+
 async function begin(): Promise<void> {
+  await renew().catch((error: unknown) => console.error(error));
   await ready();
   const language = at<HTMLSelectElement>('language');
   language.value = kept.language();
   await speak(language.value);
-  language.addEventListener('change', () => void speak(language.value).then(show));
+  language.addEventListener('change', () => void speak(language.value).then(show).catch(tellError));
   onSubmit('enrolment', enrol);
   onSubmit('diary', save);
-  at('scan').addEventListener('click', () => void scanned());
+  at('scan').addEventListener('click', () => void scanned().catch(tellError));
   at('send').addEventListener('click', () => void send());
-  at('export').addEventListener('click', () => void exportQueue());
+  at('export').addEventListener('click', () => void exportLeft().catch(tellError));
+  field('rose').addEventListener('input', () => label());
+  document.addEventListener('visibilitychange', () => label());
   addEventListener('online', () => void send());
-  addEventListener('offline', () => void show());
+  addEventListener('offline', () => void show().catch(tellError));
 
   fill({ server: kept.server(), code: '', participant: kept.participant() });
   const paper = paperOf(location.href);
@@ -225,17 +350,13 @@ async function begin(): Promise<void> {
     // A code is not left in the browser's history.
     history.replaceState(null, '', location.pathname);
   }
-  try {
-    // Asks the browser not to throw the diary away when the disk fills up.
-    await navigator.storage?.persist?.();
-    phone = await openPhone();
-  } catch (error) {
-    tellError(error);
-    return;
-  }
+  // Asks the browser not to throw the diary away when the disk fills up. Some ask the person first, who need not answer.
+  void navigator.storage?.persist?.().catch(() => {});
+  phone = await openPhone();
   await show();
   void send();
-  await navigator.serviceWorker?.register('worker.js');
+  // Without it the page needs a connection, and works otherwise.
+  void navigator.serviceWorker?.register('worker.js', { updateViaCache: 'none' }).catch((error: unknown) => console.error(error));
 }
 
-void begin();
+begin().catch(tellError);

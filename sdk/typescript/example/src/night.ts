@@ -21,10 +21,26 @@ export function day(at: Date): string {
   return `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
 }
 
-/** The night that ended on the day of `written`; nothing when the times do not fit together. `written` is when the answers were given. */
-export function nightOf(morning: Morning, participant: string, written: Date): object | undefined {
+/** A night, by the day on which it ended. */
+export interface Night {
+  night: string;
+  [member: string]: unknown;
+}
+
+/** Longest time in minutes between rising and writing. */
+const LATEST = 18 * 60;
+
+/** When somebody rose who says that now; nothing when that is not of last night, such as a time that is still to come. */
+export function risen(time: string, now: Date): Date | undefined {
+  const rose = before(time, now);
+  return minutes(rose, now) > LATEST ? undefined : rose;
+}
+
+/** The last night before `written`, when the answers were given; nothing when the times do not fit together. */
+export function nightOf(morning: Morning, participant: string, written: Date): Night | undefined {
   // Backwards from now: each answer is the last such time before the one after it.
-  const rose = before(morning.rose, written);
+  const rose = risen(morning.rose, written);
+  if (rose === undefined) return undefined;
   const woke = before(morning.woke, rose);
   const tried = before(morning.tried, woke);
   const bed = before(morning.bed, tried);
@@ -33,7 +49,7 @@ export function nightOf(morning: Morning, participant: string, written: Date): o
   const asleep = episode - morning.awake;
   const inBed = minutes(bed, rose);
   // A night from noon to noon is long enough.
-  if (episode < 0 || asleep < 0 || inBed > 24 * 60 || minutes(rose, written) > 24 * 60) return undefined;
+  if (episode < 0 || asleep < 0 || inBed > 24 * 60) return undefined;
 
   const point = (schema: string, namespace: string, body: object) => ({
     header: {

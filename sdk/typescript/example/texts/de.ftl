@@ -3,6 +3,7 @@
 title = Schlaftagebuch
 language = Sprache
 skip = Zum Tagebuch springen
+broken = Diese Seite funktioniert hier nicht. Bitte öffnen Sie sie noch einmal. Wenn das nicht hilft, sagen Sie es Ihrem Studienteam.
 
 enrol-title = Teilnehmen
 enrol-intro = Sie haben von Ihrem Studienteam einen Zettel mit einem Code. Scannen Sie sein Bild, oder tippen Sie ab, was darauf steht.
@@ -49,6 +50,10 @@ entries = { $count ->
 waiting = { $count ->
     [one] Eine Nacht wartet auf diesem Gerät. Sie wird gesendet, sobald es eine Verbindung gibt.
    *[other] { $count } Nächte warten auf diesem Gerät. Sie werden gesendet, sobald es eine Verbindung gibt.
+}
+left = { $count ->
+    [one] Eine Nacht aus der Zeit vor der neuen Anmeldung wurde nicht registriert. Sie bleibt auf diesem Gerät.
+   *[other] { $count } Nächte aus der Zeit vor der neuen Anmeldung wurden nicht registriert. Sie bleiben auf diesem Gerät.
 }
 sending = Wird gesendet …
 send-do = Jetzt senden

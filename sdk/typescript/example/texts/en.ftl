@@ -3,6 +3,7 @@
 title = Sleep diary
 language = Language
 skip = Skip to the diary
+broken = This page does not work here. Please open it again. If that does not help, tell your study team.
 
 enrol-title = Take part
 enrol-intro = You have a paper with a code from your study team. Scan its picture, or type what is on it.
@@ -49,6 +50,10 @@ entries = { $count ->
 waiting = { $count ->
     [one] One night waits on this device. It is sent when there is a connection.
    *[other] { $count } nights wait on this device. They are sent when there is a connection.
+}
+left = { $count ->
+    [one] One night from before this device was enrolled anew was not registered. It is kept here.
+   *[other] { $count } nights from before this device was enrolled anew were not registered. They are kept here.
 }
 sending = Sending …
 send-do = Send now

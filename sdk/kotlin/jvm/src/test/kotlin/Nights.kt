@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One phone, for `tests/tests/sdk.rs`: `Nights FOLDER AUTHENTICATION-SERVER CODE NIGHTS`. Prints its status as JSON in the last line.
+// One phone, for `tests/tests/sdk.rs`: `Nights FOLDER AUTHENTICATION-SERVER CODE NIGHTS`. Prints its status as JSON in the last line,
+// with the time that the longest sync took, in seconds.
 
 package org.mhealthchain.test
 
 import java.nio.file.Path
+import kotlin.time.Duration
 import kotlin.time.Duration.Companion.minutes
 import kotlin.time.Duration.Companion.seconds
 import kotlin.time.TimeSource
 import kotlinx.coroutines.runBlocking
 import org.mhealthchain.Phone
 import org.mhealthchain.core.SdkException
+
+/** `tests/tests/sdk.rs` knows it, too. */
+private val DEADLINE = 60.seconds
 
 /** The object has a `main` of its own: there is another one in this package. */
 object Nights {
@@ -23,19 +28,23 @@ object Nights {
             for (night in 1..nights.toInt()) {
                 phone.seal("night $night", "application/json", """{"night":$night}""".toByteArray())
             }
+            var longest = Duration.ZERO
             while (true) {
+                val begun = TimeSource.Monotonic.markNow()
                 try {
-                    if (phone.sync(30.seconds).state in listOf("level", "frozen") || until.hasPassedNow()) break
+                    if (phone.sync(DEADLINE).state in listOf("level", "frozen") || until.hasPassedNow()) break
                 } catch (error: SdkException) {
                     System.err.println(error)
                     if (until.hasPassedNow()) throw error
+                } finally {
+                    longest = maxOf(longest, begun.elapsedNow())
                 }
             }
             val status = phone.status()
             val stopped = status.stopped?.let { "\"$it\"" }
             println(
                 """{"device":$device,"sealed":${status.sealed},"finalised":${status.finalised},""" +
-                    """"block":${status.provedIn},"stopped":$stopped}""",
+                    """"block":${status.provedIn},"stopped":$stopped,"longest":${longest.inWholeMilliseconds / 1000.0}}""",
             )
         }
     }

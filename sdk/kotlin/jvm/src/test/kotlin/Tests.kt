@@ -10,25 +10,44 @@ import java.net.InetSocketAddress
 import java.net.ServerSocket
 import java.nio.file.Files
 import java.nio.file.Path
+import java.security.cert.CertificateExpiredException
+import java.security.cert.CertificateNotYetValidException
+import java.util.concurrent.CountDownLatch
+import java.util.jar.JarFile
+import javax.net.ssl.SSLHandshakeException
 import kotlin.io.path.deleteIfExists
 import kotlin.io.path.readBytes
+import kotlin.io.path.readText
 import kotlin.io.path.writeBytes
 import kotlin.system.exitProcess
 import kotlin.time.Duration.Companion.seconds
+import kotlin.time.TimeSource
 import kotlin.time.measureTime
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.cancelAndJoin
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
+import kotlinx.coroutines.withTimeoutOrNull
 import org.mhealthchain.FileKeystore
 import org.mhealthchain.FileStore
 import org.mhealthchain.HttpTransport
 import org.mhealthchain.Phone
 import org.mhealthchain.code
+import org.mhealthchain.core.HttpAnswer
 import org.mhealthchain.core.HttpFault
+import org.mhealthchain.core.HttpHeader
 import org.mhealthchain.core.HttpRequest
 import org.mhealthchain.core.KeyFault
+import org.mhealthchain.core.KeystoreHost
 import org.mhealthchain.core.Language
+import org.mhealthchain.core.Origin
+import org.mhealthchain.core.PhoneStatus
 import org.mhealthchain.core.SdkException
 import org.mhealthchain.core.StorageFault
+import org.mhealthchain.core.StoreHost
 import org.mhealthchain.core.StoreWrite
+import org.mhealthchain.core.StoredPair
+import org.mhealthchain.example.told
 import org.mhealthchain.sentence
 
 private inline fun <reified T : Throwable> refused(work: () -> Unit): T =
@@ -39,7 +58,18 @@ private inline fun <reified T : Throwable> refused(work: () -> Unit): T =
         error as? T ?: throw error
     }
 
-private fun same(found: Any?, expected: Any?) = check(found == expected) { "$found is not $expected" }
+internal fun same(found: Any?, expected: Any?) = check(found == expected) { "$found is not $expected" }
+
+/** A store that has no room when it is told so. */
+private class Filling(private val store: FileStore) : StoreHost by store, AutoCloseable by store {
+    @Volatile
+    var isFull = false
+
+    override fun apply(writes: List<StoreWrite>) {
+        if (isFull) throw StorageFault.Full()
+        store.apply(writes)
+    }
+}
 
 private fun put(key: String, value: String) = StoreWrite(bytes(key), bytes(value))
 
@@ -59,6 +89,21 @@ private fun <T> serving(status: Int, answer: ByteArray, work: (String) -> T): T 
         return work("http://127.0.0.1:${server.address.port}/")
     } finally {
         server.stop(0)
+    }
+}
+
+/** An authentication server that says what its code is for, and never enrols. */
+private fun office(root: Path, work: (String, String) -> Unit) {
+    val program = ProcessBuilder("python3", root.resolve("sdk/tests/office.py").toString())
+        .redirectError(ProcessBuilder.Redirect.INHERIT)
+        .start()
+    try {
+        val said = Json.read(program.inputStream.bufferedReader().readLine())
+        work(said.text("url"), said.text("code"))
+    } finally {
+        // It ends when its standard input does.
+        program.outputStream.close()
+        program.waitFor()
     }
 }
 
@@ -113,12 +158,76 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
         folder.resolve("journal").writeBytes(journals)
         FileStore(folder).use { same(it.get(bytes("02"))?.let(::digits), "02") }
     },
+    "what failed half-way is finished before anything else is done" to { folder ->
+        FileStore(folder).use { store ->
+            store.apply(listOf(put("01", "01")))
+            val inTheWay = folder.resolve("values/02")
+            Files.createDirectories(inTheWay.resolve("folder"))
+            refused<StorageFault> { store.apply(listOf(put("01", "02"), put("02", "02"))) }
+            // The journal is the only place that has the second value: nothing is read or written past it.
+            refused<StorageFault> { store.get(bytes("01")) }
+            refused<StorageFault> { store.scan(bytes("00"), bytes("ff"), 10u) }
+            refused<StorageFault> { store.apply(listOf(put("03", "03"))) }
+            refused<StorageFault.InUse> { FileStore(folder).get(bytes("01")) }
+            inTheWay.toFile().deleteRecursively()
+            val found = store.scan(bytes("00"), bytes("ff"), 10u).map { digits(it.key) to digits(it.value) }
+            same(found, listOf("01" to "02", "02" to "02"))
+        }
+    },
     "a second store on the same folder is refused" to { folder ->
         FileStore(folder).use { store ->
             store.get(bytes("01"))
             refused<StorageFault.InUse> { FileStore(folder).get(bytes("01")) }
         }
         FileStore(folder).use { it.get(bytes("01")) }
+    },
+    "a store that was refused takes nothing from the one that has the folder" to { folder ->
+        // What other programs see is the system's lock.
+        val lock = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
+        val other = ProcessBuilder("python3", "-c", lock, folder.resolve("lock").toString())
+        FileStore(folder).use { store ->
+            store.get(bytes("01"))
+            refused<StorageFault.InUse> { FileStore(folder).get(bytes("01")) }
+            check(other.start().waitFor() != 0) { "another program takes the folder" }
+        }
+        same(other.inheritIO().start().waitFor(), 0)
+    },
+    "a closed store stays closed, and its folder is free" to { folder ->
+        val store = FileStore(folder).also { it.get(bytes("01")) }
+        store.close()
+        refused<StorageFault.Unusable> { store.get(bytes("01")) }
+        refused<StorageFault.Unusable> { store.apply(listOf(put("01", "01"))) }
+        FileStore(folder).use { same(it.get(bytes("01")), null) }
+    },
+    "a closed phone stays closed" to { folder ->
+        runBlocking {
+            val phone = Phone.inFolder(folder).also { it.close() }
+            refused<IllegalStateException> { phone.status() }
+            Phone.inFolder(folder).use { same(it.status().sealed, 0uL) }
+        }
+    },
+    "what an Android of version 8 lacks is not asked for" to {
+        JarFile(Path.of(FileStore::class.java.protectionDomain.codeSource.location.toURI()).toFile()).use { jar ->
+            val ours = Regex("org/mhealthchain/(?!HttpTransport)[^/]+\\.class")
+            val classes = jar.entries().toList().filter { ours.matches(it.name) }
+            check(classes.any { it.name.endsWith("/FileStore.class") })
+            for (entry in classes) {
+                val code = jar.getInputStream(entry).use { it.readBytes() }.toString(Charsets.ISO_8859_1)
+                for (later in listOf("java/util/HexFormat", "readNBytes", "readString")) {
+                    check(later !in code) { "${entry.name} asks for $later" }
+                }
+            }
+        }
+    },
+    "Android's rules keep out of backups what its store is in" to {
+        val android = root.resolve("sdk/kotlin/android/src/main")
+        val store = android.resolve("kotlin/org/mhealthchain/android/AndroidStore.kt").readText()
+        val folder = Regex("File\\(context\\.filesDir, \"(.+)\"\\)").find(store)!!.groupValues[1]
+        for (rules in listOf("backup_rules.xml", "full_backup_content.xml")) {
+            val text = android.resolve("res/xml/$rules").readText()
+            val kept = Regex("<exclude domain=\"file\" path=\"(.+)/\" />").findAll(text).map { it.groupValues[1] }.toSet()
+            same(kept, setOf(folder))
+        }
     },
     "a full disk is told from other faults" to {
         check(FileStore.fault("No space left on device") is StorageFault.Full)
@@ -140,6 +249,15 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             check(answer.headers.any { it.name.equals("dpop-nonce", true) && it.value == "n" })
         }
     },
+    "what carries credentials or payloads says nothing of them as a text" to {
+        val header = HttpHeader("authorization", "DPoP a.b.c")
+        val records = listOf(
+            header, HttpRequest("GET", "https://auth.example.org", listOf(header), bytes("07"), 1u, 1u),
+            HttpAnswer(200u, listOf(header), bytes("07")), put("01", "07"), StoredPair(bytes("01"), bytes("07")),
+            Origin(bytes("01"), 7u, bytes("02"), bytes("03"), bytes("04"), bytes("05")),
+        )
+        for (record in records) same(record.toString(), record.javaClass.simpleName)
+    },
     "an answer that is too long is refused" to {
         serving(200, ByteArray(101)) { url -> refused<HttpFault.TooLong> { HttpTransport().send(request(url)) } }
     },
@@ -148,6 +266,12 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             val url = "http://127.0.0.1:${silent.localPort}/"
             refused<HttpFault.Unreachable> { HttpTransport().send(request(url, patience = 200u)) }
         }
+    },
+    "a certificate that is not valid at this time is told from one that is not trusted" to {
+        fun fault(cause: Throwable?) = HttpTransport.fault(SSLHandshakeException("PKIX path validation failed").apply { initCause(cause) })
+        same((fault(CertificateNotYetValidException()) as HttpFault.WrongTime).notYet, true)
+        same((fault(CertificateExpiredException()) as HttpFault.WrongTime).notYet, false)
+        check(fault(null) is HttpFault.Untrusted)
     },
     "nobody listening is unreachable" to {
         val port = ServerSocket(0, 1, InetAddress.getLoopbackAddress()).use { it.localPort }
@@ -162,6 +286,37 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             }
         }
     },
+    "a phone that was stopped says why, in three languages" to { folder ->
+        runBlocking {
+            Phone.inFolder(folder).use { phone ->
+                // The sync that stops a phone succeeds: there is no fault.
+                fun stopped(reason: String, status: PhoneStatus) =
+                    status.copy(stopped = reason, advice = "tell_study", lastFault = null)
+                val status = phone.status()
+                val reasons = listOf(
+                    "foreign_head", "restored_backup", "other_enrolment", "another_participant_key", "device_retired", "never_enrolled",
+                )
+                for (reason in reasons) {
+                    val said = Language.entries.map { stopped(reason, status).sentence(it) }
+                    same(said.toSet().size, 3)
+                    check(said.none { stopped("another_reason", status).sentence(Language.ENGLISH) == it })
+                }
+                check("the word another_reason." in stopped("another_reason", status).sentence(Language.ENGLISH))
+            }
+        }
+    },
+    "the example says that data are safe when all of them are proved, and at no other time" to { folder ->
+        runBlocking {
+            Phone.inFolder(folder).use { phone ->
+                val safe = phone.status().copy(queued = 0u, stopped = null, provedIn = 12u)
+                check("safe" in told(safe, "advice"))
+                val others = listOf(
+                    safe.copy(queued = 1u), safe.copy(leftBehind = 1u), safe.copy(stopped = "foreign_head"), safe.copy(provedIn = null),
+                )
+                for (status in others) same(told(status, "advice"), "advice")
+            }
+        }
+    },
     "a phone whose store was copied without its key says so" to { folder ->
         runBlocking {
             Phone.inFolder(folder).close()
@@ -171,6 +326,26 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             check(error.sentence(Language.GERMAN).contains("Code"))
             // The one that failed left nothing behind.
             FileStore(folder.resolve("phone")).use { it.get(bytes("01")) }
+        }
+    },
+    "a phone that may keep nothing says so" to { folder ->
+        folder.writeBytes(ByteArray(0))
+        runBlocking { same(refused<SdkException> { Phone.inFolder(folder) }.code, "state_unreadable") }
+    },
+    "a phone without room says so, and goes on when there is some" to { folder ->
+        Study(root).use { study ->
+            runBlocking {
+                val store = Filling(FileStore(folder))
+                Phone.open(store, FileKeystore(folder.resolveSibling("key")), trustRelays = true).use { phone ->
+                    phone.enrol(study.url, study.code)
+                    store.isFull = true
+                    val error = refused<SdkException> { phone.seal("night", "application/json", "{}".toByteArray()) }
+                    same(error.code, "state_disk_full")
+                    store.isFull = false
+                    same(phone.seal("night", "application/json", "{}".toByteArray()).outcome, "new")
+                    same(phone.sync(60.seconds).state, "level")
+                }
+            }
         }
     },
     "a second phone on the same folder is refused" to { folder ->
@@ -188,12 +363,78 @@ private fun tests(root: Path): Map<String, (Path) -> Unit> = mapOf(
             }
         }
     },
-    "a sync without a server ends within its deadline" to { folder ->
-        runBlocking {
-            Phone.inFolder(folder).use { phone ->
-                val took = measureTime { runCatching { phone.sync(1.seconds) } }
-                check(took < 1.5.seconds) { "$took" }
+    "an enrolment and a sync that would go on for minutes end at their deadlines" to { folder ->
+        office(root) { url, code ->
+            runBlocking {
+                Phone.inFolder(folder).use { phone ->
+                    val deadline = 3.seconds
+                    suspend fun ended(call: suspend () -> Unit) {
+                        val took = measureTime {
+                            val error = refused<SdkException> { call() }
+                            check(error.code in listOf("deadline", "chain_unavailable")) { error }
+                        }
+                        check(took < deadline + 2.seconds) { "$took" }
+                    }
+                    ended { phone.enrol(url, code, deadline) }
+                    // The server was heard: there is an enrolment to be finished.
+                    check(phone.status().study != null)
+                    ended { phone.sync(deadline) }
+                }
             }
+        }
+    },
+    "a sync is back in time whoever is away, and a later one finishes" to { folder ->
+        Study(root).use { study ->
+            runBlocking {
+                Phone.inFolder(folder, trustRelays = true).use { phone ->
+                    phone.enrol(study.url, study.code)
+                    for (conduct in listOf("silent", "slow", "gone", "away")) {
+                        phone.seal(conduct, "application/json", "{}".toByteArray())
+                        study.play(conduct)
+                        val took = measureTime { same(refused<SdkException> { phone.sync(5.seconds) }.code, "deadline") }
+                        check(took < 5.5.seconds) { "$conduct: $took" }
+                        same(phone.status().queued, 1uL)
+                        study.play("well")
+                        same(phone.sync(60.seconds).state, "level")
+                    }
+                }
+            }
+        }
+    },
+    "whoever is cancelled goes on at once, and what was under way does not keep the folder" to { folder ->
+        office(root) { url, code ->
+            runBlocking {
+                Phone.inFolder(folder).use { phone ->
+                    val took = measureTime { withTimeoutOrNull(0.2.seconds) { phone.enrol(url, code, 10.seconds) } }
+                    check(took < 5.seconds) { "$took" }
+                }
+                Phone.inFolder(folder).close()
+            }
+        }
+    },
+    "an opening that is cancelled ends at once, and leaves nothing open" to { folder ->
+        val key = FileKeystore(folder.resolve("key"))
+        val (asked, answer) = Pair(CountDownLatch(1), CountDownLatch(1))
+        val slow = object : KeystoreHost {
+            override fun wrap(secret: ByteArray): ByteArray {
+                asked.countDown()
+                answer.await()
+                return key.wrap(secret)
+            }
+
+            override fun unwrap(wrapped: ByteArray): ByteArray = key.unwrap(wrapped)
+        }
+        runBlocking {
+            val opening = launch(Dispatchers.IO) { Phone.open(FileStore(folder.resolve("phone")), slow) }
+            asked.await()
+            val ended = withTimeoutOrNull(5.seconds) { opening.cancelAndJoin() }
+            answer.countDown()
+            check(ended != null) { "it waits for the key store" }
+        }
+        val until = TimeSource.Monotonic.markNow() + 20.seconds
+        while (runCatching { FileStore(folder.resolve("phone")).use { it.get(bytes("01")) } }.isFailure) {
+            check(until.hasNotPassedNow()) { "the folder is taken" }
+            Thread.sleep(10)
         }
     },
 )

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! From a code to a device that is enrolled.
+//!
+//! A code that was redeemed is bound to the key that redeemed it, and the answer may be lost. So the code that a device has kept is
+//! tried before another one; a device that cannot be enrolled any more makes room for a new one; and a code that was of no use
+//! leaves no device behind.
+
+use alloc::sync::Arc;
+
+use hashchain::DeviceId;
+use mhealth_api::{Code, CodeTerms};
+
+use super::Phone;
+use crate::{
+    book::{Book, EnrolmentCode, LocalId, Terms},
+    chain::{ChainFault, ChainRefusal},
+    error::Error,
+    host::{PhoneStore, Transport},
+    ledger::{Candidate, Ledger},
+    senses::Moment,
+    servers::Address,
+    single::{enrol_one, sync_one},
+    sync::SyncError,
+};
+
+/// How far the present device has come.
+enum Present {
+    /// There is none that could be enrolled, or is.
+    Nothing,
+    /// It has kept this code, which may be bound to it, for this server.
+    Begun(EnrolmentCode, Address),
+    /// It is enrolled.
+    Enrolled(DeviceId),
+}
+
+impl<S: PhoneStore, T: Transport> Phone<S, T> {
+    pub(super) async fn enrolling(
+        &self,
+        address: &Address,
+        code: &EnrolmentCode,
+        ends: &Moment,
+    ) -> Result<DeviceId, SyncError> {
+        let present = self.present(address)?;
+        match &present {
+            Present::Enrolled(number) if self.has_redeemed(code)? => return Ok(*number),
+            Present::Begun(kept, at) if kept == code && at.is(address.as_str()) => {
+                return self.redeem(at, code, false, ends).await;
+            }
+            _ => {}
+        }
+        // What the code is for decides what kind of device redeems it.
+        let found = self.ask(address).code_terms(code).await??;
+        // Before anything is done with a code that was kept.
+        if let Some(ledger) = self.ledger() {
+            ledger.expect_study(&Terms::from(&found))?;
+        }
+        match present {
+            Present::Nothing => {}
+            Present::Enrolled(number) => {
+                self.expect_retired(number, &found, address, ends).await?;
+            }
+            Present::Begun(kept, at) => {
+                let first = self.try_kept(&kept, &at, &found, address, ends).await?;
+                match first {
+                    Some(number) if kept == *code => return Ok(number),
+                    Some(number) => return Err(enrolled_already(number).into()),
+                    None => {}
+                }
+            }
+        }
+        let is_new = self.make_ready(&found, code, address, true)?;
+        self.redeem(address, code, is_new, ends).await
+    }
+
+    /// Redeems the code that the present device has kept, with that device, or with a new one if it cannot be enrolled any more.
+    pub(super) async fn redeem(
+        &self,
+        address: &Address,
+        code: &EnrolmentCode,
+        mut is_new: bool,
+        ends: &Moment,
+    ) -> Result<DeviceId, SyncError> {
+        loop {
+            let (ledger, id) = self.device()?;
+            let servers = self.servers(&ledger, address, ends);
+            let redeemed = enrol_one(&*ledger, &servers, id, code, |_| Ok(())).await;
+            let refusal = match redeemed {
+                Err(SyncError::Refused(refusal)) => refusal,
+                done => return done,
+            };
+            match refusal.code.parse::<Code>() {
+                // Its secret is sealed to a former key of the auditor, or its key was used with another code.
+                Ok(Code::OtherAuditorEpoch | Code::KeyInUse) if !is_new => {
+                    let found = self.ask(address).code_terms(code).await??;
+                    is_new = self.make_ready(&found, code, address, false)?;
+                }
+                Ok(Code::UnknownCode | Code::CodeExpired | Code::CodeUsed | Code::CodeRevoked) => {
+                    self.take_back(&ledger, id)?;
+                    return Err(refusal.into());
+                }
+                _ => return Err(refusal.into()),
+            }
+        }
+    }
+
+    /// Tries the code that the device has kept before another one, which is for this: it may be bound to the device already. None
+    /// when it is of no use.
+    async fn try_kept(
+        &self,
+        kept: &EnrolmentCode,
+        at: &Address,
+        found: &CodeTerms,
+        instead: &Address,
+        ends: &Moment,
+    ) -> Result<Option<DeviceId>, SyncError> {
+        let (ledger, id) = self.device()?;
+        let servers = self.servers(&ledger, at, ends);
+        match enrol_one(&*ledger, &servers, id, kept, |_| Ok(())).await {
+            Ok(number) => Ok(Some(number)),
+            Err(SyncError::Refused(_) | SyncError::Device(Error::Frozen { .. })) => Ok(None),
+            // Its server may be gone for good. What was sealed is not given up for that.
+            Err(SyncError::Chain(fault)) if at != instead => {
+                match fits(&ledger, found)? || ledger.device(id)?.length == 0 {
+                    true => Ok(None),
+                    false => Err(fault.into()),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An enrolled phone has a use for another code, which is for this, when the chain has retired its device.
+    async fn expect_retired(
+        &self,
+        number: DeviceId,
+        found: &CodeTerms,
+        address: &Address,
+        ends: &Moment,
+    ) -> Result<(), SyncError> {
+        let (ledger, id) = self.device()?;
+        let at = self.authentication(&ledger)?;
+        let servers = self.servers(&ledger, at.as_ref().unwrap_or(address), ends);
+        sync_one(&*ledger, &servers, id).await?;
+        if ledger.device(id)?.frozen.is_some() {
+            return Ok(());
+        }
+        match found.predecessor {
+            Some(before) if before.device == number => Err(SyncError::Chain(ChainFault {
+                code: "predecessor_not_retired".into(),
+                message: format!(
+                    "The code goes on from device {number}, and nobody proves yet that this is retired. It was not used."
+                ),
+                passing: true,
+            })),
+            _ => Err(enrolled_already(number).into()),
+        }
+    }
+
+    /// Makes sure that the present device may redeem this code, and that it has kept it. Says whether the device was made for that.
+    /// With `may_fit`, one that is there is used if it was made for the same.
+    fn make_ready(
+        &self,
+        found: &CodeTerms,
+        code: &EnrolmentCode,
+        address: &Address,
+        may_fit: bool,
+    ) -> Result<bool, Error> {
+        let terms = Terms::from(found);
+        let candidate = Candidate {
+            predecessor: found.predecessor,
+            recipient: found.participant_key.map(|key| key.0),
+            code,
+            authentication: address.as_str(),
+        };
+        let (ledger, is_new) = match self.ledger() {
+            Some(ledger) if may_fit && fits(&ledger, found)? => {
+                ledger.keep_code(ledger.current()?, code, address.as_str())?;
+                (ledger, false)
+            }
+            Some(ledger) => (Arc::new(ledger.go_on(&terms, &candidate)?), true),
+            None => {
+                let checkpoints = self.checkpoints.clone();
+                let begun = Ledger::begin(&self.opened, checkpoints, &terms, &candidate)?;
+                (Arc::new(begun), true)
+            }
+        };
+        *self.ledger.lock() = Some(ledger);
+        *self.servers.lock() = None;
+        Ok(is_new)
+    }
+
+    /// Erases a device whose code was of no use, unless something was sealed with it: the phone is as it was before.
+    fn take_back(&self, ledger: &Ledger<S>, id: LocalId) -> Result<(), Error> {
+        let device = ledger.device(id)?;
+        if device.length > 0 || device.proved {
+            return Ok(());
+        }
+        if !ledger.take_back(id)? {
+            *self.ledger.lock() = None;
+        }
+        *self.servers.lock() = None;
+        Ok(())
+    }
+
+    /// The present device's place. Error: `not_enrolled`.
+    fn device(&self) -> Result<(Arc<Ledger<S>>, LocalId), Error> {
+        let ledger = self.ledger().ok_or(Error::NotEnrolled)?;
+        let id = ledger.current()?;
+        Ok((ledger, id))
+    }
+
+    fn present(&self, address: &Address) -> Result<Present, Error> {
+        let Some(ledger) = self.ledger() else {
+            return Ok(Present::Nothing);
+        };
+        let device = ledger.device(ledger.current()?)?;
+        if device.frozen.is_some() {
+            return Ok(Present::Nothing);
+        }
+        if let Some(number) = device.number.filter(|_| device.proved) {
+            return Ok(Present::Enrolled(number));
+        }
+        let at = self.authentication(&ledger)?;
+        Ok(match ledger.code(device.id)? {
+            Some(kept) => Present::Begun(kept, at.unwrap_or_else(|| address.clone())),
+            None => Present::Nothing,
+        })
+    }
+
+    fn has_redeemed(&self, code: &EnrolmentCode) -> Result<bool, Error> {
+        let (ledger, id) = self.device()?;
+        ledger.has_redeemed(id, code)
+    }
+}
+
+/// Whether the present device can redeem a code for this, as far as the device knows.
+fn fits<S: PhoneStore>(ledger: &Ledger<S>, found: &CodeTerms) -> Result<bool, Error> {
+    let device = ledger.device(ledger.current()?)?;
+    let (own, terms) = (ledger.terms(), Terms::from(found));
+    let is_open = device.frozen.is_none() && !device.proved;
+    let same_study = own.chain == terms.chain && own.study == terms.study;
+    let same_escrow =
+        device.auditor_epoch == terms.auditor_epoch && device.auditor_key == terms.auditor_key;
+    let recipient = found.participant_key.map(|key| key.0);
+    let same_kind = device.predecessor == found.predecessor && device.recipient == recipient;
+    Ok(is_open && same_study && same_escrow && same_kind)
+}
+
+fn enrolled_already(number: DeviceId) -> ChainRefusal {
+    ChainRefusal::before_the_chain(
+        "already_enrolled",
+        format!("The phone is enrolled as device {number}. This code was not used."),
+    )
+}

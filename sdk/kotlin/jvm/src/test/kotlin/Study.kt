@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package org.mhealthchain.test
+
+import java.net.URI
+import java.net.http.HttpClient
+import java.net.http.HttpRequest
+import java.net.http.HttpResponse
+import java.nio.file.Path
+
+/** A study without a chain, which `sdk/tests/study.py` plays: an authentication server and a relay that do as they are told. */
+class Study(root: Path) : AutoCloseable {
+    private val program = ProcessBuilder("python3", root.resolve("sdk/tests/study.py").toString())
+        .redirectError(ProcessBuilder.Redirect.INHERIT)
+        .start()
+    private val said = Json.read(program.inputReader().readLine())
+    private val client = HttpClient.newHttpClient()
+
+    /** The authentication server. */
+    val url = said.text("url")
+
+    /** A code of it. */
+    val code = said.text("code")
+
+    /** From now on the servers behave like this. */
+    fun play(conduct: String) {
+        val told = HttpRequest.newBuilder(URI.create("$url/played/$conduct")).POST(HttpRequest.BodyPublishers.noBody()).build()
+        same(client.send(told, HttpResponse.BodyHandlers.discarding()).statusCode(), 200)
+    }
+
+    override fun close() {
+        program.outputStream.close()
+        program.waitFor()
+    }
+}
