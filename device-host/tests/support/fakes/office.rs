@@ -92,11 +92,12 @@ async fn token(
     }
     let token = format!("token-{}-of-{}", state.tokens.len(), request.device);
     state.tokens.insert(token.clone(), request.device);
+    let behaviour = fake.set();
     Json(TokenAnswer {
         token,
         token_type: DPOP.into(),
-        expires_in: fake.set().token_life.unwrap_or(600),
-        relays: fake.set().relays.clone(),
+        expires_in: behaviour.token_life.unwrap_or(600),
+        relays: behaviour.relays.clone(),
     })
     .into_response()
 }
