@@ -105,7 +105,8 @@ async fn a_phone_that_was_stopped_stays_so_when_the_next_code_is_of_no_use() {
     seal(&phone, "night 1").expect("sealed");
     desk.world.forge(DeviceId(0));
     phone.sync(LONG).await.expect("compared");
-    let other = open(Memory::default(), &desk.keystore(), Arc::new(SystemEntropy));
+    let keystore = desk.keystore();
+    let other = open(Memory::default(), &keystore, Arc::new(SystemEntropy));
     let other = other.await.expect("opened");
     assert_eq!(desk.enrol(&other, "SECOND").await, Ok(1));
     let refused = desk.enrol(&phone, "SECOND").await;
