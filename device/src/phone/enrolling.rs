@@ -119,9 +119,15 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         match enrol_one(&*ledger, &servers, id, kept, |_| Ok(())).await {
             Ok(number) => Ok(Some(number)),
             Err(SyncError::Refused(_) | SyncError::Device(Error::Frozen { .. })) => Ok(None),
-            // Its server may be gone for good. What was sealed is not given up for that.
-            Err(SyncError::Chain(fault)) if at != instead => {
-                match fits(&ledger, found)? || ledger.device(id)?.length == 0 {
+            // Its server may be gone for good, or say that the device is retired while nobody is known who could prove it. What was
+            // sealed is not given up for that, unless the other code is for who goes on from this device.
+            Err(SyncError::Chain(fault)) => {
+                let device = ledger.device(id)?;
+                let is_retired = fault.code == Code::DeviceRetired.as_str();
+                let before = found.predecessor.map(|before| before.device);
+                let goes_on = is_retired && before.is_some() && before == device.number;
+                let is_lost = is_retired || at != instead;
+                match goes_on || is_lost && (device.length == 0 || fits(&ledger, found)?) {
                     true => Ok(None),
                     false => Err(fault.into()),
                 }
