@@ -129,8 +129,8 @@ async fn a_phone_in_every_language_registers_its_nights_past_relays_that_lie_and
             said.block.is_some_and(|block| block > 0),
             "{language}: {said:?}"
         );
-        // It is turned to last now.
-        assert!(said.longest < DEADLINE / 2.0, "{language}: {said:?}");
+        // It is turned to last now, and may have a third once more after an honest one had a hiccup.
+        assert!(said.longest < DEADLINE * 3.0 / 4.0, "{language}: {said:?}");
         // Pages cannot read what the keeper says: it lists no origin.
         assert!(
             keeper.taken() > kept || language == "chromium",

@@ -112,7 +112,7 @@ impl<S: PhoneStore> Ledger<S> {
     /// Whether it was this code by which a device was enrolled.
     pub(crate) fn has_redeemed(&self, id: LocalId, code: &EnrolmentCode) -> Result<bool, Error> {
         let redeemed: Option<[u8; 32]> = self.opened.read(&stored::redeemed(id))?;
-        Ok(redeemed.is_none_or(|redeemed| redeemed == code.hash()))
+        Ok(redeemed.is_some_and(|redeemed| redeemed == code.hash()))
     }
 
     /// What is left of the devices before the present one.

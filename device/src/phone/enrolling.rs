@@ -19,7 +19,7 @@ use crate::{
     host::{PhoneStore, Transport},
     ledger::{Candidate, Ledger},
     senses::Moment,
-    servers::Address,
+    servers::{compare, Address},
     single::{enrol_one, sync_one},
     sync::SyncError,
 };
@@ -119,9 +119,15 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
         match enrol_one(&*ledger, &servers, id, kept, |_| Ok(())).await {
             Ok(number) => Ok(Some(number)),
             Err(SyncError::Refused(_) | SyncError::Device(Error::Frozen { .. })) => Ok(None),
-            // Its server may be gone for good. What was sealed is not given up for that.
-            Err(SyncError::Chain(fault)) if at != instead => {
-                match fits(&ledger, found)? || ledger.device(id)?.length == 0 {
+            // Its server may be gone for good, or say that the device is retired while nobody is known who could prove it. What was
+            // sealed is not given up for that, unless the other code is for who goes on from this device.
+            Err(SyncError::Chain(fault)) => {
+                let device = ledger.device(id)?;
+                let is_retired = fault.code == Code::DeviceRetired.as_str();
+                let before = found.predecessor.map(|before| before.device);
+                let goes_on = is_retired && before.is_some() && before == device.number;
+                let is_lost = is_retired || at != instead;
+                match goes_on || is_lost && (device.length == 0 || fits(&ledger, found)?) {
                     true => Ok(None),
                     false => Err(fault.into()),
                 }
@@ -234,17 +240,13 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
     }
 }
 
-/// Whether the present device can redeem a code for this, as far as the device knows.
+/// Whether the present device can redeem a code for this, as far as the device knows. A secret that is sealed to a former key of the
+/// auditor is as good as none: the chain would refuse it.
 fn fits<S: PhoneStore>(ledger: &Ledger<S>, found: &CodeTerms) -> Result<bool, Error> {
     let device = ledger.device(ledger.current()?)?;
-    let (own, terms) = (ledger.terms(), Terms::from(found));
     let is_open = device.frozen.is_none() && !device.proved;
-    let same_study = own.chain == terms.chain && own.study == terms.study;
-    let same_escrow =
-        device.auditor_epoch == terms.auditor_epoch && device.auditor_key == terms.auditor_key;
-    let recipient = found.participant_key.map(|key| key.0);
-    let same_kind = device.predecessor == found.predecessor && device.recipient == recipient;
-    Ok(is_open && same_study && same_escrow && same_kind)
+    let same_epoch = device.auditor_epoch == found.auditor_epoch;
+    Ok(is_open && same_epoch && compare(found, ledger.terms(), &device).is_ok())
 }
 
 fn enrolled_already(number: DeviceId) -> ChainRefusal {

@@ -241,7 +241,11 @@ fn pinned(code: &EnrolmentCode, terms: CodeTerms) -> Decision<CodeTerms> {
 }
 
 /// Whether a code is for what the device was made for.
-fn compare(found: &CodeTerms, terms: &Terms, device: &DeviceRecord) -> Result<(), ChainRefusal> {
+pub(crate) fn compare(
+    found: &CodeTerms,
+    terms: &Terms,
+    device: &DeviceRecord,
+) -> Result<(), ChainRefusal> {
     let differs = if found.chain.0 != terms.chain {
         "chain"
     } else if found.study != terms.study {

@@ -2,8 +2,9 @@
 
 //! What is left of a call that has a deadline, and how much of it one relay may take.
 //!
-//! A relay that keeps a run back, or never answers, must not use up every call of a phone: others have a turn within the call, and
-//! whoever had it when there was no time for more is turned to last in the next one.
+//! A relay that keeps a run back, or never answers, must not use up every call of a phone. Of one that took a run, or is asked
+//! something, others have a turn within the call. An upload has the time that it needs, which is long on a slow line, so a relay that
+//! never answers one may have the whole call. Whoever had it when there was no time for more is turned to last in the next one.
 
 use core::time::Duration;
 

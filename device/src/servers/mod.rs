@@ -42,6 +42,7 @@ use hashchain::{DeviceId, StudyId};
 use mhealth_api::RegisteredEntry;
 
 pub use address::{Address, AddressError};
+pub(crate) use authentication::compare;
 pub use authentication::AuthenticationServer;
 pub use observer::Observer;
 pub use patience::Patience;
@@ -155,7 +156,7 @@ impl<T: Transport> Chain for Servers<T> {
         }
     }
 
-    /// Gets a device's first token, with which the authentication server names the relays, unless it or somebody else did.
+    /// Gets a token of a device, with which the authentication server names the relays, unless it or somebody else did.
     async fn introduce(
         &self,
         device: DeviceId,

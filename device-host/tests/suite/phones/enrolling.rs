@@ -105,7 +105,8 @@ async fn a_phone_that_was_stopped_stays_so_when_the_next_code_is_of_no_use() {
     seal(&phone, "night 1").expect("sealed");
     desk.world.forge(DeviceId(0));
     phone.sync(LONG).await.expect("compared");
-    let other = open(Memory::default(), &desk.keystore(), Arc::new(SystemEntropy));
+    let keystore = desk.keystore();
+    let other = open(Memory::default(), &keystore, Arc::new(SystemEntropy));
     let other = other.await.expect("opened");
     assert_eq!(desk.enrol(&other, "SECOND").await, Ok(1));
     let refused = desk.enrol(&phone, "SECOND").await;
@@ -166,6 +167,73 @@ async fn a_phone_whose_first_server_is_gone_is_enrolled_at_another_one() {
     let second = code("SECOND").reveal();
     let enrolled = phone.enrol(&office.address, &second, LONG).await;
     assert_eq!(enrolled.expect("enrolled"), DeviceId(0));
+}
+
+#[tokio::test]
+async fn a_phone_that_was_retired_before_its_enrolment_was_proved_takes_the_next_code() {
+    for (knows_relays, goes_on, nights) in [
+        (false, true, 0),
+        (false, true, 1),
+        (false, false, 0),
+        (false, false, 1),
+        (true, true, 0),
+        (true, true, 1),
+        (true, false, 1),
+    ] {
+        let desk = Desk::new().await;
+        let phone = desk.open_impatient().await;
+        match knows_relays {
+            // It got a token, with which relays are named, and no proof.
+            true => desk.relay.set().proves_nothing = true,
+            false => cut_off(&desk, Trouble::LostAnswer),
+        }
+        desk.enrol(&phone, "CODE").await.expect_err("not proved");
+        assert!(is_used(&desk, "CODE"));
+        for _ in 0..nights {
+            seal(&phone, "night 1").expect("it knows its study");
+        }
+        drop(phone);
+        reconnect(&desk);
+        desk.relay.set().proves_nothing = false;
+        desk.world.state().devices[0].status = DeviceStatus::Retired;
+        if goes_on {
+            desk.succeed(DeviceId(0), "SECOND");
+        }
+
+        let case = format!("{knows_relays}, {goes_on}, {nights}");
+        let phone = desk.open_impatient().await;
+        assert_eq!(desk.enrol(&phone, "SECOND").await, Ok(1), "{case}");
+        seal(&phone, "night 2").expect("sealed");
+        assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);
+        assert_eq!((desk.on_chain(0), desk.on_chain(1)), (0, 1), "{case}");
+        // What was sealed before can be taken out.
+        let status = phone.status().expect("read");
+        assert_eq!((status.queued, status.left_behind), (0, nights), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn a_night_is_not_given_up_for_the_code_of_another_device_when_nobody_proves_the_retirement()
+{
+    let desk = Desk::new().await;
+    let phone = desk.open_impatient().await;
+    cut_off(&desk, Trouble::LostAnswer);
+    desk.enrol(&phone, "CODE").await.expect_err("not proved");
+    seal(&phone, "night 1").expect("it knows its study");
+    reconnect(&desk);
+    let keystore = desk.keystore();
+    let other = open(Memory::default(), &keystore, Arc::new(SystemEntropy));
+    let other = other.await.expect("opened");
+    desk.world.issue(&code("OTHER"), None);
+    assert_eq!(desk.enrol(&other, "OTHER").await, Ok(1));
+
+    desk.world.state().devices[0].status = DeviceStatus::Retired;
+    desk.succeed(DeviceId(1), "SECOND");
+    let refused = desk.enrol(&phone, "SECOND").await;
+    assert_eq!(refused, Err("device_retired".into()));
+    assert!(!is_used(&desk, "SECOND"));
+    let status = phone.status().expect("read");
+    assert_eq!((status.sealed, status.left_behind), (1, 0));
 }
 
 #[tokio::test]

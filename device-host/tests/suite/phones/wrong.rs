@@ -74,14 +74,14 @@ async fn a_code_of_another_study_is_refused_and_the_phone_goes_on_in_its_own() {
 #[tokio::test]
 async fn an_address_that_is_spelled_otherwise_is_the_same_server() {
     let desk = Desk::new().await;
-    let phone = desk.open().await.expect("opened");
+    let phone = desk.open_impatient().await;
     let code = code("CODE").reveal().to_string();
-    let short = Duration::from_millis(300);
-    desk.relay.set().knows_nobody = true;
+    desk.relay.set().proves_nothing = true;
     let spelled = format!(" {}//\n", desk.office.address);
-    let _ = phone.enrol(&spelled, &code.to_lowercase(), short).await;
+    let begun = phone.enrol(&spelled, &code.to_lowercase(), LONG).await;
+    assert_eq!(begun.expect_err("no proof").code(), "proof_unavailable");
     seal(&phone, "night 1").expect("it knows its study");
-    desk.relay.set().knows_nobody = false;
+    desk.relay.set().proves_nothing = false;
     let device = phone.enrol(&desk.office.address, &code, LONG).await;
     assert_eq!(device.expect("enrolled").0, 0);
     assert_eq!(phone.sync(LONG).await.expect("sent"), Standing::Level);

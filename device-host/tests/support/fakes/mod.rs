@@ -8,6 +8,7 @@ mod relay;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
+    time::Instant,
 };
 
 use axum::{
@@ -70,6 +71,8 @@ pub(crate) struct Behaviour {
     pub(crate) runs: HashMap<Hash, (RunUpload, RunStatus, u32)>,
     /// How often a run is asked for before it is finalised.
     pub(crate) slowness: u32,
+    /// Before this time no run is finalised.
+    pub(crate) final_from: Option<Instant>,
     /// A head that this relay shows instead of the device's, without a proof.
     pub(crate) lie: Option<Head>,
     /// What the relay shows instead of a proof.

@@ -259,15 +259,29 @@ async function save(): Promise<void> {
   void send();
 }
 
-/** Hands what nobody sends any more to the participant, as files for the study team. */
+const FILES = [
+  { name: 'sleep-diary.jsonl', lines: () => phone!.exportQueue() },
+  { name: 'sleep-diary-unenrolled.jsonl', lines: () => phone!.exportUnenrolled() },
+];
+let turn = 0;
+
+/**
+ * Hands what nobody sends any more to the participant, as files for the study team: one each time, because browsers may keep back a
+ * second one that nobody asked for. What is in a file that was not asked for yet is still to be handed over.
+ */
 async function exportLeft(): Promise<void> {
-  offer('sleep-diary.jsonl', await phone!.exportQueue());
-  offer('sleep-diary-unenrolled.jsonl', await phone!.exportUnenrolled());
+  for (const _ of FILES) {
+    const { name, lines } = FILES[turn]!;
+    turn = (turn + 1) % FILES.length;
+    const found = await lines();
+    if (found === '') continue;
+    offer(name, found);
+    break;
+  }
   await show();
 }
 
 function offer(name: string, lines: string): void {
-  if (lines === '') return;
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([lines], { type: 'application/jsonl' }));
   link.download = name;
