@@ -185,7 +185,7 @@ impl Doors {
         let visit = Visit {
             has_reserve,
             queue,
-            _under_way: under_way,
+            under_way: Some(under_way),
             _busy: busy,
         };
         Ok((request, share, visit))
@@ -235,7 +235,8 @@ struct Visit {
     has_reserve: bool,
     /// Where it waits for its turn.
     queue: Option<Queue>,
-    _under_way: OwnedSemaphorePermit,
+    /// None once it is refused.
+    under_way: Option<OwnedSemaphorePermit>,
     _busy: Option<Busy>,
 }
 
@@ -270,13 +271,17 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response {
     match doors.enter(request) {
-        Ok((request, share, visit)) => {
+        Ok((request, share, mut visit)) => {
             let answering = by_turns(visit.queue.clone(), next.run(request));
             let answer = match visit.has_reserve {
                 true => with_reserve(answering).await,
                 false => answering.await,
             };
             drop(share);
+            if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+                // It may be held back, and others of this address do not wait for that.
+                drop(visit.under_way.take());
+            }
             answer.map(|body| Body::new(Attended { body, visit }))
         }
         Err(refusal) => {

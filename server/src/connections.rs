@@ -4,22 +4,29 @@
 //!
 //! No address can fill a server. Whoever has its share makes room for itself: its connection that has been idle for longest is
 //! closed, or the new one gets only an answer that says so. When the server is full, the address with the most connections makes
-//! room. A connection is idle while no request is under way on it, so one that never sends a whole head is idle, too.
+//! room. A connection is idle while no request is under way on it, so one that never sends a whole head is idle, too. Those that
+//! have been open for a while and never brought one go first.
 //!
-//! An address that opens connections faster than it may would only make itself come again by that: with its share, it gets no new
-//! one, and no answer.
+//! An address that opens connections faster than it may, and has its share, would only make itself come again if it were told so: it
+//! gets no answer. A new one of it takes the place of one that never brought a request, so that those who say nothing do not lock out
+//! others who share their address; where there is none, it is closed at once. It is as if each place could be had once in
+//! [`SILENCE`], however many come.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::brake::PAUSE;
 use crate::shares::Source;
 
 /// Connections beyond the share of their address that are told so, and those that have been closed and have not ended yet. They
 /// take of the files that are kept back.
 const BESIDE: usize = 48;
+/// A connection that has brought no request for so long may be the first to go. One that is held has a while left to speak.
+const SILENCE: Duration = PAUSE.saturating_add(Duration::from_millis(500));
 
 /// How a new connection comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +104,8 @@ struct Entry {
     source: Source,
     since: u64,
     is_busy: bool,
+    /// When it should have brought a request.
+    due: Instant,
     closed: CancellationToken,
 }
 
@@ -105,6 +114,8 @@ struct Entry {
 struct Lines {
     idle: BTreeSet<(u64, u64)>,
     busy: BTreeSet<(u64, u64)>,
+    /// Of the idle ones, those that never brought a request, oldest first.
+    mute: BTreeSet<u64>,
 }
 
 impl Lines {
@@ -175,11 +186,7 @@ impl Book {
             Coming::Proxied => self.most,
             Coming::Calm | Coming::Hasty => self.share,
         };
-        let mut pages = self.pages();
-        match coming == Coming::Hasty && pages.size(source) >= share {
-            true => Room::Closed,
-            false => pages.enter(source, self.most, share, closed),
-        }
+        self.pages().enter(source, coming, self.most, share, closed)
     }
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
@@ -192,16 +199,26 @@ impl Pages {
     fn enter(
         &mut self,
         source: Source,
+        coming: Coming,
         most: usize,
         share: usize,
         closed: CancellationToken,
     ) -> Room {
         let own = self.size(source);
         if own >= share {
-            let Some(victim) = self.longest_idle(source) else {
-                return self.refuse(closed);
+            let is_hasty = coming == Coming::Hasty;
+            let victim = match is_hasty {
+                // What is closed takes a file until it has ended, and there may be thousands a second of them.
+                true => self
+                    .longest_mute(source)
+                    .filter(|_| self.beside.len() < BESIDE),
+                false => self.longest_idle(source),
             };
-            self.close(victim);
+            match victim {
+                Some(victim) => self.close(victim),
+                None if is_hasty => return Room::Closed,
+                None => return self.refuse(closed),
+            }
         } else if self.lines.len() >= most {
             let victim = self.victim_for(source, own);
             let Some(victim) = victim.filter(|_| self.beside.len() < BESIDE) else {
@@ -214,11 +231,13 @@ impl Pages {
             source,
             since: id,
             is_busy: false,
+            due: Instant::now() + SILENCE,
             closed,
         };
         let before = self.size(source);
         let lines = self.sources.entry(source).or_default();
         lines.idle.insert((id, id));
+        lines.mute.insert(id);
         self.idle.insert((id, id));
         self.sizes.remove(&(before, source));
         self.sizes.insert((before + 1, source));
@@ -262,9 +281,18 @@ impl Pages {
         idle.filter(has_more).or_else(|| self.longest_idle(source))
     }
 
+    /// One that should have brought a request before the others, or else the one that has been idle for longest.
     fn longest_idle(&self, source: Source) -> Option<u64> {
         let lines = self.sources.get(&source)?;
-        lines.idle.first().map(|(_, id)| *id)
+        let idle = lines.idle.first().map(|(_, id)| *id);
+        self.longest_mute(source).or(idle)
+    }
+
+    /// None that may still be about to bring its first request.
+    fn longest_mute(&self, source: Source) -> Option<u64> {
+        let oldest = *self.sources.get(&source)?.mute.first()?;
+        let entry = self.lines.get(&oldest)?;
+        (entry.due <= Instant::now()).then_some(oldest)
     }
 
     fn close(&mut self, id: u64) {
@@ -287,6 +315,7 @@ impl Pages {
         self.sizes.remove(&(before, entry.source));
         if let Some(lines) = self.sources.get_mut(&entry.source) {
             lines.of(entry.is_busy).remove(&(entry.since, id));
+            lines.mute.remove(&id);
         }
         if before > 1 {
             self.sizes.insert((before - 1, entry.source));
@@ -312,6 +341,7 @@ impl Pages {
         if let Some(lines) = self.sources.get_mut(&entry.source) {
             lines.of(entry.is_busy).remove(&(entry.since, id));
             lines.of(is_busy).insert((now, id));
+            lines.mute.remove(&id);
         }
         (entry.is_busy, entry.since) = (is_busy, now);
     }
@@ -377,16 +407,81 @@ mod tests {
         drop(busy);
     }
 
+    /// Every connection should have brought a request by now, or has an hour for it.
+    fn set_overdue(book: &Book, is_so: bool) {
+        let now = Instant::now();
+        let hour = Duration::from_secs(3_600);
+        for entry in book.pages().lines.values_mut() {
+            entry.due = match is_so {
+                true => now,
+                false => now + hour,
+            };
+        }
+    }
+
     #[tokio::test]
-    async fn a_hasty_address_that_has_its_share_gets_no_more_and_keeps_what_it_has() {
+    async fn a_hasty_address_that_has_its_share_gives_up_what_never_spoke_and_nothing_else() {
         let book = Book::of(100, 2);
         let hasty = async |number| book.enter(source(number), Coming::Hasty).await;
-        let (first, second) = (hasty(1).await.unwrap(), hasty(1).await.unwrap());
+        let (heard, mute) = (hasty(1).await.unwrap(), hasty(1).await.unwrap());
+        drop(heard.busy());
+        // It may be about to speak.
+        set_overdue(&book, false);
         assert!(hasty(1).await.is_none());
-        assert!(hasty(2).await.is_some());
-        assert!(!first.closed.is_cancelled() && !second.closed.is_cancelled());
-        first.leave();
-        assert!(!hasty(1).await.unwrap().is_refused);
+        let other = hasty(2).await.unwrap();
+        assert!(!heard.closed.is_cancelled() && !mute.closed.is_cancelled());
+        set_overdue(&book, true);
+        let newcomer = hasty(1).await.unwrap();
+        assert!(!newcomer.is_refused && mute.closed.is_cancelled());
+        assert!(!heard.closed.is_cancelled() && !other.closed.is_cancelled());
+        // Now all have spoken, and keep what they have.
+        drop(newcomer.busy());
+        set_overdue(&book, true);
+        assert!(hasty(1).await.is_none());
+        assert!(!heard.closed.is_cancelled() && !newcomer.closed.is_cancelled());
+        heard.leave();
+        let last = hasty(1).await.unwrap();
+        assert!(!last.is_refused);
+        for line in [mute, other, newcomer, last] {
+            line.leave();
+        }
+        assert!(is_empty(&book));
+    }
+
+    #[tokio::test]
+    async fn a_hasty_address_does_not_close_faster_than_what_is_closed_ends() {
+        let book = Book::of(1_000, 100);
+        let mut lines = Vec::new();
+        for _ in 0..100 {
+            lines.push(enter(&book, 1).await);
+        }
+        set_overdue(&book, true);
+        let hasty = async || book.enter(source(1), Coming::Hasty).await;
+        for _ in 0..BESIDE {
+            assert!(hasty().await.is_some());
+        }
+        assert!(hasty().await.is_none());
+        assert!(lines[BESIDE - 1].closed.is_cancelled());
+        assert!(!lines[BESIDE].closed.is_cancelled());
+        lines[0].leave();
+        assert!(hasty().await.is_some());
+        assert!(lines[BESIDE].closed.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn what_never_spoke_goes_before_what_has_been_idle_for_longer() {
+        let book = Book::of(100, 2);
+        let heard = enter(&book, 1).await;
+        drop(heard.busy());
+        let mute = enter(&book, 1).await;
+        set_overdue(&book, true);
+        let third = enter(&book, 1).await;
+        assert!(mute.closed.is_cancelled() && !heard.closed.is_cancelled());
+        // The third may be about to speak.
+        set_overdue(&book, false);
+        let fourth = enter(&book, 1).await;
+        assert!(heard.closed.is_cancelled() && !third.closed.is_cancelled());
+        assert!(!fourth.is_refused);
     }
 
     #[tokio::test]

@@ -31,8 +31,8 @@ pub struct Limits {
     /// How long the server waits, all in all, for a client to take as many bytes as `least_rate` brings in this time. The
     /// connection is closed after it.
     pub write_timeout: Duration,
-    /// Connections at a time. For one more, one of the address with the most connections is closed: the one that has been
-    /// idle for longest.
+    /// Connections at a time. For one more, one of the address with the most connections is closed: one that brought no
+    /// request, or the one that has been idle for longest.
     pub connections: usize,
     /// What one address may have of connections, of requests under way and of the memory for bodies, in percent. More is
     /// answered with `too_many_requests`.

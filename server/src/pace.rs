@@ -107,7 +107,7 @@ mod tests {
         });
         let limits = Limits {
             least_rate: 1_000,
-            body_window: Duration::from_millis(300),
+            body_window: Duration::from_secs(1),
             ..Limits::default()
         };
         let (body, late) = Paced::body(Body::from_stream(pieces), &limits);
@@ -123,12 +123,12 @@ mod tests {
     async fn a_body_that_comes_drop_by_drop_breaks_off() {
         let (read_of, late) = read(1_000, 1, Duration::from_millis(20)).await;
         assert!(late.is_so());
-        assert!(read_of <= 15, "{read_of}");
+        assert!(read_of <= 50, "{read_of}");
     }
 
     #[tokio::test]
     async fn what_came_fast_does_not_make_up_for_what_does_not_come() {
-        let (read_of, late) = read(2, 1_000_000, Duration::from_millis(600)).await;
+        let (read_of, late) = read(2, 1_000_000, Duration::from_secs(10)).await;
         assert_eq!(read_of, 0);
         assert!(late.is_so());
         let (read_of, late) = read(2, 1_000_000, Duration::from_millis(50)).await;
@@ -138,8 +138,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_at_the_least_rate_comes_whole_however_long_it_takes() {
-        let (read_of, late) = read(30, 100, Duration::from_millis(40)).await;
-        assert_eq!(read_of, 3_000);
+        let (read_of, late) = read(60, 100, Duration::from_millis(40)).await;
+        assert_eq!(read_of, 6_000);
         assert!(!late.is_so());
     }
 }

@@ -143,7 +143,7 @@ async fn a_packed_body_is_measured_unpacked_and_not_unpacked_further_than_that()
     let answer = send(&server, &[("content-encoding", "gzip")], bomb).await;
     assert_eq!(problem(answer).await, Code::BodyTooLarge);
     assert!(
-        began.elapsed() < Duration::from_secs(2),
+        began.elapsed() < Duration::from_secs(10),
         "{:?}",
         began.elapsed()
     );

@@ -65,7 +65,7 @@ async fn panics() -> Json<u32> {
 /// Is slow to answer.
 #[utoipa::path(get, path = "/v1/slow", responses((status = 200, body = u32)))]
 async fn slow() -> Json<u32> {
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     Json(1)
 }
 
