@@ -221,7 +221,7 @@ impl<T> Future for Elsewhere<T> {
 }
 
 /// Nothing is done with the lock held that could panic half-way.
-fn held<T>(shared: &Mutex<Shared<T>>) -> MutexGuard<'_, Shared<T>> {
+fn held<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
