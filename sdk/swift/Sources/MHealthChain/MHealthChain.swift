@@ -578,8 +578,148 @@ fileprivate struct FfiConverterData: FfiConverterRustBuffer {
 
 
 /**
+ * Ends a call that is under way, from any thread: for an app whose own task was cancelled. One for each call.
+ */
+public protocol CancellationProtocol: AnyObject, Sendable {
+    
+    /**
+     * Ends the call, which fails with `cancelled`. Nothing is lost: what was sealed is kept, and a later call goes on. What the app's
+     * transport does meanwhile goes on to its end, and nobody hears of it.
+     */
+    func cancel() 
+    
+}
+/**
+ * Ends a call that is under way, from any thread: for an app whose own task was cancelled. One for each call.
+ */
+open class Cancellation: CancellationProtocol, @unchecked Sendable {
+    fileprivate let handle: UInt64
+
+    /// Used to instantiate a [FFIObject] without an actual handle, for fakes in tests, mostly.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public struct NoHandle {
+        public init() {}
+    }
+
+    // TODO: We'd like this to be `private` but for Swifty reasons,
+    // we can't implement `FfiConverter` without making this `required` and we can't
+    // make it `required` without making it `public`.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    required public init(unsafeFromHandle handle: UInt64) {
+        self.handle = handle
+    }
+
+    // This constructor can be used to instantiate a fake object.
+    // - Parameter noHandle: Placeholder value so we can have a constructor separate from the default empty one that may be implemented for classes extending [FFIObject].
+    //
+    // - Warning:
+    //     Any object instantiated with this constructor cannot be passed to an actual Rust-backed object. Since there isn't a backing handle the FFI lower functions will crash.
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public init(noHandle: NoHandle) {
+        self.handle = 0
+    }
+
+#if swift(>=5.8)
+    @_documentation(visibility: private)
+#endif
+    public func uniffiCloneHandle() -> UInt64 {
+        return try! rustCall { uniffi_mhealth_sdk_fn_clone_cancellation(self.handle, $0) }
+    }
+    /**
+     * For a call that is to be made.
+     */
+public convenience init() {
+    let handle =
+        try! rustCall() {
+    uniffi_mhealth_sdk_fn_constructor_cancellation_new($0
+    )
+}
+    self.init(unsafeFromHandle: handle)
+}
+
+    deinit {
+        if handle == 0 {
+            // Mock objects have handle=0 don't try to free them
+            return
+        }
+
+        try! rustCall { uniffi_mhealth_sdk_fn_free_cancellation(handle, $0) }
+    }
+
+    
+
+    
+    /**
+     * Ends the call, which fails with `cancelled`. Nothing is lost: what was sealed is kept, and a later call goes on. What the app's
+     * transport does meanwhile goes on to its end, and nobody hears of it.
+     */
+open func cancel()  {try! rustCall() {
+    uniffi_mhealth_sdk_fn_method_cancellation_cancel(
+            self.uniffiCloneHandle(),$0
+    )
+}
+}
+    
+
+    
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public struct FfiConverterTypeCancellation: FfiConverter {
+    typealias FfiType = UInt64
+    typealias SwiftType = Cancellation
+
+    public static func lift(_ handle: UInt64) throws -> Cancellation {
+        return Cancellation(unsafeFromHandle: handle)
+    }
+
+    public static func lower(_ value: Cancellation) -> UInt64 {
+        return value.uniffiCloneHandle()
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> Cancellation {
+        let handle: UInt64 = try readInt(&buf)
+        return try lift(handle)
+    }
+
+    public static func write(_ value: Cancellation, into buf: inout [UInt8]) {
+        writeInt(&buf, lower(value))
+    }
+}
+
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeCancellation_lift(_ handle: UInt64) throws -> Cancellation {
+    return try FfiConverterTypeCancellation.lift(handle)
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+public func FfiConverterTypeCancellation_lower(_ value: Cancellation) -> UInt64 {
+    return FfiConverterTypeCancellation.lower(value)
+}
+
+
+
+
+
+
+/**
  * Wraps the key with which the secrets in the store are encrypted. What it wraps with must not leave this phone: not in a
- * backup, not in a transfer to a new phone. Asked once each time that a store is opened, so it may be slow.
+ * backup, not in a transfer to a new phone. Asked once each time that a store is opened, so it may be slow. Erase the secret
+ * when you are done with it, if the language can: what the bindings copied on the way is freed as it is.
  */
 public protocol KeystoreHost: AnyObject, Sendable {
     
@@ -596,7 +736,8 @@ public protocol KeystoreHost: AnyObject, Sendable {
 }
 /**
  * Wraps the key with which the secrets in the store are encrypted. What it wraps with must not leave this phone: not in a
- * backup, not in a transfer to a new phone. Asked once each time that a store is opened, so it may be slow.
+ * backup, not in a transfer to a new phone. Asked once each time that a store is opened, so it may be slow. Erase the secret
+ * when you are done with it, if the language can: what the bindings copied on the way is freed as it is.
  */
 open class KeystoreHostImpl: KeystoreHost, @unchecked Sendable {
     fileprivate let handle: UInt64
@@ -840,15 +981,21 @@ public protocol PhoneCoreProtocol: AnyObject, Sendable {
     
     /**
      * Enrols the phone with a code that the study's staff handed out, at the authentication server of this address, and gives its
-     * number on the chain. After a failure the same call goes on where it was, and so does `sync`. Error `deadline` after so many
-     * milliseconds.
+     * number on the chain, once that is proved. After a failure the same call goes on where it was, and so does `sync`. Error
+     * `deadline` after so many milliseconds; `already_enrolled` when the phone is enrolled with another code, and not retired;
+     * `cancelled`.
      */
-    func enrol(authentication: String, code: String, deadline: UInt64) throws  -> UInt32
+    func enrol(authentication: String, code: String, deadline: UInt64, cancellation: Cancellation?) throws  -> UInt32
     
     /**
      * What is left on a stopped phone, for the auditor: one JSON object a line.
      */
     func exportQueue() throws  -> String
+    
+    /**
+     * What was sealed with devices that could not be enrolled, for whoever holds the participants' keys: one JSON object a line.
+     */
+    func exportUnenrolled() throws  -> String
     
     /**
      * Seals a record. It is durable when this returns, and needs no connection. `source` names what was recorded, such as the
@@ -864,9 +1011,9 @@ public protocol PhoneCoreProtocol: AnyObject, Sendable {
     
     /**
      * Sends what the chain lacks and has it proved. Back when that is done, when it fails, or with the error `deadline` after so
-     * many milliseconds; a later call goes on.
+     * many milliseconds, or with `cancelled`; a later call goes on.
      */
-    func sync(deadline: UInt64) throws  -> PhoneStanding
+    func sync(deadline: UInt64, cancellation: Cancellation?) throws  -> PhoneStanding
     
 }
 /**
@@ -927,7 +1074,7 @@ open class PhoneCore: PhoneCoreProtocol, @unchecked Sendable {
     /**
      * Opens the phone that is in the store, or makes the store ready for one. Nobody is asked but the key store. Errors:
      * `wrong_keystore` where the store was copied from another phone or the key store was reset, `keystore_locked`,
-     * `state_corrupt`, `state_in_use` and others.
+     * `state_corrupt`, `state_in_use`, `not_a_checkpoint` and others.
      */
 public static func `open`(store: StoreHost, keystore: KeystoreHost, transport: TransportHost, options: PhoneOptions)throws  -> PhoneCore  {
     return try  FfiConverterTypePhoneCore_lift(try rustCallWithError(FfiConverterTypeSdkError_lift) {
@@ -944,16 +1091,18 @@ public static func `open`(store: StoreHost, keystore: KeystoreHost, transport: T
     
     /**
      * Enrols the phone with a code that the study's staff handed out, at the authentication server of this address, and gives its
-     * number on the chain. After a failure the same call goes on where it was, and so does `sync`. Error `deadline` after so many
-     * milliseconds.
+     * number on the chain, once that is proved. After a failure the same call goes on where it was, and so does `sync`. Error
+     * `deadline` after so many milliseconds; `already_enrolled` when the phone is enrolled with another code, and not retired;
+     * `cancelled`.
      */
-open func enrol(authentication: String, code: String, deadline: UInt64)throws  -> UInt32  {
+open func enrol(authentication: String, code: String, deadline: UInt64, cancellation: Cancellation? = nil)throws  -> UInt32  {
     return try  FfiConverterUInt32.lift(try rustCallWithError(FfiConverterTypeSdkError_lift) {
     uniffi_mhealth_sdk_fn_method_phonecore_enrol(
             self.uniffiCloneHandle(),
         FfiConverterString.lower(authentication),
         FfiConverterString.lower(code),
-        FfiConverterUInt64.lower(deadline),$0
+        FfiConverterUInt64.lower(deadline),
+        FfiConverterOptionTypeCancellation.lower(cancellation),$0
     )
 })
 }
@@ -964,6 +1113,17 @@ open func enrol(authentication: String, code: String, deadline: UInt64)throws  -
 open func exportQueue()throws  -> String  {
     return try  FfiConverterString.lift(try rustCallWithError(FfiConverterTypeSdkError_lift) {
     uniffi_mhealth_sdk_fn_method_phonecore_export_queue(
+            self.uniffiCloneHandle(),$0
+    )
+})
+}
+    
+    /**
+     * What was sealed with devices that could not be enrolled, for whoever holds the participants' keys: one JSON object a line.
+     */
+open func exportUnenrolled()throws  -> String  {
+    return try  FfiConverterString.lift(try rustCallWithError(FfiConverterTypeSdkError_lift) {
+    uniffi_mhealth_sdk_fn_method_phonecore_export_unenrolled(
             self.uniffiCloneHandle(),$0
     )
 })
@@ -1000,13 +1160,14 @@ open func status()throws  -> PhoneStatus  {
     
     /**
      * Sends what the chain lacks and has it proved. Back when that is done, when it fails, or with the error `deadline` after so
-     * many milliseconds; a later call goes on.
+     * many milliseconds, or with `cancelled`; a later call goes on.
      */
-open func sync(deadline: UInt64)throws  -> PhoneStanding  {
+open func sync(deadline: UInt64, cancellation: Cancellation? = nil)throws  -> PhoneStanding  {
     return try  FfiConverterTypePhoneStanding_lift(try rustCallWithError(FfiConverterTypeSdkError_lift) {
     uniffi_mhealth_sdk_fn_method_phonecore_sync(
             self.uniffiCloneHandle(),
-        FfiConverterUInt64.lower(deadline),$0
+        FfiConverterUInt64.lower(deadline),
+        FfiConverterOptionTypeCancellation.lower(cancellation),$0
     )
 })
 }
@@ -1068,9 +1229,15 @@ public protocol ProofReaderProtocol: AnyObject, Sendable {
     
     /**
      * What a proof shows. What is refused changes nothing of what the reader knows. Errors: those of proofs, such as
-     * `proof_malformed`, `another_chain`, `block_not_final`.
+     * `proof_malformed`, `another_chain`, `block_not_final`. With `proof_on_the_way` nothing is wrong: ask for another proof, from
+     * the present `set` on.
      */
     func check(proof: Data) throws  -> ProvedHead
+    
+    /**
+     * The number of the set of authorities that the next proof is to lead on from; none before the first proof.
+     */
+    func set()  -> UInt64?
     
 }
 /**
@@ -1116,14 +1283,16 @@ open class ProofReader: ProofReaderProtocol, @unchecked Sendable {
         return try! rustCall { uniffi_mhealth_sdk_fn_clone_proofreader(self.handle, $0) }
     }
     /**
-     * For a device of the chain that begins with a block of this hash (32 bytes). Error: `wrong_length`.
+     * For a device of the chain that begins with a block of this hash (32 bytes). `checkpoints` are blocks that its user trusts,
+     * as in the options of a phone. Errors: `wrong_length`, `not_a_checkpoint`.
      */
-public convenience init(genesis: Data, device: UInt32)throws  {
+public convenience init(genesis: Data, device: UInt32, checkpoints: [String] = [])throws  {
     let handle =
         try rustCallWithError(FfiConverterTypeSdkError_lift) {
     uniffi_mhealth_sdk_fn_constructor_proofreader_new(
         FfiConverterData.lower(genesis),
-        FfiConverterUInt32.lower(device),$0
+        FfiConverterUInt32.lower(device),
+        FfiConverterSequenceString.lower(checkpoints),$0
     )
 }
     self.init(unsafeFromHandle: handle)
@@ -1143,13 +1312,25 @@ public convenience init(genesis: Data, device: UInt32)throws  {
     
     /**
      * What a proof shows. What is refused changes nothing of what the reader knows. Errors: those of proofs, such as
-     * `proof_malformed`, `another_chain`, `block_not_final`.
+     * `proof_malformed`, `another_chain`, `block_not_final`. With `proof_on_the_way` nothing is wrong: ask for another proof, from
+     * the present `set` on.
      */
 open func check(proof: Data)throws  -> ProvedHead  {
     return try  FfiConverterTypeProvedHead_lift(try rustCallWithError(FfiConverterTypeSdkError_lift) {
     uniffi_mhealth_sdk_fn_method_proofreader_check(
             self.uniffiCloneHandle(),
         FfiConverterData.lower(proof),$0
+    )
+})
+}
+    
+    /**
+     * The number of the set of authorities that the next proof is to lead on from; none before the first proof.
+     */
+open func set() -> UInt64?  {
+    return try!  FfiConverterOptionUInt64.lift(try! rustCall() {
+    uniffi_mhealth_sdk_fn_method_proofreader_set(
+            self.uniffiCloneHandle(),$0
     )
 })
 }
@@ -1508,7 +1689,8 @@ public func FfiConverterTypeStoreHost_lower(_ value: StoreHost) -> UInt64 {
 
 /**
  * The app's way to servers. Redirects are not followed, cookies neither kept nor sent, answers not taken from a cache. Called on
- * threads of the library's, several at a time; waits there for the answer.
+ * threads of the library's, several at a time; waits there for the answer. Interceptors that log requests, headers or answers
+ * write credentials into the log: leave them out of release builds, or let them log the address alone.
  */
 public protocol TransportHost: AnyObject, Sendable {
     
@@ -1520,7 +1702,8 @@ public protocol TransportHost: AnyObject, Sendable {
 }
 /**
  * The app's way to servers. Redirects are not followed, cookies neither kept nor sent, answers not taken from a cache. Called on
- * threads of the library's, several at a time; waits there for the answer.
+ * threads of the library's, several at a time; waits there for the answer. Interceptors that log requests, headers or answers
+ * write credentials into the log: leave them out of release builds, or let them log the address alone.
  */
 open class TransportHostImpl: TransportHost, @unchecked Sendable {
     fileprivate let handle: UInt64
@@ -1896,7 +2079,7 @@ public func FfiConverterTypeHashed_lower(_ value: Hashed) -> RustBuffer {
 
 
 /**
- * A whole answer, whatever its status.
+ * A whole answer, whatever its status. Never log it: tokens come in answers.
  */
 public struct HttpAnswer: Equatable, Hashable {
     /**
@@ -2044,7 +2227,8 @@ public func FfiConverterTypeHttpHeader_lower(_ value: HttpHeader) -> RustBuffer 
 
 
 /**
- * A request. Sent as it is; nothing but what HTTP itself needs is added.
+ * A request. Sent as it is; nothing but what HTTP itself needs is added. **Never log it**, nor its parts: headers carry the token and
+ * the proof of possession, and the body the enrolment code. Swift's text of it shows them.
  */
 public struct HttpRequest: Equatable, Hashable {
     /**
@@ -2274,6 +2458,11 @@ public struct PhoneOptions: Equatable, Hashable {
      * entries vanish and stop the phone.
      */
     public var trustRelays: Bool
+    /**
+     * Blocks that the consortium names, each written `0x…@NUMBER`, over which proofs may lead where the chain's authorities were
+     * changed by force. They come with the app or in a letter, and never from a server.
+     */
+    public var checkpoints: [String]
 
     // Default memberwise initializers are never public by default, so we
     // declare one manually.
@@ -2284,9 +2473,14 @@ public struct PhoneOptions: Equatable, Hashable {
         /**
          * Whether relays' words are taken for proofs. Only for development chains that have no proofs: whoever is asked can then make
          * entries vanish and stop the phone.
-         */trustRelays: Bool = false) {
+         */trustRelays: Bool = false, 
+        /**
+         * Blocks that the consortium names, each written `0x…@NUMBER`, over which proofs may lead where the chain's authorities were
+         * changed by force. They come with the app or in a letter, and never from a server.
+         */checkpoints: [String] = []) {
         self.copies = copies
         self.trustRelays = trustRelays
+        self.checkpoints = checkpoints
     }
 
     
@@ -2306,13 +2500,15 @@ public struct FfiConverterTypePhoneOptions: FfiConverterRustBuffer {
         return
             try PhoneOptions(
                 copies: FfiConverterUInt32.read(from: &buf), 
-                trustRelays: FfiConverterBool.read(from: &buf)
+                trustRelays: FfiConverterBool.read(from: &buf), 
+                checkpoints: FfiConverterSequenceString.read(from: &buf)
         )
     }
 
     public static func write(_ value: PhoneOptions, into buf: inout [UInt8]) {
         FfiConverterUInt32.write(value.copies, into: &buf)
         FfiConverterBool.write(value.trustRelays, into: &buf)
+        FfiConverterSequenceString.write(value.checkpoints, into: &buf)
     }
 }
 
@@ -2440,6 +2636,10 @@ public struct PhoneStatus: Equatable, Hashable {
      */
     public var queued: UInt64
     /**
+     * Entries of devices that this phone had before, which were stopped: nobody sends them any more. They stay on this phone.
+     */
+    public var leftBehind: UInt64
+    /**
      * The block in whose state the phone's entries were proved last.
      */
     public var provedIn: UInt32?
@@ -2452,7 +2652,8 @@ public struct PhoneStatus: Equatable, Hashable {
      */
     public var nextTry: Int64?
     /**
-     * Why the phone was stopped, if it was: `foreign_head`, `restored_backup`, `other_enrolment`, `another_participant_key`.
+     * Why the phone was stopped, if it was: `foreign_head`, `restored_backup`, `other_enrolment`, `another_participant_key`,
+     * `device_retired`, `never_enrolled`.
      */
     public var stopped: String?
     /**
@@ -2461,7 +2662,8 @@ public struct PhoneStatus: Equatable, Hashable {
     public var lastFault: String?
     /**
      * What the person should do: `nothing`, `wait`, `enrol`, `ask_for_code`, `connect`, `set_clock`, `make_room`, `unlock`,
-     * `close_other`, `update_app`, `enrol_anew`, `tell_study`. `advice_sentence` has the words.
+     * `close_other`, `update_app`, `enrol_anew`, `hand_over` (what the two exports give), `tell_study`. `advice_sentence` has the
+     * words.
      */
     public var advice: String
 
@@ -2487,6 +2689,9 @@ public struct PhoneStatus: Equatable, Hashable {
          * Of these, entries that are still to be sent or proved.
          */queued: UInt64, 
         /**
+         * Entries of devices that this phone had before, which were stopped: nobody sends them any more. They stay on this phone.
+         */leftBehind: UInt64, 
+        /**
          * The block in whose state the phone's entries were proved last.
          */provedIn: UInt32?, 
         /**
@@ -2496,14 +2701,16 @@ public struct PhoneStatus: Equatable, Hashable {
          * When trying again is of use at the earliest.
          */nextTry: Int64?, 
         /**
-         * Why the phone was stopped, if it was: `foreign_head`, `restored_backup`, `other_enrolment`, `another_participant_key`.
+         * Why the phone was stopped, if it was: `foreign_head`, `restored_backup`, `other_enrolment`, `another_participant_key`,
+         * `device_retired`, `never_enrolled`.
          */stopped: String?, 
         /**
          * Code of what went wrong when the phone last tried; none when it went well.
          */lastFault: String?, 
         /**
          * What the person should do: `nothing`, `wait`, `enrol`, `ask_for_code`, `connect`, `set_clock`, `make_room`, `unlock`,
-         * `close_other`, `update_app`, `enrol_anew`, `tell_study`. `advice_sentence` has the words.
+         * `close_other`, `update_app`, `enrol_anew`, `hand_over` (what the two exports give), `tell_study`. `advice_sentence` has the
+         * words.
          */advice: String) {
         self.key = key
         self.study = study
@@ -2511,6 +2718,7 @@ public struct PhoneStatus: Equatable, Hashable {
         self.sealed = sealed
         self.finalised = finalised
         self.queued = queued
+        self.leftBehind = leftBehind
         self.provedIn = provedIn
         self.lastContact = lastContact
         self.nextTry = nextTry
@@ -2541,6 +2749,7 @@ public struct FfiConverterTypePhoneStatus: FfiConverterRustBuffer {
                 sealed: FfiConverterUInt64.read(from: &buf), 
                 finalised: FfiConverterUInt64.read(from: &buf), 
                 queued: FfiConverterUInt64.read(from: &buf), 
+                leftBehind: FfiConverterUInt64.read(from: &buf), 
                 provedIn: FfiConverterOptionUInt32.read(from: &buf), 
                 lastContact: FfiConverterOptionInt64.read(from: &buf), 
                 nextTry: FfiConverterOptionInt64.read(from: &buf), 
@@ -2557,6 +2766,7 @@ public struct FfiConverterTypePhoneStatus: FfiConverterRustBuffer {
         FfiConverterUInt64.write(value.sealed, into: &buf)
         FfiConverterUInt64.write(value.finalised, into: &buf)
         FfiConverterUInt64.write(value.queued, into: &buf)
+        FfiConverterUInt64.write(value.leftBehind, into: &buf)
         FfiConverterOptionUInt32.write(value.provedIn, into: &buf)
         FfiConverterOptionInt64.write(value.lastContact, into: &buf)
         FfiConverterOptionInt64.write(value.nextTry, into: &buf)
@@ -3447,6 +3657,30 @@ fileprivate struct FfiConverterOptionUInt32: FfiConverterRustBuffer {
 #if swift(>=5.8)
 @_documentation(visibility: private)
 #endif
+fileprivate struct FfiConverterOptionUInt64: FfiConverterRustBuffer {
+    typealias SwiftType = UInt64?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterUInt64.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterUInt64.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
 fileprivate struct FfiConverterOptionInt64: FfiConverterRustBuffer {
     typealias SwiftType = Int64?
 
@@ -3513,6 +3747,55 @@ fileprivate struct FfiConverterOptionData: FfiConverterRustBuffer {
         case 1: return try FfiConverterData.read(from: &buf)
         default: throw UniffiInternalError.unexpectedOptionalTag
         }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterOptionTypeCancellation: FfiConverterRustBuffer {
+    typealias SwiftType = Cancellation?
+
+    public static func write(_ value: SwiftType, into buf: inout [UInt8]) {
+        guard let value = value else {
+            writeInt(&buf, Int8(0))
+            return
+        }
+        writeInt(&buf, Int8(1))
+        FfiConverterTypeCancellation.write(value, into: &buf)
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> SwiftType {
+        switch try readInt(&buf) as Int8 {
+        case 0: return nil
+        case 1: return try FfiConverterTypeCancellation.read(from: &buf)
+        default: throw UniffiInternalError.unexpectedOptionalTag
+        }
+    }
+}
+
+#if swift(>=5.8)
+@_documentation(visibility: private)
+#endif
+fileprivate struct FfiConverterSequenceString: FfiConverterRustBuffer {
+    typealias SwiftType = [String]
+
+    public static func write(_ value: [String], into buf: inout [UInt8]) {
+        let len = Int32(value.count)
+        writeInt(&buf, len)
+        for item in value {
+            FfiConverterString.write(item, into: &buf)
+        }
+    }
+
+    public static func read(from buf: inout (data: Data, offset: Data.Index)) throws -> [String] {
+        let len: Int32 = try readInt(&buf)
+        var seq = [String]()
+        seq.reserveCapacity(Int(len))
+        for _ in 0 ..< len {
+            seq.append(try FfiConverterString.read(from: &buf))
+        }
+        return seq
     }
 }
 
@@ -3757,10 +4040,16 @@ private let initializationResult: InitializationResult = {
     if (uniffi_mhealth_sdk_checksum_func_wrap_with_key() != 23522) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_mhealth_sdk_checksum_method_phonecore_enrol() != 45752) {
+    if (uniffi_mhealth_sdk_checksum_method_cancellation_cancel() != 20590) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_mhealth_sdk_checksum_method_phonecore_enrol() != 5574) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_mhealth_sdk_checksum_method_phonecore_export_queue() != 37615) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_mhealth_sdk_checksum_method_phonecore_export_unenrolled() != 34146) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_mhealth_sdk_checksum_method_phonecore_seal() != 15095) {
@@ -3769,10 +4058,13 @@ private let initializationResult: InitializationResult = {
     if (uniffi_mhealth_sdk_checksum_method_phonecore_status() != 39965) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_mhealth_sdk_checksum_method_phonecore_sync() != 3827) {
+    if (uniffi_mhealth_sdk_checksum_method_phonecore_sync() != 31108) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_mhealth_sdk_checksum_method_proofreader_check() != 53029) {
+    if (uniffi_mhealth_sdk_checksum_method_proofreader_check() != 32209) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_mhealth_sdk_checksum_method_proofreader_set() != 18082) {
         return InitializationResult.apiChecksumMismatch
     }
     if (uniffi_mhealth_sdk_checksum_method_keystorehost_wrap() != 49246) {
@@ -3793,10 +4085,13 @@ private let initializationResult: InitializationResult = {
     if (uniffi_mhealth_sdk_checksum_method_transporthost_send() != 61053) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_mhealth_sdk_checksum_constructor_phonecore_open() != 30387) {
+    if (uniffi_mhealth_sdk_checksum_constructor_cancellation_new() != 61793) {
         return InitializationResult.apiChecksumMismatch
     }
-    if (uniffi_mhealth_sdk_checksum_constructor_proofreader_new() != 50233) {
+    if (uniffi_mhealth_sdk_checksum_constructor_phonecore_open() != 16051) {
+        return InitializationResult.apiChecksumMismatch
+    }
+    if (uniffi_mhealth_sdk_checksum_constructor_proofreader_new() != 5710) {
         return InitializationResult.apiChecksumMismatch
     }
 

@@ -315,6 +315,27 @@ typedef struct UniffiVTableCallbackInterfaceTransportHost {
 } UniffiVTableCallbackInterfaceTransportHost;
 
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_CLONE_CANCELLATION
+#define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_CLONE_CANCELLATION
+uint64_t uniffi_mhealth_sdk_fn_clone_cancellation(uint64_t handle, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_FREE_CANCELLATION
+#define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_FREE_CANCELLATION
+void uniffi_mhealth_sdk_fn_free_cancellation(uint64_t handle, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_CONSTRUCTOR_CANCELLATION_NEW
+#define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_CONSTRUCTOR_CANCELLATION_NEW
+uint64_t uniffi_mhealth_sdk_fn_constructor_cancellation_new(RustCallStatus *_Nonnull out_status
+    
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_CANCELLATION_CANCEL
+#define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_CANCELLATION_CANCEL
+void uniffi_mhealth_sdk_fn_method_cancellation_cancel(uint64_t ptr, RustCallStatus *_Nonnull out_status
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_CLONE_PHONECORE
 #define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_CLONE_PHONECORE
 uint64_t uniffi_mhealth_sdk_fn_clone_phonecore(uint64_t handle, RustCallStatus *_Nonnull out_status
@@ -332,12 +353,17 @@ uint64_t uniffi_mhealth_sdk_fn_constructor_phonecore_open(uint64_t store, uint64
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PHONECORE_ENROL
 #define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PHONECORE_ENROL
-uint32_t uniffi_mhealth_sdk_fn_method_phonecore_enrol(uint64_t ptr, RustBuffer authentication, RustBuffer code, uint64_t deadline, RustCallStatus *_Nonnull out_status
+uint32_t uniffi_mhealth_sdk_fn_method_phonecore_enrol(uint64_t ptr, RustBuffer authentication, RustBuffer code, uint64_t deadline, RustBuffer cancellation, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PHONECORE_EXPORT_QUEUE
 #define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PHONECORE_EXPORT_QUEUE
 RustBuffer uniffi_mhealth_sdk_fn_method_phonecore_export_queue(uint64_t ptr, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PHONECORE_EXPORT_UNENROLLED
+#define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PHONECORE_EXPORT_UNENROLLED
+RustBuffer uniffi_mhealth_sdk_fn_method_phonecore_export_unenrolled(uint64_t ptr, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PHONECORE_SEAL
@@ -352,7 +378,7 @@ RustBuffer uniffi_mhealth_sdk_fn_method_phonecore_status(uint64_t ptr, RustCallS
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PHONECORE_SYNC
 #define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PHONECORE_SYNC
-RustBuffer uniffi_mhealth_sdk_fn_method_phonecore_sync(uint64_t ptr, uint64_t deadline, RustCallStatus *_Nonnull out_status
+RustBuffer uniffi_mhealth_sdk_fn_method_phonecore_sync(uint64_t ptr, uint64_t deadline, RustBuffer cancellation, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_CLONE_PROOFREADER
@@ -367,12 +393,17 @@ void uniffi_mhealth_sdk_fn_free_proofreader(uint64_t handle, RustCallStatus *_No
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_CONSTRUCTOR_PROOFREADER_NEW
 #define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_CONSTRUCTOR_PROOFREADER_NEW
-uint64_t uniffi_mhealth_sdk_fn_constructor_proofreader_new(RustBuffer genesis, uint32_t device, RustCallStatus *_Nonnull out_status
+uint64_t uniffi_mhealth_sdk_fn_constructor_proofreader_new(RustBuffer genesis, uint32_t device, RustBuffer checkpoints, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PROOFREADER_CHECK
 #define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PROOFREADER_CHECK
 RustBuffer uniffi_mhealth_sdk_fn_method_proofreader_check(uint64_t ptr, RustBuffer proof, RustCallStatus *_Nonnull out_status
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PROOFREADER_SET
+#define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_METHOD_PROOFREADER_SET
+RustBuffer uniffi_mhealth_sdk_fn_method_proofreader_set(uint64_t ptr, RustCallStatus *_Nonnull out_status
 );
 #endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_FN_CLONE_KEYSTOREHOST
@@ -787,6 +818,12 @@ uint16_t uniffi_mhealth_sdk_checksum_func_wrap_with_key(void
     
 );
 #endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_CANCELLATION_CANCEL
+#define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_CANCELLATION_CANCEL
+uint16_t uniffi_mhealth_sdk_checksum_method_cancellation_cancel(void
+    
+);
+#endif
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_PHONECORE_ENROL
 #define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_PHONECORE_ENROL
 uint16_t uniffi_mhealth_sdk_checksum_method_phonecore_enrol(void
@@ -796,6 +833,12 @@ uint16_t uniffi_mhealth_sdk_checksum_method_phonecore_enrol(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_PHONECORE_EXPORT_QUEUE
 #define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_PHONECORE_EXPORT_QUEUE
 uint16_t uniffi_mhealth_sdk_checksum_method_phonecore_export_queue(void
+    
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_PHONECORE_EXPORT_UNENROLLED
+#define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_PHONECORE_EXPORT_UNENROLLED
+uint16_t uniffi_mhealth_sdk_checksum_method_phonecore_export_unenrolled(void
     
 );
 #endif
@@ -820,6 +863,12 @@ uint16_t uniffi_mhealth_sdk_checksum_method_phonecore_sync(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_PROOFREADER_CHECK
 #define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_PROOFREADER_CHECK
 uint16_t uniffi_mhealth_sdk_checksum_method_proofreader_check(void
+    
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_PROOFREADER_SET
+#define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_PROOFREADER_SET
+uint16_t uniffi_mhealth_sdk_checksum_method_proofreader_set(void
     
 );
 #endif
@@ -856,6 +905,12 @@ uint16_t uniffi_mhealth_sdk_checksum_method_storehost_apply(void
 #ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_TRANSPORTHOST_SEND
 #define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_METHOD_TRANSPORTHOST_SEND
 uint16_t uniffi_mhealth_sdk_checksum_method_transporthost_send(void
+    
+);
+#endif
+#ifndef UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_CONSTRUCTOR_CANCELLATION_NEW
+#define UNIFFI_FFIDEF_UNIFFI_MHEALTH_SDK_CHECKSUM_CONSTRUCTOR_CANCELLATION_NEW
+uint16_t uniffi_mhealth_sdk_checksum_constructor_cancellation_new(void
     
 );
 #endif
