@@ -35,8 +35,8 @@ export interface Transport {
 /** Requests by `fetch`: no redirects, no cookies, no cache. */
 export class FetchTransport implements Transport {
   async send({ method, url, headers, body, patience, longestAnswer }: HttpRequest): Promise<HttpAnswer> {
-    // Longer than this, timers fire at once.
-    const signal = AbortSignal.timeout(Math.min(patience, 2 ** 31 - 1));
+    // Longer than this, timers fire at once. Node.js takes whole milliseconds only, and a share of a deadline is seldom whole.
+    const signal = AbortSignal.timeout(Math.ceil(Math.min(patience, 2 ** 31 - 1)));
     const answer = await fetch(url, {
       method,
       headers,
