@@ -19,14 +19,23 @@ build_system() { build_programs mhealth-node mhealth-auth mhealth-relay mhealth-
 # shellcheck disable=SC2034 # for those who source this
 portable_targets=(wasm32-unknown-unknown wasm32v1-none aarch64-linux-android aarch64-apple-ios)
 
+# Copies the sources into a folder, which is made anew.
+copy_sources() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    (cd "$root" && git ls-files -z | tar --create --null --files-from -) | tar --extract --directory "$1"
+}
+
+# Applies a patch to a copy of the sources. The copy may lie within the checkout, and git must not take it for a part of it.
+patch_copy() { # COPY PATCH
+    (cd "$1" && GIT_CEILING_DIRECTORIES=$(dirname "$1") git apply "$2")
+}
+
 # Builds a program of a package from a copy of the sources with one fault planted in it, and prints where it is.
 planted_program() {
     local patch=$1 package=$2 program=$3 copy=$CARGO_TARGET_DIR/planted/source
-    rm -rf "$copy"
-    mkdir -p "$copy"
-    (cd "$root" && git ls-files -z | tar --create --null --files-from -) | tar --extract --directory "$copy"
-    # The copy may lie within the checkout, and git must not take it for a part of it.
-    (cd "$copy" && GIT_CEILING_DIRECTORIES=$(dirname "$copy") git apply "$patch")
+    copy_sources "$copy"
+    patch_copy "$copy" "$patch"
     (cd "$copy" && cargo build --quiet -p "$package" --target-dir "$CARGO_TARGET_DIR/planted") >&2
     echo "$CARGO_TARGET_DIR/planted/debug/$program"
 }
@@ -35,10 +44,10 @@ planted_program() {
 # own runtime was built with serves for that, so that both are built alike, and only what differs is compiled.
 upgraded_runtime() {
     local name=$1 work=$CARGO_TARGET_DIR/upgrades/$1 built=$CARGO_TARGET_DIR/release/wbuild/mhealth-runtime
-    rm -rf "$work/source" "$work/project"
-    mkdir -p "$work/source" "$work/project"
-    (cd "$root" && git ls-files -z | tar --create --null --files-from -) | tar --extract --directory "$work/source"
-    (cd "$work/source" && GIT_CEILING_DIRECTORIES=$work git apply "$root/lab/upgrades/$name.patch") || return
+    rm -rf "$work/project"
+    mkdir -p "$work/project"
+    copy_sources "$work/source"
+    patch_copy "$work/source" "$root/lab/upgrades/$name.patch" || return
     cp -r "$built/Cargo.toml" "$built/Cargo.lock" "$built/src" "$root/rust-toolchain.toml" "$work/project/" || return
     sed -i "s|^path = \".*/runtime\"|path = \"$work/source/runtime\"|" "$work/project/Cargo.toml"
     # What both have in common is compiled already.
