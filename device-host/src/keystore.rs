@@ -78,9 +78,8 @@ fn make(path: &Path) -> io::Result<Zeroizing<[u8; KEY]>> {
     file.write_all(&*key)?;
     file.sync_all()?;
     fs::rename(&begun, path)?;
-    // So that the name is there after a power cut, too.
     #[cfg(unix)]
-    File::open(folder(path))?.sync_all()?;
+    crate::durable::sync_name(path)?;
     Ok(key)
 }
 
@@ -89,14 +88,6 @@ fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".begun");
     name.into()
-}
-
-#[cfg(unix)]
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 impl Keystore for FileKeystore {

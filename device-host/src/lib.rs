@@ -60,6 +60,7 @@
 
 mod clock;
 mod device;
+mod durable;
 mod keystore;
 mod phones;
 pub mod servers;

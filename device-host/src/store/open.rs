@@ -3,7 +3,7 @@
 //! Opening and making state files, and saying clearly why one cannot be opened.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::OpenOptions,
     io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,6 +16,7 @@ use rand::{CryptoRng, RngCore};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::{beliefs::checkpoints, schema, Store, Terms};
+use crate::durable::sync_name;
 
 /// How long to wait for another program that holds the file, in milliseconds.
 const PATIENCE: u32 = 5_000;
@@ -188,10 +189,7 @@ fn create_private(path: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)?.sync_all()?;
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
-        _ => File::open(".")?.sync_all(),
-    }
+    sync_name(path)
 }
 
 fn connect(path: &Path) -> Result<Connection, Error> {
