@@ -212,18 +212,15 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
             };
             self.turns.in_turns(work).await
         };
-        let done = match select(pin!(alone), pin!(self.transport.sleep(deadline))).await {
-            Either::Left((done, _)) => Some(done),
-            Either::Right(_) => None,
-        };
-        done.unwrap_or_else(|| {
-            Err(SyncError::Chain(ChainFault {
+        match select(pin!(alone), pin!(self.transport.sleep(deadline))).await {
+            Either::Left((done, _)) => done,
+            Either::Right(_) => Err(SyncError::Chain(ChainFault {
                 code: "deadline".into(),
                 message: "There was no time for more. Nothing is lost; the next call goes on."
                     .into(),
                 passing: true,
-            }))
-        })
+            })),
+        }
     }
 
     fn note(&self, fault: Option<&SyncError>) -> Result<(), Error> {
