@@ -233,7 +233,7 @@ fn too_many(what: &str) -> ApiError {
 struct Visit {
     /// Whether its queries may take of the connections that are kept back.
     has_reserve: bool,
-    /// Where it waits for its turn.
+    /// Where it waits for its turn. None once it does.
     queue: Option<Queue>,
     /// None once it is refused.
     under_way: Option<OwnedSemaphorePermit>,
@@ -241,7 +241,6 @@ struct Visit {
 }
 
 /// The turns of an address, which go to those who came first.
-#[derive(Clone)]
 struct Queue {
     turns: Arc<Semaphore>,
     lasts: Duration,
@@ -272,7 +271,7 @@ pub(crate) async fn admit(
 ) -> Response {
     match doors.enter(request) {
         Ok((request, share, mut visit)) => {
-            let answering = by_turns(visit.queue.clone(), next.run(request));
+            let answering = by_turns(visit.queue.take(), next.run(request));
             let answer = match visit.has_reserve {
                 true => with_reserve(answering).await,
                 false => answering.await,
