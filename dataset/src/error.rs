@@ -26,6 +26,9 @@ pub enum DataError {
     /// The folder is no key folder.
     #[error("{0} is no key folder: it has no study.json; make one with `mhealth-data keys new`")]
     NoKeyFolder(String),
+    /// Another program uses the folder.
+    #[error("another program uses the key folder {0}; try again when it has ended")]
+    KeyFolderInUse(String),
     /// A file of the key folder is damaged.
     #[error("{file} is damaged: {why}")]
     KeyFolderDamaged {
@@ -297,6 +300,7 @@ impl DataError {
             DataError::File { .. } => "unusable_file",
             DataError::Usage(_) => "bad_input",
             DataError::NoKeyFolder(_) => "no_key_folder",
+            DataError::KeyFolderInUse(_) => "key_folder_in_use",
             DataError::KeyFolderDamaged { .. } => "key_folder_damaged",
             DataError::SecretFile(error) => error.code(),
             DataError::AnotherStudy { .. } => "keys_of_another_study",

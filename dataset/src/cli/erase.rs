@@ -11,7 +11,7 @@ use mhealth_auditor::export;
 use mhealth_dataset::erase::{
     give, sponsor, write_down, Chain, ErasureOrder, RelayAnswer, Written,
 };
-use mhealth_dataset::keys::{Destruction, KeyFolder};
+use mhealth_dataset::keys::{Destruction, KeyFolder, Lock};
 use mhealth_dataset::DataError;
 
 use super::now_text;
@@ -142,6 +142,7 @@ async fn carry_out(arguments: &Erase, relays: &[NamedExport], order: &ErasureOrd
 
 /// The participant's pseudonym, and the orders, after the key is destroyed.
 fn orders(arguments: &Erase) -> Result<(String, Vec<ErasureOrder>), DataError> {
+    let _lock = Lock::alone(&arguments.keys)?;
     let mut folder = KeyFolder::open(&arguments.keys)?;
     let participant = folder.person(&arguments.participant)?;
     let mut destroyed = folder.destroyed();

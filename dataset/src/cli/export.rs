@@ -10,7 +10,7 @@ use hashchain::DeviceId;
 use indicatif::{ProgressBar, ProgressStyle};
 use mhealth_api::{Hash, Key};
 use mhealth_auditor::evidence::Checkpoint;
-use mhealth_dataset::keys::KeyFolder;
+use mhealth_dataset::keys::{KeyFolder, Lock};
 use mhealth_dataset::manifest::Manifest;
 use mhealth_dataset::registry::Sources;
 use mhealth_dataset::{export, verify, DataError, Format, Job, NamedFile, Progress, Trusted};
@@ -163,6 +163,7 @@ pub(super) fn my_data(arguments: MyData) -> Result<(), DataError> {
 }
 
 fn make(job: &Job, keys: &Path) -> Result<Manifest, DataError> {
+    let _lock = Lock::shared(keys)?;
     let mut folder = KeyFolder::open(keys)?;
     leave_nothing_when_told_to_end()?;
     let bar = Bar::new();

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{Hash, Key};
 use mhealth_dataset::keys::backup::To;
-use mhealth_dataset::keys::{Destruction, KeyFolder, Whose};
+use mhealth_dataset::keys::{Destruction, KeyFolder, Lock, Whose};
 use mhealth_dataset::DataError;
 
 use super::now_text;
@@ -151,9 +151,14 @@ pub(super) fn run(command: Keys) -> Result<(), DataError> {
 }
 
 fn new(arguments: New) -> Result<(), DataError> {
-    let mut folder = match (arguments.genesis, arguments.study) {
-        (Some(chain), Some(study)) => KeyFolder::create(&arguments.keys, Whose { chain, study })?,
-        _ => KeyFolder::open(&arguments.keys)?,
+    let keys = &arguments.keys;
+    let (_lock, mut folder) = match (arguments.genesis, arguments.study) {
+        (Some(chain), Some(study)) => {
+            let whose = Whose { chain, study };
+            let lock = Lock::alone_in_new(keys, whose)?;
+            (lock, KeyFolder::create(keys, whose)?)
+        }
+        _ => (Lock::alone(keys)?, KeyFolder::open(keys)?),
     };
     for participant in &arguments.participants {
         let public = folder.add(participant)?;
@@ -168,6 +173,7 @@ fn new(arguments: New) -> Result<(), DataError> {
 }
 
 fn list(arguments: &List) -> Result<(), DataError> {
+    let _lock = Lock::shared(&arguments.keys)?;
     let folder = KeyFolder::open(&arguments.keys)?;
     for (participant, key) in folder.public_keys() {
         println!("{participant} {key}");
@@ -188,6 +194,7 @@ fn list(arguments: &List) -> Result<(), DataError> {
 }
 
 fn import(arguments: &Import) -> Result<(), DataError> {
+    let _lock = Lock::alone(&arguments.keys)?;
     let mut folder = KeyFolder::open(&arguments.keys)?;
     let taken = folder.import(&arguments.file)?;
     println!("done=true taken={taken} keys={}", count(&folder));
@@ -195,6 +202,7 @@ fn import(arguments: &Import) -> Result<(), DataError> {
 }
 
 fn back_up(arguments: BackUp) -> Result<(), DataError> {
+    let _lock = Lock::alone(&arguments.keys)?;
     let folder = KeyFolder::open(&arguments.keys)?;
     let to = match arguments.passphrase {
         true => To::Passphrase,
@@ -218,6 +226,7 @@ fn restore(arguments: &Restore) -> Result<(), DataError> {
 }
 
 fn split(arguments: &Split) -> Result<(), DataError> {
+    let _lock = Lock::alone(&arguments.keys)?;
     let folder = KeyFolder::open(&arguments.keys)?;
     let Split {
         threshold, shares, ..
@@ -240,6 +249,7 @@ fn join(arguments: &Join) -> Result<(), DataError> {
 }
 
 fn destroy(arguments: Destroy) -> Result<(), DataError> {
+    let _lock = Lock::alone(&arguments.keys)?;
     let mut folder = KeyFolder::open(&arguments.keys)?;
     let participant = folder.person(&arguments.participant)?;
     let record = folder.destroy(&Destruction {

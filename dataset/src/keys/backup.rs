@@ -16,7 +16,7 @@ use mhealth_api::{Hash, Key};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{files, KeyFolder, Whose, SCHEMA};
+use super::{files, KeyFolder, Lock, Whose, SCHEMA};
 use crate::error::DataError;
 
 /// Most bytes of a back-up: about a million participants.
@@ -141,7 +141,7 @@ impl KeyFolder {
         ))
     }
 
-    /// Takes all keys of a bundle, or none.
+    /// Takes all keys of a bundle, or none. The folder is locked meanwhile.
     pub(super) fn unbundle(folder: &Path, text: &[u8]) -> Result<(Self, usize), DataError> {
         let bundle: Bundle = serde_json::from_slice(text).map_err(|_| DataError::NotABackUp)?;
         if bundle.schema != SCHEMA {
@@ -162,12 +162,8 @@ impl KeyFolder {
             chain: bundle.chain,
             study: bundle.study,
         };
-        let is_new = !folder.join("study.json").exists();
-        let mut opened = match is_new {
-            true => Self::create_bare(folder, whose)?,
-            false => Self::open(folder)?,
-        };
-        opened.expect(whose)?;
+        let _lock = Lock::alone_in_new(folder, whose)?;
+        let mut opened = Self::create_bare(folder, whose)?;
         if let (Some(holder), false) = (holder, opened.holder_file().exists()) {
             opened.write_holder(&holder)?;
         }

@@ -15,11 +15,13 @@
 //!
 //! A participant's key has a file of its own because it must be possible to destroy it alone: a line that is taken out of
 //! a file leaves the old file's blocks behind. A line is as in the simulator's key file, so `cat participants/*.key` makes
-//! one. Files are readable for their owner only, and the folder refuses to be used when they are not.
+//! one. Files are readable for their owner only, and the folder refuses to be used when they are not. Programs take the folder's
+//! [`Lock`] before they open it.
 
 pub mod backup;
 mod destroy;
 mod files;
+mod lock;
 mod orders;
 mod people;
 pub mod shares;
@@ -39,6 +41,7 @@ use zeroize::Zeroizing;
 use crate::error::DataError;
 
 pub use destroy::{DestroyedKey, Destruction};
+pub use lock::Lock;
 
 /// The layout's name and version.
 const SCHEMA: &str = "mhealth-keys/1";
@@ -102,6 +105,14 @@ impl KeyFolder {
     }
 
     fn create_bare(path: &Path, whose: Whose) -> Result<Self, DataError> {
+        Self::make(path, whose)?;
+        let folder = Self::open(path)?;
+        folder.expect(whose)?;
+        Ok(folder)
+    }
+
+    /// Makes a folder without keys, unless there is one.
+    fn make(path: &Path, whose: Whose) -> Result<(), DataError> {
         let study = path.join("study.json");
         if !study.exists() {
             files::make_folder(path)?;
@@ -115,9 +126,7 @@ impl KeyFolder {
             text.push('\n');
             files::write_new(&study, text.as_bytes())?;
         }
-        let folder = Self::open(path)?;
-        folder.expect(whose)?;
-        Ok(folder)
+        Ok(())
     }
 
     /// Opens a folder and reads its keys.

@@ -196,6 +196,32 @@ fn any_three_of_five_shares_bring_the_keys_back_and_no_two_do() {
 }
 
 #[test]
+fn a_folder_that_one_changes_is_nobody_elses_meanwhile() {
+    let (place, folder) = folder();
+    let (path, out) = (folder.path.clone(), place.path().join("shares"));
+    let shares = folder.split(2, 2, &out, AT).unwrap();
+    let alone = Lock::alone(&path).unwrap();
+    for other in [Lock::alone(&path), Lock::shared(&path)] {
+        assert_eq!(other.unwrap_err().code(), "key_folder_in_use");
+    }
+    let refused = KeyFolder::join(&path, &shares).unwrap_err();
+    assert_eq!(refused.code(), "key_folder_in_use");
+    drop(alone);
+    // Those who read are not in each other's way.
+    let readers = [(); 2].map(|()| Lock::shared(&path).unwrap());
+    let refused = Lock::alone_in_new(&path, WHOSE).unwrap_err();
+    assert_eq!(refused.code(), "key_folder_in_use");
+    drop(readers);
+    assert_eq!(KeyFolder::join(&path, &shares).unwrap().1, 3);
+    // No folder is made by asking for it.
+    let none = place.path().join("none");
+    for lock in [Lock::alone(&none), Lock::shared(&none)] {
+        assert_eq!(lock.unwrap_err().code(), "no_key_folder");
+    }
+    assert!(!none.exists());
+}
+
+#[test]
 fn damaged_and_foreign_shares_are_named() {
     let (place, folder) = folder();
     let one = folder.split(2, 3, &place.path().join("one"), AT).unwrap();

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use mhealth_dataset::keys::Lock;
 use mhealth_dataset::verify;
 
 use crate::support::nights::{study, ROWS};
@@ -98,6 +99,52 @@ fn a_dataset_is_made_and_verified_in_two_commands() {
         String::from_utf8_lossy(&mine.stderr)
     );
     assert!(world.path("mine/my-data.html").exists());
+}
+
+#[test]
+fn a_key_folder_that_another_program_uses_is_left_as_it_is() {
+    let world = study();
+    world.write();
+    let keys = world.path("keys");
+    let new = world.path("new").display().to_string();
+    let run = |arguments: &[&str]| {
+        let mut command = program();
+        command.args(arguments).arg("--keys").arg(&keys);
+        let ended = command.env("MHEALTH_RELAY_CREDENTIAL", "x").output();
+        let ended = ended.unwrap();
+        (ended.status.code(), last_line(&ended))
+    };
+    let in_use = (Some(3), "done=false error=key_folder_in_use".to_owned());
+    let destroy = ["--record=request 7", "--device=0", "P-ada"];
+    let split = ["--threshold=2", "--shares=2"];
+    let relay = "--relay=dave=http://127.0.0.1:1";
+    let changes = [
+        vec!["keys", "new", "P-new"],
+        vec!["keys", "import", &new],
+        vec!["keys", "back-up", "--recipient=age1", "--out", &new],
+        [&["keys", "split"][..], &split, &["--out", &new]].concat(),
+        [&["keys", "destroy"][..], &destroy].concat(),
+        [&["erase", relay][..], &destroy].concat(),
+    ];
+    let reader = Lock::shared(&keys).unwrap();
+    for change in &changes {
+        assert_eq!(run(change), in_use, "{change:?}");
+    }
+    assert_eq!(run(&["keys", "list"]).0, Some(0));
+    let made = program().args(arguments(&world, "out")).status();
+    assert!(made.unwrap().success());
+    drop(reader);
+
+    let changing = Lock::alone(&keys).unwrap();
+    assert_eq!(run(&changes[0]), in_use);
+    assert_eq!(run(&["keys", "list"]), in_use);
+    let refused = program().args(arguments(&world, "more")).output().unwrap();
+    assert_eq!(last_line(&refused), in_use.1);
+    assert!(!world.path("more").exists());
+    drop(changing);
+
+    assert!(!world.path("new").exists());
+    assert_eq!(run(&changes[0]).0, Some(0));
 }
 
 /// The shell gives the program so much room for a file, in blocks of 512 or 1,024 bytes.
