@@ -27,8 +27,27 @@ pub struct NamedFile {
 }
 
 impl NamedFile {
+    /// Exports as a command line names them. Fails where two have one name, or are one file.
+    pub fn from_arguments(arguments: &[String]) -> Result<Vec<Self>, DataError> {
+        let mut files: Vec<NamedFile> = Vec::new();
+        for (argument, number) in arguments.iter().zip(1..) {
+            let file = NamedFile::parse(argument, number);
+            if files.iter().any(|other| other.name == file.name) {
+                let why = format!("{argument}: two exports have the same name");
+                return Err(DataError::Usage(why));
+            }
+            if let Some(other) = files.iter().find(|other| other.path == file.path) {
+                let name = &other.name;
+                let why = format!("{argument}: this is {name} once more, under another name");
+                return Err(DataError::Usage(why));
+            }
+            files.push(file);
+        }
+        Ok(files)
+    }
+
     /// `NAME=FILE`, or a file, which is named by its number.
-    pub fn parse(argument: &str, number: usize) -> Self {
+    fn parse(argument: &str, number: usize) -> Self {
         let (name, path) = match argument.split_once('=') {
             Some((name, path)) if !name.is_empty() && !name.contains('/') => (name.into(), path),
             _ => (format!("export-{number}"), argument),

@@ -107,14 +107,11 @@ impl From<Evidence> for Sources {
 }
 
 impl Material {
-    fn job(self) -> (Job, PathBuf) {
-        let exports = self.export.iter().zip(1..);
+    fn job(self) -> Result<(Job, PathBuf), DataError> {
         let job = Job {
             audit: self.audit,
             signed_by: self.signed_by,
-            exports: exports
-                .map(|(argument, number)| NamedFile::parse(argument, number))
-                .collect(),
+            exports: NamedFile::from_arguments(&self.export)?,
             evidence: self.evidence.into(),
             out: self.out,
             formats: Format::ALL.to_vec(),
@@ -124,12 +121,12 @@ impl Material {
             devices: Vec::new(),
             made_at: now(),
         };
-        (job, self.keys)
+        Ok((job, self.keys))
     }
 }
 
 pub(super) fn run(arguments: Export) -> Result<(), DataError> {
-    let (mut job, keys) = arguments.material.job();
+    let (mut job, keys) = arguments.material.job()?;
     if !arguments.format.is_empty() {
         job.formats = arguments.format;
     }
@@ -146,7 +143,7 @@ pub(super) fn run(arguments: Export) -> Result<(), DataError> {
 }
 
 pub(super) fn my_data(arguments: MyData) -> Result<(), DataError> {
-    let (mut job, keys) = arguments.material.job();
+    let (mut job, keys) = arguments.material.job()?;
     job.formats = vec![Format::Csv, Format::OpenMhealth];
     // The person may see all that is there in this person's name, whatever the audit says of it.
     job.include_flagged = true;

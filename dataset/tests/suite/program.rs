@@ -102,6 +102,43 @@ fn a_dataset_is_made_and_verified_in_two_commands() {
 }
 
 #[test]
+fn a_relay_that_is_named_twice_is_refused() {
+    let world = study();
+    world.write();
+    let dave = world.path("dave.ndjson").display().to_string();
+    let exporting = |name: &str| {
+        let mut arguments = arguments(&world, "out");
+        arguments.push(format!("--export={name}={dave}"));
+        arguments
+    };
+    let keys = format!("--keys={}", world.path("keys").display());
+    let erasing = [
+        "erase",
+        "P-ada",
+        "--record=request 7",
+        "--device=0",
+        "--relay=dave=http://127.0.0.1:1",
+        "--relay=eve=http://127.0.0.1:1/",
+        &keys,
+    ];
+    let erasing = erasing.map(String::from).to_vec();
+    for (arguments, why) in [
+        (exporting("dave"), "two exports have the same name"),
+        (exporting("eve"), "this is dave once more"),
+        (erasing, "this is dave once more"),
+    ] {
+        let mut command = program();
+        command.args(arguments).env("MHEALTH_RELAY_CREDENTIAL", "x");
+        let refused = command.output().unwrap();
+        assert_eq!(refused.status.code(), Some(3));
+        assert_eq!(last_line(&refused), "done=false error=bad_input");
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains(why), "{said}");
+    }
+    assert!(!world.path("out").exists());
+}
+
+#[test]
 fn a_key_folder_that_another_program_uses_is_left_as_it_is() {
     let world = study();
     world.write();
