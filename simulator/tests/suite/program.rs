@@ -2,174 +2,16 @@
 
 //! The real program, through servers.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    process::{Output, Stdio},
-};
+mod site;
 
 use hashchain::{DeviceId, LinkHash};
-use mhealth_api::{Code, ExportedRun, Head, Key, Predecessor, RunState};
+use mhealth_api::{Code, Head, Key, Predecessor};
 
 use crate::support::{
-    fakes::{Fake, Trouble},
-    world::{self, Issued, World},
+    fakes::Trouble,
+    world::{self, Issued},
 };
-
-/// A folder for state files, and servers.
-struct Site {
-    folder: tempfile::TempDir,
-    world: World,
-    office: Fake,
-    relays: [Fake; 2],
-}
-
-/// The run of a line, as it would have gone to the chain.
-fn sent(line: &ExportedRun) -> hashchain::Run {
-    hashchain::Run {
-        device: line.status.device,
-        first_sequence: line.status.sequence,
-        previous: line.previous,
-        entries: line.entries.iter().map(hashchain::RunEntry::from).collect(),
-        signature: line.signature.map(|signature| signature.0),
-    }
-}
-
-/// What the program printed, and how it ended.
-#[derive(Debug)]
-struct Report {
-    status: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Site {
-    async fn open() -> Self {
-        let world = World::with_codes(&["CODE-1", "CODE-2"]);
-        let relays = [Fake::relay(&world).await, Fake::relay(&world).await];
-        let office = Fake::office(&world).await;
-        office.set().relays = relays.iter().map(|r| r.address.clone()).collect();
-        Self {
-            folder: tempfile::tempdir().expect("a folder"),
-            world,
-            office,
-            relays,
-        }
-    }
-
-    fn state(&self) -> PathBuf {
-        self.folder.path().join("state.db")
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Report {
-        self.run_with(arguments, &[], "").await
-    }
-
-    /// Runs the program with secrets in its environment and something on its standard input.
-    async fn run_with(&self, arguments: &[&str], secrets: &[(&str, &str)], input: &str) -> Report {
-        let stdin = self.folder.path().join("input");
-        std::fs::write(&stdin, input).expect("written");
-        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_mhealth-device"));
-        command
-            .args(arguments)
-            .arg("--state")
-            .arg(self.state())
-            .env_remove("MHEALTH_ADMIN")
-            .env_remove("MHEALTH_CODE")
-            .env_remove("RUST_LOG")
-            .envs(secrets.iter().copied())
-            .stdin(Stdio::from(std::fs::File::open(&stdin).expect("opened")))
-            .kill_on_drop(true);
-        Report::of(command.output().await.expect("it starts"))
-    }
-
-    /// What a stopped phone still holds goes to the auditor, whole, and stays on the phone.
-    async fn take_out_what_is_left(&self, entries: usize) {
-        let file = self.folder.path().join("phone.ndjson");
-        let out = format!("--out={}", file.display());
-        let export = ["export-queue", &out];
-        let taken = self.run(&export).await.succeeded();
-        let left = entries.to_string();
-        assert_eq!(taken.values()["entries"], left);
-        assert_eq!(taken.values()["left_out"], "0");
-        let text = std::fs::read_to_string(&file).expect("written");
-        let runs: Vec<ExportedRun> = text
-            .lines()
-            .map(|line| serde_json::from_str(line).expect("a line of an export"))
-            .collect();
-        let mut verifier = None;
-        let mut taken = 0;
-        for run in &runs {
-            let links: Vec<_> = sent(run).links().collect();
-            assert!(verifier.is_none_or(|head| head == run.previous));
-            assert_eq!(run.status.head, sent(run).last_link());
-            assert_eq!(run.status.state, RunState::Pending);
-            verifier = Some(run.status.head);
-            taken += links.len();
-            let key = self.world.state().devices[0].key;
-            let message = hashchain::head_message(&run.status.head);
-            let signature = run.signature.expect("the device signs");
-            assert!(hashchain::is_strictly_signed(
-                &key.0,
-                &message,
-                &signature.0
-            ));
-            for entry in &run.entries {
-                let digest = hashchain::data_digest::<hashchain::Native>(&entry.envelope.0);
-                assert_eq!(digest, entry.digest);
-            }
-        }
-        assert_eq!(taken, entries);
-        // A file that is there is not written over.
-        self.run(&export).await.failed(2, "unwritable_output");
-    }
-
-    fn auth(&self) -> String {
-        format!("--auth={}", self.office.address)
-    }
-
-    fn relay(&self, number: usize) -> String {
-        format!("--relay={}", self.relays[number].address)
-    }
-}
-
-impl Report {
-    fn of(output: Output) -> Self {
-        Self {
-            status: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// The pairs of the last line.
-    fn values(&self) -> BTreeMap<&str, &str> {
-        let last = self
-            .stdout
-            .trim_end()
-            .lines()
-            .next_back()
-            .unwrap_or_default();
-        last.split_whitespace()
-            .filter_map(|pair| pair.split_once('='))
-            .collect()
-    }
-
-    fn succeeded(self) -> Self {
-        assert_eq!(self.status, Some(0), "{self:?}");
-        self
-    }
-
-    fn failed(self, status: i32, code: &str) -> Self {
-        let named = self.stderr.contains(&format!("error[{code}]"));
-        assert!(
-            self.status == Some(status) && named,
-            "expected {status} and {code}: {self:?}"
-        );
-        assert!(!self.stderr.contains("panicked"), "{self:?}");
-        self
-    }
-}
+use site::Site;
 
 #[tokio::test]
 async fn a_phone_enrols_seals_uploads_and_compares_by_the_words_of_the_help() {
@@ -232,12 +74,6 @@ async fn a_phone_enrols_seals_uploads_and_compares_by_the_words_of_the_help() {
     let opened = hashchain::open_envelope(&participant, &device.0, 1, &envelope);
     let opened = opened.expect("the participant can");
     assert_eq!(opened.content().payload(), b"{\"slept\": 7}");
-}
-
-impl Report {
-    fn failed_quietly(self, status: i32) {
-        assert_eq!(self.status, Some(status), "{self:?}");
-    }
 }
 
 #[tokio::test]
