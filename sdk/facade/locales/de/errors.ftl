@@ -41,6 +41,7 @@ restored_backup = Dieses Gerät wurde aus einer Kopie eingerichtet und kann so n
 wrong_keystore = Der Schlüssel dieser App ist nicht auf diesem Gerät: Die Daten wurden hierher kopiert, oder das Gerät wurde zurückgesetzt. Bitte fragen Sie Ihr Studienteam nach einem neuen Code.
 device_suspended = Ihr Gerät wurde von der Studie angehalten. Bitte sprechen Sie mit Ihrem Studienteam. Ihre Einträge bleiben erhalten.
 device_retired = Dieses Gerät gehört nicht mehr zur Studie. Bitte fragen Sie Ihr Studienteam nach einem neuen Code.
+retirement_not_proved = Der Server der Studie sagt, dass dieses Gerät nicht mehr zur Studie gehört. Bewiesen ist das noch nicht. Bitte nennen Sie Ihrem Studienteam das Wort { $code }. Ihre Einträge bleiben auf diesem Gerät.
 device_erased = Ihre Daten wurden wie gewünscht gelöscht. Dieses Gerät sendet nichts mehr.
 study_closed = Die Studie ist zu Ende. Danke, dass Sie teilgenommen haben.
 token_not_yet_valid = Datum oder Uhrzeit dieses Geräts sind falsch. Bitte lassen Sie es beides selbst einstellen.
