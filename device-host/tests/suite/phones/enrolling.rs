@@ -310,7 +310,8 @@ async fn the_right_code_is_taken_after_a_night_that_was_sealed_on_the_wrong_one(
     let opened = opened.expect("it is the key of the first code");
     assert_eq!(opened.content().payload(), b"payload of night 1");
     let status = phone.status().expect("read");
-    assert_eq!((status.left_behind, status.advice.code()), (1, "nothing"));
+    let told = (status.left_behind, status.advice.code());
+    assert_eq!(told, (1, "handed_over"));
 }
 
 #[tokio::test]

@@ -265,9 +265,18 @@ async fn what_a_stopped_device_had_not_sent_is_not_forgotten_after_a_new_enrolme
     assert_eq!(phone.export_queue().expect("read").len(), 1);
     for _ in 0..2 {
         let status = phone.status().expect("read");
-        assert_eq!((status.left_behind, status.advice.code()), (2, "nothing"));
+        let told = (status.left_behind, status.advice.code());
+        assert_eq!(told, (2, "handed_over"));
         phone.sync(LONG).await.expect("level");
     }
+    seal(&phone, "night 4").expect("sealed");
+    desk.relay.set().down = true;
+    let short = Duration::from_millis(300);
+    phone.sync(short).await.expect_err("nobody answers");
+    assert_eq!(phone.status().expect("read").advice.code(), "wait");
+    desk.relay.set().down = false;
+    phone.sync(LONG).await.expect("level");
+    assert_eq!(phone.status().expect("read").advice.code(), "handed_over");
     drop(phone);
     let phone = desk.open().await.expect("opened");
     assert_eq!(phone.status().expect("read").left_behind, 2);

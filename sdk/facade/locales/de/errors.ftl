@@ -23,6 +23,7 @@ advice-close_other = Das Tagebuch ist in einem anderen Tab oder Programm offen. 
 advice-update_app = Bitte aktualisieren Sie diese App.
 advice-enrol_anew = Dieses Gerät muss neu angemeldet werden. Bitte fragen Sie Ihr Studienteam nach einem neuen Code. Was registriert ist, ist sicher.
 advice-hand_over = Einträge aus der Zeit vor der neuen Anmeldung sind noch auf diesem Gerät, und nur hier. Bitte geben Sie sie Ihrem Studienteam.
+advice-handed_over = Alles ist registriert außer den Einträgen aus der Zeit vor der neuen Anmeldung. Diese wurden für Ihr Studienteam herausgegeben. Bitte achten Sie darauf, dass es sie bekommen hat.
 advice-tell_study = Bitte nennen Sie Ihrem Studienteam das Wort { $code }. Ihre Einträge bleiben auf diesem Gerät.
 
 # Einzelne Kürzel.

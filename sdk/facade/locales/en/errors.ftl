@@ -23,6 +23,7 @@ advice-close_other = The diary is open in another tab or program. Please close t
 advice-update_app = Please update this app.
 advice-enrol_anew = This device has to be enrolled anew. Please ask your study team for a new code. What is registered is safe.
 advice-hand_over = Entries from before this device was enrolled anew are still on it, and nowhere else. Please give them to your study team.
+advice-handed_over = Everything is registered except the entries from before this device was enrolled anew. Those were taken out of it for your study team. Please make sure that your study team has them.
 advice-tell_study = Please tell your study team the word { $code }. What you recorded is kept on this device.
 
 # Single codes.
