@@ -2,7 +2,7 @@
 
 //! Errors as `application/problem+json` (RFC 9457), each with a stable code.
 
-use alloc::string::String;
+use alloc::{boxed::Box, string::String};
 use core::fmt;
 use core::str::FromStr;
 
@@ -285,6 +285,10 @@ pub struct Problem {
     /// With `token_not_yet_valid`: the server's clock, in seconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_time: Option<u64>,
+    /// With `device_retired` for a token: base addresses of the study's relays, any of which proves it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<Vec<String>>))]
+    pub relays: Option<Box<[String]>>,
 }
 
 impl Problem {
@@ -303,6 +307,7 @@ impl Problem {
             code: code.as_str().into(),
             head: None,
             server_time: None,
+            relays: None,
         }
     }
 
@@ -334,7 +339,10 @@ mod tests {
     #[test]
     fn a_problem_is_read_back_as_it_was_written() {
         for code in Code::ALL {
-            let problem = Problem::new(*code);
+            let problem = Problem {
+                relays: Some(Box::new([String::from("https://relay.example.org")])),
+                ..Problem::new(*code)
+            };
             let json = serde_json::to_string(&problem).unwrap();
             assert_eq!(serde_json::from_str::<Problem>(&json).unwrap(), problem);
             assert_eq!(problem.known_code(), Some(*code));

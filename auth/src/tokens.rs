@@ -5,7 +5,9 @@
 
 use hashchain::DeviceId;
 use jsonwebtoken::{Algorithm, Header};
-use mhealth_api::{Claims, Code, Confirmation, DeviceStatus, Key, Thumbprint, TokenAnswer, DPOP};
+use mhealth_api::{
+    Claims, Code, Confirmation, DeviceStatus, Key, Problem, Thumbprint, TokenAnswer, DPOP,
+};
 use mhealth_chain_client::DeviceView;
 use mhealth_server::dpop::Proven;
 use mhealth_server::ApiError;
@@ -36,7 +38,13 @@ impl App {
         match device.status {
             DeviceStatus::Active => {}
             DeviceStatus::Suspended => return Err(Code::DeviceSuspended.into()),
-            DeviceStatus::Retired => return Err(Code::DeviceRetired.into()),
+            // It goes by proofs only. Relays have one, and no token names them to it any more.
+            DeviceStatus::Retired => {
+                return Err(ApiError::from(Problem {
+                    relays: Some(self.relays().into()),
+                    ..Problem::new(Code::DeviceRetired)
+                }))
+            }
             // A status of a newer chain: nothing can be said, and no token is given.
             DeviceStatus::Unknown(_) => return Err(Code::InvalidState.into()),
         }

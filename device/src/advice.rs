@@ -80,7 +80,7 @@ fn by_code(code: &str, passing: bool) -> Advice {
         "no_code" | "other_terms" | "not_an_address" | "plain_http" | "other_address" => {
             Advice::AskForCode
         }
-        "origin_not_allowed" => Advice::TellStudy,
+        "origin_not_allowed" | "retirement_not_proved" => Advice::TellStudy,
         "already_enrolled" => Advice::Wait,
         _ if passing => Advice::Wait,
         _ => Advice::TellStudy,

@@ -10,8 +10,12 @@ use alloc::{
     string::{String, ToString},
     vec::Vec,
 };
-use core::future::Future;
+use core::{
+    future::{pending, Future},
+    pin::pin,
+};
 
+use futures_util::future::{select, Either};
 use hashchain::{DeviceId, LinkHash, Run, StudyId};
 use mhealth_api::{Head, Refusal, RegisteredEntry};
 
@@ -196,6 +200,14 @@ impl Default for UploadPolicy {
     }
 }
 
+/// Does something before something else is over. `None`: it took longer, and was dropped.
+pub(crate) async fn before<F: Future>(end: impl Future<Output = ()>, work: F) -> Option<F::Output> {
+    match select(pin!(work), pin!(end)).await {
+        Either::Left((done, _)) => Some(done),
+        Either::Right(_) => None,
+    }
+}
+
 /// The way to the chain. Its futures need not be `Send`.
 pub trait Chain {
     /// Hash of the chain's genesis block.
@@ -214,6 +226,11 @@ pub trait Chain {
         _key: &DeviceKey,
     ) -> impl Future<Output = Result<Decision<()>, ChainFault>> {
         async { Ok(Ok(())) }
+    }
+
+    /// Waits until half of what is left of the call that is under way is over, where calls have deadlines; for ever otherwise.
+    fn half_time(&self) -> impl Future<Output = ()> {
+        pending()
     }
 
     /// A study; `None` if there is none of this number.

@@ -7,7 +7,7 @@ use mhealth_api::Code;
 
 use crate::{
     book::{Book, EnrolmentCode, LocalId},
-    chain::{Chain, ChainFault},
+    chain::{before, Chain, ChainFault, ChainRefusal},
     enrol,
     error::Error,
     sync::{self, Standing, SyncError},
@@ -73,9 +73,10 @@ pub async fn upload_one<B: Book, C: Chain>(
         return Ok(stopped);
     }
     let refused = upload::upload(book, chain, &[id], RUN_LENGTH, |_| ()).await?;
-    match refused.into_iter().next() {
-        Some(refused) => Err(refused.refusal.into()),
-        None => Ok(Standing::from(&book.device(id)?)),
+    match (refused.into_iter().next(), book.device(id)?) {
+        (None, device) => Ok(Standing::from(&device)),
+        (Some(refused), device) if device.frozen.is_none() => Err(not_stopped(refused.refusal)),
+        (Some(refused), _) => Err(refused.refusal.into()),
     }
 }
 
@@ -110,13 +111,29 @@ async fn introduce<B: Book, C: Chain>(
     let Err(refusal) = chain.introduce(number, &key).await? else {
         return Ok(None);
     };
-    // That is a server's word. Relays that are remembered prove it, and ask for no token.
+    // That is a server's word. Relays prove it, and ask for no token. If they do not, there has to be time to say so.
     if refusal.code == Code::DeviceRetired.as_str() {
-        sync::sync(book, chain, &[id]).await?;
+        let ids = [id];
+        let proving = sync::sync(book, chain, &ids);
+        before(chain.half_time(), proving).await.transpose()?;
     }
     enrol::forget_word(book, id, &refusal)?;
     match book.device(id)?.frozen {
         Some(reason) => Ok(Some(Standing::Frozen(reason))),
-        None => Err(refusal.into()),
+        None => Err(not_stopped(refusal)),
     }
+}
+
+/// What a refusal is to a device that was not stopped: that it is retired is no more than somebody's word.
+fn not_stopped(refusal: ChainRefusal) -> SyncError {
+    if refusal.code != Code::DeviceRetired.as_str() {
+        return refusal.into();
+    }
+    SyncError::Chain(ChainFault {
+        code: "retirement_not_proved".into(),
+        message: "A server says that the study has retired the device, and nobody proves it yet. Nothing was stopped, and nothing \
+                  is lost."
+            .into(),
+        passing: true,
+    })
 }

@@ -69,13 +69,16 @@ pub enum Advice {
     /// Hand over what is left of a device that was stopped: [`export_queue`](crate::Phone::export_queue) and
     /// [`export_unenrolled`](crate::Phone::export_unenrolled). Until then it is on this phone alone.
     HandOver,
+    /// See to it that the study's staff have what was taken out of a device that was stopped: all is registered but that,
+    /// [`left_behind`](Status::left_behind).
+    HandedOver,
     /// Tell the study's staff, with the code of the fault.
     TellStudy,
 }
 
 impl Advice {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Nothing,
         Self::Wait,
         Self::Enrol,
@@ -88,6 +91,7 @@ impl Advice {
         Self::UpdateApp,
         Self::EnrolAnew,
         Self::HandOver,
+        Self::HandedOver,
         Self::TellStudy,
     ];
 
@@ -111,6 +115,7 @@ impl Advice {
             Self::UpdateApp => "update_app",
             Self::EnrolAnew => "enrol_anew",
             Self::HandOver => "hand_over",
+            Self::HandedOver => "handed_over",
             Self::TellStudy => "tell_study",
         }
     }

@@ -66,7 +66,7 @@ async fn enrol(
     (status = 401, description = "The proof is not taken: `missing_proof`, `malformed_proof`, `invalid_proof`, \
         `proof_by_another_key`, `proof_for_another_method`, `proof_for_another_address`, `proof_for_another_token`, \
         `replayed_proof`, and `use_dpop_nonce` with the header DPoP-Nonce.", body = Problem),
-    (status = 403, description = "`device_suspended`, `device_retired`, `wrong_study`.", body = Problem),
+    (status = 403, description = "`device_suspended`, `wrong_study`; `device_retired`, with the relays that prove it.", body = Problem),
     (status = 404, description = "`unknown_device`.", body = Problem),
     (status = 429, description = "`too_many_requests`.", body = Problem),
 ))]

@@ -12,7 +12,8 @@ use mhealth_chain_client::{calls, LastTrusted, SuspensionReason};
 use serde_json::json;
 
 use crate::support::{
-    answer, code_of, development_auditor_key, on_both_databases, Phone, Running, Setting, STUDY,
+    answer, code_of, development_auditor_key, on_both_databases, problem, Phone, Running, Setting,
+    STUDY,
 };
 use mhealth_server::Clock;
 
@@ -226,6 +227,11 @@ async fn suspended_retired_unknown_and_foreign_devices_get_no_token(setting: Set
         .on_chain("//Bob", calls::retire(device, LastTrusted::Latest))
         .await;
     assert_eq!(ask().await, Err(Code::DeviceRetired));
+    // With where that is proved: the relays that it knows may be gone.
+    let proof = phone.proof(&setting.proof_claims());
+    let refused = problem(setting.ask_for_token(device, &proof).await).await;
+    let relays = ["http://127.0.0.1:1", "http://127.0.0.1:2"].map(String::from);
+    assert_eq!(refused.relays.as_deref(), Some(&relays[..]));
     let unknown = setting.token(&phone, DeviceId(u32::MAX)).await;
     assert_eq!(unknown.err(), Some(Code::UnknownDevice));
 

@@ -60,11 +60,12 @@ impl<S: PhoneStore, T: Transport> Phone<S, T> {
                 (None, _) if device.queued() > 0 || !device.proved => Advice::Wait,
                 (None, _) => Advice::Nothing,
             };
-            // There is nothing else to do, and what nobody sends any more is on this phone alone.
-            let is_idle = matches!(status.advice, Advice::Nothing | Advice::Wait);
-            if is_idle && left.not_exported > 0 {
-                status.advice = Advice::HandOver;
-            }
+            // There is nothing else to do, and what nobody sends any more is on this phone alone, or was taken out of it.
+            status.advice = match status.advice {
+                Advice::Nothing | Advice::Wait if left.not_exported > 0 => Advice::HandOver,
+                Advice::Nothing if left.entries > 0 => Advice::HandedOver,
+                advice => advice,
+            };
             Ok(status)
         })
     }

@@ -123,18 +123,17 @@ impl<T: Transport> AuthenticationServer<T> {
         })
     }
 
-    /// A new token for a device that proves that it possesses its key.
+    /// A new token for a device that proves that it possesses its key, or why it gets none.
     pub(super) async fn token(
         &self,
         device: DeviceId,
         key: &DeviceKey,
-    ) -> Result<Decision<TokenAnswer>, ChainFault> {
+    ) -> Result<Result<TokenAnswer, Problem>, ChainFault> {
         let address = self.address.at("/v1/token");
         let body =
             serde_json::to_vec(&TokenRequest { device }).expect("a number always serialises; qed");
         let ask = || self.http.post_proven(&address, &body, key, None);
-        let answer = self.insist(ask).await?;
-        Ok(answer.map_err(|problem| refusal(&problem)))
+        self.insist(ask).await
     }
 
     /// Posts a message of the interface to one of the server's addresses, in the name of whoever has the credential.

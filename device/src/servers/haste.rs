@@ -38,6 +38,11 @@ impl Haste {
         share.map_or(patience, |share| patience.min(share))
     }
 
+    /// Half of what is left, if the call has a deadline: what comes after has the other half.
+    pub(super) fn half(&self) -> Option<Duration> {
+        self.left().map(|left| (left / 2).max(LEAST))
+    }
+
     /// Whether a relay has had its share: a third of what was left when it began.
     fn is_used_up(&self, waited: Duration) -> bool {
         self.left()

@@ -4,7 +4,7 @@
 
 use alloc::sync::Arc;
 use alloc::{string::String, vec::Vec};
-use core::time::Duration;
+use core::{future::pending, time::Duration};
 
 use hashchain::DeviceId;
 
@@ -13,7 +13,7 @@ use super::{
     authentication::AuthenticationServer,
     expectation::Expectation,
     haste::Haste,
-    http::Http,
+    http::{refusal, Http},
     observer::Observer,
     relay::Relay,
     settings::Settings,
@@ -122,21 +122,46 @@ impl<T: Transport> Inner<T> {
         })
     }
 
+    /// Whether none of the relays that the authentication server has named was of use when it was asked last.
+    pub(super) fn is_cut_off(&self) -> bool {
+        let relays = self.relays.lock();
+        relays.origin == Origin::Named && relays.known.iter().all(|relay| relay.has_failed())
+    }
+
+    /// Waits until half of what is left of the call is over; for ever if it has no deadline.
+    pub(super) async fn half_time(&self) {
+        match self.haste.half() {
+            Some(half) => self.http.transport.sleep(half).await,
+            None => pending().await,
+        }
+    }
+
     /// A device's token, from the cache or from the authentication server.
     pub(super) async fn token(
         &self,
         device: DeviceId,
         key: &DeviceKey,
     ) -> Result<Decision<Token>, ChainFault> {
-        if let Some(token) = self.tokens.of(device) {
-            return Ok(Ok(token));
+        match self.tokens.of(device) {
+            Some(token) => Ok(Ok(token)),
+            None => self.new_token(device, key).await,
         }
-        let answer = self.authentication.token(device, key).await?;
-        let answer = match answer {
+    }
+
+    /// A device's token from the authentication server, which names the relays, also to a retired device that gets none.
+    pub(super) async fn new_token(
+        &self,
+        device: DeviceId,
+        key: &DeviceKey,
+    ) -> Result<Decision<Token>, ChainFault> {
+        let answer = match self.authentication.token(device, key).await? {
             Ok(answer) => answer,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(problem) => {
+                self.learn(problem.relays.as_deref().unwrap_or_default(), false);
+                return Ok(Err(refusal(&problem)));
+            }
         };
-        self.learn(&answer.relays);
+        self.learn(&answer.relays, true);
         let token = Token::new(answer.token);
         self.tokens
             .keep(device, &token, Duration::from_secs(answer.expires_in));
@@ -144,8 +169,9 @@ impl<T: Transport> Inner<T> {
     }
 
     /// Takes over the relays that the authentication server names, unless some were configured: relays come and go while a program
-    /// runs. What is known of one that is named again stays known. Bare records stay with the relay that chained the first.
-    fn learn(&self, named: &[String]) {
+    /// runs. What is known of one that is named again stays known. Bare records stay with the relay that chained the first. Until it
+    /// names some with a token, it is asked for one again.
+    fn learn(&self, named: &[String], with_token: bool) {
         let mut relays = self.relays.lock();
         let bound = self.bare_records() && !relays.known.is_empty();
         if relays.origin == Origin::Configured || bound {
@@ -166,10 +192,10 @@ impl<T: Transport> Inner<T> {
         }
         // A server that names none for once takes none away.
         if !found.is_empty() {
-            *relays = Relays {
-                known: found,
-                origin: Origin::Named,
-            };
+            relays.known = found;
+            if with_token {
+                relays.origin = Origin::Named;
+            }
         }
     }
 }

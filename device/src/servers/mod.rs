@@ -50,8 +50,8 @@ pub use settings::Settings;
 
 use crate::{
     chain::{
-        Chain, ChainDevice, ChainFault, Decision, Enrolment, FinalHead, HeadChecker, Question,
-        Receipt, StudyTerms, Upload, UploadPolicy,
+        before, Chain, ChainDevice, ChainFault, Decision, Enrolment, FinalHead, HeadChecker,
+        Question, Receipt, StudyTerms, Upload, UploadPolicy,
     },
     host::Transport,
     key::{DeviceKey, PublicKey},
@@ -156,16 +156,28 @@ impl<T: Transport> Chain for Servers<T> {
         }
     }
 
-    /// Gets a token of a device, with which the authentication server names the relays, unless it or somebody else did.
+    /// Gets a token of a device, with which the authentication server names the relays, unless it or somebody else did. When none that
+    /// it named is of use any more, it is asked where others are. If it does not say, the device goes on with those that it knows.
     async fn introduce(
         &self,
         device: DeviceId,
         key: &DeviceKey,
     ) -> Result<Decision<()>, ChainFault> {
-        match self.0.relays_are_named() {
-            true => Ok(Ok(())),
-            false => Ok(self.0.token(device, key).await?.map(drop)),
+        if !self.0.relays_are_named() {
+            return Ok(self.0.token(device, key).await?.map(drop));
         }
+        if !self.0.is_cut_off() {
+            return Ok(Ok(()));
+        }
+        let asking = self.0.new_token(device, key);
+        Ok(match before(self.0.half_time(), asking).await {
+            Some(Ok(answer)) => answer.map(drop),
+            Some(Err(_)) | None => Ok(()),
+        })
+    }
+
+    async fn half_time(&self) {
+        self.0.half_time().await;
     }
 
     async fn study(&self, study: StudyId) -> Result<Option<StudyTerms>, ChainFault> {

@@ -116,6 +116,11 @@ impl Relay {
         }
     }
 
+    /// Whether it was of no use when it was asked last.
+    pub(super) fn has_failed(&self) -> bool {
+        self.health.lock().failures > 0
+    }
+
     /// Why it is left alone, or was last.
     pub(super) fn fault(&self) -> Option<ChainFault> {
         self.health.lock().fault.clone()

@@ -76,8 +76,8 @@ pub struct PhoneStatus {
     /// Code of what went wrong when the phone last tried; none when it went well.
     pub last_fault: Option<String>,
     /// What the person should do: `nothing`, `wait`, `enrol`, `ask_for_code`, `connect`, `set_clock`, `make_room`, `unlock`,
-    /// `close_other`, `update_app`, `enrol_anew`, `hand_over` (what the two exports give), `tell_study`. `advice_sentence` has the
-    /// words.
+    /// `close_other`, `update_app`, `enrol_anew`, `hand_over` (what the two exports give), `handed_over` (they gave it; it is not
+    /// registered), `tell_study`. `advice_sentence` has the words.
     pub advice: String,
 }
 

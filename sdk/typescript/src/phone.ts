@@ -20,7 +20,7 @@ export type Language = 'en' | 'de' | 'ja' | (string & {});
 /** What the person who holds the phone should do. */
 export type Advice =
   | 'nothing' | 'wait' | 'enrol' | 'ask_for_code' | 'connect' | 'set_clock' | 'make_room' | 'unlock' | 'close_other' | 'update_app'
-  | 'enrol_anew' | 'hand_over' | 'tell_study';
+  | 'enrol_anew' | 'hand_over' | 'handed_over' | 'tell_study';
 
 /** How a phone stands, for a screen. Times are in seconds since 1970 by the phone's clock. */
 export interface PhoneStatus {

@@ -195,11 +195,12 @@ test('what a device left behind is told and can be saved for the study team, and
   assert.ok(await page.isHidden('#safe'));
   assert.deepEqual(await serious(), []);
   // They stay on the device after they were saved, and may be saved again.
-  await stands({ left_behind: 2, advice: 'nothing' });
-  await page.locator('#advice:empty').waitFor({ state: 'attached' });
+  await stands({ left_behind: 2, advice: 'handed_over' });
+  await page.locator('#advice', { hasText: 'Please make sure that your study team has them.' }).waitFor();
   assert.ok(await page.isVisible('#export'));
   assert.ok(await page.isHidden('#safe'));
   await stands({ left_behind: 0, advice: 'nothing' });
+  await page.locator('#advice:empty').waitFor({ state: 'attached' });
   await visible('#safe');
   await page.locator('#export').waitFor({ state: 'hidden' });
   await page.reload();

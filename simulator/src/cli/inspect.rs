@@ -22,8 +22,17 @@ pub(super) fn status(options: &Status) -> Result<ExitCode, Failure> {
             println!("relay {relay}");
         }
     }
+    let mut left = 0;
     for device in store.devices()? {
         println!("{}", line(&device));
+        if device.frozen.is_some() {
+            left += device.queued();
+        }
+    }
+    if left > 0 {
+        println!(
+            "{left} entries of stopped devices are not registered, and nobody sends them, whether or not they were exported."
+        );
     }
     let totals = store.totals()?;
     println!(

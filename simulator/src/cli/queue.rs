@@ -42,6 +42,11 @@ pub(super) fn export(options: &ExportQueue) -> Result<ExitCode, Failure> {
         .into_inner()
         .map_err(|error| unwritable(error.into_error()))?;
     file.sync_all().map_err(unwritable)?;
+    if entries > 0 {
+        println!(
+            "{entries} entries were taken out for the auditor. That registers none of them, and they stay in the state file."
+        );
+    }
     println!(
         "devices={} runs={cursor} entries={entries} left_out={left_out}",
         devices.len()

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use hashchain::{DeviceId, OpeningKey};
-use mhealth_api::{DeviceStatus, EnrolmentCode, Key};
+use mhealth_api::{Code, DeviceStatus, EnrolmentCode, Key};
 use mhealth_device_host::{FreezeReason, Standing, SystemEntropy};
 
 use super::{memory::Memory, open, seal, Desk, TestPhone, LONG};
@@ -199,6 +199,12 @@ async fn a_phone_that_was_retired_before_its_enrolment_was_proved_takes_the_next
         if goes_on {
             desk.succeed(DeviceId(0), "SECOND");
         }
+        if !knows_relays {
+            // The server names nobody either who proves it.
+            let told = [Trouble::None, Trouble::None, Trouble::None];
+            let refused = Trouble::Refused(Code::DeviceRetired, None);
+            desk.office.trouble(told.into_iter().chain([refused]));
+        }
 
         let case = format!("{knows_relays}, {goes_on}, {nights}");
         let phone = desk.open_impatient().await;
@@ -228,6 +234,7 @@ async fn a_night_is_not_given_up_for_the_code_of_another_device_when_nobody_prov
     assert_eq!(desk.enrol(&other, "OTHER").await, Ok(1));
 
     desk.world.state().devices[0].status = DeviceStatus::Retired;
+    desk.relay.set().proves_nothing = true;
     desk.succeed(DeviceId(1), "SECOND");
     let refused = desk.enrol(&phone, "SECOND").await;
     assert_eq!(refused, Err("device_retired".into()));
@@ -303,7 +310,8 @@ async fn the_right_code_is_taken_after_a_night_that_was_sealed_on_the_wrong_one(
     let opened = opened.expect("it is the key of the first code");
     assert_eq!(opened.content().payload(), b"payload of night 1");
     let status = phone.status().expect("read");
-    assert_eq!((status.left_behind, status.advice.code()), (1, "nothing"));
+    let told = (status.left_behind, status.advice.code());
+    assert_eq!(told, (1, "handed_over"));
 }
 
 #[tokio::test]

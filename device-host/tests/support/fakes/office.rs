@@ -11,12 +11,12 @@ use axum::{
 };
 use hashchain::StudyId;
 use mhealth_api::{
-    Code, CodeTerms, CodeTermsRequest, DeviceStatus, EnrolRequest, Hash, Key, Policy, StudyTerms,
-    TokenAnswer, TokenRequest, DPOP,
+    Code, CodeTerms, CodeTermsRequest, DeviceStatus, EnrolRequest, Hash, Key, Policy, Problem,
+    StudyTerms, TokenAnswer, TokenRequest, DPOP,
 };
 use serde_json::json;
 
-use super::{refuse, Fake};
+use super::{refuse, refuse_with, Fake};
 use crate::support::world::{self, Issued, World};
 
 impl Fake {
@@ -87,7 +87,13 @@ async fn token(
     }
     match device.status {
         DeviceStatus::Active => {}
-        DeviceStatus::Retired => return refuse(Code::DeviceRetired, None),
+        DeviceStatus::Retired => {
+            let retired = Problem {
+                relays: Some(fake.set().relays.clone().into()),
+                ..Problem::new(Code::DeviceRetired)
+            };
+            return refuse_with(retired, None);
+        }
         _ => return refuse(Code::DeviceSuspended, None),
     }
     let token = format!("token-{}-of-{}", state.tokens.len(), request.device);

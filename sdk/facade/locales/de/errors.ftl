@@ -23,6 +23,7 @@ advice-close_other = Das Tagebuch ist in einem anderen Tab oder Programm offen. 
 advice-update_app = Bitte aktualisieren Sie diese App.
 advice-enrol_anew = Dieses Gerät muss neu angemeldet werden. Bitte fragen Sie Ihr Studienteam nach einem neuen Code. Was registriert ist, ist sicher.
 advice-hand_over = Einträge aus der Zeit vor der neuen Anmeldung sind noch auf diesem Gerät, und nur hier. Bitte geben Sie sie Ihrem Studienteam.
+advice-handed_over = Alles ist registriert außer den Einträgen aus der Zeit vor der neuen Anmeldung. Diese wurden für Ihr Studienteam herausgegeben. Bitte achten Sie darauf, dass es sie bekommen hat.
 advice-tell_study = Bitte nennen Sie Ihrem Studienteam das Wort { $code }. Ihre Einträge bleiben auf diesem Gerät.
 
 # Einzelne Kürzel.
@@ -41,6 +42,7 @@ restored_backup = Dieses Gerät wurde aus einer Kopie eingerichtet und kann so n
 wrong_keystore = Der Schlüssel dieser App ist nicht auf diesem Gerät: Die Daten wurden hierher kopiert, oder das Gerät wurde zurückgesetzt. Bitte fragen Sie Ihr Studienteam nach einem neuen Code.
 device_suspended = Ihr Gerät wurde von der Studie angehalten. Bitte sprechen Sie mit Ihrem Studienteam. Ihre Einträge bleiben erhalten.
 device_retired = Dieses Gerät gehört nicht mehr zur Studie. Bitte fragen Sie Ihr Studienteam nach einem neuen Code.
+retirement_not_proved = Der Server der Studie sagt, dass dieses Gerät nicht mehr zur Studie gehört. Bewiesen ist das noch nicht. Bitte nennen Sie Ihrem Studienteam das Wort { $code }. Ihre Einträge bleiben auf diesem Gerät.
 device_erased = Ihre Daten wurden wie gewünscht gelöscht. Dieses Gerät sendet nichts mehr.
 study_closed = Die Studie ist zu Ende. Danke, dass Sie teilgenommen haben.
 token_not_yet_valid = Datum oder Uhrzeit dieses Geräts sind falsch. Bitte lassen Sie es beides selbst einstellen.

@@ -23,6 +23,7 @@ advice-close_other = The diary is open in another tab or program. Please close t
 advice-update_app = Please update this app.
 advice-enrol_anew = This device has to be enrolled anew. Please ask your study team for a new code. What is registered is safe.
 advice-hand_over = Entries from before this device was enrolled anew are still on it, and nowhere else. Please give them to your study team.
+advice-handed_over = Everything is registered except the entries from before this device was enrolled anew. Those were taken out of it for your study team. Please make sure that your study team has them.
 advice-tell_study = Please tell your study team the word { $code }. What you recorded is kept on this device.
 
 # Single codes.
@@ -41,6 +42,7 @@ restored_backup = This device was set up from a copy of another one, or of itsel
 wrong_keystore = The key of this app is not on this device: the data were copied here, or the device was reset. Please ask your study team for a new code.
 device_suspended = Your device was stopped by the study. Please speak to your study team. What you recorded is kept.
 device_retired = This device does not belong to the study any more. Please ask your study team for a new code.
+retirement_not_proved = The study's server says that this device does not belong to the study any more. Nobody proves it yet. Please tell your study team the word { $code }. What you recorded is kept on this device.
 device_erased = Your data were erased, as was asked for. This device sends nothing any more.
 study_closed = The study is over. Thank you for taking part.
 token_not_yet_valid = The date or the time of this device is wrong. Please let it set both by itself.

@@ -90,6 +90,11 @@ impl Site {
         let out = format!("--out={}", file.display());
         let export = ["export-queue", &out];
         let taken = self.run(&export).await.succeeded();
+        let told = format!("{entries} entries were taken out");
+        assert!(taken.stdout.contains(&told), "{taken:?}");
+        let status = self.run(&["status"]).await.succeeded();
+        let told = format!("{entries} entries of stopped devices are not registered");
+        assert!(status.stdout.contains(&told), "{status:?}");
         let left = entries.to_string();
         assert_eq!(taken.values()["entries"], left);
         assert_eq!(taken.values()["left_out"], "0");
