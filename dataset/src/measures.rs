@@ -102,7 +102,8 @@ impl Measures {
             "sleep_efficiency_percentage",
             "sleep_maintenance_efficiency_percentage",
         ] {
-            set(&mut self.sleep_efficiency, body[share]["value"].as_f64());
+            let share = body[share]["value"].as_f64();
+            set(&mut self.sleep_efficiency, share.map(rounded));
         }
         let awakenings = body["number_of_awakenings"].as_i64();
         self.number_of_awakenings = self.number_of_awakenings.or(awakenings);
@@ -120,15 +121,27 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-/// A duration of a data point, in minutes.
-fn minutes(duration: &Value) -> Option<f64> {
+/// Decimals of a number in a dataset. Seconds as minutes may have no end.
+pub(crate) const DECIMALS: u8 = 6;
+
+fn rounded(value: f64) -> f64 {
+    let places = 10_f64.powi(DECIMALS.into());
+    (value * places).round() / places
+}
+
+/// A duration of a data point, in seconds.
+fn seconds(duration: &Value) -> Option<f64> {
     let value = duration["value"].as_f64()?;
     match duration["unit"].as_str()? {
-        "sec" => Some(value / 60.0),
-        "min" => Some(value),
-        "h" => Some(value * 60.0),
+        "sec" => Some(value),
+        "min" => Some(value * 60.0),
+        "h" => Some(value * 3_600.0),
         _ => None,
     }
+}
+
+fn minutes(duration: &Value) -> Option<f64> {
+    seconds(duration).map(|seconds| rounded(seconds / 60.0))
 }
 
 /// Both ends of an interval; of one that has a duration instead, the other end by it.
@@ -137,7 +150,7 @@ fn ends(interval: &Value) -> [Option<String>; 2] {
         text(&interval["start_date_time"]),
         text(&interval["end_date_time"]),
     );
-    let length = minutes(&interval["duration"]).map(|it| Duration::seconds_f64(it * 60.0));
+    let length = seconds(&interval["duration"]).map(Duration::seconds_f64);
     let moved = |from: &Option<String>, by: Option<Duration>| {
         let from = OffsetDateTime::parse(from.as_deref()?, &Rfc3339).ok()?;
         from.checked_add(by?)?.format(&Rfc3339).ok()
@@ -157,6 +170,8 @@ mod tests {
     fn durations_of_every_unit_become_minutes() {
         for (duration, expected) in [
             (json!({"value": 90, "unit": "sec"}), Some(1.5)),
+            (json!({"value": 19_999, "unit": "sec"}), Some(333.316667)),
+            (json!({"value": 0.1, "unit": "min"}), Some(0.1)),
             (json!({"value": 327, "unit": "min"}), Some(327.0)),
             (json!({"value": 7.5, "unit": "h"}), Some(450.0)),
             (json!({"value": 1, "unit": "d"}), None),

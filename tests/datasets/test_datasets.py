@@ -219,12 +219,16 @@ class Cdisc(unittest.TestCase):
             counted = [(row["USUBJID"], row["NIGHT"], row["TST"], row["TIB"]) for row in rows if row["CURRENT"]]
             self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str))
 
+    def definition(self, kind):
+        loader = ODMLoader(XMLDefineLoader(model_package="define_2_1"))
+        loader.open_odm_document(str(SAMPLE / kind / "cdisc" / "define.xml"))
+        return loader
+
     def test_define_xml_is_valid_and_describes_every_column(self):
         path = str(SAMPLE / "valid" / "cdisc" / "define.xml")
         validator = odm_parser.ODMSchemaValidator(schema_manager.get_schema_path("define", "2.1"))
         validator.validate_file(path)
-        loader = ODMLoader(XMLDefineLoader(model_package="define_2_1"))
-        loader.open_odm_document(path)
+        loader = self.definition("valid")
         version = loader.MetaDataVersion()
         self.assertTrue(loader.root().verify_conformance(MetadataSchema()))
         dataset = DatasetJSON.read_json(str(SAMPLE / "valid" / "cdisc" / "sleep.json"))
@@ -235,6 +239,37 @@ class Cdisc(unittest.TestCase):
         for column in dataset.columns:
             self.assertEqual(items[column.itemOID].Name, column.name)
             self.assertEqual(items[column.itemOID].Description.TranslatedText[0]._content, column.label)
+
+    def test_both_files_name_the_same_keys_and_every_row_has_them(self):
+        dataset = DatasetJSON.read_json(str(SAMPLE / "flagged" / "cdisc" / "sleep.json"))
+        keys = {column.itemOID: column.keySequence for column in dataset.columns if column.keySequence}
+        version = self.definition("flagged").MetaDataVersion()
+        references = [it for it in version.ItemGroupDef[0].ItemRef if it.KeySequence]
+        self.assertEqual({it.ItemOID: int(it.KeySequence) for it in references}, keys)
+        places = [place for place, column in enumerate(dataset.columns) if column.itemOID in keys]
+        rows = [tuple(row[place] for place in places) for row in dataset.rows]
+        self.assertEqual(len(rows), len(set(rows)))
+        self.assertFalse([row for row in rows if None in row])
+
+    def test_values_are_as_long_as_the_definition_says_and_from_where_it_says(self):
+        version = self.definition("flagged").MetaDataVersion()
+        dataset = DatasetJSON.read_json(str(SAMPLE / "flagged" / "cdisc" / "sleep.json"))
+        items = {item.OID: item for item in version.ItemDef}
+        for row in dataset.rows:
+            for column, value in zip(dataset.columns, row):
+                item, text = items[column.itemOID], str(value)
+                if value is None or item.Length is None:
+                    continue
+                self.assertLessEqual(len(text), int(item.Length), (item.Name, text))
+                if item.DataType == "float":
+                    decimals = text.partition(".")[2]
+                    self.assertLessEqual(len(decimals), int(item.SignificantDigits), (item.Name, text))
+        origins = {item.Name: item.Origin[0].Type for item in version.ItemDef}
+        self.assertEqual((origins["TST"], origins["VERDICT"], origins["CURRENT"]), ("Collected", "Assigned", "Derived"))
+        methods = {method.OID for method in version.MethodDef}
+        for reference in version.ItemGroupDef[0].ItemRef:
+            derived = items[reference.ItemOID].Origin[0].Type == "Derived"
+            self.assertEqual(reference.MethodOID in methods, derived, reference.ItemOID)
 
 
 class Examples(unittest.TestCase):

@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use super::Writer;
-use crate::columns::{Kind, COLUMNS};
+use crate::columns::{Kind, COLUMNS, KEYS};
 use crate::error::DataError;
 use crate::folder::{Out, Unfinished};
 use crate::row::Row;
@@ -84,7 +84,7 @@ impl Csv {
             "@context": "http://www.w3.org/ns/csvw",
             "url": DATA,
             "dc:title": "Registered nights, a row each",
-            "tableSchema": { "columns": columns, "primaryKey": ["device", "sequence", "link"] },
+            "tableSchema": { "columns": columns, "primaryKey": KEYS },
         });
         let mut out = folder.file(METADATA)?;
         out.json(&metadata)?;

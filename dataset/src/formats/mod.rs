@@ -86,6 +86,12 @@ impl FromStr for Format {
     }
 }
 
+/// Text without the characters that XML 1.0 does not have, or does not like. Titles and pseudonyms may have some.
+fn for_xml(text: &str) -> String {
+    let unfit = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.replace(unfit, "\u{fffd}")
+}
+
 /// Writes rows down in one format.
 pub(crate) trait Writer {
     /// A device, before its rows.

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use time::Date;
 
-use super::Writer;
+use super::{for_xml, Writer};
 use crate::audit::Heading;
 use crate::columns::iso;
 use crate::error::DataError;
@@ -144,7 +144,7 @@ fn cell(x: i64, y: i64, day: Date, minutes: f64) -> String {
 }
 
 fn escape(text: &str) -> String {
-    quick_xml::escape::escape(text).into_owned()
+    quick_xml::escape::escape(for_xml(text)).into_owned()
 }
 
 impl Writer for Picture {
@@ -208,6 +208,15 @@ mod tests {
         assert!(!wrong.contains("400 min") && !wrong.contains("P-eve"));
         assert!(wrong.contains("in the tables"));
         assert_eq!(wrong.matches("2026-03-01: ").count(), 1);
+    }
+
+    #[test]
+    fn what_no_xml_has_is_in_no_picture() {
+        let first = Date::from_ordinal_date(2026, 60).unwrap();
+        let all = Nights::from([("P-\u{ffff}<".into(), nights(first, 1))]);
+        let drawn = draw("A\u{1}study\u{fffe}", &all, false);
+        assert!(!drawn.contains(['\u{1}', '\u{fffe}', '\u{ffff}']));
+        assert!(drawn.contains("A\u{fffd}study\u{fffd}") && drawn.contains("P-\u{fffd}&lt;"));
     }
 
     #[test]

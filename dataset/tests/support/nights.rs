@@ -127,7 +127,7 @@ impl World {
                         "end_date_time": end, "duration": { "value": 9, "unit": "h" }
                     } },
                     "total_sleep_time": { "value": hours, "unit": "h" },
-                    "deep_sleep_duration": { "value": 5_400, "unit": "sec" },
+                    "deep_sleep_duration": { "value": 5_401, "unit": "sec" },
                     "number_of_awakenings": 2,
                 },
             },
