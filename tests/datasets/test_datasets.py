@@ -7,6 +7,7 @@ study, and `expected.json`, what counts in either of them.
 
 import base64
 import csv
+import datetime
 import importlib
 import json
 import os
@@ -199,6 +200,20 @@ class Fhir(unittest.TestCase):
                 who, day = night.subject.identifier.value, night.identifier[0].value
                 counted.append((who, day, float(night.valueQuantity.value), *(map(float, bed) if bed else [None])))
             self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str))
+
+    def test_the_times_in_bed_are_there(self):
+        table = polars.read_parquet(SAMPLE / "valid" / "nights.parquet")
+        names = ["participant", "night", "into_bed", "out_of_bed"]
+        rows = table.filter(polars.col("into_bed").is_not_null()).select(names).rows()
+        expected = [(who, str(day), *map(datetime.datetime.fromisoformat, times)) for who, day, *times in rows]
+        told = []
+        for night in self.resources("valid", "Observation"):
+            parts = {part.code.coding[0].code: part.valueDateTime for part in night.component or []}
+            if "into_bed" in parts:
+                who, day = night.subject.identifier.value, night.identifier[0].value
+                told.append((who, day, parts["into_bed"], parts["out_of_bed"]))
+        self.assertTrue(told)
+        self.assertEqual(sorted(told), sorted(expected))
 
     def test_provenance_names_its_observation_and_the_bounds_of_time(self):
         observations = {it.id for it in self.resources("flagged", "Observation")}

@@ -33,6 +33,8 @@ pub enum Kind {
     Date,
     /// An instant, to the second, in UTC.
     Instant,
+    /// An instant with its offset from UTC, as RFC 3339 has it.
+    Time,
 }
 
 /// Where the values of a column come from.

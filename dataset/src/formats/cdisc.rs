@@ -35,7 +35,7 @@ fn kind(column: &Column) -> (&'static str, &'static str, Option<u16>) {
         // Define-XML has no truth values.
         Kind::Boolean => ("boolean", "text", Some(5)),
         Kind::Date => ("date", "date", None),
-        Kind::Instant => ("datetime", "datetime", None),
+        Kind::Instant | Kind::Time => ("datetime", "datetime", None),
     }
 }
 

@@ -68,7 +68,7 @@ impl Csv {
                 Kind::Number => "double",
                 Kind::Boolean => "boolean",
                 Kind::Date => "date",
-                Kind::Instant => "dateTime",
+                Kind::Instant | Kind::Time => "dateTime",
             };
             let mut described = json!({
                 "name": column.name, "titles": column.name, "datatype": datatype,

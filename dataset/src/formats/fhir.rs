@@ -10,40 +10,23 @@ use std::collections::HashSet;
 
 use hashchain::DeviceId;
 use mhealth_auditor::Verdict;
-use serde_json::{json, Value};
+use serde_json::{json, Map, Value};
 
 use super::{Device, Writer};
 use crate::audit::Heading;
-use crate::columns::{iso, rfc3339_of, Kind, Value as Cell, COLUMNS};
+use crate::columns::{iso, rfc3339_of, Kind, Origin, Value as Cell, COLUMNS};
 use crate::error::DataError;
 use crate::folder::{Out, Unfinished};
 use crate::row::{InParts, Row};
 
 pub(crate) const PROVENANCE: &str = "fhir/Provenance.ndjson";
 
-/// Columns that are components of an observation: those with values.
-const VALUES: [&str; 21] = [
-    "time_in_bed_min",
-    "sleep_records",
-    "is_main_sleep",
-    "part_of_day",
-    "sleep_latency_min",
-    "arising_latency_min",
-    "wake_after_onset_min",
-    "awakenings",
-    "light_sleep_min",
-    "deep_sleep_min",
-    "rem_sleep_min",
-    "sleep_efficiency_pct",
-    "modality",
-    "csd_core_1",
-    "csd_core_2",
-    "csd_core_3_min",
-    "csd_core_4",
-    "csd_core_5_min",
-    "csd_core_6",
-    "csd_core_7",
-    "csd_core_8",
+/// What was collected and has a member of its own in an observation. All else that was collected is a component.
+const MEMBERS: [&str; 4] = [
+    "night",
+    "total_sleep_time_min",
+    "sleep_onset",
+    "final_awakening",
 ];
 
 pub(super) struct Fhir {
@@ -163,11 +146,10 @@ fn observation(row: &Row) -> Value {
     if let Some(participant) = &row.participant {
         observation["subject"] = patient(participant);
     }
-    match (&row.measures.asleep, row.night) {
-        ([Some(start), Some(end)], _) => {
-            observation["effectivePeriod"] = json!({ "start": start, "end": end });
-        }
-        (_, Some(night)) => observation["effectiveDateTime"] = iso(night).into(),
+    let period = period(row.measures.asleep.clone());
+    match (period, row.night) {
+        (Some(period), _) => observation["effectivePeriod"] = period,
+        (None, Some(night)) => observation["effectiveDateTime"] = iso(night).into(),
         _ => {}
     }
     if let Some(night) = row.night {
@@ -183,7 +165,7 @@ fn observation(row: &Row) -> Value {
     }
     let values = COLUMNS
         .iter()
-        .filter(|column| VALUES.contains(&column.name));
+        .filter(|column| column.origin == Origin::Collected && !MEMBERS.contains(&column.name));
     let components = values.filter_map(|column| {
         let mut component = json!({ "code": {
             "coding": [{ "system": "urn:mhealth-chain:column", "code": column.name }], "text": column.label,
@@ -195,6 +177,7 @@ fn observation(row: &Row) -> Value {
                 None => ("valueInteger", value.to_json()),
             },
             (Kind::Boolean, value) => ("valueBoolean", value.to_json()),
+            (Kind::Time, value) => ("valueDateTime", value.to_json()),
             (_, value) => ("valueString", value.to_json()),
         };
         component[member] = value;
@@ -205,6 +188,16 @@ fn observation(row: &Row) -> Value {
         observation["component"] = components.into();
     }
     observation
+}
+
+/// A period, if one of its ends is known.
+fn period([start, end]: [Option<String>; 2]) -> Option<Value> {
+    let ends = [("start", start), ("end", end)];
+    let known = ends
+        .into_iter()
+        .filter_map(|(name, time)| Some((name.to_owned(), time?.into())));
+    let period: Map<String, Value> = known.collect();
+    (!period.is_empty()).then(|| period.into())
 }
 
 fn quantity(value: Value, unit: &str) -> Value {
@@ -247,14 +240,22 @@ fn provenance(row: &Row, recorded: u64) -> Value {
         "resourceType": "Provenance", "id": id, "target": [{ "reference": format!("Observation/{id}") }],
         "recorded": rfc3339_of(recorded), "agent": agents, "entity": entities,
     });
-    let mut bounds = serde_json::Map::new();
-    for (name, time) in [("start", row.not_before), ("end", row.not_after)] {
-        if let Some(time) = time {
-            bounds.insert(name.into(), rfc3339_of(time).into());
-        }
-    }
-    if !bounds.is_empty() {
-        provenance["occurredPeriod"] = bounds.into();
+    if let Some(bounds) = period([row.not_before, row.not_after].map(|it| it.map(rfc3339_of))) {
+        provenance["occurredPeriod"] = bounds;
     }
     provenance
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_member_of_its_own_is_a_column_that_is_collected() {
+        for name in MEMBERS {
+            let found = COLUMNS.iter().find(|column| column.name == name);
+            let found = found.unwrap_or_else(|| panic!("{name} is no column"));
+            assert_eq!(found.origin, Origin::Collected, "{name}");
+        }
+    }
 }

@@ -68,3 +68,15 @@ impl Writer for OpenMhealth {
         self.0.end()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_of_a_place_is_a_column() {
+        for name in PLACE {
+            assert!(COLUMNS.iter().any(|column| column.name == name), "{name}");
+        }
+    }
+}

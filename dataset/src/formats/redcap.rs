@@ -78,7 +78,8 @@ fn dictionary(folder: &Unfinished) -> Result<(), DataError> {
     )?;
     for column in COLUMNS {
         let (kind, check) = match column.kind {
-            Kind::Text(_) => ("text", ""),
+            // Its fields for instants have no place for an offset.
+            Kind::Text(_) | Kind::Time => ("text", ""),
             Kind::Integer => ("text", "integer"),
             Kind::Number => ("text", "number"),
             Kind::Boolean => ("yesno", ""),
@@ -107,7 +108,6 @@ impl Writer for Redcap {
         let head = [record, "night".into(), instance.to_string()];
         let columns = COLUMNS.iter().map(|column| match (column.value)(row) {
             Value::Boolean(yes) => String::from(if yes { "1" } else { "0" }),
-            // Its fields have no place for an offset.
             instant @ Value::Instant(_) => instant.to_text().replace('T', " ").replace('Z', ""),
             other => other.to_text(),
         });

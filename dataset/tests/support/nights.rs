@@ -7,7 +7,7 @@ use mhealth_device::payload::{
     SleepQuality, TimeFrame, TimeInBed, TimeInterval, Uuid, DATA_POINT_MEDIA_TYPE, MEDIA_TYPE,
 };
 use rand::rngs::StdRng;
-use serde_json::json;
+use serde_json::{json, Value};
 use time::macros::date;
 use time::{Date, Duration};
 
@@ -111,28 +111,42 @@ impl World {
         self.entry(phone, MEDIA_TYPE, &night.to_json())
     }
 
-    /// A data point of another program, in hours.
-    pub(crate) fn exchanged(&mut self, phone: usize, who: &str, number: i64, hours: f64) -> u64 {
+    /// A data point of another program, with this body of a schema of IEEE's.
+    pub(crate) fn data_point(
+        &mut self,
+        phone: usize,
+        who: &str,
+        number: i64,
+        schema: &str,
+        body: Value,
+    ) -> u64 {
         let uuid = Uuid::random(&mut self.random);
-        let end = format!("{}T07:30:00+01:00", day(number));
+        let night = day(number).to_string();
         let point = json!({
-            "participant": who, "night": day(number).to_string(),
+            "participant": who, "night": night,
             "data_point": {
                 "header": {
-                    "uuid": uuid, "schema_id": { "namespace": "ieee", "name": "sleep-episode", "version": "1.0" },
-                    "source_creation_date_time": end, "modality": "sensed",
+                    "uuid": uuid, "schema_id": { "namespace": "ieee", "name": schema, "version": "1.0" },
+                    "source_creation_date_time": format!("{night}T08:00:00+01:00"), "modality": "sensed",
                 },
-                "body": {
-                    "effective_time_frame": { "time_interval": {
-                        "end_date_time": end, "duration": { "value": 9, "unit": "h" }
-                    } },
-                    "total_sleep_time": { "value": hours, "unit": "h" },
-                    "deep_sleep_duration": { "value": 5_401, "unit": "sec" },
-                    "number_of_awakenings": 2,
-                },
+                "body": body,
             },
         });
         self.entry(phone, DATA_POINT_MEDIA_TYPE, point.to_string().as_bytes())
+    }
+
+    /// A sleep episode of another program, in hours.
+    pub(crate) fn exchanged(&mut self, phone: usize, who: &str, number: i64, hours: f64) -> u64 {
+        let body = json!({
+            "effective_time_frame": { "time_interval": {
+                "end_date_time": format!("{}T07:30:00+01:00", day(number)),
+                "duration": { "value": 9, "unit": "h" }
+            } },
+            "total_sleep_time": { "value": hours, "unit": "h" },
+            "deep_sleep_duration": { "value": 5_401, "unit": "sec" },
+            "number_of_awakenings": 2,
+        });
+        self.data_point(phone, who, number, "sleep-episode", body)
     }
 }
 
