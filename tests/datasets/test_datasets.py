@@ -2,7 +2,7 @@
 """Datasets, read with libraries of others that know nothing of this project.
 
 MHEALTH_SAMPLE names the folder that `cargo test -p mhealth-dataset --test sample` writes: `valid/` and `flagged/`, two datasets of one
-study, and `expected.json`, what counts in either of them.
+study, and `expected.json`, the nights of either of them.
 """
 
 import base64
@@ -51,7 +51,7 @@ class Tables(unittest.TestCase):
     def test_everybody_reads_the_same_nights_of_the_parquet_file(self):
         for kind in KINDS:
             path = str(SAMPLE / kind / "nights.parquet")
-            names = ["participant", "night", "total_sleep_time_min", "time_in_bed_min", "current"]
+            names = ["participant", "night", "total_sleep_time_min", "time_in_bed_min", "main"]
             by_arrow = pyarrow.parquet.read_table(path, columns=names).to_pylist()
             by_polars = polars.read_parquet(path, columns=names).to_dicts()
             query = f"SELECT {', '.join(names)} FROM read_parquet(?)"
@@ -60,9 +60,17 @@ class Tables(unittest.TestCase):
                 counted = [
                     (row["participant"], str(row["night"]), row["total_sleep_time_min"], row["time_in_bed_min"])
                     for row in rows
-                    if row["current"]
+                    if row["main"]
                 ]
                 self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str))
+
+    def test_records_beside_a_nights_own_count_and_are_not_the_night(self):
+        table = polars.read_parquet(SAMPLE / "valid" / "nights.parquet")
+        self.assertTrue(table.filter(polars.col("main") & ~polars.col("current")).is_empty())
+        beside = table.filter(polars.col("current") & ~polars.col("main"))
+        told = beside.select("participant", polars.col("night").cast(polars.String), "total_sleep_time_min").rows()
+        again = [("P-ada", "2016-04-15", 330.0), ("P-cyd", "2016-04-17", 45.0), ("P-cyd", "2016-04-24", 450.0)]
+        self.assertEqual(sorted(told), again)
 
     def test_sums_and_types_are_equal(self):
         path = str(SAMPLE / "flagged" / "nights.parquet")
@@ -75,7 +83,7 @@ class Tables(unittest.TestCase):
         types = {name: str(table.schema.field(name).type) for name in table.schema.names}
         self.assertEqual(types["night"], "date32[day]")
         self.assertEqual(types["not_after"], "timestamp[ms, tz=UTC]")
-        self.assertEqual(types["current"], "bool")
+        self.assertEqual((types["current"], types["main"]), ("bool", "bool"))
         self.assertEqual(types["sequence"], "int64")
         metadata = table.schema.metadata
         self.assertEqual(metadata[b"time_in_bed_min"], b"Time in bed (min) [min]")
@@ -88,7 +96,7 @@ class Tables(unittest.TestCase):
                 counted = [
                     (row["participant"], row["night"], number(row["total_sleep_time_min"]), number(row["time_in_bed_min"]))
                     for row in rows
-                    if row["current"] in ("true", "1")
+                    if row["main"] in ("true", "1")
                 ]
                 self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str), name)
                 if kind == "valid":
@@ -157,13 +165,13 @@ class OpenMhealth(unittest.TestCase):
         self.assertIn("ieee:sleep-episode:1.0", seen)
         self.assertIn("omh:sleep-episode:1.1", seen)
 
-    def test_the_nights_that_count_are_there(self):
+    def test_the_nights_are_there(self):
         for kind in KINDS:
             asleep, bed = {}, {}
             for point in lines(SAMPLE / kind / "open-mhealth.ndjson"):
                 place, body = point["header"]["mhealth_chain"], point["body"]
                 key = point["header"]["user_id"], place["night"]
-                if not place["current"]:
+                if not place["main"]:
                     continue
                 minutes = {"min": 1, "h": 60}
                 for name, into in ("total_sleep_time", asleep), ("time_in_bed", bed):
@@ -186,12 +194,13 @@ class Fhir(unittest.TestCase):
                 ids = [resource.id for resource in resources]
                 self.assertEqual(len(ids), len(set(ids)), name)
 
-    def test_the_nights_that_count_are_there(self):
+    def test_the_nights_are_there(self):
         for kind in KINDS:
             counted = []
             for night in self.resources(kind, "Observation"):
-                if night.status not in ("final", "corrected"):
+                if "main" not in [tag.code for tag in night.meta.tag]:
                     continue
+                self.assertIn(night.status, ("final", "corrected"))
                 bed = [
                     part.valueQuantity.value
                     for part in night.component or []
@@ -231,7 +240,7 @@ class Cdisc(unittest.TestCase):
             self.assertEqual(dataset.records, len(dataset.rows))
             names = dataset.column_names
             rows = [dict(zip(names, row)) for row in dataset.rows]
-            counted = [(row["USUBJID"], row["NIGHT"], row["TST"], row["TIB"]) for row in rows if row["CURRENT"]]
+            counted = [(row["USUBJID"], row["NIGHT"], row["TST"], row["TIB"]) for row in rows if row["MAIN"]]
             self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str))
 
     def definition(self, kind):

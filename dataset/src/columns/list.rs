@@ -156,10 +156,22 @@ pub const COLUMNS: &[Column] = &[
         "current",
         "CURRENT",
         Boolean,
-        "Counts for its night",
+        "Valid, readable and not corrected",
         |row| Value::Boolean(row.current),
     )
     .derived("Valid, readable, and the last of its corrections")
+    .required(),
+    column(
+        "main",
+        "MAIN",
+        Boolean,
+        "The row that is the night",
+        |row| Value::Boolean(row.main),
+    )
+    .derived(
+        "Of a night's current rows that are no naps, the first device's, and of those one with sleep time, the main sleep, \
+         the longest, with most values, the latest; in this order",
+    )
     .required(),
     column(
         "problem",

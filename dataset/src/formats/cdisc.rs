@@ -17,10 +17,10 @@ use crate::row::Row;
 pub(crate) const DATA: &str = "cdisc/sleep.json";
 const DEFINE: &str = "cdisc/define.xml";
 const NAME: &str = "SLEEP";
-const LABEL: &str = "Registered nights, one record each";
+const LABEL: &str = "Records of nights, as registered";
 /// What is to be known of the files as such.
 const ABOUT: &str =
-    "Registered nights, one record each. The files bear the time of the audit that they rest on";
+    "Records of nights, as registered. The files bear the time of the audit that they rest on";
 const GROUP: &str = "IG.SLEEP";
 const METADATA: &str = "MDV.1";
 /// Digits of the place for the number of records, which is known at the end.
@@ -198,7 +198,7 @@ fn document(xml: &mut Xml, heading: &Heading) -> Written {
             })?;
             let attributes = [
                 ("OID", METADATA),
-                ("Name", "Registered nights"),
+                ("Name", "Records of nights"),
                 ("Description", ABOUT),
                 ("def:DefineVersion", "2.1.0"),
             ];
@@ -219,7 +219,10 @@ fn group(xml: &mut Xml) -> Written {
         ("IsReferenceData", "No"),
         ("SASDatasetName", NAME),
         ("Purpose", "Tabulation"),
-        ("def:Structure", "One record per registered night"),
+        (
+            "def:Structure",
+            "One record per registered record of a night",
+        ),
         ("def:IsNonStandard", "Yes"),
         ("def:ArchiveLocationID", "LF.SLEEP"),
     ];

@@ -83,7 +83,7 @@ impl Csv {
         let metadata = json!({
             "@context": "http://www.w3.org/ns/csvw",
             "url": DATA,
-            "dc:title": "Registered nights, a row each",
+            "dc:title": "Records of nights, a row each. Of a night, one is main",
             "tableSchema": { "columns": columns, "primaryKey": KEYS },
         });
         let mut out = folder.file(METADATA)?;

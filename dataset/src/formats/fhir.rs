@@ -2,9 +2,9 @@
 
 //! FHIR R5, as bulk data: one file for each type of resource, a resource a line.
 //!
-//! An Observation is a night; its Provenance says where it stands on the chain, within which bounds of time it was sealed, and
-//! who brought it. A night that was corrected is withdrawn (`entered-in-error`), and its correction is `corrected`, so who takes
-//! `final` and `corrected` takes every night once.
+//! An Observation is a record of a night; its Provenance says where it stands on the chain, within which bounds of time it was sealed, and
+//! who brought it. What was corrected is withdrawn (`entered-in-error`), and its correction is `corrected`, so who takes `final` and
+//! `corrected` takes every record that counts once. Of a night's, one has the tag `main`: who takes these takes every night once.
 
 use std::collections::HashSet;
 
@@ -20,6 +20,9 @@ use crate::folder::{Out, Unfinished};
 use crate::row::{InParts, Row};
 
 pub(crate) const PROVENANCE: &str = "fhir/Provenance.ndjson";
+
+/// The system of codes that are names of columns.
+const COLUMN: &str = "urn:mhealth-chain:column";
 
 /// What was collected and has a member of its own in an observation. All else that was collected is a component.
 const MEMBERS: [&str; 4] = [
@@ -135,6 +138,9 @@ fn observation(row: &Row) -> Value {
     if let Some(problem) = row.problem {
         tags.push(json!({ "system": "urn:mhealth-chain:problem", "code": problem.as_str() }));
     }
+    if row.main {
+        tags.push(json!({ "system": COLUMN, "code": "main" }));
+    }
     let mut observation = json!({
         "resourceType": "Observation", "id": observation_id(row), "meta": { "tag": tags },
         "status": status(row), "device": { "reference": format!("Device/{}", device_id(row.device)) },
@@ -168,7 +174,7 @@ fn observation(row: &Row) -> Value {
         .filter(|column| column.origin == Origin::Collected && !MEMBERS.contains(&column.name));
     let components = values.filter_map(|column| {
         let mut component = json!({ "code": {
-            "coding": [{ "system": "urn:mhealth-chain:column", "code": column.name }], "text": column.label,
+            "coding": [{ "system": COLUMN, "code": column.name }], "text": column.label,
         } });
         let (member, value) = match (column.kind, (column.value)(row)) {
             (_, Cell::Absent) => return None,

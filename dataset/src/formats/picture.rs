@@ -23,7 +23,7 @@ const CELL: i64 = 12;
 const NAMES: i64 = 190;
 const TOP: i64 = 46;
 
-/// Minutes asleep, by participant and day.
+/// Minutes of main sleep, by participant and day.
 type Nights = BTreeMap<String, BTreeMap<Date, f64>>;
 
 pub(super) struct Picture {
@@ -38,7 +38,7 @@ impl Picture {
         Ok(Picture {
             out: folder.file(DATA)?,
             title: format!(
-                "Study {}, block {}: minutes asleep, a row for each participant, a column for each night",
+                "Study {}, block {}: minutes of main sleep, a row for each participant, a column for each night",
                 heading.study, heading.block
             ),
             nights: BTreeMap::new(),
@@ -153,7 +153,7 @@ impl Writer for Picture {
             &row.participant,
             row.night,
             row.measures.total_sleep_time,
-            row.current,
+            row.main,
         ) else {
             return Ok(());
         };
@@ -164,7 +164,7 @@ impl Writer for Picture {
         let nights = self.nights.entry(participant.clone()).or_default();
         // More days than a picture has are not kept.
         if nights.len() as i64 <= DAYS {
-            *nights.entry(night).or_default() += minutes;
+            nights.insert(night, minutes);
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! REDCap: an import file, and the data dictionary that makes its project. A record is a participant, and a night an instance of
-//! the repeating instrument `night`.
+//! REDCap: an import file, and the data dictionary that makes its project. A record is a participant, and a row an instance of
+//! the repeating instrument `night`; of a night, one is `main`.
 
 use std::collections::HashMap;
 

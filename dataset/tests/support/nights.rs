@@ -105,6 +105,14 @@ impl World {
         self.entry(phone, &media_type, &night.to_json())
     }
 
+    /// A nap, as its source calls it.
+    pub(crate) fn nap(&mut self, phone: usize, who: &str, number: i64, asleep: u32) -> u64 {
+        let mut nap = measured(who, day(number), asleep, asleep, &mut self.random);
+        nap.sleep_episode.body.is_main_sleep = Some(false);
+        nap.time_in_bed.body.is_main_sleep = Some(false);
+        self.entry(phone, MEDIA_TYPE, &nap.to_json())
+    }
+
     /// A diary's night.
     pub(crate) fn diary(&mut self, phone: usize, who: &str, number: i64, awake: u32) -> u64 {
         let night = diary(who, day(number), awake, &mut self.random);
@@ -133,6 +141,18 @@ impl World {
             },
         });
         self.entry(phone, DATA_POINT_MEDIA_TYPE, point.to_string().as_bytes())
+    }
+
+    /// Minutes asleep, a measure by itself, of another program.
+    pub(crate) fn asleep(&mut self, phone: usize, who: &str, number: i64, minutes: u32) -> u64 {
+        let body = json!({
+            "effective_time_frame": { "time_interval": {
+                "end_date_time": format!("{}T07:30:00+01:00", day(number)),
+                "duration": { "value": 9, "unit": "h" }
+            } },
+            "total_sleep_time": { "value": minutes, "unit": "min" },
+        });
+        self.data_point(phone, who, number, "total-sleep-time", body)
     }
 
     /// A sleep episode of another program, in hours.

@@ -24,11 +24,11 @@ pub(crate) fn csv(path: &Path) -> Vec<Cells> {
         .collect()
 }
 
-/// What counts in a table.
+/// The nights of a table.
 pub(crate) fn counted(rows: &[Cells]) -> Vec<(String, String, f64, Option<f64>)> {
     let mut counted: Vec<_> = rows
         .iter()
-        .filter(|row| ["true", "1"].contains(&row["current"].as_str()))
+        .filter(|row| ["true", "1"].contains(&row["main"].as_str()))
         .map(|row| {
             (
                 row["participant"].clone(),
