@@ -287,6 +287,10 @@ impl Sink for Making<'_> {
         let described = formats::Device {
             number: device.device,
             key: device.key,
+            participant: match owner {
+                Owner::Key(participant, _) => Some(participant.0.as_str()),
+                _ => None,
+            },
         };
         let names = &self.owners.names;
         let (mut rows, mut records) = (Vec::new(), Records::of(names));

@@ -8,9 +8,11 @@
 
 use std::collections::HashSet;
 
-use hashchain::DeviceId;
+use hashchain::{DeviceId, StudyId};
+use mhealth_api::Hash;
 use mhealth_auditor::Verdict;
 use serde_json::{json, Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::{Device, Writer};
 use crate::audit::Heading;
@@ -38,17 +40,20 @@ pub(super) struct Fhir {
     devices: Out,
     subjects: Out,
     participants: HashSet<String>,
-    study: String,
+    ids: Ids,
     /// When the audit's block was made: from then on the provenance is on record.
     recorded: u64,
 }
 
 impl Fhir {
     pub(super) fn begin(folder: &Unfinished, heading: &Heading) -> Result<Self, DataError> {
-        let study = format!("study-{}", heading.study);
+        let ids = Ids {
+            chain: heading.chain,
+            study: heading.study,
+        };
         let mut studies = folder.file("fhir/ResearchStudy.ndjson")?;
         studies.json(&json!({
-            "resourceType": "ResearchStudy", "id": study, "status": "active", "title": heading.title,
+            "resourceType": "ResearchStudy", "id": ids.study(), "status": "active", "title": heading.title,
             "identifier": [identifier("study", format!("{}/{}", heading.chain, heading.study))],
         }))?;
         studies.end()?;
@@ -58,7 +63,7 @@ impl Fhir {
             devices: folder.file("fhir/Device.ndjson")?,
             subjects: folder.file("fhir/ResearchSubject.ndjson")?,
             participants: HashSet::new(),
-            study,
+            ids,
             recorded: heading.block_time.unwrap_or(heading.run_at),
         })
     }
@@ -67,20 +72,19 @@ impl Fhir {
         if !self.participants.insert(participant.to_owned()) {
             return Ok(());
         }
-        // Pseudonyms may have characters that an id must not have.
         self.subjects.json(&json!({
-            "resourceType": "ResearchSubject", "id": format!("subject-{}", self.participants.len()),
-            "status": "active", "identifier": [identifier("participant", participant)],
-            "study": { "reference": format!("ResearchStudy/{}", self.study) },
+            "resourceType": "ResearchSubject", "id": self.ids.subject(participant), "status": "active",
+            "identifier": [identifier("participant", participant)],
+            "study": { "reference": format!("ResearchStudy/{}", self.ids.study()) },
             "subject": patient(participant),
         }))
     }
 }
 
 impl Writer for Fhir {
-    fn device(&mut self, device: Device) -> Result<(), DataError> {
+    fn device(&mut self, device: Device<'_>) -> Result<(), DataError> {
         self.devices.json(&json!({
-            "resourceType": "Device", "id": device_id(device.number),
+            "resourceType": "Device", "id": self.ids.device(device.number),
             "identifier": [identifier("device", device.number), identifier("device-key", device.key)],
             "type": [{ "text": "Phone of a participant of the study" }],
         }))
@@ -90,8 +94,9 @@ impl Writer for Fhir {
         if let Some(participant) = &row.participant {
             self.subject(participant)?;
         }
-        self.observations.json(&observation(row))?;
-        self.provenances.json(&provenance(row, self.recorded))
+        self.observations.json(&observation(row, &self.ids))?;
+        let provenance = provenance(row, &self.ids, self.recorded);
+        self.provenances.json(&provenance)
     }
 
     fn end(self: Box<Self>) -> Result<(), DataError> {
@@ -110,16 +115,43 @@ fn patient(participant: &str) -> Value {
     json!({ "type": "Patient", "identifier": identifier("participant", participant) })
 }
 
-fn device_id(device: DeviceId) -> String {
-    format!("device-{device}")
+/// The ids of resources. A server that has other studies' or an earlier dataset takes what has the same id for the same thing, so
+/// an id has nothing of what else is in the dataset. None is longer than 64 characters, and all of them are letters, digits and `-`.
+struct Ids {
+    chain: Hash,
+    study: StudyId,
 }
 
-fn observation_id(row: &Row) -> String {
-    let entry = format!("{}-entry-{}", device_id(row.device), row.sequence);
-    match row.registered {
-        true => entry,
-        // Several may claim one place.
-        false => format!("{entry}-{}", &row.link.to_string()[2..18]),
+impl Ids {
+    /// Eight digits of the chain.
+    fn chain(&self) -> String {
+        hex::encode(&self.chain.0[..4])
+    }
+
+    fn study(&self) -> String {
+        format!("study-{}-{}", self.chain(), self.study)
+    }
+
+    fn device(&self, device: DeviceId) -> String {
+        format!("device-{}-{device}", self.chain())
+    }
+
+    fn entry(&self, device: DeviceId, sequence: u64) -> String {
+        format!("{}-entry-{sequence}", self.device(device))
+    }
+
+    fn observation(&self, row: &Row) -> String {
+        match row.registered {
+            true => self.entry(row.device, row.sequence),
+            // Several may claim one place.
+            false => format!("link-{}-{}", self.chain(), &row.link.to_string()[2..34]),
+        }
+    }
+
+    /// Pseudonyms may have characters that an id must not have, and two studies the same ones.
+    fn subject(&self, participant: &str) -> String {
+        let whole = format!("{}/{}/{participant}", self.chain, self.study);
+        format!("subject-{}", hex::encode(&Sha256::digest(whole)[..8]))
     }
 }
 
@@ -132,7 +164,7 @@ fn status(row: &Row) -> &'static str {
     }
 }
 
-fn observation(row: &Row) -> Value {
+fn observation(row: &Row, ids: &Ids) -> Value {
     let mut tags =
         vec![json!({ "system": "urn:mhealth-chain:verdict", "code": row.verdict.as_str() })];
     if let Some(problem) = row.problem {
@@ -142,8 +174,8 @@ fn observation(row: &Row) -> Value {
         tags.push(json!({ "system": COLUMN, "code": "main" }));
     }
     let mut observation = json!({
-        "resourceType": "Observation", "id": observation_id(row), "meta": { "tag": tags },
-        "status": status(row), "device": { "reference": format!("Device/{}", device_id(row.device)) },
+        "resourceType": "Observation", "id": ids.observation(row), "meta": { "tag": tags },
+        "status": status(row), "device": { "reference": format!("Device/{}", ids.device(row.device)) },
         "code": {
             "coding": [{ "system": "http://loinc.org", "code": "93832-4", "display": "Sleep duration" }],
             "text": "Sleep of a night",
@@ -210,14 +242,14 @@ fn quantity(value: Value, unit: &str) -> Value {
     json!({ "value": value, "unit": unit, "system": "http://unitsofmeasure.org", "code": unit })
 }
 
-fn provenance(row: &Row, recorded: u64) -> Value {
-    let id = observation_id(row);
+fn provenance(row: &Row, ids: &Ids, recorded: u64) -> Value {
+    let id = ids.observation(row);
     let kind = |code: &str| {
         let system = "http://terminology.hl7.org/CodeSystem/provenance-participant-type";
         json!({ "coding": [{ "system": system, "code": code }] })
     };
     let mut agents = vec![json!({
-        "type": kind("author"), "who": { "reference": format!("Device/{}", device_id(row.device)) },
+        "type": kind("author"), "who": { "reference": format!("Device/{}", ids.device(row.device)) },
     })];
     if let Some(account) = row.submitter {
         agents.push(json!({
@@ -239,7 +271,7 @@ fn provenance(row: &Row, recorded: u64) -> Value {
         entities.push(source("parts", format!("{first}-{last}")));
     }
     if let Some(corrected) = row.corrects {
-        let other = format!("Observation/{}-entry-{corrected}", device_id(row.device));
+        let other = format!("Observation/{}", ids.entry(row.device, corrected));
         entities.push(json!({ "role": "revision", "what": { "reference": other } }));
     }
     let mut provenance = json!({

@@ -95,7 +95,7 @@ fn for_xml(text: &str) -> String {
 /// Writes rows down in one format.
 pub(crate) trait Writer {
     /// A device, before its rows.
-    fn device(&mut self, _device: Device) -> Result<(), DataError> {
+    fn device(&mut self, _device: Device<'_>) -> Result<(), DataError> {
         Ok(())
     }
     /// A row.
@@ -106,9 +106,11 @@ pub(crate) trait Writer {
 
 /// A device, as writers need it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Device {
+pub(crate) struct Device<'a> {
     pub(crate) number: hashchain::DeviceId,
     pub(crate) key: Key,
+    /// To whom it seals, by the chain.
+    pub(crate) participant: Option<&'a str>,
 }
 
 /// Writers of these formats, and of a picture.

@@ -9,15 +9,7 @@ use mhealth_dataset::{verify, Format};
 use serde_json::{json, Value};
 
 use crate::support::nights::{day, expected, study, ROWS};
-use crate::support::table::{counted, csv, Cells};
-use crate::support::World;
-
-fn lines(world: &World, name: &str) -> Vec<Value> {
-    let text = fs::read_to_string(world.path(name)).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
+use crate::support::table::{counted, csv, lines, Cells};
 
 fn borrowed(rows: &[(String, String, f64, Option<f64>)]) -> Vec<(&str, String, f64, Option<f64>)> {
     let rows = rows.iter();
@@ -77,13 +69,14 @@ fn a_correction_follows_what_it_corrects_and_the_last_one_counts() {
     );
     // FHIR withdraws what was corrected.
     let observations = lines(&world, "out/fhir/Observation.ndjson");
-    let status = |id: &str| {
-        let found = observations.iter().find(|it| it["id"] == id);
+    let status = |entry: &str| {
+        let is = |it: &&Value| it["id"].as_str().unwrap().ends_with(entry);
+        let found = observations.iter().find(is);
         found.unwrap()["status"].clone()
     };
-    assert_eq!(status("device-0-entry-13"), "entered-in-error");
-    assert_eq!(status("device-0-entry-16"), "corrected");
-    assert_eq!(status("device-0-entry-15"), "final");
+    assert_eq!(status("-0-entry-13"), "entered-in-error");
+    assert_eq!(status("-0-entry-16"), "corrected");
+    assert_eq!(status("-0-entry-15"), "final");
 }
 
 #[test]
