@@ -23,6 +23,7 @@ use crate::folder::Unfinished;
 use crate::formats::{self, Beside, Format, Writer};
 use crate::keys::{check_pseudonym, KeyFolder, Whose};
 use crate::manifest::{describe, names, AuditRef, Manifest, SCHEMA};
+use crate::nights::Nights;
 use crate::owners::{Only, Owner, Owners};
 use crate::person::Package;
 use crate::records::{Ready, Records};
@@ -99,6 +100,7 @@ pub fn export(
         folder: &folder,
         writers: Vec::new(),
         count: Count::default(),
+        nights: Nights::default(),
         missing: None,
         lacking: BTreeSet::new(),
         last: None,
@@ -236,6 +238,7 @@ struct Making<'a> {
     beside: Beside,
     writers: Vec<Box<dyn Writer + Send>>,
     count: Count,
+    nights: Nights,
     missing: Option<Missing>,
     /// Devices with valid entries that no key of the folder opens.
     lacking: BTreeSet<DeviceId>,
@@ -284,6 +287,10 @@ impl Sink for Making<'_> {
         let described = formats::Device {
             number: device.device,
             key: device.key,
+            participant: match owner {
+                Owner::Key(participant, _) => Some(participant.0.as_str()),
+                _ => None,
+            },
         };
         let names = &self.owners.names;
         let (mut rows, mut records) = (Vec::new(), Records::of(names));
@@ -323,6 +330,7 @@ impl Sink for Making<'_> {
             rows.push(self.put_aside(ready)?);
         }
         arrange(&mut rows);
+        self.nights.choose(&mut rows);
         rows.iter().for_each(|row| self.count.row(row));
         self.writers.par_iter_mut().try_for_each(|writer| {
             writer.device(described)?;

@@ -30,6 +30,7 @@ mod formats;
 pub mod keys;
 pub mod manifest;
 mod measures;
+mod nights;
 mod owners;
 mod person;
 mod places;

@@ -4,7 +4,10 @@
 
 use serde_json::Value;
 use time::format_description::well_known::Rfc3339;
-use time::{Duration, OffsetDateTime};
+use time::{Duration, OffsetDateTime, UtcOffset};
+
+/// No clock is further from UTC, and FHIR and XML Schema take no offset that is.
+const FURTHEST: Duration = Duration::hours(14);
 
 /// The values. What the data points do not say is absent.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -72,7 +75,7 @@ impl Measures {
             let part = |name: &str| text(&schema[name]).unwrap_or_default();
             self.schema = Some(format!("{}:{name}:{}", part("namespace"), part("version")));
             self.uuid = text(&header["uuid"]);
-            self.source_created = text(&header["source_creation_date_time"]);
+            self.source_created = instant(&header["source_creation_date_time"]).and_then(written);
             self.modality = text(&header["modality"]);
         }
         if name == "consensus-sleep-diary" {
@@ -102,7 +105,8 @@ impl Measures {
             "sleep_efficiency_percentage",
             "sleep_maintenance_efficiency_percentage",
         ] {
-            set(&mut self.sleep_efficiency, body[share]["value"].as_f64());
+            let share = body[share]["value"].as_f64();
+            set(&mut self.sleep_efficiency, share.map(rounded));
         }
         let awakenings = body["number_of_awakenings"].as_i64();
         self.number_of_awakenings = self.number_of_awakenings.or(awakenings);
@@ -120,31 +124,53 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned)
 }
 
-/// A duration of a data point, in minutes.
-fn minutes(duration: &Value) -> Option<f64> {
+/// Decimals of a number in a dataset. Seconds as minutes may have no end.
+pub(crate) const DECIMALS: u8 = 6;
+
+fn rounded(value: f64) -> f64 {
+    let places = 10_f64.powi(DECIMALS.into());
+    (value * places).round() / places
+}
+
+/// A duration of a data point, in seconds.
+fn seconds(duration: &Value) -> Option<f64> {
     let value = duration["value"].as_f64()?;
     match duration["unit"].as_str()? {
-        "sec" => Some(value / 60.0),
-        "min" => Some(value),
-        "h" => Some(value * 60.0),
+        "sec" => Some(value),
+        "min" => Some(value * 60.0),
+        "h" => Some(value * 3_600.0),
         _ => None,
     }
 }
 
+fn minutes(duration: &Value) -> Option<f64> {
+    seconds(duration).map(|seconds| rounded(seconds / 60.0))
+}
+
+/// An instant as a source wrote it. RFC 3339 lets it write one in several ways.
+fn instant(value: &Value) -> Option<OffsetDateTime> {
+    OffsetDateTime::parse(value.as_str()?, &Rfc3339).ok()
+}
+
+/// An instant in the only way that every format takes, with the source's offset from UTC where there is a clock with that.
+fn written(instant: OffsetDateTime) -> Option<String> {
+    let offset = Duration::seconds(instant.offset().whole_seconds().into());
+    let instant = match offset.abs() > FURTHEST {
+        true => instant.checked_to_offset(UtcOffset::UTC)?,
+        false => instant,
+    };
+    instant.format(&Rfc3339).ok()
+}
+
 /// Both ends of an interval; of one that has a duration instead, the other end by it.
 fn ends(interval: &Value) -> [Option<String>; 2] {
-    let (start, end) = (
-        text(&interval["start_date_time"]),
-        text(&interval["end_date_time"]),
-    );
-    let length = minutes(&interval["duration"]).map(|it| Duration::seconds_f64(it * 60.0));
-    let moved = |from: &Option<String>, by: Option<Duration>| {
-        let from = OffsetDateTime::parse(from.as_deref()?, &Rfc3339).ok()?;
-        from.checked_add(by?)?.format(&Rfc3339).ok()
-    };
-    let other_start = moved(&end, length.map(|it| -it));
-    let other_end = moved(&start, length);
-    [start.or(other_start), end.or(other_end)]
+    let start = instant(&interval["start_date_time"]);
+    let end = instant(&interval["end_date_time"]);
+    let length = seconds(&interval["duration"]).map(Duration::seconds_f64);
+    let other_start = || end?.checked_sub(length?);
+    let other_end = || start?.checked_add(length?);
+    let ends = [start.or_else(other_start), end.or_else(other_end)];
+    ends.map(|end| end.and_then(written))
 }
 
 #[cfg(test)]
@@ -157,6 +183,8 @@ mod tests {
     fn durations_of_every_unit_become_minutes() {
         for (duration, expected) in [
             (json!({"value": 90, "unit": "sec"}), Some(1.5)),
+            (json!({"value": 19_999, "unit": "sec"}), Some(333.316667)),
+            (json!({"value": 0.1, "unit": "min"}), Some(0.1)),
             (json!({"value": 327, "unit": "min"}), Some(327.0)),
             (json!({"value": 7.5, "unit": "h"}), Some(450.0)),
             (json!({"value": 1, "unit": "d"}), None),
@@ -183,5 +211,27 @@ mod tests {
         });
         assert_eq!(ends(&end), [Some(from), Some(to)]);
         assert_eq!(ends(&json!({"date": "2026-03-01"})), [None, None]);
+    }
+
+    #[test]
+    fn every_way_to_write_an_instant_becomes_one() {
+        for (given, expected) in [
+            ("2026-03-01T23:30:00+01:00", "2026-03-01T23:30:00+01:00"),
+            ("2026-03-01t23:30:00z", "2026-03-01T23:30:00Z"),
+            ("2026-03-01T23:30:00.250Z", "2026-03-01T23:30:00.25Z"),
+            (
+                "2026-03-01T23:30:00.1234567891234+01:00",
+                "2026-03-01T23:30:00.123456789+01:00",
+            ),
+            ("2026-03-01T23:30:00-14:00", "2026-03-01T23:30:00-14:00"),
+            ("2026-03-01T23:30:00+15:00", "2026-03-01T08:30:00Z"),
+        ] {
+            let [start, end] = ends(&json!({"start_date_time": given, "end_date_time": given}));
+            assert_eq!(
+                (start.as_deref(), &start),
+                (Some(expected), &end),
+                "{given}"
+            );
+        }
     }
 }

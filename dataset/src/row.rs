@@ -143,8 +143,10 @@ pub struct Row {
     pub corrects: Option<u64>,
     /// The entry that takes its place.
     pub corrected_by: Option<u64>,
-    /// Whether it is what counts for its night: valid, readable, and not corrected.
+    /// Whether it counts: valid, readable, and not corrected.
     pub current: bool,
+    /// Whether it is the night: of a participant's night, one row at most of all that count.
+    pub main: bool,
     /// Why it has no values, or does not count.
     pub problem: Option<Problem>,
     /// Its values.
@@ -178,6 +180,7 @@ impl Row {
             corrects: None,
             corrected_by: None,
             current: false,
+            main: false,
             problem: None,
             measures: Measures::default(),
             points: Vec::new(),

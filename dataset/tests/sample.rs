@@ -25,6 +25,12 @@ fn a_sample_for_other_readers_is_made_and_verified() {
     let recording: Vec<u8> = (0..300_000_u32).map(|it| (it % 251) as u8).collect();
     let recording = pieces("application/x-acc", &recording, Record::MAX_PAYLOAD_LENGTH);
     world.parts(2, &recording);
+    // Records beside the nights: a nap, a measure by itself, and what a new phone read again.
+    world.nap(2, "P-cyd", 5, 45);
+    world.asleep(2, "P-cyd", 12, 450);
+    let newer = world.phone(Some("P-ada"));
+    world.night(newer, "P-ada", 3, 330, 370);
+    let beside = 3;
     world.judge(2, *broken.start(), "missing", false);
     world.judge(1, 2, "forged", true);
     world.judge(1, 3, "missing", false);
@@ -47,7 +53,7 @@ fn a_sample_for_other_readers_is_made_and_verified() {
         job.out = place.join(name);
         job.include_flagged = flagged;
         let manifest = world.export(&job).unwrap();
-        assert_eq!(manifest.current as usize, counted.len());
+        assert_eq!(manifest.current as usize, counted.len() + beside);
         assert_whole(&job.out, &world);
     }
 }

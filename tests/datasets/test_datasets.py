@@ -2,11 +2,12 @@
 """Datasets, read with libraries of others that know nothing of this project.
 
 MHEALTH_SAMPLE names the folder that `cargo test -p mhealth-dataset --test sample` writes: `valid/` and `flagged/`, two datasets of one
-study, and `expected.json`, what counts in either of them.
+study, and `expected.json`, the nights of either of them.
 """
 
 import base64
 import csv
+import datetime
 import importlib
 import json
 import os
@@ -50,7 +51,7 @@ class Tables(unittest.TestCase):
     def test_everybody_reads_the_same_nights_of_the_parquet_file(self):
         for kind in KINDS:
             path = str(SAMPLE / kind / "nights.parquet")
-            names = ["participant", "night", "total_sleep_time_min", "time_in_bed_min", "current"]
+            names = ["participant", "night", "total_sleep_time_min", "time_in_bed_min", "main"]
             by_arrow = pyarrow.parquet.read_table(path, columns=names).to_pylist()
             by_polars = polars.read_parquet(path, columns=names).to_dicts()
             query = f"SELECT {', '.join(names)} FROM read_parquet(?)"
@@ -59,9 +60,17 @@ class Tables(unittest.TestCase):
                 counted = [
                     (row["participant"], str(row["night"]), row["total_sleep_time_min"], row["time_in_bed_min"])
                     for row in rows
-                    if row["current"]
+                    if row["main"]
                 ]
                 self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str))
+
+    def test_records_beside_a_nights_own_count_and_are_not_the_night(self):
+        table = polars.read_parquet(SAMPLE / "valid" / "nights.parquet")
+        self.assertTrue(table.filter(polars.col("main") & ~polars.col("current")).is_empty())
+        beside = table.filter(polars.col("current") & ~polars.col("main"))
+        told = beside.select("participant", polars.col("night").cast(polars.String), "total_sleep_time_min").rows()
+        again = [("P-ada", "2016-04-15", 330.0), ("P-cyd", "2016-04-17", 45.0), ("P-cyd", "2016-04-24", 450.0)]
+        self.assertEqual(sorted(told), again)
 
     def test_sums_and_types_are_equal(self):
         path = str(SAMPLE / "flagged" / "nights.parquet")
@@ -74,7 +83,7 @@ class Tables(unittest.TestCase):
         types = {name: str(table.schema.field(name).type) for name in table.schema.names}
         self.assertEqual(types["night"], "date32[day]")
         self.assertEqual(types["not_after"], "timestamp[ms, tz=UTC]")
-        self.assertEqual(types["current"], "bool")
+        self.assertEqual((types["current"], types["main"]), ("bool", "bool"))
         self.assertEqual(types["sequence"], "int64")
         metadata = table.schema.metadata
         self.assertEqual(metadata[b"time_in_bed_min"], b"Time in bed (min) [min]")
@@ -87,7 +96,7 @@ class Tables(unittest.TestCase):
                 counted = [
                     (row["participant"], row["night"], number(row["total_sleep_time_min"]), number(row["time_in_bed_min"]))
                     for row in rows
-                    if row["current"] in ("true", "1")
+                    if row["main"] in ("true", "1")
                 ]
                 self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str), name)
                 if kind == "valid":
@@ -156,13 +165,13 @@ class OpenMhealth(unittest.TestCase):
         self.assertIn("ieee:sleep-episode:1.0", seen)
         self.assertIn("omh:sleep-episode:1.1", seen)
 
-    def test_the_nights_that_count_are_there(self):
+    def test_the_nights_are_there(self):
         for kind in KINDS:
             asleep, bed = {}, {}
             for point in lines(SAMPLE / kind / "open-mhealth.ndjson"):
                 place, body = point["header"]["mhealth_chain"], point["body"]
                 key = point["header"]["user_id"], place["night"]
-                if not place["current"]:
+                if not place["main"]:
                     continue
                 minutes = {"min": 1, "h": 60}
                 for name, into in ("total_sleep_time", asleep), ("time_in_bed", bed):
@@ -185,12 +194,13 @@ class Fhir(unittest.TestCase):
                 ids = [resource.id for resource in resources]
                 self.assertEqual(len(ids), len(set(ids)), name)
 
-    def test_the_nights_that_count_are_there(self):
+    def test_the_nights_are_there(self):
         for kind in KINDS:
             counted = []
             for night in self.resources(kind, "Observation"):
-                if night.status not in ("final", "corrected"):
+                if "main" not in [tag.code for tag in night.meta.tag]:
                     continue
+                self.assertIn(night.status, ("final", "corrected"))
                 bed = [
                     part.valueQuantity.value
                     for part in night.component or []
@@ -199,6 +209,20 @@ class Fhir(unittest.TestCase):
                 who, day = night.subject.identifier.value, night.identifier[0].value
                 counted.append((who, day, float(night.valueQuantity.value), *(map(float, bed) if bed else [None])))
             self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str))
+
+    def test_the_times_in_bed_are_there(self):
+        table = polars.read_parquet(SAMPLE / "valid" / "nights.parquet")
+        names = ["participant", "night", "into_bed", "out_of_bed"]
+        rows = table.filter(polars.col("into_bed").is_not_null()).select(names).rows()
+        expected = [(who, str(day), *map(datetime.datetime.fromisoformat, times)) for who, day, *times in rows]
+        told = []
+        for night in self.resources("valid", "Observation"):
+            parts = {part.code.coding[0].code: part.valueDateTime for part in night.component or []}
+            if "into_bed" in parts:
+                who, day = night.subject.identifier.value, night.identifier[0].value
+                told.append((who, day, parts["into_bed"], parts["out_of_bed"]))
+        self.assertTrue(told)
+        self.assertEqual(sorted(told), sorted(expected))
 
     def test_provenance_names_its_observation_and_the_bounds_of_time(self):
         observations = {it.id for it in self.resources("flagged", "Observation")}
@@ -216,15 +240,19 @@ class Cdisc(unittest.TestCase):
             self.assertEqual(dataset.records, len(dataset.rows))
             names = dataset.column_names
             rows = [dict(zip(names, row)) for row in dataset.rows]
-            counted = [(row["USUBJID"], row["NIGHT"], row["TST"], row["TIB"]) for row in rows if row["CURRENT"]]
+            counted = [(row["USUBJID"], row["NIGHT"], row["TST"], row["TIB"]) for row in rows if row["MAIN"]]
             self.assertEqual(sorted(counted, key=str), sorted(EXPECTED, key=str))
+
+    def definition(self, kind):
+        loader = ODMLoader(XMLDefineLoader(model_package="define_2_1"))
+        loader.open_odm_document(str(SAMPLE / kind / "cdisc" / "define.xml"))
+        return loader
 
     def test_define_xml_is_valid_and_describes_every_column(self):
         path = str(SAMPLE / "valid" / "cdisc" / "define.xml")
         validator = odm_parser.ODMSchemaValidator(schema_manager.get_schema_path("define", "2.1"))
         validator.validate_file(path)
-        loader = ODMLoader(XMLDefineLoader(model_package="define_2_1"))
-        loader.open_odm_document(path)
+        loader = self.definition("valid")
         version = loader.MetaDataVersion()
         self.assertTrue(loader.root().verify_conformance(MetadataSchema()))
         dataset = DatasetJSON.read_json(str(SAMPLE / "valid" / "cdisc" / "sleep.json"))
@@ -235,6 +263,37 @@ class Cdisc(unittest.TestCase):
         for column in dataset.columns:
             self.assertEqual(items[column.itemOID].Name, column.name)
             self.assertEqual(items[column.itemOID].Description.TranslatedText[0]._content, column.label)
+
+    def test_both_files_name_the_same_keys_and_every_row_has_them(self):
+        dataset = DatasetJSON.read_json(str(SAMPLE / "flagged" / "cdisc" / "sleep.json"))
+        keys = {column.itemOID: column.keySequence for column in dataset.columns if column.keySequence}
+        version = self.definition("flagged").MetaDataVersion()
+        references = [it for it in version.ItemGroupDef[0].ItemRef if it.KeySequence]
+        self.assertEqual({it.ItemOID: int(it.KeySequence) for it in references}, keys)
+        places = [place for place, column in enumerate(dataset.columns) if column.itemOID in keys]
+        rows = [tuple(row[place] for place in places) for row in dataset.rows]
+        self.assertEqual(len(rows), len(set(rows)))
+        self.assertFalse([row for row in rows if None in row])
+
+    def test_values_are_as_long_as_the_definition_says_and_from_where_it_says(self):
+        version = self.definition("flagged").MetaDataVersion()
+        dataset = DatasetJSON.read_json(str(SAMPLE / "flagged" / "cdisc" / "sleep.json"))
+        items = {item.OID: item for item in version.ItemDef}
+        for row in dataset.rows:
+            for column, value in zip(dataset.columns, row):
+                item, text = items[column.itemOID], str(value)
+                if value is None or item.Length is None:
+                    continue
+                self.assertLessEqual(len(text), int(item.Length), (item.Name, text))
+                if item.DataType == "float":
+                    decimals = text.partition(".")[2]
+                    self.assertLessEqual(len(decimals), int(item.SignificantDigits), (item.Name, text))
+        origins = {item.Name: item.Origin[0].Type for item in version.ItemDef}
+        self.assertEqual((origins["TST"], origins["VERDICT"], origins["CURRENT"]), ("Collected", "Assigned", "Derived"))
+        methods = {method.OID for method in version.MethodDef}
+        for reference in version.ItemGroupDef[0].ItemRef:
+            derived = items[reference.ItemOID].Origin[0].Type == "Derived"
+            self.assertEqual(reference.MethodOID in methods, derived, reference.ItemOID)
 
 
 class Examples(unittest.TestCase):

@@ -2,8 +2,9 @@
 
 //! Report files, which are signed as they are written.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use mhealth_api::Hash;
@@ -102,11 +103,11 @@ pub struct ReportFile {
 }
 
 impl ReportFile {
-    /// Begins a report, beside the one that stands there: under its name and `.part`.
+    /// Begins a report, beside the one that stands there: under its name and `.part`. Fails where another audit writes the same.
     pub fn create(path: &Path) -> Result<Self, AuditError> {
-        let part = Part::of(path);
+        let (part, file) = Part::begin(path)?;
         Ok(Self {
-            out: BufWriter::new(File::create(&part.path)?),
+            out: BufWriter::new(file),
             part,
             sha256: Sha256::new(),
             bytes: 0,
@@ -127,7 +128,11 @@ impl ReportFile {
                     file: self.part.target.display().to_string(),
                     why: why.to_string(),
                 })?;
-                let part = Part::beside(&signature);
+                let part = Part {
+                    path: beside(&signature),
+                    target: signature.clone(),
+                };
+                // Nobody else writes it: the report is this one's.
                 let mut file = File::create(&part.path)?;
                 file.write_all(text.as_bytes())?;
                 make_durable(&file)?;
@@ -163,24 +168,13 @@ struct Part {
 }
 
 impl Part {
-    /// Of what may be no file that another can replace, but a pipe or a link: that is written as it comes.
-    fn of(target: &Path) -> Self {
-        match std::fs::symlink_metadata(target) {
-            Ok(found) if !found.is_file() => Self {
-                path: target.to_owned(),
-                target: target.to_owned(),
-            },
-            _ => Self::beside(target),
-        }
-    }
-
-    fn beside(target: &Path) -> Self {
-        let mut path = target.as_os_str().to_owned();
-        path.push(".part");
-        Self {
-            path: path.into(),
-            target: target.to_owned(),
-        }
+    /// Begins it, empty, if nobody else writes it.
+    fn begin(target: &Path) -> Result<(Self, File), AuditError> {
+        let path = place(target);
+        // What there is may be another's, so it is not cut before it is locked, and not taken away.
+        let file = alone(&path)?;
+        let target = target.to_owned();
+        Ok((Self { path, target }, file))
     }
 
     fn put_in_place(mut self) -> io::Result<()> {
@@ -191,6 +185,50 @@ impl Part {
         }
         Ok(())
     }
+}
+
+/// Where it is written. What may be no file that another can replace, but a pipe or a link, is written as it comes.
+fn place(target: &Path) -> PathBuf {
+    match std::fs::symlink_metadata(target) {
+        Ok(found) if !found.is_file() => target.to_owned(),
+        _ => beside(target),
+    }
+}
+
+fn beside(target: &Path) -> PathBuf {
+    let mut path = target.as_os_str().to_owned();
+    path.push(".part");
+    path.into()
+}
+
+/// A file that is locked until it is closed, and empty. What a dead program left is written over. A pipe is as it is.
+fn alone(path: &Path) -> Result<File, AuditError> {
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    let opened = file.metadata()?;
+    if !opened.is_file() {
+        return Ok(file);
+    }
+    let in_use = || AuditError::Input {
+        file: path.display().to_string(),
+        why: "another audit is writing this report".into(),
+    };
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(in_use()),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    // The other one may have put it in its place since it was opened here.
+    let now = std::fs::metadata(path).map(|found| found.ino());
+    if now.ok() != Some(opened.ino()) {
+        return Err(in_use());
+    }
+    file.set_len(0)?;
+    Ok(file)
 }
 
 impl Drop for Part {

@@ -251,6 +251,34 @@ fn what_is_no_file_is_written_as_it_comes() {
     assert_eq!(std::fs::read(&path).unwrap(), b"a report");
 }
 
+/// A timer and a person begin one at once.
+#[test]
+fn of_two_audits_with_one_report_the_second_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, heading) = (key(7), heading());
+    let [path, link, file] = ["audit.json", "latest", "audit"].map(|it| folder.path().join(it));
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let read = |path: &Path| std::fs::read(path).unwrap();
+    for report in [&path, &link] {
+        let mut first = ReportFile::create(report).unwrap();
+        std::io::Write::write_all(&mut first, b"half of ").unwrap();
+        std::io::Write::flush(&mut first).unwrap();
+        let second = ReportFile::create(report).map(drop).unwrap_err();
+        assert_eq!(second.code(), "bad_input");
+        std::io::Write::write_all(&mut first, b"a report").unwrap();
+        let signing = Signing::new(&own, &heading, 1_795_000_000);
+        first.finish(Some(&signing)).unwrap();
+        assert_eq!(read(report), b"half of a report");
+        let signature = read(&signature_path(report));
+        let verdict = code(&read(report), &signature, &expected(&[&own]));
+        assert_eq!(verdict, "verified");
+    }
+    // What a dead one left is in nobody's way.
+    std::fs::write(folder.path().join("audit.json.part"), "half of it").unwrap();
+    ReportFile::create(&path).unwrap().finish(None).unwrap();
+    assert_eq!(read(&path), b"");
+}
+
 #[test]
 fn a_key_is_read_as_it_was_written_and_nothing_else_is() {
     let own = ReportKey::generate().unwrap();

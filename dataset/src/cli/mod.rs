@@ -6,14 +6,16 @@ mod erase;
 mod export;
 mod keys;
 
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
 use mhealth_dataset::{take_away_unfinished, DataError};
 use time::format_description::well_known::Rfc3339;
 use time::OffsetDateTime;
-use tokio::signal::unix::{signal, SignalKind};
+use tokio::signal::unix::{signal, Signal, SignalKind};
 
 /// Keeps the keys of a study's participants, and makes datasets of what their phones registered.
 ///
@@ -76,7 +78,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     done.map_err(|error| Failure::of(what, error))
 }
 
-/// From now on, who interrupts or terminates this program has no half of a dataset left, with people's data in it.
+/// From now on, who tells this program to end has no half of a dataset left, with people's data in it.
 fn leave_nothing_when_told_to_end() -> Result<(), DataError> {
     let unable = |error: io::Error| DataError::Place {
         code: "no_runtime",
@@ -86,24 +88,43 @@ fn leave_nothing_when_told_to_end() -> Result<(), DataError> {
         .enable_all()
         .build()
         .map_err(unable)?;
-    let signals = runtime.block_on(async {
-        let interrupt = signal(SignalKind::interrupt())?;
-        io::Result::Ok((interrupt, signal(SignalKind::terminate())?))
-    });
-    let (mut interrupt, mut terminate) = signals.map_err(unable)?;
+    let signals = runtime.block_on(async { signals_to_end() });
+    let mut signals = signals.map_err(unable)?;
     std::thread::spawn(move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
+        runtime.block_on(poll_fn(|context| {
+            let mut signals = signals.iter_mut();
+            match signals.any(|signal| signal.poll_recv(context).is_ready()) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
             }
-        });
+        }));
         let _nothing_is_written = take_away_unfinished();
         let failure = Failure::of("done", DataError::Interrupted);
         failure.tell();
         std::process::exit(failure.status.into());
     });
     Ok(())
+}
+
+/// A terminal that is closed tells it to end, too, unless it was started to go on without one, as `nohup` does.
+fn signals_to_end() -> io::Result<Vec<Signal>> {
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::quit(),
+        SignalKind::terminate(),
+    ];
+    let hangup = (!ignores_hangups()).then(SignalKind::hangup);
+    kinds.into_iter().chain(hangup).map(signal).collect()
+}
+
+/// Whether hangups were ignored when the program started. Linux says it: signal 1 is the last bit.
+fn ignores_hangups() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok());
+    ignored.is_some_and(|ignored| ignored & 1 == 1)
 }
 
 /// The time, in seconds since 1970.

@@ -2,17 +2,13 @@
 
 //! The columns one by one.
 
-use serde_json::Value as Json;
-use time::OffsetDateTime;
-
+use super::values::{diary, float, instant, integer, number, owned, text};
 use super::Kind::*;
-use super::Value;
-use super::{Column, Kind};
-use crate::row::Row;
+use super::{assigned, column, Column, Value};
 
 /// All columns, in their order.
 pub const COLUMNS: &[Column] = &[
-    column(
+    assigned(
         "participant",
         "USUBJID",
         Text(64),
@@ -26,7 +22,7 @@ pub const COLUMNS: &[Column] = &[
         "Day on which the participant got up",
         |row| row.night.map_or(Value::Absent, Value::Date),
     ),
-    column(
+    assigned(
         "device",
         "DEVICE",
         Integer,
@@ -34,7 +30,7 @@ pub const COLUMNS: &[Column] = &[
         |row| Value::Integer(row.device.into()),
     )
     .required(),
-    column(
+    assigned(
         "sequence",
         "ENTRY",
         Integer,
@@ -42,11 +38,11 @@ pub const COLUMNS: &[Column] = &[
         |row| number(Some(row.sequence)),
     )
     .required(),
-    column("link", "LINK", Text(66), "Link of the entry", |row| {
+    assigned("link", "LINK", Text(66), "Link of the entry", |row| {
         owned(row.link)
     })
     .required(),
-    column(
+    assigned(
         "digest",
         "DIGEST",
         Text(66),
@@ -54,7 +50,7 @@ pub const COLUMNS: &[Column] = &[
         |row| owned(row.digest),
     )
     .required(),
-    column(
+    assigned(
         "verdict",
         "VERDICT",
         Text(16),
@@ -62,7 +58,7 @@ pub const COLUMNS: &[Column] = &[
         |row| Value::Text(row.verdict.as_str().into()),
     )
     .required(),
-    column(
+    assigned(
         "registered",
         "REGISTRD",
         Boolean,
@@ -70,35 +66,35 @@ pub const COLUMNS: &[Column] = &[
         |row| Value::Boolean(row.registered),
     )
     .required(),
-    column(
+    assigned(
         "block",
         "BLOCK",
         Integer,
         "Block that registered it",
         |row| number(row.block),
     ),
-    column(
+    assigned(
         "submitter",
         "SUBMITTR",
         Text(66),
         "Account that brought it",
         |row| row.submitter.map_or(Value::Absent, owned),
     ),
-    column(
+    assigned(
         "not_before",
         "NOTBEFOR",
         Instant,
         "When the device was enrolled",
         |row| instant(row.not_before),
     ),
-    column(
+    assigned(
         "not_after",
         "NOTAFTER",
         Instant,
         "When the chain registered it",
         |row| instant(row.not_after),
     ),
-    column(
+    assigned(
         "received_at",
         "RECEIVED",
         Instant,
@@ -111,21 +107,24 @@ pub const COLUMNS: &[Column] = &[
         Integer,
         "First entry of a record in parts",
         |row| number(row.in_parts.map(|it| it.first)),
-    ),
+    )
+    .derived("By the numbers that the record's parts bear"),
     column(
         "last_part",
         "PARTLAST",
         Integer,
         "Last entry of a record in parts",
         |row| number(row.in_parts.map(|it| it.last)),
-    ),
+    )
+    .derived("By the numbers that the record's parts bear"),
     column(
         "parts",
         "PARTS",
         Integer,
         "Parts of the record that are there",
         |row| number(row.in_parts.map(|it| it.found)),
-    ),
+    )
+    .derived("Counted"),
     column(
         "content",
         "CONTENT",
@@ -135,27 +134,43 @@ pub const COLUMNS: &[Column] = &[
             row.content
                 .map_or(Value::Absent, |word| Value::Text(word.into()))
         },
-    ),
+    )
+    .derived("By the media type of the payload"),
     column(
         "corrects",
         "CORRECTS",
         Integer,
         "Entry that it takes the place of",
         |row| number(row.corrects),
-    ),
+    )
+    .derived("By the media type of the payload"),
     column(
         "corrected_by",
         "CORRBY",
         Integer,
         "Entry that takes its place",
         |row| number(row.corrected_by),
-    ),
+    )
+    .derived("The latest valid and readable entry that names this one as corrected"),
     column(
         "current",
         "CURRENT",
         Boolean,
-        "Counts for its night",
+        "Valid, readable and not corrected",
         |row| Value::Boolean(row.current),
+    )
+    .derived("Valid, readable, and the last of its corrections")
+    .required(),
+    column(
+        "main",
+        "MAIN",
+        Boolean,
+        "The row that is the night",
+        |row| Value::Boolean(row.main),
+    )
+    .derived(
+        "Of a night's current rows that are no naps, the first device's, and of those one with sleep time, the main sleep, \
+         the longest, with most values, the latest; in this order",
     )
     .required(),
     column(
@@ -167,7 +182,8 @@ pub const COLUMNS: &[Column] = &[
             row.problem
                 .map_or(Value::Absent, |it| Value::Text(it.as_str().into()))
         },
-    ),
+    )
+    .derived("What stood in the way when the entry was opened, read and counted"),
     column(
         "total_sleep_time_min",
         "TST",
@@ -205,28 +221,28 @@ pub const COLUMNS: &[Column] = &[
     column(
         "sleep_onset",
         "SLPONSET",
-        Text(35),
+        Time,
         "Sleep onset, with offset from UTC",
         |row| text(&row.measures.asleep[0]),
     ),
     column(
         "final_awakening",
         "AWAKEN",
-        Text(35),
+        Time,
         "Final awakening, with offset from UTC",
         |row| text(&row.measures.asleep[1]),
     ),
     column(
         "into_bed",
         "INTOBED",
-        Text(35),
+        Time,
         "Going to bed, with offset from UTC",
         |row| text(&row.measures.in_bed[0]),
     ),
     column(
         "out_of_bed",
         "OUTOFBED",
-        Text(35),
+        Time,
         "Leaving bed, with offset from UTC",
         |row| text(&row.measures.in_bed[1]),
     ),
@@ -309,7 +325,7 @@ pub const COLUMNS: &[Column] = &[
     column(
         "source_created",
         "SRCDTC",
-        Text(35),
+        Time,
         "When the source made it, as it says",
         |row| text(&row.measures.source_created),
     ),
@@ -379,74 +395,3 @@ pub const COLUMNS: &[Column] = &[
         |row| diary(row, 8),
     ),
 ];
-
-const fn column(
-    name: &'static str,
-    cdisc: &'static str,
-    kind: Kind,
-    label: &'static str,
-    value: for<'r> fn(&'r Row) -> Value<'r>,
-) -> Column {
-    Column {
-        name,
-        cdisc,
-        kind,
-        unit: None,
-        label,
-        required: false,
-        value,
-    }
-}
-
-impl Column {
-    const fn in_unit(self, unit: &'static str) -> Self {
-        Column {
-            unit: Some(unit),
-            ..self
-        }
-    }
-
-    const fn required(self) -> Self {
-        Column {
-            required: true,
-            ..self
-        }
-    }
-}
-
-fn text(value: &Option<String>) -> Value<'_> {
-    value
-        .as_deref()
-        .map_or(Value::Absent, |it| Value::Text(it.into()))
-}
-
-fn owned<'r>(value: impl std::fmt::Display) -> Value<'r> {
-    Value::Text(value.to_string().into())
-}
-
-fn integer<'r>(value: Option<i64>) -> Value<'r> {
-    value.map_or(Value::Absent, Value::Integer)
-}
-
-/// A number of the chain's. None is as large as a half of what its type holds (`hashchain::MAX_INDEX`).
-fn number<'r>(value: Option<u64>) -> Value<'r> {
-    integer(value.map(|value| i64::try_from(value).unwrap_or(i64::MAX)))
-}
-
-fn float<'r>(value: Option<f64>) -> Value<'r> {
-    value.map_or(Value::Absent, Value::Number)
-}
-
-fn instant<'r>(seconds: Option<u64>) -> Value<'r> {
-    let seconds = seconds.and_then(|seconds| i64::try_from(seconds).ok());
-    let readable = seconds.filter(|seconds| OffsetDateTime::from_unix_timestamp(*seconds).is_ok());
-    readable.map_or(Value::Absent, Value::Instant)
-}
-
-fn diary(row: &Row, item: usize) -> Value<'_> {
-    match &row.measures.diary[item - 1] {
-        Some(Json::String(text)) => Value::Text(text.as_str().into()),
-        Some(Json::Number(number)) => integer(number.as_i64()),
-        _ => Value::Absent,
-    }
-}

@@ -3,6 +3,7 @@
 //! The columns that every tabular format has, in one place: names, units, labels, and where their values come from.
 
 mod list;
+mod values;
 
 use std::borrow::Cow;
 
@@ -13,6 +14,9 @@ use time::{Date, OffsetDateTime};
 use crate::row::Row;
 
 pub use list::COLUMNS;
+
+/// The columns that name a row: no two rows have the same in all of them.
+pub(crate) const KEYS: [&str; 3] = ["device", "sequence", "link"];
 
 /// What a column holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +33,19 @@ pub enum Kind {
     Date,
     /// An instant, to the second, in UTC.
     Instant,
+    /// An instant with its offset from UTC, as RFC 3339 has it.
+    Time,
+}
+
+/// Where the values of a column come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// From the participant or the participant's phone.
+    Collected,
+    /// From the study, the chain, its relays, or the audit.
+    Assigned,
+    /// From the other two, in the way that is said.
+    Derived(&'static str),
 }
 
 /// A value.
@@ -63,10 +80,67 @@ pub struct Column {
     pub unit: Option<&'static str>,
     /// What it is, in at most 40 characters.
     pub label: &'static str,
+    /// Where its values come from.
+    pub origin: Origin,
     /// Whether every row has a value.
     pub required: bool,
     /// Its value in a row.
     pub value: for<'r> fn(&'r Row) -> Value<'r>,
+}
+
+const fn column(
+    name: &'static str,
+    cdisc: &'static str,
+    kind: Kind,
+    label: &'static str,
+    value: for<'r> fn(&'r Row) -> Value<'r>,
+) -> Column {
+    Column {
+        name,
+        cdisc,
+        kind,
+        unit: None,
+        label,
+        origin: Origin::Collected,
+        required: false,
+        value,
+    }
+}
+
+const fn assigned(
+    name: &'static str,
+    cdisc: &'static str,
+    kind: Kind,
+    label: &'static str,
+    value: for<'r> fn(&'r Row) -> Value<'r>,
+) -> Column {
+    Column {
+        origin: Origin::Assigned,
+        ..column(name, cdisc, kind, label, value)
+    }
+}
+
+impl Column {
+    const fn in_unit(self, unit: &'static str) -> Self {
+        Column {
+            unit: Some(unit),
+            ..self
+        }
+    }
+
+    const fn derived(self, how: &'static str) -> Self {
+        Column {
+            origin: Origin::Derived(how),
+            ..self
+        }
+    }
+
+    const fn required(self) -> Self {
+        Column {
+            required: true,
+            ..self
+        }
+    }
 }
 
 /// An instant as RFC 3339 has it, in UTC.
@@ -137,6 +211,14 @@ mod tests {
             assert!(column.name.len() <= 26, "{}", column.name);
             let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
             assert!(column.name.chars().all(fits), "{}", column.name);
+        }
+    }
+
+    #[test]
+    fn a_row_is_named_by_columns_that_are_never_empty() {
+        for key in KEYS {
+            let column = COLUMNS.iter().find(|column| column.name == key);
+            assert!(column.unwrap().required, "{key}");
         }
     }
 

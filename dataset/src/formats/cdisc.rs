@@ -6,17 +6,21 @@
 use quick_xml::events::{BytesDecl, BytesEnd, BytesStart, BytesText, Event};
 use serde_json::{json, Value};
 
-use super::Writer;
+use super::{for_xml, Writer};
 use crate::audit::Heading;
-use crate::columns::{rfc3339_of, Column, Kind, COLUMNS};
+use crate::columns::{rfc3339_of, Column, Kind, Origin, COLUMNS, KEYS};
 use crate::error::DataError;
 use crate::folder::{Out, Unfinished};
+use crate::measures::DECIMALS;
 use crate::row::Row;
 
 pub(crate) const DATA: &str = "cdisc/sleep.json";
 const DEFINE: &str = "cdisc/define.xml";
 const NAME: &str = "SLEEP";
-const LABEL: &str = "Registered nights, one record each";
+const LABEL: &str = "Records of nights, as registered";
+/// What is to be known of the files as such.
+const ABOUT: &str =
+    "Records of nights, as registered. The files bear the time of the audit that they rest on";
 const GROUP: &str = "IG.SLEEP";
 const METADATA: &str = "MDV.1";
 /// Digits of the place for the number of records, which is known at the end.
@@ -31,8 +35,14 @@ fn kind(column: &Column) -> (&'static str, &'static str, Option<u16>) {
         // Define-XML has no truth values.
         Kind::Boolean => ("boolean", "text", Some(5)),
         Kind::Date => ("date", "date", None),
-        Kind::Instant => ("datetime", "datetime", None),
+        Kind::Instant | Kind::Time => ("datetime", "datetime", None),
     }
+}
+
+/// Its place among the columns that name a row.
+fn key(column: &Column) -> Option<usize> {
+    let place = KEYS.iter().position(|key| *key == column.name);
+    place.map(|place| place + 1)
 }
 
 fn oid(column: &Column) -> String {
@@ -61,9 +71,8 @@ impl Cdisc {
             if let (Kind::Text(_), Some(length)) = (column.kind, length) {
                 described["length"] = length.into();
             }
-            let keys = ["USUBJID", "DEVICE", "ENTRY", "LINK"];
-            if let Some(place) = keys.iter().position(|key| *key == column.cdisc) {
-                described["keySequence"] = (place + 1).into();
+            if let Some(place) = key(column) {
+                described["keySequence"] = place.into();
             }
             described
         });
@@ -150,8 +159,7 @@ impl Xml {
     }
 
     fn text(&mut self, name: &str, attributes: &[(&str, &str)], text: &str) -> Written {
-        // A title may have characters that no XML has.
-        let text = text.replace(char::is_control, "\u{fffd}");
+        let text = for_xml(text);
         self.element(name, attributes, |xml| {
             xml.0.write_event(Event::Text(BytesText::new(&text)))
         })
@@ -190,13 +198,14 @@ fn document(xml: &mut Xml, heading: &Heading) -> Written {
             })?;
             let attributes = [
                 ("OID", METADATA),
-                ("Name", "Registered nights"),
-                ("Description", LABEL),
+                ("Name", "Records of nights"),
+                ("Description", ABOUT),
                 ("def:DefineVersion", "2.1.0"),
             ];
             xml.element("MetaDataVersion", &attributes, |xml| {
                 group(xml)?;
-                COLUMNS.iter().try_for_each(|column| item(xml, column))
+                COLUMNS.iter().try_for_each(|column| item(xml, column))?;
+                COLUMNS.iter().try_for_each(|column| method(xml, column))
             })
         })
     })
@@ -210,7 +219,10 @@ fn group(xml: &mut Xml) -> Written {
         ("IsReferenceData", "No"),
         ("SASDatasetName", NAME),
         ("Purpose", "Tabulation"),
-        ("def:Structure", "One record per registered night"),
+        (
+            "def:Structure",
+            "One record per registered record of a night",
+        ),
         ("def:IsNonStandard", "Yes"),
         ("def:ArchiveLocationID", "LF.SLEEP"),
     ];
@@ -218,13 +230,16 @@ fn group(xml: &mut Xml) -> Written {
         xml.description(LABEL)?;
         for (column, number) in COLUMNS.iter().zip(1..) {
             let (item, number) = (oid(column), number.to_string());
+            let (key, method) = (key(column).map(|it| it.to_string()), method_oid(column));
             let mandatory = if column.required { "Yes" } else { "No" };
-            let attributes = [
+            let mut attributes = vec![
                 ("ItemOID", item.as_str()),
                 ("OrderNumber", number.as_str()),
                 ("Mandatory", mandatory),
-                ("def:IsNonStandard", "Yes"),
             ];
+            attributes.extend(key.iter().map(|key| ("KeySequence", key.as_str())));
+            attributes.extend(method.iter().map(|it| ("MethodOID", it.as_str())));
+            attributes.push(("def:IsNonStandard", "Yes"));
             xml.empty("ItemRef", &attributes)?;
         }
         xml.empty("def:Class", &[("Name", "FINDINGS")])?;
@@ -238,6 +253,7 @@ fn group(xml: &mut Xml) -> Written {
 fn item(xml: &mut Xml, column: &Column) -> Written {
     let (_, kind, length) = kind(column);
     let (oid, length) = (oid(column), length.map(|length| length.to_string()));
+    let decimals = DECIMALS.to_string();
     let mut attributes = vec![
         ("OID", oid.as_str()),
         ("Name", column.cdisc),
@@ -247,14 +263,34 @@ fn item(xml: &mut Xml, column: &Column) -> Written {
         attributes.push(("Length", length.as_str()));
     }
     if kind == "float" {
-        attributes.push(("SignificantDigits", "3"));
+        attributes.push(("SignificantDigits", decimals.as_str()));
     }
     attributes.push(("SASFieldName", column.cdisc));
     xml.element("ItemDef", &attributes, |xml| {
         xml.description(column.label)?;
-        xml.empty(
-            "def:Origin",
-            &[("Type", "Collected"), ("Source", "Subject")],
-        )
+        let (kind, source) = match column.origin {
+            Origin::Collected => ("Collected", "Subject"),
+            Origin::Assigned => ("Assigned", "Sponsor"),
+            Origin::Derived(_) => ("Derived", "Sponsor"),
+        };
+        xml.empty("def:Origin", &[("Type", kind), ("Source", source)])
     })
+}
+
+fn method_oid(column: &Column) -> Option<String> {
+    let is_derived = matches!(column.origin, Origin::Derived(_));
+    is_derived.then(|| format!("MT.{NAME}.{}", column.cdisc))
+}
+
+/// How a column is derived, if it is.
+fn method(xml: &mut Xml, column: &Column) -> Written {
+    let (Some(oid), Origin::Derived(how)) = (method_oid(column), column.origin) else {
+        return Ok(());
+    };
+    let attributes = [
+        ("OID", oid.as_str()),
+        ("Name", column.label),
+        ("Type", "Computation"),
+    ];
+    xml.element("MethodDef", &attributes, |xml| xml.description(how))
 }

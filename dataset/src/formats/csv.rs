@@ -5,7 +5,7 @@
 use serde_json::json;
 
 use super::Writer;
-use crate::columns::{Kind, COLUMNS};
+use crate::columns::{Kind, COLUMNS, KEYS};
 use crate::error::DataError;
 use crate::folder::{Out, Unfinished};
 use crate::row::Row;
@@ -68,7 +68,7 @@ impl Csv {
                 Kind::Number => "double",
                 Kind::Boolean => "boolean",
                 Kind::Date => "date",
-                Kind::Instant => "dateTime",
+                Kind::Instant | Kind::Time => "dateTime",
             };
             let mut described = json!({
                 "name": column.name, "titles": column.name, "datatype": datatype,
@@ -83,8 +83,8 @@ impl Csv {
         let metadata = json!({
             "@context": "http://www.w3.org/ns/csvw",
             "url": DATA,
-            "dc:title": "Registered nights, a row each",
-            "tableSchema": { "columns": columns, "primaryKey": ["device", "sequence", "link"] },
+            "dc:title": "Records of nights, a row each. Of a night, one is main",
+            "tableSchema": { "columns": columns, "primaryKey": KEYS },
         });
         let mut out = folder.file(METADATA)?;
         out.json(&metadata)?;

@@ -2,48 +2,36 @@
 
 //! FHIR R5, as bulk data: one file for each type of resource, a resource a line.
 //!
-//! An Observation is a night; its Provenance says where it stands on the chain, within which bounds of time it was sealed, and
-//! who brought it. A night that was corrected is withdrawn (`entered-in-error`), and its correction is `corrected`, so who takes
-//! `final` and `corrected` takes every night once.
+//! An Observation is a record of a night; its Provenance says where it stands on the chain, within which bounds of time it was sealed, and
+//! who brought it. What was corrected is withdrawn (`entered-in-error`), and its correction is `corrected`, so who takes `final` and
+//! `corrected` takes every record that counts once. Of a night's, one has the tag `main`: who takes these takes every night once.
 
 use std::collections::HashSet;
 
-use hashchain::DeviceId;
+use hashchain::{DeviceId, StudyId};
+use mhealth_api::Hash;
 use mhealth_auditor::Verdict;
-use serde_json::{json, Value};
+use serde_json::{json, Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::{Device, Writer};
 use crate::audit::Heading;
-use crate::columns::{iso, rfc3339_of, Kind, Value as Cell, COLUMNS};
+use crate::columns::{iso, rfc3339_of, Kind, Origin, Value as Cell, COLUMNS};
 use crate::error::DataError;
 use crate::folder::{Out, Unfinished};
 use crate::row::{InParts, Row};
 
 pub(crate) const PROVENANCE: &str = "fhir/Provenance.ndjson";
 
-/// Columns that are components of an observation: those with values.
-const VALUES: [&str; 21] = [
-    "time_in_bed_min",
-    "sleep_records",
-    "is_main_sleep",
-    "part_of_day",
-    "sleep_latency_min",
-    "arising_latency_min",
-    "wake_after_onset_min",
-    "awakenings",
-    "light_sleep_min",
-    "deep_sleep_min",
-    "rem_sleep_min",
-    "sleep_efficiency_pct",
-    "modality",
-    "csd_core_1",
-    "csd_core_2",
-    "csd_core_3_min",
-    "csd_core_4",
-    "csd_core_5_min",
-    "csd_core_6",
-    "csd_core_7",
-    "csd_core_8",
+/// The system of codes that are names of columns.
+const COLUMN: &str = "urn:mhealth-chain:column";
+
+/// What was collected and has a member of its own in an observation. All else that was collected is a component.
+const MEMBERS: [&str; 4] = [
+    "night",
+    "total_sleep_time_min",
+    "sleep_onset",
+    "final_awakening",
 ];
 
 pub(super) struct Fhir {
@@ -52,17 +40,20 @@ pub(super) struct Fhir {
     devices: Out,
     subjects: Out,
     participants: HashSet<String>,
-    study: String,
+    ids: Ids,
     /// When the audit's block was made: from then on the provenance is on record.
     recorded: u64,
 }
 
 impl Fhir {
     pub(super) fn begin(folder: &Unfinished, heading: &Heading) -> Result<Self, DataError> {
-        let study = format!("study-{}", heading.study);
+        let ids = Ids {
+            chain: heading.chain,
+            study: heading.study,
+        };
         let mut studies = folder.file("fhir/ResearchStudy.ndjson")?;
         studies.json(&json!({
-            "resourceType": "ResearchStudy", "id": study, "status": "active", "title": heading.title,
+            "resourceType": "ResearchStudy", "id": ids.study(), "status": "active", "title": heading.title,
             "identifier": [identifier("study", format!("{}/{}", heading.chain, heading.study))],
         }))?;
         studies.end()?;
@@ -72,7 +63,7 @@ impl Fhir {
             devices: folder.file("fhir/Device.ndjson")?,
             subjects: folder.file("fhir/ResearchSubject.ndjson")?,
             participants: HashSet::new(),
-            study,
+            ids,
             recorded: heading.block_time.unwrap_or(heading.run_at),
         })
     }
@@ -81,20 +72,19 @@ impl Fhir {
         if !self.participants.insert(participant.to_owned()) {
             return Ok(());
         }
-        // Pseudonyms may have characters that an id must not have.
         self.subjects.json(&json!({
-            "resourceType": "ResearchSubject", "id": format!("subject-{}", self.participants.len()),
-            "status": "active", "identifier": [identifier("participant", participant)],
-            "study": { "reference": format!("ResearchStudy/{}", self.study) },
+            "resourceType": "ResearchSubject", "id": self.ids.subject(participant), "status": "active",
+            "identifier": [identifier("participant", participant)],
+            "study": { "reference": format!("ResearchStudy/{}", self.ids.study()) },
             "subject": patient(participant),
         }))
     }
 }
 
 impl Writer for Fhir {
-    fn device(&mut self, device: Device) -> Result<(), DataError> {
+    fn device(&mut self, device: Device<'_>) -> Result<(), DataError> {
         self.devices.json(&json!({
-            "resourceType": "Device", "id": device_id(device.number),
+            "resourceType": "Device", "id": self.ids.device(device.number),
             "identifier": [identifier("device", device.number), identifier("device-key", device.key)],
             "type": [{ "text": "Phone of a participant of the study" }],
         }))
@@ -104,8 +94,9 @@ impl Writer for Fhir {
         if let Some(participant) = &row.participant {
             self.subject(participant)?;
         }
-        self.observations.json(&observation(row))?;
-        self.provenances.json(&provenance(row, self.recorded))
+        self.observations.json(&observation(row, &self.ids))?;
+        let provenance = provenance(row, &self.ids, self.recorded);
+        self.provenances.json(&provenance)
     }
 
     fn end(self: Box<Self>) -> Result<(), DataError> {
@@ -124,16 +115,43 @@ fn patient(participant: &str) -> Value {
     json!({ "type": "Patient", "identifier": identifier("participant", participant) })
 }
 
-fn device_id(device: DeviceId) -> String {
-    format!("device-{device}")
+/// The ids of resources. A server that has other studies' or an earlier dataset takes what has the same id for the same thing, so
+/// an id has nothing of what else is in the dataset. None is longer than 64 characters, and all of them are letters, digits and `-`.
+struct Ids {
+    chain: Hash,
+    study: StudyId,
 }
 
-fn observation_id(row: &Row) -> String {
-    let entry = format!("{}-entry-{}", device_id(row.device), row.sequence);
-    match row.registered {
-        true => entry,
-        // Several may claim one place.
-        false => format!("{entry}-{}", &row.link.to_string()[2..18]),
+impl Ids {
+    /// Eight digits of the chain.
+    fn chain(&self) -> String {
+        hex::encode(&self.chain.0[..4])
+    }
+
+    fn study(&self) -> String {
+        format!("study-{}-{}", self.chain(), self.study)
+    }
+
+    fn device(&self, device: DeviceId) -> String {
+        format!("device-{}-{device}", self.chain())
+    }
+
+    fn entry(&self, device: DeviceId, sequence: u64) -> String {
+        format!("{}-entry-{sequence}", self.device(device))
+    }
+
+    fn observation(&self, row: &Row) -> String {
+        match row.registered {
+            true => self.entry(row.device, row.sequence),
+            // Several may claim one place.
+            false => format!("link-{}-{}", self.chain(), &row.link.to_string()[2..34]),
+        }
+    }
+
+    /// Pseudonyms may have characters that an id must not have, and two studies the same ones.
+    fn subject(&self, participant: &str) -> String {
+        let whole = format!("{}/{}/{participant}", self.chain, self.study);
+        format!("subject-{}", hex::encode(&Sha256::digest(whole)[..8]))
     }
 }
 
@@ -146,15 +164,18 @@ fn status(row: &Row) -> &'static str {
     }
 }
 
-fn observation(row: &Row) -> Value {
+fn observation(row: &Row, ids: &Ids) -> Value {
     let mut tags =
         vec![json!({ "system": "urn:mhealth-chain:verdict", "code": row.verdict.as_str() })];
     if let Some(problem) = row.problem {
         tags.push(json!({ "system": "urn:mhealth-chain:problem", "code": problem.as_str() }));
     }
+    if row.main {
+        tags.push(json!({ "system": COLUMN, "code": "main" }));
+    }
     let mut observation = json!({
-        "resourceType": "Observation", "id": observation_id(row), "meta": { "tag": tags },
-        "status": status(row), "device": { "reference": format!("Device/{}", device_id(row.device)) },
+        "resourceType": "Observation", "id": ids.observation(row), "meta": { "tag": tags },
+        "status": status(row), "device": { "reference": format!("Device/{}", ids.device(row.device)) },
         "code": {
             "coding": [{ "system": "http://loinc.org", "code": "93832-4", "display": "Sleep duration" }],
             "text": "Sleep of a night",
@@ -163,11 +184,10 @@ fn observation(row: &Row) -> Value {
     if let Some(participant) = &row.participant {
         observation["subject"] = patient(participant);
     }
-    match (&row.measures.asleep, row.night) {
-        ([Some(start), Some(end)], _) => {
-            observation["effectivePeriod"] = json!({ "start": start, "end": end });
-        }
-        (_, Some(night)) => observation["effectiveDateTime"] = iso(night).into(),
+    let period = period(row.measures.asleep.clone());
+    match (period, row.night) {
+        (Some(period), _) => observation["effectivePeriod"] = period,
+        (None, Some(night)) => observation["effectiveDateTime"] = iso(night).into(),
         _ => {}
     }
     if let Some(night) = row.night {
@@ -183,10 +203,10 @@ fn observation(row: &Row) -> Value {
     }
     let values = COLUMNS
         .iter()
-        .filter(|column| VALUES.contains(&column.name));
+        .filter(|column| column.origin == Origin::Collected && !MEMBERS.contains(&column.name));
     let components = values.filter_map(|column| {
         let mut component = json!({ "code": {
-            "coding": [{ "system": "urn:mhealth-chain:column", "code": column.name }], "text": column.label,
+            "coding": [{ "system": COLUMN, "code": column.name }], "text": column.label,
         } });
         let (member, value) = match (column.kind, (column.value)(row)) {
             (_, Cell::Absent) => return None,
@@ -195,6 +215,7 @@ fn observation(row: &Row) -> Value {
                 None => ("valueInteger", value.to_json()),
             },
             (Kind::Boolean, value) => ("valueBoolean", value.to_json()),
+            (Kind::Time, value) => ("valueDateTime", value.to_json()),
             (_, value) => ("valueString", value.to_json()),
         };
         component[member] = value;
@@ -207,18 +228,28 @@ fn observation(row: &Row) -> Value {
     observation
 }
 
+/// A period, if one of its ends is known.
+fn period([start, end]: [Option<String>; 2]) -> Option<Value> {
+    let ends = [("start", start), ("end", end)];
+    let known = ends
+        .into_iter()
+        .filter_map(|(name, time)| Some((name.to_owned(), time?.into())));
+    let period: Map<String, Value> = known.collect();
+    (!period.is_empty()).then(|| period.into())
+}
+
 fn quantity(value: Value, unit: &str) -> Value {
     json!({ "value": value, "unit": unit, "system": "http://unitsofmeasure.org", "code": unit })
 }
 
-fn provenance(row: &Row, recorded: u64) -> Value {
-    let id = observation_id(row);
+fn provenance(row: &Row, ids: &Ids, recorded: u64) -> Value {
+    let id = ids.observation(row);
     let kind = |code: &str| {
         let system = "http://terminology.hl7.org/CodeSystem/provenance-participant-type";
         json!({ "coding": [{ "system": system, "code": code }] })
     };
     let mut agents = vec![json!({
-        "type": kind("author"), "who": { "reference": format!("Device/{}", device_id(row.device)) },
+        "type": kind("author"), "who": { "reference": format!("Device/{}", ids.device(row.device)) },
     })];
     if let Some(account) = row.submitter {
         agents.push(json!({
@@ -240,21 +271,29 @@ fn provenance(row: &Row, recorded: u64) -> Value {
         entities.push(source("parts", format!("{first}-{last}")));
     }
     if let Some(corrected) = row.corrects {
-        let other = format!("Observation/{}-entry-{corrected}", device_id(row.device));
+        let other = format!("Observation/{}", ids.entry(row.device, corrected));
         entities.push(json!({ "role": "revision", "what": { "reference": other } }));
     }
     let mut provenance = json!({
         "resourceType": "Provenance", "id": id, "target": [{ "reference": format!("Observation/{id}") }],
         "recorded": rfc3339_of(recorded), "agent": agents, "entity": entities,
     });
-    let mut bounds = serde_json::Map::new();
-    for (name, time) in [("start", row.not_before), ("end", row.not_after)] {
-        if let Some(time) = time {
-            bounds.insert(name.into(), rfc3339_of(time).into());
-        }
-    }
-    if !bounds.is_empty() {
-        provenance["occurredPeriod"] = bounds.into();
+    if let Some(bounds) = period([row.not_before, row.not_after].map(|it| it.map(rfc3339_of))) {
+        provenance["occurredPeriod"] = bounds;
     }
     provenance
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_member_of_its_own_is_a_column_that_is_collected() {
+        for name in MEMBERS {
+            let found = COLUMNS.iter().find(|column| column.name == name);
+            let found = found.unwrap_or_else(|| panic!("{name} is no column"));
+            assert_eq!(found.origin, Origin::Collected, "{name}");
+        }
+    }
 }

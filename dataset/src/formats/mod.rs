@@ -86,10 +86,16 @@ impl FromStr for Format {
     }
 }
 
+/// Text without the characters that XML 1.0 does not have, or does not like. Titles and pseudonyms may have some.
+fn for_xml(text: &str) -> String {
+    let unfit = |c: char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    text.replace(unfit, "\u{fffd}")
+}
+
 /// Writes rows down in one format.
 pub(crate) trait Writer {
     /// A device, before its rows.
-    fn device(&mut self, _device: Device) -> Result<(), DataError> {
+    fn device(&mut self, _device: Device<'_>) -> Result<(), DataError> {
         Ok(())
     }
     /// A row.
@@ -100,9 +106,11 @@ pub(crate) trait Writer {
 
 /// A device, as writers need it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Device {
+pub(crate) struct Device<'a> {
     pub(crate) number: hashchain::DeviceId,
     pub(crate) key: Key,
+    /// To whom it seals, by the chain.
+    pub(crate) participant: Option<&'a str>,
 }
 
 /// Writers of these formats, and of a picture.

@@ -15,7 +15,7 @@ pub(crate) const DATA: &str = "open-mhealth.ndjson";
 /// The header's member that says where a data point stands.
 pub(crate) const MEMBER: &str = "mhealth_chain";
 /// The columns that it has.
-const PLACE: [&str; 18] = [
+const PLACE: [&str; 19] = [
     "night",
     "device",
     "sequence",
@@ -32,6 +32,7 @@ const PLACE: [&str; 18] = [
     "corrects",
     "corrected_by",
     "current",
+    "main",
     "problem",
     "submitter",
 ];
@@ -66,5 +67,17 @@ impl Writer for OpenMhealth {
 
     fn end(self: Box<Self>) -> Result<(), DataError> {
         self.0.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_member_of_a_place_is_a_column() {
+        for name in PLACE {
+            assert!(COLUMNS.iter().any(|column| column.name == name), "{name}");
+        }
     }
 }

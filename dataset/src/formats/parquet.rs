@@ -60,7 +60,7 @@ impl Waiting {
     ) -> Result<(), ParquetError> {
         let levels = (!column.required).then_some(self.levels.as_slice());
         match column.kind {
-            Kind::Text(_) => batch::<ByteArrayType>(writer, &self.texts, levels),
+            Kind::Text(_) | Kind::Time => batch::<ByteArrayType>(writer, &self.texts, levels),
             Kind::Integer | Kind::Instant => batch::<Int64Type>(writer, &self.longs, levels),
             Kind::Number => batch::<DoubleType>(writer, &self.numbers, levels),
             Kind::Boolean => batch::<BoolType>(writer, &self.booleans, levels),
@@ -165,7 +165,8 @@ fn schema() -> String {
     let mut schema = String::from("message nights {\n");
     for column in COLUMNS {
         let (kind, meaning) = match column.kind {
-            Kind::Text(_) => ("BYTE_ARRAY", " (STRING)"),
+            // Its own instants have no offset.
+            Kind::Text(_) | Kind::Time => ("BYTE_ARRAY", " (STRING)"),
             Kind::Integer => ("INT64", ""),
             Kind::Number => ("DOUBLE", ""),
             Kind::Boolean => ("BOOLEAN", ""),

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use time::Date;
 
-use super::Writer;
+use super::{for_xml, Writer};
 use crate::audit::Heading;
 use crate::columns::iso;
 use crate::error::DataError;
@@ -23,7 +23,7 @@ const CELL: i64 = 12;
 const NAMES: i64 = 190;
 const TOP: i64 = 46;
 
-/// Minutes asleep, by participant and day.
+/// Minutes of main sleep, by participant and day.
 type Nights = BTreeMap<String, BTreeMap<Date, f64>>;
 
 pub(super) struct Picture {
@@ -38,7 +38,7 @@ impl Picture {
         Ok(Picture {
             out: folder.file(DATA)?,
             title: format!(
-                "Study {}, block {}: minutes asleep, a row for each participant, a column for each night",
+                "Study {}, block {}: minutes of main sleep, a row for each participant, a column for each night",
                 heading.study, heading.block
             ),
             nights: BTreeMap::new(),
@@ -144,7 +144,7 @@ fn cell(x: i64, y: i64, day: Date, minutes: f64) -> String {
 }
 
 fn escape(text: &str) -> String {
-    quick_xml::escape::escape(text).into_owned()
+    quick_xml::escape::escape(for_xml(text)).into_owned()
 }
 
 impl Writer for Picture {
@@ -153,7 +153,7 @@ impl Writer for Picture {
             &row.participant,
             row.night,
             row.measures.total_sleep_time,
-            row.current,
+            row.main,
         ) else {
             return Ok(());
         };
@@ -164,7 +164,7 @@ impl Writer for Picture {
         let nights = self.nights.entry(participant.clone()).or_default();
         // More days than a picture has are not kept.
         if nights.len() as i64 <= DAYS {
-            *nights.entry(night).or_default() += minutes;
+            nights.insert(night, minutes);
         }
         Ok(())
     }
@@ -208,6 +208,15 @@ mod tests {
         assert!(!wrong.contains("400 min") && !wrong.contains("P-eve"));
         assert!(wrong.contains("in the tables"));
         assert_eq!(wrong.matches("2026-03-01: ").count(), 1);
+    }
+
+    #[test]
+    fn what_no_xml_has_is_in_no_picture() {
+        let first = Date::from_ordinal_date(2026, 60).unwrap();
+        let all = Nights::from([("P-\u{ffff}<".into(), nights(first, 1))]);
+        let drawn = draw("A\u{1}study\u{fffe}", &all, false);
+        assert!(!drawn.contains(['\u{1}', '\u{fffe}', '\u{ffff}']));
+        assert!(drawn.contains("A\u{fffd}study\u{fffd}") && drawn.contains("P-\u{fffd}&lt;"));
     }
 
     #[test]

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! REDCap: an import file, and the data dictionary that makes its project. A record is a participant, and a night an instance of
-//! the repeating instrument `night`.
+//! REDCap: an import file, and the data dictionary that makes its project. A record is a participant, and a row an instance of
+//! the repeating instrument `night`; of a night, one is `main`.
+//!
+//! An import writes over the instances of the same numbers, so a number is made of the place of its row alone: whatever else is in a
+//! later dataset, the row has it there, too.
 
 use std::collections::HashMap;
 
-use super::{Table, Writer};
+use hashchain::DeviceId;
+
+use super::{Device, Table, Writer};
 use crate::columns::{Kind, Value, COLUMNS};
 use crate::error::DataError;
 use crate::folder::Unfinished;
@@ -37,8 +42,8 @@ const DICTIONARY_HEAD: [&str; 18] = [
 
 pub(super) struct Redcap {
     table: Table,
-    /// How many nights each record has so far.
-    instances: HashMap<String, u64>,
+    /// The last phone of each participant so far, and how many came before it.
+    phones: HashMap<String, (DeviceId, u32)>,
 }
 
 impl Redcap {
@@ -54,9 +59,44 @@ impl Redcap {
         table.line(head.into_iter().chain(columns).chain(["night_complete"]))?;
         Ok(Redcap {
             table,
-            instances: HashMap::new(),
+            phones: HashMap::new(),
         })
     }
+
+    /// How many phones of a participant come before this one. Phones come in the order in which the chain enrolled them.
+    fn phones_before(&mut self, participant: &str, device: DeviceId) -> u32 {
+        match self.phones.get_mut(participant) {
+            Some((last, before)) => {
+                *before += u32::from(*last != device);
+                *last = device;
+                *before
+            }
+            None => {
+                self.phones.insert(participant.to_owned(), (device, 0));
+                0
+            }
+        }
+    }
+
+    /// The record of a row, and its number there. No pseudonym has a blank.
+    fn place(&mut self, row: &Row) -> (String, u64) {
+        if !row.registered {
+            // Several may claim one place.
+            return (format!("unregistered {}", &row.link.to_string()[2..18]), 1);
+        }
+        let of_person = row.participant.as_ref().and_then(|participant| {
+            let before = self.phones_before(participant, row.device);
+            Some((participant.clone(), instance(before, row.sequence)?))
+        });
+        of_person.unwrap_or_else(|| (format!("device {}", row.device), row.sequence))
+    }
+}
+
+/// The number of an entry among those of all phones of a participant: the first phone has the odd numbers, the next one the odd
+/// numbers twice, and so on, so that no phone takes another's, however many entries come. None is left for a 65th.
+fn instance(phones_before: u32, sequence: u64) -> Option<u64> {
+    let odd = sequence.checked_mul(2)?.checked_sub(1)?;
+    odd.checked_mul(1_u64.checked_shl(phones_before)?)
 }
 
 fn dictionary(folder: &Unfinished) -> Result<(), DataError> {
@@ -73,12 +113,13 @@ fn dictionary(folder: &Unfinished) -> Result<(), DataError> {
         "participant",
         "text",
         "Participant's pseudonym",
-        "",
+        "With a blank: rows that are nobody's, as far as is known",
         "",
     )?;
     for column in COLUMNS {
         let (kind, check) = match column.kind {
-            Kind::Text(_) => ("text", ""),
+            // Its fields for instants have no place for an offset.
+            Kind::Text(_) | Kind::Time => ("text", ""),
             Kind::Integer => ("text", "integer"),
             Kind::Number => ("text", "number"),
             Kind::Boolean => ("yesno", ""),
@@ -96,18 +137,19 @@ fn dictionary(folder: &Unfinished) -> Result<(), DataError> {
 }
 
 impl Writer for Redcap {
+    fn device(&mut self, device: Device<'_>) -> Result<(), DataError> {
+        // It counts before it has a row.
+        if let Some(participant) = device.participant {
+            self.phones_before(participant, device.number);
+        }
+        Ok(())
+    }
+
     fn row(&mut self, row: &Row) -> Result<(), DataError> {
-        let record = match &row.participant {
-            Some(participant) => participant.clone(),
-            // A record needs a name.
-            None => format!("device-{}", row.device),
-        };
-        let instance = self.instances.entry(record.clone()).or_default();
-        *instance += 1;
+        let (record, instance) = self.place(row);
         let head = [record, "night".into(), instance.to_string()];
         let columns = COLUMNS.iter().map(|column| match (column.value)(row) {
             Value::Boolean(yes) => String::from(if yes { "1" } else { "0" }),
-            // Its fields have no place for an offset.
             instant @ Value::Instant(_) => instant.to_text().replace('T', " ").replace('Z', ""),
             other => other.to_text(),
         });
@@ -118,5 +160,27 @@ impl Writer for Redcap {
 
     fn end(self: Box<Self>) -> Result<(), DataError> {
         self.table.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_entries_of_a_participant_have_one_number() {
+        assert_eq!([1, 2, 3].map(|it| instance(0, it)), [1, 3, 5].map(Some));
+        assert_eq!([1, 2, 3].map(|it| instance(1, it)), [2, 6, 10].map(Some));
+        let mut seen = HashSet::new();
+        for phones_before in 0..20 {
+            for sequence in 1..1_000 {
+                assert!(seen.insert(instance(phones_before, sequence).unwrap()));
+            }
+        }
+        for (phones_before, sequence) in [(64, 1), (63, 2), (0, 0), (0, u64::MAX)] {
+            assert_eq!(instance(phones_before, sequence), None);
+        }
     }
 }

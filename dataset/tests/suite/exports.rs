@@ -6,18 +6,10 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use mhealth_dataset::{verify, Format};
-use serde_json::Value;
+use serde_json::{json, Value};
 
-use crate::support::nights::{expected, study, ROWS};
-use crate::support::table::{counted, csv, Cells};
-use crate::support::World;
-
-fn lines(world: &World, name: &str) -> Vec<Value> {
-    let text = fs::read_to_string(world.path(name)).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
+use crate::support::nights::{day, expected, study, ROWS};
+use crate::support::table::{counted, csv, lines, Cells};
 
 fn borrowed(rows: &[(String, String, f64, Option<f64>)]) -> Vec<(&str, String, f64, Option<f64>)> {
     let rows = rows.iter();
@@ -77,13 +69,14 @@ fn a_correction_follows_what_it_corrects_and_the_last_one_counts() {
     );
     // FHIR withdraws what was corrected.
     let observations = lines(&world, "out/fhir/Observation.ndjson");
-    let status = |id: &str| {
-        let found = observations.iter().find(|it| it["id"] == id);
+    let status = |entry: &str| {
+        let is = |it: &&Value| it["id"].as_str().unwrap().ends_with(entry);
+        let found = observations.iter().find(is);
         found.unwrap()["status"].clone()
     };
-    assert_eq!(status("device-0-entry-13"), "entered-in-error");
-    assert_eq!(status("device-0-entry-16"), "corrected");
-    assert_eq!(status("device-0-entry-15"), "final");
+    assert_eq!(status("-0-entry-13"), "entered-in-error");
+    assert_eq!(status("-0-entry-16"), "corrected");
+    assert_eq!(status("-0-entry-15"), "final");
 }
 
 #[test]
@@ -181,6 +174,39 @@ fn the_bounds_of_time_are_enrolment_and_registration() {
     let bounds = &provenance["occurredPeriod"];
     assert_eq!(bounds["start"], "2016-11-24T12:20:10Z");
     assert_eq!(bounds["end"], "2016-11-24T12:20:30Z");
+}
+
+/// However a source writes them: FHIR has one way.
+#[test]
+fn fhir_has_the_times_that_the_tables_have() {
+    let mut world = study();
+    let night = day(20).to_string();
+    let interval = json!({
+        "start_date_time": format!("{}T22:45:00.1234567891z", day(19)),
+        "end_date_time": format!("{night}T07:15:00z"),
+    });
+    let body = json!({
+        "effective_time_frame": { "time_interval": interval }, "time_in_bed": { "value": 500, "unit": "min" },
+    });
+    let sequence = world.data_point(2, "P-cyd", 20, "time-in-bed", body);
+    world.export(&world.job("out")).unwrap();
+    let observations = lines(&world, "out/fhir/Observation.ndjson");
+    let mut observations = observations.iter();
+    let observation = observations.find(|it| it["identifier"][0]["value"] == night);
+    let parts = observation.unwrap()["component"].as_array().unwrap();
+    let rows = csv(&world.path("out/nights.csv"));
+    let is = |row: &&Cells| row["device"] == "2" && row["sequence"] == sequence.to_string();
+    let row = rows.iter().find(is).unwrap();
+    for (column, expected) in [
+        ("into_bed", format!("{}T22:45:00.123456789Z", day(19))),
+        ("out_of_bed", format!("{night}T07:15:00Z")),
+        ("source_created", format!("{night}T08:00:00+01:00")),
+    ] {
+        let is = |part: &&Value| part["code"]["coding"][0]["code"] == column;
+        let part = parts.iter().find(is).unwrap();
+        assert_eq!(part["valueDateTime"], expected);
+        assert_eq!(row[column], expected);
+    }
 }
 
 #[test]

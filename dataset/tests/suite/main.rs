@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod exports;
+mod later;
+mod nights;
 mod parts;
 mod person;
 mod program;

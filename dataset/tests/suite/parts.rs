@@ -2,8 +2,6 @@
 
 //! Records in parts: one row each, and nothing of them is dropped.
 
-use std::fs;
-
 use hashchain::{plain_envelope, Content, PART_MEDIA_TYPE};
 use mhealth_api::Base64;
 use mhealth_dataset::verify;
@@ -13,15 +11,8 @@ use serde_json::Value;
 
 use crate::support::nights::{day, measured, study, ROWS};
 use crate::support::parts::{pieces, SHORT};
-use crate::support::table::{csv, Cells};
+use crate::support::table::{csv, lines, Cells};
 use crate::support::World;
-
-fn lines(world: &World, name: &str) -> Vec<Value> {
-    let text = fs::read_to_string(world.path(name)).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
 
 fn rows_of(world: &World, dataset: &str, phone: usize) -> Vec<Cells> {
     let rows = csv(&world.path(dataset).join("nights.csv"));

@@ -3,7 +3,8 @@
 //! The program: its last line, its exit status, and what it leaves when it is killed or the disk is full.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use mhealth_dataset::keys::Lock;
 use mhealth_dataset::verify;
@@ -256,32 +257,58 @@ fn a_program_that_is_killed_leaves_no_dataset() {
     verify(&world.path("out"), &world.trusted()).unwrap();
 }
 
-/// It waits for an export that nobody writes, with the folder begun: whatever it does, it can be told to end.
-#[test]
-fn a_program_that_is_told_to_end_leaves_nothing_of_what_it_opened() {
-    let world = study();
+/// Begins an export, by a program that does this with hangups. It waits for an export that nobody writes, with the folder begun.
+fn waiting(world: &World, hangups: &str) -> Child {
     world.write();
     let export = world.path("dave.ndjson");
     std::fs::remove_file(&export).unwrap();
     let made = Command::new("mkfifo").arg(&export).status().unwrap();
     assert!(made.success());
-    for signal in ["-INT", "-TERM"] {
-        let mut child = program()
-            .args(arguments(&world, "out"))
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let begun = world.path("out.unfinished");
-        while !begun.exists() {
-            assert!(child.try_wait().unwrap().is_none(), "it has ended");
-            std::thread::yield_now();
-        }
-        let number = child.id().to_string();
-        let told = Command::new("kill").args([signal, &number]).status();
-        assert!(told.unwrap().success());
-        let ended = child.wait_with_output().unwrap();
-        assert_eq!(ended.status.code(), Some(3));
-        assert_eq!(last_line(&ended), "done=false error=interrupted");
-        assert!(!begun.exists() && !world.path("out").exists());
+    // Whoever runs the tests may ignore hangups.
+    let mut child = Command::new("env")
+        .args([hangups, env!("CARGO_BIN_EXE_mhealth-data")])
+        .args(arguments(world, "out"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !world.path("out.unfinished").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it has ended");
+        std::thread::yield_now();
     }
+    child
+}
+
+fn tell(child: &Child, signal: &str) {
+    let number = child.id().to_string();
+    let told = Command::new("kill").args([signal, &number]).status();
+    assert!(told.unwrap().success());
+}
+
+/// Whatever it does, it can be told to end.
+#[test]
+fn a_program_that_is_told_to_end_leaves_nothing_of_what_it_opened() {
+    let world = study();
+    for signal in ["-INT", "-TERM", "-HUP", "-QUIT"] {
+        let child = waiting(&world, "--default-signal=HUP");
+        tell(&child, signal);
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(3), "{signal}");
+        assert_eq!(last_line(&ended), "done=false error=interrupted");
+        assert!(!world.path("out.unfinished").exists() && !world.path("out").exists());
+        std::fs::remove_file(world.path("dave.ndjson")).unwrap();
+    }
+}
+
+/// As `nohup` starts it.
+#[test]
+fn a_program_that_is_to_go_on_without_a_terminal_goes_on() {
+    let world = study();
+    let mut child = waiting(&world, "--ignore-signal=HUP");
+    tell(&child, "-HUP");
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none(), "it has ended");
+    tell(&child, "-TERM");
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(last_line(&ended), "done=false error=interrupted");
 }

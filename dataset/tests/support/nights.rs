@@ -7,7 +7,7 @@ use mhealth_device::payload::{
     SleepQuality, TimeFrame, TimeInBed, TimeInterval, Uuid, DATA_POINT_MEDIA_TYPE, MEDIA_TYPE,
 };
 use rand::rngs::StdRng;
-use serde_json::json;
+use serde_json::{json, Value};
 use time::macros::date;
 use time::{Date, Duration};
 
@@ -105,34 +105,68 @@ impl World {
         self.entry(phone, &media_type, &night.to_json())
     }
 
+    /// A nap, as its source calls it.
+    pub(crate) fn nap(&mut self, phone: usize, who: &str, number: i64, asleep: u32) -> u64 {
+        let mut nap = measured(who, day(number), asleep, asleep, &mut self.random);
+        nap.sleep_episode.body.is_main_sleep = Some(false);
+        nap.time_in_bed.body.is_main_sleep = Some(false);
+        self.entry(phone, MEDIA_TYPE, &nap.to_json())
+    }
+
     /// A diary's night.
     pub(crate) fn diary(&mut self, phone: usize, who: &str, number: i64, awake: u32) -> u64 {
         let night = diary(who, day(number), awake, &mut self.random);
         self.entry(phone, MEDIA_TYPE, &night.to_json())
     }
 
-    /// A data point of another program, in hours.
-    pub(crate) fn exchanged(&mut self, phone: usize, who: &str, number: i64, hours: f64) -> u64 {
+    /// A data point of another program, with this body of a schema of IEEE's.
+    pub(crate) fn data_point(
+        &mut self,
+        phone: usize,
+        who: &str,
+        number: i64,
+        schema: &str,
+        body: Value,
+    ) -> u64 {
         let uuid = Uuid::random(&mut self.random);
-        let end = format!("{}T07:30:00+01:00", day(number));
+        let night = day(number).to_string();
         let point = json!({
-            "participant": who, "night": day(number).to_string(),
+            "participant": who, "night": night,
             "data_point": {
                 "header": {
-                    "uuid": uuid, "schema_id": { "namespace": "ieee", "name": "sleep-episode", "version": "1.0" },
-                    "source_creation_date_time": end, "modality": "sensed",
+                    "uuid": uuid, "schema_id": { "namespace": "ieee", "name": schema, "version": "1.0" },
+                    "source_creation_date_time": format!("{night}T08:00:00+01:00"), "modality": "sensed",
                 },
-                "body": {
-                    "effective_time_frame": { "time_interval": {
-                        "end_date_time": end, "duration": { "value": 9, "unit": "h" }
-                    } },
-                    "total_sleep_time": { "value": hours, "unit": "h" },
-                    "deep_sleep_duration": { "value": 5_400, "unit": "sec" },
-                    "number_of_awakenings": 2,
-                },
+                "body": body,
             },
         });
         self.entry(phone, DATA_POINT_MEDIA_TYPE, point.to_string().as_bytes())
+    }
+
+    /// Minutes asleep, a measure by itself, of another program.
+    pub(crate) fn asleep(&mut self, phone: usize, who: &str, number: i64, minutes: u32) -> u64 {
+        let body = json!({
+            "effective_time_frame": { "time_interval": {
+                "end_date_time": format!("{}T07:30:00+01:00", day(number)),
+                "duration": { "value": 9, "unit": "h" }
+            } },
+            "total_sleep_time": { "value": minutes, "unit": "min" },
+        });
+        self.data_point(phone, who, number, "total-sleep-time", body)
+    }
+
+    /// A sleep episode of another program, in hours.
+    pub(crate) fn exchanged(&mut self, phone: usize, who: &str, number: i64, hours: f64) -> u64 {
+        let body = json!({
+            "effective_time_frame": { "time_interval": {
+                "end_date_time": format!("{}T07:30:00+01:00", day(number)),
+                "duration": { "value": 9, "unit": "h" }
+            } },
+            "total_sleep_time": { "value": hours, "unit": "h" },
+            "deep_sleep_duration": { "value": 5_401, "unit": "sec" },
+            "number_of_awakenings": 2,
+        });
+        self.data_point(phone, who, number, "sleep-episode", body)
     }
 }
 

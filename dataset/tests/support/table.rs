@@ -6,8 +6,20 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+
+use super::World;
+
 /// A row, by the names of its columns.
 pub(crate) type Cells = BTreeMap<String, String>;
+
+/// The documents of a file, one a line.
+pub(crate) fn lines(world: &World, name: &str) -> Vec<Value> {
+    let text = fs::read_to_string(world.path(name)).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
 
 /// The rows of a table in text. No field of the tests' has a comma or a quote.
 pub(crate) fn csv(path: &Path) -> Vec<Cells> {
@@ -24,11 +36,11 @@ pub(crate) fn csv(path: &Path) -> Vec<Cells> {
         .collect()
 }
 
-/// What counts in a table.
+/// The nights of a table.
 pub(crate) fn counted(rows: &[Cells]) -> Vec<(String, String, f64, Option<f64>)> {
     let mut counted: Vec<_> = rows
         .iter()
-        .filter(|row| ["true", "1"].contains(&row["current"].as_str()))
+        .filter(|row| ["true", "1"].contains(&row["main"].as_str()))
         .map(|row| {
             (
                 row["participant"].clone(),

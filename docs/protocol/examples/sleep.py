@@ -21,10 +21,10 @@ COLOURS = ["#1b4f72", "#b9770e", "#1e8449", "#76448a", "#922b21", "#117a65"]
 
 
 def load(path):
-    """The nights that count: valid, readable, and not corrected. Gives {participant: [(day, minutes asleep)]}."""
-    names = ["participant", "night", "total_sleep_time_min", "current"]
+    """One row of each night: its main sleep, valid, readable, and not corrected. Gives {participant: [(day, minutes asleep)]}."""
+    names = ["participant", "night", "total_sleep_time_min", "main"]
     table = parquet.read_table(path, columns=names)
-    table = table.filter(compute.and_(table["current"], compute.is_valid(table["total_sleep_time_min"])))
+    table = table.filter(compute.and_(table["main"], compute.is_valid(table["total_sleep_time_min"])))
     nights = defaultdict(list)
     for row in table.to_pylist():
         nights[row["participant"]].append((row["night"], row["total_sleep_time_min"]))
