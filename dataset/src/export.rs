@@ -3,13 +3,11 @@
 //! Makes a dataset: from an audit, the relays' exports, evidence, and the participants' keys.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
 use hashchain::DeviceId;
 use mhealth_api::Key;
-use mhealth_auditor::signature::{self, signature_path, Expected, ReportFault, Statement, LARGEST};
+use mhealth_auditor::signature::{signature_path, verify_file, Expected, ReportFault, Statement};
 use mhealth_auditor::verdict::JudgedEntry;
 use mhealth_auditor::Verdict;
 use rayon::prelude::*;
@@ -202,26 +200,19 @@ fn signature_of(job: &Job, whose: Whose) -> Result<Option<Statement>, DataError>
     if job.signed_by.is_empty() {
         return Ok(None);
     }
-    let file = || job.audit.display().to_string();
-    let failed = |why: ReportFault| DataError::Report { file: file(), why };
-    let beside = signature_path(&job.audit);
-    let mut signature = Vec::new();
-    match File::open(&beside) {
-        Ok(file) => file.take(LARGEST).read_to_end(&mut signature),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(failed(ReportFault::Unsigned(beside.display().to_string())));
-        }
-        Err(error) => Err(error),
-    }
-    .map_err(DataError::file(&beside))?;
-    let mut report = File::open(&job.audit).map_err(DataError::file(&job.audit))?;
     let expected = Expected {
         keys: job.signed_by.clone(),
         chain: Some(whose.chain),
         study: Some(whose.study),
     };
-    let statement = signature::verify(&mut report, &signature, &expected);
-    statement.map(Some).map_err(failed)
+    match verify_file(&job.audit, &signature_path(&job.audit), &expected) {
+        Ok(statement) => Ok(Some(statement)),
+        Err(ReportFault::Unreadable(why)) => Err(DataError::file(&job.audit)(why)),
+        Err(why) => Err(DataError::Report {
+            file: job.audit.display().to_string(),
+            why,
+        }),
+    }
 }
 
 struct Making<'a> {
