@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use hashchain::{DeviceId, StudyId};
@@ -14,9 +14,9 @@ use mhealth_auditor::report::SCHEMA;
 use mhealth_auditor::verdict::JudgedEntry;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use sha2::{Digest, Sha256};
 
 use crate::error::DataError;
+use crate::input::Hashing;
 
 /// What an audit is about, as far as a dataset needs it.
 #[derive(Clone, Debug, Deserialize)]
@@ -142,31 +142,6 @@ pub fn read(path: &Path, sink: &mut dyn Sink) -> Result<Audit, DataError> {
         summary,
         sha256: reader.into_inner().finish(),
     })
-}
-
-/// Hashes what is read through it.
-pub(crate) struct Hashing<R> {
-    inner: R,
-    hash: Sha256,
-}
-
-impl<R> Hashing<R> {
-    pub(crate) fn new(inner: R) -> Self {
-        let hash = Sha256::new();
-        Hashing { inner, hash }
-    }
-
-    pub(crate) fn finish(self) -> Hash {
-        Hash(self.hash.finalize().into())
-    }
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.hash.update(&buffer[..read]);
-        Ok(read)
-    }
 }
 
 struct Report<'a> {

@@ -14,8 +14,8 @@ use hashchain::{data_digest, DataDigest, DeviceId, Native};
 use mhealth_api::{ExportedRun, Hash, CLOSING_PREFIX, LONGEST_EXPORT_LINE};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::Hashing;
 use crate::error::DataError;
+use crate::input::Hashing;
 
 /// A relay's export, as somebody named it.
 #[derive(Clone, Debug)]

@@ -27,6 +27,7 @@ mod error;
 mod export;
 mod folder;
 mod formats;
+mod input;
 pub mod keys;
 pub mod manifest;
 mod measures;
