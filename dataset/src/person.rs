@@ -16,7 +16,7 @@ use crate::row::Row;
 
 /// Names the form of the machine-readable file.
 pub const SCHEMA: &str = "mhealth-my-data/1";
-const JSON: &str = "my-data.json";
+pub(crate) const JSON: &str = "my-data.json";
 const PAGE: &str = "my-data.html";
 
 const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}\

@@ -227,7 +227,7 @@ pub(super) fn verify_dataset(arguments: VerifyDataset) -> Result<(), DataError> 
     }
     println!("This is not proved: that the values are those of the digests (only the holder of the keys can open what was sealed), and");
     println!(
-        "what the audit says of each entry (the dataset is from the audit {}).",
+        "what the audit says of each entry, of its block and of who brought it (the dataset is from the audit {}).",
         manifest.audit.sha256
     );
     println!("verified=true {}", figures(manifest));

@@ -4,10 +4,11 @@
 
 use std::fs;
 
-use mhealth_dataset::{verify, Format};
+use mhealth_dataset::{verify, DataError, Format};
 use serde_json::Value;
 
 use crate::support::nights::study;
+use crate::verifying::sign_again;
 
 #[test]
 fn a_package_has_all_of_one_person_and_nothing_of_another() {
@@ -43,6 +44,33 @@ fn a_package_has_all_of_one_person_and_nothing_of_another() {
         }
     }
     verify(&job.out, &world.trusted()).unwrap();
+}
+
+/// Even the holder cannot give an entry of the package another digest, nor leave one out.
+#[test]
+fn an_entry_of_a_package_that_the_chain_does_not_have_is_named() {
+    let mut world = study();
+    let mut job = world.job("out");
+    job.participant = Some("P-ada".into());
+    job.include_flagged = true;
+    let manifest = world.export(&job).unwrap();
+    let holder = world.keys.holder().unwrap();
+    let path = job.out.join("my-data.json");
+    let genuine = fs::read_to_string(&path).unwrap();
+    let digest = |phone: usize| world.made(phone)[3].run.entries[0].digest.to_string();
+    fs::write(&path, genuine.replace(&digest(0), &digest(1))).unwrap();
+    sign_again(&world, manifest.clone(), &holder);
+    let refused = verify(&job.out, &world.trusted()).unwrap_err();
+    assert!(
+        matches!(&refused, DataError::RowNotRegistered { file, row: 4, .. } if file == "my-data.json"),
+        "{refused}"
+    );
+    let mut fewer: Vec<&str> = genuine.lines().collect();
+    assert!(fewer.remove(3).starts_with('{'));
+    fs::write(&path, fewer.join("\n")).unwrap();
+    sign_again(&world, manifest, &holder);
+    let refused = verify(&job.out, &world.trusted()).unwrap_err();
+    assert_eq!(refused.code(), "bad_row");
 }
 
 #[test]

@@ -74,7 +74,11 @@ fn files_more_or_fewer_are_named() {
 }
 
 /// Signs the folder as it is now.
-fn sign_again(world: &World, mut manifest: Manifest, holder: &ed25519_dalek::SigningKey) {
+pub(crate) fn sign_again(
+    world: &World,
+    mut manifest: Manifest,
+    holder: &ed25519_dalek::SigningKey,
+) {
     let folder = world.path("out");
     for file in &mut manifest.files {
         let bytes = fs::read(folder.join(&file.name)).unwrap();
