@@ -15,7 +15,7 @@ use mhealth_api::{ExportedRun, Hash, CLOSING_PREFIX, LONGEST_EXPORT_LINE};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DataError;
-use crate::input::Hashing;
+use crate::input::{self, Hashing};
 
 /// A relay's export, as somebody named it.
 #[derive(Clone, Debug)]
@@ -129,8 +129,9 @@ impl Envelopes {
         progress: &mut dyn FnMut(),
     ) -> Result<(), DataError> {
         let failed = |why| DataError::file(&named.path)(why);
-        let open = || File::open(&named.path).map_err(failed);
-        let mut reader = BufReader::with_capacity(1 << 16, Hashing::new(open()?));
+        input::must_be_file(&named.path)?;
+        let file = File::open(&named.path).map_err(failed)?;
+        let mut reader = BufReader::with_capacity(1 << 16, Hashing::new(&file));
         let (mut runs, mut bad_lines, mut closed, mut offset) = (0, 0, false, 0);
         let mut text = Vec::new();
         loop {
@@ -173,7 +174,7 @@ impl Envelopes {
             runs,
             bad_lines,
         });
-        self.files.push((named.clone(), open()?));
+        self.files.push((named.clone(), file));
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use crate::envelopes::{Envelopes, NamedFile};
 use crate::error::DataError;
 use crate::folder::Unfinished;
 use crate::formats::{self, Beside, Format, Writer};
+use crate::input;
 use crate::keys::{check_pseudonym, KeyFolder, Whose};
 use crate::manifest::{describe, names, AuditRef, Manifest, SCHEMA};
 use crate::owners::{Only, Owner, Owners};
@@ -200,6 +201,7 @@ fn signature_of(job: &Job, whose: Whose) -> Result<Option<Statement>, DataError>
     if job.signed_by.is_empty() {
         return Ok(None);
     }
+    input::must_be_file(&job.audit)?;
     let expected = Expected {
         keys: job.signed_by.clone(),
         chain: Some(whose.chain),

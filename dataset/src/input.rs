@@ -2,14 +2,30 @@
 
 //! Files that are read: within a bound, or hashed.
 
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::fs::{self, File};
+use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use mhealth_api::Hash;
 use sha2::{Digest, Sha256};
 
 use crate::error::DataError;
+
+/// Fails for what is no file but, for example, a pipe: that gives what it has once, and who reads it again waits for ever. It is not
+/// opened, which may wait, too.
+pub(crate) fn must_be_file(path: &Path) -> Result<(), DataError> {
+    let found = fs::metadata(path).map_err(DataError::file(path))?;
+    match found.is_file() {
+        true => Ok(()),
+        false => {
+            let why = "it is read more than once, so it has to be a file, and no pipe or folder";
+            Err(DataError::file(path)(io::Error::new(
+                ErrorKind::InvalidInput,
+                why,
+            )))
+        }
+    }
+}
 
 /// All of a file, and one byte more than `most` of a longer one: whoever reads it finds that it is too long.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, DataError> {

@@ -190,8 +190,12 @@ fn is_signed(text: &[u8], signed: &[u8], holder: &Key) -> bool {
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, DataError> {
-    match input::read(path, LARGEST) {
-        Err(DataError::File { why, .. }) if why.kind() == ErrorKind::NotFound => Ok(None),
+    match input::must_be_file(path).and_then(|()| input::read(path, LARGEST)) {
+        Err(DataError::File { why, .. })
+            if [ErrorKind::NotFound, ErrorKind::InvalidInput].contains(&why.kind()) =>
+        {
+            Ok(None)
+        }
         read => read.map(Some),
     }
 }

@@ -13,6 +13,7 @@ use mhealth_dataset::{export, Job};
 use sha2::{Digest, Sha256};
 
 use crate::support::nights::study;
+use crate::support::pipes::{in_time, pipe};
 use crate::support::table::csv;
 use crate::support::World;
 
@@ -280,6 +281,27 @@ fn an_export_with_nonsense_is_read_all_the_same_and_one_of_nothing_else_is_none(
     assert_eq!(refused(&mut world, &job), "bad_export");
     fs::remove_file(file).unwrap();
     assert_eq!(refused(&mut world, &job), "unusable_file");
+}
+
+/// Whoever reads a pipe again waits for ever.
+#[test]
+fn a_pipe_in_the_place_of_what_is_read_twice_is_refused_at_once() {
+    let world = study();
+    let pipe = pipe(&world.path("pipe"));
+    let mut exported = world.job("out");
+    exported.exports[0].path = pipe.clone();
+    let mut signed = world.job("out");
+    signed.audit = pipe;
+    signed.signed_by = vec![Key([7; 32])];
+    for job in [exported, signed] {
+        let mut keys = KeyFolder::open(&world.path("keys")).unwrap();
+        let made = in_time(move || {
+            let made = export(&job, &mut keys, &mut |_| ());
+            made.map(drop).map_err(|error| error.code())
+        });
+        assert_eq!(made, Err("unusable_file"));
+        assert!(!world.path("out").exists());
+    }
 }
 
 #[test]
