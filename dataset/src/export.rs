@@ -27,6 +27,7 @@ use crate::person::Package;
 use crate::records::{Ready, Records};
 use crate::registry::{Registry, Sources};
 use crate::row::{Inside, Problem, Row};
+use crate::wanted;
 
 /// Entries whose envelopes are in memory at the same time, to be opened by all processors.
 const AT_A_TIME: usize = 64;
@@ -83,8 +84,8 @@ pub fn export(
         plain: &job.devices,
     });
     let owners = Owners::of(keys, &registry, only)?;
-    let wanted = |device: DeviceId| owners.is_wanted(device);
-    let envelopes = Envelopes::index(&job.exports, &wanted, &mut |runs| {
+    let wanted = wanted::digests(job, &registry, &owners)?;
+    let envelopes = Envelopes::index(&job.exports, wanted, &mut |runs| {
         progress(Progress::Runs(runs));
     })?;
     let mut making = Making {

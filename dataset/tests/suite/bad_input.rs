@@ -291,9 +291,12 @@ fn a_pipe_in_the_place_of_what_is_read_twice_is_refused_at_once() {
     let mut exported = world.job("out");
     exported.exports[0].path = pipe.clone();
     let mut signed = world.job("out");
-    signed.audit = pipe;
+    signed.audit = pipe.clone();
     signed.signed_by = vec![Key([7; 32])];
-    for job in [exported, signed] {
+    let mut flagged = world.job("out");
+    flagged.audit = pipe;
+    flagged.include_flagged = true;
+    for job in [exported, signed, flagged] {
         let mut keys = KeyFolder::open(&world.path("keys")).unwrap();
         let made = in_time(move || {
             let made = export(&job, &mut keys, &mut |_| ());
