@@ -31,6 +31,7 @@ mod input;
 pub mod keys;
 pub mod manifest;
 mod measures;
+mod nights;
 mod owners;
 mod person;
 mod places;

@@ -8,15 +8,14 @@ use hashchain::{
 use mhealth_api::Key;
 use mhealth_auditor::verdict::JudgedEntry;
 use mhealth_auditor::Verdict;
-use mhealth_device::payload::{
-    corrected, parse_document, ExchangedNight, Night, DATA_POINT_MEDIA_TYPE, MEDIA_TYPE,
-};
+use mhealth_device::payload::{corrected, DATA_POINT_MEDIA_TYPE, MEDIA_TYPE};
 use serde_json::Value;
 use time::Date;
 
 use crate::audit::AuditedDevice;
 use crate::keys::check_pseudonym;
 use crate::measures::Measures;
+use crate::nights::Told;
 use crate::owners::{Names, Owner};
 
 /// Why a row has no values, or does not count. The words are stable.
@@ -242,11 +241,11 @@ impl Row {
         let read = match media_type {
             MEDIA_TYPE => {
                 self.content = Some("night");
-                night(payload)
+                Told::by_night(payload).ok_or(Problem::PayloadUnreadable)
             }
             DATA_POINT_MEDIA_TYPE => {
                 self.content = Some("data_point");
-                data_point(payload)
+                Told::by_data_point(payload).ok_or(Problem::PayloadUnreadable)
             }
             _ => {
                 self.content = Some("other");
@@ -281,37 +280,4 @@ impl Row {
         self.points = told.points;
         Ok(())
     }
-}
-
-/// What a payload tells.
-struct Told {
-    participant: String,
-    night: Date,
-    sleep_records: Option<u32>,
-    points: Vec<Value>,
-}
-
-fn night(payload: &[u8]) -> Result<Told, Problem> {
-    let unreadable = |_| Problem::PayloadUnreadable;
-    let night = Night::from_json(payload).map_err(unreadable)?;
-    // The data points as they stand, and not as this program would write them.
-    let document = parse_document(payload).map_err(unreadable)?;
-    let points = ["sleep_episode", "time_in_bed", "diary"];
-    let points = points.into_iter().filter_map(|name| document.get(name));
-    Ok(Told {
-        participant: night.participant.0,
-        night: night.night,
-        sleep_records: night.sleep_records,
-        points: points.filter(|point| !point.is_null()).cloned().collect(),
-    })
-}
-
-fn data_point(payload: &[u8]) -> Result<Told, Problem> {
-    let night = ExchangedNight::from_json(payload).map_err(|_| Problem::PayloadUnreadable)?;
-    Ok(Told {
-        participant: night.participant().0.clone(),
-        night: night.night(),
-        sleep_records: None,
-        points: vec![night.data_point().clone()],
-    })
 }

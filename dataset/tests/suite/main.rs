@@ -7,6 +7,7 @@ mod exports;
 mod parts;
 mod person;
 mod program;
+mod records;
 #[path = "../support/mod.rs"]
 mod support;
 mod verifying;

@@ -24,6 +24,9 @@ const LONGEST: Duration = Duration::DAY;
 /// Rounding of parts of an interval to minutes.
 const SLACK: Duration = Duration::MINUTE;
 
+/// Most datasheets of a data point: whoever reads many nights keeps them in memory.
+const MOST_DATASHEETS: usize = 100;
+
 /// Characters of the longest address of a datasheet.
 const LONGEST_REFERENCE: usize = 1_024;
 
@@ -307,6 +310,9 @@ fn check_datasheets(sheets: &Value, place: &Pointer) -> Result<(), Fault> {
     let sheets = sheets
         .as_array()
         .ok_or(place.fault(Problem::WrongType("an array")))?;
+    if sheets.len() > MOST_DATASHEETS {
+        return Err(place.fault(Problem::BadValue("names more than 100 datasheets")));
+    }
     for (index, sheet) in sheets.iter().enumerate() {
         let here = place.item(index);
         let members = object(sheet, &here, &["datasheet_type", "datasheet_reference"])?;
