@@ -309,12 +309,12 @@ impl Sink for Making<'_> {
                     self.lacking.insert(row.device);
                 }
                 for ready in records.add(row, inside) {
-                    rows.push(self.put_aside(ready)?);
+                    rows.push(self.put_aside(ready, owner)?);
                 }
             }
         }
         if let Some(ready) = records.end() {
-            rows.push(self.put_aside(ready)?);
+            rows.push(self.put_aside(ready, owner)?);
         }
         arrange(&mut rows);
         rows.iter().for_each(|row| self.count.row(row));
@@ -383,7 +383,16 @@ impl Making<'_> {
     }
 
     /// Writes down at once what goes into no row: it may be large, and the rows of a device are kept until all are there.
-    fn put_aside(&mut self, ready: Ready) -> Result<Row, DataError> {
+    fn put_aside(&mut self, mut ready: Ready, owner: &Owner<'_>) -> Result<Row, DataError> {
+        let row = &ready.row;
+        if self.participant.is_some() && row.problem == Some(Problem::AnotherParticipant) {
+            // Whose the device is, is the holder's word, and the device says something else.
+            if let (Owner::Plain(_), Verdict::Valid) = (owner, row.verdict) {
+                return Err(DataError::DeviceOfAnother(row.device));
+            }
+            // Somebody else's night is nothing for this person.
+            ready.raw = None;
+        }
         self.count.ready(&ready);
         self.beside.write(ready)
     }

@@ -7,6 +7,7 @@ use mhealth_device::payload::rules::{self, check_datasheets, instant, Pointer, S
 use mhealth_device::payload::{
     parse_document, ExchangedNight, Minutes, Night, SleepDiary, TimeFrame, TimeInterval,
 };
+use serde::Deserialize;
 use serde_json::Value;
 use time::{Date, Duration};
 
@@ -55,6 +56,16 @@ impl Told {
             points: vec![night.data_point().clone()],
         })
     }
+}
+
+/// Whom a payload names, even if nothing else of it can be read.
+pub(crate) fn named(payload: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        participant: String,
+    }
+    let named: Option<Named> = serde_json::from_slice(payload).ok();
+    named.map(|named| named.participant)
 }
 
 /// A payload that is not too long.

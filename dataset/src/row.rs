@@ -15,7 +15,7 @@ use time::Date;
 use crate::audit::AuditedDevice;
 use crate::keys::check_pseudonym;
 use crate::measures::Measures;
-use crate::nights::Told;
+use crate::nights::{named, Told};
 use crate::owners::{Names, Owner};
 
 /// Why a row has no values, or does not count. The words are stable.
@@ -34,7 +34,7 @@ pub enum Problem {
     /// The payload is not what its type says. It is kept as it is.
     PayloadUnreadable,
     /// The payload names another participant than the one whose key opens it; or it is plain, and names one who has a key. It is
-    /// kept as it is.
+    /// kept as it is, but not in a person's own package.
     AnotherParticipant,
     /// It corrects itself, a later entry, or another night.
     BadCorrection,
@@ -241,18 +241,18 @@ impl Row {
         let read = match media_type {
             MEDIA_TYPE => {
                 self.content = Some("night");
-                Told::by_night(payload).ok_or(Problem::PayloadUnreadable)
+                self.fill(payload, Told::by_night(payload), names)
             }
             DATA_POINT_MEDIA_TYPE => {
                 self.content = Some("data_point");
-                Told::by_data_point(payload).ok_or(Problem::PayloadUnreadable)
+                self.fill(payload, Told::by_data_point(payload), names)
             }
             _ => {
                 self.content = Some("other");
                 Err(Problem::UnknownMediaType)
             }
         };
-        match read.and_then(|told| self.fill(told, names)) {
+        match read {
             Ok(()) => None,
             Err(problem) => {
                 self.problem = Some(problem);
@@ -261,19 +261,22 @@ impl Row {
         }
     }
 
-    fn fill(&mut self, told: Told, names: &Names) -> Result<(), Problem> {
-        // Plain data may say anything.
-        if check_pseudonym(&told.participant).is_err() {
-            return Err(Problem::PayloadUnreadable);
-        }
-        let is_own = match &self.participant {
-            Some(owner) => *owner == told.participant,
-            // The phone's own word.
-            None => !names.has(&told.participant),
+    fn fill(&mut self, payload: &[u8], told: Option<Told>, names: &Names) -> Result<(), Problem> {
+        let name = match &told {
+            Some(told) => Some(told.participant.clone()),
+            None => named(payload),
         };
+        let is_own = name.is_none_or(|name| match &self.participant {
+            Some(owner) => *owner == name,
+            // The phone's own word.
+            None => !names.has(&name),
+        });
         if !is_own {
             return Err(Problem::AnotherParticipant);
         }
+        // Plain data may say anything.
+        let told = told.filter(|told| check_pseudonym(&told.participant).is_ok());
+        let told = told.ok_or(Problem::PayloadUnreadable)?;
         self.participant = Some(told.participant);
         self.night = Some(told.night);
         self.measures = Measures::of(&told.points, told.sleep_records);
