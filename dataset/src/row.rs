@@ -27,7 +27,7 @@ pub enum Problem {
     NoKey,
     /// The envelope has no form that this version knows, or no content inside.
     EnvelopeUnreadable,
-    /// It does not open with the key that the device named when it enrolled.
+    /// It does not open with the key that the device named when it enrolled, or the device named none.
     Undecipherable,
     /// The payload is of a type that this version does not know. It is kept as it is.
     UnknownMediaType,
@@ -214,7 +214,10 @@ impl Row {
                     Err(_) => self.closed(Problem::Undecipherable),
                 }
             }
-            (Ok(Envelope::Sealed { .. }), _) => self.closed(Problem::NoKey),
+            // The device has told the chain that it seals to nobody: there is no key that anybody could bring.
+            (Ok(Envelope::Sealed { .. }), Owner::Nobody | Owner::Plain(_)) => {
+                self.closed(Problem::Undecipherable)
+            }
         }
     }
 

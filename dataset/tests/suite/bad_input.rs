@@ -114,6 +114,24 @@ fn what_does_not_open_with_the_right_key_is_flagged() {
     mhealth_dataset::verify(&job.out, &world.trusted()).unwrap();
 }
 
+/// There is no key that the holder could bring, so nobody has to wait for one.
+#[test]
+fn what_a_phone_seals_that_seals_to_nobody_keeps_nobody_from_a_dataset() {
+    let mut world = study();
+    let sealed = world.made(0)[0].envelope.clone();
+    world.bytes(3, sealed);
+    let mut job = world.job("out");
+    let manifest = world.export(&job).unwrap();
+    assert_eq!(manifest.problems["undecipherable"], 1);
+    job.out = world.path("mine");
+    job.participant = Some("P-dan".into());
+    job.devices = vec![DeviceId(3)];
+    job.include_flagged = true;
+    let manifest = world.export(&job).unwrap();
+    assert_eq!((manifest.rows, manifest.current), (2, 1));
+    assert_eq!(manifest.problems["undecipherable"], 1);
+}
+
 /// Relays do not look into envelopes, so a phone can register plain ones with anybody's name.
 #[test]
 fn a_plain_envelope_is_nobodys_who_has_a_key_or_had_one() {
