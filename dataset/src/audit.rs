@@ -11,12 +11,14 @@ use std::path::Path;
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{Hash, Key};
 use mhealth_auditor::report::SCHEMA;
+use mhealth_auditor::signature::{signature_path, verify_file, Expected, ReportFault, Statement};
 use mhealth_auditor::verdict::JudgedEntry;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::error::DataError;
-use crate::input::Hashing;
+use crate::input::{self, Hashing};
+use crate::keys::Whose;
 
 /// What an audit is about, as far as a dataset needs it.
 #[derive(Clone, Debug, Deserialize)]
@@ -104,6 +106,31 @@ pub trait Sink {
     fn heading(&mut self, heading: &Heading) -> Result<(), DataError>;
     /// A device.
     fn device(&mut self, heading: &Heading, device: AuditedDevice) -> Result<(), DataError>;
+}
+
+/// What the auditor signed of a report with one of these keys. If there are none, nothing is asked for.
+pub(crate) fn signature(
+    report: &Path,
+    keys: &[Key],
+    about: Whose,
+) -> Result<Option<Statement>, DataError> {
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    input::must_be_file(report)?;
+    let expected = Expected {
+        keys: keys.to_vec(),
+        chain: Some(about.chain),
+        study: Some(about.study),
+    };
+    match verify_file(report, &signature_path(report), &expected) {
+        Ok(statement) => Ok(Some(statement)),
+        Err(ReportFault::Unreadable(why)) => Err(DataError::file(report)(why)),
+        Err(why) => Err(DataError::Report {
+            file: report.display().to_string(),
+            why,
+        }),
+    }
 }
 
 /// Reads a report from its first byte to its last.

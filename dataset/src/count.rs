@@ -20,6 +20,8 @@ pub(crate) struct Count {
     pub(crate) devices: u64,
     pub(crate) participants: BTreeSet<String>,
     pub(crate) entries: u64,
+    /// Registered entries, as the audit says.
+    pub(crate) audited: u64,
     pub(crate) rows: u64,
     pub(crate) current: u64,
     pub(crate) records_in_parts: u64,

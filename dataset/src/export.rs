@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use hashchain::DeviceId;
 use mhealth_api::Key;
-use mhealth_auditor::signature::{signature_path, verify_file, Expected, ReportFault, Statement};
 use mhealth_auditor::verdict::JudgedEntry;
 use mhealth_auditor::Verdict;
 use rayon::prelude::*;
@@ -19,7 +18,6 @@ use crate::envelopes::{Envelopes, NamedFile};
 use crate::error::DataError;
 use crate::folder::Unfinished;
 use crate::formats::{self, Beside, Format, Writer};
-use crate::input;
 use crate::keys::{check_pseudonym, KeyFolder, Whose};
 use crate::manifest::{describe, names, AuditRef, Manifest, SCHEMA};
 use crate::owners::{Only, Owner, Owners};
@@ -59,6 +57,15 @@ pub struct Job {
     pub made_at: u64,
 }
 
+impl Job {
+    fn not_an_audit(&self, why: impl Into<String>) -> DataError {
+        DataError::NotAnAudit {
+            file: self.audit.display().to_string(),
+            why: why.into(),
+        }
+    }
+}
+
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -76,7 +83,7 @@ pub fn export(
 ) -> Result<Manifest, DataError> {
     let folder = Unfinished::begin(&job.out)?;
     let holder = keys.holder()?;
-    let signed = signature_of(job, keys.whose())?;
+    let signed = audit::signature(&job.audit, &job.signed_by, keys.whose())?;
     let registry = Registry::load(&job.evidence)?;
     let participant = participant_of(job, keys)?;
     let only = participant.as_deref().map(|participant| Only {
@@ -128,16 +135,10 @@ pub fn export(
         });
     }
     if participant.is_none() && !count.agrees_with(&audit.summary) {
-        return Err(DataError::NotAnAudit {
-            file: job.audit.display().to_string(),
-            why: "its sums are not those of its entries".into(),
-        });
+        return Err(job.not_an_audit("its sums are not those of its entries"));
     }
     if signed.as_ref().is_some_and(|it| it.sha256 != audit.sha256) {
-        return Err(DataError::NotAnAudit {
-            file: job.audit.display().to_string(),
-            why: "it was changed while it was read".into(),
-        });
+        return Err(job.not_an_audit("it was changed while it was read"));
     }
     let mut manifest = Manifest {
         schema: SCHEMA.into(),
@@ -158,6 +159,7 @@ pub fn export(
         current: count.current,
         records_in_parts: count.records_in_parts,
         parts: count.parts,
+        not_audited: wanted::registered(&registry, &owners).count() as u64 - count.audited,
         verdicts: count.verdicts,
         left_out: count.left_out,
         problems: count.problems,
@@ -195,27 +197,6 @@ fn participant_of(job: &Job, keys: &KeyFolder) -> Result<Option<String>, DataErr
         other => other?,
     };
     Ok(Some(person))
-}
-
-/// What the auditor signed of the report, if that is asked for.
-fn signature_of(job: &Job, whose: Whose) -> Result<Option<Statement>, DataError> {
-    if job.signed_by.is_empty() {
-        return Ok(None);
-    }
-    input::must_be_file(&job.audit)?;
-    let expected = Expected {
-        keys: job.signed_by.clone(),
-        chain: Some(whose.chain),
-        study: Some(whose.study),
-    };
-    match verify_file(&job.audit, &signature_path(&job.audit), &expected) {
-        Ok(statement) => Ok(Some(statement)),
-        Err(ReportFault::Unreadable(why)) => Err(DataError::file(&job.audit)(why)),
-        Err(why) => Err(DataError::Report {
-            file: job.audit.display().to_string(),
-            why,
-        }),
-    }
 }
 
 struct Making<'a> {
@@ -275,6 +256,7 @@ impl Sink for Making<'_> {
             return Ok(());
         };
         self.count.devices += 1;
+        self.count.audited += device.length;
         let described = formats::Device {
             number: device.device,
             key: device.key,
@@ -336,17 +318,23 @@ impl Making<'_> {
         let ascends = std::mem::replace(&mut self.last, number) < number;
         match whole && ascends {
             true => Ok(()),
-            false => Err(DataError::NotAnAudit {
-                file: self.job.audit.display().to_string(),
-                why: format!("device {} or its entries are not in order", device.device),
-            }),
+            false => {
+                let why = format!("device {} or its entries are not in order", device.device);
+                Err(self.job.not_an_audit(why))
+            }
         }
     }
 
-    /// The evidence has to have what the audit says is registered. What the audit did not see any more has no link.
+    /// The evidence has to have what the audit says is registered, and what it calls right is. What the audit did not see any more
+    /// has no link.
     fn check(&self, entry: &JudgedEntry, device: &AuditedDevice) -> Result<(), DataError> {
         let unseen = entry.verdict == Verdict::NotCovered && entry.link.0 == [0; 32];
         let (number, sequence) = (device.device, entry.sequence);
+        let is_right = matches!(entry.verdict, Verdict::Valid | Verdict::Erased);
+        if is_right && !entry.registered {
+            let why = format!("device {number}: entry {sequence} is right, and not registered");
+            return Err(self.job.not_an_audit(why));
+        }
         let has = || {
             self.registry
                 .has(number, sequence, entry.link, entry.digest)

@@ -71,6 +71,9 @@ pub struct Manifest {
     /// The parts of these records, each a line of `parts.ndjson`.
     #[serde(default)]
     pub parts: u64,
+    /// Entries of these devices that the evidence has and the audit has not: they were registered later, or its report lacks them.
+    #[serde(default)]
+    pub not_audited: u64,
     /// How many entries of these devices got each verdict of the audit.
     pub verdicts: BTreeMap<String, u64>,
     /// How many of them have no row, by their verdicts; `key_destroyed`: valid ones of participants whose key is gone.

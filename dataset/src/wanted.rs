@@ -11,18 +11,23 @@ use crate::input;
 use crate::owners::Owners;
 use crate::registry::Registry;
 
-/// Digests of the registered entries of the devices that are wanted, and of what the report has beside them, if that is taken.
+/// Digests of the registered entries of the devices that are wanted.
+pub(crate) fn registered<'r>(
+    registry: &'r Registry,
+    owners: &'r Owners<'r>,
+) -> impl Iterator<Item = DataDigest> + 'r {
+    let devices = registry.devices.iter();
+    let devices = devices.filter(move |(device, _)| owners.is_wanted(**device));
+    devices.flat_map(|(_, device)| device.entries.iter().map(|(_, digest)| *digest))
+}
+
+/// The same, and of what the report has beside them, if that is taken.
 pub(crate) fn digests(
     job: &Job,
     registry: &Registry,
     owners: &Owners<'_>,
 ) -> Result<Vec<DataDigest>, DataError> {
-    let devices = registry.devices.iter();
-    let devices = devices.filter(|(device, _)| owners.is_wanted(**device));
-    let mut digests = Vec::new();
-    for (_, device) in devices {
-        digests.extend(device.entries.iter().map(|(_, digest)| *digest));
-    }
+    let mut digests: Vec<DataDigest> = registered(registry, owners).collect();
     if job.include_flagged {
         input::must_be_file(&job.audit)?;
         let mut attempts = Attempts {

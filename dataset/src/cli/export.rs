@@ -189,6 +189,12 @@ fn tell(manifest: &Manifest) {
             export.bad_lines, export.name
         );
     }
+    if manifest.not_audited > 0 {
+        println!(
+            "{:>10}  registered entries that the evidence has, and the audit has not: they came later, or its report lacks them",
+            manifest.not_audited
+        );
+    }
     if !manifest.audit.proved {
         println!("The audit took something for the node's word: it is proved by the evidence only as far as places and digests go.");
     }

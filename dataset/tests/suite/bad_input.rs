@@ -5,14 +5,15 @@
 use std::fs;
 
 use ed25519_dalek::{Signer, SigningKey};
-use hashchain::{DeviceId, OpeningKey, StudyId};
+use hashchain::{plain_envelope, Content, DeviceId, OpeningKey, StudyId};
 use mhealth_api::{Hash, Key, SignatureBytes};
 use mhealth_auditor::signature::{signature_path, Statement};
 use mhealth_dataset::keys::{Destruction, KeyFolder, Whose};
 use mhealth_dataset::{export, Job};
+use mhealth_device::payload::MEDIA_TYPE;
 use sha2::{Digest, Sha256};
 
-use crate::support::nights::study;
+use crate::support::nights::{day, measured, study};
 use crate::support::pipes::{in_time, pipe};
 use crate::support::table::csv;
 use crate::support::World;
@@ -233,6 +234,31 @@ fn an_audit_that_is_cut_changed_or_of_another_chain_is_refused() {
     // What only a later version knows is passed over.
     put(&audit.replacen("\"schema\"", "\"later\": [{\"a\": 1}],\n\"schema\"", 1));
     world.export(&job).unwrap();
+}
+
+/// A report that nobody signed could call valid what a relay invented.
+#[test]
+fn a_report_that_calls_right_what_is_not_registered_is_refused() {
+    let mut world = study();
+    let night = measured("P-ada", day(20), 300, 320, &mut world.random).to_json();
+    let content = Content::new(MEDIA_TYPE, &night).unwrap();
+    world.attempt(0, plain_envelope(&[1; 32], &content));
+    let mut job = world.job("out");
+    let genuine = fs::read_to_string(&job.audit).unwrap();
+    let sums = "\"erased\":0,\"unregistered\":1,\"valid\":45";
+    assert!(genuine.contains(sums), "{genuine}");
+    for (verdict, others) in [
+        ("valid", "\"erased\":0,\"valid\":46"),
+        ("erased", "\"erased\":1,\"valid\":45"),
+    ] {
+        let verdict = format!("\"verdict\":\"{verdict}\"");
+        let changed = genuine.replace("\"verdict\":\"unregistered\"", &verdict);
+        fs::write(&job.audit, changed.replace(sums, others)).unwrap();
+        for include_flagged in [false, true] {
+            job.include_flagged = include_flagged;
+            assert_eq!(refused(&mut world, &job), "not_an_audit", "{verdict}");
+        }
+    }
 }
 
 #[test]

@@ -203,6 +203,25 @@ fn what_cannot_be_values_is_kept_as_it_came() {
     assert_eq!(flagged.filter(|row| row["current"] == "false").count(), 2);
 }
 
+/// From a report that nobody signed, whole devices may be taken, or the last entries of one.
+#[test]
+fn a_dataset_says_how_much_is_registered_that_its_audit_does_not_have() {
+    let mut world = study();
+    let job = world.job("out");
+    let before = fs::read(&job.audit).unwrap();
+    assert_eq!(world.export(&job).unwrap().not_audited, 0);
+    world.night(0, "P-ada", 30, 300, 320);
+    let phone = world.phone(Some("P-fay"));
+    world.night(phone, "P-fay", 30, 300, 320);
+    let mut job = world.job("again");
+    fs::write(&job.audit, before).unwrap();
+    let manifest = world.export(&job).unwrap();
+    assert_eq!((manifest.rows, manifest.not_audited), (ROWS, 2));
+    job.out = world.path("mine");
+    job.participant = Some("P-ada".into());
+    assert_eq!(world.export(&job).unwrap().not_audited, 1);
+}
+
 #[test]
 fn the_same_material_gives_the_same_bytes() {
     let mut world = study();
