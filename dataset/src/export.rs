@@ -237,7 +237,7 @@ impl Sink for Making<'_> {
         self.registry.reaches(heading.block)?;
         self.writers = formats::writers(&self.job.formats, self.folder, heading)?;
         if let Some(participant) = self.participant {
-            let package = Package::begin(self.folder, heading, participant)?;
+            let package = Package::begin(self.folder, heading, participant, self.owners)?;
             self.writers.push(Box::new(package));
         }
         Ok(())

@@ -150,6 +150,7 @@ pub(super) fn my_data(arguments: MyData) -> Result<(), DataError> {
     job.participant = Some(arguments.participant);
     job.devices = arguments.device;
     let manifest = make(&job, &keys)?;
+    tell(&manifest);
     println!("For the person: {}", job.out.join("my-data.html").display());
     println!(
         "done=true package={} {}",

@@ -157,6 +157,46 @@ fn a_person_whose_phone_seals_to_nobody_is_found_by_the_device() {
     }
 }
 
+#[test]
+fn the_page_says_what_is_so_of_this_persons_phones_and_entries() {
+    let mut world = study();
+    let plain = world.phone(None);
+    world.night(plain, "P-ada", 20, 300, 320);
+    world.judge(0, 2, "erased", false);
+    // It names an entry that is still to come.
+    world.correction(0, "P-ada", 5, (300, 340), 400);
+    let mut page = |out: &str, participant: &str, devices: &[usize]| {
+        let mut job = world.job(out);
+        job.participant = Some(participant.into());
+        job.include_flagged = true;
+        let devices = devices.iter().map(|device| DeviceId(*device as u32));
+        job.devices = devices.collect();
+        world.export(&job).unwrap();
+        fs::read_to_string(job.out.join("my-data.html")).unwrap()
+    };
+    let sealed = page("sealed", "P-ada", &[]);
+    assert!(
+        sealed.contains("<p>Your phone seals every entry"),
+        "{sealed}"
+    );
+    assert!(sealed.contains("because the study keeps them no longer"));
+    assert!(sealed.contains("(bad_correction)"), "{sealed}");
+    for untrue in [
+        "key was destroyed",
+        "could not be read here",
+        "without sealing it",
+    ] {
+        assert!(!sealed.contains(untrue), "{untrue}: {sealed}");
+    }
+    let plain_only = page("plain", "P-dan", &[3]);
+    assert!(plain_only.contains("<p>Your phone sends every entry as it is"));
+    for untrue in ["your key", "If your key", "seals every entry"] {
+        assert!(!plain_only.contains(untrue), "{untrue}: {plain_only}");
+    }
+    let both = page("both", "P-ada", &[0, plain]);
+    assert!(both.contains("<p>Some of your phones seal"), "{both}");
+}
+
 /// All that the files of a dataset have, and what their payloads are.
 fn all_of(world: &World, out: &str, files: &[FileRef]) -> String {
     let mut all = String::new();
