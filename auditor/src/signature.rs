@@ -38,7 +38,9 @@ mod file;
 mod key;
 
 use std::fmt::Write as _;
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use hashchain::StudyId;
@@ -270,6 +272,29 @@ pub fn verify(
         });
     }
     Ok(statement)
+}
+
+/// The same of files. That the report or its signature is there and cannot be read is [`ReportFault::Unreadable`].
+pub fn verify_file(
+    report: &Path,
+    signature: &Path,
+    expected: &Expected,
+) -> Result<Statement, ReportFault> {
+    let mut report = File::open(report)?;
+    let mut bytes = Vec::new();
+    // One byte more than any signature has: what is longer is none.
+    let read =
+        File::open(signature).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => verify(&mut report, &bytes, expected),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err(ReportFault::Unsigned(signature.display().to_string()))
+        }
+        Err(error) => {
+            let why = format!("{}: {error}", signature.display());
+            Err(io::Error::new(error.kind(), why).into())
+        }
+    }
 }
 
 /// SHA-256 of all that is read, and how much that is.

@@ -5,18 +5,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
 use hashchain::{DeviceId, StudyId};
 use mhealth_api::{Hash, Key};
 use mhealth_auditor::report::SCHEMA;
+use mhealth_auditor::signature::{signature_path, verify_file, Expected, ReportFault, Statement};
 use mhealth_auditor::verdict::JudgedEntry;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use sha2::{Digest, Sha256};
 
 use crate::error::DataError;
+use crate::input::{self, Hashing};
+use crate::keys::Whose;
 
 /// What an audit is about, as far as a dataset needs it.
 #[derive(Clone, Debug, Deserialize)]
@@ -106,6 +108,31 @@ pub trait Sink {
     fn device(&mut self, heading: &Heading, device: AuditedDevice) -> Result<(), DataError>;
 }
 
+/// What the auditor signed of a report with one of these keys. If there are none, nothing is asked for.
+pub(crate) fn signature(
+    report: &Path,
+    keys: &[Key],
+    about: Whose,
+) -> Result<Option<Statement>, DataError> {
+    if keys.is_empty() {
+        return Ok(None);
+    }
+    input::must_be_file(report)?;
+    let expected = Expected {
+        keys: keys.to_vec(),
+        chain: Some(about.chain),
+        study: Some(about.study),
+    };
+    match verify_file(report, &signature_path(report), &expected) {
+        Ok(statement) => Ok(Some(statement)),
+        Err(ReportFault::Unreadable(why)) => Err(DataError::file(report)(why)),
+        Err(why) => Err(DataError::Report {
+            file: report.display().to_string(),
+            why,
+        }),
+    }
+}
+
 /// Reads a report from its first byte to its last.
 pub fn read(path: &Path, sink: &mut dyn Sink) -> Result<Audit, DataError> {
     let file = File::open(path).map_err(DataError::file(path))?;
@@ -142,31 +169,6 @@ pub fn read(path: &Path, sink: &mut dyn Sink) -> Result<Audit, DataError> {
         summary,
         sha256: reader.into_inner().finish(),
     })
-}
-
-/// Hashes what is read through it.
-pub(crate) struct Hashing<R> {
-    inner: R,
-    hash: Sha256,
-}
-
-impl<R> Hashing<R> {
-    pub(crate) fn new(inner: R) -> Self {
-        let hash = Sha256::new();
-        Hashing { inner, hash }
-    }
-
-    pub(crate) fn finish(self) -> Hash {
-        Hash(self.hash.finalize().into())
-    }
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        self.hash.update(&buffer[..read]);
-        Ok(read)
-    }
 }
 
 struct Report<'a> {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashchain::DeviceId;
+use mhealth_device::payload::corrected;
 
 use crate::audit::Summary;
 use crate::error::DataError;
@@ -20,6 +21,8 @@ pub(crate) struct Count {
     pub(crate) devices: u64,
     pub(crate) participants: BTreeSet<String>,
     pub(crate) entries: u64,
+    /// Registered entries, as the audit says.
+    pub(crate) audited: u64,
     pub(crate) rows: u64,
     pub(crate) current: u64,
     pub(crate) records_in_parts: u64,
@@ -35,9 +38,11 @@ impl Count {
     pub(crate) fn ready(&mut self, ready: &Ready) {
         self.parts += ready.parts.len() as u64;
         if let (Some(raw), Some("other")) = (&ready.raw, ready.row.content) {
-            let known = self.media_types.contains_key(&raw.media_type);
+            // Each correction names another entry in it.
+            let (media_type, _) = corrected(&raw.media_type);
+            let known = self.media_types.contains_key(media_type);
             let name = match known || self.media_types.len() < MOST_MEDIA_TYPES {
-                true => &raw.media_type,
+                true => media_type,
                 false => "others",
             };
             *self.media_types.entry(name.to_owned()).or_default() += 1;

@@ -2,20 +2,21 @@
 
 //! The envelopes in relays' exports, found by their digests.
 //!
-//! Exports are larger than the memory, so a first reading notes where each envelope stands (48 bytes for each), and a second one
-//! takes it from there. Nothing in an export is believed: an envelope is what its digest says.
+//! Exports are larger than the memory, so a first reading notes where the wanted envelopes stand (56 bytes for each), and a second one
+//! takes them from there. Nothing in an export is believed: an envelope is what its digest says, and what nobody asks for takes no
+//! memory, however much of it a relay shows.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use hashchain::{data_digest, DataDigest, DeviceId, Native};
+use hashchain::{data_digest, DataDigest, Native};
 use mhealth_api::{ExportedRun, Hash, CLOSING_PREFIX, LONGEST_EXPORT_LINE};
 use serde::{Deserialize, Serialize};
 
-use crate::audit::Hashing;
 use crate::error::DataError;
+use crate::input::{self, Hashing};
 
 /// A relay's export, as somebody named it.
 #[derive(Clone, Debug)]
@@ -74,7 +75,7 @@ pub struct ExportRead {
 }
 
 /// Where an envelope stands.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy)]
 struct Place {
     file: u16,
     /// Where its line begins.
@@ -90,34 +91,34 @@ pub(crate) struct Envelopes {
     files: Vec<(NamedFile, File)>,
     /// What was read of each.
     pub(crate) read: Vec<ExportRead>,
-    /// In order of the digests, each of which is there once.
-    places: Vec<(DataDigest, Place)>,
+    /// The digests that are wanted, in order, each once; and where the first envelope with it stands.
+    places: Vec<(DataDigest, Option<Place>)>,
     /// The run that was taken out last: its entries are asked for one after the other.
     last: Option<(u16, u64, ExportedRun)>,
 }
 
 impl Envelopes {
-    /// Notes where the envelopes of these devices are.
+    /// Notes where the envelopes with these digests are.
     pub(crate) fn index(
         files: &[NamedFile],
-        wanted: &dyn Fn(DeviceId) -> bool,
+        mut digests: Vec<DataDigest>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Self, DataError> {
+        digests.sort_unstable();
+        digests.dedup();
         let mut envelopes = Envelopes {
             files: Vec::new(),
             read: Vec::new(),
-            places: Vec::new(),
+            places: digests.into_iter().map(|digest| (digest, None)).collect(),
             last: None,
         };
         let mut runs = 0;
         for (file, number) in files.iter().zip(0..) {
-            envelopes.add(file, number, wanted, &mut || {
+            envelopes.add(file, number, &mut || {
                 runs += 1;
                 progress(runs);
             })?;
         }
-        envelopes.places.sort_unstable();
-        envelopes.places.dedup_by_key(|(digest, _)| *digest);
         Ok(envelopes)
     }
 
@@ -125,12 +126,12 @@ impl Envelopes {
         &mut self,
         named: &NamedFile,
         number: u16,
-        wanted: &dyn Fn(DeviceId) -> bool,
         progress: &mut dyn FnMut(),
     ) -> Result<(), DataError> {
         let failed = |why| DataError::file(&named.path)(why);
-        let open = || File::open(&named.path).map_err(failed);
-        let mut reader = BufReader::with_capacity(1 << 16, Hashing::new(open()?));
+        input::must_be_file(&named.path)?;
+        let file = File::open(&named.path).map_err(failed)?;
+        let mut reader = BufReader::with_capacity(1 << 16, Hashing::new(&file));
         let (mut runs, mut bad_lines, mut closed, mut offset) = (0, 0, false, 0);
         let mut text = Vec::new();
         loop {
@@ -143,16 +144,15 @@ impl Envelopes {
             } else if let Ok(run) = serde_json::from_slice::<ExportedRun>(&text) {
                 runs += 1;
                 progress();
-                if wanted(run.status.device) {
-                    for (entry, place) in run.entries.iter().zip(0..=u16::MAX) {
-                        let digest = data_digest::<Native>(&entry.envelope.0);
-                        let place = Place {
+                for (entry, place) in run.entries.iter().zip(0..=u16::MAX) {
+                    let digest = data_digest::<Native>(&entry.envelope.0);
+                    if let Some(wanted) = self.find(&digest) {
+                        self.places[wanted].1.get_or_insert(Place {
                             file: number,
                             offset,
                             length: length as u32,
                             entry: place,
-                        };
-                        self.places.push((digest, place));
+                        });
                     }
                 }
             } else {
@@ -173,19 +173,20 @@ impl Envelopes {
             runs,
             bad_lines,
         });
-        self.files.push((named.clone(), open()?));
+        self.files.push((named.clone(), file));
         Ok(())
     }
 
-    /// The envelope with a digest, if some export has it.
+    fn find(&self, digest: &DataDigest) -> Option<usize> {
+        let found = self.places.binary_search_by_key(digest, |(it, _)| *it);
+        found.ok()
+    }
+
+    /// The envelope with a digest that is wanted, if some export has it.
     pub(crate) fn get(&mut self, digest: &DataDigest) -> Result<Option<Vec<u8>>, DataError> {
-        let found = self
-            .places
-            .binary_search_by_key(digest, |(digest, _)| *digest);
-        let Ok(found) = found else {
+        let Some(place) = self.find(digest).and_then(|found| self.places[found].1) else {
             return Ok(None);
         };
-        let (_, place) = self.places[found];
         let known =
             (self.last.as_ref()).is_some_and(|it| (it.0, it.1) == (place.file, place.offset));
         if !known {
@@ -235,6 +236,54 @@ fn skip_line(reader: &mut impl BufRead) -> io::Result<u64> {
         skipped += length as u64;
         if ended {
             return Ok(skipped);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mhealth_api::Base64;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A relay's line with an envelope.
+    fn line(number: u64, envelope: &[u8]) -> String {
+        let some = format!("0x{}", "07".repeat(32));
+        let run = json!({
+            "cursor": number, "study": 0, "previous": some, "signature": null, "received_at": 1,
+            "status": {
+                "run": some, "device": 1, "sequence": number, "entries": 1, "head": some, "state": "finalised",
+            },
+            "entries": [{ "digest": some, "tag": some, "envelope": Base64(envelope.into()) }],
+        });
+        format!("{run}\n")
+    }
+
+    #[test]
+    fn what_nobody_asks_for_takes_no_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = |from: u64| -> String {
+            let numbers = from..from + 1_000;
+            numbers.map(|it| line(it, &it.to_be_bytes())).collect()
+        };
+        let files: Vec<NamedFile> = [("dave", 1), ("eve", 500)]
+            .map(|(name, from)| {
+                let path = folder.path().join(name);
+                std::fs::write(&path, lines(from)).unwrap();
+                let name = name.into();
+                NamedFile { name, path }
+            })
+            .into();
+        let digest = |number: u64| data_digest::<Native>(&number.to_be_bytes());
+        let wanted = vec![digest(1_200), digest(700), digest(700), digest(9_999)];
+        let mut envelopes = Envelopes::index(&files, wanted, &mut |_| ()).unwrap();
+        assert_eq!(envelopes.places.len(), 3);
+        assert_eq!(envelopes.read[1].runs, 1_000);
+        for (number, is_there) in [(700, true), (1_200, true), (9_999, false), (1, false)] {
+            let found = envelopes.get(&digest(number)).unwrap();
+            let expected = is_there.then(|| number.to_be_bytes().to_vec());
+            assert_eq!(found, expected, "{number}");
         }
     }
 }

@@ -216,7 +216,7 @@ pub enum DataError {
         held_by: String,
     },
     /// A device is not this participant's.
-    #[error("device {0} seals its data to another participant's key")]
+    #[error("device {0} is another participant's: it seals to that one's key, or its data name that one")]
     DeviceOfAnother(DeviceId),
     /// Keys of participants are lacking.
     #[error(

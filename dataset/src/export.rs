@@ -3,13 +3,10 @@
 //! Makes a dataset: from an audit, the relays' exports, evidence, and the participants' keys.
 
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::path::PathBuf;
 
 use hashchain::DeviceId;
 use mhealth_api::Key;
-use mhealth_auditor::signature::{self, signature_path, Expected, ReportFault, Statement, LARGEST};
 use mhealth_auditor::verdict::JudgedEntry;
 use mhealth_auditor::Verdict;
 use rayon::prelude::*;
@@ -29,6 +26,7 @@ use crate::person::Package;
 use crate::records::{Ready, Records};
 use crate::registry::{Registry, Sources};
 use crate::row::{Inside, Problem, Row};
+use crate::wanted;
 
 /// Entries whose envelopes are in memory at the same time, to be opened by all processors.
 const AT_A_TIME: usize = 64;
@@ -60,6 +58,15 @@ pub struct Job {
     pub made_at: u64,
 }
 
+impl Job {
+    fn not_an_audit(&self, why: impl Into<String>) -> DataError {
+        DataError::NotAnAudit {
+            file: self.audit.display().to_string(),
+            why: why.into(),
+        }
+    }
+}
+
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -77,7 +84,7 @@ pub fn export(
 ) -> Result<Manifest, DataError> {
     let folder = Unfinished::begin(&job.out)?;
     let holder = keys.holder()?;
-    let signed = signature_of(job, keys.whose())?;
+    let signed = audit::signature(&job.audit, &job.signed_by, keys.whose())?;
     let registry = Registry::load(&job.evidence)?;
     let participant = participant_of(job, keys)?;
     let only = participant.as_deref().map(|participant| Only {
@@ -85,8 +92,8 @@ pub fn export(
         plain: &job.devices,
     });
     let owners = Owners::of(keys, &registry, only)?;
-    let wanted = |device: DeviceId| owners.is_wanted(device);
-    let envelopes = Envelopes::index(&job.exports, &wanted, &mut |runs| {
+    let wanted = wanted::digests(job, &registry, &owners)?;
+    let envelopes = Envelopes::index(&job.exports, wanted, &mut |runs| {
         progress(Progress::Runs(runs));
     })?;
     let mut making = Making {
@@ -130,16 +137,10 @@ pub fn export(
         });
     }
     if participant.is_none() && !count.agrees_with(&audit.summary) {
-        return Err(DataError::NotAnAudit {
-            file: job.audit.display().to_string(),
-            why: "its sums are not those of its entries".into(),
-        });
+        return Err(job.not_an_audit("its sums are not those of its entries"));
     }
     if signed.as_ref().is_some_and(|it| it.sha256 != audit.sha256) {
-        return Err(DataError::NotAnAudit {
-            file: job.audit.display().to_string(),
-            why: "it was changed while it was read".into(),
-        });
+        return Err(job.not_an_audit("it was changed while it was read"));
     }
     let mut manifest = Manifest {
         schema: SCHEMA.into(),
@@ -160,6 +161,7 @@ pub fn export(
         current: count.current,
         records_in_parts: count.records_in_parts,
         parts: count.parts,
+        not_audited: wanted::registered(&registry, &owners).count() as u64 - count.audited,
         verdicts: count.verdicts,
         left_out: count.left_out,
         problems: count.problems,
@@ -197,33 +199,6 @@ fn participant_of(job: &Job, keys: &KeyFolder) -> Result<Option<String>, DataErr
         other => other?,
     };
     Ok(Some(person))
-}
-
-/// What the auditor signed of the report, if that is asked for.
-fn signature_of(job: &Job, whose: Whose) -> Result<Option<Statement>, DataError> {
-    if job.signed_by.is_empty() {
-        return Ok(None);
-    }
-    let file = || job.audit.display().to_string();
-    let failed = |why: ReportFault| DataError::Report { file: file(), why };
-    let beside = signature_path(&job.audit);
-    let mut signature = Vec::new();
-    match File::open(&beside) {
-        Ok(file) => file.take(LARGEST).read_to_end(&mut signature),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            return Err(failed(ReportFault::Unsigned(beside.display().to_string())));
-        }
-        Err(error) => Err(error),
-    }
-    .map_err(DataError::file(&beside))?;
-    let mut report = File::open(&job.audit).map_err(DataError::file(&job.audit))?;
-    let expected = Expected {
-        keys: job.signed_by.clone(),
-        chain: Some(whose.chain),
-        study: Some(whose.study),
-    };
-    let statement = signature::verify(&mut report, &signature, &expected);
-    statement.map(Some).map_err(failed)
 }
 
 struct Making<'a> {
@@ -265,7 +240,7 @@ impl Sink for Making<'_> {
         self.registry.reaches(heading.block)?;
         self.writers = formats::writers(&self.job.formats, self.folder, heading)?;
         if let Some(participant) = self.participant {
-            let package = Package::begin(self.folder, heading, participant)?;
+            let package = Package::begin(self.folder, heading, participant, self.owners)?;
             self.writers.push(Box::new(package));
         }
         Ok(())
@@ -284,6 +259,7 @@ impl Sink for Making<'_> {
             return Ok(());
         };
         self.count.devices += 1;
+        self.count.audited += device.length;
         let described = formats::Device {
             number: device.device,
             key: device.key,
@@ -322,12 +298,12 @@ impl Sink for Making<'_> {
                     self.lacking.insert(row.device);
                 }
                 for ready in records.add(row, inside) {
-                    rows.push(self.put_aside(ready)?);
+                    rows.push(self.put_aside(ready, owner)?);
                 }
             }
         }
         if let Some(ready) = records.end() {
-            rows.push(self.put_aside(ready)?);
+            rows.push(self.put_aside(ready, owner)?);
         }
         arrange(&mut rows);
         self.nights.choose(&mut rows);
@@ -350,17 +326,23 @@ impl Making<'_> {
         let ascends = std::mem::replace(&mut self.last, number) < number;
         match whole && ascends {
             true => Ok(()),
-            false => Err(DataError::NotAnAudit {
-                file: self.job.audit.display().to_string(),
-                why: format!("device {} or its entries are not in order", device.device),
-            }),
+            false => {
+                let why = format!("device {} or its entries are not in order", device.device);
+                Err(self.job.not_an_audit(why))
+            }
         }
     }
 
-    /// The evidence has to have what the audit says is registered. What the audit did not see any more has no link.
+    /// The evidence has to have what the audit says is registered, and what it calls right is. What the audit did not see any more
+    /// has no link.
     fn check(&self, entry: &JudgedEntry, device: &AuditedDevice) -> Result<(), DataError> {
         let unseen = entry.verdict == Verdict::NotCovered && entry.link.0 == [0; 32];
         let (number, sequence) = (device.device, entry.sequence);
+        let is_right = matches!(entry.verdict, Verdict::Valid | Verdict::Erased);
+        if is_right && !entry.registered {
+            let why = format!("device {number}: entry {sequence} is right, and not registered");
+            return Err(self.job.not_an_audit(why));
+        }
         let has = || {
             self.registry
                 .has(number, sequence, entry.link, entry.digest)
@@ -397,7 +379,16 @@ impl Making<'_> {
     }
 
     /// Writes down at once what goes into no row: it may be large, and the rows of a device are kept until all are there.
-    fn put_aside(&mut self, ready: Ready) -> Result<Row, DataError> {
+    fn put_aside(&mut self, mut ready: Ready, owner: &Owner<'_>) -> Result<Row, DataError> {
+        let row = &ready.row;
+        if self.participant.is_some() && row.problem == Some(Problem::AnotherParticipant) {
+            // Whose the device is, is the holder's word, and the device says something else.
+            if let (Owner::Plain(_), Verdict::Valid) = (owner, row.verdict) {
+                return Err(DataError::DeviceOfAnother(row.device));
+            }
+            // Somebody else's night is nothing for this person.
+            ready.raw = None;
+        }
         self.count.ready(&ready);
         self.beside.write(ready)
     }

@@ -15,7 +15,7 @@
 //! An audit's JSON report says which entries there are, device by device, and what is to be thought of them. The relays' exports
 //! have their sealed envelopes, found by the digests that the report names. Evidence proves that the chain has those digests in
 //! those places, and to which participant's key each device seals. Everything is read as a stream; what is kept is links
-//! and digests of the evidence, places of envelopes in the exports, the rows of one device, and one record in parts.
+//! and digests of the evidence, places of the envelopes that are needed, the rows of one device, and one record in parts.
 
 pub mod audit;
 pub mod columns;
@@ -27,6 +27,7 @@ mod error;
 mod export;
 mod folder;
 mod formats;
+mod input;
 pub mod keys;
 pub mod manifest;
 mod measures;
@@ -37,7 +38,9 @@ mod places;
 mod records;
 pub mod registry;
 mod row;
+mod told;
 mod verify;
+mod wanted;
 
 pub use envelopes::{ExportRead, NamedFile};
 pub use error::DataError;

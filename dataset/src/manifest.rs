@@ -3,8 +3,8 @@
 //! `dataset.json`: what a dataset is made of, and the holder's signature over it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufReader, Read};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
@@ -13,9 +13,10 @@ use mhealth_api::{Hash, Key, SignatureBytes};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::audit::{Audit, Hashing};
+use crate::audit::Audit;
 use crate::envelopes::ExportRead;
 use crate::error::DataError;
+use crate::input;
 use crate::registry::EvidenceFile;
 
 /// Names the form of a manifest. A change that a reader could stumble over gets a new number.
@@ -70,6 +71,9 @@ pub struct Manifest {
     /// The parts of these records, each a line of `parts.ndjson`.
     #[serde(default)]
     pub parts: u64,
+    /// Entries of these devices that the evidence has and the audit has not: they were registered later, or its report lacks them.
+    #[serde(default)]
+    pub not_audited: u64,
     /// How many entries of these devices got each verdict of the audit.
     pub verdicts: BTreeMap<String, u64>,
     /// How many of them have no row, by their verdicts; `key_destroyed`: valid ones of participants whose key is gone.
@@ -189,26 +193,19 @@ fn is_signed(text: &[u8], signed: &[u8], holder: &Key) -> bool {
 }
 
 fn read(path: &Path) -> Result<Option<Vec<u8>>, DataError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(DataError::file(path)(error)),
-    };
-    let mut text = Vec::new();
-    let read = file.take(LARGEST).read_to_end(&mut text);
-    read.map_err(DataError::file(path))?;
-    Ok(Some(text))
+    match input::must_be_file(path).and_then(|()| input::read(path, LARGEST)) {
+        Err(DataError::File { why, .. })
+            if [ErrorKind::NotFound, ErrorKind::InvalidInput].contains(&why.kind()) =>
+        {
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
 }
 
 /// A file of a dataset's folder, with its length and hash.
 pub(crate) fn describe(folder: &Path, name: &str) -> Result<FileRef, DataError> {
-    let path = folder.join(name);
-    let hashed = || {
-        let mut file = BufReader::with_capacity(1 << 16, Hashing::new(File::open(&path)?));
-        let bytes = std::io::copy(&mut file, &mut std::io::sink())?;
-        Ok((bytes, file.into_inner().finish()))
-    };
-    let (bytes, sha256) = hashed().map_err(DataError::file(&path))?;
+    let (bytes, sha256) = input::digest(&folder.join(name))?;
     Ok(FileRef {
         name: name.to_owned(),
         bytes,

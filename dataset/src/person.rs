@@ -12,11 +12,12 @@ use crate::columns::{iso, rfc3339_of, COLUMNS};
 use crate::error::DataError;
 use crate::folder::{Out, Unfinished};
 use crate::formats::Writer;
-use crate::row::Row;
+use crate::owners::{Owner, Owners};
+use crate::row::{Problem, Row};
 
 /// Names the form of the machine-readable file.
 pub const SCHEMA: &str = "mhealth-my-data/1";
-const JSON: &str = "my-data.json";
+pub(crate) const JSON: &str = "my-data.json";
 const PAGE: &str = "my-data.html";
 
 const STYLE: &str = "body{font:16px/1.5 sans-serif;max-width:70em;margin:2em auto;padding:0 1em}\
@@ -35,6 +36,7 @@ impl Package {
         folder: &Unfinished,
         heading: &Heading,
         participant: &str,
+        owners: &Owners<'_>,
     ) -> Result<Self, DataError> {
         let head = json!({
             "schema": SCHEMA, "participant": participant,
@@ -50,7 +52,7 @@ impl Package {
         let mut json = folder.file(JSON)?;
         json.bytes(head.as_bytes())?;
         let mut page = folder.file(PAGE)?;
-        page.bytes(top(heading, participant).as_bytes())?;
+        page.bytes(top(heading, participant, owners).as_bytes())?;
         Ok(Package {
             json,
             page,
@@ -90,8 +92,31 @@ impl Writer for Package {
     }
 }
 
+/// How this person's phones send what they register: whether any seals it, and what the page says of it.
+fn how(owners: &Owners<'_>) -> (bool, &'static str) {
+    let any = |is: fn(&Owner<'_>) -> bool| owners.devices.values().any(is);
+    let seals = any(|owner| matches!(owner, Owner::Key(..)));
+    match (seals, any(|owner| matches!(owner, Owner::Plain(_)))) {
+        (_, false) => (
+            true,
+            "Your phone seals every entry before it sends it, and a relay keeps the sealed data. They can be read only with your \
+             key, which the study's data manager holds.",
+        ),
+        (true, true) => (
+            true,
+            "Some of your phones seal every entry before they send it: that can be read only with your key, which the study's data \
+             manager holds. Others send it as it is, without sealing it: whoever has the data of the relay that keeps it can read it.",
+        ),
+        (false, true) => (
+            false,
+            "Your phone sends every entry as it is, without sealing it: whoever has the data of the relay that keeps it can read it.",
+        ),
+    }
+}
+
 /// The page up to its table's first row.
-fn top(heading: &Heading, participant: &str) -> String {
+fn top(heading: &Heading, participant: &str, owners: &Owners<'_>) -> String {
+    let (seals, how) = how(owners);
     let title = format!("What was registered of {participant}");
     let head = html! {
         (DOCTYPE)
@@ -101,14 +126,15 @@ fn top(heading: &Heading, participant: &str) -> String {
         h1 { (title) }
         p { "Study " (heading.study) ", “" (heading.title) "”, as audited by " (heading.auditor) " on "
             (rfc3339_of(heading.run_at)) ", up to block " (heading.block) " of the chain " code { (heading.chain) } "." }
-        p { "Your phone sealed every entry before it sent it. A relay keeps the sealed data. The chain keeps a digest of them, "
-            "from which nobody can read anything, and which cannot be taken back; it shows who brought what, and when. "
-            "The sealed data can be read only with your key, which the study's data manager holds." }
-        p { "This is a copy of all your data in the study that were registered (Article 15 of the GDPR), and you may take it "
+        p { (how) " The chain keeps a digest of every entry, from which nobody can read anything, and which cannot be taken back; it "
+            "shows who brought what, and when." }
+        p { "This is a copy of all your data in the study that were registered and are still there (Article 15 of the GDPR), and you may take it "
             "elsewhere (Article 20): " code { (JSON) } " has it for other programs, " code { "nights.csv" } " as a table, "
             code { "open-mhealth.ndjson" } " in the form of Open mHealth and IEEE 1752.1, and " code { "other.ndjson" }
             " what could not be read, as it came, and " code { "parts.ndjson" } " the entries of what was too long for one. The data manager signed all of it (" code { "dataset.json" } ")." }
-        p { "If your key is destroyed at your request, nobody can read your sealed data any more, wherever a copy is." }
+        @if seals {
+            p { "If your key is destroyed at your request, nobody can read your sealed data any more, wherever a copy is." }
+        }
     };
     let head_of_table = "<table><thead><tr><th>Night</th><th>Asleep</th><th>In bed</th><th>Entry</th><th>Registered</th>\
         <th>Brought by</th><th>Kept by</th><th>What the audit says</th></tr></thead><tbody>\n";
@@ -146,7 +172,7 @@ fn line(row: &Row) -> Markup {
 fn said(row: &Row) -> String {
     let verdict = match row.verdict {
         Verdict::Valid => "Your phone made it, and it is as it was registered.",
-        Verdict::Erased => "Your phone made it; the key was destroyed.",
+        Verdict::Erased => "Your phone made it; its data were erased, by a receipt on the chain or because the study keeps them no longer.",
         Verdict::Altered => "A relay holds something else than your phone registered.",
         Verdict::Forged => "Your phone did not make it.",
         Verdict::Disputed => "Two histories claim this place.",
@@ -154,7 +180,15 @@ fn said(row: &Row) -> String {
         Verdict::Unregistered => "Somebody showed it, and it is not registered.",
         Verdict::NotCovered => "The audit could not check it.",
     };
+    let is_gone = matches!(row.verdict, Verdict::Erased | Verdict::Missing);
     let more = match (row.problem, row.corrected_by, row.corrects) {
+        (Some(Problem::NoEnvelope), ..) if is_gone => String::new(),
+        (Some(Problem::BadCorrection), ..) => {
+            " It says that it corrects another entry, which it cannot, and so it does not count (bad_correction).".into()
+        }
+        (Some(Problem::AnotherParticipant), ..) => {
+            " It names somebody else, so its data are not in this package (another_participant).".into()
+        }
         (Some(problem), ..) => format!(" It could not be read here ({}).", problem.as_str()),
         (None, Some(by), _) => format!(" It was corrected by entry {by}."),
         (None, None, Some(what)) => format!(" It corrects entry {what}."),

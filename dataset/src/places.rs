@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::columns::COLUMNS;
 use crate::error::DataError;
 use crate::formats;
+use crate::person;
 
 /// Bytes of the longest line that a dataset has: the longest record in Base64, and what stands around it.
 const LONGEST: usize = 96 << 20;
@@ -55,7 +56,8 @@ pub(crate) fn read(
         | formats::REDCAP_FILE
         | formats::PARQUET_FILE
         | formats::CDISC_FILE
-        | formats::FHIR_FILE => Has::EveryRow,
+        | formats::FHIR_FILE
+        | person::JSON => Has::EveryRow,
         formats::PARTS_FILE => Has::EveryPart,
         // A row may have several data points, or none.
         formats::OMH_FILE | formats::OTHER_FILE => Has::Some,
@@ -64,6 +66,7 @@ pub(crate) fn read(
     match name {
         formats::PARQUET_FILE => columns(&path, take),
         formats::CDISC_FILE => records(&path, take),
+        person::JSON => entries(&path, take),
         formats::FHIR_FILE => lines(&path, &of_provenance, take),
         formats::OMH_FILE => lines(&path, &of_data_point, take),
         formats::OTHER_FILE | formats::PARTS_FILE => lines(&path, &of_object, take),
@@ -175,6 +178,20 @@ fn records(path: &Path, take: &mut Take<'_>) -> Result<(), DataError> {
             text(values.get(place)?)
         });
         take(row, claimed)
+    })
+}
+
+/// The entries of a participant's package, each in a line of its own behind the heading, which is the first line.
+fn entries(path: &Path, take: &mut Take<'_>) -> Result<(), DataError> {
+    let mut row = 0;
+    each_line(path, &mut |number, line| {
+        if number == 1 || !line.starts_with(b"{") {
+            return Ok(());
+        }
+        row += 1;
+        let line = line.strip_suffix(b",").unwrap_or(line);
+        let value: Value = serde_json::from_slice(line).unwrap_or_default();
+        take(row, of_object(&value))
     })
 }
 

@@ -3,8 +3,6 @@
 //! What the chain has registered, by evidence that was checked.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use hashchain::{entries, DataDigest, DeviceId, LinkHash, Native};
@@ -14,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::error::DataError;
+use crate::input;
 
 /// Where evidence is, and what its reader trusts.
 #[derive(Clone, Debug)]
@@ -70,7 +69,7 @@ impl Registry {
 
     fn add(&mut self, path: &Path, sources: &Sources) -> Result<(), DataError> {
         let file = path.display().to_string();
-        let bytes = read(path)?;
+        let bytes = input::read(path, LARGEST as u64)?;
         let sha256 = Hash(Sha256::digest(&bytes).into());
         let unfit = |why: FormatError| DataError::NotEvidence {
             file: file.clone(),
@@ -129,16 +128,4 @@ impl Registry {
         let place = registered.and_then(|it| it.entries.get(index?));
         place == Some(&(link, digest))
     }
-}
-
-/// All of a file, if it is not larger than any evidence.
-fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    let file = File::open(path).map_err(DataError::file(path))?;
-    let length = file.metadata().map_err(DataError::file(path))?.len();
-    let most = LARGEST as u64 + 1;
-    // Room for all of it at once: a vector that grows takes up to twice as much.
-    let mut bytes = Vec::with_capacity(length.min(most) as usize + 1);
-    let taken = file.take(most).read_to_end(&mut bytes);
-    taken.map_err(DataError::file(path))?;
-    Ok(bytes)
 }

@@ -8,9 +8,7 @@ use hashchain::{
 use mhealth_api::Key;
 use mhealth_auditor::verdict::JudgedEntry;
 use mhealth_auditor::Verdict;
-use mhealth_device::payload::{
-    corrected, parse_document, ExchangedNight, Night, DATA_POINT_MEDIA_TYPE, MEDIA_TYPE,
-};
+use mhealth_device::payload::{corrected, DATA_POINT_MEDIA_TYPE, MEDIA_TYPE};
 use serde_json::Value;
 use time::Date;
 
@@ -18,6 +16,7 @@ use crate::audit::AuditedDevice;
 use crate::keys::check_pseudonym;
 use crate::measures::Measures;
 use crate::owners::{Names, Owner};
+use crate::told::{named, Told};
 
 /// Why a row has no values, or does not count. The words are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,14 +27,14 @@ pub enum Problem {
     NoKey,
     /// The envelope has no form that this version knows, or no content inside.
     EnvelopeUnreadable,
-    /// It does not open with the key that the device named when it enrolled.
+    /// It does not open with the key that the device named when it enrolled, or the device named none.
     Undecipherable,
     /// The payload is of a type that this version does not know. It is kept as it is.
     UnknownMediaType,
     /// The payload is not what its type says. It is kept as it is.
     PayloadUnreadable,
     /// The payload names another participant than the one whose key opens it; or it is plain, and names one who has a key. It is
-    /// kept as it is.
+    /// kept as it is, but not in a person's own package.
     AnotherParticipant,
     /// It corrects itself, a later entry, or another night.
     BadCorrection,
@@ -218,7 +217,10 @@ impl Row {
                     Err(_) => self.closed(Problem::Undecipherable),
                 }
             }
-            (Ok(Envelope::Sealed { .. }), _) => self.closed(Problem::NoKey),
+            // The device has told the chain that it seals to nobody: there is no key that anybody could bring.
+            (Ok(Envelope::Sealed { .. }), Owner::Nobody | Owner::Plain(_)) => {
+                self.closed(Problem::Undecipherable)
+            }
         }
     }
 
@@ -245,18 +247,18 @@ impl Row {
         let read = match media_type {
             MEDIA_TYPE => {
                 self.content = Some("night");
-                night(payload)
+                self.fill(payload, Told::by_night(payload), names)
             }
             DATA_POINT_MEDIA_TYPE => {
                 self.content = Some("data_point");
-                data_point(payload)
+                self.fill(payload, Told::by_data_point(payload), names)
             }
             _ => {
                 self.content = Some("other");
                 Err(Problem::UnknownMediaType)
             }
         };
-        match read.and_then(|told| self.fill(told, names)) {
+        match read {
             Ok(()) => None,
             Err(problem) => {
                 self.problem = Some(problem);
@@ -265,56 +267,26 @@ impl Row {
         }
     }
 
-    fn fill(&mut self, told: Told, names: &Names) -> Result<(), Problem> {
-        // Plain data may say anything.
-        if check_pseudonym(&told.participant).is_err() {
-            return Err(Problem::PayloadUnreadable);
-        }
-        let is_own = match &self.participant {
-            Some(owner) => *owner == told.participant,
-            // The phone's own word.
-            None => !names.has(&told.participant),
+    fn fill(&mut self, payload: &[u8], told: Option<Told>, names: &Names) -> Result<(), Problem> {
+        let name = match &told {
+            Some(told) => Some(told.participant.clone()),
+            None => named(payload),
         };
+        let is_own = name.is_none_or(|name| match &self.participant {
+            Some(owner) => *owner == name,
+            // The phone's own word.
+            None => !names.has(&name),
+        });
         if !is_own {
             return Err(Problem::AnotherParticipant);
         }
+        // Plain data may say anything.
+        let told = told.filter(|told| check_pseudonym(&told.participant).is_ok());
+        let told = told.ok_or(Problem::PayloadUnreadable)?;
         self.participant = Some(told.participant);
         self.night = Some(told.night);
         self.measures = Measures::of(&told.points, told.sleep_records);
         self.points = told.points;
         Ok(())
     }
-}
-
-/// What a payload tells.
-struct Told {
-    participant: String,
-    night: Date,
-    sleep_records: Option<u32>,
-    points: Vec<Value>,
-}
-
-fn night(payload: &[u8]) -> Result<Told, Problem> {
-    let unreadable = |_| Problem::PayloadUnreadable;
-    let night = Night::from_json(payload).map_err(unreadable)?;
-    // The data points as they stand, and not as this program would write them.
-    let document = parse_document(payload).map_err(unreadable)?;
-    let points = ["sleep_episode", "time_in_bed", "diary"];
-    let points = points.into_iter().filter_map(|name| document.get(name));
-    Ok(Told {
-        participant: night.participant.0,
-        night: night.night,
-        sleep_records: night.sleep_records,
-        points: points.filter(|point| !point.is_null()).cloned().collect(),
-    })
-}
-
-fn data_point(payload: &[u8]) -> Result<Told, Problem> {
-    let night = ExchangedNight::from_json(payload).map_err(|_| Problem::PayloadUnreadable)?;
-    Ok(Told {
-        participant: night.participant().0.clone(),
-        night: night.night(),
-        sleep_records: None,
-        points: vec![night.data_point().clone()],
-    })
 }

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use mhealth_dataset::verify;
 use serde_json::json;
 
+use mhealth_device::payload::MEDIA_TYPE;
 use mhealth_device::Record;
-use support::nights::{day, expected, study};
+use support::nights::{day, expected, measured, study};
 use support::parts::pieces;
 
 /// Names the folder that the sample goes to. Without it, it is made and thrown away.
@@ -31,6 +32,11 @@ fn a_sample_for_other_readers_is_made_and_verified() {
     let newer = world.phone(Some("P-ada"));
     world.night(newer, "P-ada", 3, 330, 370);
     let beside = 3;
+    // A night before there were any.
+    let nonsense = measured("P-cyd", day(16), 310, 340, &mut world.random).to_json();
+    let nonsense = String::from_utf8(nonsense).unwrap();
+    let nonsense = nonsense.replace(&day(16).to_string(), "-0001-11-30");
+    world.entry(2, MEDIA_TYPE, nonsense.as_bytes());
     world.judge(2, *broken.start(), "missing", false);
     world.judge(1, 2, "forged", true);
     world.judge(1, 3, "missing", false);

@@ -2,15 +2,13 @@
 
 //! `mhealth-auditor key` and `mhealth-auditor verify-report`.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use hashchain::StudyId;
 use mhealth_api::{Hash, Key};
 use mhealth_auditor::signature::{
-    self, signature_path, Expected, ReportFault, ReportKey, Statement, LARGEST,
+    signature_path, verify_file, Expected, ReportFault, ReportKey, Statement,
 };
 use mhealth_auditor::AuditError;
 use mhealth_chain_client::write_new_secret;
@@ -76,15 +74,7 @@ pub(super) fn verify(arguments: VerifyReportArguments) -> Result<u8, AuditError>
         chain: arguments.genesis,
         study: arguments.study,
     };
-    let mut file = File::open(report).map_err(|error| unreadable(report, error))?;
-    let checked = match read(&signature) {
-        Ok(bytes) => signature::verify(&mut file, &bytes, &expected),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            Err(ReportFault::Unsigned(signature.display().to_string()))
-        }
-        Err(error) => return Err(unreadable(&signature, error)),
-    };
-    match checked {
+    match verify_file(report, &signature, &expected) {
         Ok(statement) => {
             tell(&statement);
             println!(
@@ -97,28 +87,15 @@ pub(super) fn verify(arguments: VerifyReportArguments) -> Result<u8, AuditError>
             );
             Ok(0)
         }
-        Err(ReportFault::Unreadable(error)) => Err(unreadable(report, error)),
+        Err(fault @ ReportFault::Unreadable(_)) => Err(AuditError::Report {
+            file: report.display().to_string(),
+            fault,
+        }),
         Err(fault) => {
             eprintln!("mhealth-auditor: {fault}");
             println!("verified=false error={}", fault.code());
             Ok(REFUSED)
         }
-    }
-}
-
-fn read(signature: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One byte more than any signature has: what is longer is none.
-    let file = File::open(signature)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// The report, or its signature file, is there and cannot be read; or there is no report.
-fn unreadable(file: &Path, error: std::io::Error) -> AuditError {
-    AuditError::Report {
-        file: file.display().to_string(),
-        fault: ReportFault::Unreadable(error),
     }
 }
 

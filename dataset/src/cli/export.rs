@@ -150,6 +150,7 @@ pub(super) fn my_data(arguments: MyData) -> Result<(), DataError> {
     job.participant = Some(arguments.participant);
     job.devices = arguments.device;
     let manifest = make(&job, &keys)?;
+    tell(&manifest);
     println!("For the person: {}", job.out.join("my-data.html").display());
     println!(
         "done=true package={} {}",
@@ -187,6 +188,12 @@ fn tell(manifest: &Manifest) {
         println!(
             "{:>10}  lines of the export {} that are no runs",
             export.bad_lines, export.name
+        );
+    }
+    if manifest.not_audited > 0 {
+        println!(
+            "{:>10}  registered entries that the evidence has, and the audit has not: they came later, or its report lacks them",
+            manifest.not_audited
         );
     }
     if !manifest.audit.proved {
@@ -227,7 +234,7 @@ pub(super) fn verify_dataset(arguments: VerifyDataset) -> Result<(), DataError> 
     }
     println!("This is not proved: that the values are those of the digests (only the holder of the keys can open what was sealed), and");
     println!(
-        "what the audit says of each entry (the dataset is from the audit {}).",
+        "what the audit says of each entry, of its block and of who brought it (the dataset is from the audit {}).",
         manifest.audit.sha256
     );
     println!("verified=true {}", figures(manifest));

@@ -5,14 +5,16 @@
 use std::fs;
 
 use ed25519_dalek::{Signer, SigningKey};
-use hashchain::{DeviceId, OpeningKey, StudyId};
+use hashchain::{plain_envelope, Content, DeviceId, OpeningKey, StudyId};
 use mhealth_api::{Hash, Key, SignatureBytes};
 use mhealth_auditor::signature::{signature_path, Statement};
 use mhealth_dataset::keys::{Destruction, KeyFolder, Whose};
 use mhealth_dataset::{export, Job};
+use mhealth_device::payload::MEDIA_TYPE;
 use sha2::{Digest, Sha256};
 
-use crate::support::nights::study;
+use crate::support::nights::{day, measured, study};
+use crate::support::pipes::{in_time, pipe};
 use crate::support::table::csv;
 use crate::support::World;
 
@@ -111,6 +113,24 @@ fn what_does_not_open_with_the_right_key_is_flagged() {
     assert_eq!(manifest.problems["envelope_unreadable"], 2);
     assert_eq!(manifest.problems["another_participant"], 1);
     mhealth_dataset::verify(&job.out, &world.trusted()).unwrap();
+}
+
+/// There is no key that the holder could bring, so nobody has to wait for one.
+#[test]
+fn what_a_phone_seals_that_seals_to_nobody_keeps_nobody_from_a_dataset() {
+    let mut world = study();
+    let sealed = world.made(0)[0].envelope.clone();
+    world.bytes(3, sealed);
+    let mut job = world.job("out");
+    let manifest = world.export(&job).unwrap();
+    assert_eq!(manifest.problems["undecipherable"], 1);
+    job.out = world.path("mine");
+    job.participant = Some("P-dan".into());
+    job.devices = vec![DeviceId(3)];
+    job.include_flagged = true;
+    let manifest = world.export(&job).unwrap();
+    assert_eq!((manifest.rows, manifest.current), (2, 1));
+    assert_eq!(manifest.problems["undecipherable"], 1);
 }
 
 /// Relays do not look into envelopes, so a phone can register plain ones with anybody's name.
@@ -216,6 +236,31 @@ fn an_audit_that_is_cut_changed_or_of_another_chain_is_refused() {
     world.export(&job).unwrap();
 }
 
+/// A report that nobody signed could call valid what a relay invented.
+#[test]
+fn a_report_that_calls_right_what_is_not_registered_is_refused() {
+    let mut world = study();
+    let night = measured("P-ada", day(20), 300, 320, &mut world.random).to_json();
+    let content = Content::new(MEDIA_TYPE, &night).unwrap();
+    world.attempt(0, plain_envelope(&[1; 32], &content));
+    let mut job = world.job("out");
+    let genuine = fs::read_to_string(&job.audit).unwrap();
+    let sums = "\"erased\":0,\"unregistered\":1,\"valid\":45";
+    assert!(genuine.contains(sums), "{genuine}");
+    for (verdict, others) in [
+        ("valid", "\"erased\":0,\"valid\":46"),
+        ("erased", "\"erased\":1,\"valid\":45"),
+    ] {
+        let verdict = format!("\"verdict\":\"{verdict}\"");
+        let changed = genuine.replace("\"verdict\":\"unregistered\"", &verdict);
+        fs::write(&job.audit, changed.replace(sums, others)).unwrap();
+        for include_flagged in [false, true] {
+            job.include_flagged = include_flagged;
+            assert_eq!(refused(&mut world, &job), "not_an_audit", "{verdict}");
+        }
+    }
+}
+
 #[test]
 fn a_report_that_no_trusted_auditor_signed_is_refused() {
     let mut world = study();
@@ -280,6 +325,30 @@ fn an_export_with_nonsense_is_read_all_the_same_and_one_of_nothing_else_is_none(
     assert_eq!(refused(&mut world, &job), "bad_export");
     fs::remove_file(file).unwrap();
     assert_eq!(refused(&mut world, &job), "unusable_file");
+}
+
+/// Whoever reads a pipe again waits for ever.
+#[test]
+fn a_pipe_in_the_place_of_what_is_read_twice_is_refused_at_once() {
+    let world = study();
+    let pipe = pipe(&world.path("pipe"));
+    let mut exported = world.job("out");
+    exported.exports[0].path = pipe.clone();
+    let mut signed = world.job("out");
+    signed.audit = pipe.clone();
+    signed.signed_by = vec![Key([7; 32])];
+    let mut flagged = world.job("out");
+    flagged.audit = pipe;
+    flagged.include_flagged = true;
+    for job in [exported, signed, flagged] {
+        let mut keys = KeyFolder::open(&world.path("keys")).unwrap();
+        let made = in_time(move || {
+            let made = export(&job, &mut keys, &mut |_| ());
+            made.map(drop).map_err(|error| error.code())
+        });
+        assert_eq!(made, Err("unusable_file"));
+        assert!(!world.path("out").exists());
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use mhealth_dataset::{verify, Format};
+use mhealth_device::payload::correcting;
 use serde_json::{json, Value};
 
 use crate::support::nights::{day, expected, study, ROWS};
@@ -227,6 +228,37 @@ fn what_cannot_be_values_is_kept_as_it_came() {
     let rows = csv(&world.path("out/nights.csv"));
     let flagged = rows.iter().filter(|row| !row["problem"].is_empty());
     assert_eq!(flagged.filter(|row| row["current"] == "false").count(), 2);
+}
+
+#[test]
+fn corrections_of_a_type_that_is_not_known_are_counted_with_it() {
+    let mut world = study();
+    for corrects in 14..17 {
+        let media_type = correcting("application/x-ecg", corrects);
+        world.entry(2, &media_type, &[9]);
+    }
+    let manifest = world.export(&world.job("out")).unwrap();
+    let counted: Vec<_> = manifest.unknown_media_types.into_iter().collect();
+    assert_eq!(counted, [("application/x-ecg".to_owned(), 4)]);
+}
+
+/// From a report that nobody signed, whole devices may be taken, or the last entries of one.
+#[test]
+fn a_dataset_says_how_much_is_registered_that_its_audit_does_not_have() {
+    let mut world = study();
+    let job = world.job("out");
+    let before = fs::read(&job.audit).unwrap();
+    assert_eq!(world.export(&job).unwrap().not_audited, 0);
+    world.night(0, "P-ada", 30, 300, 320);
+    let phone = world.phone(Some("P-fay"));
+    world.night(phone, "P-fay", 30, 300, 320);
+    let mut job = world.job("again");
+    fs::write(&job.audit, before).unwrap();
+    let manifest = world.export(&job).unwrap();
+    assert_eq!((manifest.rows, manifest.not_audited), (ROWS, 2));
+    job.out = world.path("mine");
+    job.participant = Some("P-ada".into());
+    assert_eq!(world.export(&job).unwrap().not_audited, 1);
 }
 
 #[test]

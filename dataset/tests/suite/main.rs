@@ -9,6 +9,7 @@ mod nights;
 mod parts;
 mod person;
 mod program;
+mod records;
 #[path = "../support/mod.rs"]
 mod support;
 mod verifying;

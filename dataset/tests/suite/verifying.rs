@@ -14,6 +14,7 @@ use rand::{Rng, SeedableRng};
 use sha2::{Digest, Sha256};
 
 use crate::support::nights::study;
+use crate::support::pipes::{in_time, pipe};
 use crate::support::World;
 
 fn made() -> (World, Manifest) {
@@ -73,8 +74,27 @@ fn files_more_or_fewer_are_named() {
     assert!(matches!(refused, DataError::NotADataset(_)));
 }
 
+#[test]
+fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
+    let (world, _) = made();
+    for (name, code) in [("nights.csv", "file_altered"), (MANIFEST, "not_a_dataset")] {
+        let (folder, trusted) = (world.path("out"), world.trusted());
+        fs::remove_file(folder.join(name)).unwrap();
+        pipe(&folder.join(name));
+        let verified = in_time(move || {
+            let verified = verify(&folder, &trusted);
+            verified.map(drop).map_err(|error| error.code())
+        });
+        assert_eq!(verified, Err(code));
+    }
+}
+
 /// Signs the folder as it is now.
-fn sign_again(world: &World, mut manifest: Manifest, holder: &ed25519_dalek::SigningKey) {
+pub(crate) fn sign_again(
+    world: &World,
+    mut manifest: Manifest,
+    holder: &ed25519_dalek::SigningKey,
+) {
     let folder = world.path("out");
     for file in &mut manifest.files {
         let bytes = fs::read(folder.join(&file.name)).unwrap();

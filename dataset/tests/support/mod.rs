@@ -9,6 +9,7 @@ pub(crate) mod nights;
 mod node;
 mod papers;
 pub(crate) mod parts;
+pub(crate) mod pipes;
 pub(crate) mod table;
 
 use std::collections::BTreeMap;

@@ -37,7 +37,11 @@ impl<'de> Deserialize<'de> for ClockTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let parsed = text.split_once(':').and_then(|(hour, minute)| {
-            let two_digits = |s: &str| (s.len() == 2).then(|| s.parse().ok()).flatten();
+            // A number may have a sign, and a time of day has none.
+            let two_digits = |s: &str| {
+                let digits = s.len() == 2 && s.bytes().all(|byte| byte.is_ascii_digit());
+                digits.then(|| s.parse().ok()).flatten()
+            };
             Time::from_hms(two_digits(hour)?, two_digits(minute)?, 0).ok()
         });
         parsed
@@ -100,6 +104,13 @@ pub struct SleepDiary {
     /// Item 8: quality score.
     #[serde(rename = "csd_core_8")]
     pub quality: SleepQuality,
+}
+
+impl SleepDiary {
+    /// The schema of a diary.
+    pub fn schema() -> SchemaId {
+        SchemaId::new("mhealth-chain", "consensus-sleep-diary", "1.0")
+    }
 }
 
 /// What a participant enters in the morning, with full dates; the measures are calculated from it.
@@ -220,7 +231,7 @@ impl DiaryEntry {
             diary: Some(DataPoint {
                 header: Header {
                     uuid: Uuid::random(rng),
-                    schema_id: SchemaId::new("mhealth-chain", "consensus-sleep-diary", "1.0"),
+                    schema_id: SleepDiary::schema(),
                     source_creation_date_time: written,
                     modality,
                     external_datasheets: sheets,
@@ -325,6 +336,8 @@ mod tests {
     fn a_score_lies_between_one_and_five() {
         assert!(SleepQuality::new(0).is_none() && SleepQuality::new(6).is_none());
         assert!(serde_json::from_str::<SleepQuality>("6").is_err());
-        assert!(serde_json::from_str::<ClockTime>("\"24:00\"").is_err());
+        for time in ["24:00", "+5:+5", "5:05"] {
+            assert!(serde_json::from_str::<ClockTime>(&format!("{time:?}")).is_err());
+        }
     }
 }

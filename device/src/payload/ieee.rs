@@ -237,7 +237,7 @@ pub enum TimeInterval {
 
 impl TimeInterval {
     /// Who defines the sleep episodes of such intervals, and in which version.
-    fn sleep_episode(&self) -> SchemaId {
+    pub fn sleep_episode(&self) -> SchemaId {
         let (namespace, version) = match self {
             Self::Bounded { .. } => ("ieee", "1.0"),
             Self::PartOfDay { .. } => ("omh", "1.1"),
@@ -247,7 +247,7 @@ impl TimeInterval {
     }
 
     /// The same for time in bed. Open mHealth has no schema for it.
-    fn time_in_bed(&self) -> SchemaId {
+    pub fn time_in_bed(&self) -> SchemaId {
         let namespace = match self {
             Self::Bounded { .. } => "ieee",
             Self::PartOfDay { .. } | Self::Day { .. } => "mhealth-chain",

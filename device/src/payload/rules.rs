@@ -16,13 +16,16 @@ use time::{format_description::well_known::Rfc3339, Date, Duration, OffsetDateTi
 use super::ieee::Uuid;
 
 /// Years in which a night can lie.
-const YEARS: core::ops::RangeInclusive<i32> = 1970..=2100;
+pub const YEARS: core::ops::RangeInclusive<i32> = 1970..=2100;
 
 /// No sleep and no night in bed is longer.
-const LONGEST: Duration = Duration::DAY;
+pub const LONGEST: Duration = Duration::DAY;
 
 /// Rounding of parts of an interval to minutes.
-const SLACK: Duration = Duration::MINUTE;
+pub const SLACK: Duration = Duration::MINUTE;
+
+/// Most datasheets of a data point: whoever reads many nights keeps them in memory.
+const MOST_DATASHEETS: usize = 100;
 
 /// Characters of the longest address of a datasheet.
 const LONGEST_REFERENCE: usize = 1_024;
@@ -303,10 +306,14 @@ fn check_header(header: &Value, place: &Pointer) -> Result<(Uuid, Measure), Faul
     Ok((uuid, measure))
 }
 
-fn check_datasheets(sheets: &Value, place: &Pointer) -> Result<(), Fault> {
+/// Checks the datasheets of a header.
+pub fn check_datasheets(sheets: &Value, place: &Pointer) -> Result<(), Fault> {
     let sheets = sheets
         .as_array()
         .ok_or(place.fault(Problem::WrongType("an array")))?;
+    if sheets.len() > MOST_DATASHEETS {
+        return Err(place.fault(Problem::BadValue("names more than 100 datasheets")));
+    }
     for (index, sheet) in sheets.iter().enumerate() {
         let here = place.item(index);
         let members = object(sheet, &here, &["datasheet_type", "datasheet_reference"])?;
@@ -470,7 +477,7 @@ fn boolean(value: &Value, place: &Pointer) -> Result<bool, Fault> {
 }
 
 /// An instant of RFC 3339, with its offset from UTC.
-fn instant(value: &Value, place: &Pointer) -> Result<OffsetDateTime, Fault> {
+pub fn instant(value: &Value, place: &Pointer) -> Result<OffsetDateTime, Fault> {
     let text = text(value, place)?;
     let separated = text.as_bytes().get(10) == Some(&b'T') && text.is_ascii();
     let parsed = OffsetDateTime::parse(text, &Rfc3339).ok();
