@@ -239,6 +239,13 @@ impl Node {
         self.log.text()
     }
 
+    /// The end of its log, to be shown beside an error.
+    pub fn last_words(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
     /// Waits until it has logged a line that contains this text, since it was started last, and returns the line.
     pub fn wait_for_log(&self, text: &str) -> Result<String> {
         self.log.wait_for("the node", text, PATIENCE)

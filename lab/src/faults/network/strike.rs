@@ -5,13 +5,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context, Result};
+use mhealth_testing::finality::{wait_until_final, PATIENCE, PROGRESS};
 use mhealth_testing::node::{Launch, Node};
 use mhealth_testing::rpc::JsonRpc;
 use serde_json::{json, Value};
 use sp_crypto_hashing::twox_128;
 use tokio::time::{sleep, timeout};
 
-use super::cluster::{wait_until_final, GUEST, PATIENCE, PROGRESS, SECOND};
+use super::cluster::{GUEST, SECOND};
 use super::floods;
 use super::plan::{Fault, Kind, TWIN, VALIDATORS};
 use super::site::{client, near_to, Site};
@@ -148,8 +149,7 @@ async fn join(site: &Site, sync: &str) -> Result<String> {
     let guest = site.cluster.launch(launch, GUEST).await?;
     site.cluster.welcome(&guest).await?;
     let goal = site.cluster.highest().await? + PROGRESS;
-    let joined = wait_until_final(&guest, goal).await;
-    joined.with_context(|| guest.log())?;
+    wait_until_final(&guest, goal).await?;
     let took = start.elapsed();
     same_journal(site, &guest).await?;
     Ok(format!("followed after {} s", took.as_secs()))
