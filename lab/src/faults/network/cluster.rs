@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{bail, Context, Result};
-use mhealth_testing::finality::{self, height, wait_until_final};
+use anyhow::{bail, ensure, Context, Result};
+use mhealth_testing::finality::{self, height, wait_until_final, PROGRESS};
 use mhealth_testing::node::{Launch, Node};
 use mhealth_testing::rpc::JsonRpc;
 use serde_json::{json, Value};
@@ -17,6 +17,8 @@ use tokio::time::sleep;
 use super::plan::VALIDATORS;
 use super::wires::Wires;
 
+/// A validator that is cut off may still have votes for blocks before. It counts them within this time.
+const LAST_VOTES: Duration = Duration::from_secs(10);
 /// Places beside those of the validators: a guest's and a twin's.
 pub(crate) const GUEST: usize = VALIDATORS;
 /// Of a second node with a validator's keys.
@@ -178,6 +180,26 @@ impl Cluster {
         let nodes = self.those(these);
         let (halted, ()) = tokio::join!(finality::halt(&nodes), sleep(time));
         halted.map(drop)
+    }
+
+    /// Waits until these go on finalising, and for so long at least. Makes sure that one which is cut off from them finalises
+    /// nothing meanwhile. Whether it makes blocks says nothing: a node without a single peer makes none.
+    pub(crate) async fn finalise_without(
+        &self,
+        alone: usize,
+        these: &[usize],
+        time: Duration,
+    ) -> Result<()> {
+        sleep(LAST_VOTES).await;
+        let before = height(&self.nodes[alone]).await?.last_final;
+        let (go_on, ()) = tokio::join!(self.finalise(these, PROGRESS), sleep(time));
+        go_on?;
+        let now = height(&self.nodes[alone]).await?.last_final;
+        ensure!(
+            now == before,
+            "validator {alone} went on from block {before} to {now} without the votes"
+        );
+        Ok(())
     }
 
     fn those(&self, these: &[usize]) -> Vec<&Node> {

@@ -82,11 +82,10 @@ pub(crate) async fn strike(site: &mut Site, fault: &Fault) -> Result<String> {
         Kind::PartOne => {
             let others = fault.others();
             site.cluster.part(&[victim], &others).await?;
-            let alone = site.cluster.halt(&[victim], fault.time).await;
-            let go_on = site.cluster.finalise(&others, PROGRESS).await;
-            site.cluster.mend().await?;
+            let cluster = &site.cluster;
+            let go_on = cluster.finalise_without(victim, &others, fault.time).await;
+            cluster.mend().await?;
             go_on?;
-            alone?;
         }
         Kind::LoseDatabase => {
             site.cluster.kill(victim)?;
