@@ -229,9 +229,15 @@ impl Node {
         &self.base
     }
 
-    /// Number of its process; none while it is down.
+    /// Number of its process; none while it is taken down.
     pub fn process_id(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
+    }
+
+    /// Whether its process runs. One that has ended by itself still has a number.
+    pub fn is_running(&mut self) -> bool {
+        let child = self.child.as_mut();
+        child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// The last lines that it logged.

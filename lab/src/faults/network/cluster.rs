@@ -102,7 +102,7 @@ impl Cluster {
         SocketAddr::new(node.host(), node.rpc_port())
     }
 
-    /// Those that are up.
+    /// Those that nobody has taken down.
     pub(crate) fn running(&self) -> Vec<usize> {
         let up = |number: &usize| self.nodes[*number].process_id().is_some();
         (0..self.nodes.len()).filter(up).collect()
@@ -120,6 +120,22 @@ impl Cluster {
     pub(crate) async fn start_again(&mut self, number: usize, wrapper: &[&str]) -> Result<()> {
         self.nodes[number].start_again_under(wrapper, &[])?;
         self.introduce(number).await
+    }
+
+    /// Starts again whatever does not run, and tells of those that ended by themselves, which none may.
+    pub(crate) async fn pick_up(&mut self, fallen: &mut Vec<String>) -> Result<()> {
+        for number in 0..self.nodes.len() {
+            let node = &mut self.nodes[number];
+            if node.is_running() {
+                continue;
+            }
+            if node.process_id().is_some() {
+                let log = node.last_words();
+                fallen.push(format!("validator {number} ended by itself:\n{log}"));
+            }
+            self.start_again(number, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Takes a validator's database away. It must be down.

@@ -20,7 +20,7 @@ use mhealth_testing::audit;
 use tokio::task::block_in_place;
 
 use self::cluster::Cluster;
-use self::plan::{Fault, Kind, VALIDATORS};
+use self::plan::{Fault, Kind};
 use self::site::Site;
 use self::wires::{Loses, Wires};
 use crate::judge::{self, Judgement};
@@ -208,11 +208,7 @@ impl Report {
 
     /// Brings up whatever is down, and waits until all validators agree.
     async fn heal(&mut self, site: &mut Site) -> Result<u64> {
-        for number in 0..VALIDATORS {
-            if !site.cluster.running().contains(&number) {
-                site.cluster.start_again(number, &[]).await?;
-            }
-        }
+        site.cluster.pick_up(&mut self.broken).await?;
         site.cluster.mend().await?;
         let agreed = site.cluster.agree().await;
         self.fallen += block_in_place(|| site.pick_up())?;
