@@ -22,7 +22,7 @@ use tokio::task::block_in_place;
 use self::cluster::Cluster;
 use self::plan::{Fault, Kind};
 use self::site::Site;
-use self::wires::{Loses, Wires};
+use self::wires::{Loses, Slows, Wires};
 use crate::judge::{self, Judgement};
 use crate::load::{Cohorts, Load, Volume};
 use crate::record::{Record, Said};
@@ -131,12 +131,11 @@ fn wires(options: &Options) -> Option<Wires> {
     match &laid {
         Ok(wires) => {
             println!("Addresses: one for each node, in network namespaces; links can be cut.");
-            let slow = if wires.delays {
-                "netem"
-            } else {
-                "a low rate (tbf)"
-            };
-            println!("Slow links: by {slow}.");
+            match wires.slows {
+                Some(Slows::Delay) => println!("Slow links: by netem."),
+                Some(Slows::Rate) => println!("Slow links: by a low rate (tbf)."),
+                None => println!("Slow links: none; neither netem nor tbf is there."),
+            }
             match wires.loses {
                 Some(Loses::Netem) => println!("Lossy links: by netem."),
                 Some(Loses::Filter) => println!("Lossy links: by iptables."),

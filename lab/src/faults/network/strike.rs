@@ -38,6 +38,9 @@ pub(crate) fn impossible(kind: Kind, site: &Site) -> Option<&'static str> {
     match kind {
         Kind::WrongClock if fake_time().is_none() => Some("libfaketime is not installed"),
         Kind::Slow if wires.is_none() => Some("there are no network namespaces"),
+        Kind::Slow if wires.is_some_and(|wires| wires.slows.is_none()) => {
+            Some("neither netem nor tbf is there")
+        }
         Kind::Lossy if wires.is_none() => Some("there are no network namespaces"),
         Kind::Lossy if wires.is_some_and(|wires| wires.loses.is_none()) => {
             Some("neither netem nor iptables is there")
