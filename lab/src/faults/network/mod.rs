@@ -4,6 +4,7 @@
 
 mod cluster;
 mod floods;
+mod offences;
 mod plan;
 mod site;
 mod strike;
@@ -242,7 +243,7 @@ impl Report {
         self.stuck.extend(different);
         let drained = block_in_place(|| site.drain());
         self.take("queues of relays", drained);
-        let offenders = strike::offenders(site.cluster.node(0)).await;
+        let offenders = offences::offenders(site.cluster.node(0)).await;
         let offenders = self.take("offences", offenders).unwrap_or_default();
         if offenders > usize::from(self.equivocated) {
             let told = format!("{offenders} validators have offences, most of them honest ones");

@@ -4,17 +4,16 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
+use mhealth_chain_client::Account;
 use mhealth_testing::finality::{wait_until_final, PATIENCE, PROGRESS};
 use mhealth_testing::node::{Launch, Node};
-use mhealth_testing::rpc::JsonRpc;
-use serde_json::{json, Value};
-use sp_crypto_hashing::twox_128;
 use tokio::time::{sleep, timeout};
 
 use super::cluster::{GUEST, SECOND};
 use super::floods;
-use super::plan::{Fault, Kind, TWIN, VALIDATORS};
+use super::offences;
+use super::plan::{Fault, Kind, TWIN, TWINS_ACCOUNT, VALIDATORS};
 use super::site::{client, near_to, Site};
 
 /// The library that shows a program another time.
@@ -213,36 +212,18 @@ async fn grows(site: &Site, validator: usize) -> Result<()> {
     grown.with_context(|| format!("no entry came to the chain within {SOON:?}"))?
 }
 
-/// A second node with a validator's keys: the chain takes it down and goes on.
+/// A second node with a validator's keys: the chain takes it down, keeps it from its work, and goes on.
 async fn equivocate(site: &Site) -> Result<String> {
+    let honest: Vec<usize> = (0..VALIDATORS).filter(|one| *one != TWIN).collect();
+    let validator = Account::from_secret_uri(TWINS_ACCOUNT)?.id().0;
+    let node = site.cluster.node(honest[0]);
+    let session = offences::fresh_session(node, &validator).await?;
     let twin = site.cluster.launch(Launch::twin(TWIN), SECOND).await?;
     site.cluster.welcome(&twin).await?;
-    let recorded = wait_until_recorded(site.cluster.node(0)).await;
-    let honest: Vec<usize> = (0..VALIDATORS).filter(|one| *one != TWIN).collect();
+    let recorded = offences::wait_until_recorded(node, &validator, session).await;
     let go_on = site.cluster.finalise(&honest, 2 * PROGRESS).await;
     drop(twin);
-    recorded?;
+    ensure!(recorded?, "the validator is recorded and not disabled");
     go_on?;
-    Ok("recorded".to_owned())
-}
-
-async fn wait_until_recorded(node: &Node) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while offenders(node).await? == 0 {
-        if Instant::now() > deadline {
-            bail!("no offence is recorded");
-        }
-        sleep(Duration::from_millis(500)).await;
-    }
-    Ok(())
-}
-
-/// How many validators the chain has offences of.
-pub(crate) async fn offenders(node: &Node) -> Result<usize> {
-    let prefix = [twox_128(b"Accountability"), twox_128(b"Offences")].concat();
-    let digits: String = prefix.iter().map(|byte| format!("{byte:02x}")).collect();
-    let rpc = JsonRpc::connect(&node.url()).await?;
-    let params = [json!(format!("0x{digits}")), json!(VALIDATORS + 1)];
-    let keys: Value = rpc.request("state_getKeysPaged", &params).await?;
-    Ok(keys.as_array().map_or(0, Vec::len))
+    Ok("recorded and disabled".to_owned())
 }
