@@ -149,7 +149,7 @@ fn wires(options: &Options) -> Option<Wires> {
         }
     }
     match strike::fake_time() {
-        Some(library) => println!("Wrong clocks: by {library}."),
+        Some(library) => println!("Wrong clocks: by {}.", library.display()),
         None => println!("Wrong clocks: none; libfaketime is not installed."),
     }
     laid.ok()

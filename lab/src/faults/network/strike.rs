@@ -2,7 +2,9 @@
 
 //! Lets a fault happen, looks whether the network does what it must meanwhile, and ends it.
 
-use std::time::{Duration, Instant};
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{ensure, Context, Result};
 use mhealth_chain_client::Account;
@@ -17,18 +19,23 @@ use super::plan::{Fault, Kind, TWIN, TWINS_ACCOUNT, VALIDATORS};
 use super::site::{client, near_to, Site};
 
 /// The library that shows a program another time.
-const FAKE_TIME: [&str; 3] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/local/lib/faketime/libfaketimeMT.so.1",
-];
+const FAKE_TIME: &str = "faketime/libfaketimeMT.so.1";
+/// Folders of libraries. Debian has one for each kind of machine below the first.
+const LIBRARIES: [&str; 2] = ["/usr/lib", "/usr/local/lib"];
+/// What a node logs when it has started.
+const STARTED: &str = "Running JSON-RPC server";
+/// A clock that is said to be minutes off must be off by so many seconds.
+const LEAST_OFF: i64 = 60;
 /// Entries must come to the chain within this time, whoever floods it.
 const SOON: Duration = Duration::from_secs(90);
 
 /// Where the library is that shows a program another time, if it is there.
-pub(crate) fn fake_time() -> Option<&'static str> {
-    let there = |path: &&&str| std::path::Path::new(path).exists();
-    FAKE_TIME.iter().find(there).copied()
+pub(crate) fn fake_time() -> Option<PathBuf> {
+    let roots = LIBRARIES.map(PathBuf::from);
+    let of_machines = fs::read_dir(&roots[0]).into_iter().flatten().flatten();
+    let of_machines: Vec<PathBuf> = of_machines.map(|folder| folder.path()).collect();
+    let mut files = roots.iter().chain(&of_machines);
+    files.find_map(|folder| Some(folder.join(FAKE_TIME)).filter(|file| file.exists()))
 }
 
 /// Why this system cannot let such faults happen, if it cannot.
@@ -116,17 +123,35 @@ pub(crate) async fn strike(site: &mut Site, fault: &Fault) -> Result<String> {
 
 async fn wrong_clock(site: &mut Site, fault: &Fault) -> Result<()> {
     let library = fake_time().context("no libfaketime")?;
-    let preload = format!("LD_PRELOAD={library}");
-    let off = format!("FAKETIME={:+}s", fault.off);
+    let preload = format!("LD_PRELOAD={}", library.display());
+    let wrong = format!("FAKETIME={:+}s", fault.off);
     // Timers run on; what is wrong is the time of day.
     let monotonic = ["FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"];
-    let wrapper = ["env", &preload, &off, monotonic[0], monotonic[1]];
+    let wrapper = ["env", &preload, &wrong, monotonic[0], monotonic[1]];
     site.cluster.stop(fault.victim)?;
     site.cluster.start_again(fault.victim, &wrapper).await?;
+    // A library that cannot be loaded is a warning, and the clock is right.
+    let line = site.cluster.node(fault.victim).wait_for_log(STARTED);
+    let line = line.unwrap_or_default();
+    let off = seconds_off(&line, SystemTime::now());
     let go_on = site.cluster.finalise(&fault.others(), 2 * PROGRESS).await;
     site.cluster.stop(fault.victim)?;
     site.cluster.start_again(fault.victim, &[]).await?;
+    let is_off = off.is_some_and(|off| off.abs() >= LEAST_OFF);
+    ensure!(is_off, "its clock was right: {line:?}");
     go_on
+}
+
+/// How many seconds the time of a log's line is off from this one. Logs tell the time of the place, so it is told but for quarters
+/// of an hour.
+fn seconds_off(line: &str, now: SystemTime) -> Option<i64> {
+    const QUARTER: i64 = 15 * 60;
+    let mut parts = line.split_whitespace().nth(1)?.split(':').skip(1);
+    let mut part = || parts.next()?.get(..2)?.parse::<i64>().ok();
+    let said = part()? * 60 + part()?;
+    let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let off = said - i64::try_from(now).ok()?;
+    Some((off + QUARTER / 2).rem_euclid(QUARTER) - QUARTER / 2)
 }
 
 /// The node of relay 0 dies. Its balancer leads it to another validator's, and entries go on coming by it.
@@ -226,4 +251,21 @@ async fn equivocate(site: &Site) -> Result<String> {
     ensure!(recorded?, "the validator is recorded and not disabled");
     go_on?;
     Ok("recorded and disabled".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_log_tells_how_far_its_clock_is_off_wherever_it_is() {
+        // At the beginning of a quarter of an hour.
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_900);
+        let off = |clock: &str| seconds_off(&format!("2027-01-15 {clock} Running"), now);
+        assert_eq!(off("08:15:00"), Some(0));
+        assert_eq!(off("13:45:02"), Some(2));
+        assert_eq!(off("08:19:00.123"), Some(240));
+        assert_eq!(off("08:09:30"), Some(-330));
+        assert_eq!(off("some line"), None);
+    }
 }
