@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How `scripts/follow` follows a document, with commands of the shell alone."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from programs import ROOT
+
+
+class Rehearsals(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mhealth-rehearsal-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.page = self.folder / "page.md"
+
+    def run_script(self, *command):
+        return subprocess.run(
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "TMPDIR": str(self.folder)},
+        )
+
+    def follow(self, *blocks, within=60):
+        """Follows a page with these blocks; `timeout` ends it as it ends those of `scripts/test`."""
+        self.page.write_text("".join(f"Type:\n\n```sh\n{block}\n```\n\n" for block in blocks))
+        return self.run_script("timeout", f"{within}s", ROOT / "scripts/follow", self.page)
+
+    def test_blocks_run_where_they_say(self):
+        done = self.follow("# at each of north south\necho $ORG > $ORG.name", "# at east\ncat north.name south.name")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("  | north\n  | south\n", done.stdout)
+        self.assertIn("followed=1 blocks=2 ", done.stdout.splitlines()[-1])
+
+    def test_the_first_command_that_fails_ends_it(self):
+        done = self.follow("# at south\nfalse\necho on", "echo later")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("A command failed at south.", done.stdout)
+        self.assertNotIn("| on", done.stdout)
+        self.assertNotIn("later", done.stdout)
+
+    def test_nothing_to_follow_is_no_success(self):
+        self.page.write_text("# Title\n\n```bash\ntrue\n```\n")
+        for what in (self.folder / "nowhere.md", f"{self.page}#Elsewhere", self.page):
+            done = self.run_script(ROOT / "scripts/follow", what)
+            self.assertEqual(done.returncode, 2, what)
+            self.assertNotIn("followed=", done.stdout)
+            self.assertTrue(done.stderr, what)
+
+
+if __name__ == "__main__":
+    unittest.main()
