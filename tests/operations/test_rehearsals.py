@@ -43,6 +43,22 @@ class Rehearsals(unittest.TestCase):
         self.assertNotIn("| on", done.stdout)
         self.assertNotIn("later", done.stdout)
 
+    def test_what_hangs_is_ended_with_the_last_words_of_the_services(self):
+        log = "echo it waits for three >> $FOLLOW_WORLD/log/north.mhealth-node"
+        done = self.follow(f"# at north\n{log}", "# at centre\necho waiting\nuntil false; do sleep 1; done", within=10)
+        self.assertEqual(done.returncode, 124)
+        self.assertIn("Time is up.", done.stderr)
+        self.assertIn("| waiting", done.stdout)
+        self.assertIn("A command failed at centre.", done.stdout)
+        # The centre has no node; that of the first machine serves it.
+        self.assertIn("it waits for three", done.stdout)
+
+    def test_a_service_that_ends_at_once_is_told(self):
+        done = self.follow("# at centre\nsystemctl start mhealth-relay\necho on")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("mhealth-relay ended at once", done.stdout)
+        self.assertNotIn("| on", done.stdout)
+
     def test_nothing_to_follow_is_no_success(self):
         self.page.write_text("# Title\n\n```bash\ntrue\n```\n")
         for what in (self.folder / "nowhere.md", f"{self.page}#Elsewhere", self.page):
