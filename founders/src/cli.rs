@@ -41,6 +41,9 @@ enum Command {
     Keys(keys::Keys),
     Found(found::Found),
     /// Proposes something to the other members, and votes for it.
+    ///
+    /// `mhealth study create`, `mhealth allowance`, and `mhealth appoint` and `mhealth remove` for validators and members are other
+    /// names for the same.
     Propose {
         /// Propose only, without a vote of your own.
         #[arg(long)]
