@@ -18,6 +18,7 @@ use mhealth_testing::member::Member;
 use mhealth_testing::node::{subcommand, Launch, Node};
 use mhealth_testing::phone::{self, Phone};
 use mhealth_testing::rpc::JsonRpc;
+use mhealth_testing::topology::SPONSOR;
 use serde_json::{json, Value};
 use support::STUDY;
 
@@ -151,6 +152,8 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     alice.best_is(last + LEAST_LAG + 1).await;
     assert_eq!(alice.finalised().await, last);
 
+    what_is_not_final_is_shown_to_whoever_asks_for_it(&alice, folder.path());
+
     // Anybody proves which block is the last final one, and the consortium decides.
     let member = |name| Member::new(&alice.node.url(), name, folder.path()).expect("written");
     let reported = member("//Eve").does(&["report-final", "--not-final"]);
@@ -215,6 +218,28 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     );
 
     a_new_node_begins_at_the_checkpoint(&alice, &chain, checkpoint, folder.path()).await;
+}
+
+/// Without finality a change is seen by those who look at the best block, and by nobody else.
+fn what_is_not_final_is_shown_to_whoever_asks_for_it(alice: &Validator, folder: &Path) {
+    let relay = Account::from_secret_uri("//Ferdie").expect("it is well known");
+    let (relay, study) = (relay.id().to_string(), STUDY.to_string());
+    let sponsor = Member::new(&alice.node.url(), SPONSOR, folder).expect("written");
+    let does = |words: &[&str]| {
+        let done = sponsor.does(words).expect("it answers");
+        done.expect("it is done")
+    };
+    does(&["appoint", "relay", "--study", &study, &relay, "--not-final"]);
+    let shown = |more: &[&str]| {
+        let status = does(&[&["status", "--study", &study][..], more].concat());
+        let relays = status["relays"].as_array().expect("a list");
+        (relays.contains(&json!(relay)), status["final"].clone())
+    };
+    assert_eq!(shown(&[]), (false, json!(true)));
+    assert_eq!(shown(&["--not-final"]), (true, json!(false)));
+    let chain = does(&["status", "--not-final"]);
+    let (seen, last) = (chain["block"].as_u64(), chain["final_block"].as_u64());
+    assert!(seen > last, "{chain}");
 }
 
 /// A decision for a block after which another was shown to be final fails, and finality goes on.
