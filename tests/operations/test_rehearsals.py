@@ -59,6 +59,17 @@ class Rehearsals(unittest.TestCase):
         self.assertIn("mhealth-relay ended at once", done.stdout)
         self.assertNotIn("| on", done.stdout)
 
+    def test_a_port_is_nobody_elses_while_nobody_listens_there(self):
+        # The same draw twice: what is taken the first time is not the second time.
+        twice = "RANDOM=7; take_port; echo $port; RANDOM=7; take_port; echo $port"
+        taken = self.run_script("bash", "-c", f". {ROOT}/scripts/lib/machines.sh; {twice}")
+        first, second = taken.stdout.split()
+        self.assertNotEqual(first, second, taken.stderr)
+        locks = self.folder / "mhealth-test-ports"
+        self.assertEqual({file.name for file in locks.iterdir()}, {first, second})
+        held = self.run_script("bash", "-c", f". {ROOT}/scripts/lib/machines.sh; take_port; flock -n {locks}/$port true")
+        self.assertEqual(held.returncode, 1)
+
     def test_nothing_to_follow_is_no_success(self):
         self.page.write_text("# Title\n\n```bash\ntrue\n```\n")
         for what in (self.folder / "nowhere.md", f"{self.page}#Elsewhere", self.page):
