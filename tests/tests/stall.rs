@@ -190,6 +190,9 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     alice.start_again(&[]).await;
     let resumed = async || (alice.finalised().await > block.number).then_some(());
     until("finality resumes", resumed).await;
+    let waited = member("//Eve").does(&["wait", "--final", "+1", "--within", "60"]);
+    let waited = waited.expect("it answers").expect("it is final");
+    assert!(waited["final_block"].as_u64() > Some(block.number));
     let run = calls::submit(phone.run(1));
     let brought = alice.submitter("//Dave").submit_and_wait(run).await;
     brought.expect("registered");
@@ -240,6 +243,9 @@ fn what_is_not_final_is_shown_to_whoever_asks_for_it(alice: &Validator, folder: 
     let chain = does(&["status", "--not-final"]);
     let (seen, last) = (chain["block"].as_u64(), chain["final_block"].as_u64());
     assert!(seen > last, "{chain}");
+    let late = sponsor.does(&["wait", "--final", "+1", "--within", "3"]);
+    let late = late.expect("it answers").expect_err("finality is lost");
+    assert_eq!(late, "not_final_in_time");
 }
 
 /// A decision for a block after which another was shown to be final fails, and finality goes on.
