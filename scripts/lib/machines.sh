@@ -50,6 +50,13 @@ take_port() {
     done
 }
 
+# What commands at an organisation name of others and is not handed out, as .json is: folders, secrets. Here all are on one disk.
+of_others() { # ORG COMMANDS
+    local name others=
+    for name in "${machines[@]}"; do [ "$name" = "$1" ] || others+="|$name"; done
+    grep -oE "(^|[^[:alnum:]\$/.-])(${others#|})(-[[:alnum:]-]+)?(/[^[:space:]]*|[[:space:]]|\$)" <<<"$2"
+}
+
 # Runs commands on the machine of an organisation.
 on_machine() {
     local org=$1 commands=$2 name variables=()

@@ -70,6 +70,21 @@ class Rehearsals(unittest.TestCase):
         held = self.run_script("bash", "-c", f". {ROOT}/scripts/lib/machines.sh; take_port; flock -n {locks}/$port true")
         self.assertEqual(held.returncode, 1)
 
+    def test_nobody_uses_what_is_on_the_machine_of_another(self):
+        for org, command in (
+            ("north", "cat harbour/account.secret"),
+            ("south", "cat --number south/keys south-2/keys east-2/network.key"),
+            ("east", "echo --account-file centre-sponsor-3"),
+            ("centre", "echo --account-file west"),
+        ):
+            done = self.follow(f"# at {org}\necho begun\n{command}")
+            self.assertEqual(done.returncode, 1, command)
+            self.assertIn(f"another organisation than {org}.", done.stdout)
+            self.assertNotIn("| begun", done.stdout)
+        mine = "mkdir centre; echo centre/relay.toml centre-relay-2 north.json $ORG/x --relay centre=http://127.0.0.1:1"
+        done = self.follow(f"# at centre\n{mine}\nnorth=1; echo $north $north/")
+        self.assertEqual(done.returncode, 0, done.stdout)
+
     def test_nothing_to_follow_is_no_success(self):
         self.page.write_text("# Title\n\n```bash\ntrue\n```\n")
         for what in (self.folder / "nowhere.md", f"{self.page}#Elsewhere", self.page):
