@@ -292,4 +292,18 @@ mod tests {
             assert_eq!(options.command.is_none(), options.auth.study.is_some());
         }
     }
+    #[test]
+    fn the_commands_of_story_and_runbooks_are_understood() {
+        for document in [
+            include_str!("../../docs/operating/story.md"),
+            include_str!("../../docs/operating/runbooks.md"),
+        ] {
+            let commands = mhealth_testing::document::commands(document, "mhealth-auth");
+            assert_eq!(commands.len(), 1);
+            for command in commands {
+                let options = Options::try_parse_from(&command);
+                options.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+            }
+        }
+    }
 }

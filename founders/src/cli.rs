@@ -14,7 +14,7 @@ use crate::failure::{Failure, EXIT_CODES};
 use crate::proposals::{Decision, NewAllowance};
 use crate::report::Report;
 use crate::session::Global;
-use crate::{auditor_key, found, keys, passport, status, study, urgent};
+use crate::{auditor_key, found, keys, passport, status, study, urgent, wait};
 
 /// What the organisations of an mHealth Chain do with it: keys, the first block, decisions, studies and their servers.
 ///
@@ -41,6 +41,9 @@ enum Command {
     Keys(keys::Keys),
     Found(found::Found),
     /// Proposes something to the other members, and votes for it.
+    ///
+    /// `mhealth study create`, `mhealth allowance`, and `mhealth appoint` and `mhealth remove` for validators and members are other
+    /// names for the same.
     Propose {
         /// Propose only, without a vote of your own.
         #[arg(long)]
@@ -109,6 +112,15 @@ enum Command {
         #[arg(long, requires = "study")]
         devices: bool,
     },
+    /// Waits until a block is final, and prints the number of the last final one.
+    Wait {
+        /// The number of the block; with a plus before it, how many more than now.
+        #[arg(long = "final", value_name = "BLOCK|+N")]
+        goal: wait::Goal,
+        /// Wait so many seconds at most. By default it waits for as long as the node answers.
+        #[arg(long, value_name = "SECONDS")]
+        within: Option<u64>,
+    },
     #[command(subcommand)]
     Passport(passport::Passport),
     /// Prints what a shell needs to complete this program's command line.
@@ -153,6 +165,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Report, Failure> {
             study: Some(study),
             devices,
         } => status::study(global, study, devices).await,
+        Command::Wait { goal, within } => wait::until_final(global, goal, within).await,
         Command::Passport(passport) => passport::run(global, passport).await,
         Command::Completion { shell } => completion(shell),
         Command::Man { folder } => man(&folder),
@@ -200,12 +213,12 @@ mod tests {
     #[test]
     fn the_commands_of_the_documents_are_understood() {
         for (document, number) in [
-            (include_str!("../../docs/operating/founding.md"), 35),
-            (include_str!("../../docs/operating/story.md"), 38),
-            (include_str!("../../docs/operating/runbooks.md"), 70),
+            (include_str!("../../docs/operating/founding.md"), 36),
+            (include_str!("../../docs/operating/story.md"), 36),
+            (include_str!("../../docs/operating/runbooks.md"), 68),
         ] {
-            // What the shell puts in the place of a motion's number.
-            let document = document.replace("$motion", "0");
+            // Numbers of a motion and of a block, which the shell puts in.
+            let document = document.replace("$motion", "0").replace("$last", "0");
             let commands = mhealth_testing::document::commands(&document, "mhealth");
             assert_eq!(commands.len(), number);
             for command in commands {

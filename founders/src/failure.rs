@@ -45,6 +45,11 @@ impl Failure {
         Self::new(code, message, REFUSED)
     }
 
+    /// What was waited for did not come in time.
+    pub(crate) fn late(code: &str, message: impl Into<String>) -> Self {
+        Self::new(code, message, UNREACHABLE)
+    }
+
     /// A file or folder cannot be read or written.
     pub(crate) fn file(path: &Path, error: &io::Error) -> Self {
         let code = match error.kind() {

@@ -21,6 +21,7 @@ mod session;
 mod status;
 mod study;
 mod urgent;
+mod wait;
 
 use std::process::ExitCode;
 

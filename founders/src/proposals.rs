@@ -58,7 +58,7 @@ pub(crate) enum Decision {
 /// What members decide by a motion, or within hours (`mhealth urgent`).
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum EitherWay {
-    /// A validator goes, within ten minutes. Two thirds of the members.
+    /// A validator goes, within two sessions: 300 blocks. Two thirds of the members.
     RemoveValidator {
         /// Its account.
         #[arg(value_name = "ACCOUNT")]

@@ -70,6 +70,14 @@ impl Global {
         Ok(ChainClient::connect_with(&self.node, options).await?)
     }
 
+    /// The same, with so much patience at least.
+    pub(crate) fn patient(&self, seconds: u64) -> Self {
+        Self {
+            patience: self.patience.max(seconds),
+            ..self.clone()
+        }
+    }
+
     /// Connects, to act for the account.
     pub(crate) async fn office(&self) -> Result<Office, Failure> {
         let Some(file) = &self.account_file else {

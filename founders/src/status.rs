@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! `mhealth status`: the node, the consortium, a study and its devices, as of the latest final block.
+//! `mhealth status`: the node, the consortium, a study and its devices, as of the latest final block, or of the best one.
 
 use hashchain::StudyId;
 use mhealth_chain_client::{AccountId32, ChainType, ChainView, Quota};
@@ -15,9 +15,13 @@ use crate::session::Global;
 /// The chain and its people.
 pub(crate) async fn chain(global: &Global) -> Result<Report, Failure> {
     let chain = global.chain().await?;
-    let (block, view) = chain.at_finalised().await?;
+    let (seen, view) = global.view(&chain).await?;
+    let last_final = match global.is_final() {
+        true => seen,
+        false => chain.finalised().await?,
+    };
     let best = chain.best_block().await?;
-    let behind = best.number.saturating_sub(block.number);
+    let behind = best.number.saturating_sub(last_final.number);
     let genesis = format!("{:#x}", chain.genesis_hash());
     let kind = match chain.chain_type().await? {
         ChainType::Development => "development".to_owned(),
@@ -31,14 +35,17 @@ pub(crate) async fn chain(global: &Global) -> Result<Report, Failure> {
     let mut report = Report::default()
         .line(format!("Chain:      {genesis} ({kind})"))
         .line(format!("Best block: {}", best.number))
-        .line(format!("Final:      {} ({behind} behind)", block.number))
+        .line(format!(
+            "Final:      {} ({behind} behind)",
+            last_final.number
+        ))
         .line(format!("Entries:    {}", view.journal_length().await?))
         .line(format!("Devices:    {}", view.devices().await?))
         .with("genesis", genesis)
         .with("chain_type", kind)
         .with("best_block", best.number)
-        .with("final_block", block.number)
-        .with("final_hash", format!("{:#x}", block.hash))
+        .with("final_block", last_final.number)
+        .with("final_hash", format!("{:#x}", last_final.hash))
         .with("entries", view.journal_length().await?)
         .with("devices", view.devices().await?)
         .with("members", names(&members))
@@ -63,7 +70,8 @@ pub(crate) async fn chain(global: &Global) -> Result<Report, Failure> {
     if motions > 0 {
         report = report.line(format!("Open motions: {motions} (mhealth motions)"));
     }
-    Ok(report.with("studies", studies))
+    let report = report.with("studies", studies);
+    Ok(report.block(seen.number, global.is_final()))
 }
 
 /// A study, and with its devices if so wanted.
@@ -73,7 +81,7 @@ pub(crate) async fn study(
     devices: bool,
 ) -> Result<Report, Failure> {
     let chain = global.chain().await?;
-    let (block, view) = chain.at_finalised().await?;
+    let (block, view) = global.view(&chain).await?;
     let Some(shown) = view.study(study).await? else {
         let message = format!("There is no study {study} on this chain.");
         return Err(Failure::wrong("unknown_study", message));
@@ -97,8 +105,7 @@ pub(crate) async fn study(
         )
         .with("relays", names(&roster.relays))
         .with("allowance", allowance_json(&quota.allowance))
-        .with("used", used(&quota))
-        .with("block", block.number);
+        .with("used", used(&quota));
     for account in &roster.authentication_servers {
         report = report.line(format!("Server:      {account}"));
     }
@@ -121,10 +128,10 @@ pub(crate) async fn study(
     ] {
         report = report.line(format!("Used:        {used} of {allowed} {what}"));
     }
-    match devices {
-        true => with_devices(report, &view, study).await,
-        false => Ok(report),
+    if devices {
+        report = with_devices(report, &view, study).await?;
     }
+    Ok(report.block(block.number, global.is_final()))
 }
 
 async fn with_devices(

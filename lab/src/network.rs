@@ -8,23 +8,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{Context, Result};
 use clap::Parser;
-use mhealth_chain_client::ChainClient;
+use mhealth_testing::finality::{finalise, halt, height, wait_until_final, PROGRESS};
 use mhealth_testing::node::{Launch, Node, VALIDATORS};
-use tokio::time::{sleep, timeout};
-
-/// Finality is a matter of seconds; what takes longer than this does not work.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// Between two looks at the chain.
-const PAUSE: Duration = Duration::from_millis(500);
-/// How much further a chain must finalise to be believed that it goes on finalising.
-const PROGRESS: u64 = 4;
-/// How many blocks a halted chain must make without finalising any to be believed that it halted. Two validators of four
-/// make one every four seconds.
-const HALT: u64 = 6;
 
 /// Runs four validators on this machine until Ctrl-C.
 #[derive(Parser)]
@@ -57,9 +45,9 @@ async fn main() -> ExitCode {
 
 async fn run(options: &Options) -> Result<()> {
     let mut network = Network::start(options.base_path.as_deref()).await?;
-    network.wait_until_all_finalise().await?;
-    for validator in &network.validators {
-        println!("{:8} {}", validator.name, validator.node.url());
+    finalise(&network.first(VALIDATORS.len()), PROGRESS).await?;
+    for (name, node) in VALIDATORS.iter().zip(&network.nodes) {
+        println!("{name:8} {}", node.url());
     }
     if options.check {
         return network.check().await;
@@ -69,18 +57,13 @@ async fn run(options: &Options) -> Result<()> {
 }
 
 struct Network {
-    validators: Vec<Validator>,
-}
-
-struct Validator {
-    name: &'static str,
-    node: Node,
-    chain: ChainClient,
+    /// In the order of [`VALIDATORS`].
+    nodes: Vec<Node>,
 }
 
 impl Network {
     async fn start(base: Option<&Path>) -> Result<Self> {
-        let mut validators: Vec<Validator> = Vec::new();
+        let mut nodes: Vec<Node> = Vec::new();
         for (index, name) in VALIDATORS.into_iter().enumerate() {
             println!("starting {name} …");
             let mut launch = Launch::local(index);
@@ -88,46 +71,33 @@ impl Network {
                 launch = launch.base_path(base.join(name));
             }
             // The first is where the others meet.
-            if let Some(first) = validators.first() {
-                launch = launch.arg("--bootnodes").arg(first.node.address().await?);
+            if let Some(first) = nodes.first() {
+                launch = launch.arg("--bootnodes").arg(first.address().await?);
             }
-            let node = launch.start()?;
-            let chain = ChainClient::connect(&node.url()).await?;
-            validators.push(Validator { name, node, chain });
+            nodes.push(launch.start()?);
         }
-        Ok(Network { validators })
-    }
-
-    async fn wait_until_all_finalise(&self) -> Result<()> {
-        let goal = self.first().finalised().await? + PROGRESS;
-        self.wait_until_all_finalised(goal).await
-    }
-
-    async fn wait_until_all_finalised(&self, goal: u64) -> Result<()> {
-        for validator in &self.validators {
-            validator.wait_until_finalised(goal).await?;
-        }
-        Ok(())
+        Ok(Network { nodes })
     }
 
     /// Stops validators one after the other, the last started first, and says what became of finality.
     async fn check(&mut self) -> Result<()> {
         self.stop(3)?;
-        let goal = self.first().finalised().await? + PROGRESS;
-        self.first().wait_until_finalised(goal).await?;
+        finalise(&self.first(3), PROGRESS).await?;
         println!("three of four finalise");
 
         self.stop(2)?;
-        let halted = self.first().wait_until_halted().await?;
+        let halted = halt(&self.first(2)).await?;
         println!("two of four go on making blocks but finalise none after {halted}");
 
-        let goal = self.first().best().await?;
+        let goal = height(&self.nodes[0]).await?.best;
         for index in [2, 3] {
             println!("starting {} again", VALIDATORS[index]);
-            self.validators[index].node.start_again()?;
+            self.nodes[index].start_again()?;
         }
-        self.wait_until_all_finalised(goal).await?;
-        let finalised = self.first().finalised().await?;
+        for node in &self.nodes {
+            wait_until_final(node, goal).await?;
+        }
+        let finalised = height(&self.nodes[0]).await?.last_final;
         println!("four of four finalise what was left open");
         println!("validators=4 stopped_1=finalises stopped_2=halts restarted=resumes finalised={finalised}");
         Ok(())
@@ -135,59 +105,11 @@ impl Network {
 
     fn stop(&mut self, index: usize) -> Result<()> {
         println!("stopping {}", VALIDATORS[index]);
-        self.validators[index].node.stop()
+        self.nodes[index].stop()
     }
 
-    fn first(&self) -> &Validator {
-        &self.validators[0]
-    }
-}
-
-impl Validator {
-    async fn finalised(&self) -> Result<u64> {
-        Ok(self.chain.finalised().await?.number)
-    }
-
-    /// Number of the best block, final or not.
-    async fn best(&self) -> Result<u64> {
-        Ok(self.chain.best_block().await?.number)
-    }
-
-    async fn wait_until_finalised(&self, goal: u64) -> Result<()> {
-        let reached = async {
-            while self.finalised().await? < goal {
-                sleep(PAUSE).await;
-            }
-            Ok(())
-        };
-        let outcome = timeout(PATIENCE, reached).await;
-        outcome.with_context(|| {
-            format!(
-                "{} did not finalise block {goal} within {PATIENCE:?}:\n{}",
-                self.name,
-                self.node.log()
-            )
-        })?
-    }
-
-    /// Waits until enough blocks were made on top of one finalised block; returns its number. What was being voted on
-    /// when a validator stopped may still become final.
-    async fn wait_until_halted(&self) -> Result<u64> {
-        let first = self.finalised().await?;
-        let halted = async {
-            loop {
-                let finalised = self.finalised().await?;
-                if finalised > first + PROGRESS {
-                    bail!("the chain still finalises: {first}, and now {finalised}");
-                }
-                if self.best().await? >= finalised + HALT {
-                    return Ok(finalised);
-                }
-                sleep(PAUSE).await;
-            }
-        };
-        timeout(PATIENCE, halted)
-            .await
-            .context("the chain makes no blocks any more")?
+    /// So many of them, from the first on.
+    fn first(&self, number: usize) -> Vec<&Node> {
+        self.nodes[..number].iter().collect()
     }
 }

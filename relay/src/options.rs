@@ -366,4 +366,18 @@ mod tests {
             assert_eq!(options.relay.chain_for_devices, unchained, "{command:?}");
         }
     }
+    #[test]
+    fn the_commands_of_story_and_runbooks_are_understood() {
+        for (document, number) in [
+            (include_str!("../../docs/operating/story.md"), 1),
+            (include_str!("../../docs/operating/runbooks.md"), 4),
+        ] {
+            let commands = mhealth_testing::document::commands(document, "mhealth-relay");
+            assert_eq!(commands.len(), number);
+            for command in commands {
+                let options = Options::try_parse_from(&command);
+                options.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+            }
+        }
+    }
 }

@@ -31,12 +31,17 @@ def host():
     return next(line.removeprefix("host: ") for line in said.splitlines() if line.startswith("host: "))
 
 
+def metadata(option):
+    """What cargo says of the workspace."""
+    command = ["cargo", "metadata", "--locked", "--format-version=1", option]
+    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+
+
 class Tree:
     """Packages that are linked into the programs, or run while they are built, each with what it depends on."""
 
     def __init__(self):
-        command = ["cargo", "metadata", "--locked", "--format-version=1", f"--filter-platform={host()}"]
-        read = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+        read = metadata(f"--filter-platform={host()}")
         packages = {package["id"]: package for package in read["packages"]}
         nodes = {node["id"]: node for node in read["resolve"]["nodes"]}
         shipped = [each for each in read["workspace_members"] if packages[each]["name"] in SHIPPED]
@@ -69,10 +74,11 @@ class Tree:
         return self.checksums.get((package["name"], package["version"]))
 
 
-def has_debian_package(name):
-    """Whether the manifest of this package says what is in one."""
-    manifest = ROOT / name.removeprefix("mhealth-") / "Cargo.toml"
-    return "deb" in tomllib.loads(manifest.read_text())["package"].get("metadata", {})
+def with_debian_packages():
+    """Names of the packages whose manifests say what is in one of Debian."""
+    workspace = metadata("--no-deps")["packages"]
+    has_one = {package["name"] for package in workspace if "deb" in (package["metadata"] or {})}
+    return [name for name in SHIPPED if name in has_one]
 
 
 def folder(package):
@@ -86,5 +92,5 @@ def licence(package):
 
 
 if __name__ == "__main__":
-    lists = {"programs": PROGRAMS, "packages": filter(has_debian_package, SHIPPED)}
-    print(*lists[sys.argv[1]], sep="\n")
+    lists = {"programs": lambda: PROGRAMS, "packages": with_debian_packages}
+    print(*lists[sys.argv[1]](), sep="\n")

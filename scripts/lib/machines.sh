@@ -9,17 +9,19 @@ declare -A node_port peer_port
 
 # Everything that happens, in a folder that goes when it is over, but for $MHEALTH_FOLLOW_KEEP.
 begin_machines() {
-    local org port
+    local org port=
     world=$(mktemp -d "${TMPDIR:-/tmp}/mhealth-follow.XXXXXX")
     mkdir -p "$world/bin" "$world/run" "$world/log" "$world/work"
-    # Ports that nobody has now. Below those that systems hand out by themselves.
-    port=$((21000 + RANDOM % 10000))
     for org in "${machines[@]}"; do
-        node_port[$org]=$(free_port "$port") && port=$((node_port[$org] + 1))
-        peer_port[$org]=$(free_port "$port") && port=$((peer_port[$org] + 1))
+        take_port
+        node_port[$org]=$port
+        take_port
+        peer_port[$org]=$port
     done
-    relay_port=$(free_port "$port") && port=$((relay_port + 1))
-    auth_port=$(free_port "$port")
+    take_port
+    relay_port=$port
+    take_port
+    auth_port=$port
     # shellcheck disable=SC2154 # environment.sh
     cp "$root/scripts/lib/systemctl" "$world/bin/systemctl"
     ln -s "$CARGO_TARGET_DIR"/release/mhealth{,-node,-auth,-relay,-device,-auditor} "$world/bin/"
@@ -34,10 +36,25 @@ end_machines() {
     return 0
 }
 
-free_port() {
-    local port=$1
-    while (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; do port=$((port + 1)); done
-    echo "$port"
+# Takes a port that nobody has now, and that no test takes until this shell and its services end, also while nobody listens there:
+# testing/src/port.rs locks the same files.
+take_port() {
+    local taken=${TMPDIR:-/tmp}/mhealth-test-ports lock
+    mkdir -p "$taken"
+    while true; do
+        # Below those that systems hand out by themselves.
+        port=$((20000 + RANDOM % 12000))
+        exec {lock}>"$taken/$port" || return
+        if flock --nonblock "$lock" && ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then return; fi
+        exec {lock}>&-
+    done
+}
+
+# What commands at an organisation name of others and is not handed out, as .json is: folders, secrets. Here all are on one disk.
+of_others() { # ORG COMMANDS
+    local name others=
+    for name in "${machines[@]}"; do [ "$name" = "$1" ] || others+="|$name"; done
+    grep -oE "(^|[^[:alnum:]\$/.-])(${others#|})(-[[:alnum:]-]+)?(/[^[:space:]]*|[[:space:]]|\$)" <<<"$2"
 }
 
 # Runs commands on the machine of an organisation.

@@ -9,9 +9,10 @@ pub fn commands(document: &str, program: &str) -> Vec<Vec<String>> {
     let blocks = blocks.filter_map(|block| block.split("```").next());
     let text = blocks.collect::<String>().replace("\\\n", " ");
     let start = format!("{program} ");
-    let commands = text
-        .lines()
-        .filter_map(|line| Some(words(&line[line.find(&start)?..])));
+    let commands = text.match_indices(&start).map(|(at, _)| {
+        let line = text[at..].lines().next();
+        words(line.unwrap_or_default())
+    });
     commands.collect()
 }
 
@@ -48,12 +49,13 @@ mod tests {
             commands(document, "it"),
             [vec!["it", "add", "y"], vec!["it", "--c", "d"]]
         );
-        let document = "```sh\nit --name \"Eva's; phone\" '' | grep x\nuntil it ask; do sleep 1; done\nit log >file\n```\n";
+        let document = "```sh\nit --name \"Eva's; phone\" '' | grep x\nuntil it ask && [ $(it more) ]; do sleep 1; done\nit log >file\n```\n";
         assert_eq!(
             commands(document, "it"),
             [
                 vec!["it", "--name", "Eva's; phone", ""],
                 vec!["it", "ask"],
+                vec!["it", "more"],
                 vec!["it", "log"]
             ]
         );

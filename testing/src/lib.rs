@@ -9,6 +9,7 @@ pub mod document;
 pub mod doubtful_relay;
 pub mod enrolment;
 pub mod export;
+pub mod finality;
 pub mod front;
 pub mod handset;
 pub mod http;

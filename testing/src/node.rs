@@ -229,14 +229,27 @@ impl Node {
         &self.base
     }
 
-    /// Number of its process; none while it is down.
+    /// Number of its process; none while it is taken down.
     pub fn process_id(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
+    }
+
+    /// Whether its process runs. One that has ended by itself still has a number.
+    pub fn is_running(&mut self) -> bool {
+        let child = self.child.as_mut();
+        child.is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// The last lines that it logged.
     pub fn log(&self) -> String {
         self.log.text()
+    }
+
+    /// The end of its log, to be shown beside an error.
+    pub fn last_words(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
     }
 
     /// Waits until it has logged a line that contains this text, since it was started last, and returns the line.

@@ -115,8 +115,10 @@ class Release(unittest.TestCase):
             run("dpkg-deb", "--extract", package, root, check=True)
             self.assertTrue((root / "usr/bin" / name).exists(), name)
             self.assertTrue((root / "usr/share/doc" / name / "THIRD-PARTY-LICENCES.txt").exists(), name)
-            unit = root / "lib/systemd/system" / f"{name}.service"
-            self.assertEqual(unit.exists(), name in ("mhealth-node", "mhealth-auth", "mhealth-relay"))
+            # cargo-deb puts units into the first folder from version 3.3 on, into the second before; systemd reads both.
+            folders = (root / "usr/lib/systemd/system", root / "lib/systemd/system")
+            unit = any((folder / f"{name}.service").exists() for folder in folders)
+            self.assertEqual(unit, name in ("mhealth-node", "mhealth-auth", "mhealth-relay"), name)
             fields = run("dpkg-deb", "--field", package).stdout
             self.assertIn("\nDepends: ", fields)
 

@@ -18,6 +18,7 @@ use mhealth_testing::member::Member;
 use mhealth_testing::node::{subcommand, Launch, Node};
 use mhealth_testing::phone::{self, Phone};
 use mhealth_testing::rpc::JsonRpc;
+use mhealth_testing::topology::SPONSOR;
 use serde_json::{json, Value};
 use support::STUDY;
 
@@ -151,6 +152,8 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     alice.best_is(last + LEAST_LAG + 1).await;
     assert_eq!(alice.finalised().await, last);
 
+    what_is_not_final_is_shown_to_whoever_asks_for_it(&alice, folder.path());
+
     // Anybody proves which block is the last final one, and the consortium decides.
     let member = |name| Member::new(&alice.node.url(), name, folder.path()).expect("written");
     let reported = member("//Eve").does(&["report-final", "--not-final"]);
@@ -187,6 +190,9 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     alice.start_again(&[]).await;
     let resumed = async || (alice.finalised().await > block.number).then_some(());
     until("finality resumes", resumed).await;
+    let waited = member("//Eve").does(&["wait", "--final", "+1", "--within", "60"]);
+    let waited = waited.expect("it answers").expect("it is final");
+    assert!(waited["final_block"].as_u64() > Some(block.number));
     let run = calls::submit(phone.run(1));
     let brought = alice.submitter("//Dave").submit_and_wait(run).await;
     brought.expect("registered");
@@ -215,6 +221,31 @@ async fn finality_that_was_lost_comes_back_and_evidence_from_before_and_after_ve
     );
 
     a_new_node_begins_at_the_checkpoint(&alice, &chain, checkpoint, folder.path()).await;
+}
+
+/// Without finality a change is seen by those who look at the best block, and by nobody else.
+fn what_is_not_final_is_shown_to_whoever_asks_for_it(alice: &Validator, folder: &Path) {
+    let relay = Account::from_secret_uri("//Ferdie").expect("it is well known");
+    let (relay, study) = (relay.id().to_string(), STUDY.to_string());
+    let sponsor = Member::new(&alice.node.url(), SPONSOR, folder).expect("written");
+    let does = |words: &[&str]| {
+        let done = sponsor.does(words).expect("it answers");
+        done.expect("it is done")
+    };
+    does(&["appoint", "relay", "--study", &study, &relay, "--not-final"]);
+    let shown = |more: &[&str]| {
+        let status = does(&[&["status", "--study", &study][..], more].concat());
+        let relays = status["relays"].as_array().expect("a list");
+        (relays.contains(&json!(relay)), status["final"].clone())
+    };
+    assert_eq!(shown(&[]), (false, json!(true)));
+    assert_eq!(shown(&["--not-final"]), (true, json!(false)));
+    let chain = does(&["status", "--not-final"]);
+    let (seen, last) = (chain["block"].as_u64(), chain["final_block"].as_u64());
+    assert!(seen > last, "{chain}");
+    let late = sponsor.does(&["wait", "--final", "+1", "--within", "3"]);
+    let late = late.expect("it answers").expect_err("finality is lost");
+    assert_eq!(late, "not_final_in_time");
 }
 
 /// A decision for a block after which another was shown to be final fails, and finality goes on.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//! The phones' commands in `docs/operating/topologies.md` are understood. The servers' own tests try theirs.
+//! Commands of phones and auditors in the documents are understood. The servers' own tests try theirs, and the members' theirs.
 
 use mhealth_testing::document::commands;
 use mhealth_testing::process::Program;
@@ -38,5 +38,33 @@ fn the_phones_commands_are_understood() {
             Some(UNREACHABLE),
             "{command:?}: {said}"
         );
+    }
+}
+
+#[test]
+fn the_commands_of_story_and_runbooks_are_understood() {
+    let documents = [
+        include_str!("../../docs/operating/story.md"),
+        include_str!("../../docs/operating/runbooks.md"),
+    ];
+    for (program, number) in [(Program::Device, 7), (Program::Auditor, 6)] {
+        let of = |document| commands(document, program.name());
+        let commands: Vec<_> = documents.into_iter().flat_map(of).collect();
+        assert_eq!(commands.len(), number, "{program:?}");
+        for command in commands {
+            // What the shell puts in: the hash of the first block, and ports.
+            let hash = format!("0x{}", "1".repeat(64));
+            let filled = command[1..].iter().map(|word| match word.split_once('$') {
+                Some((_, "genesis")) => hash.clone(),
+                Some((before, _)) => format!("{before}1"),
+                None => word.clone(),
+            });
+            let mut program = program.command().expect("it is built");
+            // It reads what stands before this, and does nothing.
+            let ended = program.args(filled).arg("--help").output();
+            let ended = ended.expect("it runs");
+            let said = String::from_utf8_lossy(&ended.stderr);
+            assert!(ended.status.success(), "{command:?}: {said}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use mhealth_api::{
     Claims, Code, EnrolmentCode, Hash, JwkSet, ProofClaims, Thumbprint, TokenAnswer, TokenRequest,
     DPOP, DPOP_NONCE,
 };
+use mhealth_auth::keys::KeyRing;
 use mhealth_chain_client::{calls, LastTrusted, SuspensionReason};
 use serde_json::json;
 
@@ -25,6 +26,7 @@ on_both_databases! {
     suspended_retired_unknown_and_foreign_devices_get_no_token
     keys_rotate_and_the_old_one_stays_as_long_as_its_tokens
     revoked_keys_are_gone_at_once
+    who_knows_the_old_secret_opens_no_key_that_is_made_after_it_was_changed
     signing_keys_are_encrypted_and_replaced_when_the_secret_changes
     one_device_cannot_ask_for_tokens_without_end
     one_address_cannot_ask_without_end
@@ -317,6 +319,24 @@ async fn revoked_keys_are_gone_at_once(setting: Setting) {
     let keys = key_set(&setting).await;
     assert_eq!(keys.keys.len(), 1);
     assert!(verified(&stolen, &keys).is_none() && verified(&seen, &keys).is_none());
+    let new = setting.token(&phone, enrolled.device).await.unwrap().token;
+    assert!(verified(&new, &keys).is_some());
+}
+
+async fn who_knows_the_old_secret_opens_no_key_that_is_made_after_it_was_changed(setting: Setting) {
+    let (phone, enrolled) = setting.enrolled().await;
+    let stolen = setting.token(&phone, enrolled.device).await.unwrap().token;
+    let ring = |secret: &str| KeyRing::new(setting.store.clone(), &secret.to_owned().into());
+    let (thief, owner) = (ring("//Charlie"), ring("another"));
+    assert!(thief.signing().await.is_ok());
+    // As the runbook says: the new secret first.
+    let revoked = owner.revoke("a thief has the machine", "operator", setting.clock.now());
+    revoked.await.unwrap();
+    assert!(thief.signing().await.is_err());
+    let setting = setting.restart(&["--key-secret=another"]).await;
+    let keys = key_set(&setting).await;
+    assert_eq!(keys.keys.len(), 1);
+    assert!(verified(&stolen, &keys).is_none());
     let new = setting.token(&phone, enrolled.device).await.unwrap().token;
     assert!(verified(&new, &keys).is_some());
 }

@@ -271,7 +271,7 @@ impl Site {
             link.set(State::Open);
         }
         let mut node = lock(&self.node);
-        if node.process_id().is_none() {
+        if !node.is_running() {
             revive(|| node.start_again())?;
         }
         let mut postgres = lock(&self.postgres);

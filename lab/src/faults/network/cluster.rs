@@ -5,9 +5,10 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{bail, Context, Result};
+use anyhow::{bail, ensure, Context, Result};
+use mhealth_testing::finality::{self, height, wait_until_final, PROGRESS};
 use mhealth_testing::node::{Launch, Node};
 use mhealth_testing::rpc::JsonRpc;
 use serde_json::{json, Value};
@@ -16,14 +17,8 @@ use tokio::time::sleep;
 use super::plan::VALIDATORS;
 use super::wires::Wires;
 
-/// What takes longer than this does not work.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
-/// Between two looks at the chain.
-const PAUSE: Duration = Duration::from_millis(300);
-/// How much further a chain must finalise to be believed that it goes on finalising.
-pub(crate) const PROGRESS: u64 = 4;
-/// How much what was being voted on may still become final when votes begin to lack.
-const LATE_VOTES: u64 = 4;
+/// A validator that is cut off may still have votes for blocks before. It counts them within this time.
+const LAST_VOTES: Duration = Duration::from_secs(10);
 /// Places beside those of the validators: a guest's and a twin's.
 pub(crate) const GUEST: usize = VALIDATORS;
 /// Of a second node with a validator's keys.
@@ -34,13 +29,6 @@ pub(crate) struct Cluster {
     // Before the wires, which they use.
     nodes: Vec<Node>,
     pub(crate) wires: Option<Wires>,
-}
-
-/// What a node says: numbers of its best block and of the last final one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Height {
-    pub(crate) best: u64,
-    pub(crate) last_final: u64,
 }
 
 impl Cluster {
@@ -114,7 +102,7 @@ impl Cluster {
         SocketAddr::new(node.host(), node.rpc_port())
     }
 
-    /// Those that are up.
+    /// Those that nobody has taken down.
     pub(crate) fn running(&self) -> Vec<usize> {
         let up = |number: &usize| self.nodes[*number].process_id().is_some();
         (0..self.nodes.len()).filter(up).collect()
@@ -132,6 +120,22 @@ impl Cluster {
     pub(crate) async fn start_again(&mut self, number: usize, wrapper: &[&str]) -> Result<()> {
         self.nodes[number].start_again_under(wrapper, &[])?;
         self.introduce(number).await
+    }
+
+    /// Starts again whatever does not run, and tells of those that ended by themselves, which none may.
+    pub(crate) async fn pick_up(&mut self, fallen: &mut Vec<String>) -> Result<()> {
+        for number in 0..self.nodes.len() {
+            let node = &mut self.nodes[number];
+            if node.is_running() {
+                continue;
+            }
+            if node.process_id().is_some() {
+                let log = node.last_words();
+                fallen.push(format!("validator {number} ended by itself:\n{log}"));
+            }
+            self.start_again(number, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Takes a validator's database away. It must be down.
@@ -173,49 +177,49 @@ impl Cluster {
         Ok(())
     }
 
-    /// What this validator says.
-    pub(crate) async fn height(&self, number: usize) -> Result<Height> {
-        height(&self.nodes[number]).await
-    }
-
     /// The highest final block that any running validator knows of.
     pub(crate) async fn highest(&self) -> Result<u64> {
         let mut highest = 0;
         for number in self.running() {
-            highest = highest.max(self.height(number).await?.last_final);
+            highest = highest.max(height(&self.nodes[number]).await?.last_final);
         }
         Ok(highest)
     }
 
     /// Waits until these have finalised so many blocks more than the best of them has now.
     pub(crate) async fn finalise(&self, these: &[usize], blocks: u64) -> Result<()> {
-        let mut goal = 0;
-        for number in these {
-            goal = goal.max(self.height(*number).await?.last_final);
-        }
-        goal += blocks;
-        for number in these {
-            wait_until_final(&self.nodes[*number], goal)
-                .await
-                .with_context(|| format!("validator {number}:\n{}", self.tail(*number)))?;
-        }
+        finality::finalise(&self.those(these), blocks).await
+    }
+
+    /// Waits for so long at least, and until it is shown that none of these finalises, but for what was being voted on.
+    pub(crate) async fn halt(&self, these: &[usize], time: Duration) -> Result<()> {
+        let nodes = self.those(these);
+        let (halted, ()) = tokio::join!(finality::halt(&nodes), sleep(time));
+        halted.map(drop)
+    }
+
+    /// Waits until these go on finalising, and for so long at least. Makes sure that one which is cut off from them finalises
+    /// nothing meanwhile. Whether it makes blocks says nothing: a node without a single peer makes none.
+    pub(crate) async fn finalise_without(
+        &self,
+        alone: usize,
+        these: &[usize],
+        time: Duration,
+    ) -> Result<()> {
+        sleep(LAST_VOTES).await;
+        let before = height(&self.nodes[alone]).await?.last_final;
+        let (go_on, ()) = tokio::join!(self.finalise(these, PROGRESS), sleep(time));
+        go_on?;
+        let now = height(&self.nodes[alone]).await?.last_final;
+        ensure!(
+            now == before,
+            "validator {alone} went on from block {before} to {now} without the votes"
+        );
         Ok(())
     }
 
-    /// Waits for so long, and makes sure that none of these finalises meanwhile, but for what was being voted on.
-    pub(crate) async fn halt(&self, these: &[usize], time: Duration) -> Result<()> {
-        let mut before = Vec::new();
-        for number in these {
-            before.push(self.height(*number).await?.last_final);
-        }
-        sleep(time).await;
-        for (number, before) in these.iter().zip(before) {
-            let now = self.height(*number).await?.last_final;
-            if now > before + LATE_VOTES {
-                bail!("validator {number} went on from block {before} to {now} without the votes");
-            }
-        }
-        Ok(())
+    fn those(&self, these: &[usize]) -> Vec<&Node> {
+        these.iter().map(|number| &self.nodes[*number]).collect()
     }
 
     /// Waits until all validators have the same final block, beyond the highest that any has now.
@@ -223,9 +227,8 @@ impl Cluster {
         let goal = self.highest().await? + 1;
         let all: Vec<usize> = (0..VALIDATORS).collect();
         for number in &all {
-            wait_until_final(&self.nodes[*number], goal)
-                .await
-                .with_context(|| format!("validator {number}:\n{}", self.tail(*number)))?;
+            let has_it = wait_until_final(&self.nodes[*number], goal).await;
+            has_it.with_context(|| format!("validator {number}"))?;
         }
         let mut hashes = Vec::new();
         for number in all {
@@ -236,53 +239,12 @@ impl Cluster {
         }
         Ok(goal)
     }
-
-    /// The end of what a validator logged.
-    fn tail(&self, number: usize) -> String {
-        let log = self.nodes[number].log();
-        let lines: Vec<&str> = log.lines().rev().take(30).collect();
-        lines.into_iter().rev().collect::<Vec<_>>().join("\n")
-    }
-}
-
-/// Waits until a node has this final block.
-pub(crate) async fn wait_until_final(node: &Node, goal: u64) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        // It may be starting.
-        let said = height(node).await;
-        if said.as_ref().is_ok_and(|height| height.last_final >= goal) {
-            return Ok(());
-        }
-        if Instant::now() > deadline {
-            bail!("block {goal} was not final within {PATIENCE:?}: {said:?}");
-        }
-        sleep(PAUSE).await;
-    }
-}
-
-/// What a node says.
-async fn height(node: &Node) -> Result<Height> {
-    let rpc = JsonRpc::connect(&node.url()).await?;
-    let hash: Value = rpc.request("chain_getFinalizedHead", &[]).await?;
-    let last: Value = rpc.request("chain_getHeader", &[hash]).await?;
-    let best: Value = rpc.request("chain_getHeader", &[]).await?;
-    Ok(Height {
-        best: number(&best)?,
-        last_final: number(&last)?,
-    })
 }
 
 /// The hash of a node's block.
 async fn block_hash(node: &Node, number: u64) -> Result<Value> {
     let rpc = JsonRpc::connect(&node.url()).await?;
     Ok(rpc.request("chain_getBlockHash", &[json!(number)]).await?)
-}
-
-fn number(header: &Value) -> Result<u64> {
-    let digits = header["number"].as_str().unwrap_or_default();
-    let digits = digits.trim_start_matches("0x");
-    u64::from_str_radix(digits, 16).with_context(|| format!("no header: {header}"))
 }
 
 /// A node's identity in the network.

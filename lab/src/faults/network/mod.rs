@@ -4,6 +4,7 @@
 
 mod cluster;
 mod floods;
+mod offences;
 mod plan;
 mod site;
 mod strike;
@@ -20,9 +21,9 @@ use mhealth_testing::audit;
 use tokio::task::block_in_place;
 
 use self::cluster::Cluster;
-use self::plan::{Fault, Kind, VALIDATORS};
+use self::plan::{Fault, Kind};
 use self::site::Site;
-use self::wires::{Loses, Wires};
+use self::wires::{Loses, Slows, Wires};
 use crate::judge::{self, Judgement};
 use crate::load::{Cohorts, Load, Volume};
 use crate::record::{Record, Said};
@@ -110,13 +111,14 @@ pub(crate) async fn run(options: &Options, output: &Path) -> Result<bool> {
     }
 
     say(start, "No faults any more.");
-    site.cluster.mend().await?;
-    site.cluster.agree().await?;
+    let healed = report.heal(&mut site).await;
+    report.take("the network at the end", healed);
     let cohorts = block_in_place(|| load.stop());
-    report.judge(&site, &cohorts, &record).await?;
+    report.judge(&site, &cohorts, &record).await;
     say(start, "Auditing it.");
-    let audited = block_in_place(|| audit::run(&site.audit(), &output.join("audit.json")))?;
-    report.audited = Audited::of(audited);
+    let audited = block_in_place(|| audit::run(&site.audit(), &output.join("audit.json")));
+    let audited = report.take("the audit", audited);
+    report.audited = audited.map(Audited::of).unwrap_or_default();
     report.print(&cohorts, site.relays());
     Ok(report.holds())
 }
@@ -130,12 +132,11 @@ fn wires(options: &Options) -> Option<Wires> {
     match &laid {
         Ok(wires) => {
             println!("Addresses: one for each node, in network namespaces; links can be cut.");
-            let slow = if wires.delays {
-                "netem"
-            } else {
-                "a low rate (tbf)"
-            };
-            println!("Slow links: by {slow}.");
+            match wires.slows {
+                Some(Slows::Delay) => println!("Slow links: by netem."),
+                Some(Slows::Rate) => println!("Slow links: by a low rate (tbf)."),
+                None => println!("Slow links: none; neither netem nor tbf is there."),
+            }
             match wires.loses {
                 Some(Loses::Netem) => println!("Lossy links: by netem."),
                 Some(Loses::Filter) => println!("Lossy links: by iptables."),
@@ -148,7 +149,7 @@ fn wires(options: &Options) -> Option<Wires> {
         }
     }
     match strike::fake_time() {
-        Some(library) => println!("Wrong clocks: by {library}."),
+        Some(library) => println!("Wrong clocks: by {}.", library.display()),
         None => println!("Wrong clocks: none; libfaketime is not installed."),
     }
     laid.ok()
@@ -156,6 +157,13 @@ fn wires(options: &Options) -> Option<Wires> {
 
 fn say(start: Instant, what: &str) {
     println!("{:>5} s  {what}", start.elapsed().as_secs());
+}
+
+/// What the chain says of what was acknowledged, once it has all that it is going to have.
+async fn judged(site: &Site, said: &Said) -> Result<Judgement> {
+    let chain = site.chain(0).await?;
+    judge::settle(&chain, said, SETTLING).await?;
+    judge::judge(&chain, said).await
 }
 
 /// All there is to say.
@@ -208,36 +216,39 @@ impl Report {
 
     /// Brings up whatever is down, and waits until all validators agree.
     async fn heal(&mut self, site: &mut Site) -> Result<u64> {
-        for number in 0..VALIDATORS {
-            if !site.cluster.running().contains(&number) {
-                site.cluster.start_again(number, &[]).await?;
-            }
-        }
+        site.cluster.pick_up(&mut self.broken).await?;
         site.cluster.mend().await?;
         let agreed = site.cluster.agree().await;
         self.fallen += block_in_place(|| site.pick_up())?;
         agreed
     }
 
+    /// What came of a step. An error is one of the things that are broken, so that whatever happened before it is told, too.
+    fn take<T>(&mut self, what: &str, outcome: Result<T>) -> Option<T> {
+        let failed = |error: anyhow::Error| self.broken.push(format!("{what}: {error:#}"));
+        outcome.map_err(failed).ok()
+    }
+
     /// Holds what was acknowledged against the chain.
-    async fn judge(&mut self, site: &Site, cohorts: &Cohorts, record: &Record) -> Result<()> {
+    async fn judge(&mut self, site: &Site, cohorts: &Cohorts, record: &Record) {
         self.stuck = block_in_place(|| cohorts.go_on(STANDSTILL));
         self.said = record.said();
-        block_in_place(|| ask_again(|keeper| site.relay_port(keeper), &mut self.said))?;
-        let chain = site.chain(0).await?;
-        judge::settle(&chain, &self.said, SETTLING).await?;
-        self.judgement = judge::judge(&chain, &self.said).await?;
-        let different = block_in_place(|| cohorts.compare(&site.near_node(0)))?;
+        let port = |keeper| site.relay_port(keeper);
+        let asked = block_in_place(|| ask_again(port, &mut self.said));
+        self.take("relays that are asked again", asked);
+        let judged = judged(site, &self.said).await;
+        self.judgement = self.take("the judge", judged).unwrap_or_default();
+        let different = block_in_place(|| cohorts.compare(&site.near_node(0)));
+        let different = self.take("heads of devices", different).unwrap_or_default();
         self.stuck.extend(different);
-        if let Err(error) = block_in_place(|| site.drain()) {
-            self.broken.push(format!("{error:#}"));
-        }
-        let offenders = strike::offenders(site.cluster.node(0)).await?;
+        let drained = block_in_place(|| site.drain());
+        self.take("queues of relays", drained);
+        let offenders = offences::offenders(site.cluster.node(0)).await;
+        let offenders = self.take("offences", offenders).unwrap_or_default();
         if offenders > usize::from(self.equivocated) {
             let told = format!("{offenders} validators have offences, most of them honest ones");
             self.broken.push(told);
         }
-        Ok(())
     }
 
     fn holds(&self) -> bool {
@@ -292,5 +303,22 @@ impl Report {
             judgement.lost,
             judgement.doubled
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_at_the_end_is_told_with_all_that_was_broken_before() {
+        let mut report = Report::default();
+        report.broken.push("kill, validator 1: it is gone".into());
+        assert_eq!(report.take("the judge", Ok(7)), Some(7));
+        let failed = report.take::<()>("the audit", Err(anyhow::anyhow!("nobody answers")));
+        assert_eq!(failed, None);
+        let expected = ["kill, validator 1: it is gone", "the audit: nobody answers"];
+        assert_eq!(report.broken, expected);
+        assert!(!report.holds());
     }
 }

@@ -14,6 +14,8 @@ use rand::{Rng, SeedableRng};
 pub(crate) const VALIDATORS: usize = 4;
 /// The one whose keys are on a second node when validators contradict themselves.
 pub(crate) const TWIN: usize = 3;
+/// Its account.
+pub(crate) const TWINS_ACCOUNT: &str = "//Dave";
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]

@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 use anyhow::{bail, Context, Result};
 use mhealth_chain_client::{calls, Account, ChainClient, ConnectOptions, Patience, H256};
 use mhealth_testing::audit;
+use mhealth_testing::finality::PATIENCE;
 use mhealth_testing::node::Node;
 use mhealth_testing::servers::{self, http_get, AuthOptions, RelayOptions, Server};
 use mhealth_testing::topology::{last_word, SIGNED_STUDY, SPONSOR};
 
-use super::cluster::{Cluster, PATIENCE};
+use super::cluster::Cluster;
 use super::floods;
 use super::plan::VALIDATORS;
 use crate::load::Servers;

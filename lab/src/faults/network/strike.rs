@@ -2,33 +2,40 @@
 
 //! Lets a fault happen, looks whether the network does what it must meanwhile, and ends it.
 
-use std::time::{Duration, Instant};
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{ensure, Context, Result};
+use mhealth_chain_client::Account;
+use mhealth_testing::finality::{wait_until_final, PATIENCE, PROGRESS};
 use mhealth_testing::node::{Launch, Node};
-use mhealth_testing::rpc::JsonRpc;
-use serde_json::{json, Value};
-use sp_crypto_hashing::twox_128;
 use tokio::time::{sleep, timeout};
 
-use super::cluster::{wait_until_final, GUEST, PATIENCE, PROGRESS, SECOND};
+use super::cluster::{GUEST, SECOND};
 use super::floods;
-use super::plan::{Fault, Kind, TWIN, VALIDATORS};
+use super::offences;
+use super::plan::{Fault, Kind, TWIN, TWINS_ACCOUNT, VALIDATORS};
 use super::site::{client, near_to, Site};
 
 /// The library that shows a program another time.
-const FAKE_TIME: [&str; 3] = [
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
-    "/usr/local/lib/faketime/libfaketimeMT.so.1",
-];
+const FAKE_TIME: &str = "faketime/libfaketimeMT.so.1";
+/// Folders of libraries. Debian has one for each kind of machine below the first.
+const LIBRARIES: [&str; 2] = ["/usr/lib", "/usr/local/lib"];
+/// What a node logs when it has started.
+const STARTED: &str = "Running JSON-RPC server";
+/// A clock that is said to be minutes off must be off by so many seconds.
+const LEAST_OFF: i64 = 60;
 /// Entries must come to the chain within this time, whoever floods it.
 const SOON: Duration = Duration::from_secs(90);
 
 /// Where the library is that shows a program another time, if it is there.
-pub(crate) fn fake_time() -> Option<&'static str> {
-    let there = |path: &&&str| std::path::Path::new(path).exists();
-    FAKE_TIME.iter().find(there).copied()
+pub(crate) fn fake_time() -> Option<PathBuf> {
+    let roots = LIBRARIES.map(PathBuf::from);
+    let of_machines = fs::read_dir(&roots[0]).into_iter().flatten().flatten();
+    let of_machines: Vec<PathBuf> = of_machines.map(|folder| folder.path()).collect();
+    let mut files = roots.iter().chain(&of_machines);
+    files.find_map(|folder| Some(folder.join(FAKE_TIME)).filter(|file| file.exists()))
 }
 
 /// Why this system cannot let such faults happen, if it cannot.
@@ -37,6 +44,9 @@ pub(crate) fn impossible(kind: Kind, site: &Site) -> Option<&'static str> {
     match kind {
         Kind::WrongClock if fake_time().is_none() => Some("libfaketime is not installed"),
         Kind::Slow if wires.is_none() => Some("there are no network namespaces"),
+        Kind::Slow if wires.is_some_and(|wires| wires.slows.is_none()) => {
+            Some("neither netem nor tbf is there")
+        }
         Kind::Lossy if wires.is_none() => Some("there are no network namespaces"),
         Kind::Lossy if wires.is_some_and(|wires| wires.loses.is_none()) => {
             Some("neither netem nor iptables is there")
@@ -81,11 +91,10 @@ pub(crate) async fn strike(site: &mut Site, fault: &Fault) -> Result<String> {
         Kind::PartOne => {
             let others = fault.others();
             site.cluster.part(&[victim], &others).await?;
-            let alone = site.cluster.halt(&[victim], fault.time).await;
-            let go_on = site.cluster.finalise(&others, PROGRESS).await;
-            site.cluster.mend().await?;
+            let cluster = &site.cluster;
+            let go_on = cluster.finalise_without(victim, &others, fault.time).await;
+            cluster.mend().await?;
             go_on?;
-            alone?;
         }
         Kind::LoseDatabase => {
             site.cluster.kill(victim)?;
@@ -114,17 +123,35 @@ pub(crate) async fn strike(site: &mut Site, fault: &Fault) -> Result<String> {
 
 async fn wrong_clock(site: &mut Site, fault: &Fault) -> Result<()> {
     let library = fake_time().context("no libfaketime")?;
-    let preload = format!("LD_PRELOAD={library}");
-    let off = format!("FAKETIME={:+}s", fault.off);
+    let preload = format!("LD_PRELOAD={}", library.display());
+    let wrong = format!("FAKETIME={:+}s", fault.off);
     // Timers run on; what is wrong is the time of day.
     let monotonic = ["FAKETIME_DONT_FAKE_MONOTONIC=1", "DONT_FAKE_MONOTONIC=1"];
-    let wrapper = ["env", &preload, &off, monotonic[0], monotonic[1]];
+    let wrapper = ["env", &preload, &wrong, monotonic[0], monotonic[1]];
     site.cluster.stop(fault.victim)?;
     site.cluster.start_again(fault.victim, &wrapper).await?;
+    // A library that cannot be loaded is a warning, and the clock is right.
+    let line = site.cluster.node(fault.victim).wait_for_log(STARTED);
+    let line = line.unwrap_or_default();
+    let off = seconds_off(&line, SystemTime::now());
     let go_on = site.cluster.finalise(&fault.others(), 2 * PROGRESS).await;
     site.cluster.stop(fault.victim)?;
     site.cluster.start_again(fault.victim, &[]).await?;
+    let is_off = off.is_some_and(|off| off.abs() >= LEAST_OFF);
+    ensure!(is_off, "its clock was right: {line:?}");
     go_on
+}
+
+/// How many seconds the time of a log's line is off from this one. Logs tell the time of the place, so it is told but for quarters
+/// of an hour.
+fn seconds_off(line: &str, now: SystemTime) -> Option<i64> {
+    const QUARTER: i64 = 15 * 60;
+    let mut parts = line.split_whitespace().nth(1)?.split(':').skip(1);
+    let mut part = || parts.next()?.get(..2)?.parse::<i64>().ok();
+    let said = part()? * 60 + part()?;
+    let now = now.duration_since(UNIX_EPOCH).ok()?.as_secs();
+    let off = said - i64::try_from(now).ok()?;
+    Some((off + QUARTER / 2).rem_euclid(QUARTER) - QUARTER / 2)
 }
 
 /// The node of relay 0 dies. Its balancer leads it to another validator's, and entries go on coming by it.
@@ -148,8 +175,7 @@ async fn join(site: &Site, sync: &str) -> Result<String> {
     let guest = site.cluster.launch(launch, GUEST).await?;
     site.cluster.welcome(&guest).await?;
     let goal = site.cluster.highest().await? + PROGRESS;
-    let joined = wait_until_final(&guest, goal).await;
-    joined.with_context(|| guest.log())?;
+    wait_until_final(&guest, goal).await?;
     let took = start.elapsed();
     same_journal(site, &guest).await?;
     Ok(format!("followed after {} s", took.as_secs()))
@@ -211,36 +237,35 @@ async fn grows(site: &Site, validator: usize) -> Result<()> {
     grown.with_context(|| format!("no entry came to the chain within {SOON:?}"))?
 }
 
-/// A second node with a validator's keys: the chain takes it down and goes on.
+/// A second node with a validator's keys: the chain takes it down, keeps it from its work, and goes on.
 async fn equivocate(site: &Site) -> Result<String> {
+    let honest: Vec<usize> = (0..VALIDATORS).filter(|one| *one != TWIN).collect();
+    let validator = Account::from_secret_uri(TWINS_ACCOUNT)?.id().0;
+    let node = site.cluster.node(honest[0]);
+    let session = offences::fresh_session(node, &validator).await?;
     let twin = site.cluster.launch(Launch::twin(TWIN), SECOND).await?;
     site.cluster.welcome(&twin).await?;
-    let recorded = wait_until_recorded(site.cluster.node(0)).await;
-    let honest: Vec<usize> = (0..VALIDATORS).filter(|one| *one != TWIN).collect();
+    let recorded = offences::wait_until_recorded(node, &validator, session).await;
     let go_on = site.cluster.finalise(&honest, 2 * PROGRESS).await;
     drop(twin);
-    recorded?;
+    ensure!(recorded?, "the validator is recorded and not disabled");
     go_on?;
-    Ok("recorded".to_owned())
+    Ok("recorded and disabled".to_owned())
 }
 
-async fn wait_until_recorded(node: &Node) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    while offenders(node).await? == 0 {
-        if Instant::now() > deadline {
-            bail!("no offence is recorded");
-        }
-        sleep(Duration::from_millis(500)).await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_log_tells_how_far_its_clock_is_off_wherever_it_is() {
+        // At the beginning of a quarter of an hour.
+        let now = UNIX_EPOCH + Duration::from_secs(1_800_000_900);
+        let off = |clock: &str| seconds_off(&format!("2027-01-15 {clock} Running"), now);
+        assert_eq!(off("08:15:00"), Some(0));
+        assert_eq!(off("13:45:02"), Some(2));
+        assert_eq!(off("08:19:00.123"), Some(240));
+        assert_eq!(off("08:09:30"), Some(-330));
+        assert_eq!(off("some line"), None);
     }
-    Ok(())
-}
-
-/// How many validators the chain has offences of.
-pub(crate) async fn offenders(node: &Node) -> Result<usize> {
-    let prefix = [twox_128(b"Accountability"), twox_128(b"Offences")].concat();
-    let digits: String = prefix.iter().map(|byte| format!("{byte:02x}")).collect();
-    let rpc = JsonRpc::connect(&node.url()).await?;
-    let params = [json!(format!("0x{digits}")), json!(VALIDATORS + 1)];
-    let keys: Value = rpc.request("state_getKeysPaged", &params).await?;
-    Ok(keys.as_array().map_or(0, Vec::len))
 }

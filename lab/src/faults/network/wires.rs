@@ -53,7 +53,10 @@ fn way_in() -> Option<Vec<&'static str>> {
 /// What runs a command in them; its arguments are still to come. It is killed when the thread ends that started it.
 fn within(way: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
+    // Programs for administrators, such as `tc` and `iptables`, are not on everybody's path.
+    let path = std::env::var("PATH").unwrap_or_default();
     command
+        .env("PATH", format!("{path}:/usr/sbin:/sbin"))
         .args(["--pdeathsig", "KILL", "unshare", "--net", "--mount"])
         .args(way)
         .args(["sh", "-c", &format!("{FURNISH} && exec \"$@\""), "network"]);
@@ -65,10 +68,29 @@ pub(crate) struct Wires {
     /// Distinguishes it from those of other runs.
     run: u32,
     places: usize,
-    /// Whether the system can hold packets back (`netem`). Otherwise a link is slowed by its rate.
-    pub(crate) delays: bool,
+    /// By what links are slowed, if they can be.
+    pub(crate) slows: Option<Slows>,
     /// By what packets are lost, if they can be.
     pub(crate) loses: Option<Loses>,
+}
+
+/// By what a link is slowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Slows {
+    /// Packets are held back for 300 ms (`netem`).
+    Delay,
+    /// It carries 96 kbit/s (`tbf`).
+    Rate,
+}
+
+impl Slows {
+    /// The queue before the link.
+    fn queue(self) -> &'static [&'static str] {
+        match self {
+            Slows::Delay => &["netem", "delay", "300ms", "100ms"],
+            Slows::Rate => &["tbf", "rate", "96kbit", "burst", "4kb", "latency", "3000ms"],
+        }
+    }
 }
 
 /// By what packets are lost.
@@ -89,19 +111,22 @@ impl Wires {
         let mut wires = Wires {
             run: std::process::id() % 10_000,
             places,
-            delays: false,
+            slows: None,
             loses: None,
         };
         wires.connect()?;
-        let queue = |rest: &[&str]| wires.tc(0, &[&["add", "dev", "eth0", "root"], rest].concat());
-        let delays = queue(&["netem", "delay", "1ms"]).is_ok();
+        for how in [Slows::Rate, Slows::Delay] {
+            if wires.queue(0, how.queue()).is_ok() {
+                wires.slows = Some(how);
+                wires.mend()?;
+            }
+        }
         let filters = wires.within(0, &["iptables", "-L"]).is_ok();
-        wires.loses = match (delays, filters) {
-            (true, _) => Some(Loses::Netem),
-            (false, true) => Some(Loses::Filter),
-            (false, false) => None,
+        wires.loses = match (wires.slows, filters) {
+            (Some(Slows::Delay), _) => Some(Loses::Netem),
+            (_, true) => Some(Loses::Filter),
+            (_, false) => None,
         };
-        wires.delays = delays;
         wires.mend()?;
         Ok(wires)
     }
@@ -125,13 +150,10 @@ impl Wires {
         Ok(())
     }
 
-    /// Makes the link of a place slow: a delay of 300 ms, or where the system cannot delay, 96 kbit/s.
+    /// Makes the link of a place slow.
     pub(crate) fn slow(&self, place: usize) -> Result<()> {
-        let how: &[&str] = match self.delays {
-            true => &["netem", "delay", "300ms", "100ms"],
-            false => &["tbf", "rate", "96kbit", "burst", "4kb", "latency", "3000ms"],
-        };
-        self.tc(place, &[&["add", "dev", "eth0", "root"], how].concat())
+        let slows = self.slows.context("this system slows no links")?;
+        self.queue(place, slows.queue())
     }
 
     /// Lets so many percent of the packets that nodes send to a place and from it get lost.
@@ -141,8 +163,7 @@ impl Wires {
             None => bail!("this system loses no packets"),
             Some(Loses::Netem) => {
                 let percent = format!("{percent}%");
-                let how = ["add", "dev", "eth0", "root", "netem", "loss", &percent];
-                self.tc(place, &how)
+                self.queue(place, &["netem", "loss", &percent])
             }
             Some(Loses::Filter) => {
                 let here = self.host();
@@ -197,6 +218,11 @@ impl Wires {
     fn silence(&self, from: usize, to: usize) -> Result<()> {
         let to = format!("{}/32", self.address(to));
         self.within(from, &["ip", "route", "add", "blackhole", &to])
+    }
+
+    /// Puts this queue before the link of a place.
+    fn queue(&self, place: usize, how: &[&str]) -> Result<()> {
+        self.tc(place, &[&["add", "dev", "eth0", "root"], how].concat())
     }
 
     fn tc(&self, place: usize, what: &[&str]) -> Result<()> {
