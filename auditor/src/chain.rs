@@ -4,7 +4,9 @@
 //! checkpoint on. [`Standing`] says what is left that only the node says.
 
 mod blocks;
+mod code;
 mod proof;
+mod runtimes;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -23,9 +25,12 @@ use crate::scratch::Scratch;
 
 use blocks::Range;
 use proof::Target;
+use runtimes::Runtime;
 
+pub use code::{metadata_of, CodeFault};
 pub(crate) use proof::{handover, NodesFinality};
 pub use proof::{Basis, ProvedFinality, Standing, Unproved, Word};
+pub use runtimes::ProvedRuntime;
 pub(crate) use state::{read_proof, ProvedState};
 
 /// Requests at the same time.
@@ -93,6 +98,8 @@ pub async fn read(
         .study(number)
         .await?
         .ok_or(AuditError::NoSuchStudy(number))?;
+    let (time, version) = state.time_and_version().await?;
+    let runtime = Runtime::of(client, &target.header, version, scratch).await?;
     let mut devices = state.devices(number, progress).await?;
     state.journal(&devices, scratch, progress).await?;
     name_predecessors(&state, &mut devices, scratch).await?;
@@ -105,13 +112,13 @@ pub async fn read(
         checkpoints: basis.checkpoints.clone(),
     };
     let blocks = blocks::read(client, &devices, &range, scratch, progress).await?;
-    let (time, version) = state.time_and_version().await?;
-    let another =
-        (Some(version) != ChainClient::known_spec_version()).then_some(target.block.number);
-    let runtime = blocks.unknown_runtime.or(another);
-    let words = runtime.map(|block| Word::Runtime { block }).into_iter();
-    let changes = &blocks.changes;
-    let standing = proof::standing(client, &target, basis, changes, words.collect()).await?;
+    let (runtimes, word) = blocks.runtimes.up_to(target.header.number, &runtime);
+    let words = word.into_iter().collect();
+    let standing = proof::standing(client, &target, basis, &blocks.changes, words).await?;
+    let standing = Standing {
+        runtimes,
+        ..standing
+    };
     let rotations = Rotations::new(state.rotations(number).await?);
     for (former, present) in rotations.all() {
         scratch.rename_submitter(former, present)?;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! Blocks as a node hands them out, for those who do not believe it: they check header and extrinsics by themselves, and bring the
-//! proved events of the block. What is read here is read by the runtime's metadata, which the node gives, too; whether it is the one
-//! that this program was built with can be asked.
+//! proved events of the block. How both read, a runtime's metadata says: that which they have from its code, or at worst the node's.
 
 use subxt::utils::H256;
 
@@ -11,7 +10,7 @@ use crate::brought::{read, BroughtRun};
 use crate::client::ChainClient;
 use crate::error::Error;
 use crate::rpc::RawBlock;
-use crate::runtime::known_spec_version;
+use crate::runtime::Runtime;
 
 /// A block, as a node says that it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +34,44 @@ pub struct BlockContents {
     pub block: FinalisedBlock,
     /// The runs that signed extrinsics brought, in order, also those in calls within calls.
     pub brought: Vec<BroughtRun>,
-    /// Whether extrinsics and events were read by the metadata that this program was built with. Otherwise the node says how they
-    /// read.
-    pub known_runtime: bool,
+}
+
+/// Reads blocks of one runtime, by its metadata and without a node.
+#[derive(Clone)]
+pub struct BlockReader(Runtime);
+
+impl BlockReader {
+    /// By metadata as a runtime's code gives it.
+    pub fn by_metadata(metadata: &[u8], genesis: H256) -> Result<Self, Error> {
+        Runtime::by_metadata(metadata, genesis).map(Self)
+    }
+
+    /// The version of the runtime's rules.
+    pub fn spec_version(&self) -> u32 {
+        self.0.spec_version()
+    }
+
+    /// Whether an item of the state, by its pallet and its name, has the form that this program was built for.
+    pub fn stores_as_known(&self, pallet: &str, item: &str) -> bool {
+        self.0.stores_as_known(pallet, item)
+    }
+
+    /// What a block brought and did. `events` is what stands in its state under `System.Events`.
+    pub fn read(&self, body: &BlockBody, events: Vec<u8>) -> Result<BlockContents, Error> {
+        let brought = read(&self.0, &body.extrinsics)?;
+        let raw = RawBlock {
+            number: body.number,
+            hash: body.hash,
+            parent_hash: body.parent_hash,
+            extrinsics: body.extrinsics.clone(),
+        };
+        let mut block = bare(&raw);
+        attach(&mut block, &self.0, events)?;
+        Ok(BlockContents { block, brought })
+    }
 }
 
 impl ChainClient {
-    /// The version of the rules that this program was built with.
-    pub fn known_spec_version() -> Option<u32> {
-        known_spec_version()
-    }
-
     /// The block of this hash.
     pub async fn block_body(&self, hash: H256) -> Result<BlockBody, Error> {
         let (raw, header) = self.connection().rpc().block_and_header(hash).await?;
@@ -58,34 +84,45 @@ impl ChainClient {
         })
     }
 
-    /// What a block brought and did. `events` is what stands in its state under `System.Events`; without it nothing is said of what
-    /// became of its extrinsics.
-    pub async fn read_body(
-        &self,
-        body: &BlockBody,
-        events: Option<Vec<u8>>,
-    ) -> Result<BlockContents, Error> {
-        let runtime = self.connection().runtime(body.parent_hash).await?;
-        let brought = read(&runtime, &body.extrinsics)?;
-        let raw = RawBlock {
-            number: body.number,
-            hash: body.hash,
-            parent_hash: body.parent_hash,
-            extrinsics: body.extrinsics.clone(),
-        };
-        let mut block = bare(&raw);
-        if let Some(events) = events {
-            attach(&mut block, &runtime, events)?;
-        }
-        Ok(BlockContents {
-            block,
-            brought,
-            known_runtime: runtime.is_known(),
-        })
+    /// What reads the block after this one, by the metadata that the node gives: its word, and no proof.
+    pub async fn block_reader(&self, parent: H256) -> Result<BlockReader, Error> {
+        self.connection().runtime(parent).await.map(BlockReader)
     }
 
     /// All keys of a block's state that begin so, as the node says.
     pub async fn keys_under(&self, prefix: &[u8], block: H256) -> Result<Vec<Vec<u8>>, Error> {
         self.connection().rpc().keys_under(prefix, block).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const METADATA: &[u8] = include_bytes!("../metadata/mhealth.scale");
+
+    fn by(metadata: &[u8]) -> Result<BlockReader, Error> {
+        BlockReader::by_metadata(metadata, H256::zero())
+    }
+
+    #[test]
+    fn metadata_alone_says_how_blocks_and_state_read() {
+        let reader = by(METADATA).unwrap();
+        assert!(reader.spec_version() >= 100);
+        assert!(reader.stores_as_known("ClientHashchain", "JournalLength"));
+        assert!(!reader.stores_as_known("ClientHashchain", "NoSuchItem"));
+        assert!(by(&METADATA[..METADATA.len() / 2]).is_err());
+    }
+
+    #[test]
+    fn an_item_that_is_stored_otherwise_is_seen() {
+        let mut metadata = METADATA.to_vec();
+        let name = b"JournalLength";
+        let mut places = metadata.windows(name.len());
+        let place = places.position(|bytes| bytes == name).unwrap();
+        metadata[place] = b'X';
+        let reader = by(&metadata).unwrap();
+        assert!(!reader.stores_as_known("ClientHashchain", "JournalLength"));
+        assert!(reader.stores_as_known("ClientHashchain", "JournalPages"));
     }
 }

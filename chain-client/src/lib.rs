@@ -70,7 +70,7 @@ mod within;
 
 pub use account::{is_statement_of, Account};
 pub use block::{Effect, FinalisedBlock, FinalisedExtrinsic};
-pub use body::{BlockBody, BlockContents};
+pub use body::{BlockBody, BlockContents, BlockReader};
 pub use brought::BroughtRun;
 pub use call::Call;
 pub use client::{ChainClient, ConnectOptions};
@@ -84,6 +84,7 @@ pub use motions::Motion;
 pub use pool::{PoolAnswer, PoolRefusal};
 pub use proving::AuthorityChanges;
 pub use roster::{Quota, Roster};
+pub use runtime::{METADATA_FUNCTION, METADATA_VERSIONS};
 pub use secret_file::{
     check_private, create_private, new_private, open_private, read_secret, read_secret_text,
     sync_folder, write_new, write_new_secret, SecretFileError,

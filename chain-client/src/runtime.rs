@@ -2,7 +2,7 @@
 
 //! The chain's runtime as this program knows it: by its metadata, and typed by the file that is checked in.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use subxt::config::substrate::{SpecVersionForRange, SubstrateConfig};
 use subxt::error::DispatchError;
@@ -13,7 +13,7 @@ use subxt::ext::scale_decode::IntoVisitor;
 use subxt::runtime_apis::Payload;
 use subxt::storage::{Address, PrefixOf};
 use subxt::utils::H256;
-use subxt::{ArcMetadata, Metadata, OfflineClient, OfflineClientAtBlock};
+use subxt::{Metadata, OfflineClient, OfflineClientAtBlock};
 
 use crate::error::{unknown_word, without_full_stop, DispatchRefusal, Error};
 use crate::rpc::{Config, Rpc, Version};
@@ -23,24 +23,17 @@ use crate::rpc::{Config, Rpc, Version};
 #[subxt::subxt(runtime_metadata_path = "metadata/mhealth.scale")]
 pub(crate) mod api {}
 
-/// The version of the rules whose metadata that is, as it says itself.
-pub(crate) fn known_spec_version() -> Option<u32> {
-    let metadata = Metadata::decode_from(KNOWN).ok()?;
-    let system = metadata.pallet_by_name("System")?;
-    let version = system.constant_by_name("Version")?.value();
-    // Names of the rules and of who wrote them, the version of the interface for authors, and this one.
-    let (_, _, _, spec) = <(String, String, u32, u32)>::decode(&mut &version[..]).ok()?;
-    Some(spec)
-}
-
 /// Metadata versions that this program reads, best first.
-const METADATA_VERSIONS: [u32; 2] = [16, 15];
+pub const METADATA_VERSIONS: [u32; 2] = [16, 15];
+
+/// The function of a runtime that gives its metadata in one of these versions.
+pub const METADATA_FUNCTION: &str = "Metadata_metadata_at_version";
 
 /// One version of the runtime: its metadata, and what is encoded and decoded by it.
 #[derive(Clone)]
 pub(crate) struct Runtime {
     at: OfflineClientAtBlock<Config>,
-    known: bool,
+    spec_version: u32,
     reads_natively: bool,
 }
 
@@ -48,14 +41,17 @@ pub(crate) struct Runtime {
 const KNOWN: &[u8] = include_bytes!("../metadata/mhealth.scale");
 
 impl Runtime {
-    pub(crate) fn new(
-        metadata: ArcMetadata,
-        version: Version,
-        genesis: H256,
-    ) -> Result<Self, Error> {
+    /// A runtime whose metadata is this.
+    fn new(bytes: &[u8], version: Option<Version>, genesis: H256) -> Result<Self, Error> {
+        let metadata = Metadata::decode_from(bytes)
+            .map_err(|error| Error::protocol(METADATA_FUNCTION, error))?;
+        let version = version.or_else(|| version_in(&metadata));
+        let version =
+            version.ok_or_else(|| Error::protocol(METADATA_FUNCTION, "it names no version"))?;
+        let reads_natively = bytes == KNOWN || shapes(&metadata) == known_shapes();
         let config = SubstrateConfig::builder()
             .set_genesis_hash(genesis)
-            .set_metadata_for_spec_versions([(version.spec, metadata)])
+            .set_metadata_for_spec_versions([(version.spec, Arc::new(metadata))])
             .set_spec_version_for_block_ranges([SpecVersionForRange {
                 block_range: 0..u64::MAX,
                 spec_version: version.spec,
@@ -67,9 +63,19 @@ impl Runtime {
             .map_err(|error| Error::protocol("metadata", error))?;
         Ok(Runtime {
             at,
-            known: false,
-            reads_natively: false,
+            spec_version: version.spec,
+            reads_natively,
         })
+    }
+
+    /// A runtime of which nothing is known but its metadata.
+    pub(crate) fn by_metadata(bytes: &[u8], genesis: H256) -> Result<Self, Error> {
+        Self::new(bytes, None, genesis)
+    }
+
+    /// The version of its rules.
+    pub(crate) fn spec_version(&self) -> u32 {
+        self.spec_version
     }
 
     /// Whether runs and entries are encoded as [`crate::native`] reads them: as in the metadata that this program was built
@@ -78,9 +84,11 @@ impl Runtime {
         self.reads_natively
     }
 
-    /// Whether its metadata is the one that this program was built with.
-    pub(crate) fn is_known(&self) -> bool {
-        self.known
+    /// Whether an item of the state has the form that it has in the metadata that this program was built with.
+    pub(crate) fn stores_as_known(&self, pallet: &str, item: &str) -> bool {
+        let form = |metadata: &Metadata| metadata.pallet_by_name(pallet)?.storage_hash(item);
+        let known = known().and_then(form);
+        known.is_some() && form(self.at.metadata_ref()) == known
     }
 
     /// The same runtime, all of which is read by its types.
@@ -100,21 +108,13 @@ impl Runtime {
         genesis: H256,
     ) -> Result<Self, Error> {
         for metadata_version in METADATA_VERSIONS {
-            let function = "Metadata_metadata_at_version";
-            let answer = rpc.call(function, &metadata_version.encode(), at).await?;
+            let answer = rpc
+                .call(METADATA_FUNCTION, &metadata_version.encode(), at)
+                .await?;
             let bytes = Option::<Vec<u8>>::decode(&mut &answer[..])
-                .map_err(|error| Error::protocol(function, error))?;
+                .map_err(|error| Error::protocol(METADATA_FUNCTION, error))?;
             if let Some(bytes) = bytes {
-                let metadata = Metadata::decode_from(&bytes)
-                    .map_err(|error| Error::protocol(function, error))?;
-                let known = bytes == KNOWN;
-                let reads_natively = known || shapes(&metadata) == known_shapes();
-                let runtime = Runtime::new(Arc::new(metadata), version, genesis)?;
-                return Ok(Runtime {
-                    known,
-                    reads_natively,
-                    ..runtime
-                });
+                return Runtime::new(&bytes, Some(version), genesis);
             }
         }
         Err(Error::IncompatibleRuntime {
@@ -241,6 +241,17 @@ impl Runtime {
     }
 }
 
+/// The version that metadata names.
+fn version_in(metadata: &Metadata) -> Option<Version> {
+    /// Names of the rules and of who wrote them; versions of the interface for authors, of the rules and of the program; the
+    /// runtime's functions, and the version of transactions.
+    type Named = (String, String, u32, u32, u32, Vec<([u8; 8], u32)>, u32);
+    let system = metadata.pallet_by_name("System")?;
+    let version = system.constant_by_name("Version")?.value();
+    let (_, _, _, spec, _, _, transaction) = Named::decode(&mut &version[..]).ok()?;
+    Some(Version { spec, transaction })
+}
+
 /// Hashes of the types of what is read natively: of the calls that bring runs, and of the answer with entries. None where one of
 /// them is missing.
 fn shapes(metadata: &Metadata) -> Option<[[u8; 32]; 3]> {
@@ -256,7 +267,14 @@ fn shapes(metadata: &Metadata) -> Option<[[u8; 32]; 3]> {
 
 /// The same of the metadata that this program was built with, which has them all.
 fn known_shapes() -> Option<[[u8; 32]; 3]> {
-    shapes(&Metadata::decode_from(KNOWN).ok()?)
+    shapes(known()?)
+}
+
+/// The metadata that this program was built with, decoded once.
+fn known() -> Option<&'static Metadata> {
+    static DECODED: OnceLock<Option<Metadata>> = OnceLock::new();
+    let decoded = DECODED.get_or_init(|| Metadata::decode_from(KNOWN).ok());
+    decoded.as_ref()
 }
 
 fn name(address: &impl Address) -> String {

@@ -50,8 +50,8 @@ pub use header::{Digest, DigestItem, Header, JOURNAL_ENGINE};
 pub use keys::{
     checkpoint_keys, conflicts_key, device_key, erasure_receipt_key, events_key, genesis_hash_key,
     head_page_key, journal_length_key, journal_page_key, last_runtime_upgrade_key, next_device_key,
-    now_key, relays_prefix, rotations_prefix, set_key, study_key, AUTHORITIES_KEY,
-    ENTRIES_PER_PAGE,
+    now_key, relays_prefix, rotations_prefix, set_key, study_key, AUTHORITIES_KEY, CODE_KEY,
+    ENTRIES_PER_PAGE, PENDING_CODE_KEY,
 };
 pub use proof::{CheckpointAuthorities, FinalityProof, FirstAuthorities, FormatError, HeadProof};
 pub use records::{

@@ -26,6 +26,14 @@ fn the_reader_knows_by_what_name_headers_say_how_long_the_journal_is() {
 }
 
 #[test]
+fn the_reader_looks_for_the_runtimes_code_where_the_chain_puts_it() {
+    use sp_core::storage::well_known_keys::{CODE, PENDING_CODE};
+
+    assert_eq!(evidence::CODE_KEY, CODE);
+    assert_eq!(evidence::PENDING_CODE_KEY, PENDING_CODE);
+}
+
+#[test]
 fn the_reader_looks_for_devices_where_the_chain_puts_them() {
     assert_eq!(evidence::HEADS_PER_PAGE, HEADS_PER_PAGE);
     for device in [0, HEADS_PER_PAGE - 1, HEADS_PER_PAGE, 1_000_003] {

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use mhealth_chain_client::ChainClient;
+use mhealth_chain_client::{Account, ChainClient};
 use mhealth_runtime::{Accountability, Admission, ClientHashchain, Consortium, Finality, Studies};
 use mhealth_testing::audit;
+use mhealth_testing::export::Signer;
 use mhealth_testing::member::Member;
 use mhealth_testing::process::Program;
 use mhealth_testing::rpc::JsonRpc;
-use mhealth_testing::topology::{Cohort, Site, Topology};
+use mhealth_testing::topology::{Cohort, Site, Topology, RELAYS, SIGNED_STUDY};
 use serde_json::{json, Value};
 use sp_core::storage::Storage;
 use tempfile::TempDir;
@@ -155,12 +156,38 @@ impl Trial {
         assert!(said.contains("verified=true"), "{said}");
     }
 
-    /// The auditor finds this many entries, and every one of them right.
-    fn audit(&self, entries: u64) {
-        let report = audit::run(&self.site.audit(), &self.path("audit.json"));
-        let report = report.expect("it ends");
+    /// The auditor finds this many entries, and every one of them right. It believes nobody, and names this many runtimes.
+    async fn audit(&self, entries: u64, runtimes: usize) {
+        let chain = ChainClient::connect(&self.url()).await.expect("it answers");
+        let eve = Account::from_secret_uri(RELAYS[1]).expect("it is an account");
+        let eve = Signer::now(&chain, SIGNED_STUDY, eve).await;
+        let nothing = self.path("eve.ndjson");
+        let export = eve.expect("the chain answers").export(&[]);
+        std::fs::write(&nothing, export).expect("it is written");
+        let options = audit::Options {
+            genesis: Some(format!("{:#x}", chain.genesis_hash())),
+            exports: vec![("eve".into(), nothing)],
+            trust_node: false,
+            ..self.site.audit()
+        };
+        let file = self.path("audit.json");
+        let mut auditor = audit::command(&options, &file).expect("it is built");
+        let said = succeeds(auditor.output());
+        assert!(said.trim_end().ends_with("proved=true"), "{said}");
+        let report = audit::read(&file).expect("it is a report");
         assert_eq!(report.alarms(), [""; 0]);
         assert_eq!(report.summary.registered, entries);
+        let text = std::fs::read(&file).expect("it is there");
+        let report: Value = serde_json::from_slice(&text).expect("it is JSON");
+        let proved = &report["audit"]["standing"]["runtimes"];
+        let versions: Vec<u64> = (0..runtimes)
+            .filter_map(|place| proved[place]["spec_version"].as_u64())
+            .collect();
+        assert_eq!(versions.len(), runtimes, "{proved}");
+        assert!(
+            versions.is_sorted_by(|one, next| one + 1 == *next),
+            "{proved}"
+        );
     }
 
     /// Entries that the chain has.
@@ -194,7 +221,7 @@ async fn a_trial_goes_on_over_an_upgrade_with_a_migration_and_over_the_way_back(
     trial.state_holds().await;
     trial.verify(&before).await;
     let between = trial.prove("between.evidence");
-    trial.audit(trial.entries());
+    trial.audit(trial.entries(), 2).await;
 
     // The same code again is no upgrade, and neither is older code.
     let again = trial.upgrade(&next).expect_err("it is not higher");
@@ -209,7 +236,7 @@ async fn a_trial_goes_on_over_an_upgrade_with_a_migration_and_over_the_way_back(
     for evidence in [before, between, trial.prove("after.evidence")] {
         trial.verify(&evidence).await;
     }
-    trial.audit(trial.entries());
+    trial.audit(trial.entries(), 3).await;
 }
 
 /// A block's whole state.

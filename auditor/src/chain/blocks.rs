@@ -2,7 +2,7 @@
 
 //! Reads the blocks up to the block of the audit, for the runs that they brought. Each is the one before the next by the hashes in
 //! the headers, up to the block of the audit; its extrinsics are those that its header binds; and what became of them stands in its
-//! state, which its header binds, too.
+//! state, which its header binds, too. How they read, the code of the runtime says that made the block.
 
 use codec::DecodeAll;
 use futures::{StreamExt, TryStreamExt};
@@ -10,11 +10,12 @@ use mhealth_chain_client::{
     BlockBody, BlockId, ChainClient, ChainEvent, Error, FinalisedBlock, H256,
 };
 use mhealth_evidence::{
-    events_key, forces_authorities, next_authorities, now_key, ordered_root, Checkpoint,
-    DigestItem, Header, Refusal, State,
+    events_key, forces_authorities, last_runtime_upgrade_key, next_authorities, now_key,
+    ordered_root, Checkpoint, Header, Refusal, State,
 };
 
 use super::proof::{Changes, Unproved};
+use super::runtimes::Runtimes;
 use super::state::read_proof;
 use super::{position, Progress};
 use crate::case::{BroughtRun, DeviceRecord, Fate};
@@ -30,8 +31,8 @@ pub(super) struct Blocks {
     pub(super) complete: bool,
     /// Where authorities changed.
     pub(super) changes: Changes,
-    /// The first block that another runtime made than the one that this program was built with.
-    pub(super) unknown_runtime: Option<u64>,
+    /// The runtimes that made them.
+    pub(super) runtimes: Runtimes,
 }
 
 /// From where on blocks are read, and from where on only their headers are needed.
@@ -76,7 +77,7 @@ pub(super) async fn read(
     scratch: &Scratch,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Blocks, AuditError> {
-    let mut so_far = SoFar::kept(scratch)?;
+    let mut so_far = SoFar::kept(scratch, range.first())?;
     if so_far.last.is_none() && range.first() == 1 {
         so_far.last = Some((0, range.genesis));
     }
@@ -87,6 +88,7 @@ pub(super) async fn read(
     while let Some(read) = blocks.try_next().await? {
         so_far.go_on(&read)?;
         range.agrees_with(&read)?;
+        let brought = so_far.brought(client, &read, scratch).await?;
         let number = u64::from(read.header.number);
         progress(Progress::Blocks(
             number + 1 - range.first(),
@@ -94,14 +96,14 @@ pub(super) async fn read(
         ));
         scratch.together(|scratch| {
             let mut concerned = false;
-            for (place, run) in read.brought {
+            for (place, run) in brought {
                 if position(devices, run.run.device).is_some() {
                     concerned = true;
                     scratch.add_brought(place, &run)?;
                 }
             }
             if concerned {
-                scratch.add_block(number, read.time)?;
+                scratch.add_block(number, read.time())?;
             }
             so_far.keep(scratch)
         })?;
@@ -114,13 +116,26 @@ pub(super) async fn read(
 struct Read {
     header: Header,
     hash: [u8; 32],
-    /// The runs, each with its place in its extrinsic.
-    brought: Vec<(u32, BroughtRun)>,
+    content: Content,
+}
+
+/// What is in a block.
+enum Content {
+    /// Nothing that an audit looks for.
+    Nothing,
+    /// Something, and the node has dropped the state that says what became of it.
+    Dropped,
+    /// Extrinsics, and what became of them.
+    There(BlockBody, Happened),
+}
+
+/// What the state of a block says of the block.
+struct Happened {
+    events: Vec<u8>,
     /// The seconds since 1970 that it names.
     time: Option<u64>,
-    /// Whether it was read with the runs that it brought.
-    complete: bool,
-    known_runtime: bool,
+    /// The version of the rules that it was made by.
+    spec_version: u32,
 }
 
 async fn read_block(client: &ChainClient, number: u64, range: &Range) -> Result<Read, AuditError> {
@@ -139,12 +154,18 @@ async fn read_block(client: &ChainClient, number: u64, range: &Range) -> Result<
     if ordered_root(&body.extrinsics) != header.extrinsics_root {
         return Err(Unproved::Extrinsics(number).into());
     }
-    let read = Read::bare(header);
     // An extrinsic that every block has sets the clock.
-    match body.extrinsics.len() {
-        0 | 1 => Ok(read),
-        _ => read.with_runs(client, &body).await,
-    }
+    let content = match body.extrinsics.len() {
+        0 | 1 => Content::Nothing,
+        _ => match happened(client, &header, body.hash).await? {
+            Some(happened) => Content::There(body, happened),
+            None => Content::Dropped,
+        },
+    };
+    Ok(Read {
+        content,
+        ..Read::bare(header)
+    })
 }
 
 impl Read {
@@ -152,57 +173,25 @@ impl Read {
         Read {
             hash: header.hash(),
             header,
-            brought: Vec::new(),
-            time: None,
-            complete: true,
-            known_runtime: true,
+            content: Content::Nothing,
         }
     }
 
-    async fn with_runs(
-        mut self,
-        client: &ChainClient,
-        body: &BlockBody,
-    ) -> Result<Self, AuditError> {
-        let (events, time) = match happened(client, &self.header, body.hash).await? {
-            Some((events, time)) => (Some(events), time),
-            None => (None, None),
-        };
-        let contents = match client.read_body(body, events).await {
-            Ok(contents) => contents,
-            Err(Error::StatePruned { .. }) => {
-                self.complete = false;
-                return Ok(self);
-            }
-            Err(error) => return Err(error.into()),
-        };
-        self.known_runtime = contents.known_runtime;
-        self.time = time;
-        self.brought = contents
-            .brought
-            .into_iter()
-            .map(|brought| {
-                let run = BroughtRun {
-                    block: body.number,
-                    extrinsic: brought.extrinsic_index,
-                    submitter: brought.submitter.0,
-                    fate: fate(&contents.block, &brought),
-                    run: brought.run,
-                };
-                (brought.position, run)
-            })
-            .collect();
-        Ok(self)
+    fn time(&self) -> Option<u64> {
+        match &self.content {
+            Content::There(_, happened) => happened.time,
+            Content::Nothing | Content::Dropped => None,
+        }
     }
 }
 
-/// The events of a block and its time, as they stand in its state; none when the node has dropped it.
+/// What the state of a block says of the block; none when the node has dropped it.
 async fn happened(
     client: &ChainClient,
     header: &Header,
     block: H256,
-) -> Result<Option<(Vec<u8>, Option<u64>)>, AuditError> {
-    let keys = [events_key(), now_key()];
+) -> Result<Option<Happened>, AuditError> {
+    let keys = [events_key(), now_key(), last_runtime_upgrade_key()];
     let nodes = match read_proof(client, &keys, block).await {
         Ok(nodes) => nodes,
         Err(AuditError::Chain(Error::StatePruned { .. })) => return Ok(None),
@@ -215,8 +204,11 @@ async fn happened(
     };
     let events = state.read(&events_key()).map_err(unproved)?;
     let milliseconds: Option<u64> = state.value(&now_key()).map_err(unproved)?;
-    let time = milliseconds.map(|milliseconds| milliseconds / 1_000);
-    Ok(Some((events.unwrap_or_default().to_vec(), time)))
+    Ok(Some(Happened {
+        events: events.unwrap_or_default().to_vec(),
+        time: milliseconds.map(|milliseconds| milliseconds / 1_000),
+        spec_version: state.spec_version().map_err(unproved)?,
+    }))
 }
 
 /// How far it is. All of it is in the scratch file, too, beside what the blocks brought.
@@ -227,7 +219,19 @@ struct SoFar {
 }
 
 impl SoFar {
-    fn kept(scratch: &Scratch) -> Result<Self, AuditError> {
+    fn kept(scratch: &Scratch, first: u64) -> Result<Self, AuditError> {
+        let runtimes = scratch.fact("runtimes")?;
+        let runtimes = runtimes.and_then(|it| serde_json::from_str(&it).ok());
+        let Some(runtimes) = runtimes else {
+            return Ok(SoFar {
+                last: None,
+                found: Blocks {
+                    complete: true,
+                    changes: Changes::default(),
+                    runtimes: Runtimes::before(first),
+                },
+            });
+        };
         let number = |name| -> Result<Option<u64>, AuditError> {
             let fact = scratch.fact(name)?;
             Ok(fact.and_then(|number| number.parse().ok()))
@@ -246,7 +250,7 @@ impl SoFar {
                     handovers: numbers("handovers")?,
                     forced: numbers("forced")?,
                 },
-                unknown_runtime: number("unknown_runtime")?,
+                runtimes,
             },
         })
     }
@@ -260,17 +264,56 @@ impl SoFar {
         }
         self.last = Some((number, read.hash));
         let found = &mut self.found;
-        found.complete &= read.complete;
-        let upgrade = |item| matches!(item, DigestItem::RuntimeEnvironmentUpdated);
-        if !read.known_runtime || header.digest.items().any(upgrade) {
-            found.unknown_runtime.get_or_insert(number);
-        }
+        found.runtimes.go_on(header);
         if forces_authorities(header) {
             found.changes.forced.push(header.number);
         } else if next_authorities(header).is_some() {
             found.changes.handovers.push(header.number);
         }
         Ok(())
+    }
+
+    /// The runs that the last block brought, each with its place in its extrinsic.
+    async fn brought(
+        &mut self,
+        client: &ChainClient,
+        read: &Read,
+        scratch: &Scratch,
+    ) -> Result<Vec<(u32, BroughtRun)>, AuditError> {
+        let found = &mut self.found;
+        let (body, happened) = match &read.content {
+            Content::There(body, happened) => (body, happened),
+            Content::Nothing => return Ok(Vec::new()),
+            Content::Dropped => {
+                found.complete = false;
+                return Ok(Vec::new());
+            }
+        };
+        let version = happened.spec_version;
+        let runtimes = &mut found.runtimes;
+        let reader = match runtimes
+            .reader(client, &read.header, version, scratch)
+            .await
+        {
+            Ok(reader) => reader,
+            Err(AuditError::Chain(Error::StatePruned { .. })) => {
+                found.complete = false;
+                return Ok(Vec::new());
+            }
+            Err(error) => return Err(error),
+        };
+        let contents = reader.read(body, happened.events.clone())?;
+        let brought = contents.brought.into_iter().map(|brought| {
+            let run = BroughtRun {
+                block: body.number,
+                extrinsic: brought.extrinsic_index,
+                submitter: brought.submitter.0,
+                fate: fate(&contents.block, &brought),
+                run: brought.run,
+            };
+            (brought.position, run)
+        });
+        Ok(brought.collect())
     }
 
     fn keep(&self, scratch: &Scratch) -> Result<(), AuditError> {
@@ -294,9 +337,9 @@ impl SoFar {
         if !found.complete {
             scratch.remember("blocks_incomplete", "true")?;
         }
-        if let Some(block) = found.unknown_runtime {
-            scratch.remember("unknown_runtime", &block.to_string())?;
-        }
+        let runtimes = serde_json::to_string(&found.runtimes);
+        let runtimes = runtimes.expect("numbers and text are JSON; qed");
+        scratch.remember("runtimes", &runtimes)?;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use mhealth_evidence::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::runtimes::ProvedRuntime;
 use super::state::read_proof;
 use crate::error::AuditError;
 
@@ -36,6 +37,9 @@ pub struct Standing {
     pub words: Vec<Word>,
     /// Whether the person who runs the audit is content with that.
     pub trusted: bool,
+    /// The runtimes by whose code blocks and state were read, oldest first.
+    #[serde(default)]
+    pub runtimes: Vec<ProvedRuntime>,
 }
 
 /// How the block is proved to be final.
@@ -62,10 +66,13 @@ pub enum Word {
         /// Why it is not proved.
         why: String,
     },
-    /// How extrinsics and events of some blocks read: their runtime is another than the one that this program was built with.
+    /// How extrinsics, events and state of some blocks read: their runtime's code does not say it.
     Runtime {
         /// The first such block.
         block: u64,
+        /// Why it does not.
+        #[serde(default)]
+        why: String,
     },
 }
 
@@ -76,10 +83,9 @@ impl fmt::Display for Word {
             Word::Finality { why } => {
                 write!(f, "that the block is final and of this chain: {why}")
             }
-            Word::Runtime { block } => write!(
-                f,
-                "how calls and events read: block {block} or its like was made by another runtime than this program knows"
-            ),
+            Word::Runtime { block, why } => {
+                write!(f, "how block {block} and those like it read: {why}")
+            }
         }
     }
 }
@@ -214,6 +220,7 @@ pub(super) async fn standing(
         finality,
         words,
         trusted: basis.trust_node,
+        runtimes: Vec::new(),
     })
 }
 

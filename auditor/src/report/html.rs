@@ -120,6 +120,9 @@ fn standing(standing: &Standing) -> Markup {
             }
             "; state and extrinsics are proved"
         }
+        @for runtime in &standing.runtimes {
+            p.soft { "from block " (runtime.from) " on by the rules of version " (runtime.spec_version) ", code " span.hash { (runtime.code) } }
+        }
         @for word in &standing.words {
             p { strong { "only the node says" } " " (word) }
         }

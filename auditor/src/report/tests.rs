@@ -365,7 +365,7 @@ fn what_strangers_wrote_stays_text() {
 
 #[test]
 fn what_only_the_node_says_stands_in_both_reports() {
-    use crate::chain::{ProvedFinality, Word};
+    use crate::chain::{ProvedFinality, ProvedRuntime, Word};
 
     let mut heading = heading();
     heading.standing.words = vec![
@@ -373,7 +373,10 @@ fn what_only_the_node_says_stands_in_both_reports() {
         Word::Finality {
             why: "<there is none>".into(),
         },
-        Word::Runtime { block: 7 },
+        Word::Runtime {
+            block: 7,
+            why: "its code does not end".into(),
+        },
     ];
     let html = page(&heading, &[], &Digest::default());
     assert!(html.contains("only the node says"), "{html}");
@@ -383,7 +386,7 @@ fn what_only_the_node_says_stands_in_both_reports() {
     assert_eq!(words[1]["word"], "finality");
     assert_eq!(
         words[2],
-        serde_json::json!({ "word": "runtime", "block": 7 })
+        serde_json::json!({ "word": "runtime", "block": 7, "why": "its code does not end" })
     );
     assert!(!heading.standing.is_enough());
     heading.standing.trusted = true;
@@ -395,8 +398,14 @@ fn what_only_the_node_says_stands_in_both_reports() {
             authority_set: 2,
             authorities: 4,
         }),
+        runtimes: vec![ProvedRuntime {
+            from: 9,
+            spec_version: 101,
+            code: Hash([0xc0; 32]),
+        }],
         ..Standing::default()
     };
     let html = page(&heading, &[], &Digest::default());
     assert!(html.contains("2 handovers") && !html.contains("only the node says"));
+    assert!(html.contains("version 101") && html.contains(&"c0".repeat(32)));
 }

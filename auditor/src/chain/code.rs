@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! Executes a runtime's code for one thing: its metadata, which says how its calls, its events and its state read.
+//!
+//! The code stands in the state of a block, and only the whole audit shows that the block is final. So it is executed as a stranger's: in
+//! an interpreter, with bounds on its steps, its memory and its stack, and with none of a node's functions but those that give memory.
+
+use std::borrow::Cow;
+
+use codec::{DecodeAll, Encode};
+use mhealth_chain_client::{METADATA_FUNCTION, METADATA_VERSIONS};
+use sp_maybe_compressed_blob::{decompress, CODE_BLOB_BOMB_LIMIT};
+use wasmi::errors::{ErrorKind, MemoryError};
+use wasmi::{
+    AsContext, AsContextMut, Caller, Config, Engine, Error, ExternType, Instance, Linker, Memory,
+    Module, Store, StoreLimits, StoreLimitsBuilder, TrapCode,
+};
+
+/// What an execution may take.
+struct Limits {
+    /// Steps of the interpreter, about one for each instruction.
+    steps: u64,
+    /// Bytes of memory. None are given back: the code runs once.
+    memory: usize,
+}
+
+/// Far more than metadata takes. Who shows a code that goes on for ever costs an audit a minute or so.
+const LIMITS: Limits = Limits {
+    steps: 10_000_000_000,
+    memory: 256 << 20,
+};
+/// Calls within calls.
+const MOST_DEPTH: usize = 10_000;
+/// Entries of the table of functions.
+const MOST_FUNCTIONS: usize = 1 << 20;
+
+/// Bytes of a page of memory, and how many pages it grows by at least.
+const PAGE: u64 = 64 << 10;
+const GROWTH: u64 = 64;
+/// What the addresses of memory are multiples of that is given out.
+const ALIGNMENT: u64 = 8;
+
+/// Why no metadata came of a code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CodeFault {
+    /// It does not unpack, or to more than nodes take.
+    #[error("it cannot be unpacked")]
+    NotUnpacked,
+    /// It goes on and on.
+    #[error("it does not end")]
+    Endless,
+    /// It asks for more memory than it gets.
+    #[error("it takes too much memory")]
+    TooMuchMemory,
+    /// It is no runtime, or fails.
+    #[error("it fails: {0}")]
+    Failed(String),
+    /// What it answers is not encoded as metadata is.
+    #[error("what it answers is no metadata")]
+    NoAnswer,
+    /// It has metadata of other versions only.
+    #[error("it has no metadata of a version that is read here")]
+    OtherVersions,
+}
+
+impl From<Error> for CodeFault {
+    fn from(error: Error) -> Self {
+        match (error.as_trap_code(), error.kind()) {
+            (Some(TrapCode::OutOfFuel), _) => CodeFault::Endless,
+            (Some(TrapCode::GrowthOperationLimited), _)
+            | (_, ErrorKind::Memory(MemoryError::ResourceLimiterDeniedAllocation)) => {
+                CodeFault::TooMuchMemory
+            }
+            _ => CodeFault::Failed(error.to_string()),
+        }
+    }
+}
+
+/// The metadata of the runtime with this code, as the state has it.
+pub fn metadata_of(code: &[u8]) -> Result<Vec<u8>, CodeFault> {
+    metadata_within(code, &LIMITS)
+}
+
+fn metadata_within(code: &[u8], limits: &Limits) -> Result<Vec<u8>, CodeFault> {
+    let wasm: Cow<'_, [u8]> =
+        decompress(code, CODE_BLOB_BOMB_LIMIT).map_err(|_| CodeFault::NotUnpacked)?;
+    for version in METADATA_VERSIONS {
+        let (mut store, instance) = start(&wasm, limits)?;
+        let answer = call(&mut store, &instance, METADATA_FUNCTION, &version.encode())?;
+        let metadata = Option::<Vec<u8>>::decode_all(&mut &answer[..]);
+        if let Some(metadata) = metadata.map_err(|_| CodeFault::NoAnswer)? {
+            return Ok(metadata);
+        }
+    }
+    Err(CodeFault::OtherVersions)
+}
+
+/// What the code's calls of functions that are not its own find.
+struct Host {
+    memory: Option<Memory>,
+    /// Memory from here on was not given out.
+    free: u64,
+    limits: StoreLimits,
+}
+
+/// The code, ready to be called.
+fn start(wasm: &[u8], limits: &Limits) -> Result<(Store<Host>, Instance), Error> {
+    let mut config = Config::default();
+    config
+        .consume_fuel(true)
+        .ignore_custom_sections(true)
+        .wasm_multi_memory(false)
+        .wasm_memory64(false)
+        .set_max_recursion_depth(MOST_DEPTH);
+    let engine = Engine::new(&config);
+    let module = Module::new(&engine, wasm)?;
+    let limiter = StoreLimitsBuilder::new()
+        .memory_size(limits.memory)
+        .table_elements(MOST_FUNCTIONS)
+        .trap_on_grow_failure(true);
+    let host = Host {
+        memory: None,
+        free: 0,
+        limits: limiter.build(),
+    };
+    let mut store = Store::new(&engine, host);
+    store.limiter(|host| &mut host.limits);
+    store.set_fuel(limits.steps)?;
+    let linker = linker(&engine, &module, &mut store)?;
+    let instance = linker.instantiate_and_start(&mut store, &module)?;
+    if let Some(own) = instance.get_memory(&store, "memory") {
+        store.data_mut().memory = Some(own);
+    }
+    let base = instance.get_global(&store, "__heap_base");
+    let base = base.and_then(|base| base.get(&store).i32());
+    let base = base.ok_or_else(|| Error::new("it does not say where its heap begins"))?;
+    store.data_mut().free = u64::from(base as u32).next_multiple_of(ALIGNMENT);
+    Ok((store, instance))
+}
+
+/// What a runtime asks of a node: memory; how much to log, which is nothing; and all that metadata does not take.
+fn linker(
+    engine: &Engine,
+    module: &Module,
+    store: &mut Store<Host>,
+) -> Result<Linker<Host>, Error> {
+    let mut linker = Linker::<Host>::new(engine);
+    linker.allow_shadowing(true);
+    for import in module.imports() {
+        let (from, name) = (import.module(), import.name());
+        match import.ty() {
+            ExternType::Memory(form) => {
+                let memory = Memory::new(&mut *store, *form)?;
+                store.data_mut().memory = Some(memory);
+                linker.define(from, name, memory)?;
+            }
+            ExternType::Func(form) => {
+                let called = name.to_owned();
+                linker.func_new(from, name, form.clone(), move |_, _, _| {
+                    Err(Error::new(format!("it calls {called}")))
+                })?;
+            }
+            // Nodes have none.
+            ExternType::Global(_) | ExternType::Table(_) => {}
+        }
+    }
+    linker.func_wrap("env", "ext_allocator_malloc_version_1", malloc)?;
+    linker.func_wrap("env", "ext_allocator_free_version_1", |_: i32| ())?;
+    linker.func_wrap("env", "ext_logging_max_level_version_1", || 0_i32)?;
+    Ok(linker)
+}
+
+fn malloc(caller: Caller<'_, Host>, size: i32) -> Result<i32, Error> {
+    // Addresses and sizes have no sign.
+    Ok(allocate(caller, u64::from(size as u32))? as i32)
+}
+
+/// The address of so many bytes that nobody has.
+fn allocate(mut context: impl AsContextMut<Data = Host>, size: u64) -> Result<u32, Error> {
+    let start = context.as_context().data().free;
+    let memory = memory(&context)?;
+    let end = start + size.next_multiple_of(ALIGNMENT);
+    let lacking = end.saturating_sub(memory.data_size(&context) as u64);
+    if lacking > 0 {
+        let pages = lacking.div_ceil(PAGE).next_multiple_of(GROWTH);
+        let grown = memory.grow(&mut context, pages);
+        grown.map_err(|_| Error::from(TrapCode::GrowthOperationLimited))?;
+    }
+    context.as_context_mut().data_mut().free = end;
+    let start = u32::try_from(start);
+    start.map_err(|_| Error::from(TrapCode::GrowthOperationLimited))
+}
+
+fn memory(context: impl AsContext<Data = Host>) -> Result<Memory, Error> {
+    let memory = context.as_context().data().memory;
+    memory.ok_or_else(|| Error::new("it has no memory"))
+}
+
+/// Calls a function as nodes do: the argument's address and length, and the same of the answer in one number.
+fn call(
+    store: &mut Store<Host>,
+    instance: &Instance,
+    function: &str,
+    argument: &[u8],
+) -> Result<Vec<u8>, Error> {
+    let function = instance.get_typed_func::<(i32, i32), i64>(&*store, function)?;
+    let (address, length) = (
+        allocate(&mut *store, argument.len() as u64)?,
+        argument.len(),
+    );
+    let memory = memory(&*store)?;
+    memory.write(&mut *store, address as usize, argument)?;
+    let answer = function.call(&mut *store, (address as i32, length as i32))? as u64;
+    let (address, length) = (answer as u32 as usize, (answer >> 32) as usize);
+    let answer = memory.data(&*store).get(address..address + length);
+    let answer = answer.ok_or_else(|| Error::new("its answer is not in its memory"))?;
+    Ok(answer.to_vec())
+}
+
+#[cfg(test)]
+mod tests;

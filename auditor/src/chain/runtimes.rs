@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//! How blocks read: by the metadata of the runtime that made them, which its code gives. The code stands in the state of the block before;
+//! the node proves it there, as it proves everything. It is another one after a block whose header says so
+//! (`RuntimeEnvironmentUpdated`), or when a block's state names another version. Two thirds of the members can write it without either
+//! (`system.setStorage`); the code that made the block of the audit is looked at in any case.
+
+use mhealth_api::Hash;
+use mhealth_chain_client::{BlockReader, ChainClient, H256};
+use mhealth_evidence::{
+    blake2_256, DigestItem, Header, NotProved, State, CODE_KEY, PENDING_CODE_KEY,
+};
+use serde::{Deserialize, Serialize};
+
+use super::code::metadata_of;
+use super::proof::{header, Unproved, Word};
+use super::state::read_proof;
+use crate::error::AuditError;
+use crate::scratch::Scratch;
+
+/// What is read of the state by keys and forms that this program has in itself.
+const READ_AS_KNOWN: [(&str, &str); 14] = [
+    ("ClientHashchain", "Conflicts"),
+    ("ClientHashchain", "Devices"),
+    ("ClientHashchain", "Erasures"),
+    ("ClientHashchain", "HeadPages"),
+    ("ClientHashchain", "JournalLength"),
+    ("ClientHashchain", "JournalPages"),
+    ("ClientHashchain", "NextDeviceId"),
+    ("Grandpa", "Authorities"),
+    ("Studies", "Relays"),
+    ("Studies", "Rotations"),
+    ("Studies", "Studies"),
+    ("System", "BlockHash"),
+    ("System", "LastRuntimeUpgrade"),
+    ("Timestamp", "Now"),
+];
+
+/// A runtime whose code the state proves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProvedRuntime {
+    /// The first block that it made, of those that the audit read.
+    pub from: u64,
+    /// The version of its rules.
+    pub spec_version: u32,
+    /// BLAKE2b-256 of the code, by which the consortium decided on it.
+    pub code: Hash,
+}
+
+/// A runtime, or why its code gives no metadata.
+pub(super) type Found = Result<Runtime, String>;
+
+/// A runtime, as its code says how its blocks read.
+pub(super) struct Runtime {
+    code: [u8; 32],
+    reader: BlockReader,
+}
+
+impl Runtime {
+    /// The runtime that made a block, by whose rules its state is stored.
+    pub(super) async fn of(
+        client: &ChainClient,
+        block: &Header,
+        spec_version: u32,
+        scratch: &Scratch,
+    ) -> Result<Found, AuditError> {
+        let before = match block.number {
+            // What was there before all blocks is its own.
+            0 => block.clone(),
+            _ => header(client, H256(block.parent_hash)).await?,
+        };
+        let keys = [CODE_KEY.to_vec(), PENDING_CODE_KEY.to_vec()];
+        let nodes = read_proof(client, &keys, H256(before.hash())).await?;
+        let code = code_in(&State::new(before.state_root, &nodes));
+        let code = code.map_err(|_| Unproved::State {
+            block: before.number.into(),
+            what: "the runtime's code",
+        })?;
+        let hash = blake2_256(&code);
+        let metadata = match scratch.metadata(&hash)? {
+            Some(metadata) => metadata,
+            None => match execute(code).await {
+                Ok(metadata) => {
+                    scratch.add_metadata(&hash, &metadata)?;
+                    metadata
+                }
+                Err(why) => return Ok(Err(why)),
+            },
+        };
+        let reader = match BlockReader::by_metadata(&metadata, client.genesis_hash()) {
+            Ok(reader) => reader,
+            Err(error) => return Ok(Err(format!("its metadata cannot be read: {error}"))),
+        };
+        let its_own = reader.spec_version();
+        if its_own != spec_version {
+            return Ok(Err(format!(
+                "its code is of version {its_own}, its state says {spec_version}"
+            )));
+        }
+        Ok(Ok(Runtime { code: hash, reader }))
+    }
+
+    /// Whether it stores something in another form than this program reads it in.
+    fn stores_otherwise(&self) -> Option<String> {
+        let mut items = READ_AS_KNOWN.iter();
+        let item = items.find(|(pallet, item)| !self.reader.stores_as_known(pallet, item));
+        item.map(|(pallet, item)| format!("its rules store {pallet}.{item} in another form"))
+    }
+}
+
+/// The code that makes the blocks after this state.
+fn code_in(state: &State<'_>) -> Result<Vec<u8>, NotProved> {
+    let code = match state.read(PENDING_CODE_KEY)? {
+        Some(pending) => Some(pending),
+        None => state.read(CODE_KEY)?,
+    };
+    code.map(<[u8]>::to_vec).ok_or(NotProved)
+}
+
+/// Has a code give its metadata. That takes about a second, in which the connection to the node is served on.
+async fn execute(code: Vec<u8>) -> Result<Vec<u8>, String> {
+    let executed = tokio::task::spawn_blocking(move || metadata_of(&code)).await;
+    let executed = executed.map_err(|_| "its code breaks the interpreter".to_owned())?;
+    executed.map_err(|fault| format!("its code gives no metadata: {fault}"))
+}
+
+/// The runtimes that made the blocks that were read, up to the latest.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Runtimes {
+    /// The first block that is read.
+    first: u64,
+    /// Blocks after which there may be another code.
+    upgrades: Vec<u32>,
+    /// Those whose code is proved, oldest first.
+    proved: Vec<ProvedRuntime>,
+    /// The first block that was read by the node's metadata, and why.
+    only_said: Option<(u64, String)>,
+    /// The present one, and since which block.
+    #[serde(skip)]
+    present: Option<(u64, Found)>,
+}
+
+impl Runtimes {
+    /// Before any block was read.
+    pub(super) fn before(first: u64) -> Self {
+        Runtimes {
+            first,
+            upgrades: Vec::new(),
+            proved: Vec::new(),
+            only_said: None,
+            present: None,
+        }
+    }
+
+    /// Takes the header of the next block.
+    pub(super) fn go_on(&mut self, header: &Header) {
+        let upgrade = |item| matches!(item, DigestItem::RuntimeEnvironmentUpdated);
+        if header.digest.items().any(upgrade) {
+            self.upgrades.push(header.number);
+        }
+    }
+
+    /// The first block since which no header spoke of another code, up to this block.
+    fn since(&self, block: u32) -> u64 {
+        let mut upgrades = self.upgrades.iter().rev();
+        let upgrade = upgrades.find(|upgrade| **upgrade < block);
+        upgrade.map_or(self.first, |upgrade| u64::from(*upgrade) + 1)
+    }
+
+    /// What reads a block, whose header was taken, and whose state names this version.
+    pub(super) async fn reader(
+        &mut self,
+        client: &ChainClient,
+        block: &Header,
+        spec_version: u32,
+        scratch: &Scratch,
+    ) -> Result<BlockReader, AuditError> {
+        let since = self.since(block.number);
+        let made_it = |(from, found): &(u64, Found)| {
+            let other = |it: &Runtime| it.reader.spec_version() != spec_version;
+            *from == since && !found.as_ref().is_ok_and(other)
+        };
+        let present = match self.present.take().filter(made_it) {
+            Some(present) => present,
+            None => (
+                since,
+                Runtime::of(client, block, spec_version, scratch).await?,
+            ),
+        };
+        match &self.present.insert(present).1 {
+            Ok(runtime) => {
+                add(&mut self.proved, since, block.number, runtime);
+                Ok(runtime.reader.clone())
+            }
+            Err(why) => {
+                let only_said = || (block.number.into(), why.clone());
+                self.only_said.get_or_insert_with(only_said);
+                Ok(client.block_reader(H256(block.parent_hash)).await?)
+            }
+        }
+    }
+
+    /// What the audit says of them, whose block the last of them made.
+    pub(super) fn up_to(mut self, block: u32, last: &Found) -> (Vec<ProvedRuntime>, Option<Word>) {
+        let end = u64::from(block);
+        let since = self.since(block);
+        self.proved.retain(|it| it.from <= end);
+        let why = match last {
+            Ok(runtime) => {
+                add(&mut self.proved, since, block, runtime);
+                runtime.stores_otherwise()
+            }
+            Err(why) => Some(why.clone()),
+        };
+        let earlier = self.only_said.filter(|(first, _)| *first <= end);
+        let word = earlier.or_else(|| Some((end, why?)));
+        let word = word.map(|(block, why)| Word::Runtime { block, why });
+        (self.proved, word)
+    }
+}
+
+/// Adds a runtime that made a block, unless it is the last: from the first block since which no header spoke of another, or from this
+/// block on if that was made by another all the same.
+fn add(proved: &mut Vec<ProvedRuntime>, since: u64, block: u32, runtime: &Runtime) {
+    let last = proved.last();
+    if last.is_some_and(|last| last.code.0 == runtime.code) {
+        return;
+    }
+    let is_taken = last.is_some_and(|last| last.from >= since);
+    proved.push(ProvedRuntime {
+        from: if is_taken { block.into() } else { since },
+        spec_version: runtime.reader.spec_version(),
+        code: Hash(runtime.code),
+    });
+}
