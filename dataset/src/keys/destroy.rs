@@ -120,16 +120,14 @@ impl KeyFolder {
     }
 
     fn write_record(&mut self, record: &DestroyedKey) -> Result<(), DataError> {
-        let erasures = self.file("erasures.ndjson");
-        for device in &record.devices {
-            let erasure = Erasure {
-                device: *device,
-                erased_at: record.destroyed_at.clone(),
-                record: record.record.clone(),
-                order: None,
-            };
-            files::append(&erasures, &erasure)?;
-        }
+        let erasure = |device: &DeviceId| Erasure {
+            device: *device,
+            erased_at: record.destroyed_at.clone(),
+            record: record.record.clone(),
+            order: None,
+        };
+        let erasures: Vec<Erasure> = record.devices.iter().map(erasure).collect();
+        files::append_all(&self.file("erasures.ndjson"), &erasures)?;
         files::append(&self.file("destroyed.ndjson"), record)?;
         self.take_record(record.clone());
         Ok(())

@@ -223,7 +223,7 @@ impl KeyFolder {
         }
         let digits = Zeroizing::new(hex::encode(key.expose()));
         let line = Zeroizing::new(format!("{participant} {}\n", &*digits));
-        files::write_new(&self.key_file(participant), line.as_bytes())?;
+        files::write_key(&self.key_file(participant), line.as_bytes())?;
         self.participants.insert(participant.into(), key);
         Ok(public)
     }
@@ -325,7 +325,7 @@ impl KeyFolder {
     fn write_holder(&self, seed: &[u8; 32]) -> Result<(), DataError> {
         let digits = Zeroizing::new(hex::encode(seed));
         let line = Zeroizing::new(format!("{}\n", &*digits));
-        files::write_new(&self.holder_file(), line.as_bytes())
+        files::write_key(&self.holder_file(), line.as_bytes())
     }
 
     fn holder_file(&self) -> PathBuf {

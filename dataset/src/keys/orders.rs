@@ -74,15 +74,14 @@ impl KeyFolder {
         };
         order.signature = SignatureBytes(holder.sign(&order.statement()).to_bytes());
         // For auditors first: an order that was given out is always in there.
-        for device in &order.devices {
-            let erasure = Erasure {
-                device: *device,
-                erased_at: destroyed.destroyed_at.clone(),
-                record: destroyed.record.clone(),
-                order: Some(order.clone()),
-            };
-            files::append(&self.file("erasures.ndjson"), &erasure)?;
-        }
+        let erasure = |device: &DeviceId| Erasure {
+            device: *device,
+            erased_at: destroyed.destroyed_at.clone(),
+            record: destroyed.record.clone(),
+            order: Some(order.clone()),
+        };
+        let erasures: Vec<Erasure> = order.devices.iter().map(erasure).collect();
+        files::append_all(&self.file("erasures.ndjson"), &erasures)?;
         let line = OrderLine {
             participant: destroyed.participant.clone(),
             order: order.clone(),

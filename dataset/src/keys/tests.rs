@@ -284,3 +284,63 @@ fn age_backs_the_keys_up_and_only_its_recipient_restores_them() {
     assert_eq!(refused.code(), "age_failed");
     assert!(!target.exists());
 }
+
+/// A disk that was full, or a program that was killed, leaves half a line. What was durable before it counts.
+#[test]
+fn half_a_line_is_no_line_and_is_in_nobodys_way() {
+    let (place, mut folder) = folder();
+    let at = |number: u32, participant: &str| {
+        BTreeMap::from([(DeviceId(number), participant.to_owned())])
+    };
+    folder.remember(&at(1, "P-1")).unwrap();
+    folder.remember_copy("a copy", AT).unwrap();
+    folder.destroy(&destruction("P-2")).unwrap();
+    let orders = folder.orders("P-2").unwrap();
+    let files = ["devices", "copies", "destroyed", "erasures", "orders"];
+    let files = files.map(|name| folder.file(&format!("{name}.ndjson")));
+    let whole = files.clone().map(|file| fs::read(file).unwrap());
+    for (file, bytes) in files.iter().zip(&whole) {
+        // In the middle of a letter of two bytes.
+        let torn = [&bytes[..], b"{\"participant\":\"Zo\xc3"].concat();
+        fs::write(file, torn).unwrap();
+    }
+
+    let mut again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(again.owner(DeviceId(1)), Some("P-1"));
+    assert_eq!(again.orders("P-2").unwrap(), orders);
+    again.remember(&at(2, "P-3")).unwrap();
+    let copies = again.split(2, 2, &place.path().join("split"), AT);
+    assert_eq!(copies.unwrap().len(), 2);
+    let third = Destruction {
+        devices: vec![DeviceId(2)],
+        ..destruction("P-3")
+    };
+    assert_eq!(again.destroy(&third).unwrap().copies.len(), 2);
+    again.orders("P-3").unwrap();
+    let again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(again.owner(DeviceId(2)), Some("P-3"));
+    assert_eq!(again.destroyed().count(), 2);
+    for (file, bytes) in files.iter().zip(&whole) {
+        let now = fs::read_to_string(file).unwrap();
+        assert!(now.starts_with(std::str::from_utf8(bytes).unwrap()));
+        assert!(now.len() > bytes.len() && now.ends_with("}\n"), "{now}");
+    }
+
+    // A line that is whole is no such thing.
+    let damaged = fs::read_to_string(&files[2]).unwrap();
+    fs::write(&files[2], damaged.replacen("{", "", 1)).unwrap();
+    let refused = KeyFolder::open(&folder.path).unwrap_err();
+    assert_eq!(refused.code(), "key_folder_damaged");
+}
+
+#[test]
+fn half_a_key_is_no_key() {
+    let (_place, mut folder) = folder();
+    let half = folder.key_file("P-4").with_extension("half");
+    fs::write(&half, "P-4 0123").unwrap();
+    assert_eq!(public(&KeyFolder::open(&folder.path).unwrap()).len(), 3);
+    folder.add("P-4").unwrap();
+    assert!(!half.exists());
+    let again = KeyFolder::open(&folder.path).unwrap();
+    assert_eq!(public(&again), public(&folder));
+}

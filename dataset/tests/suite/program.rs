@@ -217,6 +217,32 @@ fn a_full_disk_leaves_no_dataset() {
 }
 
 #[test]
+fn a_full_disk_leaves_no_half_of_a_record() {
+    let world = study();
+    let keys = world.path("keys");
+    let destroying = |room: &str, record: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", "trap '' XFSZ; ulimit -f \"$0\"; exec \"$@\"", room])
+            .arg(env!("CARGO_BIN_EXE_mhealth-data"))
+            .args(["keys", "destroy", "P-ada", "--device=0", "--record", record])
+            .arg("--keys")
+            .arg(&keys);
+        command.output().unwrap()
+    };
+    // Room for less than this line.
+    let refused = destroying("1", &"x".repeat(2_000));
+    assert_eq!(last_line(&refused), "done=false error=disk_full");
+    let destroyed = destroying("unlimited", "request 7");
+    assert_eq!(destroyed.status.code(), Some(0));
+    for name in ["erasures.ndjson", "destroyed.ndjson"] {
+        let text = std::fs::read_to_string(keys.join(name)).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(line["record"], "request 7");
+    }
+}
+
+#[test]
 fn a_program_that_is_killed_leaves_no_dataset() {
     let world = study();
     world.write();
