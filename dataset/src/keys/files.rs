@@ -64,7 +64,8 @@ pub(super) fn append_all(path: &Path, lines: &[impl Serialize]) -> Result<(), Da
     append_text(path, &text)
 }
 
-fn append_text(path: &Path, text: &str) -> Result<(), DataError> {
+/// Adds lines as they are.
+pub(super) fn append_text(path: &Path, text: &str) -> Result<(), DataError> {
     if text.is_empty() {
         return Ok(());
     }
@@ -99,15 +100,21 @@ fn whole(bytes: &[u8]) -> usize {
     end.map_or(0, |end| end + 1)
 }
 
-/// The lines of a file; none if it is not there.
-pub(super) fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, DataError> {
+/// The whole lines of a file; none if it is not there.
+pub(super) fn text(path: &Path) -> Result<String, DataError> {
     let mut bytes = match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),
         read => read.map_err(DataError::file(path))?,
     };
     bytes.truncate(whole(&bytes));
-    let lines = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| {
-        serde_json::from_slice(line).map_err(|_| damaged(path, "a line of it is no record"))
+    String::from_utf8(bytes).map_err(|_| damaged(path, "it is not text"))
+}
+
+/// The records in a file; none if it is not there.
+pub(super) fn lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, DataError> {
+    let text = text(path)?;
+    let lines = text.lines().map(|line| {
+        serde_json::from_str(line).map_err(|_| damaged(path, "a line of it is no record"))
     });
     lines.collect()
 }

@@ -24,6 +24,7 @@ mod files;
 mod lock;
 mod orders;
 mod people;
+mod records;
 pub mod shares;
 
 use std::collections::BTreeMap;
@@ -245,8 +246,9 @@ impl KeyFolder {
         self.take_all(keys)
     }
 
-    fn take_all(&mut self, keys: BTreeMap<String, OpeningKey>) -> Result<usize, DataError> {
-        for (participant, key) in &keys {
+    /// Fails unless each of these keys can be taken.
+    fn check_all(&self, keys: &BTreeMap<String, OpeningKey>) -> Result<(), DataError> {
+        for (participant, key) in keys {
             check_pseudonym(participant)?;
             if self.destroyed.contains_key(participant) {
                 return Err(DataError::Destroyed(participant.clone()));
@@ -256,6 +258,11 @@ impl KeyFolder {
                 return Err(DataError::AnotherKey(participant.clone()));
             }
         }
+        Ok(())
+    }
+
+    fn take_all(&mut self, keys: BTreeMap<String, OpeningKey>) -> Result<usize, DataError> {
+        self.check_all(&keys)?;
         let count = keys.len();
         for (participant, key) in keys {
             self.take(&participant, key)?;

@@ -16,9 +16,9 @@ use crate::error::DataError;
 /// A line of `orders.ndjson`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct OrderLine {
+pub(super) struct OrderLine {
     participant: String,
-    order: ErasureOrder,
+    pub(super) order: ErasureOrder,
 }
 
 impl KeyFolder {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+mod copies;
 mod erasing;
 
 use std::os::unix::fs::PermissionsExt;
