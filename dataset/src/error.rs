@@ -216,7 +216,7 @@ pub enum DataError {
         held_by: String,
     },
     /// A device is not this participant's.
-    #[error("device {0} seals its data to another participant's key")]
+    #[error("device {0} does not seal its data to this participant's key")]
     DeviceOfAnother(DeviceId),
     /// Keys of participants are lacking.
     #[error(

@@ -108,7 +108,7 @@ fn is_a_refusal(error: &Error) -> bool {
     matches!(error, Error::Dispatch(_) | Error::Refused(_))
 }
 
-fn unreadable(error: Error) -> DataError {
+pub(super) fn unreadable(error: Error) -> DataError {
     DataError::Place {
         code: "chain_unreadable",
         why: format!("the chain: {error}"),

@@ -176,6 +176,8 @@ impl KeyFolder {
         let new = opened.learn(&bundle.records)?;
         opened.check_all(&keys)?;
         opened.write_records(&new)?;
+        // A copy may be older than that.
+        opened.forget_withdrawn()?;
         if let (Some(holder), false) = (holder, opened.holder_file().exists()) {
             opened.write_holder(&holder)?;
         }

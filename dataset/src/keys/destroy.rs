@@ -44,13 +44,25 @@ pub struct DestroyedKey {
     pub record: String,
     /// Back-ups and splits of the folder that were made while it had the key. Whoever has one can bring the key back.
     pub copies: Vec<String>,
+    /// Devices that were named and are another's, which are withdrawn.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub withdrawn: Vec<DeviceId>,
 }
 
 impl KeyFolder {
     /// Destroys a participant's key, and keeps a record of it. The record comes first: a program that is killed between the two
-    /// is run again, and the key is gone then. A device that was forgotten may be named later.
+    /// is run again, and the key is gone then. A device that was forgotten may be named later. One that is another's, as exports found
+    /// out, destroys nothing: no relay would carry out the order.
     pub fn destroy(&mut self, destruction: &Destruction) -> Result<DestroyedKey, DataError> {
         let participant = &destruction.participant;
+        let mut named = destruction.devices.iter();
+        let is_anothers = |device: DeviceId| {
+            let owner = self.owner(device);
+            owner.is_some_and(|owner| owner != participant.as_str())
+        };
+        if let Some(device) = named.find(|device| is_anothers(**device)) {
+            return Err(DataError::DeviceOfAnother(*device));
+        }
         let file = self.key_file(participant);
         if let Some(record) = self.destroyed.get(participant).cloned() {
             if file.exists() {
@@ -84,6 +96,7 @@ impl KeyFolder {
             destroyed_at: destruction.at.clone(),
             record: destruction.record.clone(),
             copies: self.copies_with(&key)?,
+            withdrawn: Vec::new(),
         };
         self.write_record(&record)?;
         files::shred(&file)?;
@@ -113,6 +126,7 @@ impl KeyFolder {
         self.write_record(&DestroyedKey {
             devices: forgotten.into_iter().collect(),
             copies: Vec::new(),
+            withdrawn: Vec::new(),
             ..record.clone()
         })?;
         let whole = self.destroyed.get(&record.participant);
@@ -133,17 +147,65 @@ impl KeyFolder {
         Ok(())
     }
 
-    /// Takes a line of `destroyed.ndjson`. A second one of a participant names devices that the first forgot.
+    /// Withdraws a device from the record of a destroyed key, because it is another's. Orders that name it are void, and the rest of
+    /// their devices get a new one: no relay takes an order with another's device. Nor is it on file for auditors any more, who would
+    /// accuse nobody of losing its data.
+    pub fn withdraw(&mut self, participant: &str, device: DeviceId) -> Result<(), DataError> {
+        let record = self.destroyed.get(participant).cloned();
+        let is_named = |record: &DestroyedKey| {
+            record.devices.contains(&device) || record.withdrawn.contains(&device)
+        };
+        let Some(record) = record.filter(is_named) else {
+            let why = format!("device {device} is not on record for an erasure of {participant}");
+            return Err(DataError::Usage(why));
+        };
+        // Unless a program was killed between this and the next.
+        if record.devices.contains(&device) {
+            let line = DestroyedKey {
+                devices: Vec::new(),
+                copies: Vec::new(),
+                withdrawn: vec![device],
+                ..record
+            };
+            files::append(&self.file("destroyed.ndjson"), &line)?;
+            self.take_record(line);
+        }
+        self.forget_withdrawn()
+    }
+
+    /// Takes out of what auditors get what was withdrawn.
+    pub(super) fn forget_withdrawn(&self) -> Result<(), DataError> {
+        let is_withdrawn = |erasure: &Erasure| {
+            let mut records = self.destroyed.values();
+            records.any(|record| {
+                record.withdrawn.contains(&erasure.device)
+                    && record.destroyed_at == erasure.erased_at
+                    && record.record == erasure.record
+            })
+        };
+        let file = self.file("erasures.ndjson");
+        let erasures = files::lines::<Erasure>(&file)?.into_iter();
+        let (withdrawn, kept): (Vec<_>, Vec<_>) = erasures.partition(is_withdrawn);
+        match withdrawn.is_empty() {
+            true => Ok(()),
+            false => files::write_whole(&file, files::json_lines(&kept).as_bytes()),
+        }
+    }
+
+    /// Takes a line of `destroyed.ndjson`. A second one of a participant names devices that the first forgot, or named wrongly.
     pub(super) fn take_record(&mut self, record: DestroyedKey) {
         match self.destroyed.entry(record.participant.clone()) {
             Entry::Vacant(place) => {
                 place.insert(record);
             }
             Entry::Occupied(mut known) => {
-                let devices = &mut known.get_mut().devices;
-                devices.extend(record.devices);
-                devices.sort_unstable();
-                devices.dedup();
+                let known = known.get_mut();
+                known.withdrawn.retain(|it| !record.devices.contains(it));
+                known.devices.extend(record.devices);
+                known.devices.sort_unstable();
+                known.devices.dedup();
+                known.devices.retain(|it| !record.withdrawn.contains(it));
+                known.withdrawn.extend(record.withdrawn);
             }
         }
     }

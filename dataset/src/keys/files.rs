@@ -28,12 +28,16 @@ pub(super) fn make_folder(path: &Path) -> Result<(), DataError> {
     builder.create(path).map_err(DataError::file(path))
 }
 
-/// A new file with a key, durable with its name. The name is there when all of it is: half a key would make the whole folder useless.
-/// For who has the folder alone.
+/// A new file with a key. Half a key would make the whole folder useless.
 pub(super) fn write_key(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    if path.exists() {
-        return Err(SecretFileError::Exists(path.to_owned()).into());
+    match path.exists() {
+        true => Err(SecretFileError::Exists(path.to_owned()).into()),
+        false => write_whole(path, bytes),
     }
+}
+
+/// A file that is there, durable with its name, when all of it is; another of that name is until then. For who has the folder alone.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
     let half = path.with_extension("half");
     // Left by a program that was killed.
     if half.exists() {
@@ -56,12 +60,16 @@ pub(super) fn append(path: &Path, line: &impl Serialize) -> Result<(), DataError
 
 /// Adds lines, and makes them durable together. What cannot be written whole is taken back.
 pub(super) fn append_all(path: &Path, lines: &[impl Serialize]) -> Result<(), DataError> {
+    append_text(path, &json_lines(lines))
+}
+
+pub(super) fn json_lines(lines: &[impl Serialize]) -> String {
     let mut text = String::new();
     for line in lines {
         text.push_str(&serde_json::to_string(line).expect("string keys; qed"));
         text.push('\n');
     }
-    append_text(path, &text)
+    text
 }
 
 /// Adds lines as they are.

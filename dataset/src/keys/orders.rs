@@ -23,8 +23,8 @@ pub(super) struct OrderLine {
 
 impl KeyFolder {
     /// The orders to erase the data of a participant whose key is destroyed: one for all devices, unless they are more than an
-    /// order names, or some were named later. Each is made once and kept: its digest goes to the chain, and whoever has been given
-    /// it must find it the same when it comes again.
+    /// order names, some were named later, or one was withdrawn. Each is made once and kept: its digest goes to the chain, and
+    /// whoever has been given it must find it the same when it comes again.
     pub fn orders(&self, participant: &str) -> Result<Vec<ErasureOrder>, DataError> {
         let destroyed = self.destroyed.get(participant);
         let destroyed =
@@ -41,6 +41,11 @@ impl KeyFolder {
             let why = "an order in it is not as it was signed";
             return Err(files::damaged(&file, why));
         }
+        // Nobody carries out an order that names another's device.
+        orders.retain(|order| {
+            let mut devices = order.devices.iter();
+            devices.all(|device| destroyed.devices.contains(device))
+        });
         let is_ordered = |device: &DeviceId| orders.iter().any(|it| it.devices.contains(device));
         let devices = destroyed.devices.iter().copied();
         let open: Vec<DeviceId> = devices.filter(|device| !is_ordered(device)).collect();

@@ -3,6 +3,7 @@
 //! Keys that are destroyed, and the orders that follow.
 
 use mhealth_api::ErasureOrder;
+use mhealth_auditor::audit::Erasure;
 
 use super::*;
 
@@ -65,7 +66,7 @@ fn an_order_to_erase_is_made_once_and_binds_what_the_chain_knows() {
     assert_eq!(order.participant.0, digest);
     // Auditors get it with the text that it binds.
     let text = fs::read_to_string(folder.file("erasures.ndjson")).unwrap();
-    let erasures: Vec<mhealth_auditor::audit::Erasure> = text
+    let erasures: Vec<Erasure> = text
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
@@ -143,4 +144,72 @@ fn a_destruction_that_was_cut_short_is_finished() {
     assert_eq!(public(&again).len(), 2, "it opens nothing any more");
     again.destroy(&destruction("P-2")).unwrap();
     assert!(!file.exists());
+}
+
+#[test]
+fn another_participants_device_destroys_nothing() {
+    let (_place, mut folder) = folder();
+    let found = BTreeMap::from([(DeviceId(3), "P-3".to_owned())]);
+    folder.remember(&found).unwrap();
+    let mut typed = Destruction {
+        devices: vec![DeviceId(3), DeviceId(5)],
+        ..destruction("P-2")
+    };
+    let refused = folder.destroy(&typed).unwrap_err();
+    assert_eq!(refused.code(), "device_of_another");
+    assert!(folder.key_file("P-2").exists());
+    for name in ["destroyed.ndjson", "erasures.ndjson"] {
+        assert!(!folder.file(name).exists(), "{name}");
+    }
+    // Nor is it named later.
+    typed.devices = vec![DeviceId(5)];
+    folder.destroy(&typed).unwrap();
+    typed.devices = vec![DeviceId(3)];
+    let refused = folder.destroy(&typed).unwrap_err();
+    assert_eq!(refused.code(), "device_of_another");
+    assert_eq!(folder.orders("P-2").unwrap()[0].devices, [DeviceId(5)]);
+}
+
+#[test]
+fn a_device_that_is_withdrawn_leaves_the_others_an_order_that_can_be_carried_out() {
+    let (place, mut folder) = folder();
+    let destroying = |participant: &str, devices: &[u32], record: &str| Destruction {
+        devices: devices.iter().copied().map(DeviceId).collect(),
+        record: record.into(),
+        ..destruction(participant)
+    };
+    let typed = destroying("P-2", &[3, 5], "request 7");
+    folder.destroy(&typed).unwrap();
+    let [stuck]: [ErasureOrder; 1] = folder.orders("P-2").unwrap().try_into().unwrap();
+    // Whose device 3 is goes, too.
+    let owner = destroying("P-3", &[3], "request 8");
+    folder.destroy(&owner).unwrap();
+    let owners = folder.orders("P-3").unwrap();
+    let shares = folder.split(2, 2, &place.path().join("shares"), AT);
+    let shares = shares.unwrap();
+
+    let refused = folder.withdraw("P-2", DeviceId(9)).unwrap_err();
+    assert_eq!(refused.code(), "bad_input");
+    folder.withdraw("P-2", DeviceId(3)).unwrap();
+    folder.withdraw("P-2", DeviceId(3)).unwrap();
+    let [order]: [ErasureOrder; 1] = folder.orders("P-2").unwrap().try_into().unwrap();
+    assert_eq!(order.devices, [DeviceId(5)]);
+    assert!(order.is_signed() && order.participant == stuck.participant);
+    // For auditors, device 3 is the other's alone.
+    let of_device_3 = |folder: &KeyFolder| -> Vec<String> {
+        let text = fs::read_to_string(folder.file("erasures.ndjson")).unwrap();
+        let lines = text.lines();
+        let erasures = lines.map(|line| serde_json::from_str::<Erasure>(line).unwrap());
+        let of_it = erasures.filter(|erasure| erasure.device == DeviceId(3));
+        of_it.map(|erasure| erasure.record).collect()
+    };
+    assert_eq!(of_device_3(&folder), ["request 8", "request 8"]);
+    // A copy from before does not bring it back, nor does opening the folder.
+    let (joined, _) = KeyFolder::join(&folder.path, &shares).unwrap();
+    assert_eq!(of_device_3(&joined), ["request 8", "request 8"]);
+    assert_eq!(joined.orders("P-2").unwrap(), [order]);
+    assert_eq!(joined.orders("P-3").unwrap(), owners);
+    let record = joined.destroyed().next().unwrap();
+    assert_eq!(record.devices, [DeviceId(5)]);
+    assert_eq!(record.withdrawn, [DeviceId(3)]);
 }
