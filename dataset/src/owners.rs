@@ -54,7 +54,7 @@ pub(crate) struct Only<'a> {
 pub(crate) struct Owners<'k> {
     pub(crate) devices: HashMap<DeviceId, Owner<'k>>,
     pub(crate) names: Names,
-    /// Devices whose participant's key was found.
+    /// Devices whose participant has a key, or had one until it was destroyed.
     pub(crate) found: BTreeMap<DeviceId, String>,
 }
 
@@ -105,7 +105,10 @@ impl<'k> Owners<'k> {
                     found.insert(*device, participant.0.clone());
                     Owner::Key((*participant).clone(), key)
                 }
-                (None, Some(_)) => Owner::Destroyed,
+                (None, Some(participant)) => {
+                    found.insert(*device, (*participant).clone());
+                    Owner::Destroyed
+                }
                 (None, None) if registered.participant == nobody => match only {
                     Some(only) if only.plain.contains(device) => {
                         Owner::Plain(Participant(only.participant.to_owned()))

@@ -29,8 +29,8 @@ pub(super) struct Erase {
     /// By whom and on what request. Needed the first time.
     #[arg(long, value_name = "TEXT")]
     record: Option<String>,
-    /// A device of the participant's. May be given several times; those that exports found out are known. One that was forgotten may
-    /// be named later.
+    /// A device of the participant's. May be given several times; those that exports found out are known, and --node finds all. One
+    /// that was forgotten may be named later.
     #[arg(long, value_name = "NUMBER")]
     device: Vec<DeviceId>,
     /// A device that was named and is another's, as the chain has to say, too: it is withdrawn, and the others get a new order.
@@ -175,9 +175,12 @@ fn orders(arguments: &Erase, runtime: &Runtime) -> Result<(String, Vec<ErasureOr
         }
         read => read?,
     };
+    let mut devices = arguments.device.clone();
     if let Some(chain) = &chain {
-        let mut named = arguments.device.iter();
-        named.try_for_each(|device| chain.check(*device, &key))?;
+        devices
+            .iter()
+            .try_for_each(|device| chain.check(*device, &key))?;
+        devices.extend(chain.of(&key));
         for device in &arguments.wrong_device {
             if chain.check(*device, &key).is_ok() {
                 let why = format!("device {device} is {participant}'s, as the chain has it");
@@ -189,7 +192,7 @@ fn orders(arguments: &Erase, runtime: &Runtime) -> Result<(String, Vec<ErasureOr
     }
     let record = folder.destroy(&Destruction {
         participant: participant.clone(),
-        devices: arguments.device.clone(),
+        devices,
         no_device: false,
         record,
         at: now_text(),
@@ -197,8 +200,12 @@ fn orders(arguments: &Erase, runtime: &Runtime) -> Result<(String, Vec<ErasureOr
     for copy in &record.copies {
         println!("A copy has the key still: {copy}. Destroy it, and make a new one.");
     }
-    if let Some(chain) = &chain {
-        tell_wrong(chain, &record);
+    match &chain {
+        Some(chain) => tell_wrong(chain, &record),
+        None => println!(
+            "Nobody looked whether the chain has more devices of this participant than {}: --node does.",
+            list(&record.devices)
+        ),
     }
     let orders = folder.orders(&participant)?;
     Ok((participant, orders))
@@ -210,6 +217,11 @@ async fn on_chain(arguments: &Erase, folder: &KeyFolder) -> Result<Option<Device
         Some(node) => Devices::read(node, folder.whose()).await.map(Some),
         None => Ok(None),
     }
+}
+
+fn list(devices: &[DeviceId]) -> String {
+    let devices: Vec<String> = devices.iter().map(DeviceId::to_string).collect();
+    devices.join(", ")
 }
 
 /// Says which devices are on record for the erasure and another's: while they are, no relay takes their order.

@@ -31,6 +31,14 @@ impl Devices {
         })
     }
 
+    /// Those of the study that seal to the participant with this key.
+    pub fn of(&self, key: &Key) -> Vec<DeviceId> {
+        let participant = participant_digest::<Native>(Some(&key.0));
+        let all = self.all.iter().filter(|found| found.study == self.study);
+        let own = all.filter(|found| found.participant.0 == participant);
+        own.map(|found| found.device).collect()
+    }
+
     /// Fails unless a device is of the study, and seals to the participant with this key: any other is in nobody's power to erase.
     pub fn check(&self, device: DeviceId, key: &Key) -> Result<(), DataError> {
         let mut all = self.all.iter();
@@ -83,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_device_of_the_study_that_seals_to_the_key_is_the_participants() {
+    fn the_devices_of_the_study_that_seal_to_the_key_are_the_participants_and_no_others() {
         let (own, other) = (Key([5; 32]), Key([6; 32]));
         let devices = Devices {
             study: StudyId(2),
@@ -92,9 +100,11 @@ mod tests {
                 device(1, 2, Some(&other)),
                 device(2, 2, None),
                 device(3, 4, Some(&own)),
+                device(5, 2, Some(&own)),
             ],
         };
         devices.check(DeviceId(0), &own).unwrap();
+        assert_eq!(devices.of(&own), [DeviceId(0), DeviceId(5)]);
         for (number, code) in [
             (1, "device_of_another"),
             (2, "device_of_another"),

@@ -51,8 +51,8 @@ pub struct DestroyedKey {
 
 impl KeyFolder {
     /// Destroys a participant's key, and keeps a record of it. The record comes first: a program that is killed between the two
-    /// is run again, and the key is gone then. A device that was forgotten may be named later. One that is another's, as exports found
-    /// out, destroys nothing: no relay would carry out the order.
+    /// is run again, and the key is gone then. A device that was forgotten may be named later, or found by an export. One that is
+    /// another's, as exports found out, destroys nothing: no relay would carry out the order.
     pub fn destroy(&mut self, destruction: &Destruction) -> Result<DestroyedKey, DataError> {
         let participant = &destruction.participant;
         let mut named = destruction.devices.iter();
@@ -117,7 +117,8 @@ impl KeyFolder {
             );
             return Err(DataError::Usage(why));
         }
-        let named: BTreeSet<DeviceId> = destruction.devices.iter().copied().collect();
+        let mut named = BTreeSet::from_iter(self.devices_of(&record.participant));
+        named.extend(&destruction.devices);
         let known: BTreeSet<DeviceId> = record.devices.iter().copied().collect();
         let forgotten: BTreeSet<DeviceId> = &named - &known;
         if forgotten.is_empty() {
@@ -131,6 +132,16 @@ impl KeyFolder {
         })?;
         let whole = self.destroyed.get(&record.participant);
         Ok(whole.cloned().unwrap_or(record))
+    }
+
+    /// Devices that exports found to seal to a destroyed key, and that are in no record of it. [`destroy`](Self::destroy) takes them up.
+    pub fn forgotten(&self) -> impl Iterator<Item = (DeviceId, &str)> {
+        let devices = self.devices.iter();
+        let forgotten = devices.filter(move |(device, owner)| {
+            let record = self.destroyed.get(*owner);
+            record.is_some_and(|record| !record.devices.contains(device))
+        });
+        forgotten.map(|(device, owner)| (*device, owner.as_str()))
     }
 
     fn write_record(&mut self, record: &DestroyedKey) -> Result<(), DataError> {

@@ -5,7 +5,8 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use mhealth_dataset::keys::Lock;
+use hashchain::DeviceId;
+use mhealth_dataset::keys::{Destruction, KeyFolder, Lock};
 use mhealth_dataset::verify;
 
 use crate::support::nights::{study, ROWS};
@@ -136,6 +137,39 @@ fn a_relay_that_is_named_twice_is_refused() {
         assert!(said.contains(why), "{said}");
     }
     assert!(!world.path("out").exists());
+}
+
+/// Of two phones one is known when the key is destroyed. The other one's data are erased, too, once an export has found it.
+#[test]
+fn a_phone_that_an_erasure_forgot_is_named_by_the_next_export() {
+    let mut world = study();
+    let second = DeviceId(world.phone(Some("P-bob")) as u32);
+    world.night(second.0 as usize, "P-bob", 30, 300, 320);
+    world.write();
+    let mut destruction = Destruction {
+        participant: "P-bob".into(),
+        devices: vec![DeviceId(1)],
+        no_device: false,
+        record: "request 7".into(),
+        at: "2026-11-30T12:00:00Z".into(),
+    };
+    world.keys.destroy(&destruction).unwrap();
+    world.keys.orders("P-bob").unwrap();
+    let made = program().args(arguments(&world, "out")).output().unwrap();
+    let said = String::from_utf8_lossy(&made.stdout);
+    let named = format!("Device {second} seals to the key of P-bob, which is destroyed");
+    assert!(said.contains(&named), "{said}");
+
+    let mut keys = KeyFolder::open(&world.path("keys")).unwrap();
+    assert!(keys.forgotten().eq([(second, "P-bob")]));
+    destruction.devices.clear();
+    let record = keys.destroy(&destruction).unwrap();
+    assert_eq!(record.devices, [DeviceId(1), second]);
+    let orders = keys.orders("P-bob").unwrap();
+    assert_eq!((orders.len(), &orders[1].devices[..]), (2, &[second][..]));
+    let made = program().args(arguments(&world, "more")).output().unwrap();
+    let said = String::from_utf8_lossy(&made.stdout);
+    assert!(!said.contains(&named), "{said}");
 }
 
 #[test]
