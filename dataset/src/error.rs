@@ -65,9 +65,12 @@ pub enum DataError {
     Destroyed(String),
     /// There is no key to sign with.
     #[error(
-        "the folder has no holder.key, so nothing can be signed; `mhealth-data keys new` makes one"
+        "the folder has no holder.key, so nothing can be signed; `mhealth-data keys new` with --genesis and --study makes one"
     )]
     NoHolderKey,
+    /// No key can be made.
+    #[error("the system gives no randomness, without which no key is made: {0}")]
+    NoRandomness(String),
     /// A line of a file of keys is wrong.
     #[error("{file}, line {line}: expected a pseudonym, a blank and 64 hexadecimal digits")]
     BadKeyLine {
@@ -270,6 +273,9 @@ pub enum DataError {
         /// What is wrong.
         why: &'static str,
     },
+    /// The dataset is of another chain.
+    #[error("the dataset is of the chain {0}, and not of the one that was asked for")]
+    DatasetOfAnotherChain(Hash),
     /// The audit is another one.
     #[error("{0} is not the audit that the dataset was made from")]
     AnotherAudit(String),
@@ -310,6 +316,7 @@ impl DataError {
             DataError::NoSuchParticipant(_) => "no_such_participant",
             DataError::Destroyed(_) => "key_destroyed",
             DataError::NoHolderKey => "no_holder_key",
+            DataError::NoRandomness(_) => "no_randomness",
             DataError::BadKeyLine { .. } => "bad_key_line",
             DataError::UnknownDevices(_) => "unknown_devices",
             DataError::NotABackUp => "not_a_back_up",
@@ -323,7 +330,7 @@ impl DataError {
             DataError::OutputExists(_) => "output_exists",
             DataError::NotAnAudit { .. } => "not_an_audit",
             DataError::Report { why, .. } => why.code(),
-            DataError::AnotherChain(_) => "another_chain",
+            DataError::AnotherChain(_) | DataError::DatasetOfAnotherChain(_) => "another_chain",
             DataError::NotEvidence { .. } => "not_evidence",
             DataError::EvidenceRefused { .. } => "evidence_refused",
             DataError::EvidenceTooOld { .. } => "evidence_too_old",
@@ -357,6 +364,7 @@ impl DataError {
                 | DataError::FileUnlisted(_)
                 | DataError::RowNotRegistered { .. }
                 | DataError::BadRow { .. }
+                | DataError::DatasetOfAnotherChain(_)
                 | DataError::AnotherAudit(_)
         )
     }

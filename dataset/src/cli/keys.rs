@@ -25,7 +25,7 @@ pub(super) enum Keys {
     Destroy(Destroy),
 }
 
-/// Makes a study's key folder, and keys for participants. Prints each participant's public key, for the enrolment code.
+/// Makes a study's key folder, and keys for participants, for all that are named or for none. Prints each participant's public key, for the enrolment code.
 #[derive(Args)]
 pub(super) struct New {
     /// The folder.
@@ -160,8 +160,8 @@ fn new(arguments: New) -> Result<(), DataError> {
         }
         _ => (Lock::alone(keys)?, KeyFolder::open(keys)?),
     };
-    for participant in &arguments.participants {
-        let public = folder.add(participant)?;
+    let public = folder.add_all(&arguments.participants)?;
+    for (participant, public) in arguments.participants.iter().zip(public) {
         println!("{participant} {}", Key(public.0));
     }
     println!(

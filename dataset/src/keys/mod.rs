@@ -26,13 +26,14 @@ mod orders;
 mod people;
 mod records;
 pub mod shares;
+mod taking;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
-use hashchain::{DeviceId, OpeningKey, SealingKey, StudyId};
+use hashchain::{DeviceId, OpeningKey, StudyId};
 use mhealth_api::{Hash, Key};
 use mhealth_device::payload::Participant;
 use rand::{rngs::OsRng, TryRngCore};
@@ -199,77 +200,6 @@ impl KeyFolder {
         self.whose
     }
 
-    /// Makes a key for a participant, and gives its public half: what the enrolment code names.
-    pub fn add(&mut self, participant: &str) -> Result<SealingKey, DataError> {
-        check_pseudonym(participant)?;
-        if self.participants.contains_key(participant) {
-            return Err(DataError::KeyExists(participant.into()));
-        }
-        let bytes = random()?;
-        self.take(participant, OpeningKey::from_bytes(&bytes))
-    }
-
-    /// Takes a key that was made elsewhere. One that is there already may come again.
-    fn take(&mut self, participant: &str, key: OpeningKey) -> Result<SealingKey, DataError> {
-        check_pseudonym(participant)?;
-        let public = key.sealing_key();
-        if self.destroyed.contains_key(participant) {
-            return Err(DataError::Destroyed(participant.into()));
-        }
-        if let Some(known) = self.participants.get(participant) {
-            return match known.sealing_key() == public {
-                true => Ok(public),
-                false => Err(DataError::AnotherKey(participant.into())),
-            };
-        }
-        let digits = Zeroizing::new(hex::encode(key.expose()));
-        let line = Zeroizing::new(format!("{participant} {}\n", &*digits));
-        files::write_key(&self.key_file(participant), line.as_bytes())?;
-        self.participants.insert(participant.into(), key);
-        Ok(public)
-    }
-
-    /// Takes all keys of a file with a line for each participant, as the simulator keeps them. Either all or none.
-    pub fn import(&mut self, file: &Path) -> Result<usize, DataError> {
-        let text = files::read_private(file)?;
-        let mut keys = BTreeMap::new();
-        for (line, number) in text.lines().zip(1..) {
-            let bad = || DataError::BadKeyLine {
-                file: file.display().to_string(),
-                line: number,
-            };
-            let (participant, key) = parse_line(line).ok_or_else(bad)?;
-            if keys.insert(participant, key).is_some() {
-                return Err(bad());
-            }
-        }
-        self.take_all(keys)
-    }
-
-    /// Fails unless each of these keys can be taken.
-    fn check_all(&self, keys: &BTreeMap<String, OpeningKey>) -> Result<(), DataError> {
-        for (participant, key) in keys {
-            check_pseudonym(participant)?;
-            if self.destroyed.contains_key(participant) {
-                return Err(DataError::Destroyed(participant.clone()));
-            }
-            let known = self.participants.get(participant);
-            if known.is_some_and(|known| known.sealing_key() != key.sealing_key()) {
-                return Err(DataError::AnotherKey(participant.clone()));
-            }
-        }
-        Ok(())
-    }
-
-    fn take_all(&mut self, keys: BTreeMap<String, OpeningKey>) -> Result<usize, DataError> {
-        self.check_all(&keys)?;
-        let count = keys.len();
-        for (participant, key) in keys {
-            self.take(&participant, key)?;
-        }
-        Ok(count)
-    }
-
     /// The participants with their public keys, in order of their pseudonyms.
     pub fn public_keys(&self) -> impl Iterator<Item = (&str, Key)> {
         let keys = self.participants.iter();
@@ -353,7 +283,7 @@ impl KeyFolder {
 fn random() -> Result<Zeroizing<[u8; 32]>, DataError> {
     let mut bytes = Zeroizing::new([0; 32]);
     let filled = OsRng.try_fill_bytes(&mut *bytes);
-    filled.map_err(|error| DataError::Usage(format!("the system gives no randomness: {error}")))?;
+    filled.map_err(|error| DataError::NoRandomness(error.to_string()))?;
     Ok(bytes)
 }
 

@@ -126,6 +126,31 @@ fn nobody_gets_a_second_key_and_odd_pseudonyms_stay_inside_the_folder() {
 }
 
 #[test]
+fn of_several_keys_all_are_made_or_none() {
+    let (_place, mut folder) = folder();
+    // A name that cannot be written, behind one that can.
+    fs::create_dir(folder.key_file("P-6")).unwrap();
+    folder.destroy(&destruction("P-3")).unwrap();
+    for (last, code) in [
+        ("bad name", "bad_pseudonym"),
+        ("P-2", "key_exists"),
+        ("P-3", "key_destroyed"),
+        ("P-4", "key_exists"),
+        ("P-6", "file_exists"),
+    ] {
+        let refused = folder.add_all(&["P-4".into(), last.into()]).unwrap_err();
+        assert_eq!(refused.code(), code, "{last}");
+        assert_eq!(public(&folder).len(), 2);
+        assert!(!folder.key_file("P-4").exists(), "{last}");
+    }
+    fs::remove_dir(folder.key_file("P-6")).unwrap();
+    let made = folder.add_all(&["P-6".into(), "P-4".into()]).unwrap();
+    let keys = public(&KeyFolder::open(&folder.path).unwrap());
+    assert_eq!(keys[2], ("P-4".to_owned(), Key(made[1].0)));
+    assert_eq!(keys[3], ("P-6".to_owned(), Key(made[0].0)));
+}
+
+#[test]
 fn a_damaged_key_file_is_named() {
     let (_place, folder) = folder();
     let file = folder.key_file("P-2");

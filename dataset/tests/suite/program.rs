@@ -75,7 +75,13 @@ fn a_dataset_is_made_and_verified_in_two_commands() {
         .unwrap();
     assert_eq!(verified.status.code(), Some(0));
     assert!(last_line(&verified).starts_with("verified=true rows="));
-    // Refused: status 1, the code in the last line, the file in the message.
+    // Refused: status 1, the code in the last line, the reason in the message.
+    let mut elsewhere = verify_arguments(&world, &out);
+    elsewhere[3] = format!("--genesis={}", mhealth_api::Hash([1; 32]));
+    let refused = program().args(elsewhere).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(last_line(&refused), "verified=false error=another_chain");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the dataset is of the chain"));
     std::fs::write(out.join("nights.svg"), "<svg/>").unwrap();
     let refused = program()
         .args(verify_arguments(&world, &out))
