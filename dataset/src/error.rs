@@ -40,6 +40,16 @@ pub enum DataError {
     /// A file with keys is not fit to be read, or cannot be written.
     #[error("{}", .0.sentence())]
     SecretFile(#[from] mhealth_chain_client::SecretFileError),
+    /// Others than its owner may look into a folder with keys.
+    #[error(
+        "others can look into {folder}, which has keys in it (mode {mode:03o}): run `chmod 700 {folder}`, and think of who may have done so"
+    )]
+    FolderOpenToOthers {
+        /// The folder.
+        folder: String,
+        /// Its mode.
+        mode: u32,
+    },
     /// The folder is another study's.
     #[error("these keys are of study {study} of the chain {chain}, and not of what was asked for")]
     AnotherStudy {
@@ -309,6 +319,7 @@ impl DataError {
             DataError::KeyFolderInUse(_) => "key_folder_in_use",
             DataError::KeyFolderDamaged { .. } => "key_folder_damaged",
             DataError::SecretFile(error) => error.code(),
+            DataError::FolderOpenToOthers { .. } => "file_readable_by_others",
             DataError::AnotherStudy { .. } => "keys_of_another_study",
             DataError::BadPseudonym(_) => "bad_pseudonym",
             DataError::KeyExists(_) => "key_exists",

@@ -7,12 +7,14 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hashchain::{OpeningKey, StudyId};
 use mhealth_api::{Hash, Key};
+use mhealth_chain_client::{new_private, sync_folder};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -69,28 +71,13 @@ impl KeyFolder {
         }
         // Remembered before it is there: a copy that nobody remembers would keep a destroyed key.
         self.remember_copy(copy, at)?;
-        let bundle = self.bundle()?;
-        let mut command = Command::new("age");
-        match to {
-            To::Passphrase => {
-                command.arg("--passphrase");
-            }
-            To::Recipients(recipients) => {
-                for recipient in recipients {
-                    command.args(["--recipient", recipient]);
-                }
-            }
+        let bundle = self.bundle();
+        let made = bundle.and_then(|bundle| encrypt(&bundle, to, out));
+        if made.is_err() && !out.exists() {
+            // Nobody is to look for a copy that never was. If this fails, too, somebody does.
+            let _ = files::drop_last(&self.file("copies.ndjson"));
         }
-        command.arg("--output").arg(out).stdin(Stdio::piped());
-        let mut age = command.spawn().map_err(DataError::NoAge)?;
-        let mut pipe = age.stdin.take().expect("it was asked for; qed");
-        // If `age` goes away early, its status says so.
-        let _ = pipe.write_all(bundle.as_bytes());
-        drop(pipe);
-        match age.wait() {
-            Ok(status) if status.success() => Ok(()),
-            _ => Err(DataError::AgeFailed),
-        }
+        made
     }
 
     /// Takes the keys and records of a back-up into a folder, which is made if there is none. A key file of `age` opens it;
@@ -206,5 +193,46 @@ impl KeyFolder {
         Ok(with
             .map(|line| format!("{} of {}", line.copy, line.made_at))
             .collect())
+    }
+}
+
+/// Has `age` write a text into a new file, for its owner only, durable with its name; or there is no such file.
+fn encrypt(text: &str, to: &To, out: &Path) -> Result<(), DataError> {
+    let file = new_private(out).map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => DataError::OutputExists(out.display().to_string()),
+        _ => DataError::file(out)(error),
+    })?;
+    let durable = || file.sync_all().and_then(|()| sync_folder(out));
+    let made = file.try_clone().map_err(DataError::file(out));
+    let made = made.and_then(|file| run_age(text, to, file));
+    let made = made.and_then(|()| durable().map_err(DataError::file(out)));
+    if made.is_err() {
+        // Nobody but this program made it.
+        let _ = fs::remove_file(out);
+    }
+    made
+}
+
+fn run_age(text: &str, to: &To, out: File) -> Result<(), DataError> {
+    let mut command = Command::new("age");
+    match to {
+        To::Passphrase => {
+            command.arg("--passphrase");
+        }
+        To::Recipients(recipients) => {
+            for recipient in recipients {
+                command.args(["--recipient", recipient]);
+            }
+        }
+    }
+    command.stdin(Stdio::piped()).stdout(out);
+    let mut age = command.spawn().map_err(DataError::NoAge)?;
+    let mut pipe = age.stdin.take().expect("it was asked for; qed");
+    // If `age` goes away early, its status says so.
+    let _ = pipe.write_all(text.as_bytes());
+    drop(pipe);
+    match age.wait() {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(DataError::AgeFailed),
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use mhealth_chain_client::{read_secret, sync_folder, write_new_secret, SecretFileError};
@@ -18,6 +18,19 @@ pub(super) fn damaged(file: &Path, why: &'static str) -> DataError {
     DataError::KeyFolderDamaged {
         file: file.display().to_string(),
         why,
+    }
+}
+
+/// Fails when others than its owner may look into a folder: its files are named after participants.
+pub(super) fn check_folder(path: &Path) -> Result<(), DataError> {
+    let metadata = fs::metadata(path).map_err(DataError::file(path))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    match mode & 0o077 {
+        0 => Ok(()),
+        _ => Err(DataError::FolderOpenToOthers {
+            folder: path.display().to_string(),
+            mode,
+        }),
     }
 }
 
@@ -99,6 +112,14 @@ pub(super) fn append_text(path: &Path, text: &str) -> Result<(), DataError> {
         sync_folder(path)
     };
     write().map_err(DataError::file(path))
+}
+
+/// Takes the last line away again.
+pub(super) fn drop_last(path: &Path) -> Result<(), DataError> {
+    let text = text(path)?;
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let kept = lines[..lines.len().saturating_sub(1)].concat();
+    write_whole(path, kept.as_bytes())
 }
 
 /// How many bytes whole lines take. The rest was being written when a disk was full or a program was killed: nothing rests on it,

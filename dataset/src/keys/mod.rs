@@ -15,7 +15,7 @@
 //!
 //! A participant's key has a file of its own because it must be possible to destroy it alone: a line that is taken out of
 //! a file leaves the old file's blocks behind. A line is as in the simulator's key file, so `cat participants/*.key` makes
-//! one. Files are readable for their owner only, and the folder refuses to be used when they are not. Programs take the folder's
+//! one. Keys and folders are for their owner only, and the folder refuses to be used when they are not. Programs take the folder's
 //! [`Lock`] before they open it.
 
 pub mod backup;
@@ -118,6 +118,7 @@ impl KeyFolder {
         let study = path.join("study.json");
         if !study.exists() {
             files::make_folder(path)?;
+            files::check_folder(path)?;
             files::make_folder(&path.join("participants"))?;
             let file = StudyFile {
                 schema: SCHEMA.into(),
@@ -136,6 +137,9 @@ impl KeyFolder {
         let study = path.join("study.json");
         if !study.exists() {
             return Err(DataError::NoKeyFolder(path.display().to_string()));
+        }
+        for folder in [path, &path.join("participants")] {
+            files::check_folder(folder)?;
         }
         let text = files::read(&study)?;
         let read: Option<StudyFile> = serde_json::from_str(&text).ok();

@@ -4,11 +4,9 @@ mod copies;
 mod erasing;
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::backup::To;
 use super::*;
 
 const WHOSE: Whose = Whose {
@@ -97,6 +95,29 @@ fn files_are_for_their_owner_only_and_refused_when_they_are_not() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     let refused = KeyFolder::open(&folder.path).unwrap_err();
     assert_eq!(refused.code(), "file_readable_by_others");
+}
+
+/// The files are named after participants.
+#[test]
+fn folders_are_for_their_owner_only_and_refused_when_they_are_not() {
+    let (place, folder) = folder();
+    let allow = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for path in [&folder.path, &folder.path.join("participants")] {
+        allow(path, 0o750);
+        let refused = KeyFolder::open(&folder.path).unwrap_err();
+        assert_eq!(refused.code(), "file_readable_by_others");
+        assert!(refused.to_string().contains("chmod 700"));
+        allow(path, 0o700);
+        KeyFolder::open(&folder.path).unwrap();
+    }
+    let there = place.path().join("there");
+    fs::create_dir(&there).unwrap();
+    allow(&there, 0o755);
+    let refused = KeyFolder::create(&there, WHOSE).unwrap_err();
+    assert_eq!(refused.code(), "file_readable_by_others");
+    assert_eq!(fs::read_dir(&there).unwrap().count(), 0);
 }
 
 #[test]
@@ -188,41 +209,6 @@ fn the_simulators_key_file_is_taken_whole_or_not_at_all() {
 }
 
 #[test]
-fn any_three_of_five_shares_bring_the_keys_back_and_no_two_do() {
-    let (place, folder) = folder();
-    let shares = folder
-        .split(3, 5, &place.path().join("shares"), AT)
-        .unwrap();
-    let mut tried = 0;
-    for subset in 1_u32..32 {
-        let chosen: Vec<PathBuf> = (0..5)
-            .filter(|bit| subset & (1 << bit) != 0)
-            .map(|bit| shares[bit].clone())
-            .collect();
-        let target = place.path().join(format!("joined-{subset}"));
-        let joined = KeyFolder::join(&target, &chosen);
-        match chosen.len() {
-            0..3 => {
-                assert_eq!(joined.unwrap_err().code(), "too_few_shares");
-                assert!(!target.exists());
-            }
-            _ => {
-                let (joined, taken) = joined.unwrap();
-                assert_eq!((taken, public(&joined)), (3, public(&folder)));
-                let holder = joined.holder().unwrap().to_bytes();
-                assert_eq!(holder, folder.holder().unwrap().to_bytes());
-                tried += 1;
-            }
-        }
-    }
-    assert_eq!(tried, 16);
-    // One share three times is one share.
-    let thrice = [&shares[0], &shares[0], &shares[0]].map(Clone::clone);
-    let few = KeyFolder::join(&place.path().join("thrice"), &thrice).unwrap_err();
-    assert_eq!(few.code(), "too_few_shares");
-}
-
-#[test]
 fn a_folder_that_one_changes_is_nobody_elses_meanwhile() {
     let (place, folder) = folder();
     let (path, out) = (folder.path.clone(), place.path().join("shares"));
@@ -246,69 +232,6 @@ fn a_folder_that_one_changes_is_nobody_elses_meanwhile() {
         assert_eq!(lock.unwrap_err().code(), "no_key_folder");
     }
     assert!(!none.exists());
-}
-
-#[test]
-fn damaged_and_foreign_shares_are_named() {
-    let (place, folder) = folder();
-    let one = folder.split(2, 3, &place.path().join("one"), AT).unwrap();
-    let two = folder.split(2, 3, &place.path().join("two"), AT).unwrap();
-    let target = place.path().join("joined");
-    let mixed = KeyFolder::join(&target, &[one[0].clone(), two[1].clone()]).unwrap_err();
-    assert_eq!(mixed.code(), "bad_share");
-    assert!(mixed.to_string().contains("two/share-2-of-3.json"));
-    let text = fs::read_to_string(&one[1]).unwrap();
-    for (from, to) in [
-        ("\"index\":2", "\"index\":3"),
-        ("\"threshold\":2", "\"threshold\":1"),
-        ("\"share\":\"A", "\"share\":\"B"),
-        ("mhealth-key-share/1", "mhealth-key-share/2"),
-    ] {
-        let changed = text.replacen(from, to, 1);
-        assert_ne!(changed, text, "{from}");
-        fs::write(&one[1], changed).unwrap();
-        let refused = KeyFolder::join(&target, &one[..2]).unwrap_err();
-        assert_eq!(refused.code(), "bad_share", "{from}");
-    }
-    assert!(!target.exists());
-}
-
-#[test]
-fn age_backs_the_keys_up_and_only_its_recipient_restores_them() {
-    let (place, folder) = folder();
-    let identity = |name: &str| {
-        let file = place.path().join(name);
-        let made = Command::new("age-keygen").arg("-o").arg(&file).output();
-        let made = made.expect("age is installed: scripts/setup does it");
-        let said = String::from_utf8(made.stderr).unwrap();
-        let recipient = said.split_whitespace().last().unwrap().to_owned();
-        (file, recipient)
-    };
-    let (own, recipient) = identity("own");
-    let (other, _) = identity("other");
-    let out = place.path().join("keys.age");
-    let to = To::Recipients(vec![recipient]);
-    folder.back_up(&to, &out, "back-up keys.age", AT).unwrap();
-    let bytes = fs::read(&out).unwrap();
-    assert!(bytes.starts_with(b"age-encryption.org/v1"));
-    let again = folder.back_up(&to, &out, "again", AT).unwrap_err();
-    assert_eq!(again.code(), "output_exists");
-
-    let target = place.path().join("restored");
-    let refused = KeyFolder::restore(&target, &out, Some(&other)).unwrap_err();
-    assert_eq!(refused.code(), "age_failed");
-    assert!(!target.exists());
-    let (restored, taken) = KeyFolder::restore(&target, &out, Some(&own)).unwrap();
-    assert_eq!((taken, public(&restored)), (3, public(&folder)));
-
-    let mut torn = bytes;
-    let last = torn.len() - 1;
-    torn[last] ^= 1;
-    fs::write(&out, torn).unwrap();
-    let target = place.path().join("torn");
-    let refused = KeyFolder::restore(&target, &out, Some(&own)).unwrap_err();
-    assert_eq!(refused.code(), "age_failed");
-    assert!(!target.exists());
 }
 
 /// A disk that was full, or a program that was killed, leaves half a line. What was durable before it counts.

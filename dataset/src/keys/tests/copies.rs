@@ -2,6 +2,9 @@
 
 //! What copies bring back: keys, and what is on record of those that are gone.
 
+use std::process::Command;
+
+use super::super::backup::To;
 use super::*;
 
 const RECORDS: [&str; 5] = ["devices", "copies", "destroyed", "erasures", "orders"];
@@ -97,4 +100,113 @@ fn a_key_is_in_every_copy_from_its_first_one_on() {
         let destroyed = folder.destroy(&destruction(participant)).unwrap();
         assert_eq!(destroyed.copies.len(), copies, "{participant}");
     }
+}
+
+#[test]
+fn any_three_of_five_shares_bring_the_keys_back_and_no_two_do() {
+    let (place, folder) = folder();
+    let shares = folder
+        .split(3, 5, &place.path().join("shares"), AT)
+        .unwrap();
+    let mut tried = 0;
+    for subset in 1_u32..32 {
+        let chosen: Vec<PathBuf> = (0..5)
+            .filter(|bit| subset & (1 << bit) != 0)
+            .map(|bit| shares[bit].clone())
+            .collect();
+        let target = place.path().join(format!("joined-{subset}"));
+        let joined = KeyFolder::join(&target, &chosen);
+        match chosen.len() {
+            0..3 => {
+                assert_eq!(joined.unwrap_err().code(), "too_few_shares");
+                assert!(!target.exists());
+            }
+            _ => {
+                let (joined, taken) = joined.unwrap();
+                assert_eq!((taken, public(&joined)), (3, public(&folder)));
+                let holder = joined.holder().unwrap().to_bytes();
+                assert_eq!(holder, folder.holder().unwrap().to_bytes());
+                tried += 1;
+            }
+        }
+    }
+    assert_eq!(tried, 16);
+    // One share three times is one share.
+    let thrice = [&shares[0], &shares[0], &shares[0]].map(Clone::clone);
+    let few = KeyFolder::join(&place.path().join("thrice"), &thrice).unwrap_err();
+    assert_eq!(few.code(), "too_few_shares");
+}
+
+#[test]
+fn damaged_and_foreign_shares_are_named() {
+    let (place, folder) = folder();
+    let one = folder.split(2, 3, &place.path().join("one"), AT).unwrap();
+    let two = folder.split(2, 3, &place.path().join("two"), AT).unwrap();
+    let target = place.path().join("joined");
+    let mixed = KeyFolder::join(&target, &[one[0].clone(), two[1].clone()]).unwrap_err();
+    assert_eq!(mixed.code(), "bad_share");
+    assert!(mixed.to_string().contains("two/share-2-of-3.json"));
+    let text = fs::read_to_string(&one[1]).unwrap();
+    for (from, to) in [
+        ("\"index\":2", "\"index\":3"),
+        ("\"threshold\":2", "\"threshold\":1"),
+        ("\"share\":\"A", "\"share\":\"B"),
+        ("mhealth-key-share/1", "mhealth-key-share/2"),
+    ] {
+        let changed = text.replacen(from, to, 1);
+        assert_ne!(changed, text, "{from}");
+        fs::write(&one[1], changed).unwrap();
+        let refused = KeyFolder::join(&target, &one[..2]).unwrap_err();
+        assert_eq!(refused.code(), "bad_share", "{from}");
+    }
+    assert!(!target.exists());
+}
+
+#[test]
+fn age_backs_the_keys_up_and_only_its_recipient_restores_them() {
+    let (place, folder) = folder();
+    let identity = |name: &str| {
+        let file = place.path().join(name);
+        let made = Command::new("age-keygen").arg("-o").arg(&file).output();
+        let made = made.expect("age is installed: scripts/setup does it");
+        let said = String::from_utf8(made.stderr).unwrap();
+        let recipient = said.split_whitespace().last().unwrap().to_owned();
+        (file, recipient)
+    };
+    let (own, recipient) = identity("own");
+    let (other, _) = identity("other");
+    let out = place.path().join("keys.age");
+    let to = To::Recipients(vec![recipient]);
+    folder.back_up(&to, &out, "back-up keys.age", AT).unwrap();
+    let bytes = fs::read(&out).unwrap();
+    assert!(bytes.starts_with(b"age-encryption.org/v1"));
+    let mode = fs::metadata(&out).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // Of a copy that never was nothing is left, nor is it remembered.
+    let copies = folder.file("copies.ndjson");
+    let remembered = fs::read_to_string(&copies).unwrap();
+    let never = place.path().join("never.age");
+    let nobody = To::Recipients(vec!["age1nobody".into()]);
+    let refused = folder.back_up(&nobody, &never, "never", AT).unwrap_err();
+    assert_eq!(refused.code(), "age_failed");
+    assert!(!never.exists());
+    assert_eq!(fs::read_to_string(&copies).unwrap(), remembered);
+    let again = folder.back_up(&to, &out, "again", AT).unwrap_err();
+    assert_eq!(again.code(), "output_exists");
+
+    let target = place.path().join("restored");
+    let refused = KeyFolder::restore(&target, &out, Some(&other)).unwrap_err();
+    assert_eq!(refused.code(), "age_failed");
+    assert!(!target.exists());
+    let (restored, taken) = KeyFolder::restore(&target, &out, Some(&own)).unwrap();
+    assert_eq!((taken, public(&restored)), (3, public(&folder)));
+
+    let mut torn = bytes;
+    let last = torn.len() - 1;
+    torn[last] ^= 1;
+    fs::write(&out, torn).unwrap();
+    let target = place.path().join("torn");
+    let refused = KeyFolder::restore(&target, &out, Some(&own)).unwrap_err();
+    assert_eq!(refused.code(), "age_failed");
+    assert!(!target.exists());
 }
