@@ -59,8 +59,19 @@ pub enum DataError {
         study: StudyId,
     },
     /// A pseudonym that no participant can have.
-    #[error("a pseudonym has 1 to 64 characters without blanks or control characters, and {0:?} does not")]
+    #[error(
+        "{0:?} cannot be a pseudonym: that has 1 to 64 bytes, no blank, nothing that is not seen, no Latin letter beside one of an alphabet \
+         with the same shapes, and does not begin like a formula, with one of = + - @"
+    )]
     BadPseudonym(String),
+    /// A pseudonym that is taken for another.
+    #[error("{name:?} and {other:?}, who has or had a key, look alike; no two participants may be taken for one another")]
+    LooksAlike {
+        /// The one.
+        name: String,
+        /// The one that was there before.
+        other: String,
+    },
     /// There is a key already.
     #[error("{0} has a key already; it was left as it is")]
     KeyExists(String),
@@ -322,6 +333,7 @@ impl DataError {
             DataError::FolderOpenToOthers { .. } => "file_readable_by_others",
             DataError::AnotherStudy { .. } => "keys_of_another_study",
             DataError::BadPseudonym(_) => "bad_pseudonym",
+            DataError::LooksAlike { .. } => "names_look_alike",
             DataError::KeyExists(_) => "key_exists",
             DataError::AnotherKey(_) => "another_key",
             DataError::NoSuchParticipant(_) => "no_such_participant",

@@ -22,6 +22,7 @@ pub mod backup;
 mod destroy;
 mod files;
 mod lock;
+mod names;
 mod orders;
 mod people;
 mod records;
@@ -44,11 +45,10 @@ use crate::error::DataError;
 
 pub use destroy::{DestroyedKey, Destruction};
 pub use lock::Lock;
+pub(crate) use names::{check_pseudonym, Names};
 
 /// The layout's name and version.
 const SCHEMA: &str = "mhealth-keys/1";
-/// Most bytes of a pseudonym.
-const LONGEST_PSEUDONYM: usize = 64;
 
 /// Whose keys a folder has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,6 +221,12 @@ impl KeyFolder {
         self.destroyed.values()
     }
 
+    /// The pseudonyms that a key stands for, or stood for until it was destroyed.
+    pub(crate) fn names(&self) -> Names {
+        let held = self.participants.keys();
+        Names::of(held.chain(self.destroyed.keys()).map(String::as_str))
+    }
+
     /// Whose a device is, as far as exports have found out.
     pub fn owner(&self, device: DeviceId) -> Option<&str> {
         self.devices.get(&device).map(String::as_str)
@@ -289,17 +295,6 @@ fn random() -> Result<Zeroizing<[u8; 32]>, DataError> {
     let filled = OsRng.try_fill_bytes(&mut *bytes);
     filled.map_err(|error| DataError::NoRandomness(error.to_string()))?;
     Ok(bytes)
-}
-
-pub(crate) fn check_pseudonym(participant: &str) -> Result<(), DataError> {
-    let bad = |c: char| c.is_control() || c.is_whitespace();
-    match participant.is_empty()
-        || participant.len() > LONGEST_PSEUDONYM
-        || participant.contains(bad)
-    {
-        true => Err(DataError::BadPseudonym(participant.into())),
-        false => Ok(()),
-    }
 }
 
 /// A pseudonym as a file's name: other characters than letters, digits, `-` and `_` as `%` and their bytes.

@@ -52,6 +52,7 @@ impl KeyFolder {
 
     /// Fails unless each of these keys can be taken.
     pub(super) fn check_all(&self, keys: &BTreeMap<String, OpeningKey>) -> Result<(), DataError> {
+        let mut names = self.names();
         for (participant, key) in keys {
             check_pseudonym(participant)?;
             if self.destroyed.contains_key(participant) {
@@ -61,6 +62,14 @@ impl KeyFolder {
             if known.is_some_and(|known| known.sealing_key() != key.sealing_key()) {
                 return Err(DataError::AnotherKey(participant.clone()));
             }
+            let alike = names.alike(participant);
+            if let Some(other) = alike.filter(|other| other != participant) {
+                return Err(DataError::LooksAlike {
+                    name: participant.clone(),
+                    other: other.to_owned(),
+                });
+            }
+            names.add(participant);
         }
         Ok(())
     }

@@ -147,6 +147,30 @@ fn nobody_gets_a_second_key_and_odd_pseudonyms_stay_inside_the_folder() {
 }
 
 #[test]
+fn nobody_gets_a_name_that_is_taken_for_anothers() {
+    let (place, mut folder) = folder();
+    folder.destroy(&destruction("P-3")).unwrap();
+    for (name, code) in [
+        ("p-2", "names_look_alike"),
+        ("p-3", "names_look_alike"),
+        ("Ｐ-1", "names_look_alike"),
+        ("P-1\u{200b}", "bad_pseudonym"),
+        ("=P-1", "bad_pseudonym"),
+    ] {
+        assert_eq!(folder.add(name).unwrap_err().code(), code, "{name:?}");
+    }
+    let file = place.path().join("trial.participants");
+    let digits = "8".repeat(64);
+    files::write_new(&file, format!("a {digits}\nA {digits}\n").as_bytes()).unwrap();
+    let refused = folder.import(&file).unwrap_err();
+    assert_eq!(refused.code(), "names_look_alike");
+    assert_eq!(public(&folder).len(), 2);
+    // Nor is anybody found, and erased, by a name that looks like the one that was meant.
+    let refused = folder.person("p-2").unwrap_err();
+    assert_eq!(refused.code(), "names_look_alike");
+}
+
+#[test]
 fn of_several_keys_all_are_made_or_none() {
     let (_place, mut folder) = folder();
     // A name that cannot be written, behind one that can.

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod exports;
+mod names;
 mod parts;
 mod person;
 mod program;
