@@ -10,6 +10,7 @@
 mod chain;
 mod devices;
 mod relays;
+mod words;
 
 pub use chain::{sponsor, write_down, Chain, Written};
 pub use devices::Devices;

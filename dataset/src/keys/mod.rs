@@ -45,7 +45,7 @@ use crate::error::DataError;
 
 pub use destroy::{DestroyedKey, Destruction};
 pub use lock::Lock;
-pub(crate) use names::{check_pseudonym, Names};
+pub(crate) use names::{check_pseudonym, is_seen, Names};
 
 /// The layout's name and version.
 const SCHEMA: &str = "mhealth-keys/1";

@@ -72,7 +72,7 @@ fn mixes_alphabets(name: &str) -> bool {
 }
 
 /// Whether a character leaves a mark on paper, and steers nothing.
-fn is_seen(c: char) -> bool {
+pub(crate) fn is_seen(c: char) -> bool {
     // Unicode calls these letters, symbols and marks.
     let fillers = [
         '\u{34f}', '\u{115f}', '\u{1160}', '\u{17b4}', '\u{17b5}', '\u{2800}', '\u{3164}',
